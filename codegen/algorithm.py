@@ -1,0 +1,86 @@
+"""The first axis of extension: an algorithm computes one kind of layer on one processor in many ways."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cache
+from importlib.metadata import entry_points
+from typing import Protocol, runtime_checkable
+
+from codegen.errors import ScheduleError
+from codegen.graph import FloatArray, LayerSpec
+from codegen.program import CpuProgram
+from codegen.qpu.layer import QpuLayer
+from codegen.schedule import Choice, Processor, Space, Work
+from codegen.target import Target
+
+ENTRY_POINT_GROUP = "explore.algorithms"
+
+
+class Algorithm(Protocol):
+    """One way to compute a kind of layer, with a space of splits and tiles."""
+
+    name: str
+    processor: Processor
+
+    def applies(self, spec: LayerSpec, target: Target) -> bool:
+        """Whether this algorithm can compute the layer on that board at all."""
+        ...
+
+    def space(self, spec: LayerSpec, target: Target) -> Space:
+        """Splits over processing elements and tiles; never empty where `applies`."""
+        ...
+
+    def choice(self, spec: LayerSpec, target: Target, point: Mapping[str, int]) -> Choice:
+        """The choice at a point of the space; raises ScheduleError where no kernel exists for it."""
+        ...
+
+    def work(self, spec: LayerSpec, target: Target, choice: Choice) -> Work:
+        """What the candidate asks of the machine, from shapes alone."""
+        ...
+
+
+@runtime_checkable
+class QpuAlgorithm(Algorithm, Protocol):
+    """An algorithm that runs on the VideoCore IV."""
+
+    def lower(
+        self, spec: LayerSpec, target: Target, choice: Choice, weights: Sequence[FloatArray]
+    ) -> QpuLayer:
+        """Kernel code, packed weights and a way to write each QPU's uniforms."""
+        ...
+
+
+@runtime_checkable
+class CpuAlgorithm(Algorithm, Protocol):
+    """An algorithm that is C code for the CPU."""
+
+    def emit(
+        self, spec: LayerSpec, target: Target, choice: Choice, weights: Sequence[FloatArray], entry: str
+    ) -> CpuProgram:
+        """A self-contained C function named `entry`, and its packed weights."""
+        ...
+
+
+@cache
+def algorithms() -> Mapping[str, Algorithm]:
+    """Every registered algorithm by name: built-ins and plug-ins through the same entry points."""
+    found: dict[str, Algorithm] = {}
+    for point in sorted(entry_points(group=ENTRY_POINT_GROUP), key=lambda p: p.name):
+        algorithm: Algorithm = point.load()()
+        if algorithm.name in found:
+            raise ScheduleError(
+                f"two algorithms are named {algorithm.name!r} (second: {point.value}); rename the plug-in"
+            )
+        found[algorithm.name] = algorithm
+    if not found:
+        raise ScheduleError("no algorithm is registered: install the package (`./bootstrap test` does)")
+    return found
+
+
+def algorithm_named(name: str) -> Algorithm:
+    """The algorithm of that name; raises ScheduleError listing the known ones."""
+    known = algorithms()
+    if name not in known:
+        raise ScheduleError(f"unknown algorithm {name!r}; known: {', '.join(known)}")
+    return known[name]

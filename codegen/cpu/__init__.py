@@ -1,0 +1,1 @@
+"""C for the CPU: algorithms that emit it, the compilers that build it."""

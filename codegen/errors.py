@@ -1,0 +1,47 @@
+"""Every way in which reading a model or generating code can fail."""
+
+from __future__ import annotations
+
+
+class ExploreError(Exception):
+    """Root of the errors a user may see: the message names what, where and the remedy. Exit code 2."""
+
+
+class CodegenError(ExploreError):
+    """Root of this package's errors."""
+
+
+class ModelError(CodegenError):
+    """The model file is missing, malformed, truncated or lacks its external data."""
+
+
+class UnsupportedOperatorError(ModelError):
+    """The model uses an operator, or a form of one, that the importer does not know."""
+
+
+class DynamicShapeError(ModelError):
+    """A dimension is not fixed and no `--shape` gives it."""
+
+
+class GraphSpecError(CodegenError):
+    """A graph breaks the spec of its stage: a defect of the pass that produced it."""
+
+
+class PlanError(CodegenError):
+    """A plan file is malformed, of another version, or does not fit the model."""
+
+
+class ScheduleError(CodegenError):
+    """A choice lies outside the space of its algorithm."""
+
+
+class AssemblyError(CodegenError):
+    """An instruction cannot be encoded, or breaks a rule of the hardware."""
+
+
+class LinkError(CodegenError):
+    """Layers cannot be linked into a GPU program."""
+
+
+class ToolchainError(CodegenError):
+    """A C compiler is missing or refused a source."""

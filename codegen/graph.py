@@ -1,0 +1,167 @@
+"""The graph IR: every operator a frozen dataclass, every graph a tuple of nodes in topological order."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.generic]
+FloatArray = NDArray[np.float32]
+
+
+@dataclass(frozen=True, order=True)
+class TensorType:
+    """Shape (outermost first, activations NCHW or NC) and element type of a tensor."""
+
+    shape: tuple[int, ...]
+    dtype: str = "float32"
+
+    @property
+    def elements(self) -> int:
+        return int(np.prod(self.shape, dtype=np.int64))
+
+    @property
+    def size_bytes(self) -> int:
+        return self.elements * int(np.dtype(self.dtype).itemsize)
+
+
+@dataclass(frozen=True)
+class Activation:
+    """Clamp applied to a result: `min(max(x, low), high)`; an end that is None is open."""
+
+    low: float | None = None
+    high: float | None = None
+
+    @property
+    def is_identity(self) -> bool:
+        return self.low is None and self.high is None
+
+
+IDENTITY = Activation()
+RELU = Activation(low=0.0)
+
+
+@dataclass(frozen=True)
+class Conv2d:
+    """Cross-correlation; weights (out, in / groups, kh, kw) and bias (out). Pads: top, left, bottom, right."""
+
+    kernel: tuple[int, int]
+    strides: tuple[int, int] = (1, 1)
+    pads: tuple[int, int, int, int] = (0, 0, 0, 0)
+    dilations: tuple[int, int] = (1, 1)
+    groups: int = 1
+    activation: Activation = IDENTITY
+
+
+@dataclass(frozen=True)
+class Pool2d:
+    """Maximum or average over windows. A window over the whole plane is a global pool."""
+
+    kind: str  # "max" | "average"
+    kernel: tuple[int, int]
+    strides: tuple[int, int] = (1, 1)
+    pads: tuple[int, int, int, int] = (0, 0, 0, 0)
+    dilations: tuple[int, int] = (1, 1)
+    include_padding: bool = False  # average: the divisor counts padded elements too
+    activation: Activation = IDENTITY
+
+
+@dataclass(frozen=True)
+class FullyConnected:
+    """`y = x @ weights.T + bias`; x (batch, in), weights (out, in), bias (out)."""
+
+    activation: Activation = IDENTITY
+
+
+@dataclass(frozen=True)
+class BatchNormalization:
+    """Per-channel affine with weights scale, bias, mean, variance. Imported stage only."""
+
+    epsilon: float
+
+
+@dataclass(frozen=True)
+class Clamp:
+    """A stand-alone activation that no producer could absorb."""
+
+    activation: Activation
+
+
+@dataclass(frozen=True)
+class Softmax:
+    """Softmax over one axis (non-negative)."""
+
+    axis: int
+
+
+@dataclass(frozen=True)
+class Reshape:
+    """The same elements in row-major (NCHW) order under another shape: the node's output type."""
+
+
+@dataclass(frozen=True)
+class Relayout:
+    """Moves a tensor from one memory layout to another; inserted by the composition, never by an importer."""
+
+    source: str
+    target: str
+
+
+Operator = Conv2d | Pool2d | FullyConnected | BatchNormalization | Clamp | Softmax | Reshape | Relayout
+
+
+@dataclass(frozen=True)
+class Node:
+    """One operator applied: `inputs` are activations, `weights` names of constants (in the operator's order)."""
+
+    name: str
+    op: Operator
+    inputs: tuple[str, ...]
+    output: str
+    weights: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Graph:
+    """A network: nodes in topological order, types of every activation, values of every constant."""
+
+    name: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    nodes: tuple[Node, ...]
+    types: Mapping[str, TensorType]
+    constants: Mapping[str, Array] = field(repr=False, compare=False)
+
+    def consumers(self, tensor: str) -> tuple[Node, ...]:
+        """The nodes that read an activation."""
+        return tuple(node for node in self.nodes if tensor in node.inputs)
+
+    def producer(self, tensor: str) -> Node | None:
+        """The node that writes an activation, or None for a graph input."""
+        return next((node for node in self.nodes if node.output == tensor), None)
+
+    def weights_of(self, node: Node) -> tuple[Array, ...]:
+        """The constants a node uses."""
+        return tuple(self.constants[name] for name in node.weights)
+
+
+@dataclass(frozen=True)
+class LayerSpec:
+    """What a layer computes, without its name and its weights' values: equal specs share measurements."""
+
+    op: Operator
+    inputs: tuple[TensorType, ...]
+    output: TensorType
+    weights: tuple[TensorType, ...] = ()
+
+    @staticmethod
+    def of(graph: Graph, node: Node) -> LayerSpec:
+        """The spec of one node of a graph."""
+        weights = tuple(
+            TensorType(tuple(int(d) for d in graph.constants[name].shape), str(graph.constants[name].dtype))
+            for name in node.weights
+        )
+        return LayerSpec(node.op, tuple(graph.types[t] for t in node.inputs), graph.types[node.output], weights)

@@ -1,0 +1,89 @@
+"""Memory layouts of activations, and the exact conversion of numpy arrays to and from them."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+
+from codegen.errors import ScheduleError
+from codegen.graph import FloatArray, TensorType
+
+LANES = 16
+
+
+class Layout(Protocol):
+    """How the elements of an (N, C, H, W) or (N, C) tensor lie in memory, float32."""
+
+    name: str
+
+    def size_bytes(self, tensor: TensorType) -> int:
+        """Bytes of the packed tensor, padding included."""
+        ...
+
+    def pack(self, value: FloatArray) -> FloatArray:
+        """The flat memory image; padding elements are zero."""
+        ...
+
+    def unpack(self, memory: FloatArray, tensor: TensorType) -> FloatArray:
+        """The tensor of the given type read back from a flat memory image; inverse of `pack`."""
+        ...
+
+
+def plane(tensor: TensorType) -> tuple[int, int, int]:
+    """(batch, channels, pixels) of an (N, C, H, W) or (N, C) tensor."""
+    batch, channels, *rest = tensor.shape
+    return batch, channels, int(np.prod(rest, dtype=np.int64))
+
+
+class Nchw:
+    """Row-major, as ONNX has it: what CPU code and the world outside use."""
+
+    name = "nchw"
+
+    def size_bytes(self, tensor: TensorType) -> int:
+        return tensor.size_bytes
+
+    def pack(self, value: FloatArray) -> FloatArray:
+        return np.ascontiguousarray(value, dtype=np.float32).reshape(-1)
+
+    def unpack(self, memory: FloatArray, tensor: TensorType) -> FloatArray:
+        return memory[: tensor.elements].reshape(tensor.shape)
+
+
+class Pixel16:
+    """[N][ceil(H*W / 16)][C][16 pixels]: one 64-byte line holds 16 neighbouring pixels of one channel.
+
+    The QPUs' layout: a lane is a pixel, a line a vector, and a tile of channels one contiguous DMA block.
+    """
+
+    name = "pixel16"
+
+    def size_bytes(self, tensor: TensorType) -> int:
+        batch, channels, pixels = plane(tensor)
+        return batch * -(-pixels // LANES) * channels * LANES * 4
+
+    def pack(self, value: FloatArray) -> FloatArray:
+        batch, channels, pixels = plane(TensorType(value.shape))
+        blocks = -(-pixels // LANES)
+        padded = np.zeros((batch, channels, blocks * LANES), dtype=np.float32)
+        padded[:, :, :pixels] = value.reshape(batch, channels, pixels)
+        image = padded.reshape(batch, channels, blocks, LANES).transpose(0, 2, 1, 3)
+        return np.ascontiguousarray(image).reshape(-1)
+
+    def unpack(self, memory: FloatArray, tensor: TensorType) -> FloatArray:
+        batch, channels, pixels = plane(tensor)
+        blocks = -(-pixels // LANES)
+        image = memory[: batch * blocks * channels * LANES].reshape(batch, blocks, channels, LANES)
+        planes = image.transpose(0, 2, 1, 3).reshape(batch, channels, blocks * LANES)
+        return np.ascontiguousarray(planes[:, :, :pixels]).reshape(tensor.shape)
+
+
+LAYOUTS: dict[str, Layout] = {layout.name: layout for layout in (Nchw(), Pixel16())}
+
+
+def layout_named(name: str) -> Layout:
+    """The layout of that name; raises ScheduleError naming the known ones."""
+    if name not in LAYOUTS:
+        raise ScheduleError(f"unknown layout {name!r}; known: {', '.join(sorted(LAYOUTS))}")
+    return LAYOUTS[name]

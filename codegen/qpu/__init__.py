@@ -1,0 +1,1 @@
+"""The QPU toolchain: instruction set, scheduler, validator, kernels and the linker."""

@@ -1,0 +1,103 @@
+"""The decisions: a Choice for one layer, a Candidate to be measured, the Work it amounts to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+from codegen.canonical import content_hash
+from codegen.graph import LayerSpec
+
+Processor = Literal["cpu", "qpu"]
+Values = tuple[tuple[str, int], ...]
+
+
+def values(point: Mapping[str, int]) -> Values:
+    """A point of a space in its hashable form, sorted by axis."""
+    return tuple(sorted((str(name), int(value)) for name, value in point.items()))
+
+
+@dataclass(frozen=True, order=True)
+class Choice:
+    """How one layer is computed. The search point, the cache key, the plan's entry and the test fixture."""
+
+    processor: Processor
+    algorithm: str
+    split: Values
+    tile: Values
+    input_layouts: tuple[str, ...]
+    output_layout: str
+    precision: str = "float32"
+
+    @property
+    def splits(self) -> dict[str, int]:
+        return dict(self.split)
+
+    @property
+    def tiles(self) -> dict[str, int]:
+        return dict(self.tile)
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A layer and one way to compute it: the unit of measurement, identified by its content."""
+
+    spec: LayerSpec
+    choice: Choice
+
+    @cached_property
+    def hash(self) -> str:
+        return content_hash(self)
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a candidate asks of the machine, counted from shapes alone; all totals, of all processing elements.
+
+    The analytic cost models and the CPU table read these; a field that does not apply is 0.
+    `balance` is the busiest element's share of the work times the number of elements (1 is a perfect split).
+    """
+
+    macs: float
+    alu_instructions: float = 0.0  # issue slots: QPU instructions, or CPU arithmetic instructions
+    load_instructions: float = 0.0  # QPU: 16-lane TMU requests; CPU: loads
+    uniform_words: float = 0.0
+    store_instructions: float = 0.0  # QPU: 16-word DMA rows; CPU: stores
+    dma_stores: float = 0.0  # QPU: DMA transfers started
+    unique_bytes_read: float = 0.0  # every distinct byte once
+    streamed_bytes_read: float = 0.0  # bytes that a small last-level cache has to fetch, re-reads included
+    bytes_written: float = 0.0
+    balance: float = 1.0
+    working_set_bytes: float = 0.0  # what one pass of the inner loop nest touches
+
+
+@dataclass(frozen=True)
+class Axis:
+    """One integer decision and the values it may take."""
+
+    name: str
+    values: tuple[int, ...]
+    role: Literal["split", "tile"] = "tile"
+
+
+@dataclass(frozen=True)
+class Space:
+    """The cartesian product of axes; `Algorithm.choice` refuses the points that a kernel cannot have."""
+
+    axes: tuple[Axis, ...]
+
+    @property
+    def size(self) -> int:
+        size = 1
+        for axis in self.axes:
+            size *= len(axis.values)
+        return size
+
+    def points(self) -> tuple[dict[str, int], ...]:
+        """Every point, in lexicographic order."""
+        points: list[dict[str, int]] = [{}]
+        for axis in self.axes:
+            points = [{**point, axis.name: value} for point in points for value in axis.values]
+        return tuple(points)

@@ -1,0 +1,24 @@
+"""What code generation must know of a board; device profiles (floor 2) produce one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Target:
+    """A board as the compiler sees it. `compiler` is an argument vector for C; `qpus` 0 where there is no GPU."""
+
+    name: str
+    qpus: int
+    cpu: str
+    compiler: tuple[str, ...]
+    cores: int
+    v3d_clock_hz: float = 0.0
+    gpu_memory_bytes: int = 0
+    launch_limit_s: float = 0.8
+    l2_bytes: int = 0
+
+    @property
+    def has_qpus(self) -> bool:
+        return self.qpus > 0

@@ -1,0 +1,1 @@
+"""Floor 3: analytic roofline, learned residual and their calibration."""

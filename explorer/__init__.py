@@ -1,0 +1,1 @@
+"""Floor 4: the search, the exact composition and the command line `explore`."""

@@ -1,0 +1,93 @@
+"""The second axis of extension: a board runs programs and says what its numbers are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Literal, Protocol, Self
+
+from codegen.canonical import content_hash
+from codegen.graph import FloatArray
+from codegen.program import Program
+from codegen.schedule import Candidate, Work
+from codegen.target import Target
+from microbench.profile import DeviceProfile
+
+Kind = Literal["silicon", "host", "simulated", "modelled"]
+
+
+@dataclass(frozen=True)
+class Fingerprint:
+    """What makes two boards' times comparable; equal fingerprints share samples."""
+
+    board: str  # model, e.g. "virtual pi-zero"
+    profile_hash: str
+    clock_hz: float
+    software: str  # kernel or simulator version, compiler
+
+    @property
+    def hash(self) -> str:
+        return content_hash(self)
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """One candidate ready to run: its program, flat input images and the work it amounts to."""
+
+    candidate: Candidate
+    program: Program
+    inputs: tuple[FloatArray, ...]
+    work: Work
+    repeats: int = 1
+
+
+@dataclass(frozen=True, eq=False)
+class Measurement:
+    """Every repeat's time, the flat output image (None where the board computes none) and what the time is."""
+
+    times_s: tuple[float, ...]
+    kind: Kind
+    output: FloatArray | None = None
+    counters: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class BundleRun:
+    """A bundle's outputs (flat, NCHW) with its time, and the time of each part where the board can tell."""
+
+    outputs: tuple[FloatArray, ...]
+    time_s: float
+    kind: Kind
+    step_times_s: Mapping[str, float]
+    step_kinds: Mapping[str, Kind]
+    counters: Mapping[str, float] = field(default_factory=dict)
+
+
+class Board(Protocol):
+    """Measures candidates and runs bundles. A context manager: leaving it frees the board."""
+
+    name: str
+    profile: DeviceProfile
+    target: Target
+
+    def fingerprint(self) -> Fingerprint:
+        """Raises BoardError when the board does not answer."""
+        ...
+
+    def measure(self, job: Job) -> Measurement:
+        """Raises CandidateError for a fault of the candidate, BoardError for one of the board."""
+        ...
+
+    def run_bundle(self, bundle: Path, inputs: tuple[FloatArray, ...]) -> BundleRun:
+        """Builds a bundle directory for this board, runs it once on NCHW inputs and returns what came out."""
+        ...
+
+    def close(self) -> None: ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...

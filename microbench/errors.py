@@ -1,0 +1,29 @@
+"""Every way in which a board, a profile or the store can fail."""
+
+from __future__ import annotations
+
+from codegen.errors import ExploreError
+
+
+class MicrobenchError(ExploreError):
+    """Root of this package's errors."""
+
+
+class ProfileError(MicrobenchError):
+    """A device profile is unknown or malformed."""
+
+
+class BoardError(MicrobenchError):
+    """A board is unreachable, or answers what it must not."""
+
+
+class CandidateError(MicrobenchError):
+    """One candidate failed on a sound board: it is recorded as failed and the search goes on."""
+
+
+class HazardError(CandidateError):
+    """The virtual GPU stopped a program: hazard, stray access, deadlock or time limit."""
+
+
+class StoreError(MicrobenchError):
+    """The measurement store cannot be opened, is of another version, or cannot be written."""

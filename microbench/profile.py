@@ -1,0 +1,123 @@
+"""Device profiles: every constant of a board in one TOML file, each with its unit and its source."""
+
+from __future__ import annotations
+
+import tomllib
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from codegen.canonical import content_hash
+from codegen.target import Target
+from microbench.errors import ProfileError
+
+PROFILE_DIRECTORY = Path(__file__).parent / "profiles"
+
+
+class Constant(BaseModel):
+    """A number with its unit and where it is from; `assumed` where no source gives it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    value: float
+    unit: str
+    source: str
+
+    @property
+    def assumed(self) -> bool:
+        return self.source.startswith("assumed")
+
+
+Constants = dict[str, Constant]
+
+
+class DeviceProfile(BaseModel):
+    """A board's constants. `v3d` and `cpu_costs` are empty where the board has no QPUs or its CPU is timed for real.
+
+    The hash covers values, not sources: rewording a source does not invalidate samples.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    title: str
+    board: Literal["virtual", "host"]
+    cpu: str
+    cores: int = Field(ge=1)
+    compiler_target: str = Field(description="zig target triple; empty: this machine's own compiler")
+    compiler_flags: tuple[str, ...] = ()
+    launch_limit_s: float = 0.8
+    gpu_memory_bytes: int = 0
+    v3d: Constants = {}
+    cpu_costs: Constants = {}
+
+    @cached_property
+    def hash(self) -> str:
+        numbers = {
+            group: {name: constant.value for name, constant in constants.items()}
+            for group, constants in (("v3d", self.v3d), ("cpu_costs", self.cpu_costs))
+        }
+        return content_hash([self.name, self.cpu, self.launch_limit_s, self.gpu_memory_bytes, numbers])
+
+    def v3d_value(self, name: str) -> float:
+        """A constant of the GPU; raises ProfileError when the profile lacks it."""
+        return self._value(self.v3d, "v3d", name)
+
+    def cpu_cost(self, name: str) -> float:
+        """A constant of the CPU's cost table; raises ProfileError when the profile lacks it."""
+        return self._value(self.cpu_costs, "cpu_costs", name)
+
+    def _value(self, constants: Constants, group: str, name: str) -> float:
+        if name not in constants:
+            raise ProfileError(f"profile {self.name!r} has no constant {group}.{name}; add it with unit and source")
+        return constants[name].value
+
+    def with_v3d(self, **overrides: float) -> DeviceProfile:
+        """The same board with some GPU constants replaced (`--v3d-hz`, sensitivity runs)."""
+        changed = dict(self.v3d)
+        for name, value in overrides.items():
+            old = changed.get(name)
+            if old is None:
+                raise ProfileError(f"profile {self.name!r} has no constant v3d.{name}")
+            changed[name] = Constant(value=value, unit=old.unit, source="override by the user")
+        return self.model_copy(update={"v3d": changed})
+
+    def target(self) -> Target:
+        """What code generation needs to know of this board."""
+        has_v3d = bool(self.v3d)
+        return Target(
+            name=self.name,
+            qpus=int(self.v3d_value("qpus")) if has_v3d else 0,
+            cpu=self.cpu,
+            compiler=(self.compiler_target, *self.compiler_flags),
+            cores=self.cores,
+            v3d_clock_hz=self.v3d_value("clock_hz") if has_v3d else 0.0,
+            gpu_memory_bytes=self.gpu_memory_bytes,
+            launch_limit_s=self.launch_limit_s,
+            l2_bytes=int(self.v3d_value("l2_bytes")) if has_v3d else 0,
+        )
+
+
+def known_profiles() -> tuple[str, ...]:
+    """Names of the profiles that come with the project."""
+    return tuple(sorted(path.stem for path in PROFILE_DIRECTORY.glob("*.toml")))
+
+
+def load_profile(name_or_path: str) -> DeviceProfile:
+    """A built-in profile by name, or one from a `.toml` file; raises ProfileError listing the known ones."""
+    path = Path(name_or_path) if name_or_path.endswith(".toml") else PROFILE_DIRECTORY / f"{name_or_path}.toml"
+    if not path.is_file():
+        raise ProfileError(
+            f"unknown device {name_or_path!r}; known devices: {', '.join(known_profiles())} (or a profile file *.toml)"
+        )
+    try:
+        content: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
+        return DeviceProfile.model_validate(content)
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ProfileError(f"profile {path}: not TOML: {error}") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise ProfileError(f"profile {path}: {place}: {first['msg']}") from error
