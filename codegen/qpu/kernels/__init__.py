@@ -1,0 +1,1 @@
+"""Kernel generators: shapes of the inner loop in, encoded QPU code out."""

@@ -1,0 +1,109 @@
+"""The registers a kernel names: two files of 32, six accumulators, and register-mapped input and output."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from codegen.errors import AssemblyError
+from codegen.qpu.isa import NOP_ADDRESS, READ_ADDRESSES, WRITE_ADDRESSES
+
+
+@dataclass(frozen=True)
+class Register:
+    """A place an operation reads or writes.
+
+    `read_ports` and `write_files` say through which register file's port ("a", "b") it can be reached;
+    `resource` is the unit whose accesses stay in program order; a peripheral allows one access an instruction.
+    """
+
+    name: str
+    resource: str
+    mux: int | None = None  # accumulators only
+    read_address: int | None = None
+    read_ports: str = ""
+    write_address: int | None = None
+    write_files: str = ""
+    ordered: bool = False
+    peripheral: bool = False
+
+    def __repr__(self) -> str:
+        return self.name
+
+
+def A(index: int) -> Register:
+    """Register file A; 30 and 31 belong to the linker."""
+    return _general("a", index)
+
+
+def B(index: int) -> Register:
+    """Register file B."""
+    return _general("b", index)
+
+
+def _general(file: str, index: int) -> Register:
+    if not 0 <= index <= 31:
+        raise AssemblyError(f"register r{file}{index} does not exist: 0 to 31")
+    name = f"r{file}{index}"
+    return Register(name, name, read_address=index, read_ports=file, write_address=index, write_files=file)
+
+
+def _accumulator(index: int) -> Register:
+    return Register(
+        f"r{index}", f"r{index}", mux=index, write_address=32 + index if index < 4 else None, write_files="ab"
+    )
+
+
+def _read(name: str, resource: str, address: str, ports: str = "ab", peripheral: bool = False) -> Register:
+    return Register(
+        name,
+        resource,
+        read_address=READ_ADDRESSES[address],
+        read_ports=ports,
+        ordered=True,
+        peripheral=peripheral,
+    )
+
+
+def _write(name: str, resource: str, address: str, files: str = "ab", peripheral: bool = True) -> Register:
+    return Register(
+        name,
+        resource,
+        write_address=WRITE_ADDRESSES[address],
+        write_files=files,
+        ordered=True,
+        peripheral=peripheral,
+    )
+
+
+R0, R1, R2, R3 = (_accumulator(i) for i in range(4))
+R4 = _accumulator(4)
+R5 = _accumulator(5)
+# r5 is written through file A (each quad its own first lane) or file B (every lane lane 0).
+R5_QUAD = Register("r5.quad", "r5", write_address=WRITE_ADDRESSES["r5"], write_files="a")
+R5_ALL = Register("r5.all", "r5", write_address=WRITE_ADDRESSES["r5"], write_files="b")
+
+NULL = Register(
+    "-", "null", read_address=NOP_ADDRESS, read_ports="ab", write_address=NOP_ADDRESS, write_files="ab"
+)
+ELEMENT = Register("element", "element", read_address=38, read_ports="a")
+QPU = Register("qpu", "qpu", read_address=38, read_ports="b")
+
+UNIFORM = _read("uniform", "uniform", "uniform")
+UNIFORM_ADDRESS = _write("uniform_address", "uniform", "uniforms_address", peripheral=False)
+
+VPM_READ = _read("vpm.read", "vpm", "vpm", peripheral=True)
+VPM_WRITE = _write("vpm.write", "vpm", "vpm")
+VPM_READ_SETUP = _write("vpm.read_setup", "vpm", "vpm_setup", "a")  # also the DMA load's setup
+VPM_WRITE_SETUP = _write("vpm.write_setup", "vpm", "vpm_setup", "b")  # also the DMA store's setup
+DMA_LOAD_ADDRESS = _write("dma.load", "vpm", "dma_address", "a")
+DMA_STORE_ADDRESS = _write("dma.store", "vpm", "dma_address", "b")
+DMA_LOAD_WAIT = _read("dma.load_wait", "vpm", "dma_wait", "a", peripheral=True)
+DMA_STORE_WAIT = _read("dma.store_wait", "vpm", "dma_wait", "b", peripheral=True)
+
+TMU0_S = _write("tmu0", "tmu0", "tmu0_s")
+TMU1_S = _write("tmu1", "tmu1", "tmu1_s")
+TMU_S = (TMU0_S, TMU1_S)
+TMU_NOSWAP = _write("tmu_noswap", "tmu0", "tmu_noswap")
+MUTEX = _read("mutex", "vpm", "mutex", peripheral=True)
+MUTEX_RELEASE = _write("mutex.release", "vpm", "mutex_release")
+HOST_INTERRUPT = _write("host_interrupt", "vpm", "host_interrupt")
