@@ -10,7 +10,7 @@ from codegen.qpu.isa import ADD_OPS, BRANCH_CONDITIONS, NOP, SIGNALS, Alu, Branc
 from codegen.qpu.operation import Bundle, Immediate, Item, Operation, SemaphoreStep, Source, Unit
 from codegen.qpu.registers import Register
 from codegen.qpu.scheduler import schedule
-from codegen.qpu.validate import reads_after_write, validate
+from codegen.qpu.validate import reads_after_write, too_close, validate
 
 DELAY_SLOTS = 3
 
@@ -137,7 +137,7 @@ class Assembler:
         while True:
             code, edges = self._lay_out(bodies)
             conflicts = {
-                block for block, last, following in edges if reads_after_write(code[last], code[following])
+                block for block, last, following in edges if too_close(code, last, following)
             }
             if not conflicts:
                 break

@@ -57,9 +57,8 @@ def pack(bundles: Sequence[Bundle]) -> Alu | None:
     """One instruction that does all bundles, or None where they do not fit together."""
     signals = [b.signal for b in bundles if b.signal != "none"]
     operations = [operation for bundle in bundles for operation in bundle.operations]
-    if len(signals) > 1 or len(operations) > 2 or _peripherals(operations) > 1:
-        return None
-    if signals and signals[0].startswith("load_tmu") and _touches_vpm(operations):
+    loads_tmu = any(signal.startswith("load_tmu") for signal in signals)
+    if len(signals) > 1 or len(operations) > 2 or _peripherals(operations) + loads_tmu > 1:
         return None
     signal = signal_code(signals[0]) if signals else SIGNALS["none"]
     for add, mul in _assignments(operations):
@@ -72,14 +71,6 @@ def pack(bundles: Sequence[Bundle]) -> Alu | None:
 def _peripherals(operations: Sequence[Operation]) -> int:
     registers = {r for o in operations for r in (o.destination, *o.sources) if isinstance(r, Register)}
     return sum(register.peripheral for register in registers)
-
-
-def _touches_vpm(operations: Sequence[Operation]) -> bool:
-    return any(
-        isinstance(r, Register) and r.resource == "vpm"
-        for o in operations
-        for r in (o.destination, *o.sources)
-    )
 
 
 def _assignments(

@@ -20,6 +20,7 @@ from codegen.qpu.isa import (
 _SFU = range(52, 56)
 _TMU = range(56, 64)
 _VPM = (48, 49, 50)
+_LOAD_TMU = (SIGNALS["load_tmu0"], SIGNALS["load_tmu1"])
 _UNIFORMS_ADDRESS = 40
 _UNIFORM = 32
 
@@ -37,6 +38,17 @@ def validate(code: Sequence[Instruction]) -> None:
 def reads_after_write(before: Instruction, after: Instruction) -> bool:
     """Whether `after` reads a register-file location that `before`, just ahead of it, writes."""
     return bool(file_writes(before) & file_reads(after))
+
+
+def too_close(code: Sequence[Instruction], last: int, following: int) -> bool:
+    """Whether `following`, executed right after `last`, comes too soon after what was written before it."""
+    if reads_after_write(code[last], code[following]):
+        return True
+    for gap in range(min(last + 1, 2)):
+        moves_stream = _UNIFORMS_ADDRESS in _write_addresses(code[last - gap])
+        if moves_stream and any(_reads(i, _UNIFORM) for i in code[following : following + 2 - gap]):
+            return True
+    return False
 
 
 def file_writes(instruction: Instruction) -> set[tuple[str, int]]:
@@ -78,7 +90,8 @@ def _peripheral_accesses(instruction: Instruction) -> int:
         a in _SFU or a in _TMU or a in (*_VPM, 51) or (44 <= a <= 47) for a in _write_addresses(instruction)
     )
     reads = sum(_reads(instruction, address) for address in (48, 49, 50, 51))
-    return writes + reads + isinstance(instruction, Semaphore)
+    loads = isinstance(instruction, Alu) and instruction.signal in _LOAD_TMU
+    return writes + reads + loads + isinstance(instruction, Semaphore)
 
 
 def _single(instruction: Instruction) -> Iterator[str]:
@@ -86,9 +99,6 @@ def _single(instruction: Instruction) -> Iterator[str]:
         yield "more than one peripheral access in one instruction; split it"
     if not isinstance(instruction, Alu):
         return
-    loads_tmu = instruction.signal in (SIGNALS["load_tmu0"], SIGNALS["load_tmu1"])
-    if loads_tmu and any(a in _VPM for a in _write_addresses(instruction)):
-        yield "VPM access beside a TMU load signal; move one of them"
     if instruction.waddr_add in _TMU and instruction.cond_add not in (CONDITIONS["always"],):
         yield "conditional write to a TMU register fires anyway; write it unconditionally"
     if instruction.set_flags and instruction.op_add == 0 and instruction.op_mul == 0:
@@ -139,4 +149,4 @@ def _touches_r4(instruction: Instruction) -> bool:
         return False
     read = 4 in (instruction.add_a, instruction.add_b) and instruction.op_add != 0
     read = read or (4 in (instruction.mul_a, instruction.mul_b) and instruction.op_mul != 0)
-    return read or instruction.signal in (SIGNALS["load_tmu0"], SIGNALS["load_tmu1"])
+    return read or instruction.signal in _LOAD_TMU

@@ -27,7 +27,7 @@ BROKEN: dict[str, list[Instruction]] = {
     "more than one peripheral": [
         Alu(op_add=21, cond_add=1, waddr_add=56, op_mul=4, cond_mul=1, waddr_mul=60)
     ],
-    "VPM access beside": [Alu(signal=10, op_add=21, cond_add=1, waddr_add=48)],
+    "more than one": [Alu(signal=10, op_add=21, cond_add=1, waddr_add=48)],
     "conditional write": [Alu(op_add=21, cond_add=2, waddr_add=56)],
     "set_flags without": [Alu(set_flags=1)],
     "writes without an operation": [Alu(waddr_add=3)],

@@ -1,0 +1,62 @@
+"""Runs a lowered layer on the virtual GPU and compares it with the float64 reference."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from codegen.algorithm import QpuAlgorithm, algorithm_named
+from codegen.graph import FloatArray, LayerSpec
+from codegen.layout import layout_named
+from codegen.program import GpuProgram
+from codegen.qpu.link import link_single
+from codegen.reference import evaluate_layer
+from codegen.schedule import Choice
+from codegen.target import Target
+from microbench.profile import load_profile
+from microbench.virtual import Execution, VirtualV3D
+
+TARGET: Target = load_profile("pi-zero").target()
+
+
+def random_tensors(spec: LayerSpec, seed: int) -> tuple[FloatArray, list[FloatArray]]:
+    """A seeded input and weights; weights are scaled so that results stay near 1."""
+    rng = np.random.default_rng(seed)
+    value = rng.standard_normal(spec.inputs[0].shape, dtype=np.float32)
+    weights = [rng.standard_normal(t.shape, dtype=np.float32) for t in spec.weights]
+    if weights:
+        weights[0] /= np.float32(np.sqrt(np.prod(weights[0].shape[1:])))
+    return value, weights
+
+
+def execute(program: GpuProgram, image: FloatArray) -> tuple[FloatArray, list[Execution]]:
+    """Loads a program, writes its only input, runs its launches and reads its only output."""
+    with VirtualV3D(load_profile("pi-zero")) as gpu:
+        memory = gpu.alloc(program.size_bytes)
+        words = memory.view.view(np.uint32)
+        words[: len(program.words)] = program.words
+        words[program.relocations] += np.uint32(memory.bus)
+        region = program.inputs[0]
+        memory.view[region.offset_bytes : region.offset_bytes + image.nbytes] = image.view(np.uint8)
+        runs = [
+            gpu.execute(launch.num_qpus, memory.bus + launch.control_offset_bytes) for launch in program.launches
+        ]
+        out = program.outputs[0]
+        result = memory.view[out.offset_bytes : out.offset_bytes + out.size_bytes].copy().view(np.float32)
+    return result, runs
+
+
+def relative_error(spec: LayerSpec, choice: Choice, seed: int = 0) -> float:
+    """Largest error of a candidate over the largest reference value; also fails on stale reads."""
+    value, weights = random_tensors(spec, seed)
+    algorithm = algorithm_named(choice.algorithm)
+    assert isinstance(algorithm, QpuAlgorithm)
+    layer = algorithm.lower(spec, TARGET, choice, weights)
+    layout_in, layout_out = layout_named(choice.input_layouts[0]), layout_named(choice.output_layout)
+    program = link_single(
+        layer, [layout_in.size_bytes(spec.inputs[0])], layout_out.size_bytes(spec.output), TARGET.qpus
+    )
+    memory, runs = execute(program, layout_in.pack(value))
+    assert all(run.stale_reads == 0 for run in runs)
+    expected = evaluate_layer(spec, [value], weights)
+    actual = layout_out.unpack(memory, spec.output)
+    return float(np.abs(actual - expected).max() / np.abs(expected).max())

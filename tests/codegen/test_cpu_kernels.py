@@ -1,0 +1,301 @@
+"""Every C kernel is compiled, run and compared with the float64 reference."""
+
+from __future__ import annotations
+
+import ctypes
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+from codegen.algorithm import CpuAlgorithm, algorithms
+from codegen.cpu.toolchain import compile_shared
+from codegen.errors import ScheduleError
+from codegen.graph import (
+    RELU,
+    Activation,
+    Clamp,
+    Conv2d,
+    FloatArray,
+    FullyConnected,
+    LayerSpec,
+    Operator,
+    Pool2d,
+    Relayout,
+    Reshape,
+    Softmax,
+    TensorType,
+)
+from codegen.layout import layout_named
+from codegen.program import CpuProgram
+from codegen.reference import evaluate_layer
+from codegen.schedule import Choice
+from codegen.target import Target
+
+HOST = Target(name="host", qpus=0, cpu="native", compiler=("", "-O1", "-march=native"), cores=1)
+SCALAR = Target(name="pi-zero", qpus=12, cpu="arm1176jzf-s", compiler=("", "-O1"), cores=1)
+NEON = Target(name="pi-2", qpus=12, cpu="cortex-a7", compiler=("", "-O1"), cores=1)
+TARGETS = (HOST, SCALAR, NEON)
+POISON = np.float32(np.nan)
+GUARD = 64
+
+activations = st.sampled_from([Activation(), RELU, Activation(0.0, 6.0), Activation(high=0.25), Activation(-0.5, 0.5)])
+small = st.integers(1, 3)
+
+
+@dataclass(frozen=True)
+class Case:
+    """A layer, one way to compute it, and the seed of its values."""
+
+    algorithm: CpuAlgorithm
+    spec: LayerSpec
+    target: Target
+    choice: Choice
+    seed: int
+
+
+def conv_spec(op: Conv2d, batch: int, inputs: int, outputs: int, height: int, width: int) -> LayerSpec:
+    out_h = window_outputs(height, op, 0)
+    out_w = window_outputs(width, op, 1)
+    weights = TensorType((outputs, inputs // op.groups, *op.kernel)), TensorType((outputs,))
+    source = TensorType((batch, inputs, height, width))
+    return LayerSpec(op, (source,), TensorType((batch, outputs, out_h, out_w)), weights)
+
+
+def window_outputs(size: int, op: Conv2d | Pool2d, axis: int) -> int:
+    extent = (op.kernel[axis] - 1) * op.dilations[axis] + 1
+    return (size + op.pads[axis] + op.pads[axis + 2] - extent) // op.strides[axis] + 1
+
+
+@st.composite
+def conv_specs(draw: st.DrawFn, groups: st.SearchStrategy[int], multiplier: bool = False) -> LayerSpec:
+    group_count = draw(groups)
+    per_group = 1 if multiplier else draw(st.integers(1, 5))
+    kernel = draw(st.tuples(small, small))
+    dilations = draw(st.tuples(st.integers(1, 2), st.integers(1, 2)))
+    pads = draw(st.tuples(*[st.integers(0, 2)] * 4))
+    op = Conv2d(kernel, draw(st.tuples(small, small)), pads, dilations, group_count, draw(activations))
+    reach = [(k - 1) * d + 1 for k, d in zip(kernel, dilations, strict=True)]
+    height, width = (max(1, reach[i] - pads[i] - pads[i + 2]) + draw(st.integers(0, 20)) for i in (0, 1))
+    outputs = group_count * draw(st.integers(1, 9 if group_count == 1 else 3))
+    return conv_spec(op, draw(st.integers(1, 2)), group_count * per_group, outputs, height, width)
+
+
+@st.composite
+def pointwise_specs(draw: st.DrawFn) -> LayerSpec:
+    op = Conv2d((1, 1), activation=draw(activations))
+    inputs = draw(st.sampled_from([1, 3, 17, 70, 300]))
+    sizes = st.integers(1, 11)
+    return conv_spec(op, draw(st.integers(1, 2)), inputs, draw(st.integers(1, 20)), draw(sizes), draw(sizes))
+
+
+@st.composite
+def pool_specs(draw: st.DrawFn) -> LayerSpec:
+    kind = draw(st.sampled_from(["max", "average"]))
+    batch, channels = draw(st.integers(1, 2)), draw(st.integers(1, 4))
+    if draw(st.booleans()):
+        kernel = draw(st.tuples(st.integers(1, 9), st.integers(1, 9)))
+        op = Pool2d(kind, kernel, activation=draw(activations))
+        source = TensorType((batch, channels, *kernel))
+        return LayerSpec(op, (source,), TensorType((batch, channels, 1, 1)))
+    kernel = draw(st.tuples(st.integers(2, 3), st.integers(2, 3)))
+    pads = draw(st.tuples(*[st.integers(0, 1)] * 4))
+    op = Pool2d(
+        kind, kernel, draw(st.tuples(small, small)), pads, (1, 1), draw(st.booleans()), draw(activations)
+    )
+    height, width = draw(st.integers(3, 20)), draw(st.integers(3, 40))
+    result = TensorType((batch, channels, window_outputs(height, op, 0), window_outputs(width, op, 1)))
+    return LayerSpec(op, (TensorType((batch, channels, height, width)),), result)
+
+
+@st.composite
+def fully_connected_specs(draw: st.DrawFn) -> LayerSpec:
+    batch, depth, out = draw(small), draw(st.integers(1, 40)), draw(st.integers(1, 70))
+    weights = TensorType((out, depth)), TensorType((out,))
+    op = FullyConnected(draw(activations))
+    return LayerSpec(op, (TensorType((batch, depth)),), TensorType((batch, out)), weights)
+
+
+shapes = st.lists(st.integers(1, 7), min_size=2, max_size=4).map(tuple)
+planes = st.tuples(st.integers(1, 2), st.integers(1, 5), st.integers(1, 9), st.integers(1, 9))
+
+
+@st.composite
+def unary_specs(draw: st.DrawFn, kind: str) -> LayerSpec:
+    shape = draw(planes if kind == "relayout" else shapes)
+    result = shape
+    op: Operator = Clamp(draw(activations))
+    if kind == "softmax":
+        op = Softmax(draw(st.integers(0, len(shape) - 1)))
+    elif kind == "relayout":
+        op = draw(st.sampled_from([Relayout("nchw", "pixel16"), Relayout("pixel16", "nchw")]))
+    elif kind == "reshape":
+        op = Reshape()
+        flat = (shape[0], int(np.prod(shape[1:])))
+        result = draw(st.sampled_from([flat, (*shape[:2], 1, int(np.prod(shape[2:])))]))
+    return LayerSpec(op, (TensorType(shape),), TensorType(result))
+
+
+SPECS: dict[str, st.SearchStrategy[LayerSpec]] = {
+    "cpu_conv_direct": conv_specs(st.sampled_from([1, 1, 2, 3])),
+    "cpu_conv_im2col": conv_specs(st.just(1)),
+    "cpu_pointwise_gemm": pointwise_specs(),
+    "cpu_depthwise": conv_specs(st.integers(1, 5), multiplier=True),
+    "cpu_pool": pool_specs(),
+    "cpu_fully_connected": fully_connected_specs(),
+    "cpu_softmax": unary_specs("softmax"),
+    "cpu_clamp": unary_specs("clamp"),
+    "cpu_reshape": unary_specs("reshape"),
+    "cpu_relayout": unary_specs("relayout"),
+}
+
+
+@st.composite
+def cases(draw: st.DrawFn, name: str) -> Case:
+    spec, target = draw(SPECS[name]), draw(st.sampled_from(TARGETS))
+    algorithm = algorithms()[name]
+    assert isinstance(algorithm, CpuAlgorithm)
+    assert algorithm.applies(spec, target)
+    points = algorithm.space(spec, target).points()
+    choice = algorithm.choice(spec, target, draw(st.sampled_from(points)))
+    return Case(algorithm, spec, target, choice, draw(st.integers(0, 2**32 - 1)))
+
+
+def draw_values(case: Case) -> tuple[list[FloatArray], list[FloatArray]]:
+    generator = np.random.default_rng(case.seed)
+    inputs = [generator.normal(size=t.shape).astype(np.float32) for t in case.spec.inputs]
+    depth = np.prod(case.spec.weights[0].shape[1:]) if case.spec.weights else 1.0  # results near 1
+    weights = [(generator.normal(size=t.shape) / np.sqrt(depth)).astype(np.float32) for t in case.spec.weights]
+    return inputs, weights
+
+
+def poisoned(values: FloatArray, size: int) -> FloatArray:
+    """`values` followed by NaN, which any use of an element out of bounds brings into the result."""
+    memory = np.full(size + GUARD, POISON, dtype=np.float32)
+    memory[: values.size] = values
+    return memory
+
+
+def call(library: ctypes.CDLL, program: CpuProgram, images: list[FloatArray]) -> FloatArray:
+    """The flat output image; fails when the function writes past its output or workspace."""
+    sources = [poisoned(image, image.size) for image in images]
+    assert tuple(image.size for image in images) == program.input_sizes
+    workspace_size = -(-program.workspace_bytes // 4)
+    weights = poisoned(program.weights, program.weights.size)
+    output = np.full(program.output_size + GUARD, POISON, dtype=np.float32)
+    workspace = np.full(workspace_size + GUARD, POISON, dtype=np.float32)
+    pointers = (ctypes.c_void_p * len(sources))(*(source.ctypes.data for source in sources))
+    function = getattr(library, program.entry)
+    function.restype = None
+    function(
+        pointers,
+        ctypes.c_void_p(weights.ctypes.data),
+        ctypes.c_void_p(output.ctypes.data),
+        ctypes.c_void_p(workspace.ctypes.data),
+    )
+    assert np.isnan(output[program.output_size :]).all()
+    assert np.isnan(workspace[workspace_size:]).all()
+    return output[: program.output_size]
+
+
+def check_all(drawn: list[Case]) -> None:
+    values = [draw_values(case) for case in drawn]
+    programs = [
+        case.algorithm.emit(case.spec, case.target, case.choice, weights, f"kernel_{i}")
+        for i, (case, (_, weights)) in enumerate(zip(drawn, values, strict=True))
+    ]
+    sources = {f"kernel_{i}.c": program.source for i, program in enumerate(programs)}
+    library = ctypes.CDLL(str(compile_shared(sources, HOST, ("-Wall", "-Wextra", "-Werror"))))
+    for case, program, (inputs, weights) in zip(drawn, programs, values, strict=True):
+        images = [
+            layout_named(name).pack(value)
+            for name, value in zip(case.choice.input_layouts, inputs, strict=True)
+        ]
+        expected = layout_named(case.choice.output_layout).pack(
+            evaluate_layer(case.spec, inputs, weights).astype(np.float32)
+        )
+        result = call(library, program, images)
+        largest = max(float(np.abs(expected).max()), 1e-3)
+        assert np.abs(result - expected).max() <= 1e-5 * largest, case
+
+
+@pytest.fixture(scope="module", autouse=True)
+def scratch_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Random kernels are built once each: keep them out of the user's cache."""
+    place = tmp_path_factory.mktemp("compiled")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("codegen.cpu.toolchain.cache_directory", lambda: Path(place))
+        yield
+
+
+@pytest.mark.parametrize("name", sorted(SPECS))
+@settings(
+    max_examples=5,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+    phases=(Phase.explicit, Phase.reuse, Phase.generate),  # each step of shrinking would compile again
+)
+@given(data=st.data())
+def test_kernels_agree_with_the_reference(name: str, data: st.DataObject) -> None:
+    check_all(data.draw(st.lists(cases(name), min_size=6, max_size=12)))
+
+
+def test_every_cpu_algorithm_is_tested() -> None:
+    assert {name for name in algorithms() if name.startswith("cpu_")} == set(SPECS)
+
+
+@pytest.mark.parametrize("name", sorted(SPECS))
+@settings(max_examples=20, deadline=None)
+@given(data=st.data())
+def test_work_and_text_are_complete(name: str, data: st.DataObject) -> None:
+    case = data.draw(cases(name))
+    _, weights = draw_values(case)
+    work = case.algorithm.work(case.spec, case.target, case.choice)
+    first = case.algorithm.emit(case.spec, case.target, case.choice, weights, "entry")
+    second = case.algorithm.emit(case.spec, case.target, case.choice, weights, "entry")
+    assert first.source == second.source
+    assert first.weights.dtype == np.float32
+    assert "$" not in first.source
+    assert work.load_instructions >= 1
+    assert work.store_instructions >= case.spec.output.elements
+    assert work.streamed_bytes_read >= work.unique_bytes_read >= case.spec.inputs[0].size_bytes
+    assert work.bytes_written == case.spec.output.size_bytes
+    if work.macs:
+        assert work.alu_instructions >= work.macs
+
+
+def test_source_does_not_depend_on_the_values_of_weights() -> None:
+    spec = conv_spec(Conv2d((3, 3)), 1, 2, 4, 8, 8)
+    for name in ("cpu_conv_direct", "cpu_conv_im2col"):
+        algorithm = algorithms()[name]
+        assert isinstance(algorithm, CpuAlgorithm)
+        choice = algorithm.choice(spec, HOST, algorithm.space(spec, HOST).points()[0])
+        zeros = [np.zeros(t.shape, dtype=np.float32) for t in spec.weights]
+        ones = [np.ones(t.shape, dtype=np.float32) for t in spec.weights]
+        emitted = [algorithm.emit(spec, HOST, choice, weights, "entry").source for weights in (zeros, ones)]
+        assert emitted[0] == emitted[1]
+
+
+def test_points_outside_the_space_are_refused() -> None:
+    spec = conv_spec(Conv2d((1, 1)), 1, 8, 8, 4, 4)
+    algorithm = algorithms()["cpu_pointwise_gemm"]
+    point = algorithm.space(spec, HOST).points()[0]
+    with pytest.raises(ScheduleError, match="rows is one of"):
+        algorithm.choice(spec, HOST, {**point, "rows": 7})
+    with pytest.raises(ScheduleError, match="a point has the axes rows, columns, k_block, outer"):
+        algorithm.choice(spec, HOST, {"rows": 4})
+
+
+def test_a_workspace_beyond_the_limit_is_refused() -> None:
+    spec = conv_spec(Conv2d((7, 7), pads=(3, 3, 3, 3)), 1, 256, 8, 128, 128)
+    algorithm = algorithms()["cpu_conv_im2col"]
+    with pytest.raises(ScheduleError, match="workspace"):
+        algorithm.choice(spec, HOST, {"rows": 4, "columns": 8, "block": 16})
+
+
+def test_only_float32_layers_apply() -> None:
+    spec = LayerSpec(Reshape(), (TensorType((1, 4), "int64"),), TensorType((1, 4), "int64"))
+    assert not algorithms()["cpu_reshape"].applies(spec, HOST)

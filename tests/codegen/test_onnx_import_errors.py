@@ -1,0 +1,351 @@
+"""Bad input: each is refused by a typed error that names the thing, the place and the remedy."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from onnx import ModelProto, NodeProto, TensorProto, external_data_helper, helper, numpy_helper
+
+from codegen.errors import DynamicShapeError, ModelError, UnsupportedOperatorError
+from codegen.onnx_import import import_model, load_graph, supported_operators
+from codegen.reference import evaluate
+
+WEIGHT = np.arange(4 * 3 * 3 * 3, dtype=np.float32).reshape(4, 3, 3, 3)
+SHAPE = (1, 3, 8, 8)
+
+
+def model_of(
+    nodes: Sequence[NodeProto],
+    constants: Mapping[str, np.ndarray] | None = None,
+    shape: Sequence[int | str | None] | None = SHAPE,
+    *,
+    opset: int = 13,
+    element: int = TensorProto.FLOAT,
+    outputs: Sequence[str] = ("y",),
+) -> ModelProto:
+    graph = helper.make_graph(
+        list(nodes),
+        "bad",
+        [helper.make_tensor_value_info("x", element, shape)],
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in outputs],
+        [numpy_helper.from_array(value, name) for name, value in (constants or {}).items()],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
+
+
+def relu(source: str = "x", target: str = "y") -> NodeProto:
+    return helper.make_node("Relu", [source], [target])
+
+
+def conv(**attributes: Any) -> NodeProto:
+    return helper.make_node("Conv", ["x", "w"], ["y"], name="first", **attributes)
+
+
+# --- the file ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"\x00" * 64, b"no model at all, but text\n", bytes(range(256)), b"{}"]
+)
+def test_file_that_is_no_model(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "net.onnx"
+    path.write_bytes(content)
+    with pytest.raises(ModelError, match=r"net\.onnx: is no ONNX model"):
+        load_graph(path)
+
+
+def test_every_truncation_is_a_model_error(tmp_path: Path) -> None:
+    path = tmp_path / "net.onnx"
+    data = model_of([conv()], {"w": WEIGHT}).SerializeToString()
+    for length in range(0, len(data), 7):
+        path.write_bytes(data[:length])
+        with pytest.raises(ModelError, match=r"net\.onnx: "):
+            load_graph(path)
+
+
+def test_missing_file_directory_and_impossible_path(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"absent\.onnx: no such file"):
+        load_graph(tmp_path / "absent.onnx")
+    with pytest.raises(ModelError, match="is a directory"):
+        load_graph(tmp_path)
+    with pytest.raises(ModelError, match="cannot be read"):
+        load_graph(tmp_path / ("n" * 300))
+    with pytest.raises(ModelError, match="cannot be read"):
+        load_graph(tmp_path / "a\0b")
+
+
+@pytest.mark.parametrize("opset", [1, 8, 29, 1000])
+def test_operator_set_outside_the_range(opset: int) -> None:
+    with pytest.raises(ModelError, match=rf"operator set {opset}; supported are 9 to 28"):
+        import_model(model_of([relu()], opset=opset))
+
+
+def test_operator_set_missing() -> None:
+    model = model_of([relu()])
+    del model.opset_import[:]
+    with pytest.raises(ModelError, match="0 times"):
+        import_model(model)
+
+
+# --- external data ----------------------------------------------------------------------------------------
+
+
+def external_model(directory: Path) -> tuple[Path, Path]:
+    model = model_of([conv()], {"w": WEIGHT})
+    external_data_helper.convert_model_to_external_data(model, location="net.bin", size_threshold=0)
+    external_data_helper.write_external_data_tensors(model, str(directory))
+    (directory / "net.onnx").write_bytes(model.SerializeToString())
+    return directory / "net.onnx", directory / "net.bin"
+
+
+def test_external_data_are_read(tmp_path: Path) -> None:
+    path, _ = external_model(tmp_path)
+    graph = load_graph(path)
+    np.testing.assert_array_equal(graph.constants[graph.nodes[0].weights[0]], WEIGHT)
+    evaluate(graph, {"x": np.ones(SHAPE)})
+
+
+def test_external_data_missing(tmp_path: Path) -> None:
+    path, data = external_model(tmp_path)
+    data.unlink()
+    with pytest.raises(
+        ModelError, match=r"initializer 'w'.*net\.bin cannot be read.*put it beside the model"
+    ):
+        load_graph(path)
+
+
+def test_external_data_truncated(tmp_path: Path) -> None:
+    path, data = external_model(tmp_path)
+    data.write_bytes(data.read_bytes()[:-1])
+    with pytest.raises(ModelError, match=r"net\.bin ends before byte 432.*truncated"):
+        load_graph(path)
+
+
+@pytest.mark.parametrize("location", ["/etc/hostname", "../secret", "a/../../secret", "", "a\0b"])
+def test_external_data_outside_the_model_s_directory(tmp_path: Path, location: str) -> None:
+    model = model_of([conv()], {"w": WEIGHT})
+    tensor = model.graph.initializer[0]
+    tensor.ClearField("raw_data")
+    tensor.data_location = TensorProto.EXTERNAL
+    tensor.external_data.add(key="location", value=location)
+    with pytest.raises(ModelError, match="no path below the model's directory"):
+        import_model(model, directory=tmp_path)
+
+
+@pytest.mark.parametrize(("key", "value"), [("offset", "-1"), ("offset", "one"), ("length", "3")])
+def test_external_data_with_bad_extent(tmp_path: Path, key: str, value: str) -> None:
+    path, _ = external_model(tmp_path)
+    model = ModelProto.FromString(path.read_bytes())
+    entries = model.graph.initializer[0].external_data
+    for entry in [entry for entry in entries if entry.key == key]:
+        entries.remove(entry)
+    entries.add(key=key, value=value)
+    with pytest.raises(ModelError, match=r"initializer 'w'.*external data"):
+        import_model(model, directory=tmp_path)
+
+
+# --- inputs -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("shape", "suggestion"),
+    [
+        (("batch", 3, 8, 8), "--shape x=1,3,8,8"),
+        ((None, 3, "height", "width"), "--shape x=1,3,224,224"),
+        ((0, 10), "--shape x=1,10"),
+        (None, "--shape x=1,3,224,224"),
+    ],
+)
+def test_open_shape_asks_for_one(shape: Sequence[int | str | None] | None, suggestion: str) -> None:
+    with pytest.raises(DynamicShapeError, match="input 'x' has no fixed shape") as error:
+        import_model(model_of([relu()], shape=shape))
+    assert suggestion in str(error.value)
+
+
+def test_given_shape_fills_or_overrides() -> None:
+    for declared in (("batch", 3, None, None), SHAPE, None):
+        graph = import_model(model_of([relu()], shape=declared), shapes={"x": (2, 3, 5, 6)})
+        assert graph.types["y"].shape == (2, 3, 5, 6)
+
+
+@pytest.mark.parametrize("given", [(1, 3, 8), (1, 3, 8, 0), (), (1, 3, -8, 8)])
+def test_given_shape_that_cannot_be(given: tuple[int, ...]) -> None:
+    with pytest.raises(ModelError, match="input 'x' of 4 dimensions cannot take the shape"):
+        import_model(model_of([relu()]), shapes={"x": given})
+
+
+def test_shape_for_an_unknown_input() -> None:
+    with pytest.raises(ModelError, match=r"no input 'image' .*its inputs: x"):
+        import_model(model_of([relu()]), shapes={"image": SHAPE})
+
+
+@pytest.mark.parametrize("element", [TensorProto.FLOAT16, TensorProto.DOUBLE, TensorProto.UINT8, 99])
+def test_input_of_another_type(element: int) -> None:
+    with pytest.raises(ModelError, match=r"input 'x' has elements of .*float32"):
+        import_model(model_of([relu()], element=element))
+
+
+# --- operators --------------------------------------------------------------------------------------------
+
+
+def test_unsupported_operator_lists_the_supported_ones() -> None:
+    with pytest.raises(UnsupportedOperatorError, match=r"node 'odd' \(LRN, opset 13\)") as error:
+        import_model(model_of([helper.make_node("LRN", ["x"], ["y"], name="odd", size=3)]))
+    assert all(name in str(error.value) for name in supported_operators())
+
+
+def test_unnamed_node_is_named_by_operator_and_index() -> None:
+    with pytest.raises(UnsupportedOperatorError, match=r"node 'LRN_1'"):
+        import_model(model_of([relu("x", "a"), helper.make_node("LRN", ["a"], ["y"], size=3)]))
+
+
+def test_other_domain() -> None:
+    model = model_of([helper.make_node("Gelu", ["x"], ["y"], domain="com.microsoft")])
+    with pytest.raises(UnsupportedOperatorError, match=r"'Gelu_0'.*'com\.microsoft'"):
+        import_model(model)
+
+
+@pytest.mark.parametrize("name", ["RandomNormal", "If"])
+def test_constant_looking_nodes_are_not_folded(name: str) -> None:
+    node = helper.make_node(name, [], ["y"])
+    with pytest.raises(UnsupportedOperatorError, match=name):
+        import_model(model_of([node]))
+
+
+NORMALISATION = {role: np.ones(3, dtype=np.float32) for role in "sbmv"}
+IMAGE_WEIGHTS = {"w": WEIGHT}
+UNSUPPORTED = {
+    "1-D convolution": model_of([conv()], {"w": WEIGHT[:, :, 0]}, (1, 3, 8)),
+    "3-D convolution": model_of([conv()], {"w": WEIGHT[..., None]}, (1, 3, 8, 8, 8)),
+    "1-D pool": model_of([helper.make_node("GlobalMaxPool", ["x"], ["y"])], shape=(1, 3, 8)),
+    "computed weights": model_of([helper.make_node("Conv", ["x", "x"], ["y"])]),
+    "half weights": model_of([conv()], {"w": WEIGHT.astype(np.float16)}),
+    "double weights": model_of([conv()], {"w": WEIGHT.astype(np.float64)}),
+    "negative pads": model_of([conv(pads=[-1, 0, 0, 0])], IMAGE_WEIGHTS),
+    "two activations": model_of([helper.make_node("Add", ["x", "x"], ["y"])]),
+    "constant per pixel": model_of(
+        [helper.make_node("Add", ["x", "c"], ["y"])], {"c": np.ones((8, 8), np.float32)}
+    ),
+    "division by x": model_of([helper.make_node("Div", ["c", "x"], ["y"])], {"c": np.ones(1, np.float32)}),
+    "training statistics": model_of(
+        [helper.make_node("BatchNormalization", ["x", *"sbmv"], ["y", "mean"])], NORMALISATION, opset=9
+    ),
+    "training mode": model_of(
+        [helper.make_node("BatchNormalization", ["x", *"sbmv"], ["y"], training_mode=1)],
+        NORMALISATION,
+        opset=15,
+    ),
+    "dropout in training": model_of(
+        [helper.make_node("Dropout", ["x", "", "t"], ["y"])], {"t": np.array(True)}
+    ),
+    "dropout mask": model_of(
+        [helper.make_node("Dropout", ["x"], ["a", "mask"]), helper.make_node("Relu", ["mask"], ["y"])]
+    ),
+    "computed shape": model_of([helper.make_node("Reshape", ["x", "x"], ["y"])]),
+    "transposed matrix": model_of(
+        [helper.make_node("Gemm", ["x", "w"], ["y"], transA=1)], {"w": np.ones((2, 3), np.float32)}, (2, 5)
+    ),
+    "constant left matrix": model_of(
+        [helper.make_node("MatMul", ["w", "x"], ["y"])], {"w": np.ones((2, 3), np.float32)}, (3, 5)
+    ),
+    "bias per row": model_of(
+        [helper.make_node("Gemm", ["x", "w", "c"], ["y"])],
+        {"w": np.ones((5, 2), np.float32), "c": np.array([[1], [2]], np.float32)},
+        (2, 5),
+    ),
+}
+
+
+@pytest.mark.parametrize("form", UNSUPPORTED)
+def test_unsupported_form_names_its_node(form: str) -> None:
+    with pytest.raises(
+        UnsupportedOperatorError, match=r"node '[A-Za-z]+(_\d)?' \([A-Za-z]+, opset \d+\): .+; .+"
+    ):
+        import_model(UNSUPPORTED[form])
+
+
+def broken(node: NodeProto, **constants: np.ndarray) -> ModelProto:
+    return model_of([node], constants)
+
+
+NUMBERS = np.ones(5, dtype=np.float32)
+MALFORMED = {
+    "no output": broken(helper.make_node("Relu", ["x"], [])),
+    "no input": broken(helper.make_node("Relu", [], ["y"])),
+    "unknown tensor": broken(relu("nowhere")),
+    "channels": broken(conv(), w=WEIGHT[:, :2]),
+    "groups": broken(conv(group=3), w=WEIGHT),
+    "no groups": broken(conv(group=0), w=WEIGHT),
+    "kernel_shape": broken(conv(kernel_shape=[5, 5]), w=WEIGHT),
+    "strides": broken(conv(strides=[0, 1]), w=WEIGHT),
+    "one stride": broken(conv(strides=[1]), w=WEIGHT),
+    "attribute type": broken(conv(strides=1.5), w=WEIGHT),
+    "pads": broken(conv(pads=[1, 1]), w=WEIGHT),
+    "auto_pad": broken(conv(auto_pad="SAME"), w=WEIGHT),
+    "kernel above plane": broken(conv(dilations=[4, 4]), w=WEIGHT),
+    "empty weights": broken(conv(), w=WEIGHT[:0]),
+    "bias": broken(helper.make_node("Conv", ["x", "w", "b"], ["y"]), w=WEIGHT, b=NUMBERS),
+    "pool without kernel": broken(helper.make_node("MaxPool", ["x"], ["y"])),
+    "pool of padding": broken(
+        helper.make_node("MaxPool", ["x"], ["y"], kernel_shape=[2, 2], pads=[2, 0, 0, 0])
+    ),
+    "statistics": broken(
+        helper.make_node("BatchNormalization", ["x", *"sbmv"], ["y"]), **dict.fromkeys("sbmv", NUMBERS)
+    ),
+    "variance": broken(
+        helper.make_node("BatchNormalization", ["x", *"sbmv"], ["y"]),
+        **{**NORMALISATION, "v": -NORMALISATION["v"]},
+    ),
+    "clip ends": broken(helper.make_node("Clip", ["x", "c"], ["y"]), c=NUMBERS),
+    "clip at nan": broken(helper.make_node("Clip", ["x", "c"], ["y"]), c=np.array(np.nan, dtype=np.float32)),
+    "reshape": broken(helper.make_node("Reshape", ["x", "s"], ["y"]), s=np.array([7, -1])),
+    "reshape twice open": broken(helper.make_node("Reshape", ["x", "s"], ["y"]), s=np.array([-1, -1])),
+    "reshape by reals": broken(helper.make_node("Reshape", ["x", "s"], ["y"]), s=NUMBERS),
+    "reshape to empty": broken(
+        helper.make_node("Reshape", ["x", "s"], ["y"], allowzero=1), s=np.array([0, 1])
+    ),
+    "reshape copies nothing": broken(
+        helper.make_node("Reshape", ["x", "s"], ["y"]), s=np.array([1] * 4 + [0])
+    ),
+    "flatten": broken(helper.make_node("Flatten", ["x"], ["y"], axis=5)),
+    "softmax": broken(helper.make_node("Softmax", ["x"], ["y"], axis=4)),
+    "squeeze": broken(helper.make_node("Squeeze", ["x", "a"], ["y"]), a=np.array([1])),
+    "matrix": broken(helper.make_node("Gemm", ["x", "w"], ["y"]), w=np.ones((8, 2), dtype=np.float32)),
+    "constant form": broken(helper.make_node("Constant", [], ["y"])),
+    "bad folding": model_of(
+        [helper.make_node("Reshape", ["c", "s"], ["d"]), helper.make_node("Add", ["x", "d"], ["y"])],
+        {"c": NUMBERS, "s": np.array([7])},
+    ),
+    "written twice": model_of([relu("x", "a"), relu("x", "a"), relu("a", "y")]),
+    "input written": model_of([relu("x", "x"), relu("x", "y")]),
+    "out of order": model_of([relu("a", "y"), relu("x", "a")]),
+    "output of nobody": model_of([relu("x", "a")]),
+    "output is input": model_of([relu("x", "y")], outputs=["x"]),
+    "output twice": model_of([relu("x", "y")], outputs=["y", "y"]),
+    "no outputs": model_of([relu("x", "y")], outputs=[]),
+}
+
+
+@pytest.mark.parametrize("form", MALFORMED)
+def test_malformed_model(form: str) -> None:
+    with pytest.raises(ModelError) as error:
+        import_model(MALFORMED[form])
+    assert not isinstance(error.value, UnsupportedOperatorError)
+    assert len(str(error.value)) > 30
+
+
+def test_initializer_that_does_not_hold_its_data() -> None:
+    model = model_of([conv()], IMAGE_WEIGHTS)
+    model.graph.initializer[0].raw_data = b"1234"
+    with pytest.raises(ModelError, match="initializer 'w'"):
+        import_model(model)
+
+
+def test_string_constant() -> None:
+    node = helper.make_node("Constant", [], ["c"], value_string="text")
+    with pytest.raises(UnsupportedOperatorError, match="value_string"):
+        import_model(model_of([node, relu()]))

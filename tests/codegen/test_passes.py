@@ -1,0 +1,359 @@
+"""Each pass: what it rewrites, what it leaves alone, and that the graph computes the same."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from codegen.errors import GraphSpecError
+from codegen.graph import (
+    IDENTITY,
+    RELU,
+    Activation,
+    BatchNormalization,
+    Clamp,
+    Conv2d,
+    FullyConnected,
+    Graph,
+    Node,
+    Operator,
+    Pool2d,
+    Reshape,
+    Softmax,
+    TensorType,
+)
+from codegen.passes import PIPELINE, Pass, optimize, pipeline
+from codegen.passes.activation_fusion import composed, fuse_activations
+from codegen.passes.batch_norm import fold_batch_normalization
+from codegen.passes.canonical_form import canonicalize
+from codegen.passes.dead_code import remove_dead_code
+from codegen.passes.reshape_elimination import eliminate_reshapes
+from codegen.reference import clamp, evaluate
+from codegen.shapes import infer_shape
+from codegen.spec_check import check
+
+Step = tuple[Operator, str, str, tuple[int, ...] | None]  # operator, input, output, shape of a Reshape
+RELU6 = Activation(0.0, 6.0)
+CHANNELS = 4
+IMAGE = (2, CHANNELS, 5, 5)
+CONV = Conv2d((3, 3), pads=(1, 1, 1, 1))
+DEPTHWISE = Conv2d((3, 3), pads=(1, 1, 1, 1), groups=CHANNELS)
+POINTWISE = Conv2d((1, 1))
+NORM = BatchNormalization(1e-3)
+
+
+def weights_for(op: Operator, shape: tuple[int, ...], random: np.random.Generator) -> list[np.ndarray]:
+    """Random weights that leave the number of channels as it is."""
+    if isinstance(op, Conv2d):
+        return [
+            random.standard_normal((CHANNELS, CHANNELS // op.groups, *op.kernel)),
+            random.standard_normal(CHANNELS),
+        ]
+    if isinstance(op, FullyConnected):
+        return [random.standard_normal((shape[1], shape[1])), random.standard_normal(shape[1])]
+    if isinstance(op, BatchNormalization):
+        return [*random.standard_normal((3, shape[1])), random.random(shape[1]) + 0.1]
+    return []
+
+
+def graph_of(steps: Sequence[Step], outputs: Sequence[str] = ("y",), shape: tuple[int, ...] = IMAGE) -> Graph:
+    """A graph over input `x`; node names are `output` in capitals."""
+    random = np.random.default_rng(1)
+    types, constants, nodes = {"x": TensorType(shape)}, {}, []
+    for op, source, target, reshaped in steps:
+        arrays = [value.astype(np.float32) for value in weights_for(op, types[source].shape, random)]
+        names = tuple(f"{target}.{index}" for index in range(len(arrays)))
+        constants.update(zip(names, arrays, strict=True))
+        inferred = infer_shape(op, [types[source].shape], [array.shape for array in arrays], reshaped or ())
+        types[target] = TensorType(inferred)
+        nodes.append(Node(target.upper(), op, (source,), target, names))
+    graph = Graph("test", ("x",), tuple(outputs), tuple(nodes), types, constants)
+    check(graph, "imported")
+    return graph
+
+
+def straight(*ops: Operator | tuple[int, ...], shape: tuple[int, ...] = IMAGE) -> Graph:
+    """A chain of operators; a tuple is a Reshape to that shape."""
+    tensors = ["x", *(f"t{index}" for index in range(len(ops) - 1)), "y"]
+    return graph_of(
+        [
+            (Reshape(), tensors[i], tensors[i + 1], op)
+            if isinstance(op, tuple)
+            else (op, tensors[i], tensors[i + 1], None)
+            for i, op in enumerate(ops)
+        ],
+        shape=shape,
+    )
+
+
+def same_results(before: Graph, after: Graph) -> None:
+    value = np.random.default_rng(2).standard_normal(before.types["x"].shape)
+    wanted, found = evaluate(before, {"x": value}), evaluate(after, {"x": value})
+    assert list(found) == list(wanted)
+    for name, array in wanted.items():
+        np.testing.assert_allclose(found[name], array, rtol=1e-5, atol=1e-5)
+
+
+def rewritten(graph: Graph, rewrite: Callable[[Graph], Graph]) -> list[Operator]:
+    after = rewrite(graph)
+    check(after, "imported")
+    same_results(graph, after)
+    return [node.op for node in after.nodes]
+
+
+# --- batch-norm folding -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("conv", [CONV, DEPTHWISE, POINTWISE])
+def test_batch_norm_folds_into_convolution(conv: Conv2d) -> None:
+    assert rewritten(straight(conv, NORM), fold_batch_normalization) == [conv]
+
+
+def test_batch_norm_folds_into_fully_connected_and_twice() -> None:
+    graph = straight(FullyConnected(), NORM, NORM, shape=(3, 6))
+    assert rewritten(graph, fold_batch_normalization) == [FullyConnected()]
+
+
+def test_batch_norm_folds_behind_reshape_that_keeps_channels() -> None:
+    graph = straight(CONV, (2, CHANNELS, 25), NORM)
+    assert rewritten(graph, fold_batch_normalization) == [CONV, Reshape()]
+
+
+def test_batch_norm_does_not_fold_behind_reshape_that_mixes_channels() -> None:
+    graph = straight(CONV, (2, CHANNELS * 25), NORM)
+    ops = rewritten(graph, fold_batch_normalization)
+    assert ops == [CONV, Reshape(), Reshape(), Conv2d((1, 1), groups=CHANNELS * 25), Reshape()]
+
+
+@pytest.mark.parametrize(
+    "before", [Clamp(RELU), Pool2d("max", (2, 2)), Conv2d((1, 1), activation=RELU), Softmax(1)]
+)
+def test_batch_norm_stands_alone_as_depthwise(before: Operator) -> None:
+    ops = rewritten(straight(before, NORM), fold_batch_normalization)
+    assert ops == [before, Conv2d((1, 1), groups=CHANNELS)]
+
+
+@pytest.mark.parametrize("shape", [(3, 6), (2, 6, 5), (1, 6, 2, 3, 2)])
+def test_batch_norm_of_other_ranks_goes_through_a_plane(shape: tuple[int, ...]) -> None:
+    ops = rewritten(straight(NORM, shape=shape), fold_batch_normalization)
+    assert ops == [Reshape(), Conv2d((1, 1), groups=6), Reshape()]
+
+
+@pytest.mark.parametrize("outputs", [("y", "z"), ("y", "a")])
+def test_batch_norm_leaves_a_producer_that_others_read(outputs: tuple[str, ...]) -> None:
+    steps: list[Step] = [(CONV, "x", "a", None), (NORM, "a", "y", None), (Softmax(1), "a", "z", None)]
+    graph = graph_of(steps, outputs)
+    assert CONV in rewritten(graph, fold_batch_normalization)
+    assert len(fold_batch_normalization(graph).nodes) == 3
+
+
+def test_shared_weights_are_not_changed_for_the_other_node() -> None:
+    graph = graph_of([(CONV, "x", "a", None), (NORM, "a", "b", None), (CONV, "b", "y", None)])
+    first, norm, _ = graph.nodes
+    shared = Graph(
+        "shared",
+        ("x",),
+        ("y",),
+        (first, norm, Node("Y", CONV, ("b",), "y", first.weights)),
+        graph.types,
+        graph.constants,
+    )
+    assert rewritten(shared, fold_batch_normalization) == [CONV, CONV]
+
+
+def test_batch_norm_is_folded_in_double_precision() -> None:
+    """The folded weight is the exact one, rounded once."""
+    graph = straight(POINTWISE, NORM)
+    conv, norm = graph.nodes
+    weight, bias = (value.astype(np.float64) for value in graph.weights_of(conv))
+    scale, shift, mean, variance = (value.astype(np.float64) for value in graph.weights_of(norm))
+    factor = scale / np.sqrt(variance + NORM.epsilon)
+    folded = fold_batch_normalization(graph)
+    found_weight, found_bias = folded.weights_of(folded.nodes[0])
+    np.testing.assert_array_equal(found_weight, (weight * factor[:, None, None, None]).astype(np.float32))
+    np.testing.assert_allclose(found_bias, (bias - mean) * factor + shift, rtol=1e-6, atol=1e-7)
+
+
+# --- activation fusing ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("op", [CONV, Pool2d("max", (2, 2)), Pool2d("average", (3, 3))])
+def test_clamps_fuse_into_their_producer(op: Conv2d | Pool2d) -> None:
+    ops = rewritten(straight(op, Clamp(RELU), Clamp(Activation(-1.0, 6.0))), fuse_activations)
+    assert ops == [type(op)(**{**op.__dict__, "activation": RELU6})]
+
+
+def test_clamp_fuses_behind_reshape() -> None:
+    assert rewritten(straight(FullyConnected(), (3, 2, 3), Clamp(RELU), shape=(3, 6)), fuse_activations) == [
+        FullyConnected(RELU),
+        Reshape(),
+    ]
+
+
+def test_clamp_without_a_producer_stays() -> None:
+    assert rewritten(straight(Clamp(RELU), Softmax(1), Clamp(RELU6)), fuse_activations) == [
+        Clamp(RELU),
+        Softmax(1),
+        Clamp(RELU6),
+    ]
+
+
+@pytest.mark.parametrize("outputs", [("y", "a"), ("y", "z")])
+def test_clamp_leaves_a_producer_that_others_read(outputs: tuple[str, ...]) -> None:
+    steps: list[Step] = [(CONV, "x", "a", None), (Clamp(RELU), "a", "y", None), (Softmax(1), "a", "z", None)]
+    assert rewritten(graph_of(steps, outputs), fuse_activations) == [CONV, Clamp(RELU), Softmax(1)]
+
+
+ENDS = st.one_of(st.none(), st.integers(-3, 3).map(float))
+ACTIVATIONS = st.builds(Activation, ENDS, ENDS)
+
+
+@given(first=ACTIVATIONS, second=ACTIVATIONS)
+def test_composed_clamps_do_what_both_do(first: Activation, second: Activation) -> None:
+    values = np.linspace(-5, 5, 41)
+    np.testing.assert_array_equal(clamp(values, composed(first, second)), clamp(clamp(values, first), second))
+
+
+# --- reshapes, canonical form, dead code ------------------------------------------------------------------
+
+
+def test_reshapes_in_a_row_become_one() -> None:
+    graph = straight(CONV, (2, 100), (2, 4, 25), (200,), Clamp(RELU))
+    assert rewritten(graph, lambda g: remove_dead_code(eliminate_reshapes(g))) == [
+        CONV,
+        Reshape(),
+        Clamp(RELU),
+    ]
+
+
+def test_reshape_there_and_back_goes() -> None:
+    graph = straight(CONV, (2, 100), IMAGE, Clamp(RELU))
+    assert rewritten(graph, lambda g: remove_dead_code(eliminate_reshapes(g))) == [CONV, Clamp(RELU)]
+
+
+def test_output_keeps_its_name_when_its_reshape_goes() -> None:
+    graph = straight(CONV, Clamp(RELU), IMAGE)
+    assert rewritten(graph, eliminate_reshapes) == [CONV, Clamp(RELU)]
+
+
+@pytest.mark.parametrize("outputs", [("y",), ("a", "y"), ("y", "z")])
+def test_copies_between_the_graph_s_own_ends_stay_right(outputs: tuple[str, ...]) -> None:
+    steps: list[Step] = [
+        (Reshape(), "x", "a", IMAGE),
+        (Reshape(), "a", "y", IMAGE),
+        (Clamp(RELU), "a", "b", None),
+        (Reshape(), "b", "z", IMAGE),
+    ]
+    graph = graph_of(steps, outputs)
+    rewritten(graph, lambda g: remove_dead_code(eliminate_reshapes(g)))
+
+
+def test_pointwise_convolution_of_a_vector_becomes_a_matrix() -> None:
+    graph = straight(Conv2d((1, 1), (2, 2), activation=RELU), shape=(3, CHANNELS, 1, 1))
+    assert rewritten(graph, canonicalize) == [Reshape(), FullyConnected(RELU), Reshape()]
+
+
+@pytest.mark.parametrize(
+    ("op", "plane"),
+    [
+        (POINTWISE, (2, 1)),
+        (Conv2d((1, 1), groups=2), (1, 1)),
+        (Conv2d((1, 1), pads=(1, 0, 0, 0)), (1, 1)),
+        (CONV, (1, 1)),
+    ],
+)
+def test_other_convolutions_stay(op: Conv2d, plane: tuple[int, int]) -> None:
+    assert rewritten(straight(op, shape=(1, CHANNELS, *plane)), canonicalize) == [op]
+
+
+def test_dead_code_goes_with_its_tensors_and_constants() -> None:
+    steps: list[Step] = [(CONV, "x", "y", None), (CONV, "y", "dead", None), (NORM, "dead", "deader", None)]
+    graph = remove_dead_code(graph_of(steps))
+    assert [node.name for node in graph.nodes] == ["Y"]
+    assert set(graph.types) == {"x", "y"}
+    assert set(graph.constants) == set(graph.nodes[0].weights)
+
+
+# --- the pipeline -----------------------------------------------------------------------------------------
+
+
+def test_head_of_a_network() -> None:
+    """Mean, classifier as a convolution with normalisation, flattening, clamp: two layers and a Reshape are left."""
+    plane = (2, CHANNELS, 1, 1)
+    graph = straight(
+        IMAGE,
+        CONV,
+        NORM,
+        Clamp(RELU6),
+        Pool2d("average", (5, 5)),
+        POINTWISE,
+        plane,
+        NORM,
+        (2, CHANNELS),
+        Clamp(RELU),
+    )
+    fused = optimize(graph)
+    same_results(graph, fused)
+    assert [node.op for node in fused.nodes] == [
+        Conv2d((3, 3), pads=(1, 1, 1, 1), activation=RELU6),
+        Pool2d("average", (5, 5)),
+        Reshape(),
+        FullyConnected(RELU),
+    ]
+    assert fused.inputs == ("x",) and fused.outputs == ("y",)
+
+
+def test_classifier_behind_flatten_folds_its_normalisation() -> None:
+    graph = straight(POINTWISE, (2, CHANNELS), NORM, shape=(2, CHANNELS, 1, 1))
+    fused = optimize(graph)
+    same_results(graph, fused)
+    assert [node.op for node in fused.nodes] == [Reshape(), FullyConnected()]
+
+
+def test_dead_reader_does_not_block_folding() -> None:
+    steps: list[Step] = [
+        (CONV, "x", "a", None),
+        (Reshape(), "a", "b", (2, 100)),
+        (Reshape(), "b", "c", IMAGE),
+        (NORM, "c", "y", None),
+        (Softmax(1), "a", "dead", None),
+    ]
+    assert [node.op for node in optimize(graph_of(steps)).nodes] == [CONV]
+
+
+OPERATORS = st.sampled_from(
+    [
+        CONV,
+        DEPTHWISE,
+        POINTWISE,
+        NORM,
+        Clamp(RELU),
+        Clamp(RELU6),
+        Clamp(Activation(None, 0.5)),
+        Softmax(1),
+        IMAGE,
+    ]
+)
+
+
+@given(ops=st.lists(OPERATORS, min_size=1, max_size=8))
+def test_any_chain_computes_the_same(ops: list[Operator | tuple[int, ...]]) -> None:
+    graph = straight(*ops)
+    fused = optimize(graph)
+    value = np.random.default_rng(3).standard_normal(IMAGE)
+    wanted, found = evaluate(graph, {"x": value})["y"], evaluate(fused, {"x": value})["y"]
+    np.testing.assert_allclose(found, wanted, atol=1e-4 * max(1.0, np.abs(wanted).max()))
+    assert IDENTITY not in [node.op.activation for node in fused.nodes if isinstance(node.op, Clamp)]
+
+
+def test_a_pass_that_breaks_the_spec_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def forget_types(graph: Graph) -> Graph:
+        return Graph(graph.name, graph.inputs, graph.outputs, graph.nodes, {}, graph.constants)
+
+    monkeypatch.setattr(pipeline, "PIPELINE", (*PIPELINE, Pass(forget_types, "fused")))
+    with pytest.raises(GraphSpecError, match="after pass forget_types"):
+        optimize(straight(CONV))

@@ -1,0 +1,132 @@
+"""Canonical JSON and back gives the same object and the same hash; anything else is refused."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from codegen.canonical import canonical_json, content_hash, plain
+from codegen.errors import CanonicalFormError
+from codegen.graph import (
+    Activation,
+    BatchNormalization,
+    Clamp,
+    Conv2d,
+    FullyConnected,
+    LayerSpec,
+    Operator,
+    Pool2d,
+    Relayout,
+    Reshape,
+    Softmax,
+    TensorType,
+)
+from codegen.revive import REVIVABLE, revive, revive_as, revive_json
+from codegen.schedule import Candidate, Choice, Work, values
+
+SIZES = st.integers(1, 4096)
+PAIRS = st.tuples(SIZES, SIZES)
+PADS = st.tuples(*[st.integers(0, 16)] * 4)
+FLOATS = st.floats(allow_nan=False, allow_infinity=False)
+NAMES = st.text(max_size=20)
+ACTIVATIONS = st.builds(Activation, st.none() | FLOATS, st.none() | FLOATS)
+OPERATORS: st.SearchStrategy[Operator] = st.one_of(
+    st.builds(Conv2d, PAIRS, PAIRS, PADS, PAIRS, SIZES, ACTIVATIONS),
+    st.builds(
+        Pool2d, st.sampled_from(["max", "average"]), PAIRS, PAIRS, PADS, PAIRS, st.booleans(), ACTIVATIONS
+    ),
+    st.builds(FullyConnected, ACTIVATIONS),
+    st.builds(BatchNormalization, FLOATS),
+    st.builds(Clamp, ACTIVATIONS),
+    st.builds(Softmax, st.integers(0, 3)),
+    st.just(Reshape()),
+    st.builds(Relayout, NAMES, NAMES),
+)
+TENSORS = st.builds(TensorType, st.lists(SIZES, max_size=4).map(tuple), st.sampled_from(["float32", "int64"]))
+TENSOR_TUPLES = st.lists(TENSORS, max_size=3).map(tuple)
+SPECS = st.builds(LayerSpec, OPERATORS, TENSOR_TUPLES, TENSORS, TENSOR_TUPLES)
+POINTS = st.dictionaries(NAMES, st.integers(), max_size=4).map(values)
+CHOICES = st.builds(
+    Choice,
+    st.sampled_from(["cpu", "qpu"]),
+    NAMES,
+    POINTS,
+    POINTS,
+    st.lists(NAMES, max_size=2).map(tuple),
+    NAMES,
+)
+CANDIDATES = st.builds(Candidate, SPECS, CHOICES)
+WORKS = st.builds(Work, *[FLOATS] * 11)
+
+RELU6 = Candidate(
+    LayerSpec(Clamp(Activation(0.0, 6.0)), (TensorType((1, 8)),), TensorType((1, 8))),
+    Choice("cpu", "direct", (), (("width", 4),), ("nchw",), "nchw"),
+)
+
+
+@given(CANDIDATES | WORKS | SPECS)
+def test_round_trip_keeps_the_object_and_its_hash(value: Any) -> None:
+    text = canonical_json(value)
+    revived = revive_json(type(value), text)
+    assert revived == value
+    assert content_hash(revived) == content_hash(value)
+    assert canonical_json(revived) == text
+
+
+def test_every_operator_has_a_way_back() -> None:
+    assert {"Conv2d", "Pool2d", "Relayout", "Candidate", "Work"} <= set(REVIVABLE)
+
+
+def test_tuples_come_back_hashable() -> None:
+    revived = revive(json.loads(canonical_json(RELU6)))
+    assert revived.choice.tile == (("width", 4),)
+    assert hash(revived) == hash(RELU6)
+
+
+def broken(**changes: Any) -> dict[str, Any]:
+    form: dict[str, Any] = plain(RELU6.choice)
+    form.update(changes)
+    return {key: value for key, value in form.items() if value is not ...}
+
+
+@pytest.mark.parametrize(
+    ("form", "message"),
+    [
+        (broken(type="Chance"), "unknown type 'Chance'"),
+        (broken(type=None), "unknown type None"),
+        (broken(tile=...), "missing: tile"),
+        (broken(speed=1), "unexpected: speed"),
+        (broken(tile=[["width", "4"]]), "value.tile"),
+        (broken(tile=[["width", True]]), "value.tile"),
+        (broken(split=[["width"]]), "value.split"),
+        (broken(processor="gpu"), "value.processor"),
+        (broken(algorithm={"type": "Reshape"}), "value.algorithm"),
+        (broken(output_layout=None), "value.output_layout"),
+        ({"no": "type"}, "unknown type None"),
+        ({1, 2}, "set has no canonical form"),
+    ],
+)
+def test_refuses_what_is_no_form(form: Any, message: str) -> None:
+    with pytest.raises(CanonicalFormError, match=message):
+        revive(form)
+
+
+def test_refuses_another_class_and_no_json() -> None:
+    with pytest.raises(CanonicalFormError, match="form of a Candidate"):
+        revive_as(Candidate, plain(RELU6.choice))
+    with pytest.raises(CanonicalFormError, match="not JSON"):
+        revive_json(Candidate, '{"type": "Cand')
+
+
+def test_other_packages_bring_their_own_types() -> None:
+    @dataclass(frozen=True)
+    class Wrapped:
+        candidate: Candidate
+
+    revived = revive_as(Wrapped, plain(Wrapped(RELU6)))
+    assert revived.candidate == RELU6

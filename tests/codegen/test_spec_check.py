@@ -1,0 +1,143 @@
+"""The graph checker: a sound graph passes, every kind of damage is found and named."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from codegen.errors import GraphSpecError
+from codegen.graph import (
+    RELU,
+    Activation,
+    BatchNormalization,
+    Clamp,
+    Conv2d,
+    FullyConnected,
+    Graph,
+    Node,
+    Operator,
+    Pool2d,
+    Relayout,
+    Reshape,
+    Softmax,
+    TensorType,
+)
+from codegen.spec_check import check, operators
+
+
+def zeros(*shape: int) -> np.ndarray:
+    return np.zeros(shape, dtype=np.float32)
+
+
+SOUND = Graph(
+    "sound",
+    ("x",),
+    ("y",),
+    (
+        Node("conv", Conv2d((3, 3), (2, 2), (1, 1, 0, 0)), ("x",), "a", ("w", "b")),
+        Node("clamp", Clamp(RELU), ("a",), "y"),
+    ),
+    {"x": TensorType((1, 3, 8, 8)), "a": TensorType((1, 4, 4, 4)), "y": TensorType((1, 4, 4, 4))},
+    {"w": zeros(4, 3, 3, 3), "b": zeros(4)},
+)
+CONV, CLAMP = SOUND.nodes
+
+
+def damaged(
+    conv: Mapping[str, Any] | None = None, clamp: Mapping[str, Any] | None = None, **fields: Any
+) -> Graph:
+    nodes = (replace(CONV, **(conv or {})), replace(CLAMP, **(clamp or {})))
+    return replace(SOUND, **{"nodes": nodes, **fields})
+
+
+def test_sound_graph_passes_both_stages() -> None:
+    check(SOUND, "imported")
+    check(SOUND, "fused")
+
+
+DAMAGE = {
+    "same name": (damaged(clamp={"name": "conv"}), "'conv'.*another node has that name"),
+    "order": (damaged(nodes=(CLAMP, CONV)), "'clamp'.*reads 'a' before"),
+    "unknown tensor": (damaged(conv={"inputs": ("z",)}), "'conv'.*reads 'z'"),
+    "written twice": (damaged(clamp={"output": "a"}), "'clamp'.*writes 'a', which is written already"),
+    "input written": (damaged(clamp={"output": "x"}), "writes 'x'"),
+    "no type": (damaged(types={"x": TensorType((1, 3, 8, 8))}), "'conv'.*tensor 'a' has no type"),
+    "input without type": (damaged(types={}), "input: tensor 'x' has no type"),
+    "double": (damaged(types={**SOUND.types, "a": TensorType((1, 4, 4, 4), "float64")}), "float64"),
+    "empty": (damaged(types={**SOUND.types, "x": TensorType((1, 3, 0, 8))}), "tensor 'x'"),
+    "shape": (
+        damaged(types={**SOUND.types, "a": TensorType((1, 4, 4, 5))}),
+        r"'conv'.*\(1, 4, 4, 5\).*\(1, 4, 4, 4\)",
+    ),
+    "no weight": (damaged(constants={"w": zeros(4, 3, 3, 3)}), "weight 'b' is no constant"),
+    "double weight": (damaged(constants={**SOUND.constants, "b": np.zeros(4)}), "weight 'b' is float64"),
+    "weight shape": (damaged(constants={**SOUND.constants, "w": zeros(4, 2, 3, 3)}), "'conv'.*channels"),
+    "bias shape": (damaged(constants={**SOUND.constants, "b": zeros(3)}), "'conv'.*bias"),
+    "weights missing": (damaged(conv={"weights": ("w",)}), "takes 1 input and 2 weights, not 1 and 1"),
+    "two inputs": (damaged(clamp={"inputs": ("a", "x")}), "'clamp'.*not 2 and 0"),
+    "output of nobody": (damaged(outputs=("q",)), "no node writes output 'q'"),
+    "output is input": (damaged(outputs=("x",)), "no node writes output 'x'"),
+    "no output": (damaged(outputs=()), "has no output"),
+    "output twice": (damaged(outputs=("y", "y")), "output is listed twice"),
+    "relayout": (damaged(clamp={"op": Relayout("nchw", "pixel16")}), "Relayout does not belong"),
+}
+
+
+@pytest.mark.parametrize("kind", DAMAGE)
+def test_damage_is_named(kind: str) -> None:
+    graph, message = DAMAGE[kind]
+    with pytest.raises(GraphSpecError, match=message):
+        check(graph, "fused")
+
+
+IMAGE = (1, 4, 6, 6)
+UNFIT: list[tuple[Operator, tuple[int, ...], tuple[tuple[int, ...], ...], tuple[int, ...]]] = [
+    (Conv2d((3, 3)), (4, 6), ((4, 4, 3, 3), (4,)), (4, 4)),
+    (Conv2d((3, 3)), IMAGE, ((4, 4, 3), (4,)), IMAGE),
+    (Conv2d((3, 3), groups=3), IMAGE, ((4, 4, 3, 3), (4,)), (1, 4, 4, 4)),
+    (Conv2d((3, 3), groups=0), IMAGE, ((4, 4, 3, 3), (4,)), (1, 4, 4, 4)),
+    (Conv2d((5, 3)), IMAGE, ((4, 4, 3, 3), (4,)), (1, 4, 4, 4)),
+    (Conv2d((7, 3)), IMAGE, ((4, 4, 7, 3), (4,)), (1, 4, 1, 4)),
+    (Conv2d((1, 1), (0, 1)), IMAGE, ((4, 4, 1, 1), (4,)), IMAGE),
+    (Conv2d((1, 1), pads=(-1, 0, 0, 0)), IMAGE, ((4, 4, 1, 1), (4,)), (1, 4, 5, 6)),
+    (Pool2d("median", (2, 2)), IMAGE, (), (1, 4, 5, 5)),
+    (Pool2d("max", (2, 2), pads=(2, 0, 0, 0)), IMAGE, (), (1, 4, 7, 5)),
+    (Pool2d("max", (2, 2), pads=(0, 0, 0, 2)), IMAGE, (), (1, 4, 5, 7)),
+    (Pool2d("max", (2, 2), pads=(1, 0, 1, 0), dilations=(7, 1)), IMAGE, (), (1, 4, 1, 5)),
+    (FullyConnected(), IMAGE, ((5, 4), (5,)), (1, 5)),
+    (FullyConnected(), (1, 4), ((4, 5), (4,)), (1, 4)),
+    (FullyConnected(), (1, 4), ((5, 4), (4,)), (1, 5)),
+    (BatchNormalization(0.1), IMAGE, ((4,), (4,), (4,), (5,)), IMAGE),
+    (BatchNormalization(0.1), (4,), ((4,), (4,), (4,), (4,)), (4,)),
+    (Clamp(Activation()), IMAGE, (), IMAGE),
+    (Softmax(4), IMAGE, (), IMAGE),
+    (Softmax(-1), IMAGE, (), IMAGE),
+    (Reshape(), IMAGE, (), (1, 4, 35)),
+]
+
+
+@pytest.mark.parametrize(("op", "shape", "weights", "output"), UNFIT)
+def test_operator_that_does_not_fit(
+    op: Operator, shape: tuple[int, ...], weights: tuple[tuple[int, ...], ...], output: tuple[int, ...]
+) -> None:
+    names = tuple(f"w{index}" for index in range(len(weights)))
+    constants = {name: zeros(*size) for name, size in zip(names, weights, strict=True)}
+    types = {"x": TensorType(shape), "y": TensorType(output)}
+    graph = Graph("unfit", ("x",), ("y",), (Node("n", op, ("x",), "y", names),), types, constants)
+    with pytest.raises(GraphSpecError, match="node 'n'"):
+        check(graph, "imported")
+
+
+def test_normalisation_belongs_to_the_imported_stage_only() -> None:
+    assert BatchNormalization in operators("imported")
+    weights = tuple("sbmv")
+    node = Node("n", BatchNormalization(0.1), ("x",), "y", weights)
+    types = {"x": TensorType(IMAGE), "y": TensorType(IMAGE)}
+    graph = Graph("norm", ("x",), ("y",), (node,), types, dict.fromkeys(weights, zeros(4)))
+    check(graph, "imported")
+    with pytest.raises(GraphSpecError, match="BatchNormalization does not belong to this stage"):
+        check(graph, "fused")

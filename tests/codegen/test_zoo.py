@@ -1,0 +1,123 @@
+"""The zoo's networks: reproducible, importable, with activations that neither die nor explode."""
+
+from __future__ import annotations
+
+import hashlib
+from functools import cache
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from onnx import ModelProto
+
+from codegen.errors import ModelError
+from codegen.graph import Clamp, Conv2d, FullyConnected, Graph, Pool2d, Reshape, Softmax
+from codegen.onnx_import import import_model
+from codegen.passes import optimize
+from codegen.reference import evaluate, evaluate_all
+from codegen.zoo import build, networks
+
+SMALL: dict[str, Any] = {"width": 0.25, "resolution": 64, "classes": 20}
+
+
+@cache
+def small() -> ModelProto:
+    return build("mobilenet_v1", **SMALL)
+
+
+@cache
+def small_graph() -> Graph:
+    return import_model(small())
+
+
+def images(kind: str, resolution: int = 64) -> np.ndarray:
+    random = np.random.default_rng(11)
+    if kind == "white":
+        return random.standard_normal((1, 3, resolution, resolution)).astype(np.float32)
+    ramp = np.linspace(-1.5, 1.5, resolution)
+    waves = [np.outer(np.sin(f * ramp), np.cos(ramp)) + ramp / 2 for f in (1.0, 2.0, 3.0)]
+    return (np.stack(waves)[None] * 1.5).astype(np.float32)
+
+
+def test_model_is_valid_onnx() -> None:
+    onnx.checker.check_model(small(), full_check=True)
+    names = [node.name for node in small().graph.node]
+    assert len(set(names)) == len(names) == 27 * 3 + 3
+
+
+@pytest.mark.parametrize("kind", ["white", "smooth"])
+def test_activations_stay_sane(kind: str) -> None:
+    graph = small_graph()
+    values = evaluate_all(graph, {"input": images(kind)})
+    clamped = [values[node.output] for node in graph.nodes if isinstance(node.op, Clamp)]
+    assert len(clamped) == 27
+    for value in clamped:
+        assert 0.15 < value.std() < 2.0
+        assert np.mean(value >= 6.0) < 0.05
+        assert 0.1 < np.mean(value > 0.0) < 0.9
+    logits = values["output"]
+    assert 0.2 < logits.std() < 5.0
+
+
+def test_different_images_give_different_results() -> None:
+    white, smooth = (
+        evaluate(small_graph(), {"input": images(kind)})["output"] for kind in ("white", "smooth")
+    )
+    assert np.abs(white - smooth).max() > 0.05 * np.abs(white).max()
+
+
+def test_fused_graph_gives_what_onnxruntime_gives() -> None:
+    value = images("white")
+    session = onnxruntime.InferenceSession(small().SerializeToString(), providers=["CPUExecutionProvider"])
+    wanted = session.run(None, {"input": value})[0]
+    fused = optimize(small_graph())
+    found = evaluate(fused, {"input": value})["output"]
+    assert np.abs(found - wanted).max() <= 1e-4 * np.abs(wanted).max()
+    kinds = [type(node.op) for node in fused.nodes]
+    assert kinds == [Conv2d] * 27 + [Pool2d, Reshape, FullyConnected]
+
+
+def test_equal_arguments_give_equal_bytes() -> None:
+    again = build("mobilenet_v1", **SMALL).SerializeToString()
+    assert hashlib.sha256(again).digest() == hashlib.sha256(small().SerializeToString()).digest()
+    assert build("mobilenet_v1", **SMALL, seed=1).SerializeToString() != again
+
+
+@pytest.mark.parametrize(
+    ("width", "channels"), [(0.25, [8, 16, 256]), (0.5, [16, 32, 512]), (0.1, [8, 8, 102])]
+)
+def test_width_scales_channels(width: float, channels: list[int]) -> None:
+    graph = import_model(build("mobilenet_v1", width=width, resolution=32, classes=3))
+    depths = [graph.types[node.output].shape[1] for node in graph.nodes if isinstance(node.op, Conv2d)]
+    assert [depths[0], depths[2], depths[-1]] == channels
+    assert graph.types["output"].shape == (1, 3)
+
+
+def test_softmax_is_optional() -> None:
+    graph = import_model(build("mobilenet_v1", **SMALL, softmax=True))
+    assert isinstance(graph.nodes[-1].op, Softmax)
+    assert evaluate(graph, {"input": images("white")})["output"].sum() == pytest.approx(1.0)
+
+
+def test_unknown_network_lists_the_known_ones() -> None:
+    with pytest.raises(ModelError, match=r"no network 'lenet'; it has mobilenet_v1"):
+        build("lenet")
+    assert "mobilenet_v1" in networks()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"width": 0.0},
+        {"width": float("nan")},
+        {"resolution": 16},
+        {"classes": 0},
+        {"seed": -1},
+        {"seed": 2**32},
+    ],
+)
+def test_impossible_options(options: dict[str, Any]) -> None:
+    with pytest.raises(ModelError, match="mobilenet_v1"):
+        build("mobilenet_v1", **options)
