@@ -136,9 +136,7 @@ class Assembler:
         bodies = [schedule(block.items) for block in self._blocks]
         while True:
             code, edges = self._lay_out(bodies)
-            conflicts = {
-                block for block, last, following in edges if too_close(code, last, following)
-            }
+            conflicts = {block for block, last, following in edges if too_close(code, last, following)}
             if not conflicts:
                 break
             for block in conflicts:

@@ -58,7 +58,7 @@ class QpuWindow:
             raise ScheduleError(
                 f"{self.name}: {rows} rows do not divide a chunk of {chunk} channels of the layer"
             )
-        window_kernel(window, geometry.taps, rows)  # refuses what has no registers
+        window_kernel(window, geometry.kernel, rows)  # refuses what has no registers
         return Choice(
             processor="qpu",
             algorithm=self.name,
@@ -98,7 +98,7 @@ class QpuWindow:
     ) -> QpuLayer:
         geometry, window = self._checked(spec)
         chunk, rows = choice.splits["channel_chunk"], choice.tiles["rows"]
-        code = window_kernel(window, geometry.taps, rows)
+        code = window_kernel(window, geometry.kernel, rows)
         packed = self._pack(spec, geometry, window, weights)
         activation = spec.op.activation if isinstance(spec.op, (Conv2d, Pool2d)) else Activation()
         blocks = tuple(

@@ -1,7 +1,8 @@
 """Direct windows: depthwise convolution, maximum and average pooling. Lanes are output pixels of one channel.
 
 A tile is 16 output pixels by a run of channels. Each tap's lane addresses are computed once a tile and then
-stepped from channel to channel; taps are asked for in turn on both TMUs, `AHEAD` requests before their use.
+stepped from channel to channel. Taps are asked for several requests before their use, and rows of the window take
+turns on the two TMUs, so that a line is fetched into one TMU's cache only.
 Results of `rows` channels are kept in registers and stored together. Steps run over whole groups of `rows`
 channels; requests made ahead at the end of a tile stay within one channel's line behind the tensor, which the
 linker keeps unused.
@@ -39,7 +40,7 @@ from codegen.qpu.kernels.pieces import (
 from codegen.qpu.layer import RegisterPool, leave
 from codegen.qpu.registers import ELEMENT, R0, R1, R2, R3, R4, TMU_S, UNIFORM, Register
 
-AHEAD = 7  # with both TMUs, at most 8 requests may be in flight
+QUEUE_DEPTH = 4  # requests in flight on one TMU
 MAXIMUM_TAPS = 16
 
 Window = Literal["depthwise", "max", "average"]
@@ -69,18 +70,52 @@ class _Registers:
     divisor: Register | None
 
 
+@dataclass(frozen=True)
+class _Requests:
+    """The order in which a group's taps are asked for, and on which TMU; it repeats from group to group."""
+
+    taps: tuple[int, ...]
+    tmus: tuple[int, ...]
+    ahead: int
+
+    @staticmethod
+    def of(kernel: tuple[int, int], rows: int) -> _Requests:
+        """Raises ScheduleError where the TMUs' turns would not repeat."""
+        taps = [tap for _ in range(rows) for tap in range(kernel[0] * kernel[1])]
+        # A run on one TMU longer than its queue would leave the other idle: then single taps take turns.
+        run = kernel[1] if kernel[1] < QUEUE_DEPTH else 1
+        if len(taps) // run % 2:
+            raise ScheduleError("an odd number of turns a group would not repeat from group to group")
+        tmus = [number // run % 2 for number in range(len(taps))]
+        ahead = 1
+        while ahead < min(2 * QUEUE_DEPTH - 1, len(taps)) and _fits_queues(tmus, ahead + 1):
+            ahead += 1
+        return _Requests(tuple(taps), tuple(tmus), ahead)
+
+    def tap(self, number: int) -> int:
+        return self.taps[number % len(self.taps)]
+
+    def tmu(self, number: int) -> int:
+        return self.tmus[number % len(self.tmus)]
+
+
+def _fits_queues(tmus: Sequence[int], ahead: int) -> bool:
+    runs = ([tmus[(start + i) % len(tmus)] for i in range(ahead)] for start in range(len(tmus)))
+    return all(max(run.count(0), run.count(1)) <= QUEUE_DEPTH for run in runs)
+
+
 @cache
-def window_kernel(window: Window, taps: int, rows: int) -> tuple[int, ...]:
-    """Code for windows of `taps` elements, storing `rows` channels at a time.
+def window_kernel(window: Window, kernel: tuple[int, int], rows: int) -> tuple[int, ...]:
+    """Code for windows of `kernel` rows and columns, storing `rows` channels at a time.
 
     Raises ScheduleError where the registers do not suffice.
     """
+    taps = kernel[0] * kernel[1]
     if taps > MAXIMUM_TAPS:
         raise ScheduleError(
             f"a window of {taps} taps exceeds the {MAXIMUM_TAPS} whose addresses fit the registers"
         )
-    if (rows * taps) % 2:
-        raise ScheduleError("an odd number of requests a group would leave the TMUs' order unequal")
+    requests = _Requests.of(kernel, rows)
     r = _allocate(window, taps, rows)
     k = Assembler()
     for register in (r.tile, r.tiles, r.base, r.outside):
@@ -88,16 +123,14 @@ def window_kernel(window: Window, taps: int, rows: int) -> tuple[int, ...]:
     k.load(r.output_step, rows * 64)
     k.label("tile")
     _start(k, r, window, taps)
-    requests = [tap for _ in range(rows) for tap in range(taps)]
-    ahead = min(AHEAD, len(requests))
-    for number in range(ahead):
-        _request(k, r, number, requests)
+    for number in range(requests.ahead):
+        _request(k, r, requests, number)
     k.label("group")
-    _group(k, r, window, taps, requests, ahead)
+    _group(k, r, window, taps, requests)
     k.op("sub", r.groups, r.groups, 1, set_flags=True)
     k.branch("group", "any_zc")
-    for number in range(ahead):
-        k.load_tmu(number % 2)
+    for number in range(requests.ahead):
+        k.load_tmu(requests.tmu(number))
     k.op("sub", r.tiles, r.tiles, 1, set_flags=True)
     k.branch("tile", "any_zc")
     leave(k)
@@ -150,15 +183,13 @@ def _start(k: Assembler, r: _Registers, window: Window, taps: int) -> None:
         stream_from(k, R3)
 
 
-def _request(k: Assembler, r: _Registers, number: int, requests: Sequence[int]) -> None:
-    tap = requests[number % len(requests)]
+def _request(k: Assembler, r: _Registers, requests: _Requests, number: int) -> None:
+    tap = requests.tap(number)
     address, step = r.addresses[tap], r.increments[tap]
-    k.together(operation("add", address, address, step), move(TMU_S[number % 2], address))
+    k.together(operation("add", address, address, step), move(TMU_S[requests.tmu(number)], address))
 
 
-def _group(
-    k: Assembler, r: _Registers, window: Window, taps: int, requests: Sequence[int], ahead: int
-) -> None:
+def _group(k: Assembler, r: _Registers, window: Window, taps: int, requests: _Requests) -> None:
     """One group of channels: every tap is received, used, and replaced by a request further on."""
     for row, result in enumerate(r.results):
         accumulator = (R1, R3)[row % 2]
@@ -166,8 +197,8 @@ def _group(
             k.mov(accumulator, UNIFORM)
         for tap in range(taps):
             number = row * taps + tap
-            k.load_tmu(number % 2)
-            _request(k, r, number + ahead, requests)
+            k.load_tmu(requests.tmu(number))
+            _request(k, r, requests, number + requests.ahead)
             last = tap == taps - 1
             target = R2 if last and r.divisor is not None else result if last else accumulator
             if window == "depthwise":
