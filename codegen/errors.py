@@ -31,6 +31,10 @@ class PlanError(CodegenError):
     """A plan file is malformed, of another version, or does not fit the model."""
 
 
+class CanonicalFormError(CodegenError):
+    """A canonical JSON form does not describe an object of a known type."""
+
+
 class ScheduleError(CodegenError):
     """A choice lies outside the space of its algorithm."""
 
@@ -45,3 +49,7 @@ class LinkError(CodegenError):
 
 class ToolchainError(CodegenError):
     """A C compiler is missing or refused a source."""
+
+
+class BundleError(CodegenError):
+    """A bundle cannot be written, or its files are damaged or incomplete."""

@@ -164,4 +164,6 @@ class LayerSpec:
             TensorType(tuple(int(d) for d in graph.constants[name].shape), str(graph.constants[name].dtype))
             for name in node.weights
         )
-        return LayerSpec(node.op, tuple(graph.types[t] for t in node.inputs), graph.types[node.output], weights)
+        return LayerSpec(
+            node.op, tuple(graph.types[t] for t in node.inputs), graph.types[node.output], weights
+        )

@@ -51,32 +51,42 @@ class Nchw:
         return memory[: tensor.elements].reshape(tensor.shape)
 
 
-class Pixel16:
-    """[N][ceil(H*W / 16)][C][16 pixels]: one 64-byte line holds 16 neighbouring pixels of one channel.
+def block_lines(channels: int) -> int:
+    """Lines of one pixel16 block, always an odd number.
 
-    The QPUs' layout: a lane is a pixel, a line a vector, and a tile of channels one contiguous DMA block.
+    With a stride of a power of two all blocks of a tensor would share few sets of the caches, and windows that
+    straddle blocks would evict their own lines.
+    """
+    return channels | 1
+
+
+class Pixel16:
+    """[N][ceil(H*W / 16)][C | 1][16 pixels]: one 64-byte line holds 16 neighbouring pixels of one channel.
+
+    The QPUs' layout: a lane is a pixel, a line a vector, and a tile of channels one contiguous DMA block. For an
+    even number of channels the last line of each block is padding.
     """
 
     name = "pixel16"
 
     def size_bytes(self, tensor: TensorType) -> int:
         batch, channels, pixels = plane(tensor)
-        return batch * -(-pixels // LANES) * channels * LANES * 4
+        return batch * -(-pixels // LANES) * block_lines(channels) * LANES * 4
 
     def pack(self, value: FloatArray) -> FloatArray:
         batch, channels, pixels = plane(TensorType(value.shape))
         blocks = -(-pixels // LANES)
-        padded = np.zeros((batch, channels, blocks * LANES), dtype=np.float32)
-        padded[:, :, :pixels] = value.reshape(batch, channels, pixels)
-        image = padded.reshape(batch, channels, blocks, LANES).transpose(0, 2, 1, 3)
+        padded = np.zeros((batch, block_lines(channels), blocks * LANES), dtype=np.float32)
+        padded[:, :channels, :pixels] = value.reshape(batch, channels, pixels)
+        image = padded.reshape(batch, -1, blocks, LANES).transpose(0, 2, 1, 3)
         return np.ascontiguousarray(image).reshape(-1)
 
     def unpack(self, memory: FloatArray, tensor: TensorType) -> FloatArray:
         batch, channels, pixels = plane(tensor)
-        blocks = -(-pixels // LANES)
-        image = memory[: batch * blocks * channels * LANES].reshape(batch, blocks, channels, LANES)
-        planes = image.transpose(0, 2, 1, 3).reshape(batch, channels, blocks * LANES)
-        return np.ascontiguousarray(planes[:, :, :pixels]).reshape(tensor.shape)
+        blocks, lines = -(-pixels // LANES), block_lines(channels)
+        image = memory[: batch * blocks * lines * LANES].reshape(batch, blocks, lines, LANES)
+        planes = image.transpose(0, 2, 1, 3).reshape(batch, lines, blocks * LANES)
+        return np.ascontiguousarray(planes[:, :channels, :pixels]).reshape(tensor.shape)
 
 
 LAYOUTS: dict[str, Layout] = {layout.name: layout for layout in (Nchw(), Pixel16())}

@@ -38,7 +38,8 @@ def execute(program: GpuProgram, image: FloatArray) -> tuple[FloatArray, list[Ex
         region = program.inputs[0]
         memory.view[region.offset_bytes : region.offset_bytes + image.nbytes] = image.view(np.uint8)
         runs = [
-            gpu.execute(launch.num_qpus, memory.bus + launch.control_offset_bytes) for launch in program.launches
+            gpu.execute(launch.num_qpus, memory.bus + launch.control_offset_bytes)
+            for launch in program.launches
         ]
         out = program.outputs[0]
         result = memory.view[out.offset_bytes : out.offset_bytes + out.size_bytes].copy().view(np.float32)

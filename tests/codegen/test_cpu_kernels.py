@@ -42,7 +42,9 @@ TARGETS = (HOST, SCALAR, NEON)
 POISON = np.float32(np.nan)
 GUARD = 64
 
-activations = st.sampled_from([Activation(), RELU, Activation(0.0, 6.0), Activation(high=0.25), Activation(-0.5, 0.5)])
+activations = st.sampled_from(
+    [Activation(), RELU, Activation(0.0, 6.0), Activation(high=0.25), Activation(-0.5, 0.5)]
+)
 small = st.integers(1, 3)
 
 
@@ -168,7 +170,9 @@ def draw_values(case: Case) -> tuple[list[FloatArray], list[FloatArray]]:
     generator = np.random.default_rng(case.seed)
     inputs = [generator.normal(size=t.shape).astype(np.float32) for t in case.spec.inputs]
     depth = np.prod(case.spec.weights[0].shape[1:]) if case.spec.weights else 1.0  # results near 1
-    weights = [(generator.normal(size=t.shape) / np.sqrt(depth)).astype(np.float32) for t in case.spec.weights]
+    weights = [
+        (generator.normal(size=t.shape) / np.sqrt(depth)).astype(np.float32) for t in case.spec.weights
+    ]
     return inputs, weights
 
 

@@ -20,7 +20,8 @@ def convolution(
     op: Conv2d,
 ) -> LayerSpec:
     rows, columns = (
-        (size[i] + op.pads[i] + op.pads[i + 2] - op.dilations[i] * (op.kernel[i] - 1) - 1) // op.strides[i] + 1
+        (size[i] + op.pads[i] + op.pads[i + 2] - op.dilations[i] * (op.kernel[i] - 1) - 1) // op.strides[i]
+        + 1
         for i in (0, 1)
     )
     return LayerSpec(
@@ -43,7 +44,9 @@ LAYERS = {
     "same padding": convolution(4, 17, (8, 9), Conv2d((3, 3), (1, 1), (1, 1, 1, 1), activation=RELU)),
     "dilated, wide": convolution(2, 8, (12, 11), Conv2d((3, 5), (1, 2), (2, 4, 2, 4), (2, 2))),
     "strided pointwise": convolution(3, 8, (9, 9), Conv2d((1, 1), (2, 2))),
-    "depthwise": convolution(20, 20, (10, 9), Conv2d((3, 3), (1, 1), (1, 1, 1, 1), groups=20, activation=RELU6)),
+    "depthwise": convolution(
+        20, 20, (10, 9), Conv2d((3, 3), (1, 1), (1, 1, 1, 1), groups=20, activation=RELU6)
+    ),
     "depthwise, strided": convolution(16, 16, (11, 12), Conv2d((3, 3), (2, 2), (0, 0, 1, 1), groups=16)),
     "depthwise, 2x2": convolution(8, 8, (6, 6), Conv2d((2, 2), groups=8)),
     "maximum": pool(Pool2d("max", (3, 3), (2, 2), (1, 1, 1, 1)), 9, (13, 13), (7, 7)),
@@ -83,7 +86,8 @@ def candidates() -> list[tuple[str, Choice]]:
 
 
 @pytest.mark.parametrize(
-    ("name", "choice"), [pytest.param(n, c, id=f"{n}-{c.algorithm}-{i}") for i, (n, c) in enumerate(candidates())]
+    ("name", "choice"),
+    [pytest.param(n, c, id=f"{n}-{c.algorithm}-{i}") for i, (n, c) in enumerate(candidates())],
 )
 def test_kernel_matches_the_reference(name: str, choice: Choice) -> None:
     assert relative_error(LAYERS[name], choice) < TOLERANCE

@@ -132,7 +132,7 @@ class GemmConvolution:
         tiling = _tiling(geometry, target, choice)
         if self.gather:
             planar = choice.input_layouts == ("nchw",)
-            block_bytes = LINE_BYTES if planar else geometry.input_channels * LINE_BYTES
+            block_bytes = LINE_BYTES if planar else geometry.input_block_bytes
             plane_bytes = 4 * geometry.input_rows * geometry.input_columns
             channel_bytes = plane_bytes if planar else LINE_BYTES
             taps = [
@@ -173,13 +173,12 @@ class GemmConvolution:
                 if self.gather:
                     words += [(first + p) * LANES, *geometry.origin_words()]
                 else:
-                    words.append(Address("input", (first + p) * geometry.input_channels * LINE_BYTES))
+                    words.append(Address("input", (first + p) * geometry.input_block_bytes))
             words.append(Address("weights", stream_offsets[channel_index]))
             words += clamp
             channel = tiling.channel_starts[channel_index]
             for p in range(tiling.blocks):
-                line = (first + p) * geometry.output_channels + channel
-                words.append(Address("output", line * LINE_BYTES))
+                words.append(Address("output", geometry.output_line_bytes(first + p, channel)))
         per_tile = words_before_weights(tiling.blocks, self.gather) + words_after_weights(tiling.blocks)
         if len(words) != (4 if self.gather else 2) + per_tile * len(tiles):
             raise ScheduleError(f"{self.name}: the block's words do not match what the kernel reads")

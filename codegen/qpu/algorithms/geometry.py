@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from codegen.graph import Activation, Conv2d, LayerSpec, Pool2d
-from codegen.layout import LANES
+from codegen.layout import LANES, block_lines
 from codegen.qpu.layer import Uniform
 
 LINE_BYTES = 64
@@ -51,6 +51,15 @@ class Geometry:
     @property
     def input_blocks(self) -> int:
         return -(-self.input_rows * self.input_columns // LANES)
+
+    @property
+    def input_block_bytes(self) -> int:
+        """From one pixel16 block of the input to the next."""
+        return block_lines(self.input_channels) * LINE_BYTES
+
+    def output_line_bytes(self, block: int, channel: int) -> int:
+        """Byte offset of a pixel16 output's line."""
+        return (block * block_lines(self.output_channels) + channel) * LINE_BYTES
 
     @property
     def taps(self) -> int:

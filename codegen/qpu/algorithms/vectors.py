@@ -170,7 +170,7 @@ class QpuGlobalAverage:
     ) -> QpuLayer:
         geometry, ahead = self._geometry(spec), choice.tiles["ahead"]
         pixels, channels = geometry.taps, geometry.output_channels
-        offsets = [(i // LANES) * channels * LINE_BYTES + (i % LANES) * 4 for i in range(pixels)]
+        offsets = [(i // LANES) * geometry.input_block_bytes + (i % LANES) * 4 for i in range(pixels)]
         activation = spec.op.activation if isinstance(spec.op, Pool2d) else None
         if activation is None:
             raise ScheduleError(f"{self.name} does not compute {spec.op}")

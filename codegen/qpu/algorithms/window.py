@@ -43,7 +43,7 @@ class QpuWindow:
     def space(self, spec: LayerSpec, target: Target) -> Space:
         geometry, _ = self._checked(spec)
         channels = geometry.output_channels
-        chunks = {min(c, channels // 4 * 4) for c in (16, 32, 64, 128, 256, 512, 1024)}
+        chunks = {min(c, channels // 4 * 4) for c in (4, 8, 16, 32, 64, 128, 256, 512)}
         return Space(
             (
                 Axis("channel_chunk", tuple(sorted(chunks)), "split"),
@@ -154,11 +154,11 @@ class QpuWindow:
             Address("input"),
             Address("weights"),
         ]
-        block_bytes = geometry.input_channels * LINE_BYTES
+        block_bytes = geometry.input_block_bytes
         taps = [w for t in range(geometry.taps) for w in geometry.tap_words(t, block_bytes, LINE_BYTES)]
         for block, channel in tiles:
             words += [block * LANES, *geometry.origin_words(), channel * LINE_BYTES, *taps, chunk // rows]
-            words.append(Address("output", (block * geometry.output_channels + channel) * LINE_BYTES))
+            words.append(Address("output", geometry.output_line_bytes(block, channel)))
             words += clamp
             if window == "average":
                 words.append(Address("weights", LINE_BYTES * (1 + block)))

@@ -1,0 +1,69 @@
+"""The CPU's share of a plan: kernels in C, equal ones once, and their packed weights."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from codegen.algorithm import CpuAlgorithm, algorithm_named
+from codegen.bundle.names import c_identifier
+from codegen.bundle.tasks import Schedule, Task
+from codegen.cpu.source import round_up
+from codegen.errors import PlanError
+from codegen.graph import FloatArray
+from codegen.program import CpuProgram
+from codegen.target import Target
+
+LINE_BYTES = 64
+
+
+@dataclass
+class Kernels:
+    """C text by function name; program and offset of its weights by task."""
+
+    sources: dict[str, str] = field(default_factory=dict)
+    programs: dict[int, CpuProgram] = field(default_factory=dict)
+    weight_offsets: dict[int, int] = field(default_factory=dict)
+    weights_bytes: int = 0
+
+    def packed_weights(self) -> bytes:
+        """All weights, each kernel's at a multiple of 64 bytes."""
+        memory = bytearray(self.weights_bytes)
+        for task, offset in self.weight_offsets.items():
+            data = np.asarray(self.programs[task].weights, dtype="<f4").tobytes()
+            memory[offset : offset + len(data)] = data
+        return bytes(memory)
+
+
+def emit_kernels(
+    schedule: Schedule, target: Target, weights: Sequence[Sequence[FloatArray]], prefix: str
+) -> Kernels:
+    """Emits every CPU task; layers that are equal but for their weights share a function."""
+    kernels = Kernels()
+    for task in schedule.computing:
+        if task.is_qpu:
+            continue
+        program = _emitted(task, target, weights[task.index], kernels, prefix)
+        kernels.sources[program.entry] = program.source
+        kernels.programs[task.index] = program
+        kernels.weight_offsets[task.index] = kernels.weights_bytes
+        kernels.weights_bytes += round_up(program.weights.size * 4, LINE_BYTES)
+    return kernels
+
+
+def _emitted(
+    task: Task, target: Target, weights: Sequence[FloatArray], kernels: Kernels, prefix: str
+) -> CpuProgram:
+    step = task.step
+    algorithm = algorithm_named(step.choice.algorithm)
+    if not isinstance(algorithm, CpuAlgorithm):
+        raise PlanError(
+            f"step {step.name!r}: algorithm {step.choice.algorithm!r} does not run on the CPU; make a new plan"
+        )
+    entry = f"{prefix}_{c_identifier(step.choice.algorithm)}_{step.candidate.hash[:12]}"
+    program = algorithm.emit(step.spec, target, step.choice, weights, entry)
+    if kernels.sources.get(entry, program.source) != program.source:  # text that depends on the weights
+        program = algorithm.emit(step.spec, target, step.choice, weights, f"{entry}_{task.index}")
+    return program

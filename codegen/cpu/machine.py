@@ -1,0 +1,42 @@
+"""What the CPU kernels assume of a core: how wide its vectors are, its registers, its nearest cache."""
+
+from __future__ import annotations
+
+from codegen.target import Target
+
+REGISTERS = 32  # VFPv2 single registers (ARM1176 TRM), AVX-512 and AArch64 vector registers
+SCALAR_CACHE_BYTES = 16 * 1024  # ARM1176JZF-S as in the BCM2835: L1 data cache
+VECTOR_CACHE_BYTES = 512 * 1024  # a second-level cache of a larger core
+MOST_WORKSPACE_BYTES = 32 * 1024 * 1024
+
+
+def vector_lanes(target: Target) -> int:
+    """Floats of one vector register: 1 for VFP, 4 for NEON, 16 for the widest of a desktop."""
+    if target.cpu.startswith("arm11"):
+        return 1
+    return 4 if target.cpu.startswith("cortex") else 16
+
+
+def is_scalar(target: Target) -> bool:
+    """Whether the core computes one float at a time."""
+    return vector_lanes(target) == 1
+
+
+def cache_bytes(target: Target) -> int:
+    """Size of the cache that tiles should stay in."""
+    return SCALAR_CACHE_BYTES if is_scalar(target) else VECTOR_CACHE_BYTES
+
+
+def accumulator_capacity(target: Target) -> int:
+    """How many float accumulators and operands fit in registers."""
+    return REGISTERS * vector_lanes(target)
+
+
+def tile_rows(target: Target) -> tuple[int, ...]:
+    """Candidate heights (output channels) of a register tile."""
+    return (2, 4) if is_scalar(target) else (4, 8)
+
+
+def tile_columns(target: Target) -> tuple[int, ...]:
+    """Candidate widths (neighbouring outputs) of a register tile."""
+    return {1: (2, 4, 8), 4: (4, 8, 16), 16: (8, 16, 32)}[vector_lanes(target)]

@@ -1,0 +1,32 @@
+/* What a generated model says about itself; the same type for every bundle. */
+#ifndef EXPLORE_MODEL_INFO_H
+#define EXPLORE_MODEL_INFO_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+typedef struct model_tensor {
+    const char *name;
+    size_t elements; /* float32, row-major (NCHW) */
+} model_tensor;
+
+typedef struct model_step {
+    const char *name;
+    const char *processor; /* "cpu" or "qpu" */
+    int launch;            /* which launch computes it; -1 on the CPU */
+} model_step;
+
+typedef struct model_info {
+    const char *name;
+    int input_count;
+    const model_tensor *inputs;
+    int output_count;
+    const model_tensor *outputs;
+    int step_count;
+    const model_step *steps;
+    int launch_count;
+    size_t arena_bytes; /* CPU memory of one handle besides the weights */
+    size_t gpu_bytes;   /* GPU memory of one handle */
+} model_info;
+
+#endif

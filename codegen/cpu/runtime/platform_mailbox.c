@@ -1,0 +1,319 @@
+/*
+ * The GPU of a Raspberry Pi through its firmware: property calls on /dev/vcio, memory mapped from /dev/mem.
+ *
+ * A property call has succeeded when the response word is 0x80000000; what ioctl itself returns is not asked, for
+ * an emulator that answers for the firmware cannot set it. Memory that is not released stays taken until
+ * the next boot, so what is still allocated is released when the process exits.
+ */
+#define _DEFAULT_SOURCE
+#define _POSIX_C_SOURCE 200112L
+
+#include "platform.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/types.h>
+#include <time.h>
+#include <unistd.h>
+
+enum {
+    TAG_BOARD_REVISION = 0x00010002,
+    TAG_ALLOCATE = 0x0003000c,
+    TAG_LOCK = 0x0003000d,
+    TAG_UNLOCK = 0x0003000e,
+    TAG_RELEASE = 0x0003000f,
+    TAG_EXECUTE_QPU = 0x00030011,
+    TAG_ENABLE_QPU = 0x00030012,
+    MOST_VALUES = 8,
+    PAGE = 4096,
+    LAUNCH_TIMEOUT_MS = 1000 /* the driver gives up after this time whatever is asked for */
+};
+
+#define RESPONSE_SUCCESS 0x80000000u
+#define BUS_ALIAS 0xC0000000u
+#define MAILBOX_PROPERTY _IOWR(100, 0, char *)
+
+/* Flags of an allocation: cached in the system's L2, which ARM and V3D share on BCM2835; else direct. */
+#define FLAG_L2_NONALLOCATING 0xCu
+#define FLAG_DIRECT 0x4u
+
+typedef struct allocation {
+    struct allocation *next;
+    uint32_t handle, bus;
+    void *mapping;
+    size_t bytes;
+} allocation;
+
+static struct {
+    int opened, mailbox, memory, exit_is_hooked;
+    uint32_t flags;
+    allocation *allocations;
+    char detail[256];
+} gpu = {0, -1, -1, 0, FLAG_DIRECT, NULL, ""};
+
+static int failed(int code, const char *what, const char *why)
+{
+    snprintf(gpu.detail, sizeof gpu.detail, "%s: %s", what, why);
+    return code;
+}
+
+/* One property call: `values` holds `sent` words and receives `received`; both at most MOST_VALUES. */
+static int property(const char *what, uint32_t tag, uint32_t *values, uint32_t sent, uint32_t received)
+{
+    uint32_t message[6 + MOST_VALUES] = {0};
+    const uint32_t room = sent > received ? sent : received;
+    message[0] = (6 + room) * 4;
+    message[2] = tag;
+    message[3] = room * 4;
+    message[4] = sent * 4;
+    memcpy(message + 5, values, sent * sizeof *values);
+    errno = 0;
+    (void)ioctl(gpu.mailbox, MAILBOX_PROPERTY, message);
+    const int error = errno;
+    if (message[1] != RESPONSE_SUCCESS) {
+        char text[64];
+        snprintf(text, sizeof text, "response %08lx%s%s", (unsigned long)message[1], error ? ", " : "",
+                 error ? strerror(error) : "");
+        return failed(PLATFORM_REFUSED, what, text);
+    }
+    memcpy(values, message + 5, received * sizeof *values);
+    return PLATFORM_OK;
+}
+
+static int open_device(const char *path, int flags, int *descriptor)
+{
+    *descriptor = open(path, flags);
+    if (*descriptor >= 0)
+        return PLATFORM_OK;
+    const int code = errno == EACCES || errno == EPERM ? PLATFORM_DENIED : PLATFORM_UNAVAILABLE;
+    return failed(code, path, strerror(errno));
+}
+
+static void close_devices(void)
+{
+    if (gpu.mailbox >= 0)
+        close(gpu.mailbox);
+    if (gpu.memory >= 0)
+        close(gpu.memory);
+    gpu.mailbox = gpu.memory = -1;
+}
+
+/* BCM2835 is processor 0 of a new-style revision code, and every old-style one. */
+static uint32_t flags_of_board(uint32_t revision)
+{
+    const int is_new_style = (revision >> 23 & 1) != 0;
+    const int is_bcm2835 = !is_new_style || (revision >> 12 & 0xF) == 0;
+    return is_bcm2835 ? FLAG_L2_NONALLOCATING : FLAG_DIRECT;
+}
+
+static int enable_qpus(uint32_t enable)
+{
+    uint32_t values[1] = {enable};
+    const int code = property("enable QPUs", TAG_ENABLE_QPU, values, 1, 1);
+    if (code == PLATFORM_OK && values[0] != 0)
+        return failed(PLATFORM_REFUSED, "enable QPUs", "refused (is the vc4-kms-v3d overlay loaded?)");
+    return code;
+}
+
+static void release(allocation *taken)
+{
+    uint32_t values[1] = {taken->handle};
+    if (taken->mapping)
+        munmap(taken->mapping, taken->bytes);
+    (void)property("unlock GPU memory", TAG_UNLOCK, values, 1, 1);
+    values[0] = taken->handle;
+    (void)property("release GPU memory", TAG_RELEASE, values, 1, 1);
+    free(taken);
+}
+
+static void shut_down(void)
+{
+    if (!gpu.opened)
+        return;
+    while (gpu.allocations) {
+        allocation *first = gpu.allocations;
+        gpu.allocations = first->next;
+        release(first);
+    }
+    (void)enable_qpus(0);
+    close_devices();
+    gpu.opened = 0;
+}
+
+int platform_open(void)
+{
+    if (gpu.opened) {
+        ++gpu.opened;
+        return PLATFORM_OK;
+    }
+    uint32_t revision[1] = {0};
+    int code = open_device("/dev/vcio", O_RDWR, &gpu.mailbox);
+    if (code == PLATFORM_OK)
+        code = open_device("/dev/mem", O_RDWR | O_SYNC, &gpu.memory);
+    if (code == PLATFORM_OK)
+        code = property("read board revision", TAG_BOARD_REVISION, revision, 0, 1);
+    if (code == PLATFORM_OK)
+        code = enable_qpus(1);
+    if (code != PLATFORM_OK) {
+        close_devices();
+        return code;
+    }
+    gpu.flags = flags_of_board(revision[0]);
+    gpu.opened = 1;
+    if (!gpu.exit_is_hooked)
+        gpu.exit_is_hooked = atexit(shut_down) == 0;
+    return PLATFORM_OK;
+}
+
+void platform_close(void)
+{
+    if (gpu.opened > 1)
+        --gpu.opened;
+    else
+        shut_down();
+}
+
+const char *platform_name(void)
+{
+    return "mailbox";
+}
+
+const char *platform_gpu_kind(void)
+{
+    return "silicon";
+}
+
+static const char *remedy(int code)
+{
+    switch (code) {
+    case PLATFORM_OK:
+        return "done";
+    case PLATFORM_UNAVAILABLE:
+        return "the firmware's interface is not there; this needs a Raspberry Pi 1, 2, 3 or Zero with /dev/vcio and "
+               "/dev/mem";
+    case PLATFORM_DENIED:
+        return "permission denied; run as root";
+    case PLATFORM_REFUSED:
+        return "the firmware refused; disable the vc4-kms-v3d overlay and use a 32-bit kernel";
+    case PLATFORM_NO_MEMORY:
+        return "GPU memory is exhausted; raise gpu_mem in config.txt";
+    case PLATFORM_NO_MAPPING:
+        return "GPU memory could not be mapped; run as root, without a kernel that locks /dev/mem";
+    case PLATFORM_STOPPED:
+        return "the GPU did not end the launch in time";
+    default:
+        return "unknown code";
+    }
+}
+
+const char *platform_message(int code)
+{
+    static char text[512];
+    if (code == PLATFORM_OK || gpu.detail[0] == '\0')
+        return remedy(code);
+    snprintf(text, sizeof text, "%s (%s)", remedy(code), gpu.detail);
+    return text;
+}
+
+/* The pages of a locked allocation; the bus address without its alias is the physical one. */
+static int map_memory(allocation *taken)
+{
+    const uint32_t physical = taken->bus & ~BUS_ALIAS;
+    if (physical % PAGE != 0)
+        return failed(PLATFORM_NO_MAPPING, "lock GPU memory", "address is not that of a page");
+    taken->mapping = mmap(NULL, taken->bytes, PROT_READ | PROT_WRITE, MAP_SHARED, gpu.memory, (off_t)physical);
+    if (taken->mapping != MAP_FAILED)
+        return PLATFORM_OK;
+    taken->mapping = NULL;
+    return failed(PLATFORM_NO_MAPPING, "/dev/mem", strerror(errno));
+}
+
+int platform_gpu_alloc(uint32_t bytes, uint32_t *bus, void **pointer)
+{
+    *bus = 0;
+    *pointer = NULL;
+    if (!gpu.opened)
+        return failed(PLATFORM_UNAVAILABLE, "GPU memory", "the platform is not open");
+    if (bytes == 0 || bytes > UINT32_MAX - PAGE)
+        return failed(PLATFORM_NO_MEMORY, "GPU memory", "size out of range");
+    allocation *taken = calloc(1, sizeof *taken);
+    if (!taken)
+        return failed(PLATFORM_NO_MEMORY, "memory", "exhausted");
+    taken->bytes = ((size_t)bytes + PAGE - 1) / PAGE * PAGE;
+    uint32_t values[3] = {(uint32_t)taken->bytes, PAGE, gpu.flags};
+    int code = property("allocate GPU memory", TAG_ALLOCATE, values, 3, 1);
+    taken->handle = values[0];
+    if (code != PLATFORM_OK || taken->handle == 0) {
+        free(taken);
+        return code != PLATFORM_OK ? code : failed(PLATFORM_NO_MEMORY, "allocate GPU memory", "no handle");
+    }
+    code = property("lock GPU memory", TAG_LOCK, values, 1, 1);
+    taken->bus = values[0];
+    if (code == PLATFORM_OK && taken->bus == 0)
+        code = failed(PLATFORM_NO_MEMORY, "lock GPU memory", "no address");
+    if (code == PLATFORM_OK)
+        code = map_memory(taken);
+    if (code != PLATFORM_OK) {
+        char reason[sizeof gpu.detail];
+        memcpy(reason, gpu.detail, sizeof reason);
+        release(taken);
+        memcpy(gpu.detail, reason, sizeof reason); /* what failed first, not what releasing said */
+        return code;
+    }
+    taken->next = gpu.allocations;
+    gpu.allocations = taken;
+    *bus = taken->bus;
+    *pointer = taken->mapping;
+    return PLATFORM_OK;
+}
+
+void platform_gpu_free(uint32_t bus)
+{
+    for (allocation **link = &gpu.allocations; *link; link = &(*link)->next)
+        if ((*link)->bus == bus) {
+            allocation *taken = *link;
+            *link = taken->next;
+            release(taken);
+            return;
+        }
+}
+
+static double now_s(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
+
+int platform_gpu_execute(uint32_t num_qpus, uint32_t control_bus, uint32_t mark_bus, double *time_s)
+{
+    uint32_t values[4] = {num_qpus, control_bus, 0 /* flush the caches */, LAUNCH_TIMEOUT_MS};
+    (void)mark_bus;
+    __sync_synchronize(); /* what was written to GPU memory is there before the launch */
+    const double start_s = now_s();
+    const int code = property("execute QPU programs", TAG_EXECUTE_QPU, values, 4, 1);
+    *time_s = now_s() - start_s;
+    __sync_synchronize();
+    if (code != PLATFORM_OK)
+        return code;
+    return values[0] == 0 ? PLATFORM_OK : failed(PLATFORM_STOPPED, "execute QPU programs", "time limit");
+}
+
+int platform_gpu_marks(double *seconds, int capacity)
+{
+    (void)seconds;
+    (void)capacity;
+    return 0;
+}
+
+int platform_gpu_counters(const char *const **names, const double **totals)
+{
+    *names = NULL;
+    *totals = NULL;
+    return 0;
+}

@@ -1,0 +1,41 @@
+"""Pieces of C text: templates, literals and the clamp of an activation."""
+
+from __future__ import annotations
+
+import math
+import struct
+from string import Template
+from textwrap import dedent
+
+from codegen.graph import Activation
+
+
+def fill(template: str, **values: int | str) -> str:
+    """A dedented C template with every `$name` replaced; a name without a value raises KeyError."""
+    text = Template(dedent(template).strip("\n") + "\n")
+    return text.substitute({name: str(value) for name, value in values.items()})
+
+
+def float_literal(value: float) -> str:
+    """The C99 literal of the float32 nearest to `value`, exact (hexadecimal digits)."""
+    single: float = struct.unpack("<f", struct.pack("<f", value))[0]
+    if math.isnan(single) or math.isinf(single):
+        raise ValueError(f"{value} has no C literal")
+    return f"{single.hex()}f"
+
+
+def clamped(expression: str, activation: Activation) -> str:
+    """An expression over a plain variable name, clamped by the activation."""
+    low, high = activation.low, activation.high
+    if low is not None and math.isfinite(low):
+        literal = float_literal(low)
+        expression = f"({expression} > {literal} ? {expression} : {literal})"
+    if high is not None and math.isfinite(high):
+        literal = float_literal(high)
+        expression = f"({expression} < {literal} ? {expression} : {literal})"
+    return expression
+
+
+def round_up(value: int, multiple: int) -> int:
+    """The least multiple of `multiple` that is not below `value`."""
+    return -(-value // multiple) * multiple

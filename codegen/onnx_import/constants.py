@@ -1,0 +1,45 @@
+"""Constant and Shape: values that are known before the network runs."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from codegen.graph import Array
+from codegen.onnx_import.builder import GraphBuilder
+from codegen.onnx_import.node import OnnxNode
+from codegen.onnx_import.registry import handles
+from codegen.onnx_import.tensors import to_array
+
+FORMS = "value, value_float, value_floats, value_int, value_ints"
+
+
+@handles("Constant", f"as {FORMS}")
+def constant(node: OnnxNode, builder: GraphBuilder) -> None:
+    """Constant in every numeric form."""
+    builder.define_constant(node, node.output, _value(node, builder))
+
+
+@handles("Shape", "all, since every shape is fixed")
+def shape(node: OnnxNode, builder: GraphBuilder) -> None:
+    """The shape of an activation is a constant; `start` and `end` cut it as a Python slice does."""
+    sizes = builder.shape(node)
+    start, end = node.integer("start", 0), node.integer("end", len(sizes))
+    builder.define_constant(node, node.output, np.asarray(sizes[start:end], dtype=np.int64))
+
+
+def _value(node: OnnxNode, builder: GraphBuilder) -> Array:
+    if len(node.attributes) != 1:
+        raise node.malformed(f"it has {len(node.attributes)} attributes, not one of {FORMS}")
+    form = next(iter(node.attributes))
+    tensor = node.tensor("value") if form == "value" else None
+    if tensor is not None:
+        return to_array(tensor, f"{node.where}: its value", builder.directory)
+    if form == "value_float":
+        return np.asarray(node.real(form, 0.0), dtype=np.float32)
+    if form == "value_int":
+        return np.asarray(node.integer(form, 0), dtype=np.int64)
+    if form == "value_floats":
+        return np.asarray(node.reals(form), dtype=np.float32)
+    if form == "value_ints":
+        return np.asarray(node.integers(form), dtype=np.int64)
+    raise node.unsupported(f"its value is given as {form!r}", f"supported are {FORMS}")

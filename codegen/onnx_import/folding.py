@@ -1,0 +1,65 @@
+"""Constant folding at the door: a node that reads constants alone becomes a constant."""
+
+from __future__ import annotations
+
+import numpy as np
+from onnx import AttributeProto, helper
+from onnx.reference import ReferenceEvaluator
+
+from codegen.errors import ModelError
+from codegen.graph import Array
+from codegen.onnx_import.builder import GraphBuilder
+from codegen.onnx_import.node import OnnxNode
+
+RANDOM = frozenset(
+    {"Bernoulli", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike"}
+)
+SUBGRAPHS = frozenset({AttributeProto.GRAPH, AttributeProto.GRAPHS})
+
+
+def is_foldable(node: OnnxNode, builder: GraphBuilder) -> bool:
+    """Whether the node reads constants, nothing else, and always gives the same."""
+    names = [name for name in node.inputs if name]
+    return (
+        bool(names)
+        and all(builder.is_constant(name) for name in names)
+        and node.op_type not in RANDOM
+        and not any(attribute.type in SUBGRAPHS for attribute in node.attributes.values())
+    )
+
+
+def fold(node: OnnxNode, builder: GraphBuilder) -> None:
+    """Evaluates the node by the reference implementation of ONNX and defines its outputs as constants.
+
+    Raises ModelError where the node cannot be evaluated.
+    """
+    values = {name: builder.constant(node, index) for index, name in enumerate(node.inputs) if name}
+    for name, value in zip(node.outputs, _evaluate(node, values), strict=False):
+        if name:
+            builder.define_constant(node, name, np.asarray(value))
+
+
+def _evaluate(node: OnnxNode, values: dict[str, Array]) -> list[Array]:
+    try:
+        inputs = [
+            helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(value.dtype), value.shape)
+            for name, value in values.items()
+        ]
+        outputs = [helper.make_empty_tensor_value_info(name) for name in node.outputs if name]
+        graph = helper.make_graph([node.proto], "constant", inputs, outputs)
+        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", node.opset)])
+        with np.errstate(all="ignore"):
+            return list(ReferenceEvaluator(model).run(None, values))
+    except (
+        ArithmeticError,
+        AssertionError,
+        AttributeError,
+        LookupError,
+        MemoryError,
+        RuntimeError,
+        TypeError,
+        ValueError,
+    ) as error:
+        raise ModelError(
+            f"{node.where}: its inputs are constant but it cannot be evaluated: {error}"
+        ) from error

@@ -1,0 +1,71 @@
+"""The model's inputs with fixed shapes, some of them given by the user."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from onnx import GraphProto, TensorProto, ValueInfoProto
+
+from codegen.errors import DynamicShapeError, ModelError
+from codegen.onnx_import.tensors import type_name
+
+Shape = tuple[int, ...]
+PLACEHOLDER = (1, 3, 224, 224)
+
+
+def input_shapes(graph: GraphProto, given: Mapping[str, Shape]) -> dict[str, Shape]:
+    """The shape of every input that is no initializer, in the model's order.
+
+    Raises DynamicShapeError where a dimension is open and not given, ModelError where an input is not a
+    float32 tensor or a given shape does not fit.
+    """
+    initializers = {tensor.name for tensor in graph.initializer}
+    infos = {info.name: info for info in graph.input if info.name not in initializers}
+    unknown = sorted(set(given) - set(infos))
+    if unknown:
+        raise ModelError(
+            f"has no input {unknown[0]!r} to give a shape to; its inputs: {', '.join(infos) or 'none'}"
+        )
+    return {name: _shape(info, given.get(name)) for name, info in infos.items()}
+
+
+def _shape(info: ValueInfoProto, given: Shape | None) -> Shape:
+    if not info.type.HasField("tensor_type"):
+        raise ModelError(f"input {info.name!r} is no tensor; only float32 tensors are supported")
+    tensor = info.type.tensor_type
+    if tensor.elem_type != TensorProto.FLOAT:
+        raise ModelError(
+            f"input {info.name!r} has elements of {type_name(tensor.elem_type)}; "
+            "export the model with float32 inputs"
+        )
+    ranked = tensor.HasField("shape")
+    declared = [dim.dim_value if dim.HasField("dim_value") else 0 for dim in tensor.shape.dim]
+    if given is not None:
+        if not given or min(given) < 1 or (ranked and len(given) != len(declared)):
+            raise ModelError(
+                f"input {info.name!r} of {len(declared)} dimensions cannot take the shape {_text(given)}; "
+                f"give `{_suggestion(info.name, declared)}`"
+            )
+        return tuple(int(dimension) for dimension in given)
+    if not declared or min(declared) < 1:
+        names = [
+            dim.dim_param or "?" if value < 1 else str(value)
+            for dim, value in zip(tensor.shape.dim, declared, strict=True)
+        ]
+        raise DynamicShapeError(
+            f"input {info.name!r} has no fixed shape ({','.join(names) or 'unknown rank'}); "
+            f"give one, such as `{_suggestion(info.name, declared)}`"
+        )
+    return tuple(declared)
+
+
+def _suggestion(name: str, declared: list[int]) -> str:
+    """What to type: the declared dimensions, the open ones as an image network has them."""
+    defaults = PLACEHOLDER if len(declared) in (0, 4) else (1,) * len(declared)
+    fixed = declared or [0] * len(defaults)
+    shape = tuple(value if value > 0 else default for value, default in zip(fixed, defaults, strict=True))
+    return f"--shape {name}={_text(shape)}"
+
+
+def _text(shape: Shape) -> str:
+    return ",".join(str(dimension) for dimension in shape)

@@ -1,0 +1,102 @@
+"""Operators that move no element: Reshape, Flatten, Squeeze, Unsqueeze, Identity, Dropout."""
+
+from __future__ import annotations
+
+import math
+
+from codegen.graph import Reshape
+from codegen.onnx_import.builder import GraphBuilder, Shape
+from codegen.onnx_import.node import OnnxNode
+from codegen.onnx_import.registry import handles
+
+
+@handles("Reshape", "constant shape, with 0, -1 and allowzero")
+def reshape(node: OnnxNode, builder: GraphBuilder) -> None:
+    """Reshape with its shape made explicit."""
+    source = builder.shape(node)
+    wanted = list(builder.integers(node, 1))
+    if not node.flag("allowzero"):
+        for axis, size in enumerate(wanted):
+            if size == 0:
+                if axis >= len(source):
+                    raise node.malformed(
+                        f"shape {wanted} copies dimension {axis} of a tensor of shape {source}"
+                    )
+                wanted[axis] = source[axis]
+    _emit(node, builder, _infer_open_dimension(node, source, wanted))
+
+
+@handles("Flatten", "all")
+def flatten(node: OnnxNode, builder: GraphBuilder) -> None:
+    """Flatten to a matrix, split at an axis."""
+    shape = builder.shape(node)
+    axis = node.integer("axis", 1)
+    if not -len(shape) <= axis <= len(shape):
+        raise node.malformed(f"axis {axis} is outside a tensor of shape {shape}")
+    axis += len(shape) if axis < 0 else 0
+    _emit(node, builder, (math.prod(shape[:axis]), math.prod(shape[axis:])))
+
+
+@handles("Squeeze", "axes by attribute or constant input, or none")
+def squeeze(node: OnnxNode, builder: GraphBuilder) -> None:
+    """Squeeze drops dimensions of size 1."""
+    shape = builder.shape(node)
+    given = _axes(node, builder)
+    every = tuple(axis for axis, size in enumerate(shape) if size == 1)
+    axes = every if given is None else _normalised(node, given, len(shape))
+    if any(shape[axis] != 1 for axis in axes):
+        raise node.malformed(f"axes {axes} of a tensor of shape {shape} are not all of size 1")
+    _emit(node, builder, tuple(size for axis, size in enumerate(shape) if axis not in axes))
+
+
+@handles("Unsqueeze", "axes by attribute or constant input")
+def unsqueeze(node: OnnxNode, builder: GraphBuilder) -> None:
+    """Unsqueeze inserts dimensions of size 1."""
+    shape = builder.shape(node)
+    given = _axes(node, builder)
+    if given is None:
+        raise node.malformed("it has no axes")
+    rank = len(shape) + len(given)
+    axes, sizes = _normalised(node, given, rank), iter(shape)
+    _emit(node, builder, tuple(1 if axis in axes else next(sizes) for axis in range(rank)))
+
+
+@handles("Identity", "all")
+def identity(node: OnnxNode, builder: GraphBuilder) -> None:
+    """Identity to a Reshape to the same shape, which a pass removes."""
+    _emit(node, builder, builder.shape(node))
+
+
+@handles("Dropout", "inference form, without mask")
+def dropout(node: OnnxNode, builder: GraphBuilder) -> None:
+    """Dropout does nothing in inference."""
+    if node.has_input(2) and bool(builder.constant(node, 2).any()):
+        raise node.unsupported("it is in training mode", "export the model for inference")
+    _emit(node, builder, builder.shape(node))
+
+
+def _emit(node: OnnxNode, builder: GraphBuilder, shape: Shape) -> None:
+    builder.emit(node, Reshape(), builder.activation(node), shape=shape)
+
+
+def _infer_open_dimension(node: OnnxNode, source: Shape, wanted: list[int]) -> Shape:
+    elements, known = math.prod(source), math.prod(size for size in wanted if size != -1)
+    if wanted.count(-1) == 1 and known > 0 and elements % known == 0:
+        wanted = [elements // known if size == -1 else size for size in wanted]
+    if any(size < 1 for size in wanted) or math.prod(wanted) != elements:
+        raise node.malformed(f"a tensor of shape {source} cannot take the shape {wanted}")
+    return tuple(wanted)
+
+
+def _axes(node: OnnxNode, builder: GraphBuilder) -> tuple[int, ...] | None:
+    """Since operator set 13 an input, before it an attribute."""
+    if node.opset < 13:
+        return node.integers("axes")
+    return builder.integers(node, 1) if node.has_input(1) else None
+
+
+def _normalised(node: OnnxNode, axes: tuple[int, ...], rank: int) -> frozenset[int]:
+    normalised = frozenset(axis + rank if axis < 0 else axis for axis in axes)
+    if len(normalised) != len(axes) or not all(0 <= axis < rank for axis in normalised):
+        raise node.malformed(f"axes {list(axes)} do not fit a tensor of {rank} dimensions")
+    return normalised

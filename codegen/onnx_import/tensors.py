@@ -1,0 +1,104 @@
+"""ONNX tensors to numpy arrays, with data in the file or in files beside it."""
+
+from __future__ import annotations
+
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+from onnx import TensorProto, helper, numpy_helper
+
+from codegen.errors import ModelError
+from codegen.graph import Array
+
+CONVERTIBLE = frozenset(
+    {
+        TensorProto.FLOAT,
+        TensorProto.DOUBLE,
+        TensorProto.FLOAT16,
+        TensorProto.BOOL,
+        TensorProto.INT8,
+        TensorProto.INT16,
+        TensorProto.INT32,
+        TensorProto.INT64,
+        TensorProto.UINT8,
+        TensorProto.UINT16,
+        TensorProto.UINT32,
+        TensorProto.UINT64,
+    }
+)
+
+
+def type_name(data_type: int) -> str:
+    """The name of an ONNX element type, for messages."""
+    known = TensorProto.DataType.values()
+    return (
+        TensorProto.DataType.Name(TensorProto.DataType.ValueType(data_type))
+        if data_type in known
+        else f"type {data_type}"
+    )
+
+
+def to_array(tensor: TensorProto, what: str, directory: Path) -> Array:
+    """The value of a tensor; external data are looked for in `directory`.
+
+    Raises ModelError naming `what`, and the file of external data that are missing or too short.
+    """
+    if tensor.data_type not in CONVERTIBLE:
+        raise ModelError(
+            f"{what} has elements of {type_name(tensor.data_type)}; export the model with float32 weights"
+        )
+    shape = tuple(tensor.dims)
+    if any(dimension < 0 for dimension in shape):
+        raise ModelError(f"{what} has shape {shape}; the model is malformed, export it again")
+    if tensor.data_location == TensorProto.EXTERNAL:
+        return _external(tensor, what, directory)
+    try:
+        return numpy_helper.to_array(tensor)
+    except (ValueError, TypeError, OverflowError) as error:
+        raise ModelError(
+            f"{what} of shape {shape} does not hold its data ({error}); export the model again"
+        ) from error
+
+
+def _external(tensor: TensorProto, what: str, directory: Path) -> Array:
+    entries = {entry.key: entry.value for entry in tensor.external_data}
+    path = _external_path(entries.get("location", ""), what, directory)
+    dtype = np.dtype(helper.tensor_dtype_to_np_dtype(tensor.data_type)).newbyteorder("<")
+    shape = tuple(tensor.dims)
+    size = int(np.prod(shape, dtype=object)) * dtype.itemsize
+    offset = _count(entries.get("offset", "0"), "offset", what)
+    length = _count(entries.get("length", str(size)), "length", what)
+    if length != size:
+        raise ModelError(
+            f"{what} of shape {shape} wants {size} bytes of external data, not {length}; export it again"
+        )
+    try:
+        with path.open("rb") as file:
+            if offset + size > path.stat().st_size:
+                raise ModelError(
+                    f"{what}: external data file {path} ends before byte {offset + size}: "
+                    "it is truncated; copy it again"
+                )
+            file.seek(offset)
+            data = file.read(size)
+    except OSError as error:
+        raise ModelError(
+            f"{what}: external data file {path} cannot be read ({error.strerror}); put it beside the model"
+        ) from error
+    return np.frombuffer(data, dtype=dtype).reshape(shape).astype(dtype.newbyteorder("="))
+
+
+def _external_path(location: str, what: str, directory: Path) -> Path:
+    relative = PurePosixPath(location)
+    if not location or relative.is_absolute() or ".." in relative.parts or "\0" in location:
+        raise ModelError(
+            f"{what}: external data location {location!r} is no path below the model's directory; "
+            "export it again"
+        )
+    return directory / relative
+
+
+def _count(text: str, key: str, what: str) -> int:
+    if not (text.isascii() and text.isdigit()):
+        raise ModelError(f"{what}: {key} of its external data is {text!r}, not a count; export it again")
+    return int(text)

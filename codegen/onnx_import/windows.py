@@ -1,0 +1,82 @@
+"""Paddings of convolutions and pools, in all forms ONNX has, as explicit pads."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from codegen.onnx_import.node import OnnxNode, Pair
+from codegen.shapes import Pads, Shape, window_extent
+
+AUTO_PADS = ("NOTSET", "SAME_UPPER", "SAME_LOWER", "VALID")
+
+
+@dataclass(frozen=True)
+class Window:
+    """A sliding window; pads are top, left, bottom, right."""
+
+    kernel: Pair
+    strides: Pair
+    pads: Pads
+    dilations: Pair
+
+    def extent(self, axis: int) -> int:
+        return window_extent(self.kernel[axis], self.dilations[axis])
+
+
+def require_planes(node: OnnxNode, shape: Shape) -> None:
+    """Raises UnsupportedOperatorError unless the input is (N, C, H, W)."""
+    if len(shape) != 4:
+        raise node.unsupported(
+            f"it is {len(shape) - 2}-dimensional (input of shape {shape})",
+            "only two-dimensional forms over (N, C, H, W) are supported",
+        )
+
+
+def read_window(node: OnnxNode, plane: Pair, kernel: Pair) -> Window:
+    """The window of a Conv or pool node over a plane of (height, width), `auto_pad` resolved."""
+    strides, dilations = node.pair("strides", (1, 1)), node.pair("dilations", (1, 1))
+    mode = node.text("auto_pad", "NOTSET") or "NOTSET"
+    if mode not in AUTO_PADS:
+        raise node.malformed(f"attribute auto_pad is {mode!r}; it may be {', '.join(AUTO_PADS)}")
+    if mode == "NOTSET":
+        return Window(kernel, strides, _explicit_pads(node), dilations)
+    if mode == "VALID":
+        return Window(kernel, strides, (0, 0, 0, 0), dilations)
+    pairs = [
+        _same_pads(plane[axis], window_extent(kernel[axis], dilations[axis]), strides[axis], mode)
+        for axis in (0, 1)
+    ]
+    return Window(kernel, strides, (pairs[0][0], pairs[1][0], pairs[0][1], pairs[1][1]), dilations)
+
+
+def ceil_pads(window: Window, plane: Pair) -> Pads:
+    """The pads that make `floor` give as many windows as `ceil_mode` does.
+
+    The last window may reach beyond the padded plane, but one that would start behind the plane is dropped.
+    """
+    ends = []
+    for axis in (0, 1):
+        begin, end, stride = window.pads[axis], window.pads[axis + 2], window.strides[axis]
+        last = -(-(plane[axis] + begin + end - window.extent(axis)) // stride)
+        if last * stride >= plane[axis] + begin:
+            last -= 1
+        ends.append(max(end, last * stride + window.extent(axis) - plane[axis] - begin))
+    return (*window.pads[:2], ends[0], ends[1])
+
+
+def _explicit_pads(node: OnnxNode) -> Pads:
+    pads = node.integers("pads") or (0, 0, 0, 0)
+    if len(pads) != 4:
+        raise node.malformed(f"attribute pads is {list(pads)}, not four integers")
+    if min(pads) < 0:
+        raise node.unsupported(
+            f"it crops by negative pads {list(pads)}", "only pads of 0 and more are supported"
+        )
+    return pads[0], pads[1], pads[2], pads[3]
+
+
+def _same_pads(size: int, extent: int, stride: int, mode: str) -> Pair:
+    """The padding that gives ceil(size / stride) windows; for SAME_UPPER the odd element goes to the end."""
+    total = max(0, (-(-size // stride) - 1) * stride + extent - size)
+    small, large = total // 2, total - total // 2
+    return (small, large) if mode == "SAME_UPPER" else (large, small)

@@ -1,0 +1,44 @@
+"""Activation fusing: a Clamp moves into the operator that writes its input."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from codegen.graph import Activation, Clamp, Conv2d, FullyConnected, Graph, Node, Pool2d
+from codegen.passes.rewrite import absorb, chain_above
+
+
+def fuse_activations(graph: Graph) -> Graph:
+    """Fuses every Clamp that follows a Conv2d, Pool2d, FullyConnected or Clamp, also behind Reshapes."""
+    for name in [node.name for node in graph.nodes if isinstance(node.op, Clamp)]:
+        node = next(node for node in graph.nodes if node.name == name)
+        chain = chain_above(graph, node.inputs[0])
+        if chain:
+            graph = _fuse(graph, chain, node)
+    return graph
+
+
+def _fuse(graph: Graph, chain: Sequence[Node], node: Node) -> Graph:
+    producer = chain[0].op
+    if not (isinstance(producer, Conv2d | Pool2d | FullyConnected | Clamp) and isinstance(node.op, Clamp)):
+        return graph
+    activation = composed(producer.activation, node.op.activation)
+    head = replace(chain[0], op=replace(producer, activation=activation))
+    return absorb(graph, chain, head, node)
+
+
+def composed(first: Activation, second: Activation) -> Activation:
+    """One clamp that does what two do after each other, ends that cross included."""
+    low, high = first.low, first.high
+    if low is not None and high is not None:
+        low = min(low, high)  # crossing ends: everything becomes `high`
+    return Activation(
+        second.low if low is None else _applied(second, low),
+        second.high if high is None else _applied(second, high),
+    )
+
+
+def _applied(activation: Activation, value: float) -> float:
+    value = value if activation.low is None else max(value, activation.low)
+    return value if activation.high is None else min(value, activation.high)

@@ -1,0 +1,81 @@
+"""Batch-norm folding: into the convolution or matrix before it, else into a depthwise 1x1 convolution."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from codegen.graph import (
+    BatchNormalization,
+    Conv2d,
+    FullyConnected,
+    Graph,
+    Node,
+    Reshape,
+    TensorType,
+)
+from codegen.passes.rewrite import absorb, chain_above, fresh_node, fresh_tensor, substitute, with_weights
+
+Doubles = NDArray[np.float64]
+
+
+def fold_batch_normalization(graph: Graph) -> Graph:
+    """Removes every BatchNormalization; weights are computed in float64 and rounded once to float32.
+
+    With f = scale / sqrt(variance + epsilon): w' = w f, b' = (b - mean) f + bias (Ioffe and Szegedy 2015,
+    algorithm 2).
+    """
+    while True:
+        node = next((node for node in graph.nodes if isinstance(node.op, BatchNormalization)), None)
+        if node is None:
+            return graph
+        chain = chain_above(graph, node.inputs[0])
+        graph = _fold(graph, chain, node) if _can_absorb(graph, chain, node) else _stand_alone(graph, node)
+
+
+def _can_absorb(graph: Graph, chain: Sequence[Node], node: Node) -> bool:
+    """A linear producer whose channels are the normalised ones, also behind Reshapes that keep (N, C)."""
+    if not chain or not isinstance(chain[0].op, Conv2d | FullyConnected):
+        return False
+    channels = {graph.types[tensor].shape[:2] for tensor in (*(link.output for link in chain), node.output)}
+    return chain[0].op.activation.is_identity and len(channels) == 1
+
+
+def _affine(graph: Graph, node: Node) -> tuple[Doubles, Doubles]:
+    """Factor and offset per channel, in float64."""
+    scale, bias, mean, variance = (value.astype(np.float64) for value in graph.weights_of(node))
+    assert isinstance(node.op, BatchNormalization)
+    factor = scale / np.sqrt(variance + node.op.epsilon)
+    return factor, bias - mean * factor
+
+
+def _fold(graph: Graph, chain: Sequence[Node], node: Node) -> Graph:
+    factor, offset = _affine(graph, node)
+    weight, bias = (value.astype(np.float64) for value in graph.weights_of(chain[0]))
+    folded = weight * factor.reshape(-1, *(1,) * (weight.ndim - 1))
+    head, constants = with_weights(graph, chain[0], ("weight", "bias"), (folded, bias * factor + offset))
+    return absorb(graph, chain, head, node, constants)
+
+
+def _stand_alone(graph: Graph, node: Node) -> Graph:
+    """A depthwise 1x1 convolution, between Reshapes where the tensor is not (N, C, H, W)."""
+    factor, offset = _affine(graph, node)
+    shape = graph.types[node.output].shape
+    op = Conv2d((1, 1), groups=shape[1])
+    conv, constants = with_weights(
+        graph, replace(node, op=op), ("weight", "bias"), (factor.reshape(-1, 1, 1, 1), offset)
+    )
+    if len(shape) == 4:
+        return substitute(graph, {node.name: (conv,)}, constants=constants)
+    plane = TensorType((*shape[:2], 1, math.prod(shape[2:])))
+    before, after = (fresh_tensor(graph, f"{node.output}/{end}") for end in ("plane", "affine"))
+    nodes = (
+        Node(fresh_node(graph, f"{node.name}/plane"), Reshape(), node.inputs, before),
+        replace(conv, inputs=(before,), output=after),
+        Node(fresh_node(graph, f"{node.name}/shape"), Reshape(), (after,), node.output),
+    )
+    return substitute(graph, {node.name: nodes}, types={before: plane, after: plane}, constants=constants)

@@ -1,0 +1,272 @@
+"""The plan file: every decision about a network, where it came from and what it should cost. No wall-clock time."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from codegen.canonical import content_hash
+from codegen.describe import describe
+from codegen.errors import PlanError
+from codegen.graph import LayerSpec, Relayout
+from codegen.plan_fields import ChoiceField, SpecField
+from codegen.schedule import Candidate, Choice
+
+PLAN_VERSION: Literal[1] = 1
+SCHEMA_PATH = Path(__file__).parent / "schemas" / f"plan-v{PLAN_VERSION}.schema.json"
+
+Hash = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+Seconds = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class PlanTensor(_Frozen):
+    """An input or output of the network, row-major (NCHW) float32."""
+
+    name: str
+    shape: tuple[int, ...]
+
+
+class PlanStep(_Frozen):
+    """One layer and how it is computed.
+
+    Step i reads the buffers `<tensor>@<layout>` of `reads` and writes the one of `writes`. A change of layout is
+    a step of its own: operator Relayout, named `relayout:<tensor>:<layout>`, the same tensor in and out.
+    """
+
+    name: str
+    summary: str
+    spec: SpecField
+    spec_hash: Hash
+    inputs: tuple[str, ...]
+    output: str
+    choice: ChoiceField
+    predicted_s: Seconds
+    low_s: Seconds
+    high_s: Seconds
+    kind: Literal["silicon", "host", "simulated", "modelled"] = Field(description="what the times are")
+    sample_ids: tuple[str, ...] = Field(default=(), description="measurements the prediction rests on")
+
+    @classmethod
+    def of(
+        cls,
+        name: str,
+        spec: LayerSpec,
+        inputs: tuple[str, ...],
+        output: str,
+        choice: Choice,
+        *,
+        predicted_s: float,
+        low_s: float,
+        high_s: float,
+        kind: Literal["silicon", "host", "simulated", "modelled"],
+        sample_ids: tuple[str, ...] = (),
+    ) -> PlanStep:
+        """A step with its summary and hash filled in."""
+        return cls(
+            name=name,
+            summary=describe(spec),
+            spec=spec,
+            spec_hash=content_hash(spec),
+            inputs=inputs,
+            output=output,
+            choice=choice,
+            predicted_s=predicted_s,
+            low_s=low_s,
+            high_s=high_s,
+            kind=kind,
+            sample_ids=sample_ids,
+        )
+
+    @property
+    def candidate(self) -> Candidate:
+        """The layer with its choice: what measurements are keyed by."""
+        return Candidate(self.spec, self.choice)
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """The buffers it reads: tensor and layout."""
+        return tuple(map(buffer_name, self.inputs, self.choice.input_layouts))
+
+    @property
+    def writes(self) -> str:
+        """The buffer it writes: tensor and layout."""
+        return buffer_name(self.output, self.choice.output_layout)
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if content_hash(self.spec) != self.spec_hash:
+            raise ValueError(f"step {self.name!r}: spec_hash is not the hash of its spec")
+        if len(self.inputs) != len(self.choice.input_layouts) or len(self.inputs) != len(self.spec.inputs):
+            raise ValueError(
+                f"step {self.name!r}: inputs, their layouts and the spec's inputs differ in number"
+            )
+        if not self.low_s <= self.predicted_s <= self.high_s:
+            raise ValueError(f"step {self.name!r}: predicted_s lies outside its interval")
+        op = self.spec.op
+        if isinstance(op, Relayout):
+            layouts = (self.choice.input_layouts, self.choice.output_layout)
+            if layouts != ((op.source,), op.target) or self.inputs != (self.output,):
+                raise ValueError(f"step {self.name!r}: its layouts or tensors are not those of its Relayout")
+            if self.name != relayout_name(self.output, op.target):
+                raise ValueError(
+                    f"step {self.name!r}: a Relayout is named {relayout_name(self.output, op.target)!r}"
+                )
+        return self
+
+
+class Plan(_Frozen):
+    """All decisions about one network on one board, in the order of execution."""
+
+    schema_version: Literal[1] = PLAN_VERSION
+    model_name: str
+    model_sha256: Hash = Field(description="of the model the plan was made for; a compiler refuses another")
+    inputs: tuple[PlanTensor, ...]
+    outputs: tuple[PlanTensor, ...]
+    device: str = Field(description="name of the device profile")
+    profile_hash: Hash
+    board_fingerprint: Hash
+    seed: int
+    versions: Mapping[str, str] = Field(description="of this program, the simulator, the compiler")
+    steps: tuple[PlanStep, ...] = Field(min_length=1)
+    predicted_s: Seconds
+    low_s: Seconds
+    high_s: Seconds
+    peak_activation_bytes: int = Field(ge=0)
+    cpu_only_predicted_s: Seconds | None = Field(
+        default=None, description="the best plan of the same board without its QPUs"
+    )
+
+    @property
+    def has_qpu_steps(self) -> bool:
+        return any(step.choice.processor == "qpu" for step in self.steps)
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if not self.low_s <= self.predicted_s <= self.high_s:
+            raise ValueError("predicted_s lies outside its interval")
+        written = {buffer_name(tensor.name, "nchw") for tensor in self.inputs}
+        names: set[str] = set()
+        for step in self.steps:
+            if step.name in names:
+                raise ValueError(f"two steps are named {step.name!r}")
+            missing = [buffer for buffer in step.reads if buffer not in written]
+            if missing:
+                raise ValueError(f"step {step.name!r} reads {missing[0]!r}, which no step before it writes")
+            if step.writes in written:
+                raise ValueError(f"step {step.name!r} writes {step.writes!r}, which is written already")
+            names.add(step.name)
+            written.add(step.writes)
+        for tensor in self.outputs:
+            if buffer_name(tensor.name, "nchw") not in written:
+                raise ValueError(f"no step writes output {tensor.name!r} in row-major order")
+        return self
+
+
+def buffer_name(tensor: str, layout: str) -> str:
+    """A tensor in one layout."""
+    return f"{tensor}@{layout}"
+
+
+def relayout_name(tensor: str, layout: str) -> str:
+    """The name of the step that brings a tensor into a layout."""
+    return f"relayout:{tensor}:{layout}"
+
+
+def plan_text(plan: Plan) -> str:
+    """The plan as its file has it: sorted keys, indented, one newline at the end."""
+    content = plan.model_dump(mode="json")
+    return json.dumps(content, sort_keys=True, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def plan_hash(plan: Plan) -> str:
+    """SHA-256 of the plan's canonical form."""
+    return content_hash(plan.model_dump(mode="json"))
+
+
+def write_plan(plan: Plan, path: Path) -> None:
+    """Writes a plan file, replacing an old one only when the new one is complete; raises PlanError otherwise."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        try:
+            with os.fdopen(descriptor, "w", encoding="utf-8", newline="\n") as file:
+                file.write(plan_text(plan))
+            os.chmod(temporary, 0o644)
+            os.replace(temporary, path)
+        except OSError:
+            os.unlink(temporary)
+            raise
+    except OSError as error:
+        raise PlanError(f"plan {path} cannot be written: {error.strerror}; nothing was changed") from error
+
+
+def read_plan(path: Path) -> Plan:
+    """Reads a plan file; raises PlanError naming what is wrong and where."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise PlanError(f"plan {path} cannot be read: {error.strerror}; `explore run` writes one") from error
+    except UnicodeDecodeError as error:
+        raise PlanError(f"plan {path} is no text: {error.reason} at byte {error.start}") from error
+    try:
+        content = json.loads(text)
+    except ValueError as error:
+        raise PlanError(f"plan {path} is not JSON: {error}; make it again by `explore run`") from error
+    return _validated(content, path)
+
+
+def check_plan_fits(plan: Plan, model_sha256: str) -> None:
+    """Raises PlanError unless the plan was made for the model of that hash."""
+    if plan.model_sha256 != model_sha256:
+        raise PlanError(
+            f"the plan was made for model {plan.model_name!r} ({plan.model_sha256[:12]}), not for this one "
+            f"({model_sha256[:12]}); give that model, or make a new plan by `explore run`"
+        )
+
+
+def plan_json_schema() -> dict[str, Any]:
+    """The JSON Schema of plan files of this version."""
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": f"explore-edge plan, version {PLAN_VERSION}",
+        **{
+            key: value
+            for key, value in Plan.model_json_schema(mode="serialization").items()
+            if key != "title"
+        },
+    }
+
+
+def plan_schema_text() -> str:
+    """The JSON Schema as its file has it."""
+    return json.dumps(plan_json_schema(), sort_keys=True, indent=2, ensure_ascii=False) + "\n"
+
+
+def _validated(content: Any, path: Path) -> Plan:
+    if not isinstance(content, dict):
+        raise PlanError(f"plan {path} is no JSON object; make it again by `explore run`")
+    version = content.get("schema_version")
+    if version != PLAN_VERSION:
+        raise PlanError(
+            f"plan {path} is of version {version!r}, this program reads version {PLAN_VERSION}; "
+            "make it again by `explore run`"
+        )
+    try:
+        return Plan.model_validate(content)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        place = ".".join(str(part) for part in first["loc"]) or "plan"
+        more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+        raise PlanError(
+            f"plan {path}: {place}: {first['msg']}{more}; make it again by `explore run`"
+        ) from error

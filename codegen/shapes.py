@@ -1,0 +1,163 @@
+"""The shape rule of every operator: what the importer infers and the spec check compares with."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from functools import singledispatch
+
+from codegen.errors import GraphSpecError
+from codegen.graph import (
+    BatchNormalization,
+    Clamp,
+    Conv2d,
+    FullyConnected,
+    Operator,
+    Pool2d,
+    Relayout,
+    Reshape,
+    Softmax,
+)
+
+Shape = tuple[int, ...]
+Pair = tuple[int, int]
+Pads = tuple[int, int, int, int]
+
+
+def window_extent(kernel: int, dilation: int) -> int:
+    """Elements from the first to the last tap of a dilated kernel, both included."""
+    return (kernel - 1) * dilation + 1
+
+
+def window_outputs(size: int, extent: int, stride: int, begin: int, end: int) -> int:
+    """How many windows of `extent` elements fit a padded axis; zero or less where none does."""
+    return (size + begin + end - extent) // stride + 1
+
+
+@singledispatch
+def infer_shape(op: Operator, inputs: Sequence[Shape], weights: Sequence[Shape], output: Shape) -> Shape:
+    """The shape that `op` gives, from the shapes of its inputs and weights.
+
+    `output` is the declared shape, which a Reshape alone takes as it is. A new operator registers its rule.
+    Raises GraphSpecError where inputs, weights and parameters do not fit each other.
+    """
+    raise GraphSpecError(f"no shape rule for operator {type(op).__name__}; register one in codegen.shapes")
+
+
+def sole_input(op: Operator, inputs: Sequence[Shape], weights: Sequence[Shape], count: int) -> Shape:
+    """The shape of the only input; raises GraphSpecError unless there is one input and `count` weights."""
+    if len(inputs) != 1 or len(weights) != count:
+        raise GraphSpecError(
+            f"{type(op).__name__} takes 1 input and {count} weights, not {len(inputs)} and {len(weights)}"
+        )
+    return inputs[0]
+
+
+@infer_shape.register
+def _conv2d(op: Conv2d, inputs: Sequence[Shape], weights: Sequence[Shape], output: Shape) -> Shape:
+    shape = sole_input(op, inputs, weights, 2)
+    _require_planes(op, shape)
+    kernel, bias = weights
+    if len(kernel) != 4:
+        raise GraphSpecError(f"Conv2d weights have shape {kernel}, not (out, in / groups, kh, kw)")
+    if op.groups < 1 or kernel[0] % op.groups:
+        raise GraphSpecError(f"Conv2d has {kernel[0]} output channels in {op.groups} groups")
+    if kernel[1] * op.groups != shape[1]:
+        raise GraphSpecError(
+            f"Conv2d weights {kernel} in {op.groups} groups want {kernel[1] * op.groups} channels, "
+            f"not {shape[1]}"
+        )
+    if kernel[2:] != op.kernel or bias != (kernel[0],):
+        raise GraphSpecError(f"Conv2d has kernel {op.kernel}, weights {kernel} and bias {bias}")
+    return (shape[0], kernel[0], *_plane_of_windows(op, shape))
+
+
+@infer_shape.register
+def _pool2d(op: Pool2d, inputs: Sequence[Shape], weights: Sequence[Shape], output: Shape) -> Shape:
+    shape = sole_input(op, inputs, weights, 0)
+    _require_planes(op, shape)
+    if op.kind not in ("max", "average"):
+        raise GraphSpecError(f"Pool2d of unknown kind {op.kind!r}; known: average, max")
+    plane = _plane_of_windows(op, shape)
+    for axis in (0, 1):
+        _require_elements(op, axis, shape[2 + axis], plane[axis])
+    return (*shape[:2], *plane)
+
+
+@infer_shape.register
+def _fully_connected(
+    op: FullyConnected, inputs: Sequence[Shape], weights: Sequence[Shape], output: Shape
+) -> Shape:
+    shape = sole_input(op, inputs, weights, 2)
+    matrix, bias = weights
+    if len(shape) != 2 or len(matrix) != 2 or matrix[1] != shape[1] or bias != matrix[:1]:
+        raise GraphSpecError(f"FullyConnected has input {shape}, weights {matrix} and bias {bias}")
+    return (shape[0], matrix[0])
+
+
+@infer_shape.register
+def _batch_normalization(
+    op: BatchNormalization, inputs: Sequence[Shape], weights: Sequence[Shape], output: Shape
+) -> Shape:
+    shape = sole_input(op, inputs, weights, 4)
+    if len(shape) < 2 or any(weight != (shape[1],) for weight in weights):
+        raise GraphSpecError(f"BatchNormalization has input {shape} and weights {list(weights)}")
+    return shape
+
+
+@infer_shape.register
+def _clamp(op: Clamp, inputs: Sequence[Shape], weights: Sequence[Shape], output: Shape) -> Shape:
+    if op.activation.is_identity:
+        raise GraphSpecError("Clamp without an end does nothing")
+    return sole_input(op, inputs, weights, 0)
+
+
+@infer_shape.register
+def _softmax(op: Softmax, inputs: Sequence[Shape], weights: Sequence[Shape], output: Shape) -> Shape:
+    shape = sole_input(op, inputs, weights, 0)
+    if not 0 <= op.axis < len(shape):
+        raise GraphSpecError(f"Softmax over axis {op.axis} of a tensor of shape {shape}")
+    return shape
+
+
+@infer_shape.register
+def _reshape(op: Reshape, inputs: Sequence[Shape], weights: Sequence[Shape], output: Shape) -> Shape:
+    shape = sole_input(op, inputs, weights, 0)
+    if math.prod(shape) != math.prod(output):
+        raise GraphSpecError(f"Reshape from {shape} to {output} changes the number of elements")
+    return output
+
+
+@infer_shape.register
+def _relayout(op: Relayout, inputs: Sequence[Shape], weights: Sequence[Shape], output: Shape) -> Shape:
+    return sole_input(op, inputs, weights, 0)
+
+
+def _require_planes(op: Operator, shape: Shape) -> None:
+    if len(shape) != 4:
+        raise GraphSpecError(f"{type(op).__name__} takes (N, C, H, W), not {shape}")
+
+
+def _plane_of_windows(op: Conv2d | Pool2d, shape: Shape) -> Pair:
+    if min(*op.kernel, *op.strides, *op.dilations) < 1 or min(op.pads) < 0:
+        raise GraphSpecError(f"{type(op).__name__} has a size below 1 or a negative pad: {op}")
+    extents = [window_extent(op.kernel[axis], op.dilations[axis]) for axis in (0, 1)]
+    height, width = (
+        window_outputs(shape[2 + axis], extents[axis], op.strides[axis], op.pads[axis], op.pads[axis + 2])
+        for axis in (0, 1)
+    )
+    if min(height, width) < 1:
+        raise GraphSpecError(
+            f"a window of {extents[0]}x{extents[1]} does not fit a plane of {shape[2]}x{shape[3]} "
+            f"padded by {op.pads}"
+        )
+    return height, width
+
+
+def _require_elements(op: Pool2d, axis: int, size: int, outputs: int) -> None:
+    """Every window must see an element: neither the mean nor the maximum of nothing is defined."""
+    begin, dilation = op.pads[axis], op.dilations[axis]
+    last_start = (outputs - 1) * op.strides[axis] - begin
+    before = begin >= window_extent(op.kernel[axis], dilation) or (begin > 0 and dilation > size)
+    if before or last_start >= size:
+        raise GraphSpecError(f"Pool2d has windows that hold nothing but padding: {op} over {size} elements")

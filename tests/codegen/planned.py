@@ -1,0 +1,144 @@
+"""Small graphs by hand, and plans for them that take one point of one algorithm for every layer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from codegen.algorithm import algorithms
+from codegen.errors import ScheduleError
+from codegen.graph import (
+    RELU,
+    Activation,
+    Clamp,
+    Conv2d,
+    FullyConnected,
+    Graph,
+    LayerSpec,
+    Node,
+    Operator,
+    Pool2d,
+    Relayout,
+    Reshape,
+    Softmax,
+    TensorType,
+)
+from codegen.plan import Plan, PlanStep, PlanTensor, relayout_name
+from codegen.schedule import Choice
+from codegen.shapes import infer_shape
+from codegen.target import Target
+
+HOST = Target(name="host", qpus=0, cpu="native", compiler=("", "-O2", "-march=native"), cores=1)
+MODEL_HASH = "ab" * 32
+Pick = Callable[[LayerSpec], Choice]
+
+
+class GraphBuilder:
+    """Chains operators with seeded weights; `add` returns the name of the tensor it makes."""
+
+    def __init__(self, name: str, shape: tuple[int, ...]) -> None:
+        self._name = name
+        self._nodes: list[Node] = []
+        self._types = {"x": TensorType(shape)}
+        self._constants: dict[str, np.ndarray] = {}
+        self._generator = np.random.default_rng(7)
+
+    def add(
+        self,
+        op: Operator,
+        source: str,
+        weights: Sequence[tuple[int, ...]] = (),
+        shape: tuple[int, ...] | None = None,
+        name: str | None = None,
+    ) -> str:
+        index = len(self._nodes)
+        names = tuple(f"w{index}_{i}" for i in range(len(weights)))
+        for key, size in zip(names, weights, strict=True):
+            depth = np.prod(size[1:]) if len(size) > 1 else 4.0
+            self._constants[key] = (self._generator.normal(size=size) / np.sqrt(depth)).astype(np.float32)
+        inferred = infer_shape(op, [self._types[source].shape], list(weights), shape or ())
+        output = f"t{index}"
+        self._types[output] = TensorType(tuple(inferred))
+        self._nodes.append(Node(name or f"layer {index}", op, (source,), output, names))
+        return output
+
+    def build(self, *outputs: str) -> Graph:
+        return Graph(self._name, ("x",), outputs, tuple(self._nodes), self._types, self._constants)
+
+
+def small_network(name: str = "small net") -> Graph:
+    """A few layers of every kind that the fused stage has, with a branch and two outputs."""
+    build = GraphBuilder(name, (1, 3, 17, 17))
+    first = build.add(
+        Conv2d((3, 3), (2, 2), (1, 1, 1, 1), activation=Activation(0.0, 6.0)), "x", [(8, 3, 3, 3), (8,)]
+    )
+    depthwise = build.add(
+        Conv2d((3, 3), (1, 1), (1, 1, 1, 1), groups=8, activation=RELU), first, [(8, 1, 3, 3), (8,)]
+    )
+    pointwise = build.add(Conv2d((1, 1), activation=RELU), depthwise, [(12, 8, 1, 1), (12,)])
+    again = build.add(Conv2d((1, 1), activation=RELU), pointwise, [(12, 12, 1, 1), (12,)])
+    once_more = build.add(Conv2d((1, 1), activation=RELU), again, [(12, 12, 1, 1), (12,)])
+    pooled = build.add(Pool2d("max", (2, 2), (2, 2)), once_more)
+    clamped = build.add(Clamp(Activation(0.1, 0.9)), pooled)
+    average = build.add(Pool2d("average", (4, 4)), clamped)
+    flat = build.add(Reshape(), average, shape=(1, 12))
+    logits = build.add(FullyConnected(), flat, [(10, 12), (10,)])
+    return build.build(build.add(Softmax(1), logits), build.add(Reshape(), first, shape=(1, 8 * 81)))
+
+
+def first_choice(spec: LayerSpec, target: Target = HOST) -> Choice:
+    """The first point of the first C algorithm that applies and has a kernel there."""
+    for name, algorithm in sorted(algorithms().items()):
+        if name.startswith("cpu_") and algorithm.applies(spec, target):
+            for point in algorithm.space(spec, target).points():
+                try:
+                    return algorithm.choice(spec, target, point)
+                except ScheduleError:
+                    continue
+    raise AssertionError(f"no C algorithm for {spec}")
+
+
+def step_of(name: str, spec: LayerSpec, inputs: tuple[str, ...], output: str, choice: Choice) -> PlanStep:
+    return PlanStep.of(
+        name,
+        spec,
+        inputs,
+        output,
+        choice,
+        predicted_s=1e-3,
+        low_s=0.5e-3,
+        high_s=2e-3,
+        kind="modelled",
+        sample_ids=("1",),
+    )
+
+
+def relayout_step(tensor: str, type_: TensorType, source: str, target: str) -> PlanStep:
+    spec = LayerSpec(Relayout(source, target), (type_,), type_)
+    return step_of(relayout_name(tensor, target), spec, (tensor,), tensor, first_choice(spec))
+
+
+def plan_of(graph: Graph, steps: Sequence[PlanStep] | None = None, pick: Pick = first_choice) -> Plan:
+    """A plan with the given steps, or with one step per node."""
+    chosen = steps or [
+        step_of(node.name, spec, node.inputs, node.output, pick(spec))
+        for node, spec in ((node, LayerSpec.of(graph, node)) for node in graph.nodes)
+    ]
+    total = 1e-3 * len(chosen)
+    return Plan(
+        model_name=graph.name,
+        model_sha256=MODEL_HASH,
+        inputs=tuple(PlanTensor(name=name, shape=graph.types[name].shape) for name in graph.inputs),
+        outputs=tuple(PlanTensor(name=name, shape=graph.types[name].shape) for name in graph.outputs),
+        device="host",
+        profile_hash="cd" * 32,
+        board_fingerprint="ef" * 32,
+        seed=0,
+        versions={"explore-edge": "0.1.0"},
+        steps=tuple(chosen),
+        predicted_s=total,
+        low_s=total / 2,
+        high_s=total * 2,
+        peak_activation_bytes=4096,
+    )

@@ -1,0 +1,45 @@
+"""Layouts are exact inverses of themselves and put every element where the kernels expect it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from codegen.errors import ScheduleError
+from codegen.graph import TensorType
+from codegen.layout import LAYOUTS, block_lines, layout_named
+
+shapes = st.one_of(
+    st.tuples(st.integers(1, 2), st.integers(1, 9), st.integers(1, 7), st.integers(1, 7)),
+    st.tuples(st.integers(1, 2), st.integers(1, 40)),
+)
+
+
+@given(shapes, st.sampled_from(sorted(LAYOUTS)))
+def test_unpack_inverts_pack(shape: tuple[int, ...], name: str) -> None:
+    layout, tensor = layout_named(name), TensorType(shape)
+    value = np.arange(1, tensor.elements + 1, dtype=np.float32).reshape(shape)
+    image = layout.pack(value)
+    assert image.nbytes == layout.size_bytes(tensor)
+    assert np.array_equal(layout.unpack(image, tensor), value)
+
+
+def test_pixel16_puts_a_pixel_in_its_block_line_and_lane() -> None:
+    value = np.arange(4 * 5 * 7, dtype=np.float32).reshape(1, 4, 5, 7)
+    image = layout_named("pixel16").pack(value)
+    channel, pixel = 3, 2 * 7 + 6
+    line = (pixel // 16) * block_lines(4) + channel
+    assert image[line * 16 + pixel % 16] == value[0, channel, 2, 6]
+
+
+@given(st.integers(1, 4096))
+def test_blocks_have_an_odd_number_of_lines(channels: int) -> None:
+    assert block_lines(channels) % 2 == 1
+    assert channels <= block_lines(channels) <= channels + 1
+
+
+def test_unknown_layout_lists_the_known_ones() -> None:
+    with pytest.raises(ScheduleError, match="nchw, pixel16"):
+        layout_named("nhwc")

@@ -1,0 +1,160 @@
+"""The plan file: round trips, its schema, and what is refused."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from codegen.errors import PlanError
+from codegen.graph import Conv2d, LayerSpec, TensorType
+from codegen.plan import (
+    SCHEMA_PATH,
+    Plan,
+    check_plan_fits,
+    plan_hash,
+    plan_json_schema,
+    plan_schema_text,
+    plan_text,
+    read_plan,
+    write_plan,
+)
+from codegen.schedule import Choice, values
+from tests.codegen.planned import MODEL_HASH, first_choice, plan_of, relayout_step, small_network, step_of
+
+
+@pytest.fixture
+def plan() -> Plan:
+    return plan_of(small_network())
+
+
+def changed(plan: Plan, **fields: Any) -> dict[str, Any]:
+    return {**json.loads(plan_text(plan)), **fields}
+
+
+def written(content: object, tmp_path: Path) -> Path:
+    path = tmp_path / "plan.json"
+    path.write_text(json.dumps(content), encoding="utf-8")
+    return path
+
+
+def test_reading_what_was_written_gives_the_same_plan(plan: Plan, tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "plan.json"
+    write_plan(plan, path)
+    again = read_plan(path)
+    assert again == plan
+    assert again.steps[0].candidate.hash == plan.steps[0].candidate.hash
+    text = path.read_text(encoding="utf-8")
+    write_plan(again, path)
+    assert path.read_text(encoding="utf-8") == text == plan_text(plan)
+    assert text.endswith("}\n")
+    assert [entry.name for entry in path.parent.iterdir()] == ["plan.json"]
+
+
+layouts = st.sampled_from(["nchw", "pixel16"])
+points = st.dictionaries(st.text("abcdef_", min_size=1, max_size=8), st.integers(-(2**40), 2**40), max_size=4)
+
+
+@given(split=points, tile=points, source=layouts, target=layouts, processor=st.sampled_from(["cpu", "qpu"]))
+def test_choices_round_trip(split: Any, tile: Any, source: str, target: str, processor: Any) -> None:
+    spec = LayerSpec(Conv2d((1, 1)), (TensorType((1, 4, 3, 3)),), TensorType((1, 4, 3, 3)))
+    choice = Choice(processor, "any", values(split), values(tile), (source,), target)
+    step = step_of("layer", spec, ("x",), "y", choice)
+    assert type(step).model_validate(json.loads(step.model_dump_json())).choice == choice
+
+
+def test_schema_file_is_current_and_accepts_a_plan(plan: Plan) -> None:
+    message = "write codegen.plan.plan_schema_text() to codegen/schemas to renew it"
+    assert SCHEMA_PATH.read_text(encoding="utf-8") == plan_schema_text(), message
+    validator = jsonschema.Draft202012Validator(plan_json_schema())
+    validator.check_schema(plan_json_schema())
+    validator.validate(json.loads(plan_text(plan)))
+    assert not validator.is_valid(changed(plan, schema_version=2))
+    assert not validator.is_valid(changed(plan, steps=[]))
+    assert not validator.is_valid(changed(plan, wall_clock="now"))
+
+
+def test_a_plan_holds_no_wall_clock_time(plan: Plan) -> None:
+    assert plan_hash(plan) == plan_hash(plan_of(small_network()))
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("{", "not JSON"),
+        ("[]", "no JSON object"),
+        ("{}", "of version None"),
+        ('{"schema_version": 7}', "of version 7, this program reads version 1"),
+        ('{"schema_version": 1}', "model_name: Field required"),
+    ],
+)
+def test_other_files_are_refused(content: str, message: str, tmp_path: Path) -> None:
+    path = tmp_path / "plan.json"
+    path.write_text(content, encoding="utf-8")
+    with pytest.raises(PlanError, match=message) as raised:
+        read_plan(path)
+    assert str(path) in str(raised.value)
+
+
+def test_a_missing_file_or_text_in_another_encoding_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(PlanError, match="cannot be read"):
+        read_plan(tmp_path / "absent.json")
+    (tmp_path / "latin").write_bytes(b'"\xe9"')
+    with pytest.raises(PlanError, match="is no text"):
+        read_plan(tmp_path / "latin")
+
+
+def test_contradictions_name_the_step(plan: Plan, tmp_path: Path) -> None:
+    content = changed(plan)
+    steps = content["steps"]
+    cases = [
+        ({**steps[1], "spec_hash": "0" * 64}, "layer 1.*spec_hash"),
+        ({**steps[1], "inputs": ["nowhere"]}, "reads 'nowhere@nchw'"),
+        ({**steps[1], "inputs": []}, "differ in number"),
+        ({**steps[1], "name": "layer 0"}, "two steps are named 'layer 0'"),
+        ({**steps[1], "high_s": 0.0}, "outside its interval"),
+        ({**steps[1], "choice": {**steps[1]["choice"], "tile": [["a", "b"]]}}, "tile"),
+        ({**steps[1], "choice": {"type": "Choice"}}, "choice.*missing"),
+        ({key: value for key, value in steps[1].items() if key != "summary"}, "summary: Field required"),
+    ]
+    for step, message in cases:
+        path = written({**content, "steps": [steps[0], step, *steps[2:]]}, tmp_path)
+        with pytest.raises(PlanError, match=message):
+            read_plan(path)
+
+
+def test_relayout_steps_keep_to_their_name_and_tensor() -> None:
+    graph = small_network()
+    step = relayout_step("x", graph.types["x"], "nchw", "pixel16")
+    assert (step.name, step.reads, step.writes) == ("relayout:x:pixel16", ("x@nchw",), "x@pixel16")
+    fields = {"spec": step.spec, "inputs": ("x",), "output": "x", "choice": step.choice}
+    with pytest.raises(ValueError, match="a Relayout is named"):
+        step_of("other", **fields)
+    with pytest.raises(ValueError, match="are not those of its Relayout"):
+        step_of(step.name, **{**fields, "choice": dataclasses.replace(step.choice, output_layout="nchw")})
+
+
+def test_a_plan_for_another_model_is_refused(plan: Plan) -> None:
+    check_plan_fits(plan, MODEL_HASH)
+    with pytest.raises(PlanError, match="was made for model 'small net'"):
+        check_plan_fits(plan, "0" * 64)
+
+
+def test_an_unwritable_place_is_a_plan_error_and_keeps_the_old_file(plan: Plan, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x", encoding="utf-8")
+    with pytest.raises(PlanError, match="cannot be written"):
+        write_plan(plan, tmp_path / "file" / "plan.json")
+    assert (tmp_path / "file").read_text(encoding="utf-8") == "x"
+
+
+def test_summaries_name_operator_shapes_and_activation(plan: Plan) -> None:
+    assert plan.steps[0].summary == "Conv2d 3x3 s2 p1 1x3x17x17 -> 1x8x9x9 relu6"
+    assert plan.steps[1].summary == "Conv2d 3x3 p1 g8 1x8x9x9 -> 1x8x9x9 relu"
+    assert plan.steps[6].summary == "Clamp 1x12x4x4 -> 1x12x4x4 clamp 0.1..0.9"
+    assert first_choice(plan.steps[0].spec).processor == "cpu"
