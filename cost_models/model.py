@@ -28,7 +28,7 @@ class Observation:
 
 
 class CostModel(Protocol):
-    """Predicts the time of candidates on one board. `fit` replaces what was learned before; it is deterministic."""
+    """Predicts the time of candidates on one board. `fit` is deterministic and forgets earlier fits."""
 
     name: str
 

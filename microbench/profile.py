@@ -82,7 +82,8 @@ class DeviceProfile(BaseModel):
             if old is None:
                 raise ProfileError(f"profile {self.name!r} has no constant v3d.{name}")
             changed[name] = Constant(value=value, unit=old.unit, source="override by the user")
-        return self.model_copy(update={"v3d": changed})
+        # Not model_copy: that would carry a hash already computed over to the changed constants.
+        return DeviceProfile.model_validate({**self.model_dump(), "v3d": changed})
 
     def target(self) -> Target:
         """What code generation needs to know of this board."""

@@ -9,7 +9,7 @@ from codegen.errors import AssemblyError
 from codegen.qpu.isa import ADD_OPS, BRANCH_CONDITIONS, NOP, SIGNALS, Alu, Branch, Instruction
 from codegen.qpu.operation import Bundle, Immediate, Item, Operation, SemaphoreStep, Source, Unit
 from codegen.qpu.registers import Register
-from codegen.qpu.scheduler import schedule
+from codegen.qpu.scheduler import in_order, schedule
 from codegen.qpu.validate import reads_after_write, too_close, validate
 
 DELAY_SLOTS = 3
@@ -28,6 +28,7 @@ class _Block:
     items: list[Item] = field(default_factory=list)
     jump: _Jump | None = None
     end: bool = False
+    verbatim: bool = False
 
 
 def word_of(value: int | float) -> int:
@@ -103,6 +104,11 @@ class Assembler:
             self._blocks.append(_Block())
         self._blocks[-1].labels.append(name)
 
+    def verbatim(self, name: str) -> None:
+        """Names the next instruction and keeps the order up to the next label or branch: one item an instruction."""
+        self.label(name)
+        self._blocks[-1].verbatim = True
+
     def branch(self, label: str, condition: str = "always") -> None:
         """Jumps to a label; the scheduler fills the three delay slots with what stands before."""
         self._jump(_Jump(condition, label, None))
@@ -133,7 +139,7 @@ class Assembler:
 
     def assemble(self) -> tuple[int, ...]:
         """Encoded 64-bit words, position independent; raises AssemblyError for rules broken or labels missing."""
-        bodies = [schedule(block.items) for block in self._blocks]
+        bodies = [(in_order if b.verbatim else schedule)(b.items) for b in self._blocks]
         while True:
             code, edges = self._lay_out(bodies)
             conflicts = {block for block, last, following in edges if too_close(code, last, following)}

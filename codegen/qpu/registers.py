@@ -89,6 +89,13 @@ ELEMENT = Register("element", "element", read_address=38, read_ports="a")
 QPU = Register("qpu", "qpu", read_address=38, read_ports="b")
 
 UNIFORM = _read("uniform", "uniform", "uniform")
+# The same stream through one port, and that port's value once more: a read of a file's NOP address gives lanes 12
+# to 15 of the last value the port delivered to every quad, which for a uniform is the uniform (addendum,
+# "Secret access to previous input values").
+UNIFORM_A = _read("uniform", "uniform", "uniform", "a")
+UNIFORM_B = _read("uniform", "uniform", "uniform", "b")
+RELAY_A = _read("relay.a", "uniform", "nop", "a")
+RELAY_B = _read("relay.b", "uniform", "nop", "b")
 UNIFORM_ADDRESS = _write("uniform_address", "uniform", "uniforms_address", peripheral=False)
 
 VPM_READ = _read("vpm.read", "vpm", "vpm", peripheral=True)

@@ -108,15 +108,40 @@ def _single(instruction: Instruction) -> Iterator[str]:
     uses_b = MUX_B in (instruction.add_a, instruction.add_b, instruction.mul_a, instruction.mul_b)
     if instruction.signal == SIGNALS["small_immediate"] and not uses_b and instruction.raddr_b < 48:
         yield "a small immediate that nothing reads"
-    if instruction.raddr_a == NOP_ADDRESS and MUX_A in (
-        *((instruction.add_a, instruction.add_b) if instruction.op_add else ()),
-        *((instruction.mul_a, instruction.mul_b) if instruction.op_mul else ()),
-    ):
-        yield "reads port A without an address"
+
+
+def _operands(instruction: Alu) -> set[int]:
+    """Multiplexer inputs that the instruction's operations use."""
+    add = (instruction.add_a, instruction.add_b) if instruction.op_add else ()
+    mul = (instruction.mul_a, instruction.mul_b) if instruction.op_mul else ()
+    return {*add, *mul}
+
+
+def _port(instruction: Instruction, mux: int) -> int:
+    """What a port of the register files reads, NOP_ADDRESS where it reads nothing."""
+    if not isinstance(instruction, Alu):
+        return NOP_ADDRESS
+    if mux == MUX_A:
+        return instruction.raddr_a
+    # An immediate takes port B as a read of a register would.
+    return -1 if instruction.signal == SIGNALS["small_immediate"] else instruction.raddr_b
+
+
+def _relays(code: Sequence[Instruction], index: int) -> Iterator[str]:
+    """A NOP address gives the port's last value again: sound where that was a uniform, the same in all lanes."""
+    instruction = code[index]
+    if not isinstance(instruction, Alu):
+        return
+    for mux, name in ((MUX_A, "A"), (MUX_B, "B")):
+        if mux in _operands(instruction) and _port(instruction, mux) == NOP_ADDRESS:
+            before = (_port(code[i], mux) for i in range(index - 1, -1, -1))
+            if next((address for address in before if address != NOP_ADDRESS), None) != _UNIFORM:
+                yield f"reads port {name} without an address, and its last value was no uniform"
 
 
 def _history(code: Sequence[Instruction], index: int) -> Iterator[str]:
     instruction = code[index]
+    yield from _relays(code, index)
     if index and reads_after_write(code[index - 1], instruction) and not _after_jump(code, index):
         yield "reads a register-file location that the instruction before writes; put one between"
     if _reads(instruction, _UNIFORM):

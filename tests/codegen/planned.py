@@ -99,6 +99,43 @@ def first_choice(spec: LayerSpec, target: Target = HOST) -> Choice:
     raise AssertionError(f"no C algorithm for {spec}")
 
 
+PI_ZERO = Target("pi-zero", 12, "arm1176jzf-s", HOST.compiler, 1, 250e6, 1 << 27, l2_bytes=32768)
+
+
+def qpu_choice(spec: LayerSpec) -> Choice | None:
+    """The first point of the first QPU algorithm that applies and has a kernel there."""
+    for name, algorithm in sorted(algorithms().items()):
+        if name.startswith("qpu_") and algorithm.applies(spec, PI_ZERO):
+            for point in algorithm.space(spec, PI_ZERO).points():
+                try:
+                    return algorithm.choice(spec, PI_ZERO, point)
+                except ScheduleError:
+                    continue
+    return None
+
+
+def qpu_plan(graph: Graph) -> Plan:
+    """Every layer on the QPUs that can be, with the changes of layout between them."""
+    steps: list[PlanStep] = []
+    layouts = {name: ["nchw"] for name in graph.inputs}
+
+    def bring(tensor: str, layout: str) -> None:
+        if layout not in layouts[tensor]:
+            steps.append(relayout_step(tensor, graph.types[tensor], layouts[tensor][0], layout))
+            layouts[tensor].append(layout)
+
+    for node in graph.nodes:
+        spec = LayerSpec.of(graph, node)
+        choice = qpu_choice(spec) or first_choice(spec)
+        for tensor, layout in zip(node.inputs, choice.input_layouts, strict=True):
+            bring(tensor, layout)
+        steps.append(step_of(node.name, spec, node.inputs, node.output, choice))
+        layouts[node.output] = [choice.output_layout]
+    for tensor in graph.outputs:
+        bring(tensor, "nchw")
+    return plan_of(graph, steps)
+
+
 def step_of(name: str, spec: LayerSpec, inputs: tuple[str, ...], output: str, choice: Choice) -> PlanStep:
     return PlanStep.of(
         name,

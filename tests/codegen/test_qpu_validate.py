@@ -32,7 +32,7 @@ BROKEN: dict[str, list[Instruction]] = {
     "set_flags without": [Alu(set_flags=1)],
     "writes without an operation": [Alu(waddr_add=3)],
     "small immediate that nothing reads": [Alu(signal=13, raddr_b=1)],
-    "port A without an address": [Alu(op_add=21, cond_add=1, add_a=MUX_A, add_b=MUX_A)],
+    "port A without an address, and its last value was no uniform": [Alu(op_add=21, cond_add=1, add_a=MUX_A, add_b=MUX_A)],
 }
 
 
@@ -44,4 +44,6 @@ def test_broken_rule_is_named(message: str) -> None:
 
 def test_sound_sequences_pass() -> None:
     validate([MOVE_TO_A0, NOP, READ_A0, MOVE_STREAM, NOP, NOP, READ_UNIFORM, SFU, NOP, NOP, READ_R4, TMU])
+    relay = Alu(op_add=ADD_OPS["or"], cond_add=1, waddr_add=33, add_a=MUX_A, add_b=MUX_A)
+    validate([READ_UNIFORM, relay])
     validate([Branch(), NOP, NOP, NOP, Branch(), NOP, NOP, NOP])

@@ -19,8 +19,10 @@ from codegen.qpu.algorithms.geometry import (
     divisors,
     starts,
 )
-from codegen.qpu.kernels.gemm import gemm_kernel, words_after_weights, words_before_weights
+from codegen.qpu.kernels.gemm import gemm_kernel
 from codegen.qpu.kernels.pieces import TAP_WORDS
+from codegen.qpu.kernels.relayed import BLOCKS, relayed_kernel
+from codegen.qpu.kernels.tile import words_after_weights, words_before_weights
 from codegen.qpu.layer import Address, QpuLayer, Uniform
 from codegen.schedule import Axis, Choice, Processor, Space, Work, values
 from codegen.target import Target
@@ -62,13 +64,21 @@ class GemmConvolution:
     def _takes(self, geometry: Geometry) -> bool:
         raise NotImplementedError
 
+    def _kernel(self, blocks: int, channels: int) -> tuple[int, ...]:
+        return gemm_kernel(blocks, channels, self.gather)
+
+    def _instructions(self, blocks: int, channels: int) -> float:
+        """Of one input channel in the inner loop."""
+        if blocks == 1:
+            return channels + 4.0
+        return channels * (blocks + 0.5) + 1.5 * blocks + 3
+
     def space(self, spec: LayerSpec, target: Target) -> Space:
         _, geometry = _convolution(spec)
         channels = tuple(c for c in self.channel_values if c <= geometry.output_channels)
         blocks = tuple(b for b in self.block_values if b <= geometry.output_blocks)
         axes = [
-            Axis("pixel_groups", divisors(target.qpus), "split"),
-            Axis("pixels_first", (0, 1), "split"),
+            Axis("pixel_tiles", divisors(target.qpus), "split"),
             Axis("blocks", blocks or (1,)),
             Axis("channels", channels),
         ]
@@ -81,16 +91,16 @@ class GemmConvolution:
         blocks, channels = point["blocks"], point["channels"]
         if blocks > geometry.output_blocks or channels > geometry.output_channels:
             raise ScheduleError(f"{self.name}: a tile of {blocks} x {channels} exceeds the layer")
-        if target.qpus % point["pixel_groups"]:
+        if not 1 <= point["pixel_tiles"] <= target.qpus:
             raise ScheduleError(
-                f"{self.name}: {point['pixel_groups']} groups do not divide {target.qpus} QPUs"
+                f"{self.name}: {point['pixel_tiles']} pixel tiles at a time: 1 to {target.qpus}"
             )
-        gemm_kernel(blocks, channels, self.gather)  # refuses what has no registers
+        self._kernel(blocks, channels)  # refuses what has no registers
         planar = bool(point.get("planar_input", 0))
         return Choice(
             processor="qpu",
             algorithm=self.name,
-            split=values({name: point[name] for name in ("pixel_groups", "pixels_first")}),
+            split=values({"pixel_tiles": point["pixel_tiles"]}),
             tile=values({"blocks": blocks, "channels": channels}),
             input_layouts=("nchw" if planar else "pixel16",),
             output_layout="pixel16",
@@ -102,14 +112,15 @@ class GemmConvolution:
         p, j = tiling.blocks, tiling.channels
         tiles = sum(len(tiles) for tiles in tiling.assignment)
         depth = geometry.taps * geometry.input_channels
-        inner = j + 4 if p == 1 else j * (p + 0.5) + 1.5 * p + 3
+        inner = self._instructions(p, j)
         per_tap = 25 * p + 20 if self.gather else 20
         per_tile = depth * inner + geometry.taps * per_tap + j + 2 * p * j + 60
-        line_traffic = depth * p * LINE_BYTES
-        groups = choice.splits["pixel_groups"]
-        sharing = min(target.qpus // groups, len(tiling.channel_starts))
+        # What the QPUs' tiles of one round share is fetched once; a tap's lines mostly serve the next tap too.
+        together = min(choice.splits["pixel_tiles"], len(tiling.block_starts))
+        columns = min(-(-target.qpus // together), len(tiling.channel_starts))
+        round_lines = together * geometry.input_channels * p * LINE_BYTES
+        round_weights = 4 * columns * depth * j
         weight_bytes = 4 * geometry.output_channels * (depth + 1)
-        weight_rounds = 1.0 if weight_bytes <= target.l2_bytes else -(-len(tiling.block_starts) // groups)
         input_bytes = 4 * geometry.input_channels * geometry.input_rows * geometry.input_columns
         return Work(
             macs=float(geometry.output_pixels * geometry.output_channels * depth),
@@ -119,10 +130,10 @@ class GemmConvolution:
             store_instructions=float(tiles * p * j),
             dma_stores=float(tiles * p),
             unique_bytes_read=float(weight_bytes + input_bytes),
-            streamed_bytes_read=tiles * line_traffic / geometry.taps / sharing + weight_bytes * weight_rounds,
+            streamed_bytes_read=tiles / (together * columns) * (round_lines + round_weights),
             bytes_written=float(tiles * p * j * LINE_BYTES),
             balance=busiest_share([len(tiles) for tiles in tiling.assignment]),
-            working_set_bytes=line_traffic * groups + 4.0 * depth * j * (target.qpus // groups),
+            working_set_bytes=float(round_lines + round_weights),
         )
 
     def lower(
@@ -150,7 +161,7 @@ class GemmConvolution:
             self._block(geometry, tiling, tiles, [int(o) for o in offsets], clamp)
             for tiles in tiling.assignment
         )
-        return QpuLayer(gemm_kernel(tiling.blocks, tiling.channels, self.gather), packed, blocks)
+        return QpuLayer(self._kernel(tiling.blocks, tiling.channels), packed, blocks)
 
     def _block(
         self,
@@ -209,6 +220,24 @@ class QpuPointwiseStreamed(GemmConvolution):
         return _is_pointwise(geometry)
 
 
+class QpuPointwiseRelayed(GemmConvolution):
+    """1x1 convolution, two pixel blocks a tile: the second use of a weight is the register port's last value."""
+
+    name = "qpu_pointwise_relayed"
+    gather = False
+    block_values = (BLOCKS,)
+    channel_values = (8, 12, 16, 20, 22, 24, 26)
+
+    def _takes(self, geometry: Geometry) -> bool:
+        return _is_pointwise(geometry) and geometry.output_blocks >= BLOCKS
+
+    def _kernel(self, blocks: int, channels: int) -> tuple[int, ...]:
+        return relayed_kernel(channels)
+
+    def _instructions(self, blocks: int, channels: int) -> float:
+        return blocks * channels + 5.0
+
+
 class QpuImplicitGemm(GemmConvolution):
     """Any ungrouped convolution: the im2col matrix is never written, lanes gather their own taps."""
 
@@ -233,22 +262,25 @@ def _convolution(spec: LayerSpec) -> tuple[Conv2d, Geometry]:
 
 
 def _tiling(geometry: Geometry, target: Target, choice: Choice) -> _Tiling:
-    """Groups of QPUs share pixel blocks, and within a group each QPU has its own channels."""
+    """Tiles are dealt out in turn, so that all QPUs have the same number but for one.
+
+    The order makes those that run at the same time share what they read: `pixel_tiles` tiles of pixels by as many
+    tiles of channels as there are QPUs for.
+    """
     blocks, channels = choice.tiles["blocks"], choice.tiles["channels"]
     block_starts = starts(geometry.output_blocks, blocks)
     channel_starts = starts(geometry.output_channels, channels)
-    groups = choice.splits["pixel_groups"]
-    members = target.qpus // groups
-    pixels_first = bool(choice.splits["pixels_first"])
-    assignment = []
-    for q in range(target.qpus):
-        rows = range(q % groups, len(block_starts), groups)
-        columns = range(q // groups, len(channel_starts), members)
-        if pixels_first:
-            assignment.append(tuple((row, column) for column in columns for row in rows))
-        else:
-            assignment.append(tuple((row, column) for row in rows for column in columns))
-    return _Tiling(blocks, channels, block_starts, channel_starts, tuple(assignment))
+    together = choice.splits["pixel_tiles"]
+    columns = -(-target.qpus // together)
+    order = [
+        (row, column)
+        for first in range(0, len(block_starts), together)
+        for left in range(0, len(channel_starts), columns)
+        for row in range(first, min(first + together, len(block_starts)))
+        for column in range(left, min(left + columns, len(channel_starts)))
+    ]
+    assignment = tuple(tuple(order[q :: target.qpus]) for q in range(target.qpus))
+    return _Tiling(blocks, channels, block_starts, channel_starts, assignment)
 
 
 def _streams(

@@ -17,24 +17,27 @@ input channels - 2, and channels x input channels weights.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cache
 
 from codegen.errors import ScheduleError
 from codegen.qpu.assembler import Assembler, move, operation
 from codegen.qpu.kernels.pieces import (
     VPM_ROWS,
-    WINDOW_ORIGIN_WORDS,
     WindowOrigin,
     advance,
-    begin_store,
-    end_store,
     lane_bytes,
-    store_rows,
     stream_from,
     tap_address,
     window_origin,
-    write_clamped,
+)
+from codegen.qpu.kernels.tile import (
+    LINE_BYTES,
+    TileRegisters,
+    load_biases,
+    request_lines,
+    start_direct,
+    store_tile,
+    words_before_weights,
 )
 from codegen.qpu.layer import RegisterPool, leave
 from codegen.qpu.operation import Operation
@@ -45,44 +48,13 @@ from codegen.qpu.registers import (
     R2,
     R3,
     R4,
-    R5,
     R5_ALL,
-    TMU_S,
     UNIFORM,
     Register,
 )
 
-LINE_BYTES = 64
 
-
-def words_before_weights(blocks: int, gather: bool) -> int:
-    """Words of a tile before its weights are streamed."""
-    return blocks * (1 + WINDOW_ORIGIN_WORDS if gather else 1) + 1
-
-
-def words_after_weights(blocks: int) -> int:
-    """Words of a tile that its store reads."""
-    return 2 + blocks
-
-
-@dataclass
-class _Registers:
-    """Everything a tile keeps in registers."""
-
-    accumulators: list[list[Register]]  # [block][channel]
-    vectors: list[dict[str, Register]]  # [block]: the current input line, by file
-    addresses: list[Register]
-    increments: list[Register]  # empty: every line is 64 bytes behind the last
-    origins: list[WindowOrigin]
-    tile: Register
-    tiles: Register
-    channels: Register
-    taps: Register | None
-    base: Register | None
-    outside: Register | None
-
-
-def _allocate(blocks: int, channels: int, gather: bool) -> _Registers:
+def _allocate(blocks: int, channels: int, gather: bool) -> TileRegisters:
     pool = RegisterPool()
     files = ("a", "b")
     # Counters meet small immediates, which take port B.
@@ -102,7 +74,7 @@ def _allocate(blocks: int, channels: int, gather: bool) -> _Registers:
     addresses = [pool.take() for _ in range(blocks)]
     increments = [pool.take("b" if a.read_ports == "a" else "a") for a in addresses] if gather else []
     origins = [WindowOrigin(pool.take(), pool.take()) for _ in range(blocks)] if gather else []
-    return _Registers(
+    return TileRegisters(
         accumulators,
         vectors,
         addresses,
@@ -138,9 +110,9 @@ def gemm_kernel(blocks: int, channels: int, gather: bool) -> tuple[int, ...]:
     if gather:
         _gather_start(k, r)
     else:
-        _direct_start(k, r)
+        start_direct(k, r)
     advance(k, r.tile, words_before_weights(blocks, gather))
-    _biases(k, r)
+    load_biases(k, r)
     if gather and r.taps is not None and r.base is not None and r.outside is not None:
         k.mov(r.taps, UNIFORM)
         k.label("tap")
@@ -151,22 +123,14 @@ def gemm_kernel(blocks: int, channels: int, gather: bool) -> tuple[int, ...]:
         k.branch("tap", "any_nc")
     else:
         _accumulate(k, r)
-    _store(k, r)
+    store_tile(k, r)
     k.op("sub", r.tiles, r.tiles, 1, set_flags=True)
     k.branch("tile", "any_zc")
     leave(k)
     return k.assemble()
 
 
-def _direct_start(k: Assembler, r: _Registers) -> None:
-    lane_bytes(k, R0)
-    for address in r.addresses:
-        k.op("add", address, R0, UNIFORM)
-    k.mov(R3, UNIFORM)
-    stream_from(k, R3)
-
-
-def _gather_start(k: Assembler, r: _Registers) -> None:
+def _gather_start(k: Assembler, r: TileRegisters) -> None:
     for origin in r.origins:
         k.mov(R3, ELEMENT)
         k.op("add", R3, R3, UNIFORM)
@@ -175,35 +139,21 @@ def _gather_start(k: Assembler, r: _Registers) -> None:
     stream_from(k, R3)
 
 
-def _biases(k: Assembler, r: _Registers) -> None:
-    for column in zip(*r.accumulators, strict=True):
-        first, rest = column[0], column[1:]
-        partner = next((x for x in rest if x.write_files != first.write_files), None)
-        if len(column) == 1:
-            k.mov(first, UNIFORM)
-        elif len(column) == 2 and partner is not None:
-            k.together(move(first, UNIFORM), move(partner, UNIFORM))
-        else:
-            k.mov(R0, UNIFORM)
-            for accumulator in column:
-                k.mov(accumulator, R0)
-
-
-def _accumulate(k: Assembler, r: _Registers) -> None:
+def _accumulate(k: Assembler, r: TileRegisters) -> None:
     """All input channels of one tap. Two lines per block are always asked for ahead of use.
 
     The last two channels stand behind the loop, so that no line beyond the tensor is ever read.
     """
     name = "channels"
     k.mov(r.channels, UNIFORM)
-    _request(k, r)
-    _request(k, r)
+    request_lines(k, r)
+    request_lines(k, r)
     _receive(k, r)
     k.op("sub", NULL, r.channels, 0, set_flags=True)
     k.branch(f"{name}_end", "all_zs")
     k.label(name)
     k.op("sub", r.channels, r.channels, 1, set_flags=True)
-    _request(k, r)
+    request_lines(k, r)
     _multiply(k, r)
     _receive(k, r)
     k.branch(name, "any_zc")
@@ -213,14 +163,7 @@ def _accumulate(k: Assembler, r: _Registers) -> None:
     _multiply(k, r)
 
 
-def _request(k: Assembler, r: _Registers) -> None:
-    """Asks for each block's line and moves on to the next channel's in the same instruction."""
-    for p, address in enumerate(r.addresses):
-        step = r.increments[p] if r.increments else R5
-        k.together(operation("add", address, address, step), move(TMU_S[p % 2], address))
-
-
-def _receive(k: Assembler, r: _Registers) -> None:
+def _receive(k: Assembler, r: TileRegisters) -> None:
     for p, vector in enumerate(r.vectors):
         k.load_tmu(p % 2)
         if len(vector) == 2:
@@ -229,7 +172,7 @@ def _receive(k: Assembler, r: _Registers) -> None:
             k.mov(next(iter(vector.values())), R4)
 
 
-def _multiply(k: Assembler, r: _Registers) -> None:
+def _multiply(k: Assembler, r: TileRegisters) -> None:
     if len(r.vectors) == 1:
         _multiply_stream(k, r.accumulators[0])
     else:
@@ -298,15 +241,3 @@ def _multiply_blocked(
         k.together(add(last, R0))
     if waiting is not None:
         k.together(add(waiting, R3))
-
-
-def _store(k: Assembler, r: _Registers) -> None:
-    k.label("store")  # keeps the mutex out of the last multiplications
-    stream_from(k, r.tile)
-    advance(k, r.tile, words_after_weights(len(r.vectors)))
-    begin_store(k)
-    channels = len(r.accumulators[0])
-    write_clamped(k, [x for row in r.accumulators for x in row], UNIFORM, UNIFORM)
-    for p in range(len(r.vectors)):
-        store_rows(k, p * channels, channels, UNIFORM)
-    end_store(k)

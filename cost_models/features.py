@@ -1,0 +1,97 @@
+"""What the learned model sees of a candidate: numbers from its layer, its choice and its work."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+
+import numpy as np
+from numpy.typing import NDArray
+
+from codegen.graph import Conv2d, LayerSpec, Pool2d
+from codegen.schedule import Candidate, Work
+from cost_models.roofline import TERM_NAMES, RooflineTerms
+
+Matrix = NDArray[np.float64]
+
+_WORK_NAMES = tuple(field.name for field in fields(Work))
+_FIXED_NAMES = (
+    *(f"work.{name}" for name in _WORK_NAMES),
+    *(f"share.{name}" for name in TERM_NAMES),
+    "log.bound",
+    *("loads_per_mac", "uniforms_per_mac", "instructions_per_mac", "bytes_per_mac", "rows_per_store"),
+    *("in.channels", "in.pixels", "out.channels", "out.pixels", "kernel", "stride", "groups"),
+)
+
+
+@dataclass(frozen=True)
+class FeatureSet:
+    """Which columns there are: fixed ones, one per axis and one per algorithm that the training set has.
+
+    An axis that a candidate lacks is -1; an algorithm's column is 1 for its own candidates, else 0.
+    """
+
+    axes: tuple[str, ...]
+    algorithms: tuple[str, ...]
+
+    @staticmethod
+    def of(candidates: Sequence[Candidate]) -> FeatureSet:
+        """The columns for a training set, in an order that does not depend on the candidates' order."""
+        axes = {name for candidate in candidates for name in _axes(candidate)}
+        return FeatureSet(tuple(sorted(axes)), tuple(sorted({c.choice.algorithm for c in candidates})))
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return (*_FIXED_NAMES, *(f"axis.{n}" for n in self.axes), *(f"is.{n}" for n in self.algorithms))
+
+    def row(self, candidate: Candidate, work: Work, terms: RooflineTerms) -> list[float]:
+        """One candidate's columns, in the order of `names`."""
+        axes = _axes(candidate)
+        return [
+            *(math.log1p(getattr(work, name)) for name in _WORK_NAMES),
+            *(getattr(terms, name) / terms.bound_s for name in TERM_NAMES),
+            math.log(terms.bound_s),
+            *_intensities(work),
+            *_shape(candidate.spec),
+            *(float(axes.get(name, -1)) for name in self.axes),
+            *(float(candidate.choice.algorithm == name) for name in self.algorithms),
+        ]
+
+    def matrix(self, rows: Sequence[tuple[Candidate, Work, RooflineTerms]]) -> Matrix:
+        """(candidates, columns) as float64."""
+        values = [self.row(*row) for row in rows]
+        return np.array(values, dtype=np.float64).reshape(len(rows), len(self.names))
+
+
+def _axes(candidate: Candidate) -> dict[str, int]:
+    choice = candidate.choice
+    return {
+        **{f"split.{name}": value for name, value in choice.split},
+        **{f"tile.{name}": value for name, value in choice.tile},
+    }
+
+
+def _intensities(work: Work) -> tuple[float, ...]:
+    macs = max(work.macs, 1.0)
+    return (
+        work.load_instructions * 16 / macs,
+        work.uniform_words * 16 / macs,
+        work.alu_instructions * 16 / macs,
+        (work.unique_bytes_read + work.bytes_written) / macs,
+        work.store_instructions / max(work.dma_stores, 1.0),
+    )
+
+
+def _shape(spec: LayerSpec) -> tuple[float, ...]:
+    def plane(shape: tuple[int, ...]) -> tuple[float, float]:
+        channels = shape[1] if len(shape) > 1 else 1
+        return float(channels), float(np.prod(shape[2:], dtype=np.int64))
+
+    kernel, stride, groups = 1, 1, 1
+    if isinstance(spec.op, (Conv2d, Pool2d)):
+        kernel, stride = spec.op.kernel[0] * spec.op.kernel[1], spec.op.strides[0] * spec.op.strides[1]
+    if isinstance(spec.op, Conv2d):
+        groups = spec.op.groups
+    source = spec.inputs[0].shape if spec.inputs else spec.output.shape
+    return (*plane(source), *plane(spec.output.shape), float(kernel), float(stride), float(groups))

@@ -1,0 +1,124 @@
+"""The analytic cost model: the slowest of a board's resources bounds a layer's time."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+
+from codegen.schedule import Candidate, Work
+from cost_models.errors import CostModelError
+from cost_models.model import Observation, Prediction
+from microbench.cpu_cost import cpu_time_s
+from microbench.profile import DeviceProfile
+
+UNFITTED_FACTOR = 3.0  # the interval of a roofline: a bound knows nothing of stalls and overlaps
+SHORTEST_S = 1e-7
+
+# A CPU without a cost table, in nanoseconds and bytes per second: a few-GHz out-of-order core that vectorises
+# some of what it meets. Only the order of magnitude matters; the residual corrects it from measurements.
+GENERIC_ARITHMETIC_S = 0.25e-9
+GENERIC_LOAD_S = 0.25e-9
+GENERIC_STORE_S = 0.5e-9
+GENERIC_BYTES_PER_S = 8e9
+
+
+@dataclass(frozen=True)
+class RooflineTerms:
+    """Seconds that each resource is busy for a candidate; 0 where it is not used.
+
+    `compute` to `memory` overlap, so the slowest one bounds the time; `latency` is added, nothing hides it.
+    """
+
+    compute: float
+    load: float
+    uniform: float
+    store: float
+    memory: float
+    latency: float
+
+    @property
+    def bound_s(self) -> float:
+        """The time no schedule of this work can beat, in seconds."""
+        busiest = max(self.compute, self.load, self.uniform, self.store, self.memory)
+        return max(SHORTEST_S, busiest + self.latency)
+
+
+class RooflineModel:
+    """Time from a candidate's Work and a device profile. It learns nothing: `fit` leaves it unchanged."""
+
+    name = "roofline"
+
+    def __init__(self, profile: DeviceProfile) -> None:
+        self._profile = profile
+
+    def terms(self, candidate: Candidate, work: Work) -> RooflineTerms:
+        """Busy time of each resource; raises CostModelError for a QPU candidate on a board without QPUs."""
+        if candidate.choice.processor == "qpu":
+            return self._qpu_terms(candidate, work)
+        return self._cpu_terms(work)
+
+    def fit(self, observations: Sequence[Observation]) -> None:
+        """Nothing to learn: the constants are the profile's."""
+
+    def predict(self, candidates: Sequence[tuple[Candidate, Work]]) -> tuple[Prediction, ...]:
+        """The bound, with an interval that covers a program three times off it."""
+        bounds = (self.terms(candidate, work).bound_s for candidate, work in candidates)
+        return tuple(Prediction(t, t / UNFITTED_FACTOR, t * UNFITTED_FACTOR) for t in bounds)
+
+    def to_text(self) -> str:
+        """The profile it belongs to: there is no learned state."""
+        return json.dumps({"model": self.name, "profile_hash": self._profile.hash}, sort_keys=True) + "\n"
+
+    def load_text(self, text: str) -> None:
+        """Accepts only the text of the same profile; raises CostModelError on anything else."""
+        if text != self.to_text():
+            raise CostModelError(
+                f"not the roofline of profile {self._profile.name!r}: write it again with `to_text`"
+            )
+
+    def _qpu_terms(self, candidate: Candidate, work: Work) -> RooflineTerms:
+        if not self._profile.v3d:
+            raise CostModelError(
+                f"profile {self._profile.name!r} has no QPUs but the candidate of algorithm "
+                f"{candidate.choice.algorithm!r} runs on them: search with the profile's own target"
+            )
+        value = self._profile.v3d_value
+        cycle_s = 1.0 / value("clock_hz")
+        qpus = value("qpus")
+        tmus = qpus / value("qpus_per_slice") * value("tmus_per_slice")
+        moved_bytes = max(work.streamed_bytes_read, work.unique_bytes_read) + work.bytes_written
+        per_qpu_s = cycle_s / qpus * work.balance
+        return RooflineTerms(
+            compute=work.alu_instructions * value("issue_cycles") * per_qpu_s,
+            load=work.load_instructions * value("tmu_cycles_per_request") * cycle_s / tmus * work.balance,
+            uniform=work.uniform_words * value("uniform_refill_cycles") * per_qpu_s,
+            store=work.dma_stores * value("vdw_setup_s") + work.store_instructions * value("vdw_row_s"),
+            memory=moved_bytes / value("sdram_bytes_per_s"),
+            # Every stored block begins with an empty request queue, so its first load waits for SDRAM.
+            latency=(work.dma_stores + qpus) * self._first_load_s() / qpus * work.balance,
+        )
+
+    def _first_load_s(self) -> float:
+        """Seconds from a request to its data, through every cache from SDRAM."""
+        value = self._profile.v3d_value
+        cycles = value("tmu_hit_latency_cycles") + value("l2_latency_cycles")
+        return cycles / value("clock_hz") + value("sdram_latency_s")
+
+    def _cpu_terms(self, work: Work) -> RooflineTerms:
+        if self._profile.cpu_costs:
+            return self._tabled_cpu_terms(work)
+        moved_bytes = max(work.streamed_bytes_read, work.unique_bytes_read) + work.bytes_written
+        load_s = work.load_instructions * GENERIC_LOAD_S
+        store_s = work.store_instructions * GENERIC_STORE_S
+        issue_s = max(work.alu_instructions, work.macs) * GENERIC_ARITHMETIC_S + load_s + store_s
+        return RooflineTerms(issue_s, load_s, 0.0, store_s, moved_bytes / GENERIC_BYTES_PER_S, 0.0)
+
+    def _tabled_cpu_terms(self, work: Work) -> RooflineTerms:
+        """An in-order core hides no memory access behind arithmetic: what memory costs counts as latency."""
+        registers_only = replace(work, streamed_bytes_read=0.0, unique_bytes_read=0.0, bytes_written=0.0)
+        compute_s = cpu_time_s(registers_only, self._profile)
+        return RooflineTerms(compute_s, 0.0, 0.0, 0.0, 0.0, cpu_time_s(work, self._profile) - compute_s)
+
+
+TERM_NAMES = tuple(field.name for field in fields(RooflineTerms))

@@ -1,0 +1,121 @@
+"""Measures candidates once: what the store knows is looked up, the rest goes to the board and is stored."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from codegen.errors import AssemblyError, LinkError, ScheduleError
+from codegen.schedule import Candidate, Work
+from explorer.jobs import JobBuilder
+from explorer.judge import Judge
+from explorer.progress import Progress
+from explorer.workers import Workers
+from microbench.board import Board, Fingerprint, Kind
+from microbench.errors import CandidateError
+from microbench.store import Sample, Status, Store
+
+CANDIDATE_FAULTS = (CandidateError, ScheduleError, AssemblyError, LinkError)
+LAUNCHED: frozenset[Kind] = frozenset({"simulated", "silicon"})  # a modelled QPU time knows no launch
+SHORTEST_S = 1e-7
+
+
+@dataclass
+class Tally:
+    """How many candidates were measured now, and how many the store already knew."""
+
+    measured: int = 0
+    known: int = 0
+    failed: int = 0
+    wrong: int = 0
+
+    def count(self, sample: Sample, measured: bool) -> None:
+        """Adds one sample."""
+        self.measured += measured
+        self.known += not measured
+        self.failed += sample.status == "failed"
+        self.wrong += sample.status == "wrong"
+
+
+class Bench:
+    """Boards, the store and the judge. A candidate that has a sample on such a board is not measured again.
+
+    Samples are appended in the order they were asked for, whichever board finished first, so an
+    interrupted run has exactly the first samples of an uninterrupted one. With `recording` off nothing
+    is appended: what a replay board does not know is no failure of the board that was recorded.
+    """
+
+    def __init__(
+        self,
+        boards: Workers[Board],
+        jobs: JobBuilder,
+        store: Store,
+        fingerprint: Fingerprint,
+        progress: Progress,
+        launch_overhead_s: float = 0.0,
+        recording: bool = True,
+    ) -> None:
+        self._boards = boards
+        self._store = store
+        self._fingerprint = fingerprint
+        self._jobs = jobs
+        self._judge = Judge(jobs.seed)
+        self._progress = progress
+        self._launch_overhead_s = launch_overhead_s
+        self._recording = recording
+        self._known: dict[str, Sample] = {}
+        for sample in store.samples(fingerprint.hash):
+            self._known.setdefault(sample.candidate_hash, self._within_a_launch(sample))
+        self.tally = Tally()
+
+    def samples(self, candidates: Iterable[Candidate]) -> tuple[Sample, ...]:
+        """One sample per candidate, in order; raises BoardError or StoreError, never for a bad candidate.
+
+        Their times are those of the layer within a launch: the store's times, which include the overhead of a
+        launch of its own where QPUs were really launched, less that overhead.
+        """
+        asked = tuple(candidates)
+        self._progress.expect(len(asked))
+        unknown = tuple(dict.fromkeys(c for c in asked if c.hash not in self._known))
+        fresh = self._boards.map(self._measure, unknown)
+        result = []
+        for candidate in asked:
+            measured = candidate.hash not in self._known
+            if measured:
+                sample = next(fresh)
+                number = self._store.add(sample) if self._recording else 0
+                self._known[candidate.hash] = self._within_a_launch(replace(sample, id=number))
+            result.append(self._known[candidate.hash])
+            self.tally.count(result[-1], measured)
+            self._progress.sample(result[-1], measured)
+        return tuple(result)
+
+    def _within_a_launch(self, sample: Sample) -> Sample:
+        if sample.candidate.choice.processor != "qpu" or sample.kind not in LAUNCHED:
+            return sample
+        times_s = tuple(max(t - self._launch_overhead_s, SHORTEST_S) for t in sample.times_s)
+        return replace(sample, times_s=times_s)
+
+    def _measure(self, board: Board, candidate: Candidate) -> Sample:
+        work = self._jobs.work(candidate)
+        try:
+            job = self._jobs.job(candidate)
+            measurement = board.measure(job)
+        except CANDIDATE_FAULTS as error:
+            return self._failed(board, candidate, work, str(error))
+        if measurement.output is None:
+            return Sample.of(job, self._fingerprint, measurement)
+        verdict = self._judge.judge(candidate, measurement.output)
+        status: Status = "ok" if verdict.correct else "wrong"
+        return Sample.of(job, self._fingerprint, measurement, status, verdict.message)
+
+    def _failed(self, board: Board, candidate: Candidate, work: Work, message: str) -> Sample:
+        kind = expected_kind(board, candidate)
+        return Sample(candidate, self._fingerprint, kind, "failed", (), work, message=message)
+
+
+def expected_kind(board: Board, candidate: Candidate) -> Kind:
+    """What a failed candidate's time would have been by its profile; its sample holds no time."""
+    if not board.profile.v3d:
+        return "host"
+    return "simulated" if candidate.choice.processor == "qpu" else "modelled"

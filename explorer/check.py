@@ -1,0 +1,84 @@
+"""The compiled network against onnxruntime: the same inputs, the largest error, the same top 5."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from codegen.errors import ModelError
+from codegen.graph import FloatArray, Graph
+from explorer.errors import CheckFailedError
+from explorer.judge import relative_error
+from explorer.report import CheckReport
+from microbench.board import Board, BundleRun
+
+INPUTS = 3
+TOLERANCES = {"qpu": 1e-3, "cpu": 1e-4}
+TOP = 5
+
+
+def trial_inputs(graph: Graph, seed: int, count: int = INPUTS) -> tuple[tuple[FloatArray, ...], ...]:
+    """Several sets of normally distributed network inputs, as normalised images are."""
+    random = np.random.default_rng(seed)
+    return tuple(
+        tuple(random.standard_normal(graph.types[name].shape, dtype=np.float32) for name in graph.inputs)
+        for _ in range(count)
+    )
+
+
+def reference_outputs(
+    model: Path, graph: Graph, inputs: Sequence[Sequence[FloatArray]]
+) -> tuple[tuple[FloatArray, ...], ...]:
+    """What onnxruntime computes with the original model, in the order of the graph's outputs."""
+    import onnxruntime
+    from onnxruntime.capi import onnxruntime_pybind11_state as faults
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    try:
+        session = onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
+    except (faults.Fail, faults.InvalidGraph, faults.NotImplemented, faults.RuntimeException) as error:
+        raise ModelError(f"{model}: onnxruntime cannot load it: {error}") from error
+    return tuple(
+        tuple(
+            np.asarray(value, dtype=np.float32)
+            for value in session.run(list(graph.outputs), dict(zip(graph.inputs, values, strict=True)))
+        )
+        for values in inputs
+    )
+
+
+def check_bundle(
+    board: Board,
+    bundle: Path,
+    inputs: Sequence[tuple[FloatArray, ...]],
+    references: Sequence[Sequence[FloatArray]],
+    tolerance: float,
+) -> tuple[CheckReport, BundleRun]:
+    """Runs the bundle on every input; the report has the largest error, the run is the first input's."""
+    runs = [board.run_bundle(bundle, values) for values in inputs]
+    errors, same_top5 = [], True
+    for run, reference in zip(runs, references, strict=True):
+        for output, expected in zip(run.outputs, reference, strict=True):
+            found = output.reshape(expected.shape)
+            errors.append(relative_error(found, expected.astype(np.float64)))
+            same_top5 &= top_classes(found) == top_classes(expected)
+    first = runs[0]
+    report = CheckReport(len(runs), max(errors), tolerance, same_top5, first.time_s, first.kind)
+    return report, first
+
+
+def top_classes(output: FloatArray) -> tuple[int, ...]:
+    """The indices of the largest elements, the largest first."""
+    return tuple(int(i) for i in np.argsort(-output.reshape(-1), kind="stable")[:TOP])
+
+
+def require(check: CheckReport) -> None:
+    """Raises CheckFailedError where the outputs are too far off."""
+    if not check.largest_error <= check.tolerance:
+        raise CheckFailedError(
+            f"the largest error on {check.inputs} inputs is {check.largest_error:.3e} of the largest output, "
+            f"allowed {check.tolerance:g}: do not use this bundle; please report it with the model"
+        )

@@ -1,0 +1,135 @@
+"""The command `explore`. Heavy packages are imported inside the commands that need them."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from explorer.exits import EXIT_INTERRUPTED, reported
+
+app = typer.Typer(
+    help="Search how each layer of a trained ONNX network runs fastest on a board, and compile the result.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+ModelOption = Annotated[Path | None, typer.Option(help="ONNX file; without it the built-in MobileNet v1")]
+ShapeOption = Annotated[
+    list[str] | None, typer.Option("--shape", help="an input's shape, as name=1,3,224,224; may be repeated")
+]
+
+
+@app.callback()
+def common(
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="log what is done, on stderr")] = False,
+) -> None:
+    """Options of every command."""
+    logging.basicConfig(
+        level=logging.INFO if verbose else logging.WARNING, format="%(levelname)s %(name)s: %(message)s"
+    )
+    logging.getLogger("paramiko").setLevel(logging.WARNING)
+    logging.getLogger("cost_models.boosting").setLevel(logging.ERROR)
+
+
+@app.command()
+def run(
+    model: ModelOption = None,
+    device: Annotated[str, typer.Option(help="device profile: a name, or a file *.toml")] = "pi-zero",
+    store: Annotated[
+        str | None,
+        typer.Option(help="samples: a SQLite file or a database URL (default results/runs/samples.sqlite)"),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="directory of results (default results/runs/MODEL-DEVICE)")
+    ] = None,
+    shape: ShapeOption = None,
+    v3d_hz: Annotated[float | None, typer.Option(help="clock of the GPU, in Hz", min=1e6, max=5e9)] = None,
+    board: Annotated[
+        str | None, typer.Option(help="how the device is reached; `explore devices` lists")
+    ] = None,
+    ssh: Annotated[str | None, typer.Option(help="measure over SSH, on user@host:port")] = None,
+    ssh_key: Annotated[Path | None, typer.Option(help="private key for --ssh")] = None,
+    known_hosts: Annotated[Path | None, typer.Option(help="file with the host key for --ssh")] = None,
+    cost_model: Annotated[str, typer.Option(help="what predicts times")] = "residual",
+    seed: Annotated[int, typer.Option(help="of trial values and of the search", min=0)] = 0,
+    budget: Annotated[int, typer.Option(help="most measurements per layer and processor", min=1)] = 24,
+) -> None:
+    """Search, compose, compile and check a network on a board; interrupted runs go on where they stopped."""
+    from explorer.commands import run_command
+    from explorer.field import SearchSettings
+    from explorer.settings import DEFAULT_STORE, RunSettings, parse_shapes, parse_ssh
+
+    with reported(resumable=True):
+        run_command(
+            RunSettings(
+                device=device,
+                model=model,
+                board=board,
+                ssh=parse_ssh(ssh, ssh_key, known_hosts),
+                v3d_hz=v3d_hz,
+                shapes=parse_shapes(shape or ()),
+                store=store or str(DEFAULT_STORE),
+                out=out,
+                cost_model=cost_model,
+                search=SearchSettings(seed=seed, budget=budget),
+            )
+        )
+
+
+@app.command(name="compile")
+def compile_plan(
+    plan: Annotated[Path, typer.Argument(help="plan.json of a run")],
+    model: Annotated[Path, typer.Option(help="the ONNX file that the plan was made for")],
+    out: Annotated[Path, typer.Option(help="directory of the bundle")],
+    device: Annotated[
+        str | None, typer.Option(help="device profile, where it is not the built-in one that the plan names")
+    ] = None,
+) -> None:
+    """Write the bundle of a plan: GPU program, weights, C sources, build files, manifest."""
+    from explorer.commands import compile_command
+
+    with reported():
+        compile_command(plan, model, out, device)
+
+
+@app.command()
+def devices() -> None:
+    """List the known devices and the ways to reach them."""
+    from explorer.commands import devices_command
+
+    with reported():
+        devices_command()
+
+
+@app.command()
+def algorithms() -> None:
+    """List the registered algorithms."""
+    from explorer.commands import algorithms_command
+
+    with reported():
+        algorithms_command()
+
+
+@app.command()
+def zoo(
+    name: Annotated[str, typer.Argument(help="a network of the zoo")],
+    out: Annotated[Path, typer.Option(help="the ONNX file to write")],
+) -> None:
+    """Write a built-in network, with seeded weights, as ONNX."""
+    from explorer.commands import zoo_command
+
+    with reported():
+        zoo_command(name, out)
+
+
+def main() -> None:
+    """The console script."""
+    try:
+        app()
+    except KeyboardInterrupt:  # outside of a command's body: nothing was begun
+        sys.exit(EXIT_INTERRUPTED)

@@ -1,0 +1,95 @@
+"""What the commands do, once their arguments are understood."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from codegen.algorithm import algorithms
+from codegen.bundle import compile_bundle
+from codegen.plan import check_plan_fits, read_plan
+from explorer.check import require
+from explorer.console import ConsoleProgress
+from explorer.figures import write_figures
+from explorer.model import load_network, write_zoo_model
+from explorer.pipeline import Run, run
+from explorer.report import write_summary
+from explorer.settings import RunSettings
+from explorer.tables import step_table, summary_lines, summary_table
+from microbench.profile import known_profiles, load_profile
+from microbench.registry import known_boards
+
+NARROWEST_TABLE = 160
+
+
+def run_command(settings: RunSettings) -> None:
+    """`explore run`; raises CheckFailedError after everything is written, where the outputs are wrong."""
+    console = _console()
+    with ConsoleProgress(console) as progress:
+        result = run(settings, progress, lambda line: console.print(line, style="bold", markup=False))
+        progress.phase("Report")
+        _write(result)
+    console.print(step_table(result.report))
+    console.print(summary_table(result.report))
+    if result.report.check is None:
+        console.print(f"not checked: the {settings.board} board computes no outputs", style="bold yellow")
+    console.print(f"results: {result.directory}", markup=False)
+    if result.report.check is not None:
+        require(result.report.check)
+
+
+def compile_command(plan_path: Path, model_path: Path, directory: Path, device: str | None) -> None:
+    """`explore compile`; raises PlanError where the plan was made for another model."""
+    plan = read_plan(plan_path)
+    shapes = {tensor.name: tensor.shape for tensor in plan.inputs}
+    network = load_network(model_path, shapes, plan.model_name)
+    check_plan_fits(plan, network.sha256)
+    compile_bundle(network.graph, plan, load_profile(device or plan.device).target(), directory)
+    _console().print(f"bundle: {directory}", markup=False)
+
+
+def devices_command() -> None:
+    """`explore devices`."""
+    table = Table("device", "title", "CPU", "QPUs", "GPU clock", "default board")
+    for name in known_profiles():
+        profile = load_profile(name)
+        target = profile.target()
+        clock = f"{target.v3d_clock_hz / 1e6:g} MHz" if target.has_qpus else "-"
+        table.add_row(name, profile.title, profile.cpu, str(target.qpus or "-"), clock, profile.board)
+    console = _console()
+    console.print(table)
+    console.print(f"boards (--board): {', '.join(known_boards())}")
+
+
+def algorithms_command() -> None:
+    """`explore algorithms`."""
+    table = Table("algorithm", "processor", "what it does")
+    for algorithm in algorithms().values():
+        summary = (type(algorithm).__doc__ or "").strip().split("\n")[0]
+        table.add_row(escape(algorithm.name), algorithm.processor, escape(summary))
+    _console().print(table)
+
+
+def zoo_command(name: str, path: Path) -> None:
+    """`explore zoo`."""
+    write_zoo_model(name, path)
+    _console().print(f"model: {path}", markup=False)
+
+
+def _write(result: Run) -> None:
+    """Figures, the summary and the table as text."""
+    write_figures(result.report, result.directory)
+    write_summary(result.report, result.directory / "summary.json")
+    with (result.directory / "table.txt").open("w", encoding="utf-8") as file:
+        text = Console(file=file, width=NARROWEST_TABLE, color_system=None)
+        text.print(step_table(result.report))
+        for name, line in summary_lines(result.report):
+            text.print(f"{name}: {line}", markup=False, soft_wrap=True)
+
+
+def _console() -> Console:
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(highlight=False, width=NARROWEST_TABLE)

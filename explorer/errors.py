@@ -1,0 +1,29 @@
+"""Every way in which a search, a composition or a run can fail."""
+
+from __future__ import annotations
+
+from codegen.errors import ExploreError
+
+
+class ExplorerError(ExploreError):
+    """Root of this package's errors."""
+
+
+class SearchError(ExplorerError):
+    """A layer has no way to be computed on the board, or none that works."""
+
+
+class CompositionError(ExplorerError):
+    """No assignment of choices to layers is possible, or the exact solver would need too much memory."""
+
+
+class UsageError(ExplorerError):
+    """A command line option is malformed or contradicts another."""
+
+
+class OutputError(ExplorerError):
+    """A result cannot be written: a full disk, a directory without permission."""
+
+
+class CheckFailedError(ExplorerError):
+    """The compiled network's outputs are too far from the reference. Exit code 1."""

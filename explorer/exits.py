@@ -1,0 +1,60 @@
+"""How a command ends: every foreseen failure is a message on stderr and an exit code, never a traceback."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import typer
+from rich.console import Console
+
+from codegen.errors import ExploreError
+from explorer.errors import CheckFailedError, OutputError
+
+EXIT_CHECK_FAILED = 1
+EXIT_ERROR = 2
+EXIT_INTERRUPTED = 130
+
+_STDERR = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+@contextmanager
+def reported(resumable: bool = False) -> Iterator[None]:
+    """Turns errors of a command's body into exits; `resumable` commands tell how to go on after an interrupt."""
+    try:
+        yield
+    except CheckFailedError as error:
+        _leave(error, EXIT_CHECK_FAILED)
+    except ExploreError as error:
+        _leave(error, EXIT_ERROR)
+    except OSError as error:
+        if error.errno not in _REMEDIES:
+            raise
+        _leave(output_error(error), EXIT_ERROR)
+    except KeyboardInterrupt:
+        then = "; the same command goes on where it stopped, no sample is lost" if resumable else ""
+        _STDERR.print(f"interrupted{then}", markup=False)
+        raise typer.Exit(EXIT_INTERRUPTED) from None
+
+
+_REMEDIES = {
+    errno.ENOSPC: "the disk is full: free some space and run the same command again, no sample is lost",
+    errno.EDQUOT: "the disk quota is used up: free some space and run the same command again",
+    errno.EROFS: "the file system is read-only: name another directory with --out",
+    errno.EACCES: "no permission: make it accessible, or name another with --out",
+    errno.ENOTDIR: "a part of the path is a file: name another with --out",
+    errno.EISDIR: "it is a directory: name a file",
+}
+
+
+def output_error(error: OSError) -> OutputError:
+    """What a failing file system means to the user."""
+    place = f"{error.filename}: " if error.filename else ""
+    return OutputError(f"{place}{_REMEDIES[error.errno or 0]} ({error.strerror})")
+
+
+def _leave(error: ExploreError, code: int) -> None:
+    _STDERR.print(f"[bold red]error[/bold red] ({type(error).__name__}):", end=" ")
+    _STDERR.print(str(error), markup=False)
+    raise typer.Exit(code) from error

@@ -1,0 +1,155 @@
+"""One layer of the search: its candidates, what is known of them, and which are worth measuring next."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from codegen.algorithm import Algorithm
+from codegen.canonical import content_hash
+from codegen.graph import LayerSpec
+from codegen.schedule import Candidate, Processor
+from codegen.target import Target
+from cost_models.model import Prediction
+from explorer.options import Interface, Option
+from explorer.space import CandidatePool
+from microbench.store import Sample
+
+Predict = Callable[[Sequence[Candidate]], Sequence[Prediction]]
+
+
+@dataclass(frozen=True)
+class SearchSettings:
+    """How far a search goes. Budgets count measurements, known ones included, so resuming changes nothing.
+
+    `budget` is per layer and processor, `batch` per layer, processor and round. `worthwhile` is the
+    least gain, as a fraction of the best time, that is worth a measurement.
+    """
+
+    seed: int = 0
+    enumerate_limit: int = 400
+    first_trials: int = 64
+    trials_per_round: int = 24
+    initial: int = 3
+    budget: int = 24
+    batch: int = 4
+    rounds: int = 8
+    worthwhile: float = 0.01
+
+
+class LayerField:
+    """The candidates of one distinct layer, over all algorithms that apply to it."""
+
+    def __init__(
+        self, spec: LayerSpec, algorithms: Iterable[Algorithm], target: Target, settings: SearchSettings
+    ) -> None:
+        self.spec = spec
+        self._settings = settings
+        self._pools = tuple(
+            CandidatePool(spec, algorithm, target, settings.enumerate_limit, _seed(spec, algorithm, settings))
+            for algorithm in algorithms
+            if algorithm.applies(spec, target)
+        )
+        self._samples: dict[str, Sample] = {}
+
+    @property
+    def algorithms(self) -> tuple[str, ...]:
+        return tuple(pool.algorithm.name for pool in self._pools)
+
+    @property
+    def candidates(self) -> tuple[Candidate, ...]:
+        """Every candidate known so far, pool by pool."""
+        return tuple(candidate for pool in self._pools for candidate in pool.candidates)
+
+    @property
+    def samples(self) -> tuple[Sample, ...]:
+        """What was measured, in the order it became known."""
+        return tuple(self._samples.values())
+
+    @property
+    def options(self) -> tuple[Option, ...]:
+        """The candidates that work, with their times."""
+        return tuple(
+            Option(sample.candidate, sample.time_s, sample.kind, sample.id)
+            for sample in self._samples.values()
+            if sample.status == "ok"
+        )
+
+    def extend(self, predict: Predict, first: bool) -> None:
+        """Lets Optuna propose more points of the spaces that are too large to enumerate."""
+        trials = self._settings.first_trials if first else self._settings.trials_per_round
+        for pool in self._pools:
+            pool.extend(trials, lambda candidate: predict((candidate,))[0].time_s)
+
+    def record(self, samples: Iterable[Sample]) -> None:
+        """Takes in what the bench found out."""
+        for sample in samples:
+            self._samples[sample.candidate_hash] = sample
+            if sample.status == "ok":
+                for pool in self._pools:
+                    pool.tell(sample.candidate, sample.time_s)
+
+    def first_picks(self, predict: Predict) -> tuple[Candidate, ...]:
+        """A spread of each algorithm over its predicted times: the best, the worst and evenly between.
+
+        Every algorithm's best comes before any other; what exceeds a processor's budget is left out.
+        """
+        spreads = [self._spread(pool, predict) for pool in self._pools]
+        picks: dict[Candidate, None] = {}
+        for turn in range(self._settings.initial):
+            due = [spread[turn] for spread in spreads if turn < len(spread)]
+            picks |= dict.fromkeys(_ranked(due, predict))
+        left = dict(self._left())
+        chosen = []
+        for candidate in picks:
+            left[candidate.choice.processor] -= 1
+            if left[candidate.choice.processor] >= 0:
+                chosen.append(candidate)
+        return tuple(chosen)
+
+    def _spread(self, pool: CandidatePool, predict: Predict) -> list[Candidate]:
+        ranked = _ranked(pool.candidates, predict)
+        count = min(self._settings.initial, len(ranked))
+        places = [round(i * (len(ranked) - 1) / max(1, count - 1)) for i in range(count)]
+        return [ranked[place] for place in places]
+
+    def doubtful(self, predict: Predict) -> tuple[Candidate, ...]:
+        """Unmeasured candidates that may beat the best of their interface, the most promising first.
+
+        At most a batch per processor, and never more than what is left of its budget.
+        """
+        unknown = [c for c in self.candidates if c.hash not in self._samples]
+        predictions = dict(zip((c.hash for c in unknown), predict(unknown), strict=True))
+        best = self._best_by_interface()
+        promising = sorted(
+            (c for c in unknown if predictions[c.hash].low_s < best.get(Interface.of(c), float("inf"))),
+            key=lambda c: (predictions[c.hash].low_s, c.hash),
+        )
+        picks: list[Candidate] = []
+        for processor, left in self._left().items():
+            own = [c for c in promising if c.choice.processor == processor]
+            picks += own[: max(0, min(left, self._settings.batch))]
+        return tuple(picks)
+
+    def _best_by_interface(self) -> Mapping[Interface, float]:
+        best: dict[Interface, float] = {}
+        for option in self.options:
+            interface = Interface.of(option.candidate)
+            best[interface] = min(best.get(interface, float("inf")), option.time_s)
+        return {interface: time_s * (1 - self._settings.worthwhile) for interface, time_s in best.items()}
+
+    def _left(self) -> Mapping[Processor, int]:
+        spent: dict[Processor, int] = {pool.algorithm.processor: 0 for pool in self._pools}
+        for sample in self._samples.values():
+            spent[sample.candidate.choice.processor] += 1
+        return {processor: self._settings.budget - spent[processor] for processor in sorted(spent)}
+
+
+def _ranked(candidates: Sequence[Candidate], predict: Predict) -> list[Candidate]:
+    predictions = predict(candidates)
+    order = sorted(range(len(candidates)), key=lambda i: (predictions[i].time_s, candidates[i].hash))
+    return [candidates[i] for i in order]
+
+
+def _seed(spec: LayerSpec, algorithm: Algorithm, settings: SearchSettings) -> int:
+    return int(content_hash([spec, algorithm.name, settings.seed])[:8], 16)

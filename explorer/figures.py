@@ -1,0 +1,90 @@
+"""Figures of a run as PNG files; equal reports give equal bytes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from explorer.report import RunReport, StepReport
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+PREDICTED, MEASURED = "#9ecae1", "#08519c"
+SHORTEST_AXIS_STEPS = 4
+
+
+def write_figures(report: RunReport, directory: Path) -> tuple[Path, ...]:
+    """layers.png: predicted and measured time of each step; candidates.png: predicted against measured."""
+    paths = [_save(_layers(report), directory / "layers.png")]
+    if report.scatter:
+        paths.append(_save(_candidates(report), directory / "candidates.png"))
+    return tuple(paths)
+
+
+def _save(figure: Figure, path: Path) -> Path:
+    figure.savefig(path, format="png", dpi=120, metadata={"Software": None})
+    return path
+
+
+def _new_figure(width: float, height: float) -> tuple[Figure, Axes]:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure as NewFigure
+
+    figure = NewFigure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure, figure.add_subplot()
+
+
+def _layers(report: RunReport) -> Figure:
+    steps = report.steps
+    figure, axes = _new_figure(10, 0.28 * max(len(steps), SHORTEST_AXIS_STEPS) + 1.6)
+    rows = range(len(steps))
+    predicted = [1e3 * (s.predicted.time_s if s.predicted else s.alone_s) for s in steps]
+    axes.barh([r - 0.2 for r in rows], predicted, height=0.38, color=PREDICTED, label="predicted (modelled)")
+    kinds = " + ".join(report.kinds)
+    where = "in the run" if report.check else "alone"
+    measured = [1e3 * _time_s(s) for s in steps]
+    axes.barh([r + 0.2 for r in rows], measured, height=0.38, color=MEASURED, label=f"{where} ({kinds})")
+    axes.set_yticks(list(rows), [f"{s.name}  [{s.choice.algorithm}]" for s in steps], fontsize=7)
+    axes.invert_yaxis()
+    axes.margins(y=0.01)
+    axes.set_xlabel("ms")
+    total = f"{1e3 * report.time_s:.4g} ms"
+    axes.set_title(f"{report.model} on {report.device}, {report.board}: {total}", fontsize=10, loc="left")
+    axes.legend(fontsize=8)
+    return figure
+
+
+def _time_s(step: StepReport) -> float:
+    return step.alone_s if step.run_s is None else step.run_s
+
+
+def _candidates(report: RunReport) -> Figure:
+    import matplotlib
+
+    figure, axes = _new_figure(7, 6)
+    names = sorted({point.algorithm for point in report.scatter})
+    colours = matplotlib.colormaps["tab20"]
+    for index, name in enumerate(names):
+        points = [point for point in report.scatter if point.algorithm == name]
+        axes.scatter(
+            [1e3 * p.measured_s for p in points],
+            [1e3 * p.predicted_s for p in points],
+            s=14,
+            color=colours(index % colours.N),
+            label=name,
+        )
+    times = [1e3 * t for p in report.scatter for t in (p.predicted_s, p.measured_s)]
+    ends = (min(times) / 1.3, max(times) * 1.3)
+    axes.plot(ends, ends, color="black", linewidth=0.8)
+    axes.set(xscale="log", yscale="log", xlim=ends, ylim=ends)
+    kinds = " + ".join(sorted({point.kind for point in report.scatter}))
+    axes.set_xlabel(f"measured, ms ({kinds})")
+    axes.set_ylabel("predicted by models that have not seen the candidate, ms (modelled)")
+    axes.set_title(
+        f"{report.model} on {report.device}: {len(report.scatter)} candidates", fontsize=10, loc="left"
+    )
+    axes.legend(fontsize=7)
+    return figure

@@ -1,0 +1,111 @@
+"""From a candidate to a job that a board can run: seeded values, lowered or emitted code, packed inputs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from codegen.algorithm import Algorithm, CpuAlgorithm, QpuAlgorithm, algorithms
+from codegen.canonical import content_hash
+from codegen.errors import ScheduleError
+from codegen.graph import FloatArray, LayerSpec, TensorType
+from codegen.layout import layout_named
+from codegen.program import Program
+from codegen.qpu.link import link_single
+from codegen.schedule import Candidate, Work
+from codegen.target import Target
+from microbench.board import Job
+
+ENTRY = "candidate"
+
+
+@dataclass(frozen=True, eq=False)
+class LayerValues:
+    """Activations (NCHW) and weights of one layer for a trial run."""
+
+    inputs: tuple[FloatArray, ...]
+    weights: tuple[FloatArray, ...]
+
+
+def layer_values(spec: LayerSpec, seed: int) -> LayerValues:
+    """Normally distributed values that depend on the layer's content and the seed alone.
+
+    Weights are scaled so that outputs are near 1 whatever the depth of the sums.
+    """
+    digest = content_hash([spec, seed])
+    random = np.random.default_rng(int(digest[:16], 16))
+    inputs = tuple(_normal(random, tensor, 1.0) for tensor in spec.inputs)
+    weights = tuple(_normal(random, tensor, _scale(tensor)) for tensor in spec.weights)
+    return LayerValues(inputs, weights)
+
+
+class JobBuilder:
+    """Makes jobs for one target; equal candidates and seeds give equal jobs. Safe in several threads."""
+
+    def __init__(
+        self, target: Target, seed: int, algorithms: Mapping[str, Algorithm], repeats: int = 1
+    ) -> None:
+        self.target = target
+        self.seed = seed
+        self.algorithms = algorithms
+        self._repeats = repeats
+        self._work: dict[Candidate, Work] = {}
+
+    def work(self, candidate: Candidate) -> Work:
+        """What the candidate's algorithm says it asks of the machine."""
+        if candidate not in self._work:
+            algorithm = self._algorithm(candidate)
+            self._work[candidate] = algorithm.work(candidate.spec, self.target, candidate.choice)
+        return self._work[candidate]
+
+    def job(self, candidate: Candidate) -> Job:
+        """The candidate with seeded values, ready for a board of this target.
+
+        Raises what the algorithm raises (ScheduleError, AssemblyError, LinkError) where no program can
+        be made.
+        """
+        values = layer_values(candidate.spec, self.seed)
+        layouts = [layout_named(name) for name in candidate.choice.input_layouts]
+        images = tuple(layout.pack(value) for layout, value in zip(layouts, values.inputs, strict=True))
+        return Job(candidate, self._program(candidate, values), images, self.work(candidate), self._repeats)
+
+    def _program(self, candidate: Candidate, values: LayerValues) -> Program:
+        algorithm, spec, choice = self._algorithm(candidate), candidate.spec, candidate.choice
+        if choice.processor == "qpu" and isinstance(algorithm, QpuAlgorithm):
+            layer = algorithm.lower(spec, self.target, choice, values.weights)
+            sizes = tuple(
+                layout_named(name).size_bytes(tensor)
+                for name, tensor in zip(choice.input_layouts, spec.inputs, strict=True)
+            )
+            output_bytes = layout_named(choice.output_layout).size_bytes(spec.output)
+            return link_single(layer, sizes, output_bytes, self.target.qpus)
+        if choice.processor == "cpu" and isinstance(algorithm, CpuAlgorithm):
+            return algorithm.emit(spec, self.target, choice, values.weights, ENTRY)
+        raise ScheduleError(
+            f"algorithm {algorithm.name!r} makes no program for the {choice.processor}: it needs a method "
+            f"{'lower' if choice.processor == 'qpu' else 'emit'}"
+        )
+
+    def _algorithm(self, candidate: Candidate) -> Algorithm:
+        name = candidate.choice.algorithm
+        if name not in self.algorithms:
+            raise ScheduleError(f"unknown algorithm {name!r}; known: {', '.join(self.algorithms)}")
+        return self.algorithms[name]
+
+
+def build_job(candidate: Candidate, target: Target, seed: int, repeats: int = 1) -> Job:
+    """The job of one candidate of a registered algorithm; errors as for `JobBuilder.job`."""
+    return JobBuilder(target, seed, algorithms(), repeats).job(candidate)
+
+
+def _scale(tensor: TensorType) -> float:
+    """One over the root of the number of terms that one output element sums."""
+    terms = int(np.prod(tensor.shape[1:], dtype=np.int64)) if len(tensor.shape) > 1 else 1
+    return 1.0 / math.sqrt(terms)
+
+
+def _normal(random: np.random.Generator, tensor: TensorType, scale: float) -> FloatArray:
+    return np.asarray(random.standard_normal(tensor.shape, dtype=np.float32) * np.float32(scale))

@@ -1,0 +1,65 @@
+"""The network of a run: where it comes from and what identifies it."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from codegen.canonical import canonical_json
+from codegen.graph import Graph
+from codegen.onnx_import import load_graph
+from codegen.passes.pipeline import optimize
+from explorer.settings import BUILT_IN_NETWORK, RunSettings, Shapes
+
+
+@dataclass(frozen=True, eq=False)
+class Network:
+    """A model file, its fused graph and the hash of what was imported from it."""
+
+    name: str
+    path: Path
+    graph: Graph
+    sha256: str
+
+
+def open_network(settings: RunSettings) -> Network:
+    """The user's model, or the built-in network written to the run's directory.
+
+    Raises ModelError and its kin for a file that cannot be imported.
+    """
+    path = settings.model
+    if path is None:
+        path = settings.directory / "model.onnx"
+        write_zoo_model(BUILT_IN_NETWORK, path)
+    return load_network(path, settings.shapes, settings.model_name)
+
+
+def load_network(path: Path, shapes: Shapes, name: str) -> Network:
+    """A network from an ONNX file, with shapes for what the file leaves open."""
+    imported = load_graph(path, shapes)
+    return Network(name, path, optimize(imported), graph_sha256(imported))
+
+
+def write_zoo_model(name: str, path: Path) -> None:
+    """Writes a network of the zoo; raises ModelError for an unknown name."""
+    from codegen.zoo import build
+
+    model = build(name)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(model.SerializeToString(deterministic=True))
+
+
+def graph_sha256(graph: Graph) -> str:
+    """Of structure, shapes and constants; how the file stores them does not matter."""
+    digest = hashlib.sha256()
+    types = {name: [list(tensor.shape), tensor.dtype] for name, tensor in graph.types.items()}
+    nodes = [[node.name, node.op, node.inputs, node.output, node.weights] for node in graph.nodes]
+    digest.update(canonical_json([graph.inputs, graph.outputs, nodes, types]).encode())
+    for name in sorted(graph.constants):
+        value = np.ascontiguousarray(graph.constants[name])
+        digest.update(canonical_json([name, list(value.shape), str(value.dtype)]).encode())
+        digest.update(value.astype(value.dtype.newbyteorder("<"), copy=False).tobytes())
+    return digest.hexdigest()

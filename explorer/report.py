@@ -1,0 +1,118 @@
+"""What a run found, as plain data: what tables, figures and summary.json are made from."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from codegen.schedule import Choice
+from cost_models.model import Prediction
+from microbench.board import Kind
+
+
+@dataclass(frozen=True)
+class StepReport:
+    """One step of the plan. Times in seconds; None where nothing was predicted or the board cannot tell.
+
+    `predicted` is the cost model's, from models that have not seen this candidate. `alone_s` is the
+    candidate's own measurement, `run_s` its time within the whole network; both include the launch
+    overhead where the step is the first of a launch. `cpu_only_s` is the same layer's time in the
+    CPU-only plan (0 where that needs no such step).
+    """
+
+    name: str
+    operator: str
+    choice: Choice
+    predicted: Prediction | None
+    alone_s: float
+    alone_kind: Kind
+    run_s: float | None
+    run_kind: Kind
+    cpu_only_s: float | None
+
+
+@dataclass(frozen=True)
+class CheckReport:
+    """The bundle's outputs against onnxruntime's on several inputs."""
+
+    inputs: int
+    largest_error: float  # relative to the largest output
+    tolerance: float
+    same_top5: bool
+    time_s: float
+    kind: Kind
+
+
+@dataclass(frozen=True)
+class ModelQuality:
+    """Errors of the cost model on candidates it has not seen (cross-validation over all samples)."""
+
+    samples: int
+    mape: float
+    spearman: float
+    top_regret: float  # mean over layers of trusting the model's first choice
+
+
+@dataclass(frozen=True)
+class ScatterPoint:
+    """One measured candidate and what unseeing models predicted for it."""
+
+    algorithm: str
+    predicted_s: float
+    measured_s: float
+    kind: Kind
+
+
+@dataclass(frozen=True)
+class RunReport:
+    """Everything of a run that is worth showing."""
+
+    model: str
+    device: str
+    board: str
+    steps: tuple[StepReport, ...]
+    expected_s: float  # the composition's total: steps alone, launches included
+    launches: int
+    launch_overhead_s: float
+    cpu_only_s: float
+    cpu_only_kinds: tuple[Kind, ...]
+    macs: float
+    qpu_peak_flops: float  # 0 on a board without QPUs
+    check: CheckReport | None
+    quality: ModelQuality | None
+    scatter: tuple[ScatterPoint, ...]
+    samples: Mapping[str, int]
+
+    @property
+    def time_s(self) -> float:
+        """The network's time: of the run where there was one, else the composition's."""
+        return self.check.time_s if self.check else self.expected_s
+
+    @property
+    def kinds(self) -> tuple[Kind, ...]:
+        """What the times in the run are, views left out: their nothing is of no kind."""
+        return tuple(sorted({step.run_kind for step in self.steps if step.alone_s > 0}))
+
+    @property
+    def speedup(self) -> float | None:
+        """CPU-only plan over this plan; None where this is one itself."""
+        if all(step.choice.processor == "cpu" for step in self.steps):
+            return None
+        return self.cpu_only_s / self.time_s
+
+    @property
+    def peak_share(self) -> float | None:
+        """Useful floating point operations over what the QPUs could do in the same time."""
+        return 2 * self.macs / self.time_s / self.qpu_peak_flops if self.qpu_peak_flops else None
+
+
+def write_summary(report: RunReport, path: Path) -> None:
+    """summary.json: the report without the scatter; every time has its kind beside it."""
+    content: dict[str, Any] = asdict(report)
+    del content["scatter"]
+    content |= {"speedup": report.speedup, "peak_share": report.peak_share, "time_s": report.time_s}
+    content["format"] = 1
+    path.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")

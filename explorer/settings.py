@@ -1,0 +1,70 @@
+"""What a user asks of a run, checked before anything is opened."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from explorer.errors import UsageError
+from explorer.field import SearchSettings
+from microbench.options import SshOptions
+
+BUILT_IN_NETWORK = "mobilenet_v1"
+RUNS = Path("results") / "runs"
+DEFAULT_STORE = RUNS / "samples.sqlite"
+
+Shapes = Mapping[str, tuple[int, ...]]
+
+_SSH_PLACE = re.compile(r"(?:(?P<user>[^@\s:]+)@)?(?P<host>\[[^\]\s]+\]|[^@:\s]+)(?::(?P<port>\d{1,5}))?")
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """One `explore run`. `model` None: the built-in network. `store`: path or URL."""
+
+    device: str = "pi-zero"
+    model: Path | None = None
+    board: str | None = None
+    ssh: SshOptions | None = None
+    v3d_hz: float | None = None
+    shapes: Shapes = field(default_factory=dict)
+    store: str = str(DEFAULT_STORE)
+    out: Path | None = None
+    cost_model: str = "residual"
+    search: SearchSettings = field(default_factory=SearchSettings)
+
+    @property
+    def model_name(self) -> str:
+        return self.model.stem if self.model else BUILT_IN_NETWORK
+
+    @property
+    def directory(self) -> Path:
+        """Where plan, bundle, figures and summary go."""
+        return self.out or RUNS / f"{self.model_name}-{Path(self.device).stem}"
+
+
+def parse_shapes(texts: Sequence[str]) -> Shapes:
+    """`name=1,3,224,224` of every --shape; raises UsageError naming the malformed one."""
+    shapes: dict[str, tuple[int, ...]] = {}
+    for text in texts:
+        name, separator, sizes = text.rpartition("=")
+        parts = sizes.split(",")
+        if not separator or not name or not all(part.strip().isdecimal() and int(part) > 0 for part in parts):
+            raise UsageError(f"--shape {text!r} is malformed; an example: --shape input=1,3,224,224")
+        shapes[name] = tuple(int(part) for part in parts)
+    return shapes
+
+
+def parse_ssh(place: str | None, key: Path | None, known_hosts: Path | None) -> SshOptions | None:
+    """`user@host:port` of --ssh with its companions; raises UsageError where they do not fit together."""
+    if place is None:
+        if key or known_hosts:
+            raise UsageError("--ssh-key and --known-hosts say nothing without --ssh user@host:port")
+        return None
+    match = _SSH_PLACE.fullmatch(place)
+    if not match or not 0 < int(match["port"] or 22) < 65536:
+        raise UsageError(f"--ssh {place!r} is malformed; an example: --ssh pi@192.168.1.20:22")
+    host = match["host"].strip("[]")
+    return SshOptions(host, int(match["port"] or 22), match["user"], key, known_hosts)

@@ -1,0 +1,113 @@
+"""The candidates of one layer under one algorithm: all points of its space, or those that Optuna proposes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+from codegen.algorithm import Algorithm
+from codegen.errors import ScheduleError
+from codegen.graph import LayerSpec
+from codegen.schedule import Candidate, Space
+from codegen.target import Target
+
+if TYPE_CHECKING:
+    import optuna
+
+Objective = Callable[[Candidate], float]
+
+STARTUP_TRIALS = 24
+
+
+class CandidatePool:
+    """A layer and one algorithm; grows where the space is too large to enumerate.
+
+    A space of at most `limit` points is enumerated. Of a larger one Optuna's TPE sampler (seeded, ask
+    and tell) proposes points: `extend` tells it predicted times, `tell` measured ones. Points that have
+    no kernel are left out, and candidates that several points lead to are kept once.
+    """
+
+    def __init__(self, spec: LayerSpec, algorithm: Algorithm, target: Target, limit: int, seed: int) -> None:
+        self.spec = spec
+        self.algorithm = algorithm
+        self._target = target
+        self._space = algorithm.space(spec, target)
+        self._by_hash: dict[str, Candidate] = {}
+        self._points: dict[str, dict[str, int]] = {}
+        self._study: optuna.Study | None = None
+        if self._space.size <= limit:
+            for point in self._space.points():
+                self._add(point)
+        else:
+            self._study = _new_study(seed)
+
+    @property
+    def enumerated(self) -> bool:
+        return self._study is None
+
+    @property
+    def size(self) -> int:
+        """Points of the whole space, kernels or not."""
+        return self._space.size
+
+    @property
+    def candidates(self) -> tuple[Candidate, ...]:
+        """What there is to choose from so far, in a fixed order."""
+        return tuple(self._by_hash.values())
+
+    def extend(self, trials: int, objective: Objective) -> None:
+        """Asks Optuna for more points, judged by `objective` in seconds; nothing where all are known."""
+        import optuna
+
+        if self._study is None:
+            return
+        distributions = _distributions(self._space)
+        for _ in range(trials):
+            trial = self._study.ask(distributions)
+            candidate = self._add(_point(self._space, trial.params))
+            if candidate is None:
+                self._study.tell(trial, state=optuna.trial.TrialState.FAIL)
+            else:
+                self._study.tell(trial, math.log(objective(candidate)))
+
+    def tell(self, candidate: Candidate, time_s: float) -> None:
+        """A measured time, in seconds, for the sampler to learn from."""
+        import optuna
+
+        if self._study is None or candidate.hash not in self._points:
+            return
+        point = self._points[candidate.hash]
+        params = {axis.name: axis.values.index(point[axis.name]) for axis in self._space.axes}
+        self._study.add_trial(
+            optuna.create_trial(
+                params=params, distributions=_distributions(self._space), value=math.log(time_s)
+            )
+        )
+
+    def _add(self, point: Mapping[str, int]) -> Candidate | None:
+        try:
+            choice = self.algorithm.choice(self.spec, self._target, point)
+        except ScheduleError:
+            return None
+        candidate = Candidate(self.spec, choice)
+        self._points.setdefault(candidate.hash, dict(point))
+        return self._by_hash.setdefault(candidate.hash, candidate)
+
+
+def _new_study(seed: int) -> optuna.Study:
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=STARTUP_TRIALS)
+    return optuna.create_study(direction="minimize", sampler=sampler)
+
+
+def _distributions(space: Space) -> dict[str, optuna.distributions.BaseDistribution]:
+    from optuna.distributions import IntDistribution
+
+    return {axis.name: IntDistribution(0, len(axis.values) - 1) for axis in space.axes}
+
+
+def _point(space: Space, params: Mapping[str, int]) -> dict[str, int]:
+    return {axis.name: axis.values[params[axis.name]] for axis in space.axes}

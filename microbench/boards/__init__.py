@@ -1,0 +1,1 @@
+"""Boards: each file is one, registered under the entry-point group `explore.boards`."""

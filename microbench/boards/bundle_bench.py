@@ -1,0 +1,134 @@
+"""Runs a bundle's bench program and reads its report (described at the top of the bundle's main.c)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from codegen.bundle.manifest import Manifest
+from codegen.graph import FloatArray
+from codegen.plan import PlanTensor
+from microbench.boards.execution import Executor
+from microbench.boards.subprocesses import Ended
+from microbench.errors import BoardError, CandidateError, HazardError
+
+REPORT_FORMAT = 1
+EXIT_LAUNCH_FAILED = 3
+DATA_FILES = ("weights.bin", "model.qpu")
+INPUT, OUTPUT, REPORT = "input.bin", "output.bin", "report.json"
+
+Times = tuple[float | None, ...]
+
+
+class StepReport(BaseModel):
+    """Times of one step, one per run; None where a step of a launch cannot be told from the others."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    processor: Literal["cpu", "qpu"]
+    launch: int
+    times_s: Times
+
+
+class LaunchReport(BaseModel):
+    """Times of one launch, one per run."""
+
+    model_config = ConfigDict(frozen=True)
+
+    times_s: tuple[float, ...]
+
+
+class BenchReport(BaseModel):
+    """The report of a bench program."""
+
+    model_config = ConfigDict(frozen=True)
+
+    format: Literal[1]
+    model: str
+    platform: str
+    gpu_kind: Literal["none", "silicon", "simulated"]
+    runs: int
+    total_s: tuple[float, ...]
+    wall_s: tuple[float, ...]
+    arena_bytes: int
+    gpu_bytes: int
+    steps: tuple[StepReport, ...]
+    launches: tuple[LaunchReport, ...]
+    counters: dict[str, float]
+
+
+def run_bench(
+    executor: Executor,
+    executable: Path,
+    bundle: Path,
+    manifest: Manifest,
+    inputs: Sequence[FloatArray],
+    *,
+    runs: int,
+    warmup: int,
+    limit_s: float,
+) -> tuple[tuple[FloatArray, ...], BenchReport]:
+    """Outputs of the last run (flat, NCHW) and the report.
+
+    Raises HazardError where the GPU stopped a launch, CandidateError where the program died or hung,
+    BoardError where inputs do not fit or the platform could not be opened.
+    """
+    _check_inputs(bundle, manifest, inputs)
+    files = {name: _content(bundle / name) for name in DATA_FILES if name in manifest.files}
+    files[INPUT] = b"".join(np.asarray(value, dtype="<f4").tobytes() for value in inputs)
+    names = ("--bundle", ".", "--input", INPUT, "--output", OUTPUT, "--report", REPORT)
+    arguments = (*names, "--runs", str(runs), "--warmup", str(warmup))
+    finished = executor.execute(executable, arguments, files, (OUTPUT, REPORT), limit_s)
+    _check_end(finished.ended, bundle)
+    outputs = _outputs(finished.outputs.get(OUTPUT, b""), bundle, manifest)
+    return outputs, _report(finished.outputs.get(REPORT, b""), bundle)
+
+
+def _check_end(ended: Ended, bundle: Path) -> None:
+    if ended.exit_code == EXIT_LAUNCH_FAILED:
+        raise HazardError(f"bundle {bundle}: {ended.complaint}")
+    if ended.exit_code is None or ended.exit_code < 0:
+        raise CandidateError(f"bundle {bundle}: the program {ended.complaint}")
+    if not ended.is_good:
+        raise BoardError(f"bundle {bundle}: {ended.complaint}")
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise BoardError(f"{path} cannot be read: {error.strerror}; compile the plan again") from error
+
+
+def elements(tensor: PlanTensor) -> int:
+    """Number of elements of a network's input or output."""
+    return int(np.prod(tensor.shape, dtype=np.int64))
+
+
+def _check_inputs(bundle: Path, manifest: Manifest, inputs: Sequence[FloatArray]) -> None:
+    wanted = tuple(elements(tensor) for tensor in manifest.inputs)
+    given = tuple(value.size for value in inputs)
+    if wanted != given:
+        raise BoardError(f"bundle {bundle}: its inputs have {wanted} elements, given {given}")
+
+
+def _outputs(content: bytes, bundle: Path, manifest: Manifest) -> tuple[FloatArray, ...]:
+    memory = np.frombuffer(content[: len(content) // 4 * 4], dtype="<f4").astype(np.float32)
+    sizes = [elements(tensor) for tensor in manifest.outputs]
+    if memory.size != sum(sizes):
+        raise BoardError(
+            f"bundle {bundle}: its program wrote {memory.size} output elements, not {sum(sizes)}"
+        )
+    return tuple(np.split(memory, np.cumsum(sizes)[:-1]))
+
+
+def _report(content: bytes, bundle: Path) -> BenchReport:
+    try:
+        return BenchReport.model_validate_json(content)
+    except ValidationError as error:
+        raise BoardError(f"bundle {bundle}: its program wrote no valid report: {error}") from error

@@ -1,0 +1,66 @@
+"""Times a C layer on a CPU: the kernel and the harness measure.c, compiled together and run by an executor."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from codegen.cpu.toolchain import KERNEL_FLAGS, compile_executable, runtime_source
+from codegen.errors import ToolchainError
+from codegen.graph import FloatArray
+from codegen.program import CpuProgram
+from codegen.target import Target
+from microbench.board import Job
+from microbench.boards.execution import Executor
+from microbench.errors import CandidateError
+
+BUDGET_S = 0.02  # of timed calls per candidate; a slower kernel is called once a repeat
+CANDIDATE_LIMIT_S = 60.0
+DATA, RESULT = "data.bin", "result.bin"
+
+
+def time_kernel(
+    job: Job, program: CpuProgram, target: Target, executor: Executor
+) -> tuple[FloatArray, tuple[float, ...]]:
+    """Output image and the time of each repeat in seconds.
+
+    Raises CandidateError where the kernel is refused by the compiler, crashes, hangs or ends early.
+    """
+    place = f"candidate {job.candidate.hash[:12]} ({job.candidate.choice.algorithm})"
+    try:
+        executable = compile_executable(_sources(program), target, KERNEL_FLAGS)
+    except ToolchainError as error:
+        raise CandidateError(f"{place}: {error}") from error
+    images = (*job.inputs, program.weights)
+    data = b"".join(np.asarray(image, dtype="<f4").tobytes() for image in images)
+    arguments = (DATA, RESULT, str(job.repeats), str(BUDGET_S))
+    finished = executor.execute(executable, arguments, {DATA: data}, (RESULT,), CANDIDATE_LIMIT_S)
+    if not finished.ended.is_good:
+        raise CandidateError(f"{place}: the program {finished.ended.complaint}")
+    return _parsed(finished.outputs.get(RESULT, b""), job, program, place)
+
+
+def _sources(program: CpuProgram) -> dict[str, str]:
+    sizes = ", ".join(f"{size}u" for size in program.input_sizes)
+    config = "\n".join(
+        [
+            f"#define MEASURE_ENTRY {program.entry}",
+            f"#define MEASURE_INPUT_COUNT {len(program.input_sizes)}",
+            f"#define MEASURE_INPUT_SIZES {{{sizes}}}",
+            f"#define MEASURE_WEIGHTS {program.weights.size}u",
+            f"#define MEASURE_OUTPUT {program.output_size}u",
+            f"#define MEASURE_WORKSPACE {program.workspace_bytes}u",
+            "",
+        ]
+    )
+    return {"kernel.c": program.source, "measure.c": runtime_source("measure.c"), "measure_config.h": config}
+
+
+def _parsed(memory: bytes, job: Job, program: CpuProgram, place: str) -> tuple[FloatArray, tuple[float, ...]]:
+    output_bytes = 4 * program.output_size
+    if not memory:
+        raise CandidateError(f"{place}: the program ended early and wrote no result")
+    if len(memory) != output_bytes + 8 * job.repeats:
+        raise CandidateError(f"{place}: the program wrote {len(memory)} bytes of results")
+    output = np.frombuffer(memory, dtype="<f4", count=program.output_size).astype(np.float32)
+    times_s = np.frombuffer(memory, dtype="<f8", offset=output_bytes)
+    return output, tuple(max(float(time_s), 1e-9) for time_s in times_s)

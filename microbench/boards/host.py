@@ -1,0 +1,125 @@
+"""This machine's CPU as a board: C kernels are compiled, run in a process of their own and timed for real."""
+
+from __future__ import annotations
+
+import statistics
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from codegen.bundle.manifest import bundle_sources, read_manifest
+from codegen.cpu.toolchain import (
+    KERNEL_FLAGS,
+    compile_executable,
+    compiler_identity,
+    cpu_model,
+)
+from codegen.errors import ToolchainError
+from codegen.graph import FloatArray
+from codegen.program import CpuProgram
+from codegen.target import Target
+from microbench.board import BundleRun, Fingerprint, Job, Measurement
+from microbench.boards.admission import admit
+from microbench.boards.bundle_bench import BenchReport, run_bench
+from microbench.boards.cpu_harness import time_kernel
+from microbench.boards.execution import Executor, LocalExecutor
+from microbench.errors import BoardError, CandidateError
+from microbench.options import BoardOptions
+from microbench.profile import DeviceProfile
+
+BUNDLE_LIMIT_S = 600.0
+BUNDLE_RUNS, BUNDLE_WARMUP = 5, 1
+
+
+class HostBoard:
+    """Times are this machine's clock (kind `host`); there are no QPUs."""
+
+    name = "host"
+
+    def __init__(self, profile: DeviceProfile, executor: Executor | None = None) -> None:
+        """`executor` None: programs run on this machine."""
+        self.profile = profile
+        self.target: Target = profile.target()
+        self._executor = executor or LocalExecutor()
+
+    @classmethod
+    def open(cls, profile: DeviceProfile, options: BoardOptions) -> HostBoard:
+        """The board of this machine; raises BoardError for a profile of another machine."""
+        if profile.compiler_target:
+            raise BoardError(
+                f"profile {profile.name!r} compiles for {profile.compiler_target}, which this machine does not run; "
+                "take --device host, or the board that the profile names"
+            )
+        return cls(profile)
+
+    def fingerprint(self) -> Fingerprint:
+        """Raises BoardError where there is no C compiler."""
+        try:
+            compiler = compiler_identity(self.profile.compiler_target)
+        except ToolchainError as error:
+            raise BoardError(str(error)) from error
+        return Fingerprint(
+            cpu_model(), self.profile.hash, 0.0, f"{compiler} {' '.join(self.target.compiler[1:])}"
+        )
+
+    def measure(self, job: Job) -> Measurement:
+        """Raises CandidateError where the kernel is refused by the compiler, crashes or hangs."""
+        admit(job, self.target)
+        if not isinstance(job.program, CpuProgram):
+            raise CandidateError(f"candidate {job.candidate.hash[:12]}: this machine has no QPUs")
+        output, times_s = time_kernel(job, job.program, self.target, self._executor)
+        return Measurement(times_s, "host", output)
+
+    def run_bundle(self, bundle: Path, inputs: tuple[FloatArray, ...]) -> BundleRun:
+        """Builds and runs a bundle; times are medians over several runs after a warm-up.
+
+        Raises BundleError for a damaged bundle, BoardError for one that wants QPUs.
+        """
+        manifest = read_manifest(bundle)
+        if manifest.gpu is not None:
+            raise BoardError(
+                f"bundle {bundle} was compiled for {manifest.device!r} with steps on its QPUs; "
+                "this machine has none: make a plan with --device host"
+            )
+        try:
+            executable = compile_executable(
+                bundle_sources(bundle, manifest, "none"), self.target, KERNEL_FLAGS
+            )
+        except ToolchainError as error:
+            raise BoardError(f"bundle {bundle}: {error}") from error
+        outputs, report = run_bench(
+            self._executor,
+            executable,
+            bundle,
+            manifest,
+            inputs,
+            runs=BUNDLE_RUNS,
+            warmup=BUNDLE_WARMUP,
+            limit_s=BUNDLE_LIMIT_S,
+        )
+        return host_bundle_run(outputs, report)
+
+    def close(self) -> None:
+        """Nothing to free: every program has ended when its call returns."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def host_bundle_run(outputs: tuple[FloatArray, ...], report: BenchReport) -> BundleRun:
+    """Medians over the timed runs, of the whole and of every step."""
+    return BundleRun(
+        outputs=outputs,
+        time_s=statistics.median(report.wall_s),
+        kind="host",
+        step_times_s={
+            step.name: statistics.median(time_s or 0.0 for time_s in step.times_s) for step in report.steps
+        },
+        step_kinds={step.name: "host" for step in report.steps},
+        counters=report.counters,
+    )

@@ -1,0 +1,77 @@
+"""A board that answers at once from a roofline: a search needs neither hardware nor simulator."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from codegen.graph import FloatArray
+from codegen.schedule import Processor, Work
+from codegen.target import Target
+from microbench.board import BundleRun, Fingerprint, Job, Measurement
+from microbench.boards.admission import admit
+from microbench.errors import BoardError
+from microbench.options import BoardOptions
+from microbench.profile import DeviceProfile
+
+# A round-numbered machine, so that nobody takes its times for a real one's.
+CYCLES_PER_INSTRUCTION = 4.0
+NOMINAL_CPU_HZ = 1e9
+NOMINAL_BYTES_PER_S = 1e9
+NOMINAL_OVERHEAD_S = 1e-6
+
+
+class NullBoard:
+    """Times are a nominal roofline of the job's Work, of kind `modelled`; it computes no output."""
+
+    name = "null"
+
+    def __init__(self, profile: DeviceProfile) -> None:
+        self.profile = profile
+        self.target: Target = profile.target()
+
+    @classmethod
+    def open(cls, profile: DeviceProfile, options: BoardOptions) -> NullBoard:
+        """The null board of a profile; no option concerns it."""
+        return cls(profile)
+
+    def fingerprint(self) -> Fingerprint:
+        return Fingerprint(f"null {self.profile.name}", self.profile.hash, self.target.v3d_clock_hz, "null 1")
+
+    def measure(self, job: Job) -> Measurement:
+        """Raises CandidateError for a job that no board of this profile could run."""
+        admit(job, self.target)
+        time_s = roofline_s(job.work, self.target, job.candidate.choice.processor)
+        return Measurement((time_s,) * job.repeats, "modelled")
+
+    def run_bundle(self, bundle: Path, inputs: tuple[FloatArray, ...]) -> BundleRun:
+        """Always raises BoardError: this board computes nothing."""
+        raise BoardError(
+            f"the null board computes no outputs, so it cannot run {bundle}; leave out --board null"
+        )
+
+    def close(self) -> None:
+        """Nothing to free."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def roofline_s(work: Work, target: Target, processor: Processor) -> float:
+    """Seconds: the slowest of issue, loads with uniforms, stores (times imbalance) and memory traffic."""
+    elements = target.qpus if processor == "qpu" else target.cores
+    clock_hz = target.v3d_clock_hz if processor == "qpu" else NOMINAL_CPU_HZ
+    slot_s = CYCLES_PER_INSTRUCTION / (clock_hz * elements)
+    slots = max(
+        work.alu_instructions or work.macs,
+        work.load_instructions + work.uniform_words,
+        work.store_instructions + work.dma_stores,
+    )
+    memory_s = (work.streamed_bytes_read + work.unique_bytes_read + work.bytes_written) / NOMINAL_BYTES_PER_S
+    return NOMINAL_OVERHEAD_S + max(slots * slot_s * max(work.balance, 1.0), memory_s)

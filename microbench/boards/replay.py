@@ -1,0 +1,93 @@
+"""A board that answers from recorded samples: a search can be repeated, or studied, without the board."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from codegen.graph import FloatArray
+from codegen.target import Target
+from microbench.board import BundleRun, Fingerprint, Job, Measurement
+from microbench.boards.admission import admit
+from microbench.errors import BoardError, CandidateError
+from microbench.options import BoardOptions
+from microbench.profile import DeviceProfile
+from microbench.store import Store
+
+
+class ReplayBoard:
+    """The newest sample of each candidate, as the recorded board gave it; no outputs. Owns its store."""
+
+    name = "replay"
+
+    def __init__(self, profile: DeviceProfile, store: Store, fingerprint: Fingerprint) -> None:
+        self.profile = profile
+        self.target: Target = profile.target()
+        self._store = store
+        self._fingerprint = fingerprint
+
+    @classmethod
+    def open(cls, profile: DeviceProfile, options: BoardOptions) -> ReplayBoard:
+        """Replays `options.store`; raises BoardError where it is not clear which of its boards is meant."""
+        if options.store is None:
+            raise BoardError("the replay board answers from a store: name one with --store")
+        store = Store.open(options.store)
+        try:
+            return cls(profile, store, _recorded(profile, store, options))
+        except BoardError:
+            store.close()
+            raise
+
+    def fingerprint(self) -> Fingerprint:
+        """The recorded board's own."""
+        return self._fingerprint
+
+    def measure(self, job: Job) -> Measurement:
+        """Raises CandidateError for a candidate without samples, or whose newest sample is not ok."""
+        admit(job, self.target)
+        place = f"candidate {job.candidate.hash[:12]} ({job.candidate.choice.algorithm})"
+        samples = self._store.find(job.candidate.hash, self._fingerprint.hash)
+        if not samples:
+            raise CandidateError(
+                f"{place} was never recorded on {self._fingerprint.board}; measure it there, then replay"
+            )
+        newest = samples[-1]
+        if newest.status != "ok":
+            raise CandidateError(f"{place} was recorded as {newest.status}: {newest.message}")
+        return Measurement(newest.times_s, newest.kind, None, newest.counters)
+
+    def run_bundle(self, bundle: Path, inputs: tuple[FloatArray, ...]) -> BundleRun:
+        """Always raises BoardError: there is nothing to run it on."""
+        raise BoardError(
+            f"the replay board has only recorded times and cannot run {bundle}; use the board itself"
+        )
+
+    def close(self) -> None:
+        self._store.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _recorded(profile: DeviceProfile, store: Store, options: BoardOptions) -> Fingerprint:
+    wanted = options.fingerprint_hash
+    found = [
+        fingerprint
+        for fingerprint in store.fingerprints()
+        if (fingerprint.hash == wanted if wanted else fingerprint.profile_hash == profile.hash)
+    ]
+    if len(found) == 1:
+        return found[0]
+    which = f"fingerprint {wanted}" if wanted else f"device {profile.name!r} with this profile"
+    listed = "; ".join(f"{f.board} ({f.software}) {f.hash}" for f in (found or store.fingerprints()))
+    if not found:
+        raise BoardError(f"store {options.store} has no samples of {which}; it has: {listed or 'none'}")
+    raise BoardError(
+        f"store {options.store} has several boards of {which}; choose one fingerprint of: {listed}"
+    )

@@ -1,0 +1,101 @@
+"""A Raspberry Pi's own QPUs and CPU, through a runner with the firmware's mailbox: real silicon, real time."""
+
+from __future__ import annotations
+
+import statistics
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from codegen.bundle.manifest import bundle_sources, read_manifest
+from codegen.cpu.toolchain import KERNEL_FLAGS, compile_executable, compiler_identity
+from codegen.errors import ToolchainError
+from codegen.graph import FloatArray
+from codegen.program import GpuProgram
+from codegen.target import Target
+from microbench.board import BundleRun, Fingerprint, Job, Measurement
+from microbench.boards.admission import admit
+from microbench.boards.bundle_bench import BenchReport, run_bench
+from microbench.boards.cpu_harness import time_kernel
+from microbench.boards.gpu_measurement import measure_on_gpu
+from microbench.boards.ssh_runner import RemoteRunner
+from microbench.errors import BoardError
+from microbench.profile import DeviceProfile
+
+BUNDLE_LIMIT_S = 600.0
+BUNDLE_RUNS, BUNDLE_WARMUP = 5, 1
+
+
+class SiliconBoard:
+    """Everything it measures is of kind `silicon`. The runner is its owner's to close."""
+
+    name = "ssh"
+
+    def __init__(self, profile: DeviceProfile, remote: RemoteRunner) -> None:
+        self.profile = profile
+        self.target: Target = profile.target()
+        self._remote = remote
+
+    def fingerprint(self) -> Fingerprint:
+        """The board's model, kernel and the GPU clock it reports (the profile's where it reports none)."""
+        info = self._remote.info
+        compiler = compiler_identity(self.profile.compiler_target)
+        software = f"Linux {info.kernel}, {compiler} {' '.join(self.target.compiler[1:])}"
+        return Fingerprint(info.cpu, self.profile.hash, info.clock_hz or self.target.v3d_clock_hz, software)
+
+    def measure(self, job: Job) -> Measurement:
+        """Raises CandidateError, HazardError where the GPU stopped the program, BoardError."""
+        admit(job, self.target)
+        if isinstance(job.program, GpuProgram):
+            return measure_on_gpu(self._remote, job, job.program, "silicon")
+        output, times_s = time_kernel(job, job.program, self.target, self._remote)
+        return Measurement(times_s, "silicon", output)
+
+    def run_bundle(self, bundle: Path, inputs: tuple[FloatArray, ...]) -> BundleRun:
+        """Cross-compiles a bundle and runs it there; times are medians over several runs after a warm-up."""
+        manifest = read_manifest(bundle)
+        platform = "none" if manifest.gpu is None else "mailbox"
+        try:
+            sources = bundle_sources(bundle, manifest, platform)
+            executable = compile_executable(sources, self.target, KERNEL_FLAGS)
+        except ToolchainError as error:
+            raise BoardError(f"bundle {bundle}: {error}") from error
+        outputs, report = run_bench(
+            self._remote,
+            executable,
+            bundle,
+            manifest,
+            inputs,
+            runs=BUNDLE_RUNS,
+            warmup=BUNDLE_WARMUP,
+            limit_s=BUNDLE_LIMIT_S,
+        )
+        return _bundle_run(outputs, report)
+
+    def close(self) -> None:
+        """Nothing of its own to free."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _bundle_run(outputs: tuple[FloatArray, ...], report: BenchReport) -> BundleRun:
+    """Steps that cannot be told from others of their launch have no time of their own."""
+    times_s: dict[str, float] = {}
+    for step in report.steps:
+        known = [time_s for time_s in step.times_s if time_s is not None]
+        if len(known) == report.runs:
+            times_s[step.name] = statistics.median(known)
+    return BundleRun(
+        outputs=outputs,
+        time_s=statistics.median(report.wall_s),
+        kind="silicon",
+        step_times_s=times_s,
+        step_kinds={name: "silicon" for name in times_s},
+        counters=report.counters,
+    )

@@ -1,0 +1,83 @@
+"""A board reached over SSH: the same programs, measured the same way, run by a runner at the other end."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from codegen.graph import FloatArray
+from codegen.target import Target
+from microbench.board import Board, BundleRun, Fingerprint, Job, Measurement
+from microbench.boards.remote_cpu import RemoteCpuBoard
+from microbench.boards.silicon import SiliconBoard
+from microbench.boards.ssh_runner import RemoteRunner
+from microbench.boards.virtual import VirtualBoard
+from microbench.errors import BoardError
+from microbench.options import BoardOptions, SshOptions
+from microbench.profile import DeviceProfile
+from microbench.virtual.build import software_name
+
+
+class SshBoard:
+    """What kind its times are depends on what answers: a simulator, a Raspberry Pi, or a computer without QPUs.
+
+    With a simulator at the other end, fingerprint and measurements equal those of the virtual board here, so
+    that samples are shared and searches choose the same. One board speaks to one runner, one job at a time.
+    """
+
+    name = "ssh"
+
+    def __init__(self, profile: DeviceProfile, options: SshOptions) -> None:
+        """Connects, uploads and starts the runner; raises BoardError naming the host and the remedy."""
+        self.profile = profile
+        self.target: Target = profile.target()
+        self._remote = RemoteRunner(profile, options)
+        try:
+            self._board = _board_at(profile, self._remote)
+        except BaseException:
+            self._remote.close()
+            raise
+
+    @classmethod
+    def open(cls, profile: DeviceProfile, options: BoardOptions) -> SshBoard:
+        """The board that `options.ssh` names."""
+        if options.ssh is None:
+            raise BoardError("the SSH board wants to know where it is: name it with --ssh user@host")
+        return cls(profile, options.ssh)
+
+    def fingerprint(self) -> Fingerprint:
+        return self._board.fingerprint()
+
+    def measure(self, job: Job) -> Measurement:
+        """Raises CandidateError for a fault of the candidate, BoardError for a lost connection."""
+        return self._board.measure(job)
+
+    def run_bundle(self, bundle: Path, inputs: tuple[FloatArray, ...]) -> BundleRun:
+        """Builds the bundle here and runs it there."""
+        return self._board.run_bundle(bundle, inputs)
+
+    def close(self) -> None:
+        """Ends the runner and the connection, within about a second."""
+        self._remote.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _board_at(profile: DeviceProfile, remote: RemoteRunner) -> Board:
+    if remote.backend == "none":
+        return RemoteCpuBoard(profile, remote)
+    if remote.backend == "mailbox":
+        return SiliconBoard(profile, remote)
+    if remote.info.software != software_name():
+        raise BoardError(
+            f"{remote.place}: its simulator is {remote.info.software!r}, this program's {software_name()!r}; "
+            "remove the remote directory, the right runner will be uploaded"
+        )
+    return VirtualBoard(profile, gpu=remote, executor=remote)

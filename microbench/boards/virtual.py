@@ -1,0 +1,128 @@
+"""The virtual board: QPU programs run on the simulator, CPU layers are costed by a table; no clock is read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from codegen.algorithm import algorithm_named
+from codegen.bundle.manifest import read_manifest
+from codegen.bundle.tasks import is_view
+from codegen.errors import ToolchainError
+from codegen.graph import FloatArray
+from codegen.plan import Plan, PlanStep, read_plan
+from codegen.program import GpuProgram
+from codegen.target import Target
+from microbench.board import BundleRun, Fingerprint, Job, Kind, Measurement
+from microbench.boards.admission import admit
+from microbench.boards.bundle_bench import BenchReport, run_bench
+from microbench.boards.execution import Executor, LocalExecutor
+from microbench.boards.gpu_measurement import Gpu, measure_on_gpu
+from microbench.boards.simulated_gpu import SimulatedGpu
+from microbench.cpu_cost import cpu_time_s
+from microbench.errors import BoardError, HazardError
+from microbench.options import BoardOptions
+from microbench.profile import DeviceProfile
+from microbench.virtual.build import software_name
+from microbench.virtual.bundle import build_virtual_bundle
+
+BUNDLE_LIMIT_S = 1800.0  # of this machine's time, for a network's one run
+
+
+class VirtualBoard:
+    """Times of QPU programs are `simulated`, of CPU layers `modelled`; both are the same every time.
+
+    Any number of boards may measure at once: each measurement has a GPU of its own.
+    """
+
+    name = "virtual"
+
+    def __init__(
+        self, profile: DeviceProfile, gpu: Gpu | None = None, executor: Executor | None = None
+    ) -> None:
+        """`gpu` and `executor` None: this process and this machine; others give the same times."""
+        self.profile = profile
+        self.target: Target = profile.target()
+        self._gpu = gpu or SimulatedGpu(profile)
+        self._executor = executor or LocalExecutor()
+
+    @classmethod
+    def open(cls, profile: DeviceProfile, options: BoardOptions) -> VirtualBoard:
+        """The virtual board of a profile; raises BoardError for a profile without QPUs."""
+        if not profile.v3d:
+            raise BoardError(
+                f"profile {profile.name!r} has no table [v3d], so there is nothing to simulate; take --device pi-zero"
+            )
+        return cls(profile)
+
+    def fingerprint(self) -> Fingerprint:
+        return Fingerprint(
+            f"virtual {self.profile.name}", self.profile.hash, self.target.v3d_clock_hz, software_name()
+        )
+
+    def measure(self, job: Job) -> Measurement:
+        """Raises CandidateError for a job that contradicts itself, HazardError where the GPU stopped it."""
+        admit(job, self.target)
+        if not isinstance(job.program, GpuProgram):
+            return Measurement((cpu_time_s(job.work, self.profile),) * job.repeats, "modelled")
+        return measure_on_gpu(self._gpu, job, job.program, "simulated")
+
+    def run_bundle(self, bundle: Path, inputs: tuple[FloatArray, ...]) -> BundleRun:
+        """Builds a bundle with the simulator as its platform and runs it once.
+
+        A step's time is simulated on the QPUs and modelled on the CPU; the run's is their sum. Raises BundleError
+        for a damaged bundle, HazardError where the GPU stopped a launch, BoardError where it cannot be built.
+        """
+        manifest = read_manifest(bundle)
+        plan = read_plan(bundle / "plan.json")
+        try:
+            executable = build_virtual_bundle(bundle, manifest, self.profile)
+        except ToolchainError as error:
+            raise BoardError(f"bundle {bundle}: {error}") from error
+        outputs, report = run_bench(
+            self._executor, executable, bundle, manifest, inputs, runs=1, warmup=0, limit_s=BUNDLE_LIMIT_S
+        )
+        if report.counters.get("stale_reads", 0.0) > 0:
+            raise HazardError(
+                f"bundle {bundle}: {report.counters['stale_reads']:.0f} reads of stale cached data"
+            )
+        return virtual_bundle_run(self.profile, plan, outputs, report)
+
+    def close(self) -> None:
+        """Nothing to free: every measurement's GPU has gone when its call returns."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def virtual_bundle_run(
+    profile: DeviceProfile, plan: Plan, outputs: tuple[FloatArray, ...], report: BenchReport
+) -> BundleRun:
+    """A bundle's run with the CPU steps' times replaced by modelled ones; its time is that of steps and launches."""
+    steps = {step.name: step for step in plan.steps}
+    kinds: dict[str, Kind] = {
+        step.name: "modelled" if step.processor == "cpu" else "simulated" for step in report.steps
+    }
+    times_s = {
+        step.name: _cpu_step_s(profile, steps[step.name])
+        if step.processor == "cpu"
+        else step.times_s[0] or 0.0
+        for step in report.steps
+    }
+    cpu_s = sum(time_s for name, time_s in times_s.items() if kinds[name] == "modelled")
+    launches_s = sum(launch.times_s[0] for launch in report.launches)
+    kind: Kind = "simulated" if report.launches else "modelled"
+    return BundleRun(outputs, cpu_s + launches_s, kind, times_s, kinds, report.counters)
+
+
+def _cpu_step_s(profile: DeviceProfile, step: PlanStep) -> float:
+    if is_view(step.spec, step.choice):  # a bundle moves no byte for it
+        return 0.0
+    work = algorithm_named(step.choice.algorithm).work(step.spec, profile.target(), step.choice)
+    return cpu_time_s(work, profile)

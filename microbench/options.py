@@ -1,0 +1,40 @@
+"""What a user may tell a board when it is opened."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class SshOptions:
+    """How to reach a board over SSH.
+
+    `known_hosts_path` must hold the board's key (OpenSSH format); None: `~/.ssh/known_hosts`. `key_path`
+    None: the user's agent and default keys. `remote_directory` is where the runner is kept, relative to the
+    remote home unless absolute. `backend` None: `virtual` on a machine of this one's architecture, `mailbox`
+    on a Raspberry Pi. `timeout_s` bounds every wait for an answer, on top of the job's own time.
+    """
+
+    host: str
+    port: int = 22
+    user: str | None = None
+    key_path: Path | None = None
+    known_hosts_path: Path | None = None
+    remote_directory: str = ".cache/explore-edge"
+    backend: Literal["virtual", "mailbox"] | None = None
+    timeout_s: float = 120.0
+
+
+@dataclass(frozen=True)
+class BoardOptions:
+    """Everything `open(profile, options)` of any board may need; each board reads what concerns it.
+
+    `store` is the path or URL of recorded samples (replay board), `fingerprint_hash` which of its boards
+    to replay.
+    """
+
+    ssh: SshOptions | None = None
+    store: str | Path | None = None
+    fingerprint_hash: str | None = None

@@ -1,0 +1,74 @@
+"""Opens a board by device name; built-in boards and plug-ins come through the same entry points.
+
+A board is a class named in the entry-point group `explore.boards`. It is made by one class method,
+`open(profile: DeviceProfile, options: BoardOptions) -> Board`, which raises BoardError (what is missing, and
+the remedy) where the options do not suffice.
+"""
+
+from __future__ import annotations
+
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from typing import Protocol
+
+from microbench.board import Board
+from microbench.errors import BoardError
+from microbench.options import BoardOptions, SshOptions
+from microbench.profile import DeviceProfile, load_profile
+
+ENTRY_POINT_GROUP = "explore.boards"
+
+
+class BoardClass(Protocol):
+    """What an entry point of `explore.boards` names."""
+
+    def open(self, profile: DeviceProfile, options: BoardOptions) -> Board: ...
+
+
+def known_boards() -> tuple[str, ...]:
+    """Names that `--board` accepts."""
+    return tuple(sorted({point.name for point in entry_points(group=ENTRY_POINT_GROUP)}))
+
+
+def board_class(name: str) -> BoardClass:
+    """The class of that name; raises BoardError listing the known ones, or telling why it does not load."""
+    points = [point for point in entry_points(group=ENTRY_POINT_GROUP) if point.name == name]
+    if not points:
+        raise BoardError(f"unknown board {name!r}; known boards: {', '.join(known_boards())}")
+    if len({point.value for point in points}) > 1:
+        values = ", ".join(sorted(point.value for point in points))
+        raise BoardError(f"several boards are named {name!r} ({values}); rename the plug-in")
+    return _load(points[0])
+
+
+def open_board(
+    device: str,
+    *,
+    board: str | None = None,
+    ssh: SshOptions | None = None,
+    v3d_hz: float | None = None,
+    store: str | Path | None = None,
+) -> Board:
+    """The board of a device (a profile's name or `.toml` file), by default the one its profile names.
+
+    `ssh` alone selects the SSH board; `v3d_hz` overrides the GPU clock of the profile; `store` is what a
+    replay board answers from. Raises ProfileError for an unknown device, BoardError for an unknown or
+    unreachable board.
+    """
+    profile = load_profile(device)
+    if v3d_hz is not None:
+        profile = profile.with_v3d(clock_hz=v3d_hz)
+    name = board or ("ssh" if ssh is not None else profile.board)
+    return board_class(name).open(profile, BoardOptions(ssh=ssh, store=store))
+
+
+def _load(point: EntryPoint) -> BoardClass:
+    try:
+        loaded: BoardClass = point.load()
+    except (ImportError, AttributeError) as error:
+        raise BoardError(
+            f"board {point.name!r} ({point.value}) does not load: {error}; reinstall it"
+        ) from error
+    if not callable(getattr(loaded, "open", None)):
+        raise BoardError(f"board {point.name!r} ({point.value}) has no class method open(profile, options)")
+    return loaded

@@ -1,0 +1,135 @@
+/* The runner's GPU is the simulator, linked in: for boards that exist only as a profile. */
+#include "backend.h"
+
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "protocol.h"
+#include "software.h" /* made by the build: RUNNER_SOFTWARE */
+#include "v3d.h"
+
+enum { ALIGNMENT = 4096, STRICT = 1, FLUSH = 0 };
+
+static const char *const counter_names[] = {
+    "cycles",
+#define COUNTER_NAME(name) #name,
+    V3D_COUNTERS(COUNTER_NAME)
+#undef COUNTER_NAME
+};
+
+enum { COUNTERS = sizeof counter_names / sizeof *counter_names };
+_Static_assert((int)COUNTERS <= (int)BACKEND_COUNTERS, "the answer has too few places for counters");
+_Static_assert((int)V3D_MARKS <= (int)BACKEND_MARKS, "the answer has too few places for marks");
+
+static v3d *gpu;
+static v3d_config config;
+static int configured;
+static uint32_t image_bus;
+
+const char *backend_name(void) { return "virtual"; }
+
+const char *backend_kind(void) { return "simulated"; }
+
+const char *backend_software(void) { return RUNNER_SOFTWARE; }
+
+int backend_shares(void) { return 1; }
+
+int backend_open(const double *constants, uint32_t count, double *clock_hz, backend_message *why)
+{
+    backend_close();
+    if (count * sizeof(double) != sizeof config) {
+        snprintf(why->text, sizeof why->text, "the simulator has %u constants (%s), given %u",
+                 (unsigned)(sizeof config / sizeof(double)), v3d_config_names(), (unsigned)count);
+        return FAULT_PROTOCOL;
+    }
+    memcpy(&config, constants, sizeof config);
+    gpu = v3d_new(&config, STRICT);
+    configured = gpu != NULL;
+    *clock_hz = config.clock_hz;
+    backend_close();
+    if (configured)
+        return 0;
+    snprintf(why->text, sizeof why->text, "the simulator refuses these constants, or memory is short");
+    return FAULT_BOARD;
+}
+
+/* Every program gets a GPU of its own, so that nothing of an earlier one is left in it. */
+int backend_alloc(uint32_t bytes, uint32_t *bus, void **pointer, backend_message *why)
+{
+    *pointer = NULL;
+    backend_close();
+    gpu = configured ? v3d_new(&config, STRICT) : NULL;
+    if (!gpu) {
+        snprintf(why->text, sizeof why->text, "the simulator was not opened, or memory is short");
+        return FAULT_BOARD;
+    }
+    *bus = image_bus = v3d_alloc(gpu, bytes, ALIGNMENT);
+    *pointer = *bus ? v3d_map(gpu, *bus, bytes) : NULL;
+    if (*pointer)
+        return 0;
+    snprintf(why->text, sizeof why->text, "GPU memory is exhausted: no room for %u bytes", (unsigned)bytes);
+    return FAULT_CANDIDATE;
+}
+
+void backend_free(uint32_t bus)
+{
+    (void)bus;
+    backend_close();
+}
+
+int backend_counter_names(const char *const **names)
+{
+    *names = counter_names;
+    return COUNTERS;
+}
+
+static void copy_counters(const v3d_result *result, double *counters)
+{
+    const uint64_t values[] = {
+        result->cycles,
+#define COUNTER_VALUE(name) result->name,
+        V3D_COUNTERS(COUNTER_VALUE)
+#undef COUNTER_VALUE
+    };
+    for (int i = 0; i < COUNTERS; ++i)
+        counters[i] = (double)values[i];
+}
+
+/* What silicon would compute with is luck, so the program counts as stopped. */
+static int stale(const v3d_result *result, backend_message *why)
+{
+    snprintf(why->text, sizeof why->text,
+             "virtual GPU: %llu reads of stale cached data, the first of 0x%08x (byte %u of the image) by "
+             "instruction %u of QPU %u; no address may be read again after a DMA store to it within a launch",
+             (unsigned long long)result->stale_reads, (unsigned)result->first_stale_bus,
+             (unsigned)(result->first_stale_bus - image_bus), (unsigned)result->first_stale_instruction,
+             (unsigned)result->first_stale_qpu);
+    return FAULT_STOPPED;
+}
+
+int backend_execute(const backend_launch *launch, backend_times *times, backend_message *why)
+{
+    static v3d_result result;
+    memset(&result, 0, sizeof result);
+    const int status = v3d_execute(gpu, launch->num_qpus, launch->control_bus, FLUSH, launch->limit_s,
+                                   launch->mark_bus, &result);
+    if (status != V3D_OK) {
+        snprintf(why->text, sizeof why->text, "virtual GPU: %s", result.message);
+        return status == V3D_USAGE ? FAULT_CANDIDATE : FAULT_STOPPED;
+    }
+    if (result.stale_reads)
+        return stale(&result, why);
+    times->time_s = result.time_s;
+    times->marks = result.mark_count < V3D_MARKS ? (int)result.mark_count : V3D_MARKS;
+    for (int i = 0; i < times->marks; ++i)
+        times->mark_s[i] = config.launch_overhead_s + (double)result.mark_cycles[i] / config.clock_hz;
+    copy_counters(&result, times->counters);
+    return 0;
+}
+
+void backend_close(void)
+{
+    v3d_delete(gpu);
+    gpu = NULL;
+}

@@ -1,0 +1,58 @@
+"""Builds the runner for a machine: one static executable, its GPU linked in."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+
+from codegen.cpu.toolchain import compile_executable, runtime_source
+from codegen.target import Target
+from microbench.virtual.build import SIMULATOR_FLAGS, THIS_MACHINE, simulator_sources
+
+Backend = Literal["virtual", "mailbox", "none"]
+
+SOURCE_DIRECTORY = Path(__file__).parent
+FLAGS = ("-std=c11", "-O2", "-Wall", "-Wextra", "-static", "-pthread")
+
+
+def runner_sources(backend: Backend, software: str) -> dict[str, str]:
+    """The runner's C files by name; `software` is what it will say gives its GPU's times."""
+    sources = {
+        path.name: path.read_text(encoding="utf-8")
+        for pattern in ("*.c", "*.h")
+        for path in sorted(SOURCE_DIRECTORY.glob(pattern))
+        if not path.name.startswith("backend_")
+    }
+    own = f"backend_{backend}.c"
+    sources[own] = (SOURCE_DIRECTORY / own).read_text(encoding="utf-8")
+    sources["software.h"] = f"#define RUNNER_SOFTWARE {json.dumps(software, ensure_ascii=True)}\n"
+    return _joined(sources, _backend_sources(backend))
+
+
+def build_runner(backend: Backend, software: str, target: Target = THIS_MACHINE) -> Path:
+    """The cached executable; raises ToolchainError where it cannot be compiled."""
+    flags = (*FLAGS, *(SIMULATOR_FLAGS if backend == "virtual" else ()))
+    return compile_executable(runner_sources(backend, software), target, flags)
+
+
+def content_sha256(path: Path) -> str:
+    """What an uploaded executable is named by."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _backend_sources(backend: Backend) -> Mapping[str, str]:
+    if backend == "virtual":
+        return simulator_sources()
+    if backend == "mailbox":
+        return {name: runtime_source(name) for name in ("platform.h", "platform_mailbox.c")}
+    return {}
+
+
+def _joined(ours: Mapping[str, str], theirs: Mapping[str, str]) -> dict[str, str]:
+    both = sorted(set(ours) & set(theirs))
+    if both:
+        raise AssertionError(f"two C files have one name: {', '.join(both)}")
+    return {**ours, **theirs}

@@ -1,0 +1,285 @@
+/* EXEC: runs an uploaded executable in a directory of its own, within a time limit. */
+#define _GNU_SOURCE
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "protocol.h"
+#include "requests.h"
+#include "watch.h"
+
+#define RUN_PREFIX "run-"
+#define PATH_BYTES 4096
+#define HASH_DIGITS 64
+#define FILE_LIMIT (1u << 29)
+
+enum { GRACE_S = 10, CANNOT_EXECUTE = 127 };
+
+static int remove_one(const char *path, const struct stat *status, int type, struct FTW *place)
+{
+    (void)status, (void)type, (void)place;
+    return remove(path);
+}
+
+static void remove_tree(const char *path) { nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS); }
+
+void exec_sweep(const char *directory)
+{
+    DIR *entries = opendir(directory);
+    for (struct dirent *entry = entries ? readdir(entries) : NULL; entry; entry = readdir(entries)) {
+        char path[PATH_BYTES];
+        if (strncmp(entry->d_name, RUN_PREFIX, strlen(RUN_PREFIX)) == 0 &&
+            snprintf(path, sizeof path, "%s/%s", directory, entry->d_name) < (int)sizeof path)
+            remove_tree(path);
+    }
+    if (entries)
+        closedir(entries);
+}
+
+static int is_hash(const char *text)
+{
+    return strlen(text) == HASH_DIGITS && strspn(text, "0123456789abcdef") == HASH_DIGITS;
+}
+
+/* Plain names only: no directories, nothing hidden. */
+static int is_file_name(const char *text)
+{
+    const size_t length = strlen(text);
+    return length > 0 && length < 200 && text[0] != '.' &&
+           strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") == length;
+}
+
+static int write_file(const char *directory, const char *name, const uint8_t *data, size_t bytes)
+{
+    char path[PATH_BYTES];
+    if (snprintf(path, sizeof path, "%s/%s", directory, name) >= (int)sizeof path)
+        return -1;
+    FILE *file = fopen(path, "wbx");
+    if (!file)
+        return -1;
+    const int complete = fwrite(data, 1, bytes, file) == bytes;
+    return fclose(file) == 0 && complete ? 0 : -1;
+}
+
+/* Appends a file's content; 0 bytes and -1 when it is not there. */
+static int put_file(writer *answer, const char *directory, const char *name)
+{
+    char path[PATH_BYTES];
+    snprintf(path, sizeof path, "%s/%s", directory, name);
+    const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    struct stat status;
+    const int there = fd >= 0 && fstat(fd, &status) == 0 && S_ISREG(status.st_mode) && status.st_size <= FILE_LIMIT;
+    const size_t bytes = there ? (size_t)status.st_size : 0;
+    uint8_t *data = malloc(bytes + 1);
+    FILE *file = there ? fdopen(fd, "rb") : NULL;
+    const size_t got = file && data ? fread(data, 1, bytes, file) : 0;
+    put_bytes(answer, data, got);
+    answer->failed |= data == NULL;
+    free(data);
+    if (file)
+        fclose(file);
+    else if (fd >= 0)
+        close(fd);
+    return there && got == bytes ? 0 : -1;
+}
+
+typedef struct exec_request {
+    char *hash, **arguments, **outputs;
+    uint32_t argument_count, file_count, output_count;
+    double limit_s;
+    char directory[PATH_BYTES], work[PATH_BYTES + 8], program[PATH_BYTES];
+} exec_request;
+
+static char **read_strings(reader *from, uint32_t first, uint32_t *count)
+{
+    *count = read_count(from, 4);
+    char **strings = calloc((size_t)first + *count + 1, sizeof *strings);
+    for (uint32_t i = 0; strings && i < *count; ++i)
+        strings[first + i] = read_string(from);
+    from->bad |= strings == NULL;
+    return strings;
+}
+
+static void free_strings(char **strings, uint32_t first, uint32_t count)
+{
+    for (uint32_t i = 0; strings && i < count; ++i)
+        free(strings[first + i]);
+    free(strings);
+}
+
+/* Reads the request's files straight into the working directory. */
+static int receive_files(reader *from, exec_request *run, backend_message *why)
+{
+    run->file_count = read_count(from, 8);
+    int fault = 0;
+    for (uint32_t i = 0; i < run->file_count && !fault; ++i) {
+        uint32_t bytes = 0;
+        char *name = read_string(from);
+        const uint8_t *data = read_bytes(from, &bytes);
+        if (from->bad || !is_file_name(name))
+            fault = fail(why, FAULT_PROTOCOL, "EXEC has a file whose name is not plain");
+        else if (write_file(run->work, name, data, bytes) != 0)
+            fault = fail(why, FAULT_BOARD, "cannot write %s/%s: %s", run->work, name, strerror(errno));
+        free(name);
+    }
+    return fault;
+}
+
+static int prepare(const char *directory, exec_request *run, backend_message *why)
+{
+    if (snprintf(run->program, sizeof run->program, "%s/bin/%s", directory, run->hash) >=
+            (int)sizeof run->program ||
+        snprintf(run->directory, sizeof run->directory, "%s/" RUN_PREFIX "XXXXXX", directory) >=
+            (int)sizeof run->directory)
+        return fail(why, FAULT_BOARD, "the runner's directory has too long a name");
+    if (access(run->program, X_OK) != 0)
+        return fail(why, FAULT_ABSENT, "%s is not here", run->hash);
+    if (!mkdtemp(run->directory)) {
+        run->directory[0] = '\0';
+        return fail(why, FAULT_BOARD, "cannot make a directory in %s: %s", directory, strerror(errno));
+    }
+    snprintf(run->work, sizeof run->work, "%s/work", run->directory);
+    if (mkdir(run->work, 0700) != 0)
+        return fail(why, FAULT_BOARD, "cannot make %s: %s", run->work, strerror(errno));
+    return 0;
+}
+
+static void redirect(const char *directory, const char *name, int to)
+{
+    char path[PATH_BYTES + 16];
+    snprintf(path, sizeof path, "%s/%s", directory, name);
+    const int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+    if (fd < 0 || dup2(fd, to) < 0)
+        _exit(CANNOT_EXECUTE);
+    close(fd);
+}
+
+static void become(exec_request *run, pid_t parent)
+{
+    const struct rlimit no_core = {0, 0}, largest_file = {FILE_LIMIT, FILE_LIMIT};
+    sigset_t none;
+    sigemptyset(&none);
+    setpgid(0, 0);
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    setrlimit(RLIMIT_CORE, &no_core);
+    setrlimit(RLIMIT_FSIZE, &largest_file);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+    const int nothing = open("/dev/null", O_RDONLY);
+    if (getppid() != parent || nothing < 0 || dup2(nothing, STDIN_FILENO) < 0)
+        _exit(CANNOT_EXECUTE);
+    redirect(run->directory, "stdout", STDOUT_FILENO);
+    redirect(run->directory, "stderr", STDERR_FILENO);
+    if (chdir(run->work) == 0)
+        execv(run->program, run->arguments);
+    dprintf(STDERR_FILENO, "cannot execute: %s\n", strerror(errno));
+    _exit(CANNOT_EXECUTE);
+}
+
+static double clock_s(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
+
+/* Waits for the child within the limit, then kills it with all it started. */
+static enum ending wait_for(pid_t child, double limit_s, int *code)
+{
+    const double until_s = clock_s() + limit_s;
+    sigset_t on_child;
+    sigemptyset(&on_child);
+    sigaddset(&on_child, SIGCHLD);
+    int status = 0, limited = 0;
+    while (waitpid(child, &status, limited ? 0 : WNOHANG) == 0) {
+        const double rest_s = until_s - clock_s();
+        const struct timespec rest = {(time_t)rest_s, (long)((rest_s - (double)(time_t)rest_s) * 1e9)};
+        limited = rest_s <= 0.0;
+        if (limited)
+            kill(-child, SIGKILL);
+        else
+            sigtimedwait(&on_child, NULL, &rest);
+    }
+    kill(-child, SIGKILL); /* what it left running */
+    *code = WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status);
+    return limited ? ENDED_BY_LIMIT : WIFSIGNALED(status) ? ENDED_BY_SIGNAL : ENDED_BY_EXIT;
+}
+
+static int run_child(exec_request *run, writer *answer, backend_message *why)
+{
+    const double start_s = clock_s();
+    const pid_t parent = getpid();
+    watch_limit(run->limit_s + GRACE_S);
+    const pid_t child = fork();
+    if (child < 0)
+        return fail(why, FAULT_BOARD, "cannot start a process: %s", strerror(errno));
+    if (child == 0)
+        become(run, parent);
+    setpgid(child, child); /* whichever of the two comes first */
+    watch_child(child);
+    int code = 0;
+    const enum ending ending = wait_for(child, run->limit_s, &code);
+    watch_child(0);
+    put_u32(answer, ending);
+    put_u32(answer, (uint32_t)code);
+    put_f64(answer, clock_s() - start_s);
+    put_file(answer, run->directory, "stdout");
+    put_file(answer, run->directory, "stderr");
+    put_u32(answer, run->output_count);
+    for (uint32_t i = 0; i < run->output_count; ++i) {
+        const size_t place = answer->size;
+        put_u32(answer, 1);
+        if (put_file(answer, run->work, run->outputs[i]) != 0 && !answer->failed)
+            memset(answer->data + place, 0, sizeof(uint32_t));
+    }
+    return 0;
+}
+
+static int check_names(const reader *from, const exec_request *run, backend_message *why)
+{
+    if (from->bad || from->at != from->size || !(run->limit_s > 0))
+        return fail(why, FAULT_PROTOCOL, "EXEC does not have the length its counts say, or no time limit");
+    for (uint32_t i = 0; i < run->output_count; ++i)
+        if (!is_file_name(run->outputs[i]))
+            return fail(why, FAULT_PROTOCOL, "EXEC asks for a file whose name is not plain");
+    return 0;
+}
+
+int answer_exec(const char *directory, reader *request, writer *answer, backend_message *why)
+{
+    exec_request run;
+    memset(&run, 0, sizeof run);
+    run.hash = read_string(request);
+    int fault = run.hash && is_hash(run.hash) ? prepare(directory, &run, why)
+                                              : fail(why, FAULT_PROTOCOL, "EXEC names no SHA-256");
+    if (!fault) {
+        run.arguments = read_strings(request, 1, &run.argument_count);
+        if (run.arguments)
+            run.arguments[0] = run.program;
+        fault = receive_files(request, &run, why);
+    }
+    if (!fault) {
+        run.outputs = read_strings(request, 0, &run.output_count);
+        run.limit_s = read_f64(request);
+        fault = check_names(request, &run, why);
+    }
+    if (!fault)
+        fault = run_child(&run, answer, why);
+    if (run.directory[0])
+        remove_tree(run.directory);
+    free_strings(run.arguments, 1, run.argument_count);
+    free_strings(run.outputs, 0, run.output_count);
+    free(run.hash);
+    return fault;
+}

@@ -1,0 +1,162 @@
+"""Requests to the runner and its answers as objects."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from codegen.graph import FloatArray
+from codegen.program import GpuProgram
+from microbench.runner.frames import NO_MARK, Ending, Reader, Writer
+
+
+@dataclass(frozen=True)
+class RunnerInfo:
+    """The answer to HELLO: what machine the runner is on and what its GPU is."""
+
+    protocol: int
+    machine: str  # as `uname -m` says
+    kernel: str
+    cpu: str
+    backend: str  # "virtual" | "mailbox" | "none"
+    kind: str  # what GPU times are
+    software: str
+    clock_hz: float  # 0 where unknown
+
+
+@dataclass(frozen=True)
+class LaunchTimes:
+    """One launch: seconds, seconds at which its marks were passed, and what was counted meanwhile."""
+
+    time_s: float
+    marks_s: tuple[float, ...]
+    counters: Mapping[str, float]
+
+
+@dataclass(frozen=True, eq=False)
+class GpuRun:
+    """Launches of every repeat, and the bytes of the output regions after the last one."""
+
+    repeats: tuple[tuple[LaunchTimes, ...], ...]
+    outputs: tuple[FloatArray, ...]
+
+
+@dataclass(frozen=True)
+class Execution:
+    """How an executable ended; `code` is its exit code or signal. A missing output file is None."""
+
+    ending: Ending
+    code: int
+    wall_s: float
+    stdout: bytes
+    stderr: bytes
+    outputs: Mapping[str, bytes | None]
+
+
+@dataclass(frozen=True)
+class ExecutionRequest:
+    """An uploaded executable by the SHA-256 of its bytes, run in a fresh directory that holds `files`.
+
+    File names are plain (letters, digits, `._-`); `outputs` are read back from the same directory.
+    """
+
+    sha256: str
+    arguments: tuple[str, ...]
+    files: Mapping[str, bytes]
+    outputs: tuple[str, ...]
+    limit_s: float
+
+
+def hello_request(constants: Sequence[float]) -> bytes:
+    writer = Writer()
+    writer.u32(len(constants))
+    for value in constants:
+        writer.f64(value)
+    return writer.payload()
+
+
+def hello_answer(payload: bytes) -> RunnerInfo:
+    reader = Reader(payload)
+    protocol = reader.u32()
+    machine, kernel, cpu, backend, kind, software = (reader.string() for _ in range(6))
+    info = RunnerInfo(protocol, machine, kernel, cpu, backend, kind, software, reader.f64())
+    reader.end()
+    return info
+
+
+def gpu_run_request(
+    program: GpuProgram,
+    inputs: Sequence[FloatArray],
+    repeats: int,
+    launch_limit_s: float,
+    limit_s: float,
+) -> bytes:
+    writer = Writer()
+    writer.u32(program.size_bytes)
+    writer.words(program.words)
+    writer.words(program.relocations)
+    writer.u32(len(program.launches))
+    for launch in program.launches:
+        mark = launch.barrier_offset_bytes
+        for word in (launch.control_offset_bytes, launch.num_qpus, NO_MARK if mark is None else mark):
+            writer.u32(word)
+    writer.u32(len(program.inputs))
+    for region, value in zip(program.inputs, inputs, strict=True):
+        writer.u32(region.offset_bytes)
+        writer.data(np.ascontiguousarray(value, dtype="<f4").tobytes())
+    writer.u32(len(program.outputs))
+    for region in program.outputs:
+        writer.u32(region.offset_bytes)
+        writer.u32(region.size_bytes)
+    writer.u32(repeats)
+    writer.f64(launch_limit_s)
+    writer.f64(limit_s)
+    return writer.payload()
+
+
+def gpu_run_answer(payload: bytes) -> GpuRun:
+    reader = Reader(payload)
+    names = tuple(reader.string() for _ in range(reader.u32()))
+    repeats, launches = reader.u32(), reader.u32()
+    runs = tuple(tuple(_launch(reader, names) for _ in range(launches)) for _ in range(repeats))
+    outputs = tuple(np.frombuffer(reader.data(), dtype="<f4").astype(np.float32) for _ in range(reader.u32()))
+    reader.end()
+    return GpuRun(runs, outputs)
+
+
+def _launch(reader: Reader, names: tuple[str, ...]) -> LaunchTimes:
+    time_s = reader.f64()
+    marks_s = reader.f64s(reader.u32())
+    return LaunchTimes(time_s, marks_s, dict(zip(names, reader.f64s(len(names)), strict=True)))
+
+
+def exec_request(request: ExecutionRequest) -> bytes:
+    writer = Writer()
+    writer.string(request.sha256)
+    writer.u32(len(request.arguments))
+    for argument in request.arguments:
+        writer.string(argument)
+    writer.u32(len(request.files))
+    for name, content in request.files.items():
+        writer.string(name)
+        writer.data(content)
+    writer.u32(len(request.outputs))
+    for name in request.outputs:
+        writer.string(name)
+    writer.f64(request.limit_s)
+    return writer.payload()
+
+
+def exec_answer(payload: bytes, names: tuple[str, ...]) -> Execution:
+    reader = Reader(payload)
+    ending, code, wall_s = Ending(reader.u32()), reader.u32(), reader.f64()
+    stdout, stderr = reader.data(), reader.data()
+    outputs: dict[str, bytes | None] = {}
+    reader.u32()
+    for name in names:
+        present, content = reader.u32(), reader.data()
+        outputs[name] = content if present else None
+    reader.end()
+    return Execution(ending, code, wall_s, stdout, stderr, outputs)

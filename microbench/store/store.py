@@ -1,0 +1,130 @@
+"""The append-only store: what was measured stays, and nothing is measured twice."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from sqlalchemy import URL, Engine, Select, func
+from sqlalchemy import insert as insert_row
+from sqlalchemy import select as select_rows
+
+from codegen.errors import CanonicalFormError
+from codegen.revive import revive_json
+from microbench.board import Fingerprint
+from microbench.errors import StoreError
+from microbench.store.database import connect, explained, parse, place_of
+from microbench.store.sample import Sample, from_row, to_row
+from microbench.store.schema import SAMPLES, SCHEMA_VERSION, initialise, is_initialised
+
+__all__ = ["SCHEMA_VERSION", "Store"]
+
+PAGE_ROWS = 500
+
+
+class Store:
+    """Samples keyed by candidate and fingerprint. There is no way to change or delete one.
+
+    Every method raises StoreError where the database fails: full, read-only, locked, damaged.
+    """
+
+    def __init__(self, engine: Engine, url: URL) -> None:
+        self._engine = engine
+        self._url = url
+
+    @classmethod
+    def open(cls, url_or_path: str | Path) -> Store:
+        """Opens a SQLite file (made if absent) or a database URL.
+
+        Raises StoreError for a store of another version, a file that is no store, a driver that is missing.
+        """
+        url = parse(url_or_path)
+        engine = connect(url)
+        store = cls(engine, url)
+        try:
+            store._prepare()
+        except StoreError:
+            store.close()
+            raise
+        return store
+
+    def add(self, sample: Sample) -> int:
+        """Appends a sample and returns its id; it is on the disk when this returns."""
+        row = to_row(sample)
+        with explained(self._url, "append a sample"), self._engine.connect() as connection:
+            writer = connection.execution_options(writes=True)
+            with writer.begin():
+                key = writer.execute(insert_row(SAMPLES).values(**row)).inserted_primary_key
+        if key is None:
+            raise StoreError(f"{place_of(self._url)}: the database gave a new sample no id")
+        return int(key[0])
+
+    def find(self, candidate_hash: str, fingerprint_hash: str) -> tuple[Sample, ...]:
+        """Every sample of a candidate on a board, oldest first; empty when there is none."""
+        query = select_rows(SAMPLES).where(
+            SAMPLES.c.candidate_hash == candidate_hash, SAMPLES.c.fingerprint_hash == fingerprint_hash
+        )
+        return tuple(from_row(row) for row in self._rows(query.order_by(SAMPLES.c.id)))
+
+    def samples(self, fingerprint_hash: str) -> Iterator[Sample]:
+        """Every sample of a board in the order they were taken; holds no lock between pages."""
+        last_id = 0
+        while True:
+            query = select_rows(SAMPLES).where(
+                SAMPLES.c.fingerprint_hash == fingerprint_hash, SAMPLES.c.id > last_id
+            )
+            page = self._rows(query.order_by(SAMPLES.c.id).limit(PAGE_ROWS))
+            yield from (from_row(row) for row in page)
+            if len(page) < PAGE_ROWS:
+                return
+            last_id = page[-1]["id"]
+
+    def fingerprints(self) -> tuple[Fingerprint, ...]:
+        """The boards that have samples, in the order of their first one."""
+        query = (
+            select_rows(SAMPLES.c.fingerprint_json)
+            .group_by(SAMPLES.c.fingerprint_json)
+            .order_by(func.min(SAMPLES.c.id))
+        )
+        try:
+            return tuple(
+                revive_json(Fingerprint, row["fingerprint_json"], {"Fingerprint": Fingerprint})
+                for row in self._rows(query)
+            )
+        except CanonicalFormError as error:
+            raise StoreError(f"{place_of(self._url)}: malformed fingerprint: {error}") from error
+
+    def count(self) -> int:
+        """How many samples there are, of all boards."""
+        return int(self._rows(select_rows(func.count().label("samples")).select_from(SAMPLES))[0]["samples"])
+
+    def close(self) -> None:
+        """Releases the database; samples are on the disk already."""
+        self._engine.dispose()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _prepare(self) -> None:
+        place = place_of(self._url)
+        with explained(self._url, "open it"), self._engine.connect() as connection:
+            with connection.begin():
+                ready = is_initialised(connection, place)
+            if ready:
+                return
+            writer = connection.execution_options(writes=True)
+            with writer.begin():
+                initialise(writer)
+        with explained(self._url, "open it"), self._engine.connect() as connection, connection.begin():
+            is_initialised(connection, place)
+
+    def _rows(self, query: Select[Any]) -> list[dict[str, Any]]:
+        with explained(self._url, "read it"), self._engine.connect() as connection, connection.begin():
+            return [dict(row) for row in connection.execute(query).mappings()]

@@ -1,0 +1,55 @@
+"""Compiles the simulator for this machine, once: cached under the hash of sources, flags and compiler."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+
+from codegen.cpu.toolchain import compile_shared, compiler_identity
+from codegen.target import Target
+
+SOURCE_DIRECTORY = Path(__file__).parent
+SIMULATOR_FLAGS = ("-std=c11", "-O2", "-ffp-contract=off", "-Wall", "-Wextra")
+
+# Results must not depend on the CPU that simulates: no -march of this machine.
+THIS_MACHINE = Target(name="simulator", qpus=0, cpu="generic", compiler=("",), cores=1)
+
+
+@cache
+def simulator_sources() -> Mapping[str, str]:
+    """C files and headers of the virtual GPU by name, without the bundle's platform layer."""
+    paths = sorted((*SOURCE_DIRECTORY.glob("*.c"), *SOURCE_DIRECTORY.glob("*.h")))
+    return {
+        path.name: path.read_text(encoding="utf-8") for path in paths if path.name != "platform_virtual.c"
+    }
+
+
+def platform_source() -> str:
+    """The C file that gives a bundle the virtual GPU as its platform (see platform.h)."""
+    return (SOURCE_DIRECTORY / "platform_virtual.c").read_text(encoding="utf-8")
+
+
+@cache
+def simulator_hash() -> str:
+    """Twelve hexadecimal digits that change whenever the simulator's sources do."""
+    digest = hashlib.sha256()
+    for name, text in sorted(simulator_sources().items()):
+        digest.update(f"{name}\0{text}\0".encode())
+    return digest.hexdigest()[:12]
+
+
+def library_path() -> Path:
+    """The simulator as a shared object; raises ToolchainError where it cannot be compiled."""
+    return compile_shared(simulator_sources(), THIS_MACHINE, SIMULATOR_FLAGS)
+
+
+def software_name() -> str:
+    """What gives simulated times their identity: the simulator's sources and nothing of the machine it runs on."""
+    return f"virtual VideoCore IV {simulator_hash()}"
+
+
+def compiler_name() -> str:
+    """The compiler that builds the simulator; it does not change simulated results."""
+    return compiler_identity("")

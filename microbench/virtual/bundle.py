@@ -1,0 +1,42 @@
+"""A bundle as a program of this machine, with the virtual GPU linked in as its platform."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from codegen.bundle.manifest import Manifest, bundle_sources
+from codegen.cpu.toolchain import compile_executable
+from microbench.profile import DeviceProfile
+from microbench.virtual.build import SIMULATOR_FLAGS, THIS_MACHINE, platform_source, simulator_sources
+from microbench.virtual.library import config_values, library
+
+LAUNCH_LIMIT_S = 1.0  # after which the driver gives up a launch
+
+
+def virtual_bundle_sources(bundle: Path, manifest: Manifest, profile: DeviceProfile) -> dict[str, str]:
+    """C files and headers by name; the constants of the profile are compiled in."""
+    return {
+        **bundle_sources(bundle, manifest, None),
+        **simulator_sources(),
+        "platform_virtual.c": platform_source(),
+        "v3d_profile.h": profile_header(profile),
+    }
+
+
+def build_virtual_bundle(bundle: Path, manifest: Manifest, profile: DeviceProfile) -> Path:
+    """The cached bench program, static so that it also runs elsewhere; raises ToolchainError."""
+    return compile_executable(
+        virtual_bundle_sources(bundle, manifest, profile), THIS_MACHINE, (*SIMULATOR_FLAGS, "-static")
+    )
+
+
+def profile_header(profile: DeviceProfile) -> str:
+    """v3d_profile.h: the structure v3d_config with exact values (hexadecimal floats)."""
+    names = library().config_names
+    values = config_values(profile, names)
+    fields = "".join(f"    .{name} = {value.hex()},\n" for name, value in zip(names, values, strict=True))
+    return (
+        f"/* Constants of profile {profile.hash[:12]}. */\n"
+        f"#define V3D_LAUNCH_LIMIT_S {LAUNCH_LIMIT_S}\n"
+        f"static const v3d_config v3d_profile = {{\n{fields}}};\n"
+    )

@@ -1,0 +1,299 @@
+/* What the parts of the virtual VideoCore IV know of each other. Times are QPU clock cycles since the launch. */
+#ifndef V3D_INTERNAL_H
+#define V3D_INTERNAL_H
+
+#include <setjmp.h>
+#include <stdint.h>
+
+#include "alu.h"
+#include "v3d.h"
+#include "vector.h"
+
+typedef uint64_t cycles;
+
+enum {
+    MAX_QPUS = 16,
+    MAX_SLICES = 16,
+    MAX_TMUS = 32,
+    LINE_BYTES = 64,
+    LINE_WORDS = 16,
+    VPM_ROWS_MAX = 64,
+    TMU_QUEUE_MAX = 8,
+    LINE_INSTRUCTIONS = 8,
+    SEMAPHORES = 16
+};
+
+/* ---- memory.c: allocations ---- */
+
+typedef struct allocation {
+    uint32_t bus, bytes;
+    struct allocation *next; /* ascending */
+} allocation;
+
+/* ---- bandwidth.c: a shared port's time, in buckets ---- */
+
+enum { BUCKETS = 16384, BUCKET_CYCLES = 64 };
+
+typedef struct {
+    double bytes_per_cycle;
+    uint64_t first_open;      /* every bucket before is full */
+    uint64_t bucket[BUCKETS]; /* which bucket a slot of the ring stands for */
+    double used[BUCKETS];     /* its bytes */
+} bandwidth;
+
+void bandwidth_reset(bandwidth *port, double bytes_per_cycle);
+/* When `bytes` that may move from `start` on have moved. */
+cycles bandwidth_take(bandwidth *port, cycles start, double bytes);
+
+/* ---- cache.c: caches that hold data ---- */
+
+typedef struct {
+    uint32_t bus;   /* of the line; NO_LINE when empty */
+    uint16_t stale; /* words that memory has had newer values of since */
+    uint16_t inside; /* whether the line lies in an allocation */
+    uint32_t used;  /* for replacement: larger is later */
+    cycles ready;   /* when its data has arrived */
+    uint8_t data[LINE_BYTES];
+} cache_line;
+
+enum { NO_LINE = 1 };
+
+typedef struct {
+    uint32_t sets, ways, clock;
+    uint32_t mask; /* sets - 1, or 0 where they are no power of two */
+    cache_line *lines; /* sets x ways */
+} cache;
+
+int cache_create(cache *c, double bytes, double ways);
+void cache_clear(cache *c);
+cache_line *cache_find(cache *c, uint32_t bus);
+/* The line to be replaced by `bus`. */
+cache_line *cache_victim(cache *c, uint32_t bus);
+/* Words of a line have changed in memory. */
+void cache_mark_stale(cache *c, uint32_t line_bus, uint16_t words);
+
+enum client { CLIENT_TMU, CLIENT_UNIFORM, CLIENT_ICACHE };
+
+/* ---- qpu.c ---- */
+
+typedef struct instruction instruction;
+
+/* Registers of one QPU in one array of 16-lane vectors, with the constants that an operand may be. */
+enum {
+    R_ACC = 0,          /* r0 to r5 */
+    R_IN_A = 6,         /* what an I/O read through file A gave */
+    R_IN_B = 7,
+    R_FILE_A = 8,
+    R_FILE_B = 40,
+    R_ELEMENT = 72,
+    R_QPU = 73,
+    R_UNPACKED = 75,    /* register file A or r4 after the unpack unit */
+    R_SINK = 76,
+    R_OUT_ADD = 77,     /* what the ALUs write to I/O registers */
+    R_OUT_MUL = 78,
+    R_SMALL = 80,       /* the 64 small immediates */
+    R_COUNT = 144
+};
+
+enum cause {
+    CAUSE_TMU, CAUSE_UNIFORM, CAUSE_VPM, CAUSE_DMA, CAUSE_SEMAPHORE, CAUSE_MUTEX, CAUSE_ICACHE, CAUSE_SFU, CAUSES
+};
+
+enum qpu_state { QPU_IDLE, QPU_RUNNING, QPU_BLOCKED, QPU_DONE };
+
+typedef struct {
+    cycles ready;
+    vec data;
+} tmu_result;
+
+typedef struct {
+    int head, count;
+    tmu_result results[TMU_QUEUE_MAX];
+} tmu_queue;
+
+typedef struct {
+    uint32_t line_bus;  /* of the current line */
+    int position;       /* next word in it; LINE_WORDS when it is used up */
+    int first;          /* where reading of the line began */
+    int fetched;        /* the current line is there */
+    int next_fetched;
+    uint16_t stale, next_stale;
+    int inside, next_inside;
+    cycles ready, next_ready; /* memory's answers */
+    cycles line_start;  /* when the first word of the line was read */
+    cycles last_read;
+    int credit_words;   /* may be read at full rate */
+    uint32_t data[LINE_WORDS], next_data[LINE_WORDS];
+} uniform_stream;
+
+typedef struct {
+    /* VPM write setup */
+    uint32_t write_setup, write_address;
+    int write_ready;
+    cycles writes_done[8]; /* ends of the latest writes, a ring as deep as the FIFO */
+    int write_slot;
+    /* VPM read setup */
+    uint32_t read_setup, read_address;
+    int reads_left;
+    cycles read_ready;
+    int queued; /* the last vector of the setup before, still to be read */
+    vec queued_vector;
+    cycles queued_ready;
+    /* DMA setup registers */
+    uint32_t load_setup, load_pitch, store_setup, store_stride;
+    int load_setup_written, store_setup_written;
+    cycles load_done, store_done;
+} vpm_port;
+
+typedef struct qpu {
+    vec r[R_COUNT];
+    vec flag_z, flag_n, flag_c;
+    struct v3d *gpu;
+    int index, slice;
+    enum qpu_state state;
+    enum cause blocked_on;
+    int blocked_semaphore, blocked_up;
+    cycles now, blocked_since;
+    uint32_t code_bus;    /* where the program starts */
+    uint32_t pc;          /* bus address of the next instruction */
+    const instruction *line; /* decoded line that holds pc, or NULL before it is fetched */
+    int branch_in, end_in; /* instructions until a branch or the end takes effect; 0 none */
+    uint32_t branch_target;
+    const instruction *previous, *before_previous;
+    uint32_t previous_pc[2];
+    int tmu_swap_off;
+    tmu_queue tmu[2];
+    uniform_stream uniform;
+    vpm_port vpm;
+    cycles stall[CAUSES];
+    uint64_t instructions, add_operations, mul_operations, uniform_words;
+    uint32_t marks;
+} qpu;
+
+/* ---- vpm.c ---- */
+
+typedef struct {
+    cycles free; /* when the engine can start again: the end of what it does now */
+    int pending; /* a store whose words are not in memory yet */
+    uint32_t bus, rows, row_words, pitch_bytes;
+    uint32_t data[128 * 128];
+} dma_engine;
+
+/* ---- the whole ---- */
+
+typedef struct {
+    cache l1;
+    cycles free, last_ready;
+} tmu_unit;
+
+struct v3d {
+    v3d_config config;
+    int strict;
+    volatile int cancelled;
+    jmp_buf failure;
+    /* memory */
+    uint8_t *memory;
+    uint32_t memory_bytes;
+    allocation *allocations;
+    uint32_t hot_bus, hot_end; /* an allocation that was used lately */
+    bandwidth sdram, l2_port;
+    cache l2;
+    tmu_unit tmu[MAX_TMUS];
+    cache uniform_cache[MAX_SLICES], icache[MAX_SLICES];
+    cycles sfu_free[MAX_SLICES];
+    int slices, qpus_per_slice, tmus_per_slice;
+    /* constants as integers */
+    cycles issue, tmu_request, tmu_hit, l2_latency, sdram_latency, vpm_vector, vpm_read, uniform_pause, sfu_time;
+    double uniform_refill, vdw_setup, vdw_row, vdr_setup, vdr_row;
+    int uniform_fifo, uniform_burst, tmu_depth, vpm_fifo, fmul_nearest, sfu_bits[4];
+    /* VPM and DMA */
+    uint32_t vpm[VPM_ROWS_MAX * 16];
+    cycles vpm_loading[VPM_ROWS_MAX * 16], vpm_storing[VPM_ROWS_MAX * 16]; /* words a DMA uses until then */
+    cycles vpm_free;
+    int vpm_rows;
+    dma_engine load, store;
+    /* synchronisation */
+    int semaphores[SEMAPHORES];
+    int mutex_owner; /* -1 none */
+    /* execution */
+    qpu qpus[MAX_QPUS];
+    int qpu_count;
+    instruction **decoded; /* by line of the code allocation */
+    uint32_t code_bus, code_end, mark_bus;
+    cycles time_limit;
+    v3d_result *result;
+};
+
+/* Ends the execution: `rule` is said to be broken by the QPU's current instruction. */
+#if defined(__GNUC__)
+__attribute__((noreturn, format(printf, 3, 4)))
+#endif
+void v3d_fail(qpu *q, int status, const char *rule, ...);
+
+static inline void stall_until(qpu *q, cycles time, enum cause cause)
+{
+    if (time > q->now) {
+        q->stall[cause] += time - q->now;
+        q->now = time;
+    }
+}
+
+static inline cycles later(cycles a, cycles b)
+{
+    return a > b ? a : b;
+}
+
+/* memory.c */
+uint8_t *memory_at(struct v3d *gpu, uint32_t bus, uint32_t bytes); /* NULL outside the allocations */
+void memory_mark_stale(struct v3d *gpu, uint32_t bus, uint32_t bytes);
+/* Fetches a line through L2 at `time`; returns when it has arrived. `inside` 0: no such memory, nothing fetched. */
+cycles memory_fetch_line(struct v3d *gpu, enum client client, uint32_t line_bus, cycles time, cache_line *into);
+void memory_recheck(struct v3d *gpu); /* marks cached words that differ from memory */
+void stale_read(qpu *q, uint32_t bus);
+
+/* tmu.c */
+void tmu_request(qpu *q, int unit, const vec *addresses);
+void tmu_receive(qpu *q, int unit, vec *r4);
+
+/* uniform.c */
+void uniform_start(qpu *q, uint32_t bus);
+/* Whether the next read touches the shared cache, so that it has to wait for its turn. */
+static inline int uniform_is_shared(const qpu *q)
+{
+    const uniform_stream *u = &q->uniform;
+    return u->position == LINE_WORDS ? !u->next_fetched : u->position + 1 == LINE_WORDS - q->gpu->uniform_fifo;
+}
+uint32_t uniform_read(qpu *q);
+
+/* icache.c */
+/* The decoded line at pc; waits for it. Returns NULL when a miss must wait for this QPU's turn. */
+const instruction *icache_fetch(qpu *q, int our_turn);
+void icache_forget(struct v3d *gpu);
+
+/* vpm.c */
+void vpm_setup_read(qpu *q, uint32_t setup);
+void vpm_setup_write(qpu *q, uint32_t setup);
+void vpm_read(qpu *q, vec *r);
+void vpm_write(qpu *q, const vec *v);
+/* Whether an address can be written; if not, the QPU's clock has been moved to when the engine will be free. */
+int dma_can_start(qpu *q, int store);
+void dma_start_load(qpu *q, uint32_t bus);
+void dma_start_store(qpu *q, uint32_t bus);
+/* Puts a store's words in memory once it has ended. */
+void dma_commit_store(struct v3d *gpu, cycles now);
+void vpm_reset(struct v3d *gpu);
+
+/* decode.c, qpu.c */
+void decode_line(struct v3d *gpu, uint32_t line_bus, instruction *line);
+void qpu_reset(qpu *q, struct v3d *gpu, int index, uint32_t uniforms, uint32_t code);
+/* Runs until its turn is over: before a shared access when its clock passes `limit` (see v3d.c). */
+void qpu_run(qpu *q, uint64_t limit);
+void wake_waiters(struct v3d *gpu, enum cause cause, int semaphore, cycles now);
+
+/* Order of turns: by clock, then by QPU number. */
+static inline uint64_t turn_of(const qpu *q)
+{
+    return q->now * MAX_QPUS + (uint64_t)q->index;
+}
+
+#endif

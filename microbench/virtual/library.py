@@ -1,0 +1,128 @@
+"""The simulator's C interface (v3d.h) through ctypes."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Mapping
+from functools import cache
+
+from microbench.errors import BoardError
+from microbench.profile import DeviceProfile
+from microbench.virtual.build import library_path
+
+MARKS = 512
+MESSAGE_BYTES = 2048
+
+
+class Library:
+    """The loaded shared object, with argument types set and the result structure made from the names it gives."""
+
+    def __init__(self) -> None:
+        path = library_path()
+        try:
+            self._dll = ctypes.CDLL(str(path))
+        except OSError as error:
+            raise BoardError(
+                f"cannot load the simulator {path}: {error}; delete the file, it is rebuilt"
+            ) from error
+        self.config_names = self._names("v3d_config_names")
+        self.counter_names = self._names("v3d_counter_names")
+        self.Result = _result_type(self.counter_names)
+        self._declare()
+
+    def _names(self, function: str) -> tuple[str, ...]:
+        call = getattr(self._dll, function)
+        call.restype = ctypes.c_char_p
+        text: bytes = call()
+        return tuple(name for name in text.decode().split(",") if name)
+
+    def _declare(self) -> None:
+        word, pointer = ctypes.c_uint32, ctypes.c_void_p
+        signatures: Mapping[str, tuple[object, tuple[object, ...]]] = {
+            "v3d_new": (pointer, (pointer, ctypes.c_int)),
+            "v3d_delete": (None, (pointer,)),
+            "v3d_alloc": (word, (pointer, word, word)),
+            "v3d_map": (pointer, (pointer, word, word)),
+            "v3d_free": (ctypes.c_int, (pointer, word)),
+            "v3d_execute": (
+                ctypes.c_int,
+                (pointer, word, word, ctypes.c_int, ctypes.c_double, word, ctypes.POINTER(self.Result)),
+            ),
+            "v3d_cancel": (None, (pointer,)),
+            "v3d_alu": (ctypes.c_int, (*[ctypes.c_int] * 2, *[pointer] * 2, ctypes.c_int, *[pointer] * 3)),
+        }
+        for name, (result, arguments) in signatures.items():
+            function = getattr(self._dll, name)
+            function.restype, function.argtypes = result, arguments
+
+    def new(self, profile: DeviceProfile, strict: bool) -> int:
+        """A new virtual GPU with the constants of a profile; raises ProfileError or BoardError."""
+        config = config_values(profile, self.config_names)
+        handle = self._dll.v3d_new(config, int(strict))
+        if not handle:
+            raise BoardError(
+                f"the simulator refuses the constants of profile {profile.name!r}, or memory is short"
+            )
+        return int(handle)
+
+    def delete(self, handle: int) -> None:
+        self._dll.v3d_delete(handle)
+
+    def alloc(self, handle: int, n_bytes: int, align: int) -> int:
+        """Bus address, 0 when there is no room."""
+        return int(self._dll.v3d_alloc(handle, n_bytes, align))
+
+    def map(self, handle: int, bus: int, n_bytes: int) -> int:
+        """Host address, 0 when the range is not in one allocation."""
+        return int(self._dll.v3d_map(handle, bus, n_bytes) or 0)
+
+    def free(self, handle: int, bus: int) -> bool:
+        return bool(self._dll.v3d_free(handle, bus) == 0)
+
+    def execute(
+        self, handle: int, num_qpus: int, control_bus: int, noflush: int, timeout_s: float, mark_bus: int
+    ) -> ctypes.Structure:
+        """Runs without holding the interpreter's lock; returns the filled result structure."""
+        result = self.Result()
+        self._dll.v3d_execute(
+            handle, num_qpus, control_bus, noflush, timeout_s, mark_bus, ctypes.byref(result)
+        )
+        return result
+
+    def cancel(self, handle: int) -> None:
+        self._dll.v3d_cancel(handle)
+
+    def alu(self, unit: int, op: int, a: int, b: int, pack: int, old: int, result: int, flags: int) -> int:
+        """One ALU operation; the last arguments are addresses of 16 words each."""
+        return int(self._dll.v3d_alu(unit, op, a, b, pack, old, result, flags))
+
+
+@cache
+def library() -> Library:
+    """The simulator, compiled on first use; raises ToolchainError or BoardError."""
+    return Library()
+
+
+def config_values(profile: DeviceProfile, names: tuple[str, ...]) -> ctypes.Array[ctypes.c_double]:
+    """The structure v3d_config: one double per constant, in its order."""
+    values = (
+        float(profile.gpu_memory_bytes) if name == "gpu_memory_bytes" else profile.v3d_value(name)
+        for name in names
+    )
+    return (ctypes.c_double * len(names))(*values)
+
+
+def _result_type(counters: tuple[str, ...]) -> type[ctypes.Structure]:
+    fields = [
+        ("time_s", ctypes.c_double),
+        ("cycles", ctypes.c_uint64),
+        ("status", ctypes.c_int),
+        ("message", ctypes.c_char * MESSAGE_BYTES),
+        *((name, ctypes.c_uint64) for name in counters),
+        ("first_stale_bus", ctypes.c_uint32),
+        ("first_stale_qpu", ctypes.c_uint32),
+        ("first_stale_instruction", ctypes.c_uint32),
+        ("mark_count", ctypes.c_uint32),
+        ("mark_cycles", ctypes.c_uint64 * MARKS),
+    ]
+    return type("Result", (ctypes.Structure,), {"_fields_": fields})

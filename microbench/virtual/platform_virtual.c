@@ -1,0 +1,123 @@
+/* A bundle's platform on the virtual board: the simulator is linked in, its constants are those of one profile. */
+#include "platform.h"
+
+#include <stddef.h>
+#include <stdio.h>
+
+#include "v3d.h"
+#include "v3d_profile.h" /* made by the build: v3d_profile, V3D_LAUNCH_LIMIT_S */
+
+enum { ALIGNMENT = 4096, STRICT = 1, FLUSH = 0 };
+
+static const char *const counter_names[] = {
+    "cycles",
+#define COUNTER_NAME(name) #name,
+    V3D_COUNTERS(COUNTER_NAME)
+#undef COUNTER_NAME
+};
+
+enum { COUNTERS = sizeof counter_names / sizeof *counter_names };
+
+static v3d *gpu;
+static int users;
+static v3d_result last;
+static double totals[COUNTERS];
+static char stopped[V3D_MESSAGE_BYTES + 64];
+
+int platform_open(void)
+{
+    if (!gpu)
+        gpu = v3d_new(&v3d_profile, STRICT);
+    if (!gpu)
+        return PLATFORM_UNAVAILABLE;
+    if (users++ == 0)
+        for (int i = 0; i < COUNTERS; ++i)
+            totals[i] = 0.0;
+    return PLATFORM_OK;
+}
+
+void platform_close(void)
+{
+    if (users == 0 || --users > 0)
+        return;
+    v3d_delete(gpu);
+    gpu = NULL;
+}
+
+const char *platform_name(void)
+{
+    return "virtual";
+}
+
+const char *platform_gpu_kind(void)
+{
+    return "simulated";
+}
+
+const char *platform_message(int code)
+{
+    switch (code) {
+    case PLATFORM_OK:
+        return "done";
+    case PLATFORM_NO_MEMORY:
+        return "the virtual GPU's memory is exhausted";
+    case PLATFORM_STOPPED:
+        snprintf(stopped, sizeof stopped, "the virtual GPU stopped: %s", last.message);
+        return stopped;
+    default:
+        return "the virtual GPU cannot be made: its constants are refused, or this machine's memory is short";
+    }
+}
+
+int platform_gpu_alloc(uint32_t bytes, uint32_t *bus, void **pointer)
+{
+    *pointer = NULL;
+    *bus = gpu ? v3d_alloc(gpu, bytes, ALIGNMENT) : 0;
+    if (*bus)
+        *pointer = v3d_map(gpu, *bus, bytes);
+    return gpu ? (*pointer ? PLATFORM_OK : PLATFORM_NO_MEMORY) : PLATFORM_UNAVAILABLE;
+}
+
+void platform_gpu_free(uint32_t bus)
+{
+    if (gpu && bus)
+        v3d_free(gpu, bus);
+}
+
+static void add_counters(void)
+{
+    const uint64_t values[] = {
+        last.cycles,
+#define COUNTER_VALUE(name) last.name,
+        V3D_COUNTERS(COUNTER_VALUE)
+#undef COUNTER_VALUE
+    };
+    for (int i = 0; i < COUNTERS; ++i)
+        totals[i] += (double)values[i];
+}
+
+int platform_gpu_execute(uint32_t num_qpus, uint32_t control_bus, uint32_t mark_bus, double *time_s)
+{
+    if (!gpu)
+        return PLATFORM_UNAVAILABLE;
+    const int status = v3d_execute(gpu, num_qpus, control_bus, FLUSH, V3D_LAUNCH_LIMIT_S, mark_bus, &last);
+    *time_s = last.time_s;
+    add_counters();
+    return status == V3D_OK ? PLATFORM_OK : PLATFORM_STOPPED;
+}
+
+/* The launch call's overhead comes before the first instruction: marks count from the call, as the time does. */
+int platform_gpu_marks(double *seconds, int capacity)
+{
+    const int count = last.mark_count < V3D_MARKS ? (int)last.mark_count : V3D_MARKS;
+    for (int i = 0; i < count && i < capacity; ++i)
+        seconds[i] = v3d_profile.launch_overhead_s + (double)last.mark_cycles[i] / v3d_profile.clock_hz;
+    return count;
+}
+
+int platform_gpu_counters(const char *const **names, const double **values)
+{
+    *names = counter_names;
+    *values = totals;
+    return COUNTERS;
+}

@@ -1,0 +1,360 @@
+/* The whole core: creation, launches, and whose turn it is. */
+#include "v3d.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "fpmode.h"
+#include "instruction.h"
+#include "internal.h"
+
+/* ---- failure ---- */
+
+static void append_words(char *message, size_t size, const qpu *q)
+{
+    size_t used = strlen(message);
+    for (int i = -2; i <= 2 && used < size; i++) {
+        uint32_t bus = q->pc + 8u * (uint32_t)i;
+        const uint8_t *memory = memory_at(q->gpu, bus, 8);
+        uint64_t word;
+        if (memory == NULL)
+            continue;
+        memcpy(&word, memory, sizeof word);
+        int n = snprintf(message + used, size - used, "%s%s0x%016llx", i == -2 ? "" : " ", i == 0 ? ">" : "",
+                         (unsigned long long)word);
+        used += n > 0 ? (size_t)n : 0;
+    }
+}
+
+void v3d_fail(qpu *q, int status, const char *rule, ...)
+{
+    v3d_result *result = q->gpu->result;
+    va_list arguments;
+    va_start(arguments, rule);
+    int used = vsnprintf(result->message, sizeof result->message, rule, arguments);
+    va_end(arguments);
+    if (used >= 0 && (size_t)used < sizeof result->message) {
+        snprintf(result->message + used, sizeof result->message - (size_t)used,
+                 " (QPU %d, instruction %u at 0x%08x, cycle %llu; words ", q->index, (q->pc - q->code_bus) / 8, q->pc,
+                 (unsigned long long)q->now);
+        append_words(result->message, sizeof result->message, q);
+        strncat(result->message, ")", sizeof result->message - strlen(result->message) - 1);
+    }
+    result->status = status;
+    longjmp(q->gpu->failure, 1);
+}
+
+static void fail_launch(struct v3d *gpu, int status, const char *message)
+{
+    snprintf(gpu->result->message, sizeof gpu->result->message, "%s", message);
+    gpu->result->status = status;
+    longjmp(gpu->failure, 1);
+}
+
+/* ---- creation ---- */
+
+static cycles in_cycles(const v3d_config *config, double seconds)
+{
+    return (cycles)(seconds * config->clock_hz + 0.5);
+}
+
+static void take_constants(struct v3d *gpu)
+{
+    const v3d_config *c = &gpu->config;
+    gpu->qpus_per_slice = (int)c->qpus_per_slice;
+    gpu->tmus_per_slice = (int)c->tmus_per_slice;
+    gpu->slices = ((int)c->qpus + gpu->qpus_per_slice - 1) / gpu->qpus_per_slice;
+    gpu->issue = (cycles)c->issue_cycles;
+    gpu->tmu_request = (cycles)c->tmu_cycles_per_request;
+    gpu->tmu_hit = (cycles)c->tmu_hit_latency_cycles;
+    gpu->tmu_depth = (int)c->tmu_queue_depth;
+    gpu->l2_latency = (cycles)c->l2_latency_cycles;
+    gpu->sdram_latency = in_cycles(c, c->sdram_latency_s);
+    gpu->vpm_vector = (cycles)c->vpm_vector_cycles;
+    gpu->vpm_read = (cycles)c->vpm_read_latency_cycles;
+    gpu->vpm_fifo = (int)c->vpm_write_fifo_vectors;
+    gpu->vpm_rows = (int)c->vpm_rows;
+    gpu->uniform_fifo = (int)c->uniform_fifo_words;
+    gpu->uniform_burst = (int)c->uniform_burst_words;
+    gpu->uniform_refill = c->uniform_refill_cycles;
+    gpu->uniform_pause = (cycles)((c->uniform_pause_instructions + 1) * c->issue_cycles);
+    gpu->sfu_time = (cycles)c->sfu_cycles;
+    gpu->fmul_nearest = c->fmul_rounds_to_nearest != 0;
+    gpu->sfu_bits[SFU_RECIP] = (int)c->sfu_recip_bits;
+    gpu->sfu_bits[SFU_RECIPSQRT] = (int)c->sfu_recipsqrt_bits;
+    gpu->sfu_bits[SFU_EXP] = (int)c->sfu_exp_bits;
+    gpu->sfu_bits[SFU_LOG] = (int)c->sfu_log_bits;
+    gpu->vdw_setup = c->vdw_setup_s * c->clock_hz;
+    gpu->vdw_row = c->vdw_row_s * c->clock_hz;
+    gpu->vdr_setup = c->vdr_setup_s * c->clock_hz;
+    gpu->vdr_row = c->vdr_row_s * c->clock_hz;
+    gpu->memory_bytes = (uint32_t)c->gpu_memory_bytes;
+}
+
+static int makes_sense(const v3d_config *c)
+{
+    return c->clock_hz > 0 && c->qpus >= 1 && c->qpus <= MAX_QPUS && c->qpus_per_slice >= 1 && c->tmus_per_slice >= 1 &&
+           c->tmus_per_slice <= 2 && c->issue_cycles >= 1 && c->tmu_queue_depth >= 1 &&
+           c->tmu_queue_depth <= TMU_QUEUE_MAX && c->vpm_write_fifo_vectors >= 1 && c->vpm_write_fifo_vectors <= 8 &&
+           c->uniform_fifo_words >= 0 && c->uniform_fifo_words < LINE_WORDS && c->sdram_bytes_per_s > 0 &&
+           c->l2_bytes_per_cycle > 0 && c->vpm_rows == VPM_ROWS_MAX && c->gpu_memory_bytes >= 4096 &&
+           c->gpu_memory_bytes <= 0x40000000;
+}
+
+static int create_caches(struct v3d *gpu)
+{
+    const v3d_config *c = &gpu->config;
+    int failed = cache_create(&gpu->l2, c->l2_bytes, c->l2_ways);
+    for (int t = 0; t < gpu->slices * gpu->tmus_per_slice; t++)
+        failed |= cache_create(&gpu->tmu[t].l1, c->tmu_l1_bytes, 1);
+    for (int s = 0; s < gpu->slices; s++) {
+        failed |= cache_create(&gpu->uniform_cache[s], c->uniform_cache_bytes, c->uniform_cache_ways);
+        failed |= cache_create(&gpu->icache[s], c->icache_bytes, c->icache_ways);
+    }
+    return failed;
+}
+
+v3d *v3d_new(const v3d_config *config, int strict)
+{
+    if (!makes_sense(config))
+        return NULL;
+    v3d *gpu = aligned_alloc(64, (sizeof *gpu + 63) / 64 * 64);
+    if (gpu == NULL)
+        return NULL;
+    memset(gpu, 0, sizeof *gpu);
+    gpu->config = *config;
+    gpu->strict = strict;
+    take_constants(gpu);
+    gpu->memory = calloc(gpu->memory_bytes, 1);
+    if (gpu->memory == NULL || create_caches(gpu)) {
+        v3d_delete(gpu);
+        return NULL;
+    }
+    memset(gpu->vpm, 0xff, sizeof gpu->vpm);
+    return gpu;
+}
+
+void v3d_delete(v3d *gpu)
+{
+    if (gpu == NULL)
+        return;
+    while (gpu->allocations != NULL)
+        v3d_free(gpu, gpu->allocations->bus);
+    free(gpu->l2.lines);
+    for (int t = 0; t < MAX_TMUS; t++)
+        free(gpu->tmu[t].l1.lines);
+    for (int s = 0; s < MAX_SLICES; s++) {
+        free(gpu->uniform_cache[s].lines);
+        free(gpu->icache[s].lines);
+    }
+    free(gpu->memory);
+    free(gpu);
+}
+
+/* ---- launch ---- */
+
+static void clear_caches(struct v3d *gpu)
+{
+    cache_clear(&gpu->l2);
+    for (int t = 0; t < gpu->slices * gpu->tmus_per_slice; t++)
+        cache_clear(&gpu->tmu[t].l1);
+    for (int s = 0; s < gpu->slices; s++) {
+        cache_clear(&gpu->uniform_cache[s]);
+        cache_clear(&gpu->icache[s]);
+    }
+}
+
+static void reset_machine(struct v3d *gpu, int noflush)
+{
+    if (noflush)
+        memory_recheck(gpu);
+    else
+        clear_caches(gpu);
+    for (int t = 0; t < gpu->slices * gpu->tmus_per_slice; t++)
+        gpu->tmu[t].free = gpu->tmu[t].last_ready = 0;
+    memset(gpu->sfu_free, 0, sizeof gpu->sfu_free);
+    memset(gpu->semaphores, 0, sizeof gpu->semaphores);
+    gpu->mutex_owner = -1;
+    gpu->qpu_count = 0;
+    bandwidth_reset(&gpu->sdram, gpu->config.sdram_bytes_per_s / gpu->config.clock_hz);
+    bandwidth_reset(&gpu->l2_port, gpu->config.l2_bytes_per_cycle);
+    vpm_reset(gpu);
+}
+
+/* All programs of a launch lie in one allocation: that of the first. */
+static void find_code(struct v3d *gpu, uint32_t code)
+{
+    gpu->code_bus = gpu->code_end = 0;
+    for (allocation *a = gpu->allocations; a != NULL; a = a->next)
+        if (code >= a->bus && code - a->bus < a->bytes) {
+            gpu->code_bus = a->bus;
+            gpu->code_end = a->bus + a->bytes;
+        }
+    if (gpu->code_end == 0)
+        fail_launch(gpu, V3D_STRAY, "stray access: the code address of QPU 0 lies outside the allocations");
+    size_t lines = (gpu->code_end - gpu->code_bus + LINE_BYTES - 1) / LINE_BYTES;
+    gpu->decoded = calloc(lines, sizeof *gpu->decoded);
+    if (gpu->decoded == NULL)
+        fail_launch(gpu, V3D_USAGE, "out of host memory");
+}
+
+static void start_qpus(struct v3d *gpu, uint32_t count, uint32_t control_bus)
+{
+    uint32_t pairs[2 * MAX_QPUS];
+    if (count < 1 || count > (uint32_t)gpu->config.qpus)
+        fail_launch(gpu, V3D_USAGE, "a launch takes at least one QPU and at most those there are");
+    const uint8_t *control = memory_at(gpu, control_bus, 8 * count);
+    if (control == NULL)
+        fail_launch(gpu, V3D_STRAY, "stray access: the control list lies outside the allocations");
+    memcpy(pairs, control, 8 * count);
+    find_code(gpu, pairs[1]);
+    for (uint32_t i = 0; i < count; i++) {
+        gpu->qpu_count = (int)i + 1;
+        qpu_reset(&gpu->qpus[i], gpu, (int)i, pairs[2 * i], pairs[2 * i + 1]);
+    }
+}
+
+static const char *waits_for(const qpu *q)
+{
+    return q->blocked_on == CAUSE_MUTEX ? "the mutex" : q->blocked_up ? "room in semaphore" : "semaphore";
+}
+
+static void fail_deadlock(struct v3d *gpu)
+{
+    char *message = gpu->result->message;
+    size_t size = sizeof gpu->result->message, used;
+    snprintf(message, size, "deadlock:");
+    for (int i = 0; i < gpu->qpu_count; i++) {
+        const qpu *q = &gpu->qpus[i];
+        used = strlen(message);
+        if (q->state == QPU_BLOCKED && q->blocked_on == CAUSE_MUTEX)
+            snprintf(message + used, size - used, " QPU %d waits for the mutex at instruction %u;", i,
+                     (q->pc - q->code_bus) / 8);
+        else if (q->state == QPU_BLOCKED)
+            snprintf(message + used, size - used, " QPU %d waits for %s %d at instruction %u;", i, waits_for(q),
+                     q->blocked_semaphore, (q->pc - q->code_bus) / 8);
+    }
+    used = strlen(message);
+    snprintf(message + used, size - used, " every other QPU has ended");
+    gpu->result->status = V3D_DEADLOCK;
+    longjmp(gpu->failure, 1);
+}
+
+/* The running QPU whose turn is first, and the turn after it. */
+static qpu *first_in_turn(struct v3d *gpu, uint64_t *next_turn)
+{
+    qpu *first = NULL;
+    uint64_t first_turn = UINT64_MAX;
+    *next_turn = UINT64_MAX;
+    for (int i = 0; i < gpu->qpu_count; i++) {
+        qpu *q = &gpu->qpus[i];
+        if (q->state != QPU_RUNNING)
+            continue;
+        uint64_t turn = turn_of(q);
+        if (turn < first_turn) {
+            *next_turn = first_turn;
+            first_turn = turn;
+            first = q;
+        } else if (turn < *next_turn) {
+            *next_turn = turn;
+        }
+    }
+    return first;
+}
+
+static void run_qpus(struct v3d *gpu)
+{
+    uint64_t next_turn;
+    for (;;) {
+        qpu *q = first_in_turn(gpu, &next_turn);
+        if (q == NULL)
+            break;
+        if (gpu->cancelled)
+            fail_launch(gpu, V3D_CANCELLED, "cancelled");
+        if (q->now > gpu->time_limit)
+            v3d_fail(q, V3D_TIMEOUT, "time limit of %g simulated seconds passed",
+                     (double)gpu->time_limit / gpu->config.clock_hz);
+        qpu_run(q, next_turn);
+    }
+    for (int i = 0; i < gpu->qpu_count; i++)
+        if (gpu->qpus[i].state == QPU_BLOCKED)
+            fail_deadlock(gpu);
+}
+
+static void finish(struct v3d *gpu)
+{
+    char message[128];
+    cycles end = later(gpu->store.pending ? gpu->store.free : 0, gpu->load.free);
+    dma_commit_store(gpu, UINT64_MAX);
+    for (int i = 0; i < gpu->qpu_count; i++)
+        end = later(end, gpu->qpus[i].now);
+    gpu->result->cycles = end;
+    gpu->result->time_s = (double)end / gpu->config.clock_hz + gpu->config.launch_overhead_s;
+    for (int s = 0; s < SEMAPHORES && gpu->strict; s++)
+        if (gpu->semaphores[s] != 0) {
+            snprintf(message, sizeof message, "semaphore %d is %d, not 0, at the end of the launch", s, gpu->semaphores[s]);
+            fail_launch(gpu, V3D_HAZARD, message);
+        }
+    if (gpu->strict && gpu->mutex_owner >= 0)
+        fail_launch(gpu, V3D_HAZARD, "the mutex is still held at the end of the launch");
+}
+
+static void collect(struct v3d *gpu)
+{
+    v3d_result *r = gpu->result;
+    for (int i = 0; i < gpu->qpu_count; i++) {
+        const qpu *q = &gpu->qpus[i];
+        r->instructions += q->instructions;
+        r->add_operations += q->add_operations;
+        r->mul_operations += q->mul_operations;
+        r->uniform_words += q->uniform_words;
+        r->tmu_stall_cycles += q->stall[CAUSE_TMU];
+        r->uniform_stall_cycles += q->stall[CAUSE_UNIFORM];
+        r->vpm_stall_cycles += q->stall[CAUSE_VPM];
+        r->dma_stall_cycles += q->stall[CAUSE_DMA];
+        r->semaphore_stall_cycles += q->stall[CAUSE_SEMAPHORE];
+        r->mutex_stall_cycles += q->stall[CAUSE_MUTEX];
+        r->icache_stall_cycles += q->stall[CAUSE_ICACHE];
+        r->sfu_stall_cycles += q->stall[CAUSE_SFU];
+    }
+}
+
+int v3d_execute(v3d *gpu, uint32_t num_qpus, uint32_t control_bus, int noflush, double timeout_s, uint32_t mark_bus,
+                v3d_result *result)
+{
+    memset(result, 0, sizeof *result);
+    gpu->result = result;
+    gpu->cancelled = 0;
+    gpu->mark_bus = mark_bus;
+    gpu->time_limit = in_cycles(&gpu->config, timeout_s);
+    fpmode before = fpmode_enter_qpu();
+    if (setjmp(gpu->failure) == 0) {
+        reset_machine(gpu, noflush);
+        start_qpus(gpu, num_qpus, control_bus);
+        run_qpus(gpu);
+        finish(gpu);
+    }
+    fpmode_leave(before);
+    collect(gpu);
+    icache_forget(gpu);
+    return result->status;
+}
+
+void v3d_cancel(v3d *gpu)
+{
+    gpu->cancelled = 1;
+}
+
+#define V3D_FIELD(name) #name ","
+const char *v3d_config_names(void)
+{
+    return V3D_CONFIG_FIELDS(V3D_FIELD);
+}
+
+const char *v3d_counter_names(void)
+{
+    return V3D_COUNTERS(V3D_FIELD);
+}
+#undef V3D_FIELD

@@ -1,0 +1,159 @@
+/* A virtual VideoCore IV 3D core ("V3D"): QPUs, TMUs, caches, VPM and DMA engines over a simulated memory.
+ *
+ * It executes the instruction words of the VideoCore IV 3D Architecture Reference Guide (VideoCoreIV-AG100-R) with
+ * the errata measured on silicon, in simulated time. Simulation depends on nothing but its inputs. Several virtual
+ * cores may run at once, one thread each; one core is used by one thread at a time, except for v3d_cancel.
+ */
+#ifndef V3D_H
+#define V3D_H
+
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* The timing and size constants: the table [v3d] of a device profile, where units and sources are given. */
+#define V3D_CONFIG_FIELDS(X) \
+    X(clock_hz) \
+    X(qpus) \
+    X(qpus_per_slice) \
+    X(tmus_per_slice) \
+    X(issue_cycles) \
+    X(launch_overhead_s) \
+    X(fmul_rounds_to_nearest) \
+    X(sfu_cycles) \
+    X(sfu_recip_bits) \
+    X(sfu_recipsqrt_bits) \
+    X(sfu_exp_bits) \
+    X(sfu_log_bits) \
+    X(icache_bytes) \
+    X(icache_ways) \
+    X(uniform_cache_bytes) \
+    X(uniform_cache_ways) \
+    X(uniform_fifo_words) \
+    X(uniform_refill_cycles) \
+    X(uniform_burst_words) \
+    X(uniform_pause_instructions) \
+    X(tmu_l1_bytes) \
+    X(tmu_cycles_per_request) \
+    X(tmu_hit_latency_cycles) \
+    X(tmu_queue_depth) \
+    X(l2_bytes) \
+    X(l2_ways) \
+    X(l2_bytes_per_cycle) \
+    X(l2_latency_cycles) \
+    X(sdram_bytes_per_s) \
+    X(sdram_latency_s) \
+    X(vpm_rows) \
+    X(vpm_vector_cycles) \
+    X(vpm_read_latency_cycles) \
+    X(vpm_write_fifo_vectors) \
+    X(vdw_setup_s) \
+    X(vdw_row_s) \
+    X(vdr_setup_s) \
+    X(vdr_row_s) \
+    X(gpu_memory_bytes)
+
+typedef struct {
+#define V3D_FIELD(name) double name;
+    V3D_CONFIG_FIELDS(V3D_FIELD)
+#undef V3D_FIELD
+} v3d_config;
+
+/* Counted over all QPUs in one execution; cycles are QPU clock cycles spent waiting. */
+#define V3D_COUNTERS(X) \
+    X(instructions) \
+    X(add_operations) \
+    X(mul_operations) \
+    X(tmu_stall_cycles) \
+    X(uniform_stall_cycles) \
+    X(vpm_stall_cycles) \
+    X(dma_stall_cycles) \
+    X(semaphore_stall_cycles) \
+    X(mutex_stall_cycles) \
+    X(icache_stall_cycles) \
+    X(sfu_stall_cycles) \
+    X(tmu_requests) \
+    X(tmu_l1_hits) \
+    X(tmu_l1_misses) \
+    X(uniform_words) \
+    X(uniform_hits) \
+    X(uniform_misses) \
+    X(icache_hits) \
+    X(icache_misses) \
+    X(l2_hits) \
+    X(l2_misses) \
+    X(tmu_sdram_bytes) \
+    X(uniform_sdram_bytes) \
+    X(icache_sdram_bytes) \
+    X(vpm_vectors_read) \
+    X(vpm_vectors_written) \
+    X(dma_loads) \
+    X(dma_load_bytes) \
+    X(dma_stores) \
+    X(dma_store_bytes) \
+    X(host_interrupts) \
+    X(stale_reads)
+
+enum { V3D_MARKS = 512, V3D_MESSAGE_BYTES = 2048 };
+
+enum {
+    V3D_OK = 0,
+    V3D_HAZARD = 1,      /* a program broke a rule of the hardware */
+    V3D_STRAY = 2,       /* an access outside the allocations */
+    V3D_DEADLOCK = 3,    /* no QPU can go on */
+    V3D_TIMEOUT = 4,     /* the simulated time limit */
+    V3D_CANCELLED = 5,   /* v3d_cancel was called */
+    V3D_UNSUPPORTED = 6, /* hardware that is not modelled */
+    V3D_USAGE = 7        /* wrong arguments */
+};
+
+typedef struct {
+    double time_s; /* of this launch, overhead included */
+    uint64_t cycles;
+    int status;
+    char message[V3D_MESSAGE_BYTES];
+#define V3D_FIELD(name) uint64_t name;
+    V3D_COUNTERS(V3D_FIELD)
+#undef V3D_FIELD
+    uint32_t first_stale_bus; /* of the first stale read, when there is one */
+    uint32_t first_stale_qpu;
+    uint32_t first_stale_instruction;
+    uint32_t mark_count;
+    uint64_t mark_cycles[V3D_MARKS]; /* n-th passing of the mark: the latest cycle over the QPUs */
+} v3d_result;
+
+typedef struct v3d v3d;
+
+/* NULL when memory is short or the configuration makes no sense. `strict` stops at every broken rule. */
+v3d *v3d_new(const v3d_config *config, int strict);
+void v3d_delete(v3d *gpu);
+
+/* Bus address of new memory filled with 0xff, or 0 when there is no room. */
+uint32_t v3d_alloc(v3d *gpu, uint32_t bytes, uint32_t align);
+/* Host address of a range that must lie in one allocation; else NULL. */
+void *v3d_map(v3d *gpu, uint32_t bus, uint32_t bytes);
+/* 0, or -1 when no allocation starts there. */
+int v3d_free(v3d *gpu, uint32_t bus);
+
+/* Runs `num_qpus` programs, one a QPU, from the (uniforms address, code address) pairs at `control_bus`.
+ * `mark_bus` is the address of an instruction whose passings are timed, or 0. Returns result->status. */
+int v3d_execute(v3d *gpu, uint32_t num_qpus, uint32_t control_bus, int noflush, double timeout_s, uint32_t mark_bus,
+                v3d_result *result);
+/* Ends a running execution soon; may be called from any thread. */
+void v3d_cancel(v3d *gpu);
+
+/* One ALU operation on 16 lanes as the QPU does it. `unit` 0 add, 1 mul; `pack` a register file A pack mode applied
+ * over `old`; flags: bit 0 zero, bit 1 negative, bit 2 carry. Returns 0, or -1 for a reserved operation. */
+int v3d_alu(int unit, int op, const uint32_t *a, const uint32_t *b, int pack, const uint32_t *old, uint32_t *result,
+            uint32_t *flags);
+
+/* Comma-separated names, in the order of the structures above. */
+const char *v3d_config_names(void);
+const char *v3d_counter_names(void);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

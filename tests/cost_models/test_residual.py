@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from cost_models.errors import CostModelError
+from cost_models.metrics import mape, spearman
+from cost_models.model import Observation
+from cost_models.registry import cost_model_named, known_cost_models
+from cost_models.residual import NONE_FACTOR, ResidualModel
+from cost_models.roofline import RooflineModel
+from microbench.profile import load_profile
+from tests.cost_models.conformance import CostModelConformance, Factory
+from tests.cost_models.samples import candidate, law_s, observations, work
+
+PROFILE = load_profile("pi-zero")
+
+
+class TestResidualConforms(CostModelConformance):
+    @pytest.fixture
+    def make_model(self) -> Factory:
+        return lambda: ResidualModel(PROFILE)
+
+
+class TestRooflineConforms(CostModelConformance):
+    @pytest.fixture
+    def make_model(self) -> Factory:
+        return lambda: RooflineModel(PROFILE)
+
+
+def test_it_learns_what_the_roofline_misses() -> None:
+    training, rest = observations(80)[:60], observations(80)[60:]
+    model = ResidualModel(PROFILE)
+    model.fit(training)
+    pairs = [(o.candidate, o.work) for o in rest]
+    measured = [o.time_s for o in rest]
+    learned = [p.time_s for p in model.predict(pairs)]
+    bare = [p.time_s for p in RooflineModel(PROFILE).predict(pairs)]
+    assert mape(learned, measured) < 0.2 < mape(bare, measured)
+    assert spearman(learned, measured) > 0.97
+
+
+def test_intervals_hold_most_unseen_candidates() -> None:
+    training, rest = observations(80)[:60], observations(80)[60:]
+    model = ResidualModel(PROFILE)
+    model.fit(training)
+    predictions = model.predict([(o.candidate, o.work) for o in rest])
+    inside = sum(p.low_s <= o.time_s <= p.high_s for p, o in zip(predictions, rest, strict=True))
+    assert inside >= 0.75 * len(rest)
+
+
+def test_a_few_observations_give_their_median_and_a_wide_interval() -> None:
+    model = ResidualModel(PROFILE)
+    roofline_s = RooflineModel(PROFILE).predict([(candidate(64, 2), work(64, 2))])[0].time_s
+    model.fit([Observation(candidate(64, 2), work(64, 2), 3.0 * roofline_s)])
+    (prediction,) = model.predict([(candidate(64, 2), work(64, 2))])
+    assert prediction.time_s == pytest.approx(3.0 * roofline_s)
+    assert prediction.high_s / prediction.low_s == pytest.approx(4.0)
+
+
+def test_an_algorithm_without_observations_has_the_widest_interval() -> None:
+    model = ResidualModel(PROFILE)
+    model.fit([o for o in observations(60) if o.candidate.choice.algorithm == "gemm"])
+    (prediction,) = model.predict([(candidate(64, 2, "new"), work(64, 2))])
+    assert prediction.high_s / prediction.low_s == pytest.approx(NONE_FACTOR**2)
+
+
+def test_cross_prediction_does_not_see_the_candidate() -> None:
+    seen = observations(60)
+    outlier = Observation(candidate(64, 2), work(64, 2), 1000 * law_s(64, 2))
+    others = [o for o in seen if o.candidate != outlier.candidate]
+    first = ResidualModel(PROFILE).cross_predict([*others, outlier])[-1]
+    changed = Observation(outlier.candidate, outlier.work, law_s(64, 2))
+    second = ResidualModel(PROFILE).cross_predict([*others, changed])[-1]
+    assert first == second
+
+
+@pytest.mark.parametrize("time_s", [0.0, -1.0, float("nan"), float("inf")])
+def test_it_refuses_a_time_that_is_none(time_s: float) -> None:
+    with pytest.raises(CostModelError, match="positive"):
+        ResidualModel(PROFILE).fit([Observation(candidate(64, 2), work(64, 2), time_s)])
+
+
+def test_it_refuses_the_text_of_another_profile_and_damaged_trees() -> None:
+    model = ResidualModel(PROFILE)
+    model.fit(observations(60))
+    with pytest.raises(CostModelError, match="another device profile"):
+        ResidualModel(PROFILE.with_v3d(clock_hz=3e8)).load_text(model.to_text())
+    state = json.loads(model.to_text())
+    state["trees"] = "tree\nnonsense"
+    with pytest.raises(CostModelError, match="LightGBM"):
+        ResidualModel(PROFILE).load_text(json.dumps(state))
+    state["trees"] = None
+    with pytest.raises(CostModelError, match="contradict"):
+        ResidualModel(PROFILE).load_text(json.dumps(state))
+
+
+def test_a_qpu_candidate_on_a_board_without_qpus_is_refused() -> None:
+    with pytest.raises(CostModelError, match="no QPUs"):
+        RooflineModel(load_profile("host")).predict([(candidate(64, 2), work(64, 2))])
+
+
+def test_models_are_found_by_name() -> None:
+    assert {"residual", "roofline"} <= set(known_cost_models())
+    assert cost_model_named("residual", PROFILE).name == "residual"
+    with pytest.raises(CostModelError, match="known: residual, roofline"):
+        cost_model_named("crystal-ball", PROFILE)

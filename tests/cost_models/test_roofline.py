@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+import pytest
+
+from codegen.graph import Softmax, TensorType
+from codegen.schedule import Candidate, Choice, LayerSpec, Work
+from cost_models.roofline import RooflineModel
+from microbench.cpu_cost import cpu_time_s
+from microbench.profile import load_profile
+from tests.cost_models.samples import candidate
+
+PROFILE = load_profile("pi-zero")
+MODEL = RooflineModel(PROFILE)
+
+
+def test_pure_arithmetic_runs_at_the_issue_rate() -> None:
+    terms = MODEL.terms(candidate(16, 1), Work(macs=0, alu_instructions=12e6))
+    assert terms.compute == pytest.approx(1e6 * 4 / 250e6)
+    assert terms.bound_s == pytest.approx(terms.compute + terms.latency)
+
+
+def test_an_unbalanced_split_takes_as_long_as_its_busiest_qpu() -> None:
+    even = MODEL.terms(candidate(16, 1), Work(macs=0, alu_instructions=1e6, load_instructions=1e6))
+    skew = MODEL.terms(candidate(16, 1), Work(macs=0, alu_instructions=1e6, load_instructions=1e6, balance=3))
+    assert skew.compute == pytest.approx(3 * even.compute)
+    assert skew.load == pytest.approx(3 * even.load)
+
+
+def test_loads_stores_and_memory_have_the_profiles_rates() -> None:
+    work = Work(
+        macs=0, load_instructions=6e6, store_instructions=1000, dma_stores=100, streamed_bytes_read=1.3e6
+    )
+    terms = MODEL.terms(candidate(16, 1), work)
+    assert terms.load == pytest.approx(1e6 * 16 / 250e6)
+    assert terms.store == pytest.approx(100 * 157e-9 + 1000 * 56e-9)
+    assert terms.memory == pytest.approx(1e-3)
+
+
+def test_the_clock_scales_cycles_but_not_memory() -> None:
+    work = Work(macs=0, alu_instructions=1e6, streamed_bytes_read=1e6)
+    fast = RooflineModel(PROFILE.with_v3d(clock_hz=500e6)).terms(candidate(16, 1), work)
+    slow = MODEL.terms(candidate(16, 1), work)
+    assert fast.compute == pytest.approx(slow.compute / 2)
+    assert fast.memory == slow.memory
+
+
+def test_a_cpu_candidate_needs_no_gpu() -> None:
+    tensor = TensorType((1, 1000))
+    choice = Choice("cpu", "portable", (), (), ("nchw",), "nchw")
+    pair = (Candidate(LayerSpec(Softmax(1), (tensor,), tensor), choice), Work(macs=1e6, alu_instructions=4e6))
+    for profile in (PROFILE, load_profile("host")):
+        (prediction,) = RooflineModel(profile).predict([pair])
+        assert 1e-5 < prediction.time_s < 1.0
+
+
+def test_a_tabled_cpu_takes_what_its_table_says() -> None:
+    work = Work(
+        macs=1e6, alu_instructions=4e6, load_instructions=1e6, streamed_bytes_read=1e6, bytes_written=1e5
+    )
+    tensor = TensorType((1, 1000))
+    choice = Choice("cpu", "portable", (), (), ("nchw",), "nchw")
+    terms = MODEL.terms(Candidate(LayerSpec(Softmax(1), (tensor,), tensor), choice), work)
+    assert terms.bound_s == pytest.approx(cpu_time_s(work, PROFILE))
+    assert terms.latency > 0

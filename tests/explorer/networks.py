@@ -1,0 +1,40 @@
+"""Small graphs and made-up options for tests of the composition."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+from codegen.graph import Activation, Clamp, Graph, LayerSpec, Node, Reshape, TensorType
+from codegen.schedule import Candidate, Choice, Processor
+from explorer.options import Option
+
+LAYOUTS = ("nchw", "pixel16")
+
+
+def graph_of(
+    edges: Sequence[tuple[int, ...]], outputs: Sequence[int], reshapes: Collection[int] = ()
+) -> Graph:
+    """A graph with one input tensor `t0`; node i reads the tensors of `edges[i]` and writes `t{i + 1}`.
+
+    Nodes named by `reshapes` are reshapes to the same shape; every other one has its own spec (its clamp's end),
+    so options can differ from node to node.
+    """
+    types = {f"t{i}": TensorType((1, 4, 2, 2)) for i in range(len(edges) + 1)}
+    nodes = tuple(
+        Node(
+            f"n{i}",
+            Reshape() if i in reshapes else Clamp(Activation(low=float(i))),
+            tuple(f"t{source}" for source in sources),
+            f"t{i + 1}",
+        )
+        for i, sources in enumerate(edges)
+    )
+    return Graph("random", ("t0",), tuple(f"t{i}" for i in outputs), nodes, types, {})
+
+
+def option(
+    spec: LayerSpec, processor: Processor, inputs: tuple[str, ...], output: str, time_s: float, tag: int = 0
+) -> Option:
+    """A choice nobody could run, with a time."""
+    choice = Choice(processor, f"fake-{processor}", (), (("tag", tag),), inputs, output)
+    return Option(Candidate(spec, choice), time_s, "modelled", 0)

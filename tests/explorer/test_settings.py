@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from explorer.errors import UsageError
+from explorer.settings import RunSettings, parse_shapes, parse_ssh
+
+
+def test_shapes_are_read_by_name() -> None:
+    assert parse_shapes(["data=1,3,224,224", "a=b=2"]) == {"data": (1, 3, 224, 224), "a=b": (2,)}
+
+
+@pytest.mark.parametrize("text", ["data", "=1,2", "data=", "data=1,x", "data=1,-3", "data=0", "data=1,,2"])
+def test_malformed_shapes_are_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="--shape input=1,3,224,224"):
+        parse_shapes([text])
+
+
+def test_ssh_places_have_defaults() -> None:
+    full = parse_ssh("pi@board.local:2222", Path("key"), Path("hosts"))
+    assert full is not None
+    assert (full.user, full.host, full.port, full.key_path) == ("pi", "board.local", 2222, Path("key"))
+    bare = parse_ssh("board", None, None)
+    assert bare is not None and (bare.user, bare.port) == (None, 22)
+    six = parse_ssh("pi@[::1]:22", None, None)
+    assert six is not None and six.host == "::1"
+    assert parse_ssh(None, None, None) is None
+
+
+@pytest.mark.parametrize("place", ["", "a@", "host:", "host:0", "host:99999", "a@b@c", "ho st"])
+def test_malformed_places_are_refused(place: str) -> None:
+    with pytest.raises(UsageError, match="--ssh"):
+        parse_ssh(place, None, None)
+
+
+def test_a_key_without_a_place_is_refused() -> None:
+    with pytest.raises(UsageError, match="--ssh-key"):
+        parse_ssh(None, Path("key"), None)
+
+
+def test_results_are_filed_under_model_and_device() -> None:
+    assert RunSettings().directory == Path("results/runs/mobilenet_v1-pi-zero")
+    settings = RunSettings(device="boards/mine.toml", model=Path("x/net.onnx"))
+    assert settings.directory == Path("results/runs/net-mine")

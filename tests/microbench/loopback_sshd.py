@@ -1,0 +1,204 @@
+"""A real OpenSSH server on 127.0.0.1 for tests, with keys of its own, and a proxy that loses its connections."""
+
+from __future__ import annotations
+
+import contextlib
+import getpass
+import os
+import shutil
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import paramiko
+import pytest
+
+from microbench.options import SshOptions
+
+START_TIMEOUT_S = 20.0
+PRIVILEGE_DIRECTORY = Path("/run/sshd")  # the server wants it to exist
+
+CONFIG = """\
+ListenAddress 127.0.0.1
+Port {port}
+HostKey {directory}/host_key
+AuthorizedKeysFile {directory}/authorized_keys
+PidFile none
+StrictModes no
+UsePAM no
+PasswordAuthentication no
+KbdInteractiveAuthentication no
+PermitRootLogin prohibit-password
+AllowUsers {user}
+MaxStartups 100
+Subsystem sftp internal-sftp
+"""
+
+
+@dataclass(frozen=True)
+class LoopbackServer:
+    """A running server: where it listens, what it keeps, who may come in."""
+
+    port: int
+    directory: Path
+    user: str
+
+    @property
+    def known_hosts(self) -> Path:
+        return self.directory / "known_hosts"
+
+    def options(self, remote_directory: Path, **changes: object) -> SshOptions:
+        """Options that reach it; `changes` replace some."""
+        fields: dict[str, object] = {
+            "host": "127.0.0.1",
+            "port": self.port,
+            "user": self.user,
+            "key_path": self.directory / "user_key",
+            "known_hosts_path": self.known_hosts,
+            "remote_directory": str(remote_directory),
+            "timeout_s": 60.0,
+        }
+        return SshOptions(**{**fields, **changes})  # type: ignore[arg-type]
+
+    def known_hosts_for(self, port: int, path: Path) -> Path:
+        """A list of known hosts that has this server's key under another port."""
+        key = (self.directory / "host_key.pub").read_text().split()[:2]
+        path.write_text(f"[127.0.0.1]:{port} {' '.join(key)}\n")
+        return path
+
+
+def why_no_server() -> str | None:
+    """Why no server can be started here, or None."""
+    if shutil.which("ssh-keygen") is None or _sshd() is None:
+        return "no OpenSSH server installed (Debian: openssh-server)"
+    if not PRIVILEGE_DIRECTORY.is_dir() and os.geteuid() != 0:
+        return f"{PRIVILEGE_DIRECTORY} is missing and only root may make it"
+    return None
+
+
+@contextlib.contextmanager
+def loopback_server(directory: Path) -> Iterator[LoopbackServer]:
+    """Starts a server and ends it; skips the test where this machine cannot have one."""
+    reason = why_no_server()
+    if reason is not None:
+        pytest.skip(reason)
+    PRIVILEGE_DIRECTORY.mkdir(mode=0o755, exist_ok=True)
+    server = LoopbackServer(free_port(), directory, getpass.getuser())
+    make_key(directory / "host_key")
+    make_key(directory / "user_key")
+    shutil.copy(directory / "user_key.pub", directory / "authorized_keys")
+    server.known_hosts_for(server.port, server.known_hosts)
+    config = directory / "sshd_config"
+    config.write_text(CONFIG.format(port=server.port, directory=directory, user=server.user))
+    log = directory / "sshd.log"
+    command = (str(_sshd()), "-D", "-f", str(config), "-E", str(log))
+    with subprocess.Popen(command, stdin=subprocess.DEVNULL) as process:
+        try:
+            _wait_until_listening(server.port, process, log)
+            _log_in_once(server, log)
+            yield server
+        finally:
+            process.terminate()
+
+
+@pytest.fixture(scope="session")
+def sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LoopbackServer]:
+    """One server for all tests; import this fixture where it is used."""
+    with loopback_server(tmp_path_factory.mktemp("sshd")) as server:
+        yield server
+
+
+def make_key(path: Path) -> None:
+    """A new ed25519 key pair without passphrase."""
+    subprocess.run(
+        ("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "test", "-f", str(path)),
+        check=True,
+        stdin=subprocess.DEVNULL,
+    )
+
+
+def free_port() -> int:
+    """A port nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@dataclass
+class LossyProxy:
+    """Forwards one port of 127.0.0.1 to another until told to cut or freeze every connection."""
+
+    target_port: int
+    port: int = 0
+    _listener: socket.socket = field(default_factory=socket.socket)
+    _open: list[socket.socket] = field(default_factory=list)
+    _frozen: threading.Event = field(default_factory=threading.Event)
+
+    def __enter__(self) -> LossyProxy:
+        self._listener.bind(("127.0.0.1", 0))
+        self._listener.listen()
+        self.port = int(self._listener.getsockname()[1])
+        threading.Thread(target=self._accept, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._listener.close()
+        self.cut()
+
+    def cut(self) -> None:
+        """Closes every connection at both ends."""
+        for end in self._open:
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+        self._open.clear()
+
+    def freeze(self) -> None:
+        """From now on nothing is forwarded, and nobody is told."""
+        self._frozen.set()
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                near, _ = self._listener.accept()
+                far = socket.create_connection(("127.0.0.1", self.target_port))
+                self._open += [near, far]
+                for source, sink in ((near, far), (far, near)):
+                    threading.Thread(target=self._forward, args=(source, sink), daemon=True).start()
+
+    def _forward(self, source: socket.socket, sink: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while data := source.recv(65536):
+                if not self._frozen.is_set():
+                    sink.sendall(data)
+            sink.shutdown(socket.SHUT_RDWR)
+
+
+def _sshd() -> Path | None:
+    found = shutil.which("sshd") or next(
+        (p for p in ("/usr/sbin/sshd", "/usr/local/sbin/sshd") if Path(p).exists()), None
+    )
+    return Path(found) if found else None
+
+
+def _log_in_once(server: LoopbackServer, log: Path) -> None:
+    """Skips where the server refuses this user altogether, as it does for a locked account."""
+    with paramiko.SSHClient() as client:
+        client.load_host_keys(str(server.known_hosts))
+        key = str(server.directory / "user_key")
+        try:
+            client.connect("127.0.0.1", server.port, server.user, key_filename=key, allow_agent=False)
+        except paramiko.AuthenticationException:
+            pytest.skip(f"the OpenSSH server lets {server.user} not in: {log.read_text().splitlines()[-3:]}")
+
+
+def _wait_until_listening(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
+    until_s = time.monotonic() + START_TIMEOUT_S
+    while time.monotonic() < until_s and process.poll() is None:
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+            return
+        time.sleep(0.02)
+    pytest.skip(f"the OpenSSH server does not start here: {log.read_text() if log.exists() else 'no log'}")

@@ -1,0 +1,139 @@
+"""The virtual board: conformance, its two kinds of time, and what it refuses."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from codegen.algorithm import algorithm_named
+from codegen.bundle import compile_bundle
+from codegen.graph import Activation, Clamp, Conv2d, Graph, LayerSpec
+from codegen.plan import Plan
+from codegen.reference import evaluate
+from codegen.schedule import Work
+from microbench.board import Board
+from microbench.boards.virtual import VirtualBoard
+from microbench.cpu_cost import cpu_time_s
+from microbench.errors import BoardError, HazardError, ProfileError
+from microbench.options import BoardOptions
+from microbench.profile import load_profile
+from tests.codegen.planned import GraphBuilder, first_choice, plan_of, relayout_step, step_of
+from tests.microbench.board_conformance import BoardConformance
+from tests.microbench.gpu_jobs import hanging_gpu_job, sound_gpu_job, straying_gpu_job
+from tests.microbench.measured import SoundJob, cpu_job, sound_cpu_job
+
+PROFILE = load_profile("pi-zero")
+
+
+class TestVirtualBoard(BoardConformance):
+    kinds = frozenset({"simulated", "modelled"})
+    computes = frozenset({"qpu"})
+
+    @pytest.fixture
+    def board(self) -> Iterator[Board]:
+        with VirtualBoard.open(PROFILE, BoardOptions()) as board:
+            yield board
+
+    @pytest.fixture
+    def sound(self) -> tuple[SoundJob, ...]:
+        return (sound_gpu_job(), sound_cpu_job())
+
+    def test_a_launch_costs_its_overhead_and_its_cycles(self, board: Board) -> None:
+        measurement = board.measure(sound_gpu_job().job)
+        overhead_s = PROFILE.v3d_value("launch_overhead_s")
+        cycles = measurement.counters["cycles"]
+        assert measurement.times_s[0] == pytest.approx(overhead_s + cycles / PROFILE.v3d_value("clock_hz"))
+        assert measurement.counters["stale_reads"] == 0
+
+    def test_hazards_name_the_candidate(self, board: Board) -> None:
+        for job, message in ((hanging_gpu_job(), "deadlock"), (straying_gpu_job(), "stray access")):
+            with pytest.raises(HazardError, match=message) as caught:
+                board.measure(job)
+            assert job.candidate.hash[:12] in str(caught.value)
+
+    def test_cpu_layers_are_modelled_not_run(self, board: Board) -> None:
+        measurement = board.measure(dataclasses.replace(cpu_job(), repeats=2))
+        assert (measurement.kind, measurement.output) == ("modelled", None)
+        assert measurement.times_s == (cpu_time_s(cpu_job().work, PROFILE),) * 2
+
+
+def small_graph() -> Graph:
+    build = GraphBuilder("mixed", (1, 3, 9, 9))
+    conv = Conv2d((3, 3), (1, 1), (1, 1, 1, 1), activation=Activation(0.0, 6.0))
+    first = build.add(conv, "x", [(16, 3, 3, 3), (16,)])
+    second = build.add(Conv2d((1, 1)), first, [(20, 16, 1, 1), (20,)])
+    return build.build(build.add(Clamp(Activation(-0.5, 0.5)), second))
+
+
+def on_qpus(graph: Graph) -> Plan:
+    """Both convolutions on the QPUs, the change of layout and the clamp in C."""
+    target = PROFILE.target()
+    points = {
+        "qpu_implicit_gemm": {
+            "pixel_groups": 12,
+            "pixels_first": 0,
+            "blocks": 1,
+            "channels": 2,
+            "planar_input": 1,
+        },
+        "qpu_pointwise_blocked": {"pixel_groups": 4, "pixels_first": 0, "blocks": 1, "channels": 2},
+    }
+    steps = []
+    for node, name in zip(graph.nodes, points, strict=False):
+        spec = LayerSpec.of(graph, node)
+        choice = algorithm_named(name).choice(spec, target, points[name])
+        steps.append(step_of(node.name, spec, node.inputs, node.output, choice))
+    last = graph.nodes[-1]
+    clamped = LayerSpec.of(graph, last)
+    steps.append(relayout_step(last.inputs[0], clamped.inputs[0], "pixel16", "nchw"))
+    steps.append(step_of(last.name, clamped, last.inputs, last.output, first_choice(clamped, target)))
+    return plan_of(graph, steps)
+
+
+def test_a_bundle_runs_with_simulated_and_modelled_steps(tmp_path: Path) -> None:
+    graph = small_graph()
+    plan = on_qpus(graph)
+    compile_bundle(graph, plan, PROFILE.target(), tmp_path)
+    value = np.random.default_rng(5).standard_normal((1, 3, 9, 9)).astype(np.float32)
+    with VirtualBoard(PROFILE) as board:
+        first, again = (board.run_bundle(tmp_path, (value,)) for _ in range(2))
+    expected = next(iter(evaluate(graph, {"x": value}).values()))
+    assert np.abs(first.outputs[0].reshape(expected.shape) - expected).max() < 1e-5
+    assert (first.time_s, dict(first.step_times_s), first.kind) == (
+        again.time_s,
+        dict(again.step_times_s),
+        "simulated",
+    )
+    assert sum(first.step_times_s.values()) == pytest.approx(first.time_s)
+    assert list(first.step_kinds.values()) == ["simulated", "simulated", "modelled", "modelled"]
+    assert all(time_s > 0 for time_s in first.step_times_s.values())
+    assert first.counters["stale_reads"] == 0 and first.counters["cycles"] > 0
+
+
+def test_a_clock_changes_the_fingerprint_and_the_time() -> None:
+    fast = PROFILE.with_v3d(clock_hz=500e6)
+    with VirtualBoard(PROFILE) as board, VirtualBoard(fast) as faster:
+        job = sound_gpu_job().job
+        assert board.fingerprint() != faster.fingerprint()
+        assert faster.measure(job).times_s < board.measure(job).times_s
+        assert np.array_equal(faster.measure(job).output, board.measure(job).output)  # type: ignore[arg-type]
+
+
+def test_a_profile_without_qpus_is_refused() -> None:
+    with pytest.raises(BoardError, match="nothing to simulate"):
+        VirtualBoard.open(load_profile("host"), BoardOptions())
+
+
+def test_cpu_time_grows_with_each_kind_of_work() -> None:
+    base = Work(macs=1e6, alu_instructions=2e6, load_instructions=1e6)
+    time_s = cpu_time_s(base, PROFILE)
+    assert time_s == pytest.approx((1e6 * 2 + 1e6 + 1e6) / 1e9 + PROFILE.cpu_cost("call_s"))
+    for field in ("macs", "load_instructions", "store_instructions", "streamed_bytes_read", "bytes_written"):
+        more = dataclasses.replace(base, **{field: getattr(base, field) + 1e6})
+        assert cpu_time_s(more, PROFILE) > time_s
+    with pytest.raises(ProfileError, match="mac_cycles"):
+        cpu_time_s(base, load_profile("host"))

@@ -1,0 +1,312 @@
+"""Caches, DMA and uniforms of the virtual GPU: what they return, and how long that takes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from codegen.qpu.isa import BRANCH_CONDITIONS, SIGNALS, Alu, Branch, Instruction
+from microbench.errors import HazardError
+from microbench.profile import load_profile
+from microbench.virtual import Execution, VirtualV3D
+from tests.microbench.qpu_programs import (
+    ADDRESS_OF_DATA,
+    DATA,
+    ELEMENT,
+    NOP,
+    R0,
+    R1,
+    R2,
+    R3,
+    R4,
+    UNIFORM,
+    WAIT,
+    A,
+    B,
+    add,
+    load,
+    load_b,
+    load_setup,
+    mul,
+    results,
+    run,
+    small,
+    store_setup,
+    store_vectors,
+    vpm_block,
+    vpm_block_read,
+)
+
+LANES = np.arange(16, dtype=np.uint32)
+PROFILE = load_profile("pi-zero")
+CLOCK_HZ = PROFILE.v3d_value("clock_hz")
+FETCH = Alu(signal=SIGNALS["load_tmu0"])
+MOVE_R4 = add("or", "r1", R4, R4)
+
+
+def lane_addresses(stride: int = 4) -> list[Instruction]:
+    """r0 = data + lane * stride."""
+    return [
+        load("r1", stride),
+        add("or", "r0", A, A, raddr_a=ELEMENT),
+        mul("mul24", "r0", R0, R1),
+        add("add", "r0", R0, A, raddr_a=UNIFORM),
+    ]
+
+
+def fetch_once() -> list[Instruction]:
+    return [add("or", "tmu0_s", R0, R0), FETCH, MOVE_R4]
+
+
+@pytest.mark.parametrize("stride", [4, 8, 64, 0, 260])
+def test_tmu_reads_any_lane_addresses(stride: int) -> None:
+    data = np.arange(2048, dtype=np.uint32) * 7
+    code = [*lane_addresses(stride), *fetch_once()]
+    got = results(code, [R1], uniforms=[-1], data=data)[0]
+    assert got.tolist() == data[LANES * stride // 4].tolist()
+
+
+def test_tmu_answers_in_order_and_at_most_four_wait() -> None:
+    data = np.arange(256, dtype=np.uint32)
+    step = add("add", "r0", R0, A, raddr_a=UNIFORM)
+    request = add("or", "tmu0_s", R0, R0)
+    code = [
+        *lane_addresses(),
+        request,
+        step,
+        request,
+        FETCH,
+        add("or", "r1", R4, R4),
+        FETCH,
+        add("or", "r2", R4, R4),
+    ]
+    first, second = results(code, [R1, R2], uniforms=[-1, 64], data=data)
+    assert (first[0], second[0]) == (0, 16)
+    with pytest.raises(HazardError, match="more than 4 requests"):
+        run([*lane_addresses(), *[request] * 5], uniforms=[-1])
+
+
+def stall(code: list[Instruction], uniforms: list[int]) -> float:
+    return run(code, uniforms=uniforms, data=LANES).execution.counters["tmu_stall_cycles"]
+
+
+def test_tmu_latencies_are_those_of_the_profile() -> None:
+    hit = PROFILE.v3d_value("tmu_hit_latency_cycles")
+    l2 = hit + PROFILE.v3d_value("l2_latency_cycles")
+    sdram = l2 + round(PROFILE.v3d_value("sdram_latency_s") * CLOCK_HZ)
+    cold = [*[NOP] * 4, *lane_addresses(0), *fetch_once()]  # both fetches in one line of instructions
+    issue = PROFILE.v3d_value("issue_cycles")
+    assert stall(cold, [-1]) == sdram - issue
+    assert stall([*cold, *fetch_once()], [-1]) == sdram + hit - 2 * issue
+    other_tmu = [add("or", "tmu1_s", R0, R0), Alu(signal=SIGNALS["load_tmu1"]), MOVE_R4]
+    assert stall([*cold, *other_tmu], [-1]) == sdram + l2 - 2 * issue
+
+
+def read_store_read(between: list[Instruction]) -> tuple[Execution, int]:
+    """Reads word 0, stores 5 there by DMA, and reads it again; the second value is stored to word 64."""
+    code = [
+        *lane_addresses(),
+        *fetch_once(),
+        load("r1", 5),
+        *store_vectors([R1], ADDRESS_OF_DATA),
+        *between,
+        *fetch_once(),
+        *store_vectors([R1], [add("add", "r3", R3, A, raddr_a=UNIFORM)]),
+    ]
+    done = run(code, uniforms=[-1, -1, 256], data=LANES + 100)
+    assert done.data[0] == 5
+    return done.execution, int(done.data[64])
+
+
+def test_tmu_read_of_a_cached_line_after_a_dma_store_is_stale() -> None:
+    execution, value = read_store_read([])
+    assert value == 100
+    assert execution.stale_reads == 16
+    assert execution.first_stale is not None
+    assert execution.first_stale.bus % 0x20000 == DATA and execution.first_stale.qpu == 0
+
+
+def test_a_line_never_read_before_is_fresh() -> None:
+    code = [load("r1", 5), *store_vectors([R1], ADDRESS_OF_DATA), *lane_addresses(), *fetch_once()]
+    assert results(code, [R1], uniforms=[-1, -1])[0].tolist() == [5] * 16
+
+
+def test_uniforms_read_what_was_cached_before_a_store() -> None:
+    to_data = [add("or", "r0", A, A, raddr_a=UNIFORM), add("or", "r3", R0, R0), load("r1", 7)]
+    jump = [add("or", "uniforms_address", R0, R0), NOP, NOP]
+    read = [add("or", "r2", A, A, raddr_a=UNIFORM)]
+    store = store_vectors([R1], [NOP])
+    stale = run([*to_data, *jump, *read, *store, *jump, *read], uniforms=[-1], data=LANES)
+    fresh = run([*to_data, *store, *jump, *read], uniforms=[-1], data=LANES)
+    assert stale.execution.stale_reads == 1
+    assert fresh.execution.stale_reads == 0
+
+
+def test_stores_reach_memory_when_they_end() -> None:
+    """Without a wait, a read in another line's shadow still sees the old word."""
+    store = store_vectors([R1], ADDRESS_OF_DATA)[:-1]
+    code = [*lane_addresses(), load("r1", 5), *store, *fetch_once(), Alu(raddr_b=WAIT)]
+    again = [add("add", "r3", R3, A, raddr_a=UNIFORM), *store_vectors([R1], [])]
+    done = run([*code, *again], uniforms=[-1, -1, 256], data=LANES + 100)
+    assert (int(done.data[0]), int(done.data[64])) == (5, 100)
+
+
+def test_dma_loads_rows_and_columns() -> None:
+    data = np.arange(512, dtype=np.uint32)
+    for vertical, expected in ((False, data[32 : 32 + 16]), (True, data[2 : 2 + 16 * 32 : 32][:16])):
+        code = [
+            load("vpm_setup", load_setup(16, 16, vertical=vertical)),
+            load("vpm_setup", 9 << 28 | 128),
+            add("or", "dma_address", A, A, raddr_a=UNIFORM),
+            Alu(raddr_a=WAIT),
+            load("vpm_setup", vpm_block_read(1 if not vertical else 2, 1)),
+            add("or", "r1", A, A, raddr_a=48),
+        ]
+        assert results(code, [R1], uniforms=[-1], data=data)[0].tolist() == expected.tolist()
+
+
+@pytest.mark.parametrize("stride", [0, 64, 60000])
+def test_dma_stores_with_a_wide_stride(stride: int) -> None:
+    code = [
+        add("or", "r0", A, A, raddr_a=ELEMENT),
+        load_b("vpm_setup", vpm_block(0)),
+        add("or", "vpm", R0, R0),
+        add("add", "vpm", R0, B, **small(15)),
+        load_b("vpm_setup", store_setup(2, 4, x=3)),
+        load_b("vpm_setup", 3 << 30 | stride),
+        *ADDRESS_OF_DATA,
+        mul("v8min", "dma_address", R3, R3),
+        Alu(raddr_b=WAIT),
+    ]
+    done = run(code, uniforms=[-1], data=np.zeros(8, np.uint32))
+    second = (16 + stride) // 4
+    assert done.data[:4].tolist() == [3, 4, 5, 6]
+    assert done.data[second : second + 4].tolist() == [18, 19, 20, 21]
+
+
+@pytest.mark.parametrize("size", [0, 1])
+@pytest.mark.parametrize("laned", [0, 1])
+@pytest.mark.parametrize("horizontal", [True, False])
+def test_narrow_vpm_vectors_come_back(size: int, laned: int, horizontal: bool) -> None:
+    fields = {"size": size, "laned": laned, "horizontal": horizontal}
+    code = [
+        add("or", "r0", A, A, raddr_a=ELEMENT),
+        load_b("vpm_setup", vpm_block(1, **fields)),  # type: ignore[arg-type]
+        add("or", "vpm", R0, R0),
+        add("add", "vpm", R0, B, **small(15)),
+        load("vpm_setup", vpm_block_read(1, 2, **fields)),  # type: ignore[arg-type]
+        add("or", "r1", A, A, raddr_a=48),
+        add("or", "r2", A, A, raddr_a=48),
+    ]
+    first, second = results(code, [R1, R2])
+    assert first.tolist() == LANES.tolist()
+    assert second.tolist() == (LANES + 15).tolist()
+
+
+def packed_byte_layout() -> np.ndarray:
+    code = [
+        add("or", "r0", A, A, raddr_a=ELEMENT),
+        load_b("vpm_setup", vpm_block(2, size=0)),  # byte vector 2 of row 0: columns 8 to 11
+        add("or", "vpm", R0, R0),
+        load("vpm_setup", vpm_block_read(0, 1)),
+        add("or", "r1", A, A, raddr_a=48),
+    ]
+    return results(code, [R1])[0]
+
+
+def test_packed_bytes_lie_four_to_a_word() -> None:
+    row = packed_byte_layout()
+    assert [int(word) for word in row[8:12]] == [0x03020100, 0x07060504, 0x0B0A0908, 0x0F0E0D0C]
+
+
+@pytest.mark.parametrize(
+    ("rows", "megabytes_per_s", "tolerance"), [(1, 300, 0.1), (4, 670, 0.05), (16, 970, 0.05)]
+)
+def test_dma_store_rate_is_the_published_one(rows: int, megabytes_per_s: float, tolerance: float) -> None:
+    setup = [load_b("vpm_setup", store_setup(rows, 16)), load_b("vpm_setup", 3 << 30), *ADDRESS_OF_DATA]
+    once = [mul("v8min", "dma_address", R3, R3), Alu(raddr_b=WAIT)]
+    cycles = [run([*setup, *once * n], uniforms=[-1]).execution.cycles for n in (8, 24)]
+    rate = 16 * rows * 64 / ((cycles[1] - cycles[0]) / CLOCK_HZ) / 1e6
+    assert rate == pytest.approx(megabytes_per_s, rel=tolerance)
+
+
+@pytest.mark.parametrize(("rows", "megabytes_per_s"), [(1, 200), (16, 690)])
+def test_dma_load_rate_is_the_published_one(rows: int, megabytes_per_s: float) -> None:
+    setup = [load("vpm_setup", load_setup(rows, 16)), load("vpm_setup", 9 << 28 | 64), *ADDRESS_OF_DATA]
+    once = [add("or", "dma_address", R3, R3), Alu(raddr_a=WAIT)]
+    cycles = [run([*setup, *once * n], uniforms=[-1]).execution.cycles for n in (8, 24)]
+    rate = 16 * rows * 64 / ((cycles[1] - cycles[0]) / CLOCK_HZ) / 1e6
+    assert rate == pytest.approx(megabytes_per_s, rel=0.05)
+
+
+READ = add("or", "nop", A, A, raddr_a=UNIFORM)
+
+
+def uniform_rate(burst: int, pause: int) -> float:
+    """Share of issue slots that bursts of reads with pauses between them fill, the start-up's expense removed.
+
+    Pause 1 is the loop's branch alone: the counter is decremented, and the delay slots are filled, by reads.
+    """
+    back = Branch(
+        condition=BRANCH_CONDITIONS["any_zc"], relative=1, immediate=-8 * (burst + pause) & 0xFFFFFFFF
+    )
+    count = add("sub", "r0", R0, B, set_flags=1, **small(1))
+    if pause == 1:
+        loop = [*[READ] * (burst - 4), replace(count, raddr_a=UNIFORM), back, READ, READ, READ]
+    else:
+        loop = [*[READ] * burst, count, *[NOP] * (pause - 5), back, NOP, NOP, NOP]
+    cycles = [
+        run([load("r0", repeats), *loop], uniforms=[0] * (burst * 12 + 32)).execution.cycles
+        for repeats in (4, 12)
+    ]
+    return 4 * 8 * (burst + pause) / (cycles[1] - cycles[0])
+
+
+def test_uniform_bursts_run_at_full_rate_with_seven_instructions_between() -> None:
+    for burst in (16, 32, 64):
+        assert uniform_rate(burst, 7) == pytest.approx(1.0, abs=0.02)
+
+
+def test_uniform_bursts_without_pause_run_at_about_0_6() -> None:
+    assert uniform_rate(64, 1) == pytest.approx(0.6, abs=0.03)
+
+
+def test_twelve_qpus_share_the_sdram_port() -> None:
+    """Each reads its own 64 lines once: the bytes a second must stay below the port's."""
+    code: list[Instruction] = [
+        load("r1", 4096), mul("mul24", "r1", B, R1, raddr_b=ELEMENT), *lane_addresses(),
+        load("r1", 4096), mul("mul24", "r2", B, R1, raddr_b=ELEMENT), add("add", "r0", R0, R2),
+        load("r2", 64), load("r3", 16),
+    ]  # fmt: skip
+    loop = [
+        *[i for _ in range(4) for i in (add("or", "tmu0_s", R0, R0), add("add", "r0", R0, R2))],
+        *[FETCH] * 4,
+        add("sub", "r3", R3, B, set_flags=1, **small(1)),
+        Branch(condition=BRANCH_CONDITIONS["any_zc"], relative=1, immediate=-8 * 17 & 0xFFFFFFFF), NOP, NOP, NOP,
+    ]  # fmt: skip
+    execution = run([*code, *loop], uniforms=[-1], data=np.zeros(12 * 1024, np.uint32), qpus=12).execution
+    rate = execution.counters["tmu_sdram_bytes"] / (execution.cycles / CLOCK_HZ)
+    limit = PROFILE.v3d_value("sdram_bytes_per_s")
+    assert execution.counters["tmu_sdram_bytes"] == 12 * 64 * 64
+    assert 0.8 * limit < rate < limit
+
+
+def test_caches_are_kept_by_a_launch_that_asks_for_it() -> None:
+    code = [
+        *lane_addresses(),
+        *fetch_once(),
+        *store_vectors([R1], [add("add", "r3", R0, A, raddr_a=UNIFORM)]),
+    ]
+    with VirtualV3D(PROFILE) as gpu:
+        done = run(code, uniforms=[-1, 256], data=LANES, gpu=gpu)
+        assert done.data[64:80].tolist() == LANES.tolist()
+        memory = gpu.alloc(4096)
+        image = np.array([Alu(signal=SIGNALS["thread_end"]).encode(), NOP.encode(), NOP.encode()], np.uint64)
+        memory.view[: image.nbytes] = image.view(np.uint8)
+        memory.view.view(np.uint32)[64:66] = [memory.bus + 512, memory.bus]
+        cold = gpu.execute(1, memory.bus + 256)
+        warm = gpu.execute(1, memory.bus + 256, noflush=1)
+    assert warm.cycles < cold.cycles
+    assert warm.counters["icache_misses"] == 0
