@@ -119,3 +119,8 @@ def expected_kind(board: Board, candidate: Candidate) -> Kind:
     if not board.profile.v3d:
         return "host"
     return "simulated" if candidate.choice.processor == "qpu" else "modelled"
+
+
+def launch_overhead_s(board: Board) -> float:
+    """What one launch of the QPUs costs on this board; 0 without QPUs."""
+    return board.profile.v3d_value("launch_overhead_s") if board.target.has_qpus else 0.0

@@ -12,7 +12,7 @@ from codegen.bundle import compile_bundle
 from codegen.plan import Plan, write_plan
 from codegen.schedule import Processor
 from cost_models.registry import cost_model_named
-from explorer.bench import Bench
+from explorer.bench import Bench, launch_overhead_s
 from explorer.check import TOLERANCES, check_bundle, reference_outputs, trial_inputs
 from explorer.compose import Composition, compose
 from explorer.jobs import JobBuilder
@@ -86,11 +86,6 @@ def what_it_is(board: Board, fingerprint: Fingerprint) -> str:
     if board.name in WITHOUT_OUTPUTS:
         return f"{title}: the {board.name} board, no silicon; its times are not measured now, nothing is computed"
     return f"{title}: {fingerprint.board} ({fingerprint.software})"
-
-
-def launch_overhead_s(board: Board) -> float:
-    """What one launch of the QPUs costs on this board; 0 without QPUs."""
-    return board.profile.v3d_value("launch_overhead_s") if board.target.has_qpus else 0.0
 
 
 def _open(settings: RunSettings) -> Board:

@@ -55,20 +55,27 @@ def build_plan(
 
 
 def peak_activation_bytes(graph: Graph, steps: Sequence[PlanStep]) -> int:
-    """The largest sum of buffers that hold a value still needed, over all steps; inputs and outputs included."""
+    """The largest sum of buffers held at one time, over all steps; inputs and outputs included.
+
+    A buffer of the CPU is held while its value is still needed. One that the QPUs touch is held for good: within a
+    launch no address may be used twice (see `codegen.qpu.link`).
+    """
     sizes = {buffer_name(name, "nchw"): graph.types[name].size_bytes for name in graph.inputs}
     last_use = {buffer_name(name, "nchw"): len(steps) for name in graph.outputs}
+    held: set[str] = set()
     for index, step in enumerate(steps):
         layout = layout_named(step.choice.output_layout)
         sizes[step.writes] = layout.size_bytes(graph.types[step.output])
         for buffer in step.reads:
             last_use[buffer] = max(index, last_use.get(buffer, 0))
-    live = {buffer_name(name, "nchw") for name in graph.inputs}
+        if step.choice.processor == "qpu":
+            held |= {*step.reads, step.writes}
+    live = held | {buffer_name(name, "nchw") for name in graph.inputs}
     peak = 0
     for index, step in enumerate(steps):
         live.add(step.writes)
         peak = max(peak, sum(sizes[buffer] for buffer in live))
-        live = {buffer for buffer in live if last_use.get(buffer, -1) > index}
+        live = held | {buffer for buffer in live if last_use.get(buffer, -1) > index}
     return peak
 
 

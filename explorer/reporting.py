@@ -9,7 +9,7 @@ from codegen.schedule import Candidate
 from cost_models.metrics import mape, spearman, top_regret
 from cost_models.model import Prediction
 from cost_models.residual import ResidualModel
-from explorer.bench import Tally
+from explorer.bench import Tally, launch_overhead_s
 from explorer.compose import ComposedStep, Composition, starts_launch
 from explorer.model import Network
 from explorer.planning import step_name
@@ -35,7 +35,7 @@ def build_report(
     """The report; predictions in it come from models that have not seen the candidate they predict."""
     unseen = _unseen_predictions(board, found)
     check, bundle_run = checked or (None, None)
-    overhead_s = board.profile.v3d_value("launch_overhead_s") if board.target.has_qpus else 0.0
+    overhead_s = launch_overhead_s(board)
     return RunReport(
         model=network.name,
         device=device,

@@ -43,15 +43,6 @@ class CandidatePool:
             self._study = _new_study(seed)
 
     @property
-    def enumerated(self) -> bool:
-        return self._study is None
-
-    @property
-    def size(self) -> int:
-        """Points of the whole space, kernels or not."""
-        return self._space.size
-
-    @property
     def candidates(self) -> tuple[Candidate, ...]:
         """What there is to choose from so far, in a fixed order."""
         return tuple(self._by_hash.values())

@@ -11,6 +11,7 @@ from typing import Literal, Protocol, Self
 from codegen.canonical import content_hash
 from codegen.graph import FloatArray
 from codegen.program import Program
+from codegen.revision import generator_revision
 from codegen.schedule import Candidate, Work
 from codegen.target import Target
 from microbench.profile import DeviceProfile
@@ -26,6 +27,7 @@ class Fingerprint:
     profile_hash: str
     clock_hz: float
     software: str  # kernel or simulator version, compiler
+    generator: str = field(default_factory=generator_revision)  # what generated the code that was timed
 
     @property
     def hash(self) -> str:

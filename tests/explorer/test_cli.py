@@ -177,7 +177,6 @@ def test_a_wrong_option_is_refused(tmp_path: Path) -> None:
 def test_devices_algorithms_and_zoo(tmp_path: Path) -> None:
     assert "pi-zero" in explore("devices").output
     assert "cpu_depthwise" in explore("algorithms").output
-    assert "samples.sqlite" in explore("run", "--help").output.replace("\n", "")
     refused(explore("zoo", "no-such-network", "--out", tmp_path / "m.onnx"), "mobilenet_v1")
 
 
@@ -186,3 +185,15 @@ def test_the_command_line_starts_without_heavy_packages() -> None:
     code = f"import sys, explorer.cli; print(sorted({heavy!r} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_replayed_run_finds_the_same_choices_and_appends_nothing(model: Path, tmp_path: Path) -> None:
+    assert run(model, tmp_path).exit_code == 0
+    recorded = read_plan(tmp_path / "out" / "plan.json")
+    with sqlite3.connect(tmp_path / "samples.sqlite") as connection:
+        before = connection.execute("select count(*) from samples").fetchone()
+    result = run(model, tmp_path, "--board", "replay")
+    assert result.exit_code == 0, result.output
+    assert read_plan(tmp_path / "out" / "plan.json").steps == recorded.steps
+    with sqlite3.connect(tmp_path / "samples.sqlite") as connection:
+        assert connection.execute("select count(*) from samples").fetchone() == before
