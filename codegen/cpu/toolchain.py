@@ -108,6 +108,8 @@ def _compiled(
     if not any(name.endswith(".c") for name in sources):
         raise ToolchainError("nothing to compile: no source ends in .c")
     triple, *target_flags = target.compiler or ("",)
+    if not triple and "-static" in flags and shutil.which("cc") is None:
+        triple = f"{platform.machine()}-linux-musl"  # zig links the C library of a system dynamically only
     command = compiler_command(triple)
     arguments = (*target_flags, *flags)
     key = _key(sources, (compiler_identity(triple), triple, *arguments, *libraries), target)

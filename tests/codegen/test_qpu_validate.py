@@ -32,7 +32,7 @@ BROKEN: dict[str, list[Instruction]] = {
     "set_flags without": [Alu(set_flags=1)],
     "writes without an operation": [Alu(waddr_add=3)],
     "small immediate that nothing reads": [Alu(signal=13, raddr_b=1)],
-    "port A without an address, and its last value was no uniform": [Alu(op_add=21, cond_add=1, add_a=MUX_A, add_b=MUX_A)],
+    "port A without an address": [Alu(op_add=21, cond_add=1, add_a=MUX_A, add_b=MUX_A)],
 }
 
 
