@@ -10,6 +10,7 @@ from codegen.errors import ScheduleError
 from codegen.graph import FloatArray, TensorType
 
 LANES = 16
+SPREAD_LINES, SPREAD_PERIOD = 17, 32
 
 
 class Layout(Protocol):
@@ -52,19 +53,22 @@ class Nchw:
 
 
 def block_lines(channels: int) -> int:
-    """Lines of one pixel16 block, always an odd number.
+    """Lines from one pixel16 block to the next: at least one for each channel, and 17 modulo 32 for 32 and more.
 
-    With a stride of a power of two all blocks of a tensor would share few sets of the caches, and windows that
-    straddle blocks would evict their own lines.
+    Windows read the same few channels of neighbouring blocks. The caches have 64 and 128 sets of 64-byte lines: a
+    stride of a power of two would put those lines into the same sets, and a stride just beside one would put them
+    into neighbouring sets; with this one, 16 channels of 16 blocks spread over all sets.
     """
-    return channels | 1
+    if channels < SPREAD_PERIOD:
+        return channels | 1
+    return channels + (SPREAD_LINES - channels) % SPREAD_PERIOD
 
 
 class Pixel16:
-    """[N][ceil(H*W / 16)][C | 1][16 pixels]: one 64-byte line holds 16 neighbouring pixels of one channel.
+    """[N][ceil(H*W / 16)][block_lines(C)][16 pixels]: a 64-byte line holds 16 neighbouring pixels of a channel.
 
-    The QPUs' layout: a lane is a pixel, a line a vector, and a tile of channels one contiguous DMA block. For an
-    even number of channels the last line of each block is padding.
+    The QPUs' layout: a lane is a pixel, a line a vector, and a tile of channels one contiguous DMA block. Lines
+    beyond the channels are padding that nobody reads or writes.
     """
 
     name = "pixel16"

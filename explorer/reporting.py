@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from codegen.graph import LayerSpec
 from codegen.schedule import Candidate
 from cost_models.metrics import mape, spearman, top_regret
-from cost_models.model import Prediction
+from cost_models.model import Observation, Prediction
 from cost_models.residual import ResidualModel
 from explorer.bench import Tally, launch_overhead_s
 from explorer.compose import ComposedStep, Composition, starts_launch
@@ -122,7 +122,7 @@ def _qpu_peak_flops(board: Board) -> float:
 
 
 def _quality(found: SearchResult, unseen: Unseen) -> ModelQuality | None:
-    seen = found.observations
+    seen = _timed(found)
     if len(seen) < 2:
         return None
     predicted = [unseen[o.candidate].time_s for o in seen]
@@ -136,6 +136,12 @@ def _quality(found: SearchResult, unseen: Unseen) -> ModelQuality | None:
     )
 
 
+def _timed(found: SearchResult) -> tuple[Observation, ...]:
+    """Observations of a clock or a simulator: a modelled time is a formula, and to predict it no feat."""
+    modelled = {sample.candidate for sample in found.samples if sample.kind == "modelled"}
+    return tuple(o for o in found.observations if o.candidate not in modelled)
+
+
 def _is_of(candidate: Candidate, spec: LayerSpec) -> bool:
     return candidate.spec == spec
 
@@ -144,5 +150,5 @@ def _scatter(found: SearchResult, unseen: Unseen) -> tuple[ScatterPoint, ...]:
     kinds = {sample.candidate: sample.kind for sample in found.samples}
     return tuple(
         ScatterPoint(o.candidate.choice.algorithm, unseen[o.candidate].time_s, o.time_s, kinds[o.candidate])
-        for o in found.observations
+        for o in _timed(found)
     )

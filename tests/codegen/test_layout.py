@@ -34,10 +34,17 @@ def test_pixel16_puts_a_pixel_in_its_block_line_and_lane() -> None:
     assert image[line * 16 + pixel % 16] == value[0, channel, 2, 6]
 
 
+@pytest.mark.parametrize("channels", [24, 32, 64, 96, 128, 144, 256, 512, 960, 1024])
+@pytest.mark.parametrize("sets", [64, 128])
+def test_few_channels_of_neighbouring_blocks_spread_over_the_caches(channels: int, sets: int) -> None:
+    lines = np.add.outer(np.arange(16) * block_lines(channels), np.arange(16)).reshape(-1)
+    most = np.bincount(lines % sets, minlength=sets).max()
+    assert most <= 2 * len(lines) / sets
+
+
 @given(st.integers(1, 4096))
-def test_blocks_have_an_odd_number_of_lines(channels: int) -> None:
-    assert block_lines(channels) % 2 == 1
-    assert channels <= block_lines(channels) <= channels + 1
+def test_padding_is_bounded(channels: int) -> None:
+    assert channels <= block_lines(channels) < channels + 32
 
 
 def test_unknown_layout_lists_the_known_ones() -> None:
