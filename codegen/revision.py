@@ -11,12 +11,16 @@ SOURCES = ("qpu/**/*", "cpu/**/*", "layout.py")
 
 @cache
 def generator_revision() -> str:
-    """The first 16 hexadecimal digits of SHA-256 over every source that decides a candidate's code.
+    """The revision of the installed generator."""
+    return revision_of(Path(__file__).parent)
+
+
+def revision_of(root: Path) -> str:
+    """The first 16 hexadecimal digits of SHA-256 over every source under `root` that decides a candidate's code.
 
     A candidate is a layer and a choice; the kernel generated for it changes with these files, and its measured
     time with it.
     """
-    root = Path(__file__).parent
     digest = hashlib.sha256()
     for path in sorted({path for pattern in SOURCES for path in root.glob(pattern)}):
         if path.suffix in (".py", ".c", ".h"):

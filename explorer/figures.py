@@ -16,7 +16,7 @@ SHORTEST_AXIS_STEPS = 4
 
 
 def write_figures(report: RunReport, directory: Path) -> tuple[Path, ...]:
-    """layers.png: predicted and measured time of each step; candidates.png: predicted against measured."""
+    """layers.png: predicted and measured time of each step; candidates.png, where any were timed: the same for those."""
     paths = [_save(_layers(report), directory / "layers.png")]
     if report.scatter:
         paths.append(_save(_candidates(report), directory / "candidates.png"))
@@ -28,7 +28,8 @@ def _save(figure: Figure, path: Path) -> Path:
     return path
 
 
-def _new_figure(width: float, height: float) -> tuple[Figure, Axes]:
+def new_figure(width: float, height: float) -> tuple[Figure, Axes]:
+    """A figure of that size, in inches, and its axes; drawn without any window system."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure as NewFigure
 
@@ -39,7 +40,7 @@ def _new_figure(width: float, height: float) -> tuple[Figure, Axes]:
 
 def _layers(report: RunReport) -> Figure:
     steps = report.steps
-    figure, axes = _new_figure(10, 0.28 * max(len(steps), SHORTEST_AXIS_STEPS) + 1.6)
+    figure, axes = new_figure(10, 0.28 * max(len(steps), SHORTEST_AXIS_STEPS) + 1.6)
     rows = range(len(steps))
     predicted = [1e3 * (s.predicted.time_s if s.predicted else s.alone_s) for s in steps]
     axes.barh([r - 0.2 for r in rows], predicted, height=0.38, color=PREDICTED, label="predicted (modelled)")
@@ -64,7 +65,7 @@ def _time_s(step: StepReport) -> float:
 def _candidates(report: RunReport) -> Figure:
     import matplotlib
 
-    figure, axes = _new_figure(7, 6)
+    figure, axes = new_figure(7, 6)
     names = sorted({point.algorithm for point in report.scatter})
     colours = matplotlib.colormaps["tab20"]
     for index, name in enumerate(names):

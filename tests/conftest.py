@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
+
+from tests.microbench.loopback_sshd import why_no_server
+
+SHARED = Path(__file__).parents[1].parent / "shared"
+SLOW = "slow; give --slow to run it"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--slow", action="store_true", help="run tests marked slow too (cross compilers, whole networks)"
+    )
+    parser.addoption(
+        "--strict-skips", action="store_true", help="fail when a test was skipped that this machine could run"
     )
 
 
@@ -18,7 +28,30 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     if config.getoption("--slow"):
         return
-    skip = pytest.mark.skip(reason="slow; give --slow to run it")
+    skip = pytest.mark.skip(reason=SLOW)
     for item in items:
         if "slow" in item.keywords:
             item.add_marker(skip)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """With --strict-skips, a skip whose capability the probes find here is a failure."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if not session.config.getoption("--strict-skips") or reporter is None:
+        return
+    reasons = {str(report.longrepr[2]) for report in reporter.stats.get("skipped", [])}
+    unexcused = sorted(reason for reason in reasons if not _excused(reason))
+    if unexcused:
+        reporter.write_line(
+            f"skipped although this machine has what they need: {'; '.join(unexcused)}", red=True
+        )
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def _excused(reason: str) -> bool:
+    if SLOW in reason:
+        return True
+    if "shared" in reason or "beside the project" in reason:
+        return not SHARED.is_dir()
+    missing_server = why_no_server()
+    return missing_server is not None and missing_server in reason

@@ -82,6 +82,7 @@ class FakeBoard:
     """
 
     name = "fake"
+    reads_clock = True
 
     def __init__(
         self, law: Law, *, wrong: Rule | None = None, fails: Rule | None = None, limit: int | None = None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 
 import pytest
@@ -13,8 +12,6 @@ from explorer.check import TOLERANCES
 from explorer.cli import app
 from explorer.judge import relative_error
 from tests.explorer.tiny import write_tiny_model
-
-pytestmark = pytest.mark.skipif(shutil.which("cc") is None, reason="needs a C compiler named cc")
 
 
 def run_on_host(directory: Path, model: Path) -> tuple[int, str]:

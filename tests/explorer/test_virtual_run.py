@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 
 import pytest
@@ -13,8 +12,6 @@ from codegen.plan import read_plan
 from explorer.check import TOLERANCES
 from explorer.cli import app
 from tests.explorer.tiny import write_tiny_model
-
-pytestmark = pytest.mark.skipif(shutil.which("cc") is None, reason="needs a C compiler named cc")
 
 
 def test_a_network_runs_on_the_virtual_board_and_agrees_with_onnxruntime(tmp_path: Path) -> None:
