@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from codegen.algorithm import QpuAlgorithm, algorithm_named
@@ -18,25 +20,25 @@ from microbench.virtual import Execution, VirtualV3D
 TARGET: Target = load_profile("pi-zero").target()
 
 
-def random_tensors(spec: LayerSpec, seed: int) -> tuple[FloatArray, list[FloatArray]]:
-    """A seeded input and weights; weights are scaled so that results stay near 1."""
+def random_tensors(spec: LayerSpec, seed: int) -> tuple[list[FloatArray], list[FloatArray]]:
+    """Seeded inputs and weights; weights are scaled so that results stay near 1."""
     rng = np.random.default_rng(seed)
-    value = rng.standard_normal(spec.inputs[0].shape, dtype=np.float32)
+    inputs = [rng.standard_normal(t.shape, dtype=np.float32) for t in spec.inputs]
     weights = [rng.standard_normal(t.shape, dtype=np.float32) for t in spec.weights]
     if weights:
         weights[0] /= np.float32(np.sqrt(np.prod(weights[0].shape[1:])))
-    return value, weights
+    return inputs, weights
 
 
-def execute(program: GpuProgram, image: FloatArray) -> tuple[FloatArray, list[Execution]]:
-    """Loads a program, writes its only input, runs its launches and reads its only output."""
+def execute(program: GpuProgram, images: Sequence[FloatArray]) -> tuple[FloatArray, list[Execution]]:
+    """Loads a program, writes its inputs, runs its launches and reads its only output."""
     with VirtualV3D(load_profile("pi-zero")) as gpu:
         memory = gpu.alloc(program.size_bytes)
         words = memory.view.view(np.uint32)
         words[: len(program.words)] = program.words
         words[program.relocations] += np.uint32(memory.bus)
-        region = program.inputs[0]
-        memory.view[region.offset_bytes : region.offset_bytes + image.nbytes] = image.view(np.uint8)
+        for region, image in zip(program.inputs, images, strict=True):
+            memory.view[region.offset_bytes : region.offset_bytes + image.nbytes] = image.view(np.uint8)
         runs = [
             gpu.execute(launch.num_qpus, memory.bus + launch.control_offset_bytes)
             for launch in program.launches
@@ -48,16 +50,22 @@ def execute(program: GpuProgram, image: FloatArray) -> tuple[FloatArray, list[Ex
 
 def relative_error(spec: LayerSpec, choice: Choice, seed: int = 0) -> float:
     """Largest error of a candidate over the largest reference value; also fails on stale reads."""
-    value, weights = random_tensors(spec, seed)
+    inputs, weights = random_tensors(spec, seed)
     algorithm = algorithm_named(choice.algorithm)
     assert isinstance(algorithm, QpuAlgorithm)
     layer = algorithm.lower(spec, TARGET, choice, weights)
-    layout_in, layout_out = layout_named(choice.input_layouts[0]), layout_named(choice.output_layout)
+    layouts = [layout_named(name) for name in choice.input_layouts]
+    layout_out = layout_named(choice.output_layout)
     program = link_single(
-        layer, [layout_in.size_bytes(spec.inputs[0])], layout_out.size_bytes(spec.output), TARGET.qpus
+        layer,
+        [layout.size_bytes(tensor) for layout, tensor in zip(layouts, spec.inputs, strict=True)],
+        layout_out.size_bytes(spec.output),
+        TARGET.qpus,
     )
-    memory, runs = execute(program, layout_in.pack(value))
+    memory, runs = execute(
+        program, [layout.pack(value) for layout, value in zip(layouts, inputs, strict=True)]
+    )
     assert all(run.stale_reads == 0 for run in runs)
-    expected = evaluate_layer(spec, [value], weights)
+    expected = evaluate_layer(spec, inputs, weights)
     actual = layout_out.unpack(memory, spec.output)
     return float(np.abs(actual - expected).max() / np.abs(expected).max())

@@ -6,7 +6,18 @@ import pytest
 
 from codegen.algorithm import QpuAlgorithm, algorithms
 from codegen.errors import ScheduleError
-from codegen.graph import IDENTITY, RELU, Activation, Conv2d, FullyConnected, LayerSpec, Pool2d, TensorType
+from codegen.graph import (
+    IDENTITY,
+    RELU,
+    Activation,
+    Add,
+    Concat,
+    Conv2d,
+    FullyConnected,
+    LayerSpec,
+    Pool2d,
+    TensorType,
+)
 from codegen.schedule import Choice
 from tests.codegen.gpu_run import TARGET, relative_error
 
@@ -61,6 +72,12 @@ LAYERS = {
         (TensorType((1, 24)),),
         TensorType((1, 37)),
         (TensorType((37, 24)), TensorType((37,))),
+    ),
+    "sum": LayerSpec(Add(RELU), (TensorType((1, 21, 6, 7)),) * 2, TensorType((1, 21, 6, 7))),
+    "channels of three": LayerSpec(
+        Concat(),
+        (TensorType((1, 9, 6, 5)), TensorType((1, 16, 6, 5)), TensorType((1, 36, 6, 5))),
+        TensorType((1, 61, 6, 5)),
     ),
 }
 POINTS_PER_ALGORITHM = 9
