@@ -1,0 +1,80 @@
+"""What a bundle's simulated time owes to constants that nobody has measured.
+
+Run as `python -m microbench.sensitivity BUNDLE [DEVICE]`: the bundle is run on the virtual board with every assumed
+constant of the GPU at 0.75 and at 1.5 times its value, one at a time. The plan stays what it is.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from codegen.bundle import read_manifest
+from codegen.graph import FloatArray
+from codegen.plan import read_plan
+from microbench.boards.virtual import VirtualBoard
+from microbench.profile import DeviceProfile, load_profile
+
+FACTORS = (0.75, 1.5)
+# Whole numbers of things; a share of one is no machine.
+DISCRETE_UNITS = ("1", "0 or 1")
+
+
+@dataclass(frozen=True)
+class Sensitivity:
+    """The bundle's time in seconds, simulated, with one constant at each of FACTORS times its value."""
+
+    constant: str
+    source: str
+    times_s: tuple[float, ...]
+
+
+def assumed_constants(profile: DeviceProfile) -> tuple[str, ...]:
+    """Names of the GPU's continuous constants whose source says that they are assumed."""
+    return tuple(
+        name
+        for name, constant in profile.v3d.items()
+        if constant.assumed and constant.unit not in DISCRETE_UNITS
+    )
+
+
+def sensitivities(profile: DeviceProfile, bundle: Path) -> Iterator[Sensitivity]:
+    """The time under each variation, in the profile's order."""
+    for name in assumed_constants(profile):
+        value = profile.v3d[name].value
+        times = tuple(bundle_time_s(profile.with_v3d(**{name: factor * value}), bundle) for factor in FACTORS)
+        yield Sensitivity(name, profile.v3d[name].source, times)
+
+
+def bundle_time_s(profile: DeviceProfile, bundle: Path) -> float:
+    """One run of the bundle on the virtual board of that profile, on inputs of ones; times do not depend on them."""
+    plan = read_plan(bundle / "plan.json")
+    read_manifest(bundle)
+    inputs: tuple[FloatArray, ...] = tuple(np.ones(t.shape, np.float32) for t in plan.inputs)
+    with VirtualBoard(profile) as board:
+        return board.run_bundle(bundle, inputs).time_s
+
+
+def main() -> None:
+    """Prints the table; errors propagate."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("bundle", type=Path)
+    parser.add_argument("device", nargs="?", default="pi-zero")
+    arguments = parser.parse_args()
+    profile = load_profile(arguments.device)
+    base_s = bundle_time_s(profile, arguments.bundle)
+    table = Table("assumed constant", *(f"at {factor}x" for factor in FACTORS))
+    table.add_row("(as in the profile)", f"{1e3 * base_s:.1f} ms", f"{1e3 * base_s:.1f} ms")
+    for row in sensitivities(profile, arguments.bundle):
+        table.add_row(row.constant, *(f"{1e3 * time_s:.1f} ms" for time_s in row.times_s))
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,26 @@
+"""The sensitivity of a bundle's time to assumed constants."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from codegen.bundle import compile_bundle
+from microbench.profile import load_profile
+from microbench.sensitivity import FACTORS, assumed_constants, bundle_time_s, sensitivities
+from tests.microbench.test_virtual_board import PROFILE, on_qpus, small_graph
+
+
+def test_only_continuous_assumed_constants_are_varied() -> None:
+    names = assumed_constants(load_profile("pi-zero"))
+    assert "sdram_bytes_per_s" in names
+    assert not {"clock_hz", "qpus", "uniform_cache_ways", "fmul_rounds_to_nearest"} & set(names)
+
+
+def test_more_bandwidth_never_takes_longer(tmp_path: Path) -> None:
+    graph = small_graph()
+    compile_bundle(graph, on_qpus(graph), PROFILE.target(), tmp_path)
+    rows = {row.constant: row for row in sensitivities(PROFILE, tmp_path)}
+    assert set(rows) == set(assumed_constants(PROFILE))
+    slower, faster = rows["sdram_bytes_per_s"].times_s
+    assert FACTORS[0] < 1 < FACTORS[1]
+    assert slower >= bundle_time_s(PROFILE, tmp_path) >= faster
