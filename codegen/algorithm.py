@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
 from functools import cache
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from typing import Protocol, runtime_checkable
 
 from codegen.errors import ScheduleError
@@ -67,7 +69,7 @@ def algorithms() -> Mapping[str, Algorithm]:
     """Every registered algorithm by name: built-ins and plug-ins through the same entry points."""
     found: dict[str, Algorithm] = {}
     for point in sorted(entry_points(group=ENTRY_POINT_GROUP), key=lambda p: p.name):
-        algorithm: Algorithm = point.load()()
+        algorithm = _load(point)
         if algorithm.name in found:
             raise ScheduleError(
                 f"two algorithms are named {algorithm.name!r} (second: {point.value}); rename the plug-in"
@@ -76,6 +78,32 @@ def algorithms() -> Mapping[str, Algorithm]:
     if not found:
         raise ScheduleError("no algorithm is registered: install the package (`./bootstrap test` does)")
     return found
+
+
+def check_choice(spec: LayerSpec, target: Target, choice: Choice) -> None:
+    """Raises ScheduleError unless the choice is one of those that its algorithm offers for the layer."""
+    algorithm = algorithm_named(choice.algorithm)
+    if algorithm.applies(spec, target):
+        given = {**choice.splits, **choice.tiles}
+        axes = (
+            axis if given.get(axis.name) not in axis.values else replace(axis, values=(given[axis.name],))
+            for axis in algorithm.space(spec, target).axes
+        )
+        for point in Space(tuple(axes)).points():
+            with suppress(ScheduleError):
+                if algorithm.choice(spec, target, point) == choice:
+                    return
+    raise ScheduleError(f"algorithm {choice.algorithm!r} does not offer this choice for the layer")
+
+
+def _load(point: EntryPoint) -> Algorithm:
+    try:
+        algorithm: Algorithm = point.load()()
+    except (ImportError, AttributeError, TypeError) as error:
+        raise ScheduleError(
+            f"algorithm {point.name!r} ({point.value}) does not load: {error}; reinstall it"
+        ) from error
+    return algorithm
 
 
 def algorithm_named(name: str) -> Algorithm:

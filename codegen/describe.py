@@ -7,6 +7,7 @@ from functools import singledispatch
 from codegen.graph import (
     Activation,
     Clamp,
+    Concat,
     Conv2d,
     FullyConnected,
     LayerSpec,
@@ -15,6 +16,7 @@ from codegen.graph import (
     Relayout,
     Softmax,
     TensorType,
+    Transpose,
 )
 
 
@@ -57,6 +59,16 @@ def _softmax(op: Softmax) -> str:
 
 
 @_operator.register
+def _concat(op: Concat) -> str:
+    return f"Concat axis {op.axis}"
+
+
+@_operator.register
+def _transpose(op: Transpose) -> str:
+    return f"Transpose {_short_axes(op.permutation)}"
+
+
+@_operator.register
 def _relayout(op: Relayout) -> str:
     return f"Relayout {op.source} to {op.target}"
 
@@ -74,6 +86,10 @@ def _window(op: Conv2d | Pool2d) -> str:
 
 def _short(numbers: tuple[int, ...]) -> str:
     return str(numbers[0]) if len(set(numbers)) == 1 else ",".join(map(str, numbers))
+
+
+def _short_axes(axes: tuple[int, ...]) -> str:
+    return ",".join(map(str, axes))
 
 
 def _shape(tensor: TensorType) -> str:

@@ -77,6 +77,34 @@ class FullyConnected:
 
 
 @dataclass(frozen=True)
+class Add:
+    """The sum of two tensors of equal shape, element by element."""
+
+    activation: Activation = IDENTITY
+
+
+@dataclass(frozen=True)
+class Concat:
+    """Tensors of equal batch and planes behind each other along `axis`, which is 1: that of the channels."""
+
+    axis: int = 1
+
+
+@dataclass(frozen=True)
+class Pad2d:
+    """Zeros around the plane; pads are top, left, bottom, right. Imported stage only."""
+
+    pads: tuple[int, int, int, int]
+
+
+@dataclass(frozen=True)
+class Transpose:
+    """Axis i of the result is axis `permutation[i]` of the input."""
+
+    permutation: tuple[int, ...]
+
+
+@dataclass(frozen=True)
 class BatchNormalization:
     """Per-channel affine with weights scale, bias, mean, variance. Imported stage only."""
 
@@ -110,7 +138,20 @@ class Relayout:
     target: str
 
 
-Operator = Conv2d | Pool2d | FullyConnected | BatchNormalization | Clamp | Softmax | Reshape | Relayout
+Operator = (
+    Conv2d
+    | Pool2d
+    | FullyConnected
+    | Add
+    | Concat
+    | Pad2d
+    | Transpose
+    | BatchNormalization
+    | Clamp
+    | Softmax
+    | Reshape
+    | Relayout
+)
 
 
 @dataclass(frozen=True)

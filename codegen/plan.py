@@ -207,7 +207,10 @@ def write_plan(plan: Plan, path: Path) -> None:
             os.unlink(temporary)
             raise
     except OSError as error:
-        raise PlanError(f"plan {path} cannot be written: {error.strerror}; nothing was changed") from error
+        raise PlanError(
+            f"plan {path} cannot be written: {error.strerror}; nothing was changed: free some space, or name "
+            "another directory"
+        ) from error
 
 
 def read_plan(path: Path) -> Plan:
@@ -220,7 +223,7 @@ def read_plan(path: Path) -> Plan:
         raise PlanError(f"plan {path} is no text: {error.reason} at byte {error.start}") from error
     try:
         content = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise PlanError(f"plan {path} is not JSON: {error}; make it again by `explore run`") from error
     return _validated(content, path)
 

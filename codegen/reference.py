@@ -11,19 +11,23 @@ from numpy.typing import NDArray
 from codegen.errors import GraphSpecError
 from codegen.graph import (
     Activation,
+    Add,
     Array,
     BatchNormalization,
     Clamp,
+    Concat,
     Conv2d,
     FullyConnected,
     Graph,
     LayerSpec,
     Operator,
+    Pad2d,
     Pool2d,
     Relayout,
     Reshape,
     Softmax,
     TensorType,
+    Transpose,
 )
 
 Doubles = NDArray[np.float64]
@@ -74,7 +78,7 @@ def _conv2d(op: Conv2d, inputs: Arrays, weights: Arrays, output: TensorType) -> 
     kernel, bias = weights
     batch, channels, height, width = output.shape
     depth = kernel.shape[1]
-    padded = _padded(inputs[0], op, 0.0)
+    padded = _padded(inputs[0], op.pads, 0.0)
     grouped_kernel = kernel.reshape(op.groups, channels // op.groups, depth, *op.kernel)
     total = np.zeros((batch, op.groups, channels // op.groups, height * width))
     for row, column, tap in _taps(padded, op, output):
@@ -89,12 +93,12 @@ def _conv2d(op: Conv2d, inputs: Arrays, weights: Arrays, output: TensorType) -> 
 def _pool2d(op: Pool2d, inputs: Arrays, weights: Arrays, output: TensorType) -> Doubles:
     if op.kind == "max":
         result = np.full(output.shape, -np.inf)
-        for _, _, tap in _taps(_padded(inputs[0], op, -np.inf), op, output):
+        for _, _, tap in _taps(_padded(inputs[0], op.pads, -np.inf), op, output):
             np.maximum(result, tap, out=result)
         return clamp(result, op.activation)
     total, count = np.zeros(output.shape), np.zeros(output.shape[2:])
-    ones = _padded(np.ones((1, 1, *inputs[0].shape[2:])), op, float(op.include_padding))
-    for _, _, tap in _taps(_padded(inputs[0], op, 0.0), op, output):
+    ones = _padded(np.ones((1, 1, *inputs[0].shape[2:])), op.pads, float(op.include_padding))
+    for _, _, tap in _taps(_padded(inputs[0], op.pads, 0.0), op, output):
         total += tap
     for _, _, tap in _taps(ones, op, output):
         count += tap[0, 0]
@@ -105,6 +109,26 @@ def _pool2d(op: Pool2d, inputs: Arrays, weights: Arrays, output: TensorType) -> 
 def _fully_connected(op: FullyConnected, inputs: Arrays, weights: Arrays, output: TensorType) -> Doubles:
     matrix, bias = weights
     return clamp(inputs[0] @ matrix.T + bias, op.activation)
+
+
+@compute.register
+def _add(op: Add, inputs: Arrays, weights: Arrays, output: TensorType) -> Doubles:
+    return clamp(inputs[0] + inputs[1], op.activation)
+
+
+@compute.register
+def _concat(op: Concat, inputs: Arrays, weights: Arrays, output: TensorType) -> Doubles:
+    return np.concatenate(inputs, axis=op.axis)
+
+
+@compute.register
+def _pad2d(op: Pad2d, inputs: Arrays, weights: Arrays, output: TensorType) -> Doubles:
+    return _padded(inputs[0], op.pads, 0.0)
+
+
+@compute.register
+def _transpose(op: Transpose, inputs: Arrays, weights: Arrays, output: TensorType) -> Doubles:
+    return np.ascontiguousarray(inputs[0].transpose(op.permutation))
 
 
 @compute.register
@@ -146,8 +170,8 @@ def clamp(value: Doubles, activation: Activation) -> Doubles:
     return value
 
 
-def _padded(value: Doubles, op: Conv2d | Pool2d, fill: float) -> Doubles:
-    top, left, bottom, right = op.pads
+def _padded(value: Doubles, pads: tuple[int, int, int, int], fill: float) -> Doubles:
+    top, left, bottom, right = pads
     return np.pad(value, ((0, 0), (0, 0), (top, bottom), (left, right)), constant_values=fill)
 
 

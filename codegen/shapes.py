@@ -8,15 +8,19 @@ from functools import singledispatch
 
 from codegen.errors import GraphSpecError
 from codegen.graph import (
+    Add,
     BatchNormalization,
     Clamp,
+    Concat,
     Conv2d,
     FullyConnected,
     Operator,
+    Pad2d,
     Pool2d,
     Relayout,
     Reshape,
     Softmax,
+    Transpose,
 )
 
 Shape = tuple[int, ...]
@@ -32,6 +36,12 @@ def window_extent(kernel: int, dilation: int) -> int:
 def window_outputs(size: int, extent: int, stride: int, begin: int, end: int) -> int:
     """How many windows of `extent` elements fit a padded axis; zero or less where none does."""
     return (size + begin + end - extent) // stride + 1
+
+
+def moves_nothing(permutation: Sequence[int], shape: Shape) -> bool:
+    """Whether a transposition leaves row-major order as it is: axes of more than one element keep their order."""
+    moved = [axis for axis in permutation if shape[axis] != 1]
+    return moved == sorted(moved)
 
 
 @singledispatch
@@ -96,6 +106,46 @@ def _fully_connected(
 
 
 @infer_shape.register
+def _add(op: Add, inputs: Sequence[Shape], weights: Sequence[Shape], output: Shape) -> Shape:
+    if len(inputs) != 2 or weights:
+        raise GraphSpecError(f"Add takes 2 inputs and no weights, not {len(inputs)} and {len(weights)}")
+    if inputs[0] != inputs[1]:
+        raise GraphSpecError(f"Add of tensors of shapes {inputs[0]} and {inputs[1]}, which are not equal")
+    return inputs[0]
+
+
+@infer_shape.register
+def _concat(op: Concat, inputs: Sequence[Shape], weights: Sequence[Shape], output: Shape) -> Shape:
+    if not inputs or weights:
+        raise GraphSpecError(
+            f"Concat takes at least 1 input and no weights, not {len(inputs)} and {len(weights)}"
+        )
+    if op.axis != 1:
+        raise GraphSpecError(f"Concat along axis {op.axis}, not along the channels (axis 1)")
+    if any(len(shape) < 2 for shape in inputs) or len({_without_channels(shape) for shape in inputs}) != 1:
+        raise GraphSpecError(f"Concat of tensors of shapes {list(inputs)}, which differ beside the channels")
+    return (inputs[0][0], sum(shape[1] for shape in inputs), *inputs[0][2:])
+
+
+@infer_shape.register
+def _pad2d(op: Pad2d, inputs: Sequence[Shape], weights: Sequence[Shape], output: Shape) -> Shape:
+    shape = sole_input(op, inputs, weights, 0)
+    _require_planes(op, shape)
+    if min(op.pads) < 0:
+        raise GraphSpecError(f"Pad2d has a negative pad: {op}")
+    top, left, bottom, right = op.pads
+    return (*shape[:2], top + shape[2] + bottom, left + shape[3] + right)
+
+
+@infer_shape.register
+def _transpose(op: Transpose, inputs: Sequence[Shape], weights: Sequence[Shape], output: Shape) -> Shape:
+    shape = sole_input(op, inputs, weights, 0)
+    if sorted(op.permutation) != list(range(len(shape))):
+        raise GraphSpecError(f"Transpose by {op.permutation} of a tensor of shape {shape}")
+    return tuple(shape[axis] for axis in op.permutation)
+
+
+@infer_shape.register
 def _batch_normalization(
     op: BatchNormalization, inputs: Sequence[Shape], weights: Sequence[Shape], output: Shape
 ) -> Shape:
@@ -131,6 +181,10 @@ def _reshape(op: Reshape, inputs: Sequence[Shape], weights: Sequence[Shape], out
 @infer_shape.register
 def _relayout(op: Relayout, inputs: Sequence[Shape], weights: Sequence[Shape], output: Shape) -> Shape:
     return sole_input(op, inputs, weights, 0)
+
+
+def _without_channels(shape: Shape) -> Shape:
+    return (*shape[:1], *shape[2:])
 
 
 def _require_planes(op: Operator, shape: Shape) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal, get_args
 
 from codegen.errors import GraphSpecError
-from codegen.graph import BatchNormalization, Graph, Node, Operator, Relayout, TensorType
+from codegen.graph import BatchNormalization, Graph, Node, Operator, Pad2d, Relayout, TensorType
 from codegen.shapes import infer_shape
 
 Stage = Literal["imported", "fused"]
@@ -13,7 +13,7 @@ Stage = Literal["imported", "fused"]
 # What is not listed here is excluded nowhere: a new operator belongs to both stages.
 EXCLUDED: dict[Stage, tuple[type[Operator], ...]] = {
     "imported": (Relayout,),
-    "fused": (Relayout, BatchNormalization),
+    "fused": (Relayout, BatchNormalization, Pad2d),
 }
 
 

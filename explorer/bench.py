@@ -118,6 +118,8 @@ def expected_kind(board: Board, candidate: Candidate) -> Kind:
     """What a failed candidate's time would have been by its profile; its sample holds no time."""
     if not board.profile.v3d:
         return "host"
+    if board.reads_clock:
+        return "silicon"
     return "simulated" if candidate.choice.processor == "qpu" else "modelled"
 
 

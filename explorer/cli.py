@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import sys
 from pathlib import Path
@@ -62,9 +63,9 @@ def run(
     """Search, compose, compile and check a network on a board; interrupted runs go on where they stopped."""
     from explorer.commands import run_command
     from explorer.field import SearchSettings
-    from explorer.settings import DEFAULT_STORE, RunSettings, parse_shapes, parse_ssh
+    from explorer.settings import DEFAULT_STORE, RUNS, RunSettings, parse_shapes, parse_ssh
 
-    with reported(resumable=True):
+    with reported(resumable=True, place=out or RUNS):
         run_command(
             RunSettings(
                 device=device,
@@ -98,6 +99,45 @@ def compile_plan(
 
 
 @app.command()
+def report(
+    run: Annotated[Path, typer.Argument(help="directory of a run")],
+) -> None:
+    """Write a report of a run: an executed notebook and an HTML page (needs the extra `report`)."""
+    from explorer.report_commands import report_command
+
+    with reported():
+        report_command(run)
+
+
+@app.command()
+def runs(
+    directory: Annotated[Path | None, typer.Argument(help="directory of runs (default results/runs)")] = None,
+) -> None:
+    """List runs: model, device, board, time and what it is, speed-up, error."""
+    from explorer.report_commands import runs_command
+    from explorer.settings import RUNS
+
+    with reported():
+        runs_command(directory or RUNS)
+
+
+@app.command()
+def compare(
+    first: Annotated[str, typer.Argument(metavar="A", help="a run, a plan.json, or a device that has a run")],
+    second: Annotated[str, typer.Argument(metavar="B", help="the same, for the other side")],
+    among: Annotated[
+        Path | None, typer.Option("--runs", help="where the runs of devices are (default results/runs)")
+    ] = None,
+) -> None:
+    """Compare two runs, plans or devices, layer by layer."""
+    from explorer.report_commands import compare_command
+    from explorer.settings import RUNS
+
+    with reported():
+        compare_command(first, second, among or RUNS)
+
+
+@app.command()
 def devices() -> None:
     """List the known devices and the ways to reach them."""
     from explorer.commands import devices_command
@@ -123,7 +163,7 @@ def zoo(
     """Write a built-in network, with seeded weights, as ONNX."""
     from explorer.commands import zoo_command
 
-    with reported():
+    with reported(place=out):
         zoo_command(name, out)
 
 
@@ -133,3 +173,5 @@ def main() -> None:
         app()
     except KeyboardInterrupt:  # outside of a command's body: nothing was begun
         sys.exit(EXIT_INTERRUPTED)
+    finally:
+        gc.freeze()  # to search everything for garbage at the end would take a good part of a second

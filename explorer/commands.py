@@ -8,15 +8,18 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from codegen.algorithm import algorithms
+from codegen.algorithm import algorithms, check_choice
 from codegen.bundle import compile_bundle
-from codegen.plan import check_plan_fits, read_plan
+from codegen.errors import PlanError, ScheduleError
+from codegen.plan import Plan, check_plan_fits, read_plan
+from codegen.target import Target
 from explorer.check import require
 from explorer.console import ConsoleProgress
 from explorer.figures import write_figures
 from explorer.model import load_network, write_zoo_model
 from explorer.pipeline import Run, run
 from explorer.report import write_summary
+from explorer.run_files import COMMAND_FILE, SAMPLES_FILE, write_command, write_samples
 from explorer.settings import RunSettings
 from explorer.tables import step_table, summary_lines, summary_table
 from microbench.profile import known_profiles, load_profile
@@ -31,7 +34,7 @@ def run_command(settings: RunSettings) -> None:
     with ConsoleProgress(console) as progress:
         result = run(settings, progress, lambda line: console.print(line, style="bold", markup=False))
         progress.phase("Report")
-        _write(result)
+        _write(result, settings)
     console.print(step_table(result.report))
     console.print(summary_table(result.report))
     if result.report.check is None:
@@ -42,12 +45,14 @@ def run_command(settings: RunSettings) -> None:
 
 
 def compile_command(plan_path: Path, model_path: Path, directory: Path, device: str | None) -> None:
-    """`explore compile`; raises PlanError where the plan was made for another model."""
+    """`explore compile`; raises PlanError where the plan was made for another model or device."""
     plan = read_plan(plan_path)
     shapes = {tensor.name: tensor.shape for tensor in plan.inputs}
     network = load_network(model_path, shapes, plan.model_name)
     check_plan_fits(plan, network.sha256)
-    compile_bundle(network.graph, plan, load_profile(device or plan.device).target(), directory)
+    target = load_profile(device or plan.device).target()
+    _check_device(plan, target, plan_path)
+    compile_bundle(network.graph, plan, target, directory)
     _console().print(f"bundle: {directory}", markup=False)
 
 
@@ -79,10 +84,28 @@ def zoo_command(name: str, path: Path) -> None:
     _console().print(f"model: {path}", markup=False)
 
 
-def _write(result: Run) -> None:
-    """Figures, the summary and the table as text."""
+def _check_device(plan: Plan, target: Target, path: Path) -> None:
+    """A plan that was edited, or made for another device, is refused before code is generated from it."""
+    if target.name != plan.device:
+        raise PlanError(
+            f"plan {path} was made for device {plan.device!r}, not for {target.name!r}; "
+            f"make one by `explore run --device {target.name}`"
+        )
+    for step in plan.steps:
+        try:
+            check_choice(step.spec, target, step.choice)
+        except ScheduleError as error:
+            raise PlanError(
+                f"plan {path}: step {step.name!r}: {error}; make it again by `explore run`"
+            ) from error
+
+
+def _write(result: Run, settings: RunSettings) -> None:
+    """Figures, the summary, the table as text, and the data that reports are made from."""
     write_figures(result.report, result.directory)
     write_summary(result.report, result.directory / "summary.json")
+    write_samples(result.report.measured, result.directory / SAMPLES_FILE)
+    write_command(settings, result.directory / COMMAND_FILE)
     with (result.directory / "table.txt").open("w", encoding="utf-8") as file:
         text = Console(file=file, width=NARROWEST_TABLE, color_system=None)
         text.print(step_table(result.report))

@@ -25,5 +25,17 @@ class OutputError(ExplorerError):
     """A result cannot be written: a full disk, a directory without permission."""
 
 
+class RunDataError(ExplorerError):
+    """A run's directory is missing, or a file in it is missing, damaged or of another run."""
+
+
+class MissingExtraError(ExplorerError):
+    """A command needs packages of an optional extra that is not installed."""
+
+
+class ReportError(ExplorerError):
+    """A report's notebook failed, took too long, or its sections contradict each other."""
+
+
 class CheckFailedError(ExplorerError):
     """The compiled network's outputs are too far from the reference. Exit code 1."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import typer
 from rich.console import Console
@@ -20,8 +21,11 @@ _STDERR = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
 @contextmanager
-def reported(resumable: bool = False) -> Iterator[None]:
-    """Turns errors of a command's body into exits; `resumable` commands tell how to go on after an interrupt."""
+def reported(resumable: bool = False, place: Path | None = None) -> Iterator[None]:
+    """Turns errors of a command's body into exits; `resumable` commands tell how to go on after an interrupt.
+
+    `place` is where the command writes: a disk that is full does not say which.
+    """
     try:
         yield
     except CheckFailedError as error:
@@ -31,7 +35,7 @@ def reported(resumable: bool = False) -> Iterator[None]:
     except OSError as error:
         if error.errno not in _REMEDIES:
             raise
-        _leave(output_error(error), EXIT_ERROR)
+        _leave(output_error(error, place), EXIT_ERROR)
     except KeyboardInterrupt:
         then = "; the same command goes on where it stopped, no sample is lost" if resumable else ""
         _STDERR.print(f"interrupted{then}", markup=False)
@@ -41,6 +45,11 @@ def reported(resumable: bool = False) -> Iterator[None]:
 _REMEDIES = {
     errno.ENOSPC: "the disk is full: free some space and run the same command again, no sample is lost",
     errno.EDQUOT: "the disk quota is used up: free some space and run the same command again",
+    errno.EEXIST: "a file is in the way: name another with --out",
+    errno.ENOENT: "it is not there and cannot be made: name another with --out",
+    errno.ENAMETOOLONG: "the name is too long: name another with --out",
+    errno.EIO: "the disk fails: check it, or name another with --out",
+    errno.EPERM: "this is not permitted: make it writable, or name another with --out",
     errno.EROFS: "the file system is read-only: name another directory with --out",
     errno.EACCES: "no permission: make it accessible, or name another with --out",
     errno.ENOTDIR: "a part of the path is a file: name another with --out",
@@ -48,10 +57,10 @@ _REMEDIES = {
 }
 
 
-def output_error(error: OSError) -> OutputError:
+def output_error(error: OSError, place: Path | None = None) -> OutputError:
     """What a failing file system means to the user."""
-    place = f"{error.filename}: " if error.filename else ""
-    return OutputError(f"{place}{_REMEDIES[error.errno or 0]} ({error.strerror})")
+    named = error.filename or place
+    return OutputError(f"{f'{named}: ' if named else ''}{_REMEDIES[error.errno or 0]} ({error.strerror})")
 
 
 def _leave(error: ExploreError, code: int) -> None:

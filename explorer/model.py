@@ -49,7 +49,12 @@ def write_zoo_model(name: str, path: Path) -> None:
 
     model = build(name)
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(model.SerializeToString(deterministic=True))
+    try:
+        path.write_bytes(model.SerializeToString(deterministic=True))
+    except OSError:
+        if path.is_file():
+            path.unlink()  # half a model is worse than none
+        raise
 
 
 def graph_sha256(graph: Graph) -> str:

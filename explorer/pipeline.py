@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,7 +33,6 @@ from microbench.store import Store
 REPEATS = 5  # where a clock is read; elsewhere a time is the same every time
 MOST_SIMULATORS = 2
 WITHOUT_OUTPUTS = frozenset({"null", "replay"})
-WITHOUT_CLOCK = WITHOUT_OUTPUTS | {"virtual"}
 
 Announce = Callable[[str], None]
 
@@ -55,6 +55,7 @@ def run(settings: RunSettings, progress: Progress, announce: Announce) -> Run:
     with Workers(_boards(first, settings), Board.close) as boards:
         fingerprint = boards.call(lambda board: board.fingerprint())
         announce(what_it_is(first, fingerprint))
+        _prepare(settings.directory)
         progress.phase("Import")
         network = open_network(settings)
         with Store.open(settings.store) as store:
@@ -75,17 +76,27 @@ def run(settings: RunSettings, progress: Progress, announce: Announce) -> Run:
     return Run(report, plan, settings.directory)
 
 
+def _prepare(directory: Path) -> None:
+    """Makes the directory of results; raises OSError at once where a long search would end in vain."""
+    directory.mkdir(parents=True, exist_ok=True)
+    try:
+        tempfile.TemporaryFile(dir=directory).close()
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(directory)) from error
+
+
 def what_it_is(board: Board, fingerprint: Fingerprint) -> str:
     """The first line of a run: whose clock its numbers come from."""
     title = board.profile.title
-    if board.name == "virtual":
-        return (
-            f"{title}: the in-process virtual board, no silicon.\n"
-            f"QPU times are simulated, CPU times modelled from a table ({fingerprint.software})."
-        )
     if board.name in WITHOUT_OUTPUTS:
         return f"{title}: the {board.name} board, no silicon; its times are not measured now, nothing is computed"
-    return f"{title}: {fingerprint.board} ({fingerprint.software})"
+    if board.reads_clock:
+        return f"{title}: {fingerprint.board} ({fingerprint.software})"
+    where = "the in-process virtual board" if board.name == "virtual" else f"a virtual board ({board.name})"
+    return (
+        f"{title}: {where}, no silicon.\n"
+        f"QPU times are simulated, CPU times modelled from a table ({fingerprint.software})."
+    )
 
 
 def _open(settings: RunSettings) -> Board:
@@ -95,8 +106,8 @@ def _open(settings: RunSettings) -> Board:
 
 
 def _boards(first: Board, settings: RunSettings) -> list[Board]:
-    """One simulator per core, up to two; a real machine's clock is never shared."""
-    count = min(MOST_SIMULATORS, os.cpu_count() or 1) if first.name == "virtual" else 1
+    """One per core, up to two, where no clock is read; a clock is never shared."""
+    count = 1 if first.reads_clock else min(MOST_SIMULATORS, os.cpu_count() or 1)
     return [first, *(_open(settings) for _ in range(count - 1))]
 
 
@@ -109,7 +120,7 @@ def _search(
     store: Store,
     progress: Progress,
 ) -> tuple[SearchResult, Bench]:
-    repeats = 1 if first.name in WITHOUT_CLOCK else REPEATS
+    repeats = REPEATS if first.reads_clock else 1
     jobs = JobBuilder(first.target, settings.search.seed, algorithms(), repeats)
     overhead_s, recording = launch_overhead_s(first), first.name != "replay"
     bench = Bench(boards, jobs, store, fingerprint, progress, overhead_s, recording)

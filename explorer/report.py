@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from codegen.schedule import Choice
+from codegen.schedule import Choice, Work
 from cost_models.model import Prediction
 from microbench.board import Kind
+from microbench.store import Status
+
+SUMMARY_FORMAT = 1
 
 
 @dataclass(frozen=True)
@@ -67,6 +70,26 @@ class ScatterPoint:
 
 
 @dataclass(frozen=True)
+class MeasuredCandidate:
+    """One measured candidate, as samples.csv has it.
+
+    `layer` describes the layer in a line, `candidate` is the candidate's hash. `time_s` is the layer's time within
+    a launch, None for one that failed; `predicted` comes from models that have not seen the candidate.
+    """
+
+    layer: str
+    spec_hash: str
+    candidate: str
+    choice: Choice
+    status: Status
+    kind: Kind
+    time_s: float | None
+    predicted: Prediction | None
+    work: Work
+    message: str
+
+
+@dataclass(frozen=True)
 class RunReport:
     """Everything of a run that is worth showing."""
 
@@ -85,6 +108,7 @@ class RunReport:
     quality: ModelQuality | None
     scatter: tuple[ScatterPoint, ...]
     samples: Mapping[str, int]
+    measured: tuple[MeasuredCandidate, ...] = ()
 
     @property
     def time_s(self) -> float:
@@ -110,9 +134,9 @@ class RunReport:
 
 
 def write_summary(report: RunReport, path: Path) -> None:
-    """summary.json: the report without the scatter; every time has its kind beside it."""
-    content: dict[str, Any] = asdict(report)
-    del content["scatter"]
+    """summary.json: the report without single candidates; every time has its kind beside it."""
+    content: dict[str, Any] = asdict(replace(report, scatter=(), measured=()))
+    del content["scatter"], content["measured"]
     content |= {"speedup": report.speedup, "peak_share": report.peak_share, "time_s": report.time_s}
-    content["format"] = 1
+    content["format"] = SUMMARY_FORMAT
     path.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")

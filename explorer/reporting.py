@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from codegen.canonical import content_hash
+from codegen.describe import describe
 from codegen.graph import LayerSpec
 from codegen.schedule import Candidate
 from cost_models.metrics import mape, spearman, top_regret
@@ -13,7 +15,14 @@ from explorer.bench import Tally, launch_overhead_s
 from explorer.compose import ComposedStep, Composition, starts_launch
 from explorer.model import Network
 from explorer.planning import step_name
-from explorer.report import CheckReport, ModelQuality, RunReport, ScatterPoint, StepReport
+from explorer.report import (
+    CheckReport,
+    MeasuredCandidate,
+    ModelQuality,
+    RunReport,
+    ScatterPoint,
+    StepReport,
+)
 from explorer.search import SearchResult
 from microbench.board import Board, BundleRun, Fingerprint
 
@@ -55,6 +64,7 @@ def build_report(
             "considered": found.candidates, "measured now": tally.measured, "known from the store": tally.known,
             "failed": tally.failed, "wrong": tally.wrong,
         },
+        measured=_measured(found, unseen),
     )  # fmt: skip
 
 
@@ -151,4 +161,22 @@ def _scatter(found: SearchResult, unseen: Unseen) -> tuple[ScatterPoint, ...]:
     return tuple(
         ScatterPoint(o.candidate.choice.algorithm, unseen[o.candidate].time_s, o.time_s, kinds[o.candidate])
         for o in _timed(found)
+    )
+
+
+def _measured(found: SearchResult, unseen: Unseen) -> tuple[MeasuredCandidate, ...]:
+    return tuple(
+        MeasuredCandidate(
+            layer=describe(sample.candidate.spec),
+            spec_hash=content_hash(sample.candidate.spec),
+            candidate=sample.candidate_hash,
+            choice=sample.candidate.choice,
+            status=sample.status,
+            kind=sample.kind,
+            time_s=sample.time_s if sample.times_s else None,
+            predicted=unseen.get(sample.candidate),
+            work=sample.work,
+            message=sample.message,
+        )
+        for sample in found.samples
     )

@@ -17,6 +17,7 @@ DEFAULT_STORE = RUNS / "samples.sqlite"
 
 Shapes = Mapping[str, tuple[int, ...]]
 
+_SIZE = re.compile("0*[1-9][0-9]{0,9}")
 _SSH_PLACE = re.compile(r"(?:(?P<user>[^@\s:]+)@)?(?P<host>\[[^\]\s]+\]|[^@:\s]+)(?::(?P<port>\d{1,5}))?")
 
 
@@ -51,8 +52,10 @@ def parse_shapes(texts: Sequence[str]) -> Shapes:
     for text in texts:
         name, separator, sizes = text.rpartition("=")
         parts = sizes.split(",")
-        if not separator or not name or not all(part.strip().isdecimal() and int(part) > 0 for part in parts):
+        if not separator or not name or not all(_SIZE.fullmatch(part.strip()) for part in parts):
             raise UsageError(f"--shape {text!r} is malformed; an example: --shape input=1,3,224,224")
+        if name in shapes:
+            raise UsageError(f"--shape gives input {name!r} two shapes; leave one out")
         shapes[name] = tuple(int(part) for part in parts)
     return shapes
 

@@ -68,9 +68,14 @@ class BundleRun:
 
 
 class Board(Protocol):
-    """Measures candidates and runs bundles. A context manager: leaving it frees the board."""
+    """Measures candidates and runs bundles. A context manager: leaving it frees the board.
+
+    `reads_clock`: its times come from a running clock, so that whatever else the machine does disturbs them. Without
+    one a time is the same every time: one repeat says all, and several such boards may measure at once.
+    """
 
     name: str
+    reads_clock: bool
     profile: DeviceProfile
     target: Target
 

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from microbench.errors import BoardError
+
 
 @dataclass(frozen=True)
 class SshOptions:
@@ -38,3 +40,10 @@ class BoardOptions:
     ssh: SshOptions | None = None
     store: str | Path | None = None
     fingerprint_hash: str | None = None
+
+    def refuse_ssh(self, board: str) -> None:
+        """Raises BoardError where a board that is here is wished for over SSH."""
+        if self.ssh is not None:
+            raise BoardError(
+                f"the {board} board is not reached over SSH: leave out --ssh, or take --board ssh"
+            )

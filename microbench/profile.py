@@ -71,7 +71,9 @@ class DeviceProfile(BaseModel):
 
     def _value(self, constants: Constants, group: str, name: str) -> float:
         if name not in constants:
-            raise ProfileError(f"profile {self.name!r} has no constant {group}.{name}; add it with unit and source")
+            raise ProfileError(
+                f"profile {self.name!r} has no constant {group}.{name}; add it with unit and source"
+            )
         return constants[name].value
 
     def with_v3d(self, **overrides: float) -> DeviceProfile:
@@ -80,7 +82,10 @@ class DeviceProfile(BaseModel):
         for name, value in overrides.items():
             old = changed.get(name)
             if old is None:
-                raise ProfileError(f"profile {self.name!r} has no constant v3d.{name}")
+                raise ProfileError(
+                    f"profile {self.name!r} has no constant v3d.{name} to replace; take a device with QPUs, or leave "
+                    "the option out"
+                )
             changed[name] = Constant(value=value, unit=old.unit, source="override by the user")
         # Not model_copy: that would carry a hash already computed over to the changed constants.
         return DeviceProfile.model_validate({**self.model_dump(), "v3d": changed})
@@ -108,7 +113,9 @@ def known_profiles() -> tuple[str, ...]:
 
 def load_profile(name_or_path: str) -> DeviceProfile:
     """A built-in profile by name, or one from a `.toml` file; raises ProfileError listing the known ones."""
-    path = Path(name_or_path) if name_or_path.endswith(".toml") else PROFILE_DIRECTORY / f"{name_or_path}.toml"
+    path = (
+        Path(name_or_path) if name_or_path.endswith(".toml") else PROFILE_DIRECTORY / f"{name_or_path}.toml"
+    )
     if not path.is_file():
         raise ProfileError(
             f"unknown device {name_or_path!r}; known devices: {', '.join(known_profiles())} (or a profile file *.toml)"

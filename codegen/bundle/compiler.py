@@ -189,7 +189,10 @@ def _write(directory: Path, files: Mapping[str, bytes]) -> None:
             _replace(directory / name, content)
         (directory / "build.sh").chmod(0o755)
     except OSError as error:
-        raise BundleError(f"bundle {directory} cannot be written: {error.strerror or error}") from error
+        raise BundleError(
+            f"bundle {directory} cannot be written: {error.strerror or error}; free some space, or name "
+            "another directory"
+        ) from error
 
 
 def _replace(path: Path, content: bytes) -> None:

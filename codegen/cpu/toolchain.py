@@ -15,6 +15,7 @@ from pathlib import Path
 
 from platformdirs import user_cache_dir
 
+from codegen.children import started
 from codegen.errors import ToolchainError
 from codegen.target import Target
 
@@ -140,11 +141,13 @@ def _build(sources: Mapping[str, str], command: Sequence[str], libraries: Sequen
             (Path(directory) / name).write_text(text, encoding="utf-8")
         names = sorted(name for name in sources if name.endswith(".c"))
         arguments = (*command, *names, "-o", place.name, *libraries)
-        result = subprocess.run(arguments, cwd=directory, capture_output=True, text=True, check=False)
+        with started(arguments, Path(directory)) as compiler:
+            output, complaints = compiler.communicate()
         built = Path(directory) / place.name
-        if result.returncode != 0 or not built.is_file():
+        if compiler.returncode != 0 or not built.is_file():
+            said = (complaints or output).decode("utf-8", "replace").splitlines()
             raise ToolchainError(
-                f"the C compiler failed (exit code {result.returncode}): {' '.join(arguments)}\n"
-                + "\n".join((result.stderr or result.stdout).splitlines()[:_SHOWN_LINES])
+                f"the C compiler failed (exit code {compiler.returncode}): {' '.join(arguments)}\n"
+                + "\n".join(said[:_SHOWN_LINES])
             )
         os.replace(built, place)

@@ -7,11 +7,15 @@ from codegen.onnx_import import (
     affine,
     constants,
     convolution,
+    joining,
     matrix,
     normalization,
+    padding,
     pooling,
+    reduction,
     reshaping,
     softmax,
+    transposition,
 )
 from codegen.onnx_import.reader import import_model, load_graph
 from codegen.onnx_import.registry import supported_operators
@@ -21,11 +25,15 @@ FAMILIES = (
     affine,
     constants,
     convolution,
+    joining,
     matrix,
     normalization,
+    padding,
     pooling,
+    reduction,
     reshaping,
     softmax,
+    transposition,
 )
 
 __all__ = ["FAMILIES", "import_model", "load_graph", "supported_operators"]

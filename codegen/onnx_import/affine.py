@@ -1,6 +1,7 @@
 """Add, Sub, Mul and Div with a constant per channel: an affine map, imported as a normalisation.
 
-So the bias behind a MatMul, or the scaling of an input image, takes the same way as batch normalisation.
+So the bias behind a MatMul, or the scaling of an input image, takes the same way as batch normalisation. The
+sum of two activations is an operator of its own.
 """
 
 from __future__ import annotations
@@ -9,15 +10,19 @@ import numpy as np
 
 from codegen.graph import BatchNormalization, FloatArray
 from codegen.onnx_import.builder import GraphBuilder
+from codegen.onnx_import.joining import emit_sum
 from codegen.onnx_import.node import OnnxNode
 from codegen.onnx_import.registry import handles
 
 FORM = "of an activation and a constant that is one number or one per channel"
 
 
-@handles("Add", FORM)
+@handles("Add", f"of two activations of equal shape, or {FORM}")
 def add(node: OnnxNode, builder: GraphBuilder) -> None:
-    """x + c."""
+    """x + c, or the sum of two activations."""
+    if not any(builder.is_constant(node.input(index)) for index in (0, 1)):
+        emit_sum(node, builder)
+        return
     activation, constant = _operands(node, builder)
     _emit(node, builder, activation, 1.0, constant)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -114,29 +114,30 @@ class GraphBuilder:
         self,
         node: OnnxNode,
         op: Operator,
-        tensor: str,
+        tensors: str | Sequence[str],
         weights: Mapping[str, FloatArray] | None = None,
         *,
         step: str = "",
         shape: Shape | None = None,
     ) -> str:
-        """Appends `op` applied to an activation, and returns the tensor it writes.
+        """Appends `op` applied to one activation or several, and returns the tensor it writes.
 
         The last node emitted for an ONNX node writes the ONNX node's output; an earlier one is told apart by
         `step`. `shape` is given for a Reshape. Raises ModelError where the operator does not fit its inputs.
         """
+        inputs = (tensors,) if isinstance(tensors, str) else tuple(tensors)
         arrays = dict(weights or {})
         name = self._fresh(f"{node.name}/{step}", self._names) if step else node.name
         output = self._fresh(f"{node.output}/{step}", self._tensors) if step else node.output
         try:
             shapes = [tuple(array.shape) for array in arrays.values()]
-            inferred = infer_shape(op, [self._types[tensor].shape], shapes, shape or ())
+            inferred = infer_shape(op, [self._types[tensor].shape for tensor in inputs], shapes, shape or ())
         except GraphSpecError as error:
             raise node.malformed(str(error)) from error
         constants = {f"{name}.{role}": np.ascontiguousarray(array) for role, array in arrays.items()}
         self._define(output, inferred, node.where)
         self._weights.update(constants)
-        self._nodes.append(Node(name, op, (tensor,), output, tuple(constants)))
+        self._nodes.append(Node(name, op, inputs, output, tuple(constants)))
         return output
 
     def finish(self, node: OnnxNode) -> None:

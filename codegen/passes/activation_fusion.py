@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from codegen.graph import Activation, Clamp, Conv2d, FullyConnected, Graph, Node, Pool2d
+from codegen.graph import Activation, Add, Clamp, Conv2d, FullyConnected, Graph, Node, Pool2d
 from codegen.passes.rewrite import absorb, chain_above
+
+CLAMPING = (Conv2d, Pool2d, FullyConnected, Add, Clamp)  # the operators that have an activation
 
 
 def fuse_activations(graph: Graph) -> Graph:
-    """Fuses every Clamp that follows a Conv2d, Pool2d, FullyConnected or Clamp, also behind Reshapes."""
+    """Fuses every Clamp that follows a Conv2d, Pool2d, FullyConnected, Add or Clamp, also behind Reshapes."""
     for name in [node.name for node in graph.nodes if isinstance(node.op, Clamp)]:
         node = next(node for node in graph.nodes if node.name == name)
         chain = chain_above(graph, node.inputs[0])
@@ -21,7 +23,7 @@ def fuse_activations(graph: Graph) -> Graph:
 
 def _fuse(graph: Graph, chain: Sequence[Node], node: Node) -> Graph:
     producer = chain[0].op
-    if not (isinstance(producer, Conv2d | Pool2d | FullyConnected | Clamp) and isinstance(node.op, Clamp)):
+    if not (isinstance(producer, CLAMPING) and isinstance(node.op, Clamp)):
         return graph
     activation = composed(producer.activation, node.op.activation)
     head = replace(chain[0], op=replace(producer, activation=activation))

@@ -11,7 +11,9 @@ from codegen.passes.activation_fusion import fuse_activations
 from codegen.passes.batch_norm import fold_batch_normalization
 from codegen.passes.canonical_form import canonicalize
 from codegen.passes.dead_code import remove_dead_code
+from codegen.passes.padding import fold_padding
 from codegen.passes.reshape_elimination import eliminate_reshapes
+from codegen.passes.transposition import cancel_transposes
 from codegen.spec_check import Stage, check
 
 
@@ -30,8 +32,10 @@ class Pass:
 # Nodes without computation go first, for they stand between producers and what these can absorb; constants
 # have been folded by the importer, for an operator of the IR always has an activation to read.
 PIPELINE = (
+    Pass(cancel_transposes, "imported"),
     Pass(eliminate_reshapes, "imported"),
     Pass(remove_dead_code, "imported"),
+    Pass(fold_padding, "imported"),
     Pass(fold_batch_normalization, "fused"),
     Pass(fuse_activations, "fused"),
     Pass(canonicalize, "fused"),

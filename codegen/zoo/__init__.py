@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from codegen.zoo import mobilenet_v1
-from codegen.zoo.registry import Options, build, networks
+from codegen.zoo import mobilenet_v1, mobilenet_v2, resnet18, squeezenet
+from codegen.zoo.registry import Options, Style, build, networks
 
-NETWORKS = (mobilenet_v1,)
+NETWORKS = (mobilenet_v1, mobilenet_v2, resnet18, squeezenet)
 
-__all__ = ["NETWORKS", "Options", "build", "networks"]
+__all__ = ["NETWORKS", "Options", "Style", "build", "networks"]

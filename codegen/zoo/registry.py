@@ -4,21 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 from onnx import ModelProto
 
 from codegen.errors import ModelError
 
+Style = Literal["pytorch", "tensorflow"]
+
 
 @dataclass(frozen=True)
 class Options:
-    """What a network is built to: `width` multiplies the channels, `resolution` is in pixels."""
+    """What a network is built to: `width` multiplies the channels, `resolution` is in pixels.
+
+    `style` is whose exporter it is written like: for PyTorch as torch.onnx does, with input (1, 3, R, R); for
+    TensorFlow as tf2onnx does, with input (1, R, R, 3), Transpose, Pad and ReduceMean. The function is the same.
+    """
 
     width: float = 1.0
     resolution: int = 224
     classes: int = 1000
     seed: int = 0
     softmax: bool = False
+    style: Style = "pytorch"
 
 
 Builder = Callable[[Options], ModelProto]
@@ -49,6 +57,7 @@ def build(
     classes: int = 1000,
     seed: int = 0,
     softmax: bool = False,
+    style: Style = "pytorch",
 ) -> ModelProto:
     """The network of that name as an ONNX model with one input and one output; equal arguments, equal bytes.
 
@@ -63,4 +72,6 @@ def build(
         )
     if not 0 <= seed < 2**32:
         raise ModelError(f"seed {seed} of network {name!r} is outside 0 to 2**32 - 1")
-    return _BUILDERS[name](Options(width, resolution, classes, seed, softmax))
+    if style not in get_args(Style):
+        raise ModelError(f"network {name!r} has no style {style!r}; it has {', '.join(get_args(Style))}")
+    return _BUILDERS[name](Options(width, resolution, classes, seed, softmax, style))

@@ -35,6 +35,7 @@ class HostBoard:
     """Times are this machine's clock (kind `host`); there are no QPUs."""
 
     name = "host"
+    reads_clock = True
 
     def __init__(self, profile: DeviceProfile, executor: Executor | None = None) -> None:
         """`executor` None: programs run on this machine."""
@@ -45,6 +46,7 @@ class HostBoard:
     @classmethod
     def open(cls, profile: DeviceProfile, options: BoardOptions) -> HostBoard:
         """The board of this machine; raises BoardError for a profile of another machine."""
+        options.refuse_ssh(cls.name)
         if profile.compiler_target:
             raise BoardError(
                 f"profile {profile.name!r} compiles for {profile.compiler_target}, which this machine does not run; "

@@ -26,6 +26,7 @@ class NullBoard:
     """Times are a nominal roofline of the job's Work, of kind `modelled`; it computes no output."""
 
     name = "null"
+    reads_clock = False
 
     def __init__(self, profile: DeviceProfile) -> None:
         self.profile = profile
@@ -34,6 +35,7 @@ class NullBoard:
     @classmethod
     def open(cls, profile: DeviceProfile, options: BoardOptions) -> NullBoard:
         """The null board of a profile; no option concerns it."""
+        options.refuse_ssh(cls.name)
         return cls(profile)
 
     def fingerprint(self) -> Fingerprint:

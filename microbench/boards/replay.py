@@ -20,6 +20,7 @@ class ReplayBoard:
     """The newest sample of each candidate, as the recorded board gave it; no outputs. Owns its store."""
 
     name = "replay"
+    reads_clock = False
 
     def __init__(self, profile: DeviceProfile, store: Store, fingerprint: Fingerprint) -> None:
         self.profile = profile
@@ -30,6 +31,7 @@ class ReplayBoard:
     @classmethod
     def open(cls, profile: DeviceProfile, options: BoardOptions) -> ReplayBoard:
         """Replays `options.store`; raises BoardError where it is not clear which of its boards is meant."""
+        options.refuse_ssh(cls.name)
         if options.store is None:
             raise BoardError("the replay board answers from a store: name one with --store")
         store = Store.open(options.store)

@@ -30,6 +30,7 @@ class SiliconBoard:
     """Everything it measures is of kind `silicon`. The runner is its owner's to close."""
 
     name = "ssh"
+    reads_clock = True
 
     def __init__(self, profile: DeviceProfile, remote: RemoteRunner) -> None:
         self.profile = profile

@@ -23,7 +23,8 @@ class SshBoard:
     """What kind its times are depends on what answers: a simulator, a Raspberry Pi, or a computer without QPUs.
 
     With a simulator at the other end, fingerprint and measurements equal those of the virtual board here, so
-    that samples are shared and searches choose the same. One board speaks to one runner, one job at a time.
+    that samples are shared and searches choose the same. One board speaks to one runner, one job at a time; several
+    may be open where the other end is a simulator.
     """
 
     name = "ssh"
@@ -38,6 +39,7 @@ class SshBoard:
         except BaseException:
             self._remote.close()
             raise
+        self.reads_clock = self._board.reads_clock
 
     @classmethod
     def open(cls, profile: DeviceProfile, options: BoardOptions) -> SshBoard:

@@ -91,6 +91,7 @@ class SshLink:
         options = self.options
         known = options.known_hosts_path or Path("~/.ssh/known_hosts").expanduser()
         self._load_known_hosts(known)
+        self._check_key()
         self._client.set_missing_host_key_policy(_RefuseUnknown(known, self.place))
         with self._explained("connect"):
             connected = socket.create_connection((options.host, options.port), timeout=SHORT_TIMEOUT_S)
@@ -120,6 +121,22 @@ class SshLink:
             self._client.load_host_keys(str(path))
         except (OSError, paramiko.SSHException, ValueError) as error:
             raise BoardError(f"{self.place}: {path} is no list of known hosts: {error}") from error
+
+    def _check_key(self) -> None:
+        """paramiko's own words for a file that is no key would not name it."""
+        path = self.options.key_path
+        if path is None:
+            return
+        try:
+            text = path.read_text(encoding="utf-8")
+        except OSError as error:
+            raise BoardError(
+                f"{self.place}: key {path} cannot be read: {error.strerror}; name a private key"
+            ) from error
+        except UnicodeDecodeError:
+            text = ""
+        if "PRIVATE KEY" not in text:
+            raise BoardError(f"{self.place}: {path} is no private key; name one, without .pub")
 
     def _session(self) -> paramiko.Channel:
         transport = self._client.get_transport()

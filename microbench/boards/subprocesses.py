@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from codegen.children import started
+
 _LONGEST_MESSAGE = 2000
 
 
@@ -25,23 +27,13 @@ class Ended:
 
 def run_limited(arguments: Sequence[str | Path], limit_s: float, directory: Path | None = None) -> Ended:
     """Runs a program to its end, or kills it at the time limit. An interrupt kills it too and goes on."""
-    words = [str(argument) for argument in arguments]
-    nothing = subprocess.DEVNULL
     try:
-        process = subprocess.Popen(
-            words, cwd=directory, stdin=nothing, stdout=nothing, stderr=subprocess.PIPE
-        )
-    except OSError as error:
-        return Ended(126, f"{words[0]} could not be started: {error.strerror}")
-    with process:
-        try:
+        with started(arguments, directory, subprocess.DEVNULL) as process:
             _, stderr = process.communicate(timeout=limit_s)
-        except subprocess.TimeoutExpired:
-            return Ended(None, f"did not end within {limit_s:g} s")
-        finally:  # an interrupt must not leave it behind
-            if process.poll() is None:
-                process.kill()
-                process.wait()
+    except subprocess.TimeoutExpired:
+        return Ended(None, f"did not end within {limit_s:g} s")
+    except OSError as error:
+        return Ended(126, f"{arguments[0]} could not be started: {error.strerror}")
     return ended_with(process.returncode, stderr)
 
 

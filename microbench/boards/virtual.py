@@ -37,6 +37,7 @@ class VirtualBoard:
     """
 
     name = "virtual"
+    reads_clock = False
 
     def __init__(
         self, profile: DeviceProfile, gpu: Gpu | None = None, executor: Executor | None = None
@@ -50,6 +51,7 @@ class VirtualBoard:
     @classmethod
     def open(cls, profile: DeviceProfile, options: BoardOptions) -> VirtualBoard:
         """The virtual board of a profile; raises BoardError for a profile without QPUs."""
+        options.refuse_ssh(cls.name)
         if not profile.v3d:
             raise BoardError(
                 f"profile {profile.name!r} has no table [v3d], so there is nothing to simulate; take --device pi-zero"

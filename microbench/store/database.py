@@ -14,6 +14,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlch
 from microbench.errors import StoreError
 
 BUSY_TIMEOUT_S = 10.0
+_SQLITE_HEADER = b"SQLite format 3\0"
 
 _REMEDIES: dict[str, str] = {
     "SQLITE_FULL": "the disk is full: free some space and run again, samples already taken are kept",
@@ -51,6 +52,7 @@ def connect(url: URL) -> Engine:
     try:
         if url.get_backend_name() != "sqlite":
             return create_engine(url)
+        _check_file(url)
         engine = create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_S})
     except (NoSuchModuleError, ArgumentError, ImportError) as error:
         raise StoreError(f"{place_of(url)}: no driver: {error}; install it or use a SQLite file") from error
@@ -90,6 +92,22 @@ def _make_directory(url: URL) -> None:
         raise StoreError(
             f"{place_of(url)}: its directory cannot be made: {error}; name another with --store"
         ) from error
+
+
+def _check_file(url: URL) -> None:
+    """SQLite takes a file of a few bytes for an empty database and writes over it."""
+    path = Path(url.database or "")
+    if not path.is_file():
+        return
+    try:
+        with path.open("rb") as file:
+            start = file.read(len(_SQLITE_HEADER))
+    except OSError as error:
+        raise StoreError(
+            f"{place_of(url)}: it cannot be read: {error.strerror}; name another with --store"
+        ) from error
+    if start and start != _SQLITE_HEADER:
+        raise StoreError(f"{place_of(url)}: cannot open it: {_REMEDIES['SQLITE_NOTADB']}")
 
 
 def _on_connect(connection: sqlite3.Connection, _record: Any) -> None:

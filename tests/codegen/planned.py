@@ -11,7 +11,9 @@ from codegen.errors import ScheduleError
 from codegen.graph import (
     RELU,
     Activation,
+    Add,
     Clamp,
+    Concat,
     Conv2d,
     FullyConnected,
     Graph,
@@ -23,6 +25,7 @@ from codegen.graph import (
     Reshape,
     Softmax,
     TensorType,
+    Transpose,
 )
 from codegen.plan import Plan, PlanStep, PlanTensor, relayout_name
 from codegen.schedule import Choice
@@ -47,20 +50,21 @@ class GraphBuilder:
     def add(
         self,
         op: Operator,
-        source: str,
+        source: str | tuple[str, ...],
         weights: Sequence[tuple[int, ...]] = (),
         shape: tuple[int, ...] | None = None,
         name: str | None = None,
     ) -> str:
         index = len(self._nodes)
+        sources = (source,) if isinstance(source, str) else source
         names = tuple(f"w{index}_{i}" for i in range(len(weights)))
         for key, size in zip(names, weights, strict=True):
             depth = np.prod(size[1:]) if len(size) > 1 else 4.0
             self._constants[key] = (self._generator.normal(size=size) / np.sqrt(depth)).astype(np.float32)
-        inferred = infer_shape(op, [self._types[source].shape], list(weights), shape or ())
+        inferred = infer_shape(op, [self._types[name].shape for name in sources], list(weights), shape or ())
         output = f"t{index}"
         self._types[output] = TensorType(tuple(inferred))
-        self._nodes.append(Node(name or f"layer {index}", op, (source,), output, names))
+        self._nodes.append(Node(name or f"layer {index}", op, sources, output, names))
         return output
 
     def build(self, *outputs: str) -> Graph:
@@ -85,6 +89,20 @@ def small_network(name: str = "small net") -> Graph:
     flat = build.add(Reshape(), average, shape=(1, 12))
     logits = build.add(FullyConnected(), flat, [(10, 12), (10,)])
     return build.build(build.add(Softmax(1), logits), build.add(Reshape(), first, shape=(1, 8 * 81)))
+
+
+def branched_network() -> Graph:
+    """Channels last at both ends; a residual, branches side by side, and tensors that live long."""
+    build = GraphBuilder("branches", (1, 9, 7, 3))
+    planes = build.add(Transpose((0, 3, 1, 2)), "x")
+    start = build.add(Conv2d((1, 1), activation=RELU), planes, [(6, 3, 1, 1), (6,)])
+    inner = build.add(Conv2d((3, 3), pads=(1, 1, 1, 1)), start, [(6, 6, 3, 3), (6,)])
+    total = build.add(Add(Activation(0.0, 6.0)), (inner, start))
+    left = build.add(Conv2d((1, 1), activation=RELU), total, [(4, 6, 1, 1), (4,)])
+    right = build.add(Conv2d((3, 3), pads=(1, 1, 1, 1)), total, [(5, 6, 3, 3), (5,)])
+    joined = build.add(Concat(1), (left, start, right))
+    doubled = build.add(Add(), (joined, joined))
+    return build.build(build.add(Transpose((0, 2, 3, 1)), doubled), total)
 
 
 def first_choice(spec: LayerSpec, target: Target = HOST) -> Choice:

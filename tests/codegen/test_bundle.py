@@ -20,14 +20,15 @@ from codegen.bundle.names import c_comment, c_identifier, c_string
 from codegen.bundle.tasks import schedule_of
 from codegen.cpu.toolchain import KERNEL_FLAGS, compile_executable, runtime_source
 from codegen.errors import BundleError, PlanError, ScheduleError, ToolchainError
-from codegen.graph import Conv2d, Graph, LayerSpec, Reshape
-from codegen.plan import Plan
+from codegen.graph import Add, Concat, Conv2d, Graph, LayerSpec, Reshape
+from codegen.plan import Plan, PlanStep
 from codegen.reference import evaluate
 from codegen.schedule import Choice
 from codegen.target import Target
 from tests.codegen.planned import (
     HOST,
     GraphBuilder,
+    branched_network,
     plan_of,
     relayout_step,
     small_network,
@@ -104,6 +105,33 @@ def with_detour(graph: Graph, plan: Plan) -> Plan:
 def test_other_choices_relayouts_and_views_give_the_same_network(tmp_path: Path) -> None:
     graph = small_network()
     for number, plan in enumerate([plan_of(graph, pick=other_choice), with_detour(graph, plan_of(graph))]):
+        compile_bundle(graph, plan, HOST, tmp_path / str(number) / "bundle")
+        run(tmp_path / str(number) / "bundle", graph)
+
+
+def joined_in_blocks(graph: Graph) -> Plan:
+    """Sums and concatenations in pixel16, with the changes of layout around them."""
+    plan, in_blocks, steps = plan_of(graph), set[str](), list[PlanStep]()
+    for step in plan.steps:
+        if not isinstance(step.spec.op, Add | Concat):
+            steps.append(step)
+            continue
+        for name in dict.fromkeys(step.inputs):
+            if name not in in_blocks:
+                steps.append(relayout_step(name, graph.types[name], "nchw", "pixel16"))
+                in_blocks.add(name)
+        algorithm = algorithms()[step.choice.algorithm]
+        choice = algorithm.choice(step.spec, HOST, {**step.choice.tiles, "layout": 1})
+        steps.append(step_of(step.name, step.spec, step.inputs, step.output, choice))
+        in_blocks.add(step.output)
+        steps.append(relayout_step(step.output, graph.types[step.output], "pixel16", "nchw"))
+    return plan_of(graph, steps)
+
+
+def test_branches_join_in_either_layout(tmp_path: Path) -> None:
+    graph = branched_network()
+    plans = [plan_of(graph), plan_of(graph, pick=other_choice), joined_in_blocks(graph)]
+    for number, plan in enumerate(plans):
         compile_bundle(graph, plan, HOST, tmp_path / str(number) / "bundle")
         run(tmp_path / str(number) / "bundle", graph)
 

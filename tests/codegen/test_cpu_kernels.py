@@ -17,7 +17,9 @@ from codegen.errors import ScheduleError
 from codegen.graph import (
     RELU,
     Activation,
+    Add,
     Clamp,
+    Concat,
     Conv2d,
     FloatArray,
     FullyConnected,
@@ -28,6 +30,7 @@ from codegen.graph import (
     Reshape,
     Softmax,
     TensorType,
+    Transpose,
 )
 from codegen.layout import layout_named
 from codegen.program import CpuProgram
@@ -132,6 +135,9 @@ def unary_specs(draw: st.DrawFn, kind: str) -> LayerSpec:
     op: Operator = Clamp(draw(activations))
     if kind == "softmax":
         op = Softmax(draw(st.integers(0, len(shape) - 1)))
+    elif kind == "transpose":
+        permutation = draw(st.permutations(range(len(shape))))
+        op, result = Transpose(tuple(permutation)), tuple(shape[axis] for axis in permutation)
     elif kind == "relayout":
         op = draw(st.sampled_from([Relayout("nchw", "pixel16"), Relayout("pixel16", "nchw")]))
     elif kind == "reshape":
@@ -139,6 +145,20 @@ def unary_specs(draw: st.DrawFn, kind: str) -> LayerSpec:
         flat = (shape[0], int(np.prod(shape[1:])))
         result = draw(st.sampled_from([flat, (*shape[:2], 1, int(np.prod(shape[2:])))]))
     return LayerSpec(op, (TensorType(shape),), TensorType(result))
+
+
+@st.composite
+def add_specs(draw: st.DrawFn) -> LayerSpec:
+    tensor = TensorType(draw(st.one_of(planes, shapes, st.tuples(st.integers(1, 40)))))
+    return LayerSpec(Add(draw(activations)), (tensor, tensor), tensor)
+
+
+@st.composite
+def concat_specs(draw: st.DrawFn) -> LayerSpec:
+    batch, _, *rest = draw(st.one_of(planes, shapes))
+    channels = draw(st.lists(st.integers(1, 40), min_size=1, max_size=4))
+    inputs = tuple(TensorType((batch, count, *rest)) for count in channels)
+    return LayerSpec(Concat(1), inputs, TensorType((batch, sum(channels), *rest)))
 
 
 SPECS: dict[str, st.SearchStrategy[LayerSpec]] = {
@@ -152,6 +172,9 @@ SPECS: dict[str, st.SearchStrategy[LayerSpec]] = {
     "cpu_clamp": unary_specs("clamp"),
     "cpu_reshape": unary_specs("reshape"),
     "cpu_relayout": unary_specs("relayout"),
+    "cpu_add": add_specs(),
+    "cpu_concat": concat_specs(),
+    "cpu_transpose": unary_specs("transpose"),
 }
 
 

@@ -216,6 +216,7 @@ def test_constant_looking_nodes_are_not_folded(name: str) -> None:
         import_model(model_of([node]))
 
 
+PAD = helper.make_node("Pad", ["x", "p"], ["y"])
 NORMALISATION = {role: np.ones(3, dtype=np.float32) for role in "sbmv"}
 IMAGE_WEIGHTS = {"w": WEIGHT}
 UNSUPPORTED = {
@@ -226,7 +227,45 @@ UNSUPPORTED = {
     "half weights": model_of([conv()], {"w": WEIGHT.astype(np.float16)}),
     "double weights": model_of([conv()], {"w": WEIGHT.astype(np.float64)}),
     "negative pads": model_of([conv(pads=[-1, 0, 0, 0])], IMAGE_WEIGHTS),
-    "two activations": model_of([helper.make_node("Add", ["x", "x"], ["y"])]),
+    "product of activations": model_of([helper.make_node("Mul", ["x", "x"], ["y"])]),
+    "sum that broadcasts": model_of(
+        [helper.make_node("GlobalAveragePool", ["x"], ["m"]), helper.make_node("Add", ["x", "m"], ["y"])]
+    ),
+    "sum with a constant": model_of(
+        [helper.make_node("Sum", ["x", "c"], ["y"])], {"c": np.ones(1, np.float32)}
+    ),
+    "concat with a constant": model_of(
+        [helper.make_node("Concat", ["x", "c"], ["y"], axis=1)], {"c": np.ones(SHAPE, np.float32)}
+    ),
+    "maximum of activations": model_of([helper.make_node("Max", ["x", "x"], ["y"])]),
+    "bound per channel": model_of(
+        [helper.make_node("Min", ["x", "c"], ["y"])], {"c": np.array([[[1]], [[2]], [[3]]], np.float32)}
+    ),
+    "bound of more dimensions": model_of(
+        [helper.make_node("Min", ["x", "c"], ["y"])], {"c": np.ones((1,) * 5, np.float32)}
+    ),
+    "bound that is no number": model_of(
+        [helper.make_node("Max", ["x", "c"], ["y"])], {"c": np.array([np.nan], np.float32)}
+    ),
+    "padded batch": model_of([PAD], {"p": np.array([1, 0, 0, 0, 0, 0, 0, 0])}),
+    "padded channels and width": model_of([PAD], {"p": np.array([0, 1, 0, 1, 0, 0, 0, 0])}),
+    "cropped plane": model_of([PAD], {"p": np.array([0, 0, 1, 0, 0, 0, -1, 0])}),
+    "padded vector": model_of([PAD], {"p": np.array([0, 1, 0, 0])}, (1, 3)),
+    "padded with ones": model_of(
+        [helper.make_node("Pad", ["x", "p", "c"], ["y"])],
+        {"p": np.array([0, 0, 1, 0, 0, 0, 1, 0]), "c": np.ones((), np.float32)},
+    ),
+    "padded with ones by attribute": model_of(
+        [helper.make_node("Pad", ["x"], ["y"], pads=[0, 0, 1, 0, 0, 0, 1, 0], value=1.0)], opset=9
+    ),
+    "mirrored": model_of(
+        [helper.make_node("Pad", ["x", "p"], ["y"], mode="reflect")],
+        {"p": np.array([0, 0, 1, 0, 0, 0, 1, 0])},
+    ),
+    "mean of channels": model_of(
+        [helper.make_node("ReduceMean", ["x"], ["y"], axes=[1])], shape=(1, 3, 8, 1, 1)
+    ),
+    "mean of everything": model_of([helper.make_node("ReduceMean", ["x"], ["y"])]),
     "constant per pixel": model_of(
         [helper.make_node("Add", ["x", "c"], ["y"])], {"c": np.ones((8, 8), np.float32)}
     ),
@@ -311,6 +350,26 @@ MALFORMED = {
     "reshape copies nothing": broken(
         helper.make_node("Reshape", ["x", "s"], ["y"]), s=np.array([1] * 4 + [0])
     ),
+    "concat axis": broken(helper.make_node("Concat", ["x", "x"], ["y"], axis=4)),
+    "concat without axis": broken(helper.make_node("Concat", ["x", "x"], ["y"])),
+    "concat of unequal planes": model_of(
+        [
+            helper.make_node("MaxPool", ["x"], ["p"], kernel_shape=[2, 2]),
+            helper.make_node("Concat", ["x", "p"], ["y"], axis=1),
+        ]
+    ),
+    "sum of nothing": broken(helper.make_node("Sum", [], ["y"])),
+    "transpose": broken(helper.make_node("Transpose", ["x"], ["y"], perm=[0, 1, 2])),
+    "pads of two axes": broken(PAD, p=np.array([1, 1])),
+    "pads of an axis twice": model_of(
+        [helper.make_node("Pad", ["x", "p", "", "a"], ["y"])],
+        {"p": np.array([1, 1, 1, 1]), "a": np.array([2, -2])},
+        opset=18,
+    ),
+    "pad value": broken(
+        helper.make_node("Pad", ["x", "p", "c"], ["y"]), p=np.array([0, 0, 1, 0, 0, 0, 0, 0]), c=NUMBERS
+    ),
+    "mean axes": broken(helper.make_node("ReduceMean", ["x"], ["y"], axes=[2, 4])),
     "flatten": broken(helper.make_node("Flatten", ["x"], ["y"], axis=5)),
     "softmax": broken(helper.make_node("Softmax", ["x"], ["y"], axis=4)),
     "squeeze": broken(helper.make_node("Squeeze", ["x", "a"], ["y"]), a=np.array([1])),

@@ -24,7 +24,8 @@ def valid_bytes() -> bytes:
         "b": ones,
         "six": np.array(6, dtype=np.float32),
         "to": np.array([0, -1]),
-        "matrix": np.ones((2, 3), dtype=np.float32),
+        "pads": np.array([0, 0, 0, 1, 0, 0, 1, 0]),
+        "matrix": np.ones((4, 3), dtype=np.float32),
         "half": np.array([0.5], dtype=np.float32),
     }
     nodes = [
@@ -33,11 +34,16 @@ def valid_bytes() -> bytes:
         ),
         helper.make_node("BatchNormalization", ["a", "b", "b", "b", "b"], ["n"], epsilon=1e-3),
         helper.make_node("Clip", ["n", "", "six"], ["c"]),
-        helper.make_node("MaxPool", ["c"], ["m"], kernel_shape=[2, 2], ceil_mode=1),
+        helper.make_node("Pad", ["c", "pads"], ["d"]),
+        helper.make_node("MaxPool", ["d"], ["m"], kernel_shape=[2, 2], ceil_mode=1),
         helper.make_node("Constant", [], ["two"], value_float=2.0),
         helper.make_node("Mul", ["half", "two"], ["one"]),
         helper.make_node("Add", ["m", "one"], ["s"]),
-        helper.make_node("GlobalAveragePool", ["s"], ["g"]),
+        helper.make_node("Concat", ["s", "m"], ["j"], axis=1),
+        helper.make_node("Min", ["j", "six"], ["i"]),
+        helper.make_node("Add", ["i", "j"], ["t"]),
+        helper.make_node("Transpose", ["t"], ["l"], perm=[0, 2, 3, 1]),
+        helper.make_node("ReduceMean", ["l"], ["g"], axes=[1, 2], keepdims=0),
         helper.make_node("Reshape", ["g", "to"], ["r"]),
         helper.make_node("Gemm", ["r", "matrix"], ["f"], alpha=0.5),
         helper.make_node("Softmax", ["f"], ["y"], axis=-1),
@@ -68,7 +74,7 @@ def import_bytes(path: Path, data: bytes) -> None:
 def test_unchanged_model_is_imported(tmp_path: Path) -> None:
     path = tmp_path / "net.onnx"
     path.write_bytes(valid_bytes())
-    assert len(optimize(load_graph(path)).nodes) == 7
+    assert len(optimize(load_graph(path)).nodes) == 11
 
 
 @settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -13,18 +13,22 @@ from codegen.errors import GraphSpecError
 from codegen.graph import (
     RELU,
     Activation,
+    Add,
     Clamp,
+    Concat,
     Conv2d,
     FullyConnected,
     Graph,
     LayerSpec,
     Node,
     Operator,
+    Pad2d,
     Pool2d,
     Relayout,
     Reshape,
     Softmax,
     TensorType,
+    Transpose,
 )
 from codegen.reference import clamp, evaluate, evaluate_all, evaluate_layer
 from codegen.shapes import infer_shape
@@ -153,6 +157,26 @@ def test_operators_that_move_nothing() -> None:
     np.testing.assert_array_equal(layer(Reshape(), value, shape=(4, 6)), value.reshape(4, 6))
     np.testing.assert_array_equal(layer(Relayout("nchw", "pixel16"), value), value)
     np.testing.assert_array_equal(layer(Clamp(Activation(3.0, 5.0)), value), np.clip(value, 3.0, 5.0))
+
+
+def test_operators_of_several_tensors() -> None:
+    first, second = np.arange(12.0).reshape(1, 2, 2, 3), np.full((1, 1, 2, 3), -5.0)
+    image, small = TensorType(first.shape), TensorType(second.shape)
+    total = evaluate_layer(
+        LayerSpec(Add(Activation(0.0, 9.0)), (image, image), image), [first, first - 8], []
+    )
+    np.testing.assert_array_equal(total.reshape(-1), [0, 0, 0, 0, 0, 2, 4, 6, 8, 9, 9, 9])
+    joined = TensorType((1, 3, 2, 3))
+    found = evaluate_layer(LayerSpec(Concat(1), (small, image), joined), [second, first], [])
+    np.testing.assert_array_equal(found.reshape(-1), [*[-5.0] * 6, *range(12)])
+
+
+def test_padding_and_transposition() -> None:
+    value = np.arange(1.0, 7.0).reshape(1, 1, 2, 3)
+    np.testing.assert_array_equal(
+        layer(Pad2d((1, 0, 0, 2)), value)[0, 0], [[0, 0, 0, 0, 0], [1, 2, 3, 0, 0], [4, 5, 6, 0, 0]]
+    )
+    np.testing.assert_array_equal(layer(Transpose((0, 3, 2, 1)), value)[0, :, :, 0], [[1, 4], [2, 5], [3, 6]])
 
 
 def test_clamp_with_crossed_ends_gives_the_upper_one() -> None:

@@ -14,17 +14,21 @@ from codegen.canonical import canonical_json, content_hash, plain
 from codegen.errors import CanonicalFormError
 from codegen.graph import (
     Activation,
+    Add,
     BatchNormalization,
     Clamp,
+    Concat,
     Conv2d,
     FullyConnected,
     LayerSpec,
     Operator,
+    Pad2d,
     Pool2d,
     Relayout,
     Reshape,
     Softmax,
     TensorType,
+    Transpose,
 )
 from codegen.revive import REVIVABLE, revive, revive_as, revive_json
 from codegen.schedule import Candidate, Choice, Work, values
@@ -41,6 +45,10 @@ OPERATORS: st.SearchStrategy[Operator] = st.one_of(
         Pool2d, st.sampled_from(["max", "average"]), PAIRS, PAIRS, PADS, PAIRS, st.booleans(), ACTIVATIONS
     ),
     st.builds(FullyConnected, ACTIVATIONS),
+    st.builds(Add, ACTIVATIONS),
+    st.builds(Concat, st.integers(0, 3)),
+    st.builds(Pad2d, PADS),
+    st.builds(Transpose, st.permutations(range(4)).map(tuple)),
     st.builds(BatchNormalization, FLOATS),
     st.builds(Clamp, ACTIVATIONS),
     st.builds(Softmax, st.integers(0, 3)),
@@ -79,7 +87,8 @@ def test_round_trip_keeps_the_object_and_its_hash(value: Any) -> None:
 
 
 def test_every_operator_has_a_way_back() -> None:
-    assert {"Conv2d", "Pool2d", "Relayout", "Candidate", "Work"} <= set(REVIVABLE)
+    operators = {"Conv2d", "Pool2d", "Add", "Concat", "Transpose", "Relayout"}
+    assert operators | {"Candidate", "Work"} <= set(REVIVABLE)
 
 
 def test_tuples_come_back_hashable() -> None:

@@ -13,18 +13,22 @@ from codegen.errors import GraphSpecError
 from codegen.graph import (
     RELU,
     Activation,
+    Add,
     BatchNormalization,
     Clamp,
+    Concat,
     Conv2d,
     FullyConnected,
     Graph,
     Node,
     Operator,
+    Pad2d,
     Pool2d,
     Relayout,
     Reshape,
     Softmax,
     TensorType,
+    Transpose,
 )
 from codegen.spec_check import check, operators
 
@@ -117,6 +121,14 @@ UNFIT: list[tuple[Operator, tuple[int, ...], tuple[tuple[int, ...], ...], tuple[
     (Softmax(4), IMAGE, (), IMAGE),
     (Softmax(-1), IMAGE, (), IMAGE),
     (Reshape(), IMAGE, (), (1, 4, 35)),
+    (Add(), IMAGE, (), IMAGE),
+    (Concat(0), IMAGE, (), IMAGE),
+    (Concat(1), (4,), (), (4,)),
+    (Concat(1), IMAGE, ((4,),), IMAGE),
+    (Pad2d((0, 0, 0, 0)), (4, 6), (), (4, 6)),
+    (Pad2d((0, -1, 0, 0)), IMAGE, (), (1, 4, 6, 5)),
+    (Transpose((0, 1, 2)), IMAGE, (), IMAGE),
+    (Transpose((0, 1, 2, 2)), IMAGE, (), IMAGE),
 ]
 
 
@@ -130,6 +142,34 @@ def test_operator_that_does_not_fit(
     graph = Graph("unfit", ("x",), ("y",), (Node("n", op, ("x",), "y", names),), types, constants)
     with pytest.raises(GraphSpecError, match="node 'n'"):
         check(graph, "imported")
+
+
+@pytest.mark.parametrize(
+    ("op", "shapes", "output", "message"),
+    [
+        (Add(), [IMAGE, (1, 4, 1, 1)], IMAGE, "not equal"),
+        (Add(), [IMAGE] * 3, IMAGE, "takes 2 inputs"),
+        (Concat(1), [IMAGE, (1, 2, 6, 5)], (1, 6, 6, 6), "differ beside the channels"),
+        (Concat(1), [IMAGE, (2, 4, 6, 6)], (1, 8, 6, 6), "differ beside the channels"),
+        (Concat(2), [IMAGE, IMAGE], (1, 4, 12, 6), "along axis 2"),
+        (Concat(1), [], IMAGE, "at least 1 input"),
+        (Concat(1), [IMAGE, (1, 2, 6, 6)], IMAGE, "the operator gives"),
+    ],
+)
+def test_joins_that_do_not_fit(
+    op: Operator, shapes: list[tuple[int, ...]], output: tuple[int, ...], message: str
+) -> None:
+    inputs = tuple(f"x{index}" for index in range(len(shapes)))
+    types = {name: TensorType(shape) for name, shape in zip(inputs, shapes, strict=True)}
+    types["y"] = TensorType(output)
+    graph = Graph("unfit", inputs, ("y",), (Node("n", op, inputs, "y"),), types, {})
+    with pytest.raises(GraphSpecError, match=message):
+        check(graph, "fused")
+
+
+def test_padding_belongs_to_the_imported_stage_only() -> None:
+    assert Pad2d in operators("imported") and Pad2d not in operators("fused")
+    assert {Add, Concat, Transpose} <= set(operators("fused"))
 
 
 def test_normalisation_belongs_to_the_imported_stage_only() -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from functools import cache
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import onnx
@@ -13,11 +14,22 @@ import pytest
 from onnx import ModelProto
 
 from codegen.errors import ModelError
-from codegen.graph import Clamp, Conv2d, FullyConnected, Graph, Pool2d, Reshape, Softmax
+from codegen.graph import (
+    Add,
+    Clamp,
+    Concat,
+    Conv2d,
+    FullyConnected,
+    Graph,
+    Pool2d,
+    Reshape,
+    Softmax,
+    Transpose,
+)
 from codegen.onnx_import import import_model
 from codegen.passes import optimize
 from codegen.reference import evaluate, evaluate_all
-from codegen.zoo import build, networks
+from codegen.zoo import Style, build, networks
 
 SMALL: dict[str, Any] = {"width": 0.25, "resolution": 64, "classes": 20}
 
@@ -99,6 +111,94 @@ def test_softmax_is_optional() -> None:
     graph = import_model(build("mobilenet_v1", **SMALL, softmax=True))
     assert isinstance(graph.nodes[-1].op, Softmax)
     assert evaluate(graph, {"input": images("white")})["output"].sum() == pytest.approx(1.0)
+
+
+BRANCHED = {
+    "mobilenet_v2": {Conv2d: 52, Add: 11, Pool2d: 1, Reshape: 1, FullyConnected: 1},
+    "squeezenet": {Conv2d: 26, Concat: 8, Pool2d: 4, Reshape: 1},
+    "resnet18": {Conv2d: 20, Add: 8, Pool2d: 2, Reshape: 1, FullyConnected: 1},
+}
+STYLES: tuple[Style, ...] = ("pytorch", "tensorflow")
+
+
+@cache
+def model_of(name: str, style: Style) -> ModelProto:
+    return build(name, **SMALL, style=style)
+
+
+def run(model: ModelProto, value: np.ndarray) -> np.ndarray:
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    return np.asarray(session.run(None, {"input": value})[0])
+
+
+def image_for(style: Style) -> np.ndarray:
+    return (
+        images("white") if style == "pytorch" else np.ascontiguousarray(images("white").transpose(0, 2, 3, 1))
+    )
+
+
+@pytest.mark.parametrize("style", STYLES)
+@pytest.mark.parametrize("name", ["mobilenet_v1", *BRANCHED])
+def test_every_network_in_every_style(name: str, style: Style) -> None:
+    """Valid, imported to the same layers but for the transposed input, and what onnxruntime computes."""
+    model = model_of(name, style)
+    onnx.checker.check_model(model, full_check=True)
+    fused = optimize(import_model(model))
+    wanted = run(model, image_for(style))
+    found = evaluate(fused, {"input": image_for(style)})["output"]
+    assert np.abs(found - wanted).max() <= 1e-4 * np.abs(wanted).max()
+    kinds = BRANCHED.get(name, {Conv2d: 27, Pool2d: 1, Reshape: 1, FullyConnected: 1})
+    extra = {} if style == "pytorch" else {Transpose: 1}
+    assert Counter(type(node.op) for node in fused.nodes) == {**kinds, **extra}
+
+
+@pytest.mark.parametrize("name", ["mobilenet_v1", *BRANCHED])
+def test_styles_are_the_same_function(name: str) -> None:
+    first, second = (run(model_of(name, style), image_for(style)) for style in STYLES)
+    np.testing.assert_allclose(second, first, atol=1e-4 * np.abs(first).max())
+    kinds = {node.op_type for node in model_of(name, "tensorflow").graph.node}
+    assert {"Transpose", "ReduceMean"} <= kinds
+    assert "Pad" in kinds or name == "squeezenet"  # whose windows of stride 2 have no pads
+
+
+@pytest.mark.parametrize("name", BRANCHED)
+@pytest.mark.parametrize("kind", ["white", "smooth"])
+def test_activations_of_branched_networks_stay_sane(name: str, kind: str) -> None:
+    graph = optimize(import_model(model_of(name, "pytorch")))
+    values = evaluate_all(graph, {"input": images(kind)})
+    for node in graph.nodes:
+        if isinstance(node.op, Conv2d | Add):
+            value = values[node.output]
+            assert 0.15 < value.std() < 5.0
+            assert 0.1 < np.mean(value > 0.0) < 0.98
+    assert 0.05 < values["output"].std() < 5.0
+
+
+@pytest.mark.parametrize("name", BRANCHED)
+def test_branched_networks_are_reproducible(name: str) -> None:
+    again = build(name, **SMALL).SerializeToString(deterministic=True)
+    assert again == model_of(name, "pytorch").SerializeToString(deterministic=True)
+
+
+def test_full_size_layers() -> None:
+    """Channels and parameters as the papers have them."""
+    parameters = {"mobilenet_v2": 3_504_872, "squeezenet": 1_235_496, "resnet18": 11_689_512}
+    for name, count in parameters.items():
+        model = build(name, resolution=32)
+        graph = optimize(import_model(model))
+        found = sum(value.size for value in graph.constants.values())
+        assert found + normalised_channels(model) == count
+
+
+def normalised_channels(model: ModelProto) -> int:
+    """Of scale and bias of each, folding leaves a bias."""
+    norms = {node.input[1] for node in model.graph.node if node.op_type == "BatchNormalization"}
+    return sum(tensor.dims[0] for tensor in model.graph.initializer if tensor.name in norms)
+
+
+def test_unknown_style() -> None:
+    with pytest.raises(ModelError, match=r"no style 'keras'; it has pytorch, tensorflow"):
+        build("resnet18", style=cast(Style, "keras"))
 
 
 def test_unknown_network_lists_the_known_ones() -> None:

@@ -80,6 +80,9 @@ class BoardConformance:
                 assert first.times_s == second.times_s
                 assert dict(first.counters) == dict(second.counters)
 
+    def test_a_board_without_a_clock_says_so(self, board: Board) -> None:
+        assert board.reads_clock == (not self.kinds <= DETERMINISTIC)
+
     def test_a_wrong_program_is_the_candidates_fault_and_does_no_harm(
         self, board: Board, sound: tuple[SoundJob, ...]
     ) -> None:

@@ -1,0 +1,98 @@
+"""The sum of two tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from codegen.cpu.instructions import ADDRESS_INSTRUCTIONS, LOOP_INSTRUCTIONS, Count, clamp_instructions
+from codegen.cpu.kernel import CpuKernel, Point
+from codegen.cpu.source import clamped, fill
+from codegen.graph import Add, FloatArray, LayerSpec
+from codegen.layout import LANES, LAYOUTS, block_lines, layout_named, plane
+from codegen.program import CpuProgram
+from codegen.schedule import Axis, Choice, Work
+from codegen.target import Target
+
+
+class CpuAdd(CpuKernel):
+    """One pass over both tensors, `block` elements a step.
+
+    Sums do not ask where an element lies: `layout` is 0 for nchw and, for tensors with channels, 1 for pixel16.
+    """
+
+    name = "cpu_add"
+
+    def computes(self, spec: LayerSpec) -> bool:
+        return isinstance(spec.op, Add) and len(spec.inputs) == 2
+
+    def axes(self, spec: LayerSpec, target: Target) -> tuple[Axis, ...]:
+        return (Axis("block", (1, 8)), Axis("layout", tuple(range(len(_layouts(spec))))))
+
+    def layouts(self, spec: LayerSpec, point: Point) -> tuple[tuple[str, ...], str]:
+        name = _layouts(spec)[point["layout"]]
+        return (name, name), name
+
+    def work(self, spec: LayerSpec, target: Target, choice: Choice) -> Work:
+        runs, length, _ = _runs(spec, choice.output_layout)
+        count = Count()
+        loop = (LOOP_INSTRUCTIONS + 1.5 * ADDRESS_INSTRUCTIONS) / choice.tiles["block"]
+        count.add(float(runs * length), alu=1.0 + clamp_instructions(spec) + loop, loads=2, stores=1)
+        count.add(float(runs), alu=LOOP_INSTRUCTIONS + 2 * ADDRESS_INSTRUCTIONS)
+        return count.work(spec, 0.0, 0.0, 0.0)
+
+    def emit(
+        self, spec: LayerSpec, target: Target, choice: Choice, weights: Sequence[FloatArray], entry: str
+    ) -> CpuProgram:
+        assert isinstance(spec.op, Add)
+        block = choice.tiles["block"]
+        runs, length, stride = _runs(spec, choice.output_layout)
+        source = fill(
+            _SOURCE,
+            entry=entry,
+            runs=runs,
+            stride=stride,
+            length=length,
+            whole=length - length % block,
+            block=block,
+            value=clamped("v", spec.op.activation),
+        )
+        size = layout_named(choice.output_layout).size_bytes(spec.output) // 4
+        return CpuProgram(source, entry, np.zeros(0, dtype=np.float32), (size, size), size, 0)
+
+
+def _layouts(spec: LayerSpec) -> tuple[str, ...]:
+    return tuple(sorted(LAYOUTS)) if len(spec.output.shape) >= 2 else ("nchw",)
+
+
+def _runs(spec: LayerSpec, layout: str) -> tuple[int, int, int]:
+    """How many runs of neighbouring elements there are, their length and their distance: padding lines are left out."""
+    if layout == "nchw":
+        return 1, spec.output.elements, 0
+    batch, channels, pixels = plane(spec.output)
+    return batch * -(-pixels // LANES), channels * LANES, block_lines(channels) * LANES
+
+
+_SOURCE = """
+    void $entry(const float *const *inputs, const float *weights, float *output, void *workspace)
+    {
+        (void)weights;
+        (void)workspace;
+        for (int run = 0; run < $runs; ++run) {
+            const float *restrict a = inputs[0] + run * $stride;
+            const float *restrict b = inputs[1] + run * $stride;
+            float *restrict y = output + run * $stride;
+            int i = 0;
+            for (; i < $whole; i += $block)
+                for (int j = 0; j < $block; ++j) {
+                    const float v = a[i + j] + b[i + j];
+                    y[i + j] = $value;
+                }
+            for (; i < $length; ++i) {
+                const float v = a[i] + b[i];
+                y[i] = $value;
+            }
+        }
+    }
+"""

@@ -1,0 +1,67 @@
+"""Pad with zeros around the planes, which a pass moves into the convolution or pool behind it."""
+
+from __future__ import annotations
+
+from codegen.graph import Pad2d, Reshape, Transpose
+from codegen.onnx_import.builder import GraphBuilder, Shape
+from codegen.onnx_import.node import OnnxNode
+from codegen.onnx_import.registry import handles
+from codegen.onnx_import.transposition import FROM_PLANES, TO_PLANES
+
+Ends = list[tuple[int, int]]  # for each axis the elements before and after
+
+REMEDY = "only zeros around the height and width of (N, C, H, W) or (N, H, W, C) are supported"
+
+
+@handles(
+    "Pad", "zeros around height and width, in planes or channels last; pads by attribute or constant input"
+)
+def pad(node: OnnxNode, builder: GraphBuilder) -> None:
+    """Pad to Pad2d, between Transposes where axis 1 is padded, whatever it means. Without any pads, a Reshape."""
+    tensor, shape = builder.activation(node), builder.shape(node)
+    ends = _ends(node, builder, shape)
+    padded = {axis for axis, pair in enumerate(ends) if any(pair)}
+    if not padded:
+        builder.emit(node, Reshape(), tensor, shape=shape)
+        return
+    if len(shape) != 4 or not (padded <= {2, 3} or padded <= {1, 2}) or min(map(min, ends)) < 0:
+        raise node.unsupported(f"it pads a tensor of shape {shape} by {ends}", REMEDY)
+    _require_zeros(node, builder)
+    if padded <= {2, 3}:
+        builder.emit(node, Pad2d(_pads(ends[2:])), tensor)
+        return
+    planes = builder.emit(node, Transpose(TO_PLANES), tensor, step="planes")
+    result = builder.emit(node, Pad2d(_pads(ends[1:3])), planes, step="padded")
+    builder.emit(node, Transpose(FROM_PLANES), result)
+
+
+def _pads(ends: Ends) -> tuple[int, int, int, int]:
+    (top, bottom), (left, right) = ends
+    return top, left, bottom, right
+
+
+def _ends(node: OnnxNode, builder: GraphBuilder, shape: Shape) -> Ends:
+    """Before operator set 11 attributes, then inputs; since 18 for the axes given only."""
+    values = node.integers("pads") or () if node.opset < 11 else builder.integers(node, 1)
+    axes = builder.integers(node, 3) if node.has_input(3) else tuple(range(len(shape)))
+    axes = tuple(axis + len(shape) if axis < 0 else axis for axis in axes)
+    if len(set(axes)) != len(axes) or not set(axes) <= set(range(len(shape))) or len(values) != 2 * len(axes):
+        raise node.malformed(f"pads {list(values)} of axes {list(axes)} do not fit a tensor of shape {shape}")
+    ends = [(0, 0)] * len(shape)
+    for index, axis in enumerate(axes):
+        ends[axis] = (values[index], values[len(axes) + index])
+    return ends
+
+
+def _require_zeros(node: OnnxNode, builder: GraphBuilder) -> None:
+    mode = node.text("mode", "constant")
+    if mode != "constant":
+        raise node.unsupported(f"its mode is {mode!r}", REMEDY)
+    value = node.real("value", 0.0)
+    if node.opset >= 11 and node.has_input(2):
+        constant = builder.weight(node, 2)
+        if constant.size != 1:
+            raise node.malformed(f"input 2 of shape {constant.shape} is no single number")
+        value = float(constant.reshape(-1)[0])
+    if value != 0.0:
+        raise node.unsupported(f"it pads with {value:g}", REMEDY)

@@ -1,0 +1,53 @@
+"""A run of a tiny network on the virtual board, made once, and directories of every shape that a report meets."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from explorer.cli import app
+from tests.explorer.tiny import write_tiny_model
+
+FRONT = """plan,latency_s,peak_memory_bytes,cpu_time_s,kind
+plan-1,0.010,90000,0.001,simulated
+plan-2,0.012,50000,0.002,simulated
+plan-3,0.300,40000,0.300,modelled
+"""
+SHAPES: dict[str, tuple[str, ...]] = {
+    "run": ("plan.json", "summary.json", "samples.csv", "run.json"),
+    "plan only": ("plan.json",),
+    "front": ("plan.json", "summary.json", "samples.csv", "run.json", "front.csv"),
+}
+
+MakeRun = Callable[..., Path]
+
+
+@pytest.fixture(scope="session")
+def virtual_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The directory of a run of a tiny network; not to be written to."""
+    directory = tmp_path_factory.mktemp("run")
+    model = write_tiny_model(directory / "tiny.onnx", side=48, channels=64)
+    arguments = ["run", "--device", "pi-zero", "--budget", "3", "--model", model]
+    arguments += ["--store", directory / "samples.sqlite", "--out", directory / "tiny-pi-zero"]
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    assert result.exit_code == 0, result.output
+    (directory / "tiny-pi-zero" / "front.csv").write_text(FRONT, encoding="utf-8")
+    return directory / "tiny-pi-zero"
+
+
+@pytest.fixture
+def make_run(virtual_run: Path, tmp_path: Path) -> MakeRun:
+    """Makes a fresh directory, `name`, with the files of one of `SHAPES`."""
+
+    def make(shape: str = "run", name: str = "copy") -> Path:
+        directory = tmp_path / name
+        directory.mkdir()
+        for file in SHAPES[shape]:
+            shutil.copy(virtual_run / file, directory / file)
+        return directory
+
+    return make
