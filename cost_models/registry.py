@@ -20,6 +20,11 @@ def cost_model_named(name: str, profile: DeviceProfile) -> CostModel:
     """A new, unfitted model for a board; raises CostModelError listing the known ones."""
     for point in entry_points(group=ENTRY_POINT_GROUP):
         if point.name == name:
-            model: CostModel = point.load()(profile)
+            try:
+                model: CostModel = point.load()(profile)
+            except (ImportError, AttributeError) as error:
+                raise CostModelError(
+                    f"cost model {point.name!r} ({point.value}) does not load: {error}; reinstall it"
+                ) from error
             return model
     raise CostModelError(f"unknown cost model {name!r}; known: {', '.join(known_cost_models())}")
