@@ -226,13 +226,13 @@ class QpuPointwiseRelayed(GemmConvolution):
     name = "qpu_pointwise_relayed"
     gather = False
     block_values = (BLOCKS,)
-    channel_values = (8, 12, 16, 20, 22, 24, 26)
+    channel_values: tuple[int, ...] = (8, 12, 16, 20, 22, 24, 26)
 
     def _takes(self, geometry: Geometry) -> bool:
         return _is_pointwise(geometry) and geometry.output_blocks >= BLOCKS
 
     def _kernel(self, blocks: int, channels: int) -> tuple[int, ...]:
-        return relayed_kernel(channels)
+        return relayed_kernel(channels, self.gather)
 
     def _instructions(self, blocks: int, channels: int) -> float:
         return blocks * channels + 5.0
@@ -248,6 +248,17 @@ class QpuImplicitGemm(GemmConvolution):
 
     def _takes(self, geometry: Geometry) -> bool:
         return True
+
+
+class QpuImplicitRelayed(QpuPointwiseRelayed):
+    """Any ungrouped convolution as implicit GEMM on two pixel blocks with relayed weights."""
+
+    name = "qpu_implicit_relayed"
+    gather = True
+    channel_values = (8, 12, 16, 20, 22, 24)
+
+    def _takes(self, geometry: Geometry) -> bool:
+        return geometry.output_blocks >= BLOCKS
 
 
 def _is_pointwise(geometry: Geometry) -> bool:

@@ -23,32 +23,16 @@ from codegen.errors import ScheduleError
 from codegen.qpu.assembler import Assembler, move, operation
 from codegen.qpu.kernels.pieces import (
     VPM_ROWS,
-    WindowOrigin,
-    advance,
-    lane_bytes,
-    stream_from,
-    tap_address,
-    window_origin,
 )
-from codegen.qpu.kernels.tile import (
-    LINE_BYTES,
-    TileRegisters,
-    load_biases,
-    request_lines,
-    start_direct,
-    store_tile,
-    words_before_weights,
-)
-from codegen.qpu.layer import RegisterPool, leave
+from codegen.qpu.kernels.tile import TileRegisters, assemble_tiles, request_lines, take_gather
+from codegen.qpu.layer import RegisterPool
 from codegen.qpu.operation import Operation
 from codegen.qpu.registers import (
-    ELEMENT,
     NULL,
     R0,
     R2,
     R3,
     R4,
-    R5_ALL,
     UNIFORM,
     Register,
 )
@@ -58,7 +42,7 @@ def _allocate(blocks: int, channels: int, gather: bool) -> TileRegisters:
     pool = RegisterPool()
     files = ("a", "b")
     # Counters meet small immediates, which take port B.
-    tiles, channel_count, taps = pool.take("a"), pool.take("a"), pool.take("a") if gather else None
+    tiles, channel_count = pool.take("a"), pool.take("a")
     both = blocks % 2 == 1 and blocks > 1
     vectors: list[dict[str, Register]] = []
     for p in range(blocks):
@@ -72,20 +56,14 @@ def _allocate(blocks: int, channels: int, gather: bool) -> TileRegisters:
             row.append(pool.take("a" if file == "a" else "b"))
         accumulators.append(row)
     addresses = [pool.take() for _ in range(blocks)]
-    increments = [pool.take("b" if a.read_ports == "a" else "a") for a in addresses] if gather else []
-    origins = [WindowOrigin(pool.take(), pool.take()) for _ in range(blocks)] if gather else []
     return TileRegisters(
         accumulators,
         vectors,
         addresses,
-        increments,
-        origins,
         tile=pool.take(),
         tiles=tiles,
         channels=channel_count,
-        taps=taps,
-        base=pool.take() if gather else None,
-        outside=pool.take() if gather else None,
+        gather=take_gather(pool, addresses) if gather else None,
     )
 
 
@@ -96,47 +74,7 @@ def gemm_kernel(blocks: int, channels: int, gather: bool) -> tuple[int, ...]:
         raise ScheduleError(f"a tile of {blocks} x {channels} rows exceeds the VPM's {VPM_ROWS}")
     if not 1 <= blocks <= 4:
         raise ScheduleError(f"{blocks} pixel blocks: 1 to 4 keep at most four requests in a TMU's queue")
-    r = _allocate(blocks, channels, gather)
-    k = Assembler()
-    k.mov(r.tile, UNIFORM)
-    k.mov(r.tiles, UNIFORM)
-    k.load(R5_ALL, LINE_BYTES)
-    if r.base is not None and r.outside is not None:
-        k.mov(r.base, UNIFORM)
-        lane_bytes(k, r.outside)
-        k.op("add", r.outside, r.outside, UNIFORM)
-    k.label("tile")
-    stream_from(k, r.tile)
-    if gather:
-        _gather_start(k, r)
-    else:
-        start_direct(k, r)
-    advance(k, r.tile, words_before_weights(blocks, gather))
-    load_biases(k, r)
-    if gather and r.taps is not None and r.base is not None and r.outside is not None:
-        k.mov(r.taps, UNIFORM)
-        k.label("tap")
-        for origin, address, increment in zip(r.origins, r.addresses, r.increments, strict=True):
-            tap_address(k, origin, base=r.base, outside=r.outside, address=address, increment=increment)
-        _accumulate(k, r)
-        k.op("sub", r.taps, r.taps, 1, set_flags=True)
-        k.branch("tap", "any_nc")
-    else:
-        _accumulate(k, r)
-    store_tile(k, r)
-    k.op("sub", r.tiles, r.tiles, 1, set_flags=True)
-    k.branch("tile", "any_zc")
-    leave(k)
-    return k.assemble()
-
-
-def _gather_start(k: Assembler, r: TileRegisters) -> None:
-    for origin in r.origins:
-        k.mov(R3, ELEMENT)
-        k.op("add", R3, R3, UNIFORM)
-        window_origin(k, origin, R3)
-    k.mov(R3, UNIFORM)
-    stream_from(k, R3)
+    return assemble_tiles(_allocate(blocks, channels, gather), _accumulate)
 
 
 def _accumulate(k: Assembler, r: TileRegisters) -> None:

@@ -1,11 +1,11 @@
-"""Pointwise GEMM on two pixel blocks without copies of the weights: 52 multiply-adds in 57 instructions.
+"""GEMM on two pixel blocks without copies of the weights: 52 multiply-adds in 57 instructions.
 
 The first product of a weight reads it from the uniform stream through one port of the register files; the second
 reads it again as that port's last value (`registers.RELAY_A`). The ports take turns: half of the weights come
 through A, with their accumulators in file B, the other half the other way round. Input lines stay in r1 and r2,
 products in r0, the channel counter in r3, so that no port is left wanting.
 
-Words and weights are those of `gemm_kernel` without gather. Instructions of the inner loop stand in the order in
+Words and weights are those of `gemm_kernel`. Instructions of the inner loop stand in the order in
 which they issue: nothing may come between a weight and its relay.
 """
 
@@ -15,17 +15,9 @@ from functools import cache
 
 from codegen.errors import ScheduleError
 from codegen.qpu.assembler import Assembler, move, operation
-from codegen.qpu.kernels.pieces import VPM_ROWS, advance, stream_from
-from codegen.qpu.kernels.tile import (
-    LINE_BYTES,
-    TileRegisters,
-    load_biases,
-    request_lines,
-    start_direct,
-    store_tile,
-    words_before_weights,
-)
-from codegen.qpu.layer import RegisterPool, leave
+from codegen.qpu.kernels.pieces import VPM_ROWS
+from codegen.qpu.kernels.tile import TileRegisters, assemble_tiles, request_lines, take_gather
+from codegen.qpu.layer import RegisterPool
 from codegen.qpu.operation import Operation
 from codegen.qpu.registers import (
     R0,
@@ -33,7 +25,6 @@ from codegen.qpu.registers import (
     R2,
     R3,
     R4,
-    R5_ALL,
     RELAY_A,
     RELAY_B,
     UNIFORM,
@@ -48,22 +39,39 @@ MINIMUM_CHANNELS = 6  # room for the two requests between weights
 
 
 @cache
-def relayed_kernel(channels: int) -> tuple[int, ...]:
+def relayed_kernel(channels: int, gather: bool) -> tuple[int, ...]:
     """Code for tiles of 2 pixel vectors by `channels` outputs; ScheduleError where registers or rows lack."""
     if channels < MINIMUM_CHANNELS or BLOCKS * channels > VPM_ROWS:
         raise ScheduleError(f"{channels} channels: a tile has {MINIMUM_CHANNELS} to {VPM_ROWS // BLOCKS}")
     pool = RegisterPool()
-    one, r = pool.take("a"), _allocate(pool, channels)
-    k = Assembler()
-    k.mov(r.tile, UNIFORM)
-    k.mov(r.tiles, UNIFORM)
-    k.load(R5_ALL, LINE_BYTES)
-    k.mov(one, 1)
-    k.label("tile")
-    stream_from(k, r.tile)
-    start_direct(k, r)
-    advance(k, r.tile, words_before_weights(BLOCKS, False))
-    load_biases(k, r)
+    one = pool.take("a")
+
+    def accumulate(k: Assembler, r: TileRegisters) -> None:
+        _accumulate(k, r, one)
+
+    return assemble_tiles(_allocate(pool, channels, gather), accumulate, one)
+
+
+def _allocate(pool: RegisterPool, channels: int, gather: bool) -> TileRegisters:
+    tiles = pool.take("a")
+    addresses = [pool.take("b") for _ in range(BLOCKS)]
+    through_a = (channels + 1) // 2
+    accumulators: list[list[Register]] = [[], []]
+    for j in range(channels):
+        for row in accumulators:
+            row.append(pool.take("b" if j < through_a else "a"))
+    return TileRegisters(
+        accumulators,
+        vectors=[{}, {}],
+        addresses=addresses,
+        tile=pool.take(),
+        tiles=tiles,
+        channels=R3,
+        gather=take_gather(pool, addresses) if gather else None,
+    )
+
+
+def _accumulate(k: Assembler, r: TileRegisters, one: Register) -> None:
     k.mov(R3, UNIFORM)
     request_lines(k, r)
     request_lines(k, r)
@@ -79,34 +87,6 @@ def relayed_kernel(channels: int) -> tuple[int, ...]:
     k.verbatim("last")
     _body(k, r, one, more=True, request=False)
     _body(k, r, one, more=False, request=False)
-    store_tile(k, r)
-    k.op("sub", r.tiles, r.tiles, 1, set_flags=True)
-    k.branch("tile", "any_zc")
-    leave(k)
-    return k.assemble()
-
-
-def _allocate(pool: RegisterPool, channels: int) -> TileRegisters:
-    tiles, tile = pool.take("a"), pool.take("a")
-    addresses = [pool.take("b") for _ in range(BLOCKS)]
-    through_a = (channels + 1) // 2
-    accumulators: list[list[Register]] = [[], []]
-    for j in range(channels):
-        for row in accumulators:
-            row.append(pool.take("b" if j < through_a else "a"))
-    return TileRegisters(
-        accumulators,
-        vectors=[{}, {}],
-        addresses=addresses,
-        increments=[],
-        origins=[],
-        tile=tile,
-        tiles=tiles,
-        channels=R3,
-        taps=None,
-        base=None,
-        outside=None,
-    )
 
 
 def _body(k: Assembler, r: TileRegisters, one: Register, *, more: bool, request: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from codegen.qpu.assembler import Assembler, move, operation
@@ -14,9 +15,12 @@ from codegen.qpu.kernels.pieces import (
     lane_bytes,
     store_rows,
     stream_from,
+    tap_address,
+    window_origin,
     write_clamped,
 )
-from codegen.qpu.registers import R0, R3, R5, TMU_S, UNIFORM, Register
+from codegen.qpu.layer import RegisterPool, leave
+from codegen.qpu.registers import ELEMENT, R0, R3, R5, R5_ALL, TMU_S, UNIFORM, Register
 
 LINE_BYTES = 64
 
@@ -32,20 +36,35 @@ def words_after_weights(blocks: int) -> int:
 
 
 @dataclass
+class Gather:
+    """What a tile of windows keeps besides, by pixel block where lists."""
+
+    increments: list[Register]  # bytes to the next channel, in the file opposite to the block's address
+    origins: list[WindowOrigin]
+    taps: Register  # taps left, in file A
+    base: Register
+    outside: Register
+
+
+@dataclass
 class TileRegisters:
-    """Everything a tile keeps in registers."""
+    """Everything a tile keeps in registers. Without `gather`, every line is 64 bytes behind the last."""
 
     accumulators: list[list[Register]]  # [block][channel]
     vectors: list[dict[str, Register]]  # [block]: the current input line, by file
     addresses: list[Register]
-    increments: list[Register]  # empty: every line is 64 bytes behind the last
-    origins: list[WindowOrigin]
     tile: Register
     tiles: Register
     channels: Register
-    taps: Register | None
-    base: Register | None
-    outside: Register | None
+    gather: Gather | None = None
+
+
+def take_gather(pool: RegisterPool, addresses: list[Register]) -> Gather:
+    """Registers of a gather; raises ScheduleError where the pool has none left."""
+    taps = pool.take("a")
+    increments = [pool.take("b" if address.read_ports == "a" else "a") for address in addresses]
+    origins = [WindowOrigin(pool.take(), pool.take()) for _ in addresses]
+    return Gather(increments, origins, taps, pool.take(), pool.take())
 
 
 def start_direct(k: Assembler, r: TileRegisters) -> None:
@@ -73,7 +92,7 @@ def load_biases(k: Assembler, r: TileRegisters) -> None:
 def request_lines(k: Assembler, r: TileRegisters) -> None:
     """Asks for each block's line and moves on to the next channel's in the same instruction."""
     for p, address in enumerate(r.addresses):
-        step = r.increments[p] if r.increments else R5
+        step = r.gather.increments[p] if r.gather else R5
         k.together(operation("add", address, address, step), move(TMU_S[p % 2], address))
 
 
@@ -87,3 +106,61 @@ def store_tile(k: Assembler, r: TileRegisters) -> None:
     for p in range(len(r.vectors)):
         store_rows(k, p * channels, channels, UNIFORM)
     end_store(k)
+
+
+def _start_gather(k: Assembler, gather: Gather) -> None:
+    for origin in gather.origins:
+        k.mov(R3, ELEMENT)
+        k.op("add", R3, R3, UNIFORM)
+        window_origin(k, origin, R3)
+    k.mov(R3, UNIFORM)
+    stream_from(k, R3)
+
+
+def assemble_tiles(
+    r: TileRegisters, accumulate: Callable[[Assembler, TileRegisters], None], one: Register | None = None
+) -> tuple[int, ...]:
+    """A whole kernel around `accumulate`, which adds all input channels of one tap to the accumulators.
+
+    `one`, where given, holds the integer 1 throughout.
+    """
+    k = Assembler()
+    k.mov(r.tile, UNIFORM)
+    k.mov(r.tiles, UNIFORM)
+    k.load(R5_ALL, LINE_BYTES)
+    if one is not None:
+        k.mov(one, 1)
+    if r.gather is not None:
+        k.mov(r.gather.base, UNIFORM)
+        lane_bytes(k, r.gather.outside)
+        k.op("add", r.gather.outside, r.gather.outside, UNIFORM)
+    k.label("tile")
+    stream_from(k, r.tile)
+    if r.gather is None:
+        start_direct(k, r)
+    else:
+        _start_gather(k, r.gather)
+    advance(k, r.tile, words_before_weights(len(r.addresses), r.gather is not None))
+    load_biases(k, r)
+    if r.gather is None:
+        accumulate(k, r)
+    else:
+        _each_tap(k, r, r.gather, accumulate)
+    store_tile(k, r)
+    k.op("sub", r.tiles, r.tiles, 1, set_flags=True)
+    k.branch("tile", "any_zc")
+    leave(k)
+    return k.assemble()
+
+
+def _each_tap(
+    k: Assembler, r: TileRegisters, gather: Gather, accumulate: Callable[[Assembler, TileRegisters], None]
+) -> None:
+    k.mov(gather.taps, UNIFORM)
+    k.label("tap")
+    for origin, address, increment in zip(gather.origins, r.addresses, gather.increments, strict=True):
+        tap_address(k, origin, base=gather.base, outside=gather.outside, address=address, increment=increment)
+    accumulate(k, r)
+    k.label("next_tap")
+    k.op("sub", gather.taps, gather.taps, 1, set_flags=True)
+    k.branch("tap", "any_nc")
