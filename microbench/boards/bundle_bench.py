@@ -9,12 +9,18 @@ from typing import Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from codegen.bundle.manifest import Manifest
+from codegen.bundle.manifest import Manifest, bundle_sources, read_manifest
+from codegen.cpu.toolchain import KERNEL_FLAGS, compile_executable
+from codegen.errors import ToolchainError
 from codegen.graph import FloatArray
 from codegen.plan import PlanTensor
+from codegen.target import Target
 from microbench.boards.execution import Executor
 from microbench.boards.subprocesses import Ended
 from microbench.errors import BoardError, CandidateError, HazardError
+
+BUNDLE_LIMIT_S = 600.0
+BUNDLE_RUNS, BUNDLE_WARMUP = 5, 1
 
 REPORT_FORMAT = 1
 EXIT_LAUNCH_FAILED = 3
@@ -87,6 +93,30 @@ def run_bench(
     _check_end(finished.ended, bundle)
     outputs = _outputs(finished.outputs.get(OUTPUT, b""), bundle, manifest)
     return outputs, _report(finished.outputs.get(REPORT, b""), bundle)
+
+
+def time_bundle(
+    executor: Executor, target: Target, bundle: Path, platform: str, inputs: tuple[FloatArray, ...]
+) -> tuple[tuple[FloatArray, ...], BenchReport]:
+    """Builds a bundle for a target and one of its platforms, and runs it several times after a warm-up.
+
+    Raises BoardError where it cannot be built, otherwise as `run_bench`.
+    """
+    manifest = read_manifest(bundle)
+    try:
+        executable = compile_executable(bundle_sources(bundle, manifest, platform), target, KERNEL_FLAGS)
+    except ToolchainError as error:
+        raise BoardError(f"bundle {bundle}: {error}") from error
+    return run_bench(
+        executor,
+        executable,
+        bundle,
+        manifest,
+        inputs,
+        runs=BUNDLE_RUNS,
+        warmup=BUNDLE_WARMUP,
+        limit_s=BUNDLE_LIMIT_S,
+    )
 
 
 def _check_end(ended: Ended, bundle: Path) -> None:

@@ -7,10 +7,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from codegen.bundle.manifest import bundle_sources, read_manifest
+from codegen.bundle.manifest import read_manifest
 from codegen.cpu.toolchain import (
-    KERNEL_FLAGS,
-    compile_executable,
     compiler_identity,
     cpu_model,
 )
@@ -20,15 +18,12 @@ from codegen.program import CpuProgram
 from codegen.target import Target
 from microbench.board import BundleRun, Fingerprint, Job, Measurement
 from microbench.boards.admission import admit
-from microbench.boards.bundle_bench import BenchReport, run_bench
+from microbench.boards.bundle_bench import BenchReport, time_bundle
 from microbench.boards.cpu_harness import time_kernel
 from microbench.boards.execution import Executor, LocalExecutor
 from microbench.errors import BoardError, CandidateError
 from microbench.options import BoardOptions
 from microbench.profile import DeviceProfile
-
-BUNDLE_LIMIT_S = 600.0
-BUNDLE_RUNS, BUNDLE_WARMUP = 5, 1
 
 
 class HostBoard:
@@ -83,22 +78,7 @@ class HostBoard:
                 f"bundle {bundle} was compiled for {manifest.device!r} with steps on its QPUs; "
                 "this machine has none: make a plan with --device host"
             )
-        try:
-            executable = compile_executable(
-                bundle_sources(bundle, manifest, "none"), self.target, KERNEL_FLAGS
-            )
-        except ToolchainError as error:
-            raise BoardError(f"bundle {bundle}: {error}") from error
-        outputs, report = run_bench(
-            self._executor,
-            executable,
-            bundle,
-            manifest,
-            inputs,
-            runs=BUNDLE_RUNS,
-            warmup=BUNDLE_WARMUP,
-            limit_s=BUNDLE_LIMIT_S,
-        )
+        outputs, report = time_bundle(self._executor, self.target, bundle, "none", inputs)
         return host_bundle_run(outputs, report)
 
     def close(self) -> None:

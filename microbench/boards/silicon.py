@@ -7,23 +7,18 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from codegen.bundle.manifest import bundle_sources, read_manifest
-from codegen.cpu.toolchain import KERNEL_FLAGS, compile_executable, compiler_identity
-from codegen.errors import ToolchainError
+from codegen.bundle.manifest import read_manifest
+from codegen.cpu.toolchain import compiler_identity
 from codegen.graph import FloatArray
 from codegen.program import GpuProgram
 from codegen.target import Target
 from microbench.board import BundleRun, Fingerprint, Job, Measurement
 from microbench.boards.admission import admit
-from microbench.boards.bundle_bench import BenchReport, run_bench
+from microbench.boards.bundle_bench import BenchReport, time_bundle
 from microbench.boards.cpu_harness import time_kernel
 from microbench.boards.gpu_measurement import measure_on_gpu
 from microbench.boards.ssh_runner import RemoteRunner
-from microbench.errors import BoardError
 from microbench.profile import DeviceProfile
-
-BUNDLE_LIMIT_S = 600.0
-BUNDLE_RUNS, BUNDLE_WARMUP = 5, 1
 
 
 class SiliconBoard:
@@ -54,23 +49,8 @@ class SiliconBoard:
 
     def run_bundle(self, bundle: Path, inputs: tuple[FloatArray, ...]) -> BundleRun:
         """Cross-compiles a bundle and runs it there; times are medians over several runs after a warm-up."""
-        manifest = read_manifest(bundle)
-        platform = "none" if manifest.gpu is None else "mailbox"
-        try:
-            sources = bundle_sources(bundle, manifest, platform)
-            executable = compile_executable(sources, self.target, KERNEL_FLAGS)
-        except ToolchainError as error:
-            raise BoardError(f"bundle {bundle}: {error}") from error
-        outputs, report = run_bench(
-            self._remote,
-            executable,
-            bundle,
-            manifest,
-            inputs,
-            runs=BUNDLE_RUNS,
-            warmup=BUNDLE_WARMUP,
-            limit_s=BUNDLE_LIMIT_S,
-        )
+        platform = "none" if read_manifest(bundle).gpu is None else "mailbox"
+        outputs, report = time_bundle(self._remote, self.target, bundle, platform, inputs)
         return _bundle_run(outputs, report)
 
     def close(self) -> None:
