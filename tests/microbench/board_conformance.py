@@ -146,11 +146,14 @@ def wrong_jobs(job: Job) -> tuple[Job, ...]:
 
 
 class interrupted_soon:
-    """Raises KeyboardInterrupt in the main thread a little after entering, as Ctrl-C would."""
+    """Raises KeyboardInterrupt in the main thread a little after entering, as Ctrl-C would.
+
+    And again every few seconds: Python drops an exception that a signal raises while a finaliser runs.
+    """
 
     def __enter__(self) -> None:
         self._before = signal.signal(signal.SIGALRM, self._interrupt)
-        signal.setitimer(signal.ITIMER_REAL, 0.05)
+        signal.setitimer(signal.ITIMER_REAL, 0.05, 3.0)
 
     def __exit__(self, *_: object) -> None:
         signal.setitimer(signal.ITIMER_REAL, 0)
