@@ -47,9 +47,20 @@ class QpuAlgorithm(Algorithm, Protocol):
     """An algorithm that runs on the VideoCore IV."""
 
     def lower(
-        self, spec: LayerSpec, target: Target, choice: Choice, weights: Sequence[FloatArray]
+        self,
+        spec: LayerSpec,
+        target: Target,
+        choice: Choice,
+        weights: Sequence[FloatArray],
+        *,
+        output_lines: int | None = None,
     ) -> QpuLayer:
-        """Kernel code, packed weights and a way to write each QPU's uniforms."""
+        """Kernel code, packed weights and a way to write each QPU's uniforms.
+
+        `output_lines`: lines from one pixel16 block of the output to the next where the output is a part of a
+        tensor with more channels; nothing but the layer's own channels may be written then. None: the output has
+        blocks of its own.
+        """
         ...
 
 

@@ -14,9 +14,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from codegen.canonical import content_hash
 from codegen.describe import describe
 from codegen.errors import PlanError
-from codegen.graph import LayerSpec, Relayout
+from codegen.graph import Concat, LayerSpec, Relayout
 from codegen.plan_fields import ChoiceField, SpecField
 from codegen.schedule import Candidate, Choice
+from codegen.views import is_view
 
 PLAN_VERSION: Literal[1] = 1
 SCHEMA_PATH = Path(__file__).parent / "schemas" / f"plan-v{PLAN_VERSION}.schema.json"
@@ -55,6 +56,15 @@ class PlanStep(_Frozen):
     high_s: Seconds
     kind: Literal["silicon", "host", "simulated", "modelled"] = Field(description="what the times are")
     sample_ids: tuple[str, ...] = Field(default=(), description="measurements the prediction rests on")
+    starts_launch: bool = Field(
+        default=False,
+        description="the QPUs are started anew for this step, although the step before ran on them: memory that "
+        "only earlier launches need is free again",
+    )
+    in_place: bool = Field(
+        default=False,
+        description="of a concatenation: its inputs were written where its output lies, nothing is computed",
+    )
 
     @classmethod
     def of(
@@ -70,6 +80,8 @@ class PlanStep(_Frozen):
         high_s: float,
         kind: Literal["silicon", "host", "simulated", "modelled"],
         sample_ids: tuple[str, ...] = (),
+        starts_launch: bool = False,
+        in_place: bool = False,
     ) -> PlanStep:
         """A step with its summary and hash filled in."""
         return cls(
@@ -85,6 +97,8 @@ class PlanStep(_Frozen):
             high_s=high_s,
             kind=kind,
             sample_ids=sample_ids,
+            starts_launch=starts_launch,
+            in_place=in_place,
         )
 
     @property
@@ -101,6 +115,11 @@ class PlanStep(_Frozen):
     def writes(self) -> str:
         """The buffer it writes: tensor and layout."""
         return buffer_name(self.output, self.choice.output_layout)
+
+    @property
+    def is_view(self) -> bool:
+        """Whether it computes nothing: its output is memory that is written already."""
+        return self.in_place or is_view(self.spec, self.choice)
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -121,7 +140,21 @@ class PlanStep(_Frozen):
                 raise ValueError(
                     f"step {self.name!r}: a Relayout is named {relayout_name(self.output, op.target)!r}"
                 )
+        if self.starts_launch and (self.choice.processor != "qpu" or self.is_view):
+            raise ValueError(f"step {self.name!r}: starts_launch, but nothing of it runs on the QPUs")
+        if self.in_place:
+            self._check_in_place()
         return self
+
+    def _check_in_place(self) -> None:
+        if not isinstance(self.spec.op, Concat) or self.spec.output.shape[0] != 1:
+            raise ValueError(
+                f"step {self.name!r}: in_place is for concatenations of a single image's channels"
+            )
+        if {*self.choice.input_layouts} != {self.choice.output_layout}:
+            raise ValueError(
+                f"step {self.name!r}: in_place, but its inputs have other layouts than its output"
+            )
 
 
 class Plan(_Frozen):
@@ -133,6 +166,7 @@ class Plan(_Frozen):
     inputs: tuple[PlanTensor, ...]
     outputs: tuple[PlanTensor, ...]
     device: str = Field(description="name of the device profile")
+    qpus: int | None = Field(default=None, ge=1, description="QPUs in use; null: all that the device has")
     profile_hash: Hash
     board_fingerprint: Hash
     seed: int
@@ -141,7 +175,11 @@ class Plan(_Frozen):
     predicted_s: Seconds
     low_s: Seconds
     high_s: Seconds
-    peak_activation_bytes: int = Field(ge=0)
+    peak_activation_bytes: int = Field(
+        ge=0,
+        description="what a bundle of the plan allocates for activations and workspaces: its share of GPU memory, "
+        "guards included, and the CPU's arena; the caller's input and output arrays are not counted",
+    )
     cpu_only_predicted_s: Seconds | None = Field(
         default=None, description="the best plan of the same board without its QPUs"
     )

@@ -10,8 +10,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from codegen.bundle.build_files import COMMON_SOURCES, build_script_text, makefile_text
-from codegen.bundle.gpu import image_file, launches_of, link_tasks, weight_words
+from codegen.bundle.gpu import image_file, link_tasks, weight_words
 from codegen.bundle.kernels import Kernels, emit_kernels
+from codegen.bundle.launches import launches_of
+from codegen.bundle.lives import gpu_activations
 from codegen.bundle.manifest import (
     MANIFEST_NAME,
     GpuEntry,
@@ -22,8 +24,9 @@ from codegen.bundle.manifest import (
 )
 from codegen.bundle.memory import plan_memory
 from codegen.bundle.names import c_identifier
+from codegen.bundle.pool import POOL_FILES, pool_files
 from codegen.bundle.source import Model, header_text, kernel_files, model_text
-from codegen.bundle.tasks import Schedule, schedule_of
+from codegen.bundle.tasks import schedule_of
 from codegen.canonical import content_hash
 from codegen.cpu.source import round_up
 from codegen.cpu.toolchain import runtime_source
@@ -61,11 +64,13 @@ def compile_bundle(graph: Graph, plan: Plan, target: Target, directory: Path) ->
             f"the plan has steps on the QPUs, device {target.name!r} has none; "
             f"compile it for {plan.device!r}, or make a plan for {target.name!r}"
         )
-    gpu = link_tasks(schedule, launches, target, weights) if launches else None
+    activations = gpu_activations(schedule)
+    gpu = link_tasks(schedule, launches, activations, target, weights) if launches else None
     identifier = c_identifier(plan.model_name)
     kernels = emit_kernels(schedule, target, weights, identifier)
     workspaces = {task: program.workspace_bytes for task, program in kernels.programs.items()}
-    memory = plan_memory(schedule, gpu, workspaces)
+    start = gpu.size_bytes - activations.size_bytes if gpu else 0
+    memory = plan_memory(schedule, workspaces, activations, start)
     plan_id = bytes.fromhex(plan_hash(plan))[:8]
     model = Model(identifier, plan, plan_id, schedule, launches, kernels, memory, gpu)
     files = _files(model, target)
@@ -103,11 +108,12 @@ def weights_of_steps(graph: Graph, plan: Plan) -> list[tuple[FloatArray, ...]]:
 
 def _files(model: Model, target: Target) -> dict[str, bytes]:
     platform = "mailbox" if model.gpu is not None else "none"
-    kernels = kernel_files(model)
-    sources = (*COMMON_SOURCES, *kernels)
+    kernels, pool = kernel_files(model), pool_files(model.kernels.threads)
+    sources = (*COMMON_SOURCES, *(name for name in (*kernels, *pool) if name.endswith(".c")))
     texts = {
         "model.c": model_text(model),
         **kernels,
+        **pool,
         "model.h": header_text(model.identifier),
         "Makefile": makefile_text(target, platform, sources),
         "build.sh": build_script_text(target, platform, sources),
@@ -157,14 +163,15 @@ def _manifest(model: Model, files: Mapping[str, bytes]) -> Manifest:
             )
             for task, offset in kernels.weight_offsets.items()
         ),
-        gpu=_gpu_entry(model.gpu, model.schedule) if model.gpu is not None else None,
+        gpu=_gpu_entry(model.gpu, model.memory.gpu_bytes) if model.gpu is not None else None,
         files={name: file_entry(content) for name, content in files.items()},
     )
 
 
-def _gpu_entry(gpu: GpuProgram, schedule: Schedule) -> GpuEntry:
+def _gpu_entry(gpu: GpuProgram, activation_bytes: int) -> GpuEntry:
     return GpuEntry(
         size_bytes=gpu.size_bytes,
+        activation_bytes=activation_bytes,
         weights_offset_bytes=gpu.weights_offset_bytes,
         launches=tuple(launch.layers for launch in gpu.launches),
         inputs=_regions(gpu.inputs),
@@ -183,7 +190,8 @@ def _write(directory: Path, files: Mapping[str, bytes]) -> None:
     """Each file whole or not at all, the manifest last: a bundle with a manifest that fits is complete."""
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        for stale in (directory / MANIFEST_NAME, directory / "model.qpu", *directory.glob("kernel_*.c")):
+        optional = (directory / name for name in (MANIFEST_NAME, "model.qpu", *POOL_FILES))
+        for stale in (*optional, *directory.glob("kernel_*.c")):
             stale.unlink(missing_ok=True)
         for name, content in files.items():
             _replace(directory / name, content)

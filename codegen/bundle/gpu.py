@@ -1,4 +1,4 @@
-"""The GPU's share of a plan: consecutive QPU steps become launches of one image; its file format."""
+"""The GPU's share of a plan: the launches become one image; its file format."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from codegen.bundle.tasks import Schedule, Task
 from codegen.errors import PlanError
 from codegen.graph import FloatArray
 from codegen.program import GpuProgram
-from codegen.qpu.link import LinkedLayer, link
+from codegen.qpu.link import Activations, LinkedLayer, link
 from codegen.target import Target
 
 MAGIC = b"EXPLQPU1"
@@ -21,32 +21,24 @@ VERSION = 1
 NO_MARK = 0xFFFFFFFF
 
 
-def launches_of(schedule: Schedule, limit_s: float) -> list[list[Task]]:
-    """Runs of QPU tasks without a CPU task between them, cut so that each is predicted to end within the limit."""
-    launches: list[list[Task]] = []
-    is_open, spent_s = False, 0.0
-    for task in schedule.computing:
-        if not task.is_qpu:
-            is_open = False
-            continue
-        spent_s += task.step.predicted_s
-        if not is_open or spent_s > limit_s:
-            launches.append([])
-            is_open, spent_s = True, task.step.predicted_s
-        launches[-1].append(task)
-    return launches
-
-
 def link_tasks(
-    schedule: Schedule, launches: list[list[Task]], target: Target, weights: Sequence[Sequence[FloatArray]]
+    schedule: Schedule,
+    launches: Sequence[Sequence[Task]],
+    activations: Activations,
+    target: Target,
+    weights: Sequence[Sequence[FloatArray]],
 ) -> GpuProgram:
     """All launches in one image; `weights` are those of every task. Raises LinkError where they do not fit."""
-    chained = [[_lowered(task, target, weights[task.index]) for task in tasks] for tasks in launches]
+    chained = [
+        [_lowered(task, schedule, target, weights[task.index]) for task in tasks] for tasks in launches
+    ]
+    shared = [name for name in activations.regions if name not in schedule.parts]
+    written, read = _shared_with_cpu(schedule)
     return link(
         chained,
-        {name: schedule.sizes[name] for name in _gpu_buffers(launches)},
-        _written_by_cpu(launches),
-        _read_by_cpu(schedule, launches),
+        activations,
+        [name for name in shared if name in written],
+        [name for name in shared if name in read],
         target.qpus,
         target.gpu_memory_bytes,
     )
@@ -88,33 +80,28 @@ def weight_words(program: GpuProgram) -> bytes:
     return np.asarray(program.words[program.weights_offset_bytes // 4 :], dtype="<u4").tobytes()
 
 
-def _lowered(task: Task, target: Target, weights: Sequence[FloatArray]) -> LinkedLayer:
+def _lowered(task: Task, schedule: Schedule, target: Target, weights: Sequence[FloatArray]) -> LinkedLayer:
     step = task.step
     algorithm = algorithm_named(step.choice.algorithm)
     if not isinstance(algorithm, QpuAlgorithm):
         raise PlanError(
             f"step {step.name!r}: algorithm {step.choice.algorithm!r} does not run on the QPUs; make a new plan"
         )
-    layer = algorithm.lower(step.spec, target, step.choice, weights)
+    part = schedule.parts.get(task.writes)
+    layer = algorithm.lower(
+        step.spec, target, step.choice, weights, output_lines=part.output_lines if part else None
+    )
     return LinkedLayer(step.name, layer, task.reads, task.writes)
 
 
-def _gpu_buffers(launches: list[list[Task]]) -> list[str]:
-    names = (name for tasks in launches for task in tasks for name in (*task.reads, task.writes))
-    return list(dict.fromkeys(names))
-
-
-def _written_by_qpus(launches: list[list[Task]]) -> set[str]:
-    return {task.writes for tasks in launches for task in tasks}
-
-
-def _written_by_cpu(launches: list[list[Task]]) -> list[str]:
-    written = _written_by_qpus(launches)
-    return [name for name in _gpu_buffers(launches) if name not in written]
-
-
-def _read_by_cpu(schedule: Schedule, launches: list[list[Task]]) -> list[str]:
-    cpu_reads = {name for task in schedule.computing if not task.is_qpu for name in task.reads}
-    wanted = cpu_reads | set(schedule.outputs)
-    written = _written_by_qpus(launches)
-    return [name for name in _gpu_buffers(launches) if name in written and name in wanted]
+def _shared_with_cpu(schedule: Schedule) -> tuple[set[str], set[str]]:
+    """Buffers that the CPU writes, and those that the QPUs write and the CPU reads."""
+    written, read, by_qpus = set(schedule.inputs), set(schedule.outputs), set[str]()
+    for task in schedule.computing:
+        if task.is_qpu:
+            by_qpus.add(task.writes)
+        else:
+            written.add(task.writes)
+            read.update(task.reads)
+    of_cpu, wanted, of_qpus = (set(map(schedule.memory_of, names)) for names in (written, read, by_qpus))
+    return of_cpu, wanted & of_qpus

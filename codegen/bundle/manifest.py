@@ -36,9 +36,12 @@ class RegionEntry(_Frozen):
 
 
 class GpuEntry(_Frozen):
-    """The GPU image: memory it needs, the steps of each launch, the buffers shared with the CPU."""
+    """The GPU image: memory it needs, of which the last `activation_bytes` are activations with their guards, the
+    steps of each launch, the buffers shared with the CPU.
+    """
 
     size_bytes: int
+    activation_bytes: int
     weights_offset_bytes: int
     launches: tuple[tuple[str, ...], ...]
     inputs: tuple[RegionEntry, ...]

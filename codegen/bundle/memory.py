@@ -1,101 +1,120 @@
-"""Where every buffer lies: in the caller's memory, in the handle's arena, or in GPU memory."""
+"""Where every buffer lies: in the caller's memory, in the handle's arena, or in GPU memory; and how much they take."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
-from codegen.bundle.tasks import Schedule
-from codegen.cpu.source import round_up
-from codegen.program import GpuProgram
+from codegen.allocation import Allocation, Tenant, allocate
+from codegen.bundle.lives import gpu_activations, gpu_buffers, lives_of
+from codegen.bundle.tasks import Schedule, schedule_of
+from codegen.errors import PlanError
+from codegen.plan import Plan
+from codegen.qpu.link import Activations
 
 LINE_BYTES = 64
 
 
 @dataclass(frozen=True)
 class Place:
-    """Start of a buffer: bytes from the base of the arena or of GPU memory, or the index of a caller's array."""
+    """Start of a buffer: bytes from the base of the arena or of GPU memory, or the index of a caller's array and
+    the bytes from that array's start.
+    """
 
     base: Literal["input", "output", "arena", "gpu"]
     offset: int
+    inside_bytes: int = 0
+
+    def moved(self, by_bytes: int) -> Place:
+        """A place so many bytes further on."""
+        if self.base in ("input", "output"):
+            return replace(self, inside_bytes=self.inside_bytes + by_bytes)
+        return replace(self, offset=self.offset + by_bytes)
 
 
 @dataclass(frozen=True)
 class Memory:
-    """Places of all buffers that the CPU touches, and of the workspaces by task."""
+    """Places of all buffers, and of the workspaces by task; bytes of the arena and of activations on the GPU."""
 
     places: Mapping[str, Place]
     workspaces: Mapping[int, Place]
     arena_bytes: int
+    gpu_bytes: int
 
 
 @dataclass(frozen=True)
-class _Tenant:
-    """Something that needs bytes of the arena from one task to another, both included."""
+class MemoryUse:
+    """What a bundle allocates for activations and workspaces; arrays of the caller are not counted.
 
-    name: str
-    size_bytes: int
-    first: int
-    last: int
-
-    def meets(self, other: _Tenant) -> bool:
-        return self.first <= other.last and other.first <= self.last
-
-
-def plan_memory(schedule: Schedule, gpu: GpuProgram | None, workspaces: Mapping[int, int]) -> Memory:
-    """Outputs are written where the caller wants them, GPU buffers stay in the GPU's memory, the rest shares an
-    arena: largest first, each at the lowest offset that is free during its whole life.
+    `gpu_bytes`: buffers in GPU memory with their guards. `arena_bytes`: the CPU's arena.
     """
-    places = _places_outside_arena(schedule, gpu)
-    tenants = _tenants(schedule, places, workspaces)
-    offsets, arena_bytes = _first_fit(tenants)
-    places.update((name, Place("arena", offset)) for name, offset in offsets.items() if "@" in name)
+
+    gpu_bytes: int
+    arena_bytes: int
+
+    @property
+    def total_bytes(self) -> int:
+        return self.gpu_bytes + self.arena_bytes
+
+
+def memory_use(plan: Plan, workspaces: Mapping[str, int]) -> MemoryUse:
+    """Exactly what the bundle of a plan allocates; `workspaces` gives the bytes of CPU steps by name.
+
+    Steps that are not named have none. Raises PlanError for names of no step, and where a step cannot be in place.
+    """
+    indices = {step.name: index for index, step in enumerate(plan.steps)}
+    unknown = [name for name in workspaces if name not in indices]
+    if unknown:
+        raise PlanError(f"a workspace is given for step {unknown[0]!r}, which the plan does not have")
+    schedule = schedule_of(plan)
+    sizes = {indices[name]: size for name, size in workspaces.items()}
+    return MemoryUse(gpu_activations(schedule).size_bytes, _arena(schedule, sizes).size_bytes)
+
+
+def plan_memory(
+    schedule: Schedule, workspaces: Mapping[int, int], activations: Activations, gpu_start_bytes: int
+) -> Memory:
+    """Outputs are written where the caller wants them, what the QPUs touch lies in GPU memory, `gpu_start_bytes`
+    from its start, the rest shares an arena. `workspaces` gives bytes by task.
+    """
+    arena = _arena(schedule, workspaces)
+    places = _of_caller(schedule)
+    places.update((name, Place("arena", offset)) for name, offset in arena.offsets.items() if "@" in name)
+    regions = activations.behind(gpu_start_bytes)
+    places.update((name, Place("gpu", region.offset_bytes)) for name, region in regions.items())
+    for name, part in schedule.parts.items():
+        places[name] = places[part.whole].moved(part.offset_bytes)
     return Memory(
         places=places,
         workspaces={
-            task: Place("arena", offsets[_workspace(task)]) for task, size in workspaces.items() if size
+            task: Place("arena", arena.offsets[_workspace(task)]) for task, size in workspaces.items() if size
         },
-        arena_bytes=arena_bytes,
+        arena_bytes=arena.size_bytes,
+        gpu_bytes=activations.size_bytes,
     )
 
 
-def _places_outside_arena(schedule: Schedule, gpu: GpuProgram | None) -> dict[str, Place]:
+def _of_caller(schedule: Schedule) -> dict[str, Place]:
+    """Inputs and outputs where nothing else claims them; an output that is a part of something is copied there."""
     places = {name: Place("input", index) for index, name in enumerate(schedule.inputs)}
     for index, name in enumerate(schedule.outputs):
-        places.setdefault(name, Place("output", index))
-    if gpu is not None:
-        regions = (*gpu.inputs, *gpu.outputs)
-        places.update((region.name, Place("gpu", region.offset_bytes)) for region in regions)
+        if name not in schedule.parts:
+            places.setdefault(name, Place("output", index))
     return places
 
 
-def _tenants(schedule: Schedule, places: Mapping[str, Place], workspaces: Mapping[int, int]) -> list[_Tenant]:
-    cpu_tasks = [task for task in schedule.computing if not task.is_qpu]
+def _arena(schedule: Schedule, workspaces: Mapping[int, int]) -> Allocation:
+    elsewhere = {*_of_caller(schedule), *gpu_buffers(schedule)}
     tenants = [
-        _Tenant(_workspace(task), size, task, task) for task, size in sorted(workspaces.items()) if size
+        Tenant(_workspace(task), size, task, task) for task, size in sorted(workspaces.items()) if size
     ]
-    for task in cpu_tasks:
-        if task.writes in places:
-            continue
-        last = max([task.index, *(other.index for other in cpu_tasks if task.writes in other.reads)])
-        tenants.append(_Tenant(task.writes, schedule.sizes[task.writes], task.index, last))
-    return tenants
-
-
-def _first_fit(tenants: list[_Tenant]) -> tuple[dict[str, int], int]:
-    placed: list[tuple[int, _Tenant]] = []
-    for tenant in sorted(tenants, key=lambda t: (-t.size_bytes, t.first, t.name)):
-        offset = 0
-        for start, other in sorted(placed, key=lambda item: item[0]):
-            if not tenant.meets(other):
-                continue
-            if offset + tenant.size_bytes <= start:
-                break
-            offset = max(offset, round_up(start + other.size_bytes, LINE_BYTES))
-        placed.append((offset, tenant))
-    end = max((offset + tenant.size_bytes for offset, tenant in placed), default=0)
-    return {tenant.name: offset for offset, tenant in placed}, round_up(end, LINE_BYTES)
+    tenants += [
+        Tenant(name, schedule.sizes[name], *life)
+        for name, life in lives_of(schedule).items()
+        if name not in elsewhere
+    ]
+    return allocate(tenants, LINE_BYTES)
 
 
 def _workspace(task: int) -> str:

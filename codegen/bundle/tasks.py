@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from codegen.graph import LayerSpec, Reshape
-from codegen.layout import layout_named, plane
+from codegen.bundle.in_place import Part, parts_of
+from codegen.bundle.in_place import can_place as can_place
+from codegen.layout import layout_named
 from codegen.plan import Plan, PlanStep, buffer_name
-from codegen.schedule import Choice
+from codegen.views import is_view as is_view
 
 
 @dataclass(frozen=True)
 class Task:
-    """A step and its buffers. A view computes nothing: its output is the memory of its input."""
+    """A step and its buffers. A view computes nothing: its output is memory that is written already."""
 
     index: int
     step: PlanStep
@@ -28,31 +29,30 @@ class Task:
 
 @dataclass(frozen=True)
 class Schedule:
-    """All tasks in order, the bytes of every buffer, and which buffer holds each input and output."""
+    """All tasks in order, the bytes of every buffer, which of them lie in others, and each input's and output's."""
 
     tasks: tuple[Task, ...]
     sizes: Mapping[str, int]
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
+    parts: Mapping[str, Part]
 
     @property
     def computing(self) -> tuple[Task, ...]:
         """The tasks that are not views."""
         return tuple(task for task in self.tasks if not task.is_view)
 
-
-def is_view(spec: LayerSpec, choice: Choice) -> bool:
-    """Whether a layer's output has, byte for byte, the memory image of its input."""
-    if not isinstance(spec.op, Reshape) or choice.input_layouts != (choice.output_layout,):
-        return False
-    source, result = spec.inputs[0], spec.output
-    if choice.output_layout == "nchw":
-        return source.elements == result.elements
-    return len(source.shape) >= 2 and len(result.shape) >= 2 and plane(source) == plane(result)
+    def memory_of(self, buffer: str) -> str:
+        """The buffer itself, or the one that it is a part of."""
+        return self.parts[buffer].whole if buffer in self.parts else buffer
 
 
 def schedule_of(plan: Plan) -> Schedule:
-    """Resolves views: a buffer that is one is replaced everywhere by the buffer it shows."""
+    """Resolves views: a buffer that is one is replaced everywhere by the buffer it shows.
+
+    Raises PlanError where a concatenation cannot be in place.
+    """
+    parts = parts_of(plan)
     roots: dict[str, str] = {}
     sizes: dict[str, int] = {}
     tasks: list[Task] = []
@@ -63,11 +63,10 @@ def schedule_of(plan: Plan) -> Schedule:
         ):
             sizes.setdefault(roots.get(buffer, buffer), layout_named(layout).size_bytes(type_))
         reads = tuple(roots.get(buffer, buffer) for buffer in step.reads)
-        views = is_view(step.spec, step.choice)
-        if views:
+        if step.is_view and not step.in_place:
             roots[step.writes] = reads[0]
         else:
             sizes[step.writes] = layout_named(step.choice.output_layout).size_bytes(step.spec.output)
-        tasks.append(Task(index, step, reads, roots.get(step.writes, step.writes), views))
+        tasks.append(Task(index, step, reads, roots.get(step.writes, step.writes), step.is_view))
     outputs = tuple(buffer_name(tensor.name, "nchw") for tensor in plan.outputs)
-    return Schedule(tuple(tasks), sizes, inputs, tuple(roots.get(name, name) for name in outputs))
+    return Schedule(tuple(tasks), sizes, inputs, tuple(roots.get(name, name) for name in outputs), parts)

@@ -5,9 +5,10 @@ linker's (barrier routine, kernel, address of the next block) and goes on with t
 all QPUs meet at a barrier of three semaphores: arrivals, and departures of even and of odd layers, so that a
 fast QPU cannot take a slow one's token of the barrier before.
 
-Memory plan: within a launch no activation address is ever used twice, for a TMU or uniform read of a line that
-was read earlier in the launch and stored to since would be stale. Buffers are separated by a guard larger than
-any read ahead, so that no line of one buffer is touched while reading another.
+The caller says where activations lie (`codegen.bundle.lives`): within a launch no address is used twice, for a TMU
+or uniform read of a line that was read earlier in the launch and stored to since would be stale. Buffers that are
+alive together are separated by a guard larger than any read ahead, so that no line of one is touched while reading
+another.
 """
 
 from __future__ import annotations
@@ -64,9 +65,34 @@ class _Image:
         return self.append(np.array(code, np.uint64).view(np.uint32))
 
 
+@dataclass(frozen=True)
+class Activations:
+    """Where each buffer lies, in bytes from the start of all, and the bytes of all, the last guard included."""
+
+    regions: Mapping[str, Region]
+    size_bytes: int
+
+    @staticmethod
+    def side_by_side(sizes: Mapping[str, int]) -> Activations:
+        """Buffers of which all are alive together."""
+        regions: dict[str, Region] = {}
+        position = 0
+        for name, size in sizes.items():
+            regions[name] = Region(name, position, size)
+            position = _aligned(position + size) + GUARD_BYTES
+        return Activations(regions, position)
+
+    def behind(self, start: int) -> dict[str, Region]:
+        """The regions in bytes from the start of an image."""
+        return {
+            name: Region(name, start + region.offset_bytes, region.size_bytes)
+            for name, region in self.regions.items()
+        }
+
+
 def link(
     launches: Sequence[Sequence[LinkedLayer]],
-    buffers: Mapping[str, int],
+    activations: Activations,
     inputs: Sequence[str],
     outputs: Sequence[str],
     num_qpus: int,
@@ -74,17 +100,18 @@ def link(
 ) -> GpuProgram:
     """One image for all launches.
 
-    `buffers` gives the bytes of every activation buffer the layers name; `inputs` and `outputs` are those that
-    the CPU writes and reads. Raises LinkError where a layer wants more QPUs than there are, a buffer is unknown,
-    or the image exceeds the memory limit.
+    `activations` places every buffer that the layers name; they lie behind all else, in the program's last
+    `activations.size_bytes`. `inputs` and `outputs` are those that the CPU writes and reads. Raises LinkError where
+    a layer wants more QPUs than there are, a buffer is unknown, or the image exceeds the memory limit.
     """
-    _check(launches, buffers, num_qpus)
+    _check(launches, activations.regions, num_qpus)
     image = _Image()
     code = _place_code(image, launches, num_qpus)
     block_offsets, controls, blocks_end = _place_blocks(image, launches, num_qpus)
     weights_offset = blocks_end
     weights, weights_end = _plan_weights(launches, weights_offset)
-    regions, size_bytes = _plan_buffers(buffers, weights_end + GUARD_BYTES)
+    start = _aligned(weights_end + GUARD_BYTES)
+    regions, size_bytes = activations.behind(start), start + activations.size_bytes
     if memory_limit_bytes and size_bytes > memory_limit_bytes:
         raise LinkError(
             f"the GPU image needs {size_bytes} bytes, the board has {memory_limit_bytes}; "
@@ -116,10 +143,10 @@ def link_single(layer: QpuLayer, input_bytes: Sequence[int], output_bytes: int, 
     names = tuple(f"input{i}" for i in range(len(input_bytes)))
     buffers = {**dict(zip(names, input_bytes, strict=True)), "output": output_bytes}
     linked = LinkedLayer("layer", layer, names, "output")
-    return link([[linked]], buffers, names, ("output",), num_qpus)
+    return link([[linked]], Activations.side_by_side(buffers), names, ("output",), num_qpus)
 
 
-def _check(launches: Sequence[Sequence[LinkedLayer]], buffers: Mapping[str, int], num_qpus: int) -> None:
+def _check(launches: Sequence[Sequence[LinkedLayer]], buffers: Mapping[str, Region], num_qpus: int) -> None:
     if not launches or not all(launches):
         raise LinkError("nothing to link: every launch needs a layer")
     for layer in (x for layers in launches for x in layers):
@@ -254,15 +281,6 @@ def _plan_weights(
             offsets[number, index] = position
             position = _aligned(position + 4 * len(layer.layer.weights))
     return offsets, position
-
-
-def _plan_buffers(buffers: Mapping[str, int], start: int) -> tuple[dict[str, Region], int]:
-    regions: dict[str, Region] = {}
-    position = _aligned(start)
-    for name, size in buffers.items():
-        regions[name] = Region(name, position, size)
-        position = _aligned(position + size) + GUARD_BYTES
-    return regions, position
 
 
 class _Writer:

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from codegen.bundle import Manifest, compile_bundle
-from codegen.bundle.gpu import launches_of
+from codegen.bundle.launches import launches_of
 from codegen.bundle.manifest import bundle_sources
 from codegen.bundle.tasks import schedule_of
 from codegen.cpu.toolchain import compile_executable

@@ -137,9 +137,16 @@ class GemmConvolution:
         )
 
     def lower(
-        self, spec: LayerSpec, target: Target, choice: Choice, weights: Sequence[FloatArray]
+        self,
+        spec: LayerSpec,
+        target: Target,
+        choice: Choice,
+        weights: Sequence[FloatArray],
+        *,
+        output_lines: int | None = None,
     ) -> QpuLayer:
         op, geometry = _convolution(spec)
+        geometry = geometry.within(output_lines)
         tiling = _tiling(geometry, target, choice)
         if self.gather:
             planar = choice.input_layouts == ("nchw",)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from codegen.graph import Activation, Conv2d, LayerSpec, Pool2d
 from codegen.layout import LANES, block_lines
@@ -27,6 +27,7 @@ class Geometry:
     strides: tuple[int, int]
     pads: tuple[int, int, int, int]
     dilations: tuple[int, int]
+    output_lines: int  # from one pixel16 block of the output to the next
 
     @staticmethod
     def of(spec: LayerSpec) -> Geometry | None:
@@ -38,7 +39,12 @@ class Geometry:
             return None
         _, ci, ih, iw = spec.inputs[0].shape
         _, co, oh, ow = spec.output.shape
-        return Geometry(ci, ih, iw, co, oh, ow, op.kernel, op.strides, op.pads, op.dilations)
+        windows = (op.kernel, op.strides, op.pads, op.dilations)
+        return Geometry(ci, ih, iw, co, oh, ow, *windows, block_lines(co))
+
+    def within(self, output_lines: int | None) -> Geometry:
+        """The same with the output's blocks so many lines apart; None: as they are."""
+        return self if output_lines is None else replace(self, output_lines=output_lines)
 
     @property
     def output_pixels(self) -> int:
@@ -59,7 +65,7 @@ class Geometry:
 
     def output_line_bytes(self, block: int, channel: int) -> int:
         """Byte offset of a pixel16 output's line."""
-        return (block * block_lines(self.output_channels) + channel) * LINE_BYTES
+        return (block * self.output_lines + channel) * LINE_BYTES
 
     @property
     def taps(self) -> int:

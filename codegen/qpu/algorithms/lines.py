@@ -28,6 +28,17 @@ def _blocks(spec: LayerSpec) -> int:
     return -(-plane(spec.output)[2] // LANES)
 
 
+def _dealt(tiles: list[Tile], target: Target) -> list[list[Tile]]:
+    return [tiles[q :: target.qpus] for q in range(target.qpus)]
+
+
+def _runs(channels: int, rows: int) -> list[tuple[int, int]]:
+    """First channel and groups of the tiles of one block: whole groups, and one more for what is left over, which
+    overlaps their last.
+    """
+    return [(0, channels // rows)] + ([(channels - rows, 1)] if channels % rows else [])
+
+
 class _QpuLines:
     """What sums and copies share; a subclass deals out tiles."""
 
@@ -35,7 +46,7 @@ class _QpuLines:
     processor: Processor = "qpu"
     operands: int
 
-    def _tiles(self, spec: LayerSpec, choice: Choice) -> list[Tile]:
+    def _tiles(self, spec: LayerSpec, rows: int, choice: Choice, output_lines: int | None) -> list[Tile]:
         raise NotImplementedError
 
     def _clamp(self, spec: LayerSpec) -> tuple[float, float]:
@@ -54,7 +65,7 @@ class _QpuLines:
 
     def work(self, spec: LayerSpec, target: Target, choice: Choice) -> Work:
         rows = choice.tiles["rows"]
-        dealt = self._dealt(spec, target, choice)
+        dealt = _dealt(self._tiles(spec, rows, choice, None), target)
         groups = [sum(count for _, count, _ in tiles) for tiles in dealt]
         lines, tiles = sum(groups) * rows, sum(map(len, dealt))
         read = float(lines * self.operands * LINE_BYTES)
@@ -73,7 +84,13 @@ class _QpuLines:
         )
 
     def lower(
-        self, spec: LayerSpec, target: Target, choice: Choice, weights: Sequence[FloatArray]
+        self,
+        spec: LayerSpec,
+        target: Target,
+        choice: Choice,
+        weights: Sequence[FloatArray],
+        *,
+        output_lines: int | None = None,
     ) -> QpuLayer:
         clamp = self._clamp(spec)
 
@@ -85,17 +102,16 @@ class _QpuLines:
                 words += [*operands, groups, output, *clamp]
             return tuple(words)
 
-        code = lines_kernel(self.operands, choice.tiles["rows"])
-        blocks = tuple(block(tiles) for tiles in self._dealt(spec, target, choice))
-        return QpuLayer(code, np.zeros(0, np.uint32), blocks)
-
-    def _dealt(self, spec: LayerSpec, target: Target, choice: Choice) -> list[list[Tile]]:
-        tiles = self._tiles(spec, choice)
-        return [tiles[q :: target.qpus] for q in range(target.qpus)]
+        rows = choice.tiles["rows"]
+        if output_lines is not None:  # a group keeps to one block's channels
+            rows = min(rows, spec.output.shape[1])
+        dealt = _dealt(self._tiles(spec, rows, choice, output_lines), target)
+        blocks = tuple(block(tiles) for tiles in dealt)
+        return QpuLayer(lines_kernel(self.operands, rows), np.zeros(0, np.uint32), blocks)
 
 
 class QpuAdd(_QpuLines):
-    """The sum of two tensors: equal layouts add line by line, padding included."""
+    """The sum of two tensors: equal layouts add line by line, padding included; a part of a whole, block by block."""
 
     name = "qpu_add"
     operands = 2
@@ -124,17 +140,30 @@ class QpuAdd(_QpuLines):
             )
         return self._choice(spec, point, {"groups": point["groups"]})
 
-    def _tiles(self, spec: LayerSpec, choice: Choice) -> list[Tile]:
-        groups = choice.splits["groups"]
-        offsets = [LINE_BYTES * line for line in starts(self._lines(spec), groups * choice.tiles["rows"])]
+    def _tiles(self, spec: LayerSpec, rows: int, choice: Choice, output_lines: int | None) -> list[Tile]:
+        if output_lines is None:
+            groups = choice.splits["groups"]
+            return [_sum(line, line, groups) for line in starts(self._lines(spec), groups * rows)]
+        channels = spec.output.shape[1]
         return [
-            ((Address("input", o, 0), Address("input", o, 1)), groups, Address("output", o)) for o in offsets
+            _sum(block * block_lines(channels) + channel, block * output_lines + channel, groups)
+            for block in range(_blocks(spec))
+            for channel, groups in _runs(channels, rows)
         ]
 
     def _clamp(self, spec: LayerSpec) -> tuple[float, float]:
         if not isinstance(spec.op, Add):
             raise ScheduleError(f"{self.name} does not compute {spec.op}")
         return bounds(spec.op.activation)
+
+
+def _sum(source_line: int, output_line: int, groups: int) -> Tile:
+    source = LINE_BYTES * source_line
+    return (
+        (Address("input", source, 0), Address("input", source, 1)),
+        groups,
+        Address("output", LINE_BYTES * output_line),
+    )
 
 
 class QpuConcat(_QpuLines):
@@ -164,19 +193,16 @@ class QpuConcat(_QpuLines):
             raise ScheduleError(f"{self.name}: {point['rows']} lines exceed the smallest input's channels")
         return self._choice(spec, point, {})
 
-    def _tiles(self, spec: LayerSpec, choice: Choice) -> list[Tile]:
-        rows = choice.tiles["rows"]
-        output_lines = block_lines(spec.output.shape[1])
+    def _tiles(self, spec: LayerSpec, rows: int, choice: Choice, output_lines: int | None) -> list[Tile]:
+        lines = output_lines or block_lines(spec.output.shape[1])
         tiles: list[Tile] = []
         for block in range(_blocks(spec)):
             first = 0
             for index, tensor in enumerate(spec.inputs):
                 channels = tensor.shape[1]
-                # Whole groups in one tile; what is left over overlaps their last.
-                runs = [(0, channels // rows)] + ([(channels - rows, 1)] if channels % rows else [])
-                for channel, groups in runs:
+                for channel, groups in _runs(channels, rows):
                     source = LINE_BYTES * (block * block_lines(channels) + channel)
-                    target = LINE_BYTES * (block * output_lines + first + channel)
+                    target = LINE_BYTES * (block * lines + first + channel)
                     tiles.append(((Address("input", source, index),), groups, Address("output", target)))
                 first += channels
         return tiles

@@ -33,6 +33,11 @@ def _deal(tiles: Sequence[int], qpus: int, interleaved: bool) -> list[list[int]]
     return [list(tiles[a:b]) for a, b in pairwise(cuts)]
 
 
+def _check_flat(name: str, output_lines: int | None) -> None:
+    if output_lines is not None:
+        raise ScheduleError(f"{name} writes nchw, which has no blocks of {output_lines} lines")
+
+
 class QpuFullyConnected:
     """Matrix times vector: weights are read once, as lines of 16 outputs."""
 
@@ -81,10 +86,17 @@ class QpuFullyConnected:
         )
 
     def lower(
-        self, spec: LayerSpec, target: Target, choice: Choice, weights: Sequence[FloatArray]
+        self,
+        spec: LayerSpec,
+        target: Target,
+        choice: Choice,
+        weights: Sequence[FloatArray],
+        *,
+        output_lines: int | None = None,
     ) -> QpuLayer:
         if not isinstance(spec.op, FullyConnected):
             raise ScheduleError(f"{self.name} does not compute {spec.op}")
+        _check_flat(self.name, output_lines)
         matrix, bias = weights[0], weights[1]
         inputs, unroll = matrix.shape[1], choice.tiles["unroll"]
         first_outputs = starts(matrix.shape[0], LANES)
@@ -166,8 +178,15 @@ class QpuGlobalAverage:
         )
 
     def lower(
-        self, spec: LayerSpec, target: Target, choice: Choice, weights: Sequence[FloatArray]
+        self,
+        spec: LayerSpec,
+        target: Target,
+        choice: Choice,
+        weights: Sequence[FloatArray],
+        *,
+        output_lines: int | None = None,
     ) -> QpuLayer:
+        _check_flat(self.name, output_lines)
         geometry, ahead = self._geometry(spec), choice.tiles["ahead"]
         pixels, channels = geometry.taps, geometry.output_channels
         offsets = [(i // LANES) * geometry.input_block_bytes + (i % LANES) * 4 for i in range(pixels)]

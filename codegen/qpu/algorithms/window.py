@@ -94,9 +94,16 @@ class QpuWindow:
         )
 
     def lower(
-        self, spec: LayerSpec, target: Target, choice: Choice, weights: Sequence[FloatArray]
+        self,
+        spec: LayerSpec,
+        target: Target,
+        choice: Choice,
+        weights: Sequence[FloatArray],
+        *,
+        output_lines: int | None = None,
     ) -> QpuLayer:
         geometry, window = self._checked(spec)
+        geometry = geometry.within(output_lines)
         chunk, rows = choice.splits["channel_chunk"], choice.tiles["rows"]
         code = window_kernel(window, geometry.kernel, rows)
         packed = self._pack(spec, geometry, window, weights)

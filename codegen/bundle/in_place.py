@@ -1,0 +1,135 @@
+"""Concatenations in place: the parts are written where the whole lies, and nothing is copied.
+
+Row-major, a part is a run of bytes of the whole, and any layer may read it. In pixel16 a part's lines lie in the
+blocks of the whole, [ceil(H*W / 16)][block_lines(channels of the whole)][16 pixels], from its first channel on:
+its producer writes with the whole's stride from block to block, and nobody but the concatenation reads it. A part
+may itself be a whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from codegen.errors import PlanError
+from codegen.graph import Concat, Graph, Node, Operator, Relayout, Reshape
+from codegen.layout import LANES, LAYOUTS, block_lines, layout_named
+from codegen.plan import Plan, PlanStep
+from codegen.schedule import Choice
+
+LINE_BYTES = 4 * LANES
+
+
+@dataclass(frozen=True)
+class Part:
+    """A buffer that lies within another.
+
+    `offset_bytes` from the start of `whole`, which is part of nothing; in pixel16 `output_lines` are the lines
+    from one block to the next.
+    """
+
+    whole: str
+    offset_bytes: int
+    output_lines: int | None
+
+
+@dataclass(frozen=True)
+class _Layer:
+    """What the rule asks about a layer, of a graph or of a plan."""
+
+    name: str
+    op: Operator
+    inputs: tuple[str, ...]
+    output: str
+    batch: int
+
+
+def can_place(graph: Graph, node: Node, layout: str) -> bool:
+    """Whether a node can be a concatenation in place, its parts and its output being in that layout.
+
+    In pixel16 the choices must fit as well: see `writes_in_place`.
+    """
+    layers = [_Layer(n.name, n.op, n.inputs, n.output, graph.types[n.output].shape[0]) for n in graph.nodes]
+    concat = next(layer for layer in layers if layer.name == node.name)
+    return _refusal(concat, layers, graph.inputs, graph.outputs, layout) is None
+
+
+def writes_in_place(choice: Choice) -> bool:
+    """Whether a step of that choice can write a part: C code knows no blocks of another stride than its own."""
+    return choice.output_layout == "nchw" or choice.processor == "qpu"
+
+
+def parts_of(plan: Plan) -> Mapping[str, Part]:
+    """Every buffer of a plan that is a part of another; raises PlanError where a step cannot be in place."""
+    parts: dict[str, Part] = {}
+    # A whole comes behind its parts: from the last on, a whole's own place is known.
+    for step in reversed(plan.steps):
+        if step.in_place:
+            _check(step, plan)
+            whole = parts.get(step.writes, Part(step.writes, 0, None))
+            parts.update(_slices(step, whole))
+    return parts
+
+
+def _slices(step: PlanStep, whole: Part) -> Iterator[tuple[str, Part]]:
+    offset_bytes = whole.offset_bytes
+    is_pixel16 = step.choice.output_layout == "pixel16"
+    lines = (whole.output_lines or block_lines(step.spec.output.shape[1])) if is_pixel16 else None
+    for buffer, type_ in zip(step.reads, step.spec.inputs, strict=True):
+        yield buffer, Part(whole.whole, offset_bytes, lines)
+        offset_bytes += type_.shape[1] * LINE_BYTES if is_pixel16 else layout_named("nchw").size_bytes(type_)
+
+
+def _check(step: PlanStep, plan: Plan) -> None:
+    layers = [
+        _Layer(s.name, s.spec.op, s.inputs, s.output, s.spec.output.shape[0])
+        for s in plan.steps
+        if not isinstance(s.spec.op, Relayout)
+    ]
+    concat = next(layer for layer in layers if layer.name == step.name)
+    layout = step.choice.output_layout
+    inputs, outputs = ([tensor.name for tensor in tensors] for tensors in (plan.inputs, plan.outputs))
+    why = _refusal(concat, layers, inputs, outputs, layout)
+    if why is None and layout == "pixel16":
+        why = _refusal_of_steps(step, plan)
+    if why is not None:
+        raise PlanError(
+            f"step {step.name!r} cannot be in place: {why}; let it copy, or make a new plan by `explore run`"
+        )
+
+
+def _refusal(
+    concat: _Layer, layers: Sequence[_Layer], inputs: Sequence[str], outputs: Sequence[str], layout: str
+) -> str | None:
+    """Why a layer cannot be a concatenation in place, None where it can."""
+    if not isinstance(concat.op, Concat) or concat.batch != 1 or layout not in LAYOUTS:
+        return "it does not put the channels of a single image behind each other in a known layout"
+    if len({*concat.inputs}) != len(concat.inputs):
+        return "a tensor appears twice in it"
+    producers = {layer.output: layer for layer in layers}
+    for part in concat.inputs:
+        if part in inputs or part in outputs:
+            return f"{part!r} is an input or an output of the network"
+        if isinstance(producers[part].op, Reshape):
+            return f"{part!r} may be a view"
+        others = [layer for layer in layers if part in layer.inputs and layer.name != concat.name]
+        if others and layout == "pixel16":
+            return f"{part!r} is also read by {others[0].name!r}, which expects the blocks of {part!r} alone"
+        second = next((layer for layer in others if isinstance(layer.op, Concat)), None)
+        if second is not None:
+            return f"{part!r} is also a part of {second.name!r}"
+    return None
+
+
+def _refusal_of_steps(concat: PlanStep, plan: Plan) -> str | None:
+    """What only the choices tell of a concatenation in pixel16."""
+    for part in concat.reads:
+        writer = next(step for step in plan.steps if step.writes == part)
+        if not writer.in_place and not writes_in_place(writer.choice):
+            return (
+                f"step {writer.name!r} runs on the CPU and writes {part!r}, which lies in blocks of the whole"
+            )
+        reader = next((s for s in plan.steps if part in s.reads and s.name != concat.name), None)
+        if reader is not None:
+            return f"{part!r} is also read by {reader.name!r}, which expects the blocks of {part!r} alone"
+    return None

@@ -1,0 +1,286 @@
+"""Concatenations in place: the same results as copies, in every layout, and refused where they would be wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from codegen.algorithm import algorithms
+from codegen.bundle import compile_bundle
+from codegen.bundle.in_place import Part, can_place
+from codegen.bundle.launches import runs_of
+from codegen.bundle.memory import memory_use
+from codegen.bundle.tasks import Schedule, Task, schedule_of
+from codegen.errors import PlanError
+from codegen.graph import (
+    RELU,
+    Activation,
+    Add,
+    Clamp,
+    Concat,
+    Conv2d,
+    FullyConnected,
+    Graph,
+    Node,
+    Operator,
+    Pool2d,
+    Reshape,
+)
+from codegen.layout import block_lines
+from codegen.plan import Plan
+from codegen.reference import evaluate
+from codegen.schedule import Processor
+from microbench.boards.virtual import VirtualBoard
+from microbench.profile import load_profile
+from tests.codegen.plan_run import layered_plan, run_plan
+from tests.codegen.planned import PI_ZERO, GraphBuilder
+
+SAME = Conv2d((3, 3), pads=(1, 1, 1, 1))
+POINTWISE = Conv2d((1, 1), activation=RELU)
+
+
+def image(graph: Graph) -> np.ndarray:
+    return np.random.default_rng(5).normal(size=graph.types["x"].shape).astype(np.float32)
+
+
+def check_same(graph: Graph, copying: Plan, in_place: Plan) -> None:
+    """Both plans give equal bits, close to the reference, without stale reads."""
+    value = image(graph)
+    copied, placed = run_plan(graph, copying, value), run_plan(graph, in_place, value)
+    assert copied.stale_reads == placed.stale_reads == 0
+    for name, expected in evaluate(graph, {"x": value}).items():
+        np.testing.assert_array_equal(placed.outputs[name], copied.outputs[name])
+        assert np.abs(placed.outputs[name] - expected).max() <= 1e-4 * np.abs(expected).max()
+
+
+def fire_module() -> Graph:
+    """Squeeze, two expansions, their concatenation and a layer behind it."""
+    build = GraphBuilder("fire", (1, 6, 9, 7))
+    squeezed = build.add(POINTWISE, "x", [(8, 6, 1, 1), (8,)], name="squeeze")
+    left = build.add(POINTWISE, squeezed, [(20, 8, 1, 1), (20,)], name="left")
+    right = build.add(SAME, squeezed, [(23, 8, 3, 3), (23,)], name="right")
+    joined = build.add(Concat(1), (left, right), name="join")
+    return build.build(build.add(POINTWISE, joined, [(9, 43, 1, 1), (9,)], name="next"))
+
+
+def test_a_fire_module_on_the_qpus_writes_its_concatenation_in_place() -> None:
+    graph = fire_module()
+    copying, in_place = layered_plan(graph), layered_plan(graph, in_place=["join"])
+    assert [len(run) for run in runs_of(schedule_of(copying))] == [5]
+    assert [len(run) for run in runs_of(schedule_of(in_place))] == [4]
+    assert schedule_of(in_place).parts == {
+        "t1@pixel16": Part("t3@pixel16", 0, block_lines(43)),
+        "t2@pixel16": Part("t3@pixel16", 20 * 64, block_lines(43)),
+    }
+    check_same(graph, copying, in_place)
+    assert memory_use(in_place, {}).gpu_bytes < memory_use(copying, {}).gpu_bytes
+
+
+def module_of(algorithm: str) -> Graph:
+    """Three parts, the middle one ("part") a layer that the algorithm computes."""
+    build = GraphBuilder("parts", (1, 20, 7, 6))
+    other = build.add(POINTWISE, "x", [(20, 20, 1, 1), (20,)], name="other")
+    first = build.add(POINTWISE, other, [(9, 20, 1, 1), (9,)], name="first")
+    if algorithm == "qpu_add":
+        part = build.add(Add(Activation(0.0, 6.0)), ("x", other), name="part")
+    elif algorithm == "qpu_concat":
+        part = build.add(Concat(1), ("x", other), name="part")
+    elif algorithm == "qpu_pool":
+        part = build.add(Pool2d("max", (3, 3), pads=(1, 1, 1, 1)), other, name="part")
+    elif algorithm == "qpu_depthwise":
+        op = Conv2d((3, 3), pads=(1, 1, 1, 1), groups=20)
+        part = build.add(op, other, [(20, 1, 3, 3), (20,)], name="part")
+    elif "pointwise" in algorithm:
+        part = build.add(POINTWISE, other, [(26, 20, 1, 1), (26,)], name="part")
+    else:
+        part = build.add(SAME, other, [(26, 20, 3, 3), (26,)], name="part")
+    last = build.add(POINTWISE, other, [(11, 20, 1, 1), (11,)], name="last")
+    joined = build.add(Concat(1), (first, part, last), name="join")
+    return build.build(joined, build.add(Clamp(RELU), joined, name="next"))
+
+
+WRITERS = sorted(
+    name
+    for name in algorithms()
+    if name.startswith("qpu_") and name not in ("qpu_fully_connected", "qpu_global_average")
+)
+
+
+@pytest.mark.parametrize("algorithm", WRITERS)
+def test_every_algorithm_writes_a_part_of_a_whole(algorithm: str) -> None:
+    graph = module_of(algorithm)
+    pick = {"part": algorithm}
+    check_same(graph, layered_plan(graph, pick), layered_plan(graph, pick, in_place=["join"]))
+
+
+def nested() -> Graph:
+    """A whole that is a part, whose reader is the outer concatenation only."""
+    build = GraphBuilder("nested", (1, 6, 5, 5))
+    a, b, c, d = (build.add(POINTWISE, "x", [(n, 6, 1, 1), (n,)], name=f"p{n}") for n in (8, 9, 10, 11))
+    inner = build.add(Concat(1), (b, c), name="inner")
+    outer = build.add(Concat(1), (a, inner, d), name="outer")
+    return build.build(build.add(SAME, outer, [(8, 38, 3, 3), (8,)], name="next"))
+
+
+@pytest.mark.parametrize("names", [("inner",), ("outer",), ("inner", "outer")])
+@pytest.mark.parametrize("processor", ["qpu", "cpu"])
+def test_a_whole_may_be_a_part(names: tuple[str, ...], processor: Processor) -> None:
+    graph = nested()
+    copying = layered_plan(graph, processor=processor)
+    check_same(graph, copying, layered_plan(graph, in_place=names, processor=processor))
+
+
+def dense() -> Graph:
+    """Parts and wholes that other layers read too, an output that is a whole, one that is a view of a part."""
+    build = GraphBuilder("dense", (1, 6, 5, 6))
+    a = build.add(POINTWISE, "x", [(16, 6, 1, 1), (16,)], name="a")
+    b = build.add(SAME, a, [(17, 16, 3, 3), (17,)], name="b")
+    inner = build.add(Concat(1), (a, b), name="inner")
+    c = build.add(SAME, inner, [(18, 33, 3, 3), (18,)], name="c")
+    outer = build.add(Concat(1), (inner, c), name="outer")
+    flat = build.add(Reshape(), c, shape=(1, 18 * 30), name="flat")
+    total = build.add(Add(), (c, c), name="sum")
+    return build.build(outer, flat, total)
+
+
+MIXES = {
+    "all in C": {},
+    "gathers read parts": {"b": "qpu_implicit_gemm nchw", "c": "qpu_implicit_gemm nchw"},
+    "one gather": {"c": "qpu_implicit_gemm nchw"},
+}
+
+
+@pytest.mark.parametrize("names", [("inner",), ("outer",), ("inner", "outer")])
+@pytest.mark.parametrize("mix", MIXES)
+def test_row_major_parts_may_be_read_by_anybody(mix: str, names: tuple[str, ...]) -> None:
+    graph = dense()
+    copying = layered_plan(graph, MIXES[mix], processor="cpu")
+    check_same(graph, copying, layered_plan(graph, MIXES[mix], in_place=names, processor="cpu"))
+
+
+def test_a_whole_in_blocks_may_be_joined_to_another_row_by_row() -> None:
+    graph = nested()
+    rows = {"p8": "cpu_pointwise_gemm", "p11": "cpu_pointwise_gemm", "outer": "cpu_concat nchw"}
+    in_place = layered_plan(graph, rows, in_place=["inner", "outer"])
+    wholes = {part.whole for part in schedule_of(in_place).parts.values()}
+    assert wholes == {"t4@pixel16", "t5@nchw"}
+    check_same(graph, layered_plan(graph, rows), in_place)
+
+
+def fully_connected() -> Graph:
+    """Flat parts, the second computed from the first."""
+    build = GraphBuilder("flat", (1, 24))
+    a = build.add(FullyConnected(), "x", [(19, 24), (19,)], name="a")
+    b = build.add(FullyConnected(), a, [(21, 19), (21,)], name="b")
+    whole = build.add(Concat(1), (a, b), name="join")
+    return build.build(build.add(FullyConnected(), whole, [(16, 40), (16,)], name="next"))
+
+
+def test_a_read_that_would_be_stale_starts_a_launch(monkeypatch: pytest.MonkeyPatch) -> None:
+    graph = fully_connected()
+    copying, in_place = (
+        layered_plan(graph, {"join": "cpu_concat nchw"}),
+        layered_plan(graph, in_place=["join"]),
+    )
+    assert {step.choice.processor for step in in_place.steps if not step.in_place} == {"qpu"}
+    runs = runs_of(schedule_of(in_place))
+    assert [[task.step.name for task in run] for run in runs] == [["a", "b"], ["next"]]
+    check_same(graph, copying, in_place)
+
+    def in_one(schedule: Schedule) -> list[list[Task]]:
+        return [list(schedule.computing)]
+
+    for module in ("launches", "lives"):
+        monkeypatch.setattr(f"codegen.bundle.{module}.runs_of", in_one)
+    assert run_plan(graph, in_place, image(graph)).stale_reads > 0
+
+
+def rule_cases() -> dict[str, tuple[Graph, str, set[str]]]:
+    """A graph, its concatenation, and the layouts in which that can be in place."""
+
+    def graph(parts: tuple[str, ...], outputs: tuple[str, ...] = (), extra: tuple[str, ...] = ()) -> Graph:
+        build = GraphBuilder("rule", (1, 4, 4, 4))
+        names = {
+            "x": "x",
+            "a": build.add(POINTWISE, "x", [(4, 4, 1, 1), (4,)], name="a"),
+            "b": build.add(POINTWISE, "x", [(4, 4, 1, 1), (4,)], name="b"),
+            "c": build.add(POINTWISE, "x", [(4, 4, 1, 1), (4,)], name="c"),
+        }
+        names["shown"] = build.add(Reshape(), names["a"], shape=(1, 4, 2, 8), name="shown")
+        names["back"] = build.add(Reshape(), names["shown"], shape=(1, 4, 4, 4), name="back")
+        names["join"] = build.add(Concat(1), tuple(names[p] for p in parts), name="join")
+        for number, source in enumerate(extra):
+            op: Operator = Concat(1) if source.endswith("2") else Clamp(RELU)
+            sources = (names[source[0]], names["x"]) if source.endswith("2") else (names[source],)
+            names[f"extra{number}"] = build.add(op, sources, name=f"extra {number}")
+        return build.build(names["join"], *(names[o] for o in outputs))
+
+    both = {"nchw", "pixel16"}
+    return {
+        "two parts": (graph(("b", "c")), "join", both),
+        "read by a view": (graph(("b", "a")), "join", {"nchw"}),
+        "a part read elsewhere": (graph(("b",), extra=("b",)), "join", {"nchw"}),
+        "a part of two": (graph(("b",), extra=("b2",)), "join", set()),
+        "a part twice": (graph(("b", "b")), "join", set()),
+        "an input": (graph(("b", "x")), "join", set()),
+        "an output": (graph(("b",), outputs=("b",)), "join", set()),
+        "a view": (graph(("b", "back")), "join", set()),
+    }
+
+
+@pytest.mark.parametrize("layout", ["nchw", "pixel16"])
+@pytest.mark.parametrize("case", rule_cases())
+def test_the_rules_of_graphs_and_plans_agree(case: str, layout: str) -> None:
+    graph, name, layouts = rule_cases()[case]
+    node: Node = next(node for node in graph.nodes if node.name == name)
+    assert can_place(graph, node, layout) == (layout in layouts)
+    pick = {name: f"cpu_concat {layout}"}
+    plan = layered_plan(graph, pick, in_place=[name], processor="qpu" if layout == "pixel16" else "cpu")
+    if layout in layouts:
+        assert {part.whole for part in schedule_of(plan).parts.values()} == {f"{node.output}@{layout}"}
+    else:
+        with pytest.raises(PlanError, match=f"step {name!r} cannot be in place"):
+            schedule_of(plan)
+
+
+def test_c_code_cannot_write_into_the_blocks_of_a_whole() -> None:
+    graph = fire_module()
+    plan = layered_plan(graph, {"left": "cpu_pointwise_gemm"}, in_place=["join"])
+    with pytest.raises(PlanError, match="'relayout:t1:pixel16' runs on the CPU"):
+        schedule_of(plan)
+
+
+def test_only_concatenations_of_one_image_in_one_layout_are_in_place() -> None:
+    with pytest.raises(ValueError, match="concatenations of a single image"):
+        layered_plan(fire_module(), in_place=["left"])
+    build = GraphBuilder("two images", (2, 4, 3, 3))
+    graph = build.build(build.add(Concat(1), ("x", "x"), name="join"))
+    with pytest.raises(ValueError, match="concatenations of a single image"):
+        layered_plan(graph, in_place=["join"])
+    assert not can_place(graph, graph.nodes[0], "nchw")
+
+
+BUNDLES: dict[str, Callable[[], tuple[Graph, Plan]]] = {
+    "blocks on the QPUs": lambda: ((g := fire_module()), layered_plan(g, in_place=["join"])),
+    "rows in C": lambda: ((g := dense()), layered_plan(g, None, ["inner", "outer"], processor="cpu")),
+    "rows read by gathers": lambda: (
+        (g := dense()),
+        layered_plan(g, MIXES["one gather"], ["inner", "outer"], processor="cpu"),
+    ),
+    "flat, in two launches": lambda: ((g := fully_connected()), layered_plan(g, in_place=["join"])),
+}
+
+
+@pytest.mark.parametrize("name", BUNDLES)
+def test_bundles_compute_what_the_plans_do(name: str, tmp_path: Path) -> None:
+    graph, plan = BUNDLES[name]()
+    compile_bundle(graph, plan, PI_ZERO, tmp_path)
+    with VirtualBoard(load_profile("pi-zero")) as board:
+        run = board.run_bundle(tmp_path, (image(graph),))
+    assert run.counters.get("stale_reads", 0) == 0
+    for found, expected in zip(run.outputs, evaluate(graph, {"x": image(graph)}).values(), strict=True):
+        assert np.abs(found.reshape(expected.shape) - expected).max() <= 1e-4 * np.abs(expected).max()
+    assert all(run.step_times_s[step.name] == 0.0 for step in plan.steps if step.in_place)
