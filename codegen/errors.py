@@ -43,6 +43,14 @@ class AssemblyError(CodegenError):
     """An instruction cannot be encoded, or breaks a rule of the hardware."""
 
 
+class RegisterError(AssemblyError):
+    """More values are live than there are registers for, or none that an instruction can reach."""
+
+
+class ListingError(CodegenError):
+    """A program file is neither words nor a listing, or could be read in two ways."""
+
+
 class LinkError(CodegenError):
     """Layers cannot be linked into a GPU program."""
 

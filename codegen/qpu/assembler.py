@@ -3,38 +3,31 @@
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Literal
 
 from codegen.errors import AssemblyError
-from codegen.qpu.isa import ADD_OPS, BRANCH_CONDITIONS, NOP, SIGNALS, Alu, Branch, Instruction
-from codegen.qpu.operation import Bundle, Immediate, Item, Operation, SemaphoreStep, Source, Unit
-from codegen.qpu.registers import Register
-from codegen.qpu.scheduler import in_order, schedule
+from codegen.qpu.allocate import DEFAULT_EFFORT, allocate, scheduled
+from codegen.qpu.blocks import Block, Jump
+from codegen.qpu.flow import DELAY_SLOTS
+from codegen.qpu.isa import BRANCH_CONDITIONS, NOP, SIGNALS, Alu, Branch, Instruction
+from codegen.qpu.mnemonics import Issued, Mnemonic, mnemonic, move, operation
+from codegen.qpu.operation import Bundle, Immediate, Item, Operation, SemaphoreStep, Source
+from codegen.qpu.registers import NULL, Register, virtual
+from codegen.qpu.text import lane_bits
 from codegen.qpu.validate import reads_after_write, too_close, validate
 
-DELAY_SLOTS = 3
-
-
-@dataclass(frozen=True)
-class _Jump:
-    condition: str
-    label: str | None
-    register: Register | None
-
-
-@dataclass
-class _Block:
-    labels: list[str] = field(default_factory=list)
-    items: list[Item] = field(default_factory=list)
-    jump: _Jump | None = None
-    end: bool = False
-    verbatim: bool = False
+__all__ = ["Assembler", "move", "operation", "word_of"]
 
 
 def word_of(value: int | float) -> int:
-    """The 32 bits of an int (modulo 2**32) or of a float as float32."""
+    """The 32 bits of an int (modulo 2**32) or of a float as float32; raises AssemblyError beyond float32."""
     if isinstance(value, float):
-        return int(struct.unpack("<I", struct.pack("<f", value))[0])
+        try:
+            return int(struct.unpack("<I", struct.pack("<f", value))[0])
+        except OverflowError as error:
+            raise AssemblyError(f"{value} is beyond float32") from error
     return value & 0xFFFFFFFF
 
 
@@ -42,13 +35,28 @@ class Assembler:
     """Collects a kernel's operations and assembles them into validated 64-bit words.
 
     Operations stand in straight order, as if each took effect before the next; the scheduler pairs them and
-    keeps the hardware's distances.
+    keeps the hardware's distances. Every operation of the ISA is a method, named as there (`and_`, `or_`, `not_`);
+    what is chained behind one issues in the same instruction. Registers may be virtual (`register`): the
+    allocator places them, and keeps the places in `reserved` free.
     """
 
-    def __init__(self) -> None:
-        self._blocks = [_Block()]
+    def __init__(self, reserved: Sequence[Register] = (), effort: int = DEFAULT_EFFORT) -> None:
+        self._blocks = [Block()]
+        self._reserved = tuple(reserved)
+        self._effort = effort
+        self._names: set[str] = set()
 
     # Operations ---------------------------------------------------------------------------------------------
+
+    def __getattr__(self, name: str) -> Mnemonic:
+        return mnemonic(name, self._operation)
+
+    def register(self, name: str, files: str = "abr") -> Register:
+        """A virtual register, a place of which the allocator chooses: file A ("a"), B ("b") or r0 to r3 ("r")."""
+        if name in self._names:
+            raise AssemblyError(f"virtual register {name!r} exists already")
+        self._names.add(name)
+        return virtual(name, files)
 
     def op(
         self,
@@ -57,29 +65,41 @@ class Assembler:
         *sources: Source,
         condition: str = "always",
         set_flags: bool = False,
-    ) -> None:
-        """An operation of the add ALU, or `fmul` and `mul24` of the multiplier; names are the ISA's."""
-        self._item(
-            Bundle((operation(name, destination, *sources, condition=condition, set_flags=set_flags),))
+    ) -> Issued:
+        """An operation by its name in the ISA."""
+        return self._operation(
+            operation(name, destination, *sources, condition=condition, set_flags=set_flags)
         )
 
     def mov(
         self, destination: Register, source: Source, condition: str = "always", set_flags: bool = False
-    ) -> None:
+    ) -> Issued:
         """A copy by whichever ALU is free."""
-        self._item(Bundle((move(destination, source, condition, set_flags),)))
+        return self._operation(move(destination, source, condition, set_flags))
 
-    def rotate(self, destination: Register, source: Register, lanes: int) -> None:
-        """Lane i of the result is lane (i - lanes) mod 16 of an accumulator r0 to r3."""
-        self._item(Bundle((Operation("mov", "mul", destination, (source,), rotate=lanes),)))
+    def rotate(self, destination: Register, source: Register, lanes: int | Register) -> None:
+        """Lane i of the result is lane (i - lanes) mod 16 of an accumulator r0 to r3; `lanes` may be r5."""
+        if isinstance(lanes, Register) and lanes.name != "r5":
+            raise AssemblyError(f"rotation by {lanes}: lanes are a number or r5")
+        by: int | Literal["r5"] = "r5" if isinstance(lanes, Register) else lanes
+        if not source.virtual and (source.mux is None or source.mux > 3):
+            raise AssemblyError(f"rotation of {source}: only r0 to r3 rotate through all lanes")
+        self._item(Bundle((operation("mov", destination, source, rotate=by),)))
 
     def together(self, *operations: Operation, signal: str = "none") -> None:
         """Operations that must issue in one instruction (two reads of one uniform, say)."""
         self._item(Bundle(operations, signal))
 
     def load(self, destination: Register, value: int | float) -> None:
-        """Any 32-bit constant into a register, all lanes."""
+        """Any 32-bit constant into a register, all lanes; raises AssemblyError for what does not fit."""
+        if isinstance(value, int) and not -(1 << 31) <= value < 1 << 32:
+            raise AssemblyError(f"load: {value} does not fit 32 bits")
         self._item(Immediate(destination, word_of(value)))
+
+    def load_lanes(self, destination: Register, values: Sequence[int]) -> None:
+        """A constant of its own for each of the 16 lanes: all of -2 to 1, or all of 0 to 3."""
+        low, mode = (-2, 1) if min(values, default=0) < 0 else (0, 3)
+        self._item(Immediate(destination, lane_bits(list(values), low, low + 3), mode))
 
     def load_tmu(self, tmu: int) -> None:
         """Waits for the oldest request of a TMU and moves it to r4."""
@@ -101,7 +121,7 @@ class Assembler:
             raise AssemblyError(f"label {name!r} is defined twice")
         last = self._blocks[-1]
         if last.items or last.jump or last.end:
-            self._blocks.append(_Block())
+            self._blocks.append(Block())
         self._blocks[-1].labels.append(name)
 
     def verbatim(self, name: str) -> None:
@@ -109,37 +129,57 @@ class Assembler:
         self.label(name)
         self._blocks[-1].verbatim = True
 
-    def branch(self, label: str, condition: str = "always") -> None:
-        """Jumps to a label; the scheduler fills the three delay slots with what stands before."""
-        self._jump(_Jump(condition, label, None))
+    def branch(self, label: str, condition: str = "always", link: Register | None = None) -> None:
+        """Jumps to a label; the scheduler fills the three delay slots with what stands before.
+
+        `link`, where given, is a register that gets the address behind the delay slots, if the branch is taken.
+        """
+        if link is not None and link.virtual:
+            raise AssemblyError(
+                f"link {link}: what the subroutine uses is unknown here; name a register itself"
+            )
+        self._jump(Jump(condition, label, None, link))
 
     def branch_register(self, register: Register) -> None:
         """Jumps to the bus address in lane 15 of a register of file A."""
+        if register.virtual:
+            raise AssemblyError(f"branch target {register}: name an even register of file A itself")
         if register.read_ports != "a" or register.read_address is None or register.read_address > 31:
             raise AssemblyError(f"branch target {register} must be a register of file A")
         if register.read_address % 2:
             raise AssemblyError(f"branch target {register}: an odd register would set the flags")
-        self._jump(_Jump("always", None, register))
+        self._jump(Jump("always", None, register))
 
     def thread_end(self) -> None:
         """Ends the program: signal and two delay slots."""
         self._blocks[-1].end = True
-        self._blocks.append(_Block())
+        self._blocks.append(Block())
+
+    def _operation(self, added: Operation) -> Issued:
+        self._item(Bundle((added,)))
+        return Issued(self._blocks[-1].items)
 
     def _item(self, item: Item) -> None:
         self._blocks[-1].items.append(item)
 
-    def _jump(self, jump: _Jump) -> None:
+    def _jump(self, jump: Jump) -> None:
         if jump.condition not in BRANCH_CONDITIONS:
             raise AssemblyError(f"unknown branch condition {jump.condition!r}")
         self._blocks[-1].jump = jump
-        self._blocks.append(_Block())
+        self._blocks.append(Block())
 
     # Assembly -----------------------------------------------------------------------------------------------
 
-    def assemble(self) -> tuple[int, ...]:
-        """Encoded 64-bit words, position independent; raises AssemblyError for rules broken or labels missing."""
-        bodies = [(in_order if b.verbatim else schedule)(b.items) for b in self._blocks]
+    def assemble(self, whole: bool = False) -> tuple[int, ...]:
+        """Encoded 64-bit words, position independent.
+
+        A `whole` program is checked as one that a launch starts. Raises AssemblyError for rules broken or labels
+        missing, RegisterError where the virtual registers do not fit.
+        """
+        blocks = self._blocks
+        if self._names:
+            blocks = allocate(blocks, self._reserved, self._effort)
+        bodies = scheduled(blocks, patient=bool(self._names))
         while True:
             code, edges = self._lay_out(bodies)
             conflicts = {block for block, last, following in edges if too_close(code, last, following)}
@@ -147,7 +187,7 @@ class Assembler:
                 break
             for block in conflicts:
                 bodies[block] = [*bodies[block], NOP]
-        validate(code)
+        validate(code, whole)
         return tuple(instruction.encode() for instruction in code)
 
     def _lay_out(
@@ -185,27 +225,32 @@ class Assembler:
         return code, [edge for edge in edges if edge[2] < len(code)]
 
 
-def _with_branch(body: list[Instruction], jump: _Jump) -> tuple[list[Instruction], int]:
+def _with_branch(body: list[Instruction], jump: Jump) -> tuple[list[Instruction], int]:
     """The block with its branch so early that three instructions follow it, and the branch's place."""
     at = max(len(body) - DELAY_SLOTS, _flags_ready(body, jump), _register_ready(body, jump), 0)
+    link = jump.link or NULL
+    if link.write_address is None:
+        raise AssemblyError(f"link {link} cannot be written")
     branch = Branch(
         BRANCH_CONDITIONS[jump.condition],
         use_register=int(jump.register is not None),
         raddr_a=(jump.register.read_address or 0) if jump.register is not None else 0,
+        write_swap=int("a" not in link.write_files),
+        waddr_add=link.write_address,
     )
     before = [*body[:at], *[NOP] * (at - len(body))]
     after = [*body[at:], *[NOP] * (DELAY_SLOTS - len(body[at:]))]
     return [*before, branch, *after], at
 
 
-def _flags_ready(body: list[Instruction], jump: _Jump) -> int:
+def _flags_ready(body: list[Instruction], jump: Jump) -> int:
     if jump.condition == "always":
         return 0
     setters = [i for i, instruction in enumerate(body) if getattr(instruction, "set_flags", 0)]
     return setters[-1] + 1 if setters else 0
 
 
-def _register_ready(body: list[Instruction], jump: _Jump) -> int:
+def _register_ready(body: list[Instruction], jump: Jump) -> int:
     if jump.register is None:
         return 0
     for i in range(len(body) - 1, -1, -1):
@@ -214,28 +259,5 @@ def _register_ready(body: list[Instruction], jump: _Jump) -> int:
     return 0
 
 
-def _reader(register: Register) -> Alu:
-    return Alu(raddr_a=register.read_address or 0)
-
-
-def operation(
-    name: str,
-    destination: Register,
-    *sources: Source,
-    condition: str = "always",
-    set_flags: bool = False,
-) -> Operation:
-    """An operation for `Assembler.together`; the ALU follows from the name."""
-    if name == "mov":
-        return move(destination, sources[0], condition, set_flags)
-    unit: Unit = "mul" if name in ("fmul", "mul24", "v8muld", "v8min", "v8max") else "add"
-    if unit == "add" and name not in ADD_OPS:
-        raise AssemblyError(f"unknown operation {name!r}")
-    return Operation(name, unit, destination, sources, condition, set_flags)
-
-
-def move(
-    destination: Register, source: Source, condition: str = "always", set_flags: bool = False
-) -> Operation:
-    """A copy by either ALU."""
-    return Operation("mov", "any", destination, (source,), condition, set_flags)
+def _reader(register: Register) -> Branch:
+    return Branch(use_register=1, raddr_a=register.read_address or 0)

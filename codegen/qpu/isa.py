@@ -7,41 +7,38 @@ from dataclasses import dataclass, fields
 from typing import ClassVar
 
 from codegen.errors import AssemblyError
+from codegen.qpu.tables import (
+    ADD,
+    BRANCH_CONDITION_TABLE,
+    CONDITION_TABLE,
+    IMMEDIATE_MODES,
+    IO_TABLE,
+    MUL,
+    PACK_MUL,
+    SEMAPHORE_MODE,
+    SIGNAL_TABLE,
+)
 
-ADD_OPS: Mapping[str, int] = {
-    "nop": 0, "fadd": 1, "fsub": 2, "fmin": 3, "fmax": 4, "fminabs": 5, "fmaxabs": 6, "ftoi": 7, "itof": 8,
-    "add": 12, "sub": 13, "shr": 14, "asr": 15, "ror": 16, "shl": 17, "min": 18, "max": 19, "and": 20, "or": 21,
-    "xor": 22, "not": 23, "clz": 24, "v8adds": 30, "v8subs": 31,
-}  # fmt: skip
-MUL_OPS: Mapping[str, int] = {
-    "nop": 0, "fmul": 1, "mul24": 2, "v8muld": 3, "v8min": 4, "v8max": 5, "v8adds": 6, "v8subs": 7,
-}  # fmt: skip
-SIGNALS: Mapping[str, int] = {
-    "breakpoint": 0, "none": 1, "thread_switch": 2, "thread_end": 3, "wait_scoreboard": 4, "unlock_scoreboard": 5,
-    "last_thread_switch": 6, "load_coverage": 7, "load_color": 8, "load_color_end": 9, "load_tmu0": 10,
-    "load_tmu1": 11, "load_alpha": 12, "small_immediate": 13, "load_immediate": 14, "branch": 15,
-}  # fmt: skip
-CONDITIONS: Mapping[str, int] = {
-    "never": 0, "always": 1, "zs": 2, "zc": 3, "ns": 4, "nc": 5, "cs": 6, "cc": 7,
-}  # fmt: skip
-BRANCH_CONDITIONS: Mapping[str, int] = {
-    "all_zs": 0, "all_zc": 1, "any_zs": 2, "any_zc": 3, "all_ns": 4, "all_nc": 5, "any_ns": 6, "any_nc": 7,
-    "all_cs": 8, "all_cc": 9, "any_cs": 10, "any_cc": 11, "always": 15,
-}  # fmt: skip
+ADD_OPS: Mapping[str, int] = {op.name: op.code for op in ADD}
+MUL_OPS: Mapping[str, int] = {op.name: op.code for op in MUL}
+SIGNALS: Mapping[str, int] = {signal.name: signal.code for signal in SIGNAL_TABLE}
+CONDITIONS: Mapping[str, int] = {condition.name: condition.code for condition in CONDITION_TABLE}
+BRANCH_CONDITIONS: Mapping[str, int] = {c.name: c.code for c in BRANCH_CONDITION_TABLE}
 
 # Multiplexer inputs: accumulators r0 to r5, then the two register-file ports.
 MUX_A, MUX_B = 6, 7
 
-# Register-mapped input and output (guide table 14); numbers of the files' addresses 32 to 63.
+# Register-mapped input and output (guide table 14), by names that leave the register file open.
+_FILES_APART = {37: "r5", 38: "element_or_qpu_number", 39: "nop", 49: "dma_busy", 50: "dma_wait"}
+_WRITES_APART = {**_FILES_APART, 49: "vpm_setup", 50: "dma_address"}
 WRITE_ADDRESSES: Mapping[str, int] = {
-    "r0": 32, "r1": 33, "r2": 34, "r3": 35, "tmu_noswap": 36, "r5": 37, "host_interrupt": 38, "nop": 39,
-    "uniforms_address": 40, "vpm": 48, "vpm_setup": 49, "dma_address": 50, "mutex_release": 51,
-    "sfu_recip": 52, "sfu_rsqrt": 53, "sfu_exp2": 54, "sfu_log2": 55,
-    "tmu0_s": 56, "tmu0_t": 57, "tmu0_r": 58, "tmu0_b": 59, "tmu1_s": 60, "tmu1_t": 61, "tmu1_r": 62, "tmu1_b": 63,
-}  # fmt: skip
+    _WRITES_APART.get(io.address, io.write[0]) if io.address != 38 else io.write[0]: io.address
+    for io in IO_TABLE
+    if io.write[0]
+}
 READ_ADDRESSES: Mapping[str, int] = {
-    "uniform": 32, "element_or_qpu_number": 38, "nop": 39, "vpm": 48, "dma_busy": 49, "dma_wait": 50, "mutex": 51,
-}  # fmt: skip
+    _FILES_APART.get(io.address, io.read[0]): io.address for io in IO_TABLE if io.read[0]
+}
 
 NOP_ADDRESS = 39
 
@@ -54,6 +51,20 @@ def small_immediate(value: int | float) -> int | None:
     if 0 <= value <= 15:
         return value
     return value + 32 if -16 <= value <= -1 else None
+
+
+def small_immediate_value(code: int) -> int | float:
+    """What a small immediate's code gives on port B; a rotation's codes count on from -16 (addendum)."""
+    if code < 16:
+        return code
+    if code < 32:
+        return code - 32
+    if code < 48:
+        return float(2.0 ** (code - 32 if code < 40 else code - 48))
+    return code - 64
+
+
+ROTATE_BY_R5 = 48
 
 
 def rotation(lanes: int) -> int:
@@ -69,8 +80,12 @@ class _Format:
     LAYOUT: ClassVar[Mapping[str, tuple[int, int]]]
     FIXED: ClassVar[Mapping[tuple[int, int], int]]
 
+    def reserved(self) -> str | None:
+        """Why the hardware has no meaning for these fields, None where it has."""
+        return None
+
     def encode(self) -> int:
-        """The 64-bit word; raises AssemblyError for a field out of range."""
+        """The 64-bit word; raises AssemblyError for a field out of range or of a reserved value."""
         word = 0
         for (_, low), value in self.FIXED.items():
             word |= value << low
@@ -81,6 +96,9 @@ class _Format:
                     f"{type(self).__name__}.{name} = {value} does not fit {high - low + 1} bits"
                 )
             word |= value << low
+        reason = self.reserved()
+        if reason is not None:
+            raise AssemblyError(f"{word:#018x}: {reason}")
         return word
 
 
@@ -115,6 +133,13 @@ class Alu(_Format):
     }  # fmt: skip
     FIXED: ClassVar[Mapping[tuple[int, int], int]] = {}
 
+    def reserved(self) -> str | None:
+        if self.op_add not in ADD_OPS.values():
+            return f"add operation {self.op_add} is reserved"
+        if self.signal in (SIGNALS["load_immediate"], SIGNALS["branch"]):
+            return f"signal {self.signal} belongs to another format"
+        return _reserved_pack(self.pm, self.pack)
+
 
 @dataclass(frozen=True)
 class LoadImmediate(_Format):
@@ -138,6 +163,11 @@ class LoadImmediate(_Format):
     }  # fmt: skip
     FIXED: ClassVar[Mapping[tuple[int, int], int]] = {(63, 60): SIGNALS["load_immediate"]}
 
+    def reserved(self) -> str | None:
+        if self.mode not in {mode.code for mode in IMMEDIATE_MODES}:
+            return f"load-immediate mode {self.mode} is reserved"
+        return _reserved_pack(self.pm, self.pack)
+
 
 @dataclass(frozen=True)
 class Semaphore(_Format):
@@ -160,7 +190,13 @@ class Semaphore(_Format):
         "write_swap": (44, 44), "waddr_add": (43, 38), "waddr_mul": (37, 32), "unused": (31, 5),
         "decrement": (4, 4), "number": (3, 0),
     }  # fmt: skip
-    FIXED: ClassVar[Mapping[tuple[int, int], int]] = {(63, 60): SIGNALS["load_immediate"], (59, 57): 4}
+    FIXED: ClassVar[Mapping[tuple[int, int], int]] = {
+        (63, 60): SIGNALS["load_immediate"],
+        (59, 57): SEMAPHORE_MODE,
+    }
+
+    def reserved(self) -> str | None:
+        return _reserved_pack(self.pm, self.pack)
 
 
 @dataclass(frozen=True)
@@ -184,9 +220,21 @@ class Branch(_Format):
     }  # fmt: skip
     FIXED: ClassVar[Mapping[tuple[int, int], int]] = {(63, 60): SIGNALS["branch"]}
 
+    def reserved(self) -> str | None:
+        if self.condition not in BRANCH_CONDITIONS.values():
+            return f"branch condition {self.condition} is reserved"
+        return None
+
 
 Instruction = Alu | LoadImmediate | Semaphore | Branch
 NOP = Alu()
+
+
+_MUL_PACKS = frozenset(mode.code for mode in PACK_MUL)
+
+
+def _reserved_pack(pm: int, pack: int) -> str | None:
+    return f"pack mode {pack} of the mul ALU is reserved" if pm and pack not in _MUL_PACKS else None
 
 
 def _format_of(word: int) -> type[Alu] | type[LoadImmediate] | type[Semaphore] | type[Branch]:
@@ -195,12 +243,7 @@ def _format_of(word: int) -> type[Alu] | type[LoadImmediate] | type[Semaphore] |
         return Branch
     if signal != SIGNALS["load_immediate"]:
         return Alu
-    mode = (word >> 57) & 7
-    if mode == 4:
-        return Semaphore
-    if mode in (0, 1, 3):
-        return LoadImmediate
-    raise AssemblyError(f"{word:#018x}: load-immediate mode {mode} is reserved")
+    return Semaphore if (word >> 57) & 7 == SEMAPHORE_MODE else LoadImmediate
 
 
 def decode(word: int) -> Instruction:
@@ -210,10 +253,9 @@ def decode(word: int) -> Instruction:
     form = _format_of(word)
     bits = {name: (word >> low) & ((1 << (high - low + 1)) - 1) for name, (high, low) in form.LAYOUT.items()}
     instruction = form(**bits)
-    if isinstance(instruction, Alu) and instruction.op_add not in ADD_OPS.values():
-        raise AssemblyError(f"{word:#018x}: add operation {instruction.op_add} is reserved")
-    if isinstance(instruction, Branch) and instruction.condition not in BRANCH_CONDITIONS.values():
-        raise AssemblyError(f"{word:#018x}: branch condition {instruction.condition} is reserved")
+    reason = instruction.reserved()
+    if reason is not None:
+        raise AssemblyError(f"{word:#018x}: {reason}")
     return instruction
 
 

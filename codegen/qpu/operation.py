@@ -9,6 +9,7 @@ from typing import Literal
 from codegen.errors import AssemblyError
 from codegen.qpu.isa import SIGNALS, small_immediate
 from codegen.qpu.registers import NULL, R4, Register
+from codegen.qpu.tables import ADD, MUL
 
 Source = Register | int | float
 Unit = Literal["add", "mul", "any"]
@@ -18,6 +19,10 @@ FILE_LATENCY = 2
 ACCUMULATOR_LATENCY = 1
 ROTATE_LATENCY = 2
 UNIFORM_ADDRESS_LATENCY = 3
+SFU_LATENCY = 3
+NOSWAP_LATENCY = 3
+
+_OPERANDS = {op.name: op.operands for op in (*ADD, *MUL)} | {"mov": 1}
 
 
 @dataclass(frozen=True)
@@ -30,9 +35,11 @@ class Operation:
     sources: tuple[Source, ...]
     condition: str = "always"
     set_flags: bool = False
-    rotate: int = 0
+    rotate: int | Literal["r5"] = 0
 
     def __post_init__(self) -> None:
+        if len(self.sources) != _OPERANDS.get(self.name, len(self.sources)):
+            raise AssemblyError(f"{self.name} takes {_OPERANDS[self.name]} operands, not {len(self.sources)}")
         for source in self.sources:
             if not isinstance(source, Register) and small_immediate(source) is None:
                 raise AssemblyError(f"{self.name}: {source!r} is no small immediate; load it into a register")
@@ -53,6 +60,8 @@ class Immediate:
     destination: Register
     value: int
     mode: int = 0
+    condition: str = "always"
+    set_flags: bool = False
 
 
 @dataclass(frozen=True)
@@ -81,11 +90,12 @@ def accesses(item: Item) -> Iterator[Access]:
         yield Access("vpm", True)
         return
     if isinstance(item, Immediate):
-        yield _written(item.destination)
+        yield from _written(item.destination)
+        yield from _flags(item)
         return
     if item.signal in ("load_tmu0", "load_tmu1"):
         yield Access(item.signal[-4:], True)
-        yield _written(R4)
+        yield from _written(R4)
     for operation in item.operations:
         yield from _operation_accesses(operation)
 
@@ -95,20 +105,33 @@ def _operation_accesses(operation: Operation) -> Iterator[Access]:
         if isinstance(source, Register) and source is not NULL:
             # A register read by a rotation must not have been written by the instruction before.
             yield Access(source.resource, source.ordered, ROTATE_LATENCY if operation.rotate else 1)
+    if operation.rotate == "r5":
+        yield Access("r5", False, ROTATE_LATENCY)
     if operation.destination is not NULL:
-        yield _written(operation.destination)
-    if operation.set_flags:
+        yield from _written(operation.destination)
+    yield from _flags(operation)
+
+
+def _flags(item: Operation | Immediate) -> Iterator[Access]:
+    if item.set_flags:
         yield Access("flags", True)
-    if operation.condition != "always":
+    if item.condition != "always":
         yield Access("flags", False)
 
 
-def _written(register: Register) -> Access:
+def _written(register: Register) -> Iterator[Access]:
+    if register.name == "tmu_noswap":
+        for resource in ("tmu0", "tmu1"):
+            yield Access(resource, True, NOSWAP_LATENCY)
+        return
+    latency = ACCUMULATOR_LATENCY
     if register.name == "uniform_address":
-        return Access(register.resource, True, UNIFORM_ADDRESS_LATENCY)
-    if register.write_address is not None and register.write_address < 32:
-        return Access(register.resource, True, FILE_LATENCY)
-    return Access(register.resource, True, ACCUMULATOR_LATENCY)
+        latency = UNIFORM_ADDRESS_LATENCY
+    elif register.name.startswith("sfu_"):
+        latency = SFU_LATENCY
+    elif register.write_address is not None and register.write_address < 32:
+        latency = FILE_LATENCY
+    yield Access(register.resource, True, latency)
 
 
 def signal_code(name: str) -> int:

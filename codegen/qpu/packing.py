@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from codegen.errors import AssemblyError
 from codegen.qpu.isa import (
@@ -12,6 +12,7 @@ from codegen.qpu.isa import (
     MUL_OPS,
     MUX_A,
     MUX_B,
+    ROTATE_BY_R5,
     SIGNALS,
     Alu,
     rotation,
@@ -19,6 +20,8 @@ from codegen.qpu.isa import (
 )
 from codegen.qpu.operation import Bundle, Operation, Source, signal_code
 from codegen.qpu.registers import Register
+from codegen.qpu.syntax import PACK_A_CODES, PACK_MUL_CODES, UNPACK_CODES
+from codegen.qpu.tables import ADD, MUL
 
 MOVE_ADD, MOVE_MUL = "or", "v8min"
 
@@ -81,7 +84,7 @@ def _assignments(
             return True
         if unit == "mul" and operation.set_flags:  # the multiplier sets flags only beside an add NOP
             return False
-        if unit == "add" and operation.rotate:
+        if unit == "add" and (operation.rotate or operation.destination.pack in PACK_MUL_CODES):
             return False
         return operation.unit in (unit, "any")
 
@@ -96,8 +99,7 @@ def _assignments(
 def _encode(add: Operation | None, mul: Operation | None, signal: int) -> Alu | None:
     ports = _Ports()
     if mul is not None and mul.rotate:
-        ports.immediate = rotation(mul.rotate)
-    fields = Alu(signal=signal)
+        ports.immediate = ROTATE_BY_R5 if mul.rotate == "r5" else rotation(mul.rotate)
     # Sources that only one port can give claim theirs before those that have a choice.
     chosen: dict[int, int | None] = {}
     sources = [(key, source) for key, source in enumerate(_sources(add) + _sources(mul))]
@@ -105,38 +107,69 @@ def _encode(add: Operation | None, mul: Operation | None, signal: int) -> Alu | 
         chosen[key] = ports.mux(source)
     if any(mux is None for mux in chosen.values()):
         return None
+    modes = _modes(add, mul)
+    swap = _write_swap(add, mul)
+    if modes is None or swap is None:
+        return None
     mux = [chosen[key] or 0 for key in range(4)]
+    fields = {"signal": signal, "write_swap": swap, **modes}
     if ports.immediate is not None:
         if signal != SIGNALS["none"]:
             return None
-        fields = replace(fields, signal=SIGNALS["small_immediate"], raddr_b=ports.immediate)
+        fields |= {"signal": SIGNALS["small_immediate"], "raddr_b": ports.immediate}
     elif ports.b is not None:
-        fields = replace(fields, raddr_b=ports.b)
+        fields["raddr_b"] = ports.b
     if ports.a is not None:
-        fields = replace(fields, raddr_a=ports.a)
-    swap = _write_swap(add, mul)
-    if swap is None:
-        return None
+        fields["raddr_a"] = ports.a
     if add is not None:
-        fields = replace(
-            fields,
-            op_add=ADD_OPS[MOVE_ADD if add.name == "mov" else add.name],
-            cond_add=CONDITIONS[add.condition],
-            set_flags=int(add.set_flags),
-            waddr_add=_waddr(add),
-            add_a=mux[0],
-            add_b=mux[1],
-        )
+        fields |= {
+            "op_add": ADD_OPS[MOVE_ADD if add.name == "mov" else add.name],
+            "cond_add": CONDITIONS[add.condition],
+            "set_flags": int(add.set_flags),
+            "waddr_add": _waddr(add),
+            "add_a": mux[0],
+            "add_b": mux[1],
+        }
     if mul is not None:
-        fields = replace(
-            fields,
-            op_mul=MUL_OPS[MOVE_MUL if mul.name == "mov" else mul.name],
-            cond_mul=CONDITIONS[mul.condition],
-            waddr_mul=_waddr(mul),
-            mul_a=mux[2],
-            mul_b=mux[3],
-        )
-    return replace(fields, write_swap=swap)
+        fields |= {
+            "op_mul": MUL_OPS[MOVE_MUL if mul.name == "mov" else mul.name],
+            "cond_mul": CONDITIONS[mul.condition],
+            "waddr_mul": _waddr(mul),
+            "mul_a": mux[2],
+            "mul_b": mux[3],
+        }
+    return Alu(**fields)
+
+
+_FLOATS = frozenset(op.name for op in (*ADD, *MUL) if op.floats)
+
+
+def _modes(add: Operation | None, mul: Operation | None) -> dict[str, int] | None:
+    """Fields pm, pack and unpack; None where the operations want different ones."""
+    operations = [operation for operation in (add, mul) if operation is not None]
+    packs = {operation.destination.pack for operation in operations} - {""}
+    reads = [
+        (source.mux == 4, source.unpack, operation.name in _FLOATS)
+        for operation in operations
+        for source in operation.sources
+        if isinstance(source, Register) and (source.mux == 4 or source.read_ports == "a")
+    ]
+    unpacks = {(from_r4, mode) for from_r4, mode, _ in reads if mode}
+    if not packs and not unpacks:
+        return {}
+    if len(packs) > 1 or len(unpacks) > 1:
+        return None
+    units = {from_r4 for from_r4, _ in unpacks} | {mode in PACK_MUL_CODES for mode in packs}
+    if len(units) > 1:
+        return None
+    through = [(mode, floats) for from_r4, mode, floats in reads if {from_r4} == {u for u, _ in unpacks}]
+    # All that comes through the unpack unit is unpacked, as floats if any operation takes floats.
+    if len(set(through)) > 1:
+        return None
+    pm = units.pop()
+    pack = next(((PACK_MUL_CODES if pm else PACK_A_CODES)[mode] for mode in packs), 0)
+    unpack = next((UNPACK_CODES[mode] for _, mode in unpacks), 0)
+    return {"pm": int(pm), "pack": pack, "unpack": unpack}
 
 
 def _sources(operation: Operation | None) -> list[Source]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from codegen.errors import AssemblyError
 from codegen.qpu.isa import NOP_ADDRESS, READ_ADDRESSES, WRITE_ADDRESSES
+from codegen.qpu.syntax import PACK_A_CODES, PACK_MUL_CODES, UNPACK_CODES
 
 
 @dataclass(frozen=True)
@@ -14,6 +15,7 @@ class Register:
 
     `read_ports` and `write_files` say through which register file's port ("a", "b") it can be reached;
     `resource` is the unit whose accesses stay in program order; a peripheral allows one access an instruction.
+    A virtual register has no place until it is allocated; `files` are where it may go: "a", "b", "r" (r0 to r3).
     """
 
     name: str
@@ -25,9 +27,41 @@ class Register:
     write_files: str = ""
     ordered: bool = False
     peripheral: bool = False
+    virtual: bool = False
+    files: str = ""
+    unpack: str = ""
+    pack: str = ""
 
     def __repr__(self) -> str:
-        return self.name
+        return ".".join(filter(None, (self.name, self.unpack, self.pack)))
+
+    def unpacked(self, mode: str) -> Register:
+        """As an operand: a part of it, widened; modes of the ISA's unpack tables. For file A and r4."""
+        if mode not in UNPACK_CODES:
+            raise AssemblyError(f"{self}: unpack mode {mode!r}: one of {', '.join(UNPACK_CODES)}")
+        if not (self.virtual or self.mux == 4 or (self.read_ports == "a" and self.is_general)):
+            raise AssemblyError(f"{self} cannot be unpacked: only registers of file A and r4 can")
+        return replace(self, unpack=mode, files="a" if self.virtual else "")
+
+    def packed(self, mode: str) -> Register:
+        """As a result: narrowed into a part of it; modes of the ISA's pack tables.
+
+        The colour modes are the multiplier's and go anywhere, the others need a register of file A.
+        """
+        if mode in PACK_MUL_CODES:
+            return replace(self, pack=mode)
+        if mode not in PACK_A_CODES:
+            raise AssemblyError(
+                f"{self}: pack mode {mode!r}: one of {', '.join((*PACK_A_CODES, *PACK_MUL_CODES))}"
+            )
+        if not (self.virtual or (self.write_files == "a" and self.is_general)):
+            raise AssemblyError(f"{self} cannot be written with {mode}: only registers of file A can")
+        return replace(self, pack=mode, files="a" if self.virtual else "")
+
+    @property
+    def is_general(self) -> bool:
+        """Whether it is a location of a register file."""
+        return self.write_address is not None and self.write_address < 32
 
 
 def A(index: int) -> Register:
@@ -45,6 +79,13 @@ def _general(file: str, index: int) -> Register:
         raise AssemblyError(f"register r{file}{index} does not exist: 0 to 31")
     name = f"r{file}{index}"
     return Register(name, name, read_address=index, read_ports=file, write_address=index, write_files=file)
+
+
+def virtual(name: str, files: str = "abr") -> Register:
+    """A value that the allocator finds a register for: in file A ("a"), B ("b") or r0 to r3 ("r")."""
+    if not files or not set(files) <= set("abr"):
+        raise AssemblyError(f"virtual register {name}: files {files!r} are not some of a, b and r")
+    return Register(f"%{name}", f"%{name}", write_files="ab", virtual=True, files=files)
 
 
 def _accumulator(index: int) -> Register:
@@ -114,3 +155,9 @@ TMU_NOSWAP = _write("tmu_noswap", "tmu0", "tmu_noswap")
 MUTEX = _read("mutex", "vpm", "mutex", peripheral=True)
 MUTEX_RELEASE = _write("mutex.release", "vpm", "mutex_release")
 HOST_INTERRUPT = _write("host_interrupt", "vpm", "host_interrupt")
+
+# The special functions' results arrive in r4.
+SFU_RECIP = _write("sfu_recip", "r4", "sfu_recip")
+SFU_RSQRT = _write("sfu_rsqrt", "r4", "sfu_rsqrt")
+SFU_EXP2 = _write("sfu_exp2", "r4", "sfu_exp2")
+SFU_LOG2 = _write("sfu_log2", "r4", "sfu_log2")

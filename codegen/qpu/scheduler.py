@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from codegen.errors import AssemblyError
-from codegen.qpu.isa import NOP, Alu, Instruction, LoadImmediate, Semaphore
+from codegen.qpu.blocks import asks_tmu, loads_tmu
+from codegen.qpu.isa import CONDITIONS, NOP, Alu, Instruction, LoadImmediate, Semaphore
 from codegen.qpu.operation import Bundle, Immediate, Item, SemaphoreStep, accesses
 from codegen.qpu.packing import pack, require
+from codegen.qpu.syntax import PACK_A_CODES, PACK_MUL_CODES
 
 Edges = list[dict[int, int]]  # successor -> least distance in instructions
 
@@ -47,11 +49,15 @@ def dependences(items: Sequence[Item]) -> Edges:
     return edges
 
 
-_ORDERED = frozenset({"uniform", "vpm", "tmu0", "tmu1"})
+_ORDERED = frozenset({"uniform", "vpm", "tmu0", "tmu1", "r4"})
 
 
-def schedule(items: Sequence[Item]) -> list[Instruction]:
-    """Instructions for a block of items, shortest first found; raises AssemblyError for an item that cannot issue."""
+def schedule(items: Sequence[Item], awaited: Mapping[int, Sequence[int]] | None = None) -> list[Instruction]:
+    """Instructions for a block of items, shortest first found; raises AssemblyError for an item that cannot issue.
+
+    `awaited`, by the index of a TMU load, gives the request it waits for: then the load is put off, as long as
+    there is something else to do, until the request had time.
+    """
     edges = dependences(items)
     priority = _priorities(items, edges)
     pending = [0] * len(items)
@@ -61,27 +67,56 @@ def schedule(items: Sequence[Item]) -> list[Instruction]:
             pending[successor] += 1
     ready = {index for index, count in enumerate(pending) if count == 0}
     instructions: list[Instruction] = []
+    issued_at: dict[int, int] = {}
     while ready:
         cycle = len(instructions)
         issued: list[int] = []
-        candidates = sorted(ready, key=lambda i: (-priority[i], i))
-        while candidates:
-            index = candidates.pop(0)
-            if earliest[index] > cycle or not _fits([items[i] for i in issued], items[index]):
-                continue
-            issued.append(index)
-            ready.discard(index)
-            freed = False
-            for successor, distance in edges[index].items():
-                earliest[successor] = max(earliest[successor], cycle + distance)
-                pending[successor] -= 1
-                if pending[successor] == 0:
-                    ready.add(successor)
-                    freed = True
-            if freed:
-                candidates = sorted(ready, key=lambda i: (-priority[i], i))
+        # First what need not wait for memory, then, where nothing else can issue, what would.
+        for patient in (True, False) if awaited else (False,):
+            if issued:
+                break
+            candidates = sorted(ready, key=lambda i: (-priority[i], i))
+            while candidates:
+                index = candidates.pop(0)
+                if earliest[index] > cycle or not _fits([items[i] for i in issued], items[index]):
+                    continue
+                if patient and awaited and _waits(awaited.get(index, ()), issued_at, cycle):
+                    continue
+                issued.append(index)
+                issued_at[index] = cycle
+                ready.discard(index)
+                freed = False
+                for successor, distance in edges[index].items():
+                    earliest[successor] = max(earliest[successor], cycle + distance)
+                    pending[successor] -= 1
+                    if pending[successor] == 0:
+                        ready.add(successor)
+                        freed = True
+                if freed:
+                    candidates = sorted(ready, key=lambda i: (-priority[i], i))
         instructions.append(_encode([items[i] for i in issued]))
     return instructions
+
+
+TMU_LATENCY = 9  # instructions from a request to its result, where the line is in the TMU's cache
+
+
+def _waits(requests: Sequence[int], issued_at: Mapping[int, int], cycle: int) -> bool:
+    return any(issued_at[request] + TMU_LATENCY > cycle for request in requests if request in issued_at)
+
+
+def awaited_requests(items: Sequence[Item], in_flight: tuple[int | None, int | None]) -> dict[int, list[int]]:
+    """By TMU load of a block, the request in the same block that it receives, given those under way before."""
+    found: dict[int, list[int]] = {}
+    for tmu, before in enumerate(in_flight):
+        if before is None:
+            continue
+        requests = [index for index, item in enumerate(items) if asks_tmu(item, tmu)]
+        loads = [index for index, item in enumerate(items) if loads_tmu(item, tmu)]
+        for number, load in enumerate(loads):
+            if 0 <= number - before < len(requests):
+                found.setdefault(load, []).append(requests[number - before])
+    return found
 
 
 def in_order(items: Sequence[Item]) -> list[Instruction]:
@@ -135,6 +170,14 @@ def _load_immediate(item: Immediate) -> LoadImmediate:
     if address is None:
         raise AssemblyError(f"load immediate: {item.destination} cannot be written")
     swap = 0 if "a" in item.destination.write_files else 1
+    if item.destination.pack in PACK_MUL_CODES:
+        raise AssemblyError(f"load immediate: {item.destination}: only a multiplication packs colours")
     return LoadImmediate(
-        mode=item.mode, write_swap=swap, waddr_add=address, immediate=item.value & 0xFFFFFFFF
+        mode=item.mode,
+        pack=PACK_A_CODES.get(item.destination.pack, 0),
+        cond_add=CONDITIONS[item.condition],
+        set_flags=int(item.set_flags),
+        write_swap=swap,
+        waddr_add=address,
+        immediate=item.value & 0xFFFFFFFF,
     )

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from codegen.errors import AssemblyError
 from codegen.qpu.isa import (
-    ADD_OPS,
-    BRANCH_CONDITIONS,
     NOP,
     SIGNALS,
     Alu,
@@ -20,43 +18,66 @@ from codegen.qpu.isa import (
     decode,
     rotation,
     small_immediate,
+    small_immediate_value,
 )
+from codegen.qpu.tables import ADD, CONDITION_TABLE, IO_TABLE, MUL, PACK_A, SIGNAL_TABLE
+from tests.codegen.qpu_words import INSTRUCTIONS
 
 
-def instructions(form: type[Instruction], **fixed: st.SearchStrategy[int]) -> st.SearchStrategy[Instruction]:
-    fields = {n: st.integers(0, (1 << (high - low + 1)) - 1) for n, (high, low) in form.LAYOUT.items()}
-    return st.builds(form, **{**fields, **fixed})
-
-
-ALU = instructions(
-    Alu,
-    signal=st.sampled_from(
-        [code for name, code in SIGNALS.items() if name not in ("branch", "load_immediate")]
-    ),
-    op_add=st.sampled_from(list(ADD_OPS.values())),
-)
-ANY = st.one_of(
-    ALU,
-    instructions(LoadImmediate, mode=st.sampled_from([0, 1, 3])),
-    instructions(Semaphore),
-    instructions(Branch, condition=st.sampled_from(list(BRANCH_CONDITIONS.values()))),
-)
-
-
-@given(ANY)
+@given(INSTRUCTIONS)
 def test_decode_inverts_encode(instruction: Instruction) -> None:
     assert decode(instruction.encode()) == instruction
 
 
-@given(st.integers(0, 2**64 - 1))
-def test_every_word_decodes_to_itself_or_is_refused_with_a_reason(word: int) -> None:
+def check_word(word: int) -> None:
     try:
         instruction = decode(word)
     except AssemblyError as error:
-        assert "reserved" in str(error)
+        assert "is reserved" in str(error)
     else:
-        ignored = 0xF if isinstance(instruction, Branch) else 0
-        assert instruction.encode() | ignored << 56 == word | ignored << 56
+        assert instruction.encode() == word
+
+
+@given(st.integers(0, 2**64 - 1))
+def test_every_word_decodes_to_itself_or_is_refused_with_a_reason(word: int) -> None:
+    check_word(word)
+
+
+@pytest.mark.slow
+@settings(max_examples=100_000, deadline=None)
+@given(st.integers(0, 2**64 - 1))
+def test_many_words_decode_to_themselves_or_are_refused(word: int) -> None:
+    check_word(word)
+
+
+@pytest.mark.parametrize(
+    ("instruction", "message"),
+    [
+        (Alu(op_add=9), "add operation 9"),
+        (Alu(signal=SIGNALS["branch"]), "belongs to another format"),
+        (Alu(pm=1, pack=8), "pack mode 8 of the mul ALU"),
+        (LoadImmediate(mode=2), "load-immediate mode 2"),
+        (LoadImmediate(mode=4), "load-immediate mode 4"),
+        (Branch(condition=12), "branch condition 12"),
+    ],
+)
+def test_what_is_reserved_is_not_encoded(instruction: Instruction, message: str) -> None:
+    with pytest.raises(AssemblyError, match=message):
+        instruction.encode()
+
+
+@pytest.mark.parametrize("word", [-1, 1 << 64])
+def test_what_is_no_word_is_refused(word: int) -> None:
+    with pytest.raises(AssemblyError, match="no 64-bit word"):
+        decode(word)
+
+
+def test_tables_have_every_code_once() -> None:
+    for table, size in ((ADD, 32), (MUL, 8), (SIGNAL_TABLE, 16), (CONDITION_TABLE, 8), (PACK_A, 16)):
+        codes = [entry.code for entry in table]
+        assert len(set(codes)) == len(codes) == len({entry.name for entry in table})
+        assert set(codes) <= set(range(size))
+    assert [io.address for io in IO_TABLE] == list(range(32, 64))
 
 
 def test_known_encodings() -> None:
@@ -77,6 +98,11 @@ def test_field_out_of_range_is_refused() -> None:
 )
 def test_small_immediates(value: float, code: int) -> None:
     assert small_immediate(value) == code
+
+
+@pytest.mark.parametrize("code", range(48))
+def test_codes_of_small_immediates_are_inverse(code: int) -> None:
+    assert small_immediate(small_immediate_value(code)) == code
 
 
 @pytest.mark.parametrize("value", [16, -17, 3.0, 0.1, 256.0])

@@ -2,99 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from codegen.errors import AssemblyError
 from codegen.qpu.assembler import Assembler, move, operation
-from codegen.qpu.isa import ADD_OPS, MUL_OPS, SIGNALS, Alu, Branch, decode
+from codegen.qpu.isa import NOP, Alu, Branch, decode
 from codegen.qpu.operation import Bundle, Operation
-from codegen.qpu.registers import R0, R1, R2, R3, UNIFORM, A, B
+from codegen.qpu.packing import pack
+from codegen.qpu.registers import R0, R1, R2, R3, R4, R5, R5_ALL, SFU_EXP2, TMU_NOSWAP, TMU_S, UNIFORM, A, B
 from codegen.qpu.scheduler import schedule
 from codegen.qpu.validate import reads_after_write
-
-MASK = 0xFFFFFFFF
-REGISTERS = [A(0), A(1), A(2), B(0), B(1), B(2), R0, R1, R2, R3]
-NAMES = {code: name for name, code in ADD_OPS.items()}
-MUL_NAMES = {code: name for name, code in MUL_OPS.items()}
-
-
-def compute(name: str, x: int, y: int) -> int:
-    """The integer operations the tests use, one lane."""
-    match name:
-        case "add":
-            return (x + y) & MASK
-        case "sub":
-            return (x - y) & MASK
-        case "xor":
-            return x ^ y
-        case "mul24":
-            return ((x & 0xFFFFFF) * (y & 0xFFFFFF)) & MASK
-        case "mov" | "or" | "v8min":  # with equal operands
-            return x
-    raise NotImplementedError(name)
-
-
-def run_sequentially(operations: Sequence[Operation], uniforms: Sequence[int]) -> dict[str, int]:
-    state = {register.name: 7 * i + 1 for i, register in enumerate(REGISTERS)}
-    stream = iter(uniforms)
-    for o in operations:
-        read = {UNIFORM.name: next(stream)} if UNIFORM in o.sources else {}
-        x, y = ([s if isinstance(s, int) else {**state, **read}[s.name] for s in o.sources] * 2)[:2]
-        state[o.destination.name] = compute(o.name, x & MASK, y & MASK)
-    return state
-
-
-class Machine:
-    """Executes encoded instructions; a file register written is visible two instructions later."""
-
-    def __init__(self, uniforms: Sequence[int]) -> None:
-        self.state = {register.name: 7 * i + 1 for i, register in enumerate(REGISTERS)}
-        self.arriving: dict[str, int] = {}
-        self.stream = iter(uniforms)
-
-    def step(self, i: Alu) -> None:
-        immediate = i.signal == SIGNALS["small_immediate"]
-        uniform = next(self.stream) if 32 in (i.raddr_a, *(() if immediate else (i.raddr_b,))) else None
-
-        def port(file: str, address: int) -> int:
-            if file == "b" and immediate:
-                return (address if address < 16 else address - 32) & MASK
-            return (
-                uniform if address == 32 and uniform is not None else self.state.get(f"r{file}{address}", 0)
-            )
-
-        def source(mux: int) -> int:
-            if mux < 4:
-                return self.state[f"r{mux}"]
-            return port("a", i.raddr_a) if mux == 6 else port("b", i.raddr_b)
-
-        results = []
-        if i.op_add:
-            results.append(
-                (
-                    i.waddr_add,
-                    "ba"[1 - i.write_swap],
-                    compute(NAMES[i.op_add], source(i.add_a), source(i.add_b)),
-                )
-            )
-        if i.op_mul:
-            results.append(
-                (
-                    i.waddr_mul,
-                    "ba"[i.write_swap],
-                    compute(MUL_NAMES[i.op_mul], source(i.mul_a), source(i.mul_b)),
-                )
-            )
-        self.state |= self.arriving
-        self.arriving = {}
-        for address, file, value in results:
-            if address < 32:
-                self.arriving[f"r{file}{address}"] = value
-            elif address < 36:
-                self.state[f"r{address - 32}"] = value
-
+from tests.codegen.qpu_machine import MASK, REGISTERS, Machine, run_sequentially
 
 sources = st.one_of(st.sampled_from([*REGISTERS, UNIFORM]), st.integers(-16, 15))
 
@@ -157,3 +79,83 @@ def test_taken_branch_does_not_run_into_a_fresh_register() -> None:
     branch = next(i for i, x in enumerate(code) if isinstance(x, Branch))
     assert not reads_after_write(code[branch + 3], code[0])
     assert len(code) == 6  # one NOP more than the four operations and the branch
+
+
+def test_special_function_results_keep_their_distance_across_blocks() -> None:
+    k = Assembler()
+    k.mov(SFU_EXP2, R0)
+    k.label("next")
+    k.mov(R1, R4)
+    code = [decode(word) for word in k.assemble()]
+    assert len(code) == 4  # two NOPs between
+
+
+def test_r5_rotations_wait_for_r5() -> None:
+    k = Assembler()
+    k.mov(R5_ALL, R0)
+    k.rotate(R1, R2, R5)
+    code = [decode(word) for word in k.assemble()]
+    assert len(code) == 3 and isinstance(code[2], Alu) and code[2].raddr_b == 48
+
+
+def test_noswap_is_kept_ahead_of_requests() -> None:
+    k = Assembler()
+    k.mov(TMU_NOSWAP, 1)
+    k.mov(TMU_S[1], R0)
+    assert len(k.assemble()) == 4
+
+
+def test_a_link_goes_to_its_register() -> None:
+    k = Assembler()
+    k.label("start")
+    k.branch("start", link=B(3))
+    branch = next(i for i in map(decode, k.assemble()) if isinstance(i, Branch))
+    assert (branch.waddr_add, branch.write_swap) == (3, 1)
+
+
+def test_packed_and_unpacked_parts_are_encoded() -> None:
+    k = Assembler()
+    k.fadd(R0, A(1).unpacked("16a"), R1)
+    k.fmul(R0.packed("color_b"), R4.unpacked("8a"), R1)
+    k.add(A(2).packed("16b_sat"), R0, R1)
+    first, second, third = (i for i in map(decode, k.assemble()) if i != NOP)
+    assert isinstance(first, Alu) and (first.pm, first.unpack, first.raddr_a) == (0, 1, 1)
+    assert isinstance(second, Alu) and (second.pm, second.unpack, second.pack) == (1, 4, 5)
+    assert isinstance(third, Alu) and (third.pm, third.pack, third.waddr_add, third.write_swap) == (
+        0,
+        10,
+        2,
+        0,
+    )
+
+
+def test_unpacking_does_not_reach_another_operand_of_the_port() -> None:
+    plain, part = operation("add", R0, A(1), R1), operation("fmul", R2, A(1).unpacked("16a"), R1)
+    assert pack([Bundle((plain,)), Bundle((part,))]) is None
+    assert pack([Bundle((operation("fadd", R0, A(1).unpacked("16a"), R1),)), Bundle((part,))]) is not None
+
+
+@pytest.mark.parametrize(
+    ("build", "message"),
+    [
+        (lambda k: k.load(R0, 1 << 32), "does not fit 32 bits"),
+        (lambda k: k.load(R0, 1e39), "beyond float32"),
+        (lambda k: k.acquire(16), "does not fit 4 bits"),
+        (lambda k: k.load_tmu(2), "unknown signal 'load_tmu2'"),
+        (lambda k: k.rotate(R0, R1, 16), "must be 1 to 15"),
+        (lambda k: k.load_lanes(R0, [4] * 16), "16 values from 0 to 3"),
+        (lambda k: A(32), "does not exist"),
+        (lambda k: A(1).unpacked("8"), "unpack mode '8'"),
+        (lambda k: B(1).unpacked("8a"), "cannot be unpacked"),
+        (lambda k: R0.packed("16a"), "only registers of file A"),
+        (lambda k: k.branch("nowhere"), "label 'nowhere' is not defined"),
+        (lambda k: k.branch("x", "sometimes"), "unknown branch condition"),
+        (lambda k: k.op("fdiv", R0, R1, R2), "unknown operation 'fdiv'"),
+        (lambda k: k.mov(R4, R0), "cannot be written"),
+    ],
+)
+def test_what_is_out_of_range_is_refused(build: Callable[[Assembler], object], message: str) -> None:
+    k = Assembler()
+    with pytest.raises(AssemblyError, match=message):
+        build(k)
+        k.assemble()

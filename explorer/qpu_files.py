@@ -1,0 +1,119 @@
+"""What the commands `explore qpu` read, write and print."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from codegen.errors import AssemblyError, ListingError
+from codegen.qpu.isa import Instruction, decode
+from codegen.qpu.listing import FORMS, Form, read_program
+from codegen.qpu.rules import RESERVED, Finding
+from codegen.qpu.slots import loops
+from codegen.qpu.validate import check_words, message
+
+STREAM = Path("-")
+_NARROWEST_TABLE = 120
+
+
+def require_form(form: str, known: Sequence[Form] = FORMS) -> Form:
+    """A form of program files by its name; raises ListingError for another."""
+    for name in known:
+        if name == form:
+            return name
+    raise ListingError(f"form {form!r} is not one of {', '.join(known)}")
+
+
+def load_words(path: Path, form: str = "auto") -> tuple[int, ...]:
+    """The 64-bit words of a program file; raises ListingError naming the file."""
+    chosen = require_form(form)
+    try:
+        return read_program(read_file(path), chosen)
+    except ListingError as error:
+        raise ListingError(f"{path}: {error}") from error
+
+
+def read_file(path: Path) -> bytes:
+    """A file's bytes, or those of standard input for `-`; raises ListingError where it cannot be read."""
+    if path == STREAM:
+        return sys.stdin.buffer.read()
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ListingError(f"{path}: {error.strerror}; name a file that can be read") from error
+
+
+def read_text(path: Path) -> str:
+    """A file's text; raises ListingError where it is none."""
+    try:
+        return read_file(path).decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise ListingError(
+            f"{path}: no text, so no program text; `explore qpu disasm` reads words"
+        ) from error
+
+
+def write_file(path: Path, data: bytes) -> None:
+    """Writes a file, or standard output for `-`."""
+    if path == STREAM:
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+    else:
+        path.write_bytes(data)
+
+
+def require_sound(words: Sequence[int], whole: bool) -> None:
+    """Raises AssemblyError with every rule that a program breaks; prints the warnings."""
+    findings = check_words(words, whole)
+    errors = [finding for finding in findings if finding.rule.severity == "error"]
+    print_findings(words, [finding for finding in findings if finding not in errors], quiet=True)
+    if errors:
+        raise AssemblyError("\n".join(finding_text(words, finding) for finding in errors))
+
+
+def finding_text(words: Sequence[int], finding: Finding) -> str:
+    """A finding in one line."""
+    return message(finding, None if finding.rule is RESERVED else decode(words[finding.index]))
+
+
+def print_findings(words: Sequence[int], findings: Sequence[Finding], quiet: bool = False) -> None:
+    """Findings on standard error, and unless `quiet` how many there are."""
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    for finding in findings:
+        style = "bold red" if finding.rule.severity == "error" else "yellow"
+        console.print(f"{finding.rule.severity}:", style=style, end=" ")
+        console.print(finding_text(words, finding), markup=False)
+    if not quiet:
+        errors = sum(finding.rule.severity == "error" for finding in findings)
+        console.print(f"{len(words)} instructions, {errors} errors, {len(findings) - errors} warnings")
+
+
+def print_slots(words: Sequence[int]) -> None:
+    """A table of loops: operations issued of the two that each instruction has room for."""
+    table = Table("loop", "instructions", "fewest", "add", "mul", "load", "idle", "slots used", "share")
+    for loop in loops(_instructions(words)):
+        table.add_row(
+            f"{loop.start} to {loop.stop}{' (inner)' if loop.inner else ''}",
+            str(loop.instructions),
+            str(loop.bound),
+            str(loop.adds),
+            str(loop.muls),
+            str(loop.loads),
+            str(loop.idle),
+            f"{loop.used} of {loop.slots}",
+            f"{100 * loop.share:.0f} %",
+        )
+    console = Console(highlight=False)
+    console.width = max(console.width, _NARROWEST_TABLE)
+    console.print(table)
+
+
+def _instructions(words: Sequence[int]) -> list[Instruction]:
+    try:
+        return [decode(word) for word in words]
+    except AssemblyError as error:
+        raise AssemblyError(f"{error}; slots are counted of programs that decode") from error
