@@ -32,8 +32,9 @@ REVIVABLE: Mapping[str, type[Any]] = {
 def revive(value: Any, known: Mapping[str, type[Any]] = REVIVABLE) -> Any:
     """The object whose `plain` form `value` is; lists become tuples.
 
-    Packages above pass their own dataclasses in `known`, by class name. Raises CanonicalFormError naming the
-    place where the form has an unknown type, lacks or exceeds fields, or holds a value of another type.
+    Packages above pass their own dataclasses in `known`, by class name. A field that the form lacks has its default.
+    Raises CanonicalFormError naming the
+    place where the form has an unknown type, lacks others or exceeds fields, or holds a value of another type.
     """
     return _revive(value, known, "value")
 
@@ -73,17 +74,27 @@ def _revive_dataclass(value: dict[str, Any], known: Mapping[str, type[Any]], pla
     kind: Any = known[name]
     wanted = {field.name for field in dataclasses.fields(kind)}
     present = set(value) - {"type"}
-    if wanted != present:
+    if not _required(kind) <= present <= wanted:
         raise CanonicalFormError(
-            f"{place}: a {name} has exactly the fields {', '.join(sorted(wanted))}; "
-            f"missing: {', '.join(sorted(wanted - present)) or 'none'}, "
+            f"{place}: a {name} has the fields {', '.join(sorted(wanted))}; "
+            f"missing: {', '.join(sorted(_required(kind) - present)) or 'none'}, "
             f"unexpected: {', '.join(sorted(present - wanted)) or 'none'}"
         )
-    fields = {key: _revive(value[key], known, f"{place}.{key}") for key in sorted(wanted)}
+    fields = {key: _revive(value[key], known, f"{place}.{key}") for key in sorted(present)}
     for key, hint in _hints(kind).items():
-        if not _fits(fields[key], hint):
+        if key in present and not _fits(fields[key], hint):
             raise CanonicalFormError(f"{place}.{key}: {_shown(value[key])} is no {_hint_name(hint)}")
     return kind(**fields)
+
+
+@cache
+def _required(kind: Any) -> frozenset[str]:
+    """Fields without a default: what has one may be younger than the form."""
+    return frozenset(
+        field.name
+        for field in dataclasses.fields(kind)
+        if field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+    )
 
 
 @cache

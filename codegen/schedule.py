@@ -39,6 +39,11 @@ class Choice:
     def tiles(self) -> dict[str, int]:
         return dict(self.tile)
 
+    @property
+    def threads(self) -> int:
+        """How many threads of the CPU share the layer; 1 where its algorithm has no such split."""
+        return self.splits.get("threads", 1)
+
 
 @dataclass(frozen=True)
 class Candidate:
@@ -71,6 +76,7 @@ class Work:
     bytes_written: float = 0.0
     balance: float = 1.0
     working_set_bytes: float = 0.0  # what one pass of the inner loop nest touches
+    workspace_bytes: float = 0.0  # memory the kernel needs beside its buffers, of all its threads
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,8 @@ SHORTEST_S = 1e-7
 GENERIC_ARITHMETIC_S = 0.25e-9
 GENERIC_LOAD_S = 0.25e-9
 GENERIC_STORE_S = 0.5e-9
-GENERIC_BYTES_PER_S = 8e9
+GENERIC_BYTES_PER_S = 8e9  # of all cores together
+GENERIC_SYNC_S = 1e-6  # handing parts to threads that are awake, and waiting for the last of them
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ class RooflineModel:
         """Busy time of each resource; raises CostModelError for a QPU candidate on a board without QPUs."""
         if candidate.choice.processor == "qpu":
             return self._qpu_terms(candidate, work)
-        return self._cpu_terms(work)
+        return self._cpu_terms(work, candidate.choice.threads)
 
     def fit(self, observations: Sequence[Observation]) -> None:
         """Nothing to learn: the constants are the profile's."""
@@ -105,20 +106,24 @@ class RooflineModel:
         cycles = value("tmu_hit_latency_cycles") + value("l2_latency_cycles")
         return cycles / value("clock_hz") + value("sdram_latency_s")
 
-    def _cpu_terms(self, work: Work) -> RooflineTerms:
+    def _cpu_terms(self, work: Work, threads: int) -> RooflineTerms:
         if self._profile.cpu_costs:
-            return self._tabled_cpu_terms(work)
+            return self._tabled_cpu_terms(work, threads)
         moved_bytes = max(work.streamed_bytes_read, work.unique_bytes_read) + work.bytes_written
-        load_s = work.load_instructions * GENERIC_LOAD_S
-        store_s = work.store_instructions * GENERIC_STORE_S
-        issue_s = max(work.alu_instructions, work.macs) * GENERIC_ARITHMETIC_S + load_s + store_s
-        return RooflineTerms(issue_s, load_s, 0.0, store_s, moved_bytes / GENERIC_BYTES_PER_S, 0.0)
+        share = work.balance / threads
+        load_s = work.load_instructions * GENERIC_LOAD_S * share
+        store_s = work.store_instructions * GENERIC_STORE_S * share
+        arithmetic_s = max(work.alu_instructions, work.macs) * GENERIC_ARITHMETIC_S * share
+        sync_s = GENERIC_SYNC_S if threads > 1 else 0.0
+        memory_s = moved_bytes / GENERIC_BYTES_PER_S
+        return RooflineTerms(arithmetic_s + load_s + store_s, load_s, 0.0, store_s, memory_s, sync_s)
 
-    def _tabled_cpu_terms(self, work: Work) -> RooflineTerms:
+    def _tabled_cpu_terms(self, work: Work, threads: int) -> RooflineTerms:
         """An in-order core hides no memory access behind arithmetic: what memory costs counts as latency."""
         registers_only = replace(work, streamed_bytes_read=0.0, unique_bytes_read=0.0, bytes_written=0.0)
-        compute_s = cpu_time_s(registers_only, self._profile)
-        return RooflineTerms(compute_s, 0.0, 0.0, 0.0, 0.0, cpu_time_s(work, self._profile) - compute_s)
+        compute_s = cpu_time_s(registers_only, self._profile, threads)
+        memory_s = cpu_time_s(work, self._profile, threads) - compute_s
+        return RooflineTerms(compute_s, 0.0, 0.0, 0.0, 0.0, memory_s)
 
 
 TERM_NAMES = tuple(field.name for field in fields(RooflineTerms))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import median
 from types import TracebackType
 from typing import Literal, Protocol, Self
 
@@ -57,14 +58,26 @@ class Measurement:
 
 @dataclass(frozen=True, eq=False)
 class BundleRun:
-    """A bundle's outputs (flat, NCHW) with its time, and the time of each part where the board can tell."""
+    """A bundle's outputs (flat, NCHW) with its times, and the time of each part where the board can tell.
+
+    `times_s` are the seconds of every timed run. `cpu_time_s` is how long all cores together were busy for one run,
+    in seconds: measured where there is a clock, otherwise modelled from the steps, their threads and the launches.
+    What is measured is the mean of the runs: a system learns of its other cores' time in ticks, too late for a run and
+    too much for the next.
+    """
 
     outputs: tuple[FloatArray, ...]
-    time_s: float
+    times_s: tuple[float, ...]
+    cpu_time_s: float
     kind: Kind
     step_times_s: Mapping[str, float]
     step_kinds: Mapping[str, Kind]
     counters: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def time_s(self) -> float:
+        """The median of the runs, in seconds."""
+        return median(self.times_s)
 
 
 class Board(Protocol):
@@ -88,7 +101,10 @@ class Board(Protocol):
         ...
 
     def run_bundle(self, bundle: Path, inputs: tuple[FloatArray, ...]) -> BundleRun:
-        """Builds a bundle directory for this board, runs it once on NCHW inputs and returns what came out."""
+        """Builds a bundle directory for this board, runs it on NCHW inputs and returns what came out.
+
+        Where a clock is read it is run several times, after a warm-up that is not timed.
+        """
         ...
 
     def close(self) -> None: ...

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tomllib
 from functools import cached_property
 from pathlib import Path
@@ -45,13 +46,14 @@ class DeviceProfile(BaseModel):
     title: str
     board: Literal["virtual", "host"]
     cpu: str
-    cores: int = Field(ge=1)
+    cores: int = Field(ge=0, description="0: as many as the machine lets this process use")
     compiler_target: str = Field(description="zig target triple; empty: this machine's own compiler")
     compiler_flags: tuple[str, ...] = ()
     launch_limit_s: float = 0.8
     gpu_memory_bytes: int = 0
     v3d: Constants = {}
     cpu_costs: Constants = {}
+    qpus_used: int | None = Field(default=None, ge=1, description="QPUs that programs use; none: all there are")
 
     @cached_property
     def hash(self) -> str:
@@ -59,7 +61,8 @@ class DeviceProfile(BaseModel):
             group: {name: constant.value for name, constant in constants.items()}
             for group, constants in (("v3d", self.v3d), ("cpu_costs", self.cpu_costs))
         }
-        return content_hash([self.name, self.cpu, self.launch_limit_s, self.gpu_memory_bytes, numbers])
+        used = [self.qpus_used] if self.qpus_used else []
+        return content_hash([self.name, self.cpu, self.launch_limit_s, self.gpu_memory_bytes, numbers, *used])
 
     def v3d_value(self, name: str) -> float:
         """A constant of the GPU; raises ProfileError when the profile lacks it."""
@@ -90,20 +93,32 @@ class DeviceProfile(BaseModel):
         # Not model_copy: that would carry a hash already computed over to the changed constants.
         return DeviceProfile.model_validate({**self.model_dump(), "v3d": changed})
 
+    def with_qpus(self, count: int) -> DeviceProfile:
+        """The same board, of which programs use that many QPUs; raises ProfileError where it has not as many."""
+        there = int(self.v3d_value("qpus")) if self.v3d else 0
+        if not 1 <= count <= there:
+            raise ProfileError(f"device {self.name!r} has {there} QPUs; {count} of them cannot be used")
+        return DeviceProfile.model_validate({**self.model_dump(), "qpus_used": count})
+
     def target(self) -> Target:
         """What code generation needs to know of this board."""
         has_v3d = bool(self.v3d)
         return Target(
             name=self.name,
-            qpus=int(self.v3d_value("qpus")) if has_v3d else 0,
+            qpus=(self.qpus_used or int(self.v3d_value("qpus"))) if has_v3d else 0,
             cpu=self.cpu,
             compiler=(self.compiler_target, *self.compiler_flags),
-            cores=self.cores,
+            cores=self.cores or usable_cores(),
             v3d_clock_hz=self.v3d_value("clock_hz") if has_v3d else 0.0,
             gpu_memory_bytes=self.gpu_memory_bytes,
             launch_limit_s=self.launch_limit_s,
             l2_bytes=int(self.v3d_value("l2_bytes")) if has_v3d else 0,
         )
+
+
+def usable_cores() -> int:
+    """How many cores of this machine this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def known_profiles() -> tuple[str, ...]:

@@ -47,17 +47,20 @@ def open_board(
     board: str | None = None,
     ssh: SshOptions | None = None,
     v3d_hz: float | None = None,
+    qpus: int | None = None,
     store: str | Path | None = None,
 ) -> Board:
     """The board of a device (a profile's name or `.toml` file), by default the one its profile names.
 
-    `ssh` alone selects the SSH board; `v3d_hz` overrides the GPU clock of the profile; `store` is what a
-    replay board answers from. Raises ProfileError for an unknown device, BoardError for an unknown or
-    unreachable board.
+    `ssh` alone selects the SSH board; `v3d_hz` overrides the GPU clock of the profile; `qpus` is how many QPUs
+    programs use; `store` is what a replay board answers from. Raises ProfileError for an unknown device,
+    BoardError for an unknown or unreachable board.
     """
     profile = load_profile(device)
     if v3d_hz is not None:
         profile = profile.with_v3d(clock_hz=v3d_hz)
+    if qpus is not None:
+        profile = profile.with_qpus(qpus)
     name = board or ("ssh" if ssh is not None else profile.board)
     return board_class(name).open(profile, BoardOptions(ssh=ssh, store=store))
 

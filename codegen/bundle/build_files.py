@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from codegen.bundle.pool import pool_flags
 from codegen.cpu.source import fill
 from codegen.cpu.toolchain import KERNEL_FLAGS
 from codegen.errors import ToolchainError
 from codegen.target import Target
 
 COMMON_SOURCES = ("main.c", "model.c", "bundle.c")
+COMMON_HEADERS = ("model.h", "model_info.h", "bundle.h", "platform.h")
 _SAFE = re.compile(r"[A-Za-z0-9_.,=+/-]+")
 
 
@@ -27,7 +29,7 @@ def makefile_text(target: Target, platform: str, sources: Sequence[str]) -> str:
         PLATFORM = $platform
         SOURCES = $sources platform_$$(PLATFORM).c
 
-        bench: $$(SOURCES) model.h model_info.h bundle.h platform.h
+        bench: $$(SOURCES) $headers
         \t$$(CC) $kernel_flags $$(CFLAGS) -o $$@ $$(SOURCES) -lm
 
         clean:
@@ -39,7 +41,8 @@ def makefile_text(target: Target, platform: str, sources: Sequence[str]) -> str:
         flags=flags,
         platform=platform,
         sources=" ".join(sources),
-        kernel_flags=" ".join(KERNEL_FLAGS),
+        headers=" ".join((*COMMON_HEADERS, *(("pool.h",) if "pool.c" in sources else ()))),
+        kernel_flags=" ".join((*KERNEL_FLAGS, *pool_flags(sources))),
     )
 
 
@@ -59,7 +62,7 @@ def build_script_text(target: Target, platform: str, sources: Sequence[str]) -> 
         flags=flags,
         platform=platform,
         sources=" ".join(sources),
-        kernel_flags=" ".join(KERNEL_FLAGS),
+        kernel_flags=" ".join((*KERNEL_FLAGS, *pool_flags(sources))),
     )
 
 

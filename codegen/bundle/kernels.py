@@ -28,6 +28,11 @@ class Kernels:
     weight_offsets: dict[int, int] = field(default_factory=dict)
     weights_bytes: int = 0
 
+    @property
+    def threads(self) -> int:
+        """The most that a kernel is split over: the size of the pool that a handle needs, 1 for none."""
+        return max((program.threads for program in self.programs.values()), default=1)
+
     def packed_weights(self) -> bytes:
         """All weights, each kernel's at a multiple of 64 bytes."""
         memory = bytearray(self.weights_bytes)

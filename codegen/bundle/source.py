@@ -9,6 +9,7 @@ from textwrap import indent
 from codegen.bundle.kernels import Kernels
 from codegen.bundle.memory import Memory, Place
 from codegen.bundle.names import c_comment, c_string
+from codegen.bundle.pool import pool_text
 from codegen.bundle.tasks import Schedule, Task
 from codegen.cpu.source import fill, round_up
 from codegen.plan import Plan, PlanTensor
@@ -36,7 +37,7 @@ def header_text(identifier: str) -> str:
 
 def model_text(model: Model) -> str:
     """model.c: declarations of the kernels, tables, and the API."""
-    arguments = "const float *const *inputs, const float *weights, float *output, void *workspace"
+    arguments = "const float *const *inputs, const float *weights, float *output, void *workspace, int part"
     kernels = "\n".join(f"void {entry}({arguments});" for entry in model.kernels.sources)
     return "\n".join([_prologue(model), kernels, "", _tables(model), _functions(model)])
 
@@ -58,7 +59,9 @@ def _prologue(model: Model) -> str:
 
         #include "bundle.h"
         #include "platform.h"
+        $include_pool
         """,
+        include_pool=pool_text(model.kernels.threads)["include_pool"],
         name=c_comment(model.plan.model_name),
     )
 
@@ -96,6 +99,7 @@ def _tables(model: Model) -> str:
 
         struct ${id}_handle {
             bundle_memory memory;
+        $pool_member
             double step_s[STEPS];
             double launch_s[LAUNCHES + 1];
         };
@@ -115,6 +119,7 @@ def _tables(model: Model) -> str:
         gpu_bytes=f"{gpu.size_bytes if gpu else 0}u",
         gpu_offset=f"{gpu.weights_offset_bytes if gpu else 0}u",
         gpu_weights=f"{gpu_weights}u",
+        pool_member=pool_text(model.kernels.threads)["pool_member"],
     )
 
 
@@ -135,6 +140,7 @@ def _functions(model: Model) -> str:
         id=model.identifier,
         locals="    int code;\n" if model.launches else "",
         body="\n".join(body),
+        **pool_text(model.kernels.threads),
     )
 
 
@@ -157,21 +163,23 @@ def _calls(model: Model) -> list[str]:
 def _cpu_call(model: Model, task: Task) -> str:
     places, program = model.memory.places, model.kernels.programs[task.index]
     workspace = model.memory.workspaces.get(task.index)
+    weights = f"at(handle->memory.weights, {model.kernels.weight_offsets[task.index]}u)"
+    output, spare = _pointer(places[task.writes]), _pointer(workspace) if workspace else "NULL"
+    arguments = f"from, {weights}, {output}, {spare}"
     text = fill(
         """
         {   /* $name */
             const float *const from[] = {$sources};
             const double start_s = bundle_clock_s();
-            $entry(from, at(handle->memory.weights, ${offset}u), $output, $workspace);
+            $call;
             handle->step_s[$index] = bundle_clock_s() - start_s;
         }
         """,
         name=c_comment(task.step.name),
         sources=", ".join(_pointer(places[name]) for name in task.reads),
-        entry=program.entry,
-        offset=model.kernels.weight_offsets[task.index],
-        output=_pointer(places[task.writes]),
-        workspace=_pointer(workspace) if workspace else "NULL",
+        call=f"{program.entry}({arguments}, 0)"
+        if program.threads == 1
+        else f"pool_run_kernel(handle->threads, {program.threads}, {program.entry}, {arguments})",
         index=task.index,
     )
     return indent(text.rstrip(), "    ")
@@ -211,17 +219,17 @@ def _copies_out(model: Model) -> list[str]:
 
 
 def _pointer(place: Place) -> str:
-    if place.base == "input":
-        return f"inputs[{place.offset}]"
-    if place.base == "output":
-        return f"outputs[{place.offset}]"
+    if place.base in ("input", "output"):
+        array = f"{place.base}s[{place.offset}]"
+        return f"{array} + {place.inside_bytes // 4}" if place.inside_bytes else array
     return f"at(handle->memory.{place.base}, {place.offset}u)"
 
 
 _HEADER = """
     /*
      * A network as C functions. One thread per handle at a time; different handles are independent, but for the
-     * GPU, which one process uses from one thread.
+     * GPU, which one process uses from one thread. Where the plan splits a step over threads, a handle has some of
+     * its own, from init to free: they sleep between runs, and do not survive a fork.
      */
     #ifndef ${guard}_MODEL_H
     #define ${guard}_MODEL_H
@@ -282,8 +290,9 @@ _FUNCTIONS = """
     ${id}_handle *${id}_init(const char *directory, char *error, size_t error_size)
     {
         ${id}_handle *handle = calloc(1, sizeof *handle);
-        if (handle && bundle_load(directory, &layout, &handle->memory, error, error_size) == PLATFORM_OK)
-            return handle;
+        if (handle && bundle_load(directory, &layout, &handle->memory, error, error_size) == PLATFORM_OK) {
+    $started
+        }
         if (!handle && error && error_size)
             snprintf(error, error_size, "memory is out");
         free(handle);
@@ -308,8 +317,10 @@ _FUNCTIONS = """
 
     void ${id}_free(${id}_handle *handle)
     {
-        if (handle)
-            bundle_unload(&handle->memory);
+        if (!handle)
+            return;
+    $stop_pool
+        bundle_unload(&handle->memory);
         free(handle);
     }
 """

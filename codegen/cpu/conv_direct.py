@@ -12,6 +12,7 @@ from codegen.cpu.instructions import Count, clamp_instructions, input_bytes, loa
 from codegen.cpu.kernel import CpuKernel, Point, at_most, checked_workspace
 from codegen.cpu.machine import cache_bytes, tile_columns, tile_rows
 from codegen.cpu.source import clamped, fill, round_up
+from codegen.cpu.threads import Share, own_workspace, threads_axis
 from codegen.graph import Conv2d, FloatArray, LayerSpec
 from codegen.program import CpuProgram
 from codegen.schedule import Axis, Choice, Work
@@ -20,7 +21,9 @@ from codegen.target import Target
 
 @dataclass(frozen=True)
 class _Plane:
-    """The padded copy of one group's input; with a stride s, each row is kept as s interleaved phases."""
+    """The padded copy of what one thread reads of one group's input; with a stride s, each row is kept as s
+    interleaved phases.
+    """
 
     copied: bool
     height: int
@@ -39,7 +42,8 @@ class CpuConvDirect(CpuKernel):
     """`rows` output channels of one group by `columns` neighbouring outputs in registers.
 
     The input is copied with its padding once per group, split into as many phases as the stride is wide: the
-    inner loop runs over consecutive elements and never asks about borders.
+    inner loop runs over consecutive elements and never asks about borders. Threads share the output rows, each
+    with a copy of the input rows that it needs.
     """
 
     name = "cpu_conv_direct"
@@ -49,11 +53,14 @@ class CpuConvDirect(CpuKernel):
 
     def axes(self, spec: LayerSpec, target: Target) -> tuple[Axis, ...]:
         rows = at_most((1, *tile_rows(target)), _outputs_per_group(spec))
-        return Axis("rows", rows), Axis("columns", tile_columns(target))
+        return Axis("rows", rows), Axis("columns", tile_columns(target)), threads_axis(target)
+
+    def pieces(self, spec: LayerSpec, point: Point) -> int:
+        return spec.output.shape[2]
 
     def refusal(self, spec: LayerSpec, target: Target, point: Point) -> str | None:
-        plane = _plane(spec, point["columns"])
-        return checked_workspace(plane.workspace_bytes(_inputs_per_group(spec)))
+        plane = _plane(spec, point["columns"], point["threads"])
+        return checked_workspace(point["threads"] * plane.workspace_bytes(_inputs_per_group(spec)))
 
     def work(self, spec: LayerSpec, target: Target, choice: Choice) -> Work:
         op = _conv(spec)
@@ -61,31 +68,39 @@ class CpuConvDirect(CpuKernel):
         rows, columns = tiles["rows"], tiles["columns"]
         batch, _, height, width = spec.output.shape
         taps = op.kernel[0] * op.kernel[1]
-        per_group, plane = _inputs_per_group(spec), _plane(spec, columns)
+        per_group, plane = _inputs_per_group(spec), _plane(spec, columns, choice.threads)
         row_blocks = op.groups * -(-_outputs_per_group(spec) // rows)
         tile_count = batch * row_blocks * height * -(-width // columns)
         count = Count()
         if plane.copied:
-            count.add_copy(batch * op.groups * per_group * plane.height * plane.row_pitch)
+            count.add_copy(choice.threads * batch * op.groups * per_group * plane.height * plane.row_pitch)
         count.add_tiles(tile_count * per_group * taps, rows, columns, target)
         count.add(tile_count * per_group * taps, loads=1)  # the table of tap offsets
         outputs = float(spec.output.elements)
         count.add(outputs, alu=clamp_instructions(spec) + 1, loads=1, stores=2)
         group_bytes = 4.0 * per_group * plane.height * plane.row_pitch
-        streamed = weight_bytes(spec) * float(batch) + input_bytes(spec)
-        streamed += loads_of(group_bytes, row_blocks / op.groups, cache) * op.groups * batch
+        streamed = weight_bytes(spec) * float(batch) * choice.threads + input_bytes(spec)
+        streamed += loads_of(group_bytes, row_blocks / op.groups, cache) * op.groups * batch * choice.threads
         held = 4.0 * per_group * (taps * rows + op.kernel[0] * plane.row_pitch)
-        return count.work(spec, outputs * per_group * taps, streamed, held)
+        return count.work(
+            spec,
+            outputs * per_group * taps,
+            streamed,
+            held,
+            balance=Share(height, choice.threads).balance,
+            workspace_bytes=choice.threads * plane.workspace_bytes(per_group),
+        )
 
     def emit(
         self, spec: LayerSpec, target: Target, choice: Choice, weights: Sequence[FloatArray], entry: str
     ) -> CpuProgram:
         op, tiles = _conv(spec), choice.tiles
         rows, columns = tiles["rows"], tiles["columns"]
-        plane = _plane(spec, columns)
+        threads, plane = choice.threads, _plane(spec, columns, choice.threads)
         _, channels, in_height, in_width = spec.inputs[0].shape
         batch, out, height, width = spec.output.shape
-        per_group = _inputs_per_group(spec)
+        per_group, share = _inputs_per_group(spec), Share(height, choice.threads)
+        own = own_workspace(threads, plane.workspace_bytes(per_group))
         shape: dict[str, int | str] = {
             "entry": entry,
             "batch": batch,
@@ -99,6 +114,7 @@ class CpuConvDirect(CpuKernel):
             "phase_pitch": plane.phase_pitch,
             "plane_height": plane.height,
             "row_pitch": plane.row_pitch,
+            "stride_h": op.strides[0],
         }
         source = _tile(entry, rows, columns, per_group, _tap_offsets(op, plane), plane)
         source += fill(_COPY, **shape) if plane.copied else ""
@@ -110,13 +126,16 @@ class CpuConvDirect(CpuKernel):
             group_outputs=_outputs_per_group(spec),
             group_weights=_packed_group_elements(spec, rows),
             bias=round_up(_outputs_per_group(spec), rows) * per_group * op.kernel[0] * op.kernel[1],
-            height=height,
             width=width,
             depth=per_group * op.kernel[0] * op.kernel[1],
-            stride_h=op.strides[0],
             rows=rows,
             columns=columns,
-            source=f"{entry}_copy(x, workspace)" if plane.copied else "x",
+            height=height,
+            share=share.declaration,
+            first=share.first,
+            end=share.end,
+            row=f"(oy - {share.first})" if plane.copied else "oy",
+            source=f"{entry}_copy(x, {share.first}, {own})" if plane.copied else "x",
             value=clamped("v", op.activation),
         )
         return CpuProgram(
@@ -125,7 +144,8 @@ class CpuConvDirect(CpuKernel):
             weights=_pack(spec, weights, rows),
             input_sizes=(spec.inputs[0].elements,),
             output_size=spec.output.elements,
-            workspace_bytes=plane.workspace_bytes(per_group),
+            workspace_bytes=threads * plane.workspace_bytes(per_group),
+            threads=threads,
         )
 
 
@@ -142,11 +162,12 @@ def _outputs_per_group(spec: LayerSpec) -> int:
     return spec.output.shape[1] // _conv(spec).groups
 
 
-def _plane(spec: LayerSpec, columns: int) -> _Plane:
+def _plane(spec: LayerSpec, columns: int, threads: int) -> _Plane:
     """Copied for padding, for a stride, and where the last column block would read past a row's end."""
     op = _conv(spec)
     _, _, in_height, in_width = spec.inputs[0].shape
     _, _, height, width = spec.output.shape
+    most_rows = -(-height // threads)
     reach_h = (op.kernel[0] - 1) * op.dilations[0] + 1
     reach_w = (op.kernel[1] - 1) * op.dilations[1] + 1
     copied = any(op.pads) or op.strides[1] != 1 or width % columns != 0
@@ -154,7 +175,7 @@ def _plane(spec: LayerSpec, columns: int) -> _Plane:
         return _Plane(False, in_height, 1, in_width)
     stride = op.strides[1]
     phase_pitch = round_up(width, columns) + (reach_w - 1) // stride
-    return _Plane(True, (height - 1) * op.strides[0] + reach_h, stride, phase_pitch)
+    return _Plane(True, (most_rows - 1) * op.strides[0] + reach_h, stride, phase_pitch)
 
 
 def _tap_offsets(op: Conv2d, plane: _Plane) -> list[int]:
@@ -226,11 +247,11 @@ def _tile(entry: str, rows: int, columns: int, per_group: int, offsets: list[int
 
 
 _COPY = """
-    static const float *${entry}_copy(const float *restrict x, float *restrict plane)
+    static const float *${entry}_copy(const float *restrict x, int first, float *restrict plane)
     {
         for (int c = 0; c < $per_group; ++c)
             for (int y = 0; y < $plane_height; ++y) {
-                const int iy = y - $top;
+                const int iy = first * $stride_h + y - $top;
                 const float *row = x + (c * $in_height + iy) * $in_width;
                 for (int phase = 0; phase < $phases; ++phase) {
                     float *to = plane + (c * $plane_height + y) * $row_pitch + phase * $phase_pitch;
@@ -245,8 +266,9 @@ _COPY = """
 """
 
 _ENTRY = """
-    void $entry(const float *const *inputs, const float *weights, float *output, void *workspace)
+    void $entry(const float *const *inputs, const float *weights, float *output, void *workspace, int part)
     {
+        $share
         (void)workspace;
         for (int n = 0; n < $batch; ++n)
             for (int g = 0; g < $groups; ++g) {
@@ -254,10 +276,10 @@ _ENTRY = """
                 const float *planes = $source;
                 const float *w = weights + g * $group_weights;
                 for (int m = 0; m < $group_outputs; m += $rows)
-                    for (int oy = 0; oy < $height; ++oy)
+                    for (int oy = $first; oy < $end; ++oy)
                         for (int ox = 0; ox < $width; ox += $columns) {
                             float tile[$rows * $columns];
-                            ${entry}_tile(w + m * $depth, planes + oy * $stride_h * $row_pitch + ox,
+                            ${entry}_tile(w + m * $depth, planes + $row * $stride_h * $row_pitch + ox,
                                           w + $bias + m, tile);
                             const int rows = $group_outputs - m < $rows ? $group_outputs - m : $rows;
                             const int columns = $width - ox < $columns ? $width - ox : $columns;

@@ -9,6 +9,7 @@ from codegen.cpu.instructions import Count, clamp_instructions, input_bytes, loa
 from codegen.cpu.kernel import CpuKernel, Point, at_most, checked_workspace
 from codegen.cpu.machine import cache_bytes, tile_columns, tile_rows
 from codegen.cpu.source import fill, round_up
+from codegen.cpu.threads import Share, own_workspace, threads_axis
 from codegen.graph import Conv2d, FloatArray, LayerSpec
 from codegen.program import CpuProgram
 from codegen.schedule import Axis, Choice, Work
@@ -19,7 +20,7 @@ class CpuConvIm2col(CpuKernel):
     """`block` output rows are unfolded to [taps][pixels]; `rows` channels by `columns` pixels are in
     registers.
 
-    One group only; the workspace holds the unfolded block.
+    One group only; the workspace holds the unfolded block. Threads share the blocks, each with a workspace of its own.
     """
 
     name = "cpu_conv_im2col"
@@ -32,10 +33,14 @@ class CpuConvIm2col(CpuKernel):
             Axis("rows", tile_rows(target)),
             Axis("columns", tile_columns(target)),
             Axis("block", at_most((1, 4, 16), spec.output.shape[2])),
+            threads_axis(target),
         )
 
+    def pieces(self, spec: LayerSpec, point: Point) -> int:
+        return _share(spec, point["block"], point["threads"]).pieces
+
     def refusal(self, spec: LayerSpec, target: Target, point: Point) -> str | None:
-        return checked_workspace(_workspace_bytes(spec, point["block"], point["columns"]))
+        return checked_workspace(point["threads"] * _workspace_bytes(spec, point["block"], point["columns"]))
 
     def work(self, spec: LayerSpec, target: Target, choice: Choice) -> Work:
         tiles, cache = choice.tiles, cache_bytes(target)
@@ -49,9 +54,17 @@ class CpuConvIm2col(CpuKernel):
         outputs = float(spec.output.elements)
         count.add(outputs, alu=clamp_instructions(spec), stores=1)
         unfolded = 4.0 * batch * depth * height * width
-        streamed = loads_of(weight_bytes(spec), blocks, cache) + input_bytes(spec)
+        streamed = choice.threads * loads_of(weight_bytes(spec), blocks / choice.threads, cache)
+        streamed += input_bytes(spec)
         streamed += loads_of(unfolded / blocks, -(-out // rows), cache) * blocks
-        return count.work(spec, outputs * depth, streamed, unfolded / blocks + 4.0 * rows * depth)
+        return count.work(
+            spec,
+            outputs * depth,
+            streamed,
+            unfolded / blocks + 4.0 * rows * depth,
+            balance=_share(spec, block, choice.threads).balance,
+            workspace_bytes=choice.threads * _workspace_bytes(spec, block, columns),
+        )
 
     def emit(
         self, spec: LayerSpec, target: Target, choice: Choice, weights: Sequence[FloatArray], entry: str
@@ -62,7 +75,8 @@ class CpuConvIm2col(CpuKernel):
         _, channels, in_height, in_width = spec.inputs[0].shape
         batch, out, height, width = spec.output.shape
         rows, columns, block = tiles["rows"], tiles["columns"], tiles["block"]
-        depth = _depth(spec)
+        depth, share = _depth(spec), _share(spec, block, choice.threads)
+        workspace_bytes = _workspace_bytes(spec, block, columns)
         source = tile_source(entry, rows, columns, op.activation) + fill(
             _UNFOLD_AND_ENTRY,
             entry=entry,
@@ -87,6 +101,10 @@ class CpuConvIm2col(CpuKernel):
             depth=depth,
             pitch=_pitch(spec, block, columns),
             bias=packed_sizes(out, depth, rows)[0],
+            share=share.declaration,
+            first=share.first,
+            end=share.end,
+            unfolded=own_workspace(choice.threads, workspace_bytes),
         )
         matrix, bias = matrix_and_bias(weights)
         return CpuProgram(
@@ -95,13 +113,18 @@ class CpuConvIm2col(CpuKernel):
             weights=pack_rows(matrix, bias, rows),
             input_sizes=(spec.inputs[0].elements,),
             output_size=spec.output.elements,
-            workspace_bytes=_workspace_bytes(spec, block, columns),
+            workspace_bytes=choice.threads * workspace_bytes,
+            threads=choice.threads,
         )
 
 
 def _depth(spec: LayerSpec) -> int:
     assert isinstance(spec.op, Conv2d)
     return spec.inputs[0].shape[1] * spec.op.kernel[0] * spec.op.kernel[1]
+
+
+def _share(spec: LayerSpec, block: int, threads: int) -> Share:
+    return Share(spec.output.shape[2], threads, block)
 
 
 def _pitch(spec: LayerSpec, block: int, columns: int) -> int:
@@ -146,13 +169,14 @@ _UNFOLD_AND_ENTRY = """
                 }
     }
 
-    void $entry(const float *const *inputs, const float *weights, float *output, void *workspace)
+    void $entry(const float *const *inputs, const float *weights, float *output, void *workspace, int part)
     {
-        float *unfolded = workspace;
+        $share
+        float *unfolded = $unfolded;
         for (int n = 0; n < $batch; ++n) {
             const float *x = inputs[0] + n * $channels * $in_height * $in_width;
             float *y = output + n * $out * $height * $width;
-            for (int oy = 0; oy < $height; oy += $block) {
+            for (int oy = $first; oy < $end; oy += $block) {
                 const int count = $height - oy < $block ? $height - oy : $block;
                 ${entry}_unfold(x, oy, count, unfolded);
                 for (int m = 0; m < $out; m += $rows)

@@ -8,9 +8,10 @@ import numpy as np
 
 from codegen.cpu.gemm_tile import matrix_and_bias
 from codegen.cpu.instructions import ADDRESS_INSTRUCTIONS, LOOP_INSTRUCTIONS, Count, clamp_instructions
-from codegen.cpu.kernel import CpuKernel
+from codegen.cpu.kernel import CpuKernel, Point
 from codegen.cpu.machine import accumulator_capacity, tile_columns
 from codegen.cpu.source import clamped, fill
+from codegen.cpu.threads import Share, threads_axis
 from codegen.cpu.windows import CLIP_FUNCTION, interior_columns, window_constants
 from codegen.graph import Conv2d, FloatArray, LayerSpec
 from codegen.program import CpuProgram
@@ -21,7 +22,7 @@ BORDER_INSTRUCTIONS = 20.0  # clipping one window in both directions
 
 
 class CpuDepthwise(CpuKernel):
-    """One input channel per group; `columns` neighbouring outputs of a row in registers."""
+    """One input channel per group; `columns` neighbouring outputs of a row in registers; threads share the channels."""
 
     name = "cpu_depthwise"
 
@@ -29,7 +30,10 @@ class CpuDepthwise(CpuKernel):
         return isinstance(spec.op, Conv2d) and spec.op.groups == spec.inputs[0].shape[1]
 
     def axes(self, spec: LayerSpec, target: Target) -> tuple[Axis, ...]:
-        return (Axis("columns", (1, *tile_columns(target))),)
+        return Axis("columns", (1, *tile_columns(target))), threads_axis(target)
+
+    def pieces(self, spec: LayerSpec, point: Point) -> int:
+        return spec.output.shape[1]
 
     def work(self, spec: LayerSpec, target: Target, choice: Choice) -> Work:
         op, columns = _conv(spec), choice.tiles["columns"]
@@ -53,17 +57,22 @@ class CpuDepthwise(CpuKernel):
         count.add(rows * (1 + border), alu=BORDER_INSTRUCTIONS)
         count.add(rows * width, alu=clamp_instructions(spec), stores=1)
         held = 4.0 * (op.kernel[0] * spec.inputs[0].shape[3] + width)
-        return count.work(spec, rows * width * taps, 0.0, held)
+        balance = Share(spec.output.shape[1], choice.threads).balance
+        return count.work(spec, rows * width * taps, 0.0, held, balance=balance)
 
     def emit(
         self, spec: LayerSpec, target: Target, choice: Choice, weights: Sequence[FloatArray], entry: str
     ) -> CpuProgram:
         op, columns = _conv(spec), choice.tiles["columns"]
         first, end = interior_columns(spec)
+        share = Share(spec.output.shape[1], choice.threads)
         source = fill(
             CLIP_FUNCTION + _SOURCE,
             **window_constants(spec),
             entry=entry,
+            share=share.declaration,
+            first_channel=share.first,
+            end_channel=share.end,
             multiplier=spec.output.shape[1] // spec.inputs[0].shape[1],
             first=first,
             blocks_end=first + (end - first) // columns * columns,
@@ -82,6 +91,7 @@ class CpuDepthwise(CpuKernel):
             input_sizes=(spec.inputs[0].elements,),
             output_size=spec.output.elements,
             workspace_bytes=0,
+            threads=choice.threads,
         )
 
 
@@ -132,11 +142,12 @@ _SOURCE = """
             y[ox] = ${entry}_one(x, w, start, iy, ky_first, ky_end, ox);
     }
 
-    void $entry(const float *const *inputs, const float *weights, float *output, void *workspace)
+    void $entry(const float *const *inputs, const float *weights, float *output, void *workspace, int part)
     {
+        $share
         (void)workspace;
         for (int n = 0; n < $batch; ++n)
-            for (int c = 0; c < $out; ++c) {
+            for (int c = $first_channel; c < $end_channel; ++c) {
                 const float *x = inputs[0] + (n * $channels + c / $multiplier) * $in_plane;
                 float *y = output + (n * $out + c) * $plane;
                 for (int oy = 0; oy < $height; ++oy)

@@ -9,6 +9,7 @@ import numpy as np
 from codegen.cpu.instructions import ADDRESS_INSTRUCTIONS, LOOP_INSTRUCTIONS, Count, clamp_instructions
 from codegen.cpu.kernel import CpuKernel, Point
 from codegen.cpu.source import clamped, fill
+from codegen.cpu.threads import LINE, Share, threads_axis
 from codegen.graph import Clamp, FloatArray, LayerSpec, Reshape
 from codegen.layout import LAYOUTS, layout_named, plane
 from codegen.program import CpuProgram
@@ -17,7 +18,7 @@ from codegen.target import Target
 
 
 class CpuClamp(CpuKernel):
-    """One pass over the tensor."""
+    """One pass over the tensor, which threads share."""
 
     name = "cpu_clamp"
 
@@ -25,20 +26,24 @@ class CpuClamp(CpuKernel):
         return isinstance(spec.op, Clamp)
 
     def axes(self, spec: LayerSpec, target: Target) -> tuple[Axis, ...]:
-        return ()
+        return (threads_axis(target),)
+
+    def pieces(self, spec: LayerSpec, point: Point) -> int:
+        return Share(spec.output.elements, point["threads"], LINE).pieces
 
     def work(self, spec: LayerSpec, target: Target, choice: Choice) -> Work:
         count = Count()
         loop = (LOOP_INSTRUCTIONS + ADDRESS_INSTRUCTIONS) / 4
         count.add(float(spec.output.elements), alu=clamp_instructions(spec) + loop, loads=1, stores=1)
-        return count.work(spec, 0.0, 0.0, 0.0)
+        balance = Share(spec.output.elements, choice.threads, LINE).balance
+        return count.work(spec, 0.0, 0.0, 0.0, balance=balance)
 
     def emit(
         self, spec: LayerSpec, target: Target, choice: Choice, weights: Sequence[FloatArray], entry: str
     ) -> CpuProgram:
         assert isinstance(spec.op, Clamp)
         value = clamped("v", spec.op.activation)
-        return _pass_over(entry, spec.output.elements, value)
+        return _pass_over(entry, Share(spec.output.elements, choice.threads, LINE), value)
 
 
 class CpuReshape(CpuKernel):
@@ -68,7 +73,8 @@ class CpuReshape(CpuKernel):
     def emit(
         self, spec: LayerSpec, target: Target, choice: Choice, weights: Sequence[FloatArray], entry: str
     ) -> CpuProgram:
-        return _pass_over(entry, layout_named(choice.output_layout).size_bytes(spec.output) // 4, "v")
+        elements = layout_named(choice.output_layout).size_bytes(spec.output) // 4
+        return _pass_over(entry, Share(elements, 1), "v")
 
 
 def _layouts(spec: LayerSpec) -> tuple[str, ...]:
@@ -78,23 +84,27 @@ def _layouts(spec: LayerSpec) -> tuple[str, ...]:
     return tuple(sorted(LAYOUTS))
 
 
-def _pass_over(entry: str, elements: int, value: str) -> CpuProgram:
+def _pass_over(entry: str, share: Share, value: str) -> CpuProgram:
     source = fill(
         """
-        void $entry(const float *const *inputs, const float *weights, float *output, void *workspace)
+        void $entry(const float *const *inputs, const float *weights, float *output, void *workspace, int part)
         {
+            $share
             const float *restrict x = inputs[0];
             float *restrict y = output;
             (void)weights;
             (void)workspace;
-            for (int i = 0; i < $elements; ++i) {
+            for (int i = $first; i < $end; ++i) {
                 const float v = x[i];
                 y[i] = $value;
             }
         }
         """,
         entry=entry,
-        elements=elements,
+        share=share.declaration,
+        first=share.first,
+        end=share.end,
         value=value,
     )
-    return CpuProgram(source, entry, np.zeros(0, dtype=np.float32), (elements,), elements, 0)
+    nothing = np.zeros(0, dtype=np.float32)
+    return CpuProgram(source, entry, nothing, (share.count,), share.count, 0, share.threads)

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 from codegen.cpu.gemm_tile import matrix_and_bias, pack_rows, packed_sizes
 from codegen.cpu.instructions import Count, clamp_instructions, weight_bytes
-from codegen.cpu.kernel import CpuKernel
+from codegen.cpu.kernel import CpuKernel, Point
 from codegen.cpu.machine import cache_bytes, is_scalar
 from codegen.cpu.source import clamped, fill
+from codegen.cpu.threads import Share, threads_axis
 from codegen.graph import FloatArray, FullyConnected, LayerSpec
 from codegen.program import CpuProgram
 from codegen.schedule import Axis, Choice, Work
@@ -16,7 +17,9 @@ from codegen.target import Target
 
 
 class CpuFullyConnected(CpuKernel):
-    """`rows` outputs in registers; weights lie as [block][in][rows], read from start to end once a batch."""
+    """`rows` outputs in registers; weights lie as [block][in][rows], read from start to end once a batch; threads
+    share the blocks.
+    """
 
     name = "cpu_fully_connected"
 
@@ -24,7 +27,11 @@ class CpuFullyConnected(CpuKernel):
         return isinstance(spec.op, FullyConnected)
 
     def axes(self, spec: LayerSpec, target: Target) -> tuple[Axis, ...]:
-        return (Axis("rows", (1, 2, 4, 8, 16) if is_scalar(target) else (4, 8, 16, 32, 64)),)
+        rows = (1, 2, 4, 8, 16) if is_scalar(target) else (4, 8, 16, 32, 64)
+        return Axis("rows", rows), threads_axis(target)
+
+    def pieces(self, spec: LayerSpec, point: Point) -> int:
+        return Share(spec.output.shape[1], point["threads"], point["rows"]).pieces
 
     def work(self, spec: LayerSpec, target: Target, choice: Choice) -> Work:
         rows = choice.tiles["rows"]
@@ -37,7 +44,8 @@ class CpuFullyConnected(CpuKernel):
         held = 4.0 * depth
         again = held * blocks if held > cache_bytes(target) else held * batch
         streamed = weight_bytes(spec) * float(batch) + again
-        return count.work(spec, float(batch * out * depth), streamed, held + 4.0 * rows)
+        balance = Share(out, choice.threads, rows).balance
+        return count.work(spec, float(batch * out * depth), streamed, held + 4.0 * rows, balance=balance)
 
     def emit(
         self, spec: LayerSpec, target: Target, choice: Choice, weights: Sequence[FloatArray], entry: str
@@ -46,6 +54,7 @@ class CpuFullyConnected(CpuKernel):
         assert isinstance(op, FullyConnected)
         batch, out = spec.output.shape
         depth = spec.inputs[0].shape[1]
+        share = Share(out, choice.threads, rows)
         matrix, bias = matrix_and_bias(weights)
         source = fill(
             _SOURCE,
@@ -56,6 +65,9 @@ class CpuFullyConnected(CpuKernel):
             rows=rows,
             bias=packed_sizes(out, depth, rows)[0],
             value=clamped("v", op.activation),
+            share=share.declaration,
+            first=share.first,
+            end=share.end,
         )
         return CpuProgram(
             source=source,
@@ -64,6 +76,7 @@ class CpuFullyConnected(CpuKernel):
             input_sizes=(spec.inputs[0].elements,),
             output_size=spec.output.elements,
             workspace_bytes=0,
+            threads=choice.threads,
         )
 
 
@@ -85,11 +98,12 @@ _SOURCE = """
         }
     }
 
-    void $entry(const float *const *inputs, const float *weights, float *output, void *workspace)
+    void $entry(const float *const *inputs, const float *weights, float *output, void *workspace, int part)
     {
+        $share
         (void)workspace;
         for (int n = 0; n < $batch; ++n)
-            for (int m = 0; m < $out; m += $rows)
+            for (int m = $first; m < $end; m += $rows)
                 ${entry}_rows(inputs[0] + n * $depth, weights + m * $depth, weights + $bias + m,
                               $out - m < $rows ? $out - m : $rows, output + n * $out + m);
     }

@@ -42,7 +42,16 @@ class Count:
         """A copy of that many elements, one at a time, loop unrolled by four."""
         self.add(elements, alu=(LOOP_INSTRUCTIONS + ADDRESS_INSTRUCTIONS) / 4, loads=1, stores=1)
 
-    def work(self, spec: LayerSpec, macs: float, streamed_bytes: float, working_set_bytes: float) -> Work:
+    def work(
+        self,
+        spec: LayerSpec,
+        macs: float,
+        streamed_bytes: float,
+        working_set_bytes: float,
+        *,
+        balance: float = 1.0,
+        workspace_bytes: float = 0.0,
+    ) -> Work:
         """The Work of a layer with these instructions; `streamed_bytes` is at least every input byte once."""
         unique = float(input_bytes(spec) + weight_bytes(spec))
         return Work(
@@ -53,7 +62,9 @@ class Count:
             unique_bytes_read=unique,
             streamed_bytes_read=max(unique, streamed_bytes),
             bytes_written=float(spec.output.size_bytes),
+            balance=balance,
             working_set_bytes=working_set_bytes,
+            workspace_bytes=workspace_bytes,
         )
 
 

@@ -32,6 +32,10 @@ class CpuKernel(ABC):
         """Why there is no kernel at a point of the space, or None."""
         return None
 
+    def pieces(self, spec: LayerSpec, point: Point) -> int:
+        """Into how many like pieces its threads may divide the work at a point; 1 where they cannot."""
+        return 1
+
     def layouts(self, spec: LayerSpec, point: Point) -> tuple[tuple[str, ...], str]:
         """Layouts of the inputs and of the output."""
         return ("nchw",) * len(spec.inputs), "nchw"
@@ -44,12 +48,23 @@ class CpuKernel(ABC):
         return Space(self.axes(spec, target))
 
     def choice(self, spec: LayerSpec, target: Target, point: Point) -> Choice:
-        self._check_axes(self.axes(spec, target), point)
-        reason = self.refusal(spec, target, point)
+        axes = self.axes(spec, target)
+        self._check_axes(axes, point)
+        reason = self._idle(spec, point) or self.refusal(spec, target, point)
         if reason is not None:
             raise ScheduleError(f"{self.name}: no kernel at {dict(sorted(point.items()))}: {reason}")
+        split, tile = (
+            values({axis.name: point[axis.name] for axis in axes if axis.role == role})
+            for role in ("split", "tile")
+        )
         sources, result = self.layouts(spec, point)
-        return Choice("cpu", self.name, (), values(point), sources, result)
+        return Choice("cpu", self.name, split, tile, sources, result)
+
+    def _idle(self, spec: LayerSpec, point: Point) -> str | None:
+        threads = point.get("threads", 1)
+        if threads > 1 and self.pieces(spec, point) < threads:
+            return f"{threads} threads would share {self.pieces(spec, point)} pieces of work"
+        return None
 
     def _check_axes(self, axes: tuple[Axis, ...], point: Point) -> None:
         if {axis.name for axis in axes} != set(point):

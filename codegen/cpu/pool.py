@@ -7,9 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from codegen.cpu.instructions import ADDRESS_INSTRUCTIONS, LOOP_INSTRUCTIONS, Count, clamp_instructions
-from codegen.cpu.kernel import CpuKernel
+from codegen.cpu.kernel import CpuKernel, Point
 from codegen.cpu.machine import tile_columns
 from codegen.cpu.source import clamped, fill
+from codegen.cpu.threads import Share, threads_axis
 from codegen.cpu.windows import CLIP_FUNCTION, interior_columns, window_constants
 from codegen.graph import FloatArray, LayerSpec, Pool2d
 from codegen.program import CpuProgram
@@ -23,7 +24,8 @@ CLIP_INSTRUCTIONS = 16.0
 class CpuPool(CpuKernel):
     """Windows are cut off at the input's edges, so padding never takes part; it only counts in a divisor.
 
-    `columns` outputs of a row are in registers at once; of a global pool, that many partial results.
+    `columns` outputs of a row are in registers at once; of a global pool, that many partial results. Threads share
+    the channels.
     """
 
     name = "cpu_pool"
@@ -32,7 +34,10 @@ class CpuPool(CpuKernel):
         return isinstance(spec.op, Pool2d) and spec.op.kind in ("max", "average")
 
     def axes(self, spec: LayerSpec, target: Target) -> tuple[Axis, ...]:
-        return (Axis("columns", (1, *tile_columns(target))),)
+        return Axis("columns", (1, *tile_columns(target))), threads_axis(target)
+
+    def pieces(self, spec: LayerSpec, point: Point) -> int:
+        return _planes(spec)
 
     def work(self, spec: LayerSpec, target: Target, choice: Choice) -> Work:
         op, columns = _pool(spec), choice.tiles["columns"]
@@ -50,7 +55,8 @@ class CpuPool(CpuKernel):
             count.add(rows * (1 + border), alu=CLIP_INSTRUCTIONS)
         division = DIVISION_INSTRUCTIONS if op.kind == "average" else 0.0
         count.add(outputs, alu=division + clamp_instructions(spec), stores=1)
-        return count.work(spec, 0.0, 0.0, 4.0 * (op.kernel[0] * spec.inputs[0].shape[3] + columns))
+        held = 4.0 * (op.kernel[0] * spec.inputs[0].shape[3] + columns)
+        return count.work(spec, 0.0, 0.0, held, balance=Share(_planes(spec), choice.threads).balance)
 
     def emit(
         self, spec: LayerSpec, target: Target, choice: Choice, weights: Sequence[FloatArray], entry: str
@@ -58,18 +64,23 @@ class CpuPool(CpuKernel):
         columns = choice.tiles["columns"]
         emit = _global_source if _is_global(spec) else _windows_source
         return CpuProgram(
-            source=emit(entry, spec, columns),
+            source=emit(entry, spec, columns, Share(_planes(spec), choice.threads)),
             entry=entry,
             weights=np.zeros(0, dtype=np.float32),
             input_sizes=(spec.inputs[0].elements,),
             output_size=spec.output.elements,
             workspace_bytes=0,
+            threads=choice.threads,
         )
 
 
 def _pool(spec: LayerSpec) -> Pool2d:
     assert isinstance(spec.op, Pool2d)
     return spec.op
+
+
+def _planes(spec: LayerSpec) -> int:
+    return spec.output.shape[0] * spec.output.shape[1]
 
 
 def _is_global(spec: LayerSpec) -> bool:
@@ -87,26 +98,28 @@ def _start(op: Pool2d) -> str:
     return "-INFINITY" if op.kind == "max" else "0.0f"
 
 
-def _global_source(entry: str, spec: LayerSpec, columns: int) -> str:
+def _global_source(entry: str, spec: LayerSpec, columns: int, share: Share) -> str:
     op, constants = _pool(spec), window_constants(spec)
     pixels = constants["in_plane"]
     return fill(
         _GLOBAL,
         entry=entry,
-        planes=constants["batch"] * constants["channels"],
+        share=share.declaration,
+        first_plane=share.first,
+        end_plane=share.end,
         pixels=pixels,
         whole=pixels - pixels % columns,
         columns=columns,
         start=_start(op),
-        update_block=_update(op, "part[j]", "x[i + j]"),
-        update_rest=_update(op, "part[0]", "x[i]"),
-        update_all=_update(op, "v", "part[j]"),
+        update_block=_update(op, "partial[j]", "x[i + j]"),
+        update_rest=_update(op, "partial[0]", "x[i]"),
+        update_all=_update(op, "v", "partial[j]"),
         divide=f"v /= {pixels}.0f;" if op.kind == "average" else "",
         value=clamped("v", op.activation),
     )
 
 
-def _windows_source(entry: str, spec: LayerSpec, columns: int) -> str:
+def _windows_source(entry: str, spec: LayerSpec, columns: int, share: Share) -> str:
     op, constants = _pool(spec), window_constants(spec)
     first, end = interior_columns(spec)
     counted = f"{constants['taps']}" if op.include_padding else "(ky_end - ky_first) * (kx_end - kx_first)"
@@ -117,13 +130,15 @@ def _windows_source(entry: str, spec: LayerSpec, columns: int) -> str:
         CLIP_FUNCTION + _WINDOWS,
         **constants,
         entry=entry,
-        planes=constants["batch"] * constants["channels"],
+        share=share.declaration,
+        first_plane=share.first,
+        end_plane=share.end,
         columns=columns,
         first=first,
         blocks_end=first + (end - first) // columns * columns,
         start=_start(op),
         update_one=_update(op, "v", "x[ix]"),
-        update_block=_update(op, "part[j]", f"from[j * {constants['stride_w']}]"),
+        update_block=_update(op, "partial[j]", f"from[j * {constants['stride_w']}]"),
         divide_one=f"v /= (float)({counted});" if op.kind == "average" else "",
         divide_block=f"v /= (float)({counted_block});" if op.kind == "average" else "",
         value=clamped("v", op.activation),
@@ -133,15 +148,16 @@ def _windows_source(entry: str, spec: LayerSpec, columns: int) -> str:
 _GLOBAL = """
     #include <math.h>
 
-    void $entry(const float *const *inputs, const float *weights, float *output, void *workspace)
+    void $entry(const float *const *inputs, const float *weights, float *output, void *workspace, int part)
     {
+        $share
         (void)weights;
         (void)workspace;
-        for (int c = 0; c < $planes; ++c) {
+        for (int c = $first_plane; c < $end_plane; ++c) {
             const float *restrict x = inputs[0] + c * $pixels;
-            float part[$columns];
+            float partial[$columns];
             for (int j = 0; j < $columns; ++j)
-                part[j] = $start;
+                partial[j] = $start;
             int i = 0;
             for (; i < $whole; i += $columns)
                 for (int j = 0; j < $columns; ++j)
@@ -184,9 +200,9 @@ _WINDOWS = """
         for (; ox < $first; ++ox)
             y[ox] = ${entry}_one(plane, iy, ky_first, ky_end, ox);
         for (; ox < $blocks_end; ox += $columns) {
-            float part[$columns];
+            float partial[$columns];
             for (int j = 0; j < $columns; ++j)
-                part[j] = $start;
+                partial[j] = $start;
             for (int ky = ky_first; ky < ky_end; ++ky)
                 for (int kx = 0; kx < $kernel_w; ++kx) {
                     const int ix = ox * $stride_w - $left + kx * $dilation_w;
@@ -195,7 +211,7 @@ _WINDOWS = """
                         $update_block
                 }
             for (int j = 0; j < $columns; ++j) {
-                float v = part[j];
+                float v = partial[j];
                 $divide_block
                 y[ox + j] = $value;
             }
@@ -204,11 +220,12 @@ _WINDOWS = """
             y[ox] = ${entry}_one(plane, iy, ky_first, ky_end, ox);
     }
 
-    void $entry(const float *const *inputs, const float *weights, float *output, void *workspace)
+    void $entry(const float *const *inputs, const float *weights, float *output, void *workspace, int part)
     {
+        $share
         (void)weights;
         (void)workspace;
-        for (int c = 0; c < $planes; ++c)
+        for (int c = $first_plane; c < $end_plane; ++c)
             for (int oy = 0; oy < $height; ++oy)
                 ${entry}_row(inputs[0] + c * $in_plane, oy, output + c * $plane + oy * $width);
     }

@@ -9,6 +9,7 @@ import numpy as np
 from codegen.cpu.instructions import LOOP_INSTRUCTIONS, Count
 from codegen.cpu.kernel import CpuKernel, Point
 from codegen.cpu.source import fill
+from codegen.cpu.threads import Share, threads_axis
 from codegen.graph import FloatArray, LayerSpec, Relayout
 from codegen.layout import LANES, block_lines, layout_named, plane
 from codegen.program import CpuProgram
@@ -20,7 +21,10 @@ CHANNELS_INNER, PIXELS_INNER = 0, 1
 
 
 class CpuRelayout(CpuKernel):
-    """Lines of 16 pixels are copied whole; `inner` is the faster loop: channels or blocks of pixels."""
+    """Lines of 16 pixels are copied whole; `inner` is the faster loop: channels or blocks of pixels.
+
+    Threads share the slower one.
+    """
 
     name = "cpu_relayout"
 
@@ -28,7 +32,10 @@ class CpuRelayout(CpuKernel):
         return isinstance(spec.op, Relayout) and (spec.op.source, spec.op.target) in _DIRECTIONS
 
     def axes(self, spec: LayerSpec, target: Target) -> tuple[Axis, ...]:
-        return (Axis("inner", (CHANNELS_INNER, PIXELS_INNER)),)
+        return Axis("inner", (CHANNELS_INNER, PIXELS_INNER)), threads_axis(target)
+
+    def pieces(self, spec: LayerSpec, point: Point) -> int:
+        return _share(spec, point["inner"], point["threads"]).pieces
 
     def layouts(self, spec: LayerSpec, point: Point) -> tuple[tuple[str, ...], str]:
         op = _relayout(spec)
@@ -40,7 +47,8 @@ class CpuRelayout(CpuKernel):
         count = Count()
         count.add_copy(float(lines * LANES))
         count.add(lines, alu=3 * LOOP_INSTRUCTIONS)
-        return count.work(spec, 0.0, 0.0, 2.0 * 4 * LANES)
+        balance = _share(spec, choice.tiles["inner"], choice.threads).balance
+        return count.work(spec, 0.0, 0.0, 2.0 * 4 * LANES, balance=balance)
 
     def emit(
         self, spec: LayerSpec, target: Target, choice: Choice, weights: Sequence[FloatArray], entry: str
@@ -48,9 +56,11 @@ class CpuRelayout(CpuKernel):
         op = _relayout(spec)
         batch, channels, pixels = plane(spec.output)
         blocks = -(-pixels // LANES)
-        loops = [f"for (int b = 0; b < {blocks}; ++b)", f"for (int c = 0; c < {channels}; ++c)"]
-        if choice.tiles["inner"] == PIXELS_INNER:
-            loops.reverse()
+        share = _share(spec, choice.tiles["inner"], choice.threads)
+        if choice.tiles["inner"] == CHANNELS_INNER:
+            loops = [_loop("b", share), _loop("c", Share(channels, 1))]
+        else:
+            loops = [_loop("c", share), _loop("b", Share(blocks, 1))]
         to_blocks = op.target == "pixel16"
         row, line = (
             f"(n * {channels} + c) * {pixels}",
@@ -59,6 +69,7 @@ class CpuRelayout(CpuKernel):
         source = fill(
             _SOURCE,
             entry=entry,
+            share=share.declaration,
             batch=batch,
             outer=loops[0],
             inner=loops[1],
@@ -69,7 +80,8 @@ class CpuRelayout(CpuKernel):
             padding=_PADDING if to_blocks else "",
         )
         sizes = [layout_named(name).size_bytes(spec.output) // 4 for name in (op.source, op.target)]
-        return CpuProgram(source, entry, np.zeros(0, dtype=np.float32), (sizes[0],), sizes[1], 0)
+        nothing = np.zeros(0, dtype=np.float32)
+        return CpuProgram(source, entry, nothing, (sizes[0],), sizes[1], 0, choice.threads)
 
 
 def _relayout(spec: LayerSpec) -> Relayout:
@@ -77,11 +89,21 @@ def _relayout(spec: LayerSpec) -> Relayout:
     return spec.op
 
 
+def _share(spec: LayerSpec, inner: int, threads: int) -> Share:
+    _, channels, pixels = plane(spec.output)
+    return Share(-(-pixels // LANES) if inner == CHANNELS_INNER else channels, threads)
+
+
+def _loop(index: str, share: Share) -> str:
+    return f"for (int {index} = {share.first}; {index} < {share.end}; ++{index})"
+
+
 _PADDING = f"for (int j = count; j < {LANES}; ++j)\n{' ' * 20}y[j] = 0.0f;"
 
 _SOURCE = """
-    void $entry(const float *const *inputs, const float *weights, float *output, void *workspace)
+    void $entry(const float *const *inputs, const float *weights, float *output, void *workspace, int part)
     {
+        $share
         (void)weights;
         (void)workspace;
         for (int n = 0; n < $batch; ++n)

@@ -56,10 +56,11 @@ class CpuSoftmax(CpuKernel):
 _SOURCE = """
     #include <math.h>
 
-    void $entry(const float *const *inputs, const float *weights, float *output, void *workspace)
+    void $entry(const float *const *inputs, const float *weights, float *output, void *workspace, int part)
     {
         (void)weights;
         (void)workspace;
+        (void)part;
         for (int o = 0; o < $outer; ++o)
             for (int i = 0; i < $inner; ++i) {
                 const float *x = inputs[0] + o * $length * $inner + i;

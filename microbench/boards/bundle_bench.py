@@ -10,6 +10,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from codegen.bundle.manifest import Manifest, bundle_sources, read_manifest
+from codegen.bundle.pool import pool_flags
 from codegen.cpu.toolchain import KERNEL_FLAGS, compile_executable
 from codegen.errors import ToolchainError
 from codegen.graph import FloatArray
@@ -22,7 +23,6 @@ from microbench.errors import BoardError, CandidateError, HazardError
 BUNDLE_LIMIT_S = 600.0
 BUNDLE_RUNS, BUNDLE_WARMUP = 5, 1
 
-REPORT_FORMAT = 1
 EXIT_LAUNCH_FAILED = 3
 DATA_FILES = ("weights.bin", "model.qpu")
 INPUT, OUTPUT, REPORT = "input.bin", "output.bin", "report.json"
@@ -54,13 +54,14 @@ class BenchReport(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    format: Literal[1]
+    format: Literal[2]
     model: str
     platform: str
     gpu_kind: Literal["none", "silicon", "simulated"]
     runs: int
     total_s: tuple[float, ...]
     wall_s: tuple[float, ...]
+    cpu_s: tuple[float, ...]
     arena_bytes: int
     gpu_bytes: int
     steps: tuple[StepReport, ...]
@@ -96,15 +97,21 @@ def run_bench(
 
 
 def time_bundle(
-    executor: Executor, target: Target, bundle: Path, platform: str, inputs: tuple[FloatArray, ...]
+    executor: Executor,
+    target: Target,
+    bundle: Path,
+    platform: str,
+    inputs: tuple[FloatArray, ...],
+    runs: int = BUNDLE_RUNS,
 ) -> tuple[tuple[FloatArray, ...], BenchReport]:
-    """Builds a bundle for a target and one of its platforms, and runs it several times after a warm-up.
+    """Builds a bundle for a target and one of its platforms, and times it `runs` times after a warm-up.
 
     Raises BoardError where it cannot be built, otherwise as `run_bench`.
     """
     manifest = read_manifest(bundle)
     try:
-        executable = compile_executable(bundle_sources(bundle, manifest, platform), target, KERNEL_FLAGS)
+        flags = (*KERNEL_FLAGS, *pool_flags(manifest.files))
+        executable = compile_executable(bundle_sources(bundle, manifest, platform), target, flags)
     except ToolchainError as error:
         raise BoardError(f"bundle {bundle}: {error}") from error
     return run_bench(
@@ -113,7 +120,7 @@ def time_bundle(
         bundle,
         manifest,
         inputs,
-        runs=BUNDLE_RUNS,
+        runs=runs,
         warmup=BUNDLE_WARMUP,
         limit_s=BUNDLE_LIMIT_S,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from codegen.bundle.pool import pool_files, pool_flags
 from codegen.cpu.toolchain import KERNEL_FLAGS, compile_executable, runtime_source
 from codegen.errors import ToolchainError
 from codegen.graph import FloatArray
@@ -27,7 +28,8 @@ def time_kernel(
     """
     place = f"candidate {job.candidate.hash[:12]} ({job.candidate.choice.algorithm})"
     try:
-        executable = compile_executable(_sources(program), target, KERNEL_FLAGS)
+        sources = _sources(program)
+        executable = compile_executable(sources, target, (*KERNEL_FLAGS, *pool_flags(sources)))
     except ToolchainError as error:
         raise CandidateError(f"{place}: {error}") from error
     images = (*job.inputs, program.weights)
@@ -49,10 +51,12 @@ def _sources(program: CpuProgram) -> dict[str, str]:
             f"#define MEASURE_WEIGHTS {program.weights.size}u",
             f"#define MEASURE_OUTPUT {program.output_size}u",
             f"#define MEASURE_WORKSPACE {program.workspace_bytes}u",
+            f"#define MEASURE_THREADS {program.threads}",
             "",
         ]
     )
-    return {"kernel.c": program.source, "measure.c": runtime_source("measure.c"), "measure_config.h": config}
+    harness = {"measure.c": runtime_source("measure.c"), "measure_config.h": config}
+    return {"kernel.c": program.source, **harness, **pool_files(program.threads)}
 
 
 def _parsed(memory: bytes, job: Job, program: CpuProgram, place: str) -> tuple[FloatArray, tuple[float, ...]]:

@@ -25,6 +25,8 @@ from microbench.errors import BoardError, CandidateError
 from microbench.options import BoardOptions
 from microbench.profile import DeviceProfile
 
+BUNDLE_RUNS = 15  # other programs disturb this machine's times
+
 
 class HostBoard:
     """Times are this machine's clock (kind `host`); there are no QPUs."""
@@ -78,7 +80,7 @@ class HostBoard:
                 f"bundle {bundle} was compiled for {manifest.device!r} with steps on its QPUs; "
                 "this machine has none: make a plan with --device host"
             )
-        outputs, report = time_bundle(self._executor, self.target, bundle, "none", inputs)
+        outputs, report = time_bundle(self._executor, self.target, bundle, "none", inputs, BUNDLE_RUNS)
         return host_bundle_run(outputs, report)
 
     def close(self) -> None:
@@ -94,10 +96,11 @@ class HostBoard:
 
 
 def host_bundle_run(outputs: tuple[FloatArray, ...], report: BenchReport) -> BundleRun:
-    """Medians over the timed runs, of the whole and of every step."""
+    """Medians over the timed runs of every step; the processor's time is their mean (`BundleRun`)."""
     return BundleRun(
         outputs=outputs,
-        time_s=statistics.median(report.wall_s),
+        times_s=report.wall_s,
+        cpu_time_s=statistics.fmean(report.cpu_s),
         kind="host",
         step_times_s={
             step.name: statistics.median(time_s or 0.0 for time_s in step.times_s) for step in report.steps

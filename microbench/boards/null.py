@@ -44,7 +44,8 @@ class NullBoard:
     def measure(self, job: Job) -> Measurement:
         """Raises CandidateError for a job that no board of this profile could run."""
         admit(job, self.target)
-        time_s = roofline_s(job.work, self.target, job.candidate.choice.processor)
+        choice = job.candidate.choice
+        time_s = roofline_s(job.work, self.target, choice.processor, choice.threads)
         return Measurement((time_s,) * job.repeats, "modelled")
 
     def run_bundle(self, bundle: Path, inputs: tuple[FloatArray, ...]) -> BundleRun:
@@ -65,9 +66,9 @@ class NullBoard:
         self.close()
 
 
-def roofline_s(work: Work, target: Target, processor: Processor) -> float:
+def roofline_s(work: Work, target: Target, processor: Processor, threads: int = 1) -> float:
     """Seconds: the slowest of issue, loads with uniforms, stores (times imbalance) and memory traffic."""
-    elements = target.qpus if processor == "qpu" else target.cores
+    elements = target.qpus if processor == "qpu" else threads
     clock_hz = target.v3d_clock_hz if processor == "qpu" else NOMINAL_CPU_HZ
     slot_s = CYCLES_PER_INSTRUCTION / (clock_hz * elements)
     slots = max(
@@ -76,4 +77,5 @@ def roofline_s(work: Work, target: Target, processor: Processor) -> float:
         work.store_instructions + work.dma_stores,
     )
     memory_s = (work.streamed_bytes_read + work.unique_bytes_read + work.bytes_written) / NOMINAL_BYTES_PER_S
-    return NOMINAL_OVERHEAD_S + max(slots * slot_s * max(work.balance, 1.0), memory_s)
+    overhead_s = NOMINAL_OVERHEAD_S if threads == 1 else 2 * NOMINAL_OVERHEAD_S
+    return overhead_s + max(slots * slot_s * max(work.balance, 1.0), memory_s)

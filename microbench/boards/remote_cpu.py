@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from codegen.cpu.toolchain import compiler_identity
 from microbench.board import Fingerprint
 from microbench.boards.host import HostBoard
@@ -17,6 +19,7 @@ class RemoteCpuBoard(HostBoard):
     def __init__(self, profile: DeviceProfile, remote: RemoteRunner) -> None:
         super().__init__(profile, executor=remote)
         self._info = remote.info
+        self.target = replace(self.target, cores=profile.cores or remote.info.cores)
 
     def fingerprint(self) -> Fingerprint:
         """Names that CPU and kernel; programs are compiled here."""

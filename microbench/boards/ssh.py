@@ -32,7 +32,6 @@ class SshBoard:
     def __init__(self, profile: DeviceProfile, options: SshOptions) -> None:
         """Connects, uploads and starts the runner; raises BoardError naming the host and the remedy."""
         self.profile = profile
-        self.target: Target = profile.target()
         self._remote = RemoteRunner(profile, options)
         try:
             self._board = _board_at(profile, self._remote)
@@ -40,6 +39,7 @@ class SshBoard:
             self._remote.close()
             raise
         self.reads_clock = self._board.reads_clock
+        self.target: Target = self._board.target
 
     @classmethod
     def open(cls, profile: DeviceProfile, options: BoardOptions) -> SshBoard:

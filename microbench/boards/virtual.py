@@ -8,7 +8,6 @@ from typing import Self
 
 from codegen.algorithm import algorithm_named
 from codegen.bundle.manifest import read_manifest
-from codegen.bundle.tasks import is_view
 from codegen.errors import ToolchainError
 from codegen.graph import FloatArray
 from codegen.plan import Plan, PlanStep, read_plan
@@ -67,7 +66,8 @@ class VirtualBoard:
         """Raises CandidateError for a job that contradicts itself, HazardError where the GPU stopped it."""
         admit(job, self.target)
         if not isinstance(job.program, GpuProgram):
-            return Measurement((cpu_time_s(job.work, self.profile),) * job.repeats, "modelled")
+            time_s = cpu_time_s(job.work, self.profile, job.candidate.choice.threads)
+            return Measurement((time_s,) * job.repeats, "modelled")
         return measure_on_gpu(self._gpu, job, job.program, "simulated")
 
     def run_bundle(self, bundle: Path, inputs: tuple[FloatArray, ...]) -> BundleRun:
@@ -106,7 +106,10 @@ class VirtualBoard:
 def virtual_bundle_run(
     profile: DeviceProfile, plan: Plan, outputs: tuple[FloatArray, ...], report: BenchReport
 ) -> BundleRun:
-    """A bundle's run with the CPU steps' times replaced by modelled ones; its time is that of steps and launches."""
+    """A bundle's run with the CPU steps' times replaced by modelled ones; its time is that of steps and launches.
+
+    The CPU is busy with its steps, in all their threads, and with launching: it sleeps while the QPUs work.
+    """
     steps = {step.name: step for step in plan.steps}
     kinds: dict[str, Kind] = {
         step.name: "modelled" if step.processor == "cpu" else "simulated" for step in report.steps
@@ -120,11 +123,15 @@ def virtual_bundle_run(
     cpu_s = sum(time_s for name, time_s in times_s.items() if kinds[name] == "modelled")
     launches_s = sum(launch.times_s[0] for launch in report.launches)
     kind: Kind = "simulated" if report.launches else "modelled"
-    return BundleRun(outputs, cpu_s + launches_s, kind, times_s, kinds, report.counters)
+    busy_s = sum(
+        time_s * steps[name].choice.threads for name, time_s in times_s.items() if kinds[name] == "modelled"
+    )
+    busy_s += len(report.launches) * profile.v3d_value("launch_overhead_s")
+    return BundleRun(outputs, (cpu_s + launches_s,), busy_s, kind, times_s, kinds, report.counters)
 
 
 def _cpu_step_s(profile: DeviceProfile, step: PlanStep) -> float:
-    if is_view(step.spec, step.choice):  # a bundle moves no byte for it
+    if step.is_view:  # a bundle moves no byte for it
         return 0.0
     work = algorithm_named(step.choice.algorithm).work(step.spec, profile.target(), step.choice)
-    return cpu_time_s(work, profile)
+    return cpu_time_s(work, profile, step.choice.threads)

@@ -1,4 +1,7 @@
 /* HELLO: opens the GPU and says what machine this is. */
+#define _GNU_SOURCE
+
+#include <sched.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -40,6 +43,14 @@ static void cpu_model(char *model, size_t bytes)
     }
 }
 
+/* How many cores this process may use; at least 1. */
+static uint32_t usable_cores(void)
+{
+    cpu_set_t allowed;
+    const int cores = sched_getaffinity(0, sizeof allowed, &allowed) == 0 ? CPU_COUNT(&allowed) : 1;
+    return cores > 0 ? (uint32_t)cores : 1u;
+}
+
 int answer_hello(reader *request, writer *answer, backend_message *why)
 {
     const uint32_t count = read_count(request, sizeof(double));
@@ -66,5 +77,6 @@ int answer_hello(reader *request, writer *answer, backend_message *why)
     put_string(answer, backend_kind());
     put_string(answer, backend_software());
     put_f64(answer, clock_hz);
+    put_u32(answer, usable_cores());
     return 0;
 }

@@ -24,6 +24,7 @@ class RunnerInfo:
     kind: str  # what GPU times are
     software: str
     clock_hz: float  # 0 where unknown
+    cores: int  # that its programs may use
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,9 @@ def hello_answer(payload: bytes) -> RunnerInfo:
     reader = Reader(payload)
     protocol = reader.u32()
     machine, kernel, cpu, backend, kind, software = (reader.string() for _ in range(6))
-    info = RunnerInfo(protocol, machine, kernel, cpu, backend, kind, software, reader.f64())
+    info = RunnerInfo(
+        protocol, machine, kernel, cpu, backend, kind, software, clock_hz=reader.f64(), cores=reader.u32()
+    )
     reader.end()
     return info
 

@@ -11,7 +11,7 @@
  *
  * HELLO    f64 constants[]{}: of the virtual GPU, in the order of its configuration structure; else empty
  *   answer u32 protocol version, string machine, kernel, cpu model, backend, kind of its times, software,
- *          f64 GPU clock in Hz (0: unknown)
+ *          f64 GPU clock in Hz (0: unknown), u32 cores of the CPU that the runner may use
  * GPU_RUN  u32 size in bytes, word[]{u32}, relocation[]{u32 index of a word}, launch[]{u32 control offset,
  *          u32 QPUs, u32 offset of the marked instruction or NO_MARK}, input[]{u32 offset, bytes},
  *          output[]{u32 offset, u32 size}, u32 repeats, f64 limit of one launch in seconds, f64 limit of all
@@ -27,7 +27,7 @@
 #ifndef EXPLORE_RUNNER_PROTOCOL_H
 #define EXPLORE_RUNNER_PROTOCOL_H
 
-#define PROTOCOL_VERSION 1u
+#define PROTOCOL_VERSION 2u
 #define FRAME_MAGIC 0x4e525845u /* "EXRN" */
 #define FRAME_LIMIT (1u << 29)  /* payload bytes */
 #define ANSWER_BIT 0x80u

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from codegen.bundle.manifest import Manifest, bundle_sources
+from codegen.bundle.pool import pool_flags
 from codegen.cpu.toolchain import compile_executable
 from microbench.profile import DeviceProfile
 from microbench.virtual.build import SIMULATOR_FLAGS, THIS_MACHINE, platform_source, simulator_sources
@@ -25,9 +26,8 @@ def virtual_bundle_sources(bundle: Path, manifest: Manifest, profile: DeviceProf
 
 def build_virtual_bundle(bundle: Path, manifest: Manifest, profile: DeviceProfile) -> Path:
     """The cached bench program, static so that it also runs elsewhere; raises ToolchainError."""
-    return compile_executable(
-        virtual_bundle_sources(bundle, manifest, profile), THIS_MACHINE, (*SIMULATOR_FLAGS, "-static")
-    )
+    flags = (*SIMULATOR_FLAGS, "-static", *pool_flags(manifest.files))
+    return compile_executable(virtual_bundle_sources(bundle, manifest, profile), THIS_MACHINE, flags)
 
 
 def profile_header(profile: DeviceProfile) -> str:

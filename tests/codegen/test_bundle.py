@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from codegen.algorithm import algorithms
 from codegen.bundle import compile_bundle, read_manifest
+from codegen.bundle.lives import gpu_activations
 from codegen.bundle.manifest import bundle_sources
 from codegen.bundle.memory import Memory, plan_memory
 from codegen.bundle.names import c_comment, c_identifier, c_string
@@ -121,7 +122,7 @@ def joined_in_blocks(graph: Graph) -> Plan:
                 steps.append(relayout_step(name, graph.types[name], "nchw", "pixel16"))
                 in_blocks.add(name)
         algorithm = algorithms()[step.choice.algorithm]
-        choice = algorithm.choice(step.spec, HOST, {**step.choice.tiles, "layout": 1})
+        choice = algorithm.choice(step.spec, HOST, {**step.choice.splits, **step.choice.tiles, "layout": 1})
         steps.append(step_of(step.name, step.spec, step.inputs, step.output, choice))
         in_blocks.add(step.output)
         steps.append(relayout_step(step.output, graph.types[step.output], "pixel16", "nchw"))
@@ -313,7 +314,7 @@ def test_buffers_alive_at_once_lie_apart_and_the_arena_is_reused(sizes: list[int
     plan = plan_of(small_network())
     schedule = schedule_of(plan)
     workspaces = {t.index: s for t, s in zip(schedule.tasks, sizes, strict=True) if not t.is_view}
-    memory = plan_memory(schedule, None, workspaces)
+    memory = plan_memory(schedule, workspaces, gpu_activations(schedule), 0)
     check_apart(memory, plan, workspaces)
     assert memory.arena_bytes < sum(schedule.sizes.values()) + sum(workspaces.values())
 

@@ -38,9 +38,9 @@ from codegen.reference import evaluate_layer
 from codegen.schedule import Choice
 from codegen.target import Target
 
-HOST = Target(name="host", qpus=0, cpu="native", compiler=("", "-O1", "-march=native"), cores=1)
+HOST = Target(name="host", qpus=0, cpu="native", compiler=("", "-O1", "-march=native"), cores=6)
 SCALAR = Target(name="pi-zero", qpus=12, cpu="arm1176jzf-s", compiler=("", "-O1"), cores=1)
-NEON = Target(name="pi-2", qpus=12, cpu="cortex-a7", compiler=("", "-O1"), cores=1)
+NEON = Target(name="pi-2", qpus=12, cpu="cortex-a7", compiler=("", "-O1"), cores=4)
 TARGETS = (HOST, SCALAR, NEON)
 POISON = np.float32(np.nan)
 GUARD = 64
@@ -184,8 +184,11 @@ def cases(draw: st.DrawFn, name: str) -> Case:
     algorithm = algorithms()[name]
     assert isinstance(algorithm, CpuAlgorithm)
     assert algorithm.applies(spec, target)
-    points = algorithm.space(spec, target).points()
-    choice = algorithm.choice(spec, target, draw(st.sampled_from(points)))
+    point = draw(st.sampled_from(algorithm.space(spec, target).points()))
+    try:
+        choice = algorithm.choice(spec, target, point)
+    except ScheduleError:  # too few pieces for so many threads
+        choice = algorithm.choice(spec, target, {**point, "threads": 1})
     return Case(algorithm, spec, target, choice, draw(st.integers(0, 2**32 - 1)))
 
 
@@ -217,12 +220,14 @@ def call(library: ctypes.CDLL, program: CpuProgram, images: list[FloatArray]) ->
     pointers = (ctypes.c_void_p * len(sources))(*(source.ctypes.data for source in sources))
     function = getattr(library, program.entry)
     function.restype = None
-    function(
-        pointers,
-        ctypes.c_void_p(weights.ctypes.data),
-        ctypes.c_void_p(output.ctypes.data),
-        ctypes.c_void_p(workspace.ctypes.data),
-    )
+    for part in reversed(range(program.threads)):  # in any order
+        function(
+            pointers,
+            ctypes.c_void_p(weights.ctypes.data),
+            ctypes.c_void_p(output.ctypes.data),
+            ctypes.c_void_p(workspace.ctypes.data),
+            part,
+        )
     assert np.isnan(output[program.output_size :]).all()
     assert np.isnan(workspace[workspace_size:]).all()
     return output[: program.output_size]
@@ -285,6 +290,9 @@ def test_work_and_text_are_complete(name: str, data: st.DataObject) -> None:
     assert first.source == second.source
     assert first.weights.dtype == np.float32
     assert "$" not in first.source
+    assert first.threads == case.choice.threads
+    assert work.workspace_bytes == first.workspace_bytes
+    assert 1.0 <= work.balance <= case.choice.threads
     assert work.load_instructions >= 1
     assert work.store_instructions >= case.spec.output.elements
     assert work.streamed_bytes_read >= work.unique_bytes_read >= case.spec.inputs[0].size_bytes
@@ -311,7 +319,7 @@ def test_points_outside_the_space_are_refused() -> None:
     point = algorithm.space(spec, HOST).points()[0]
     with pytest.raises(ScheduleError, match="rows is one of"):
         algorithm.choice(spec, HOST, {**point, "rows": 7})
-    with pytest.raises(ScheduleError, match="a point has the axes rows, columns, k_block, outer"):
+    with pytest.raises(ScheduleError, match="a point has the axes rows, columns, k_block, outer, threads"):
         algorithm.choice(spec, HOST, {"rows": 4})
 
 
@@ -319,7 +327,7 @@ def test_a_workspace_beyond_the_limit_is_refused() -> None:
     spec = conv_spec(Conv2d((7, 7), pads=(3, 3, 3, 3)), 1, 256, 8, 128, 128)
     algorithm = algorithms()["cpu_conv_im2col"]
     with pytest.raises(ScheduleError, match="workspace"):
-        algorithm.choice(spec, HOST, {"rows": 4, "columns": 8, "block": 16})
+        algorithm.choice(spec, HOST, {"rows": 4, "columns": 8, "block": 16, "threads": 1})
 
 
 def test_only_float32_layers_apply() -> None:

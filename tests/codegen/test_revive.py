@@ -125,6 +125,13 @@ def test_refuses_what_is_no_form(form: Any, message: str) -> None:
         revive(form)
 
 
+def test_a_field_with_a_default_may_be_younger_than_the_form() -> None:
+    work = Work(macs=3.0, balance=1.5)
+    form = plain(work)
+    del form["workspace_bytes"]
+    assert revive(form) == work
+
+
 def test_refuses_another_class_and_no_json() -> None:
     with pytest.raises(CanonicalFormError, match="form of a Candidate"):
         revive_as(Candidate, plain(RELU6.choice))

@@ -6,7 +6,7 @@ from codegen.graph import Softmax, TensorType
 from codegen.schedule import Candidate, Choice, LayerSpec, Work
 from cost_models.roofline import RooflineModel
 from microbench.cpu_cost import cpu_time_s
-from microbench.profile import load_profile
+from microbench.profile import Constant, load_profile
 from tests.cost_models.samples import candidate
 
 PROFILE = load_profile("pi-zero")
@@ -62,3 +62,23 @@ def test_a_tabled_cpu_takes_what_its_table_says() -> None:
     terms = MODEL.terms(Candidate(LayerSpec(Softmax(1), (tensor,), tensor), choice), work)
     assert terms.bound_s == pytest.approx(cpu_time_s(work, PROFILE))
     assert terms.latency > 0
+
+
+@pytest.mark.parametrize("device", ["host", "pi-zero"])
+def test_threads_share_the_work_and_pay_for_meeting(device: str) -> None:
+    profile = load_profile(device)
+    if profile.cpu_costs:
+        sync = Constant(value=5e-6, unit="s", source="assumed: for this test")
+        profile = profile.model_copy(update={"cpu_costs": {**profile.cpu_costs, "thread_sync_s": sync}})
+    tensor = TensorType((1, 1000))
+
+    def bound_s(threads: int, macs: float, balance: float = 1.0) -> float:
+        split = (("threads", threads),)
+        choice = Choice("cpu", "portable", split, (), ("nchw",), "nchw")
+        work = Work(macs=macs, alu_instructions=2 * macs, load_instructions=macs, balance=balance)
+        candidate = Candidate(LayerSpec(Softmax(1), (tensor,), tensor), choice)
+        return RooflineModel(profile).terms(candidate, work).bound_s
+
+    assert bound_s(2, 1e8) == pytest.approx(bound_s(1, 1e8) / 2, rel=0.01)
+    assert bound_s(4, 1e8, balance=2.0) == pytest.approx(bound_s(1, 1e8) / 2, rel=0.01)
+    assert bound_s(2, 10.0) > bound_s(1, 10.0)

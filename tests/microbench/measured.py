@@ -16,9 +16,10 @@ FINGERPRINT = Fingerprint("virtual test", "0" * 64, 250e6, "test 1")
 OTHER = Fingerprint("virtual other", "1" * 64, 250e6, "test 1")
 
 SCALE_SOURCE = """
-void %s(const float *const *inputs, const float *weights, float *output, void *workspace)
+void %s(const float *const *inputs, const float *weights, float *output, void *workspace, int part)
 {
     (void)workspace;
+    (void)part;
     for (int i = 0; i < %d; i++) output[i] = inputs[0][i] * weights[0];
 }
 """

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from codegen.schedule import Work
 from codegen.target import Target
 from microbench.board import Board, Job, Measurement
 from microbench.boards.host import HostBoard
@@ -33,6 +34,12 @@ class TestNullBoard(BoardConformance):
     def test_more_work_takes_longer(self) -> None:
         target: Target = load_profile("pi-zero").target()
         assert roofline_s(work(20_000), target, "qpu") > roofline_s(work(10_000), target, "qpu") > 0
+
+    def test_threads_share_arithmetic_at_a_price(self) -> None:
+        target: Target = load_profile("pi-zero").target()
+        for macs, is_faster in ((1e6, True), (10.0, False)):
+            alone, shared = (roofline_s(Work(macs=macs), target, "cpu", threads) for threads in (1, 2))
+            assert (shared < alone) == is_faster
 
 
 class TestReplayBoard(BoardConformance):

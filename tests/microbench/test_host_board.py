@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import signal
+import statistics
 import threading
 import time
 from collections.abc import Iterator
@@ -21,7 +22,7 @@ from codegen.program import CpuProgram
 from codegen.reference import evaluate, evaluate_layer
 from codegen.schedule import Candidate
 from microbench.board import Board, Job
-from microbench.boards.host import HostBoard
+from microbench.boards.host import BUNDLE_RUNS, HostBoard
 from microbench.errors import BoardError, CandidateError
 from microbench.options import BoardOptions
 from microbench.profile import load_profile
@@ -60,7 +61,7 @@ def with_body(job: Job, body: str) -> Job:
     """The same job with other code in its function."""
     program = job.program
     assert isinstance(program, CpuProgram)
-    arguments = "const float *const *inputs, const float *weights, float *output, void *workspace"
+    arguments = "const float *const *inputs, const float *weights, float *output, void *workspace, int part"
     includes = "#include <stdlib.h>\n#include <stdint.h>\n"
     return dataclasses.replace(
         job,
@@ -75,6 +76,30 @@ def test_a_kernel_is_timed_and_its_output_comes_back(board: Board) -> None:
     assert len(measurement.times_s) == 4
     assert measurement.output is not None
     assert np.abs(measurement.output - expected).max() <= 1e-5 * np.abs(expected).max()
+
+
+def test_this_machines_cores_are_the_targets(board: Board) -> None:
+    assert board.target.cores == len(os.sched_getaffinity(0))
+
+
+def test_a_threaded_kernel_computes_what_it_computes_alone(board: Board) -> None:
+    generator = np.random.default_rng(1)
+    target = dataclasses.replace(board.target, cores=3)  # more threads than this machine may have cores
+    algorithm = algorithms()["cpu_conv_direct"]
+    assert isinstance(algorithm, CpuAlgorithm)
+    source = generator.normal(size=SPEC.inputs[0].elements).astype(np.float32)
+    weights = [generator.normal(size=t.shape).astype(np.float32) for t in SPEC.weights]
+    outputs = []
+    for threads in (1, 3):
+        choice = algorithm.choice(SPEC, target, {"rows": 4, "columns": 8, "threads": threads})
+        program = algorithm.emit(SPEC, target, choice, weights, "candidate")
+        job = Job(
+            Candidate(SPEC, choice), program, (source,), algorithm.work(SPEC, target, choice), repeats=3
+        )
+        measurement = board.measure(job)
+        assert len(measurement.times_s) == 3
+        outputs.append(measurement.output)
+    np.testing.assert_array_equal(outputs[0], outputs[1])
 
 
 def test_what_a_kernel_leaves_unwritten_is_not_a_number(board: Board) -> None:
@@ -142,7 +167,9 @@ def test_a_bundle_runs_and_every_step_has_a_time(board: Board, tmp_path: Path) -
     run = board.run_bundle(tmp_path, (source.reshape(-1),))
     assert run.kind == "host"
     assert set(run.step_times_s) == set(run.step_kinds) == {step.name for step in plan.steps}
-    assert run.time_s > 0
+    assert len(run.times_s) == BUNDLE_RUNS
+    assert run.time_s == statistics.median(run.times_s) > 0
+    assert run.cpu_time_s > 0
     for output, expected in zip(run.outputs, evaluate(graph, {"x": source}).values(), strict=True):
         assert np.abs(output - expected.reshape(-1)).max() <= 1e-5 * np.abs(expected).max()
 

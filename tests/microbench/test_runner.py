@@ -141,6 +141,7 @@ def test_hello_says_what_machine_it_is(client: RunnerClient) -> None:
     info = client.hello()
     assert (info.machine, info.kernel) == (os.uname().machine, os.uname().release)
     assert (info.backend, info.software, info.clock_hz) == ("none", "nothing 1", 0.0)
+    assert info.cores == len(os.sched_getaffinity(0))
 
 
 def test_an_executable_runs_among_its_files(client: RunnerClient, request_of: ExecutionRequest) -> None:

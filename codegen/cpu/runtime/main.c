@@ -15,13 +15,14 @@
  * The report (times in seconds; each list of times has one entry per timed run):
  *
  *   {
- *     "format": 1,
+ *     "format": 2,
  *     "model": "name",
  *     "platform": "none" | "mailbox" | "virtual",
  *     "gpu_kind": "none" | "silicon" | "simulated",      what the times of launches are
  *     "runs": 5,
  *     "total_s": [...],       CPU steps by this machine's clock plus launches by the platform's
  *     "wall_s": [...],        the whole run by this machine's clock
+ *     "cpu_s": [...],         what all threads of this process together were busy for meanwhile
  *     "arena_bytes": 0, "gpu_bytes": 0,
  *     "steps": [{"name": "...", "processor": "cpu" | "qpu", "launch": -1, "times_s": [...]}, ...],
  *     "launches": [{"times_s": [...]}, ...],
@@ -54,13 +55,13 @@ typedef struct options {
 
 /* Times of all runs: run r, column c at [r * columns + c]. */
 typedef struct timings {
-    double *total_s, *wall_s, *steps_s, *launches_s;
+    double *total_s, *wall_s, *cpu_s, *steps_s, *launches_s;
 } timings;
 
-static double clock_s(void)
+static double clock_s(clockid_t which)
 {
     struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
+    clock_gettime(which, &now);
     return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
 }
 
@@ -217,13 +218,15 @@ static int write_report(const char *path, const model_info *info, const timings 
     FILE *file = fopen(path, "w");
     if (!file)
         return fail(EXIT_FILES, path, strerror(errno));
-    fputs("{\n  \"format\": 1,\n  \"model\": ", file);
+    fputs("{\n  \"format\": 2,\n  \"model\": ", file);
     write_text(file, info->name);
     fprintf(file, ",\n  \"platform\": \"%s\",\n  \"gpu_kind\": \"%s\",\n  \"runs\": %d,\n  \"total_s\": ",
             platform_name(), platform_gpu_kind(), runs);
     write_times(file, times->total_s, runs, 1);
     fputs(",\n  \"wall_s\": ", file);
     write_times(file, times->wall_s, runs, 1);
+    fputs(",\n  \"cpu_s\": ", file);
+    write_times(file, times->cpu_s, runs, 1);
     fprintf(file, ",\n  \"arena_bytes\": %lu,\n  \"gpu_bytes\": %lu,\n", (unsigned long)info->arena_bytes,
             (unsigned long)info->gpu_bytes);
     write_steps(file, info, times, runs);
@@ -249,9 +252,10 @@ static int run_all(model_handle *model, const options *chosen, float **inputs, f
 {
     const model_info *info = model_describe();
     for (int r = -chosen->warmup; r < chosen->runs; ++r) {
-        const double start = clock_s();
+        const double start_s = clock_s(CLOCK_MONOTONIC), start_cpu_s = clock_s(CLOCK_PROCESS_CPUTIME_ID);
         const int code = model_run(model, (const float *const *)inputs, outputs);
-        const double wall_s = clock_s() - start;
+        const double wall_s = clock_s(CLOCK_MONOTONIC) - start_s;
+        const double cpu_s = clock_s(CLOCK_PROCESS_CPUTIME_ID) - start_cpu_s;
         if (code != PLATFORM_OK)
             return fail(code == PLATFORM_STOPPED ? EXIT_LAUNCH : EXIT_OPEN, "run", platform_message(code));
         if (r < 0)
@@ -261,6 +265,7 @@ static int run_all(model_handle *model, const options *chosen, float **inputs, f
         model_step_times(model, steps_s);
         model_launch_times(model, launches_s);
         times->wall_s[r] = wall_s;
+        times->cpu_s[r] = cpu_s;
         times->total_s[r] = sum_of_run(info, steps_s, launches_s);
     }
     return 0;
@@ -300,17 +305,19 @@ int main(int argc, char **argv)
     timings times = {
         malloc(runs * sizeof(double)),
         malloc(runs * sizeof(double)),
+        malloc(runs * sizeof(double)),
         malloc(runs * (size_t)(info->step_count + 1) * sizeof(double)),
         malloc(runs * (size_t)(info->launch_count + 1) * sizeof(double)),
     };
     float **inputs = malloc((size_t)(info->input_count + 1) * sizeof(float *));
     float **outputs = malloc((size_t)(info->output_count + 1) * sizeof(float *));
-    if (times.total_s && times.wall_s && times.steps_s && times.launches_s && inputs && outputs)
+    if (times.total_s && times.wall_s && times.cpu_s && times.steps_s && times.launches_s && inputs && outputs)
         code = bench(&chosen, inputs, outputs, &times);
     else
         code = fail(EXIT_FILES, "memory", "not enough for the report");
     free(times.total_s);
     free(times.wall_s);
+    free(times.cpu_s);
     free(times.steps_s);
     free(times.launches_s);
     free(inputs);

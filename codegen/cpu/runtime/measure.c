@@ -6,7 +6,8 @@
  * DATA holds all inputs one after another, then the packed weights (float32); RESULT receives the output, then the
  * time of each repeat in seconds (float64). A repeat is the mean of as many calls as take a fair share of the
  * budget, at least one. Generated: measure_config.h with MEASURE_ENTRY, MEASURE_INPUT_COUNT, MEASURE_INPUT_SIZES,
- * MEASURE_WEIGHTS, MEASURE_OUTPUT (elements) and MEASURE_WORKSPACE (bytes).
+ * MEASURE_WEIGHTS, MEASURE_OUTPUT (elements), MEASURE_WORKSPACE (bytes) and MEASURE_THREADS: with more than one, pool.c
+ * is linked in, and its threads are awake when a repeat begins.
  *
  * Exit code: 0 done; 1 files or memory.
  */
@@ -18,8 +19,17 @@
 #include <time.h>
 
 #include "measure_config.h"
+#if MEASURE_THREADS > 1
+#include "pool.h"
+#endif
 
-void MEASURE_ENTRY(const float *const *inputs, const float *weights, float *output, void *workspace);
+void MEASURE_ENTRY(const float *const *inputs, const float *weights, float *output, void *workspace, int part);
+
+#if MEASURE_THREADS > 1
+#define CALL() pool_run_kernel(threads, MEASURE_THREADS, MEASURE_ENTRY, inputs, weights, output, workspace)
+#else
+#define CALL() MEASURE_ENTRY(inputs, weights, output, workspace, 0)
+#endif
 
 static double now_s(void)
 {
@@ -66,20 +76,28 @@ int main(int argc, char **argv)
     if (!good || fread(weights, sizeof(float), (size_t)MEASURE_WEIGHTS, data) != (size_t)MEASURE_WEIGHTS)
         return fail("data file is too short, or memory is out");
     fclose(data);
+#if MEASURE_THREADS > 1
+    pool *const threads = pool_new(MEASURE_THREADS);
+    if (!threads)
+        return fail("threads cannot be started");
+#endif
 
-    MEASURE_ENTRY(inputs, weights, output, workspace); /* warm-up: pages, caches, clock */
+    CALL(); /* warm-up: pages, caches, clock, threads */
     const double start_s = now_s();
-    MEASURE_ENTRY(inputs, weights, output, workspace);
+    CALL();
     const double once_s = now_s() - start_s;
     const double share_s = budget_s / repeats;
     const long calls = once_s >= share_s ? 1 : (long)(share_s / (once_s + 1e-8)) + 1;
     for (int r = 0; r < repeats; ++r) {
         const double begin_s = now_s();
         for (long i = 0; i < calls; ++i)
-            MEASURE_ENTRY(inputs, weights, output, workspace);
+            CALL();
         times_s[r] = (now_s() - begin_s) / (double)calls;
     }
 
+#if MEASURE_THREADS > 1
+    pool_free(threads);
+#endif
     FILE *result = fopen(argv[2], "wb");
     if (!result || fwrite(output, sizeof(float), (size_t)MEASURE_OUTPUT, result) != (size_t)MEASURE_OUTPUT ||
         fwrite(times_s, sizeof(double), (size_t)repeats, result) != (size_t)repeats || fclose(result) != 0)

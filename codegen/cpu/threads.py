@@ -1,0 +1,62 @@
+"""Kernels shared out over threads: how many there may be, and the C text of the share that each one computes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from codegen.schedule import Axis
+from codegen.target import Target
+
+LINE = 16  # elements of 64 bytes: threads whose shares end there rarely write to one cache line
+
+
+def threads_axis(target: Target) -> Axis:
+    """1, 2, 4, ... threads up to the board's cores, and as many as these."""
+    powers = (1 << exponent for exponent in range(target.cores.bit_length()))
+    return Axis("threads", tuple(sorted({*powers, target.cores})), "split")
+
+
+@dataclass(frozen=True)
+class Share:
+    """`count` things in pieces of `unit` neighbours, as evenly as whole pieces go over `threads` parts.
+
+    The thread of number `part` computes those from `first` to `end`, which is not included. With one thread these
+    are literals: its code is what it would be without threads.
+    """
+
+    count: int
+    threads: int
+    unit: int = 1
+
+    @property
+    def declaration(self) -> str:
+        """C statements at the top of a function with the parameter `part`."""
+        if self.threads == 1:
+            return "(void)part;"
+        end = f"(part + 1) * {self.pieces} / {self.threads}"
+        if self.unit > 1:
+            end = f"part == {self.threads - 1} ? {self.count} : {end} * {self.unit}"
+        first = f"part * {self.pieces} / {self.threads}{f' * {self.unit}' if self.unit > 1 else ''}"
+        return f"const int first = {first}, end = {end};"
+
+    @property
+    def first(self) -> str:
+        return "0" if self.threads == 1 else "first"
+
+    @property
+    def end(self) -> str:
+        return str(self.count) if self.threads == 1 else "end"
+
+    @property
+    def pieces(self) -> int:
+        return -(-self.count // self.unit)
+
+    @property
+    def balance(self) -> float:
+        """The largest share as a multiple of an even one (`Work.balance`)."""
+        return -(-self.pieces // self.threads) * self.threads / self.pieces
+
+
+def own_workspace(threads: int, bytes_each: int) -> str:
+    """The C expression for a thread's part of the workspace, float32 elements."""
+    return "(float *)workspace" if threads == 1 else f"(float *)workspace + part * {bytes_each // 4}"

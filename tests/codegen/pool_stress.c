@@ -1,0 +1,71 @@
+/*
+ * Many short parallel calls of pools of several sizes. Exit code 0: every part of every call ran exactly once and
+ * had ended when its call returned.
+ *
+ *   pool_stress CALLS
+ */
+#define _POSIX_C_SOURCE 200809L
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "pool.h"
+
+enum { MOST = 5, PAUSE_EVERY = 500, PAUSE_NS = 200000 };
+
+typedef struct tally {
+    long parts[MOST]; /* plain memory: the pool alone orders the writes */
+} tally;
+
+static int calls;
+
+static void count(void *context, int part)
+{
+    tally *const seen = context;
+    seen->parts[part] += part + 1;
+}
+
+static int stress(int threads)
+{
+    const struct timespec pause = {0, PAUSE_NS}; /* long enough for workers to fall asleep */
+    tally seen;
+    long expected[MOST] = {0};
+    pool *const under_test = pool_new(threads);
+    memset(&seen, 0, sizeof seen);
+    for (int call = 0; under_test && call < calls; ++call) {
+        const int parts = 1 + call % threads;
+        pool_run(under_test, parts, count, &seen);
+        for (int part = 0; part < parts; ++part)
+            expected[part] += part + 1;
+        if (memcmp(seen.parts, expected, sizeof expected) != 0)
+            return 1;
+        if (call % PAUSE_EVERY == 0)
+            nanosleep(&pause, NULL);
+    }
+    pool_free(under_test);
+    return under_test == NULL;
+}
+
+static void *stress_all(void *failed)
+{
+    for (int threads = 1; threads <= MOST; ++threads)
+        *(int *)failed |= stress(threads);
+    return NULL;
+}
+
+int main(int argc, char **argv)
+{
+    pthread_t other;
+    int failed[2] = {0, 0};
+    calls = argc == 2 ? atoi(argv[1]) : 0;
+    if (calls < 1 || pthread_create(&other, NULL, stress_all, &failed[1]) != 0)
+        return 2;
+    stress_all(&failed[0]); /* two callers, each with pools of its own */
+    pthread_join(other, NULL);
+    for (int i = 0; i < 100; ++i)
+        pool_free(pool_new(3));
+    pool_free(NULL);
+    return failed[0] || failed[1];
+}
