@@ -1,13 +1,14 @@
-"""What a bundle's simulated time owes to constants that nobody has measured.
+"""What a simulated time owes to constants that nobody has measured.
 
 Run as `python -m microbench.sensitivity BUNDLE [DEVICE]`: the bundle is run on the virtual board with every assumed
-constant of the GPU at 0.75 and at 1.5 times its value, one at a time. The plan stays what it is.
+constant of the GPU at 0.75 and at 1.5 times its value, one at a time. The plan stays what it is. For any QPU program:
+`explore qpu sensitivity`.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,11 +25,14 @@ from microbench.profile import DeviceProfile, load_profile
 FACTORS = (0.75, 1.5)
 # Whole numbers of things; a share of one is no machine.
 DISCRETE_UNITS = ("1", "0 or 1")
+SHORT_S = 10e-3  # shorter times are shown in microseconds
+
+TimeOf = Callable[[DeviceProfile], float]
 
 
 @dataclass(frozen=True)
 class Sensitivity:
-    """The bundle's time in seconds, simulated, with one constant at each of FACTORS times its value."""
+    """A time in seconds, simulated, with one constant at each of FACTORS times its value."""
 
     constant: str
     source: str
@@ -44,12 +48,30 @@ def assumed_constants(profile: DeviceProfile) -> tuple[str, ...]:
     )
 
 
-def sensitivities(profile: DeviceProfile, bundle: Path) -> Iterator[Sensitivity]:
-    """The time under each variation, in the profile's order."""
+def sensitivities(profile: DeviceProfile, time_of: TimeOf) -> Iterator[Sensitivity]:
+    """The time under each variation, in the profile's order; `time_of` runs whatever is asked about."""
     for name in assumed_constants(profile):
         value = profile.v3d[name].value
-        times = tuple(bundle_time_s(profile.with_v3d(**{name: factor * value}), bundle) for factor in FACTORS)
+        times = tuple(time_of(profile.with_v3d(**{name: factor * value})) for factor in FACTORS)
         yield Sensitivity(name, profile.v3d[name].source, times)
+
+
+def sensitivity_table(profile: DeviceProfile, time_of: TimeOf) -> Table:
+    """Simulated times: as the profile has it, then with each assumed constant varied."""
+    base_s = time_of(profile)
+    table = Table("assumed constant", *(f"at {factor}x" for factor in FACTORS), "source")
+    table.add_row("(as in the profile)", *([_duration(base_s)] * len(FACTORS)), "")
+    for row in sensitivities(profile, time_of):
+        table.add_row(row.constant, *(_change(time_s, base_s) for time_s in row.times_s), row.source)
+    return table
+
+
+def _change(time_s: float, base_s: float) -> str:
+    return f"{_duration(time_s)} ({100 * (time_s / base_s - 1):+.1f} %)"
+
+
+def _duration(time_s: float) -> str:
+    return f"{1e3 * time_s:.1f} ms" if time_s >= SHORT_S else f"{1e6 * time_s:.1f} us"
 
 
 def bundle_time_s(profile: DeviceProfile, bundle: Path) -> float:
@@ -68,12 +90,7 @@ def main() -> None:
     parser.add_argument("device", nargs="?", default="pi-zero")
     arguments = parser.parse_args()
     profile = load_profile(arguments.device)
-    base_s = bundle_time_s(profile, arguments.bundle)
-    table = Table("assumed constant", *(f"at {factor}x" for factor in FACTORS))
-    table.add_row("(as in the profile)", f"{1e3 * base_s:.1f} ms", f"{1e3 * base_s:.1f} ms")
-    for row in sensitivities(profile, arguments.bundle):
-        table.add_row(row.constant, *(f"{1e3 * time_s:.1f} ms" for time_s in row.times_s))
-    Console().print(table)
+    Console().print(sensitivity_table(profile, lambda varied: bundle_time_s(varied, arguments.bundle)))
 
 
 if __name__ == "__main__":

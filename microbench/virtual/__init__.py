@@ -2,6 +2,17 @@
 
 from __future__ import annotations
 
-from microbench.virtual.gpu import Allocation, Execution, StaleRead, VirtualV3D
+from microbench.virtual.execution import Execution, InstructionProfile, StaleRead, StaleReads
+from microbench.virtual.gpu import Allocation, VirtualV3D
+from microbench.virtual.trace import Interval, Trace
 
-__all__ = ["Allocation", "Execution", "StaleRead", "VirtualV3D"]
+__all__ = [
+    "Allocation",
+    "Execution",
+    "InstructionProfile",
+    "Interval",
+    "StaleRead",
+    "StaleReads",
+    "Trace",
+    "VirtualV3D",
+]

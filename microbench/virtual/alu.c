@@ -307,6 +307,11 @@ int alu_add_gives_float(int op)
     return (op >= ADD_FADD && op <= ADD_FMAXABS) || op == ADD_ITOF;
 }
 
+int alu_add_is_binary(int op)
+{
+    return op != ADD_NOP && op != ADD_FTOI && op != ADD_ITOF && op != ADD_NOT && op != ADD_CLZ;
+}
+
 int alu_add_is_reserved(int op)
 {
     return (op > ADD_ITOF && op < ADD_ADD) || (op > ADD_CLZ && op < ADD_V8ADDS);

@@ -28,6 +28,7 @@ void alu_mul_carry(vec *carry);
 
 int alu_add_is_float(int op);      /* operands are floats */
 int alu_add_gives_float(int op);   /* the result is a float */
+int alu_add_is_binary(int op);     /* there is an operation, and it reads its second operand */
 int alu_add_is_reserved(int op);
 
 /* Register file A unpack (table 6) of operand lanes; `as_float` when an operation that reads it is a float one. */

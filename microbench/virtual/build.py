@@ -11,7 +11,7 @@ from codegen.cpu.toolchain import compile_shared, compiler_identity
 from codegen.target import Target
 
 SOURCE_DIRECTORY = Path(__file__).parent
-SIMULATOR_FLAGS = ("-std=c11", "-O2", "-ffp-contract=off", "-Wall", "-Wextra")
+SIMULATOR_FLAGS = ("-std=c11", "-O3", "-ffp-contract=off", "-Wall", "-Wextra")
 
 # Results must not depend on the CPU that simulates: no -march of this machine.
 THIS_MACHINE = Target(name="simulator", qpus=0, cpu="generic", compiler=("",), cores=1)

@@ -11,7 +11,7 @@ int cache_create(cache *c, double bytes, double ways)
     if (c->sets == 0)
         return -1;
     c->mask = (c->sets & (c->sets - 1)) == 0 ? c->sets - 1 : 0;
-    c->lines = malloc((size_t)c->sets * c->ways * sizeof *c->lines);
+    c->lines = aligned_alloc(LINE_BYTES, (size_t)c->sets * c->ways * sizeof *c->lines);
     if (c->lines == NULL)
         return -1;
     cache_clear(c);
@@ -28,26 +28,9 @@ void cache_clear(cache *c)
     c->clock = 0;
 }
 
-static cache_line *set_of(cache *c, uint32_t bus)
-{
-    uint32_t line = bus / LINE_BYTES, set = c->mask ? line & c->mask : line % c->sets;
-    return c->lines + (size_t)set * c->ways;
-}
-
-cache_line *cache_find(cache *c, uint32_t bus)
-{
-    cache_line *set = set_of(c, bus);
-    for (uint32_t way = 0; way < c->ways; way++)
-        if (set[way].bus == bus) {
-            set[way].used = ++c->clock;
-            return &set[way];
-        }
-    return NULL;
-}
-
 cache_line *cache_victim(cache *c, uint32_t bus)
 {
-    cache_line *set = set_of(c, bus), *oldest = set;
+    cache_line *set = cache_set(c, bus), *oldest = set;
     for (uint32_t way = 0; way < c->ways; way++) {
         if (set[way].bus == NO_LINE) {
             oldest = &set[way];
@@ -62,7 +45,7 @@ cache_line *cache_victim(cache *c, uint32_t bus)
 
 void cache_mark_stale(cache *c, uint32_t line_bus, uint16_t words)
 {
-    cache_line *set = set_of(c, line_bus);
+    cache_line *set = cache_set(c, line_bus);
     for (uint32_t way = 0; way < c->ways; way++)
         if (set[way].bus == line_bus)
             set[way].stale |= words;

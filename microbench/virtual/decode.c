@@ -22,6 +22,8 @@ static void forbid(instruction *d, int strict, const char *rule)
 {
     if (strict)
         refuse(d, V3D_HAZARD, rule);
+    else
+        d->traits |= TRAIT_TOLERATED;
 }
 
 /* ---- reads ---- */
@@ -283,7 +285,7 @@ static void decode_alu(instruction *d, uint64_t word, int strict)
     uint8_t *operands[4] = {&d->add_a, &d->add_b, &d->mul_a, &d->mul_b};
     for (int i = 0; i < 4; i++) {
         *operands[i] = operand(d, mux[i], raddr_a, raddr_b);
-        if (i < 2 ? d->op_add : d->op_mul)
+        if (i == 1 ? alu_add_is_binary(d->op_add) : i == 0 ? d->op_add : d->op_mul)
             note_read(d, mux[i], raddr_a, raddr_b);
     }
     decode_input(d, raddr_a, &d->read_a);

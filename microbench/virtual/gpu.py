@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import threading
-import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 
@@ -16,10 +13,14 @@ from numpy.typing import NDArray
 
 from microbench.errors import BoardError, CandidateError, HazardError
 from microbench.profile import DeviceProfile, load_profile
-from microbench.virtual.library import Library, library
+from microbench.virtual.execution import Execution, InstructionProfile, StaleRead, StaleReads
+from microbench.virtual.launch import GpuLaunch, idle
+from microbench.virtual.library import library
+from microbench.virtual.trace import Interval, Trace, track_name, what_name
+from microbench.virtual.window import window
 
 _OK, _USAGE, _CANCELLED = 0, 7, 5
-_POLL_S = 0.05
+_WINDOWS = 2  # of instructions in one message: a deadlock may stop all QPUs
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,84 +29,6 @@ class Allocation:
 
     bus: int
     view: NDArray[np.uint8]
-
-
-@dataclass(frozen=True)
-class StaleRead:
-    """A read that got a cached value older than a DMA store; the first of a launch."""
-
-    bus: int
-    qpu: int
-    instruction: int
-
-
-@dataclass(frozen=True)
-class Execution:
-    """What one launch took, in simulated time. `time_s` includes `overhead_s`, the cost of the launch call itself.
-
-    `mark_times_s`: seconds from the launch's start (without overhead) to the n-th passing of the mark by the last QPU.
-    """
-
-    cycles: int
-    time_s: float
-    overhead_s: float
-    counters: Mapping[str, float]
-    stale_reads: int
-    mark_times_s: tuple[float, ...] = ()
-    first_stale: StaleRead | None = field(default=None)
-
-
-class _Launch:
-    """One execution in a thread of its own, so that Ctrl-C and the wall-clock limit reach the waiting one.
-
-    The thread holds `busy` while it uses the GPU. Whatever interrupts the waiting, and whenever, the thread has
-    let go of the GPU, or will not touch it, before `run` is left; a second interrupt is left to `close`.
-    """
-
-    def __init__(
-        self,
-        library: Library,
-        handle: int,
-        busy: threading.Lock,
-        arguments: tuple[int, int, int, float, int],
-    ) -> None:
-        self._library, self._handle, self._busy, self._arguments = library, handle, busy, arguments
-        self._ended = threading.Event()
-        self._abandoned = False
-        self._result: Any = None
-
-    def run(self, wall_limit_s: float) -> Any:
-        """The result structure."""
-        deadline = time.monotonic() + wall_limit_s
-        try:
-            threading.Thread(target=self._work, name="virtual-v3d", daemon=True).start()
-            while not self._ended.wait(_POLL_S):
-                if time.monotonic() > deadline:
-                    self._library.cancel(self._handle)
-        except BaseException:
-            self._abandoned = True
-            with idle(self._library, self._handle, self._busy):
-                raise
-        return self._result
-
-    def _work(self) -> None:
-        try:
-            with self._busy:
-                if not self._abandoned:
-                    self._result = self._library.execute(self._handle, *self._arguments)
-        finally:
-            self._ended.set()
-
-
-@contextmanager
-def idle(library: Library, handle: int, busy: threading.Lock) -> Iterator[None]:
-    """Cancels what the GPU executes until it is idle, and keeps it so."""
-    while not busy.acquire(timeout=_POLL_S):
-        library.cancel(handle)
-    try:
-        yield
-    finally:
-        busy.release()
 
 
 class VirtualV3D:
@@ -121,6 +44,7 @@ class VirtualV3D:
         self._busy = threading.Lock()
         self._handle = self._library.new(self.profile, strict)
         self._clock_hz = self.profile.v3d_value("clock_hz")
+        self._observed = (False, 0)
         self._overhead_s = self.profile.v3d_value("launch_overhead_s")
 
     def alloc(self, n_bytes: int, align: int = 4096) -> Allocation:
@@ -150,35 +74,90 @@ class VirtualV3D:
         timeout_s: float = 1.0,
         mark_bus: int = 0,
         wall_limit_s: float = 600.0,
+        profile: bool = False,
+        trace_intervals: int = 0,
     ) -> Execution:
         """Runs one launch; `timeout_s` is simulated time, `wall_limit_s` this machine's.
 
+        Control memory holds a pair of words for each QPU: bus addresses of its uniforms and of its code. Caches are
+        cleared first unless `noflush`; semaphores keep their values (a launch that was stopped leaves them at 0).
+        `profile` keeps stalls by instruction; `trace_intervals` bounds the trace that is kept.
         Raises HazardError when the GPU stopped the program: hazard, stray access, deadlock or time limit.
         """
+        handle = self._open()
+        self._observe(handle, (profile, trace_intervals))
         arguments = (num_qpus, control_bus, noflush, timeout_s, mark_bus)
-        launch = _Launch(self._library, self._open(), self._busy, arguments)
-        return self._execution(launch.run(wall_limit_s), wall_limit_s)
+        launch = GpuLaunch(self._library, handle, self._busy, arguments)
+        result = launch.run(wall_limit_s)
+        self._check(result, control_bus, wall_limit_s)
+        return self._execution(handle, result)
 
-    def _execution(self, result: Any, wall_limit_s: float) -> Execution:
+    def _observe(self, handle: int, wanted: tuple[bool, int]) -> None:
+        if wanted != self._observed:
+            with self._busy:
+                self._library.observe(handle, *wanted)
+            self._observed = wanted
+
+    def _check(self, result: Any, control_bus: int, wall_limit_s: float) -> None:
         message = result.message.decode(errors="replace")
         if result.status == _USAGE:
             raise CandidateError(f"virtual GPU: {message}")
         if result.status == _CANCELLED:
             raise HazardError(f"virtual GPU: stopped after {wall_limit_s:g} s of this machine's time")
         if result.status != _OK:
-            raise HazardError(f"virtual GPU: {message}")
+            raise HazardError("\n".join((f"virtual GPU: {message}", *self._windows(result, control_bus))))
+
+    def _windows(self, result: Any, control_bus: int) -> tuple[str, ...]:
+        """The instructions around those that the launch was stopped at, once where QPUs stopped at the same."""
+        first_qpus: dict[int, int] = {}
+        for qpu, bus in enumerate(result.stopped_bus):
+            if bus:
+                first_qpus.setdefault(bus, qpu)
+        texts = []
+        for bus, qpu in list(first_qpus.items())[:_WINDOWS]:
+            code = self._words(control_bus + 8 * qpu + 4, np.uint32)
+            text = window(lambda address: self._words(address, np.uint64), bus, bus if code is None else code)
+            if text:
+                texts.append(f"QPU {qpu}:\n{text}")
+        return tuple(texts)
+
+    def _words(self, bus: int, kind: type[np.uint32 | np.uint64]) -> int | None:
+        """The little-endian word at a bus address, None outside the allocations."""
+        size = np.dtype(kind).itemsize
+        address = self._library.map(self._open(), bus & 0xFFFFFFFF, size)
+        return int.from_bytes(ctypes.string_at(address, size), "little") if address else None
+
+    def _execution(self, handle: int, result: Any) -> Execution:
         counters = {name: float(getattr(result, name)) for name in self._library.counter_names}
-        marks = tuple(cycles / self._clock_hz for cycles in result.mark_cycles[: result.mark_count])
-        stale = StaleRead(result.first_stale_bus, result.first_stale_qpu, result.first_stale_instruction)
+        listed = result.stale[: min(result.stale_reads, len(result.stale))]
+        stale = tuple(StaleRead(entry.bus, entry.qpu, entry.instruction) for entry in listed)
         return Execution(
             cycles=result.cycles,
             time_s=result.time_s,
             overhead_s=self._overhead_s,
             counters={"cycles": float(result.cycles), **counters},
-            stale_reads=result.stale_reads,
-            mark_times_s=marks,
-            first_stale=stale if result.stale_reads else None,
+            stale_reads=StaleReads(result.stale_reads, stale),
+            mark_times_s=tuple(c / self._clock_hz for c in result.mark_cycles[: result.mark_count]),
+            first_stale=stale[0] if stale else None,
+            profile=self._profile(handle),
+            trace=self._trace(handle) if self._observed[1] else None,
         )
+
+    def _profile(self, handle: int) -> tuple[InstructionProfile, ...]:
+        causes = self._library.cause_names
+        return tuple(
+            InstructionProfile(e.bus, e.executions, dict(zip(causes, e.stall_cycles, strict=True)))
+            for e in self._library.profile_of(handle)
+        )
+
+    def _trace(self, handle: int) -> Trace:
+        entries, dropped = self._library.trace_of(handle)
+        tmus, causes = int(self.profile.v3d_value("tmus_per_slice")), self._library.cause_names
+        intervals = tuple(
+            Interval(track_name(e.track, tmus), what_name(e.what, causes), e.start, e.end, e.bus)
+            for e in entries
+        )
+        return Trace(self._clock_hz, intervals, dropped)
 
     def _open(self) -> int:
         if not self._handle:

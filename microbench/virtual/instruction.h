@@ -40,8 +40,12 @@ enum trait {
     TRAIT_CONDITION = 1 << 10,
     TRAIT_MARK = 1 << 11,
     TRAIT_R5 = 1 << 12,
-    TRAIT_OTHER = 1 << 13     /* not an ALU instruction */
+    TRAIT_OTHER = 1 << 13,    /* not an ALU instruction */
+    TRAIT_TOLERATED = 1 << 14 /* breaks a rule by itself, on a GPU that is not strict */
 };
+
+/* Those that change what the ALUs' results are or where they go. */
+enum { TRAITS_OF_RESULTS = TRAIT_PACK | TRAIT_FLAGS | TRAIT_ROTATE | TRAIT_CONDITION | TRAIT_R5 };
 
 /* What must not meet within so many instructions: made by one, used by a later one. */
 enum hazard {
@@ -55,31 +59,36 @@ enum hazard {
     NEXT_TWO_MASK = 0xf00
 };
 
+/* The first cache line is what running an instruction on the straight path reads. */
 typedef struct instruction {
     uint32_t traits;
     uint8_t kind, signal;
     uint8_t op_add, op_mul;
-    uint8_t cond_add, cond_mul;
     uint8_t add_a, add_b, mul_a, mul_b; /* indices of qpu.r */
     uint8_t to_add, to_mul;             /* indices of qpu.r */
+    uint8_t cond_add, cond_mul;
     uint64_t reads, writes;             /* of the register files: file A low half, file B high half */
-    uint32_t uses, makes;               /* enum hazard */
+    uint16_t uses, makes;               /* enum hazard */
     uint8_t out_add, out_mul;           /* write addresses of outputs, 0 none */
     uint8_t read_a, read_b;             /* read addresses of inputs, 0 none */
-    uint8_t relays;                     /* ports whose last value is an operand again */
-    uint8_t unpack, unpack_from, unpack_float;
-    uint8_t pack_add, pack_mul, pack_colour; /* register file A pack of either result, or mul colour pack */
+    uint64_t executions;                /* in this launch */
     uint8_t by_b_add, by_b_mul;         /* written through port B */
     uint8_t rotate, rotate_full;        /* lanes, 16 for r5 */
-    uint8_t set_flags, flags_from_mul;
+    uint8_t flags_from_mul;
+    uint8_t pack_add, pack_mul, pack_colour; /* register file A pack of either result, or mul colour pack */
+    uint8_t unpack, unpack_from, unpack_float;
+    uint8_t end_rules;                  /* enum end_rule: what it must not do near the thread end */
+    /* -- */
+    uint8_t relays;                     /* ports whose last value is an operand again */
+    uint8_t set_flags;
     uint8_t branch_condition, branch_relative, branch_register, raddr_a;
     uint8_t semaphore, semaphore_up;
-    uint8_t end_rules;                  /* enum end_rule: what it must not do near the thread end */
     uint32_t immediate;
-    const char *error;                  /* rule that it breaks by itself */
     int error_status;
+    const char *error;                  /* rule that it breaks by itself */
     uint64_t word;
-} instruction;
+    uint64_t *stall;                    /* cycles by cause, where they are observed and there were any */
+} __attribute__((aligned(64))) instruction;
 
 enum end_rule { END_WRITES_FILE = 1, END_UNIFORM = 2, END_VPM = 4, END_R14 = 8 };
 

@@ -3,6 +3,7 @@
 #define V3D_INTERNAL_H
 
 #include <setjmp.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "alu.h"
@@ -12,7 +13,7 @@
 typedef uint64_t cycles;
 
 enum {
-    MAX_QPUS = 16,
+    MAX_QPUS = V3D_QPUS,
     MAX_SLICES = 16,
     MAX_TMUS = 32,
     LINE_BYTES = 64,
@@ -20,13 +21,17 @@ enum {
     VPM_ROWS_MAX = 64,
     TMU_QUEUE_MAX = 8,
     LINE_INSTRUCTIONS = 8,
-    SEMAPHORES = 16
+    SEMAPHORES = 16,
+    MEMORY_BUS = 0x48000000 /* not 0, so that an address nobody relocated is a stray access */
 };
 
 /* ---- memory.c: allocations ---- */
 
+typedef struct instruction instruction;
+
 typedef struct allocation {
     uint32_t bus, bytes;
+    instruction **decoded; /* its lines that were run in this launch; NULL when none was */
     struct allocation *next; /* ascending */
 } allocation;
 
@@ -48,13 +53,13 @@ cycles bandwidth_take(bandwidth *port, cycles start, double bytes);
 /* ---- cache.c: caches that hold data ---- */
 
 typedef struct {
+    uint8_t data[LINE_BYTES];
     uint32_t bus;   /* of the line; NO_LINE when empty */
     uint16_t stale; /* words that memory has had newer values of since */
     uint16_t inside; /* whether the line lies in an allocation */
     uint32_t used;  /* for replacement: larger is later */
     cycles ready;   /* when its data has arrived */
-    uint8_t data[LINE_BYTES];
-} cache_line;
+} __attribute__((aligned(64))) cache_line;
 
 enum { NO_LINE = 1 };
 
@@ -66,7 +71,24 @@ typedef struct {
 
 int cache_create(cache *c, double bytes, double ways);
 void cache_clear(cache *c);
-cache_line *cache_find(cache *c, uint32_t bus);
+
+static inline cache_line *cache_set(cache *c, uint32_t bus)
+{
+    uint32_t line = bus / LINE_BYTES, set = c->mask ? line & c->mask : line % c->sets;
+    return c->lines + (size_t)set * c->ways;
+}
+
+static inline cache_line *cache_find(cache *c, uint32_t bus)
+{
+    cache_line *set = cache_set(c, bus);
+    for (uint32_t way = 0; way < c->ways; way++)
+        if (set[way].bus == bus) {
+            set[way].used = ++c->clock;
+            return &set[way];
+        }
+    return NULL;
+}
+
 /* The line to be replaced by `bus`. */
 cache_line *cache_victim(cache *c, uint32_t bus);
 /* Words of a line have changed in memory. */
@@ -75,8 +97,6 @@ void cache_mark_stale(cache *c, uint32_t line_bus, uint16_t words);
 enum client { CLIENT_TMU, CLIENT_UNIFORM, CLIENT_ICACHE };
 
 /* ---- qpu.c ---- */
-
-typedef struct instruction instruction;
 
 /* Registers of one QPU in one array of 16-lane vectors, with the constants that an operand may be. */
 enum {
@@ -95,8 +115,9 @@ enum {
     R_COUNT = 144
 };
 
-enum cause {
-    CAUSE_TMU, CAUSE_UNIFORM, CAUSE_VPM, CAUSE_DMA, CAUSE_SEMAPHORE, CAUSE_MUTEX, CAUSE_ICACHE, CAUSE_SFU, CAUSES
+enum cause { /* the order of V3D_CAUSES */
+    CAUSE_TMU, CAUSE_UNIFORM, CAUSE_VPM, CAUSE_DMA, CAUSE_SEMAPHORE, CAUSE_MUTEX, CAUSE_ICACHE, CAUSE_SFU,
+    CAUSES = V3D_CAUSE_COUNT
 };
 
 enum qpu_state { QPU_IDLE, QPU_RUNNING, QPU_BLOCKED, QPU_DONE };
@@ -156,18 +177,19 @@ typedef struct qpu {
     cycles now, blocked_since;
     uint32_t code_bus;    /* where the program starts */
     uint32_t pc;          /* bus address of the next instruction */
-    const instruction *line; /* decoded line that holds pc, or NULL before it is fetched */
+    instruction *line; /* decoded line that holds pc, or NULL before it is fetched */
     int branch_in, end_in; /* instructions until a branch or the end takes effect; 0 none */
     uint32_t branch_target;
     const instruction *previous, *before_previous;
-    uint32_t previous_pc[2];
     int tmu_swap_off;
     tmu_queue tmu[2];
     uniform_stream uniform;
     vpm_port vpm;
     cycles stall[CAUSES];
-    uint64_t instructions, add_operations, mul_operations, uniform_words;
+    uint64_t uniform_words;
     uint32_t marks;
+    uint32_t tolerated_bus; /* the latest instruction that broke a rule and went on, and when */
+    cycles tolerated_at;
 } qpu;
 
 /* ---- vpm.c ---- */
@@ -175,9 +197,21 @@ typedef struct qpu {
 typedef struct {
     cycles free; /* when the engine can start again: the end of what it does now */
     int pending; /* a store whose words are not in memory yet */
-    uint32_t bus, rows, row_words, pitch_bytes;
-    uint32_t data[128 * 128];
+    uint32_t bus, rows, row_bytes, pitch_bytes;
+    uint8_t data[128 * 128 * 4];
 } dma_engine;
+
+/* ---- observe.c: what a launch may be asked to leave behind ---- */
+
+typedef struct {
+    int on, profile;
+    v3d_instruction_profile *instructions;
+    uint32_t instruction_count;
+    v3d_interval *intervals;
+    uint32_t capacity, count;
+    uint64_t dropped;
+    cycles busy_from[MAX_TMUS], busy_to[MAX_TMUS]; /* of TMUs, not yet traced */
+} observation;
 
 /* ---- the whole ---- */
 
@@ -188,7 +222,7 @@ typedef struct {
 
 struct v3d {
     v3d_config config;
-    int strict;
+    int strict, ended; /* ended: every QPU of the launch has */
     volatile int cancelled;
     jmp_buf failure;
     /* memory */
@@ -216,12 +250,14 @@ struct v3d {
     int semaphores[SEMAPHORES];
     int mutex_owner; /* -1 none */
     /* execution */
+    uint64_t turns[MAX_QPUS]; /* of running QPUs (turn_of), NO_TURN of others */
     qpu qpus[MAX_QPUS];
     int qpu_count;
-    instruction **decoded; /* by line of the code allocation */
-    uint32_t code_bus, code_end, mark_bus;
+    allocation *code; /* from which the latest line came */
+    uint32_t mark_bus;
     cycles time_limit;
     v3d_result *result;
+    observation seen;
 };
 
 /* Ends the execution: `rule` is said to be broken by the QPU's current instruction. */
@@ -230,12 +266,35 @@ __attribute__((noreturn, format(printf, 3, 4)))
 #endif
 void v3d_fail(qpu *q, int status, const char *rule, ...);
 
+/* The same of a rule that silicon lets pass: not strict, the instruction goes on and is counted. */
+#if defined(__GNUC__)
+__attribute__((format(printf, 2, 3)))
+#endif
+void broken_rule(qpu *q, const char *rule, ...);
+
+/* observe.c */
+void observe_stall(qpu *q, cycles until, enum cause cause);
+void observe_reset(struct v3d *gpu);
+/* Takes the profile out of the decoded code, which is about to go. */
+void observe_code(struct v3d *gpu);
+void observe_free(observation *seen);
+void trace_busy(struct v3d *gpu, uint16_t track, cycles start, cycles end, uint32_t bus);
+void trace_runs(struct v3d *gpu);
+
 static inline void stall_until(qpu *q, cycles time, enum cause cause)
 {
     if (time > q->now) {
+        if (__builtin_expect(q->gpu->seen.on, 0))
+            observe_stall(q, time, cause);
         q->stall[cause] += time - q->now;
         q->now = time;
     }
+}
+
+/* Counted from the QPU's first; negative for code that lies before it. */
+static inline int32_t instruction_number(const qpu *q)
+{
+    return (int32_t)(q->pc - q->code_bus) / 8;
 }
 
 static inline cycles later(cycles a, cycles b)
@@ -244,7 +303,16 @@ static inline cycles later(cycles a, cycles b)
 }
 
 /* memory.c */
-uint8_t *memory_at(struct v3d *gpu, uint32_t bus, uint32_t bytes); /* NULL outside the allocations */
+uint8_t *memory_find(struct v3d *gpu, uint32_t bus, uint32_t bytes);
+
+/* Where the host keeps a range that lies in one allocation; NULL outside the allocations. */
+static inline uint8_t *memory_at(struct v3d *gpu, uint32_t bus, uint32_t bytes)
+{
+    if (bus >= gpu->hot_bus && bus < gpu->hot_end && bytes <= gpu->hot_end - bus)
+        return gpu->memory + (bus - MEMORY_BUS);
+    return memory_find(gpu, bus, bytes);
+}
+
 void memory_mark_stale(struct v3d *gpu, uint32_t bus, uint32_t bytes);
 /* Fetches a line through L2 at `time`; returns when it has arrived. `inside` 0: no such memory, nothing fetched. */
 cycles memory_fetch_line(struct v3d *gpu, enum client client, uint32_t line_bus, cycles time, cache_line *into);
@@ -267,7 +335,9 @@ uint32_t uniform_read(qpu *q);
 
 /* icache.c */
 /* The decoded line at pc; waits for it. Returns NULL when a miss must wait for this QPU's turn. */
-const instruction *icache_fetch(qpu *q, int our_turn);
+instruction *icache_fetch(qpu *q, int our_turn);
+/* Every line that was decoded in this launch, ascending. */
+void icache_each(struct v3d *gpu, void (*visit)(struct v3d *gpu, uint32_t line_bus, const instruction *line));
 void icache_forget(struct v3d *gpu);
 
 /* vpm.c */
@@ -283,12 +353,18 @@ void dma_start_store(qpu *q, uint32_t bus);
 void dma_commit_store(struct v3d *gpu, cycles now);
 void vpm_reset(struct v3d *gpu);
 
+/* hazard.c: an instruction breaks a rule with those before it; it may break one near the thread's end */
+void hazard_between(qpu *q, const instruction *d);
+void hazard_at_end(qpu *q, const instruction *d, int at_end);
+
 /* decode.c, qpu.c */
 void decode_line(struct v3d *gpu, uint32_t line_bus, instruction *line);
 void qpu_reset(qpu *q, struct v3d *gpu, int index, uint32_t uniforms, uint32_t code);
 /* Runs until its turn is over: before a shared access when its clock passes `limit` (see v3d.c). */
 void qpu_run(qpu *q, uint64_t limit);
 void wake_waiters(struct v3d *gpu, enum cause cause, int semaphore, cycles now);
+
+#define NO_TURN UINT64_MAX
 
 /* Order of turns: by clock, then by QPU number. */
 static inline uint64_t turn_of(const qpu *q)

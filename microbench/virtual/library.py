@@ -5,13 +5,12 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Mapping
 from functools import cache
+from typing import Any
 
 from microbench.errors import BoardError
 from microbench.profile import DeviceProfile
 from microbench.virtual.build import library_path
-
-MARKS = 512
-MESSAGE_BYTES = 2048
+from microbench.virtual.structures import InstructionEntry, IntervalEntry, result_type
 
 
 class Library:
@@ -27,7 +26,8 @@ class Library:
             ) from error
         self.config_names = self._names("v3d_config_names")
         self.counter_names = self._names("v3d_counter_names")
-        self.Result = _result_type(self.counter_names)
+        self.cause_names = self._names("v3d_cause_names")
+        self.Result = result_type(self.counter_names)
         self._declare()
 
     def _names(self, function: str) -> tuple[str, ...]:
@@ -38,6 +38,7 @@ class Library:
 
     def _declare(self) -> None:
         word, pointer = ctypes.c_uint32, ctypes.c_void_p
+        count, long_count = ctypes.POINTER(ctypes.c_uint32), ctypes.POINTER(ctypes.c_uint64)
         signatures: Mapping[str, tuple[object, tuple[object, ...]]] = {
             "v3d_new": (pointer, (pointer, ctypes.c_int)),
             "v3d_delete": (None, (pointer,)),
@@ -48,6 +49,9 @@ class Library:
                 ctypes.c_int,
                 (pointer, word, word, ctypes.c_int, ctypes.c_double, word, ctypes.POINTER(self.Result)),
             ),
+            "v3d_observe": (ctypes.c_int, (pointer, ctypes.c_int, word)),
+            "v3d_profile_of": (ctypes.POINTER(InstructionEntry), (pointer, count)),
+            "v3d_trace_of": (ctypes.POINTER(IntervalEntry), (pointer, count, long_count)),
             "v3d_cancel": (None, (pointer,)),
             "v3d_alu": (ctypes.c_int, (*[ctypes.c_int] * 2, *[pointer] * 2, ctypes.c_int, *[pointer] * 3)),
         }
@@ -81,13 +85,30 @@ class Library:
 
     def execute(
         self, handle: int, num_qpus: int, control_bus: int, noflush: int, timeout_s: float, mark_bus: int
-    ) -> ctypes.Structure:
-        """Runs without holding the interpreter's lock; returns the filled result structure."""
+    ) -> Any:
+        """One launch; blocks, without the interpreter's lock. Returns the result structure."""
         result = self.Result()
         self._dll.v3d_execute(
             handle, num_qpus, control_bus, noflush, timeout_s, mark_bus, ctypes.byref(result)
         )
         return result
+
+    def observe(self, handle: int, profile: bool, intervals: int) -> None:
+        """What the launches to come leave behind; raises BoardError when memory is short."""
+        if self._dll.v3d_observe(handle, int(profile), intervals) != 0:
+            raise BoardError(f"no memory for a trace of {intervals} intervals; ask for fewer")
+
+    def profile_of(self, handle: int) -> list[InstructionEntry]:
+        """The last launch's instructions; valid until the next launch."""
+        count = ctypes.c_uint32()
+        entries = self._dll.v3d_profile_of(handle, ctypes.byref(count))
+        return [entries[i] for i in range(count.value)] if entries else []
+
+    def trace_of(self, handle: int) -> tuple[list[IntervalEntry], int]:
+        """The last launch's intervals, valid until the next launch, and how many did not fit."""
+        count, dropped = ctypes.c_uint32(), ctypes.c_uint64()
+        entries = self._dll.v3d_trace_of(handle, ctypes.byref(count), ctypes.byref(dropped))
+        return ([entries[i] for i in range(count.value)] if entries else []), dropped.value
 
     def cancel(self, handle: int) -> None:
         self._dll.v3d_cancel(handle)
@@ -110,19 +131,3 @@ def config_values(profile: DeviceProfile, names: tuple[str, ...]) -> ctypes.Arra
         for name in names
     )
     return (ctypes.c_double * len(names))(*values)
-
-
-def _result_type(counters: tuple[str, ...]) -> type[ctypes.Structure]:
-    fields = [
-        ("time_s", ctypes.c_double),
-        ("cycles", ctypes.c_uint64),
-        ("status", ctypes.c_int),
-        ("message", ctypes.c_char * MESSAGE_BYTES),
-        *((name, ctypes.c_uint64) for name in counters),
-        ("first_stale_bus", ctypes.c_uint32),
-        ("first_stale_qpu", ctypes.c_uint32),
-        ("first_stale_instruction", ctypes.c_uint32),
-        ("mark_count", ctypes.c_uint32),
-        ("mark_cycles", ctypes.c_uint64 * MARKS),
-    ]
-    return type("Result", (ctypes.Structure,), {"_fields_": fields})

@@ -5,8 +5,7 @@
 #include "internal.h"
 
 enum {
-    MEMORY_BUS = 0x48000000, /* not 0, so that an address nobody relocated is a stray access */
-    GUARD_BYTES = 4096       /* between allocations, so that running off the end of one is noticed */
+    GUARD_BYTES = 4096 /* between allocations, so that running off the end of one is noticed */
 };
 
 static uint32_t align_up(uint32_t value, uint32_t align)
@@ -31,7 +30,7 @@ uint32_t v3d_alloc(v3d *gpu, uint32_t bytes, uint32_t align)
         free(new);
         return 0;
     }
-    *new = (allocation){bus, bytes, *place};
+    *new = (allocation){bus, bytes, NULL, *place};
     *place = new;
     memset(gpu->memory + (bus - MEMORY_BUS), 0xff, size);
     return bus;
@@ -50,10 +49,8 @@ int v3d_free(v3d *gpu, uint32_t bus)
     return -1;
 }
 
-uint8_t *memory_at(struct v3d *gpu, uint32_t bus, uint32_t bytes)
+uint8_t *memory_find(struct v3d *gpu, uint32_t bus, uint32_t bytes)
 {
-    if (bus >= gpu->hot_bus && bus < gpu->hot_end && bytes <= gpu->hot_end - bus)
-        return gpu->memory + (bus - MEMORY_BUS);
     for (allocation *a = gpu->allocations; a != NULL; a = a->next)
         if (bus >= a->bus && bus - a->bus < a->bytes && bytes <= a->bytes - (bus - a->bus)) {
             gpu->hot_bus = a->bus;
@@ -183,4 +180,6 @@ void stale_read(qpu *q, uint32_t bus)
         result->first_stale_qpu = (uint32_t)q->index;
         result->first_stale_instruction = (q->pc - q->code_bus) / 8;
     }
+    if (result->stale_reads <= V3D_STALE_READS)
+        result->stale[result->stale_reads - 1] = (v3d_stale_read){bus, (uint32_t)q->index, instruction_number(q)};
 }

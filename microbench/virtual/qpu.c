@@ -35,46 +35,14 @@ void qpu_reset(qpu *q, struct v3d *gpu, int index, uint32_t uniforms, uint32_t c
 
 /* ---- rules between instructions ---- */
 
-static void hazard_found(qpu *q, const instruction *d)
-{
-    uint64_t file = d->reads & q->previous->writes;
-    uint32_t near = d->uses & q->previous->makes, within_two = near | (d->uses & q->before_previous->makes);
-    if (file)
-        v3d_fail(q, V3D_HAZARD, "register file %c%d is read by the instruction after the one that writes it",
-                 (uint32_t)file ? 'A' : 'B', __builtin_ctzll(file) & 31);
-    if (near & NEXT_R5)
-        v3d_fail(q, V3D_HAZARD, "rotation by r5 right after r5 is written");
-    if (near & NEXT_MASK)
-        v3d_fail(q, V3D_HAZARD, "rotation of r%d right after it is written", __builtin_ctz(near & NEXT_MASK));
-    if (within_two & NEXT_TWO_SFU)
-        v3d_fail(q, V3D_HAZARD, "r4 is read or written within two instructions of an SFU request");
-    if (within_two & NEXT_TWO_UNIFORMS)
-        v3d_fail(q, V3D_HAZARD, "uniform read within two instructions of a write of the uniforms' address");
-    if (within_two & NEXT_TWO_BRANCH)
-        v3d_fail(q, V3D_HAZARD, "fewer than two instructions between branches");
-    v3d_fail(q, V3D_HAZARD, "TMU request within two instructions of a write of TMU_NOSWAP");
-}
-
-static void check_end(qpu *q, const instruction *d, int at_end)
-{
-    if (at_end && d->end_rules & END_WRITES_FILE)
-        v3d_fail(q, V3D_HAZARD, "thread end: its instruction writes a register file");
-    if (d->end_rules & END_UNIFORM)
-        v3d_fail(q, V3D_HAZARD, "thread end: uniform read in the last three instructions");
-    if (d->end_rules & END_VPM)
-        v3d_fail(q, V3D_HAZARD, "thread end: VPM or DMA access in the last three instructions");
-    if (d->end_rules & END_R14)
-        v3d_fail(q, V3D_HAZARD, "thread end: register 14 of a file in the last three instructions");
-}
-
 static inline void check_hazards(qpu *q, const instruction *d)
 {
     uint64_t file = d->reads & q->previous->writes;
     uint32_t makes = q->previous->makes | (q->before_previous->makes & NEXT_TWO_MASK);
     if (__builtin_expect(file != 0 || (d->uses & makes) != 0, 0))
-        hazard_found(q, d);
+        hazard_between(q, d);
     if (__builtin_expect(q->end_in || d->signal == SIGNAL_THREAD_END, 0))
-        check_end(q, d, d->signal == SIGNAL_THREAD_END);
+        hazard_at_end(q, d, d->signal == SIGNAL_THREAD_END);
 }
 
 /* ---- waiting ---- */
@@ -89,6 +57,7 @@ static int block(qpu *q, enum cause cause, int semaphore, int up)
     return 0;
 }
 
+/* All of them try again, by QPU number: no source says in which order silicon grants the mutex or a semaphore. */
 void wake_waiters(struct v3d *gpu, enum cause cause, int semaphore, cycles now)
 {
     for (int i = 0; i < gpu->qpu_count; i++) {
@@ -97,6 +66,7 @@ void wake_waiters(struct v3d *gpu, enum cause cause, int semaphore, cycles now)
             continue;
         q->state = QPU_RUNNING;
         stall_until(q, now, cause);
+        gpu->turns[i] = turn_of(q);
     }
 }
 
@@ -165,8 +135,8 @@ static void sfu_request(qpu *q, int function, const vec *v)
 
 static void release_mutex(qpu *q)
 {
-    if (q->gpu->mutex_owner != q->index && q->gpu->strict)
-        v3d_fail(q, V3D_HAZARD, "mutex released by a QPU that does not hold it");
+    if (q->gpu->mutex_owner != q->index)
+        broken_rule(q, "mutex released by a QPU that does not hold it");
     q->gpu->mutex_owner = -1;
     wake_waiters(q->gpu, CAUSE_MUTEX, 0, q->now);
 }
@@ -286,8 +256,14 @@ static void write_back(qpu *q, const instruction *d, results *r)
         memset(&q->r[R_OUT_ADD], 0, sizeof(vec));
     if (d->out_mul)
         memset(&q->r[R_OUT_MUL], 0, sizeof(vec));
-    blend(&q->r[d->to_add], &r->add, &add_mask);
-    blend(&q->r[d->to_mul], &r->mul, &mul_mask);
+    if (d->cond_add == 1)
+        q->r[d->to_add] = r->add;
+    else
+        blend(&q->r[d->to_add], &r->add, &add_mask);
+    if (d->cond_mul == 1)
+        q->r[d->to_mul] = r->mul;
+    else
+        blend(&q->r[d->to_mul], &r->mul, &mul_mask);
 }
 
 /* ---- ALU instructions ---- */
@@ -439,7 +415,10 @@ static int execute_special(qpu *q, const instruction *d)
     } else if (d->kind == KIND_ALU) {
         if (d->traits & TRAIT_UNPACK)
             alu_unpack(d->unpack, d->unpack_float, &q->r[d->unpack_from], &q->r[R_UNPACKED]);
-        alu_full(q, d);
+        if (d->traits & TRAITS_OF_RESULTS)
+            alu_full(q, d);
+        else
+            alu_simple(q, d);
     } else {
         immediate_value(d, &v);
         write_value(q, d, &v);
@@ -465,25 +444,25 @@ void qpu_run(qpu *q, uint64_t limit)
 {
     struct v3d *gpu = q->gpu;
     const cycles horizon = q->now + RUN_AHEAD;
-    const int strict = gpu->strict;
     while (q->state == QPU_RUNNING) {
         if (q->line == NULL) {
             q->line = icache_fetch(q, turn_of(q) <= limit);
             if (q->line == NULL || q->now > horizon)
                 return;
         }
-        const instruction *d = &q->line[q->pc >> 3 & (LINE_INSTRUCTIONS - 1)];
+        instruction *d = &q->line[q->pc >> 3 & (LINE_INSTRUCTIONS - 1)];
         int branched = 0;
-        if (d->traits & (TRAIT_SHARED | TRAIT_UNIFORM | TRAIT_ERROR)) {
+        if (d->traits & (TRAIT_SHARED | TRAIT_UNIFORM | TRAIT_ERROR | TRAIT_TOLERATED)) {
             if (d->traits & TRAIT_ERROR)
                 v3d_fail(q, d->error_status, "%s", d->error);
             if (needs_turn(q, d) && turn_of(q) > limit)
                 return;
             if (d->traits & TRAIT_SHARED && !may_issue(q, d))
                 continue;
+            if (d->traits & TRAIT_TOLERATED)
+                broken_rule(q, "a rule of one instruction");
         }
-        if (strict)
-            check_hazards(q, d);
+        check_hazards(q, d);
         if ((d->traits & ~(uint32_t)(TRAIT_UNIFORM | TRAIT_INPUT)) == 0) {
             if (d->traits)
                 read_inputs(q, d);
@@ -494,9 +473,7 @@ void qpu_run(qpu *q, uint64_t limit)
                 limit = 0; /* somebody may have been woken */
         }
         q->now += gpu->issue;
-        q->instructions++;
-        q->add_operations += d->op_add != 0;
-        q->mul_operations += d->op_mul != 0;
+        d->executions++;
         q->before_previous = q->previous;
         q->previous = d;
         move_on(q, branched, d->signal == SIGNAL_THREAD_END);

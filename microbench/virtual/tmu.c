@@ -51,14 +51,18 @@ static cycles read_lanes(qpu *q, tmu_unit *tmu, const vec *addresses, cycles tim
 {
     cycles ready = time;
     cache_line *line = NULL;
+    int whole = 0; /* all of the line lies in an allocation */
     for (uint32_t lane = 0; lane < 16; lane++) {
-        uint32_t bus = addresses->w[lane] & ~3u;
-        if (memory_at(q->gpu, bus, 4) == NULL)
+        uint32_t bus = addresses->w[lane] & ~3u, line_bus = bus & ~(LINE_BYTES - 1u);
+        int new_line = line == NULL || line->bus != line_bus;
+        if ((new_line || !whole) && memory_at(q->gpu, bus, 4) == NULL)
             v3d_fail(q, V3D_STRAY, "stray access: TMU read of 0x%08x by lane %u lies outside the allocations", bus, lane);
-        if (line == NULL || line->bus != (bus & ~(LINE_BYTES - 1u)))
-            line = l1_line(q, tmu, bus & ~(LINE_BYTES - 1u), time + lane, &ready);
-        memcpy(&data->w[lane], line->data + (bus & (LINE_BYTES - 1)), 4);
-        check_stale(q, line, (bus & (LINE_BYTES - 1)) / 4, 1);
+        if (new_line) {
+            line = l1_line(q, tmu, line_bus, time + lane, &ready);
+            whole = memory_at(q->gpu, line_bus, LINE_BYTES) != NULL;
+        }
+        memcpy(&data->w[lane], line->data + (bus - line_bus), 4);
+        check_stale(q, line, (bus - line_bus) / 4, 1);
     }
     return ready;
 }
@@ -92,6 +96,7 @@ void tmu_request(qpu *q, int unit, const vec *addresses)
     cycles start = later(q->now, tmu->free), ready;
     tmu->free = start + gpu->tmu_request;
     gpu->result->tmu_requests++;
+    trace_busy(gpu, (uint16_t)(V3D_TRACK_TMU + (tmu - gpu->tmu)), start, tmu->free, 0);
     dma_commit_store(gpu, q->now);
     if (is_row(addresses) && memory_at(gpu, addresses->w[0] & ~3u, LINE_BYTES) != NULL)
         ready = read_row(q, tmu, addresses->w[0] & ~3u, start, &result->data);

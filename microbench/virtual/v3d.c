@@ -28,22 +28,45 @@ static void append_words(char *message, size_t size, const qpu *q)
     }
 }
 
-void v3d_fail(qpu *q, int status, const char *rule, ...)
+#if defined(__GNUC__)
+__attribute__((noreturn, format(printf, 3, 0)))
+#endif
+static void stop(qpu *q, int status, const char *rule, va_list arguments)
 {
     v3d_result *result = q->gpu->result;
-    va_list arguments;
-    va_start(arguments, rule);
     int used = vsnprintf(result->message, sizeof result->message, rule, arguments);
-    va_end(arguments);
     if (used >= 0 && (size_t)used < sizeof result->message) {
         snprintf(result->message + used, sizeof result->message - (size_t)used,
-                 " (QPU %d, instruction %u at 0x%08x, cycle %llu; words ", q->index, (q->pc - q->code_bus) / 8, q->pc,
+                 " (QPU %d, instruction %d at 0x%08x, cycle %llu; words ", q->index, instruction_number(q), q->pc,
                  (unsigned long long)q->now);
         append_words(result->message, sizeof result->message, q);
         strncat(result->message, ")", sizeof result->message - strlen(result->message) - 1);
     }
     result->status = status;
+    result->stopped_bus[q->index] = q->pc;
     longjmp(q->gpu->failure, 1);
+}
+
+void v3d_fail(qpu *q, int status, const char *rule, ...)
+{
+    va_list arguments;
+    va_start(arguments, rule);
+    stop(q, status, rule, arguments);
+}
+
+/* Silicon goes on: an instruction that broke a rule is counted, once however many it broke. */
+void broken_rule(qpu *q, const char *rule, ...)
+{
+    va_list arguments;
+    va_start(arguments, rule);
+    if (q->gpu->strict)
+        stop(q, V3D_HAZARD, rule, arguments);
+    va_end(arguments);
+    if (q->tolerated_bus == q->pc && q->tolerated_at == q->now)
+        return;
+    q->tolerated_bus = q->pc;
+    q->tolerated_at = q->now;
+    q->gpu->result->tolerated_hazards++;
 }
 
 static void fail_launch(struct v3d *gpu, int status, const char *message)
@@ -142,6 +165,7 @@ void v3d_delete(v3d *gpu)
         return;
     while (gpu->allocations != NULL)
         v3d_free(gpu, gpu->allocations->bus);
+    observe_free(&gpu->seen);
     free(gpu->l2.lines);
     for (int t = 0; t < MAX_TMUS; t++)
         free(gpu->tmu[t].l1.lines);
@@ -175,44 +199,33 @@ static void reset_machine(struct v3d *gpu, int noflush)
     for (int t = 0; t < gpu->slices * gpu->tmus_per_slice; t++)
         gpu->tmu[t].free = gpu->tmu[t].last_ready = 0;
     memset(gpu->sfu_free, 0, sizeof gpu->sfu_free);
-    memset(gpu->semaphores, 0, sizeof gpu->semaphores);
     gpu->mutex_owner = -1;
     gpu->qpu_count = 0;
     bandwidth_reset(&gpu->sdram, gpu->config.sdram_bytes_per_s / gpu->config.clock_hz);
     bandwidth_reset(&gpu->l2_port, gpu->config.l2_bytes_per_cycle);
     vpm_reset(gpu);
-}
-
-/* All programs of a launch lie in one allocation: that of the first. */
-static void find_code(struct v3d *gpu, uint32_t code)
-{
-    gpu->code_bus = gpu->code_end = 0;
-    for (allocation *a = gpu->allocations; a != NULL; a = a->next)
-        if (code >= a->bus && code - a->bus < a->bytes) {
-            gpu->code_bus = a->bus;
-            gpu->code_end = a->bus + a->bytes;
-        }
-    if (gpu->code_end == 0)
-        fail_launch(gpu, V3D_STRAY, "stray access: the code address of QPU 0 lies outside the allocations");
-    size_t lines = (gpu->code_end - gpu->code_bus + LINE_BYTES - 1) / LINE_BYTES;
-    gpu->decoded = calloc(lines, sizeof *gpu->decoded);
-    if (gpu->decoded == NULL)
-        fail_launch(gpu, V3D_USAGE, "out of host memory");
+    observe_reset(gpu);
 }
 
 static void start_qpus(struct v3d *gpu, uint32_t count, uint32_t control_bus)
 {
     uint32_t pairs[2 * MAX_QPUS];
+    char message[128];
     if (count < 1 || count > (uint32_t)gpu->config.qpus)
         fail_launch(gpu, V3D_USAGE, "a launch takes at least one QPU and at most those there are");
     const uint8_t *control = memory_at(gpu, control_bus, 8 * count);
     if (control == NULL)
         fail_launch(gpu, V3D_STRAY, "stray access: the control list lies outside the allocations");
     memcpy(pairs, control, 8 * count);
-    find_code(gpu, pairs[1]);
     for (uint32_t i = 0; i < count; i++) {
+        if (memory_at(gpu, pairs[2 * i + 1], 8) == NULL) {
+            snprintf(message, sizeof message, "stray access: the code address 0x%08x of QPU %u lies outside the allocations",
+                     pairs[2 * i + 1], i);
+            fail_launch(gpu, V3D_STRAY, message);
+        }
         gpu->qpu_count = (int)i + 1;
         qpu_reset(&gpu->qpus[i], gpu, (int)i, pairs[2 * i], pairs[2 * i + 1]);
+        gpu->turns[i] = turn_of(&gpu->qpus[i]);
     }
 }
 
@@ -223,18 +236,20 @@ static const char *waits_for(const qpu *q)
 
 static void fail_deadlock(struct v3d *gpu)
 {
-    char *message = gpu->result->message;
+    char *message = gpu->result->message, which[16];
     size_t size = sizeof gpu->result->message, used;
     snprintf(message, size, "deadlock:");
     for (int i = 0; i < gpu->qpu_count; i++) {
         const qpu *q = &gpu->qpus[i];
+        if (q->state != QPU_BLOCKED)
+            continue;
         used = strlen(message);
-        if (q->state == QPU_BLOCKED && q->blocked_on == CAUSE_MUTEX)
-            snprintf(message + used, size - used, " QPU %d waits for the mutex at instruction %u;", i,
-                     (q->pc - q->code_bus) / 8);
-        else if (q->state == QPU_BLOCKED)
-            snprintf(message + used, size - used, " QPU %d waits for %s %d at instruction %u;", i, waits_for(q),
-                     q->blocked_semaphore, (q->pc - q->code_bus) / 8);
+        which[0] = 0;
+        if (q->blocked_on == CAUSE_SEMAPHORE)
+            snprintf(which, sizeof which, " %d", q->blocked_semaphore);
+        snprintf(message + used, size - used, " QPU %d waits for %s%s at instruction %d;", i, waits_for(q), which,
+                 instruction_number(q));
+        gpu->result->stopped_bus[i] = q->pc;
     }
     used = strlen(message);
     snprintf(message + used, size - used, " every other QPU has ended");
@@ -242,26 +257,17 @@ static void fail_deadlock(struct v3d *gpu)
     longjmp(gpu->failure, 1);
 }
 
-/* The running QPU whose turn is first, and the turn after it. */
+/* The running QPU whose turn is first, NULL where none runs, and the turn after it. */
 static qpu *first_in_turn(struct v3d *gpu, uint64_t *next_turn)
 {
-    qpu *first = NULL;
-    uint64_t first_turn = UINT64_MAX;
-    *next_turn = UINT64_MAX;
+    uint64_t first = NO_TURN, next = NO_TURN;
     for (int i = 0; i < gpu->qpu_count; i++) {
-        qpu *q = &gpu->qpus[i];
-        if (q->state != QPU_RUNNING)
-            continue;
-        uint64_t turn = turn_of(q);
-        if (turn < first_turn) {
-            *next_turn = first_turn;
-            first_turn = turn;
-            first = q;
-        } else if (turn < *next_turn) {
-            *next_turn = turn;
-        }
+        uint64_t turn = gpu->turns[i];
+        next = turn < first ? first : turn < next ? turn : next;
+        first = turn < first ? turn : first;
     }
-    return first;
+    *next_turn = next;
+    return first == NO_TURN ? NULL : &gpu->qpus[first % MAX_QPUS];
 }
 
 static void run_qpus(struct v3d *gpu)
@@ -277,10 +283,19 @@ static void run_qpus(struct v3d *gpu)
             v3d_fail(q, V3D_TIMEOUT, "time limit of %g simulated seconds passed",
                      (double)gpu->time_limit / gpu->config.clock_hz);
         qpu_run(q, next_turn);
+        gpu->turns[q->index] = q->state == QPU_RUNNING ? turn_of(q) : NO_TURN;
     }
     for (int i = 0; i < gpu->qpu_count; i++)
         if (gpu->qpus[i].state == QPU_BLOCKED)
             fail_deadlock(gpu);
+}
+
+/* No instruction's fault, and no harm on silicon: the next launch finds semaphores as they are. */
+static void left_over(struct v3d *gpu, const char *what)
+{
+    if (gpu->strict)
+        fail_launch(gpu, V3D_HAZARD, what);
+    gpu->result->tolerated_hazards++;
 }
 
 static void finish(struct v3d *gpu)
@@ -292,23 +307,32 @@ static void finish(struct v3d *gpu)
         end = later(end, gpu->qpus[i].now);
     gpu->result->cycles = end;
     gpu->result->time_s = (double)end / gpu->config.clock_hz + gpu->config.launch_overhead_s;
-    for (int s = 0; s < SEMAPHORES && gpu->strict; s++)
+    gpu->ended = 1;
+    for (int s = 0; s < SEMAPHORES; s++)
         if (gpu->semaphores[s] != 0) {
             snprintf(message, sizeof message, "semaphore %d is %d, not 0, at the end of the launch", s, gpu->semaphores[s]);
-            fail_launch(gpu, V3D_HAZARD, message);
+            left_over(gpu, message);
         }
-    if (gpu->strict && gpu->mutex_owner >= 0)
-        fail_launch(gpu, V3D_HAZARD, "the mutex is still held at the end of the launch");
+    if (gpu->mutex_owner >= 0)
+        left_over(gpu, "the mutex is still held at the end of the launch");
+}
+
+static void count_operations(struct v3d *gpu, uint32_t line_bus, const instruction *line)
+{
+    (void)line_bus;
+    for (int i = 0; i < LINE_INSTRUCTIONS; i++) {
+        gpu->result->instructions += line[i].executions;
+        gpu->result->add_operations += line[i].op_add ? line[i].executions : 0;
+        gpu->result->mul_operations += line[i].op_mul ? line[i].executions : 0;
+    }
 }
 
 static void collect(struct v3d *gpu)
 {
     v3d_result *r = gpu->result;
+    icache_each(gpu, count_operations);
     for (int i = 0; i < gpu->qpu_count; i++) {
         const qpu *q = &gpu->qpus[i];
-        r->instructions += q->instructions;
-        r->add_operations += q->add_operations;
-        r->mul_operations += q->mul_operations;
         r->uniform_words += q->uniform_words;
         r->tmu_stall_cycles += q->stall[CAUSE_TMU];
         r->uniform_stall_cycles += q->stall[CAUSE_UNIFORM];
@@ -326,7 +350,7 @@ int v3d_execute(v3d *gpu, uint32_t num_qpus, uint32_t control_bus, int noflush, 
 {
     memset(result, 0, sizeof *result);
     gpu->result = result;
-    gpu->cancelled = 0;
+    gpu->cancelled = gpu->ended = 0;
     gpu->mark_bus = mark_bus;
     gpu->time_limit = in_cycles(&gpu->config, timeout_s);
     fpmode before = fpmode_enter_qpu();
@@ -337,7 +361,11 @@ int v3d_execute(v3d *gpu, uint32_t num_qpus, uint32_t control_bus, int noflush, 
         finish(gpu);
     }
     fpmode_leave(before);
+    if (!gpu->ended)
+        memset(gpu->semaphores, 0, sizeof gpu->semaphores);
     collect(gpu);
+    observe_code(gpu);
+    trace_runs(gpu);
     icache_forget(gpu);
     return result->status;
 }
@@ -358,3 +386,10 @@ const char *v3d_counter_names(void)
     return V3D_COUNTERS(V3D_FIELD);
 }
 #undef V3D_FIELD
+
+#define V3D_CAUSE(name) #name ","
+const char *v3d_cause_names(void)
+{
+    return V3D_CAUSES(V3D_CAUSE);
+}
+#undef V3D_CAUSE

@@ -94,9 +94,13 @@ typedef struct {
     X(dma_stores) \
     X(dma_store_bytes) \
     X(host_interrupts) \
-    X(stale_reads)
+    X(stale_reads) \
+    X(tolerated_hazards)
 
-enum { V3D_MARKS = 512, V3D_MESSAGE_BYTES = 2048 };
+/* Why a QPU waits, in the order of the stall counters above and of a profile's stalls. */
+#define V3D_CAUSES(X) X(tmu) X(uniform) X(vpm) X(dma) X(semaphore) X(mutex) X(icache) X(sfu)
+
+enum { V3D_MARKS = 512, V3D_MESSAGE_BYTES = 2048, V3D_STALE_READS = 64, V3D_QPUS = 16, V3D_CAUSE_COUNT = 8 };
 
 enum {
     V3D_OK = 0,
@@ -108,6 +112,12 @@ enum {
     V3D_UNSUPPORTED = 6, /* hardware that is not modelled */
     V3D_USAGE = 7        /* wrong arguments */
 };
+
+/* A read that got a cached word older than a DMA store; `instruction` counts from the QPU's first. */
+typedef struct {
+    uint32_t bus, qpu;
+    int32_t instruction;
+} v3d_stale_read;
 
 typedef struct {
     double time_s; /* of this launch, overhead included */
@@ -122,11 +132,31 @@ typedef struct {
     uint32_t first_stale_instruction;
     uint32_t mark_count;
     uint64_t mark_cycles[V3D_MARKS]; /* n-th passing of the mark: the latest cycle over the QPUs */
+    v3d_stale_read stale[V3D_STALE_READS]; /* the first of them */
+    uint32_t stopped_bus[V3D_QPUS]; /* where the program was stopped, or waits for ever; 0 for QPUs that are not to blame */
 } v3d_result;
 
 typedef struct v3d v3d;
 
-/* NULL when memory is short or the configuration makes no sense. `strict` stops at every broken rule. */
+/* Of one instruction address in one launch; cycles over all QPUs, by V3D_CAUSES. */
+typedef struct {
+    uint32_t bus;
+    uint64_t executions;
+    uint64_t stall_cycles[V3D_CAUSE_COUNT];
+} v3d_instruction_profile;
+
+/* What a track of the trace shows: first the QPUs, whose intervals are their runs and stalls, then the engines. */
+enum { V3D_TRACK_VDR = V3D_QPUS, V3D_TRACK_VDW, V3D_TRACK_TMU, V3D_RUN = V3D_CAUSE_COUNT, V3D_BUSY };
+
+typedef struct {
+    uint64_t start, end; /* cycles */
+    uint32_t bus;        /* of the instruction that waits; of memory, for DMA */
+    uint16_t track, what; /* what: a cause, V3D_RUN or V3D_BUSY */
+} v3d_interval;
+
+/* NULL when memory is short or the configuration makes no sense. `strict` stops at every broken rule; without it an
+ * instruction that silicon would let pass goes on, computes as if the machine waited for what it should have waited
+ * for, and is counted as tolerated. What hangs, strays, or has no known effect is an error either way. */
 v3d *v3d_new(const v3d_config *config, int strict);
 void v3d_delete(v3d *gpu);
 
@@ -138,9 +168,16 @@ void *v3d_map(v3d *gpu, uint32_t bus, uint32_t bytes);
 int v3d_free(v3d *gpu, uint32_t bus);
 
 /* Runs `num_qpus` programs, one a QPU, from the (uniforms address, code address) pairs at `control_bus`.
- * `mark_bus` is the address of an instruction whose passings are timed, or 0. Returns result->status. */
+ * `mark_bus` is the address of an instruction whose passings are timed, or 0. Returns result->status. Caches are
+ * cleared unless `noflush`; semaphores keep their values, but a launch that is stopped half-way leaves them at 0. */
 int v3d_execute(v3d *gpu, uint32_t num_qpus, uint32_t control_bus, int noflush, double timeout_s, uint32_t mark_bus,
                 v3d_result *result);
+/* For the launches to come: whether to keep stalls by instruction, and how many intervals to trace at most. Returns 0,
+ * or -1 when memory is short. */
+int v3d_observe(v3d *gpu, int profile, uint32_t intervals);
+/* What the last launch left of either, until the next; `dropped` intervals did not fit. */
+const v3d_instruction_profile *v3d_profile_of(const v3d *gpu, uint32_t *count);
+const v3d_interval *v3d_trace_of(const v3d *gpu, uint32_t *count, uint64_t *dropped);
 /* Ends a running execution soon; may be called from any thread. */
 void v3d_cancel(v3d *gpu);
 
@@ -152,6 +189,7 @@ int v3d_alu(int unit, int op, const uint32_t *a, const uint32_t *b, int pack, co
 /* Comma-separated names, in the order of the structures above. */
 const char *v3d_config_names(void);
 const char *v3d_counter_names(void);
+const char *v3d_cause_names(void);
 
 #ifdef __cplusplus
 }

@@ -28,6 +28,12 @@ static place locate(uint32_t setup, uint32_t address, uint32_t lane)
     return p;
 }
 
+/* Horizontal vectors of words are rows as they are. */
+static uint32_t *whole_row(struct v3d *gpu, uint32_t setup, uint32_t address)
+{
+    return (setup >> 8 & 11) == 10 ? &gpu->vpm[(address & 63) * 16] : NULL;
+}
+
 static uint32_t next_address(uint32_t setup, uint32_t address)
 {
     uint32_t stride = setup >> 12 & 63;
@@ -43,12 +49,10 @@ static void check_format(qpu *q, uint32_t setup)
 static void check_word(qpu *q, uint32_t word, int writes)
 {
     struct v3d *gpu = q->gpu;
-    if (!gpu->strict)
-        return;
     if (gpu->vpm_loading[word] > q->now)
-        v3d_fail(q, V3D_HAZARD, "VPM row %u is accessed while a DMA load writes it; wait for the load first", word / 16);
+        broken_rule(q, "VPM row %u is accessed while a DMA load writes it; wait for the load first", word / 16);
     if (writes && gpu->vpm_storing[word] > q->now)
-        v3d_fail(q, V3D_HAZARD, "VPM row %u is written while a DMA store reads it; wait for the store first", word / 16);
+        broken_rule(q, "VPM row %u is written while a DMA store reads it; wait for the store first", word / 16);
 }
 
 static int engines_idle(const struct v3d *gpu, cycles now)
@@ -60,7 +64,10 @@ static void read_vector(qpu *q, vec *r)
 {
     vpm_port *port = &q->vpm;
     int idle = engines_idle(q->gpu, q->now);
-    for (uint32_t lane = 0; lane < 16; lane++) {
+    const uint32_t *row = whole_row(q->gpu, port->read_setup, port->read_address);
+    if (row != NULL && idle)
+        memcpy(r->w, row, sizeof r->w);
+    for (uint32_t lane = 0; lane < 16 && (row == NULL || !idle); lane++) {
         place p = locate(port->read_setup, port->read_address, lane);
         if (!idle)
             check_word(q, p.word, 0);
@@ -83,9 +90,8 @@ static void setup_block_read(qpu *q, uint32_t setup)
     vpm_port *port = &q->vpm;
     check_format(q, setup);
     if (port->reads_left + port->queued > 1) {
-        if (q->gpu->strict)
-            v3d_fail(q, V3D_HAZARD, "VPM read setup is ignored: %d vectors of the one before are still to be read",
-                     port->reads_left + port->queued);
+        broken_rule(q, "VPM read setup is ignored: %d vectors of the one before are still to be read",
+                    port->reads_left + port->queued);
         return;
     }
     if (port->reads_left == 1) { /* already in the FIFO */
@@ -128,7 +134,10 @@ void vpm_write(qpu *q, const vec *v)
     port->write_slot = (port->write_slot + 1) % gpu->vpm_fifo;
     gpu->result->vpm_vectors_written++;
     int idle = engines_idle(gpu, q->now);
-    for (uint32_t lane = 0; lane < 16; lane++) {
+    uint32_t *row = whole_row(gpu, port->write_setup, port->write_address);
+    if (row != NULL && idle)
+        memcpy(row, v->w, sizeof v->w);
+    for (uint32_t lane = 0; lane < 16 && (row == NULL || !idle); lane++) {
         place p = locate(port->write_setup, port->write_address, lane);
         if (!idle)
             check_word(q, p.word, 1);

@@ -71,7 +71,7 @@ class TestSshBoardWithSimulator(BoardConformance):
             here.measure(job)
         with pytest.raises(HazardError) as told_there:
             board.measure(job)
-        reason = str(told_here.value).split("virtual GPU: ", 1)[1]
+        reason = str(told_here.value).split("virtual GPU: ", 1)[1].splitlines()[0]
         assert str(told_there.value).endswith(reason)
         assert job.candidate.hash[:12] in str(told_there.value)
 

@@ -20,7 +20,7 @@ from microbench.boards.virtual import VirtualBoard
 from microbench.cpu_cost import cpu_time_s
 from microbench.errors import BoardError, HazardError, ProfileError
 from microbench.options import BoardOptions
-from microbench.profile import load_profile
+from microbench.profile import Constant, DeviceProfile, load_profile
 from tests.codegen.planned import GraphBuilder, first_choice, plan_of, relayout_step, step_of
 from tests.microbench.board_conformance import BoardConformance
 from tests.microbench.gpu_jobs import hanging_gpu_job, sound_gpu_job, straying_gpu_job
@@ -105,6 +105,11 @@ def test_a_bundle_runs_with_simulated_and_modelled_steps(tmp_path: Path) -> None
     assert sum(first.step_times_s.values()) == pytest.approx(first.time_s)
     assert list(first.step_kinds.values()) == ["simulated", "simulated", "modelled", "modelled"]
     assert all(time_s > 0 for time_s in first.step_times_s.values())
+    modelled_s = sum(
+        first.step_times_s[name] for name, kind in first.step_kinds.items() if kind == "modelled"
+    )
+    assert first.times_s == (first.time_s,)
+    assert first.cpu_time_s == pytest.approx(modelled_s + PROFILE.v3d_value("launch_overhead_s"))
     assert first.counters["stale_reads"] == 0 and first.counters["cycles"] > 0
 
 
@@ -131,3 +136,29 @@ def test_cpu_time_grows_with_each_kind_of_work() -> None:
         assert cpu_time_s(more, PROFILE) > time_s
     with pytest.raises(ProfileError, match="mac_cycles"):
         cpu_time_s(base, load_profile("host"))
+    with pytest.raises(ProfileError, match="thread_sync_s"):
+        cpu_time_s(base, PROFILE, threads=2)
+
+
+def test_threads_of_a_modelled_cpu_are_all_busy(tmp_path: Path) -> None:
+    sync = Constant(value=5e-6, unit="s", source="assumed: for this test")
+    changed = {"cores": 4, "cpu_costs": {**PROFILE.cpu_costs, "thread_sync_s": sync}}
+    profile = DeviceProfile.model_validate({**PROFILE.model_dump(), **changed})
+    build = GraphBuilder("clamp", (1, 3, 40, 40))
+    graph = build.build(build.add(Clamp(Activation(-0.5, 0.5)), "x"))
+    runs = {}
+    for threads in (1, 4):
+        plan = plan_of(
+            graph,
+            pick=lambda spec, n=threads: algorithm_named("cpu_clamp").choice(
+                spec, profile.target(), {"threads": n}
+            ),
+        )
+        compile_bundle(graph, plan, profile.target(), tmp_path / str(threads))
+        value = np.random.default_rng(5).standard_normal((1, 3, 40, 40)).astype(np.float32)
+        with VirtualBoard(profile) as board:
+            runs[threads] = board.run_bundle(tmp_path / str(threads), (value,))
+        np.testing.assert_array_equal(runs[threads].outputs[0], np.clip(value, -0.5, 0.5).reshape(-1))
+    assert runs[4].time_s < runs[1].time_s
+    assert runs[1].cpu_time_s == runs[1].time_s
+    assert runs[4].cpu_time_s == pytest.approx(4 * runs[4].time_s)

@@ -114,7 +114,7 @@ def test_broken_rule(name: str) -> None:
 def test_the_message_says_where() -> None:
     with pytest.raises(HazardError, match=r"QPU 0, instruction 3 at 0x\w+, cycle \d+; words .*>0x") as caught:
         run([NOP, NOP, load(3, 1), add("or", "r0", A, A, raddr_a=3)])
-    assert len(str(caught.value)) < 400
+    assert len(str(caught.value).splitlines()[0]) < 400
 
 
 @pytest.mark.parametrize(
