@@ -9,6 +9,7 @@ from codegen.errors import AssemblyError, LinkError, ScheduleError
 from codegen.schedule import Candidate, Work
 from explorer.jobs import JobBuilder
 from explorer.judge import Judge
+from explorer.moves import Overheads
 from explorer.progress import Progress
 from explorer.workers import Workers
 from microbench.board import Board, Fingerprint, Kind
@@ -123,6 +124,11 @@ def expected_kind(board: Board, candidate: Candidate) -> Kind:
     return "simulated" if candidate.choice.processor == "qpu" else "modelled"
 
 
-def launch_overhead_s(board: Board) -> float:
-    """What one launch of the QPUs costs on this board; 0 without QPUs."""
-    return board.profile.v3d_value("launch_overhead_s") if board.target.has_qpus else 0.0
+def overheads_of(board: Board) -> Overheads:
+    """What changes of processor cost on this board; nothing where there is nothing to change to."""
+    profile = board.profile
+    return Overheads(
+        profile.v3d_value("launch_overhead_s") if board.target.has_qpus else 0.0,
+        profile.thread_value("wake_s"),
+        profile.thread_value("spin_s"),
+    )

@@ -3,20 +3,43 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from codegen.errors import ModelError
 from codegen.graph import FloatArray, Graph
+from codegen.plan import Plan
 from explorer.errors import CheckFailedError
 from explorer.judge import relative_error
+from explorer.model import Network
 from explorer.report import CheckReport
 from microbench.board import Board, BundleRun
 
 INPUTS = 3
 TOLERANCES = {"qpu": 1e-3, "cpu": 1e-4}
 TOP = 5
+
+
+@dataclass(frozen=True, eq=False)
+class Trial:
+    """Inputs of a network and what it is to make of them."""
+
+    inputs: tuple[FloatArray, ...]
+    outputs: tuple[FloatArray, ...]
+
+
+def tolerance_of(plan: Plan) -> float:
+    """The largest error that a plan's bundle may have, relative to the largest output."""
+    return TOLERANCES["qpu" if plan.has_qpu_steps else "cpu"]
+
+
+def trials_of(network: Network, seed: int, count: int = INPUTS) -> tuple[Trial, ...]:
+    """Several inputs with onnxruntime's outputs."""
+    inputs = trial_inputs(network.graph, seed, count)
+    outputs = reference_outputs(network.path, network.graph, inputs)
+    return tuple(map(Trial, inputs, outputs))
 
 
 def trial_inputs(graph: Graph, seed: int, count: int = INPUTS) -> tuple[tuple[FloatArray, ...], ...]:
@@ -51,17 +74,13 @@ def reference_outputs(
 
 
 def check_bundle(
-    board: Board,
-    bundle: Path,
-    inputs: Sequence[tuple[FloatArray, ...]],
-    references: Sequence[Sequence[FloatArray]],
-    tolerance: float,
+    board: Board, bundle: Path, trials: Sequence[Trial], tolerance: float
 ) -> tuple[CheckReport, BundleRun]:
     """Runs the bundle on every input; the report has the largest error, the run is the first input's."""
-    runs = [board.run_bundle(bundle, values) for values in inputs]
+    runs = [board.run_bundle(bundle, trial.inputs) for trial in trials]
     errors, same_top5 = [], True
-    for run, reference in zip(runs, references, strict=True):
-        for output, expected in zip(run.outputs, reference, strict=True):
+    for run, trial in zip(runs, trials, strict=True):
+        for output, expected in zip(run.outputs, trial.outputs, strict=True):
             found = output.reshape(expected.shape)
             errors.append(relative_error(found, expected.astype(np.float64)))
             same_top5 &= top_classes(found) == top_classes(expected)

@@ -10,7 +10,9 @@ from typing import Annotated
 
 import typer
 
+from explorer.calibrate_commands import calibrate
 from explorer.exits import EXIT_INTERRUPTED, reported
+from explorer.qpu_commands import qpu_app
 
 app = typer.Typer(
     help="Search how each layer of a trained ONNX network runs fastest on a board, and compile the result.",
@@ -18,6 +20,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+app.add_typer(qpu_app, name="qpu")
 
 ModelOption = Annotated[Path | None, typer.Option(help="ONNX file; without it the built-in MobileNet v1")]
 ShapeOption = Annotated[
@@ -50,6 +53,13 @@ def run(
     ] = None,
     shape: ShapeOption = None,
     v3d_hz: Annotated[float | None, typer.Option(help="clock of the GPU, in Hz", min=1e6, max=5e9)] = None,
+    qpus: Annotated[int | None, typer.Option(help="QPUs to use (default: all there are)", min=1)] = None,
+    objective: Annotated[
+        str,
+        typer.Option(
+            help="latency: the fastest plan; front: every best trade of latency, memory and CPU time"
+        ),
+    ] = "latency",
     board: Annotated[
         str | None, typer.Option(help="how the device is reached; `explore devices` lists")
     ] = None,
@@ -58,12 +68,14 @@ def run(
     known_hosts: Annotated[Path | None, typer.Option(help="file with the host key for --ssh")] = None,
     cost_model: Annotated[str, typer.Option(help="what predicts times")] = "residual",
     seed: Annotated[int, typer.Option(help="of trial values and of the search", min=0)] = 0,
-    budget: Annotated[int, typer.Option(help="most measurements per layer and processor", min=1)] = 24,
+    budget: Annotated[
+        int, typer.Option(help="most measurements per layer on the QPUs, and per number of threads", min=1)
+    ] = 24,
 ) -> None:
     """Search, compose, compile and check a network on a board; interrupted runs go on where they stopped."""
     from explorer.commands import run_command
     from explorer.field import SearchSettings
-    from explorer.settings import DEFAULT_STORE, RUNS, RunSettings, parse_shapes, parse_ssh
+    from explorer.settings import DEFAULT_STORE, RUNS, RunSettings, parse_objective, parse_shapes, parse_ssh
 
     with reported(resumable=True, place=out or RUNS):
         run_command(
@@ -73,11 +85,13 @@ def run(
                 board=board,
                 ssh=parse_ssh(ssh, ssh_key, known_hosts),
                 v3d_hz=v3d_hz,
+                qpus=qpus,
                 shapes=parse_shapes(shape or ()),
                 store=store or str(DEFAULT_STORE),
                 out=out,
                 cost_model=cost_model,
                 search=SearchSettings(seed=seed, budget=budget),
+                objective=parse_objective(objective),
             )
         )
 
@@ -165,6 +179,9 @@ def zoo(
 
     with reported(place=out):
         zoo_command(name, out)
+
+
+app.command()(calibrate)
 
 
 def main() -> None:

@@ -16,6 +16,8 @@ from codegen.target import Target
 from explorer.check import require
 from explorer.console import ConsoleProgress
 from explorer.figures import write_figures
+from explorer.front import write_front
+from explorer.front_table import front_table
 from explorer.model import load_network, write_zoo_model
 from explorer.pipeline import Run, run
 from explorer.report import write_summary
@@ -37,6 +39,8 @@ def run_command(settings: RunSettings) -> None:
         _write(result, settings)
     console.print(step_table(result.report))
     console.print(summary_table(result.report))
+    if result.front is not None:
+        console.print(front_table(result.front))
     if result.report.check is None:
         console.print(f"not checked: the {settings.board} board computes no outputs", style="bold yellow")
     console.print(f"results: {result.directory}", markup=False)
@@ -50,7 +54,8 @@ def compile_command(plan_path: Path, model_path: Path, directory: Path, device: 
     shapes = {tensor.name: tensor.shape for tensor in plan.inputs}
     network = load_network(model_path, shapes, plan.model_name)
     check_plan_fits(plan, network.sha256)
-    target = load_profile(device or plan.device).target()
+    profile = load_profile(device or plan.device)
+    target = (profile.with_qpus(plan.qpus) if plan.qpus else profile).target()
     _check_device(plan, target, plan_path)
     compile_bundle(network.graph, plan, target, directory)
     _console().print(f"bundle: {directory}", markup=False)
@@ -106,6 +111,7 @@ def _write(result: Run, settings: RunSettings) -> None:
     write_summary(result.report, result.directory / "summary.json")
     write_samples(result.report.measured, result.directory / SAMPLES_FILE)
     write_command(settings, result.directory / COMMAND_FILE)
+    write_front(result.front, result.directory)
     with (result.directory / "table.txt").open("w", encoding="utf-8") as file:
         text = Console(file=file, width=NARROWEST_TABLE, color_system=None)
         text.print(step_table(result.report))

@@ -1,217 +1,123 @@
 """The exact composition: which option each layer takes, where layouts change, how often the QPUs start.
 
-Steps run in the graph's order, every layout change right after the tensor's producer (once, however
-many layers read it). The cost of a composition is the sum of its steps' times plus one launch overhead
-for every step on the QPUs that follows one on the CPU; network inputs and outputs are nchw and belong
-to the CPU. A view (a reshape that moves no byte) costs nothing and belongs to whichever processor
-computed before it.
+Steps run in the graph's order, every layout change right after the tensor's producer (once, however many layers read
+it). A composition costs the sum of its steps' times plus an overhead for every launch and whenever threads are woken;
+where CPU time has a price, that of all these too. Network inputs and outputs are nchw and belong to the caller. A view
+(a reshape that moves no byte) and a concatenation whose parts were written in place cost nothing and end no launch.
+
+Memory: a buffer of the CPU is held while its value is needed. One that the QPUs touch is held, from the start, through
+every launch that it is needed in: within a launch no address may be used twice (see `codegen.qpu.link`). To start the
+QPUs anew gives such memory back. A cap is kept by what is held; how buffers are laid out may need a little more.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from itertools import pairwise, product
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
-import numpy as np
-
-from codegen.bundle.tasks import is_view
-from codegen.graph import Graph, LayerSpec, Node
+from codegen.graph import Graph
 from codegen.schedule import Processor
-from explorer.elimination import Factor, minimise
 from explorer.errors import CompositionError
-from explorer.options import Option, Options, fastest_by_interface, relayout_spec
-
-OUTSIDE_LAYOUT = "nchw"
-ALL_PROCESSORS: tuple[Processor, ...] = ("cpu", "qpu")
+from explorer.labels import Frontier, Label, advance
+from explorer.moves import ALL_PROCESSORS, ComposedStep, Moves, Overheads, Prices
+from explorer.options import Option, Options
+from explorer.residence import Caps
 
 
 @dataclass(frozen=True)
-class ComposedStep:
-    """One step of the composed network. A relayout has no node: it copies `tensor` to another layout."""
+class Limits:
+    """What a composition may use. `threads`: the most of one step; `cpu_price`: seconds of latency that a second of
+    CPU time is worth; `processors`: those that layers may run on.
+    """
 
-    node: Node | None
-    tensor: str
-    option: Option
-    is_view: bool = False
+    processors: Sequence[Processor] = ALL_PROCESSORS
+    threads: float = float("inf")
+    cpu_price: float = 0.0
+    caps: Caps = field(default_factory=Caps)
 
-    @property
-    def time_s(self) -> float:
-        """What the step costs in the plan."""
-        return 0.0 if self.is_view else self.option.time_s
+
+UNLIMITED = Limits()
 
 
 @dataclass(frozen=True)
 class Composition:
-    """Steps in the order they run, their total time with launches, and the number of launches."""
+    """Steps in the order they run, their total time with launches, CPU time, launches, and the most bytes held.
+
+    `cpu_s` counts every core that works: a step's time by its threads, and the overhead of launches.
+    """
 
     steps: tuple[ComposedStep, ...]
     total_s: float
+    cpu_s: float
     launches: int
+    gpu_bytes: int
+    arena_bytes: int
 
 
-@dataclass(frozen=True)
-class _Value:
-    """An option of a node, or None for a graph input; `processor` is where things stand after it."""
+def compose(graph: Graph, options: Options, overheads: Overheads, limits: Limits = UNLIMITED) -> Composition:
+    """The fastest composition of measured options within the limits; exact.
 
-    option: Option | None
-    processor: Processor
-    is_view: bool = False
-
-    @property
-    def output_layout(self) -> str:
-        return self.option.candidate.choice.output_layout if self.option else OUTSIDE_LAYOUT
-
-    @property
-    def time_s(self) -> float:
-        return self.option.time_s if self.option and not self.is_view else 0.0
-
-
-@dataclass(frozen=True)
-class _Item:
-    """A graph input or a node, as a variable of the problem."""
-
-    node: Node | None
-    tensor: str
-    values: tuple[_Value, ...]
-
-    def input_layouts(self, value: _Value, tensor: str) -> Iterator[str]:
-        """The layouts in which it reads a tensor."""
-        if self.node is not None and value.option is not None:
-            pairs = zip(self.node.inputs, value.option.candidate.choice.input_layouts, strict=True)
-            yield from (layout for name, layout in pairs if name == tensor)
-
-
-def compose(
-    graph: Graph,
-    options: Options,
-    launch_overhead_s: float,
-    processors: Sequence[Processor] = ALL_PROCESSORS,
-) -> Composition:
-    """The fastest composition of measured options on the given processors; exact.
-
-    Raises CompositionError naming the layer that has no option, or where layouts cannot be joined.
+    Raises CompositionError naming the layer that has no option, where layouts cannot be joined, or where nothing
+    keeps within the caps.
     """
-    problem = _Problem(graph, options, launch_overhead_s, processors)
-    factors = [problem.factor(index) for index in range(len(problem.items))]
-    best = minimise([len(item.values) for item in problem.items], factors)
-    return problem.composition(best.values)
-
-
-class _Problem:
-    def __init__(
-        self, graph: Graph, options: Options, launch_overhead_s: float, processors: Sequence[Processor]
-    ) -> None:
-        self._graph = graph
-        self._options = options
-        self._launch_overhead_s = launch_overhead_s
-        self._processors = frozenset(processors)
-        self._relayouts: dict[LayerSpec, tuple[Option, ...]] = {}
-        inputs = [_Item(None, name, (_Value(None, "cpu"),)) for name in graph.inputs]
-        self.items = (*inputs, *(_Item(node, node.output, self._node_values(node)) for node in graph.nodes))
-        self._readers = {
-            item.tensor: tuple(i for i, other in enumerate(self.items) if _reads(other, item.tensor))
-            for item in self.items
-        }
-
-    def factor(self, index: int) -> Factor:
-        """What an item costs with the layout changes of its tensor and the launch of the item after it."""
-        following = (index + 1,) if index + 1 < len(self.items) else ()
-        readers = self._readers[self.items[index].tensor]
-        scope = tuple(dict.fromkeys((index, *following, *readers)))
-        table = np.empty(tuple(len(self.items[i].values) for i in scope))
-        for point in product(*(range(size) for size in table.shape)):
-            values = {i: self.items[i].values[place] for i, place in zip(scope, point, strict=True)}
-            _, transition_s = self._transition(index, values)
-            table[point] = values[index].time_s + transition_s
-        return Factor(scope, table)
-
-    def composition(self, places: Sequence[int]) -> Composition:
-        """The steps of an assignment, in the order they run."""
-        values = {
-            i: item.values[place] for i, (item, place) in enumerate(zip(self.items, places, strict=True))
-        }
-        steps: list[ComposedStep] = []
-        for index, item in enumerate(self.items):
-            option = values[index].option
-            if option is not None:
-                steps.append(ComposedStep(item.node, item.tensor, option, values[index].is_view))
-            chosen, _ = self._transition(index, values)
-            steps += [ComposedStep(None, item.tensor, relayout) for relayout in chosen]
-        launches = sum(starts_launch(steps))
-        total_s = sum(step.time_s for step in steps) + launches * self._launch_overhead_s
-        return Composition(tuple(steps), total_s, launches)
-
-    def _node_values(self, node: Node) -> tuple[_Value, ...]:
-        spec = LayerSpec.of(self._graph, node)
-        allowed = self._allowed(spec)
-        if not allowed:
-            raise CompositionError(
-                f"layer {node.name!r} ({type(node.op).__name__}) has no working choice on "
-                f"{' or '.join(sorted(self._processors))}: register an algorithm for it"
-            )
-        return tuple(value for option in fastest_by_interface(allowed) for value in _values_of(option))
-
-    def _allowed(self, spec: LayerSpec) -> list[Option]:
-        return [
-            option
-            for option in self._options.get(spec, ())
-            if option.candidate.choice.processor in self._processors or is_view(spec, option.candidate.choice)
-        ]
-
-    def _transition(self, index: int, values: Mapping[int, _Value]) -> tuple[tuple[Option, ...], float]:
-        """Layout changes of an item's tensor and their time, with the launches up to the item after it."""
-        item, source = self.items[index], values[index].output_layout
-        wanted = {
-            layout
-            for reader in self._readers[item.tensor]
-            for layout in self.items[reader].input_layouts(values[reader], item.tensor)
-        }
-        if item.tensor in self._graph.outputs:
-            wanted.add(OUTSIDE_LAYOUT)
-        ways = [self._relayout_options(item.tensor, source, target) for target in sorted(wanted - {source})]
-        best: tuple[tuple[Option, ...], float] = ((), float("inf"))
-        for chosen in product(*ways):
-            path = (values[index].processor, *(option.candidate.choice.processor for option in chosen))
-            time_s = sum(option.time_s for option in chosen) + self._launches_s(path, values.get(index + 1))
-            if time_s < best[1]:
-                best = (chosen, time_s)
-        return best
-
-    def _launches_s(self, path: tuple[Processor, ...], following: _Value | None) -> float:
-        """Overhead of the launches along a path and on to the item after it; inf where a view cannot follow."""
-        if following is not None and following.is_view:
-            if following.processor != path[-1]:
-                return float("inf")
-        elif following is not None:
-            path = (*path, following.processor)
-        return sum(pair == ("cpu", "qpu") for pair in pairwise(path)) * self._launch_overhead_s
-
-    def _relayout_options(self, tensor: str, source: str, target: str) -> tuple[Option, ...]:
-        spec = relayout_spec(self._graph.types[tensor], source, target)
-        if spec not in self._relayouts:
-            self._relayouts[spec] = fastest_by_interface(self._allowed(spec))
-        return self._relayouts[spec]
-
-
-def _reads(item: _Item, tensor: str) -> bool:
-    return item.node is not None and tensor in item.node.inputs
-
-
-def _values_of(option: Option) -> tuple[_Value, ...]:
-    """An option as values; a view is one value for each processor that may have computed before it."""
-    choice = option.candidate.choice
-    if is_view(option.candidate.spec, choice):
-        return tuple(_Value(option, processor, is_view=True) for processor in ALL_PROCESSORS)
-    return (_Value(option, choice.processor),)
+    allowed = {spec: _allowed(ways, limits) for spec, ways in options.items()}
+    moves = Moves(graph, allowed, Prices(overheads, limits.cpu_price), limits.processors)
+    frontier: Frontier[ComposedStep] = {held: (Label(0.0, 0),) for held in moves.starts()}
+    for layer in moves.layers():
+        frontier = advance(frontier, layer, limits.caps)
+    ends = [label for held, labels in frontier.items() if moves.is_end(held) for label in labels]
+    if not ends:
+        raise CompositionError(_why_none(limits.caps))
+    return _composition(min(ends, key=lambda label: label.cost), overheads)
 
 
 def starts_launch(steps: Sequence[ComposedStep]) -> tuple[bool, ...]:
-    """For each step whether the QPUs are launched for it: it runs on them and the one before did not."""
-    before: Processor = "cpu"
+    """For each step whether the QPUs are launched for it: it runs on them, and the one before did not, or it is told
+    to start anew.
+    """
+    launched = False
     starts = []
     for step in steps:
-        processor = before if step.is_view else step.option.candidate.choice.processor
-        starts.append((before, processor) == ("cpu", "qpu"))
-        before = processor
+        on_qpus = step.option.candidate.choice.processor == "qpu"
+        starts.append(not step.is_free and on_qpus and (not launched or step.starts_launch))
+        launched = launched if step.is_free else on_qpus
     return tuple(starts)
+
+
+def wakes(steps: Sequence[ComposedStep], overheads: Overheads) -> tuple[bool, ...]:
+    """For each step whether threads have to be woken for it."""
+    awake = False
+    found = []
+    for step in steps:
+        found.append(not step.is_free and step.option.threads > 1 and not awake)
+        awake = awake if step.is_free else overheads.still_awake(awake, step.option)
+    return tuple(found)
+
+
+def _allowed(ways: Sequence[Option], limits: Limits) -> tuple[Option, ...]:
+    return tuple(way for way in ways if way.threads <= limits.threads)
+
+
+def _composition(best: Label[ComposedStep], overheads: Overheads) -> Composition:
+    steps = best.path()
+    launches = sum(starts_launch(steps))
+    overhead_s = launches * overheads.launch_s + sum(wakes(steps, overheads)) * overheads.wake_s
+    return Composition(
+        steps=steps,
+        total_s=sum(step.time_s for step in steps) + overhead_s,
+        cpu_s=sum(step.cpu_s for step in steps) + overhead_s,
+        launches=launches,
+        gpu_bytes=best.gpu_peak,
+        arena_bytes=best.arena_peak,
+    )
+
+
+def _why_none(caps: Caps) -> str:
+    if caps == Caps():
+        return (
+            "no combination of choices fits together: a layout change that some layer needs has no algorithm"
+        )
+    return (
+        f"no combination of choices keeps activations within {caps.gpu_bytes:,.0f} bytes of GPU memory and "
+        f"{caps.arena_bytes:,.0f} of the CPU's: allow more memory"
+    )

@@ -48,6 +48,11 @@ class ConsoleProgress:
         if self._task is not None and measurements:
             self._bars.update(self._task, total=measurements)
 
+    def done(self) -> None:
+        """Moves the bar."""
+        if self._task is not None:
+            self._bars.update(self._task, advance=1)
+
     def sample(self, sample: Sample, measured: bool) -> None:
         """Moves the bar."""
         self._new += measured

@@ -2,28 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from codegen.algorithm import Algorithm
 from codegen.canonical import content_hash
 from codegen.graph import LayerSpec
-from codegen.schedule import Candidate, Processor
+from codegen.schedule import Candidate
 from codegen.target import Target
 from cost_models.model import Prediction
-from explorer.options import Interface, Option
+from explorer.options import Interface, Option, threads_of
 from explorer.space import CandidatePool
 from microbench.store import Sample
 
 Predict = Callable[[Sequence[Candidate]], Sequence[Prediction]]
+_Rivals = tuple[Interface, int]
 
 
 @dataclass(frozen=True)
 class SearchSettings:
     """How far a search goes. Budgets count measurements, known ones included, so resuming changes nothing.
 
-    `budget` is per layer and processor, `batch` per layer, processor and round. `worthwhile` is the
-    least gain, as a fraction of the best time, that is worth a measurement.
+    `budget` is per layer and lane (the QPUs, or a number of CPU threads), `batch` per layer, lane and round.
+    `worthwhile` is the least gain, as a fraction of the best time, that is worth a measurement.
     """
 
     seed: int = 0
@@ -70,7 +71,7 @@ class LayerField:
     def options(self) -> tuple[Option, ...]:
         """The candidates that work, with their times."""
         return tuple(
-            Option(sample.candidate, sample.time_s, sample.kind, sample.id)
+            Option(sample.candidate, sample.time_s, sample.kind, sample.id, int(sample.work.workspace_bytes))
             for sample in self._samples.values()
             if sample.status == "ok"
         )
@@ -90,11 +91,11 @@ class LayerField:
                     pool.tell(sample.candidate, sample.time_s)
 
     def first_picks(self, predict: Predict) -> tuple[Candidate, ...]:
-        """A spread of each algorithm over its predicted times: the best, the worst and evenly between.
+        """A spread of each algorithm, in each lane, over its predicted times: the best, the worst and evenly between.
 
-        Every algorithm's best comes before any other; what exceeds a processor's budget is left out.
+        Every algorithm's best comes before any other; what exceeds a lane's budget is left out.
         """
-        spreads = [self._spread(pool, predict) for pool in self._pools]
+        spreads = [spread for pool in self._pools for spread in self._spreads(pool, predict)]
         picks: dict[Candidate, None] = {}
         for turn in range(self._settings.initial):
             due = [spread[turn] for spread in spreads if turn < len(spread)]
@@ -102,47 +103,53 @@ class LayerField:
         left = dict(self._left())
         chosen = []
         for candidate in picks:
-            left[candidate.choice.processor] -= 1
-            if left[candidate.choice.processor] >= 0:
+            left[threads_of(candidate)] -= 1
+            if left[threads_of(candidate)] >= 0:
                 chosen.append(candidate)
         return tuple(chosen)
 
-    def _spread(self, pool: CandidatePool, predict: Predict) -> list[Candidate]:
-        ranked = _ranked(pool.candidates, predict)
-        count = min(self._settings.initial, len(ranked))
-        places = [round(i * (len(ranked) - 1) / max(1, count - 1)) for i in range(count)]
-        return [ranked[place] for place in places]
+    def _spreads(self, pool: CandidatePool, predict: Predict) -> Iterator[list[Candidate]]:
+        for lane in sorted({threads_of(candidate) for candidate in pool.candidates}):
+            ranked = _ranked([c for c in pool.candidates if threads_of(c) == lane], predict)
+            count = min(self._settings.initial, len(ranked))
+            places = [round(i * (len(ranked) - 1) / max(1, count - 1)) for i in range(count)]
+            yield [ranked[place] for place in places]
 
     def doubtful(self, predict: Predict) -> tuple[Candidate, ...]:
-        """Unmeasured candidates that may beat the best of their interface, the most promising first.
+        """Unmeasured candidates that may beat the best of their interface and lane, the most promising first.
 
-        At most a batch per processor, and never more than what is left of its budget.
+        At most a batch per lane, and never more than what is left of its budget.
         """
         unknown = [c for c in self.candidates if c.hash not in self._samples]
         predictions = dict(zip((c.hash for c in unknown), predict(unknown), strict=True))
-        best = self._best_by_interface()
+        best = self._best_of_rivals()
         promising = sorted(
-            (c for c in unknown if predictions[c.hash].low_s < best.get(Interface.of(c), float("inf"))),
+            (c for c in unknown if predictions[c.hash].low_s < best.get(_rivals(c), float("inf"))),
             key=lambda c: (predictions[c.hash].low_s, c.hash),
         )
         picks: list[Candidate] = []
-        for processor, left in self._left().items():
-            own = [c for c in promising if c.choice.processor == processor]
+        for lane, left in self._left().items():
+            own = [c for c in promising if threads_of(c) == lane]
             picks += own[: max(0, min(left, self._settings.batch))]
         return tuple(picks)
 
-    def _best_by_interface(self) -> Mapping[Interface, float]:
-        best: dict[Interface, float] = {}
+    def _best_of_rivals(self) -> Mapping[_Rivals, float]:
+        best: dict[_Rivals, float] = {}
         for option in self.options:
-            interface = Interface.of(option.candidate)
-            best[interface] = min(best.get(interface, float("inf")), option.time_s)
-        return {interface: time_s * (1 - self._settings.worthwhile) for interface, time_s in best.items()}
+            rivals = _rivals(option.candidate)
+            best[rivals] = min(best.get(rivals, float("inf")), option.time_s)
+        return {rivals: time_s * (1 - self._settings.worthwhile) for rivals, time_s in best.items()}
 
-    def _left(self) -> Mapping[Processor, int]:
-        spent: dict[Processor, int] = {pool.algorithm.processor: 0 for pool in self._pools}
+    def _left(self) -> Mapping[int, int]:
+        spent = dict.fromkeys(sorted({threads_of(candidate) for candidate in self.candidates}), 0)
         for sample in self._samples.values():
-            spent[sample.candidate.choice.processor] += 1
-        return {processor: self._settings.budget - spent[processor] for processor in sorted(spent)}
+            spent[threads_of(sample.candidate)] += 1
+        return {lane: self._settings.budget - count for lane, count in spent.items()}
+
+
+def _rivals(candidate: Candidate) -> _Rivals:
+    """What candidates have in common that are worth having for nothing but their speed."""
+    return Interface.of(candidate), threads_of(candidate)
 
 
 def _ranked(candidates: Sequence[Candidate], predict: Predict) -> list[Candidate]:

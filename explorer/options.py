@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -19,10 +19,21 @@ class Option:
     time_s: float
     kind: Kind
     sample_id: int
+    workspace_bytes: int = 0
+
+    @property
+    def threads(self) -> int:
+        """Cores of the CPU that it keeps busy; 0 on the QPUs."""
+        return threads_of(self.candidate)
+
+    @property
+    def cpu_s(self) -> float:
+        """How long cores are busy with it, all together; a core that waits for another counts."""
+        return self.threads * self.time_s
 
 
 class Interface(NamedTuple):
-    """All that a neighbour sees of a choice: options with equal interfaces differ in time only."""
+    """All that a neighbour sees of a choice."""
 
     processor: Processor
     input_layouts: tuple[str, ...]
@@ -37,12 +48,22 @@ class Interface(NamedTuple):
 Options = Mapping[LayerSpec, tuple[Option, ...]]
 
 
-def fastest_by_interface(options: Iterable[Option]) -> tuple[Option, ...]:
-    """The best option of each interface, in the interfaces' order; equal times go to the smaller hash."""
-    best: dict[Interface, Option] = {}
-    for option in sorted(options, key=lambda o: (o.time_s, o.candidate.hash)):
-        best.setdefault(Interface.of(option.candidate), option)
-    return tuple(best[interface] for interface in sorted(best))
+def threads_of(candidate: Candidate) -> int:
+    """Threads on the CPU: those of its split, 0 where it runs on the QPUs."""
+    return candidate.choice.threads if candidate.choice.processor == "cpu" else 0
+
+
+def efficient(options: Iterable[Option], price: Callable[[Option], float]) -> tuple[Option, ...]:
+    """Of each interface and number of threads the options that no other beats in price and workspace, in order.
+
+    Equal ones go to the smaller hash.
+    """
+    kept: dict[tuple[Interface, int], list[Option]] = {}
+    for option in sorted(options, key=lambda o: (price(o), o.workspace_bytes, o.candidate.hash)):
+        rivals = kept.setdefault((Interface.of(option.candidate), option.threads), [])
+        if not rivals or option.workspace_bytes < rivals[-1].workspace_bytes:
+            rivals.append(option)
+    return tuple(option for rivals in sorted(kept) for option in kept[rivals])
 
 
 def relayout_spec(tensor: TensorType, source: str, target: str) -> LayerSpec:

@@ -5,28 +5,29 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from codegen.algorithm import algorithms
 from codegen.bundle import compile_bundle
 from codegen.plan import Plan, write_plan
-from codegen.schedule import Processor
 from cost_models.registry import cost_model_named
-from explorer.bench import Bench, launch_overhead_s
-from explorer.check import TOLERANCES, check_bundle, reference_outputs, trial_inputs
-from explorer.compose import Composition, compose
+from explorer.bench import Bench, Tally, overheads_of
+from explorer.check import check_bundle, tolerance_of, trials_of
+from explorer.compose import UNLIMITED
+from explorer.errors import UsageError
+from explorer.findings import Findings
+from explorer.front import Front, explore_front
+from explorer.front_search import fewer_qpus
 from explorer.jobs import JobBuilder
-from explorer.model import Network, open_network
-from explorer.options import Options
-from explorer.planning import build_plan
+from explorer.model import open_network
 from explorer.progress import Progress
-from explorer.report import CheckReport, RunReport
+from explorer.report import RunReport
 from explorer.reporting import build_report
-from explorer.search import SearchResult, search
+from explorer.search import search
 from explorer.settings import RunSettings
 from explorer.workers import Workers
-from microbench.board import Board, BundleRun, Fingerprint
+from microbench.board import Board, Fingerprint
 from microbench.registry import open_board
 from microbench.store import Store
 
@@ -44,6 +45,7 @@ class Run:
     report: RunReport
     plan: Plan
     directory: Path
+    front: Front | None = None
 
 
 def run(settings: RunSettings, progress: Progress, announce: Announce) -> Run:
@@ -51,29 +53,45 @@ def run(settings: RunSettings, progress: Progress, announce: Announce) -> Run:
 
     The check's verdict is in the report: a failed one does not lose plan, figures and summary.
     """
+    if settings.objective == "front" and settings.board in WITHOUT_OUTPUTS:
+        raise UsageError(f"a front is made of plans that were run; the {settings.board} board runs nothing")
+    variants = _fewer_qpus(settings, progress) if settings.objective == "front" else ()
     first = _open(settings)
     with Workers(_boards(first, settings), Board.close) as boards:
         fingerprint = boards.call(lambda board: board.fingerprint())
         announce(what_it_is(first, fingerprint))
         _prepare(settings.directory)
-        progress.phase("Import")
-        network = open_network(settings)
-        with Store.open(settings.store) as store:
-            found, bench = _search(settings, network, boards, first, fingerprint, store, progress)
-        composed, cpu_only = _compose(network, found.options, first)
-        plan = _plan(settings, network, found, composed, cpu_only, first, fingerprint)
+        found, tally = _investigate(settings, boards, first, fingerprint, progress)
+        composed = found.compose(UNLIMITED)
+        plan = found.plan(composed)
         write_plan(plan, settings.directory / "plan.json")
         progress.phase("Compile")
         bundle = settings.directory / "bundle"
-        compile_bundle(network.graph, plan, first.target, bundle)
+        compile_bundle(found.network.graph, plan, first.target, bundle)
         checked = None
         if first.name not in WITHOUT_OUTPUTS:
             progress.phase("Check")
-            checked = _check(settings, network, plan, bundle, boards)
-    report = build_report(
-        settings.device, first, fingerprint, network, found, composed, cpu_only, checked, bench.tally
-    )
-    return Run(report, plan, settings.directory)
+            trials = trials_of(found.network, settings.search.seed)
+            checked = boards.call(lambda board: check_bundle(board, bundle, trials, tolerance_of(plan)))
+        front = None
+        if settings.objective == "front":
+            front = explore_front(settings, (found, *variants), boards, first, progress)
+    report = build_report(settings.device, first, fingerprint, found, composed, checked, tally)
+    return Run(report, plan, settings.directory, front)
+
+
+def _fewer_qpus(settings: RunSettings, progress: Progress) -> tuple[Findings, ...]:
+    """The same network searched with fewer QPUs in use, for the front; nothing where none can be left out."""
+    findings = []
+    with _open(settings) as board:
+        counts = fewer_qpus(board.target)
+    for count in counts:
+        fewer = replace(settings, qpus=count)
+        first = _open(fewer)
+        with Workers(_boards(first, fewer), Board.close) as boards:
+            fingerprint = boards.call(lambda board: board.fingerprint())
+            findings.append(_investigate(fewer, boards, first, fingerprint, progress)[0])
+    return tuple(findings)
 
 
 def _prepare(directory: Path) -> None:
@@ -101,7 +119,12 @@ def what_it_is(board: Board, fingerprint: Fingerprint) -> str:
 
 def _open(settings: RunSettings) -> Board:
     return open_board(
-        settings.device, board=settings.board, ssh=settings.ssh, v3d_hz=settings.v3d_hz, store=settings.store
+        settings.device,
+        board=settings.board,
+        ssh=settings.ssh,
+        v3d_hz=settings.v3d_hz,
+        qpus=settings.qpus,
+        store=settings.store,
     )
 
 
@@ -111,49 +134,19 @@ def _boards(first: Board, settings: RunSettings) -> list[Board]:
     return [first, *(_open(settings) for _ in range(count - 1))]
 
 
-def _search(
-    settings: RunSettings,
-    network: Network,
-    boards: Workers[Board],
-    first: Board,
-    fingerprint: Fingerprint,
-    store: Store,
-    progress: Progress,
-) -> tuple[SearchResult, Bench]:
+def _investigate(
+    settings: RunSettings, boards: Workers[Board], first: Board, fingerprint: Fingerprint, progress: Progress
+) -> tuple[Findings, Tally]:
+    """Imports the network and searches it; opens the network before the store, so that neither waits in vain."""
+    progress.phase("Import")
+    network = open_network(settings)
     repeats = REPEATS if first.reads_clock else 1
     jobs = JobBuilder(first.target, settings.search.seed, algorithms(), repeats)
-    overhead_s, recording = launch_overhead_s(first), first.name != "replay"
-    bench = Bench(boards, jobs, store, fingerprint, progress, overhead_s, recording)
-    model = cost_model_named(settings.cost_model, first.profile)
-    return search(network.graph, jobs, model, bench, settings.search, progress), bench
-
-
-def _compose(network: Network, options: Options, board: Board) -> tuple[Composition, Composition]:
-    """The best plan, and the best one without the QPUs."""
-    overhead_s = launch_overhead_s(board)
-    cpu: tuple[Processor, ...] = ("cpu",)
-    return compose(network.graph, options, overhead_s), compose(network.graph, options, overhead_s, cpu)
-
-
-def _plan(
-    settings: RunSettings,
-    network: Network,
-    found: SearchResult,
-    composed: Composition,
-    cpu_only: Composition,
-    board: Board,
-    fingerprint: Fingerprint,
-) -> Plan:
-    samples = {sample.id: sample for sample in found.samples}
-    return build_plan(
-        network, composed, samples, board.profile, fingerprint, settings.search.seed, cpu_only.total_s
-    )
-
-
-def _check(
-    settings: RunSettings, network: Network, plan: Plan, bundle: Path, boards: Workers[Board]
-) -> tuple[CheckReport, BundleRun]:
-    inputs = trial_inputs(network.graph, settings.search.seed)
-    references = reference_outputs(network.path, network.graph, inputs)
-    tolerance = TOLERANCES["qpu" if plan.has_qpu_steps else "cpu"]
-    return boards.call(lambda board: check_bundle(board, bundle, inputs, references, tolerance))
+    overheads, recording = overheads_of(first), first.name != "replay"
+    with Store.open(settings.store) as store:
+        bench = Bench(boards, jobs, store, fingerprint, progress, overheads.launch_s, recording)
+        model = cost_model_named(settings.cost_model, first.profile)
+        result = search(network.graph, jobs, model, bench, settings.search, progress)
+    seed = settings.search.seed
+    found = Findings(network, first.profile, first.target, fingerprint, overheads, seed, result)
+    return found, bench.tally

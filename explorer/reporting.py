@@ -11,9 +11,10 @@ from codegen.schedule import Candidate
 from cost_models.metrics import mape, spearman, top_regret
 from cost_models.model import Observation, Prediction
 from cost_models.residual import ResidualModel
-from explorer.bench import Tally, launch_overhead_s
-from explorer.compose import ComposedStep, Composition, starts_launch
-from explorer.model import Network
+from explorer.bench import Tally
+from explorer.compose import Composition, starts_launch, wakes
+from explorer.findings import Findings
+from explorer.moves import ComposedStep, Overheads
 from explorer.planning import step_name
 from explorer.report import (
     CheckReport,
@@ -34,25 +35,24 @@ def build_report(
     device: str,
     board: Board,
     fingerprint: Fingerprint,
-    network: Network,
-    found: SearchResult,
+    findings: Findings,
     composed: Composition,
-    cpu_only: Composition,
     checked: tuple[CheckReport, BundleRun] | None,
     tally: Tally,
 ) -> RunReport:
     """The report; predictions in it come from models that have not seen the candidate they predict."""
+    found, cpu_only = findings.result, findings.cpu_only
     unseen = _unseen_predictions(board, found)
     check, bundle_run = checked or (None, None)
-    overhead_s = launch_overhead_s(board)
+    overheads = findings.overheads
     return RunReport(
-        model=network.name,
+        model=findings.network.name,
         device=device,
         board=fingerprint.board,
-        steps=_steps(composed, cpu_only, unseen, bundle_run, overhead_s),
+        steps=_steps(composed, cpu_only, unseen, bundle_run, overheads),
         expected_s=composed.total_s,
         launches=composed.launches,
-        launch_overhead_s=overhead_s,
+        launch_overhead_s=overheads.launch_s,
         cpu_only_s=cpu_only.total_s,
         cpu_only_kinds=tuple(sorted({step.option.kind for step in cpu_only.steps})),
         macs=_macs(composed, found),
@@ -78,18 +78,20 @@ def _steps(
     cpu_only: Composition,
     unseen: Unseen,
     bundle_run: BundleRun | None,
-    launch_overhead_s: float,
+    overheads: Overheads,
 ) -> tuple[StepReport, ...]:
     cpu_times = {step_name(step): step.time_s for step in cpu_only.steps}
     return tuple(
         _step(
             step,
-            None if step.is_view else unseen.get(step.option.candidate),
-            launch_overhead_s if starts else 0.0,
+            None if step.is_free else unseen.get(step.option.candidate),
+            overheads.launch_s * starts + overheads.wake_s * woken,
             cpu_times.get(step_name(step)),
             bundle_run,
         )
-        for step, starts in zip(composed.steps, starts_launch(composed.steps), strict=True)
+        for step, starts, woken in zip(
+            composed.steps, starts_launch(composed.steps), wakes(composed.steps, overheads), strict=True
+        )
     )
 
 

@@ -95,5 +95,9 @@ def _arguments(settings: RunSettings) -> Iterable[str]:
         yield from ("--ssh", "USER@HOST")
     if settings.v3d_hz:
         yield from ("--v3d-hz", f"{settings.v3d_hz:.0f}")
+    if settings.qpus:
+        yield from ("--qpus", str(settings.qpus))
+    if settings.objective != "latency":
+        yield from ("--objective", settings.objective)
     yield from ("--cost-model", settings.cost_model)
     yield from ("--seed", str(settings.search.seed), "--budget", str(settings.search.budget))

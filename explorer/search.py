@@ -13,10 +13,10 @@ from codegen.graph import Graph, LayerSpec
 from codegen.schedule import Candidate
 from cost_models.model import CostModel, Observation, Prediction
 from explorer.bench import Bench
-from explorer.compose import OUTSIDE_LAYOUT
 from explorer.errors import SearchError
 from explorer.field import LayerField, SearchSettings
 from explorer.jobs import JobBuilder
+from explorer.moves import OUTSIDE_LAYOUT
 from explorer.options import Option, relayout_spec
 from explorer.progress import Progress
 from microbench.store import Sample

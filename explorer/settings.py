@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from explorer.errors import UsageError
 from explorer.field import SearchSettings
@@ -15,6 +16,7 @@ BUILT_IN_NETWORK = "mobilenet_v1"
 RUNS = Path("results") / "runs"
 DEFAULT_STORE = RUNS / "samples.sqlite"
 
+Objective = Literal["latency", "front"]
 Shapes = Mapping[str, tuple[int, ...]]
 
 _SIZE = re.compile("0*[1-9][0-9]{0,9}")
@@ -23,18 +25,20 @@ _SSH_PLACE = re.compile(r"(?:(?P<user>[^@\s:]+)@)?(?P<host>\[[^\]\s]+\]|[^@:\s]+
 
 @dataclass(frozen=True)
 class RunSettings:
-    """One `explore run`. `model` None: the built-in network. `store`: path or URL."""
+    """One `explore run`. `model` None: the built-in network. `store`: path or URL. `qpus` None: all there are."""
 
     device: str = "pi-zero"
     model: Path | None = None
     board: str | None = None
     ssh: SshOptions | None = None
     v3d_hz: float | None = None
+    qpus: int | None = None
     shapes: Shapes = field(default_factory=dict)
     store: str = str(DEFAULT_STORE)
     out: Path | None = None
     cost_model: str = "residual"
     search: SearchSettings = field(default_factory=SearchSettings)
+    objective: Objective = "latency"
 
     @property
     def model_name(self) -> str:
@@ -58,6 +62,15 @@ def parse_shapes(texts: Sequence[str]) -> Shapes:
             raise UsageError(f"--shape gives input {name!r} two shapes; leave one out")
         shapes[name] = tuple(int(part) for part in parts)
     return shapes
+
+
+def parse_objective(name: str) -> Objective:
+    """--objective; raises UsageError for an unknown one."""
+    if name == "latency":
+        return "latency"
+    if name == "front":
+        return "front"
+    raise UsageError(f"--objective {name!r} is unknown; there are latency and front")
 
 
 def parse_ssh(place: str | None, key: Path | None, known_hosts: Path | None) -> SshOptions | None:

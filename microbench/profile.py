@@ -53,7 +53,12 @@ class DeviceProfile(BaseModel):
     gpu_memory_bytes: int = 0
     v3d: Constants = {}
     cpu_costs: Constants = {}
-    qpus_used: int | None = Field(default=None, ge=1, description="QPUs that programs use; none: all there are")
+    threads: Constants = Field(
+        default={}, description="what it costs to share layers between threads: wake_s, spin_s; none: nothing"
+    )
+    qpus_used: int | None = Field(
+        default=None, ge=1, description="QPUs that programs use; none: all there are"
+    )
 
     @cached_property
     def hash(self) -> str:
@@ -61,6 +66,8 @@ class DeviceProfile(BaseModel):
             group: {name: constant.value for name, constant in constants.items()}
             for group, constants in (("v3d", self.v3d), ("cpu_costs", self.cpu_costs))
         }
+        if self.threads:
+            numbers["threads"] = {name: constant.value for name, constant in self.threads.items()}
         used = [self.qpus_used] if self.qpus_used else []
         return content_hash([self.name, self.cpu, self.launch_limit_s, self.gpu_memory_bytes, numbers, *used])
 
@@ -71,6 +78,10 @@ class DeviceProfile(BaseModel):
     def cpu_cost(self, name: str) -> float:
         """A constant of the CPU's cost table; raises ProfileError when the profile lacks it."""
         return self._value(self.cpu_costs, "cpu_costs", name)
+
+    def thread_value(self, name: str) -> float:
+        """What threads cost; 0 where the profile says nothing of it."""
+        return self.threads[name].value if name in self.threads else 0.0
 
     def _value(self, constants: Constants, group: str, name: str) -> float:
         if name not in constants:

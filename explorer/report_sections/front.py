@@ -9,6 +9,7 @@ import pandas as pd
 
 from explorer.exhibits import Exhibit, Finding, counted
 from explorer.figures import plain_ticks
+from explorer.pareto import dominated
 from explorer.report_sections.staircase import draw_staircase
 from explorer.run_data import FRONT_COLUMNS, RunData
 from explorer.tables import seconds
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 MARKERS = "osD^vP"
-MOST_LABELS = 15
+LABEL_PIXELS = 60.0, 14.0  # width and height of a name
 WIDE = 8.0  # the ratio of the ends from which an axis is logarithmic
 KIB = 1024
 
@@ -55,14 +56,6 @@ def front_table(run: RunData) -> Exhibit:
     return Exhibit(table)
 
 
-def dominated(plans: pd.DataFrame) -> pd.Series[bool]:
-    """Whether some other plan is at least as good in all three, and better in one."""
-    values = plans[["latency_s", "peak_memory_bytes", "cpu_time_s"]].to_numpy()
-    no_worse = (values[:, None, :] <= values[None, :, :]).all(axis=2)
-    better = (values[:, None, :] < values[None, :, :]).any(axis=2)
-    return pd.Series((no_worse & better).any(axis=0), index=plans.index)
-
-
 def _plans(run: RunData) -> pd.DataFrame:
     plans = run.front
     if plans is None:
@@ -77,11 +70,6 @@ def _panel(axes: Axes, plans: pd.DataFrame, across: pd.Series[float], label: str
         axes.scatter(
             across[rows.index], latency_ms[rows.index], marker=marker, s=36, label=str(kind), zorder=3
         )
-    if len(plans) <= MOST_LABELS:
-        for name, x, y in zip(plans["plan"], across, latency_ms, strict=True):
-            axes.annotate(
-                str(name), (x, y), xytext=(5, 4), textcoords="offset points", fontsize=8, parse_math=False
-            )
     axes.set_xlabel(label)
     axes.margins(x=0.16, y=0.1)
     axes.grid(alpha=0.3)
@@ -91,6 +79,24 @@ def _panel(axes: Axes, plans: pd.DataFrame, across: pd.Series[float], label: str
     if _wide(latency_ms):
         axes.set_yscale("log")
         plain_ticks(axes.yaxis)
+    _label(axes, plans["plan"], across, latency_ms)
+
+
+def _label(axes: Axes, names: pd.Series[str], x: pd.Series[float], y: pd.Series[float]) -> None:
+    """Names beside the points, the fastest first; one that would cover another is left to the table."""
+    axes.autoscale_view()
+    taken: list[tuple[float, float]] = []
+    for name, place in zip(names, zip(x, y, strict=True), strict=True):
+        right, up = (float(pixels) for pixels in axes.transData.transform(place))
+        if any(
+            abs(right - other) < LABEL_PIXELS[0] and abs(up - level) < LABEL_PIXELS[1]
+            for other, level in taken
+        ):
+            continue
+        taken.append((right, up))
+        axes.annotate(
+            str(name), place, xytext=(5, 4), textcoords="offset points", fontsize=8, parse_math=False
+        )
 
 
 def _wide(values: pd.Series[float]) -> bool:
@@ -114,7 +120,7 @@ def _reading(plans: pd.DataFrame) -> str:
             f"The front has one plan ({_kinds(plans)}): {seconds(fastest['latency_s'])}, of which the CPU works "
             f"{seconds(fastest['cpu_time_s'])}, with {_kib(fastest)}."
         )
-    beaten = int(dominated(plans).sum())
+    beaten = int(dominated(plans[["latency_s", "peak_memory_bytes", "cpu_time_s"]].to_numpy()).sum())
     verdict = "none is beaten by another in all three" if not beaten else f"{beaten} are beaten by another"
     return (
         f"Of {counted(len(plans), 'plan')} ({_kinds(plans)}) {verdict}: the fastest takes "
@@ -129,10 +135,9 @@ def _instead(
     """What the best plan in one respect gains, and what it costs in latency."""
     if plan.name == fastest.name:
         return f"the fastest also {what}, {shown(plan)}"
-    slower = plan["latency_s"] / fastest["latency_s"]
-    return (
-        f"the one that {what} has {shown(plan)} instead of {shown(fastest)} at {slower:.3g} times the latency"
-    )
+    slower = plan["latency_s"] / fastest["latency_s"] - 1
+    longer = f"{100 * slower:.2g} % more latency" if slower < 1 else f"{slower + 1:.3g} times the latency"
+    return f"the one that {what} has {shown(plan)} instead of {shown(fastest)} at {longer}"
 
 
 def _kib(plan: pd.Series[Any]) -> str:

@@ -33,8 +33,16 @@ def graph_of(
 
 
 def option(
-    spec: LayerSpec, processor: Processor, inputs: tuple[str, ...], output: str, time_s: float, tag: int = 0
+    spec: LayerSpec,
+    processor: Processor,
+    inputs: tuple[str, ...],
+    output: str,
+    time_s: float,
+    tag: int = 0,
+    workspace_bytes: int = 0,
+    threads: int = 1,
 ) -> Option:
     """A choice nobody could run, with a time."""
-    choice = Choice(processor, f"fake-{processor}", (), (("tag", tag),), inputs, output)
-    return Option(Candidate(spec, choice), time_s, "modelled", 0)
+    split = (("threads", threads),) if threads > 1 else ()
+    choice = Choice(processor, f"fake-{processor}", split, (("tag", tag),), inputs, output)
+    return Option(Candidate(spec, choice), time_s, "modelled", 0, workspace_bytes)

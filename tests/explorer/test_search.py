@@ -14,6 +14,7 @@ from explorer.compose import compose
 from explorer.errors import SearchError
 from explorer.field import SearchSettings
 from explorer.jobs import JobBuilder
+from explorer.moves import Overheads
 from explorer.progress import Silent
 from explorer.search import SearchResult, search
 from explorer.workers import Workers
@@ -149,5 +150,5 @@ def test_the_result_composes_with_its_relayouts(tmp_path: Path) -> None:
 
     for law, expected in ((cheap_s, ["relayout", *["quick"] * 3, "relayout"]), (dear_s, ["plain"] * 3)):
         result, _ = run(FakeBoard(law), tmp_path / f"{law.__name__}.sqlite")
-        found = compose(GRAPH, result.options, 0.0)
+        found = compose(GRAPH, result.options, Overheads())
         assert [step.option.candidate.choice.algorithm for step in found.steps] == expected

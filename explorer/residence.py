@@ -1,0 +1,83 @@
+"""Where values live while a composition runs: copies of tensors in buffers, and what these take up."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+from codegen.qpu.link import ALIGNMENT_BYTES, GUARD_BYTES
+
+Place = Literal["caller", "lent", "arena", "gpu", "promised"]
+
+
+class Buffer(NamedTuple):
+    """Memory of one size. "caller": an array of whoever runs the network, not counted. Two places have to be earned:
+    "lent", a caller's array for an output, of which a view has to become that output; and "promised", GPU memory that
+    the CPU wrote and that the QPUs have to read.
+    """
+
+    name: str
+    place: Place
+    size_bytes: int
+
+
+class Copy(NamedTuple):
+    """A tensor in one layout; copies of several tensors share a buffer where one is a view or a part of another."""
+
+    tensor: str
+    layout: str
+    buffer: Buffer
+
+
+@dataclass(frozen=True)
+class Caps:
+    """The most bytes of GPU memory and of the CPU's arena that activations may take; infinite where free."""
+
+    gpu_bytes: float = float("inf")
+    arena_bytes: float = float("inf")
+
+
+class Held(NamedTuple):
+    """All copies that are still needed, sorted; whether the QPUs are in a launch, and whether threads look for work."""
+
+    copies: tuple[Copy, ...]
+    launched: bool = False
+    awake: bool = False
+
+    def of(self, tensor: str) -> tuple[Copy, ...]:
+        return tuple(copy for copy in self.copies if copy.tensor == tensor)
+
+    def buffer(self, name: str) -> Buffer | None:
+        return next((copy.buffer for copy in self.copies if copy.buffer.name == name), None)
+
+    def with_copy(self, copy: Copy) -> Held:
+        return self._replace(copies=tuple(sorted((*self.copies, copy))))
+
+    def without(self, dropped: Iterable[Copy]) -> Held:
+        gone = frozenset(dropped)
+        return self._replace(copies=tuple(copy for copy in self.copies if copy not in gone))
+
+    def read_by_qpus(self, tensors: Iterable[Copy]) -> Held | None:
+        """Promises kept; None where a copy lies where the QPUs cannot read it."""
+        names = {copy.buffer.name for copy in tensors}
+        if any(copy.buffer.place in ("caller", "lent", "arena") for copy in tensors):
+            return None
+        copies = (
+            copy._replace(buffer=copy.buffer._replace(place="gpu")) if copy.buffer.name in names else copy
+            for copy in self.copies
+        )
+        return self._replace(copies=tuple(copies))
+
+    def bytes_in(self, *places: Place) -> int:
+        """Bytes of the distinct buffers in those places; in GPU memory with the gaps between them."""
+        return sum(
+            gpu_bytes(buffer.size_bytes) if buffer.place in ("gpu", "promised") else buffer.size_bytes
+            for buffer in {copy.buffer for copy in self.copies}
+            if buffer.place in places
+        )
+
+
+def gpu_bytes(size_bytes: int) -> int:
+    """What a buffer takes in GPU memory: whole lines and a guard."""
+    return -(-size_bytes // ALIGNMENT_BYTES) * ALIGNMENT_BYTES + GUARD_BYTES

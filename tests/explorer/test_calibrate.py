@@ -1,0 +1,42 @@
+"""`explore calibrate`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from microbench.calibration.profile_file import write_profile
+from microbench.profile import load_profile
+from tests.explorer.command_line import explore, refused
+
+
+def test_the_table_shows_published_figures_beside_the_suite() -> None:
+    result = explore("calibrate", "--table")
+    assert result.exit_code == 0, result.output
+    for text in ("690 MB/s", "1120 MB/s", "uniforms", "semaphore", "heat flow"):
+        assert text in result.output
+
+
+@pytest.mark.parametrize("more", [(), ("--table",), ("--start", "host", "--device", "pi-zero")])
+def test_a_device_without_qpus_is_refused(more: tuple[str, ...]) -> None:
+    refused(explore("calibrate", "--device", "host", *more), "host", "no QPUs")
+
+
+def test_an_unknown_device_is_refused() -> None:
+    refused(explore("calibrate", "--device", "pi-nine"), "pi-nine", "known devices")
+
+
+@pytest.mark.slow
+def test_a_profile_is_written_that_the_project_reads(tmp_path: Path) -> None:
+    true = load_profile("pi-zero").with_v3d(vdw_row_s=70e-9, tmu_cycles_per_request=20)
+    write_profile(true, tmp_path / "board.toml")
+    out = tmp_path / "fitted.toml"
+    result = explore("calibrate", "--device", tmp_path / "board.toml", "--out", out)
+    assert result.exit_code == 0, result.output
+    assert "not identifiable" in result.output
+    fitted = load_profile(str(out))
+    assert fitted.name == "pi-zero-calibrated"
+    assert fitted.v3d_value("tmu_cycles_per_request") == 20
+    assert fitted.v3d_value("vdw_row_s") == pytest.approx(70e-9, rel=0.05)
+    assert "interval" in fitted.v3d["vdw_row_s"].source

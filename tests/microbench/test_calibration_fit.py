@@ -1,0 +1,100 @@
+"""The fit finds constants that a virtual board was given and it was not told."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from microbench.calibration.calibrate import SOURCE, calibrate
+from microbench.calibration.constants import ranges
+from microbench.calibration.fitter import Fitter
+from microbench.calibration.forward import ForwardModel
+from microbench.calibration.identify import intervals, sensitivities
+from microbench.calibration.recover import random_profile, recover, table
+from microbench.profile import load_profile
+from microbench.suite.gpu import BoardShape
+from microbench.suite.runner import measure
+from microbench.suite.suite import suite
+from microbench.virtual import VirtualV3D
+
+STOCK = load_profile("pi-zero")
+TRUE = {"vdw_setup_s": 210e-9, "vdw_row_s": 41e-9, "issue_cycles": 5.0}
+
+
+def fitter(model: ForwardModel, true: dict[str, float]) -> Fitter:
+    with VirtualV3D(STOCK.with_v3d(**true)) as gpu:
+        measured = measure(gpu, suite(BoardShape.of(STOCK), 4))
+    return Fitter(model, measured, ranges(STOCK.v3d), {name: STOCK.v3d_value(name) for name in true})
+
+
+@pytest.fixture
+def model() -> Iterator[ForwardModel]:
+    with ForwardModel(STOCK, queue_depth=4) as model:
+        yield model
+
+
+def test_real_and_whole_constants_are_found_with_intervals(model: ForwardModel) -> None:
+    found = fitter(model, TRUE)
+    found.locate("issue_cycles", ("issue.",))
+    for name in ("vdw_row_s", "vdw_setup_s"):
+        found.locate(name, ("dma.store",))
+    found.refine(("vdw_row_s", "vdw_setup_s"), ("dma.store",))
+    assert found.values["issue_cycles"] == 5
+    assert found.values["vdw_setup_s"] == pytest.approx(TRUE["vdw_setup_s"], rel=0.05)
+    assert found.values["vdw_row_s"] == pytest.approx(TRUE["vdw_row_s"], rel=0.05)
+    shown = sensitivities(model, found.values, found.ranges)
+    for name, interval in intervals(found, shown, STOCK.v3d_value("clock_hz")).items():
+        assert interval.low <= TRUE[name] <= interval.high
+        assert interval.high / interval.low < 1.2
+
+
+def test_sizes_are_found_by_a_scan_over_both(model: ForwardModel) -> None:
+    true = {"icache_bytes": 8192.0, "icache_ways": 2.0}
+    found = fitter(model, true)
+    found.scan(tuple(true), ("icache.",))
+    assert found.values == true
+
+
+def test_a_constant_is_found_just_past_where_it_begins_to_matter(model: ForwardModel) -> None:
+    true = {"uniform_refill_cycles": 4.2}  # words are read every 4 cycles
+    found = fitter(model, true)
+    found.locate("uniform_refill_cycles", ("uniform.burst.words=064.gap=00",))
+    found.refine(("uniform_refill_cycles",), ("uniform.burst.words=064.gap=00",))
+    assert found.values["uniform_refill_cycles"] == pytest.approx(4.2, rel=0.02)
+
+
+def test_what_no_launch_time_shows_is_said_so(model: ForwardModel) -> None:
+    values = {"sfu_exp_bits": 11.0, "sdram_bytes_per_s": 1.3e9}
+    shown = sensitivities(model, values, ranges(STOCK.v3d))
+    assert not shown["sfu_exp_bits"].shows
+    assert not shown["sfu_exp_bits"].benchmarks
+    assert shown["sdram_bytes_per_s"].shows
+    assert any(name.startswith("tmu.stream") for name in shown["sdram_bytes_per_s"].benchmarks)
+
+
+def test_an_impossible_machine_fits_nothing(model: ForwardModel) -> None:
+    few = model.named(("issue.",))
+    assert not any(map(float, model.log_times({"l2_ways": 4.0}, few) == float("inf")))
+    assert all(model.log_times({"l2_ways": 1024.0}, few) == float("inf"))
+
+
+@pytest.mark.slow
+def test_a_random_board_is_calibrated() -> None:
+    true = random_profile(STOCK, seed=101)
+    with VirtualV3D(true) as gpu:
+        found = calibrate(gpu, BoardShape.of(true), STOCK, workers=2)
+    assert len(found.identified) >= 20
+    for finding in found.identified:
+        assert finding.value == pytest.approx(true.v3d_value(finding.name), rel=0.05), finding.name
+        assert found.profile.v3d[finding.name].source.startswith(SOURCE)
+    kept = {f.name for f in found.findings if f.interval is None}
+    assert {"sfu_exp_bits", "clock_hz", "qpus"} <= kept
+    assert found.profile.v3d["sfu_exp_bits"] == STOCK.v3d["sfu_exp_bits"]
+
+
+@pytest.mark.slow
+def test_recovery_finds_all_that_shows() -> None:
+    trials = recover(STOCK, seed=102)
+    assert [t for t in trials if t.shows and not (t.named and t.error <= 0.05)] == []
+    assert "0 are not found" in table(trials)
