@@ -1,0 +1,38 @@
+"""Writes a device profile as TOML, as the built-in ones are written."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from microbench.profile import Constants, DeviceProfile
+
+
+def profile_text(profile: DeviceProfile) -> str:
+    """TOML that `load_profile` reads back to an equal profile."""
+    fields = profile.model_dump(exclude={"v3d", "cpu_costs"}, exclude_none=True)
+    lines = [f"{name} = {_value(value)}" for name, value in fields.items()]
+    for group, constants in (("v3d", profile.v3d), ("cpu_costs", profile.cpu_costs)):
+        if constants:
+            lines += ["", f"[{group}]", *_table(constants)]
+    return "\n".join(lines) + "\n"
+
+
+def write_profile(profile: DeviceProfile, path: Path) -> None:
+    """Makes the directory too."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(profile_text(profile), encoding="utf-8")
+
+
+def _table(constants: Constants) -> list[str]:
+    return [
+        f"{name} = {{ value = {_value(c.value)}, unit = {_value(c.unit)}, source = {_value(c.source)} }}"
+        for name, c in constants.items()
+    ]
+
+
+def _value(value: object) -> str:
+    """Strings, numbers, and lists of strings; JSON's notation of these is TOML's, and floats keep every bit."""
+    if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
+        return str(int(value))
+    return json.dumps(value, ensure_ascii=False)

@@ -1,0 +1,187 @@
+"""Whether calibration finds back what a virtual board was given: random profiles, unseen by the fit.
+
+Run as `python -m microbench.calibration.recover --profiles 20`: prints a table by constant, and writes it where
+`--out` says.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+
+from microbench.calibration.calibrate import DEPTH, Finding, calibrate
+from microbench.calibration.constants import NOT_FITTED, Kind, Range, ranges
+from microbench.calibration.forward import ForwardModel
+from microbench.calibration.identify import SHARE, THRESHOLD, sensitivities
+from microbench.profile import DeviceProfile, load_profile
+from microbench.suite.gpu import BoardShape
+from microbench.virtual import VirtualV3D
+
+SPREAD = 0.5  # every constant is drawn within this share of the stock profile's
+TOLERANCE = 0.05
+_SLICES, _QPUS_PER_SLICE, _TMUS_PER_SLICE = (2, 3, 4), (2, 3, 4, 5, 6), (1, 2)
+_MOST_QPUS = 16  # of the simulator
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One constant on one random board.
+
+    `shows`: at the true values. `named`: as identified, by the calibration. `covered`: its interval holds the truth.
+    """
+
+    seed: int
+    name: str
+    true: float
+    found: float
+    shows: bool
+    named: bool
+    covered: bool
+
+    @property
+    def error(self) -> float:
+        """Relative to the true value."""
+        return abs(self.found / self.true - 1) if self.true else abs(self.found)
+
+
+def random_profile(stock: DeviceProfile, seed: int) -> DeviceProfile:
+    """Every constant within SPREAD of its own: real ones evenly, whole numbers rounded, sizes half, same or double.
+
+    The number of slices, and of QPUs and TMUs in one, vary too, but are stated to the fit, as is the clock; the VPM's
+    rows do not vary, as the simulator has none but 64.
+    """
+    numbers = random.Random(seed)
+    drawn = {name: _drawn(bounds, numbers) for name, bounds in ranges(stock.v3d).items()}
+    per_slice = numbers.choice(_QPUS_PER_SLICE)
+    slices = numbers.choice([n for n in _SLICES if n * per_slice <= _MOST_QPUS])
+    drawn |= {
+        "qpus": slices * per_slice,
+        "qpus_per_slice": per_slice,
+        "vpm_rows": stock.v3d_value("vpm_rows"),
+    }
+    drawn |= {"tmus_per_slice": numbers.choice(_TMUS_PER_SLICE)}
+    return stock.with_v3d(**drawn)
+
+
+def _drawn(bounds: Range, numbers: random.Random) -> float:
+    if bounds.name == "fmul_rounds_to_nearest":
+        return float(numbers.randint(0, 1))
+    if bounds.kind is Kind.POWER:
+        return bounds.start * numbers.choice((0.5, 1.0, 2.0))
+    if bounds.kind is Kind.FIXED:
+        return bounds.start
+    value = bounds.start * numbers.uniform(1 - SPREAD, 1 + SPREAD)
+    return value if bounds.kind is Kind.TOLD else bounds.nearest(value)
+
+
+def recover(stock: DeviceProfile, seed: int) -> tuple[Trial, ...]:
+    """Calibrates the virtual board of a random profile, starting from the stock one."""
+    true = random_profile(stock, seed)
+    shape = BoardShape.of(true)
+    with VirtualV3D(true) as gpu:
+        found = calibrate(gpu, shape, stock)
+    kinds = ranges(true.v3d)
+    truth = {name: c.value for name, c in true.v3d.items() if kinds[name].kind not in NOT_FITTED}
+    with ForwardModel(true, int(truth[DEPTH])) as model:
+        shown = {name: s.shows for name, s in sensitivities(model, truth, kinds).items()}
+    shown[DEPTH] = True  # more in flight stop a launch
+    return tuple(
+        _trial(seed, finding, truth[finding.name], shown[finding.name])
+        for finding in found.findings
+        if finding.name in truth
+    )
+
+
+def _trial(seed: int, finding: Finding, true: float, shows: bool) -> Trial:
+    interval = finding.interval
+    covered = (
+        interval is not None and interval.low <= true * (1 + 1e-9) and true <= interval.high * (1 + 1e-9)
+    )
+    return Trial(seed, finding.name, true, finding.value, shows, interval is not None, covered)
+
+
+def recover_many(stock: DeviceProfile, seeds: Sequence[int], processes: int) -> tuple[Trial, ...]:
+    """The trials of all seeds, one process a board."""
+    with ProcessPoolExecutor(processes) as pool:
+        return tuple(t for trials in pool.map(recover, [stock] * len(seeds), seeds) for t in trials)
+
+
+def table(trials: Sequence[Trial]) -> str:
+    """Markdown: what was found of each constant, and what was not."""
+    boards = len({t.seed for t in trials})
+    header = (
+        f"| constant | shows on | within {TOLERANCE:.0%} | worst error where it shows | "
+        "within its interval | named not identifiable | though it shows |"
+    )
+    rows = [_row([t for t in trials if t.name == name]) for name in dict.fromkeys(t.name for t in trials)]
+    wrong = [t for t in trials if t.shows and not _good(t)]
+    unknown = sum(not t.shows for t in trials)
+    return "\n".join(
+        [
+            f"{boards} boards, {len(trials)} constants: {sum(t.shows for t in trials)} show, of which "
+            f"{len(wrong)} are not found within {TOLERANCE:.0%}; {unknown} do not show.",
+            "",
+            header,
+            "|---|---|---|---|---|---|---|",
+            *rows,
+            *(["", "Not found:", "", *(_miss(t) for t in wrong)] if wrong else []),
+        ]
+    )
+
+
+def _good(trial: Trial) -> bool:
+    return trial.named and trial.error <= TOLERANCE
+
+
+def _row(trials: Sequence[Trial]) -> str:
+    shown = [t for t in trials if t.shows]
+    errors = [t.error for t in shown]
+    worst = f"{max(errors):.2%}" if errors else "-"
+    good, unnamed = sum(map(_good, shown)), sum(not t.named for t in trials)
+    missed = sum(not t.named for t in shown)
+    covered = f"{sum(t.covered for t in shown if t.named)} of {sum(t.named for t in shown)}"
+    return f"| {trials[0].name} | {len(shown)} | {good} | {worst} | {covered} | {unnamed} | {missed} |"
+
+
+def _miss(trial: Trial) -> str:
+    named = "fitted" if trial.named else "named not identifiable"
+    return f"- board {trial.seed}: {trial.name} is {trial.true:.6g}, {named}, {trial.found:.6g}"
+
+
+TITLE = f"""# Calibration finds back what a virtual board was given
+
+Every constant of the GPU drawn at random within {SPREAD:.0%} of the stock profile's: real numbers evenly, counts as
+whole numbers, cache sizes and ways half, same or double. The fit starts from the stock profile and sees nothing but
+launch times of the suite, and what a board states: its clock, and its slices, QPUs and TMUs. A constant shows when
+{SHARE:.0%} less of it and {SHARE:.0%} more of it (a step at least, for a discrete one) each change some measurement by
+{THRESHOLD:.0%} or more, at the true values. One that changes measurements on one side only has a bound and no value.
+
+"""
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--profiles", type=int, default=20)
+    parser.add_argument("--seed", type=int, default=1, help="of the first board")
+    parser.add_argument("--device", default="pi-zero", help="the stock profile")
+    parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--out", type=Path, help="file to write the table to")
+    arguments = parser.parse_args()
+    seeds = range(arguments.seed, arguments.seed + arguments.profiles)
+    text = table(recover_many(load_profile(arguments.device), seeds, arguments.processes))
+    Console(soft_wrap=True, highlight=False).print(text, markup=False)
+    if arguments.out is not None:
+        command = f"    python -m microbench.calibration.recover --profiles {arguments.profiles}"
+        arguments.out.write_text(f"{TITLE}{command}\n\n{text}\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,87 @@
+"""The order in which constants are fitted: each by benchmarks that owe to it and to those before."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from microbench.calibration.constants import Kind
+from microbench.calibration.fitter import EXACT, Fitter
+from microbench.calibration.steps import cache_sizes, pause_instructions
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Constants that are scanned over a grid, then refined, by benchmarks given as beginnings of names.
+
+    `scanned_together`: over all combinations. `dense`: over every whole number.
+    """
+
+    constants: tuple[str, ...]
+    benchmarks: tuple[str, ...]
+    scanned_together: bool = False
+    dense: bool = False
+
+
+_BURSTS = tuple(f"uniform.burst.words={words:03}.gap=20" for words in (48, 80, 113, 145))
+STAGES = (
+    Stage(("issue_cycles",), ("issue.",)),
+    Stage(("launch_overhead_s",), ("launch.",)),
+    Stage(("tmu_hit_latency_cycles",), ("tmu.latency.footprint=000768", "tmu.latency.conflicts=01")),
+    Stage(("tmu_cycles_per_request",), ("tmu.rate",)),
+    Stage(("l2_latency_cycles", "sdram_latency_s"), ("tmu.latency", "icache.lines")),
+    Stage(("icache_bytes", "icache_ways"), ("icache.lines",), scanned_together=True),
+    Stage(("sdram_bytes_per_s",), ("tmu.stream",)),
+    Stage(("l2_bytes_per_cycle",), ("tmu.from_l2",)),
+    Stage(("uniform_cache_bytes", "uniform_cache_ways"), ("uniform.chase",), scanned_together=True),
+    Stage(("uniform_refill_cycles",), ("uniform.burst.words=064.gap=00", "uniform.burst.words=016.gap=00")),
+    Stage(("uniform_burst_words",), _BURSTS, dense=True),
+    Stage(("uniform_refill_cycles", "uniform_pause_instructions", "uniform_burst_words"), ("uniform.burst",)),
+    Stage(("sfu_cycles",), ("sfu.",)),
+    Stage(("vpm_vector_cycles",), ("vpm.write.qpus", "vpm.read.vectors=16")),
+    Stage(("vpm_read_latency_cycles",), ("vpm.read",)),
+    Stage(("vpm_write_fifo_vectors",), ("vpm.write",)),
+    Stage(("vdw_row_s", "vdw_setup_s"), ("dma.store",)),
+    Stage(("vdr_row_s", "vdr_setup_s"), ("dma.load",)),
+)
+_ROUNDS = 3
+_MANY = 3  # constants of a stage that only refines what those before found
+
+
+def fit(fitter: Fitter) -> None:
+    """All stages, then everything together; again while that still finds something."""
+    read_off = {
+        **cache_sizes(fitter.measured),
+        "uniform_pause_instructions": pause_instructions(fitter.measured),
+    }
+    for name, value in read_off.items():
+        if name in fitter.values and value is not None:
+            fitter.values[name] = fitter.ranges[name].nearest(value)
+    for attempt in range(_ROUNDS):
+        before = fitter.rms()
+        if before < EXACT:
+            return
+        for stage in STAGES:
+            _fit_stage(fitter, stage, coarse=attempt == 0)
+        _together(fitter)
+        if attempt and fitter.rms() > 0.9 * before:
+            return
+
+
+def _fit_stage(fitter: Fitter, stage: Stage, coarse: bool) -> None:
+    if stage.scanned_together:
+        fitter.scan(stage.constants, stage.benchmarks)
+    elif stage.dense:
+        fitter.scan(stage.constants, stage.benchmarks, dense=True)
+    elif coarse and len(stage.constants) < _MANY:
+        for name in stage.constants:
+            fitter.locate(name, stage.benchmarks)
+    fitter.refine(stage.constants, stage.benchmarks)
+    fitter.polish(stage.constants, stage.benchmarks)
+
+
+def _together(fitter: Fitter) -> None:
+    """Gauss-Newton over all constants and the whole suite, and steps of the discrete ones."""
+    names = tuple(fitter.values)
+    fitter.refine([n for n in names if fitter.ranges[n].kind is not Kind.POWER], ("",), rounds=4)
+    if fitter.rms() >= EXACT:
+        fitter.polish(names, ("",))

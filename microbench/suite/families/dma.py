@@ -1,0 +1,108 @@
+"""DMA between memory and VPM, by rows and by row length (guide section 7, tables 34 to 37)."""
+
+from __future__ import annotations
+
+from codegen.qpu.assembler import Assembler
+from codegen.qpu.registers import (
+    DMA_LOAD_ADDRESS,
+    DMA_LOAD_WAIT,
+    DMA_STORE_ADDRESS,
+    DMA_STORE_WAIT,
+    R2,
+    R3,
+    UNIFORM,
+    VPM_READ_SETUP,
+    VPM_WRITE_SETUP,
+)
+from microbench.suite.benchmark import Address, Benchmark, Rounds, Uniform
+from microbench.suite.gpu import BoardShape
+from microbench.suite.loops import (
+    counted_loop,
+    discard,
+    dma_load_pitch,
+    dma_load_rows,
+    dma_store_rows,
+    dma_store_stride,
+)
+
+STORES = (
+    *((rows, 16) for rows in (1, 2, 4, 8, 16, 32, 64, 128)),
+    *((16, words) for words in (1, 4, 8)),
+    *((4, words) for words in (32, 64)),
+)
+LOADS = (*((rows, 16) for rows in (1, 2, 4, 8, 16)), *((16, words) for words in (1, 4, 8)))
+
+
+def benchmarks(shape: BoardShape, queue_depth: int) -> tuple[Benchmark, ...]:
+    """Loads and stores of one QPU that waits for each; the engines shared by all; load and store at once."""
+    return (
+        *(_store(rows, words, 1) for rows, words in STORES),
+        *(_load(rows, words, 1) for rows, words in LOADS),
+        *(_store(rows, 16, shape.qpus) for rows in (1, 4, 128)),
+        *(_load(rows, 16, shape.qpus) for rows in (1, 4, 16)),
+        _both(),
+    )
+
+
+def _store(rows: int, words: int, qpus: int) -> Benchmark:
+    def body(asm: Assembler) -> None:
+        asm.mov(DMA_STORE_ADDRESS, R2)
+        discard(asm, DMA_STORE_WAIT)
+
+    program = counted_loop(body, _open_store)
+    uniforms = (Rounds(), dma_store_rows(rows, words), dma_store_stride(0), Address())
+    name = f"dma.store.rows={rows:03}.words={words:02}.qpus={qpus}"
+    return _benchmark(name, program, uniforms, rows * words, qpus)
+
+
+def _open_store(asm: Assembler) -> None:
+    asm.mov(VPM_WRITE_SETUP, UNIFORM)
+    asm.mov(VPM_WRITE_SETUP, UNIFORM)
+    asm.mov(R2, UNIFORM)
+
+
+def _load(rows: int, words: int, qpus: int) -> Benchmark:
+    def body(asm: Assembler) -> None:
+        asm.mov(DMA_LOAD_ADDRESS, R2)
+        discard(asm, DMA_LOAD_WAIT)
+
+    program = counted_loop(body, _open_load)
+    uniforms = (Rounds(), dma_load_rows(rows, words), dma_load_pitch(4 * words), Address())
+    name = f"dma.load.rows={rows:02}.words={words:02}.qpus={qpus}"
+    return _benchmark(name, program, uniforms, rows * words, qpus)
+
+
+def _open_load(asm: Assembler) -> None:
+    asm.mov(VPM_READ_SETUP, UNIFORM)
+    asm.mov(VPM_READ_SETUP, UNIFORM)
+    asm.mov(R2, UNIFORM)
+
+
+def _both() -> Benchmark:
+    """A load and a store in flight together: they meet in memory only."""
+
+    def open_both(asm: Assembler) -> None:
+        _open_load(asm)
+        asm.mov(VPM_WRITE_SETUP, UNIFORM)
+        asm.mov(VPM_WRITE_SETUP, UNIFORM)
+        asm.mov(R3, UNIFORM)
+
+    def body(asm: Assembler) -> None:
+        asm.mov(DMA_LOAD_ADDRESS, R2)
+        asm.mov(DMA_STORE_ADDRESS, R3)
+        discard(asm, DMA_LOAD_WAIT)
+        discard(asm, DMA_STORE_WAIT)
+
+    uniforms = (
+        *(Rounds(), dma_load_rows(16, 16), dma_load_pitch(64), Address()),
+        *(dma_store_rows(16, 16) | 16 << 7, dma_store_stride(0), Address(1 << 16)),
+    )
+    return _benchmark("dma.both.rows=16", counted_loop(body, open_both), uniforms, 2 * 16 * 16, 1)
+
+
+def _benchmark(
+    name: str, program: tuple[int, ...], uniforms: tuple[Uniform, ...], words: int, qpus: int
+) -> Benchmark:
+    return Benchmark(
+        name, "dma", (program,), uniforms, qpus, (4, 12), units=4 * words * qpus, data_bytes=1 << 17
+    )

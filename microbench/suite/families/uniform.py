@@ -1,0 +1,84 @@
+"""Uniforms: bursts by length and spacing, the cache of a slice, streams of many QPUs (guide p.22)."""
+
+from __future__ import annotations
+
+from codegen.qpu.assembler import Assembler
+from codegen.qpu.registers import R1, R2, R3, UNIFORM, UNIFORM_ADDRESS, A, B
+from microbench.suite.benchmark import LINE_BYTES, LINE_WORDS, Address, Benchmark, Rounds
+from microbench.suite.gpu import BoardShape
+from microbench.suite.loops import counted_loop, discard, wait
+
+# (words of a burst, instructions between bursts); a burst of an odd length begins at every place of a line in turn.
+BURSTS = (
+    *((16, gap) for gap in (0, 7)),
+    (32, 7),
+    *((64, gap) for gap in range(0, 16)),
+    *((words, 20) for words in (16, 48, 80, 113, 145)),
+)
+FOOTPRINTS = tuple(1 << k for k in range(7, 12))  # bytes a QPU
+FAR_FOOTPRINTS = (1 << 13, 1 << 16)  # one QPU alone: from L2 or from SDRAM
+WAYS = (1, 2, 4, 8, 16)
+# A multiple of any way of a uniform cache; ways of L2 are larger, so that the lines spread over its sets.
+CONFLICT_BYTES = 1 << 11
+
+
+def benchmarks(shape: BoardShape, queue_depth: int) -> tuple[Benchmark, ...]:
+    """Streams in bursts; a word of every line of growing footprints, and of lines that meet in one set."""
+    everybody = shape.qpus
+    return (
+        *(_burst(words, gap, 1) for words, gap in BURSTS),
+        *(_burst(64, 7, n) for n in sorted({2, shape.qpus_per_slice, everybody})),
+        *(_chase(size, LINE_BYTES, 1, f"footprint={size:05}") for size in FAR_FOOTPRINTS),
+        *(_chase(size, LINE_BYTES, everybody, f"footprint={size:05}") for size in FOOTPRINTS),
+        *(_chase(n * CONFLICT_BYTES, CONFLICT_BYTES, everybody, f"conflicts={n:02}") for n in WAYS),
+    )
+
+
+def _burst(words: int, gap: int, qpus: int) -> Benchmark:
+    def body(asm: Assembler) -> None:
+        wait(asm, gap)
+        for _ in range(words):
+            discard(asm, UNIFORM)
+
+    return Benchmark(
+        f"uniform.burst.words={words:03}.gap={gap:02}.qpus={qpus}",
+        "uniform",
+        (counted_loop(body),),
+        qpus=qpus,
+        rounds=(LINE_WORDS // 2, LINE_WORDS // 2 + LINE_WORDS),
+        units=words * qpus,
+        round_words=words,
+        tail_words=2 * LINE_WORDS,
+    )
+
+
+def _chase(footprint: int, stride: int, qpus: int, what: str) -> Benchmark:
+    """One word of each line through the stream's address, at an offset that wraps at the footprint, a power of two.
+
+    Each QPU has lines of its own: beside the others' where they are in a row, in other sets where they are apart.
+    """
+
+    def before(asm: Assembler) -> None:
+        asm.mov(R3, UNIFORM)
+        asm.mov(B(1), UNIFORM)
+        asm.mov(A(1), UNIFORM)
+        asm.load(R1, 0)
+
+    def body(asm: Assembler) -> None:
+        asm.op("add", UNIFORM_ADDRESS, R3, R1)
+        asm.op("add", R1, R1, B(1))
+        asm.op("and", R1, R1, A(1))
+        asm.mov(R2, UNIFORM)
+
+    steps = footprint // stride
+    own = footprint if stride == LINE_BYTES else LINE_BYTES
+    return Benchmark(
+        f"uniform.chase.{what}.qpus={qpus}",
+        "uniform",
+        (counted_loop(body, before),),
+        (Rounds(), Address(per_qpu_bytes=own), stride, footprint - stride),
+        qpus,
+        (steps + 2, 3 * max(steps, 16) + steps + 2),
+        units=qpus,
+        data_bytes=footprint + qpus * own + LINE_BYTES,
+    )
