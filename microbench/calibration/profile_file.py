@@ -10,9 +10,10 @@ from microbench.profile import Constants, DeviceProfile
 
 def profile_text(profile: DeviceProfile) -> str:
     """TOML that `load_profile` reads back to an equal profile."""
-    fields = profile.model_dump(exclude={"v3d", "cpu_costs"}, exclude_none=True)
+    fields = profile.model_dump(exclude={"v3d", "cpu_costs", "threads"}, exclude_none=True)
     lines = [f"{name} = {_value(value)}" for name, value in fields.items()]
-    for group, constants in (("v3d", profile.v3d), ("cpu_costs", profile.cpu_costs)):
+    groups = (("v3d", profile.v3d), ("cpu_costs", profile.cpu_costs), ("threads", profile.threads))
+    for group, constants in groups:
         if constants:
             lines += ["", f"[{group}]", *_table(constants)]
     return "\n".join(lines) + "\n"
