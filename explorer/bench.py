@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from codegen.errors import AssemblyError, LinkError, ScheduleError
 from codegen.schedule import Candidate, Work
+from explorer.clocked import ClockedBatches, reference_candidate
 from explorer.jobs import JobBuilder
 from explorer.judge import Judge
 from explorer.moves import Overheads
@@ -29,6 +30,9 @@ class Tally:
     known: int = 0
     failed: int = 0
     wrong: int = 0
+    noise_floor: float | None = (
+        None  # spread of the reference kernel, as a fraction; None where no clock is read
+    )
 
     def count(self, sample: Sample, measured: bool) -> None:
         """Adds one sample."""
@@ -41,9 +45,10 @@ class Tally:
 class Bench:
     """Boards, the store and the judge. A candidate that has a sample on such a board is not measured again.
 
-    Samples are appended in the order they were asked for, whichever board finished first, so an
-    interrupted run has exactly the first samples of an uninterrupted one. With `recording` off nothing
-    is appended: what a replay board does not know is no failure of the board that was recorded.
+    Without a clock samples are appended in the order they were asked for, whichever board finished first. Where a
+    clock is read they are measured one at a time in the order of `ClockedBatches`, each stored before the next
+    starts. Either way an interrupted run has exactly the first samples of an uninterrupted one. With `recording` off
+    nothing is appended: what a replay board does not know is no failure of the board that was recorded.
     """
 
     def __init__(
@@ -65,9 +70,16 @@ class Bench:
         self._launch_overhead_s = launch_overhead_s
         self._recording = recording
         self._known: dict[str, Sample] = {}
-        for sample in store.samples(fingerprint.hash):
-            self._known.setdefault(sample.candidate_hash, self._within_a_launch(sample))
-        self.tally = Tally()
+        held = tuple(store.samples(fingerprint.hash))
+        for sample in held:
+            if sample.role == "candidate":
+                self._known[sample.candidate_hash] = self._within_a_launch(sample)
+        self._clocked: ClockedBatches | None = None
+        if boards.call(lambda board: board.reads_clock):
+            self._clocked = ClockedBatches(
+                self._measure_alone, self._append, held, reference_candidate(jobs), jobs.seed
+            )
+        self.tally = Tally(noise_floor=self._clocked.noise_floor() if self._clocked else None)
 
     def samples(self, candidates: Iterable[Candidate]) -> tuple[Sample, ...]:
         """One sample per candidate, in order; raises BoardError or StoreError, never for a bad candidate.
@@ -78,18 +90,39 @@ class Bench:
         asked = tuple(candidates)
         self._progress.expect(len(asked))
         unknown = tuple(dict.fromkeys(c for c in asked if c.hash not in self._known))
-        fresh = self._boards.map(self._measure, unknown)
-        result = []
+        new = self._one_by_one(unknown) if self._clocked else self._side_by_side(unknown)
+        told = set()
+        for sample in new:
+            self._known[sample.candidate_hash] = self._within_a_launch(sample)
+            if sample.candidate_hash not in told:  # a batch that was disturbed comes again
+                told.add(sample.candidate_hash)
+                self._tell(sample.candidate, measured=True)
         for candidate in asked:
-            measured = candidate.hash not in self._known
-            if measured:
-                sample = next(fresh)
-                number = self._store.add(sample) if self._recording else 0
-                self._known[candidate.hash] = self._within_a_launch(replace(sample, id=number))
-            result.append(self._known[candidate.hash])
-            self.tally.count(result[-1], measured)
-            self._progress.sample(result[-1], measured)
-        return tuple(result)
+            if candidate.hash in told:
+                told.remove(candidate.hash)
+            else:
+                self._tell(candidate, measured=False)
+        return tuple(self._known[candidate.hash] for candidate in asked)
+
+    def _one_by_one(self, candidates: Sequence[Candidate]) -> Iterator[Sample]:
+        assert self._clocked is not None
+        yield from self._clocked.measured(candidates)
+        self.tally.noise_floor = self._clocked.noise_floor()
+
+    def _side_by_side(self, candidates: Sequence[Candidate]) -> Iterator[Sample]:
+        for sample in self._boards.map(self._measure, candidates):
+            yield replace(sample, id=self._append(sample))
+
+    def _append(self, sample: Sample) -> int:
+        return self._store.add(sample) if self._recording else 0
+
+    def _tell(self, candidate: Candidate, measured: bool) -> None:
+        sample = self._known[candidate.hash]
+        self.tally.count(sample, measured)
+        self._progress.sample(sample, measured)
+
+    def _measure_alone(self, candidate: Candidate) -> Sample:
+        return self._boards.call(lambda board: self._measure(board, candidate))
 
     def _within_a_launch(self, sample: Sample) -> Sample:
         if sample.candidate.choice.processor != "qpu" or sample.kind not in LAUNCHED:

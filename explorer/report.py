@@ -108,6 +108,9 @@ class RunReport:
     quality: ModelQuality | None
     scatter: tuple[ScatterPoint, ...]
     samples: Mapping[str, int]
+    noise_floor: float | None = (
+        None  # spread of the reference kernel; closer times are equal. None without a clock
+    )
     measured: tuple[MeasuredCandidate, ...] = ()
 
     @property

@@ -64,6 +64,7 @@ def build_report(
             "considered": found.candidates, "measured now": tally.measured, "known from the store": tally.known,
             "failed": tally.failed, "wrong": tally.wrong,
         },
+        noise_floor=tally.noise_floor,
         measured=_measured(found, unseen),
     )  # fmt: skip
 

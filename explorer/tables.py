@@ -112,5 +112,8 @@ def summary_lines(report: RunReport) -> list[tuple[str, str]]:
                 f"choice {100 * quality.top_regret:.1f} % ({quality.samples} samples)",
             )
         )
+    if report.noise_floor is not None:
+        text = f"±{100 * report.noise_floor:.1f} %, spread of a reference kernel timed in between"
+        lines.append(("noise floor", text))
     counts = ", ".join(f"{count} {name}" for name, count in report.samples.items())
     return [*lines, ("candidates", counts)]

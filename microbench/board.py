@@ -15,6 +15,7 @@ from codegen.program import Program
 from codegen.revision import generator_revision
 from codegen.schedule import Candidate, Work
 from codegen.target import Target
+from microbench.conditions import Conditions
 from microbench.profile import DeviceProfile
 
 Kind = Literal["silicon", "host", "simulated", "modelled"]
@@ -29,6 +30,10 @@ class Fingerprint:
     clock_hz: float
     software: str  # kernel or simulator version, compiler
     generator: str = field(default_factory=generator_revision)  # what generated the code that was timed
+    cpu_clock_hz: float = 0.0  # the highest there is; 0 where unknown, as every field below is empty
+    serial_hash: str = ""  # tells two boards of one model apart without naming either
+    kernel: str = ""
+    runner: str = ""  # version of the program that measures on the board
 
     @property
     def hash(self) -> str:
@@ -48,12 +53,16 @@ class Job:
 
 @dataclass(frozen=True, eq=False)
 class Measurement:
-    """Every repeat's time, the flat output image (None where the board computes none) and what the time is."""
+    """Every repeat's time, the flat output image (None where the board computes none) and what the time is.
+
+    `conditions` are readings of the board, the first before and the last after it measured; empty where it has none.
+    """
 
     times_s: tuple[float, ...]
     kind: Kind
     output: FloatArray | None = None
     counters: Mapping[str, float] = field(default_factory=dict)
+    conditions: tuple[Conditions, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 import statistics
 from pathlib import Path
 from types import TracebackType
@@ -21,6 +22,8 @@ from microbench.boards.admission import admit
 from microbench.boards.bundle_bench import BenchReport, time_bundle
 from microbench.boards.cpu_harness import time_kernel
 from microbench.boards.execution import Executor, LocalExecutor
+from microbench.boards.local_machine import serial_hash
+from microbench.conditions import read_local_conditions
 from microbench.errors import BoardError, CandidateError
 from microbench.options import BoardOptions
 from microbench.profile import DeviceProfile
@@ -58,7 +61,12 @@ class HostBoard:
         except ToolchainError as error:
             raise BoardError(str(error)) from error
         return Fingerprint(
-            cpu_model(), self.profile.hash, 0.0, f"{compiler} {' '.join(self.target.compiler[1:])}"
+            cpu_model(),
+            self.profile.hash,
+            0.0,
+            f"{compiler} {' '.join(self.target.compiler[1:])}",
+            serial_hash=serial_hash(),
+            kernel=f"{platform.system()} {platform.release()}",
         )
 
     def measure(self, job: Job) -> Measurement:
@@ -66,8 +74,9 @@ class HostBoard:
         admit(job, self.target)
         if not isinstance(job.program, CpuProgram):
             raise CandidateError(f"candidate {job.candidate.hash[:12]}: this machine has no QPUs")
+        before = read_local_conditions()
         output, times_s = time_kernel(job, job.program, self.target, self._executor)
-        return Measurement(times_s, "host", output)
+        return Measurement(times_s, "host", output, conditions=(before, read_local_conditions()))
 
     def run_bundle(self, bundle: Path, inputs: tuple[FloatArray, ...]) -> BundleRun:
         """Builds and runs a bundle; times are medians over several runs after a warm-up.

@@ -49,7 +49,8 @@ class ReplayBoard:
         """Raises CandidateError for a candidate without samples, or whose newest sample is not ok."""
         admit(job, self.target)
         place = f"candidate {job.candidate.hash[:12]} ({job.candidate.choice.algorithm})"
-        samples = self._store.find(job.candidate.hash, self._fingerprint.hash)
+        found = self._store.find(job.candidate.hash, self._fingerprint.hash)
+        samples = [sample for sample in found if sample.role == "candidate"]
         if not samples:
             raise CandidateError(
                 f"{place} was never recorded on {self._fingerprint.board}; measure it there, then replay"

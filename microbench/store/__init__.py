@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from microbench.store.sample import Sample, Status
+from microbench.store.sample import Role, Sample, Status, content_digest, from_row, to_row
 from microbench.store.store import SCHEMA_VERSION, Store
 
-__all__ = ["SCHEMA_VERSION", "Sample", "Status", "Store"]
+__all__ = ["SCHEMA_VERSION", "Role", "Sample", "Status", "Store", "content_digest", "from_row", "to_row"]

@@ -14,6 +14,10 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlch
 from microbench.errors import StoreError
 
 BUSY_TIMEOUT_S = 10.0
+POSTGRESQL_DRIVER = "postgresql+psycopg"
+DRIVER_REMEDY = (
+    "install it (for PostgreSQL: pip install 'explore-edge[postgresql]'), or name a SQLite file with --store"
+)
 _SQLITE_HEADER = b"SQLite format 3\0"
 
 _REMEDIES: dict[str, str] = {
@@ -27,10 +31,30 @@ _REMEDIES: dict[str, str] = {
     "SQLITE_IOERR": "reading or writing it failed: check the disk and its free space",
 }
 
+# By SQLSTATE (PostgreSQL documentation, appendix A).
+_POSTGRESQL_REMEDIES: dict[str, str] = {
+    "53100": "the server's disk is full: free some space and run again, samples already taken are kept",
+    "53300": "the server has no connection left: end some others, then run again",
+    "25006": "the server is read-only: name another with --store",
+    "28": "the server refuses this user: check user and password of the URL",
+    "3D000": "the server has no such database: make it with createdb, or correct the URL",
+    "42501": "this user may not do that: grant it the right to create and write tables",
+    "55P03": "another process keeps it locked: wait for it to end, then run again",
+    "57P0": "the server was shut down: start it, then run again, samples already taken are kept",
+    "08": "the connection broke: check the server, then run again, samples already taken are kept",
+}
+# What fails before there is a connection carries no SQLSTATE.
+_UNSTATED_REMEDIES: dict[str, str] = {
+    "password": _POSTGRESQL_REMEDIES["28"],
+    "does not exist": _POSTGRESQL_REMEDIES["3D000"],
+}
+
 
 def place_of(url: URL) -> str:
     """How messages name the store: its file, or its URL without the password."""
-    return f"store {url.database}" if url.database else f"store {url.render_as_string(hide_password=True)}"
+    if url.get_backend_name() == "sqlite" and url.database:
+        return f"store {url.database}"
+    return f"store {url.render_as_string(hide_password=True)}"
 
 
 def parse(url_or_path: str | Path) -> URL:
@@ -39,23 +63,27 @@ def parse(url_or_path: str | Path) -> URL:
     if "://" not in text:
         return URL.create("sqlite", database=text)
     try:
-        return make_url(text)
+        url = make_url(text)
     except ArgumentError as error:
         raise StoreError(
             f"store URL {text!r} is malformed: {error}; an example: postgresql://user@host/name"
         ) from error
+    return url.set(drivername=POSTGRESQL_DRIVER) if url.drivername == "postgresql" else url
 
 
 def connect(url: URL) -> Engine:
-    """An engine; for SQLite files in WAL mode, each commit on the disk before it returns."""
+    """An engine, for SQLite files in WAL mode; each commit is on the disk before it returns."""
     _make_directory(url)
     try:
         if url.get_backend_name() != "sqlite":
-            return create_engine(url)
+            engine = create_engine(url, pool_pre_ping=True)
+            if engine.dialect.name == "postgresql":
+                event.listen(engine, "connect", _on_postgresql_connect)
+            return engine
         _check_file(url)
         engine = create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_S})
     except (NoSuchModuleError, ArgumentError, ImportError) as error:
-        raise StoreError(f"{place_of(url)}: no driver: {error}; install it or use a SQLite file") from error
+        raise StoreError(f"{place_of(url)}: no driver: {error}; {DRIVER_REMEDY}") from error
     event.listen(engine, "connect", _on_connect)
     event.listen(engine, "begin", _on_begin)
     return engine
@@ -78,7 +106,26 @@ def remedy(error: BaseException | None) -> str:
     for prefix, text in _REMEDIES.items():
         if name.startswith(prefix):
             return f"{text} ({error})"
+    if type(error).__module__.startswith("psycopg"):
+        return _postgresql_remedy(error)
     return str(error)
+
+
+def _postgresql_remedy(error: BaseException | None) -> str:
+    """Longer codes before the classes that they belong to; the server's own words stay."""
+    state = getattr(error, "sqlstate", None) or ""
+    words = " ".join(str(error).split())
+    for prefix, text in _POSTGRESQL_REMEDIES.items():
+        if state.startswith(prefix):
+            return f"{text} ({words})"
+    for part, text in _UNSTATED_REMEDIES.items():
+        if part in words:
+            return f"{text} ({words})"
+    return (
+        f"the server cannot be reached or broke off: check that it runs, then run again ({words})"
+        if (not state)
+        else words
+    )
 
 
 def _make_directory(url: URL) -> None:
@@ -116,6 +163,12 @@ def _on_connect(connection: sqlite3.Connection, _record: Any) -> None:
     cursor.execute("PRAGMA journal_mode=WAL")
     cursor.execute("PRAGMA synchronous=FULL")
     cursor.close()
+
+
+def _on_postgresql_connect(connection: Any, _record: Any) -> None:
+    # A server may be set to answer before a commit is on its disk.
+    connection.execute("SET synchronous_commit TO on")
+    connection.commit()
 
 
 def _on_begin(connection: Connection) -> None:

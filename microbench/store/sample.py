@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from statistics import median
@@ -18,9 +19,12 @@ from codegen.graph import FloatArray
 from codegen.revive import REVIVABLE, revive_json
 from codegen.schedule import Candidate, Work
 from microbench.board import Fingerprint, Job, Kind, Measurement
-from microbench.errors import StoreError
+from microbench.conditions import Conditions, as_plain, of_plain
+from microbench.errors import BoardError, StoreError
 
 Status = Literal["ok", "wrong", "failed"]
+Role = Literal["candidate", "reference", "disturbed"]
+_SHA256 = re.compile("[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
@@ -28,8 +32,10 @@ class Sample:
     """One measurement as it is kept: `ok`, `wrong` (the output differs from the reference) or `failed`.
 
     `times_s` holds every repeat, in seconds; it is empty only for a failed sample. `message` says why
-    a sample is not ok. `id` is 0 until the store gives it one. Raises StoreError for a sample that
-    says nothing.
+    a sample is not ok. `conditions` are readings of the board before and after, empty where it has no
+    sensors. `role`: `reference` is a kernel timed again and again to see the board drift, `disturbed` what was timed
+    while clock or temperature moved; neither is ever chosen. `id` is 0 until the store gives it one. Raises StoreError
+    for a sample that says nothing.
     """
 
     candidate: Candidate
@@ -42,10 +48,16 @@ class Sample:
     output_sha256: str = ""
     message: str = ""
     id: int = 0
+    conditions: tuple[Conditions, ...] = ()
+    role: Role = "candidate"
 
     def __post_init__(self) -> None:
         if self.kind not in get_args(Kind) or self.status not in get_args(Status):
             raise StoreError(f"a sample cannot have kind {self.kind!r} and status {self.status!r}")
+        if self.role not in get_args(Role):
+            raise StoreError(f"a sample cannot have role {self.role!r}")
+        if self.output_sha256 and not _SHA256.fullmatch(self.output_sha256):
+            raise StoreError(f"a sample cannot have the output checksum {self.output_sha256!r}")
         if self.status == "ok" and not self.times_s:
             raise StoreError(f"sample of candidate {self.candidate.hash[:12]} is ok but has no time")
         if not all(math.isfinite(time_s) and time_s >= 0 for time_s in self.times_s):
@@ -79,6 +91,7 @@ class Sample:
             dict(measurement.counters),
             "" if measurement.output is None else output_sha256(measurement.output),
             message,
+            conditions=measurement.conditions,
         )
 
     @staticmethod
@@ -100,6 +113,7 @@ def to_row(sample: Sample) -> dict[str, Any]:
     """The sample as a table row, without its id."""
     try:
         counters = json.dumps(dict(sample.counters), sort_keys=True, allow_nan=False)
+        conditions = json.dumps(as_plain(sample.conditions), sort_keys=True, allow_nan=False)
     except ValueError as error:
         raise StoreError(f"sample of candidate {sample.candidate_hash[:12]}: counters: {error}") from error
     return {
@@ -113,13 +127,35 @@ def to_row(sample: Sample) -> dict[str, Any]:
         "work_json": canonical_json(sample.work),
         "counters_json": counters,
         "output_sha256": sample.output_sha256,
-        "message": sample.message,
+        "message": _storable(sample.message),
+        "conditions_json": conditions,
+        "role": sample.role,
     }
 
 
-def from_row(row: Row) -> Sample:
-    """The sample of a table row; raises StoreError where its content contradicts its hashes."""
-    place = f"sample {row['id']} of the store"
+def content_digest(sample: Sample) -> str:
+    """SHA-256 of all a sample says, its id apart: what tells whether two stores hold the same sample."""
+    return hashlib.sha256(json.dumps(to_row(sample), sort_keys=True).encode()).hexdigest()
+
+
+def _counters(text: str) -> dict[str, float]:
+    counters = json.loads(text)
+    if not isinstance(counters, dict) or not all(isinstance(n, int | float) for n in counters.values()):
+        raise ValueError("counters are numbers by name")
+    return counters
+
+
+def _storable(text: str) -> str:
+    """A compiler's or a kernel's words may hold what no database takes: zeros and halves of characters."""
+    return text.replace("\0", "\\0").encode("utf-8", "backslashreplace").decode()
+
+
+def from_row(row: Row, place: str = "", remedy: str = "restore the store from a copy") -> Sample:
+    """The sample of a table row; raises StoreError where its content contradicts its hashes.
+
+    `place` is how the message calls the row, by its number in the store where it is empty.
+    """
+    place = place or f"sample {row['id']} of the store"
     try:
         sample = Sample(
             revive_json(Candidate, row["candidate_json"], _KNOWN),
@@ -128,13 +164,15 @@ def from_row(row: Row) -> Sample:
             row["status"],
             tuple(json.loads(row["times_s"])),
             revive_json(Work, row["work_json"], _KNOWN),
-            json.loads(row["counters_json"]),
+            _counters(row["counters_json"]),
             row["output_sha256"],
             row["message"],
             row["id"],
+            of_plain(json.loads(row["conditions_json"])),
+            row["role"],
         )
-    except (CanonicalFormError, ValueError, TypeError) as error:
-        raise StoreError(f"{place} is malformed: {error}; restore the store from a copy") from error
+    except (CanonicalFormError, BoardError, StoreError, ValueError, TypeError) as error:
+        raise StoreError(f"{place} is malformed: {error}; {remedy}") from error
     if (sample.candidate_hash, sample.fingerprint_hash) != (row["candidate_hash"], row["fingerprint_hash"]):
-        raise StoreError(f"{place} does not have the hash it is filed under; restore the store from a copy")
+        raise StoreError(f"{place} does not have the hash it is filed under; {remedy}")
     return sample

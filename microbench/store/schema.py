@@ -1,4 +1,4 @@
-"""The store's tables and how a database becomes one, or is refused."""
+"""The store's tables and how a database becomes one, is brought up to date, or is refused."""
 
 from __future__ import annotations
 
@@ -12,17 +12,21 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    func,
     inspect,
 )
 from sqlalchemy import insert as insert_row
 from sqlalchemy import select as select_rows
+from sqlalchemy import update as update_rows
 from sqlalchemy.schema import CreateIndex, CreateTable
 
 from microbench.errors import StoreError
+from microbench.store.migrations import STEPS
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 METADATA = MetaData()
+_ADVISORY_LOCK = 0x65787065  # any number that no other program on the same server takes
 
 VERSION = Table(
     "schema_version",
@@ -46,39 +50,56 @@ SAMPLES = Table(
     Column("counters_json", Text, nullable=False),
     Column("output_sha256", String(64), nullable=False),
     Column("message", Text, nullable=False),
+    Column("conditions_json", Text, nullable=False),
+    Column("role", String(16), nullable=False),
     sqlite_autoincrement=True,
 )
 
 BY_KEY = Index("samples_by_key", SAMPLES.c.fingerprint_hash, SAMPLES.c.candidate_hash)
 
 
-def is_initialised(connection: Connection, place: str) -> bool:
-    """Whether the database is a store of this version; False for an empty one.
+def version_of(connection: Connection, place: str) -> int:
+    """The version of the store in the database; 0 for an empty database.
 
-    Raises StoreError for a store of another version and for a database that is something else.
+    Raises StoreError for a store of a version that this program cannot read or bring up to date, and for a
+    database that is something else.
     """
     tables = set(inspect(connection).get_table_names())
     if VERSION.name not in tables:
         if tables:
             raise StoreError(
                 f"{place} is a database of something else (tables {', '.join(sorted(tables)[:5])}); "
-                "name another file with --store"
+                "name another with --store"
             )
-        return False
+        return 0
     versions = [row.version for row in connection.execute(select_rows(VERSION.c.version))]
-    if versions != [SCHEMA_VERSION]:
+    if len(versions) != 1 or not 1 <= versions[0] <= SCHEMA_VERSION:
         found = ", ".join(map(str, versions)) or "none"
         raise StoreError(
-            f"{place} has store version {found}, this program reads version {SCHEMA_VERSION}; "
-            "name another file with --store, or use the program version that wrote it"
+            f"{place} has store version {found}, this program reads version {SCHEMA_VERSION} and those before; "
+            "name another with --store, or use the program version that wrote it"
         )
-    return True
+    return int(versions[0])
 
 
-def initialise(connection: Connection) -> None:
-    """Creates the tables; harmless where another process has just done so."""
+def bring_up_to_date(connection: Connection, place: str) -> None:
+    """Creates the tables, or takes every step from the version found; harmless where another process just did.
+
+    Runs within one transaction that no other process can hold at once.
+    """
+    if connection.dialect.name == "postgresql":
+        connection.execute(select_rows(func.pg_advisory_xact_lock(_ADVISORY_LOCK)))
+    version = version_of(connection, place)
+    if version == 0:
+        _create(connection)
+        return
+    for step in range(version + 1, SCHEMA_VERSION + 1):
+        STEPS[step](connection)
+        connection.execute(update_rows(VERSION).values(version=step))
+
+
+def _create(connection: Connection) -> None:
     for table in (VERSION, SAMPLES):
-        connection.execute(CreateTable(table, if_not_exists=True))
-    connection.execute(CreateIndex(BY_KEY, if_not_exists=True))
-    if connection.execute(select_rows(VERSION.c.version)).first() is None:
-        connection.execute(insert_row(VERSION).values(id=1, version=SCHEMA_VERSION))
+        connection.execute(CreateTable(table))
+    connection.execute(CreateIndex(BY_KEY))
+    connection.execute(insert_row(VERSION).values(id=1, version=SCHEMA_VERSION))

@@ -17,7 +17,7 @@ from microbench.board import Fingerprint
 from microbench.errors import StoreError
 from microbench.store.database import connect, explained, parse, place_of
 from microbench.store.sample import Sample, from_row, to_row
-from microbench.store.schema import SAMPLES, SCHEMA_VERSION, initialise, is_initialised
+from microbench.store.schema import SAMPLES, SCHEMA_VERSION, bring_up_to_date, version_of
 
 __all__ = ["SCHEMA_VERSION", "Store"]
 
@@ -36,9 +36,9 @@ class Store:
 
     @classmethod
     def open(cls, url_or_path: str | Path) -> Store:
-        """Opens a SQLite file (made if absent) or a database URL.
+        """Opens a SQLite file (made if absent) or a database URL; a store of an older version is brought up to date.
 
-        Raises StoreError for a store of another version, a file that is no store, a driver that is missing.
+        Raises StoreError for a store of a later version, a file that is no store, a driver that is missing.
         """
         url = parse(url_or_path)
         engine = connect(url)
@@ -68,13 +68,13 @@ class Store:
         )
         return tuple(from_row(row) for row in self._rows(query.order_by(SAMPLES.c.id)))
 
-    def samples(self, fingerprint_hash: str) -> Iterator[Sample]:
-        """Every sample of a board in the order they were taken; holds no lock between pages."""
+    def samples(self, fingerprint_hash: str | None = None) -> Iterator[Sample]:
+        """Every sample of a board, None: of all, in the order they were taken; holds no lock between pages."""
         last_id = 0
         while True:
-            query = select_rows(SAMPLES).where(
-                SAMPLES.c.fingerprint_hash == fingerprint_hash, SAMPLES.c.id > last_id
-            )
+            query = select_rows(SAMPLES).where(SAMPLES.c.id > last_id)
+            if fingerprint_hash is not None:
+                query = query.where(SAMPLES.c.fingerprint_hash == fingerprint_hash)
             page = self._rows(query.order_by(SAMPLES.c.id).limit(PAGE_ROWS))
             yield from (from_row(row) for row in page)
             if len(page) < PAGE_ROWS:
@@ -116,14 +116,12 @@ class Store:
         place = place_of(self._url)
         with explained(self._url, "open it"), self._engine.connect() as connection:
             with connection.begin():
-                ready = is_initialised(connection, place)
-            if ready:
+                version = version_of(connection, place)
+            if version == SCHEMA_VERSION:
                 return
             writer = connection.execution_options(writes=True)
             with writer.begin():
-                initialise(writer)
-        with explained(self._url, "open it"), self._engine.connect() as connection, connection.begin():
-            is_initialised(connection, place)
+                bring_up_to_date(writer, place)
 
     def _rows(self, query: Select[Any]) -> list[dict[str, Any]]:
         with explained(self._url, "read it"), self._engine.connect() as connection, connection.begin():

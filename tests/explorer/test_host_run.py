@@ -30,6 +30,8 @@ def test_a_network_runs_on_the_host_and_agrees_with_onnxruntime(tmp_path: Path) 
     assert summary["check"]["largest_error"] <= TOLERANCES["cpu"]
     assert summary["check"]["same_top5"]
     assert all(step["run_s"] is not None for step in summary["steps"])
+    assert summary["noise_floor"] >= 0
+    assert "noise floor" in output
     plan = (tmp_path / "out" / "plan.json").read_bytes()
     assert run_on_host(tmp_path, model)[0] == 0
     assert (tmp_path / "out" / "plan.json").read_bytes() == plan

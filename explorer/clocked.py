@@ -1,0 +1,139 @@
+"""A batch on a board whose clock runs: shuffled, a reference between, every sample stored before the next starts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from dataclasses import replace
+
+from codegen.errors import ScheduleError
+from codegen.graph import Conv2d, LayerSpec, TensorType
+from codegen.schedule import Candidate
+from explorer.jobs import JobBuilder
+from microbench.conditions import Conditions
+from microbench.errors import BoardError
+from microbench.protocol import moved, noise_floor, throttle_advice, turns
+from microbench.store import Sample
+
+ATTEMPTS = 3  # at a batch while the board's clock or temperature moves
+REFERENCE_ALGORITHM = (
+    "cpu_pointwise_gemm"  # computes rather than waits for memory: its time follows the clock
+)
+
+Measure = Callable[[Candidate], Sample]
+Append = Callable[[Sample], int]
+
+
+class ClockedBatches:
+    """The measurement protocol of one board and store.
+
+    Clocks are compared with those of all samples that the store has of the board, temperatures within a batch. Times
+    of a machine that is also used for other things (kind `host`) are recorded with its readings, but those are not
+    judged: its clock moves by design, and the noise floor shows what that does.
+    """
+
+    def __init__(
+        self,
+        measure: Measure,
+        append: Append,
+        known: Iterable[Sample],
+        reference: Candidate | None,
+        seed: int,
+    ) -> None:
+        """`known`: the samples of this board in the store, of every role. `reference` None: no such kernel here."""
+        self._measure = measure
+        self._append = append
+        self._reference = reference
+        self._seed = seed
+        self._clocks: Conditions | None = None  # what the samples so far were timed at
+        self._start: Conditions | None = None  # of the batch
+        self._reference_s: list[float] = []
+        for sample in known:
+            self._take(sample)
+
+    def measured(self, candidates: Sequence[Candidate]) -> Iterator[Sample]:
+        """A stored sample of each, in the order they were taken.
+
+        Where clock or temperature moved, the sample that shows it is stored as disturbed and the whole batch is
+        measured again: the newest sample of a candidate is the one that counts. Raises BoardError with advice where
+        the board throttles or does not come to rest, and what measuring raises.
+        """
+        changes: tuple[str, ...] = ()
+        for _ in range(ATTEMPTS):
+            changes = yield from self._pass(candidates)
+            if not changes:
+                return
+        raise BoardError(
+            f"the board does not come to rest, {', '.join(changes)} compared with the samples before: set the governor "
+            "to performance, cool the board, or name another store with --store where its clock was changed on "
+            "purpose; then run again, no sample is lost"
+        )
+
+    def noise_floor(self) -> float | None:
+        """The spread of the reference's medians, as a fraction; None where it was timed less than three times."""
+        return noise_floor(self._reference_s)
+
+    def _time_reference(self) -> None:
+        if self._reference is None:
+            return
+        sample = self._stored(replace(self._measure(self._reference), role="reference"))
+        self._take(sample)
+        self._refuse_throttling(sample)
+        if sample.status != "ok":  # a board without this kernel does without the reference
+            self._reference = None
+
+    def _pass(self, candidates: Sequence[Candidate]) -> Generator[Sample, None, tuple[str, ...]]:
+        """Once through the batch, as far as the board keeps still; returns what moved."""
+        self._start = None
+        for turn in turns(candidates, [candidate.hash for candidate in candidates], self._seed):
+            if turn.item is None:
+                self._time_reference()
+                continue
+            sample = self._measure(turn.item)
+            changes = self._changes(sample)
+            if changes or throttle_advice(sample.conditions):
+                self._refuse_throttling(self._stored(replace(sample, role="disturbed")))
+                return changes
+            self._take(sample)
+            yield self._stored(sample)
+        return ()
+
+    def _changes(self, sample: Sample) -> tuple[str, ...]:
+        if sample.kind == "host" or not sample.conditions:
+            return ()
+        clocks = self._clocks and replace(self._clocks, temperature_c=None)
+        before = [reading for reading in (clocks, self._start) if reading is not None]
+        return moved((*before, sample.conditions[-1]))
+
+    def _take(self, sample: Sample) -> None:
+        """Takes note of a sample; only candidates say what the board's clocks are.
+
+        The last reading counts, right after the work: a governor lets the clock of an idle board sink.
+        """
+        if sample.role == "reference" and sample.status == "ok":
+            self._reference_s.append(sample.time_s)
+        if sample.role == "candidate" and sample.kind != "host" and sample.conditions:
+            self._clocks = self._clocks or sample.conditions[-1]
+            self._start = self._start or sample.conditions[-1]
+
+    def _stored(self, sample: Sample) -> Sample:
+        return replace(sample, id=self._append(sample))
+
+    def _refuse_throttling(self, sample: Sample) -> None:
+        advice = throttle_advice(sample.conditions)
+        if advice:
+            raise BoardError(advice)
+
+
+def reference_candidate(jobs: JobBuilder) -> Candidate | None:
+    """A small pointwise convolution on one core, the same on every board; None where nothing computes it."""
+    algorithm = jobs.algorithms.get(REFERENCE_ALGORITHM)
+    tensor = TensorType((1, 64, 28, 28))
+    spec = LayerSpec(Conv2d((1, 1)), (tensor,), tensor, (TensorType((64, 64, 1, 1)), TensorType((64,))))
+    if algorithm is None or not algorithm.applies(spec, jobs.target):
+        return None
+    for point in algorithm.space(spec, jobs.target).points():
+        try:
+            return Candidate(spec, algorithm.choice(spec, jobs.target, point))
+        except ScheduleError:
+            continue
+    return None

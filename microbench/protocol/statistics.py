@@ -1,0 +1,71 @@
+"""The median of repeats with its confidence interval, and which repeats are far from the others."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+RESAMPLES = 2000
+CONFIDENCE = 0.95
+FAR = 3.5  # modified z-score; Iglewicz and Hoaglin, How to Detect and Handle Outliers (1993), page 11
+MAD_TO_SIGMA = 1.4826  # of a normal distribution: 1 / 0.6745
+MEAN_DEVIATION_TO_SIGMA = 1.2533  # the same for the mean absolute deviation: sqrt(pi / 2)
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A median in seconds, the interval that holds it with the given confidence, and repeats that are outliers."""
+
+    time_s: float
+    low_s: float
+    high_s: float
+    confidence: float
+    outliers: tuple[bool, ...]
+
+    @property
+    def relative_width(self) -> float:
+        """The interval's width as a fraction of the median; 0 for a median of 0."""
+        return (self.high_s - self.low_s) / self.time_s if self.time_s else 0.0
+
+
+def estimate(times_s: Sequence[float], seed: int = 0, confidence: float = CONFIDENCE) -> Estimate:
+    """Median of all repeats, outliers among them, with a percentile bootstrap interval.
+
+    Equal times and seeds give equal intervals. One repeat says nothing of its own spread: its interval is itself.
+    Source: Efron and Tibshirani, An Introduction to the Bootstrap (1993), chapter 13. Raises ValueError without times.
+    """
+    if not times_s:
+        raise ValueError("there is no estimate without times")
+    times = np.sort(np.asarray(times_s, dtype=np.float64))  # the order of the repeats must not matter
+    random = np.random.default_rng(seed)
+    picks = random.integers(0, len(times), size=(RESAMPLES, len(times)))
+    medians = np.median(times[picks], axis=1)
+    tail = 100 * (1 - confidence) / 2
+    low_s, high_s = np.percentile(medians, [tail, 100 - tail])
+    return Estimate(float(np.median(times)), float(low_s), float(high_s), confidence, outliers(times_s))
+
+
+def outliers(times_s: Sequence[float]) -> tuple[bool, ...]:
+    """Which repeats are far from the median, measured by the median absolute deviation; never among fewer than three.
+
+    Where most repeats are equal that deviation is 0, and the mean absolute deviation takes its place.
+    """
+    times = np.asarray(times_s, dtype=np.float64)
+    if len(times) < 3:
+        return (False,) * len(times)
+    distances = np.abs(times - np.median(times))
+    sigma = MAD_TO_SIGMA * float(np.median(distances)) or MEAN_DEVIATION_TO_SIGMA * float(np.mean(distances))
+    return tuple(bool(distance > FAR * sigma) for distance in distances)
+
+
+def noise_floor(reference_s: Sequence[float]) -> float | None:
+    """The spread of a reference kernel's medians over a run as a fraction of their median: closer times are equal.
+
+    Half the range that holds the middle 95 % of them. None for fewer than three, which show no spread.
+    """
+    if len(reference_s) < 3:
+        return None
+    low_s, middle_s, high_s = np.percentile(np.asarray(reference_s, dtype=np.float64), [2.5, 50, 97.5])
+    return float((high_s - low_s) / (2 * middle_s)) if middle_s else None

@@ -1,0 +1,198 @@
+"""What every database behind a store must do; a subclass supplies the fixture `place`."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from sqlalchemy import create_engine, text
+
+from microbench.conditions import Conditions
+from microbench.errors import StoreError
+from microbench.store import SCHEMA_VERSION, Store
+from microbench.store.database import parse
+from tests.microbench.measured import FINGERPRINT, OTHER, candidate, sample
+
+OLD_STORE = Path(__file__).with_name("store_version_1.sql")
+READINGS = (
+    Conditions(1e9, 250e6, 48.3, 1.2, 0),
+    Conditions(cpu_clock_hz=0.7e9, throttle_flags=0x50005),
+    Conditions(),
+)
+
+
+def execute(place: str, *statements: str) -> None:
+    """Changes a database behind the store's back."""
+    engine = create_engine(parse(place))
+    try:
+        with engine.begin() as connection:
+            for statement in statements:
+                connection.execute(text(statement.replace(":", r"\:")))
+    finally:
+        engine.dispose()
+
+
+def rows(place: str, query: str) -> list[tuple[object, ...]]:
+    """What a database holds, read behind the store's back."""
+    engine = create_engine(parse(place))
+    try:
+        with engine.begin() as connection:
+            return [tuple(row) for row in connection.execute(text(query))]
+    finally:
+        engine.dispose()
+
+
+class StoreConformance:
+    """`place`: URL or path of a database that is empty or absent."""
+
+    def test_a_sample_comes_back_equal_after_reopening(self, place: str) -> None:
+        written = replace(sample(times_s=(1e-3, 0.1 + 0.2)), conditions=READINGS, role="reference")
+        with Store.open(place) as store:
+            number = store.add(written)
+        with Store.open(place) as store:
+            (read,) = store.find(written.candidate_hash, written.fingerprint_hash)
+        assert read == replace(written, id=number)
+        assert read.conditions == READINGS
+        assert read.candidate.hash == candidate().hash
+
+    def test_words_no_database_takes_are_written_another_way(self, place: str) -> None:
+        with Store.open(place) as store:
+            store.add(replace(sample(status="wrong"), message="a\0b \udcff é"))
+            (read,) = store.samples()
+        assert read.message == r"a\0b \udcff é"
+
+    def test_find_and_samples_keep_boards_apart_and_order(self, place: str) -> None:
+        with Store.open(place) as store:
+            ids = [store.add(sample(n, FINGERPRINT if n % 2 else OTHER)) for n in (3, 2, 1, 4, 3)]
+            assert ids == sorted(set(ids))
+            assert [s.id for s in store.samples(FINGERPRINT.hash)] == [ids[0], ids[2], ids[4]]
+            assert [s.id for s in store.samples()] == ids
+            assert [s.id for s in store.find(candidate(3).hash, FINGERPRINT.hash)] == [ids[0], ids[4]]
+            assert store.find(candidate(3).hash, OTHER.hash) == ()
+            assert store.fingerprints() == (FINGERPRINT, OTHER)
+            assert store.count() == 5
+
+    def test_samples_are_read_in_pages_while_others_are_added(
+        self, place: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("microbench.store.store.PAGE_ROWS", 4)
+        with Store.open(place) as store:
+            added = [store.add(sample(n + 1)) for n in range(7)]
+            seen = store.samples(FINGERPRINT.hash)
+            first = next(seen)
+            added.append(store.add(sample(1)))
+            assert [first.id, *(s.id for s in seen)] == added
+
+    def test_an_added_sample_outlives_the_process(self, place: str) -> None:
+        script = (
+            "import os, sys; from tests.microbench.measured import sample; from microbench.store import Store\n"
+            "store = Store.open(sys.argv[1]); store.add(sample()); os._exit(9)"
+        )
+        root = Path(__file__).parents[2]
+        died = subprocess.run([sys.executable, "-c", script, place], cwd=root, check=False)
+        assert died.returncode == 9
+        with Store.open(place) as store:
+            assert store.count() == 1
+
+    def test_several_writers_lose_nothing(self, place: str) -> None:
+        def write(worker: int) -> None:
+            with Store.open(place) as store:
+                for n in range(5):
+                    store.add(sample(100 * worker + n + 1))
+
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(write, range(4)))
+        with Store.open(place) as store:
+            assert store.count() == 20
+
+    def test_an_old_store_is_brought_up_to_date_and_keeps_its_samples(self, place: str) -> None:
+        lay_old_store(place)
+        with Store.open(place) as store:
+            kept = tuple(store.samples())
+            assert [(s.id, s.status, s.times_s) for s in kept] == [
+                (1, "ok", (0.001, 0.1 + 0.2)),
+                (2, "ok", (0.001,)),
+                (3, "wrong", (0.001,)),
+                (4, "failed", ()),
+            ]
+            first, second = store.fingerprints()
+            assert (first.board, first.clock_hz, first.generator) == ("virtual test", 250e6, "generator 1")
+            assert (first.kernel, first.serial_hash, first.runner, first.cpu_clock_hz) == ("", "", "", 0.0)
+            assert second.board == "Intel(R) test – host"
+            assert [s.id for s in store.find(candidate(3).hash, first.hash)] == [1, 4]
+            assert {(s.role, s.conditions) for s in kept} == {("candidate", ())}
+            assert kept[3].message == "it 'crashed'"
+            added = store.add(replace(kept[0], conditions=READINGS))
+            assert added > 4
+        assert rows(place, "SELECT version FROM schema_version") == [(SCHEMA_VERSION,)]
+        with Store.open(place) as store:
+            assert [s.id for s in store.samples()] == [1, 2, 3, 4, added]
+
+    def test_an_old_store_that_is_damaged_stays_as_it_is(self, place: str) -> None:
+        lay_old_store(place)
+        execute(place, "UPDATE samples SET fingerprint_json = '[!' WHERE id = 4")
+        before = rows(place, "SELECT * FROM samples ORDER BY id")
+        with pytest.raises(StoreError, match=r"malformed.*copy"):
+            Store.open(place)
+        assert rows(place, "SELECT * FROM samples ORDER BY id") == before
+        assert rows(place, "SELECT version FROM schema_version") == [(1,)]
+
+    def test_many_may_open_an_old_store_at_once(self, place: str) -> None:
+        lay_old_store(place)
+
+        def count(_: int) -> int:
+            with Store.open(place) as store:
+                return store.count()
+
+        with ThreadPoolExecutor(4) as pool:
+            assert list(pool.map(count, range(4))) == [4] * 4
+
+    @pytest.mark.parametrize("version", [0, SCHEMA_VERSION + 1, 41])
+    def test_another_version_is_refused_with_both_versions(self, place: str, version: int) -> None:
+        Store.open(place).close()
+        execute(place, f"UPDATE schema_version SET version = {version}")
+        with pytest.raises(StoreError, match=rf"version {version}.*version {SCHEMA_VERSION}.*--store"):
+            Store.open(place)
+
+    def test_a_database_of_something_else_is_refused_and_left_alone(self, place: str) -> None:
+        execute(place, "CREATE TABLE recipes (name TEXT)")
+        with pytest.raises(StoreError, match=r"something else.*recipes"):
+            Store.open(place)
+        with pytest.raises(StoreError, match="something else"):
+            Store.open(place)
+        assert rows(place, "SELECT * FROM recipes") == []
+
+    @pytest.mark.parametrize(
+        "column",
+        ["candidate_json", "times_s", "kind", "work_json", "counters_json", "conditions_json", "role"],
+    )
+    def test_a_damaged_row_is_named(self, place: str, column: str) -> None:
+        with Store.open(place) as store:
+            store.add(sample())
+        execute(place, f"UPDATE samples SET {column} = '[!'")
+        with Store.open(place) as store, pytest.raises(StoreError):
+            store.find(candidate().hash, FINGERPRINT.hash)
+
+    def test_a_row_filed_under_another_hash_is_refused(self, place: str) -> None:
+        with Store.open(place) as store:
+            store.add(sample(3))
+        execute(place, f"UPDATE samples SET candidate_hash = '{candidate(4).hash}'")
+        with Store.open(place) as store, pytest.raises(StoreError, match="hash it is filed under"):
+            store.find(candidate(4).hash, FINGERPRINT.hash)
+
+
+def lay_old_store(place: str) -> None:
+    """Makes the database a store as version 1 of the schema left it, with four samples."""
+    script = OLD_STORE.read_text(encoding="utf-8")
+    if parse(place).get_backend_name() == "postgresql":
+        script = script.replace("id INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT", "id SERIAL PRIMARY KEY")
+        script = f"{script}\nSELECT setval('samples_id_seq', 4);"
+    statements = [statement.strip() for statement in script.split(";\n")]
+    execute(place, *(s.rstrip(";") for s in statements if s and not s.startswith(UNWANTED)))
+
+
+UNWANTED = ("BEGIN", "COMMIT", "DELETE FROM", 'INSERT INTO "sqlite_sequence"')
