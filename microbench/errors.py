@@ -13,6 +13,10 @@ class ProfileError(MicrobenchError):
     """A device profile is unknown or malformed."""
 
 
+class DevicesError(MicrobenchError):
+    """The file of named boards is malformed, cannot be written, or has no such board."""
+
+
 class BoardError(MicrobenchError):
     """A board is unreachable, or answers what it must not."""
 

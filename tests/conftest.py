@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 from tests.explorer.command_line import why_no_namespace
+from tests.microbench.local_runner import why_no_emulator
 from tests.microbench.loopback_sshd import why_no_server
+from tests.microbench.postgresql_server import why_no_postgresql
 
 SHARED = Path(__file__).parents[1].parent / "shared"
 SLOW = "slow; give --slow to run it"
@@ -54,5 +56,5 @@ def _excused(reason: str) -> bool:
         return True
     if "shared" in reason or "beside the project" in reason:
         return not SHARED.is_dir()
-    missing = (why_no_server(), why_no_namespace())
+    missing = (why_no_server(), why_no_emulator(), why_no_namespace(), why_no_postgresql())
     return any(excuse is not None and excuse in reason for excuse in missing)

@@ -23,7 +23,8 @@ class Gpu(Protocol):
 
 
 def measure_on_gpu(gpu: Gpu, job: Job, program: GpuProgram, kind: Kind) -> Measurement:
-    """A repeat's time is the sum of its launches'; counters are the totals of the last repeat.
+    """A repeat's time is the sum of its launches'; counters are the totals of the last repeat,
+    on silicon with the CPU time that launching it took (`launch_cpu_s`): near zero, for the process sleeps meanwhile.
 
     Simulated time is the same every time, so that one run serves all repeats. The output is every output region
     one after another, as the program left it.
@@ -38,7 +39,11 @@ def measure_on_gpu(gpu: Gpu, job: Job, program: GpuProgram, kind: Kind) -> Measu
     if simulated:
         times_s = times_s[:1] * job.repeats
     output = np.concatenate(run.outputs) if run.outputs else None
-    return Measurement(times_s, kind, output, _totals(run.repeats[-1]))
+    conditions = () if simulated else tuple(readings.conditions() for readings in run.readings)
+    counters = dict(_totals(run.repeats[-1]))
+    if not simulated:
+        counters["launch_cpu_s"] = sum(launch.cpu_s or 0.0 for launch in run.repeats[-1])
+    return Measurement(times_s, kind, output, counters, conditions)
 
 
 def _totals(launches: Sequence[LaunchTimes]) -> Mapping[str, float]:

@@ -5,9 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 
 from codegen.cpu.toolchain import compiler_identity
-from microbench.board import Fingerprint
+from codegen.program import CpuProgram
+from microbench.board import Fingerprint, Job, Measurement
+from microbench.boards.admission import admit
+from microbench.boards.cpu_harness import time_kernel
 from microbench.boards.host import HostBoard
 from microbench.boards.ssh_runner import RemoteRunner
+from microbench.errors import CandidateError
 from microbench.profile import DeviceProfile
 
 
@@ -19,7 +23,18 @@ class RemoteCpuBoard(HostBoard):
     def __init__(self, profile: DeviceProfile, remote: RemoteRunner) -> None:
         super().__init__(profile, executor=remote)
         self._info = remote.info
+        self._remote = remote
         self.target = replace(self.target, cores=profile.cores or remote.info.cores)
+
+    def measure(self, job: Job) -> Measurement:
+        """The kernel keeps to as many cores as it has threads. Raises as the host board does."""
+        admit(job, self.target)
+        if not isinstance(job.program, CpuProgram):
+            raise CandidateError(f"candidate {job.candidate.hash[:12]}: that machine has no QPUs")
+        executor = self._remote.pinned(job.program.threads)
+        output, times_s = time_kernel(job, job.program, self.target, executor)
+        taken = tuple(readings.conditions() for readings in executor.readings)
+        return Measurement(times_s, "host", output, conditions=taken)
 
     def fingerprint(self) -> Fingerprint:
         """Names that CPU and kernel; programs are compiled here."""

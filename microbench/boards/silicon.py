@@ -44,8 +44,10 @@ class SiliconBoard:
         admit(job, self.target)
         if isinstance(job.program, GpuProgram):
             return measure_on_gpu(self._remote, job, job.program, "silicon")
-        output, times_s = time_kernel(job, job.program, self.target, self._remote)
-        return Measurement(times_s, "silicon", output)
+        executor = self._remote.pinned(job.program.threads)
+        output, times_s = time_kernel(job, job.program, self.target, executor)
+        taken = tuple(readings.conditions() for readings in executor.readings)
+        return Measurement(times_s, "silicon", output, conditions=taken)
 
     def run_bundle(self, bundle: Path, inputs: tuple[FloatArray, ...]) -> BundleRun:
         """Cross-compiles a bundle and runs it there; times are medians over several runs after a warm-up."""

@@ -45,7 +45,11 @@ class SshBoard:
     def open(cls, profile: DeviceProfile, options: BoardOptions) -> SshBoard:
         """The board that `options.ssh` names."""
         if options.ssh is None:
-            raise BoardError("the SSH board wants to know where it is: name it with --ssh user@host")
+            raise BoardError(
+                f"device {profile.name!r} is measured over SSH, which wants to know where it is: name it with "
+                f"--ssh user@host, or once for all with `explore devices add NAME --profile {profile.name} "
+                "--host HOST` and --device NAME"
+            )
         return cls(profile, options.ssh)
 
     def fingerprint(self) -> Fingerprint:

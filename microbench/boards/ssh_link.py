@@ -19,15 +19,14 @@ from pathlib import Path
 
 import paramiko
 
+from microbench.boards.ssh_channel import BROKEN, CHUNK_BYTES, REACH, ChannelTransport, Heartbeat
 from microbench.errors import BoardError
 from microbench.options import SshOptions
+from microbench.runner.client import ConnectionLostError
 
-CHUNK_BYTES = 1 << 16
 SHORT_TIMEOUT_S = 30.0
 _REMOTE_PATH = re.compile(r"/?[A-Za-z0-9._][A-Za-z0-9._-]*(/[A-Za-z0-9._][A-Za-z0-9._-]*)*")
 _FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-
-_BROKEN = (OSError, EOFError, paramiko.SSHException)  # how paramiko says that a connection is gone
 
 # What paramiko would log of a lost connection, the BoardError says.
 logging.getLogger("paramiko").addHandler(logging.NullHandler())
@@ -41,11 +40,21 @@ class SshLink:
         self.place = f"{options.user or getpass.getuser()}@{options.host}:{options.port}"
         _check_remote_directory(options.remote_directory)
         self._client = paramiko.SSHClient()
+        self._heartbeat: Heartbeat | None = None
+        self._jump: SshLink | None = None
         try:
             self._connect()
         except BaseException:
-            self._client.close()
+            self.close()
             raise
+
+    @property
+    def transport(self) -> paramiko.Transport:
+        """The connection itself; raises ConnectionLostError where it was closed."""
+        transport = self._client.get_transport()
+        if transport is None:
+            raise ConnectionLostError(f"{self.place}: the connection is closed; open the board again")
+        return transport
 
     def run(self, arguments: tuple[str, ...]) -> str:
         """Standard output of a short command that must succeed; every argument is quoted."""
@@ -64,7 +73,7 @@ class SshLink:
         with self._explained("start the runner"):
             channel = self._session()
             channel.exec_command("exec " + shlex.join(arguments))
-        return ChannelTransport(channel, self.place)
+        return ChannelTransport(channel, self.place, self._alive())
 
     def upload(self, content: bytes, directory: str, name: str) -> str:
         """Puts an executable file there unless a file of that name and size is; returns its remote path.
@@ -84,8 +93,12 @@ class SshLink:
         return path
 
     def close(self) -> None:
-        """Drops the connection; harmless when it is gone."""
+        """Drops the connection, and the one it goes through; harmless when they are gone."""
+        if self._heartbeat is not None:
+            self._heartbeat.stop()
         self._client.close()
+        if self._jump is not None:
+            self._jump.close()
 
     def _connect(self) -> None:
         options = self.options
@@ -94,9 +107,7 @@ class SshLink:
         self._check_key()
         self._client.set_missing_host_key_policy(_RefuseUnknown(known, self.place))
         with self._explained("connect"):
-            connected = socket.create_connection((options.host, options.port), timeout=SHORT_TIMEOUT_S)
-            # paramiko leaves small packets to Nagle's algorithm, which costs tens of milliseconds an answer.
-            connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            connected = self._through() if options.jump is not None else _connected(options)
             own_key = options.key_path is not None
             self._client.connect(
                 options.host,
@@ -110,9 +121,31 @@ class SshLink:
                 banner_timeout=SHORT_TIMEOUT_S,
                 auth_timeout=SHORT_TIMEOUT_S,
             )
-            transport = self._client.get_transport()
-            if transport is not None:
-                transport.set_keepalive(15)
+
+    def _through(self) -> paramiko.Channel:
+        """A connection that the jump host makes; its own key and user are checked as strictly."""
+        options = self.options
+        if options.jump is None:
+            raise AssertionError("no jump host")
+        self._jump = SshLink(options.jump)
+        try:
+            return self._jump.tunnel(options.host, options.port)
+        except BoardError as error:
+            raise type(error)(f"{self.place}: through {self._jump.place}: {error}") from error
+
+    def tunnel(self, host: str, port: int) -> paramiko.Channel:
+        """A connection from this board's machine onwards."""
+        transport = self.transport
+        with self._explained(f"connect onwards to {host}:{port}"):
+            return transport.open_channel(
+                "direct-tcpip", (host, port), ("127.0.0.1", 0), timeout=SHORT_TIMEOUT_S
+            )
+
+    def _alive(self) -> Heartbeat:
+        if self._heartbeat is None:
+            self._heartbeat = Heartbeat(self.transport, self.options.silence_s)
+            self._heartbeat.start()
+        return self._heartbeat
 
     def _load_known_hosts(self, path: Path) -> None:
         if not path.is_file():
@@ -123,7 +156,7 @@ class SshLink:
             raise BoardError(f"{self.place}: {path} is no list of known hosts: {error}") from error
 
     def _check_key(self) -> None:
-        """paramiko's own words for a file that is no key would not name it."""
+        """paramiko's own words for a file that is no key would not name it, nor tell it from an unreachable board."""
         path = self.options.key_path
         if path is None:
             return
@@ -137,12 +170,14 @@ class SshLink:
             text = ""
         if "PRIVATE KEY" not in text:
             raise BoardError(f"{self.place}: {path} is no private key; name one, without .pub")
+        if not _loads(path):
+            raise BoardError(
+                f"{self.place}: the private key {path} is damaged or of an unknown kind; "
+                "copy it anew, or make one with ssh-keygen -t ed25519"
+            )
 
     def _session(self) -> paramiko.Channel:
-        transport = self._client.get_transport()
-        if transport is None:
-            raise BoardError(f"{self.place}: the connection is closed; open the board again")
-        channel = transport.open_session(timeout=SHORT_TIMEOUT_S)
+        channel = self.transport.open_session(timeout=SHORT_TIMEOUT_S)
         channel.settimeout(SHORT_TIMEOUT_S)
         return channel
 
@@ -163,75 +198,18 @@ class SshLink:
                 f"{self.place}: the board refuses this user and key: {error}; "
                 "put the public key into its ~/.ssh/authorized_keys, or name another key"
             ) from error
+        except paramiko.ChannelException as error:
+            raise ConnectionLostError(f"{self.place}: cannot {doing}: {error.text}; {REACH}") from error
         except TimeoutError as error:
-            raise BoardError(f"{self.place}: cannot {doing}: no answer in time; {_REACH}") from error
-        except (OSError, EOFError, paramiko.SSHException) as error:
-            raise BoardError(
-                f"{self.place}: cannot {doing}: {error or 'connection lost'}; {_REACH}"
-            ) from error
+            raise ConnectionLostError(f"{self.place}: cannot {doing}: no answer in time; {REACH}") from error
+        except BROKEN as error:
+            # A refused upload, for instance on a full disk, leaves the connection whole: trying again is no help.
+            kind = BoardError if self._is_active() else ConnectionLostError
+            raise kind(f"{self.place}: cannot {doing}: {error or 'connection lost'}; {REACH}") from error
 
-
-_REACH = "check that the board is on, reachable and has space on its disk"
-
-
-class ChannelTransport:
-    """Bytes to and from a remote command (`microbench.runner.client.Transport`)."""
-
-    def __init__(self, channel: paramiko.Channel, place: str) -> None:
-        self._channel = channel
-        self._place = place
-
-    def send(self, data: bytes, timeout_s: float) -> None:
-        """Raises BoardError when the connection breaks or nothing is taken in time."""
-        until_s = time.monotonic() + timeout_s
-        done = 0
-        while done < len(data):
-            self._channel.settimeout(max(until_s - time.monotonic(), 0.001))
-            try:
-                sent = self._channel.send(data[done : done + CHUNK_BYTES])
-            except TimeoutError as error:
-                raise BoardError(f"{self._place}: the runner takes no data; {_REACH}") from error
-            except _BROKEN as error:
-                raise self._lost(str(error)) from error
-            if sent == 0:
-                raise self._lost("")
-            done += sent
-
-    def receive(self, size: int, timeout_s: float) -> bytes:
-        """Exactly so many bytes; raises BoardError when the connection breaks or time is up."""
-        until_s = time.monotonic() + timeout_s
-        parts: list[bytes] = []
-        missing = size
-        while missing:
-            self._channel.settimeout(max(until_s - time.monotonic(), 0.001))
-            try:
-                part = self._channel.recv(min(missing, CHUNK_BYTES))
-            except TimeoutError as error:
-                raise BoardError(
-                    f"{self._place}: the runner gave no answer in {timeout_s:.0f} s; {_REACH}"
-                ) from error
-            except _BROKEN as error:
-                raise self._lost(str(error)) from error
-            if not part:
-                raise self._lost("")
-            parts.append(part)
-            missing -= len(part)
-        return b"".join(parts)
-
-    def close(self) -> None:
-        """Ends the remote command's input, and with it the command."""
-        with contextlib.suppress(*_BROKEN):
-            self._channel.close()
-
-    def _lost(self, error: str) -> BoardError:
-        said = b""
-        with contextlib.suppress(*_BROKEN):
-            self._channel.settimeout(0.5)
-            said = self._channel.recv_stderr(2000)
-        reason = said.decode(errors="replace").strip() or error or "the runner ended"
-        return BoardError(
-            f"{self._place}: the connection to the runner broke: {reason}; {_REACH}, then run again"
-        )
+    def _is_active(self) -> bool:
+        transport = self._client.get_transport()
+        return transport is not None and bool(transport.is_active())
 
 
 class _RefuseUnknown(paramiko.MissingHostKeyPolicy):
@@ -247,6 +225,27 @@ class _RefuseUnknown(paramiko.MissingHostKeyPolicy):
             f"Compare that with the board's own (ssh-keygen -lf /etc/ssh/ssh_host_*_key.pub there); if equal, "
             f"append the line '{hostname} {key.get_name()} {key.get_base64()}'"
         )
+
+
+def _connected(options: SshOptions) -> socket.socket:
+    connected = socket.create_connection((options.host, options.port), timeout=SHORT_TIMEOUT_S)
+    # paramiko leaves small packets to Nagle's algorithm, which costs tens of milliseconds an answer.
+    connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    connected.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    return connected
+
+
+def _loads(path: Path) -> bool:
+    """Whether paramiko can read the key; one that wants a passphrase is left to the connection's own complaint."""
+    for kind in (paramiko.Ed25519Key, paramiko.ECDSAKey, paramiko.RSAKey):
+        try:
+            kind.from_private_key_file(str(path))
+        except paramiko.PasswordRequiredException:
+            return True
+        except (paramiko.SSHException, ValueError, IndexError, OSError):
+            continue
+        return True
+    return False
 
 
 def _shown(key: paramiko.PKey) -> str:
@@ -295,6 +294,6 @@ def _put_whole(sftp: paramiko.SFTPClient, content: bytes, directory: str, name: 
         sftp.chmod(temporary, 0o700)
         sftp.posix_rename(temporary, f"{directory}/{name}")
     except BaseException:
-        with contextlib.suppress(*_BROKEN):
+        with contextlib.suppress(*BROKEN):
             sftp.remove(temporary)
         raise

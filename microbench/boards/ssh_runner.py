@@ -2,45 +2,80 @@
 
 from __future__ import annotations
 
+import getpass
+import logging
+import os
 import platform
 import posixpath
-from collections.abc import Mapping, Sequence
+import random
+import re
+import secrets
+import socket
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 from codegen.cpu.toolchain import compiler_identity
+from codegen.elf import ElfError
 from codegen.graph import FloatArray
+from codegen.processors import check_executable, processors_of
 from codegen.program import GpuProgram
 from microbench.boards.execution import Finished
 from microbench.boards.ssh_link import SshLink
 from microbench.boards.subprocesses import Ended, ended_with
-from microbench.errors import BoardError
+from microbench.errors import BoardError, CandidateError
 from microbench.options import SshOptions
 from microbench.profile import DeviceProfile
 from microbench.runner.build import Backend, build_runner, content_sha256
-from microbench.runner.client import ExecutableAbsentError, RunnerClient
+from microbench.runner.client import (
+    ConnectionLostError,
+    ExecutableAbsentError,
+    RunnerClient,
+    RunnerEndedError,
+)
 from microbench.runner.frames import Ending
 from microbench.runner.messages import Execution, ExecutionRequest, GpuRun, RunnerInfo
+from microbench.runner.readings import Readings
 from microbench.virtual.build import THIS_MACHINE, software_name
 from microbench.virtual.bundle import LAUNCH_LIMIT_S
 from microbench.virtual.library import config_values, library
 
 IDLE_LIMIT_S = 4 * 3600  # a search may think for long; a forgotten runner still ends
+ATTEMPTS = 3  # to get one answer
+FIRST_PAUSE_S, LAST_PAUSE_S = 0.2, 10.0  # between attempts to connect
 GPU_LIMIT_S = 600.0  # of wall-clock time for one candidate
+log = logging.getLogger(__name__)
+
+Answer = TypeVar("Answer")
+
 ARM_MACHINES = ("armv6l", "armv7l", "armv8l")
 
 
+class WrongProcessorError(BoardError):
+    """What should run on the board was built for another processor."""
+
+
 class RemoteRunner:
-    """A runner on a board reached over SSH, greeted and ready. Raises BoardError when it is not."""
+    """A runner on a board reached over SSH, greeted and ready. Raises BoardError when it is not.
+
+    A lost connection is made anew, with growing pauses, and the request it broke is asked again: requests leave
+    nothing behind on the board.
+    """
 
     def __init__(self, profile: DeviceProfile, options: SshOptions) -> None:
+        self._profile = profile
         self._options = options
-        self._link = SshLink(options)
+        self._holder = _holder()  # a runner of its own that it lost is its to end, another's is not
+        self._is_closed = False
         self._client: RunnerClient | None = None
+        self._link = SshLink(options)
         try:
             self.machine = self._link.run(("uname", "-m"))
+            self._processors = processors_of(self.machine, self._link.run(("cat", "/proc/cpuinfo")))
             self.backend = backend_for(profile, self.machine, options)
-            self._runner = self._start(_build(self.backend, profile))
-            self.info: RunnerInfo = self._runner.hello(_constants(self.backend, profile))
+            self.info: RunnerInfo = self._start()
         except BaseException:
             self.close()
             raise
@@ -52,7 +87,9 @@ class RemoteRunner:
 
     def run(self, program: GpuProgram, inputs: Sequence[FloatArray], repeats: int) -> GpuRun:
         """A program on the GPU there (`Gpu`)."""
-        return self._runner.run_gpu(program, inputs, repeats, LAUNCH_LIMIT_S, GPU_LIMIT_S)
+        return self._asked(
+            lambda runner: runner.run_gpu(program, inputs, repeats, LAUNCH_LIMIT_S, GPU_LIMIT_S)
+        )
 
     def execute(
         self,
@@ -62,31 +99,139 @@ class RemoteRunner:
         outputs: Sequence[str],
         limit_s: float,
     ) -> Finished:
-        """A program on the CPU there (`Executor`); it is uploaded where it is not there yet."""
+        """A program on the CPU there (`Executor`), on any of its cores."""
+        return _finished(self.executed(executable, arguments, files, outputs, limit_s), limit_s)
+
+    def pinned(self, cores: int) -> PinnedExecutor:
+        """The CPU there, as many of its cores as given."""
+        return PinnedExecutor(self, cores)
+
+    def executed(
+        self,
+        executable: Path,
+        arguments: Sequence[str],
+        files: Mapping[str, bytes],
+        outputs: Sequence[str],
+        limit_s: float,
+        cores: int = 0,
+    ) -> Execution:
+        """A program on the CPU there, uploaded where it is not there yet; `cores` 0: not pinned."""
         name = content_sha256(executable)
-        request = ExecutionRequest(name, tuple(arguments), files, tuple(outputs), limit_s)
-        try:
-            execution = self._runner.execute(request)
-        except ExecutableAbsentError:
-            self._link.upload(executable.read_bytes(), self._bin(), name)
-            execution = self._runner.execute(request)
-        return _finished(execution, limit_s)
+        request = ExecutionRequest(name, tuple(arguments), files, tuple(outputs), limit_s, cores)
+
+        def ask(runner: RunnerClient) -> Execution:
+            try:
+                return runner.execute(request)
+            except ExecutableAbsentError:
+                self._upload(executable)
+                return runner.execute(request)
+
+        return self._asked(ask)
 
     def close(self) -> None:
         """Ends the runner and the connection; harmless when they are gone."""
+        self._is_closed = True
+        self._drop()
+
+    def _drop(self) -> None:
         if self._client is not None:
             self._client.close()
         self._link.close()
 
-    def _bin(self) -> str:
-        return posixpath.join(self._options.remote_directory, "bin")
+    def _asked(self, ask: Callable[[RunnerClient], Answer]) -> Answer:
+        """The answer, at the third attempt at the latest.
 
-    def _start(self, executable: Path) -> RunnerClient:
-        name = content_sha256(executable)
-        program = self._link.upload(executable.read_bytes(), self._bin(), name)
-        command = (program, self._options.remote_directory, str(IDLE_LIMIT_S))
+        Raises ConnectionLostError when the board stays out of reach, CandidateError when its runner ended at every
+        attempt while the connection held: it is what was asked that ends it.
+        """
+        lost: list[ConnectionLostError] = []
+        while len(lost) < ATTEMPTS:
+            if self._client is None or self._is_closed:
+                raise BoardError(f"{self.place}: the connection is closed; open the board again")
+            try:
+                return ask(self._client)
+            except ConnectionLostError as error:
+                lost.append(error)
+                log.warning("%s", error)
+                self._reconnect(error)
+        if all(isinstance(error, RunnerEndedError) for error in lost):
+            raise CandidateError(f"{lost[-1]} (the runner ended each of {len(lost)} times it was asked)")
+        raise lost[-1]
+
+    def _reconnect(self, lost: ConnectionLostError) -> None:
+        """A new link and runner on the same board; raises the loss itself when time is up."""
+        until_s = time.monotonic() + self._options.reconnect_s
+        self._drop()
+        for pause_s in pauses():
+            if time.monotonic() + pause_s >= until_s:
+                raise lost
+            time.sleep(pause_s)
+            try:
+                self._link = SshLink(self._options)
+                found = self._start()
+            except ConnectionLostError as error:
+                self._drop()
+                log.info("%s", error)
+                continue
+            except BaseException:
+                self._drop()
+                raise
+            break
+        if found != self.info:
+            self._drop()
+            raise BoardError(f"{self.place}: another board or system answers than before; run again")
+        log.warning("%s: connected again", self.place)
+
+    def _upload(self, executable: Path) -> str:
+        directory = posixpath.join(self._options.remote_directory, "bin")
+        content = executable.read_bytes()
+        try:
+            check_executable(content, self._processors, static=self.machine != platform.machine())
+        except ElfError as error:
+            raise WrongProcessorError(f"{self.place}: {error}") from error
+        return self._link.upload(content, directory, content_sha256(executable))
+
+    def _start(self) -> RunnerInfo:
+        program = self._upload(_build(self.backend, self._profile))
+        command = (program, self._options.remote_directory, str(IDLE_LIMIT_S), self._holder)
         self._client = RunnerClient(self._link.start(command), self.place, self._options.timeout_s)
-        return self._client
+        return self._client.hello(_constants(self.backend, self._profile))
+
+
+@dataclass(frozen=True)
+class PinnedExecutor:
+    """An `Executor` whose programs keep to some of the board's cores; it keeps the readings of the last one."""
+
+    runner: RemoteRunner
+    cores: int
+    readings: list[Readings] = field(default_factory=list)
+
+    def execute(
+        self,
+        executable: Path,
+        arguments: Sequence[str],
+        files: Mapping[str, bytes],
+        outputs: Sequence[str],
+        limit_s: float,
+    ) -> Finished:
+        """See `Executor`."""
+        execution = self.runner.executed(executable, arguments, files, outputs, limit_s, self.cores)
+        self.readings[:] = execution.readings
+        return _finished(execution, limit_s)
+
+
+def pauses() -> Iterator[float]:
+    """Seconds to wait before each attempt to connect: doubled up to a limit, shifted so that hosts spread."""
+    pause_s = FIRST_PAUSE_S
+    while True:
+        yield pause_s * random.uniform(0.75, 1.25)
+        pause_s = min(2 * pause_s, LAST_PAUSE_S)
+
+
+def _holder() -> str:
+    """What another host is told of this one; its random end tells it from another board opened here."""
+    name = f"{getpass.getuser()}@{socket.gethostname()}"
+    return f"{re.sub(r'[^A-Za-z0-9@._-]', '?', name)[:100]} process {os.getpid()} {secrets.token_hex(4)}"
 
 
 def backend_for(profile: DeviceProfile, machine: str, options: SshOptions) -> Backend:
@@ -102,6 +247,8 @@ def backend_for(profile: DeviceProfile, machine: str, options: SshOptions) -> Ba
                 f"{place} is not of this machine's kind ({platform.machine()}): choose its own profile"
             )
         return "none"
+    if profile.board == "ssh":
+        return _cpu_alone(profile, machine, place)
     wanted = options.backend or ("virtual" if own else "mailbox")
     if wanted == "virtual" and not own:
         raise BoardError(
@@ -115,10 +262,22 @@ def backend_for(profile: DeviceProfile, machine: str, options: SshOptions) -> Ba
     return wanted
 
 
+def _cpu_alone(profile: DeviceProfile, machine: str, place: str) -> Backend:
+    """Static 32-bit programs also run under a 64-bit kernel; the other way round nothing does."""
+    architecture = profile.compiler_target.partition("-")[0]
+    fitting = (*ARM_MACHINES, "aarch64") if architecture == "arm" else (architecture,)
+    if machine not in fitting:
+        raise BoardError(
+            f"{place} does not run programs of profile {profile.name!r} ({profile.compiler_target}); "
+            "name the board's own profile"
+        )
+    return "none"
+
+
 def _build(backend: Backend, profile: DeviceProfile) -> Path:
     if backend == "virtual":
         return build_runner(backend, software_name())
-    target = THIS_MACHINE if backend == "none" else profile.target()
+    target = THIS_MACHINE if profile.board == "host" else profile.target()
     return build_runner(backend, f"runner built by {compiler_identity(target.compiler[0])}", target)
 
 

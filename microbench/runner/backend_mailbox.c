@@ -3,19 +3,15 @@
 
 #include "backend.h"
 
-#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/ioctl.h>
-#include <unistd.h>
 
+#include "conditions.h"
 #include "platform.h"
 #include "protocol.h"
 #include "software.h" /* made by the build: RUNNER_SOFTWARE */
 
-/* Property interface: GET_CLOCK_RATE of clock 5, the V3D (public documentation of the firmware's mailbox). */
-enum { TAG_GET_CLOCK_RATE = 0x30002, CLOCK_V3D = 5, MOST_ALLOCATIONS = 16 };
-#define RESPONSE_GOOD 0x80000000u
+enum { MOST_ALLOCATIONS = 16 };
 
 static int opened;
 static uint32_t allocated[MOST_ALLOCATIONS];
@@ -30,13 +26,7 @@ int backend_shares(void) { return 0; }
 
 static double v3d_clock_hz(void)
 {
-    uint32_t message[8] __attribute__((aligned(16))) = {sizeof message, 0, TAG_GET_CLOCK_RATE, 8, 4, CLOCK_V3D, 0, 0};
-    const int fd = open("/dev/vcio", O_RDWR | O_CLOEXEC);
-    if (fd < 0)
-        return 0.0;
-    (void)ioctl(fd, _IOWR(100, 0, char *), message); /* judged by the response word */
-    close(fd);
-    return message[1] == RESPONSE_GOOD ? (double)message[6] : 0.0;
+    return read_conditions().values[V3D_CLOCK_HZ]; /* 0 where there is none */
 }
 
 static int explain(int code, int fault, backend_message *why)

@@ -50,6 +50,18 @@ class ExecutableAbsentError(BoardError):
     """The runner does not have the executable yet."""
 
 
+class BoardBusyError(BoardError):
+    """Another host works on the board; the message names it and its process there."""
+
+
+class ConnectionLostError(BoardError):
+    """The runner is out of reach; a new connection may reach it, or another."""
+
+
+class RunnerEndedError(ConnectionLostError):
+    """The runner ended in the middle of a request while the connection held."""
+
+
 class RunnerClient:
     """Asks a runner one thing at a time. After any failure of the connection it answers only with BoardError.
 
@@ -106,7 +118,9 @@ class RunnerClient:
 
     def _ask(self, kind: FrameType, payload: bytes, limit_s: float) -> bytes:
         if self._broken:
-            raise BoardError(f"{self._place}: the connection was lost or closed; open the board again")
+            raise ConnectionLostError(
+                f"{self._place}: the connection was lost or closed; open the board again"
+            )
         answer_timeout_s = self._timeout_s + limit_s
         # An exception of any kind between question and answer, Ctrl-C too, leaves the two ends out of step.
         self._broken = True
@@ -133,5 +147,5 @@ class RunnerClient:
         if code == Fault.ABSENT:
             raise ExecutableAbsentError(text)
         if code == Fault.BUSY:
-            raise BoardError(f"{text}; wait for that run, or end that process")
+            raise BoardBusyError(f"{text}; wait for that run, or end that process")
         raise BoardError(text)

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,6 +17,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "conditions.h"
 #include "protocol.h"
 #include "requests.h"
 #include "watch.h"
@@ -97,7 +99,7 @@ static int put_file(writer *answer, const char *directory, const char *name)
 
 typedef struct exec_request {
     char *hash, **arguments, **outputs;
-    uint32_t argument_count, file_count, output_count;
+    uint32_t argument_count, file_count, output_count, cores;
     double limit_s;
     char directory[PATH_BYTES], work[PATH_BYTES + 8], program[PATH_BYTES];
 } exec_request;
@@ -166,6 +168,23 @@ static void redirect(const char *directory, const char *name, int to)
     close(fd);
 }
 
+/* The last of the cores it may use: the first one serves the interrupts. More than there are pins to all. */
+static int pin(uint32_t cores)
+{
+    cpu_set_t allowed, chosen;
+    if (cores == 0)
+        return 0;
+    if (sched_getaffinity(0, sizeof allowed, &allowed) != 0)
+        return -1;
+    CPU_ZERO(&chosen);
+    for (int core = CPU_SETSIZE - 1; core >= 0 && cores > 0; --core)
+        if (CPU_ISSET(core, &allowed)) {
+            CPU_SET(core, &chosen);
+            --cores;
+        }
+    return sched_setaffinity(0, sizeof chosen, &chosen);
+}
+
 static void become(exec_request *run, pid_t parent)
 {
     const struct rlimit no_core = {0, 0}, largest_file = {FILE_LIMIT, FILE_LIMIT};
@@ -181,7 +200,7 @@ static void become(exec_request *run, pid_t parent)
         _exit(CANNOT_EXECUTE);
     redirect(run->directory, "stdout", STDOUT_FILENO);
     redirect(run->directory, "stderr", STDERR_FILENO);
-    if (chdir(run->work) == 0)
+    if (pin(run->cores) == 0 && chdir(run->work) == 0)
         execv(run->program, run->arguments);
     dprintf(STDERR_FILENO, "cannot execute: %s\n", strerror(errno));
     _exit(CANNOT_EXECUTE);
@@ -218,6 +237,7 @@ static enum ending wait_for(pid_t child, double limit_s, int *code)
 
 static int run_child(exec_request *run, writer *answer, backend_message *why)
 {
+    const conditions before = read_conditions();
     const double start_s = clock_s();
     const pid_t parent = getpid();
     watch_limit(run->limit_s + GRACE_S);
@@ -243,6 +263,9 @@ static int run_child(exec_request *run, writer *answer, backend_message *why)
         if (put_file(answer, run->work, run->outputs[i]) != 0 && !answer->failed)
             memset(answer->data + place, 0, sizeof(uint32_t));
     }
+    const conditions after = read_conditions();
+    put_conditions(answer, &before);
+    put_conditions(answer, &after);
     return 0;
 }
 
@@ -272,6 +295,7 @@ int answer_exec(const char *directory, reader *request, writer *answer, backend_
     if (!fault) {
         run.outputs = read_strings(request, 0, &run.output_count);
         run.limit_s = read_f64(request);
+        run.cores = read_u32(request);
         fault = check_names(request, &run, why);
     }
     if (!fault)

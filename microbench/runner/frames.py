@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from microbench.errors import BoardError
 
-PROTOCOL_VERSION = 2
+PROTOCOL_VERSION = 3
 MAGIC = 0x4E525845
 HEADER = struct.Struct("<4I")
 PAYLOAD_LIMIT = 1 << 29

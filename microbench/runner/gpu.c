@@ -1,7 +1,11 @@
 /* GPU_RUN: loads a program, runs its launches and returns times, counters and outputs. */
+#define _GNU_SOURCE
+
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
+#include "conditions.h"
 #include "protocol.h"
 #include "requests.h"
 #include "watch.h"
@@ -107,6 +111,13 @@ static void load(const gpu_request *run, uint32_t bus, uint8_t *memory)
         memcpy(memory + run->inputs[i].offset, run->inputs[i].data, run->inputs[i].bytes);
 }
 
+/* Near zero for a launch on silicon: the process sleeps until the firmware answers. */
+static double cpu_time_s(void)
+{
+    struct timespec used;
+    return clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used) == 0 ? (double)used.tv_sec + 1e-9 * (double)used.tv_nsec : 0.0;
+}
+
 static int launch(const gpu_request *run, uint32_t index, uint32_t bus, int counters, writer *answer,
                   backend_message *why)
 {
@@ -117,11 +128,14 @@ static int launch(const gpu_request *run, uint32_t index, uint32_t bus, int coun
     static backend_times times;
     memset(&times, 0, sizeof times);
     watch_gpu_begin();
+    const double cpu_before_s = cpu_time_s();
     const int fault = backend_execute(&what, &times, why);
+    const double cpu_s = cpu_time_s() - cpu_before_s;
     watch_gpu_end();
     if (fault)
         return fault;
     put_f64(answer, times.time_s);
+    put_f64(answer, cpu_s);
     put_u32(answer, (uint32_t)times.marks);
     for (int i = 0; i < times.marks; ++i)
         put_f64(answer, times.mark_s[i]);
@@ -139,6 +153,7 @@ static int run_loaded(const gpu_request *run, uint32_t bus, uint8_t *memory, wri
         put_string(answer, names[i]);
     put_u32(answer, run->repeats);
     put_u32(answer, run->launch_count);
+    const conditions before = read_conditions();
     for (uint32_t repeat = 0; repeat < run->repeats; ++repeat) {
         load(run, bus, memory);
         for (uint32_t i = 0; i < run->launch_count; ++i) {
@@ -147,9 +162,12 @@ static int run_loaded(const gpu_request *run, uint32_t bus, uint8_t *memory, wri
                 return fault;
         }
     }
+    const conditions after = read_conditions(); /* before the outputs are read, while it is as it was */
     put_u32(answer, run->output_count);
     for (uint32_t i = 0; i < run->output_count; ++i)
         put_bytes(answer, memory + run->outputs[i].offset, run->outputs[i].bytes);
+    put_conditions(answer, &before);
+    put_conditions(answer, &after);
     return 0;
 }
 

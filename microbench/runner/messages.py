@@ -10,6 +10,7 @@ import numpy as np
 from codegen.graph import FloatArray
 from codegen.program import GpuProgram
 from microbench.runner.frames import NO_MARK, Ending, Reader, Writer
+from microbench.runner.readings import Readings, readings_answer
 
 
 @dataclass(frozen=True)
@@ -29,19 +30,28 @@ class RunnerInfo:
 
 @dataclass(frozen=True)
 class LaunchTimes:
-    """One launch: seconds, seconds at which its marks were passed, and what was counted meanwhile."""
+    """One launch: seconds, seconds at which its marks were passed, and what was counted meanwhile.
+
+    `cpu_s` is the CPU time the launching process used meanwhile; None where the launch was in this process.
+    """
 
     time_s: float
     marks_s: tuple[float, ...]
     counters: Mapping[str, float]
+    cpu_s: float | None = None
 
 
 @dataclass(frozen=True, eq=False)
 class GpuRun:
-    """Launches of every repeat, and the bytes of the output regions after the last one."""
+    """Launches of every repeat, and the bytes of the output regions after the last one.
+
+    `readings` are of the machine, before the first launch and after the last; empty where the launches
+    were in this process.
+    """
 
     repeats: tuple[tuple[LaunchTimes, ...], ...]
     outputs: tuple[FloatArray, ...]
+    readings: tuple[Readings, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -54,6 +64,7 @@ class Execution:
     stdout: bytes
     stderr: bytes
     outputs: Mapping[str, bytes | None]
+    readings: tuple[Readings, ...]  # before and after
 
 
 @dataclass(frozen=True)
@@ -61,6 +72,7 @@ class ExecutionRequest:
     """An uploaded executable by the SHA-256 of its bytes, run in a fresh directory that holds `files`.
 
     File names are plain (letters, digits, `._-`); `outputs` are read back from the same directory.
+    `cores` is how many it is pinned to (0: all that the runner may use).
     """
 
     sha256: str
@@ -68,6 +80,7 @@ class ExecutionRequest:
     files: Mapping[str, bytes]
     outputs: tuple[str, ...]
     limit_s: float
+    cores: int = 0
 
 
 def hello_request(constants: Sequence[float]) -> bytes:
@@ -125,14 +138,15 @@ def gpu_run_answer(payload: bytes) -> GpuRun:
     repeats, launches = reader.u32(), reader.u32()
     runs = tuple(tuple(_launch(reader, names) for _ in range(launches)) for _ in range(repeats))
     outputs = tuple(np.frombuffer(reader.data(), dtype="<f4").astype(np.float32) for _ in range(reader.u32()))
+    readings = readings_answer(reader)
     reader.end()
-    return GpuRun(runs, outputs)
+    return GpuRun(runs, outputs, readings)
 
 
 def _launch(reader: Reader, names: tuple[str, ...]) -> LaunchTimes:
-    time_s = reader.f64()
+    time_s, cpu_s = reader.f64(), reader.f64()
     marks_s = reader.f64s(reader.u32())
-    return LaunchTimes(time_s, marks_s, dict(zip(names, reader.f64s(len(names)), strict=True)))
+    return LaunchTimes(time_s, marks_s, dict(zip(names, reader.f64s(len(names)), strict=True)), cpu_s)
 
 
 def exec_request(request: ExecutionRequest) -> bytes:
@@ -149,6 +163,7 @@ def exec_request(request: ExecutionRequest) -> bytes:
     for name in request.outputs:
         writer.string(name)
     writer.f64(request.limit_s)
+    writer.u32(request.cores)
     return writer.payload()
 
 
@@ -161,5 +176,6 @@ def exec_answer(payload: bytes, names: tuple[str, ...]) -> Execution:
     for name in names:
         present, content = reader.u32(), reader.data()
         outputs[name] = content if present else None
+    readings = readings_answer(reader)
     reader.end()
-    return Execution(ending, code, wall_s, stdout, stderr, outputs)
+    return Execution(ending, code, wall_s, stdout, stderr, outputs, readings)

@@ -16,18 +16,21 @@
  *          u32 QPUs, u32 offset of the marked instruction or NO_MARK}, input[]{u32 offset, bytes},
  *          output[]{u32 offset, u32 size}, u32 repeats, f64 limit of one launch in seconds, f64 limit of all
  *   answer counter[]{string name}, u32 repeats, u32 launches, then for each launch of each repeat
- *          {f64 seconds, mark[]{f64 seconds since its start}, one f64 for each counter}, output[]{bytes}
+ *          {f64 seconds, f64 seconds of this process' CPU time meanwhile, mark[]{f64 seconds since its start},
+ *          one f64 for each counter}, output[]{bytes}, twice condition[]{u32 state, f64 value}: before
+ *          the first launch and after the last (conditions.h)
  * EXEC     string SHA-256 of an executable in the runner's bin directory, argument[]{string},
- *          file[]{string name, bytes}, output[]{string name}, f64 limit in seconds
+ *          file[]{string name, bytes}, output[]{string name}, f64 limit in seconds,
+ *          u32 cores it is pinned to (0: all that the runner may use)
  *   answer u32 how it ended (enum ending), u32 exit code or signal, f64 seconds, bytes stdout, bytes stderr,
- *          output[]{u32 present, bytes}
+ *          output[]{u32 present, bytes}, twice condition[]{u32 state, f64 value}
  * QUIT     empty; the answer is empty
  * ERROR    u32 code (enum fault), string message
  */
 #ifndef EXPLORE_RUNNER_PROTOCOL_H
 #define EXPLORE_RUNNER_PROTOCOL_H
 
-#define PROTOCOL_VERSION 2u
+#define PROTOCOL_VERSION 3u
 #define FRAME_MAGIC 0x4e525845u /* "EXRN" */
 #define FRAME_LIMIT (1u << 29)  /* payload bytes */
 #define ANSWER_BIT 0x80u

@@ -1,11 +1,12 @@
 /*
  * Runs programs for a host: framed requests on standard input, framed answers on standard output (protocol.h).
  *
- *   runner DIRECTORY IDLE_LIMIT_S
+ *   runner DIRECTORY IDLE_LIMIT_S HOLDER
  *
  * DIRECTORY holds uploaded executables (bin/), the lock and the working directories; one runner at a time uses
- * it, unless the GPU is a simulated one. The runner ends with its input, at a signal, after IDLE_LIMIT_S without
- * a request and when a request exceeds its own limit; the GPU's memory is freed in each case.
+ * it, unless the GPU is a simulated one. HOLDER is what another host is told of who works here. The runner ends with
+ * its input, at a signal, a crash of its own included, after IDLE_LIMIT_S without a request and when a request
+ * exceeds its own limit; the GPU's memory is freed in each case.
  */
 #define _GNU_SOURCE
 
@@ -14,9 +15,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <unistd.h>
 
+#include "lock.h"
 #include "protocol.h"
 #include "requests.h"
 #include "watch.h"
@@ -41,35 +42,11 @@ static int take_output(void)
     return answers < 0 || nowhere < 0 || dup2(nowhere, STDOUT_FILENO) < 0 ? -1 : answers;
 }
 
-/* The first one in cleans up; it then lets others in where they do no harm. 0 when locked. */
-static int lock_and_sweep(int fd, const char *directory)
+/* What must not stay behind, whatever ends the process. */
+static void release(void)
 {
-    if (flock(fd, LOCK_EX | LOCK_NB) == 0) {
-        exec_sweep(directory);
-        return backend_shares() ? flock(fd, LOCK_SH) : 0;
-    }
-    return backend_shares() ? flock(fd, LOCK_SH | LOCK_NB) : -1;
-}
-
-/* Keeps a second host away for as long as this process lives. */
-static int take_lock(const char *directory, backend_message *why)
-{
-    char path[4096], holder[32] = "";
-    if (snprintf(path, sizeof path, "%s/lock", directory) >= (int)sizeof path)
-        return fail(why, FAULT_BOARD, "the runner's directory has too long a name");
-    const int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-    if (fd < 0)
-        return fail(why, FAULT_BOARD, "cannot open the lock %s: %s", path, strerror(errno));
-    if (lock_and_sweep(fd, directory) != 0) {
-        const ssize_t got = read(fd, holder, sizeof holder - 1);
-        holder[got > 0 ? got : 0] = '\0';
-        close(fd);
-        return fail(why, FAULT_BUSY, "process %s there serves another host", holder[0] ? holder : "?");
-    }
-    const int length = snprintf(holder, sizeof holder, "%ld", (long)getpid());
-    if (ftruncate(fd, 0) != 0 || write(fd, holder, (size_t)length) != length)
-        return fail(why, FAULT_BOARD, "cannot write the lock %s: %s", path, strerror(errno));
-    return 0;
+    backend_close();
+    lock_leave();
 }
 
 static int answer_one(const char *directory, uint32_t type, reader *request, writer *answer, backend_message *why)
@@ -122,26 +99,26 @@ static int serve(const char *directory, int answers, double idle_limit_s)
 int main(int argc, char **argv)
 {
     char *end = NULL;
-    const double idle_limit_s = argc == 3 ? strtod(argv[2], &end) : 0.0;
-    char *directory = argc == 3 ? realpath(argv[1], NULL) : NULL;
+    const double idle_limit_s = argc == 4 ? strtod(argv[2], &end) : 0.0;
+    char *directory = argc == 4 ? realpath(argv[1], NULL) : NULL;
     if (!directory || *end != '\0' || !(idle_limit_s > 0.0)) {
-        fprintf(stderr, "usage: runner DIRECTORY IDLE_LIMIT_S (an existing directory, a number above 0)\n");
+        fprintf(stderr, "usage: runner DIRECTORY IDLE_LIMIT_S HOLDER (an existing directory, a number above 0, a name)\n");
         return EXIT_USAGE;
     }
     const int answers = take_output();
     static backend_message why;
     if (answers < 0)
         return EXIT_REFUSED;
-    const int fault = watch_start(STDIN_FILENO, backend_close) != 0
+    const int fault = watch_start(STDIN_FILENO, release) != 0
                           ? fail(&why, FAULT_BOARD, "cannot watch the connection: %s", strerror(errno))
-                          : take_lock(directory, &why);
+                          : lock_take(directory, argv[3], &why);
     if (fault) {
         send_fault(answers, fault, why.text);
         return EXIT_REFUSED;
     }
     const int code = serve(directory, answers, idle_limit_s);
     watch_leave();
-    backend_close();
+    release();
     free(directory);
     return code;
 }

@@ -13,7 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { RELEASE_WAIT_S = 2, EXIT_STOPPED = 70 };
+enum { RELEASE_WAIT_S = 2, EXIT_STOPPED = 70, EXIT_CRASHED = 71 };
 
 static int watched_fd, signal_fd, timer_fd;
 static void (*release_all)(void);
@@ -34,6 +34,31 @@ static void stop(void)
     if (pthread_mutex_timedlock(&gpu_lock, &until) == 0)
         release_all();
     _exit(EXIT_STOPPED);
+}
+
+/*
+ * A crash of the runner itself must not keep GPU memory until the next boot. Releasing is not safe in a handler in
+ * general: a second crash takes the default way out, and a deadlock meets the alarm that the watching thread receives.
+ */
+static void crashed(int number)
+{
+    (void)number;
+    alarm(1);
+    release_all();
+    _exit(EXIT_CRASHED);
+}
+
+static int catch_crashes(void)
+{
+    static const int fatal[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT};
+    struct sigaction action;
+    memset(&action, 0, sizeof action);
+    action.sa_handler = crashed;
+    action.sa_flags = (int)SA_RESETHAND;
+    int failed = 0;
+    for (size_t i = 0; i < sizeof fatal / sizeof *fatal; ++i)
+        failed |= sigaction(fatal[i], &action, NULL);
+    return failed;
 }
 
 static void *watch(void *unused)
@@ -64,7 +89,7 @@ int watch_start(int input_fd, void (*release)(void))
     signal_fd = signalfd(-1, &fatal, SFD_CLOEXEC);
     timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC);
     pthread_t thread;
-    return signal_fd < 0 || timer_fd < 0 || pthread_create(&thread, NULL, watch, NULL) != 0 ? -1 : 0;
+    return signal_fd < 0 || timer_fd < 0 || catch_crashes() || pthread_create(&thread, NULL, watch, NULL) != 0 ? -1 : 0;
 }
 
 void watch_limit(double seconds)

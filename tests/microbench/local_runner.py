@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 import select
+import shutil
 import subprocess
 from pathlib import Path
 
 from microbench.errors import BoardError
 
 
+def why_no_emulator() -> str | None:
+    """Why programs for ARM cannot be run here, or None."""
+    missing = [name for name in ("qemu-arm", "qemu-aarch64") if shutil.which(name) is None]
+    return f"no {' and no '.join(missing)} installed (Debian: qemu-user)" if missing else None
+
+
 class PipeTransport:
     """`microbench.runner.client.Transport` over a child's standard input and output."""
 
-    def __init__(self, program: Path, directory: Path, idle_limit_s: float = 60.0) -> None:
+    def __init__(
+        self, program: Path, directory: Path, idle_limit_s: float = 60.0, holder: str = "somebody"
+    ) -> None:
         (directory / "bin").mkdir(parents=True, exist_ok=True)
         self.process = subprocess.Popen(
-            (program, directory, str(idle_limit_s)),
+            (program, directory, str(idle_limit_s), holder),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

@@ -1,4 +1,4 @@
-"""A real OpenSSH server on 127.0.0.1 for tests, with keys of its own, and a proxy that loses its connections."""
+"""A real OpenSSH server on 127.0.0.1 for tests, with keys of its own."""
 
 from __future__ import annotations
 
@@ -8,10 +8,9 @@ import os
 import shutil
 import socket
 import subprocess
-import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import paramiko
@@ -61,6 +60,7 @@ class LoopbackServer:
             "known_hosts_path": self.known_hosts,
             "remote_directory": str(remote_directory),
             "timeout_s": 60.0,
+            "reconnect_s": 20.0,
         }
         return SshOptions(**{**fields, **changes})  # type: ignore[arg-type]
 
@@ -126,55 +126,6 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
-
-
-@dataclass
-class LossyProxy:
-    """Forwards one port of 127.0.0.1 to another until told to cut or freeze every connection."""
-
-    target_port: int
-    port: int = 0
-    _listener: socket.socket = field(default_factory=socket.socket)
-    _open: list[socket.socket] = field(default_factory=list)
-    _frozen: threading.Event = field(default_factory=threading.Event)
-
-    def __enter__(self) -> LossyProxy:
-        self._listener.bind(("127.0.0.1", 0))
-        self._listener.listen()
-        self.port = int(self._listener.getsockname()[1])
-        threading.Thread(target=self._accept, daemon=True).start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._listener.close()
-        self.cut()
-
-    def cut(self) -> None:
-        """Closes every connection at both ends."""
-        for end in self._open:
-            with contextlib.suppress(OSError):
-                end.shutdown(socket.SHUT_RDWR)
-        self._open.clear()
-
-    def freeze(self) -> None:
-        """From now on nothing is forwarded, and nobody is told."""
-        self._frozen.set()
-
-    def _accept(self) -> None:
-        with contextlib.suppress(OSError):
-            while True:
-                near, _ = self._listener.accept()
-                far = socket.create_connection(("127.0.0.1", self.target_port))
-                self._open += [near, far]
-                for source, sink in ((near, far), (far, near)):
-                    threading.Thread(target=self._forward, args=(source, sink), daemon=True).start()
-
-    def _forward(self, source: socket.socket, sink: socket.socket) -> None:
-        with contextlib.suppress(OSError):
-            while data := source.recv(65536):
-                if not self._frozen.is_set():
-                    sink.sendall(data)
-            sink.shutdown(socket.SHUT_RDWR)
 
 
 def _sshd() -> Path | None:

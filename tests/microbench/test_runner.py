@@ -7,26 +7,30 @@ import os
 import shutil
 import signal
 import struct
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from codegen.cpu.toolchain import compile_executable
 from codegen.program import GpuProgram, Launch, Region
+from microbench.conditions import Conditions
 from microbench.errors import BoardError, CandidateError
 from microbench.profile import load_profile
-from microbench.runner.build import build_runner, content_sha256
-from microbench.runner.client import ExecutableAbsentError, RunnerClient
-from microbench.runner.frames import HEADER, Ending, FrameError, Reader, Writer, decode, encode
+from microbench.runner.build import SOURCE_DIRECTORY, build_runner, content_sha256
+from microbench.runner.client import BoardBusyError, ExecutableAbsentError, RunnerClient
+from microbench.runner.frames import HEADER, Ending, Fault, FrameError, Reader, Writer, decode, encode
 from microbench.runner.messages import ExecutionRequest, exec_request
+from microbench.runner.readings import ReadingState
 from microbench.virtual.build import THIS_MACHINE
 from tests.microbench.local_runner import PipeTransport
 
 TOOL = r"""
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -42,6 +46,10 @@ int main(int argc, char **argv)
         printf("%zu bytes", got);
         fprintf(stderr, "warned");
         return 3;
+    }
+    if (argc == 2 && strcmp(argv[1], "cores") == 0) {
+        cpu_set_t allowed;
+        return sched_getaffinity(0, sizeof allowed, &allowed) == 0 ? CPU_COUNT(&allowed) : 200;
     }
     if (argc == 2 && strcmp(argv[1], "crash") == 0)
         raise(SIGSEGV);
@@ -77,8 +85,8 @@ def tool() -> Path:
 def start(runner: Path, tmp_path: Path) -> Iterator[Callable[..., PipeTransport]]:
     started: list[PipeTransport] = []
 
-    def begin(idle_limit_s: float = 60.0) -> PipeTransport:
-        started.append(PipeTransport(runner, tmp_path / "there", idle_limit_s))
+    def begin(idle_limit_s: float = 60.0, holder: str = "somebody") -> PipeTransport:
+        started.append(PipeTransport(runner, tmp_path / "there", idle_limit_s, holder))
         return started[-1]
 
     yield begin
@@ -214,13 +222,133 @@ def test_programs_that_reach_outside_their_memory_are_refused(
         client.run_gpu(wrong, (), 1, 0.8, 10.0)
 
 
-def test_a_second_host_is_kept_away_until_the_first_has_gone(start: Callable[..., PipeTransport]) -> None:
-    first = RunnerClient(start(), "first", 30.0)
+def test_a_second_host_is_kept_away_until_the_first_has_gone(
+    start: Callable[..., PipeTransport], tmp_path: Path
+) -> None:
+    holding = start(holder="alice@desk process 7")
+    first = RunnerClient(holding, "first", 30.0)
     first.hello()
-    with pytest.raises(BoardError, match="serves another host"):
-        RunnerClient(start(), "second", 30.0).hello()
+    record = f"{holding.process.pid} alice@desk process 7\n"
+    assert (tmp_path / "there" / "lock").read_text() == record
+    told = rf"process {holding.process.pid} there serves another host \(alice@desk process 7\).*wait"
+    with pytest.raises(BoardBusyError, match=told):
+        RunnerClient(start(holder="bob@lap process 7"), "second", 30.0).hello()
     first.close()
+    assert (tmp_path / "there" / "lock").read_text() == ""
     assert RunnerClient(start(), "third", 30.0).hello().backend == "none"
+
+
+def test_a_holder_takes_over_from_its_own_lost_runner(start: Callable[..., PipeTransport]) -> None:
+    lost = start(holder="alice@desk process 7")
+    RunnerClient(lost, "lost", 30.0).hello()
+    again = RunnerClient(start(holder="alice@desk process 7"), "again", 30.0)
+    assert again.hello().backend == "none"
+    assert lost.process.wait(timeout=30) == 70
+
+
+def test_a_number_left_in_the_pid_file_ends_no_other_program(
+    start: Callable[..., PipeTransport], tmp_path: Path
+) -> None:
+    holding = start(holder="alice")
+    RunnerClient(holding, "first", 30.0).hello()
+    (tmp_path / "there" / "lock").write_text(f"{os.getpid()} bob\n")
+    with pytest.raises(BoardBusyError, match=r"\(bob\)"):
+        RunnerClient(start(holder="bob"), "second", 30.0).hello()
+    assert holding.process.poll() is None
+
+
+def test_several_that_start_at_once_share_a_simulated_gpu(tmp_path: Path) -> None:
+    program = build_runner("virtual", "simulator 1")
+    started = [PipeTransport(program, tmp_path / "there", holder=f"host {i}") for i in range(6)]
+    try:
+        for transport in started:
+            transport.send(encode(2, b""), 1.0)
+        answers = [decode(lambda size, one=one: one.receive(size, 30.0))[1] for one in started]  # type: ignore[misc]
+        assert {Reader(answer).u32() for answer in answers} == {Fault.PROTOCOL}
+    finally:
+        for transport in started:
+            transport.close()
+
+
+def test_a_crash_of_the_runner_itself_takes_the_way_out(start: Callable[..., PipeTransport]) -> None:
+    transport = start()
+    RunnerClient(transport, "here", 30.0).hello()
+    transport.process.send_signal(signal.SIGSEGV)
+    assert transport.process.wait(timeout=30) == 71
+
+
+def test_kernels_are_pinned_to_as_many_cores_as_asked(
+    client: RunnerClient, request_of: ExecutionRequest
+) -> None:
+    allowed = len(os.sched_getaffinity(0))
+    for cores, expected in ((0, allowed), (1, 1), (999, allowed)):
+        pinned = dataclasses.replace(request_of, arguments=("cores",), cores=cores)
+        assert client.execute(pinned).code == expected
+
+
+def test_readings_are_typed_where_there_is_no_firmware(
+    client: RunnerClient, request_of: ExecutionRequest
+) -> None:
+    if Path("/dev/vcio").exists():
+        pytest.skip("this machine has a firmware")
+    before, after = client.execute(request_of).readings
+    assert before == after
+    assert before.temperature_c.state == ReadingState.NO_FIRMWARE and before.temperature_c.value is None
+    assert before.conditions() == Conditions()
+
+
+FIRMWARE = r"""
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include "conditions.h"
+
+void put_u32(writer *to, uint32_t value) { (void)to, (void)value; }
+void put_f64(writer *to, double value) { (void)to, (void)value; }
+
+/* Stands in for the firmware: answers what it knows; the rate of the V3D cannot be measured, the voltage not read. */
+int ioctl(int device, unsigned long call, ...)
+{
+    va_list rest;
+    va_start(rest, call);
+    uint32_t *message = va_arg(rest, uint32_t *);
+    va_end(rest);
+    message[1] = 0x80000000u;
+    message[4] = 0x80000008u;
+    if (message[2] == 0x30047 && message[5] == 3)
+        message[6] = 699999000;
+    else if (message[2] == 0x30002 && message[5] == 5)
+        message[6] = 250000000;
+    else if (message[2] == 0x30006)
+        message[6] = 48312;
+    else if (message[2] == 0x30046)
+        message[5] = 0x50005, message[4] = 0x80000004u;
+    else if (message[2] == 0x30003)
+        message[1] = 0x80000001u;
+    else
+        message[4] = 8;
+    return device < 0 ? -1 : 25;
+}
+
+int main(void)
+{
+    const conditions taken = read_conditions();
+    for (int i = 0; i < READINGS; ++i)
+        printf("%d %.6g\n", (int)taken.states[i], taken.values[i]);
+    return 0;
+}
+"""
+
+
+def test_readings_are_taken_from_the_firmware_and_judged_by_its_response_words() -> None:
+    sources = {
+        name: (SOURCE_DIRECTORY / name).read_text() for name in ("conditions.c", "conditions.h", "wire.h")
+    }
+    program = compile_executable(
+        {**sources, "firmware.c": FIRMWARE}, THIS_MACHINE, ("-std=gnu11", '-DFIRMWARE_DEVICE="/dev/zero"')
+    )
+    said = subprocess.run([program], capture_output=True, text=True, check=True).stdout.splitlines()
+    assert said == ["0 2.5e+08", "0 6.99999e+08", "0 48.312", "0 327685", "3 0"]
 
 
 def test_it_ends_with_its_input_also_in_the_middle_of_work(
@@ -277,6 +405,22 @@ def test_senseless_requests_are_answered_with_a_fault(
         transport.send(encode(kind, payload), 1.0)
         answered, _ = decode(lambda size: transport.receive(size, 30.0))
         assert answered == 0xFF
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(kind=st.sampled_from([1, 2, 3, 5, 200]), payload=st.binary(max_size=120))
+def test_whatever_a_sound_frame_holds_is_answered(fuzzed: PipeTransport, kind: int, payload: bytes) -> None:
+    fuzzed.send(encode(kind, payload), 1.0)
+    answered, _ = decode(lambda size: fuzzed.receive(size, 30.0))
+    assert answered in (0xFF, kind | 0x80)
+
+
+@pytest.fixture(scope="module")
+def fuzzed(runner: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PipeTransport]:
+    """One runner for all of them: none may end it."""
+    transport = PipeTransport(runner, tmp_path_factory.mktemp("fuzzed"))
+    yield transport
+    transport.close()
 
 
 def test_the_header_is_four_words() -> None:

@@ -24,7 +24,8 @@ from microbench.registry import open_board
 from tests.codegen.planned import plan_of, qpu_plan, small_network
 from tests.microbench.board_conformance import BoardConformance
 from tests.microbench.gpu_jobs import hanging_gpu_job, sound_gpu_job, stale_gpu_job, straying_gpu_job
-from tests.microbench.loopback_sshd import LoopbackServer, LossyProxy, sshd
+from tests.microbench.link_proxy import LinkProxy
+from tests.microbench.loopback_sshd import LoopbackServer, sshd
 from tests.microbench.measured import SoundJob, sound_cpu_job
 
 __all__ = ["sshd"]
@@ -132,11 +133,12 @@ class TestSshBoardOfAnotherComputer(BoardConformance):
 
 
 def test_a_cut_connection_is_a_board_error_with_host_and_remedy(sshd: LoopbackServer, tmp_path: Path) -> None:
-    with LossyProxy(sshd.port) as proxy:
+    with LinkProxy(sshd.port) as proxy:
         known = sshd.known_hosts_for(proxy.port, tmp_path / "known")
-        options = sshd.options(tmp_path / "there", port=proxy.port, known_hosts_path=known)
+        options = sshd.options(tmp_path / "there", port=proxy.port, known_hosts_path=known, reconnect_s=0.5)
         with SshBoard(profile(), options) as board:
             board.measure(sound_gpu_job().job)
+            proxy.refuse()
             proxy.cut()
             with pytest.raises(BoardError, match=rf"127\.0\.0\.1:{proxy.port}.*run again") as lost:
                 board.measure(sound_gpu_job().job)

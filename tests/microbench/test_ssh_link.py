@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
+import socket
 import stat
 from pathlib import Path
 
@@ -12,8 +13,9 @@ import pytest
 from microbench.boards.ssh_link import SshLink
 from microbench.errors import BoardError
 from microbench.runner.build import build_runner, content_sha256
-from microbench.runner.client import RunnerClient
-from tests.microbench.loopback_sshd import LoopbackServer, LossyProxy, free_port, make_key, sshd
+from microbench.runner.client import ConnectionLostError, RunnerClient
+from tests.microbench.link_proxy import LinkProxy
+from tests.microbench.loopback_sshd import LoopbackServer, free_port, make_key, sshd
 
 __all__ = ["sshd"]
 
@@ -77,6 +79,60 @@ def test_a_user_key_the_board_does_not_know_is_refused(
         SshLink(sshd.options(there, key_path=tmp_path / "nowhere"))
 
 
+def test_a_damaged_key_gets_the_remedy_for_a_key(sshd: LoopbackServer, there: Path, tmp_path: Path) -> None:
+    make_key(tmp_path / "mine")
+    lines = (tmp_path / "mine").read_text().splitlines()
+    (tmp_path / "mine").write_text("\n".join([lines[0], lines[1][:30], *lines[2:]]) + "\n")
+    with pytest.raises(BoardError, match=r"private key .*mine is damaged.*ssh-keygen") as refused:
+        SshLink(sshd.options(there, key_path=tmp_path / "mine"))
+    assert not isinstance(refused.value, ConnectionLostError)
+
+
+def test_a_jump_host_is_checked_like_the_board(sshd: LoopbackServer, there: Path, tmp_path: Path) -> None:
+    through = dataclasses.replace(sshd.options(there), jump=sshd.options(there))
+    link = SshLink(through)
+    assert link.run(("echo", "reached")) == "reached"
+    link.close()
+    with pytest.raises(BoardError, match="unknown"):
+        SshLink(dataclasses.replace(through, jump=sshd.options(there, known_hosts_path=tmp_path / "none")))
+    with pytest.raises(BoardError, match="unknown"):
+        SshLink(dataclasses.replace(through, known_hosts_path=tmp_path / "none"))
+    nobody = free_port()
+    known = sshd.known_hosts_for(nobody, tmp_path / "known")
+    with pytest.raises(
+        ConnectionLostError, match=rf"{nobody}: through .*{sshd.port}.*cannot connect onwards"
+    ):
+        SshLink(dataclasses.replace(through, port=nobody, known_hosts_path=known))
+
+
+def test_a_connection_sends_small_packets_at_once_and_asks_for_life(
+    sshd: LoopbackServer, there: Path
+) -> None:
+    link = SshLink(sshd.options(there, silence_s=0.3))
+    client = start_runner(link, there, 30.0)
+    client.hello()
+    connected = link.transport.sock
+    assert connected.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+    assert connected.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+    client.close()
+    link.close()
+
+
+def test_a_slow_answer_is_no_silence_and_a_frozen_link_is(
+    sshd: LoopbackServer, there: Path, tmp_path: Path
+) -> None:
+    with LinkProxy(sshd.port) as proxy:
+        known = sshd.known_hosts_for(proxy.port, tmp_path / "known")
+        link = SshLink(sshd.options(there, port=proxy.port, known_hosts_path=known, silence_s=0.4))
+        slow = link.start(("sh", "-c", "sleep 1; echo ok"))
+        assert slow.receive(3, 30.0) == b"ok\n"
+        silent = link.start(("sleep", "20"))
+        proxy.freeze()
+        with pytest.raises(ConnectionLostError, match=r"nothing heard of the board for 0\.4 s.*run again"):
+            silent.receive(1, 30.0)
+        link.close()
+
+
 def test_nobody_listening_names_the_host(sshd: LoopbackServer, there: Path) -> None:
     with pytest.raises(BoardError, match=r"127\.0\.0\.1:\d+: cannot connect.*check"):
         SshLink(sshd.options(there, port=free_port()))
@@ -114,7 +170,7 @@ def test_uploads_are_private_whole_and_made_once(sshd: LoopbackServer, there: Pa
 def start_runner(link: SshLink, there: Path, timeout_s: float) -> RunnerClient:
     runner = build_runner("none", "nothing 1")
     program = link.upload(runner.read_bytes(), str(there / "bin"), content_sha256(runner))
-    return RunnerClient(link.start((program, str(there), "60")), link.place, timeout_s)
+    return RunnerClient(link.start((program, str(there), "60", "this test")), link.place, timeout_s)
 
 
 def test_the_runner_answers_over_ssh(sshd: LoopbackServer, there: Path) -> None:
@@ -142,7 +198,7 @@ def test_what_the_board_prints_is_in_the_error(sshd: LoopbackServer, there: Path
 def test_a_cut_connection_is_a_board_error_that_names_the_host(
     sshd: LoopbackServer, there: Path, tmp_path: Path
 ) -> None:
-    with LossyProxy(sshd.port) as proxy:
+    with LinkProxy(sshd.port) as proxy:
         known = sshd.known_hosts_for(proxy.port, tmp_path / "known")
         link = SshLink(sshd.options(there, port=proxy.port, known_hosts_path=known))
         client = start_runner(link, there, 30.0)
@@ -159,7 +215,7 @@ def test_a_cut_connection_is_a_board_error_that_names_the_host(
 def test_a_frozen_connection_runs_into_the_time_limit(
     sshd: LoopbackServer, there: Path, tmp_path: Path
 ) -> None:
-    with LossyProxy(sshd.port) as proxy:
+    with LinkProxy(sshd.port) as proxy:
         known = sshd.known_hosts_for(proxy.port, tmp_path / "known")
         link = SshLink(sshd.options(there, port=proxy.port, known_hosts_path=known))
         client = start_runner(link, there, 0.3)
