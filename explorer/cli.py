@@ -11,8 +11,11 @@ from typing import Annotated
 import typer
 
 from explorer.calibrate_commands import calibrate
+from explorer.device_commands import DevicesOption, chosen_file, devices_app
+from explorer.doctor_commands import doctor
 from explorer.exits import EXIT_INTERRUPTED, reported
 from explorer.qpu_commands import qpu_app
+from explorer.samples_commands import samples_app
 
 app = typer.Typer(
     help="Search how each layer of a trained ONNX network runs fastest on a board, and compile the result.",
@@ -21,6 +24,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(qpu_app, name="qpu")
+app.add_typer(samples_app, name="samples")
+app.add_typer(devices_app, name="devices")
 
 ModelOption = Annotated[Path | None, typer.Option(help="ONNX file; without it the built-in MobileNet v1")]
 ShapeOption = Annotated[
@@ -43,7 +48,10 @@ def common(
 @app.command()
 def run(
     model: ModelOption = None,
-    device: Annotated[str, typer.Option(help="device profile: a name, or a file *.toml")] = "pi-zero",
+    device: Annotated[
+        str, typer.Option(help="a named board (`explore devices`), else a profile: a name, or a file *.toml")
+    ] = "pi-zero",
+    devices: DevicesOption = None,
     store: Annotated[
         str | None,
         typer.Option(help="samples: a SQLite file or a database URL (default results/runs/samples.sqlite)"),
@@ -81,6 +89,7 @@ def run(
         run_command(
             RunSettings(
                 device=device,
+                devices=chosen_file(devices),
                 model=model,
                 board=board,
                 ssh=parse_ssh(ssh, ssh_key, known_hosts),
@@ -104,12 +113,13 @@ def compile_plan(
     device: Annotated[
         str | None, typer.Option(help="device profile, where it is not the built-in one that the plan names")
     ] = None,
+    devices: DevicesOption = None,
 ) -> None:
     """Write the bundle of a plan: GPU program, weights, C sources, build files, manifest."""
     from explorer.commands import compile_command
 
     with reported():
-        compile_command(plan, model, out, device)
+        compile_command(plan, model, out, device, chosen_file(devices))
 
 
 @app.command()
@@ -152,15 +162,6 @@ def compare(
 
 
 @app.command()
-def devices() -> None:
-    """List the known devices and the ways to reach them."""
-    from explorer.commands import devices_command
-
-    with reported():
-        devices_command()
-
-
-@app.command()
 def algorithms() -> None:
     """List the registered algorithms."""
     from explorer.commands import algorithms_command
@@ -182,6 +183,7 @@ def zoo(
 
 
 app.command()(calibrate)
+app.command()(doctor)
 
 
 def main() -> None:

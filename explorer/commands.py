@@ -24,8 +24,8 @@ from explorer.report import write_summary
 from explorer.run_files import COMMAND_FILE, SAMPLES_FILE, write_command, write_samples
 from explorer.settings import RunSettings
 from explorer.tables import step_table, summary_lines, summary_table
-from microbench.profile import known_profiles, load_profile
-from microbench.registry import known_boards
+from microbench.devices import find_device
+from microbench.profile import load_profile
 
 NARROWEST_TABLE = 160
 
@@ -48,30 +48,19 @@ def run_command(settings: RunSettings) -> None:
         require(result.report.check)
 
 
-def compile_command(plan_path: Path, model_path: Path, directory: Path, device: str | None) -> None:
+def compile_command(
+    plan_path: Path, model_path: Path, directory: Path, device: str | None, devices: Path | None = None
+) -> None:
     """`explore compile`; raises PlanError where the plan was made for another model or device."""
     plan = read_plan(plan_path)
     shapes = {tensor.name: tensor.shape for tensor in plan.inputs}
     network = load_network(model_path, shapes, plan.model_name)
     check_plan_fits(plan, network.sha256)
-    profile = load_profile(device or plan.device)
+    profile = load_profile(find_device(device, devices).profile if device else plan.device)
     target = (profile.with_qpus(plan.qpus) if plan.qpus else profile).target()
     _check_device(plan, target, plan_path)
     compile_bundle(network.graph, plan, target, directory)
     _console().print(f"bundle: {directory}", markup=False)
-
-
-def devices_command() -> None:
-    """`explore devices`."""
-    table = Table("device", "title", "CPU", "QPUs", "GPU clock", "default board")
-    for name in known_profiles():
-        profile = load_profile(name)
-        target = profile.target()
-        clock = f"{target.v3d_clock_hz / 1e6:g} MHz" if target.has_qpus else "-"
-        table.add_row(name, profile.title, profile.cpu, str(target.qpus or "-"), clock, profile.board)
-    console = _console()
-    console.print(table)
-    console.print(f"boards (--board): {', '.join(known_boards())}")
 
 
 def algorithms_command() -> None:

@@ -29,6 +29,10 @@ class RunDataError(ExplorerError):
     """A run's directory is missing, or a file in it is missing, damaged or of another run."""
 
 
+class SampleFileError(ExplorerError):
+    """A file of exported samples is missing, of an unknown format, damaged, or says what no board says."""
+
+
 class MissingExtraError(ExplorerError):
     """A command needs packages of an optional extra that is not installed."""
 

@@ -125,6 +125,7 @@ def _open(settings: RunSettings) -> Board:
         v3d_hz=settings.v3d_hz,
         qpus=settings.qpus,
         store=settings.store,
+        devices=settings.devices,
     )
 
 

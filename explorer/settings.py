@@ -25,7 +25,10 @@ _SSH_PLACE = re.compile(r"(?:(?P<user>[^@\s:]+)@)?(?P<host>\[[^\]\s]+\]|[^@:\s]+
 
 @dataclass(frozen=True)
 class RunSettings:
-    """One `explore run`. `model` None: the built-in network. `store`: path or URL. `qpus` None: all there are."""
+    """One `explore run`. `model` None: the built-in network. `store`: path or URL. `qpus` None: all there are.
+
+    `devices`: the file of named boards, None: there is none.
+    """
 
     device: str = "pi-zero"
     model: Path | None = None
@@ -39,6 +42,7 @@ class RunSettings:
     cost_model: str = "residual"
     search: SearchSettings = field(default_factory=SearchSettings)
     objective: Objective = "latency"
+    devices: Path | None = None
 
     @property
     def model_name(self) -> str:

@@ -44,7 +44,9 @@ class DeviceProfile(BaseModel):
 
     name: str
     title: str
-    board: Literal["virtual", "host"]
+    board: Literal["virtual", "host", "ssh"] = Field(
+        description="what opens where the user names none; ssh: only a board that can be reached"
+    )
     cpu: str
     cores: int = Field(ge=0, description="0: as many as the machine lets this process use")
     compiler_target: str = Field(description="zig target triple; empty: this machine's own compiler")

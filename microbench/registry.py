@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Protocol
 
 from microbench.board import Board
+from microbench.devices import find_device
 from microbench.errors import BoardError
 from microbench.options import BoardOptions, SshOptions
 from microbench.profile import DeviceProfile, load_profile
@@ -49,14 +50,24 @@ def open_board(
     v3d_hz: float | None = None,
     qpus: int | None = None,
     store: str | Path | None = None,
+    devices: Path | None = None,
 ) -> Board:
-    """The board of a device (a profile's name or `.toml` file), by default the one its profile names.
+    """The board of a device: a board named in the file `devices`, otherwise a profile's name or `.toml` file, of
+    which by default the board that the profile names.
 
-    `ssh` alone selects the SSH board; `v3d_hz` overrides the GPU clock of the profile; `qpus` is how many QPUs
-    programs use; `store` is what a replay board answers from. Raises ProfileError for an unknown device,
-    BoardError for an unknown or unreachable board.
+    A named board is reached over SSH, unless `board` is another way to its profile. `ssh` alone selects the SSH
+    board; `v3d_hz` overrides the GPU clock of the profile; `qpus` is how many QPUs programs use; `store` is what a
+    replay board answers from. Raises ProfileError for an unknown device, DevicesError for a malformed file of
+    boards, BoardError for an unknown or unreachable board.
     """
-    profile = load_profile(device)
+    named = find_device(device, devices)
+    if named.ssh is not None and board in (None, "ssh"):
+        if ssh is not None:
+            raise BoardError(
+                f"device {device!r} is a board of {devices}, which says where it is; leave out --ssh"
+            )
+        ssh = named.ssh
+    profile = load_profile(named.profile)
     if v3d_hz is not None:
         profile = profile.with_v3d(clock_hz=v3d_hz)
     if qpus is not None:

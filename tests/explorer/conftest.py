@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,14 @@ from tests.explorer.run_shapes import make_run, virtual_run
 from tests.explorer.tiny import write_tiny_model
 
 __all__ = ["finished", "make_run", "model", "virtual_run"]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_boards_configured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Whoever runs the tests may have named boards of their own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.mktemp("config")))
+        yield
 
 
 @pytest.fixture
