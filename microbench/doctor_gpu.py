@@ -99,14 +99,14 @@ def check_kernel(machine: str, release: str, word_bits: str, has_qpus: bool) -> 
     if not machine or not release:
         return untold(check, "uname does not tell", "see that the board's shell and uname work for this user")
     kernel_bits = 64 if machine.endswith("64") else 32
-    programs = f", {word_bits}-bit programs" if word_bits.isdigit() else ""
+    programs = f", {word_bits}-bit programs" if word_bits.isdecimal() else ""
     said = f"Linux {release}, {kernel_bits} bit{programs}"
     if has_qpus and machine == "aarch64":
         return failed(
             check, f"{said}: the QPUs are out of reach under a 64-bit kernel",
             f"set arm_64bit=0 in {CONFIG_FILE} and restart, or take a profile without QPUs (pi-3-64)",
         )  # fmt: skip
-    if word_bits.isdigit() and int(word_bits) != kernel_bits:
+    if word_bits.isdecimal() and int(word_bits) != kernel_bits:
         return doubtful(
             check,
             f"{said}: two word sizes",

@@ -44,7 +44,7 @@ def probe(link: Link) -> dict[str, str]:
 def lock_of(link: Link, directory: str) -> tuple[int | None, str]:
     """The process named in a runner's lock file, and its command line where it lives."""
     words = link.run(("sh", "-c", _LOCK, "sh", directory)).split()
-    if not words or not words[0].isascii() or not words[0].isdigit():
+    if not words or not words[0].isascii() or not words[0].isdecimal():
         return None, ""
     pid = int(words[0])
     return pid, link.run(("sh", "-c", _COMMAND_LINE, "sh", str(pid)))

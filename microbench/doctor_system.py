@@ -53,7 +53,7 @@ def check_space(answer: str) -> Finding:
     check = "free space"
     lines = answer.splitlines()
     fields = lines[-1].split() if len(lines) > 1 else []
-    if len(fields) < 6 or not fields[3].isdigit():
+    if len(fields) < 6 or not fields[3].isdecimal():
         return untold(check, "df does not tell", "see that df works for this user")
     free = int(fields[3]) << 10
     said = f"{free >> 20} MiB"
@@ -94,7 +94,7 @@ def _mhz(name: str, answer: str) -> str:
 
 
 def _kilohertz(cpu_range: str) -> list[int]:
-    return [int(word) for word in cpu_range.split() if word.isdigit()]
+    return [int(word) for word in cpu_range.split() if word.isdecimal()]
 
 
 def _now_of(cpu_range: str) -> str:
