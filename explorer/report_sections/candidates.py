@@ -128,7 +128,7 @@ def _panel(axes: Axes, layer: LayerCandidates, colours: Mapping[str, tuple[float
         zorder=3,
     )
     alike = "" if layer.alike == 1 else f" and {layer.alike - 1} alike"
-    axes.set_title(f"{layer.name[-34:]}{alike}", fontsize=9, loc="left", parse_math=False)
+    axes.set_title(f"{layer.name[len(alike) - 36 :]}{alike}", fontsize=9, loc="left", parse_math=False)
     axes.set(yscale="log", xscale="log")
     plain_ticks(axes.xaxis, axes.yaxis)
     axes.tick_params(labelsize=8)
