@@ -26,12 +26,12 @@ _MODELS = {
 def check_vcio(listing: str, user: str) -> Finding:
     """`listing`: `ls -l` of the device and the word `usable`; `user`: the name, then the groups."""
     check = "/dev/vcio"
-    if not listing:
+    words = listing.split()
+    if not words:
         return failed(
             check, "there is none: no way to the firmware's mailbox",
             "run on a Raspberry Pi with Raspberry Pi OS, whose kernel makes it (driver vcio)",
         )  # fmt: skip
-    words = listing.split()
     if "usable" in words:
         return in_order(check, "there, readable and writable")
     group = words[3] if len(words) > 3 else "its group"
