@@ -15,7 +15,7 @@ import numpy as np
 from codegen.bundle import compile_bundle, read_manifest
 from codegen.bundle.manifest import Manifest
 from codegen.plan import write_plan
-from explorer.check import Trial, check_bundle, require, tolerance_of, trials_of
+from explorer.check import Trial, check_bundle, require, tolerance_of
 from explorer.findings import Findings
 from explorer.front_search import Knobs, Proposal, propose
 from explorer.pareto import dominated, spread
@@ -76,6 +76,7 @@ def explore_front(
     findings: Sequence[Findings],
     boards: Workers[Board],
     first: Board,
+    trials: Sequence[Trial],
     progress: Progress,
 ) -> Front:
     """Proposes plans, runs those that stand for all, keeps the ones that no other beats; each is a directory of
@@ -90,7 +91,6 @@ def explore_front(
         _compiled(proposals[index], place / f"plan-{n:02}") for n, index in enumerate(chosen, start=1)
     ]
     progress.phase("Front: runs")
-    trials = trials_of(findings[0].network, settings.search.seed, 1)
     rounds = ROUNDS if first.reads_clock else 1
     measured = _measured(compiled, trials, boards, rounds, progress)
     beaten = dominated(np.array([plan.objectives for plan in measured]))

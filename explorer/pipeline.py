@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,14 +13,14 @@ from codegen.bundle import compile_bundle
 from codegen.plan import Plan, write_plan
 from cost_models.registry import cost_model_named
 from explorer.bench import Bench, Tally, overheads_of
-from explorer.check import check_bundle, tolerance_of, trials_of
+from explorer.check import Trial, check_bundle, tolerance_of, trials_of
 from explorer.compose import UNLIMITED
 from explorer.errors import UsageError
 from explorer.findings import Findings
 from explorer.front import Front, explore_front
 from explorer.front_search import fewer_qpus
 from explorer.jobs import JobBuilder
-from explorer.model import open_network
+from explorer.model import Network, open_network
 from explorer.progress import Progress
 from explorer.report import RunReport
 from explorer.reporting import build_report
@@ -55,43 +55,45 @@ def run(settings: RunSettings, progress: Progress, announce: Announce) -> Run:
     """
     if settings.objective == "front" and settings.board in WITHOUT_OUTPUTS:
         raise UsageError(f"a front is made of plans that were run; the {settings.board} board runs nothing")
-    variants = _fewer_qpus(settings, progress) if settings.objective == "front" else ()
     first = _open(settings)
     with Workers(_boards(first, settings), Board.close) as boards:
         fingerprint = boards.call(lambda board: board.fingerprint())
         announce(what_it_is(first, fingerprint))
         _prepare(settings.directory)
-        found, tally = _investigate(settings, boards, first, fingerprint, progress)
+        progress.phase("Import")
+        network = open_network(settings)
+        found, tally = _investigate(settings, network, boards, first, fingerprint, progress)
         composed = found.compose(UNLIMITED)
         plan = found.plan(composed)
         write_plan(plan, settings.directory / "plan.json")
         progress.phase("Compile")
         bundle = settings.directory / "bundle"
-        compile_bundle(found.network.graph, plan, first.target, bundle)
+        compile_bundle(network.graph, plan, first.target, bundle)
         checked = None
+        trials: tuple[Trial, ...] = ()
         if first.name not in WITHOUT_OUTPUTS:
             progress.phase("Check")
-            trials = trials_of(found.network, settings.search.seed)
+            trials = trials_of(network, settings.search.seed)
             checked = boards.call(lambda board: check_bundle(board, bundle, trials, tolerance_of(plan)))
-        front = None
-        if settings.objective == "front":
-            front = explore_front(settings, (found, *variants), boards, first, progress)
+    front = _front(settings, found, trials, progress) if settings.objective == "front" else None
     report = build_report(settings.device, first, fingerprint, found, composed, checked, tally)
     return Run(report, plan, settings.directory, front)
 
 
-def _fewer_qpus(settings: RunSettings, progress: Progress) -> tuple[Findings, ...]:
-    """The same network searched with fewer QPUs in use, for the front; nothing where none can be left out."""
-    findings = []
-    with _open(settings) as board:
-        counts = fewer_qpus(board.target)
-    for count in counts:
-        fewer = replace(settings, qpus=count)
-        first = _open(fewer)
-        with Workers(_boards(first, fewer), Board.close) as boards:
-            fingerprint = boards.call(lambda board: board.fingerprint())
-            findings.append(_investigate(fewer, boards, first, fingerprint, progress)[0])
-    return tuple(findings)
+def _front(settings: RunSettings, found: Findings, trials: Sequence[Trial], progress: Progress) -> Front:
+    """The front, once the fastest plan is safe. Boards are opened in turn: a real one serves one host at a time."""
+    fewer = (replace(settings, qpus=count) for count in fewer_qpus(found.target))
+    findings = [found, *(_searched(variant, found.network, progress) for variant in fewer)]
+    first = _open(settings)
+    with Workers(_boards(first, settings), Board.close) as boards:
+        return explore_front(settings, findings, boards, first, trials[:1], progress)
+
+
+def _searched(settings: RunSettings, network: Network, progress: Progress) -> Findings:
+    first = _open(settings)
+    with Workers(_boards(first, settings), Board.close) as boards:
+        fingerprint = boards.call(lambda board: board.fingerprint())
+        return _investigate(settings, network, boards, first, fingerprint, progress)[0]
 
 
 def _prepare(directory: Path) -> None:
@@ -136,11 +138,14 @@ def _boards(first: Board, settings: RunSettings) -> list[Board]:
 
 
 def _investigate(
-    settings: RunSettings, boards: Workers[Board], first: Board, fingerprint: Fingerprint, progress: Progress
+    settings: RunSettings,
+    network: Network,
+    boards: Workers[Board],
+    first: Board,
+    fingerprint: Fingerprint,
+    progress: Progress,
 ) -> tuple[Findings, Tally]:
-    """Imports the network and searches it; opens the network before the store, so that neither waits in vain."""
-    progress.phase("Import")
-    network = open_network(settings)
+    """Searches the network on a board."""
     repeats = REPEATS if first.reads_clock else 1
     jobs = JobBuilder(first.target, settings.search.seed, algorithms(), repeats)
     overheads, recording = overheads_of(first), first.name != "replay"
