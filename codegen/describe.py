@@ -6,9 +6,11 @@ from functools import singledispatch
 
 from codegen.graph import (
     Activation,
+    Chain,
     Clamp,
     Concat,
     Conv2d,
+    ConvTranspose2d,
     FullyConnected,
     LayerSpec,
     Operator,
@@ -33,9 +35,21 @@ def _operator(op: Operator) -> str:
 
 
 @_operator.register
+def _chain(op: Chain) -> str:
+    return "Chain of " + ", ".join(_operator(member.op) for member in op.members)
+
+
+@_operator.register
 def _conv2d(op: Conv2d) -> str:
     groups = f"g{op.groups}" if op.groups != 1 else ""
     return " ".join(part for part in ("Conv2d", _window(op), groups) if part)
+
+
+@_operator.register
+def _conv_transpose2d(op: ConvTranspose2d) -> str:
+    beyond = f"o{_short(op.output_pads)}" if any(op.output_pads) else ""
+    groups = f"g{op.groups}" if op.groups != 1 else ""
+    return " ".join(part for part in ("ConvTranspose2d", _window(op), beyond, groups) if part)
 
 
 @_operator.register
@@ -73,7 +87,7 @@ def _relayout(op: Relayout) -> str:
     return f"Relayout {op.source} to {op.target}"
 
 
-def _window(op: Conv2d | Pool2d) -> str:
+def _window(op: Conv2d | ConvTranspose2d | Pool2d) -> str:
     parts = ["x".join(map(str, op.kernel))]
     if op.strides != (1, 1):
         parts.append("s" + _short(op.strides))

@@ -61,3 +61,7 @@ class ToolchainError(CodegenError):
 
 class BundleError(CodegenError):
     """A bundle cannot be written, or its files are damaged or incomplete."""
+
+
+class TensorError(CodegenError):
+    """An array given to a loaded bundle is not the model's: its name, type, shape or order in memory."""

@@ -57,6 +57,24 @@ class Conv2d:
 
 
 @dataclass(frozen=True)
+class ConvTranspose2d:
+    """The transpose of a convolution: input (y, x) adds its value times tap (ky, kx) to output (y, x) * stride +
+    (ky, kx) * dilation - pads.
+
+    Weights (out, in / groups, kh, kw) and bias (out). `pads` (top, left, bottom, right) cut the result off, behind
+    which `output_pads` (bottom, right) add rows and columns that may lie beyond every tap.
+    """
+
+    kernel: tuple[int, int]
+    strides: tuple[int, int] = (1, 1)
+    pads: tuple[int, int, int, int] = (0, 0, 0, 0)
+    output_pads: tuple[int, int] = (0, 0)
+    dilations: tuple[int, int] = (1, 1)
+    groups: int = 1
+    activation: Activation = IDENTITY
+
+
+@dataclass(frozen=True)
 class Pool2d:
     """Maximum or average over windows. A window over the whole plane is a global pool."""
 
@@ -138,8 +156,22 @@ class Relayout:
     target: str
 
 
+@dataclass(frozen=True)
+class Chain:
+    """Layers computed together, each behind the first reading the one before it; a composition groups them.
+
+    `sources[i]` are the inputs of member i: number k of the chain's inputs as k, the output of member i - 1 as -1.
+    The chain's weights are those of its members one behind the other.
+    """
+
+    members: tuple[LayerSpec, ...]
+    sources: tuple[tuple[int, ...], ...]
+
+
 Operator = (
-    Conv2d
+    Chain
+    | Conv2d
+    | ConvTranspose2d
     | Pool2d
     | FullyConnected
     | Add

@@ -93,7 +93,42 @@ class Pixel16:
         return np.ascontiguousarray(planes[:, :channels, :pixels]).reshape(tensor.shape)
 
 
-LAYOUTS: dict[str, Layout] = {layout.name: layout for layout in (Nchw(), Pixel16())}
+class ChannelBlocked:
+    """[N][ceil(C / lanes)][H*W][lanes]: neighbouring channels of a pixel fill one vector register of the CPU.
+
+    The last block's lanes beyond the channels are padding: kernels may write any finite value there, and what they
+    compute from it stays in such lanes.
+    """
+
+    def __init__(self, lanes: int) -> None:
+        self.lanes = lanes
+        self.name = f"channel{lanes}"
+
+    def size_bytes(self, tensor: TensorType) -> int:
+        batch, channels, pixels = plane(tensor)
+        return batch * -(-channels // self.lanes) * pixels * self.lanes * 4
+
+    def pack(self, value: FloatArray) -> FloatArray:
+        batch, channels, pixels = plane(TensorType(value.shape))
+        blocks = -(-channels // self.lanes)
+        padded = np.zeros((batch, blocks * self.lanes, pixels), dtype=np.float32)
+        padded[:, :channels] = value.reshape(batch, channels, pixels)
+        image = padded.reshape(batch, blocks, self.lanes, pixels).transpose(0, 1, 3, 2)
+        return np.ascontiguousarray(image).reshape(-1)
+
+    def unpack(self, memory: FloatArray, tensor: TensorType) -> FloatArray:
+        batch, channels, pixels = plane(tensor)
+        blocks = -(-channels // self.lanes)
+        image = memory[: batch * blocks * pixels * self.lanes].reshape(batch, blocks, pixels, self.lanes)
+        channels_first = image.transpose(0, 1, 3, 2).reshape(batch, blocks * self.lanes, pixels)
+        return np.ascontiguousarray(channels_first[:, :channels]).reshape(tensor.shape)
+
+
+CHANNEL_LAYOUTS: dict[str, ChannelBlocked] = {
+    layout.name: layout for layout in map(ChannelBlocked, (4, 8, 16))
+}
+_ALL: tuple[Layout, ...] = (Nchw(), Pixel16(), *CHANNEL_LAYOUTS.values())
+LAYOUTS: dict[str, Layout] = {layout.name: layout for layout in _ALL}
 
 
 def layout_named(name: str) -> Layout:

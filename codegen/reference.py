@@ -14,9 +14,11 @@ from codegen.graph import (
     Add,
     Array,
     BatchNormalization,
+    Chain,
     Clamp,
     Concat,
     Conv2d,
+    ConvTranspose2d,
     FullyConnected,
     Graph,
     LayerSpec,
@@ -90,6 +92,25 @@ def _conv2d(op: Conv2d, inputs: Arrays, weights: Arrays, output: TensorType) -> 
 
 
 @compute.register
+def _conv_transpose2d(op: ConvTranspose2d, inputs: Arrays, weights: Arrays, output: TensorType) -> Doubles:
+    kernel, bias = weights
+    batch, channels, height, width = output.shape
+    rows, columns = inputs[0].shape[2:]
+    pixels = inputs[0].reshape(batch, op.groups, -1, rows * columns)
+    matrix = kernel.reshape(op.groups, channels // op.groups, -1, *op.kernel)
+    whole = np.zeros((batch, channels, height + op.pads[0] + op.pads[2], width + op.pads[1] + op.pads[3]))
+    for row in range(op.kernel[0]):
+        for column in range(op.kernel[1]):
+            products = matrix[..., row, column] @ pixels
+            top, left = row * op.dilations[0], column * op.dilations[1]
+            bottom, right = top + (rows - 1) * op.strides[0] + 1, left + (columns - 1) * op.strides[1] + 1
+            met = whole[:, :, top : bottom : op.strides[0], left : right : op.strides[1]]
+            met += products.reshape(met.shape)
+    result = whole[:, :, op.pads[0] :, op.pads[1] :][:, :, :height, :width] + bias[:, None, None]
+    return clamp(result, op.activation)
+
+
+@compute.register
 def _pool2d(op: Pool2d, inputs: Arrays, weights: Arrays, output: TensorType) -> Doubles:
     if op.kind == "max":
         result = np.full(output.shape, -np.inf)
@@ -159,6 +180,16 @@ def _reshape(op: Reshape, inputs: Arrays, weights: Arrays, output: TensorType) -
 @compute.register
 def _relayout(op: Relayout, inputs: Arrays, weights: Arrays, output: TensorType) -> Doubles:
     return inputs[0]
+
+
+@compute.register
+def _chain(op: Chain, inputs: Arrays, weights: Arrays, output: TensorType) -> Doubles:
+    left, result = list(weights), inputs[0]
+    for member, sources in zip(op.members, op.sources, strict=True):
+        own, left = left[: len(member.weights)], left[len(member.weights) :]
+        arguments = [result if source < 0 else inputs[source] for source in sources]
+        result = compute(member.op, arguments, own, member.output)
+    return result
 
 
 def clamp(value: Doubles, activation: Activation) -> Doubles:

@@ -10,9 +10,11 @@ from codegen.errors import GraphSpecError
 from codegen.graph import (
     Add,
     BatchNormalization,
+    Chain,
     Clamp,
     Concat,
     Conv2d,
+    ConvTranspose2d,
     FullyConnected,
     Operator,
     Pad2d,
@@ -80,6 +82,35 @@ def _conv2d(op: Conv2d, inputs: Sequence[Shape], weights: Sequence[Shape], outpu
     if kernel[2:] != op.kernel or bias != (kernel[0],):
         raise GraphSpecError(f"Conv2d has kernel {op.kernel}, weights {kernel} and bias {bias}")
     return (shape[0], kernel[0], *_plane_of_windows(op, shape))
+
+
+@infer_shape.register
+def _conv_transpose2d(
+    op: ConvTranspose2d, inputs: Sequence[Shape], weights: Sequence[Shape], output: Shape
+) -> Shape:
+    shape = sole_input(op, inputs, weights, 2)
+    _require_planes(op, shape)
+    kernel, bias = weights
+    if op.groups < 1 or len(kernel) != 4 or kernel[0] % op.groups or kernel[1] * op.groups != shape[1]:
+        raise GraphSpecError(
+            f"ConvTranspose2d has weights {kernel} in {op.groups} groups for {shape[1]} channels, "
+            "not (out, in / groups, kh, kw)"
+        )
+    if kernel[2:] != op.kernel or bias != (kernel[0],):
+        raise GraphSpecError(f"ConvTranspose2d has kernel {op.kernel}, weights {kernel} and bias {bias}")
+    if min(*op.kernel, *op.strides, *op.dilations) < 1 or min(*op.pads, *op.output_pads) < 0:
+        raise GraphSpecError(f"ConvTranspose2d has a size below 1 or a negative pad: {op}")
+    height, width = (
+        (shape[2 + axis] - 1) * op.strides[axis]
+        + window_extent(op.kernel[axis], op.dilations[axis])
+        + op.output_pads[axis]
+        - op.pads[axis]
+        - op.pads[axis + 2]
+        for axis in (0, 1)
+    )
+    if min(height, width) < 1:
+        raise GraphSpecError(f"pads {op.pads} cut off all that {op} gives for {shape}")
+    return (shape[0], kernel[0], height, width)
 
 
 @infer_shape.register
@@ -215,3 +246,14 @@ def _require_elements(op: Pool2d, axis: int, size: int, outputs: int) -> None:
     before = begin >= window_extent(op.kernel[axis], dilation) or (begin > 0 and dilation > size)
     if before or last_start >= size:
         raise GraphSpecError(f"Pool2d has windows that hold nothing but padding: {op} over {size} elements")
+
+
+@infer_shape.register
+def _chain(op: Chain, inputs: Sequence[Shape], weights: Sequence[Shape], output: Shape) -> Shape:
+    left, result = list(weights), inputs[0]
+    for member, sources in zip(op.members, op.sources, strict=True):
+        own, left = left[: len(member.weights)], left[len(member.weights) :]
+        result = infer_shape(
+            member.op, [result if s < 0 else inputs[s] for s in sources], own, member.output.shape
+        )
+    return result

@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 from numpy.typing import NDArray
 
-from codegen.graph import Conv2d, LayerSpec, Pool2d
+from codegen.graph import Conv2d, ConvTranspose2d, LayerSpec, Pool2d
 from codegen.schedule import Candidate, Work
 from cost_models.roofline import TERM_NAMES, RooflineTerms
 
@@ -89,9 +89,9 @@ def _shape(spec: LayerSpec) -> tuple[float, ...]:
         return float(channels), float(np.prod(shape[2:], dtype=np.int64))
 
     kernel, stride, groups = 1, 1, 1
-    if isinstance(spec.op, (Conv2d, Pool2d)):
+    if isinstance(spec.op, (Conv2d, ConvTranspose2d, Pool2d)):
         kernel, stride = spec.op.kernel[0] * spec.op.kernel[1], spec.op.strides[0] * spec.op.strides[1]
-    if isinstance(spec.op, Conv2d):
+    if isinstance(spec.op, (Conv2d, ConvTranspose2d)):
         groups = spec.op.groups
     source = spec.inputs[0].shape if spec.inputs else spec.output.shape
     return (*plane(source), *plane(spec.output.shape), float(kernel), float(stride), float(groups))

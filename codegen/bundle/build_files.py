@@ -11,12 +11,12 @@ from codegen.cpu.toolchain import KERNEL_FLAGS
 from codegen.errors import ToolchainError
 from codegen.target import Target
 
-COMMON_SOURCES = ("main.c", "model.c", "bundle.c")
-COMMON_HEADERS = ("model.h", "model_info.h", "bundle.h", "platform.h")
+SOURCES = ("main.c", "bench_report.c", "model.c")
+COMMON_HEADERS = ("model.h", "model_info.h", "bench_report.h", "platform.h")
 _SAFE = re.compile(r"[A-Za-z0-9_.,=+/-]+")
 
 
-def makefile_text(target: Target, platform: str, sources: Sequence[str]) -> str:
+def makefile_text(target: Target, platform: str, headers: Sequence[str]) -> str:
     """Builds `bench`; CC, CFLAGS and PLATFORM can be given on the command line."""
     compiler, flags = _compiler_and_flags(target)
     return fill(
@@ -40,13 +40,13 @@ def makefile_text(target: Target, platform: str, sources: Sequence[str]) -> str:
         compiler=compiler,
         flags=flags,
         platform=platform,
-        sources=" ".join(sources),
-        headers=" ".join((*COMMON_HEADERS, *(("pool.h",) if "pool.c" in sources else ()))),
-        kernel_flags=" ".join((*KERNEL_FLAGS, *pool_flags(sources))),
+        sources=" ".join(SOURCES),
+        headers=" ".join(headers),
+        kernel_flags=" ".join((*KERNEL_FLAGS, *pool_flags(headers))),
     )
 
 
-def build_script_text(target: Target, platform: str, sources: Sequence[str]) -> str:
+def build_script_text(target: Target, platform: str, headers: Sequence[str]) -> str:
     """The same for a machine without make."""
     compiler, flags = _compiler_and_flags(target)
     return fill(
@@ -61,8 +61,8 @@ def build_script_text(target: Target, platform: str, sources: Sequence[str]) -> 
         compiler=compiler,
         flags=flags,
         platform=platform,
-        sources=" ".join(sources),
-        kernel_flags=" ".join((*KERNEL_FLAGS, *pool_flags(sources))),
+        sources=" ".join(SOURCES),
+        kernel_flags=" ".join((*KERNEL_FLAGS, *pool_flags(headers))),
     )
 
 

@@ -9,8 +9,9 @@ import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from codegen.bundle.build_files import COMMON_SOURCES, build_script_text, makefile_text
+from codegen.bundle.build_files import COMMON_HEADERS, build_script_text, makefile_text
 from codegen.bundle.gpu import image_file, link_tasks, weight_words
+from codegen.bundle.header import header_text
 from codegen.bundle.kernels import Kernels, emit_kernels
 from codegen.bundle.launches import launches_of
 from codegen.bundle.lives import gpu_activations
@@ -24,10 +25,10 @@ from codegen.bundle.manifest import (
 )
 from codegen.bundle.memory import plan_memory
 from codegen.bundle.names import c_identifier
-from codegen.bundle.pool import POOL_FILES, pool_files
-from codegen.bundle.source import Model, header_text, kernel_files, model_text
+from codegen.bundle.source import Model, model_text
 from codegen.bundle.tasks import schedule_of
 from codegen.canonical import content_hash
+from codegen.chains import chain_nodes
 from codegen.cpu.source import round_up
 from codegen.cpu.toolchain import runtime_source
 from codegen.errors import BundleError, PlanError
@@ -37,17 +38,15 @@ from codegen.program import GpuProgram, Region
 from codegen.target import Target
 
 RUNTIME_FILES = (
-    "bundle.c",
-    "bundle.h",
+    "bench_report.c",
     "main.c",
-    "model_info.h",
-    "platform.h",
     "platform_mailbox.c",
     "platform_none.c",
 )
 WEIGHTS_MAGIC = b"EXPLWTS1"
 WEIGHTS_VERSION = 1
 LINE_BYTES = 64
+OPTIONAL_FILES = (MANIFEST_NAME, "model.qpu", "pool.h")
 
 
 def compile_bundle(graph: Graph, plan: Plan, target: Target, directory: Path) -> Manifest:
@@ -80,15 +79,17 @@ def compile_bundle(graph: Graph, plan: Plan, target: Target, directory: Path) ->
 
 
 def weights_of_steps(graph: Graph, plan: Plan) -> list[tuple[FloatArray, ...]]:
-    """The constants of every step; raises PlanError unless steps and nodes match one to one."""
+    """The constants of every step; raises PlanError unless every layer is in one step, alone or in a chain."""
     nodes = {node.name: node for node in graph.nodes}
+    chains = {chain.node.name: chain for chain in chain_nodes(graph)}
     found: list[tuple[FloatArray, ...]] = []
-    planned = set()
+    planned: set[str] = set()
     for step in plan.steps:
         if isinstance(step.spec.op, Relayout):
             found.append(())
             continue
-        node = nodes.get(step.name)
+        chain = chains.get(step.name)
+        node = chain.node if chain else nodes.get(step.name)
         if node is None or content_hash(LayerSpec.of(graph, node)) != step.spec_hash:
             raise PlanError(
                 f"step {step.name!r} of the plan is no layer of model {graph.name!r}, or another one; "
@@ -98,7 +99,13 @@ def weights_of_steps(graph: Graph, plan: Plan) -> list[tuple[FloatArray, ...]]:
             raise PlanError(
                 f"step {step.name!r} reads or writes other tensors than the model's layer; make a new plan"
             )
-        planned.add(step.name)
+        members = graph.nodes[chain.first : chain.last + 1] if chain else (node,)
+        twice = [member.name for member in members if member.name in planned]
+        if twice:
+            raise PlanError(
+                f"two steps of the plan compute layer {twice[0]!r}; make a new plan by `explore run`"
+            )
+        planned.update(member.name for member in members)
         found.append(tuple(value.astype("float32", copy=False) for value in graph.weights_of(node)))
     missing = [name for name in nodes if name not in planned]
     if missing:
@@ -108,17 +115,14 @@ def weights_of_steps(graph: Graph, plan: Plan) -> list[tuple[FloatArray, ...]]:
 
 def _files(model: Model, target: Target) -> dict[str, bytes]:
     platform = "mailbox" if model.gpu is not None else "none"
-    kernels, pool = kernel_files(model), pool_files(model.kernels.threads)
-    sources = (*COMMON_SOURCES, *(name for name in (*kernels, *pool) if name.endswith(".c")))
+    headers = (*COMMON_HEADERS, *(("pool.h",) if model.kernels.threads > 1 else ()))
     texts = {
         "model.c": model_text(model),
-        **kernels,
-        **pool,
-        "model.h": header_text(model.identifier),
-        "Makefile": makefile_text(target, platform, sources),
-        "build.sh": build_script_text(target, platform, sources),
+        "model.h": header_text(model.identifier, has_gpu=model.gpu is not None),
+        "Makefile": makefile_text(target, platform, headers),
+        "build.sh": build_script_text(target, platform, headers),
         "plan.json": plan_text(model.plan),
-        **{name: runtime_source(name) for name in RUNTIME_FILES},
+        **{name: runtime_source(name) for name in (*RUNTIME_FILES, *headers) if name != "model.h"},
     }
     files = {name: text.encode() for name, text in texts.items()}
     files["weights.bin"] = weights_file(model.gpu, model.kernels, model.plan_id)
@@ -190,9 +194,8 @@ def _write(directory: Path, files: Mapping[str, bytes]) -> None:
     """Each file whole or not at all, the manifest last: a bundle with a manifest that fits is complete."""
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        optional = (directory / name for name in (MANIFEST_NAME, "model.qpu", *POOL_FILES))
-        for stale in (*optional, *directory.glob("kernel_*.c")):
-            stale.unlink(missing_ok=True)
+        for name in OPTIONAL_FILES:
+            (directory / name).unlink(missing_ok=True)
         for name, content in files.items():
             _replace(directory / name, content)
         (directory / "build.sh").chmod(0o755)

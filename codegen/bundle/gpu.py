@@ -45,7 +45,7 @@ def link_tasks(
 
 
 def image_file(program: GpuProgram, plan_id: bytes) -> bytes:
-    """model.qpu, as codegen/cpu/runtime/bundle.c describes it."""
+    """model.qpu, as codegen/cpu/runtime/bundle_gpu.c describes it."""
     relocations = np.asarray(program.relocations, dtype="<u4").tobytes()
     launches = b"".join(
         struct.pack(

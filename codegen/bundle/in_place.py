@@ -1,9 +1,9 @@
 """Concatenations in place: the parts are written where the whole lies, and nothing is copied.
 
-Row-major, a part is a run of bytes of the whole, and any layer may read it. In pixel16 a part's lines lie in the
-blocks of the whole, [ceil(H*W / 16)][block_lines(channels of the whole)][16 pixels], from its first channel on:
-its producer writes with the whole's stride from block to block, and nobody but the concatenation reads it. A part
-may itself be a whole.
+Row-major, a part is a run of bytes of the whole, and any layer may read it; so it is in blocks of channels where
+every part but the last fills its blocks. In pixel16 a part's lines lie in the blocks of the whole,
+[ceil(H*W / 16)][block_lines(channels of the whole)][16 pixels], from its first channel on: its producer writes with
+the whole's stride from block to block, and nobody but the concatenation reads it. A part may itself be a whole.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from codegen.errors import PlanError
 from codegen.graph import Concat, Graph, Node, Operator, Relayout, Reshape
-from codegen.layout import LANES, LAYOUTS, block_lines, layout_named
+from codegen.layout import CHANNEL_LAYOUTS, LANES, LAYOUTS, block_lines, layout_named
 from codegen.plan import Plan, PlanStep
 from codegen.schedule import Choice
 
@@ -42,6 +42,14 @@ class _Layer:
     inputs: tuple[str, ...]
     output: str
     batch: int
+    channels: tuple[int, ...]  # of the inputs
+
+
+def _layer(
+    name: str, op: Operator, inputs: tuple[str, ...], output: str, shapes: Sequence[tuple[int, ...]]
+) -> _Layer:
+    channels = tuple(shape[1] for shape in shapes if len(shape) > 1)
+    return _Layer(name, op, inputs, output, shapes[0][0], channels)
 
 
 def can_place(graph: Graph, node: Node, layout: str) -> bool:
@@ -49,14 +57,17 @@ def can_place(graph: Graph, node: Node, layout: str) -> bool:
 
     In pixel16 the choices must fit as well: see `writes_in_place`.
     """
-    layers = [_Layer(n.name, n.op, n.inputs, n.output, graph.types[n.output].shape[0]) for n in graph.nodes]
+    layers = [
+        _layer(n.name, n.op, n.inputs, n.output, [graph.types[tensor].shape for tensor in n.inputs])
+        for n in graph.nodes
+    ]
     concat = next(layer for layer in layers if layer.name == node.name)
     return _refusal(concat, layers, graph.inputs, graph.outputs, layout) is None
 
 
 def writes_in_place(choice: Choice) -> bool:
     """Whether a step of that choice can write a part: C code knows no blocks of another stride than its own."""
-    return choice.output_layout == "nchw" or choice.processor == "qpu"
+    return choice.output_layout != "pixel16" or choice.processor == "qpu"
 
 
 def parts_of(plan: Plan) -> Mapping[str, Part]:
@@ -77,12 +88,13 @@ def _slices(step: PlanStep, whole: Part) -> Iterator[tuple[str, Part]]:
     lines = (whole.output_lines or block_lines(step.spec.output.shape[1])) if is_pixel16 else None
     for buffer, type_ in zip(step.reads, step.spec.inputs, strict=True):
         yield buffer, Part(whole.whole, offset_bytes, lines)
-        offset_bytes += type_.shape[1] * LINE_BYTES if is_pixel16 else layout_named("nchw").size_bytes(type_)
+        own_bytes = layout_named(step.choice.output_layout).size_bytes(type_)
+        offset_bytes += type_.shape[1] * LINE_BYTES if is_pixel16 else own_bytes
 
 
 def _check(step: PlanStep, plan: Plan) -> None:
     layers = [
-        _Layer(s.name, s.spec.op, s.inputs, s.output, s.spec.output.shape[0])
+        _layer(s.name, s.spec.op, s.inputs, s.output, [tensor.shape for tensor in s.spec.inputs])
         for s in plan.steps
         if not isinstance(s.spec.op, Relayout)
     ]
@@ -106,6 +118,9 @@ def _refusal(
         return "it does not put the channels of a single image behind each other in a known layout"
     if len({*concat.inputs}) != len(concat.inputs):
         return "a tensor appears twice in it"
+    lanes = CHANNEL_LAYOUTS[layout].lanes if layout in CHANNEL_LAYOUTS else 1
+    if any(channels % lanes for channels in concat.channels[:-1]):
+        return f"a part before the last does not fill its blocks of {lanes} channels"
     producers = {layer.output: layer for layer in layers}
     for part in concat.inputs:
         if part in inputs or part in outputs:

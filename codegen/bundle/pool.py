@@ -9,28 +9,36 @@ from codegen.cpu.source import fill
 from codegen.cpu.toolchain import runtime_source
 
 POOL_FILES = ("pool.c", "pool.h")
+POOL_PIECES = ("pool.c",)  # of a threaded model.c, beside which pool.h lies
 POOL_FLAGS = ("-pthread",)
 
 
 def pool_files(threads: int) -> dict[str, str]:
-    """The pool's sources by file name; none for one thread."""
+    """The pool's sources by file name, for a program without a model.c; none for one thread."""
     return {name: runtime_source(name) for name in POOL_FILES} if threads > 1 else {}
 
 
 def pool_flags(files: Iterable[str]) -> tuple[str, ...]:
     """Compiler flags that a program of these files needs for its threads."""
-    return POOL_FLAGS if "pool.c" in files else ()
+    return POOL_FLAGS if "pool.h" in files else ()
 
 
-def pool_text(threads: int) -> dict[str, str]:
-    """Template values for model.c, where `handle` is one: all but `started` are empty for one thread."""
+def pool_text(threads: int, unload: str = "bundle_unload") -> dict[str, str]:
+    """Template values for model.c, where `handle` is one; `unload` is the function that frees its memory."""
     if threads == 1:
-        return {"include_pool": "", "pool_member": "", "started": "        return handle;", "stop_pool": ""}
+        return {
+            "include_pool": "",
+            "pool_member": "",
+            "started": "        return handle;",
+            "stop_pool": "",
+            "count_threads": "    (void)handle;\n    return 1;",
+        }
     return {
-        "include_pool": '#include "pool.h"',
+        "include_pool": '#define POOL_LINKAGE static\n#include "pool.h"',
         "pool_member": "    pool *threads;",
-        "started": indent(fill(_START, threads=threads).rstrip(), " " * 8),
+        "started": indent(fill(_START, threads=threads, unload=unload).rstrip(), " " * 8),
         "stop_pool": "    pool_free(handle->threads);",
+        "count_threads": "    return pool_threads(handle->threads);",
     }
 
 
@@ -38,7 +46,7 @@ _START = """
     handle->threads = pool_new($threads);
     if (handle->threads)
         return handle;
-    bundle_unload(&handle->memory);
-    if (error && error_size)
-        snprintf(error, error_size, "$threads threads cannot be started; allow this process more of them");
+    $unload(&handle->memory);
+    refuse(error, PLATFORM_UNAVAILABLE, "threads",
+           "$threads cannot be started; allow this process more of them");
 """

@@ -8,6 +8,7 @@ import numpy as np
 
 from codegen.cpu.instructions import ADDRESS_INSTRUCTIONS, LOOP_INSTRUCTIONS, Count, clamp_instructions
 from codegen.cpu.kernel import CpuKernel, Point
+from codegen.cpu.machine import block_lanes
 from codegen.cpu.source import clamped, fill
 from codegen.cpu.threads import LINE, Share, threads_axis
 from codegen.graph import Clamp, FloatArray, LayerSpec, Reshape
@@ -49,8 +50,8 @@ class CpuClamp(CpuKernel):
 class CpuReshape(CpuKernel):
     """A copy of the elements; a bundle makes it a view of its input and copies nothing.
 
-    `layout` is 0 for nchw and, where batch, channels and pixels stay what they are, 1 for pixel16: there too
-    the elements do not move.
+    `layout` is 0 for nchw and, where batch, channels and pixels stay what they are, the place of pixel16 or of the
+    target's blocks of channels among all layouts: there too the elements do not move.
     """
 
     name = "cpu_reshape"
@@ -59,7 +60,8 @@ class CpuReshape(CpuKernel):
         return isinstance(spec.op, Reshape)
 
     def axes(self, spec: LayerSpec, target: Target) -> tuple[Axis, ...]:
-        return (Axis("layout", tuple(range(len(_layouts(spec))))),)
+        offered = {"nchw", "pixel16", f"channel{block_lanes(target)}"}
+        return (Axis("layout", tuple(i for i, name in enumerate(_layouts(spec)) if name in offered)),)
 
     def layouts(self, spec: LayerSpec, point: Point) -> tuple[tuple[str, ...], str]:
         name = _layouts(spec)[point["layout"]]
@@ -81,7 +83,7 @@ def _layouts(spec: LayerSpec) -> tuple[str, ...]:
     source, result = spec.inputs[0], spec.output
     if len(source.shape) < 2 or len(result.shape) < 2 or plane(source) != plane(result):
         return ("nchw",)
-    return tuple(sorted(LAYOUTS))
+    return tuple(LAYOUTS)
 
 
 def _pass_over(entry: str, share: Share, value: str) -> CpuProgram:

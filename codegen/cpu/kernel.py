@@ -19,6 +19,8 @@ class CpuKernel(ABC):
 
     name: str
     processor: Processor = "cpu"
+    rms_tolerance: float | None = None
+    """The largest error that its outputs may have, over their root mean square; None: only rounding is expected."""
 
     @abstractmethod
     def computes(self, spec: LayerSpec) -> bool:

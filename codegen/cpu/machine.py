@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from functools import cache
+from pathlib import Path
+
 from codegen.target import Target
 
 REGISTERS = 32  # VFPv2 single registers (ARM1176 TRM), AVX-512 and AArch64 vector registers
@@ -11,10 +14,36 @@ MOST_WORKSPACE_BYTES = 32 * 1024 * 1024
 
 
 def vector_lanes(target: Target) -> int:
-    """Floats of one vector register: 1 for VFP, 4 for NEON, 16 for the widest of a desktop."""
+    """Floats of one vector register: 1 for VFP, 4 for NEON, on this machine what its CPU says it has."""
     if target.cpu.startswith("arm11"):
         return 1
-    return 4 if target.cpu.startswith("cortex") else 16
+    return _native_lanes() if target.cpu == "native" else 4
+
+
+def block_lanes(target: Target) -> int:
+    """Channels of a block of the channel-blocked layout: a vector register's, or four scalar ones."""
+    return max(4, vector_lanes(target))
+
+
+def block_registers(target: Target) -> int:
+    """How many blocks of `block_lanes` floats the registers hold."""
+    if is_scalar(target):
+        return REGISTERS // block_lanes(target)
+    if target.compiler[0].startswith("aarch64") or vector_lanes(target) == 16:
+        return REGISTERS
+    return 16  # NEON of 32-bit ARM, AVX2, SSE
+
+
+@cache
+def _native_lanes() -> int:
+    """16 with AVX-512, 8 with AVX and FMA, else 4: SSE and NEON."""
+    try:
+        words = Path("/proc/cpuinfo").read_text(encoding="utf-8").split()
+    except OSError:
+        return 4
+    if "avx512f" in words:
+        return 16
+    return 8 if {"avx2", "fma"} <= set(words) else 4
 
 
 def is_scalar(target: Target) -> bool:
@@ -39,4 +68,4 @@ def tile_rows(target: Target) -> tuple[int, ...]:
 
 def tile_columns(target: Target) -> tuple[int, ...]:
     """Candidate widths (neighbouring outputs) of a register tile."""
-    return {1: (2, 4, 8), 4: (4, 8, 16), 16: (8, 16, 32)}[vector_lanes(target)]
+    return {1: (2, 4, 8), 4: (4, 8, 16), 8: (8, 16, 32), 16: (8, 16, 32)}[vector_lanes(target)]

@@ -49,6 +49,40 @@ def read_window(node: OnnxNode, plane: Pair, kernel: Pair) -> Window:
     return Window(kernel, strides, (pairs[0][0], pairs[1][0], pairs[0][1], pairs[1][1]), dilations)
 
 
+def transposed_window(node: OnnxNode, plane: Pair, kernel: Pair) -> tuple[Window, Pair]:
+    """The window of a ConvTranspose node and its output_padding; `auto_pad` and `output_shape` resolved.
+
+    Where the size of the output is given, the pads are what it leaves over; of an odd number the larger half goes to
+    the beginning, except for SAME_UPPER (ONNX operators, ConvTranspose).
+    """
+    if node.pair("kernel_shape", kernel) != kernel:
+        raise node.malformed(f"attribute kernel_shape is not that of its weights, {kernel}")
+    strides, dilations = node.pair("strides", (1, 1)), node.pair("dilations", (1, 1))
+    output_pads, mode = _output_padding(node), node.text("auto_pad", "NOTSET") or "NOTSET"
+    if mode not in AUTO_PADS:
+        raise node.malformed(f"attribute auto_pad is {mode!r}; it may be {', '.join(AUTO_PADS)}")
+    sizes = node.integers("output_shape")
+    if not sizes and mode in ("NOTSET", "VALID"):
+        pads = _explicit_pads(node) if mode == "NOTSET" else (0, 0, 0, 0)
+        return Window(kernel, strides, pads, dilations), output_pads
+    if sizes and len(sizes) not in (2, 4):
+        raise node.malformed(f"attribute output_shape is {list(sizes)}, not (height, width)")
+    wanted = sizes[-2:] if sizes else (plane[0] * strides[0], plane[1] * strides[1])
+    pairs = []
+    for axis in (0, 1):
+        whole = (plane[axis] - 1) * strides[axis] + window_extent(kernel[axis], dilations[axis])
+        total = whole + output_pads[axis] - wanted[axis]
+        if total < 0:
+            raise node.unsupported(
+                f"its output of {wanted[axis]} elements exceeds the {whole + output_pads[axis]} that there are",
+                "give the rest as output_padding",
+            )
+        small, large = total // 2, total - total // 2
+        pairs.append((small, large) if mode == "SAME_UPPER" else (large, small))
+    pads = (pairs[0][0], pairs[1][0], pairs[0][1], pairs[1][1])
+    return Window(kernel, strides, pads, dilations), output_pads
+
+
 def ceil_pads(window: Window, plane: Pair) -> Pads:
     """The pads that make `floor` give as many windows as `ceil_mode` does.
 
@@ -73,6 +107,13 @@ def _explicit_pads(node: OnnxNode) -> Pads:
             f"it crops by negative pads {list(pads)}", "only pads of 0 and more are supported"
         )
     return pads[0], pads[1], pads[2], pads[3]
+
+
+def _output_padding(node: OnnxNode) -> Pair:
+    values = node.integers("output_padding") or (0, 0)
+    if len(values) != 2 or min(values) < 0:
+        raise node.malformed(f"attribute output_padding is {list(values)}, not two integers of 0 and more")
+    return values[0], values[1]
 
 
 def _same_pads(size: int, extent: int, stride: int, mode: str) -> Pair:

@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from codegen.graph import Activation, Add, Clamp, Conv2d, FullyConnected, Graph, Node, Pool2d
+from codegen.graph import Activation, Add, Clamp, Conv2d, ConvTranspose2d, FullyConnected, Graph, Node, Pool2d
 from codegen.passes.rewrite import absorb, chain_above
 
-CLAMPING = (Conv2d, Pool2d, FullyConnected, Add, Clamp)  # the operators that have an activation
+# The operators that have an activation.
+CLAMPING = (Conv2d, ConvTranspose2d, Pool2d, FullyConnected, Add, Clamp)
 
 
 def fuse_activations(graph: Graph) -> Graph:
-    """Fuses every Clamp that follows a Conv2d, Pool2d, FullyConnected, Add or Clamp, also behind Reshapes."""
+    """Fuses every Clamp that follows a Conv2d, ConvTranspose2d, Pool2d, FullyConnected, Add or Clamp, also behind
+    Reshapes.
+    """
     for name in [node.name for node in graph.nodes if isinstance(node.op, Clamp)]:
         node = next(node for node in graph.nodes if node.name == name)
         chain = chain_above(graph, node.inputs[0])

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from codegen.graph import (
     BatchNormalization,
     Conv2d,
+    ConvTranspose2d,
     FullyConnected,
     Graph,
     Node,
@@ -39,7 +40,7 @@ def fold_batch_normalization(graph: Graph) -> Graph:
 
 def _can_absorb(graph: Graph, chain: Sequence[Node], node: Node) -> bool:
     """A linear producer whose channels are the normalised ones, also behind Reshapes that keep (N, C)."""
-    if not chain or not isinstance(chain[0].op, Conv2d | FullyConnected):
+    if not chain or not isinstance(chain[0].op, Conv2d | ConvTranspose2d | FullyConnected):
         return False
     channels = {graph.types[tensor].shape[:2] for tensor in (*(link.output for link in chain), node.output)}
     return chain[0].op.activation.is_identity and len(channels) == 1

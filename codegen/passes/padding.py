@@ -12,6 +12,7 @@ from codegen.graph import (
     Clamp,
     Concat,
     Conv2d,
+    ConvTranspose2d,
     FullyConnected,
     Graph,
     Node,
@@ -96,7 +97,7 @@ def _non_negative(graph: Graph) -> set[str]:
 
 
 def _is_non_negative(op: Operator, sources: bool) -> bool:
-    if isinstance(op, Clamp | Conv2d | FullyConnected | Add | Pool2d):
+    if isinstance(op, Clamp | Conv2d | ConvTranspose2d | FullyConnected | Add | Pool2d):
         low, high = op.activation.low, op.activation.high
         if high is not None and high < 0.0:
             return False

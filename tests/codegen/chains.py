@@ -10,6 +10,7 @@ from codegen.graph import (
     Activation,
     BatchNormalization,
     Conv2d,
+    ConvTranspose2d,
     FullyConnected,
     Graph,
     Node,
@@ -28,13 +29,14 @@ CHANNELS = 4
 IMAGE = (2, CHANNELS, 5, 5)
 CONV = Conv2d((3, 3), pads=(1, 1, 1, 1))
 DEPTHWISE = Conv2d((3, 3), pads=(1, 1, 1, 1), groups=CHANNELS)
+TRANSPOSED = ConvTranspose2d((3, 2), (2, 1), (1, 0, 0, 1), (1, 0), groups=2)
 POINTWISE = Conv2d((1, 1))
 NORM = BatchNormalization(1e-3)
 
 
 def weights_for(op: Operator, shape: tuple[int, ...], random: np.random.Generator) -> list[np.ndarray]:
     """Random weights that leave the number of channels as it is."""
-    if isinstance(op, Conv2d):
+    if isinstance(op, (Conv2d, ConvTranspose2d)):
         return [
             random.standard_normal((CHANNELS, CHANNELS // op.groups, *op.kernel)),
             random.standard_normal(CHANNELS),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 import numpy as np
 
@@ -27,6 +28,7 @@ from codegen.graph import (
     TensorType,
     Transpose,
 )
+from codegen.layout import CHANNEL_LAYOUTS
 from codegen.plan import Plan, PlanStep, PlanTensor, relayout_name
 from codegen.schedule import Choice
 from codegen.shapes import infer_shape
@@ -106,14 +108,15 @@ def branched_network() -> Graph:
 
 
 def first_choice(spec: LayerSpec, target: Target = HOST) -> Choice:
-    """The first point of the first C algorithm that applies and has a kernel there."""
+    """The first point of the first C algorithm that applies and has a kernel there, on no blocks of channels."""
     for name, algorithm in sorted(algorithms().items()):
         if name.startswith("cpu_") and algorithm.applies(spec, target):
             for point in algorithm.space(spec, target).points():
-                try:
-                    return algorithm.choice(spec, target, point)
-                except ScheduleError:
-                    continue
+                with suppress(ScheduleError):
+                    choice = algorithm.choice(spec, target, point)
+                    blocked = {*choice.input_layouts, choice.output_layout} & {*CHANNEL_LAYOUTS}
+                    if isinstance(spec.op, Relayout) or not blocked:
+                        return choice
     raise AssertionError(f"no C algorithm for {spec}")
 
 
@@ -144,7 +147,7 @@ def qpu_plan(graph: Graph) -> Plan:
 
     for node in graph.nodes:
         spec = LayerSpec.of(graph, node)
-        choice = qpu_choice(spec) or first_choice(spec)
+        choice = qpu_choice(spec) or first_choice(spec, PI_ZERO)
         for tensor, layout in zip(node.inputs, choice.input_layouts, strict=True):
             bring(tensor, layout)
         steps.append(step_of(node.name, spec, node.inputs, node.output, choice))

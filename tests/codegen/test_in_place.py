@@ -284,3 +284,40 @@ def test_bundles_compute_what_the_plans_do(name: str, tmp_path: Path) -> None:
     for found, expected in zip(run.outputs, evaluate(graph, {"x": image(graph)}).values(), strict=True):
         assert np.abs(found.reshape(expected.shape) - expected).max() <= 1e-4 * np.abs(expected).max()
     assert all(run.step_times_s[step.name] == 0.0 for step in plan.steps if step.in_place)
+
+
+def blocks_of_channels(middle: int) -> Graph:
+    """Three parts, the middle one of so many channels and read by another layer too; the last fills no block."""
+    build = GraphBuilder("blocks", (1, 6, 5, 7))
+    counts = (8, middle, 7)
+    parts = [build.add(SAME, "x", [(n, 6, 3, 3), (n,)], name=f"part {i}") for i, n in enumerate(counts)]
+    joined = build.add(Concat(1), tuple(parts), name="join")
+    following = build.add(POINTWISE, joined, [(9, sum(counts), 1, 1), (9,)], name="next")
+    return build.build(following, build.add(Add(), (parts[1], parts[1]), name="sum"))
+
+
+IN_BLOCKS = {
+    **dict.fromkeys(("part 0", "part 1", "part 2", "next"), "cpu_blocked_conv channel4"),
+    "join": "cpu_blocked_concat channel4",
+    "sum": "cpu_blocked_add channel4",
+}
+
+
+def test_parts_that_fill_their_blocks_of_channels_may_be_read_by_anybody() -> None:
+    graph = blocks_of_channels(12)
+    in_place = layered_plan(graph, IN_BLOCKS, in_place=["join"], processor="cpu")
+    pixels_bytes = 5 * 7 * 4 * 4
+    assert schedule_of(in_place).parts == {
+        "t0@channel4": Part("t3@channel4", 0, None),
+        "t1@channel4": Part("t3@channel4", 2 * pixels_bytes, None),
+        "t2@channel4": Part("t3@channel4", 5 * pixels_bytes, None),
+    }
+    check_same(graph, layered_plan(graph, IN_BLOCKS, processor="cpu"), in_place)
+
+
+def test_a_part_that_leaves_a_block_open_is_copied() -> None:
+    graph = blocks_of_channels(11)
+    node = next(node for node in graph.nodes if node.name == "join")
+    assert not can_place(graph, node, "channel4")
+    with pytest.raises(PlanError, match="does not fill its blocks of 4 channels"):
+        schedule_of(layered_plan(graph, IN_BLOCKS, in_place=["join"], processor="cpu"))

@@ -59,6 +59,25 @@ CONVS = [
     Case("Conv", (2, 6, 5, 5), [normal(4, 6, 1, 5)]),
     Case("Conv", (1, 6, 1, 1), [normal(4, 6, 1, 1), BIAS]),
 ]
+TRANSPOSED = normal(6, 4, 3, 2)
+CONV_TRANSPOSES = [
+    Case("ConvTranspose", constants=[TRANSPOSED, BIAS], attributes={"kernel_shape": [3, 2]}),
+    Case("ConvTranspose", constants=[TRANSPOSED], attributes={"strides": [2, 3], "pads": [1, 0, 2, 1]}),
+    Case("ConvTranspose", constants=[TRANSPOSED], attributes={"strides": [3, 2], "output_padding": [2, 0]}),
+    Case("ConvTranspose", constants=[TRANSPOSED], attributes={"dilations": [2, 3], "strides": [2, 2]}),
+    Case(
+        "ConvTranspose", constants=[normal(6, 2, 2, 2), normal(6)], attributes={"group": 3, "strides": [2, 2]}
+    ),
+    Case("ConvTranspose", constants=[normal(6, 1, 4, 4)], attributes={"group": 6, "strides": [2, 2]}),
+    Case("ConvTranspose", constants=[TRANSPOSED], attributes={"auto_pad": "VALID", "strides": [2, 2]}),
+    *(
+        Case(
+            "ConvTranspose", constants=[normal(6, 4, 4, 3)], attributes={"auto_pad": mode, "strides": [2, 2]}
+        )
+        for mode in ("SAME_UPPER", "SAME_LOWER")
+    ),
+    Case("ConvTranspose", (2, 6, 5, 5), [normal(6, 4, 4, 4)], {"output_shape": [9, 10], "strides": [2, 2]}),
+]
 POOLS = [
     Case("MaxPool", attributes={"kernel_shape": [3, 2]}),
     Case("MaxPool", attributes={"kernel_shape": [3, 3], "strides": [2, 2], "pads": [1, 1, 1, 1]}),
@@ -189,7 +208,7 @@ MATRICES = [
 ]
 CASES = [
     pytest.param(case, opset, id=f"{case}-{opset}")
-    for case in (*CONVS, *POOLS, *CEIL_POOLS, *ELEMENTWISE, *AFFINE, *SHAPES, *MATRICES)
+    for case in (*CONVS, *CONV_TRANSPOSES, *POOLS, *CEIL_POOLS, *ELEMENTWISE, *AFFINE, *SHAPES, *MATRICES)
     for opset in case.opsets
 ]
 
@@ -348,3 +367,11 @@ def test_trained_network(name: str, kinds: dict[type, int]) -> None:
     found = evaluate(fused, {"input": value})[fused.outputs[0]]
     assert np.abs(found - wanted).max() <= 1e-4 * np.abs(wanted).max()
     assert Counter(type(node.op) for node in fused.nodes) == kinds
+
+
+def test_a_transposed_convolution_larger_than_its_taps_reach_is_refused() -> None:
+    case = Case(
+        "ConvTranspose", constants=[TRANSPOSED], attributes={"output_shape": [9, 9], "strides": [1, 1]}
+    )
+    with pytest.raises(UnsupportedOperatorError, match="give the rest as output_padding"):
+        import_model(single(case, 13))

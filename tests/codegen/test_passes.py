@@ -14,6 +14,7 @@ from codegen.graph import (
     Activation,
     Clamp,
     Conv2d,
+    ConvTranspose2d,
     FullyConnected,
     Graph,
     Node,
@@ -37,6 +38,7 @@ from tests.codegen.chains import (
     NORM,
     POINTWISE,
     RELU6,
+    TRANSPOSED,
     Step,
     graph_of,
     rewritten,
@@ -47,8 +49,8 @@ from tests.codegen.chains import (
 # --- batch-norm folding -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("conv", [CONV, DEPTHWISE, POINTWISE])
-def test_batch_norm_folds_into_convolution(conv: Conv2d) -> None:
+@pytest.mark.parametrize("conv", [CONV, DEPTHWISE, POINTWISE, TRANSPOSED])
+def test_batch_norm_folds_into_convolution(conv: Conv2d | ConvTranspose2d) -> None:
     assert rewritten(straight(conv, NORM), fold_batch_normalization) == [conv]
 
 
@@ -120,8 +122,8 @@ def test_batch_norm_is_folded_in_double_precision() -> None:
 # --- activation fusing ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("op", [CONV, Pool2d("max", (2, 2)), Pool2d("average", (3, 3))])
-def test_clamps_fuse_into_their_producer(op: Conv2d | Pool2d) -> None:
+@pytest.mark.parametrize("op", [CONV, TRANSPOSED, Pool2d("max", (2, 2)), Pool2d("average", (3, 3))])
+def test_clamps_fuse_into_their_producer(op: Conv2d | ConvTranspose2d | Pool2d) -> None:
     ops = rewritten(straight(op, Clamp(RELU), Clamp(Activation(-1.0, 6.0))), fuse_activations)
     assert ops == [type(op)(**{**op.__dict__, "activation": RELU6})]
 

@@ -19,6 +19,7 @@ from codegen.graph import (
     Clamp,
     Concat,
     Conv2d,
+    ConvTranspose2d,
     FullyConnected,
     LayerSpec,
     Operator,
@@ -41,6 +42,7 @@ NAMES = st.text(max_size=20)
 ACTIVATIONS = st.builds(Activation, st.none() | FLOATS, st.none() | FLOATS)
 OPERATORS: st.SearchStrategy[Operator] = st.one_of(
     st.builds(Conv2d, PAIRS, PAIRS, PADS, PAIRS, SIZES, ACTIVATIONS),
+    st.builds(ConvTranspose2d, PAIRS, PAIRS, PADS, PAIRS, PAIRS, SIZES, ACTIVATIONS),
     st.builds(
         Pool2d, st.sampled_from(["max", "average"]), PAIRS, PAIRS, PADS, PAIRS, st.booleans(), ACTIVATIONS
     ),
@@ -87,7 +89,7 @@ def test_round_trip_keeps_the_object_and_its_hash(value: Any) -> None:
 
 
 def test_every_operator_has_a_way_back() -> None:
-    operators = {"Conv2d", "Pool2d", "Add", "Concat", "Transpose", "Relayout"}
+    operators = {"Conv2d", "ConvTranspose2d", "Pool2d", "Add", "Concat", "Transpose", "Relayout"}
     assert operators | {"Candidate", "Work"} <= set(REVIVABLE)
 
 

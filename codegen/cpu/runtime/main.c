@@ -1,16 +1,16 @@
 /*
- * Runs a bundle and reports its times.
+ * Runs a bundle and says how long it takes.
  *
- *   bench --bundle DIR --input FILE --output FILE --report FILE [--runs N] [--warmup N]
+ *   bench [--bundle DIR] [--input FILE] [--output FILE] [--report FILE] [--runs N] [--warmup N] [--steps] [--json]
  *
- * --bundle  directory of weights.bin and, where the plan uses the GPU, model.qpu
- * --input   all inputs of the model one after another, float32 little-endian, row-major (NCHW)
- * --output  written: all outputs of the last run, in the same form
- * --report  written: JSON, see below
- * --runs    timed runs, at least 1 (default 1); --warmup runs before them that are not timed (default 0)
+ * USAGE below is what --help prints. Exit code: 0 done; 1 bad arguments or files; 2 the platform or the bundle could not
+ * be opened; 3 a launch on the GPU failed (time limit, hazard, stray access). Anything but 0 comes with one line on
+ * stderr, "error: ...".
  *
- * Exit code: 0 done; 1 bad arguments or files; 2 the platform or the bundle could not be opened; 3 a launch on the
- * GPU failed (time limit, hazard, stray access). Anything but 0 comes with one line on stderr, "error: ...".
+ * --json prints one line, {"model", "platform", "gpu_kind", "runs", "warmup", "threads", "wall": TIMES, "total": TIMES,
+ * "cpu": TIMES, "weights_bytes", "arena_bytes", "gpu_bytes"}, where TIMES is {"min_s", "q1_s", "median_s", "q3_s",
+ * "max_s"} and names mean what they mean in the report; with --steps also "steps": [{"name", "processor", "launch",
+ * "time": TIMES}, ...].
  *
  * The report (times in seconds; each list of times has one entry per timed run):
  *
@@ -19,11 +19,12 @@
  *     "model": "name",
  *     "platform": "none" | "mailbox" | "virtual",
  *     "gpu_kind": "none" | "silicon" | "simulated",      what the times of launches are
- *     "runs": 5,
+ *     "runs": 5, "warmup": 1,
+ *     "threads": 2,           that a run uses, the caller's included
  *     "total_s": [...],       CPU steps by this machine's clock plus launches by the platform's
  *     "wall_s": [...],        the whole run by this machine's clock
  *     "cpu_s": [...],         what all threads of this process together were busy for meanwhile
- *     "arena_bytes": 0, "gpu_bytes": 0,
+ *     "weights_bytes": 0, "arena_bytes": 0, "gpu_bytes": 0,
  *     "steps": [{"name": "...", "processor": "cpu" | "qpu", "launch": -1, "times_s": [...]}, ...],
  *     "launches": [{"times_s": [...]}, ...],
  *     "counters": {"name": 0.0}
@@ -36,27 +37,39 @@
 #define _POSIX_C_SOURCE 199309L
 
 #include <errno.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
+#include "bench_report.h"
 #define MODEL_GENERIC_NAMES
 #include "model.h"
 #include "platform.h"
 
 enum { EXIT_FILES = 1, EXIT_OPEN = 2, EXIT_LAUNCH = 3 };
 
+static const char USAGE[] =
+    "bench: runs a bundle and says how long it takes\n"
+    "\n"
+    "  --bundle DIR   directory of weights.bin and, where the plan uses the GPU, model.qpu (default: this one)\n"
+    "  --input FILE   all inputs of the model one after another, float32 little-endian, row-major (NCHW);\n"
+    "                 without it, numbers from -1 to 1 that are the same every time\n"
+    "  --output FILE  written: all outputs of the last run, in the same form\n"
+    "  --report FILE  written: every time of every run and step, JSON\n"
+    "  --runs N       timed runs, at least 1 (default 10)\n"
+    "  --warmup N     runs before them that are not timed (default 2)\n"
+    "  --steps        every step's times too\n"
+    "  --json         one line of JSON instead of the table\n"
+    "  --help         this text\n"
+    "\n"
+    "Without --report, a table of minimum, quartiles, median and maximum is printed.\n"
+    "Exit code: 0 done, 1 bad arguments or files, 2 the bundle or the GPU cannot be opened, 3 a launch failed.\n";
+
 typedef struct options {
     const char *bundle, *input, *output, *report;
-    int runs, warmup;
+    int runs, warmup, steps, json, help;
 } options;
-
-/* Times of all runs: run r, column c at [r * columns + c]. */
-typedef struct timings {
-    double *total_s, *wall_s, *cpu_s, *steps_s, *launches_s;
-} timings;
 
 static double clock_s(clockid_t which)
 {
@@ -81,32 +94,53 @@ static int parse_count(const char *text, int lowest, int *value)
     return 1;
 }
 
+/* Options without a value; NULL for other names. */
+static int *flag_named(options *chosen, const char *name)
+{
+    if (strcmp(name, "--steps") == 0)
+        return &chosen->steps;
+    if (strcmp(name, "--json") == 0)
+        return &chosen->json;
+    return strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0 ? &chosen->help : NULL;
+}
+
+static int parse_value(options *chosen, const char *name, const char *value)
+{
+    const char **path = NULL;
+    if (strcmp(name, "--bundle") == 0)
+        path = &chosen->bundle;
+    else if (strcmp(name, "--input") == 0)
+        path = &chosen->input;
+    else if (strcmp(name, "--output") == 0)
+        path = &chosen->output;
+    else if (strcmp(name, "--report") == 0)
+        path = &chosen->report;
+    const int is_runs = strcmp(name, "--runs") == 0;
+    if (!path && !is_runs && strcmp(name, "--warmup") != 0)
+        return fail(EXIT_FILES, name, "unknown option; bench --help lists them");
+    if (!value)
+        return fail(EXIT_FILES, name, "its value is missing");
+    if (path)
+        *path = value;
+    else if (!parse_count(value, is_runs, is_runs ? &chosen->runs : &chosen->warmup))
+        return fail(EXIT_FILES, name, "its value is no number from 1 (of --warmup 0) to 1000000");
+    return 0;
+}
+
 static int parse_options(int argc, char **argv, options *chosen)
 {
-    *chosen = (options){NULL, NULL, NULL, NULL, 1, 0};
-    for (int i = 1; i < argc; i += 2) {
-        const char *name = argv[i], *value = i + 1 < argc ? argv[i + 1] : NULL;
-        int good = value != NULL;
-        if (good && strcmp(name, "--bundle") == 0)
-            chosen->bundle = value;
-        else if (good && strcmp(name, "--input") == 0)
-            chosen->input = value;
-        else if (good && strcmp(name, "--output") == 0)
-            chosen->output = value;
-        else if (good && strcmp(name, "--report") == 0)
-            chosen->report = value;
-        else if (good && strcmp(name, "--runs") == 0)
-            good = parse_count(value, 1, &chosen->runs);
-        else if (good && strcmp(name, "--warmup") == 0)
-            good = parse_count(value, 0, &chosen->warmup);
-        else
-            good = 0;
-        if (!good)
-            return fail(EXIT_FILES, name, "unknown option, or its value is missing or no number in range");
+    *chosen = (options){".", NULL, NULL, NULL, 10, 2, 0, 0, 0};
+    for (int i = 1; i < argc; ++i) {
+        int *flag = flag_named(chosen, argv[i]);
+        if (flag) {
+            *flag = 1;
+            continue;
+        }
+        const int code = parse_value(chosen, argv[i], i + 1 < argc ? argv[i + 1] : NULL);
+        if (code != 0)
+            return code;
+        ++i;
     }
-    if (!chosen->bundle || !chosen->input || !chosen->output || !chosen->report)
-        return fail(EXIT_FILES, "usage",
-                    "bench --bundle DIR --input FILE --output FILE --report FILE [--runs N] [--warmup N]");
     return 0;
 }
 
@@ -150,91 +184,36 @@ static int write_exactly(const char *path, const float *values, size_t elements)
     return 0;
 }
 
-static void write_text(FILE *file, const char *text)
+/* Trial values in [-1, 1): the upper 24 bits of a linear congruential generator modulo 2^32 (Numerical Recipes). */
+static void make_up(float *values, size_t elements)
 {
-    fputc('"', file);
-    for (; *text; ++text) {
-        const unsigned char c = (unsigned char)*text;
-        if (c == '"' || c == '\\')
-            fputc('\\', file);
-        if (c < 0x20)
-            fprintf(file, "\\u%04x", c);
-        else
-            fputc(c, file);
+    uint32_t state = 1;
+    for (size_t i = 0; i < elements; ++i) {
+        state = 1664525u * state + 1013904223u;
+        values[i] = (float)(state >> 8) / 8388608.0f - 1.0f;
     }
-    fputc('"', file);
 }
 
-static void write_times(FILE *file, const double *values, int runs, int stride)
-{
-    fputc('[', file);
-    for (int r = 0; r < runs; ++r) {
-        const double value = values[(size_t)r * (size_t)stride];
-        fputs(r ? ", " : "", file);
-        if (value < 0.0 || !isfinite(value))
-            fputs("null", file);
-        else
-            fprintf(file, "%.9e", value);
-    }
-    fputc(']', file);
-}
-
-static void write_steps(FILE *file, const model_info *info, const timings *times, int runs)
-{
-    fputs("  \"steps\": [", file);
-    for (int s = 0; s < info->step_count; ++s) {
-        fputs(s ? ",\n    {\"name\": " : "\n    {\"name\": ", file);
-        write_text(file, info->steps[s].name);
-        fprintf(file, ", \"processor\": \"%s\", \"launch\": %d, \"times_s\": ", info->steps[s].processor,
-                info->steps[s].launch);
-        write_times(file, times->steps_s + s, runs, info->step_count);
-        fputc('}', file);
-    }
-    fputs("\n  ],\n  \"launches\": [", file);
-    for (int l = 0; l < info->launch_count; ++l) {
-        fputs(l ? ",\n    {\"times_s\": " : "\n    {\"times_s\": ", file);
-        write_times(file, times->launches_s + l, runs, info->launch_count);
-        fputc('}', file);
-    }
-    fputs("\n  ],\n", file);
-}
-
-static void write_counters(FILE *file)
-{
-    const char *const *names = NULL;
-    const double *totals = NULL;
-    const int count = platform_gpu_counters(&names, &totals);
-    fputs("  \"counters\": {", file);
-    for (int i = 0; i < count; ++i) {
-        fputs(i ? ", " : "", file);
-        write_text(file, names[i]);
-        fprintf(file, ": %.17g", totals[i]);
-    }
-    fputs("}\n", file);
-}
-
-static int write_report(const char *path, const model_info *info, const timings *times, int runs)
+static int save_report(const char *path, const model_info *info, const timings *times)
 {
     FILE *file = fopen(path, "w");
     if (!file)
         return fail(EXIT_FILES, path, strerror(errno));
-    fputs("{\n  \"format\": 2,\n  \"model\": ", file);
-    write_text(file, info->name);
-    fprintf(file, ",\n  \"platform\": \"%s\",\n  \"gpu_kind\": \"%s\",\n  \"runs\": %d,\n  \"total_s\": ",
-            platform_name(), platform_gpu_kind(), runs);
-    write_times(file, times->total_s, runs, 1);
-    fputs(",\n  \"wall_s\": ", file);
-    write_times(file, times->wall_s, runs, 1);
-    fputs(",\n  \"cpu_s\": ", file);
-    write_times(file, times->cpu_s, runs, 1);
-    fprintf(file, ",\n  \"arena_bytes\": %lu,\n  \"gpu_bytes\": %lu,\n", (unsigned long)info->arena_bytes,
-            (unsigned long)info->gpu_bytes);
-    write_steps(file, info, times, runs);
-    write_counters(file);
-    fputs("}\n", file);
+    write_report(file, info, times);
     const int broken = ferror(file);
     if (fclose(file) != 0 || broken)
         return fail(EXIT_FILES, path, "could not be written completely");
+    return 0;
+}
+
+static int show(const options *chosen, const model_info *info, const timings *times)
+{
+    if (chosen->json)
+        write_line(stdout, info, times, chosen->steps);
+    else if (!chosen->report || chosen->steps)
+        write_table(stdout, info, times, chosen->steps);
+    if (fflush(stdout) != 0 || ferror(stdout))
+        return fail(EXIT_FILES, "standard output", strerror(errno));
     return 0;
 }
 
@@ -251,6 +230,7 @@ static double sum_of_run(const model_info *info, const double *steps_s, const do
 static int run_all(model_handle *model, const options *chosen, float **inputs, float **outputs, timings *times)
 {
     const model_info *info = model_describe();
+    times->threads = model_threads(model);
     for (int r = -chosen->warmup; r < chosen->runs; ++r) {
         const double start_s = clock_s(CLOCK_MONOTONIC), start_cpu_s = clock_s(CLOCK_PROCESS_CPUTIME_ID);
         const int code = model_run(model, (const float *const *)inputs, outputs);
@@ -277,16 +257,23 @@ static int bench(const options *chosen, float **inputs, float **outputs, timings
     size_t in_elements = 0, out_elements = 0;
     float *in_block = allocate_tensors(info->input_count, info->inputs, inputs, &in_elements);
     float *out_block = allocate_tensors(info->output_count, info->outputs, outputs, &out_elements);
-    int code = in_block && out_block ? read_exactly(chosen->input, in_block, in_elements)
-                                     : fail(EXIT_FILES, "memory", "not enough for inputs and outputs");
+    int code = 0;
+    if (!in_block || !out_block)
+        code = fail(EXIT_FILES, "memory", "not enough for inputs and outputs");
+    else if (chosen->input)
+        code = read_exactly(chosen->input, in_block, in_elements);
+    else
+        make_up(in_block, in_elements);
     if (code == 0) {
         char error[512] = "";
         model_handle *model = model_init(chosen->bundle, error, sizeof error);
         code = model ? run_all(model, chosen, inputs, outputs, times) : fail(EXIT_OPEN, "init", error);
-        if (code == 0)
+        if (code == 0 && chosen->output)
             code = write_exactly(chosen->output, out_block, out_elements);
-        if (code == 0) /* before model_free: closing the platform ends its counters */
-            code = write_report(chosen->report, info, times, chosen->runs);
+        if (code == 0 && chosen->report) /* before model_free: closing the platform ends its counters */
+            code = save_report(chosen->report, info, times);
+        if (code == 0)
+            code = show(chosen, info, times);
         model_free(model);
     }
     free(in_block);
@@ -300,9 +287,14 @@ int main(int argc, char **argv)
     int code = parse_options(argc, argv, &chosen);
     if (code != 0)
         return code;
+    if (chosen.help)
+        return fputs(USAGE, stdout) < 0 ? EXIT_FILES : 0;
     const model_info *info = model_describe();
     const size_t runs = (size_t)chosen.runs;
     timings times = {
+        chosen.runs,
+        chosen.warmup,
+        1,
         malloc(runs * sizeof(double)),
         malloc(runs * sizeof(double)),
         malloc(runs * sizeof(double)),

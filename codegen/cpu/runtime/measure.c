@@ -1,11 +1,11 @@
 /*
  * Times one kernel on this machine.
  *
- *   measure DATA RESULT REPEATS BUDGET_S
+ *   measure DATA RESULT REPEATS WARM_UP_S MINIMUM_TOTAL_S
  *
  * DATA holds all inputs one after another, then the packed weights (float32); RESULT receives the output, then the
  * time of each repeat in seconds (float64). A repeat is the mean of as many calls as take a fair share of the
- * budget, at least one. Generated: measure_config.h with MEASURE_ENTRY, MEASURE_INPUT_COUNT, MEASURE_INPUT_SIZES,
+ * minimum total, at least one; calls that are not timed go before, for WARM_UP_S, at least one. Generated: measure_config.h with MEASURE_ENTRY, MEASURE_INPUT_COUNT, MEASURE_INPUT_SIZES,
  * MEASURE_WEIGHTS, MEASURE_OUTPUT (elements), MEASURE_WORKSPACE (bytes) and MEASURE_THREADS: with more than one, pool.c
  * is linked in, and its threads are awake when a repeat begins.
  *
@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <time.h>
 
 #include "measure_config.h"
@@ -25,11 +26,20 @@
 
 void MEASURE_ENTRY(const float *const *inputs, const float *weights, float *output, void *workspace, int part);
 
+/* Between two runs of a layer a network reads the weights of all its other layers. Calls take turns with copies of the
+ * weights, so that they come from as far away as they will then. */
+enum { ROTATED_BYTES = 16 << 20, MOST_COPIES = 64, COPY_ELEMENTS = (MEASURE_WEIGHTS + 15) / 16 * 16 + 16 };
+#define COPIES_FOR_ALL (ROTATED_BYTES / (COPY_ELEMENTS * (int)sizeof(float)))
+enum { COPIES = COPIES_FOR_ALL < 1 ? 1 : COPIES_FOR_ALL > MOST_COPIES ? MOST_COPIES : COPIES_FOR_ALL };
+#define NEXT_WEIGHTS() (weights + (size_t)(turn++ % COPIES) * COPY_ELEMENTS)
+
 #if MEASURE_THREADS > 1
-#define CALL() pool_run_kernel(threads, MEASURE_THREADS, MEASURE_ENTRY, inputs, weights, output, workspace)
+#define CALL() pool_run_kernel(threads, MEASURE_THREADS, MEASURE_ENTRY, inputs, NEXT_WEIGHTS(), output, workspace)
 #else
-#define CALL() MEASURE_ENTRY(inputs, weights, output, workspace, 0)
+#define CALL() MEASURE_ENTRY(inputs, NEXT_WEIGHTS(), output, workspace, 0)
 #endif
+
+enum { CPU_LIMIT_S = 120 * MEASURE_THREADS };
 
 static double now_s(void)
 {
@@ -56,25 +66,31 @@ static int fail(const char *what)
 int main(int argc, char **argv)
 {
     static const size_t sizes[] = MEASURE_INPUT_SIZES;
+    const struct rlimit limit = {CPU_LIMIT_S, CPU_LIMIT_S}; /* a kernel that hangs, when nobody waits for it any more */
+    setrlimit(RLIMIT_CPU, &limit);
     const float *inputs[MEASURE_INPUT_COUNT];
-    const int repeats = argc == 5 ? atoi(argv[3]) : 0;
-    const double budget_s = argc == 5 ? atof(argv[4]) : 0.0;
-    FILE *data = argc == 5 ? fopen(argv[1], "rb") : NULL;
+    const int repeats = argc == 6 ? atoi(argv[3]) : 0;
+    const double warm_up_s = argc == 6 ? atof(argv[4]) : 0.0;
+    const double minimum_total_s = argc == 6 ? atof(argv[5]) : 0.0;
+    FILE *data = argc == 6 ? fopen(argv[1], "rb") : NULL;
     if (!data || repeats < 1)
-        return fail("usage: measure DATA RESULT REPEATS BUDGET_S");
+        return fail("usage: measure DATA RESULT REPEATS WARM_UP_S MINIMUM_TOTAL_S");
     int good = 1;
     for (int i = 0; i < MEASURE_INPUT_COUNT; ++i) {
         float *input = aligned_block(sizes[i] * sizeof(float));
         good = good && input && fread(input, sizeof(float), sizes[i], data) == sizes[i];
         inputs[i] = input;
     }
-    float *weights = aligned_block((size_t)MEASURE_WEIGHTS * sizeof(float));
+    float *weights = aligned_block((size_t)COPIES * COPY_ELEMENTS * sizeof(float));
+    unsigned turn = 0;
     float *output = aligned_block((size_t)MEASURE_OUTPUT * sizeof(float));
     void *workspace = aligned_block((size_t)MEASURE_WORKSPACE);
     double *times_s = malloc((size_t)repeats * sizeof(double));
     good = good && weights && output && workspace && times_s;
     if (!good || fread(weights, sizeof(float), (size_t)MEASURE_WEIGHTS, data) != (size_t)MEASURE_WEIGHTS)
         return fail("data file is too short, or memory is out");
+    for (size_t i = 1; i < COPIES; ++i)
+        memcpy(weights + i * COPY_ELEMENTS, weights, (size_t)MEASURE_WEIGHTS * sizeof(float));
     fclose(data);
 #if MEASURE_THREADS > 1
     pool *const threads = pool_new(MEASURE_THREADS);
@@ -82,11 +98,16 @@ int main(int argc, char **argv)
         return fail("threads cannot be started");
 #endif
 
-    CALL(); /* warm-up: pages, caches, clock, threads */
-    const double start_s = now_s();
-    CALL();
-    const double once_s = now_s() - start_s;
-    const double share_s = budget_s / repeats;
+    /* Pages, caches, threads, and a clock that rises with work; the last call is as fast as it gets. */
+    const double warm_s = now_s() + warm_up_s;
+    double once_s = 0.0, end_s = 0.0;
+    do {
+        const double begin_s = now_s();
+        CALL();
+        end_s = now_s();
+        once_s = end_s - begin_s;
+    } while (end_s < warm_s);
+    const double share_s = minimum_total_s / repeats;
     const long calls = once_s >= share_s ? 1 : (long)(share_s / (once_s + 1e-8)) + 1;
     for (int r = 0; r < repeats; ++r) {
         const double begin_s = now_s();

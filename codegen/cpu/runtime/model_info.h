@@ -25,8 +25,10 @@ typedef struct model_info {
     int step_count;
     const model_step *steps;
     int launch_count;
-    size_t arena_bytes; /* CPU memory of one handle besides the weights */
-    size_t gpu_bytes;   /* GPU memory of one handle */
+    int threads;          /* the most parts that a step is split into: threads that the plan wants */
+    size_t weights_bytes; /* CPU memory of one handle: weights, */
+    size_t arena_bytes;   /* activations and workspaces */
+    size_t gpu_bytes;     /* GPU memory of one handle */
 } model_info;
 
 #endif

@@ -36,6 +36,13 @@ int platform_gpu_alloc(uint32_t bytes, uint32_t *bus, void **pointer);
 void platform_gpu_free(uint32_t bus);
 
 /*
+ * Where a program defines these two, platform_mailbox.c calls them with the firmware's handle as soon as memory is taken
+ * and once it is released: for one that frees its memory even when it is killed.
+ */
+void platform_memory_taken(uint32_t handle) __attribute__((weak));
+void platform_memory_released(uint32_t handle) __attribute__((weak));
+
+/*
  * Runs `num_qpus` programs; `control_bus` holds a pair of words (uniforms, code) for each. Returns when all have
  * ended. `*time_s` is the launch's time, overhead included. `mark_bus` is the bus address of an instruction
  * that every QPU passes once at the end of each layer, or 0.

@@ -128,6 +128,8 @@ static void release(allocation *taken)
     (void)property("unlock GPU memory", TAG_UNLOCK, values, 1, 1);
     values[0] = taken->handle;
     (void)property("release GPU memory", TAG_RELEASE, values, 1, 1);
+    if (platform_memory_released)
+        platform_memory_released(taken->handle);
     free(taken);
 }
 
@@ -252,6 +254,8 @@ int platform_gpu_alloc(uint32_t bytes, uint32_t *bus, void **pointer)
         free(taken);
         return code != PLATFORM_OK ? code : failed(PLATFORM_NO_MEMORY, "allocate GPU memory", "no handle");
     }
+    if (platform_memory_taken)
+        platform_memory_taken(taken->handle);
     code = property("lock GPU memory", TAG_LOCK, values, 1, 1);
     taken->bus = values[0];
     if (code == PLATFORM_OK && taken->bus == 0)

@@ -1,21 +1,26 @@
 /*
- * Every worker has a gate that the caller raises for each part it hands over; all raise the caller's gate when
+ * Every worker has a gate that the caller raises for each call it takes part in; all raise the caller's gate when
  * they are done. No other memory is shared but the task, which is written while no worker reads it.
+ *
+ * Compiled on its own, or as a piece of a model.c that defines POOL_LINKAGE as static.
  */
-#define _POSIX_C_SOURCE 200809L
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE /* sched_getaffinity */
+#endif
 
 #include "pool.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
 
-#define SPIN_S 50e-6 /* of the order of what it costs to wake a sleeping thread */
+#define SPIN_S 1e-3 /* who sleeps between two steps of a run is woken while the next one waits */
 
-enum { LINE = 64, LOOKS_PER_CLOCK = 32 };
+enum { POOL_LINE = 64, LOOKS_PER_CLOCK = 32 };
 
 /* A counter that one thread waits for and others raise. It may wrap around: only equality is asked for. */
 typedef struct gate {
@@ -26,23 +31,23 @@ typedef struct gate {
 } gate;
 
 typedef struct worker {
-    gate handed; /* parts handed to this worker so far */
+    gate handed; /* calls handed to this worker so far */
     pool *owner;
-    int part;
+    int first; /* its first part; the others follow at a distance of `stride` */
     pthread_t thread;
-} __attribute__((aligned(LINE))) worker;
+} __attribute__((aligned(POOL_LINE))) worker;
 
 struct pool {
-    gate done; /* parts that workers have ended so far */
+    gate done; /* calls that workers have ended so far */
     unsigned expected;
-    double spin_s;
+    int parts, stride;
     pool_task *task; /* NULL ends a worker */
     void *context;
     int worker_count;
     worker *workers;
 };
 
-static double clock_s(void)
+static double pool_clock_s(void)
 {
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
@@ -98,53 +103,71 @@ static void gate_sleep(gate *self, unsigned wanted)
     pthread_mutex_unlock(&self->mutex);
 }
 
-static void gate_wait(gate *self, unsigned wanted, double spin_s)
+static void gate_wait(gate *self, unsigned wanted)
 {
-    const double until_s = spin_s > 0.0 ? clock_s() + spin_s : 0.0;
+    const double until_s = pool_clock_s() + SPIN_S;
     do {
         for (int i = 0; i < LOOKS_PER_CLOCK; ++i) {
             if (__atomic_load_n(&self->count, __ATOMIC_ACQUIRE) == wanted)
                 return;
             relax();
         }
-    } while (spin_s > 0.0 && clock_s() < until_s);
+    } while (pool_clock_s() < until_s);
     gate_sleep(self, wanted);
 }
 
-static void *work(void *argument)
+static void run_parts(const pool *threads, int first)
+{
+    for (int part = first; part < threads->parts; part += threads->stride)
+        threads->task(threads->context, part);
+}
+
+static void *pool_work(void *argument)
 {
     worker *const self = argument;
     pool *const threads = self->owner;
     for (unsigned handed = 1;; ++handed) {
-        gate_wait(&self->handed, handed, threads->spin_s);
+        gate_wait(&self->handed, handed);
         if (!threads->task)
             return NULL;
-        threads->task(threads->context, self->part);
+        run_parts(threads, self->first);
         gate_raise(&threads->done);
     }
 }
 
 /* The program's signals are for the program's own threads. */
-static int start(pool *threads, worker *self, int part)
+static int start_worker(pool *threads, worker *self, int first)
 {
     sigset_t all, before;
     self->owner = threads;
-    self->part = part;
+    self->first = first;
     if (gate_init(&self->handed) != 0)
         return -1;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    const int failed = pthread_create(&self->thread, NULL, work, self);
+    const int failed = pthread_create(&self->thread, NULL, pool_work, self);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (failed)
         gate_destroy(&self->handed);
     return failed ? -1 : 0;
 }
 
+/* CPUs that this thread may run on; workers inherit its mask. */
+static int allowed_cpus(void)
+{
+#ifdef __linux__
+    cpu_set_t allowed;
+    if (sched_getaffinity(0, sizeof allowed, &allowed) == 0)
+        return CPU_COUNT(&allowed);
+#endif
+    const long online = sysconf(_SC_NPROCESSORS_ONLN);
+    return online < 1 ? 1 : (int)online;
+}
+
 pool *pool_new(int threads)
 {
     void *memory = NULL;
-    if (threads < 1 || posix_memalign(&memory, LINE, sizeof(pool)) != 0)
+    if (threads < 1 || posix_memalign(&memory, POOL_LINE, sizeof(pool)) != 0)
         return NULL;
     pool *const made = memory;
     memset(made, 0, sizeof *made);
@@ -153,11 +176,11 @@ pool *pool_new(int threads)
         return NULL;
     }
     /* Who spins on a core that another thread of the pool needs only keeps it waiting. */
-    made->spin_s = sysconf(_SC_NPROCESSORS_ONLN) >= threads ? SPIN_S : 0.0;
-    int failed = posix_memalign(&memory, LINE, (size_t)threads * sizeof(worker)) != 0;
+    const int cpus = allowed_cpus(), wanted = (threads < cpus ? threads : cpus) - 1;
+    int failed = posix_memalign(&memory, POOL_LINE, (size_t)(wanted + 1) * sizeof(worker)) != 0;
     made->workers = failed ? NULL : memory;
-    while (!failed && made->worker_count < threads - 1) {
-        failed = start(made, &made->workers[made->worker_count], made->worker_count + 1) != 0;
+    while (!failed && made->worker_count < wanted) {
+        failed = start_worker(made, &made->workers[made->worker_count], made->worker_count + 1) != 0;
         made->worker_count += !failed;
     }
     if (!failed)
@@ -166,15 +189,24 @@ pool *pool_new(int threads)
     return NULL;
 }
 
+int pool_threads(const pool *threads)
+{
+    return threads->worker_count + 1;
+}
+
 void pool_run(pool *threads, int parts, pool_task *task, void *context)
 {
+    const int workers = parts - 1 < threads->worker_count ? parts - 1 : threads->worker_count;
     threads->task = task;
     threads->context = context;
-    threads->expected += (unsigned)(parts - 1);
-    for (int i = 0; i < parts - 1; ++i)
+    threads->parts = parts;
+    threads->stride = workers + 1;
+    threads->expected += (unsigned)workers;
+    for (int i = 0; i < workers; ++i)
         gate_raise(&threads->workers[i].handed);
-    task(context, 0);
-    gate_wait(&threads->done, threads->expected, threads->spin_s);
+    run_parts(threads, 0);
+    if (workers > 0)
+        gate_wait(&threads->done, threads->expected);
 }
 
 typedef struct kernel_call {

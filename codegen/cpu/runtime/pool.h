@@ -2,10 +2,15 @@
  * Threads that wait for work: a bundle's handle has a pool where a step of its plan is split over threads.
  *
  * A pool belongs to one thread at a time, its caller; different pools are independent. Workers that find nothing
- * to do spin for a moment, since the next step often follows at once, and then sleep.
+ * to do spin for a moment, since the next step often follows at once, and then sleep. There are never more threads
+ * than CPUs that the one which makes the pool may run on: the threads there are then run several parts each.
  */
 #ifndef EXPLORE_POOL_H
 #define EXPLORE_POOL_H
+
+#ifndef POOL_LINKAGE
+#define POOL_LINKAGE extern
+#endif
 
 typedef struct pool pool;
 
@@ -17,16 +22,19 @@ typedef void pool_kernel(const float *const *inputs, const float *weights, float
                          int part);
 
 /* A pool that runs up to `threads` parts at once, the caller's included. NULL where they cannot be started. */
-pool *pool_new(int threads);
+POOL_LINKAGE pool *pool_new(int threads);
 
-/* Runs parts 0 to parts - 1, part 0 in the caller's thread, and returns when all have ended; parts <= threads. */
-void pool_run(pool *threads, int parts, pool_task *task, void *context);
+/* How many it has, the caller included: `threads`, or as many as there are CPUs for. */
+POOL_LINKAGE int pool_threads(const pool *threads);
+
+/* Runs parts 0 to parts - 1, part 0 in the caller's thread, and returns when all have ended. */
+POOL_LINKAGE void pool_run(pool *threads, int parts, pool_task *task, void *context);
 
 /* The same for a kernel. */
-void pool_run_kernel(pool *threads, int parts, pool_kernel *kernel, const float *const *inputs,
-                     const float *weights, float *output, void *workspace);
+POOL_LINKAGE void pool_run_kernel(pool *threads, int parts, pool_kernel *kernel, const float *const *inputs,
+                                  const float *weights, float *output, void *workspace);
 
 /* Ends the threads; NULL is allowed. */
-void pool_free(pool *threads);
+POOL_LINKAGE void pool_free(pool *threads);
 
 #endif

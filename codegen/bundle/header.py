@@ -1,0 +1,83 @@
+"""model.h: the API of a bundle."""
+
+from __future__ import annotations
+
+from codegen.cpu.source import fill
+
+
+def header_text(identifier: str, *, has_gpu: bool) -> str:
+    """model.h, with plain names for programs that hold one model only.
+
+    Weights in the caller's memory are for models of the CPU alone: the others want model.qpu too.
+    """
+    return fill(
+        _HEADER,
+        id=identifier,
+        guard=identifier.upper(),
+        from_memory="" if has_gpu else fill(_FROM_MEMORY, id=identifier),
+        from_memory_name="" if has_gpu else f"#define model_init_from_memory {identifier}_init_from_memory",
+    )
+
+
+_HEADER = """
+    /*
+     * A network as C functions. One thread per handle at a time; different handles are independent, but for the
+     * GPU, which one process uses from one thread. Where the plan splits a step over threads, a handle has some of
+     * its own, from init to free: they sleep between runs, and do not survive a fork.
+     */
+    #ifndef ${guard}_MODEL_H
+    #define ${guard}_MODEL_H
+
+    #include <stddef.h>
+
+    #include "model_info.h"
+
+    #ifdef __cplusplus
+    extern "C" {
+    #endif
+
+    typedef struct ${id}_handle ${id}_handle;
+
+    /* Names, sizes and steps of the model. */
+    const model_info *${id}_describe(void);
+
+    /* Loads the bundle in `directory`. NULL on failure, then `error` says what, where and how to mend it. */
+    ${id}_handle *${id}_init(const char *directory, char *error, size_t error_size);
+    $from_memory
+    /* One inference on float32 arrays in row-major order. 0, or a PLATFORM_ code (platform.h). Allocates nothing. */
+    int ${id}_run(${id}_handle *handle, const float *const *inputs, float *const *outputs);
+
+    /* Seconds of each step, and of each launch on the GPU, of the last run; -1 where a step's is not known. */
+    void ${id}_step_times(const ${id}_handle *handle, double *seconds);
+    void ${id}_launch_times(const ${id}_handle *handle, double *seconds);
+
+    /* Threads that a run uses, the caller's included: those of the plan, or as many as there are CPUs for. */
+    int ${id}_threads(const ${id}_handle *handle);
+
+    void ${id}_free(${id}_handle *handle);
+
+    #ifdef __cplusplus
+    }
+    #endif
+
+    #ifdef MODEL_GENERIC_NAMES
+    #define model_handle ${id}_handle
+    #define model_describe ${id}_describe
+    #define model_init ${id}_init
+    #define model_run ${id}_run
+    #define model_step_times ${id}_step_times
+    #define model_launch_times ${id}_launch_times
+    #define model_threads ${id}_threads
+    $from_memory_name
+    #define model_free ${id}_free
+    #endif
+
+    #endif
+"""
+
+_FROM_MEMORY = """
+
+    /* The same from the content of weights.bin, which is copied. */
+    ${id}_handle *${id}_init_from_memory(const void *weights, size_t size, char *error,
+                                            size_t error_size);
+"""

@@ -1,0 +1,75 @@
+"""Runs of layers of a fused graph that may be computed together: candidates for a composition, not decisions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from codegen.graph import Add, Chain, Conv2d, Graph, LayerSpec, Node, Pool2d
+
+MOST_WINDOWS = 3  # layers with a sliding window in one chain; an addition may follow
+
+
+@dataclass(frozen=True)
+class ChainNode:
+    """A run of the graph's nodes, from number `first` to `last`, as one node."""
+
+    node: Node
+    first: int
+    last: int
+
+
+def chain_nodes(graph: Graph) -> tuple[ChainNode, ...]:
+    """Every chain of neighbouring nodes of which each is the only reader of the one before it.
+
+    A chain has two or three convolutions and pools, or at least one and an addition behind it. What lies between
+    its members is no output of the graph and nobody else reads it.
+    """
+    return tuple(
+        ChainNode(_node(graph, first, last), first, last)
+        for first in range(len(graph.nodes))
+        for last in _ends(graph, first)
+    )
+
+
+def _ends(graph: Graph, first: int) -> Iterator[int]:
+    windows = 0
+    for index in range(first, len(graph.nodes)):
+        node = graph.nodes[index]
+        if index > first and not _follows(graph, graph.nodes[index - 1], node):
+            return
+        if isinstance(node.op, (Conv2d, Pool2d)):
+            windows += 1
+            if windows > MOST_WINDOWS:
+                return
+        elif not isinstance(node.op, Add) or index == first:
+            return
+        if index > first:
+            yield index
+        if isinstance(node.op, Add):
+            return
+
+
+def _follows(graph: Graph, before: Node, node: Node) -> bool:
+    """Whether `node` alone reads what `before` writes, and reads it once."""
+    only = graph.consumers(before.output) == (node,) and before.output not in graph.outputs
+    return only and node.inputs.count(before.output) == 1
+
+
+def _node(graph: Graph, first: int, last: int) -> Node:
+    nodes = graph.nodes[first : last + 1]
+    inputs: list[str] = []
+    sources = []
+    for index, node in enumerate(nodes):
+        own = []
+        for name in node.inputs:
+            if index and name == nodes[index - 1].output:
+                own.append(-1)
+                continue
+            if name not in inputs:
+                inputs.append(name)
+            own.append(inputs.index(name))
+        sources.append(tuple(own))
+    op = Chain(tuple(LayerSpec.of(graph, node) for node in nodes), tuple(sources))
+    weights = tuple(name for node in nodes for name in node.weights)
+    return Node(f"{nodes[0].name}..{nodes[-1].name}", op, tuple(inputs), nodes[-1].output, weights)

@@ -1,0 +1,244 @@
+"""A bundle as a callable in this process: compiled for this machine, loaded through ctypes, fed with numpy arrays."""
+
+from __future__ import annotations
+
+import ctypes
+import statistics
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from codegen.bundle.manifest import Manifest, bundle_sources, read_manifest
+from codegen.bundle.pool import pool_flags
+from codegen.cpu.toolchain import KERNEL_FLAGS, compile_shared
+from codegen.errors import BundleError, TensorError
+from codegen.graph import FloatArray
+from codegen.plan import PlanTensor
+from codegen.target import Target
+
+PROGRAM_FILES = ("main.c", "bench_report.c", "bench_report.h")
+TIMER_FILE = "model_timer.c"
+ERROR_BYTES = 512
+ALIGNMENT = 64
+
+_FloatPointer = ctypes.POINTER(ctypes.c_float)
+
+_TIMER = """
+#define _POSIX_C_SOURCE 199309L
+#include <time.h>
+
+#define MODEL_GENERIC_NAMES
+#include "model.h"
+
+/* Runs `runs` times; seconds of each run by the monotonic clock. 0, or what the run that failed gave. */
+int model_timer(model_handle *handle, const float *const *inputs, float *const *outputs, int runs, double *seconds)
+{
+    for (int r = 0; r < runs; ++r) {
+        struct timespec start, end;
+        clock_gettime(CLOCK_MONOTONIC, &start);
+        const int code = model_run(handle, inputs, outputs);
+        clock_gettime(CLOCK_MONOTONIC, &end);
+        if (code != 0)
+            return code;
+        seconds[r] = (double)(end.tv_sec - start.tv_sec) + 1e-9 * (double)(end.tv_nsec - start.tv_nsec);
+    }
+    return 0;
+}
+"""
+
+
+@dataclass(frozen=True)
+class Description:
+    """What a loaded bundle is: its interface, its steps in order, bytes of one handle, and threads of a run."""
+
+    model_name: str
+    device: str
+    inputs: tuple[PlanTensor, ...]
+    outputs: tuple[PlanTensor, ...]
+    steps: tuple[str, ...]
+    weights_bytes: int
+    arena_bytes: int
+    threads: int
+
+
+class LoadedBundle:
+    """A handle of a bundle: `run`, `time_s`, `step_times_s`, `describe`; a context manager.
+
+    Calls from several threads wait for each other; handles do not: load the bundle once for each thread.
+    """
+
+    def __init__(self, library: Path, directory: Path, manifest: Manifest) -> None:
+        """`load_bundle` makes one. Raises BundleError where the library or the weights cannot be loaded."""
+        self._manifest, self._lock = manifest, threading.Lock()
+        try:
+            self._library = ctypes.CDLL(str(library))
+        except OSError as error:
+            raise BundleError(f"bundle {directory}: its library cannot be loaded: {error}") from error
+        self._name = manifest.identifier
+        init = self._function("init", ctypes.c_void_p)
+        message = ctypes.create_string_buffer(ERROR_BYTES)
+        self._handle: int | None = init(str(directory).encode(), message, ctypes.c_size_t(ERROR_BYTES))
+        if not self._handle:
+            raise BundleError(f"bundle {directory}: {message.value.decode('utf-8', 'replace')}")
+
+    def run(self, inputs: Mapping[str, FloatArray]) -> dict[str, FloatArray]:
+        """One inference: outputs by name, new C-contiguous float32 arrays in the network's (NCHW) order.
+
+        `inputs` are float32, C-contiguous, of exactly the model's names and shapes: raises TensorError where they are
+        not, and copies nothing. BundleError where the model is closed or the run fails.
+        """
+        arrays = [self._checked(tensor, inputs) for tensor in self._wanted(inputs)]
+        outputs = {tensor.name: _aligned(tensor.shape) for tensor in self._manifest.outputs}
+        with self._lock:
+            code = self._function("run", ctypes.c_int)(
+                self._open(), _pointers(arrays), _pointers(list(outputs.values()))
+            )
+        self._check(code)
+        return outputs
+
+    def time_s(self, inputs: Mapping[str, FloatArray], runs: int = 10, warmup: int = 2) -> tuple[float, ...]:
+        """Seconds of each of `runs` inferences, by the clock read in C, after `warmup` others.
+
+        One call into C for all of them: nothing of Python is in between. Raises as `run`, and ValueError for less
+        than one run or a negative warm-up.
+        """
+        if runs < 1 or warmup < 0:
+            raise ValueError(f"at least one run and no negative warm-up, not {runs} and {warmup}")
+        arrays = [self._checked(tensor, inputs) for tensor in self._wanted(inputs)]
+        outputs = [_aligned(tensor.shape) for tensor in self._manifest.outputs]
+        seconds = (ctypes.c_double * (warmup + runs))()
+        timer = self._library.model_timer
+        timer.restype = ctypes.c_int
+        with self._lock:
+            code = timer(
+                self._open(), _pointers(arrays), _pointers(outputs), ctypes.c_int(warmup + runs), seconds
+            )
+        self._check(code)
+        return tuple(seconds[warmup:])
+
+    def median_s(self, inputs: Mapping[str, FloatArray], runs: int = 10, warmup: int = 2) -> float:
+        """The median of `time_s`."""
+        return statistics.median(self.time_s(inputs, runs, warmup))
+
+    def step_times_s(self) -> dict[str, float]:
+        """Seconds of every step in the last run, by name in the plan's order; zeros before the first run."""
+        steps = self._manifest.steps
+        seconds = (ctypes.c_double * len(steps))()
+        with self._lock:
+            self._function("step_times", None)(self._open(), seconds)
+        return dict(zip(steps, seconds, strict=True))
+
+    def describe(self) -> Description:
+        """Interface, steps, memory and threads."""
+        manifest = self._manifest
+        with self._lock:
+            threads = self._function("threads", ctypes.c_int)(self._open())
+        return Description(
+            model_name=manifest.model_name,
+            device=manifest.device,
+            inputs=manifest.inputs,
+            outputs=manifest.outputs,
+            steps=manifest.steps,
+            weights_bytes=sum(
+                -(-entry.size_bytes // ALIGNMENT) * ALIGNMENT for entry in manifest.cpu_weights
+            ),
+            arena_bytes=manifest.arena_bytes,
+            threads=threads,
+        )
+
+    def close(self) -> None:
+        """Frees the handle and ends its threads; a second call does nothing."""
+        with self._lock:
+            handle, self._handle = self._handle, None
+            if handle is not None:
+                self._function("free", None)(ctypes.c_void_p(handle))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _function(
+        self, suffix: str, result: type[ctypes.c_void_p | ctypes.c_int] | None
+    ) -> ctypes._NamedFuncPointer:
+        function = self._library[f"{self._name}_{suffix}"]
+        function.restype = result
+        return function
+
+    def _open(self) -> ctypes.c_void_p:
+        if self._handle is None:
+            raise BundleError(f"model {self._manifest.model_name!r} is closed; load the bundle again")
+        return ctypes.c_void_p(self._handle)
+
+    def _check(self, code: int) -> None:
+        if code != 0:
+            raise BundleError(
+                f"model {self._manifest.model_name!r}: a run failed with code {code} (platform.h)"
+            )
+
+    def _wanted(self, inputs: Mapping[str, FloatArray]) -> tuple[PlanTensor, ...]:
+        names = [tensor.name for tensor in self._manifest.inputs]
+        if set(inputs) != set(names):
+            raise TensorError(
+                f"model {self._manifest.model_name!r} has the inputs {', '.join(map(repr, names))}, "
+                f"given {', '.join(map(repr, inputs)) or 'none'}"
+            )
+        return self._manifest.inputs
+
+    def _checked(self, tensor: PlanTensor, inputs: Mapping[str, FloatArray]) -> FloatArray:
+        array, place = inputs[tensor.name], f"input {tensor.name!r}"
+        if not isinstance(array, np.ndarray):
+            raise TensorError(
+                f"{place} is no numpy array but {type(array).__name__}; numpy.asarray makes one"
+            )
+        if array.dtype != np.float32:
+            raise TensorError(
+                f"{place} is of {array.dtype}, not float32; array.astype(numpy.float32) converts it"
+            )
+        if array.shape != tensor.shape:
+            raise TensorError(f"{place} has the shape {array.shape}, the model's is {tensor.shape}")
+        if not (array.flags.c_contiguous and array.flags.aligned):
+            raise TensorError(f"{place} does not lie in row-major order; numpy.ascontiguousarray copies it")
+        return array
+
+
+def load_bundle(directory: Path, target: Target) -> LoadedBundle:
+    """Compiles the bundle of a plan for the CPU as a shared object for `target`, which is this machine, and loads it.
+
+    Equal bundles give the cached library. Raises BundleError for a damaged bundle and one that uses the GPU,
+    ToolchainError where it cannot be compiled.
+    """
+    manifest = read_manifest(directory)
+    if manifest.gpu is not None:
+        raise BundleError(
+            f"bundle {directory} has steps on the QPUs of {manifest.device!r}; its bench program runs there, or "
+            "make a plan by `explore run --device host`"
+        )
+    sources = bundle_sources(directory, manifest, "none")
+    chosen = {name: text for name, text in sources.items() if name not in PROGRAM_FILES}
+    flags = (*KERNEL_FLAGS, *pool_flags(manifest.files))
+    library = compile_shared({**chosen, TIMER_FILE: _TIMER}, target, flags)
+    return LoadedBundle(library, directory, manifest)
+
+
+def _aligned(shape: Sequence[int]) -> NDArray[np.float32]:
+    """An array at a multiple of 64 bytes, not a number in every element."""
+    size = int(np.prod(shape, dtype=np.int64))
+    memory = np.empty(size * 4 + ALIGNMENT, dtype=np.uint8)
+    start = -memory.ctypes.data % ALIGNMENT
+    array = memory[start : start + size * 4].view(np.float32).reshape(tuple(shape))
+    array.fill(np.nan)
+    return array
+
+
+def _pointers(arrays: Sequence[FloatArray]) -> ctypes.Array[ctypes._Pointer[ctypes.c_float]]:
+    return (_FloatPointer * max(1, len(arrays)))(*(array.ctypes.data_as(_FloatPointer) for array in arrays))
