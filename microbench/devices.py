@@ -6,6 +6,7 @@ host = "192.168.1.20"
 user = "pi"
 key = "~/.ssh/id_ed25519"
 jump = "pi@gate.example:22"
+launch = "registers"
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from platformdirs import user_config_path
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from microbench.errors import DevicesError, ProfileError
-from microbench.options import SshOptions
+from microbench.options import Launch, SshOptions
 from microbench.profile import known_profiles
 
 DEFAULT_SSH_PORT = 22
@@ -74,7 +75,10 @@ def _check_jump(place: str) -> str:
 
 
 class NamedBoard(BaseModel):
-    """How one board is reached. Paths may begin with `~`; `jump` is user@host:port, with the board's key."""
+    """How one board is reached. Paths may begin with `~`; `jump` is user@host:port, with the board's key.
+
+    `launch` is how a Raspberry Pi launches QPU programs: "mailbox" (the default) or "registers" (`SshOptions`).
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
@@ -85,6 +89,7 @@ class NamedBoard(BaseModel):
     key: Annotated[str, AfterValidator(_check_path)] | None = None
     known_hosts: Annotated[str, AfterValidator(_check_path)] | None = None
     jump: Annotated[str, AfterValidator(_check_jump)] | None = None
+    launch: Launch | None = None
 
     def ssh(self) -> SshOptions:
         """What opens a connection to it."""
@@ -93,7 +98,8 @@ class NamedBoard(BaseModel):
         if self.jump is not None:
             user, host, port = parse_place(self.jump)
             jump = SshOptions(host, port, user, key, known)
-        return SshOptions(self.host, self.port, self.user, key, known, jump=jump)
+        launch = self.launch or "mailbox"
+        return SshOptions(self.host, self.port, self.user, key, known, jump=jump, launch=launch)
 
     @property
     def place(self) -> str:

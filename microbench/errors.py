@@ -31,3 +31,11 @@ class HazardError(CandidateError):
 
 class StoreError(MicrobenchError):
     """The measurement store cannot be opened, is of another version, or cannot be written."""
+
+
+class DisassemblyError(MicrobenchError):
+    """Compiled code cannot be read: a tool is missing, or refuses it."""
+
+
+class PeerError(MicrobenchError):
+    """An engine that this project is compared with cannot be installed, given a network, or run."""

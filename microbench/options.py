@@ -8,6 +8,8 @@ from typing import Literal
 
 from microbench.errors import BoardError
 
+Launch = Literal["mailbox", "registers"]
+
 
 @dataclass(frozen=True)
 class SshOptions:
@@ -16,9 +18,10 @@ class SshOptions:
     `known_hosts_path` must hold the board's key (OpenSSH format); None: `~/.ssh/known_hosts`. `key_path`
     None: the user's agent and default keys. `remote_directory` is where the runner is kept, relative to the
     remote home unless absolute. `backend` None: `virtual` on a machine of this one's architecture, `mailbox`
-    on a Raspberry Pi. `jump` is a host that the connection goes through. `timeout_s` bounds every wait for an
-    answer, on top of the job's own time. After `silence_s` without a sign of life from the board the connection
-    counts as lost; a lost one is made anew for up to `reconnect_s`.
+    on a Raspberry Pi, which launches QPU programs as `launch` says: by its firmware's mailbox, or (for root) directly
+    by the registers of its V3D block. `jump` is a host that the connection goes through. `timeout_s` bounds every
+    wait for an answer, on top of the job's own time. After `silence_s` without a sign of life from the board the
+    connection counts as lost; a lost one is made anew for up to `reconnect_s`.
     """
 
     host: str
@@ -28,6 +31,7 @@ class SshOptions:
     known_hosts_path: Path | None = None
     remote_directory: str = ".cache/explore-edge"
     backend: Literal["virtual", "mailbox"] | None = None
+    launch: Launch = "mailbox"
     timeout_s: float = 120.0
     jump: SshOptions | None = None
     silence_s: float = 30.0

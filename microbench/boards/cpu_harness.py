@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 
+from codegen.bundle.entries import kernel_file
 from codegen.bundle.pool import pool_files, pool_flags
 from codegen.cpu.toolchain import KERNEL_FLAGS, compile_executable, runtime_source
 from codegen.errors import ToolchainError
@@ -13,14 +16,14 @@ from codegen.target import Target
 from microbench.board import Job
 from microbench.boards.execution import Executor
 from microbench.errors import CandidateError
+from microbench.protocol import STANDARD, Timing
 
-BUDGET_S = 0.02  # of timed calls per candidate; a slower kernel is called once a repeat
 CANDIDATE_LIMIT_S = 60.0
 DATA, RESULT = "data.bin", "result.bin"
 
 
 def time_kernel(
-    job: Job, program: CpuProgram, target: Target, executor: Executor
+    job: Job, program: CpuProgram, target: Target, executor: Executor, timing: Timing = STANDARD
 ) -> tuple[FloatArray, tuple[float, ...]]:
     """Output image and the time of each repeat in seconds.
 
@@ -28,17 +31,23 @@ def time_kernel(
     """
     place = f"candidate {job.candidate.hash[:12]} ({job.candidate.choice.algorithm})"
     try:
-        sources = _sources(program)
-        executable = compile_executable(sources, target, (*KERNEL_FLAGS, *pool_flags(sources)))
+        executable = compile_kernel(program, target)
     except ToolchainError as error:
         raise CandidateError(f"{place}: {error}") from error
     images = (*job.inputs, program.weights)
     data = b"".join(np.asarray(image, dtype="<f4").tobytes() for image in images)
-    arguments = (DATA, RESULT, str(job.repeats), str(BUDGET_S))
+    spans_s = (f"{timing.warm_up_s:g}", f"{timing.minimum_total_s:g}")
+    arguments = (DATA, RESULT, str(job.repeats), *spans_s)
     finished = executor.execute(executable, arguments, {DATA: data}, (RESULT,), CANDIDATE_LIMIT_S)
     if not finished.ended.is_good:
         raise CandidateError(f"{place}: the program {finished.ended.complaint}")
     return _parsed(finished.outputs.get(RESULT, b""), job, program, place)
+
+
+def compile_kernel(program: CpuProgram, target: Target) -> Path:
+    """The executable that times a kernel, from the cache where it was compiled before; raises ToolchainError."""
+    sources = _sources(program)
+    return compile_executable(sources, target, (*KERNEL_FLAGS, *pool_flags(sources)))
 
 
 def _sources(program: CpuProgram) -> dict[str, str]:
@@ -56,7 +65,7 @@ def _sources(program: CpuProgram) -> dict[str, str]:
         ]
     )
     harness = {"measure.c": runtime_source("measure.c"), "measure_config.h": config}
-    return {"kernel.c": program.source, **harness, **pool_files(program.threads)}
+    return {"kernel.c": kernel_file(program.entry, program.source), **harness, **pool_files(program.threads)}
 
 
 def _parsed(memory: bytes, job: Job, program: CpuProgram, place: str) -> tuple[FloatArray, tuple[float, ...]]:

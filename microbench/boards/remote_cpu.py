@@ -1,12 +1,14 @@
-"""Another computer's CPU, of this machine's architecture: the host board's programs, run elsewhere."""
+"""Another computer's CPU: the host board's programs, run elsewhere."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 from codegen.cpu.toolchain import compiler_identity
+from codegen.graph import FloatArray
 from codegen.program import CpuProgram
-from microbench.board import Fingerprint, Job, Measurement
+from microbench.board import BundleRun, Fingerprint, Job, Kind, Measurement
 from microbench.boards.admission import admit
 from microbench.boards.cpu_harness import time_kernel
 from microbench.boards.host import HostBoard
@@ -16,14 +18,16 @@ from microbench.profile import DeviceProfile
 
 
 class RemoteCpuBoard(HostBoard):
-    """Times are that computer's clock (kind `host`)."""
+    """Times are that computer's clock: of kind `silicon` where it is a Raspberry Pi, by its own word, else `host`."""
 
     name = "ssh"
 
     def __init__(self, profile: DeviceProfile, remote: RemoteRunner) -> None:
-        super().__init__(profile, executor=remote)
+        self._unpinned = remote.pinned(0)
+        super().__init__(profile, executor=self._unpinned)
         self._info = remote.info
         self._remote = remote
+        self.kind: Kind = "silicon" if remote.info.is_raspberry_pi else "host"
         self.target = replace(self.target, cores=profile.cores or remote.info.cores)
 
     def measure(self, job: Job) -> Measurement:
@@ -34,10 +38,18 @@ class RemoteCpuBoard(HostBoard):
         executor = self._remote.pinned(job.program.threads)
         output, times_s = time_kernel(job, job.program, self.target, executor)
         taken = tuple(readings.conditions() for readings in executor.readings)
-        return Measurement(times_s, "host", output, conditions=taken)
+        return Measurement(times_s, self.kind, output, conditions=taken)
+
+    def run_bundle(self, bundle: Path, inputs: tuple[FloatArray, ...]) -> BundleRun:
+        """As the host board does; its times have this board's kind."""
+        run = super().run_bundle(bundle, inputs)
+        kinds = dict.fromkeys(run.step_kinds, self.kind)
+        return replace(run, kind=self.kind, step_kinds=kinds, conditions=self._unpinned.conditions)
 
     def fingerprint(self) -> Fingerprint:
-        """Names that CPU and kernel; programs are compiled here."""
+        """Names that board or CPU, and its kernel; programs are compiled here."""
+        info = self._info
         compiler = compiler_identity(self.profile.compiler_target)
-        software = f"{compiler} {' '.join(self.target.compiler[1:])}, Linux {self._info.kernel}"
-        return Fingerprint(f"ssh {self._info.machine} {self._info.cpu}", self.profile.hash, 0.0, software)
+        software = f"{compiler} {' '.join(self.target.compiler[1:])}"
+        model = f"ssh {info.machine} {info.board or info.cpu}"
+        return Fingerprint(model, self.profile.hash, 0.0, software, **self._remote.identity)

@@ -1,8 +1,9 @@
-"""A Raspberry Pi's own QPUs and CPU, through a runner with the firmware's mailbox: real silicon, real time."""
+"""A Raspberry Pi's own QPUs and CPU, through a runner on it: real silicon, real time."""
 
 from __future__ import annotations
 
 import statistics
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -36,8 +37,11 @@ class SiliconBoard:
         """The board's model, kernel and the GPU clock it reports (the profile's where it reports none)."""
         info = self._remote.info
         compiler = compiler_identity(self.profile.compiler_target)
-        software = f"Linux {info.kernel}, {compiler} {' '.join(self.target.compiler[1:])}"
-        return Fingerprint(info.cpu, self.profile.hash, info.clock_hz or self.target.v3d_clock_hz, software)
+        software = f"{compiler} {' '.join(self.target.compiler[1:])}, launches by {info.backend}"
+        clock_hz = info.clock_hz or self.target.v3d_clock_hz
+        return Fingerprint(
+            info.board or info.cpu, self.profile.hash, clock_hz, software, **self._remote.identity
+        )
 
     def measure(self, job: Job) -> Measurement:
         """Raises CandidateError, HazardError where the GPU stopped the program, BoardError."""
@@ -52,8 +56,9 @@ class SiliconBoard:
     def run_bundle(self, bundle: Path, inputs: tuple[FloatArray, ...]) -> BundleRun:
         """Cross-compiles a bundle and runs it there; times are medians over several runs after a warm-up."""
         platform = "none" if read_manifest(bundle).gpu is None else "mailbox"
-        outputs, report = time_bundle(self._remote, self.target, bundle, platform, inputs)
-        return _bundle_run(outputs, report)
+        executor = self._remote.pinned(0)  # to no core: for its readings
+        outputs, report = time_bundle(executor, self.target, bundle, platform, inputs)
+        return replace(_bundle_run(outputs, report), conditions=executor.conditions)
 
     def close(self) -> None:
         """Nothing of its own to free."""

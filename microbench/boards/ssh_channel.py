@@ -13,6 +13,7 @@ from microbench.runner.client import ConnectionLostError, RunnerEndedError
 CHUNK_BYTES = 1 << 16
 SETTLE_S = 0.2
 REACH = "check that the board is on, reachable and has space on its disk"
+_AGAIN = f"{REACH}, then run again"
 BROKEN = (OSError, EOFError, paramiko.SSHException)  # how paramiko says that a connection is gone
 
 
@@ -117,13 +118,18 @@ class ChannelTransport:
         return f"{self._place}: the runner gave no answer in {timeout_s:.0f} s; {REACH}"
 
     def _lost(self, error: str) -> ConnectionLostError:
+        """What the runner's machine said last counts only where the link holds: a login shell says things, too."""
+        if not self._link_holds():
+            reason = error or "connection lost"
+            return ConnectionLostError(
+                f"{self._place}: the connection to the runner broke: {reason}; {_AGAIN}"
+            )
         said = b""
         with contextlib.suppress(*BROKEN):
             self._channel.settimeout(0.5)
             said = self._channel.recv_stderr(2000)
-        reason = said.decode(errors="replace").strip() or error or "the runner ended"
-        kind = RunnerEndedError if self._link_holds() else ConnectionLostError
-        return kind(f"{self._place}: the connection to the runner broke: {reason}; {REACH}, then run again")
+        reason = said.decode(errors="replace").strip() or error or "it gave no reason"
+        return RunnerEndedError(f"{self._place}: the runner ended: {reason}; {_AGAIN}")
 
     def _link_holds(self) -> bool:
         """Whether the connection itself lives: paramiko drops channels a moment before it says that it does not."""

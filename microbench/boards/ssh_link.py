@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import base64
-import contextlib
 import getpass
 import hashlib
-import io
 import logging
 import re
-import secrets
 import shlex
 import socket
 import time
@@ -19,14 +16,16 @@ from pathlib import Path
 
 import paramiko
 
-from microbench.boards.ssh_channel import BROKEN, CHUNK_BYTES, REACH, ChannelTransport, Heartbeat
+from microbench.boards.ssh_channel import BROKEN, CHUNK_BYTES, REACH, SETTLE_S, ChannelTransport, Heartbeat
+from microbench.boards.ssh_upload import FILE_NAME, free_bytes, has_whole, make_directories, put_whole
 from microbench.errors import BoardError
 from microbench.options import SshOptions
-from microbench.runner.client import ConnectionLostError
+from microbench.runner.client import BoardFullError, ConnectionLostError
 
 SHORT_TIMEOUT_S = 30.0
+SPARE_BYTES = 16384  # what directories and the last, incomplete block of a file take besides
+_DISK = 'df -Pk -- "$1" 2>/dev/null || df -Pk .'  # before the first upload the directory is not there
 _REMOTE_PATH = re.compile(r"/?[A-Za-z0-9._][A-Za-z0-9._-]*(/[A-Za-z0-9._][A-Za-z0-9._-]*)*")
-_FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 # What paramiko would log of a lost connection, the BoardError says.
 logging.getLogger("paramiko").addHandler(logging.NullHandler())
@@ -38,7 +37,7 @@ class SshLink:
     def __init__(self, options: SshOptions) -> None:
         self.options = options
         self.place = f"{options.user or getpass.getuser()}@{options.host}:{options.port}"
-        _check_remote_directory(options.remote_directory)
+        check_remote_directory(options.remote_directory)
         self._client = paramiko.SSHClient()
         self._heartbeat: Heartbeat | None = None
         self._jump: SshLink | None = None
@@ -58,39 +57,57 @@ class SshLink:
 
     def run(self, arguments: tuple[str, ...]) -> str:
         """Standard output of a short command that must succeed; every argument is quoted."""
+        command = command_line(arguments)
         with self._explained("run a command"):
             channel = self._session()
-            channel.exec_command(shlex.join(arguments))
+            channel.exec_command(command)
             output = _read_to_end(channel, SHORT_TIMEOUT_S)
             status = channel.recv_exit_status()
             channel.close()
         if status != 0:
-            raise BoardError(f"{self.place}: `{shlex.join(arguments)}` ended with status {status}")
+            raise BoardError(f"{self.place}: `{command}` ended with status {status}")
         return output.decode(errors="replace").strip()
 
     def start(self, arguments: tuple[str, ...]) -> ChannelTransport:
         """A long-lived command, spoken to over its standard input and output."""
+        command = f"exec {command_line(arguments)}"
         with self._explained("start the runner"):
             channel = self._session()
-            channel.exec_command("exec " + shlex.join(arguments))
+            channel.exec_command(command)
         return ChannelTransport(channel, self.place, self._alive())
 
     def upload(self, content: bytes, directory: str, name: str) -> str:
         """Puts an executable file there unless a file of that name and size is; returns its remote path.
 
-        The name must stand for the content (a hash): the file appears under it only when complete.
+        The name must stand for the content (a hash): the file appears under it only when complete. Raises
+        BoardFullError where the board's disk has no room for it.
         """
-        if not _FILE_NAME.fullmatch(name):
+        if not FILE_NAME.fullmatch(name):
             raise BoardError(f"{self.place}: {name!r} is no file name for an upload")
         path = f"{directory}/{name}"
         with self._explained(f"upload to {directory}"), self._client.open_sftp() as sftp:
             channel = sftp.get_channel()
             if channel is not None:
                 channel.settimeout(self.options.timeout_s)
-            if _size_of(sftp, path) != len(content):
-                _make_directories(sftp, directory)
-                _put_whole(sftp, content, directory, name)
+            if not has_whole(sftp, path, len(content)):
+                try:
+                    make_directories(sftp, directory)
+                    put_whole(sftp, content, directory, name)
+                except OSError as error:  # the protocol has no code for a full disk
+                    self._refuse_full(directory, len(content), error)
+                    raise
         return path
+
+    def _refuse_full(self, directory: str, needed: int, error: OSError) -> None:
+        """Raises BoardFullError where the disk's space explains the failure of an upload."""
+        if not self._is_active():
+            return
+        free = free_bytes(self.run(("sh", "-c", _DISK, "sh", directory)))
+        if free is not None and free < needed + SPARE_BYTES:
+            raise BoardFullError(
+                f"{self.place}: the disk is full: an upload to {directory} needs {needed} bytes, {free} are free; "
+                "free some there, then run again (programs of earlier runs are in that directory, and may go)"
+            ) from error
 
     def close(self) -> None:
         """Drops the connection, and the one it goes through; harmless when they are gone."""
@@ -204,12 +221,22 @@ class SshLink:
             raise ConnectionLostError(f"{self.place}: cannot {doing}: no answer in time; {REACH}") from error
         except BROKEN as error:
             # A refused upload, for instance on a full disk, leaves the connection whole: trying again is no help.
-            kind = BoardError if self._is_active() else ConnectionLostError
-            raise kind(f"{self.place}: cannot {doing}: {error or 'connection lost'}; {REACH}") from error
+            kind = BoardError if self._holds_after(error) else ConnectionLostError
+            raise kind(
+                f"{self.place}: cannot {doing}: {str(error).rstrip(': ') or 'connection lost'}; {REACH}"
+            ) from error
+
+    def _holds_after(self, error: BaseException) -> bool:
+        """Whether the connection lives: paramiko notices a moment after its channels that it does not."""
+        if isinstance(error, EOFError):  # nobody answers any more; a server that refuses says so
+            return False
+        time.sleep(SETTLE_S)
+        return self._is_active()
 
     def _is_active(self) -> bool:
         transport = self._client.get_transport()
-        return transport is not None and bool(transport.is_active())
+        # One that never came to know this user was frozen on the way: it may come about at the next attempt.
+        return transport is not None and transport.is_active() and transport.is_authenticated()
 
 
 class _RefuseUnknown(paramiko.MissingHostKeyPolicy):
@@ -253,7 +280,18 @@ def _shown(key: paramiko.PKey) -> str:
     return f"{key.get_name()} SHA256:{digest}"
 
 
-def _check_remote_directory(path: str) -> None:
+def command_line(arguments: tuple[str, ...]) -> str:
+    """What the board's shell takes for exactly these words, whatever is in them; raises BoardError for none.
+
+    SSH hands a command over as one text, so that there is a shell at the other end; here there is none.
+    """
+    if not arguments or any("\0" in word for word in arguments):
+        raise BoardError(f"{arguments!r} is no command: words without zero bytes make one")
+    return shlex.join(arguments)
+
+
+def check_remote_directory(path: str) -> None:
+    """Raises BoardError for a path that a shell, or a command's options, would take for something else."""
     if not _REMOTE_PATH.fullmatch(path) or ".." in path.split("/"):
         raise BoardError(
             f"remote directory {path!r}: only letters, digits and ._- between slashes, no '..'; "
@@ -270,30 +308,3 @@ def _read_to_end(channel: paramiko.Channel, timeout_s: float) -> bytes:
         if not part:
             return b"".join(parts)
         parts.append(part)
-
-
-def _size_of(sftp: paramiko.SFTPClient, path: str) -> int | None:
-    try:
-        return sftp.stat(path).st_size
-    except FileNotFoundError:
-        return None
-
-
-def _make_directories(sftp: paramiko.SFTPClient, directory: str) -> None:
-    parts = directory.split("/")
-    for count in range(1, len(parts) + 1):
-        path = "/".join(parts[:count])
-        if path and _size_of(sftp, path) is None:
-            sftp.mkdir(path, 0o700)
-
-
-def _put_whole(sftp: paramiko.SFTPClient, content: bytes, directory: str, name: str) -> None:
-    temporary = f"{directory}/.{name}.{secrets.token_hex(8)}"
-    try:
-        sftp.putfo(io.BytesIO(content), temporary, file_size=len(content), confirm=True)
-        sftp.chmod(temporary, 0o700)
-        sftp.posix_rename(temporary, f"{directory}/{name}")
-    except BaseException:
-        with contextlib.suppress(*BROKEN):
-            sftp.remove(temporary)
-        raise

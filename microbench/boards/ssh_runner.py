@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import hashlib
 import logging
 import os
 import platform
@@ -15,7 +16,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import TypedDict, TypeVar
 
 from codegen.cpu.toolchain import compiler_identity
 from codegen.elf import ElfError
@@ -23,12 +24,14 @@ from codegen.graph import FloatArray
 from codegen.processors import check_executable, processors_of
 from codegen.program import GpuProgram
 from microbench.boards.execution import Finished
+from microbench.boards.local_machine import hash_of_serial
 from microbench.boards.ssh_link import SshLink
 from microbench.boards.subprocesses import Ended, ended_with
+from microbench.conditions import Conditions
 from microbench.errors import BoardError, CandidateError
 from microbench.options import SshOptions
 from microbench.profile import DeviceProfile
-from microbench.runner.build import Backend, build_runner, content_sha256
+from microbench.runner.build import Backend, build_runner, runner_revision
 from microbench.runner.client import (
     ConnectionLostError,
     ExecutableAbsentError,
@@ -57,6 +60,15 @@ class WrongProcessorError(BoardError):
     """What should run on the board was built for another processor."""
 
 
+class BoardIdentity(TypedDict):
+    """What the runner says of its machine, by the names that `Fingerprint` has for it."""
+
+    cpu_clock_hz: float
+    serial_hash: str
+    kernel: str
+    runner: str
+
+
 class RemoteRunner:
     """A runner on a board reached over SSH, greeted and ready. Raises BoardError when it is not.
 
@@ -75,7 +87,7 @@ class RemoteRunner:
             self.machine = self._link.run(("uname", "-m"))
             self._processors = processors_of(self.machine, self._link.run(("cat", "/proc/cpuinfo")))
             self.backend = backend_for(profile, self.machine, options)
-            self.info: RunnerInfo = self._start()
+            self.info: RunnerInfo = self._first_start()
         except BaseException:
             self.close()
             raise
@@ -84,6 +96,11 @@ class RemoteRunner:
     def place(self) -> str:
         """How messages name the board."""
         return self._link.place
+
+    @property
+    def identity(self) -> BoardIdentity:
+        """What tells this board from others."""
+        return identity_of(self.info, self.backend)
 
     def run(self, program: GpuProgram, inputs: Sequence[FloatArray], repeats: int) -> GpuRun:
         """A program on the GPU there (`Gpu`)."""
@@ -116,14 +133,16 @@ class RemoteRunner:
         cores: int = 0,
     ) -> Execution:
         """A program on the CPU there, uploaded where it is not there yet; `cores` 0: not pinned."""
-        name = content_sha256(executable)
-        request = ExecutionRequest(name, tuple(arguments), files, tuple(outputs), limit_s, cores)
+        content = executable.read_bytes()  # once: another process may build it anew meanwhile
+        request = ExecutionRequest(
+            hashlib.sha256(content).hexdigest(), tuple(arguments), files, tuple(outputs), limit_s, cores
+        )
 
         def ask(runner: RunnerClient) -> Execution:
             try:
                 return runner.execute(request)
             except ExecutableAbsentError:
-                self._upload(executable)
+                self._upload(content)
                 return runner.execute(request)
 
         return self._asked(ask)
@@ -137,6 +156,13 @@ class RemoteRunner:
         if self._client is not None:
             self._client.close()
         self._link.close()
+
+    def _first_start(self) -> RunnerInfo:
+        """The board was reached, so that a connection lost from here on may come back."""
+        try:
+            return self._start()
+        except ConnectionLostError as error:
+            return self._reconnect(error)
 
     def _asked(self, ask: Callable[[RunnerClient], Answer]) -> Answer:
         """The answer, at the third attempt at the latest.
@@ -152,14 +178,19 @@ class RemoteRunner:
                 return ask(self._client)
             except ConnectionLostError as error:
                 lost.append(error)
-                log.warning("%s", error)
-                self._reconnect(error)
+                found = self._reconnect(error)
+                if found != self.info:
+                    self._drop()
+                    raise BoardError(
+                        f"{self.place}: another board or system answers than before; run again"
+                    ) from error
         if all(isinstance(error, RunnerEndedError) for error in lost):
             raise CandidateError(f"{lost[-1]} (the runner ended each of {len(lost)} times it was asked)")
         raise lost[-1]
 
-    def _reconnect(self, lost: ConnectionLostError) -> None:
-        """A new link and runner on the same board; raises the loss itself when time is up."""
+    def _reconnect(self, lost: ConnectionLostError) -> RunnerInfo:
+        """What a new runner over a new link says of itself; raises the loss itself when time is up."""
+        log.warning("connecting again for up to %g s: %s", self._options.reconnect_s, lost)
         until_s = time.monotonic() + self._options.reconnect_s
         self._drop()
         for pause_s in pauses():
@@ -176,25 +207,24 @@ class RemoteRunner:
             except BaseException:
                 self._drop()
                 raise
-            break
-        if found != self.info:
-            self._drop()
-            raise BoardError(f"{self.place}: another board or system answers than before; run again")
-        log.warning("%s: connected again", self.place)
+            log.warning("%s: connected again", self.place)
+            return found
+        raise lost
 
-    def _upload(self, executable: Path) -> str:
+    def _upload(self, content: bytes) -> str:
         directory = posixpath.join(self._options.remote_directory, "bin")
-        content = executable.read_bytes()
         try:
             check_executable(content, self._processors, static=self.machine != platform.machine())
         except ElfError as error:
             raise WrongProcessorError(f"{self.place}: {error}") from error
-        return self._link.upload(content, directory, content_sha256(executable))
+        return self._link.upload(content, directory, hashlib.sha256(content).hexdigest())
 
     def _start(self) -> RunnerInfo:
-        program = self._upload(_build(self.backend, self._profile))
-        command = (program, self._options.remote_directory, str(IDLE_LIMIT_S), self._holder)
-        self._client = RunnerClient(self._link.start(command), self.place, self._options.timeout_s)
+        program = self._upload(_build(self.backend, self._profile).read_bytes())
+        command = [program, self._options.remote_directory, str(IDLE_LIMIT_S), self._holder]
+        if self._options.launch != "mailbox":
+            command.append(self._options.launch)
+        self._client = RunnerClient(self._link.start(tuple(command)), self.place, self._options.timeout_s)
         return self._client.hello(_constants(self.backend, self._profile))
 
 
@@ -205,6 +235,11 @@ class PinnedExecutor:
     runner: RemoteRunner
     cores: int
     readings: list[Readings] = field(default_factory=list)
+
+    @property
+    def conditions(self) -> tuple[Conditions, ...]:
+        """The last program's, before and after it."""
+        return tuple(readings.conditions() for readings in self.readings)
 
     def execute(
         self,
@@ -218,6 +253,16 @@ class PinnedExecutor:
         execution = self.runner.executed(executable, arguments, files, outputs, limit_s, self.cores)
         self.readings[:] = execution.readings
         return _finished(execution, limit_s)
+
+
+def identity_of(info: RunnerInfo, backend: Backend) -> BoardIdentity:
+    """The fields of a `Fingerprint` from what a runner says of its machine."""
+    return BoardIdentity(
+        cpu_clock_hz=info.cpu_clock_hz,
+        serial_hash=hash_of_serial(info.serial),
+        kernel=f"Linux {info.kernel}",
+        runner=f"protocol {info.protocol}, {runner_revision(backend)}",
+    )
 
 
 def pauses() -> Iterator[float]:
@@ -237,10 +282,19 @@ def _holder() -> str:
 def backend_for(profile: DeviceProfile, machine: str, options: SshOptions) -> Backend:
     """Which GPU the runner gets, from the profile and what `uname -m` says there.
 
-    Raises BoardError where no runner can be built for that machine, or the wish contradicts it.
+    Raises BoardError where no runner can be built for that machine, or a wish contradicts it.
     """
+    backend = _backend_at(profile, machine, options, f"{options.host} ({machine})")
+    if options.launch != "mailbox" and backend != "mailbox":
+        raise BoardError(
+            f"{options.host} ({machine}) has no QPUs to launch by {options.launch}; remove launch = "
+            f'"{options.launch}" from the board'
+        )
+    return backend
+
+
+def _backend_at(profile: DeviceProfile, machine: str, options: SshOptions, place: str) -> Backend:
     own = machine == platform.machine()
-    place = f"{options.host} ({machine})"
     if profile.board == "host":
         if not own:
             raise BoardError(

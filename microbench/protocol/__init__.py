@@ -4,16 +4,29 @@ from __future__ import annotations
 
 from microbench.protocol.drift import Limits, moved, throttle_advice
 from microbench.protocol.order import Turn, turns
-from microbench.protocol.statistics import Estimate, estimate, noise_floor, outliers
+from microbench.protocol.statistics import (
+    FEWEST_REFERENCES,
+    Estimate,
+    ReferenceTimes,
+    estimate,
+    noise_floor,
+    outliers,
+)
+from microbench.protocol.timing import STANDARD, Timing, repeats_of
 
 __all__ = [
+    "FEWEST_REFERENCES",
+    "STANDARD",
     "Estimate",
     "Limits",
+    "ReferenceTimes",
+    "Timing",
     "Turn",
     "estimate",
     "moved",
     "noise_floor",
     "outliers",
+    "repeats_of",
     "throttle_advice",
     "turns",
 ]

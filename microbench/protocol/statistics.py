@@ -11,6 +11,7 @@ RESAMPLES = 2000
 CONFIDENCE = 0.95
 FAR = 3.5  # modified z-score; Iglewicz and Hoaglin, How to Detect and Handle Outliers (1993), page 11
 MAD_TO_SIGMA = 1.4826  # of a normal distribution: 1 / 0.6745
+FEWEST_REFERENCES = 3  # that show a spread
 MEAN_DEVIATION_TO_SIGMA = 1.2533  # the same for the mean absolute deviation: sqrt(pi / 2)
 
 
@@ -60,12 +61,21 @@ def outliers(times_s: Sequence[float]) -> tuple[bool, ...]:
     return tuple(bool(distance > FAR * sigma) for distance in distances)
 
 
+@dataclass(frozen=True)
+class ReferenceTimes:
+    """What a noise floor is the spread of: how often the reference was timed, its median in seconds, of which kind."""
+
+    timings: int
+    median_s: float
+    kind: str
+
+
 def noise_floor(reference_s: Sequence[float]) -> float | None:
     """The spread of a reference kernel's medians over a run as a fraction of their median: closer times are equal.
 
     Half the range that holds the middle 95 % of them. None for fewer than three, which show no spread.
     """
-    if len(reference_s) < 3:
+    if len(reference_s) < FEWEST_REFERENCES:
         return None
     low_s, middle_s, high_s = np.percentile(np.asarray(reference_s, dtype=np.float64), [2.5, 50, 97.5])
     return float((high_s - low_s) / (2 * middle_s)) if middle_s else None

@@ -24,6 +24,12 @@ typedef struct backend_times {
     double counters[BACKEND_COUNTERS];
 } backend_times;
 
+/*
+ * What must come before the lock, the first thread and HELLO. `launch` is how programs are to be launched, one of the
+ * backend's ways ("mailbox", "registers"), or NULL.
+ */
+int backend_prepare(const char *launch, backend_message *why);
+
 const char *backend_name(void);
 const char *backend_kind(void);     /* "simulated" or "silicon" */
 const char *backend_software(void); /* what gives the times, with its version */

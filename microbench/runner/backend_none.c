@@ -7,6 +7,14 @@
 #include "protocol.h"
 #include "software.h" /* made by the build: RUNNER_SOFTWARE */
 
+int backend_prepare(const char *launch, backend_message *why)
+{
+    if (!launch)
+        return 0;
+    snprintf(why->text, sizeof why->text, "a machine without GPU knows no way to launch named %s", launch);
+    return FAULT_PROTOCOL;
+}
+
 const char *backend_name(void) { return "none"; }
 
 const char *backend_kind(void) { return "host"; }

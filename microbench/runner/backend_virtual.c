@@ -27,6 +27,14 @@ static v3d_config config;
 static int configured;
 static uint32_t image_bus;
 
+int backend_prepare(const char *launch, backend_message *why)
+{
+    if (!launch)
+        return 0;
+    snprintf(why->text, sizeof why->text, "the simulator knows no way to launch named %s", launch);
+    return FAULT_PROTOCOL;
+}
+
 const char *backend_name(void) { return "virtual"; }
 
 const char *backend_kind(void) { return "simulated"; }

@@ -21,15 +21,26 @@ FLAGS = ("-std=c11", "-O2", "-Wall", "-Wextra", "-static", "-pthread")
 def runner_sources(backend: Backend, software: str) -> dict[str, str]:
     """The runner's C files by name; `software` is what it will say gives its GPU's times."""
     sources = {
-        path.name: path.read_text(encoding="utf-8")
-        for pattern in ("*.c", "*.h")
-        for path in sorted(SOURCE_DIRECTORY.glob(pattern))
-        if not path.name.startswith("backend_")
+        name: text for name, text in c_files(SOURCE_DIRECTORY).items() if not name.startswith("backend_")
     }
     own = f"backend_{backend}.c"
     sources[own] = (SOURCE_DIRECTORY / own).read_text(encoding="utf-8")
     sources["software.h"] = f"#define RUNNER_SOFTWARE {json.dumps(software, ensure_ascii=True)}\n"
     return _joined(sources, _backend_sources(backend))
+
+
+def runner_revision(backend: Backend) -> str:
+    """Twelve hexadecimal digits that change whenever the runner's sources do, and with nothing else."""
+    digest = hashlib.sha256()
+    for name, text in sorted(runner_sources(backend, "").items()):
+        digest.update(f"{name}\0{text}\0".encode())
+    return digest.hexdigest()[:12]
+
+
+def c_files(directory: Path) -> dict[str, str]:
+    """Text of a directory's C files and headers by name."""
+    paths = sorted((*directory.glob("*.c"), *directory.glob("*.h")))
+    return {path.name: path.read_text(encoding="utf-8") for path in paths}
 
 
 def build_runner(backend: Backend, software: str, target: Target = THIS_MACHINE) -> Path:
@@ -47,7 +58,8 @@ def _backend_sources(backend: Backend) -> Mapping[str, str]:
     if backend == "virtual":
         return simulator_sources()
     if backend == "mailbox":
-        return {name: runtime_source(name) for name in ("platform.h", "platform_mailbox.c")}
+        platform = {name: runtime_source(name) for name in ("platform.h", "platform_mailbox.c")}
+        return _joined(c_files(SOURCE_DIRECTORY / "mailbox"), platform)
     return {}
 
 

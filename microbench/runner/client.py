@@ -54,6 +54,10 @@ class BoardBusyError(BoardError):
     """Another host works on the board; the message names it and its process there."""
 
 
+class BoardFullError(BoardError):
+    """The board's disk is full; the message says how much is needed, how much is free, and where."""
+
+
 class ConnectionLostError(BoardError):
     """The runner is out of reach; a new connection may reach it, or another."""
 
@@ -148,4 +152,4 @@ class RunnerClient:
             raise ExecutableAbsentError(text)
         if code == Fault.BUSY:
             raise BoardBusyError(f"{text}; wait for that run, or end that process")
-        raise BoardError(text)
+        raise BoardFullError(text) if code == Fault.FULL else BoardError(text)

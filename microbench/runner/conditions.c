@@ -1,21 +1,18 @@
-/* Property interface of the firmware (public documentation of the mailbox); a tag is judged by its response word. */
+/* What the firmware tells, and where it does not, the kernel's own files (sensors.h). */
 #define _GNU_SOURCE
 
 #include "conditions.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <string.h>
-#include <sys/ioctl.h>
 #include <unistd.h>
 
-#ifndef FIRMWARE_DEVICE
-#define FIRMWARE_DEVICE "/dev/vcio"
-#endif
+#include "firmware.h"
+#include "sensors.h"
 
 enum {
     TAG_CLOCK_RATE = 0x30002,
     TAG_VOLTAGE = 0x30003,
+    TAG_MAX_CLOCK_RATE = 0x30004,
     TAG_TEMPERATURE = 0x30006,
     TAG_THROTTLED = 0x30046,
     TAG_CLOCK_MEASURED = 0x30047,
@@ -23,9 +20,6 @@ enum {
     CLOCK_V3D = 5,
     VOLTAGE_CORE = 1
 };
-
-#define RESPONSE_GOOD 0x80000000u
-#define CALL _IOWR(100, 0, char *)
 
 /* One question: `argument` goes out in the first word, the answer comes back in the word `place`. */
 typedef struct question {
@@ -35,12 +29,10 @@ typedef struct question {
 
 static int ask(int device, const question *what, double *value)
 {
-    uint32_t message[8] __attribute__((aligned(16))) = {sizeof message, 0, what->tag, 8, 8, what->argument, 0, 0};
-    (void)ioctl(device, CALL, message);
-    const uint32_t answered = message[4] & ~RESPONSE_GOOD;
-    if (message[1] != RESPONSE_GOOD || !(message[4] & RESPONSE_GOOD) || answered < 4 * (what->place + 1))
+    uint32_t words[2] = {what->argument, 0};
+    if (!firmware_call(device, what->tag, words, 2, what->place + 1))
         return 0;
-    *value = message[5 + what->place] * what->unit;
+    *value = words[what->place] * what->unit;
     return 1;
 }
 
@@ -72,20 +64,52 @@ static int take(int device, enum reading which, double *value)
     }
 }
 
-conditions read_conditions(void)
+/* What the kernel tells even where nobody may ask the firmware. */
+static int take_from_kernel(const char *system, enum reading which, double *value)
+{
+    switch (which) {
+    case ARM_CLOCK_HZ:
+        return read_cpu_clock(system, "scaling_cur_freq", value);
+    case TEMPERATURE_C:
+        return read_temperature(system, value);
+    case THROTTLE_FLAGS:
+        return read_throttle_flags(system, value);
+    default:
+        return 0;
+    }
+}
+
+conditions read_conditions_of(const char *system)
 {
     conditions taken;
-    const int device = open(FIRMWARE_DEVICE, O_RDWR | O_CLOEXEC);
+    const int device = firmware_open();
     const enum reading_state closed = errno == EACCES || errno == EPERM ? READING_DENIED : READING_NO_FIRMWARE;
     for (int i = 0; i < READINGS; ++i) {
         double value = 0.0;
-        const int good = device >= 0 && take(device, (enum reading)i, &value);
-        taken.states[i] = device < 0 ? closed : good ? READING_GOOD : READING_REFUSED;
+        const int good = (device >= 0 && take(device, (enum reading)i, &value)) ||
+                         take_from_kernel(system, (enum reading)i, &value);
+        taken.states[i] = good ? READING_GOOD : device < 0 ? closed : READING_REFUSED;
         taken.values[i] = good ? value : 0.0;
     }
     if (device >= 0)
         close(device);
     return taken;
+}
+
+conditions read_conditions(void) { return read_conditions_of(SYSTEM_DIRECTORY); }
+
+double highest_cpu_clock_hz(const char *system)
+{
+    double value = 0.0;
+    if (read_cpu_clock(system, "cpuinfo_max_freq", &value))
+        return value;
+    const question highest = {TAG_MAX_CLOCK_RATE, CLOCK_ARM, 1, 1.0};
+    const int device = firmware_open();
+    if (device >= 0) {
+        value = ask(device, &highest, &value) ? value : 0.0;
+        close(device);
+    }
+    return value;
 }
 
 void put_conditions(writer *answer, const conditions *taken)

@@ -1,10 +1,8 @@
 /* EXEC: runs an uploaded executable in a directory of its own, within a time limit. */
 #define _GNU_SOURCE
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -18,83 +16,20 @@
 #include <unistd.h>
 
 #include "conditions.h"
+#include "files.h"
 #include "protocol.h"
 #include "requests.h"
 #include "watch.h"
 
-#define RUN_PREFIX "run-"
 #define PATH_BYTES 4096
 #define HASH_DIGITS 64
 #define FILE_LIMIT (1u << 29)
 
 enum { GRACE_S = 10, CANNOT_EXECUTE = 127 };
 
-static int remove_one(const char *path, const struct stat *status, int type, struct FTW *place)
-{
-    (void)status, (void)type, (void)place;
-    return remove(path);
-}
-
-static void remove_tree(const char *path) { nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS); }
-
-void exec_sweep(const char *directory)
-{
-    DIR *entries = opendir(directory);
-    for (struct dirent *entry = entries ? readdir(entries) : NULL; entry; entry = readdir(entries)) {
-        char path[PATH_BYTES];
-        if (strncmp(entry->d_name, RUN_PREFIX, strlen(RUN_PREFIX)) == 0 &&
-            snprintf(path, sizeof path, "%s/%s", directory, entry->d_name) < (int)sizeof path)
-            remove_tree(path);
-    }
-    if (entries)
-        closedir(entries);
-}
-
 static int is_hash(const char *text)
 {
     return strlen(text) == HASH_DIGITS && strspn(text, "0123456789abcdef") == HASH_DIGITS;
-}
-
-/* Plain names only: no directories, nothing hidden. */
-static int is_file_name(const char *text)
-{
-    const size_t length = strlen(text);
-    return length > 0 && length < 200 && text[0] != '.' &&
-           strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") == length;
-}
-
-static int write_file(const char *directory, const char *name, const uint8_t *data, size_t bytes)
-{
-    char path[PATH_BYTES];
-    if (snprintf(path, sizeof path, "%s/%s", directory, name) >= (int)sizeof path)
-        return -1;
-    FILE *file = fopen(path, "wbx");
-    if (!file)
-        return -1;
-    const int complete = fwrite(data, 1, bytes, file) == bytes;
-    return fclose(file) == 0 && complete ? 0 : -1;
-}
-
-/* Appends a file's content; 0 bytes and -1 when it is not there. */
-static int put_file(writer *answer, const char *directory, const char *name)
-{
-    char path[PATH_BYTES];
-    snprintf(path, sizeof path, "%s/%s", directory, name);
-    const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-    struct stat status;
-    const int there = fd >= 0 && fstat(fd, &status) == 0 && S_ISREG(status.st_mode) && status.st_size <= FILE_LIMIT;
-    const size_t bytes = there ? (size_t)status.st_size : 0;
-    uint8_t *data = malloc(bytes + 1);
-    FILE *file = there ? fdopen(fd, "rb") : NULL;
-    const size_t got = file && data ? fread(data, 1, bytes, file) : 0;
-    put_bytes(answer, data, got);
-    answer->failed |= data == NULL;
-    free(data);
-    if (file)
-        fclose(file);
-    else if (fd >= 0)
-        close(fd);
-    return there && got == bytes ? 0 : -1;
 }
 
 typedef struct exec_request {
@@ -132,8 +67,8 @@ static int receive_files(reader *from, exec_request *run, backend_message *why)
         const uint8_t *data = read_bytes(from, &bytes);
         if (from->bad || !is_file_name(name))
             fault = fail(why, FAULT_PROTOCOL, "EXEC has a file whose name is not plain");
-        else if (write_file(run->work, name, data, bytes) != 0)
-            fault = fail(why, FAULT_BOARD, "cannot write %s/%s: %s", run->work, name, strerror(errno));
+        else
+            fault = write_file(run->work, name, data, bytes, why);
         free(name);
     }
     return fault;
@@ -149,13 +84,12 @@ static int prepare(const char *directory, exec_request *run, backend_message *wh
     if (access(run->program, X_OK) != 0)
         return fail(why, FAULT_ABSENT, "%s is not here", run->hash);
     if (!mkdtemp(run->directory)) {
+        const int fault = fail_to_write(run->directory, 0, why);
         run->directory[0] = '\0';
-        return fail(why, FAULT_BOARD, "cannot make a directory in %s: %s", directory, strerror(errno));
+        return fault;
     }
     snprintf(run->work, sizeof run->work, "%s/work", run->directory);
-    if (mkdir(run->work, 0700) != 0)
-        return fail(why, FAULT_BOARD, "cannot make %s: %s", run->work, strerror(errno));
-    return 0;
+    return mkdir(run->work, 0700) == 0 ? 0 : fail_to_write(run->work, 0, why);
 }
 
 static void redirect(const char *directory, const char *name, int to)
@@ -254,19 +188,19 @@ static int run_child(exec_request *run, writer *answer, backend_message *why)
     put_u32(answer, ending);
     put_u32(answer, (uint32_t)code);
     put_f64(answer, clock_s() - start_s);
-    put_file(answer, run->directory, "stdout");
-    put_file(answer, run->directory, "stderr");
+    put_file(answer, run->directory, "stdout", FILE_LIMIT);
+    put_file(answer, run->directory, "stderr", FILE_LIMIT);
     put_u32(answer, run->output_count);
     for (uint32_t i = 0; i < run->output_count; ++i) {
         const size_t place = answer->size;
         put_u32(answer, 1);
-        if (put_file(answer, run->work, run->outputs[i]) != 0 && !answer->failed)
+        if (put_file(answer, run->work, run->outputs[i], FILE_LIMIT) != 0 && !answer->failed)
             memset(answer->data + place, 0, sizeof(uint32_t));
     }
     const conditions after = read_conditions();
     put_conditions(answer, &before);
     put_conditions(answer, &after);
-    return 0;
+    return check_space(run->work, why); /* a program that could not write fails, or writes less, with no fault of its own */
 }
 
 static int check_names(const reader *from, const exec_request *run, backend_message *why)

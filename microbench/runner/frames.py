@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from microbench.errors import BoardError
 
-PROTOCOL_VERSION = 3
+PROTOCOL_VERSION = 4
 MAGIC = 0x4E525845
 HEADER = struct.Struct("<4I")
 PAYLOAD_LIMIT = 1 << 29
@@ -39,6 +39,7 @@ class Fault(IntEnum):
     ABSENT = 4
     BUSY = 5
     STOPPED = 6
+    FULL = 7
 
 
 class Ending(IntEnum):

@@ -5,11 +5,16 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/utsname.h>
 
+#include "conditions.h"
+#include "identity.h"
 #include "protocol.h"
 #include "requests.h"
+
+#define ROOT ""
+
+enum { TEXT_BYTES = 256 };
 
 int fail(backend_message *why, int fault, const char *format, ...)
 {
@@ -18,29 +23,6 @@ int fail(backend_message *why, int fault, const char *format, ...)
     vsnprintf(why->text, sizeof why->text, format, arguments);
     va_end(arguments);
     return fault;
-}
-
-/* The first line of /proc/cpuinfo with one of these keys, in this order of preference. */
-static void cpu_model(char *model, size_t bytes)
-{
-    static const char *const keys[] = {"Model", "model name", "Hardware"};
-    snprintf(model, bytes, "unknown");
-    for (size_t k = 0; k < sizeof keys / sizeof *keys; ++k) {
-        FILE *file = fopen("/proc/cpuinfo", "r");
-        char line[512];
-        int found = 0;
-        while (file && !found && fgets(line, sizeof line, file)) {
-            const char *value = strchr(line, ':');
-            found = value && strncmp(line, keys[k], strlen(keys[k])) == 0;
-            if (found)
-                snprintf(model, bytes, "%.*s", (int)strcspn(value + 1 + strspn(value + 1, " "), "\n"),
-                         value + 1 + strspn(value + 1, " "));
-        }
-        if (file)
-            fclose(file);
-        if (found)
-            return;
-    }
 }
 
 /* How many cores this process may use; at least 1. */
@@ -65,10 +47,12 @@ int answer_hello(reader *request, writer *answer, backend_message *why)
     if (fault)
         return fault;
     struct utsname machine;
-    char model[256];
+    char model[TEXT_BYTES], board[TEXT_BYTES], serial[TEXT_BYTES];
     if (uname(&machine) != 0)
         return fail(why, FAULT_BOARD, "uname failed");
-    cpu_model(model, sizeof model);
+    read_cpu_model(ROOT, model, sizeof model);
+    read_board_model(ROOT, board, sizeof board);
+    read_serial(ROOT, serial, sizeof serial);
     put_u32(answer, PROTOCOL_VERSION);
     put_string(answer, machine.machine);
     put_string(answer, machine.release);
@@ -78,5 +62,8 @@ int answer_hello(reader *request, writer *answer, backend_message *why)
     put_string(answer, backend_software());
     put_f64(answer, clock_hz);
     put_u32(answer, usable_cores());
+    put_string(answer, board);
+    put_string(answer, serial);
+    put_f64(answer, highest_cpu_clock_hz(SYSTEM_DIRECTORY));
     return 0;
 }

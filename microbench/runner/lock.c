@@ -13,6 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "files.h"
 #include "protocol.h"
 #include "requests.h"
 
@@ -25,7 +26,7 @@ static int lock_fd = -1, recorded;
 static int lock_and_sweep(const char *directory)
 {
     if (flock(lock_fd, LOCK_EX | LOCK_NB) == 0) {
-        exec_sweep(directory);
+        sweep_directory(directory);
         return backend_shares() ? flock(lock_fd, LOCK_SH) : 0;
     }
     return backend_shares() ? flock(lock_fd, LOCK_SH | LOCK_NB) : -1;
@@ -76,7 +77,7 @@ static int write_record(const char *path, const char *holder, backend_message *w
     if (length >= (int)sizeof record)
         return fail(why, FAULT_BOARD, "the holder's name is too long");
     if (ftruncate(lock_fd, 0) != 0 || pwrite(lock_fd, record, (size_t)length, 0) != length)
-        return fail(why, FAULT_BOARD, "cannot write the lock %s: %s", path, strerror(errno));
+        return fail_to_write(path, (uint64_t)length, why);
     recorded = !backend_shares();
     return 0;
 }
@@ -88,7 +89,7 @@ int lock_take(const char *directory, const char *holder, backend_message *why)
         return fail(why, FAULT_BOARD, "the runner's directory has too long a name");
     lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (lock_fd < 0)
-        return fail(why, FAULT_BOARD, "cannot open the lock %s: %s", path, strerror(errno));
+        return fail_to_write(path, 0, why);
     const struct timespec step = {0, STEP_MS * 1000000L};
     int limit_ms = WAIT_MS, ended = 0;
     for (int waited_ms = 0; lock_and_sweep(directory) != 0; waited_ms += STEP_MS) {

@@ -3,29 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from codegen.graph import FloatArray
 from codegen.program import GpuProgram
-from microbench.runner.frames import NO_MARK, Ending, Reader, Writer
+from microbench.runner.frames import NO_MARK, PROTOCOL_VERSION, Ending, Reader, Writer
 from microbench.runner.readings import Readings, readings_answer
 
 
 @dataclass(frozen=True)
 class RunnerInfo:
-    """The answer to HELLO: what machine the runner is on and what its GPU is."""
+    """The answer to HELLO: what machine the runner is on and what its GPU is.
+
+    `serial` is the machine's own number in the clear: it goes nowhere but into `boards.local_machine.hash_of_serial`.
+    """
 
     protocol: int
     machine: str  # as `uname -m` says
     kernel: str
     cpu: str
-    backend: str  # "virtual" | "mailbox" | "none"
+    backend: str  # "virtual" | "none", or how QPU programs are launched: "mailbox" | "registers"
     kind: str  # what GPU times are
     software: str
     clock_hz: float  # 0 where unknown
     cores: int  # that its programs may use
+    board: str = ""  # model by the device tree; empty where there is none
+    serial: str = field(default="", repr=False)
+    cpu_clock_hz: float = 0.0  # the highest there is; 0 where unknown
+
+    @property
+    def is_raspberry_pi(self) -> bool:
+        """Whether the machine says of itself that it is one."""
+        return any(model.startswith("Raspberry Pi") for model in (self.board, self.cpu))
 
 
 @dataclass(frozen=True)
@@ -95,9 +106,11 @@ def hello_answer(payload: bytes) -> RunnerInfo:
     reader = Reader(payload)
     protocol = reader.u32()
     machine, kernel, cpu, backend, kind, software = (reader.string() for _ in range(6))
-    info = RunnerInfo(
-        protocol, machine, kernel, cpu, backend, kind, software, clock_hz=reader.f64(), cores=reader.u32()
-    )
+    clock_hz, cores = reader.f64(), reader.u32()
+    known = RunnerInfo(protocol, machine, kernel, cpu, backend, kind, software, clock_hz, cores)
+    if protocol != PROTOCOL_VERSION:
+        return known  # what else is in it, only that version knows
+    info = replace(known, board=reader.string(), serial=reader.string(), cpu_clock_hz=reader.f64())
     reader.end()
     return info
 

@@ -11,7 +11,9 @@
  *
  * HELLO    f64 constants[]{}: of the virtual GPU, in the order of its configuration structure; else empty
  *   answer u32 protocol version, string machine, kernel, cpu model, backend, kind of its times, software,
- *          f64 GPU clock in Hz (0: unknown), u32 cores of the CPU that the runner may use
+ *          f64 GPU clock in Hz (0: unknown), u32 cores of the CPU that the runner may use,
+ *          string model of the board by its device tree (empty: it has none), string what tells this machine from
+ *          every other (its serial number or machine id; empty: unknown), f64 highest clock of the CPU in Hz (0: unknown)
  * GPU_RUN  u32 size in bytes, word[]{u32}, relocation[]{u32 index of a word}, launch[]{u32 control offset,
  *          u32 QPUs, u32 offset of the marked instruction or NO_MARK}, input[]{u32 offset, bytes},
  *          output[]{u32 offset, u32 size}, u32 repeats, f64 limit of one launch in seconds, f64 limit of all
@@ -30,7 +32,7 @@
 #ifndef EXPLORE_RUNNER_PROTOCOL_H
 #define EXPLORE_RUNNER_PROTOCOL_H
 
-#define PROTOCOL_VERSION 3u
+#define PROTOCOL_VERSION 4u
 #define FRAME_MAGIC 0x4e525845u /* "EXRN" */
 #define FRAME_LIMIT (1u << 29)  /* payload bytes */
 #define ANSWER_BIT 0x80u
@@ -44,7 +46,8 @@ enum fault {
     FAULT_CANDIDATE = 3, /* the program is at fault */
     FAULT_ABSENT = 4,    /* no such executable here: upload it */
     FAULT_BUSY = 5,      /* another host holds this machine */
-    FAULT_STOPPED = 6    /* the GPU stopped the program: hazard, stray access, deadlock or time limit */
+    FAULT_STOPPED = 6,   /* the GPU stopped the program: hazard, stray access, deadlock or time limit */
+    FAULT_FULL = 7       /* the disk is full; the message says how much was needed, and how much is free */
 };
 
 enum ending { ENDED_BY_EXIT = 0, ENDED_BY_SIGNAL = 1, ENDED_BY_LIMIT = 2 };

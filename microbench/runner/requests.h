@@ -10,9 +10,6 @@ int answer_hello(reader *request, writer *answer, backend_message *why);
 int answer_gpu_run(reader *request, writer *answer, backend_message *why);
 int answer_exec(const char *directory, reader *request, writer *answer, backend_message *why);
 
-/* Removes what an earlier runner left behind in the directory. */
-void exec_sweep(const char *directory);
-
 /* Writes a message and returns the fault, so that callers can `return fail(...)`. */
 int fail(backend_message *why, int fault, const char *format, ...) __attribute__((format(printf, 3, 4)));
 

@@ -1,12 +1,13 @@
 /*
  * Runs programs for a host: framed requests on standard input, framed answers on standard output (protocol.h).
  *
- *   runner DIRECTORY IDLE_LIMIT_S HOLDER
+ *   runner DIRECTORY IDLE_LIMIT_S HOLDER [LAUNCH]
  *
  * DIRECTORY holds uploaded executables (bin/), the lock and the working directories; one runner at a time uses
- * it, unless the GPU is a simulated one. HOLDER is what another host is told of who works here. The runner ends with
- * its input, at a signal, a crash of its own included, after IDLE_LIMIT_S without a request and when a request
- * exceeds its own limit; the GPU's memory is freed in each case.
+ * it, unless the GPU is a simulated one. HOLDER is what another host is told of who works here. LAUNCH is how a
+ * Raspberry Pi launches QPU programs: "mailbox" (by its firmware; the default) or "registers" (directly). The runner
+ * ends with its input, at a signal, a crash of its own included, after IDLE_LIMIT_S without a request and when
+ * a request exceeds its own limit. The GPU's memory is freed in each case, and also when it is killed.
  */
 #define _GNU_SOURCE
 
@@ -99,19 +100,23 @@ static int serve(const char *directory, int answers, double idle_limit_s)
 int main(int argc, char **argv)
 {
     char *end = NULL;
-    const double idle_limit_s = argc == 4 ? strtod(argv[2], &end) : 0.0;
-    char *directory = argc == 4 ? realpath(argv[1], NULL) : NULL;
+    const int complete = argc == 4 || argc == 5;
+    const double idle_limit_s = complete ? strtod(argv[2], &end) : 0.0;
+    char *directory = complete ? realpath(argv[1], NULL) : NULL;
     if (!directory || *end != '\0' || !(idle_limit_s > 0.0)) {
-        fprintf(stderr, "usage: runner DIRECTORY IDLE_LIMIT_S HOLDER (an existing directory, a number above 0, a name)\n");
+        fprintf(stderr, "usage: runner DIRECTORY IDLE_LIMIT_S HOLDER [mailbox|registers] (an existing directory, a "
+                        "number above 0, a name)\n");
         return EXIT_USAGE;
     }
     const int answers = take_output();
     static backend_message why;
     if (answers < 0)
         return EXIT_REFUSED;
-    const int fault = watch_start(STDIN_FILENO, release) != 0
-                          ? fail(&why, FAULT_BOARD, "cannot watch the connection: %s", strerror(errno))
-                          : lock_take(directory, argv[3], &why);
+    int fault = backend_prepare(argc == 5 ? argv[4] : NULL, &why);
+    if (!fault && watch_start(STDIN_FILENO, release) != 0)
+        fault = fail(&why, FAULT_BOARD, "cannot watch the connection: %s", strerror(errno));
+    if (!fault)
+        fault = lock_take(directory, argv[3], &why);
     if (fault) {
         send_fault(answers, fault, why.text);
         return EXIT_REFUSED;

@@ -96,15 +96,21 @@ class LinkProxy:
                     threading.Thread(target=self._forward, args=(source, sink, counted), daemon=True).start()
 
     def _forward(self, source: socket.socket, sink: socket.socket, counted: bool) -> None:
-        with contextlib.suppress(OSError):
+        """A connection that one end breaks off is broken off for the other too."""
+        try:
             while data := source.recv(65536):
                 time.sleep(self.delay_s)
                 if counted:
                     self._count(len(data))
                 self._hold()
                 sink.sendall(data)
-            self._hold()
+        except OSError:
+            pass
+        self._hold()
+        with contextlib.suppress(OSError):
             sink.shutdown(socket.SHUT_RDWR)
+        with contextlib.suppress(OSError):
+            source.shutdown(socket.SHUT_RDWR)
 
     def _hold(self) -> None:
         while self._frozen.is_set():

@@ -7,7 +7,6 @@ import os
 import shutil
 import signal
 import struct
-import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -18,10 +17,10 @@ from hypothesis import strategies as st
 
 from codegen.cpu.toolchain import compile_executable
 from codegen.program import GpuProgram, Launch, Region
-from microbench.conditions import Conditions
+from microbench.conditions import Conditions, read_local_conditions
 from microbench.errors import BoardError, CandidateError
 from microbench.profile import load_profile
-from microbench.runner.build import SOURCE_DIRECTORY, build_runner, content_sha256
+from microbench.runner.build import build_runner, content_sha256
 from microbench.runner.client import BoardBusyError, ExecutableAbsentError, RunnerClient
 from microbench.runner.frames import HEADER, Ending, Fault, FrameError, Reader, Writer, decode, encode
 from microbench.runner.messages import ExecutionRequest, exec_request
@@ -292,63 +291,13 @@ def test_readings_are_typed_where_there_is_no_firmware(
     if Path("/dev/vcio").exists():
         pytest.skip("this machine has a firmware")
     before, after = client.execute(request_of).readings
-    assert before == after
-    assert before.temperature_c.state == ReadingState.NO_FIRMWARE and before.temperature_c.value is None
-    assert before.conditions() == Conditions()
-
-
-FIRMWARE = r"""
-#include <stdarg.h>
-#include <stdint.h>
-#include <stdio.h>
-#include "conditions.h"
-
-void put_u32(writer *to, uint32_t value) { (void)to, (void)value; }
-void put_f64(writer *to, double value) { (void)to, (void)value; }
-
-/* Stands in for the firmware: answers what it knows; the rate of the V3D cannot be measured, the voltage not read. */
-int ioctl(int device, unsigned long call, ...)
-{
-    va_list rest;
-    va_start(rest, call);
-    uint32_t *message = va_arg(rest, uint32_t *);
-    va_end(rest);
-    message[1] = 0x80000000u;
-    message[4] = 0x80000008u;
-    if (message[2] == 0x30047 && message[5] == 3)
-        message[6] = 699999000;
-    else if (message[2] == 0x30002 && message[5] == 5)
-        message[6] = 250000000;
-    else if (message[2] == 0x30006)
-        message[6] = 48312;
-    else if (message[2] == 0x30046)
-        message[5] = 0x50005, message[4] = 0x80000004u;
-    else if (message[2] == 0x30003)
-        message[1] = 0x80000001u;
-    else
-        message[4] = 8;
-    return device < 0 ? -1 : 25;
-}
-
-int main(void)
-{
-    const conditions taken = read_conditions();
-    for (int i = 0; i < READINGS; ++i)
-        printf("%d %.6g\n", (int)taken.states[i], taken.values[i]);
-    return 0;
-}
-"""
-
-
-def test_readings_are_taken_from_the_firmware_and_judged_by_its_response_words() -> None:
-    sources = {
-        name: (SOURCE_DIRECTORY / name).read_text() for name in ("conditions.c", "conditions.h", "wire.h")
-    }
-    program = compile_executable(
-        {**sources, "firmware.c": FIRMWARE}, THIS_MACHINE, ("-std=gnu11", '-DFIRMWARE_DEVICE="/dev/zero"')
-    )
-    said = subprocess.run([program], capture_output=True, text=True, check=True).stdout.splitlines()
-    assert said == ["0 2.5e+08", "0 6.99999e+08", "0 48.312", "0 327685", "3 0"]
+    by_kernel = read_local_conditions()
+    for readings in (before, after):
+        assert readings.v3d_clock_hz.state == readings.core_voltage_v.state == ReadingState.NO_FIRMWARE
+        assert (readings.temperature_c.value is None) == (by_kernel.temperature_c is None)
+        assert (readings.arm_clock_hz.value is None) == (by_kernel.cpu_clock_hz is None)
+    if by_kernel == Conditions():
+        assert before.conditions() == Conditions()
 
 
 def test_it_ends_with_its_input_also_in_the_middle_of_work(
@@ -428,8 +377,9 @@ def test_the_header_is_four_words() -> None:
 
 
 @pytest.mark.slow
-def test_the_runner_of_a_raspberry_pi_is_a_static_arm_program() -> None:
-    program = build_runner("mailbox", "mailbox 1", load_profile("pi-zero").target()).read_bytes()
+@pytest.mark.parametrize("device", ["pi-zero", "pi-2", "pi-3"])
+def test_the_runner_of_a_raspberry_pi_is_a_static_arm_program(device: str) -> None:
+    program = build_runner("mailbox", "mailbox 1", load_profile(device).target()).read_bytes()
     assert program[:5] == b"\x7fELF\x01"  # 32 bits
     assert struct.unpack_from("<H", program, 18)[0] == 40  # ARM
     assert b"/lib/ld-" not in program

@@ -14,13 +14,19 @@ from codegen.bundle import compile_bundle
 from codegen.graph import FloatArray, Graph
 from codegen.reference import evaluate
 from microbench.board import Board, Job
+from microbench.boards import ssh_runner
+from microbench.boards.local_machine import hash_of_serial, serial_hash
+from microbench.boards.remote_cpu import RemoteCpuBoard
+from microbench.boards.silicon import SiliconBoard
 from microbench.boards.ssh import SshBoard
-from microbench.boards.ssh_runner import ARM_MACHINES, backend_for
+from microbench.boards.ssh_runner import ARM_MACHINES, RemoteRunner, backend_for
 from microbench.boards.virtual import VirtualBoard
 from microbench.errors import BoardError, CandidateError, HazardError
-from microbench.options import BoardOptions, SshOptions
+from microbench.options import BoardOptions, Launch, SshOptions
 from microbench.profile import DeviceProfile, load_profile
 from microbench.registry import open_board
+from microbench.runner.build import build_runner, runner_revision
+from microbench.runner.frames import PROTOCOL_VERSION
 from tests.codegen.planned import plan_of, qpu_plan, small_network
 from tests.microbench.board_conformance import BoardConformance
 from tests.microbench.gpu_jobs import hanging_gpu_job, sound_gpu_job, stale_gpu_job, straying_gpu_job
@@ -130,6 +136,100 @@ class TestSshBoardOfAnotherComputer(BoardConformance):
             assert np.abs(output - expected.reshape(-1)).max() <= 1e-5 * np.abs(expected).max()
         assert run.kind == "host"
         assert run.time_s > 0
+
+
+@pytest.fixture
+def remote(sshd: LoopbackServer, tmp_path: Path) -> Iterator[RemoteRunner]:
+    remote = RemoteRunner(load_profile("host"), sshd.options(tmp_path / "there"))
+    yield remote
+    remote.close()
+
+
+def test_a_fingerprint_names_machine_kernel_and_runner(remote: RemoteRunner) -> None:
+    found = RemoteCpuBoard(load_profile("host"), remote).fingerprint()
+    assert found.kernel == f"Linux {platform.release()}"
+    assert found.runner == f"protocol {PROTOCOL_VERSION}, {runner_revision('none')}"
+    assert found.cpu_clock_hz == remote.info.cpu_clock_hz
+    if remote.info.serial == machine_id():
+        assert found.serial_hash == serial_hash()
+    assert (found.serial_hash == "") == (remote.info.serial == "")
+
+
+def test_a_serial_number_appears_nowhere_in_the_clear(remote: RemoteRunner) -> None:
+    serial = "10000000abcd1234"
+    remote.info = dataclasses.replace(remote.info, serial=serial)
+    for board in (RemoteCpuBoard(load_profile("host"), remote), SiliconBoard(profile(), remote)):
+        found = board.fingerprint()
+        assert found.serial_hash == hash_of_serial(serial) != ""
+        assert serial not in repr(found) and "abcd1234" not in repr(remote.info)
+        remote.info = dataclasses.replace(remote.info, serial="10000000abcd1235")
+        assert board.fingerprint().hash != found.hash
+        remote.info = dataclasses.replace(remote.info, serial=serial)
+
+
+def test_times_of_a_raspberry_pis_cpu_are_silicon(remote: RemoteRunner, tmp_path: Path) -> None:
+    """Every other computer's are `host`: `TestSshBoardOfAnotherComputer`."""
+    remote.info = dataclasses.replace(remote.info, board="Raspberry Pi Zero 2 W Rev 1.0")
+    board = RemoteCpuBoard(load_profile("host"), remote)
+    assert board.measure(sound_cpu_job().job).kind == "silicon"
+    graph = small_network()
+    compile_bundle(graph, plan_of(graph), board.target, tmp_path / "bundle")
+    run = board.run_bundle(tmp_path / "bundle", (input_of(graph).reshape(-1),))
+    assert run.kind == "silicon" and set(run.step_kinds.values()) == {"silicon"}
+    assert "Raspberry Pi Zero 2 W" in board.fingerprint().board
+
+
+def machine_id() -> str:
+    path = Path("/etc/machine-id")
+    return path.read_text().strip() if path.exists() else ""
+
+
+class Recorded(Exception):
+    """The command line of a runner that is not started."""
+
+
+class RecordingLink:
+    """A Pi Zero that answers what is asked before its runner is started."""
+
+    place = "pi@board:22"
+
+    def __init__(self, options: SshOptions) -> None:
+        pass
+
+    def run(self, arguments: tuple[str, ...]) -> str:
+        return "armv6l" if arguments[0] == "uname" else ""
+
+    def upload(self, content: bytes, directory: str, name: str) -> str:
+        return f"{directory}/{name}"
+
+    def start(self, arguments: tuple[str, ...]) -> None:
+        raise Recorded(*arguments)
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize(("launch", "words"), [("mailbox", ()), ("registers", ("registers",))])
+def test_the_runner_is_told_how_to_launch(
+    monkeypatch: pytest.MonkeyPatch, launch: Launch, words: tuple[str, ...]
+) -> None:
+    own_runner = build_runner("none", "nothing 1")
+    monkeypatch.setattr(ssh_runner, "SshLink", RecordingLink)
+    monkeypatch.setattr(ssh_runner, "_build", lambda backend, profile: own_runner)
+    monkeypatch.setattr(ssh_runner, "check_executable", lambda content, processors, static: None)
+    with pytest.raises(Recorded) as recorded:
+        RemoteRunner(profile(), SshOptions("board", launch=launch))
+    assert recorded.value.args[4:] == words
+
+
+@pytest.mark.parametrize(
+    ("device", "machine"), [("pi-zero", platform.machine()), ("host", platform.machine())]
+)
+def test_only_a_raspberry_pi_launches_by_registers(device: str, machine: str) -> None:
+    options = SshOptions("board", launch="registers")
+    with pytest.raises(BoardError, match="no QPUs to launch by registers; remove"):
+        backend_for(load_profile(device), machine, options)
+    assert backend_for(profile(), "armv6l", options) == "mailbox"
 
 
 def test_a_cut_connection_is_a_board_error_with_host_and_remedy(sshd: LoopbackServer, tmp_path: Path) -> None:

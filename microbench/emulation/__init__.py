@@ -1,0 +1,1 @@
+"""Boards' CPUs emulated by qemu-user: programs run as they would there, and their instructions are counted."""

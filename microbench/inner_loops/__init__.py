@@ -1,0 +1,1 @@
+"""What compilers made of the inner loops of C kernels: disassembly, loops, counts and pipeline models."""

@@ -1,0 +1,1 @@
+"""What one core can do at most, measured on the machine at hand."""
