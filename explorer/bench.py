@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from codegen.errors import AssemblyError, LinkError, ScheduleError
 from codegen.schedule import Candidate, Work
@@ -11,10 +12,13 @@ from explorer.clocked import ClockedBatches, reference_candidate
 from explorer.jobs import JobBuilder
 from explorer.judge import Judge
 from explorer.moves import Overheads
+from explorer.preparation import prepare
 from explorer.progress import Progress
 from explorer.workers import Workers
 from microbench.board import Board, Fingerprint, Kind
+from microbench.conditions import Conditions
 from microbench.errors import CandidateError
+from microbench.protocol import ReferenceTimes
 from microbench.store import Sample, Status, Store
 
 CANDIDATE_FAULTS = (CandidateError, ScheduleError, AssemblyError, LinkError)
@@ -33,6 +37,8 @@ class Tally:
     noise_floor: float | None = (
         None  # spread of the reference kernel, as a fraction; None where no clock is read
     )
+    reference: ReferenceTimes | None = None  # what that is the spread of
+    clocks: Conditions | None = None  # of the board, as the samples were timed; None where it tells none
 
     def count(self, sample: Sample, measured: bool) -> None:
         """Adds one sample."""
@@ -77,9 +83,15 @@ class Bench:
         self._clocked: ClockedBatches | None = None
         if boards.call(lambda board: board.reads_clock):
             self._clocked = ClockedBatches(
-                self._measure_alone, self._append, held, reference_candidate(jobs), jobs.seed
+                self._measure_alone,
+                self._append,
+                held,
+                reference_candidate(jobs),
+                jobs.seed,
+                partial(prepare, jobs),
             )
-        self.tally = Tally(noise_floor=self._clocked.noise_floor() if self._clocked else None)
+        self.tally = Tally()
+        self._note_noise()
 
     def samples(self, candidates: Iterable[Candidate]) -> tuple[Sample, ...]:
         """One sample per candidate, in order; raises BoardError or StoreError, never for a bad candidate.
@@ -107,7 +119,13 @@ class Bench:
     def _one_by_one(self, candidates: Sequence[Candidate]) -> Iterator[Sample]:
         assert self._clocked is not None
         yield from self._clocked.measured(candidates)
-        self.tally.noise_floor = self._clocked.noise_floor()
+        self._note_noise()
+
+    def _note_noise(self) -> None:
+        if self._clocked:
+            self.tally.noise_floor = self._clocked.noise_floor()
+            self.tally.reference = self._clocked.reference()
+            self.tally.clocks = self._clocked.clocks
 
     def _side_by_side(self, candidates: Sequence[Candidate]) -> Iterator[Sample]:
         for sample in self._boards.map(self._measure, candidates):

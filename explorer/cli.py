@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from explorer.bench_commands import bench_app
 from explorer.calibrate_commands import calibrate
 from explorer.device_commands import DevicesOption, chosen_file, devices_app
 from explorer.doctor_commands import doctor
@@ -26,6 +27,7 @@ app = typer.Typer(
 app.add_typer(qpu_app, name="qpu")
 app.add_typer(samples_app, name="samples")
 app.add_typer(devices_app, name="devices")
+app.add_typer(bench_app, name="bench")
 
 ModelOption = Annotated[Path | None, typer.Option(help="ONNX file; without it the built-in MobileNet v1")]
 ShapeOption = Annotated[
@@ -41,7 +43,8 @@ def common(
     logging.basicConfig(
         level=logging.INFO if verbose else logging.WARNING, format="%(levelname)s %(name)s: %(message)s"
     )
-    logging.getLogger("paramiko").setLevel(logging.WARNING)
+    # What it would say of a lost connection, the board's own messages say.
+    logging.getLogger("paramiko").setLevel(logging.WARNING if verbose else logging.CRITICAL)
     logging.getLogger("cost_models.boosting").setLevel(logging.ERROR)
 
 

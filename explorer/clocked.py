@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import replace
+from statistics import median
 
 from codegen.errors import ScheduleError
 from codegen.graph import Conv2d, LayerSpec, TensorType
 from codegen.schedule import Candidate
 from explorer.jobs import JobBuilder
+from explorer.preparation import CHUNK
+from microbench.board import BundleRun
 from microbench.conditions import Conditions
 from microbench.errors import BoardError
-from microbench.protocol import moved, noise_floor, throttle_advice, turns
+from microbench.protocol import ReferenceTimes, moved, noise_floor, throttle_advice, turns
 from microbench.store import Sample
 
 ATTEMPTS = 3  # at a batch while the board's clock or temperature moves
@@ -21,6 +24,7 @@ REFERENCE_ALGORITHM = (
 
 Measure = Callable[[Candidate], Sample]
 Append = Callable[[Sample], int]
+Prepare = Callable[[Sequence[Candidate]], None]
 
 
 class ClockedBatches:
@@ -38,15 +42,21 @@ class ClockedBatches:
         known: Iterable[Sample],
         reference: Candidate | None,
         seed: int,
+        prepare: Prepare = lambda _: None,
     ) -> None:
-        """`known`: the samples of this board in the store, of every role. `reference` None: no such kernel here."""
+        """`known`: the samples of this board in the store, of every role. `reference` None: no such kernel here.
+
+        `prepare` is called with the candidates that come next, before any of them is measured.
+        """
         self._measure = measure
         self._append = append
+        self._prepare = prepare
         self._reference = reference
         self._seed = seed
         self._clocks: Conditions | None = None  # what the samples so far were timed at
         self._start: Conditions | None = None  # of the batch
         self._reference_s: list[float] = []
+        self._reference_kind = ""
         for sample in known:
             self._take(sample)
 
@@ -72,6 +82,17 @@ class ClockedBatches:
         """The spread of the reference's medians, as a fraction; None where it was timed less than three times."""
         return noise_floor(self._reference_s)
 
+    @property
+    def clocks(self) -> Conditions | None:
+        """What the samples were timed at; None where the board tells no clock, or it does not matter."""
+        return self._clocks and replace(self._clocks, temperature_c=None)
+
+    def reference(self) -> ReferenceTimes | None:
+        """What the noise floor is taken from; None where the reference was never timed."""
+        if not self._reference_s:
+            return None
+        return ReferenceTimes(len(self._reference_s), median(self._reference_s), self._reference_kind)
+
     def _time_reference(self) -> None:
         if self._reference is None:
             return
@@ -84,7 +105,10 @@ class ClockedBatches:
     def _pass(self, candidates: Sequence[Candidate]) -> Generator[Sample, None, tuple[str, ...]]:
         """Once through the batch, as far as the board keeps still; returns what moved."""
         self._start = None
-        for turn in turns(candidates, [candidate.hash for candidate in candidates], self._seed):
+        order = list(turns(candidates, [candidate.hash for candidate in candidates], self._seed))
+        for index, turn in enumerate(order):
+            if index % CHUNK == 0:
+                self._prepare([due.item for due in order[index : index + CHUNK] if due.item is not None])
             if turn.item is None:
                 self._time_reference()
                 continue
@@ -100,8 +124,7 @@ class ClockedBatches:
     def _changes(self, sample: Sample) -> tuple[str, ...]:
         if sample.kind == "host" or not sample.conditions:
             return ()
-        clocks = self._clocks and replace(self._clocks, temperature_c=None)
-        before = [reading for reading in (clocks, self._start) if reading is not None]
+        before = [reading for reading in (self.clocks, self._start) if reading is not None]
         return moved((*before, sample.conditions[-1]))
 
     def _take(self, sample: Sample) -> None:
@@ -111,6 +134,7 @@ class ClockedBatches:
         """
         if sample.role == "reference" and sample.status == "ok":
             self._reference_s.append(sample.time_s)
+            self._reference_kind = sample.kind
         if sample.role == "candidate" and sample.kind != "host" and sample.conditions:
             self._clocks = self._clocks or sample.conditions[-1]
             self._start = self._start or sample.conditions[-1]
@@ -122,6 +146,21 @@ class ClockedBatches:
         advice = throttle_advice(sample.conditions)
         if advice:
             raise BoardError(advice)
+
+
+def require_rest(run: BundleRun, clocks: Conditions | None) -> None:
+    """Raises BoardError where the whole network was timed at another clock than its layers, or throttled."""
+    if clocks is None or not run.conditions:
+        return
+    advice = throttle_advice(run.conditions)
+    if advice:
+        raise BoardError(advice)
+    changes = moved((clocks, run.conditions[-1]))
+    if changes:
+        raise BoardError(
+            f"the board did not rest while the whole network was timed, {', '.join(changes)} compared with its layers: "
+            "set the governor to performance, or cool the board; then run again, no sample is lost"
+        )
 
 
 def reference_candidate(jobs: JobBuilder) -> Candidate | None:

@@ -19,6 +19,7 @@ from explorer.figures import write_figures
 from explorer.front import write_front
 from explorer.front_table import front_table
 from explorer.model import load_network, write_zoo_model
+from explorer.noise import noise_of_report
 from explorer.pipeline import Run, run
 from explorer.report import write_summary
 from explorer.run_files import COMMAND_FILE, SAMPLES_FILE, write_command, write_samples
@@ -40,7 +41,7 @@ def run_command(settings: RunSettings) -> None:
     console.print(step_table(result.report))
     console.print(summary_table(result.report))
     if result.front is not None:
-        console.print(front_table(result.front))
+        console.print(front_table(result.front, noise_of_report(result.report)))
     if result.report.check is None:
         console.print(f"not checked: the {settings.board} board computes no outputs", style="bold yellow")
     console.print(f"results: {result.directory}", markup=False)

@@ -8,6 +8,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from explorer.compare import Comparison, Half, Row
+from explorer.noise import noise_of_run, verdict
 from explorer.run_data import RunData
 from explorer.run_frames import NO_KIND
 from explorer.tables import seconds
@@ -50,6 +51,10 @@ def comparison_lines(comparison: Comparison) -> Sequence[str]:
         f"peak of activations: A {first.plan.peak_activation_bytes / 1024:,.0f} KiB, "
         f"B {second.plan.peak_activation_bytes / 1024:,.0f} KiB",
     ]
+    lines += [f"noise floor of A: {noise_of_run(first)}", f"noise floor of B: {noise_of_run(second)}"]
+    floors = [run.report.noise_floor if run.report else None for run in (first, second)]
+    told = verdict(comparison.ratio, floors)
+    lines += [f"B against A: {told}"] if told else []
     if first.kinds != second.kinds:
         kinds = f"A's times are {' + '.join(first.kinds)}, B's {' + '.join(second.kinds)}"
         lines.append(f"note: {kinds}: a ratio between them is no measurement")

@@ -1,9 +1,10 @@
 """The exact composition: which option each layer takes, where layouts change, how often the QPUs start.
 
 Steps run in the graph's order, every layout change right after the tensor's producer (once, however many layers read
-it). A composition costs the sum of its steps' times plus an overhead for every launch and whenever threads are woken;
-where CPU time has a price, that of all these too. Network inputs and outputs are nchw and belong to the caller. A view
-(a reshape that moves no byte) and a concatenation whose parts were written in place cost nothing and end no launch.
+it). Layers may be taken together as a chain, of which nothing is kept but the result. A composition costs the sum of
+its steps' times plus an overhead for every launch and whenever threads are woken; where CPU time has a price, that of
+all these too. Network inputs and outputs are nchw and belong to the caller. A view (a reshape that moves no byte) and
+a concatenation whose parts were written in place cost nothing and end no launch.
 
 Memory: a buffer of the CPU is held while its value is needed. One that the QPUs touch is held, from the start, through
 every launch that it is needed in: within a launch no address may be used twice (see `codegen.qpu.link`). To start the
@@ -18,7 +19,7 @@ from dataclasses import dataclass, field
 from codegen.graph import Graph
 from codegen.schedule import Processor
 from explorer.errors import CompositionError
-from explorer.labels import Frontier, Label, advance
+from explorer.labels import Label, shortest
 from explorer.moves import ALL_PROCESSORS, ComposedStep, Moves, Overheads, Prices
 from explorer.options import Option, Options
 from explorer.residence import Caps
@@ -62,9 +63,7 @@ def compose(graph: Graph, options: Options, overheads: Overheads, limits: Limits
     """
     allowed = {spec: _allowed(ways, limits) for spec, ways in options.items()}
     moves = Moves(graph, allowed, Prices(overheads, limits.cpu_price), limits.processors)
-    frontier: Frontier[ComposedStep] = {held: (Label(0.0, 0),) for held in moves.starts()}
-    for layer in moves.layers():
-        frontier = advance(frontier, layer, limits.caps)
+    frontier = shortest(moves.starts(), moves.layers(), limits.caps)
     ends = [label for held, labels in frontier.items() if moves.is_end(held) for label in labels]
     if not ends:
         raise CompositionError(_why_none(limits.caps))

@@ -46,6 +46,10 @@ def add(
         Path | None, typer.Option(help="file with its host key (default ~/.ssh/known_hosts)")
     ] = None,
     jump: Annotated[str | None, typer.Option(help="user@host:port of a host to go through")] = None,
+    launch: Annotated[
+        str | None,
+        typer.Option(help="how a Raspberry Pi launches QPU programs: mailbox (default) or registers"),
+    ] = None,
     replace: Annotated[
         bool, typer.Option("--replace", help="put it in the place of one of this name")
     ] = False,
@@ -61,7 +65,7 @@ def add(
         if profile.endswith(".toml"):
             profile = str(Path(profile).resolve())
         files = {"key": _absolute(key), "known_hosts": _absolute(known_hosts)}
-        board = new_board(profile=profile, host=host, port=port, user=user, jump=jump, **files)
+        board = new_board(profile=profile, host=host, port=port, user=user, jump=jump, launch=launch, **files)
         add_board(path, name, board, replace)
         console = _console()
         console.print(f"{name}: {board.place}, profile {profile}; written to {path}", markup=False)

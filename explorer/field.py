@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from codegen.algorithm import Algorithm
 from codegen.canonical import content_hash
@@ -16,6 +16,7 @@ from explorer.space import CandidatePool
 from microbench.store import Sample
 
 Predict = Callable[[Sequence[Candidate]], Sequence[Prediction]]
+Ceiling = Callable[[Candidate], float]
 _Rivals = tuple[Interface, int]
 
 
@@ -24,7 +25,8 @@ class SearchSettings:
     """How far a search goes. Budgets count measurements, known ones included, so resuming changes nothing.
 
     `budget` is per layer and lane (the QPUs, or a number of CPU threads), `batch` per layer, lane and round.
-    `worthwhile` is the least gain, as a fraction of the best time, that is worth a measurement.
+    A chain of layers is one of many ways to cut a network: fewer of its candidates are measured (`chain_budget`,
+    `chain_initial`). `worthwhile` is the least gain, as a fraction of the best time, that is worth a measurement.
     """
 
     seed: int = 0
@@ -33,9 +35,17 @@ class SearchSettings:
     trials_per_round: int = 24
     initial: int = 3
     budget: int = 24
+    chain_initial: int = 2
+    chain_budget: int = 8
     batch: int = 4
     rounds: int = 8
     worthwhile: float = 0.01
+
+    @property
+    def for_chains(self) -> SearchSettings:
+        """The same for a chain of layers."""
+        initial, budget = min(self.initial, self.chain_initial), min(self.budget, self.chain_budget)
+        return replace(self, initial=initial, budget=budget)
 
 
 class LayerField:
@@ -115,16 +125,29 @@ class LayerField:
             places = [round(i * (len(ranked) - 1) / max(1, count - 1)) for i in range(count)]
             yield [ranked[place] for place in places]
 
-    def doubtful(self, predict: Predict) -> tuple[Candidate, ...]:
+    @property
+    def fastest(self) -> Mapping[int, float]:
+        """The shortest time measured, by lane."""
+        times: dict[int, float] = {}
+        for option in self.options:
+            times[option.threads] = min(times.get(option.threads, float("inf")), option.time_s)
+        return times
+
+    def doubtful(self, predict: Predict, ceiling: Ceiling = lambda _: float("inf")) -> tuple[Candidate, ...]:
         """Unmeasured candidates that may beat the best of their interface and lane, the most promising first.
 
-        At most a batch per lane, and never more than what is left of its budget.
+        At most a batch per lane, and never more than what is left of its budget. `ceiling`: the time that a candidate
+        has to beat to be worth anything, whatever its rivals take.
         """
         unknown = [c for c in self.candidates if c.hash not in self._samples]
         predictions = dict(zip((c.hash for c in unknown), predict(unknown), strict=True))
         best = self._best_of_rivals()
         promising = sorted(
-            (c for c in unknown if predictions[c.hash].low_s < best.get(_rivals(c), float("inf"))),
+            (
+                c
+                for c in unknown
+                if predictions[c.hash].low_s < min(best.get(_rivals(c), float("inf")), ceiling(c))
+            ),
             key=lambda c: (predictions[c.hash].low_s, c.hash),
         )
         picks: list[Candidate] = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from rich.markup import escape
 from rich.table import Table
 
 from explorer.front import Front
@@ -11,8 +12,8 @@ from explorer.tables import seconds
 KIB = 1024
 
 
-def front_table(front: Front) -> Table:
-    """One row per plan of the front, the fastest first; what was run and is beaten is counted below it."""
+def front_table(front: Front, noise: str) -> Table:
+    """One row per plan of the front, the fastest first; below it how many are beaten, and the noise floor."""
     table = Table(title="front of latency, memory and CPU time", title_justify="left", pad_edge=False)
     for title in (
         "plan",
@@ -40,7 +41,7 @@ def front_table(front: Front) -> Table:
         )
     table.caption = (
         f"{len(front.beaten)} more were run and are beaten by one of these; {front.not_run} more were not run, "
-        "being close to one that was"
+        f"being close to one that was\nnoise floor: {escape(noise)}"
     )
     table.caption_justify = "left"
     return table

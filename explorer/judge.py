@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from codegen.algorithm import algorithms
+from codegen.cpu.kernel import CpuKernel
 from codegen.graph import FloatArray, LayerSpec
 from codegen.layout import layout_named
 from codegen.reference import evaluate_layer
@@ -35,6 +37,18 @@ def relative_error(output: NDArray[np.generic], reference: NDArray[np.float64]) 
     return float(np.max(np.abs(found - reference), initial=0.0)) / (largest or 1.0)
 
 
+def crest_factor(reference: NDArray[np.float64]) -> float:
+    """Largest absolute value over the root mean square; 1 for zeros."""
+    rms = float(np.sqrt(np.mean(np.square(reference)))) if reference.size else 0.0
+    return float(np.max(np.abs(reference))) / rms if rms else 1.0
+
+
+def rms_tolerance(algorithm: str) -> float | None:
+    """The bound that an algorithm sets itself over the root mean square of its outputs (`CpuKernel`)."""
+    found = algorithms().get(algorithm)
+    return found.rms_tolerance if isinstance(found, CpuKernel) else None
+
+
 class Judge:
     """Computes each layer's reference once; safe to be asked from several threads."""
 
@@ -50,12 +64,16 @@ class Judge:
         if output.nbytes != expected_bytes:
             return Verdict(False, float("inf"), f"output of {output.nbytes} bytes, not {expected_bytes}")
         tolerance = TOLERANCES[candidate.choice.processor]
-        error = relative_error(layout.unpack(output, candidate.spec.output), self._reference(candidate.spec))
-        if error <= tolerance:
-            return Verdict(True, error)
-        return Verdict(
-            False, error, f"largest error {error:.3g} of the largest output; allowed {tolerance:g}"
-        )
+        reference = self._reference(candidate.spec)
+        error = relative_error(layout.unpack(output, candidate.spec.output), reference)
+        if not error <= tolerance:
+            message = f"largest error {error:.3g} of the largest output; allowed {tolerance:g}"
+            return Verdict(False, error, message)
+        of_rms, allowed = error * crest_factor(reference), rms_tolerance(candidate.choice.algorithm)
+        if allowed is not None and not of_rms <= allowed:
+            message = f"largest error {of_rms:.3g} of the outputs' root mean square; allowed {allowed:g}"
+            return Verdict(False, error, message)
+        return Verdict(True, error)
 
     def _reference(self, spec: LayerSpec) -> NDArray[np.float64]:
         with self._lock:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Generic, NamedTuple, TypeVar
 
 from explorer.errors import CompositionError
@@ -25,6 +25,7 @@ class Move(NamedTuple, Generic[Step]):
     arena_bytes: int = 0
     released_bytes: int = 0
     carries: bool = True
+    skips: int = 0  # layers behind this one that are done as well
 
 
 class Label(NamedTuple, Generic[Step]):
@@ -51,18 +52,26 @@ Frontier = Mapping[Held, tuple[Label[Step], ...]]
 Moves = Callable[[Held], Iterable[Move[Step]]]
 
 
-def advance(frontier: Frontier[Step], moves: Moves[Step], caps: Caps) -> Frontier[Step]:
-    """The labels after one more layer: for each state those that no other beats in cost and idle bytes.
+def shortest(starts: Iterable[Held], layers: Sequence[Moves[Step]], caps: Caps) -> Frontier[Step]:
+    """The labels behind the last layer: for each state those that no other beats in cost and idle bytes.
 
     Equal labels: the first counts. Raises CompositionError where the states are too many to be looked at.
     """
+    reached: list[dict[Held, list[Label[Step]]]] = [{} for _ in range(len(layers) + 1)]
+    reached[0] = {held: [Label(0.0, 0)] for held in starts}
+    for index, moves in enumerate(layers):
+        for held, labels in _frontier(reached[index], caps).items():
+            for move in moves(held):
+                if move.arena_bytes > caps.arena_bytes or move.gpu_bytes > caps.gpu_bytes:
+                    continue
+                after = reached[index + 1 + move.skips]
+                after.setdefault(move.after, []).extend(_after(labels, move, caps))
+        reached[index].clear()
+    return _frontier(reached[-1], caps)
+
+
+def _frontier(found: Mapping[Held, list[Label[Step]]], caps: Caps) -> Frontier[Step]:
     bounded = caps.gpu_bytes != float("inf")
-    found: dict[Held, list[Label[Step]]] = {}
-    for held, labels in frontier.items():
-        for move in moves(held):
-            if move.arena_bytes > caps.arena_bytes or move.gpu_bytes > caps.gpu_bytes:
-                continue
-            found.setdefault(move.after, []).extend(_after(labels, move, caps))
     efficient = {held: tuple(_efficient(labels, bounded)) for held, labels in found.items() if labels}
     if sum(map(len, efficient.values())) > MOST_LABELS:
         raise CompositionError(

@@ -8,8 +8,9 @@ from functools import partial
 from itertools import product
 
 from codegen.bundle.tasks import can_place, is_view
+from codegen.chains import ChainNode, chain_nodes
 from codegen.graph import Concat, Graph, LayerSpec, Node, Reshape
-from codegen.layout import layout_named
+from codegen.layout import CHANNEL_LAYOUTS, layout_named
 from codegen.plan import buffer_name
 from codegen.schedule import Processor
 from explorer.errors import CompositionError
@@ -22,6 +23,7 @@ ALL_PROCESSORS: tuple[Processor, ...] = ("cpu", "qpu")
 PLACED_BY: dict[str, Processor] = {
     "nchw": "cpu",
     "pixel16": "qpu",
+    **dict.fromkeys(CHANNEL_LAYOUTS, "cpu"),
 }  # who can write a part of a whole, by layout
 
 Layer = Callable[[Held], Iterable[Move["ComposedStep"]]]
@@ -108,7 +110,11 @@ class Moves:
         self._processors = frozenset(processors)
         self._position = {node.output: index for index, node in enumerate(graph.nodes)}
         self._last_reader = {name: index for index, node in enumerate(graph.nodes) for name in node.inputs}
+        self._chains = self._measured_chains()
         self._ways = {node.name: self._node_options(node) for node in graph.nodes}
+        self._ways |= {
+            chain.node.name: self._allowed(LayerSpec.of(graph, chain.node)) for chain in self._chains
+        }
         self._relayouts: dict[LayerSpec, tuple[Option, ...]] = {}
         self._read_by_qpus: dict[tuple[str, str], bool] = {}
 
@@ -122,13 +128,17 @@ class Moves:
             )
             yield Held(tuple(sorted(copies)))
 
-    def layers(self) -> Iterator[Layer]:
-        """All layers in order."""
+    def layers(self) -> tuple[Layer, ...]:
+        """All layers in order; a chain skips those between its first and its last node's."""
+        layers: list[Layer] = []
         for name in self._graph.inputs:
-            yield from self._relayout_layers(name, -1)
+            layers += self._relayout_layers(name, -1)
+        places: list[int] = []
         for index, node in enumerate(self._graph.nodes):
-            yield partial(self._node_moves, node, index)
-            yield from self._relayout_layers(node.output, index)
+            places.append(len(layers))
+            layers.append(partial(self._from_node, index, places))
+            layers += self._relayout_layers(node.output, index)
+        return tuple(layers)
 
     def is_end(self, held: Held) -> bool:
         """Whether every output is there in row-major order, and nothing was copied to the GPU for nothing."""
@@ -159,6 +169,24 @@ class Moves:
             ),
             self._prices.of,
         )
+
+    def _measured_chains(self) -> tuple[ChainNode, ...]:
+        chains = chain_nodes(self._graph)
+        return tuple(chain for chain in chains if self._allowed(LayerSpec.of(self._graph, chain.node)))
+
+    def _from_node(self, index: int, places: Sequence[int], held: Held) -> Iterator[Move[ComposedStep]]:
+        """The node alone, and every chain that begins with it."""
+        yield from self._node_moves(self._graph.nodes[index], index, held)
+        for chain in self._chains:
+            if chain.first == index:
+                skips = places[chain.last] - places[index]
+                for move in self._node_moves(chain.node, chain.last, held):
+                    yield move._replace(skips=skips)
+
+    def _readers(self, tensor: str) -> Iterator[Node]:
+        """The nodes and chains that read an activation."""
+        yield from self._graph.consumers(tensor)
+        yield from (chain.node for chain in self._chains if tensor in chain.node.inputs)
 
     def _node_moves(self, node: Node, index: int, held: Held) -> Iterator[Move[ComposedStep]]:
         for option in self._ways[node.name]:
@@ -236,7 +264,7 @@ class Moves:
     def _wanted_layouts(self, tensor: str) -> frozenset[str]:
         wanted = {
             layout
-            for node in self._graph.consumers(tensor)
+            for node in self._readers(tensor)
             for option in self._ways[node.name]
             for name, layout in zip(node.inputs, option.candidate.choice.input_layouts, strict=True)
             if name == tensor
@@ -369,7 +397,7 @@ class Moves:
         return self._read_by_qpus[key]
 
     def _possible_readers(self, tensor: str, layout: str) -> Iterator[Option]:
-        for node in self._graph.consumers(tensor):
+        for node in self._readers(tensor):
             for option in self._ways[node.name]:
                 if (tensor, layout) in zip(node.inputs, option.candidate.choice.input_layouts, strict=True):
                     yield option

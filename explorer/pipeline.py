@@ -14,6 +14,7 @@ from codegen.plan import Plan, write_plan
 from cost_models.registry import cost_model_named
 from explorer.bench import Bench, Tally, overheads_of
 from explorer.check import Trial, check_bundle, tolerance_of, trials_of
+from explorer.clocked import require_rest
 from explorer.compose import UNLIMITED
 from explorer.errors import UsageError
 from explorer.findings import Findings
@@ -56,7 +57,7 @@ def run(settings: RunSettings, progress: Progress, announce: Announce) -> Run:
     if settings.objective == "front" and settings.board in WITHOUT_OUTPUTS:
         raise UsageError(f"a front is made of plans that were run; the {settings.board} board runs nothing")
     first = _open(settings)
-    with Workers(_boards(first, settings), Board.close) as boards:
+    with Workers(_boards(first, settings), _close) as boards:
         fingerprint = boards.call(lambda board: board.fingerprint())
         announce(what_it_is(first, fingerprint))
         _prepare(settings.directory)
@@ -75,6 +76,7 @@ def run(settings: RunSettings, progress: Progress, announce: Announce) -> Run:
             progress.phase("Check")
             trials = trials_of(network, settings.search.seed)
             checked = boards.call(lambda board: check_bundle(board, bundle, trials, tolerance_of(plan)))
+            require_rest(checked[1], tally.clocks)
     front = _front(settings, found, trials, progress) if settings.objective == "front" else None
     report = build_report(settings.device, first, fingerprint, found, composed, checked, tally)
     return Run(report, plan, settings.directory, front)
@@ -85,13 +87,13 @@ def _front(settings: RunSettings, found: Findings, trials: Sequence[Trial], prog
     fewer = (replace(settings, qpus=count) for count in fewer_qpus(found.target))
     findings = [found, *(_searched(variant, found.network, progress) for variant in fewer)]
     first = _open(settings)
-    with Workers(_boards(first, settings), Board.close) as boards:
+    with Workers(_boards(first, settings), _close) as boards:
         return explore_front(settings, findings, boards, first, trials[:1], progress)
 
 
 def _searched(settings: RunSettings, network: Network, progress: Progress) -> Findings:
     first = _open(settings)
-    with Workers(_boards(first, settings), Board.close) as boards:
+    with Workers(_boards(first, settings), _close) as boards:
         fingerprint = boards.call(lambda board: board.fingerprint())
         return _investigate(settings, network, boards, first, fingerprint, progress)[0]
 
@@ -129,6 +131,10 @@ def _open(settings: RunSettings) -> Board:
         store=settings.store,
         devices=settings.devices,
     )
+
+
+def _close(board: Board) -> None:
+    board.close()  # of the board's own class: that of the protocol does nothing
 
 
 def _boards(first: Board, settings: RunSettings) -> list[Board]:

@@ -11,6 +11,7 @@ from typing import Any
 from codegen.schedule import Choice, Work
 from cost_models.model import Prediction
 from microbench.board import Kind
+from microbench.protocol import ReferenceTimes
 from microbench.store import Status
 
 SUMMARY_FORMAT = 1
@@ -111,6 +112,7 @@ class RunReport:
     noise_floor: float | None = (
         None  # spread of the reference kernel; closer times are equal. None without a clock
     )
+    reference: ReferenceTimes | None = None  # what the noise floor is the spread of
     measured: tuple[MeasuredCandidate, ...] = ()
 
     @property

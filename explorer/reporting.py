@@ -65,6 +65,7 @@ def build_report(
             "failed": tally.failed, "wrong": tally.wrong,
         },
         noise_floor=tally.noise_floor,
+        reference=tally.reference,
         measured=_measured(found, unseen),
     )  # fmt: skip
 

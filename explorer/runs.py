@@ -8,6 +8,7 @@ from pathlib import Path
 from rich.markup import escape
 from rich.table import Table
 
+from explorer.noise import CLOCKLESS
 from explorer.run_data import RunData
 from explorer.tables import seconds
 
@@ -23,6 +24,7 @@ def runs_table(runs: Sequence[tuple[Path, RunData | str]]) -> Table:
     table.add_column("board", overflow="fold")
     table.add_column("time", justify="right")
     table.add_column("time is")
+    table.add_column("noise\nfloor", justify="right")
     table.add_column("CPU-only\n/ this", justify="right")
     table.add_column("largest error\n(of the largest output)", justify="right")
     table.add_column("note", overflow="fold")
@@ -33,16 +35,25 @@ def runs_table(runs: Sequence[tuple[Path, RunData | str]]) -> Table:
 
 def _row(run: RunData | str) -> Sequence[str]:
     if isinstance(run, str):
-        return (*[UNKNOWN] * 7, run)
+        return (*[UNKNOWN] * 8, run)
     return (
         run.plan.model_name,
         run.plan.device,
         run.board or UNKNOWN,
         seconds(run.time_s),
         " + ".join(run.kinds),
+        _noise(run),
         UNKNOWN if run.speedup is None else f"{run.speedup:.3g}x",
         *_error(run),
     )
+
+
+def _noise(run: RunData) -> str:
+    """In a cell; the run's report says what it is the spread of."""
+    if CLOCKLESS.issuperset(run.kinds):
+        return "no clock"
+    floor = run.report.noise_floor if run.report else None
+    return "unknown" if floor is None else f"±{100 * floor:.1f} %"
 
 
 def _error(run: RunData) -> tuple[str, str]:

@@ -9,10 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from codegen.graph import Graph, LayerSpec
+from codegen.chains import chain_nodes
+from codegen.graph import Graph, LayerSpec, Node
 from codegen.schedule import Candidate
 from cost_models.model import CostModel, Observation, Prediction
 from explorer.bench import Bench
+from explorer.ceilings import Ceilings
 from explorer.errors import SearchError
 from explorer.field import LayerField, SearchSettings
 from explorer.jobs import JobBuilder
@@ -84,21 +86,27 @@ def observations(samples: Iterable[Sample]) -> tuple[Observation, ...]:
 def relayout_specs(graph: Graph, fields: Mapping[LayerSpec, LayerField]) -> tuple[LayerSpec, ...]:
     """Every layout change that some pair of neighbouring candidates would need, in the graph's order."""
     found: dict[LayerSpec, None] = {}
+    nodes = [node for node in searched_nodes(graph) if LayerSpec.of(graph, node) in fields]
     for tensor in (*graph.inputs, *(node.output for node in graph.nodes)):
-        producer = graph.producer(tensor)
-        sources = {OUTSIDE_LAYOUT}
-        if producer is not None:
-            made = fields[LayerSpec.of(graph, producer)].candidates
-            sources = {candidate.choice.output_layout for candidate in made}
+        sources = {OUTSIDE_LAYOUT} if tensor in graph.inputs else set()
         targets = {OUTSIDE_LAYOUT} if tensor in graph.outputs else set()
-        for node in graph.consumers(tensor):
+        for node in nodes:
+            if tensor not in (*node.inputs, node.output):
+                continue
             for candidate in fields[LayerSpec.of(graph, node)].candidates:
+                if node.output == tensor:
+                    sources.add(candidate.choice.output_layout)
                 pairs = zip(node.inputs, candidate.choice.input_layouts, strict=True)
                 targets |= {layout for name, layout in pairs if name == tensor}
         for source in sorted(sources):
             for target in sorted(targets - {source}):
                 found[relayout_spec(graph.types[tensor], source, target)] = None
     return tuple(found)
+
+
+def searched_nodes(graph: Graph) -> tuple[Node, ...]:
+    """The graph's nodes and the chains of them."""
+    return (*graph.nodes, *(chain.node for chain in chain_nodes(graph)))
 
 
 class _Search:
@@ -127,7 +135,8 @@ class _Search:
     def refine(self) -> int:
         """Rounds of measuring what is doubtful and fitting again; returns how many there were."""
         for number in range(1, self._settings.rounds + 1):
-            picks = [(field, field.doubtful(self._predict)) for field in self._fields]
+            ceilings = Ceilings(self._fields)
+            picks = [(field, field.doubtful(self._predict, ceilings.of(field))) for field in self._fields]
             if not any(chosen for _, chosen in picks):
                 return number - 1
             self._progress.phase(f"Round {number}")
@@ -161,6 +170,10 @@ def _layer_fields(graph: Graph, jobs: JobBuilder, settings: SearchSettings) -> d
                 f"layer {node.name!r} ({type(node.op).__name__}, output {node_shape(spec)}): no algorithm "
                 f"applies to it on {jobs.target.name}; `explore algorithms` lists what there is"
             )
+    for spec in dict.fromkeys(LayerSpec.of(graph, chain.node) for chain in chain_nodes(graph)):
+        chained = LayerField(spec, jobs.algorithms.values(), jobs.target, settings.for_chains)
+        if chained.algorithms:
+            fields[spec] = chained
     return fields
 
 

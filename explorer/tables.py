@@ -8,17 +8,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from codegen.schedule import Values
+from explorer.noise import noise_of_report
 from explorer.report import RunReport, StepReport
-
-
-def seconds(time_s: float | None) -> str:
-    """A time with three digits and its unit."""
-    if time_s is None:
-        return "-"
-    for unit, scale in (("s", 1.0), ("ms", 1e-3), ("us", 1e-6)):
-        if time_s >= scale:
-            return f"{time_s / scale:.3g} {unit}"
-    return f"{time_s * 1e9:.3g} ns"
+from explorer.units import seconds as seconds
 
 
 def _times(ratio: float | None) -> str:
@@ -112,8 +104,6 @@ def summary_lines(report: RunReport) -> list[tuple[str, str]]:
                 f"choice {100 * quality.top_regret:.1f} % ({quality.samples} samples)",
             )
         )
-    if report.noise_floor is not None:
-        text = f"±{100 * report.noise_floor:.1f} %, spread of a reference kernel timed in between"
-        lines.append(("noise floor", text))
+    lines.append(("noise floor", noise_of_report(report)))
     counts = ", ".join(f"{count} {name}" for name, count in report.samples.items())
     return [*lines, ("candidates", counts)]

@@ -6,10 +6,14 @@ from pathlib import Path
 
 import pytest
 
+from microbench.emulation.emulator import why_no_counting
+from microbench.inner_loops.disassembly import why_no_disassembler
+from microbench.inner_loops.pipeline_model import why_no_simulator
 from tests.explorer.command_line import why_no_namespace
 from tests.microbench.local_runner import why_no_emulator
 from tests.microbench.loopback_sshd import why_no_server
 from tests.microbench.postgresql_server import why_no_postgresql
+from tests.microbench.small_disk import why_no_small_disk
 
 SHARED = Path(__file__).parents[1].parent / "shared"
 SLOW = "slow; give --slow to run it"
@@ -56,5 +60,15 @@ def _excused(reason: str) -> bool:
         return True
     if "shared" in reason or "beside the project" in reason:
         return not SHARED.is_dir()
-    missing = (why_no_server(), why_no_emulator(), why_no_namespace(), why_no_postgresql())
+    missing = (
+        why_no_server(),
+        why_no_emulator(),
+        why_no_namespace(),
+        why_no_postgresql(),
+        why_no_small_disk(),
+        why_no_disassembler(),
+        why_no_simulator(),
+        why_no_counting("qemu-arm"),
+        why_no_counting("qemu-aarch64"),
+    )
     return any(excuse is not None and excuse in reason for excuse in missing)

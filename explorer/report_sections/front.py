@@ -9,6 +9,7 @@ import pandas as pd
 
 from explorer.exhibits import Exhibit, Finding, counted
 from explorer.figures import plain_ticks
+from explorer.noise import noise_of_run
 from explorer.pareto import dominated
 from explorer.report_sections.staircase import draw_staircase
 from explorer.run_data import FRONT_COLUMNS, RunData
@@ -53,7 +54,7 @@ def front_table(run: RunData) -> Exhibit:
             "memory / fastest": plans["peak_memory_bytes"] / plans["peak_memory_bytes"].iloc[0],
         }
     )
-    return Exhibit(table)
+    return Exhibit(table, f"Noise floor: {noise_of_run(run)}.")
 
 
 def _plans(run: RunData) -> pd.DataFrame:

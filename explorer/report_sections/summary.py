@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 import pandas as pd
 
 from explorer.exhibits import Exhibit, Sentence, counted
+from explorer.noise import noise_of_report
 from explorer.report import RunReport
 from explorer.report_section import Cell, code
 from explorer.run_data import RunData
@@ -96,5 +97,7 @@ def _report_facts(report: RunReport) -> Iterator[tuple[str, str, str]]:
         yield "largest error", f"{check.largest_error:.2e}", f"{text}; allowed {check.tolerance:g}"
     else:
         yield "largest error", "not checked", "this board computes no outputs"
+    floor = "-" if report.noise_floor is None else f"±{100 * report.noise_floor:.1f} %"
+    yield "noise floor", floor, noise_of_report(report)
     others = [f"{count:,} {name}" for name, count in sorted(report.samples.items()) if name != "considered"]
     yield "candidates", f"{report.samples.get('considered', 0):,}", ", ".join(others)

@@ -12,11 +12,11 @@ import pytest
 from codegen.algorithm import algorithms
 from codegen.schedule import Candidate
 from explorer.bench import Bench
-from explorer.clocked import ATTEMPTS, ClockedBatches, reference_candidate
+from explorer.clocked import ATTEMPTS, ClockedBatches, reference_candidate, require_rest
 from explorer.jobs import JobBuilder
 from explorer.progress import Silent
 from explorer.workers import Workers
-from microbench.board import Board, Job, Kind, Measurement
+from microbench.board import Board, BundleRun, Job, Kind, Measurement
 from microbench.conditions import Conditions
 from microbench.errors import BoardError
 from microbench.profile import load_profile
@@ -154,6 +154,26 @@ def test_the_noise_floor_counts_references_of_earlier_runs() -> None:
     list(batches.measured(BATCH))
     floor = batches.noise_floor()
     assert floor is not None and 0 < floor < 0.1
+
+
+def bundle_run(*conditions: Conditions) -> BundleRun:
+    return BundleRun((), (1.0,), 1.0, "silicon", {}, {}, conditions=conditions)
+
+
+def test_the_whole_network_is_held_against_the_clock_of_its_layers() -> None:
+    rig = Rig([COOL])
+    batches = rig.batches()
+    assert batches.clocks is None
+    list(batches.measured(BATCH))
+    clocks = batches.clocks
+    assert clocks is not None and clocks.cpu_clock_hz == COOL.cpu_clock_hz
+    require_rest(bundle_run(HALVED, replace(COOL, temperature_c=75.0)), clocks)  # an idle clock may be low
+    require_rest(bundle_run(), clocks)
+    require_rest(bundle_run(COOL, HALVED), None)
+    with pytest.raises(BoardError, match=r"did not rest.*500 to 1000 MHz.*run again"):
+        require_rest(bundle_run(COOL, HALVED), clocks)
+    with pytest.raises(BoardError, match="throttles"):
+        require_rest(bundle_run(COOL, replace(COOL, throttle_flags=0x4)), clocks)
 
 
 @pytest.mark.parametrize("device", ["host", "pi-zero", "pi-3"])

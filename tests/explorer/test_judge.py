@@ -37,6 +37,20 @@ def test_tolerance_is_relative_to_the_largest_output(processor: Processor, layou
     assert verdict.error == pytest.approx(2 * allowed, rel=0.05)
 
 
+def test_algorithms_may_be_held_to_a_part_of_the_root_mean_square() -> None:
+    values = layer_values(SPEC, seed=3)
+    reference = evaluate_layer(SPEC, values.inputs, values.weights)
+    rms_of_largest = np.sqrt(np.mean(reference**2)) / np.abs(reference).max()
+    winograd = Candidate(SPEC, Choice("cpu", "cpu_blocked_winograd", (), (), ("nchw",), "nchw"))
+    judge = Judge(seed=3)
+    assert judge.judge(winograd, image("nchw", 0.8e-4 * rms_of_largest)).correct
+    spoilt = image("nchw", 1.2e-4 * rms_of_largest)
+    assert judge.judge(candidate("cpu", "nchw"), spoilt).correct
+    verdict = judge.judge(winograd, spoilt)
+    assert not verdict.correct
+    assert "root mean square" in verdict.message
+
+
 def test_an_output_of_the_wrong_size_is_wrong() -> None:
     assert not Judge(seed=3).judge(candidate("cpu"), np.zeros(7, np.float32)).correct
 

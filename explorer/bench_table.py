@@ -1,0 +1,68 @@
+"""A benchmark's table, shown on a terminal and written as Markdown from the same cells."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+WIDEST = 220
+LEFT, RIGHT = "left", "right"
+
+
+@dataclass(frozen=True)
+class BenchTable:
+    """Columns by heading with their side (`left` or `right`), rows of text; `notes` say what the numbers are."""
+
+    title: str
+    columns: tuple[tuple[str, str], ...]
+    rows: tuple[tuple[str, ...], ...]
+    notes: tuple[str, ...] = ()
+
+    def rich(self) -> Table:
+        """For a terminal."""
+        table = Table(title=escape(self.title), title_justify="left", pad_edge=False)
+        for heading, side in self.columns:
+            table.add_column(escape(heading), justify="right" if side == RIGHT else "left", overflow="fold")
+        for row in self.rows:
+            table.add_row(*map(escape, row))
+        return table
+
+    def markdown(self) -> str:
+        """A section: heading, table, notes."""
+        lines = [f"## {self.title}", ""]
+        lines += [_line(heading for heading, _ in self.columns)]
+        lines += [_line("--:" if side == RIGHT else "---" for _, side in self.columns)]
+        lines += [_line(row) for row in self.rows]
+        for note in self.notes:
+            lines += ["", note]
+        return "\n".join(lines) + "\n"
+
+
+def show(tables: Iterable[BenchTable], console: Console) -> None:
+    """Prints tables and their notes."""
+    for table in tables:
+        console.print(table.rich())
+        for note in table.notes:
+            console.print(note, markup=False)
+
+
+def write_markdown(path: Path, title: str, introduction: str, tables: Sequence[BenchTable]) -> None:
+    """Writes a page of tables; raises OSError where it cannot."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    parts = [f"# {title}\n", f"{introduction}\n", *(table.markdown() for table in tables)]
+    path.write_text("\n".join(parts), encoding="utf-8")
+
+
+def terminal() -> Console:
+    """Where tables go: never narrower than they are, so that a pipe gets whole lines."""
+    console = Console()
+    return console if console.is_terminal else Console(width=WIDEST)
+
+
+def _line(cells: Iterable[str]) -> str:
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"

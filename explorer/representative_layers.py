@@ -1,0 +1,41 @@
+"""One layer of each shape that networks for small boards are made of, to look at kernels with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from codegen.graph import RELU, Conv2d, FullyConnected, LayerSpec, TensorType
+from codegen.shapes import infer_shape
+
+
+def _convolution(
+    channels: int, out: int, size: int, kernel: int, stride: int = 1, groups: int = 1
+) -> LayerSpec:
+    pad = kernel // 2
+    op = Conv2d((kernel, kernel), (stride, stride), (pad,) * 4, groups=groups, activation=RELU)
+    source = (1, channels, size, size)
+    weights = ((out, channels // groups, kernel, kernel), (out,))
+    return _spec(op, source, weights)
+
+
+def _spec(
+    op: Conv2d | FullyConnected, source: tuple[int, ...], weights: tuple[tuple[int, ...], ...]
+) -> LayerSpec:
+    output = infer_shape(op, (source,), weights, ())
+    return LayerSpec(op, (TensorType(source),), TensorType(output), tuple(map(TensorType, weights)))
+
+
+REPRESENTATIVE_LAYERS: Mapping[str, LayerSpec] = {
+    "first layer 3x3 s2": _convolution(3, 32, 224, 3, stride=2),
+    "conv 3x3 s1": _convolution(64, 64, 56, 3),
+    "conv 3x3 s2": _convolution(64, 128, 56, 3, stride=2),
+    "conv 5x5 s1": _convolution(32, 64, 28, 5),
+    "conv 7x7 s2": _convolution(3, 64, 224, 7, stride=2),
+    "conv 1x1": _convolution(128, 128, 28, 1),
+    "conv 1x1 s2": _convolution(64, 128, 56, 1, stride=2),
+    "grouped 3x3": _convolution(64, 64, 28, 3, groups=4),
+    "depthwise 3x3 s1": _convolution(128, 128, 28, 3, groups=128),
+    "depthwise 3x3 s2": _convolution(128, 128, 28, 3, stride=2, groups=128),
+    "depthwise 5x5 s1": _convolution(128, 128, 28, 5, groups=128),
+    "fully connected": _spec(FullyConnected(), (1, 1024), ((1000, 1024), (1000,))),
+}
