@@ -28,13 +28,15 @@ from explorer.residence import Caps
 @dataclass(frozen=True)
 class Limits:
     """What a composition may use. `threads`: the most of one step; `cpu_price`: seconds of latency that a second of
-    CPU time is worth; `processors`: those that layers may run on.
+    CPU time is worth; `processors`: those that layers may run on; `chains`: whether layers may be computed
+    together.
     """
 
     processors: Sequence[Processor] = ALL_PROCESSORS
     threads: float = float("inf")
     cpu_price: float = 0.0
     caps: Caps = field(default_factory=Caps)
+    chains: bool = True
 
 
 UNLIMITED = Limits()
@@ -62,7 +64,7 @@ def compose(graph: Graph, options: Options, overheads: Overheads, limits: Limits
     keeps within the caps.
     """
     allowed = {spec: _allowed(ways, limits) for spec, ways in options.items()}
-    moves = Moves(graph, allowed, Prices(overheads, limits.cpu_price), limits.processors)
+    moves = Moves(graph, allowed, Prices(overheads, limits.cpu_price), limits.processors, limits.chains)
     frontier = shortest(moves.starts(), moves.layers(), limits.caps)
     ends = [label for held, labels in frontier.items() if moves.is_end(held) for label in labels]
     if not ends:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 
 from codegen.bundle.memory import MemoryUse, memory_use
@@ -67,7 +67,7 @@ class Findings:
 
 
 def _capped(limits: Limits, caps: Caps) -> Limits:
-    return Limits(limits.processors, limits.threads, limits.cpu_price, caps)
+    return replace(limits, caps=caps)
 
 
 def _price(composition: Composition, cpu_price: float) -> float:

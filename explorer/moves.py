@@ -102,7 +102,12 @@ class Moves:
     """The layers of the problem: every node, followed by the layout changes of its output."""
 
     def __init__(
-        self, graph: Graph, options: Options, prices: Prices, processors: Sequence[Processor]
+        self,
+        graph: Graph,
+        options: Options,
+        prices: Prices,
+        processors: Sequence[Processor],
+        chains: bool = True,
     ) -> None:
         self._graph = graph
         self._options = options
@@ -110,7 +115,7 @@ class Moves:
         self._processors = frozenset(processors)
         self._position = {node.output: index for index, node in enumerate(graph.nodes)}
         self._last_reader = {name: index for index, node in enumerate(graph.nodes) for name in node.inputs}
-        self._chains = self._measured_chains()
+        self._chains = self._measured_chains() if chains else ()
         self._ways = {node.name: self._node_options(node) for node in graph.nodes}
         self._ways |= {
             chain.node.name: self._allowed(LayerSpec.of(graph, chain.node)) for chain in self._chains

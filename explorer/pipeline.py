@@ -85,13 +85,14 @@ def run(settings: RunSettings, progress: Progress, announce: Announce) -> Run:
 def _front(settings: RunSettings, found: Findings, trials: Sequence[Trial], progress: Progress) -> Front:
     """The front, once the fastest plan is safe. Boards are opened in turn: a real one serves one host at a time."""
     fewer = (replace(settings, qpus=count) for count in fewer_qpus(found.target))
-    findings = [found, *(_searched(variant, found.network, progress) for variant in fewer)]
+    findings = [found, *(searched(variant, found.network, progress) for variant in fewer)]
     first = _open(settings)
     with Workers(_boards(first, settings), _close) as boards:
         return explore_front(settings, findings, boards, first, trials[:1], progress)
 
 
-def _searched(settings: RunSettings, network: Network, progress: Progress) -> Findings:
+def searched(settings: RunSettings, network: Network, progress: Progress) -> Findings:
+    """What a search finds out; errors as for `run`."""
     first = _open(settings)
     with Workers(_boards(first, settings), _close) as boards:
         fingerprint = boards.call(lambda board: board.fingerprint())

@@ -24,8 +24,9 @@ enum { POOL_LINE = 64, LOOKS_PER_CLOCK = 32 };
 
 /* A counter that one thread waits for and others raise. It may wrap around: only equality is asked for. */
 typedef struct gate {
-    unsigned count; /* these two are atomic */
+    unsigned count; /* these three are atomic */
     int is_asleep;
+    int raiser_cpu; /* where who raises it was last seen to run */
     pthread_mutex_t mutex;
     pthread_cond_t raised;
 } gate;
@@ -103,6 +104,29 @@ static void gate_sleep(gate *self, unsigned wanted)
     pthread_mutex_unlock(&self->mutex);
 }
 
+/* The CPU that this thread runs on, -1 where the system does not say. */
+static int this_cpu(void)
+{
+#ifdef __linux__
+    return sched_getcpu();
+#else
+    return -1;
+#endif
+}
+
+/* Tells who waits at a gate where the thread runs that will raise it. */
+static void gate_approach(gate *self)
+{
+    __atomic_store_n(&self->raiser_cpu, this_cpu(), __ATOMIC_RELAXED);
+}
+
+/* Whoever looks for work on the CPU that the work is waiting for only delays it: both then wait for clock ticks. */
+static int is_in_the_way(gate *self)
+{
+    const int cpu = this_cpu();
+    return cpu >= 0 && __atomic_load_n(&self->raiser_cpu, __ATOMIC_RELAXED) == cpu;
+}
+
 static void gate_wait(gate *self, unsigned wanted)
 {
     const double until_s = pool_clock_s() + SPIN_S;
@@ -112,7 +136,7 @@ static void gate_wait(gate *self, unsigned wanted)
                 return;
             relax();
         }
-    } while (pool_clock_s() < until_s);
+    } while (pool_clock_s() < until_s && !is_in_the_way(self));
     gate_sleep(self, wanted);
 }
 
@@ -130,6 +154,7 @@ static void *pool_work(void *argument)
         gate_wait(&self->handed, handed);
         if (!threads->task)
             return NULL;
+        gate_approach(&threads->done);
         run_parts(threads, self->first);
         gate_raise(&threads->done);
     }
@@ -202,8 +227,10 @@ void pool_run(pool *threads, int parts, pool_task *task, void *context)
     threads->parts = parts;
     threads->stride = workers + 1;
     threads->expected += (unsigned)workers;
-    for (int i = 0; i < workers; ++i)
+    for (int i = 0; i < workers; ++i) {
+        gate_approach(&threads->workers[i].handed);
         gate_raise(&threads->workers[i].handed);
+    }
     run_parts(threads, 0);
     if (workers > 0)
         gate_wait(&threads->done, threads->expected);
