@@ -14,10 +14,12 @@ MOST_WORKSPACE_BYTES = 32 * 1024 * 1024
 
 
 def vector_lanes(target: Target) -> int:
-    """Floats of one vector register: 1 for VFP, 4 for NEON, on this machine what its CPU says it has."""
+    """Floats of one vector register: 1 for VFP, 4 for NEON and SSE, on this machine what its CPU says it has."""
     if target.cpu.startswith("arm11"):
         return 1
-    return _native_lanes() if target.cpu == "native" else 4
+    if target.cpu == "native":
+        return _native_lanes()
+    return {"x86-64-v4": 16, "x86-64-v3": 8}.get(target.cpu, 4)
 
 
 def block_lanes(target: Target) -> int:

@@ -45,7 +45,8 @@ from codegen.target import Target
 HOST = Target(name="host", qpus=0, cpu="native", compiler=("", "-O1", "-march=native"), cores=6)
 SCALAR = Target(name="pi-zero", qpus=12, cpu="arm1176jzf-s", compiler=("", "-O1"), cores=1)
 NEON = Target(name="pi-2", qpus=12, cpu="cortex-a7", compiler=("", "-O1"), cores=4)
-TARGETS = (HOST, SCALAR, NEON)
+AVX2 = Target(name="avx2", qpus=0, cpu="x86-64-v3", compiler=("", "-O1"), cores=2)
+TARGETS = (HOST, SCALAR, NEON, AVX2)
 POISON = np.float32(np.nan)
 GUARD = 64
 ROUNDING = {
@@ -104,6 +105,20 @@ def conv_specs(
     most = 50 if wide else 9 if group_count == 1 else 3
     outputs = group_count * (1 if equal else draw(st.integers(1, most)))
     return conv_spec(op, draw(st.integers(1, 2)), group_count * per_group, outputs, height, width)
+
+
+@st.composite
+def small_plane_specs(draw: st.DrawFn) -> LayerSpec:
+    """Planes of outputs whose rows fill no register tile, on every target with vectors."""
+    kernel = draw(st.tuples(small, small).filter(lambda taps: taps != (1, 1)))
+    strides, dilations = draw(st.tuples(small, small)), draw(st.tuples(*[st.integers(1, 2)] * 2))
+    pads = draw(st.tuples(*[st.integers(0, 2)] * 4))
+    op = Conv2d(kernel, strides, pads, dilations, activation=draw(activations))
+    size = []
+    for axis, outputs in enumerate((draw(st.integers(4, 10)), draw(st.integers(2, 5)))):
+        reach = (outputs - 1) * strides[axis] + (kernel[axis] - 1) * dilations[axis] + 1
+        size.append(max(1, reach - pads[axis] - pads[axis + 2]) + draw(st.integers(0, strides[axis] - 1)))
+    return conv_spec(op, draw(st.integers(1, 2)), draw(st.integers(1, 40)), draw(st.integers(1, 50)), *size)
 
 
 @st.composite
@@ -272,6 +287,7 @@ SPECS: dict[str, st.SearchStrategy[LayerSpec]] = {
     "cpu_concat": concat_specs(),
     "cpu_transpose": unary_specs("transpose"),
     "cpu_blocked_conv": conv_specs(st.just(1), wide=True),
+    "cpu_blocked_indirect": small_plane_specs(),
     "cpu_blocked_winograd": winograd_specs(),
     "cpu_blocked_depthwise": conv_specs(st.integers(1, 40), multiplier=True, equal=True),
     "cpu_blocked_conv_transpose": transposed_specs(st.just(1), wide=True),

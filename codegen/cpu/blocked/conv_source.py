@@ -16,7 +16,7 @@ from codegen.graph import IDENTITY, Activation, FloatArray
 PIXELS_OUTER, CHANNELS_OUTER = 0, 1
 
 # Taps of a row share inputs. Compilers would keep these for the next tap, and sums would leave the registers.
-_BARRIER = '__asm__ volatile("" ::: "memory");'
+BARRIER = '__asm__ volatile("" ::: "memory");'
 
 
 @dataclass(frozen=True)
@@ -78,8 +78,7 @@ def conv_text(code: ConvCode) -> str:
     """
     tiles = code.tiles
     shapes = list(dict.fromkeys(tile.shape for tile in tiles))
-    whole, rest = code.blocks, code.out_blocks % code.blocks
-    widths = [blocks for blocks in (whole if code.out_blocks >= whole else 0, rest) if blocks]
+    widths = block_widths(code)
     functions = [
         _tile_text(code, f"{code.entry}_tile{number}x{blocks}", shape, blocks)
         for blocks in widths
@@ -106,11 +105,8 @@ def pack_conv(weights: Sequence[FloatArray], code: ConvCode) -> FloatArray:
     """Weights (out, in, kh, kw) as [tile of blocks][block of inputs][kh][input of the block][kw][blocks][lanes], then
     the bias; zeros fill the last block.
     """
-    matrix, bias = matrix_and_bias(weights)
-    lanes, padded = code.lanes, code.out_blocks * code.lanes
-    rows, columns = code.windows.rows.taps, code.windows.columns.taps
-    values = np.zeros((padded, code.channels, rows, columns), dtype=np.float32)
-    values[: code.outputs] = matrix.reshape(code.outputs, code.channels, rows, columns)
+    values, bias = in_whole_blocks(weights, code)
+    lanes, (rows, columns) = code.lanes, values.shape[2:]
     parts = []
     for first in range(0, code.out_blocks, code.blocks):
         blocks = min(code.blocks, code.out_blocks - first)
@@ -118,22 +114,53 @@ def pack_conv(weights: Sequence[FloatArray], code: ConvCode) -> FloatArray:
         for start in range(0, code.channels, code.source.lanes):
             part = tile[:, start : start + code.source.lanes].reshape(blocks, lanes, -1, rows, columns)
             parts.append(part.transpose(3, 2, 4, 0, 1).reshape(-1))  # ky, channel, kx, block, lane
-    tail = np.zeros(padded, dtype=np.float32)
+    return np.concatenate([*parts, bias])
+
+
+def in_whole_blocks(weights: Sequence[FloatArray], code: ConvCode) -> tuple[FloatArray, FloatArray]:
+    """Weights (out, in, kh, kw) and bias (out), `out` filled up with zeros to whole blocks."""
+    matrix, bias = matrix_and_bias(weights)
+    padded = code.out_blocks * code.lanes
+    shape = code.channels, code.windows.rows.taps, code.windows.columns.taps
+    values, tail = np.zeros((padded, *shape), dtype=np.float32), np.zeros(padded, dtype=np.float32)
+    values[: code.outputs] = matrix.reshape(code.outputs, *shape)
     tail[: code.outputs] = bias
-    return np.concatenate([*parts, tail])
+    return values, tail
 
 
-def _tile_text(code: ConvCode, name: str, shape: Sequence[tuple[int, int]], blocks: int) -> str:
-    lanes, pixels = code.lanes, range(len(shape))
-    accumulators = [f"a{p}_{b}" for p in pixels for b in range(blocks)]
-    whole_blocks, rest = divmod(code.channels, code.source.lanes)
-    parts = []
-    if whole_blocks:
-        parts.append(_input_block_text(code, shape, blocks, code.source.lanes, whole_blocks))
-    if rest:
-        parts.append(_input_block_text(code, shape, blocks, rest, 1))
-    results = []
-    for p in pixels:
+def block_widths(code: ConvCode) -> tuple[int, ...]:
+    """The numbers of blocks that tiles have: `blocks`, and what is left at the end."""
+    whole, rest = code.blocks, code.out_blocks % code.blocks
+    return tuple(blocks for blocks in (whole if code.out_blocks >= whole else 0, rest) if blocks)
+
+
+def tile_walks(code: ConvCode) -> tuple[str, str]:
+    """The outer and inner loop over tiles `t` of pixels and `b` of blocks."""
+    pixels = "for (int t = t_first; t < t_end; ++t)"
+    channels = f"for (int b = b_first; b < b_end; b += {code.blocks})"
+    return (channels, pixels) if code.outer == CHANNELS_OUTER else (pixels, channels)
+
+
+def tile_function(code: ConvCode, widths: Sequence[int]) -> str:
+    """The member of a tile's record that computes the blocks from `b` on."""
+    if len(widths) == 1:
+        return "tile->blocks0"
+    return f"(b + {code.blocks} <= {code.out_blocks} ? tile->blocks0 : tile->blocks1)"
+
+
+def starts_text(lanes: int, pixels: int, blocks: int) -> str:
+    """Declarations of the sums `a<pixel>_<block>`, which begin with the bias."""
+    lines = [
+        f"const vec{lanes} s{b} = {constant_vector(lanes, f'bias + {b * lanes}')};" for b in range(blocks)
+    ]
+    sums = ", ".join(f"a{p}_{b} = s{b}" for p in range(pixels) for b in range(blocks))
+    return "\n    ".join([*lines, f"vec{lanes} {sums};"])
+
+
+def results_text(code: ConvCode, pixels: int, blocks: int) -> str:
+    """Statements that store the sums."""
+    lanes, results = code.lanes, []
+    for p in range(pixels):
         for b in range(blocks):
             value = clamped_vector(lanes, f"a{p}_{b}", code.activation)
             place = f"{b * code.result.block + p * code.result.pixel}"
@@ -141,13 +168,22 @@ def _tile_text(code: ConvCode, name: str, shape: Sequence[tuple[int, int]], bloc
                 value = f"{value} + {constant_vector(lanes, f'addend + {place}')}"
                 value = clamped_vector(lanes, value, code.sum_activation)
             results.append(f"{vector(lanes, f'y + {place}')} = {value};")
+    return "\n    ".join(results)
+
+
+def _tile_text(code: ConvCode, name: str, shape: Sequence[tuple[int, int]], blocks: int) -> str:
+    whole_blocks, rest = divmod(code.channels, code.source.lanes)
+    parts = []
+    if whole_blocks:
+        parts.append(_input_block_text(code, shape, blocks, code.source.lanes, whole_blocks))
+    if rest:
+        parts.append(_input_block_text(code, shape, blocks, rest, 1))
     return fill(
         """
         static void $name(const float *restrict x, const float *restrict w, const float *restrict bias,
                           $addend float *restrict y, int ky_first, int ky_end)
         {
             $starts
-            vec$lanes $accumulators;
             (void)ky_first;
             (void)ky_end;
             $parts
@@ -155,14 +191,10 @@ def _tile_text(code: ConvCode, name: str, shape: Sequence[tuple[int, int]], bloc
         }
         """,
         name=name,
-        lanes=lanes,
         addend="const float *restrict addend," if code.addend else "",
-        starts="\n    ".join(
-            f"const vec{lanes} s{b} = {constant_vector(lanes, f'bias + {b * lanes}')};" for b in range(blocks)
-        ),
-        accumulators=", ".join(f"{a} = s{a.rsplit('_', 1)[1]}" for a in accumulators),
+        starts=starts_text(code.lanes, len(shape), blocks),
         parts="\n    ".join(parts),
-        results="\n    ".join(results),
+        results=results_text(code, len(shape), blocks),
     )
 
 
@@ -208,21 +240,13 @@ def _input_block_text(
         channels=channels,
         channel=code.source.channel,
         step=step,
-        taps=f"\n            {_BARRIER}\n            ".join(taps),
+        taps=f"\n            {BARRIER}\n            ".join(taps),
     ).strip()
 
 
 def _span_text(code: ConvCode, tiles: Sequence[str], widths: Sequence[int]) -> str:
     rows = code.windows.rows
-    walks = [
-        "for (int t = t_first; t < t_end; ++t)",
-        f"for (int b = b_first; b < b_end; b += {code.blocks})",
-    ]
-    if code.outer == CHANNELS_OUTER:
-        walks.reverse()
-    compute = "tile->blocks0"
-    if len(widths) > 1:
-        compute = f"(b + {code.blocks} <= {code.out_blocks} ? tile->blocks0 : tile->blocks1)"
+    outer, inner = tile_walks(code)
     return fill(
         """
         typedef void ${entry}_compute(const float *restrict, const float *restrict, const float *restrict,
@@ -256,8 +280,8 @@ def _span_text(code: ConvCode, tiles: Sequence[str], widths: Sequence[int]) -> s
         members=", ".join(f"*blocks{i}" for i, _ in enumerate(widths)),
         count=len(tiles),
         tiles=", ".join(tiles),
-        outer=walks[0],
-        inner=walks[1],
+        outer=outer,
+        inner=inner,
         stride=rows.stride,
         pad=rows.pad,
         dilation=rows.dilation,
@@ -269,5 +293,5 @@ def _span_text(code: ConvCode, tiles: Sequence[str], widths: Sequence[int]) -> s
         source_row=code.source.row,
         block_weights=code.block_weights,
         lanes=code.lanes,
-        compute=compute,
+        compute=tile_function(code, widths),
     )
