@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import cache
 
 from codegen.graph import Chain, LayerSpec
 from codegen.schedule import Candidate
 from explorer.field import LayerField
-from explorer.options import Option, relayout_spec, threads_of
+from explorer.options import Interface, Option, relayout_spec, threads_of
 
 
 class Ceilings:
@@ -18,28 +19,28 @@ class Ceilings:
     """
 
     def __init__(self, fields: Iterable[LayerField]) -> None:
-        self._fields = {field.spec: field for field in fields}
+        self._fastest_of = {field.spec: field.fastest for field in fields}
 
     def of(self, field: LayerField) -> Callable[[Candidate], float]:
         """The ceiling of each of the field's candidates, in seconds; infinite where nothing is known."""
         options, spec = field.options, field.spec
         members = spec.op.members if isinstance(spec.op, Chain) else ()
 
-        def ceiling(candidate: Candidate) -> float:
-            lane = threads_of(candidate)
-            others = [self._instead(candidate, option) for option in options if option.threads == lane]
-            layers = sum(self._fastest(member, lane) for member in members)
-            return min([*others, layers] if members else others, default=float("inf"))
+        @cache
+        def ceiling(interface: Interface, lane: int) -> float:
+            times = [self._instead(spec, interface, option) for option in options if option.threads == lane]
+            if members:
+                times.append(sum(self._fastest(member, lane) for member in members))
+            return min(times, default=float("inf"))
 
-        return ceiling
+        return lambda candidate: ceiling(Interface.of(candidate), threads_of(candidate))
 
     def _fastest(self, spec: LayerSpec, lane: int) -> float:
-        field = self._fields.get(spec)
-        return field.fastest.get(lane, float("inf")) if field else float("inf")
+        return self._fastest_of.get(spec, {}).get(lane, float("inf"))
 
-    def _instead(self, candidate: Candidate, option: Option) -> float:
-        """The time of an option that takes and gives what the candidate does."""
-        wanted, given, spec = candidate.choice, option.candidate.choice, candidate.spec
+    def _instead(self, spec: LayerSpec, wanted: Interface, option: Option) -> float:
+        """The time of an option that takes and gives what is wanted."""
+        given = option.candidate.choice
         pairs = [*zip(spec.inputs, wanted.input_layouts, given.input_layouts, strict=True)]
         pairs.append((spec.output, given.output_layout, wanted.output_layout))
         changes = (

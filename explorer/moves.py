@@ -115,11 +115,13 @@ class Moves:
         self._processors = frozenset(processors)
         self._position = {node.output: index for index, node in enumerate(graph.nodes)}
         self._last_reader = {name: index for index, node in enumerate(graph.nodes) for name in node.inputs}
-        self._chains = self._measured_chains() if chains else ()
         self._ways = {node.name: self._node_options(node) for node in graph.nodes}
-        self._ways |= {
-            chain.node.name: self._allowed(LayerSpec.of(graph, chain.node)) for chain in self._chains
-        }
+        self._chains: dict[int, list[ChainNode]] = {}  # those that have options, by their first node's number
+        for chain in chain_nodes(graph) if chains else ():
+            ways = self._allowed(LayerSpec.of(graph, chain.node))
+            if ways:
+                self._ways[chain.node.name] = ways
+                self._chains.setdefault(chain.first, []).append(chain)
         self._relayouts: dict[LayerSpec, tuple[Option, ...]] = {}
         self._read_by_qpus: dict[tuple[str, str], bool] = {}
 
@@ -175,23 +177,19 @@ class Moves:
             self._prices.of,
         )
 
-    def _measured_chains(self) -> tuple[ChainNode, ...]:
-        chains = chain_nodes(self._graph)
-        return tuple(chain for chain in chains if self._allowed(LayerSpec.of(self._graph, chain.node)))
-
     def _from_node(self, index: int, places: Sequence[int], held: Held) -> Iterator[Move[ComposedStep]]:
         """The node alone, and every chain that begins with it."""
         yield from self._node_moves(self._graph.nodes[index], index, held)
-        for chain in self._chains:
-            if chain.first == index:
-                skips = places[chain.last] - places[index]
-                for move in self._node_moves(chain.node, chain.last, held):
-                    yield move._replace(skips=skips)
+        for chain in self._chains.get(index, ()):
+            skips = places[chain.last] - places[index]
+            for move in self._node_moves(chain.node, chain.last, held):
+                yield move._replace(skips=skips)
 
     def _readers(self, tensor: str) -> Iterator[Node]:
         """The nodes and chains that read an activation."""
         yield from self._graph.consumers(tensor)
-        yield from (chain.node for chain in self._chains if tensor in chain.node.inputs)
+        for chains in self._chains.values():
+            yield from (chain.node for chain in chains if tensor in chain.node.inputs)
 
     def _node_moves(self, node: Node, index: int, held: Held) -> Iterator[Move[ComposedStep]]:
         for option in self._ways[node.name]:

@@ -128,7 +128,7 @@ def pack_stage(code: ConvCode | WindowCode, weights: Sequence[FloatArray]) -> tu
     if not weights:
         return np.zeros(0, dtype=np.float32), 0
     packed = pack_depthwise(weights, code)
-    return packed, packed.size - packed.size // (code.block_weights // code.lanes + 1)
+    return packed, packed.size - blocks_of(weights[0].shape[0], code.lanes) * code.lanes
 
 
 def count_stage(count: Count, code: ConvCode | WindowCode, stage: Stage, rows: int, target: Target) -> None:

@@ -77,7 +77,7 @@ def conv_text(code: ConvCode) -> str:
     `y_first` of the output.
     """
     tiles = code.tiles
-    shapes = list(dict.fromkeys(tile.shape for tile in tiles))
+    shapes = list(dict.fromkeys(tile.taps for tile in tiles))
     widths = block_widths(code)
     functions = [
         _tile_text(code, f"{code.entry}_tile{number}x{blocks}", shape, blocks)
@@ -92,7 +92,7 @@ def conv_text(code: ConvCode) -> str:
                     (tile.first * code.windows.columns.stride - code.windows.columns.pad) * code.source.pixel
                 ),
                 str(tile.first * code.result.pixel),
-                *(f"{code.entry}_tile{shapes.index(tile.shape)}x{blocks}" for blocks in widths),
+                *(f"{code.entry}_tile{shapes.index(tile.taps)}x{blocks}" for blocks in widths),
             ]
         )
         + "}"

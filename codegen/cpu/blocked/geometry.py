@@ -109,20 +109,20 @@ class Tile:
     """`pixels` neighbouring outputs of a row from `first` on; of each the taps [first, end) that lie inside."""
 
     first: int
-    pixels: int
     taps: tuple[tuple[int, int], ...]
 
+    @staticmethod
+    def of(columns: Window, first: int, end: int) -> Tile:
+        """The outputs [first, end) of a row."""
+        return Tile(first, tuple(columns.clipped(output) for output in range(first, end)))
+
     @property
-    def shape(self) -> tuple[tuple[int, int], ...]:
-        """What code for the tile depends on."""
-        return self.taps
+    def pixels(self) -> int:
+        return len(self.taps)
 
 
 def row_tiles(columns: Window, most: int) -> tuple[Tile, ...]:
     """A row cut into as few tiles of at most `most` pixels as there can be, as even as there can be."""
     count = -(-columns.outputs // most)
     edges = [columns.outputs * i // count for i in range(count + 1)]
-    return tuple(
-        Tile(first, end - first, tuple(columns.clipped(x) for x in range(first, end)))
-        for first, end in pairwise(edges)
-    )
+    return tuple(Tile.of(columns, first, end) for first, end in pairwise(edges))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from codegen.cpu.kernel import CpuKernel, Point
 from codegen.cpu.machine import block_lanes
 from codegen.graph import LayerSpec
+from codegen.layout import ChannelBlocked
 from codegen.schedule import Axis
 from codegen.target import Target
 
@@ -19,7 +20,7 @@ class BlockedKernel(CpuKernel):
 
 def blocked_layout(lanes: int) -> str:
     """The layout's name."""
-    return f"channel{lanes}"
+    return ChannelBlocked(lanes).name
 
 
 def lanes_axis(target: Target) -> Axis:

@@ -74,12 +74,10 @@ def window_text(code: WindowCode) -> str:
 
 def row_runs(columns: Window, most: int) -> tuple[Run, ...]:
     """A row cut into tiles of `most` pixels and a rest, like neighbours together."""
-    tiles = []
-    for first in range(0, columns.outputs, most):
-        end = min(first + most, columns.outputs)
-        tiles.append(Tile(first, end - first, tuple(columns.clipped(x) for x in range(first, end))))
-    groups = [list(group) for _, group in groupby(tiles, key=lambda tile: tile.shape)]
-    return tuple(Run(group[0].first, len(group), group[0].shape) for group in groups)
+    starts = range(0, columns.outputs, most)
+    tiles = [Tile.of(columns, first, min(first + most, columns.outputs)) for first in starts]
+    groups = [list(group) for _, group in groupby(tiles, key=lambda tile: tile.taps)]
+    return tuple(Run(group[0].first, len(group), group[0].taps) for group in groups)
 
 
 def _row_text(code: WindowCode) -> str:

@@ -140,5 +140,5 @@ def _without_places(text: str, rig: Rig) -> str:
     text = re.sub(r"USER@(?!BOARD)\S+", "USER@HOST", text)
     text = re.sub(r"\bprocess \d+", "process PID", text)
     text = re.sub(r"\b[0-9a-f]{8,64}\b", "HASH", text)
-    text = re.sub(r"\brun-\w{6}/", "run-XXXXXX/", text)
+    text = re.sub(r"\brun-\w{6}/(work/)?", "run-XXXXXX/", text)
     return re.sub(r"WARNING microbench\.\S+ ", "", text)
