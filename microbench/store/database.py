@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +15,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlch
 from microbench.errors import StoreError
 
 BUSY_TIMEOUT_S = 10.0
+_BUSY_PAUSE_S = 0.01
 POSTGRESQL_DRIVER = "postgresql+psycopg"
 DRIVER_REMEDY = (
     "install it (for PostgreSQL: pip install 'explore-edge[postgresql]'), or name a SQLite file with --store"
@@ -160,9 +162,23 @@ def _check_file(url: URL) -> None:
 def _on_connect(connection: sqlite3.Connection, _record: Any) -> None:
     connection.isolation_level = None  # the driver's own BEGIN would come too late for "begin immediate"
     cursor = connection.cursor()
-    cursor.execute("PRAGMA journal_mode=WAL")
+    _enter_wal(cursor)
     cursor.execute("PRAGMA synchronous=FULL")
     cursor.close()
+
+
+def _enter_wal(cursor: sqlite3.Cursor) -> None:
+    # SQLite waits for no lock here when waiting might be a deadlock: a file that another connection
+    # is writing, or is taking to WAL as well, is reported busy at once, whatever the timeout.
+    give_up = time.monotonic() + BUSY_TIMEOUT_S
+    while True:
+        try:
+            cursor.execute("PRAGMA journal_mode=WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if not error.sqlite_errorname.startswith("SQLITE_BUSY") or time.monotonic() >= give_up:
+                raise
+        time.sleep(_BUSY_PAUSE_S)
 
 
 def _on_postgresql_connect(connection: Any, _record: Any) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import sys
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -90,6 +91,36 @@ def test_a_locked_store_names_the_remedy(tmp_path: Path, monkeypatch: pytest.Mon
         holder.rollback()
         store.add(sample(2))
         assert store.count() == 2
+
+
+def written_by_another(path: Path) -> sqlite3.Connection:
+    """A store that is not in WAL mode (copied, or restored from a dump), in the midst of a transaction."""
+    Store.open(path).close()
+    holder = sqlite3.connect(path, check_same_thread=False)
+    assert holder.execute("PRAGMA journal_mode=DELETE").fetchone() == ("delete",)
+    holder.execute("BEGIN IMMEDIATE")
+    return holder
+
+
+def test_a_store_waits_for_its_writer_before_it_enters_wal_mode(tmp_path: Path) -> None:
+    path = tmp_path / "s"
+    holder = written_by_another(path)
+    release = threading.Timer(0.2, holder.rollback)
+    release.start()
+    with Store.open(path) as store:
+        store.add(sample(1))
+    release.join()
+    assert raw(path).execute("PRAGMA journal_mode").fetchone() == ("wal",)
+
+
+def test_a_store_whose_writer_never_ends_names_the_remedy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("microbench.store.database.BUSY_TIMEOUT_S", 0.05)
+    holder = written_by_another(tmp_path / "s")
+    with pytest.raises(StoreError, match=r"locked.*wait for it to end"):
+        Store.open(tmp_path / "s")
+    holder.close()
 
 
 def test_a_read_only_store_can_be_read_but_not_written(tmp_path: Path) -> None:
