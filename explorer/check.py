@@ -89,6 +89,18 @@ def check_bundle(
     return report, first
 
 
+def failure_of(run: BundleRun, trial: Trial, plan: Plan) -> str:
+    """What is wrong with the outputs of a plan's bundle; empty where nothing is."""
+    allowed = tolerance_of(plan)
+    error = max(
+        relative_error(output.reshape(expected.shape), expected.astype(np.float64))
+        for output, expected in zip(run.outputs, trial.outputs, strict=True)
+    )
+    if error <= allowed:
+        return ""
+    return f"in the network: largest error {error:.3g} of the largest output; allowed {allowed:g}"
+
+
 def top_classes(output: FloatArray) -> tuple[int, ...]:
     """The indices of the largest elements, the largest first."""
     return tuple(int(i) for i in np.argsort(-output.reshape(-1), kind="stable")[:TOP])

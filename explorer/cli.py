@@ -82,11 +82,23 @@ def run(
     budget: Annotated[
         int, typer.Option(help="most measurements per layer on the QPUs, and per number of threads", min=1)
     ] = 24,
+    rehearsals: Annotated[
+        int,
+        typer.Option(help="most rounds of running whole plans, where a clock is read; 0: none", min=0),
+    ] = 4,
 ) -> None:
     """Search, compose, compile and check a network on a board; interrupted runs go on where they stopped."""
     from explorer.commands import run_command
     from explorer.field import SearchSettings
-    from explorer.settings import DEFAULT_STORE, RUNS, RunSettings, parse_objective, parse_shapes, parse_ssh
+    from explorer.settings import (
+        DEFAULT_STORE,
+        RUNS,
+        RehearsalSettings,
+        RunSettings,
+        parse_objective,
+        parse_shapes,
+        parse_ssh,
+    )
 
     with reported(resumable=True, place=out or RUNS):
         run_command(
@@ -103,6 +115,7 @@ def run(
                 out=out,
                 cost_model=cost_model,
                 search=SearchSettings(seed=seed, budget=budget),
+                rehearsal=RehearsalSettings(rounds=rehearsals),
                 objective=parse_objective(objective),
             )
         )

@@ -127,7 +127,7 @@ def _steps(run: RunData, in_the_run: bool) -> dict[str, Step]:
     """The steps by name, in the order they run."""
     frame = steps_frame(run)
     if not in_the_run:
-        frame = frame.assign(time_s=frame["alone_s"], kind=frame["alone_kind"])
+        frame = frame.assign(time_s=frame["expected_s"], kind=frame["expected_kind"])
     rows = frame.to_dict("records")
     return {str(row["layer"]): {str(name): value for name, value in row.items()} for row in rows}
 

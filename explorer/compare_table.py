@@ -19,7 +19,7 @@ ABSENT = "-"
 def comparison_table(comparison: Comparison) -> Table:
     """One row per layer, and the totals."""
     first, second, totals_s = comparison.first, comparison.second, comparison.totals_s
-    where = "in the run" if comparison.in_the_run else "alone"
+    where = "in the run" if comparison.in_the_run else "expected"
     table = Table(
         title=f"A: {escape(_side(first))}\nB: {escape(_side(second))}",
         title_justify="left",
@@ -60,7 +60,7 @@ def comparison_lines(comparison: Comparison) -> Sequence[str]:
         lines.append(f"note: {kinds}: a ratio between them is no measurement")
     if not comparison.in_the_run:
         lines.append(
-            "note: one of them was not run as a whole: times are those of steps alone, and their sums"
+            "note: one of them was not run as a whole: times are those expected of the steps, and their sums"
         )
     if first.plan.model_sha256 != second.plan.model_sha256:
         lines.append(f"note: A is of model {first.plan.model_name}, B of another, {second.plan.model_name}")

@@ -67,10 +67,10 @@ def _layers(report: RunReport) -> Figure:
     steps = report.steps
     figure, axes = new_figure(10, 0.28 * max(len(steps), SHORTEST_AXIS_STEPS) + 1.6)
     rows = range(len(steps))
-    predicted = [1e3 * (s.predicted.time_s if s.predicted else s.alone_s) for s in steps]
+    predicted = [1e3 * (s.predicted.time_s if s.predicted else s.expected_s) for s in steps]
     axes.barh([r - 0.2 for r in rows], predicted, height=0.38, color=PREDICTED, label="predicted (modelled)")
     kinds = " + ".join(report.kinds)
-    where = "in the run" if report.check else "alone"
+    where = "in the run" if report.check else "expected"
     measured = [1e3 * _time_s(s) for s in steps]
     axes.barh([r + 0.2 for r in rows], measured, height=0.38, color=MEASURED, label=f"{where} ({kinds})")
     axes.set_yticks(
@@ -91,7 +91,7 @@ def _layers(report: RunReport) -> Figure:
 
 
 def _time_s(step: StepReport) -> float:
-    return step.alone_s if step.run_s is None else step.run_s
+    return step.expected_s if step.run_s is None else step.run_s
 
 
 def _candidates(report: RunReport) -> Figure:

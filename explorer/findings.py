@@ -12,6 +12,7 @@ from explorer.capped import compose_within
 from explorer.compose import Composition, Limits, compose
 from explorer.model import Network
 from explorer.moves import Overheads
+from explorer.options import Options
 from explorer.planning import build_plan, workspaces_of
 from explorer.residence import Caps
 from explorer.search import SearchResult
@@ -22,7 +23,10 @@ from microbench.store import Sample
 
 @dataclass(frozen=True, eq=False)
 class Findings:
-    """A network, the board it was measured on, and everything measured."""
+    """A network, the board it was measured on, and everything measured.
+
+    `expected`: the options of the search with the times they are expected to take in the network, from `rehearsals`.
+    """
 
     network: Network
     profile: DeviceProfile
@@ -31,6 +35,8 @@ class Findings:
     overheads: Overheads
     seed: int
     result: SearchResult
+    expected: Options
+    rehearsals: tuple[Sample, ...] = ()
 
     @cached_property
     def cpu_only(self) -> Composition:
@@ -39,11 +45,11 @@ class Findings:
 
     @cached_property
     def _samples(self) -> dict[int, Sample]:
-        return {sample.id: sample for sample in self.result.samples}
+        return {sample.id: sample for sample in (*self.result.samples, *self.rehearsals)}
 
     def compose(self, limits: Limits) -> Composition:
         """The best composition within the limits; raises CompositionError where there is none."""
-        return compose(self.network.graph, self.result.options, self.overheads, limits)
+        return compose(self.network.graph, self.expected, self.overheads, limits)
 
     def compose_within(self, cap_bytes: float, limits: Limits) -> Composition:
         """The same, with a cap on all activation memory that its bundle allocates."""

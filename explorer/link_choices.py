@@ -10,6 +10,7 @@ from codegen.schedule import Candidate
 from explorer.bench_table import LEFT, RIGHT, BenchTable
 from explorer.noise import noise_of_report
 from explorer.pipeline import Run
+from explorer.planning import decisions
 from explorer.units import seconds
 from microbench.protocol import estimate
 from microbench.store import Sample, Store
@@ -76,11 +77,7 @@ def choice_table(direct: Searched, remote: Searched) -> BenchTable:
 
 def plans_equal(one: Plan, other: Plan) -> bool:
     """Whether they decide alike: equal steps, computed by equal choices, in equal order."""
-    return _decisions(one) == _decisions(other)
-
-
-def _decisions(plan: Plan) -> list[tuple[object, ...]]:
-    return [(step.name, step.spec, step.choice, step.starts_launch, step.in_place) for step in plan.steps]
+    return decisions(one) == decisions(other)
 
 
 def _row(one: PlanStep, other: PlanStep, direct: Searched, remote: Searched, floor: float) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ import os
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 
 from codegen.algorithm import algorithms
@@ -13,8 +14,8 @@ from codegen.bundle import compile_bundle
 from codegen.plan import Plan, write_plan
 from cost_models.registry import cost_model_named
 from explorer.bench import Bench, Tally, overheads_of
-from explorer.check import Trial, check_bundle, tolerance_of, trials_of
-from explorer.clocked import require_rest
+from explorer.check import Trial, check_bundle, failure_of, tolerance_of, trials_of
+from explorer.clocked import require_rest, rested
 from explorer.compose import UNLIMITED
 from explorer.errors import UsageError
 from explorer.findings import Findings
@@ -23,12 +24,14 @@ from explorer.front_search import fewer_qpus
 from explorer.jobs import JobBuilder
 from explorer.model import Network, open_network
 from explorer.progress import Progress
+from explorer.rehearsal import Perform, Rehearsals
 from explorer.report import RunReport
 from explorer.reporting import build_report
 from explorer.search import search
 from explorer.settings import RunSettings
 from explorer.workers import Workers
-from microbench.board import Board, Fingerprint
+from microbench.board import Board, BundleRun, Fingerprint
+from microbench.conditions import Conditions
 from microbench.registry import open_board
 from microbench.store import Store
 
@@ -160,6 +163,27 @@ def _investigate(
         bench = Bench(boards, jobs, store, fingerprint, progress, overheads.launch_s, recording)
         model = cost_model_named(settings.cost_model, first.profile)
         result = search(network.graph, jobs, model, bench, settings.search, progress)
-    seed = settings.search.seed
-    found = Findings(network, first.profile, first.target, fingerprint, overheads, seed, result)
-    return found, bench.tally
+        seed = settings.search.seed
+        alone = Findings(
+            network, first.profile, first.target, fingerprint, overheads, seed, result, result.options
+        )
+        known = (sample for sample in store.samples(fingerprint.hash) if sample.role == "rehearsal")
+        perform = _performer(boards, network, seed, bench.tally.clocks) if _rehearses(first) else None
+        rehearsals = Rehearsals(alone, perform, store.add, known, settings.rehearsal, progress)
+        return rehearsals.rehearsed(), bench.tally
+
+
+def _rehearses(board: Board) -> bool:
+    return board.reads_clock and board.name not in WITHOUT_OUTPUTS
+
+
+def _performer(boards: Workers[Board], network: Network, seed: int, clocks: Conditions | None) -> Perform:
+    """Runs bundles at the clocks that their layers were timed at; raises as `require_rest` and boards do."""
+    trial = cache(lambda: trials_of(network, seed, 1)[0])
+
+    def perform(bundle: Path, plan: Plan) -> tuple[BundleRun, str]:
+        inputs = trial().inputs
+        run = rested(lambda: boards.call(lambda board: board.run_bundle(bundle, inputs)), clocks)
+        return run, failure_of(run, trial(), plan)
+
+    return perform

@@ -58,6 +58,11 @@ def build_plan(
     return plan.model_copy(update={"peak_activation_bytes": peak})
 
 
+def decisions(plan: Plan) -> list[tuple[object, ...]]:
+    """All that a plan decides, without what it expects: plans with equal ones are computed alike."""
+    return [(step.name, step.spec, step.choice, step.starts_launch, step.in_place) for step in plan.steps]
+
+
 def workspaces_of(composition: Composition) -> Mapping[str, int]:
     """Bytes that steps on the CPU need beside their buffers, by name."""
     return {
@@ -76,6 +81,7 @@ def step_name(step: ComposedStep) -> str:
 
 def _step(graph: Graph, step: ComposedStep, sample: Sample) -> PlanStep:
     choice = step.option.candidate.choice
+    scale = step.time_s / sample.time_s if sample.time_s else 0.0
     if step.node is None:
         spec = relayout_spec(graph.types[step.tensor], choice.input_layouts[0], choice.output_layout)
         inputs: tuple[str, ...] = (step.tensor,)
@@ -88,8 +94,8 @@ def _step(graph: Graph, step: ComposedStep, sample: Sample) -> PlanStep:
         step.tensor,
         choice,
         predicted_s=step.time_s,
-        low_s=0.0 if step.is_free else min(sample.times_s),
-        high_s=0.0 if step.is_free else max(sample.times_s),
+        low_s=min(step.time_s, min(sample.times_s) * scale),
+        high_s=max(step.time_s, max(sample.times_s) * scale),
         kind=step.option.kind,
         sample_ids=(str(sample.id),),
         starts_launch=step.starts_launch,

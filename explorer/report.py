@@ -14,15 +14,15 @@ from microbench.board import Kind
 from microbench.protocol import ReferenceTimes
 from microbench.store import Status
 
-SUMMARY_FORMAT = 1
+SUMMARY_FORMAT = 2
 
 
 @dataclass(frozen=True)
 class StepReport:
     """One step of the plan. Times in seconds; None where nothing was predicted or the board cannot tell.
 
-    `predicted` is the cost model's, from models that have not seen this candidate. `alone_s` is the
-    candidate's own measurement, `run_s` its time within the whole network; both include the launch
+    `predicted` is the cost model's, from models that have not seen this candidate. `expected_s` is the
+    candidate's own measurement, alone or in rehearsals, `run_s` its time in the whole network; both include the launch
     overhead where the step is the first of a launch. `cpu_only_s` is the same layer's time in the
     CPU-only plan (0 where that needs no such step).
     """
@@ -31,8 +31,8 @@ class StepReport:
     operator: str
     choice: Choice
     predicted: Prediction | None
-    alone_s: float
-    alone_kind: Kind
+    expected_s: float
+    expected_kind: Kind
     run_s: float | None
     run_kind: Kind
     cpu_only_s: float | None
@@ -98,7 +98,9 @@ class RunReport:
     device: str
     board: str
     steps: tuple[StepReport, ...]
-    expected_s: float  # the composition's total: steps alone, launches included
+    expected_s: (
+        float  # the composition's total: its steps as measured, alone or in rehearsals, launches included
+    )
     launches: int
     launch_overhead_s: float
     cpu_only_s: float
@@ -123,7 +125,12 @@ class RunReport:
     @property
     def kinds(self) -> tuple[Kind, ...]:
         """What the times in the run are, views left out: their nothing is of no kind."""
-        return tuple(sorted({step.run_kind for step in self.steps if step.alone_s > 0}))
+        return tuple(sorted({step.run_kind for step in self.steps if step.expected_s > 0}))
+
+    @property
+    def how_expected(self) -> str:
+        """Where the times that are expected of steps were measured."""
+        return "rehearsed in whole networks" if self.samples.get("rehearsed") else "measured alone"
 
     @property
     def speedup(self) -> float | None:

@@ -101,3 +101,4 @@ def _arguments(settings: RunSettings) -> Iterable[str]:
         yield from ("--objective", settings.objective)
     yield from ("--cost-model", settings.cost_model)
     yield from ("--seed", str(settings.search.seed), "--budget", str(settings.search.budget))
+    yield from ("--rehearsals", str(settings.rehearsal.rounds))

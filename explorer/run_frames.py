@@ -26,8 +26,8 @@ STEP_COLUMNS = (
     "time_s",
     "kind",
     "share",
-    "alone_s",
-    "alone_kind",
+    "expected_s",
+    "expected_kind",
     "predicted_s",
     "predicted_low_s",
     "predicted_high_s",
@@ -55,8 +55,8 @@ def was_run(run: RunData) -> bool:
 
 
 def where_timed(run: RunData) -> str:
-    """What `time_s` of the steps is: their time in the run of the bundle, or each measured alone."""
-    return "in the run" if was_run(run) else "alone"
+    """What `time_s` of the steps is: their time in the run of the bundle, or what is expected of each."""
+    return "in the run" if was_run(run) else "expected"
 
 
 _NUMBERS = tuple(name for name in STEP_COLUMNS if name.endswith("_s") or name == "share")
@@ -64,9 +64,9 @@ _NUMBERS = tuple(name for name in STEP_COLUMNS if name.endswith("_s") or name ==
 
 def _row(step: PlanStep, report: StepReport | None, total_s: float) -> dict[str, object]:
     choice = step.choice
-    alone_s = report.alone_s if report else step.predicted_s
+    expected_s = report.expected_s if report else step.predicted_s
     in_run = report is not None and report.run_s is not None
-    time_s = report.run_s if report and report.run_s is not None else alone_s
+    time_s = report.run_s if report and report.run_s is not None else expected_s
     kind = report.run_kind if report and in_run else step.kind
     predicted = report.predicted if report else None
     return {
@@ -80,10 +80,10 @@ def _row(step: PlanStep, report: StepReport | None, total_s: float) -> dict[str,
         "tile": _axes(choice.tile),
         "layouts": f"{', '.join(choice.input_layouts)} > {choice.output_layout}",
         "time_s": time_s,
-        "kind": kind if alone_s > 0 else NO_KIND,
+        "kind": kind if expected_s > 0 else NO_KIND,
         "share": time_s / total_s if total_s else 0.0,
-        "alone_s": alone_s,
-        "alone_kind": step.kind if alone_s > 0 else NO_KIND,
+        "expected_s": expected_s,
+        "expected_kind": step.kind if expected_s > 0 else NO_KIND,
         "predicted_s": predicted.time_s if predicted else None,
         "predicted_low_s": predicted.low_s if predicted else None,
         "predicted_high_s": predicted.high_s if predicted else None,

@@ -46,6 +46,7 @@ STORE_COLUMNS = (
     "kind",
     "status",
     "role",
+    "context",
     "times_s",
     "work_json",
     "counters_json",
@@ -160,6 +161,8 @@ def _frame(path: Path) -> pd.DataFrame:
 
 
 def _rows(frame: pd.DataFrame, path: Path) -> Iterator[dict[str, Any]]:
+    if "context" not in frame.columns:  # exported before samples had one: all were timed alone
+        frame = frame.assign(context="")
     missing = [column for column in STORE_COLUMNS if column not in frame.columns]
     if missing:
         raise SampleFileError(

@@ -24,6 +24,20 @@ _SSH_PLACE = re.compile(r"(?:(?P<user>[^@\s:]+)@)?(?P<host>\[[^\]\s]+\]|[^@:\s]+
 
 
 @dataclass(frozen=True)
+class RehearsalSettings:
+    """How many whole plans are run on a board that reads a clock: at most `first` in the first round, `more` in each of
+    the others; each `repeats` times.
+
+    No rounds: the times of layers alone decide.
+    """
+
+    rounds: int = 4
+    first: int = 4
+    more: int = 2
+    repeats: int = 9
+
+
+@dataclass(frozen=True)
 class RunSettings:
     """One `explore run`. `model` None: the built-in network. `store`: path or URL. `qpus` None: all there are.
 
@@ -41,6 +55,7 @@ class RunSettings:
     out: Path | None = None
     cost_model: str = "residual"
     search: SearchSettings = field(default_factory=SearchSettings)
+    rehearsal: RehearsalSettings = field(default_factory=RehearsalSettings)
     objective: Objective = "latency"
     devices: Path | None = None
 

@@ -31,7 +31,7 @@ def step_table(report: RunReport) -> Table:
     table.add_column("split")
     table.add_column("tile", overflow="fold", max_width=24)
     table.add_column("predicted\n(modelled)", justify="right", footer=seconds(_sum(s for s in report.steps)))
-    table.add_column("alone", justify="right", footer=seconds(report.expected_s))
+    table.add_column("expected", justify="right", footer=seconds(report.expected_s))
     table.add_column("in the run", justify="right", footer=seconds(report.time_s))
     table.add_column("time is", footer=" + ".join(report.kinds))
     table.add_column("share", justify="right", footer="100 %")
@@ -42,8 +42,8 @@ def step_table(report: RunReport) -> Table:
 
 
 def _row(step: StepReport, total_s: float) -> Iterable[str]:
-    time_s = step.alone_s if step.run_s is None else step.run_s
-    ratio = step.cpu_only_s / step.alone_s if step.cpu_only_s and step.alone_s else None
+    time_s = step.expected_s if step.run_s is None else step.run_s
+    ratio = step.cpu_only_s / step.expected_s if step.cpu_only_s and step.expected_s else None
     predicted = step.predicted.time_s if step.predicted else None
     return (
         escape(step.name),
@@ -51,16 +51,16 @@ def _row(step: StepReport, total_s: float) -> Iterable[str]:
         axes(step.choice.split),
         axes(step.choice.tile),
         seconds(predicted),
-        seconds(step.alone_s),
+        seconds(step.expected_s),
         seconds(step.run_s),
-        step.run_kind if step.alone_s else "-",
+        step.run_kind if step.expected_s else "-",
         f"{100 * time_s / total_s:.1f} %",
         _times(ratio),
     )
 
 
 def _sum(steps: Iterable[StepReport]) -> float:
-    return sum(step.predicted.time_s if step.predicted else step.alone_s for step in steps)
+    return sum(step.predicted.time_s if step.predicted else step.expected_s for step in steps)
 
 
 def summary_table(report: RunReport) -> Table:
@@ -78,7 +78,7 @@ def summary_lines(report: RunReport) -> list[tuple[str, str]]:
     launches = f"{report.launches} launch{'' if report.launches == 1 else 'es'} of the QPUs"
     cpu_kinds = " + ".join(report.cpu_only_kinds)
     counted = f", {launches}" if report.qpu_peak_flops else ""
-    lines = [("steps alone, composed", f"{seconds(report.expected_s)}{counted}")]
+    lines = [("expected, composed", f"{seconds(report.expected_s)}{counted}")]
     if report.check:
         check = report.check
         difference = check.time_s / report.expected_s - 1

@@ -88,10 +88,10 @@ def layer_table(run: RunData) -> Exhibit:
     )
     if steps["cpu_only_s"].notna().any() and run.speedup is not None:
         kinds = " + ".join(run.report.cpu_only_kinds) if run.report else "modelled"
-        faster = (steps["cpu_only_s"] / steps["alone_s"]).where(
-            (steps["alone_s"] > 0) & (steps["cpu_only_s"] > 0)
+        faster = (steps["cpu_only_s"] / steps["expected_s"]).where(
+            (steps["expected_s"] > 0) & (steps["cpu_only_s"] > 0)
         )
-        table[f"CPU-only ({kinds}) / alone"] = faster
+        table[f"CPU-only ({kinds}) / expected"] = faster
     total = f"The whole network takes {seconds(run.time_s)} ({' + '.join(run.kinds)})."
     return Exhibit(table, total)
 

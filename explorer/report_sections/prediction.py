@@ -130,13 +130,13 @@ def step_predictions(run: RunData) -> Finding:
 def whole_network(run: RunData) -> Sentence:
     """The three totals: predicted, composed of measurements, and run."""
     steps = steps_frame(run)
-    predicted_s = float(steps["predicted_s"].fillna(steps["alone_s"]).sum())
+    predicted_s = float(steps["predicted_s"].fillna(steps["expected_s"]).sum())
     text = f"The network as a whole: {seconds(predicted_s)} predicted (modelled)"
     report = run.report
     if report is None:
         return Sentence(f"{text}.")
-    kinds = " + ".join(sorted({step.alone_kind for step in report.steps if step.alone_s > 0}))
-    text += f", {seconds(report.expected_s)} composed of steps measured alone ({kinds})"
+    kinds = " + ".join(sorted({step.expected_kind for step in report.steps if step.expected_s > 0}))
+    text += f", {seconds(report.expected_s)} composed of steps {report.how_expected} ({kinds})"
     if report.check is None:
         return Sentence(f"{text}; it was not run.")
     change = 100 * (report.check.time_s / report.expected_s - 1)

@@ -72,11 +72,12 @@ def _plan_facts(run: RunData) -> Iterator[tuple[str, str, str]]:
     plan = run.plan
     yield "model", plan.model_name, f"SHA-256 {plan.model_sha256[:12]}"
     yield "device", plan.device, "" if run.board is None else f"board: {run.board}"
-    what = "the bundle as a whole" if was_run(run) else "the sum of steps measured alone, and launches"
+    what = "the bundle as a whole" if was_run(run) else "the sum of steps, and launches"
     yield "time", seconds(run.time_s), f"{' + '.join(run.kinds)}; {what}"
     if was_run(run):
         repeats = f"; {seconds(plan.low_s)} to {seconds(plan.high_s)} by the repeats"
-        text = f"every step measured alone, and composed{repeats if plan.low_s < plan.high_s else ''}"
+        how = "" if run.report is None else f" {run.report.how_expected}"
+        text = f"every step{how}, and composed{repeats if plan.low_s < plan.high_s else ''}"
         yield "expected time", seconds(plan.predicted_s), text
     yield "peak of activations", f"{plan.peak_activation_bytes / 1024:,.0f} KiB", "most held at one time"
 

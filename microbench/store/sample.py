@@ -23,7 +23,7 @@ from microbench.conditions import Conditions, as_plain, of_plain
 from microbench.errors import BoardError, StoreError
 
 Status = Literal["ok", "wrong", "failed"]
-Role = Literal["candidate", "reference", "disturbed"]
+Role = Literal["candidate", "reference", "disturbed", "rehearsal"]
 _SHA256 = re.compile("[0-9a-f]{64}")
 
 
@@ -34,8 +34,9 @@ class Sample:
     `times_s` holds every repeat, in seconds; it is empty only for a failed sample. `message` says why
     a sample is not ok. `conditions` are readings of the board before and after, empty where it has no
     sensors. `role`: `reference` is a kernel timed again and again to see the board drift, `disturbed` what was timed
-    while clock or temperature moved; neither is ever chosen. `id` is 0 until the store gives it one. Raises StoreError
-    for a sample that says nothing.
+    while clock or temperature moved; neither is ever chosen. A `rehearsal` was timed as a step of a whole network, each
+    time the median of a few runs; `context` says where: a digest of the network's plan and the step's name. `id` is 0
+    until the store gives it one. Raises StoreError for a sample that says nothing.
     """
 
     candidate: Candidate
@@ -50,6 +51,7 @@ class Sample:
     id: int = 0
     conditions: tuple[Conditions, ...] = ()
     role: Role = "candidate"
+    context: str = ""
 
     def __post_init__(self) -> None:
         if self.kind not in get_args(Kind) or self.status not in get_args(Status):
@@ -130,6 +132,7 @@ def to_row(sample: Sample) -> dict[str, Any]:
         "message": _storable(sample.message),
         "conditions_json": conditions,
         "role": sample.role,
+        "context": sample.context,
     }
 
 
@@ -170,6 +173,7 @@ def from_row(row: Row, place: str = "", remedy: str = "restore the store from a 
             row["id"],
             of_plain(json.loads(row["conditions_json"])),
             row["role"],
+            row["context"],
         )
     except (CanonicalFormError, BoardError, StoreError, ValueError, TypeError) as error:
         raise StoreError(f"{place} is malformed: {error}; {remedy}") from error

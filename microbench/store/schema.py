@@ -23,7 +23,7 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 from microbench.errors import StoreError
 from microbench.store.migrations import STEPS
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 METADATA = MetaData()
 _ADVISORY_LOCK = 0x65787065  # any number that no other program on the same server takes
@@ -52,6 +52,7 @@ SAMPLES = Table(
     Column("message", Text, nullable=False),
     Column("conditions_json", Text, nullable=False),
     Column("role", String(16), nullable=False),
+    Column("context", Text, nullable=False),
     sqlite_autoincrement=True,
 )
 

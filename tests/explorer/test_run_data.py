@@ -14,7 +14,7 @@ from explorer.field import SearchSettings
 from explorer.run_data import open_run, open_runs
 from explorer.run_files import SAMPLE_COLUMNS, write_command
 from explorer.run_frames import STEP_COLUMNS, steps_frame
-from explorer.settings import RunSettings
+from explorer.settings import RehearsalSettings, RunSettings
 from microbench.options import SshOptions
 from tests.explorer.run_shapes import MakeRun
 from tests.explorer.tiny import write_tiny_model
@@ -77,6 +77,7 @@ def test_the_command_names_files_and_no_places(tmp_path: Path) -> None:
         v3d_hz=3e8,
         shapes={"x": (1, 3, 8, 8)},
         search=SearchSettings(seed=5, budget=7),
+        rehearsal=RehearsalSettings(rounds=2),
     )
     write_command(settings, tmp_path / "run.json")
     text = (tmp_path / "run.json").read_text()
@@ -85,7 +86,8 @@ def test_the_command_names_files_and_no_places(tmp_path: Path) -> None:
     words = json.loads(text)["command"]
     assert words[:6] == ["explore", "run", "--device", "my board.toml", "--model", "net.onnx"]
     assert words[6:10] == ["--shape", "x=1,3,8,8", "--ssh", "USER@HOST"]
-    assert words[-6:] == ["--cost-model", "residual", "--seed", "5", "--budget", "7"]
+    assert words[-8:-2] == ["--cost-model", "residual", "--seed", "5", "--budget", "7"]
+    assert words[-2:] == ["--rehearsals", "2"]
     assert words[words.index("--v3d-hz") + 1] == "300000000"
 
 
@@ -95,7 +97,7 @@ def test_the_command_names_files_and_no_places(tmp_path: Path) -> None:
         ("summary.json", "{", "not JSON"),
         ("summary.json", "[]", "no JSON object"),
         ("summary.json", '{"format": 99}', "format 99"),
-        ("summary.json", '{"format": 1}', "summary.json: model"),
+        ("summary.json", '{"format": 2}', "summary.json: model"),
         ("samples.csv", "", "samples.csv is damaged"),
         ("samples.csv", "layer,kind\nx,host\n", "no column"),
         (

@@ -28,6 +28,7 @@ SAMPLES = (
     replace(sample(5, OTHER, "failed", ()), counters={}, output_sha256="", message="null"),
     replace(sample(3, replace(OTHER, serial_hash="ab", kernel="6.1")), role="reference", kind="host"),
 )
+REHEARSED = replace(sample(3, OTHER), role="rehearsal", context="ab12 features/conv 1,x")
 
 
 def filled(path: Path, samples: tuple[Sample, ...] = SAMPLES) -> Path:
@@ -52,6 +53,21 @@ def test_what_is_exported_comes_back_equal_and_only_once(tmp_path: Path, ending:
     assert "0 new samples, 4 known" in explore("samples", "import", file, "--store", store).stdout
     assert content(other) == list(SAMPLES)
     assert [entry.name for entry in tmp_path.glob(".*")] == []
+
+
+@both_formats
+def test_a_rehearsal_comes_back_with_its_context(tmp_path: Path, ending: str) -> None:
+    file = tmp_path / f"samples.{ending}"
+    export_samples([REHEARSED], file)
+    assert read_samples(file) == (REHEARSED,)
+
+
+def test_an_export_from_before_samples_had_a_context_is_read(tmp_path: Path) -> None:
+    file = tmp_path / "samples.csv"
+    export_samples(SAMPLES, file)
+    frame = pd.read_csv(file, dtype=str, keep_default_na=False)
+    frame.drop(columns="context").to_csv(file, index=False)
+    assert read_samples(file) == SAMPLES
 
 
 @both_formats

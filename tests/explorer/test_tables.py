@@ -45,7 +45,7 @@ def test_the_run_is_the_headline_where_there_was_one() -> None:
     lines = dict(summary_lines(run))
     assert "+5.0 %" in lines["the bundle as a whole"]
     assert "top 5 the same" in lines["against onnxruntime"]
-    assert "1 launch of" in lines["steps alone, composed"]
+    assert "1 launch of" in lines["expected, composed"]
 
 
 def test_share_of_peak_counts_two_operations_a_multiply_accumulate() -> None:

@@ -124,7 +124,7 @@ class StoreConformance:
             assert (first.kernel, first.serial_hash, first.runner, first.cpu_clock_hz) == ("", "", "", 0.0)
             assert second.board == "Intel(R) test – host"
             assert [s.id for s in store.find(candidate(3).hash, first.hash)] == [1, 4]
-            assert {(s.role, s.conditions) for s in kept} == {("candidate", ())}
+            assert {(s.role, s.conditions, s.context) for s in kept} == {("candidate", (), "")}
             assert kept[3].message == "it 'crashed'"
             added = store.add(replace(kept[0], conditions=READINGS))
             assert added > 4

@@ -10,7 +10,7 @@ from dataclasses import replace
 from tests.explorer.faults.fault import PlainFault
 from tests.explorer.faults.firmware import ToldMachine
 from tests.explorer.faults.rig import Event, Rig, SteppedRun
-from tests.explorer.faults.steps import BETWEEN, CHECK, KERNEL, LATER, WITHIN, Step
+from tests.explorer.faults.steps import BETWEEN, CHECK, KERNEL, LATER, REHEARSAL, WITHIN, Step
 
 FULL_HZ, HALF_HZ = 1_000_000_000, 500_000_000
 
@@ -32,7 +32,7 @@ spin_s = {{ value = 50e-6, unit = "s", source = "assumed" }}
 class ClockHalves(PlainFault):
     """The board tells half its clock: until one more sample was taken, or until the run has ended."""
 
-    steps = (WITHIN, KERNEL, BETWEEN, LATER, CHECK)
+    steps = (WITHIN, KERNEL, BETWEEN, LATER, REHEARSAL, CHECK)
 
     def __init__(self, stays: bool) -> None:
         self.name = (
@@ -53,7 +53,7 @@ class ClockHalves(PlainFault):
         return "go"
 
     def notice(self, rig: Rig, event: Event) -> None:
-        if event.what == "stored" and not self._stays:
+        if event.what in ("stored", "ran") and not self._stays:
             self.mend(rig)
 
     def mend(self, rig: Rig) -> None:

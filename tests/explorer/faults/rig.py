@@ -81,11 +81,12 @@ class Rig:
         return SteppedRun(self)
 
     def stored(self) -> list[tuple[int, str, str]]:
-        """Number, candidate and status of every sample in the store; raises StoreError where one is damaged."""
+        """Number, candidate and status of every sample of a kernel; raises StoreError where any one is damaged."""
         if not self.store.exists():
             return []
         with Store.open(self.store) as store:
-            return [(sample.id, sample.candidate_hash, sample.status) for sample in store.samples()]
+            found = [sample for sample in store.samples() if sample.role != "rehearsal"]
+        return [(sample.id, sample.candidate_hash, sample.status) for sample in found]
 
     def complaints(self) -> list[str]:
         """The messages of samples that are not ok."""

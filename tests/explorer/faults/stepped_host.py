@@ -22,7 +22,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from explorer import bench, cli, clocked
+from explorer import bench, cli, clocked, pipeline
 from microbench.board import Job
 from microbench.boards import ssh, ssh_channel, ssh_link, ssh_runner
 from microbench.options import SshOptions
@@ -77,11 +77,12 @@ def stop_before(owner: Any, method: str, step: Callable[[], object]) -> None:
 
 
 def install(talk: Conversation) -> None:
-    """Stops at connections, uploads, greetings, batches, samples, kernels, the check and the end."""
+    """Stops at connections, uploads, greetings, batches, samples, kernels, runs of networks, the check and the end."""
     stop_before(ssh_link.SshLink, "_connect", lambda: talk.step("connect"))
     stop_before(ssh_link.SshLink, "upload", lambda: talk.step("upload"))
     stop_before(client.RunnerClient, "hello", lambda: talk.step("hello"))
     stop_before(bench.Bench, "samples", lambda: talk.step("batch"))
+    stop_before(pipeline, "check_bundle", lambda: talk.step("check"))
     stop_before(ssh_runner.RemoteRunner, "close", lambda: talk.step("close"))
     _install_kernels(talk)
     _install_samples(talk)
@@ -128,14 +129,14 @@ def _install_samples(talk: Conversation) -> None:
         talk.tell("stored", sample.candidate_hash)
         return number
 
-    def checked(*arguments: Any) -> Any:
-        talk.step("check")
+    def ran(*arguments: Any) -> Any:
+        talk.step("network")
         result = run_bundle(*arguments)
-        talk.tell("checked")
+        talk.tell("ran")
         return result
 
     ssh.SshBoard.measure, Store.add = measured, added  # type: ignore[method-assign]
-    ssh.SshBoard.run_bundle = checked  # type: ignore[method-assign]
+    ssh.SshBoard.run_bundle = ran  # type: ignore[method-assign]
 
 
 def spoilt(job: Job, before: str, after: str) -> Job:

@@ -24,6 +24,7 @@ WITHIN = Step("within a batch, between two samples", "sample", 4)
 KERNEL = Step("within a kernel", "kernel", 5)
 BETWEEN = Step("between two batches", "batch", 2)
 LATER = Step("within a kernel of a later batch", "kernel", 18)
+REHEARSAL = Step("between two rehearsals of whole networks", "network", 4)
 CHECK = Step("before the check of the whole network", "check")
 END = Step("at the end, closing the board", "close")
 
@@ -31,6 +32,6 @@ SAMPLE = Step("the first sample", "sample")
 REFERENCE = Step("the reference kernel", "reference")
 LATER_SAMPLE = Step("a sample of a later batch", "sample", 14)
 
-STEPS = (CONNECT, UPLOAD, HELLO, BEFORE, KERNEL_UPLOAD, WITHIN, KERNEL, BETWEEN, LATER, CHECK, END)
+STEPS = (CONNECT, UPLOAD, HELLO, BEFORE, KERNEL_UPLOAD, WITHIN, KERNEL, BETWEEN, LATER, REHEARSAL, CHECK, END)
 WITH_RUNNER = STEPS[3:]
 MEASURING = (SAMPLE, REFERENCE, WITHIN, LATER_SAMPLE)

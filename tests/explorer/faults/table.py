@@ -42,7 +42,7 @@ happened. `python -m tests.explorer.faults.table` makes this file.
 - **Samples lost**: measurements that the board had answered with and that the store does not hold in the end.
 - **Commands**: how often the user had to give `explore run`; 1 where it went on by itself. Before the second, what the
   message asks for was done (disk space made, the other host left alone until it had ended).
-- **Time to recover**: from the fault to the next result, a sample in the store or the network checked. Where the
+- **Time to recover**: from the fault to the next result, a sample in the store or a run of the network. Where the
   command was given again it holds the new start, and for a frozen link the time that it was frozen.
 
 Messages are as printed, with names for places, processes and hashes that differ from run to run.

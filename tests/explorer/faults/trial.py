@@ -16,7 +16,7 @@ from tests.explorer.faults.steps import Step
 from tests.microbench.link_proxy import LinkProxy
 from tests.microbench.loopback_sshd import LoopbackServer
 
-RESULTS = frozenset({"stored", "checked"})
+RESULTS = frozenset({"stored", "ran"})
 MOST_RUNS = 3  # of the same command
 
 
@@ -25,7 +25,7 @@ class Trial:
     """What became of it.
 
     `runs` is how often the user had to give the command; `recovery_s` is from the fault to the next result (a sample
-    in the store, the network checked, the end), None where none came; `taken` samples were measured until the fault,
+    in the store, a run of the network, the end), None where none came; `taken` samples were measured until the fault,
     `lost` ones measured at any time and not in the store afterwards.
     """
 

@@ -1,0 +1,69 @@
+"""What options take in the network, by what was seen of some of them there."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from statistics import median
+
+from explorer.options import Option, Options
+from microbench.store import Sample
+
+
+class Estimates:
+    """Seen times count as they are. The others are their times alone, by the ratio that was seen of their layer's
+    candidates, or the usual one of all layers where none was.
+    """
+
+    def __init__(self, alone: Options) -> None:
+        self._alone = alone
+        self._hashes = {way.candidate: way.candidate.hash for ways in alone.values() for way in ways}
+        self._seen: dict[str, list[float]] = {}
+        self._newest: dict[str, int] = {}
+        self._tried: set[str] = set()
+
+    @property
+    def tried(self) -> frozenset[str]:
+        """Hashes of the candidates that ran in a network, in vain or not."""
+        return frozenset(self._tried)
+
+    def take(self, samples: Sequence[Sample]) -> None:
+        """The samples of one round of plans that took turns.
+
+        A shared machine is slower at one time than at another. A round's times are brought to those before by the
+        candidates that both have.
+        """
+        pace = median(
+            [s.time_s / self._time(s.candidate_hash) for s in samples if self._is_common(s)] or [1.0]
+        )
+        for sample in samples:
+            self._tried.add(sample.candidate_hash)
+        for sample in samples:
+            if sample.status == "ok" and sample.time_s > 0:
+                self._seen.setdefault(sample.candidate_hash, []).append(sample.time_s / pace)
+                self._newest[sample.candidate_hash] = sample.id
+
+    def options(self) -> Options:
+        """All options with the times that are expected."""
+        ratios = {spec: self._ratios(ways) for spec, ways in self._alone.items()}
+        usual = median([median(found) for found in ratios.values() if found] or [1.0])
+        return {
+            spec: tuple(self._expected(way, median(ratios[spec] or [usual])) for way in ways)
+            for spec, ways in self._alone.items()
+        }
+
+    def _is_common(self, sample: Sample) -> bool:
+        return sample.status == "ok" and sample.time_s > 0 and sample.candidate_hash in self._seen
+
+    def _time(self, candidate_hash: str) -> float:
+        return median(self._seen[candidate_hash])
+
+    def _ratios(self, ways: Sequence[Option]) -> list[float]:
+        known = [way for way in ways if self._hashes[way.candidate] in self._seen and way.time_s > 0]
+        return [self._time(self._hashes[way.candidate]) / way.time_s for way in known]
+
+    def _expected(self, way: Option, ratio: float) -> Option:
+        key = self._hashes[way.candidate]
+        if key not in self._seen:
+            return replace(way, time_s=way.time_s * ratio)
+        return replace(way, time_s=self._time(key), sample_id=self._newest[key])

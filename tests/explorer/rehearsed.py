@@ -1,0 +1,90 @@
+"""A search whose times are a formula, and a board whose times in a network are another."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from codegen.algorithm import algorithms
+from codegen.graph import LayerSpec
+from codegen.plan import Plan, PlanStep, read_plan
+from codegen.schedule import Candidate
+from cost_models.model import Prediction
+from cost_models.roofline import RooflineModel
+from explorer.field import LayerField, SearchSettings
+from explorer.findings import Findings
+from explorer.jobs import JobBuilder
+from explorer.model import load_network
+from explorer.moves import Overheads
+from explorer.options import Option
+from explorer.rehearsal import timed_steps
+from explorer.search import SearchResult, relayout_specs
+from microbench.board import BundleRun, Fingerprint
+from microbench.profile import load_profile
+from microbench.store import Sample
+from tests.explorer.tiny import write_tiny_model
+
+Law = Callable[[PlanStep], float]
+WIDEST = 6  # so many candidates of an algorithm are known
+
+
+def searched_tiny_network(directory: Path) -> Findings:
+    """The tiny network on this machine's CPU, one thread; all times are the roofline's, no two of a layer equal."""
+    profile = load_profile("host")
+    target = profile.target()
+    network = load_network(write_tiny_model(directory / "tiny.onnx"), {}, "tiny")
+    fingerprint = Fingerprint("fake", profile.hash, 0.0, "fake 1")
+    model = RooflineModel(profile)
+    jobs = JobBuilder(target, 0, algorithms())
+
+    def predict(candidates: Sequence[Candidate]) -> Sequence[Prediction]:
+        return model.predict([(candidate, jobs.work(candidate)) for candidate in candidates])
+
+    own = [algorithm for algorithm in algorithms().values() if algorithm.processor == "cpu"]
+    settings = SearchSettings(enumerate_limit=WIDEST, first_trials=WIDEST)
+
+    def layer(spec: LayerSpec) -> LayerField:
+        found = LayerField(spec, own, target, settings)
+        found.extend(predict, first=True)
+        return found
+
+    fields = {LayerSpec.of(network.graph, node): None for node in network.graph.nodes}
+    layers = {spec: layer(spec) for spec in fields}
+    layers |= {spec: layer(spec) for spec in relayout_specs(network.graph, layers)}
+    samples: list[Sample] = []
+    options: dict[LayerSpec, tuple[Option, ...]] = {}
+    for spec, found in layers.items():
+        ways = [candidate for candidate in found.candidates if candidate.choice.threads == 1]
+        for place, (candidate, prediction) in enumerate(zip(ways, predict(ways), strict=True)):
+            time_s = prediction.time_s * (1 + 0.01 * place)
+            work = jobs.work(candidate)
+            samples.append(Sample(candidate, fingerprint, "host", "ok", (time_s,), work, id=len(samples) + 1))
+        options[spec] = tuple(
+            Option(s.candidate, s.time_s, s.kind, s.id) for s in samples if s.candidate.spec == spec
+        )
+    result = SearchResult(options, tuple(samples), model, len(samples), 1)
+    return Findings(network, profile, target, fingerprint, Overheads(), 0, result, options)
+
+
+@dataclass
+class Stage:
+    """Runs bundles without running them: a step takes what the law says. `complaint`: what is wrong with outputs."""
+
+    law: Law
+    complaint: Callable[[Plan], str] = lambda _: ""
+    plans: list[Plan] = field(default_factory=list)
+
+    def perform(self, bundle: Path, plan: Plan) -> tuple[BundleRun, str]:
+        """As `explorer.rehearsal.Perform`."""
+        assert read_plan(bundle / "plan.json") == plan and (bundle / "model.c").is_file()
+        self.plans.append(plan)
+        times_s = {step.name: self.law(step) for step in timed_steps(plan)}
+        kinds = dict.fromkeys(times_s, "host")
+        total_s = sum(times_s.values())
+        return BundleRun((), (total_s,), total_s, "host", times_s, kinds), self.complaint(plan)  # type: ignore[arg-type]
+
+
+def candidate_of(step: PlanStep) -> Candidate:
+    """What a step runs."""
+    return Candidate(step.spec, step.choice)
