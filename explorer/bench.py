@@ -8,7 +8,7 @@ from functools import partial
 
 from codegen.errors import AssemblyError, LinkError, ScheduleError
 from codegen.schedule import Candidate, Work
-from explorer.clocked import ClockedBatches, reference_candidate
+from explorer.clocked import ClockedBatches, reference_candidates
 from explorer.jobs import JobBuilder
 from explorer.judge import Judge
 from explorer.moves import Overheads
@@ -35,7 +35,7 @@ class Tally:
     failed: int = 0
     wrong: int = 0
     noise_floor: float | None = (
-        None  # spread of the reference kernel, as a fraction; None where no clock is read
+        None  # spread of the reference kernels, as a fraction; None where no clock is read
     )
     reference: ReferenceTimes | None = None  # what that is the spread of
     clocks: Conditions | None = None  # of the board, as the samples were timed; None where it tells none
@@ -86,7 +86,7 @@ class Bench:
                 self._measure_alone,
                 self._append,
                 held,
-                reference_candidate(jobs),
+                reference_candidates(jobs),
                 jobs.seed,
                 partial(prepare, jobs),
             )

@@ -1,4 +1,4 @@
-"""A batch on a board whose clock runs: shuffled, a reference between, every sample stored before the next starts."""
+"""A batch on a board whose clock runs: shuffled, references between, every sample stored before the next starts."""
 
 from __future__ import annotations
 
@@ -18,9 +18,11 @@ from microbench.protocol import ReferenceTimes, moved, noise_floor, throttle_adv
 from microbench.store import Sample
 
 ATTEMPTS = 3  # at a batch while the board's clock or temperature moves
-REFERENCE_ALGORITHM = (
-    "cpu_pointwise_gemm"  # computes rather than waits for memory: its time follows the clock
-)
+# One computes, on one core: its time follows the clock. The other moves data, on all cores: its time follows what
+# other programs do to memory and to the cores.
+COMPUTING, MOVING = "cpu_pointwise_gemm", "cpu_depthwise"
+COMPUTING_CHANNELS, COMPUTING_SIDE = 64, 28
+MOVING_CHANNELS, MOVING_SIDE = 64, 56
 
 Measure = Callable[[Candidate], Sample]
 Append = Callable[[Sample], int]
@@ -40,22 +42,22 @@ class ClockedBatches:
         measure: Measure,
         append: Append,
         known: Iterable[Sample],
-        reference: Candidate | None,
+        references: Sequence[Candidate],
         seed: int,
         prepare: Prepare = lambda _: None,
     ) -> None:
-        """`known`: the samples of this board in the store, of every role. `reference` None: no such kernel here.
+        """`known`: the samples of this board in the store, of every role.
 
         `prepare` is called with the candidates that come next, before any of them is measured.
         """
         self._measure = measure
         self._append = append
         self._prepare = prepare
-        self._reference = reference
+        self._references = list(references)
         self._seed = seed
         self._clocks: Conditions | None = None  # what the samples so far were timed at
         self._start: Conditions | None = None  # of the batch
-        self._reference_s: list[float] = []
+        self._reference_s: dict[str, list[float]] = {}  # by hash
         self._reference_kind = ""
         for sample in known:
             self._take(sample)
@@ -79,8 +81,11 @@ class ClockedBatches:
         )
 
     def noise_floor(self) -> float | None:
-        """The spread of the reference's medians, as a fraction; None where it was timed less than three times."""
-        return noise_floor(self._reference_s)
+        """The spread of a reference's medians, as a fraction, the widest of them; None where each was timed less than
+        three times.
+        """
+        floors = [noise_floor(times_s) for times_s in self._reference_s.values()]
+        return max((floor for floor in floors if floor is not None), default=None)
 
     @property
     def clocks(self) -> Conditions | None:
@@ -88,19 +93,18 @@ class ClockedBatches:
         return self._clocks and replace(self._clocks, temperature_c=None)
 
     def reference(self) -> ReferenceTimes | None:
-        """What the noise floor is taken from; None where the reference was never timed."""
+        """What the noise floor is taken from; None where no reference was ever timed."""
         if not self._reference_s:
             return None
-        return ReferenceTimes(len(self._reference_s), median(self._reference_s), self._reference_kind)
+        widest_s = max(self._reference_s.values(), key=lambda times_s: noise_floor(times_s) or 0.0)
+        return ReferenceTimes(len(widest_s), median(widest_s), self._reference_kind)
 
-    def _time_reference(self) -> None:
-        if self._reference is None:
-            return
-        sample = self._stored(replace(self._measure(self._reference), role="reference"))
+    def _time_reference(self, reference: Candidate) -> None:
+        sample = self._stored(replace(self._measure(reference), role="reference"))
         self._take(sample)
         self._refuse_throttling(sample)
         if sample.status != "ok":  # a board without this kernel does without the reference
-            self._reference = None
+            self._references.remove(reference)
 
     def _pass(self, candidates: Sequence[Candidate]) -> Generator[Sample, None, tuple[str, ...]]:
         """Once through the batch, as far as the board keeps still; returns what moved."""
@@ -110,7 +114,8 @@ class ClockedBatches:
             if index % CHUNK == 0:
                 self._prepare([due.item for due in order[index : index + CHUNK] if due.item is not None])
             if turn.item is None:
-                self._time_reference()
+                for reference in tuple(self._references):
+                    self._time_reference(reference)
                 continue
             sample = self._measure(turn.item)
             changes = self._changes(sample)
@@ -133,7 +138,7 @@ class ClockedBatches:
         The last reading counts, right after the work: a governor lets the clock of an idle board sink.
         """
         if sample.role == "reference" and sample.status == "ok":
-            self._reference_s.append(sample.time_s)
+            self._reference_s.setdefault(sample.candidate_hash, []).append(sample.time_s)
             self._reference_kind = sample.kind
         if sample.role == "candidate" and sample.kind != "host" and sample.conditions:
             self._clocks = self._clocks or sample.conditions[-1]
@@ -178,16 +183,36 @@ def _moved_since(run: BundleRun, clocks: Conditions | None) -> tuple[str, ...]:
     return moved((clocks, run.conditions[-1]))
 
 
-def reference_candidate(jobs: JobBuilder) -> Candidate | None:
-    """A small pointwise convolution on one core, the same on every board; None where nothing computes it."""
-    algorithm = jobs.algorithms.get(REFERENCE_ALGORITHM)
-    tensor = TensorType((1, 64, 28, 28))
-    spec = LayerSpec(Conv2d((1, 1)), (tensor,), tensor, (TensorType((64, 64, 1, 1)), TensorType((64,))))
+def reference_candidates(jobs: JobBuilder) -> tuple[Candidate, ...]:
+    """Small convolutions, the same on every board of a kind; those that something computes here."""
+    one = _one(jobs, COMPUTING, _convolution(COMPUTING_CHANNELS, COMPUTING_SIDE, 1, 1), 1)
+    every = _one(
+        jobs, MOVING, _convolution(MOVING_CHANNELS, MOVING_SIDE, 3, MOVING_CHANNELS), jobs.target.cores
+    )
+    return tuple(candidate for candidate in (one, every) if candidate is not None)
+
+
+def _convolution(channels: int, side: int, kernel: int, groups: int) -> LayerSpec:
+    tensor = TensorType((1, channels, side, side))
+    weights = (TensorType((channels, channels // groups, kernel, kernel)), TensorType((channels,)))
+    pad = kernel // 2
+    op = Conv2d((kernel, kernel), pads=(pad, pad, pad, pad), groups=groups)
+    return LayerSpec(op, (tensor,), tensor, weights)
+
+
+def _one(jobs: JobBuilder, name: str, spec: LayerSpec, threads: int) -> Candidate | None:
+    """The first candidate with so many threads, else with the most below that."""
+    algorithm = jobs.algorithms.get(name)
     if algorithm is None or not algorithm.applies(spec, jobs.target):
         return None
+    best: Candidate | None = None
     for point in algorithm.space(spec, jobs.target).points():
         try:
-            return Candidate(spec, algorithm.choice(spec, jobs.target, point))
+            candidate = Candidate(spec, algorithm.choice(spec, jobs.target, point))
         except ScheduleError:
             continue
-    return None
+        if candidate.choice.threads <= threads and (
+            best is None or candidate.choice.threads > best.choice.threads
+        ):
+            best = candidate
+    return best

@@ -12,7 +12,7 @@ import pytest
 from codegen.algorithm import algorithms
 from codegen.schedule import Candidate
 from explorer.bench import Bench
-from explorer.clocked import ATTEMPTS, ClockedBatches, reference_candidate, require_rest
+from explorer.clocked import ATTEMPTS, ClockedBatches, reference_candidates, require_rest
 from explorer.jobs import JobBuilder
 from explorer.progress import Silent
 from explorer.workers import Workers
@@ -55,9 +55,9 @@ class Rig:
         return len(self.stored)
 
     def batches(
-        self, known: Sequence[Sample] = (), reference: Candidate | None = REFERENCE
+        self, known: Sequence[Sample] = (), references: Sequence[Candidate] = (REFERENCE,)
     ) -> ClockedBatches:
-        return ClockedBatches(self.measure, self.append, known, reference, 0)
+        return ClockedBatches(self.measure, self.append, known, references, 0)
 
     def roles(self) -> str:
         return "".join(
@@ -78,7 +78,7 @@ def test_each_is_stored_before_the_next_between_references() -> None:
 
 def test_without_a_reference_only_candidates_are_measured() -> None:
     rig = Rig([COOL])
-    batches = rig.batches(reference=None)
+    batches = rig.batches(references=())
     list(batches.measured(BATCH))
     assert rig.roles() == "ccccc"
     assert batches.noise_floor() is None
@@ -92,7 +92,7 @@ def test_a_reference_that_fails_is_not_tried_again() -> None:
         one = rig.measure(asked)
         return replace(one, status="failed", times_s=(), message="no") if asked == REFERENCE else one
 
-    batches = ClockedBatches(measure, rig.append, (), REFERENCE, 0)
+    batches = ClockedBatches(measure, rig.append, (), [REFERENCE], 0)
     list(batches.measured(BATCH))
     assert rig.roles() == "Rccccc"
 
@@ -147,13 +147,37 @@ def test_the_readings_of_a_machine_that_others_use_are_not_judged() -> None:
 
 
 def test_the_noise_floor_counts_references_of_earlier_runs() -> None:
-    known = [replace(sample(), role="reference", times_s=(time_s,)) for time_s in (1e-3, 1.1e-3)]
+    known = [
+        replace(sample(), candidate=REFERENCE, role="reference", times_s=(time_s,))
+        for time_s in (1e-3, 1.1e-3)
+    ]
     rig = Rig([COOL])
     batches = rig.batches(known)
     assert batches.noise_floor() is None
     list(batches.measured(BATCH))
     floor = batches.noise_floor()
     assert floor is not None and 0 < floor < 0.1
+
+
+def test_the_noise_floor_is_that_of_the_most_restless_reference() -> None:
+    calm, restless = candidate(1001), candidate(1002)
+    times_s = {calm: (1e-3, 1.01e-3, 1.02e-3), restless: (2e-3, 3e-3, 4e-3)}
+    known = [
+        replace(sample(), candidate=of, role="reference", times_s=(one,))
+        for of in times_s
+        for one in times_s[of]
+    ]
+    batches = Rig([COOL]).batches(known, (calm, restless))
+    floor, reference = batches.noise_floor(), batches.reference()
+    assert floor == pytest.approx(0.3, rel=0.1)
+    assert reference is not None and (reference.timings, reference.median_s) == (3, 3e-3)
+
+
+def test_every_reference_takes_its_turn() -> None:
+    rig = Rig([COOL])
+    other = candidate(1000, width=8)
+    list(rig.batches(references=(REFERENCE, other)).measured(BATCH))
+    assert [one.candidate for one in rig.stored if one.role == "reference"] == [REFERENCE, other] * 2
 
 
 def bundle_run(*conditions: Conditions) -> BundleRun:
@@ -177,11 +201,12 @@ def test_the_whole_network_is_held_against_the_clock_of_its_layers() -> None:
 
 
 @pytest.mark.parametrize("device", ["host", "pi-zero", "pi-3"])
-def test_every_device_has_a_reference_kernel(device: str) -> None:
+def test_every_device_has_reference_kernels(device: str) -> None:
     jobs = JobBuilder(load_profile(device).target(), 0, algorithms())
-    reference = reference_candidate(jobs)
-    assert reference is not None
-    assert jobs.job(reference).work.macs == 64 * 64 * 28 * 28
+    computing, moving = reference_candidates(jobs)
+    assert jobs.job(computing).work.macs == 64 * 64 * 28 * 28 and computing.choice.threads == 1
+    assert jobs.job(moving).work.macs == 64 * 9 * 56 * 56
+    assert moving.choice.threads == jobs.target.cores
 
 
 class Steadied(FakeBoard):
