@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from statistics import median
 
+from codegen.schedule import Candidate
 from explorer.options import Option, Options
 from microbench.store import Sample
 
@@ -17,14 +18,13 @@ class Estimates:
 
     def __init__(self, alone: Options) -> None:
         self._alone = alone
-        self._hashes = {way.candidate: way.candidate.hash for ways in alone.values() for way in ways}
-        self._seen: dict[str, list[float]] = {}
-        self._newest: dict[str, int] = {}
-        self._tried: set[str] = set()
+        self._seen: dict[Candidate, list[float]] = {}
+        self._newest: dict[Candidate, int] = {}
+        self._tried: set[Candidate] = set()
 
     @property
-    def tried(self) -> frozenset[str]:
-        """Hashes of the candidates that ran in a network, in vain or not."""
+    def tried(self) -> frozenset[Candidate]:
+        """The candidates that ran in a network, in vain or not."""
         return frozenset(self._tried)
 
     def take(self, samples: Sequence[Sample]) -> None:
@@ -33,15 +33,13 @@ class Estimates:
         A shared machine is slower at one time than at another. A round's times are brought to those before by the
         candidates that both have.
         """
-        pace = median(
-            [s.time_s / self._time(s.candidate_hash) for s in samples if self._is_common(s)] or [1.0]
-        )
+        pace = median([s.time_s / self._time(s.candidate) for s in samples if self._is_common(s)] or [1.0])
         for sample in samples:
-            self._tried.add(sample.candidate_hash)
+            self._tried.add(sample.candidate)
         for sample in samples:
             if sample.status == "ok" and sample.time_s > 0:
-                self._seen.setdefault(sample.candidate_hash, []).append(sample.time_s / pace)
-                self._newest[sample.candidate_hash] = sample.id
+                self._seen.setdefault(sample.candidate, []).append(sample.time_s / pace)
+                self._newest[sample.candidate] = sample.id
 
     def options(self) -> Options:
         """All options with the times that are expected."""
@@ -53,17 +51,16 @@ class Estimates:
         }
 
     def _is_common(self, sample: Sample) -> bool:
-        return sample.status == "ok" and sample.time_s > 0 and sample.candidate_hash in self._seen
+        return sample.status == "ok" and sample.time_s > 0 and sample.candidate in self._seen
 
-    def _time(self, candidate_hash: str) -> float:
-        return median(self._seen[candidate_hash])
+    def _time(self, candidate: Candidate) -> float:
+        return median(self._seen[candidate])
 
     def _ratios(self, ways: Sequence[Option]) -> list[float]:
-        known = [way for way in ways if self._hashes[way.candidate] in self._seen and way.time_s > 0]
-        return [self._time(self._hashes[way.candidate]) / way.time_s for way in known]
+        known = [way for way in ways if way.candidate in self._seen and way.time_s > 0]
+        return [self._time(way.candidate) / way.time_s for way in known]
 
     def _expected(self, way: Option, ratio: float) -> Option:
-        key = self._hashes[way.candidate]
-        if key not in self._seen:
+        if way.candidate not in self._seen:
             return replace(way, time_s=way.time_s * ratio)
-        return replace(way, time_s=self._time(key), sample_id=self._newest[key])
+        return replace(way, time_s=self._time(way.candidate), sample_id=self._newest[way.candidate])

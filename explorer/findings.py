@@ -9,7 +9,7 @@ from codegen.bundle.memory import MemoryUse, memory_use
 from codegen.plan import Plan
 from codegen.target import Target
 from explorer.capped import compose_within
-from explorer.compose import Composition, Limits, compose
+from explorer.compose import UNLIMITED, Composition, Limits, compose
 from explorer.model import Network
 from explorer.moves import Overheads
 from explorer.options import Options
@@ -25,7 +25,8 @@ from microbench.store import Sample
 class Findings:
     """A network, the board it was measured on, and everything measured.
 
-    `expected`: the options of the search with the times they are expected to take in the network, from `rehearsals`.
+    `expected`: the options of the search with the times they are expected to take in the network, from `rehearsals`;
+    `best`: the composition that took least there.
     """
 
     network: Network
@@ -37,6 +38,12 @@ class Findings:
     result: SearchResult
     expected: Options
     rehearsals: tuple[Sample, ...] = ()
+    best: Composition | None = None
+
+    @property
+    def fastest(self) -> Composition:
+        """The best of those that were rehearsed; by the times of options where none was."""
+        return self.best or self.compose(UNLIMITED)
 
     @cached_property
     def cpu_only(self) -> Composition:

@@ -16,7 +16,6 @@ from cost_models.registry import cost_model_named
 from explorer.bench import Bench, Tally, overheads_of
 from explorer.check import Trial, check_bundle, failure_of, tolerance_of, trials_of
 from explorer.clocked import require_rest, rested
-from explorer.compose import UNLIMITED
 from explorer.errors import UsageError
 from explorer.findings import Findings
 from explorer.front import Front, explore_front
@@ -67,7 +66,7 @@ def run(settings: RunSettings, progress: Progress, announce: Announce) -> Run:
         progress.phase("Import")
         network = open_network(settings)
         found, tally = _investigate(settings, network, boards, first, fingerprint, progress)
-        composed = found.compose(UNLIMITED)
+        composed = found.fastest
         plan = found.plan(composed)
         write_plan(plan, settings.directory / "plan.json")
         progress.phase("Compile")

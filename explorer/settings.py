@@ -32,8 +32,8 @@ class RehearsalSettings:
     """
 
     rounds: int = 4
-    first: int = 4
-    more: int = 2
+    first: int = 5
+    more: int = 3
     repeats: int = 9
 
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from codegen.schedule import Axis
 from codegen.target import Target
 
+# What the split axis `shared` says that threads share. Where neighbouring layers share out alike, a core finds what it
+# wrote itself: rows or pixels of all channels, or all pixels of some channels.
+PIXELS_SHARED, CHANNELS_SHARED = 0, 1
 LINE = 16  # elements of 64 bytes: threads whose shares end there rarely write to one cache line
 
 
@@ -14,6 +18,18 @@ def threads_axis(target: Target) -> Axis:
     """1, 2, 4, ... threads up to the board's cores, and as many as these."""
     powers = (1 << exponent for exponent in range(target.cores.bit_length()))
     return Axis("threads", tuple(sorted({*powers, target.cores})), "split")
+
+
+def shared_axis(target: Target) -> Axis:
+    """What threads share; one core shares nothing."""
+    return Axis("shared", (PIXELS_SHARED, CHANNELS_SHARED) if target.cores > 1 else (PIXELS_SHARED,), "split")
+
+
+def nothing_shared(point: Mapping[str, int]) -> str | None:
+    """Why there is no kernel at a point, or None."""
+    if point["threads"] == 1 and point["shared"] != PIXELS_SHARED:
+        return "one thread shares nothing"
+    return None
 
 
 @dataclass(frozen=True)

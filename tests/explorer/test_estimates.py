@@ -43,7 +43,7 @@ def test_a_seen_time_counts_and_corrects_its_layer_first() -> None:
     estimates = Estimates(ALONE)
     estimates.take([seen(A, 1.4e-3, 1.5e-3, 9e-3), seen(C, 11e-3)])
     assert times(estimates) == pytest.approx([1.5e-3, 3e-3, 11e-3])
-    assert estimates.tried == {A.candidate.hash, C.candidate.hash}
+    assert estimates.tried == {A.candidate, C.candidate}
 
 
 def test_a_layer_of_which_nothing_was_seen_is_corrected_as_is_usual() -> None:
@@ -72,4 +72,4 @@ def test_what_went_wrong_was_tried_but_not_seen(status: str) -> None:
     estimates = Estimates(ALONE)
     estimates.take([replace(seen(A, 5e-3), status=status)])  # type: ignore[arg-type]
     assert times(estimates) == pytest.approx([1e-3, 2e-3, 10e-3])
-    assert estimates.tried == {A.candidate.hash}
+    assert estimates.tried == {A.candidate}

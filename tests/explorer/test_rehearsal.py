@@ -9,12 +9,13 @@ from pathlib import Path
 import pytest
 
 from codegen.plan import Plan, PlanStep
-from explorer.compose import Limits
+from explorer.compose import UNLIMITED
 from explorer.findings import Findings
 from explorer.planning import decisions
 from explorer.progress import Silent
-from explorer.rehearsal import Perform, Rehearsals, context_of, timed_steps
+from explorer.rehearsal import Perform, Rehearsals, timed_steps
 from explorer.settings import RehearsalSettings
+from microbench.board import BundleRun
 from microbench.errors import CandidateError
 from microbench.store import Sample
 from tests.explorer.rehearsed import Stage, candidate_of, searched_tiny_network
@@ -28,7 +29,7 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> Findings:
 
 
 def fastest(found: Findings) -> Plan:
-    return found.plan(found.compose(Limits()))
+    return found.plan(found.fastest)
 
 
 def rehearsed(
@@ -71,11 +72,11 @@ def test_what_is_slow_in_the_network_loses(alone: Findings) -> None:
     assert sum(stage.law(step) for step in timed_steps(fastest(found))) < before
 
 
-def test_it_ends_when_the_fastest_plan_holds_nothing_untried(alone: Findings) -> None:
+def test_it_ends_when_the_fastest_plan_was_run(alone: Findings) -> None:
     stage = slow_in_the_network(alone)
     found = rehearsed(alone, stage.perform, [])
-    tried = {candidate_of(step) for plan in stage.plans for step in timed_steps(plan)}
-    assert {candidate_of(step) for step in timed_steps(fastest(found))} <= tried
+    assert decisions(fastest(found)) in [decisions(plan) for plan in stage.plans]
+    assert decisions(found.plan(found.compose(UNLIMITED))) in [decisions(plan) for plan in stage.plans]
     assert len(stage.plans) < SETTINGS.repeats * (SETTINGS.first + 5 * SETTINGS.more)
     assert fastest(found).predicted_s == pytest.approx(
         sum(stage.law(step) for step in timed_steps(fastest(found)))
@@ -99,8 +100,10 @@ def test_every_step_is_stored_with_all_its_times_and_where_it_was_timed(alone: F
     stage, stored = slow_in_the_network(alone), []
     rehearsed(alone, stage.perform, stored, replace(SETTINGS, rounds=1))
     plans = {id(plan): plan for plan in stage.plans}.values()
-    contexts = [context_of(plan, step) for plan in plans for step in timed_steps(plan)]
-    assert sorted(sample.context for sample in stored) == sorted(contexts)
+    steps = [step for plan in plans for step in timed_steps(plan)]
+    assert sorted(sample.context.split("/", 2)[2] for sample in stored) == sorted(step.name for step in steps)
+    assert len({sample.context for sample in stored}) == len(stored)
+    assert len({sample.context.split("/")[0] for sample in stored}) == SETTINGS.first
     assert {(sample.role, sample.status, len(sample.times_s)) for sample in stored} == {
         ("rehearsal", "ok", SETTINGS.repeats)
     }
@@ -151,7 +154,7 @@ def test_a_plan_that_fails_counts_for_nothing_and_is_not_run_again(alone: Findin
     assert len(runs) == 1
     failed = [sample for sample in stored if sample.status == "failed"]
     assert {sample.message for sample in failed} == {"it died of SIGSEGV"}
-    assert {sample.context for sample in failed} == {context_of(runs[0], s) for s in timed_steps(runs[0])}
+    assert len(failed) == len(list(timed_steps(runs[0])))
     assert not {sample.id for sample in failed} & {
         int(number) for step in fastest(found).steps for number in step.sample_ids
     }
@@ -166,3 +169,24 @@ def test_a_plan_whose_outputs_are_wrong_counts_for_nothing(alone: Findings) -> N
     assert len(wrong) == len(list(timed_steps(fastest(alone))))
     assert {sample.message for sample in wrong} == {"largest error 0.5"}
     assert all(len(sample.times_s) == 1 for sample in wrong)
+
+
+def test_neighbours_that_do_not_suit_each_other_lose_as_a_whole(alone: Findings) -> None:
+    """Each step is fast beside its own kind; whoever looks at steps alone would mix them."""
+    times_s = {sample.candidate: sample.time_s for sample in alone.result.samples}
+    first = fastest(alone)
+    layouts = {step.name: step.choice for step in timed_steps(first)}
+
+    def kind(plan: Plan) -> int:
+        return sum(layouts.get(step.name) == step.choice for step in timed_steps(plan))
+
+    stage = Stage(lambda step: times_s[candidate_of(step)])
+
+    def perform(bundle: Path, plan: Plan) -> tuple[BundleRun, str]:
+        run, complaint = stage.perform(bundle, plan)
+        alike = kind(plan) in (0, len(layouts))
+        slower = {name: time_s * (1 if alike else 3) for name, time_s in run.step_times_s.items()}
+        return replace(run, step_times_s=slower), complaint
+
+    found = rehearsed(alone, perform, [])
+    assert decisions(fastest(found)) == decisions(first)

@@ -12,7 +12,7 @@ from codegen.cpu.instructions import Count, clamp_instructions, input_bytes, loa
 from codegen.cpu.kernel import Point
 from codegen.cpu.machine import block_lanes, block_registers, cache_bytes
 from codegen.cpu.source import fill
-from codegen.cpu.threads import Share, threads_axis
+from codegen.cpu.threads import PIXELS_SHARED, Share, nothing_shared, shared_axis, threads_axis
 from codegen.graph import Conv2d, FloatArray, LayerSpec
 from codegen.layout import layout_named
 from codegen.program import CpuProgram
@@ -21,7 +21,6 @@ from codegen.target import Target
 
 BLOCKS = (1, 2, 3, 4)
 WIDTHS = 2  # of tiles, for each number of blocks: the widest that fits and the next that cuts evenly
-PIXELS_SHARED, CHANNELS_SHARED = 0, 1
 
 Code = TypeVar("Code", bound=ConvCode)
 
@@ -72,7 +71,7 @@ class RegisterTiledConv(BlockedKernel, Generic[Code]):
             Axis("blocks", tuple(widths)),
             Axis("outer", (PIXELS_OUTER, CHANNELS_OUTER)),
             *self.input_axes(spec, target),
-            Axis("shared", (PIXELS_SHARED, CHANNELS_SHARED), "split"),
+            shared_axis(target),
             threads_axis(target),
         )
 
@@ -86,11 +85,9 @@ class RegisterTiledConv(BlockedKernel, Generic[Code]):
         return _share(self.code(spec, point, "kernel"), point["shared"], point["threads"]).pieces
 
     def refusal(self, spec: LayerSpec, target: Target, point: Point) -> str | None:
-        if point["threads"] == 1 and point["shared"] != PIXELS_SHARED:
-            return "one thread shares nothing"
         if point["pixels"] not in self.widths(spec, point["blocks"], block_registers(target)):
             return "tiles of that width leave registers unused, or want more than there are"
-        return None
+        return nothing_shared(point)
 
     def work(self, spec: LayerSpec, target: Target, choice: Choice) -> Work:
         code = self.code(spec, {**choice.splits, **choice.tiles}, "kernel")

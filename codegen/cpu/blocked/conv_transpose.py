@@ -15,7 +15,7 @@ from codegen.cpu.kernel import Point
 from codegen.cpu.machine import block_lanes, block_registers, cache_bytes
 from codegen.cpu.phases import AxisPhase, axis_phases
 from codegen.cpu.source import fill
-from codegen.cpu.threads import Share, threads_axis
+from codegen.cpu.threads import PIXELS_SHARED, Share, nothing_shared, shared_axis, threads_axis
 from codegen.graph import ConvTranspose2d, FloatArray, LayerSpec
 from codegen.layout import layout_named
 from codegen.program import CpuProgram
@@ -30,7 +30,7 @@ class CpuBlockedConvTranspose(BlockedKernel):
     remainders, each with its share of the taps, which write every stride-th pixel. None multiplies a zero.
 
     `blocks` of output channels by as many pixels as the registers hold are computed at once; threads share the
-    blocks of output channels of every phase or, where `shared` is 0, its tiles of pixels.
+    blocks of output channels of every phase or, where pixels are shared, its tiles of pixels.
     """
 
     name = "cpu_blocked_conv_transpose"
@@ -45,7 +45,7 @@ class CpuBlockedConvTranspose(BlockedKernel):
             lanes_axis(target),
             Axis("pixels", tuple(sorted({_width(spec, b, target) for b in blocks}))),
             Axis("blocks", blocks),
-            Axis("shared", (0, 1), "split"),
+            shared_axis(target),
             threads_axis(target),
         )
 
@@ -54,11 +54,9 @@ class CpuBlockedConvTranspose(BlockedKernel):
         return max(share.pieces for share in shares)
 
     def refusal(self, spec: LayerSpec, target: Target, point: Point) -> str | None:
-        if point["threads"] == 1 and point["shared"] != 0:
-            return "one thread shares nothing"
         if point["pixels"] != _width(spec, point["blocks"], target):
             return "tiles of that width leave registers unused, or want more than there are"
-        return None
+        return nothing_shared(point)
 
     def work(self, spec: LayerSpec, target: Target, choice: Choice) -> Work:
         phases = _phases(spec, {**choice.splits, **choice.tiles}, "kernel")
@@ -94,7 +92,7 @@ class CpuBlockedConvTranspose(BlockedKernel):
         for phase, share in zip(phases, shares, strict=True):
             code, bias = phase.code, start + phase.code.weights_size
             whole = ("0", str(code.out_blocks), "0", str(code.tile_count))
-            by_pixels = choice.splits["shared"] == 0
+            by_pixels = choice.splits["shared"] == PIXELS_SHARED
             spans = (
                 (*whole[:2], share.first, share.end) if by_pixels else (share.first, share.end, *whole[2:])
             )
@@ -163,7 +161,7 @@ def _phases(spec: LayerSpec, point: Point, entry: str) -> list[_Phase]:
 
 
 def _shares(phases: Sequence[_Phase], shared: int, threads: int) -> list[Share]:
-    if shared == 0:
+    if shared == PIXELS_SHARED:
         return [Share(phase.code.tile_count, threads) for phase in phases]
     return [Share(phase.code.out_blocks, threads, phase.code.blocks) for phase in phases]
 

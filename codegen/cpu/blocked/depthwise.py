@@ -14,7 +14,7 @@ from codegen.cpu.gemm_tile import matrix_and_bias
 from codegen.cpu.instructions import ADDRESS_INSTRUCTIONS, LOOP_INSTRUCTIONS, Count, clamp_instructions
 from codegen.cpu.kernel import Point
 from codegen.cpu.machine import block_registers
-from codegen.cpu.threads import threads_axis
+from codegen.cpu.threads import nothing_shared, shared_axis, threads_axis
 from codegen.graph import Conv2d, FloatArray, LayerSpec
 from codegen.layout import layout_named
 from codegen.program import CpuProgram
@@ -28,7 +28,7 @@ class CpuBlockedDepthwise(BlockedKernel):
     """`pixels` by `rows` outputs of a block of channels in registers.
 
     With one row, a row of the kernel's weights is in registers beside them; with more, all its weights are, and a
-    row of inputs is loaded once for all outputs that it goes into. Threads share the rows of all blocks.
+    row of inputs is loaded once for all outputs that it goes into.
     """
 
     name = "cpu_blocked_depthwise"
@@ -41,15 +41,21 @@ class CpuBlockedDepthwise(BlockedKernel):
         widths = {rows: tile_widths(spec, rows, block_registers(target)) for rows in ROWS}
         pixels = tuple(sorted({width for of_rows in widths.values() for width in of_rows}))
         rows = tuple(rows for rows, of_rows in widths.items() if of_rows)
-        return lanes_axis(target), Axis("pixels", pixels), Axis("rows", rows), threads_axis(target)
+        return (
+            lanes_axis(target),
+            Axis("pixels", pixels),
+            Axis("rows", rows),
+            shared_axis(target),
+            threads_axis(target),
+        )
 
     def pieces(self, spec: LayerSpec, point: Point) -> int:
-        return planes_share(spec, point["lanes"], point["threads"], point["rows"]).pieces
+        return planes_share(spec, point["lanes"], point, point["rows"]).pieces
 
     def refusal(self, spec: LayerSpec, target: Target, point: Point) -> str | None:
         if point["pixels"] not in tile_widths(spec, point["rows"], block_registers(target)):
             return "tiles of that width leave registers unused, or want more than there are"
-        return None
+        return nothing_shared(point)
 
     def work(self, spec: LayerSpec, target: Target, choice: Choice) -> Work:
         code = depthwise_code(spec, choice.tiles, "kernel")
@@ -66,19 +72,18 @@ class CpuBlockedDepthwise(BlockedKernel):
         count.add(vectors * tiles, alu=rows.taps * LOOP_INSTRUCTIONS + ADDRESS_INSTRUCTIONS)
         count.add(vectors * lanes * width, alu=clamp_instructions(spec), stores=1)
         held = 4.0 * lanes * (rows.taps * columns.inputs + width)
-        balance = planes_share(spec, lanes, choice.threads, code.rows).balance
+        balance = planes_share(spec, lanes, choice.splits, code.rows).balance
         return count.work(spec, float(spec.output.elements * taps), 0.0, held, balance=balance)
 
     def emit(
         self, spec: LayerSpec, target: Target, choice: Choice, weights: Sequence[FloatArray], entry: str
     ) -> CpuProgram:
         code = depthwise_code(spec, choice.tiles, entry)
-        share = planes_share(spec, code.lanes, choice.threads, code.rows)
         packed = pack_depthwise(weights, code)
         biases = packed.size - blocks_of(spec.output.shape[1], code.lanes) * code.lanes
         layout = layout_named(choice.output_layout)
         return CpuProgram(
-            source=window_text(code) + planes_source(spec, code, share, biases),
+            source=window_text(code) + planes_source(spec, code, choice, biases),
             entry=entry,
             weights=packed,
             input_sizes=(layout.size_bytes(spec.inputs[0]) // 4,),

@@ -11,7 +11,7 @@ from codegen.cpu.blocked.vectors import clamped_vector, constant_vector, vector,
 from codegen.cpu.instructions import ADDRESS_INSTRUCTIONS, LOOP_INSTRUCTIONS, Count, clamp_instructions
 from codegen.cpu.kernel import Point
 from codegen.cpu.source import fill
-from codegen.cpu.threads import LINE, Share, threads_axis
+from codegen.cpu.threads import LINE, PIXELS_SHARED, Share, nothing_shared, shared_axis, threads_axis
 from codegen.graph import Add, Clamp, FloatArray, LayerSpec
 from codegen.layout import layout_named
 from codegen.program import CpuProgram
@@ -23,39 +23,47 @@ class _Streamed(BlockedKernel):
     """One pass over all vectors, which threads share."""
 
     def axes(self, spec: LayerSpec, target: Target) -> tuple[Axis, ...]:
-        return lanes_axis(target), threads_axis(target)
+        return lanes_axis(target), shared_axis(target), threads_axis(target)
 
     def pieces(self, spec: LayerSpec, point: Point) -> int:
-        return _share(spec, point["lanes"], point["threads"]).pieces
+        return _share(spec, point["lanes"], point).pieces
+
+    def refusal(self, spec: LayerSpec, target: Target, point: Point) -> str | None:
+        return nothing_shared(point)
 
     def work(self, spec: LayerSpec, target: Target, choice: Choice) -> Work:
         lanes, inputs = choice.tiles["lanes"], len(spec.inputs)
-        share = _share(spec, lanes, choice.threads)
+        vectors = float(_vectors(spec, lanes))
         count = Count()
         alu = inputs - 1 + clamp_instructions(spec)
-        count.add(float(share.count * lanes), alu=alu, loads=inputs, stores=1)
-        count.add(float(share.count), alu=LOOP_INSTRUCTIONS + ADDRESS_INSTRUCTIONS)
-        return count.work(spec, 0.0, 0.0, 0.0, balance=share.balance)
+        count.add(vectors * lanes, alu=alu, loads=inputs, stores=1)
+        count.add(vectors, alu=LOOP_INSTRUCTIONS + ADDRESS_INSTRUCTIONS)
+        return count.work(spec, 0.0, 0.0, 0.0, balance=_share(spec, lanes, choice.splits).balance)
 
     def emit(
         self, spec: LayerSpec, target: Target, choice: Choice, weights: Sequence[FloatArray], entry: str
     ) -> CpuProgram:
         op, lanes = spec.op, choice.tiles["lanes"]
         assert isinstance(op, (Add, Clamp))
-        share = _share(spec, lanes, choice.threads)
+        share = _share(spec, lanes, choice.splits)
+        by_rows = _is_by_rows(choice.splits)
+        height, width = spec.output.shape[2:] if by_rows else (0, 0)
         terms = [
             constant_vector(lanes, f"inputs[{i}] + (size_t)i * {lanes}") for i, _ in enumerate(spec.inputs)
         ]
         text = fill(
-            _SOURCE,
+            _ROWS_SOURCE if by_rows else _SOURCE,
             entry=entry,
             share=share.declaration,
             first=share.first,
             end=share.end,
+            vectors=_vectors(spec, lanes),
+            plane=height * width,
+            width=width,
             result=vector(lanes, f"output + (size_t)i * {lanes}"),
             value=clamped_vector(lanes, " + ".join(terms), op.activation),
         )
-        size = share.count * lanes
+        size = _vectors(spec, lanes) * lanes
         return CpuProgram(
             source="#include <stddef.h>\n" + vector_prologue(lanes) + text,
             entry=entry,
@@ -85,9 +93,19 @@ class CpuBlockedClamp(_Streamed):
         return isinstance(spec.op, Clamp) and len(spec.output.shape) >= 2
 
 
-def _share(spec: LayerSpec, lanes: int, threads: int) -> Share:
-    layout = layout_named(blocked_layout(lanes))
-    return Share(layout.size_bytes(spec.output) // (4 * lanes), threads, max(1, LINE // lanes))
+def _vectors(spec: LayerSpec, lanes: int) -> int:
+    return layout_named(blocked_layout(lanes)).size_bytes(spec.output) // (4 * lanes)
+
+
+def _is_by_rows(splits: Point) -> bool:
+    return splits["threads"] > 1 and splits["shared"] == PIXELS_SHARED
+
+
+def _share(spec: LayerSpec, lanes: int, splits: Point) -> Share:
+    """The rows of every plane, or all vectors; what is no picture has one row, which one thread takes whole."""
+    if _is_by_rows(splits):
+        return Share(spec.output.shape[2] if len(spec.output.shape) == 4 else 1, splits["threads"])
+    return Share(_vectors(spec, lanes), splits["threads"], max(1, LINE // lanes))
 
 
 _SOURCE = """
@@ -98,5 +116,17 @@ _SOURCE = """
         (void)workspace;
         for (int i = $first; i < $end; ++i)
             $result = $value;
+    }
+"""
+
+_ROWS_SOURCE = """
+    void $entry(const float *const *inputs, const float *weights, float *output, void *workspace, int part)
+    {
+        $share
+        (void)weights;
+        (void)workspace;
+        for (int before = 0; before < $vectors; before += $plane)
+            for (int i = before + $first * $width; i < before + $end * $width; ++i)
+                $result = $value;
     }
 """

@@ -15,7 +15,7 @@ from codegen.cpu.instructions import ADDRESS_INSTRUCTIONS, LOOP_INSTRUCTIONS, Co
 from codegen.cpu.kernel import Point
 from codegen.cpu.machine import block_registers
 from codegen.cpu.pool import DIVISION_INSTRUCTIONS
-from codegen.cpu.threads import threads_axis
+from codegen.cpu.threads import nothing_shared, shared_axis, threads_axis
 from codegen.graph import FloatArray, LayerSpec, Pool2d
 from codegen.layout import layout_named
 from codegen.program import CpuProgram
@@ -29,8 +29,7 @@ MOST_TAPS = 32  # of a row of a global pool's window: its text has a line for ea
 class CpuBlockedPool(BlockedKernel):
     """`pixels` outputs of a row in registers; padding never takes part, it only counts in a divisor.
 
-    Where an output has the registers for itself, several parts of its window are reduced at the same time. Threads
-    share the rows of all blocks.
+    Where an output has the registers for itself, several parts of its window are reduced at the same time.
     """
 
     name = "cpu_blocked_pool"
@@ -41,10 +40,18 @@ class CpuBlockedPool(BlockedKernel):
     def axes(self, spec: LayerSpec, target: Target) -> tuple[Axis, ...]:
         outputs = spec.output.shape[3]
         fewest = -(-outputs // min(WIDEST, block_registers(target) - 2))
-        return lanes_axis(target), Axis("pixels", (-(-outputs // fewest),)), threads_axis(target)
+        return (
+            lanes_axis(target),
+            Axis("pixels", (-(-outputs // fewest),)),
+            shared_axis(target),
+            threads_axis(target),
+        )
 
     def pieces(self, spec: LayerSpec, point: Point) -> int:
-        return planes_share(spec, point["lanes"], point["threads"]).pieces
+        return planes_share(spec, point["lanes"], point).pieces
+
+    def refusal(self, spec: LayerSpec, target: Target, point: Point) -> str | None:
+        return nothing_shared(point)
 
     def work(self, spec: LayerSpec, target: Target, choice: Choice) -> Work:
         code = pool_code(spec, choice.tiles, "kernel")
@@ -62,16 +69,15 @@ class CpuBlockedPool(BlockedKernel):
         division = DIVISION_INSTRUCTIONS if code.kind == "average" else 0.0
         count.add(vectors * lanes * width, alu=division + clamp_instructions(spec), stores=1)
         held = 4.0 * lanes * (rows.taps * columns.inputs + width)
-        return count.work(spec, 0.0, 0.0, held, balance=planes_share(spec, lanes, choice.threads).balance)
+        return count.work(spec, 0.0, 0.0, held, balance=planes_share(spec, lanes, choice.splits).balance)
 
     def emit(
         self, spec: LayerSpec, target: Target, choice: Choice, weights: Sequence[FloatArray], entry: str
     ) -> CpuProgram:
         code = pool_code(spec, choice.tiles, entry)
-        share = planes_share(spec, code.lanes, choice.threads)
         layout = layout_named(choice.output_layout)
         return CpuProgram(
-            source=window_text(code) + planes_source(spec, code, share, 0),
+            source=window_text(code) + planes_source(spec, code, choice, 0),
             entry=entry,
             weights=np.zeros(0, dtype=np.float32),
             input_sizes=(layout.size_bytes(spec.inputs[0]) // 4,),

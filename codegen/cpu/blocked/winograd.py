@@ -13,7 +13,15 @@ from codegen.cpu.instructions import Count, clamp_instructions, input_bytes, loa
 from codegen.cpu.kernel import Point, checked_workspace
 from codegen.cpu.machine import block_lanes, block_registers, cache_bytes, is_scalar
 from codegen.cpu.source import fill
-from codegen.cpu.threads import Share, own_workspace, threads_axis
+from codegen.cpu.threads import (
+    CHANNELS_SHARED,
+    PIXELS_SHARED,
+    Share,
+    nothing_shared,
+    own_workspace,
+    shared_axis,
+    threads_axis,
+)
 from codegen.graph import Conv2d, FloatArray, LayerSpec
 from codegen.layout import layout_named
 from codegen.program import CpuProgram
@@ -24,7 +32,6 @@ BLOCKS = (1, 2, 3, 4)
 GROUPS = (1, 4)
 FEW_TILES, MANY_TILES = 8, 16  # of 4x4: how often each weight is used decides between F(2 x 2) and F(4 x 4)
 FEW_BLOCKS = 8  # up to here a narrower last tile of output channels costs much
-TILES_SHARED, CHANNELS_SHARED = 0, 1
 
 
 class CpuBlockedWinograd(BlockedKernel):
@@ -62,7 +69,7 @@ class CpuBlockedWinograd(BlockedKernel):
             Axis("pixels", tuple(sorted(set(sizes.values())))),
             Axis("blocks", tuple(sizes)),
             Axis("chunk", GROUPS),
-            Axis("shared", (TILES_SHARED, CHANNELS_SHARED), "split"),
+            shared_axis(target),
             threads_axis(target),
         )
 
@@ -71,8 +78,6 @@ class CpuBlockedWinograd(BlockedKernel):
 
     def refusal(self, spec: LayerSpec, target: Target, point: Point) -> str | None:
         code, sizes = _code(spec, point, "kernel"), _register_tiles(spec, target)
-        if point["threads"] == 1 and point["shared"] != TILES_SHARED:
-            return "one thread shares nothing"
         if point["pixels"] != sizes[point["blocks"]]:
             return "tiles of that size leave registers unused, or want more than there are"
         largest = replace(code, tile=max(TILES)).tiles
@@ -87,12 +92,12 @@ class CpuBlockedWinograd(BlockedKernel):
             return "there are tiles enough to share"
         if point["chunk"] > 1 and code.group_count == 1:
             return "one register tile is all"
-        return checked_workspace(point["threads"] * code.workspace_bytes)
+        return nothing_shared(point) or checked_workspace(point["threads"] * code.workspace_bytes)
 
     def work(self, spec: LayerSpec, target: Target, choice: Choice) -> Work:
         code = _code(spec, {**choice.splits, **choice.tiles}, "kernel")
         shared, threads, cache = choice.splits["shared"], choice.threads, cache_bytes(target)
-        gathers = 1 if shared == TILES_SHARED else threads
+        gathers = 1 if shared == PIXELS_SHARED else threads
         squared, channel_tiles = code.points**2, -(-code.out_blocks // code.blocks)
         inputs = float(code.tiles * code.in_blocks * code.lanes)
         outputs = float(code.tiles * code.out_blocks * code.lanes)
@@ -106,7 +111,7 @@ class CpuBlockedWinograd(BlockedKernel):
         alu = lines * output_operations(code.tile) + clamps
         count.add(outputs, alu=alu, loads=squared, stores=squared + code.tile**2)
         chunks = -(-code.group_count // code.groups)
-        passes = max(1.0, chunks / (threads if shared == TILES_SHARED else 1))
+        passes = max(1.0, chunks / (threads if shared == PIXELS_SHARED else 1))
         streamed = loads_of(4.0 * code.weights_size, passes * (threads // gathers), cache)
         streamed += gathers * input_bytes(spec)
         macs = float(squared * code.tiles * code.channels * code.outputs)
@@ -126,7 +131,7 @@ class CpuBlockedWinograd(BlockedKernel):
         share = _share(code, choice.splits["shared"], choice.threads)
         blocks, groups = ("0", str(code.out_blocks)), ("0", str(code.group_count))
         own = (share.first, share.end)
-        spans = (*blocks, *own) if choice.splits["shared"] == TILES_SHARED else (*own, *groups)
+        spans = (*blocks, *own) if choice.splits["shared"] == PIXELS_SHARED else (*own, *groups)
         source = winograd_text(code) + fill(
             _ENTRY,
             entry=entry,
@@ -179,7 +184,7 @@ def _code(spec: LayerSpec, point: Point, entry: str) -> WinogradCode:
 
 
 def _share(code: WinogradCode, shared: int, threads: int) -> Share:
-    if shared == TILES_SHARED:
+    if shared == PIXELS_SHARED:
         return Share(code.group_count, threads)
     return Share(code.out_blocks, threads, code.blocks)
 
