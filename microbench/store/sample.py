@@ -35,8 +35,8 @@ class Sample:
     a sample is not ok. `conditions` are readings of the board before and after, empty where it has no
     sensors. `role`: `reference` is a kernel timed again and again to see the board drift, `disturbed` what was timed
     while clock or temperature moved; neither is ever chosen. A `rehearsal` was timed as a step of a whole network, each
-    time the median of a few runs; `context` says where: a digest of the network's plan, the round and the step's name. `id` is 0
-    until the store gives it one. Raises StoreError for a sample that says nothing.
+    time the median of a few runs; `context` says where: a digest of the network's plan, the round and the step's name.
+    `id` is 0 until the store gives it one. Raises StoreError for a sample that says nothing.
     """
 
     candidate: Candidate
