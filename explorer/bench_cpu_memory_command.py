@@ -17,7 +17,7 @@ INTRODUCTION = """\
 Peak memory of activations and workspaces that a bundle allocates, beside the caller's input and output. `Layer by
 layer` computes one layer after the other; `depth first` may take neighbouring layers as chains, of which only bands of
 rows are in memory. Each once for speed and once for memory alone: the exact composition under lower and lower caps.
-Times are the sums of the steps' own (kind: as the samples')."""
+Times are the sums of what is expected of the steps (kind: as the samples')."""
 
 MIB = 1 << 20
 
@@ -59,7 +59,7 @@ def _table(model: Path, device: str, store: str | None, threads: int) -> BenchTa
             "depth first": memory_range(found, chains=True, threads=threads),
         }
     rows = [row for name, ends in ranges.items() for row in _rows(name, ends)]
-    columns = (("way", LEFT), ("for", LEFT), ("chains", RIGHT), ("memory", RIGHT), ("steps alone", RIGHT))
+    columns = (("way", LEFT), ("for", LEFT), ("chains", RIGHT), ("memory", RIGHT), ("expected", RIGHT))
     return BenchTable(f"{settings.model_name} on {device}, {threads} thread(s)", columns, tuple(rows))
 
 
