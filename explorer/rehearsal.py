@@ -100,26 +100,12 @@ class Rehearsals:
             return ()
         contenders = {fastest.digest: fastest}
         count = self._settings.first if best is None else self._settings.more
-        others = map(self._alike(found), SHARED) if best is None else iter((best,))
+        others = (_alike(found, shared) for shared in SHARED) if best is None else iter((best,))
         for other in chain(others, self._near(found, estimates.tried, contenders)):
             if len(contenders) >= count:
                 break
             contenders.setdefault(other.digest, other)
         return tuple(contenders.values())
-
-    def _alike(self, found: Findings) -> Callable[[int], _Contender]:
-        """Makes the fastest plan whose threads share out alike, where there is a choice."""
-
-        def plan_of(shared: int) -> _Contender:
-            differs = {
-                way.candidate
-                for ways in found.expected.values()
-                for way in ways
-                if way.threads > 1 and way.candidate.choice.splits.get("shared", shared) != shared
-            }
-            return _Contender.of(found, _composed(found, differs))
-
-        return plan_of
 
     def _near(
         self, found: Findings, tried: AbstractSet[Candidate], contenders: Mapping[str, _Contender]
@@ -247,6 +233,17 @@ def _best(contenders: Sequence[_Contender], samples: Sequence[Sequence[Sample]])
         if all(sample.status == "ok" for sample in of_one)
     ]
     return contenders[min(totals)[1]] if totals else None
+
+
+def _alike(found: Findings, shared: int) -> _Contender:
+    """The fastest plan whose threads share out alike, where there is a choice."""
+    differs = {
+        way.candidate
+        for ways in found.expected.values()
+        for way in ways
+        if way.threads > 1 and way.candidate.choice.splits.get("shared", shared) != shared
+    }
+    return _Contender.of(found, _composed(found, differs))
 
 
 def _composed(found: Findings, avoided: AbstractSet[Candidate]) -> Composition:
