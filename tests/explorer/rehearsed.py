@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from codegen.algorithm import algorithms
@@ -26,14 +26,17 @@ from microbench.store import Sample
 from tests.explorer.tiny import write_tiny_model
 
 Law = Callable[[PlanStep], float]
-WIDEST = 6  # so many candidates of an algorithm are known
+CPU = "x86-64-v4"  # whatever this machine's is: nothing is compiled
+WIDEST = 64  # so many candidates of an algorithm are known
 
 
-def searched_tiny_network(directory: Path) -> Findings:
-    """The tiny network on this machine's CPU, one thread; all times are the roofline's, no two of a layer equal."""
+def searched_tiny_network(directory: Path, *, threads: int = 1, channels: int = 8) -> Findings:
+    """The tiny network on some CPU, so many threads for every layer that can be shared out; times are
+    the roofline's, no two of a layer equal.
+    """
     profile = load_profile("host")
-    target = profile.target()
-    network = load_network(write_tiny_model(directory / "tiny.onnx"), {}, "tiny")
+    target = replace(profile.target(), cpu=CPU, cores=threads)
+    network = load_network(write_tiny_model(directory / "tiny.onnx", channels=channels), {}, "tiny")
     fingerprint = Fingerprint("fake", profile.hash, 0.0, "fake 1")
     model = RooflineModel(profile)
     jobs = JobBuilder(target, 0, algorithms())
@@ -55,9 +58,10 @@ def searched_tiny_network(directory: Path) -> Findings:
     samples: list[Sample] = []
     options: dict[LayerSpec, tuple[Option, ...]] = {}
     for spec, found in layers.items():
-        ways = [candidate for candidate in found.candidates if candidate.choice.threads == 1]
+        most = max((candidate.choice.threads for candidate in found.candidates), default=1)
+        ways = [candidate for candidate in found.candidates if candidate.choice.threads == most]
         for place, (candidate, prediction) in enumerate(zip(ways, predict(ways), strict=True)):
-            time_s = prediction.time_s * (1 + 0.01 * place)
+            time_s = prediction.time_s * (1 + 0.001 * place)
             work = jobs.work(candidate)
             samples.append(Sample(candidate, fingerprint, "host", "ok", (time_s,), work, id=len(samples) + 1))
         options[spec] = tuple(

@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from codegen.cpu.threads import CHANNELS_SHARED, PIXELS_SHARED
 from codegen.plan import Plan, PlanStep
 from explorer.compose import UNLIMITED
 from explorer.findings import Findings
 from explorer.planning import decisions
 from explorer.progress import Silent
-from explorer.rehearsal import Perform, Rehearsals, timed_steps
+from explorer.rehearsal import Perform, Rehearsals, _alike, timed_steps
 from explorer.settings import RehearsalSettings
 from microbench.board import BundleRun
 from microbench.errors import CandidateError
@@ -190,3 +191,17 @@ def test_neighbours_that_do_not_suit_each_other_lose_as_a_whole(alone: Findings)
 
     found = rehearsed(alone, perform, [])
     assert decisions(fastest(found)) == decisions(first)
+
+
+def test_a_plan_whose_threads_share_out_alike_is_among_the_first(tmp_path: Path) -> None:
+    found = searched_tiny_network(tmp_path, threads=2, channels=64)
+
+    def shared(plan: Plan) -> int:
+        """By the first layer, whose threads have the choice whatever the width of this machine's vectors."""
+        return next(step for step in plan.steps if step.name == "first").choice.splits["shared"]
+
+    assert shared(_alike(found, PIXELS_SHARED).plan) == PIXELS_SHARED
+    assert shared(_alike(found, CHANNELS_SHARED).plan) == CHANNELS_SHARED
+    stage = Stage(lambda step: 1e-5)
+    rehearsed(found, stage.perform, [], RehearsalSettings(rounds=1, first=2, repeats=1))
+    assert {shared(plan) for plan in stage.plans} == {PIXELS_SHARED, CHANNELS_SHARED}
