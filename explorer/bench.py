@@ -54,7 +54,8 @@ class Bench:
     Without a clock samples are appended in the order they were asked for, whichever board finished first. Where a
     clock is read they are measured one at a time in the order of `ClockedBatches`, each stored before the next
     starts. Either way an interrupted run has exactly the first samples of an uninterrupted one. With `recording` off
-    nothing is appended: what a replay board does not know is no failure of the board that was recorded.
+    nothing is appended: what a replay board does not know is no failure of the board that was recorded. `rehearsals`
+    are the store's, from before this search.
     """
 
     def __init__(
@@ -77,6 +78,7 @@ class Bench:
         self._recording = recording
         self._known: dict[str, Sample] = {}
         held = tuple(store.samples(fingerprint.hash))
+        self.rehearsals = tuple(sample for sample in held if sample.role == "rehearsal")
         for sample in held:
             if sample.role == "candidate":
                 self._known[sample.candidate_hash] = self._within_a_launch(sample)

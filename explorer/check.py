@@ -78,27 +78,31 @@ def check_bundle(
 ) -> tuple[CheckReport, BundleRun]:
     """Runs the bundle on every input; the report has the largest error, the run is the first input's."""
     runs = [board.run_bundle(bundle, trial.inputs) for trial in trials]
-    errors, same_top5 = [], True
-    for run, trial in zip(runs, trials, strict=True):
-        for output, expected in zip(run.outputs, trial.outputs, strict=True):
-            found = output.reshape(expected.shape)
-            errors.append(relative_error(found, expected.astype(np.float64)))
-            same_top5 &= top_classes(found) == top_classes(expected)
-    first = runs[0]
-    report = CheckReport(len(runs), max(errors), tolerance, same_top5, first.time_s, first.kind)
+    checked = list(zip(runs, trials, strict=True))
+    same_top5 = all(
+        top_classes(output) == top_classes(expected)
+        for run, trial in checked
+        for output, expected in zip(run.outputs, trial.outputs, strict=True)
+    )
+    error, first = max(_error_of(run, trial) for run, trial in checked), runs[0]
+    report = CheckReport(len(runs), error, tolerance, same_top5, first.time_s, first.kind)
     return report, first
 
 
 def failure_of(run: BundleRun, trial: Trial, plan: Plan) -> str:
     """What is wrong with the outputs of a plan's bundle; empty where nothing is."""
-    allowed = tolerance_of(plan)
-    error = max(
-        relative_error(output.reshape(expected.shape), expected.astype(np.float64))
-        for output, expected in zip(run.outputs, trial.outputs, strict=True)
-    )
+    error, allowed = _error_of(run, trial), tolerance_of(plan)
     if error <= allowed:
         return ""
     return f"in the network: largest error {error:.3g} of the largest output; allowed {allowed:g}"
+
+
+def _error_of(run: BundleRun, trial: Trial) -> float:
+    """The largest error of all outputs, relative to the largest value of each."""
+    return max(
+        relative_error(output.reshape(expected.shape), expected.astype(np.float64))
+        for output, expected in zip(run.outputs, trial.outputs, strict=True)
+    )
 
 
 def top_classes(output: FloatArray) -> tuple[int, ...]:

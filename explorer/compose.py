@@ -40,6 +40,7 @@ class Limits:
 
 
 UNLIMITED = Limits()
+CPU_ONLY = Limits(processors=("cpu",))
 
 
 @dataclass(frozen=True)

@@ -33,13 +33,13 @@ class Estimates:
         A shared machine is slower at one time than at another. A round's times are brought to those before by the
         candidates that both have.
         """
-        pace = median([s.time_s / self._time(s.candidate) for s in samples if self._is_common(s)] or [1.0])
-        for sample in samples:
-            self._tried.add(sample.candidate)
-        for sample in samples:
-            if sample.status == "ok" and sample.time_s > 0:
-                self._seen.setdefault(sample.candidate, []).append(sample.time_s / pace)
-                self._newest[sample.candidate] = sample.id
+        timed = [sample for sample in samples if sample.is_timed]
+        common = [sample for sample in timed if sample.candidate in self._seen]
+        pace = median([sample.time_s / self._time(sample.candidate) for sample in common] or [1.0])
+        self._tried.update(sample.candidate for sample in samples)
+        for sample in timed:
+            self._seen.setdefault(sample.candidate, []).append(sample.time_s / pace)
+            self._newest[sample.candidate] = sample.id
 
     def options(self) -> Options:
         """All options with the times that are expected."""
@@ -49,9 +49,6 @@ class Estimates:
             spec: tuple(self._expected(way, median(ratios[spec] or [usual])) for way in ways)
             for spec, ways in self._alone.items()
         }
-
-    def _is_common(self, sample: Sample) -> bool:
-        return sample.status == "ok" and sample.time_s > 0 and sample.candidate in self._seen
 
     def _time(self, candidate: Candidate) -> float:
         return median(self._seen[candidate])

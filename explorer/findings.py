@@ -9,7 +9,7 @@ from codegen.bundle.memory import MemoryUse, memory_use
 from codegen.plan import Plan
 from codegen.target import Target
 from explorer.capped import compose_within
-from explorer.compose import UNLIMITED, Composition, Limits, compose
+from explorer.compose import CPU_ONLY, UNLIMITED, Composition, Limits, compose
 from explorer.model import Network
 from explorer.moves import Overheads
 from explorer.options import Options
@@ -48,7 +48,7 @@ class Findings:
     @cached_property
     def cpu_only(self) -> Composition:
         """The fastest composition without the QPUs."""
-        return self.compose(Limits(processors=("cpu",)))
+        return self.compose(CPU_ONLY)
 
     @cached_property
     def _samples(self) -> dict[int, Sample]:

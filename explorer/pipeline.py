@@ -166,9 +166,8 @@ def _investigate(
         alone = Findings(
             network, first.profile, first.target, fingerprint, overheads, seed, result, result.options
         )
-        known = (sample for sample in store.samples(fingerprint.hash) if sample.role == "rehearsal")
         perform = _performer(boards, network, seed, bench.tally.clocks) if _rehearses(first) else None
-        rehearsals = Rehearsals(alone, perform, store.add, known, settings.rehearsal, progress)
+        rehearsals = Rehearsals(alone, perform, store.add, bench.rehearsals, settings.rehearsal, progress)
         return rehearsals.rehearsed(), bench.tally
 
 

@@ -25,7 +25,7 @@ from codegen.canonical import content_hash
 from codegen.cpu.threads import CHANNELS_SHARED, PIXELS_SHARED
 from codegen.plan import Plan, PlanStep
 from codegen.schedule import Candidate
-from explorer.compose import Composition, Limits
+from explorer.compose import CPU_ONLY, UNLIMITED, Composition
 from explorer.estimates import Estimates
 from explorer.findings import Findings
 from explorer.options import Options
@@ -38,7 +38,6 @@ from microbench.protocol.order import shuffled
 from microbench.store import Sample, Status
 
 SHARED = (PIXELS_SHARED, CHANNELS_SHARED)
-CPU_ONLY = Limits(processors=("cpu",))
 CLOSE = 0.25  # by as much, as a fraction, a time in the network may move one that is worse alone ahead
 
 Perform = Callable[[Path, Plan], tuple[BundleRun, str]]
@@ -70,6 +69,8 @@ class Rehearsals:
 
     def rehearsed(self) -> Findings:
         """The findings with what the rehearsals say. Raises BoardError and StoreError."""
+        if self._perform is None and not self._known:
+            return self._found
         estimates = Estimates(self._found.result.options)
         best: _Contender | None = None
         run: set[str] = set()
@@ -95,7 +96,7 @@ class Rehearsals:
     def _contenders(self, estimates: Estimates, best: _Contender | None) -> tuple[_Contender, ...]:
         """The plans of a round, the fastest first; none where that needs the QPUs."""
         found = self._with(estimates)
-        fastest = _Contender.of(found, found.compose(Limits()))
+        fastest = _Contender.of(found, found.compose(UNLIMITED))
         if fastest.plan.has_qpu_steps:
             return ()
         contenders = {fastest.digest: fastest}

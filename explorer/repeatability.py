@@ -85,7 +85,7 @@ def one_run(settings: RunSettings, most: int) -> OneRun:
     """One of them, in this process."""
     begin_s = time.monotonic()
     measured = measure_same(settings, most)
-    good = [sample for sample in measured.samples if sample.status == "ok" and sample.time_s > 0]
+    good = [sample for sample in measured.samples if sample.is_timed]
     return OneRun(
         measured.board,
         {sample.candidate_hash: sample.time_s for sample in good},

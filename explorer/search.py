@@ -77,9 +77,7 @@ def search(
 def observations(samples: Iterable[Sample]) -> tuple[Observation, ...]:
     """Samples that worked and took time, as a cost model sees them."""
     return tuple(
-        Observation(sample.candidate, sample.work, sample.time_s)
-        for sample in samples
-        if sample.status == "ok" and sample.time_s > 0
+        Observation(sample.candidate, sample.work, sample.time_s) for sample in samples if sample.is_timed
     )
 
 

@@ -78,6 +78,11 @@ class Sample:
         """The median of the repeats, in seconds."""
         return median(self.times_s)
 
+    @property
+    def is_timed(self) -> bool:
+        """Whether it worked and took time: a view's time may be nothing at all."""
+        return self.status == "ok" and self.time_s > 0
+
     @staticmethod
     def of(
         job: Job, fingerprint: Fingerprint, measurement: Measurement, status: Status = "ok", message: str = ""
