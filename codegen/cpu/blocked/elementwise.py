@@ -46,24 +46,24 @@ class _Streamed(BlockedKernel):
         op, lanes = spec.op, choice.tiles["lanes"]
         assert isinstance(op, (Add, Clamp))
         share = _share(spec, lanes, choice.splits)
-        by_rows = _is_by_rows(choice.splits)
-        height, width = spec.output.shape[2:] if by_rows else (0, 0)
+        vectors = _vectors(spec, lanes)
+        height, width = spec.output.shape[2:] if _is_by_rows(choice.splits) else (vectors, 1)
         terms = [
             constant_vector(lanes, f"inputs[{i}] + (size_t)i * {lanes}") for i, _ in enumerate(spec.inputs)
         ]
         text = fill(
-            _ROWS_SOURCE if by_rows else _SOURCE,
+            _SOURCE,
             entry=entry,
             share=share.declaration,
             first=share.first,
             end=share.end,
-            vectors=_vectors(spec, lanes),
+            vectors=vectors,
             plane=height * width,
             width=width,
             result=vector(lanes, f"output + (size_t)i * {lanes}"),
             value=clamped_vector(lanes, " + ".join(terms), op.activation),
         )
-        size = _vectors(spec, lanes) * lanes
+        size = vectors * lanes
         return CpuProgram(
             source="#include <stddef.h>\n" + vector_prologue(lanes) + text,
             entry=entry,
@@ -109,17 +109,6 @@ def _share(spec: LayerSpec, lanes: int, splits: Point) -> Share:
 
 
 _SOURCE = """
-    void $entry(const float *const *inputs, const float *weights, float *output, void *workspace, int part)
-    {
-        $share
-        (void)weights;
-        (void)workspace;
-        for (int i = $first; i < $end; ++i)
-            $result = $value;
-    }
-"""
-
-_ROWS_SOURCE = """
     void $entry(const float *const *inputs, const float *weights, float *output, void *workspace, int part)
     {
         $share

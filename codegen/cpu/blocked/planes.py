@@ -26,44 +26,39 @@ def planes_source(spec: LayerSpec, code: WindowCode, choice: Choice, biases: int
     """The entry that calls the span function for the thread's rows of each block; the bias begins at `biases`."""
     blocks = blocks_of(spec.output.shape[1], code.lanes)
     share = planes_share(spec, code.lanes, choice.splits, code.rows)
+    height, first, end = code.windows.rows.outputs, share.first, share.end
+    if choice.splits["shared"] == PIXELS_SHARED:
+        planes, rows = ("0", str(spec.output.shape[0] * blocks)), (first, end)
+    else:
+        planes = f"{first} / {height}", f"({end} + {height - 1}) / {height}"
+        before = f"plane * {height}"
+        rows = (
+            f"{first} > {before} ? {first} - {before} : 0",
+            f"{end} - {before} < {height} ? {end} - {before} : {height}",
+        )
     return fill(
-        _ROWS_ENTRY if choice.splits["shared"] == PIXELS_SHARED else _PLANES_ENTRY,
+        _ENTRY,
         entry=code.entry,
         share=share.declaration,
-        first=share.first,
-        end=share.end,
+        first_plane=planes[0],
+        end_plane=planes[1],
+        rows=", ".join(rows),
         blocks=blocks,
-        planes=spec.output.shape[0] * blocks,
-        height=code.windows.rows.outputs,
         source=code.source.block * blocks,
         result=code.result.block * blocks,
         biases=biases,
     )
 
 
-_PLANES_ENTRY = """
+_ENTRY = """
     void $entry(const float *const *inputs, const float *weights, float *output, void *workspace, int part)
     {
         $share
         (void)workspace;
-        for (int plane = $first / $height; plane * $height < $end; ++plane) {
-            const int n = plane / $blocks, b = plane % $blocks, rows_before = plane * $height;
-            ${entry}_span(inputs[0] + n * $source, 0, weights, weights + $biases, output + n * $result, 0, b, b + 1,
-                          $first > rows_before ? $first - rows_before : 0,
-                          $end - rows_before < $height ? $end - rows_before : $height);
-        }
-    }
-"""
-
-_ROWS_ENTRY = """
-    void $entry(const float *const *inputs, const float *weights, float *output, void *workspace, int part)
-    {
-        $share
-        (void)workspace;
-        for (int plane = 0; plane < $planes; ++plane) {
+        for (int plane = $first_plane; plane < $end_plane; ++plane) {
             const int n = plane / $blocks, b = plane % $blocks;
             ${entry}_span(inputs[0] + n * $source, 0, weights, weights + $biases, output + n * $result, 0, b, b + 1,
-                          $first, $end);
+                          $rows);
         }
     }
 """
