@@ -9,10 +9,10 @@ from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Protocol, runtime_checkable
 
+from codegen.engines.videocore4.layer import QpuLayer
 from codegen.errors import ScheduleError
 from codegen.graph import FloatArray, LayerSpec
 from codegen.program import CpuProgram
-from codegen.qpu.layer import QpuLayer
 from codegen.schedule import Choice, Processor, Space, Work
 from codegen.target import Target
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from codegen.bundle.manifest import Manifest, bundle_sources, read_manifest
 from codegen.bundle.pool import pool_flags
-from codegen.cpu.toolchain import KERNEL_FLAGS, compile_shared
+from codegen.engines.cpu.toolchain import KERNEL_FLAGS, compile_shared
 from codegen.errors import BundleError, TensorError
 from codegen.graph import FloatArray
 from codegen.plan import PlanTensor

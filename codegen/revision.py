@@ -6,7 +6,7 @@ import hashlib
 from functools import cache
 from pathlib import Path
 
-SOURCES = ("qpu/**/*", "cpu/**/*", "layout.py")
+SOURCES = ("engines/**/*", "layout.py")
 
 
 @cache

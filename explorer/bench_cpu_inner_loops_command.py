@@ -82,7 +82,7 @@ def _chosen_layers(words: list[str] | None) -> Mapping[str, LayerSpec]:
 
 
 def _table(profile: DeviceProfile, inspections: Sequence[Inspection]) -> BenchTable:
-    from codegen.cpu.toolchain import KERNEL_FLAGS
+    from codegen.engines.cpu.toolchain import KERNEL_FLAGS
     from explorer.bench_table import BenchTable
     from microbench.inner_loops.pipeline_model import has_model, why_no_simulator
 

@@ -12,7 +12,7 @@ import numpy as np
 from rich.markup import escape
 from rich.table import Table
 
-from codegen.cpu.toolchain import cpu_model
+from codegen.engines.cpu.toolchain import cpu_model
 from microbench.peers.comparison import TOLERANCE, Cell, mean_of
 from microbench.peers.rounds import Entry, RoundSettings
 from microbench.peers.statistics import spread_of

@@ -7,8 +7,9 @@ all these too. Network inputs and outputs are nchw and belong to the caller. A v
 a concatenation whose parts were written in place cost nothing and end no launch.
 
 Memory: a buffer of the CPU is held while its value is needed. One that the QPUs touch is held, from the start, through
-every launch that it is needed in: within a launch no address may be used twice (see `codegen.qpu.link`). To start the
-QPUs anew gives such memory back. A cap is kept by what is held; how buffers are laid out may need a little more.
+every launch that it is needed in: within a launch no address may be used twice (see
+`codegen.engines.videocore4.link`). To start the QPUs anew gives such memory back. A cap is kept by what is held; how
+buffers are laid out may need a little more.
 """
 
 from __future__ import annotations

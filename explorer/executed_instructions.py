@@ -9,8 +9,8 @@ from tempfile import TemporaryDirectory
 
 from codegen.bundle import compile_bundle
 from codegen.bundle.manifest import Manifest, bundle_sources, read_manifest
-from codegen.cpu.toolchain import KERNEL_FLAGS, compile_executable
 from codegen.direct_macs import direct_macs
+from codegen.engines.cpu.toolchain import KERNEL_FLAGS, compile_executable
 from codegen.graph import FloatArray
 from codegen.target import Target
 from explorer.check import Trial, tolerance_of

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from codegen.algorithm import CpuAlgorithm, algorithms
-from codegen.cpu.toolchain import KERNEL_FLAGS, compile_object
+from codegen.engines.cpu.toolchain import KERNEL_FLAGS, compile_object
 from codegen.errors import ScheduleError, ToolchainError
 from codegen.graph import FloatArray, LayerSpec
 from codegen.schedule import Candidate

@@ -10,11 +10,11 @@ import numpy as np
 
 from codegen.algorithm import Algorithm, CpuAlgorithm, QpuAlgorithm, algorithms
 from codegen.canonical import content_hash
+from codegen.engines.videocore4.link import link_single
 from codegen.errors import ScheduleError
 from codegen.graph import FloatArray, LayerSpec, TensorType
 from codegen.layout import layout_named
 from codegen.program import Program
-from codegen.qpu.link import link_single
 from codegen.schedule import Candidate, Work
 from codegen.target import Target
 from microbench.board import Job

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from codegen.algorithm import algorithms
-from codegen.cpu.kernel import CpuKernel
+from codegen.engines.cpu.kernel import CpuKernel
 from codegen.graph import FloatArray, LayerSpec
 from codegen.layout import layout_named
 from codegen.reference import evaluate_layer

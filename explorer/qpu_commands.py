@@ -32,7 +32,7 @@ FormOption = Annotated[
 @qpu_app.command()
 def isa() -> None:
     """Print the instruction set, the text syntax and the validator's rules as Markdown."""
-    from codegen.qpu.documentation import markdown
+    from codegen.engines.videocore4.documentation import markdown
 
     with reported():
         typer.echo(markdown(), nl=False)
@@ -53,8 +53,8 @@ def asm(
     ] = False,
 ) -> None:
     """Assemble program text."""
-    from codegen.qpu.listing import write_listing, write_raw
-    from codegen.qpu.text import assemble_text
+    from codegen.engines.videocore4.listing import write_listing, write_raw
+    from codegen.engines.videocore4.text import assemble_text
     from explorer.qpu_files import read_text, require_form, require_sound, write_file
 
     with reported(place=out):
@@ -75,7 +75,7 @@ def disasm(
     out: Annotated[Path, typer.Option(help="file to write; - prints")] = Path("-"),
 ) -> None:
     """Print a program as text that `explore qpu asm` reads back to the same words."""
-    from codegen.qpu.disassembler import disassemble
+    from codegen.engines.videocore4.disassembler import disassemble
     from explorer.qpu_files import load_words, write_file
 
     with reported(place=out):
@@ -92,7 +92,7 @@ def check(
     slots: Annotated[bool, typer.Option("--slots", help="tell how full every loop is")] = False,
 ) -> None:
     """Check a program against the hardware's rules; exit code 1 where it breaks one."""
-    from codegen.qpu.validate import check_words
+    from codegen.engines.videocore4.validate import check_words
     from explorer.qpu_files import load_words, print_findings, print_slots
 
     with reported():

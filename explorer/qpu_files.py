@@ -9,12 +9,12 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from codegen.engines.videocore4.isa import Instruction, decode
+from codegen.engines.videocore4.listing import FORMS, Form, read_program
+from codegen.engines.videocore4.rules import RESERVED, Finding
+from codegen.engines.videocore4.slots import loops
+from codegen.engines.videocore4.validate import check_words, message
 from codegen.errors import AssemblyError, ListingError
-from codegen.qpu.isa import Instruction, decode
-from codegen.qpu.listing import FORMS, Form, read_program
-from codegen.qpu.rules import RESERVED, Finding
-from codegen.qpu.slots import loops
-from codegen.qpu.validate import check_words, message
 
 STREAM = Path("-")
 _NARROWEST_TABLE = 120

@@ -22,7 +22,7 @@ from pathlib import Path
 
 from codegen.bundle import compile_bundle
 from codegen.canonical import content_hash
-from codegen.cpu.threads import CHANNELS_SHARED, PIXELS_SHARED
+from codegen.engines.cpu.threads import CHANNELS_SHARED, PIXELS_SHARED
 from codegen.plan import Plan, PlanStep
 from codegen.schedule import Candidate
 from explorer.compose import CPU_ONLY, UNLIMITED, Composition

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-from codegen.qpu.link import ALIGNMENT_BYTES, GUARD_BYTES
+from codegen.engines.videocore4.link import ALIGNMENT_BYTES, GUARD_BYTES
 
 Place = Literal["caller", "lent", "arena", "gpu", "promised"]
 

@@ -6,8 +6,8 @@ import re
 from collections.abc import Sequence
 
 from codegen.bundle.pool import pool_flags
-from codegen.cpu.source import fill
-from codegen.cpu.toolchain import KERNEL_FLAGS
+from codegen.engines.cpu.source import fill
+from codegen.engines.cpu.toolchain import KERNEL_FLAGS
 from codegen.errors import ToolchainError
 from codegen.target import Target
 

@@ -29,8 +29,8 @@ from codegen.bundle.source import Model, model_text
 from codegen.bundle.tasks import schedule_of
 from codegen.canonical import content_hash
 from codegen.chains import chain_nodes
-from codegen.cpu.source import round_up
-from codegen.cpu.toolchain import runtime_source
+from codegen.engines.cpu.source import round_up
+from codegen.engines.cpu.toolchain import runtime_source
 from codegen.errors import BundleError, PlanError
 from codegen.graph import FloatArray, Graph, LayerSpec, Relayout
 from codegen.plan import Plan, plan_hash, plan_text
@@ -132,7 +132,7 @@ def _files(model: Model, target: Target) -> dict[str, bytes]:
 
 
 def weights_file(gpu: GpuProgram | None, kernels: Kernels, plan_id: bytes) -> bytes:
-    """weights.bin, as codegen/cpu/runtime/bundle.c describes it."""
+    """weights.bin, as codegen/engines/cpu/runtime/bundle.c describes it."""
     for_gpu = weight_words(gpu) if gpu is not None else b""
     for_cpu = kernels.packed_weights()
     body = for_gpu.ljust(round_up(len(for_gpu), LINE_BYTES), b"\0") + for_cpu

@@ -10,10 +10,10 @@ import numpy as np
 
 from codegen.algorithm import QpuAlgorithm, algorithm_named
 from codegen.bundle.tasks import Schedule, Task
+from codegen.engines.videocore4.link import Activations, LinkedLayer, link
 from codegen.errors import PlanError
 from codegen.graph import FloatArray
 from codegen.program import GpuProgram
-from codegen.qpu.link import Activations, LinkedLayer, link
 from codegen.target import Target
 
 MAGIC = b"EXPLQPU1"
@@ -45,7 +45,7 @@ def link_tasks(
 
 
 def image_file(program: GpuProgram, plan_id: bytes) -> bytes:
-    """model.qpu, as codegen/cpu/runtime/bundle_gpu.c describes it."""
+    """model.qpu, as codegen/engines/cpu/runtime/bundle_gpu.c describes it."""
     relocations = np.asarray(program.relocations, dtype="<u4").tobytes()
     launches = b"".join(
         struct.pack(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from codegen.cpu.source import fill
+from codegen.engines.cpu.source import fill
 
 
 def header_text(identifier: str, *, has_gpu: bool) -> str:

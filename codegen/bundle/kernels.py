@@ -10,7 +10,7 @@ import numpy as np
 from codegen.algorithm import CpuAlgorithm, algorithm_named
 from codegen.bundle.names import c_identifier
 from codegen.bundle.tasks import Schedule, Task
-from codegen.cpu.source import round_up
+from codegen.engines.cpu.source import round_up
 from codegen.errors import PlanError
 from codegen.graph import FloatArray
 from codegen.program import CpuProgram

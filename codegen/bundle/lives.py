@@ -25,8 +25,8 @@ from collections.abc import Mapping
 from codegen.allocation import Tenant, allocate
 from codegen.bundle.launches import runs_of
 from codegen.bundle.tasks import Schedule
+from codegen.engines.videocore4.link import ALIGNMENT_BYTES, GUARD_BYTES, Activations
 from codegen.program import Region
-from codegen.qpu.link import ALIGNMENT_BYTES, GUARD_BYTES, Activations
 
 Life = tuple[int, int]  # first and last moment; a task's moment is its index, or that of its run's first
 

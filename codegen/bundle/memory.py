@@ -9,9 +9,9 @@ from typing import Literal
 from codegen.allocation import Allocation, Tenant, allocate
 from codegen.bundle.lives import gpu_activations, gpu_buffers, lives_of
 from codegen.bundle.tasks import Schedule, schedule_of
+from codegen.engines.videocore4.link import Activations
 from codegen.errors import PlanError
 from codegen.plan import Plan
-from codegen.qpu.link import Activations
 
 LINE_BYTES = 64
 

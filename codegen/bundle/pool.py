@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from textwrap import indent
 
-from codegen.cpu.source import fill
-from codegen.cpu.toolchain import runtime_source
+from codegen.engines.cpu.source import fill
+from codegen.engines.cpu.toolchain import runtime_source
 
 POOL_FILES = ("pool.c", "pool.h")
 POOL_PIECES = ("pool.c",)  # of a threaded model.c, beside which pool.h lies

@@ -15,8 +15,8 @@ from codegen.bundle.memory import Memory, Place
 from codegen.bundle.names import c_comment, c_string
 from codegen.bundle.pool import POOL_PIECES, pool_text
 from codegen.bundle.tasks import Schedule, Task
-from codegen.cpu.source import fill, round_up
-from codegen.cpu.toolchain import runtime_source
+from codegen.engines.cpu.source import fill, round_up
+from codegen.engines.cpu.toolchain import runtime_source
 from codegen.plan import Plan, PlanTensor
 from codegen.program import GpuProgram
 

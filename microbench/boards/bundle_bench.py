@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from codegen.bundle.manifest import Manifest, bundle_sources, read_manifest
 from codegen.bundle.pool import pool_flags
-from codegen.cpu.toolchain import KERNEL_FLAGS, compile_executable
+from codegen.engines.cpu.toolchain import KERNEL_FLAGS, compile_executable
 from codegen.errors import ToolchainError
 from codegen.graph import FloatArray
 from codegen.plan import PlanTensor

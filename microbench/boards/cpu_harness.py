@@ -8,7 +8,7 @@ import numpy as np
 
 from codegen.bundle.entries import kernel_file
 from codegen.bundle.pool import pool_files, pool_flags
-from codegen.cpu.toolchain import KERNEL_FLAGS, compile_executable, runtime_source
+from codegen.engines.cpu.toolchain import KERNEL_FLAGS, compile_executable, runtime_source
 from codegen.errors import ToolchainError
 from codegen.graph import FloatArray
 from codegen.program import CpuProgram

@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Self
 
 from codegen.bundle.manifest import read_manifest
-from codegen.cpu.toolchain import (
+from codegen.engines.cpu.toolchain import (
     compiler_identity,
     cpu_model,
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from codegen.cpu.toolchain import compiler_identity
+from codegen.engines.cpu.toolchain import compiler_identity
 from codegen.graph import FloatArray
 from codegen.program import CpuProgram
 from microbench.board import BundleRun, Fingerprint, Job, Kind, Measurement

@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Self
 
 from codegen.bundle.manifest import read_manifest
-from codegen.cpu.toolchain import compiler_identity
+from codegen.engines.cpu.toolchain import compiler_identity
 from codegen.graph import FloatArray
 from codegen.program import GpuProgram
 from codegen.target import Target

@@ -18,8 +18,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypedDict, TypeVar
 
-from codegen.cpu.toolchain import compiler_identity
 from codegen.elf import ElfError
+from codegen.engines.cpu.toolchain import compiler_identity
 from codegen.graph import FloatArray
 from codegen.processors import check_executable, processors_of
 from codegen.program import GpuProgram

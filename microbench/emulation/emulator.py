@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from codegen.cpu.toolchain import compile_shared
+from codegen.engines.cpu.toolchain import compile_shared
 from codegen.target import Target
 from microbench.boards.execution import Finished, LocalExecutor
 from microbench.errors import BoardError

@@ -5,8 +5,8 @@ from __future__ import annotations
 import struct
 from pathlib import Path
 
-from codegen.cpu.machine import vector_lanes
-from codegen.cpu.toolchain import KERNEL_FLAGS, compile_executable
+from codegen.engines.cpu.machine import vector_lanes
+from codegen.engines.cpu.toolchain import KERNEL_FLAGS, compile_executable
 from codegen.target import Target
 from microbench.boards.execution import Executor
 from microbench.errors import BoardError

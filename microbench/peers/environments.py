@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from codegen.cpu.toolchain import cache_directory
+from codegen.engines.cpu.toolchain import cache_directory
 from microbench.errors import PeerError
 from microbench.peers.registry import Peer
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
-from codegen.cpu.toolchain import compile_executable, runtime_source
+from codegen.engines.cpu.toolchain import compile_executable, runtime_source
 from codegen.target import Target
 from microbench.virtual.build import SIMULATOR_FLAGS, THIS_MACHINE, simulator_sources
 

@@ -10,8 +10,8 @@ copy moves.
 
 from __future__ import annotations
 
-from codegen.qpu.assembler import Assembler, word_of
-from codegen.qpu.registers import (
+from codegen.engines.videocore4.assembler import Assembler, word_of
+from codegen.engines.videocore4.registers import (
     DMA_LOAD_ADDRESS,
     DMA_LOAD_WAIT,
     DMA_STORE_ADDRESS,

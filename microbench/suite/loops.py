@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from codegen.qpu.assembler import Assembler
-from codegen.qpu.registers import ELEMENT, NULL, R0, R1, UNIFORM, A, Register
+from codegen.engines.videocore4.assembler import Assembler
+from codegen.engines.videocore4.registers import ELEMENT, NULL, R0, R1, UNIFORM, A, Register
 
 Emit = Callable[[Assembler], None]
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
-from codegen.cpu.toolchain import compile_shared, compiler_identity
+from codegen.engines.cpu.toolchain import compile_shared, compiler_identity
 from codegen.target import Target
 
 SOURCE_DIRECTORY = Path(__file__).parent

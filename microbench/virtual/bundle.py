@@ -6,7 +6,7 @@ from pathlib import Path
 
 from codegen.bundle.manifest import Manifest, bundle_sources
 from codegen.bundle.pool import pool_flags
-from codegen.cpu.toolchain import compile_executable
+from codegen.engines.cpu.toolchain import compile_executable
 from microbench.profile import DeviceProfile
 from microbench.virtual.build import SIMULATOR_FLAGS, THIS_MACHINE, platform_source, simulator_sources
 from microbench.virtual.library import config_values, library

@@ -17,11 +17,11 @@ from rich.console import Console
 from rich.table import Table
 
 from codegen.algorithm import QpuAlgorithm, algorithm_named
+from codegen.engines.videocore4.link import link_single
 from codegen.errors import ScheduleError
 from codegen.graph import Activation, Conv2d, FloatArray, LayerSpec, TensorType
 from codegen.layout import layout_named
 from codegen.program import GpuProgram
-from codegen.qpu.link import link_single
 from codegen.schedule import Choice
 from codegen.target import Target
 from microbench.profile import DeviceProfile, load_profile

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from codegen.engines.videocore4.disassembler import instruction_text
+from codegen.engines.videocore4.isa import decode
 from codegen.errors import AssemblyError
-from codegen.qpu.disassembler import instruction_text
-from codegen.qpu.isa import decode
 
 BEFORE, AFTER = 4, 3
 BYTES = 8

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from codegen.algorithm import QpuAlgorithm, algorithm_named
+from codegen.engines.videocore4.link import link_single
 from codegen.graph import FloatArray, LayerSpec
 from codegen.layout import layout_named
 from codegen.program import GpuProgram
-from codegen.qpu.link import link_single
 from codegen.reference import evaluate_layer
 from codegen.schedule import Choice
 from codegen.target import Target

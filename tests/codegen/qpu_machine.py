@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from codegen.qpu.isa import ADD_OPS, MUL_OPS, SIGNALS, Alu
-from codegen.qpu.operation import Operation
-from codegen.qpu.registers import R0, R1, R2, R3, UNIFORM, A, B
+from codegen.engines.videocore4.isa import ADD_OPS, MUL_OPS, SIGNALS, Alu
+from codegen.engines.videocore4.operation import Operation
+from codegen.engines.videocore4.registers import R0, R1, R2, R3, UNIFORM, A, B
 
 MASK = 0xFFFFFFFF
 REGISTERS = [A(0), A(1), A(2), B(0), B(1), B(2), R0, R1, R2, R3]

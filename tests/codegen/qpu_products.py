@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from codegen.qpu.assembler import Assembler, move, operation
-from codegen.qpu.operation import Operation
-from codegen.qpu.registers import (
+from codegen.engines.videocore4.assembler import Assembler, move, operation
+from codegen.engines.videocore4.operation import Operation
+from codegen.engines.videocore4.registers import (
     DMA_STORE_ADDRESS,
     DMA_STORE_WAIT,
     ELEMENT,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
-from codegen.qpu.isa import (
+from codegen.engines.videocore4.isa import (
     ADD_OPS,
     BRANCH_CONDITIONS,
     SIGNALS,
@@ -14,7 +14,7 @@ from codegen.qpu.isa import (
     LoadImmediate,
     Semaphore,
 )
-from codegen.qpu.tables import PACK_MUL
+from codegen.engines.videocore4.tables import PACK_MUL
 
 _PACKS = [mode.code for mode in PACK_MUL]
 

@@ -3,8 +3,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from codegen.cpu.blocked.bands import Bands
-from codegen.cpu.blocked.geometry import Window
+from codegen.engines.cpu.blocked.bands import Bands
+from codegen.engines.cpu.blocked.geometry import Window
 
 
 @st.composite

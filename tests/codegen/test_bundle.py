@@ -20,7 +20,7 @@ from codegen.bundle.manifest import bundle_sources
 from codegen.bundle.memory import Memory, plan_memory
 from codegen.bundle.names import c_comment, c_identifier, c_string
 from codegen.bundle.tasks import schedule_of
-from codegen.cpu.toolchain import KERNEL_FLAGS, compile_executable, runtime_source
+from codegen.engines.cpu.toolchain import KERNEL_FLAGS, compile_executable, runtime_source
 from codegen.errors import BundleError, PlanError, ScheduleError, ToolchainError
 from codegen.graph import Add, Concat, Conv2d, Graph, LayerSpec, Reshape
 from codegen.plan import Plan, PlanStep

@@ -14,7 +14,7 @@ import pytest
 from codegen.bundle import compile_bundle
 from codegen.bundle.manifest import Manifest, bundle_sources
 from codegen.bundle.pool import pool_flags
-from codegen.cpu.toolchain import KERNEL_FLAGS, compile_executable
+from codegen.engines.cpu.toolchain import KERNEL_FLAGS, compile_executable
 from codegen.graph import Conv2d, Graph
 from codegen.loaded import load_bundle
 from codegen.reference import evaluate

@@ -17,7 +17,7 @@ from codegen.bundle import Manifest, compile_bundle
 from codegen.bundle.launches import launches_of
 from codegen.bundle.manifest import bundle_sources
 from codegen.bundle.tasks import schedule_of
-from codegen.cpu.toolchain import compile_executable
+from codegen.engines.cpu.toolchain import compile_executable
 from codegen.errors import LinkError, PlanError
 from codegen.graph import Conv2d, Graph
 from codegen.plan import Plan

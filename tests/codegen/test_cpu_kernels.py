@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from codegen.algorithm import CpuAlgorithm, algorithms
-from codegen.cpu.toolchain import compile_shared
+from codegen.engines.cpu.toolchain import compile_shared
 from codegen.errors import ScheduleError
 from codegen.graph import (
     RELU,
@@ -382,7 +382,7 @@ def scratch_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Random kernels are built once each: keep them out of the user's cache."""
     place = tmp_path_factory.mktemp("compiled")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("codegen.cpu.toolchain.cache_directory", lambda: Path(place))
+        patch.setattr("codegen.engines.cpu.toolchain.cache_directory", lambda: Path(place))
         yield
 
 

@@ -14,8 +14,8 @@ from codegen.algorithm import algorithms
 from codegen.bundle import compile_bundle
 from codegen.bundle.manifest import Manifest, bundle_sources
 from codegen.bundle.pool import pool_files, pool_flags
-from codegen.cpu.threads import LINE, Share, threads_axis
-from codegen.cpu.toolchain import KERNEL_FLAGS, compile_executable, compile_shared
+from codegen.engines.cpu.threads import LINE, Share, threads_axis
+from codegen.engines.cpu.toolchain import KERNEL_FLAGS, compile_executable, compile_shared
 from codegen.errors import ScheduleError
 from codegen.graph import FloatArray, Graph, LayerSpec
 from codegen.reference import evaluate

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from codegen.cpu import toolchain
-from codegen.cpu.toolchain import compile_executable, compile_shared
+from codegen.engines.cpu import toolchain
+from codegen.engines.cpu.toolchain import compile_executable, compile_shared
 from codegen.errors import ToolchainError
 from codegen.target import Target
 

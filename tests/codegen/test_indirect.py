@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from codegen.cpu.blocked.indirect import CpuBlockedIndirect
-from codegen.cpu.blocked.indirect_source import indirect_text
-from codegen.cpu.blocked.indirect_tile import OUTSIDE, IndirectCode, input_offsets
+from codegen.engines.cpu.blocked.indirect import CpuBlockedIndirect
+from codegen.engines.cpu.blocked.indirect_source import indirect_text
+from codegen.engines.cpu.blocked.indirect_tile import OUTSIDE, IndirectCode, input_offsets
 from codegen.graph import Conv2d, LayerSpec, TensorType
 from codegen.target import Target
 

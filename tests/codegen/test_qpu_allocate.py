@@ -9,12 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from codegen.errors import AssemblyError, RegisterError
-from codegen.qpu.assembler import Assembler
-from codegen.qpu.isa import Alu, LoadImmediate, decode
-from codegen.qpu.mnemonics import move, operation
-from codegen.qpu.operation import Operation
-from codegen.qpu.registers import (
+from codegen.engines.videocore4.assembler import Assembler
+from codegen.engines.videocore4.isa import Alu, LoadImmediate, decode
+from codegen.engines.videocore4.mnemonics import move, operation
+from codegen.engines.videocore4.operation import Operation
+from codegen.engines.videocore4.registers import (
     NULL,
     R0,
     R1,
@@ -30,7 +29,8 @@ from codegen.qpu.registers import (
     Register,
     virtual,
 )
-from codegen.qpu.slots import loops
+from codegen.engines.videocore4.slots import loops
+from codegen.errors import AssemblyError, RegisterError
 from tests.codegen.qpu_machine import MASK, Machine, compute
 from tests.codegen.qpu_products import CHANNELS, OUTPUT_BYTES, by_hand, with_virtual_registers
 from tests.microbench.qpu_programs import run

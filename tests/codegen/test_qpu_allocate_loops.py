@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from codegen.qpu.assembler import Assembler
-from codegen.qpu.isa import decode
-from codegen.qpu.registers import (
+from codegen.engines.videocore4.assembler import Assembler
+from codegen.engines.videocore4.isa import decode
+from codegen.engines.videocore4.registers import (
     DMA_STORE_ADDRESS,
     DMA_STORE_WAIT,
     NULL,

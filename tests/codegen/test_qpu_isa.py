@@ -6,8 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from codegen.errors import AssemblyError
-from codegen.qpu.isa import (
+from codegen.engines.videocore4.isa import (
     NOP,
     SIGNALS,
     Alu,
@@ -20,7 +19,8 @@ from codegen.qpu.isa import (
     small_immediate,
     small_immediate_value,
 )
-from codegen.qpu.tables import ADD, CONDITION_TABLE, IO_TABLE, MUL, PACK_A, SIGNAL_TABLE
+from codegen.engines.videocore4.tables import ADD, CONDITION_TABLE, IO_TABLE, MUL, PACK_A, SIGNAL_TABLE
+from codegen.errors import AssemblyError
 from tests.codegen.qpu_words import INSTRUCTIONS
 
 

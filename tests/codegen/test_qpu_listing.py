@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from codegen.engines.videocore4.listing import read_program, write_listing, write_raw
 from codegen.errors import ListingError
-from codegen.qpu.listing import read_program, write_listing, write_raw
 
 WORDS = st.lists(st.integers(0, 2**64 - 1), min_size=1, max_size=20)
 NOP, END = 0x100009E7_009E7000, 0x300009E7_009E7000

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from codegen.algorithm import QpuAlgorithm, algorithm_named
+from codegen.engines.videocore4.link import GUARD_BYTES, Activations, LinkedLayer, link
 from codegen.errors import ScheduleError
 from codegen.graph import RELU, Add, LayerSpec, TensorType
 from codegen.layout import LANES, block_lines, layout_named, plane
 from codegen.program import Region
-from codegen.qpu.link import GUARD_BYTES, Activations, LinkedLayer, link
 from codegen.reference import evaluate_layer
 from codegen.schedule import Choice
 from microbench.profile import load_profile

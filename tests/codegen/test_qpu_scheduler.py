@@ -8,14 +8,28 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from codegen.engines.videocore4.assembler import Assembler, move, operation
+from codegen.engines.videocore4.isa import NOP, Alu, Branch, decode
+from codegen.engines.videocore4.operation import Bundle, Operation
+from codegen.engines.videocore4.packing import pack
+from codegen.engines.videocore4.registers import (
+    R0,
+    R1,
+    R2,
+    R3,
+    R4,
+    R5,
+    R5_ALL,
+    SFU_EXP2,
+    TMU_NOSWAP,
+    TMU_S,
+    UNIFORM,
+    A,
+    B,
+)
+from codegen.engines.videocore4.scheduler import schedule
+from codegen.engines.videocore4.validate import reads_after_write
 from codegen.errors import AssemblyError
-from codegen.qpu.assembler import Assembler, move, operation
-from codegen.qpu.isa import NOP, Alu, Branch, decode
-from codegen.qpu.operation import Bundle, Operation
-from codegen.qpu.packing import pack
-from codegen.qpu.registers import R0, R1, R2, R3, R4, R5, R5_ALL, SFU_EXP2, TMU_NOSWAP, TMU_S, UNIFORM, A, B
-from codegen.qpu.scheduler import schedule
-from codegen.qpu.validate import reads_after_write
 from tests.codegen.qpu_machine import MASK, REGISTERS, Machine, run_sequentially
 
 sources = st.one_of(st.sampled_from([*REGISTERS, UNIFORM]), st.integers(-16, 15))

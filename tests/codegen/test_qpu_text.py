@@ -6,10 +6,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from codegen.engines.videocore4.disassembler import disassemble, instruction_text
+from codegen.engines.videocore4.isa import Branch, LoadImmediate, decode
+from codegen.engines.videocore4.text import assemble_text
 from codegen.errors import AssemblyError
-from codegen.qpu.disassembler import disassemble, instruction_text
-from codegen.qpu.isa import Branch, LoadImmediate, decode
-from codegen.qpu.text import assemble_text
 from tests.codegen.qpu_words import INSTRUCTIONS, WORDS
 
 KNOWN = {

@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from codegen.engines.videocore4.isa import Alu, Instruction, decode
+from codegen.engines.videocore4.rules import RULES
+from codegen.engines.videocore4.text import assemble_text
+from codegen.engines.videocore4.validate import check, check_words, message, too_close, validate
 from codegen.errors import AssemblyError
-from codegen.qpu.isa import Alu, Instruction, decode
-from codegen.qpu.rules import RULES
-from codegen.qpu.text import assemble_text
-from codegen.qpu.validate import check, check_words, message, too_close, validate
 from tests.codegen.qpu_words import WORDS
 
 END = "thread_end\nnop\nnop\n"

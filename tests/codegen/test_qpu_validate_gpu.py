@@ -8,8 +8,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from codegen.qpu.isa import ADD_OPS, BRANCH_CONDITIONS, CONDITIONS, MUL_OPS, SIGNALS, Alu, Branch, Instruction
-from codegen.qpu.validate import check
+from codegen.engines.videocore4.isa import (
+    ADD_OPS,
+    BRANCH_CONDITIONS,
+    CONDITIONS,
+    MUL_OPS,
+    SIGNALS,
+    Alu,
+    Branch,
+    Instruction,
+)
+from codegen.engines.videocore4.validate import check
 from microbench.errors import HazardError
 from microbench.virtual import VirtualV3D
 from tests.codegen.qpu_words import instructions

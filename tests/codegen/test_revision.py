@@ -6,12 +6,12 @@ from codegen.revision import generator_revision, revision_of
 
 
 def test_revision_changes_with_kernels_and_with_nothing_else(tmp_path: Path) -> None:
-    (tmp_path / "qpu" / "kernels").mkdir(parents=True)
-    kernel = tmp_path / "qpu" / "kernels" / "gemm.py"
+    (tmp_path / "engines" / "kernels").mkdir(parents=True)
+    kernel = tmp_path / "engines" / "kernels" / "gemm.py"
     kernel.write_text("first")
     first = revision_of(tmp_path)
     (tmp_path / "plan.py").write_text("not a generator")
-    (tmp_path / "qpu" / "notes.txt").write_text("not code")
+    (tmp_path / "engines" / "notes.txt").write_text("not code")
     assert revision_of(tmp_path) == first
     kernel.write_text("second")
     assert revision_of(tmp_path) != first

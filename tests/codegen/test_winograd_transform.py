@@ -7,7 +7,7 @@ import re
 import numpy as np
 import pytest
 
-from codegen.cpu.blocked.winograd_transform import (
+from codegen.engines.cpu.blocked.winograd_transform import (
     TAPS,
     TILES,
     Step,

@@ -9,8 +9,8 @@ import pytest
 
 from codegen.algorithm import algorithm_named
 from codegen.bundle import compile_bundle
-from codegen.cpu.toolchain import compile_executable
 from codegen.direct_macs import direct_macs
+from codegen.engines.cpu.toolchain import compile_executable
 from codegen.graph import Conv2d, FullyConnected, LayerSpec, Softmax, TensorType
 from codegen.plan import write_plan
 from explorer.bench_table import BenchTable

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from codegen.qpu.documentation import markdown
-from codegen.qpu.isa import ADD_OPS, MUL_OPS, SIGNALS
-from codegen.qpu.rules import RULES
+from codegen.engines.videocore4.documentation import markdown
+from codegen.engines.videocore4.isa import ADD_OPS, MUL_OPS, SIGNALS
+from codegen.engines.videocore4.rules import RULES
 from explorer.cli import app
 
 PROGRAM = """\

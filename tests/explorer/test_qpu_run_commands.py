@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from codegen.bundle import compile_bundle
-from codegen.qpu.isa import Alu, Instruction
+from codegen.engines.videocore4.isa import Alu, Instruction
 from explorer.qpu_run_options import uniform_values
 from microbench.virtual.program import BufferAddress, QpuNumber
 from tests.explorer.command_line import explore, refused

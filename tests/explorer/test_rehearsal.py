@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from codegen.cpu.threads import CHANNELS_SHARED, PIXELS_SHARED
+from codegen.engines.cpu.threads import CHANNELS_SHARED, PIXELS_SHARED
 from codegen.plan import Plan, PlanStep
 from explorer.compose import UNLIMITED
 from explorer.findings import Findings

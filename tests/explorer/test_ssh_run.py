@@ -8,7 +8,7 @@ from pathlib import Path
 import onnx
 import pytest
 
-from codegen.cpu.toolchain import compiler_identity
+from codegen.engines.cpu.toolchain import compiler_identity
 from microbench.devices_file import add_board, new_board
 from microbench.runner.build import build_runner
 from tests.explorer.command_line import explore, program, refused

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from codegen.cpu.toolchain import compile_executable
+from codegen.engines.cpu.toolchain import compile_executable
 from codegen.target import Target
 from microbench.runner.build import FLAGS, runner_sources
 from microbench.virtual.build import THIS_MACHINE

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
+from codegen.engines.videocore4.assembler import Assembler
+from codegen.engines.videocore4.kernels.pieces import begin_store, end_store, lane_bytes, store_rows
+from codegen.engines.videocore4.layer import Address, QpuLayer, RegisterPool, leave
+from codegen.engines.videocore4.link import link_single
+from codegen.engines.videocore4.registers import R0, R1, R2, R4, TMU0_S, UNIFORM, VPM_WRITE
 from codegen.layout import LANES
-from codegen.qpu.assembler import Assembler
-from codegen.qpu.kernels.pieces import begin_store, end_store, lane_bytes, store_rows
-from codegen.qpu.layer import Address, QpuLayer, RegisterPool, leave
-from codegen.qpu.link import link_single
-from codegen.qpu.registers import R0, R1, R2, R4, TMU0_S, UNIFORM, VPM_WRITE
 from microbench.board import Job
 from tests.microbench.measured import SoundJob, candidate, work
 

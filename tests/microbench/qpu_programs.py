@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from codegen.qpu.isa import (
+from codegen.engines.videocore4.isa import (
     ADD_OPS,
     MUL_OPS,
     SIGNALS,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from codegen.qpu.isa import ADD_OPS, MUL_OPS, SIGNALS, Alu
+from codegen.engines.videocore4.isa import ADD_OPS, MUL_OPS, SIGNALS, Alu
 from microbench.errors import HazardError
 from microbench.virtual import VirtualV3D
 

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from codegen.cpu.toolchain import compile_executable
+from codegen.engines.cpu.toolchain import compile_executable
 from microbench.boards.ssh import SshBoard
 from microbench.boards.ssh_upload import free_bytes
 from microbench.errors import BoardError, CandidateError

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from codegen.cpu.toolchain import KERNEL_FLAGS, compile_object
+from codegen.engines.cpu.toolchain import KERNEL_FLAGS, compile_object
 from codegen.target import Target
 from microbench.errors import DisassemblyError
 from microbench.inner_loops.counts import count_loop

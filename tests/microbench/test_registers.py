@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from codegen.cpu.toolchain import compile_executable
+from codegen.engines.cpu.toolchain import compile_executable
 from microbench.runner.build import SOURCE_DIRECTORY, c_files
 from microbench.runner.frames import Fault
 from microbench.virtual.build import THIS_MACHINE

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from codegen.cpu.toolchain import compile_executable
+from codegen.engines.cpu.toolchain import compile_executable
 from codegen.program import GpuProgram, Launch, Region
 from microbench.conditions import Conditions, read_local_conditions
 from microbench.errors import BoardError, CandidateError

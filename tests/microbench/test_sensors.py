@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from codegen.cpu.toolchain import compile_executable
+from codegen.engines.cpu.toolchain import compile_executable
 from microbench.boards.local_machine import hash_of_serial
 from microbench.runner.build import SOURCE_DIRECTORY
 from microbench.runner.messages import RunnerInfo

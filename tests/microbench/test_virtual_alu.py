@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from codegen.qpu.isa import ADD_OPS, MUL_OPS
+from codegen.engines.videocore4.isa import ADD_OPS, MUL_OPS
 from microbench.virtual.library import library
 
 Words = NDArray[np.uint32]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from codegen.qpu.isa import Alu, Instruction
+from codegen.engines.videocore4.isa import Alu, Instruction
 from microbench.errors import HazardError
 from tests.microbench.qpu_programs import (
     ADDRESS_OF_DATA,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from codegen.qpu.isa import (
+from codegen.engines.videocore4.isa import (
     BRANCH_CONDITIONS,
     CONDITIONS,
     Alu,

@@ -8,7 +8,7 @@ import threading
 import numpy as np
 import pytest
 
-from codegen.qpu.isa import BRANCH_CONDITIONS, CONDITIONS, Alu, Branch, Instruction
+from codegen.engines.videocore4.isa import BRANCH_CONDITIONS, CONDITIONS, Alu, Branch, Instruction
 from microbench.errors import BoardError, CandidateError, HazardError, ProfileError
 from microbench.profile import load_profile
 from microbench.virtual import VirtualV3D

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from codegen.qpu.isa import BRANCH_CONDITIONS, SIGNALS, Alu, Branch, Instruction
+from codegen.engines.videocore4.isa import BRANCH_CONDITIONS, SIGNALS, Alu, Branch, Instruction
 from microbench.errors import HazardError
 from microbench.virtual import VirtualV3D
 from tests.microbench.qpu_programs import (

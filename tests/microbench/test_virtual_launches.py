@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from codegen.qpu.isa import BRANCH_CONDITIONS, Alu, Branch, Instruction
+from codegen.engines.videocore4.isa import BRANCH_CONDITIONS, Alu, Branch, Instruction
 from microbench.errors import HazardError
 from microbench.profile import known_profiles, load_profile
 from microbench.virtual import Allocation, Execution, StaleRead, VirtualV3D

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from codegen.qpu.isa import BRANCH_CONDITIONS, SIGNALS, Alu, Branch, Instruction
+from codegen.engines.videocore4.isa import BRANCH_CONDITIONS, SIGNALS, Alu, Branch, Instruction
 from microbench.errors import HazardError
 from microbench.profile import load_profile
 from microbench.virtual import Execution, VirtualV3D

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from codegen.qpu.isa import BRANCH_CONDITIONS, Alu, Branch, Instruction
+from codegen.engines.videocore4.isa import BRANCH_CONDITIONS, Alu, Branch, Instruction
 from microbench.errors import BoardError
 from microbench.virtual import Execution, InstructionProfile, VirtualV3D
 from tests.microbench.qpu_programs import (

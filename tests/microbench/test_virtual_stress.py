@@ -8,9 +8,9 @@ from collections import Counter
 import numpy as np
 import pytest
 
+from codegen.engines.videocore4.isa import decode
+from codegen.engines.videocore4.validate import check_words
 from codegen.errors import AssemblyError
-from codegen.qpu.isa import decode
-from codegen.qpu.validate import check_words
 from tests.microbench.qpu_programs import ELEMENT, R0, R1, A, add, results
 from tests.microbench.random_programs import LENGTH, RandomMachine, any_words, valid_words
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from codegen.qpu.isa import Alu
+from codegen.engines.videocore4.isa import Alu
 from microbench.profile import load_profile
 from microbench.virtual import VirtualV3D
 from tests.microbench.qpu_programs import (

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from codegen.qpu.assembler import Assembler
-from codegen.qpu.registers import R2
+from codegen.engines.videocore4.assembler import Assembler
+from codegen.engines.videocore4.registers import R2
 from microbench.suite.benchmark import Benchmark
 from microbench.suite.gpu import BoardShape
 from microbench.suite.loops import counted_loop, wait

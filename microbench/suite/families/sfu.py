@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from codegen.qpu.assembler import Assembler
-from codegen.qpu.isa import WRITE_ADDRESSES
-from codegen.qpu.registers import R2, Register
+from codegen.engines.videocore4.assembler import Assembler
+from codegen.engines.videocore4.isa import WRITE_ADDRESSES
+from codegen.engines.videocore4.registers import R2, Register
 from microbench.suite.benchmark import Benchmark
 from microbench.suite.gpu import BoardShape
 from microbench.suite.loops import counted_loop, wait

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from codegen.qpu.assembler import Assembler
-from codegen.qpu.registers import MUTEX, MUTEX_RELEASE
+from codegen.engines.videocore4.assembler import Assembler
+from codegen.engines.videocore4.registers import MUTEX, MUTEX_RELEASE
 from microbench.suite.benchmark import Benchmark
 from microbench.suite.gpu import BoardShape
 from microbench.suite.loops import Emit, counted_loop, discard, nothing, wait

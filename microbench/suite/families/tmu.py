@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from codegen.qpu.assembler import Assembler, move
-from codegen.qpu.operation import Bundle
-from codegen.qpu.packing import require
-from codegen.qpu.registers import NULL, R0, R1, R2, TMU_S, UNIFORM, A, B
+from codegen.engines.videocore4.assembler import Assembler, move
+from codegen.engines.videocore4.operation import Bundle
+from codegen.engines.videocore4.packing import require
+from codegen.engines.videocore4.registers import NULL, R0, R1, R2, TMU_S, UNIFORM, A, B
 from microbench.suite.benchmark import LINE_BYTES, Address, Benchmark, Rounds
 from microbench.suite.gpu import BoardShape
 from microbench.suite.loops import Emit, counted_loop, lane_addresses, nothing, wait

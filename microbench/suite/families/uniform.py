@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from codegen.qpu.assembler import Assembler
-from codegen.qpu.registers import R1, R2, R3, UNIFORM, UNIFORM_ADDRESS, A, B
+from codegen.engines.videocore4.assembler import Assembler
+from codegen.engines.videocore4.registers import R1, R2, R3, UNIFORM, UNIFORM_ADDRESS, A, B
 from microbench.suite.benchmark import LINE_BYTES, LINE_WORDS, Address, Benchmark, Rounds
 from microbench.suite.gpu import BoardShape
 from microbench.suite.loops import counted_loop, discard, wait

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from codegen.qpu.assembler import Assembler
-from codegen.qpu.registers import (
+from codegen.engines.videocore4.assembler import Assembler
+from codegen.engines.videocore4.registers import (
     R2,
     R3,
     UNIFORM,

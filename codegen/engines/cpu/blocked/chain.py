@@ -1,0 +1,283 @@
+"""Depth first: a chain of layers by bands of rows, so that what lies between them stays in the nearest cache."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from codegen.engines.cpu.blocked.bands import BANDS_TEXT, Bands
+from codegen.engines.cpu.blocked.chain_stages import (
+    Stage,
+    count_stage,
+    pack_stage,
+    stage_call,
+    stage_code,
+    stage_text,
+    stages_of,
+)
+from codegen.engines.cpu.blocked.conv_source import CHANNELS_OUTER, PIXELS_OUTER, ConvCode
+from codegen.engines.cpu.blocked.geometry import Image
+from codegen.engines.cpu.blocked.kernel import BlockedKernel, blocked_layout, blocks_of, lanes_axis
+from codegen.engines.cpu.blocked.window_source import WindowCode
+from codegen.engines.cpu.instructions import Count, input_bytes, loads_of, weight_bytes
+from codegen.engines.cpu.kernel import Point, checked_workspace
+from codegen.engines.cpu.machine import block_lanes, block_registers, cache_bytes, is_scalar
+from codegen.engines.cpu.source import fill, round_up
+from codegen.engines.cpu.threads import LINE, Share, own_workspace, threads_axis
+from codegen.graph import Chain, FloatArray, LayerSpec
+from codegen.layout import layout_named
+from codegen.program import CpuProgram
+from codegen.schedule import Axis, Choice, Work
+from codegen.target import Target
+
+BAND_ROWS = (1, 2, 4, 8, 16)
+RECOMPUTED, KEPT = 0, 1
+
+
+class CpuBlockedChain(BlockedKernel):
+    """`band` rows of the last layer at a time; every layer before it computes the rows which these need.
+
+    Rows that two bands need are kept (`halos` 1: moved to the top of their buffer) or computed twice (0). `outer` is
+    that of the dense convolutions, whose register tiles follow from their shapes. Threads share the last layer's rows.
+    """
+
+    name = "cpu_blocked_chain"
+
+    def computes(self, spec: LayerSpec) -> bool:
+        return isinstance(spec.op, Chain) and stages_of(spec.op) is not None
+
+    def applies(self, spec: LayerSpec, target: Target) -> bool:
+        return super().applies(spec, target) and not is_scalar(target)
+
+    def axes(self, spec: LayerSpec, target: Target) -> tuple[Axis, ...]:
+        height, stages = spec.output.shape[2], _stages(spec)
+        bands = (*(rows for rows in BAND_ROWS if rows < height), height) if len(stages) > 1 else (height,)
+        overlaps = any(stage.windows.rows.taps > stage.windows.rows.stride for stage in stages[1:])
+        fills_block = spec.inputs[0].shape[1] >= block_lanes(target)
+        row_major = (0,) if fills_block or not stages[0].is_dense else (1,)
+        return (
+            lanes_axis(target),
+            Axis("band", bands),
+            Axis("halos", (RECOMPUTED, KEPT) if overlaps else (KEPT,)),
+            Axis("outer", (PIXELS_OUTER, CHANNELS_OUTER)),
+            Axis("row_major", row_major),
+            threads_axis(target),
+        )
+
+    def layouts(self, spec: LayerSpec, point: Point) -> tuple[tuple[str, ...], str]:
+        name = blocked_layout(point["lanes"])
+        first = "nchw" if point["row_major"] else name
+        return (first, *(name,) * (len(spec.inputs) - 1)), name
+
+    def pieces(self, spec: LayerSpec, point: Point) -> int:
+        return spec.output.shape[2]
+
+    def refusal(self, spec: LayerSpec, target: Target, point: Point) -> str | None:
+        plan = _ChainPlan(spec, point, "chain", block_registers(target))
+        if point["band"] * point["threads"] > spec.output.shape[2] and point["band"] < spec.output.shape[2]:
+            return "a thread's share of rows is less than a band"
+        if point["row_major"] and any(0 in sources for sources in _chain(spec).sources[1:]):
+            return "the input is added to blocks of channels, and is row-major"
+        if point["halos"] == RECOMPUTED and all(len(bands) <= 1 for bands in map(plan.bands_of, plan.shares)):
+            return "one band overlaps with no other"
+        return checked_workspace(point["threads"] * plan.workspace_bytes)
+
+    def work(self, spec: LayerSpec, target: Target, choice: Choice) -> Work:
+        plan = _ChainPlan(spec, {**choice.splits, **choice.tiles}, "chain", block_registers(target))
+        batch, cache = spec.output.shape[0], cache_bytes(target)
+        count, macs = Count(), 0.0
+        for stage, code, rows in zip(plan.stages, plan.codes, plan.bands.computed(plan.shares), strict=True):
+            count_stage(count, code, stage, batch * rows, target)
+            op_macs = stage.spec.weights[0].elements if stage.weights else 0
+            macs += float(op_macs) * batch * np.prod(stage.spec.output.shape[2:])
+        bands = sum(len(plan.bands_of(share)) for share in plan.shares)
+        streamed = loads_of(weight_bytes(spec), batch * bands, cache) + input_bytes(spec)
+        outputs = float(spec.output.elements)
+        count.add(outputs, stores=1)
+        count.alu = max(count.alu, macs)
+        return count.work(
+            spec,
+            macs,
+            streamed,
+            float(plan.workspace_bytes + weight_bytes(spec)),
+            balance=Share(spec.output.shape[2], choice.threads).balance,
+            workspace_bytes=choice.threads * plan.workspace_bytes,
+        )
+
+    def emit(
+        self, spec: LayerSpec, target: Target, choice: Choice, weights: Sequence[FloatArray], entry: str
+    ) -> CpuProgram:
+        plan = _ChainPlan(spec, {**choice.splits, **choice.tiles}, entry, block_registers(target))
+        parts, offsets, size, left = [], [], 0, list(weights)
+        for stage, code in zip(plan.stages, plan.codes, strict=True):
+            packed, bias = pack_stage(code, left[: stage.weights])
+            left = left[stage.weights :]
+            offsets.append((size, size + bias))
+            padded = np.zeros(round_up(packed.size, LINE), dtype=np.float32)
+            padded[: packed.size] = packed
+            parts.append(padded)
+            size += padded.size
+        layouts = (*choice.input_layouts, choice.output_layout)
+        sizes = [
+            layout_named(layout).size_bytes(tensor) // 4
+            for layout, tensor in zip(layouts, (*spec.inputs, spec.output), strict=True)
+        ]
+        return CpuProgram(
+            source=_text(plan, choice.threads, offsets, sizes),
+            entry=entry,
+            weights=np.concatenate(parts),
+            input_sizes=tuple(sizes[:-1]),
+            output_size=sizes[-1],
+            workspace_bytes=choice.threads * plan.workspace_bytes,
+            threads=choice.threads,
+        )
+
+
+@dataclass(frozen=True)
+class _ChainPlan:
+    """Stages, their buffers of lines and their code at a point of the space."""
+
+    spec: LayerSpec
+    point: Point
+    entry: str
+    registers: int
+
+    @cached_property
+    def stages(self) -> tuple[Stage, ...]:
+        return _stages(self.spec)
+
+    @cached_property
+    def bands(self) -> Bands:
+        windows = tuple(stage.windows.rows for stage in self.stages)
+        return Bands(windows, self.point["band"], bool(self.point["halos"]))
+
+    @cached_property
+    def shares(self) -> tuple[tuple[int, int], ...]:
+        """The rows [first, end) of every thread."""
+        height, threads = self.spec.output.shape[2], self.point["threads"]
+        return tuple((part * height // threads, (part + 1) * height // threads) for part in range(threads))
+
+    def bands_of(self, share: tuple[int, int]) -> range:
+        return range(*share, self.point["band"])
+
+    @cached_property
+    def images(self) -> tuple[Image, ...]:
+        """The pictures that the stages write: buffers of lines, and the output."""
+        rows = (*self.bands.capacities(self.shares)[:-1], self.spec.output.shape[2])
+        return tuple(
+            Image.blocked(self.point["lanes"], count, stage.windows.columns.outputs)
+            for count, stage in zip(rows, self.stages, strict=True)
+        )
+
+    @cached_property
+    def codes(self) -> tuple[ConvCode | WindowCode, ...]:
+        _, channels, height, width = self.spec.inputs[0].shape
+        first = (
+            Image.row_major(channels, height, width)
+            if self.point["row_major"]
+            else Image.blocked(self.point["lanes"], height, width)
+        )
+        sources = (first, *self.images[:-1])
+        return tuple(
+            stage_code(stage, f"{self.entry}_s{i}", source, result, self.point["outer"], self.registers)
+            for i, (stage, source, result) in enumerate(zip(self.stages, sources, self.images, strict=True))
+        )
+
+    @cached_property
+    def buffer_sizes(self) -> tuple[int, ...]:
+        """Elements of every buffer of lines, whole cache lines."""
+        return tuple(
+            round_up(blocks_of(stage.spec.output.shape[1], image.lanes) * image.block, LINE)
+            for stage, image in zip(self.stages[:-1], self.images[:-1], strict=True)
+        )
+
+    @property
+    def workspace_bytes(self) -> int:
+        """What one thread needs."""
+        return 4 * sum(self.buffer_sizes)
+
+
+def _chain(spec: LayerSpec) -> Chain:
+    assert isinstance(spec.op, Chain)
+    return spec.op
+
+
+def _stages(spec: LayerSpec) -> tuple[Stage, ...]:
+    stages = stages_of(_chain(spec))
+    assert stages is not None
+    return stages
+
+
+def _text(plan: _ChainPlan, threads: int, offsets: Sequence[tuple[int, int]], sizes: Sequence[int]) -> str:
+    share = Share(plan.spec.output.shape[2], threads)
+    batch, last = plan.spec.output.shape[0], len(plan.stages) - 1
+    needed, computed = [], []
+    for i in range(last - 1, -1, -1):
+        window = plan.stages[i + 1].windows.rows
+        reach = (window.taps - 1) * window.dilation + 1
+        needed.append(
+            f"const lines n{i} = lines_needed(l{i}, n{i + 1}, {window.inputs}, {window.stride}, {window.pad}, {reach}, "
+            f"{plan.point['halos']});"
+        )
+    for i, (stage, code, (weights, bias)) in enumerate(zip(plan.stages, plan.codes, offsets, strict=True)):
+        if i < last:
+            blocks = blocks_of(stage.spec.output.shape[1], code.lanes)
+            computed.append(
+                f"lines_kept(b{i}, l{i}, n{i}, {blocks}, {code.result.block}, {code.result.row});"
+            )
+        addend = f"inputs[{stage.addend}] + n * {sizes[stage.addend or 0] // batch}"
+        places = (
+            f"b{i - 1}" if i else f"inputs[0] + n * {sizes[0] // batch}",
+            f"n{i - 1}.base" if i else "0",
+            f"weights + {weights}",
+            f"weights + {bias}",
+            addend,
+            f"b{i}" if i < last else f"output + n * {sizes[-1] // batch}",
+            f"n{i}.base" if i < last else "0",
+        )
+        computed.append(stage_call(code, stage, f"n{i}", places))
+        if i < last:
+            computed.append(f"l{i} = n{i};")
+    buffers, offset = [], 0
+    for i, size in enumerate(plan.buffer_sizes):
+        buffers.append(f"float *const b{i} = buffers + {offset};")
+        offset += size
+    states = [f"lines l{i} = {{0, 0, 0}};" for i in range(last)]
+    texts = "".join(stage_text(code) for code in plan.codes)
+    return texts + fill(
+        BANDS_TEXT + _ENTRY,
+        entry=plan.entry,
+        share=share.declaration,
+        first=share.first,
+        end=share.end,
+        own=own_workspace(threads, plan.workspace_bytes),
+        batch=batch,
+        band=plan.point["band"],
+        last=last,
+        buffers="\n    ".join(buffers),
+        states="\n        ".join(states),
+        needed="\n            ".join(needed),
+        computed="\n            ".join(computed),
+    )
+
+
+_ENTRY = """
+    void $entry(const float *const *inputs, const float *weights, float *output, void *workspace, int part)
+    {
+        $share
+        float *const buffers = $own;
+        (void)buffers;
+        $buffers
+        for (int n = 0; n < $batch; ++n) {
+            $states
+            for (int row = $first; row < $end; row += $band) {
+                const lines n$last = {row, row, row + $band < $end ? row + $band : $end};
+                $needed
+                $computed
+            }
+        }
+    }
+"""

@@ -1,0 +1,160 @@
+"""The layers of a chain as stages of one kernel: each a span function over rows, between buffers of lines."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from codegen.engines.cpu.blocked.conv_source import ConvCode, conv_text, pack_conv
+from codegen.engines.cpu.blocked.depthwise import depthwise_code, pack_depthwise
+from codegen.engines.cpu.blocked.depthwise import tile_widths as depthwise_widths
+from codegen.engines.cpu.blocked.geometry import Image, Windows
+from codegen.engines.cpu.blocked.kernel import blocks_of
+from codegen.engines.cpu.blocked.pool import pool_code
+from codegen.engines.cpu.blocked.window_source import WindowCode, window_text
+from codegen.engines.cpu.instructions import ADDRESS_INSTRUCTIONS, LOOP_INSTRUCTIONS, Count
+from codegen.graph import IDENTITY, Activation, Add, Chain, Conv2d, FloatArray, LayerSpec, Pool2d
+from codegen.target import Target
+
+MOST_BLOCKS = 4
+LATENCY_PIXELS = 8  # sums that have to grow at the same time: two a cycle, four cycles each
+TILE_OVERHEAD = 0.5  # of a tile, in sums
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A layer of the chain, and the addition behind it where there is one.
+
+    `addend`: the number of the chain's input that is added; `sum_activation` applies to the sum.
+    """
+
+    spec: LayerSpec
+    weights: int  # how many constants it has
+    addend: int | None = None
+    sum_activation: Activation = IDENTITY
+
+    @property
+    def windows(self) -> Windows:
+        return Windows.of(self.spec)
+
+    @property
+    def is_dense(self) -> bool:
+        """Whether every output channel reads all input channels."""
+        return isinstance(self.spec.op, Conv2d) and self.spec.op.groups == 1
+
+    @property
+    def is_depthwise(self) -> bool:
+        op, channels = self.spec.op, self.spec.inputs[0].shape[1]
+        return isinstance(op, Conv2d) and op.groups == channels == self.spec.output.shape[1]
+
+
+def stages_of(chain: Chain) -> tuple[Stage, ...] | None:
+    """The chain's layers as stages; None where one of them has no span function."""
+    stages: list[Stage] = []
+    for member, sources in zip(chain.members, chain.sources, strict=True):
+        if isinstance(member.op, Add):
+            others = [source for source in sources if source >= 0]
+            if not stages or len(others) != 1 or not stages[-1].is_dense:
+                return None
+            stages[-1] = replace(stages[-1], addend=others[0], sum_activation=member.op.activation)
+            continue
+        stage = Stage(member, len(member.weights))
+        pools = isinstance(member.op, Pool2d) and member.output.shape[2:] != (1, 1)
+        if not (stage.is_dense or stage.is_depthwise or pools):
+            return None
+        stages.append(stage)
+    return tuple(stages)
+
+
+def stage_code(
+    stage: Stage, entry: str, source: Image, result: Image, outer: int, registers: int
+) -> ConvCode | WindowCode:
+    """The parameters of the stage's span function between two pictures."""
+    lanes, spec = result.lanes, stage.spec
+    if stage.is_dense:
+        op = spec.op
+        assert isinstance(op, Conv2d)
+        pixels, blocks = _dense_tile(stage, lanes, registers)
+        return ConvCode(
+            entry=entry,
+            channels=spec.inputs[0].shape[1],
+            outputs=spec.output.shape[1],
+            windows=stage.windows,
+            source=source,
+            result=result,
+            pixels=pixels,
+            blocks=blocks,
+            outer=outer,
+            activation=op.activation,
+            addend=stage.addend is not None,
+            sum_activation=stage.sum_activation,
+        )
+    point = {"lanes": lanes, "rows": 1, "pixels": depthwise_widths(spec, 1, registers)[0]}
+    code = depthwise_code(spec, point, entry) if stage.is_depthwise else pool_code(spec, point, entry)
+    return replace(code, source=source, result=result)
+
+
+def stage_text(code: ConvCode | WindowCode) -> str:
+    """The C text of the stage's functions."""
+    return conv_text(code) if isinstance(code, ConvCode) else window_text(code)
+
+
+def stage_call(code: ConvCode | WindowCode, stage: Stage, lines: str, places: Sequence[str]) -> str:
+    """The statement that computes rows [lines.first, lines.have). `places`: C expressions of source, its first row,
+    weights, bias, addend, result and its first row.
+    """
+    source, source_first, weights, bias, addend, result, result_first = places
+    blocks = blocks_of(stage.spec.output.shape[1], code.lanes)
+    rows = f"{lines}.first", f"{lines}.have"
+    if isinstance(code, ConvCode):
+        added = f"{addend}, " if code.addend else ""
+        rows = f"{rows[0]} * {len(code.tiles)}", f"{rows[1]} * {len(code.tiles)}"
+        return (
+            f"{code.entry}_span({source}, {source_first}, {weights}, {bias}, {added}{result}, {result_first}, "
+            f"0, {blocks}, {rows[0]}, {rows[1]});"
+        )
+    return (
+        f"{code.entry}_span({source}, {source_first}, {weights}, {bias}, {result}, {result_first}, "
+        f"0, {blocks}, {rows[0]}, {rows[1]});"
+    )
+
+
+def pack_stage(code: ConvCode | WindowCode, weights: Sequence[FloatArray]) -> tuple[FloatArray, int]:
+    """Packed weights with the bias behind them, and where the bias begins."""
+    if isinstance(code, ConvCode):
+        return pack_conv(weights, code), code.weights_size
+    if not weights:
+        return np.zeros(0, dtype=np.float32), 0
+    packed = pack_depthwise(weights, code)
+    return packed, packed.size - blocks_of(weights[0].shape[0], code.lanes) * code.lanes
+
+
+def count_stage(count: Count, code: ConvCode | WindowCode, stage: Stage, rows: int, target: Target) -> None:
+    """Adds the instructions that computing `rows` rows takes."""
+    columns = code.windows.columns
+    taps = code.windows.rows.taps * columns.taps
+    blocks = blocks_of(stage.spec.output.shape[1], code.lanes)
+    if isinstance(code, ConvCode):
+        steps = rows * len(code.tiles) * -(-blocks // code.blocks) * code.channels * taps
+        count.add_tiles(float(steps), code.pixels, code.blocks * code.lanes, target)
+    else:
+        vectors = float(rows * blocks)
+        count.add(vectors * code.lanes, alu=columns.outputs * taps, loads=(columns.outputs + 1) * taps)
+        tiles = -(-columns.outputs // code.pixels)
+        count.add(vectors * tiles, alu=code.windows.rows.taps * LOOP_INSTRUCTIONS + ADDRESS_INSTRUCTIONS)
+    count.add(float(rows * blocks * code.lanes * columns.outputs), alu=1.0, stores=1)
+
+
+def _dense_tile(stage: Stage, lanes: int, registers: int) -> tuple[int, int]:
+    """(pixels, blocks) of the register tile that needs the fewest cycles for a row, by counting multiplications."""
+    width, out_blocks = stage.windows.columns.outputs, blocks_of(stage.spec.output.shape[1], lanes)
+    best = (float("inf"), 1, 1)
+    for blocks in range(1, min(MOST_BLOCKS, out_blocks) + 1):
+        most = max(1, (registers - 1) // blocks - 1)
+        tiles = -(-width // most)
+        pixels = -(-width // tiles)
+        cost = tiles * -(-out_blocks // blocks) * (max(LATENCY_PIXELS, pixels * blocks) + TILE_OVERHEAD)
+        best = min(best, (cost, pixels, blocks))
+    return best[1], best[2]

@@ -1,0 +1,65 @@
+"""Direct convolution on blocks of channels: broadcast inputs times vectors of weights, sums in registers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from codegen.engines.cpu.blocked.conv_source import ConvCode, conv_text, pack_conv
+from codegen.engines.cpu.blocked.conv_tiles import RegisterTiledConv, even_widths
+from codegen.engines.cpu.blocked.geometry import Image, Windows
+from codegen.engines.cpu.kernel import Point
+from codegen.engines.cpu.machine import block_lanes
+from codegen.graph import Conv2d, FloatArray, LayerSpec
+from codegen.schedule import Axis
+from codegen.target import Target
+
+
+class CpuBlockedConv(RegisterTiledConv[ConvCode]):
+    """`pixels` outputs of a row by `blocks` blocks of output channels in registers; nothing is copied or padded.
+
+    A 1x1 convolution takes the whole plane for one row. The input may be row-major where it fills no block
+    (`row_major`): the first layer of a network.
+    """
+
+    name = "cpu_blocked_conv"
+    first_row = "0,"
+
+    def input_axes(self, spec: LayerSpec, target: Target) -> tuple[Axis, ...]:
+        return (Axis("row_major", (0,) if spec.inputs[0].shape[1] >= block_lanes(target) else (0, 1)),)
+
+    def layouts(self, spec: LayerSpec, point: Point) -> tuple[tuple[str, ...], str]:
+        (source,), result = super().layouts(spec, point)
+        return ("nchw" if point["row_major"] else source,), result
+
+    def widths(self, spec: LayerSpec, blocks: int, registers: int) -> tuple[int, ...]:
+        return even_widths(_windows(spec).columns.outputs, blocks, registers)
+
+    def text(self, code: ConvCode) -> str:
+        return conv_text(code)
+
+    def pack(self, weights: Sequence[FloatArray], code: ConvCode) -> FloatArray:
+        return pack_conv(weights, code)
+
+    def code(self, spec: LayerSpec, point: Point, entry: str) -> ConvCode:
+        op = spec.op
+        assert isinstance(op, Conv2d)
+        windows, lanes = _windows(spec), point["lanes"]
+        channels = spec.inputs[0].shape[1]
+        plane = windows.rows.inputs, windows.columns.inputs
+        return ConvCode(
+            entry=entry,
+            channels=channels,
+            outputs=spec.output.shape[1],
+            windows=windows,
+            source=Image.row_major(channels, *plane) if point["row_major"] else Image.blocked(lanes, *plane),
+            result=Image.blocked(lanes, windows.rows.outputs, windows.columns.outputs),
+            pixels=point["pixels"],
+            blocks=point["blocks"],
+            outer=point["outer"],
+            activation=op.activation,
+        )
+
+
+def _windows(spec: LayerSpec) -> Windows:
+    windows = Windows.of(spec)
+    return windows.flattened if windows.is_pointwise else windows

@@ -1,0 +1,297 @@
+"""C text of a direct convolution: a register tile of pixels by blocks of output channels, and the loops over tiles."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from codegen.engines.cpu.blocked.geometry import Image, Tile, Windows, row_tiles
+from codegen.engines.cpu.blocked.vectors import clamped_vector, constant_vector, vector, vector_prologue
+from codegen.engines.cpu.gemm_tile import matrix_and_bias
+from codegen.engines.cpu.source import fill
+from codegen.graph import IDENTITY, Activation, FloatArray
+
+PIXELS_OUTER, CHANNELS_OUTER = 0, 1
+
+# Taps of a row share inputs. Compilers would keep these for the next tap, and sums would leave the registers.
+BARRIER = '__asm__ volatile("" ::: "memory");'
+
+
+@dataclass(frozen=True)
+class ConvCode:
+    """What the text depends on. `addend`: a picture like the output is added before `sum_activation` applies."""
+
+    entry: str
+    channels: int
+    outputs: int
+    windows: Windows
+    source: Image
+    result: Image
+    pixels: int
+    blocks: int
+    outer: int = PIXELS_OUTER
+    activation: Activation = IDENTITY
+    addend: bool = False
+    sum_activation: Activation = IDENTITY
+
+    @property
+    def lanes(self) -> int:
+        return self.result.lanes
+
+    @property
+    def out_blocks(self) -> int:
+        return -(-self.outputs // self.lanes)
+
+    @property
+    def taps(self) -> int:
+        return self.windows.rows.taps * self.windows.columns.taps
+
+    @property
+    def block_weights(self) -> int:
+        """Elements of the weights of one block of output channels."""
+        return self.channels * self.taps * self.lanes
+
+    @property
+    def weights_size(self) -> int:
+        """Elements of packed weights; the bias, of whole blocks, lies behind them."""
+        return self.out_blocks * self.block_weights
+
+    @property
+    def tiles(self) -> tuple[Tile, ...]:
+        """The tiles of one row of outputs."""
+        return row_tiles(self.windows.columns, self.pixels)
+
+    @property
+    def tile_count(self) -> int:
+        """Tiles of the whole picture."""
+        return self.windows.rows.outputs * len(self.tiles)
+
+
+def conv_text(code: ConvCode) -> str:
+    """`<entry>_span(x, x_first, w, bias, [addend,] y, y_first, b_first, b_end, t_first, t_end)`.
+
+    It computes the tiles [t_first, t_end), counted row by row, of the blocks of channels [b_first, b_end), of which
+    `b_first` is a multiple of `blocks`. `x` begins with row `x_first` of the input, `y` (and `addend`) with row
+    `y_first` of the output.
+    """
+    tiles = code.tiles
+    shapes = list(dict.fromkeys(tile.taps for tile in tiles))
+    widths = block_widths(code)
+    functions = [
+        _tile_text(code, f"{code.entry}_tile{number}x{blocks}", shape, blocks)
+        for blocks in widths
+        for number, shape in enumerate(shapes)
+    ]
+    rows = [
+        "{"
+        + ", ".join(
+            [
+                str(
+                    (tile.first * code.windows.columns.stride - code.windows.columns.pad) * code.source.pixel
+                ),
+                str(tile.first * code.result.pixel),
+                *(f"{code.entry}_tile{shapes.index(tile.taps)}x{blocks}" for blocks in widths),
+            ]
+        )
+        + "}"
+        for tile in tiles
+    ]
+    return "".join([vector_prologue(code.lanes), *functions, _span_text(code, rows, widths)])
+
+
+def pack_conv(weights: Sequence[FloatArray], code: ConvCode) -> FloatArray:
+    """Weights (out, in, kh, kw) as [tile of blocks][block of inputs][kh][input of the block][kw][blocks][lanes], then
+    the bias; zeros fill the last block.
+    """
+    values, bias = in_whole_blocks(weights, code)
+    lanes, (rows, columns) = code.lanes, values.shape[2:]
+    parts = []
+    for first in range(0, code.out_blocks, code.blocks):
+        blocks = min(code.blocks, code.out_blocks - first)
+        tile = values[first * lanes : (first + blocks) * lanes]
+        for start in range(0, code.channels, code.source.lanes):
+            part = tile[:, start : start + code.source.lanes].reshape(blocks, lanes, -1, rows, columns)
+            parts.append(part.transpose(3, 2, 4, 0, 1).reshape(-1))  # ky, channel, kx, block, lane
+    return np.concatenate([*parts, bias])
+
+
+def in_whole_blocks(weights: Sequence[FloatArray], code: ConvCode) -> tuple[FloatArray, FloatArray]:
+    """Weights (out, in, kh, kw) and bias (out), `out` filled up with zeros to whole blocks."""
+    matrix, bias = matrix_and_bias(weights)
+    padded = code.out_blocks * code.lanes
+    shape = code.channels, code.windows.rows.taps, code.windows.columns.taps
+    values, tail = np.zeros((padded, *shape), dtype=np.float32), np.zeros(padded, dtype=np.float32)
+    values[: code.outputs] = matrix.reshape(code.outputs, *shape)
+    tail[: code.outputs] = bias
+    return values, tail
+
+
+def block_widths(code: ConvCode) -> tuple[int, ...]:
+    """The numbers of blocks that tiles have: `blocks`, and what is left at the end."""
+    whole, rest = code.blocks, code.out_blocks % code.blocks
+    return tuple(blocks for blocks in (whole if code.out_blocks >= whole else 0, rest) if blocks)
+
+
+def tile_walks(code: ConvCode) -> tuple[str, str]:
+    """The outer and inner loop over tiles `t` of pixels and `b` of blocks."""
+    pixels = "for (int t = t_first; t < t_end; ++t)"
+    channels = f"for (int b = b_first; b < b_end; b += {code.blocks})"
+    return (channels, pixels) if code.outer == CHANNELS_OUTER else (pixels, channels)
+
+
+def tile_function(code: ConvCode, widths: Sequence[int]) -> str:
+    """The member of a tile's record that computes the blocks from `b` on."""
+    if len(widths) == 1:
+        return "tile->blocks0"
+    return f"(b + {code.blocks} <= {code.out_blocks} ? tile->blocks0 : tile->blocks1)"
+
+
+def starts_text(lanes: int, pixels: int, blocks: int) -> str:
+    """Declarations of the sums `a<pixel>_<block>`, which begin with the bias."""
+    lines = [
+        f"const vec{lanes} s{b} = {constant_vector(lanes, f'bias + {b * lanes}')};" for b in range(blocks)
+    ]
+    sums = ", ".join(f"a{p}_{b} = s{b}" for p in range(pixels) for b in range(blocks))
+    return "\n    ".join([*lines, f"vec{lanes} {sums};"])
+
+
+def results_text(code: ConvCode, pixels: int, blocks: int) -> str:
+    """Statements that store the sums."""
+    lanes, results = code.lanes, []
+    for p in range(pixels):
+        for b in range(blocks):
+            value = clamped_vector(lanes, f"a{p}_{b}", code.activation)
+            place = f"{b * code.result.block + p * code.result.pixel}"
+            if code.addend:
+                value = f"{value} + {constant_vector(lanes, f'addend + {place}')}"
+                value = clamped_vector(lanes, value, code.sum_activation)
+            results.append(f"{vector(lanes, f'y + {place}')} = {value};")
+    return "\n    ".join(results)
+
+
+def _tile_text(code: ConvCode, name: str, shape: Sequence[tuple[int, int]], blocks: int) -> str:
+    whole_blocks, rest = divmod(code.channels, code.source.lanes)
+    parts = []
+    if whole_blocks:
+        parts.append(_input_block_text(code, shape, blocks, code.source.lanes, whole_blocks))
+    if rest:
+        parts.append(_input_block_text(code, shape, blocks, rest, 1))
+    return fill(
+        """
+        static void $name(const float *restrict x, const float *restrict w, const float *restrict bias,
+                          $addend float *restrict y, int ky_first, int ky_end)
+        {
+            $starts
+            (void)ky_first;
+            (void)ky_end;
+            $parts
+            $results
+        }
+        """,
+        name=name,
+        addend="const float *restrict addend," if code.addend else "",
+        starts=starts_text(code.lanes, len(shape), blocks),
+        parts="\n    ".join(parts),
+        results=results_text(code, len(shape), blocks),
+    )
+
+
+def _input_block_text(
+    code: ConvCode, shape: Sequence[tuple[int, int]], blocks: int, channels: int, count: int
+) -> str:
+    """The loops over `count` blocks of input channels of which `channels` are read."""
+    columns, lanes = code.windows.columns, code.lanes
+    step = columns.taps * blocks * lanes
+    taps = []
+    for kx in range(columns.taps):
+        reading = [p for p, (first, end) in enumerate(shape) if first <= kx < end]
+        if not reading:
+            continue
+        loads = " ".join(
+            f"const vec{lanes} w{b} = {constant_vector(lanes, f'k + {(kx * blocks + b) * lanes}')};"
+            for b in range(blocks)
+        )
+        lines = []
+        for p in reading:
+            place = (p * columns.stride + kx * columns.dilation) * code.source.pixel
+            updates = " ".join(f"a{p}_{b} += w{b} * v;" for b in range(blocks))
+            lines.append(f"{{ const float v = row[{place}]; {updates} }}")
+        taps.append("{ " + "\n                    ".join([loads, *lines]) + " }")
+    return fill(
+        """
+        for (int i = 0; i < $count; ++i, x += $block, w += $weights)
+            for (int ky = $ky_first; ky < $ky_end; ++ky) {
+                const float *restrict row = x + ky * $row;
+                const float *restrict k = w + ky * $row_weights;
+                for (int c = 0; c < $channels; ++c, row += $channel, k += $step) {
+                    $taps
+                }
+            }
+        """,
+        count=count,
+        block=code.source.block,
+        weights=code.windows.rows.taps * channels * step,
+        ky_first="ky_first" if code.windows.rows.is_clipped else 0,
+        ky_end="ky_end" if code.windows.rows.is_clipped else code.windows.rows.taps,
+        row=code.windows.rows.dilation * code.source.row,
+        row_weights=channels * step,
+        channels=channels,
+        channel=code.source.channel,
+        step=step,
+        taps=f"\n            {BARRIER}\n            ".join(taps),
+    ).strip()
+
+
+def _span_text(code: ConvCode, tiles: Sequence[str], widths: Sequence[int]) -> str:
+    rows = code.windows.rows
+    outer, inner = tile_walks(code)
+    return fill(
+        """
+        typedef void ${entry}_compute(const float *restrict, const float *restrict, const float *restrict,
+                                      $addend_type float *restrict, int, int);
+
+        static void ${entry}_span(const float *x, int x_first, const float *w, const float *bias,
+                                  $addend_parameter float *y, int y_first, int b_first, int b_end,
+                                  int t_first, int t_end)
+        {
+            static const struct {
+                int in, out;
+                ${entry}_compute $members;
+            } tiles[$count] = {$tiles};
+            $outer
+                $inner {
+                    const int oy = t / $count, iy = oy * $stride - $pad;
+                    const int below = iy < 0 ? (-iy + $reach) / $dilation : 0;
+                    const int fit = ($inputs - iy + $reach) / $dilation;
+                    const int place = b * $result_block + (oy - y_first) * $result_row;
+                    __typeof__(&tiles[0]) tile = &tiles[t % $count];
+                    $compute(x + (iy - x_first) * $source_row + tile->in, w + b * $block_weights,
+                             bias + b * $lanes, $addend_argument y + place + tile->out,
+                             below, fit < $taps ? fit : $taps);
+                }
+        }
+        """,
+        entry=code.entry,
+        addend_type="const float *restrict," if code.addend else "",
+        addend_parameter="const float *addend," if code.addend else "",
+        addend_argument="addend + place + tile->out," if code.addend else "",
+        members=", ".join(f"*blocks{i}" for i, _ in enumerate(widths)),
+        count=len(tiles),
+        tiles=", ".join(tiles),
+        outer=outer,
+        inner=inner,
+        stride=rows.stride,
+        pad=rows.pad,
+        dilation=rows.dilation,
+        reach=rows.dilation - 1,
+        inputs=rows.inputs,
+        taps=rows.taps,
+        result_block=code.result.block,
+        result_row=code.result.row,
+        source_row=code.source.row,
+        block_weights=code.block_weights,
+        lanes=code.lanes,
+        compute=tile_function(code, widths),
+    )

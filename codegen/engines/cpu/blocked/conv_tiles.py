@@ -1,0 +1,175 @@
+"""Convolutions that hold a tile of pixels by blocks of output channels in registers: space, shares, work, program."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import Generic, TypeVar
+
+from codegen.engines.cpu.blocked.conv_source import CHANNELS_OUTER, PIXELS_OUTER, ConvCode
+from codegen.engines.cpu.blocked.kernel import BlockedKernel, blocks_of, lanes_axis
+from codegen.engines.cpu.instructions import Count, clamp_instructions, input_bytes, loads_of, weight_bytes
+from codegen.engines.cpu.kernel import Point
+from codegen.engines.cpu.machine import block_lanes, block_registers, cache_bytes
+from codegen.engines.cpu.source import fill
+from codegen.engines.cpu.threads import PIXELS_SHARED, Share, nothing_shared, shared_axis, threads_axis
+from codegen.graph import Conv2d, FloatArray, LayerSpec
+from codegen.layout import layout_named
+from codegen.program import CpuProgram
+from codegen.schedule import Axis, Choice, Work
+from codegen.target import Target
+
+BLOCKS = (1, 2, 3, 4)
+WIDTHS = 2  # of tiles, for each number of blocks: the widest that fits and the next that cuts evenly
+
+Code = TypeVar("Code", bound=ConvCode)
+
+
+class RegisterTiledConv(BlockedKernel, Generic[Code]):
+    """Base of the dense convolutions of `pixels` outputs by `blocks` blocks of output channels in registers.
+
+    `outer` is walked in the outer loop: tiles of pixels (0, the weights are passed over for each) or tiles of channels
+    (1, the inputs are); `shared` is what threads share out.
+    """
+
+    first_row = ""
+    """C arguments that say with which row the pictures begin, where the kernel's span function has them."""
+
+    @abstractmethod
+    def widths(self, spec: LayerSpec, blocks: int, registers: int) -> tuple[int, ...]:
+        """Widths of tiles worth trying with so many blocks of output channels."""
+
+    @abstractmethod
+    def code(self, spec: LayerSpec, point: Point, entry: str) -> Code:
+        """What the text at a point depends on."""
+
+    @abstractmethod
+    def text(self, code: Code) -> str:
+        """The C text of `<entry>_span`."""
+
+    @abstractmethod
+    def pack(self, weights: Sequence[FloatArray], code: Code) -> FloatArray:
+        """Weights in the order that the text reads them, then the bias."""
+
+    def input_axes(self, spec: LayerSpec, target: Target) -> tuple[Axis, ...]:
+        """Axes that choose how the input lies or is found."""
+        return ()
+
+    def count_tiles(self, count: Count, code: Code, tiles: float, target: Target) -> None:
+        """Adds the instructions of so many register tiles to the count."""
+        count.add_tiles(tiles * code.channels * code.taps, code.pixels, code.blocks * code.lanes, target)
+
+    def computes(self, spec: LayerSpec) -> bool:
+        return isinstance(spec.op, Conv2d) and spec.op.groups == 1
+
+    def axes(self, spec: LayerSpec, target: Target) -> tuple[Axis, ...]:
+        widths = self.widths_of_blocks(spec, target)
+        pixels = sorted({width for several in widths.values() for width in several})
+        return (
+            lanes_axis(target),
+            Axis("pixels", tuple(pixels)),
+            Axis("blocks", tuple(widths)),
+            Axis("outer", (PIXELS_OUTER, CHANNELS_OUTER)),
+            *self.input_axes(spec, target),
+            shared_axis(target),
+            threads_axis(target),
+        )
+
+    def widths_of_blocks(self, spec: LayerSpec, target: Target) -> dict[int, tuple[int, ...]]:
+        """The numbers of blocks that a tile may have, and the widths worth trying with each."""
+        most = blocks_of(spec.output.shape[1], block_lanes(target))
+        every = {b: self.widths(spec, b, block_registers(target)) for b in BLOCKS if b <= most}
+        return {blocks: widths for blocks, widths in every.items() if widths}
+
+    def pieces(self, spec: LayerSpec, point: Point) -> int:
+        return _share(self.code(spec, point, "kernel"), point["shared"], point["threads"]).pieces
+
+    def refusal(self, spec: LayerSpec, target: Target, point: Point) -> str | None:
+        if point["pixels"] not in self.widths(spec, point["blocks"], block_registers(target)):
+            return "tiles of that width leave registers unused, or want more than there are"
+        return nothing_shared(point)
+
+    def work(self, spec: LayerSpec, target: Target, choice: Choice) -> Work:
+        code = self.code(spec, {**choice.splits, **choice.tiles}, "kernel")
+        cache, batch, lanes = cache_bytes(target), spec.output.shape[0], code.lanes
+        shared, outer = choice.splits["shared"], choice.tiles["outer"]
+        channel_tiles = -(-code.out_blocks // code.blocks)
+        count = Count()
+        self.count_tiles(count, code, float(batch * code.tile_count * channel_tiles), target)
+        outputs = batch * code.out_blocks * lanes * code.windows.rows.outputs * code.windows.columns.outputs
+        count.add(float(outputs), alu=clamp_instructions(spec), stores=1)
+        readers = (choice.threads, 1) if shared == PIXELS_SHARED else (1, choice.threads)
+        passes = (code.tile_count, 1) if outer == PIXELS_OUTER else (1, channel_tiles)
+        streamed = readers[0] * loads_of(weight_bytes(spec), batch * passes[0] / readers[0], cache)
+        streamed += readers[1] * loads_of(input_bytes(spec), passes[1] / readers[1], cache)
+        held = 4.0 * code.channels * (code.taps * code.blocks * lanes + code.windows.rows.taps * code.pixels)
+        macs = float(spec.output.elements * code.channels * code.taps)
+        balance = _share(code, shared, choice.threads).balance
+        return count.work(spec, macs, streamed, held, balance=balance)
+
+    def emit(
+        self, spec: LayerSpec, target: Target, choice: Choice, weights: Sequence[FloatArray], entry: str
+    ) -> CpuProgram:
+        code = self.code(spec, {**choice.splits, **choice.tiles}, entry)
+        share = _share(code, choice.splits["shared"], choice.threads)
+        whole = ("0", str(code.out_blocks), "0", str(code.tile_count))
+        by_pixels = choice.splits["shared"] == PIXELS_SHARED
+        spans = (*whole[:2], share.first, share.end) if by_pixels else (share.first, share.end, *whole[2:])
+        sizes = [
+            layout_named(layout).size_bytes(tensor) // 4
+            for layout, tensor in (
+                (choice.input_layouts[0], spec.inputs[0]),
+                (choice.output_layout, spec.output),
+            )
+        ]
+        batch = spec.output.shape[0]
+        source = self.text(code) + fill(
+            _ENTRY,
+            entry=entry,
+            share=share.declaration,
+            batch=batch,
+            input=sizes[0] // batch,
+            output=sizes[1] // batch,
+            first_row=self.first_row,
+            bias=code.weights_size,
+            spans=", ".join(spans),
+        )
+        return CpuProgram(
+            source=source,
+            entry=entry,
+            weights=self.pack(weights, code),
+            input_sizes=(sizes[0],),
+            output_size=sizes[1],
+            workspace_bytes=0,
+            threads=choice.threads,
+        )
+
+
+def even_widths(outputs: int, blocks: int, registers: int) -> tuple[int, ...]:
+    """The widest tiles that fit with so many blocks of output channels, and the next that cut `outputs` evenly.
+
+    Sums, one vector of weights per block and a broadcast are in registers. A row is cut evenly, so that of two widths
+    which need as many tiles the smaller is as good.
+    """
+    widest = (registers - 1) // blocks - 1
+    fewest = -(-outputs // max(1, widest))
+    widths = {-(-outputs // count) for count in range(fewest, fewest + WIDTHS)}
+    return tuple(sorted(widths)) if widest > 0 else ()
+
+
+def _share(code: ConvCode, shared: int, threads: int) -> Share:
+    if shared == PIXELS_SHARED:
+        return Share(code.tile_count, threads)
+    return Share(code.out_blocks, threads, code.blocks)
+
+
+_ENTRY = """
+    void $entry(const float *const *inputs, const float *weights, float *output, void *workspace, int part)
+    {
+        $share
+        (void)workspace;
+        for (int n = 0; n < $batch; ++n)
+            ${entry}_span(inputs[0] + n * $input, $first_row weights, weights + $bias,
+                          output + n * $output, $first_row $spans);
+    }
+"""

@@ -1,0 +1,159 @@
+"""Fully connected layers: vectors of outputs in registers, weights streamed once in order."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from codegen.engines.cpu.blocked.kernel import BlockedKernel, blocked_layout, lanes_axis
+from codegen.engines.cpu.blocked.vectors import clamped_vector, constant_vector, vector_prologue
+from codegen.engines.cpu.gemm_tile import matrix_and_bias, pack_rows, packed_sizes
+from codegen.engines.cpu.instructions import Count, clamp_instructions, weight_bytes
+from codegen.engines.cpu.kernel import Point
+from codegen.engines.cpu.machine import block_registers, cache_bytes
+from codegen.engines.cpu.source import fill
+from codegen.engines.cpu.threads import Share, threads_axis
+from codegen.graph import FloatArray, FullyConnected, LayerSpec
+from codegen.layout import layout_named
+from codegen.program import CpuProgram
+from codegen.schedule import Axis, Choice, Work
+from codegen.target import Target
+
+BLOCKS = (2, 4)
+CHAINS = 8  # sums that grow at the same time: two a cycle, four cycles each
+
+
+class CpuBlockedFullyConnected(BlockedKernel):
+    """`blocks` vectors of outputs in registers; weights lie as [tile][in][blocks][lanes], read from start to end.
+
+    With fewer of them than hide the latency of an addition, several inputs add to sums of their own. The input is in
+    blocks or, with `row_major`, as ONNX has it; the output always is. Threads share the tiles.
+    """
+
+    name = "cpu_blocked_fully_connected"
+
+    def computes(self, spec: LayerSpec) -> bool:
+        return isinstance(spec.op, FullyConnected)
+
+    def axes(self, spec: LayerSpec, target: Target) -> tuple[Axis, ...]:
+        most = block_registers(target) // 2
+        return (
+            lanes_axis(target),
+            Axis("blocks", tuple(blocks for blocks in BLOCKS if blocks <= most)),
+            Axis("row_major", (0, 1)),
+            threads_axis(target),
+        )
+
+    def layouts(self, spec: LayerSpec, point: Point) -> tuple[tuple[str, ...], str]:
+        return ("nchw" if point["row_major"] else blocked_layout(point["lanes"]),), "nchw"
+
+    def pieces(self, spec: LayerSpec, point: Point) -> int:
+        return _share(spec, point, point["threads"]).pieces
+
+    def work(self, spec: LayerSpec, target: Target, choice: Choice) -> Work:
+        rows = choice.tiles["blocks"] * choice.tiles["lanes"]
+        batch, out = spec.output.shape
+        depth = spec.inputs[0].shape[1]
+        tiles = batch * -(-out // rows)
+        count = Count()
+        count.add_tiles(float(tiles * depth), rows, 1, target)
+        count.add(float(batch * out), alu=clamp_instructions(spec), loads=1, stores=1)
+        held = 4.0 * depth
+        again = held * tiles if held > cache_bytes(target) else held * batch
+        tile_bytes = 4.0 * rows * depth
+        streamed = weight_bytes(spec) * (float(batch) if tile_bytes > cache_bytes(target) else 1.0) + again
+        balance = _share(spec, choice.tiles, choice.threads).balance
+        return count.work(spec, float(batch * out * depth), streamed, held + 4.0 * rows, balance=balance)
+
+    def emit(
+        self, spec: LayerSpec, target: Target, choice: Choice, weights: Sequence[FloatArray], entry: str
+    ) -> CpuProgram:
+        op, lanes, blocks = spec.op, choice.tiles["lanes"], choice.tiles["blocks"]
+        assert isinstance(op, FullyConnected)
+        batch, out = spec.output.shape
+        depth, rows = spec.inputs[0].shape[1], blocks * lanes
+        layout = layout_named(choice.input_layouts[0])
+        share = _share(spec, choice.tiles, choice.threads)
+        chains = max(1, CHAINS // blocks)
+        sums = [f"a{chain}_{b}" for chain in range(chains) for b in range(blocks)]
+        starts = [constant_vector(lanes, f"bias + {b * lanes}") for b in range(blocks)]
+        values = [f"{name} = {starts[i] if i < blocks else '{0}'}" for i, name in enumerate(sums)]
+        joined = [" + ".join(f"a{chain}_{b}" for chain in range(chains)) for b in range(blocks)]
+        results = [clamped_vector(lanes, total, op.activation) for total in joined]
+        text = fill(
+            _SOURCE,
+            entry=entry,
+            lanes=lanes,
+            blocks=blocks,
+            sums=", ".join(values),
+            whole=depth - depth % chains,
+            depth=depth,
+            chains=chains,
+            rows=rows,
+            step=chains * rows,
+            updates=_updates(lanes, blocks, chains),
+            rest=_updates(lanes, blocks, 1),
+            results=", ".join(results),
+            batch=batch,
+            out=out,
+            image=layout.size_bytes(spec.inputs[0]) // 4 // batch,
+            bias=packed_sizes(out, depth, rows)[0],
+            share=share.declaration,
+            first=share.first,
+            end=share.end,
+        )
+        matrix, bias = matrix_and_bias(weights)
+        return CpuProgram(
+            source="#include <string.h>\n" + vector_prologue(lanes) + text,
+            entry=entry,
+            weights=pack_rows(matrix, bias, rows),
+            input_sizes=(layout.size_bytes(spec.inputs[0]) // 4,),
+            output_size=spec.output.elements,
+            workspace_bytes=0,
+            threads=choice.threads,
+        )
+
+
+def _updates(lanes: int, blocks: int, chains: int) -> str:
+    lines = []
+    for chain in range(chains):
+        parts = [f"const float v = x[k + {chain}];"]
+        for b in range(blocks):
+            weight = constant_vector(lanes, f"w + {(chain * blocks + b) * lanes}")
+            parts.append(f"a{chain}_{b} += {weight} * v;")
+        lines.append(f"{{ {' '.join(parts)} }}")
+    return "\n        ".join(lines)
+
+
+def _share(spec: LayerSpec, point: Point, threads: int) -> Share:
+    return Share(spec.output.shape[1], threads, point["blocks"] * point["lanes"])
+
+
+_SOURCE = """
+    static void ${entry}_tile(const float *restrict x, const float *restrict w, const float *restrict bias, int count,
+                              float *restrict y)
+    {
+        vec$lanes $sums;
+        int k = 0;
+        for (; k < $whole; k += $chains, w += $step) {
+            $updates
+        }
+        for (; k < $depth; ++k, w += $rows) {
+            $rest
+        }
+        const vec$lanes results[$blocks] = {$results};
+        if (count == $rows)
+            memcpy(y, results, sizeof results);
+        else
+            memcpy(y, results, (size_t)count * sizeof *y);
+    }
+
+    void $entry(const float *const *inputs, const float *weights, float *output, void *workspace, int part)
+    {
+        $share
+        (void)workspace;
+        for (int m = $first; m < $end; m += $rows)
+            for (int n = 0; n < $batch; ++n)
+                ${entry}_tile(inputs[0] + n * $image, weights + (size_t)m * $depth, weights + $bias + m,
+                              $out - m < $rows ? $out - m : $rows, output + n * $out + m);
+    }
+"""

@@ -1,0 +1,172 @@
+"""C text of the register tiles of a convolution through a table of input offsets, and the table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from codegen.engines.cpu.blocked.conv_source import BARRIER, ConvCode, results_text, starts_text
+from codegen.engines.cpu.blocked.geometry import Tile, Window, row_tiles
+from codegen.engines.cpu.blocked.vectors import constant_vector
+from codegen.engines.cpu.source import fill
+
+OUTSIDE = -1  # the offset of a tap beside the picture
+UNROLLED = 4  # channels, where a block has a multiple of them
+
+
+@dataclass(frozen=True)
+class IndirectCode(ConvCode):
+    """What the text depends on: as a direct convolution, but tiles run on over the ends of rows. `literals`: each tile
+    has code of its own, with the offsets in its instructions and without the taps that lie outside.
+    """
+
+    literals: bool = False
+
+    @property
+    def tiles(self) -> tuple[Tile, ...]:
+        """The tiles of the whole picture."""
+        return row_tiles(flattened_outputs(self.windows.rows, self.windows.columns), self.pixels)
+
+    @property
+    def tile_count(self) -> int:
+        return len(self.tiles)
+
+    @property
+    def reads_zeros(self) -> bool:
+        """Whether the table has taps outside the picture."""
+        return self.windows.rows.is_clipped or self.windows.columns.is_clipped
+
+
+def flattened_outputs(rows: Window, columns: Window) -> Window:
+    """A plane's outputs as one row without neighbours."""
+    count = rows.outputs * columns.outputs
+    return Window(inputs=count, outputs=count, taps=1, stride=1, pad=0, dilation=1)
+
+
+def input_offsets(code: ConvCode) -> list[list[int]]:
+    """For each tap, of each output in order: where its input lies in a block of channels, in elements, or OUTSIDE."""
+    rows, columns = _inputs(code.windows.rows), _inputs(code.windows.columns)
+    return [
+        [
+            OUTSIDE if OUTSIDE in (iy, ix) else iy * code.source.row + ix * code.source.pixel
+            for iy in down
+            for ix in across
+        ]
+        for down in rows
+        for across in columns
+    ]
+
+
+def table_tile(code: IndirectCode, name: str, pixels: int, blocks: int) -> str:
+    """A function for every tile of so many pixels.
+
+    Zeros are read from the same place for every block of inputs: their pointers stand still.
+    """
+    lanes, each = code.source.lanes, range(pixels)
+    reads = {p: _Read(f"p{p}", 0) for p in each}
+    whole, rest = divmod(code.channels, lanes)
+    pointers, steps, advance = [f"x + in[{p}]" for p in each], "", [str(code.source.block)] * pixels
+    if code.reads_zeros:
+        pointers = [f"in[{p}] < 0 ? {code.entry}_zeros : x + in[{p}]" for p in each]
+        advance = [f"d{p}" for p in each]
+        steps = f"const long {', '.join(f'd{p} = in[{p}] < 0 ? 0 : {code.source.block}' for p in each)};"
+    parts = [steps] if whole else []
+    if whole:
+        moves = " ".join(f"p{p} += {step};" for p, step in enumerate(advance))
+        block = _channels_text(code, reads, blocks, lanes)
+        parts.append(f"for (int i = 0; i < {whole}; ++i) {{\n{block}\n{moves}\n}}")
+    if rest:
+        parts.append(_channels_text(code, reads, blocks, rest))
+    return fill(
+        """
+        static void $name(const float *restrict x, const float *restrict w, const float *restrict bias,
+                          const int *restrict in, float *restrict y)
+        {
+            $starts
+            for (int tap = 0; tap < $taps; ++tap, in += $outputs) {
+                const float $pointers;
+                $parts
+            }
+            $results
+        }
+        """,
+        name=name,
+        starts=starts_text(code.lanes, pixels, blocks),
+        taps=code.taps,
+        outputs=code.windows.rows.outputs * code.windows.columns.outputs,
+        pointers=", ".join(f"*p{p} = {pointer}" for p, pointer in enumerate(pointers)),
+        parts="\n".join(parts),
+        results=results_text(code, pixels, blocks),
+    )
+
+
+def literal_tile(code: IndirectCode, name: str, tile: Tile, blocks: int) -> str:
+    """A function for one tile: at each tap only the pixels whose inputs lie in the picture."""
+    whole, rest = divmod(code.channels, code.source.lanes)
+    parts = []
+    for offsets in input_offsets(code):
+        places = enumerate(offsets[tile.first : tile.first + tile.pixels])
+        reads = {p: _Read("q", place) for p, place in places if place != OUTSIDE}
+        if not reads:
+            parts.append(f"w += {code.channels * blocks * code.lanes};")
+            continue
+        loops = ["const float *q = x;"]
+        if whole:
+            block = _channels_text(code, reads, blocks, code.source.lanes)
+            loops.append(f"for (int i = 0; i < {whole}; ++i, q += {code.source.block}) {{\n{block}\n}}")
+        if rest:
+            loops.append(_channels_text(code, reads, blocks, rest))
+        parts.append("{\n" + "\n".join(loops) + "\n}")
+    return fill(
+        """
+        static void $name(const float *restrict x, const float *restrict w, const float *restrict bias,
+                          float *restrict y)
+        {
+            $starts
+            (void)x;
+            (void)w;
+            $parts
+            $results
+        }
+        """,
+        name=name,
+        starts=starts_text(code.lanes, tile.pixels, blocks),
+        parts="\n    ".join(parts),
+        results=results_text(code, tile.pixels, blocks),
+    )
+
+
+class _Read(NamedTuple):
+    """Where a pixel's channels lie: so many elements behind a pointer of the C text."""
+
+    pointer: str
+    offset: int
+
+
+def _channels_text(code: IndirectCode, reads: Mapping[int, _Read], blocks: int, channels: int) -> str:
+    """The loop over the channels of one block of which `channels` are read, for the pixels of a tile that read any."""
+    unrolled = UNROLLED if channels % UNROLLED == 0 else 1
+    width = blocks * code.lanes
+    parts = []
+    for c in range(unrolled):
+        loads = " ".join(
+            f"const vec{code.lanes} w{b} = {constant_vector(code.lanes, f'w + {c * width + b * code.lanes}')};"
+            for b in range(blocks)
+        )
+        updates = []
+        for p, (pointer, offset) in reads.items():
+            sums = " ".join(f"a{p}_{b} += w{b} * v;" for b in range(blocks))
+            updates.append(f"{{ const float v = {pointer}[c + {offset + c}]; {sums} }}")
+        parts.append("{ " + "\n    ".join([loads, *updates]) + " }")
+    body = f"\n{BARRIER}\n".join(parts)
+    return f"for (int c = 0; c < {channels}; c += {unrolled}, w += {unrolled * width}) {{\n{body}\n}}"
+
+
+def _inputs(window: Window) -> list[list[int]]:
+    """For each tap the input of each output, or OUTSIDE."""
+    places = [
+        [output * window.stride - window.pad + tap * window.dilation for output in range(window.outputs)]
+        for tap in range(window.taps)
+    ]
+    return [[i if 0 <= i < window.inputs else OUTSIDE for i in line] for line in places]

@@ -1,0 +1,198 @@
+"""Winograd convolution on blocks of channels: 3x3 filters as products of transformed tiles."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from codegen.engines.cpu.blocked.kernel import BlockedKernel, blocks_of, lanes_axis
+from codegen.engines.cpu.blocked.winograd_code import WinogradCode, pack_winograd
+from codegen.engines.cpu.blocked.winograd_source import winograd_text
+from codegen.engines.cpu.blocked.winograd_transform import TAPS, TILES, input_operations, output_operations
+from codegen.engines.cpu.instructions import Count, clamp_instructions, input_bytes, loads_of
+from codegen.engines.cpu.kernel import Point, checked_workspace
+from codegen.engines.cpu.machine import block_lanes, block_registers, cache_bytes, is_scalar
+from codegen.engines.cpu.source import fill
+from codegen.engines.cpu.threads import (
+    CHANNELS_SHARED,
+    PIXELS_SHARED,
+    Share,
+    nothing_shared,
+    own_workspace,
+    shared_axis,
+    threads_axis,
+)
+from codegen.graph import Conv2d, FloatArray, LayerSpec
+from codegen.layout import layout_named
+from codegen.program import CpuProgram
+from codegen.schedule import Axis, Choice, Work
+from codegen.target import Target
+
+BLOCKS = (1, 2, 3, 4)
+GROUPS = (1, 4)
+FEW_TILES, MANY_TILES = 8, 16  # of 4x4: how often each weight is used decides between F(2 x 2) and F(4 x 4)
+FEW_BLOCKS = 8  # up to here a narrower last tile of output channels costs much
+
+
+class CpuBlockedWinograd(BlockedKernel):
+    """F(`tile` x `tile`, 3 x 3): `pixels` tiles by `blocks` blocks of output channels of a product in registers.
+
+    `chunk` times as many tiles are transformed into the workspace; then, for one tile of output channels after the
+    other, the products are summed there and transformed back. Threads share the tiles (`shared` 0) or the output
+    channels (1): then each of them transforms all inputs.
+
+    Rounding errors grow with the tile, so that its results are judged by `rms_tolerance` as well.
+    """
+
+    rms_tolerance = 1e-4
+    name = "cpu_blocked_winograd"
+
+    def computes(self, spec: LayerSpec) -> bool:
+        op = spec.op
+        return (
+            isinstance(op, Conv2d)
+            and op.kernel == (TAPS, TAPS)
+            and op.strides == op.dilations == (1, 1)
+            and op.groups == 1
+        )
+
+    def applies(self, spec: LayerSpec, target: Target) -> bool:
+        """Not to layers that fill no block: most of what is transformed would be padding."""
+        lanes = block_lanes(target)
+        return super().applies(spec, target) and min(spec.weights[0].shape[:2]) >= lanes
+
+    def axes(self, spec: LayerSpec, target: Target) -> tuple[Axis, ...]:
+        sizes = _register_tiles(spec, target)
+        return (
+            lanes_axis(target),
+            Axis("tile", TILES),
+            Axis("pixels", tuple(sorted(set(sizes.values())))),
+            Axis("blocks", tuple(sizes)),
+            Axis("chunk", GROUPS),
+            shared_axis(target),
+            threads_axis(target),
+        )
+
+    def pieces(self, spec: LayerSpec, point: Point) -> int:
+        return _share(_code(spec, point, "kernel"), point["shared"], point["threads"]).pieces
+
+    def refusal(self, spec: LayerSpec, target: Target, point: Point) -> str | None:
+        code, sizes = _code(spec, point, "kernel"), _register_tiles(spec, target)
+        if point["pixels"] != sizes[point["blocks"]]:
+            return "tiles of that size leave registers unused, or want more than there are"
+        largest = replace(code, tile=max(TILES)).tiles
+        if point["tile"] < max(TILES) and largest >= MANY_TILES:
+            return "larger tiles need fewer products"
+        if point["tile"] == max(TILES) and largest < FEW_TILES:
+            return "smaller tiles need fewer weights, and each is used too seldom"
+        ragged = {blocks: code.out_blocks % blocks > 0 for blocks in sizes}
+        if ragged[point["blocks"]] and code.out_blocks < FEW_BLOCKS and not all(ragged.values()):
+            return "the last register tile would be narrow"
+        if point["shared"] == CHANNELS_SHARED and code.group_count >= 4 * point["threads"]:
+            return "there are tiles enough to share"
+        if point["chunk"] > 1 and code.group_count == 1:
+            return "one register tile is all"
+        return nothing_shared(point) or checked_workspace(point["threads"] * code.workspace_bytes)
+
+    def work(self, spec: LayerSpec, target: Target, choice: Choice) -> Work:
+        code = _code(spec, {**choice.splits, **choice.tiles}, "kernel")
+        shared, threads, cache = choice.splits["shared"], choice.threads, cache_bytes(target)
+        gathers = 1 if shared == PIXELS_SHARED else threads
+        squared, channel_tiles = code.points**2, -(-code.out_blocks // code.blocks)
+        inputs = float(code.tiles * code.in_blocks * code.lanes)
+        outputs = float(code.tiles * code.out_blocks * code.lanes)
+        count = Count()
+        lines = 2 * code.points  # 1D transforms
+        count.add(gathers * inputs, alu=lines * input_operations(code.tile), loads=squared, stores=squared)
+        steps = float(squared * code.group_count * channel_tiles * code.channels)
+        count.add_tiles(steps, max(code.heights), code.blocks * code.lanes, target)
+        lines = code.points + code.tile
+        clamps = clamp_instructions(spec) * code.tile**2
+        alu = lines * output_operations(code.tile) + clamps
+        count.add(outputs, alu=alu, loads=squared, stores=squared + code.tile**2)
+        chunks = -(-code.group_count // code.groups)
+        passes = max(1.0, chunks / (threads if shared == PIXELS_SHARED else 1))
+        streamed = loads_of(4.0 * code.weights_size, passes * (threads // gathers), cache)
+        streamed += gathers * input_bytes(spec)
+        macs = float(squared * code.tiles * code.channels * code.outputs)
+        return count.work(
+            spec,
+            macs,
+            streamed,
+            float(code.workspace_bytes + 4 * code.channels * code.blocks * code.lanes),
+            balance=_share(code, shared, threads).balance,
+            workspace_bytes=float(threads * code.workspace_bytes),
+        )
+
+    def emit(
+        self, spec: LayerSpec, target: Target, choice: Choice, weights: Sequence[FloatArray], entry: str
+    ) -> CpuProgram:
+        code = _code(spec, {**choice.splits, **choice.tiles}, entry)
+        share = _share(code, choice.splits["shared"], choice.threads)
+        blocks, groups = ("0", str(code.out_blocks)), ("0", str(code.group_count))
+        own = (share.first, share.end)
+        spans = (*blocks, *own) if choice.splits["shared"] == PIXELS_SHARED else (*own, *groups)
+        source = winograd_text(code) + fill(
+            _ENTRY,
+            entry=entry,
+            share=share.declaration,
+            bias=code.weights_size,
+            work=own_workspace(choice.threads, code.workspace_bytes),
+            spans=", ".join(spans),
+        )
+        return CpuProgram(
+            source=source,
+            entry=entry,
+            weights=pack_winograd(weights, code),
+            input_sizes=(layout_named(choice.input_layouts[0]).size_bytes(spec.inputs[0]) // 4,),
+            output_size=layout_named(choice.output_layout).size_bytes(spec.output) // 4,
+            workspace_bytes=choice.threads * code.workspace_bytes,
+            threads=choice.threads,
+        )
+
+
+def _register_tiles(spec: LayerSpec, target: Target) -> dict[int, int]:
+    """Tiles for each number of blocks: sums, a vector of weights per block and a broadcast fill the registers."""
+    registers = block_registers(target)
+    most = blocks_of(spec.output.shape[1], block_lanes(target))
+    sizes = {b: (registers - 1) // b - 1 for b in BLOCKS if b <= most}
+    sizes = {b: size for b, size in sizes.items() if size > 1}
+    if len(sizes) > 1 and not is_scalar(target):
+        del sizes[1]  # would load a broadcast for every sum
+    return sizes
+
+
+def _code(spec: LayerSpec, point: Point, entry: str) -> WinogradCode:
+    op = spec.op
+    assert isinstance(op, Conv2d)
+    batch, channels, *source = spec.inputs[0].shape
+    return WinogradCode(
+        entry=entry,
+        batch=batch,
+        channels=channels,
+        outputs=spec.output.shape[1],
+        source=(source[0], source[1]),
+        result=(spec.output.shape[2], spec.output.shape[3]),
+        pads=op.pads[:2],
+        lanes=point["lanes"],
+        tile=point["tile"],
+        pixels=point["pixels"],
+        blocks=point["blocks"],
+        groups=point["chunk"],
+        activation=op.activation,
+    )
+
+
+def _share(code: WinogradCode, shared: int, threads: int) -> Share:
+    if shared == PIXELS_SHARED:
+        return Share(code.group_count, threads)
+    return Share(code.out_blocks, threads, code.blocks)
+
+
+_ENTRY = """
+    void $entry(const float *const *inputs, const float *weights, float *output, void *workspace, int part)
+    {
+        $share
+        ${entry}_span(inputs[0], weights, weights + $bias, output, $work, $spans);
+    }
+"""

@@ -1,0 +1,142 @@
+"""C text of the three parts of a Winograd convolution, of one tile: input transform, products, output transform."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from textwrap import indent
+
+from codegen.engines.cpu.blocked.vectors import clamped_vector, constant_vector, vector
+from codegen.engines.cpu.blocked.winograd_code import LINE, WinogradCode
+from codegen.engines.cpu.blocked.winograd_transform import Step, input_steps, output_steps, statements
+from codegen.engines.cpu.source import fill
+
+AHEAD = 256  # vectors from the weights in use to those fetched: large layers stream them from main memory
+
+
+def _lines(steps: Sequence[str]) -> str:
+    return "\n            ".join(steps)
+
+
+def input_text(code: WinogradCode) -> str:
+    """One tile of one block of channels: columns first, then rows."""
+    vec, lanes, points = f"vec{code.lanes}", code.lanes, range(code.points)
+    steps: list[Step] = []
+    for j in points:
+        d = [f"d{i}_{j}" for i in points]
+        steps += [(d[i], constant_vector(lanes, f"x + {i} * row + {j * lanes}")) for i in points]
+        steps += input_steps(code.tile, d, [f"t{i}_{j}" for i in points], f"c{j}")
+    for i in points:
+        results = [f"v{i}_{j}" for j in points]
+        steps += input_steps(code.tile, [f"t{i}_{j}" for j in points], results, f"r{i}")
+        places = [f"v + {(i * code.points + j) * code.input_stride}" for j in points]
+        steps += [
+            ("", f"{vector(lanes, place)} = {name};") for place, name in zip(places, results, strict=True)
+        ]
+    return fill(
+        """
+        static __attribute__((noinline)) void ${entry}_input(const float *restrict x, int row, float *restrict v)
+        {
+            $steps
+        }
+        """,
+        entry=code.entry,
+        steps=_lines(statements(vec, steps)),
+    )
+
+
+def output_text(code: WinogradCode, rows: int, columns: int) -> str:
+    """One tile of one block of channels: columns first, then rows, bias and activation.
+
+    There is code for every way a border cuts tiles off. The functions are kept apart: what they have in common,
+    compilers would compute ahead of the choice between them, and run out of registers.
+    """
+    vec, lanes, points = f"vec{code.lanes}", code.lanes, range(code.points)
+    steps: list[Step] = []
+    for j in points:
+        m = [f"m{i}_{j}" for i in points]
+        places = [f"m + {(i * code.points + j) * code.product_stride}" for i in points]
+        steps += [(name, constant_vector(lanes, place)) for name, place in zip(m, places, strict=True)]
+        steps += output_steps(code.tile, m, [f"s{i}_{j}" for i in range(code.tile)], f"c{j}")
+    for i in range(rows):
+        results = [f"y{i}_{j}" for j in range(code.tile)]
+        steps += output_steps(code.tile, [f"s{i}_{j}" for j in points], results, f"r{i}")
+        for j in range(columns):
+            value = clamped_vector(lanes, f"{results[j]} + start", code.activation)
+            place = vector(lanes, f"y + {(i * code.result[1] + j) * lanes}")
+            steps.append(("", f"{place} = {value};"))
+    return fill(
+        """
+        static __attribute__((noinline)) void ${entry}_output${rows}x$columns(const float *restrict m,
+                                                                     const float *restrict bias,
+                                                                     float *restrict y)
+        {
+            const $vec start = $start;
+            $steps
+        }
+        """,
+        entry=code.entry,
+        rows=rows,
+        columns=columns,
+        vec=vec,
+        start=constant_vector(lanes, "bias"),
+        steps=_lines(statements(vec, steps)),
+    )
+
+
+def product_text(code: WinogradCode, height: int, width: int) -> str:
+    """`height` tiles by `width` blocks of output channels, of one of the products of a tile."""
+    vec, lanes = f"vec{code.lanes}", code.lanes
+    whole, rest = divmod(code.channels, lanes)
+    sums = [f"a{p}_{b} = {{0}}" for p in range(height) for b in range(width)]
+    loads = [f"const {vec} w{b} = {constant_vector(lanes, f'w + {b * lanes}')};" for b in range(width)]
+    updates = [
+        f"{{ const float s = v[c + {p * lanes}]; "
+        + " ".join(f"a{p}_{b} += w{b} * s;" for b in range(width))
+        + " }"
+        for p in range(height)
+    ]
+    loop = fill(
+        """
+        for (int i = 0; i < $count; ++i, v += $block)
+            for (int c = 0; c < $channels; ++c, w += $step) {
+                $loads
+                $prefetch
+                $updates
+            }
+        """,
+        prefetch=" ".join(
+            f"__builtin_prefetch(w + {AHEAD * lanes + line});" for line in range(0, width * lanes, LINE)
+        ),
+        count="$count",
+        channels="$channels",
+        block=code.chunk_tiles * lanes,
+        step=width * lanes,
+        loads="\n        ".join(loads),
+        updates="\n        ".join(updates),
+    )
+    parts = [fill(loop, count=whole, channels=lanes)] if whole else []
+    if rest:
+        parts.append(fill(loop, count=1, channels=rest))
+    results = [
+        f"{vector(lanes, f'm + {(b * code.chunk_tiles + p) * lanes}')} = a{p}_{b};"
+        for p in range(height)
+        for b in range(width)
+    ]
+    return fill(
+        """
+        static void ${entry}_product${height}x$width(const float *restrict v, const float *restrict w,
+                                                     float *restrict m)
+        {
+            $vec $sums;
+            $parts
+            $results
+        }
+        """,
+        entry=code.entry,
+        height=height,
+        width=width,
+        vec=vec,
+        sums=", ".join(sums),
+        parts=indent("".join(parts), "    ").strip(),
+        results="\n    ".join(results),
+    )

@@ -1,0 +1,326 @@
+"""Convolutions as GEMM: pointwise with weights kept or streamed, and implicit GEMM for every other window."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from codegen.engines.videocore4.algorithms.geometry import (
+    LINE_BYTES,
+    Geometry,
+    bounds,
+    busiest_share,
+    divisors,
+    starts,
+)
+from codegen.engines.videocore4.kernels.gemm import gemm_kernel
+from codegen.engines.videocore4.kernels.pieces import TAP_WORDS
+from codegen.engines.videocore4.kernels.relayed import BLOCKS, relayed_kernel
+from codegen.engines.videocore4.kernels.tile import words_after_weights, words_before_weights
+from codegen.engines.videocore4.layer import Address, QpuLayer, Uniform
+from codegen.errors import ScheduleError
+from codegen.graph import Conv2d, FloatArray, LayerSpec
+from codegen.layout import LANES
+from codegen.schedule import Axis, Choice, Processor, Space, Work, values
+from codegen.target import Target
+
+MINIMUM_CHANNELS = 2  # the kernel's last two channels stand outside its loop
+
+
+@dataclass(frozen=True)
+class _Tiling:
+    """A choice's tiles: which QPU computes which blocks and channels, in which order."""
+
+    blocks: int
+    channels: int
+    block_starts: tuple[int, ...]
+    channel_starts: tuple[int, ...]
+    assignment: tuple[tuple[tuple[int, int], ...], ...]  # [qpu][n] = (index of block start, of channel start)
+
+
+class GemmConvolution:
+    """What the three algorithms share; a subclass says which layers it takes and which tiles it offers."""
+
+    name: str
+    processor: Processor = "qpu"
+    gather: bool
+    block_values: tuple[int, ...]
+    channel_values: tuple[int, ...]
+
+    def applies(self, spec: LayerSpec, target: Target) -> bool:
+        geometry = Geometry.of(spec)
+        if geometry is None or not isinstance(spec.op, Conv2d) or not target.has_qpus:
+            return False
+        return (
+            spec.op.groups == 1
+            and geometry.input_channels >= MINIMUM_CHANNELS
+            and geometry.output_channels >= min(self.channel_values)
+            and self._takes(geometry)
+        )
+
+    def _takes(self, geometry: Geometry) -> bool:
+        raise NotImplementedError
+
+    def _kernel(self, blocks: int, channels: int) -> tuple[int, ...]:
+        return gemm_kernel(blocks, channels, self.gather)
+
+    def _instructions(self, blocks: int, channels: int) -> float:
+        """Of one input channel in the inner loop."""
+        if blocks == 1:
+            return channels + 4.0
+        return channels * (blocks + 0.5) + 1.5 * blocks + 3
+
+    def space(self, spec: LayerSpec, target: Target) -> Space:
+        _, geometry = _convolution(spec)
+        channels = tuple(c for c in self.channel_values if c <= geometry.output_channels)
+        blocks = tuple(b for b in self.block_values if b <= geometry.output_blocks)
+        axes = [
+            Axis("pixel_tiles", divisors(target.qpus), "split"),
+            Axis("blocks", blocks or (1,)),
+            Axis("channels", channels),
+        ]
+        if self.gather:
+            axes.append(Axis("planar_input", (0, 1)))
+        return Space(tuple(axes))
+
+    def choice(self, spec: LayerSpec, target: Target, point: Mapping[str, int]) -> Choice:
+        _, geometry = _convolution(spec)
+        blocks, channels = point["blocks"], point["channels"]
+        if blocks > geometry.output_blocks or channels > geometry.output_channels:
+            raise ScheduleError(f"{self.name}: a tile of {blocks} x {channels} exceeds the layer")
+        if not 1 <= point["pixel_tiles"] <= target.qpus:
+            raise ScheduleError(
+                f"{self.name}: {point['pixel_tiles']} pixel tiles at a time: 1 to {target.qpus}"
+            )
+        self._kernel(blocks, channels)  # refuses what has no registers
+        planar = bool(point.get("planar_input", 0))
+        return Choice(
+            processor="qpu",
+            algorithm=self.name,
+            split=values({"pixel_tiles": point["pixel_tiles"]}),
+            tile=values({"blocks": blocks, "channels": channels}),
+            input_layouts=("nchw" if planar else "pixel16",),
+            output_layout="pixel16",
+        )
+
+    def work(self, spec: LayerSpec, target: Target, choice: Choice) -> Work:
+        _, geometry = _convolution(spec)
+        tiling = _tiling(geometry, target, choice)
+        p, j = tiling.blocks, tiling.channels
+        tiles = sum(len(tiles) for tiles in tiling.assignment)
+        depth = geometry.taps * geometry.input_channels
+        inner = self._instructions(p, j)
+        per_tap = 25 * p + 20 if self.gather else 20
+        per_tile = depth * inner + geometry.taps * per_tap + j + 2 * p * j + 60
+        # What the QPUs' tiles of one round share is fetched once; a tap's lines mostly serve the next tap too.
+        together = min(choice.splits["pixel_tiles"], len(tiling.block_starts))
+        columns = min(-(-target.qpus // together), len(tiling.channel_starts))
+        round_lines = together * geometry.input_channels * p * LINE_BYTES
+        round_weights = 4 * columns * depth * j
+        weight_bytes = 4 * geometry.output_channels * (depth + 1)
+        input_bytes = 4 * geometry.input_channels * geometry.input_rows * geometry.input_columns
+        return Work(
+            macs=float(geometry.output_pixels * geometry.output_channels * depth),
+            alu_instructions=tiles * per_tile,
+            load_instructions=float(tiles * depth * p),
+            uniform_words=float(tiles * (depth * j + j + geometry.taps * p * TAP_WORDS)),
+            store_instructions=float(tiles * p * j),
+            dma_stores=float(tiles * p),
+            unique_bytes_read=float(weight_bytes + input_bytes),
+            streamed_bytes_read=tiles / (together * columns) * (round_lines + round_weights),
+            bytes_written=float(tiles * p * j * LINE_BYTES),
+            balance=busiest_share([len(tiles) for tiles in tiling.assignment]),
+            working_set_bytes=float(round_lines + round_weights),
+        )
+
+    def lower(
+        self,
+        spec: LayerSpec,
+        target: Target,
+        choice: Choice,
+        weights: Sequence[FloatArray],
+        *,
+        output_lines: int | None = None,
+    ) -> QpuLayer:
+        op, geometry = _convolution(spec)
+        geometry = geometry.within(output_lines)
+        tiling = _tiling(geometry, target, choice)
+        if self.gather:
+            planar = choice.input_layouts == ("nchw",)
+            block_bytes = LINE_BYTES if planar else geometry.input_block_bytes
+            plane_bytes = 4 * geometry.input_rows * geometry.input_columns
+            channel_bytes = plane_bytes if planar else LINE_BYTES
+            taps = [
+                geometry.tap_words(t, block_bytes, channel_bytes) * tiling.blocks
+                for t in range(geometry.taps)
+            ]
+        else:
+            taps = [()]
+        streams = _streams(weights, tiling, taps, self.gather)
+        outside = np.zeros(LINE_BYTES // 4, np.uint32)
+        packed = np.concatenate([outside, *streams])
+        offsets = np.cumsum([len(outside), *(len(s) for s in streams)])[:-1] * 4
+        clamp = bounds(op.activation)
+        blocks = tuple(
+            self._block(geometry, tiling, tiles, [int(o) for o in offsets], clamp)
+            for tiles in tiling.assignment
+        )
+        return QpuLayer(self._kernel(tiling.blocks, tiling.channels), packed, blocks)
+
+    def _block(
+        self,
+        geometry: Geometry,
+        tiling: _Tiling,
+        tiles: Sequence[tuple[int, int]],
+        stream_offsets: Sequence[int],
+        clamp: tuple[float, float],
+    ) -> tuple[Uniform, ...] | None:
+        if not tiles:
+            return None
+        head: list[Uniform] = [0, len(tiles)]
+        if self.gather:
+            head += [Address("input"), Address("weights", 0)]
+        head[0] = Address("block", 4 * len(head))
+        words: list[Uniform] = head
+        for block_index, channel_index in tiles:
+            first = tiling.block_starts[block_index]
+            for p in range(tiling.blocks):
+                if self.gather:
+                    words += [(first + p) * LANES, *geometry.origin_words()]
+                else:
+                    words.append(Address("input", (first + p) * geometry.input_block_bytes))
+            words.append(Address("weights", stream_offsets[channel_index]))
+            words += clamp
+            channel = tiling.channel_starts[channel_index]
+            for p in range(tiling.blocks):
+                words.append(Address("output", geometry.output_line_bytes(first + p, channel)))
+        per_tile = words_before_weights(tiling.blocks, self.gather) + words_after_weights(tiling.blocks)
+        if len(words) != (4 if self.gather else 2) + per_tile * len(tiles):
+            raise ScheduleError(f"{self.name}: the block's words do not match what the kernel reads")
+        return tuple(words)
+
+
+class QpuPointwiseBlocked(GemmConvolution):
+    """1x1 convolution, several pixel blocks a tile: each weight is kept in a register and used for all of them."""
+
+    name = "qpu_pointwise_blocked"
+    gather = False
+    block_values = (2, 3, 4)
+    channel_values = (4, 8, 12, 16, 18, 20, 22, 24, 26)
+
+    def _takes(self, geometry: Geometry) -> bool:
+        return _is_pointwise(geometry) and geometry.output_blocks >= min(self.block_values)
+
+
+class QpuPointwiseStreamed(GemmConvolution):
+    """1x1 convolution, one pixel block a tile: weights go from the stream straight into the multiplier."""
+
+    name = "qpu_pointwise_streamed"
+    gather = False
+    block_values = (1,)
+    channel_values = (8, 16, 24, 32, 40, 48, 52)
+
+    def _takes(self, geometry: Geometry) -> bool:
+        return _is_pointwise(geometry)
+
+
+class QpuPointwiseRelayed(GemmConvolution):
+    """1x1 convolution, two pixel blocks a tile: the second use of a weight is the register port's last value."""
+
+    name = "qpu_pointwise_relayed"
+    gather = False
+    block_values = (BLOCKS,)
+    channel_values: tuple[int, ...] = (8, 12, 16, 20, 22, 24, 26)
+
+    def _takes(self, geometry: Geometry) -> bool:
+        return _is_pointwise(geometry) and geometry.output_blocks >= BLOCKS
+
+    def _kernel(self, blocks: int, channels: int) -> tuple[int, ...]:
+        return relayed_kernel(channels, self.gather)
+
+    def _instructions(self, blocks: int, channels: int) -> float:
+        return blocks * channels + 5.0
+
+
+class QpuImplicitGemm(GemmConvolution):
+    """Any ungrouped convolution: the im2col matrix is never written, lanes gather their own taps."""
+
+    name = "qpu_implicit_gemm"
+    gather = True
+    block_values = (1, 2, 3)
+    channel_values = (4, 8, 12, 16, 20, 24, 32, 40, 48)
+
+    def _takes(self, geometry: Geometry) -> bool:
+        return True
+
+
+class QpuImplicitRelayed(QpuPointwiseRelayed):
+    """Any ungrouped convolution as implicit GEMM on two pixel blocks with relayed weights."""
+
+    name = "qpu_implicit_relayed"
+    gather = True
+    channel_values = (8, 12, 16, 20, 22, 24)
+
+    def _takes(self, geometry: Geometry) -> bool:
+        return geometry.output_blocks >= BLOCKS
+
+
+def _is_pointwise(geometry: Geometry) -> bool:
+    return geometry.kernel == (1, 1) and geometry.strides == (1, 1) and geometry.pads == (0, 0, 0, 0)
+
+
+def _convolution(spec: LayerSpec) -> tuple[Conv2d, Geometry]:
+    geometry = Geometry.of(spec)
+    if geometry is None or not isinstance(spec.op, Conv2d):
+        raise ScheduleError(f"no convolution on a single image: {spec.op}")
+    return spec.op, geometry
+
+
+def _tiling(geometry: Geometry, target: Target, choice: Choice) -> _Tiling:
+    """Tiles are dealt out in turn, so that all QPUs have the same number but for one.
+
+    The order makes those that run at the same time share what they read: `pixel_tiles` tiles of pixels by as many
+    tiles of channels as there are QPUs for.
+    """
+    blocks, channels = choice.tiles["blocks"], choice.tiles["channels"]
+    block_starts = starts(geometry.output_blocks, blocks)
+    channel_starts = starts(geometry.output_channels, channels)
+    together = choice.splits["pixel_tiles"]
+    columns = -(-target.qpus // together)
+    order = [
+        (row, column)
+        for first in range(0, len(block_starts), together)
+        for left in range(0, len(channel_starts), columns)
+        for row in range(first, min(first + together, len(block_starts)))
+        for column in range(left, min(left + columns, len(channel_starts)))
+    ]
+    assignment = tuple(tuple(order[q :: target.qpus]) for q in range(target.qpus))
+    return _Tiling(blocks, channels, block_starts, channel_starts, assignment)
+
+
+def _streams(
+    weights: Sequence[FloatArray], tiling: _Tiling, taps: Sequence[tuple[int, ...]], gather: bool
+) -> list[NDArray[np.uint32]]:
+    """The weights stream of each channel tile, padded to whole lines."""
+    kernel, bias = weights[0], weights[1]
+    out_channels, in_channels = kernel.shape[:2]
+    by_tap = kernel.reshape(out_channels, in_channels, -1)
+    streams = []
+    for start in tiling.channel_starts:
+        stop = start + tiling.channels
+        parts = [_float_words(bias[start:stop])]
+        if gather:
+            parts.append(np.array([len(taps) - 1], np.uint32))
+        for tap, words in enumerate(taps):
+            parts.append(np.array([*words, in_channels - 2], np.uint32))
+            parts.append(_float_words(by_tap[start:stop, :, tap].T))
+        stream = np.concatenate(parts)
+        streams.append(np.pad(stream, (0, -len(stream) % LANES)))
+    return streams
+
+
+def _float_words(array: FloatArray) -> NDArray[np.uint32]:
+    return np.ascontiguousarray(array, np.float32).reshape(-1).view(np.uint32)

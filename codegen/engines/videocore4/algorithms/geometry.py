@@ -1,0 +1,113 @@
+"""Shapes of windowed layers as the kernels need them, and how tiles are dealt out to QPUs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from codegen.engines.videocore4.layer import Uniform
+from codegen.graph import Activation, Conv2d, LayerSpec, Pool2d
+from codegen.layout import LANES, block_lines
+
+LINE_BYTES = 64
+UNBOUNDED = 3.0e38  # close to the largest float32: clamping to it changes no result
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """A Conv2d or Pool2d on one image. Lengths in elements; a block is 16 output pixels."""
+
+    input_channels: int
+    input_rows: int
+    input_columns: int
+    output_channels: int
+    output_rows: int
+    output_columns: int
+    kernel: tuple[int, int]
+    strides: tuple[int, int]
+    pads: tuple[int, int, int, int]
+    dilations: tuple[int, int]
+    output_lines: int  # from one pixel16 block of the output to the next
+
+    @staticmethod
+    def of(spec: LayerSpec) -> Geometry | None:
+        """None where the layer is no windowed layer on a single image."""
+        op = spec.op
+        if not isinstance(op, (Conv2d, Pool2d)) or len(spec.inputs) != 1:
+            return None
+        if len(spec.inputs[0].shape) != 4 or spec.inputs[0].shape[0] != 1:
+            return None
+        _, ci, ih, iw = spec.inputs[0].shape
+        _, co, oh, ow = spec.output.shape
+        windows = (op.kernel, op.strides, op.pads, op.dilations)
+        return Geometry(ci, ih, iw, co, oh, ow, *windows, block_lines(co))
+
+    def within(self, output_lines: int | None) -> Geometry:
+        """The same with the output's blocks so many lines apart; None: as they are."""
+        return self if output_lines is None else replace(self, output_lines=output_lines)
+
+    @property
+    def output_pixels(self) -> int:
+        return self.output_rows * self.output_columns
+
+    @property
+    def output_blocks(self) -> int:
+        return -(-self.output_pixels // LANES)
+
+    @property
+    def input_blocks(self) -> int:
+        return -(-self.input_rows * self.input_columns // LANES)
+
+    @property
+    def input_block_bytes(self) -> int:
+        """From one pixel16 block of the input to the next."""
+        return block_lines(self.input_channels) * LINE_BYTES
+
+    def output_line_bytes(self, block: int, channel: int) -> int:
+        """Byte offset of a pixel16 output's line."""
+        return (block * self.output_lines + channel) * LINE_BYTES
+
+    @property
+    def taps(self) -> int:
+        return self.kernel[0] * self.kernel[1]
+
+    def origin_words(self) -> tuple[Uniform, ...]:
+        """The uniforms of `pieces.window_origin`."""
+        top, left, _, _ = self.pads
+        return (1.0 / self.output_columns, self.output_columns, self.strides[0], top, self.strides[1], left)
+
+    def tap_words(self, tap: int, block_bytes: int, channel_bytes: int) -> tuple[int, ...]:
+        """The uniforms of `pieces.tap_address` for one tap, row-major in the window."""
+        row, column = divmod(tap, self.kernel[1])
+        return (
+            row * self.dilations[0],
+            self.input_rows - 1,
+            column * self.dilations[1],
+            self.input_columns - 1,
+            self.input_columns,
+            block_bytes,
+            channel_bytes,
+        )
+
+
+def bounds(activation: Activation) -> tuple[float, float]:
+    """The clamp of an activation with its open ends at the limits of float32."""
+    low = -UNBOUNDED if activation.low is None else float(activation.low)
+    high = UNBOUNDED if activation.high is None else float(activation.high)
+    return low, high
+
+
+def starts(total: int, step: int) -> tuple[int, ...]:
+    """Where tiles of `step` start to cover `total`; the last is moved back so that none is partial."""
+    return tuple(min(start, total - step) for start in range(0, total, step))
+
+
+def busiest_share(counts: Sequence[int]) -> float:
+    """The largest count over the mean: 1 for a perfect split, the number of QPUs when one does it all."""
+    total = sum(counts)
+    return max(counts) * len(counts) / total if total else 1.0
+
+
+def divisors(number: int) -> tuple[int, ...]:
+    """All divisors, ascending."""
+    return tuple(d for d in range(1, number + 1) if number % d == 0)

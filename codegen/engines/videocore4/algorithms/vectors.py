@@ -1,0 +1,214 @@
+"""Layers whose lanes are channels: fully connected and global average pooling. Both write flat results."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+
+import numpy as np
+
+from codegen.engines.videocore4.algorithms.geometry import LINE_BYTES, Geometry, bounds, busiest_share, starts
+from codegen.engines.videocore4.kernels.vectors import AHEAD as GLOBAL_AVERAGE_AHEAD
+from codegen.engines.videocore4.kernels.vectors import (
+    FULLY_CONNECTED_TILE_WORDS,
+    GLOBAL_AVERAGE_FIXED_WORDS,
+    fully_connected_kernel,
+    global_average_kernel,
+)
+from codegen.engines.videocore4.layer import Address, QpuLayer, Uniform
+from codegen.errors import ScheduleError
+from codegen.graph import FloatArray, FullyConnected, LayerSpec, Pool2d
+from codegen.layout import LANES
+from codegen.schedule import Axis, Choice, Processor, Space, Work, values
+from codegen.target import Target
+
+_HEAD_WORDS = 2
+
+
+def _deal(tiles: Sequence[int], qpus: int, interleaved: bool) -> list[list[int]]:
+    """Tiles of each QPU: every qpus-th, or a run of neighbours."""
+    if interleaved:
+        return [list(tiles[q::qpus]) for q in range(qpus)]
+    cuts = [len(tiles) * q // qpus for q in range(qpus + 1)]
+    return [list(tiles[a:b]) for a, b in pairwise(cuts)]
+
+
+def _check_flat(name: str, output_lines: int | None) -> None:
+    if output_lines is not None:
+        raise ScheduleError(f"{name} writes nchw, which has no blocks of {output_lines} lines")
+
+
+class QpuFullyConnected:
+    """Matrix times vector: weights are read once, as lines of 16 outputs."""
+
+    name = "qpu_fully_connected"
+    processor: Processor = "qpu"
+
+    def applies(self, spec: LayerSpec, target: Target) -> bool:
+        if not isinstance(spec.op, FullyConnected) or not target.has_qpus:
+            return False
+        (batch, _), (_, outputs) = spec.inputs[0].shape, spec.output.shape
+        return batch == 1 and outputs >= LANES
+
+    def space(self, spec: LayerSpec, target: Target) -> Space:
+        inputs = spec.inputs[0].shape[1]
+        unrolls = tuple(u for u in (1, 2, 4, 8, 16) if inputs % u == 0)
+        return Space((Axis("interleaved", (0, 1), "split"), Axis("unroll", unrolls)))
+
+    def choice(self, spec: LayerSpec, target: Target, point: Mapping[str, int]) -> Choice:
+        if spec.inputs[0].shape[1] % point["unroll"]:
+            raise ScheduleError(f"{self.name}: {point['unroll']} does not divide the inputs")
+        return Choice(
+            "qpu",
+            self.name,
+            values({"interleaved": point["interleaved"]}),
+            values({"unroll": point["unroll"]}),
+            ("nchw",),
+            "nchw",
+        )
+
+    def work(self, spec: LayerSpec, target: Target, choice: Choice) -> Work:
+        inputs, outputs = spec.inputs[0].shape[1], spec.output.shape[1]
+        tiles = _deal(starts(outputs, LANES), target.qpus, bool(choice.splits["interleaved"]))
+        count = sum(map(len, tiles))
+        return Work(
+            macs=float(inputs * outputs),
+            alu_instructions=count * (inputs * (2 + 2 / choice.tiles["unroll"]) + 60.0),
+            load_instructions=float(count * (inputs + 1)),
+            uniform_words=float(count * (inputs + FULLY_CONNECTED_TILE_WORDS)),
+            store_instructions=float(count),
+            dma_stores=float(count),
+            unique_bytes_read=4.0 * inputs * (outputs + 1),
+            streamed_bytes_read=float(count * (inputs + 1) * LINE_BYTES),
+            bytes_written=float(count * LINE_BYTES),
+            balance=busiest_share([len(t) for t in tiles]),
+            working_set_bytes=4.0 * inputs,
+        )
+
+    def lower(
+        self,
+        spec: LayerSpec,
+        target: Target,
+        choice: Choice,
+        weights: Sequence[FloatArray],
+        *,
+        output_lines: int | None = None,
+    ) -> QpuLayer:
+        if not isinstance(spec.op, FullyConnected):
+            raise ScheduleError(f"{self.name} does not compute {spec.op}")
+        _check_flat(self.name, output_lines)
+        matrix, bias = weights[0], weights[1]
+        inputs, unroll = matrix.shape[1], choice.tiles["unroll"]
+        first_outputs = starts(matrix.shape[0], LANES)
+        lines = [
+            np.concatenate([bias[o : o + LANES][None, :], matrix[o : o + LANES].T], axis=0)
+            for o in first_outputs
+        ]
+        packed = np.ascontiguousarray(np.stack(lines), np.float32).reshape(-1).view(np.uint32)
+        tile_bytes = (inputs + 1) * LINE_BYTES
+        clamp = bounds(spec.op.activation)
+
+        def block(tiles: Sequence[int]) -> tuple[Uniform, ...] | None:
+            if not tiles:
+                return None
+            words: list[Uniform] = [Address("block", 4 * _HEAD_WORDS), len(tiles)]
+            for tile in tiles:
+                words += [Address("weights", tile * tile_bytes), *clamp]
+                words += [Address("output", 4 * first_outputs[tile]), inputs // unroll, Address("input")]
+            return tuple(words)
+
+        dealt = _deal(range(len(first_outputs)), target.qpus, bool(choice.splits["interleaved"]))
+        return QpuLayer(fully_connected_kernel(unroll), packed, tuple(block(tiles) for tiles in dealt))
+
+
+class QpuGlobalAverage:
+    """Average over the whole plane."""
+
+    name = "qpu_global_average"
+    processor: Processor = "qpu"
+
+    def applies(self, spec: LayerSpec, target: Target) -> bool:
+        geometry = Geometry.of(spec)
+        return (
+            geometry is not None
+            and target.has_qpus
+            and isinstance(spec.op, Pool2d)
+            and spec.op.kind == "average"
+            and spec.op.kernel == (geometry.input_rows, geometry.input_columns)
+            and spec.op.pads == (0, 0, 0, 0)
+            and geometry.output_pixels == 1
+            and geometry.taps >= 2
+            and geometry.output_channels >= LANES
+        )
+
+    def space(self, spec: LayerSpec, target: Target) -> Space:
+        geometry = self._geometry(spec)
+        aheads = tuple(a for a in (1, 2, GLOBAL_AVERAGE_AHEAD) if a < geometry.taps)
+        return Space((Axis("interleaved", (0, 1), "split"), Axis("ahead", aheads)))
+
+    def choice(self, spec: LayerSpec, target: Target, point: Mapping[str, int]) -> Choice:
+        if point["ahead"] >= self._geometry(spec).taps:
+            raise ScheduleError(f"{self.name}: {point['ahead']} requests ahead exceed the plane")
+        return Choice(
+            "qpu",
+            self.name,
+            values({"interleaved": point["interleaved"]}),
+            values({"ahead": point["ahead"]}),
+            ("pixel16",),
+            "nchw",
+        )
+
+    def work(self, spec: LayerSpec, target: Target, choice: Choice) -> Work:
+        geometry = self._geometry(spec)
+        pixels, channels = geometry.taps, geometry.output_channels
+        tiles = _deal(starts(channels, LANES), target.qpus, bool(choice.splits["interleaved"]))
+        count = sum(map(len, tiles))
+        return Work(
+            macs=float(pixels * channels),
+            alu_instructions=count * (pixels * 6.0 + 60.0),
+            load_instructions=float(count * pixels),
+            uniform_words=float(count * (pixels + GLOBAL_AVERAGE_FIXED_WORDS)),
+            store_instructions=float(count),
+            dma_stores=float(count),
+            unique_bytes_read=4.0 * pixels * channels,
+            streamed_bytes_read=float(geometry.input_blocks * channels * LINE_BYTES),
+            bytes_written=float(count * LINE_BYTES),
+            balance=busiest_share([len(t) for t in tiles]),
+            working_set_bytes=float(LANES * LINE_BYTES),
+        )
+
+    def lower(
+        self,
+        spec: LayerSpec,
+        target: Target,
+        choice: Choice,
+        weights: Sequence[FloatArray],
+        *,
+        output_lines: int | None = None,
+    ) -> QpuLayer:
+        _check_flat(self.name, output_lines)
+        geometry, ahead = self._geometry(spec), choice.tiles["ahead"]
+        pixels, channels = geometry.taps, geometry.output_channels
+        offsets = [(i // LANES) * geometry.input_block_bytes + (i % LANES) * 4 for i in range(pixels)]
+        activation = spec.op.activation if isinstance(spec.op, Pool2d) else None
+        if activation is None:
+            raise ScheduleError(f"{self.name} does not compute {spec.op}")
+
+        def block(tiles: Sequence[int]) -> tuple[Uniform, ...] | None:
+            if not tiles:
+                return None
+            words: list[Uniform] = [Address("block", 4 * _HEAD_WORDS), len(tiles)]
+            for channel in tiles:
+                words += [Address("input", channel * LINE_BYTES), *bounds(activation)]
+                words += [Address("output", 4 * channel), 1.0 / pixels, pixels - ahead, *offsets]
+            return tuple(words)
+
+        dealt = _deal(starts(channels, LANES), target.qpus, bool(choice.splits["interleaved"]))
+        return QpuLayer(global_average_kernel(ahead), np.zeros(16, np.uint32), tuple(block(t) for t in dealt))
+
+    @staticmethod
+    def _geometry(spec: LayerSpec) -> Geometry:
+        geometry = Geometry.of(spec)
+        if geometry is None:
+            raise ScheduleError(f"no pooling of a single image: {spec.op}")
+        return geometry

@@ -1,0 +1,224 @@
+"""Depthwise convolution and pooling, computed directly: a lane gathers the taps of its own window."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from codegen.engines.videocore4.algorithms.geometry import LINE_BYTES, Geometry, bounds, busiest_share, starts
+from codegen.engines.videocore4.kernels.window import MAXIMUM_TAPS, Window, tile_words, window_kernel
+from codegen.engines.videocore4.layer import Address, QpuLayer, Uniform
+from codegen.errors import ScheduleError
+from codegen.graph import Activation, Conv2d, FloatArray, LayerSpec, Pool2d
+from codegen.layout import LANES
+from codegen.schedule import Axis, Choice, Processor, Space, Work, values
+from codegen.target import Target
+
+LOWEST = -3.4028234663852886e38  # the identity of the maximum among float32
+_BLOCK_HEAD_WORDS = 4
+
+
+class QpuWindow:
+    """What depthwise convolution and pooling share."""
+
+    name: str
+    processor: Processor = "qpu"
+
+    def applies(self, spec: LayerSpec, target: Target) -> bool:
+        geometry = Geometry.of(spec)
+        return (
+            geometry is not None
+            and target.has_qpus
+            and self._window(spec) is not None
+            and 2 <= geometry.taps <= MAXIMUM_TAPS
+            and geometry.output_channels >= 4
+        )
+
+    def _window(self, spec: LayerSpec) -> Window | None:
+        """The kind of window, None where this algorithm does not compute the layer."""
+        raise NotImplementedError
+
+    def space(self, spec: LayerSpec, target: Target) -> Space:
+        geometry, _ = self._checked(spec)
+        channels = geometry.output_channels
+        chunks = {min(c, channels // 4 * 4) for c in (4, 8, 16, 32, 64, 128, 256, 512)}
+        return Space(
+            (
+                Axis("channel_chunk", tuple(sorted(chunks)), "split"),
+                Axis("rows", tuple(rows for rows in (4, 8, 16) if rows <= channels)),
+            )
+        )
+
+    def choice(self, spec: LayerSpec, target: Target, point: Mapping[str, int]) -> Choice:
+        geometry, window = self._checked(spec)
+        rows, chunk = point["rows"], point["channel_chunk"]
+        if chunk % rows or chunk > geometry.output_channels:
+            raise ScheduleError(
+                f"{self.name}: {rows} rows do not divide a chunk of {chunk} channels of the layer"
+            )
+        window_kernel(window, geometry.kernel, rows)  # refuses what has no registers
+        return Choice(
+            processor="qpu",
+            algorithm=self.name,
+            split=values({"channel_chunk": chunk}),
+            tile=values({"rows": rows}),
+            input_layouts=("pixel16",),
+            output_layout="pixel16",
+        )
+
+    def work(self, spec: LayerSpec, target: Target, choice: Choice) -> Work:
+        geometry, window = self._checked(spec)
+        chunk, rows = choice.splits["channel_chunk"], choice.tiles["rows"]
+        tiles = self._tiles(geometry, target, chunk)
+        count = sum(len(t) for t in tiles)
+        outputs = count * chunk
+        input_bytes = 4 * geometry.input_channels * geometry.input_rows * geometry.input_columns
+        rows_reread = 1 + (geometry.kernel[0] - 1) * (chunk * LINE_BYTES * LANES > target.l2_bytes)
+        return Work(
+            macs=float(geometry.output_pixels * geometry.output_channels * geometry.taps),
+            alu_instructions=outputs * (2.1 * geometry.taps + 4) + count * (20.0 * geometry.taps + 30),
+            load_instructions=float(outputs * geometry.taps),
+            uniform_words=float(
+                outputs * (geometry.taps + 1) * (window == "depthwise")
+                + count * tile_words(window, geometry.taps)
+            ),
+            store_instructions=float(outputs),
+            dma_stores=outputs / rows,
+            unique_bytes_read=float(input_bytes),
+            streamed_bytes_read=float(input_bytes * rows_reread),
+            bytes_written=float(outputs * LINE_BYTES),
+            balance=busiest_share([len(t) for t in tiles]),
+            working_set_bytes=float(geometry.taps * 2 * LINE_BYTES * target.qpus),
+        )
+
+    def lower(
+        self,
+        spec: LayerSpec,
+        target: Target,
+        choice: Choice,
+        weights: Sequence[FloatArray],
+        *,
+        output_lines: int | None = None,
+    ) -> QpuLayer:
+        geometry, window = self._checked(spec)
+        geometry = geometry.within(output_lines)
+        chunk, rows = choice.splits["channel_chunk"], choice.tiles["rows"]
+        code = window_kernel(window, geometry.kernel, rows)
+        packed = self._pack(spec, geometry, window, weights)
+        activation = spec.op.activation if isinstance(spec.op, (Conv2d, Pool2d)) else Activation()
+        blocks = tuple(
+            self._block(geometry, window, tiles, chunk, rows, bounds(activation))
+            for tiles in self._tiles(geometry, target, chunk)
+        )
+        return QpuLayer(code, packed, blocks)
+
+    def _checked(self, spec: LayerSpec) -> tuple[Geometry, Window]:
+        geometry, window = Geometry.of(spec), self._window(spec)
+        if geometry is None or window is None:
+            raise ScheduleError(f"{self.name} does not compute {spec.op}")
+        return geometry, window
+
+    @staticmethod
+    def _tiles(geometry: Geometry, target: Target, chunk: int) -> list[list[tuple[int, int]]]:
+        """[qpu][n] = (block, first channel), dealt round: neighbours in time share input lines in L2."""
+        tiles = [
+            (block, channel)
+            for channel in starts(geometry.output_channels, chunk)
+            for block in range(geometry.output_blocks)
+        ]
+        return [tiles[q :: target.qpus] for q in range(target.qpus)]
+
+    @staticmethod
+    def _pack(
+        spec: LayerSpec, geometry: Geometry, window: Window, weights: Sequence[FloatArray]
+    ) -> NDArray[np.uint32]:
+        """The line that outside lanes read, then the divisors' lines, or each channel's bias and taps."""
+        outside = np.full(LANES, LOWEST if window == "max" else 0.0, np.float32)
+        rest = np.zeros(0, np.float32)
+        if window == "average":
+            rest = _inverse_divisors(spec, geometry)
+        elif window == "depthwise":
+            taps = weights[0].reshape(geometry.output_channels, geometry.taps)
+            rest = np.concatenate([weights[1][:, None], taps], axis=1).astype(np.float32).reshape(-1)
+        return np.concatenate([outside, rest]).view(np.uint32)
+
+    @staticmethod
+    def _block(
+        geometry: Geometry,
+        window: Window,
+        tiles: Sequence[tuple[int, int]],
+        chunk: int,
+        rows: int,
+        clamp: tuple[float, float],
+    ) -> tuple[Uniform, ...] | None:
+        if not tiles:
+            return None
+        words: list[Uniform] = [
+            Address("block", 4 * _BLOCK_HEAD_WORDS),
+            len(tiles),
+            Address("input"),
+            Address("weights"),
+        ]
+        block_bytes = geometry.input_block_bytes
+        taps = [w for t in range(geometry.taps) for w in geometry.tap_words(t, block_bytes, LINE_BYTES)]
+        for block, channel in tiles:
+            words += [block * LANES, *geometry.origin_words(), channel * LINE_BYTES, *taps, chunk // rows]
+            words.append(Address("output", geometry.output_line_bytes(block, channel)))
+            words += clamp
+            if window == "average":
+                words.append(Address("weights", LINE_BYTES * (1 + block)))
+            elif window == "depthwise":
+                words.append(Address("weights", LINE_BYTES + 4 * channel * (geometry.taps + 1)))
+        if len(words) != _BLOCK_HEAD_WORDS + len(tiles) * tile_words(window, geometry.taps):
+            raise ScheduleError("the block's words do not match what the window kernel reads")
+        return tuple(words)
+
+
+class QpuDepthwise(QpuWindow):
+    """Depthwise convolution with one output channel for each input channel."""
+
+    name = "qpu_depthwise"
+
+    def _window(self, spec: LayerSpec) -> Window | None:
+        op = spec.op
+        if not isinstance(op, Conv2d) or len(spec.inputs[0].shape) != 4:
+            return None
+        channels = spec.inputs[0].shape[1]
+        return "depthwise" if op.groups == channels == spec.output.shape[1] else None
+
+
+class QpuPool(QpuWindow):
+    """Maximum and average pooling over windows of 2 to 16 elements."""
+
+    name = "qpu_pool"
+
+    def _window(self, spec: LayerSpec) -> Window | None:
+        if not isinstance(spec.op, Pool2d):
+            return None
+        return "max" if spec.op.kind == "max" else "average"
+
+
+def _inverse_divisors(spec: LayerSpec, geometry: Geometry) -> FloatArray:
+    """1 / divisor of every output pixel, a line for each block; the last line is filled up with 1."""
+    op = spec.op
+    if not isinstance(op, Pool2d):
+        raise ScheduleError(f"no pooling layer: {op}")
+
+    def inside(
+        size: int, outputs: int, kernel: int, stride: int, dilation: int, pad: int
+    ) -> NDArray[np.int64]:
+        positions = np.arange(outputs)[:, None] * stride - pad + np.arange(kernel)[None, :] * dilation
+        hits: NDArray[np.int64] = np.sum((positions >= 0) & (positions < size), axis=1, dtype=np.int64)
+        return hits
+
+    g = geometry
+    rows = inside(g.input_rows, g.output_rows, g.kernel[0], g.strides[0], g.dilations[0], g.pads[0])
+    columns = inside(g.input_columns, g.output_columns, g.kernel[1], g.strides[1], g.dilations[1], g.pads[1])
+    counts = np.outer(rows, columns).reshape(-1)
+    if op.include_padding:
+        counts = np.full_like(counts, g.taps)
+    lines = np.ones(g.output_blocks * LANES, np.float32)
+    lines[: len(counts)] = (1.0 / np.maximum(counts, 1)).astype(np.float32)
+    return lines

@@ -1,0 +1,161 @@
+"""Code that several kernels share: pixel coordinates, gather addresses, stores through the VPM."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from codegen.engines.videocore4.assembler import Assembler
+from codegen.engines.videocore4.registers import (
+    DMA_STORE_ADDRESS,
+    DMA_STORE_WAIT,
+    ELEMENT,
+    MUTEX,
+    MUTEX_RELEASE,
+    NULL,
+    R0,
+    R1,
+    R2,
+    R3,
+    UNIFORM,
+    UNIFORM_ADDRESS,
+    VPM_WRITE,
+    VPM_WRITE_SETUP,
+    Register,
+)
+
+VPM_ROWS = 64
+ROW_WORDS = 16
+
+
+def vpm_write_rows(first_row: int) -> int:
+    """Setup of QPU writes: horizontal 32-bit rows from `first_row`, stride 1 (guide table 32)."""
+    return 1 << 12 | 1 << 11 | 2 << 8 | first_row
+
+
+def dma_store_rows(first_row: int, rows: int, row_words: int = ROW_WORDS) -> int:
+    """Setup of a DMA store of whole VPM rows to consecutive addresses (guide table 34)."""
+    return 2 << 30 | (rows % 128) << 23 | row_words << 16 | 1 << 14 | first_row << 7
+
+
+def dma_store_stride(gap_bytes: int) -> int:
+    """Bytes between the end of one stored row and the start of the next (guide table 35)."""
+    return 3 << 30 | gap_bytes
+
+
+def lane_bytes(k: Assembler, destination: Register) -> None:
+    """4 * lane number, the byte offset of a lane in a line."""
+    k.mov(R0, ELEMENT)
+    k.op("shl", destination, R0, 2)
+
+
+def stream_from(k: Assembler, address: Register) -> None:
+    """Moves the uniform stream; the scheduler keeps the two instructions before the next read."""
+    k.mov(UNIFORM_ADDRESS, address)
+
+
+def advance(k: Assembler, pointer: Register, words: int) -> None:
+    """Adds a number of words to a pointer."""
+    k.load(R0, 4 * words)
+    k.op("add", pointer, pointer, R0)
+
+
+def begin_store(k: Assembler) -> None:
+    """Takes the VPM: one QPU at a time fills rows and stores them."""
+    k.mov(NULL, MUTEX)
+    k.load(VPM_WRITE_SETUP, vpm_write_rows(0))
+    k.load(VPM_WRITE_SETUP, dma_store_stride(0))
+
+
+def end_store(k: Assembler) -> None:
+    """Waits for the store's end, so that a later semaphore cannot overtake it, and gives the VPM back."""
+    k.mov(NULL, DMA_STORE_WAIT)
+    k.mov(MUTEX_RELEASE, 0)
+
+
+def store_rows(k: Assembler, first_row: int, rows: int, address: Register) -> None:
+    """DMA of VPM rows to consecutive 64-byte lines at a bus address; waits for the one before."""
+    k.mov(NULL, DMA_STORE_WAIT)
+    k.load(VPM_WRITE_SETUP, dma_store_rows(first_row, rows))
+    k.mov(DMA_STORE_ADDRESS, address)
+
+
+def write_clamped(k: Assembler, values: Sequence[Register], low: Register, high: Register) -> None:
+    """Clamps registers and writes each as one VPM row; the bounds go to r2 and r3, which every file can meet."""
+    k.mov(R2, low)
+    k.mov(R3, high)
+    for index, value in enumerate(values):
+        temporary = (R0, R1)[index % 2]
+        k.op("fmax", temporary, value, R2)
+        k.op("fmin", VPM_WRITE, temporary, R3)
+
+
+@dataclass(frozen=True)
+class WindowOrigin:
+    """Registers with each lane's first input row and column, before padding is cut off."""
+
+    row: Register
+    column: Register
+
+
+def window_origin(k: Assembler, origin: WindowOrigin, pixel: Register) -> None:
+    """Output pixel numbers (one a lane) to window origins.
+
+    Reads uniforms: 1 / width (float), width, row stride, top padding, column stride, left padding.
+    The quotient is exact for images up to 2**22 pixels: half a pixel is added, and 0.5 / width exceeds the
+    product's truncation error.
+    """
+    k.op("itof", R0, pixel)
+    k.load(R1, 0.5)
+    k.op("fadd", R0, R0, R1)
+    k.op("fmul", R0, R0, UNIFORM)
+    k.op("ftoi", R0, R0)
+    k.op("mul24", R1, R0, UNIFORM)
+    k.op("sub", R1, pixel, R1)
+    k.op("mul24", R0, R0, UNIFORM)
+    k.op("sub", origin.row, R0, UNIFORM)
+    k.op("mul24", R1, R1, UNIFORM)
+    k.op("sub", origin.column, R1, UNIFORM)
+
+
+WINDOW_ORIGIN_WORDS = 6
+
+
+def tap_address(
+    k: Assembler,
+    origin: WindowOrigin,
+    *,
+    base: Register,
+    outside: Register,
+    address: Register,
+    increment: Register,
+) -> None:
+    """Where each lane finds one tap of its window, and how far its next channel is.
+
+    `base`: the input's address, `outside`: the address a lane outside the input reads instead (both with the
+    lane's byte offset where lines are shared). Reads uniforms: row offset, rows - 1, column offset, columns - 1,
+    width, bytes from one block of 16 pixels to the next, bytes from channel to channel.
+    """
+    k.op("add", R0, origin.row, UNIFORM)
+    k.op("max", R1, R0, 0)
+    k.op("min", R1, R1, UNIFORM)
+    k.op("xor", R2, R1, R0)  # not 0 where the row lies outside
+    k.op("add", R1, origin.column, UNIFORM)
+    k.op("max", R3, R1, 0)
+    k.op("min", R3, R3, UNIFORM)
+    k.op("xor", R3, R3, R1)
+    k.op("or", NULL, R2, R3, set_flags=True)
+    k.op("mul24", R0, R0, UNIFORM)
+    k.op("add", R0, R0, R1)
+    k.op("shr", R1, R0, 4)
+    k.op("mul24", R1, R1, UNIFORM)
+    k.op("and", R0, R0, 15)
+    k.op("shl", R0, R0, 2)
+    k.op("add", R0, R0, R1)
+    k.op("add", address, R0, base)
+    k.mov(address, outside, condition="zc")
+    k.mov(increment, UNIFORM)
+    k.mov(increment, 0, condition="zc")
+
+
+TAP_WORDS = 7

@@ -1,0 +1,166 @@
+"""What the GEMM kernels share: a tile's registers, its start, its biases and its store."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from codegen.engines.videocore4.assembler import Assembler, move, operation
+from codegen.engines.videocore4.kernels.pieces import (
+    WINDOW_ORIGIN_WORDS,
+    WindowOrigin,
+    advance,
+    begin_store,
+    end_store,
+    lane_bytes,
+    store_rows,
+    stream_from,
+    tap_address,
+    window_origin,
+    write_clamped,
+)
+from codegen.engines.videocore4.layer import RegisterPool, leave
+from codegen.engines.videocore4.registers import ELEMENT, R0, R3, R5, R5_ALL, TMU_S, UNIFORM, Register
+
+LINE_BYTES = 64
+
+
+def words_before_weights(blocks: int, gather: bool) -> int:
+    """Words of a tile before its weights are streamed."""
+    return blocks * (1 + WINDOW_ORIGIN_WORDS if gather else 1) + 1
+
+
+def words_after_weights(blocks: int) -> int:
+    """Words of a tile that its store reads."""
+    return 2 + blocks
+
+
+@dataclass
+class Gather:
+    """What a tile of windows keeps besides, by pixel block where lists."""
+
+    increments: list[Register]  # bytes to the next channel, in the file opposite to the block's address
+    origins: list[WindowOrigin]
+    taps: Register  # taps left, in file A
+    base: Register
+    outside: Register
+
+
+@dataclass
+class TileRegisters:
+    """Everything a tile keeps in registers. Without `gather`, every line is 64 bytes behind the last."""
+
+    accumulators: list[list[Register]]  # [block][channel]
+    vectors: list[dict[str, Register]]  # [block]: the current input line, by file
+    addresses: list[Register]
+    tile: Register
+    tiles: Register
+    channels: Register
+    gather: Gather | None = None
+
+
+def take_gather(pool: RegisterPool, addresses: list[Register]) -> Gather:
+    """Registers of a gather; raises ScheduleError where the pool has none left."""
+    taps = pool.take("a")
+    increments = [pool.take("b" if address.read_ports == "a" else "a") for address in addresses]
+    origins = [WindowOrigin(pool.take(), pool.take()) for _ in addresses]
+    return Gather(increments, origins, taps, pool.take(), pool.take())
+
+
+def start_direct(k: Assembler, r: TileRegisters) -> None:
+    lane_bytes(k, R0)
+    for address in r.addresses:
+        k.op("add", address, R0, UNIFORM)
+    k.mov(R3, UNIFORM)
+    stream_from(k, R3)
+
+
+def load_biases(k: Assembler, r: TileRegisters) -> None:
+    for column in zip(*r.accumulators, strict=True):
+        first, rest = column[0], column[1:]
+        partner = next((x for x in rest if x.write_files != first.write_files), None)
+        if len(column) == 1:
+            k.mov(first, UNIFORM)
+        elif len(column) == 2 and partner is not None:
+            k.together(move(first, UNIFORM), move(partner, UNIFORM))
+        else:
+            k.mov(R0, UNIFORM)
+            for accumulator in column:
+                k.mov(accumulator, R0)
+
+
+def request_lines(k: Assembler, r: TileRegisters) -> None:
+    """Asks for each block's line and moves on to the next channel's in the same instruction."""
+    for p, address in enumerate(r.addresses):
+        step = r.gather.increments[p] if r.gather else R5
+        k.together(operation("add", address, address, step), move(TMU_S[p % 2], address))
+
+
+def store_tile(k: Assembler, r: TileRegisters) -> None:
+    k.label("store")  # keeps the mutex out of the last multiplications
+    stream_from(k, r.tile)
+    advance(k, r.tile, words_after_weights(len(r.vectors)))
+    begin_store(k)
+    channels = len(r.accumulators[0])
+    write_clamped(k, [x for row in r.accumulators for x in row], UNIFORM, UNIFORM)
+    for p in range(len(r.vectors)):
+        store_rows(k, p * channels, channels, UNIFORM)
+    end_store(k)
+
+
+def _start_gather(k: Assembler, gather: Gather) -> None:
+    for origin in gather.origins:
+        k.mov(R3, ELEMENT)
+        k.op("add", R3, R3, UNIFORM)
+        window_origin(k, origin, R3)
+    k.mov(R3, UNIFORM)
+    stream_from(k, R3)
+
+
+def assemble_tiles(
+    r: TileRegisters, accumulate: Callable[[Assembler, TileRegisters], None], one: Register | None = None
+) -> tuple[int, ...]:
+    """A whole kernel around `accumulate`, which adds all input channels of one tap to the accumulators.
+
+    `one`, where given, holds the integer 1 throughout.
+    """
+    k = Assembler()
+    k.mov(r.tile, UNIFORM)
+    k.mov(r.tiles, UNIFORM)
+    k.load(R5_ALL, LINE_BYTES)
+    if one is not None:
+        k.mov(one, 1)
+    if r.gather is not None:
+        k.mov(r.gather.base, UNIFORM)
+        lane_bytes(k, r.gather.outside)
+        k.op("add", r.gather.outside, r.gather.outside, UNIFORM)
+    k.label("tile")
+    stream_from(k, r.tile)
+    if r.gather is None:
+        start_direct(k, r)
+    else:
+        _start_gather(k, r.gather)
+    advance(k, r.tile, words_before_weights(len(r.addresses), r.gather is not None))
+    load_biases(k, r)
+    if r.gather is None:
+        accumulate(k, r)
+    else:
+        _each_tap(k, r, r.gather, accumulate)
+    store_tile(k, r)
+    k.op("sub", r.tiles, r.tiles, 1, set_flags=True)
+    k.branch("tile", "any_zc")
+    leave(k)
+    return k.assemble()
+
+
+def _each_tap(
+    k: Assembler, r: TileRegisters, gather: Gather, accumulate: Callable[[Assembler, TileRegisters], None]
+) -> None:
+    k.mov(gather.taps, UNIFORM)
+    k.label("tap")
+    for origin, address, increment in zip(gather.origins, r.addresses, gather.increments, strict=True):
+        tap_address(k, origin, base=gather.base, outside=gather.outside, address=address, increment=increment)
+    accumulate(k, r)
+    k.label("next_tap")
+    k.op("sub", gather.taps, gather.taps, 1, set_flags=True)
+    k.branch("tap", "any_nc")

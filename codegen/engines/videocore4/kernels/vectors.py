@@ -1,0 +1,141 @@
+"""Kernels whose lanes are channels: fully connected layers and global average pooling.
+
+A tile is 16 consecutive results of a flat (nchw) output. The kernel's block: address of the first tile's words,
+number of tiles, and the tiles' words as each kernel lists them.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+
+from codegen.engines.videocore4.assembler import Assembler, move, operation
+from codegen.engines.videocore4.kernels.pieces import (
+    advance,
+    begin_store,
+    end_store,
+    lane_bytes,
+    store_rows,
+    stream_from,
+    write_clamped,
+)
+from codegen.engines.videocore4.layer import RegisterPool, leave
+from codegen.engines.videocore4.registers import (
+    ELEMENT,
+    R0,
+    R1,
+    R3,
+    R4,
+    R5,
+    R5_ALL,
+    TMU0_S,
+    UNIFORM,
+    Register,
+)
+from codegen.errors import ScheduleError
+
+LINE_BYTES = 64
+AHEAD = 4  # requests in flight on one TMU
+FULLY_CONNECTED_TILE_WORDS = 6
+
+
+@cache
+def fully_connected_kernel(unroll: int) -> tuple[int, ...]:
+    """16 outputs a tile: weights are lines of the TMU, the input comes as uniforms.
+
+    Weights: for each tile a line of biases, then a line for each input; `unroll` divides the number of inputs.
+    Words of a tile: weights, low, high, output, number of groups of `unroll` inputs, input. Lines are asked for
+    up to `AHEAD` behind the tile's last.
+    """
+    pool = RegisterPool()
+    tiles, groups = pool.take("a"), pool.take("a")
+    tile, address, accumulator, output, low, high = (pool.take() for _ in range(6))
+    k = Assembler()
+    k.mov(tile, UNIFORM)
+    k.mov(tiles, UNIFORM)
+    k.load(R5_ALL, LINE_BYTES)
+    k.label("tile")
+    stream_from(k, tile)
+    advance(k, tile, FULLY_CONNECTED_TILE_WORDS)
+    lane_bytes(k, R0)
+    k.op("add", address, R0, UNIFORM)
+    _ask_next_line(k, address)
+    for register in (low, high, output, groups, R3):
+        k.mov(register, UNIFORM)
+    stream_from(k, R3)
+    k.load_tmu(0)
+    k.mov(accumulator, R4)
+    for _ in range(AHEAD):
+        _ask_next_line(k, address)
+    k.label("inputs")
+    for _ in range(unroll):
+        k.load_tmu(0)
+        _ask_next_line(k, address)
+        k.op("fmul", R1, R4, UNIFORM)
+        k.op("fadd", accumulator, accumulator, R1)
+    k.op("sub", groups, groups, 1, set_flags=True)
+    k.branch("inputs", "any_zc")
+    for _ in range(AHEAD):
+        k.load_tmu(0)
+    _finish(k, accumulator, low, high, output, tiles)
+    return k.assemble()
+
+
+GLOBAL_AVERAGE_FIXED_WORDS = 6
+
+
+@cache
+def global_average_kernel(ahead: int) -> tuple[int, ...]:
+    """Means of 16 channels a tile over every pixel of a pixel16 tensor.
+
+    Words of a tile: input address of its first channel, low, high, output, 1 / pixels (float), pixels - ahead,
+    then every pixel's byte offset.
+    """
+    if not 1 <= ahead <= AHEAD:
+        raise ScheduleError(f"{ahead} requests ahead: a TMU takes 1 to {AHEAD}")
+    pool = RegisterPool()
+    tiles, pixels = pool.take("a"), pool.take("a")
+    base, accumulator, output, low, high, scale = (pool.take() for _ in range(6))
+    k = Assembler()
+    # Tiles follow one another in the stream, which never leaves it.
+    k.mov(R0, UNIFORM)
+    k.mov(tiles, UNIFORM)
+    stream_from(k, R0)
+    k.label("tile")
+    k.mov(R0, ELEMENT)
+    k.op("shl", R0, R0, 6)
+    k.op("add", base, R0, UNIFORM)
+    for register in (low, high, output, scale, pixels):
+        k.mov(register, UNIFORM)
+    k.load(accumulator, 0)
+    for _ in range(ahead):
+        k.op("add", TMU0_S, base, UNIFORM)
+    k.label("pixels")
+    k.load_tmu(0)
+    k.op("add", TMU0_S, base, UNIFORM)
+    k.op("fadd", accumulator, accumulator, R4)
+    k.op("sub", pixels, pixels, 1, set_flags=True)
+    k.branch("pixels", "any_zc")
+    for _ in range(ahead):
+        k.load_tmu(0)
+        k.op("fadd", accumulator, accumulator, R4)
+    k.mov(R0, accumulator)
+    k.op("fmul", accumulator, R0, scale)
+    _finish(k, accumulator, low, high, output, tiles)
+    return k.assemble()
+
+
+def _ask_next_line(k: Assembler, address: Register) -> None:
+    k.together(operation("add", address, address, R5), move(TMU0_S, address))
+
+
+def _finish(
+    k: Assembler, accumulator: Register, low: Register, high: Register, output: Register, tiles: Register
+) -> None:
+    k.label("store")
+    begin_store(k)
+    write_clamped(k, [accumulator], low, high)
+    store_rows(k, 0, 1, output)
+    end_store(k)
+    k.op("sub", tiles, tiles, 1, set_flags=True)
+    k.branch("tile", "any_zc")
+    leave(k)

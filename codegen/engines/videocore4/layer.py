@@ -1,0 +1,71 @@
+"""A layer lowered to QPU code, before the linker gives it addresses; and what kernel and linker agree on.
+
+Convention: a kernel is entered with the uniform stream just behind the linker's own words of the QPU's block.
+Register A30 holds the address of the linker's epilogue and A31 that of the QPU's next block: a kernel must not
+write them, and leaves by `leave()`. No TMU request may be outstanding then, and the VPM mutex must be free.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from codegen.engines.videocore4.assembler import Assembler
+from codegen.engines.videocore4.registers import UNIFORM_ADDRESS, A, B, Register
+from codegen.errors import ScheduleError
+
+EPILOGUE, NEXT_BLOCK = A(30), A(31)
+
+Base = Literal["input", "output", "weights", "block"]
+
+
+@dataclass(frozen=True)
+class Address:
+    """A bus address known only to the linker: the start of a buffer plus bytes.
+
+    "block" is the start of the kernel's own part of the QPU's uniform block.
+    """
+
+    base: Base
+    offset_bytes: int = 0
+    index: int = 0  # which input
+
+
+Uniform = int | float | Address  # ints are taken modulo 2**32; floats are stored as float32
+
+
+@dataclass(frozen=True, eq=False)
+class QpuLayer:
+    """Kernel code and data of one layer.
+
+    `code`: encoded instructions, position independent. `weights`: 32-bit words, loaded 64-byte aligned.
+    `blocks[q]`: the uniform words of QPU q, or None for a QPU without work in this layer.
+    """
+
+    code: tuple[int, ...]
+    weights: NDArray[np.uint32]
+    blocks: tuple[tuple[Uniform, ...] | None, ...]
+
+
+def leave(k: Assembler) -> None:
+    """The end of every kernel: the stream moves to the QPU's next block, control to the epilogue."""
+    k.mov(UNIFORM_ADDRESS, NEXT_BLOCK)
+    k.branch_register(EPILOGUE)
+
+
+class RegisterPool:
+    """Hands out file registers that a kernel may use; what the linker owns is not among them."""
+
+    def __init__(self) -> None:
+        self._free = {"a": list(range(29, -1, -1)), "b": list(range(31, -1, -1))}
+
+    def take(self, file: Literal["a", "b"] | None = None) -> Register:
+        """A free register of a file, or of the emptier one; raises ScheduleError when none is left."""
+        chosen = file or ("a" if len(self._free["a"]) >= len(self._free["b"]) else "b")
+        if not self._free[chosen]:
+            raise ScheduleError(f"the tile needs more registers than file {chosen} has; take a smaller one")
+        index = self._free[chosen].pop()
+        return A(index) if chosen == "a" else B(index)

@@ -1,0 +1,356 @@
+"""Chains lowered layers into as few launches as asked for: code, barriers, uniform blocks, memory plan.
+
+Every QPU runs the same sequence of layers. Its uniform blocks are chained: each starts with three words of the
+linker's (barrier routine, kernel, address of the next block) and goes on with the kernel's own. Between layers
+all QPUs meet at a barrier of three semaphores: arrivals, and departures of even and of odd layers, so that a
+fast QPU cannot take a slow one's token of the barrier before.
+
+The caller says where activations lie (`codegen.bundle.lives`): within a launch no address is used twice, for a TMU
+or uniform read of a line that was read earlier in the launch and stored to since would be stale. Buffers that are
+alive together are separated by a guard larger than any read ahead, so that no line of one is touched while reading
+another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from codegen.engines.videocore4.assembler import Assembler, word_of
+from codegen.engines.videocore4.layer import EPILOGUE, NEXT_BLOCK, Address, QpuLayer, leave
+from codegen.engines.videocore4.registers import UNIFORM, A
+from codegen.errors import LinkError
+from codegen.program import GpuProgram, Launch, Region
+
+ALIGNMENT_BYTES = 64
+GUARD_BYTES = 512
+ARRIVE, DEPART = 12, (13, 14)  # semaphores
+_TARGET = A(28)
+
+
+@dataclass(frozen=True, eq=False)
+class LinkedLayer:
+    """A lowered layer with the names of the buffers it reads and writes."""
+
+    name: str
+    layer: QpuLayer
+    inputs: tuple[str, ...]
+    output: str
+
+
+@dataclass
+class _Image:
+    """Words under construction, with the positions that hold addresses within the image."""
+
+    words: list[np.ndarray[tuple[int], np.dtype[np.uint32]]] = field(default_factory=list)
+    size: int = 0  # words
+    relocations: list[int] = field(default_factory=list)
+
+    def align(self) -> None:
+        gap = -self.size % (ALIGNMENT_BYTES // 4)
+        if gap:
+            self.append(np.zeros(gap, np.uint32))
+
+    def append(self, words: np.ndarray[tuple[int], np.dtype[np.uint32]]) -> int:
+        """Adds words and returns their byte offset."""
+        offset = 4 * self.size
+        self.words.append(words)
+        self.size += len(words)
+        return offset
+
+    def append_code(self, code: tuple[int, ...]) -> int:
+        self.align()
+        return self.append(np.array(code, np.uint64).view(np.uint32))
+
+
+@dataclass(frozen=True)
+class Activations:
+    """Where each buffer lies, in bytes from the start of all, and the bytes of all, the last guard included."""
+
+    regions: Mapping[str, Region]
+    size_bytes: int
+
+    @staticmethod
+    def side_by_side(sizes: Mapping[str, int]) -> Activations:
+        """Buffers of which all are alive together."""
+        regions: dict[str, Region] = {}
+        position = 0
+        for name, size in sizes.items():
+            regions[name] = Region(name, position, size)
+            position = _aligned(position + size) + GUARD_BYTES
+        return Activations(regions, position)
+
+    def behind(self, start: int) -> dict[str, Region]:
+        """The regions in bytes from the start of an image."""
+        return {
+            name: Region(name, start + region.offset_bytes, region.size_bytes)
+            for name, region in self.regions.items()
+        }
+
+
+def link(
+    launches: Sequence[Sequence[LinkedLayer]],
+    activations: Activations,
+    inputs: Sequence[str],
+    outputs: Sequence[str],
+    num_qpus: int,
+    memory_limit_bytes: int = 0,
+) -> GpuProgram:
+    """One image for all launches.
+
+    `activations` places every buffer that the layers name; they lie behind all else, in the program's last
+    `activations.size_bytes`. `inputs` and `outputs` are those that the CPU writes and reads. Raises LinkError where
+    a layer wants more QPUs than there are, a buffer is unknown, or the image exceeds the memory limit.
+    """
+    _check(launches, activations.regions, num_qpus)
+    image = _Image()
+    code = _place_code(image, launches, num_qpus)
+    block_offsets, controls, blocks_end = _place_blocks(image, launches, num_qpus)
+    weights_offset = blocks_end
+    weights, weights_end = _plan_weights(launches, weights_offset)
+    start = _aligned(weights_end + GUARD_BYTES)
+    regions, size_bytes = activations.behind(start), start + activations.size_bytes
+    if memory_limit_bytes and size_bytes > memory_limit_bytes:
+        raise LinkError(
+            f"the GPU image needs {size_bytes} bytes, the board has {memory_limit_bytes}; "
+            "raise gpu_mem, or run some layers on the CPU"
+        )
+    _Writer(image, code, block_offsets, controls, weights, regions, num_qpus).write(launches)
+    words = np.zeros(weights_end // 4, np.uint32)
+    words[: image.size] = np.concatenate(image.words)
+    for layer_key, offset in weights.items():
+        launch, position = layer_key
+        packed = launches[launch][position].layer.weights
+        words[offset // 4 : offset // 4 + len(packed)] = packed
+    return GpuProgram(
+        words=words,
+        size_bytes=size_bytes,
+        relocations=np.array(sorted(image.relocations), np.uint32),
+        launches=tuple(
+            Launch(control, num_qpus, tuple(x.name for x in layers), code.epilogue)
+            for control, layers in zip(controls, launches, strict=True)
+        ),
+        inputs=tuple(regions[name] for name in inputs),
+        outputs=tuple(regions[name] for name in outputs),
+        weights_offset_bytes=weights_offset,
+    )
+
+
+def link_single(layer: QpuLayer, input_bytes: Sequence[int], output_bytes: int, num_qpus: int) -> GpuProgram:
+    """A program of one layer: what a candidate is measured with."""
+    names = tuple(f"input{i}" for i in range(len(input_bytes)))
+    buffers = {**dict(zip(names, input_bytes, strict=True)), "output": output_bytes}
+    linked = LinkedLayer("layer", layer, names, "output")
+    return link([[linked]], Activations.side_by_side(buffers), names, ("output",), num_qpus)
+
+
+def _check(launches: Sequence[Sequence[LinkedLayer]], buffers: Mapping[str, Region], num_qpus: int) -> None:
+    if not launches or not all(launches):
+        raise LinkError("nothing to link: every launch needs a layer")
+    for layer in (x for layers in launches for x in layers):
+        if len(layer.layer.blocks) > num_qpus:
+            raise LinkError(
+                f"layer {layer.name!r} is split over {len(layer.layer.blocks)} QPUs, there are {num_qpus}"
+            )
+        for name in (*layer.inputs, layer.output):
+            if name not in buffers:
+                raise LinkError(f"layer {layer.name!r} names buffer {name!r}, which is not planned")
+
+
+# Code -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Code:
+    """Byte offsets of the routines and kernels in the image."""
+
+    entry: int
+    epilogue: int
+    idle: int
+    end: int
+    barriers: Mapping[tuple[bool, int], int]  # (is master, parity)
+    kernels: Mapping[tuple[int, ...], int]
+
+
+def _dispatch(k: Assembler) -> None:
+    """Reads kernel and next block from the stream and enters the kernel."""
+    k.mov(_TARGET, UNIFORM)
+    k.mov(NEXT_BLOCK, UNIFORM)
+    k.branch_register(_TARGET)
+
+
+def _entry() -> tuple[int, ...]:
+    k = Assembler()
+    k.mov(EPILOGUE, UNIFORM)
+    _dispatch(k)
+    return k.assemble()
+
+
+def _epilogue() -> tuple[int, ...]:
+    k = Assembler()
+    k.mov(_TARGET, UNIFORM)
+    k.branch_register(_TARGET)
+    return k.assemble()
+
+
+def _barrier(master: bool, parity: int, num_qpus: int) -> tuple[int, ...]:
+    k = Assembler()
+    if master:
+        for _ in range(num_qpus - 1):
+            k.acquire(ARRIVE)
+        for _ in range(num_qpus - 1):
+            k.release(DEPART[parity])
+    else:
+        k.release(ARRIVE)
+        k.acquire(DEPART[parity])
+    _dispatch(k)
+    return k.assemble()
+
+
+def _idle() -> tuple[int, ...]:
+    k = Assembler()
+    leave(k)
+    return k.assemble()
+
+
+def _end() -> tuple[int, ...]:
+    k = Assembler()
+    k.thread_end()
+    return k.assemble()
+
+
+def _place_code(image: _Image, launches: Sequence[Sequence[LinkedLayer]], num_qpus: int) -> _Code:
+    barriers = {
+        (master, parity): image.append_code(_barrier(master, parity, num_qpus))
+        for master in (True, False)
+        for parity in (0, 1)
+    }
+    entry, epilogue, idle, end = (image.append_code(c) for c in (_entry(), _epilogue(), _idle(), _end()))
+    kernels: dict[tuple[int, ...], int] = {}
+    for layer in (x for layers in launches for x in layers):
+        if layer.layer.code not in kernels:
+            kernels[layer.layer.code] = image.append_code(layer.layer.code)
+    return _Code(entry, epilogue, idle, end, barriers, kernels)
+
+
+# Blocks -----------------------------------------------------------------------------------------------------
+
+_FIRST_WORDS = 3  # of the linker's, at the start of each block: barrier or epilogue, kernel, next block
+_Key = tuple[int, int, int]  # launch, layer (one past the last: the end), QPU
+
+
+def _place_blocks(
+    image: _Image, launches: Sequence[Sequence[LinkedLayer]], num_qpus: int
+) -> tuple[dict[_Key, int], list[int], int]:
+    """Byte offsets of every block and control list, behind the code, and where the weights may start."""
+    image.align()
+    position = 4 * image.size
+    offsets: dict[_Key, int] = {}
+    controls = []
+    for number, layers in enumerate(launches):
+        controls.append(position)
+        position = _aligned(position + 8 * num_qpus)
+        for q in range(num_qpus):
+            for index in range(len(layers) + 1):
+                offsets[number, index, q] = position
+                position += 4 * (_FIRST_WORDS + len(_block_of(layers, index, q) or ()))
+            position = _aligned(position)
+    # The uniforms' prefetch may run past the last block: it must not reach anything that changes.
+    return offsets, controls, _aligned(position + GUARD_BYTES)
+
+
+def _block_of(layers: Sequence[LinkedLayer], index: int, q: int) -> tuple[int | float | Address, ...] | None:
+    if index == len(layers) or q >= len(layers[index].layer.blocks):
+        return None
+    return layers[index].layer.blocks[q]
+
+
+def _aligned(offset: int) -> int:
+    return -(-offset // ALIGNMENT_BYTES) * ALIGNMENT_BYTES
+
+
+def _plan_weights(
+    launches: Sequence[Sequence[LinkedLayer]], start: int
+) -> tuple[dict[tuple[int, int], int], int]:
+    offsets: dict[tuple[int, int], int] = {}
+    position = start
+    for number, layers in enumerate(launches):
+        for index, layer in enumerate(layers):
+            offsets[number, index] = position
+            position = _aligned(position + 4 * len(layer.layer.weights))
+    return offsets, position
+
+
+class _Writer:
+    """Fills blocks and control lists with words whose addresses are all known."""
+
+    def __init__(
+        self,
+        image: _Image,
+        code: _Code,
+        blocks: Mapping[_Key, int],
+        controls: Sequence[int],
+        weights: Mapping[tuple[int, int], int],
+        regions: Mapping[str, Region],
+        num_qpus: int,
+    ) -> None:
+        self._image = image
+        self._code = code
+        self._blocks = blocks
+        self._controls = controls
+        self._weights = weights
+        self._regions = regions
+        self._num_qpus = num_qpus
+
+    def _put(self, offset: int, words: list[int], addresses: list[bool]) -> None:
+        if offset < 4 * self._image.size:
+            raise LinkError("blocks overlap: the linker planned too little room")
+        gap = offset // 4 - self._image.size
+        if gap:
+            self._image.append(np.zeros(gap, np.uint32))
+        self._image.append(np.array(words, np.uint32))
+        self._image.relocations += [offset // 4 + i for i, is_address in enumerate(addresses) if is_address]
+
+    def write(self, launches: Sequence[Sequence[LinkedLayer]]) -> None:
+        """Every control list, each followed by the blocks of its launch."""
+        for number, layers in enumerate(launches):
+            pairs = [w for q in range(self._num_qpus) for w in (self._blocks[number, 0, q], self._code.entry)]
+            self._put(self._controls[number], pairs, [True] * len(pairs))
+            for q in range(self._num_qpus):
+                for index in range(len(layers) + 1):
+                    self._write_block(number, layers, index, q)
+
+    def _write_block(self, number: int, layers: Sequence[LinkedLayer], index: int, q: int) -> None:
+        start = self._blocks[number, index, q]
+        words, addresses = self._first_words(number, layers, index, q)
+        for uniform in _block_of(layers, index, q) or ():
+            if isinstance(uniform, Address):
+                words.append(self._resolve(uniform, number, layers[index], index, start))
+                addresses.append(True)
+            else:
+                words.append(word_of(uniform))
+                addresses.append(False)
+        self._put(start, words, addresses)
+
+    def _first_words(
+        self, number: int, layers: Sequence[LinkedLayer], index: int, q: int
+    ) -> tuple[list[int], list[bool]]:
+        barrier = self._code.barriers[q == 0, index % 2]
+        first = self._code.epilogue if index == 0 else barrier
+        if index == len(layers):
+            return [first, self._code.end, 0], [True, True, False]
+        idle = _block_of(layers, index, q) is None
+        kernel = self._code.idle if idle else self._code.kernels[layers[index].layer.code]
+        return [first, kernel, self._blocks[number, index + 1, q]], [True, True, True]
+
+    def _resolve(
+        self, address: Address, number: int, layer: LinkedLayer, index: int, block_start: int
+    ) -> int:
+        if address.base == "block":
+            return block_start + 4 * _FIRST_WORDS + address.offset_bytes
+        if address.base == "weights":
+            return self._weights[number, index] + address.offset_bytes
+        buffer = layer.output if address.base == "output" else layer.inputs[address.index]
+        return self._regions[buffer].offset_bytes + address.offset_bytes
