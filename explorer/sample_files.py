@@ -51,9 +51,12 @@ STORE_COLUMNS = (
     "work_json",
     "counters_json",
     "conditions_json",
+    "series_json",
     "output_sha256",
     "message",
 )
+# Exported before samples had such a column: all were timed alone, nothing else was read.
+WITHOUT = {"context": "", "series_json": "[]"}
 
 
 @dataclass(frozen=True)
@@ -161,8 +164,9 @@ def _frame(path: Path) -> pd.DataFrame:
 
 
 def _rows(frame: pd.DataFrame, path: Path) -> Iterator[dict[str, Any]]:
-    if "context" not in frame.columns:  # exported before samples had one: all were timed alone
-        frame = frame.assign(context="")
+    for column, value in WITHOUT.items():
+        if column not in frame.columns:
+            frame = frame.assign(**{column: value})
     missing = [column for column in STORE_COLUMNS if column not in frame.columns]
     if missing:
         raise SampleFileError(

@@ -68,15 +68,17 @@ def describe_layer(spec: LayerSpec) -> str:
     return f"{type(spec.op).__name__} {inputs} -> {_shape(spec.output)}"
 
 
-def samples_table(samples: Iterable[Sample], limit: int) -> tuple[Table, int]:
-    """A row per sample, at most so many; and how many were left out."""
+def samples_table(samples: Iterable[Sample], limit: int, with_series: bool = False) -> tuple[Table, int]:
+    """A row per sample, at most so many, on request with the mean of every series; and how many were left out."""
     table = Table("id", "layer", "processor", "algorithm", "tile", "status", "kind", "role", "board")
     for column in ("median", "95 % interval", "repeats", "outliers"):
         table.add_column(column, justify="right")
+    if with_series:
+        table.add_column("series: mean (readings)", no_wrap=True)
     left_out = 0
     for sample in samples:
         if table.row_count < limit:
-            table.add_row(*_row(sample))
+            table.add_row(*_row(sample), *([_series(sample)] if with_series else []))
         else:
             left_out += 1
     return table, left_out
@@ -99,6 +101,11 @@ def _row(sample: Sample) -> Iterator[str]:
     yield f"{1e6 * found.low_s:.2f} to {1e6 * found.high_s:.2f}" if len(sample.times_s) > 1 else "-"
     yield str(len(sample.times_s))
     yield str(sum(found.outliers))
+
+
+def _series(sample: Sample) -> str:
+    texts = (f"{one.name} {one.mean:.4g} {one.unit} ({len(one.values)})" for one in sample.series)
+    return escape("\n".join(texts)) or "-"
 
 
 def _shape(tensor: TensorType) -> str:

@@ -42,6 +42,9 @@ def list_samples(
     role: RoleOption = "",
     kind: KindOption = "",
     limit: Annotated[int, typer.Option(help="most rows shown", min=1)] = 200,
+    series: Annotated[
+        bool, typer.Option("--series", help="show what else was read while measuring: power, temperatures")
+    ] = False,
 ) -> None:
     """List samples: layer, candidate, board, median with its confidence interval, outliers."""
     from rich.console import Console
@@ -52,7 +55,7 @@ def list_samples(
     with reported():
         wanted = SampleFilter(layer, algorithm, status, board, role, kind)
         with Store.open(_existing(store)) as opened:
-            table, left_out = samples_table(wanted.of(opened.samples()), limit)
+            table, left_out = samples_table(wanted.of(opened.samples()), limit, series)
         console = Console(highlight=False)
         console = console if console.is_terminal else Console(highlight=False, width=NARROWEST_TABLE)
         if not table.row_count:

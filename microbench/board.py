@@ -17,6 +17,7 @@ from codegen.schedule import Candidate, Work
 from codegen.target import Target
 from microbench.conditions import Conditions
 from microbench.profile import DeviceProfile
+from microbench.series import Series, check_names
 
 Kind = Literal["silicon", "host", "simulated", "modelled"]
 
@@ -56,6 +57,7 @@ class Measurement:
     """Every repeat's time, the flat output image (None where the board computes none) and what the time is.
 
     `conditions` are readings of the board, the first before and the last after it measured; empty where it has none.
+    `series` are quantities read while it measured, each with its unit; raises SeriesError where two have one name.
     """
 
     times_s: tuple[float, ...]
@@ -63,6 +65,10 @@ class Measurement:
     output: FloatArray | None = None
     counters: Mapping[str, float] = field(default_factory=dict)
     conditions: tuple[Conditions, ...] = ()
+    series: tuple[Series, ...] = ()
+
+    def __post_init__(self) -> None:
+        check_names(self.series)
 
 
 @dataclass(frozen=True, eq=False)

@@ -21,6 +21,10 @@ class BoardError(MicrobenchError):
     """A board is unreachable, or answers what it must not."""
 
 
+class SeriesError(BoardError):
+    """A board's series of readings contradicts itself: lengths, names, units, numbers that are none."""
+
+
 class CandidateError(MicrobenchError):
     """One candidate failed on a sound board: it is recorded as failed and the search goes on."""
 

@@ -58,7 +58,7 @@ class ReplayBoard:
         newest = samples[-1]
         if newest.status != "ok":
             raise CandidateError(f"{place} was recorded as {newest.status}: {newest.message}")
-        return Measurement(newest.times_s, newest.kind, None, newest.counters)
+        return Measurement(newest.times_s, newest.kind, None, newest.counters, series=newest.series)
 
     def run_bundle(self, bundle: Path, inputs: tuple[FloatArray, ...]) -> BundleRun:
         """Always raises BoardError: there is nothing to run it on."""

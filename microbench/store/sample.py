@@ -21,6 +21,7 @@ from codegen.schedule import Candidate, Work
 from microbench.board import Fingerprint, Job, Kind, Measurement
 from microbench.conditions import Conditions, as_plain, of_plain
 from microbench.errors import BoardError, StoreError
+from microbench.series import Series, check_names, plain_series, series_of_plain
 
 Status = Literal["ok", "wrong", "failed"]
 Role = Literal["candidate", "reference", "disturbed", "rehearsal"]
@@ -36,7 +37,8 @@ class Sample:
     sensors. `role`: `reference` is a kernel timed again and again to see the board drift, `disturbed` what was timed
     while clock or temperature moved; neither is ever chosen. A `rehearsal` was timed as a step of a whole network, each
     time the median of a few runs; `context` says where: a digest of the network's plan, the round and the step's name.
-    `id` is 0 until the store gives it one. Raises StoreError for a sample that says nothing.
+    `series` are quantities read while it was timed, each of its own name and unit. `id` is 0 until the store gives it
+    one. Raises StoreError for a sample that says nothing, SeriesError for two series of one name.
     """
 
     candidate: Candidate
@@ -52,6 +54,7 @@ class Sample:
     conditions: tuple[Conditions, ...] = ()
     role: Role = "candidate"
     context: str = ""
+    series: tuple[Series, ...] = ()
 
     def __post_init__(self) -> None:
         if self.kind not in get_args(Kind) or self.status not in get_args(Status):
@@ -64,6 +67,7 @@ class Sample:
             raise StoreError(f"sample of candidate {self.candidate.hash[:12]} is ok but has no time")
         if not all(math.isfinite(time_s) and time_s >= 0 for time_s in self.times_s):
             raise StoreError(f"sample of candidate {self.candidate.hash[:12]} has a time that is none")
+        check_names(self.series)
 
     @property
     def candidate_hash(self) -> str:
@@ -99,6 +103,7 @@ class Sample:
             "" if measurement.output is None else output_sha256(measurement.output),
             message,
             conditions=measurement.conditions,
+            series=measurement.series,
         )
 
     @staticmethod
@@ -138,6 +143,7 @@ def to_row(sample: Sample) -> dict[str, Any]:
         "conditions_json": conditions,
         "role": sample.role,
         "context": sample.context,
+        "series_json": json.dumps(plain_series(sample.series), sort_keys=True),
     }
 
 
@@ -179,6 +185,7 @@ def from_row(row: Row, place: str = "", remedy: str = "restore the store from a 
             of_plain(json.loads(row["conditions_json"])),
             row["role"],
             row["context"],
+            series_of_plain(json.loads(row["series_json"])),
         )
     except (CanonicalFormError, BoardError, StoreError, ValueError, TypeError) as error:
         raise StoreError(f"{place} is malformed: {error}; {remedy}") from error

@@ -23,7 +23,7 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 from microbench.errors import StoreError
 from microbench.store.migrations import STEPS
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 
 METADATA = MetaData()
 _ADVISORY_LOCK = 0x65787065  # any number that no other program on the same server takes
@@ -53,6 +53,7 @@ SAMPLES = Table(
     Column("conditions_json", Text, nullable=False),
     Column("role", String(16), nullable=False),
     Column("context", Text, nullable=False),
+    Column("series_json", Text, nullable=False),
     sqlite_autoincrement=True,
 )
 

@@ -14,6 +14,7 @@ from explorer.errors import MissingExtraError, SampleFileError, UsageError
 from explorer.sample_files import export_samples, import_samples, read_samples
 from explorer.sample_table import SampleFilter, describe_layer
 from microbench.conditions import Conditions
+from microbench.series import Series
 from microbench.store import Sample, Store
 from tests.explorer.command_line import explore, refused
 from tests.microbench.measured import FINGERPRINT, OTHER, candidate, sample
@@ -23,6 +24,7 @@ SAMPLES = (
     replace(
         sample(3, times_s=(1e-3, 0.1 + 0.2, 1e-3, 1.1e-3)),
         conditions=(Conditions(1e9), Conditions(9e8, None, 50.25)),
+        series=(Series("power", "W", (3.5, 4.25), (0.0, 0.1)), Series("a,b", "°C", (48,))),
     ),
     replace(sample(4, OTHER, "wrong"), message='off by 1,5 "percent"\r\nsecond line; NA\ttab\rend'),
     replace(sample(5, OTHER, "failed", ()), counters={}, output_sha256="", message="null"),
@@ -62,12 +64,22 @@ def test_a_rehearsal_comes_back_with_its_context(tmp_path: Path, ending: str) ->
     assert read_samples(file) == (REHEARSED,)
 
 
-def test_an_export_from_before_samples_had_a_context_is_read(tmp_path: Path) -> None:
+@pytest.mark.parametrize("column", ["context", "series_json"])
+def test_an_export_from_before_samples_had_a_column_is_read(tmp_path: Path, column: str) -> None:
     file = tmp_path / "samples.csv"
     export_samples(SAMPLES, file)
     frame = pd.read_csv(file, dtype=str, keep_default_na=False)
-    frame.drop(columns="context").to_csv(file, index=False)
-    assert read_samples(file) == SAMPLES
+    frame.drop(columns=column).to_csv(file, index=False)
+    assert read_samples(file) == tuple(
+        replace(one, series=()) if column == "series_json" else one for one in SAMPLES
+    )
+
+
+def test_series_are_listed_on_request(tmp_path: Path) -> None:
+    store = filled(tmp_path / "a.sqlite")
+    assert "3.875 W" not in explore("samples", "list", "--store", store).stdout
+    listed = explore("samples", "list", "--store", store, "--series").stdout
+    assert "power 3.875 W (2)" in listed and "a,b 48 °C (1)" in listed
 
 
 @both_formats

@@ -13,6 +13,7 @@ from sqlalchemy import create_engine, text
 
 from microbench.conditions import Conditions
 from microbench.errors import StoreError
+from microbench.series import Series
 from microbench.store import SCHEMA_VERSION, Store
 from microbench.store.database import parse
 from tests.microbench.measured import FINGERPRINT, OTHER, candidate, sample
@@ -23,6 +24,9 @@ READINGS = (
     Conditions(cpu_clock_hz=0.7e9, throttle_flags=0x50005),
     Conditions(),
 )
+
+POWER = Series("power", "W", (3.5, 4.25), (0.0, 0.1 + 0.2))
+WARMTH = Series("temperature", "°C", (48.5,))
 
 
 def execute(place: str, *statements: str) -> None:
@@ -51,12 +55,14 @@ class StoreConformance:
 
     def test_a_sample_comes_back_equal_after_reopening(self, place: str) -> None:
         written = replace(sample(times_s=(1e-3, 0.1 + 0.2)), conditions=READINGS, role="reference")
+        written = replace(written, series=(POWER, WARMTH))
         with Store.open(place) as store:
             number = store.add(written)
         with Store.open(place) as store:
             (read,) = store.find(written.candidate_hash, written.fingerprint_hash)
         assert read == replace(written, id=number)
         assert read.conditions == READINGS
+        assert read.series == (POWER, WARMTH)
         assert read.candidate.hash == candidate().hash
 
     def test_words_no_database_takes_are_written_another_way(self, place: str) -> None:
@@ -124,13 +130,26 @@ class StoreConformance:
             assert (first.kernel, first.serial_hash, first.runner, first.cpu_clock_hz) == ("", "", "", 0.0)
             assert second.board == "Intel(R) test – host"
             assert [s.id for s in store.find(candidate(3).hash, first.hash)] == [1, 4]
-            assert {(s.role, s.conditions, s.context) for s in kept} == {("candidate", (), "")}
+            assert {(s.role, s.conditions, s.context, s.series) for s in kept} == {("candidate", (), "", ())}
             assert kept[3].message == "it 'crashed'"
-            added = store.add(replace(kept[0], conditions=READINGS))
+            added = store.add(replace(kept[0], conditions=READINGS, series=(POWER,)))
             assert added > 4
         assert rows(place, "SELECT version FROM schema_version") == [(SCHEMA_VERSION,)]
         with Store.open(place) as store:
             assert [s.id for s in store.samples()] == [1, 2, 3, 4, added]
+
+    def test_a_store_of_version_3_gains_series_and_loses_nothing(self, place: str) -> None:
+        written = replace(sample(3), conditions=READINGS, role="rehearsal", context="ab 1 conv")
+        with Store.open(place) as store:
+            store.add(written)
+        execute(place, "ALTER TABLE samples DROP COLUMN series_json", "UPDATE schema_version SET version = 3")
+        with Store.open(place) as store:
+            store.add(replace(written, series=(WARMTH,)))
+            assert [replace(s, id=0) for s in store.samples()] == [
+                written,
+                replace(written, series=(WARMTH,)),
+            ]
+        assert rows(place, "SELECT version FROM schema_version") == [(SCHEMA_VERSION,)]
 
     def test_an_old_store_that_is_damaged_stays_as_it_is(self, place: str) -> None:
         lay_old_store(place)
@@ -168,7 +187,16 @@ class StoreConformance:
 
     @pytest.mark.parametrize(
         "column",
-        ["candidate_json", "times_s", "kind", "work_json", "counters_json", "conditions_json", "role"],
+        [
+            "candidate_json",
+            "times_s",
+            "kind",
+            "work_json",
+            "counters_json",
+            "conditions_json",
+            "role",
+            "series_json",
+        ],
     )
     def test_a_damaged_row_is_named(self, place: str, column: str) -> None:
         with Store.open(place) as store:

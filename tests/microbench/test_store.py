@@ -16,7 +16,7 @@ from microbench.errors import StoreError
 from microbench.store import SCHEMA_VERSION, Sample, Store, content_digest
 from microbench.store.migrations import STEPS
 from tests.microbench.measured import FINGERPRINT, cpu_job, sample
-from tests.microbench.store_conformance import READINGS, StoreConformance
+from tests.microbench.store_conformance import POWER, READINGS, StoreConformance
 
 
 class TestSqliteStore(StoreConformance):
@@ -37,6 +37,7 @@ def test_measurements_become_samples() -> None:
     ok = Sample.of(job, FINGERPRINT, Measurement((3.0, 1.0, 2.0), "host", output, {"pages": 1.0}))
     assert (ok.time_s, ok.status, len(ok.output_sha256)) == (2.0, "ok", 64)
     assert Sample.of(job, FINGERPRINT, Measurement((1.0,), "host")).output_sha256 == ""
+    assert Sample.of(job, FINGERPRINT, Measurement((1.0,), "host", series=(POWER,))).series == (POWER,)
     failed = Sample.failed(job, FINGERPRINT, "host", "it crashed")
     assert (failed.times_s, failed.status, failed.message) == ((), "failed", "it crashed")
 
@@ -174,9 +175,10 @@ def test_the_content_of_a_sample_is_all_but_its_id() -> None:
         replace(first, times_s=(1e-3, 1e-3)),
         replace(first, conditions=READINGS),
         replace(first, role="disturbed"),
+        replace(first, series=(POWER,)),
         replace(first, fingerprint=replace(FINGERPRINT, serial_hash="ab")),
     )
-    assert len({content_digest(other) for other in (first, *others)}) == 5
+    assert len({content_digest(other) for other in (first, *others)}) == 6
 
 
 def test_the_driver_for_postgresql_may_be_missing(monkeypatch: pytest.MonkeyPatch) -> None:
