@@ -11,10 +11,11 @@ from typing import Protocol, runtime_checkable
 
 from codegen.engines.videocore4.layer import QpuLayer
 from codegen.errors import ScheduleError
-from codegen.graph import FloatArray, LayerSpec
+from codegen.graph import LayerSpec
 from codegen.program import CpuProgram
 from codegen.schedule import Choice, Processor, Space, Work
 from codegen.target import Target
+from codegen.tensor import FloatArray
 
 ENTRY_POINT_GROUP = "explore.algorithms"
 

@@ -17,9 +17,9 @@ from codegen.graph import (
     Pool2d,
     Relayout,
     Softmax,
-    TensorType,
     Transpose,
 )
+from codegen.tensor import TensorType
 
 
 def describe(spec: LayerSpec) -> str:

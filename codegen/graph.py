@@ -5,27 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-import numpy as np
-from numpy.typing import NDArray
-
-Array = NDArray[np.generic]
-FloatArray = NDArray[np.float32]
-
-
-@dataclass(frozen=True, order=True)
-class TensorType:
-    """Shape (outermost first, activations NCHW or NC) and element type of a tensor."""
-
-    shape: tuple[int, ...]
-    dtype: str = "float32"
-
-    @property
-    def elements(self) -> int:
-        return int(np.prod(self.shape, dtype=np.int64))
-
-    @property
-    def size_bytes(self) -> int:
-        return self.elements * int(np.dtype(self.dtype).itemsize)
+from codegen.tensor import Array, TensorType
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from typing import Protocol
 import numpy as np
 
 from codegen.errors import ScheduleError
-from codegen.graph import FloatArray, TensorType
+from codegen.tensor import FloatArray, TensorType
 
 LANES = 16
 SPREAD_LINES, SPREAD_PERIOD = 17, 32

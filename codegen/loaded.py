@@ -18,9 +18,9 @@ from codegen.bundle.manifest import Manifest, bundle_sources, read_manifest
 from codegen.bundle.pool import pool_flags
 from codegen.engines.cpu.toolchain import KERNEL_FLAGS, compile_shared
 from codegen.errors import BundleError, TensorError
-from codegen.graph import FloatArray
 from codegen.plan import PlanTensor
 from codegen.target import Target
+from codegen.tensor import FloatArray
 
 PROGRAM_FILES = ("main.c", "bench_report.c", "bench_report.h")
 TIMER_FILE = "model_timer.c"

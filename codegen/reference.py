@@ -12,7 +12,6 @@ from codegen.errors import GraphSpecError
 from codegen.graph import (
     Activation,
     Add,
-    Array,
     BatchNormalization,
     Chain,
     Clamp,
@@ -28,9 +27,9 @@ from codegen.graph import (
     Relayout,
     Reshape,
     Softmax,
-    TensorType,
     Transpose,
 )
+from codegen.tensor import Array, TensorType
 
 Doubles = NDArray[np.float64]
 Arrays = Sequence[Doubles]

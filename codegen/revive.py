@@ -9,7 +9,7 @@ from functools import cache
 from types import UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from codegen import graph, schedule
+from codegen import graph, schedule, tensor
 from codegen.canonical import plain
 from codegen.errors import CanonicalFormError
 
@@ -18,7 +18,7 @@ T = TypeVar("T")
 REVIVABLE: Mapping[str, type[Any]] = {
     kind.__name__: kind
     for kind in (
-        graph.TensorType,
+        tensor.TensorType,
         graph.Activation,
         *get_args(graph.Operator),
         graph.LayerSpec,

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Literal, get_args
 
 from codegen.errors import GraphSpecError
-from codegen.graph import BatchNormalization, Chain, Graph, Node, Operator, Pad2d, Relayout, TensorType
+from codegen.graph import BatchNormalization, Chain, Graph, Node, Operator, Pad2d, Relayout
 from codegen.shapes import infer_shape
+from codegen.tensor import TensorType
 
 Stage = Literal["imported", "fused"]
 

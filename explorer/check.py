@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from codegen.errors import ModelError
-from codegen.graph import FloatArray, Graph
+from codegen.graph import Graph
 from codegen.plan import Plan
+from codegen.tensor import FloatArray
 from explorer.errors import CheckFailedError
 from explorer.judge import relative_error
 from explorer.model import Network

@@ -7,8 +7,9 @@ from dataclasses import replace
 from statistics import median
 
 from codegen.errors import ScheduleError
-from codegen.graph import Conv2d, LayerSpec, TensorType
+from codegen.graph import Conv2d, LayerSpec
 from codegen.schedule import Candidate
+from codegen.tensor import TensorType
 from explorer.jobs import JobBuilder
 from explorer.preparation import CHUNK
 from microbench.board import BundleRun

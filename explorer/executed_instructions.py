@@ -11,8 +11,8 @@ from codegen.bundle import compile_bundle
 from codegen.bundle.manifest import Manifest, bundle_sources, read_manifest
 from codegen.direct_macs import direct_macs
 from codegen.engines.cpu.toolchain import KERNEL_FLAGS, compile_executable
-from codegen.graph import FloatArray
 from codegen.target import Target
+from codegen.tensor import FloatArray
 from explorer.check import Trial, tolerance_of
 from explorer.errors import CheckFailedError
 from explorer.judge import relative_error

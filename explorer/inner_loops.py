@@ -10,9 +10,10 @@ import numpy as np
 from codegen.algorithm import CpuAlgorithm, algorithms
 from codegen.engines.cpu.toolchain import KERNEL_FLAGS, compile_object
 from codegen.errors import ScheduleError, ToolchainError
-from codegen.graph import FloatArray, LayerSpec
+from codegen.graph import LayerSpec
 from codegen.schedule import Candidate
 from codegen.target import Target
+from codegen.tensor import FloatArray
 from explorer.model_ranking import ranked_candidates
 from microbench.inner_loops.counts import LoopCounts, count_loop
 from microbench.inner_loops.disassembly import disassemble

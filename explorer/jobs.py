@@ -12,11 +12,12 @@ from codegen.algorithm import Algorithm, CpuAlgorithm, QpuAlgorithm, algorithms
 from codegen.canonical import content_hash
 from codegen.engines.videocore4.link import link_single
 from codegen.errors import ScheduleError
-from codegen.graph import FloatArray, LayerSpec, TensorType
+from codegen.graph import LayerSpec
 from codegen.layout import layout_named
 from codegen.program import Program
 from codegen.schedule import Candidate, Work
 from codegen.target import Target
+from codegen.tensor import FloatArray, TensorType
 from microbench.board import Job
 
 ENTRY = "candidate"

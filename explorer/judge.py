@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 
 from codegen.algorithm import algorithms
 from codegen.engines.cpu.kernel import CpuKernel
-from codegen.graph import FloatArray, LayerSpec
+from codegen.graph import LayerSpec
 from codegen.layout import layout_named
 from codegen.reference import evaluate_layer
 from codegen.schedule import Candidate, Processor
+from codegen.tensor import FloatArray
 from explorer.jobs import layer_values
 
 TOLERANCES: dict[Processor, float] = {"qpu": 1e-3, "cpu": 1e-4}

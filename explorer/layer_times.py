@@ -13,10 +13,11 @@ from codegen.algorithm import algorithm_named
 from codegen.bundle.manifest import Manifest, read_manifest
 from codegen.direct_macs import direct_macs
 from codegen.errors import PlanError
-from codegen.graph import Conv2d, FloatArray
+from codegen.graph import Conv2d
 from codegen.plan import Plan, PlanStep, read_plan
 from codegen.schedule import Work
 from codegen.target import Target
+from codegen.tensor import FloatArray
 from microbench.boards.bundle_bench import BenchReport, time_bundle
 from microbench.boards.execution import Executor
 from microbench.peak.fma_peak import measure_fma_peak

@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from codegen.graph import LayerSpec, Relayout, TensorType
+from codegen.graph import LayerSpec, Relayout
 from codegen.schedule import Candidate, Processor
+from codegen.tensor import TensorType
 from microbench.board import Kind
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from codegen.graph import RELU, Conv2d, FullyConnected, LayerSpec, TensorType
+from codegen.graph import RELU, Conv2d, FullyConnected, LayerSpec
 from codegen.shapes import infer_shape
+from codegen.tensor import TensorType
 
 
 def _convolution(

@@ -10,7 +10,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from codegen.canonical import content_hash
-from codegen.graph import LayerSpec, TensorType
+from codegen.graph import LayerSpec
+from codegen.tensor import TensorType
 from explorer.errors import UsageError
 from microbench.board import Kind
 from microbench.protocol import estimate

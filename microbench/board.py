@@ -10,11 +10,11 @@ from types import TracebackType
 from typing import Literal, Protocol, Self
 
 from codegen.canonical import content_hash
-from codegen.graph import FloatArray
 from codegen.program import Program
 from codegen.revision import generator_revision
 from codegen.schedule import Candidate, Work
 from codegen.target import Target
+from codegen.tensor import FloatArray
 from microbench.conditions import Conditions
 from microbench.profile import DeviceProfile
 from microbench.series import Series, check_names

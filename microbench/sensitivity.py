@@ -17,8 +17,8 @@ from rich.console import Console
 from rich.table import Table
 
 from codegen.bundle import read_manifest
-from codegen.graph import FloatArray
 from codegen.plan import read_plan
+from codegen.tensor import FloatArray
 from microbench.boards.virtual import VirtualBoard
 from microbench.profile import DeviceProfile, load_profile
 

@@ -12,9 +12,9 @@ from codegen.algorithm import QpuAlgorithm, algorithm_named
 from codegen.bundle.tasks import Schedule, Task
 from codegen.engines.videocore4.link import Activations, LinkedLayer, link
 from codegen.errors import PlanError
-from codegen.graph import FloatArray
 from codegen.program import GpuProgram
 from codegen.target import Target
+from codegen.tensor import FloatArray
 
 MAGIC = b"EXPLQPU1"
 VERSION = 1

@@ -12,9 +12,9 @@ from codegen.bundle.names import c_identifier
 from codegen.bundle.tasks import Schedule, Task
 from codegen.engines.cpu.source import round_up
 from codegen.errors import PlanError
-from codegen.graph import FloatArray
 from codegen.program import CpuProgram
 from codegen.target import Target
+from codegen.tensor import FloatArray
 
 LINE_BYTES = 64
 

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from codegen.graph import BatchNormalization, FloatArray
+from codegen.graph import BatchNormalization
 from codegen.onnx_import.builder import GraphBuilder
 from codegen.onnx_import.joining import emit_sum
 from codegen.onnx_import.node import OnnxNode
 from codegen.onnx_import.registry import handles
+from codegen.tensor import FloatArray
 
 FORM = "of an activation and a constant that is one number or one per channel"
 

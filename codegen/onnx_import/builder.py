@@ -10,10 +10,11 @@ import numpy as np
 from onnx import TensorProto
 
 from codegen.errors import GraphSpecError, ModelError, UnsupportedOperatorError
-from codegen.graph import Array, FloatArray, Graph, Node, Operator, TensorType
+from codegen.graph import Graph, Node, Operator
 from codegen.onnx_import.node import OnnxNode
 from codegen.onnx_import.tensors import to_array
 from codegen.shapes import infer_shape
+from codegen.tensor import Array, FloatArray, TensorType
 
 MAX_ELEMENTS = 2**28  # one gibibyte: more than any board that this project targets can address
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from codegen.graph import Array
 from codegen.onnx_import.builder import GraphBuilder
 from codegen.onnx_import.node import OnnxNode
 from codegen.onnx_import.registry import handles
 from codegen.onnx_import.tensors import to_array
+from codegen.tensor import Array
 
 FORMS = "value, value_float, value_floats, value_int, value_ints"
 

@@ -7,9 +7,9 @@ from onnx import AttributeProto, helper
 from onnx.reference import ReferenceEvaluator
 
 from codegen.errors import ModelError
-from codegen.graph import Array
 from codegen.onnx_import.builder import GraphBuilder
 from codegen.onnx_import.node import OnnxNode
+from codegen.tensor import Array
 
 RANDOM = frozenset(
     {"Bernoulli", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike"}

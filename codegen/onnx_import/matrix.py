@@ -6,10 +6,11 @@ import math
 
 import numpy as np
 
-from codegen.graph import FloatArray, FullyConnected, Reshape
+from codegen.graph import FullyConnected, Reshape
 from codegen.onnx_import.builder import GraphBuilder
 from codegen.onnx_import.node import OnnxNode
 from codegen.onnx_import.registry import handles
+from codegen.tensor import FloatArray
 
 
 @handles("Gemm", "one operand constant; transA, transB, alpha, beta, optional constant C per output")

@@ -8,7 +8,7 @@ import numpy as np
 from onnx import TensorProto, helper, numpy_helper
 
 from codegen.errors import ModelError
-from codegen.graph import Array
+from codegen.tensor import Array
 
 CONVERTIBLE = frozenset(
     {

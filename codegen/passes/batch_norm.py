@@ -9,17 +9,9 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from codegen.graph import (
-    BatchNormalization,
-    Conv2d,
-    ConvTranspose2d,
-    FullyConnected,
-    Graph,
-    Node,
-    Reshape,
-    TensorType,
-)
+from codegen.graph import BatchNormalization, Conv2d, ConvTranspose2d, FullyConnected, Graph, Node, Reshape
 from codegen.passes.rewrite import absorb, chain_above, fresh_node, fresh_tensor, substitute, with_weights
+from codegen.tensor import TensorType
 
 Doubles = NDArray[np.float64]
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from codegen.graph import Conv2d, FullyConnected, Graph, Node, Reshape, TensorType
+from codegen.graph import Conv2d, FullyConnected, Graph, Node, Reshape
 from codegen.passes.rewrite import fresh_node, fresh_tensor, substitute, with_weights
+from codegen.tensor import TensorType
 
 
 def canonicalize(graph: Graph) -> Graph:

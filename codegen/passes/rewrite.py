@@ -7,7 +7,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from codegen.graph import Array, Graph, Node, Reshape, TensorType
+from codegen.graph import Graph, Node, Reshape
+from codegen.tensor import Array, TensorType
 
 
 def substitute(

@@ -7,8 +7,8 @@ from typing import Protocol
 
 import numpy as np
 
-from codegen.graph import Array
 from codegen.shapes import Pads
+from codegen.tensor import Array
 
 Attributes = dict[str, int | float | str | list[int]]
 

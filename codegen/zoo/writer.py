@@ -8,20 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
-from codegen.graph import (
-    RELU,
-    Activation,
-    Add,
-    Array,
-    BatchNormalization,
-    Concat,
-    Conv2d,
-    Operator,
-    Pool2d,
-    TensorType,
-)
+from codegen.graph import RELU, Activation, Add, BatchNormalization, Concat, Conv2d, Operator, Pool2d
 from codegen.reference import Doubles, clamp, compute
 from codegen.shapes import infer_shape
+from codegen.tensor import Array, TensorType
 from codegen.zoo.calibration import calibration_images, channel_statistics
 from codegen.zoo.dialect import DIALECTS, Attributes
 from codegen.zoo.registry import Options

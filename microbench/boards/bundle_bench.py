@@ -13,9 +13,9 @@ from codegen.bundle.manifest import Manifest, bundle_sources, read_manifest
 from codegen.bundle.pool import pool_flags
 from codegen.engines.cpu.toolchain import KERNEL_FLAGS, compile_executable
 from codegen.errors import ToolchainError
-from codegen.graph import FloatArray
 from codegen.plan import PlanTensor
 from codegen.target import Target
+from codegen.tensor import FloatArray
 from microbench.boards.execution import Executor
 from microbench.boards.subprocesses import Ended
 from microbench.errors import BoardError, CandidateError, HazardError

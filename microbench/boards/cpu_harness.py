@@ -10,9 +10,9 @@ from codegen.bundle.entries import kernel_file
 from codegen.bundle.pool import pool_files, pool_flags
 from codegen.engines.cpu.toolchain import KERNEL_FLAGS, compile_executable, runtime_source
 from codegen.errors import ToolchainError
-from codegen.graph import FloatArray
 from codegen.program import CpuProgram
 from codegen.target import Target
+from codegen.tensor import FloatArray
 from microbench.board import Job
 from microbench.boards.execution import Executor
 from microbench.errors import CandidateError

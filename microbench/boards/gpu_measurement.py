@@ -8,8 +8,8 @@ from typing import Protocol
 
 import numpy as np
 
-from codegen.graph import FloatArray
 from codegen.program import GpuProgram
+from codegen.tensor import FloatArray
 from microbench.board import Job, Kind, Measurement
 from microbench.errors import HazardError
 from microbench.protocol import STANDARD, Timing, repeats_of

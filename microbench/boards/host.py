@@ -14,9 +14,9 @@ from codegen.engines.cpu.toolchain import (
     cpu_model,
 )
 from codegen.errors import ToolchainError
-from codegen.graph import FloatArray
 from codegen.program import CpuProgram
 from codegen.target import Target
+from codegen.tensor import FloatArray
 from microbench.board import BundleRun, Fingerprint, Job, Measurement
 from microbench.boards.admission import admit
 from microbench.boards.bundle_bench import BenchReport, time_bundle

@@ -6,8 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from codegen.engines.cpu.toolchain import compiler_identity
-from codegen.graph import FloatArray
 from codegen.program import CpuProgram
+from codegen.tensor import FloatArray
 from microbench.board import BundleRun, Fingerprint, Job, Kind, Measurement
 from microbench.boards.admission import admit
 from microbench.boards.cpu_harness import time_kernel

@@ -6,8 +6,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from codegen.graph import FloatArray
 from codegen.target import Target
+from codegen.tensor import FloatArray
 from microbench.board import BundleRun, Fingerprint, Job, Measurement
 from microbench.boards.admission import admit
 from microbench.errors import BoardError, CandidateError

@@ -10,9 +10,9 @@ from typing import Self
 
 from codegen.bundle.manifest import read_manifest
 from codegen.engines.cpu.toolchain import compiler_identity
-from codegen.graph import FloatArray
 from codegen.program import GpuProgram
 from codegen.target import Target
+from codegen.tensor import FloatArray
 from microbench.board import BundleRun, Fingerprint, Job, Measurement
 from microbench.boards.admission import admit
 from microbench.boards.bundle_bench import BenchReport, time_bundle

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from codegen.graph import FloatArray
 from codegen.program import GpuProgram, Launch
+from codegen.tensor import FloatArray
 from microbench.errors import HazardError
 from microbench.profile import DeviceProfile
 from microbench.runner.messages import GpuRun, LaunchTimes

@@ -6,8 +6,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from codegen.graph import FloatArray
 from codegen.target import Target
+from codegen.tensor import FloatArray
 from microbench.board import Board, BundleRun, Fingerprint, Job, Measurement
 from microbench.boards.remote_cpu import RemoteCpuBoard
 from microbench.boards.silicon import SiliconBoard

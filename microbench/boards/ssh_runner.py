@@ -20,9 +20,9 @@ from typing import TypedDict, TypeVar
 
 from codegen.elf import ElfError
 from codegen.engines.cpu.toolchain import compiler_identity
-from codegen.graph import FloatArray
 from codegen.processors import check_executable, processors_of
 from codegen.program import GpuProgram
+from codegen.tensor import FloatArray
 from microbench.boards.execution import Finished
 from microbench.boards.local_machine import hash_of_serial
 from microbench.boards.ssh_link import SshLink

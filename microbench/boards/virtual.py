@@ -9,10 +9,10 @@ from typing import Self
 from codegen.algorithm import algorithm_named
 from codegen.bundle.manifest import read_manifest
 from codegen.errors import ToolchainError
-from codegen.graph import FloatArray
 from codegen.plan import Plan, PlanStep, read_plan
 from codegen.program import GpuProgram
 from codegen.target import Target
+from codegen.tensor import FloatArray
 from microbench.board import BundleRun, Fingerprint, Job, Kind, Measurement
 from microbench.boards.admission import admit
 from microbench.boards.bundle_bench import BenchReport, run_bench

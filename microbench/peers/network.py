@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 
-from codegen.graph import FloatArray
+from codegen.tensor import FloatArray
 from microbench.errors import PeerError
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from codegen.graph import FloatArray
+from codegen.tensor import FloatArray
 from microbench.errors import PeerError
 from microbench.peers.network import relative_error
 from microbench.peers.statistics import TimesArray

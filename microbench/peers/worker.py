@@ -17,7 +17,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from codegen.graph import FloatArray
+from codegen.tensor import FloatArray
 from microbench.errors import PeerError
 from microbench.peers.environments import last_lines
 from microbench.peers.registry import PROGRAMS

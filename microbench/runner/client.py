@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from codegen.graph import FloatArray
 from codegen.program import GpuProgram
+from codegen.tensor import FloatArray
 from microbench.errors import BoardError, CandidateError, HazardError
 from microbench.runner.frames import (
     ANSWER_BIT,

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from codegen.graph import FloatArray
 from codegen.program import GpuProgram
+from codegen.tensor import FloatArray
 from microbench.runner.frames import NO_MARK, PROTOCOL_VERSION, Ending, Reader, Writer
 from microbench.runner.readings import Readings, readings_answer
 

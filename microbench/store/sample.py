@@ -15,9 +15,9 @@ import numpy as np
 
 from codegen.canonical import canonical_json
 from codegen.errors import CanonicalFormError
-from codegen.graph import FloatArray
 from codegen.revive import REVIVABLE, revive_json
 from codegen.schedule import Candidate, Work
+from codegen.tensor import FloatArray
 from microbench.board import Fingerprint, Job, Kind, Measurement
 from microbench.conditions import Conditions, as_plain, of_plain
 from microbench.errors import BoardError, StoreError

@@ -19,11 +19,12 @@ from rich.table import Table
 from codegen.algorithm import QpuAlgorithm, algorithm_named
 from codegen.engines.videocore4.link import link_single
 from codegen.errors import ScheduleError
-from codegen.graph import Activation, Conv2d, FloatArray, LayerSpec, TensorType
+from codegen.graph import Activation, Conv2d, LayerSpec
 from codegen.layout import layout_named
 from codegen.program import GpuProgram
 from codegen.schedule import Choice
 from codegen.target import Target
+from codegen.tensor import FloatArray, TensorType
 from microbench.profile import DeviceProfile, load_profile
 from microbench.virtual.gpu import VirtualV3D
 

@@ -16,11 +16,11 @@ from codegen.graph import (
     Node,
     Operator,
     Reshape,
-    TensorType,
 )
 from codegen.reference import evaluate
 from codegen.shapes import infer_shape
 from codegen.spec_check import check
+from codegen.tensor import TensorType
 
 # Operator, input or inputs, output, shape of a Reshape.
 Step = tuple[Operator, str | tuple[str, ...], str, tuple[int, ...] | None]

@@ -8,12 +8,13 @@ import numpy as np
 
 from codegen.algorithm import QpuAlgorithm, algorithm_named
 from codegen.engines.videocore4.link import link_single
-from codegen.graph import FloatArray, LayerSpec
+from codegen.graph import LayerSpec
 from codegen.layout import layout_named
 from codegen.program import GpuProgram
 from codegen.reference import evaluate_layer
 from codegen.schedule import Choice
 from codegen.target import Target
+from codegen.tensor import FloatArray
 from microbench.profile import load_profile
 from microbench.virtual import Execution, VirtualV3D
 

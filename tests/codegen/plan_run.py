@@ -15,12 +15,13 @@ from codegen.bundle.lives import gpu_activations
 from codegen.bundle.memory import Memory, plan_memory
 from codegen.bundle.tasks import Schedule, Task, schedule_of
 from codegen.errors import ScheduleError
-from codegen.graph import FloatArray, Graph, LayerSpec, Relayout
+from codegen.graph import Graph, LayerSpec, Relayout
 from codegen.layout import layout_named
 from codegen.plan import Plan, PlanStep
 from codegen.program import GpuProgram
 from codegen.reference import evaluate_layer
 from codegen.schedule import Choice, Processor
+from codegen.tensor import FloatArray
 from microbench.profile import load_profile
 from microbench.virtual import Execution, VirtualV3D
 from tests.codegen.planned import PI_ZERO, first_choice, plan_of, qpu_choice, relayout_step, step_of

@@ -25,7 +25,6 @@ from codegen.graph import (
     Relayout,
     Reshape,
     Softmax,
-    TensorType,
     Transpose,
 )
 from codegen.layout import CHANNEL_LAYOUTS
@@ -33,6 +32,7 @@ from codegen.plan import Plan, PlanStep, PlanTensor, relayout_name
 from codegen.schedule import Choice
 from codegen.shapes import infer_shape
 from codegen.target import Target
+from codegen.tensor import TensorType
 
 HOST = Target(name="host", qpus=0, cpu="native", compiler=("", "-O2", "-march=native"), cores=1)
 MODEL_HASH = "ab" * 32

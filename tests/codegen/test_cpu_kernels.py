@@ -24,7 +24,6 @@ from codegen.graph import (
     Concat,
     Conv2d,
     ConvTranspose2d,
-    FloatArray,
     FullyConnected,
     LayerSpec,
     Operator,
@@ -32,7 +31,6 @@ from codegen.graph import (
     Relayout,
     Reshape,
     Softmax,
-    TensorType,
     Transpose,
 )
 from codegen.layout import layout_named
@@ -41,6 +39,7 @@ from codegen.reference import evaluate_layer
 from codegen.schedule import Choice
 from codegen.shapes import infer_shape
 from codegen.target import Target
+from codegen.tensor import FloatArray, TensorType
 
 HOST = Target(name="host", qpus=0, cpu="native", compiler=("", "-O1", "-march=native"), cores=6)
 SCALAR = Target(name="pi-zero", qpus=12, cpu="arm1176jzf-s", compiler=("", "-O1"), cores=1)

@@ -17,10 +17,11 @@ from codegen.bundle.pool import pool_files, pool_flags
 from codegen.engines.cpu.threads import LINE, Share, threads_axis
 from codegen.engines.cpu.toolchain import KERNEL_FLAGS, compile_executable, compile_shared
 from codegen.errors import ScheduleError
-from codegen.graph import FloatArray, Graph, LayerSpec
+from codegen.graph import Graph, LayerSpec
 from codegen.reference import evaluate
 from codegen.schedule import Choice
 from codegen.target import Target
+from codegen.tensor import FloatArray
 from tests.codegen.planned import HOST, branched_network, first_choice, plan_of, small_network
 
 DUAL = dataclasses.replace(HOST, cores=2)

@@ -9,8 +9,9 @@ import pytest
 from codegen.engines.cpu.blocked.indirect import CpuBlockedIndirect
 from codegen.engines.cpu.blocked.indirect_source import indirect_text
 from codegen.engines.cpu.blocked.indirect_tile import OUTSIDE, IndirectCode, input_offsets
-from codegen.graph import Conv2d, LayerSpec, TensorType
+from codegen.graph import Conv2d, LayerSpec
 from codegen.target import Target
+from codegen.tensor import TensorType
 
 NEON = Target(name="pi-2", qpus=12, cpu="cortex-a7", compiler=("", "-O1"), cores=4)
 SAME = Conv2d((3, 3), pads=(1, 1, 1, 1))

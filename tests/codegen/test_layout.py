@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from codegen.errors import ScheduleError
-from codegen.graph import TensorType
 from codegen.layout import LAYOUTS, block_lines, layout_named
+from codegen.tensor import TensorType
 
 shapes = st.one_of(
     st.tuples(st.integers(1, 2), st.integers(1, 9), st.integers(1, 7), st.integers(1, 7)),

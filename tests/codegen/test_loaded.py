@@ -13,9 +13,10 @@ import pytest
 
 from codegen.bundle import compile_bundle
 from codegen.errors import BundleError, TensorError
-from codegen.graph import Conv2d, FloatArray, Graph
+from codegen.graph import Conv2d, Graph
 from codegen.loaded import LoadedBundle, load_bundle
 from codegen.reference import evaluate
+from codegen.tensor import FloatArray
 from tests.codegen.planned import HOST, GraphBuilder, branched_network, plan_of, small_network
 from tests.codegen.test_cpu_pool import DUAL, threaded_choice
 

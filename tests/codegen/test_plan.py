@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from codegen.errors import PlanError
-from codegen.graph import Conv2d, LayerSpec, TensorType
+from codegen.graph import Conv2d, LayerSpec
 from codegen.plan import (
     SCHEMA_PATH,
     Plan,
@@ -26,6 +26,7 @@ from codegen.plan import (
     write_plan,
 )
 from codegen.schedule import Choice, values
+from codegen.tensor import TensorType
 from tests.codegen.planned import MODEL_HASH, first_choice, plan_of, relayout_step, small_network, step_of
 
 

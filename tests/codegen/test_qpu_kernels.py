@@ -6,19 +6,9 @@ import pytest
 
 from codegen.algorithm import QpuAlgorithm, algorithms
 from codegen.errors import ScheduleError
-from codegen.graph import (
-    IDENTITY,
-    RELU,
-    Activation,
-    Add,
-    Concat,
-    Conv2d,
-    FullyConnected,
-    LayerSpec,
-    Pool2d,
-    TensorType,
-)
+from codegen.graph import IDENTITY, RELU, Activation, Add, Concat, Conv2d, FullyConnected, LayerSpec, Pool2d
 from codegen.schedule import Choice
+from codegen.tensor import TensorType
 from tests.codegen.gpu_run import TARGET, relative_error
 
 TOLERANCE = 2e-5  # truncating adds of a few hundred terms

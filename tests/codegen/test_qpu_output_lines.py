@@ -8,11 +8,12 @@ import pytest
 from codegen.algorithm import QpuAlgorithm, algorithm_named
 from codegen.engines.videocore4.link import GUARD_BYTES, Activations, LinkedLayer, link
 from codegen.errors import ScheduleError
-from codegen.graph import RELU, Add, LayerSpec, TensorType
+from codegen.graph import RELU, Add, LayerSpec
 from codegen.layout import LANES, block_lines, layout_named, plane
 from codegen.program import Region
 from codegen.reference import evaluate_layer
 from codegen.schedule import Choice
+from codegen.tensor import TensorType
 from microbench.profile import load_profile
 from microbench.virtual import VirtualV3D
 from tests.codegen.gpu_run import TARGET, random_tensors

@@ -27,11 +27,11 @@ from codegen.graph import (
     Relayout,
     Reshape,
     Softmax,
-    TensorType,
     Transpose,
 )
 from codegen.reference import clamp, evaluate, evaluate_all, evaluate_layer
 from codegen.shapes import infer_shape
+from codegen.tensor import TensorType
 
 
 def layer(op: Operator, value: np.ndarray, *weights: np.ndarray, shape: tuple[int, ...] = ()) -> np.ndarray:

@@ -28,11 +28,11 @@ from codegen.graph import (
     Relayout,
     Reshape,
     Softmax,
-    TensorType,
     Transpose,
 )
 from codegen.revive import REVIVABLE, revive, revive_as, revive_json
 from codegen.schedule import Candidate, Choice, Work, values
+from codegen.tensor import TensorType
 
 SIZES = st.integers(1, 4096)
 PAIRS = st.tuples(SIZES, SIZES)

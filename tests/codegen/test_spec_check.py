@@ -28,10 +28,10 @@ from codegen.graph import (
     Relayout,
     Reshape,
     Softmax,
-    TensorType,
     Transpose,
 )
 from codegen.spec_check import check, operators
+from codegen.tensor import TensorType
 
 
 def zeros(*shape: int) -> np.ndarray:

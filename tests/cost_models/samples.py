@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from functools import cache
 
-from codegen.graph import Conv2d, LayerSpec, TensorType
+from codegen.graph import Conv2d, LayerSpec
 from codegen.schedule import Candidate, Choice, Work, values
+from codegen.tensor import TensorType
 from cost_models.model import Observation
 
 CHANNELS = (16, 32, 64, 128, 256)

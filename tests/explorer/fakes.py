@@ -10,12 +10,13 @@ from typing import Self
 import numpy as np
 
 from codegen.errors import ScheduleError
-from codegen.graph import Clamp, FloatArray, LayerSpec, Relayout
+from codegen.graph import Clamp, LayerSpec, Relayout
 from codegen.layout import layout_named
 from codegen.program import CpuProgram
 from codegen.reference import evaluate_layer
 from codegen.schedule import Axis, Candidate, Choice, Processor, Space, Work, values
 from codegen.target import Target
+from codegen.tensor import FloatArray
 from explorer.jobs import layer_values
 from microbench.board import BundleRun, Fingerprint, Job, Measurement
 from microbench.errors import BoardError, CandidateError

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-from codegen.graph import Activation, Clamp, Graph, LayerSpec, Node, Reshape, TensorType
+from codegen.graph import Activation, Clamp, Graph, LayerSpec, Node, Reshape
 from codegen.schedule import Candidate, Choice, Processor
+from codegen.tensor import TensorType
 from explorer.options import Option
 
 LAYOUTS = ("nchw", "pixel16")

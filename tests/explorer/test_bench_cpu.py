@@ -11,8 +11,9 @@ from codegen.algorithm import algorithm_named
 from codegen.bundle import compile_bundle
 from codegen.direct_macs import direct_macs
 from codegen.engines.cpu.toolchain import compile_executable
-from codegen.graph import Conv2d, FullyConnected, LayerSpec, Softmax, TensorType
+from codegen.graph import Conv2d, FullyConnected, LayerSpec, Softmax
 from codegen.plan import write_plan
+from codegen.tensor import TensorType
 from explorer.bench_table import BenchTable
 from explorer.check import Trial, trials_of
 from explorer.errors import CheckFailedError

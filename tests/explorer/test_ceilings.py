@@ -2,8 +2,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from codegen.graph import Chain, Conv2d, LayerSpec, TensorType
+from codegen.graph import Chain, Conv2d, LayerSpec
 from codegen.schedule import Candidate
+from codegen.tensor import TensorType
 from explorer.ceilings import Ceilings
 from explorer.options import Option, relayout_spec
 from tests.explorer.networks import option

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from codegen.chains import chain_nodes
-from codegen.graph import Conv2d, Graph, LayerSpec, Node, TensorType
+from codegen.graph import Conv2d, Graph, LayerSpec, Node
+from codegen.tensor import TensorType
 from explorer.compose import Limits, compose
 from explorer.moves import Overheads
 from explorer.options import Option, relayout_spec

@@ -2,9 +2,10 @@ from __future__ import annotations
 
 import pytest
 
-from codegen.graph import Activation, Clamp, Concat, Graph, LayerSpec, Node, TensorType
+from codegen.graph import Activation, Clamp, Concat, Graph, LayerSpec, Node
 from codegen.layout import layout_named
 from codegen.schedule import Processor
+from codegen.tensor import TensorType
 from explorer.compose import Composition, Limits, compose
 from explorer.moves import Overheads
 from explorer.options import Option, relayout_spec

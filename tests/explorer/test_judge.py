@@ -3,10 +3,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from codegen.graph import Activation, Clamp, LayerSpec, TensorType
+from codegen.graph import Activation, Clamp, LayerSpec
 from codegen.layout import layout_named
 from codegen.reference import evaluate_layer
 from codegen.schedule import Candidate, Choice, Processor
+from codegen.tensor import TensorType
 from explorer.jobs import layer_values
 from explorer.judge import TOLERANCES, Judge, relative_error
 

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from codegen.graph import Activation, Clamp, FloatArray, LayerSpec, TensorType
+from codegen.graph import Activation, Clamp, LayerSpec
 from codegen.program import CpuProgram
 from codegen.schedule import Candidate, Choice, Work, values
+from codegen.tensor import FloatArray, TensorType
 from microbench.board import Fingerprint, Job
 from microbench.store import Sample, Status
 

@@ -17,10 +17,11 @@ import pytest
 from codegen.algorithm import CpuAlgorithm, algorithms
 from codegen.bundle import compile_bundle
 from codegen.errors import BundleError
-from codegen.graph import Conv2d, FloatArray, LayerSpec, TensorType
+from codegen.graph import Conv2d, LayerSpec
 from codegen.program import CpuProgram
 from codegen.reference import evaluate, evaluate_layer
 from codegen.schedule import Candidate
+from codegen.tensor import FloatArray, TensorType
 from microbench.board import Board, Job
 from microbench.boards.host import BUNDLE_RUNS, HostBoard
 from microbench.errors import BoardError, CandidateError

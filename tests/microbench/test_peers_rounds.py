@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from codegen.graph import FloatArray
+from codegen.tensor import FloatArray
 from microbench.errors import PeerError
 from microbench.peers.registry import PROGRAMS
 from microbench.peers.rounds import Entry, RoundSettings, run_rounds

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 from codegen.bundle import compile_bundle
-from codegen.graph import FloatArray, Graph
+from codegen.graph import Graph
 from codegen.reference import evaluate
+from codegen.tensor import FloatArray
 from microbench.board import Board, Job
 from microbench.boards import ssh_runner
 from microbench.boards.local_machine import hash_of_serial, serial_hash

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from codegen.graph import FloatArray
 from codegen.program import GpuProgram
+from codegen.tensor import FloatArray
 from microbench.board import Measurement
 from microbench.boards import cpu_harness
 from microbench.boards.execution import Finished

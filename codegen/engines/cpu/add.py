@@ -15,11 +15,12 @@ from codegen.engines.cpu.instructions import (
 from codegen.engines.cpu.kernel import CpuKernel, Point
 from codegen.engines.cpu.source import clamped, fill
 from codegen.engines.cpu.threads import LINE, Share, threads_axis
-from codegen.graph import Add, FloatArray, LayerSpec
+from codegen.graph import Add, LayerSpec
 from codegen.layout import LANES, block_lines, layout_named, plane
 from codegen.program import CpuProgram
 from codegen.schedule import Axis, Choice, Work
 from codegen.target import Target
+from codegen.tensor import FloatArray
 
 
 class CpuAdd(CpuKernel):

@@ -11,11 +11,12 @@ from codegen.engines.cpu.instructions import ADDRESS_INSTRUCTIONS, LOOP_INSTRUCT
 from codegen.engines.cpu.kernel import CpuKernel, Point
 from codegen.engines.cpu.source import fill
 from codegen.engines.cpu.threads import LINE, Share, threads_axis
-from codegen.graph import Concat, FloatArray, LayerSpec, TensorType
+from codegen.graph import Concat, LayerSpec
 from codegen.layout import LANES, block_lines, layout_named, plane
 from codegen.program import CpuProgram
 from codegen.schedule import Axis, Choice, Work
 from codegen.target import Target
+from codegen.tensor import FloatArray, TensorType
 
 _LAYOUTS = ("nchw", "pixel16")
 CALL_INSTRUCTIONS = 20.0  # entering and leaving memcpy

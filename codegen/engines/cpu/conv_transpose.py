@@ -18,10 +18,11 @@ from codegen.engines.cpu.kernel import CpuKernel, Point, checked_workspace
 from codegen.engines.cpu.phases import AxisPhase, axis_phases
 from codegen.engines.cpu.source import clamped, fill
 from codegen.engines.cpu.threads import Share, own_workspace, threads_axis
-from codegen.graph import ConvTranspose2d, FloatArray, LayerSpec
+from codegen.graph import ConvTranspose2d, LayerSpec
 from codegen.program import CpuProgram
 from codegen.schedule import Axis, Choice, Work
 from codegen.target import Target
+from codegen.tensor import FloatArray
 
 TAP_INSTRUCTIONS = 8.0  # whether a row of taps meets a row of inputs
 

@@ -18,10 +18,11 @@ from codegen.engines.cpu.machine import accumulator_capacity, tile_columns
 from codegen.engines.cpu.source import clamped, fill
 from codegen.engines.cpu.threads import Share, threads_axis
 from codegen.engines.cpu.windows import CLIP_FUNCTION, interior_columns, window_constants
-from codegen.graph import Conv2d, FloatArray, LayerSpec
+from codegen.graph import Conv2d, LayerSpec
 from codegen.program import CpuProgram
 from codegen.schedule import Axis, Choice, Work
 from codegen.target import Target
+from codegen.tensor import FloatArray
 
 BORDER_INSTRUCTIONS = 20.0  # clipping one window in both directions
 

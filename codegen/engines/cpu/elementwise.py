@@ -16,11 +16,12 @@ from codegen.engines.cpu.kernel import CpuKernel, Point
 from codegen.engines.cpu.machine import block_lanes
 from codegen.engines.cpu.source import clamped, fill
 from codegen.engines.cpu.threads import LINE, Share, threads_axis
-from codegen.graph import Clamp, FloatArray, LayerSpec, Reshape
+from codegen.graph import Clamp, LayerSpec, Reshape
 from codegen.layout import LAYOUTS, layout_named, plane
 from codegen.program import CpuProgram
 from codegen.schedule import Axis, Choice, Work
 from codegen.target import Target
+from codegen.tensor import FloatArray
 
 
 class CpuClamp(CpuKernel):

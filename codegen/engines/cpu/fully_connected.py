@@ -10,10 +10,11 @@ from codegen.engines.cpu.kernel import CpuKernel, Point
 from codegen.engines.cpu.machine import cache_bytes, is_scalar
 from codegen.engines.cpu.source import clamped, fill
 from codegen.engines.cpu.threads import Share, threads_axis
-from codegen.graph import FloatArray, FullyConnected, LayerSpec
+from codegen.graph import FullyConnected, LayerSpec
 from codegen.program import CpuProgram
 from codegen.schedule import Axis, Choice, Work
 from codegen.target import Target
+from codegen.tensor import FloatArray
 
 
 class CpuFullyConnected(CpuKernel):

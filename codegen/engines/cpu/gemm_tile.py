@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from codegen.engines.cpu.source import clamped, fill, round_up
-from codegen.graph import Activation, FloatArray
+from codegen.graph import Activation
+from codegen.tensor import FloatArray
 
 
 def tile_source(entry: str, rows: int, columns: int, activation: Activation) -> str:

@@ -10,10 +10,11 @@ from codegen.engines.cpu.kernel import CpuKernel, Point
 from codegen.engines.cpu.machine import cache_bytes, tile_columns, tile_rows
 from codegen.engines.cpu.source import fill, round_up
 from codegen.engines.cpu.threads import Share, own_workspace, threads_axis
-from codegen.graph import Conv2d, FloatArray, LayerSpec
+from codegen.graph import Conv2d, LayerSpec
 from codegen.program import CpuProgram
 from codegen.schedule import Axis, Choice, Work
 from codegen.target import Target
+from codegen.tensor import FloatArray
 
 PIXELS_OUTER, CHANNELS_OUTER = 0, 1
 

@@ -17,10 +17,11 @@ from codegen.engines.cpu.machine import tile_columns
 from codegen.engines.cpu.source import clamped, fill
 from codegen.engines.cpu.threads import Share, threads_axis
 from codegen.engines.cpu.windows import CLIP_FUNCTION, interior_columns, window_constants
-from codegen.graph import FloatArray, LayerSpec, Pool2d
+from codegen.graph import LayerSpec, Pool2d
 from codegen.program import CpuProgram
 from codegen.schedule import Axis, Choice, Work
 from codegen.target import Target
+from codegen.tensor import FloatArray
 
 DIVISION_INSTRUCTIONS = 19.0  # VFP11 (ARM1176 TRM): a single-precision division holds its unit that long
 CLIP_INSTRUCTIONS = 16.0

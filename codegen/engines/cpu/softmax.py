@@ -9,10 +9,11 @@ import numpy as np
 from codegen.engines.cpu.instructions import LOOP_INSTRUCTIONS, Count
 from codegen.engines.cpu.kernel import CpuKernel
 from codegen.engines.cpu.source import fill
-from codegen.graph import FloatArray, LayerSpec, Softmax
+from codegen.graph import LayerSpec, Softmax
 from codegen.program import CpuProgram
 from codegen.schedule import Axis, Choice, Work
 from codegen.target import Target
+from codegen.tensor import FloatArray
 
 EXPONENTIAL_INSTRUCTIONS = 40.0  # one expf of a soft libm: range reduction and a polynomial in double
 

@@ -11,10 +11,11 @@ from codegen.engines.cpu.instructions import ADDRESS_INSTRUCTIONS, LOOP_INSTRUCT
 from codegen.engines.cpu.kernel import CpuKernel, Point
 from codegen.engines.cpu.source import fill
 from codegen.engines.cpu.threads import Share, threads_axis
-from codegen.graph import FloatArray, LayerSpec, Transpose
+from codegen.graph import LayerSpec, Transpose
 from codegen.program import CpuProgram
 from codegen.schedule import Axis, Choice, Work
 from codegen.target import Target
+from codegen.tensor import FloatArray
 
 STORES_INNER, LOADS_INNER = 0, 1
 

@@ -15,8 +15,9 @@ from codegen.engines.cpu.blocked.kernel import blocks_of
 from codegen.engines.cpu.blocked.pool import pool_code
 from codegen.engines.cpu.blocked.window_source import WindowCode, window_text
 from codegen.engines.cpu.instructions import ADDRESS_INSTRUCTIONS, LOOP_INSTRUCTIONS, Count
-from codegen.graph import IDENTITY, Activation, Add, Chain, Conv2d, FloatArray, LayerSpec, Pool2d
+from codegen.graph import IDENTITY, Activation, Add, Chain, Conv2d, LayerSpec, Pool2d
 from codegen.target import Target
+from codegen.tensor import FloatArray
 
 MOST_BLOCKS = 4
 LATENCY_PIXELS = 8  # sums that have to grow at the same time: two a cycle, four cycles each

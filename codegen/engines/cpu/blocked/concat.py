@@ -12,11 +12,12 @@ from codegen.engines.cpu.instructions import ADDRESS_INSTRUCTIONS, LOOP_INSTRUCT
 from codegen.engines.cpu.kernel import Point
 from codegen.engines.cpu.source import fill
 from codegen.engines.cpu.threads import Share, threads_axis
-from codegen.graph import Concat, FloatArray, LayerSpec
+from codegen.graph import Concat, LayerSpec
 from codegen.layout import layout_named, plane
 from codegen.program import CpuProgram
 from codegen.schedule import Axis, Choice, Work
 from codegen.target import Target
+from codegen.tensor import FloatArray
 
 PIXELS = 128  # moved at once: pieces of one block follow each other while it is in the nearest cache
 CALL_INSTRUCTIONS = 20.0  # entering and leaving a move

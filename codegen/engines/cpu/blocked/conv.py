@@ -9,9 +9,10 @@ from codegen.engines.cpu.blocked.conv_tiles import RegisterTiledConv, even_width
 from codegen.engines.cpu.blocked.geometry import Image, Windows
 from codegen.engines.cpu.kernel import Point
 from codegen.engines.cpu.machine import block_lanes
-from codegen.graph import Conv2d, FloatArray, LayerSpec
+from codegen.graph import Conv2d, LayerSpec
 from codegen.schedule import Axis
 from codegen.target import Target
+from codegen.tensor import FloatArray
 
 
 class CpuBlockedConv(RegisterTiledConv[ConvCode]):

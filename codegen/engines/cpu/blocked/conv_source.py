@@ -11,7 +11,8 @@ from codegen.engines.cpu.blocked.geometry import Image, Tile, Windows, row_tiles
 from codegen.engines.cpu.blocked.vectors import clamped_vector, constant_vector, vector, vector_prologue
 from codegen.engines.cpu.gemm_tile import matrix_and_bias
 from codegen.engines.cpu.source import fill
-from codegen.graph import IDENTITY, Activation, FloatArray
+from codegen.graph import IDENTITY, Activation
+from codegen.tensor import FloatArray
 
 PIXELS_OUTER, CHANNELS_OUTER = 0, 1
 

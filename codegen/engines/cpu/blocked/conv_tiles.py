@@ -13,11 +13,12 @@ from codegen.engines.cpu.kernel import Point
 from codegen.engines.cpu.machine import block_lanes, block_registers, cache_bytes
 from codegen.engines.cpu.source import fill
 from codegen.engines.cpu.threads import PIXELS_SHARED, Share, nothing_shared, shared_axis, threads_axis
-from codegen.graph import Conv2d, FloatArray, LayerSpec
+from codegen.graph import Conv2d, LayerSpec
 from codegen.layout import layout_named
 from codegen.program import CpuProgram
 from codegen.schedule import Axis, Choice, Work
 from codegen.target import Target
+from codegen.tensor import FloatArray
 
 BLOCKS = (1, 2, 3, 4)
 WIDTHS = 2  # of tiles, for each number of blocks: the widest that fits and the next that cuts evenly

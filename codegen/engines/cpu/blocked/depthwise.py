@@ -20,11 +20,12 @@ from codegen.engines.cpu.instructions import (
 from codegen.engines.cpu.kernel import Point
 from codegen.engines.cpu.machine import block_registers
 from codegen.engines.cpu.threads import nothing_shared, shared_axis, threads_axis
-from codegen.graph import Conv2d, FloatArray, LayerSpec
+from codegen.graph import Conv2d, LayerSpec
 from codegen.layout import layout_named
 from codegen.program import CpuProgram
 from codegen.schedule import Axis, Choice, Work
 from codegen.target import Target
+from codegen.tensor import FloatArray
 
 ROWS = (1, 2, 3)
 

@@ -17,11 +17,12 @@ from codegen.engines.cpu.instructions import (
 from codegen.engines.cpu.kernel import Point
 from codegen.engines.cpu.source import fill
 from codegen.engines.cpu.threads import LINE, PIXELS_SHARED, Share, nothing_shared, shared_axis, threads_axis
-from codegen.graph import Add, Clamp, FloatArray, LayerSpec
+from codegen.graph import Add, Clamp, LayerSpec
 from codegen.layout import layout_named
 from codegen.program import CpuProgram
 from codegen.schedule import Axis, Choice, Work
 from codegen.target import Target
+from codegen.tensor import FloatArray
 
 
 class _Streamed(BlockedKernel):

@@ -12,11 +12,12 @@ from codegen.engines.cpu.kernel import Point
 from codegen.engines.cpu.machine import block_registers, cache_bytes
 from codegen.engines.cpu.source import fill
 from codegen.engines.cpu.threads import Share, threads_axis
-from codegen.graph import FloatArray, FullyConnected, LayerSpec
+from codegen.graph import FullyConnected, LayerSpec
 from codegen.layout import layout_named
 from codegen.program import CpuProgram
 from codegen.schedule import Axis, Choice, Work
 from codegen.target import Target
+from codegen.tensor import FloatArray
 
 BLOCKS = (2, 4)
 CHAINS = 8  # sums that grow at the same time: two a cycle, four cycles each

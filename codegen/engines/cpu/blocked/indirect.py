@@ -10,9 +10,10 @@ from codegen.engines.cpu.blocked.indirect_source import indirect_text, pack_indi
 from codegen.engines.cpu.blocked.indirect_tile import IndirectCode
 from codegen.engines.cpu.instructions import Count
 from codegen.engines.cpu.kernel import Point
-from codegen.graph import Conv2d, FloatArray, LayerSpec
+from codegen.graph import Conv2d, LayerSpec
 from codegen.schedule import Axis
 from codegen.target import Target
+from codegen.tensor import FloatArray
 
 MOST_REGISTERS = (
     16  # with more, tiles of short rows have sums enough, and nothing is won (measured on AVX-512)

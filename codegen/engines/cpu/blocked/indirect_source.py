@@ -14,7 +14,7 @@ from codegen.engines.cpu.blocked.conv_source import block_widths, in_whole_block
 from codegen.engines.cpu.blocked.indirect_tile import IndirectCode, input_offsets, literal_tile, table_tile
 from codegen.engines.cpu.blocked.vectors import vector_prologue
 from codegen.engines.cpu.source import fill
-from codegen.graph import FloatArray
+from codegen.tensor import FloatArray
 
 
 def indirect_text(code: IndirectCode) -> str:

@@ -21,11 +21,12 @@ from codegen.engines.cpu.kernel import Point
 from codegen.engines.cpu.machine import block_registers
 from codegen.engines.cpu.pool import DIVISION_INSTRUCTIONS
 from codegen.engines.cpu.threads import nothing_shared, shared_axis, threads_axis
-from codegen.graph import FloatArray, LayerSpec, Pool2d
+from codegen.graph import LayerSpec, Pool2d
 from codegen.layout import layout_named
 from codegen.program import CpuProgram
 from codegen.schedule import Axis, Choice, Work
 from codegen.target import Target
+from codegen.tensor import FloatArray
 
 WIDEST = 14  # pixels of a tile: enough sums at once, and more would only make more text
 MOST_TAPS = 32  # of a row of a global pool's window: its text has a line for each

@@ -10,11 +10,12 @@ from codegen.engines.cpu.instructions import LOOP_INSTRUCTIONS, Count
 from codegen.engines.cpu.kernel import CpuKernel, Point
 from codegen.engines.cpu.source import fill
 from codegen.engines.cpu.threads import Share, threads_axis
-from codegen.graph import FloatArray, LayerSpec, Relayout
+from codegen.graph import LayerSpec, Relayout
 from codegen.layout import CHANNEL_LAYOUTS, layout_named, plane
 from codegen.program import CpuProgram
 from codegen.schedule import Axis, Choice, Work
 from codegen.target import Target
+from codegen.tensor import FloatArray
 
 
 class CpuBlockedRelayout(CpuKernel):

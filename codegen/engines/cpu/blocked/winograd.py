@@ -22,11 +22,12 @@ from codegen.engines.cpu.threads import (
     shared_axis,
     threads_axis,
 )
-from codegen.graph import Conv2d, FloatArray, LayerSpec
+from codegen.graph import Conv2d, LayerSpec
 from codegen.layout import layout_named
 from codegen.program import CpuProgram
 from codegen.schedule import Axis, Choice, Work
 from codegen.target import Target
+from codegen.tensor import FloatArray
 
 BLOCKS = (1, 2, 3, 4)
 GROUPS = (1, 4)

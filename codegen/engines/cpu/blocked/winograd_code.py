@@ -10,7 +10,8 @@ import numpy as np
 
 from codegen.engines.cpu.blocked.winograd_transform import TAPS, transformed_filters
 from codegen.engines.cpu.gemm_tile import matrix_and_bias
-from codegen.graph import IDENTITY, Activation, FloatArray
+from codegen.graph import IDENTITY, Activation
+from codegen.tensor import FloatArray
 
 LINE = 16  # elements of 64 bytes
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from codegen.engines.cpu.source import float_literal
-from codegen.graph import FloatArray
+from codegen.tensor import FloatArray
 
 Step = tuple[str, str]
 

@@ -22,10 +22,11 @@ from codegen.engines.videocore4.kernels.relayed import BLOCKS, relayed_kernel
 from codegen.engines.videocore4.kernels.tile import words_after_weights, words_before_weights
 from codegen.engines.videocore4.layer import Address, QpuLayer, Uniform
 from codegen.errors import ScheduleError
-from codegen.graph import Conv2d, FloatArray, LayerSpec
+from codegen.graph import Conv2d, LayerSpec
 from codegen.layout import LANES
 from codegen.schedule import Axis, Choice, Processor, Space, Work, values
 from codegen.target import Target
+from codegen.tensor import FloatArray
 
 MINIMUM_CHANNELS = 2  # the kernel's last two channels stand outside its loop
 

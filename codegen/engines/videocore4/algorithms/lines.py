@@ -16,10 +16,11 @@ from codegen.engines.videocore4.algorithms.geometry import (
 from codegen.engines.videocore4.kernels.lines import lines_kernel, tile_words
 from codegen.engines.videocore4.layer import Address, QpuLayer, Uniform
 from codegen.errors import ScheduleError
-from codegen.graph import Add, Concat, FloatArray, LayerSpec
+from codegen.graph import Add, Concat, LayerSpec
 from codegen.layout import LANES, block_lines, plane
 from codegen.schedule import Axis, Choice, Processor, Space, Work, values
 from codegen.target import Target
+from codegen.tensor import FloatArray
 
 ROWS = (4, 8, 16, 32)
 Tile = tuple[tuple[Address, ...], int, Address]  # operands, groups, output

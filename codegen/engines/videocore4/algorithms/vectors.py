@@ -17,10 +17,11 @@ from codegen.engines.videocore4.kernels.vectors import (
 )
 from codegen.engines.videocore4.layer import Address, QpuLayer, Uniform
 from codegen.errors import ScheduleError
-from codegen.graph import FloatArray, FullyConnected, LayerSpec, Pool2d
+from codegen.graph import FullyConnected, LayerSpec, Pool2d
 from codegen.layout import LANES
 from codegen.schedule import Axis, Choice, Processor, Space, Work, values
 from codegen.target import Target
+from codegen.tensor import FloatArray
 
 _HEAD_WORDS = 2
 

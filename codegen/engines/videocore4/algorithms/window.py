@@ -11,10 +11,11 @@ from codegen.engines.videocore4.algorithms.geometry import LINE_BYTES, Geometry,
 from codegen.engines.videocore4.kernels.window import MAXIMUM_TAPS, Window, tile_words, window_kernel
 from codegen.engines.videocore4.layer import Address, QpuLayer, Uniform
 from codegen.errors import ScheduleError
-from codegen.graph import Activation, Conv2d, FloatArray, LayerSpec, Pool2d
+from codegen.graph import Activation, Conv2d, LayerSpec, Pool2d
 from codegen.layout import LANES
 from codegen.schedule import Axis, Choice, Processor, Space, Work, values
 from codegen.target import Target
+from codegen.tensor import FloatArray
 
 LOWEST = -3.4028234663852886e38  # the identity of the maximum among float32
 _BLOCK_HEAD_WORDS = 4
