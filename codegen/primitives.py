@@ -96,8 +96,10 @@ PRIMITIVES: Mapping[str, Primitive] = {
         Primitive("neg", 1, np.negative, _rising(lambda x: -x), 1.0),
         Primitive("abs", 1, np.absolute, _absolute, 1.0),
         Primitive("floor", 1, np.floor, _rising(_floor), 2.0),
-        Primitive("less", 2, np.less, lambda a, b: _TRUTH, 1.0),  # 1 where it holds, else 0
-        Primitive("equal", 2, np.equal, lambda a, b: _TRUTH, 1.0),
+        Primitive(
+            "less", 2, lambda a, b: np.where(np.less(a, b), 1.0, 0.0), lambda a, b: _TRUTH, 1.0
+        ),  # 1 where it holds, else 0
+        Primitive("equal", 2, lambda a, b: np.where(np.equal(a, b), 1.0, 0.0), lambda a, b: _TRUTH, 1.0),
         Primitive("select", 3, lambda c, a, b: np.where(c != 0, a, b), lambda c, a, b: hull(a, b), 2.0),
         Primitive("sqrt", 1, np.sqrt, _root, 15.0),
         Primitive("exp", 1, np.exp, _rising(_exp), CALL),

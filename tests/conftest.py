@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from microbench.emulation.emulator import why_no_counting
 from microbench.inner_loops.disassembly import why_no_disassembler
@@ -17,6 +18,9 @@ from tests.microbench.small_disk import why_no_small_disk
 
 SHARED = Path(__file__).parents[1].parent / "shared"
 SLOW = "slow; give --slow to run it"
+
+settings.register_profile("shared machine", deadline=None)  # others' load is no defect of the code
+settings.load_profile("shared machine")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

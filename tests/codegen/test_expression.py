@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from codegen.errors import GraphSpecError
@@ -50,14 +50,12 @@ def rebuilt(expression: Expression) -> Expression:
     return expression.substitute([X, Y])
 
 
-@settings(deadline=None)  # the first one imports scipy
 @given(trees, st.lists(numbers, min_size=4, max_size=4), st.lists(numbers, min_size=4, max_size=4))
 def test_simplification_keeps_every_value(tree: Expression, x: list[float], y: list[float]) -> None:
     operands = [np.array(x), np.array(y)]
     np.testing.assert_array_equal(rebuilt(tree).evaluate(operands), tree.evaluate(operands))
 
 
-@settings(deadline=None)
 @given(trees, numbers, numbers)
 def test_results_lie_in_the_interval(tree: Expression, x: float, y: float) -> None:
     low, high = tree.interval([Interval(min(x, 0.0), max(x, 0.0)), Interval(y, y)])
