@@ -43,7 +43,9 @@ def run_command(settings: RunSettings) -> None:
     if result.front is not None:
         console.print(front_table(result.front, noise_of_report(result.report)))
     if result.report.check is None:
-        console.print(f"not checked: the {settings.board} board computes no outputs", style="bold yellow")
+        console.print(
+            f"not checked: the board {result.report.board} computes no outputs", style="bold yellow"
+        )
     console.print(f"results: {result.directory}", markup=False)
     if result.report.check is not None:
         require(result.report.check)

@@ -36,7 +36,6 @@ from microbench.store import Store
 
 REPEATS = 5  # where a clock is read; elsewhere a time is the same every time
 MOST_SIMULATORS = 2
-WITHOUT_OUTPUTS = frozenset({"null", "replay"})
 
 Announce = Callable[[str], None]
 
@@ -56,12 +55,12 @@ def run(settings: RunSettings, progress: Progress, announce: Announce) -> Run:
 
     The check's verdict is in the report: a failed one does not lose plan, figures and summary.
     """
-    if settings.objective == "front" and settings.board in WITHOUT_OUTPUTS:
-        raise UsageError(f"a front is made of plans that were run; the {settings.board} board runs nothing")
     first = _open(settings)
     with Workers(_boards(first, settings), _close) as boards:
+        if settings.objective == "front" and not first.computes:
+            raise UsageError(f"a front is made of plans that were run; the {first.name} board runs nothing")
         fingerprint = boards.call(lambda board: board.fingerprint())
-        announce(what_it_is(first, fingerprint))
+        announce(f"{first.profile.title}: {boards.call(lambda board: board.describe())}")
         _prepare(settings.directory)
         progress.phase("Import")
         network = open_network(settings)
@@ -74,7 +73,7 @@ def run(settings: RunSettings, progress: Progress, announce: Announce) -> Run:
         compile_bundle(network.graph, plan, first.target, bundle)
         checked = None
         trials: tuple[Trial, ...] = ()
-        if first.name not in WITHOUT_OUTPUTS:
+        if first.computes:
             progress.phase("Check")
             trials = trials_of(network, settings.search.seed)
             checked = boards.call(lambda board: check_bundle(board, bundle, trials, tolerance_of(plan)))
@@ -110,20 +109,6 @@ def _prepare(directory: Path) -> None:
         raise OSError(error.errno, error.strerror, str(directory)) from error
 
 
-def what_it_is(board: Board, fingerprint: Fingerprint) -> str:
-    """The first line of a run: whose clock its numbers come from."""
-    title = board.profile.title
-    if board.name in WITHOUT_OUTPUTS:
-        return f"{title}: the {board.name} board, no silicon; its times are not measured now, nothing is computed"
-    if board.reads_clock:
-        return f"{title}: {fingerprint.board} ({fingerprint.software})"
-    where = "the in-process virtual board" if board.name == "virtual" else f"a virtual board ({board.name})"
-    return (
-        f"{title}: {where}, no silicon.\n"
-        f"QPU times are simulated, CPU times modelled from a table ({fingerprint.software})."
-    )
-
-
 def _open(settings: RunSettings) -> Board:
     return open_board(
         settings.device,
@@ -157,9 +142,9 @@ def _investigate(
     """Searches the network on a board."""
     repeats = REPEATS if first.reads_clock else 1
     jobs = JobBuilder(first.target, settings.search.seed, algorithms(), repeats)
-    overheads, recording = overheads_of(first), first.name != "replay"
+    overheads = overheads_of(first)
     with Store.open(settings.store) as store:
-        bench = Bench(boards, jobs, store, fingerprint, progress, overheads.launch_s, recording)
+        bench = Bench(boards, jobs, store, fingerprint, progress, overheads.launch_s, first.records)
         model = cost_model_named(settings.cost_model, first.profile)
         result = search(network.graph, jobs, model, bench, settings.search, progress)
         seed = settings.search.seed
@@ -172,7 +157,7 @@ def _investigate(
 
 
 def _rehearses(board: Board) -> bool:
-    return board.reads_clock and board.name not in WITHOUT_OUTPUTS
+    return board.reads_clock and board.computes
 
 
 def _performer(boards: Workers[Board], network: Network, seed: int, clocks: Conditions | None) -> Perform:

@@ -41,6 +41,11 @@ class Fingerprint:
         return content_hash(self)
 
 
+def clocked_on(fingerprint: Fingerprint) -> str:
+    """How a board whose clock is read describes itself: its model and its software."""
+    return f"{fingerprint.board} ({fingerprint.software})"
+
+
 @dataclass(frozen=True, eq=False)
 class Job:
     """One candidate ready to run: its program, flat input images and the work it amounts to."""
@@ -99,17 +104,30 @@ class BundleRun:
 class Board(Protocol):
     """Measures candidates and runs bundles. A context manager: leaving it frees the board.
 
+    What may be asked of it and what its numbers are worth, it says itself; nobody looks at its name for that:
+
+    `computes`: it runs bundles and gives their outputs, so that plans can be checked and rehearsed on it.
     `reads_clock`: its times come from a running clock, so that whatever else the machine does disturbs them. Without
     one a time is the same every time: one repeat says all, and several such boards may measure at once.
+    `records`: it measures what was never measured, and each of its measurements is a new sample, worth storing.
     """
 
     name: str
+    computes: bool
     reads_clock: bool
+    records: bool
     profile: DeviceProfile
     target: Target
 
     def fingerprint(self) -> Fingerprint:
         """Raises BoardError when the board does not answer."""
+        ...
+
+    def describe(self) -> str:
+        """For people: whose clock its numbers come from, or what they are instead; "no silicon" where none is timed.
+
+        Raises as `fingerprint`.
+        """
         ...
 
     def measure(self, job: Job) -> Measurement:

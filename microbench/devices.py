@@ -7,6 +7,11 @@ user = "pi"
 key = "~/.ssh/id_ed25519"
 jump = "pi@gate.example:22"
 launch = "registers"
+
+[boards.phone]
+profile = "phone.toml"
+board = "adb"
+board_options = { serial = "R58M123" }
 """
 
 from __future__ import annotations
@@ -14,12 +19,13 @@ from __future__ import annotations
 import ipaddress
 import re
 import tomllib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 from platformdirs import user_config_path
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from microbench.errors import DevicesError, ProfileError
 from microbench.options import Launch, SshOptions
@@ -27,6 +33,7 @@ from microbench.profile import known_profiles
 
 DEFAULT_SSH_PORT = 22
 
+_OF_A_HOST = ("user", "key", "known_hosts", "jump", "launch")
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
 _HOST = re.compile(r"(?=.{1,253}$)[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_.])?")
 _USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
@@ -75,15 +82,18 @@ def _check_jump(place: str) -> str:
 
 
 class NamedBoard(BaseModel):
-    """How one board is reached. Paths may begin with `~`; `jump` is user@host:port, with the board's key.
+    """How one board is reached: over SSH at `host`, or as the class `board` (any registered one) reaches it.
 
+    `board_options` are that board's own. Paths may begin with `~`; `jump` is user@host:port, with the key of `host`.
     `launch` is how a Raspberry Pi launches QPU programs: "mailbox" (the default) or "registers" (`SshOptions`).
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     profile: Annotated[str, AfterValidator(_check_path)]
-    host: Annotated[str, AfterValidator(_check_host)]
+    host: Annotated[str, AfterValidator(_check_host)] | None = None
+    board: Annotated[str, AfterValidator(check_name)] | None = None
+    board_options: dict[str, Any] | None = None
     port: int = Field(default=DEFAULT_SSH_PORT, ge=1, le=65535)
     user: Annotated[str, AfterValidator(_check_user)] | None = None
     key: Annotated[str, AfterValidator(_check_path)] | None = None
@@ -91,8 +101,18 @@ class NamedBoard(BaseModel):
     jump: Annotated[str, AfterValidator(_check_jump)] | None = None
     launch: Launch | None = None
 
-    def ssh(self) -> SshOptions:
-        """What opens a connection to it."""
+    @model_validator(mode="after")
+    def _is_reached_somehow(self) -> Self:
+        told = [name for name in _OF_A_HOST if getattr(self, name) is not None]
+        if self.host is None and (told or self.board is None):
+            for_what = f" for {', '.join(told)}" if told else ", or `board` where it is not reached over SSH"
+            raise ValueError(f"host is missing{for_what}; add it")
+        return self
+
+    def ssh(self) -> SshOptions | None:
+        """What opens a connection to it; None where it is not reached over SSH."""
+        if self.host is None:
+            return None
         key, known = _file(self.key), _file(self.known_hosts)
         jump = None
         if self.jump is not None:
@@ -103,7 +123,9 @@ class NamedBoard(BaseModel):
 
     @property
     def place(self) -> str:
-        """For people: user@host:port, and the way there."""
+        """For people: user@host:port, and the way there; without a host the board that reaches it."""
+        if self.host is None:
+            return f"board {self.board}"
         user = f"{self.user}@" if self.user else ""
         return f"{user}{self.host}:{self.port}" + (f" through {self.jump}" if self.jump else "")
 
@@ -116,10 +138,12 @@ class _Content(BaseModel):
 
 @dataclass(frozen=True)
 class Device:
-    """What `--device` stands for: a profile (name or file), and a connection where it is a configured board."""
+    """What `--device` stands for: a profile (name or file), and how it is reached where it is a configured board."""
 
     profile: str
     ssh: SshOptions | None = None
+    board: str | None = None
+    board_options: Mapping[str, Any] = field(default_factory=dict)
 
 
 def read_devices(path: Path) -> dict[str, NamedBoard]:
@@ -151,7 +175,8 @@ def find_device(name: str, path: Path | None) -> Device:
     """
     boards = read_devices(path) if path is not None else {}
     if path is not None and name in boards:
-        return Device(_profile_of(boards[name], name, path), boards[name].ssh())
+        found = boards[name]
+        return Device(_profile_of(found, name, path), found.ssh(), found.board, found.board_options or {})
     if not name.endswith(".toml") and name not in known_profiles():
         configured = f"boards of {path}: {', '.join(sorted(boards))}; " if boards else ""
         raise ProfileError(
@@ -191,7 +216,8 @@ def explained(error: ValidationError) -> str:
         return f"{place}: an unknown key; known here: {', '.join(known)}; rename or remove it"
     if first["type"] == "missing":
         return f"{place}: is missing; add it"
-    return f"{place}: {first['msg'].removeprefix('Value error, ')}; correct it"
+    text = first["msg"].removeprefix("Value error, ")
+    return f"{place}: {text}" if text.endswith("; add it") else f"{place}: {text}; correct it"
 
 
 def _file(text: str | None) -> Path | None:

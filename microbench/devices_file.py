@@ -14,7 +14,7 @@ from microbench.devices import NamedBoard, check_name, explained, parse_devices,
 from microbench.errors import DevicesError
 
 
-def new_board(**fields: str | int | None) -> NamedBoard:
+def new_board(**fields: object) -> NamedBoard:
     """A board of these fields, those that are None left out; raises DevicesError naming the wrong one."""
     try:
         return NamedBoard.model_validate({name: value for name, value in fields.items() if value is not None})

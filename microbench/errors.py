@@ -21,6 +21,10 @@ class BoardError(MicrobenchError):
     """A board is unreachable, or answers what it must not."""
 
 
+class BoardOptionError(BoardError):
+    """A board has no such option of its own, or the option cannot have this value."""
+
+
 class SeriesError(BoardError):
     """A board's series of readings contradicts itself: lengths, names, units, numbers that are none."""
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
-from microbench.errors import BoardError
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from microbench.errors import BoardOptionError
 
 Launch = Literal["mailbox", "registers"]
 
@@ -38,21 +41,58 @@ class SshOptions:
     reconnect_s: float = 120.0
 
 
+class OwnOptions(BaseModel):
+    """Options of one board: a subclass has a field for each, with its type, a default and a `Field(description=...)`.
+
+    They come from the table `board_options` of a profile or of a named board, and from `--board-option NAME=VALUE`.
+    A board that has none declares this class itself.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+Own = TypeVar("Own", bound=OwnOptions)
+
+
 @dataclass(frozen=True)
 class BoardOptions:
     """Everything `open(profile, options)` of any board may need; each board reads what concerns it.
 
-    `store` is the path or URL of recorded samples (replay board), `fingerprint_hash` which of its boards
-    to replay.
+    `store` is the path or URL of recorded samples (replay board); `own` are the board's own options.
     """
 
     ssh: SshOptions | None = None
     store: str | Path | None = None
-    fingerprint_hash: str | None = None
+    own: OwnOptions = field(default_factory=OwnOptions)
 
-    def refuse_ssh(self, board: str) -> None:
-        """Raises BoardError where a board that is here is wished for over SSH."""
-        if self.ssh is not None:
-            raise BoardError(
-                f"the {board} board is not reached over SSH: leave out --ssh, or take --board ssh"
-            )
+    def own_as(self, declared: type[Own]) -> Own:
+        """`own` with the type that the board declared; the defaults where it is opened without any."""
+        return self.own if isinstance(self.own, declared) else declared()
+
+
+def own_options(board: str, declared: type[Own], values: Mapping[str, object]) -> Own:
+    """The options of a board from what a user gave; raises BoardOptionError listing the known ones."""
+    try:
+        return declared.model_validate(dict(values))
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(map(str, first["loc"]))
+        known = "; ".join(explained_options(declared)) or "none"
+        raise BoardOptionError(
+            f"board {board!r}: {_fault(first['type'], name, first['msg'])}; its options are: {known} "
+            "(--board-option NAME=VALUE, or the table board_options of a profile)"
+        ) from error
+
+
+def explained_options(declared: type[OwnOptions]) -> Iterator[str]:
+    """For people, each option: its name, type, default and what it says."""
+    for name, option in declared.model_fields.items():
+        kind = getattr(option.annotation, "__name__", str(option.annotation))
+        default = "required" if option.is_required() else f"default {option.default!r}"
+        yield f"{name} ({kind}, {default}): {option.description or 'not described'}"
+
+
+def _fault(kind: str, name: str, message: str) -> str:
+    if kind == "extra_forbidden":
+        return f"it has no option {name!r}"
+    return f"option {name!r}: {message}"

@@ -6,7 +6,7 @@ import os
 import tomllib
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -44,9 +44,11 @@ class DeviceProfile(BaseModel):
 
     name: str
     title: str
-    board: Literal["virtual", "host", "ssh"] = Field(
-        description="what opens where the user names none; ssh: only a board that can be reached"
+    board: str = Field(
+        min_length=1,
+        description="any registered board: what opens where the user names none; ssh: one that can be reached",
     )
+    board_options: dict[str, Any] = Field(default={}, description="options of that board's own")
     cpu: str
     cores: int = Field(ge=0, description="0: as many as the machine lets this process use")
     compiler_target: str = Field(description="zig target triple; empty: this machine's own compiler")

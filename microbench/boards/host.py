@@ -17,7 +17,7 @@ from codegen.errors import ToolchainError
 from codegen.program import CpuProgram
 from codegen.target import Target
 from codegen.tensor import FloatArray
-from microbench.board import BundleRun, Fingerprint, Job, Measurement
+from microbench.board import BundleRun, Fingerprint, Job, Measurement, clocked_on
 from microbench.boards.admission import admit
 from microbench.boards.bundle_bench import BenchReport, time_bundle
 from microbench.boards.cpu_harness import time_kernel
@@ -25,7 +25,7 @@ from microbench.boards.execution import Executor, LocalExecutor
 from microbench.boards.local_machine import serial_hash
 from microbench.conditions import read_local_conditions
 from microbench.errors import BoardError, CandidateError
-from microbench.options import BoardOptions
+from microbench.options import BoardOptions, OwnOptions
 from microbench.profile import DeviceProfile
 
 BUNDLE_RUNS = 15  # other programs disturb this machine's times
@@ -35,7 +35,11 @@ class HostBoard:
     """Times are this machine's clock (kind `host`); there are no QPUs."""
 
     name = "host"
+    over_ssh = False
+    own_options: type[OwnOptions] = OwnOptions
+    computes = True
     reads_clock = True
+    records = True
 
     def __init__(self, profile: DeviceProfile, executor: Executor | None = None) -> None:
         """`executor` None: programs run on this machine."""
@@ -46,7 +50,6 @@ class HostBoard:
     @classmethod
     def open(cls, profile: DeviceProfile, options: BoardOptions) -> HostBoard:
         """The board of this machine; raises BoardError for a profile of another machine."""
-        options.refuse_ssh(cls.name)
         if profile.compiler_target:
             raise BoardError(
                 f"profile {profile.name!r} compiles for {profile.compiler_target}, which this machine does not run; "
@@ -68,6 +71,9 @@ class HostBoard:
             serial_hash=serial_hash(),
             kernel=f"{platform.system()} {platform.release()}",
         )
+
+    def describe(self) -> str:
+        return clocked_on(self.fingerprint())
 
     def measure(self, job: Job) -> Measurement:
         """Raises CandidateError where the kernel is refused by the compiler, crashes or hangs."""

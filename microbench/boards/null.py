@@ -12,7 +12,7 @@ from codegen.tensor import FloatArray
 from microbench.board import BundleRun, Fingerprint, Job, Measurement
 from microbench.boards.admission import admit
 from microbench.errors import BoardError
-from microbench.options import BoardOptions
+from microbench.options import BoardOptions, OwnOptions
 from microbench.profile import DeviceProfile
 
 # A round-numbered machine, so that nobody takes its times for a real one's.
@@ -26,7 +26,11 @@ class NullBoard:
     """Times are a nominal roofline of the job's Work, of kind `modelled`; it computes no output."""
 
     name = "null"
+    over_ssh = False
+    own_options = OwnOptions
+    computes = False
     reads_clock = False
+    records = True
 
     def __init__(self, profile: DeviceProfile) -> None:
         self.profile = profile
@@ -35,11 +39,13 @@ class NullBoard:
     @classmethod
     def open(cls, profile: DeviceProfile, options: BoardOptions) -> NullBoard:
         """The null board of a profile; no option concerns it."""
-        options.refuse_ssh(cls.name)
         return cls(profile)
 
     def fingerprint(self) -> Fingerprint:
         return Fingerprint(f"null {self.profile.name}", self.profile.hash, self.target.v3d_clock_hz, "null 1")
+
+    def describe(self) -> str:
+        return "the null board, no silicon; its times are not measured now, nothing is computed"
 
     def measure(self, job: Job) -> Measurement:
         """Raises CandidateError for a job that no board of this profile could run."""

@@ -6,21 +6,35 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from pydantic import Field
+
 from codegen.target import Target
 from codegen.tensor import FloatArray
 from microbench.board import BundleRun, Fingerprint, Job, Measurement
 from microbench.boards.admission import admit
 from microbench.errors import BoardError, CandidateError
-from microbench.options import BoardOptions
+from microbench.options import BoardOptions, OwnOptions
 from microbench.profile import DeviceProfile
 from microbench.store import Store
+
+
+class ReplayOptions(OwnOptions):
+    """What only a replay wants to know."""
+
+    fingerprint: str = Field(
+        default="", description="hash of the fingerprint to replay, where the store has several"
+    )
 
 
 class ReplayBoard:
     """The newest sample of each candidate, as the recorded board gave it; no outputs. Owns its store."""
 
     name = "replay"
+    over_ssh = False
+    own_options = ReplayOptions
+    computes = False
     reads_clock = False
+    records = False
 
     def __init__(self, profile: DeviceProfile, store: Store, fingerprint: Fingerprint) -> None:
         self.profile = profile
@@ -31,7 +45,6 @@ class ReplayBoard:
     @classmethod
     def open(cls, profile: DeviceProfile, options: BoardOptions) -> ReplayBoard:
         """Replays `options.store`; raises BoardError where it is not clear which of its boards is meant."""
-        options.refuse_ssh(cls.name)
         if options.store is None:
             raise BoardError("the replay board answers from a store: name one with --store")
         store = Store.open(options.store)
@@ -44,6 +57,9 @@ class ReplayBoard:
     def fingerprint(self) -> Fingerprint:
         """The recorded board's own."""
         return self._fingerprint
+
+    def describe(self) -> str:
+        return "the replay board, no silicon; its times are not measured now, nothing is computed"
 
     def measure(self, job: Job) -> Measurement:
         """Raises CandidateError for a candidate without samples, or whose newest sample is not ok."""
@@ -79,7 +95,7 @@ class ReplayBoard:
 
 
 def _recorded(profile: DeviceProfile, store: Store, options: BoardOptions) -> Fingerprint:
-    wanted = options.fingerprint_hash
+    wanted = options.own_as(ReplayOptions).fingerprint
     found = [
         fingerprint
         for fingerprint in store.fingerprints()
@@ -92,5 +108,5 @@ def _recorded(profile: DeviceProfile, store: Store, options: BoardOptions) -> Fi
     if not found:
         raise BoardError(f"store {options.store} has no samples of {which}; it has: {listed or 'none'}")
     raise BoardError(
-        f"store {options.store} has several boards of {which}; choose one fingerprint of: {listed}"
+        f"store {options.store} has several boards of {which}; choose one by --board-option fingerprint=HASH: {listed}"
     )

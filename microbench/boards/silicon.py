@@ -13,7 +13,7 @@ from codegen.engines.cpu.toolchain import compiler_identity
 from codegen.program import GpuProgram
 from codegen.target import Target
 from codegen.tensor import FloatArray
-from microbench.board import BundleRun, Fingerprint, Job, Measurement
+from microbench.board import BundleRun, Fingerprint, Job, Measurement, clocked_on
 from microbench.boards.admission import admit
 from microbench.boards.bundle_bench import BenchReport, time_bundle
 from microbench.boards.cpu_harness import time_kernel
@@ -26,7 +26,9 @@ class SiliconBoard:
     """Everything it measures is of kind `silicon`. The runner is its owner's to close."""
 
     name = "ssh"
+    computes = True
     reads_clock = True
+    records = True
 
     def __init__(self, profile: DeviceProfile, remote: RemoteRunner) -> None:
         self.profile = profile
@@ -42,6 +44,9 @@ class SiliconBoard:
         return Fingerprint(
             info.board or info.cpu, self.profile.hash, clock_hz, software, **self._remote.identity
         )
+
+    def describe(self) -> str:
+        return clocked_on(self.fingerprint())
 
     def measure(self, job: Job) -> Measurement:
         """Raises CandidateError, HazardError where the GPU stopped the program, BoardError."""

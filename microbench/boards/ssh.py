@@ -14,7 +14,7 @@ from microbench.boards.silicon import SiliconBoard
 from microbench.boards.ssh_runner import RemoteRunner
 from microbench.boards.virtual import VirtualBoard
 from microbench.errors import BoardError
-from microbench.options import BoardOptions, SshOptions
+from microbench.options import BoardOptions, OwnOptions, SshOptions
 from microbench.profile import DeviceProfile
 from microbench.virtual.build import software_name
 
@@ -28,6 +28,9 @@ class SshBoard:
     """
 
     name = "ssh"
+    over_ssh = True
+    own_options = OwnOptions
+    records = True
 
     def __init__(self, profile: DeviceProfile, options: SshOptions) -> None:
         """Connects, uploads and starts the runner; raises BoardError naming the host and the remedy."""
@@ -38,6 +41,7 @@ class SshBoard:
         except BaseException:
             self._remote.close()
             raise
+        self.computes = self._board.computes
         self.reads_clock = self._board.reads_clock
         self.target: Target = self._board.target
 
@@ -54,6 +58,9 @@ class SshBoard:
 
     def fingerprint(self) -> Fingerprint:
         return self._board.fingerprint()
+
+    def describe(self) -> str:
+        return self._board.describe()
 
     def measure(self, job: Job) -> Measurement:
         """Raises CandidateError for a fault of the candidate, BoardError for a lost connection."""
@@ -86,4 +93,4 @@ def _board_at(profile: DeviceProfile, remote: RemoteRunner) -> Board:
             f"{remote.place}: its simulator is {remote.info.software!r}, this program's {software_name()!r}; "
             "remove the remote directory, the right runner will be uploaded"
         )
-    return VirtualBoard(profile, gpu=remote, executor=remote)
+    return VirtualBoard(profile, gpu=remote, executor=remote, called="a virtual board (ssh)")

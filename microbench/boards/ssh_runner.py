@@ -295,13 +295,13 @@ def backend_for(profile: DeviceProfile, machine: str, options: SshOptions) -> Ba
 
 def _backend_at(profile: DeviceProfile, machine: str, options: SshOptions, place: str) -> Backend:
     own = machine == platform.machine()
-    if profile.board == "host":
+    if not profile.compiler_target:
         if not own:
             raise BoardError(
                 f"{place} is not of this machine's kind ({platform.machine()}): choose its own profile"
             )
         return "none"
-    if profile.board == "ssh":
+    if not profile.v3d:
         return _cpu_alone(profile, machine, place)
     wanted = options.backend or ("virtual" if own else "mailbox")
     if wanted == "virtual" and not own:
@@ -331,7 +331,7 @@ def _cpu_alone(profile: DeviceProfile, machine: str, place: str) -> Backend:
 def _build(backend: Backend, profile: DeviceProfile) -> Path:
     if backend == "virtual":
         return build_runner(backend, software_name())
-    target = THIS_MACHINE if profile.board == "host" else profile.target()
+    target = profile.target() if profile.compiler_target else THIS_MACHINE
     return build_runner(backend, f"runner built by {compiler_identity(target.compiler[0])}", target)
 
 

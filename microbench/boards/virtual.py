@@ -21,7 +21,7 @@ from microbench.boards.gpu_measurement import Gpu, measure_on_gpu
 from microbench.boards.simulated_gpu import SimulatedGpu
 from microbench.cpu_cost import cpu_time_s
 from microbench.errors import BoardError, HazardError
-from microbench.options import BoardOptions
+from microbench.options import BoardOptions, OwnOptions
 from microbench.profile import DeviceProfile
 from microbench.virtual.build import software_name
 from microbench.virtual.bundle import build_virtual_bundle
@@ -36,21 +36,29 @@ class VirtualBoard:
     """
 
     name = "virtual"
+    over_ssh = False
+    own_options = OwnOptions
+    computes = True
     reads_clock = False
+    records = True
 
     def __init__(
-        self, profile: DeviceProfile, gpu: Gpu | None = None, executor: Executor | None = None
+        self,
+        profile: DeviceProfile,
+        gpu: Gpu | None = None,
+        executor: Executor | None = None,
+        called: str = "the in-process virtual board",
     ) -> None:
-        """`gpu` and `executor` None: this process and this machine; others give the same times."""
+        """`gpu` and `executor` None: this process and this machine; others give the same times, and are `called` so."""
         self.profile = profile
         self.target: Target = profile.target()
         self._gpu = gpu or SimulatedGpu(profile)
         self._executor = executor or LocalExecutor()
+        self._called = called
 
     @classmethod
     def open(cls, profile: DeviceProfile, options: BoardOptions) -> VirtualBoard:
         """The virtual board of a profile; raises BoardError for a profile without QPUs."""
-        options.refuse_ssh(cls.name)
         if not profile.v3d:
             raise BoardError(
                 f"profile {profile.name!r} has no table [v3d], so there is nothing to simulate; take --device pi-zero"
@@ -60,6 +68,12 @@ class VirtualBoard:
     def fingerprint(self) -> Fingerprint:
         return Fingerprint(
             f"virtual {self.profile.name}", self.profile.hash, self.target.v3d_clock_hz, software_name()
+        )
+
+    def describe(self) -> str:
+        return (
+            f"{self._called}, no silicon.\n"
+            f"QPU times are simulated, CPU times modelled from a table ({software_name()})."
         )
 
     def measure(self, job: Job) -> Measurement:

@@ -83,7 +83,9 @@ class FakeBoard:
     """
 
     name = "fake"
+    computes = True
     reads_clock = True
+    records = True
 
     def __init__(
         self, law: Law, *, wrong: Rule | None = None, fails: Rule | None = None, limit: int | None = None
@@ -95,6 +97,9 @@ class FakeBoard:
 
     def fingerprint(self) -> Fingerprint:
         return Fingerprint("fake", self.profile.hash, 0.0, "fake 1")
+
+    def describe(self) -> str:
+        return "the fake board"
 
     def measure(self, job: Job) -> Measurement:
         if self._limit is not None and len(self.measured) >= self._limit:

@@ -62,6 +62,20 @@ class BoardConformance:
             check_times(measurement)
             assert measurement.kind in self.kinds
 
+    def test_describes_itself_and_says_so_where_no_silicon_is_timed(self, board: Board) -> None:
+        described = board.describe()
+        assert described.strip() == described != ""
+        assert board.reads_clock != ("no silicon" in described)
+
+    def test_a_board_that_computes_gives_outputs_and_no_other_runs_bundles(
+        self, board: Board, sound: tuple[SoundJob, ...], tmp_path: Path
+    ) -> None:
+        outputs = [board.measure(item.job).output for item in sound]
+        assert board.computes == any(output is not None for output in outputs)
+        if not board.computes:
+            with pytest.raises(BoardError, match=board.name):
+                board.run_bundle(tmp_path, ())
+
     def test_outputs_are_right_where_there_are_any(self, board: Board, sound: tuple[SoundJob, ...]) -> None:
         for item in sound:
             output = board.measure(item.job).output
@@ -92,7 +106,7 @@ class BoardConformance:
                     board.measure(wrong)
             check_times(board.measure(item.job))
 
-    def test_a_candidate_never_seen_is_measured_or_refused_as_a_candidate(
+    def test_a_board_measures_what_was_never_measured_exactly_where_it_records(
         self, board: Board, sound: tuple[SoundJob, ...]
     ) -> None:
         processor = sound[0].job.candidate.choice.processor
@@ -100,8 +114,10 @@ class BoardConformance:
         try:
             measurement = board.measure(unseen)
         except CandidateError as error:
+            assert not board.records
             assert unseen.candidate.hash[:12] in str(error)
         else:
+            assert board.records
             check_times(measurement)
 
     def test_a_bundle_that_is_none_is_a_typed_error(self, board: Board, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from codegen.target import Target
 from microbench.board import Board, Job, Measurement
 from microbench.boards.host import HostBoard
 from microbench.boards.null import NullBoard, roofline_s
-from microbench.boards.replay import ReplayBoard
+from microbench.boards.replay import ReplayBoard, ReplayOptions
 from microbench.boards.virtual import VirtualBoard
 from microbench.errors import BoardError, CandidateError, HazardError
 from microbench.options import BoardOptions
@@ -117,7 +117,9 @@ def test_replay_finds_the_board_of_the_profile_or_asks(tmp_path: Path) -> None:
     with ReplayBoard.open(profile, BoardOptions(store=path)) as board:
         assert board.fingerprint() == fingerprint
         assert board.measure(job).times_s == measured.times_s
-    with ReplayBoard.open(profile, BoardOptions(store=path, fingerprint_hash=fingerprint.hash)) as board:
+    chosen = ReplayOptions(fingerprint=fingerprint.hash)
+    with ReplayBoard.open(profile, BoardOptions(store=path, own=chosen)) as board:
         assert board.fingerprint() == fingerprint
     with pytest.raises(BoardError, match="no samples of fingerprint"):
-        ReplayBoard.open(profile, BoardOptions(store=path, fingerprint_hash=FINGERPRINT.hash))
+        other = ReplayOptions(fingerprint=FINGERPRINT.hash)
+        ReplayBoard.open(profile, BoardOptions(store=path, own=other))

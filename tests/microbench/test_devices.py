@@ -37,8 +37,8 @@ def file_with(tmp_path: Path, text: str) -> Path:
     return path
 
 
-def board(**changes: str | int | None) -> NamedBoard:
-    fields: dict[str, str | int | None] = {"profile": "pi-zero", "host": "pi.local"}
+def board(**changes: object) -> NamedBoard:
+    fields: dict[str, object] = {"profile": "pi-zero", "host": "pi.local"}
     return new_board(**{**fields, **changes})
 
 
@@ -79,7 +79,10 @@ def test_an_unknown_device_lists_boards_and_profiles(tmp_path: Path) -> None:
             "known here: profile, host",
         ),
         ('[board.a]\nprofile = "pi-1"\n', "board", "known here: boards"),
-        ('[boards.a]\nprofile = "pi-1"\n', "boards.a.host", "add it"),
+        ('[boards.a]\nprofile = "pi-1"\n', "boards.a: host is missing", "add it"),
+        ('[boards.a]\nprofile = "pi-1"\nboard = "null"\nuser = "pi"\n', "host is missing for user", "add it"),
+        ('[boards.a]\nprofile = "pi-1"\nboard = "-"\n', "boards.a.board", "correct it"),
+        ('[boards.a]\nprofile = "pi-1"\nboard = "null"\nboard_options = 3\n', "board_options", "correct it"),
         ('[boards.a]\nprofile = "pi-1"\nhost = "h"\nport = 70000\n', "boards.a.port", "correct it"),
         ('[boards.a]\nprofile = "pi-1"\nhost = "h"\nport = "22"\n', "boards.a.port", "correct it"),
         ('[boards.a]\nprofile = "pi-1"\nhost = "h; reboot"\n', "boards.a.host", "correct it"),
@@ -188,6 +191,25 @@ def test_a_board_that_says_where_it_is_cannot_be_told_again(tmp_path: Path) -> N
         open_board("kitchen", ssh=SshOptions("h"), devices=path)
     with open_board("kitchen", board="null", devices=path) as opened:
         assert (opened.name, opened.profile.name) == ("null", "pi-zero")
+
+
+def test_a_board_may_be_reached_by_any_registered_class_with_its_own_options(tmp_path: Path) -> None:
+    path = tmp_path / "devices.toml"
+    add_board(path, "old", new_board(profile="pi-zero", board="replay", board_options={"fingerprint": "ab"}))
+    assert read_devices(path)["old"].place == "board replay"
+    store = tmp_path / "samples.sqlite"
+    with pytest.raises(BoardError, match="no samples of fingerprint ab"):
+        open_board("old", devices=path, store=store)
+    with pytest.raises(BoardError, match="no samples of fingerprint cd"):
+        open_board("old", devices=path, store=store, options={"fingerprint": "cd"})
+    with open_board("old", board="null", devices=path) as opened:  # the options are the replay board's
+        assert opened.name == "null"
+
+
+def test_a_board_that_is_not_reached_over_ssh_has_no_host(tmp_path: Path) -> None:
+    path = file_with(tmp_path, '[boards.a]\nprofile = "pi-zero"\nboard = "null"\nhost = "h"\n')
+    with pytest.raises(BoardError, match="remove its host"):
+        open_board("a", devices=path)
 
 
 def test_every_board_of_the_family_has_a_profile() -> None:
