@@ -25,18 +25,19 @@ def chain_nodes(graph: Graph) -> tuple[ChainNode, ...]:
     A chain has two or three convolutions and pools, or at least one and an addition behind it. What lies between
     its members is no output of the graph and nobody else reads it.
     """
+    outputs = frozenset(graph.outputs)
     return tuple(
         ChainNode(_node(graph, first, last), first, last)
         for first in range(len(graph.nodes))
-        for last in _ends(graph, first)
+        for last in _ends(graph, first, outputs)
     )
 
 
-def _ends(graph: Graph, first: int) -> Iterator[int]:
+def _ends(graph: Graph, first: int, outputs: frozenset[str]) -> Iterator[int]:
     windows = 0
     for index in range(first, len(graph.nodes)):
         node = graph.nodes[index]
-        if index > first and not _follows(graph, graph.nodes[index - 1], node):
+        if index > first and not _follows(graph, graph.nodes[index - 1], node, outputs):
             return
         if isinstance(node.op, (Conv2d, Pool2d)):
             windows += 1
@@ -50,9 +51,9 @@ def _ends(graph: Graph, first: int) -> Iterator[int]:
             return
 
 
-def _follows(graph: Graph, before: Node, node: Node) -> bool:
+def _follows(graph: Graph, before: Node, node: Node, outputs: frozenset[str]) -> bool:
     """Whether `node` alone reads what `before` writes, and reads it once."""
-    only = graph.consumers(before.output) == (node,) and before.output not in graph.outputs
+    only = graph.consumers(before.output) == (node,) and before.output not in outputs
     return only and node.inputs.count(before.output) == 1
 
 

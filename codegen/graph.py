@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from codegen.tensor import Array, TensorType
 
@@ -189,16 +190,28 @@ class Graph:
     constants: Mapping[str, Array] = field(repr=False, compare=False)
 
     def consumers(self, tensor: str) -> tuple[Node, ...]:
-        """The nodes that read an activation."""
-        return tuple(node for node in self.nodes if tensor in node.inputs)
+        """The nodes that read an activation, in the graph's order."""
+        return self._consumers.get(tensor, ())
 
     def producer(self, tensor: str) -> Node | None:
         """The node that writes an activation, or None for a graph input."""
-        return next((node for node in self.nodes if node.output == tensor), None)
+        return self._producers.get(tensor)
 
     def weights_of(self, node: Node) -> tuple[Array, ...]:
         """The constants a node uses."""
         return tuple(self.constants[name] for name in node.weights)
+
+    @cached_property
+    def _consumers(self) -> dict[str, tuple[Node, ...]]:
+        found: dict[str, list[Node]] = {}
+        for node in self.nodes:
+            for tensor in dict.fromkeys(node.inputs):
+                found.setdefault(tensor, []).append(node)
+        return {tensor: tuple(nodes) for tensor, nodes in found.items()}
+
+    @cached_property
+    def _producers(self) -> dict[str, Node]:
+        return {node.output: node for node in self.nodes}
 
 
 @dataclass(frozen=True)

@@ -31,24 +31,26 @@ def check(graph: Graph, stage: Stage) -> None:
     operators give; only the stage's operators occur; every output is written by a node.
     """
     _check_interface(graph)
+    allowed = operators(stage)
     written = set(graph.inputs)
     names: set[str] = set()
     for node in graph.nodes:
         where = f"graph {graph.name!r} ({stage}), node {node.name!r}"
         if node.name in names:
             raise GraphSpecError(f"{where}: another node has that name")
-        if not isinstance(node.op, operators(stage)):
+        if not isinstance(node.op, allowed):
             raise GraphSpecError(
                 f"{where}: {type(node.op).__name__} does not belong to this stage; "
-                f"its operators: {', '.join(op.__name__ for op in operators(stage))}"
+                f"its operators: {', '.join(op.__name__ for op in allowed)}"
             )
         _check_order(node, where, written)
         _check_weights(graph, node, where)
         _check_shape(graph, node, where)
         names.add(node.name)
         written.add(node.output)
+    computed = written - set(graph.inputs)
     for output in graph.outputs:
-        if output not in written or output in graph.inputs:
+        if output not in computed:
             raise GraphSpecError(f"graph {graph.name!r}: no node writes output {output!r}")
 
 

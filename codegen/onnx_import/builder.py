@@ -11,6 +11,7 @@ from onnx import TensorProto
 
 from codegen.errors import GraphSpecError, ModelError, UnsupportedOperatorError
 from codegen.graph import Graph, Node, Operator
+from codegen.onnx_import.names import Names
 from codegen.onnx_import.node import OnnxNode
 from codegen.onnx_import.tensors import to_array
 from codegen.shapes import infer_shape
@@ -32,13 +33,13 @@ class GraphBuilder:
         self._nodes: list[Node] = []
         self._weights: dict[str, Array] = {}
         self._absent: dict[str, str] = {}
-        self._names: set[str] = set()
-        self._tensors: set[str] = set()
+        self._names = Names()
+        self._tensors = Names()
 
     def reserve(self, nodes: set[str], tensors: set[str]) -> None:
         """Names that the model itself uses, which nothing emitted beside them may take."""
-        self._names |= nodes
-        self._tensors |= tensors
+        self._names.reserve(nodes)
+        self._tensors.reserve(tensors)
 
     def add_input(self, name: str, shape: Shape) -> None:
         """Declares a graph input."""
@@ -128,8 +129,8 @@ class GraphBuilder:
         """
         inputs = (tensors,) if isinstance(tensors, str) else tuple(tensors)
         arrays = dict(weights or {})
-        name = self._fresh(f"{node.name}/{step}", self._names) if step else node.name
-        output = self._fresh(f"{node.output}/{step}", self._tensors) if step else node.output
+        name = self._names.take(f"{node.name}/{step}") if step else node.name
+        output = self._tensors.take(f"{node.output}/{step}") if step else node.output
         try:
             shapes = [tuple(array.shape) for array in arrays.values()]
             inferred = infer_shape(op, [self._types[tensor].shape for tensor in inputs], shapes, shape or ())
@@ -171,11 +172,3 @@ class GraphBuilder:
             raise ModelError(
                 f"{where}: tensor {name!r} is defined twice; the model is malformed, export it again"
             )
-
-    @staticmethod
-    def _fresh(wanted: str, taken: set[str]) -> str:
-        name, suffix = wanted, 2
-        while name in taken:
-            name, suffix = f"{wanted}_{suffix}", suffix + 1
-        taken.add(name)
-        return name

@@ -13,6 +13,7 @@ from codegen.onnx_import.builder import GraphBuilder
 from codegen.onnx_import.folding import fold, is_foldable
 from codegen.onnx_import.inputs import input_shapes
 from codegen.onnx_import.model_file import opset_of, read_model
+from codegen.onnx_import.names import Names
 from codegen.onnx_import.node import OnnxNode
 from codegen.onnx_import.registry import HANDLERS
 from codegen.spec_check import check
@@ -70,16 +71,11 @@ def _import(model: ModelProto, directory: Path, shapes: Shapes, name: str) -> Gr
 
 def _named_nodes(proto: GraphProto, opset: int) -> list[OnnxNode]:
     """The nodes under unique names: their own, or operator and index; the second of a name gets a number."""
-    nodes: list[OnnxNode] = []
-    taken: set[str] = set()
-    for index, node in enumerate(proto.node):
-        wanted = node.name or f"{node.op_type}_{index}"
-        name, suffix = wanted, 2
-        while name in taken:
-            name, suffix = f"{wanted}_{suffix}", suffix + 1
-        taken.add(name)
-        nodes.append(OnnxNode.of(node, name, opset))
-    return nodes
+    names = Names()
+    return [
+        OnnxNode.of(node, names.take(node.name or f"{node.op_type}_{index}"), opset)
+        for index, node in enumerate(proto.node)
+    ]
 
 
 def _import_node(node: OnnxNode, builder: GraphBuilder) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from codegen.graph import Activation, Add, Clamp, Conv2d, ConvTranspose2d, FullyConnected, Graph, Node, Pool2d
-from codegen.passes.rewrite import absorb, chain_above
+from codegen.passes.rewrite import GraphEditor, absorb, chain_above
 
 # The operators that have an activation.
 CLAMPING = (Conv2d, ConvTranspose2d, Pool2d, FullyConnected, Add, Clamp)
@@ -16,21 +16,21 @@ def fuse_activations(graph: Graph) -> Graph:
     """Fuses every Clamp that follows a Conv2d, ConvTranspose2d, Pool2d, FullyConnected, Add or Clamp, also behind
     Reshapes.
     """
+    editor = GraphEditor(graph)
     for name in [node.name for node in graph.nodes if isinstance(node.op, Clamp)]:
-        node = next(node for node in graph.nodes if node.name == name)
-        chain = chain_above(graph, node.inputs[0])
+        node = editor.node(name)
+        chain = chain_above(editor, node.inputs[0])
         if chain:
-            graph = _fuse(graph, chain, node)
-    return graph
+            _fuse(editor, chain, node)
+    return editor.graph()
 
 
-def _fuse(graph: Graph, chain: Sequence[Node], node: Node) -> Graph:
+def _fuse(editor: GraphEditor, chain: Sequence[Node], node: Node) -> None:
     producer = chain[0].op
-    if not (isinstance(producer, CLAMPING) and isinstance(node.op, Clamp)):
-        return graph
-    activation = composed(producer.activation, node.op.activation)
-    head = replace(chain[0], op=replace(producer, activation=activation))
-    return absorb(graph, chain, head, node)
+    if isinstance(producer, CLAMPING) and isinstance(node.op, Clamp):
+        activation = composed(producer.activation, node.op.activation)
+        head = replace(chain[0], op=replace(producer, activation=activation))
+        absorb(editor, chain, head, node)
 
 
 def composed(first: Activation, second: Activation) -> Activation:

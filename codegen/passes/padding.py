@@ -21,40 +21,42 @@ from codegen.graph import (
     Pool2d,
     Reshape,
 )
-from codegen.passes.rewrite import substitute, with_weights
+from codegen.passes.rewrite import GraphEditor
 from codegen.shapes import Pads, infer_shape
 
 
 def fold_padding(graph: Graph) -> Graph:
     """Removes every Pad2d: into the operators that read it, else it becomes a depthwise 1x1 convolution by ones."""
-    while True:
-        node = next((node for node in graph.nodes if isinstance(node.op, Pad2d)), None)
-        if node is None:
-            return graph
-        graph = _without(graph, node, node.op)
+    editor = GraphEditor(graph)
+    positive: set[str] = set()  # the tensors so far that hold no number below 0, as the operators alone say
+    for name in [node.name for node in graph.nodes]:
+        node = editor.node(name)
+        if isinstance(node.op, Pad2d):
+            _remove(editor, node, node.op, node.inputs[0] in positive)
+        elif _is_non_negative(node.op, all(tensor in positive for tensor in node.inputs)):
+            positive.add(node.output)
+    return editor.graph()
 
 
-def _without(graph: Graph, node: Node, op: Operator) -> Graph:
-    assert isinstance(op, Pad2d)
-    positive = node.inputs[0] in _non_negative(graph)
+def _remove(editor: GraphEditor, node: Node, op: Pad2d, positive: bool) -> None:
     replacements: dict[str, tuple[Node, ...]] = {}
-    left = node.output in graph.outputs
-    for reader in graph.consumers(node.output):
+    left = editor.is_output(node.output)
+    for reader in editor.consumers(node.output):
         wider = _with_pads(reader.op, op.pads, positive)
-        if wider is None or not _fits(graph, replace(reader, op=wider, inputs=node.inputs)):
+        if wider is None or not _fits(editor, replace(reader, op=wider, inputs=node.inputs)):
             left = True
         else:
             replacements[reader.name] = (replace(reader, op=wider, inputs=node.inputs),)
     if not left:
-        return substitute(graph, {**replacements, node.name: ()})
-    channels = graph.types[node.output].shape[1]
-    conv, constants = with_weights(
-        graph,
+        editor.substitute({**replacements, node.name: ()})
+        return
+    channels = editor.types[node.output].shape[1]
+    conv, constants = editor.with_weights(
         replace(node, op=Conv2d((1, 1), pads=op.pads, groups=channels)),
         ("weight", "bias"),
         (np.ones((channels, 1, 1, 1), dtype=np.float32), np.zeros(channels, dtype=np.float32)),
     )
-    return substitute(graph, {**replacements, node.name: (conv,)}, constants=constants)
+    editor.substitute({**replacements, node.name: (conv,)}, constants=constants)
 
 
 def _with_pads(op: Operator, pads: Pads, positive: bool) -> Operator | None:
@@ -70,11 +72,11 @@ def _with_pads(op: Operator, pads: Pads, positive: bool) -> Operator | None:
     return None
 
 
-def _fits(graph: Graph, node: Node) -> bool:
+def _fits(editor: GraphEditor, node: Node) -> bool:
     """Whether every window still sees an element."""
-    inputs = [graph.types[tensor].shape for tensor in node.inputs]
-    weights = [tuple(value.shape) for value in graph.weights_of(node)]
-    output = graph.types[node.output].shape
+    inputs = [editor.types[tensor].shape for tensor in node.inputs]
+    weights = [tuple(value.shape) for value in editor.weights_of(node)]
+    output = editor.types[node.output].shape
     try:
         return infer_shape(node.op, inputs, weights, output) == output
     except GraphSpecError:
@@ -86,21 +88,12 @@ def _sum(first: Pads, second: Pads) -> Pads:
     return top, left, bottom, right
 
 
-def _non_negative(graph: Graph) -> set[str]:
-    """The tensors that hold no number below 0, as far as the operators alone say so."""
-    found: set[str] = set()
-    for node in graph.nodes:
-        sources = all(tensor in found for tensor in node.inputs)
-        if _is_non_negative(node.op, sources):
-            found.add(node.output)
-    return found
-
-
 def _is_non_negative(op: Operator, sources: bool) -> bool:
+    """Whether an operator gives no number below 0, where `sources` says that of all its inputs."""
     if isinstance(op, Clamp | Conv2d | ConvTranspose2d | FullyConnected | Add | Pool2d):
         low, high = op.activation.low, op.activation.high
         if high is not None and high < 0.0:
             return False
         if low is not None and low >= 0.0:
             return True
-    return sources and isinstance(op, Clamp | Add | Pool2d | Concat | Reshape | Pad2d)
+    return sources and isinstance(op, Clamp | Add | Pool2d | Concat | Reshape)

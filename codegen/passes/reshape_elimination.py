@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from codegen.graph import Graph, Node, Reshape
@@ -10,12 +11,7 @@ from codegen.passes.rewrite import substitute
 
 def eliminate_reshapes(graph: Graph) -> Graph:
     """Reshapes read past other Reshapes; those to the same shape go, except between the graph's own ends."""
-    graph = _read_past(graph)
-    for name in [node.name for node in graph.nodes if isinstance(node.op, Reshape)]:
-        node = next(node for node in graph.nodes if node.name == name)
-        if graph.types[node.inputs[0]] == graph.types[node.output]:
-            graph = _without(graph, node)
-    return graph
+    return _without_copies(_read_past(graph))
 
 
 def _read_past(graph: Graph) -> Graph:
@@ -29,22 +25,34 @@ def _read_past(graph: Graph) -> Graph:
     return substitute(graph, renewed)
 
 
-def _without(graph: Graph, node: Node) -> Graph:
-    """The graph without a Reshape that does nothing; its output's name survives where it is the graph's."""
-    source, target = node.inputs[0], node.output
-    if target not in graph.outputs:
-        return substitute(graph, {node.name: (), **_renamed(graph, target, source)})
-    producer = graph.producer(source)
-    if producer is None or source in graph.outputs:
-        return graph  # a copy of an input, or one result under two names
-    renamed = _renamed(graph, source, target)
-    renamed[producer.name] = (replace(producer, output=target),)
-    return substitute(graph, {**renamed, node.name: ()})
+def _without_copies(graph: Graph) -> Graph:
+    """The graph without Reshapes that do nothing; the output's name survives where it is the graph's."""
+    outputs, renamed = frozenset(graph.outputs), dict[str, str]()
+    dropped: set[str] = set()
+    for node in graph.nodes:
+        source = _current(renamed, node.inputs[0])
+        if not isinstance(node.op, Reshape) or graph.types[source] != graph.types[node.output]:
+            continue
+        if node.output not in outputs:
+            renamed[node.output] = source
+        elif source in outputs or graph.producer(source) is None:
+            continue  # one result under two names, or a copy of an input
+        else:
+            renamed[source] = node.output
+        dropped.add(node.name)
+    return substitute(
+        graph,
+        {node.name: () if node.name in dropped else (_renamed(node, renamed),) for node in graph.nodes},
+    )
 
 
-def _renamed(graph: Graph, old: str, new: str) -> dict[str, tuple[Node, ...]]:
-    """The consumers of a tensor, reading another one."""
-    return {
-        node.name: (replace(node, inputs=tuple(new if tensor == old else tensor for tensor in node.inputs)),)
-        for node in graph.consumers(old)
-    }
+def _current(renamed: Mapping[str, str], tensor: str) -> str:
+    """The name that a tensor goes by: its copy's source, and that source's as an output of the graph."""
+    while tensor in renamed:
+        tensor = renamed[tensor]
+    return tensor
+
+
+def _renamed(node: Node, renamed: Mapping[str, str]) -> Node:
+    inputs = tuple(_current(renamed, tensor) for tensor in node.inputs)
+    return replace(node, inputs=inputs, output=_current(renamed, node.output))
