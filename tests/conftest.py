@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 from hypothesis import settings
 
-from microbench.emulation.emulator import why_no_counting
-from microbench.inner_loops.disassembly import why_no_disassembler
-from microbench.inner_loops.pipeline_model import why_no_simulator
-from tests.explorer.command_line import why_no_namespace
-from tests.microbench.local_runner import why_no_emulator
-from tests.microbench.loopback_sshd import why_no_server
-from tests.microbench.postgresql_server import why_no_postgresql
-from tests.microbench.small_disk import why_no_small_disk
+from tests.capabilities import missing_requirements, need, unexcused
 
-SHARED = Path(__file__).parents[1].parent / "shared"
 SLOW = "slow; give --slow to run it"
+SLOW_LIMIT_S = 1800.0  # for a test; the others have that of pyproject.toml
+COSTLY_FIXTURES = ("virtual_run",)  # of a session: all tests that use one run in the same process
 
 settings.register_profile("shared machine", deadline=None)  # others' load is no defect of the code
 settings.load_profile("shared machine")
@@ -28,51 +20,51 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--slow", action="store_true", help="run tests marked slow too (cross compilers, whole networks)"
     )
     parser.addoption(
-        "--strict-skips", action="store_true", help="fail when a test was skipped that this machine could run"
+        "--strict-skips",
+        action="store_true",
+        help="fail where tests/capabilities.py does not let this machine skip a test",
     )
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "slow: takes more than a few seconds; runs only with --slow")
+    config.addinivalue_line("markers", "needs(*names): capabilities of tests/capabilities.py")
+    missing = missing_requirements() if config.getoption("--strict-skips") else []
+    if missing:
+        raise pytest.UsageError("this machine lacks what tests need:\n  " + "\n  ".join(missing))
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    if config.getoption("--slow"):
-        return
-    skip = pytest.mark.skip(reason=SLOW)
     for item in items:
-        if "slow" in item.keywords:
-            item.add_marker(skip)
+        item.add_marker(pytest.mark.xdist_group(_process_of(item)))
+        if "slow" not in item.keywords:
+            continue
+        if not config.getoption("--slow"):
+            item.add_marker(pytest.mark.skip(reason=SLOW))
+        elif item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(SLOW_LIMIT_S))
+
+
+def _process_of(item: pytest.Item) -> str:
+    """Tests of one file share the fixtures of its module, and those of a costly fixture that one."""
+    fixtures: tuple[str, ...] = getattr(item, "fixturenames", ())
+    return next((name for name in COSTLY_FIXTURES if name in fixtures), item.path.stem)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    for marker in item.iter_markers("needs"):
+        for name in marker.args:
+            need(name)
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """With --strict-skips, a skip whose capability the probes find here is a failure."""
+    """With --strict-skips, a skip that no listed capability accounts for is a failure."""
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
     if not session.config.getoption("--strict-skips") or reporter is None:
         return
-    reasons = {str(report.longrepr[2]) for report in reporter.stats.get("skipped", [])}
-    unexcused = sorted(reason for reason in reasons if not _excused(reason))
-    if unexcused:
-        reporter.write_line(
-            f"skipped although this machine has what they need: {'; '.join(unexcused)}", red=True
-        )
+    reasons = (str(report.longrepr[2]) for report in reporter.stats.get("skipped", []))
+    unexplained = unexcused(reason for reason in reasons if SLOW not in reason)
+    if unexplained:
+        reporter.write_line(f"skipped without a listed reason: {'; '.join(unexplained)}", red=True)
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
-
-
-def _excused(reason: str) -> bool:
-    if SLOW in reason:
-        return True
-    if "shared" in reason or "beside the project" in reason:
-        return not SHARED.is_dir()
-    missing = (
-        why_no_server(),
-        why_no_emulator(),
-        why_no_namespace(),
-        why_no_postgresql(),
-        why_no_small_disk(),
-        why_no_disassembler(),
-        why_no_simulator(),
-        why_no_counting("qemu-arm"),
-        why_no_counting("qemu-aarch64"),
-    )
-    return any(excuse is not None and excuse in reason for excuse in missing)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -58,7 +57,7 @@ def test_runs_take_no_memory_and_weights_may_come_from_memory(threads: int, tmp_
     assert np.abs(found - expected).max() <= 1e-5 * np.abs(expected).max()
 
 
-@pytest.mark.skipif(not (shutil.which("cc") and shutil.which("nm")), reason="no cc or no nm here")
+@pytest.mark.needs("c compiler")
 def test_model_c_is_all_that_a_program_needs_to_link(tmp_path: Path) -> None:
     """One translation unit defines nothing but the API, and wants nothing but the C library."""
     manifest = bundle_of(small_network(), tmp_path, 2)

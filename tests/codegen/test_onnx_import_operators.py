@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -38,6 +37,7 @@ from tests.codegen.onnx_cases import (
     number,
     single,
 )
+from tests.probes import NETWORKS
 
 WEIGHT, BIAS = normal(4, 6, 3, 3), normal(4)
 CONVS = [
@@ -344,9 +344,7 @@ def test_normalisation_keeps_its_statistics_until_folded() -> None:
         np.testing.assert_array_equal(found, wanted)
 
 
-SHARED = Path(__file__).parents[2].parent / "shared" / "models"
-
-
+@pytest.mark.needs("trained networks")
 @pytest.mark.parametrize(
     ("name", "kinds"),
     [
@@ -356,9 +354,7 @@ SHARED = Path(__file__).parents[2].parent / "shared" / "models"
     ],
 )
 def test_trained_network(name: str, kinds: dict[type, int]) -> None:
-    path = SHARED / name
-    if not path.exists():
-        pytest.skip(f"the trained network {name} is not beside the project")
+    path = NETWORKS / name
     fused = optimize(load_graph(path))
     value = np.random.default_rng(3).standard_normal((1, 3, 224, 224)).astype(np.float32)
     wanted = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"]).run(

@@ -45,14 +45,3 @@ def program(*arguments: str | Path, before: str = "") -> subprocess.CompletedPro
     if before:
         words = ["unshare", "-rm", "sh", "-c", before + ' && exec "$@"', "sh", *words]
     return subprocess.run(words, capture_output=True, text=True, timeout=300, check=False)
-
-
-def why_no_namespace() -> str | None:
-    """Why no file system can be mounted for one program alone here, or None."""
-    try:
-        probe = subprocess.run(
-            ("unshare", "-rm", "mount", "-t", "tmpfs", "tmpfs", "/mnt"), capture_output=True, check=False
-        )
-    except FileNotFoundError:
-        return "no mount namespaces here: no program unshare (Debian: util-linux)"
-    return None if probe.returncode == 0 else "no mount namespaces here: the kernel refuses them"

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from codegen.plan import read_plan
-from tests.explorer.command_line import explore, null_run, program, refused, run, why_no_namespace
+from tests.capabilities import need
+from tests.explorer.command_line import explore, null_run, program, refused, run
 
 
 def count(store: Path) -> int:
@@ -110,9 +111,7 @@ def test_the_program_ends_with_exit_code_2(tmp_path: Path) -> None:
 @pytest.fixture
 def private(tmp_path: Path) -> Path:
     """A directory that a program may mount something on for itself."""
-    reason = why_no_namespace()
-    if reason is not None:
-        pytest.skip(reason)
+    need("mount namespace")
     (tmp_path / "private").mkdir()
     return tmp_path / "private"
 

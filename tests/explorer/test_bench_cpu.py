@@ -27,15 +27,10 @@ from explorer.representative_layers import REPRESENTATIVE_LAYERS
 from microbench.boards.execution import LocalExecutor
 from microbench.emulation.emulator import EmulatedExecutor, emulation_of, why_no_counting
 from microbench.errors import BoardError
-from microbench.inner_loops.disassembly import why_no_disassembler
 from microbench.peak.fma_peak import measure_fma_peak
 from microbench.profile import load_profile
 from tests.explorer.command_line import explore, refused
 from tests.explorer.tiny import write_tiny_model
-
-reads_code = pytest.mark.skipif(why_no_disassembler() is not None, reason=why_no_disassembler() or "")
-NO_COUNTING = why_no_counting("qemu-arm") or why_no_counting("qemu-aarch64")
-emulates = pytest.mark.skipif(NO_COUNTING is not None, reason=NO_COUNTING or "")
 
 
 @pytest.fixture
@@ -67,7 +62,7 @@ def test_candidates_are_ranked_by_modelled_time() -> None:
     assert ranked_candidates(algorithm_named("cpu_softmax"), spec, profile) == ()
 
 
-@reads_code
+@pytest.mark.needs("llvm")
 @pytest.mark.parametrize("device", ["pi-zero", "pi-3-64"])
 def test_inner_loops_of_a_layer_have_its_products(device: str) -> None:
     name = "fully connected"
@@ -78,7 +73,7 @@ def test_inner_loops_of_a_layer_have_its_products(device: str) -> None:
         assert inspection.counts.macs > 0 and inspection.counts.loads > 0
 
 
-@reads_code
+@pytest.mark.needs("llvm")
 def test_the_table_of_inner_loops_is_written_as_markdown(tmp_path: Path) -> None:
     page = tmp_path / "loops.md"
     result = explore("bench", "cpu-inner-loops", "--device", "pi-2", "--layer", "fully", "--markdown", page)
@@ -157,7 +152,7 @@ def test_boards_that_no_emulator_knows_are_refused() -> None:
     assert why_no_counting("no-such-emulator") == "no no-such-emulator installed (Debian: qemu-user)"
 
 
-@emulates
+@pytest.mark.needs("instruction counting")
 def test_instructions_of_a_network_are_the_same_each_time(network: Network) -> None:
     (trial,) = trials_of(network, seed=0, count=1)
     first, second = (count_network(network, load_profile("pi-3-64"), trial) for _ in range(2))
@@ -168,7 +163,7 @@ def test_instructions_of_a_network_are_the_same_each_time(network: Network) -> N
     assert first.instructions > first.macs / 8
 
 
-@emulates
+@pytest.mark.needs("instruction counting")
 @pytest.mark.parametrize("device", ["pi-zero", "pi-4"])
 def test_every_executed_instruction_is_counted(device: str) -> None:
     source = """
@@ -189,7 +184,7 @@ def test_every_executed_instruction_is_counted(device: str) -> None:
     assert counts[1] - counts[0] == 2 * 200_000
 
 
-@emulates
+@pytest.mark.needs("instruction counting")
 def test_wrong_outputs_under_emulation_are_an_error(network: Network) -> None:
     (trial,) = trials_of(network, seed=0, count=1)
     wrong = Trial(trial.inputs, tuple(np.flip(output) for output in trial.outputs))
@@ -199,7 +194,7 @@ def test_wrong_outputs_under_emulation_are_an_error(network: Network) -> None:
         require_right([count])
 
 
-@emulates
+@pytest.mark.needs("instruction counting")
 def test_an_instruction_the_core_lacks_ends_the_program(tmp_path: Path) -> None:
     source = 'int main(void) { __asm__ volatile("vmov.i32 q0, #0" ::: "q0"); return 0; }'
     executable = compile_executable({"main.c": source}, load_profile("pi-2").target())

@@ -17,9 +17,6 @@ from explorer.report_section import Cell, prose, report_sections
 from explorer.run_data import open_run
 from tests.explorer.run_shapes import MakeRun
 
-MISSING = [name for name in EXTRA_PACKAGES if importlib.util.find_spec(name) is None]
-needs_extra = pytest.mark.skipif(bool(MISSING), reason=f"the extra `report` is not installed: {MISSING}")
-
 
 def report(directory: Path) -> Result:
     return CliRunner().invoke(app, ["report", str(directory)])
@@ -56,7 +53,7 @@ def kernels() -> list[list[str]]:
     return [words for words in living if "ipykernel_launcher" in words]
 
 
-@needs_extra
+@pytest.mark.needs("report extra")
 def test_a_report_is_an_executed_notebook_and_a_page_that_loads_nothing(make_run: MakeRun) -> None:
     directory = make_run("front")
     result = report(directory)
@@ -81,7 +78,7 @@ def test_a_report_is_an_executed_notebook_and_a_page_that_loads_nothing(make_run
         assert (again / name).read_bytes() == (directory / name).read_bytes()
 
 
-@needs_extra
+@pytest.mark.needs("report extra")
 def test_names_from_a_model_are_never_markup(make_run: MakeRun) -> None:
     directory = make_run("plan only")
     hostile = '<script>alert("x")</script> $\\frac{a$ *b* `c`'
@@ -113,21 +110,21 @@ def test_without_the_extra_the_line_to_type_is_named(
     assert not (directory / "report.ipynb").exists()
 
 
-@needs_extra
+@pytest.mark.needs("report extra")
 def test_a_directory_that_is_no_run_is_refused(tmp_path: Path) -> None:
     result = report(tmp_path)
     assert result.exit_code == 2
     assert "RunDataError" in result.stderr and "explore runs" in result.stderr
 
 
-@needs_extra
+@pytest.mark.needs("report extra")
 def test_a_failing_cell_is_named(tmp_path: Path) -> None:
     notebook = build_notebook([("a", Cell("code", "1 / 0"))])
     with pytest.raises(ReportError, match="ZeroDivisionError"):
         execute_notebook(notebook, tmp_path)
 
 
-@needs_extra
+@pytest.mark.needs("report extra")
 def test_execution_is_bounded_in_time_and_leaves_no_kernel(tmp_path: Path) -> None:
     notebook = build_notebook([("a", Cell("code", "while True:\n    pass"))])
     with pytest.raises(ReportError, match="longer than 3 s"):
@@ -135,7 +132,7 @@ def test_execution_is_bounded_in_time_and_leaves_no_kernel(tmp_path: Path) -> No
     assert not kernels()
 
 
-@needs_extra
+@pytest.mark.needs("report extra")
 def test_an_interrupt_is_an_interrupt_and_leaves_no_kernel(tmp_path: Path) -> None:
     source = "import os, signal, time\n\nos.kill(os.getppid(), signal.SIGINT)\ntime.sleep(60)"
     notebook = build_notebook([("a", Cell("code", source))])
@@ -144,7 +141,7 @@ def test_an_interrupt_is_an_interrupt_and_leaves_no_kernel(tmp_path: Path) -> No
     assert not kernels()
 
 
-@needs_extra
+@pytest.mark.needs("report extra")
 def test_a_kernel_that_dies_is_an_error(tmp_path: Path) -> None:
     notebook = build_notebook([("a", Cell("code", "import os\n\nos._exit(3)"))])
     with pytest.raises(ReportError, match="died"):

@@ -169,11 +169,12 @@ class interrupted_soon:
 
     def __enter__(self) -> None:
         self._before = signal.signal(signal.SIGALRM, self._interrupt)
-        signal.setitimer(signal.ITIMER_REAL, 0.05, 3.0)
+        self._timer = signal.setitimer(signal.ITIMER_REAL, 0.05, 3.0)
 
     def __exit__(self, *_: object) -> None:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, self._before)
+        signal.setitimer(signal.ITIMER_REAL, *self._timer)  # the limit of the test
 
     @staticmethod
     def _interrupt(_number: int, _frame: FrameType | None) -> None:

@@ -3,17 +3,10 @@
 from __future__ import annotations
 
 import select
-import shutil
 import subprocess
 from pathlib import Path
 
 from microbench.errors import BoardError
-
-
-def why_no_emulator() -> str | None:
-    """Why programs for ARM cannot be run here, or None."""
-    missing = [name for name in ("qemu-arm", "qemu-aarch64") if shutil.which(name) is None]
-    return f"no {' and no '.join(missing)} installed (Debian: qemu-user)" if missing else None
 
 
 class PipeTransport:

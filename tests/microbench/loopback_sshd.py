@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import getpass
-import os
 import shutil
 import socket
 import subprocess
@@ -17,9 +16,10 @@ import paramiko
 import pytest
 
 from microbench.options import SshOptions
+from tests.capabilities import need
+from tests.probes import PRIVILEGE_DIRECTORY, sshd_program
 
 START_TIMEOUT_S = 20.0
-PRIVILEGE_DIRECTORY = Path("/run/sshd")  # the server wants it to exist
 
 CONFIG = """\
 ListenAddress 127.0.0.1
@@ -71,21 +71,10 @@ class LoopbackServer:
         return path
 
 
-def why_no_server() -> str | None:
-    """Why no server can be started here, or None."""
-    if shutil.which("ssh-keygen") is None or _sshd() is None:
-        return "no OpenSSH server installed (Debian: openssh-server)"
-    if not PRIVILEGE_DIRECTORY.is_dir() and os.geteuid() != 0:
-        return f"{PRIVILEGE_DIRECTORY} is missing and only root may make it"
-    return None
-
-
 @contextlib.contextmanager
 def loopback_server(directory: Path) -> Iterator[LoopbackServer]:
     """Starts a server and ends it; skips the test where this machine cannot have one."""
-    reason = why_no_server()
-    if reason is not None:
-        pytest.skip(reason)
+    need("ssh server")
     PRIVILEGE_DIRECTORY.mkdir(mode=0o755, exist_ok=True)
     server = LoopbackServer(free_port(), directory, getpass.getuser())
     make_key(directory / "host_key")
@@ -95,7 +84,7 @@ def loopback_server(directory: Path) -> Iterator[LoopbackServer]:
     config = directory / "sshd_config"
     config.write_text(CONFIG.format(port=server.port, directory=directory, user=server.user))
     log = directory / "sshd.log"
-    command = (str(_sshd()), "-D", "-f", str(config), "-E", str(log))
+    command = (str(sshd_program()), "-D", "-f", str(config), "-E", str(log))
     with subprocess.Popen(command, stdin=subprocess.DEVNULL) as process:
         try:
             _wait_until_listening(server.port, process, log)
@@ -128,22 +117,15 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _sshd() -> Path | None:
-    found = shutil.which("sshd") or next(
-        (p for p in ("/usr/sbin/sshd", "/usr/local/sbin/sshd") if Path(p).exists()), None
-    )
-    return Path(found) if found else None
-
-
 def _log_in_once(server: LoopbackServer, log: Path) -> None:
-    """Skips where the server refuses this user altogether, as it does for a locked account."""
+    """Fails where the server refuses this user altogether, as it does for a locked account."""
     with paramiko.SSHClient() as client:
         client.load_host_keys(str(server.known_hosts))
         key = str(server.directory / "user_key")
         try:
             client.connect("127.0.0.1", server.port, server.user, key_filename=key, allow_agent=False)
         except paramiko.AuthenticationException:
-            pytest.skip(f"the OpenSSH server lets {server.user} not in: {log.read_text().splitlines()[-3:]}")
+            pytest.fail(f"the OpenSSH server lets {server.user} not in: {log.read_text().splitlines()[-3:]}")
 
 
 def _wait_until_listening(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
@@ -152,4 +134,4 @@ def _wait_until_listening(port: int, process: subprocess.Popen[bytes], log: Path
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
             return
         time.sleep(0.02)
-    pytest.skip(f"the OpenSSH server does not start here: {log.read_text() if log.exists() else 'no log'}")
+    pytest.fail(f"the OpenSSH server does not start here: {log.read_text() if log.exists() else 'no log'}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import os
 import pwd
 import shutil
@@ -15,14 +14,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import pytest
 from sqlalchemy import URL, create_engine
 from sqlalchemy.exc import OperationalError
 
+from tests.capabilities import need
+from tests.probes import postgresql_program, unprivileged_user
+
 START_TIMEOUT_S = 60.0
 PORT = 54329  # names the socket; nothing listens on it
-UNPRIVILEGED = ("postgres", "nobody")  # the server refuses to run as root
-INSTALLED = "/usr/lib/postgresql"  # Debian's place, a directory per version
 
 
 @dataclass
@@ -58,23 +57,10 @@ class PostgresqlServer:
             engine.dispose()
 
 
-def why_no_postgresql() -> str | None:
-    """Why no server can be started here, or None."""
-    if _binary("initdb") is None or _binary("postgres") is None:
-        return "no PostgreSQL server installed (Debian: postgresql)"
-    if importlib.util.find_spec("psycopg") is None:
-        return "no PostgreSQL driver installed (extra postgresql)"
-    if os.geteuid() == 0 and (_unprivileged() is None or shutil.which("setpriv") is None):
-        return "no PostgreSQL as root: no unprivileged user, or no program setpriv (Debian: util-linux)"
-    return None
-
-
 @contextlib.contextmanager
 def postgresql_server() -> Iterator[PostgresqlServer]:
     """Starts a server and ends it; skips the test where this machine cannot have one."""
-    reason = why_no_postgresql()
-    if reason is not None:
-        pytest.skip(reason)
+    need("postgresql server")
     # Not below pytest's own directory: that one is closed to the user the server runs as.
     with tempfile.TemporaryDirectory(prefix="pg-", ignore_cleanup_errors=True) as scratch:
         directory = Path(scratch)
@@ -99,28 +85,18 @@ def postgresql_server() -> Iterator[PostgresqlServer]:
                     process.send_signal(signal.SIGINT)  # "fast": it does not wait for its clients
 
 
-def _binary(name: str) -> str | None:
-    versions = sorted(Path(INSTALLED).glob(f"[0-9]*/bin/{name}"), reverse=True)
-    return str(versions[0]) if versions else shutil.which(name)
-
-
-def _unprivileged() -> str | None:
-    known = {entry.pw_name for entry in pwd.getpwall()}
-    return next((user for user in UNPRIVILEGED if user in known), None)
-
-
 def _give_away(directory: Path) -> str:
     """Makes the directory the server's user's; returns that user."""
     if os.geteuid() != 0:
         return pwd.getpwuid(os.geteuid()).pw_name
-    user = _unprivileged()
+    user = unprivileged_user()
     assert user is not None
     shutil.chown(directory, user)
     return user
 
 
 def _command(user: str, name: str, *arguments: str) -> Sequence[str]:
-    program = _binary(name)
+    program = postgresql_program(name)
     assert program is not None
     if os.geteuid() != 0:
         return (program, *arguments)

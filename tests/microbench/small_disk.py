@@ -5,22 +5,12 @@ from __future__ import annotations
 import contextlib
 import os
 import subprocess
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
-
-@cache
-def why_no_small_disk() -> str | None:
-    """Why no tmpfs can be mounted here, or None."""
-    with tempfile.TemporaryDirectory() as place:
-        reason = _mount(Path(place), 64)
-        if reason is not None:
-            return f"no tmpfs can be mounted: {reason}"
-        _unmount(Path(place))
-    return None
+from tests.capabilities import need
+from tests.probes import mount_tmpfs, unmount
 
 
 @dataclass(frozen=True)
@@ -51,25 +41,13 @@ class SmallDisk:
 
 @contextlib.contextmanager
 def small_disk(place: Path, kilobytes: int) -> Iterator[SmallDisk]:
-    """Mounts it; only where `why_no_small_disk` says nothing."""
+    """Mounts it; skips the test where this machine lets nobody mount."""
+    need("mountable tmpfs")
     place.mkdir()
-    reason = _mount(place, kilobytes)
+    reason = mount_tmpfs(place, kilobytes)
     if reason is not None:
         raise OSError(f"cannot mount a tmpfs: {reason}")
     try:
         yield SmallDisk(place)
     finally:
-        _unmount(place)
-
-
-def _mount(place: Path, kilobytes: int) -> str | None:
-    command = ("mount", "-t", "tmpfs", "-o", f"size={kilobytes}k", "tmpfs", str(place))
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-    except OSError as error:
-        return str(error)
-    return None if done.returncode == 0 else done.stderr.strip() or f"status {done.returncode}"
-
-
-def _unmount(place: Path) -> None:
-    subprocess.run(("umount", "-l", str(place)), check=True, capture_output=True)
+        unmount(place)

@@ -25,7 +25,7 @@ from microbench.virtual.build import THIS_MACHINE
 from tests.microbench.local_runner import PipeTransport
 from tests.microbench.loopback_sshd import LoopbackServer, sshd
 from tests.microbench.measured import SoundJob, sound_cpu_job
-from tests.microbench.small_disk import SmallDisk, small_disk, why_no_small_disk
+from tests.microbench.small_disk import SmallDisk, small_disk
 
 __all__ = ["sshd"]
 
@@ -45,8 +45,6 @@ int main(int argc, char **argv)
     return argc > 2 || good ? 0 : 5;
 }
 """
-
-needs_disk = pytest.mark.skipif(why_no_small_disk() is not None, reason=why_no_small_disk() or "")
 
 
 @pytest.fixture
@@ -70,7 +68,6 @@ def check(board: SshBoard, sound: SoundJob) -> None:
     np.testing.assert_allclose(measured.output, sound.expected, rtol=1e-6)
 
 
-@needs_disk
 def test_a_runner_that_does_not_fit_is_refused_with_both_sizes(
     sshd: LoopbackServer, disk: SmallDisk, cpu: SoundJob
 ) -> None:
@@ -88,7 +85,6 @@ def test_a_runner_that_does_not_fit_is_refused_with_both_sizes(
         check(board, cpu)
 
 
-@needs_disk
 def test_a_disk_that_fills_up_meanwhile_ends_no_board(
     sshd: LoopbackServer, disk: SmallDisk, cpu: SoundJob
 ) -> None:
@@ -108,7 +104,6 @@ def test_a_disk_that_fills_up_meanwhile_ends_no_board(
         check(board, cpu)
 
 
-@needs_disk
 def test_a_full_disk_keeps_the_runner_from_starting_and_no_longer(
     sshd: LoopbackServer, disk: SmallDisk, cpu: SoundJob
 ) -> None:
@@ -121,7 +116,6 @@ def test_a_full_disk_keeps_the_runner_from_starting_and_no_longer(
         check(board, cpu)
 
 
-@needs_disk
 @pytest.mark.parametrize("careless", [False, True])
 def test_a_program_that_fills_the_disk_is_not_blamed(disk: SmallDisk, careless: bool) -> None:
     writer = compile_executable({"writer.c": WRITER}, THIS_MACHINE, ("-static",))
@@ -141,7 +135,6 @@ def test_a_program_that_fills_the_disk_is_not_blamed(disk: SmallDisk, careless: 
     assert [name for name in disk.names() if "run-" in name] == []
 
 
-@needs_disk
 def test_uploads_broken_long_ago_are_swept(disk: SmallDisk) -> None:
     uploads = disk.place / "there" / "bin"
     uploads.mkdir(parents=True)

@@ -27,7 +27,7 @@ from microbench.runner.build import build_runner
 from microbench.runner.client import BoardBusyError, ExecutableAbsentError, RunnerClient
 from microbench.runner.frames import Fault, FrameType, Reader, decode
 from microbench.runner.messages import ExecutionRequest
-from tests.microbench.local_runner import PipeTransport, why_no_emulator
+from tests.microbench.local_runner import PipeTransport
 
 V6, V7, V8 = 7, 10, 14  # Tag_CPU_arch of v6KZ, v7, v8
 
@@ -150,12 +150,10 @@ def test_the_runner_of_every_architecture_has_its_attributes(device: str) -> Non
 
 
 @pytest.mark.slow
+@pytest.mark.needs("arm emulator")
 @pytest.mark.parametrize("device", ["pi-zero", "pi-3-64"])
 def test_the_protocol_holds_under_an_emulated_processor(device: str, tmp_path: Path) -> None:
     _, emulator, arguments = RUNNERS[device]
-    missing = why_no_emulator()
-    if missing is not None:
-        pytest.skip(missing)
     program = build_runner("none", "nothing 1", load_profile(device).target())
     wrapper = tmp_path / "runner"
     words = " ".join((emulator, *arguments, str(program)))

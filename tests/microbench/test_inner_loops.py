@@ -10,14 +10,11 @@ from codegen.engines.cpu.toolchain import KERNEL_FLAGS, compile_object
 from codegen.target import Target
 from microbench.errors import DisassemblyError
 from microbench.inner_loops.counts import count_loop
-from microbench.inner_loops.disassembly import Function, disassemble, parse_disassembly, why_no_disassembler
+from microbench.inner_loops.disassembly import Function, disassemble, parse_disassembly
 from microbench.inner_loops.loops import Loop, busiest_loop, loops_of
 from microbench.inner_loops.multiply_accumulates import multiply_accumulates
-from microbench.inner_loops.pipeline_model import estimate, has_model, why_no_simulator
+from microbench.inner_loops.pipeline_model import estimate, has_model
 from microbench.profile import load_profile
-
-reads_code = pytest.mark.skipif(why_no_disassembler() is not None, reason=why_no_disassembler() or "")
-simulates = pytest.mark.skipif(why_no_simulator() is not None, reason=why_no_simulator() or "")
 
 VECTORS = """
 typedef float vector __attribute__((vector_size(16)));
@@ -165,7 +162,7 @@ def test_accesses_through_copies_of_the_stack_pointer_are_stack_accesses() -> No
     assert (counts.loads, counts.stores, counts.stack_accesses, counts.branches) == (3, 2, 2, 1)
 
 
-@reads_code
+@pytest.mark.needs("llvm")
 @pytest.mark.parametrize(("device", "branches"), [("pi-3-64", 1), ("pi-4", 1), ("pi-2", 1), ("pi-3", 1)])
 def test_vector_code_of_neon_cores(device: str, branches: int) -> None:
     counts = count_loop(_busiest(VECTORS, device))
@@ -174,7 +171,7 @@ def test_vector_code_of_neon_cores(device: str, branches: int) -> None:
     assert counts.loads >= 2 and counts.stores == counts.stack_accesses == 0
 
 
-@reads_code
+@pytest.mark.needs("llvm")
 def test_scalar_code_of_a_core_without_vectors() -> None:
     loop = _busiest(NESTED, "pi-zero")
     assert loop.is_innermost
@@ -182,22 +179,21 @@ def test_scalar_code_of_a_core_without_vectors() -> None:
     assert (counts.macs, counts.loads, counts.stores) == (1, 2, 0)
 
 
-@reads_code
+@pytest.mark.needs("llvm")
 @pytest.mark.parametrize("device", ["pi-zero", "pi-3-64"])
 def test_a_variable_in_memory_is_seen_as_stack_traffic(device: str) -> None:
     counts = count_loop(_busiest(SPILLING, device))
     assert counts.stack_accesses == 2 * counts.macs
 
 
-@reads_code
+@pytest.mark.needs("llvm")
 def test_what_is_no_object_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "kernel.o").write_bytes(b"no code")
     with pytest.raises(DisassemblyError, match=r"kernel\.o"):
         disassemble(tmp_path / "kernel.o")
 
 
-@reads_code
-@simulates
+@pytest.mark.needs("llvm")
 def test_a_pipeline_model_orders_cores_and_loops() -> None:
     loop = _busiest(VECTORS, "pi-3-64")
     short, wide = estimate(loop, "cortex-a53").cycles, estimate(loop, "cortex-a72").cycles
@@ -206,7 +202,7 @@ def test_a_pipeline_model_orders_cores_and_loops() -> None:
     assert wide >= len(loop.body) / 3
 
 
-@simulates
+@pytest.mark.needs("llvm")
 def test_an_unknown_core_is_refused() -> None:
     function = _function("fmla v0.4s, v1.4s, v2.4s", "b.ne 0x0")
     (loop,) = loops_of(function)

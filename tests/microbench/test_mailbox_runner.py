@@ -19,6 +19,7 @@ from microbench.runner.client import RunnerClient
 from microbench.runner.frames import Fault, FrameType, Reader, decode, encode
 from microbench.runner.messages import gpu_run_request
 from microbench.virtual.build import THIS_MACHINE
+from tests.capabilities import need
 from tests.microbench.fake_pi import (
     ALLOCATE,
     ENABLE,
@@ -31,7 +32,7 @@ from tests.microbench.fake_pi import (
     runner_of_fake_pi,
     wait_until,
 )
-from tests.microbench.local_runner import PipeTransport, why_no_emulator
+from tests.microbench.local_runner import PipeTransport
 
 PROGRAM = GpuProgram(
     words=np.array([32, 48, 32, 48], np.uint32),
@@ -54,9 +55,8 @@ EMULATORS = {"": (), "pi-zero": ("qemu-arm", "-cpu", "arm1176"), "pi-2": ("qemu-
 )
 def device(request: pytest.FixtureRequest) -> str:
     """Empty: this machine. Else a board's own program under an emulator."""
-    missing = why_no_emulator()
-    if request.param and missing is not None:
-        pytest.skip(missing)
+    if request.param:
+        need("arm emulator")
     return str(request.param)
 
 

@@ -285,11 +285,10 @@ def test_kernels_are_pinned_to_as_many_cores_as_asked(
         assert client.execute(pinned).code == expected
 
 
+@pytest.mark.needs("no firmware")
 def test_readings_are_typed_where_there_is_no_firmware(
     client: RunnerClient, request_of: ExecutionRequest
 ) -> None:
-    if Path("/dev/vcio").exists():
-        pytest.skip("this machine has a firmware")
     before, after = client.execute(request_of).readings
     by_kernel = read_local_conditions()
     for readings in (before, after):

@@ -6,7 +6,6 @@ import csv
 from collections import Counter
 from collections.abc import Callable, Iterator
 from fractions import Fraction
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,10 +15,10 @@ from numpy.typing import NDArray
 
 from codegen.engines.videocore4.isa import ADD_OPS, MUL_OPS
 from microbench.virtual.library import library
+from tests.probes import SILICON_VECTORS
 
 Words = NDArray[np.uint32]
 
-DATA = Path(__file__).parents[2].parent / "shared" / "data"
 PACKS = {
     "result": 0, "result_saturated": 8, "p32_sat": 8, "p16a": 1, "p16a_sat": 9, "p16b": 2, "p16b_sat": 10,
     "p8888": 3, "p8888_sat": 11, "p8a": 4, "p8a_sat": 12, "p8b": 5, "p8b_sat": 13, "p8c": 6, "p8c_sat": 14,
@@ -43,9 +42,7 @@ def alu(unit: int, op: int, a: Words, b: Words, pack: int = 0) -> tuple[Words, W
 
 
 def rows(name: str) -> Iterator[tuple[str, list[dict[str, str]]]]:
-    path = DATA / name
-    if not path.is_file():
-        pytest.skip(f"{path} is absent: silicon vectors are not part of the project")
+    path = SILICON_VECTORS / name
     by_op: dict[str, list[dict[str, str]]] = {}
     with path.open(newline="") as file:
         for row in csv.DictReader(file):
@@ -61,6 +58,7 @@ def operation(op: str) -> tuple[int, int]:
     return (0, ADD_OPS[op]) if op in ADD_OPS else (1, MUL_OPS[op])
 
 
+@pytest.mark.needs("silicon vectors")
 @pytest.mark.parametrize("name", ["qpu_alu_vectors.csv", "qpu_pack_vectors.csv"])
 def test_results_and_packs_are_those_of_silicon(name: str) -> None:
     wrong: Counter[tuple[str, str]] = Counter()
@@ -75,6 +73,7 @@ def test_results_and_packs_are_those_of_silicon(name: str) -> None:
     assert not +wrong
 
 
+@pytest.mark.needs("silicon vectors")
 def test_flags_of_the_add_alu_are_those_of_silicon() -> None:
     wrong: Counter[str] = Counter()
     for op, vectors in rows("qpu_alu_vectors.csv"):

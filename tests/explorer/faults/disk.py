@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from tests.explorer.faults.fault import PlainFault
 from tests.explorer.faults.rig import Rig, SteppedRun
 from tests.explorer.faults.steps import STEPS, Step
+from tests.probes import mountable_tmpfs
 
 DISK = "32m"
 CHUNK = bytes(1 << 16)
@@ -21,10 +22,7 @@ class DiskFull(PlainFault):
     steps = STEPS
 
     def why_not(self) -> str | None:
-        probe = subprocess.run(
-            ("unshare", "-m", "mount", "-t", "tmpfs", "tmpfs", "/mnt"), capture_output=True, check=False
-        )
-        return None if probe.returncode == 0 else "only root may mount a small disk"
+        return mountable_tmpfs()
 
     @contextmanager
     def prepared(self, rig: Rig) -> Iterator[Rig]:
