@@ -1,0 +1,75 @@
+"""Every package that is imported is declared, where its importer needs it, and has one version everywhere."""
+
+from __future__ import annotations
+
+import re
+import sys
+import tomllib
+from collections.abc import Iterator
+from importlib.metadata import packages_distributions
+from pathlib import Path
+
+import pytest
+
+from tests.test_floors import FLOORS, ROOT, imported_modules
+
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+EXTRAS: dict[str, list[str]] = PROJECT["optional-dependencies"]
+INSTALLED = packages_distributions()
+# Files that run in environments of their own (microbench/peers/peers.toml).
+ELSEWHERE = ROOT / "microbench" / "peers" / "programs"
+
+
+def normal(distribution: str) -> str:
+    """The name as indexes compare it."""
+    return re.sub(r"[-_.]+", "-", distribution).lower()
+
+
+def declared(requirements: list[str]) -> set[str]:
+    return {normal(re.split(r"[\[<>=!~ ]", requirement)[0]) for requirement in requirements}
+
+
+def distributions_of(path: Path) -> Iterator[str]:
+    """What must be installed for a file's imports, wherever they stand."""
+    for module in imported_modules(path.read_text(encoding="utf-8")):
+        top, *rest = module.split(".")
+        if top in sys.stdlib_module_names or top in (*FLOORS, "tests", ""):
+            continue
+        name = "protobuf" if (top, *rest)[:2] == ("google", "protobuf") else top
+        yield from map(normal, INSTALLED.get(name, [name])[:1])
+
+
+def imported(package: str) -> dict[str, set[str]]:
+    """Distributions, with the files that import them."""
+    found: dict[str, set[str]] = {}
+    for path in sorted((ROOT / package).rglob("*.py")):
+        if ELSEWHERE not in path.parents:
+            for distribution in distributions_of(path):
+                found.setdefault(distribution, set()).add(str(path.relative_to(ROOT)))
+    return found
+
+
+@pytest.mark.parametrize("package", [*FLOORS, "tests"])
+def test_what_is_imported_is_declared(package: str) -> None:
+    allowed = declared(PROJECT["dependencies"])
+    for extra in EXTRAS if package == "tests" else EXTRAS.keys() - {"dev"}:
+        allowed |= declared(EXTRAS[extra])
+    found = imported(package)
+    assert found
+    assert {name: files for name, files in found.items() if name not in allowed} == {}
+
+
+def test_what_is_declared_has_one_version() -> None:
+    lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    assert all(re.fullmatch(r"[\w.-]+==[\w.]+", line) for line in lines)
+    pinned = {normal(line.partition("==")[0]) for line in lines}
+    every = declared(PROJECT["dependencies"]).union(*map(declared, EXTRAS.values()))
+    assert every - {"explore-edge"} <= pinned
+
+
+def test_an_import_inside_a_function_counts(tmp_path: Path) -> None:
+    path = tmp_path / "a.py"
+    path.write_text(
+        "def f():\n    import google.protobuf.message\n    from scipy import stats\n    import os\n"
+    )
+    assert set(distributions_of(path)) == {"protobuf", "scipy"}
