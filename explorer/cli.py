@@ -10,13 +10,13 @@ from typing import Annotated
 
 import typer
 
-from explorer.bench_commands import bench_app
-from explorer.calibrate_commands import calibrate
-from explorer.device_commands import DevicesOption, chosen_file, devices_app
-from explorer.doctor_commands import doctor
-from explorer.exits import EXIT_INTERRUPTED, reported
-from explorer.qpu_commands import qpu_app
-from explorer.samples_commands import samples_app
+from explorer.commands.bench.group import bench_app
+from explorer.commands.calibrate import calibrate
+from explorer.commands.devices import DevicesOption, chosen_file, devices_app
+from explorer.commands.doctor import doctor
+from explorer.commands.qpu.group import qpu_app
+from explorer.commands.samples import samples_app
+from explorer.terminal.exits import EXIT_INTERRUPTED, reported
 
 app = typer.Typer(
     help="Search how each layer of a trained ONNX network runs fastest on a board, and compile the result.",
@@ -88,8 +88,8 @@ def run(
     ] = 4,
 ) -> None:
     """Search, compose, compile and check a network on a board; interrupted runs go on where they stopped."""
-    from explorer.commands import run_command
-    from explorer.field import SearchSettings
+    from explorer.commands.bodies import run_command
+    from explorer.search.layer_search import SearchSettings
     from explorer.settings import (
         DEFAULT_STORE,
         RUNS,
@@ -132,7 +132,7 @@ def compile_plan(
     devices: DevicesOption = None,
 ) -> None:
     """Write the bundle of a plan: GPU program, weights, C sources, build files, manifest."""
-    from explorer.commands import compile_command
+    from explorer.commands.bodies import compile_command
 
     with reported():
         compile_command(plan, model, out, device, chosen_file(devices))
@@ -143,7 +143,7 @@ def report(
     run: Annotated[Path, typer.Argument(help="directory of a run")],
 ) -> None:
     """Write a report of a run: an executed notebook and an HTML page (needs the extra `report`)."""
-    from explorer.report_commands import report_command
+    from explorer.commands.report import report_command
 
     with reported():
         report_command(run)
@@ -154,7 +154,7 @@ def runs(
     directory: Annotated[Path | None, typer.Argument(help="directory of runs (default results/runs)")] = None,
 ) -> None:
     """List runs: model, device, board, time and what it is, speed-up, error."""
-    from explorer.report_commands import runs_command
+    from explorer.commands.report import runs_command
     from explorer.settings import RUNS
 
     with reported():
@@ -170,7 +170,7 @@ def compare(
     ] = None,
 ) -> None:
     """Compare two runs, plans or devices, layer by layer."""
-    from explorer.report_commands import compare_command
+    from explorer.commands.report import compare_command
     from explorer.settings import RUNS
 
     with reported():
@@ -180,7 +180,7 @@ def compare(
 @app.command()
 def algorithms() -> None:
     """List the registered algorithms."""
-    from explorer.commands import algorithms_command
+    from explorer.commands.bodies import algorithms_command
 
     with reported():
         algorithms_command()
@@ -192,7 +192,7 @@ def zoo(
     out: Annotated[Path, typer.Option(help="the ONNX file to write")],
 ) -> None:
     """Write a built-in network, with seeded weights, as ONNX."""
-    from explorer.commands import zoo_command
+    from explorer.commands.bodies import zoo_command
 
     with reported(place=out):
         zoo_command(name, out)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from explorer.errors import UsageError
-from explorer.field import SearchSettings
+from explorer.search.layer_search import SearchSettings
 from microbench.options import SshOptions
 
 BUILT_IN_NETWORK = "mobilenet_v1"

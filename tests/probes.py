@@ -12,7 +12,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from explorer.report_notebook import EXTRA_PACKAGES
+from explorer.report.notebook import EXTRA_PACKAGES
 from microbench.emulation.emulator import why_no_counting
 
 Probe = Callable[[], str | None]

@@ -38,7 +38,7 @@ def test_no_package_imports_a_higher_floor(package: str) -> None:
 
 
 def test_a_violation_is_seen_wherever_it_hides() -> None:
-    source = "def f():\n    from explorer.search import search\n    import cost_models.model as m\n"
-    assert violations("codegen", source) == {"explorer.search", "cost_models.model"}
-    assert violations("cost_models", source) == {"explorer.search"}
+    source = "def f():\n    from explorer.search.search import search\n    import cost_models.model as m\n"
+    assert violations("codegen", source) == {"explorer.search.search", "cost_models.model"}
+    assert violations("cost_models", source) == {"explorer.search.search"}
     assert violations("explorer", source) == set()

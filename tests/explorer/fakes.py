@@ -17,7 +17,7 @@ from codegen.reference import evaluate_layer
 from codegen.schedule import Axis, Candidate, Choice, Processor, Space, Work, values
 from codegen.target import Target
 from codegen.tensor import FloatArray
-from explorer.jobs import layer_values
+from explorer.measure.jobs import layer_values
 from microbench.board import BundleRun, Fingerprint, Job, Measurement
 from microbench.errors import BoardError, CandidateError
 from microbench.profile import load_profile

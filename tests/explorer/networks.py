@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from codegen.graph import Activation, Clamp, Graph, LayerSpec, Node, Reshape
 from codegen.schedule import Candidate, Choice, Processor
 from codegen.tensor import TensorType
-from explorer.options import Option
+from explorer.compose.options import Option
 
 LAYOUTS = ("nchw", "pixel16")
 

@@ -12,14 +12,14 @@ from codegen.plan import Plan, PlanStep, read_plan
 from codegen.schedule import Candidate
 from cost_models.model import Prediction
 from cost_models.roofline import RooflineModel
-from explorer.field import LayerField, SearchSettings
-from explorer.findings import Findings
-from explorer.jobs import JobBuilder
-from explorer.model import load_network
-from explorer.moves import Overheads
-from explorer.options import Option
-from explorer.rehearsal import timed_steps
-from explorer.search import SearchResult, relayout_specs
+from explorer.compose.moves import Overheads
+from explorer.compose.options import Option
+from explorer.measure.jobs import JobBuilder
+from explorer.plans.network import load_network
+from explorer.plans.searched_network import Findings
+from explorer.rehearse.rehearsal import timed_steps
+from explorer.search.layer_search import LayerField, SearchSettings
+from explorer.search.search import SearchResult, relayout_specs
 from microbench.board import BundleRun, Fingerprint
 from microbench.profile import load_profile
 from microbench.store import Sample
@@ -80,7 +80,7 @@ class Stage:
     plans: list[Plan] = field(default_factory=list)
 
     def perform(self, bundle: Path, plan: Plan) -> tuple[BundleRun, str]:
-        """As `explorer.rehearsal.Perform`."""
+        """As `explorer.rehearse.rehearsal.Perform`."""
         assert read_plan(bundle / "plan.json") == plan and (bundle / "model.c").is_file()
         self.plans.append(plan)
         times_s = {step.name: self.law(step) for step in timed_steps(plan)}

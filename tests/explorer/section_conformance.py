@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from explorer.exhibits import Exhibit, Finding
-from explorer.report_section import Cell, ReportSection
-from explorer.run_data import open_run
+from explorer.report.exhibits import Exhibit, Finding
+from explorer.report.section import Cell, ReportSection
+from explorer.runs.data import open_run
 from tests.explorer.run_shapes import SHAPES
 
 MOST_LINES = 12

@@ -51,7 +51,7 @@ def test_an_interrupt_exits_with_130_and_says_how_to_go_on(
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("explorer.pipeline.search", interrupted)
+    monkeypatch.setattr("explorer.pipeline.run.search", interrupted)
     result = run(model, tmp_path)
     assert result.exit_code == 130
     assert "the same command goes on" in result.stderr

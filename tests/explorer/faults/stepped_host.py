@@ -22,7 +22,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from explorer import bench, cli, clocked, pipeline
+from explorer import cli
+from explorer.measure import bench, clocked
+from explorer.pipeline import run as pipeline
 from microbench.board import Job
 from microbench.boards import ssh, ssh_channel, ssh_link, ssh_runner
 from microbench.options import SshOptions

@@ -1,0 +1,1 @@
+"""`explore bench`, a file per subcommand."""

@@ -1,0 +1,111 @@
+"""`explore bench cpu-instructions`: networks under emulation of the boards' CPUs, checked and counted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from explorer.terminal.exits import reported
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from explorer.plans.network import Network
+    from explorer.studies.bench_table import BenchTable
+    from explorer.studies.executed_instructions import InstructionCount
+
+DEVICES = ("pi-zero", "pi-2", "pi-3", "pi-3-64", "pi-4")
+MODELS = ("mobilenet_v1", "mobilenet_v2", "squeezenet", "resnet18")
+COLUMNS = (
+    ("network", "left"),
+    ("device", "left"),
+    ("emulated core", "left"),
+    ("algorithms", "left"),
+    ("instructions, millions", "right"),
+    ("MACs, millions", "right"),
+    ("MACs / instruction", "right"),
+    ("largest error", "right"),
+)
+TITLE = "Instructions of whole networks"
+INTRODUCTION = """\
+`explore bench cpu-instructions` composes the CPU kernels that the roofline model ranks first, for one thread, compiles
+the network for the board and runs it under qemu-user as the board's own core: an instruction that the core lacks ends
+the program. Outputs are compared with onnxruntime's; the error is relative to the largest output. Instructions are
+those of one inference, counted by a TCG plugin; MACs are those of direct computation, whatever the algorithm."""
+NOTE = "A Cortex-A53 in 32-bit code is emulated as the core `max`: qemu-arm has no other with ARMv8's instructions."
+
+
+def cpu_instructions(
+    device: Annotated[
+        list[str] | None,
+        typer.Option(help=f"device profile; may be repeated (default: {', '.join(DEVICES)})"),
+    ] = None,
+    models: Annotated[
+        list[str] | None,
+        typer.Option(
+            help=f"a network of the zoo, or an ONNX file; may be repeated (default: {', '.join(MODELS)})"
+        ),
+    ] = None,
+    resolution: Annotated[int, typer.Option(help="of the zoo's networks, in pixels", min=32)] = 224,
+    markdown: Annotated[Path | None, typer.Option(help="write the table to this file too")] = None,
+) -> None:
+    """Run networks under emulation of a device's CPU, check their outputs and count instructions."""
+    with reported(place=markdown):
+        from explorer.plans.check import trials_of
+        from explorer.studies.bench_table import show, terminal, write_markdown
+        from explorer.studies.executed_instructions import count_network, require_right
+        from microbench.profile import load_profile
+
+        profiles, counts, console = [load_profile(name) for name in device or DEVICES], [], terminal()
+        for name in models or MODELS:
+            with _network(name, resolution) as network:
+                (trial,) = trials_of(network, seed=0, count=1)
+                for profile in profiles:
+                    counts.append(count_network(network, profile, trial))
+                    right = "right" if counts[-1].is_right else "WRONG"
+                    console.print(f"{name} for {profile.name}: outputs {right}", markup=False)
+            if markdown is not None:  # after each network: an interrupt loses none that is done
+                write_markdown(markdown, TITLE, INTRODUCTION, [_table(counts, resolution)])
+        show([_table(counts, resolution)], console)
+        require_right(counts)
+
+
+@contextmanager
+def _network(name: str, resolution: int) -> Iterator[Network]:
+    """A network from a file, or of the zoo in a directory that goes when this ends."""
+    from tempfile import TemporaryDirectory
+
+    from codegen.zoo import build
+    from explorer.plans.network import load_network
+
+    if name.endswith(".onnx"):
+        yield load_network(Path(name), {}, Path(name).stem)
+        return
+    with TemporaryDirectory(prefix="explore-model-") as scratch:
+        path = Path(scratch) / f"{name}.onnx"
+        path.write_bytes(build(name, resolution=resolution).SerializeToString(deterministic=True))
+        yield load_network(path, {}, name)
+
+
+def _table(counts: Sequence[InstructionCount], resolution: int) -> BenchTable:
+    from explorer.studies.bench_table import BenchTable
+
+    notes = (f"Networks of the zoo at {resolution} x {resolution} pixels.", NOTE)
+    return BenchTable("Executed instructions of one inference", COLUMNS, tuple(map(_row, counts)), notes)
+
+
+def _row(count: InstructionCount) -> tuple[str, ...]:
+    return (
+        count.model,
+        count.device,
+        count.core,
+        " ".join(count.algorithms),
+        f"{count.instructions / 1e6:,.1f}",
+        f"{count.macs / 1e6:,.1f}",
+        f"{count.macs_per_instruction:.2f}",
+        f"{count.error:.1e}{'' if count.is_right else ' WRONG'}",
+    )

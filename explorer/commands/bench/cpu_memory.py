@@ -1,0 +1,76 @@
+"""`explore bench cpu-memory`: what activations take, layer by layer and depth first."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from explorer.terminal.exits import reported
+
+if TYPE_CHECKING:
+    from explorer.plans.least_memory import MemoryRange
+    from explorer.studies.bench_table import BenchTable
+
+INTRODUCTION = """\
+Peak memory of activations and workspaces that a bundle allocates, beside the caller's input and output. `Layer by
+layer` computes one layer after the other; `depth first` may take neighbouring layers as chains, of which only bands of
+rows are in memory. Each once for speed and once for memory alone: the exact composition under lower and lower caps.
+Times are the sums of what is expected of the steps (kind: as the samples')."""
+
+MIB = 1 << 20
+
+
+def cpu_memory(
+    models: Annotated[list[Path], typer.Argument(help="ONNX files")],
+    device: Annotated[str, typer.Option(help="device profile or named board")] = "host",
+    store: Annotated[
+        str | None, typer.Option(help="samples, as for `explore run`; what is missing is measured")
+    ] = None,
+    threads: Annotated[int, typer.Option(help="most threads of a layer", min=1)] = 1,
+    markdown: Annotated[Path | None, typer.Option(help="write the table to this file too")] = None,
+) -> None:
+    """Show how much memory the activations of networks take, layer by layer and depth first."""
+    with reported(resumable=True, place=markdown):
+        from explorer.studies.bench_table import show, terminal, write_markdown
+
+        console = terminal()
+        tables = [_table(model, device, store, threads) for model in models]
+        show(tables, console)
+        if markdown is not None:
+            write_markdown(markdown, "Memory of activations on the CPU", INTRODUCTION, tables)
+
+
+def _table(model: Path, device: str, store: str | None, threads: int) -> BenchTable:
+    from explorer.pipeline.run import searched
+    from explorer.plans.least_memory import memory_range
+    from explorer.plans.network import open_network
+    from explorer.settings import DEFAULT_STORE, RunSettings
+    from explorer.studies.bench_table import LEFT, RIGHT, BenchTable, terminal
+    from explorer.terminal.progress_bars import ConsoleProgress
+
+    settings = RunSettings(device=device, model=model, store=store or str(DEFAULT_STORE))
+    with ConsoleProgress(terminal()) as progress:
+        found = searched(settings, open_network(settings), progress)
+        progress.phase("Memory")
+        ranges = {
+            "layer by layer": memory_range(found, chains=False, threads=threads),
+            "depth first": memory_range(found, chains=True, threads=threads),
+        }
+    rows = [row for name, ends in ranges.items() for row in _rows(name, ends)]
+    columns = (("way", LEFT), ("for", LEFT), ("chains", RIGHT), ("memory", RIGHT), ("expected", RIGHT))
+    return BenchTable(f"{settings.model_name} on {device}, {threads} thread(s)", columns, tuple(rows))
+
+
+def _rows(name: str, ends: MemoryRange) -> list[tuple[str, ...]]:
+    return [
+        (
+            name,
+            purpose,
+            str(point.chains),
+            f"{point.total_bytes / MIB:.2f} MiB",
+            f"{1e3 * point.composition.total_s:.2f} ms",
+        )
+        for purpose, point in (("speed", ends.fastest), ("memory", ends.smallest))
+    ]

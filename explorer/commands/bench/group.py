@@ -1,0 +1,25 @@
+"""`explore bench`: what measuring is worth, and this project beside its peers; a file per subcommand."""
+
+from __future__ import annotations
+
+import typer
+
+from explorer.commands.bench.cpu_inner_loops import cpu_inner_loops
+from explorer.commands.bench.cpu_instructions import cpu_instructions
+from explorer.commands.bench.cpu_layers import cpu_layers
+from explorer.commands.bench.cpu_memory import cpu_memory
+from explorer.commands.bench.cpu_peers import cpu_peers
+from explorer.commands.bench.link import link
+from explorer.commands.bench.repeatability import repeatability
+
+bench_app = typer.Typer(
+    help="Measure the measuring: how well times repeat, what a link costs, how peers do.",
+    no_args_is_help=True,
+)
+bench_app.command()(repeatability)
+bench_app.command()(link)
+bench_app.command()(cpu_inner_loops)
+bench_app.command()(cpu_layers)
+bench_app.command()(cpu_memory)
+bench_app.command()(cpu_peers)
+bench_app.command()(cpu_instructions)

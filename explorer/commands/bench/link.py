@@ -1,0 +1,108 @@
+"""`explore bench link`: the same search directly and over SSH."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from explorer.commands.devices import DevicesOption, chosen_file
+from explorer.terminal.exits import reported
+
+if TYPE_CHECKING:
+    from explorer.settings import RunSettings
+
+INTRODUCTION = """\
+`explore bench link` searches the same network twice with the same seed: on this machine directly, and over SSH to this
+machine, so that the link is all that differs. Each search has a store of its own. Before, the same candidates are
+measured both ways one after the other, which gives what the link costs."""
+
+
+def link(
+    device: Annotated[
+        str, typer.Option(help="a named board that is this machine, else a profile with --ssh")
+    ] = "host",
+    ssh: Annotated[str | None, typer.Option(help="this machine, as user@host:port")] = None,
+    ssh_key: Annotated[Path | None, typer.Option(help="private key for --ssh")] = None,
+    known_hosts: Annotated[Path | None, typer.Option(help="file with the host key for --ssh")] = None,
+    devices: DevicesOption = None,
+    model: Annotated[
+        Path | None, typer.Option(help="ONNX file; without it the built-in MobileNet v1")
+    ] = None,
+    candidates: Annotated[int, typer.Option(help="most candidates to time the link with", min=1)] = 40,
+    budget: Annotated[int, typer.Option(help="of the searches, as for `explore run`", min=1)] = 24,
+    seed: Annotated[int, typer.Option(help="of both searches", min=0)] = 0,
+    out: Annotated[
+        Path | None, typer.Option(help="directory of both runs (default results/runs/link-DEVICE)")
+    ] = None,
+    markdown: Annotated[Path | None, typer.Option(help="write the tables to this file too")] = None,
+) -> None:
+    """Compare the same search on this machine directly and over SSH to it: choices, and what the link costs."""
+    with reported(resumable=True, place=out):
+        from explorer.search.layer_search import SearchSettings
+        from explorer.settings import RUNS, RunSettings, parse_ssh
+
+        settings = RunSettings(
+            device=device,
+            devices=chosen_file(devices),
+            model=model,
+            ssh=parse_ssh(ssh, ssh_key, known_hosts),
+            search=SearchSettings(seed=seed, budget=budget),
+        )
+        _compare(settings, candidates, out or RUNS / f"link-{Path(device).stem}", markdown)
+
+
+def _compare(settings: RunSettings, candidates: int, out: Path, markdown: Path | None) -> None:
+    from explorer.pipeline.run import run
+    from explorer.studies.bench_table import show, terminal, write_markdown
+    from explorer.studies.link_choices import choice_table, searched
+    from explorer.studies.link_cost import cost_table, link_costs
+    from explorer.terminal.progress import Silent
+
+    console = terminal()
+    direct, remote = both_ways(settings, out)
+    console.print("timing the link")
+    tables = [cost_table(link_costs(direct, remote, candidates))]
+    found = []
+    for way in (direct, remote):
+        console.print(f"searching {'directly' if way is direct else 'over the link'}")
+        result = run(way, Silent(), lambda line: console.print(line, markup=False))
+        found.append(searched(result, way.store))
+    tables.append(choice_table(*found))
+    show(tables, console)
+    if markdown is not None:
+        write_markdown(markdown, "The link", INTRODUCTION, tables)
+        console.print(f"tables: {markdown}", markup=False)
+
+
+def both_ways(settings: RunSettings, out: Path) -> tuple[RunSettings, RunSettings]:
+    """The same search without and with the link, in directories and stores of their own.
+
+    Raises UsageError where no link is named, DevicesError and ProfileError as for any device.
+    """
+    from dataclasses import replace
+
+    from explorer.errors import UsageError
+    from microbench.devices import find_device
+
+    named = find_device(settings.device, settings.devices)
+    ssh = settings.ssh or named.ssh
+    if ssh is None:
+        raise UsageError(
+            "a link wants two ends: name this machine with --ssh user@127.0.0.1, or a board of `explore devices` that "
+            "is this machine with --device"
+        )
+    sides = [
+        replace(
+            settings,
+            device=named.profile,
+            devices=None,
+            ssh=way,
+            out=out / name,
+            store=str(out / f"{name}.sqlite"),
+        )
+        for name, way in (("direct", None), ("link", ssh))
+    ]
+    out.mkdir(parents=True, exist_ok=True)
+    return sides[0], sides[1]

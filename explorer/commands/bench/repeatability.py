@@ -1,0 +1,54 @@
+"""`explore bench repeatability`: the same candidates in separate runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from explorer.commands.devices import DevicesOption, chosen_file
+from explorer.terminal.exits import reported
+
+INTRODUCTION = """\
+`explore bench repeatability` measures the same candidates in separate processes, each with a store of its own and with
+the protocol of `explore run`: warm-up, repeats, a reference kernel between the candidates. What the medians of one
+candidate differ by from run to run is held against the noise floor that the runs print."""
+
+
+def repeatability(
+    device: Annotated[str, typer.Option(help="a named board, else a profile")] = "host",
+    runs: Annotated[int, typer.Option(help="separate runs", min=2)] = 10,
+    candidates: Annotated[int, typer.Option(help="most candidates, over all layers in turn", min=1)] = 60,
+    model: Annotated[
+        Path | None, typer.Option(help="ONNX file; without it the built-in MobileNet v1")
+    ] = None,
+    devices: DevicesOption = None,
+    stores: Annotated[
+        Path | None,
+        typer.Option(help="directory of the runs' stores (default results/runs/repeatability-DEVICE)"),
+    ] = None,
+    markdown: Annotated[Path | None, typer.Option(help="write the tables to this file too")] = None,
+    seed: Annotated[int, typer.Option(help="of trial values and of the order", min=0)] = 0,
+) -> None:
+    """Measure the same candidates in separate runs; show the spread of their medians beside the noise floor."""
+    with reported(place=stores):
+        from explorer.search.layer_search import SearchSettings
+        from explorer.settings import RUNS, RunSettings
+        from explorer.studies.bench_table import show, terminal, write_markdown
+        from explorer.studies.repeatability import separate_runs, tables
+
+        settings = RunSettings(
+            device=device, model=model, devices=chosen_file(devices), search=SearchSettings(seed=seed)
+        )
+        console = terminal()
+        found = []
+        directory = stores or RUNS / f"repeatability-{Path(device).stem}"
+        for run in separate_runs(settings, runs, candidates, directory):
+            found.append(run)
+            console.print(f"run {len(found)} of {runs}: {len(run.medians_s)} candidates, {run.wall_s:.0f} s")
+        shown = tables(found)
+        show(shown, console)
+        if markdown is not None:
+            write_markdown(markdown, "Repeatability", INTRODUCTION, shown)
+            console.print(f"tables: {markdown}", markup=False)

@@ -1,0 +1,112 @@
+"""`explore calibrate`: the microbenchmark suite on a board, and a profile fitted to what it measured."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from explorer.terminal.exits import reported
+
+if TYPE_CHECKING:
+    from microbench.calibration.calibrate import Calibration, Finding
+
+PROFILES = Path("results") / "profiles"
+NARROWEST_TABLE = 160
+
+
+def calibrate(
+    device: Annotated[
+        str, typer.Option(help="the board to measure: a profile's name, or a file *.toml")
+    ] = "pi-zero",
+    start: Annotated[str, typer.Option(help="profile that the fit starts from")] = "pi-zero",
+    out: Annotated[
+        Path | None, typer.Option(help="profile to write (default results/profiles/DEVICE-calibrated.toml)")
+    ] = None,
+    rounds_factor: Annotated[int, typer.Option(help="longer loops, for a clock with noise", min=1)] = 1,
+    repeats: Annotated[int, typer.Option(help="launches of which the median counts", min=1)] = 1,
+    table: Annotated[
+        bool, typer.Option("--table", help="measure only, and show published figures beside")
+    ] = False,
+) -> None:
+    """Measure a board with microbenchmarks and fit a device profile to the launch times."""
+    with reported(place=out or PROFILES):
+        if table:
+            published_command(device)
+        else:
+            calibrate_command(device, start, out, rounds_factor, repeats)
+
+
+def published_command(device: str) -> None:
+    """`explore calibrate --table`; raises ProfileError for a device without QPUs."""
+    from microbench.profile import load_profile
+    from microbench.suite.table import run_virtual
+
+    comparisons = run_virtual(load_profile(device)).comparisons
+    view = Table("figure", "published", "suite", "ratio", "constants set from it", "worth of the comparison")
+    for c in comparisons:
+        unit = "" if c.figure.unit == "1" else f" {c.figure.unit}"
+        ratio = "-" if c.ratio is None else f"{c.ratio:.2f}"
+        view.add_row(
+            escape(c.figure.what),
+            f"{c.figure.value:.4g}{unit}",
+            f"{c.measured:.4g}{unit}",
+            ratio,
+            c.figure.sets or "none",
+            c.figure.worth,
+        )
+    _console().print(view)
+
+
+def calibrate_command(device: str, start: str, out: Path | None, rounds_factor: int, repeats: int) -> None:
+    """`explore calibrate`; raises ProfileError for a device without QPUs, HazardError when a launch fails."""
+    from microbench.calibration.calibrate import calibrate as fit_profile
+    from microbench.calibration.profile_file import write_profile
+    from microbench.profile import load_profile
+    from microbench.suite.gpu import BoardShape
+    from microbench.suite.runner import Effort
+    from microbench.virtual import VirtualV3D
+
+    board, begun = load_profile(device), load_profile(start)
+    shape = BoardShape.of(board)
+    BoardShape.of(begun)
+    console = _console()
+    effort = Effort(rounds_factor, repeats)
+    with console.status("Measure") as status, VirtualV3D(board) as gpu:
+        found = fit_profile(gpu, shape, begun, effort, os.cpu_count() or 1, status.update)
+    path = out or PROFILES / f"{board.name}-calibrated.toml"
+    fitted = {"name": f"{board.name}-calibrated", "v3d": found.profile.v3d}
+    write_profile(board.model_copy(update=fitted), path)
+    console.print(_findings_table(found))
+    console.print(
+        f"{found.benchmarks} benchmarks on the virtual board of {board.name}; {len(found.identified)} constants "
+        f"fitted, root mean square of what is left {found.rms:.1e}",
+        markup=False,
+    )
+    console.print(f"profile: {path}", markup=False)
+
+
+def _findings_table(found: Calibration) -> Table:
+    table = Table("constant", "start", "fitted", "interval", "unit", "")
+    for finding in found.findings:
+        table.add_row(*_finding_row(finding))
+    return table
+
+
+def _finding_row(finding: Finding) -> tuple[str, ...]:
+    if finding.interval is None:
+        value = f"{finding.value:.6g}" if finding.value != finding.start else "-"
+        return finding.name, f"{finding.start:.6g}", value, "-", escape(finding.unit), finding.note
+    interval = f"{finding.interval.low:.6g} to {finding.interval.high:.6g}"
+    start, value = f"{finding.start:.6g}", f"{finding.value:.6g}"
+    return finding.name, start, value, interval, escape(finding.unit), finding.note
+
+
+def _console() -> Console:
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(highlight=False, width=NARROWEST_TABLE)

@@ -1,0 +1,145 @@
+"""`explore devices`: profiles and the user's boards, adding a board, trying its connection."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from explorer.terminal.exits import reported
+
+NARROWEST_TABLE = 160
+
+DevicesOption = Annotated[
+    Path | None, typer.Option("--devices", help="file of named boards (default: devices.toml of the user)")
+]
+NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="letters, digits and dashes")]
+
+devices_app = typer.Typer(
+    help="List the known devices and the ways to reach them.", invoke_without_command=True
+)
+
+
+@devices_app.callback()
+def devices(context: typer.Context, devices: DevicesOption = None) -> None:
+    """List the known devices and the ways to reach them."""
+    context.obj = devices
+    if context.invoked_subcommand is None:
+        with reported():
+            list_command(chosen_file(devices))
+
+
+@devices_app.command()
+def add(
+    context: typer.Context,
+    name: NameArgument,
+    profile: Annotated[str, typer.Option(help="its device profile: a name, or a file *.toml")],
+    host: Annotated[str, typer.Option(help="name or address")],
+    port: Annotated[int, typer.Option(min=1, max=65535)] = 22,
+    user: Annotated[str | None, typer.Option(help="user there (default: the same as here)")] = None,
+    key: Annotated[Path | None, typer.Option(help="private key (default: agent and default keys)")] = None,
+    known_hosts: Annotated[
+        Path | None, typer.Option(help="file with its host key (default ~/.ssh/known_hosts)")
+    ] = None,
+    jump: Annotated[str | None, typer.Option(help="user@host:port of a host to go through")] = None,
+    launch: Annotated[
+        str | None,
+        typer.Option(help="how a Raspberry Pi launches QPU programs: mailbox (default) or registers"),
+    ] = None,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="put it in the place of one of this name")
+    ] = False,
+    devices: DevicesOption = None,
+) -> None:
+    """Name a board, so that `--device NAME` reaches it."""
+    from microbench.devices_file import add_board, new_board
+    from microbench.profile import load_profile
+
+    path = chosen_file(devices or context.obj)
+    with reported(place=path):
+        load_profile(profile)
+        if profile.endswith(".toml"):
+            profile = str(Path(profile).resolve())
+        files = {"key": _absolute(key), "known_hosts": _absolute(known_hosts)}
+        board = new_board(profile=profile, host=host, port=port, user=user, jump=jump, launch=launch, **files)
+        add_board(path, name, board, replace)
+        console = _console()
+        console.print(f"{name}: {board.place}, profile {profile}; written to {path}", markup=False)
+        console.print(f"try it: explore devices test {name}", markup=False)
+
+
+@devices_app.command()
+def test(context: typer.Context, name: NameArgument, devices: DevicesOption = None) -> None:
+    """Open the connection to a named board and say what answered."""
+    with reported():
+        test_command(name, chosen_file(devices or context.obj))
+
+
+def list_command(path: Path) -> None:
+    """`explore devices`; raises DevicesError for a malformed file."""
+    from microbench.devices import read_devices
+    from microbench.registry import known_boards
+
+    console = _console()
+    console.print(_profiles_table())
+    boards = read_devices(path)
+    if boards:
+        table = Table(
+            "board", "profile", "place", "key", "known hosts", title=f"boards of {escape(str(path))}"
+        )
+        for name, board in sorted(boards.items()):
+            row = (name, board.profile, board.place, board.key or "-", board.known_hosts or "-")
+            table.add_row(*map(escape, row))
+        console.print(table)
+    else:
+        console.print(f"no boards are configured in {path}; `explore devices add` names one", markup=False)
+    console.print(f"ways to reach a device (--board): {', '.join(known_boards())}", markup=False)
+
+
+def test_command(name: str, path: Path) -> None:
+    """`explore devices test`; raises DevicesError for an unknown name, BoardError where nothing answers."""
+    from microbench.devices import read_devices
+    from microbench.errors import DevicesError
+    from microbench.registry import open_board
+
+    boards = read_devices(path)
+    if name not in boards:
+        known = ", ".join(sorted(boards)) or "none"
+        raise DevicesError(f"{path} has no board {name!r} (it has: {known}); add it by `explore devices add`")
+    with open_board(name, devices=path) as board:
+        found = board.fingerprint()
+    clock = f", GPU clock {found.clock_hz / 1e6:g} MHz" if found.clock_hz else ""
+    _console().print(f"{boards[name].place} answers: {found.board}{clock} ({found.software})", markup=False)
+
+
+def chosen_file(devices: Path | None) -> Path:
+    """The file of --devices, or the user's own."""
+    from microbench.devices import default_devices_file
+
+    return devices or default_devices_file()
+
+
+def _profiles_table() -> Table:
+    from microbench.profile import known_profiles, load_profile
+
+    table = Table("device", "title", "CPU", "QPUs", "GPU clock", "default board")
+    for name in known_profiles():
+        profile = load_profile(name)
+        target = profile.target()
+        clock = f"{target.v3d_clock_hz / 1e6:g} MHz" if target.has_qpus else "-"
+        table.add_row(name, profile.title, profile.cpu, str(target.qpus or "-"), clock, profile.board)
+    return table
+
+
+def _absolute(path: Path | None) -> str | None:
+    """The file is read again from other working directories."""
+    return str(path.expanduser().resolve()) if path else None
+
+
+def _console() -> Console:
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(highlight=False, width=NARROWEST_TABLE)

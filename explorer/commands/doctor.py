@@ -1,0 +1,106 @@
+"""`explore doctor`: is a board fit to be measured on, and if not, what to do."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from explorer.commands.devices import DevicesOption, chosen_file
+from explorer.terminal.exits import reported
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from microbench.doctor_findings import Finding
+    from microbench.options import SshOptions
+
+NARROWEST_TABLE = 160
+_STYLES = {"ok": "green", "warning": "yellow", "failed": "bold red", "unknown": "yellow", "not needed": "dim"}
+
+
+def doctor(
+    device: Annotated[str, typer.Option(help="a named board (`explore devices`), or a profile with --ssh")],
+    devices: DevicesOption = None,
+    ssh: Annotated[str | None, typer.Option(help="where the board is: user@host:port")] = None,
+    ssh_key: Annotated[Path | None, typer.Option(help="private key for --ssh")] = None,
+    known_hosts: Annotated[Path | None, typer.Option(help="file with the host key for --ssh")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="print the findings as JSON")] = False,
+) -> None:
+    """Examine a board over SSH: what keeps it from being measured on, and the remedy of each."""
+    from explorer.settings import parse_ssh
+
+    with reported():
+        doctor_command(device, chosen_file(devices), parse_ssh(ssh, ssh_key, known_hosts), as_json)
+
+
+def doctor_command(device: str, devices: Path, ssh: SshOptions | None, as_json: bool) -> None:
+    """`explore doctor`; raises UsageError where no board is named, CheckFailedError where a check failed."""
+    from explorer.errors import CheckFailedError
+    from microbench.devices import find_device
+    from microbench.doctor import examine
+    from microbench.profile import load_profile
+
+    found = find_device(device, devices)
+    options = _way(device, devices, found.ssh, ssh)
+    profile = load_profile(found.profile)
+    findings: list[Finding] = []
+    console = _console()
+    with Console(stderr=True).status("Examine") as status:
+
+        def report(finding: Finding) -> None:
+            status.update(f"Examine: {escape(finding.check)}")
+            findings.append(finding)
+
+        examine(profile, options, report)
+    if as_json:
+        text = json.dumps([asdict(finding) for finding in findings], indent=2, ensure_ascii=False)
+        console.print(text, markup=False, soft_wrap=True)
+    else:
+        console.print(findings_table(findings))
+    bad = [finding.check for finding in findings if finding.verdict == "failed"]
+    if bad:
+        raise CheckFailedError(
+            f"device {device!r} is not fit to be measured on: {', '.join(bad)}; see the remedies"
+        )
+
+
+def findings_table(findings: Sequence[Finding]) -> Table:
+    """One row a finding; what the board says is shown as text, never as markup."""
+    table = Table("check", "verdict", "result", "remedy")
+    for finding in findings:
+        verdict = f"[{_STYLES[finding.verdict]}]{finding.verdict}[/]"
+        table.add_row(escape(finding.check), verdict, _plain(finding.result), _plain(finding.remedy))
+    return table
+
+
+def _plain(text: str) -> str:
+    """What a board says may hold terminal control sequences; they are not passed on."""
+    return escape("".join(letter if letter.isprintable() else " " for letter in text))
+
+
+def _way(device: str, devices: Path, named: SshOptions | None, given: SshOptions | None) -> SshOptions:
+    from explorer.errors import UsageError
+
+    if named is not None and given is not None:
+        raise UsageError(
+            f"device {device!r} is a board of {devices}, which says where it is; leave out --ssh"
+        )
+    options = named or given
+    if options is None:
+        raise UsageError(
+            f"device {device!r} is a profile, no board that could be examined: say where one is with --ssh user@host, "
+            f"or name it by `explore devices add NAME --profile {device} --host HOST` and take --device NAME"
+        )
+    return options
+
+
+def _console() -> Console:
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(highlight=False, width=NARROWEST_TABLE)

@@ -1,0 +1,1 @@
+"""`explore qpu`: programs of the QPUs."""

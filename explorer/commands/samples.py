@@ -1,0 +1,121 @@
+"""`explore samples`: what was measured, listed, handed to others and taken in from them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from explorer.errors import UsageError
+from explorer.terminal.exits import reported
+
+samples_app = typer.Typer(help="List, export and import measured samples.", no_args_is_help=True)
+
+NARROWEST_TABLE = 200
+
+StoreOption = Annotated[
+    str | None,
+    typer.Option(help="samples: a SQLite file or a database URL (default results/runs/samples.sqlite)"),
+]
+LayerOption = Annotated[
+    str, typer.Option(help="only layers whose operator and shapes contain this, or of this hash")
+]
+AlgorithmOption = Annotated[str, typer.Option(help="only this algorithm")]
+StatusOption = Annotated[str, typer.Option(help="only ok, wrong or failed ones")]
+BoardOption = Annotated[
+    str, typer.Option(help="only boards whose model contains this, or of this fingerprint")
+]
+RoleOption = Annotated[
+    str, typer.Option(help="only what was timed as a candidate, as reference, or while disturbed")
+]
+KindOption = Annotated[str, typer.Option(help="only silicon, host, simulated or modelled times")]
+
+
+@samples_app.command(name="list")
+def list_samples(
+    store: StoreOption = None,
+    layer: LayerOption = "",
+    algorithm: AlgorithmOption = "",
+    status: StatusOption = "",
+    board: BoardOption = "",
+    role: RoleOption = "",
+    kind: KindOption = "",
+    limit: Annotated[int, typer.Option(help="most rows shown", min=1)] = 200,
+    series: Annotated[
+        bool, typer.Option("--series", help="show what else was read while measuring: power, temperatures")
+    ] = False,
+) -> None:
+    """List samples: layer, candidate, board, median with its confidence interval, outliers."""
+    from rich.console import Console
+
+    from explorer.samples.table import SampleFilter, samples_table
+    from microbench.store import Store
+
+    with reported():
+        wanted = SampleFilter(layer, algorithm, status, board, role, kind)
+        with Store.open(_existing(store)) as opened:
+            table, left_out = samples_table(wanted.of(opened.samples()), limit, series)
+        console = Console(highlight=False)
+        console = console if console.is_terminal else Console(highlight=False, width=NARROWEST_TABLE)
+        if not table.row_count:
+            console.print("no sample of this kind in the store")
+            return
+        console.print(table)
+        if left_out:
+            console.print(
+                f"{left_out} more; see them with --limit, or choose by --layer, --algorithm, --board"
+            )
+
+
+@samples_app.command(name="export")
+def export(
+    file: Annotated[Path, typer.Argument(help="the file to write: *.csv, or *.parquet (extra `parquet`)")],
+    store: StoreOption = None,
+    layer: LayerOption = "",
+    algorithm: AlgorithmOption = "",
+    status: StatusOption = "",
+    board: BoardOption = "",
+    role: RoleOption = "",
+    kind: KindOption = "",
+) -> None:
+    """Write samples as CSV or Parquet, every repeat and reading of them."""
+    from explorer.samples.files import check_format, export_samples
+    from explorer.samples.table import SampleFilter
+    from microbench.store import Store
+
+    with reported(place=file):
+        wanted = SampleFilter(layer, algorithm, status, board, role, kind)
+        check_format(file)
+        with Store.open(_existing(store)) as opened:
+            count = export_samples(wanted.of(opened.samples()), file)
+        typer.echo(f"{count} samples: {file}")
+
+
+@samples_app.command(name="import")
+def import_(
+    file: Annotated[
+        Path, typer.Argument(help="a file that `explore samples export` wrote, here or elsewhere")
+    ],
+    store: StoreOption = None,
+) -> None:
+    """Take in another's samples, with the fingerprints of the boards they come from."""
+    from explorer.samples.files import import_samples, read_samples
+    from explorer.settings import DEFAULT_STORE
+    from microbench.store import Store
+
+    with reported(place=file):
+        samples = read_samples(file)  # before the store is made: a bad file leaves none behind
+        with Store.open(store or DEFAULT_STORE) as opened:
+            imported = import_samples(samples, opened)
+        typer.echo(f"{imported.new} new samples, {imported.known} known already: {file}")
+
+
+def _existing(store: str | None) -> str:
+    """The store to read; raises UsageError for a file that is not there: opening it would make one."""
+    from explorer.settings import DEFAULT_STORE
+
+    place = store or str(DEFAULT_STORE)
+    if "://" not in place and not Path(place).is_file():
+        raise UsageError(f"there is no store {place}; `explore run` makes one, or name another with --store")
+    return place

@@ -1,0 +1,1 @@
+"""The exact composition of a network from the options of its layers."""

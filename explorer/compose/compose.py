@@ -1,0 +1,126 @@
+"""The exact composition: which option each layer takes, where layouts change, how often the QPUs start.
+
+Steps run in the graph's order, every layout change right after the tensor's producer (once, however many layers read
+it). Layers may be taken together as a chain, of which nothing is kept but the result. A composition costs the sum of
+its steps' times plus an overhead for every launch and whenever threads are woken; where CPU time has a price, that of
+all these too. Network inputs and outputs are nchw and belong to the caller. A view (a reshape that moves no byte) and
+a concatenation whose parts were written in place cost nothing and end no launch.
+
+Memory: a buffer of the CPU is held while its value is needed. One that the QPUs touch is held, from the start, through
+every launch that it is needed in: within a launch no address may be used twice (see
+`codegen.engines.videocore4.link`). To start the QPUs anew gives such memory back. A cap is kept by what is held; how
+buffers are laid out may need a little more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from codegen.graph import Graph
+from codegen.schedule import Processor
+from explorer.compose.held import Caps
+from explorer.compose.moves import ALL_PROCESSORS, ComposedStep, Moves, Overheads, Prices
+from explorer.compose.options import Option, Options
+from explorer.compose.shortest_paths import Label, shortest
+from explorer.errors import CompositionError
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a composition may use. `threads`: the most of one step; `cpu_price`: seconds of latency that a second of
+    CPU time is worth; `processors`: those that layers may run on; `chains`: whether layers may be computed
+    together.
+    """
+
+    processors: Sequence[Processor] = ALL_PROCESSORS
+    threads: float = float("inf")
+    cpu_price: float = 0.0
+    caps: Caps = field(default_factory=Caps)
+    chains: bool = True
+
+
+UNLIMITED = Limits()
+CPU_ONLY = Limits(processors=("cpu",))
+
+
+@dataclass(frozen=True)
+class Composition:
+    """Steps in the order they run, their total time with launches, CPU time, launches, and the most bytes held.
+
+    `cpu_s` counts every core that works: a step's time by its threads, and the overhead of launches.
+    """
+
+    steps: tuple[ComposedStep, ...]
+    total_s: float
+    cpu_s: float
+    launches: int
+    gpu_bytes: int
+    arena_bytes: int
+
+
+def compose(graph: Graph, options: Options, overheads: Overheads, limits: Limits = UNLIMITED) -> Composition:
+    """The fastest composition of measured options within the limits; exact.
+
+    Raises CompositionError naming the layer that has no option, where layouts cannot be joined, or where nothing
+    keeps within the caps.
+    """
+    allowed = {spec: _allowed(ways, limits) for spec, ways in options.items()}
+    moves = Moves(graph, allowed, Prices(overheads, limits.cpu_price), limits.processors, limits.chains)
+    frontier = shortest(moves.starts(), moves.layers(), limits.caps)
+    ends = [label for held, labels in frontier.items() if moves.is_end(held) for label in labels]
+    if not ends:
+        raise CompositionError(_why_none(limits.caps))
+    return _composition(min(ends, key=lambda label: label.cost), overheads)
+
+
+def starts_launch(steps: Sequence[ComposedStep]) -> tuple[bool, ...]:
+    """For each step whether the QPUs are launched for it: it runs on them, and the one before did not, or it is told
+    to start anew.
+    """
+    launched = False
+    starts = []
+    for step in steps:
+        on_qpus = step.option.candidate.choice.processor == "qpu"
+        starts.append(not step.is_free and on_qpus and (not launched or step.starts_launch))
+        launched = launched if step.is_free else on_qpus
+    return tuple(starts)
+
+
+def wakes(steps: Sequence[ComposedStep], overheads: Overheads) -> tuple[bool, ...]:
+    """For each step whether threads have to be woken for it."""
+    awake = False
+    found = []
+    for step in steps:
+        found.append(not step.is_free and step.option.threads > 1 and not awake)
+        awake = awake if step.is_free else overheads.still_awake(awake, step.option)
+    return tuple(found)
+
+
+def _allowed(ways: Sequence[Option], limits: Limits) -> tuple[Option, ...]:
+    return tuple(way for way in ways if way.threads <= limits.threads)
+
+
+def _composition(best: Label[ComposedStep], overheads: Overheads) -> Composition:
+    steps = best.path()
+    launches = sum(starts_launch(steps))
+    overhead_s = launches * overheads.launch_s + sum(wakes(steps, overheads)) * overheads.wake_s
+    return Composition(
+        steps=steps,
+        total_s=sum(step.time_s for step in steps) + overhead_s,
+        cpu_s=sum(step.cpu_s for step in steps) + overhead_s,
+        launches=launches,
+        gpu_bytes=best.gpu_peak,
+        arena_bytes=best.arena_peak,
+    )
+
+
+def _why_none(caps: Caps) -> str:
+    if caps == Caps():
+        return (
+            "no combination of choices fits together: a layout change that some layer needs has no algorithm"
+        )
+    return (
+        f"no combination of choices keeps activations within {caps.gpu_bytes:,.0f} bytes of GPU memory and "
+        f"{caps.arena_bytes:,.0f} of the CPU's: allow more memory"
+    )

@@ -1,0 +1,424 @@
+"""The ways on from one state of a composition to the next: layers, layout changes, launches, what is kept where."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import product
+
+from codegen.bundle.tasks import can_place, is_view
+from codegen.chains import ChainNode, chain_nodes
+from codegen.graph import Concat, Graph, LayerSpec, Node, Reshape
+from codegen.layout import CHANNEL_LAYOUTS, layout_named
+from codegen.plan import buffer_name
+from codegen.schedule import Processor
+from explorer.compose.held import Buffer, Copy, Held, Place
+from explorer.compose.options import Option, Options, efficient, relayout_spec
+from explorer.compose.shortest_paths import Move
+from explorer.errors import CompositionError
+
+OUTSIDE_LAYOUT = "nchw"
+ALL_PROCESSORS: tuple[Processor, ...] = ("cpu", "qpu")
+PLACED_BY: dict[str, Processor] = {
+    "nchw": "cpu",
+    "pixel16": "qpu",
+    **dict.fromkeys(CHANNEL_LAYOUTS, "cpu"),
+}  # who can write a part of a whole, by layout
+
+Layer = Callable[[Held], Iterable[Move["ComposedStep"]]]
+
+
+@dataclass(frozen=True)
+class ComposedStep:
+    """One step of the composed network. A relayout has no node: it copies `tensor` to another layout.
+
+    `in_place`: a concatenation whose parts were written where they belong. `starts_launch`: the QPUs are started
+    anew although they ran the step before.
+    """
+
+    node: Node | None
+    tensor: str
+    option: Option
+    is_view: bool = False
+    in_place: bool = False
+    starts_launch: bool = False
+
+    @property
+    def is_free(self) -> bool:
+        """Whether nothing is computed or moved."""
+        return self.is_view or self.in_place
+
+    @property
+    def time_s(self) -> float:
+        """What the step costs in the plan."""
+        return 0.0 if self.is_free else self.option.time_s
+
+    @property
+    def cpu_s(self) -> float:
+        """How long cores are busy with it, all together."""
+        return 0.0 if self.is_free else self.option.cpu_s
+
+
+@dataclass(frozen=True)
+class Overheads:
+    """What changes of processor cost, in seconds: a launch of the QPUs, and to wake threads that sleep. Threads
+    sleep after a step for one thread that takes longer than `spin_s`.
+    """
+
+    launch_s: float = 0.0
+    wake_s: float = 0.0
+    spin_s: float = 0.0
+
+    def still_awake(self, awake: bool, option: Option) -> bool:
+        """Whether threads look for work after a step, given whether they did before."""
+        if option.threads == 1:
+            return awake and option.time_s <= self.spin_s
+        return option.threads > 1
+
+
+@dataclass(frozen=True)
+class Prices:
+    """Overheads, and the seconds of latency that a second of CPU time is worth."""
+
+    overheads: Overheads
+    cpu: float = 0.0
+
+    def of(self, option: Option) -> float:
+        return option.time_s + self.cpu * option.cpu_s
+
+    @property
+    def launch(self) -> float:
+        """A launch keeps the CPU busy for its overhead."""
+        return self.overheads.launch_s * (1.0 + self.cpu)
+
+    @property
+    def wake(self) -> float:
+        """So does waking."""
+        return self.overheads.wake_s * (1.0 + self.cpu)
+
+
+class Moves:
+    """The layers of the problem: every node, followed by the layout changes of its output."""
+
+    def __init__(
+        self,
+        graph: Graph,
+        options: Options,
+        prices: Prices,
+        processors: Sequence[Processor],
+        chains: bool = True,
+    ) -> None:
+        self._graph = graph
+        self._options = options
+        self._prices = prices
+        self._processors = frozenset(processors)
+        self._position = {node.output: index for index, node in enumerate(graph.nodes)}
+        self._last_reader = {name: index for index, node in enumerate(graph.nodes) for name in node.inputs}
+        self._ways = {node.name: self._node_options(node) for node in graph.nodes}
+        self._chains: dict[int, list[ChainNode]] = {}  # those that have options, by their first node's number
+        for chain in chain_nodes(graph) if chains else ():
+            ways = self._allowed(LayerSpec.of(graph, chain.node))
+            if ways:
+                self._ways[chain.node.name] = ways
+                self._chains.setdefault(chain.first, []).append(chain)
+        self._relayouts: dict[LayerSpec, tuple[Option, ...]] = {}
+        self._read_by_qpus: dict[tuple[str, str], bool] = {}
+
+    def starts(self) -> Iterator[Held]:
+        """The network's inputs, each where the caller has it or copied to GPU memory."""
+        kinds = [self._outside_places(name) for name in self._graph.inputs]
+        for places in product(*kinds):
+            copies = (
+                Copy(name, OUTSIDE_LAYOUT, self._buffer(name, OUTSIDE_LAYOUT, place))
+                for name, place in zip(self._graph.inputs, places, strict=True)
+            )
+            yield Held(tuple(sorted(copies)))
+
+    def layers(self) -> tuple[Layer, ...]:
+        """All layers in order; a chain skips those between its first and its last node's."""
+        layers: list[Layer] = []
+        for name in self._graph.inputs:
+            layers += self._relayout_layers(name, -1)
+        places: list[int] = []
+        for index, node in enumerate(self._graph.nodes):
+            places.append(len(layers))
+            layers.append(partial(self._from_node, index, places))
+            layers += self._relayout_layers(node.output, index)
+        return tuple(layers)
+
+    def is_end(self, held: Held) -> bool:
+        """Whether every output is there in row-major order, and nothing was copied to the GPU for nothing."""
+        there = {
+            copy.tensor for copy in held.copies if self._is_result(copy) and copy.buffer.place != "arena"
+        }
+        return set(self._graph.outputs) <= there and not held.bytes_in("promised")
+
+    # Nodes --------------------------------------------------------------------------------------------------
+
+    def _node_options(self, node: Node) -> tuple[Option, ...]:
+        spec = LayerSpec.of(self._graph, node)
+        allowed = self._allowed(spec)
+        if not allowed:
+            raise CompositionError(
+                f"layer {node.name!r} ({type(node.op).__name__}) has no working choice on "
+                f"{' or '.join(sorted(self._processors))}: register an algorithm for it"
+            )
+        return allowed
+
+    def _allowed(self, spec: LayerSpec) -> tuple[Option, ...]:
+        return efficient(
+            (
+                option
+                for option in self._options.get(spec, ())
+                if option.candidate.choice.processor in self._processors
+                or is_view(spec, option.candidate.choice)
+            ),
+            self._prices.of,
+        )
+
+    def _from_node(self, index: int, places: Sequence[int], held: Held) -> Iterator[Move[ComposedStep]]:
+        """The node alone, and every chain that begins with it."""
+        yield from self._node_moves(self._graph.nodes[index], index, held)
+        for chain in self._chains.get(index, ()):
+            skips = places[chain.last] - places[index]
+            for move in self._node_moves(chain.node, chain.last, held):
+                yield move._replace(skips=skips)
+
+    def _readers(self, tensor: str) -> Iterator[Node]:
+        """The nodes and chains that read an activation."""
+        yield from self._graph.consumers(tensor)
+        for chains in self._chains.values():
+            yield from (chain.node for chain in chains if tensor in chain.node.inputs)
+
+    def _node_moves(self, node: Node, index: int, held: Held) -> Iterator[Move[ComposedStep]]:
+        for option in self._ways[node.name]:
+            choice = option.candidate.choice
+            sources = _copies(held, node.inputs, choice.input_layouts)
+            if sources is None:
+                continue
+            if is_view(option.candidate.spec, choice):
+                step = ComposedStep(node, node.output, option, is_view=True)
+                yield from self._free(step, index, held, sources, sources[0].buffer)
+                continue
+            whole = buffer_name(node.output, choice.output_layout)
+            placed = [copy.buffer.name == whole for copy in sources]
+            if all(placed) and isinstance(node.op, Concat):
+                step = ComposedStep(node, node.output, option, in_place=True)
+                yield from self._free(step, index, held, sources, sources[0].buffer)
+            elif not any(placed):
+                step = ComposedStep(node, node.output, option)
+                yield from self._computed(step, index, held, sources)
+
+    def _free(
+        self, step: ComposedStep, index: int, held: Held, sources: Sequence[Copy], buffer: Buffer
+    ) -> Iterator[Move[ComposedStep]]:
+        output = Copy(step.tensor, step.option.candidate.choice.output_layout, buffer)
+        during = held.with_copy(output)
+        for after, released in self._afterwards(during, index, sources, output):
+            yield Move(after, 0.0, (step,), released_bytes=released)
+
+    def _computed(
+        self, step: ComposedStep, index: int, held: Held, sources: Sequence[Copy]
+    ) -> Iterator[Move[ComposedStep]]:
+        choice = step.option.candidate.choice
+        on_qpus = choice.processor == "qpu"
+        ready = held.read_by_qpus(sources) if on_qpus else held
+        if ready is None:
+            return
+        names = {(copy.tensor, copy.layout) for copy in sources}
+        read = [copy for copy in ready.copies if (copy.tensor, copy.layout) in names]
+        for buffer in self._destinations(step, ready):
+            output = Copy(step.tensor, choice.output_layout, buffer)
+            during = ready.with_copy(output)._replace(
+                launched=on_qpus, awake=self._prices.overheads.still_awake(held.awake, step.option)
+            )
+            gpu_bytes = during.bytes_in("gpu", "promised")
+            arena_bytes = during.bytes_in("arena") + step.option.workspace_bytes
+            for after, released in self._afterwards(during, index, read, output):
+                for way, cost, carries in self._launched(step, held):
+                    yield Move(after, cost, (way,), gpu_bytes, arena_bytes, released, carries)
+
+    def _launched(self, step: ComposedStep, held: Held) -> Iterator[tuple[ComposedStep, float, bool]]:
+        """The step within the launch that runs, or in one of its own: with what it costs, and what is carried on."""
+        cost = self._prices.of(step.option)
+        if step.option.candidate.choice.processor != "qpu":
+            yield (
+                step,
+                cost + (self._prices.wake if step.option.threads > 1 and not held.awake else 0.0),
+                False,
+            )
+        elif not held.launched:
+            yield step, cost + self._prices.launch, False
+        else:
+            yield step, cost, True
+            anew = ComposedStep(step.node, step.tensor, step.option, starts_launch=True)
+            yield anew, cost + self._prices.launch, False
+
+    # Layout changes -----------------------------------------------------------------------------------------
+
+    def _relayout_layers(self, tensor: str, index: int) -> Iterator[Layer]:
+        wanted = sorted(self._wanted_layouts(tensor))
+        for layout in wanted:
+            yield partial(self._relayout_moves, tensor, layout, index)
+        if wanted:
+            yield partial(self._settled, tensor, index)
+
+    def _wanted_layouts(self, tensor: str) -> frozenset[str]:
+        wanted = {
+            layout
+            for node in self._readers(tensor)
+            for option in self._ways[node.name]
+            for name, layout in zip(node.inputs, option.candidate.choice.input_layouts, strict=True)
+            if name == tensor
+        }
+        return frozenset(wanted | ({OUTSIDE_LAYOUT} if tensor in self._graph.outputs else set()))
+
+    def _relayout_moves(
+        self, tensor: str, target: str, index: int, held: Held
+    ) -> Iterator[Move[ComposedStep]]:
+        copies = held.of(tensor)
+        there = any(copy.layout == target for copy in copies)
+        required = target == OUTSIDE_LAYOUT and tensor in self._graph.outputs
+        if there or not required:
+            yield Move(held, 0.0)
+        if there:
+            return
+        for copy in copies:
+            for option in self._relayout_options(tensor, copy.layout, target):
+                yield from self._computed(ComposedStep(None, tensor, option), index, held, (copy,))
+
+    def _settled(self, tensor: str, index: int, held: Held) -> Iterator[Move[ComposedStep]]:
+        """A tensor that is there in several layouts, of which some may have been needed for the others only."""
+        copies = held.of(tensor)
+        optional = [copy for copy in copies if not self._is_result(copy)] if len(copies) > 1 else []
+        for after, released in self._kept(held, (), optional):
+            yield Move(after, 0.0, released_bytes=released)
+
+    def _relayout_options(self, tensor: str, source: str, target: str) -> tuple[Option, ...]:
+        spec = relayout_spec(self._graph.types[tensor], source, target)
+        if spec not in self._relayouts:
+            self._relayouts[spec] = self._allowed(spec)
+        return self._relayouts[spec]
+
+    # Memory -------------------------------------------------------------------------------------------------
+
+    def _afterwards(
+        self, during: Held, index: int, read: Sequence[Copy], output: Copy
+    ) -> Iterator[tuple[Held, int]]:
+        """What may be kept after a step, and the bytes of GPU memory that are needed no longer.
+
+        The copies of a tensor that nobody reads any more are dropped. Of a tensor that is there in several layouts
+        those just read may be dropped or kept: whether anybody reads them again is not decided yet.
+        """
+        forced: list[Copy] = []
+        optional: list[Copy] = []
+        for tensor in dict.fromkeys((*(copy.tensor for copy in read), output.tensor)):
+            copies = during.of(tensor)
+            if self._last_reader.get(tensor, -1) <= index:
+                forced += self._unneeded(tensor, copies)
+            elif len(copies) > 1 and tensor != output.tensor:
+                optional += [copy for copy in copies if copy in read and not self._is_result(copy)]
+        yield from self._kept(during, forced, optional)
+
+    def _kept(
+        self, during: Held, forced: Sequence[Copy], optional: Sequence[Copy]
+    ) -> Iterator[tuple[Held, int]]:
+        before = during.bytes_in("gpu", "promised")
+        for kept in product((False, True), repeat=len(optional)):
+            dropped = [*forced, *(copy for copy, keep in zip(optional, kept, strict=True) if not keep)]
+            after = during.without(dropped)
+            if _loses_unearned(after, dropped) or not self._readable(after, optional):
+                continue
+            yield after, before - after.bytes_in("gpu", "promised")
+
+    def _unneeded(self, tensor: str, copies: Sequence[Copy]) -> list[Copy]:
+        results = [copy for copy in copies if self._is_result(copy)]
+        if tensor in self._graph.outputs and not results:
+            return []
+        return [copy for copy in copies if copy not in results]
+
+    def _is_result(self, copy: Copy) -> bool:
+        return copy.layout == OUTSIDE_LAYOUT and copy.tensor in self._graph.outputs
+
+    def _readable(self, after: Held, optional: Sequence[Copy]) -> bool:
+        return all(after.of(copy.tensor) for copy in optional)
+
+    def _destinations(self, step: ComposedStep, held: Held) -> Iterator[Buffer]:
+        """The buffers that a step's output may be written to: one of its own, or a part of a concatenation's."""
+        choice = step.option.candidate.choice
+        for place in self._places(step.tensor, choice.output_layout, choice.processor):
+            yield self._buffer(step.tensor, choice.output_layout, place)
+        if step.node is None or PLACED_BY.get(choice.output_layout) != choice.processor:
+            return
+        for whole in self._graph.consumers(step.tensor):
+            if isinstance(whole.op, Concat) and can_place(self._graph, whole, choice.output_layout):
+                yield from self._parts(step.tensor, whole, choice.output_layout, choice.processor, held)
+
+    def _parts(
+        self, tensor: str, whole: Node, layout: str, processor: Processor, held: Held
+    ) -> Iterator[Buffer]:
+        existing = held.buffer(buffer_name(whole.output, layout))
+        if existing is not None:
+            yield existing
+        elif tensor == min(whole.inputs, key=lambda name: self._position.get(name, -1)):
+            for place in self._places(whole.output, layout, processor):
+                yield self._buffer(whole.output, layout, place)
+
+    def _places(self, tensor: str, layout: str, processor: Processor) -> tuple[Place, ...]:
+        if processor == "qpu":
+            return ("gpu",)
+        places: tuple[Place, ...] = ("arena",)
+        if layout == OUTSIDE_LAYOUT and tensor in self._graph.outputs:
+            places = ("caller",)
+        elif layout == OUTSIDE_LAYOUT and self._view_may_be_output(tensor):
+            places = ("lent", "arena")
+        return (*places, "promised") if self._qpus_may_read(tensor, layout) else places
+
+    def _view_may_be_output(self, tensor: str) -> bool:
+        return any(
+            node.output in self._graph.outputs or self._view_may_be_output(node.output)
+            for node in self._graph.consumers(tensor)
+            if isinstance(node.op, Reshape)
+        )
+
+    def _outside_places(self, tensor: str) -> tuple[Place, ...]:
+        return ("caller", "promised") if self._qpus_may_read(tensor, OUTSIDE_LAYOUT) else ("caller",)
+
+    def _qpus_may_read(self, tensor: str, layout: str) -> bool:
+        """Whether some layer, layout change or reader of a view could read it on the QPUs."""
+        key = (tensor, layout)
+        if key not in self._read_by_qpus:
+            self._read_by_qpus[key] = any(
+                option.candidate.choice.processor == "qpu"
+                for option in self._possible_readers(tensor, layout)
+            ) or any(
+                self._qpus_may_read(node.output, layout)
+                for node in self._graph.consumers(tensor)
+                if isinstance(node.op, Reshape)
+            )
+        return self._read_by_qpus[key]
+
+    def _possible_readers(self, tensor: str, layout: str) -> Iterator[Option]:
+        for node in self._readers(tensor):
+            for option in self._ways[node.name]:
+                if (tensor, layout) in zip(node.inputs, option.candidate.choice.input_layouts, strict=True):
+                    yield option
+        for target in self._wanted_layouts(tensor) - {layout}:
+            yield from self._relayout_options(tensor, layout, target)
+
+    def _buffer(self, tensor: str, layout: str, place: Place) -> Buffer:
+        size_bytes = layout_named(layout).size_bytes(self._graph.types[tensor])
+        return Buffer(buffer_name(tensor, layout), place, size_bytes)
+
+
+def _copies(held: Held, tensors: Sequence[str], layouts: Sequence[str]) -> list[Copy] | None:
+    """The copies of tensors in those layouts; None where one is not there."""
+    there = {(copy.tensor, copy.layout): copy for copy in held.copies}
+    found = [there.get(key) for key in zip(tensors, layouts, strict=True)]
+    return [copy for copy in found if copy is not None] if all(found) else None
+
+
+def _loses_unearned(after: Held, dropped: Iterable[Copy]) -> bool:
+    kept = {copy.buffer.name for copy in after.copies}
+    return any(copy.buffer.place in ("promised", "lent") and copy.buffer.name not in kept for copy in dropped)

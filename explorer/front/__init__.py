@@ -1,0 +1,1 @@
+"""The front of time against memory and processors left free."""

@@ -1,0 +1,187 @@
+"""Measures candidates once: what the store knows is looked up, the rest goes to the board and is stored."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+
+from codegen.errors import AssemblyError, LinkError, ScheduleError
+from codegen.schedule import Candidate, Work
+from explorer.compose.moves import Overheads
+from explorer.measure.clocked import ClockedBatches, reference_candidates
+from explorer.measure.jobs import JobBuilder
+from explorer.measure.judge import Judge
+from explorer.measure.preparation import prepare
+from explorer.measure.workers import Workers
+from explorer.terminal.progress import Progress
+from microbench.board import Board, Fingerprint, Kind
+from microbench.conditions import Conditions
+from microbench.errors import CandidateError
+from microbench.protocol import ReferenceTimes
+from microbench.store import Sample, Status, Store
+
+CANDIDATE_FAULTS = (CandidateError, ScheduleError, AssemblyError, LinkError)
+LAUNCHED: frozenset[Kind] = frozenset({"simulated", "silicon"})  # a modelled QPU time knows no launch
+SHORTEST_S = 1e-7
+
+
+@dataclass
+class Tally:
+    """How many candidates were measured now, and how many the store already knew."""
+
+    measured: int = 0
+    known: int = 0
+    failed: int = 0
+    wrong: int = 0
+    noise_floor: float | None = (
+        None  # spread of the reference kernels, as a fraction; None where no clock is read
+    )
+    reference: ReferenceTimes | None = None  # what that is the spread of
+    clocks: Conditions | None = None  # of the board, as the samples were timed; None where it tells none
+
+    def count(self, sample: Sample, measured: bool) -> None:
+        """Adds one sample."""
+        self.measured += measured
+        self.known += not measured
+        self.failed += sample.status == "failed"
+        self.wrong += sample.status == "wrong"
+
+
+class Bench:
+    """Boards, the store and the judge. A candidate that has a sample on such a board is not measured again.
+
+    Without a clock samples are appended in the order they were asked for, whichever board finished first. Where a
+    clock is read they are measured one at a time in the order of `ClockedBatches`, each stored before the next
+    starts. Either way an interrupted run has exactly the first samples of an uninterrupted one. With `recording` off
+    nothing is appended: what a replay board does not know is no failure of the board that was recorded. `rehearsals`
+    are the store's, from before this search.
+    """
+
+    def __init__(
+        self,
+        boards: Workers[Board],
+        jobs: JobBuilder,
+        store: Store,
+        fingerprint: Fingerprint,
+        progress: Progress,
+        launch_overhead_s: float = 0.0,
+        recording: bool = True,
+    ) -> None:
+        self._boards = boards
+        self._store = store
+        self._fingerprint = fingerprint
+        self._jobs = jobs
+        self._judge = Judge(jobs.seed)
+        self._progress = progress
+        self._launch_overhead_s = launch_overhead_s
+        self._recording = recording
+        self._known: dict[str, Sample] = {}
+        held = tuple(store.samples(fingerprint.hash))
+        self.rehearsals = tuple(sample for sample in held if sample.role == "rehearsal")
+        for sample in held:
+            if sample.role == "candidate":
+                self._known[sample.candidate_hash] = self._within_a_launch(sample)
+        self._clocked: ClockedBatches | None = None
+        if boards.call(lambda board: board.reads_clock):
+            self._clocked = ClockedBatches(
+                self._measure_alone,
+                self._append,
+                held,
+                reference_candidates(jobs),
+                jobs.seed,
+                partial(prepare, jobs),
+            )
+        self.tally = Tally()
+        self._note_noise()
+
+    def samples(self, candidates: Iterable[Candidate]) -> tuple[Sample, ...]:
+        """One sample per candidate, in order; raises BoardError or StoreError, never for a bad candidate.
+
+        Their times are those of the layer within a launch: the store's times, which include the overhead of a
+        launch of its own where QPUs were really launched, less that overhead.
+        """
+        asked = tuple(candidates)
+        self._progress.expect(len(asked))
+        unknown = tuple(dict.fromkeys(c for c in asked if c.hash not in self._known))
+        new = self._one_by_one(unknown) if self._clocked else self._side_by_side(unknown)
+        told = set()
+        for sample in new:
+            self._known[sample.candidate_hash] = self._within_a_launch(sample)
+            if sample.candidate_hash not in told:  # a batch that was disturbed comes again
+                told.add(sample.candidate_hash)
+                self._tell(sample.candidate, measured=True)
+        for candidate in asked:
+            if candidate.hash in told:
+                told.remove(candidate.hash)
+            else:
+                self._tell(candidate, measured=False)
+        return tuple(self._known[candidate.hash] for candidate in asked)
+
+    def _one_by_one(self, candidates: Sequence[Candidate]) -> Iterator[Sample]:
+        assert self._clocked is not None
+        yield from self._clocked.measured(candidates)
+        self._note_noise()
+
+    def _note_noise(self) -> None:
+        if self._clocked:
+            self.tally.noise_floor = self._clocked.noise_floor()
+            self.tally.reference = self._clocked.reference()
+            self.tally.clocks = self._clocked.clocks
+
+    def _side_by_side(self, candidates: Sequence[Candidate]) -> Iterator[Sample]:
+        for sample in self._boards.map(self._measure, candidates):
+            yield replace(sample, id=self._append(sample))
+
+    def _append(self, sample: Sample) -> int:
+        return self._store.add(sample) if self._recording else 0
+
+    def _tell(self, candidate: Candidate, measured: bool) -> None:
+        sample = self._known[candidate.hash]
+        self.tally.count(sample, measured)
+        self._progress.sample(sample, measured)
+
+    def _measure_alone(self, candidate: Candidate) -> Sample:
+        return self._boards.call(lambda board: self._measure(board, candidate))
+
+    def _within_a_launch(self, sample: Sample) -> Sample:
+        if sample.candidate.choice.processor != "qpu" or sample.kind not in LAUNCHED:
+            return sample
+        times_s = tuple(max(t - self._launch_overhead_s, SHORTEST_S) for t in sample.times_s)
+        return replace(sample, times_s=times_s)
+
+    def _measure(self, board: Board, candidate: Candidate) -> Sample:
+        work = self._jobs.work(candidate)
+        try:
+            job = self._jobs.job(candidate)
+            measurement = board.measure(job)
+        except CANDIDATE_FAULTS as error:
+            return self._failed(board, candidate, work, str(error))
+        if measurement.output is None:
+            return Sample.of(job, self._fingerprint, measurement)
+        verdict = self._judge.judge(candidate, measurement.output)
+        status: Status = "ok" if verdict.correct else "wrong"
+        return Sample.of(job, self._fingerprint, measurement, status, verdict.message)
+
+    def _failed(self, board: Board, candidate: Candidate, work: Work, message: str) -> Sample:
+        kind = expected_kind(board, candidate)
+        return Sample(candidate, self._fingerprint, kind, "failed", (), work, message=message)
+
+
+def expected_kind(board: Board, candidate: Candidate) -> Kind:
+    """What a failed candidate's time would have been by its profile; its sample holds no time."""
+    if not board.profile.v3d:
+        return "host"
+    if board.reads_clock:
+        return "silicon"
+    return "simulated" if candidate.choice.processor == "qpu" else "modelled"
+
+
+def overheads_of(board: Board) -> Overheads:
+    """What changes of processor cost on this board; nothing where there is nothing to change to."""
+    profile = board.profile
+    return Overheads(
+        profile.v3d_value("launch_overhead_s") if board.target.has_qpus else 0.0,
+        profile.thread_value("wake_s"),
+        profile.thread_value("spin_s"),
+    )

@@ -1,0 +1,84 @@
+"""Whether a candidate computed what its layer means: compared with the float64 reference."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from codegen.algorithm import algorithms
+from codegen.engines.cpu.kernel import CpuKernel
+from codegen.graph import LayerSpec
+from codegen.layout import layout_named
+from codegen.reference import evaluate_layer
+from codegen.schedule import Candidate, Processor
+from codegen.tensor import FloatArray
+from explorer.measure.jobs import layer_values
+
+TOLERANCES: dict[Processor, float] = {"qpu": 1e-3, "cpu": 1e-4}
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """`message` says how far off a wrong output is; `error` is relative to the largest reference value."""
+
+    correct: bool
+    error: float
+    message: str = ""
+
+
+def relative_error(output: NDArray[np.generic], reference: NDArray[np.float64]) -> float:
+    """Largest absolute difference over the largest absolute reference value; inf for NaN or infinity."""
+    found = np.asarray(output, dtype=np.float64)
+    if not np.all(np.isfinite(found)):
+        return float("inf")
+    largest = float(np.max(np.abs(reference), initial=0.0))
+    return float(np.max(np.abs(found - reference), initial=0.0)) / (largest or 1.0)
+
+
+def crest_factor(reference: NDArray[np.float64]) -> float:
+    """Largest absolute value over the root mean square; 1 for zeros."""
+    rms = float(np.sqrt(np.mean(np.square(reference)))) if reference.size else 0.0
+    return float(np.max(np.abs(reference))) / rms if rms else 1.0
+
+
+def rms_tolerance(algorithm: str) -> float | None:
+    """The bound that an algorithm sets itself over the root mean square of its outputs (`CpuKernel`)."""
+    found = algorithms().get(algorithm)
+    return found.rms_tolerance if isinstance(found, CpuKernel) else None
+
+
+class Judge:
+    """Computes each layer's reference once; safe to be asked from several threads."""
+
+    def __init__(self, seed: int) -> None:
+        self._seed = seed
+        self._references: dict[LayerSpec, NDArray[np.float64]] = {}
+        self._lock = threading.Lock()
+
+    def judge(self, candidate: Candidate, output: FloatArray) -> Verdict:
+        """The verdict on a flat output image in the candidate's output layout."""
+        layout = layout_named(candidate.choice.output_layout)
+        expected_bytes = layout.size_bytes(candidate.spec.output)
+        if output.nbytes != expected_bytes:
+            return Verdict(False, float("inf"), f"output of {output.nbytes} bytes, not {expected_bytes}")
+        tolerance = TOLERANCES[candidate.choice.processor]
+        reference = self._reference(candidate.spec)
+        error = relative_error(layout.unpack(output, candidate.spec.output), reference)
+        if not error <= tolerance:
+            message = f"largest error {error:.3g} of the largest output; allowed {tolerance:g}"
+            return Verdict(False, error, message)
+        of_rms, allowed = error * crest_factor(reference), rms_tolerance(candidate.choice.algorithm)
+        if allowed is not None and not of_rms <= allowed:
+            message = f"largest error {of_rms:.3g} of the outputs' root mean square; allowed {allowed:g}"
+            return Verdict(False, error, message)
+        return Verdict(True, error)
+
+    def _reference(self, spec: LayerSpec) -> NDArray[np.float64]:
+        with self._lock:
+            if spec not in self._references:
+                values = layer_values(spec, self._seed)
+                self._references[spec] = evaluate_layer(spec, values.inputs, values.weights)
+            return self._references[spec]

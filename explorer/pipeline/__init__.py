@@ -1,0 +1,1 @@
+"""One run from the model to the checked bundle."""

@@ -1,0 +1,186 @@
+"""Builds the report of a run from what its parts found."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from codegen.canonical import content_hash
+from codegen.describe import describe
+from codegen.graph import LayerSpec
+from codegen.schedule import Candidate
+from cost_models.metrics import mape, spearman, top_regret
+from cost_models.model import Observation, Prediction
+from cost_models.residual import ResidualModel
+from explorer.compose.compose import Composition, starts_launch, wakes
+from explorer.compose.moves import ComposedStep, Overheads
+from explorer.measure.bench import Tally
+from explorer.plans.planning import step_name
+from explorer.plans.searched_network import Findings
+from explorer.runs.report import (
+    CheckReport,
+    MeasuredCandidate,
+    ModelQuality,
+    RunReport,
+    ScatterPoint,
+    StepReport,
+)
+from explorer.search.search import SearchResult
+from microbench.board import Board, BundleRun, Fingerprint
+
+Unseen = Mapping[Candidate, Prediction]
+LANES = 16
+
+
+def build_report(
+    device: str,
+    board: Board,
+    fingerprint: Fingerprint,
+    findings: Findings,
+    composed: Composition,
+    checked: tuple[CheckReport, BundleRun] | None,
+    tally: Tally,
+) -> RunReport:
+    """The report; predictions in it come from models that have not seen the candidate they predict."""
+    found, cpu_only = findings.result, findings.cpu_only
+    unseen = _unseen_predictions(board, found)
+    check, bundle_run = checked or (None, None)
+    overheads = findings.overheads
+    return RunReport(
+        model=findings.network.name,
+        device=device,
+        board=fingerprint.board,
+        steps=_steps(composed, cpu_only, unseen, bundle_run, overheads),
+        expected_s=composed.total_s,
+        launches=composed.launches,
+        launch_overhead_s=overheads.launch_s,
+        cpu_only_s=cpu_only.total_s,
+        cpu_only_kinds=tuple(sorted({step.option.kind for step in cpu_only.steps})),
+        macs=_macs(composed, found),
+        qpu_peak_flops=_qpu_peak_flops(board),
+        check=check,
+        quality=_quality(found, unseen),
+        scatter=_scatter(found, unseen),
+        samples={
+            "considered": found.candidates, "measured now": tally.measured, "known from the store": tally.known,
+            "failed": tally.failed, "wrong": tally.wrong, "rehearsed": len({s.candidate for s in findings.rehearsals}),
+        },
+        noise_floor=tally.noise_floor,
+        reference=tally.reference,
+        measured=_measured(found, unseen),
+    )  # fmt: skip
+
+
+def _unseen_predictions(board: Board, found: SearchResult) -> Unseen:
+    predictions = ResidualModel(board.profile).cross_predict(found.observations)
+    return {o.candidate: p for o, p in zip(found.observations, predictions, strict=True)}
+
+
+def _steps(
+    composed: Composition,
+    cpu_only: Composition,
+    unseen: Unseen,
+    bundle_run: BundleRun | None,
+    overheads: Overheads,
+) -> tuple[StepReport, ...]:
+    cpu_times = {step_name(step): step.time_s for step in cpu_only.steps}
+    return tuple(
+        _step(
+            step,
+            None if step.is_free else unseen.get(step.option.candidate),
+            overheads.launch_s * starts + overheads.wake_s * woken,
+            cpu_times.get(step_name(step)),
+            bundle_run,
+        )
+        for step, starts, woken in zip(
+            composed.steps, starts_launch(composed.steps), wakes(composed.steps, overheads), strict=True
+        )
+    )
+
+
+def _step(
+    step: ComposedStep,
+    predicted: Prediction | None,
+    launch_s: float,
+    cpu_only_s: float | None,
+    bundle_run: BundleRun | None,
+) -> StepReport:
+    name, option = step_name(step), step.option
+    if predicted is not None:
+        predicted = Prediction(
+            predicted.time_s + launch_s, predicted.low_s + launch_s, predicted.high_s + launch_s
+        )
+    return StepReport(
+        name=name,
+        operator=type(option.candidate.spec.op).__name__,
+        choice=option.candidate.choice,
+        predicted=predicted,
+        expected_s=step.time_s + launch_s,
+        expected_kind=option.kind,
+        run_s=bundle_run.step_times_s.get(name) if bundle_run else None,
+        run_kind=bundle_run.step_kinds.get(name, option.kind) if bundle_run else option.kind,
+        cpu_only_s=cpu_only_s,
+    )
+
+
+def _macs(composed: Composition, found: SearchResult) -> float:
+    work = {sample.candidate: sample.work for sample in found.samples}
+    return sum(work[step.option.candidate].macs for step in composed.steps if step.node is not None)
+
+
+def _qpu_peak_flops(board: Board) -> float:
+    """Both ALUs of every QPU, a vector an instruction (Guide p.16)."""
+    if not board.target.has_qpus:
+        return 0.0
+    value = board.profile.v3d_value
+    return value("clock_hz") / value("issue_cycles") * value("qpus") * LANES * 2
+
+
+def _quality(found: SearchResult, unseen: Unseen) -> ModelQuality | None:
+    seen = _timed(found)
+    if len(seen) < 2:
+        return None
+    predicted = [unseen[o.candidate].time_s for o in seen]
+    measured = [o.time_s for o in seen]
+    regrets = []
+    for spec in dict.fromkeys(o.candidate.spec for o in seen):
+        rows = [i for i, o in enumerate(seen) if _is_of(o.candidate, spec)]
+        regrets.append(top_regret([predicted[i] for i in rows], [measured[i] for i in rows]))
+    return ModelQuality(
+        len(seen), mape(predicted, measured), spearman(predicted, measured), sum(regrets) / len(regrets)
+    )
+
+
+def _timed(found: SearchResult) -> tuple[Observation, ...]:
+    """Observations of a clock or a simulator: a modelled time is a formula, and to predict it no feat."""
+    modelled = {sample.candidate for sample in found.samples if sample.kind == "modelled"}
+    return tuple(o for o in found.observations if o.candidate not in modelled)
+
+
+def _is_of(candidate: Candidate, spec: LayerSpec) -> bool:
+    return candidate.spec == spec
+
+
+def _scatter(found: SearchResult, unseen: Unseen) -> tuple[ScatterPoint, ...]:
+    kinds = {sample.candidate: sample.kind for sample in found.samples}
+    return tuple(
+        ScatterPoint(o.candidate.choice.algorithm, unseen[o.candidate].time_s, o.time_s, kinds[o.candidate])
+        for o in _timed(found)
+    )
+
+
+def _measured(found: SearchResult, unseen: Unseen) -> tuple[MeasuredCandidate, ...]:
+    return tuple(
+        MeasuredCandidate(
+            layer=describe(sample.candidate.spec),
+            spec_hash=content_hash(sample.candidate.spec),
+            candidate=sample.candidate_hash,
+            choice=sample.candidate.choice,
+            status=sample.status,
+            kind=sample.kind,
+            time_s=sample.time_s if sample.times_s else None,
+            predicted=unseen.get(sample.candidate),
+            work=sample.work,
+            message=sample.message,
+        )
+        for sample in found.samples
+    )

@@ -1,0 +1,172 @@
+"""One run from end to end: search, composition, plan, bundle, check, report."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+
+from codegen.algorithm import algorithms
+from codegen.bundle import compile_bundle
+from codegen.plan import Plan, write_plan
+from cost_models.registry import cost_model_named
+from explorer.errors import UsageError
+from explorer.front.front import Front, explore_front
+from explorer.front.search import fewer_qpus
+from explorer.measure.bench import Bench, Tally, overheads_of
+from explorer.measure.clocked import require_rest, rested
+from explorer.measure.jobs import JobBuilder
+from explorer.measure.workers import Workers
+from explorer.pipeline.reporting import build_report
+from explorer.plans.check import Trial, check_bundle, failure_of, tolerance_of, trials_of
+from explorer.plans.network import Network, open_network
+from explorer.plans.searched_network import Findings
+from explorer.rehearse.rehearsal import Perform, Rehearsals
+from explorer.runs.report import RunReport
+from explorer.search.search import search
+from explorer.settings import RunSettings
+from explorer.terminal.progress import Progress
+from microbench.board import Board, BundleRun, Fingerprint
+from microbench.conditions import Conditions
+from microbench.registry import open_board
+from microbench.store import Store
+
+REPEATS = 5  # where a clock is read; elsewhere a time is the same every time
+MOST_SIMULATORS = 2
+
+Announce = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Run:
+    """Where a run left its results, and what they are."""
+
+    report: RunReport
+    plan: Plan
+    directory: Path
+    front: Front | None = None
+
+
+def run(settings: RunSettings, progress: Progress, announce: Announce) -> Run:
+    """Everything `explore run` does, except showing it. Raises ExploreError and its kin.
+
+    The check's verdict is in the report: a failed one does not lose plan, figures and summary.
+    """
+    first = _open(settings)
+    with Workers(_boards(first, settings), _close) as boards:
+        if settings.objective == "front" and not first.computes:
+            raise UsageError(f"a front is made of plans that were run; the {first.name} board runs nothing")
+        fingerprint = boards.call(lambda board: board.fingerprint())
+        announce(f"{first.profile.title}: {boards.call(lambda board: board.describe())}")
+        _prepare(settings.directory)
+        progress.phase("Import")
+        network = open_network(settings)
+        found, tally = _investigate(settings, network, boards, first, fingerprint, progress)
+        composed = found.fastest
+        plan = found.plan(composed)
+        write_plan(plan, settings.directory / "plan.json")
+        progress.phase("Compile")
+        bundle = settings.directory / "bundle"
+        compile_bundle(network.graph, plan, first.target, bundle)
+        checked = None
+        trials: tuple[Trial, ...] = ()
+        if first.computes:
+            progress.phase("Check")
+            trials = trials_of(network, settings.search.seed)
+            checked = boards.call(lambda board: check_bundle(board, bundle, trials, tolerance_of(plan)))
+            require_rest(checked[1], tally.clocks)
+    front = _front(settings, found, trials, progress) if settings.objective == "front" else None
+    report = build_report(settings.device, first, fingerprint, found, composed, checked, tally)
+    return Run(report, plan, settings.directory, front)
+
+
+def _front(settings: RunSettings, found: Findings, trials: Sequence[Trial], progress: Progress) -> Front:
+    """The front, once the fastest plan is safe. Boards are opened in turn: a real one serves one host at a time."""
+    fewer = (replace(settings, qpus=count) for count in fewer_qpus(found.target))
+    findings = [found, *(searched(variant, found.network, progress) for variant in fewer)]
+    first = _open(settings)
+    with Workers(_boards(first, settings), _close) as boards:
+        return explore_front(settings, findings, boards, first, trials[:1], progress)
+
+
+def searched(settings: RunSettings, network: Network, progress: Progress) -> Findings:
+    """What a search finds out; errors as for `run`."""
+    first = _open(settings)
+    with Workers(_boards(first, settings), _close) as boards:
+        fingerprint = boards.call(lambda board: board.fingerprint())
+        return _investigate(settings, network, boards, first, fingerprint, progress)[0]
+
+
+def _prepare(directory: Path) -> None:
+    """Makes the directory of results; raises OSError at once where a long search would end in vain."""
+    directory.mkdir(parents=True, exist_ok=True)
+    try:
+        tempfile.TemporaryFile(dir=directory).close()
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(directory)) from error
+
+
+def _open(settings: RunSettings) -> Board:
+    return open_board(
+        settings.device,
+        board=settings.board,
+        ssh=settings.ssh,
+        v3d_hz=settings.v3d_hz,
+        qpus=settings.qpus,
+        store=settings.store,
+        devices=settings.devices,
+    )
+
+
+def _close(board: Board) -> None:
+    board.close()  # of the board's own class: that of the protocol does nothing
+
+
+def _boards(first: Board, settings: RunSettings) -> list[Board]:
+    """One per core, up to two, where no clock is read; a clock is never shared."""
+    count = 1 if first.reads_clock else min(MOST_SIMULATORS, os.cpu_count() or 1)
+    return [first, *(_open(settings) for _ in range(count - 1))]
+
+
+def _investigate(
+    settings: RunSettings,
+    network: Network,
+    boards: Workers[Board],
+    first: Board,
+    fingerprint: Fingerprint,
+    progress: Progress,
+) -> tuple[Findings, Tally]:
+    """Searches the network on a board."""
+    repeats = REPEATS if first.reads_clock else 1
+    jobs = JobBuilder(first.target, settings.search.seed, algorithms(), repeats)
+    overheads = overheads_of(first)
+    with Store.open(settings.store) as store:
+        bench = Bench(boards, jobs, store, fingerprint, progress, overheads.launch_s, first.records)
+        model = cost_model_named(settings.cost_model, first.profile)
+        result = search(network.graph, jobs, model, bench, settings.search, progress)
+        seed = settings.search.seed
+        alone = Findings(
+            network, first.profile, first.target, fingerprint, overheads, seed, result, result.options
+        )
+        perform = _performer(boards, network, seed, bench.tally.clocks) if _rehearses(first) else None
+        rehearsals = Rehearsals(alone, perform, store.add, bench.rehearsals, settings.rehearsal, progress)
+        return rehearsals.rehearsed(), bench.tally
+
+
+def _rehearses(board: Board) -> bool:
+    return board.reads_clock and board.computes
+
+
+def _performer(boards: Workers[Board], network: Network, seed: int, clocks: Conditions | None) -> Perform:
+    """Runs bundles at the clocks that their layers were timed at; raises as `require_rest` and boards do."""
+    trial = cache(lambda: trials_of(network, seed, 1)[0])
+
+    def perform(bundle: Path, plan: Plan) -> tuple[BundleRun, str]:
+        inputs = trial().inputs
+        run = rested(lambda: boards.call(lambda board: board.run_bundle(bundle, inputs)), clocks)
+        return run, failure_of(run, trial(), plan)
+
+    return perform

@@ -1,0 +1,1 @@
+"""From a searched network to a plan and the check of its bundle."""

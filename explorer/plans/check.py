@@ -1,0 +1,120 @@
+"""The compiled network against onnxruntime: the same inputs, the largest error, the same top 5."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from codegen.errors import ModelError
+from codegen.graph import Graph
+from codegen.plan import Plan
+from codegen.tensor import FloatArray
+from explorer.errors import CheckFailedError
+from explorer.measure.judge import relative_error
+from explorer.plans.network import Network
+from explorer.runs.report import CheckReport
+from microbench.board import Board, BundleRun
+
+INPUTS = 3
+TOLERANCES = {"qpu": 1e-3, "cpu": 1e-4}
+TOP = 5
+
+
+@dataclass(frozen=True, eq=False)
+class Trial:
+    """Inputs of a network and what it is to make of them."""
+
+    inputs: tuple[FloatArray, ...]
+    outputs: tuple[FloatArray, ...]
+
+
+def tolerance_of(plan: Plan) -> float:
+    """The largest error that a plan's bundle may have, relative to the largest output."""
+    return TOLERANCES["qpu" if plan.has_qpu_steps else "cpu"]
+
+
+def trials_of(network: Network, seed: int, count: int = INPUTS) -> tuple[Trial, ...]:
+    """Several inputs with onnxruntime's outputs."""
+    inputs = trial_inputs(network.graph, seed, count)
+    outputs = reference_outputs(network.path, network.graph, inputs)
+    return tuple(map(Trial, inputs, outputs))
+
+
+def trial_inputs(graph: Graph, seed: int, count: int = INPUTS) -> tuple[tuple[FloatArray, ...], ...]:
+    """Several sets of normally distributed network inputs, as normalised images are."""
+    random = np.random.default_rng(seed)
+    return tuple(
+        tuple(random.standard_normal(graph.types[name].shape, dtype=np.float32) for name in graph.inputs)
+        for _ in range(count)
+    )
+
+
+def reference_outputs(
+    model: Path, graph: Graph, inputs: Sequence[Sequence[FloatArray]]
+) -> tuple[tuple[FloatArray, ...], ...]:
+    """What onnxruntime computes with the original model, in the order of the graph's outputs."""
+    import onnxruntime
+    from onnxruntime.capi import onnxruntime_pybind11_state as faults
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    try:
+        session = onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
+    except (faults.Fail, faults.InvalidGraph, faults.NotImplemented, faults.RuntimeException) as error:
+        raise ModelError(f"{model}: onnxruntime cannot load it: {error}") from error
+    return tuple(
+        tuple(
+            np.asarray(value, dtype=np.float32)
+            for value in session.run(list(graph.outputs), dict(zip(graph.inputs, values, strict=True)))
+        )
+        for values in inputs
+    )
+
+
+def check_bundle(
+    board: Board, bundle: Path, trials: Sequence[Trial], tolerance: float
+) -> tuple[CheckReport, BundleRun]:
+    """Runs the bundle on every input; the report has the largest error, the run is the first input's."""
+    runs = [board.run_bundle(bundle, trial.inputs) for trial in trials]
+    checked = list(zip(runs, trials, strict=True))
+    same_top5 = all(
+        top_classes(output) == top_classes(expected)
+        for run, trial in checked
+        for output, expected in zip(run.outputs, trial.outputs, strict=True)
+    )
+    error, first = max(_error_of(run, trial) for run, trial in checked), runs[0]
+    report = CheckReport(len(runs), error, tolerance, same_top5, first.time_s, first.kind)
+    return report, first
+
+
+def failure_of(run: BundleRun, trial: Trial, plan: Plan) -> str:
+    """What is wrong with the outputs of a plan's bundle; empty where nothing is."""
+    error, allowed = _error_of(run, trial), tolerance_of(plan)
+    if error <= allowed:
+        return ""
+    return f"in the network: largest error {error:.3g} of the largest output; allowed {allowed:g}"
+
+
+def _error_of(run: BundleRun, trial: Trial) -> float:
+    """The largest error of all outputs, relative to the largest value of each."""
+    return max(
+        relative_error(output.reshape(expected.shape), expected.astype(np.float64))
+        for output, expected in zip(run.outputs, trial.outputs, strict=True)
+    )
+
+
+def top_classes(output: FloatArray) -> tuple[int, ...]:
+    """The indices of the largest elements, the largest first."""
+    return tuple(int(i) for i in np.argsort(-output.reshape(-1), kind="stable")[:TOP])
+
+
+def require(check: CheckReport) -> None:
+    """Raises CheckFailedError where the outputs are too far off."""
+    if not check.largest_error <= check.tolerance:
+        raise CheckFailedError(
+            f"the largest error on {check.inputs} inputs is {check.largest_error:.3e} of the largest output, "
+            f"allowed {check.tolerance:g}: do not use this bundle; please report it with the model"
+        )

@@ -1,0 +1,51 @@
+"""How much memory a network's activations take: layer by layer and depth first, for speed and for memory alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from codegen.graph import Chain
+from explorer.compose.compose import Composition, Limits
+from explorer.errors import CompositionError
+from explorer.plans.searched_network import Findings
+
+STEP = 0.02  # of memory, from one cap to the next
+MOST_CAPS = 60
+
+
+@dataclass(frozen=True)
+class MemoryPoint:
+    """A composition and the bytes that its bundle allocates for activations."""
+
+    composition: Composition
+    total_bytes: int
+
+    @property
+    def chains(self) -> int:
+        """How many of its steps are chains of layers."""
+        return sum(isinstance(step.option.candidate.spec.op, Chain) for step in self.composition.steps)
+
+
+@dataclass(frozen=True)
+class MemoryRange:
+    """The fastest composition, and the one that no lower cap on memory leaves anything of."""
+
+    fastest: MemoryPoint
+    smallest: MemoryPoint
+
+
+def memory_range(found: Findings, chains: bool, threads: int) -> MemoryRange:
+    """Both ends, on the CPU alone, with or without chains of layers."""
+    limits = Limits(processors=("cpu",), threads=threads, chains=chains)
+    fastest = smallest = _point(found, found.compose(limits))
+    for _ in range(MOST_CAPS):
+        cap = min(smallest.total_bytes - 1, int(smallest.total_bytes * (1 - STEP)))
+        try:
+            smallest = _point(found, found.compose_within(cap, limits))
+        except CompositionError:
+            break
+    return MemoryRange(fastest, smallest)
+
+
+def _point(found: Findings, composition: Composition) -> MemoryPoint:
+    return MemoryPoint(composition, found.memory(composition).total_bytes)

@@ -1,0 +1,107 @@
+"""From a composition to the plan file's model; equal compositions give equal plans."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+
+from codegen.bundle.memory import memory_use
+from codegen.graph import Graph, LayerSpec
+from codegen.plan import Plan, PlanStep, PlanTensor, relayout_name
+from explorer.compose.compose import Composition
+from explorer.compose.moves import ComposedStep
+from explorer.compose.options import relayout_spec
+from explorer.plans.network import Network
+from microbench.board import Fingerprint
+from microbench.profile import DeviceProfile
+from microbench.store import Sample
+
+DISTRIBUTION = "explore-edge"
+
+
+def build_plan(
+    network: Network,
+    composition: Composition,
+    samples: Mapping[int, Sample],
+    profile: DeviceProfile,
+    fingerprint: Fingerprint,
+    seed: int,
+    cpu_only_s: float | None,
+) -> Plan:
+    """The plan of a composition. A step's prediction is its own measurement, its interval that of the repeats;
+    a view costs nothing.
+
+    The total adds the overheads of launches and of waking threads. `samples` are those the composition rests on, by id.
+    """
+    graph = network.graph
+    steps = tuple(_step(graph, step, samples[step.option.sample_id]) for step in composition.steps)
+    overheads_s = composition.total_s - sum(step.time_s for step in composition.steps)
+    plan = Plan(
+        model_name=network.name,
+        model_sha256=network.sha256,
+        inputs=_tensors(graph, graph.inputs),
+        outputs=_tensors(graph, graph.outputs),
+        device=profile.name,
+        qpus=profile.qpus_used,
+        profile_hash=profile.hash,
+        board_fingerprint=fingerprint.hash,
+        seed=seed,
+        versions={DISTRIBUTION: version(DISTRIBUTION), "board": fingerprint.software},
+        steps=steps,
+        predicted_s=composition.total_s,
+        low_s=min(composition.total_s, sum(step.low_s for step in steps) + overheads_s),
+        high_s=max(composition.total_s, sum(step.high_s for step in steps) + overheads_s),
+        peak_activation_bytes=0,
+        cpu_only_predicted_s=cpu_only_s,
+    )
+    peak = memory_use(plan, workspaces_of(composition)).total_bytes
+    return plan.model_copy(update={"peak_activation_bytes": peak})
+
+
+def decisions(plan: Plan) -> list[tuple[object, ...]]:
+    """All that a plan decides, without what it expects: plans with equal ones are computed alike."""
+    return [(step.name, step.spec, step.choice, step.starts_launch, step.in_place) for step in plan.steps]
+
+
+def workspaces_of(composition: Composition) -> Mapping[str, int]:
+    """Bytes that steps on the CPU need beside their buffers, by name."""
+    return {
+        step_name(step): step.option.workspace_bytes
+        for step in composition.steps
+        if not step.is_free and step.option.candidate.choice.processor == "cpu"
+    }
+
+
+def step_name(step: ComposedStep) -> str:
+    """The node's name, or that of the layout change."""
+    if step.node is not None:
+        return step.node.name
+    return relayout_name(step.tensor, step.option.candidate.choice.output_layout)
+
+
+def _step(graph: Graph, step: ComposedStep, sample: Sample) -> PlanStep:
+    choice = step.option.candidate.choice
+    scale = step.time_s / sample.time_s if sample.time_s else 0.0
+    if step.node is None:
+        spec = relayout_spec(graph.types[step.tensor], choice.input_layouts[0], choice.output_layout)
+        inputs: tuple[str, ...] = (step.tensor,)
+    else:
+        spec, inputs = LayerSpec.of(graph, step.node), step.node.inputs
+    return PlanStep.of(
+        step_name(step),
+        spec,
+        inputs,
+        step.tensor,
+        choice,
+        predicted_s=step.time_s,
+        low_s=min(step.time_s, min(sample.times_s) * scale),
+        high_s=max(step.time_s, max(sample.times_s) * scale),
+        kind=step.option.kind,
+        sample_ids=(str(sample.id),),
+        starts_launch=step.starts_launch,
+        in_place=step.in_place,
+    )
+
+
+def _tensors(graph: Graph, names: Sequence[str]) -> tuple[PlanTensor, ...]:
+    return tuple(PlanTensor(name=name, shape=graph.types[name].shape) for name in names)

@@ -1,0 +1,87 @@
+"""What a search on one board found out: enough to compose, plan and compile a network without the board."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
+
+from codegen.bundle.memory import MemoryUse, memory_use
+from codegen.plan import Plan
+from codegen.target import Target
+from explorer.compose.compose import CPU_ONLY, UNLIMITED, Composition, Limits, compose
+from explorer.compose.held import Caps
+from explorer.compose.memory_cap import compose_within
+from explorer.compose.moves import Overheads
+from explorer.compose.options import Options
+from explorer.plans.network import Network
+from explorer.plans.planning import build_plan, workspaces_of
+from explorer.search.search import SearchResult
+from microbench.board import Fingerprint
+from microbench.profile import DeviceProfile
+from microbench.store import Sample
+
+
+@dataclass(frozen=True, eq=False)
+class Findings:
+    """A network, the board it was measured on, and everything measured.
+
+    `expected`: the options of the search with the times they are expected to take in the network, from `rehearsals`;
+    `best`: the composition that took least there.
+    """
+
+    network: Network
+    profile: DeviceProfile
+    target: Target
+    fingerprint: Fingerprint
+    overheads: Overheads
+    seed: int
+    result: SearchResult
+    expected: Options
+    rehearsals: tuple[Sample, ...] = ()
+    best: Composition | None = None
+
+    @property
+    def fastest(self) -> Composition:
+        """The best of those that were rehearsed; by the times of options where none was."""
+        return self.best or self.compose(UNLIMITED)
+
+    @cached_property
+    def cpu_only(self) -> Composition:
+        """The fastest composition without the QPUs."""
+        return self.compose(CPU_ONLY)
+
+    @cached_property
+    def _samples(self) -> dict[int, Sample]:
+        return {sample.id: sample for sample in (*self.result.samples, *self.rehearsals)}
+
+    def compose(self, limits: Limits) -> Composition:
+        """The best composition within the limits; raises CompositionError where there is none."""
+        return compose(self.network.graph, self.expected, self.overheads, limits)
+
+    def compose_within(self, cap_bytes: float, limits: Limits) -> Composition:
+        """The same, with a cap on all activation memory that its bundle allocates."""
+        return compose_within(
+            cap_bytes,
+            lambda caps: self.compose(_capped(limits, caps)),
+            self.memory,
+            partial(_price, cpu_price=limits.cpu_price),
+        )
+
+    def plan(self, composition: Composition) -> Plan:
+        """The plan file's content."""
+        return build_plan(
+            self.network, composition, self._samples, self.profile, self.fingerprint, self.seed,
+            self.cpu_only.total_s,
+        )  # fmt: skip
+
+    def memory(self, composition: Composition) -> MemoryUse:
+        """What a bundle of the composition allocates for activations."""
+        return memory_use(self.plan(composition), workspaces_of(composition))
+
+
+def _capped(limits: Limits, caps: Caps) -> Limits:
+    return replace(limits, caps=caps)
+
+
+def _price(composition: Composition, cpu_price: float) -> float:
+    return composition.total_s + cpu_price * composition.cpu_s

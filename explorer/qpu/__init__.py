@@ -1,0 +1,1 @@
+"""What the commands `explore qpu` read, run and print."""

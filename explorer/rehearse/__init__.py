@@ -1,0 +1,1 @@
+"""Whole plans run in turns, and what their steps take in the network."""

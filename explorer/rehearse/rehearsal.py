@@ -1,0 +1,272 @@
+"""Rehearsals: whole plans run on the board, and what their steps take in the network decides.
+
+A layer that is measured alone finds its input where it left it, on the core that reads it, and the caches to itself.
+In a network it finds what its neighbours left. How much that matters differs from candidate to candidate, so that the
+best of those measured alone are tried where they will run. First the fastest plan, those in which all threads share out
+alike (what a core wrote it then finds near), and some that take what comes close; then, round after round, the fastest
+by what was seen beside the best so far, until the fastest has been run. The best of a round, as a whole, goes on.
+
+Only on boards that read a clock, and only plans for the CPU: a launch of the QPUs does not tell its layers apart on
+silicon, and the virtual board's times do not depend on what runs before.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
+from itertools import chain
+from pathlib import Path
+
+from codegen.bundle import compile_bundle
+from codegen.canonical import content_hash
+from codegen.engines.cpu.threads import CHANNELS_SHARED, PIXELS_SHARED
+from codegen.plan import Plan, PlanStep
+from codegen.schedule import Candidate
+from explorer.compose.compose import CPU_ONLY, UNLIMITED, Composition
+from explorer.compose.options import Options
+from explorer.plans.planning import decisions
+from explorer.plans.searched_network import Findings
+from explorer.rehearse.estimates import Estimates
+from explorer.settings import RehearsalSettings
+from explorer.terminal.progress import Progress
+from microbench.board import BundleRun
+from microbench.errors import CandidateError
+from microbench.protocol.order import shuffled
+from microbench.store import Sample, Status
+
+SHARED = (PIXELS_SHARED, CHANNELS_SHARED)
+CLOSE = 0.25  # by as much, as a fraction, a time in the network may move one that is worse alone ahead
+
+Perform = Callable[[Path, Plan], tuple[BundleRun, str]]
+
+
+class Rehearsals:
+    """One network's plans on one board. What the store has of a plan is not run again."""
+
+    def __init__(
+        self,
+        found: Findings,
+        perform: Perform | None,
+        append: Callable[[Sample], int],
+        known: Iterable[Sample],
+        settings: RehearsalSettings,
+        progress: Progress,
+    ) -> None:
+        """`perform` runs a plan's bundle and says what is wrong with its outputs, if anything is; None: the board runs
+        nothing, what is known counts. `known`: samples of this board in the store.
+        """
+        self._found = found
+        self._perform = perform
+        self._append = append
+        self._known = {sample.context: sample for sample in known if sample.context}
+        self._settings = settings
+        self._progress = progress
+        self._alone = {sample.candidate: sample for sample in found.result.samples}
+        self._samples: list[Sample] = []
+
+    def rehearsed(self) -> Findings:
+        """The findings with what the rehearsals say. Raises BoardError and StoreError."""
+        if self._perform is None and not self._known:
+            return self._found
+        estimates = Estimates(self._found.result.options)
+        best: _Contender | None = None
+        run: set[str] = set()
+        for number in range(self._settings.rounds):
+            contenders = self._contenders(estimates, best)
+            if not contenders or contenders[0].digest in run:
+                break
+            self._progress.phase(f"Rehearsal {number + 1}")
+            samples = self._round(contenders, number)
+            if not samples:
+                break
+            run |= {contender.digest for contender in contenders}
+            everything = tuple(sample for of_one in samples for sample in of_one)
+            self._samples += everything
+            estimates.take(everything)
+            best = _best(contenders, samples) or best
+        found = self._with(estimates)
+        return found if best is None else replace(found, best=_retimed(best.composition, found.expected))
+
+    def _with(self, estimates: Estimates) -> Findings:
+        return replace(self._found, expected=estimates.options(), rehearsals=tuple(self._samples))
+
+    def _contenders(self, estimates: Estimates, best: _Contender | None) -> tuple[_Contender, ...]:
+        """The plans of a round, the fastest first; none where that needs the QPUs."""
+        found = self._with(estimates)
+        fastest = _Contender.of(found, found.compose(UNLIMITED))
+        if fastest.plan.has_qpu_steps:
+            return ()
+        contenders = {fastest.digest: fastest}
+        count = self._settings.first if best is None else self._settings.more
+        others = (_alike(found, shared) for shared in SHARED) if best is None else iter((best,))
+        for other in chain(others, self._near(found, estimates.tried, contenders)):
+            if len(contenders) >= count:
+                break
+            contenders.setdefault(other.digest, other)
+        return tuple(contenders.values())
+
+    def _near(
+        self, found: Findings, tried: AbstractSet[Candidate], contenders: Mapping[str, _Contender]
+    ) -> Iterator[_Contender]:
+        """Plans that take what comes close to the candidates of those before, until there is no other."""
+        while True:
+            used = {step for contender in contenders.values() for step in contender.candidates}
+            other = _Contender.of(found, _composed(found, tried | used))
+            if other.digest in contenders:
+                return
+            yield other
+
+    def _round(self, contenders: Sequence[_Contender], number: int) -> tuple[tuple[Sample, ...], ...]:
+        """The samples of each; none at all where some are unknown and the board runs nothing.
+
+        Plans are compared that took turns: a round that was interrupted is begun again.
+        """
+        found = [self._known_of(contender, number) for contender in contenders]
+        if not all(found):
+            if self._perform is None:
+                return ()
+            self._progress.expect(len(contenders) * self._settings.repeats)
+            rehearsals = self._timed([contender.plan for contender in contenders], self._perform)
+            for contender, rehearsal in zip(contenders, rehearsals, strict=True):
+                for step in timed_steps(contender.plan):
+                    sample = self._sample(step, contender.context(number, step), rehearsal)
+                    self._known[sample.context] = replace(sample, id=self._append(sample))
+            found = [self._known_of(contender, number) for contender in contenders]
+        return tuple(found)
+
+    def _known_of(self, contender: _Contender, number: int) -> tuple[Sample, ...]:
+        """All its samples or none."""
+        contexts = [contender.context(number, step) for step in timed_steps(contender.plan)]
+        return tuple(self._known[c] for c in contexts) if all(c in self._known for c in contexts) else ()
+
+    def _timed(self, plans: Sequence[Plan], perform: Perform) -> list[_Rehearsal]:
+        rehearsals = [_Rehearsal() for _ in plans]
+        with tempfile.TemporaryDirectory() as place:
+            bundles = [Path(place) / str(number) for number in range(len(plans))]
+            for plan, bundle in zip(plans, bundles, strict=True):
+                compile_bundle(self._found.network.graph, plan, self._found.target, bundle)
+            for number in self._order(len(plans)):
+                rehearsals[number].perform(partial(perform, bundles[number], plans[number]))
+                self._progress.done()
+        return rehearsals
+
+    def _order(self, count: int) -> Iterator[int]:
+        """Every repeat takes all plans, each time in another order."""
+        numbers = range(count)
+        for repeat in range(self._settings.repeats):
+            yield from shuffled(numbers, [f"{repeat} {n}" for n in numbers], self._found.seed)
+
+    def _sample(self, step: PlanStep, context: str, rehearsal: _Rehearsal) -> Sample:
+        alone, runs = self._alone[Candidate(step.spec, step.choice)], rehearsal.runs
+        return Sample(
+            alone.candidate,
+            self._found.fingerprint,
+            runs[0].step_kinds[step.name] if runs else alone.kind,
+            rehearsal.status,
+            tuple(run.step_times_s[step.name] for run in runs),
+            alone.work,
+            message=rehearsal.message,
+            conditions=tuple(reading for run in runs for reading in run.conditions),
+            role="rehearsal",
+            context=context,
+        )
+
+
+@dataclass(frozen=True)
+class _Contender:
+    """A plan that is run, with what it was made from."""
+
+    composition: Composition
+    plan: Plan
+
+    @staticmethod
+    def of(found: Findings, composition: Composition) -> _Contender:
+        return _Contender(composition, found.plan(composition))
+
+    @cached_property
+    def digest(self) -> str:
+        """What tells plans apart that decide differently, whatever they expect."""
+        return content_hash([self.plan.model_sha256, decisions(self.plan)])
+
+    @cached_property
+    def candidates(self) -> frozenset[Candidate]:
+        return frozenset(Candidate(step.spec, step.choice) for step in timed_steps(self.plan))
+
+    def context(self, number: int, step: PlanStep) -> str:
+        """Where a step was timed: in which network, in which round."""
+        return f"{self.digest}/{number}/{step.name}"
+
+
+@dataclass
+class _Rehearsal:
+    """The runs of one plan, and what was wrong with the last."""
+
+    status: Status = "ok"
+    message: str = ""
+    runs: list[BundleRun] = field(default_factory=list)
+
+    def perform(self, run: Callable[[], tuple[BundleRun, str]]) -> None:
+        """Once more, unless it went wrong."""
+        if self.status != "ok":
+            return
+        try:
+            found, self.message = run()
+        except CandidateError as error:
+            self.status, self.message = "failed", str(error)
+            return
+        self.status = "wrong" if self.message else "ok"
+        self.runs.append(found)
+
+
+def timed_steps(plan: Plan) -> Iterator[PlanStep]:
+    """The steps that compute something."""
+    return (step for step in plan.steps if not step.is_view)
+
+
+def _best(contenders: Sequence[_Contender], samples: Sequence[Sequence[Sample]]) -> _Contender | None:
+    """The one whose steps together took least; None where none works."""
+    totals = [
+        (sum(sample.time_s for sample in of_one), place)
+        for place, of_one in enumerate(samples)
+        if all(sample.status == "ok" for sample in of_one)
+    ]
+    return contenders[min(totals)[1]] if totals else None
+
+
+def _alike(found: Findings, shared: int) -> _Contender:
+    """The fastest plan whose threads share out alike, where there is a choice."""
+    differs = {
+        way.candidate
+        for ways in found.expected.values()
+        for way in ways
+        if way.threads > 1 and way.candidate.choice.splits.get("shared", shared) != shared
+    }
+    return _Contender.of(found, _composed(found, differs))
+
+
+def _composed(found: Findings, avoided: AbstractSet[Candidate]) -> Composition:
+    """The fastest on the CPU with a handicap for some candidates: others take their place where they come close."""
+    dearer = {
+        spec: tuple(
+            replace(way, time_s=way.time_s * (1 + CLOSE)) if way.candidate in avoided else way for way in ways
+        )
+        for spec, ways in found.expected.items()
+    }
+    return replace(found, expected=dearer).compose(CPU_ONLY)
+
+
+def _retimed(composition: Composition, options: Options) -> Composition:
+    """The same steps with other times."""
+    expected = {way.candidate: way for ways in options.values() for way in ways}
+    steps = tuple(replace(step, option=expected[step.option.candidate]) for step in composition.steps)
+    return replace(
+        composition,
+        steps=steps,
+        total_s=composition.total_s
+        + sum(step.time_s for step in steps)
+        - sum(s.time_s for s in composition.steps),
+        cpu_s=composition.cpu_s + sum(step.cpu_s for step in steps) - sum(s.cpu_s for s in composition.steps),
+    )

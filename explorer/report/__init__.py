@@ -1,0 +1,1 @@
+"""Reports: notebooks of sections, and the page made from one."""

@@ -1,0 +1,122 @@
+"""Figures of a run as PNG files; equal reports give equal bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from explorer.runs.report import RunReport, StepReport
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
+    from matplotlib.figure import Figure
+
+PREDICTED, MEASURED = "#9ecae1", "#08519c"
+SHORTEST_AXIS_STEPS = 4
+MOST_TICKED = 3000.0
+
+Colour = tuple[float, float, float, float]
+
+
+def write_figures(report: RunReport, directory: Path) -> tuple[Path, ...]:
+    """layers.png: predicted and measured time of each step; candidates.png, where any were timed: theirs."""
+    paths = [_save(_layers(report), directory / "layers.png")]
+    if report.scatter:
+        paths.append(_save(_candidates(report), directory / "candidates.png"))
+    return tuple(paths)
+
+
+def _save(figure: Figure, path: Path) -> Path:
+    figure.savefig(path, format="png", dpi=120, metadata={"Software": None})
+    return path
+
+
+def new_figure(width: float, height: float) -> tuple[Figure, Axes]:
+    """A figure of that size, in inches, and its axes; drawn without any window system."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure as NewFigure
+
+    figure = NewFigure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure, figure.add_subplot()
+
+
+def algorithm_colours(names: Iterable[str]) -> Mapping[str, Colour]:
+    """A colour for each algorithm, in the order of their names."""
+    import matplotlib
+
+    distinct = sorted(set(names))
+    palette = matplotlib.colormaps["tab10" if len(distinct) <= 10 else "tab20"]
+    return {name: palette(index % palette.N) for index, name in enumerate(distinct)}
+
+
+def plain_ticks(*axes: Axis) -> None:
+    """Logarithmic axes with ticks at 1, 2 and 5, or at 1 where that would crowd them, as plain numbers."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    for axis in axes:
+        low, high = axis.get_view_interval()
+        axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if high < MOST_TICKED * low else (1.0,)))
+        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axis.set_minor_formatter(NullFormatter())
+
+
+def _layers(report: RunReport) -> Figure:
+    steps = report.steps
+    figure, axes = new_figure(10, 0.28 * max(len(steps), SHORTEST_AXIS_STEPS) + 1.6)
+    rows = range(len(steps))
+    predicted = [1e3 * (s.predicted.time_s if s.predicted else s.expected_s) for s in steps]
+    axes.barh([r - 0.2 for r in rows], predicted, height=0.38, color=PREDICTED, label="predicted (modelled)")
+    kinds = " + ".join(report.kinds)
+    where = "in the run" if report.check else "expected"
+    measured = [1e3 * _time_s(s) for s in steps]
+    axes.barh([r + 0.2 for r in rows], measured, height=0.38, color=MEASURED, label=f"{where} ({kinds})")
+    axes.set_yticks(
+        list(rows), [f"{s.name}  [{s.choice.algorithm}]" for s in steps], fontsize=7, parse_math=False
+    )
+    axes.invert_yaxis()
+    axes.margins(y=0.01)
+    axes.set_xlabel("ms")
+    total = f"{1e3 * report.time_s:.4g} ms"
+    axes.set_title(
+        f"{report.model} on {report.device}, {report.board}: {total}",
+        fontsize=10,
+        loc="left",
+        parse_math=False,
+    )
+    axes.legend(fontsize=8)
+    return figure
+
+
+def _time_s(step: StepReport) -> float:
+    return step.expected_s if step.run_s is None else step.run_s
+
+
+def _candidates(report: RunReport) -> Figure:
+    figure, axes = new_figure(7, 6)
+    for name, colour in algorithm_colours(point.algorithm for point in report.scatter).items():
+        points = [point for point in report.scatter if point.algorithm == name]
+        axes.scatter(
+            [1e3 * p.measured_s for p in points],
+            [1e3 * p.predicted_s for p in points],
+            s=14,
+            color=colour,
+            label=name,
+        )
+    times = [1e3 * t for p in report.scatter for t in (p.predicted_s, p.measured_s)]
+    ends = (min(times) / 1.3, max(times) * 1.3)
+    axes.plot(ends, ends, color="black", linewidth=0.8)
+    axes.set(xscale="log", yscale="log", xlim=ends, ylim=ends)
+    kinds = " + ".join(sorted({point.kind for point in report.scatter}))
+    axes.set_xlabel(f"measured, ms ({kinds})")
+    axes.set_ylabel("predicted by models that have not seen the candidate, ms (modelled)")
+    axes.set_title(
+        f"{report.model} on {report.device}: {len(report.scatter)} candidates",
+        fontsize=10,
+        loc="left",
+        parse_math=False,
+    )
+    axes.legend(fontsize=7)
+    return figure

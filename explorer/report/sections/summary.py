@@ -1,0 +1,104 @@
+"""The run in one table, and what the kinds of its times mean."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import pandas as pd
+
+from explorer.report.exhibits import Exhibit, Sentence, counted
+from explorer.report.section import Cell, code
+from explorer.runs.data import RunData
+from explorer.runs.frames import NO_KIND, steps_frame, was_run
+from explorer.runs.noise import noise_of_report
+from explorer.runs.report import RunReport
+from explorer.runs.tables import seconds
+
+KINDS = {
+    "silicon": "read from the clock of a real board",
+    "host": "read from the clock of the machine that made the run",
+    "simulated": "cycles counted by the virtual board; no silicon was timed",
+    "modelled": "computed by a formula or from a table; nothing was timed",
+}
+
+
+class Summary:
+    """Model, device, time, speed-up, error."""
+
+    name = "summary"
+    title = "Summary"
+    place = 10
+    needs = "plan.json"
+
+    def applies(self, run: RunData) -> bool:
+        return True
+
+    def cells(self, run: RunData) -> Sequence[Cell]:
+        return code(__name__, "headline(run)", "facts(run)", "kinds(run)")
+
+
+def headline(run: RunData) -> Sentence:
+    """What one should remember of the run."""
+    text = f"{run.plan.model_name} on {run.plan.device}: {seconds(run.time_s)} ({' + '.join(run.kinds)})"
+    if run.speedup is not None:
+        cpu_kinds = f" ({' + '.join(run.report.cpu_only_kinds)})" if run.report else ""
+        text += f", {run.speedup:.3g} times as fast as the best plan without QPUs{cpu_kinds}"
+    steps = steps_frame(run)
+    on_qpus = int((steps["processor"] == "qpu").sum())
+    where = (
+        f"{on_qpus} of {counted(len(steps), 'step')} run on the QPUs" if on_qpus else "all of it on the CPU"
+    )
+    return Sentence(f"{text}; {where}.")
+
+
+def facts(run: RunData) -> Exhibit:
+    """Name and value of everything that describes the run as a whole."""
+    rows = [*_plan_facts(run), *(_report_facts(run.report) if run.report else ())]
+    return Exhibit(pd.DataFrame(rows, columns=["", "value", "what the value is"]))
+
+
+def kinds(run: RunData) -> Exhibit:
+    """The kinds of times that occur in the run, with their meaning."""
+    found = {*steps_frame(run)["kind"], *run.kinds} - {NO_KIND}
+    if run.samples is not None:
+        found |= set(run.samples["kind"])
+    if run.report:
+        found |= {*run.report.cpu_only_kinds, *({"modelled"} if run.report.quality else ())}
+    rows = [(kind, meaning) for kind, meaning in KINDS.items() if kind in found]
+    return Exhibit(pd.DataFrame(rows, columns=["kind of time", "what it is"]))
+
+
+def _plan_facts(run: RunData) -> Iterator[tuple[str, str, str]]:
+    plan = run.plan
+    yield "model", plan.model_name, f"SHA-256 {plan.model_sha256[:12]}"
+    yield "device", plan.device, "" if run.board is None else f"board: {run.board}"
+    what = "the bundle as a whole" if was_run(run) else "the sum of steps, and launches"
+    yield "time", seconds(run.time_s), f"{' + '.join(run.kinds)}; {what}"
+    if was_run(run):
+        repeats = f"; {seconds(plan.low_s)} to {seconds(plan.high_s)} by the repeats"
+        how = "" if run.report is None else f" {run.report.how_expected}"
+        text = f"every step{how}, and composed{repeats if plan.low_s < plan.high_s else ''}"
+        yield "expected time", seconds(plan.predicted_s), text
+    yield "peak of activations", f"{plan.peak_activation_bytes / 1024:,.0f} KiB", "most held at one time"
+
+
+def _report_facts(report: RunReport) -> Iterator[tuple[str, str, str]]:
+    if report.qpu_peak_flops:
+        yield "launches of the QPUs", str(report.launches), f"{seconds(report.launch_overhead_s)} each"
+    if report.peak_share is not None:
+        peak = f"{report.qpu_peak_flops / 1e9:g} GFLOP/s"
+        yield "share of the QPUs' peak", f"{100 * report.peak_share:.1f} %", f"of {peak}, at the time above"
+    if report.speedup is not None:
+        text = f"{' + '.join(report.cpu_only_kinds)}; {report.speedup:.3g} times as long"
+        yield "best plan without QPUs", seconds(report.cpu_only_s), text
+    if report.check:
+        check = report.check
+        top = "the same top 5" if check.same_top5 else "a DIFFERENT top 5"
+        text = f"of the largest output, on {counted(check.inputs, 'input')} against onnxruntime; {top}"
+        yield "largest error", f"{check.largest_error:.2e}", f"{text}; allowed {check.tolerance:g}"
+    else:
+        yield "largest error", "not checked", "this board computes no outputs"
+    floor = "-" if report.noise_floor is None else f"±{100 * report.noise_floor:.1f} %"
+    yield "noise floor", floor, noise_of_report(report)
+    others = [f"{count:,} {name}" for name, count in sorted(report.samples.items()) if name != "considered"]
+    yield "candidates", f"{report.samples.get('considered', 0):,}", ", ".join(others)

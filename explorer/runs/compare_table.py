@@ -1,0 +1,104 @@
+"""A comparison as a table and a few lines; what is not the same kind of time says so."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.markup import escape
+from rich.table import Table
+
+from explorer.runs.compare import Comparison, Half, Row
+from explorer.runs.data import RunData
+from explorer.runs.frames import NO_KIND
+from explorer.runs.noise import noise_of_run, verdict
+from explorer.runs.tables import seconds
+
+ABSENT = "-"
+
+
+def comparison_table(comparison: Comparison) -> Table:
+    """One row per layer, and the totals."""
+    first, second, totals_s = comparison.first, comparison.second, comparison.totals_s
+    where = "in the run" if comparison.in_the_run else "expected"
+    table = Table(
+        title=f"A: {escape(_side(first))}\nB: {escape(_side(second))}",
+        title_justify="left",
+        show_footer=True,
+        pad_edge=False,
+    )
+    table.add_column("layer", footer="total", overflow="fold", max_width=32)
+    table.add_column("algorithm of A", overflow="fold")
+    table.add_column("algorithm of B", overflow="fold")
+    table.add_column(f"A, {where}", justify="right", footer=seconds(totals_s[0]))
+    table.add_column(f"B, {where}", justify="right", footer=seconds(totals_s[1]))
+    table.add_column("times are", footer=_kinds(" + ".join(first.kinds), " + ".join(second.kinds)))
+    table.add_column("B / A", justify="right", footer=f"{comparison.ratio:.3g}")
+    table.add_column("differ in", overflow="fold")
+    for row in comparison.rows:
+        table.add_row(*map(escape, _cells(row)))
+    return table
+
+
+def comparison_lines(comparison: Comparison) -> Sequence[str]:
+    """What the table cannot say: which layers changed most, and what makes the sides incomparable."""
+    first, second = comparison.first, comparison.second
+    same = sum(
+        row.first is not None and row.second is not None and not row.differs for row in comparison.rows
+    )
+    lines = [
+        f"B takes {comparison.ratio:.3g} times as long as A; "
+        f"{same} of {len(comparison.rows)} steps are computed alike",
+        f"peak of activations: A {first.plan.peak_activation_bytes / 1024:,.0f} KiB, "
+        f"B {second.plan.peak_activation_bytes / 1024:,.0f} KiB",
+    ]
+    lines += [f"noise floor of A: {noise_of_run(first)}", f"noise floor of B: {noise_of_run(second)}"]
+    floors = [run.report.noise_floor if run.report else None for run in (first, second)]
+    told = verdict(comparison.ratio, floors)
+    lines += [f"B against A: {told}"] if told else []
+    if first.kinds != second.kinds:
+        kinds = f"A's times are {' + '.join(first.kinds)}, B's {' + '.join(second.kinds)}"
+        lines.append(f"note: {kinds}: a ratio between them is no measurement")
+    if not comparison.in_the_run:
+        lines.append(
+            "note: one of them was not run as a whole: times are those expected of the steps, and their sums"
+        )
+    if first.plan.model_sha256 != second.plan.model_sha256:
+        lines.append(f"note: A is of model {first.plan.model_name}, B of another, {second.plan.model_name}")
+    return lines
+
+
+def _side(run: RunData) -> str:
+    board = f" ({run.board})" if run.board else ""
+    return f"{run.plan.model_name} on {run.plan.device}{board}, {run.directory}"
+
+
+def _cells(row: Row) -> Sequence[str]:
+    first, second = row.first, row.second
+    kinds = _kinds(first.kind if first else NO_KIND, second.kind if second else NO_KIND)
+    ratio = ABSENT if row.ratio is None else f"{row.ratio:.3g}"
+    return (
+        row.layer,
+        *map(_algorithm, (first, second)),
+        *map(_time, (first, second)),
+        kinds,
+        ratio,
+        _differ(row),
+    )
+
+
+def _algorithm(half: Half | None) -> str:
+    return half.algorithm if half else ABSENT
+
+
+def _time(half: Half | None) -> str:
+    return seconds(half.time_s) if half else ABSENT
+
+
+def _differ(row: Row) -> str:
+    if row.first is None or row.second is None:
+        return "only in B" if row.first is None else "only in A"
+    return ", ".join(row.differs) or ABSENT
+
+
+def _kinds(first: str, second: str) -> str:
+    return first if first == second else f"{first} / {second}"

@@ -1,0 +1,104 @@
+"""The data files that a run leaves beside its plan and summary, for reports and for anyone else who reads CSV.
+
+samples.csv has a row per measured candidate, in the order they were measured; run.json has the command that makes
+the run again. Equal runs write equal bytes.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+from codegen.schedule import Values
+from explorer.runs.report import MeasuredCandidate
+from explorer.settings import RunSettings
+
+SAMPLES_FILE = "samples.csv"
+COMMAND_FILE = "run.json"
+COMMAND_FORMAT = 1
+SAMPLE_COLUMNS = (
+    "layer",
+    "spec_hash",
+    "candidate",
+    "processor",
+    "algorithm",
+    "split",
+    "tile",
+    "input_layouts",
+    "output_layout",
+    "status",
+    "kind",
+    "time_s",
+    "predicted_s",
+    "predicted_low_s",
+    "predicted_high_s",
+    "macs",
+    "traffic_bytes",
+    "message",
+)
+
+
+def write_samples(measured: Iterable[MeasuredCandidate], path: Path) -> None:
+    """samples.csv. Times in seconds; empty where there is none. `traffic_bytes`: read, re-reads included, and
+    written, counted from shapes; `predicted_s` and its interval are of models that have not seen the candidate.
+    """
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(SAMPLE_COLUMNS)
+        writer.writerows(_row(candidate) for candidate in measured)
+
+
+def write_command(settings: RunSettings, path: Path) -> None:
+    """run.json: the words of the command line that asks for the same run; files by name, no place of this machine."""
+    content = {"format": COMMAND_FORMAT, "command": ["explore", "run", *_arguments(settings)]}
+    path.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def _row(measured: MeasuredCandidate) -> Iterable[object]:
+    choice, work, predicted = measured.choice, measured.work, measured.predicted
+    read = max(work.streamed_bytes_read, work.unique_bytes_read)
+    return (
+        measured.layer,
+        measured.spec_hash,
+        measured.candidate,
+        choice.processor,
+        choice.algorithm,
+        _axes(choice.split),
+        _axes(choice.tile),
+        " ".join(choice.input_layouts),
+        choice.output_layout,
+        measured.status,
+        measured.kind,
+        measured.time_s,
+        *((predicted.time_s, predicted.low_s, predicted.high_s) if predicted else (None, None, None)),
+        work.macs,
+        read + work.bytes_written,
+        measured.message,
+    )
+
+
+def _axes(values: Values) -> str:
+    return " ".join(f"{name}={value}" for name, value in values)
+
+
+def _arguments(settings: RunSettings) -> Iterable[str]:
+    yield from ("--device", Path(settings.device).name)
+    if settings.model:
+        yield from ("--model", settings.model.name)
+    for name, shape in sorted(settings.shapes.items()):
+        yield from ("--shape", f"{name}={','.join(map(str, shape))}")
+    if settings.board:
+        yield from ("--board", settings.board)
+    if settings.ssh:
+        yield from ("--ssh", "USER@HOST")
+    if settings.v3d_hz:
+        yield from ("--v3d-hz", f"{settings.v3d_hz:.0f}")
+    if settings.qpus:
+        yield from ("--qpus", str(settings.qpus))
+    if settings.objective != "latency":
+        yield from ("--objective", settings.objective)
+    yield from ("--cost-model", settings.cost_model)
+    yield from ("--seed", str(settings.search.seed), "--budget", str(settings.search.budget))
+    yield from ("--rehearsals", str(settings.rehearsal.rounds))

@@ -1,0 +1,71 @@
+"""The runs of a directory as a table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.markup import escape
+from rich.table import Table
+
+from explorer.runs.data import RunData
+from explorer.runs.noise import CLOCKLESS
+from explorer.runs.tables import seconds
+
+UNKNOWN = "-"
+
+
+def runs_table(runs: Sequence[tuple[Path, RunData | str]]) -> Table:
+    """One row per run; a damaged one has what is wrong with it in place of its numbers."""
+    table = Table(pad_edge=False)
+    table.add_column("run", overflow="fold")
+    table.add_column("model", overflow="fold")
+    table.add_column("device")
+    table.add_column("board", overflow="fold")
+    table.add_column("time", justify="right")
+    table.add_column("time is")
+    table.add_column("noise\nfloor", justify="right")
+    table.add_column("CPU-only\n/ this", justify="right")
+    table.add_column("largest error\n(of the largest output)", justify="right")
+    table.add_column("note", overflow="fold")
+    for place, run in runs:
+        table.add_row(escape(place.resolve().name), *map(escape, _row(run)))
+    return table
+
+
+def _row(run: RunData | str) -> Sequence[str]:
+    if isinstance(run, str):
+        return (*[UNKNOWN] * 8, run)
+    return (
+        run.plan.model_name,
+        run.plan.device,
+        run.board or UNKNOWN,
+        seconds(run.time_s),
+        " + ".join(run.kinds),
+        _noise(run),
+        UNKNOWN if run.speedup is None else f"{run.speedup:.3g}x",
+        *_error(run),
+    )
+
+
+def _noise(run: RunData) -> str:
+    """In a cell; the run's report says what it is the spread of."""
+    if CLOCKLESS.issuperset(run.kinds):
+        return "no clock"
+    floor = run.report.noise_floor if run.report else None
+    return "unknown" if floor is None else f"±{100 * floor:.1f} %"
+
+
+def _error(run: RunData) -> tuple[str, str]:
+    """The error and a note on it."""
+    if run.report is None:
+        return UNKNOWN, "a plan only"
+    check = run.report.check
+    if check is None:
+        return UNKNOWN, "not checked"
+    notes = []
+    if not check.largest_error <= check.tolerance:
+        notes.append(f"WRONG: allowed {check.tolerance:g}")
+    if not check.same_top5:
+        notes.append("another top 5")
+    return f"{check.largest_error:.2e}", "; ".join(notes)

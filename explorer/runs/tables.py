@@ -1,0 +1,109 @@
+"""The result as rich tables; every column of times says what its numbers are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from rich.markup import escape
+from rich.table import Table
+
+from codegen.schedule import Values
+from explorer.runs.noise import noise_of_report
+from explorer.runs.report import RunReport, StepReport
+from explorer.terminal.units import seconds as seconds
+
+
+def _times(ratio: float | None) -> str:
+    return "-" if ratio is None else f"{ratio:.3g}x"
+
+
+def axes(values: Values) -> str:
+    """`name=value` of every axis."""
+    return " ".join(f"{name}={value}" for name, value in values) or "-"
+
+
+def step_table(report: RunReport) -> Table:
+    """One row per step of the plan, and their sum."""
+    title = escape(f"{report.model} on {report.device} ({report.board})")
+    table = Table(title=title, title_justify="left", show_footer=True, pad_edge=False)
+    table.add_column("layer", footer="total", overflow="fold", max_width=28)
+    table.add_column("algorithm", overflow="fold", max_width=24)
+    table.add_column("split")
+    table.add_column("tile", overflow="fold", max_width=24)
+    table.add_column("predicted\n(modelled)", justify="right", footer=seconds(_sum(s for s in report.steps)))
+    table.add_column("expected", justify="right", footer=seconds(report.expected_s))
+    table.add_column("in the run", justify="right", footer=seconds(report.time_s))
+    table.add_column("time is", footer=" + ".join(report.kinds))
+    table.add_column("share", justify="right", footer="100 %")
+    table.add_column("CPU-only\n/ this", justify="right", footer=_times(report.speedup))
+    for step in report.steps:
+        table.add_row(*_row(step, report.time_s))
+    return table
+
+
+def _row(step: StepReport, total_s: float) -> Iterable[str]:
+    time_s = step.expected_s if step.run_s is None else step.run_s
+    ratio = step.cpu_only_s / step.expected_s if step.cpu_only_s and step.expected_s else None
+    predicted = step.predicted.time_s if step.predicted else None
+    return (
+        escape(step.name),
+        escape(step.choice.algorithm),
+        axes(step.choice.split),
+        axes(step.choice.tile),
+        seconds(predicted),
+        seconds(step.expected_s),
+        seconds(step.run_s),
+        step.run_kind if step.expected_s else "-",
+        f"{100 * time_s / total_s:.1f} %",
+        _times(ratio),
+    )
+
+
+def _sum(steps: Iterable[StepReport]) -> float:
+    return sum(step.predicted.time_s if step.predicted else step.expected_s for step in steps)
+
+
+def summary_table(report: RunReport) -> Table:
+    """The run in a few lines."""
+    table = Table(show_header=False, pad_edge=False, box=None)
+    table.add_column(style="bold")
+    table.add_column(overflow="fold")
+    for name, text in summary_lines(report):
+        table.add_row(name, escape(text))
+    return table
+
+
+def summary_lines(report: RunReport) -> list[tuple[str, str]]:
+    """Name and text of each line of the summary."""
+    launches = f"{report.launches} launch{'' if report.launches == 1 else 'es'} of the QPUs"
+    cpu_kinds = " + ".join(report.cpu_only_kinds)
+    counted = f", {launches}" if report.qpu_peak_flops else ""
+    lines = [("expected, composed", f"{seconds(report.expected_s)}{counted}")]
+    if report.check:
+        check = report.check
+        difference = check.time_s / report.expected_s - 1
+        lines += [
+            ("the bundle as a whole", f"{seconds(check.time_s)} ({check.kind}), {100 * difference:+.1f} %"),
+            (
+                "against onnxruntime",
+                f"largest error {check.largest_error:.2e} of the largest output on {check.inputs} inputs "
+                f"(allowed {check.tolerance:g}); top 5 {'the same' if check.same_top5 else 'DIFFERENT'}",
+            ),
+        ]
+    if report.peak_share is not None:
+        lines.append(("share of the QPUs' peak", f"{100 * report.peak_share:.1f} %"))
+    if report.speedup is not None:
+        text = f"{seconds(report.cpu_only_s)} ({cpu_kinds}), {report.speedup:.3g}x as long"
+        lines.append(("CPU-only plan", text))
+    if report.quality:
+        quality = report.quality
+        lines.append(
+            (
+                "cost model, unseen",
+                f"error {100 * quality.mape:.1f} %, rank correlation {quality.spearman:.3f}, regret of its first "
+                f"choice {100 * quality.top_regret:.1f} % ({quality.samples} samples)",
+            )
+        )
+    lines.append(("noise floor", noise_of_report(report)))
+    counts = ", ".join(f"{count} {name}" for name, count in report.samples.items())
+    return [*lines, ("candidates", counts)]

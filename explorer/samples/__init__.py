@@ -1,0 +1,1 @@
+"""Samples of a store as tables and files."""

@@ -1,0 +1,1 @@
+"""Which candidates of each layer are measured, and in what order."""

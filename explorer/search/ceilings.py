@@ -1,0 +1,51 @@
+"""What a candidate must not exceed to be of any use: what was measured already would do its work in that time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from functools import cache
+
+from codegen.graph import Chain, LayerSpec
+from codegen.schedule import Candidate
+from explorer.compose.options import Interface, Option, relayout_spec, threads_of
+from explorer.search.layer_search import LayerField
+
+
+class Ceilings:
+    """Of a layer: another choice with changes of layout around it. Of a chain: its layers one by one.
+
+    Times are compared within a lane: what keeps other cores busy may be wanted for that. Memory is not looked at: a
+    plan with less of it chooses among what is measured for speed.
+    """
+
+    def __init__(self, fields: Iterable[LayerField]) -> None:
+        self._fastest_of = {field.spec: field.fastest for field in fields}
+
+    def of(self, field: LayerField) -> Callable[[Candidate], float]:
+        """The ceiling of each of the field's candidates, in seconds; infinite where nothing is known."""
+        options, spec = field.options, field.spec
+        members = spec.op.members if isinstance(spec.op, Chain) else ()
+
+        @cache
+        def ceiling(interface: Interface, lane: int) -> float:
+            times = [self._instead(spec, interface, option) for option in options if option.threads == lane]
+            if members:
+                times.append(sum(self._fastest(member, lane) for member in members))
+            return min(times, default=float("inf"))
+
+        return lambda candidate: ceiling(Interface.of(candidate), threads_of(candidate))
+
+    def _fastest(self, spec: LayerSpec, lane: int) -> float:
+        return self._fastest_of.get(spec, {}).get(lane, float("inf"))
+
+    def _instead(self, spec: LayerSpec, wanted: Interface, option: Option) -> float:
+        """The time of an option that takes and gives what is wanted."""
+        given = option.candidate.choice
+        pairs = [*zip(spec.inputs, wanted.input_layouts, given.input_layouts, strict=True)]
+        pairs.append((spec.output, given.output_layout, wanted.output_layout))
+        changes = (
+            self._fastest(relayout_spec(tensor, source, target), option.threads)
+            for tensor, source, target in pairs
+            if source != target
+        )
+        return option.time_s + sum(changes)

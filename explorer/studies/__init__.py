@@ -1,0 +1,1 @@
+"""What measuring is worth, and this project beside its peers: what stands behind `explore bench`."""

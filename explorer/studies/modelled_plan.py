@@ -1,0 +1,101 @@
+"""A plan without a measurement: the roofline's best choices on the CPU, composed exactly."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from codegen.algorithm import algorithm_named, algorithms
+from codegen.graph import LayerSpec
+from codegen.plan import Plan
+from codegen.schedule import Candidate, Work
+from cost_models.model import Prediction
+from cost_models.roofline import RooflineModel
+from explorer.compose.compose import Limits, compose
+from explorer.compose.moves import Overheads
+from explorer.compose.options import Interface, Option
+from explorer.errors import SearchError
+from explorer.plans.network import Network
+from explorer.plans.planning import build_plan
+from explorer.search.layer_search import LayerField, SearchSettings
+from explorer.search.search import relayout_specs
+from microbench.board import Fingerprint
+from microbench.profile import DeviceProfile
+from microbench.store import Sample
+
+SEED = 0
+
+
+def modelled_plan(network: Network, profile: DeviceProfile, threads: int = 1) -> Plan:
+    """The best composition of CPU candidates for at most `threads` threads by modelled times; kind `modelled`.
+
+    Raises SearchError naming a layer that no CPU algorithm computes, CompositionError where layouts cannot be joined.
+    """
+    maker = _Maker(network, profile, threads)
+    options = maker.options()
+    limits = Limits(processors=("cpu",), threads=threads)
+    composition = compose(network.graph, options, Overheads(), limits)
+    plan = build_plan(
+        network, composition, maker.samples, profile, maker.fingerprint, SEED, composition.total_s
+    )
+    steps = tuple(step.model_copy(update={"sample_ids": ()}) for step in plan.steps)
+    return plan.model_copy(update={"steps": steps})
+
+
+class _Maker:
+    """Options of every layer and layout change, and the modelled times as what `build_plan` reads."""
+
+    def __init__(self, network: Network, profile: DeviceProfile, threads: int) -> None:
+        self.fingerprint = Fingerprint(f"model of {profile.name}", profile.hash, 0.0, "no board")
+        self.samples: dict[int, Sample] = {}
+        self._graph = network.graph
+        self._profile = profile
+        self._target = profile.target()
+        self._threads = threads
+        self._model = RooflineModel(profile)
+
+    def options(self) -> Mapping[LayerSpec, tuple[Option, ...]]:
+        fields: dict[LayerSpec, LayerField] = {}
+        found: dict[LayerSpec, tuple[Option, ...]] = {}
+        for node in self._graph.nodes:
+            spec = LayerSpec.of(self._graph, node)
+            if spec not in fields:
+                fields[spec] = self._field(spec)
+                found[spec] = tuple(self._best(fields[spec].candidates))
+            if not found[spec]:
+                raise SearchError(f"layer {node.name!r}: no algorithm for the CPU of {self._profile.name!r}")
+        for spec in relayout_specs(self._graph, fields):
+            found[spec] = tuple(self._best(self._field(spec).candidates))
+        return found
+
+    def _field(self, spec: LayerSpec) -> LayerField:
+        own = [algorithm for algorithm in algorithms().values() if algorithm.processor == "cpu"]
+        field = LayerField(spec, own, self._target, SearchSettings(seed=SEED))
+        field.extend(self._predict, first=True)
+        return field
+
+    def _best(self, candidates: Iterable[Candidate]) -> Iterable[Option]:
+        """The fastest candidate of each interface, equal ones by hash."""
+        best: dict[Interface, tuple[float, str, Candidate]] = {}
+        for candidate in candidates:
+            if candidate.choice.threads <= self._threads:
+                (prediction,) = self._predict([candidate])
+                entry = (prediction.time_s, candidate.hash, candidate)
+                interface = Interface.of(candidate)
+                best[interface] = min(best.get(interface, entry), entry)
+        for time_s, _, candidate in best.values():
+            yield self._option(candidate, time_s)
+
+    def _option(self, candidate: Candidate, time_s: float) -> Option:
+        number, work = len(self.samples) + 1, self._work(candidate)
+        self.samples[number] = Sample(
+            candidate, self.fingerprint, "modelled", "ok", (time_s,), work, id=number
+        )
+        return Option(candidate, time_s, "modelled", number, int(work.workspace_bytes))
+
+    def _predict(self, candidates: Sequence[Candidate]) -> Sequence[Prediction]:
+        return self._model.predict([(candidate, self._work(candidate)) for candidate in candidates])
+
+    def _work(self, candidate: Candidate) -> Work:
+        return algorithm_named(candidate.choice.algorithm).work(
+            candidate.spec, self._target, candidate.choice
+        )

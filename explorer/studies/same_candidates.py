@@ -1,0 +1,91 @@
+"""The same candidates on any board that is asked: a spread of every layer's, chosen by predictions alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from codegen.algorithm import algorithms
+from codegen.graph import Graph, LayerSpec
+from codegen.schedule import Candidate
+from cost_models.model import Prediction
+from cost_models.registry import cost_model_named
+from explorer.measure.bench import Bench, Tally, overheads_of
+from explorer.measure.jobs import JobBuilder
+from explorer.measure.workers import Workers
+from explorer.pipeline.run import REPEATS
+from explorer.plans.network import open_network
+from explorer.search.layer_search import LayerField
+from explorer.settings import RunSettings
+from explorer.terminal.progress import Silent
+from microbench.board import Board
+from microbench.registry import open_board
+from microbench.store import Sample, Store
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Samples of the candidates in their order, the noise floor they were told with, and the board's name."""
+
+    samples: tuple[Sample, ...]
+    tally: Tally
+    board: str
+
+
+def job_builder(board: Board, settings: RunSettings) -> JobBuilder:
+    """Jobs as a run would make them for this board."""
+    return JobBuilder(board.target, settings.search.seed, algorithms(), REPEATS if board.reads_clock else 1)
+
+
+def same_candidates(board: Board, settings: RunSettings, most: int) -> tuple[Candidate, ...]:
+    """A run's first spread over each layer's candidates, at most so many in all, layer by layer in turn.
+
+    Equal profiles and settings give equal candidates: nothing measured has a say.
+    """
+    jobs = job_builder(board, settings)
+    model = cost_model_named(settings.cost_model, board.profile)
+
+    def predict(candidates: Sequence[Candidate]) -> Sequence[Prediction]:
+        return model.predict([(candidate, jobs.work(candidate)) for candidate in candidates])
+
+    picks = []
+    for spec in _distinct(open_network(settings).graph):
+        field = LayerField(spec, jobs.algorithms.values(), jobs.target, settings.search)
+        field.extend(predict, first=True)
+        picks.append(field.first_picks(predict))
+    return tuple(_in_turn(picks))[:most]
+
+
+def measure_same(settings: RunSettings, most: int) -> Measured:
+    """Measures them on the board of the settings, into their store, by the protocol of a run."""
+    with opened(settings) as board:
+        jobs, candidates = job_builder(board, settings), same_candidates(board, settings, most)
+        with Workers([board]) as workers, Store.open(settings.store) as store:
+            fingerprint = board.fingerprint()
+            bench = Bench(workers, jobs, store, fingerprint, Silent(), overheads_of(board).launch_s)
+            return Measured(bench.samples(candidates), bench.tally, fingerprint.board)
+
+
+@contextmanager
+def opened(settings: RunSettings) -> Iterator[Board]:
+    """The board of the settings, closed at the end."""
+    with open_board(
+        settings.device,
+        board=settings.board,
+        ssh=settings.ssh,
+        v3d_hz=settings.v3d_hz,
+        qpus=settings.qpus,
+        devices=settings.devices,
+    ) as board:
+        yield board
+
+
+def _distinct(graph: Graph) -> Iterable[LayerSpec]:
+    return dict.fromkeys(LayerSpec.of(graph, node) for node in graph.nodes)
+
+
+def _in_turn(picks: Sequence[Sequence[Candidate]]) -> Iterator[Candidate]:
+    """The first of each, the second of each, and so on."""
+    for turn in range(max(map(len, picks), default=0)):
+        yield from (own[turn] for own in picks if turn < len(own))

@@ -1,0 +1,103 @@
+"""Fronts from end to end: swept, compiled, run and measured."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+from codegen.bundle import read_manifest
+from codegen.plan import read_plan
+from explorer.cli import app
+from explorer.front.front import activation_bytes
+from explorer.front.pareto import dominated
+from explorer.runs.data import FRONT_COLUMNS
+from tests.explorer.tiny import write_tiny_model
+
+OBJECTIVES = ["latency_s", "peak_memory_bytes", "cpu_time_s"]
+
+
+def run(directory: Path, model: Path, *words: object) -> str:
+    arguments = ["run", "--budget", "2", "--model", model, "--store", directory / "samples.sqlite"]
+    arguments += ["--out", directory / "out", *words]
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+@pytest.fixture(scope="module")
+def virtual_front(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("front")
+    model = write_tiny_model(directory / "tiny.onnx", side=48, channels=64)
+    run(directory, model, "--device", "pi-zero", "--objective", "front")
+    return directory
+
+
+def test_every_plan_of_a_front_was_run_and_is_beaten_by_none(virtual_front: Path) -> None:
+    out = virtual_front / "out"
+    front = pd.read_csv(out / "front.csv")
+    assert tuple(front.columns) == FRONT_COLUMNS
+    assert len(front) >= 2
+    assert not dominated(front[OBJECTIVES].to_numpy(float)).any()
+    details = {plan["name"]: plan for plan in json.loads((out / "front.json").read_text())["plans"]}
+    for row in front.itertuples():
+        plan = read_plan(out / "front" / row.plan / "plan.json")
+        manifest = read_manifest(out / "front" / row.plan / "bundle")
+        assert row.peak_memory_bytes == plan.peak_activation_bytes == activation_bytes(manifest)
+        assert details[row.plan]["largest_error"] < 1e-3
+        cap = details[row.plan]["knobs"]["cap_bytes"]
+        assert cap is None or row.peak_memory_bytes <= cap
+
+
+def test_less_memory_is_bought_by_more_launches_or_by_the_cpu(virtual_front: Path) -> None:
+    front = pd.read_csv(virtual_front / "out" / "front.csv")
+    fastest, smallest = front.iloc[0], front.iloc[front["peak_memory_bytes"].argmin()]
+    assert smallest["peak_memory_bytes"] < fastest["peak_memory_bytes"]
+    assert smallest["latency_s"] > fastest["latency_s"]
+    assert smallest["cpu_time_s"] > fastest["cpu_time_s"]
+
+
+def test_the_same_front_comes_out_again(virtual_front: Path, tmp_path: Path) -> None:
+    before = {name: (virtual_front / "out" / name).read_bytes() for name in ("front.csv", "front.json")}
+    run(virtual_front, virtual_front / "tiny.onnx", "--device", "pi-zero", "--objective", "front")
+    assert {name: (virtual_front / "out" / name).read_bytes() for name in before} == before
+
+
+def test_a_plain_run_leaves_no_front_of_an_earlier_one(tmp_path: Path) -> None:
+    model = write_tiny_model(tmp_path / "tiny.onnx")
+    output = run(tmp_path, model, "--device", "host", "--objective", "front")
+    assert "front of latency, memory and CPU time" in output
+    assert len(pd.read_csv(tmp_path / "out" / "front.csv")) >= 1
+    run(tmp_path, model, "--device", "host")
+    assert not [path for path in (tmp_path / "out").iterdir() if path.name.startswith("front")]
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        (("--objective", "speed"), "--objective 'speed' is unknown"),
+        (("--objective", "front", "--board", "null"), "the null board runs nothing"),
+        (("--qpus", "13"), "has 12 QPUs; 13 of them cannot be used"),
+        (("--device", "host", "--qpus", "1"), "has 0 QPUs"),
+    ],
+)
+def test_what_cannot_be_done_is_said_at_once(tmp_path: Path, words: tuple[str, ...], complaint: str) -> None:
+    model = write_tiny_model(tmp_path / "tiny.onnx")
+    arguments = ["run", "--model", str(model), "--out", str(tmp_path / "out"), *words]
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 2
+    assert complaint in " ".join(result.output.split())
+
+
+def test_fewer_qpus_make_a_plan_that_says_so(tmp_path: Path) -> None:
+    model = write_tiny_model(tmp_path / "tiny.onnx", side=48, channels=64)
+    run(tmp_path, model, "--device", "pi-zero", "--qpus", "4")
+    assert read_plan(tmp_path / "out" / "plan.json").qpus == 4
+    arguments = ["compile", tmp_path / "out" / "plan.json", "--model", model, "--out", tmp_path / "again"]
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    assert result.exit_code == 0, result.output
+    for path in (tmp_path / "out" / "bundle").iterdir():
+        assert (tmp_path / "again" / path.name).read_bytes() == path.read_bytes()

@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from codegen.graph import LayerSpec
+from codegen.schedule import Candidate, Choice, Work
+from explorer.measure.bench import Bench
+from explorer.measure.jobs import JobBuilder
+from explorer.measure.workers import Workers
+from explorer.terminal.progress import Silent
+from microbench.board import Board, Kind
+from microbench.store import Sample, Store
+from tests.explorer.fakes import FakeAlgorithm, FakeBoard, law_s
+from tests.explorer.networks import graph_of
+
+GRAPH = graph_of([(0,)], [1])
+SPEC = LayerSpec.of(GRAPH, GRAPH.nodes[0])
+OVERHEAD_S = 1e-4
+
+
+def looked_up(tmp_path: Path, kind: Kind, time_s: float) -> Sample:
+    """What a bench says of a QPU candidate whose launch took `time_s`."""
+    board = FakeBoard(law_s)
+    candidate = Candidate(SPEC, Choice("qpu", "any", (), (), ("nchw",), "nchw"))
+    owned: list[Board] = [board]
+    with Store.open(tmp_path / "s.sqlite") as store, Workers(owned) as workers:
+        store.add(Sample(candidate, board.fingerprint(), kind, "ok", (time_s,), Work(macs=1)))
+        bench = Bench(
+            workers, JobBuilder(board.target, 0, {}), store, board.fingerprint(), Silent(), OVERHEAD_S
+        )
+        (sample,) = bench.samples([candidate])
+        assert store.find(candidate.hash, board.fingerprint().hash)[0].time_s == time_s
+    return sample
+
+
+@pytest.mark.parametrize(("kind", "expected_s"), [("simulated", 2e-4), ("silicon", 2e-4), ("modelled", 3e-4)])
+def test_a_launch_of_its_own_is_taken_off_where_there_was_one(
+    tmp_path: Path, kind: Kind, expected_s: float
+) -> None:
+    assert looked_up(tmp_path, kind, 3e-4).time_s == pytest.approx(expected_s)
+
+
+def test_a_time_never_becomes_negative(tmp_path: Path) -> None:
+    assert looked_up(tmp_path, "silicon", 0.9e-4).time_s > 0
+
+
+def test_without_recording_nothing_is_appended(tmp_path: Path) -> None:
+    board, algorithm = FakeBoard(law_s), FakeAlgorithm("plain")
+    jobs = JobBuilder(board.target, 0, {"plain": algorithm})
+    candidate = Candidate(SPEC, algorithm.choice(SPEC, board.target, {"rows": 0, "columns": 0}))
+    owned: list[Board] = [board]
+    with Store.open(tmp_path / "s.sqlite") as store, Workers(owned) as workers:
+        bench = Bench(workers, jobs, store, board.fingerprint(), Silent(), recording=False)
+        assert bench.samples([candidate, candidate])[0].status == "ok"
+        assert store.count() == 0
+    assert len(board.measured) == 1

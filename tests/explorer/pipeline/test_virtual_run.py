@@ -1,0 +1,35 @@
+"""The whole road on the in-process virtual board: search, one launch, run, comparison with onnxruntime."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from codegen.plan import read_plan
+from explorer.cli import app
+from explorer.plans.check import TOLERANCES
+from tests.explorer.tiny import write_tiny_model
+
+
+def test_a_network_runs_on_the_virtual_board_and_agrees_with_onnxruntime(tmp_path: Path) -> None:
+    model = write_tiny_model(tmp_path / "tiny.onnx", side=48, channels=64)
+    arguments = ["run", "--device", "pi-zero", "--budget", "2", "--model", model]
+    arguments += ["--store", tmp_path / "samples.sqlite", "--out", tmp_path / "out"]
+    first = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    assert first.exit_code == 0, first.output
+    assert "in-process virtual board, no silicon" in first.output.splitlines()[0]
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert summary["launches"] == 1
+    assert summary["check"]["kind"] == "simulated"
+    assert summary["check"]["largest_error"] <= TOLERANCES["qpu"]
+    assert summary["check"]["time_s"] == pytest.approx(summary["expected_s"], rel=0.1)
+    processors = {step.choice.processor for step in read_plan(tmp_path / "out" / "plan.json").steps}
+    assert "qpu" in processors
+    plan = (tmp_path / "out" / "plan.json").read_bytes()
+    again = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    assert again.exit_code == 0, again.output
+    assert (tmp_path / "out" / "plan.json").read_bytes() == plan
+    assert json.loads((tmp_path / "out" / "summary.json").read_text())["samples"]["measured now"] == 0
