@@ -23,11 +23,12 @@ def spearman(predicted: Sequence[float], measured: Sequence[float]) -> float:
 
     Raises CostModelError for fewer than two pairs.
     """
+    from scipy.stats import spearmanr  # takes a moment to load
+
     left, right = _pair(predicted, measured, at_least=2)
-    a, b = _ranks(left), _ranks(right)
-    a, b = a - a.mean(), b - b.mean()
-    scale = float(np.sqrt((a * a).sum() * (b * b).sum()))
-    return float((a * b).sum() / scale) if scale > 0 else 0.0
+    if np.ptp(left) == 0 or np.ptp(right) == 0:
+        return 0.0
+    return float(spearmanr(left, right).statistic)
 
 
 def top_regret(predicted: Sequence[float], measured: Sequence[float]) -> float:
@@ -46,9 +47,3 @@ def _pair(predicted: Sequence[float], measured: Sequence[float], at_least: int) 
     if not (np.all(np.isfinite(left)) and np.all(right > 0)):
         raise CostModelError("a prediction is not finite or a measured time not positive: drop such samples")
     return left, right
-
-
-def _ranks(values: Vector) -> Vector:
-    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
-    last = np.cumsum(counts)
-    return np.asarray((last - (counts - 1) / 2.0)[inverse], dtype=np.float64)

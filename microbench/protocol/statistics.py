@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 RESAMPLES = 2000
 CONFIDENCE = 0.95
 FAR = 3.5  # modified z-score; Iglewicz and Hoaglin, How to Detect and Handle Outliers (1993), page 11
-MAD_TO_SIGMA = 1.4826  # of a normal distribution: 1 / 0.6745
 FEWEST_REFERENCES = 3  # that show a spread
-MEAN_DEVIATION_TO_SIGMA = 1.2533  # the same for the mean absolute deviation: sqrt(pi / 2)
+MEAN_DEVIATION_TO_SIGMA = 1.2533  # of a normal distribution: sqrt(pi / 2)
 
 
 @dataclass(frozen=True)
@@ -40,12 +40,24 @@ def estimate(times_s: Sequence[float], seed: int = 0, confidence: float = CONFID
     if not times_s:
         raise ValueError("there is no estimate without times")
     times = np.sort(np.asarray(times_s, dtype=np.float64))  # the order of the repeats must not matter
-    random = np.random.default_rng(seed)
-    picks = random.integers(0, len(times), size=(RESAMPLES, len(times)))
-    medians = np.median(times[picks], axis=1)
-    tail = 100 * (1 - confidence) / 2
-    low_s, high_s = np.percentile(medians, [tail, 100 - tail])
-    return Estimate(float(np.median(times)), float(low_s), float(high_s), confidence, outliers(times_s))
+    low_s, high_s = _interval_of_median(times, seed, confidence)
+    return Estimate(float(np.median(times)), low_s, high_s, confidence, outliers(times_s))
+
+
+def _interval_of_median(times: NDArray[np.float64], seed: int, confidence: float) -> tuple[float, float]:
+    from scipy.stats import bootstrap  # takes a moment to load
+
+    if len(times) < 2:
+        return float(times[0]), float(times[0])
+    found = bootstrap(
+        (times,),
+        np.median,
+        n_resamples=RESAMPLES,
+        confidence_level=confidence,
+        method="percentile",
+        rng=np.random.default_rng(seed),
+    ).confidence_interval
+    return float(found.low), float(found.high)
 
 
 def outliers(times_s: Sequence[float]) -> tuple[bool, ...]:
@@ -53,11 +65,14 @@ def outliers(times_s: Sequence[float]) -> tuple[bool, ...]:
 
     Where most repeats are equal that deviation is 0, and the mean absolute deviation takes its place.
     """
+    from scipy.stats import median_abs_deviation  # takes a moment to load
+
     times = np.asarray(times_s, dtype=np.float64)
     if len(times) < 3:
         return (False,) * len(times)
     distances = np.abs(times - np.median(times))
-    sigma = MAD_TO_SIGMA * float(np.median(distances)) or MEAN_DEVIATION_TO_SIGMA * float(np.mean(distances))
+    sigma = float(median_abs_deviation(times, scale="normal"))
+    sigma = sigma or MEAN_DEVIATION_TO_SIGMA * float(np.mean(distances))
     return tuple(bool(distance > FAR * sigma) for distance in distances)
 
 

@@ -79,3 +79,15 @@ def test_a_replayed_run_finds_the_same_choices_and_appends_nothing(model: Path, 
     assert read_plan(tmp_path / "out" / "plan.json").steps == recorded.steps
     with sqlite3.connect(tmp_path / "samples.sqlite") as connection:
         assert connection.execute("select count(*) from samples").fetchone() == before
+
+
+def test_help_is_there_before_any_heavy_library_is() -> None:
+    heavy = "{'scipy', 'lightgbm', 'onnxruntime', 'matplotlib', 'pandas', 'optuna'}"
+    script = (
+        "import sys; from typer.testing import CliRunner; from explorer.cli import app\n"
+        f"assert CliRunner().invoke(app, ['run', '--help']).exit_code == 0\nsys.exit(str({heavy} & set(sys.modules)))"
+    )
+    ended = subprocess.run(
+        (sys.executable, "-c", script), capture_output=True, text=True, timeout=120, check=False
+    )
+    assert ended.stderr.strip() == "set()"
