@@ -12,7 +12,7 @@ import typer
 
 from explorer.commands.bench.group import bench_app
 from explorer.commands.calibrate import calibrate
-from explorer.commands.devices import DevicesOption, chosen_file, devices_app
+from explorer.commands.devices import BoardOptionsOption, DevicesOption, chosen_file, devices_app
 from explorer.commands.doctor import doctor
 from explorer.commands.qpu.group import qpu_app
 from explorer.commands.samples import samples_app
@@ -74,6 +74,7 @@ def run(
     board: Annotated[
         str | None, typer.Option(help="how the device is reached; `explore devices` lists")
     ] = None,
+    board_option: BoardOptionsOption = None,
     ssh: Annotated[str | None, typer.Option(help="measure over SSH, on user@host:port")] = None,
     ssh_key: Annotated[Path | None, typer.Option(help="private key for --ssh")] = None,
     known_hosts: Annotated[Path | None, typer.Option(help="file with the host key for --ssh")] = None,
@@ -95,6 +96,7 @@ def run(
         RUNS,
         RehearsalSettings,
         RunSettings,
+        parse_board_options,
         parse_objective,
         parse_shapes,
         parse_ssh,
@@ -107,6 +109,7 @@ def run(
                 devices=chosen_file(devices),
                 model=model,
                 board=board,
+                board_options=parse_board_options(board_option or ()),
                 ssh=parse_ssh(ssh, ssh_key, known_hosts),
                 v3d_hz=v3d_hz,
                 qpus=qpus,

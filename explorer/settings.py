@@ -41,7 +41,7 @@ class RehearsalSettings:
 class RunSettings:
     """One `explore run`. `model` None: the built-in network. `store`: path or URL. `qpus` None: all there are.
 
-    `devices`: the file of named boards, None: there is none.
+    `devices`: the file of named boards, None: there is none. `board_options`: the board's own, as they were typed.
     """
 
     device: str = "pi-zero"
@@ -58,6 +58,7 @@ class RunSettings:
     rehearsal: RehearsalSettings = field(default_factory=RehearsalSettings)
     objective: Objective = "latency"
     devices: Path | None = None
+    board_options: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def model_name(self) -> str:
@@ -81,6 +82,21 @@ def parse_shapes(texts: Sequence[str]) -> Shapes:
             raise UsageError(f"--shape gives input {name!r} two shapes; leave one out")
         shapes[name] = tuple(int(part) for part in parts)
     return shapes
+
+
+def parse_board_options(texts: Sequence[str]) -> Mapping[str, str]:
+    """`NAME=VALUE` of every --board-option; raises UsageError naming the malformed one."""
+    options: dict[str, str] = {}
+    for text in texts:
+        name, separator, value = text.partition("=")
+        if not separator or not name:
+            raise UsageError(
+                f"--board-option {text!r} is malformed; an example: --board-option serial=R58M123"
+            )
+        if name in options:
+            raise UsageError(f"--board-option gives {name!r} two values; leave one out")
+        options[name] = value
+    return options
 
 
 def parse_objective(name: str) -> Objective:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
 
@@ -16,6 +17,13 @@ NARROWEST_TABLE = 160
 
 DevicesOption = Annotated[
     Path | None, typer.Option("--devices", help="file of named boards (default: devices.toml of the user)")
+]
+BoardOptionsOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--board-option",
+        help="an option of the board's own, as NAME=VALUE; may be repeated; `explore devices` lists them",
+    ),
 ]
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="letters, digits and dashes")]
 
@@ -38,7 +46,11 @@ def add(
     context: typer.Context,
     name: NameArgument,
     profile: Annotated[str, typer.Option(help="its device profile: a name, or a file *.toml")],
-    host: Annotated[str, typer.Option(help="name or address")],
+    host: Annotated[str | None, typer.Option(help="name or address, where it is reached over SSH")] = None,
+    board: Annotated[
+        str | None, typer.Option(help="how it is reached otherwise; `explore devices` lists")
+    ] = None,
+    board_option: BoardOptionsOption = None,
     port: Annotated[int, typer.Option(min=1, max=65535)] = 22,
     user: Annotated[str | None, typer.Option(help="user there (default: the same as here)")] = None,
     key: Annotated[Path | None, typer.Option(help="private key (default: agent and default keys)")] = None,
@@ -56,6 +68,7 @@ def add(
     devices: DevicesOption = None,
 ) -> None:
     """Name a board, so that `--device NAME` reaches it."""
+    from explorer.settings import parse_board_options
     from microbench.devices_file import add_board, new_board
     from microbench.profile import load_profile
 
@@ -65,10 +78,12 @@ def add(
         if profile.endswith(".toml"):
             profile = str(Path(profile).resolve())
         files = {"key": _absolute(key), "known_hosts": _absolute(known_hosts)}
-        board = new_board(profile=profile, host=host, port=port, user=user, jump=jump, launch=launch, **files)
-        add_board(path, name, board, replace)
+        options = parse_board_options(board_option or ()) or None
+        ways = {"host": host, "port": port, "board": board, "board_options": options}
+        added = new_board(profile=profile, user=user, jump=jump, launch=launch, **ways, **files)
+        add_board(path, name, added, replace)
         console = _console()
-        console.print(f"{name}: {board.place}, profile {profile}; written to {path}", markup=False)
+        console.print(f"{name}: {added.place}, profile {profile}; written to {path}", markup=False)
         console.print(f"try it: explore devices test {name}", markup=False)
 
 
@@ -97,7 +112,7 @@ def list_command(path: Path) -> None:
         console.print(table)
     else:
         console.print(f"no boards are configured in {path}; `explore devices add` names one", markup=False)
-    console.print(f"ways to reach a device (--board): {', '.join(known_boards())}", markup=False)
+    console.print(_boards_table(known_boards()))
 
 
 def test_command(name: str, path: Path) -> None:
@@ -132,6 +147,24 @@ def _profiles_table() -> Table:
         target = profile.target()
         clock = f"{target.v3d_clock_hz / 1e6:g} MHz" if target.has_qpus else "-"
         table.add_row(name, profile.title, profile.cpu, str(target.qpus or "-"), clock, profile.board)
+    return table
+
+
+def _boards_table(names: Iterable[str]) -> Table:
+    """A plug-in that does not load is listed with the reason: the others can still be used."""
+    from microbench.errors import BoardError
+    from microbench.options import explained_options
+    from microbench.registry import board_class
+
+    table = Table("--board", "what it is", "options of its own", title="ways to reach a device")
+    for name in names:
+        try:
+            found = board_class(name)
+        except BoardError as error:
+            table.add_row(name, escape(str(error)), "-")
+            continue
+        summary = (found.__doc__ or "").strip().split("\n")[0]
+        table.add_row(name, escape(summary), escape("\n".join(explained_options(found.own_options))) or "-")
     return table
 
 

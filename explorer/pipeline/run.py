@@ -118,6 +118,7 @@ def _open(settings: RunSettings) -> Board:
         qpus=settings.qpus,
         store=settings.store,
         devices=settings.devices,
+        options=settings.board_options,
     )
 
 

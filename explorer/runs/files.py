@@ -91,6 +91,8 @@ def _arguments(settings: RunSettings) -> Iterable[str]:
         yield from ("--shape", f"{name}={','.join(map(str, shape))}")
     if settings.board:
         yield from ("--board", settings.board)
+    for name in sorted(settings.board_options):  # a value may be a place, or the serial number of a board
+        yield from ("--board-option", f"{name}={name.upper()}")
     if settings.ssh:
         yield from ("--ssh", "USER@HOST")
     if settings.v3d_hz:

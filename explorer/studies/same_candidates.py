@@ -77,6 +77,7 @@ def opened(settings: RunSettings) -> Iterator[Board]:
         v3d_hz=settings.v3d_hz,
         qpus=settings.qpus,
         devices=settings.devices,
+        options=settings.board_options,
     ) as board:
         yield board
 

@@ -17,7 +17,7 @@ from codegen.errors import ToolchainError
 from codegen.program import CpuProgram
 from codegen.target import Target
 from codegen.tensor import FloatArray
-from microbench.board import BundleRun, Fingerprint, Job, Measurement, clocked_on
+from microbench.board import BundleRun, Fingerprint, Job, Kind, Measurement, clocked_on
 from microbench.boards.admission import admit
 from microbench.boards.bundle_bench import BenchReport, time_bundle
 from microbench.boards.cpu_harness import time_kernel
@@ -32,7 +32,10 @@ BUNDLE_RUNS = 15  # other programs disturb this machine's times
 
 
 class HostBoard:
-    """Times are this machine's clock (kind `host`); there are no QPUs."""
+    """Times are this machine's clock (kind `host`); there are no QPUs.
+
+    A board that runs the same programs elsewhere derives from this one, with an executor and a `kind` of its own.
+    """
 
     name = "host"
     over_ssh = False
@@ -40,6 +43,7 @@ class HostBoard:
     computes = True
     reads_clock = True
     records = True
+    kind: Kind = "host"
 
     def __init__(self, profile: DeviceProfile, executor: Executor | None = None) -> None:
         """`executor` None: programs run on this machine."""
@@ -76,13 +80,20 @@ class HostBoard:
         return clocked_on(self.fingerprint())
 
     def measure(self, job: Job) -> Measurement:
-        """Raises CandidateError where the kernel is refused by the compiler, crashes or hangs."""
+        """Raises CandidateError as `timed`."""
+        before = read_local_conditions()
+        output, times_s = self.timed(job, self._executor)
+        return Measurement(times_s, self.kind, output, conditions=(before, read_local_conditions()))
+
+    def timed(self, job: Job, executor: Executor) -> tuple[FloatArray, tuple[float, ...]]:
+        """Output and times of a job that an executor runs, for this board's target.
+
+        Raises CandidateError where the kernel is refused by the compiler, crashes or hangs.
+        """
         admit(job, self.target)
         if not isinstance(job.program, CpuProgram):
-            raise CandidateError(f"candidate {job.candidate.hash[:12]}: this machine has no QPUs")
-        before = read_local_conditions()
-        output, times_s = time_kernel(job, job.program, self.target, self._executor)
-        return Measurement(times_s, "host", output, conditions=(before, read_local_conditions()))
+            raise CandidateError(f"candidate {job.candidate.hash[:12]}: the {self.name} board has no QPUs")
+        return time_kernel(job, job.program, self.target, executor)
 
     def run_bundle(self, bundle: Path, inputs: tuple[FloatArray, ...]) -> BundleRun:
         """Builds and runs a bundle; times are medians over several runs after a warm-up.
@@ -96,7 +107,7 @@ class HostBoard:
                 "this machine has none: make a plan with --device host"
             )
         outputs, report = time_bundle(self._executor, self.target, bundle, "none", inputs, BUNDLE_RUNS)
-        return host_bundle_run(outputs, report)
+        return _bundle_run(outputs, report, self.kind)
 
     def close(self) -> None:
         """Nothing to free: every program has ended when its call returns."""
@@ -110,16 +121,16 @@ class HostBoard:
         self.close()
 
 
-def host_bundle_run(outputs: tuple[FloatArray, ...], report: BenchReport) -> BundleRun:
+def _bundle_run(outputs: tuple[FloatArray, ...], report: BenchReport, kind: Kind) -> BundleRun:
     """Medians over the timed runs of every step; the processor's time is their mean (`BundleRun`)."""
     return BundleRun(
         outputs=outputs,
         times_s=report.wall_s,
         cpu_time_s=statistics.fmean(report.cpu_s),
-        kind="host",
+        kind=kind,
         step_times_s={
             step.name: statistics.median(time_s or 0.0 for time_s in step.times_s) for step in report.steps
         },
-        step_kinds={step.name: "host" for step in report.steps},
+        step_kinds={step.name: kind for step in report.steps},
         counters=report.counters,
     )

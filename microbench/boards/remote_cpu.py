@@ -6,14 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from codegen.engines.cpu.toolchain import compiler_identity
-from codegen.program import CpuProgram
 from codegen.tensor import FloatArray
-from microbench.board import BundleRun, Fingerprint, Job, Kind, Measurement
-from microbench.boards.admission import admit
-from microbench.boards.cpu_harness import time_kernel
+from microbench.board import BundleRun, Fingerprint, Job, Measurement
 from microbench.boards.host import HostBoard
 from microbench.boards.ssh_runner import RemoteRunner
-from microbench.errors import CandidateError
 from microbench.profile import DeviceProfile
 
 
@@ -27,24 +23,19 @@ class RemoteCpuBoard(HostBoard):
         super().__init__(profile, executor=self._unpinned)
         self._info = remote.info
         self._remote = remote
-        self.kind: Kind = "silicon" if remote.info.is_raspberry_pi else "host"
+        self.kind = "silicon" if remote.info.is_raspberry_pi else "host"
         self.target = replace(self.target, cores=profile.cores or remote.info.cores)
 
     def measure(self, job: Job) -> Measurement:
         """The kernel keeps to as many cores as it has threads. Raises as the host board does."""
-        admit(job, self.target)
-        if not isinstance(job.program, CpuProgram):
-            raise CandidateError(f"candidate {job.candidate.hash[:12]}: that machine has no QPUs")
-        executor = self._remote.pinned(job.program.threads)
-        output, times_s = time_kernel(job, job.program, self.target, executor)
+        executor = self._remote.pinned(job.candidate.choice.threads)
+        output, times_s = self.timed(job, executor)
         taken = tuple(readings.conditions() for readings in executor.readings)
         return Measurement(times_s, self.kind, output, conditions=taken)
 
     def run_bundle(self, bundle: Path, inputs: tuple[FloatArray, ...]) -> BundleRun:
-        """As the host board does; its times have this board's kind."""
-        run = super().run_bundle(bundle, inputs)
-        kinds = dict.fromkeys(run.step_kinds, self.kind)
-        return replace(run, kind=self.kind, step_kinds=kinds, conditions=self._unpinned.conditions)
+        """As the host board does."""
+        return replace(super().run_bundle(bundle, inputs), conditions=self._unpinned.conditions)
 
     def fingerprint(self) -> Fingerprint:
         """Names that board or CPU, and its kernel; programs are compiled here."""

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from explorer.errors import UsageError
-from explorer.settings import RunSettings, parse_shapes, parse_ssh
+from explorer.settings import RunSettings, parse_board_options, parse_shapes, parse_ssh
 
 
 def test_shapes_are_read_by_name() -> None:
@@ -44,3 +44,13 @@ def test_results_are_filed_under_model_and_device() -> None:
     assert RunSettings().directory == Path("results/runs/mobilenet_v1-pi-zero")
     settings = RunSettings(device="boards/mine.toml", model=Path("x/net.onnx"))
     assert settings.directory == Path("results/runs/net-mine")
+
+
+def test_options_of_a_board_s_own_are_read_by_name() -> None:
+    assert parse_board_options(["serial=a=b", "empty="]) == {"serial": "a=b", "empty": ""}
+
+
+@pytest.mark.parametrize("texts", [["serial"], ["=R58"], ["a=1", "a=2"]])
+def test_malformed_options_are_refused(texts: list[str]) -> None:
+    with pytest.raises(UsageError, match="--board-option"):
+        parse_board_options(texts)

@@ -68,6 +68,26 @@ def test_without_devices_the_user_s_own_file_is_used(home: Path) -> None:
     assert "mine" in explore("devices").output
 
 
+def test_ways_to_reach_a_device_are_listed_with_their_options() -> None:
+    listed = explore("devices").output
+    for words in ("Times are this machine's clock", "fingerprint (str, default ''): hash of the"):
+        assert words in listed
+
+
+def test_a_board_may_be_added_without_a_host(devices: Path) -> None:
+    words = ("--profile", "pi-zero", "--board", "replay", "--board-option", "fingerprint=ab")
+    added = explore("devices", "add", "old", *words, "--devices", devices)
+    assert added.exit_code == 0 and "old: board replay" in added.output
+    board = read_devices(devices)["old"]
+    assert (board.host, board.board, board.board_options) == (None, "replay", {"fingerprint": "ab"})
+    assert "board replay" in explore("devices", "--devices", devices).output
+    refused(
+        explore("devices", "add", "no", "--profile", "pi-1", "--devices", devices),
+        "host is missing",
+        "add it",
+    )
+
+
 def test_adding_twice_wants_replace(devices: Path) -> None:
     add = ("devices", "add", "a", "--host", "h", "--devices", devices, "--profile")
     assert explore(*add, "pi-1").exit_code == 0

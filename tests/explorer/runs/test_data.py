@@ -74,6 +74,7 @@ def test_the_command_names_files_and_no_places(tmp_path: Path) -> None:
         device=str(tmp_path / "my board.toml"),
         model=tmp_path / "net.onnx",
         ssh=SshOptions("pi.example", 22, "someone", None, None),
+        board_options={"serial": "R58M123"},
         v3d_hz=3e8,
         shapes={"x": (1, 3, 8, 8)},
         search=SearchSettings(seed=5, budget=7),
@@ -81,11 +82,12 @@ def test_the_command_names_files_and_no_places(tmp_path: Path) -> None:
     )
     write_command(settings, tmp_path / "run.json")
     text = (tmp_path / "run.json").read_text()
-    for private in (str(tmp_path), "pi.example", "someone"):
+    for private in (str(tmp_path), "pi.example", "someone", "R58M123"):
         assert private not in text
     words = json.loads(text)["command"]
     assert words[:6] == ["explore", "run", "--device", "my board.toml", "--model", "net.onnx"]
-    assert words[6:10] == ["--shape", "x=1,3,8,8", "--ssh", "USER@HOST"]
+    assert words[6:8] == ["--shape", "x=1,3,8,8"]
+    assert words[8:12] == ["--board-option", "serial=SERIAL", "--ssh", "USER@HOST"]
     assert words[-8:-2] == ["--cost-model", "residual", "--seed", "5", "--budget", "7"]
     assert words[-2:] == ["--rehearsals", "2"]
     assert words[words.index("--v3d-hz") + 1] == "300000000"
