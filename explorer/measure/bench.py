@@ -53,9 +53,9 @@ class Bench:
 
     Without a clock samples are appended in the order they were asked for, whichever board finished first. Where a
     clock is read they are measured one at a time in the order of `ClockedBatches`, each stored before the next
-    starts. Either way an interrupted run has exactly the first samples of an uninterrupted one. With `recording` off
-    nothing is appended: what a replay board does not know is no failure of the board that was recorded. `rehearsals`
-    are the store's, from before this search.
+    starts. Either way an interrupted run has exactly the first samples of an uninterrupted one. On boards that
+    record nothing, nothing is appended: what a replay board does not know is no failure of the board that was recorded.
+    `rehearsals` are the store's, from before this search.
     """
 
     def __init__(
@@ -66,7 +66,6 @@ class Bench:
         fingerprint: Fingerprint,
         progress: Progress,
         launch_overhead_s: float = 0.0,
-        recording: bool = True,
     ) -> None:
         self._boards = boards
         self._store = store
@@ -75,7 +74,7 @@ class Bench:
         self._judge = Judge(jobs.seed)
         self._progress = progress
         self._launch_overhead_s = launch_overhead_s
-        self._recording = recording
+        self._recording = boards.call(lambda board: board.records)
         self._known: dict[str, Sample] = {}
         held = tuple(store.samples(fingerprint.hash))
         self.rehearsals = tuple(sample for sample in held if sample.role == "rehearsal")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -20,6 +19,7 @@ from explorer.measure.bench import Bench, Tally, overheads_of
 from explorer.measure.clocked import require_rest, rested
 from explorer.measure.jobs import JobBuilder
 from explorer.measure.workers import Workers
+from explorer.pipeline.boards import alike, close, open_board_of
 from explorer.pipeline.reporting import build_report
 from explorer.plans.check import Trial, check_bundle, failure_of, tolerance_of, trials_of
 from explorer.plans.network import Network, open_network
@@ -31,11 +31,9 @@ from explorer.settings import RunSettings
 from explorer.terminal.progress import Progress
 from microbench.board import Board, BundleRun, Fingerprint
 from microbench.conditions import Conditions
-from microbench.registry import open_board
 from microbench.store import Store
 
 REPEATS = 5  # where a clock is read; elsewhere a time is the same every time
-MOST_SIMULATORS = 2
 
 Announce = Callable[[str], None]
 
@@ -55,8 +53,8 @@ def run(settings: RunSettings, progress: Progress, announce: Announce) -> Run:
 
     The check's verdict is in the report: a failed one does not lose plan, figures and summary.
     """
-    first = _open(settings)
-    with Workers(_boards(first, settings), _close) as boards:
+    first = open_board_of(settings)
+    with Workers(alike(first, settings), close) as boards:
         if settings.objective == "front" and not first.computes:
             raise UsageError(f"a front is made of plans that were run; the {first.name} board runs nothing")
         fingerprint = boards.call(lambda board: board.fingerprint())
@@ -87,15 +85,15 @@ def _front(settings: RunSettings, found: Findings, trials: Sequence[Trial], prog
     """The front, once the fastest plan is safe. Boards are opened in turn: a real one serves one host at a time."""
     fewer = (replace(settings, qpus=count) for count in fewer_qpus(found.target))
     findings = [found, *(searched(variant, found.network, progress) for variant in fewer)]
-    first = _open(settings)
-    with Workers(_boards(first, settings), _close) as boards:
+    first = open_board_of(settings)
+    with Workers(alike(first, settings), close) as boards:
         return explore_front(settings, findings, boards, first, trials[:1], progress)
 
 
 def searched(settings: RunSettings, network: Network, progress: Progress) -> Findings:
     """What a search finds out; errors as for `run`."""
-    first = _open(settings)
-    with Workers(_boards(first, settings), _close) as boards:
+    first = open_board_of(settings)
+    with Workers(alike(first, settings), close) as boards:
         fingerprint = boards.call(lambda board: board.fingerprint())
         return _investigate(settings, network, boards, first, fingerprint, progress)[0]
 
@@ -107,29 +105,6 @@ def _prepare(directory: Path) -> None:
         tempfile.TemporaryFile(dir=directory).close()
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(directory)) from error
-
-
-def _open(settings: RunSettings) -> Board:
-    return open_board(
-        settings.device,
-        board=settings.board,
-        ssh=settings.ssh,
-        v3d_hz=settings.v3d_hz,
-        qpus=settings.qpus,
-        store=settings.store,
-        devices=settings.devices,
-        options=settings.board_options,
-    )
-
-
-def _close(board: Board) -> None:
-    board.close()  # of the board's own class: that of the protocol does nothing
-
-
-def _boards(first: Board, settings: RunSettings) -> list[Board]:
-    """One per core, up to two, where no clock is read; a clock is never shared."""
-    count = 1 if first.reads_clock else min(MOST_SIMULATORS, os.cpu_count() or 1)
-    return [first, *(_open(settings) for _ in range(count - 1))]
 
 
 def _investigate(
@@ -145,7 +120,7 @@ def _investigate(
     jobs = JobBuilder(first.target, settings.search.seed, algorithms(), repeats)
     overheads = overheads_of(first)
     with Store.open(settings.store) as store:
-        bench = Bench(boards, jobs, store, fingerprint, progress, overheads.launch_s, first.records)
+        bench = Bench(boards, jobs, store, fingerprint, progress, overheads.launch_s)
         model = cost_model_named(settings.cost_model, first.profile)
         result = search(network.graph, jobs, model, bench, settings.search, progress)
         seed = settings.search.seed

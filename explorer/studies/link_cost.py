@@ -12,9 +12,10 @@ from codegen.describe import describe
 from codegen.schedule import Candidate
 from explorer.errors import UsageError
 from explorer.measure.bench import CANDIDATE_FAULTS
+from explorer.pipeline.boards import open_board_of
 from explorer.settings import RunSettings
 from explorer.studies.bench_table import LEFT, RIGHT, BenchTable
-from explorer.studies.same_candidates import job_builder, opened, same_candidates
+from explorer.studies.same_candidates import job_builder, same_candidates
 from explorer.terminal.units import seconds
 from microbench.board import Board, Job
 from microbench.boards.ssh_link import SshLink
@@ -42,7 +43,7 @@ def link_costs(direct: RunSettings, remote: RunSettings, most: int) -> tuple[Sam
         raise UsageError("there is no link without a place to reach: name it with --ssh")
     fresh = replace(remote.ssh, remote_directory=f"{remote.ssh.remote_directory}/link-{secrets.token_hex(4)}")
     try:
-        with opened(direct) as here, opened(replace(remote, ssh=fresh)) as there:
+        with open_board_of(direct) as here, open_board_of(replace(remote, ssh=fresh)) as there:
             jobs = job_builder(here, direct)
             found = [_cost(here, there, jobs.job(one)) for one in same_candidates(here, direct, most)]
     finally:

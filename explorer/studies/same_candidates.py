@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 from codegen.algorithm import algorithms
@@ -14,13 +13,13 @@ from cost_models.registry import cost_model_named
 from explorer.measure.bench import Bench, Tally, overheads_of
 from explorer.measure.jobs import JobBuilder
 from explorer.measure.workers import Workers
+from explorer.pipeline.boards import open_board_of
 from explorer.pipeline.run import REPEATS
 from explorer.plans.network import open_network
 from explorer.search.layer_search import LayerField
 from explorer.settings import RunSettings
 from explorer.terminal.progress import Silent
 from microbench.board import Board
-from microbench.registry import open_board
 from microbench.store import Sample, Store
 
 
@@ -59,27 +58,12 @@ def same_candidates(board: Board, settings: RunSettings, most: int) -> tuple[Can
 
 def measure_same(settings: RunSettings, most: int) -> Measured:
     """Measures them on the board of the settings, into their store, by the protocol of a run."""
-    with opened(settings) as board:
+    with open_board_of(settings) as board:
         jobs, candidates = job_builder(board, settings), same_candidates(board, settings, most)
         with Workers([board]) as workers, Store.open(settings.store) as store:
             fingerprint = board.fingerprint()
             bench = Bench(workers, jobs, store, fingerprint, Silent(), overheads_of(board).launch_s)
             return Measured(bench.samples(candidates), bench.tally, fingerprint.board)
-
-
-@contextmanager
-def opened(settings: RunSettings) -> Iterator[Board]:
-    """The board of the settings, closed at the end."""
-    with open_board(
-        settings.device,
-        board=settings.board,
-        ssh=settings.ssh,
-        v3d_hz=settings.v3d_hz,
-        qpus=settings.qpus,
-        devices=settings.devices,
-        options=settings.board_options,
-    ) as board:
-        yield board
 
 
 def _distinct(graph: Graph) -> Iterable[LayerSpec]:

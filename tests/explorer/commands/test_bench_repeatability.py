@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from explorer.errors import UsageError
+from explorer.pipeline.boards import open_board_of
 from explorer.settings import RunSettings
 from explorer.studies.repeatability import OneRun, Spread, spreads, tables
-from explorer.studies.same_candidates import opened, same_candidates
+from explorer.studies.same_candidates import same_candidates
 from microbench.protocol import ReferenceTimes
 from microbench.store import Store
 from tests.explorer.command_line import explore, refused
@@ -54,7 +55,7 @@ def test_without_a_clock_there_is_no_floor_to_hold_them_against() -> None:
 
 def test_the_candidates_are_the_same_each_time_and_over_all_layers(model: Path) -> None:
     settings = RunSettings(device="host", model=model)
-    with opened(settings) as board:
+    with open_board_of(settings) as board:
         few, again = (same_candidates(board, settings, 4) for _ in range(2))
         many = same_candidates(board, settings, 1000)
     assert few == again == many[:4]

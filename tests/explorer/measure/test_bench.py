@@ -46,13 +46,14 @@ def test_a_time_never_becomes_negative(tmp_path: Path) -> None:
     assert looked_up(tmp_path, "silicon", 0.9e-4).time_s > 0
 
 
-def test_without_recording_nothing_is_appended(tmp_path: Path) -> None:
+def test_of_a_board_that_records_nothing_nothing_is_appended(tmp_path: Path) -> None:
     board, algorithm = FakeBoard(law_s), FakeAlgorithm("plain")
+    board.records = False
     jobs = JobBuilder(board.target, 0, {"plain": algorithm})
     candidate = Candidate(SPEC, algorithm.choice(SPEC, board.target, {"rows": 0, "columns": 0}))
     owned: list[Board] = [board]
     with Store.open(tmp_path / "s.sqlite") as store, Workers(owned) as workers:
-        bench = Bench(workers, jobs, store, board.fingerprint(), Silent(), recording=False)
+        bench = Bench(workers, jobs, store, board.fingerprint(), Silent())
         assert bench.samples([candidate, candidate])[0].status == "ok"
         assert store.count() == 0
     assert len(board.measured) == 1
