@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from nbformat import NotebookNode
 
 EXTRA_PACKAGES = ("nbformat", "nbclient", "nbconvert", "ipykernel")
-INSTALL_LINE = "pip install 'explore-edge[report]'"
+INSTALL_LINE = "pip install -e '.[report]'"
 LONGEST_EXECUTION_S = 120.0
 LOOPBACK = "127.0.0.1"
 KERNEL = {"name": "python3", "display_name": "Python 3", "language": "python"}
@@ -32,7 +32,9 @@ def require_extra() -> None:
     """Raises MissingExtraError naming the line to type where the optional packages are not installed."""
     missing = [name for name in EXTRA_PACKAGES if find_spec(name) is None]
     if missing:
-        raise MissingExtraError(f"reports need {', '.join(missing)}: type  {INSTALL_LINE}")
+        raise MissingExtraError(
+            f"reports need {', '.join(missing)}: type  {INSTALL_LINE}  in the project's directory"
+        )
 
 
 def report_cells(run: RunData, sections: Sequence[ReportSection]) -> tuple[tuple[str, Cell], ...]:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 CSV, PARQUET = ".csv", ".parquet"
-INSTALL_LINE = "pip install 'explore-edge[parquet]'"
+INSTALL_LINE = "pip install -e '.[parquet]'"
 READERS_COLUMNS = (
     "layer",
     "spec_hash",
@@ -74,7 +74,9 @@ def check_format(path: Path) -> None:
             f"{path}: samples are written and read as *{CSV} or *{PARQUET}; name such a file"
         )
     if path.suffix == PARQUET and find_spec("pyarrow") is None:
-        raise MissingExtraError(f"{path}: Parquet needs pyarrow: type  {INSTALL_LINE}  or take a *{CSV} file")
+        raise MissingExtraError(
+            f"{path}: Parquet needs pyarrow: type  {INSTALL_LINE}  in the project's directory, or take a *{CSV} file"
+        )
 
 
 def export_samples(samples: Iterable[Sample], path: Path) -> int:

@@ -18,7 +18,8 @@ BUSY_TIMEOUT_S = 10.0
 _BUSY_PAUSE_S = 0.01
 POSTGRESQL_DRIVER = "postgresql+psycopg"
 DRIVER_REMEDY = (
-    "install it (for PostgreSQL: pip install 'explore-edge[postgresql]'), or name a SQLite file with --store"
+    "install it (for PostgreSQL: pip install -e '.[postgresql]' in the project's directory), or name a SQLite "
+    "file with --store"
 )
 _SQLITE_HEADER = b"SQLite format 3\0"
 

@@ -92,7 +92,7 @@ def _seconds(name: str, rounds: float, launches: int) -> Read:
     return lambda measured, shape: rounds * measured[name] + launches * measured["launch.qpus=1"]
 
 
-_MICRO = "published microbenchmarks (HARDWARE)"
+_MICRO = "published microbenchmarks (docs/hardware.md)"
 _QPULIB = 'QPULib, README, "Performance"'
 _ROTATION = "own kernel of the same accesses"
 FIGURES = (
@@ -118,7 +118,7 @@ FIGURES = (
     ),
     Published(
         "TMU reads from SDRAM, all QPUs",
-        *(1220, "MB/s", "VC4C commit 91917ec (HARDWARE)", _stream),
+        *(1220, "MB/s", "VC4C commit 91917ec (docs/hardware.md)", _stream),
         worth="the profile's 1.3 GB/s is an assumption made knowing this figure",
     ),
     Published(

@@ -183,5 +183,5 @@ def test_the_content_of_a_sample_is_all_but_its_id() -> None:
 
 def test_the_driver_for_postgresql_may_be_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "psycopg", None)
-    with pytest.raises(StoreError, match=r"no driver.*explore-edge\[postgresql\]"):
+    with pytest.raises(StoreError, match=r"no driver.*pip install -e '\.\[postgresql\]'"):
         Store.open("postgresql://nobody@127.0.0.1/none")

@@ -106,7 +106,7 @@ def test_without_the_extra_the_line_to_type_is_named(
     result = report(directory)
     assert result.exit_code == 2
     assert "MissingExtraError" in result.stderr and absent in result.stderr
-    assert "pip install 'explore-edge[report]'" in result.stderr
+    assert "pip install -e '.[report]'" in result.stderr
     assert not (directory / "report.ipynb").exists()
 
 

@@ -163,7 +163,7 @@ def test_a_table_of_other_types_is_refused(tmp_path: Path) -> None:
 
 def test_without_the_extra_parquet_says_what_to_type(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("explorer.samples.files.find_spec", lambda name: None)
-    with pytest.raises(MissingExtraError, match=r"pyarrow.*explore-edge\[parquet\]"):
+    with pytest.raises(MissingExtraError, match=r"pyarrow.*pip install -e '\.\[parquet\]'"):
         export_samples(SAMPLES, tmp_path / "s.parquet")
     assert export_samples(SAMPLES, tmp_path / "s.csv") == 4
 
