@@ -49,12 +49,6 @@ class Conditions:
         """What holds the board back at this moment; empty also where it cannot tell."""
         return tuple(name for bit, name in THROTTLE_FLAGS.items() if (self.throttle_flags or 0) & bit)
 
-    @property
-    def throttled_since_boot(self) -> tuple[str, ...]:
-        """What held it back at any time since it was started; empty also where it cannot tell."""
-        flags = (self.throttle_flags or 0) >> SINCE_BOOT_SHIFT
-        return tuple(name for bit, name in THROTTLE_FLAGS.items() if flags & bit)
-
 
 def as_plain(readings: Iterable[Conditions]) -> list[dict[str, Any]]:
     """Readings as JSON objects; what the board could not tell is left out."""

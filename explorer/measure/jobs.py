@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from codegen.algorithm import Algorithm, CpuAlgorithm, QpuAlgorithm, algorithms
+from codegen.algorithm import Algorithm, CpuAlgorithm, QpuAlgorithm
 from codegen.canonical import content_hash
 from codegen.engines.videocore4.link import link_single
 from codegen.errors import ScheduleError
@@ -95,11 +95,6 @@ class JobBuilder:
         if name not in self.algorithms:
             raise ScheduleError(f"unknown algorithm {name!r}; known: {', '.join(self.algorithms)}")
         return self.algorithms[name]
-
-
-def build_job(candidate: Candidate, target: Target, seed: int, repeats: int = 1) -> Job:
-    """The job of one candidate of a registered algorithm; errors as for `JobBuilder.job`."""
-    return JobBuilder(target, seed, algorithms(), repeats).job(candidate)
 
 
 def _scale(tensor: TensorType) -> float:

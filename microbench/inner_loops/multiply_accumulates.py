@@ -26,11 +26,6 @@ def multiply_accumulates(body: Sequence[Instruction]) -> int:
     return fused + _pairs(body)
 
 
-def is_multiply_accumulate(instruction: Instruction) -> bool:
-    """Whether it multiplies and adds in one instruction."""
-    return _FUSED.match(instruction.mnemonic) is not None
-
-
 def lanes(instruction: Instruction) -> int:
     """How many floats its result has, from the name of the destination register."""
     destination = operand_list(instruction)[0]

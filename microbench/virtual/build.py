@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
-from codegen.engines.cpu.toolchain import compile_shared, compiler_identity
+from codegen.engines.cpu.toolchain import compile_shared
 from codegen.target import Target
 
 SOURCE_DIRECTORY = Path(__file__).parent
@@ -48,8 +48,3 @@ def library_path() -> Path:
 def software_name() -> str:
     """What gives simulated times their identity: the simulator's sources and nothing of the machine it runs on."""
     return f"virtual VideoCore IV {simulator_hash()}"
-
-
-def compiler_name() -> str:
-    """The compiler that builds the simulator; it does not change simulated results."""
-    return compiler_identity("")

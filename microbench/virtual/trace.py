@@ -11,7 +11,6 @@ from typing import Any
 from microbench.errors import BoardError
 from microbench.virtual.structures import TRACK_TMU, TRACK_VDR, TRACK_VDW, WHAT_BUSY, WHAT_RUN
 
-DEFAULT_INTERVALS = 200_000  # about 30 MB of JSON
 _AFTER_NUMBERS = 1 << 16
 _QPUS, _ENGINES = 1, 2  # process numbers: the two groups of tracks
 
