@@ -12,7 +12,7 @@ from typing import Literal, Protocol, Self
 from codegen.canonical import content_hash
 from codegen.program import Program
 from codegen.revision import generator_revision
-from codegen.schedule import Candidate, Work
+from codegen.schedule import Candidate, Processor, Work
 from codegen.target import Target
 from codegen.tensor import FloatArray
 from microbench.conditions import Conditions
@@ -128,6 +128,10 @@ class Board(Protocol):
 
         Raises as `fingerprint`.
         """
+        ...
+
+    def kind_of(self, processor: Processor) -> Kind:
+        """What its times of programs for that processor are, also of those that fail and have none."""
         ...
 
     def measure(self, job: Job) -> Measurement:

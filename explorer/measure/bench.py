@@ -163,17 +163,8 @@ class Bench:
         return Sample.of(job, self._fingerprint, measurement, status, verdict.message)
 
     def _failed(self, board: Board, candidate: Candidate, work: Work, message: str) -> Sample:
-        kind = expected_kind(board, candidate)
+        kind = board.kind_of(candidate.choice.processor)
         return Sample(candidate, self._fingerprint, kind, "failed", (), work, message=message)
-
-
-def expected_kind(board: Board, candidate: Candidate) -> Kind:
-    """What a failed candidate's time would have been by its profile; its sample holds no time."""
-    if not board.profile.v3d:
-        return "host"
-    if board.reads_clock:
-        return "silicon"
-    return "simulated" if candidate.choice.processor == "qpu" else "modelled"
 
 
 def overheads_of(board: Board) -> Overheads:

@@ -15,6 +15,7 @@ from codegen.engines.cpu.toolchain import (
 )
 from codegen.errors import ToolchainError
 from codegen.program import CpuProgram
+from codegen.schedule import Processor
 from codegen.target import Target
 from codegen.tensor import FloatArray
 from microbench.board import BundleRun, Fingerprint, Job, Kind, Measurement, clocked_on
@@ -78,6 +79,9 @@ class HostBoard:
 
     def describe(self) -> str:
         return clocked_on(self.fingerprint())
+
+    def kind_of(self, processor: Processor) -> Kind:
+        return self.kind
 
     def measure(self, job: Job) -> Measurement:
         """Raises CandidateError as `timed`."""

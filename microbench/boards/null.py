@@ -9,7 +9,7 @@ from typing import Self
 from codegen.schedule import Processor, Work
 from codegen.target import Target
 from codegen.tensor import FloatArray
-from microbench.board import BundleRun, Fingerprint, Job, Measurement
+from microbench.board import BundleRun, Fingerprint, Job, Kind, Measurement
 from microbench.boards.admission import admit
 from microbench.errors import BoardError
 from microbench.options import BoardOptions, OwnOptions
@@ -46,6 +46,9 @@ class NullBoard:
 
     def describe(self) -> str:
         return "the null board, no silicon; its times are not measured now, nothing is computed"
+
+    def kind_of(self, processor: Processor) -> Kind:
+        return "modelled"
 
     def measure(self, job: Job) -> Measurement:
         """Raises CandidateError for a job that no board of this profile could run."""

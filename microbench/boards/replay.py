@@ -8,9 +8,10 @@ from typing import Self
 
 from pydantic import Field
 
+from codegen.schedule import Processor
 from codegen.target import Target
 from codegen.tensor import FloatArray
-from microbench.board import BundleRun, Fingerprint, Job, Measurement
+from microbench.board import BundleRun, Fingerprint, Job, Kind, Measurement
 from microbench.boards.admission import admit
 from microbench.errors import BoardError, CandidateError
 from microbench.options import BoardOptions, OwnOptions
@@ -60,6 +61,11 @@ class ReplayBoard:
 
     def describe(self) -> str:
         return "the replay board, no silicon; its times are not measured now, nothing is computed"
+
+    def kind_of(self, processor: Processor) -> Kind:
+        """That of the recorded samples; `modelled` where there are none to tell."""
+        recorded = self._store.samples(self._fingerprint.hash)
+        return next((s.kind for s in recorded if s.candidate.choice.processor == processor), "modelled")
 
     def measure(self, job: Job) -> Measurement:
         """Raises CandidateError for a candidate without samples, or whose newest sample is not ok."""

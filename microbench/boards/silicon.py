@@ -11,9 +11,10 @@ from typing import Self
 from codegen.bundle.manifest import read_manifest
 from codegen.engines.cpu.toolchain import compiler_identity
 from codegen.program import GpuProgram
+from codegen.schedule import Processor
 from codegen.target import Target
 from codegen.tensor import FloatArray
-from microbench.board import BundleRun, Fingerprint, Job, Measurement, clocked_on
+from microbench.board import BundleRun, Fingerprint, Job, Kind, Measurement, clocked_on
 from microbench.boards.admission import admit
 from microbench.boards.bundle_bench import BenchReport, time_bundle
 from microbench.boards.cpu_harness import time_kernel
@@ -47,6 +48,9 @@ class SiliconBoard:
 
     def describe(self) -> str:
         return clocked_on(self.fingerprint())
+
+    def kind_of(self, processor: Processor) -> Kind:
+        return "silicon"
 
     def measure(self, job: Job) -> Measurement:
         """Raises CandidateError, HazardError where the GPU stopped the program, BoardError."""

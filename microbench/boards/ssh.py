@@ -6,9 +6,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from codegen.schedule import Processor
 from codegen.target import Target
 from codegen.tensor import FloatArray
-from microbench.board import Board, BundleRun, Fingerprint, Job, Measurement
+from microbench.board import Board, BundleRun, Fingerprint, Job, Kind, Measurement
 from microbench.boards.remote_cpu import RemoteCpuBoard
 from microbench.boards.silicon import SiliconBoard
 from microbench.boards.ssh_runner import RemoteRunner
@@ -61,6 +62,9 @@ class SshBoard:
 
     def describe(self) -> str:
         return self._board.describe()
+
+    def kind_of(self, processor: Processor) -> Kind:
+        return self._board.kind_of(processor)
 
     def measure(self, job: Job) -> Measurement:
         """Raises CandidateError for a fault of the candidate, BoardError for a lost connection."""

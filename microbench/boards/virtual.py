@@ -11,6 +11,7 @@ from codegen.bundle.manifest import read_manifest
 from codegen.errors import ToolchainError
 from codegen.plan import Plan, PlanStep, read_plan
 from codegen.program import GpuProgram
+from codegen.schedule import Processor
 from codegen.target import Target
 from codegen.tensor import FloatArray
 from microbench.board import BundleRun, Fingerprint, Job, Kind, Measurement
@@ -76,13 +77,16 @@ class VirtualBoard:
             f"QPU times are simulated, CPU times modelled from a table ({software_name()})."
         )
 
+    def kind_of(self, processor: Processor) -> Kind:
+        return "simulated" if processor == "qpu" else "modelled"
+
     def measure(self, job: Job) -> Measurement:
         """Raises CandidateError for a job that contradicts itself, HazardError where the GPU stopped it."""
         admit(job, self.target)
         if not isinstance(job.program, GpuProgram):
             time_s = cpu_time_s(job.work, self.profile, job.candidate.choice.threads)
-            return Measurement((time_s,) * job.repeats, "modelled")
-        return measure_on_gpu(self._gpu, job, job.program, "simulated")
+            return Measurement((time_s,) * job.repeats, self.kind_of("cpu"))
+        return measure_on_gpu(self._gpu, job, job.program, self.kind_of("qpu"))
 
     def run_bundle(self, bundle: Path, inputs: tuple[FloatArray, ...]) -> BundleRun:
         """Builds a bundle with the simulator as its platform and runs it once.

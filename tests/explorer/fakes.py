@@ -18,7 +18,7 @@ from codegen.schedule import Axis, Candidate, Choice, Processor, Space, Work, va
 from codegen.target import Target
 from codegen.tensor import FloatArray
 from explorer.measure.jobs import layer_values
-from microbench.board import BundleRun, Fingerprint, Job, Measurement
+from microbench.board import BundleRun, Fingerprint, Job, Kind, Measurement
 from microbench.errors import BoardError, CandidateError
 from microbench.profile import load_profile
 
@@ -100,6 +100,9 @@ class FakeBoard:
 
     def describe(self) -> str:
         return "the fake board"
+
+    def kind_of(self, processor: Processor) -> Kind:
+        return "host"
 
     def measure(self, job: Job) -> Measurement:
         if self._limit is not None and len(self.measured) >= self._limit:

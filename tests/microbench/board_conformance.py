@@ -61,6 +61,7 @@ class BoardConformance:
             assert len(measurement.times_s) == 3
             check_times(measurement)
             assert measurement.kind in self.kinds
+            assert measurement.kind == board.kind_of(job.candidate.choice.processor)
 
     def test_describes_itself_and_says_so_where_no_silicon_is_timed(self, board: Board) -> None:
         described = board.describe()

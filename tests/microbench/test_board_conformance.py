@@ -59,6 +59,7 @@ class TestReplayBoard(BoardConformance):
         measurement = board.measure(cpu_job(repeats=3))
         assert (measurement.times_s, measurement.kind) == ((1.0, 2.0, 3.0), "simulated")
         assert measurement.counters == {"cycles": 7.0}
+        assert (board.kind_of("cpu"), board.kind_of("qpu")) == ("simulated", "modelled")
 
     def test_an_unknown_candidate_is_said_to_be_unknown(self, board: Board) -> None:
         with pytest.raises(CandidateError, match="never recorded on virtual test"):

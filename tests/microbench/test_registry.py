@@ -22,6 +22,13 @@ def test_built_in_boards_are_registered() -> None:
     assert board_class("null") is NullBoard
 
 
+@pytest.mark.parametrize("name", known_boards())
+def test_every_option_of_a_board_is_described_and_may_be_left_out_by_those_built_in(name: str) -> None:
+    declared = board_class(name).own_options
+    assert declared() == declared.model_validate({})
+    assert all(option.description for option in declared.model_fields.values())
+
+
 def test_opens_a_board_with_the_clock_asked_for() -> None:
     with open_board("pi-zero", board="null", v3d_hz=300e6) as board:
         assert isinstance(board, NullBoard)
