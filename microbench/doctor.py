@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 
 from microbench.boards.ssh_link import SshLink
 from microbench.boards.ssh_runner import RemoteRunner, backend_for
-from microbench.doctor_findings import Finding, failed, in_order, untold
+from microbench.diagnosis import Diagnosis, failed, in_order, untold
 from microbench.doctor_gpu import check_gpu_memory, check_kernel, check_overlay, check_vcio, without_qpus
 from microbench.doctor_probes import lock_of, probe
 from microbench.doctor_system import check_clocks, check_lock, check_space, check_throttling
@@ -19,7 +19,7 @@ REACH_TIMEOUT_S = 10.0
 _ON = "check that the board is on, in this network, and that its SSH server runs (raspi-config, Interface Options)"
 _AS_SAID = "do as the message says, then examine again"
 
-Report = Callable[[Finding], None]
+Report = Callable[[Diagnosis], None]
 
 
 def examine(profile: DeviceProfile, options: SshOptions, report: Report) -> None:
@@ -46,7 +46,7 @@ def examine(profile: DeviceProfile, options: SshOptions, report: Report) -> None
         link.close()
 
 
-def check_reachable(options: SshOptions) -> Finding:
+def check_reachable(options: SshOptions) -> Diagnosis:
     """Whether something accepts connections there, or at the jump host on the way."""
     first = options.jump or options
     place = f"{first.host} port {first.port}"
@@ -58,7 +58,7 @@ def check_reachable(options: SshOptions) -> Finding:
     return in_order("reachable", f"{way} accepts connections")
 
 
-def check_architecture(profile: DeviceProfile, machine: str, model: str, options: SshOptions) -> Finding:
+def check_architecture(profile: DeviceProfile, machine: str, model: str, options: SshOptions) -> Diagnosis:
     """Whether a runner for this profile can be built for the machine there."""
     check = "architecture"
     said = f"{model or 'no Raspberry Pi'} ({machine})"
@@ -69,7 +69,7 @@ def check_architecture(profile: DeviceProfile, machine: str, model: str, options
             check, str(error), "take the profile of the board that is there (`explore devices` lists)"
         )
     if backend == "virtual":
-        return Finding(
+        return Diagnosis(
             check, "warning", f"{said}: QPU programs would be simulated", "reach a Raspberry Pi instead"
         )
     return in_order(check, said)
@@ -79,8 +79,8 @@ def _examine_inside(link: SshLink, profile: DeviceProfile, options: SshOptions, 
     told = probe(link)
     architecture = check_architecture(profile, told["machine"], told["model"], options)
     report(architecture)
-    for finding in judged(profile, told):
-        report(finding)
+    for diagnosis in judged(profile, told):
+        report(diagnosis)
     lock = check_lock(
         *lock_of(link, options.remote_directory), options.remote_directory, _shared(profile, told, options)
     )
@@ -92,7 +92,7 @@ def _examine_inside(link: SshLink, profile: DeviceProfile, options: SshOptions, 
     report(lock)
 
 
-def judged(profile: DeviceProfile, told: Mapping[str, str]) -> tuple[Finding, ...]:
+def judged(profile: DeviceProfile, told: Mapping[str, str]) -> tuple[Diagnosis, ...]:
     """The checks between architecture and runner, from what was read (`doctor_probes`)."""
     qpus = bool(profile.v3d)
     now, since = check_throttling(told["throttled"])
@@ -110,7 +110,7 @@ def judged(profile: DeviceProfile, told: Mapping[str, str]) -> tuple[Finding, ..
     )
 
 
-def check_runner(profile: DeviceProfile, options: SshOptions) -> Finding:
+def check_runner(profile: DeviceProfile, options: SshOptions) -> Diagnosis:
     """Starts this program's runner there and asks what it is."""
     try:
         remote = RemoteRunner(profile, options)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from microbench.doctor_findings import Finding, doubtful, failed, in_order, not_needed, untold
+from microbench.diagnosis import Diagnosis, doubtful, failed, in_order, not_needed, untold
 
 CONFIG_FILE = "config.txt (/boot/firmware/config.txt, older systems /boot/config.txt)"
 _OVERLAY = re.compile(r"dtoverlay\s*=\s*(vc4-f?kms-v3d(?:-pi4)?)\s*(?:,|$)")
@@ -23,7 +23,7 @@ _MODELS = {
 }  # fmt: skip
 
 
-def check_vcio(listing: str, user: str) -> Finding:
+def check_vcio(listing: str, user: str) -> Diagnosis:
     """`listing`: `ls -l` of the device and the word `usable`; `user`: the name, then the groups."""
     check = "/dev/vcio"
     words = listing.split()
@@ -43,7 +43,7 @@ def check_vcio(listing: str, user: str) -> Finding:
     return failed(check, f"there, but {name} may not use it ({words[0]}, group {group})", remedy)
 
 
-def check_overlay(driver: str, config: str, model: str) -> Finding:
+def check_overlay(driver: str, config: str, model: str) -> Diagnosis:
     """`driver`: `loaded` where the kernel runs vc4; `config`: config.txt, whose sections may be for other models."""
     check = "vc4-kms-v3d overlay"
     overlays = applying_overlays(config, model)
@@ -78,7 +78,7 @@ def applying_overlays(config: str, model: str) -> tuple[str, ...]:
     return tuple(found)
 
 
-def check_gpu_memory(answer: str, needed_bytes: int) -> Finding:
+def check_gpu_memory(answer: str, needed_bytes: int) -> Diagnosis:
     """`answer`: of `vcgencmd get_mem gpu`; `needed_bytes`: what plans for this profile may take."""
     check = "gpu_mem"
     needed = needed_bytes >> 20
@@ -93,7 +93,7 @@ def check_gpu_memory(answer: str, needed_bytes: int) -> Finding:
     return in_order(check, f"{match[1]} MB, {needed} MB are needed")
 
 
-def check_kernel(machine: str, release: str, word_bits: str, has_qpus: bool) -> Finding:
+def check_kernel(machine: str, release: str, word_bits: str, has_qpus: bool) -> Diagnosis:
     """The kernel's word size is the machine's name; programs' word size is what C's `long` has there."""
     check = "kernel"
     if not machine or not release:
@@ -115,7 +115,7 @@ def check_kernel(machine: str, release: str, word_bits: str, has_qpus: bool) -> 
     return in_order(check, said)
 
 
-def without_qpus(check: str) -> Finding:
+def without_qpus(check: str) -> Diagnosis:
     return not_needed(check, "the profile has no QPUs")
 
 

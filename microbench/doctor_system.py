@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from microbench.conditions import SINCE_BOOT_SHIFT, THROTTLE_FLAGS
-from microbench.doctor_findings import Finding, doubtful, failed, in_order, untold
+from microbench.diagnosis import Diagnosis, doubtful, failed, in_order, untold
 
 # A runner takes a few megabytes and a bundle with its weights tens: below the first nothing fits, below the second
 # a search with many kernels may fill the card.
@@ -17,7 +17,7 @@ _THROTTLED = re.compile(r"(?:throttled=0x)?([0-9a-fA-F]+)")
 _GOVERNOR = "/sys/devices/system/cpu/cpu*/cpufreq/scaling_governor"
 
 
-def check_clocks(cpu: str, v3d: str, cpu_range: str, governor: str) -> Finding:
+def check_clocks(cpu: str, v3d: str, cpu_range: str, governor: str) -> Diagnosis:
     """`cpu`, `v3d`: of `vcgencmd measure_clock`; `cpu_range`: kHz now and at most, a line each."""
     check = "clocks and governor"
     told = [_mhz("GPU", v3d), _mhz("CPU", cpu) or _now_of(cpu_range), _most_of(cpu_range)]
@@ -30,7 +30,7 @@ def check_clocks(cpu: str, v3d: str, cpu_range: str, governor: str) -> Finding:
     return doubtful(check, f"{said}: the clock changes with load", remedy)
 
 
-def check_throttling(answer: str) -> tuple[Finding, Finding]:
+def check_throttling(answer: str) -> tuple[Diagnosis, Diagnosis]:
     """Now, and since boot, from the firmware's word of flags."""
     now, since = "throttling now", "throttling since boot"
     match = _THROTTLED.fullmatch(answer.strip())
@@ -48,7 +48,7 @@ def check_throttling(answer: str) -> tuple[Finding, Finding]:
     )
 
 
-def check_space(answer: str) -> Finding:
+def check_space(answer: str) -> Diagnosis:
     """`answer`: of `df -Pk` for the file system that the runner is on."""
     check = "free space"
     lines = answer.splitlines()
@@ -63,7 +63,7 @@ def check_space(answer: str) -> Finding:
     return doubtful(check, said, remedy) if free < AMPLE_SPACE_BYTES else in_order(check, said)
 
 
-def check_lock(pid: int | None, command_line: str, directory: str, shared: bool) -> Finding:
+def check_lock(pid: int | None, command_line: str, directory: str, shared: bool) -> Diagnosis:
     """`shared`: runners with a simulator do not keep each other away. A process of another program is no holder."""
     check = "lock holder"
     if pid is None:

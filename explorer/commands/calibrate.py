@@ -14,7 +14,7 @@ from rich.table import Table
 from explorer.terminal.exits import reported
 
 if TYPE_CHECKING:
-    from microbench.calibration.calibrate import Calibration, Finding
+    from microbench.calibration.calibrate import Calibration, FittedConstant
 
 PROFILES = Path("results") / "profiles"
 NARROWEST_TABLE = 160
@@ -93,18 +93,18 @@ def calibrate_command(device: str, start: str, out: Path | None, rounds_factor: 
 
 def _findings_table(found: Calibration) -> Table:
     table = Table("constant", "start", "fitted", "interval", "unit", "")
-    for finding in found.findings:
-        table.add_row(*_finding_row(finding))
+    for fitted in found.fitted_constants:
+        table.add_row(*_constant_row(fitted))
     return table
 
 
-def _finding_row(finding: Finding) -> tuple[str, ...]:
-    if finding.interval is None:
-        value = f"{finding.value:.6g}" if finding.value != finding.start else "-"
-        return finding.name, f"{finding.start:.6g}", value, "-", escape(finding.unit), finding.note
-    interval = f"{finding.interval.low:.6g} to {finding.interval.high:.6g}"
-    start, value = f"{finding.start:.6g}", f"{finding.value:.6g}"
-    return finding.name, start, value, interval, escape(finding.unit), finding.note
+def _constant_row(fitted: FittedConstant) -> tuple[str, ...]:
+    if fitted.interval is None:
+        value = f"{fitted.value:.6g}" if fitted.value != fitted.start else "-"
+        return fitted.name, f"{fitted.start:.6g}", value, "-", escape(fitted.unit), fitted.note
+    interval = f"{fitted.interval.low:.6g} to {fitted.interval.high:.6g}"
+    start, value = f"{fitted.start:.6g}", f"{fitted.value:.6g}"
+    return fitted.name, start, value, interval, escape(fitted.unit), fitted.note
 
 
 def _console() -> Console:

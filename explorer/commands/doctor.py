@@ -18,7 +18,7 @@ from explorer.terminal.exits import reported
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from microbench.doctor_findings import Finding
+    from microbench.diagnosis import Diagnosis
     from microbench.options import SshOptions
 
 NARROWEST_TABLE = 160
@@ -31,7 +31,7 @@ def doctor(
     ssh: Annotated[str | None, typer.Option(help="where the board is: user@host:port")] = None,
     ssh_key: Annotated[Path | None, typer.Option(help="private key for --ssh")] = None,
     known_hosts: Annotated[Path | None, typer.Option(help="file with the host key for --ssh")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="print the findings as JSON")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="print the diagnoses as JSON")] = False,
 ) -> None:
     """Examine a board over SSH: what keeps it from being measured on, and the remedy of each."""
     from explorer.settings import parse_ssh
@@ -50,33 +50,33 @@ def doctor_command(device: str, devices: Path, ssh: SshOptions | None, as_json: 
     found = find_device(device, devices)
     options = _way(device, devices, found.ssh, ssh)
     profile = load_profile(found.profile)
-    findings: list[Finding] = []
+    diagnoses: list[Diagnosis] = []
     console = _console()
     with Console(stderr=True).status("Examine") as status:
 
-        def report(finding: Finding) -> None:
-            status.update(f"Examine: {escape(finding.check)}")
-            findings.append(finding)
+        def report(diagnosis: Diagnosis) -> None:
+            status.update(f"Examine: {escape(diagnosis.check)}")
+            diagnoses.append(diagnosis)
 
         examine(profile, options, report)
     if as_json:
-        text = json.dumps([asdict(finding) for finding in findings], indent=2, ensure_ascii=False)
+        text = json.dumps([asdict(diagnosis) for diagnosis in diagnoses], indent=2, ensure_ascii=False)
         console.print(text, markup=False, soft_wrap=True)
     else:
-        console.print(findings_table(findings))
-    bad = [finding.check for finding in findings if finding.verdict == "failed"]
+        console.print(diagnoses_table(diagnoses))
+    bad = [diagnosis.check for diagnosis in diagnoses if diagnosis.verdict == "failed"]
     if bad:
         raise CheckFailedError(
             f"device {device!r} is not fit to be measured on: {', '.join(bad)}; see the remedies"
         )
 
 
-def findings_table(findings: Sequence[Finding]) -> Table:
-    """One row a finding; what the board says is shown as text, never as markup."""
+def diagnoses_table(diagnoses: Sequence[Diagnosis]) -> Table:
+    """One row a diagnosis; what the board says is shown as text, never as markup."""
     table = Table("check", "verdict", "result", "remedy")
-    for finding in findings:
-        verdict = f"[{_STYLES[finding.verdict]}]{finding.verdict}[/]"
-        table.add_row(escape(finding.check), verdict, _plain(finding.result), _plain(finding.remedy))
+    for diagnosis in diagnoses:
+        verdict = f"[{_STYLES[diagnosis.verdict]}]{diagnosis.verdict}[/]"
+        table.add_row(escape(diagnosis.check), verdict, _plain(diagnosis.result), _plain(diagnosis.remedy))
     return table
 
 

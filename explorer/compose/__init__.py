@@ -1,1 +1,1 @@
-"""The exact composition of a network from the options of its layers."""
+"""The exact composition of a network from the timed candidates of its layers."""

@@ -1,4 +1,4 @@
-"""The exact composition: which option each layer takes, where layouts change, how often the QPUs start.
+"""The exact composition: which timed candidate each layer takes, where layouts change, how often the QPUs start.
 
 Steps run in the graph's order, every layout change right after the tensor's producer (once, however many layers read
 it). Layers may be taken together as a chain, of which nothing is kept but the result. A composition costs the sum of
@@ -21,8 +21,8 @@ from codegen.graph import Graph
 from codegen.schedule import Processor
 from explorer.compose.held import Caps
 from explorer.compose.moves import ALL_PROCESSORS, ComposedStep, Moves, Overheads, Prices
-from explorer.compose.options import Option, Options
 from explorer.compose.shortest_paths import Label, shortest
+from explorer.compose.timed_candidates import TimedCandidate, TimedCandidates
 from explorer.errors import CompositionError
 
 
@@ -59,13 +59,15 @@ class Composition:
     arena_bytes: int
 
 
-def compose(graph: Graph, options: Options, overheads: Overheads, limits: Limits = UNLIMITED) -> Composition:
-    """The fastest composition of measured options within the limits; exact.
+def compose(
+    graph: Graph, timed_candidates: TimedCandidates, overheads: Overheads, limits: Limits = UNLIMITED
+) -> Composition:
+    """The fastest composition of timed candidates within the limits; exact.
 
-    Raises CompositionError naming the layer that has no option, where layouts cannot be joined, or where nothing
-    keeps within the caps.
+    Raises CompositionError naming the layer that has no timed candidate, where layouts cannot be joined, or where
+    nothing keeps within the caps.
     """
-    allowed = {spec: _allowed(ways, limits) for spec, ways in options.items()}
+    allowed = {spec: _allowed(ways, limits) for spec, ways in timed_candidates.items()}
     moves = Moves(graph, allowed, Prices(overheads, limits.cpu_price), limits.processors, limits.chains)
     frontier = shortest(moves.starts(), moves.layers(), limits.caps)
     ends = [label for held, labels in frontier.items() if moves.is_end(held) for label in labels]
@@ -81,7 +83,7 @@ def starts_launch(steps: Sequence[ComposedStep]) -> tuple[bool, ...]:
     launched = False
     starts = []
     for step in steps:
-        on_qpus = step.option.candidate.choice.processor == "qpu"
+        on_qpus = step.timed.candidate.choice.processor == "qpu"
         starts.append(not step.is_free and on_qpus and (not launched or step.starts_launch))
         launched = launched if step.is_free else on_qpus
     return tuple(starts)
@@ -92,12 +94,12 @@ def wakes(steps: Sequence[ComposedStep], overheads: Overheads) -> tuple[bool, ..
     awake = False
     found = []
     for step in steps:
-        found.append(not step.is_free and step.option.threads > 1 and not awake)
-        awake = awake if step.is_free else overheads.still_awake(awake, step.option)
+        found.append(not step.is_free and step.timed.threads > 1 and not awake)
+        awake = awake if step.is_free else overheads.still_awake(awake, step.timed)
     return tuple(found)
 
 
-def _allowed(ways: Sequence[Option], limits: Limits) -> tuple[Option, ...]:
+def _allowed(ways: Sequence[TimedCandidate], limits: Limits) -> tuple[TimedCandidate, ...]:
     return tuple(way for way in ways if way.threads <= limits.threads)
 
 

@@ -14,8 +14,8 @@ from codegen.layout import CHANNEL_LAYOUTS, layout_named
 from codegen.plan import buffer_name
 from codegen.schedule import Processor
 from explorer.compose.held import Buffer, Copy, Held, Place
-from explorer.compose.options import Option, Options, efficient, relayout_spec
 from explorer.compose.shortest_paths import Move
+from explorer.compose.timed_candidates import TimedCandidate, TimedCandidates, efficient, relayout_spec
 from explorer.errors import CompositionError
 
 OUTSIDE_LAYOUT = "nchw"
@@ -39,7 +39,7 @@ class ComposedStep:
 
     node: Node | None
     tensor: str
-    option: Option
+    timed: TimedCandidate
     is_view: bool = False
     in_place: bool = False
     starts_launch: bool = False
@@ -52,12 +52,12 @@ class ComposedStep:
     @property
     def time_s(self) -> float:
         """What the step costs in the plan."""
-        return 0.0 if self.is_free else self.option.time_s
+        return 0.0 if self.is_free else self.timed.time_s
 
     @property
     def cpu_s(self) -> float:
         """How long cores are busy with it, all together."""
-        return 0.0 if self.is_free else self.option.cpu_s
+        return 0.0 if self.is_free else self.timed.cpu_s
 
 
 @dataclass(frozen=True)
@@ -70,11 +70,11 @@ class Overheads:
     wake_s: float = 0.0
     spin_s: float = 0.0
 
-    def still_awake(self, awake: bool, option: Option) -> bool:
+    def still_awake(self, awake: bool, timed: TimedCandidate) -> bool:
         """Whether threads look for work after a step, given whether they did before."""
-        if option.threads == 1:
-            return awake and option.time_s <= self.spin_s
-        return option.threads > 1
+        if timed.threads == 1:
+            return awake and timed.time_s <= self.spin_s
+        return timed.threads > 1
 
 
 @dataclass(frozen=True)
@@ -84,8 +84,8 @@ class Prices:
     overheads: Overheads
     cpu: float = 0.0
 
-    def of(self, option: Option) -> float:
-        return option.time_s + self.cpu * option.cpu_s
+    def of(self, timed: TimedCandidate) -> float:
+        return timed.time_s + self.cpu * timed.cpu_s
 
     @property
     def launch(self) -> float:
@@ -104,25 +104,25 @@ class Moves:
     def __init__(
         self,
         graph: Graph,
-        options: Options,
+        timed_candidates: TimedCandidates,
         prices: Prices,
         processors: Sequence[Processor],
         chains: bool = True,
     ) -> None:
         self._graph = graph
-        self._options = options
+        self._timed_candidates = timed_candidates
         self._prices = prices
         self._processors = frozenset(processors)
         self._position = {node.output: index for index, node in enumerate(graph.nodes)}
         self._last_reader = {name: index for index, node in enumerate(graph.nodes) for name in node.inputs}
-        self._ways = {node.name: self._node_options(node) for node in graph.nodes}
-        self._chains: dict[int, list[ChainNode]] = {}  # those that have options, by their first node's number
+        self._ways = {node.name: self._timed_of_node(node) for node in graph.nodes}
+        self._chains: dict[int, list[ChainNode]] = {}  # those that were timed, by their first node's number
         for chain in chain_nodes(graph) if chains else ():
             ways = self._allowed(LayerSpec.of(graph, chain.node))
             if ways:
                 self._ways[chain.node.name] = ways
                 self._chains.setdefault(chain.first, []).append(chain)
-        self._relayouts: dict[LayerSpec, tuple[Option, ...]] = {}
+        self._relayouts: dict[LayerSpec, tuple[TimedCandidate, ...]] = {}
         self._read_by_qpus: dict[tuple[str, str], bool] = {}
 
     def starts(self) -> Iterator[Held]:
@@ -156,7 +156,7 @@ class Moves:
 
     # Nodes --------------------------------------------------------------------------------------------------
 
-    def _node_options(self, node: Node) -> tuple[Option, ...]:
+    def _timed_of_node(self, node: Node) -> tuple[TimedCandidate, ...]:
         spec = LayerSpec.of(self._graph, node)
         allowed = self._allowed(spec)
         if not allowed:
@@ -166,13 +166,13 @@ class Moves:
             )
         return allowed
 
-    def _allowed(self, spec: LayerSpec) -> tuple[Option, ...]:
+    def _allowed(self, spec: LayerSpec) -> tuple[TimedCandidate, ...]:
         return efficient(
             (
-                option
-                for option in self._options.get(spec, ())
-                if option.candidate.choice.processor in self._processors
-                or is_view(spec, option.candidate.choice)
+                timed
+                for timed in self._timed_candidates.get(spec, ())
+                if timed.candidate.choice.processor in self._processors
+                or is_view(spec, timed.candidate.choice)
             ),
             self._prices.of,
         )
@@ -192,28 +192,28 @@ class Moves:
             yield from (chain.node for chain in chains if tensor in chain.node.inputs)
 
     def _node_moves(self, node: Node, index: int, held: Held) -> Iterator[Move[ComposedStep]]:
-        for option in self._ways[node.name]:
-            choice = option.candidate.choice
+        for timed in self._ways[node.name]:
+            choice = timed.candidate.choice
             sources = _copies(held, node.inputs, choice.input_layouts)
             if sources is None:
                 continue
-            if is_view(option.candidate.spec, choice):
-                step = ComposedStep(node, node.output, option, is_view=True)
+            if is_view(timed.candidate.spec, choice):
+                step = ComposedStep(node, node.output, timed, is_view=True)
                 yield from self._free(step, index, held, sources, sources[0].buffer)
                 continue
             whole = buffer_name(node.output, choice.output_layout)
             placed = [copy.buffer.name == whole for copy in sources]
             if all(placed) and isinstance(node.op, Concat):
-                step = ComposedStep(node, node.output, option, in_place=True)
+                step = ComposedStep(node, node.output, timed, in_place=True)
                 yield from self._free(step, index, held, sources, sources[0].buffer)
             elif not any(placed):
-                step = ComposedStep(node, node.output, option)
+                step = ComposedStep(node, node.output, timed)
                 yield from self._computed(step, index, held, sources)
 
     def _free(
         self, step: ComposedStep, index: int, held: Held, sources: Sequence[Copy], buffer: Buffer
     ) -> Iterator[Move[ComposedStep]]:
-        output = Copy(step.tensor, step.option.candidate.choice.output_layout, buffer)
+        output = Copy(step.tensor, step.timed.candidate.choice.output_layout, buffer)
         during = held.with_copy(output)
         for after, released in self._afterwards(during, index, sources, output):
             yield Move(after, 0.0, (step,), released_bytes=released)
@@ -221,7 +221,7 @@ class Moves:
     def _computed(
         self, step: ComposedStep, index: int, held: Held, sources: Sequence[Copy]
     ) -> Iterator[Move[ComposedStep]]:
-        choice = step.option.candidate.choice
+        choice = step.timed.candidate.choice
         on_qpus = choice.processor == "qpu"
         ready = held.read_by_qpus(sources) if on_qpus else held
         if ready is None:
@@ -231,28 +231,28 @@ class Moves:
         for buffer in self._destinations(step, ready):
             output = Copy(step.tensor, choice.output_layout, buffer)
             during = ready.with_copy(output)._replace(
-                launched=on_qpus, awake=self._prices.overheads.still_awake(held.awake, step.option)
+                launched=on_qpus, awake=self._prices.overheads.still_awake(held.awake, step.timed)
             )
             gpu_bytes = during.bytes_in("gpu", "promised")
-            arena_bytes = during.bytes_in("arena") + step.option.workspace_bytes
+            arena_bytes = during.bytes_in("arena") + step.timed.workspace_bytes
             for after, released in self._afterwards(during, index, read, output):
                 for way, cost, carries in self._launched(step, held):
                     yield Move(after, cost, (way,), gpu_bytes, arena_bytes, released, carries)
 
     def _launched(self, step: ComposedStep, held: Held) -> Iterator[tuple[ComposedStep, float, bool]]:
         """The step within the launch that runs, or in one of its own: with what it costs, and what is carried on."""
-        cost = self._prices.of(step.option)
-        if step.option.candidate.choice.processor != "qpu":
+        cost = self._prices.of(step.timed)
+        if step.timed.candidate.choice.processor != "qpu":
             yield (
                 step,
-                cost + (self._prices.wake if step.option.threads > 1 and not held.awake else 0.0),
+                cost + (self._prices.wake if step.timed.threads > 1 and not held.awake else 0.0),
                 False,
             )
         elif not held.launched:
             yield step, cost + self._prices.launch, False
         else:
             yield step, cost, True
-            anew = ComposedStep(step.node, step.tensor, step.option, starts_launch=True)
+            anew = ComposedStep(step.node, step.tensor, step.timed, starts_launch=True)
             yield anew, cost + self._prices.launch, False
 
     # Layout changes -----------------------------------------------------------------------------------------
@@ -268,8 +268,8 @@ class Moves:
         wanted = {
             layout
             for node in self._readers(tensor)
-            for option in self._ways[node.name]
-            for name, layout in zip(node.inputs, option.candidate.choice.input_layouts, strict=True)
+            for timed in self._ways[node.name]
+            for name, layout in zip(node.inputs, timed.candidate.choice.input_layouts, strict=True)
             if name == tensor
         }
         return frozenset(wanted | ({OUTSIDE_LAYOUT} if tensor in self._graph.outputs else set()))
@@ -285,8 +285,8 @@ class Moves:
         if there:
             return
         for copy in copies:
-            for option in self._relayout_options(tensor, copy.layout, target):
-                yield from self._computed(ComposedStep(None, tensor, option), index, held, (copy,))
+            for timed in self._timed_relayouts(tensor, copy.layout, target):
+                yield from self._computed(ComposedStep(None, tensor, timed), index, held, (copy,))
 
     def _settled(self, tensor: str, index: int, held: Held) -> Iterator[Move[ComposedStep]]:
         """A tensor that is there in several layouts, of which some may have been needed for the others only."""
@@ -295,7 +295,7 @@ class Moves:
         for after, released in self._kept(held, (), optional):
             yield Move(after, 0.0, released_bytes=released)
 
-    def _relayout_options(self, tensor: str, source: str, target: str) -> tuple[Option, ...]:
+    def _timed_relayouts(self, tensor: str, source: str, target: str) -> tuple[TimedCandidate, ...]:
         spec = relayout_spec(self._graph.types[tensor], source, target)
         if spec not in self._relayouts:
             self._relayouts[spec] = self._allowed(spec)
@@ -346,7 +346,7 @@ class Moves:
 
     def _destinations(self, step: ComposedStep, held: Held) -> Iterator[Buffer]:
         """The buffers that a step's output may be written to: one of its own, or a part of a concatenation's."""
-        choice = step.option.candidate.choice
+        choice = step.timed.candidate.choice
         for place in self._places(step.tensor, choice.output_layout, choice.processor):
             yield self._buffer(step.tensor, choice.output_layout, place)
         if step.node is None or PLACED_BY.get(choice.output_layout) != choice.processor:
@@ -390,8 +390,7 @@ class Moves:
         key = (tensor, layout)
         if key not in self._read_by_qpus:
             self._read_by_qpus[key] = any(
-                option.candidate.choice.processor == "qpu"
-                for option in self._possible_readers(tensor, layout)
+                timed.candidate.choice.processor == "qpu" for timed in self._possible_readers(tensor, layout)
             ) or any(
                 self._qpus_may_read(node.output, layout)
                 for node in self._graph.consumers(tensor)
@@ -399,13 +398,13 @@ class Moves:
             )
         return self._read_by_qpus[key]
 
-    def _possible_readers(self, tensor: str, layout: str) -> Iterator[Option]:
+    def _possible_readers(self, tensor: str, layout: str) -> Iterator[TimedCandidate]:
         for node in self._readers(tensor):
-            for option in self._ways[node.name]:
-                if (tensor, layout) in zip(node.inputs, option.candidate.choice.input_layouts, strict=True):
-                    yield option
+            for timed in self._ways[node.name]:
+                if (tensor, layout) in zip(node.inputs, timed.candidate.choice.input_layouts, strict=True):
+                    yield timed
         for target in self._wanted_layouts(tensor) - {layout}:
-            yield from self._relayout_options(tensor, layout, target)
+            yield from self._timed_relayouts(tensor, layout, target)
 
     def _buffer(self, tensor: str, layout: str, place: Place) -> Buffer:
         size_bytes = layout_named(layout).size_bytes(self._graph.types[tensor])

@@ -19,7 +19,7 @@ from explorer.front.pareto import dominated, spread
 from explorer.front.search import Knobs, Proposal, propose
 from explorer.measure.workers import Workers
 from explorer.plans.check import Trial, check_bundle, require, tolerance_of
-from explorer.plans.searched_network import Findings
+from explorer.plans.searched_network import SearchedNetwork
 from explorer.runs.data import FRONT_COLUMNS, FRONT_FILE
 from explorer.settings import RunSettings
 from explorer.terminal.progress import Progress
@@ -73,7 +73,7 @@ class Front:
 
 def explore_front(
     settings: RunSettings,
-    findings: Sequence[Findings],
+    searched: Sequence[SearchedNetwork],
     boards: Workers[Board],
     first: Board,
     trials: Sequence[Trial],
@@ -82,7 +82,7 @@ def explore_front(
     """Proposes plans, runs those that stand for all, keeps the ones that no other beats; each is a directory of
     `front/` with plan and bundle. Raises CheckFailedError where one computes wrong outputs.
     """
-    proposals = propose(findings, settings.search.seed, progress)
+    proposals = propose(searched, settings.search.seed, progress)
     plain = [index for index, proposal in enumerate(proposals) if proposal.is_plain]
     chosen = spread(np.array([proposal.objectives for proposal in proposals]), MOST_PLANS, plain)
     place = settings.directory / FRONT_DIRECTORY
@@ -130,9 +130,9 @@ class _Compiled:
 
 
 def _compiled(proposal: Proposal, directory: Path) -> _Compiled:
-    plan = proposal.findings.plan(proposal.composition)
+    plan = proposal.searched.plan(proposal.composition)
     bundle = directory / "bundle"
-    compile_bundle(proposal.findings.network.graph, plan, proposal.findings.target, bundle)
+    compile_bundle(proposal.searched.network.graph, plan, proposal.searched.target, bundle)
     write_plan(plan, directory / "plan.json")
     return _Compiled(
         directory.name, proposal, bundle, tolerance_of(plan), activation_bytes(read_manifest(bundle))

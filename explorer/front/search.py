@@ -19,7 +19,7 @@ from explorer.compose.compose import Composition, Limits
 from explorer.compose.moves import ALL_PROCESSORS
 from explorer.errors import CompositionError
 from explorer.front.pareto import dominated
-from explorer.plans.searched_network import Findings
+from explorer.plans.searched_network import SearchedNetwork
 from explorer.terminal.progress import Progress
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ class Proposal:
     """A composition and what it should cost: latency and CPU time in seconds, activation memory in bytes."""
 
     knobs: Knobs
-    findings: Findings
+    searched: SearchedNetwork
     composition: Composition
     memory_bytes: int
 
@@ -66,10 +66,10 @@ class Proposal:
     def identity(self) -> str:
         """Equal for compositions that make equal bundles."""
         steps = [
-            (step.tensor, step.option.candidate, step.starts_launch, step.in_place)
+            (step.tensor, step.timed.candidate, step.starts_launch, step.in_place)
             for step in self.composition.steps
         ]
-        return content_hash([self.findings.target.qpus, steps])
+        return content_hash([self.searched.target.qpus, steps])
 
 
 def fewer_qpus(target: Target) -> tuple[int, ...]:
@@ -77,11 +77,11 @@ def fewer_qpus(target: Target) -> tuple[int, ...]:
     return (target.qpus // 2,) if target.qpus > 1 else ()
 
 
-def propose(findings: Sequence[Findings], seed: int, progress: Progress) -> tuple[Proposal, ...]:
-    """The proposals that no other beats by prediction, and the plain ones, the fastest first. `findings`: one for each
+def propose(searched: Sequence[SearchedNetwork], seed: int, progress: Progress) -> tuple[Proposal, ...]:
+    """The proposals that no other beats by prediction, and the plain ones, the fastest first. `searched`: one for each
     number of QPUs, the one of all of them first.
     """
-    search = _FrontSearch(findings)
+    search = _FrontSearch(searched)
     progress.phase("Front: memory caps")
     swept = search.sweep()
     progress.phase("Front: knobs")
@@ -89,10 +89,10 @@ def propose(findings: Sequence[Findings], seed: int, progress: Progress) -> tupl
 
 
 class _FrontSearch:
-    def __init__(self, findings: Sequence[Findings]) -> None:
-        self._findings = {found.target.qpus: found for found in findings}
-        self._findings.setdefault(0, findings[0])
-        self._cores = findings[0].target.cores
+    def __init__(self, searched: Sequence[SearchedNetwork]) -> None:
+        self._searched = {found.target.qpus: found for found in searched}
+        self._searched.setdefault(0, searched[0])
+        self._cores = searched[0].target.cores
         self._known: dict[Knobs, Proposal | None] = {}
 
     def evaluate(self, knobs: Knobs) -> Proposal | None:
@@ -104,7 +104,7 @@ class _FrontSearch:
     def sweep(self) -> list[Proposal]:
         """Every cap and price, for each number of QPUs and free cores."""
         found: list[Proposal] = []
-        for qpus in sorted(self._findings, reverse=True):
+        for qpus in sorted(self._searched, reverse=True):
             for cores_free in range(self._cores):
                 found += self._caps(qpus, cores_free)
             for cores_free in range(self._cores - 1):
@@ -145,7 +145,7 @@ class _FrontSearch:
                 yield found
 
     def _composed(self, knobs: Knobs) -> Proposal | None:
-        found = self._findings[knobs.qpus]
+        found = self._searched[knobs.qpus]
         limits = Limits(
             ALL_PROCESSORS if knobs.qpus else ("cpu",), self._cores - knobs.cores_free, knobs.cpu_price
         )
@@ -162,7 +162,7 @@ class _FrontSearch:
         from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
         return {
-            "qpus": CategoricalDistribution(tuple(sorted(self._findings))),
+            "qpus": CategoricalDistribution(tuple(sorted(self._searched))),
             "cores_free": IntDistribution(0, self._cores - 1),
             "cpu_price": FloatDistribution(0.0, CPU_PRICES[-1]),
             "cap_bytes": IntDistribution(least, max(least, most), log=True),

@@ -1,1 +1,1 @@
-"""Candidates on a board: jobs, their compilation in parallel, the bench, the judgement of outputs."""
+"""Candidates on a board: jobs, their compilation in parallel, the measurer, the judgement of outputs."""

@@ -13,9 +13,9 @@ from cost_models.model import Observation, Prediction
 from cost_models.residual import ResidualModel
 from explorer.compose.compose import Composition, starts_launch, wakes
 from explorer.compose.moves import ComposedStep, Overheads
-from explorer.measure.bench import Tally
+from explorer.measure.measurer import Tally
 from explorer.plans.planning import step_name
-from explorer.plans.searched_network import Findings
+from explorer.plans.searched_network import SearchedNetwork
 from explorer.runs.report import (
     CheckReport,
     MeasuredCandidate,
@@ -35,18 +35,18 @@ def build_report(
     device: str,
     board: Board,
     fingerprint: Fingerprint,
-    findings: Findings,
+    searched: SearchedNetwork,
     composed: Composition,
     checked: tuple[CheckReport, BundleRun] | None,
     tally: Tally,
 ) -> RunReport:
     """The report; predictions in it come from models that have not seen the candidate they predict."""
-    found, cpu_only = findings.result, findings.cpu_only
+    found, cpu_only = searched.result, searched.cpu_only
     unseen = _unseen_predictions(board, found)
     check, bundle_run = checked or (None, None)
-    overheads = findings.overheads
+    overheads = searched.overheads
     return RunReport(
-        model=findings.network.name,
+        model=searched.network.name,
         device=device,
         board=fingerprint.board,
         steps=_steps(composed, cpu_only, unseen, bundle_run, overheads),
@@ -54,7 +54,7 @@ def build_report(
         launches=composed.launches,
         launch_overhead_s=overheads.launch_s,
         cpu_only_s=cpu_only.total_s,
-        cpu_only_kinds=tuple(sorted({step.option.kind for step in cpu_only.steps})),
+        cpu_only_kinds=tuple(sorted({step.timed.kind for step in cpu_only.steps})),
         macs=_macs(composed, found),
         qpu_peak_flops=_qpu_peak_flops(board),
         check=check,
@@ -62,7 +62,7 @@ def build_report(
         scatter=_scatter(found, unseen),
         samples={
             "considered": found.candidates, "measured now": tally.measured, "known from the store": tally.known,
-            "failed": tally.failed, "wrong": tally.wrong, "rehearsed": len({s.candidate for s in findings.rehearsals}),
+            "failed": tally.failed, "wrong": tally.wrong, "rehearsed": len({s.candidate for s in searched.rehearsals}),
         },
         noise_floor=tally.noise_floor,
         reference=tally.reference,
@@ -86,7 +86,7 @@ def _steps(
     return tuple(
         _step(
             step,
-            None if step.is_free else unseen.get(step.option.candidate),
+            None if step.is_free else unseen.get(step.timed.candidate),
             overheads.launch_s * starts + overheads.wake_s * woken,
             cpu_times.get(step_name(step)),
             bundle_run,
@@ -104,27 +104,27 @@ def _step(
     cpu_only_s: float | None,
     bundle_run: BundleRun | None,
 ) -> StepReport:
-    name, option = step_name(step), step.option
+    name, timed = step_name(step), step.timed
     if predicted is not None:
         predicted = Prediction(
             predicted.time_s + launch_s, predicted.low_s + launch_s, predicted.high_s + launch_s
         )
     return StepReport(
         name=name,
-        operator=type(option.candidate.spec.op).__name__,
-        choice=option.candidate.choice,
+        operator=type(timed.candidate.spec.op).__name__,
+        choice=timed.candidate.choice,
         predicted=predicted,
         expected_s=step.time_s + launch_s,
-        expected_kind=option.kind,
+        expected_kind=timed.kind,
         run_s=bundle_run.step_times_s.get(name) if bundle_run else None,
-        run_kind=bundle_run.step_kinds.get(name, option.kind) if bundle_run else option.kind,
+        run_kind=bundle_run.step_kinds.get(name, timed.kind) if bundle_run else timed.kind,
         cpu_only_s=cpu_only_s,
     )
 
 
 def _macs(composed: Composition, found: SearchResult) -> float:
     work = {sample.candidate: sample.work for sample in found.samples}
-    return sum(work[step.option.candidate].macs for step in composed.steps if step.node is not None)
+    return sum(work[step.timed.candidate].macs for step in composed.steps if step.node is not None)
 
 
 def _qpu_peak_flops(board: Board) -> float:

@@ -15,15 +15,15 @@ from cost_models.registry import cost_model_named
 from explorer.errors import UsageError
 from explorer.front.front import Front, explore_front
 from explorer.front.search import fewer_qpus
-from explorer.measure.bench import Bench, Tally, overheads_of
 from explorer.measure.clocked import require_rest, rested
 from explorer.measure.jobs import JobBuilder
+from explorer.measure.measurer import Measurer, Tally, overheads_of
 from explorer.measure.workers import Workers
 from explorer.pipeline.boards import alike, close, open_board_of
 from explorer.pipeline.reporting import build_report
 from explorer.plans.check import Trial, check_bundle, failure_of, tolerance_of, trials_of
 from explorer.plans.network import Network, open_network
-from explorer.plans.searched_network import Findings
+from explorer.plans.searched_network import SearchedNetwork
 from explorer.rehearse.rehearsal import Perform, Rehearsals
 from explorer.runs.report import RunReport
 from explorer.search.search import search
@@ -81,16 +81,18 @@ def run(settings: RunSettings, progress: Progress, announce: Announce) -> Run:
     return Run(report, plan, settings.directory, front)
 
 
-def _front(settings: RunSettings, found: Findings, trials: Sequence[Trial], progress: Progress) -> Front:
+def _front(
+    settings: RunSettings, found: SearchedNetwork, trials: Sequence[Trial], progress: Progress
+) -> Front:
     """The front, once the fastest plan is safe. Boards are opened in turn: a real one serves one host at a time."""
     fewer = (replace(settings, qpus=count) for count in fewer_qpus(found.target))
-    findings = [found, *(searched(variant, found.network, progress) for variant in fewer)]
+    variants = [found, *(searched(variant, found.network, progress) for variant in fewer)]
     first = open_board_of(settings)
     with Workers(alike(first, settings), close) as boards:
-        return explore_front(settings, findings, boards, first, trials[:1], progress)
+        return explore_front(settings, variants, boards, first, trials[:1], progress)
 
 
-def searched(settings: RunSettings, network: Network, progress: Progress) -> Findings:
+def searched(settings: RunSettings, network: Network, progress: Progress) -> SearchedNetwork:
     """What a search finds out; errors as for `run`."""
     first = open_board_of(settings)
     with Workers(alike(first, settings), close) as boards:
@@ -114,22 +116,29 @@ def _investigate(
     first: Board,
     fingerprint: Fingerprint,
     progress: Progress,
-) -> tuple[Findings, Tally]:
+) -> tuple[SearchedNetwork, Tally]:
     """Searches the network on a board."""
     repeats = REPEATS if first.reads_clock else 1
     jobs = JobBuilder(first.target, settings.search.seed, algorithms(), repeats)
     overheads = overheads_of(first)
     with Store.open(settings.store) as store:
-        bench = Bench(boards, jobs, store, fingerprint, progress, overheads.launch_s)
+        measurer = Measurer(boards, jobs, store, fingerprint, progress, overheads.launch_s)
         model = cost_model_named(settings.cost_model, first.profile)
-        result = search(network.graph, jobs, model, bench, settings.search, progress)
+        result = search(network.graph, jobs, model, measurer, settings.search, progress)
         seed = settings.search.seed
-        alone = Findings(
-            network, first.profile, first.target, fingerprint, overheads, seed, result, result.options
+        alone = SearchedNetwork(
+            network,
+            first.profile,
+            first.target,
+            fingerprint,
+            overheads,
+            seed,
+            result,
+            result.timed_candidates,
         )
-        perform = _performer(boards, network, seed, bench.tally.clocks) if _rehearses(first) else None
-        rehearsals = Rehearsals(alone, perform, store.add, bench.rehearsals, settings.rehearsal, progress)
-        return rehearsals.rehearsed(), bench.tally
+        perform = _performer(boards, network, seed, measurer.tally.clocks) if _rehearses(first) else None
+        rehearsals = Rehearsals(alone, perform, store.add, measurer.rehearsals, settings.rehearsal, progress)
+        return rehearsals.rehearsed(), measurer.tally
 
 
 def _rehearses(board: Board) -> bool:

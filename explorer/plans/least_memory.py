@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from codegen.graph import Chain
 from explorer.compose.compose import Composition, Limits
 from explorer.errors import CompositionError
-from explorer.plans.searched_network import Findings
+from explorer.plans.searched_network import SearchedNetwork
 
 STEP = 0.02  # of memory, from one cap to the next
 MOST_CAPS = 60
@@ -23,7 +23,7 @@ class MemoryPoint:
     @property
     def chains(self) -> int:
         """How many of its steps are chains of layers."""
-        return sum(isinstance(step.option.candidate.spec.op, Chain) for step in self.composition.steps)
+        return sum(isinstance(step.timed.candidate.spec.op, Chain) for step in self.composition.steps)
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class MemoryRange:
     smallest: MemoryPoint
 
 
-def memory_range(found: Findings, chains: bool, threads: int) -> MemoryRange:
+def memory_range(found: SearchedNetwork, chains: bool, threads: int) -> MemoryRange:
     """Both ends, on the CPU alone, with or without chains of layers."""
     limits = Limits(processors=("cpu",), threads=threads, chains=chains)
     fastest = smallest = _point(found, found.compose(limits))
@@ -47,5 +47,5 @@ def memory_range(found: Findings, chains: bool, threads: int) -> MemoryRange:
     return MemoryRange(fastest, smallest)
 
 
-def _point(found: Findings, composition: Composition) -> MemoryPoint:
+def _point(found: SearchedNetwork, composition: Composition) -> MemoryPoint:
     return MemoryPoint(composition, found.memory(composition).total_bytes)

@@ -1,4 +1,4 @@
-"""From a composition to the plan file's model; equal compositions give equal plans."""
+"""From a composition to the plan file; equal compositions give equal plans."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from codegen.graph import Graph, LayerSpec
 from codegen.plan import Plan, PlanStep, PlanTensor, relayout_name
 from explorer.compose.compose import Composition
 from explorer.compose.moves import ComposedStep
-from explorer.compose.options import relayout_spec
+from explorer.compose.timed_candidates import relayout_spec
 from explorer.plans.network import Network
 from microbench.board import Fingerprint
 from microbench.profile import DeviceProfile
@@ -34,7 +34,7 @@ def build_plan(
     The total adds the overheads of launches and of waking threads. `samples` are those the composition rests on, by id.
     """
     graph = network.graph
-    steps = tuple(_step(graph, step, samples[step.option.sample_id]) for step in composition.steps)
+    steps = tuple(_step(graph, step, samples[step.timed.sample_id]) for step in composition.steps)
     overheads_s = composition.total_s - sum(step.time_s for step in composition.steps)
     plan = Plan(
         model_name=network.name,
@@ -66,9 +66,9 @@ def decisions(plan: Plan) -> list[tuple[object, ...]]:
 def workspaces_of(composition: Composition) -> Mapping[str, int]:
     """Bytes that steps on the CPU need beside their buffers, by name."""
     return {
-        step_name(step): step.option.workspace_bytes
+        step_name(step): step.timed.workspace_bytes
         for step in composition.steps
-        if not step.is_free and step.option.candidate.choice.processor == "cpu"
+        if not step.is_free and step.timed.candidate.choice.processor == "cpu"
     }
 
 
@@ -76,11 +76,11 @@ def step_name(step: ComposedStep) -> str:
     """The node's name, or that of the layout change."""
     if step.node is not None:
         return step.node.name
-    return relayout_name(step.tensor, step.option.candidate.choice.output_layout)
+    return relayout_name(step.tensor, step.timed.candidate.choice.output_layout)
 
 
 def _step(graph: Graph, step: ComposedStep, sample: Sample) -> PlanStep:
-    choice = step.option.candidate.choice
+    choice = step.timed.candidate.choice
     scale = step.time_s / sample.time_s if sample.time_s else 0.0
     if step.node is None:
         spec = relayout_spec(graph.types[step.tensor], choice.input_layouts[0], choice.output_layout)
@@ -96,7 +96,7 @@ def _step(graph: Graph, step: ComposedStep, sample: Sample) -> PlanStep:
         predicted_s=step.time_s,
         low_s=min(step.time_s, min(sample.times_s) * scale),
         high_s=max(step.time_s, max(sample.times_s) * scale),
-        kind=step.option.kind,
+        kind=step.timed.kind,
         sample_ids=(str(sample.id),),
         starts_launch=step.starts_launch,
         in_place=step.in_place,

@@ -12,7 +12,7 @@ from explorer.compose.compose import CPU_ONLY, UNLIMITED, Composition, Limits, c
 from explorer.compose.held import Caps
 from explorer.compose.memory_cap import compose_within
 from explorer.compose.moves import Overheads
-from explorer.compose.options import Options
+from explorer.compose.timed_candidates import TimedCandidates
 from explorer.plans.network import Network
 from explorer.plans.planning import build_plan, workspaces_of
 from explorer.search.search import SearchResult
@@ -22,11 +22,11 @@ from microbench.store import Sample
 
 
 @dataclass(frozen=True, eq=False)
-class Findings:
+class SearchedNetwork:
     """A network, the board it was measured on, and everything measured.
 
-    `expected`: the options of the search with the times they are expected to take in the network, from `rehearsals`;
-    `best`: the composition that took least there.
+    `expected`: the timed candidates of the search with the times they are expected to take in the network, from
+    `rehearsals`; `best`: the composition that took least there.
     """
 
     network: Network
@@ -36,13 +36,13 @@ class Findings:
     overheads: Overheads
     seed: int
     result: SearchResult
-    expected: Options
+    expected: TimedCandidates
     rehearsals: tuple[Sample, ...] = ()
     best: Composition | None = None
 
     @property
     def fastest(self) -> Composition:
-        """The best of those that were rehearsed; by the times of options where none was."""
+        """The best of those that were rehearsed; by the times of timed candidates where none was."""
         return self.best or self.compose(UNLIMITED)
 
     @cached_property

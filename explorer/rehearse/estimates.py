@@ -1,4 +1,4 @@
-"""What options take in the network, by what was seen of some of them there."""
+"""What timed candidates take in the network, by what was seen of some of them there."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import replace
 from statistics import median
 
 from codegen.schedule import Candidate
-from explorer.compose.options import Option, Options
+from explorer.compose.timed_candidates import TimedCandidate, TimedCandidates
 from microbench.store import Sample
 
 
@@ -16,7 +16,7 @@ class Estimates:
     candidates, or the usual one of all layers where none was.
     """
 
-    def __init__(self, alone: Options) -> None:
+    def __init__(self, alone: TimedCandidates) -> None:
         self._alone = alone
         self._seen: dict[Candidate, list[float]] = {}
         self._newest: dict[Candidate, int] = {}
@@ -41,8 +41,8 @@ class Estimates:
             self._seen.setdefault(sample.candidate, []).append(sample.time_s / pace)
             self._newest[sample.candidate] = sample.id
 
-    def options(self) -> Options:
-        """All options with the times that are expected."""
+    def timed_candidates(self) -> TimedCandidates:
+        """All timed candidates with the times that are expected."""
         ratios = {spec: self._ratios(ways) for spec, ways in self._alone.items()}
         usual = median([median(found) for found in ratios.values() if found] or [1.0])
         return {
@@ -53,11 +53,11 @@ class Estimates:
     def _time(self, candidate: Candidate) -> float:
         return median(self._seen[candidate])
 
-    def _ratios(self, ways: Sequence[Option]) -> list[float]:
+    def _ratios(self, ways: Sequence[TimedCandidate]) -> list[float]:
         known = [way for way in ways if way.candidate in self._seen and way.time_s > 0]
         return [self._time(way.candidate) / way.time_s for way in known]
 
-    def _expected(self, way: Option, ratio: float) -> Option:
+    def _expected(self, way: TimedCandidate, ratio: float) -> TimedCandidate:
         if way.candidate not in self._seen:
             return replace(way, time_s=way.time_s * ratio)
         return replace(way, time_s=self._time(way.candidate), sample_id=self._newest[way.candidate])

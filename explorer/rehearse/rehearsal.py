@@ -26,9 +26,9 @@ from codegen.engines.cpu.threads import CHANNELS_SHARED, PIXELS_SHARED
 from codegen.plan import Plan, PlanStep
 from codegen.schedule import Candidate
 from explorer.compose.compose import CPU_ONLY, UNLIMITED, Composition
-from explorer.compose.options import Options
+from explorer.compose.timed_candidates import TimedCandidates
 from explorer.plans.planning import decisions
-from explorer.plans.searched_network import Findings
+from explorer.plans.searched_network import SearchedNetwork
 from explorer.rehearse.estimates import Estimates
 from explorer.settings import RehearsalSettings
 from explorer.terminal.progress import Progress
@@ -48,7 +48,7 @@ class Rehearsals:
 
     def __init__(
         self,
-        found: Findings,
+        found: SearchedNetwork,
         perform: Perform | None,
         append: Callable[[Sample], int],
         known: Iterable[Sample],
@@ -67,11 +67,11 @@ class Rehearsals:
         self._alone = {sample.candidate: sample for sample in found.result.samples}
         self._samples: list[Sample] = []
 
-    def rehearsed(self) -> Findings:
-        """The findings with what the rehearsals say. Raises BoardError and StoreError."""
+    def rehearsed(self) -> SearchedNetwork:
+        """The searched network with what the rehearsals say. Raises BoardError and StoreError."""
         if self._perform is None and not self._known:
             return self._found
-        estimates = Estimates(self._found.result.options)
+        estimates = Estimates(self._found.result.timed_candidates)
         best: _Contender | None = None
         run: set[str] = set()
         for number in range(self._settings.rounds):
@@ -90,8 +90,8 @@ class Rehearsals:
         found = self._with(estimates)
         return found if best is None else replace(found, best=_retimed(best.composition, found.expected))
 
-    def _with(self, estimates: Estimates) -> Findings:
-        return replace(self._found, expected=estimates.options(), rehearsals=tuple(self._samples))
+    def _with(self, estimates: Estimates) -> SearchedNetwork:
+        return replace(self._found, expected=estimates.timed_candidates(), rehearsals=tuple(self._samples))
 
     def _contenders(self, estimates: Estimates, best: _Contender | None) -> tuple[_Contender, ...]:
         """The plans of a round, the fastest first; none where that needs the QPUs."""
@@ -109,7 +109,7 @@ class Rehearsals:
         return tuple(contenders.values())
 
     def _near(
-        self, found: Findings, tried: AbstractSet[Candidate], contenders: Mapping[str, _Contender]
+        self, found: SearchedNetwork, tried: AbstractSet[Candidate], contenders: Mapping[str, _Contender]
     ) -> Iterator[_Contender]:
         """Plans that take what comes close to the candidates of those before, until there is no other."""
         while True:
@@ -183,7 +183,7 @@ class _Contender:
     plan: Plan
 
     @staticmethod
-    def of(found: Findings, composition: Composition) -> _Contender:
+    def of(found: SearchedNetwork, composition: Composition) -> _Contender:
         return _Contender(composition, found.plan(composition))
 
     @cached_property
@@ -236,7 +236,7 @@ def _best(contenders: Sequence[_Contender], samples: Sequence[Sequence[Sample]])
     return contenders[min(totals)[1]] if totals else None
 
 
-def _alike(found: Findings, shared: int) -> _Contender:
+def _alike(found: SearchedNetwork, shared: int) -> _Contender:
     """The fastest plan whose threads share out alike, where there is a choice."""
     differs = {
         way.candidate
@@ -247,7 +247,7 @@ def _alike(found: Findings, shared: int) -> _Contender:
     return _Contender.of(found, _composed(found, differs))
 
 
-def _composed(found: Findings, avoided: AbstractSet[Candidate]) -> Composition:
+def _composed(found: SearchedNetwork, avoided: AbstractSet[Candidate]) -> Composition:
     """The fastest on the CPU with a handicap for some candidates: others take their place where they come close."""
     dearer = {
         spec: tuple(
@@ -258,10 +258,10 @@ def _composed(found: Findings, avoided: AbstractSet[Candidate]) -> Composition:
     return replace(found, expected=dearer).compose(CPU_ONLY)
 
 
-def _retimed(composition: Composition, options: Options) -> Composition:
+def _retimed(composition: Composition, timed_candidates: TimedCandidates) -> Composition:
     """The same steps with other times."""
-    expected = {way.candidate: way for ways in options.values() for way in ways}
-    steps = tuple(replace(step, option=expected[step.option.candidate]) for step in composition.steps)
+    expected = {way.candidate: way for ways in timed_candidates.values() for way in ways}
+    steps = tuple(replace(step, timed=expected[step.timed.candidate]) for step in composition.steps)
     return replace(
         composition,
         steps=steps,

@@ -39,7 +39,7 @@ class Exhibit:
 
 
 @dataclass(frozen=True, eq=False)
-class Finding:
+class CaptionedFigure:
     """A figure and its reading: one sentence computed from the data that the figure shows."""
 
     figure: Figure

@@ -7,8 +7,8 @@ from functools import cache
 
 from codegen.graph import Chain, LayerSpec
 from codegen.schedule import Candidate
-from explorer.compose.options import Interface, Option, relayout_spec, threads_of
-from explorer.search.layer_search import LayerField
+from explorer.compose.timed_candidates import Interface, TimedCandidate, relayout_spec, threads_of
+from explorer.search.layer_search import LayerSearch
 
 
 class Ceilings:
@@ -18,17 +18,19 @@ class Ceilings:
     plan with less of it chooses among what is measured for speed.
     """
 
-    def __init__(self, fields: Iterable[LayerField]) -> None:
-        self._fastest_of = {field.spec: field.fastest for field in fields}
+    def __init__(self, layers: Iterable[LayerSearch]) -> None:
+        self._fastest_of = {layer.spec: layer.fastest for layer in layers}
 
-    def of(self, field: LayerField) -> Callable[[Candidate], float]:
-        """The ceiling of each of the field's candidates, in seconds; infinite where nothing is known."""
-        options, spec = field.options, field.spec
+    def of(self, layer: LayerSearch) -> Callable[[Candidate], float]:
+        """The ceiling of each of the layer's candidates, in seconds; infinite where nothing is known."""
+        timed_candidates, spec = layer.timed_candidates, layer.spec
         members = spec.op.members if isinstance(spec.op, Chain) else ()
 
         @cache
         def ceiling(interface: Interface, lane: int) -> float:
-            times = [self._instead(spec, interface, option) for option in options if option.threads == lane]
+            times = [
+                self._instead(spec, interface, timed) for timed in timed_candidates if timed.threads == lane
+            ]
             if members:
                 times.append(sum(self._fastest(member, lane) for member in members))
             return min(times, default=float("inf"))
@@ -38,14 +40,14 @@ class Ceilings:
     def _fastest(self, spec: LayerSpec, lane: int) -> float:
         return self._fastest_of.get(spec, {}).get(lane, float("inf"))
 
-    def _instead(self, spec: LayerSpec, wanted: Interface, option: Option) -> float:
-        """The time of an option that takes and gives what is wanted."""
-        given = option.candidate.choice
+    def _instead(self, spec: LayerSpec, wanted: Interface, timed: TimedCandidate) -> float:
+        """The time of a timed candidate that takes and gives what is wanted."""
+        given = timed.candidate.choice
         pairs = [*zip(spec.inputs, wanted.input_layouts, given.input_layouts, strict=True)]
         pairs.append((spec.output, given.output_layout, wanted.output_layout))
         changes = (
-            self._fastest(relayout_spec(tensor, source, target), option.threads)
+            self._fastest(relayout_spec(tensor, source, target), timed.threads)
             for tensor, source, target in pairs
             if source != target
         )
-        return option.time_s + sum(changes)
+        return timed.time_s + sum(changes)

@@ -11,7 +11,7 @@ from codegen.graph import LayerSpec
 from codegen.schedule import Candidate
 from codegen.target import Target
 from cost_models.model import Prediction
-from explorer.compose.options import Interface, Option, threads_of
+from explorer.compose.timed_candidates import Interface, TimedCandidate, threads_of
 from explorer.search.candidate_pool import CandidatePool
 from microbench.store import Sample
 
@@ -48,7 +48,7 @@ class SearchSettings:
         return replace(self, initial=initial, budget=budget)
 
 
-class LayerField:
+class LayerSearch:
     """The candidates of one distinct layer, over all algorithms that apply to it."""
 
     def __init__(
@@ -78,10 +78,12 @@ class LayerField:
         return tuple(self._samples.values())
 
     @property
-    def options(self) -> tuple[Option, ...]:
+    def timed_candidates(self) -> tuple[TimedCandidate, ...]:
         """The candidates that work, with their times."""
         return tuple(
-            Option(sample.candidate, sample.time_s, sample.kind, sample.id, int(sample.work.workspace_bytes))
+            TimedCandidate(
+                sample.candidate, sample.time_s, sample.kind, sample.id, int(sample.work.workspace_bytes)
+            )
             for sample in self._samples.values()
             if sample.status == "ok"
         )
@@ -93,7 +95,7 @@ class LayerField:
             pool.extend(trials, lambda candidate: predict((candidate,))[0].time_s)
 
     def record(self, samples: Iterable[Sample]) -> None:
-        """Takes in what the bench found out."""
+        """Takes in what the measurer found out."""
         for sample in samples:
             self._samples[sample.candidate_hash] = sample
             if sample.status == "ok":
@@ -129,8 +131,8 @@ class LayerField:
     def fastest(self) -> Mapping[int, float]:
         """The shortest time measured, by lane."""
         times: dict[int, float] = {}
-        for option in self.options:
-            times[option.threads] = min(times.get(option.threads, float("inf")), option.time_s)
+        for timed in self.timed_candidates:
+            times[timed.threads] = min(times.get(timed.threads, float("inf")), timed.time_s)
         return times
 
     def doubtful(self, predict: Predict, ceiling: Ceiling = lambda _: float("inf")) -> tuple[Candidate, ...]:
@@ -158,9 +160,9 @@ class LayerField:
 
     def _best_of_rivals(self) -> Mapping[_Rivals, float]:
         best: dict[_Rivals, float] = {}
-        for option in self.options:
-            rivals = _rivals(option.candidate)
-            best[rivals] = min(best.get(rivals, float("inf")), option.time_s)
+        for timed in self.timed_candidates:
+            rivals = _rivals(timed.candidate)
+            best[rivals] = min(best.get(rivals, float("inf")), timed.time_s)
         return {rivals: time_s * (1 - self._settings.worthwhile) for rivals, time_s in best.items()}
 
     def _left(self) -> Mapping[int, int]:

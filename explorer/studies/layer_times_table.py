@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from codegen.describe import describe
 from explorer.runs.tables import axes, seconds
-from explorer.studies.bench_table import BenchTable
 from explorer.studies.layer_times import NetworkTimes, StepTime, kind_of
+from explorer.studies.study_table import StudyTable
 
 _NUMBERS = (
     ("time", "right"),
@@ -29,7 +29,7 @@ _LAYERS = (
 _KINDS = (("kind", "left"), ("layers", "right"), *_NUMBERS)
 
 
-def layer_table(times: NetworkTimes) -> BenchTable:
+def layer_table(times: NetworkTimes) -> StudyTable:
     """One row per step that takes time, and their sum."""
     timed = [step for step in times.steps if step.time_s]
     rows = [
@@ -48,10 +48,10 @@ def layer_table(times: NetworkTimes) -> BenchTable:
         f"The network as a whole: {seconds(times.time_s)}, median of {times.runs} runs (kind: host). Peak of one "
         f"core, measured between them: {times.peak_per_core / 1e9:.0f} GFLOP/s.",
     )
-    return BenchTable(f"{times.plan.model_name}: layers", _LAYERS, tuple(rows), notes)
+    return StudyTable(f"{times.plan.model_name}: layers", _LAYERS, tuple(rows), notes)
 
 
-def kind_table(times: NetworkTimes) -> BenchTable:
+def kind_table(times: NetworkTimes) -> StudyTable:
     """One row per kind of layer, the one with the most time first."""
     groups: dict[str, list[StepTime]] = {}
     for step in times.steps:
@@ -59,7 +59,7 @@ def kind_table(times: NetworkTimes) -> BenchTable:
             groups.setdefault(kind_of(step.step), []).append(step)
     ordered = sorted(groups.items(), key=lambda item: -sum(step.time_s for step in item[1]))
     rows = tuple((kind, str(len(steps)), *_numbers(times, steps)) for kind, steps in ordered)
-    return BenchTable(f"{times.plan.model_name}: kinds of layers", _KINDS, rows)
+    return StudyTable(f"{times.plan.model_name}: kinds of layers", _KINDS, rows)
 
 
 def _numbers(times: NetworkTimes, steps: Sequence[StepTime]) -> tuple[str, ...]:

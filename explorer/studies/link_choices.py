@@ -10,7 +10,7 @@ from codegen.schedule import Candidate
 from explorer.pipeline.run import Run
 from explorer.plans.planning import decisions
 from explorer.runs.noise import noise_of_report
-from explorer.studies.bench_table import LEFT, RIGHT, BenchTable
+from explorer.studies.study_table import LEFT, RIGHT, StudyTable
 from explorer.terminal.units import seconds
 from microbench.protocol import estimate
 from microbench.store import Sample, Store
@@ -36,7 +36,7 @@ def searched(run: Run, store: str) -> Searched:
         )
 
 
-def choice_table(direct: Searched, remote: Searched) -> BenchTable:
+def choice_table(direct: Searched, remote: Searched) -> StudyTable:
     """One row for each step that the plans take differently, with both candidates' medians on both sides."""
     plans = direct.run.plan, remote.run.plan
     steps = [{step.name: step for step in plan.steps} for plan in plans]
@@ -72,7 +72,7 @@ def choice_table(direct: Searched, remote: Searched) -> BenchTable:
         ("A takes", RIGHT),
         ("B takes", RIGHT),
     )
-    return BenchTable("The same choices", (*columns, ("their difference", LEFT)), tuple(rows), notes)
+    return StudyTable("The same choices", (*columns, ("their difference", LEFT)), tuple(rows), notes)
 
 
 def plans_equal(one: Plan, other: Plan) -> bool:

@@ -11,11 +11,11 @@ from statistics import median
 from codegen.describe import describe
 from codegen.schedule import Candidate
 from explorer.errors import UsageError
-from explorer.measure.bench import CANDIDATE_FAULTS
+from explorer.measure.measurer import CANDIDATE_FAULTS
 from explorer.pipeline.boards import open_board_of
 from explorer.settings import RunSettings
-from explorer.studies.bench_table import LEFT, RIGHT, BenchTable
 from explorer.studies.same_candidates import job_builder, same_candidates
+from explorer.studies.study_table import LEFT, RIGHT, StudyTable
 from explorer.terminal.units import seconds
 from microbench.board import Board, Job
 from microbench.boards.ssh_link import SshLink
@@ -51,7 +51,7 @@ def link_costs(direct: RunSettings, remote: RunSettings, most: int) -> tuple[Sam
     return tuple(cost for cost in found if cost is not None)
 
 
-def cost_table(costs: Sequence[SampleCost]) -> BenchTable:
+def cost_table(costs: Sequence[SampleCost]) -> StudyTable:
     """Raises UsageError where there are none."""
     if not costs:
         raise UsageError("no candidate works on both boards; `explore samples list --status failed` says why")
@@ -71,7 +71,7 @@ def cost_table(costs: Sequence[SampleCost]) -> BenchTable:
         f"Over {len(costs)} candidates the link costs {signed(first_s)} a sample the first time (median; the program "
         f"is uploaded) and {signed(again_s)} after that, beside {seconds(direct_s)} that a sample takes directly."
     )
-    return BenchTable("What the link costs", (*columns, ("again", RIGHT)), tuple(rows), (note,))
+    return StudyTable("What the link costs", (*columns, ("again", RIGHT)), tuple(rows), (note,))
 
 
 def signed(time_s: float) -> str:

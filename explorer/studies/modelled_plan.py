@@ -12,11 +12,11 @@ from cost_models.model import Prediction
 from cost_models.roofline import RooflineModel
 from explorer.compose.compose import Limits, compose
 from explorer.compose.moves import Overheads
-from explorer.compose.options import Interface, Option
+from explorer.compose.timed_candidates import Interface, TimedCandidate
 from explorer.errors import SearchError
 from explorer.plans.network import Network
 from explorer.plans.planning import build_plan
-from explorer.search.layer_search import LayerField, SearchSettings
+from explorer.search.layer_search import LayerSearch, SearchSettings
 from explorer.search.search import relayout_specs
 from microbench.board import Fingerprint
 from microbench.profile import DeviceProfile
@@ -31,9 +31,9 @@ def modelled_plan(network: Network, profile: DeviceProfile, threads: int = 1) ->
     Raises SearchError naming a layer that no CPU algorithm computes, CompositionError where layouts cannot be joined.
     """
     maker = _Maker(network, profile, threads)
-    options = maker.options()
+    timed_candidates = maker.timed_candidates()
     limits = Limits(processors=("cpu",), threads=threads)
-    composition = compose(network.graph, options, Overheads(), limits)
+    composition = compose(network.graph, timed_candidates, Overheads(), limits)
     plan = build_plan(
         network, composition, maker.samples, profile, maker.fingerprint, SEED, composition.total_s
     )
@@ -42,7 +42,7 @@ def modelled_plan(network: Network, profile: DeviceProfile, threads: int = 1) ->
 
 
 class _Maker:
-    """Options of every layer and layout change, and the modelled times as what `build_plan` reads."""
+    """Timed candidates of every layer and layout change, and the modelled times as what `build_plan` reads."""
 
     def __init__(self, network: Network, profile: DeviceProfile, threads: int) -> None:
         self.fingerprint = Fingerprint(f"model of {profile.name}", profile.hash, 0.0, "no board")
@@ -53,27 +53,27 @@ class _Maker:
         self._threads = threads
         self._model = RooflineModel(profile)
 
-    def options(self) -> Mapping[LayerSpec, tuple[Option, ...]]:
-        fields: dict[LayerSpec, LayerField] = {}
-        found: dict[LayerSpec, tuple[Option, ...]] = {}
+    def timed_candidates(self) -> Mapping[LayerSpec, tuple[TimedCandidate, ...]]:
+        layers: dict[LayerSpec, LayerSearch] = {}
+        found: dict[LayerSpec, tuple[TimedCandidate, ...]] = {}
         for node in self._graph.nodes:
             spec = LayerSpec.of(self._graph, node)
-            if spec not in fields:
-                fields[spec] = self._field(spec)
-                found[spec] = tuple(self._best(fields[spec].candidates))
+            if spec not in layers:
+                layers[spec] = self._layer_search(spec)
+                found[spec] = tuple(self._best(layers[spec].candidates))
             if not found[spec]:
                 raise SearchError(f"layer {node.name!r}: no algorithm for the CPU of {self._profile.name!r}")
-        for spec in relayout_specs(self._graph, fields):
-            found[spec] = tuple(self._best(self._field(spec).candidates))
+        for spec in relayout_specs(self._graph, layers):
+            found[spec] = tuple(self._best(self._layer_search(spec).candidates))
         return found
 
-    def _field(self, spec: LayerSpec) -> LayerField:
+    def _layer_search(self, spec: LayerSpec) -> LayerSearch:
         own = [algorithm for algorithm in algorithms().values() if algorithm.processor == "cpu"]
-        field = LayerField(spec, own, self._target, SearchSettings(seed=SEED))
-        field.extend(self._predict, first=True)
-        return field
+        layer = LayerSearch(spec, own, self._target, SearchSettings(seed=SEED))
+        layer.extend(self._predict, first=True)
+        return layer
 
-    def _best(self, candidates: Iterable[Candidate]) -> Iterable[Option]:
+    def _best(self, candidates: Iterable[Candidate]) -> Iterable[TimedCandidate]:
         """The fastest candidate of each interface, equal ones by hash."""
         best: dict[Interface, tuple[float, str, Candidate]] = {}
         for candidate in candidates:
@@ -85,12 +85,12 @@ class _Maker:
         for time_s, _, candidate in best.values():
             yield self._option(candidate, time_s)
 
-    def _option(self, candidate: Candidate, time_s: float) -> Option:
+    def _option(self, candidate: Candidate, time_s: float) -> TimedCandidate:
         number, work = len(self.samples) + 1, self._work(candidate)
         self.samples[number] = Sample(
             candidate, self.fingerprint, "modelled", "ok", (time_s,), work, id=number
         )
-        return Option(candidate, time_s, "modelled", number, int(work.workspace_bytes))
+        return TimedCandidate(candidate, time_s, "modelled", number, int(work.workspace_bytes))
 
     def _predict(self, candidates: Sequence[Candidate]) -> Sequence[Prediction]:
         return self._model.predict([(candidate, self._work(candidate)) for candidate in candidates])

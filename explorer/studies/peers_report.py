@@ -14,8 +14,8 @@ from rich.table import Table
 
 from codegen.engines.cpu.toolchain import cpu_model
 from microbench.peers.comparison import TOLERANCE, Cell, mean_of
+from microbench.peers.ratios import spread_of
 from microbench.peers.rounds import Entry, RoundSettings
-from microbench.peers.statistics import spread_of
 
 COLUMNS = (
     "engine",

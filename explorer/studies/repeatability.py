@@ -16,8 +16,8 @@ from codegen.describe import describe
 from explorer.errors import UsageError
 from explorer.runs.noise import noise_text
 from explorer.settings import RunSettings
-from explorer.studies.bench_table import LEFT, RIGHT, BenchTable
 from explorer.studies.same_candidates import measure_same
+from explorer.studies.study_table import LEFT, RIGHT, StudyTable
 from explorer.terminal.units import seconds
 from microbench.protocol import ReferenceTimes, noise_floor
 
@@ -106,7 +106,7 @@ def spreads(runs: Sequence[OneRun]) -> tuple[Spread, ...]:
     return tuple(Spread(*runs[0].labels[key], tuple(run.medians_s[key] for run in runs)) for key in common)
 
 
-def tables(runs: Sequence[OneRun]) -> tuple[BenchTable, ...]:
+def tables(runs: Sequence[OneRun]) -> tuple[StudyTable, ...]:
     """The runs, what they come to, and every candidate; raises UsageError where no candidate worked in all of them."""
     found = spreads(runs)
     if not found:
@@ -114,7 +114,7 @@ def tables(runs: Sequence[OneRun]) -> tuple[BenchTable, ...]:
     return _runs_table(runs, found), _verdict_table(runs, found), _candidates_table(runs, found)
 
 
-def _runs_table(runs: Sequence[OneRun], found: Sequence[Spread]) -> BenchTable:
+def _runs_table(runs: Sequence[OneRun], found: Sequence[Spread]) -> StudyTable:
     rows = []
     for number, run in enumerate(runs):
         shift = median(spread.medians_s[number] / spread.median_s for spread in found) - 1
@@ -132,10 +132,10 @@ def _runs_table(runs: Sequence[OneRun], found: Sequence[Spread]) -> BenchTable:
         "Against the others: the median, over the candidates, of this run's time over the candidate's median. "
         f"Board: {runs[0].board}; kind of times: {' + '.join(runs[0].kinds)}."
     )
-    return BenchTable("Runs", (*columns, ("took", RIGHT)), tuple(rows), (note,))
+    return StudyTable("Runs", (*columns, ("took", RIGHT)), tuple(rows), (note,))
 
 
-def _verdict_table(runs: Sequence[OneRun], found: Sequence[Spread]) -> BenchTable:
+def _verdict_table(runs: Sequence[OneRun], found: Sequence[Spread]) -> StudyTable:
     rows = [
         ("(max - min) / median of a candidate", *_quantiles([one.relative_range for one in found])),
         ("interquartile range / median", *_quantiles([one.relative_iqr for one in found])),
@@ -151,10 +151,10 @@ def _verdict_table(runs: Sequence[OneRun], found: Sequence[Spread]) -> BenchTabl
             f"(±{100 * max(floors):.1f} %)."
         )
     columns = (("spread between runs", LEFT), ("median", RIGHT), ("95th percentile", RIGHT), ("worst", RIGHT))
-    return BenchTable("Spread and noise floor", columns, tuple(rows), tuple(notes))
+    return StudyTable("Spread and noise floor", columns, tuple(rows), tuple(notes))
 
 
-def _candidates_table(runs: Sequence[OneRun], found: Sequence[Spread]) -> BenchTable:
+def _candidates_table(runs: Sequence[OneRun], found: Sequence[Spread]) -> StudyTable:
     ranked = sorted(found, key=lambda one: -one.relative_range)
     rows = tuple(
         (
@@ -173,7 +173,7 @@ def _candidates_table(runs: Sequence[OneRun], found: Sequence[Spread]) -> BenchT
         ("(max - min) / median", RIGHT),
     )
     title = f"Candidates, over {len(runs)} runs, the widest first"
-    return BenchTable(title, (*columns, ("IQR / median", RIGHT)), rows)
+    return StudyTable(title, (*columns, ("IQR / median", RIGHT)), rows)
 
 
 def _quantiles(fractions: Sequence[float]) -> tuple[str, str, str]:

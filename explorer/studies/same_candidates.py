@@ -10,13 +10,13 @@ from codegen.graph import Graph, LayerSpec
 from codegen.schedule import Candidate
 from cost_models.model import Prediction
 from cost_models.registry import cost_model_named
-from explorer.measure.bench import Bench, Tally, overheads_of
 from explorer.measure.jobs import JobBuilder
+from explorer.measure.measurer import Measurer, Tally, overheads_of
 from explorer.measure.workers import Workers
 from explorer.pipeline.boards import open_board_of
 from explorer.pipeline.run import REPEATS
 from explorer.plans.network import open_network
-from explorer.search.layer_search import LayerField
+from explorer.search.layer_search import LayerSearch
 from explorer.settings import RunSettings
 from explorer.terminal.progress import Silent
 from microbench.board import Board
@@ -50,9 +50,9 @@ def same_candidates(board: Board, settings: RunSettings, most: int) -> tuple[Can
 
     picks = []
     for spec in _distinct(open_network(settings).graph):
-        field = LayerField(spec, jobs.algorithms.values(), jobs.target, settings.search)
-        field.extend(predict, first=True)
-        picks.append(field.first_picks(predict))
+        layer = LayerSearch(spec, jobs.algorithms.values(), jobs.target, settings.search)
+        layer.extend(predict, first=True)
+        picks.append(layer.first_picks(predict))
     return tuple(_in_turn(picks))[:most]
 
 
@@ -62,8 +62,8 @@ def measure_same(settings: RunSettings, most: int) -> Measured:
         jobs, candidates = job_builder(board, settings), same_candidates(board, settings, most)
         with Workers([board]) as workers, Store.open(settings.store) as store:
             fingerprint = board.fingerprint()
-            bench = Bench(workers, jobs, store, fingerprint, Silent(), overheads_of(board).launch_s)
-            return Measured(bench.samples(candidates), bench.tally, fingerprint.board)
+            measurer = Measurer(workers, jobs, store, fingerprint, Silent(), overheads_of(board).launch_s)
+            return Measured(measurer.samples(candidates), measurer.tally, fingerprint.board)
 
 
 def _distinct(graph: Graph) -> Iterable[LayerSpec]:

@@ -20,7 +20,7 @@ SOURCE = "fitted by explore calibrate"
 
 
 @dataclass(frozen=True)
-class Finding:
+class FittedConstant:
     """What calibration says of one constant. `interval` None: it was not found; `note` says why.
 
     It keeps its starting value then, or takes one within the bound that the measurements give.
@@ -39,14 +39,14 @@ class Calibration:
     """A fitted profile, what is known of each of its constants, and the root mean square of the log ratios left."""
 
     profile: DeviceProfile
-    findings: tuple[Finding, ...]
+    fitted_constants: tuple[FittedConstant, ...]
     rms: float
     benchmarks: int
     simulated: int
 
     @property
-    def identified(self) -> tuple[Finding, ...]:
-        return tuple(f for f in self.findings if f.interval is not None)
+    def identified(self) -> tuple[FittedConstant, ...]:
+        return tuple(f for f in self.fitted_constants if f.interval is not None)
 
 
 def told_profile(start: DeviceProfile, shape: BoardShape) -> DeviceProfile:
@@ -82,44 +82,48 @@ def calibrate(
         shown = sensitivities(model, fitter.values, bounds)
         found = intervals(fitter, {n: s for n, s in shown.items() if n != DEPTH}, shape.clock_hz)
         found[DEPTH] = Interval(depth, depth)
-        findings = tuple(
-            _finding(bounds[name], constant.unit, fitter.values, found.get(name), shown)
+        fitted_constants = tuple(
+            _fitted_constant(bounds[name], constant.unit, fitter.values, found.get(name), shown)
             for name, constant in begun.v3d.items()
         )
-        fitter.values = {f.name: f.value for f in findings if f.name in values}
+        fitter.values = {f.name: f.value for f in fitted_constants if f.name in values}
         return Calibration(
-            _profile(begun, findings), findings, fitter.rms(), len(model.benchmarks), model.runs
+            _profile(begun, fitted_constants),
+            fitted_constants,
+            fitter.rms(),
+            len(model.benchmarks),
+            model.runs,
         )
 
 
-def _finding(
+def _fitted_constant(
     bounds: Range,
     unit: str,
     values: dict[str, float],
     interval: Interval | None,
     shown: dict[str, Sensitivity],
-) -> Finding:
+) -> FittedConstant:
     name, start = bounds.name, bounds.start
     if bounds.kind in NOT_FITTED:
-        return Finding(name, unit, start, start, None, bounds.kind.value)
+        return FittedConstant(name, unit, start, start, None, bounds.kind.value)
     if name == DEPTH:
         note = "the most requests in flight that a launch comes back from"
-        return Finding(name, unit, start, values[name], interval, note)
+        return FittedConstant(name, unit, start, values[name], interval, note)
     sensitivity = shown[name]
     if interval is not None:
         strongest = max(sensitivity.less or 0.0, sensitivity.more or 0.0)
         note = f"shows in {len(sensitivity.benchmarks)} benchmarks, at most by {strongest:.0%}"
-        return Finding(name, unit, start, values[name], interval, note)
+        return FittedConstant(name, unit, start, values[name], interval, note)
     if sensitivity.side is None:
-        return Finding(name, unit, start, start, None, "not identifiable: no launch time shows it")
+        return FittedConstant(name, unit, start, start, None, "not identifiable: no launch time shows it")
     varied = bounds.varied(values[name], SHARE)
     bound = f"less than {varied[-1]:g}" if sensitivity.side == "more" else f"more than {varied[0]:g}"
     note = f"not identifiable: only that it is {bound}"
-    return Finding(name, unit, start, values[name], None, note)
+    return FittedConstant(name, unit, start, values[name], None, note)
 
 
-def _profile(begun: DeviceProfile, findings: tuple[Finding, ...]) -> DeviceProfile:
-    constants = {f.name: _constant(f, begun.v3d[f.name]) for f in findings}
+def _profile(begun: DeviceProfile, fitted_constants: tuple[FittedConstant, ...]) -> DeviceProfile:
+    constants = {f.name: _constant(f, begun.v3d[f.name]) for f in fitted_constants}
     return DeviceProfile.model_validate(
         {
             **begun.model_dump(),
@@ -128,15 +132,13 @@ def _profile(begun: DeviceProfile, findings: tuple[Finding, ...]) -> DeviceProfi
     )
 
 
-def _constant(finding: Finding, before: Constant) -> Constant:
+def _constant(fitted: FittedConstant, before: Constant) -> Constant:
     """A constant that was not found keeps its source, unless a bound moved it."""
     source = before.source
-    if finding.interval is not None:
-        source = (
-            f"{SOURCE}, interval {finding.interval.low:.6g} to {finding.interval.high:.6g}; {finding.note}"
-        )
-    elif finding.note == Kind.TOLD.value:
-        source = finding.note
-    elif finding.value != finding.start:
-        source = f"moved by explore calibrate; {finding.note}"
-    return Constant(value=finding.value, unit=before.unit, source=source)
+    if fitted.interval is not None:
+        source = f"{SOURCE}, interval {fitted.interval.low:.6g} to {fitted.interval.high:.6g}; {fitted.note}"
+    elif fitted.note == Kind.TOLD.value:
+        source = fitted.note
+    elif fitted.value != fitted.start:
+        source = f"moved by explore calibrate; {fitted.note}"
+    return Constant(value=fitted.value, unit=before.unit, source=source)

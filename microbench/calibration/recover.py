@@ -16,7 +16,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from microbench.calibration.calibrate import DEPTH, Finding, calibrate
+from microbench.calibration.calibrate import DEPTH, FittedConstant, calibrate
 from microbench.calibration.constants import NOT_FITTED, Kind, Range, ranges
 from microbench.calibration.forward import ForwardModel
 from microbench.calibration.identify import SHARE, THRESHOLD, sensitivities
@@ -93,18 +93,18 @@ def recover(stock: DeviceProfile, seed: int) -> tuple[Trial, ...]:
         shown = {name: s.shows for name, s in sensitivities(model, truth, kinds).items()}
     shown[DEPTH] = True  # more in flight stop a launch
     return tuple(
-        _trial(seed, finding, truth[finding.name], shown[finding.name])
-        for finding in found.findings
-        if finding.name in truth
+        _trial(seed, fitted, truth[fitted.name], shown[fitted.name])
+        for fitted in found.fitted_constants
+        if fitted.name in truth
     )
 
 
-def _trial(seed: int, finding: Finding, true: float, shows: bool) -> Trial:
-    interval = finding.interval
+def _trial(seed: int, fitted: FittedConstant, true: float, shows: bool) -> Trial:
+    interval = fitted.interval
     covered = (
         interval is not None and interval.low <= true * (1 + 1e-9) and true <= interval.high * (1 + 1e-9)
     )
-    return Trial(seed, finding.name, true, finding.value, shows, interval is not None, covered)
+    return Trial(seed, fitted.name, true, fitted.value, shows, interval is not None, covered)
 
 
 def recover_many(stock: DeviceProfile, seeds: Sequence[int], processes: int) -> tuple[Trial, ...]:

@@ -15,9 +15,9 @@ from microbench.peers.conversion import convert
 from microbench.peers.cpus import pinned_cpus
 from microbench.peers.environments import Environment, make_environment
 from microbench.peers.network import PeerNetwork
+from microbench.peers.ratios import MeanRatio, Network, TimesArray, fastest, mean_ratio
 from microbench.peers.registry import Peer
 from microbench.peers.rounds import Entry, RoundSettings, run_rounds
-from microbench.peers.statistics import MeanRatio, Network, TimesArray, fastest, mean_ratio
 from microbench.peers.worker import Contender
 
 TOLERANCE = 1e-3  # of errors: float32 sums in another order stay far below, half precision does not

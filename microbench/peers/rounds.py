@@ -14,7 +14,7 @@ import numpy as np
 from codegen.tensor import FloatArray
 from microbench.errors import PeerError
 from microbench.peers.network import relative_error
-from microbench.peers.statistics import TimesArray
+from microbench.peers.ratios import TimesArray
 from microbench.peers.worker import Contender, Worker
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from microbench.protocol.drift import Limits, moved, throttle_advice
 from microbench.protocol.order import Turn, turns
-from microbench.protocol.statistics import (
+from microbench.protocol.repeats import (
     FEWEST_REFERENCES,
     Estimate,
     ReferenceTimes,

@@ -17,7 +17,7 @@ def held_memory(graph: Graph, steps: Sequence[ComposedStep]) -> tuple[int, int]:
     """The most bytes of GPU memory and of the CPU's arena over all steps."""
     roots, touched, on_gpu = _touched(graph, steps)
     launches = _launches(steps)
-    gpu, arena = [0] * len(steps), [step.option.workspace_bytes * _on_cpu(step) for step in steps]
+    gpu, arena = [0] * len(steps), [step.timed.workspace_bytes * _on_cpu(step) for step in steps]
     results = {roots.get((name, "nchw"), (name, "nchw")) for name in graph.outputs}
     for root, times in touched.items():
         size = layout_named(root[1]).size_bytes(graph.types[root[0]])
@@ -44,7 +44,7 @@ def _touched(
     touched: dict[Key, list[int]] = {}
     on_gpu: set[Key] = set()
     for index, step in enumerate(steps):
-        choice = step.option.candidate.choice
+        choice = step.timed.candidate.choice
         tensors = step.node.inputs if step.node else (step.tensor,)
         reads = [roots.get(key, key) for key in zip(tensors, choice.input_layouts, strict=True)]
         output = (step.tensor, choice.output_layout)
@@ -64,7 +64,7 @@ def _launches(steps: Sequence[ComposedStep]) -> list[int | None]:
     """The number of the launch of each step, None where it runs on the CPU or computes nothing."""
     numbers = accumulate(starts_launch(steps))
     return [
-        number if step.option.candidate.choice.processor == "qpu" and not step.is_free else None
+        number if step.timed.candidate.choice.processor == "qpu" and not step.is_free else None
         for step, number in zip(steps, numbers, strict=True)
     ]
 
@@ -77,4 +77,4 @@ def _widened(life: Life, times: Sequence[int], launches: Sequence[int | None]) -
 
 
 def _on_cpu(step: ComposedStep) -> bool:
-    return step.option.candidate.choice.processor == "cpu" and not step.is_free
+    return step.timed.candidate.choice.processor == "cpu" and not step.is_free

@@ -1,4 +1,4 @@
-"""Small graphs and made-up options for tests of the composition."""
+"""Small graphs and made-up timed candidates for tests of the composition."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from codegen.graph import Activation, Clamp, Graph, LayerSpec, Node, Reshape
 from codegen.schedule import Candidate, Choice, Processor
 from codegen.tensor import TensorType
-from explorer.compose.options import Option
+from explorer.compose.timed_candidates import TimedCandidate
 
 LAYOUTS = ("nchw", "pixel16")
 
@@ -18,7 +18,7 @@ def graph_of(
     """A graph with one input tensor `t0`; node i reads the tensors of `edges[i]` and writes `t{i + 1}`.
 
     Nodes named by `reshapes` are reshapes to the same shape; every other one has its own spec (its clamp's end),
-    so options can differ from node to node.
+    so timed candidates can differ from node to node.
     """
     types = {f"t{i}": TensorType((1, 4, 2, 2)) for i in range(len(edges) + 1)}
     nodes = tuple(
@@ -33,7 +33,7 @@ def graph_of(
     return Graph("random", ("t0",), tuple(f"t{i}" for i in outputs), nodes, types, {})
 
 
-def option(
+def timed(
     spec: LayerSpec,
     processor: Processor,
     inputs: tuple[str, ...],
@@ -42,8 +42,8 @@ def option(
     tag: int = 0,
     workspace_bytes: int = 0,
     threads: int = 1,
-) -> Option:
+) -> TimedCandidate:
     """A choice nobody could run, with a time."""
     split = (("threads", threads),) if threads > 1 else ()
     choice = Choice(processor, f"fake-{processor}", split, (("tag", tag),), inputs, output)
-    return Option(Candidate(spec, choice), time_s, "modelled", 0, workspace_bytes)
+    return TimedCandidate(Candidate(spec, choice), time_s, "modelled", 0, workspace_bytes)

@@ -13,12 +13,12 @@ from codegen.schedule import Candidate
 from cost_models.model import Prediction
 from cost_models.roofline import RooflineModel
 from explorer.compose.moves import Overheads
-from explorer.compose.options import Option
+from explorer.compose.timed_candidates import TimedCandidate
 from explorer.measure.jobs import JobBuilder
 from explorer.plans.network import load_network
-from explorer.plans.searched_network import Findings
+from explorer.plans.searched_network import SearchedNetwork
 from explorer.rehearse.rehearsal import timed_steps
-from explorer.search.layer_search import LayerField, SearchSettings
+from explorer.search.layer_search import LayerSearch, SearchSettings
 from explorer.search.search import SearchResult, relayout_specs
 from microbench.board import BundleRun, Fingerprint
 from microbench.profile import load_profile
@@ -30,7 +30,7 @@ CPU = "x86-64-v4"  # whatever this machine's is: nothing is compiled
 WIDEST = 64  # so many candidates of an algorithm are known
 
 
-def searched_tiny_network(directory: Path, *, threads: int = 1, channels: int = 8) -> Findings:
+def searched_tiny_network(directory: Path, *, threads: int = 1, channels: int = 8) -> SearchedNetwork:
     """The tiny network on some CPU, so many threads for every layer that can be shared out; times are
     the roofline's, no two of a layer equal.
     """
@@ -47,8 +47,8 @@ def searched_tiny_network(directory: Path, *, threads: int = 1, channels: int = 
     own = [algorithm for algorithm in algorithms().values() if algorithm.processor == "cpu"]
     settings = SearchSettings(enumerate_limit=WIDEST, first_trials=WIDEST)
 
-    def layer(spec: LayerSpec) -> LayerField:
-        found = LayerField(spec, own, target, settings)
+    def layer(spec: LayerSpec) -> LayerSearch:
+        found = LayerSearch(spec, own, target, settings)
         found.extend(predict, first=True)
         return found
 
@@ -56,7 +56,7 @@ def searched_tiny_network(directory: Path, *, threads: int = 1, channels: int = 
     layers = {spec: layer(spec) for spec in fields}
     layers |= {spec: layer(spec) for spec in relayout_specs(network.graph, layers)}
     samples: list[Sample] = []
-    options: dict[LayerSpec, tuple[Option, ...]] = {}
+    timed_candidates: dict[LayerSpec, tuple[TimedCandidate, ...]] = {}
     for spec, found in layers.items():
         most = max((candidate.choice.threads for candidate in found.candidates), default=1)
         ways = [candidate for candidate in found.candidates if candidate.choice.threads == most]
@@ -64,11 +64,11 @@ def searched_tiny_network(directory: Path, *, threads: int = 1, channels: int = 
             time_s = prediction.time_s * (1 + 0.001 * place)
             work = jobs.work(candidate)
             samples.append(Sample(candidate, fingerprint, "host", "ok", (time_s,), work, id=len(samples) + 1))
-        options[spec] = tuple(
-            Option(s.candidate, s.time_s, s.kind, s.id) for s in samples if s.candidate.spec == spec
+        timed_candidates[spec] = tuple(
+            TimedCandidate(s.candidate, s.time_s, s.kind, s.id) for s in samples if s.candidate.spec == spec
         )
-    result = SearchResult(options, tuple(samples), model, len(samples), 1)
-    return Findings(network, profile, target, fingerprint, Overheads(), 0, result, options)
+    result = SearchResult(timed_candidates, tuple(samples), model, len(samples), 1)
+    return SearchedNetwork(network, profile, target, fingerprint, Overheads(), 0, result, timed_candidates)
 
 
 @dataclass

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from explorer.report.exhibits import Exhibit, Finding
+from explorer.report.exhibits import CaptionedFigure, Exhibit
 from explorer.report.section import Cell, ReportSection
 from explorer.runs.data import open_run
 from tests.explorer.run_shapes import SHAPES
@@ -64,7 +64,7 @@ class ReportSectionConformance:
         self, cells: Sequence[Cell], make_run: Callable[..., Any], shape: str
     ) -> None:
         for item in shown(cells, make_run(shape, "again")):
-            if isinstance(item, Finding):
+            if isinstance(item, CaptionedFigure):
                 assert item.png().startswith(b"\x89PNG")
                 assert re.search(r"\d", item.reading) and item.reading.endswith(".")
             else:
@@ -77,7 +77,7 @@ class ReportSectionConformance:
         for item in shown(cells, make_run(shape, "again")):
             if isinstance(item, Exhibit) and any(" ms" in str(column) for column in item.frame.columns):
                 assert kinds.search(item._repr_html_())
-            if isinstance(item, Finding):
+            if isinstance(item, CaptionedFigure):
                 labels = [axes.get_xlabel() + axes.get_ylabel() for axes in item.figure.axes]
                 legends = [text.get_text() for legend in _legends(item) for text in legend.get_texts()]
                 assert any(kinds.search(text) for text in (*labels, *legends))
@@ -90,10 +90,10 @@ class ReportSectionConformance:
             run = open_run(make_run(shape, name))
             cells = section.cells(run) if section.applies(run) else ()
             items = shown(cells, run.directory)
-            pages.append([i.png() if isinstance(i, Finding) else i._repr_html_() for i in items])
+            pages.append([i.png() if isinstance(i, CaptionedFigure) else i._repr_html_() for i in items])
         assert pages[0] == pages[1]
 
 
-def _legends(finding: Finding) -> list[Any]:
-    own = [axes.get_legend() for axes in finding.figure.axes]
-    return [legend for legend in (*own, *finding.figure.legends) if legend is not None]
+def _legends(captioned: CaptionedFigure) -> list[Any]:
+    own = [axes.get_legend() for axes in captioned.figure.axes]
+    return [legend for legend in (*own, *captioned.figure.legends) if legend is not None]

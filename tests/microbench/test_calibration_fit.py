@@ -85,10 +85,10 @@ def test_a_random_board_is_calibrated() -> None:
     with VirtualV3D(true) as gpu:
         found = calibrate(gpu, BoardShape.of(true), STOCK, workers=2)
     assert len(found.identified) >= 20
-    for finding in found.identified:
-        assert finding.value == pytest.approx(true.v3d_value(finding.name), rel=0.05), finding.name
-        assert found.profile.v3d[finding.name].source.startswith(SOURCE)
-    kept = {f.name for f in found.findings if f.interval is None}
+    for fitted in found.identified:
+        assert fitted.value == pytest.approx(true.v3d_value(fitted.name), rel=0.05), fitted.name
+        assert found.profile.v3d[fitted.name].source.startswith(SOURCE)
+    kept = {f.name for f in found.fitted_constants if f.interval is None}
     assert {"sfu_exp_bits", "clock_hz", "qpus"} <= kept
     assert found.profile.v3d["sfu_exp_bits"] == STOCK.v3d["sfu_exp_bits"]
 

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from microbench.boards.ssh_runner import RemoteRunner
+from microbench.diagnosis import Diagnosis
 from microbench.doctor import check_architecture, check_reachable, examine, judged
-from microbench.doctor_findings import Finding
 from microbench.doctor_gpu import (
     applying_overlays,
     check_gpu_memory,
@@ -53,30 +53,30 @@ GOOD = {
 }  # fmt: skip
 
 
-def verdict_of(finding: Finding, verdict: str, *texts: str) -> None:
+def verdict_of(diagnosis: Diagnosis, verdict: str, *texts: str) -> None:
     """The verdict, every text in result or remedy, and a remedy where there must be one."""
-    assert finding.verdict == verdict, finding
-    assert bool(finding.remedy) == (verdict not in ("ok", "not needed"))
+    assert diagnosis.verdict == verdict, diagnosis
+    assert bool(diagnosis.remedy) == (verdict not in ("ok", "not needed"))
     for text in texts:
-        assert text in f"{finding.result} | {finding.remedy}"
+        assert text in f"{diagnosis.result} | {diagnosis.remedy}"
 
 
 def test_a_board_in_order_passes_every_check() -> None:
     assert set(GOOD) == set(PROBES)
-    findings = judged(load_profile("pi-zero"), GOOD)
-    assert [finding.check for finding in findings if finding.verdict != "ok"] == []
+    diagnoses = judged(load_profile("pi-zero"), GOOD)
+    assert [diagnosis.check for diagnosis in diagnoses if diagnosis.verdict != "ok"] == []
     assert check_architecture(load_profile("pi-zero"), "armv6l", ZERO, SshOptions("h")).verdict == "ok"
 
 
 def test_a_board_that_says_nothing_fails_or_is_unknown_everywhere() -> None:
-    for finding in judged(load_profile("pi-zero"), dict.fromkeys(PROBES, "")):
-        assert finding.verdict in ("failed", "unknown")
-        assert finding.remedy
+    for diagnosis in judged(load_profile("pi-zero"), dict.fromkeys(PROBES, "")):
+        assert diagnosis.verdict in ("failed", "unknown")
+        assert diagnosis.remedy
 
 
 def test_a_profile_without_qpus_wants_no_mailbox() -> None:
     told = {**GOOD, "machine": "aarch64", "word_bits": "64", "model": FOUR, "vcio": "", "vc4": "loaded"}
-    verdicts = {finding.check: finding.verdict for finding in judged(load_profile("pi-4"), told)}
+    verdicts = {diagnosis.check: diagnosis.verdict for diagnosis in judged(load_profile("pi-4"), told)}
     for check in ("/dev/vcio", "vc4-kms-v3d overlay", "gpu_mem"):
         assert verdicts[check] == "not needed"
     assert verdicts["kernel"] == "ok"
@@ -94,8 +94,8 @@ def test_a_profile_without_qpus_wants_no_mailbox() -> None:
     ],
 )
 def test_the_architecture_must_be_the_profile_s(device: str, machine: str, verdict: str, text: str) -> None:
-    finding = check_architecture(load_profile(device), machine, ZERO, SshOptions("h"))
-    verdict_of(finding, verdict, text)
+    diagnosis = check_architecture(load_profile(device), machine, ZERO, SshOptions("h"))
+    verdict_of(diagnosis, verdict, text)
 
 
 @pytest.mark.parametrize(
@@ -251,17 +251,17 @@ def test_nothing_that_a_board_says_gets_into_a_command(answer: str) -> None:
     assert len(link.commands) == len(PROBES) + 1
 
 
-def findings_at(options: SshOptions, device: str = "pi-zero") -> dict[str, Finding]:
-    findings: list[Finding] = []
-    examine(load_profile(device), options, findings.append)
-    return {finding.check: finding for finding in findings}
+def diagnoses_at(options: SshOptions, device: str = "pi-zero") -> dict[str, Diagnosis]:
+    diagnoses: list[Diagnosis] = []
+    examine(load_profile(device), options, diagnoses.append)
+    return {diagnosis.check: diagnosis for diagnosis in diagnoses}
 
 
 @pytest.mark.needs("no firmware")
 def test_this_machine_is_examined_in_order_and_told_that_it_is_no_board(
     sshd: LoopbackServer, tmp_path: Path
 ) -> None:
-    found = findings_at(sshd.options(tmp_path / "there"))
+    found = diagnoses_at(sshd.options(tmp_path / "there"))
     assert list(found) == [
         "reachable", "key", "architecture", "kernel", "/dev/vcio", "vc4-kms-v3d overlay", "gpu_mem",
         "clocks and governor", "throttling now", "throttling since boot", "free space", "runner", "lock holder",
@@ -276,7 +276,7 @@ def test_this_machine_is_examined_in_order_and_told_that_it_is_no_board(
 
 
 def test_a_cpu_of_this_kind_needs_no_mailbox(sshd: LoopbackServer, tmp_path: Path) -> None:
-    found = findings_at(sshd.options(tmp_path / "there"), "host")
+    found = diagnoses_at(sshd.options(tmp_path / "there"), "host")
     assert [found[check].verdict for check in ("architecture", "/dev/vcio", "runner")] == [
         "ok",
         "not needed",
@@ -288,16 +288,16 @@ def test_a_runner_that_serves_another_run_holds_the_lock(sshd: LoopbackServer, t
     options = sshd.options(tmp_path / "there")
     remote = RemoteRunner(load_profile("host"), options)
     try:
-        found = findings_at(options, "host")
+        found = diagnoses_at(options, "host")
         verdict_of(found["lock holder"], "failed", "serves another run", "kill ")
         verdict_of(found["runner"], "unknown", "lock holder")
     finally:
         remote.close()
-    assert findings_at(options, "host")["lock holder"].verdict == "ok"
+    assert diagnoses_at(options, "host")["lock holder"].verdict == "ok"
 
 
 def test_an_unreachable_board_ends_the_examination() -> None:
-    found = findings_at(SshOptions("127.0.0.1", free_port()))
+    found = diagnoses_at(SshOptions("127.0.0.1", free_port()))
     assert list(found) == ["reachable"]
     verdict_of(found["reachable"], "failed", "refused", "SSH server")
 
@@ -309,7 +309,7 @@ def test_a_connection_lost_on_the_way_is_a_finding(
         raise BoardError("pi@there: cannot run a command: connection lost")
 
     monkeypatch.setattr("microbench.doctor.probe", cut)
-    found = findings_at(sshd.options(tmp_path / "there"))
+    found = diagnoses_at(sshd.options(tmp_path / "there"))
     assert list(found) == ["reachable", "key", "connection"]
     verdict_of(found["connection"], "failed", "connection lost")
 
@@ -326,7 +326,7 @@ def test_a_key_that_nobody_confirmed_and_one_that_is_refused(sshd: LoopbackServe
     make_key(tmp_path / "stranger")
     refused = sshd.options(tmp_path / "there", key_path=tmp_path / "stranger")
     for options, text in ((unknown, "host key is unknown"), (refused, "authorized_keys")):
-        found = findings_at(options)
+        found = diagnoses_at(options)
         assert list(found) == ["reachable", "key"]
         verdict_of(found["key"], "failed", text)
     assert not (tmp_path / "there").exists()

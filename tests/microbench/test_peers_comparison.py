@@ -16,9 +16,9 @@ from microbench.peers.conversion import convert
 from microbench.peers.cpus import pinned_cpus, spread
 from microbench.peers.environments import Environment, last_lines, make_environment
 from microbench.peers.network import PeerNetwork, open_peer_network, relative_error
+from microbench.peers.ratios import TimesArray
 from microbench.peers.registry import chosen_peers, read_peers
 from microbench.peers.rounds import Entry, RoundSettings
-from microbench.peers.statistics import TimesArray
 from tests.microbench import fake_peers
 from tests.microbench.fake_peers import installed, peer
 

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from codegen.graph import LayerSpec
-    from explorer.studies.bench_table import BenchTable
     from explorer.studies.inner_loops import Inspection
+    from explorer.studies.study_table import StudyTable
     from microbench.profile import DeviceProfile
 
 DEVICES = ("pi-zero", "pi-2", "pi-3", "pi-3-64", "pi-4")
@@ -54,8 +54,8 @@ def cpu_inner_loops(
 ) -> None:
     """Compile the kernels for a device and show what their inner loops consist of."""
     with reported(place=markdown):
-        from explorer.studies.bench_table import show, terminal, write_markdown
         from explorer.studies.inner_loops import inspect_device
+        from explorer.studies.study_table import show, terminal, write_markdown
         from microbench.profile import load_profile
 
         layers = _chosen_layers(layer)
@@ -81,9 +81,9 @@ def _chosen_layers(words: list[str] | None) -> Mapping[str, LayerSpec]:
     return chosen
 
 
-def _table(profile: DeviceProfile, inspections: Sequence[Inspection]) -> BenchTable:
+def _table(profile: DeviceProfile, inspections: Sequence[Inspection]) -> StudyTable:
     from codegen.engines.cpu.toolchain import KERNEL_FLAGS
-    from explorer.studies.bench_table import BenchTable
+    from explorer.studies.study_table import StudyTable
     from microbench.inner_loops.pipeline_model import has_model, why_no_simulator
 
     modelled = has_model(profile.compiler_target, profile.cpu)
@@ -91,7 +91,7 @@ def _table(profile: DeviceProfile, inspections: Sequence[Inspection]) -> BenchTa
     notes = (f"Cycles: {missing}.",) if missing else ()
     flags = " ".join((profile.compiler_target, *profile.compiler_flags, *KERNEL_FLAGS))
     rows = tuple(_row(inspection, "-" if modelled else "no model") for inspection in inspections)
-    return BenchTable(f"{profile.name}: {profile.cpu} ({flags})", COLUMNS, rows, notes)
+    return StudyTable(f"{profile.name}: {profile.cpu} ({flags})", COLUMNS, rows, notes)
 
 
 def _row(inspection: Inspection, no_cycles: str) -> tuple[str, ...]:

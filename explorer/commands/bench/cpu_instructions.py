@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from explorer.plans.network import Network
-    from explorer.studies.bench_table import BenchTable
     from explorer.studies.executed_instructions import InstructionCount
+    from explorer.studies.study_table import StudyTable
 
 DEVICES = ("pi-zero", "pi-2", "pi-3", "pi-3-64", "pi-4")
 MODELS = ("mobilenet_v1", "mobilenet_v2", "squeezenet", "resnet18")
@@ -56,8 +56,8 @@ def cpu_instructions(
     """Run networks under emulation of a device's CPU, check their outputs and count instructions."""
     with reported(place=markdown):
         from explorer.plans.check import trials_of
-        from explorer.studies.bench_table import show, terminal, write_markdown
         from explorer.studies.executed_instructions import count_network, require_right
+        from explorer.studies.study_table import show, terminal, write_markdown
         from microbench.profile import load_profile
 
         profiles, counts, console = [load_profile(name) for name in device or DEVICES], [], terminal()
@@ -91,11 +91,11 @@ def _network(name: str, resolution: int) -> Iterator[Network]:
         yield load_network(path, {}, name)
 
 
-def _table(counts: Sequence[InstructionCount], resolution: int) -> BenchTable:
-    from explorer.studies.bench_table import BenchTable
+def _table(counts: Sequence[InstructionCount], resolution: int) -> StudyTable:
+    from explorer.studies.study_table import StudyTable
 
     notes = (f"Networks of the zoo at {resolution} x {resolution} pixels.", NOTE)
-    return BenchTable("Executed instructions of one inference", COLUMNS, tuple(map(_row, counts)), notes)
+    return StudyTable("Executed instructions of one inference", COLUMNS, tuple(map(_row, counts)), notes)
 
 
 def _row(count: InstructionCount) -> tuple[str, ...]:

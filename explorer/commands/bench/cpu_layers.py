@@ -38,9 +38,9 @@ def cpu_layers(
 ) -> None:
     """Show for each layer of a compiled network its time, its speed and its share of this machine's peak."""
     with reported(place=markdown), ExitStack() as places:
-        from explorer.studies.bench_table import show, terminal, write_markdown
         from explorer.studies.layer_times import measure_layers
         from explorer.studies.layer_times_table import kind_table, layer_table
+        from explorer.studies.study_table import show, terminal, write_markdown
         from microbench.boards.execution import LocalExecutor
         from microbench.profile import load_profile
 

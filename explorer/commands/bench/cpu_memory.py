@@ -11,7 +11,7 @@ from explorer.terminal.exits import reported
 
 if TYPE_CHECKING:
     from explorer.plans.least_memory import MemoryRange
-    from explorer.studies.bench_table import BenchTable
+    from explorer.studies.study_table import StudyTable
 
 INTRODUCTION = """\
 Peak memory of activations and workspaces that a bundle allocates, beside the caller's input and output. `Layer by
@@ -33,7 +33,7 @@ def cpu_memory(
 ) -> None:
     """Show how much memory the activations of networks take, layer by layer and depth first."""
     with reported(resumable=True, place=markdown):
-        from explorer.studies.bench_table import show, terminal, write_markdown
+        from explorer.studies.study_table import show, terminal, write_markdown
 
         console = terminal()
         tables = [_table(model, device, store, threads) for model in models]
@@ -42,12 +42,12 @@ def cpu_memory(
             write_markdown(markdown, "Memory of activations on the CPU", INTRODUCTION, tables)
 
 
-def _table(model: Path, device: str, store: str | None, threads: int) -> BenchTable:
+def _table(model: Path, device: str, store: str | None, threads: int) -> StudyTable:
     from explorer.pipeline.run import searched
     from explorer.plans.least_memory import memory_range
     from explorer.plans.network import open_network
     from explorer.settings import DEFAULT_STORE, RunSettings
-    from explorer.studies.bench_table import LEFT, RIGHT, BenchTable, terminal
+    from explorer.studies.study_table import LEFT, RIGHT, StudyTable, terminal
     from explorer.terminal.progress_bars import ConsoleProgress
 
     settings = RunSettings(device=device, model=model, store=store or str(DEFAULT_STORE))
@@ -60,7 +60,7 @@ def _table(model: Path, device: str, store: str | None, threads: int) -> BenchTa
         }
     rows = [row for name, ends in ranges.items() for row in _rows(name, ends)]
     columns = (("way", LEFT), ("for", LEFT), ("chains", RIGHT), ("memory", RIGHT), ("expected", RIGHT))
-    return BenchTable(f"{settings.model_name} on {device}, {threads} thread(s)", columns, tuple(rows))
+    return StudyTable(f"{settings.model_name} on {device}, {threads} thread(s)", columns, tuple(rows))
 
 
 def _rows(name: str, ends: MemoryRange) -> list[tuple[str, ...]]:

@@ -55,9 +55,9 @@ def link(
 
 def _compare(settings: RunSettings, candidates: int, out: Path, markdown: Path | None) -> None:
     from explorer.pipeline.run import run
-    from explorer.studies.bench_table import show, terminal, write_markdown
     from explorer.studies.link_choices import choice_table, searched
     from explorer.studies.link_cost import cost_table, link_costs
+    from explorer.studies.study_table import show, terminal, write_markdown
     from explorer.terminal.progress import Silent
 
     console = terminal()

@@ -35,8 +35,8 @@ def repeatability(
     with reported(place=stores):
         from explorer.search.layer_search import SearchSettings
         from explorer.settings import RUNS, RunSettings
-        from explorer.studies.bench_table import show, terminal, write_markdown
         from explorer.studies.repeatability import separate_runs, tables
+        from explorer.studies.study_table import show, terminal, write_markdown
 
         settings = RunSettings(
             device=device, model=model, devices=chosen_file(devices), search=SearchSettings(seed=seed)

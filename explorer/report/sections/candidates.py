@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from explorer.report.exhibits import Exhibit, Finding, counted
+from explorer.report.exhibits import CaptionedFigure, Exhibit, counted
 from explorer.report.figures import algorithm_colours, plain_ticks
 from explorer.report.sections.staircase import draw_staircase, unbeaten
 from explorer.runs.data import RunData
@@ -62,7 +62,7 @@ def longest_layers(run: RunData) -> tuple[LayerCandidates, ...]:
     )
 
 
-def candidates_figure(run: RunData) -> Finding:
+def candidates_figure(run: RunData) -> CaptionedFigure:
     """A panel per layer, bytes moved across and time up, both logarithmic."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -89,7 +89,7 @@ def candidates_figure(run: RunData) -> Finding:
     figure.legend(
         [handles[label] for label in labels], labels, loc="outside lower center", ncols=3, fontsize=8
     )
-    return Finding(figure, _reading(layers))
+    return CaptionedFigure(figure, _reading(layers))
 
 
 def candidates_table(run: RunData) -> Exhibit:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from explorer.front.pareto import dominated
-from explorer.report.exhibits import Exhibit, Finding, counted
+from explorer.report.exhibits import CaptionedFigure, Exhibit, counted
 from explorer.report.figures import plain_ticks
 from explorer.report.sections.staircase import draw_staircase
 from explorer.runs.data import FRONT_COLUMNS, RunData
@@ -24,7 +24,7 @@ WIDE = 8.0  # the ratio of the ends from which an axis is logarithmic
 KIB = 1024
 
 
-def front_figure(run: RunData) -> Finding:
+def front_figure(run: RunData) -> CaptionedFigure:
     """Two panels that share the latency: peak memory, and CPU time."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -37,7 +37,7 @@ def front_figure(run: RunData) -> Finding:
     _panel(cpu, plans, 1e3 * plans["cpu_time_s"], f"CPU time, ms ({_kinds(plans)})")
     memory.set_ylabel(f"latency, ms ({_kinds(plans)})")
     memory.legend(fontsize=8, title="kind of time")
-    return Finding(figure, _reading(plans))
+    return CaptionedFigure(figure, _reading(plans))
 
 
 def front_table(run: RunData) -> Exhibit:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from explorer.report.exhibits import Exhibit, Finding, counted
+from explorer.report.exhibits import CaptionedFigure, Exhibit, counted
 from explorer.report.figures import algorithm_colours, new_figure
 from explorer.report.section import Cell, code
 from explorer.runs.data import RunData
@@ -32,7 +32,7 @@ class Layers:
         return code(__name__, "layer_times(run)", "algorithm_shares(run)", "layer_table(run)")
 
 
-def layer_times(run: RunData) -> Finding:
+def layer_times(run: RunData) -> CaptionedFigure:
     """A bar per step, coloured by algorithm."""
     from matplotlib.patches import Patch
 
@@ -53,7 +53,7 @@ def layer_times(run: RunData) -> Finding:
     axes.set_axisbelow(True)
     handles = [Patch(facecolor=colour, label=name) for name, colour in colours.items()]
     figure.legend(handles=handles, loc="outside upper center", ncols=4, fontsize=8)
-    return Finding(figure, _reading(run, steps))
+    return CaptionedFigure(figure, _reading(run, steps))
 
 
 def algorithm_shares(run: RunData) -> Exhibit:

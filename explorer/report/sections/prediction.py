@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from cost_models.metrics import mape, spearman
-from explorer.report.exhibits import Exhibit, Finding, Sentence, counted
+from explorer.report.exhibits import CaptionedFigure, Exhibit, Sentence, counted
 from explorer.report.figures import algorithm_colours, new_figure, plain_ticks
 from explorer.report.section import Cell, code, prose
 from explorer.runs.data import RunData
@@ -49,7 +49,7 @@ def timed_candidates(run: RunData) -> pd.DataFrame:
     return samples[timed & samples["predicted_s"].notna()]
 
 
-def prediction_figure(run: RunData) -> Finding:
+def prediction_figure(run: RunData) -> CaptionedFigure:
     """A point per candidate, measured across and predicted up, and the line where both are equal."""
     points = timed_candidates(run)
     figure, axes = new_figure(7.5, 5.6)
@@ -68,7 +68,7 @@ def prediction_figure(run: RunData) -> Finding:
     axes.set_ylabel("predicted without having seen it, ms (modelled)")
     axes.grid(alpha=0.3)
     axes.legend(fontsize=8)
-    return Finding(figure, _reading(points))
+    return CaptionedFigure(figure, _reading(points))
 
 
 def errors_by_algorithm(run: RunData) -> Exhibit:
@@ -85,7 +85,7 @@ def errors_by_algorithm(run: RunData) -> Exhibit:
     return Exhibit(table, note)
 
 
-def step_predictions(run: RunData) -> Finding:
+def step_predictions(run: RunData) -> CaptionedFigure:
     """The steps of the plan: the predicted interval, and the time in the run."""
     steps = steps_frame(run)
     steps = steps[steps["predicted_s"].notna() & (steps["time_s"] > 0)].reset_index(drop=True)
@@ -120,7 +120,7 @@ def step_predictions(run: RunData) -> Finding:
     ratios = (steps["time_s"] / steps["predicted_s"]).to_numpy()
     furthest = int(np.abs(np.log(ratios)).argmax())
     name, ratio = steps["layer"].iloc[furthest], ratios[furthest]
-    return Finding(
+    return CaptionedFigure(
         figure,
         f"{inside} of {counted(len(steps), 'step')} take a time {where_timed(run)} that lies within the predicted "
         f"interval; furthest from its prediction is {name}, with {ratio:.3g} times the predicted time.",

@@ -17,13 +17,13 @@ from codegen.tensor import TensorType
 from explorer.errors import CheckFailedError
 from explorer.plans.check import Trial, trials_of
 from explorer.plans.network import Network, load_network
-from explorer.studies.bench_table import BenchTable
 from explorer.studies.executed_instructions import count_network, require_right
 from explorer.studies.inner_loops import inspect_device
 from explorer.studies.layer_times import NetworkTimes, StepTime, kind_of, measure_layers
-from explorer.studies.model_ranking import ranked_candidates
 from explorer.studies.modelled_plan import modelled_plan
 from explorer.studies.representative_layers import REPRESENTATIVE_LAYERS
+from explorer.studies.roofline_ranking import ranked_candidates
+from explorer.studies.study_table import StudyTable
 from microbench.boards.execution import LocalExecutor
 from microbench.emulation.emulator import EmulatedExecutor, emulation_of, why_no_counting
 from microbench.errors import BoardError
@@ -87,7 +87,7 @@ def test_an_unknown_layer_is_refused() -> None:
 
 
 def test_cells_cannot_break_a_markdown_table() -> None:
-    table = BenchTable("t", (("a", "left"), ("b", "right")), (("x|y", "1"),), ("note",))
+    table = StudyTable("t", (("a", "left"), ("b", "right")), (("x|y", "1"),), ("note",))
     assert table.markdown().splitlines()[2:5] == ["| a | b |", "| --- | --: |", "| x\\|y | 1 |"]
 
 

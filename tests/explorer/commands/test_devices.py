@@ -182,11 +182,11 @@ def test_the_doctor_ends_with_0_on_a_cpu_of_this_kind(sshd: LoopbackServer, devi
     added(sshd, devices, profile="host")
     result = explore("doctor", "--device", "near", "--devices", devices, "--json")
     assert result.exit_code == 0, result.output
-    verdicts = {finding["check"]: finding["verdict"] for finding in json.loads(result.stdout)}
+    verdicts = {diagnosis["check"]: diagnosis["verdict"] for diagnosis in json.loads(result.stdout)}
     assert verdicts["runner"] == verdicts["key"] == "ok"
 
 
 def test_the_doctor_of_an_unreachable_board(home: Path) -> None:
     result = explore("doctor", "--device", "pi-zero", "--ssh", f"pi@127.0.0.1:{free_port()}", "--json")
     assert result.exit_code == 1
-    assert [finding["check"] for finding in json.loads(result.stdout)] == ["reachable"]
+    assert [diagnosis["check"] for diagnosis in json.loads(result.stdout)] == ["reachable"]

@@ -14,12 +14,12 @@ from explorer.compose.compose import Limits, compose, starts_launch
 from explorer.compose.held import Caps
 from explorer.compose.memory_cap import compose_within
 from explorer.compose.moves import ComposedStep, Overheads
-from explorer.compose.options import Option, efficient, relayout_spec
+from explorer.compose.timed_candidates import TimedCandidate, efficient, relayout_spec
 from explorer.errors import CompositionError
 from tests.explorer.held_memory import held_memory
-from tests.explorer.networks import LAYOUTS, graph_of, option
+from tests.explorer.networks import LAYOUTS, graph_of, timed
 
-Table = dict[LayerSpec, tuple[Option, ...]]
+Table = dict[LayerSpec, tuple[TimedCandidate, ...]]
 
 
 Steps = tuple[ComposedStep, ...]
@@ -27,7 +27,7 @@ Steps = tuple[ComposedStep, ...]
 
 @st.composite
 def problems(draw: st.DrawFn, most_nodes: int = 5, most_options: int = 4) -> tuple[Graph, Table, float]:
-    """Random DAGs of a few nodes with one or two inputs each, options and some missing relayouts."""
+    """Random DAGs of a few nodes with one or two inputs each, timed candidates and some missing relayouts."""
     count = draw(st.integers(1, most_nodes))
     edges = [
         tuple(draw(st.lists(st.integers(0, i), min_size=1, max_size=2, unique=True))) for i in range(count)
@@ -40,7 +40,7 @@ def problems(draw: st.DrawFn, most_nodes: int = 5, most_options: int = 4) -> tup
     for node in graph.nodes:
         spec = LayerSpec.of(graph, node)
         every = [
-            option(
+            timed(
                 spec,
                 processor,
                 inputs,
@@ -58,21 +58,21 @@ def problems(draw: st.DrawFn, most_nodes: int = 5, most_options: int = 4) -> tup
         )
     for source, target in (LAYOUTS, LAYOUTS[::-1]):
         spec = relayout_spec(graph.types["t0"], source, target)
-        ways = [option(spec, processor, (source,), target, draw(times)) for processor in ("cpu", "qpu")]
+        ways = [timed(spec, processor, (source,), target, draw(times)) for processor in ("cpu", "qpu")]
         table[spec] = tuple(draw(st.lists(st.sampled_from(ways), max_size=2, unique=True)))
     return graph, table, float(draw(st.integers(0, 5)))
 
 
-def moves_nothing(option: Option) -> bool:
+def moves_nothing(timed: TimedCandidate) -> bool:
     """A reshape whose one input has the output's layout: no byte moves, whoever would run it."""
-    choice = option.candidate.choice
-    return isinstance(option.candidate.spec.op, Reshape) and choice.input_layouts == (choice.output_layout,)
+    choice = timed.candidate.choice
+    return isinstance(timed.candidate.spec.op, Reshape) and choice.input_layouts == (choice.output_layout,)
 
 
 def every_composition(graph: Graph, table: Table) -> Iterator[Steps]:
-    """Every option of every node with every way to change every layout, in one launch where launches follow."""
-    for options in product(*(table[LayerSpec.of(graph, node)] for node in graph.nodes)):
-        chosen = dict(zip(graph.nodes, options, strict=True))
+    """Every candidate of every node with every way to change every layout, in one launch where launches follow."""
+    for timed_candidates in product(*(table[LayerSpec.of(graph, node)] for node in graph.nodes)):
+        chosen = dict(zip(graph.nodes, timed_candidates, strict=True))
         produced = {"t0": "nchw", **{n.output: o.candidate.choice.output_layout for n, o in chosen.items()}}
         sequence: list[list[ComposedStep]] = []
         for tensor in ("t0", *(node.output for node in graph.nodes)):
@@ -99,7 +99,7 @@ def every_cut(steps: Steps) -> Iterator[Steps]:
     places = [
         index
         for index, (step, starting) in enumerate(zip(steps, starts, strict=True))
-        if step.option.candidate.choice.processor == "qpu" and not step.is_free and not starting
+        if step.timed.candidate.choice.processor == "qpu" and not step.is_free and not starting
     ]
     for chosen in product((False, True), repeat=len(places)):
         cuts = {place for place, cut in zip(places, chosen, strict=True) if cut}
@@ -180,25 +180,25 @@ def chain(launch_s: float, **times: float) -> tuple[Graph, Table, Overheads]:
     for node in graph.nodes:
         spec = LayerSpec.of(graph, node)
         table[spec] = (
-            option(spec, "cpu", ("nchw",), "nchw", times["cpu"]),
-            option(spec, "qpu", ("pixel16",), "pixel16", times["qpu"]),
+            timed(spec, "cpu", ("nchw",), "nchw", times["cpu"]),
+            timed(spec, "qpu", ("pixel16",), "pixel16", times["qpu"]),
         )
     for source, target in (LAYOUTS, LAYOUTS[::-1]):
         spec = relayout_spec(graph.types["t0"], source, target)
-        table[spec] = (option(spec, "qpu", (source,), target, times["relayout"]),)
+        table[spec] = (timed(spec, "qpu", (source,), target, times["relayout"]),)
     return graph, table, Overheads(launch_s)
 
 
 def test_a_run_of_qpu_layers_is_one_launch_with_relayouts_at_its_ends() -> None:
     found = compose(*chain(3.0, cpu=20, qpu=2, relayout=1))
-    names = [s.node.name if s.node else s.option.candidate.choice.output_layout for s in found.steps]
+    names = [s.node.name if s.node else s.timed.candidate.choice.output_layout for s in found.steps]
     assert names == ["pixel16", "n0", "n1", "nchw"]
     assert (found.total_s, found.launches) == (9.0, 1)
 
 
 def test_launch_overhead_keeps_a_small_network_on_the_cpu() -> None:
     found = compose(*chain(100.0, cpu=20, qpu=2, relayout=1))
-    assert {step.option.candidate.choice.processor for step in found.steps} == {"cpu"}
+    assert {step.timed.candidate.choice.processor for step in found.steps} == {"cpu"}
     assert (found.total_s, found.launches) == (40.0, 0)
 
 
@@ -208,12 +208,12 @@ def test_a_view_costs_nothing_and_does_not_end_a_launch() -> None:
     for node in graph.nodes:
         spec = LayerSpec.of(graph, node)
         if node.name == "n1":
-            table[spec] = tuple(option(spec, "cpu", (layout,), layout, 9.0) for layout in LAYOUTS)
+            table[spec] = tuple(timed(spec, "cpu", (layout,), layout, 9.0) for layout in LAYOUTS)
         else:
-            table[spec] = (option(spec, "qpu", ("pixel16",), "pixel16", 2.0),)
+            table[spec] = (timed(spec, "qpu", ("pixel16",), "pixel16", 2.0),)
     for source, target in (LAYOUTS, LAYOUTS[::-1]):
         spec = relayout_spec(graph.types["t0"], source, target)
-        table[spec] = (option(spec, "qpu", (source,), target, 1.0),)
+        table[spec] = (timed(spec, "qpu", (source,), target, 1.0),)
     found = compose(graph, table, Overheads(3.0))
     assert (found.total_s, found.launches) == (9.0, 1)
     assert [step.is_view for step in found.steps] == [False, False, True, False, False]
@@ -225,10 +225,17 @@ def test_processors_can_be_restricted() -> None:
     cpu_only = Limits(processors=("cpu",))
     assert compose(graph, table, overheads, cpu_only).total_s == 40.0
     only_qpu = {
-        spec: options for spec, options in table.items() if options[0].candidate.choice.processor == "cpu"
+        spec: timed_candidates
+        for spec, timed_candidates in table.items()
+        if timed_candidates[0].candidate.choice.processor == "cpu"
     }
     with pytest.raises(CompositionError, match="n0"):
-        compose(graph, {spec: options[1:] for spec, options in only_qpu.items()}, overheads, cpu_only)
+        compose(
+            graph,
+            {spec: timed_candidates[1:] for spec, timed_candidates in only_qpu.items()},
+            overheads,
+            cpu_only,
+        )
 
 
 def test_a_tensor_read_twice_in_one_layout_is_converted_once() -> None:
@@ -237,9 +244,9 @@ def test_a_tensor_read_twice_in_one_layout_is_converted_once() -> None:
     for node in graph.nodes:
         spec = LayerSpec.of(graph, node)
         wants = "nchw" if node.name == "n0" else "pixel16"
-        table[spec] = (option(spec, "cpu", (wants,), "nchw", 1.0),)
+        table[spec] = (timed(spec, "cpu", (wants,), "nchw", 1.0),)
     spec = relayout_spec(graph.types["t0"], "nchw", "pixel16")
-    table[spec] = (option(spec, "cpu", ("nchw",), "pixel16", 5.0),)
+    table[spec] = (timed(spec, "cpu", ("nchw",), "pixel16", 5.0),)
     found = compose(graph, table, Overheads())
     assert sum(step.node is None for step in found.steps) == 1
     assert found.total_s == 8.0
@@ -249,10 +256,10 @@ def test_of_equal_interfaces_only_those_count_that_are_fast_or_small() -> None:
     graph = graph_of([(0,)], [1])
     spec = LayerSpec.of(graph, graph.nodes[0])
     ways = [
-        option(spec, "cpu", ("nchw",), "nchw", time_s, tag, workspace)
+        timed(spec, "cpu", ("nchw",), "nchw", time_s, tag, workspace)
         for tag, (time_s, workspace) in enumerate([(2.0, 64), (1.0, 64), (3.0, 0), (4.0, 32)])
     ]
-    other = option(spec, "qpu", ("nchw",), "nchw", 9.0)
+    other = timed(spec, "qpu", ("nchw",), "nchw", 9.0)
     assert efficient((*ways, other), lambda way: way.time_s) == (ways[1], ways[2], other)
 
 
@@ -262,17 +269,17 @@ def test_threads_are_not_woken_for_a_layer_that_gains_less() -> None:
     for node, shared_s in zip(graph.nodes, (6.0, 9.5, 6.0), strict=True):
         spec = LayerSpec.of(graph, node)
         alone, shared = (
-            option(spec, "cpu", ("nchw",), "nchw", t, threads=n) for n, t in ((1, 10.0), (2, shared_s))
+            timed(spec, "cpu", ("nchw",), "nchw", t, threads=n) for n, t in ((1, 10.0), (2, shared_s))
         )
         table[spec] = (alone, shared)
     together = compose(graph, table, Overheads(wake_s=2.0, spin_s=0.5))
-    assert [step.option.threads for step in together.steps] == [2, 2, 2]
+    assert [step.timed.threads for step in together.steps] == [2, 2, 2]
     assert together.total_s == 6 + 9.5 + 6 + 2
     assert together.cpu_s == 2 * (6 + 9.5 + 6) + 2
     dear = compose(graph, table, Overheads(wake_s=9.0, spin_s=0.5))
-    assert ([step.option.threads for step in dear.steps], dear.total_s) == ([1, 1, 1], 30.0)
+    assert ([step.timed.threads for step in dear.steps], dear.total_s) == ([1, 1, 1], 30.0)
     thrifty = compose(graph, table, Overheads(wake_s=0.5, spin_s=0.5), Limits(cpu_price=0.8))
-    assert [step.option.threads for step in thrifty.steps] == [2, 1, 2]
+    assert [step.timed.threads for step in thrifty.steps] == [2, 1, 2]
     assert compose(graph, table, Overheads(), Limits(threads=1)).total_s == 30.0
 
 
@@ -281,6 +288,6 @@ def test_threads_stay_awake_through_a_short_step() -> None:
     table: Table = {}
     for node, threads, time_s in zip(graph.nodes, (2, 1, 2), (5.0, 0.4, 5.0), strict=True):
         spec = LayerSpec.of(graph, node)
-        table[spec] = (option(spec, "cpu", ("nchw",), "nchw", time_s, threads=threads),)
+        table[spec] = (timed(spec, "cpu", ("nchw",), "nchw", time_s, threads=threads),)
     assert compose(graph, table, Overheads(wake_s=2.0, spin_s=0.5)).total_s == pytest.approx(10.4 + 2)
     assert compose(graph, table, Overheads(wake_s=2.0, spin_s=0.3)).total_s == pytest.approx(10.4 + 4)

@@ -13,8 +13,8 @@ from codegen.tensor import TensorType
 from explorer.compose.compose import Limits, compose
 from explorer.compose.held import Caps
 from explorer.compose.moves import Overheads
-from explorer.compose.options import Option, relayout_spec
-from tests.explorer.networks import option
+from explorer.compose.timed_candidates import TimedCandidate, relayout_spec
+from tests.explorer.networks import timed
 
 LAYOUTS = ("nchw", "channel16")
 
@@ -31,22 +31,22 @@ def line_of(count: int) -> Graph:
 
 
 @st.composite
-def problems(draw: st.DrawFn) -> tuple[Graph, dict[LayerSpec, tuple[Option, ...]]]:
+def problems(draw: st.DrawFn) -> tuple[Graph, dict[LayerSpec, tuple[TimedCandidate, ...]]]:
     graph = line_of(draw(st.integers(1, 5)))
     times = st.integers(1, 20).map(float)
-    table: dict[LayerSpec, tuple[Option, ...]] = {}
+    table: dict[LayerSpec, tuple[TimedCandidate, ...]] = {}
     chains = [chain.node for chain in chain_nodes(graph)]
     for node in (*graph.nodes, *chains):
         spec = LayerSpec.of(graph, node)
         pairs = list(product(LAYOUTS, LAYOUTS))
         least = 1 if node in graph.nodes else 0
         offered = draw(st.lists(st.sampled_from(pairs), min_size=least, max_size=3, unique=True))
-        table[spec] = tuple(option(spec, "cpu", (a,), b, draw(times)) for a, b in offered)
+        table[spec] = tuple(timed(spec, "cpu", (a,), b, draw(times)) for a, b in offered)
     for tensor in graph.types.values():
         for source, target in product(LAYOUTS, LAYOUTS):
             if source != target:
                 spec = relayout_spec(tensor, source, target)
-                table[spec] = (option(spec, "cpu", (source,), target, draw(times)),)
+                table[spec] = (timed(spec, "cpu", (source,), target, draw(times)),)
     return graph, table
 
 
@@ -66,7 +66,7 @@ def cuts(graph: Graph) -> Iterator[tuple[Node, ...]]:
     return after(0)
 
 
-def least_cost(graph: Graph, table: dict[LayerSpec, tuple[Option, ...]]) -> float:
+def least_cost(graph: Graph, table: dict[LayerSpec, tuple[TimedCandidate, ...]]) -> float:
     best = float("inf")
     for nodes in cuts(graph):
         for ways in product(*(table[LayerSpec.of(graph, node)] for node in nodes)):
@@ -86,7 +86,7 @@ def least_cost(graph: Graph, table: dict[LayerSpec, tuple[Option, ...]]) -> floa
 @settings(max_examples=60, deadline=None)
 @given(problems())
 def test_the_composition_with_chains_is_exact(
-    problem: tuple[Graph, dict[LayerSpec, tuple[Option, ...]]],
+    problem: tuple[Graph, dict[LayerSpec, tuple[TimedCandidate, ...]]],
 ) -> None:
     graph, table = problem
     composed = compose(graph, table, Overheads())
@@ -113,11 +113,11 @@ def test_what_two_layers_read_is_no_inside_of_a_chain() -> None:
 def test_chains_hold_less_memory() -> None:
     """Both cost the same; within the cap only the chain fits, whose inner tensors are never whole in memory."""
     graph = line_of(3)
-    table: dict[LayerSpec, tuple[Option, ...]] = {}
+    table: dict[LayerSpec, tuple[TimedCandidate, ...]] = {}
     for node in (*graph.nodes, *(chain.node for chain in chain_nodes(graph))):
         spec = LayerSpec.of(graph, node)
         seconds = float(len(getattr(spec.op, "members", (spec,))))
-        table[spec] = (option(spec, "cpu", ("nchw",), "nchw", seconds + 0.5 * (seconds > 1)),)
+        table[spec] = (timed(spec, "cpu", ("nchw",), "nchw", seconds + 0.5 * (seconds > 1)),)
     fastest = compose(graph, table, Overheads())
     assert fastest.total_s == 3.0 and fastest.arena_bytes > 0
     small = compose(graph, table, Overheads(), Limits(caps=Caps(arena_bytes=0)))

@@ -9,8 +9,8 @@ from codegen.tensor import TensorType
 from explorer.compose.compose import Composition, Limits, compose
 from explorer.compose.held import Caps, gpu_bytes
 from explorer.compose.moves import Overheads
-from explorer.compose.options import Option, relayout_spec
-from tests.explorer.networks import option
+from explorer.compose.timed_candidates import TimedCandidate, relayout_spec
+from tests.explorer.networks import timed
 
 PART, WHOLE = TensorType((1, 4, 2, 2)), TensorType((1, 8, 2, 2))
 COPY_S = 10.0
@@ -31,18 +31,18 @@ def fire(also_read: str | None = None) -> Graph:
     return Graph("fire", ("in",), outputs, tuple(nodes), types, {})
 
 
-def on(graph: Graph, processor: Processor, layout: str) -> dict[LayerSpec, tuple[Option, ...]]:
+def on(graph: Graph, processor: Processor, layout: str) -> dict[LayerSpec, tuple[TimedCandidate, ...]]:
     """Every layer on one processor in one layout, the copying concatenation dear; layout changes by the QPUs."""
     table = {}
     for node in graph.nodes:
         spec = LayerSpec.of(graph, node)
         layouts = (layout,) * len(node.inputs)
         time_s = COPY_S if isinstance(node.op, Concat) else 1.0
-        table[spec] = (option(spec, processor, layouts, layout, time_s),)
+        table[spec] = (timed(spec, processor, layouts, layout, time_s),)
     for type_ in (PART, WHOLE):
         for source, target in (("nchw", "pixel16"), ("pixel16", "nchw")):
             spec = relayout_spec(type_, source, target)
-            table[spec] = (option(spec, "qpu", (source,), target, 1.0),)
+            table[spec] = (timed(spec, "qpu", (source,), target, 1.0),)
     return table
 
 

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from explorer import cli
-from explorer.measure import bench, clocked
+from explorer.measure import clocked, measurer
 from explorer.pipeline import run as pipeline
 from microbench.board import Job
 from microbench.boards import ssh, ssh_channel, ssh_link, ssh_runner
@@ -83,7 +83,7 @@ def install(talk: Conversation) -> None:
     stop_before(ssh_link.SshLink, "_connect", lambda: talk.step("connect"))
     stop_before(ssh_link.SshLink, "upload", lambda: talk.step("upload"))
     stop_before(client.RunnerClient, "hello", lambda: talk.step("hello"))
-    stop_before(bench.Bench, "samples", lambda: talk.step("batch"))
+    stop_before(measurer.Measurer, "samples", lambda: talk.step("batch"))
     stop_before(pipeline, "check_bundle", lambda: talk.step("check"))
     stop_before(ssh_runner.RemoteRunner, "close", lambda: talk.step("close"))
     _install_kernels(talk)

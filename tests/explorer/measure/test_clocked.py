@@ -11,9 +11,9 @@ import pytest
 
 from codegen.algorithm import algorithms
 from codegen.schedule import Candidate
-from explorer.measure.bench import Bench
 from explorer.measure.clocked import ATTEMPTS, ClockedBatches, reference_candidates, require_rest
 from explorer.measure.jobs import JobBuilder
+from explorer.measure.measurer import Measurer
 from explorer.measure.workers import Workers
 from explorer.terminal.progress import Silent
 from microbench.board import Board, BundleRun, Job, Kind, Measurement
@@ -23,7 +23,7 @@ from microbench.profile import load_profile
 from microbench.protocol.order import REFERENCE_EVERY
 from microbench.store import Sample, Store
 from tests.explorer.fakes import FakeAlgorithm, FakeBoard, law_s
-from tests.explorer.measure.test_bench import SPEC
+from tests.explorer.measure.test_measurer import SPEC
 from tests.microbench.measured import candidate, sample
 
 REFERENCE = candidate(1000)
@@ -225,16 +225,16 @@ def test_the_bench_takes_the_newest_sample_and_never_a_disturbed_one(tmp_path: P
         Candidate(SPEC, algorithm.choice(SPEC, board.target, {"rows": row, "columns": 0})) for row in range(4)
     ]
 
-    def take(store: Store, wanted: Board) -> tuple[tuple[Sample, ...], Bench]:
+    def take(store: Store, wanted: Board) -> tuple[tuple[Sample, ...], Measurer]:
         with Workers([wanted]) as workers:
-            bench = Bench(workers, jobs, store, board.fingerprint(), Silent())
-            return bench.samples([*asked, asked[0]]), bench
+            measurer = Measurer(workers, jobs, store, board.fingerprint(), Silent())
+            return measurer.samples([*asked, asked[0]]), measurer
 
     with Store.open(tmp_path / "s.sqlite") as store:
-        first, bench = take(store, board)
-        assert (bench.tally.measured, bench.tally.known) == (4, 1)
+        first, measurer = take(store, board)
+        assert (measurer.tally.measured, measurer.tally.known) == (4, 1)
         kept = list(store.samples())
         assert [one.role for one in kept] == ["candidate"] * 2 + ["disturbed"] + ["candidate"] * 4
         assert {one.id for one in first} == {4, 5, 6, 7}
-        again, bench = take(store, Steadied(law_s, limit=0))
-        assert again == first and bench.tally.measured == 0
+        again, measurer = take(store, Steadied(law_s, limit=0))
+        assert again == first and measurer.tally.measured == 0

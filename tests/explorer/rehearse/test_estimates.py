@@ -7,36 +7,36 @@ from dataclasses import replace
 import pytest
 
 from codegen.graph import LayerSpec
-from explorer.compose.options import Option, Options
+from explorer.compose.timed_candidates import TimedCandidate, TimedCandidates
 from explorer.rehearse.estimates import Estimates
 from microbench.store import Sample
-from tests.explorer.networks import graph_of, option
+from tests.explorer.networks import graph_of, timed
 from tests.microbench.measured import FINGERPRINT, work
 
 GRAPH = graph_of([(0,), (1,)], [2])
 ONE, OTHER = (LayerSpec.of(GRAPH, node) for node in GRAPH.nodes)
 
 
-def way(spec: LayerSpec, tag: int, time_s: float) -> Option:
-    return option(spec, "cpu", ("nchw",), "nchw", time_s, tag)
+def way(spec: LayerSpec, tag: int, time_s: float) -> TimedCandidate:
+    return timed(spec, "cpu", ("nchw",), "nchw", time_s, tag)
 
 
 A, B, C = way(ONE, 1, 1e-3), way(ONE, 2, 2e-3), way(OTHER, 1, 10e-3)
-ALONE: Options = {ONE: (A, B), OTHER: (C,)}
+ALONE: TimedCandidates = {ONE: (A, B), OTHER: (C,)}
 
 
-def seen(of: Option, *times_s: float, number: int = 7) -> Sample:
+def seen(of: TimedCandidate, *times_s: float, number: int = 7) -> Sample:
     return Sample(
         of.candidate, FINGERPRINT, "host", "ok", times_s, work(), id=number, role="rehearsal", context="x"
     )
 
 
 def times(estimates: Estimates) -> list[float]:
-    return [way.time_s for ways in estimates.options().values() for way in ways]
+    return [way.time_s for ways in estimates.timed_candidates().values() for way in ways]
 
 
 def test_without_rehearsals_options_are_as_they_were() -> None:
-    assert Estimates(ALONE).options() == ALONE
+    assert Estimates(ALONE).timed_candidates() == ALONE
 
 
 def test_a_seen_time_counts_and_corrects_its_layer_first() -> None:
@@ -56,7 +56,7 @@ def test_the_newest_sample_stands_for_a_seen_time() -> None:
     estimates = Estimates(ALONE)
     estimates.take([seen(A, 1e-3, number=11)])
     estimates.take([seen(A, 1e-3, number=12)])
-    (a, b), _ = estimates.options().values()
+    (a, b), _ = estimates.timed_candidates().values()
     assert (a.sample_id, b.sample_id) == (12, B.sample_id)
 
 

@@ -12,7 +12,7 @@ from codegen.engines.cpu.threads import CHANNELS_SHARED, PIXELS_SHARED
 from codegen.plan import Plan, PlanStep
 from explorer.compose.compose import UNLIMITED
 from explorer.plans.planning import decisions
-from explorer.plans.searched_network import Findings
+from explorer.plans.searched_network import SearchedNetwork
 from explorer.rehearse.rehearsal import Perform, Rehearsals, _alike, timed_steps
 from explorer.settings import RehearsalSettings
 from explorer.terminal.progress import Silent
@@ -25,21 +25,21 @@ SETTINGS = RehearsalSettings(rounds=6, first=3, more=2, repeats=2)
 
 
 @pytest.fixture(scope="module")
-def alone(tmp_path_factory: pytest.TempPathFactory) -> Findings:
+def alone(tmp_path_factory: pytest.TempPathFactory) -> SearchedNetwork:
     return searched_tiny_network(tmp_path_factory.mktemp("rehearsal"))
 
 
-def fastest(found: Findings) -> Plan:
+def fastest(found: SearchedNetwork) -> Plan:
     return found.plan(found.fastest)
 
 
 def rehearsed(
-    alone: Findings,
+    alone: SearchedNetwork,
     perform: Perform | None,
     stored: list[Sample],
     settings: RehearsalSettings = SETTINGS,
     known: Sequence[Sample] = (),
-) -> Findings:
+) -> SearchedNetwork:
     def append(sample: Sample) -> int:
         stored.append(replace(sample, id=10_000 + len(stored)))
         return stored[-1].id
@@ -47,12 +47,12 @@ def rehearsed(
     return Rehearsals(alone, perform, append, known, settings, Silent()).rehearsed()
 
 
-def victim_of(alone: Findings) -> PlanStep:
+def victim_of(alone: SearchedNetwork) -> PlanStep:
     """A step of the fastest plan that has rivals."""
     return next(step for step in fastest(alone).steps if step.name == "second")
 
 
-def slow_in_the_network(alone: Findings) -> Stage:
+def slow_in_the_network(alone: SearchedNetwork) -> Stage:
     """All layers take what they take alone, but for the fastest plan's second convolution: four times as long."""
     times_s = {sample.candidate: sample.time_s for sample in alone.result.samples}
     victim = candidate_of(victim_of(alone))
@@ -63,7 +63,7 @@ def slow_in_the_network(alone: Findings) -> Stage:
     return Stage(law)
 
 
-def test_what_is_slow_in_the_network_loses(alone: Findings) -> None:
+def test_what_is_slow_in_the_network_loses(alone: SearchedNetwork) -> None:
     stage = slow_in_the_network(alone)
     found = rehearsed(alone, stage.perform, [])
     chosen = next(step for step in fastest(found).steps if step.spec == victim_of(alone).spec)
@@ -73,7 +73,7 @@ def test_what_is_slow_in_the_network_loses(alone: Findings) -> None:
     assert sum(stage.law(step) for step in timed_steps(fastest(found))) < before
 
 
-def test_it_ends_when_the_fastest_plan_was_run(alone: Findings) -> None:
+def test_it_ends_when_the_fastest_plan_was_run(alone: SearchedNetwork) -> None:
     stage = slow_in_the_network(alone)
     found = rehearsed(alone, stage.perform, [])
     assert decisions(fastest(found)) in [decisions(plan) for plan in stage.plans]
@@ -84,7 +84,7 @@ def test_it_ends_when_the_fastest_plan_was_run(alone: Findings) -> None:
     )
 
 
-def test_plans_take_turns_and_differ(alone: Findings) -> None:
+def test_plans_take_turns_and_differ(alone: SearchedNetwork) -> None:
     stage = slow_in_the_network(alone)
     rehearsed(alone, stage.perform, [], replace(SETTINGS, rounds=1, repeats=3))
     ids = [id(plan) for plan in stage.plans]
@@ -97,7 +97,7 @@ def test_plans_take_turns_and_differ(alone: Findings) -> None:
     assert decisions(fastest(alone)) in [decisions(plan) for plan in stage.plans]
 
 
-def test_every_step_is_stored_with_all_its_times_and_where_it_was_timed(alone: Findings) -> None:
+def test_every_step_is_stored_with_all_its_times_and_where_it_was_timed(alone: SearchedNetwork) -> None:
     stage, stored = slow_in_the_network(alone), []
     rehearsed(alone, stage.perform, stored, replace(SETTINGS, rounds=1))
     plans = {id(plan): plan for plan in stage.plans}.values()
@@ -111,7 +111,7 @@ def test_every_step_is_stored_with_all_its_times_and_where_it_was_timed(alone: F
     assert all(sample.work.macs >= 0 and sample.fingerprint == alone.fingerprint for sample in stored)
 
 
-def test_the_second_time_nothing_runs_and_the_plan_is_the_same(alone: Findings) -> None:
+def test_the_second_time_nothing_runs_and_the_plan_is_the_same(alone: SearchedNetwork) -> None:
     stored: list[Sample] = []
     first = rehearsed(alone, slow_in_the_network(alone).perform, stored)
     again: list[Sample] = []
@@ -120,19 +120,19 @@ def test_the_second_time_nothing_runs_and_the_plan_is_the_same(alone: Findings) 
     assert fastest(second) == fastest(first)
 
 
-def test_a_board_that_runs_nothing_leaves_the_times_alone(alone: Findings) -> None:
+def test_a_board_that_runs_nothing_leaves_the_times_alone(alone: SearchedNetwork) -> None:
     found = rehearsed(alone, None, [])
     assert fastest(found) == fastest(alone) and not found.rehearsals
 
 
-def test_no_rounds_no_rehearsals(alone: Findings) -> None:
+def test_no_rounds_no_rehearsals(alone: SearchedNetwork) -> None:
     stage = slow_in_the_network(alone)
     found = rehearsed(alone, stage.perform, [], replace(SETTINGS, rounds=0))
     assert not stage.plans and fastest(found) == fastest(alone)
 
 
 @pytest.mark.parametrize("kept", [1, 5])
-def test_a_round_that_was_interrupted_is_begun_again(alone: Findings, kept: int) -> None:
+def test_a_round_that_was_interrupted_is_begun_again(alone: SearchedNetwork, kept: int) -> None:
     whole: list[Sample] = []
     expected = fastest(rehearsed(alone, slow_in_the_network(alone).perform, whole))
     stage, added = slow_in_the_network(alone), []
@@ -140,7 +140,7 @@ def test_a_round_that_was_interrupted_is_begun_again(alone: Findings, kept: int)
     assert len(added) == len(whole) and decisions(fastest(found)) == decisions(expected)
 
 
-def test_a_plan_that_fails_counts_for_nothing_and_is_not_run_again(alone: Findings) -> None:
+def test_a_plan_that_fails_counts_for_nothing_and_is_not_run_again(alone: SearchedNetwork) -> None:
     stage, stored = slow_in_the_network(alone), []
     bad = decisions(fastest(alone))
     runs = []
@@ -161,7 +161,7 @@ def test_a_plan_that_fails_counts_for_nothing_and_is_not_run_again(alone: Findin
     }
 
 
-def test_a_plan_whose_outputs_are_wrong_counts_for_nothing(alone: Findings) -> None:
+def test_a_plan_whose_outputs_are_wrong_counts_for_nothing(alone: SearchedNetwork) -> None:
     stage, stored = slow_in_the_network(alone), []
     bad = decisions(fastest(alone))
     stage.complaint = lambda plan: "largest error 0.5" if decisions(plan) == bad else ""
@@ -172,7 +172,7 @@ def test_a_plan_whose_outputs_are_wrong_counts_for_nothing(alone: Findings) -> N
     assert all(len(sample.times_s) == 1 for sample in wrong)
 
 
-def test_neighbours_that_do_not_suit_each_other_lose_as_a_whole(alone: Findings) -> None:
+def test_neighbours_that_do_not_suit_each_other_lose_as_a_whole(alone: SearchedNetwork) -> None:
     """Each step is fast beside its own kind; whoever looks at steps alone would mix them."""
     times_s = {sample.candidate: sample.time_s for sample in alone.result.samples}
     first = fastest(alone)

@@ -12,8 +12,8 @@ from cost_models.residual import ResidualModel
 from explorer.compose.compose import compose
 from explorer.compose.moves import Overheads
 from explorer.errors import SearchError
-from explorer.measure.bench import Bench, Tally
 from explorer.measure.jobs import JobBuilder
+from explorer.measure.measurer import Measurer, Tally
 from explorer.measure.workers import Workers
 from explorer.search.layer_search import SearchSettings
 from explorer.search.search import SearchResult, search
@@ -40,15 +40,15 @@ def run(
     jobs = JobBuilder(board.target, 0, {algorithm.name: algorithm for algorithm in algorithms})
     owned: list[Board] = [board] * boards
     with Store.open(store_path) as store, Workers(owned) as workers:
-        bench = Bench(workers, jobs, store, board.fingerprint(), Silent())
-        result = search(graph, jobs, ResidualModel(board.profile), bench, settings, Silent())
-        return result, bench.tally
+        measurer = Measurer(workers, jobs, store, board.fingerprint(), Silent())
+        result = search(graph, jobs, ResidualModel(board.profile), measurer, settings, Silent())
+        return result, measurer.tally
 
 
 def test_it_finds_the_fastest_without_measuring_everything(tmp_path: Path) -> None:
     result, tally = run(FakeBoard(law_s), tmp_path / "s.sqlite")
     for node in GRAPH.nodes:
-        best = min(result.options[LayerSpec.of(GRAPH, node)], key=lambda o: o.time_s)
+        best = min(result.timed_candidates[LayerSpec.of(GRAPH, node)], key=lambda o: o.time_s)
         assert best.candidate.choice.algorithm == "quick"
         assert best.time_s < 1.25 * 0.5e-4
     assert 0 < tally.measured < result.candidates
@@ -58,7 +58,7 @@ def test_the_second_run_measures_nothing_and_finds_the_same(tmp_path: Path) -> N
     first, _ = run(FakeBoard(law_s), tmp_path / "s.sqlite")
     second, tally = run(FakeBoard(law_s, limit=0), tmp_path / "s.sqlite")
     assert tally.measured == 0 and tally.known == len(second.samples)
-    assert second.options == first.options
+    assert second.timed_candidates == first.timed_candidates
     assert second.model.to_text() == first.model.to_text()
 
 
@@ -71,14 +71,14 @@ def test_an_interrupted_run_goes_on_where_it_stopped(tmp_path: Path, limit: int)
         assert store.count() == limit
     resumed, tally = run(FakeBoard(law_s), tmp_path / "parts.sqlite")
     assert tally.measured == len(whole.samples) - limit
-    assert resumed.options == whole.options
+    assert resumed.timed_candidates == whole.timed_candidates
 
 
 def test_several_boards_store_in_the_order_of_one(tmp_path: Path) -> None:
     one, _ = run(FakeBoard(law_s), tmp_path / "one.sqlite")
     two, _ = run(FakeBoard(law_s), tmp_path / "two.sqlite", boards=2)
     assert [s.id for s in two.samples] == [s.id for s in one.samples]
-    assert two.options == one.options
+    assert two.timed_candidates == one.timed_candidates
 
 
 def test_bad_candidates_are_recorded_skipped_and_not_tried_again(tmp_path: Path) -> None:
@@ -89,8 +89,8 @@ def test_bad_candidates_are_recorded_skipped_and_not_tried_again(tmp_path: Path)
     assert tally.wrong > 0 and tally.failed > 0
     chosen = [
         o
-        for options in result.options.values()
-        for o in options
+        for timed_candidates in result.timed_candidates.values()
+        for o in timed_candidates
         if o.candidate.choice.algorithm != "relayout"
     ]
     assert {o.candidate.choice.tiles["rows"] for o in chosen} <= {0, 3}
@@ -115,7 +115,7 @@ def test_a_space_too_large_to_enumerate_is_sampled(tmp_path: Path) -> None:
     result, _ = run(FakeBoard(law_s), tmp_path / "s.sqlite", algorithms, settings, graph)
     assert 20 < result.candidates < 100
     again, tally = run(FakeBoard(law_s, limit=0), tmp_path / "s.sqlite", algorithms, settings, graph)
-    assert tally.measured == 0 and again.options == result.options
+    assert tally.measured == 0 and again.timed_candidates == result.timed_candidates
 
 
 def test_a_layer_nobody_can_compute_is_named(tmp_path: Path) -> None:
@@ -150,5 +150,5 @@ def test_the_result_composes_with_its_relayouts(tmp_path: Path) -> None:
 
     for law, expected in ((cheap_s, ["relayout", *["quick"] * 3, "relayout"]), (dear_s, ["plain"] * 3)):
         result, _ = run(FakeBoard(law), tmp_path / f"{law.__name__}.sqlite")
-        found = compose(GRAPH, result.options, Overheads())
-        assert [step.option.candidate.choice.algorithm for step in found.steps] == expected
+        found = compose(GRAPH, result.timed_candidates, Overheads())
+        assert [step.timed.candidate.choice.algorithm for step in found.steps] == expected

@@ -13,7 +13,7 @@ from microbench.board import Kind
 
 
 @dataclass(frozen=True)
-class Option:
+class TimedCandidate:
     """A candidate that works, with its time on the board and the sample that says so."""
 
     candidate: Candidate
@@ -46,7 +46,7 @@ class Interface(NamedTuple):
         return Interface(choice.processor, choice.input_layouts, choice.output_layout)
 
 
-Options = Mapping[LayerSpec, tuple[Option, ...]]
+TimedCandidates = Mapping[LayerSpec, tuple[TimedCandidate, ...]]
 
 
 def threads_of(candidate: Candidate) -> int:
@@ -54,17 +54,19 @@ def threads_of(candidate: Candidate) -> int:
     return candidate.choice.threads if candidate.choice.processor == "cpu" else 0
 
 
-def efficient(options: Iterable[Option], price: Callable[[Option], float]) -> tuple[Option, ...]:
-    """Of each interface and number of threads the options that no other beats in price and workspace, in order.
+def efficient(
+    timed_candidates: Iterable[TimedCandidate], price: Callable[[TimedCandidate], float]
+) -> tuple[TimedCandidate, ...]:
+    """Of each interface and number of threads those that no other beats in price and workspace, in order.
 
     Equal ones go to the smaller hash.
     """
-    kept: dict[tuple[Interface, int], list[Option]] = {}
-    for option in sorted(options, key=lambda o: (price(o), o.workspace_bytes, o.candidate.hash)):
-        rivals = kept.setdefault((Interface.of(option.candidate), option.threads), [])
-        if not rivals or option.workspace_bytes < rivals[-1].workspace_bytes:
-            rivals.append(option)
-    return tuple(option for rivals in sorted(kept) for option in kept[rivals])
+    kept: dict[tuple[Interface, int], list[TimedCandidate]] = {}
+    for timed in sorted(timed_candidates, key=lambda o: (price(o), o.workspace_bytes, o.candidate.hash)):
+        rivals = kept.setdefault((Interface.of(timed.candidate), timed.threads), [])
+        if not rivals or timed.workspace_bytes < rivals[-1].workspace_bytes:
+            rivals.append(timed)
+    return tuple(timed for rivals in sorted(kept) for timed in kept[rivals])
 
 
 def relayout_spec(tensor: TensorType, source: str, target: str) -> LayerSpec:

@@ -48,7 +48,7 @@ class Tally:
         self.wrong += sample.status == "wrong"
 
 
-class Bench:
+class Measurer:
     """Boards, the store and the judge. A candidate that has a sample on such a board is not measured again.
 
     Without a clock samples are appended in the order they were asked for, whichever board finished first. Where a

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from microbench.peers.statistics import Network, TimesArray, fastest, mean_ratio, spread_of
+from microbench.peers.ratios import Network, TimesArray, fastest, mean_ratio, spread_of
 
 
 def constant(time_ns: float, rounds: int = 5, runs: int = 4) -> TimesArray:

@@ -15,7 +15,7 @@ LEFT, RIGHT = "left", "right"
 
 
 @dataclass(frozen=True)
-class BenchTable:
+class StudyTable:
     """Columns by heading with their side (`left` or `right`), rows of text; `notes` say what the numbers are."""
 
     title: str
@@ -43,7 +43,7 @@ class BenchTable:
         return "\n".join(lines) + "\n"
 
 
-def show(tables: Iterable[BenchTable], console: Console) -> None:
+def show(tables: Iterable[StudyTable], console: Console) -> None:
     """Prints tables and their notes."""
     for table in tables:
         console.print(table.rich())
@@ -51,7 +51,7 @@ def show(tables: Iterable[BenchTable], console: Console) -> None:
             console.print(note, markup=False)
 
 
-def write_markdown(path: Path, title: str, introduction: str, tables: Sequence[BenchTable]) -> None:
+def write_markdown(path: Path, title: str, introduction: str, tables: Sequence[StudyTable]) -> None:
     """Writes a page of tables; raises OSError where it cannot."""
     path.parent.mkdir(parents=True, exist_ok=True)
     parts = [f"# {title}\n", f"{introduction}\n", *(table.markdown() for table in tables)]

@@ -6,8 +6,8 @@ import pytest
 
 from codegen.graph import LayerSpec
 from codegen.schedule import Candidate, Choice, Work
-from explorer.measure.bench import Bench
 from explorer.measure.jobs import JobBuilder
+from explorer.measure.measurer import Measurer
 from explorer.measure.workers import Workers
 from explorer.terminal.progress import Silent
 from microbench.board import Board, Kind
@@ -21,16 +21,16 @@ OVERHEAD_S = 1e-4
 
 
 def looked_up(tmp_path: Path, kind: Kind, time_s: float) -> Sample:
-    """What a bench says of a QPU candidate whose launch took `time_s`."""
+    """What a measurer says of a QPU candidate whose launch took `time_s`."""
     board = FakeBoard(law_s)
     candidate = Candidate(SPEC, Choice("qpu", "any", (), (), ("nchw",), "nchw"))
     owned: list[Board] = [board]
     with Store.open(tmp_path / "s.sqlite") as store, Workers(owned) as workers:
         store.add(Sample(candidate, board.fingerprint(), kind, "ok", (time_s,), Work(macs=1)))
-        bench = Bench(
+        measurer = Measurer(
             workers, JobBuilder(board.target, 0, {}), store, board.fingerprint(), Silent(), OVERHEAD_S
         )
-        (sample,) = bench.samples([candidate])
+        (sample,) = measurer.samples([candidate])
         assert store.find(candidate.hash, board.fingerprint().hash)[0].time_s == time_s
     return sample
 
@@ -53,7 +53,7 @@ def test_of_a_board_that_records_nothing_nothing_is_appended(tmp_path: Path) -> 
     candidate = Candidate(SPEC, algorithm.choice(SPEC, board.target, {"rows": 0, "columns": 0}))
     owned: list[Board] = [board]
     with Store.open(tmp_path / "s.sqlite") as store, Workers(owned) as workers:
-        bench = Bench(workers, jobs, store, board.fingerprint(), Silent())
-        assert bench.samples([candidate, candidate])[0].status == "ok"
+        measurer = Measurer(workers, jobs, store, board.fingerprint(), Silent())
+        assert measurer.samples([candidate, candidate])[0].status == "ok"
         assert store.count() == 0
     assert len(board.measured) == 1
