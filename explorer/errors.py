@@ -21,6 +21,10 @@ class UsageError(ExplorerError):
     """A command line option is malformed or contradicts another."""
 
 
+class CommandError(ExplorerError):
+    """A command of the command line does not load, or has the name of another."""
+
+
 class OutputError(ExplorerError):
     """A result cannot be written: a full disk, a directory without permission."""
 

@@ -7,17 +7,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
+from explorer.terminal.console import stdout
 from explorer.terminal.exits import reported
 
 if TYPE_CHECKING:
     from microbench.calibration.calibrate import Calibration, FittedConstant
 
 PROFILES = Path("results") / "profiles"
-NARROWEST_TABLE = 160
 
 
 def calibrate(
@@ -60,7 +60,7 @@ def published_command(device: str) -> None:
             c.figure.sets or "none",
             c.figure.worth,
         )
-    _console().print(view)
+    stdout().print(view)
 
 
 def calibrate_command(device: str, start: str, out: Path | None, rounds_factor: int, repeats: int) -> None:
@@ -75,14 +75,18 @@ def calibrate_command(device: str, start: str, out: Path | None, rounds_factor: 
     board, begun = load_profile(device), load_profile(start)
     shape = BoardShape.of(board)
     BoardShape.of(begun)
-    console = _console()
+    console = stdout()
     effort = Effort(rounds_factor, repeats)
     with console.status("Measure") as status, VirtualV3D(board) as gpu:
-        found = fit_profile(gpu, shape, begun, effort, os.cpu_count() or 1, status.update)
+
+        def tell(line: str) -> None:
+            status.update(Text(line))
+
+        found = fit_profile(gpu, shape, begun, effort, os.cpu_count() or 1, tell)
     path = out or PROFILES / f"{board.name}-calibrated.toml"
     fitted = {"name": f"{board.name}-calibrated", "v3d": found.profile.v3d}
     write_profile(board.model_copy(update=fitted), path)
-    console.print(_findings_table(found))
+    console.print(_constants_table(found))
     console.print(
         f"{found.benchmarks} benchmarks on the virtual board of {board.name}; {len(found.identified)} constants "
         f"fitted, root mean square of what is left {found.rms:.1e}",
@@ -91,7 +95,7 @@ def calibrate_command(device: str, start: str, out: Path | None, rounds_factor: 
     console.print(f"profile: {path}", markup=False)
 
 
-def _findings_table(found: Calibration) -> Table:
+def _constants_table(found: Calibration) -> Table:
     table = Table("constant", "start", "fitted", "interval", "unit", "")
     for fitted in found.fitted_constants:
         table.add_row(*_constant_row(fitted))
@@ -105,8 +109,3 @@ def _constant_row(fitted: FittedConstant) -> tuple[str, ...]:
     interval = f"{fitted.interval.low:.6g} to {fitted.interval.high:.6g}"
     start, value = f"{fitted.start:.6g}", f"{fitted.value:.6g}"
     return fitted.name, start, value, interval, escape(fitted.unit), fitted.note
-
-
-def _console() -> Console:
-    console = Console(highlight=False)
-    return console if console.is_terminal else Console(highlight=False, width=NARROWEST_TABLE)

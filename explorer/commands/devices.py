@@ -7,13 +7,11 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from explorer.terminal.console import stdout
 from explorer.terminal.exits import reported
-
-NARROWEST_TABLE = 160
 
 DevicesOption = Annotated[
     Path | None, typer.Option("--devices", help="file of named boards (default: devices.toml of the user)")
@@ -82,7 +80,7 @@ def add(
         ways = {"host": host, "port": port, "board": board, "board_options": options}
         added = new_board(profile=profile, user=user, jump=jump, launch=launch, **ways, **files)
         add_board(path, name, added, replace)
-        console = _console()
+        console = stdout()
         console.print(f"{name}: {added.place}, profile {profile}; written to {path}", markup=False)
         console.print(f"try it: explore devices test {name}", markup=False)
 
@@ -99,7 +97,7 @@ def list_command(path: Path) -> None:
     from microbench.devices import read_devices
     from microbench.registry import known_boards
 
-    console = _console()
+    console = stdout()
     console.print(_profiles_table())
     boards = read_devices(path)
     if boards:
@@ -128,7 +126,7 @@ def test_command(name: str, path: Path) -> None:
     with open_board(name, devices=path) as board:
         found = board.fingerprint()
     clock = f", GPU clock {found.clock_hz / 1e6:g} MHz" if found.clock_hz else ""
-    _console().print(f"{boards[name].place} answers: {found.board}{clock} ({found.software})", markup=False)
+    stdout().print(f"{boards[name].place} answers: {found.board}{clock} ({found.software})", markup=False)
 
 
 def chosen_file(devices: Path | None) -> Path:
@@ -171,8 +169,3 @@ def _boards_table(names: Iterable[str]) -> Table:
 def _absolute(path: Path | None) -> str | None:
     """The file is read again from other working directories."""
     return str(path.expanduser().resolve()) if path else None
-
-
-def _console() -> Console:
-    console = Console(highlight=False)
-    return console if console.is_terminal else Console(highlight=False, width=NARROWEST_TABLE)

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from explorer.commands.devices import DevicesOption, chosen_file
+from explorer.terminal.console import stderr, stdout
 from explorer.terminal.exits import reported
 
 if TYPE_CHECKING:
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from microbench.diagnosis import Diagnosis
     from microbench.options import SshOptions
 
-NARROWEST_TABLE = 160
 _STYLES = {"ok": "green", "warning": "yellow", "failed": "bold red", "unknown": "yellow", "not needed": "dim"}
 
 
@@ -51,11 +51,11 @@ def doctor_command(device: str, devices: Path, ssh: SshOptions | None, as_json: 
     options = _way(device, devices, found.ssh, ssh)
     profile = load_profile(found.profile)
     diagnoses: list[Diagnosis] = []
-    console = _console()
-    with Console(stderr=True).status("Examine") as status:
+    console = stdout()
+    with stderr().status("Examine") as status:
 
         def report(diagnosis: Diagnosis) -> None:
-            status.update(f"Examine: {escape(diagnosis.check)}")
+            status.update(Text(f"Examine: {diagnosis.check}"))
             diagnoses.append(diagnosis)
 
         examine(profile, options, report)
@@ -99,8 +99,3 @@ def _way(device: str, devices: Path, named: SshOptions | None, given: SshOptions
             f"or name it by `explore devices add NAME --profile {device} --host HOST` and take --device NAME"
         )
     return options
-
-
-def _console() -> Console:
-    console = Console(highlight=False)
-    return console if console.is_terminal else Console(highlight=False, width=NARROWEST_TABLE)

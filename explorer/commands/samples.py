@@ -8,11 +8,10 @@ from typing import Annotated
 import typer
 
 from explorer.errors import UsageError
+from explorer.terminal.console import stdout
 from explorer.terminal.exits import reported
 
 samples_app = typer.Typer(help="List, export and import measured samples.", no_args_is_help=True)
-
-NARROWEST_TABLE = 200
 
 StoreOption = Annotated[
     str | None,
@@ -47,8 +46,6 @@ def list_samples(
     ] = False,
 ) -> None:
     """List samples: layer, candidate, board, median with its confidence interval, outliers."""
-    from rich.console import Console
-
     from explorer.samples.table import SampleFilter, samples_table
     from microbench.store import Store
 
@@ -56,8 +53,7 @@ def list_samples(
         wanted = SampleFilter(layer, algorithm, status, board, role, kind)
         with Store.open(_existing(store)) as opened:
             table, left_out = samples_table(wanted.of(opened.samples()), limit, series)
-        console = Console(highlight=False)
-        console = console if console.is_terminal else Console(highlight=False, width=NARROWEST_TABLE)
+        console = stdout()
         if not table.row_count:
             console.print("no sample of this kind in the store")
             return

@@ -7,7 +7,7 @@ from rich.table import Table
 
 from explorer.front.front import Front
 from explorer.front.search import Knobs
-from explorer.runs.tables import seconds
+from explorer.terminal.units import seconds
 
 KIB = 1024
 

@@ -6,7 +6,6 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from rich.console import Console
 from rich.table import Table
 
 from codegen.engines.videocore4.isa import Instruction, decode
@@ -15,9 +14,9 @@ from codegen.engines.videocore4.rules import RESERVED, Finding
 from codegen.engines.videocore4.slots import loops
 from codegen.engines.videocore4.validate import check_words, message
 from codegen.errors import AssemblyError, ListingError
+from explorer.terminal.console import stderr, stdout
 
 STREAM = Path("-")
-_NARROWEST_TABLE = 120
 
 
 def require_form(form: str, known: Sequence[Form] = FORMS) -> Form:
@@ -82,7 +81,7 @@ def finding_text(words: Sequence[int], finding: Finding) -> str:
 
 def print_findings(words: Sequence[int], findings: Sequence[Finding], quiet: bool = False) -> None:
     """Findings on standard error, and unless `quiet` how many there are."""
-    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    console = stderr()
     for finding in findings:
         style = "bold red" if finding.rule.severity == "error" else "yellow"
         console.print(f"{finding.rule.severity}:", style=style, end=" ")
@@ -107,9 +106,7 @@ def print_slots(words: Sequence[int]) -> None:
             f"{loop.used} of {loop.slots}",
             f"{100 * loop.share:.0f} %",
         )
-    console = Console(highlight=False)
-    console.width = max(console.width, _NARROWEST_TABLE)
-    console.print(table)
+    stdout().print(table)
 
 
 def _instructions(words: Sequence[int]) -> list[Instruction]:

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from rich.console import Console
 from rich.table import Table
 
+from explorer.terminal.console import stdout
 from microbench.virtual import Execution, InstructionProfile
 from microbench.virtual.program import ProgramRun, QpuProgram
 from microbench.virtual.window import instruction_line
 
 INSTRUCTION_BYTES = 8
-NARROWEST = 140
 
 
 def print_run(program: QpuProgram, done: ProgramRun, profile: bool) -> None:
     """Everything about one run, on standard output."""
-    console = _console()
+    console = stdout()
     execution = done.execution
     console.print(
         f"{execution.cycles} cycles, {1e6 * execution.time_s:.1f} us simulated, "
@@ -41,14 +40,7 @@ def print_run(program: QpuProgram, done: ProgramRun, profile: bool) -> None:
 
 def print_table(table: Table) -> None:
     """A table on standard output, not squeezed where that is no terminal."""
-    _console().print(table)
-
-
-def _console() -> Console:
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console.width = max(console.width, NARROWEST)
-    return console
+    stdout().print(table)
 
 
 def counter_table(execution: Execution) -> Table:

@@ -11,7 +11,7 @@ from explorer.runs.compare import Comparison, Half, Row
 from explorer.runs.data import RunData
 from explorer.runs.frames import NO_KIND
 from explorer.runs.noise import noise_of_run, verdict
-from explorer.runs.tables import seconds
+from explorer.terminal.units import seconds
 
 ABSENT = "-"
 

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from explorer.runs.data import RunData
 from explorer.runs.noise import CLOCKLESS
-from explorer.runs.tables import seconds
+from explorer.terminal.units import seconds
 
 UNKNOWN = "-"
 

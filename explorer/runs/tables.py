@@ -10,7 +10,7 @@ from rich.table import Table
 from codegen.schedule import Values
 from explorer.runs.noise import noise_of_report
 from explorer.runs.report import RunReport, StepReport
-from explorer.terminal.units import seconds as seconds
+from explorer.terminal.units import seconds
 
 
 def _times(ratio: float | None) -> str:

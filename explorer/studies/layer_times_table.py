@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from codegen.describe import describe
-from explorer.runs.tables import axes, seconds
+from explorer.runs.tables import axes
 from explorer.studies.layer_times import NetworkTimes, StepTime, kind_of
 from explorer.studies.study_table import StudyTable
+from explorer.terminal.units import seconds
 
 _NUMBERS = (
     ("time", "right"),

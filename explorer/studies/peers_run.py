@@ -6,12 +6,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from rich.console import Console
-
-from explorer.commands.bodies import compile_command
 from explorer.errors import UsageError
+from explorer.plans.compilation import compile_plan_file
 from explorer.plans.network import load_network
 from explorer.studies.peers_report import cell_table, mean_table, write_markdown, write_times
+from explorer.terminal.console import stdout
 from explorer.terminal.progress_bars import ConsoleProgress
 from microbench.errors import PeerError
 from microbench.peers.bundles import OUR_NAME, OUR_TITLE, Bundle, choose_bundle, find_bundles, our_contender
@@ -20,8 +19,6 @@ from microbench.peers.cpus import pinned_cpus
 from microbench.peers.network import PeerNetwork, open_peer_network
 from microbench.peers.registry import chosen_peers, read_peers
 from microbench.peers.rounds import Entry, RoundSettings
-
-NARROWEST_TABLE = 160
 
 
 @dataclass(frozen=True)
@@ -44,9 +41,7 @@ def bench_peers(settings: PeersSettings) -> None:
 
     Raises UsageError, PeerError and the errors of models, plans and bundles, all before anything is timed.
     """
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console = Console(highlight=False, width=NARROWEST_TABLE)
+    console = stdout()
     _check(settings)
     with ConsoleProgress(console) as progress:
 
@@ -105,7 +100,7 @@ def _compiled(path: Path, models: dict[str, Path], directory: Path) -> Bundle:
         )
     if not runs_here(plan):
         raise UsageError(f"plan {path} is for {plan.device!r}, not for this machine's CPU; take one for host")
-    compile_command(path, models[plan.model_sha256], directory, None)
+    compile_plan_file(path, models[plan.model_sha256], directory, None)
     return Bundle(directory, plan)
 
 

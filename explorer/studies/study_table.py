@@ -10,7 +10,6 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-WIDEST = 220
 LEFT, RIGHT = "left", "right"
 
 
@@ -56,12 +55,6 @@ def write_markdown(path: Path, title: str, introduction: str, tables: Sequence[S
     path.parent.mkdir(parents=True, exist_ok=True)
     parts = [f"# {title}\n", f"{introduction}\n", *(table.markdown() for table in tables)]
     path.write_text("\n".join(parts), encoding="utf-8")
-
-
-def terminal() -> Console:
-    """Where tables go: never narrower than they are, so that a pipe gets whole lines."""
-    console = Console()
-    return console if console.is_terminal else Console(width=WIDEST)
 
 
 def _line(cells: Iterable[str]) -> str:

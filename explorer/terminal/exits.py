@@ -8,16 +8,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import typer
-from rich.console import Console
 
 from codegen.errors import ExploreError
 from explorer.errors import CheckFailedError, OutputError
+from explorer.terminal.console import stderr
 
 EXIT_CHECK_FAILED = 1
 EXIT_ERROR = 2
 EXIT_INTERRUPTED = 130
-
-_STDERR = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
 @contextmanager
@@ -38,7 +36,7 @@ def reported(resumable: bool = False, place: Path | None = None) -> Iterator[Non
         _leave(output_error(error, place), EXIT_ERROR)
     except KeyboardInterrupt:
         then = "; the same command goes on where it stopped, no sample is lost" if resumable else ""
-        _STDERR.print(f"interrupted{then}", markup=False)
+        stderr().print(f"interrupted{then}", markup=False)
         raise typer.Exit(EXIT_INTERRUPTED) from None
 
 
@@ -63,7 +61,13 @@ def output_error(error: OSError, place: Path | None = None) -> OutputError:
     return OutputError(f"{f'{named}: ' if named else ''}{_REMEDIES[error.errno or 0]} ({error.strerror})")
 
 
+def tell_error(error: ExploreError) -> None:
+    """Class and message on standard error."""
+    console = stderr()
+    console.print(f"[bold red]error[/bold red] ({type(error).__name__}):", end=" ")
+    console.print(str(error), markup=False)
+
+
 def _leave(error: ExploreError, code: int) -> None:
-    _STDERR.print(f"[bold red]error[/bold red] ({type(error).__name__}):", end=" ")
-    _STDERR.print(str(error), markup=False)
+    tell_error(error)
     raise typer.Exit(code) from error

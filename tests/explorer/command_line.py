@@ -8,7 +8,7 @@ from pathlib import Path
 
 from typer.testing import CliRunner, Result
 
-from explorer.cli import app
+from explorer.cli import command_line
 
 RUNNER = CliRunner()
 PROGRAM = (sys.executable, "-c", "from explorer.cli import main; main()")
@@ -16,7 +16,7 @@ PROGRAM = (sys.executable, "-c", "from explorer.cli import main; main()")
 
 def explore(*arguments: str | Path) -> Result:
     """`explore` with these arguments, in this process."""
-    return RUNNER.invoke(app, [str(argument) for argument in arguments])
+    return RUNNER.invoke(command_line(), [str(argument) for argument in arguments])
 
 
 def null_run(model: Path | str, directory: Path, *more: str | Path) -> tuple[str | Path, ...]:

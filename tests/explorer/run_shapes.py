@@ -7,9 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
 
-from explorer.cli import app
+from tests.explorer.command_line import explore
 from tests.explorer.tiny import write_tiny_model
 
 FRONT = """plan,latency_s,peak_memory_bytes,cpu_time_s,kind
@@ -33,7 +32,7 @@ def virtual_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     model = write_tiny_model(directory / "tiny.onnx", side=48, channels=64)
     arguments = ["run", "--device", "pi-zero", "--budget", "3", "--model", model]
     arguments += ["--store", directory / "samples.sqlite", "--out", directory / "tiny-pi-zero"]
-    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    result = explore(*arguments)
     assert result.exit_code == 0, result.output
     (directory / "tiny-pi-zero" / "front.csv").write_text(FRONT, encoding="utf-8")
     return directory / "tiny-pi-zero"

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from explorer.terminal.console import stdout
 from explorer.terminal.exits import reported
 
 if TYPE_CHECKING:
@@ -55,12 +56,12 @@ def cpu_inner_loops(
     """Compile the kernels for a device and show what their inner loops consist of."""
     with reported(place=markdown):
         from explorer.studies.inner_loops import inspect_device
-        from explorer.studies.study_table import show, terminal, write_markdown
+        from explorer.studies.study_table import show, write_markdown
         from microbench.profile import load_profile
 
         layers = _chosen_layers(layer)
         profiles = [load_profile(name) for name in device or DEVICES]
-        tables, console = [], terminal()
+        tables, console = [], stdout()
         for profile in profiles:
             tables.append(_table(profile, list(inspect_device(profile, layers, points))))
             show(tables[-1:], console)

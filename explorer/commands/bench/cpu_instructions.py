@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from explorer.terminal.console import stdout
 from explorer.terminal.exits import reported
 
 if TYPE_CHECKING:
@@ -57,10 +58,10 @@ def cpu_instructions(
     with reported(place=markdown):
         from explorer.plans.check import trials_of
         from explorer.studies.executed_instructions import count_network, require_right
-        from explorer.studies.study_table import show, terminal, write_markdown
+        from explorer.studies.study_table import show, write_markdown
         from microbench.profile import load_profile
 
-        profiles, counts, console = [load_profile(name) for name in device or DEVICES], [], terminal()
+        profiles, counts, console = [load_profile(name) for name in device or DEVICES], [], stdout()
         for name in models or MODELS:
             with _network(name, resolution) as network:
                 (trial,) = trials_of(network, seed=0, count=1)

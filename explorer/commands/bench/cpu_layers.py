@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from explorer.terminal.console import stdout
 from explorer.terminal.exits import reported
 
 if TYPE_CHECKING:
@@ -40,11 +41,11 @@ def cpu_layers(
     with reported(place=markdown), ExitStack() as places:
         from explorer.studies.layer_times import measure_layers
         from explorer.studies.layer_times_table import kind_table, layer_table
-        from explorer.studies.study_table import show, terminal, write_markdown
+        from explorer.studies.study_table import show, write_markdown
         from microbench.boards.execution import LocalExecutor
         from microbench.profile import load_profile
 
-        profile, console, tables = load_profile("host"), terminal(), []
+        profile, console, tables = load_profile("host"), stdout(), []
         for bundle in _bundles(runs or [], plan, model, profile, places):
             times = measure_layers(bundle, profile, LocalExecutor(), rounds, repeats)
             found = [layer_table(times), kind_table(times)]

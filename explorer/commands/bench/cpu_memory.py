@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from explorer.terminal.console import stdout
 from explorer.terminal.exits import reported
 
 if TYPE_CHECKING:
@@ -33,9 +34,9 @@ def cpu_memory(
 ) -> None:
     """Show how much memory the activations of networks take, layer by layer and depth first."""
     with reported(resumable=True, place=markdown):
-        from explorer.studies.study_table import show, terminal, write_markdown
+        from explorer.studies.study_table import show, write_markdown
 
-        console = terminal()
+        console = stdout()
         tables = [_table(model, device, store, threads) for model in models]
         show(tables, console)
         if markdown is not None:
@@ -47,11 +48,11 @@ def _table(model: Path, device: str, store: str | None, threads: int) -> StudyTa
     from explorer.plans.least_memory import memory_range
     from explorer.plans.network import open_network
     from explorer.settings import DEFAULT_STORE, RunSettings
-    from explorer.studies.study_table import LEFT, RIGHT, StudyTable, terminal
+    from explorer.studies.study_table import LEFT, RIGHT, StudyTable
     from explorer.terminal.progress_bars import ConsoleProgress
 
     settings = RunSettings(device=device, model=model, store=store or str(DEFAULT_STORE))
-    with ConsoleProgress(terminal()) as progress:
+    with ConsoleProgress(stdout()) as progress:
         found = searched(settings, open_network(settings), progress)
         progress.phase("Memory")
         ranges = {

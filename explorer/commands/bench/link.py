@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from explorer.commands.devices import DevicesOption, chosen_file
+from explorer.terminal.console import stdout
 from explorer.terminal.exits import reported
 
 if TYPE_CHECKING:
@@ -57,10 +58,10 @@ def _compare(settings: RunSettings, candidates: int, out: Path, markdown: Path |
     from explorer.pipeline.run import run
     from explorer.studies.link_choices import choice_table, searched
     from explorer.studies.link_cost import cost_table, link_costs
-    from explorer.studies.study_table import show, terminal, write_markdown
+    from explorer.studies.study_table import show, write_markdown
     from explorer.terminal.progress import Silent
 
-    console = terminal()
+    console = stdout()
     direct, remote = both_ways(settings, out)
     console.print("timing the link")
     tables = [cost_table(link_costs(direct, remote, candidates))]

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from explorer.commands.devices import DevicesOption, chosen_file
+from explorer.terminal.console import stdout
 from explorer.terminal.exits import reported
 
 INTRODUCTION = """\
@@ -36,12 +37,12 @@ def repeatability(
         from explorer.search.layer_search import SearchSettings
         from explorer.settings import RUNS, RunSettings
         from explorer.studies.repeatability import separate_runs, tables
-        from explorer.studies.study_table import show, terminal, write_markdown
+        from explorer.studies.study_table import show, write_markdown
 
         settings = RunSettings(
             device=device, model=model, devices=chosen_file(devices), search=SearchSettings(seed=seed)
         )
-        console = terminal()
+        console = stdout()
         found = []
         directory = stores or RUNS / f"repeatability-{Path(device).stem}"
         for run in separate_runs(settings, runs, candidates, directory):

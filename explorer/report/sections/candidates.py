@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from explorer.report.exhibits import CaptionedFigure, Exhibit, counted
-from explorer.report.figures import algorithm_colours, plain_ticks
 from explorer.report.sections.staircase import draw_staircase, unbeaten
 from explorer.runs.data import RunData
+from explorer.runs.figures import algorithm_colours, plain_ticks
 from explorer.runs.frames import steps_frame
 
 if TYPE_CHECKING:

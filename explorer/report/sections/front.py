@@ -9,11 +9,11 @@ import pandas as pd
 
 from explorer.front.pareto import dominated
 from explorer.report.exhibits import CaptionedFigure, Exhibit, counted
-from explorer.report.figures import plain_ticks
 from explorer.report.sections.staircase import draw_staircase
 from explorer.runs.data import FRONT_COLUMNS, RunData
+from explorer.runs.figures import plain_ticks
 from explorer.runs.noise import noise_of_run
-from explorer.runs.tables import seconds
+from explorer.terminal.units import seconds
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 import pandas as pd
 
 from explorer.report.exhibits import CaptionedFigure, Exhibit, counted
-from explorer.report.figures import algorithm_colours, new_figure
 from explorer.report.section import Cell, code
 from explorer.runs.data import RunData
+from explorer.runs.figures import algorithm_colours, new_figure
 from explorer.runs.frames import steps_frame, where_timed
-from explorer.runs.tables import seconds
+from explorer.terminal.units import seconds
 
 LONGEST = 5
 INCHES_PER_STEP = 0.24

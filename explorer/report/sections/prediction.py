@@ -9,11 +9,11 @@ import pandas as pd
 
 from cost_models.metrics import mape, spearman
 from explorer.report.exhibits import CaptionedFigure, Exhibit, Sentence, counted
-from explorer.report.figures import algorithm_colours, new_figure, plain_ticks
 from explorer.report.section import Cell, code, prose
 from explorer.runs.data import RunData
+from explorer.runs.figures import algorithm_colours, new_figure, plain_ticks
 from explorer.runs.frames import steps_frame, where_timed
-from explorer.runs.tables import seconds
+from explorer.terminal.units import seconds
 
 
 class PredictedAgainstMeasured:

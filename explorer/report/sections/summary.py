@@ -12,7 +12,7 @@ from explorer.runs.data import RunData
 from explorer.runs.frames import NO_KIND, steps_frame, was_run
 from explorer.runs.noise import noise_of_report
 from explorer.runs.report import RunReport
-from explorer.runs.tables import seconds
+from explorer.terminal.units import seconds
 
 KINDS = {
     "silicon": "read from the clock of a real board",

@@ -10,7 +10,7 @@ from typer.testing import CliRunner, Result
 from codegen.engines.videocore4.documentation import markdown
 from codegen.engines.videocore4.isa import ADD_OPS, MUL_OPS, SIGNALS
 from codegen.engines.videocore4.rules import RULES
-from explorer.cli import app
+from explorer.cli import command_line
 
 PROGRAM = """\
     load ra0, 0xa
@@ -30,7 +30,7 @@ L3:
 
 
 def explore(*arguments: str | Path, text: str | None = None) -> Result:
-    return CliRunner().invoke(app, ["qpu", *map(str, arguments)], input=text)
+    return CliRunner().invoke(command_line(), ["qpu", *map(str, arguments)], input=text)
 
 
 @pytest.fixture

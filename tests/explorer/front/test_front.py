@@ -7,14 +7,13 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from typer.testing import CliRunner
 
 from codegen.bundle import read_manifest
 from codegen.plan import read_plan
-from explorer.cli import app
 from explorer.front.front import activation_bytes
 from explorer.front.pareto import dominated
 from explorer.runs.data import FRONT_COLUMNS
+from tests.explorer.command_line import explore
 from tests.explorer.tiny import write_tiny_model
 
 OBJECTIVES = ["latency_s", "peak_memory_bytes", "cpu_time_s"]
@@ -23,7 +22,7 @@ OBJECTIVES = ["latency_s", "peak_memory_bytes", "cpu_time_s"]
 def run(directory: Path, model: Path, *words: object) -> str:
     arguments = ["run", "--budget", "2", "--model", model, "--store", directory / "samples.sqlite"]
     arguments += ["--out", directory / "out", *words]
-    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    result = explore(*arguments)
     assert result.exit_code == 0, result.output
     return result.output
 
@@ -87,7 +86,7 @@ def test_a_plain_run_leaves_no_front_of_an_earlier_one(tmp_path: Path) -> None:
 def test_what_cannot_be_done_is_said_at_once(tmp_path: Path, words: tuple[str, ...], complaint: str) -> None:
     model = write_tiny_model(tmp_path / "tiny.onnx")
     arguments = ["run", "--model", str(model), "--out", str(tmp_path / "out"), *words]
-    result = CliRunner().invoke(app, arguments)
+    result = explore(*arguments)
     assert result.exit_code == 2
     assert complaint in " ".join(result.output.split())
 
@@ -97,7 +96,7 @@ def test_fewer_qpus_make_a_plan_that_says_so(tmp_path: Path) -> None:
     run(tmp_path, model, "--device", "pi-zero", "--qpus", "4")
     assert read_plan(tmp_path / "out" / "plan.json").qpus == 4
     arguments = ["compile", tmp_path / "out" / "plan.json", "--model", model, "--out", tmp_path / "again"]
-    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    result = explore(*arguments)
     assert result.exit_code == 0, result.output
     for path in (tmp_path / "out" / "bundle").iterdir():
         assert (tmp_path / "again" / path.name).read_bytes() == path.read_bytes()

@@ -18,7 +18,7 @@ PATIENCE_S = 90.0
 
 
 def command(server: LoopbackServer, directory: Path) -> list[str]:
-    words = [sys.executable, "-c", "from explorer.cli import app; app()", "run", "--device", "pi-zero"]
+    words = [sys.executable, "-c", "from explorer.cli import main; main()", "run", "--device", "pi-zero"]
     words += [
         "--ssh",
         f"{server.user}@127.0.0.1:{server.port}",

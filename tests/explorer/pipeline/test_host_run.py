@@ -6,18 +6,17 @@ import json
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
 
-from explorer.cli import app
 from explorer.measure.judge import relative_error
 from explorer.plans.check import TOLERANCES
+from tests.explorer.command_line import explore
 from tests.explorer.tiny import write_tiny_model
 
 
 def run_on_host(directory: Path, model: Path) -> tuple[int, str]:
     arguments = ["run", "--device", "host", "--budget", "2", "--model", model]
     arguments += ["--store", directory / "samples.sqlite", "--out", directory / "out"]
-    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    result = explore(*arguments)
     return result.exit_code, result.output
 
 

@@ -6,11 +6,10 @@ import json
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
 
 from codegen.plan import read_plan
-from explorer.cli import app
 from explorer.plans.check import TOLERANCES
+from tests.explorer.command_line import explore
 from tests.explorer.tiny import write_tiny_model
 
 
@@ -18,7 +17,7 @@ def test_a_network_runs_on_the_virtual_board_and_agrees_with_onnxruntime(tmp_pat
     model = write_tiny_model(tmp_path / "tiny.onnx", side=48, channels=64)
     arguments = ["run", "--device", "pi-zero", "--budget", "2", "--model", model]
     arguments += ["--store", tmp_path / "samples.sqlite", "--out", tmp_path / "out"]
-    first = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    first = explore(*arguments)
     assert first.exit_code == 0, first.output
     assert "in-process virtual board, no silicon" in first.output.splitlines()[0]
     summary = json.loads((tmp_path / "out" / "summary.json").read_text())
@@ -29,7 +28,7 @@ def test_a_network_runs_on_the_virtual_board_and_agrees_with_onnxruntime(tmp_pat
     processors = {step.choice.processor for step in read_plan(tmp_path / "out" / "plan.json").steps}
     assert "qpu" in processors
     plan = (tmp_path / "out" / "plan.json").read_bytes()
-    again = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    again = explore(*arguments)
     assert again.exit_code == 0, again.output
     assert (tmp_path / "out" / "plan.json").read_bytes() == plan
     assert json.loads((tmp_path / "out" / "summary.json").read_text())["samples"]["measured now"] == 0

@@ -8,18 +8,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from typer.testing import CliRunner, Result
+from typer.testing import Result
 
-from explorer.cli import app
 from explorer.errors import ReportError
 from explorer.report.notebook import EXTRA_PACKAGES, build_notebook, execute_notebook, report_cells
 from explorer.report.section import Cell, prose, report_sections
 from explorer.runs.data import open_run
+from tests.explorer.command_line import explore
 from tests.explorer.run_shapes import MakeRun
 
 
 def report(directory: Path) -> Result:
-    return CliRunner().invoke(app, ["report", str(directory)])
+    return explore("report", directory)
 
 
 class Page(HTMLParser):

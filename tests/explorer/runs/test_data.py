@@ -5,10 +5,8 @@ import json
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
 
 from codegen.plan import read_plan
-from explorer.cli import app
 from explorer.errors import RunDataError
 from explorer.runs.data import open_run, open_runs
 from explorer.runs.files import SAMPLE_COLUMNS, write_command
@@ -16,6 +14,7 @@ from explorer.runs.frames import STEP_COLUMNS, steps_frame
 from explorer.search.layer_search import SearchSettings
 from explorer.settings import RehearsalSettings, RunSettings
 from microbench.options import SshOptions
+from tests.explorer.command_line import explore
 from tests.explorer.run_shapes import MakeRun
 from tests.explorer.tiny import write_tiny_model
 
@@ -51,7 +50,7 @@ def test_equal_runs_write_equal_data(tmp_path: Path) -> None:
     for name in ("one", "two"):
         place = ["--store", tmp_path / f"{name}.sqlite", "--out", tmp_path / name]
         words = ["run", "--board", "null", "--budget", "3", "--model", model, *place]
-        assert CliRunner().invoke(app, [str(word) for word in words]).exit_code == 0
+        assert explore(*words).exit_code == 0
     for name in ("samples.csv", "run.json", "summary.json"):
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
 

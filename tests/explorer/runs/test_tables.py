@@ -8,7 +8,7 @@ from rich.console import Console
 from codegen.schedule import Choice, values
 from cost_models.model import Prediction
 from explorer.runs.report import CheckReport, RunReport, StepReport
-from explorer.runs.tables import seconds, step_table, summary_lines
+from explorer.runs.tables import step_table, summary_lines
 
 
 def report(processor: str = "qpu", check: CheckReport | None = None) -> RunReport:
@@ -56,11 +56,3 @@ def test_a_plan_without_qpu_steps_is_not_compared_with_itself() -> None:
     run = report(processor="cpu")
     assert run.speedup is None
     assert "CPU-only plan" not in dict(summary_lines(run))
-
-
-@pytest.mark.parametrize(
-    ("time_s", "text"),
-    [(1.5, "1.5 s"), (0.0123, "12.3 ms"), (4.56e-5, "45.6 us"), (0.0, "0 ns"), (None, "-")],
-)
-def test_times_have_three_digits_and_a_unit(time_s: float | None, text: str) -> None:
-    assert seconds(time_s) == text

@@ -3,7 +3,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from explorer.report.figures import write_figures
+from explorer.runs.figures import write_figures
 from explorer.runs.report import ScatterPoint
 from tests.explorer.runs.test_tables import report
 

@@ -1,0 +1,29 @@
+"""`explore compile`: the bundle of a plan."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from explorer.commands.devices import DevicesOption, chosen_file
+from explorer.terminal.exits import reported
+
+
+def compile_plan(
+    plan: Annotated[Path, typer.Argument(help="plan.json of a run")],
+    model: Annotated[Path, typer.Option(help="the ONNX file that the plan was made for")],
+    out: Annotated[Path, typer.Option(help="directory of the bundle")],
+    device: Annotated[
+        str | None, typer.Option(help="device profile, where it is not the built-in one that the plan names")
+    ] = None,
+    devices: DevicesOption = None,
+) -> None:
+    """Write the bundle of a plan: GPU program, weights, C sources, build files, manifest."""
+    from explorer.plans.compilation import compile_plan_file
+    from explorer.terminal.console import stdout
+
+    with reported():
+        compile_plan_file(plan, model, out, device, chosen_file(devices))
+        stdout().print(f"bundle: {out}", markup=False)

@@ -1,0 +1,124 @@
+"""`explore run`: search, compose, compile and check a network on a board."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from explorer.commands.devices import BoardOptionsOption, DevicesOption, chosen_file
+from explorer.terminal.exits import reported
+
+if TYPE_CHECKING:
+    from explorer.settings import RunSettings
+
+ModelOption = Annotated[Path | None, typer.Option(help="ONNX file; without it the built-in MobileNet v1")]
+ShapeOption = Annotated[
+    list[str] | None, typer.Option("--shape", help="an input's shape, as name=1,3,224,224; may be repeated")
+]
+
+
+def run(
+    model: ModelOption = None,
+    device: Annotated[
+        str, typer.Option(help="a named board (`explore devices`), else a profile: a name, or a file *.toml")
+    ] = "pi-zero",
+    devices: DevicesOption = None,
+    store: Annotated[
+        str | None,
+        typer.Option(help="samples: a SQLite file or a database URL (default results/runs/samples.sqlite)"),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="directory of results (default results/runs/MODEL-DEVICE)")
+    ] = None,
+    shape: ShapeOption = None,
+    v3d_hz: Annotated[float | None, typer.Option(help="clock of the GPU, in Hz", min=1e6, max=5e9)] = None,
+    qpus: Annotated[int | None, typer.Option(help="QPUs to use (default: all there are)", min=1)] = None,
+    objective: Annotated[
+        str,
+        typer.Option(
+            help="latency: the fastest plan; front: every best trade of latency, memory and CPU time"
+        ),
+    ] = "latency",
+    board: Annotated[
+        str | None, typer.Option(help="how the device is reached; `explore devices` lists")
+    ] = None,
+    board_option: BoardOptionsOption = None,
+    ssh: Annotated[str | None, typer.Option(help="measure over SSH, on user@host:port")] = None,
+    ssh_key: Annotated[Path | None, typer.Option(help="private key for --ssh")] = None,
+    known_hosts: Annotated[Path | None, typer.Option(help="file with the host key for --ssh")] = None,
+    cost_model: Annotated[str, typer.Option(help="what predicts times")] = "residual",
+    seed: Annotated[int, typer.Option(help="of trial values and of the search", min=0)] = 0,
+    budget: Annotated[
+        int, typer.Option(help="most measurements per layer on the QPUs, and per number of threads", min=1)
+    ] = 24,
+    rehearsals: Annotated[
+        int,
+        typer.Option(help="most rounds of running whole plans, where a clock is read; 0: none", min=0),
+    ] = 4,
+) -> None:
+    """Search, compose, compile and check a network on a board; interrupted runs go on where they stopped."""
+    from explorer.search.layer_search import SearchSettings
+    from explorer.settings import (
+        DEFAULT_STORE,
+        RUNS,
+        RehearsalSettings,
+        RunSettings,
+        parse_board_options,
+        parse_objective,
+        parse_shapes,
+        parse_ssh,
+    )
+
+    with reported(resumable=True, place=out or RUNS):
+        run_command(
+            RunSettings(
+                device=device,
+                devices=chosen_file(devices),
+                model=model,
+                board=board,
+                board_options=parse_board_options(board_option or ()),
+                ssh=parse_ssh(ssh, ssh_key, known_hosts),
+                v3d_hz=v3d_hz,
+                qpus=qpus,
+                shapes=parse_shapes(shape or ()),
+                store=store or str(DEFAULT_STORE),
+                out=out,
+                cost_model=cost_model,
+                search=SearchSettings(seed=seed, budget=budget),
+                rehearsal=RehearsalSettings(rounds=rehearsals),
+                objective=parse_objective(objective),
+            )
+        )
+
+
+def run_command(settings: RunSettings) -> None:
+    """`explore run`; raises CheckFailedError after everything is written, where the outputs are wrong."""
+    from explorer.front.table import front_table
+    from explorer.pipeline.results import write_results
+    from explorer.pipeline.run import run as search_and_compile
+    from explorer.plans.check import require
+    from explorer.runs.noise import noise_of_report
+    from explorer.runs.tables import step_table, summary_table
+    from explorer.terminal.console import stdout
+    from explorer.terminal.progress_bars import ConsoleProgress
+
+    console = stdout()
+    with ConsoleProgress(console) as progress:
+        result = search_and_compile(
+            settings, progress, lambda line: console.print(line, style="bold", markup=False)
+        )
+        progress.phase("Report")
+        write_results(result, settings)
+    console.print(step_table(result.report))
+    console.print(summary_table(result.report))
+    if result.front is not None:
+        console.print(front_table(result.front, noise_of_report(result.report)))
+    if result.report.check is None:
+        console.print(
+            f"not checked: the board {result.report.board} computes no outputs", style="bold yellow"
+        )
+    console.print(f"results: {result.directory}", markup=False)
+    if result.report.check is not None:
+        require(result.report.check)

@@ -1,0 +1,44 @@
+"""From a plan file and its model to the bundle."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from codegen.algorithm import check_choice
+from codegen.bundle import compile_bundle
+from codegen.errors import PlanError, ScheduleError
+from codegen.plan import Plan, check_plan_fits, read_plan
+from codegen.target import Target
+from explorer.plans.network import load_network
+from microbench.devices import find_device
+from microbench.profile import load_profile
+
+
+def compile_plan_file(
+    plan_path: Path, model_path: Path, directory: Path, device: str | None, devices: Path | None = None
+) -> None:
+    """Writes the bundle of a plan file; raises PlanError where the plan was made for another model or device."""
+    plan = read_plan(plan_path)
+    shapes = {tensor.name: tensor.shape for tensor in plan.inputs}
+    network = load_network(model_path, shapes, plan.model_name)
+    check_plan_fits(plan, network.sha256)
+    profile = load_profile(find_device(device, devices).profile if device else plan.device)
+    target = (profile.with_qpus(plan.qpus) if plan.qpus else profile).target()
+    _check_device(plan, target, plan_path)
+    compile_bundle(network.graph, plan, target, directory)
+
+
+def _check_device(plan: Plan, target: Target, path: Path) -> None:
+    """A plan that was edited, or made for another device, is refused before code is generated from it."""
+    if target.name != plan.device:
+        raise PlanError(
+            f"plan {path} was made for device {plan.device!r}, not for {target.name!r}; "
+            f"make one by `explore run --device {target.name}`"
+        )
+    for step in plan.steps:
+        try:
+            check_choice(step.spec, target, step.choice)
+        except ScheduleError as error:
+            raise PlanError(
+                f"plan {path}: step {step.name!r}: {error}; make it again by `explore run`"
+            ) from error

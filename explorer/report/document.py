@@ -1,0 +1,32 @@
+"""The report of a run as files: notebook and page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from explorer.report.notebook import build_notebook, execute_notebook, report_cells, require_extra
+from explorer.report.page import page
+from explorer.report.section import report_sections
+from explorer.runs.data import open_run
+
+NOTEBOOK_FILE = "report.ipynb"
+PAGE_FILE = "report.html"
+
+
+def write_report(directory: Path) -> dict[str, Path]:
+    """An executed notebook and an HTML page in the run's directory; their paths by what they are.
+
+    Raises MissingExtraError without the extra, RunDataError for a directory that is no run, ReportError where the
+    notebook fails.
+    """
+    require_extra()
+    import nbformat
+
+    run = open_run(directory)
+    notebook = build_notebook(report_cells(run, report_sections()))
+    execute_notebook(notebook, run.directory)
+    nbformat.validate(notebook)
+    title = f"{run.plan.model_name} on {run.plan.device}"
+    nbformat.write(notebook, run.directory / NOTEBOOK_FILE)
+    (run.directory / PAGE_FILE).write_text(page(notebook, title, NOTEBOOK_FILE), encoding="utf-8")
+    return {"notebook": run.directory / NOTEBOOK_FILE, "page": run.directory / PAGE_FILE}
