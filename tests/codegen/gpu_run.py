@@ -15,7 +15,7 @@ from codegen.reference import evaluate_layer
 from codegen.schedule import Choice
 from codegen.target import Target
 from codegen.tensor import FloatArray
-from microbench.profile import load_profile
+from microbench.profile import DeviceProfile, load_profile
 from microbench.virtual import Execution, VirtualV3D
 
 TARGET: Target = load_profile("pi-zero").target()
@@ -31,9 +31,11 @@ def random_tensors(spec: LayerSpec, seed: int) -> tuple[list[FloatArray], list[F
     return inputs, weights
 
 
-def execute(program: GpuProgram, images: Sequence[FloatArray]) -> tuple[FloatArray, list[Execution]]:
+def execute(
+    program: GpuProgram, images: Sequence[FloatArray], profile: DeviceProfile | None = None
+) -> tuple[FloatArray, list[Execution]]:
     """Loads a program, writes its inputs, runs its launches and reads its only output."""
-    with VirtualV3D(load_profile("pi-zero")) as gpu:
+    with VirtualV3D(profile or load_profile("pi-zero")) as gpu:
         memory = gpu.alloc(program.size_bytes)
         words = memory.view.view(np.uint32)
         words[: len(program.words)] = program.words

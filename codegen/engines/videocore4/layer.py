@@ -8,6 +8,7 @@ write them, and leaves by `leave()`. No TMU request may be outstanding then, and
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Literal
 
 import numpy as np
@@ -69,3 +70,8 @@ class RegisterPool:
             raise ScheduleError(f"the tile needs more registers than file {chosen} has; take a smaller one")
         index = self._free[chosen].pop()
         return A(index) if chosen == "a" else B(index)
+
+    def rest(self) -> list[Register]:
+        """Every register that is left, of both files in turn; they stay free."""
+        by_file = [[A(i) for i in reversed(self._free["a"])], [B(i) for i in reversed(self._free["b"])]]
+        return [r for pair in zip_longest(*by_file) for r in pair if r is not None]
