@@ -198,7 +198,7 @@ class GemmConvolution:
             channel = tiling.channel_starts[channel_index]
             for p in range(tiling.blocks):
                 words.append(Address("output", geometry.output_line_bytes(first + p, channel)))
-        per_tile = words_before_weights(tiling.blocks, self.gather) + words_after_weights(tiling.blocks)
+        per_tile = words_before_weights(tiling.blocks, self.gather) + words_after_weights(tiling.blocks, True)
         if len(words) != (4 if self.gather else 2) + per_tile * len(tiles):
             raise ScheduleError(f"{self.name}: the block's words do not match what the kernel reads")
         return tuple(words)

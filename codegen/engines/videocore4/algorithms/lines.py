@@ -13,9 +13,10 @@ from codegen.engines.videocore4.algorithms.geometry import (
     busiest_share,
     starts,
 )
-from codegen.engines.videocore4.kernels.lines import lines_kernel, tile_words
+from codegen.engines.videocore4.kernels.lines import COPY, LINES, SUMS, lines_kernel, tile_words
 from codegen.engines.videocore4.layer import Address, QpuLayer, Uniform
 from codegen.errors import ScheduleError
+from codegen.expression import Expression
 from codegen.graph import Add, Concat, LayerSpec
 from codegen.layout import LANES, block_lines, plane
 from codegen.schedule import Axis, Choice, Processor, Space, Work, values
@@ -52,6 +53,7 @@ class _QpuLines:
     name: str
     processor: Processor = "qpu"
     operands: int
+    expression: Expression
 
     def _tiles(self, spec: LayerSpec, rows: int, choice: Choice, output_lines: int | None) -> list[Tile]:
         raise NotImplementedError
@@ -60,7 +62,7 @@ class _QpuLines:
         return -UNBOUNDED, UNBOUNDED
 
     def _choice(self, spec: LayerSpec, point: Mapping[str, int], split: Mapping[str, int]) -> Choice:
-        lines_kernel(self.operands, point["rows"])  # refuses what has no registers
+        lines_kernel(self.expression, [LINES] * self.operands, point["rows"])  # refuses what has no registers
         return Choice(
             processor="qpu",
             algorithm=self.name,
@@ -80,7 +82,7 @@ class _QpuLines:
             macs=float(spec.output.elements * (self.operands - 1)),
             alu_instructions=lines * (2.0 * self.operands + 4) + tiles * 40.0,
             load_instructions=float(lines * self.operands),
-            uniform_words=float(tiles * tile_words(self.operands)),
+            uniform_words=float(tiles * tile_words(self.operands, True)),
             store_instructions=float(lines),
             dma_stores=float(sum(groups)),
             unique_bytes_read=read,
@@ -114,7 +116,9 @@ class _QpuLines:
             rows = min(rows, spec.output.shape[1])
         dealt = _dealt(self._tiles(spec, rows, choice, output_lines), target)
         blocks = tuple(block(tiles) for tiles in dealt)
-        return QpuLayer(lines_kernel(self.operands, rows), np.zeros(0, np.uint32), blocks)
+        return QpuLayer(
+            lines_kernel(self.expression, [LINES] * self.operands, rows), np.zeros(0, np.uint32), blocks
+        )
 
 
 class QpuAdd(_QpuLines):
@@ -122,6 +126,7 @@ class QpuAdd(_QpuLines):
 
     name = "qpu_add"
     operands = 2
+    expression = SUMS[0]
 
     def applies(self, spec: LayerSpec, target: Target) -> bool:
         return (
@@ -178,6 +183,7 @@ class QpuConcat(_QpuLines):
 
     name = "qpu_concat"
     operands = 1
+    expression = COPY
 
     def applies(self, spec: LayerSpec, target: Target) -> bool:
         return (

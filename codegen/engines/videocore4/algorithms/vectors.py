@@ -10,9 +10,9 @@ import numpy as np
 from codegen.engines.videocore4.algorithms.geometry import LINE_BYTES, Geometry, bounds, busiest_share, starts
 from codegen.engines.videocore4.kernels.vectors import AHEAD as GLOBAL_AVERAGE_AHEAD
 from codegen.engines.videocore4.kernels.vectors import (
-    FULLY_CONNECTED_TILE_WORDS,
-    GLOBAL_AVERAGE_FIXED_WORDS,
     fully_connected_kernel,
+    fully_connected_tile_words,
+    global_average_fixed_words,
     global_average_kernel,
 )
 from codegen.engines.videocore4.layer import Address, QpuLayer, Uniform
@@ -76,7 +76,7 @@ class QpuFullyConnected:
             macs=float(inputs * outputs),
             alu_instructions=count * (inputs * (2 + 2 / choice.tiles["unroll"]) + 60.0),
             load_instructions=float(count * (inputs + 1)),
-            uniform_words=float(count * (inputs + FULLY_CONNECTED_TILE_WORDS)),
+            uniform_words=float(count * (inputs + fully_connected_tile_words(True))),
             store_instructions=float(count),
             dma_stores=float(count),
             unique_bytes_read=4.0 * inputs * (outputs + 1),
@@ -168,7 +168,7 @@ class QpuGlobalAverage:
             macs=float(pixels * channels),
             alu_instructions=count * (pixels * 6.0 + 60.0),
             load_instructions=float(count * pixels),
-            uniform_words=float(count * (pixels + GLOBAL_AVERAGE_FIXED_WORDS)),
+            uniform_words=float(count * (pixels + global_average_fixed_words(True))),
             store_instructions=float(count),
             dma_stores=float(count),
             unique_bytes_read=4.0 * pixels * channels,

@@ -83,7 +83,7 @@ class QpuWindow:
             load_instructions=float(outputs * geometry.taps),
             uniform_words=float(
                 outputs * (geometry.taps + 1) * (window == "depthwise")
-                + count * tile_words(window, geometry.taps)
+                + count * tile_words(window, geometry.taps, True)
             ),
             store_instructions=float(outputs),
             dma_stores=outputs / rows,
@@ -172,7 +172,7 @@ class QpuWindow:
                 words.append(Address("weights", LINE_BYTES * (1 + block)))
             elif window == "depthwise":
                 words.append(Address("weights", LINE_BYTES + 4 * channel * (geometry.taps + 1)))
-        if len(words) != _BLOCK_HEAD_WORDS + len(tiles) * tile_words(window, geometry.taps):
+        if len(words) != _BLOCK_HEAD_WORDS + len(tiles) * tile_words(window, geometry.taps, True):
             raise ScheduleError("the block's words do not match what the window kernel reads")
         return tuple(words)
 

@@ -9,7 +9,7 @@ The kernel's block of uniforms: address of the first tile's words, number of til
 input's address and the zero line's. Words of a tile:
     direct: the input address of each block | gather: first pixel of each block and WINDOW_ORIGIN_WORDS of each
     address of its weights stream
-    then: low, high, output address of each block
+    then: low, high (where no epilogue is `coded`), output address of each block
 The weights stream: biases, number of taps - 1 (gather), then for each tap: TAP_WORDS per block (gather), number of
 input channels - 2, and channels x input channels weights.
 """
@@ -36,6 +36,7 @@ from codegen.engines.videocore4.registers import (
     Register,
 )
 from codegen.errors import ScheduleError
+from codegen.expression import Expression
 
 
 def _allocate(blocks: int, channels: int, gather: bool) -> TileRegisters:
@@ -64,17 +65,20 @@ def _allocate(blocks: int, channels: int, gather: bool) -> TileRegisters:
         tiles=tiles,
         channels=channel_count,
         gather=take_gather(pool, addresses) if gather else None,
+        rest=pool.rest(),
     )
 
 
 @cache
-def gemm_kernel(blocks: int, channels: int, gather: bool) -> tuple[int, ...]:
+def gemm_kernel(
+    blocks: int, channels: int, gather: bool, epilogue: Expression | None = None
+) -> tuple[int, ...]:
     """Code for tiles of `blocks` pixel vectors by `channels` outputs; ScheduleError where registers or rows lack."""
     if blocks * channels > VPM_ROWS:
         raise ScheduleError(f"a tile of {blocks} x {channels} rows exceeds the VPM's {VPM_ROWS}")
     if not 1 <= blocks <= 4:
         raise ScheduleError(f"{blocks} pixel blocks: 1 to 4 keep at most four requests in a TMU's queue")
-    return assemble_tiles(_allocate(blocks, channels, gather), _accumulate)
+    return assemble_tiles(_allocate(blocks, channels, gather), _accumulate, epilogue)
 
 
 def _accumulate(k: Assembler, r: TileRegisters) -> None:

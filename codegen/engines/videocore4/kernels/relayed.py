@@ -32,6 +32,7 @@ from codegen.engines.videocore4.registers import (
     Register,
 )
 from codegen.errors import ScheduleError
+from codegen.expression import Expression
 
 BLOCKS = 2
 LINES = (R1, R2)
@@ -39,7 +40,7 @@ MINIMUM_CHANNELS = 6  # room for the two requests between weights
 
 
 @cache
-def relayed_kernel(channels: int, gather: bool) -> tuple[int, ...]:
+def relayed_kernel(channels: int, gather: bool, epilogue: Expression | None = None) -> tuple[int, ...]:
     """Code for tiles of 2 pixel vectors by `channels` outputs; ScheduleError where registers or rows lack."""
     if channels < MINIMUM_CHANNELS or BLOCKS * channels > VPM_ROWS:
         raise ScheduleError(f"{channels} channels: a tile has {MINIMUM_CHANNELS} to {VPM_ROWS // BLOCKS}")
@@ -49,7 +50,7 @@ def relayed_kernel(channels: int, gather: bool) -> tuple[int, ...]:
     def accumulate(k: Assembler, r: TileRegisters) -> None:
         _accumulate(k, r, one)
 
-    return assemble_tiles(_allocate(pool, channels, gather), accumulate, one)
+    return assemble_tiles(_allocate(pool, channels, gather), accumulate, epilogue, one)
 
 
 def _allocate(pool: RegisterPool, channels: int, gather: bool) -> TileRegisters:
@@ -68,6 +69,7 @@ def _allocate(pool: RegisterPool, channels: int, gather: bool) -> TileRegisters:
         tiles=tiles,
         channels=R3,
         gather=take_gather(pool, addresses) if gather else None,
+        rest=pool.rest(),
     )
 
 

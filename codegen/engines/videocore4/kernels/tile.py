@@ -17,10 +17,11 @@ from codegen.engines.videocore4.kernels.pieces import (
     stream_from,
     tap_address,
     window_origin,
-    write_clamped,
 )
+from codegen.engines.videocore4.kernels.results import Results
 from codegen.engines.videocore4.layer import RegisterPool, leave
 from codegen.engines.videocore4.registers import ELEMENT, R0, R3, R5, R5_ALL, TMU_S, UNIFORM, Register
+from codegen.expression import Expression
 
 LINE_BYTES = 64
 
@@ -30,9 +31,9 @@ def words_before_weights(blocks: int, gather: bool) -> int:
     return blocks * (1 + WINDOW_ORIGIN_WORDS if gather else 1) + 1
 
 
-def words_after_weights(blocks: int) -> int:
+def words_after_weights(blocks: int, clamped: bool) -> int:
     """Words of a tile that its store reads."""
-    return 2 + blocks
+    return blocks + (2 if clamped else 0)
 
 
 @dataclass
@@ -56,7 +57,17 @@ class TileRegisters:
     tile: Register
     tiles: Register
     channels: Register
-    gather: Gather | None = None
+    gather: Gather | None
+    rest: list[Register]  # that nothing else uses
+
+    @property
+    def free_at_store(self) -> list[Register]:
+        """Registers of the files that a tile does not need from its last product on."""
+        done = [*self.addresses, *(register for vector in self.vectors for register in vector.values())]
+        if self.gather is not None:
+            origins = [register for o in self.gather.origins for register in (o.row, o.column)]
+            done += [*self.gather.increments, *origins, self.gather.taps]
+        return [*self.rest, *done, *([self.channels] if self.channels.is_general else [])]
 
 
 def take_gather(pool: RegisterPool, addresses: list[Register]) -> Gather:
@@ -96,13 +107,14 @@ def request_lines(k: Assembler, r: TileRegisters) -> None:
         k.together(operation("add", address, address, step), move(TMU_S[p % 2], address))
 
 
-def store_tile(k: Assembler, r: TileRegisters) -> None:
+def store_tile(k: Assembler, r: TileRegisters, results: Results) -> None:
+    results.compute(k)
     k.label("store")  # keeps the mutex out of the last multiplications
     stream_from(k, r.tile)
-    advance(k, r.tile, words_after_weights(len(r.vectors)))
+    advance(k, r.tile, words_after_weights(len(r.vectors), bool(results.bounds)))
     begin_store(k)
     channels = len(r.accumulators[0])
-    write_clamped(k, [x for row in r.accumulators for x in row], UNIFORM, UNIFORM)
+    results.write(k)
     for p in range(len(r.vectors)):
         store_rows(k, p * channels, channels, UNIFORM)
     end_store(k)
@@ -118,12 +130,17 @@ def _start_gather(k: Assembler, gather: Gather) -> None:
 
 
 def assemble_tiles(
-    r: TileRegisters, accumulate: Callable[[Assembler, TileRegisters], None], one: Register | None = None
+    r: TileRegisters,
+    accumulate: Callable[[Assembler, TileRegisters], None],
+    epilogue: Expression | None,
+    one: Register | None = None,
 ) -> tuple[int, ...]:
     """A whole kernel around `accumulate`, which adds all input channels of one tap to the accumulators.
 
-    `one`, where given, holds the integer 1 throughout.
+    `one`, where given, holds the integer 1 throughout. Raises ScheduleError where the epilogue lacks registers.
     """
+    accumulators = [x for row in r.accumulators for x in row]
+    results = Results.of(accumulators, epilogue, (UNIFORM, UNIFORM), r.free_at_store)
     k = Assembler()
     k.mov(r.tile, UNIFORM)
     k.mov(r.tiles, UNIFORM)
@@ -146,7 +163,7 @@ def assemble_tiles(
         accumulate(k, r)
     else:
         _each_tap(k, r, r.gather, accumulate)
-    store_tile(k, r)
+    store_tile(k, r, results)
     k.op("sub", r.tiles, r.tiles, 1, set_flags=True)
     k.branch("tile", "any_zc")
     leave(k)

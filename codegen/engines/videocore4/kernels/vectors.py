@@ -16,8 +16,8 @@ from codegen.engines.videocore4.kernels.pieces import (
     lane_bytes,
     store_rows,
     stream_from,
-    write_clamped,
 )
+from codegen.engines.videocore4.kernels.results import Results, take_bounds
 from codegen.engines.videocore4.layer import RegisterPool, leave
 from codegen.engines.videocore4.registers import (
     ELEMENT,
@@ -32,34 +32,42 @@ from codegen.engines.videocore4.registers import (
     Register,
 )
 from codegen.errors import ScheduleError
+from codegen.expression import Expression
 
 LINE_BYTES = 64
 AHEAD = 4  # requests in flight on one TMU
-FULLY_CONNECTED_TILE_WORDS = 6
+
+
+def fully_connected_tile_words(clamped: bool) -> int:
+    """Uniform words of one tile."""
+    return 6 if clamped else 4
 
 
 @cache
-def fully_connected_kernel(unroll: int) -> tuple[int, ...]:
+def fully_connected_kernel(unroll: int, epilogue: Expression | None = None) -> tuple[int, ...]:
     """16 outputs a tile: weights are lines of the TMU, the input comes as uniforms.
 
     Weights: for each tile a line of biases, then a line for each input; `unroll` divides the number of inputs.
     Words of a tile: weights, low, high, output, number of groups of `unroll` inputs, input. Lines are asked for
-    up to `AHEAD` behind the tile's last.
+    up to `AHEAD` behind the tile's last. low and high are there without an epilogue that is `coded`.
     """
     pool = RegisterPool()
     tiles, groups = pool.take("a"), pool.take("a")
-    tile, address, accumulator, output, low, high = (pool.take() for _ in range(6))
+    tile, address, accumulator, output = (pool.take() for _ in range(4))
+    bounds = take_bounds(pool, epilogue)
+    results = Results.of([accumulator], epilogue, bounds, pool.rest())
     k = Assembler()
     k.mov(tile, UNIFORM)
     k.mov(tiles, UNIFORM)
     k.load(R5_ALL, LINE_BYTES)
+    results.load_constants(k)
     k.label("tile")
     stream_from(k, tile)
-    advance(k, tile, FULLY_CONNECTED_TILE_WORDS)
+    advance(k, tile, fully_connected_tile_words(epilogue is None))
     lane_bytes(k, R0)
     k.op("add", address, R0, UNIFORM)
     _ask_next_line(k, address)
-    for register in (low, high, output, groups, R3):
+    for register in (*bounds, output, groups, R3):
         k.mov(register, UNIFORM)
     stream_from(k, R3)
     k.load_tmu(0)
@@ -76,35 +84,41 @@ def fully_connected_kernel(unroll: int) -> tuple[int, ...]:
     k.branch("inputs", "any_zc")
     for _ in range(AHEAD):
         k.load_tmu(0)
-    _finish(k, accumulator, low, high, output, tiles)
+    _finish(k, results, output, tiles)
     return k.assemble()
 
 
-GLOBAL_AVERAGE_FIXED_WORDS = 6
+def global_average_fixed_words(clamped: bool) -> int:
+    """Uniform words of one tile besides the pixels' offsets."""
+    return 6 if clamped else 4
 
 
 @cache
-def global_average_kernel(ahead: int) -> tuple[int, ...]:
+def global_average_kernel(ahead: int, epilogue: Expression | None = None) -> tuple[int, ...]:
     """Means of 16 channels a tile over every pixel of a pixel16 tensor.
 
     Words of a tile: input address of its first channel, low, high, output, 1 / pixels (float), pixels - ahead,
-    then every pixel's byte offset.
+    then every pixel's byte offset. low and high are there without an epilogue that is `coded`.
     """
     if not 1 <= ahead <= AHEAD:
         raise ScheduleError(f"{ahead} requests ahead: a TMU takes 1 to {AHEAD}")
     pool = RegisterPool()
     tiles, pixels = pool.take("a"), pool.take("a")
-    base, accumulator, output, low, high, scale = (pool.take() for _ in range(6))
+    base, accumulator, output = (pool.take() for _ in range(3))
+    bounds = take_bounds(pool, epilogue)
+    scale = pool.take()
+    results = Results.of([accumulator], epilogue, bounds, pool.rest())
     k = Assembler()
     # Tiles follow one another in the stream, which never leaves it.
     k.mov(R0, UNIFORM)
     k.mov(tiles, UNIFORM)
     stream_from(k, R0)
+    results.load_constants(k)
     k.label("tile")
     k.mov(R0, ELEMENT)
     k.op("shl", R0, R0, 6)
     k.op("add", base, R0, UNIFORM)
-    for register in (low, high, output, scale, pixels):
+    for register in (*bounds, output, scale, pixels):
         k.mov(register, UNIFORM)
     k.load(accumulator, 0)
     for _ in range(ahead):
@@ -120,7 +134,7 @@ def global_average_kernel(ahead: int) -> tuple[int, ...]:
         k.op("fadd", accumulator, accumulator, R4)
     k.mov(R0, accumulator)
     k.op("fmul", accumulator, R0, scale)
-    _finish(k, accumulator, low, high, output, tiles)
+    _finish(k, results, output, tiles)
     return k.assemble()
 
 
@@ -128,12 +142,11 @@ def _ask_next_line(k: Assembler, address: Register) -> None:
     k.together(operation("add", address, address, R5), move(TMU0_S, address))
 
 
-def _finish(
-    k: Assembler, accumulator: Register, low: Register, high: Register, output: Register, tiles: Register
-) -> None:
+def _finish(k: Assembler, results: Results, output: Register, tiles: Register) -> None:
+    results.compute(k)
     k.label("store")
     begin_store(k)
-    write_clamped(k, [accumulator], low, high)
+    results.write(k)
     store_rows(k, 0, 1, output)
     end_store(k)
     k.op("sub", tiles, tiles, 1, set_flags=True)

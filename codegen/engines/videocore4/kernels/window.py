@@ -10,7 +10,8 @@ linker keeps unused.
 The kernel's block: address of the first tile's words, number of tiles, the input's address, the address of the
 constant line that lanes outside the input read. Words of a tile:
     first pixel, WINDOW_ORIGIN_WORDS, byte offset of the first channel, TAP_WORDS for each tap, number of groups,
-    output address, low, high, then (average) the address of a line of 1 / divisor, (depthwise) of the weights.
+    output address, low, high (where no epilogue is `coded`), then (average) the address of a line of 1 / divisor,
+    (depthwise) of the weights.
 The weights stream (depthwise): for each channel its bias, then its taps.
 """
 
@@ -34,11 +35,12 @@ from codegen.engines.videocore4.kernels.pieces import (
     stream_from,
     tap_address,
     window_origin,
-    write_clamped,
 )
+from codegen.engines.videocore4.kernels.results import Results, take_bounds
 from codegen.engines.videocore4.layer import RegisterPool, leave
 from codegen.engines.videocore4.registers import ELEMENT, R0, R1, R2, R3, R4, TMU_S, UNIFORM, Register
 from codegen.errors import ScheduleError
+from codegen.expression import Expression
 
 QUEUE_DEPTH = 4  # requests in flight on one TMU
 MAXIMUM_TAPS = 16
@@ -46,10 +48,10 @@ MAXIMUM_TAPS = 16
 Window = Literal["depthwise", "max", "average"]
 
 
-def tile_words(window: Window, taps: int) -> int:
+def tile_words(window: Window, taps: int, clamped: bool) -> int:
     """Uniform words of one tile."""
     extra = 0 if window == "max" else 1
-    return 1 + WINDOW_ORIGIN_WORDS + 5 + extra + taps * TAP_WORDS
+    return 1 + WINDOW_ORIGIN_WORDS + (5 if clamped else 3) + extra + taps * TAP_WORDS
 
 
 @dataclass(frozen=True)
@@ -65,8 +67,7 @@ class _Registers:
     outside: Register
     output: Register
     output_step: Register
-    low: Register
-    high: Register
+    bounds: tuple[Register, ...]
     divisor: Register | None
 
 
@@ -105,7 +106,9 @@ def _fits_queues(tmus: Sequence[int], ahead: int) -> bool:
 
 
 @cache
-def window_kernel(window: Window, kernel: tuple[int, int], rows: int) -> tuple[int, ...]:
+def window_kernel(
+    window: Window, kernel: tuple[int, int], rows: int, epilogue: Expression | None = None
+) -> tuple[int, ...]:
     """Code for windows of `kernel` rows and columns, storing `rows` channels at a time.
 
     Raises ScheduleError where the registers do not suffice.
@@ -116,17 +119,21 @@ def window_kernel(window: Window, kernel: tuple[int, int], rows: int) -> tuple[i
             f"a window of {taps} taps exceeds the {MAXIMUM_TAPS} whose addresses fit the registers"
         )
     requests = _Requests.of(kernel, rows)
-    r = _allocate(window, taps, rows)
+    pool = RegisterPool()
+    r = _allocate(pool, window, taps, rows, epilogue)
+    results = Results.of(r.results, epilogue, r.bounds, pool.rest())
     k = Assembler()
     for register in (r.tile, r.tiles, r.base, r.outside):
         k.mov(register, UNIFORM)
     k.load(r.output_step, rows * 64)
+    results.load_constants(k)
     k.label("tile")
     _start(k, r, window, taps)
     for number in range(requests.ahead):
         _request(k, r, requests, number)
     k.label("group")
     _group(k, r, window, taps, requests)
+    _store(k, r, results)
     k.op("sub", r.groups, r.groups, 1, set_flags=True)
     k.branch("group", "any_zc")
     for number in range(requests.ahead):
@@ -137,8 +144,9 @@ def window_kernel(window: Window, kernel: tuple[int, int], rows: int) -> tuple[i
     return k.assemble()
 
 
-def _allocate(window: Window, taps: int, rows: int) -> _Registers:
-    pool = RegisterPool()
+def _allocate(
+    pool: RegisterPool, window: Window, taps: int, rows: int, epilogue: Expression | None
+) -> _Registers:
     tiles, groups = pool.take("a"), pool.take("a")
     addresses = tuple(pool.take("a") for _ in range(taps))
     increments = tuple(pool.take("b") for _ in range(taps))
@@ -155,15 +163,14 @@ def _allocate(window: Window, taps: int, rows: int) -> _Registers:
         outside=pool.take(),
         output=pool.take(),
         output_step=pool.take(),
-        low=pool.take(),
-        high=pool.take(),
+        bounds=take_bounds(pool, epilogue),
         divisor=pool.take() if window == "average" else None,
     )
 
 
 def _start(k: Assembler, r: _Registers, window: Window, taps: int) -> None:
     stream_from(k, r.tile)
-    advance(k, r.tile, tile_words(window, taps))
+    advance(k, r.tile, tile_words(window, taps, bool(r.bounds)))
     k.mov(R3, ELEMENT)
     k.op("add", R3, R3, UNIFORM)
     window_origin(k, r.origin, R3)
@@ -171,7 +178,7 @@ def _start(k: Assembler, r: _Registers, window: Window, taps: int) -> None:
     k.op("add", r.output, r.base, UNIFORM)
     for address, increment in zip(r.addresses, r.increments, strict=True):
         tap_address(k, r.origin, base=r.output, outside=r.outside, address=address, increment=increment)
-    for register in (r.groups, r.output, r.low, r.high):
+    for register in (r.groups, r.output, *r.bounds):
         k.mov(register, UNIFORM)
     if r.divisor is not None:
         lane_bytes(k, R0)
@@ -210,9 +217,13 @@ def _group(k: Assembler, r: _Registers, window: Window, taps: int, requests: _Re
                 k.op("fmax" if window == "max" else "fadd", target, accumulator, R4)
         if r.divisor is not None:
             k.op("fmul", result, R2, r.divisor)
+
+
+def _store(k: Assembler, r: _Registers, results: Results) -> None:
+    results.compute(k)
     k.label("store")
     begin_store(k)
-    write_clamped(k, r.results, r.low, r.high)
+    results.write(k)
     store_rows(k, 0, len(r.results), r.output)
     k.op("add", r.output, r.output, r.output_step)
     end_store(k)
