@@ -33,6 +33,10 @@ class RunDataError(ExplorerError):
     """A run's directory is missing, or a file in it is missing, damaged or of another run."""
 
 
+class RunExistsError(ExplorerError):
+    """A directory of results is another run's: of another model, or with other settings."""
+
+
 class SampleFileError(ExplorerError):
     """A file of exported samples is missing, of an unknown format, damaged, or says what no board says."""
 

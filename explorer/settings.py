@@ -41,6 +41,8 @@ class RehearsalSettings:
 class RunSettings:
     """One `explore run`. `model` None: the built-in network. `store`: path or URL. `qpus` None: all there are.
 
+    `out` None: a directory of its own below `RUNS`. `overwrite`: another run's results may be lost.
+
     `devices`: the file of named boards, None: there is none. `board_options`: the board's own, as they were typed.
     """
 
@@ -59,6 +61,7 @@ class RunSettings:
     objective: Objective = "latency"
     devices: Path | None = None
     board_options: Mapping[str, str] = field(default_factory=dict)
+    overwrite: bool = False
 
     @property
     def model_name(self) -> str:
@@ -66,7 +69,7 @@ class RunSettings:
 
     @property
     def directory(self) -> Path:
-        """Where plan, bundle, figures and summary go."""
+        """Where plan, bundle, figures and summary go, if no other run has it."""
         return self.out or RUNS / f"{self.model_name}-{Path(self.device).stem}"
 
 

@@ -30,8 +30,15 @@ def run(
         typer.Option(help="samples: a SQLite file or a database URL (default results/runs/samples.sqlite)"),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(help="directory of results (default results/runs/MODEL-DEVICE)")
+        Path | None,
+        typer.Option(
+            help="directory of results (default results/runs/MODEL-DEVICE, or one more for another run)"
+        ),
     ] = None,
+    overwrite: Annotated[
+        bool,
+        typer.Option("--overwrite", help="take the directory where another run has it, and lose its results"),
+    ] = False,
     shape: ShapeOption = None,
     v3d_hz: Annotated[float | None, typer.Option(help="clock of the GPU, in Hz", min=1e6, max=5e9)] = None,
     qpus: Annotated[int | None, typer.Option(help="QPUs to use (default: all there are)", min=1)] = None,
@@ -85,6 +92,7 @@ def run(
                 shapes=parse_shapes(shape or ()),
                 store=store or str(DEFAULT_STORE),
                 out=out,
+                overwrite=overwrite,
                 cost_model=cost_model,
                 search=SearchSettings(seed=seed, budget=budget),
                 rehearsal=RehearsalSettings(rounds=rehearsals),
@@ -110,7 +118,7 @@ def run_command(settings: RunSettings) -> None:
             settings, progress, lambda line: console.print(line, style="bold", markup=False)
         )
         progress.phase("Report")
-        write_results(result, settings)
+        write_results(result)
     console.print(step_table(result.report))
     console.print(summary_table(result.report))
     if result.front is not None:

@@ -22,9 +22,11 @@ from explorer.measure.workers import Workers
 from explorer.pipeline.boards import alike, close, open_board_of
 from explorer.pipeline.reporting import build_report
 from explorer.plans.check import Trial, check_bundle, failure_of, tolerance_of, trials_of
-from explorer.plans.network import Network, open_network
+from explorer.plans.network import Network, kept, open_network
 from explorer.plans.searched_network import SearchedNetwork
 from explorer.rehearse.rehearsal import Perform, Rehearsals
+from explorer.runs.claim import claim
+from explorer.runs.identity import identity_of
 from explorer.runs.report import RunReport
 from explorer.search.search import search
 from explorer.settings import RunSettings
@@ -59,9 +61,11 @@ def run(settings: RunSettings, progress: Progress, announce: Announce) -> Run:
             raise UsageError(f"a front is made of plans that were run; the {first.name} board runs nothing")
         fingerprint = boards.call(lambda board: board.fingerprint())
         announce(f"{first.profile.title}: {boards.call(lambda board: board.describe())}")
-        _prepare(settings.directory)
         progress.phase("Import")
-        network = open_network(settings)
+        with tempfile.TemporaryDirectory() as scratch:
+            network = open_network(settings, Path(scratch))
+            settings = claim(settings, identity_of(settings, network.sha256))
+            network = kept(network, settings)
         found, tally = _investigate(settings, network, boards, first, fingerprint, progress)
         composed = found.fastest
         plan = found.plan(composed)
@@ -98,15 +102,6 @@ def searched(settings: RunSettings, network: Network, progress: Progress) -> Sea
     with Workers(alike(first, settings), close) as boards:
         fingerprint = boards.call(lambda board: board.fingerprint())
         return _investigate(settings, network, boards, first, fingerprint, progress)[0]
-
-
-def _prepare(directory: Path) -> None:
-    """Makes the directory of results; raises OSError at once where a long search would end in vain."""
-    directory.mkdir(parents=True, exist_ok=True)
-    try:
-        tempfile.TemporaryFile(dir=directory).close()
-    except OSError as error:
-        raise OSError(error.errno, error.strerror, str(directory)) from error
 
 
 def _investigate(

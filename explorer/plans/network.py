@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+import shutil
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,8 @@ from codegen.graph import Graph
 from codegen.onnx_import import load_graph
 from codegen.passes.pipeline import optimize
 from explorer.settings import BUILT_IN_NETWORK, RunSettings, Shapes
+
+BUILT_IN_FILE = "model.onnx"
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,16 +28,25 @@ class Network:
     sha256: str
 
 
-def open_network(settings: RunSettings) -> Network:
-    """The user's model, or the built-in network written to the run's directory.
+def open_network(settings: RunSettings, scratch: Path) -> Network:
+    """The user's model, or the built-in network written to `scratch`, a directory.
 
     Raises ModelError and its kin for a file that cannot be imported.
     """
     path = settings.model
     if path is None:
-        path = settings.directory / "model.onnx"
+        path = scratch / BUILT_IN_FILE
         write_zoo_model(BUILT_IN_NETWORK, path)
     return load_network(path, settings.shapes, settings.model_name)
+
+
+def kept(network: Network, settings: RunSettings) -> Network:
+    """The same network where it stays: the built-in one goes to the run's directory."""
+    if settings.model is not None:
+        return network
+    path = settings.directory / BUILT_IN_FILE
+    shutil.copy(network.path, path)
+    return replace(network, path=path)
 
 
 def load_network(path: Path, shapes: Shapes, name: str) -> Network:

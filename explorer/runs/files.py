@@ -1,7 +1,7 @@
 """The data files that a run leaves beside its plan and summary, for reports and for anyone else who reads CSV.
 
-samples.csv has a row per measured candidate, in the order they were measured; run.json has the command that makes
-the run again. Equal runs write equal bytes.
+samples.csv has a row per measured candidate, in the order they were measured; run.json says which run it is and
+has the command that makes it again. Equal runs write equal bytes.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from explorer.settings import RunSettings
 
 SAMPLES_FILE = "samples.csv"
 COMMAND_FILE = "run.json"
-COMMAND_FORMAT = 1
+COMMAND_FORMAT = 2
 SAMPLE_COLUMNS = (
     "layer",
     "spec_hash",
@@ -50,10 +50,13 @@ def write_samples(measured: Iterable[MeasuredCandidate], path: Path) -> None:
         writer.writerows(_row(candidate) for candidate in measured)
 
 
-def write_command(settings: RunSettings, path: Path) -> None:
-    """run.json: the words of the command line that asks for the same run; files by name, no place of this machine."""
-    content = {"format": COMMAND_FORMAT, "command": ["explore", "run", *_arguments(settings)]}
-    path.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+def command_text(settings: RunSettings, identity: str) -> str:
+    """run.json: the run's identity, and the words of the command line that asks for the same run; files by name, no
+    place of this machine.
+    """
+    command = ["explore", "run", *_arguments(settings)]
+    content = {"format": COMMAND_FORMAT, "identity": identity, "command": command}
+    return json.dumps(content, indent=2, sort_keys=True) + "\n"
 
 
 def _row(measured: MeasuredCandidate) -> Iterable[object]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from codegen.algorithm import algorithms
 from codegen.graph import Graph, LayerSpec
@@ -49,7 +51,7 @@ def same_candidates(board: Board, settings: RunSettings, most: int) -> tuple[Can
         return model.predict([(candidate, jobs.work(candidate)) for candidate in candidates])
 
     picks = []
-    for spec in _distinct(open_network(settings).graph):
+    for spec in _distinct(_graph(settings)):
         layer = LayerSearch(spec, jobs.algorithms.values(), jobs.target, settings.search)
         layer.extend(predict, first=True)
         picks.append(layer.first_picks(predict))
@@ -64,6 +66,11 @@ def measure_same(settings: RunSettings, most: int) -> Measured:
             fingerprint = board.fingerprint()
             measurer = Measurer(workers, jobs, store, fingerprint, Silent(), overheads_of(board).launch_s)
             return Measured(measurer.samples(candidates), measurer.tally, fingerprint.board)
+
+
+def _graph(settings: RunSettings) -> Graph:
+    with tempfile.TemporaryDirectory() as scratch:
+        return open_network(settings, Path(scratch)).graph
 
 
 def _distinct(graph: Graph) -> Iterable[LayerSpec]:

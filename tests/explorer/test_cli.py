@@ -89,7 +89,7 @@ def test_a_replayed_run_finds_the_same_choices_and_appends_nothing(model: Path, 
     recorded = read_plan(tmp_path / "out" / "plan.json")
     with sqlite3.connect(tmp_path / "samples.sqlite") as connection:
         before = connection.execute("select count(*) from samples").fetchone()
-    result = run(model, tmp_path, "--board", "replay")
+    result = run(model, tmp_path, "--board", "replay", "--overwrite")
     assert result.exit_code == 0, result.output
     assert read_plan(tmp_path / "out" / "plan.json").steps == recorded.steps
     with sqlite3.connect(tmp_path / "samples.sqlite") as connection:

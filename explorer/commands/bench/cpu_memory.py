@@ -46,14 +46,14 @@ def cpu_memory(
 def _table(model: Path, device: str, store: str | None, threads: int) -> StudyTable:
     from explorer.pipeline.run import searched
     from explorer.plans.least_memory import memory_range
-    from explorer.plans.network import open_network
+    from explorer.plans.network import load_network
     from explorer.settings import DEFAULT_STORE, RunSettings
     from explorer.studies.study_table import LEFT, RIGHT, StudyTable
     from explorer.terminal.progress_bars import ConsoleProgress
 
     settings = RunSettings(device=device, model=model, store=store or str(DEFAULT_STORE))
     with ConsoleProgress(stdout()) as progress:
-        found = searched(settings, open_network(settings), progress)
+        found = searched(settings, load_network(model, {}, model.stem), progress)
         progress.phase("Memory")
         ranges = {
             "layer by layer": memory_range(found, chains=False, threads=threads),

@@ -131,7 +131,8 @@ def test_a_full_disk_keeps_every_sample_and_the_next_run_goes_on(
     assert "Traceback" not in ended.stderr
     kept = count(saved / "samples.sqlite")
     assert kept > 0
-    resumed = run(finished / "tiny.onnx", tmp_path, "--store", saved / "samples.sqlite")
+    moved = ("--store", saved / "samples.sqlite", "--overwrite")
+    resumed = run(finished / "tiny.onnx", tmp_path, *moved)
     assert resumed.exit_code == 0, resumed.output
     samples = json.loads((tmp_path / "out" / "summary.json").read_text())["samples"]
     assert samples["known from the store"] >= kept

@@ -70,7 +70,7 @@ def test_a_plain_run_leaves_no_front_of_an_earlier_one(tmp_path: Path) -> None:
     output = run(tmp_path, model, "--device", "host", "--objective", "front")
     assert "front of latency, memory and CPU time" in output
     assert len(pd.read_csv(tmp_path / "out" / "front.csv")) >= 1
-    run(tmp_path, model, "--device", "host")
+    run(tmp_path, model, "--device", "host", "--overwrite")
     assert not [path for path in (tmp_path / "out").iterdir() if path.name.startswith("front")]
 
 

@@ -135,7 +135,7 @@ def test_a_plan_alone_asks_for_its_model(make_run: MakeRun) -> None:
 def test_a_built_in_network_needs_no_model_file(make_run: MakeRun) -> None:
     directory = make_run()
     words: list[Any] = ["explore", "run", "--device", "pi-zero"]
-    (directory / "run.json").write_text(json.dumps({"format": 1, "command": words}))
+    (directory / "run.json").write_text(json.dumps({"format": 2, "command": words}))
     (directory / "model.onnx").write_bytes(b"")
     lines = reproduction.commands(open_run(directory)).lines
     assert "--model" not in lines[0] and "--model model.onnx" in lines[1]

@@ -9,7 +9,7 @@ import pytest
 from codegen.plan import read_plan
 from explorer.errors import RunDataError
 from explorer.runs.data import open_run, open_runs
-from explorer.runs.files import SAMPLE_COLUMNS, write_command
+from explorer.runs.files import SAMPLE_COLUMNS, command_text
 from explorer.runs.frames import STEP_COLUMNS, steps_frame
 from explorer.search.layer_search import SearchSettings
 from explorer.settings import RehearsalSettings, RunSettings
@@ -45,14 +45,17 @@ def test_samples_have_every_candidate_of_the_plan(make_run: MakeRun) -> None:
     assert (timed["predicted_s"] <= timed["predicted_high_s"]).all()
 
 
-def test_equal_runs_write_equal_data(tmp_path: Path) -> None:
+def test_equal_runs_write_equal_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model = write_tiny_model(tmp_path / "tiny.onnx")
     for name in ("one", "two"):
-        place = ["--store", tmp_path / f"{name}.sqlite", "--out", tmp_path / name]
+        (tmp_path / name).mkdir()
+        monkeypatch.chdir(tmp_path / name)
+        place = ["--store", "samples.sqlite", "--out", "out"]
         words = ["run", "--board", "null", "--budget", "3", "--model", model, *place]
         assert explore(*words).exit_code == 0
     for name in ("samples.csv", "run.json", "summary.json"):
-        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
+        one, two = (tmp_path / place / "out" / name for place in ("one", "two"))
+        assert one.read_bytes() == two.read_bytes()
 
 
 def test_a_plan_alone_has_its_own_times(make_run: MakeRun) -> None:
@@ -79,8 +82,7 @@ def test_the_command_names_files_and_no_places(tmp_path: Path) -> None:
         search=SearchSettings(seed=5, budget=7),
         rehearsal=RehearsalSettings(rounds=2),
     )
-    write_command(settings, tmp_path / "run.json")
-    text = (tmp_path / "run.json").read_text()
+    text = command_text(settings, "0" * 64)
     for private in (str(tmp_path), "pi.example", "someone", "R58M123"):
         assert private not in text
     words = json.loads(text)["command"]
@@ -107,7 +109,7 @@ def test_the_command_names_files_and_no_places(tmp_path: Path) -> None:
             "samples.csv",
         ),
         ("samples.csv", 'layer\n"x', "samples.csv is damaged"),
-        ("run.json", '{"format": 1, "command": "rm"}', "run.json"),
+        ("run.json", '{"format": 2, "command": "rm"}', "run.json"),
         ("front.csv", "plan,latency_s\n1,2\n", "no column 'peak_memory_bytes'"),
     ],
 )
