@@ -20,8 +20,9 @@ from dataclasses import dataclass, field
 from codegen.graph import Graph
 from codegen.schedule import Processor
 from explorer.compose.held import Caps
-from explorer.compose.moves import ALL_PROCESSORS, ComposedStep, Moves, Overheads, Prices
+from explorer.compose.moves import ALL_PROCESSORS, Moves
 from explorer.compose.shortest_paths import Label, shortest
+from explorer.compose.steps import ComposedStep, Overheads, Prices
 from explorer.compose.timed_candidates import TimedCandidate, TimedCandidates
 from explorer.errors import CompositionError
 

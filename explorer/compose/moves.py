@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import partial
 from itertools import product
 
@@ -15,6 +14,7 @@ from codegen.plan import buffer_name
 from codegen.schedule import Processor
 from explorer.compose.held import Buffer, Copy, Held, Place
 from explorer.compose.shortest_paths import Move
+from explorer.compose.steps import ComposedStep, Prices
 from explorer.compose.timed_candidates import TimedCandidate, TimedCandidates, efficient, relayout_spec
 from explorer.errors import CompositionError
 
@@ -27,75 +27,6 @@ PLACED_BY: dict[str, Processor] = {
 }  # who can write a part of a whole, by layout
 
 Layer = Callable[[Held], Iterable[Move["ComposedStep"]]]
-
-
-@dataclass(frozen=True)
-class ComposedStep:
-    """One step of the composed network. A relayout has no node: it copies `tensor` to another layout.
-
-    `in_place`: a concatenation whose parts were written where they belong. `starts_launch`: the QPUs are started
-    anew although they ran the step before.
-    """
-
-    node: Node | None
-    tensor: str
-    timed: TimedCandidate
-    is_view: bool = False
-    in_place: bool = False
-    starts_launch: bool = False
-
-    @property
-    def is_free(self) -> bool:
-        """Whether nothing is computed or moved."""
-        return self.is_view or self.in_place
-
-    @property
-    def time_s(self) -> float:
-        """What the step costs in the plan."""
-        return 0.0 if self.is_free else self.timed.time_s
-
-    @property
-    def cpu_s(self) -> float:
-        """How long cores are busy with it, all together."""
-        return 0.0 if self.is_free else self.timed.cpu_s
-
-
-@dataclass(frozen=True)
-class Overheads:
-    """What changes of processor cost, in seconds: a launch of the QPUs, and to wake threads that sleep. Threads
-    sleep after a step for one thread that takes longer than `spin_s`.
-    """
-
-    launch_s: float = 0.0
-    wake_s: float = 0.0
-    spin_s: float = 0.0
-
-    def still_awake(self, awake: bool, timed: TimedCandidate) -> bool:
-        """Whether threads look for work after a step, given whether they did before."""
-        if timed.threads == 1:
-            return awake and timed.time_s <= self.spin_s
-        return timed.threads > 1
-
-
-@dataclass(frozen=True)
-class Prices:
-    """Overheads, and the seconds of latency that a second of CPU time is worth."""
-
-    overheads: Overheads
-    cpu: float = 0.0
-
-    def of(self, timed: TimedCandidate) -> float:
-        return timed.time_s + self.cpu * timed.cpu_s
-
-    @property
-    def launch(self) -> float:
-        """A launch keeps the CPU busy for its overhead."""
-        return self.overheads.launch_s * (1.0 + self.cpu)
-
-    @property
-    def wake(self) -> float:
-        """So does waking."""
-        return self.overheads.wake_s * (1.0 + self.cpu)
 
 
 class Moves:

@@ -8,7 +8,7 @@ from functools import partial
 
 from codegen.errors import AssemblyError, LinkError, ScheduleError
 from codegen.schedule import Candidate, Work
-from explorer.compose.moves import Overheads
+from explorer.compose.steps import Overheads
 from explorer.measure.clocked import ClockedBatches, reference_candidates
 from explorer.measure.jobs import JobBuilder
 from explorer.measure.judge import Judge

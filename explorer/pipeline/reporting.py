@@ -12,7 +12,7 @@ from cost_models.metrics import mape, spearman, top_regret
 from cost_models.model import Observation, Prediction
 from cost_models.residual import ResidualModel
 from explorer.compose.compose import Composition, starts_launch, wakes
-from explorer.compose.moves import ComposedStep, Overheads
+from explorer.compose.steps import ComposedStep, Overheads
 from explorer.measure.measurer import Tally
 from explorer.plans.planning import step_name
 from explorer.plans.searched_network import SearchedNetwork

@@ -9,7 +9,7 @@ from codegen.bundle.memory import memory_use
 from codegen.graph import Graph, LayerSpec
 from codegen.plan import Plan, PlanStep, PlanTensor, relayout_name
 from explorer.compose.compose import Composition
-from explorer.compose.moves import ComposedStep
+from explorer.compose.steps import ComposedStep
 from explorer.compose.timed_candidates import relayout_spec
 from explorer.plans.network import Network
 from microbench.board import Fingerprint

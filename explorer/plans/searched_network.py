@@ -11,7 +11,7 @@ from codegen.target import Target
 from explorer.compose.compose import CPU_ONLY, UNLIMITED, Composition, Limits, compose
 from explorer.compose.held import Caps
 from explorer.compose.memory_cap import compose_within
-from explorer.compose.moves import Overheads
+from explorer.compose.steps import Overheads
 from explorer.compose.timed_candidates import TimedCandidates
 from explorer.plans.network import Network
 from explorer.plans.planning import build_plan, workspaces_of

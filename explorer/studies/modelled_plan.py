@@ -11,7 +11,7 @@ from codegen.schedule import Candidate, Work
 from cost_models.model import Prediction
 from cost_models.roofline import RooflineModel
 from explorer.compose.compose import Limits, compose
-from explorer.compose.moves import Overheads
+from explorer.compose.steps import Overheads
 from explorer.compose.timed_candidates import Interface, TimedCandidate
 from explorer.errors import SearchError
 from explorer.plans.network import Network

@@ -8,7 +8,7 @@ from itertools import accumulate
 from codegen.graph import Graph
 from codegen.layout import layout_named
 from explorer.compose.compose import starts_launch
-from explorer.compose.moves import ComposedStep
+from explorer.compose.steps import ComposedStep
 
 Life = tuple[int, int]
 

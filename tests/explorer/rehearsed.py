@@ -12,7 +12,7 @@ from codegen.plan import Plan, PlanStep, read_plan
 from codegen.schedule import Candidate
 from cost_models.model import Prediction
 from cost_models.roofline import RooflineModel
-from explorer.compose.moves import Overheads
+from explorer.compose.steps import Overheads
 from explorer.compose.timed_candidates import TimedCandidate
 from explorer.measure.jobs import JobBuilder
 from explorer.plans.network import load_network

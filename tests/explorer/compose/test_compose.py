@@ -13,7 +13,7 @@ from codegen.graph import Graph, LayerSpec, Reshape
 from explorer.compose.compose import Limits, compose, starts_launch
 from explorer.compose.held import Caps
 from explorer.compose.memory_cap import compose_within
-from explorer.compose.moves import ComposedStep, Overheads
+from explorer.compose.steps import ComposedStep, Overheads
 from explorer.compose.timed_candidates import TimedCandidate, efficient, relayout_spec
 from explorer.errors import CompositionError
 from tests.explorer.held_memory import held_memory

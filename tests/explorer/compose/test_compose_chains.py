@@ -12,7 +12,7 @@ from codegen.graph import Conv2d, Graph, LayerSpec, Node
 from codegen.tensor import TensorType
 from explorer.compose.compose import Limits, compose
 from explorer.compose.held import Caps
-from explorer.compose.moves import Overheads
+from explorer.compose.steps import Overheads
 from explorer.compose.timed_candidates import TimedCandidate, relayout_spec
 from tests.explorer.networks import timed
 

@@ -8,7 +8,7 @@ from codegen.schedule import Processor
 from codegen.tensor import TensorType
 from explorer.compose.compose import Composition, Limits, compose
 from explorer.compose.held import Caps, gpu_bytes
-from explorer.compose.moves import Overheads
+from explorer.compose.steps import Overheads
 from explorer.compose.timed_candidates import TimedCandidate, relayout_spec
 from tests.explorer.networks import timed
 

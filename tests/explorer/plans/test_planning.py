@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from codegen.plan import relayout_name
-from explorer.compose.moves import ComposedStep
+from explorer.compose.steps import ComposedStep
 from explorer.compose.timed_candidates import relayout_spec
 from explorer.plans.planning import step_name
 from tests.explorer.networks import graph_of, timed

@@ -10,7 +10,7 @@ from codegen.graph import Graph, LayerSpec
 from codegen.schedule import Candidate
 from cost_models.residual import ResidualModel
 from explorer.compose.compose import compose
-from explorer.compose.moves import Overheads
+from explorer.compose.steps import Overheads
 from explorer.errors import SearchError
 from explorer.measure.jobs import JobBuilder
 from explorer.measure.measurer import Measurer, Tally
