@@ -20,7 +20,7 @@ from codegen.graph import (
 from codegen.reference import evaluate
 from codegen.shapes import infer_shape
 from codegen.spec_check import check
-from codegen.tensor import TensorType
+from codegen.tensor import FloatArray, TensorType
 
 # Operator, input or inputs, output, shape of a Reshape.
 Step = tuple[Operator, str | tuple[str, ...], str, tuple[int, ...] | None]
@@ -51,7 +51,9 @@ def weights_for(op: Operator, shape: tuple[int, ...], random: np.random.Generato
 def graph_of(steps: Sequence[Step], outputs: Sequence[str] = ("y",), shape: tuple[int, ...] = IMAGE) -> Graph:
     """A graph over input `x`; node names are `output` in capitals."""
     random = np.random.default_rng(1)
-    types, constants, nodes = {"x": TensorType(shape)}, {}, []
+    types = {"x": TensorType(shape)}
+    constants: dict[str, FloatArray] = {}
+    nodes: list[Node] = []
     for op, source, target, reshaped in steps:
         sources = (source,) if isinstance(source, str) else source
         shapes = [types[tensor].shape for tensor in sources]

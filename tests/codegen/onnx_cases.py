@@ -41,7 +41,7 @@ def normal(*shape: int) -> np.ndarray:
     return np.random.default_rng(sum(shape)).standard_normal(shape).astype(np.float32)
 
 
-def number(value: float) -> np.ndarray:
+def number(value: float | list[float]) -> np.ndarray:
     return np.array(value, dtype=np.float32)
 
 

@@ -86,7 +86,8 @@ def run_expression(
     count = len(operands[0])
     turns = -(-count // (LANES * _ROWS))
     padded = [np.pad(o.astype(np.float32), (0, turns * LANES * _ROWS - count)) for o in operands]
-    words = (turns, Address("output"), *(Address("input", 0, i) for i in range(len(operands))))
+    addresses = (Address("input", 0, i) for i in range(len(operands)))
+    words: tuple[int | float | Address, ...] = (turns, Address("output"), *addresses)
     layer = QpuLayer(expression_kernel(expression, spare), np.zeros(16, np.uint32), (words,))
     program = link_single(layer, [p.nbytes for p in padded], turns * 64 * _ROWS, 1)
     memory, _ = execute(program, padded, profile)

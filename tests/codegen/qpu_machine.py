@@ -35,7 +35,8 @@ def run_sequentially(operations: Sequence[Operation], uniforms: Sequence[int]) -
     stream = iter(uniforms)
     for o in operations:
         read = {UNIFORM.name: next(stream)} if UNIFORM in o.sources else {}
-        x, y = ([s if isinstance(s, int) else {**state, **read}[s.name] for s in o.sources] * 2)[:2]
+        known = {**state, **read}
+        x, y = ([int(s) if isinstance(s, int | float) else known[s.name] for s in o.sources] * 2)[:2]
         state[o.destination.name] = compute(o.name, x & MASK, y & MASK)
     return state
 

@@ -26,7 +26,8 @@ def _possible(instruction: Instruction) -> bool:
 def instructions(form: type[Instruction], **fixed: st.SearchStrategy[int]) -> st.SearchStrategy[Instruction]:
     """Instructions of a format, every field of any value but for `fixed`; reserved pack modes are left out."""
     fields = {n: st.integers(0, (1 << (high - low + 1)) - 1) for n, (high, low) in form.LAYOUT.items()}
-    return st.builds(form, **{**fields, **fixed}).filter(_possible)
+    built: st.SearchStrategy[Instruction] = st.builds(form, **{**fields, **fixed})
+    return built.filter(_possible)
 
 
 ALU = instructions(

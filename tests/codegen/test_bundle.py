@@ -48,7 +48,8 @@ def run(directory: Path, graph: Graph, runs: int = 1) -> tuple[list[np.ndarray],
     }
     source, result, report = (directory.parent / name for name in ("input.bin", "output.bin", "report.json"))
     source.write_bytes(b"".join(inputs[name].tobytes() for name in graph.inputs))
-    words = [executable, "--bundle", directory, "--input", source, "--output", result, "--report", report]
+    words: list[str | Path] = [executable, "--bundle", directory, "--input", source, "--output", result]
+    words += ["--report", report]
     subprocess.run([*words, "--runs", str(runs), "--warmup", "1"], check=True, timeout=60)
     memory = np.fromfile(result, dtype=np.float32)
     outputs = []
@@ -230,7 +231,15 @@ def test_damaged_weights_are_refused_when_loaded_and_by_the_manifest(tmp_path: P
     executable = compile_executable(bundle_sources(bundle, manifest, "none"), HOST, KERNEL_FLAGS)
     path, sound = bundle / "weights.bin", (bundle / "weights.bin").read_bytes()
     (tmp_path / "input").write_bytes(bytes(4 * 3 * 17 * 17))
-    words = [executable, "--bundle", bundle, "--input", tmp_path / "input", "--output", tmp_path / "o"]
+    words: list[str | Path] = [
+        executable,
+        "--bundle",
+        bundle,
+        "--input",
+        tmp_path / "input",
+        "--output",
+        tmp_path / "o",
+    ]
     messages = {
         "truncated": "truncated",
         "longer": "truncated",

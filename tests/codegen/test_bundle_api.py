@@ -141,8 +141,8 @@ def test_quartiles_of_the_line_are_those_of_the_report(bench: tuple[Path, Path],
 def test_bench_makes_up_the_same_inputs_every_time(bench: tuple[Path, Path], tmp_path: Path) -> None:
     for name in ("a", "b"):
         bench_says(bench, "--runs", "1", "--output", str(tmp_path / name))
-    outputs = [np.fromfile(tmp_path / name, dtype=np.float32) for name in ("a", "b")]
-    assert np.array_equal(*outputs) and np.isfinite(outputs[0]).all() and outputs[0].std() > 0.0
+    one, two = (np.fromfile(tmp_path / name, dtype=np.float32) for name in ("a", "b"))
+    assert np.array_equal(one, two) and np.isfinite(one).all() and one.std() > 0.0
 
 
 def test_bench_explains_itself(bench: tuple[Path, Path]) -> None:

@@ -109,7 +109,8 @@ def run(
     executable = compile_executable(sources, HOST, ("-Wall", "-Wextra", "-Werror"))
     elements = sum(int(np.prod(tensor.shape)) for tensor in manifest.inputs)
     (tmp_path / "input").write_bytes(np.ones(elements, dtype=np.float32).tobytes())
-    files = ["--input", tmp_path / "input", "--output", tmp_path / "output", "--report", tmp_path / "report"]
+    files: list[str | Path] = ["--input", tmp_path / "input", "--output", tmp_path / "output"]
+    files += ["--report", tmp_path / "report"]
     words = [executable, "--bundle", tmp_path / "bundle", *files, "--runs", "2", "--warmup", "0"]
     ended = subprocess.run(words, capture_output=True, text=True, timeout=60)
     return ended, json.loads((tmp_path / "report").read_text()) if ended.returncode == 0 else {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -234,7 +235,8 @@ def chain_specs(draw: st.DrawFn) -> LayerSpec:
     batch, channels = draw(st.integers(1, 2)), draw(st.integers(1, 40))
     height, width = draw(st.integers(9, 24)), draw(st.integers(9, 24))
     inputs = [TensorType((batch, channels, height, width))]
-    members, sources = [], []
+    members: list[LayerSpec] = []
+    sources: list[tuple[int, ...]] = []
     for index in range(draw(st.integers(1, 3))):
         kind = draw(st.sampled_from(["dense", "depthwise", "pool"] if index else ["dense", "depthwise"]))
         kernel = draw(st.sampled_from([(1, 1), (3, 3), (3, 2)]))
@@ -252,7 +254,7 @@ def chain_specs(draw: st.DrawFn) -> LayerSpec:
             break
         weights = (
             ()
-            if kind == "pool"
+            if isinstance(op, Pool2d)
             else (TensorType((outputs, channels // op.groups, *op.kernel)), TensorType((outputs,)))
         )
         source = TensorType((batch, channels, height, width))
@@ -377,7 +379,7 @@ def check_all(drawn: list[Case]) -> None:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def scratch_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
+def scratch_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Random kernels are built once each: keep them out of the user's cache."""
     place = tmp_path_factory.mktemp("compiled")
     with pytest.MonkeyPatch.context() as patch:

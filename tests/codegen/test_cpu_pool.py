@@ -55,7 +55,7 @@ def outputs_of(graph: Graph, directory: Path, manifest: Manifest, inputs: FloatA
     executable = compile_executable(bundle_sources(directory, manifest, "none"), DUAL, flags)
     source, result = directory.parent / "input.bin", directory.parent / "output.bin"
     source.write_bytes(inputs.tobytes())
-    words = ["--bundle", directory, "--input", source, "--output", result]
+    words: list[str | Path] = ["--bundle", directory, "--input", source, "--output", result]
     words += ["--report", directory.parent / "report.json", "--runs", "5"]
     subprocess.run([executable, *words], check=True, timeout=60)
     return np.fromfile(result, dtype=np.float32)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ctypes
+import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -79,7 +81,7 @@ def test_a_cache_that_cannot_be_written_is_a_toolchain_error(
 def test_without_a_system_compiler_zig_is_taken(
     monkeypatch: pytest.MonkeyPatch, fresh_compilers: None
 ) -> None:
-    monkeypatch.setattr(toolchain.shutil, "which", lambda name: None)
+    monkeypatch.setattr(shutil, "which", lambda name: None)
     assert toolchain.compiler_command("")[1:] == ("-m", "ziglang", "cc")
     assert toolchain.compiler_command("arm-linux-musleabihf")[-2:] == ("-target", "arm-linux-musleabihf")
 
@@ -90,7 +92,7 @@ def test_without_any_compiler_the_remedy_is_named(
     fake = tmp_path / "python"
     fake.write_text("#!/bin/sh\nexit 1\n")
     fake.chmod(0o755)
-    monkeypatch.setattr(toolchain.shutil, "which", lambda name: None)
-    monkeypatch.setattr(toolchain.sys, "executable", str(fake))
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    monkeypatch.setattr(sys, "executable", str(fake))
     with pytest.raises(ToolchainError, match="pip install ziglang"):
         toolchain.compiler_command("")

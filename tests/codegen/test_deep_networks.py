@@ -62,7 +62,7 @@ def triples(count: int) -> list[NodeProto]:
     return nodes
 
 
-def row_of(op: str, *constants: str, **attributes: object) -> Callable[[int], list[NodeProto]]:
+def row_of(op: str, *constants: str, **attributes: Any) -> Callable[[int], list[NodeProto]]:
     """One operator after the other; all nodes have the same name, as some exporters write them."""
 
     def nodes(count: int) -> list[NodeProto]:

@@ -110,13 +110,15 @@ def test_batch_norm_is_folded_in_double_precision() -> None:
     """The folded weight is the exact one, rounded once."""
     graph = straight(POINTWISE, NORM)
     conv, norm = graph.nodes
-    weight, bias = (value.astype(np.float64) for value in graph.weights_of(conv))
-    scale, shift, mean, variance = (value.astype(np.float64) for value in graph.weights_of(norm))
+    weight, bias = (np.asarray(value, dtype=np.float64) for value in graph.weights_of(conv))
+    scale, shift, mean, variance = (np.asarray(v, dtype=np.float64) for v in graph.weights_of(norm))
     factor = scale / np.sqrt(variance + NORM.epsilon)
     folded = fold_batch_normalization(graph)
     found_weight, found_bias = folded.weights_of(folded.nodes[0])
     np.testing.assert_array_equal(found_weight, (weight * factor[:, None, None, None]).astype(np.float32))
-    np.testing.assert_allclose(found_bias, (bias - mean) * factor + shift, rtol=1e-6, atol=1e-7)
+    np.testing.assert_allclose(
+        np.asarray(found_bias, np.float64), (bias - mean) * factor + shift, rtol=1e-6, atol=1e-7
+    )
 
 
 # --- activation fusing ------------------------------------------------------------------------------------

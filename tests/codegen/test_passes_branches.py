@@ -199,7 +199,7 @@ def test_transpose_that_others_read_stays_for_them() -> None:
 
 # --- all of them together ---------------------------------------------------------------------------------
 
-UNARY = st.sampled_from(
+UNARY: st.SearchStrategy[Operator | str] = st.sampled_from(
     [CONV, NORM, Clamp(RELU), Clamp(Activation(-0.5, 0.5)), Softmax(1), Pad2d((0, 0, 1, 1)), "turn"]
 )
 

@@ -134,7 +134,7 @@ def test_relayout_steps_keep_to_their_name_and_tensor() -> None:
     graph = small_network()
     step = relayout_step("x", graph.types["x"], "nchw", "pixel16")
     assert (step.name, step.reads, step.writes) == ("relayout:x:pixel16", ("x@nchw",), "x@pixel16")
-    fields = {"spec": step.spec, "inputs": ("x",), "output": "x", "choice": step.choice}
+    fields: dict[str, Any] = {"spec": step.spec, "inputs": ("x",), "output": "x", "choice": step.choice}
     with pytest.raises(ValueError, match="a Relayout is named"):
         step_of("other", **fields)
     with pytest.raises(ValueError, match="are not those of its Relayout"):

@@ -167,8 +167,8 @@ def test_what_cannot_be_placed_is_named() -> None:
     rejects(lambda k, value: k.branch("on", link=value), "name a register itself")
     rejects(lambda k, value: k.branch_register(value), "name an even register")
     rejects(lambda k, value: k.rotate(R1, R4, 3), "only r0 to r3 rotate")
-    rejects(lambda k, value: k.register("value"), "exists already")  # type: ignore[arg-type,return-value]
-    rejects(lambda k, value: k.register("x", "abc"), "not some of a, b and r")  # type: ignore[arg-type,return-value]
+    rejects(lambda k, value: k.register("value"), "exists already")  # type: ignore[arg-type]
+    rejects(lambda k, value: k.register("x", "abc"), "not some of a, b and r")  # type: ignore[arg-type]
 
     def unreachable(k: Assembler, value: Register) -> None:
         other = k.register("other", "a")

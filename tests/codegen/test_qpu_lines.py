@@ -99,7 +99,7 @@ def test_clamps_share_one_kernel() -> None:
 
 
 def test_what_the_registers_and_queues_do_not_hold_is_refused() -> None:
-    nine = X
+    nine: Expression = X
     for i in range(1, 9):
         nine = nine + Operand(i)
     with pytest.raises(ScheduleError, match="requests of 8"):

@@ -78,6 +78,7 @@ def test_loop_branch_has_its_delay_slots_filled() -> None:
     code = [decode(word) for word in k.assemble()]
     assert len(code) == 6
     assert [type(i).__name__ for i in code] == ["Alu", "Alu", "Branch", "Alu", "Alu", "Alu"]
+    assert isinstance(code[2], Branch)
     assert code[2].immediate == -48 & MASK  # from the fourth instruction after the branch back to the first
 
 

@@ -148,7 +148,7 @@ def test_every_network_in_every_style(name: str, style: Style) -> None:
     found = evaluate(fused, {"input": image_for(style)})["output"]
     assert np.abs(found - wanted).max() <= 1e-4 * np.abs(wanted).max()
     kinds = BRANCHED.get(name, {Conv2d: 27, Pool2d: 1, Reshape: 1, FullyConnected: 1})
-    extra = {} if style == "pytorch" else {Transpose: 1}
+    extra: dict[type, int] = {} if style == "pytorch" else {Transpose: 1}
     assert Counter(type(node.op) for node in fused.nodes) == {**kinds, **extra}
 
 

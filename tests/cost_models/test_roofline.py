@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from codegen.graph import Softmax
-from codegen.schedule import Candidate, Choice, LayerSpec, Work
+from codegen.graph import LayerSpec, Softmax
+from codegen.schedule import Candidate, Choice, Work
 from codegen.tensor import TensorType
 from cost_models.roofline import RooflineModel
 from microbench.cpu_cost import cpu_time_s

@@ -25,13 +25,13 @@ Words = NDArray[np.uint32]
 A, B = 6, 7  # operand multiplexer: the register-file ports
 R0, R1, R2, R3, R4, R5 = range(6)
 UNIFORM, ELEMENT, VPM, BUSY, WAIT, MUTEX = 32, 38, 48, 49, 50, 51
-NOP = Alu()
-END = (Alu(signal=SIGNALS["thread_end"]), NOP, NOP)
+NOP: Instruction = Alu()
+END: tuple[Instruction, ...] = (Alu(signal=SIGNALS["thread_end"]), NOP, NOP)
 
 CONTROL, UNIFORMS, DATA, SIZE = 0x8000, 0x9000, 0x10000, 0x20000
 
 
-def add(op: str, to: str | int, a: int = 0, b: int = 0, **fields: int) -> Alu:
+def add(op: str, to: str | int, a: int = 0, b: int = 0, **fields: int) -> Instruction:
     """An add ALU instruction; operands are multiplexer codes, `to` a write address or its name."""
     return Alu(
         op_add=ADD_OPS[op],
@@ -43,7 +43,7 @@ def add(op: str, to: str | int, a: int = 0, b: int = 0, **fields: int) -> Alu:
     )
 
 
-def mul(op: str, to: str | int, a: int = 0, b: int = 0, **fields: int) -> Alu:
+def mul(op: str, to: str | int, a: int = 0, b: int = 0, **fields: int) -> Instruction:
     """A mul ALU instruction."""
     return Alu(
         op_mul=MUL_OPS[op],
@@ -55,12 +55,12 @@ def mul(op: str, to: str | int, a: int = 0, b: int = 0, **fields: int) -> Alu:
     )
 
 
-def load(to: str | int, value: int, **fields: int) -> LoadImmediate:
+def load(to: str | int, value: int, **fields: int) -> Instruction:
     """A 32-bit immediate through the add ALU."""
     return LoadImmediate(waddr_add=_write(to), immediate=value & 0xFFFFFFFF, **fields)
 
 
-def load_b(to: str | int, value: int) -> LoadImmediate:
+def load_b(to: str | int, value: int) -> Instruction:
     """A 32-bit immediate through the mul ALU, that is port B."""
     return LoadImmediate(cond_add=0, cond_mul=1, waddr_mul=_write(to), immediate=value & 0xFFFFFFFF)
 
@@ -70,7 +70,7 @@ def small(code: int) -> dict[str, int]:
     return {"signal": SIGNALS["small_immediate"], "raddr_b": code}
 
 
-def semaphore(number: int, up: bool) -> Semaphore:
+def semaphore(number: int, up: bool) -> Instruction:
     return Semaphore(decrement=int(not up), number=number)
 
 

@@ -95,7 +95,8 @@ def test_no_board_has_such_a_name_host_or_user(tmp_path: Path, text: str) -> Non
 def test_a_way_to_launch_is_one_of_two() -> None:
     text = '[boards.kitchen]\nprofile = "pi-zero"\nhost = "pi"\nlaunch = "{}"\n'
     for launch in ("mailbox", "registers"):
-        assert parse_devices(text.format(launch), "file")["kitchen"].ssh().launch == launch
+        reached = parse_devices(text.format(launch), "file")["kitchen"].ssh()
+        assert reached is not None and reached.launch == launch
     with pytest.raises(DevicesError, match="launch"):
         new_board(profile="pi-zero", host="pi", launch="semaphore")
     with pytest.raises(DevicesError, match=r"boards\.kitchen\.launch"):

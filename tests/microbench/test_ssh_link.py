@@ -112,6 +112,7 @@ def test_a_connection_sends_small_packets_at_once_and_asks_for_life(
     client = start_runner(link, there, 30.0)
     client.hello()
     connected = link.transport.sock
+    assert isinstance(connected, socket.socket)
     assert connected.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
     assert connected.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
     client.close()

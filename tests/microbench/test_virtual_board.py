@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,8 @@ from codegen.bundle import compile_bundle
 from codegen.graph import Activation, Clamp, Conv2d, Graph, LayerSpec
 from codegen.plan import Plan
 from codegen.reference import evaluate
-from codegen.schedule import Work
+from codegen.schedule import Choice, Work
+from codegen.target import Target
 from microbench.board import Board
 from microbench.boards.virtual import VirtualBoard
 from microbench.cpu_cost import cpu_time_s
@@ -140,6 +142,10 @@ def test_cpu_time_grows_with_each_kind_of_work() -> None:
         cpu_time_s(base, PROFILE, threads=2)
 
 
+def clamped(spec: LayerSpec, target: Target, threads: int) -> Choice:
+    return algorithm_named("cpu_clamp").choice(spec, target, {"threads": threads})
+
+
 def test_threads_of_a_modelled_cpu_are_all_busy(tmp_path: Path) -> None:
     sync = Constant(value=5e-6, unit="s", source="assumed: for this test")
     changed = {"cores": 4, "cpu_costs": {**PROFILE.cpu_costs, "thread_sync_s": sync}}
@@ -148,12 +154,7 @@ def test_threads_of_a_modelled_cpu_are_all_busy(tmp_path: Path) -> None:
     graph = build.build(build.add(Clamp(Activation(-0.5, 0.5)), "x"))
     runs = {}
     for threads in (1, 4):
-        plan = plan_of(
-            graph,
-            pick=lambda spec, n=threads: algorithm_named("cpu_clamp").choice(
-                spec, profile.target(), {"threads": n}
-            ),
-        )
+        plan = plan_of(graph, pick=partial(clamped, target=profile.target(), threads=threads))
         compile_bundle(graph, plan, profile.target(), tmp_path / str(threads))
         value = np.random.default_rng(5).standard_normal((1, 3, 40, 40)).astype(np.float32)
         with VirtualBoard(profile) as board:

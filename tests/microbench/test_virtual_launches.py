@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pytest
@@ -44,7 +45,7 @@ def place(gpu: VirtualV3D, code: Sequence[Instruction]) -> Allocation:
     return memory
 
 
-def launch(gpu: VirtualV3D, codes: Sequence[int], **options: int) -> Execution:
+def launch(gpu: VirtualV3D, codes: Sequence[int], **options: Any) -> Execution:
     """One QPU for each code address; uniforms are words of 0."""
     memory = gpu.alloc(CODE_BYTES)
     words = memory.view.view(np.uint32)

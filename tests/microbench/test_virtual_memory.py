@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
@@ -196,7 +194,7 @@ def test_narrow_vpm_vectors_come_back(size: int, laned: int, horizontal: bool) -
         load_b("vpm_setup", vpm_block(1, **fields)),  # type: ignore[arg-type]
         add("or", "vpm", R0, R0),
         add("add", "vpm", R0, B, **small(15)),
-        load("vpm_setup", vpm_block_read(1, 2, **fields)),  # type: ignore[arg-type]
+        load("vpm_setup", vpm_block_read(1, 2, **fields)),
         add("or", "r1", A, A, raddr_a=48),
         add("or", "r2", A, A, raddr_a=48),
     ]
@@ -252,9 +250,11 @@ def uniform_rate(burst: int, pause: int) -> float:
     back = Branch(
         condition=BRANCH_CONDITIONS["any_zc"], relative=1, immediate=-8 * (burst + pause) & 0xFFFFFFFF
     )
-    count = add("sub", "r0", R0, B, set_flags=1, **small(1))
+    fields = {"set_flags": 1, **small(1)}
+    count = add("sub", "r0", R0, B, **fields)
     if pause == 1:
-        loop = [*[READ] * (burst - 4), replace(count, raddr_a=UNIFORM), back, READ, READ, READ]
+        last = add("sub", "r0", R0, B, raddr_a=UNIFORM, **fields)
+        loop = [*[READ] * (burst - 4), last, back, READ, READ, READ]
     else:
         loop = [*[READ] * burst, count, *[NOP] * (pause - 5), back, NOP, NOP, NOP]
     cycles = [

@@ -85,7 +85,7 @@ def test_readings_become_watts_from_the_start() -> None:
 def run(site: Path, tmp_path: Path, profile: Path, *more: str) -> tuple[int, str, str]:
     model = write_tiny_model(tmp_path / "tiny.onnx")
     places = ("--store", tmp_path / "samples.sqlite", "--out", tmp_path / "out")
-    words = (
+    words: tuple[str | Path, ...] = (
         "run",
         "--device",
         profile,

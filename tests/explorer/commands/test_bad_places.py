@@ -28,7 +28,7 @@ def count(store: Path) -> int:
 
 
 def test_a_store_of_another_version_is_kept(finished: Path, tmp_path: Path) -> None:
-    store = shutil.copy(finished / "samples.sqlite", tmp_path / "samples.sqlite")
+    store = Path(shutil.copy(finished / "samples.sqlite", tmp_path / "samples.sqlite"))
     connection = sqlite3.connect(store)
     with connection:
         connection.execute("update schema_version set version = 99")
@@ -143,7 +143,7 @@ def test_a_full_disk_keeps_every_sample_and_the_next_run_goes_on(
 def test_a_disk_too_small_for_the_results(
     size: str, error: str, finished: Path, private: Path, tmp_path: Path
 ) -> None:
-    store = shutil.copy(finished / "samples.sqlite", tmp_path / "samples.sqlite")
+    store = Path(shutil.copy(finished / "samples.sqlite", tmp_path / "samples.sqlite"))
     arguments = null_run(finished / "tiny.onnx", tmp_path, "--out", private)
     ended = program(*arguments, before=f"mount -t tmpfs -o size={size} tmpfs {private}")
     assert ended.returncode == 2, ended.stderr

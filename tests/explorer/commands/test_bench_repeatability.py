@@ -64,7 +64,7 @@ def test_the_candidates_are_the_same_each_time_and_over_all_layers(model: Path) 
 
 
 def test_the_command_makes_separate_runs_with_stores_of_their_own(model: Path, tmp_path: Path) -> None:
-    words = (
+    words: tuple[str | Path, ...] = (
         "bench",
         "repeatability",
         "--device",

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from importlib.metadata import EntryPoint, version
+from importlib.metadata import EntryPoint, entry_points, version
 
 import pytest
 import typer
@@ -33,7 +33,7 @@ group.command(name="again")(greet)
 def register(monkeypatch: pytest.MonkeyPatch) -> list[EntryPoint]:
     """Entry points that are there besides the installed ones."""
     more: list[EntryPoint] = []
-    installed = registry.entry_points
+    installed = entry_points
     monkeypatch.setattr(registry, "entry_points", lambda group: [*installed(group=group), *more])
     return more
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from codegen.chains import chain_nodes
 from codegen.graph import Conv2d, Graph, LayerSpec, Node
-from codegen.tensor import TensorType
+from codegen.tensor import FloatArray, TensorType
 from explorer.compose.compose import Limits, compose
 from explorer.compose.held import Caps
 from explorer.compose.steps import Overheads
@@ -22,7 +22,8 @@ LAYOUTS = ("nchw", "channel16")
 def line_of(count: int) -> Graph:
     """Convolutions one behind the other; each has another number of channels and so its own spec."""
     types = {f"t{i}": TensorType((1, 4 + i, 3, 3)) for i in range(count + 1)}
-    nodes, constants = [], {}
+    nodes: list[Node] = []
+    constants: dict[str, FloatArray] = {}
     for i in range(count):
         constants[f"w{i}"] = np.zeros((5 + i, 4 + i, 1, 1), dtype=np.float32)
         constants[f"b{i}"] = np.zeros(5 + i, dtype=np.float32)

@@ -33,7 +33,7 @@ def fire(also_read: str | None = None) -> Graph:
 
 def on(graph: Graph, processor: Processor, layout: str) -> dict[LayerSpec, tuple[TimedCandidate, ...]]:
     """Every layer on one processor in one layout, the copying concatenation dear; layout changes by the QPUs."""
-    table = {}
+    table: dict[LayerSpec, tuple[TimedCandidate, ...]] = {}
     for node in graph.nodes:
         spec = LayerSpec.of(graph, node)
         layouts = (layout,) * len(node.inputs)

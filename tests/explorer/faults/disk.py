@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 from tests.explorer.faults.fault import PlainFault
 from tests.explorer.faults.rig import Rig, SteppedRun
-from tests.explorer.faults.steps import STEPS, Step
+from tests.explorer.faults.steps import Step
 from tests.probes import mountable_tmpfs
 
 DISK = "32m"
@@ -19,7 +19,6 @@ class DiskFull(PlainFault):
     """Not a byte is left where the runner keeps its files, until the user makes room."""
 
     name = "disk full on the board"
-    steps = STEPS
 
     def why_not(self) -> str | None:
         return mountable_tmpfs()

@@ -13,8 +13,11 @@ from tests.explorer.faults.steps import STEPS, Step
 class Fault(Protocol):
     """One way to fail, tried at each of its steps in a run of its own."""
 
-    name: str
-    steps: Sequence[Step]
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def steps(self) -> Sequence[Step]: ...
 
     def why_not(self) -> str | None:
         """Why it cannot be tried on this machine, or None."""

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tests.explorer.faults.fault import PlainFault
 from tests.explorer.faults.rig import ENVIRONMENT, LIMIT_S, ROOT, Rig, SteppedRun
-from tests.explorer.faults.steps import HELLO, STEPS, WITH_RUNNER, Step
+from tests.explorer.faults.steps import HELLO, WITH_RUNNER, Step
 
 PATIENCE_S = 60.0
 
@@ -38,7 +38,6 @@ class HostKilled(PlainFault):
     """The host dies of SIGKILL, and its user gives the same command again."""
 
     name = "host killed"
-    steps = STEPS
 
     def strike(self, rig: Rig, run: SteppedRun, step: Step) -> str:
         run.process.kill()

@@ -109,7 +109,7 @@ def _install_kernels(talk: Conversation) -> None:
             asked.clear()
             talk.step("kernel")
 
-    client.RunnerClient.execute, ssh_link.SshLink.upload = executing, uploaded  # type: ignore[method-assign]
+    client.RunnerClient.execute, ssh_link.SshLink.upload = executing, uploaded  # type: ignore[assignment, method-assign]
     stop_before(ssh_channel.ChannelTransport, "receive", receiving)
 
 
@@ -137,8 +137,8 @@ def _install_samples(talk: Conversation) -> None:
         talk.tell("ran")
         return result
 
-    ssh.SshBoard.measure, Store.add = measured, added  # type: ignore[method-assign]
-    ssh.SshBoard.run_bundle = ran  # type: ignore[method-assign]
+    ssh.SshBoard.measure, Store.add = measured, added  # type: ignore[assignment, method-assign]
+    ssh.SshBoard.run_bundle = ran  # type: ignore[assignment, method-assign]
 
 
 def spoilt(job: Job, before: str, after: str) -> Job:
@@ -154,12 +154,12 @@ def spoilt(job: Job, before: str, after: str) -> Job:
 
 def install_machine(root: Path) -> None:
     """Runners built from now on see the machine whose files these are."""
-    compiled = build.compile_executable
+    compiled = build.compile_executable  # type: ignore[attr-defined]
 
     def elsewhere(sources: dict[str, str], target: Any, flags: tuple[str, ...]) -> Path:
         return compiled(ToldMachine(root).sources(sources), target, flags)
 
-    build.compile_executable = elsewhere  # type: ignore[assignment]
+    build.compile_executable = elsewhere  # type: ignore[assignment, attr-defined]
 
 
 def install_directory(board: str) -> None:
@@ -169,7 +169,7 @@ def install_directory(board: str) -> None:
     def opened(runner: ssh_runner.RemoteRunner, profile: DeviceProfile, options: SshOptions) -> None:
         own(runner, profile, replace(options, remote_directory=board))
 
-    ssh_runner.RemoteRunner.__init__ = opened  # type: ignore[method-assign]
+    ssh_runner.RemoteRunner.__init__ = opened  # type: ignore[assignment, method-assign]
 
 
 if __name__ == "__main__":

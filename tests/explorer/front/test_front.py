@@ -19,8 +19,16 @@ from tests.explorer.tiny import write_tiny_model
 OBJECTIVES = ["latency_s", "peak_memory_bytes", "cpu_time_s"]
 
 
-def run(directory: Path, model: Path, *words: object) -> str:
-    arguments = ["run", "--budget", "2", "--model", model, "--store", directory / "samples.sqlite"]
+def run(directory: Path, model: Path, *words: str) -> str:
+    arguments: list[str | Path] = [
+        "run",
+        "--budget",
+        "2",
+        "--model",
+        model,
+        "--store",
+        directory / "samples.sqlite",
+    ]
     arguments += ["--out", directory / "out", *words]
     result = explore(*arguments)
     assert result.exit_code == 0, result.output
@@ -43,8 +51,8 @@ def test_every_plan_of_a_front_was_run_and_is_beaten_by_none(virtual_front: Path
     assert not dominated(front[OBJECTIVES].to_numpy(float)).any()
     details = {plan["name"]: plan for plan in json.loads((out / "front.json").read_text())["plans"]}
     for row in front.itertuples():
-        plan = read_plan(out / "front" / row.plan / "plan.json")
-        manifest = read_manifest(out / "front" / row.plan / "bundle")
+        plan = read_plan(out / "front" / str(row.plan) / "plan.json")
+        manifest = read_manifest(out / "front" / str(row.plan) / "bundle")
         assert row.peak_memory_bytes == plan.peak_activation_bytes == activation_bytes(manifest)
         assert details[row.plan]["largest_error"] < 1e-3
         cap = details[row.plan]["knobs"]["cap_bytes"]
@@ -95,8 +103,8 @@ def test_fewer_qpus_make_a_plan_that_says_so(tmp_path: Path) -> None:
     model = write_tiny_model(tmp_path / "tiny.onnx", side=48, channels=64)
     run(tmp_path, model, "--device", "pi-zero", "--qpus", "4")
     assert read_plan(tmp_path / "out" / "plan.json").qpus == 4
-    arguments = ["compile", tmp_path / "out" / "plan.json", "--model", model, "--out", tmp_path / "again"]
-    result = explore(*arguments)
+    plan = tmp_path / "out" / "plan.json"
+    result = explore("compile", plan, "--model", model, "--out", tmp_path / "again")
     assert result.exit_code == 0, result.output
     for path in (tmp_path / "out" / "bundle").iterdir():
         assert (tmp_path / "again" / path.name).read_bytes() == path.read_bytes()

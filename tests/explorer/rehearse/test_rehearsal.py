@@ -98,7 +98,8 @@ def test_plans_take_turns_and_differ(alone: SearchedNetwork) -> None:
 
 
 def test_every_step_is_stored_with_all_its_times_and_where_it_was_timed(alone: SearchedNetwork) -> None:
-    stage, stored = slow_in_the_network(alone), []
+    stage = slow_in_the_network(alone)
+    stored: list[Sample] = []
     rehearsed(alone, stage.perform, stored, replace(SETTINGS, rounds=1))
     plans = {id(plan): plan for plan in stage.plans}.values()
     steps = [step for plan in plans for step in timed_steps(plan)]
@@ -135,13 +136,15 @@ def test_no_rounds_no_rehearsals(alone: SearchedNetwork) -> None:
 def test_a_round_that_was_interrupted_is_begun_again(alone: SearchedNetwork, kept: int) -> None:
     whole: list[Sample] = []
     expected = fastest(rehearsed(alone, slow_in_the_network(alone).perform, whole))
-    stage, added = slow_in_the_network(alone), []
+    stage = slow_in_the_network(alone)
+    added: list[Sample] = []
     found = rehearsed(alone, stage.perform, added, known=whole[:kept])
     assert len(added) == len(whole) and decisions(fastest(found)) == decisions(expected)
 
 
 def test_a_plan_that_fails_counts_for_nothing_and_is_not_run_again(alone: SearchedNetwork) -> None:
-    stage, stored = slow_in_the_network(alone), []
+    stage = slow_in_the_network(alone)
+    stored: list[Sample] = []
     bad = decisions(fastest(alone))
     runs = []
 
@@ -162,7 +165,8 @@ def test_a_plan_that_fails_counts_for_nothing_and_is_not_run_again(alone: Search
 
 
 def test_a_plan_whose_outputs_are_wrong_counts_for_nothing(alone: SearchedNetwork) -> None:
-    stage, stored = slow_in_the_network(alone), []
+    stage = slow_in_the_network(alone)
+    stored: list[Sample] = []
     bad = decisions(fastest(alone))
     stage.complaint = lambda plan: "largest error 0.5" if decisions(plan) == bad else ""
     rehearsed(alone, stage.perform, stored, replace(SETTINGS, rounds=1))

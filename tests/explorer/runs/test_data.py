@@ -51,7 +51,7 @@ def test_equal_runs_write_equal_data(tmp_path: Path, monkeypatch: pytest.MonkeyP
         (tmp_path / name).mkdir()
         monkeypatch.chdir(tmp_path / name)
         place = ["--store", "samples.sqlite", "--out", "out"]
-        words = ["run", "--board", "null", "--budget", "3", "--model", model, *place]
+        words: list[str | Path] = ["run", "--board", "null", "--budget", "3", "--model", model, *place]
         assert explore(*words).exit_code == 0
     for name in ("samples.csv", "run.json", "summary.json"):
         one, two = (tmp_path / place / "out" / name for place in ("one", "two"))

@@ -151,7 +151,7 @@ def _on_the_phone(ended: Ended) -> Ended:
     """How the program there ended, from how the shell did that ran it."""
     if ended.exit_code == EXIT_LIMIT:
         return Ended(None, "did not end within its time limit")
-    if (ended.exit_code or 0) > EXIT_SIGNAL:
+    if ended.exit_code is not None and ended.exit_code > EXIT_SIGNAL:
         return Ended(EXIT_SIGNAL - ended.exit_code, ended.complaint)
     return ended
 
