@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from codegen.engines.videocore4.assembler import Assembler
-from codegen.engines.videocore4.expressions.placement import Element, place
+from codegen.engines.videocore4.expressions.emission import Element
+from codegen.engines.videocore4.expressions.placement import place
 from codegen.engines.videocore4.kernels.pieces import begin_store, end_store, lane_bytes, store_rows
 from codegen.engines.videocore4.layer import Address, QpuLayer, RegisterPool, leave
 from codegen.engines.videocore4.link import link_single

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from codegen.engines.videocore4.expressions.emission import Element
 from codegen.engines.videocore4.expressions.lowering import lowered
-from codegen.engines.videocore4.expressions.placement import Element, instructions, place
+from codegen.engines.videocore4.expressions.placement import instructions, place
 from codegen.engines.videocore4.expressions.primitives import PRIMITIVES as QPU_PRIMITIVES
 from codegen.engines.videocore4.registers import R0, A, B
 from codegen.errors import ScheduleError

@@ -1,32 +1,23 @@
-"""Gives an expression's steps registers and appends them to a kernel.
+"""Gives an expression's steps registers, in the way that makes them shortest.
 
-Elements go two at a time through the steps where registers suffice, so that one's waits for the special functions
+Elements go several at a time through the steps where registers suffice, so that one's waits for the special functions
 are the other's time. Constants stay in registers as far as there are some, and are loaded before each use else.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 
 from codegen.engines.videocore4.assembler import Assembler
+from codegen.engines.videocore4.expressions.emission import LACKING, Element, Emission
 from codegen.engines.videocore4.expressions.lowering import Program, lowered
-from codegen.engines.videocore4.expressions.steps import Input, Result, Step, Value, is_constant, segments
-from codegen.engines.videocore4.mnemonics import operation
-from codegen.engines.videocore4.operation import Bundle, Source
-from codegen.engines.videocore4.packing import pack
 from codegen.engines.videocore4.registers import (
-    NULL,
     R0,
     R1,
     R2,
     R3,
-    R4,
-    SFU_EXP2,
-    SFU_LOG2,
-    SFU_RECIP,
-    SFU_RSQRT,
     A,
     B,
     Register,
@@ -34,20 +25,9 @@ from codegen.engines.videocore4.registers import (
 from codegen.errors import ScheduleError
 from codegen.expression import Expression
 
-_FUNCTIONS = {register.name: register for register in (SFU_RECIP, SFU_RSQRT, SFU_EXP2, SFU_LOG2)}
-_LACKING = "an expression of {} steps needs more registers than the {} that are free; take a smaller tile"
 _FOR_OPERANDS = 8  # registers of each file that `instructions` takes for operands
 _SAMPLE = 4  # elements that the choice of a placement is judged by
-_SHORT = 3  # steps that a value may live in an accumulator for want of better use
 _WIDTHS = (4, 2, 1)  # elements that go through the steps together
-
-
-@dataclass(frozen=True)
-class Element:
-    """One element of each lane: where its operands are, and where its result goes, which may be one of them."""
-
-    operands: tuple[Register, ...]
-    result: Register
 
 
 @dataclass(frozen=True)
@@ -67,7 +47,8 @@ class Placement:
     def apply(self, k: Assembler, elements: Sequence[Element]) -> None:
         """Appends the computation of some elements; raises ScheduleError where registers lack."""
         for first in range(0, len(elements), self.width):
-            _Emission(k, self, elements[first : first + self.width]).run()
+            group = elements[first : first + self.width]
+            Emission(k, self.program, group, self.constants, self.temporaries).run()
 
 
 def place(expression: Expression, elements: Sequence[Element], free: Sequence[Register]) -> Placement:
@@ -89,7 +70,7 @@ def place(expression: Expression, elements: Sequence[Element], free: Sequence[Re
             found.append((length, placement))
             break
     if not found:
-        raise ScheduleError(_LACKING.format(len(program.steps), len(free)))
+        raise ScheduleError(LACKING.format(len(program.steps), len(free)))
     return min(found, key=lambda candidate: candidate[0])[1]
 
 
@@ -130,172 +111,3 @@ def instructions(expression: Expression) -> float:
     k = Assembler()
     placement.apply(k, elements)
     return len(k.assemble()) / len(elements)
-
-
-class _Emission:
-    """The steps of the elements that are computed together."""
-
-    def __init__(self, k: Assembler, placement: Placement, elements: Sequence[Element]) -> None:
-        self._k = k
-        self._placement = placement
-        self._elements = elements
-        self._free = list(placement.temporaries)
-        self._places: list[dict[Value, Register]] = [
-            {Input(index): register for index, register in enumerate(element.operands)}
-            for element in elements
-        ]
-        self._steps = placement.program.steps
-        self._last: dict[Value, int] = {placement.program.result: len(self._steps)}
-        for number, step in enumerate(self._steps):
-            for value in step.used:
-                self._last[value] = max(number, self._last.get(value, 0))
-        self._root = self._root_of_result()
-
-    def run(self) -> None:
-        numbered = list(enumerate(self._steps))
-        starts = [len(run) for run in segments(list(self._steps))]
-        runs: list[list[tuple[int, Step]]] = []
-        for length in starts:
-            runs.append(numbered[:length])
-            numbered = numbered[length:]
-        for run in runs:
-            for element in range(len(self._elements)):
-                for number, step in run:
-                    self._issue(element, number, step)
-        for element in range(len(self._elements)):
-            self._deliver(element)
-
-    def _root_of_result(self) -> int | None:
-        """The step that first writes the register of the result, if it may be the wanted one: None where an operand
-        in its place is read later.
-        """
-        by_result = {step.result: number for number, step in enumerate(self._steps)}
-        value = self._placement.program.result
-        number = None
-        while isinstance(value, Result):
-            number = by_result[value.number]
-            over = self._steps[number].over
-            if over is None:
-                break
-            value = over
-        if number is None:
-            return None
-        for element in self._elements:
-            for index, register in enumerate(element.operands):
-                if register == element.result and self._last.get(Input(index), -1) > number:
-                    return None
-        return number
-
-    def _issue(self, element: int, number: int, step: Step) -> None:
-        places = self._places[element]
-        dying: set[Value] = {v for v in step.used if isinstance(v, Result) and self._last[v] == number}
-        if self._passes_on(step, number, dying, places):
-            (source,) = step.sources
-            places[Result(_number_of(step))] = places.pop(source)
-            return
-        held: list[Register] = []
-        name, sources = self._fitted(step, [self._source(v, places, held) for v in step.sources], held)
-        for value in dying - {step.over}:
-            self._release(places.pop(value))
-        for register in held:
-            self._release(register)
-        destination = self._destination(element, number, step, places)
-        self._k.op(name, destination, *sources, condition=step.condition, set_flags=step.result is None)
-
-    def _passes_on(
-        self, step: Step, number: int, dying: set[Value], places: Mapping[Value, Register]
-    ) -> bool:
-        """Whether a copy can do without an instruction: of a value that is not needed any more."""
-        return (
-            step.name == "mov"
-            and step.condition == "always"
-            and step.function is None
-            and step.result is not None
-            and number != self._root
-            and step.sources[0] in dying
-            and places[step.sources[0]] in self._placement.temporaries
-        )
-
-    def _source(self, value: Value, places: Mapping[Value, Register], held: list[Register]) -> Source:
-        if isinstance(value, (Input, Result)):
-            return places[value]
-        if not is_constant(value):
-            return value
-        if value in self._placement.constants:
-            return self._placement.constants[value]
-        register = self._take()
-        held.append(register)
-        self._k.load(register, value)
-        return register
-
-    def _fitted(self, step: Step, sources: list[Source], held: list[Register]) -> tuple[str, list[Source]]:
-        """The sources so that one instruction can read them: those whose ports collide are copied."""
-        if _encodes(step.name, sources):
-            return step.name, sources
-        for index, source in enumerate(sources):
-            for register in self._free:
-                changed = [register if i == index else s for i, s in enumerate(sources)]
-                if (isinstance(source, Register) and source.mux is not None) or not _encodes(
-                    step.name, changed
-                ):
-                    continue
-                self._free.remove(register)
-                held.append(register)
-                self._k.mov(register, source)
-                return step.name, changed
-        raise self._lacking()
-
-    def _destination(self, element: int, number: int, step: Step, places: dict[Value, Register]) -> Register:
-        if step.result is None:
-            return NULL
-        value = Result(step.result)
-        if step.function is not None:
-            places[value] = R4
-            return _FUNCTIONS[step.function]
-        if step.over is not None:
-            places[value] = places.pop(step.over)
-        elif number == self._root:
-            places[value] = self._elements[element].result
-        else:
-            places[value] = self._take(short=self._last[value] - number <= _SHORT)
-        return places[value]
-
-    def _deliver(self, element: int) -> None:
-        value, target = self._placement.program.result, self._elements[element].result
-        if not isinstance(value, (Input, Result)):
-            if is_constant(value):
-                self._k.load(target, value)
-            else:
-                self._k.mov(target, value)
-            return
-        place = self._places[element].pop(value)
-        if place != target:
-            self._k.mov(target, place)
-        if isinstance(value, Result):
-            self._release(place)
-
-    def _take(self, short: bool = True) -> Register:
-        """A free register: an accumulator for what lives shortly, else one of a file, if there is one."""
-        if not self._free:
-            raise self._lacking()
-        register = next((r for r in self._free if (r.mux is not None) == short), self._free[0])
-        self._free.remove(register)
-        return register
-
-    def _release(self, register: Register) -> None:
-        """Back among the free ones, where it is one of them: accumulators, the longest unused first, then files."""
-        if register in self._placement.temporaries and register not in self._free:
-            accumulators = sum(r.mux is not None for r in self._free)
-            self._free.insert(accumulators if register.mux is not None else len(self._free), register)
-
-    def _lacking(self) -> ScheduleError:
-        return ScheduleError(_LACKING.format(len(self._steps), len(self._placement.temporaries)))
-
-
-def _number_of(step: Step) -> int:
-    assert step.result is not None
-    return step.result
-
-
-def _encodes(name: str, sources: Sequence[Source]) -> bool:
-    return pack([Bundle((operation(name, R0, *sources),))]) is not None

@@ -15,7 +15,8 @@ from functools import cache
 from typing import NamedTuple
 
 from codegen.engines.videocore4.assembler import Assembler, move, operation
-from codegen.engines.videocore4.expressions.placement import Element, Placement, place
+from codegen.engines.videocore4.expressions.emission import Element
+from codegen.engines.videocore4.expressions.placement import Placement, place
 from codegen.engines.videocore4.kernels.pieces import (
     advance,
     begin_store,

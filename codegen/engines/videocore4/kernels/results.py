@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from codegen.engines.videocore4.assembler import Assembler
-from codegen.engines.videocore4.expressions.placement import Element, Placement, place
+from codegen.engines.videocore4.expressions.emission import Element
+from codegen.engines.videocore4.expressions.placement import Placement, instructions, place
 from codegen.engines.videocore4.kernels.pieces import write_clamped
 from codegen.engines.videocore4.layer import RegisterPool
 from codegen.engines.videocore4.registers import R0, R1, R2, R3, VPM_WRITE, Register
@@ -22,6 +23,12 @@ ACCUMULATORS = (R0, R1, R2, R3)
 def coded(epilogue: Expression) -> Expression | None:
     """The epilogue that a kernel has code for: None for clamps, which are a matter of uniforms."""
     return None if as_clamp(epilogue).value == RESULT else epilogue
+
+
+def epilogue_instructions(epilogue: Expression) -> float:
+    """Instructions that an epilogue adds for a vector of results; a clamp is counted with the store."""
+    code = coded(epilogue)
+    return 0.0 if code is None else instructions(code)
 
 
 def take_bounds(pool: RegisterPool, epilogue: Expression | None) -> tuple[Register, ...]:

@@ -108,6 +108,7 @@ def request_lines(k: Assembler, r: TileRegisters) -> None:
 
 
 def store_tile(k: Assembler, r: TileRegisters, results: Results) -> None:
+    results.load_constants(k)
     results.compute(k)
     k.label("store")  # keeps the mutex out of the last multiplications
     stream_from(k, r.tile)
