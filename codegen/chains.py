@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from codegen.graph import Add, Chain, Conv2d, Graph, LayerSpec, Node, Pool2d
+from codegen.graph import Graph, LayerSpec, Node
+from codegen.operators.chain import Chain
 
 MOST_WINDOWS = 3  # layers with a sliding window in one chain; an addition may follow
 
@@ -39,15 +40,16 @@ def _ends(graph: Graph, first: int, outputs: frozenset[str]) -> Iterator[int]:
         node = graph.nodes[index]
         if index > first and not _follows(graph, graph.nodes[index - 1], node, outputs):
             return
-        if isinstance(node.op, (Conv2d, Pool2d)):
+        part = node.op.chain_part
+        if part == "window":
             windows += 1
             if windows > MOST_WINDOWS:
                 return
-        elif not isinstance(node.op, Add) or index == first:
+        elif part is None or index == first:
             return
         if index > first:
             yield index
-        if isinstance(node.op, Add):
+        if part == "end":
             return
 
 
@@ -73,4 +75,4 @@ def _node(graph: Graph, first: int, last: int) -> Node:
         sources.append(tuple(own))
     op = Chain(tuple(LayerSpec.of(graph, node) for node in nodes), tuple(sources))
     weights = tuple(name for node in nodes for name in node.weights)
-    return Node(f"{nodes[0].name}..{nodes[-1].name}", op, tuple(inputs), nodes[-1].output, weights)
+    return Node(f"{nodes[0].name}..{nodes[-1].name}", op, tuple(inputs), nodes[-1].outputs, weights)

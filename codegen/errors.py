@@ -27,6 +27,10 @@ class GraphSpecError(CodegenError):
     """A graph breaks the spec of its stage: a defect of the pass that produced it."""
 
 
+class OperatorRegistryError(CodegenError):
+    """Registered operators or ONNX handlers clash, or their package does not load."""
+
+
 class PlanError(CodegenError):
     """A plan file is malformed, of another version, or does not fit the model."""
 

@@ -60,7 +60,12 @@ class Expression:
     @property
     def arity(self) -> int:
         """How many operands it is a function of: one more than the largest index."""
-        return max((node.index + 1 for node in walk(self) if isinstance(node, Operand)), default=0)
+        return max((operand.index + 1 for operand in self.operands), default=0)
+
+    @property
+    def operands(self) -> tuple[Operand, ...]:
+        """Every occurrence of an operand."""
+        return tuple(node for node in walk(self) if isinstance(node, Operand))
 
     @property
     def instructions(self) -> float:
@@ -186,6 +191,11 @@ def as_clamp(expression: Expression) -> Clamp:
     value, high = _split("min", expression)
     value, low = _split("max", value)
     return Clamp(value, low, high)
+
+
+def is_clamp(expression: Expression) -> bool:
+    """Whether it is a clamp of operand 0, or that operand itself."""
+    return as_clamp(expression).value == RESULT
 
 
 def clamp(value: Expression, low: float | None, high: float | None) -> Expression:

@@ -1,4 +1,4 @@
-"""The graph IR: every operator a frozen dataclass, every graph a tuple of nodes in topological order."""
+"""The graph IR: a tuple of nodes in topological order, each an operator applied to tensors."""
 
 from __future__ import annotations
 
@@ -6,176 +6,29 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from codegen.errors import GraphSpecError
+from codegen.operator import Operator, epilogue_text
 from codegen.tensor import Array, TensorType
 
 
 @dataclass(frozen=True)
-class Activation:
-    """Clamp applied to a result: `min(max(x, low), high)`; an end that is None is open."""
-
-    low: float | None = None
-    high: float | None = None
-
-    @property
-    def is_identity(self) -> bool:
-        return self.low is None and self.high is None
-
-
-IDENTITY = Activation()
-RELU = Activation(low=0.0)
-
-
-@dataclass(frozen=True)
-class Conv2d:
-    """Cross-correlation; weights (out, in / groups, kh, kw) and bias (out). Pads: top, left, bottom, right."""
-
-    kernel: tuple[int, int]
-    strides: tuple[int, int] = (1, 1)
-    pads: tuple[int, int, int, int] = (0, 0, 0, 0)
-    dilations: tuple[int, int] = (1, 1)
-    groups: int = 1
-    activation: Activation = IDENTITY
-
-
-@dataclass(frozen=True)
-class ConvTranspose2d:
-    """The transpose of a convolution: input (y, x) adds its value times tap (ky, kx) to output (y, x) * stride +
-    (ky, kx) * dilation - pads.
-
-    Weights (out, in / groups, kh, kw) and bias (out). `pads` (top, left, bottom, right) cut the result off, behind
-    which `output_pads` (bottom, right) add rows and columns that may lie beyond every tap.
-    """
-
-    kernel: tuple[int, int]
-    strides: tuple[int, int] = (1, 1)
-    pads: tuple[int, int, int, int] = (0, 0, 0, 0)
-    output_pads: tuple[int, int] = (0, 0)
-    dilations: tuple[int, int] = (1, 1)
-    groups: int = 1
-    activation: Activation = IDENTITY
-
-
-@dataclass(frozen=True)
-class Pool2d:
-    """Maximum or average over windows. A window over the whole plane is a global pool."""
-
-    kind: str  # "max" | "average"
-    kernel: tuple[int, int]
-    strides: tuple[int, int] = (1, 1)
-    pads: tuple[int, int, int, int] = (0, 0, 0, 0)
-    dilations: tuple[int, int] = (1, 1)
-    include_padding: bool = False  # average: the divisor counts padded elements too
-    activation: Activation = IDENTITY
-
-
-@dataclass(frozen=True)
-class FullyConnected:
-    """`y = x @ weights.T + bias`; x (batch, in), weights (out, in), bias (out)."""
-
-    activation: Activation = IDENTITY
-
-
-@dataclass(frozen=True)
-class Add:
-    """The sum of two tensors of equal shape, element by element."""
-
-    activation: Activation = IDENTITY
-
-
-@dataclass(frozen=True)
-class Concat:
-    """Tensors of equal batch and planes behind each other along `axis`, which is 1: that of the channels."""
-
-    axis: int = 1
-
-
-@dataclass(frozen=True)
-class Pad2d:
-    """Zeros around the plane; pads are top, left, bottom, right. Imported stage only."""
-
-    pads: tuple[int, int, int, int]
-
-
-@dataclass(frozen=True)
-class Transpose:
-    """Axis i of the result is axis `permutation[i]` of the input."""
-
-    permutation: tuple[int, ...]
-
-
-@dataclass(frozen=True)
-class BatchNormalization:
-    """Per-channel affine with weights scale, bias, mean, variance. Imported stage only."""
-
-    epsilon: float
-
-
-@dataclass(frozen=True)
-class Clamp:
-    """A stand-alone activation that no producer could absorb."""
-
-    activation: Activation
-
-
-@dataclass(frozen=True)
-class Softmax:
-    """Softmax over one axis (non-negative)."""
-
-    axis: int
-
-
-@dataclass(frozen=True)
-class Reshape:
-    """The same elements in row-major (NCHW) order under another shape: the node's output type."""
-
-
-@dataclass(frozen=True)
-class Relayout:
-    """Moves a tensor from one memory layout to another; inserted by the composition, never by an importer."""
-
-    source: str
-    target: str
-
-
-@dataclass(frozen=True)
-class Chain:
-    """Layers computed together, each behind the first reading the one before it; a composition groups them.
-
-    `sources[i]` are the inputs of member i: number k of the chain's inputs as k, the output of member i - 1 as -1.
-    The chain's weights are those of its members one behind the other.
-    """
-
-    members: tuple[LayerSpec, ...]
-    sources: tuple[tuple[int, ...], ...]
-
-
-Operator = (
-    Chain
-    | Conv2d
-    | ConvTranspose2d
-    | Pool2d
-    | FullyConnected
-    | Add
-    | Concat
-    | Pad2d
-    | Transpose
-    | BatchNormalization
-    | Clamp
-    | Softmax
-    | Reshape
-    | Relayout
-)
-
-
-@dataclass(frozen=True)
 class Node:
-    """One operator applied: `inputs` are activations, `weights` names of constants (in the operator's order)."""
+    """One operator applied: `inputs` and `outputs` are activations, `weights` names of constants, each in the
+    operator's order.
+    """
 
     name: str
     op: Operator
     inputs: tuple[str, ...]
-    output: str
+    outputs: tuple[str, ...]
     weights: tuple[str, ...] = ()
+
+    @property
+    def output(self) -> str:
+        """The only output; raises GraphSpecError where there are several."""
+        if len(self.outputs) != 1:
+            raise GraphSpecError(f"node {self.name!r} has {len(self.outputs)} outputs, where one is expected")
+        return self.outputs[0]
 
 
 @dataclass(frozen=True)
@@ -211,7 +64,7 @@ class Graph:
 
     @cached_property
     def _producers(self) -> dict[str, Node]:
-        return {node.output: node for node in self.nodes}
+        return {tensor: node for node in self.nodes for tensor in node.outputs}
 
 
 @dataclass(frozen=True)
@@ -220,16 +73,44 @@ class LayerSpec:
 
     op: Operator
     inputs: tuple[TensorType, ...]
-    output: TensorType
+    outputs: tuple[TensorType, ...]
     weights: tuple[TensorType, ...] = ()
 
     @staticmethod
     def of(graph: Graph, node: Node) -> LayerSpec:
         """The spec of one node of a graph."""
-        weights = tuple(
-            TensorType(tuple(int(d) for d in graph.constants[name].shape), str(graph.constants[name].dtype))
-            for name in node.weights
+        inputs, outputs = (
+            tuple(graph.types[tensor] for tensor in tensors) for tensors in (node.inputs, node.outputs)
         )
-        return LayerSpec(
-            node.op, tuple(graph.types[t] for t in node.inputs), graph.types[node.output], weights
-        )
+        return LayerSpec(node.op, inputs, outputs, tuple(map(type_of, graph.weights_of(node))))
+
+    @property
+    def output(self) -> TensorType:
+        """The only output; raises GraphSpecError where there are several."""
+        if len(self.outputs) != 1:
+            raise GraphSpecError(
+                f"{type(self.op).__name__} has {len(self.outputs)} outputs, where one is expected"
+            )
+        return self.outputs[0]
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates of direct computation, padding counted; 0 for a layer that multiplies no weights.
+
+        An algorithm that needs fewer (Winograd) or more (recomputed halos) is still counted by these.
+        """
+        return self.op.macs(self.inputs, self.weights, self.outputs)
+
+    def describe(self) -> str:
+        """Operator, its parameters, shapes and epilogue in a line: `Conv2d 3x3 s2 p1 1x3x8x8 -> 1x16x4x4 relu`."""
+        shapes = f"{', '.join(map(_shape, self.inputs))} -> {', '.join(map(_shape, self.outputs))}"
+        return " ".join(part for part in (self.op.describe(), shapes, epilogue_text(self.op)) if part)
+
+
+def type_of(value: Array) -> TensorType:
+    """The type of an array."""
+    return TensorType(tuple(int(size) for size in value.shape), str(value.dtype))
+
+
+def _shape(tensor: TensorType) -> str:
+    return "x".join(map(str, tensor.shape))

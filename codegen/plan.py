@@ -12,14 +12,16 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from codegen.canonical import content_hash
-from codegen.describe import describe
 from codegen.errors import PlanError
-from codegen.graph import Concat, LayerSpec, Relayout
+from codegen.graph import LayerSpec
+from codegen.old_forms import upgraded
+from codegen.operators.concat import Concat
+from codegen.operators.relayout import Relayout
 from codegen.plan_fields import ChoiceField, SpecField
 from codegen.schedule import Candidate, Choice
 from codegen.views import is_view
 
-PLAN_VERSION: Literal[1] = 1
+PLAN_VERSION: Literal[2] = 2
 SCHEMA_PATH = Path(__file__).parent / "schemas" / f"plan-v{PLAN_VERSION}.schema.json"
 
 Hash = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
@@ -86,7 +88,7 @@ class PlanStep(_Frozen):
         """A step with its summary and hash filled in."""
         return cls(
             name=name,
-            summary=describe(spec),
+            summary=spec.describe(),
             spec=spec,
             spec_hash=content_hash(spec),
             inputs=inputs,
@@ -160,7 +162,7 @@ class PlanStep(_Frozen):
 class Plan(_Frozen):
     """All decisions about one network on one board, in the order of execution."""
 
-    schema_version: Literal[1] = PLAN_VERSION
+    schema_version: Literal[2] = PLAN_VERSION
     model_name: str
     model_sha256: Hash = Field(description="of the model the plan was made for; a compiler refuses another")
     inputs: tuple[PlanTensor, ...]
@@ -293,13 +295,35 @@ def plan_schema_text() -> str:
     return json.dumps(plan_json_schema(), sort_keys=True, indent=2, ensure_ascii=False) + "\n"
 
 
+def _of_version_1(content: dict[str, Any], path: Path) -> dict[str, Any]:
+    """A plan of version 1 in this version's form: equal decisions, under the specs' new hashes."""
+    steps = content.get("steps")
+    if not isinstance(steps, list) or not all(isinstance(step, dict) for step in steps):
+        raise PlanError(f"plan {path}: steps: not a list of steps; make it again by `explore run`")
+    renewed = []
+    for step in steps:
+        spec = upgraded(step.get("spec"))
+        hashed = content_hash(step.get("spec")) == step.get("spec_hash")
+        renewed.append(
+            {
+                **step,
+                "spec": spec,
+                "spec_hash": content_hash(spec) if hashed else step.get("spec_hash"),
+                "choice": upgraded(step.get("choice")),
+            }
+        )
+    return {**content, "schema_version": PLAN_VERSION, "steps": renewed}
+
+
 def _validated(content: Any, path: Path) -> Plan:
     if not isinstance(content, dict):
         raise PlanError(f"plan {path} is no JSON object; make it again by `explore run`")
     version = content.get("schema_version")
-    if version != PLAN_VERSION:
+    if version == 1:
+        content = _of_version_1(content, path)
+    elif version != PLAN_VERSION:
         raise PlanError(
-            f"plan {path} is of version {version!r}, this program reads version {PLAN_VERSION}; "
+            f"plan {path} is of version {version!r}, this program reads versions 1 and {PLAN_VERSION}; "
             "make it again by `explore run`"
         )
     try:

@@ -52,10 +52,10 @@ _SPEC_SCHEMA = {
         "type": {"const": "LayerSpec"},
         "op": {"type": "object", "properties": {"type": _TEXT}, "required": ["type"]},
         "inputs": {"type": "array", "items": _TENSOR_SCHEMA},
-        "output": _TENSOR_SCHEMA,
+        "outputs": {"type": "array", "items": _TENSOR_SCHEMA, "minItems": 1},
         "weights": {"type": "array", "items": _TENSOR_SCHEMA},
     },
-    "required": ["type", "op", "inputs", "output", "weights"],
+    "required": ["type", "op", "inputs", "outputs", "weights"],
     "additionalProperties": False,
 }
 _CHOICE_SCHEMA = {

@@ -9,38 +9,43 @@ from functools import cache
 from types import UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from codegen import graph, schedule, tensor
+from codegen import expression, graph, schedule, tensor
 from codegen.canonical import plain
 from codegen.errors import CanonicalFormError
+from codegen.operator_registry import registry
 
 T = TypeVar("T")
 
-REVIVABLE: Mapping[str, type[Any]] = {
-    kind.__name__: kind
-    for kind in (
+
+@cache
+def revivable() -> Mapping[str, type[Any]]:
+    """The classes that canonical forms of this package hold, by name; registered operators are among them."""
+    kinds = (
         tensor.TensorType,
-        graph.Activation,
-        *get_args(graph.Operator),
+        expression.Constant,
+        expression.Operand,
+        expression.Apply,
         graph.LayerSpec,
         schedule.Choice,
         schedule.Candidate,
         schedule.Work,
     )
-}
+    return {**registry().operators, **{kind.__name__: kind for kind in kinds}}
 
 
-def revive(value: Any, known: Mapping[str, type[Any]] = REVIVABLE) -> Any:
+def revive(value: Any, known: Mapping[str, type[Any]] | None = None) -> Any:
     """The object whose `plain` form `value` is; lists become tuples.
 
     Packages above pass their own dataclasses in `known`, by class name. A field that the form lacks has its default.
     Raises CanonicalFormError naming the
     place where the form has an unknown type, lacks others or exceeds fields, or holds a value of another type.
     """
-    return _revive(value, known, "value")
+    return _revive(value, revivable() if known is None else known, "value")
 
 
-def revive_as(expected: type[T], value: Any, known: Mapping[str, type[Any]] = REVIVABLE) -> T:
+def revive_as(expected: type[T], value: Any, known: Mapping[str, type[Any]] | None = None) -> T:
     """`revive`, with the class the form must have."""
+    known = revivable() if known is None else known
     known = known if expected.__name__ in known else {**known, expected.__name__: expected}
     result = revive(value, known)
     if not isinstance(result, expected):
@@ -48,7 +53,7 @@ def revive_as(expected: type[T], value: Any, known: Mapping[str, type[Any]] = RE
     return result
 
 
-def revive_json(expected: type[T], text: str, known: Mapping[str, type[Any]] = REVIVABLE) -> T:
+def revive_json(expected: type[T], text: str, known: Mapping[str, type[Any]] | None = None) -> T:
     """`revive_as` from canonical JSON text."""
     try:
         value = json.loads(text)

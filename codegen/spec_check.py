@@ -2,25 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal, get_args
-
 from codegen.errors import GraphSpecError
-from codegen.graph import BatchNormalization, Chain, Graph, Node, Operator, Pad2d, Relayout
-from codegen.shapes import infer_shape
+from codegen.graph import Graph, Node, type_of
+from codegen.operator import Stage
+from codegen.operator_registry import operators_of
 from codegen.tensor import TensorType
-
-Stage = Literal["imported", "fused"]
-
-# What is not listed here is excluded nowhere: a new operator belongs to both stages.
-EXCLUDED: dict[Stage, tuple[type[Operator], ...]] = {
-    "imported": (Chain, Relayout),
-    "fused": (Chain, Relayout, BatchNormalization, Pad2d),
-}
-
-
-def operators(stage: Stage) -> tuple[type[Operator], ...]:
-    """The operators that a graph of that stage may hold."""
-    return tuple(op for op in get_args(Operator) if op not in EXCLUDED[stage])
 
 
 def check(graph: Graph, stage: Stage) -> None:
@@ -31,7 +17,7 @@ def check(graph: Graph, stage: Stage) -> None:
     operators give; only the stage's operators occur; every output is written by a node.
     """
     _check_interface(graph)
-    allowed = operators(stage)
+    allowed = operators_of(stage)
     written = set(graph.inputs)
     names: set[str] = set()
     for node in graph.nodes:
@@ -47,7 +33,7 @@ def check(graph: Graph, stage: Stage) -> None:
         _check_weights(graph, node, where)
         _check_shape(graph, node, where)
         names.add(node.name)
-        written.add(node.output)
+        written.update(node.outputs)
     computed = written - set(graph.inputs)
     for output in graph.outputs:
         if output not in computed:
@@ -79,8 +65,11 @@ def _check_order(node: Node, where: str, written: set[str]) -> None:
     for tensor in node.inputs:
         if tensor not in written:
             raise GraphSpecError(f"{where}: reads {tensor!r} before any node has written it")
-    if node.output in written:
-        raise GraphSpecError(f"{where}: writes {node.output!r}, which is written already")
+    for tensor in node.outputs:
+        if tensor in written:
+            raise GraphSpecError(f"{where}: writes {tensor!r}, which is written already")
+    if len(set(node.outputs)) != len(node.outputs) or not node.outputs:
+        raise GraphSpecError(f"{where}: its outputs are {node.outputs}; it must have some, each once")
 
 
 def _check_weights(graph: Graph, node: Node, where: str) -> None:
@@ -94,14 +83,20 @@ def _check_weights(graph: Graph, node: Node, where: str) -> None:
 
 
 def _check_shape(graph: Graph, node: Node, where: str) -> None:
-    inputs = [_typed(graph, tensor, where).shape for tensor in node.inputs]
-    output = _typed(graph, node.output, where).shape
-    weights = [tuple(graph.constants[name].shape) for name in node.weights]
+    inputs, outputs = (
+        tuple(_typed(graph, tensor, where) for tensor in tensors) for tensors in (node.inputs, node.outputs)
+    )
+    weights = tuple(map(type_of, graph.weights_of(node)))
     try:
-        expected = infer_shape(node.op, inputs, weights, output)
+        expected = node.op.infer(inputs, weights, outputs)
     except GraphSpecError as error:
         raise GraphSpecError(f"{where}: {error}") from error
-    if expected != output:
+    if expected != outputs:
         raise GraphSpecError(
-            f"{where}: output {node.output!r} is typed {output} but the operator gives {expected}"
+            f"{where}: its outputs {', '.join(map(repr, node.outputs))} are typed {_shapes(outputs)} but the operator "
+            f"gives {_shapes(expected)}"
         )
+
+
+def _shapes(types: tuple[TensorType, ...]) -> str:
+    return ", ".join(str(type_.shape) for type_ in types)

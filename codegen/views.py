@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from codegen.graph import LayerSpec, Reshape
+from codegen.graph import LayerSpec
 from codegen.layout import plane
+from codegen.operators.reshape import Reshape
 from codegen.schedule import Choice
 
 

@@ -9,7 +9,10 @@ from dataclasses import dataclass, fields
 import numpy as np
 from numpy.typing import NDArray
 
-from codegen.graph import Conv2d, ConvTranspose2d, LayerSpec, Pool2d
+from codegen.graph import LayerSpec
+from codegen.operators.conv2d import Conv2d
+from codegen.operators.conv_transpose2d import ConvTranspose2d
+from codegen.operators.pool2d import Pool2d
 from codegen.schedule import Candidate, Work
 from cost_models.roofline import TERM_NAMES, RooflineTerms
 

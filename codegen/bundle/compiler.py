@@ -32,7 +32,8 @@ from codegen.chains import chain_nodes
 from codegen.engines.cpu.source import round_up
 from codegen.engines.cpu.toolchain import runtime_source
 from codegen.errors import BundleError, PlanError
-from codegen.graph import Graph, LayerSpec, Relayout
+from codegen.graph import Graph, LayerSpec
+from codegen.operators.relayout import Relayout
 from codegen.plan import Plan, plan_hash, plan_text
 from codegen.program import GpuProgram, Region
 from codegen.target import Target

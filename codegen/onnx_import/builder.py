@@ -10,11 +10,11 @@ import numpy as np
 from onnx import TensorProto
 
 from codegen.errors import GraphSpecError, ModelError, UnsupportedOperatorError
-from codegen.graph import Graph, Node, Operator
+from codegen.graph import Graph, Node, type_of
 from codegen.onnx_import.names import Names
 from codegen.onnx_import.node import OnnxNode
 from codegen.onnx_import.tensors import to_array
-from codegen.shapes import infer_shape
+from codegen.operator import Operator
 from codegen.tensor import Array, FloatArray, TensorType
 
 MAX_ELEMENTS = 2**28  # one gibibyte: more than any board that this project targets can address
@@ -74,6 +74,27 @@ class GraphBuilder:
             raise node.malformed(f"input {index} ({node.inputs[index]!r}) of shape {value.shape} is empty")
         return value.astype(np.float32, copy=False)
 
+    def number(self, node: OnnxNode, index: int) -> FloatArray:
+        """A constant input of float32, or of integers that float32 holds."""
+        value = self.constant(node, index)
+        if value.dtype.kind not in "iu":
+            return self.weight(node, index)
+        single = value.astype(np.float32)
+        if not np.array_equal(single.astype(np.float64), value.astype(np.float64)):
+            raise node.unsupported(
+                f"input {index} ({node.inputs[index]!r}) holds integers that float32 has not",
+                "use smaller ones",
+            )
+        return single
+
+    def bias(self, node: OnnxNode, index: int, channels: int) -> FloatArray:
+        """An optional constant input of float32, zeros where it is absent."""
+        return self.weight(node, index) if node.has_input(index) else np.zeros(channels, dtype=np.float32)
+
+    def array(self, tensor: TensorProto, what: str) -> Array:
+        """The value of a tensor of the model; raises ModelError naming `what`."""
+        return to_array(tensor, what, self.directory)
+
     def integers(self, node: OnnxNode, index: int) -> tuple[int, ...]:
         """A constant input that must be a list of integers."""
         value = self.constant(node, index)
@@ -122,7 +143,7 @@ class GraphBuilder:
         step: str = "",
         shape: Shape | None = None,
     ) -> str:
-        """Appends `op` applied to one activation or several, and returns the tensor it writes.
+        """Appends `op` applied to one activation or several, and returns the (first) tensor it writes.
 
         The last node emitted for an ONNX node writes the ONNX node's output; an earlier one is told apart by
         `step`. `shape` is given for a Reshape. Raises ModelError where the operator does not fit its inputs.
@@ -130,17 +151,27 @@ class GraphBuilder:
         inputs = (tensors,) if isinstance(tensors, str) else tuple(tensors)
         arrays = dict(weights or {})
         name = self._names.take(f"{node.name}/{step}") if step else node.name
-        output = self._tensors.take(f"{node.output}/{step}") if step else node.output
+        declared = [TensorType(shape)] if shape is not None else []
         try:
-            shapes = [tuple(array.shape) for array in arrays.values()]
-            inferred = infer_shape(op, [self._types[tensor].shape for tensor in inputs], shapes, shape or ())
+            types = op.infer(
+                [self._types[tensor] for tensor in inputs], list(map(type_of, arrays.values())), declared
+            )
         except GraphSpecError as error:
             raise node.malformed(str(error)) from error
+        outputs = self._output_names(node, step, len(types))
         constants = {f"{name}.{role}": np.ascontiguousarray(array) for role, array in arrays.items()}
-        self._define(output, inferred, node.where)
+        for output, type_ in zip(outputs, types, strict=True):
+            self._define(output, type_.shape, node.where)
         self._weights.update(constants)
-        self._nodes.append(Node(name, op, inputs, output, tuple(constants)))
-        return output
+        self._nodes.append(Node(name, op, inputs, outputs, tuple(constants)))
+        return outputs[0]
+
+    def _output_names(self, node: OnnxNode, step: str, count: int) -> tuple[str, ...]:
+        if step:
+            return tuple(self._tensors.take(f"{node.output}/{step}") for _ in range(count))
+        if len(node.outputs) < count or not all(node.outputs[:count]):
+            raise node.malformed(f"it has {count} outputs, of which {len(node.outputs)} have a name")
+        return node.outputs[:count]
 
     def finish(self, node: OnnxNode) -> None:
         """Remembers the outputs of a node that its handler did not give."""
@@ -150,7 +181,7 @@ class GraphBuilder:
 
     def graph(self, name: str, inputs: tuple[str, ...], outputs: tuple[str, ...]) -> Graph:
         """The imported graph; raises ModelError for an output that no node writes."""
-        written = {node.output for node in self._nodes}
+        written = {tensor for node in self._nodes for tensor in node.outputs}
         for output in outputs:
             if output not in written:
                 known = output in self._types or self.is_constant(output)

@@ -77,6 +77,12 @@ class OnnxNode:
             raise self.malformed(f"attribute {name} is not a number")
         return value
 
+    def axis(self, value: int, rank: int) -> int:
+        """An axis of a tensor of that rank, counted from the front; raises ModelError where it is outside."""
+        if not -rank <= value < rank:
+            raise self.malformed(f"axis {value} is outside a tensor of {rank} dimensions")
+        return value + rank if value < 0 else value
+
     def text(self, name: str, default: str) -> str:
         attribute = self._attribute(name, AttributeProto.STRING)
         return default if attribute is None else attribute.s.decode("utf-8", errors="replace")

@@ -15,7 +15,7 @@ from codegen.onnx_import.inputs import input_shapes
 from codegen.onnx_import.model_file import opset_of, read_model
 from codegen.onnx_import.names import Names
 from codegen.onnx_import.node import OnnxNode
-from codegen.onnx_import.registry import HANDLERS
+from codegen.operator_registry import registry, supported_operators
 from codegen.spec_check import check
 
 Shapes = Mapping[str, tuple[int, ...]]
@@ -79,18 +79,20 @@ def _named_nodes(proto: GraphProto, opset: int) -> list[OnnxNode]:
 
 
 def _import_node(node: OnnxNode, builder: GraphBuilder) -> None:
-    if node.domain:
+    handlers = registry().handlers
+    key = (node.domain, node.op_type)
+    if not node.domain and is_foldable(node, builder):
+        fold(node, builder)
+    elif key in handlers:
+        handlers[key](node, builder)
+    elif node.domain and all(domain != node.domain for domain, _ in handlers):
         raise UnsupportedOperatorError(
             f"{node.where}: it is of the operator set {node.domain!r}; only the default one of ONNX is "
             "supported: export the model without it"
         )
-    if is_foldable(node, builder):
-        fold(node, builder)
-    elif node.op_type in HANDLERS:
-        HANDLERS[node.op_type].handler(node, builder)
     else:
         raise UnsupportedOperatorError(
             f"{node.where}: operator {node.op_type} is not supported; "
-            f"supported are {', '.join(sorted(HANDLERS))}"
+            f"supported are {', '.join(supported_operators())}"
         )
     builder.finish(node)

@@ -1,37 +1,53 @@
-"""Which ONNX operators can be imported: a handler each, registered by the file of its family."""
+"""How a function says that it is the handler of an ONNX operator, and how a line of elementwise operators is called."""
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
-from codegen.onnx_import.builder import GraphBuilder
-from codegen.onnx_import.node import OnnxNode
+if TYPE_CHECKING:
+    from codegen.onnx_import.builder import GraphBuilder
+    from codegen.onnx_import.node import OnnxNode
 
-Handler = Callable[[OnnxNode, GraphBuilder], None]
+Handler = Callable[["OnnxNode", "GraphBuilder"], None]
 
 
 @dataclass(frozen=True)
-class Entry:
-    """A handler, and in words the forms of the operator that it takes."""
+class OnnxHandler:
+    """The import of one ONNX operator, and in words the forms of it that are taken. A module of operators holds it as
+    a global; `codegen.operator_registry` finds it there.
+    """
 
-    handler: Handler
+    op_type: str
     forms: str
+    handler: Handler
+    domain: str = ""
+
+    def __call__(self, node: OnnxNode, builder: GraphBuilder) -> None:
+        self.handler(node, builder)
 
 
-HANDLERS: dict[str, Entry] = {}
+def handles(op_type: str, forms: str, domain: str = "") -> Callable[[Handler], OnnxHandler]:
+    """Makes a function the handler of an ONNX operator, of the default domain unless another is given."""
+    return lambda handler: OnnxHandler(op_type, forms, handler, "" if domain == "ai.onnx" else domain)
 
 
-def handles(op_type: str, forms: str) -> Callable[[Handler], Handler]:
-    """Registers a function as the handler of an ONNX operator of the default domain."""
+def line_parameters(line: Callable[..., Any], node: OnnxNode) -> dict[str, Any]:
+    """The attributes of a node that a line of elementwise operators takes: its keyword-only parameters, each of the
+    type of its default.
+    """
+    values: dict[str, Any] = {}
+    for name, parameter in inspect.signature(line).parameters.items():
+        if parameter.kind is inspect.Parameter.KEYWORD_ONLY:
+            values[name] = _attribute(node, name, parameter.default)
+    return values
 
-    def register(handler: Handler) -> Handler:
-        HANDLERS[op_type] = Entry(handler, forms)
-        return handler
 
-    return register
-
-
-def supported_operators() -> dict[str, str]:
-    """The supported ONNX operators in alphabetical order, with the forms that are taken."""
-    return {name: HANDLERS[name].forms for name in sorted(HANDLERS)}
+def _attribute(node: OnnxNode, name: str, default: Any) -> float | str | int:
+    if isinstance(default, float):
+        return node.real(name, default)
+    if isinstance(default, str):
+        return node.text(name, default)
+    return node.integer(name, int(default))

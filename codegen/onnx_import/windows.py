@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from codegen.onnx_import.node import OnnxNode, Pair
-from codegen.shapes import Pads, Shape, window_extent
+from codegen.tensor import Shape
+from codegen.windows import Pads, Pair, window_extent
+
+if TYPE_CHECKING:
+    from codegen.onnx_import.node import OnnxNode
 
 AUTO_PADS = ("NOTSET", "SAME_UPPER", "SAME_LOWER", "VALID")
 
 
 @dataclass(frozen=True)
-class Window:
+class WindowParameters:
     """A sliding window; pads are top, left, bottom, right."""
 
     kernel: Pair
@@ -23,7 +27,7 @@ class Window:
         return window_extent(self.kernel[axis], self.dilations[axis])
 
 
-def require_planes(node: OnnxNode, shape: Shape) -> None:
+def require_plane_input(node: OnnxNode, shape: Shape) -> None:
     """Raises UnsupportedOperatorError unless the input is (N, C, H, W)."""
     if len(shape) != 4:
         raise node.unsupported(
@@ -32,24 +36,24 @@ def require_planes(node: OnnxNode, shape: Shape) -> None:
         )
 
 
-def read_window(node: OnnxNode, plane: Pair, kernel: Pair) -> Window:
+def read_window(node: OnnxNode, plane: Pair, kernel: Pair) -> WindowParameters:
     """The window of a Conv or pool node over a plane of (height, width), `auto_pad` resolved."""
     strides, dilations = node.pair("strides", (1, 1)), node.pair("dilations", (1, 1))
     mode = node.text("auto_pad", "NOTSET") or "NOTSET"
     if mode not in AUTO_PADS:
         raise node.malformed(f"attribute auto_pad is {mode!r}; it may be {', '.join(AUTO_PADS)}")
     if mode == "NOTSET":
-        return Window(kernel, strides, _explicit_pads(node), dilations)
+        return WindowParameters(kernel, strides, _explicit_pads(node), dilations)
     if mode == "VALID":
-        return Window(kernel, strides, (0, 0, 0, 0), dilations)
+        return WindowParameters(kernel, strides, (0, 0, 0, 0), dilations)
     pairs = [
         _same_pads(plane[axis], window_extent(kernel[axis], dilations[axis]), strides[axis], mode)
         for axis in (0, 1)
     ]
-    return Window(kernel, strides, (pairs[0][0], pairs[1][0], pairs[0][1], pairs[1][1]), dilations)
+    return WindowParameters(kernel, strides, (pairs[0][0], pairs[1][0], pairs[0][1], pairs[1][1]), dilations)
 
 
-def transposed_window(node: OnnxNode, plane: Pair, kernel: Pair) -> tuple[Window, Pair]:
+def transposed_window(node: OnnxNode, plane: Pair, kernel: Pair) -> tuple[WindowParameters, Pair]:
     """The window of a ConvTranspose node and its output_padding; `auto_pad` and `output_shape` resolved.
 
     Where the size of the output is given, the pads are what it leaves over; of an odd number the larger half goes to
@@ -64,7 +68,7 @@ def transposed_window(node: OnnxNode, plane: Pair, kernel: Pair) -> tuple[Window
     sizes = node.integers("output_shape")
     if not sizes and mode in ("NOTSET", "VALID"):
         pads = _explicit_pads(node) if mode == "NOTSET" else (0, 0, 0, 0)
-        return Window(kernel, strides, pads, dilations), output_pads
+        return WindowParameters(kernel, strides, pads, dilations), output_pads
     if sizes and len(sizes) not in (2, 4):
         raise node.malformed(f"attribute output_shape is {list(sizes)}, not (height, width)")
     wanted = sizes[-2:] if sizes else (plane[0] * strides[0], plane[1] * strides[1])
@@ -80,10 +84,10 @@ def transposed_window(node: OnnxNode, plane: Pair, kernel: Pair) -> tuple[Window
         small, large = total // 2, total - total // 2
         pairs.append((small, large) if mode == "SAME_UPPER" else (large, small))
     pads = (pairs[0][0], pairs[1][0], pairs[0][1], pairs[1][1])
-    return Window(kernel, strides, pads, dilations), output_pads
+    return WindowParameters(kernel, strides, pads, dilations), output_pads
 
 
-def ceil_pads(window: Window, plane: Pair) -> Pads:
+def ceil_pads(window: WindowParameters, plane: Pair) -> Pads:
     """The pads that make `floor` give as many windows as `ceil_mode` does.
 
     The last window may reach beyond the padded plane, but one that would start behind the plane is dropped.

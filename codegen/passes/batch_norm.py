@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import replace
 
-import numpy as np
-from numpy.typing import NDArray
-
-from codegen.graph import BatchNormalization, Conv2d, ConvTranspose2d, FullyConnected, Graph, Node, Reshape
+from codegen.graph import Graph, Node
+from codegen.operators.batch_normalization import BatchNormalization, affine_of
+from codegen.operators.conv2d import Conv2d
+from codegen.operators.reshape import Reshape
 from codegen.passes.rewrite import GraphEditor, absorb, chain_above
-from codegen.tensor import TensorType
-
-Doubles = NDArray[np.float64]
+from codegen.tensor import Doubles, TensorType
 
 
 def fold_batch_normalization(graph: Graph) -> Graph:
@@ -25,41 +22,30 @@ def fold_batch_normalization(graph: Graph) -> Graph:
     editor = GraphEditor(graph)
     for name in [node.name for node in graph.nodes if isinstance(node.op, BatchNormalization)]:
         node = editor.node(name)
-        chain = chain_above(editor, node.inputs[0])
-        if _can_absorb(editor, chain, node):
-            _fold(editor, chain, node)
+        assert isinstance(node.op, BatchNormalization)
+        factor, offset = affine_of(node.op, editor.weights_of(node))
+        chain = _channels_above(editor, node)
+        head = chain[0] if chain else None
+        folded = head.op.scaled(editor.weights_of(head), factor, offset) if head else None
+        if head and folded is not None:
+            head, constants = editor.with_weights(head, ("weight", "bias"), folded)
+            absorb(editor, chain, head, node, constants)
         else:
-            _stand_alone(editor, node)
+            _stand_alone(editor, node, factor, offset)
     return editor.graph()
 
 
-def _can_absorb(editor: GraphEditor, chain: Sequence[Node], node: Node) -> bool:
-    """A linear producer whose channels are the normalised ones, also behind Reshapes that keep (N, C)."""
-    if not chain or not isinstance(chain[0].op, Conv2d | ConvTranspose2d | FullyConnected):
-        return False
-    channels = {editor.types[tensor].shape[:2] for tensor in (*(link.output for link in chain), node.output)}
-    return chain[0].op.activation.is_identity and len(channels) == 1
+def _channels_above(editor: GraphEditor, node: Node) -> tuple[Node, ...]:
+    """What writes the node's input, also behind Reshapes that keep (N, C); else nothing."""
+    chain = chain_above(editor, node.inputs[0])
+    if any(len(link.outputs) != 1 for link in chain):
+        return ()
+    kept = {editor.types[tensor].shape[:2] for tensor in (*(link.output for link in chain), node.output)}
+    return chain if len(kept) == 1 else ()
 
 
-def _affine(editor: GraphEditor, node: Node) -> tuple[Doubles, Doubles]:
-    """Factor and offset per channel, in float64."""
-    scale, bias, mean, variance = (value.astype(np.float64) for value in editor.weights_of(node))
-    assert isinstance(node.op, BatchNormalization)
-    factor = scale / np.sqrt(variance + node.op.epsilon)
-    return factor, bias - mean * factor
-
-
-def _fold(editor: GraphEditor, chain: Sequence[Node], node: Node) -> None:
-    factor, offset = _affine(editor, node)
-    weight, bias = (value.astype(np.float64) for value in editor.weights_of(chain[0]))
-    folded = weight * factor.reshape(-1, *(1,) * (weight.ndim - 1))
-    head, constants = editor.with_weights(chain[0], ("weight", "bias"), (folded, bias * factor + offset))
-    absorb(editor, chain, head, node, constants)
-
-
-def _stand_alone(editor: GraphEditor, node: Node) -> None:
+def _stand_alone(editor: GraphEditor, node: Node, factor: Doubles, offset: Doubles) -> None:
     """A depthwise 1x1 convolution, between Reshapes where the tensor is not (N, C, H, W)."""
-    factor, offset = _affine(editor, node)
     shape = editor.types[node.output].shape
     op = Conv2d((1, 1), groups=shape[1])
     conv, constants = editor.with_weights(
@@ -71,8 +57,8 @@ def _stand_alone(editor: GraphEditor, node: Node) -> None:
     plane = TensorType((*shape[:2], 1, math.prod(shape[2:])))
     before, after = (editor.fresh_tensor(f"{node.output}/{end}") for end in ("plane", "affine"))
     nodes = (
-        Node(editor.fresh_node(f"{node.name}/plane"), Reshape(), node.inputs, before),
-        replace(conv, inputs=(before,), output=after),
-        Node(editor.fresh_node(f"{node.name}/shape"), Reshape(), (after,), node.output),
+        Node(editor.fresh_node(f"{node.name}/plane"), Reshape(), node.inputs, (before,)),
+        replace(conv, inputs=(before,), outputs=(after,)),
+        Node(editor.fresh_node(f"{node.name}/shape"), Reshape(), (after,), node.outputs),
     )
     editor.substitute({node.name: nodes}, types={before: plane, after: plane}, constants=constants)

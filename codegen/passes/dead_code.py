@@ -10,6 +10,6 @@ def remove_dead_code(graph: Graph) -> Graph:
     """Removes nodes that no output needs, their tensors and their constants; the inputs stay, used or not."""
     needed = set(graph.outputs)
     for node in reversed(graph.nodes):
-        if node.output in needed:
+        if not needed.isdisjoint(node.outputs):
             needed.update(node.inputs)
-    return substitute(graph, {node.name: () for node in graph.nodes if node.output not in needed})
+    return substitute(graph, {node.name: () for node in graph.nodes if needed.isdisjoint(node.outputs)})

@@ -7,14 +7,15 @@ from dataclasses import dataclass
 
 from codegen.errors import GraphSpecError
 from codegen.graph import Graph
-from codegen.passes.activation_fusion import fuse_activations
+from codegen.operator import Stage
 from codegen.passes.batch_norm import fold_batch_normalization
 from codegen.passes.canonical_form import canonicalize
 from codegen.passes.dead_code import remove_dead_code
+from codegen.passes.epilogue_fusion import fuse_epilogues
 from codegen.passes.padding import fold_padding
 from codegen.passes.reshape_elimination import eliminate_reshapes
 from codegen.passes.transposition import cancel_transposes
-from codegen.spec_check import Stage, check
+from codegen.spec_check import check
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ PIPELINE = (
     Pass(remove_dead_code, "imported"),
     Pass(fold_padding, "imported"),
     Pass(fold_batch_normalization, "fused"),
-    Pass(fuse_activations, "fused"),
+    Pass(fuse_epilogues, "fused"),
     Pass(canonicalize, "fused"),
     Pass(eliminate_reshapes, "fused"),
     Pass(remove_dead_code, "fused"),

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from codegen.graph import Graph, Node, Reshape
+from codegen.graph import Graph, Node
+from codegen.operators.reshape import Reshape
 from codegen.passes.rewrite import substitute
 
 
@@ -30,8 +31,10 @@ def _without_copies(graph: Graph) -> Graph:
     outputs, renamed = frozenset(graph.outputs), dict[str, str]()
     dropped: set[str] = set()
     for node in graph.nodes:
+        if not isinstance(node.op, Reshape):
+            continue
         source = _current(renamed, node.inputs[0])
-        if not isinstance(node.op, Reshape) or graph.types[source] != graph.types[node.output]:
+        if graph.types[source] != graph.types[node.output]:
             continue
         if node.output not in outputs:
             renamed[node.output] = source
@@ -54,5 +57,7 @@ def _current(renamed: Mapping[str, str], tensor: str) -> str:
 
 
 def _renamed(node: Node, renamed: Mapping[str, str]) -> Node:
-    inputs = tuple(_current(renamed, tensor) for tensor in node.inputs)
-    return replace(node, inputs=inputs, output=_current(renamed, node.output))
+    inputs, outputs = (
+        tuple(_current(renamed, tensor) for tensor in tensors) for tensors in (node.inputs, node.outputs)
+    )
+    return replace(node, inputs=inputs, outputs=outputs)

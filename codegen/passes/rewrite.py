@@ -7,7 +7,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from codegen.graph import Graph, Node, Reshape
+from codegen.graph import Graph, Node
+from codegen.operators.reshape import Reshape
 from codegen.tensor import Array, TensorType
 
 
@@ -22,7 +23,7 @@ def substitute(graph: Graph, replacements: Mapping[str, Sequence[Node]]) -> Grap
 
 
 def _with_nodes(graph: Graph, nodes: tuple[Node, ...]) -> Graph:
-    tensors = {*graph.inputs, *(tensor for node in nodes for tensor in (*node.inputs, node.output))}
+    tensors = {*graph.inputs, *(tensor for node in nodes for tensor in (*node.inputs, *node.outputs))}
     weights = {name for node in nodes for name in node.weights}
     return replace(
         graph,
@@ -120,14 +121,15 @@ class GraphEditor:
 
     def _insert(self, node: Node, place: tuple[int, ...]) -> None:
         self._nodes[node.name], self._places[node.name] = node, place
-        self._producers[node.output] = node.name
+        self._producers.update(dict.fromkeys(node.outputs, node.name))
         for index, names in ((self._readers, node.inputs), (self._users, node.weights)):
             for name in names:
                 index.setdefault(name, {})[node.name] = None
 
     def _remove(self, name: str) -> tuple[int, ...]:
         node = self._nodes.pop(name)
-        del self._producers[node.output]
+        for tensor in node.outputs:
+            del self._producers[tensor]
         for index, names in ((self._readers, node.inputs), (self._users, node.weights)):
             for used in names:
                 index[used].pop(name, None)
@@ -162,7 +164,7 @@ def absorb(
     The chain's last node writes what `absorbed` wrote, so that graph outputs keep their names.
     """
     renewed = [head, *chain[1:]]
-    renewed[-1] = replace(renewed[-1], output=absorbed.output)
+    renewed[-1] = replace(renewed[-1], outputs=absorbed.outputs)
     replacements: dict[str, Sequence[Node]] = {
         old.name: (new,) for old, new in zip(chain, renewed, strict=True)
     }

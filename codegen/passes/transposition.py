@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from codegen.graph import Graph, Node, Reshape, Transpose
+from codegen.graph import Graph, Node
+from codegen.operators.reshape import Reshape
+from codegen.operators.transpose import Transpose, moves_nothing
 from codegen.passes.rewrite import substitute
-from codegen.shapes import moves_nothing
 
 
 def cancel_transposes(graph: Graph) -> Graph:

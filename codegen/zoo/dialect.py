@@ -7,8 +7,8 @@ from typing import Protocol
 
 import numpy as np
 
-from codegen.shapes import Pads
 from codegen.tensor import Array
+from codegen.windows import Pads
 
 Attributes = dict[str, int | float | str | list[int]]
 

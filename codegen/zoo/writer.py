@@ -8,10 +8,15 @@ from dataclasses import dataclass
 import numpy as np
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
-from codegen.graph import RELU, Activation, Add, BatchNormalization, Concat, Conv2d, Operator, Pool2d
-from codegen.reference import Doubles, clamp, compute
-from codegen.shapes import infer_shape
-from codegen.tensor import Array, TensorType
+from codegen.expression import RELU, RESULT, Operand, as_clamp, clamp
+from codegen.graph import type_of
+from codegen.operator import Operator
+from codegen.operators.batch_normalization import BatchNormalization
+from codegen.operators.concat import Concat
+from codegen.operators.conv2d import Conv2d
+from codegen.operators.elementwise import Map
+from codegen.operators.pool2d import Pool2d
+from codegen.tensor import Array, Doubles
 from codegen.zoo.calibration import calibration_images, channel_statistics
 from codegen.zoo.dialect import DIALECTS, Attributes
 from codegen.zoo.registry import Options
@@ -19,7 +24,7 @@ from codegen.zoo.registry import Options
 OPSET = 17
 IR_VERSION = 8
 EPSILON = 1e-5
-RELU6 = Activation(0.0, 6.0)
+RELU6 = clamp(RESULT, 0.0, 6.0)
 INPUT, OUTPUT = "input", "output"
 
 
@@ -44,8 +49,8 @@ class NetworkWriter:
         self._tensor = INPUT
         self._nodes: list[NodeProto] = []
         self._initializers: list[TensorProto] = []
-        for end in ("low", "high"):
-            self.constant(f"relu6.{end}", np.float32(getattr(RELU6, end)))
+        for end, value in (("low", as_clamp(RELU6).low), ("high", as_clamp(RELU6).high)):
+            self.constant(f"relu6.{end}", np.float32(value))
         self._dialect.begin(self)
 
     @property
@@ -65,7 +70,7 @@ class NetworkWriter:
         """A convolution padded by half its kernel, its normalisation and a clamp to [0, 6]."""
         self.conv_bn(name, channels, kernel, stride, groups)
         self._dialect.relu6(self, f"{name}.relu6")
-        self._value = clamp(self._value, RELU6)
+        self._value = RELU6.evaluate((self._value,))
 
     def conv_bn(self, name: str, channels: int, kernel: int, stride: int = 1, groups: int = 1) -> None:
         """A convolution padded by half its kernel, and its normalisation."""
@@ -90,7 +95,7 @@ class NetworkWriter:
     def relu(self, name: str) -> None:
         """A clamp from 0."""
         self.node("Relu", name)
-        self._value = clamp(self._value, RELU)
+        self._value = RELU.evaluate((self._value,))
 
     def max_pool(self, name: str, kernel: int, stride: int, pad: int = 0, ceil: bool = False) -> None:
         """The maximum over windows; `ceil` lets the last ones reach beyond the plane."""
@@ -109,7 +114,7 @@ class NetworkWriter:
     def add(self, name: str, other: Branch) -> None:
         """The sum of a branch and the last layer."""
         self.node("Add", name, [other.tensor])
-        self._value = self._computed(Add(), [self._value, other.value])
+        self._value = self._computed(Map(Operand(0) + Operand(1)), [self._value, other.value])
 
     def concat(self, name: str, first: Branch) -> None:
         """The channels of a branch, and behind them those of the last layer."""
@@ -204,8 +209,8 @@ class NetworkWriter:
 
     def _computed(self, op: Operator, inputs: Sequence[Doubles], weights: Sequence[Array] = ()) -> Doubles:
         arrays = [np.asarray(weight, dtype=np.float64) for weight in weights]
-        shape = infer_shape(op, [value.shape for value in inputs], [array.shape for array in arrays], ())
-        return compute(op, inputs, arrays, TensorType(shape))
+        outputs = op.infer(list(map(type_of, inputs)), list(map(type_of, arrays)), ())
+        return op.evaluate(inputs, arrays, outputs)[0]
 
     def _affine(self, channels: int) -> tuple[Array, Array]:
         """Factors and offsets of a normalisation."""

@@ -8,8 +8,10 @@ from itertools import product
 
 from codegen.bundle.tasks import can_place, is_view
 from codegen.chains import ChainNode, chain_nodes
-from codegen.graph import Concat, Graph, LayerSpec, Node, Reshape
+from codegen.graph import Graph, LayerSpec, Node
 from codegen.layout import CHANNEL_LAYOUTS, layout_named
+from codegen.operators.concat import Concat
+from codegen.operators.reshape import Reshape
 from codegen.plan import buffer_name
 from codegen.schedule import Processor
 from explorer.compose.held import Buffer, Copy, Held, Place

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from codegen.graph import LayerSpec, Relayout
+from codegen.graph import LayerSpec
+from codegen.operators.relayout import Relayout
 from codegen.schedule import Candidate, Processor
 from codegen.tensor import TensorType
 from microbench.board import Kind
@@ -71,4 +72,4 @@ def efficient(
 
 def relayout_spec(tensor: TensorType, source: str, target: str) -> LayerSpec:
     """The layer that moves a tensor from one layout to another."""
-    return LayerSpec(Relayout(source, target), (tensor,), tensor)
+    return LayerSpec(Relayout(source, target), (tensor,), (tensor,))

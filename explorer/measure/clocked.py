@@ -7,7 +7,8 @@ from dataclasses import replace
 from statistics import median
 
 from codegen.errors import ScheduleError
-from codegen.graph import Conv2d, LayerSpec
+from codegen.graph import LayerSpec
+from codegen.operators.conv2d import Conv2d
 from codegen.schedule import Candidate
 from codegen.tensor import TensorType
 from explorer.measure.jobs import JobBuilder
@@ -198,7 +199,7 @@ def _convolution(channels: int, side: int, kernel: int, groups: int) -> LayerSpe
     weights = (TensorType((channels, channels // groups, kernel, kernel)), TensorType((channels,)))
     pad = kernel // 2
     op = Conv2d((kernel, kernel), pads=(pad, pad, pad, pad), groups=groups)
-    return LayerSpec(op, (tensor,), tensor, weights)
+    return LayerSpec(op, (tensor,), (tensor,), weights)
 
 
 def _one(jobs: JobBuilder, name: str, spec: LayerSpec, threads: int) -> Candidate | None:

@@ -80,5 +80,5 @@ class Judge:
         with self._lock:
             if spec not in self._references:
                 values = layer_values(spec, self._seed)
-                self._references[spec] = evaluate_layer(spec, values.inputs, values.weights)
+                (self._references[spec],) = evaluate_layer(spec, values.inputs, values.weights)
             return self._references[spec]

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from codegen.canonical import content_hash
-from codegen.describe import describe
 from codegen.graph import LayerSpec
 from codegen.schedule import Candidate
 from cost_models.metrics import mape, spearman, top_regret
@@ -171,7 +170,7 @@ def _scatter(found: SearchResult, unseen: Unseen) -> tuple[ScatterPoint, ...]:
 def _measured(found: SearchResult, unseen: Unseen) -> tuple[MeasuredCandidate, ...]:
     return tuple(
         MeasuredCandidate(
-            layer=describe(sample.candidate.spec),
+            layer=sample.candidate.spec.describe(),
             spec_hash=content_hash(sample.candidate.spec),
             candidate=sample.candidate_hash,
             choice=sample.candidate.choice,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from codegen.graph import Chain
+from codegen.operators.chain import Chain
 from explorer.compose.compose import Composition, Limits
 from explorer.errors import CompositionError
 from explorer.plans.searched_network import SearchedNetwork

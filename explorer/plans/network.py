@@ -11,7 +11,7 @@ import numpy as np
 
 from codegen.canonical import canonical_json
 from codegen.graph import Graph
-from codegen.onnx_import import load_graph
+from codegen.onnx_import.reader import load_graph
 from codegen.passes.pipeline import optimize
 from explorer.settings import BUILT_IN_NETWORK, RunSettings, Shapes
 

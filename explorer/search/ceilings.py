@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from functools import cache
 
-from codegen.graph import Chain, LayerSpec
+from codegen.graph import LayerSpec
+from codegen.operators.chain import Chain
 from codegen.schedule import Candidate
 from explorer.compose.timed_candidates import Interface, TimedCandidate, relayout_spec, threads_of
 from explorer.search.layer_search import LayerSearch

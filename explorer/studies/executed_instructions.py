@@ -9,7 +9,6 @@ from tempfile import TemporaryDirectory
 
 from codegen.bundle import compile_bundle
 from codegen.bundle.manifest import Manifest, bundle_sources, read_manifest
-from codegen.direct_macs import direct_macs
 from codegen.engines.cpu.toolchain import KERNEL_FLAGS, compile_executable
 from codegen.target import Target
 from codegen.tensor import FloatArray
@@ -66,9 +65,9 @@ def count_network(network: Network, profile: DeviceProfile, trial: Trial) -> Ins
         model=network.name,
         device=profile.name,
         core=executor.core,
-        algorithms=tuple(sorted({step.choice.algorithm for step in plan.steps if direct_macs(step.spec)})),
+        algorithms=tuple(sorted({step.choice.algorithm for step in plan.steps if step.spec.macs})),
         instructions=twice - once,
-        macs=sum(direct_macs(step.spec) for step in plan.steps),
+        macs=sum(step.spec.macs for step in plan.steps),
         error=_largest_error(outputs, trial),
         tolerance=tolerance_of(plan),
     )

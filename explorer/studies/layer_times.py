@@ -11,9 +11,8 @@ import numpy as np
 
 from codegen.algorithm import algorithm_named
 from codegen.bundle.manifest import Manifest, read_manifest
-from codegen.direct_macs import direct_macs
 from codegen.errors import PlanError
-from codegen.graph import Conv2d
+from codegen.operators.conv2d import Conv2d
 from codegen.plan import Plan, PlanStep, read_plan
 from codegen.schedule import Work
 from codegen.target import Target
@@ -37,7 +36,7 @@ class StepTime:
     @property
     def operations(self) -> int:
         """Floating-point operations of direct computation, two a multiply-accumulate."""
-        return 0 if self.step.is_view else 2 * direct_macs(self.step.spec)
+        return 0 if self.step.is_view else 2 * self.step.spec.macs
 
     @property
     def least_bytes(self) -> float:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from codegen.describe import describe
 from explorer.runs.tables import axes
 from explorer.studies.layer_times import NetworkTimes, StepTime, kind_of
 from explorer.studies.study_table import StudyTable
@@ -36,7 +35,7 @@ def layer_table(times: NetworkTimes) -> StudyTable:
     rows = [
         (
             step.step.name,
-            describe(step.step.spec),
+            step.step.spec.describe(),
             step.step.choice.algorithm,
             axes(step.step.choice.tile),
             str(step.step.choice.threads),

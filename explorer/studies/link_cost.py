@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from statistics import median
 
-from codegen.describe import describe
 from codegen.schedule import Candidate
 from explorer.errors import UsageError
 from explorer.measure.measurer import CANDIDATE_FAULTS
@@ -58,7 +57,7 @@ def cost_table(costs: Sequence[SampleCost]) -> StudyTable:
     columns = (("layer", LEFT), ("algorithm", LEFT), ("direct", RIGHT), ("over the link, first", RIGHT))
     rows = [
         (
-            describe(cost.candidate.spec),
+            cost.candidate.spec.describe(),
             cost.candidate.choice.algorithm,
             *map(seconds, (cost.direct_s, cost.first_s, cost.again_s)),
         )

@@ -12,7 +12,6 @@ from statistics import median
 
 import numpy as np
 
-from codegen.describe import describe
 from explorer.errors import UsageError
 from explorer.runs.noise import noise_text
 from explorer.settings import RunSettings
@@ -90,7 +89,7 @@ def one_run(settings: RunSettings, most: int) -> OneRun:
         measured.board,
         {sample.candidate_hash: sample.time_s for sample in good},
         {
-            sample.candidate_hash: (describe(sample.candidate.spec), sample.candidate.choice.algorithm)
+            sample.candidate_hash: (sample.candidate.spec.describe(), sample.candidate.choice.algorithm)
             for sample in good
         },
         tuple(sorted({sample.kind for sample in good})),

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from codegen.graph import RELU, Conv2d, FullyConnected, LayerSpec
-from codegen.shapes import infer_shape
+from codegen.expression import RELU
+from codegen.graph import LayerSpec
+from codegen.operators.conv2d import Conv2d
+from codegen.operators.fully_connected import FullyConnected
 from codegen.tensor import TensorType
 
 
@@ -13,7 +15,7 @@ def _convolution(
     channels: int, out: int, size: int, kernel: int, stride: int = 1, groups: int = 1
 ) -> LayerSpec:
     pad = kernel // 2
-    op = Conv2d((kernel, kernel), (stride, stride), (pad,) * 4, groups=groups, activation=RELU)
+    op = Conv2d((kernel, kernel), (stride, stride), (pad,) * 4, groups=groups, epilogue=RELU)
     source = (1, channels, size, size)
     weights = ((out, channels // groups, kernel, kernel), (out,))
     return _spec(op, source, weights)
@@ -22,8 +24,8 @@ def _convolution(
 def _spec(
     op: Conv2d | FullyConnected, source: tuple[int, ...], weights: tuple[tuple[int, ...], ...]
 ) -> LayerSpec:
-    output = infer_shape(op, (source,), weights, ())
-    return LayerSpec(op, (TensorType(source),), TensorType(output), tuple(map(TensorType, weights)))
+    inputs, constants = (TensorType(source),), tuple(map(TensorType, weights))
+    return LayerSpec(op, inputs, op.infer(inputs, constants, ()), constants)
 
 
 REPRESENTATIVE_LAYERS: Mapping[str, LayerSpec] = {

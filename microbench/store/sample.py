@@ -8,6 +8,7 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from statistics import median
 from typing import Any, Literal, get_args
 
@@ -15,7 +16,7 @@ import numpy as np
 
 from codegen.canonical import canonical_json
 from codegen.errors import CanonicalFormError
-from codegen.revive import REVIVABLE, revive_json
+from codegen.revive import revivable, revive_json
 from codegen.schedule import Candidate, Work
 from codegen.tensor import FloatArray
 from microbench.board import Fingerprint, Job, Kind, Measurement
@@ -118,7 +119,11 @@ def output_sha256(output: FloatArray) -> str:
 
 
 Row = Mapping[str, Any]
-_KNOWN: Mapping[str, type[Any]] = {**REVIVABLE, "Fingerprint": Fingerprint}
+
+
+@cache
+def _known() -> Mapping[str, type[Any]]:
+    return {**revivable(), "Fingerprint": Fingerprint}
 
 
 def to_row(sample: Sample) -> dict[str, Any]:
@@ -172,12 +177,12 @@ def from_row(row: Row, place: str = "", remedy: str = "restore the store from a 
     place = place or f"sample {row['id']} of the store"
     try:
         sample = Sample(
-            revive_json(Candidate, row["candidate_json"], _KNOWN),
-            revive_json(Fingerprint, row["fingerprint_json"], _KNOWN),
+            revive_json(Candidate, row["candidate_json"], _known()),
+            revive_json(Fingerprint, row["fingerprint_json"], _known()),
             row["kind"],
             row["status"],
             tuple(json.loads(row["times_s"])),
-            revive_json(Work, row["work_json"], _KNOWN),
+            revive_json(Work, row["work_json"], _known()),
             _counters(row["counters_json"]),
             row["output_sha256"],
             row["message"],

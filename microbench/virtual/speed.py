@@ -19,8 +19,10 @@ from rich.table import Table
 from codegen.algorithm import QpuAlgorithm, algorithm_named
 from codegen.engines.videocore4.link import link_single
 from codegen.errors import ScheduleError
-from codegen.graph import Activation, Conv2d, LayerSpec
+from codegen.expression import RESULT, clamp
+from codegen.graph import LayerSpec
 from codegen.layout import layout_named
+from codegen.operators.conv2d import Conv2d
 from codegen.program import GpuProgram
 from codegen.schedule import Choice
 from codegen.target import Target
@@ -28,25 +30,27 @@ from codegen.tensor import FloatArray, TensorType
 from microbench.profile import DeviceProfile, load_profile
 from microbench.virtual.gpu import VirtualV3D
 
-_RELU6 = Activation(0.0, 6.0)
+_RELU6 = clamp(RESULT, 0.0, 6.0)
 
 
 def _convolution(inputs: int, outputs: int, size: int, op: Conv2d) -> LayerSpec:
     out = (size + op.pads[0] + op.pads[2] - op.kernel[0]) // op.strides[0] + 1
     weights = (TensorType((outputs, inputs // op.groups, *op.kernel)), TensorType((outputs,)))
-    return LayerSpec(op, (TensorType((1, inputs, size, size)),), TensorType((1, outputs, out, out)), weights)
+    return LayerSpec(
+        op, (TensorType((1, inputs, size, size)),), (TensorType((1, outputs, out, out)),), weights
+    )
 
 
 # Layers of MobileNet v1 with one algorithm each: what most simulated time goes into.
 KERNELS: tuple[tuple[str, str, LayerSpec], ...] = (
     ("pointwise 256x256, 14x14", "qpu_pointwise_relayed",
-     _convolution(256, 256, 14, Conv2d((1, 1), activation=_RELU6))),
+     _convolution(256, 256, 14, Conv2d((1, 1), epilogue=_RELU6))),
     ("pointwise 64x128, 56x56", "qpu_pointwise_blocked",
-     _convolution(64, 128, 56, Conv2d((1, 1), activation=_RELU6))),
+     _convolution(64, 128, 56, Conv2d((1, 1), epilogue=_RELU6))),
     ("3x3 3x32, 224x224", "qpu_implicit_gemm",
-     _convolution(3, 32, 224, Conv2d((3, 3), (2, 2), (0, 0, 1, 1), activation=_RELU6))),
+     _convolution(3, 32, 224, Conv2d((3, 3), (2, 2), (0, 0, 1, 1), epilogue=_RELU6))),
     ("depthwise 256, 28x28", "qpu_depthwise",
-     _convolution(256, 256, 28, Conv2d((3, 3), (1, 1), (1, 1, 1, 1), groups=256, activation=_RELU6))),
+     _convolution(256, 256, 28, Conv2d((3, 3), (1, 1), (1, 1, 1, 1), groups=256, epilogue=_RELU6))),
 )  # fmt: skip
 
 

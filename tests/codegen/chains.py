@@ -6,25 +6,22 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from codegen.graph import (
-    Activation,
-    BatchNormalization,
-    Conv2d,
-    ConvTranspose2d,
-    FullyConnected,
-    Graph,
-    Node,
-    Operator,
-    Reshape,
-)
+from codegen.expression import RESULT, clamp
+from codegen.graph import Graph, Node
+from codegen.operator import Operator
+from codegen.operators.batch_normalization import BatchNormalization
+from codegen.operators.conv2d import Conv2d
+from codegen.operators.conv_transpose2d import ConvTranspose2d
+from codegen.operators.fully_connected import FullyConnected
+from codegen.operators.reshape import Reshape
 from codegen.reference import evaluate
-from codegen.shapes import infer_shape
 from codegen.spec_check import check
 from codegen.tensor import FloatArray, TensorType
+from tests.codegen.layers import inferred_shape
 
 # Operator, input or inputs, output, shape of a Reshape.
 Step = tuple[Operator, str | tuple[str, ...], str, tuple[int, ...] | None]
-RELU6 = Activation(0.0, 6.0)
+RELU6 = clamp(RESULT, 0.0, 6.0)
 CHANNELS = 4
 IMAGE = (2, CHANNELS, 5, 5)
 CONV = Conv2d((3, 3), pads=(1, 1, 1, 1))
@@ -60,9 +57,9 @@ def graph_of(steps: Sequence[Step], outputs: Sequence[str] = ("y",), shape: tupl
         arrays = [value.astype(np.float32) for value in weights_for(op, shapes[0], random)]
         names = tuple(f"{target}.{index}" for index in range(len(arrays)))
         constants.update(zip(names, arrays, strict=True))
-        inferred = infer_shape(op, shapes, [array.shape for array in arrays], reshaped or ())
+        inferred = inferred_shape(op, shapes, [array.shape for array in arrays], reshaped or ())
         types[target] = TensorType(inferred)
-        nodes.append(Node(target.upper(), op, sources, target, names))
+        nodes.append(Node(target.upper(), op, sources, (target,), names))
     graph = Graph("test", ("x",), tuple(outputs), tuple(nodes), types, constants)
     check(graph, "imported")
     return graph

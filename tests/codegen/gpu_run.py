@@ -69,6 +69,6 @@ def relative_error(spec: LayerSpec, choice: Choice, seed: int = 0) -> float:
         program, [layout.pack(value) for layout, value in zip(layouts, inputs, strict=True)]
     )
     assert all(run.stale_reads == 0 for run in runs)
-    expected = evaluate_layer(spec, inputs, weights)
+    (expected,) = evaluate_layer(spec, inputs, weights)
     actual = layout_out.unpack(memory, spec.output)
     return float(np.abs(actual - expected).max() / np.abs(expected).max())

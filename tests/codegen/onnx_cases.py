@@ -11,7 +11,7 @@ import onnxruntime
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 from codegen.graph import Graph
-from codegen.onnx_import import import_model
+from codegen.onnx_import.reader import import_model
 from codegen.passes import optimize
 from codegen.reference import evaluate
 

@@ -15,8 +15,9 @@ from codegen.bundle.lives import gpu_activations
 from codegen.bundle.memory import Memory, plan_memory
 from codegen.bundle.tasks import Schedule, Task, schedule_of
 from codegen.errors import ScheduleError
-from codegen.graph import Graph, LayerSpec, Relayout
+from codegen.graph import Graph, LayerSpec
 from codegen.layout import layout_named
+from codegen.operators.relayout import Relayout
 from codegen.plan import Plan, PlanStep
 from codegen.program import GpuProgram
 from codegen.reference import evaluate_layer
@@ -171,7 +172,7 @@ class _Machine:
         result = (
             sources[0]
             if isinstance(spec.op, Relayout)
-            else evaluate_layer(spec, sources, self._weights[task.index])
+            else evaluate_layer(spec, sources, self._weights[task.index])[0]
         )
         packed = layout_named(choice.output_layout).pack(result.astype(np.float32))
         self._bytes(task.writes)[:] = packed.view(np.uint8)

@@ -9,30 +9,24 @@ import numpy as np
 
 from codegen.algorithm import algorithms
 from codegen.errors import ScheduleError
-from codegen.graph import (
-    RELU,
-    Activation,
-    Add,
-    Clamp,
-    Concat,
-    Conv2d,
-    FullyConnected,
-    Graph,
-    LayerSpec,
-    Node,
-    Operator,
-    Pool2d,
-    Relayout,
-    Reshape,
-    Softmax,
-    Transpose,
-)
+from codegen.expression import RELU, RESULT, clamp
+from codegen.graph import Graph, LayerSpec, Node
 from codegen.layout import CHANNEL_LAYOUTS
+from codegen.operator import Operator
+from codegen.operators.concat import Concat
+from codegen.operators.conv2d import Conv2d
+from codegen.operators.elementwise import Map
+from codegen.operators.fully_connected import FullyConnected
+from codegen.operators.pool2d import Pool2d
+from codegen.operators.relayout import Relayout
+from codegen.operators.reshape import Reshape
+from codegen.operators.softmax import Softmax
+from codegen.operators.transpose import Transpose
 from codegen.plan import Plan, PlanStep, PlanTensor, relayout_name
 from codegen.schedule import Choice
-from codegen.shapes import infer_shape
 from codegen.target import Target
 from codegen.tensor import TensorType
+from tests.codegen.layers import inferred_shape, layer_spec, sum_of_two
 
 HOST = Target(name="host", qpus=0, cpu="native", compiler=("", "-O2", "-march=native"), cores=1)
 MODEL_HASH = "ab" * 32
@@ -63,10 +57,12 @@ class GraphBuilder:
         for key, size in zip(names, weights, strict=True):
             depth = np.prod(size[1:]) if len(size) > 1 else 4.0
             self._constants[key] = (self._generator.normal(size=size) / np.sqrt(depth)).astype(np.float32)
-        inferred = infer_shape(op, [self._types[name].shape for name in sources], list(weights), shape or ())
+        inferred = inferred_shape(
+            op, [self._types[name].shape for name in sources], list(weights), shape or ()
+        )
         output = f"t{index}"
         self._types[output] = TensorType(tuple(inferred))
-        self._nodes.append(Node(name or f"layer {index}", op, sources, output, names))
+        self._nodes.append(Node(name or f"layer {index}", op, sources, (output,), names))
         return output
 
     def build(self, *outputs: str) -> Graph:
@@ -77,16 +73,16 @@ def small_network(name: str = "small net") -> Graph:
     """A few layers of every kind that the fused stage has, with a branch and two outputs."""
     build = GraphBuilder(name, (1, 3, 17, 17))
     first = build.add(
-        Conv2d((3, 3), (2, 2), (1, 1, 1, 1), activation=Activation(0.0, 6.0)), "x", [(8, 3, 3, 3), (8,)]
+        Conv2d((3, 3), (2, 2), (1, 1, 1, 1), epilogue=clamp(RESULT, 0.0, 6.0)), "x", [(8, 3, 3, 3), (8,)]
     )
     depthwise = build.add(
-        Conv2d((3, 3), (1, 1), (1, 1, 1, 1), groups=8, activation=RELU), first, [(8, 1, 3, 3), (8,)]
+        Conv2d((3, 3), (1, 1), (1, 1, 1, 1), groups=8, epilogue=RELU), first, [(8, 1, 3, 3), (8,)]
     )
-    pointwise = build.add(Conv2d((1, 1), activation=RELU), depthwise, [(12, 8, 1, 1), (12,)])
-    again = build.add(Conv2d((1, 1), activation=RELU), pointwise, [(12, 12, 1, 1), (12,)])
-    once_more = build.add(Conv2d((1, 1), activation=RELU), again, [(12, 12, 1, 1), (12,)])
+    pointwise = build.add(Conv2d((1, 1), epilogue=RELU), depthwise, [(12, 8, 1, 1), (12,)])
+    again = build.add(Conv2d((1, 1), epilogue=RELU), pointwise, [(12, 12, 1, 1), (12,)])
+    once_more = build.add(Conv2d((1, 1), epilogue=RELU), again, [(12, 12, 1, 1), (12,)])
     pooled = build.add(Pool2d("max", (2, 2), (2, 2)), once_more)
-    clamped = build.add(Clamp(Activation(0.1, 0.9)), pooled)
+    clamped = build.add(Map(clamp(RESULT, 0.1, 0.9)), pooled)
     average = build.add(Pool2d("average", (4, 4)), clamped)
     flat = build.add(Reshape(), average, shape=(1, 12))
     logits = build.add(FullyConnected(), flat, [(10, 12), (10,)])
@@ -97,13 +93,13 @@ def branched_network() -> Graph:
     """Channels last at both ends; a residual, branches side by side, and tensors that live long."""
     build = GraphBuilder("branches", (1, 9, 7, 3))
     planes = build.add(Transpose((0, 3, 1, 2)), "x")
-    start = build.add(Conv2d((1, 1), activation=RELU), planes, [(6, 3, 1, 1), (6,)])
+    start = build.add(Conv2d((1, 1), epilogue=RELU), planes, [(6, 3, 1, 1), (6,)])
     inner = build.add(Conv2d((3, 3), pads=(1, 1, 1, 1)), start, [(6, 6, 3, 3), (6,)])
-    total = build.add(Add(Activation(0.0, 6.0)), (inner, start))
-    left = build.add(Conv2d((1, 1), activation=RELU), total, [(4, 6, 1, 1), (4,)])
+    total = build.add(sum_of_two(clamp(RESULT, 0.0, 6.0)), (inner, start))
+    left = build.add(Conv2d((1, 1), epilogue=RELU), total, [(4, 6, 1, 1), (4,)])
     right = build.add(Conv2d((3, 3), pads=(1, 1, 1, 1)), total, [(5, 6, 3, 3), (5,)])
     joined = build.add(Concat(1), (left, start, right))
-    doubled = build.add(Add(), (joined, joined))
+    doubled = build.add(sum_of_two(), (joined, joined))
     return build.build(build.add(Transpose((0, 2, 3, 1)), doubled), total)
 
 
@@ -173,7 +169,7 @@ def step_of(name: str, spec: LayerSpec, inputs: tuple[str, ...], output: str, ch
 
 
 def relayout_step(tensor: str, type_: TensorType, source: str, target: str) -> PlanStep:
-    spec = LayerSpec(Relayout(source, target), (type_,), type_)
+    spec = layer_spec(Relayout(source, target), (type_,), type_)
     return step_of(relayout_name(tensor, target), spec, (tensor,), tensor, first_choice(spec))
 
 

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from codegen.engines.cpu.blocked.bands import Bands
-from codegen.engines.cpu.blocked.geometry import Window
+from codegen.windows import Window
 
 
 @st.composite

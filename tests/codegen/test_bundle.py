@@ -22,7 +22,11 @@ from codegen.bundle.names import c_comment, c_identifier, c_string
 from codegen.bundle.tasks import schedule_of
 from codegen.engines.cpu.toolchain import KERNEL_FLAGS, compile_executable, runtime_source
 from codegen.errors import BundleError, PlanError, ScheduleError, ToolchainError
-from codegen.graph import Add, Concat, Conv2d, Graph, LayerSpec, Reshape
+from codegen.graph import Graph, LayerSpec
+from codegen.operators.concat import Concat
+from codegen.operators.conv2d import Conv2d
+from codegen.operators.elementwise import Map
+from codegen.operators.reshape import Reshape
 from codegen.plan import Plan, PlanStep
 from codegen.reference import evaluate
 from codegen.schedule import Choice
@@ -124,7 +128,7 @@ def joined_in_blocks(graph: Graph) -> Plan:
     """Sums and concatenations in pixel16, with the changes of layout around them."""
     plan, in_blocks, steps = plan_of(graph), set[str](), list[PlanStep]()
     for step in plan.steps:
-        if not isinstance(step.spec.op, Add | Concat):
+        if not isinstance(step.spec.op, Map | Concat):
             steps.append(step)
             continue
         for name in dict.fromkeys(step.inputs):

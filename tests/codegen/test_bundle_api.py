@@ -14,8 +14,9 @@ from codegen.bundle import compile_bundle
 from codegen.bundle.manifest import Manifest, bundle_sources
 from codegen.bundle.pool import pool_flags
 from codegen.engines.cpu.toolchain import KERNEL_FLAGS, compile_executable
-from codegen.graph import Conv2d, Graph
+from codegen.graph import Graph
 from codegen.loaded import load_bundle
+from codegen.operators.conv2d import Conv2d
 from codegen.reference import evaluate
 from tests.codegen.planned import GraphBuilder, plan_of, small_network
 from tests.codegen.test_cpu_pool import DUAL, threaded_choice

@@ -19,7 +19,8 @@ from codegen.bundle.manifest import bundle_sources
 from codegen.bundle.tasks import schedule_of
 from codegen.engines.cpu.toolchain import compile_executable
 from codegen.errors import LinkError, PlanError
-from codegen.graph import Conv2d, Graph
+from codegen.graph import Graph
+from codegen.operators.conv2d import Conv2d
 from codegen.plan import Plan
 from tests.codegen.planned import HOST, PI_ZERO, GraphBuilder, plan_of, qpu_plan, small_network
 

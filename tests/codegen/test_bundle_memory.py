@@ -17,14 +17,18 @@ from codegen.bundle.lives import gpu_activations, gpu_buffers, lives_of
 from codegen.bundle.memory import MemoryUse, memory_use
 from codegen.bundle.tasks import Schedule, Task, schedule_of
 from codegen.errors import PlanError
-from codegen.graph import RELU, Concat, Conv2d, Graph, Pool2d
+from codegen.expression import RELU
+from codegen.graph import Graph
+from codegen.operators.concat import Concat
+from codegen.operators.conv2d import Conv2d
+from codegen.operators.pool2d import Pool2d
 from codegen.plan import Plan, PlanStep
 from codegen.reference import evaluate
 from codegen.target import Target
 from tests.codegen.plan_run import layered_plan, run_plan
 from tests.codegen.planned import HOST, PI_ZERO, GraphBuilder, branched_network, plan_of, small_network
 
-SAME = Conv2d((3, 3), pads=(1, 1, 1, 1), activation=RELU)
+SAME = Conv2d((3, 3), pads=(1, 1, 1, 1), epilogue=RELU)
 
 
 def chain(layers: int = 6) -> Graph:

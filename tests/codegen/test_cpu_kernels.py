@@ -16,31 +16,28 @@ from hypothesis import strategies as st
 from codegen.algorithm import CpuAlgorithm, algorithms
 from codegen.engines.cpu.toolchain import compile_shared
 from codegen.errors import ScheduleError
-from codegen.graph import (
-    RELU,
-    Activation,
-    Add,
-    Chain,
-    Clamp,
-    Concat,
-    Conv2d,
-    ConvTranspose2d,
-    FullyConnected,
-    LayerSpec,
-    Operator,
-    Pool2d,
-    Relayout,
-    Reshape,
-    Softmax,
-    Transpose,
-)
+from codegen.expression import RELU, RESULT, Operand, apply, clamp, maximum, minimum
+from codegen.graph import LayerSpec
 from codegen.layout import layout_named
+from codegen.operator import Operator
+from codegen.operators.chain import Chain
+from codegen.operators.concat import Concat
+from codegen.operators.conv2d import Conv2d
+from codegen.operators.conv_transpose2d import ConvTranspose2d
+from codegen.operators.elementwise import EXPRESSIONS as EXPRESSIONS_OF_ONNX
+from codegen.operators.elementwise import Map
+from codegen.operators.fully_connected import FullyConnected
+from codegen.operators.pool2d import Pool2d
+from codegen.operators.relayout import Relayout
+from codegen.operators.reshape import Reshape
+from codegen.operators.softmax import Softmax
+from codegen.operators.transpose import Transpose
 from codegen.program import CpuProgram
 from codegen.reference import evaluate_layer
 from codegen.schedule import Choice
-from codegen.shapes import infer_shape
 from codegen.target import Target
 from codegen.tensor import FloatArray, TensorType
+from tests.codegen.layers import inferred_shape, layer_spec, sum_of_two
 
 HOST = Target(name="host", qpus=0, cpu="native", compiler=("", "-O1", "-march=native"), cores=6)
 SCALAR = Target(name="pi-zero", qpus=12, cpu="arm1176jzf-s", compiler=("", "-O1"), cores=1)
@@ -54,7 +51,7 @@ ROUNDING = {
 }  # where it is more than that of sums: largest error over largest output
 
 activations = st.sampled_from(
-    [Activation(), RELU, Activation(0.0, 6.0), Activation(high=0.25), Activation(-0.5, 0.5)]
+    [RESULT, RELU, clamp(RESULT, 0.0, 6.0), clamp(RESULT, None, 0.25), clamp(RESULT, -0.5, 0.5)]
 )
 small = st.integers(1, 3)
 
@@ -75,7 +72,7 @@ def conv_spec(op: Conv2d, batch: int, inputs: int, outputs: int, height: int, wi
     out_w = window_outputs(width, op, 1)
     weights = TensorType((outputs, inputs // op.groups, *op.kernel)), TensorType((outputs,))
     source = TensorType((batch, inputs, height, width))
-    return LayerSpec(op, (source,), TensorType((batch, outputs, out_h, out_w)), weights)
+    return layer_spec(op, (source,), TensorType((batch, outputs, out_h, out_w)), weights)
 
 
 def window_outputs(size: int, op: Conv2d | Pool2d, axis: int) -> int:
@@ -113,7 +110,7 @@ def small_plane_specs(draw: st.DrawFn) -> LayerSpec:
     kernel = draw(st.tuples(small, small).filter(lambda taps: taps != (1, 1)))
     strides, dilations = draw(st.tuples(small, small)), draw(st.tuples(*[st.integers(1, 2)] * 2))
     pads = draw(st.tuples(*[st.integers(0, 2)] * 4))
-    op = Conv2d(kernel, strides, pads, dilations, activation=draw(activations))
+    op = Conv2d(kernel, strides, pads, dilations, epilogue=draw(activations))
     size = []
     for axis, outputs in enumerate((draw(st.integers(4, 10)), draw(st.integers(2, 5)))):
         reach = (outputs - 1) * strides[axis] + (kernel[axis] - 1) * dilations[axis] + 1
@@ -123,7 +120,7 @@ def small_plane_specs(draw: st.DrawFn) -> LayerSpec:
 
 @st.composite
 def winograd_specs(draw: st.DrawFn) -> LayerSpec:
-    op = Conv2d((3, 3), pads=draw(st.tuples(*[st.integers(0, 2)] * 4)), activation=draw(activations))
+    op = Conv2d((3, 3), pads=draw(st.tuples(*[st.integers(0, 2)] * 4)), epilogue=draw(activations))
     inputs, outputs = draw(st.integers(16, 40)), draw(st.integers(16, 70))
     height, width = draw(st.integers(3, 16)), draw(st.integers(3, 30))
     return conv_spec(op, draw(st.integers(1, 2)), inputs, outputs, height, width)
@@ -145,14 +142,14 @@ def transposed_specs(draw: st.DrawFn, groups: st.SearchStrategy[int], wide: bool
     )
     source = (draw(st.integers(1, 2)), inputs, draw(st.integers(5, 9)), draw(st.integers(5, 20)))
     weights = (outputs, inputs // group_count, *op.kernel), (outputs,)
-    result = infer_shape(op, [source], weights, ())
+    result = inferred_shape(op, [source], weights, ())
     tensors = tuple(TensorType(shape) for shape in weights)
-    return LayerSpec(op, (TensorType(source),), TensorType(result), tensors)
+    return layer_spec(op, (TensorType(source),), TensorType(result), tensors)
 
 
 @st.composite
 def pointwise_specs(draw: st.DrawFn) -> LayerSpec:
-    op = Conv2d((1, 1), activation=draw(activations))
+    op = Conv2d((1, 1), epilogue=draw(activations))
     inputs = draw(st.sampled_from([1, 3, 17, 70, 300]))
     sizes = st.integers(1, 11)
     return conv_spec(op, draw(st.integers(1, 2)), inputs, draw(st.integers(1, 20)), draw(sizes), draw(sizes))
@@ -164,9 +161,9 @@ def pool_specs(draw: st.DrawFn, wide: bool = False) -> LayerSpec:
     batch, channels = draw(st.integers(1, 2)), draw(st.integers(1, 40 if wide else 4))
     if draw(st.booleans()):
         kernel = draw(st.tuples(st.integers(1, 9), st.integers(1, 40 if wide else 9)))
-        op = Pool2d(kind, kernel, activation=draw(activations))
+        op = Pool2d(kind, kernel, epilogue=draw(activations))
         source = TensorType((batch, channels, *kernel))
-        return LayerSpec(op, (source,), TensorType((batch, channels, 1, 1)))
+        return layer_spec(op, (source,), TensorType((batch, channels, 1, 1)))
     kernel = draw(st.tuples(st.integers(2, 3), st.integers(2, 3)))
     pads = draw(st.tuples(*[st.integers(0, 1)] * 4))
     op = Pool2d(
@@ -174,7 +171,7 @@ def pool_specs(draw: st.DrawFn, wide: bool = False) -> LayerSpec:
     )
     height, width = draw(st.integers(3, 20)), draw(st.integers(3, 40))
     result = TensorType((batch, channels, window_outputs(height, op, 0), window_outputs(width, op, 1)))
-    return LayerSpec(op, (TensorType((batch, channels, height, width)),), result)
+    return layer_spec(op, (TensorType((batch, channels, height, width)),), result)
 
 
 @st.composite
@@ -182,7 +179,7 @@ def fully_connected_specs(draw: st.DrawFn) -> LayerSpec:
     batch, depth, out = draw(small), draw(st.integers(1, 40)), draw(st.integers(1, 70))
     weights = TensorType((out, depth)), TensorType((out,))
     op = FullyConnected(draw(activations))
-    return LayerSpec(op, (TensorType((batch, depth)),), TensorType((batch, out)), weights)
+    return layer_spec(op, (TensorType((batch, depth)),), TensorType((batch, out)), weights)
 
 
 shapes = st.lists(st.integers(1, 7), min_size=2, max_size=4).map(tuple)
@@ -193,7 +190,7 @@ planes = st.tuples(st.integers(1, 2), st.integers(1, 5), st.integers(1, 9), st.i
 def unary_specs(draw: st.DrawFn, kind: str) -> LayerSpec:
     shape = draw(planes if kind == "relayout" else shapes)
     result = shape
-    op: Operator = Clamp(draw(activations))
+    op: Operator = Map(draw(activations))
     if kind == "blocked relayout":
         shape = result = draw(st.tuples(small, st.integers(1, 40), st.integers(1, 9), st.integers(1, 9)))
         layouts = ["nchw", draw(st.sampled_from(["channel4", "channel8", "channel16"]))]
@@ -209,7 +206,7 @@ def unary_specs(draw: st.DrawFn, kind: str) -> LayerSpec:
         op = Reshape()
         flat = (shape[0], int(np.prod(shape[1:])))
         result = draw(st.sampled_from([flat, (*shape[:2], 1, int(np.prod(shape[2:])))]))
-    return LayerSpec(op, (TensorType(shape),), TensorType(result))
+    return layer_spec(op, (TensorType(shape),), TensorType(result))
 
 
 @st.composite
@@ -218,7 +215,36 @@ def add_specs(draw: st.DrawFn, channels: bool = False) -> LayerSpec:
         st.integers(1, 2) if channels else st.integers(1, 40), *[st.integers(1, 40)] * channels
     )
     tensor = TensorType(draw(st.one_of(planes, shapes, vectors)))
-    return LayerSpec(Add(draw(activations)), (tensor, tensor), tensor)
+    return layer_spec(sum_of_two(draw(activations)), (tensor, tensor), tensor)
+
+
+EXPRESSIONS = {
+    1: [EXPRESSIONS_OF_ONNX[name](Operand(0)) for name in ("Sigmoid", "HardSwish", "Tanh", "Gelu", "Abs")],
+    2: [
+        Operand(0) * Operand(1),
+        minimum(Operand(1), Operand(0)),
+        EXPRESSIONS_OF_ONNX["PRelu"](Operand(0), Operand(1)),
+    ],
+    3: [maximum(Operand(0) * Operand(1) - apply("exp", Operand(2)), 0.0)],
+}
+
+
+@st.composite
+def map_specs(draw: st.DrawFn, of_channels: bool = False) -> LayerSpec:
+    """Any expression of tensors and constants that broadcast, among them planes times one number a channel."""
+    shape = draw(planes if of_channels else st.one_of(planes, shapes))
+    operands = draw(st.integers(1, 3))
+    inputs = draw(st.integers(1, operands))
+    tensors = [TensorType(shape)]
+    for number in range(1, operands):
+        kept = draw(st.lists(st.booleans(), min_size=len(shape), max_size=len(shape)))
+        if of_channels:
+            whole = number < inputs and draw(st.booleans())
+            kept = [whole or (axis == 1) or (axis == 0 and number < inputs) for axis in range(len(shape))]
+        narrow = tuple(size if keep else 1 for size, keep in zip(shape, kept, strict=True))
+        tensors.append(TensorType(narrow if of_channels else narrow[draw(st.integers(0, 1)) :] or (1,)))
+    op = Map(draw(st.sampled_from(EXPRESSIONS[operands])))
+    return layer_spec(op, tuple(tensors[:inputs]), TensorType(shape), tuple(tensors[inputs:]))
 
 
 @st.composite
@@ -226,7 +252,7 @@ def concat_specs(draw: st.DrawFn) -> LayerSpec:
     batch, _, *rest = draw(st.one_of(planes, shapes))
     channels = draw(st.lists(st.integers(1, 40), min_size=1, max_size=4))
     inputs = tuple(TensorType((batch, count, *rest)) for count in channels)
-    return LayerSpec(Concat(1), inputs, TensorType((batch, sum(channels), *rest)))
+    return layer_spec(Concat(1), inputs, TensorType((batch, sum(channels), *rest)))
 
 
 @st.composite
@@ -258,18 +284,18 @@ def chain_specs(draw: st.DrawFn) -> LayerSpec:
             else (TensorType((outputs, channels // op.groups, *op.kernel)), TensorType((outputs,)))
         )
         source = TensorType((batch, channels, height, width))
-        members.append(LayerSpec(op, (source,), TensorType((batch, outputs, *size)), weights))
+        members.append(layer_spec(op, (source,), TensorType((batch, outputs, *size)), weights))
         sources.append((-1,) if index else (0,))
         channels, height, width = outputs, *size
     last = members[-1]
     dense = isinstance(last.op, Conv2d) and last.op.groups == 1
     if dense and (len(members) == 1 or draw(st.booleans())):
-        add = Add(draw(activations))
-        members.append(LayerSpec(add, (last.output, last.output), last.output))
+        add = sum_of_two(draw(activations))
+        members.append(layer_spec(add, (last.output, last.output), last.output))
         sources.append(draw(st.sampled_from([(-1, 1), (1, -1)])))
         inputs.append(last.output)
     constants = tuple(tensor for member in members for tensor in member.weights)
-    return LayerSpec(Chain(tuple(members), tuple(sources)), tuple(inputs), last.output, constants)
+    return layer_spec(Chain(tuple(members), tuple(sources)), tuple(inputs), last.output, constants)
 
 
 SPECS: dict[str, st.SearchStrategy[LayerSpec]] = {
@@ -281,10 +307,9 @@ SPECS: dict[str, st.SearchStrategy[LayerSpec]] = {
     "cpu_pool": pool_specs(),
     "cpu_fully_connected": fully_connected_specs(),
     "cpu_softmax": unary_specs("softmax"),
-    "cpu_clamp": unary_specs("clamp"),
     "cpu_reshape": unary_specs("reshape"),
     "cpu_relayout": unary_specs("relayout"),
-    "cpu_add": add_specs(),
+    "cpu_map": st.one_of(unary_specs("clamp"), add_specs(), map_specs()),
     "cpu_concat": concat_specs(),
     "cpu_transpose": unary_specs("transpose"),
     "cpu_blocked_conv": conv_specs(st.just(1), wide=True),
@@ -293,8 +318,7 @@ SPECS: dict[str, st.SearchStrategy[LayerSpec]] = {
     "cpu_blocked_depthwise": conv_specs(st.integers(1, 40), multiplier=True, equal=True),
     "cpu_blocked_conv_transpose": transposed_specs(st.just(1), wide=True),
     "cpu_blocked_pool": pool_specs(wide=True),
-    "cpu_blocked_add": add_specs(channels=True),
-    "cpu_blocked_clamp": unary_specs("clamp"),
+    "cpu_blocked_map": st.one_of(unary_specs("clamp"), add_specs(channels=True), map_specs(of_channels=True)),
     "cpu_blocked_concat": concat_specs(),
     "cpu_blocked_fully_connected": fully_connected_specs(),
     "cpu_blocked_chain": chain_specs(),
@@ -370,7 +394,7 @@ def check_all(drawn: list[Case]) -> None:
             layout_named(name).pack(value)
             for name, value in zip(case.choice.input_layouts, inputs, strict=True)
         ]
-        expected = evaluate_layer(case.spec, inputs, weights)
+        (expected,) = evaluate_layer(case.spec, inputs, weights)
         layout = layout_named(case.choice.output_layout)
         result = layout.unpack(call(library, program, images), case.spec.output)
         largest = max(float(np.abs(expected).max()), 1e-3)
@@ -456,5 +480,5 @@ def test_a_workspace_beyond_the_limit_is_refused() -> None:
 
 
 def test_only_float32_layers_apply() -> None:
-    spec = LayerSpec(Reshape(), (TensorType((1, 4), "int64"),), TensorType((1, 4), "int64"))
+    spec = layer_spec(Reshape(), (TensorType((1, 4), "int64"),), TensorType((1, 4), "int64"))
     assert not algorithms()["cpu_reshape"].applies(spec, HOST)

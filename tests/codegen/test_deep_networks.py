@@ -14,11 +14,13 @@ from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 import codegen
 from codegen.chains import chain_nodes
-from codegen.graph import Add, Conv2d, Graph, Node
-from codegen.onnx_import import import_model
+from codegen.graph import Graph, Node
+from codegen.onnx_import.reader import import_model
+from codegen.operators.conv2d import Conv2d
 from codegen.passes import optimize
 from codegen.passes.rewrite import GraphEditor
 from tests.codegen.chains import CONV, NORM, Step, graph_of
+from tests.codegen.layers import sum_of_two
 
 LAYERS = 50
 CODEGEN = str(Path(codegen.__file__).parent)
@@ -142,8 +144,8 @@ def test_chains_of_layers() -> None:
 STEPS: list[Step] = [
     (CONV, "x", "a", None),
     (NORM, "a", "b", None),
-    (Add(), ("b", "b"), "c", None),
-    (Add(), ("a", "b"), "y", None),
+    (sum_of_two(), ("b", "b"), "c", None),
+    (sum_of_two(), ("a", "b"), "y", None),
 ]
 
 
@@ -158,9 +160,11 @@ def test_index_of_a_graph() -> None:
 
 def test_editor_keeps_order_and_index() -> None:
     editor = GraphEditor(graph_of(STEPS))
-    first = Node("A", Conv2d((1, 1)), ("x",), "half")
-    editor.substitute({"B": (), "A": (first, Node("end", CONV, ("half",), "b"))})
-    editor.substitute({"A": (Node("begin", NORM, ("x",), "quarter"), Node("A", CONV, ("quarter",), "half"))})
+    first = Node("A", Conv2d((1, 1)), ("x",), ("half",))
+    editor.substitute({"B": (), "A": (first, Node("end", CONV, ("half",), ("b",)))})
+    editor.substitute(
+        {"A": (Node("begin", NORM, ("x",), ("quarter",)), Node("A", CONV, ("quarter",), ("half",)))}
+    )
     assert [node.name for node in editor.graph().nodes] == ["begin", "A", "end", "C", "Y"]
     assert [node.name for node in editor.consumers("x")] == ["begin"]
     assert sorted(node.name for node in editor.consumers("b")) == ["C", "Y"]

@@ -15,31 +15,27 @@ from codegen.bundle.launches import runs_of
 from codegen.bundle.memory import memory_use
 from codegen.bundle.tasks import Schedule, Task, schedule_of
 from codegen.errors import PlanError
-from codegen.graph import (
-    RELU,
-    Activation,
-    Add,
-    Clamp,
-    Concat,
-    Conv2d,
-    FullyConnected,
-    Graph,
-    Node,
-    Operator,
-    Pool2d,
-    Reshape,
-)
+from codegen.expression import RELU, RESULT, clamp
+from codegen.graph import Graph, Node
 from codegen.layout import block_lines
+from codegen.operator import Operator
+from codegen.operators.concat import Concat
+from codegen.operators.conv2d import Conv2d
+from codegen.operators.elementwise import Map
+from codegen.operators.fully_connected import FullyConnected
+from codegen.operators.pool2d import Pool2d
+from codegen.operators.reshape import Reshape
 from codegen.plan import Plan
 from codegen.reference import evaluate
 from codegen.schedule import Processor
 from microbench.boards.virtual import VirtualBoard
 from microbench.profile import load_profile
+from tests.codegen.layers import sum_of_two
 from tests.codegen.plan_run import layered_plan, run_plan
 from tests.codegen.planned import PI_ZERO, GraphBuilder
 
 SAME = Conv2d((3, 3), pads=(1, 1, 1, 1))
-POINTWISE = Conv2d((1, 1), activation=RELU)
+POINTWISE = Conv2d((1, 1), epilogue=RELU)
 
 
 def image(graph: Graph) -> np.ndarray:
@@ -84,8 +80,8 @@ def module_of(algorithm: str) -> Graph:
     build = GraphBuilder("parts", (1, 20, 7, 6))
     other = build.add(POINTWISE, "x", [(20, 20, 1, 1), (20,)], name="other")
     first = build.add(POINTWISE, other, [(9, 20, 1, 1), (9,)], name="first")
-    if algorithm == "qpu_add":
-        part = build.add(Add(Activation(0.0, 6.0)), ("x", other), name="part")
+    if algorithm == "qpu_map":
+        part = build.add(sum_of_two(clamp(RESULT, 0.0, 6.0)), ("x", other), name="part")
     elif algorithm == "qpu_concat":
         part = build.add(Concat(1), ("x", other), name="part")
     elif algorithm == "qpu_pool":
@@ -99,7 +95,7 @@ def module_of(algorithm: str) -> Graph:
         part = build.add(SAME, other, [(26, 20, 3, 3), (26,)], name="part")
     last = build.add(POINTWISE, other, [(11, 20, 1, 1), (11,)], name="last")
     joined = build.add(Concat(1), (first, part, last), name="join")
-    return build.build(joined, build.add(Clamp(RELU), joined, name="next"))
+    return build.build(joined, build.add(Map(RELU), joined, name="next"))
 
 
 WRITERS = sorted(
@@ -142,7 +138,7 @@ def dense() -> Graph:
     c = build.add(SAME, inner, [(18, 33, 3, 3), (18,)], name="c")
     outer = build.add(Concat(1), (inner, c), name="outer")
     flat = build.add(Reshape(), c, shape=(1, 18 * 30), name="flat")
-    total = build.add(Add(), (c, c), name="sum")
+    total = build.add(sum_of_two(), (c, c), name="sum")
     return build.build(outer, flat, total)
 
 
@@ -213,7 +209,7 @@ def rule_cases() -> dict[str, tuple[Graph, str, set[str]]]:
         names["back"] = build.add(Reshape(), names["shown"], shape=(1, 4, 4, 4), name="back")
         names["join"] = build.add(Concat(1), tuple(names[p] for p in parts), name="join")
         for number, source in enumerate(extra):
-            op: Operator = Concat(1) if source.endswith("2") else Clamp(RELU)
+            op: Operator = Concat(1) if source.endswith("2") else Map(RELU)
             sources = (names[source[0]], names["x"]) if source.endswith("2") else (names[source],)
             names[f"extra{number}"] = build.add(op, sources, name=f"extra {number}")
         return build.build(names["join"], *(names[o] for o in outputs))
@@ -293,13 +289,13 @@ def blocks_of_channels(middle: int) -> Graph:
     parts = [build.add(SAME, "x", [(n, 6, 3, 3), (n,)], name=f"part {i}") for i, n in enumerate(counts)]
     joined = build.add(Concat(1), tuple(parts), name="join")
     following = build.add(POINTWISE, joined, [(9, sum(counts), 1, 1), (9,)], name="next")
-    return build.build(following, build.add(Add(), (parts[1], parts[1]), name="sum"))
+    return build.build(following, build.add(sum_of_two(), (parts[1], parts[1]), name="sum"))
 
 
 IN_BLOCKS = {
     **dict.fromkeys(("part 0", "part 1", "part 2", "next"), "cpu_blocked_conv channel4"),
     "join": "cpu_blocked_concat channel4",
-    "sum": "cpu_blocked_add channel4",
+    "sum": "cpu_blocked_map channel4",
 }
 
 

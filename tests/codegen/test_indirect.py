@@ -9,9 +9,11 @@ import pytest
 from codegen.engines.cpu.blocked.indirect import CpuBlockedIndirect
 from codegen.engines.cpu.blocked.indirect_source import indirect_text
 from codegen.engines.cpu.blocked.indirect_tile import OUTSIDE, IndirectCode, input_offsets
-from codegen.graph import Conv2d, LayerSpec
+from codegen.graph import LayerSpec
+from codegen.operators.conv2d import Conv2d
 from codegen.target import Target
 from codegen.tensor import TensorType
+from tests.codegen.layers import layer_spec
 
 NEON = Target(name="pi-2", qpus=12, cpu="cortex-a7", compiler=("", "-O1"), cores=4)
 SAME = Conv2d((3, 3), pads=(1, 1, 1, 1))
@@ -19,7 +21,7 @@ SAME = Conv2d((3, 3), pads=(1, 1, 1, 1))
 
 def layer(op: Conv2d, inputs: tuple[int, int], outputs: tuple[int, int]) -> LayerSpec:
     weights = TensorType((8, 6 // op.groups, *op.kernel)), TensorType((8,))
-    return LayerSpec(op, (TensorType((1, 6, *inputs)),), TensorType((1, 8, *outputs)), weights)
+    return layer_spec(op, (TensorType((1, 6, *inputs)),), TensorType((1, 8, *outputs)), weights)
 
 
 def code_of(spec: LayerSpec, pixels: int) -> IndirectCode:

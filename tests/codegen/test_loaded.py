@@ -13,8 +13,9 @@ import pytest
 
 from codegen.bundle import compile_bundle
 from codegen.errors import BundleError, TensorError
-from codegen.graph import Conv2d, Graph
+from codegen.graph import Graph
 from codegen.loaded import LoadedBundle, load_bundle
+from codegen.operators.conv2d import Conv2d
 from codegen.reference import evaluate
 from codegen.tensor import FloatArray
 from tests.codegen.planned import HOST, GraphBuilder, branched_network, plan_of, small_network

@@ -10,20 +10,17 @@ import numpy as np
 import pytest
 from onnx import NodeProto, helper
 
-from codegen.graph import (
-    RELU,
-    Activation,
-    Add,
-    Clamp,
-    Concat,
-    Conv2d,
-    Operator,
-    Pool2d,
-    Reshape,
-    Softmax,
-    Transpose,
-)
-from codegen.onnx_import import import_model
+from codegen.expression import RELU, RESULT, clamp
+from codegen.onnx_import.reader import import_model
+from codegen.operator import Operator
+from codegen.operators.concat import Concat
+from codegen.operators.conv2d import Conv2d
+from codegen.operators.elementwise import Map
+from codegen.operators.pool2d import Pool2d
+from codegen.operators.reshape import Reshape
+from codegen.operators.softmax import Softmax
+from codegen.operators.transpose import Transpose
+from tests.codegen.layers import sum_of_two
 from tests.codegen.onnx_cases import (
     IMAGE,
     OPSETS,
@@ -117,7 +114,7 @@ class Model:
 
 WEIGHTS = {"w": normal(6, 6, 3, 3), "v": normal(6, 6, 1, 1)}
 CONV = Conv2d((3, 3), pads=(1, 1, 1, 1))
-RELU6 = Activation(0.0, 6.0)
+RELU6 = clamp(RESULT, 0.0, 6.0)
 MODELS = {
     "residual": Model(
         [
@@ -126,31 +123,33 @@ MODELS = {
             node("Add", "b a", "s"),
             node("Relu", "s", "y"),
         ],
-        [CONV, CONV, Add(RELU)],
+        [CONV, CONV, sum_of_two(RELU)],
         constants=WEIGHTS,
     ),
-    "doubled": Model([node("Add", "x x", "y")], [Add()]),
-    "doubled vector": Model([node("Sum", "x x", "y")], [Add()], (5,)),
-    "sum of three": Model([node("Relu", "x", "a"), node("Sum", "x a x", "y")], [Clamp(RELU), Add(), Add()]),
+    "doubled": Model([node("Add", "x x", "y")], [sum_of_two()]),
+    "doubled vector": Model([node("Sum", "x x", "y")], [sum_of_two()], (5,)),
+    "sum of three": Model(
+        [node("Relu", "x", "a"), node("Sum", "x a x", "y")], [Map(RELU), sum_of_two(), sum_of_two()]
+    ),
     "normalised sum": Model(
         [node("Add", "x x", "s"), node("Mul", "s c", "m"), node("Relu", "m", "y")],
-        [Add(), Conv2d((1, 1), groups=6, activation=RELU)],
+        [sum_of_two(), Conv2d((1, 1), groups=6, epilogue=RELU)],
         constants={"c": normal(6, 1, 1)},
     ),
-    "concat": Model([node("Relu", "x", "a"), node("Concat", "x a x", "y", axis=1)], [Clamp(RELU), Concat(1)]),
+    "concat": Model([node("Relu", "x", "a"), node("Concat", "x a x", "y", axis=1)], [Map(RELU), Concat(1)]),
     "concat of vectors": Model([node("Concat", "x x", "y", axis=-1)], [Concat(1)], (2, 3)),
-    "concat of one": Model([node("Relu", "x", "a"), node("Concat", "a", "y", axis=1)], [Clamp(RELU)]),
+    "concat of one": Model([node("Relu", "x", "a"), node("Concat", "a", "y", axis=1)], [Map(RELU)]),
     **{
         f"concat along {axis}": Model(
             [node("Relu", "x", "a"), node("Concat", "x a", "y", axis=axis)],
-            [Clamp(RELU), Reshape(), Reshape(), Concat(1), Reshape()],
+            [Map(RELU), Reshape(), Reshape(), Concat(1), Reshape()],
             (2, 3, 4, 5),
         )
         for axis in (0, 2, 3, -1)
     },
     "clamp in halves": Model(
         [node("Conv", "x w", "a"), node("Max", "a zero", "b"), node("Min", "six b", "y")],
-        [Conv2d((3, 3), activation=RELU6)],
+        [Conv2d((3, 3), epilogue=RELU6)],
         constants={**WEIGHTS, "zero": number(0), "six": number(6)},
     ),
     "channels last": Model(
@@ -167,7 +166,7 @@ MODELS = {
         ],
         [
             Transpose((0, 3, 1, 2)),
-            Conv2d((3, 3), (2, 2), (0, 0, 1, 1), activation=RELU),
+            Conv2d((3, 3), (2, 2), (0, 0, 1, 1), epilogue=RELU),
             Conv2d((1, 1)),
             Pool2d("average", (4, 5)),
             Reshape(),
@@ -199,7 +198,7 @@ MODELS = {
             node("AveragePool", "q", "y", kernel_shape=[2, 2]),
         ],
         [
-            Clamp(RELU),
+            Map(RELU),
             Pool2d("max", (3, 3), (2, 2), (1, 1, 1, 1)),
             Pool2d("average", (2, 2), pads=(1, 1, 1, 1), include_padding=True),
         ],

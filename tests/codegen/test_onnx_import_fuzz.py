@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
 from codegen.errors import ModelError
-from codegen.onnx_import import load_graph
+from codegen.onnx_import.reader import load_graph
 from codegen.passes import optimize
 
 

@@ -8,28 +8,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from codegen.errors import GraphSpecError
-from codegen.graph import (
-    IDENTITY,
-    RELU,
-    Activation,
-    Clamp,
-    Conv2d,
-    ConvTranspose2d,
-    FullyConnected,
-    Graph,
-    Node,
-    Operator,
-    Pool2d,
-    Reshape,
-    Softmax,
-)
+from codegen.expression import RELU, RESULT, Expression, clamp, is_clamp
+from codegen.graph import Graph, Node
+from codegen.operator import Operator
+from codegen.operators.conv2d import Conv2d
+from codegen.operators.conv_transpose2d import ConvTranspose2d
+from codegen.operators.elementwise import Map
+from codegen.operators.fully_connected import FullyConnected
+from codegen.operators.pool2d import Pool2d
+from codegen.operators.reshape import Reshape
+from codegen.operators.softmax import Softmax
 from codegen.passes import PIPELINE, Pass, optimize, pipeline
-from codegen.passes.activation_fusion import composed, fuse_activations
 from codegen.passes.batch_norm import fold_batch_normalization
 from codegen.passes.canonical_form import canonicalize
 from codegen.passes.dead_code import remove_dead_code
+from codegen.passes.epilogue_fusion import fuse_epilogues
 from codegen.passes.reshape_elimination import eliminate_reshapes
-from codegen.reference import clamp, evaluate
+from codegen.reference import evaluate
 from tests.codegen.chains import (
     CHANNELS,
     CONV,
@@ -71,7 +66,7 @@ def test_batch_norm_does_not_fold_behind_reshape_that_mixes_channels() -> None:
 
 
 @pytest.mark.parametrize(
-    "before", [Clamp(RELU), Pool2d("max", (2, 2)), Conv2d((1, 1), activation=RELU), Softmax(1)]
+    "before", [Map(RELU), Pool2d("max", (2, 2)), Conv2d((1, 1), epilogue=RELU), Softmax(1)]
 )
 def test_batch_norm_stands_alone_as_depthwise(before: Operator) -> None:
     ops = rewritten(straight(before, NORM), fold_batch_normalization)
@@ -99,7 +94,7 @@ def test_shared_weights_are_not_changed_for_the_other_node() -> None:
         "shared",
         ("x",),
         ("y",),
-        (first, norm, Node("Y", CONV, ("b",), "y", first.weights)),
+        (first, norm, Node("Y", CONV, ("b",), ("y",), first.weights)),
         graph.types,
         graph.constants,
     )
@@ -126,61 +121,63 @@ def test_batch_norm_is_folded_in_double_precision() -> None:
 
 @pytest.mark.parametrize("op", [CONV, TRANSPOSED, Pool2d("max", (2, 2)), Pool2d("average", (3, 3))])
 def test_clamps_fuse_into_their_producer(op: Conv2d | ConvTranspose2d | Pool2d) -> None:
-    ops = rewritten(straight(op, Clamp(RELU), Clamp(Activation(-1.0, 6.0))), fuse_activations)
-    assert ops == [type(op)(**{**op.__dict__, "activation": RELU6})]
+    ops = rewritten(straight(op, Map(RELU), Map(clamp(RESULT, -1.0, 6.0))), fuse_epilogues)
+    assert ops == [type(op)(**{**op.__dict__, "epilogue": RELU6})]
 
 
 def test_clamp_fuses_behind_reshape() -> None:
-    assert rewritten(straight(FullyConnected(), (3, 2, 3), Clamp(RELU), shape=(3, 6)), fuse_activations) == [
+    assert rewritten(straight(FullyConnected(), (3, 2, 3), Map(RELU), shape=(3, 6)), fuse_epilogues) == [
         FullyConnected(RELU),
         Reshape(),
     ]
 
 
 def test_clamp_without_a_producer_stays() -> None:
-    assert rewritten(straight(Clamp(RELU), Softmax(1), Clamp(RELU6)), fuse_activations) == [
-        Clamp(RELU),
+    assert rewritten(straight(Map(RELU), Softmax(1), Map(RELU6)), fuse_epilogues) == [
+        Map(RELU),
         Softmax(1),
-        Clamp(RELU6),
+        Map(RELU6),
     ]
 
 
 @pytest.mark.parametrize("outputs", [("y", "a"), ("y", "z")])
 def test_clamp_leaves_a_producer_that_others_read(outputs: tuple[str, ...]) -> None:
-    steps: list[Step] = [(CONV, "x", "a", None), (Clamp(RELU), "a", "y", None), (Softmax(1), "a", "z", None)]
-    assert rewritten(graph_of(steps, outputs), fuse_activations) == [CONV, Clamp(RELU), Softmax(1)]
+    steps: list[Step] = [(CONV, "x", "a", None), (Map(RELU), "a", "y", None), (Softmax(1), "a", "z", None)]
+    assert rewritten(graph_of(steps, outputs), fuse_epilogues) == [CONV, Map(RELU), Softmax(1)]
 
 
 ENDS = st.one_of(st.none(), st.integers(-3, 3).map(float))
-ACTIVATIONS = st.builds(Activation, ENDS, ENDS)
+ACTIVATIONS = st.builds(clamp, st.just(RESULT), ENDS, ENDS)
 
 
 @given(first=ACTIVATIONS, second=ACTIVATIONS)
-def test_composed_clamps_do_what_both_do(first: Activation, second: Activation) -> None:
+def test_composed_clamps_do_what_both_do(first: Expression, second: Expression) -> None:
     values = np.linspace(-5, 5, 41)
-    np.testing.assert_array_equal(clamp(values, composed(first, second)), clamp(clamp(values, first), second))
+    both = second.substitute((first,))
+    assert is_clamp(both)
+    np.testing.assert_array_equal(both.evaluate((values,)), second.evaluate((first.evaluate((values,)),)))
 
 
 # --- reshapes, canonical form, dead code ------------------------------------------------------------------
 
 
 def test_reshapes_in_a_row_become_one() -> None:
-    graph = straight(CONV, (2, 100), (2, 4, 25), (200,), Clamp(RELU))
+    graph = straight(CONV, (2, 100), (2, 4, 25), (200,), Map(RELU))
     assert rewritten(graph, lambda g: remove_dead_code(eliminate_reshapes(g))) == [
         CONV,
         Reshape(),
-        Clamp(RELU),
+        Map(RELU),
     ]
 
 
 def test_reshape_there_and_back_goes() -> None:
-    graph = straight(CONV, (2, 100), IMAGE, Clamp(RELU))
-    assert rewritten(graph, lambda g: remove_dead_code(eliminate_reshapes(g))) == [CONV, Clamp(RELU)]
+    graph = straight(CONV, (2, 100), IMAGE, Map(RELU))
+    assert rewritten(graph, lambda g: remove_dead_code(eliminate_reshapes(g))) == [CONV, Map(RELU)]
 
 
 def test_output_keeps_its_name_when_its_reshape_goes() -> None:
-    graph = straight(CONV, Clamp(RELU), IMAGE)
-    assert rewritten(graph, eliminate_reshapes) == [CONV, Clamp(RELU)]
+    graph = straight(CONV, Map(RELU), IMAGE)
+    assert rewritten(graph, eliminate_reshapes) == [CONV, Map(RELU)]
 
 
 @pytest.mark.parametrize("outputs", [("y",), ("a", "y"), ("y", "z")])
@@ -188,7 +185,7 @@ def test_copies_between_the_graph_s_own_ends_stay_right(outputs: tuple[str, ...]
     steps: list[Step] = [
         (Reshape(), "x", "a", IMAGE),
         (Reshape(), "a", "y", IMAGE),
-        (Clamp(RELU), "a", "b", None),
+        (Map(RELU), "a", "b", None),
         (Reshape(), "b", "z", IMAGE),
     ]
     graph = graph_of(steps, outputs)
@@ -196,7 +193,7 @@ def test_copies_between_the_graph_s_own_ends_stay_right(outputs: tuple[str, ...]
 
 
 def test_pointwise_convolution_of_a_vector_becomes_a_matrix() -> None:
-    graph = straight(Conv2d((1, 1), (2, 2), activation=RELU), shape=(3, CHANNELS, 1, 1))
+    graph = straight(Conv2d((1, 1), (2, 2), epilogue=RELU), shape=(3, CHANNELS, 1, 1))
     assert rewritten(graph, canonicalize) == [Reshape(), FullyConnected(RELU), Reshape()]
 
 
@@ -231,18 +228,18 @@ def test_head_of_a_network() -> None:
         IMAGE,
         CONV,
         NORM,
-        Clamp(RELU6),
+        Map(RELU6),
         Pool2d("average", (5, 5)),
         POINTWISE,
         plane,
         NORM,
         (2, CHANNELS),
-        Clamp(RELU),
+        Map(RELU),
     )
     fused = optimize(graph)
     same_results(graph, fused)
     assert [node.op for node in fused.nodes] == [
-        Conv2d((3, 3), pads=(1, 1, 1, 1), activation=RELU6),
+        Conv2d((3, 3), pads=(1, 1, 1, 1), epilogue=RELU6),
         Pool2d("average", (5, 5)),
         Reshape(),
         FullyConnected(RELU),
@@ -274,9 +271,9 @@ OPERATORS = st.sampled_from(
         DEPTHWISE,
         POINTWISE,
         NORM,
-        Clamp(RELU),
-        Clamp(RELU6),
-        Clamp(Activation(None, 0.5)),
+        Map(RELU),
+        Map(RELU6),
+        Map(clamp(RESULT, None, 0.5)),
         Softmax(1),
         IMAGE,
     ]
@@ -290,7 +287,7 @@ def test_any_chain_computes_the_same(ops: list[Operator | tuple[int, ...]]) -> N
     value = np.random.default_rng(3).standard_normal(IMAGE)
     wanted, found = evaluate(graph, {"x": value})["y"], evaluate(fused, {"x": value})["y"]
     np.testing.assert_allclose(found, wanted, atol=1e-4 * max(1.0, np.abs(wanted).max()))
-    assert IDENTITY not in [node.op.activation for node in fused.nodes if isinstance(node.op, Clamp)]
+    assert RESULT not in [node.op.expression for node in fused.nodes if isinstance(node.op, Map)]
 
 
 def test_a_pass_that_breaks_the_spec_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

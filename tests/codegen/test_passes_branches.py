@@ -7,23 +7,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from codegen.graph import (
-    RELU,
-    Activation,
-    Add,
-    Clamp,
-    Concat,
-    Conv2d,
-    Operator,
-    Pad2d,
-    Pool2d,
-    Reshape,
-    Softmax,
-    Transpose,
-)
+from codegen.expression import RELU, RESULT, clamp
+from codegen.operator import Operator
+from codegen.operators.concat import Concat
+from codegen.operators.conv2d import Conv2d
+from codegen.operators.elementwise import Map
+from codegen.operators.pad2d import Pad2d
+from codegen.operators.pool2d import Pool2d
+from codegen.operators.reshape import Reshape
+from codegen.operators.softmax import Softmax
+from codegen.operators.transpose import Transpose
 from codegen.passes import optimize
-from codegen.passes.activation_fusion import fuse_activations
 from codegen.passes.dead_code import remove_dead_code
+from codegen.passes.epilogue_fusion import fuse_epilogues
 from codegen.passes.padding import fold_padding
 from codegen.passes.reshape_elimination import eliminate_reshapes
 from codegen.passes.transposition import cancel_transposes
@@ -41,6 +37,7 @@ from tests.codegen.chains import (
     same_results,
     straight,
 )
+from tests.codegen.layers import sum_of_two
 
 PAD = Pad2d((0, 1, 2, 3))
 STAND_ALONE = Conv2d((1, 1), pads=PAD.pads, groups=CHANNELS)
@@ -52,35 +49,35 @@ LAST, FIRST = Transpose((0, 2, 3, 1)), Transpose((0, 3, 1, 2))
 def test_clamp_fuses_into_a_sum() -> None:
     steps: list[Step] = [
         (CONV, "x", "a", None),
-        (Add(), ("x", "a"), "s", None),
-        (Clamp(RELU), "s", "y", None),
+        (sum_of_two(), ("x", "a"), "s", None),
+        (Map(RELU), "s", "y", None),
     ]
-    assert rewritten(graph_of(steps), fuse_activations) == [CONV, Add(RELU)]
+    assert rewritten(graph_of(steps), fuse_epilogues) == [CONV, sum_of_two(RELU)]
 
 
 def test_clamp_does_not_fuse_over_a_join() -> None:
     """The sum of clamped and unclamped, and one result joined to another."""
-    for join in (Add(), Concat(1)):
+    for join in (sum_of_two(), Concat(1)):
         steps: list[Step] = [
             (CONV, "x", "a", None),
-            (Clamp(RELU), "a", "b", None),
+            (Map(RELU), "a", "b", None),
             (join, ("a", "b"), "y", None),
         ]
-        assert rewritten(graph_of(steps), fuse_activations) == [CONV, Clamp(RELU), join]
+        assert rewritten(graph_of(steps), fuse_epilogues) == [CONV, Map(RELU), join]
 
 
 def test_normalised_sum_is_a_depthwise_convolution() -> None:
     steps: list[Step] = [
         (CONV, "x", "a", None),
-        (Add(), ("a", "a"), "s", None),
+        (sum_of_two(), ("a", "a"), "s", None),
         (NORM, "s", "n", None),
-        (Clamp(RELU6), "n", "y", None),
+        (Map(RELU6), "n", "y", None),
     ]
     graph = graph_of(steps)
     fused = optimize(graph)
     same_results(graph, fused)
-    depthwise = Conv2d((1, 1), groups=CHANNELS, activation=RELU6)
-    assert [node.op for node in fused.nodes] == [CONV, Add(), depthwise]
+    depthwise = Conv2d((1, 1), groups=CHANNELS, epilogue=RELU6)
+    assert [node.op for node in fused.nodes] == [CONV, sum_of_two(), depthwise]
 
 
 def test_both_branches_fold_their_normalisations() -> None:
@@ -89,14 +86,14 @@ def test_both_branches_fold_their_normalisations() -> None:
         (NORM, "a", "b", None),
         (POINTWISE, "x", "c", None),
         (NORM, "c", "d", None),
-        (Add(), ("b", "d"), "s", None),
-        (Clamp(RELU), "s", "y", None),
+        (sum_of_two(), ("b", "d"), "s", None),
+        (Map(RELU), "s", "y", None),
         (Concat(1), ("y", "b"), "z", None),
     ]
     graph = graph_of(steps, ("y", "z"))
     fused = optimize(graph)
     same_results(graph, fused)
-    assert [node.op for node in fused.nodes] == [CONV, POINTWISE, Add(RELU), Concat(1)]
+    assert [node.op for node in fused.nodes] == [CONV, POINTWISE, sum_of_two(RELU), Concat(1)]
 
 
 # --- padding ----------------------------------------------------------------------------------------------
@@ -124,7 +121,7 @@ def test_padding_folds_into_its_reader(op: Operator, wider: Operator) -> None:
         Pool2d("average", (4, 4), pads=(1, 0, 0, 0)),  # its own padding does not count
         Pool2d("average", (2, 2)),  # windows of nothing but padding
         Pool2d("max", (4, 4)),  # of numbers that may all be negative
-        Clamp(RELU),
+        Map(RELU),
         Softmax(1),
     ],
 )
@@ -135,9 +132,10 @@ def test_padding_that_is_not_exact_elsewhere_stays_a_layer(op: Operator) -> None
 @pytest.mark.parametrize(
     "before",
     [
-        [Clamp(RELU)],
-        [Conv2d((1, 1), activation=RELU6)],
-        [Clamp(RELU), Pool2d("average", (2, 2)), Clamp(Activation(None, 3.0))],
+        [Map(RELU)],
+        [Conv2d((1, 1), epilogue=RELU6)],
+        [Map(RELU), Pool2d("average", (2, 2)), Map(clamp(RESULT, None, 3.0))],
+        [Softmax(1)],
     ],
 )
 def test_padding_folds_into_a_maximum_of_what_is_not_negative(before: list[Operator]) -> None:
@@ -146,7 +144,9 @@ def test_padding_folds_into_a_maximum_of_what_is_not_negative(before: list[Opera
     assert ops == [*before, Pool2d("max", (4, 4), (2, 2), PAD.pads)]
 
 
-@pytest.mark.parametrize("before", [Clamp(Activation(-1.0, None)), Clamp(Activation(0.0, -1.0)), Softmax(1)])
+@pytest.mark.parametrize(
+    "before", [Map(clamp(RESULT, -1.0, None)), Map(clamp(RESULT, 0.0, -1.0)), Transpose((0, 1, 3, 2))]
+)
 def test_padding_does_not_fold_into_another_maximum(before: Operator) -> None:
     ops = rewritten(straight(before, PAD, Pool2d("max", (4, 4))), fold_padding)
     assert ops == [before, STAND_ALONE, Pool2d("max", (4, 4))]
@@ -176,12 +176,12 @@ def cleaned(graph_ops: list[Operator | tuple[int, ...]]) -> list[Operator]:
 
 
 def test_transposes_there_and_back_vanish() -> None:
-    assert cleaned([CONV, LAST, FIRST, Clamp(RELU)]) == [CONV, Clamp(RELU)]
+    assert cleaned([CONV, LAST, FIRST, Map(RELU)]) == [CONV, Map(RELU)]
 
 
 def test_transposes_in_a_row_become_one() -> None:
-    assert cleaned([CONV, LAST, LAST, Clamp(RELU)]) == [CONV, FIRST, Clamp(RELU)]
-    assert cleaned([CONV, LAST, LAST, LAST, Clamp(RELU)]) == [CONV, Clamp(RELU)]
+    assert cleaned([CONV, LAST, LAST, Map(RELU)]) == [CONV, FIRST, Map(RELU)]
+    assert cleaned([CONV, LAST, LAST, LAST, Map(RELU)]) == [CONV, Map(RELU)]
 
 
 def test_transpose_of_axes_of_one_element_is_a_reshape() -> None:
@@ -200,7 +200,7 @@ def test_transpose_that_others_read_stays_for_them() -> None:
 # --- all of them together ---------------------------------------------------------------------------------
 
 UNARY: st.SearchStrategy[Operator | str] = st.sampled_from(
-    [CONV, NORM, Clamp(RELU), Clamp(Activation(-0.5, 0.5)), Softmax(1), Pad2d((0, 0, 1, 1)), "turn"]
+    [CONV, NORM, Map(RELU), Map(clamp(RESULT, -0.5, 0.5)), Softmax(1), Pad2d((0, 0, 1, 1)), "turn"]
 )
 
 
@@ -225,10 +225,10 @@ def test_any_branches_compute_the_same(data: st.DataObject) -> None:
         return source
 
     first, second = chain("x", "a"), chain("x", "b")
-    steps.append((Add(), (first, second), "s", None))
+    steps.append((sum_of_two(), (first, second), "s", None))
     end = chain("s", "c")
     steps.append((Concat(1), (end, first), "j", None))
-    steps.append((Clamp(RELU), "j", "y", None))
+    steps.append((Map(RELU), "j", "y", None))
     graph = graph_of(steps)
     fused = optimize(graph)
     value = np.random.default_rng(3).standard_normal(IMAGE)

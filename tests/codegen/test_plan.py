@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from codegen.errors import PlanError
-from codegen.graph import Conv2d, LayerSpec
+from codegen.operators.conv2d import Conv2d
 from codegen.plan import (
     SCHEMA_PATH,
     Plan,
@@ -27,6 +27,7 @@ from codegen.plan import (
 )
 from codegen.schedule import Choice, values
 from codegen.tensor import TensorType
+from tests.codegen.layers import layer_spec
 from tests.codegen.planned import MODEL_HASH, first_choice, plan_of, relayout_step, small_network, step_of
 
 
@@ -64,7 +65,7 @@ points = st.dictionaries(st.text("abcdef_", min_size=1, max_size=8), st.integers
 
 @given(split=points, tile=points, source=layouts, target=layouts, processor=st.sampled_from(["cpu", "qpu"]))
 def test_choices_round_trip(split: Any, tile: Any, source: str, target: str, processor: Any) -> None:
-    spec = LayerSpec(Conv2d((1, 1)), (TensorType((1, 4, 3, 3)),), TensorType((1, 4, 3, 3)))
+    spec = layer_spec(Conv2d((1, 1)), (TensorType((1, 4, 3, 3)),), TensorType((1, 4, 3, 3)))
     choice = Choice(processor, "any", values(split), values(tile), (source,), target)
     step = step_of("layer", spec, ("x",), "y", choice)
     assert type(step).model_validate(json.loads(step.model_dump_json())).choice == choice
@@ -76,7 +77,7 @@ def test_schema_file_is_current_and_accepts_a_plan(plan: Plan) -> None:
     validator = jsonschema.Draft202012Validator(plan_json_schema())
     validator.check_schema(plan_json_schema())
     validator.validate(json.loads(plan_text(plan)))
-    assert not validator.is_valid(changed(plan, schema_version=2))
+    assert not validator.is_valid(changed(plan, schema_version=3))
     assert not validator.is_valid(changed(plan, steps=[]))
     assert not validator.is_valid(changed(plan, wall_clock="now"))
 
@@ -91,8 +92,8 @@ def test_a_plan_holds_no_wall_clock_time(plan: Plan) -> None:
         ("{", "not JSON"),
         ("[]", "no JSON object"),
         ("{}", "of version None"),
-        ('{"schema_version": 7}', "of version 7, this program reads version 1"),
-        ('{"schema_version": 1}', "model_name: Field required"),
+        ('{"schema_version": 7}', "of version 7, this program reads versions 1 and 2"),
+        ('{"schema_version": 2}', "model_name: Field required"),
     ],
 )
 def test_other_files_are_refused(content: str, message: str, tmp_path: Path) -> None:
@@ -157,5 +158,5 @@ def test_an_unwritable_place_is_a_plan_error_and_keeps_the_old_file(plan: Plan, 
 def test_summaries_name_operator_shapes_and_activation(plan: Plan) -> None:
     assert plan.steps[0].summary == "Conv2d 3x3 s2 p1 1x3x17x17 -> 1x8x9x9 relu6"
     assert plan.steps[1].summary == "Conv2d 3x3 p1 g8 1x8x9x9 -> 1x8x9x9 relu"
-    assert plan.steps[6].summary == "Clamp 1x12x4x4 -> 1x12x4x4 clamp 0.1..0.9"
+    assert plan.steps[6].summary == "Map clamp 0.1..0.9 1x12x4x4 -> 1x12x4x4"
     assert first_choice(plan.steps[0].spec).processor == "cpu"

@@ -6,10 +6,16 @@ import pytest
 
 from codegen.algorithm import QpuAlgorithm, algorithms
 from codegen.errors import ScheduleError
-from codegen.graph import IDENTITY, RELU, Activation, Add, Concat, Conv2d, FullyConnected, LayerSpec, Pool2d
+from codegen.expression import RELU, RESULT, clamp
+from codegen.graph import LayerSpec
+from codegen.operators.concat import Concat
+from codegen.operators.conv2d import Conv2d
+from codegen.operators.fully_connected import FullyConnected
+from codegen.operators.pool2d import Pool2d
 from codegen.schedule import Choice
 from codegen.tensor import TensorType
 from tests.codegen.gpu_run import TARGET, relative_error
+from tests.codegen.layers import layer_spec, sum_of_two
 
 TOLERANCE = 2e-5  # truncating adds of a few hundred terms
 
@@ -25,7 +31,7 @@ def convolution(
         + 1
         for i in (0, 1)
     )
-    return LayerSpec(
+    return layer_spec(
         op,
         (TensorType((1, inputs, *size)),),
         TensorType((1, outputs, rows, columns)),
@@ -34,19 +40,19 @@ def convolution(
 
 
 def pool(op: Pool2d, channels: int, size: tuple[int, int], out: tuple[int, int]) -> LayerSpec:
-    return LayerSpec(op, (TensorType((1, channels, *size)),), TensorType((1, channels, *out)))
+    return layer_spec(op, (TensorType((1, channels, *size)),), TensorType((1, channels, *out)))
 
 
-RELU6 = Activation(0.0, 6.0)
+RELU6 = clamp(RESULT, 0.0, 6.0)
 LAYERS = {
-    "pointwise": convolution(5, 26, (9, 7), Conv2d((1, 1), activation=RELU6)),
+    "pointwise": convolution(5, 26, (9, 7), Conv2d((1, 1), epilogue=RELU6)),
     "pointwise, two channels": convolution(2, 16, (5, 13), Conv2d((1, 1))),
-    "first layer": convolution(3, 12, (15, 13), Conv2d((3, 3), (2, 2), (0, 0, 1, 1), activation=RELU6)),
-    "same padding": convolution(4, 17, (8, 9), Conv2d((3, 3), (1, 1), (1, 1, 1, 1), activation=RELU)),
+    "first layer": convolution(3, 12, (15, 13), Conv2d((3, 3), (2, 2), (0, 0, 1, 1), epilogue=RELU6)),
+    "same padding": convolution(4, 17, (8, 9), Conv2d((3, 3), (1, 1), (1, 1, 1, 1), epilogue=RELU)),
     "dilated, wide": convolution(2, 8, (12, 11), Conv2d((3, 5), (1, 2), (2, 4, 2, 4), (2, 2))),
     "strided pointwise": convolution(3, 8, (9, 9), Conv2d((1, 1), (2, 2))),
     "depthwise": convolution(
-        20, 20, (10, 9), Conv2d((3, 3), (1, 1), (1, 1, 1, 1), groups=20, activation=RELU6)
+        20, 20, (10, 9), Conv2d((3, 3), (1, 1), (1, 1, 1, 1), groups=20, epilogue=RELU6)
     ),
     "depthwise, strided": convolution(16, 16, (11, 12), Conv2d((3, 3), (2, 2), (0, 0, 1, 1), groups=16)),
     "depthwise, 2x2": convolution(8, 8, (6, 6), Conv2d((2, 2), groups=8)),
@@ -57,14 +63,14 @@ LAYERS = {
     ),
     "global average": pool(Pool2d("average", (7, 7)), 40, (7, 7), (1, 1)),
     "global average, few pixels": pool(Pool2d("average", (1, 3)), 16, (1, 3), (1, 1)),
-    "fully connected": LayerSpec(
-        FullyConnected(IDENTITY),
+    "fully connected": layer_spec(
+        FullyConnected(RESULT),
         (TensorType((1, 24)),),
         TensorType((1, 37)),
         (TensorType((37, 24)), TensorType((37,))),
     ),
-    "sum": LayerSpec(Add(RELU), (TensorType((1, 21, 6, 7)),) * 2, TensorType((1, 21, 6, 7))),
-    "channels of three": LayerSpec(
+    "sum": layer_spec(sum_of_two(RELU), (TensorType((1, 21, 6, 7)),) * 2, TensorType((1, 21, 6, 7))),
+    "channels of three": layer_spec(
         Concat(),
         (TensorType((1, 9, 6, 5)), TensorType((1, 16, 6, 5)), TensorType((1, 36, 6, 5))),
         TensorType((1, 61, 6, 5)),

@@ -8,7 +8,8 @@ import pytest
 from codegen.algorithm import QpuAlgorithm, algorithm_named
 from codegen.engines.videocore4.link import GUARD_BYTES, Activations, LinkedLayer, link
 from codegen.errors import ScheduleError
-from codegen.graph import RELU, Add, LayerSpec
+from codegen.expression import RELU
+from codegen.graph import LayerSpec
 from codegen.layout import LANES, block_lines, layout_named, plane
 from codegen.program import Region
 from codegen.reference import evaluate_layer
@@ -17,6 +18,7 @@ from codegen.tensor import TensorType
 from microbench.profile import load_profile
 from microbench.virtual import VirtualV3D
 from tests.codegen.gpu_run import TARGET, random_tensors
+from tests.codegen.layers import layer_spec, sum_of_two
 from tests.codegen.plan_run import choice_of
 from tests.codegen.test_qpu_kernels import LAYERS, TOLERANCE, candidates
 
@@ -61,7 +63,7 @@ def check_within(spec: LayerSpec, choice: Choice) -> None:
     mine = image[:, BEFORE : BEFORE + channels]
     assert (image[:, :BEFORE] == 0xFFFFFFFF).all() and (image[:, BEFORE + channels :] == 0xFFFFFFFF).all()
     found = mine.view(np.float32).transpose(1, 0, 2).reshape(channels, -1)[:, :pixels]
-    expected = evaluate_layer(spec, inputs, weights)
+    (expected,) = evaluate_layer(spec, inputs, weights)
     assert np.abs(found.reshape(expected.shape) - expected).max() <= TOLERANCE * np.abs(expected).max()
 
 
@@ -85,8 +87,8 @@ def test_a_part_is_written_and_nothing_beside_it(name: str, choice: Choice) -> N
 @pytest.mark.parametrize("channels", [1, 3, 20, 33])
 def test_sums_of_few_channels_keep_to_their_lines(channels: int) -> None:
     tensor = TensorType((1, channels, 9, 9))
-    spec = LayerSpec(Add(RELU), (tensor, tensor), tensor)
-    algorithm = algorithm_named("qpu_add")
+    spec = layer_spec(sum_of_two(RELU), (tensor, tensor), tensor)
+    algorithm = algorithm_named("qpu_map")
     for point in algorithm.space(spec, TARGET).points():
         if point["groups"] in (1, 8):
             try:

@@ -10,36 +10,29 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from codegen.errors import GraphSpecError
-from codegen.graph import (
-    RELU,
-    Activation,
-    Add,
-    Clamp,
-    Concat,
-    Conv2d,
-    FullyConnected,
-    Graph,
-    LayerSpec,
-    Node,
-    Operator,
-    Pad2d,
-    Pool2d,
-    Relayout,
-    Reshape,
-    Softmax,
-    Transpose,
-)
-from codegen.reference import clamp, evaluate, evaluate_all, evaluate_layer
-from codegen.shapes import infer_shape
+from codegen.expression import RELU, RESULT, Expression, clamp
+from codegen.graph import Graph, Node
+from codegen.operator import Operator
+from codegen.operators.concat import Concat
+from codegen.operators.conv2d import Conv2d
+from codegen.operators.elementwise import Map
+from codegen.operators.fully_connected import FullyConnected
+from codegen.operators.pad2d import Pad2d
+from codegen.operators.pool2d import Pool2d
+from codegen.operators.relayout import Relayout
+from codegen.operators.reshape import Reshape
+from codegen.operators.softmax import Softmax
+from codegen.operators.transpose import Transpose
+from codegen.reference import evaluate, evaluate_all, evaluate_layer
 from codegen.tensor import TensorType
+from tests.codegen.layers import inferred_shape, layer_spec, sum_of_two
 
 
 def layer(op: Operator, value: np.ndarray, *weights: np.ndarray, shape: tuple[int, ...] = ()) -> np.ndarray:
-    inferred = infer_shape(op, [value.shape], [weight.shape for weight in weights], shape)
+    inferred = inferred_shape(op, [value.shape], [weight.shape for weight in weights], shape)
     types = tuple(TensorType(weight.shape) for weight in weights)
-    return evaluate_layer(
-        LayerSpec(op, (TensorType(value.shape),), TensorType(inferred), types), [value], weights
-    )
+    spec = layer_spec(op, (TensorType(value.shape),), TensorType(inferred), types)
+    return evaluate_layer(spec, [value], weights)[0]
 
 
 def window_values(
@@ -67,7 +60,7 @@ def conv_by_loops(
             for k in range(depth)
             for i, j, tap in window_values(op, value[n, first + k], row, column)
         )
-    return clamp(result, op.activation)
+    return op.epilogue.evaluate((result,))
 
 
 def pool_by_loops(op: Pool2d, value: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
@@ -77,11 +70,11 @@ def pool_by_loops(op: Pool2d, value: np.ndarray, shape: tuple[int, ...]) -> np.n
         real = [tap for tap in taps if tap is not None]
         divisor = len(taps) if op.include_padding else len(real)
         result[n, c, row, column] = max(real) if op.kind == "max" else sum(real) / divisor
-    return clamp(result, op.activation)
+    return op.epilogue.evaluate((result,))
 
 
 PAIRS = st.tuples(st.integers(1, 3), st.integers(1, 3))
-ACTIVATIONS = st.sampled_from([Activation(), RELU, Activation(-0.5, 0.5)])
+ACTIVATIONS = st.sampled_from([RESULT, RELU, clamp(RESULT, -0.5, 0.5)])
 
 
 @settings(max_examples=40, deadline=None)
@@ -91,7 +84,7 @@ ACTIVATIONS = st.sampled_from([Activation(), RELU, Activation(-0.5, 0.5)])
     dilations=PAIRS,
     pads=st.tuples(*[st.integers(0, 2)] * 4),
     groups=st.sampled_from([1, 2, 4]),
-    activation=ACTIVATIONS,
+    epilogue=ACTIVATIONS,
 )
 def test_convolution(
     kernel: tuple[int, int],
@@ -99,10 +92,10 @@ def test_convolution(
     dilations: tuple[int, int],
     pads: tuple[int, int, int, int],
     groups: int,
-    activation: Activation,
+    epilogue: Expression,
 ) -> None:
     random = np.random.default_rng(0)
-    op = Conv2d(kernel, strides, pads, dilations, groups, activation)
+    op = Conv2d(kernel, strides, pads, dilations, groups, epilogue)
     value, weight = random.standard_normal((2, 4, 8, 7)), random.standard_normal((8, 4 // groups, *kernel))
     bias = random.standard_normal(8)
     found = layer(op, value, weight, bias)
@@ -119,7 +112,7 @@ def test_convolution(
     dilations=PAIRS,
     pads=st.tuples(*[st.integers(0, 2)] * 4),
     include_padding=st.booleans(),
-    activation=ACTIVATIONS,
+    epilogue=ACTIVATIONS,
 )
 def test_pool(
     kind: str,
@@ -128,10 +121,10 @@ def test_pool(
     dilations: tuple[int, int],
     pads: tuple[int, int, int, int],
     include_padding: bool,
-    activation: Activation,
+    epilogue: Expression,
 ) -> None:
     kernel = (max(pads[0], pads[2]) + 1 + extra[0], max(pads[1], pads[3]) + 1 + extra[1])
-    op = Pool2d(kind, kernel, strides, pads, dilations, include_padding, activation)
+    op = Pool2d(kind, kernel, strides, pads, dilations, include_padding, epilogue)
     value = np.random.default_rng(0).standard_normal((2, 3, 14, 13)) - 1.0
     try:
         found = layer(op, value)
@@ -156,18 +149,18 @@ def test_operators_that_move_nothing() -> None:
     value = np.arange(24.0).reshape(1, 4, 2, 3)
     np.testing.assert_array_equal(layer(Reshape(), value, shape=(4, 6)), value.reshape(4, 6))
     np.testing.assert_array_equal(layer(Relayout("nchw", "pixel16"), value), value)
-    np.testing.assert_array_equal(layer(Clamp(Activation(3.0, 5.0)), value), np.clip(value, 3.0, 5.0))
+    np.testing.assert_array_equal(layer(Map(clamp(RESULT, 3.0, 5.0)), value), np.clip(value, 3.0, 5.0))
 
 
 def test_operators_of_several_tensors() -> None:
     first, second = np.arange(12.0).reshape(1, 2, 2, 3), np.full((1, 1, 2, 3), -5.0)
     image, small = TensorType(first.shape), TensorType(second.shape)
-    total = evaluate_layer(
-        LayerSpec(Add(Activation(0.0, 9.0)), (image, image), image), [first, first - 8], []
+    (total,) = evaluate_layer(
+        layer_spec(sum_of_two(clamp(RESULT, 0.0, 9.0)), (image, image), image), [first, first - 8], []
     )
     np.testing.assert_array_equal(total.reshape(-1), [0, 0, 0, 0, 0, 2, 4, 6, 8, 9, 9, 9])
     joined = TensorType((1, 3, 2, 3))
-    found = evaluate_layer(LayerSpec(Concat(1), (small, image), joined), [second, first], [])
+    (found,) = evaluate_layer(layer_spec(Concat(1), (small, image), joined), [second, first], [])
     np.testing.assert_array_equal(found.reshape(-1), [*[-5.0] * 6, *range(12)])
 
 
@@ -180,7 +173,8 @@ def test_padding_and_transposition() -> None:
 
 
 def test_clamp_with_crossed_ends_gives_the_upper_one() -> None:
-    np.testing.assert_array_equal(clamp(np.array([-9.0, 0.0, 9.0]), Activation(2.0, 1.0)), [1.0, 1.0, 1.0])
+    found = clamp(RESULT, 2.0, 1.0).evaluate((np.array([-9.0, 0.0, 9.0]),))
+    np.testing.assert_array_equal(found, [1.0, 1.0, 1.0])
 
 
 def test_single_precision_input_is_computed_in_double() -> None:
@@ -195,7 +189,7 @@ GRAPH = Graph(
     "two",
     ("x",),
     ("y",),
-    (Node("a", Clamp(RELU), ("x",), "t"), Node("b", Reshape(), ("t",), "y")),
+    (Node("a", Map(RELU), ("x",), ("t",)), Node("b", Reshape(), ("t",), ("y",))),
     {"x": TensorType((2, 2)), "t": TensorType((2, 2)), "y": TensorType((4,))},
     {},
 )

@@ -12,34 +12,36 @@ from hypothesis import strategies as st
 
 from codegen.canonical import canonical_json, content_hash, plain
 from codegen.errors import CanonicalFormError
-from codegen.graph import (
-    Activation,
-    Add,
-    BatchNormalization,
-    Clamp,
-    Concat,
-    Conv2d,
-    ConvTranspose2d,
-    FullyConnected,
-    LayerSpec,
-    Operator,
-    Pad2d,
-    Pool2d,
-    Relayout,
-    Reshape,
-    Softmax,
-    Transpose,
-)
-from codegen.revive import REVIVABLE, revive, revive_as, revive_json
+from codegen.expression import RESULT, Operand, apply, clamp
+from codegen.graph import LayerSpec
+from codegen.operator import Operator
+from codegen.operator_registry import registry
+from codegen.operators.batch_normalization import BatchNormalization
+from codegen.operators.concat import Concat
+from codegen.operators.conv2d import Conv2d
+from codegen.operators.conv_transpose2d import ConvTranspose2d
+from codegen.operators.elementwise import Map
+from codegen.operators.fully_connected import FullyConnected
+from codegen.operators.pad2d import Pad2d
+from codegen.operators.pool2d import Pool2d
+from codegen.operators.relayout import Relayout
+from codegen.operators.reshape import Reshape
+from codegen.operators.softmax import Softmax
+from codegen.operators.transpose import Transpose
+from codegen.revive import revivable, revive, revive_as, revive_json
 from codegen.schedule import Candidate, Choice, Work, values
 from codegen.tensor import TensorType
+from tests.codegen.layers import layer_spec
 
 SIZES = st.integers(1, 4096)
 PAIRS = st.tuples(SIZES, SIZES)
 PADS = st.tuples(*[st.integers(0, 16)] * 4)
 FLOATS = st.floats(allow_nan=False, allow_infinity=False)
 NAMES = st.text(max_size=20)
-ACTIVATIONS = st.builds(Activation, st.none() | FLOATS, st.none() | FLOATS)
+ACTIVATIONS = st.builds(clamp, st.just(RESULT), st.none() | FLOATS, st.none() | FLOATS)
+EXPRESSIONS = st.builds(
+    apply, st.sampled_from(["add", "min", "pow"]), ACTIVATIONS, st.builds(Operand, st.integers(0, 3))
+)
 OPERATORS: st.SearchStrategy[Operator] = st.one_of(
     st.builds(Conv2d, PAIRS, PAIRS, PADS, PAIRS, SIZES, ACTIVATIONS),
     st.builds(ConvTranspose2d, PAIRS, PAIRS, PADS, PAIRS, PAIRS, SIZES, ACTIVATIONS),
@@ -47,19 +49,18 @@ OPERATORS: st.SearchStrategy[Operator] = st.one_of(
         Pool2d, st.sampled_from(["max", "average"]), PAIRS, PAIRS, PADS, PAIRS, st.booleans(), ACTIVATIONS
     ),
     st.builds(FullyConnected, ACTIVATIONS),
-    st.builds(Add, ACTIVATIONS),
     st.builds(Concat, st.integers(0, 3)),
     st.builds(Pad2d, PADS),
     st.builds(Transpose, st.permutations(range(4)).map(tuple)),
     st.builds(BatchNormalization, FLOATS),
-    st.builds(Clamp, ACTIVATIONS),
+    st.builds(Map, EXPRESSIONS),
     st.builds(Softmax, st.integers(0, 3)),
     st.just(Reshape()),
     st.builds(Relayout, NAMES, NAMES),
 )
 TENSORS = st.builds(TensorType, st.lists(SIZES, max_size=4).map(tuple), st.sampled_from(["float32", "int64"]))
 TENSOR_TUPLES = st.lists(TENSORS, max_size=3).map(tuple)
-SPECS = st.builds(LayerSpec, OPERATORS, TENSOR_TUPLES, TENSORS, TENSOR_TUPLES)
+SPECS = st.builds(LayerSpec, OPERATORS, TENSOR_TUPLES, TENSOR_TUPLES, TENSOR_TUPLES)
 POINTS = st.dictionaries(NAMES, st.integers(), max_size=4).map(values)
 CHOICES = st.builds(
     Choice,
@@ -74,7 +75,7 @@ CANDIDATES = st.builds(Candidate, SPECS, CHOICES)
 WORKS = st.builds(Work, *[FLOATS] * 11)
 
 RELU6 = Candidate(
-    LayerSpec(Clamp(Activation(0.0, 6.0)), (TensorType((1, 8)),), TensorType((1, 8))),
+    layer_spec(Map(clamp(RESULT, 0.0, 6.0)), (TensorType((1, 8)),), TensorType((1, 8))),
     Choice("cpu", "direct", (), (("width", 4),), ("nchw",), "nchw"),
 )
 
@@ -89,8 +90,7 @@ def test_round_trip_keeps_the_object_and_its_hash(value: Any) -> None:
 
 
 def test_every_operator_has_a_way_back() -> None:
-    operators = {"Conv2d", "ConvTranspose2d", "Pool2d", "Add", "Concat", "Transpose", "Relayout"}
-    assert operators | {"Candidate", "Work"} <= set(REVIVABLE)
+    assert {*registry().operators, "Candidate", "Work", "Apply"} <= set(revivable())
 
 
 def test_tuples_come_back_hashable() -> None:

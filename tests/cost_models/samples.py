@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from functools import cache
 
-from codegen.graph import Conv2d, LayerSpec
+from codegen.operators.conv2d import Conv2d
 from codegen.schedule import Candidate, Choice, Work, values
 from codegen.tensor import TensorType
 from cost_models.model import Observation
+from tests.codegen.layers import layer_spec
 
 CHANNELS = (16, 32, 64, 128, 256)
 TILES = (1, 2, 4, 8)
@@ -17,7 +18,7 @@ def candidate(channels: int, tile: int, algorithm: str = "gemm") -> Candidate:
     """A pointwise convolution of 14x14 pixels and one way to compute it."""
     activations = TensorType((1, channels, 14, 14))
     weights = (TensorType((channels, channels, 1, 1)), TensorType((channels,)))
-    spec = LayerSpec(Conv2d((1, 1)), (activations,), activations, weights)
+    spec = layer_spec(Conv2d((1, 1)), (activations,), activations, weights)
     choice = Choice(
         "qpu", algorithm, values({"qpus": 12}), values({"rows": tile}), ("pixel16",), "pixel16"
     )  # fmt: skip

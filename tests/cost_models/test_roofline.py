@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import pytest
 
-from codegen.graph import LayerSpec, Softmax
+from codegen.graph import LayerSpec
+from codegen.operators.softmax import Softmax
 from codegen.schedule import Candidate, Choice, Work
 from codegen.tensor import TensorType
 from cost_models.roofline import RooflineModel
 from microbench.cpu_cost import cpu_time_s
 from microbench.profile import Constant, load_profile
+from tests.codegen.layers import layer_spec
 from tests.cost_models.samples import candidate
 
 PROFILE = load_profile("pi-zero")
@@ -48,7 +50,10 @@ def test_the_clock_scales_cycles_but_not_memory() -> None:
 def test_a_cpu_candidate_needs_no_gpu() -> None:
     tensor = TensorType((1, 1000))
     choice = Choice("cpu", "portable", (), (), ("nchw",), "nchw")
-    pair = (Candidate(LayerSpec(Softmax(1), (tensor,), tensor), choice), Work(macs=1e6, alu_instructions=4e6))
+    pair = (
+        Candidate(layer_spec(Softmax(1), (tensor,), tensor), choice),
+        Work(macs=1e6, alu_instructions=4e6),
+    )
     for profile in (PROFILE, load_profile("host")):
         (prediction,) = RooflineModel(profile).predict([pair])
         assert 1e-5 < prediction.time_s < 1.0
@@ -60,7 +65,7 @@ def test_a_tabled_cpu_takes_what_its_table_says() -> None:
     )
     tensor = TensorType((1, 1000))
     choice = Choice("cpu", "portable", (), (), ("nchw",), "nchw")
-    terms = MODEL.terms(Candidate(LayerSpec(Softmax(1), (tensor,), tensor), choice), work)
+    terms = MODEL.terms(Candidate(layer_spec(Softmax(1), (tensor,), tensor), choice), work)
     assert terms.bound_s == pytest.approx(cpu_time_s(work, PROFILE))
     assert terms.latency > 0
 
@@ -77,7 +82,7 @@ def test_threads_share_the_work_and_pay_for_meeting(device: str) -> None:
         split = (("threads", threads),)
         choice = Choice("cpu", "portable", split, (), ("nchw",), "nchw")
         work = Work(macs=macs, alu_instructions=2 * macs, load_instructions=macs, balance=balance)
-        candidate = Candidate(LayerSpec(Softmax(1), (tensor,), tensor), choice)
+        candidate = Candidate(layer_spec(Softmax(1), (tensor,), tensor), choice)
         return RooflineModel(profile).terms(candidate, work).bound_s
 
     assert bound_s(2, 1e8) == pytest.approx(bound_s(1, 1e8) / 2, rel=0.01)

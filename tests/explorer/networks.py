@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-from codegen.graph import Activation, Clamp, Graph, LayerSpec, Node, Reshape
+from codegen.expression import RESULT, clamp
+from codegen.graph import Graph, LayerSpec, Node
+from codegen.operators.elementwise import Map
+from codegen.operators.reshape import Reshape
 from codegen.schedule import Candidate, Choice, Processor
 from codegen.tensor import TensorType
 from explorer.compose.timed_candidates import TimedCandidate
@@ -24,9 +27,9 @@ def graph_of(
     nodes = tuple(
         Node(
             f"n{i}",
-            Reshape() if i in reshapes else Clamp(Activation(low=float(i))),
+            Reshape() if i in reshapes else Map(clamp(RESULT, float(i), None)),
             tuple(f"t{source}" for source in sources),
-            f"t{i + 1}",
+            (f"t{i + 1}",),
         )
         for i, sources in enumerate(edges)
     )

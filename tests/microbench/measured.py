@@ -6,12 +6,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from codegen.graph import Activation, Clamp, LayerSpec
+from codegen.expression import RESULT, clamp
+from codegen.operators.elementwise import Map
 from codegen.program import CpuProgram
 from codegen.schedule import Candidate, Choice, Work, values
 from codegen.tensor import FloatArray, TensorType
 from microbench.board import Fingerprint, Job
 from microbench.store import Sample, Status
+from tests.codegen.layers import layer_spec
 
 FINGERPRINT = Fingerprint("virtual test", "0" * 64, 250e6, "test 1")
 OTHER = Fingerprint("virtual other", "1" * 64, 250e6, "test 1")
@@ -38,7 +40,7 @@ def candidate(elements: int = 16, width: int = 4, processor: str = "cpu") -> Can
     """A clamp of so many elements; `width` is its only tile."""
     tensor = TensorType((1, elements))
     choice = Choice(processor, "direct", (), values({"width": width}), ("nchw",), "nchw")  # type: ignore[arg-type]
-    return Candidate(LayerSpec(Clamp(Activation(0.0, 6.0)), (tensor,), tensor), choice)
+    return Candidate(layer_spec(Map(clamp(RESULT, 0.0, 6.0)), (tensor,), tensor), choice)
 
 
 def work(elements: int = 16) -> Work:

@@ -17,7 +17,7 @@ import pytest
 from codegen.algorithm import CpuAlgorithm, algorithms
 from codegen.bundle import compile_bundle
 from codegen.errors import BundleError
-from codegen.graph import Conv2d, LayerSpec
+from codegen.operators.conv2d import Conv2d
 from codegen.program import CpuProgram
 from codegen.reference import evaluate, evaluate_layer
 from codegen.schedule import Candidate
@@ -28,9 +28,10 @@ from microbench.errors import BoardError, CandidateError
 from microbench.options import BoardOptions
 from microbench.profile import load_profile
 from microbench.registry import open_board
+from tests.codegen.layers import layer_spec
 from tests.codegen.planned import plan_of, small_network
 
-SPEC = LayerSpec(
+SPEC = layer_spec(
     Conv2d((3, 3), pads=(1, 1, 1, 1)),
     (TensorType((1, 4, 10, 10)),),
     TensorType((1, 6, 10, 10)),
@@ -54,7 +55,7 @@ def conv_job(board: Board) -> tuple[Job, FloatArray]:
     choice = algorithm.choice(SPEC, board.target, algorithm.space(SPEC, board.target).points()[0])
     program = algorithm.emit(SPEC, board.target, choice, weights, "candidate")
     work = algorithm.work(SPEC, board.target, choice)
-    expected = evaluate_layer(SPEC, [source], weights).astype(np.float32).reshape(-1)
+    expected = evaluate_layer(SPEC, [source], weights)[0].astype(np.float32).reshape(-1)
     return Job(Candidate(SPEC, choice), program, (source.reshape(-1),), work, repeats=4), expected
 
 

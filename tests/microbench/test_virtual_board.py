@@ -12,7 +12,10 @@ import pytest
 
 from codegen.algorithm import algorithm_named
 from codegen.bundle import compile_bundle
-from codegen.graph import Activation, Clamp, Conv2d, Graph, LayerSpec
+from codegen.expression import RESULT, clamp
+from codegen.graph import Graph, LayerSpec
+from codegen.operators.conv2d import Conv2d
+from codegen.operators.elementwise import Map
 from codegen.plan import Plan
 from codegen.reference import evaluate
 from codegen.schedule import Choice, Work
@@ -65,10 +68,10 @@ class TestVirtualBoard(BoardConformance):
 
 def small_graph() -> Graph:
     build = GraphBuilder("mixed", (1, 3, 9, 9))
-    conv = Conv2d((3, 3), (1, 1), (1, 1, 1, 1), activation=Activation(0.0, 6.0))
+    conv = Conv2d((3, 3), (1, 1), (1, 1, 1, 1), epilogue=clamp(RESULT, 0.0, 6.0))
     first = build.add(conv, "x", [(16, 3, 3, 3), (16,)])
     second = build.add(Conv2d((1, 1)), first, [(20, 16, 1, 1), (20,)])
-    return build.build(build.add(Clamp(Activation(-0.5, 0.5)), second))
+    return build.build(build.add(Map(clamp(RESULT, -0.5, 0.5)), second))
 
 
 def on_qpus(graph: Graph) -> Plan:
@@ -151,7 +154,7 @@ def test_threads_of_a_modelled_cpu_are_all_busy(tmp_path: Path) -> None:
     changed = {"cores": 4, "cpu_costs": {**PROFILE.cpu_costs, "thread_sync_s": sync}}
     profile = DeviceProfile.model_validate({**PROFILE.model_dump(), **changed})
     build = GraphBuilder("clamp", (1, 3, 40, 40))
-    graph = build.build(build.add(Clamp(Activation(-0.5, 0.5)), "x"))
+    graph = build.build(build.add(Map(clamp(RESULT, -0.5, 0.5)), "x"))
     runs = {}
     for threads in (1, 4):
         plan = plan_of(graph, pick=partial(clamped, target=profile.target(), threads=threads))

@@ -11,8 +11,9 @@ from codegen.engines.cpu.instructions import ADDRESS_INSTRUCTIONS, LOOP_INSTRUCT
 from codegen.engines.cpu.kernel import CpuKernel, Point
 from codegen.engines.cpu.source import fill
 from codegen.engines.cpu.threads import LINE, Share, threads_axis
-from codegen.graph import Concat, LayerSpec
+from codegen.graph import LayerSpec
 from codegen.layout import LANES, block_lines, layout_named, plane
+from codegen.operators.concat import Concat
 from codegen.program import CpuProgram
 from codegen.schedule import Axis, Choice, Work
 from codegen.target import Target

@@ -7,13 +7,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from codegen.engines.cpu.expression_text import scalar_text
 from codegen.engines.cpu.gemm_tile import matrix_and_bias, pack_rows
-from codegen.engines.cpu.instructions import Count, clamp_instructions, input_bytes, loads_of, weight_bytes
+from codegen.engines.cpu.instructions import Count, epilogue_instructions, input_bytes, loads_of, weight_bytes
 from codegen.engines.cpu.kernel import CpuKernel, Point, at_most, checked_workspace
 from codegen.engines.cpu.machine import cache_bytes, tile_columns, tile_rows
-from codegen.engines.cpu.source import clamped, fill, round_up
+from codegen.engines.cpu.source import fill, round_up
 from codegen.engines.cpu.threads import Share, own_workspace, threads_axis
-from codegen.graph import Conv2d, LayerSpec
+from codegen.graph import LayerSpec
+from codegen.operators.conv2d import Conv2d
 from codegen.program import CpuProgram
 from codegen.schedule import Axis, Choice, Work
 from codegen.target import Target
@@ -78,7 +80,7 @@ class CpuConvDirect(CpuKernel):
         count.add_tiles(tile_count * per_group * taps, rows, columns, target)
         count.add(tile_count * per_group * taps, loads=1)  # the table of tap offsets
         outputs = float(spec.output.elements)
-        count.add(outputs, alu=clamp_instructions(spec) + 1, loads=1, stores=2)
+        count.add(outputs, alu=epilogue_instructions(spec) + 1, loads=1, stores=2)
         group_bytes = 4.0 * per_group * plane.height * plane.row_pitch
         streamed = weight_bytes(spec) * float(batch) * choice.threads + input_bytes(spec)
         streamed += loads_of(group_bytes, row_blocks / op.groups, cache) * op.groups * batch * choice.threads
@@ -137,7 +139,7 @@ class CpuConvDirect(CpuKernel):
             end=share.end,
             row=f"(oy - {share.first})" if plane.copied else "oy",
             source=f"{entry}_copy(x, {share.first}, {own})" if plane.copied else "x",
-            value=clamped("v", op.activation),
+            value=scalar_text(op.epilogue, ("v",)),
         )
         return CpuProgram(
             source=source,

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from codegen.engines.cpu.gemm_tile import matrix_and_bias, pack_rows, packed_sizes, tile_source
-from codegen.engines.cpu.instructions import Count, clamp_instructions, input_bytes, loads_of, weight_bytes
+from codegen.engines.cpu.instructions import Count, epilogue_instructions, input_bytes, loads_of, weight_bytes
 from codegen.engines.cpu.kernel import CpuKernel, Point, at_most, checked_workspace
 from codegen.engines.cpu.machine import cache_bytes, tile_columns, tile_rows
 from codegen.engines.cpu.source import fill, round_up
 from codegen.engines.cpu.threads import Share, own_workspace, threads_axis
-from codegen.graph import Conv2d, LayerSpec
+from codegen.graph import LayerSpec
+from codegen.operators.conv2d import Conv2d
 from codegen.program import CpuProgram
 from codegen.schedule import Axis, Choice, Work
 from codegen.target import Target
@@ -53,7 +54,7 @@ class CpuConvIm2col(CpuKernel):
         column_blocks = -(-block * width // columns)
         count.add_tiles(blocks * -(-out // rows) * column_blocks * depth, rows, columns, target)
         outputs = float(spec.output.elements)
-        count.add(outputs, alu=clamp_instructions(spec), stores=1)
+        count.add(outputs, alu=epilogue_instructions(spec), stores=1)
         unfolded = 4.0 * batch * depth * height * width
         streamed = choice.threads * loads_of(weight_bytes(spec), blocks / choice.threads, cache)
         streamed += input_bytes(spec)
@@ -78,7 +79,7 @@ class CpuConvIm2col(CpuKernel):
         rows, columns, block = tiles["rows"], tiles["columns"], tiles["block"]
         depth, share = _depth(spec), _share(spec, block, choice.threads)
         workspace_bytes = _workspace_bytes(spec, block, columns)
-        source = tile_source(entry, rows, columns, op.activation) + fill(
+        source = tile_source(entry, rows, columns, op.epilogue) + fill(
             _UNFOLD_AND_ENTRY,
             entry=entry,
             batch=batch,

@@ -6,19 +6,21 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from codegen.engines.cpu.expression_text import scalar_text
 from codegen.engines.cpu.gemm_tile import matrix_and_bias
 from codegen.engines.cpu.instructions import (
     ADDRESS_INSTRUCTIONS,
     LOOP_INSTRUCTIONS,
     Count,
-    clamp_instructions,
+    epilogue_instructions,
     weight_bytes,
 )
 from codegen.engines.cpu.kernel import CpuKernel, Point, checked_workspace
 from codegen.engines.cpu.phases import AxisPhase, axis_phases
-from codegen.engines.cpu.source import clamped, fill
+from codegen.engines.cpu.source import fill
 from codegen.engines.cpu.threads import Share, own_workspace, threads_axis
-from codegen.graph import ConvTranspose2d, LayerSpec
+from codegen.graph import LayerSpec
+from codegen.operators.conv_transpose2d import ConvTranspose2d
 from codegen.program import CpuProgram
 from codegen.schedule import Axis, Choice, Work
 from codegen.target import Target
@@ -60,7 +62,7 @@ class CpuConvTranspose(CpuKernel):
         count.add(tiles * meetings * depth * op.kernel[1], alu=LOOP_INSTRUCTIONS, loads=rows)
         count.add(tiles * height * op.kernel[0], alu=TAP_INSTRUCTIONS)
         outputs = tiles * height * rows * spec.output.shape[3]
-        count.add(outputs, alu=clamp_instructions(spec) + 2 * loop, loads=1, stores=2)
+        count.add(outputs, alu=epilogue_instructions(spec) + 2 * loop, loads=1, stores=2)
         macs = float(spec.output.shape[0] * spec.output.shape[1] * meetings * depth * sums)
         held = float(_row_bytes(spec, rows) + 4 * op.kernel[0] * depth * (spec.inputs[0].shape[3] + rows))
         workspace = float(_row_bytes(spec, rows) * choice.threads)
@@ -104,7 +106,7 @@ class CpuConvTranspose(CpuKernel):
             ),
             stores="\n            ".join(
                 f"for (int j = 0; j < {phase.window.outputs}; ++j) {{ const float v = from[{start} + j]; "
-                f"to[{phase.first} + j * {op.strides[1]}] = {clamped('v', op.activation)}; }}"
+                f"to[{phase.first} + j * {op.strides[1]}] = {scalar_text(op.epilogue, ('v',))}; }}"
                 for phase, start in zip(phases, starts, strict=False)
             ),
             batch=batch,

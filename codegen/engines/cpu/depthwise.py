@@ -6,23 +6,26 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from codegen.engines.cpu.expression_text import scalar_text
 from codegen.engines.cpu.gemm_tile import matrix_and_bias
 from codegen.engines.cpu.instructions import (
     ADDRESS_INSTRUCTIONS,
     LOOP_INSTRUCTIONS,
     Count,
-    clamp_instructions,
+    epilogue_instructions,
 )
 from codegen.engines.cpu.kernel import CpuKernel, Point
 from codegen.engines.cpu.machine import accumulator_capacity, tile_columns
-from codegen.engines.cpu.source import clamped, fill
+from codegen.engines.cpu.source import fill
 from codegen.engines.cpu.threads import Share, threads_axis
-from codegen.engines.cpu.windows import CLIP_FUNCTION, interior_columns, window_constants
-from codegen.graph import Conv2d, LayerSpec
+from codegen.engines.cpu.windows import CLIP_FUNCTION, window_constants
+from codegen.graph import LayerSpec
+from codegen.operators.conv2d import Conv2d
 from codegen.program import CpuProgram
 from codegen.schedule import Axis, Choice, Work
 from codegen.target import Target
 from codegen.tensor import FloatArray
+from codegen.windows import Windows
 
 BORDER_INSTRUCTIONS = 20.0  # clipping one window in both directions
 
@@ -45,7 +48,7 @@ class CpuDepthwise(CpuKernel):
         op, columns = _conv(spec), choice.tiles["columns"]
         width = spec.output.shape[3]
         taps, kernel_w = op.kernel[0] * op.kernel[1], op.kernel[1]
-        first, end = interior_columns(spec)
+        first, end = Windows.of(spec).columns.interior
         blocks = (end - first) // columns
         border = width - blocks * columns
         rows = spec.output.elements / width
@@ -61,7 +64,7 @@ class CpuDepthwise(CpuKernel):
         )
         count.add(rows * border * taps, alu=1 + LOOP_INSTRUCTIONS + ADDRESS_INSTRUCTIONS, loads=2)
         count.add(rows * (1 + border), alu=BORDER_INSTRUCTIONS)
-        count.add(rows * width, alu=clamp_instructions(spec), stores=1)
+        count.add(rows * width, alu=epilogue_instructions(spec), stores=1)
         held = 4.0 * (op.kernel[0] * spec.inputs[0].shape[3] + width)
         balance = Share(spec.output.shape[1], choice.threads).balance
         return count.work(spec, rows * width * taps, 0.0, held, balance=balance)
@@ -70,7 +73,7 @@ class CpuDepthwise(CpuKernel):
         self, spec: LayerSpec, target: Target, choice: Choice, weights: Sequence[FloatArray], entry: str
     ) -> CpuProgram:
         op, columns = _conv(spec), choice.tiles["columns"]
-        first, end = interior_columns(spec)
+        first, end = Windows.of(spec).columns.interior
         share = Share(spec.output.shape[1], choice.threads)
         source = fill(
             CLIP_FUNCTION + _SOURCE,
@@ -87,7 +90,7 @@ class CpuDepthwise(CpuKernel):
             products=" + ".join(
                 f"w{t} * from[j * {op.strides[1]} + {t * op.dilations[1]}]" for t in range(op.kernel[1])
             ),
-            value=clamped("v", op.activation),
+            value=scalar_text(op.epilogue, ("v",)),
         )
         matrix, bias = matrix_and_bias(weights)
         return CpuProgram(

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from codegen.engines.cpu.expression_text import scalar_text
 from codegen.engines.cpu.gemm_tile import matrix_and_bias, pack_rows, packed_sizes
-from codegen.engines.cpu.instructions import Count, clamp_instructions, weight_bytes
+from codegen.engines.cpu.instructions import Count, epilogue_instructions, weight_bytes
 from codegen.engines.cpu.kernel import CpuKernel, Point
 from codegen.engines.cpu.machine import cache_bytes, is_scalar
-from codegen.engines.cpu.source import clamped, fill
+from codegen.engines.cpu.source import fill
 from codegen.engines.cpu.threads import Share, threads_axis
-from codegen.graph import FullyConnected, LayerSpec
+from codegen.graph import LayerSpec
+from codegen.operators.fully_connected import FullyConnected
 from codegen.program import CpuProgram
 from codegen.schedule import Axis, Choice, Work
 from codegen.target import Target
@@ -41,7 +43,7 @@ class CpuFullyConnected(CpuKernel):
         blocks = batch * -(-out // rows)
         count = Count()
         count.add_tiles(float(blocks * depth), rows, 1, target)
-        count.add(float(batch * out), alu=clamp_instructions(spec), loads=1, stores=1)
+        count.add(float(batch * out), alu=epilogue_instructions(spec), loads=1, stores=1)
         held = 4.0 * depth
         again = held * blocks if held > cache_bytes(target) else held * batch
         streamed = weight_bytes(spec) * float(batch) + again
@@ -65,7 +67,7 @@ class CpuFullyConnected(CpuKernel):
             depth=depth,
             rows=rows,
             bias=packed_sizes(out, depth, rows)[0],
-            value=clamped("v", op.activation),
+            value=scalar_text(op.epilogue, ("v",)),
             share=share.declaration,
             first=share.first,
             end=share.end,

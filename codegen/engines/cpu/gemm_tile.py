@@ -6,12 +6,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from codegen.engines.cpu.source import clamped, fill, round_up
-from codegen.graph import Activation
+from codegen.engines.cpu.expression_text import scalar_text
+from codegen.engines.cpu.source import fill, round_up
+from codegen.expression import Expression
 from codegen.tensor import FloatArray
 
 
-def tile_source(entry: str, rows: int, columns: int, activation: Activation) -> str:
+def tile_source(entry: str, rows: int, columns: int, epilogue: Expression) -> str:
     """Two static functions that compute `rows` x `columns` outputs from `depth` rank-1 updates.
 
     `<entry>_tile` works on a full tile, `<entry>_block` on one cut off at the right or lower edge. Weights
@@ -85,7 +86,7 @@ def tile_source(entry: str, rows: int, columns: int, activation: Activation) -> 
         set_start=each(f"c{i}[j] = start[{i}];" for i in names),
         set_partial=each(f"c{i}[j] = y[{i} * y_pitch + j];" for i in names),
         updates=each(f"c{i}[j] += w{i} * v;" for i in names),
-        finals=each(f"y[{i} * y_pitch + j] = {clamped(f'c{i}[j]', activation)};" for i in names),
+        finals=each(f"y[{i} * y_pitch + j] = {scalar_text(epilogue, (f'c{i}[j]',))};" for i in names),
         partials=each(f"y[{i} * y_pitch + j] = c{i}[j];" for i in names),
     )
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from codegen.engines.cpu.machine import accumulator_capacity
 from codegen.graph import LayerSpec
+from codegen.operator import Epilogued
 from codegen.schedule import Work
 from codegen.target import Target
 
@@ -78,12 +79,9 @@ def weight_bytes(spec: LayerSpec) -> int:
     return sum(tensor.size_bytes for tensor in spec.weights)
 
 
-def clamp_instructions(spec: LayerSpec) -> float:
-    """Compare-and-move instructions per output element that the layer's activation costs."""
-    activation = getattr(spec.op, "activation", None)
-    if activation is None:
-        return 0.0
-    return 2.0 * ((activation.low is not None) + (activation.high is not None))
+def epilogue_instructions(spec: LayerSpec) -> float:
+    """Arithmetic instructions per output element that the layer's epilogue costs."""
+    return spec.op.epilogue.instructions if isinstance(spec.op, Epilogued) else 0.0
 
 
 def loads_of(bytes_once: float, passes: float, cache: int) -> float:

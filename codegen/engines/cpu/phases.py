@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import gcd
 
-from codegen.engines.cpu.blocked.geometry import Window
-from codegen.graph import ConvTranspose2d, LayerSpec
+from codegen.graph import LayerSpec
+from codegen.operators.conv_transpose2d import ConvTranspose2d
+from codegen.windows import Window
 
 
 @dataclass(frozen=True)

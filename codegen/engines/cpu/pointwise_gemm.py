@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from codegen.engines.cpu.gemm_tile import matrix_and_bias, pack_rows, packed_sizes, tile_source
-from codegen.engines.cpu.instructions import Count, clamp_instructions, input_bytes, loads_of, weight_bytes
+from codegen.engines.cpu.instructions import Count, epilogue_instructions, input_bytes, loads_of, weight_bytes
 from codegen.engines.cpu.kernel import CpuKernel, Point
 from codegen.engines.cpu.machine import cache_bytes, tile_columns, tile_rows
 from codegen.engines.cpu.source import fill, round_up
 from codegen.engines.cpu.threads import Share, own_workspace, threads_axis
-from codegen.graph import Conv2d, LayerSpec
+from codegen.graph import LayerSpec
+from codegen.operators.conv2d import Conv2d
 from codegen.program import CpuProgram
 from codegen.schedule import Axis, Choice, Work
 from codegen.target import Target
@@ -62,7 +63,7 @@ class CpuPointwiseGemm(CpuKernel):
         count.add_tiles(batch * row_blocks * column_blocks * depth, rows, columns, target)
         outputs = batch * out * pixels
         count.add(outputs * (k_blocks - 1), loads=1, stores=1)
-        count.add(outputs, alu=clamp_instructions(spec), stores=1)
+        count.add(outputs, alu=epilogue_instructions(spec), stores=1)
         count.add_copy(_tails(choice) * batch * depth * (pixels % columns))
         passes = (column_blocks, 1) if tiles["outer"] == PIXELS_OUTER else (1, row_blocks)
         readers = (choice.threads, 1) if tiles["outer"] == PIXELS_OUTER else (1, choice.threads)
@@ -95,7 +96,7 @@ class CpuPointwiseGemm(CpuKernel):
             loops = [_loop("m", share), _loop("p", Share(pixels, 1, columns))]
         tail_bytes = _tail_bytes(spec, columns)
         shape: dict[str, int | str] = {"entry": entry, "depth": depth, "pixels": pixels, "columns": columns}
-        source = tile_source(entry, rows, columns, op.activation)
+        source = tile_source(entry, rows, columns, op.epilogue)
         source += fill(_PACK_TAIL, **shape, tail=tail) if tail else ""
         source += fill(
             _ENTRY,

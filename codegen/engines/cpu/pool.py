@@ -6,22 +6,25 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from codegen.engines.cpu.expression_text import scalar_text
 from codegen.engines.cpu.instructions import (
     ADDRESS_INSTRUCTIONS,
     LOOP_INSTRUCTIONS,
     Count,
-    clamp_instructions,
+    epilogue_instructions,
 )
 from codegen.engines.cpu.kernel import CpuKernel, Point
 from codegen.engines.cpu.machine import tile_columns
-from codegen.engines.cpu.source import clamped, fill
+from codegen.engines.cpu.source import fill
 from codegen.engines.cpu.threads import Share, threads_axis
-from codegen.engines.cpu.windows import CLIP_FUNCTION, interior_columns, window_constants
-from codegen.graph import LayerSpec, Pool2d
+from codegen.engines.cpu.windows import CLIP_FUNCTION, window_constants
+from codegen.graph import LayerSpec
+from codegen.operators.pool2d import Pool2d
 from codegen.program import CpuProgram
 from codegen.schedule import Axis, Choice, Work
 from codegen.target import Target
 from codegen.tensor import FloatArray
+from codegen.windows import Windows
 
 DIVISION_INSTRUCTIONS = 19.0  # VFP11 (ARM1176 TRM): a single-precision division holds its unit that long
 CLIP_INSTRUCTIONS = 16.0
@@ -55,12 +58,12 @@ class CpuPool(CpuKernel):
         if _is_global(spec):
             count.add(outputs * columns, alu=2 * reduction)
         else:
-            first, end = interior_columns(spec)
+            first, end = Windows.of(spec).columns.interior
             border = spec.output.shape[3] - (end - first) // columns * columns
             rows = outputs / spec.output.shape[3]
             count.add(rows * (1 + border), alu=CLIP_INSTRUCTIONS)
         division = DIVISION_INSTRUCTIONS if op.kind == "average" else 0.0
-        count.add(outputs, alu=division + clamp_instructions(spec), stores=1)
+        count.add(outputs, alu=division + epilogue_instructions(spec), stores=1)
         held = 4.0 * (op.kernel[0] * spec.inputs[0].shape[3] + columns)
         return count.work(spec, 0.0, 0.0, held, balance=Share(_planes(spec), choice.threads).balance)
 
@@ -121,13 +124,13 @@ def _global_source(entry: str, spec: LayerSpec, columns: int, share: Share) -> s
         update_rest=_update(op, "partial[0]", "x[i]"),
         update_all=_update(op, "v", "partial[j]"),
         divide=f"v /= {pixels}.0f;" if op.kind == "average" else "",
-        value=clamped("v", op.activation),
+        value=scalar_text(op.epilogue, ("v",)),
     )
 
 
 def _windows_source(entry: str, spec: LayerSpec, columns: int, share: Share) -> str:
     op, constants = _pool(spec), window_constants(spec)
-    first, end = interior_columns(spec)
+    first, end = Windows.of(spec).columns.interior
     counted = f"{constants['taps']}" if op.include_padding else "(ky_end - ky_first) * (kx_end - kx_first)"
     counted_block = (
         f"{constants['taps']}" if op.include_padding else f"(ky_end - ky_first) * {constants['kernel_w']}"
@@ -147,7 +150,7 @@ def _windows_source(entry: str, spec: LayerSpec, columns: int, share: Share) -> 
         update_block=_update(op, "partial[j]", f"from[j * {constants['stride_w']}]"),
         divide_one=f"v /= (float)({counted});" if op.kind == "average" else "",
         divide_block=f"v /= (float)({counted_block});" if op.kind == "average" else "",
-        value=clamped("v", op.activation),
+        value=scalar_text(op.epilogue, ("v",)),
     )
 
 

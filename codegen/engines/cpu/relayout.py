@@ -10,8 +10,9 @@ from codegen.engines.cpu.instructions import LOOP_INSTRUCTIONS, Count
 from codegen.engines.cpu.kernel import CpuKernel, Point
 from codegen.engines.cpu.source import fill
 from codegen.engines.cpu.threads import Share, threads_axis
-from codegen.graph import LayerSpec, Relayout
+from codegen.graph import LayerSpec
 from codegen.layout import LANES, block_lines, layout_named, plane
+from codegen.operators.relayout import Relayout
 from codegen.program import CpuProgram
 from codegen.schedule import Axis, Choice, Work
 from codegen.target import Target

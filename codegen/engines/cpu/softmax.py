@@ -9,7 +9,8 @@ import numpy as np
 from codegen.engines.cpu.instructions import LOOP_INSTRUCTIONS, Count
 from codegen.engines.cpu.kernel import CpuKernel
 from codegen.engines.cpu.source import fill
-from codegen.graph import LayerSpec, Softmax
+from codegen.graph import LayerSpec
+from codegen.operators.softmax import Softmax
 from codegen.program import CpuProgram
 from codegen.schedule import Axis, Choice, Work
 from codegen.target import Target

@@ -1,4 +1,4 @@
-"""Pieces of C text: templates, literals and the clamp of an activation."""
+"""Pieces of C text: templates and literals."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ import math
 import struct
 from string import Template
 from textwrap import dedent
-
-from codegen.graph import Activation
 
 
 def fill(template: str, **values: int | str) -> str:
@@ -22,18 +20,6 @@ def float_literal(value: float) -> str:
     if math.isnan(single) or math.isinf(single):
         raise ValueError(f"{value} has no C literal")
     return f"{single.hex()}f"
-
-
-def clamped(expression: str, activation: Activation) -> str:
-    """An expression over a plain variable name, clamped by the activation."""
-    low, high = activation.low, activation.high
-    if low is not None and math.isfinite(low):
-        literal = float_literal(low)
-        expression = f"({expression} > {literal} ? {expression} : {literal})"
-    if high is not None and math.isfinite(high):
-        literal = float_literal(high)
-        expression = f"({expression} < {literal} ? {expression} : {literal})"
-    return expression
 
 
 def round_up(value: int, multiple: int) -> int:

@@ -11,7 +11,8 @@ from codegen.engines.cpu.instructions import ADDRESS_INSTRUCTIONS, LOOP_INSTRUCT
 from codegen.engines.cpu.kernel import CpuKernel, Point
 from codegen.engines.cpu.source import fill
 from codegen.engines.cpu.threads import Share, threads_axis
-from codegen.graph import LayerSpec, Transpose
+from codegen.graph import LayerSpec
+from codegen.operators.transpose import Transpose
 from codegen.program import CpuProgram
 from codegen.schedule import Axis, Choice, Work
 from codegen.target import Target

@@ -1,32 +1,14 @@
-"""Sliding windows: which output columns see no padding, and the C text that bounds a window."""
+"""C text of sliding windows: the template names of their geometry, and what bounds a window."""
 
 from __future__ import annotations
 
-from codegen.graph import Conv2d, LayerSpec, Pool2d
-
-
-def window(spec: LayerSpec) -> Conv2d | Pool2d:
-    """The operator of a layer with a sliding window."""
-    op = spec.op
-    if not isinstance(op, (Conv2d, Pool2d)):
-        raise TypeError(f"{type(op).__name__} has no window")
-    return op
-
-
-def interior_columns(spec: LayerSpec) -> tuple[int, int]:
-    """[first, end) of the output columns whose taps all lie inside the input."""
-    op = window(spec)
-    in_width, width = spec.inputs[0].shape[3], spec.output.shape[3]
-    stride, left = op.strides[1], op.pads[1]
-    first = min(width, -(-left // stride))
-    room = in_width - 1 - (op.kernel[1] - 1) * op.dilations[1] + left
-    end = min(width, room // stride + 1) if room >= 0 else 0
-    return first, max(first, end)
+from codegen.graph import LayerSpec
+from codegen.windows import windowed
 
 
 def window_constants(spec: LayerSpec) -> dict[str, int]:
     """The template names of a window's geometry: planes, kernel, strides, dilations, upper left pads."""
-    op = window(spec)
+    op = windowed(spec)
     batch, channels, in_height, in_width = spec.inputs[0].shape
     _, out, height, width = spec.output.shape
     return {

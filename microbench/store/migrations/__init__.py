@@ -12,7 +12,12 @@ from collections.abc import Callable, Mapping
 
 from sqlalchemy import Connection
 
-from microbench.store.migrations import to_2, to_3, to_4
+from microbench.store.migrations import to_2, to_3, to_4, to_5
 
 # By the version that a step leads to; without gaps.
-STEPS: Mapping[int, Callable[[Connection], None]] = {2: to_2.migrate, 3: to_3.migrate, 4: to_4.migrate}
+STEPS: Mapping[int, Callable[[Connection], None]] = {
+    2: to_2.migrate,
+    3: to_3.migrate,
+    4: to_4.migrate,
+    5: to_5.migrate,
+}

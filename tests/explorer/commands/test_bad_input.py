@@ -136,7 +136,7 @@ def first_choice(plan: Json) -> Json:
 @pytest.mark.parametrize(
     "change, texts",
     [
-        (lambda plan: plan.update(schema_version=2), ("version 2", "reads version 1", "explore run")),
+        (lambda plan: plan.update(schema_version=3), ("version 3", "reads versions 1 and 2", "explore run")),
         (lambda plan: plan.pop("schema_version"), ("version None", "explore run")),
         (lambda plan: plan.update(extra=1), ("extra", "explore run")),
         (lambda plan: plan["steps"].pop(), ("no step writes output 'y'",)),

@@ -9,9 +9,11 @@ import pytest
 
 from codegen.algorithm import algorithm_named
 from codegen.bundle import compile_bundle
-from codegen.direct_macs import direct_macs
 from codegen.engines.cpu.toolchain import compile_executable
-from codegen.graph import Conv2d, FullyConnected, LayerSpec, Softmax
+from codegen.graph import LayerSpec
+from codegen.operators.conv2d import Conv2d
+from codegen.operators.fully_connected import FullyConnected
+from codegen.operators.softmax import Softmax
 from codegen.plan import write_plan
 from codegen.tensor import TensorType
 from explorer.errors import CheckFailedError
@@ -29,6 +31,7 @@ from microbench.emulation.emulator import EmulatedExecutor, emulation_of, why_no
 from microbench.errors import BoardError
 from microbench.peak.fma_peak import measure_fma_peak
 from microbench.profile import load_profile
+from tests.codegen.layers import layer_spec
 from tests.explorer.command_line import explore, refused
 from tests.explorer.tiny import write_tiny_model
 
@@ -40,11 +43,11 @@ def network(tmp_path: Path) -> Network:
 
 def test_macs_are_those_of_the_definition() -> None:
     depthwise = REPRESENTATIVE_LAYERS["depthwise 3x3 s1"]
-    assert direct_macs(depthwise) == 128 * 28 * 28 * 9
-    assert direct_macs(REPRESENTATIVE_LAYERS["conv 1x1"]) == 128 * 128 * 28 * 28
-    assert direct_macs(REPRESENTATIVE_LAYERS["fully connected"]) == 1024 * 1000
+    assert depthwise.macs == 128 * 28 * 28 * 9
+    assert REPRESENTATIVE_LAYERS["conv 1x1"].macs == 128 * 128 * 28 * 28
+    assert REPRESENTATIVE_LAYERS["fully connected"].macs == 1024 * 1000
     row = TensorType((1, 10))
-    assert direct_macs(LayerSpec(Softmax(1), (row,), row)) == 0
+    assert layer_spec(Softmax(1), (row,), row).macs == 0
 
 
 def test_every_operator_with_weights_is_among_the_representative_layers() -> None:
@@ -96,8 +99,8 @@ def test_a_modelled_plan_uses_the_cpu_alone_and_rests_on_no_measurement(network:
     assert not plan.has_qpu_steps
     assert all(step.choice.threads == 1 and step.sample_ids == () for step in plan.steps)
     assert {step.kind for step in plan.steps} == {"modelled"}
-    assert sum(direct_macs(step.spec) for step in plan.steps) == sum(
-        direct_macs(LayerSpec.of(network.graph, node)) for node in network.graph.nodes
+    assert sum(step.spec.macs for step in plan.steps) == sum(
+        LayerSpec.of(network.graph, node).macs for node in network.graph.nodes
     )
 
 
@@ -107,7 +110,7 @@ def test_layers_are_timed_beside_the_peak(network: Network, tmp_path: Path) -> N
     compile_bundle(network.graph, plan, profile.target(), tmp_path / "run" / "bundle")
     times = measure_layers(tmp_path / "run" / "bundle", profile, LocalExecutor(), rounds=2, runs=2)
     assert times.runs == 4 and times.peak_per_core > 0
-    convolutions = [step for step in times.steps if direct_macs(step.step.spec)]
+    convolutions = [step for step in times.steps if step.step.spec.macs]
     assert len(convolutions) == 3 and all(step.time_s > 0 for step in convolutions)
     assert {kind_of(step.step) for step in convolutions} == {"Conv2d 3x3", "Conv2d 1x1", "FullyConnected"}
     for step in convolutions:
@@ -133,11 +136,11 @@ def test_a_plan_with_its_model_is_compiled_and_timed(network: Network, tmp_path:
 def test_share_of_peak_counts_the_threads_in_use(network: Network) -> None:
     plan = modelled_plan(network, load_profile("host"))
     profile = load_profile("host")
-    step = next(step for step in plan.steps if direct_macs(step.spec))
+    step = next(step for step in plan.steps if step.spec.macs)
     work = algorithm_named(step.choice.algorithm).work(step.spec, profile.target(), step.choice)
     timed = StepTime(step, 1e-3, work)
     times = NetworkTimes(plan, (timed,), 1e-3, peak_per_core=2e9, runs=1)
-    assert times.share_of_peak([timed]) == pytest.approx(2 * direct_macs(step.spec) / 1e-3 / 2e9)
+    assert times.share_of_peak([timed]) == pytest.approx(2 * step.spec.macs / 1e-3 / 2e9)
 
 
 def test_the_peak_of_this_machine_is_measured() -> None:
@@ -156,7 +159,7 @@ def test_boards_that_no_emulator_knows_are_refused() -> None:
 def test_instructions_of_a_network_are_the_same_each_time(network: Network) -> None:
     (trial,) = trials_of(network, seed=0, count=1)
     first, second = (count_network(network, load_profile("pi-3-64"), trial) for _ in range(2))
-    assert first.macs == sum(direct_macs(LayerSpec.of(network.graph, node)) for node in network.graph.nodes)
+    assert first.macs == sum(LayerSpec.of(network.graph, node).macs for node in network.graph.nodes)
     assert first.is_right and second.is_right
     # Reports print times, whose digits differ.
     assert first.instructions == pytest.approx(second.instructions, rel=0.5)

@@ -9,7 +9,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from codegen.bundle.memory import MemoryUse
-from codegen.graph import Graph, LayerSpec, Reshape
+from codegen.graph import Graph, LayerSpec
+from codegen.operators.reshape import Reshape
 from codegen.schedule import Processor
 from explorer.compose.compose import Limits, compose, starts_launch
 from explorer.compose.held import Caps

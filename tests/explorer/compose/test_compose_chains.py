@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from codegen.chains import chain_nodes
-from codegen.graph import Conv2d, Graph, LayerSpec, Node
+from codegen.graph import Graph, LayerSpec, Node
+from codegen.operators.conv2d import Conv2d
 from codegen.tensor import FloatArray, TensorType
 from explorer.compose.compose import Limits, compose
 from explorer.compose.held import Caps
@@ -27,7 +28,7 @@ def line_of(count: int) -> Graph:
     for i in range(count):
         constants[f"w{i}"] = np.zeros((5 + i, 4 + i, 1, 1), dtype=np.float32)
         constants[f"b{i}"] = np.zeros(5 + i, dtype=np.float32)
-        nodes.append(Node(f"n{i}", Conv2d((1, 1)), (f"t{i}",), f"t{i + 1}", (f"w{i}", f"b{i}")))
+        nodes.append(Node(f"n{i}", Conv2d((1, 1)), (f"t{i}",), (f"t{i + 1}",), (f"w{i}", f"b{i}")))
     return Graph("line", ("t0",), (f"t{count}",), tuple(nodes), types, constants)
 
 

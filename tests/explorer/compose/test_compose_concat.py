@@ -2,8 +2,11 @@ from __future__ import annotations
 
 import pytest
 
-from codegen.graph import Activation, Clamp, Concat, Graph, LayerSpec, Node
+from codegen.expression import RESULT, clamp
+from codegen.graph import Graph, LayerSpec, Node
 from codegen.layout import layout_named
+from codegen.operators.concat import Concat
+from codegen.operators.elementwise import Map
 from codegen.schedule import Processor
 from codegen.tensor import TensorType
 from explorer.compose.compose import Composition, Limits, compose
@@ -19,13 +22,13 @@ COPY_S = 10.0
 def fire(also_read: str | None = None) -> Graph:
     """Two layers that read the input, their concatenation, and a layer behind it; another reader of a part."""
     nodes = [
-        Node("left", Clamp(Activation(low=1.0)), ("in",), "left"),
-        Node("right", Clamp(Activation(low=2.0)), ("in",), "right"),
-        Node("whole", Concat(), ("left", "right"), "whole"),
-        Node("last", Clamp(Activation(low=3.0)), ("whole",), "last"),
+        Node("left", Map(clamp(RESULT, 1.0, None)), ("in",), ("left",)),
+        Node("right", Map(clamp(RESULT, 2.0, None)), ("in",), ("right",)),
+        Node("whole", Concat(), ("left", "right"), ("whole",)),
+        Node("last", Map(clamp(RESULT, 3.0, None)), ("whole",), ("last",)),
     ]
     if also_read:
-        nodes.append(Node("also", Clamp(Activation(low=4.0)), (also_read,), "also"))
+        nodes.append(Node("also", Map(clamp(RESULT, 4.0, None)), (also_read,), ("also",)))
     types = {"in": PART, "left": PART, "right": PART, "whole": WHOLE, "last": WHOLE, "also": PART}
     outputs = ("last", "also") if also_read else ("last",)
     return Graph("fire", ("in",), outputs, tuple(nodes), types, {})

@@ -3,16 +3,18 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from codegen.graph import Activation, Clamp, LayerSpec
+from codegen.expression import RESULT, clamp
 from codegen.layout import layout_named
+from codegen.operators.elementwise import Map
 from codegen.reference import evaluate_layer
 from codegen.schedule import Candidate, Choice, Processor
 from codegen.tensor import TensorType
 from explorer.measure.jobs import layer_values
 from explorer.measure.judge import TOLERANCES, Judge, relative_error
+from tests.codegen.layers import layer_spec
 
 TENSOR = TensorType((1, 3, 5, 5))
-SPEC = LayerSpec(Clamp(Activation(low=-1.0)), (TENSOR,), TENSOR)
+SPEC = layer_spec(Map(clamp(RESULT, -1.0, None)), (TENSOR,), TENSOR)
 
 
 def candidate(processor: Processor, layout: str = "pixel16") -> Candidate:
@@ -21,7 +23,7 @@ def candidate(processor: Processor, layout: str = "pixel16") -> Candidate:
 
 def image(layout: str, error: float) -> np.ndarray:
     values = layer_values(SPEC, seed=3)
-    reference = evaluate_layer(SPEC, values.inputs, values.weights)
+    (reference,) = evaluate_layer(SPEC, values.inputs, values.weights)
     spoilt = reference.copy()
     spoilt[0, 1, 2, 3] += error * np.abs(reference).max()
     return layout_named(layout).pack(spoilt.astype(np.float32))
@@ -40,7 +42,7 @@ def test_tolerance_is_relative_to_the_largest_output(processor: Processor, layou
 
 def test_algorithms_may_be_held_to_a_part_of_the_root_mean_square() -> None:
     values = layer_values(SPEC, seed=3)
-    reference = evaluate_layer(SPEC, values.inputs, values.weights)
+    (reference,) = evaluate_layer(SPEC, values.inputs, values.weights)
     rms_of_largest = np.sqrt(np.mean(reference**2)) / np.abs(reference).max()
     winograd = Candidate(SPEC, Choice("cpu", "cpu_blocked_winograd", (), (), ("nchw",), "nchw"))
     judge = Judge(seed=3)

@@ -2,16 +2,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from codegen.graph import Chain, Conv2d, LayerSpec
+from codegen.graph import LayerSpec
+from codegen.operators.chain import Chain
+from codegen.operators.conv2d import Conv2d
 from codegen.schedule import Candidate
 from codegen.tensor import TensorType
 from explorer.compose.timed_candidates import TimedCandidate, relayout_spec
 from explorer.search.ceilings import Ceilings
+from tests.codegen.layers import layer_spec
 from tests.explorer.networks import timed
 
 TENSOR = TensorType((1, 4, 3, 3))
-LAYER = LayerSpec(Conv2d((1, 1)), (TENSOR,), TENSOR, (TensorType((4, 4, 1, 1)), TensorType((4,))))
-CHAIN = LayerSpec(Chain((LAYER, LAYER), ((0,), (-1,))), (TENSOR,), TENSOR, LAYER.weights * 2)
+LAYER = layer_spec(Conv2d((1, 1)), (TENSOR,), TENSOR, (TensorType((4, 4, 1, 1)), TensorType((4,))))
+CHAIN = layer_spec(Chain((LAYER, LAYER), ((0,), (-1,))), (TENSOR,), TENSOR, LAYER.weights * 2)
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from codegen.engines.cpu.blocked.geometry import Window
+from codegen.windows import Window
 
 
 @dataclass(frozen=True)

@@ -27,8 +27,9 @@ from codegen.engines.cpu.kernel import Point, checked_workspace
 from codegen.engines.cpu.machine import block_lanes, block_registers, cache_bytes, is_scalar
 from codegen.engines.cpu.source import fill, round_up
 from codegen.engines.cpu.threads import LINE, Share, own_workspace, threads_axis
-from codegen.graph import Chain, LayerSpec
+from codegen.graph import LayerSpec
 from codegen.layout import layout_named
+from codegen.operators.chain import Chain
 from codegen.program import CpuProgram
 from codegen.schedule import Axis, Choice, Work
 from codegen.target import Target

@@ -10,14 +10,20 @@ import numpy as np
 from codegen.engines.cpu.blocked.conv_source import ConvCode, conv_text, pack_conv
 from codegen.engines.cpu.blocked.depthwise import depthwise_code, pack_depthwise
 from codegen.engines.cpu.blocked.depthwise import tile_widths as depthwise_widths
-from codegen.engines.cpu.blocked.geometry import Image, Windows
+from codegen.engines.cpu.blocked.geometry import Image
 from codegen.engines.cpu.blocked.kernel import blocks_of
 from codegen.engines.cpu.blocked.pool import pool_code
 from codegen.engines.cpu.blocked.window_source import WindowCode, window_text
 from codegen.engines.cpu.instructions import ADDRESS_INSTRUCTIONS, LOOP_INSTRUCTIONS, Count
-from codegen.graph import IDENTITY, Activation, Add, Chain, Conv2d, LayerSpec, Pool2d
+from codegen.expression import RESULT, Expression, as_clamp, clamp
+from codegen.graph import LayerSpec
+from codegen.operators.chain import Chain
+from codegen.operators.conv2d import Conv2d
+from codegen.operators.elementwise import Map
+from codegen.operators.pool2d import Pool2d
 from codegen.target import Target
 from codegen.tensor import FloatArray
+from codegen.windows import Windows
 
 MOST_BLOCKS = 4
 LATENCY_PIXELS = 8  # sums that have to grow at the same time: two a cycle, four cycles each
@@ -28,13 +34,13 @@ TILE_OVERHEAD = 0.5  # of a tile, in sums
 class Stage:
     """A layer of the chain, and the addition behind it where there is one.
 
-    `addend`: the number of the chain's input that is added; `sum_activation` applies to the sum.
+    `addend`: the number of the chain's input that is added; `sum_epilogue` applies to the sum.
     """
 
     spec: LayerSpec
     weights: int  # how many constants it has
     addend: int | None = None
-    sum_activation: Activation = IDENTITY
+    sum_epilogue: Expression = RESULT
 
     @property
     def windows(self) -> Windows:
@@ -55,11 +61,12 @@ def stages_of(chain: Chain) -> tuple[Stage, ...] | None:
     """The chain's layers as stages; None where one of them has no span function."""
     stages: list[Stage] = []
     for member, sources in zip(chain.members, chain.sources, strict=True):
-        if isinstance(member.op, Add):
+        if isinstance(member.op, Map):
             others = [source for source in sources if source >= 0]
-            if not stages or len(others) != 1 or not stages[-1].is_dense:
+            if not stages or len(others) != 1 or not stages[-1].is_dense or member.op.chain_part != "end":
                 return None
-            stages[-1] = replace(stages[-1], addend=others[0], sum_activation=member.op.activation)
+            _, low, high = as_clamp(member.op.expression)
+            stages[-1] = replace(stages[-1], addend=others[0], sum_epilogue=clamp(RESULT, low, high))
             continue
         stage = Stage(member, len(member.weights))
         pools = isinstance(member.op, Pool2d) and member.output.shape[2:] != (1, 1)
@@ -88,9 +95,9 @@ def stage_code(
             pixels=pixels,
             blocks=blocks,
             outer=outer,
-            activation=op.activation,
+            epilogue=op.epilogue,
             addend=stage.addend is not None,
-            sum_activation=stage.sum_activation,
+            sum_epilogue=stage.sum_epilogue,
         )
     point = {"lanes": lanes, "rows": 1, "pixels": depthwise_widths(spec, 1, registers)[0]}
     code = depthwise_code(spec, point, entry) if stage.is_depthwise else pool_code(spec, point, entry)

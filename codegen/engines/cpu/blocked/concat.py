@@ -12,8 +12,9 @@ from codegen.engines.cpu.instructions import ADDRESS_INSTRUCTIONS, LOOP_INSTRUCT
 from codegen.engines.cpu.kernel import Point
 from codegen.engines.cpu.source import fill
 from codegen.engines.cpu.threads import Share, threads_axis
-from codegen.graph import Concat, LayerSpec
+from codegen.graph import LayerSpec
 from codegen.layout import layout_named, plane
+from codegen.operators.concat import Concat
 from codegen.program import CpuProgram
 from codegen.schedule import Axis, Choice, Work
 from codegen.target import Target

@@ -6,13 +6,15 @@ from collections.abc import Sequence
 
 from codegen.engines.cpu.blocked.conv_source import ConvCode, conv_text, pack_conv
 from codegen.engines.cpu.blocked.conv_tiles import RegisterTiledConv, even_widths
-from codegen.engines.cpu.blocked.geometry import Image, Windows
+from codegen.engines.cpu.blocked.geometry import Image
 from codegen.engines.cpu.kernel import Point
 from codegen.engines.cpu.machine import block_lanes
-from codegen.graph import Conv2d, LayerSpec
+from codegen.graph import LayerSpec
+from codegen.operators.conv2d import Conv2d
 from codegen.schedule import Axis
 from codegen.target import Target
 from codegen.tensor import FloatArray
+from codegen.windows import Windows
 
 
 class CpuBlockedConv(RegisterTiledConv[ConvCode]):
@@ -57,7 +59,7 @@ class CpuBlockedConv(RegisterTiledConv[ConvCode]):
             pixels=point["pixels"],
             blocks=point["blocks"],
             outer=point["outer"],
-            activation=op.activation,
+            epilogue=op.epilogue,
         )
 
 

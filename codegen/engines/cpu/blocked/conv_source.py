@@ -7,12 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from codegen.engines.cpu.blocked.geometry import Image, Tile, Windows, row_tiles
-from codegen.engines.cpu.blocked.vectors import clamped_vector, constant_vector, vector, vector_prologue
+from codegen.engines.cpu.blocked.geometry import Image, Tile, row_tiles
+from codegen.engines.cpu.blocked.vectors import constant_vector, vector, vector_epilogue, vector_prologue
 from codegen.engines.cpu.gemm_tile import matrix_and_bias
 from codegen.engines.cpu.source import fill
-from codegen.graph import IDENTITY, Activation
+from codegen.expression import RESULT, Expression
 from codegen.tensor import FloatArray
+from codegen.windows import Windows
 
 PIXELS_OUTER, CHANNELS_OUTER = 0, 1
 
@@ -22,7 +23,7 @@ BARRIER = '__asm__ volatile("" ::: "memory");'
 
 @dataclass(frozen=True)
 class ConvCode:
-    """What the text depends on. `addend`: a picture like the output is added before `sum_activation` applies."""
+    """What the text depends on. `addend`: a picture like the output is added before `sum_epilogue` applies."""
 
     entry: str
     channels: int
@@ -33,9 +34,9 @@ class ConvCode:
     pixels: int
     blocks: int
     outer: int = PIXELS_OUTER
-    activation: Activation = IDENTITY
+    epilogue: Expression = RESULT
     addend: bool = False
-    sum_activation: Activation = IDENTITY
+    sum_epilogue: Expression = RESULT
 
     @property
     def lanes(self) -> int:
@@ -99,7 +100,13 @@ def conv_text(code: ConvCode) -> str:
         + "}"
         for tile in tiles
     ]
-    return "".join([vector_prologue(code.lanes), *functions, _span_text(code, rows, widths)])
+    return "".join(
+        [
+            vector_prologue(code.lanes, code.epilogue, code.sum_epilogue),
+            *functions,
+            _span_text(code, rows, widths),
+        ]
+    )
 
 
 def pack_conv(weights: Sequence[FloatArray], code: ConvCode) -> FloatArray:
@@ -163,11 +170,11 @@ def results_text(code: ConvCode, pixels: int, blocks: int) -> str:
     lanes, results = code.lanes, []
     for p in range(pixels):
         for b in range(blocks):
-            value = clamped_vector(lanes, f"a{p}_{b}", code.activation)
+            value = vector_epilogue(lanes, f"a{p}_{b}", code.epilogue)
             place = f"{b * code.result.block + p * code.result.pixel}"
             if code.addend:
                 value = f"{value} + {constant_vector(lanes, f'addend + {place}')}"
-                value = clamped_vector(lanes, value, code.sum_activation)
+                value = vector_epilogue(lanes, value, code.sum_epilogue)
             results.append(f"{vector(lanes, f'y + {place}')} = {value};")
     return "\n    ".join(results)
 

@@ -8,13 +8,14 @@ from typing import Generic, TypeVar
 
 from codegen.engines.cpu.blocked.conv_source import CHANNELS_OUTER, PIXELS_OUTER, ConvCode
 from codegen.engines.cpu.blocked.kernel import BlockedKernel, blocks_of, lanes_axis
-from codegen.engines.cpu.instructions import Count, clamp_instructions, input_bytes, loads_of, weight_bytes
+from codegen.engines.cpu.instructions import Count, epilogue_instructions, input_bytes, loads_of, weight_bytes
 from codegen.engines.cpu.kernel import Point
 from codegen.engines.cpu.machine import block_lanes, block_registers, cache_bytes
 from codegen.engines.cpu.source import fill
 from codegen.engines.cpu.threads import PIXELS_SHARED, Share, nothing_shared, shared_axis, threads_axis
-from codegen.graph import Conv2d, LayerSpec
+from codegen.graph import LayerSpec
 from codegen.layout import layout_named
+from codegen.operators.conv2d import Conv2d
 from codegen.program import CpuProgram
 from codegen.schedule import Axis, Choice, Work
 from codegen.target import Target
@@ -98,7 +99,7 @@ class RegisterTiledConv(BlockedKernel, Generic[Code]):
         count = Count()
         self.count_tiles(count, code, float(batch * code.tile_count * channel_tiles), target)
         outputs = batch * code.out_blocks * lanes * code.windows.rows.outputs * code.windows.columns.outputs
-        count.add(float(outputs), alu=clamp_instructions(spec), stores=1)
+        count.add(float(outputs), alu=epilogue_instructions(spec), stores=1)
         readers = (choice.threads, 1) if shared == PIXELS_SHARED else (1, choice.threads)
         passes = (code.tile_count, 1) if outer == PIXELS_OUTER else (1, channel_tiles)
         streamed = readers[0] * loads_of(weight_bytes(spec), batch * passes[0] / readers[0], cache)

@@ -8,20 +8,22 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from codegen.engines.cpu.blocked.conv_source import ConvCode, conv_text, pack_conv
-from codegen.engines.cpu.blocked.geometry import Image, Windows
+from codegen.engines.cpu.blocked.geometry import Image
 from codegen.engines.cpu.blocked.kernel import BlockedKernel, blocks_of, lanes_axis
-from codegen.engines.cpu.instructions import Count, clamp_instructions, input_bytes, loads_of, weight_bytes
+from codegen.engines.cpu.instructions import Count, epilogue_instructions, input_bytes, loads_of, weight_bytes
 from codegen.engines.cpu.kernel import Point
 from codegen.engines.cpu.machine import block_lanes, block_registers, cache_bytes
 from codegen.engines.cpu.phases import AxisPhase, axis_phases
 from codegen.engines.cpu.source import fill
 from codegen.engines.cpu.threads import PIXELS_SHARED, Share, nothing_shared, shared_axis, threads_axis
-from codegen.graph import ConvTranspose2d, LayerSpec
+from codegen.graph import LayerSpec
 from codegen.layout import layout_named
+from codegen.operators.conv_transpose2d import ConvTranspose2d
 from codegen.program import CpuProgram
 from codegen.schedule import Axis, Choice, Work
 from codegen.target import Target
 from codegen.tensor import FloatArray
+from codegen.windows import Windows
 
 BLOCKS = (1, 2, 3)
 
@@ -75,7 +77,7 @@ class CpuBlockedConvTranspose(BlockedKernel):
             streamed += loads_of(4.0 * code.weights_size, batch * code.tile_count, cache)
             streamed += input_bytes(spec)
             held = max(held, 4.0 * code.channels * code.taps * (code.blocks * code.lanes + code.pixels))
-        count.add(outputs, alu=clamp_instructions(spec), stores=1)
+        count.add(outputs, alu=epilogue_instructions(spec), stores=1)
         shares = _shares(phases, choice.splits["shared"], choice.threads)
         busiest = sum(share.balance * share.pieces for share in shares) / sum(
             share.pieces for share in shares
@@ -150,7 +152,7 @@ def _phases(spec: LayerSpec, point: Point, entry: str) -> list[_Phase]:
                 result=result,
                 pixels=point["pixels"],
                 blocks=point["blocks"],
-                activation=op.activation,
+                epilogue=op.epilogue,
             ),
             down.first * image.row + across.first * image.pixel,
             down,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from codegen.engines.cpu.blocked.geometry import Image, Windows
+from codegen.engines.cpu.blocked.geometry import Image
 from codegen.engines.cpu.blocked.kernel import BlockedKernel, blocks_of, lanes_axis
 from codegen.engines.cpu.blocked.planes import planes_share, planes_source
 from codegen.engines.cpu.blocked.window_source import WindowCode, row_runs, window_text
@@ -15,17 +15,19 @@ from codegen.engines.cpu.instructions import (
     ADDRESS_INSTRUCTIONS,
     LOOP_INSTRUCTIONS,
     Count,
-    clamp_instructions,
+    epilogue_instructions,
 )
 from codegen.engines.cpu.kernel import Point
 from codegen.engines.cpu.machine import block_registers
 from codegen.engines.cpu.threads import nothing_shared, shared_axis, threads_axis
-from codegen.graph import Conv2d, LayerSpec
+from codegen.graph import LayerSpec
 from codegen.layout import layout_named
+from codegen.operators.conv2d import Conv2d
 from codegen.program import CpuProgram
 from codegen.schedule import Axis, Choice, Work
 from codegen.target import Target
 from codegen.tensor import FloatArray
+from codegen.windows import Windows
 
 ROWS = (1, 2, 3)
 
@@ -76,7 +78,7 @@ class CpuBlockedDepthwise(BlockedKernel):
         count = Count()
         count.add(vectors * lanes, alu=width * taps, loads=loaded_rows * max(loaded, width) + reloaded)
         count.add(vectors * tiles, alu=rows.taps * LOOP_INSTRUCTIONS + ADDRESS_INSTRUCTIONS)
-        count.add(vectors * lanes * width, alu=clamp_instructions(spec), stores=1)
+        count.add(vectors * lanes * width, alu=epilogue_instructions(spec), stores=1)
         held = 4.0 * lanes * (rows.taps * columns.inputs + width)
         balance = planes_share(spec, lanes, choice.splits, code.rows).balance
         return count.work(spec, float(spec.output.elements * taps), 0.0, held, balance=balance)
@@ -128,7 +130,7 @@ def depthwise_code(spec: LayerSpec, point: Point, entry: str) -> WindowCode:
         result=Image.blocked(lanes, windows.rows.outputs, windows.columns.outputs),
         pixels=point["pixels"],
         rows=point["rows"],
-        activation=op.activation,
+        epilogue=op.epilogue,
     )
 
 

@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from codegen.engines.cpu.blocked.kernel import BlockedKernel, blocked_layout, lanes_axis
-from codegen.engines.cpu.blocked.vectors import clamped_vector, constant_vector, vector_prologue
+from codegen.engines.cpu.blocked.vectors import constant_vector, vector_epilogue, vector_prologue
 from codegen.engines.cpu.gemm_tile import matrix_and_bias, pack_rows, packed_sizes
-from codegen.engines.cpu.instructions import Count, clamp_instructions, weight_bytes
+from codegen.engines.cpu.instructions import Count, epilogue_instructions, weight_bytes
 from codegen.engines.cpu.kernel import Point
 from codegen.engines.cpu.machine import block_registers, cache_bytes
 from codegen.engines.cpu.source import fill
 from codegen.engines.cpu.threads import Share, threads_axis
-from codegen.graph import FullyConnected, LayerSpec
+from codegen.graph import LayerSpec
 from codegen.layout import layout_named
+from codegen.operators.fully_connected import FullyConnected
 from codegen.program import CpuProgram
 from codegen.schedule import Axis, Choice, Work
 from codegen.target import Target
@@ -57,7 +58,7 @@ class CpuBlockedFullyConnected(BlockedKernel):
         tiles = batch * -(-out // rows)
         count = Count()
         count.add_tiles(float(tiles * depth), rows, 1, target)
-        count.add(float(batch * out), alu=clamp_instructions(spec), loads=1, stores=1)
+        count.add(float(batch * out), alu=epilogue_instructions(spec), loads=1, stores=1)
         held = 4.0 * depth
         again = held * tiles if held > cache_bytes(target) else held * batch
         tile_bytes = 4.0 * rows * depth
@@ -79,7 +80,7 @@ class CpuBlockedFullyConnected(BlockedKernel):
         starts = [constant_vector(lanes, f"bias + {b * lanes}") for b in range(blocks)]
         values = [f"{name} = {starts[i] if i < blocks else '{0}'}" for i, name in enumerate(sums)]
         joined = [" + ".join(f"a{chain}_{b}" for chain in range(chains)) for b in range(blocks)]
-        results = [clamped_vector(lanes, total, op.activation) for total in joined]
+        results = [vector_epilogue(lanes, total, op.epilogue) for total in joined]
         text = fill(
             _SOURCE,
             entry=entry,
@@ -104,7 +105,7 @@ class CpuBlockedFullyConnected(BlockedKernel):
         )
         matrix, bias = matrix_and_bias(weights)
         return CpuProgram(
-            source="#include <string.h>\n" + vector_prologue(lanes) + text,
+            source="#include <string.h>\n" + vector_prologue(lanes, op.epilogue) + text,
             entry=entry,
             weights=pack_rows(matrix, bias, rows),
             input_sizes=(layout.size_bytes(spec.inputs[0]) // 4,),

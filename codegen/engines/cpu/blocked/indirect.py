@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from codegen.engines.cpu.blocked.conv_tiles import RegisterTiledConv, even_widths
-from codegen.engines.cpu.blocked.geometry import Image, Windows
+from codegen.engines.cpu.blocked.geometry import Image
 from codegen.engines.cpu.blocked.indirect_source import indirect_text, pack_indirect
 from codegen.engines.cpu.blocked.indirect_tile import IndirectCode
 from codegen.engines.cpu.instructions import Count
 from codegen.engines.cpu.kernel import Point
-from codegen.graph import Conv2d, LayerSpec
+from codegen.graph import LayerSpec
+from codegen.operators.conv2d import Conv2d
 from codegen.schedule import Axis
 from codegen.target import Target
 from codegen.tensor import FloatArray
+from codegen.windows import Windows
 
 MOST_REGISTERS = (
     16  # with more, tiles of short rows have sums enough, and nothing is won (measured on AVX-512)
@@ -84,7 +86,7 @@ class CpuBlockedIndirect(RegisterTiledConv[IndirectCode]):
             pixels=point["pixels"],
             blocks=point["blocks"],
             outer=point["outer"],
-            activation=op.activation,
+            epilogue=op.epilogue,
             literals=bool(point["literals"]),
         )
 

@@ -46,7 +46,15 @@ def indirect_text(code: IndirectCode) -> str:
         f"{{{tile.first}, {', '.join(_tile_name(code, kind, blocks) for blocks in widths)}}}"
         for kind, tile in zip(kinds, code.tiles, strict=True)
     ]
-    return "".join([vector_prologue(code.lanes), zeros, table, *functions, _span_text(code, tiles, widths)])
+    return "".join(
+        [
+            vector_prologue(code.lanes, code.epilogue),
+            zeros,
+            table,
+            *functions,
+            _span_text(code, tiles, widths),
+        ]
+    )
 
 
 def pack_indirect(weights: Sequence[FloatArray], code: IndirectCode) -> FloatArray:

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from codegen.engines.cpu.blocked.conv_source import BARRIER, ConvCode, results_text, starts_text
-from codegen.engines.cpu.blocked.geometry import Tile, Window, row_tiles
+from codegen.engines.cpu.blocked.geometry import Tile, row_tiles
 from codegen.engines.cpu.blocked.vectors import constant_vector
 from codegen.engines.cpu.source import fill
+from codegen.windows import Window
 
 OUTSIDE = -1  # the offset of a tap beside the picture
 UNROLLED = 4  # channels, where a block has a multiple of them

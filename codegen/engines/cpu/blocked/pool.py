@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from codegen.engines.cpu.blocked.geometry import Image, Windows
+from codegen.engines.cpu.blocked.geometry import Image
 from codegen.engines.cpu.blocked.kernel import BlockedKernel, blocks_of, lanes_axis
 from codegen.engines.cpu.blocked.planes import planes_share, planes_source
 from codegen.engines.cpu.blocked.window_source import WindowCode, row_runs, window_text
@@ -15,18 +15,20 @@ from codegen.engines.cpu.instructions import (
     ADDRESS_INSTRUCTIONS,
     LOOP_INSTRUCTIONS,
     Count,
-    clamp_instructions,
+    epilogue_instructions,
 )
 from codegen.engines.cpu.kernel import Point
 from codegen.engines.cpu.machine import block_registers
 from codegen.engines.cpu.pool import DIVISION_INSTRUCTIONS
 from codegen.engines.cpu.threads import nothing_shared, shared_axis, threads_axis
-from codegen.graph import LayerSpec, Pool2d
+from codegen.graph import LayerSpec
 from codegen.layout import layout_named
+from codegen.operators.pool2d import Pool2d
 from codegen.program import CpuProgram
 from codegen.schedule import Axis, Choice, Work
 from codegen.target import Target
 from codegen.tensor import FloatArray
+from codegen.windows import Windows
 
 WIDEST = 14  # pixels of a tile: enough sums at once, and more would only make more text
 MOST_TAPS = 32  # of a row of a global pool's window: its text has a line for each
@@ -73,7 +75,7 @@ class CpuBlockedPool(BlockedKernel):
         count.add(vectors * lanes * rows.taps, alu=reduction * width * columns.taps, loads=loaded)
         count.add(vectors * tiles, alu=rows.taps * LOOP_INSTRUCTIONS + ADDRESS_INSTRUCTIONS)
         division = DIVISION_INSTRUCTIONS if code.kind == "average" else 0.0
-        count.add(vectors * lanes * width, alu=division + clamp_instructions(spec), stores=1)
+        count.add(vectors * lanes * width, alu=division + epilogue_instructions(spec), stores=1)
         held = 4.0 * lanes * (rows.taps * columns.inputs + width)
         return count.work(spec, 0.0, 0.0, held, balance=planes_share(spec, lanes, choice.splits).balance)
 
@@ -115,7 +117,7 @@ def pool_code(spec: LayerSpec, point: Point, entry: str) -> WindowCode:
         result=Image.blocked(lanes, windows.rows.outputs, windows.columns.outputs),
         pixels=point["pixels"],
         include_padding=op.include_padding,
-        activation=op.activation,
+        epilogue=op.epilogue,
     )
 
 

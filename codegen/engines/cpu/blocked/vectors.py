@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import math
-
+from codegen.engines.cpu.expression_text import vector_text
 from codegen.engines.cpu.source import fill, float_literal
-from codegen.graph import Activation
+from codegen.engines.cpu.vector_math import math_prologue
+from codegen.expression import RESULT, Expression, as_clamp, is_clamp
 
 
-def vector_prologue(lanes: int) -> str:
-    """`vec<lanes>`, `_larger` of two, `_least` and `_most` against a scalar. May stand in a file several times.
+def vector_prologue(lanes: int, *epilogues: Expression) -> str:
+    """`vec<lanes>`, `_larger` of two, `_least` and `_most` against a scalar, and what the epilogues call. May stand in
+    a file several times.
 
     The type may be loaded from any multiple of 4 bytes and shares memory with floats. Where registers are narrower
     compilers split it. Clamps choose by bits: C has no vector conditional, and gcc -O3 takes loops over the elements
     apart into scalar code where there are many.
     """
-    return fill(
+    functions = "" if all(map(is_clamp, epilogues)) else math_prologue(lanes)
+    return functions + fill(
         """
         #ifndef EXPLORE_VEC$lanes
         #define EXPLORE_VEC$lanes
@@ -30,14 +32,14 @@ def vector_prologue(lanes: int) -> str:
         static inline __attribute__((always_inline, unused)) vec$lanes vec${lanes}_least(vec$lanes v, float low)
         {
             const vec$lanes limit = (vec$lanes){0} + low;
-            const mask$lanes above = v > limit;
-            return (vec$lanes)((above & (mask$lanes)v) | (~above & (mask$lanes)limit));
+            const mask$lanes below = v < limit; /* not where v is no number: it stays */
+            return (vec$lanes)((below & (mask$lanes)limit) | (~below & (mask$lanes)v));
         }
         static inline __attribute__((always_inline, unused)) vec$lanes vec${lanes}_most(vec$lanes v, float high)
         {
             const vec$lanes limit = (vec$lanes){0} + high;
-            const mask$lanes below = v < limit;
-            return (vec$lanes)((below & (mask$lanes)v) | (~below & (mask$lanes)limit));
+            const mask$lanes above = v > limit;
+            return (vec$lanes)((above & (mask$lanes)limit) | (~above & (mask$lanes)v));
         }
         #endif
         """,
@@ -56,11 +58,15 @@ def constant_vector(lanes: int, address: str) -> str:
     return f"*(const vec{lanes} *)({address})"
 
 
-def clamped_vector(lanes: int, expression: str, activation: Activation) -> str:
-    """An expression of vector type, clamped by the activation."""
-    low, high = activation.low, activation.high
-    if low is not None and math.isfinite(low):
-        expression = f"vec{lanes}_least({expression}, {float_literal(low)})"
-    if high is not None and math.isfinite(high):
-        expression = f"vec{lanes}_most({expression}, {float_literal(high)})"
-    return expression
+def vector_epilogue(lanes: int, value: str, epilogue: Expression, *others: str) -> str:
+    """A C expression of vector type behind an epilogue, whose further operands are `others`."""
+    clamped, low, high = as_clamp(epilogue)
+    if clamped != RESULT:
+        names = ", ".join(f"v{i} = {text}" for i, text in enumerate((value, *others)))
+        operands = [f"v{i}" for i in range(1 + len(others))]
+        return f"({{ const vec{lanes} {names}; (vec{lanes}){vector_text(lanes, epilogue, operands)}; }})"
+    if low is not None:
+        value = f"vec{lanes}_least({value}, {float_literal(low)})"
+    if high is not None:
+        value = f"vec{lanes}_most({value}, {float_literal(high)})"
+    return value

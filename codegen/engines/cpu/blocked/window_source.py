@@ -6,10 +6,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from codegen.engines.cpu.blocked.geometry import Image, Tile, Window, Windows
-from codegen.engines.cpu.blocked.vectors import clamped_vector, constant_vector, vector, vector_prologue
+from codegen.engines.cpu.blocked.geometry import Image, Tile
+from codegen.engines.cpu.blocked.vectors import constant_vector, vector, vector_epilogue, vector_prologue
 from codegen.engines.cpu.source import fill
-from codegen.graph import IDENTITY, Activation
+from codegen.expression import RESULT, Expression
+from codegen.windows import Window, Windows
 
 CHAINS = (
     8  # sums that grow at the same time, to hide the latency of an addition: two a cycle, four cycles each
@@ -41,7 +42,7 @@ class WindowCode:
     pixels: int
     rows: int = 1
     include_padding: bool = False
-    activation: Activation = IDENTITY
+    epilogue: Expression = RESULT
 
     @property
     def lanes(self) -> int:
@@ -69,7 +70,7 @@ def window_text(code: WindowCode) -> str:
     functions = [_row_text(code)]
     if code.rows > 1:
         functions.append(_rows_text(code))
-    return "".join([vector_prologue(code.lanes), *functions, _span_text(code)])
+    return "".join([vector_prologue(code.lanes, code.epilogue), *functions, _span_text(code)])
 
 
 def row_runs(columns: Window, most: int) -> tuple[Run, ...]:
@@ -235,7 +236,7 @@ def _larger(code: WindowCode, a: str, b: str) -> str:
 
 
 def _stored(code: WindowCode, value: str, place: int) -> str:
-    return f"{vector(code.lanes, f'out + {place}')} = {clamped_vector(code.lanes, value, code.activation)};"
+    return f"{vector(code.lanes, f'out + {place}')} = {vector_epilogue(code.lanes, value, code.epilogue)};"
 
 
 def _span_text(code: WindowCode) -> str:

@@ -9,7 +9,7 @@ from codegen.engines.cpu.blocked.kernel import BlockedKernel, blocks_of, lanes_a
 from codegen.engines.cpu.blocked.winograd_code import WinogradCode, pack_winograd
 from codegen.engines.cpu.blocked.winograd_source import winograd_text
 from codegen.engines.cpu.blocked.winograd_transform import TAPS, TILES, input_operations, output_operations
-from codegen.engines.cpu.instructions import Count, clamp_instructions, input_bytes, loads_of
+from codegen.engines.cpu.instructions import Count, epilogue_instructions, input_bytes, loads_of
 from codegen.engines.cpu.kernel import Point, checked_workspace
 from codegen.engines.cpu.machine import block_lanes, block_registers, cache_bytes, is_scalar
 from codegen.engines.cpu.source import fill
@@ -22,8 +22,9 @@ from codegen.engines.cpu.threads import (
     shared_axis,
     threads_axis,
 )
-from codegen.graph import Conv2d, LayerSpec
+from codegen.graph import LayerSpec
 from codegen.layout import layout_named
+from codegen.operators.conv2d import Conv2d
 from codegen.program import CpuProgram
 from codegen.schedule import Axis, Choice, Work
 from codegen.target import Target
@@ -108,7 +109,7 @@ class CpuBlockedWinograd(BlockedKernel):
         steps = float(squared * code.group_count * channel_tiles * code.channels)
         count.add_tiles(steps, max(code.heights), code.blocks * code.lanes, target)
         lines = code.points + code.tile
-        clamps = clamp_instructions(spec) * code.tile**2
+        clamps = epilogue_instructions(spec) * code.tile**2
         alu = lines * output_operations(code.tile) + clamps
         count.add(outputs, alu=alu, loads=squared, stores=squared + code.tile**2)
         chunks = -(-code.group_count // code.groups)
@@ -180,7 +181,7 @@ def _code(spec: LayerSpec, point: Point, entry: str) -> WinogradCode:
         pixels=point["pixels"],
         blocks=point["blocks"],
         groups=point["chunk"],
-        activation=op.activation,
+        epilogue=op.epilogue,
     )
 
 

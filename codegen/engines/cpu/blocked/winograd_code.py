@@ -10,7 +10,7 @@ import numpy as np
 
 from codegen.engines.cpu.blocked.winograd_transform import TAPS, transformed_filters
 from codegen.engines.cpu.gemm_tile import matrix_and_bias
-from codegen.graph import IDENTITY, Activation
+from codegen.expression import RESULT, Expression
 from codegen.tensor import FloatArray
 
 LINE = 16  # elements of 64 bytes
@@ -34,7 +34,7 @@ class WinogradCode:
     pixels: int
     blocks: int
     groups: int
-    activation: Activation = IDENTITY
+    epilogue: Expression = RESULT
 
     @property
     def points(self) -> int:

@@ -17,7 +17,7 @@ def winograd_text(code: WinogradCode) -> str:
     products = [product_text(code, height, width) for height in code.heights for width in code.widths]
     return "".join(
         [
-            vector_prologue(code.lanes),
+            vector_prologue(code.lanes, code.epilogue),
             input_text(code),
             *products,
             *(output_text(code, rows, columns) for rows, columns in code.cuts),

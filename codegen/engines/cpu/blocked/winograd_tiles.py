@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from textwrap import indent
 
-from codegen.engines.cpu.blocked.vectors import clamped_vector, constant_vector, vector
+from codegen.engines.cpu.blocked.vectors import constant_vector, vector, vector_epilogue
 from codegen.engines.cpu.blocked.winograd_code import LINE, WinogradCode
 from codegen.engines.cpu.blocked.winograd_transform import Step, input_steps, output_steps, statements
 from codegen.engines.cpu.source import fill
@@ -61,7 +61,7 @@ def output_text(code: WinogradCode, rows: int, columns: int) -> str:
         results = [f"y{i}_{j}" for j in range(code.tile)]
         steps += output_steps(code.tile, [f"s{i}_{j}" for j in points], results, f"r{i}")
         for j in range(columns):
-            value = clamped_vector(lanes, f"{results[j]} + start", code.activation)
+            value = vector_epilogue(lanes, f"{results[j]} + start", code.epilogue)
             place = vector(lanes, f"y + {(i * code.result[1] + j) * lanes}")
             steps.append(("", f"{place} = {value};"))
     return fill(

@@ -22,8 +22,9 @@ from codegen.engines.videocore4.kernels.relayed import BLOCKS, relayed_kernel
 from codegen.engines.videocore4.kernels.tile import words_after_weights, words_before_weights
 from codegen.engines.videocore4.layer import Address, QpuLayer, Uniform
 from codegen.errors import ScheduleError
-from codegen.graph import Conv2d, LayerSpec
+from codegen.graph import LayerSpec
 from codegen.layout import LANES
+from codegen.operators.conv2d import Conv2d
 from codegen.schedule import Axis, Choice, Processor, Space, Work, values
 from codegen.target import Target
 from codegen.tensor import FloatArray
@@ -164,7 +165,7 @@ class GemmConvolution:
         outside = np.zeros(LINE_BYTES // 4, np.uint32)
         packed = np.concatenate([outside, *streams])
         offsets = np.cumsum([len(outside), *(len(s) for s in streams)])[:-1] * 4
-        clamp = bounds(op.activation)
+        clamp = bounds(op.epilogue)
         blocks = tuple(
             self._block(geometry, tiling, tiles, [int(o) for o in offsets], clamp)
             for tiles in tiling.assignment

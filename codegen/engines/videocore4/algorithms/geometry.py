@@ -6,8 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from codegen.engines.videocore4.layer import Uniform
-from codegen.graph import Activation, Conv2d, LayerSpec, Pool2d
+from codegen.errors import ScheduleError
+from codegen.expression import RESULT, Expression, as_clamp, text
+from codegen.graph import LayerSpec
 from codegen.layout import LANES, block_lines
+from codegen.operators.conv2d import Conv2d
+from codegen.operators.pool2d import Pool2d
 
 LINE_BYTES = 64
 UNBOUNDED = 3.0e38  # close to the largest float32: clamping to it changes no result
@@ -90,11 +94,14 @@ class Geometry:
         )
 
 
-def bounds(activation: Activation) -> tuple[float, float]:
-    """The clamp of an activation with its open ends at the limits of float32."""
-    low = -UNBOUNDED if activation.low is None else float(activation.low)
-    high = UNBOUNDED if activation.high is None else float(activation.high)
-    return low, high
+def bounds(epilogue: Expression) -> tuple[float, float]:
+    """The ends of an epilogue that is a clamp, open ones at the limits of float32; raises ScheduleError for others."""
+    value, low, high = as_clamp(epilogue)
+    if value != RESULT:
+        raise ScheduleError(
+            f"the epilogue {text(epilogue)} is no clamp, which is all that the QPUs' kernels have"
+        )
+    return -UNBOUNDED if low is None else low, UNBOUNDED if high is None else high
 
 
 def starts(total: int, step: int) -> tuple[int, ...]:

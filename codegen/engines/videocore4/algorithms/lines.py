@@ -16,9 +16,11 @@ from codegen.engines.videocore4.algorithms.geometry import (
 from codegen.engines.videocore4.kernels.lines import COPY, LINES, SUMS, lines_kernel, tile_words
 from codegen.engines.videocore4.layer import Address, QpuLayer, Uniform
 from codegen.errors import ScheduleError
-from codegen.expression import Expression
-from codegen.graph import Add, Concat, LayerSpec
+from codegen.expression import RESULT, Expression, Operand, as_clamp, clamp
+from codegen.graph import LayerSpec
 from codegen.layout import LANES, block_lines, plane
+from codegen.operators.concat import Concat
+from codegen.operators.elementwise import Map
 from codegen.schedule import Axis, Choice, Processor, Space, Work, values
 from codegen.target import Target
 from codegen.tensor import FloatArray
@@ -121,19 +123,20 @@ class _QpuLines:
         )
 
 
-class QpuAdd(_QpuLines):
+class QpuMap(_QpuLines):
     """The sum of two tensors: equal layouts add line by line, padding included; a part of a whole, block by block."""
 
-    name = "qpu_add"
+    name = "qpu_map"
     operands = 2
     expression = SUMS[0]
 
     def applies(self, spec: LayerSpec, target: Target) -> bool:
         return (
-            isinstance(spec.op, Add)
+            isinstance(spec.op, Map)
+            and as_clamp(spec.op.expression).value == Operand(0) + Operand(1)
+            and spec.inputs == (spec.output,) * 2
             and target.has_qpus
             and _on_one_image(spec)
-            and len(spec.inputs) == 2
             and self._lines(spec) >= min(ROWS)
         )
 
@@ -164,9 +167,10 @@ class QpuAdd(_QpuLines):
         ]
 
     def _clamp(self, spec: LayerSpec) -> tuple[float, float]:
-        if not isinstance(spec.op, Add):
+        if not isinstance(spec.op, Map):
             raise ScheduleError(f"{self.name} does not compute {spec.op}")
-        return bounds(spec.op.activation)
+        _, low, high = as_clamp(spec.op.expression)
+        return bounds(clamp(RESULT, low, high))
 
 
 def _sum(source_line: int, output_line: int, groups: int) -> Tile:

@@ -17,8 +17,10 @@ from codegen.engines.videocore4.kernels.vectors import (
 )
 from codegen.engines.videocore4.layer import Address, QpuLayer, Uniform
 from codegen.errors import ScheduleError
-from codegen.graph import FullyConnected, LayerSpec, Pool2d
+from codegen.graph import LayerSpec
 from codegen.layout import LANES
+from codegen.operators.fully_connected import FullyConnected
+from codegen.operators.pool2d import Pool2d
 from codegen.schedule import Axis, Choice, Processor, Space, Work, values
 from codegen.target import Target
 from codegen.tensor import FloatArray
@@ -107,7 +109,7 @@ class QpuFullyConnected:
         ]
         packed = np.ascontiguousarray(np.stack(lines), np.float32).reshape(-1).view(np.uint32)
         tile_bytes = (inputs + 1) * LINE_BYTES
-        clamp = bounds(spec.op.activation)
+        clamp = bounds(spec.op.epilogue)
 
         def block(tiles: Sequence[int]) -> tuple[Uniform, ...] | None:
             if not tiles:
@@ -191,16 +193,16 @@ class QpuGlobalAverage:
         geometry, ahead = self._geometry(spec), choice.tiles["ahead"]
         pixels, channels = geometry.taps, geometry.output_channels
         offsets = [(i // LANES) * geometry.input_block_bytes + (i % LANES) * 4 for i in range(pixels)]
-        activation = spec.op.activation if isinstance(spec.op, Pool2d) else None
-        if activation is None:
+        if not isinstance(spec.op, Pool2d):
             raise ScheduleError(f"{self.name} does not compute {spec.op}")
+        clamp = bounds(spec.op.epilogue)
 
         def block(tiles: Sequence[int]) -> tuple[Uniform, ...] | None:
             if not tiles:
                 return None
             words: list[Uniform] = [Address("block", 4 * _HEAD_WORDS), len(tiles)]
             for channel in tiles:
-                words += [Address("input", channel * LINE_BYTES), *bounds(activation)]
+                words += [Address("input", channel * LINE_BYTES), *clamp]
                 words += [Address("output", 4 * channel), 1.0 / pixels, pixels - ahead, *offsets]
             return tuple(words)
 

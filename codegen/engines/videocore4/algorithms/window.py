@@ -11,8 +11,12 @@ from codegen.engines.videocore4.algorithms.geometry import LINE_BYTES, Geometry,
 from codegen.engines.videocore4.kernels.window import MAXIMUM_TAPS, Window, tile_words, window_kernel
 from codegen.engines.videocore4.layer import Address, QpuLayer, Uniform
 from codegen.errors import ScheduleError
-from codegen.graph import Activation, Conv2d, LayerSpec, Pool2d
+from codegen.expression import RESULT
+from codegen.graph import LayerSpec
 from codegen.layout import LANES
+from codegen.operator import Epilogued
+from codegen.operators.conv2d import Conv2d
+from codegen.operators.pool2d import Pool2d
 from codegen.schedule import Axis, Choice, Processor, Space, Work, values
 from codegen.target import Target
 from codegen.tensor import FloatArray
@@ -108,9 +112,9 @@ class QpuWindow:
         chunk, rows = choice.splits["channel_chunk"], choice.tiles["rows"]
         code = window_kernel(window, geometry.kernel, rows)
         packed = self._pack(spec, geometry, window, weights)
-        activation = spec.op.activation if isinstance(spec.op, (Conv2d, Pool2d)) else Activation()
+        epilogue = spec.op.epilogue if isinstance(spec.op, Epilogued) else RESULT
         blocks = tuple(
-            self._block(geometry, window, tiles, chunk, rows, bounds(activation))
+            self._block(geometry, window, tiles, chunk, rows, bounds(epilogue))
             for tiles in self._tiles(geometry, target, chunk)
         )
         return QpuLayer(code, packed, blocks)

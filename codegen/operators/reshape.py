@@ -3,11 +3,38 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from codegen.graph import Reshape
-from codegen.onnx_import.builder import GraphBuilder, Shape
-from codegen.onnx_import.node import OnnxNode
+from codegen.errors import GraphSpecError
+from codegen.interval import Interval
 from codegen.onnx_import.registry import handles
+from codegen.operator import Arrays, Operator, Types, sole_input
+from codegen.tensor import Doubles, Shape, TensorType
+
+if TYPE_CHECKING:
+    from codegen.onnx_import.builder import GraphBuilder
+    from codegen.onnx_import.node import OnnxNode
+
+
+@dataclass(frozen=True)
+class Reshape(Operator):
+    """The same elements in row-major (NCHW) order under another shape: the node's output type."""
+
+    def infer(self, inputs: Types, weights: Types, declared: Types) -> tuple[TensorType, ...]:
+        source = sole_input(self, inputs, weights, 0)
+        if len(declared) != 1 or source.elements != declared[0].elements:
+            raise GraphSpecError(
+                f"Reshape from {source.shape} to {[tensor.shape for tensor in declared]} changes the number of elements"
+            )
+        return (TensorType(declared[0].shape, source.dtype),)
+
+    def evaluate(self, inputs: Arrays, weights: Arrays, outputs: Types) -> tuple[Doubles, ...]:
+        return (inputs[0].reshape(outputs[0].shape),)
+
+    def range(self, inputs: Sequence[Interval]) -> Interval:
+        return inputs[0]
 
 
 @handles("Reshape", "constant shape, with 0, -1 and allowzero")

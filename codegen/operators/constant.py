@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
-from codegen.onnx_import.builder import GraphBuilder
-from codegen.onnx_import.node import OnnxNode
 from codegen.onnx_import.registry import handles
-from codegen.onnx_import.tensors import to_array
 from codegen.tensor import Array
+
+if TYPE_CHECKING:
+    from codegen.onnx_import.builder import GraphBuilder
+    from codegen.onnx_import.node import OnnxNode
 
 FORMS = "value, value_float, value_floats, value_int, value_ints"
 
@@ -33,7 +36,7 @@ def _value(node: OnnxNode, builder: GraphBuilder) -> Array:
     form = next(iter(node.attributes))
     tensor = node.tensor("value") if form == "value" else None
     if tensor is not None:
-        return to_array(tensor, f"{node.where}: its value", builder.directory)
+        return builder.array(tensor, f"{node.where}: its value")
     if form == "value_float":
         return np.asarray(node.real(form, 0.0), dtype=np.float32)
     if form == "value_int":

@@ -1,16 +1,55 @@
-"""Gemm and MatMul with one constant operand."""
+"""A constant matrix times vectors: fully connected layers, Gemm and MatMul with one constant operand."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from codegen.graph import FullyConnected, Reshape
-from codegen.onnx_import.builder import GraphBuilder
-from codegen.onnx_import.node import OnnxNode
+from codegen.errors import GraphSpecError
+from codegen.expression import RESULT, Expression
+from codegen.interval import ANYTHING, Interval
 from codegen.onnx_import.registry import handles
-from codegen.tensor import FloatArray
+from codegen.operator import Arrays, Epilogued, Types
+from codegen.operators.conv2d import scaled_channels
+from codegen.operators.reshape import Reshape
+from codegen.tensor import Array, Doubles, FloatArray, TensorType
+
+if TYPE_CHECKING:
+    from codegen.onnx_import.builder import GraphBuilder
+    from codegen.onnx_import.node import OnnxNode
+
+
+@dataclass(frozen=True)
+class FullyConnected(Epilogued):
+    """`y = x @ weights.T + bias`; x (batch, in), weights (out, in), bias (out)."""
+
+    epilogue: Expression = RESULT
+
+    def infer(self, inputs: Types, weights: Types, declared: Types) -> tuple[TensorType, ...]:
+        source = self.sole(inputs, weights, 2)
+        shape, matrix, bias = source.shape, weights[0].shape, weights[1].shape
+        if len(shape) != 2 or len(matrix) != 2 or matrix[1] != shape[1] or bias != matrix[:1]:
+            raise GraphSpecError(f"FullyConnected has input {shape}, weights {matrix} and bias {bias}")
+        return self.result(inputs, replace(source, shape=(shape[0], matrix[0])))
+
+    def evaluate(self, inputs: Arrays, weights: Arrays, outputs: Types) -> tuple[Doubles, ...]:
+        matrix, bias = weights
+        return self.finish(inputs[0] @ matrix.T + bias, inputs)
+
+    def macs(self, inputs: Types, weights: Types, outputs: Types) -> int:
+        return outputs[0].elements * (weights[0].elements // weights[0].shape[0])
+
+    def scaled(
+        self, weights: Sequence[Array], factor: Doubles, offset: Doubles
+    ) -> tuple[Doubles, ...] | None:
+        return scaled_channels(weights, factor, offset) if self.epilogue == RESULT else None
+
+    def range(self, inputs: Sequence[Interval]) -> Interval:
+        return self.epilogue.interval((ANYTHING, *inputs[1:]))
 
 
 @handles("Gemm", "one operand constant; transA, transB, alpha, beta, optional constant C per output")

@@ -1,16 +1,54 @@
-"""Pad with zeros around the planes, which a pass moves into the convolution or pool behind it."""
+"""Zeros around planes, which a pass moves into the operator that reads them."""
 
 from __future__ import annotations
 
-from codegen.graph import Pad2d, Reshape, Transpose
-from codegen.onnx_import.builder import GraphBuilder, Shape
-from codegen.onnx_import.node import OnnxNode
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Self
+
+from codegen.errors import GraphSpecError
+from codegen.interval import Interval, hull
 from codegen.onnx_import.registry import handles
-from codegen.onnx_import.transposition import FROM_PLANES, TO_PLANES
+from codegen.operator import IMPORTED_ONLY, Arrays, Operator, Types, sole_input
+from codegen.operators.reshape import Reshape
+from codegen.operators.transpose import FROM_PLANES, TO_PLANES, Transpose
+from codegen.tensor import Doubles, Shape, TensorType
+from codegen.windows import Pads, padded, require_planes, summed
+
+if TYPE_CHECKING:
+    from codegen.onnx_import.builder import GraphBuilder
+    from codegen.onnx_import.node import OnnxNode
 
 Ends = list[tuple[int, int]]  # for each axis the elements before and after
 
 REMEDY = "only zeros around the height and width of (N, C, H, W) or (N, H, W, C) are supported"
+
+
+@dataclass(frozen=True)
+class Pad2d(Operator):
+    """Zeros around the plane; pads are top, left, bottom, right. Imported stage only."""
+
+    stages = IMPORTED_ONLY
+
+    pads: Pads
+
+    def infer(self, inputs: Types, weights: Types, declared: Types) -> tuple[TensorType, ...]:
+        source = sole_input(self, inputs, weights, 0)
+        require_planes(self, source.shape)
+        if min(self.pads) < 0:
+            raise GraphSpecError(f"Pad2d has a negative pad: {self}")
+        top, left, bottom, right = self.pads
+        batch, channels, height, width = source.shape
+        return (replace(source, shape=(batch, channels, top + height + bottom, left + width + right)),)
+
+    def evaluate(self, inputs: Arrays, weights: Arrays, outputs: Types) -> tuple[Doubles, ...]:
+        return (padded(inputs[0], self.pads, 0.0),)
+
+    def padded_by(self, pads: Pads, input_range: Interval) -> Self:
+        return replace(self, pads=summed(self.pads, pads))
+
+    def range(self, inputs: Sequence[Interval]) -> Interval:
+        return hull(inputs[0], Interval(0.0, 0.0))
 
 
 @handles(

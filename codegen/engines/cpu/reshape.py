@@ -1,0 +1,72 @@
+"""Reshapes as copies."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from codegen.engines.cpu.instructions import (
+    Count,
+)
+from codegen.engines.cpu.kernel import CpuKernel, Point
+from codegen.engines.cpu.machine import block_lanes
+from codegen.engines.cpu.source import fill
+from codegen.graph import LayerSpec
+from codegen.layout import LAYOUTS, layout_named, plane
+from codegen.operators.reshape import Reshape
+from codegen.program import CpuProgram
+from codegen.schedule import Axis, Choice, Work
+from codegen.target import Target
+from codegen.tensor import FloatArray
+
+
+class CpuReshape(CpuKernel):
+    """A copy of the elements; a bundle makes it a view of its input and copies nothing.
+
+    `layout` is 0 for nchw and, where batch, channels and pixels stay what they are, the place of pixel16 or of the
+    target's blocks of channels among all layouts: there too the elements do not move.
+    """
+
+    name = "cpu_reshape"
+
+    def computes(self, spec: LayerSpec) -> bool:
+        return isinstance(spec.op, Reshape)
+
+    def axes(self, spec: LayerSpec, target: Target) -> tuple[Axis, ...]:
+        offered = {"nchw", "pixel16", f"channel{block_lanes(target)}"}
+        return (Axis("layout", tuple(i for i, name in enumerate(_layouts(spec)) if name in offered)),)
+
+    def layouts(self, spec: LayerSpec, point: Point) -> tuple[tuple[str, ...], str]:
+        name = _layouts(spec)[point["layout"]]
+        return (name,), name
+
+    def work(self, spec: LayerSpec, target: Target, choice: Choice) -> Work:
+        count = Count()
+        count.add_copy(layout_named(choice.output_layout).size_bytes(spec.output) / 4)
+        return count.work(spec, 0.0, 0.0, 0.0)
+
+    def emit(
+        self, spec: LayerSpec, target: Target, choice: Choice, weights: Sequence[FloatArray], entry: str
+    ) -> CpuProgram:
+        size_bytes = layout_named(choice.output_layout).size_bytes(spec.output)
+        source = "#include <string.h>\n" + fill(_SOURCE, entry=entry, bytes=size_bytes)
+        return CpuProgram(source, entry, np.zeros(0, np.float32), (size_bytes // 4,), size_bytes // 4, 0)
+
+
+def _layouts(spec: LayerSpec) -> tuple[str, ...]:
+    source, result = spec.inputs[0], spec.output
+    if len(source.shape) < 2 or len(result.shape) < 2 or plane(source) != plane(result):
+        return ("nchw",)
+    return tuple(LAYOUTS)
+
+
+_SOURCE = """
+    void $entry(const float *const *inputs, const float *weights, float *output, void *workspace, int part)
+    {
+        (void)weights;
+        (void)workspace;
+        (void)part;
+        memcpy(output, inputs[0], $bytes);
+    }
+"""

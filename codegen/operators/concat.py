@@ -1,0 +1,86 @@
+"""Concatenation."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from codegen.errors import GraphSpecError
+from codegen.interval import Interval, hull
+from codegen.onnx_import.registry import handles
+from codegen.operator import Arrays, Operator, Types
+from codegen.operators.reshape import Reshape
+from codegen.tensor import Doubles, Shape, TensorType
+
+if TYPE_CHECKING:
+    from codegen.onnx_import.builder import GraphBuilder
+    from codegen.onnx_import.node import OnnxNode
+
+
+@dataclass(frozen=True)
+class Concat(Operator):
+    """Tensors of equal batch and planes behind each other along `axis`, which is 1: that of the channels."""
+
+    axis: int = 1
+
+    def infer(self, inputs: Types, weights: Types, declared: Types) -> tuple[TensorType, ...]:
+        shapes = [tensor.shape for tensor in inputs]
+        if not inputs or weights:
+            raise GraphSpecError(
+                f"Concat takes at least 1 input and no weights, not {len(inputs)} and {len(weights)}"
+            )
+        if self.axis != 1:
+            raise GraphSpecError(f"Concat along axis {self.axis}, not along the channels (axis 1)")
+        if any(len(shape) < 2 for shape in shapes) or len(set(map(_without_channels, shapes))) != 1:
+            raise GraphSpecError(f"Concat of tensors of shapes {shapes}, which differ beside the channels")
+        channels = sum(shape[1] for shape in shapes)
+        return (replace(inputs[0], shape=(shapes[0][0], channels, *shapes[0][2:])),)
+
+    def evaluate(self, inputs: Arrays, weights: Arrays, outputs: Types) -> tuple[Doubles, ...]:
+        return (np.concatenate(inputs, axis=self.axis),)
+
+    def describe(self) -> str:
+        return f"Concat axis {self.axis}"
+
+    def range(self, inputs: Sequence[Interval]) -> Interval:
+        return hull(*inputs)
+
+
+def _without_channels(shape: Shape) -> Shape:
+    return (*shape[:1], *shape[2:])
+
+
+@handles("Concat", "of activations, along any axis")
+def concat(node: OnnxNode, builder: GraphBuilder) -> None:
+    """Concat along the channels; along another axis as that of (outer, axis, inner), which moves no element."""
+    tensors = [builder.activation(node, index) for index in range(len(node.inputs))]
+    shapes = [builder.shape_of(tensor) for tensor in tensors]
+    if not tensors or "axis" not in node.attributes:
+        raise node.malformed("it has no input or no axis")
+    rank, axis = len(shapes[0]), node.integer("axis", 1)
+    if not -rank <= axis < rank:
+        raise node.malformed(f"axis {axis} is outside a tensor of shape {shapes[0]}")
+    axis += rank if axis < 0 else 0
+    if len({(*shape[:axis], -1, *shape[axis + 1 :]) for shape in shapes}) != 1:
+        raise node.malformed(f"tensors of shapes {shapes} differ beside axis {axis}")
+    if len(tensors) == 1:
+        builder.emit(node, Reshape(), tensors[0], shape=shapes[0])
+    elif axis == 1:
+        builder.emit(node, Concat(1), tensors)
+    else:
+        _concat_views(node, builder, tensors, axis)
+
+
+def _concat_views(node: OnnxNode, builder: GraphBuilder, tensors: list[str], axis: int) -> None:
+    shapes = [builder.shape_of(tensor) for tensor in tensors]
+    views = []
+    for tensor, shape in zip(tensors, shapes, strict=True):
+        view = (math.prod(shape[:axis]), shape[axis], math.prod(shape[axis + 1 :]))
+        views.append(builder.emit(node, Reshape(), tensor, step="view", shape=view))
+    joined = builder.emit(node, Concat(1), views, step="joined")
+    total = sum(shape[axis] for shape in shapes)
+    builder.emit(node, Reshape(), joined, shape=(*shapes[0][:axis], total, *shapes[0][axis + 1 :]))

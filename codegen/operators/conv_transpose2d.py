@@ -1,0 +1,134 @@
+"""Two-dimensional transposed convolution."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from codegen.errors import GraphSpecError
+from codegen.expression import RESULT, Expression
+from codegen.interval import ANYTHING, Interval
+from codegen.onnx_import.registry import handles
+from codegen.onnx_import.windows import require_plane_input, transposed_window
+from codegen.operator import Arrays, Epilogued, Types
+from codegen.operators.conv2d import scaled_channels
+from codegen.tensor import Array, Doubles, TensorType
+from codegen.windows import (
+    NO_PADS,
+    Pads,
+    Pair,
+    require_parameters,
+    require_planes,
+    short_numbers,
+    window_extent,
+    window_text,
+)
+
+if TYPE_CHECKING:
+    from codegen.onnx_import.builder import GraphBuilder
+    from codegen.onnx_import.node import OnnxNode
+
+
+@dataclass(frozen=True)
+class ConvTranspose2d(Epilogued):
+    """The transpose of a convolution: input (y, x) adds its value times tap (ky, kx) to output (y, x) * stride +
+    (ky, kx) * dilation - pads.
+
+    Weights (out, in / groups, kh, kw) and bias (out). `pads` (top, left, bottom, right) cut the result off, behind
+    which `output_pads` (bottom, right) add rows and columns that may lie beyond every tap.
+    """
+
+    kernel: Pair
+    strides: Pair = (1, 1)
+    pads: Pads = NO_PADS
+    output_pads: Pair = (0, 0)
+    dilations: Pair = (1, 1)
+    groups: int = 1
+    epilogue: Expression = RESULT
+
+    def infer(self, inputs: Types, weights: Types, declared: Types) -> tuple[TensorType, ...]:
+        source = self.sole(inputs, weights, 2)
+        shape, kernel, bias = source.shape, weights[0].shape, weights[1].shape
+        require_planes(self, shape)
+        fits = self.groups >= 1 and len(kernel) == 4 and not kernel[0] % self.groups
+        if not fits or kernel[1] * self.groups != shape[1]:
+            raise GraphSpecError(
+                f"ConvTranspose2d has weights {kernel} in {self.groups} groups for {shape[1]} channels, "
+                "not (out, in / groups, kh, kw)"
+            )
+        if kernel[2:] != self.kernel or bias != (kernel[0],):
+            raise GraphSpecError(
+                f"ConvTranspose2d has kernel {self.kernel}, weights {kernel} and bias {bias}"
+            )
+        require_parameters(self)
+        if min(self.output_pads) < 0:
+            raise GraphSpecError(f"ConvTranspose2d has a size below 1 or a negative pad: {self}")
+        height, width = (
+            (shape[2 + axis] - 1) * self.strides[axis]
+            + window_extent(self.kernel[axis], self.dilations[axis])
+            + self.output_pads[axis]
+            - self.pads[axis]
+            - self.pads[axis + 2]
+            for axis in (0, 1)
+        )
+        if min(height, width) < 1:
+            raise GraphSpecError(f"pads {self.pads} cut off all that {self} gives for {shape}")
+        return self.result(inputs, replace(source, shape=(shape[0], kernel[0], height, width)))
+
+    def evaluate(self, inputs: Arrays, weights: Arrays, outputs: Types) -> tuple[Doubles, ...]:
+        kernel, bias = weights
+        batch, channels, height, width = outputs[0].shape
+        rows, columns = inputs[0].shape[2:]
+        pixels = inputs[0].reshape(batch, self.groups, -1, rows * columns)
+        matrix = kernel.reshape(self.groups, channels // self.groups, -1, *self.kernel)
+        above, left_pad, below, right_pad = self.pads
+        whole = np.zeros((batch, channels, height + above + below, width + left_pad + right_pad))
+        for row in range(self.kernel[0]):
+            for column in range(self.kernel[1]):
+                products = matrix[..., row, column] @ pixels
+                top, left = row * self.dilations[0], column * self.dilations[1]
+                bottom = top + (rows - 1) * self.strides[0] + 1
+                right = left + (columns - 1) * self.strides[1] + 1
+                met = whole[:, :, top : bottom : self.strides[0], left : right : self.strides[1]]
+                met += products.reshape(met.shape)
+        return self.finish(
+            whole[:, :, above:, left_pad:][:, :, :height, :width] + bias[:, None, None], inputs
+        )
+
+    def describe(self) -> str:
+        beyond = f"o{short_numbers(self.output_pads)}" if any(self.output_pads) else ""
+        groups = f"g{self.groups}" if self.groups != 1 else ""
+        return " ".join(part for part in ("ConvTranspose2d", window_text(self), beyond, groups) if part)
+
+    def macs(self, inputs: Types, weights: Types, outputs: Types) -> int:
+        return inputs[0].elements // inputs[0].shape[1] * weights[0].elements
+
+    def scaled(
+        self, weights: Sequence[Array], factor: Doubles, offset: Doubles
+    ) -> tuple[Doubles, ...] | None:
+        return scaled_channels(weights, factor, offset) if self.epilogue == RESULT else None
+
+    def range(self, inputs: Sequence[Interval]) -> Interval:
+        return self.epilogue.interval((ANYTHING, *inputs[1:]))
+
+
+@handles(
+    "ConvTranspose",
+    "two-dimensional; groups, dilations, output_padding, output_shape, every auto_pad; constant weights",
+)
+def conv_transpose(node: OnnxNode, builder: GraphBuilder) -> None:
+    """ConvTranspose to ConvTranspose2d, always with a bias; ONNX has its weights as (in, out / group, kh, kw)."""
+    shape = builder.shape(node)
+    require_plane_input(node, shape)
+    weight, groups = builder.weight(node, 1), node.integer("group", 1)
+    if weight.ndim != 4 or groups < 1 or weight.shape[0] % groups:
+        raise node.malformed(f"its weights have shape {weight.shape}, not (in, out / group, kh, kw)")
+    inputs, per_group, *kernel = weight.shape
+    window, output_pads = transposed_window(node, (shape[2], shape[3]), (kernel[0], kernel[1]))
+    grouped = weight.reshape(groups, inputs // groups, per_group, *kernel).swapaxes(1, 2)
+    weight = np.ascontiguousarray(grouped).reshape(groups * per_group, inputs // groups, *kernel)
+    op = ConvTranspose2d(window.kernel, window.strides, window.pads, output_pads, window.dilations, groups)
+    builder.emit(node, op, node.input(0), {"weight": weight, "bias": builder.bias(node, 2, weight.shape[0])})
