@@ -111,7 +111,7 @@ def _elu(x: Expression, alpha: float) -> Expression:
 def _gelu(x: Expression, *, approximate: str = "none") -> Expression:
     if approximate == "tanh":
         inner = math.sqrt(2.0 / math.pi) * (x + 0.044715 * (x * x * x))
-        return 0.5 * x * (1.0 + apply("tanh", inner))
+        return x * _sigmoid(2.0 * inner)  # (1 + tanh(z)) / 2, without its cancellation
     if approximate != "none":
         raise GraphSpecError(f"attribute approximate is {approximate!r}; it may be none or tanh")
     return 0.5 * x * apply("erfc", x * -math.sqrt(0.5))

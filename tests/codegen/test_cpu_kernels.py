@@ -32,20 +32,14 @@ from codegen.operators.relayout import Relayout
 from codegen.operators.reshape import Reshape
 from codegen.operators.softmax import Softmax
 from codegen.operators.transpose import Transpose
-from codegen.program import CpuProgram
 from codegen.reference import evaluate_layer
 from codegen.schedule import Choice
 from codegen.target import Target
 from codegen.tensor import FloatArray, TensorType
+from tests.codegen.cpu_run import AVX2, HOST, NEON, SCALAR, call
 from tests.codegen.layers import inferred_shape, layer_spec, sum_of_two
 
-HOST = Target(name="host", qpus=0, cpu="native", compiler=("", "-O1", "-march=native"), cores=6)
-SCALAR = Target(name="pi-zero", qpus=12, cpu="arm1176jzf-s", compiler=("", "-O1"), cores=1)
-NEON = Target(name="pi-2", qpus=12, cpu="cortex-a7", compiler=("", "-O1"), cores=4)
-AVX2 = Target(name="avx2", qpus=0, cpu="x86-64-v3", compiler=("", "-O1"), cores=2)
 TARGETS = (HOST, SCALAR, NEON, AVX2)
-POISON = np.float32(np.nan)
-GUARD = 64
 ROUNDING = {
     "cpu_blocked_winograd": 3e-5
 }  # where it is more than that of sums: largest error over largest output
@@ -348,37 +342,6 @@ def draw_values(case: Case) -> tuple[list[FloatArray], list[FloatArray]]:
         for t in case.spec.weights
     ]
     return inputs, weights
-
-
-def poisoned(values: FloatArray, size: int) -> FloatArray:
-    """`values` followed by NaN, which any use of an element out of bounds brings into the result."""
-    memory = np.full(size + GUARD, POISON, dtype=np.float32)
-    memory[: values.size] = values
-    return memory
-
-
-def call(library: ctypes.CDLL, program: CpuProgram, images: list[FloatArray]) -> FloatArray:
-    """The flat output image; fails when the function writes past its output or workspace."""
-    sources = [poisoned(image, image.size) for image in images]
-    assert tuple(image.size for image in images) == program.input_sizes
-    workspace_size = -(-program.workspace_bytes // 4)
-    weights = poisoned(program.weights, program.weights.size)
-    output = np.full(program.output_size + GUARD, POISON, dtype=np.float32)
-    workspace = np.full(workspace_size + GUARD, POISON, dtype=np.float32)
-    pointers = (ctypes.c_void_p * len(sources))(*(source.ctypes.data for source in sources))
-    function = getattr(library, program.entry)
-    function.restype = None
-    for part in reversed(range(program.threads)):  # in any order
-        function(
-            pointers,
-            ctypes.c_void_p(weights.ctypes.data),
-            ctypes.c_void_p(output.ctypes.data),
-            ctypes.c_void_p(workspace.ctypes.data),
-            part,
-        )
-    assert np.isnan(output[program.output_size :]).all()
-    assert np.isnan(workspace[workspace_size:]).all()
-    return output[: program.output_size]
 
 
 def check_all(drawn: list[Case]) -> None:

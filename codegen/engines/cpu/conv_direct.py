@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from codegen.engines.cpu.expression_text import scalar_text
+from codegen.engines.cpu.expression_text import scalar_prologue, scalar_text
 from codegen.engines.cpu.gemm_tile import matrix_and_bias, pack_rows
 from codegen.engines.cpu.instructions import Count, epilogue_instructions, input_bytes, loads_of, weight_bytes
 from codegen.engines.cpu.kernel import CpuKernel, Point, at_most, checked_workspace
@@ -142,7 +142,7 @@ class CpuConvDirect(CpuKernel):
             value=scalar_text(op.epilogue, ("v",)),
         )
         return CpuProgram(
-            source=source,
+            source=scalar_prologue(op.epilogue) + source,
             entry=entry,
             weights=_pack(spec, weights, rows),
             input_sizes=(spec.inputs[0].elements,),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from codegen.engines.cpu.expression_text import scalar_prologue
 from codegen.engines.cpu.gemm_tile import matrix_and_bias, pack_rows, packed_sizes, tile_source
 from codegen.engines.cpu.instructions import Count, epilogue_instructions, input_bytes, loads_of, weight_bytes
 from codegen.engines.cpu.kernel import CpuKernel, Point, at_most, checked_workspace
@@ -110,7 +111,7 @@ class CpuConvIm2col(CpuKernel):
         )
         matrix, bias = matrix_and_bias(weights)
         return CpuProgram(
-            source=source,
+            source=scalar_prologue(op.epilogue) + source,
             entry=entry,
             weights=pack_rows(matrix, bias, rows),
             input_sizes=(spec.inputs[0].elements,),

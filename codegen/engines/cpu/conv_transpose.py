@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from codegen.engines.cpu.expression_text import scalar_text
+from codegen.engines.cpu.expression_text import scalar_prologue, scalar_text
 from codegen.engines.cpu.gemm_tile import matrix_and_bias
 from codegen.engines.cpu.instructions import (
     ADDRESS_INSTRUCTIONS,
@@ -118,7 +118,7 @@ class CpuConvTranspose(CpuKernel):
             bias=packed.size,
         )
         return CpuProgram(
-            source=source,
+            source=scalar_prologue(op.epilogue) + source,
             entry=entry,
             weights=np.concatenate([packed, bias]),
             input_sizes=(spec.inputs[0].elements,),

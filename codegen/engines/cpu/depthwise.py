@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from codegen.engines.cpu.expression_text import scalar_text
+from codegen.engines.cpu.expression_text import scalar_prologue, scalar_text
 from codegen.engines.cpu.gemm_tile import matrix_and_bias
 from codegen.engines.cpu.instructions import (
     ADDRESS_INSTRUCTIONS,
@@ -94,7 +94,7 @@ class CpuDepthwise(CpuKernel):
         )
         matrix, bias = matrix_and_bias(weights)
         return CpuProgram(
-            source=source,
+            source=scalar_prologue(op.epilogue) + source,
             entry=entry,
             weights=np.concatenate([matrix.reshape(-1), bias]),
             input_sizes=(spec.inputs[0].elements,),

@@ -54,8 +54,7 @@ def _tree(expression: Expression, operands: Sequence[str], lanes: int) -> str:
     if isinstance(expression, Operand):
         return operands[expression.index]
     if isinstance(expression, Constant):
-        literal = float_literal(expression.value)
-        return literal if lanes == 1 else f"splat{lanes}({literal})"
+        return float_literal(expression.value)  # C's operators spread a number over a vector
     assert isinstance(expression, Apply)
     arguments = [_tree(argument, operands, lanes) for argument in expression.arguments]
     if expression.primitive in INFIX:
@@ -65,4 +64,8 @@ def _tree(expression: Expression, operands: Sequence[str], lanes: int) -> str:
     if lanes == 1:
         vectors = ", ".join(f"(fvec1){{{argument}}}" for argument in arguments)
         return f"{expression.primitive}1({vectors})[0]"
-    return f"{expression.primitive}{lanes}({', '.join(arguments)})"
+    spread = (
+        f"splat{lanes}({text})" if isinstance(argument, Constant) else text
+        for argument, text in zip(expression.arguments, arguments, strict=True)
+    )
+    return f"{expression.primitive}{lanes}({', '.join(spread)})"

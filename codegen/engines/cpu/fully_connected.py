@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from codegen.engines.cpu.expression_text import scalar_text
+from codegen.engines.cpu.expression_text import scalar_prologue, scalar_text
 from codegen.engines.cpu.gemm_tile import matrix_and_bias, pack_rows, packed_sizes
 from codegen.engines.cpu.instructions import Count, epilogue_instructions, weight_bytes
 from codegen.engines.cpu.kernel import CpuKernel, Point
@@ -73,7 +73,7 @@ class CpuFullyConnected(CpuKernel):
             end=share.end,
         )
         return CpuProgram(
-            source=source,
+            source=scalar_prologue(op.epilogue) + source,
             entry=entry,
             weights=pack_rows(matrix, bias, rows),
             input_sizes=(spec.inputs[0].elements,),

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from codegen.engines.cpu.expression_text import scalar_text
+from codegen.engines.cpu.expression_text import scalar_prologue, scalar_text
 from codegen.engines.cpu.instructions import (
     ADDRESS_INSTRUCTIONS,
     LOOP_INSTRUCTIONS,
@@ -73,7 +73,8 @@ class CpuPool(CpuKernel):
         columns = choice.tiles["columns"]
         emit = _global_source if _is_global(spec) else _windows_source
         return CpuProgram(
-            source=emit(entry, spec, columns, Share(_planes(spec), choice.threads)),
+            source=scalar_prologue(_pool(spec).epilogue)
+            + emit(entry, spec, columns, Share(_planes(spec), choice.threads)),
             entry=entry,
             weights=np.zeros(0, dtype=np.float32),
             input_sizes=(spec.inputs[0].elements,),

@@ -119,7 +119,7 @@ def test_a_space_too_large_to_enumerate_is_sampled(tmp_path: Path) -> None:
 
 
 def test_a_layer_nobody_can_compute_is_named(tmp_path: Path) -> None:
-    with pytest.raises(SearchError, match=r"'n0'.*Clamp.*explore algorithms"):
+    with pytest.raises(SearchError, match=r"'n0'.*Map.*explore algorithms"):
         run(FakeBoard(law_s), tmp_path / "s.sqlite", [FakeRelayout("relayout")])
 
 
