@@ -16,6 +16,7 @@ from onnx import ModelProto
 from codegen.errors import ModelError
 from codegen.graph import Graph
 from codegen.onnx_import.reader import import_model
+from codegen.operator import Operator
 from codegen.operators.concat import Concat
 from codegen.operators.conv2d import Conv2d
 from codegen.operators.elementwise import Map
@@ -110,7 +111,7 @@ def test_softmax_is_optional() -> None:
     assert evaluate(graph, {"input": images("white")})["output"].sum() == pytest.approx(1.0)
 
 
-BRANCHED = {
+BRANCHED: dict[str, dict[type[Operator], int]] = {
     "mobilenet_v2": {Conv2d: 52, Map: 11, Pool2d: 1, Reshape: 1, FullyConnected: 1},
     "squeezenet": {Conv2d: 26, Concat: 8, Pool2d: 4, Reshape: 1},
     "resnet18": {Conv2d: 20, Map: 8, Pool2d: 2, Reshape: 1, FullyConnected: 1},
@@ -144,8 +145,10 @@ def test_every_network_in_every_style(name: str, style: Style) -> None:
     wanted = run(model, image_for(style))
     found = evaluate(fused, {"input": image_for(style)})["output"]
     assert np.abs(found - wanted).max() <= 1e-4 * np.abs(wanted).max()
-    kinds = BRANCHED.get(name, {Conv2d: 27, Pool2d: 1, Reshape: 1, FullyConnected: 1})
-    extra: dict[type, int] = {} if style == "pytorch" else {Transpose: 1}
+    kinds: dict[type[Operator], int] = BRANCHED.get(
+        name, {Conv2d: 27, Pool2d: 1, Reshape: 1, FullyConnected: 1}
+    )
+    extra: dict[type[Operator], int] = {} if style == "pytorch" else {Transpose: 1}
     assert Counter(type(node.op) for node in fused.nodes) == {**kinds, **extra}
 
 

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import pytest
 
-from codegen.graph import LayerSpec
 from codegen.operators.softmax import Softmax
 from codegen.schedule import Candidate, Choice, Work
 from codegen.tensor import TensorType

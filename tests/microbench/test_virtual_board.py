@@ -146,7 +146,7 @@ def test_cpu_time_grows_with_each_kind_of_work() -> None:
 
 
 def clamped(spec: LayerSpec, target: Target, threads: int) -> Choice:
-    return algorithm_named("cpu_clamp").choice(spec, target, {"threads": threads})
+    return algorithm_named("cpu_map").choice(spec, target, {"block": 1, "layout": 0, "threads": threads})
 
 
 def test_threads_of_a_modelled_cpu_are_all_busy(tmp_path: Path) -> None:
