@@ -104,13 +104,15 @@ class Emission:
             places[Result(_number_of(step))] = places.pop(source)
             return
         held: list[Register] = []
-        name, sources = self._fitted(step, [self._source(v, places, held) for v in step.sources], held)
+        found = [self._source(value, places, held) for value in step.sources]
+        sources = self._fitted(step.name, found, held)
         for value in dying - {step.over}:
             self._release(places.pop(value))
         for register in held:
             self._release(register)
         destination = self._destination(element, number, step, places)
-        self._k.op(name, destination, *sources, condition=step.condition, set_flags=step.result is None)
+        flags = step.result is None
+        self._k.op(step.name, destination, *sources, condition=step.condition, set_flags=flags)
 
     def _passes_on(
         self, step: Step, number: int, dying: set[Value], places: Mapping[Value, Register]
@@ -138,21 +140,20 @@ class Emission:
         self._k.load(register, value)
         return register
 
-    def _fitted(self, step: Step, sources: list[Source], held: list[Register]) -> tuple[str, list[Source]]:
-        """The sources so that one instruction can read them: those whose ports collide are copied."""
-        if _encodes(step.name, sources):
-            return step.name, sources
+    def _fitted(self, name: str, sources: list[Source], held: list[Register]) -> list[Source]:
+        """The sources so that one instruction can read them: of those whose ports collide one is copied."""
+        if _encodes(name, sources):
+            return sources
         for index, source in enumerate(sources):
+            if isinstance(source, Register) and source.mux is not None:
+                continue
             for register in self._free:
                 changed = [register if i == index else s for i, s in enumerate(sources)]
-                if (isinstance(source, Register) and source.mux is not None) or not _encodes(
-                    step.name, changed
-                ):
-                    continue
-                self._free.remove(register)
-                held.append(register)
-                self._k.mov(register, source)
-                return step.name, changed
+                if _encodes(name, changed):
+                    self._free.remove(register)
+                    held.append(register)
+                    self._k.mov(register, source)
+                    return changed
         raise self._lacking()
 
     def _destination(self, element: int, number: int, step: Step, places: dict[Value, Register]) -> Register:
