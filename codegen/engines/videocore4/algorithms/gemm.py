@@ -19,9 +19,11 @@ from codegen.engines.videocore4.algorithms.geometry import (
 from codegen.engines.videocore4.kernels.gemm import gemm_kernel
 from codegen.engines.videocore4.kernels.pieces import TAP_WORDS
 from codegen.engines.videocore4.kernels.relayed import BLOCKS, relayed_kernel
+from codegen.engines.videocore4.kernels.results import coded, epilogue_instructions
 from codegen.engines.videocore4.kernels.tile import words_after_weights, words_before_weights
 from codegen.engines.videocore4.layer import Address, QpuLayer, Uniform
 from codegen.errors import ScheduleError
+from codegen.expression import Expression
 from codegen.graph import LayerSpec
 from codegen.layout import LANES
 from codegen.operators.conv2d import Conv2d
@@ -66,8 +68,8 @@ class GemmConvolution:
     def _takes(self, geometry: Geometry) -> bool:
         raise NotImplementedError
 
-    def _kernel(self, blocks: int, channels: int) -> tuple[int, ...]:
-        return gemm_kernel(blocks, channels, self.gather)
+    def _kernel(self, blocks: int, channels: int, epilogue: Expression) -> tuple[int, ...]:
+        return gemm_kernel(blocks, channels, self.gather, coded(epilogue))
 
     def _instructions(self, blocks: int, channels: int) -> float:
         """Of one input channel in the inner loop."""
@@ -89,7 +91,7 @@ class GemmConvolution:
         return Space(tuple(axes))
 
     def choice(self, spec: LayerSpec, target: Target, point: Mapping[str, int]) -> Choice:
-        _, geometry = _convolution(spec)
+        op, geometry = _convolution(spec)
         blocks, channels = point["blocks"], point["channels"]
         if blocks > geometry.output_blocks or channels > geometry.output_channels:
             raise ScheduleError(f"{self.name}: a tile of {blocks} x {channels} exceeds the layer")
@@ -97,7 +99,7 @@ class GemmConvolution:
             raise ScheduleError(
                 f"{self.name}: {point['pixel_tiles']} pixel tiles at a time: 1 to {target.qpus}"
             )
-        self._kernel(blocks, channels)  # refuses what has no registers
+        self._kernel(blocks, channels, op.epilogue)  # refuses what has no registers
         planar = bool(point.get("planar_input", 0))
         return Choice(
             processor="qpu",
@@ -109,14 +111,15 @@ class GemmConvolution:
         )
 
     def work(self, spec: LayerSpec, target: Target, choice: Choice) -> Work:
-        _, geometry = _convolution(spec)
+        op, geometry = _convolution(spec)
         tiling = _tiling(geometry, target, choice)
         p, j = tiling.blocks, tiling.channels
         tiles = sum(len(tiles) for tiles in tiling.assignment)
         depth = geometry.taps * geometry.input_channels
         inner = self._instructions(p, j)
         per_tap = 25 * p + 20 if self.gather else 20
-        per_tile = depth * inner + geometry.taps * per_tap + j + 2 * p * j + 60
+        results = p * j * (2 + epilogue_instructions(op.epilogue))
+        per_tile = depth * inner + geometry.taps * per_tap + j + results + 60
         # What the QPUs' tiles of one round share is fetched once; a tap's lines mostly serve the next tap too.
         together = min(choice.splits["pixel_tiles"], len(tiling.block_starts))
         columns = min(-(-target.qpus // together), len(tiling.channel_starts))
@@ -170,7 +173,7 @@ class GemmConvolution:
             self._block(geometry, tiling, tiles, [int(o) for o in offsets], clamp)
             for tiles in tiling.assignment
         )
-        return QpuLayer(self._kernel(tiling.blocks, tiling.channels), packed, blocks)
+        return QpuLayer(self._kernel(tiling.blocks, tiling.channels, op.epilogue), packed, blocks)
 
     def _block(
         self,
@@ -178,7 +181,7 @@ class GemmConvolution:
         tiling: _Tiling,
         tiles: Sequence[tuple[int, int]],
         stream_offsets: Sequence[int],
-        clamp: tuple[float, float],
+        clamp: tuple[float, ...],
     ) -> tuple[Uniform, ...] | None:
         if not tiles:
             return None
@@ -199,7 +202,8 @@ class GemmConvolution:
             channel = tiling.channel_starts[channel_index]
             for p in range(tiling.blocks):
                 words.append(Address("output", geometry.output_line_bytes(first + p, channel)))
-        per_tile = words_before_weights(tiling.blocks, self.gather) + words_after_weights(tiling.blocks, True)
+        after = words_after_weights(tiling.blocks, bool(clamp))
+        per_tile = words_before_weights(tiling.blocks, self.gather) + after
         if len(words) != (4 if self.gather else 2) + per_tile * len(tiles):
             raise ScheduleError(f"{self.name}: the block's words do not match what the kernel reads")
         return tuple(words)
@@ -240,8 +244,8 @@ class QpuPointwiseRelayed(GemmConvolution):
     def _takes(self, geometry: Geometry) -> bool:
         return _is_pointwise(geometry) and geometry.output_blocks >= BLOCKS
 
-    def _kernel(self, blocks: int, channels: int) -> tuple[int, ...]:
-        return relayed_kernel(channels, self.gather)
+    def _kernel(self, blocks: int, channels: int, epilogue: Expression) -> tuple[int, ...]:
+        return relayed_kernel(channels, self.gather, coded(epilogue))
 
     def _instructions(self, blocks: int, channels: int) -> float:
         return blocks * channels + 5.0

@@ -1,22 +1,23 @@
-"""Layers that work line by line: element-wise sums, and channels put behind each other."""
+"""Layers that work line by line: elementwise expressions, and channels put behind each other."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import numpy as np
-
-from codegen.engines.videocore4.algorithms.geometry import (
-    LINE_BYTES,
-    UNBOUNDED,
-    bounds,
-    busiest_share,
-    starts,
+from codegen.engines.videocore4.algorithms.geometry import LINE_BYTES, bounds, busiest_share, starts
+from codegen.engines.videocore4.algorithms.operands import (
+    Place,
+    Read,
+    has_numbers_of_channels,
+    is_image,
+    packed,
+    reads,
 )
-from codegen.engines.videocore4.kernels.lines import COPY, LINES, SUMS, lines_kernel, tile_words
+from codegen.engines.videocore4.expressions.placement import instructions
+from codegen.engines.videocore4.kernels.lines import COPY, is_clamped, lines_kernel, tile_words
 from codegen.engines.videocore4.layer import Address, QpuLayer, Uniform
 from codegen.errors import ScheduleError
-from codegen.expression import RESULT, Expression, Operand, as_clamp, clamp
+from codegen.expression import RESULT, Expression, as_clamp, clamp
 from codegen.graph import LayerSpec
 from codegen.layout import LANES, block_lines, plane
 from codegen.operators.concat import Concat
@@ -31,7 +32,7 @@ _HEAD_WORDS = 2
 
 
 def _on_one_image(spec: LayerSpec) -> bool:
-    return all(len(t.shape) == 4 and t.shape[0] == 1 for t in (*spec.inputs, spec.output))
+    return all(is_image(tensor) for tensor in (*spec.inputs, spec.output))
 
 
 def _blocks(spec: LayerSpec) -> int:
@@ -50,48 +51,53 @@ def _runs(channels: int, rows: int) -> list[tuple[int, int]]:
 
 
 class _QpuLines:
-    """What sums and copies share; a subclass deals out tiles."""
+    """What expressions and copies share; a subclass deals out tiles."""
 
     name: str
     processor: Processor = "qpu"
-    operands: int
-    expression: Expression
 
     def _tiles(self, spec: LayerSpec, rows: int, choice: Choice, output_lines: int | None) -> list[Tile]:
         raise NotImplementedError
 
-    def _clamp(self, spec: LayerSpec) -> tuple[float, float]:
-        return -UNBOUNDED, UNBOUNDED
+    def _expression(self, spec: LayerSpec) -> Expression:
+        return COPY
 
-    def _choice(self, spec: LayerSpec, point: Mapping[str, int], split: Mapping[str, int]) -> Choice:
-        lines_kernel(self.expression, [LINES] * self.operands, point["rows"])  # refuses what has no registers
-        return Choice(
-            processor="qpu",
-            algorithm=self.name,
-            split=values(split),
-            tile=values({"rows": point["rows"]}),
-            input_layouts=("pixel16",) * len(spec.inputs),
-            output_layout="pixel16",
-        )
+    def _reads(self, spec: LayerSpec, choice: Choice | None = None) -> tuple[Read, ...]:
+        return (Read.of_lines(Address("input")),)
+
+    def _kernel(self, spec: LayerSpec, rows: int, choice: Choice | None = None) -> tuple[int, ...]:
+        accesses = [read.access for read in self._reads(spec, choice)]
+        return lines_kernel(self._expression(spec), accesses, rows)
+
+    def _clamp(self, spec: LayerSpec) -> tuple[float, ...]:
+        """The uniforms of the clamp, where that is all there is besides a copy or a sum."""
+        expression, accesses = self._expression(spec), [read.access for read in self._reads(spec)]
+        if not is_clamped(expression, accesses):
+            return ()
+        _, low, high = as_clamp(expression)
+        return bounds(clamp(RESULT, low, high))
 
     def work(self, spec: LayerSpec, target: Target, choice: Choice) -> Work:
         rows = choice.tiles["rows"]
         dealt = _dealt(self._tiles(spec, rows, choice, None), target)
         groups = [sum(count for _, count, _ in tiles) for tiles in dealt]
         lines, tiles = sum(groups) * rows, sum(map(len, dealt))
-        read = float(lines * self.operands * LINE_BYTES)
+        all_reads, clamped = self._reads(spec, choice), bool(self._clamp(spec))
+        asked = sum(read.access.step_bytes > 0 for read in all_reads)
+        computing = 4.0 if clamped else 2.0 + instructions(self._expression(spec))
+        read = float(lines * asked * LINE_BYTES)
         return Work(
-            macs=float(spec.output.elements * (self.operands - 1)),
-            alu_instructions=lines * (2.0 * self.operands + 4) + tiles * 40.0,
-            load_instructions=float(lines * self.operands),
-            uniform_words=float(tiles * tile_words(self.operands, True)),
+            macs=float(spec.output.elements * (len(all_reads) - 1)),
+            alu_instructions=lines * (2.0 * asked + computing) + tiles * 40.0,
+            load_instructions=float(lines * asked),
+            uniform_words=float(tiles * tile_words(len(all_reads), clamped)),
             store_instructions=float(lines),
             dma_stores=float(sum(groups)),
             unique_bytes_read=read,
             streamed_bytes_read=read,
             bytes_written=float(lines * LINE_BYTES),
             balance=busiest_share(groups),
-            working_set_bytes=float(rows * self.operands * LINE_BYTES * target.qpus),
+            working_set_bytes=float(rows * asked * LINE_BYTES * target.qpus),
         )
 
     def lower(
@@ -118,76 +124,121 @@ class _QpuLines:
             rows = min(rows, spec.output.shape[1])
         dealt = _dealt(self._tiles(spec, rows, choice, output_lines), target)
         blocks = tuple(block(tiles) for tiles in dealt)
-        return QpuLayer(
-            lines_kernel(self.expression, [LINES] * self.operands, rows), np.zeros(0, np.uint32), blocks
-        )
+        return QpuLayer(self._kernel(spec, rows, choice), packed(spec, weights), blocks)
 
 
 class QpuMap(_QpuLines):
-    """The sum of two tensors: equal layouts add line by line, padding included; a part of a whole, block by block."""
+    """An expression of tensors: those of the output's layout line by line, padding included, unless one operand has
+    only a plane or a number for each channel, or the output is a part of a whole: then block by block. Tensors that
+    are no single image are runs of words.
+    """
 
     name = "qpu_map"
-    operands = 2
-    expression = SUMS[0]
 
     def applies(self, spec: LayerSpec, target: Target) -> bool:
-        return (
-            isinstance(spec.op, Map)
-            and as_clamp(spec.op.expression).value == Operand(0) + Operand(1)
-            and spec.inputs == (spec.output,) * 2
-            and target.has_qpus
-            and _on_one_image(spec)
-            and self._lines(spec) >= min(ROWS)
-        )
+        if not isinstance(spec.op, Map) or not target.has_qpus:
+            return False
+        found = reads(spec, planar=False)
+        return found is not None and self._most_rows(spec, found) >= min(ROWS)
 
     @staticmethod
     def _lines(spec: LayerSpec) -> int:
+        """Lines of the whole output, or whole lines of words."""
+        if not is_image(spec.output):
+            return spec.output.elements // LANES
         return _blocks(spec) * block_lines(spec.output.shape[1])
 
-    def space(self, spec: LayerSpec, target: Target) -> Space:
-        rows = tuple(r for r in ROWS if r <= self._lines(spec))
-        return Space((Axis("groups", (1, 2, 4, 8), "split"), Axis("rows", rows)))
+    def _most_rows(self, spec: LayerSpec, found: Sequence[Read]) -> int:
+        return spec.output.shape[1] if self._by_block(found) else self._lines(spec)
 
-    def choice(self, spec: LayerSpec, target: Target, point: Mapping[str, int]) -> Choice:
-        if point["rows"] * point["groups"] > self._lines(spec):
-            raise ScheduleError(
-                f"{self.name}: {point['groups']} groups of {point['rows']} lines exceed the layer"
-            )
-        return self._choice(spec, point, {"groups": point["groups"]})
+    @staticmethod
+    def _by_block(found: Sequence[Read]) -> bool:
+        return any(read.by_block for read in found)
 
-    def _tiles(self, spec: LayerSpec, rows: int, choice: Choice, output_lines: int | None) -> list[Tile]:
-        if output_lines is None:
-            groups = choice.splits["groups"]
-            return [_sum(line, line, groups) for line in starts(self._lines(spec), groups * rows)]
-        channels = spec.output.shape[1]
-        return [
-            _sum(block * block_lines(channels) + channel, block * output_lines + channel, groups)
-            for block in range(_blocks(spec))
-            for channel, groups in _runs(channels, rows)
-        ]
-
-    def _clamp(self, spec: LayerSpec) -> tuple[float, float]:
+    def _expression(self, spec: LayerSpec) -> Expression:
         if not isinstance(spec.op, Map):
             raise ScheduleError(f"{self.name} does not compute {spec.op}")
-        _, low, high = as_clamp(spec.op.expression)
-        return bounds(clamp(RESULT, low, high))
+        return spec.op.expression
 
+    def _reads(self, spec: LayerSpec, choice: Choice | None = None) -> tuple[Read, ...]:
+        found = reads(spec, planar=choice is not None and bool(choice.splits.get("planar", 0)))
+        if found is None:
+            raise ScheduleError(f"{self.name} does not broadcast the operands of {spec.describe()}")
+        return found
 
-def _sum(source_line: int, output_line: int, groups: int) -> Tile:
-    source = LINE_BYTES * source_line
-    return (
-        (Address("input", source, 0), Address("input", source, 1)),
-        groups,
-        Address("output", LINE_BYTES * output_line),
-    )
+    def space(self, spec: LayerSpec, target: Target) -> Space:
+        found = self._reads(spec)
+        rows = tuple(r for r in ROWS if r <= self._most_rows(spec, found))
+        axes = [Axis("groups", (1,) if self._by_block(found) else (1, 2, 4, 8), "split"), Axis("rows", rows)]
+        if has_numbers_of_channels(spec):
+            axes.append(Axis("planar", (0, 1), "split"))
+        return Space(tuple(axes))
+
+    def choice(self, spec: LayerSpec, target: Target, point: Mapping[str, int]) -> Choice:
+        rows, groups, planar = point["rows"], point["groups"], point.get("planar")
+        found = reads(spec, planar=bool(planar))
+        if found is None or rows * groups > self._most_rows(spec, found):
+            raise ScheduleError(f"{self.name}: {groups} groups of {rows} lines exceed the layer")
+        split = {"groups": groups} | ({} if planar is None else {"planar": planar})
+        choice = Choice(
+            processor="qpu",
+            algorithm=self.name,
+            split=values(split),
+            tile=values({"rows": rows}),
+            input_layouts=tuple(read.layout for read in found[: len(spec.inputs)]),
+            output_layout="pixel16" if is_image(spec.output) else "nchw",
+        )
+        self._kernel(spec, rows, choice)  # refuses what has no registers
+        return choice
+
+    def _tiles(self, spec: LayerSpec, rows: int, choice: Choice, output_lines: int | None) -> list[Tile]:
+        found = self._reads(spec, choice)
+        return [
+            (tuple(read.address(place) for read in found), groups, Address("output", place.output_bytes))
+            for place, groups in self._places(spec, rows, choice, output_lines, found)
+        ]
+
+    def _places(
+        self, spec: LayerSpec, rows: int, choice: Choice, output_lines: int | None, found: Sequence[Read]
+    ) -> list[tuple[Place, int]]:
+        """Where tiles begin, and their groups."""
+        groups = choice.splits["groups"]
+        if not is_image(spec.output):
+            if output_lines is not None:
+                raise ScheduleError(
+                    f"{self.name} writes nchw here, which has no blocks of {output_lines} lines"
+                )
+            return [
+                (Place(4 * word, 0, 0, 4 * word), groups)
+                for word in starts(spec.output.elements, LANES * groups * rows)
+            ]
+        channels = spec.output.shape[1]
+        lines = block_lines(channels)
+        if output_lines is None and not self._by_block(found):
+            return [
+                (Place(LINE_BYTES * line, 0, 0, LINE_BYTES * line), groups)
+                for line in starts(self._lines(spec), groups * rows)
+            ]
+        target_lines = output_lines or lines
+        return [
+            (
+                Place(
+                    LINE_BYTES * (block * lines + channel),
+                    block,
+                    channel,
+                    LINE_BYTES * (block * target_lines + channel),
+                ),
+                run,
+            )
+            for block in range(_blocks(spec))
+            for channel, run in _runs(channels, rows)
+        ]
 
 
 class QpuConcat(_QpuLines):
     """Channels of several tensors behind each other: every block's lines are copied to their place."""
 
     name = "qpu_concat"
-    operands = 1
-    expression = COPY
 
     def applies(self, spec: LayerSpec, target: Target) -> bool:
         return (
@@ -206,9 +257,18 @@ class QpuConcat(_QpuLines):
         return Space((Axis("rows", tuple(r for r in ROWS if r <= self._fewest_channels(spec))),))
 
     def choice(self, spec: LayerSpec, target: Target, point: Mapping[str, int]) -> Choice:
-        if point["rows"] > self._fewest_channels(spec):
-            raise ScheduleError(f"{self.name}: {point['rows']} lines exceed the smallest input's channels")
-        return self._choice(spec, point, {})
+        rows = point["rows"]
+        if rows > self._fewest_channels(spec):
+            raise ScheduleError(f"{self.name}: {rows} lines exceed the smallest input's channels")
+        self._kernel(spec, rows)  # refuses what has no registers
+        return Choice(
+            processor="qpu",
+            algorithm=self.name,
+            split=values({}),
+            tile=values({"rows": rows}),
+            input_layouts=("pixel16",) * len(spec.inputs),
+            output_layout="pixel16",
+        )
 
     def _tiles(self, spec: LayerSpec, rows: int, choice: Choice, output_lines: int | None) -> list[Tile]:
         lines = output_lines or block_lines(spec.output.shape[1])

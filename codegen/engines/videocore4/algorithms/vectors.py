@@ -8,6 +8,7 @@ from itertools import pairwise
 import numpy as np
 
 from codegen.engines.videocore4.algorithms.geometry import LINE_BYTES, Geometry, bounds, busiest_share, starts
+from codegen.engines.videocore4.kernels.results import coded, epilogue_instructions
 from codegen.engines.videocore4.kernels.vectors import AHEAD as GLOBAL_AVERAGE_AHEAD
 from codegen.engines.videocore4.kernels.vectors import (
     fully_connected_kernel,
@@ -48,7 +49,7 @@ class QpuFullyConnected:
     processor: Processor = "qpu"
 
     def applies(self, spec: LayerSpec, target: Target) -> bool:
-        if not isinstance(spec.op, FullyConnected) or not target.has_qpus:
+        if not isinstance(spec.op, FullyConnected) or len(spec.inputs) != 1 or not target.has_qpus:
             return False
         (batch, _), (_, outputs) = spec.inputs[0].shape, spec.output.shape
         return batch == 1 and outputs >= LANES
@@ -61,6 +62,8 @@ class QpuFullyConnected:
     def choice(self, spec: LayerSpec, target: Target, point: Mapping[str, int]) -> Choice:
         if spec.inputs[0].shape[1] % point["unroll"]:
             raise ScheduleError(f"{self.name}: {point['unroll']} does not divide the inputs")
+        # Refuses what has no registers.
+        fully_connected_kernel(point["unroll"], coded(self._op(spec).epilogue))
         return Choice(
             "qpu",
             self.name,
@@ -72,13 +75,15 @@ class QpuFullyConnected:
 
     def work(self, spec: LayerSpec, target: Target, choice: Choice) -> Work:
         inputs, outputs = spec.inputs[0].shape[1], spec.output.shape[1]
+        epilogue = self._op(spec).epilogue
         tiles = _deal(starts(outputs, LANES), target.qpus, bool(choice.splits["interleaved"]))
         count = sum(map(len, tiles))
         return Work(
             macs=float(inputs * outputs),
-            alu_instructions=count * (inputs * (2 + 2 / choice.tiles["unroll"]) + 60.0),
+            alu_instructions=count
+            * (inputs * (2 + 2 / choice.tiles["unroll"]) + 60.0 + epilogue_instructions(epilogue)),
             load_instructions=float(count * (inputs + 1)),
-            uniform_words=float(count * (inputs + fully_connected_tile_words(True))),
+            uniform_words=float(count * (inputs + fully_connected_tile_words(bool(bounds(epilogue))))),
             store_instructions=float(count),
             dma_stores=float(count),
             unique_bytes_read=4.0 * inputs * (outputs + 1),
@@ -97,8 +102,7 @@ class QpuFullyConnected:
         *,
         output_lines: int | None = None,
     ) -> QpuLayer:
-        if not isinstance(spec.op, FullyConnected):
-            raise ScheduleError(f"{self.name} does not compute {spec.op}")
+        op = self._op(spec)
         _check_flat(self.name, output_lines)
         matrix, bias = weights[0], weights[1]
         inputs, unroll = matrix.shape[1], choice.tiles["unroll"]
@@ -109,7 +113,7 @@ class QpuFullyConnected:
         ]
         packed = np.ascontiguousarray(np.stack(lines), np.float32).reshape(-1).view(np.uint32)
         tile_bytes = (inputs + 1) * LINE_BYTES
-        clamp = bounds(spec.op.epilogue)
+        clamp = bounds(op.epilogue)
 
         def block(tiles: Sequence[int]) -> tuple[Uniform, ...] | None:
             if not tiles:
@@ -121,7 +125,13 @@ class QpuFullyConnected:
             return tuple(words)
 
         dealt = _deal(range(len(first_outputs)), target.qpus, bool(choice.splits["interleaved"]))
-        return QpuLayer(fully_connected_kernel(unroll), packed, tuple(block(tiles) for tiles in dealt))
+        kernel = fully_connected_kernel(unroll, coded(op.epilogue))
+        return QpuLayer(kernel, packed, tuple(block(tiles) for tiles in dealt))
+
+    def _op(self, spec: LayerSpec) -> FullyConnected:
+        if not isinstance(spec.op, FullyConnected):
+            raise ScheduleError(f"{self.name} does not compute {spec.op}")
+        return spec.op
 
 
 class QpuGlobalAverage:
@@ -152,6 +162,8 @@ class QpuGlobalAverage:
     def choice(self, spec: LayerSpec, target: Target, point: Mapping[str, int]) -> Choice:
         if point["ahead"] >= self._geometry(spec).taps:
             raise ScheduleError(f"{self.name}: {point['ahead']} requests ahead exceed the plane")
+        # Refuses what has no registers.
+        global_average_kernel(point["ahead"], coded(self._op(spec).epilogue))
         return Choice(
             "qpu",
             self.name,
@@ -163,14 +175,15 @@ class QpuGlobalAverage:
 
     def work(self, spec: LayerSpec, target: Target, choice: Choice) -> Work:
         geometry = self._geometry(spec)
+        epilogue = self._op(spec).epilogue
         pixels, channels = geometry.taps, geometry.output_channels
         tiles = _deal(starts(channels, LANES), target.qpus, bool(choice.splits["interleaved"]))
         count = sum(map(len, tiles))
         return Work(
             macs=float(pixels * channels),
-            alu_instructions=count * (pixels * 6.0 + 60.0),
+            alu_instructions=count * (pixels * 6.0 + 60.0 + epilogue_instructions(epilogue)),
             load_instructions=float(count * pixels),
-            uniform_words=float(count * (pixels + global_average_fixed_words(True))),
+            uniform_words=float(count * (pixels + global_average_fixed_words(bool(bounds(epilogue))))),
             store_instructions=float(count),
             dma_stores=float(count),
             unique_bytes_read=4.0 * pixels * channels,
@@ -193,9 +206,8 @@ class QpuGlobalAverage:
         geometry, ahead = self._geometry(spec), choice.tiles["ahead"]
         pixels, channels = geometry.taps, geometry.output_channels
         offsets = [(i // LANES) * geometry.input_block_bytes + (i % LANES) * 4 for i in range(pixels)]
-        if not isinstance(spec.op, Pool2d):
-            raise ScheduleError(f"{self.name} does not compute {spec.op}")
-        clamp = bounds(spec.op.epilogue)
+        op = self._op(spec)
+        clamp = bounds(op.epilogue)
 
         def block(tiles: Sequence[int]) -> tuple[Uniform, ...] | None:
             if not tiles:
@@ -207,7 +219,13 @@ class QpuGlobalAverage:
             return tuple(words)
 
         dealt = _deal(starts(channels, LANES), target.qpus, bool(choice.splits["interleaved"]))
-        return QpuLayer(global_average_kernel(ahead), np.zeros(16, np.uint32), tuple(block(t) for t in dealt))
+        kernel = global_average_kernel(ahead, coded(op.epilogue))
+        return QpuLayer(kernel, np.zeros(16, np.uint32), tuple(block(t) for t in dealt))
+
+    def _op(self, spec: LayerSpec) -> Pool2d:
+        if not isinstance(spec.op, Pool2d):
+            raise ScheduleError(f"{self.name} does not compute {spec.op}")
+        return spec.op
 
     @staticmethod
     def _geometry(spec: LayerSpec) -> Geometry:

@@ -8,10 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from codegen.engines.videocore4.algorithms.geometry import LINE_BYTES, Geometry, bounds, busiest_share, starts
+from codegen.engines.videocore4.kernels.results import coded, epilogue_instructions
 from codegen.engines.videocore4.kernels.window import MAXIMUM_TAPS, Window, tile_words, window_kernel
 from codegen.engines.videocore4.layer import Address, QpuLayer, Uniform
 from codegen.errors import ScheduleError
-from codegen.expression import RESULT
+from codegen.expression import RESULT, Expression
 from codegen.graph import LayerSpec
 from codegen.layout import LANES
 from codegen.operator import Epilogued
@@ -63,7 +64,7 @@ class QpuWindow:
             raise ScheduleError(
                 f"{self.name}: {rows} rows do not divide a chunk of {chunk} channels of the layer"
             )
-        window_kernel(window, geometry.kernel, rows)  # refuses what has no registers
+        window_kernel(window, geometry.kernel, rows, coded(_epilogue(spec)))  # refuses what has no registers
         return Choice(
             processor="qpu",
             algorithm=self.name,
@@ -76,6 +77,8 @@ class QpuWindow:
     def work(self, spec: LayerSpec, target: Target, choice: Choice) -> Work:
         geometry, window = self._checked(spec)
         chunk, rows = choice.splits["channel_chunk"], choice.tiles["rows"]
+        epilogue = _epilogue(spec)
+        per_output = 2.1 * geometry.taps + 4 + epilogue_instructions(epilogue)
         tiles = self._tiles(geometry, target, chunk)
         count = sum(len(t) for t in tiles)
         outputs = count * chunk
@@ -83,11 +86,11 @@ class QpuWindow:
         rows_reread = 1 + (geometry.kernel[0] - 1) * (chunk * LINE_BYTES * LANES > target.l2_bytes)
         return Work(
             macs=float(geometry.output_pixels * geometry.output_channels * geometry.taps),
-            alu_instructions=outputs * (2.1 * geometry.taps + 4) + count * (20.0 * geometry.taps + 30),
+            alu_instructions=outputs * per_output + count * (20.0 * geometry.taps + 30),
             load_instructions=float(outputs * geometry.taps),
             uniform_words=float(
                 outputs * (geometry.taps + 1) * (window == "depthwise")
-                + count * tile_words(window, geometry.taps, True)
+                + count * tile_words(window, geometry.taps, bool(bounds(epilogue)))
             ),
             store_instructions=float(outputs),
             dma_stores=outputs / rows,
@@ -110,9 +113,9 @@ class QpuWindow:
         geometry, window = self._checked(spec)
         geometry = geometry.within(output_lines)
         chunk, rows = choice.splits["channel_chunk"], choice.tiles["rows"]
-        code = window_kernel(window, geometry.kernel, rows)
+        epilogue = _epilogue(spec)
+        code = window_kernel(window, geometry.kernel, rows, coded(epilogue))
         packed = self._pack(spec, geometry, window, weights)
-        epilogue = spec.op.epilogue if isinstance(spec.op, Epilogued) else RESULT
         blocks = tuple(
             self._block(geometry, window, tiles, chunk, rows, bounds(epilogue))
             for tiles in self._tiles(geometry, target, chunk)
@@ -156,7 +159,7 @@ class QpuWindow:
         tiles: Sequence[tuple[int, int]],
         chunk: int,
         rows: int,
-        clamp: tuple[float, float],
+        clamp: tuple[float, ...],
     ) -> tuple[Uniform, ...] | None:
         if not tiles:
             return None
@@ -176,7 +179,7 @@ class QpuWindow:
                 words.append(Address("weights", LINE_BYTES * (1 + block)))
             elif window == "depthwise":
                 words.append(Address("weights", LINE_BYTES + 4 * channel * (geometry.taps + 1)))
-        if len(words) != _BLOCK_HEAD_WORDS + len(tiles) * tile_words(window, geometry.taps, True):
+        if len(words) != _BLOCK_HEAD_WORDS + len(tiles) * tile_words(window, geometry.taps, bool(clamp)):
             raise ScheduleError("the block's words do not match what the window kernel reads")
         return tuple(words)
 
@@ -203,6 +206,10 @@ class QpuPool(QpuWindow):
         if not isinstance(spec.op, Pool2d):
             return None
         return "max" if spec.op.kind == "max" else "average"
+
+
+def _epilogue(spec: LayerSpec) -> Expression:
+    return spec.op.epilogue if isinstance(spec.op, Epilogued) else RESULT
 
 
 def _inverse_divisors(spec: LayerSpec, geometry: Geometry) -> FloatArray:

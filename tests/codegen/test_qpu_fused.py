@@ -1,0 +1,146 @@
+"""Epilogues in every QPU algorithm and elementwise layers of their own, against the float64 reference."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from codegen.algorithm import QpuAlgorithm, algorithms
+from codegen.errors import ScheduleError
+from codegen.expression import RESULT, Expression, Operand, apply, clamp, less, maximum, select
+from codegen.graph import LayerSpec
+from codegen.operator import Epilogued
+from codegen.operators.elementwise import EXPRESSIONS, Map
+from codegen.schedule import Choice
+from codegen.tensor import Shape, TensorType
+from tests.codegen.gpu_run import TARGET, relative_error
+from tests.codegen.test_qpu_kernels import LAYERS
+
+TOLERANCE = 1e-3
+X, Y, Z = (Operand(i) for i in range(3))
+PRODUCERS = (
+    "pointwise", "same padding", "depthwise", "maximum", "average", "global average", "fully connected",
+)  # fmt: skip
+# fmt: off
+EPILOGUES: dict[str, Expression] = {
+    name: EXPRESSIONS[name](X)
+    for name in (
+        "Sigmoid", "HardSigmoid", "HardSwish", "Swish", "LeakyRelu", "Elu", "Gelu", "Softplus", "Tanh", "Mish",
+    )
+} | {"clamped tanh": clamp(apply("tanh", X), -0.5, 0.5), "Gelu by tanh": EXPRESSIONS["Gelu"](X, approximate="tanh")}
+# fmt: on
+EVERYWHERE = ("Sigmoid", "Tanh", "Gelu", "HardSwish")
+
+
+def fused(name: str, epilogue: Expression) -> LayerSpec:
+    spec = LAYERS[name]
+    assert isinstance(spec.op, Epilogued)
+    return replace(spec, op=replace(spec.op, epilogue=epilogue))  # type: ignore[type-var]
+
+
+def ends(spec: LayerSpec) -> dict[str, list[Choice]]:
+    """By algorithm that applies, the first and the last choice that it offers: the smallest and largest tile."""
+    found: dict[str, list[Choice]] = {}
+    for algorithm in algorithms().values():
+        if isinstance(algorithm, QpuAlgorithm) and algorithm.applies(spec, TARGET):
+            points = list(algorithm.space(spec, TARGET).points())
+            offered = [_first(algorithm, spec, way) for way in (points, points[::-1])]
+            found[algorithm.name] = [choice for choice in offered if choice is not None]
+    return found
+
+
+def _first(algorithm: QpuAlgorithm, spec: LayerSpec, points: list[dict[str, int]]) -> Choice | None:
+    for point in points:
+        try:
+            return algorithm.choice(spec, TARGET, point)
+        except ScheduleError:
+            continue
+    return None
+
+
+@pytest.mark.parametrize("epilogue", EVERYWHERE)
+@pytest.mark.parametrize("name", PRODUCERS)
+def test_every_algorithm_has_tiles_for_the_usual_epilogues(name: str, epilogue: str) -> None:
+    spec = fused(name, EPILOGUES[epilogue])
+    found = ends(spec)
+    assert found
+    for algorithm, offered in found.items():
+        assert offered, f"{algorithm} offers nothing with {epilogue}"
+        for choice in offered:
+            assert relative_error(spec, choice) < TOLERANCE, choice
+
+
+@pytest.mark.parametrize("epilogue", sorted(set(EPILOGUES) - set(EVERYWHERE)))
+def test_other_epilogues(epilogue: str) -> None:
+    spec = fused("pointwise", EPILOGUES[epilogue])
+    assert relative_error(spec, ends(spec)["qpu_pointwise_blocked"][0]) < TOLERANCE
+
+
+def test_an_epilogue_of_a_further_tensor_is_not_offered() -> None:
+    spec = fused("pointwise", X + Y)
+    assert not ends(replace(spec, inputs=(*spec.inputs, spec.output)))
+
+
+def test_epilogues_count_as_work() -> None:
+    plain, more = fused("pointwise", RESULT), fused("pointwise", EPILOGUES["Gelu"])
+    for name, offered in ends(more).items():
+        algorithm = algorithms()[name]
+        works = [algorithm.work(spec, TARGET, offered[0]) for spec in (plain, more)]
+        assert works[1].alu_instructions > works[0].alu_instructions
+        assert works[1].macs == works[0].macs
+
+
+IMAGE: Shape = (1, 21, 6, 7)
+CASES: dict[str, tuple[Expression, list[Shape], list[Shape]]] = {  # inputs, weights
+    **{name: (epilogue, [IMAGE], []) for name, epilogue in EPILOGUES.items()},
+    "product": (X * Y, [IMAGE, IMAGE], []),
+    "gate of channels": (X * EXPRESSIONS["Sigmoid"](Y), [IMAGE, (1, 21, 1, 1)], []),
+    "gate first": (X * Y, [(1, 21, 1, 1), IMAGE], []),
+    "gate without planes": (X * Y, [IMAGE, (21, 1, 1)], []),
+    "a plane for all channels": (maximum(X, Y), [IMAGE, (1, 1, 6, 7)], []),
+    "a number": (X + Y * X, [IMAGE, (1, 1, 1, 1)], []),
+    "weights of channels": (X * Y + Z, [IMAGE], [(21, 1, 1), (1, 21, 1, 1)]),
+    "slopes": (select(less(X, 0.0), Y * X, X), [IMAGE], [(21, 1, 1)]),
+    "a weight of one number": (X * Y, [IMAGE], [(1,)]),
+    "a plane of weights": (X * Y, [IMAGE], [(6, 7)]),
+    "a row of weights": (X * Y, [IMAGE], [(1, 7)]),
+    "columns of weights of channels": (X * Y, [IMAGE], [(21, 6, 1)]),
+    "weights everywhere": (X + Y, [IMAGE], [IMAGE]),
+    "four tensors": (X * Y + Z * Operand(3), [IMAGE] * 4, []),
+    "vector": (EPILOGUES["Tanh"], [(1, 137)], []),
+    "vectors": (X * Y + Z, [(1, 137)] * 2, [(137,)]),
+    "batch": (X * Y, [(2, 5, 6, 7)] * 2, []),
+}
+
+
+def elementwise(expression: Expression, inputs: list[Shape], weights: list[Shape]) -> LayerSpec:
+    op = Map(expression)
+    types = [TensorType(shape) for shape in inputs], [TensorType(shape) for shape in weights]
+    return LayerSpec(op, tuple(types[0]), op.infer(*types, ()), tuple(types[1]))
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_elementwise_layers(name: str) -> None:
+    spec = elementwise(*CASES[name])
+    offered = ends(spec)["qpu_map"]
+    for choice in offered:
+        assert relative_error(spec, choice) < TOLERANCE, choice
+
+
+def test_gates_come_in_either_layout() -> None:
+    layouts = {choice.input_layouts for choice in ends(elementwise(*CASES["gate of channels"]))["qpu_map"]}
+    assert layouts == {("pixel16", "nchw"), ("pixel16", "pixel16")}
+
+
+@pytest.mark.parametrize(
+    ("inputs", "reason"),
+    [
+        ([IMAGE, (1, 1, 6, 1)], "a column"),
+        ([(1, 21, 1, 1), (1, 1, 6, 7)], "no operand of the output's shape"),
+        ([(2, 8, 6, 7), (2, 8, 1, 1)], "numbers of channels of several images"),
+        ([(1, 3, 6, 7), (1, 3, 1, 1)], "fewer channels than a group has lines"),
+    ],
+)
+def test_what_lines_cannot_broadcast_is_not_offered(inputs: list[Shape], reason: str) -> None:
+    assert "qpu_map" not in ends(elementwise(X * Y, inputs, [])), reason
