@@ -21,8 +21,9 @@ from codegen.engines.cpu.toolchain import compile_executable
 from codegen.errors import LinkError, PlanError
 from codegen.graph import Graph
 from codegen.operators.conv2d import Conv2d
+from codegen.operators.softmax import Softmax
 from codegen.plan import Plan
-from tests.codegen.planned import HOST, PI_ZERO, GraphBuilder, plan_of, qpu_plan, small_network
+from tests.codegen.planned import HOST, PI_ZERO, GraphBuilder, plan_of, qpu_plan
 
 BUS = 0xC0100000
 VALUE = 1.5
@@ -162,8 +163,17 @@ def slow_plan(plan: Plan, predicted_s: float) -> Plan:
     return plan.model_copy(update={"steps": tuple(steps)})
 
 
+def interrupted() -> Graph:
+    """Convolutions before and behind a layer that the QPUs do not compute."""
+    build = GraphBuilder("interrupted", (1, 8, 6, 6))
+    tensor = "x"
+    for op in (Conv2d((1, 1)), Conv2d((1, 1)), Softmax(1), Conv2d((1, 1)), Conv2d((1, 1)), Conv2d((1, 1))):
+        tensor = build.add(op, tensor, [(8, 8, 1, 1), (8,)] if isinstance(op, Conv2d) else [])
+    return build.build(tensor)
+
+
 def test_launches_end_at_cpu_steps_and_at_the_time_limit() -> None:
-    plan = qpu_plan(small_network())
+    plan = qpu_plan(interrupted())
     schedule = schedule_of(plan)
     runs = itertools.groupby(schedule.computing, key=lambda task: task.is_qpu)
     expected = [list(tasks) for is_qpu, tasks in runs if is_qpu]
