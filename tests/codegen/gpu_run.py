@@ -51,9 +51,10 @@ def execute(
     return result, runs
 
 
-def relative_error(spec: LayerSpec, choice: Choice, seed: int = 0) -> float:
-    """Largest error of a candidate over the largest reference value; also fails on stale reads."""
-    inputs, weights = random_tensors(spec, seed)
+def run_layer(
+    spec: LayerSpec, choice: Choice, inputs: Sequence[FloatArray], weights: Sequence[FloatArray]
+) -> FloatArray:
+    """What a candidate computes; fails on stale reads."""
     algorithm = algorithm_named(choice.algorithm)
     assert isinstance(algorithm, QpuAlgorithm)
     layer = algorithm.lower(spec, TARGET, choice, weights)
@@ -69,6 +70,12 @@ def relative_error(spec: LayerSpec, choice: Choice, seed: int = 0) -> float:
         program, [layout.pack(value) for layout, value in zip(layouts, inputs, strict=True)]
     )
     assert all(run.stale_reads == 0 for run in runs)
+    return layout_out.unpack(memory, spec.output)
+
+
+def relative_error(spec: LayerSpec, choice: Choice, seed: int = 0) -> float:
+    """Largest error of a candidate over the largest reference value; also fails on stale reads."""
+    inputs, weights = random_tensors(spec, seed)
+    actual = run_layer(spec, choice, inputs, weights)
     (expected,) = evaluate_layer(spec, inputs, weights)
-    actual = layout_out.unpack(memory, spec.output)
     return float(np.abs(actual - expected).max() / np.abs(expected).max())

@@ -86,8 +86,13 @@ ACTIVATIONS = {
 def agrees_where_finite_and_normal(
     expression: Expression, operands: list[NDArray[np.float32]], profile: DeviceProfile | None = None
 ) -> None:
+    """Compares what one QPU computes."""
+    check(expression, operands, run_expression(expression, operands, profile=profile))
+
+
+def check(expression: Expression, operands: list[NDArray[np.float32]], result: NDArray[np.float32]) -> None:
     """Compares wherever no part of the expression overflows, is denormal or undefined in float32."""
-    actual = run_expression(expression, operands, profile=profile).astype(np.float64)
+    actual = result.astype(np.float64)
     wide = [operand.astype(np.float64) for operand in operands]
     expected = exact(expression, wide)
     usual = np.ones(len(actual), bool)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from codegen.algorithm import QpuAlgorithm, algorithms
@@ -11,10 +12,12 @@ from codegen.errors import ScheduleError
 from codegen.expression import RESULT, Expression, Operand, apply, clamp, less, maximum, select
 from codegen.graph import LayerSpec
 from codegen.operator import Epilogued
+from codegen.operators.conv2d import Conv2d
 from codegen.operators.elementwise import EXPRESSIONS, Map
 from codegen.schedule import Choice
-from codegen.tensor import Shape, TensorType
-from tests.codegen.gpu_run import TARGET, relative_error
+from codegen.tensor import FloatArray, Shape, TensorType
+from tests.codegen.gpu_run import TARGET, relative_error, run_layer
+from tests.codegen.test_qpu_expressions import ACTIVATIONS, LINE, check
 from tests.codegen.test_qpu_kernels import LAYERS
 
 TOLERANCE = 1e-3
@@ -75,6 +78,33 @@ def test_every_algorithm_has_tiles_for_the_usual_epilogues(name: str, epilogue: 
 def test_other_epilogues(epilogue: str) -> None:
     spec = fused("pointwise", EPILOGUES[epilogue])
     assert relative_error(spec, ends(spec)["qpu_pointwise_blocked"][0]) < TOLERANCE
+
+
+def samples() -> FloatArray:
+    """Numbers of every size as an image, the last ones repeated."""
+    image = np.resize(LINE, 8 * 9 * 10).astype(np.float32)
+    return image.reshape(1, 8, 9, 10)
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_activations_of_numbers_of_every_size_on_their_own(name: str) -> None:
+    """Number by number, not beside the largest of a tensor."""
+    image = samples()
+    spec = elementwise(ACTIVATIONS[name], [image.shape], [])
+    result = run_layer(spec, ends(spec)["qpu_map"][-1], [image], [])
+    check(ACTIVATIONS[name], [image.reshape(-1)], result.reshape(-1))
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_activations_of_numbers_of_every_size_behind_a_convolution(name: str) -> None:
+    """The convolution passes its input on."""
+    image = samples()
+    identity = [np.eye(8, dtype=np.float32).reshape(8, 8, 1, 1), np.zeros(8, np.float32)]
+    tensor = TensorType(image.shape)
+    op = Conv2d((1, 1), epilogue=ACTIVATIONS[name])
+    spec = LayerSpec(op, (tensor,), (tensor,), tuple(TensorType(w.shape) for w in identity))
+    result = run_layer(spec, ends(spec)["qpu_pointwise_streamed"][-1], [image], identity)
+    check(ACTIVATIONS[name], [image.reshape(-1)], result.reshape(-1))
 
 
 def test_an_epilogue_of_a_further_tensor_is_not_offered() -> None:
