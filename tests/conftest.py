@@ -9,7 +9,6 @@ from tests.capabilities import missing_requirements, need, unexcused
 
 SLOW = "slow; give --slow to run it"
 SLOW_LIMIT_S = 1800.0  # for a test; the others have that of pyproject.toml
-COSTLY_FIXTURES = ("virtual_run",)  # of a session: all tests that use one run in the same process
 
 settings.register_profile("shared machine", deadline=None)  # others' load is no defect of the code
 settings.load_profile("shared machine")
@@ -36,19 +35,12 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     for item in items:
-        item.add_marker(pytest.mark.xdist_group(_process_of(item)))
         if "slow" not in item.keywords:
             continue
         if not config.getoption("--slow"):
             item.add_marker(pytest.mark.skip(reason=SLOW))
         elif item.get_closest_marker("timeout") is None:
             item.add_marker(pytest.mark.timeout(SLOW_LIMIT_S))
-
-
-def _process_of(item: pytest.Item) -> str:
-    """Tests of one file share the fixtures of its module, and those of a costly fixture that one."""
-    fixtures: tuple[str, ...] = getattr(item, "fixturenames", ())
-    return next((name for name in COSTLY_FIXTURES if name in fixtures), item.path.stem)
 
 
 @pytest.hookimpl(tryfirst=True)

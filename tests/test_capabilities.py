@@ -15,7 +15,7 @@ from tests.capabilities import CAPABILITIES, lack_of, need, unexcused
 
 ROOT = Path(__file__).parents[1]
 SOME_TEST = "tests/test_floors.py"
-TWO_PROCESSES = ("-n", "2", "--dist", "loadgroup")
+TWO_PROCESSES = ("-n", "2", "--dist", "loadfile")
 
 
 def pytest_says(*words: str | Path, path: str | None = None) -> subprocess.CompletedProcess[str]:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import getpass
+import os
 import shutil
 import socket
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -99,6 +102,16 @@ def sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LoopbackServer]:
     """One server for all tests; import this fixture where it is used."""
     with loopback_server(tmp_path_factory.mktemp("sshd")) as server:
         yield server
+
+
+@pytest.fixture(scope="module")
+def home_directory() -> Iterator[None]:
+    """Held by tests that reach the server by the command line: its runner is kept in the user's home, where it serves
+    one host at a time, also among test processes.
+    """
+    with (Path(tempfile.gettempdir()) / f"tests-home-{os.getuid()}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def make_key(path: Path) -> None:

@@ -18,10 +18,12 @@ from explorer.studies.link_cost import cost_table, signed
 from microbench.store import Sample
 from tests.explorer.command_line import explore, refused
 from tests.explorer.run_shapes import MakeRun
-from tests.microbench.loopback_sshd import LoopbackServer, sshd
+from tests.microbench.loopback_sshd import LoopbackServer, home_directory, sshd
 from tests.microbench.measured import sample
 
-__all__ = ["sshd"]
+__all__ = ["home_directory", "sshd"]
+
+pytestmark = pytest.mark.usefixtures("home_directory")
 
 
 def half(directory: Path, tile: int | None, samples: dict[str, Sample]) -> Searched:

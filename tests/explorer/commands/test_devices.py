@@ -10,9 +10,11 @@ import pytest
 from microbench.devices import read_devices
 from microbench.profile import known_profiles
 from tests.explorer.command_line import explore, null_run, refused
-from tests.microbench.loopback_sshd import LoopbackServer, free_port, sshd
+from tests.microbench.loopback_sshd import LoopbackServer, free_port, home_directory, sshd
 
-__all__ = ["sshd"]
+__all__ = ["home_directory", "sshd"]
+
+pytestmark = pytest.mark.usefixtures("home_directory")
 
 
 def added(

@@ -9,10 +9,14 @@ import sys
 import time
 from pathlib import Path
 
-from tests.explorer.tiny import write_tiny_model
-from tests.microbench.loopback_sshd import LoopbackServer, sshd
+import pytest
 
-__all__ = ["sshd"]
+from tests.explorer.tiny import write_tiny_model
+from tests.microbench.loopback_sshd import LoopbackServer, home_directory, sshd
+
+__all__ = ["home_directory", "sshd"]
+
+pytestmark = pytest.mark.usefixtures("home_directory")
 
 PATIENCE_S = 90.0
 

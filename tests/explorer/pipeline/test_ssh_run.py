@@ -14,9 +14,11 @@ from microbench.runner.build import build_runner
 from tests.explorer.command_line import explore, program, refused
 from tests.explorer.tiny import write_tiny_model
 from tests.microbench.link_proxy import LinkProxy
-from tests.microbench.loopback_sshd import LoopbackServer, sshd
+from tests.microbench.loopback_sshd import LoopbackServer, home_directory, sshd
 
-__all__ = ["sshd"]
+__all__ = ["home_directory", "sshd"]
+
+pytestmark = pytest.mark.usefixtures("home_directory")
 
 
 @pytest.fixture
