@@ -31,6 +31,10 @@ class OperatorRegistryError(CodegenError):
     """Registered operators or ONNX handlers clash, or their package does not load."""
 
 
+class ElementTypeError(CodegenError):
+    """An element type is unknown, clashes with another, or its package does not load."""
+
+
 class PlanError(CodegenError):
     """A plan file is malformed, of another version, or does not fit the model."""
 

@@ -2,33 +2,43 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from abc import ABC, abstractmethod
+from typing import TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from codegen.errors import ScheduleError
-from codegen.tensor import FloatArray, TensorType
+from codegen.tensor import TensorType
 
-LANES = 16
+LANES, LANE_BYTES = 16, 4
+LINE_BYTES = LANES * LANE_BYTES
 SPREAD_LINES, SPREAD_PERIOD = 17, 32
 
 
-class Layout(Protocol):
-    """How the elements of an (N, C, H, W) or (N, C) tensor lie in memory, float32."""
+Element = TypeVar("Element", bound=np.generic)
+
+
+class Layout(ABC):
+    """How the elements of an (N, C, H, W) or (N, C) tensor lie in memory; arrays keep their element type."""
 
     name: str
 
+    @abstractmethod
+    def elements(self, tensor: TensorType) -> int:
+        """Elements of the packed tensor, padding included."""
+
+    @abstractmethod
+    def pack(self, value: NDArray[Element]) -> NDArray[Element]:
+        """The flat memory image; padding elements are zero."""
+
+    @abstractmethod
+    def unpack(self, memory: NDArray[Element], tensor: TensorType) -> NDArray[Element]:
+        """The tensor of the given type read back from a flat memory image; inverse of `pack`."""
+
     def size_bytes(self, tensor: TensorType) -> int:
         """Bytes of the packed tensor, padding included."""
-        ...
-
-    def pack(self, value: FloatArray) -> FloatArray:
-        """The flat memory image; padding elements are zero."""
-        ...
-
-    def unpack(self, memory: FloatArray, tensor: TensorType) -> FloatArray:
-        """The tensor of the given type read back from a flat memory image; inverse of `pack`."""
-        ...
+        return self.elements(tensor) * tensor.element_type.size_bytes
 
 
 def plane(tensor: TensorType) -> tuple[int, int, int]:
@@ -37,18 +47,18 @@ def plane(tensor: TensorType) -> tuple[int, int, int]:
     return batch, channels, int(np.prod(rest, dtype=np.int64))
 
 
-class Nchw:
+class Nchw(Layout):
     """Row-major, as ONNX has it: what CPU code and the world outside use."""
 
     name = "nchw"
 
-    def size_bytes(self, tensor: TensorType) -> int:
-        return tensor.size_bytes
+    def elements(self, tensor: TensorType) -> int:
+        return tensor.elements
 
-    def pack(self, value: FloatArray) -> FloatArray:
-        return np.ascontiguousarray(value, dtype=np.float32).reshape(-1)
+    def pack(self, value: NDArray[Element]) -> NDArray[Element]:
+        return np.ascontiguousarray(value).reshape(-1)
 
-    def unpack(self, memory: FloatArray, tensor: TensorType) -> FloatArray:
+    def unpack(self, memory: NDArray[Element], tensor: TensorType) -> NDArray[Element]:
         return memory[: tensor.elements].reshape(tensor.shape)
 
 
@@ -64,7 +74,7 @@ def block_lines(channels: int) -> int:
     return channels + (SPREAD_LINES - channels) % SPREAD_PERIOD
 
 
-class Pixel16:
+class Pixel16(Layout):
     """[N][ceil(H*W / 16)][block_lines(C)][16 pixels]: a 64-byte line holds 16 neighbouring pixels of a channel.
 
     The QPUs' layout: a lane is a pixel, a line a vector, and a tile of channels one contiguous DMA block. Lines
@@ -73,19 +83,31 @@ class Pixel16:
 
     name = "pixel16"
 
-    def size_bytes(self, tensor: TensorType) -> int:
+    def elements(self, tensor: TensorType) -> int:
         batch, channels, pixels = plane(tensor)
-        return batch * -(-pixels // LANES) * block_lines(channels) * LANES * 4
+        return batch * -(-pixels // LANES) * block_lines(channels) * LANES
 
-    def pack(self, value: FloatArray) -> FloatArray:
+    def size_bytes(self, tensor: TensorType) -> int:
+        self._check_lane(tensor.dtype, tensor.element_type.size_bytes)
+        return super().size_bytes(tensor)
+
+    def _check_lane(self, name: str, size_bytes: int) -> None:
+        if size_bytes != LANE_BYTES:
+            raise ScheduleError(
+                f"layout {self.name} has lanes of {LANE_BYTES} bytes, which elements of {name} do not fill; "
+                "take another layout"
+            )
+
+    def pack(self, value: NDArray[Element]) -> NDArray[Element]:
+        self._check_lane(str(value.dtype), value.dtype.itemsize)
         batch, channels, pixels = plane(TensorType(value.shape))
         blocks = -(-pixels // LANES)
-        padded = np.zeros((batch, block_lines(channels), blocks * LANES), dtype=np.float32)
+        padded = np.zeros((batch, block_lines(channels), blocks * LANES), dtype=value.dtype)
         padded[:, :channels, :pixels] = value.reshape(batch, channels, pixels)
         image = padded.reshape(batch, -1, blocks, LANES).transpose(0, 2, 1, 3)
         return np.ascontiguousarray(image).reshape(-1)
 
-    def unpack(self, memory: FloatArray, tensor: TensorType) -> FloatArray:
+    def unpack(self, memory: NDArray[Element], tensor: TensorType) -> NDArray[Element]:
         batch, channels, pixels = plane(tensor)
         blocks, lines = -(-pixels // LANES), block_lines(channels)
         image = memory[: batch * blocks * lines * LANES].reshape(batch, blocks, lines, LANES)
@@ -93,7 +115,7 @@ class Pixel16:
         return np.ascontiguousarray(planes[:, :channels, :pixels]).reshape(tensor.shape)
 
 
-class ChannelBlocked:
+class ChannelBlocked(Layout):
     """[N][ceil(C / lanes)][H*W][lanes]: neighbouring channels of a pixel fill one vector register of the CPU.
 
     The last block's lanes beyond the channels are padding: kernels may write any finite value there, and what they
@@ -104,19 +126,19 @@ class ChannelBlocked:
         self.lanes = lanes
         self.name = f"channel{lanes}"
 
-    def size_bytes(self, tensor: TensorType) -> int:
+    def elements(self, tensor: TensorType) -> int:
         batch, channels, pixels = plane(tensor)
-        return batch * -(-channels // self.lanes) * pixels * self.lanes * 4
+        return batch * -(-channels // self.lanes) * pixels * self.lanes
 
-    def pack(self, value: FloatArray) -> FloatArray:
+    def pack(self, value: NDArray[Element]) -> NDArray[Element]:
         batch, channels, pixels = plane(TensorType(value.shape))
         blocks = -(-channels // self.lanes)
-        padded = np.zeros((batch, blocks * self.lanes, pixels), dtype=np.float32)
+        padded = np.zeros((batch, blocks * self.lanes, pixels), dtype=value.dtype)
         padded[:, :channels] = value.reshape(batch, channels, pixels)
         image = padded.reshape(batch, blocks, self.lanes, pixels).transpose(0, 1, 3, 2)
         return np.ascontiguousarray(image).reshape(-1)
 
-    def unpack(self, memory: FloatArray, tensor: TensorType) -> FloatArray:
+    def unpack(self, memory: NDArray[Element], tensor: TensorType) -> NDArray[Element]:
         batch, channels, pixels = plane(tensor)
         blocks = -(-channels // self.lanes)
         image = memory[: batch * blocks * pixels * self.lanes].reshape(batch, blocks, pixels, self.lanes)

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from codegen.bundle.manifest import Manifest, bundle_sources, read_manifest
 from codegen.bundle.pool import pool_flags
+from codegen.element_type import FLOAT32
 from codegen.engines.cpu.toolchain import KERNEL_FLAGS, compile_shared
 from codegen.errors import BundleError, TensorError
 from codegen.plan import PlanTensor
@@ -233,9 +234,10 @@ def load_bundle(directory: Path, target: Target) -> LoadedBundle:
 def _aligned(shape: Sequence[int]) -> NDArray[np.float32]:
     """An array at a multiple of 64 bytes, not a number in every element."""
     size = int(np.prod(shape, dtype=np.int64))
-    memory = np.empty(size * 4 + ALIGNMENT, dtype=np.uint8)
+    size_bytes = size * FLOAT32.size_bytes
+    memory = np.empty(size_bytes + ALIGNMENT, dtype=np.uint8)
     start = -memory.ctypes.data % ALIGNMENT
-    array = memory[start : start + size * 4].view(np.float32).reshape(tuple(shape))
+    array = memory[start : start + size_bytes].view(np.float32).reshape(tuple(shape))
     array.fill(np.nan)
     return array
 

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Words = NDArray[np.uint32]
+WORD_BYTES = 4
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from codegen.element_type import ElementType, element_type
+
 Array = NDArray[np.generic]
 FloatArray = NDArray[np.float32]
 Doubles = NDArray[np.float64]
@@ -15,7 +17,7 @@ Shape = tuple[int, ...]
 
 @dataclass(frozen=True, order=True)
 class TensorType:
-    """Shape (outermost first, activations NCHW or NC) and element type of a tensor."""
+    """Shape (outermost first, activations NCHW or NC) and name of the element type of a tensor."""
 
     shape: Shape
     dtype: str = "float32"
@@ -26,4 +28,10 @@ class TensorType:
 
     @property
     def size_bytes(self) -> int:
-        return self.elements * int(np.dtype(self.dtype).itemsize)
+        """Bytes of its elements, without padding; raises ElementTypeError for an unknown element type."""
+        return self.elements * self.element_type.size_bytes
+
+    @property
+    def element_type(self) -> ElementType:
+        """Raises ElementTypeError for an unknown name."""
+        return element_type(self.dtype)

@@ -165,7 +165,7 @@ def _manifest(model: Model, files: Mapping[str, bytes]) -> Manifest:
             WeightsEntry(
                 step=plan.steps[task].name,
                 offset_bytes=offset,
-                size_bytes=4 * kernels.programs[task].weights.size,
+                size_bytes=kernels.programs[task].weights.nbytes,
             )
             for task, offset in kernels.weight_offsets.items()
         ),

@@ -12,7 +12,7 @@ from codegen.algorithm import QpuAlgorithm, algorithm_named
 from codegen.bundle.tasks import Schedule, Task
 from codegen.engines.videocore4.link import Activations, LinkedLayer, link
 from codegen.errors import PlanError
-from codegen.program import GpuProgram
+from codegen.program import WORD_BYTES, GpuProgram
 from codegen.target import Target
 from codegen.tensor import FloatArray
 
@@ -57,7 +57,7 @@ def image_file(program: GpuProgram, plan_id: bytes) -> bytes:
         )
         for launch in program.launches
     )
-    words = np.asarray(program.words[: program.weights_offset_bytes // 4], dtype="<u4").tobytes()
+    words = np.asarray(program.words[: program.weights_offset_bytes // WORD_BYTES], dtype="<u4").tobytes()
     body = relocations + launches + words
     header = struct.pack(
         "<8s6I8s2I",
@@ -66,7 +66,7 @@ def image_file(program: GpuProgram, plan_id: bytes) -> bytes:
         program.size_bytes,
         program.weights_offset_bytes,
         len(program.relocations),
-        len(words) // 4,
+        len(words) // WORD_BYTES,
         len(program.launches),
         plan_id,
         zlib.crc32(body),
@@ -77,7 +77,7 @@ def image_file(program: GpuProgram, plan_id: bytes) -> bytes:
 
 def weight_words(program: GpuProgram) -> bytes:
     """The part of the image that depends on the weights: what lies above `weights_offset_bytes`."""
-    return np.asarray(program.words[program.weights_offset_bytes // 4 :], dtype="<u4").tobytes()
+    return np.asarray(program.words[program.weights_offset_bytes // WORD_BYTES :], dtype="<u4").tobytes()
 
 
 def _lowered(task: Task, schedule: Schedule, target: Target, weights: Sequence[FloatArray]) -> LinkedLayer:

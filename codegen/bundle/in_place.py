@@ -13,15 +13,13 @@ from dataclasses import dataclass
 
 from codegen.errors import PlanError
 from codegen.graph import Graph, Node
-from codegen.layout import CHANNEL_LAYOUTS, LANES, LAYOUTS, block_lines, layout_named
+from codegen.layout import CHANNEL_LAYOUTS, LAYOUTS, LINE_BYTES, block_lines, layout_named
 from codegen.operator import Operator
 from codegen.operators.concat import Concat
 from codegen.operators.relayout import Relayout
 from codegen.operators.reshape import Reshape
 from codegen.plan import Plan, PlanStep
 from codegen.schedule import Choice
-
-LINE_BYTES = 4 * LANES
 
 
 @dataclass(frozen=True)

@@ -54,7 +54,7 @@ def emit_kernels(
         kernels.sources[program.entry] = program.source
         kernels.programs[task.index] = program
         kernels.weight_offsets[task.index] = kernels.weights_bytes
-        kernels.weights_bytes += round_up(program.weights.size * 4, LINE_BYTES)
+        kernels.weights_bytes += round_up(program.weights.nbytes, LINE_BYTES)
     return kernels
 
 

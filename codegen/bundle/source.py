@@ -15,6 +15,7 @@ from codegen.bundle.memory import Memory, Place
 from codegen.bundle.names import c_comment, c_string
 from codegen.bundle.pool import POOL_PIECES, pool_text
 from codegen.bundle.tasks import Schedule, Task
+from codegen.element_type import FLOAT32
 from codegen.engines.cpu.source import fill, round_up
 from codegen.engines.cpu.toolchain import runtime_source
 from codegen.plan import Plan, PlanTensor
@@ -67,7 +68,7 @@ def _tables(model: Model) -> str:
         f'    {{{c_string(step.name)}, "{step.choice.processor}", {launch_of.get(i, -1)}}},'
         for i, step in enumerate(steps)
     ]
-    gpu_weights = 4 * len(gpu.words) - gpu.weights_offset_bytes if gpu else 0
+    gpu_weights = gpu.words.nbytes - gpu.weights_offset_bytes if gpu else 0
     return fill(
         """
         enum { STEPS = $step_count, LAUNCHES = $launch_count };
@@ -224,7 +225,7 @@ def _copies_out(model: Model) -> list[str]:
 def _pointer(place: Place) -> str:
     if place.base in ("input", "output"):
         array = f"{place.base}s[{place.offset}]"
-        return f"{array} + {place.inside_bytes // 4}" if place.inside_bytes else array
+        return f"{array} + {place.inside_bytes // FLOAT32.size_bytes}" if place.inside_bytes else array
     return f"at(handle->memory.{place.base}, {place.offset}u)"
 
 

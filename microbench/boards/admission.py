@@ -39,7 +39,7 @@ def _admit_gpu(job: Job, program: GpuProgram, target: Target, place: str) -> Non
             f"{place}: needs {program.size_bytes} bytes of GPU memory; "
             f"the board has {target.gpu_memory_bytes}"
         )
-    if 4 * program.words.size > program.size_bytes or not program.launches:
+    if program.words.nbytes > program.size_bytes or not program.launches:
         raise CandidateError(f"{place}: the image exceeds its allocation, or launches nothing")
     if any(launch.num_qpus > target.qpus for launch in program.launches):
         raise CandidateError(f"{place}: launches more QPUs than the {target.qpus} of the board")

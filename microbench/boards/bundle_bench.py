@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from codegen.bundle.manifest import Manifest, bundle_sources, read_manifest
 from codegen.bundle.pool import pool_flags
+from codegen.element_type import FLOAT32
 from codegen.engines.cpu.toolchain import KERNEL_FLAGS, compile_executable
 from codegen.errors import ToolchainError
 from codegen.plan import PlanTensor
@@ -155,7 +156,7 @@ def _check_inputs(bundle: Path, manifest: Manifest, inputs: Sequence[FloatArray]
 
 
 def _outputs(content: bytes, bundle: Path, manifest: Manifest) -> tuple[FloatArray, ...]:
-    memory = np.frombuffer(content[: len(content) // 4 * 4], dtype="<f4").astype(np.float32)
+    memory = np.frombuffer(content, "<f4", len(content) // FLOAT32.size_bytes).astype(np.float32)
     sizes = [elements(tensor) for tensor in manifest.outputs]
     if memory.size != sum(sizes):
         raise BoardError(

@@ -8,6 +8,7 @@ import numpy as np
 
 from codegen.bundle.entries import kernel_file
 from codegen.bundle.pool import pool_files, pool_flags
+from codegen.element_type import FLOAT32
 from codegen.engines.cpu.toolchain import KERNEL_FLAGS, compile_executable, runtime_source
 from codegen.errors import ToolchainError
 from codegen.program import CpuProgram
@@ -69,7 +70,7 @@ def _sources(program: CpuProgram) -> dict[str, str]:
 
 
 def _parsed(memory: bytes, job: Job, program: CpuProgram, place: str) -> tuple[FloatArray, tuple[float, ...]]:
-    output_bytes = 4 * program.output_size
+    output_bytes = FLOAT32.size_bytes * program.output_size
     if not memory:
         raise CandidateError(f"{place}: the program ended early and wrote no result")
     if len(memory) != output_bytes + 8 * job.repeats:

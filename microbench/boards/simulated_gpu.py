@@ -42,7 +42,7 @@ class SimulatedGpu:
 
 def _load(memory: Allocation, program: GpuProgram) -> None:
     """The program's words at its allocation's start, relocated to where that is."""
-    words = memory.view[: 4 * len(program.words)].view(np.uint32)
+    words = memory.view[: program.words.nbytes].view(np.uint32)
     words[:] = program.words
     words[program.relocations] += np.uint32(memory.bus)
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from codegen.program import WORD_BYTES
 from microbench.errors import HazardError
 from microbench.suite.benchmark import LINE_BYTES, Address, Benchmark, Numbered, Rounds
 from microbench.suite.families.tmu import MOST_IN_FLIGHT, in_flight
@@ -75,7 +76,7 @@ class _Layout:
             code.append(end)
             end += _rounded(8 * len(program), _PAGE)
         words = len(benchmark.uniforms) + benchmark.round_words * most_rounds + benchmark.tail_words
-        stream = _rounded(4 * words, LINE_BYTES) + LINE_BYTES
+        stream = _rounded(WORD_BYTES * words, LINE_BYTES) + LINE_BYTES
         data = benchmark.data_bytes + benchmark.round_bytes * most_rounds
         return _Layout(tuple(code), end, stream, end + stream * benchmark.qpus, _rounded(data, LINE_BYTES))
 
@@ -100,20 +101,23 @@ def _seconds(
 def _load(benchmark: Benchmark, layout: _Layout, programs: Memory, data: Memory) -> None:
     """Code, control list and uniforms; the counts of rounds are still to come."""
     words: Words = programs.view[: layout.size_bytes].view(np.uint32)
-    words[layout.uniforms // 4 :] = 0
+    words[layout.uniforms // WORD_BYTES :] = 0
     for offset, program in zip(layout.code, benchmark.programs, strict=True):
-        words[offset // 4 : offset // 4 + 2 * len(program)] = np.array(program, np.uint64).view(np.uint32)
+        encoded = np.array(program, np.uint64).view(np.uint32)
+        words[offset // WORD_BYTES : offset // WORD_BYTES + len(encoded)] = encoded
     for qpu in range(benchmark.qpus):
         stream = layout.uniforms + qpu * layout.stream_bytes
         code = layout.code[min(qpu, len(layout.code) - 1)]
         words[2 * qpu : 2 * qpu + 2] = programs.bus + stream, programs.bus + code
         for i, uniform in enumerate(benchmark.uniforms):
             if isinstance(uniform, Address):
-                words[stream // 4 + i] = data.bus + uniform.offset_bytes + qpu * uniform.per_qpu_bytes
+                words[stream // WORD_BYTES + i] = (
+                    data.bus + uniform.offset_bytes + qpu * uniform.per_qpu_bytes
+                )
             elif isinstance(uniform, Numbered):
-                words[stream // 4 + i] = uniform.first + qpu * uniform.step
+                words[stream // WORD_BYTES + i] = uniform.first + qpu * uniform.step
             elif not isinstance(uniform, Rounds):
-                words[stream // 4 + i] = uniform
+                words[stream // WORD_BYTES + i] = uniform
 
 
 def _launch(gpu: Gpu, benchmark: Benchmark, layout: _Layout, programs: Memory, rounds: int) -> float:
@@ -121,5 +125,5 @@ def _launch(gpu: Gpu, benchmark: Benchmark, layout: _Layout, programs: Memory, r
     counts = [i for i, uniform in enumerate(benchmark.uniforms) if isinstance(uniform, Rounds)]
     for qpu in range(benchmark.qpus):
         for i in counts:
-            words[(layout.uniforms + qpu * layout.stream_bytes) // 4 + i] = rounds
+            words[(layout.uniforms + qpu * layout.stream_bytes) // WORD_BYTES + i] = rounds
     return gpu.execute(benchmark.qpus, programs.bus).time_s

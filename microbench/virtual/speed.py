@@ -101,7 +101,7 @@ def kernel_speed(profile: DeviceProfile, name: str, algorithm: str, spec: LayerS
     program, images = program_of(algorithm, spec, profile.target())
     with VirtualV3D(profile) as gpu:
         memory = gpu.alloc(program.size_bytes)
-        words = memory.view[: 4 * len(program.words)].view(np.uint32)
+        words = memory.view[: program.words.nbytes].view(np.uint32)
         words[:] = program.words
         words[program.relocations] += np.uint32(memory.bus)
         for region, image in zip(program.inputs, images, strict=True):

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from codegen.element_type import ELEMENT_TYPES
 from codegen.errors import ScheduleError
 from codegen.layout import LAYOUTS, block_lines, layout_named
 from codegen.tensor import TensorType
@@ -17,12 +18,18 @@ shapes = st.one_of(
 )
 
 
-@given(shapes, st.sampled_from(sorted(LAYOUTS)))
-def test_unpack_inverts_pack(shape: tuple[int, ...], name: str) -> None:
-    layout, tensor = layout_named(name), TensorType(shape)
-    value = np.arange(1, tensor.elements + 1, dtype=np.float32).reshape(shape)
+@given(shapes, st.sampled_from(sorted(LAYOUTS)), st.sampled_from([element.name for element in ELEMENT_TYPES]))
+def test_unpack_inverts_pack(shape: tuple[int, ...], name: str, dtype: str) -> None:
+    layout, tensor = layout_named(name), TensorType(shape, dtype)
+    value = np.arange(1, tensor.elements + 1).astype(dtype).reshape(shape)
+    if name == "pixel16" and tensor.element_type.size_bytes != 4:
+        for refused in (lambda: layout.size_bytes(tensor), lambda: layout.pack(value)):
+            with pytest.raises(ScheduleError, match=f"elements of {dtype} do not fill"):
+                refused()
+        return
     image = layout.pack(value)
-    assert image.nbytes == layout.size_bytes(tensor)
+    assert image.dtype == value.dtype
+    assert (image.size, image.nbytes) == (layout.elements(tensor), layout.size_bytes(tensor))
     assert np.array_equal(layout.unpack(image, tensor), value)
 
 

@@ -73,8 +73,8 @@ class CpuConcat(CpuKernel):
             copies=f"\n{' ' * 12}".join(copies),
         )
         layout = layout_named(name)
-        sizes = tuple(layout.size_bytes(tensor) // 4 for tensor in spec.inputs)
-        size = layout.size_bytes(spec.output) // 4
+        sizes = tuple(layout.elements(tensor) for tensor in spec.inputs)
+        size = layout.elements(spec.output)
         nothing = np.zeros(0, dtype=np.float32)
         return CpuProgram(source, entry, nothing, sizes, size, 0, choice.threads)
 

@@ -11,7 +11,7 @@ from codegen.engines.cpu.expression_text import scalar_prologue, scalar_text
 from codegen.engines.cpu.gemm_tile import matrix_and_bias, pack_rows
 from codegen.engines.cpu.instructions import Count, epilogue_instructions, input_bytes, loads_of, weight_bytes
 from codegen.engines.cpu.kernel import CpuKernel, Point, at_most, checked_workspace
-from codegen.engines.cpu.machine import cache_bytes, tile_columns, tile_rows
+from codegen.engines.cpu.machine import FLOAT_BYTES, cache_bytes, tile_columns, tile_rows
 from codegen.engines.cpu.source import fill, round_up
 from codegen.engines.cpu.threads import Share, own_workspace, threads_axis
 from codegen.graph import LayerSpec
@@ -38,7 +38,7 @@ class _Plane:
         return self.phases * self.phase_pitch
 
     def workspace_bytes(self, channels: int) -> int:
-        return round_up(channels * self.height * self.row_pitch * 4, 64) if self.copied else 0
+        return round_up(channels * self.height * self.row_pitch * FLOAT_BYTES, 64) if self.copied else 0
 
 
 class CpuConvDirect(CpuKernel):
@@ -81,10 +81,10 @@ class CpuConvDirect(CpuKernel):
         count.add(tile_count * per_group * taps, loads=1)  # the table of tap offsets
         outputs = float(spec.output.elements)
         count.add(outputs, alu=epilogue_instructions(spec) + 1, loads=1, stores=2)
-        group_bytes = 4.0 * per_group * plane.height * plane.row_pitch
+        group_bytes = FLOAT_BYTES * per_group * plane.height * plane.row_pitch
         streamed = weight_bytes(spec) * float(batch) * choice.threads + input_bytes(spec)
         streamed += loads_of(group_bytes, row_blocks / op.groups, cache) * op.groups * batch * choice.threads
-        held = 4.0 * per_group * (taps * rows + op.kernel[0] * plane.row_pitch)
+        held = FLOAT_BYTES * per_group * (taps * rows + op.kernel[0] * plane.row_pitch)
         return count.work(
             spec,
             outputs * per_group * taps,

@@ -8,7 +8,7 @@ from codegen.engines.cpu.expression_text import scalar_prologue
 from codegen.engines.cpu.gemm_tile import matrix_and_bias, pack_rows, packed_sizes, tile_source
 from codegen.engines.cpu.instructions import Count, epilogue_instructions, input_bytes, loads_of, weight_bytes
 from codegen.engines.cpu.kernel import CpuKernel, Point, at_most, checked_workspace
-from codegen.engines.cpu.machine import cache_bytes, tile_columns, tile_rows
+from codegen.engines.cpu.machine import FLOAT_BYTES, cache_bytes, tile_columns, tile_rows
 from codegen.engines.cpu.source import fill, round_up
 from codegen.engines.cpu.threads import Share, own_workspace, threads_axis
 from codegen.graph import LayerSpec
@@ -56,7 +56,7 @@ class CpuConvIm2col(CpuKernel):
         count.add_tiles(blocks * -(-out // rows) * column_blocks * depth, rows, columns, target)
         outputs = float(spec.output.elements)
         count.add(outputs, alu=epilogue_instructions(spec), stores=1)
-        unfolded = 4.0 * batch * depth * height * width
+        unfolded = FLOAT_BYTES * batch * depth * height * width
         streamed = choice.threads * loads_of(weight_bytes(spec), blocks / choice.threads, cache)
         streamed += input_bytes(spec)
         streamed += loads_of(unfolded / blocks, -(-out // rows), cache) * blocks
@@ -64,7 +64,7 @@ class CpuConvIm2col(CpuKernel):
             spec,
             outputs * depth,
             streamed,
-            unfolded / blocks + 4.0 * rows * depth,
+            unfolded / blocks + FLOAT_BYTES * rows * depth,
             balance=_share(spec, block, choice.threads).balance,
             workspace_bytes=choice.threads * _workspace_bytes(spec, block, columns),
         )
@@ -135,7 +135,7 @@ def _pitch(spec: LayerSpec, block: int, columns: int) -> int:
 
 
 def _workspace_bytes(spec: LayerSpec, block: int, columns: int) -> int:
-    return round_up(_depth(spec) * _pitch(spec, block, columns) * 4, 64)
+    return round_up(_depth(spec) * _pitch(spec, block, columns) * FLOAT_BYTES, 64)
 
 
 _UNFOLD_AND_ENTRY = """

@@ -16,6 +16,7 @@ from codegen.engines.cpu.instructions import (
     weight_bytes,
 )
 from codegen.engines.cpu.kernel import CpuKernel, Point, checked_workspace
+from codegen.engines.cpu.machine import FLOAT_BYTES
 from codegen.engines.cpu.phases import AxisPhase, axis_phases
 from codegen.engines.cpu.source import fill
 from codegen.engines.cpu.threads import Share, own_workspace, threads_axis
@@ -64,7 +65,9 @@ class CpuConvTranspose(CpuKernel):
         outputs = tiles * height * rows * spec.output.shape[3]
         count.add(outputs, alu=epilogue_instructions(spec) + 2 * loop, loads=1, stores=2)
         macs = float(spec.output.shape[0] * spec.output.shape[1] * meetings * depth * sums)
-        held = float(_row_bytes(spec, rows) + 4 * op.kernel[0] * depth * (spec.inputs[0].shape[3] + rows))
+        held = float(
+            _row_bytes(spec, rows) + FLOAT_BYTES * op.kernel[0] * depth * (spec.inputs[0].shape[3] + rows)
+        )
         workspace = float(_row_bytes(spec, rows) * choice.threads)
         return count.work(
             spec, macs, float(weight_bytes(spec)), held, balance=share.balance, workspace_bytes=workspace
@@ -146,7 +149,7 @@ def _share(spec: LayerSpec, rows: int, threads: int) -> Share:
 
 def _row_bytes(spec: LayerSpec, rows: int) -> int:
     """The sums of one row of outputs."""
-    return 4 * rows * spec.output.shape[3]
+    return FLOAT_BYTES * rows * spec.output.shape[3]
 
 
 def _meetings(phase: AxisPhase) -> int:

@@ -15,7 +15,7 @@ from codegen.engines.cpu.instructions import (
     epilogue_instructions,
 )
 from codegen.engines.cpu.kernel import CpuKernel, Point
-from codegen.engines.cpu.machine import accumulator_capacity, tile_columns
+from codegen.engines.cpu.machine import FLOAT_BYTES, accumulator_capacity, tile_columns
 from codegen.engines.cpu.source import fill
 from codegen.engines.cpu.threads import Share, threads_axis
 from codegen.engines.cpu.windows import CLIP_FUNCTION, window_constants
@@ -65,7 +65,7 @@ class CpuDepthwise(CpuKernel):
         count.add(rows * border * taps, alu=1 + LOOP_INSTRUCTIONS + ADDRESS_INSTRUCTIONS, loads=2)
         count.add(rows * (1 + border), alu=BORDER_INSTRUCTIONS)
         count.add(rows * width, alu=epilogue_instructions(spec), stores=1)
-        held = 4.0 * (op.kernel[0] * spec.inputs[0].shape[3] + width)
+        held = FLOAT_BYTES * (op.kernel[0] * spec.inputs[0].shape[3] + width)
         balance = Share(spec.output.shape[1], choice.threads).balance
         return count.work(spec, rows * width * taps, 0.0, held, balance=balance)
 

@@ -8,7 +8,7 @@ from codegen.engines.cpu.expression_text import scalar_prologue, scalar_text
 from codegen.engines.cpu.gemm_tile import matrix_and_bias, pack_rows, packed_sizes
 from codegen.engines.cpu.instructions import Count, epilogue_instructions, weight_bytes
 from codegen.engines.cpu.kernel import CpuKernel, Point
-from codegen.engines.cpu.machine import cache_bytes, is_scalar
+from codegen.engines.cpu.machine import FLOAT_BYTES, cache_bytes, is_scalar
 from codegen.engines.cpu.source import fill
 from codegen.engines.cpu.threads import Share, threads_axis
 from codegen.graph import LayerSpec
@@ -44,11 +44,13 @@ class CpuFullyConnected(CpuKernel):
         count = Count()
         count.add_tiles(float(blocks * depth), rows, 1, target)
         count.add(float(batch * out), alu=epilogue_instructions(spec), loads=1, stores=1)
-        held = 4.0 * depth
+        held = FLOAT_BYTES * depth
         again = held * blocks if held > cache_bytes(target) else held * batch
         streamed = weight_bytes(spec) * float(batch) + again
         balance = Share(out, choice.threads, rows).balance
-        return count.work(spec, float(batch * out * depth), streamed, held + 4.0 * rows, balance=balance)
+        return count.work(
+            spec, float(batch * out * depth), streamed, held + FLOAT_BYTES * rows, balance=balance
+        )
 
     def emit(
         self, spec: LayerSpec, target: Target, choice: Choice, weights: Sequence[FloatArray], entry: str

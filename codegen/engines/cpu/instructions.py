@@ -64,7 +64,7 @@ class Count:
             streamed_bytes_read=max(unique, streamed_bytes),
             bytes_written=float(spec.output.size_bytes),
             balance=balance,
-            working_set_bytes=working_set_bytes,
+            working_set_bytes=float(working_set_bytes),
             workspace_bytes=workspace_bytes,
         )
 

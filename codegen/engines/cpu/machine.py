@@ -5,8 +5,10 @@ from __future__ import annotations
 from functools import cache
 from pathlib import Path
 
+from codegen.element_type import FLOAT32
 from codegen.target import Target
 
+FLOAT_BYTES = FLOAT32.size_bytes  # of the C kernels' `float`s, which they compute in
 REGISTERS = 32  # VFPv2 single registers (ARM1176 TRM), AVX-512 and AArch64 vector registers
 SCALAR_CACHE_BYTES = 16 * 1024  # ARM1176JZF-S as in the BCM2835: L1 data cache
 VECTOR_CACHE_BYTES = 512 * 1024  # a second-level cache of a larger core

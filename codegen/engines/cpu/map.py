@@ -142,9 +142,9 @@ class CpuMap(CpuKernel):
                 body=indent(_nest(loops, share, places, inner).rstrip(), "    "),
             )
         )
-        sizes = tuple(layout_named(choice.output_layout).size_bytes(tensor) // 4 for tensor in spec.inputs)
+        sizes = tuple(layout_named(choice.output_layout).elements(tensor) for tensor in spec.inputs)
         packed = np.concatenate([np.zeros(0, np.float32), *(value.reshape(-1) for value in weights)])
-        result = layout_named(choice.output_layout).size_bytes(spec.output) // 4
+        result = layout_named(choice.output_layout).elements(spec.output)
         return CpuProgram(source, entry, packed, sizes, result, 0, choice.threads)
 
 
@@ -244,13 +244,13 @@ def _vector_loop(op: Map, loops: Loops, share: Share, lanes: int) -> str:
         """
         int i = $first;
         for (; i + $lanes <= $end; i += $lanes) {
-            enum { bytes = 4 * $lanes };
+            enum { bytes = sizeof(float) * $lanes };
         $loads
             const fvec$lanes r = $value;
             memcpy(y + i, &r, bytes);
         }
         if (i < $end) {
-            const size_t bytes = 4 * (size_t)($end - i);
+            const size_t bytes = sizeof(float) * (size_t)($end - i);
         $loads
             const fvec$lanes r = $value;
             memcpy(y + i, &r, bytes);

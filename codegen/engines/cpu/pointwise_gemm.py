@@ -8,7 +8,7 @@ from codegen.engines.cpu.expression_text import scalar_prologue
 from codegen.engines.cpu.gemm_tile import matrix_and_bias, pack_rows, packed_sizes, tile_source
 from codegen.engines.cpu.instructions import Count, epilogue_instructions, input_bytes, loads_of, weight_bytes
 from codegen.engines.cpu.kernel import CpuKernel, Point
-from codegen.engines.cpu.machine import cache_bytes, tile_columns, tile_rows
+from codegen.engines.cpu.machine import FLOAT_BYTES, cache_bytes, tile_columns, tile_rows
 from codegen.engines.cpu.source import fill, round_up
 from codegen.engines.cpu.threads import Share, own_workspace, threads_axis
 from codegen.graph import LayerSpec
@@ -72,7 +72,7 @@ class CpuPointwiseGemm(CpuKernel):
         streamed *= readers[0]  # what the inner loop passes over is read by every thread
         again = loads_of(input_bytes(spec) / batch / k_blocks, passes[1] / readers[1], cache)
         streamed += again * k_blocks * batch * readers[1]
-        held = tiles["k_block"] * 4.0 * (rows + columns)
+        held = tiles["k_block"] * FLOAT_BYTES * (rows + columns)
         return count.work(
             spec,
             float(outputs * depth),
@@ -148,7 +148,7 @@ def _loop(index: str, share: Share) -> str:
 def _tail_bytes(spec: LayerSpec, columns: int) -> int:
     """The last pixels of every input channel, filled up to whole columns; 0 where there are none."""
     pixels = _shape(spec)[2]
-    return round_up(spec.inputs[0].shape[1] * columns * 4, 64) if pixels % columns else 0
+    return round_up(spec.inputs[0].shape[1] * columns * FLOAT_BYTES, 64) if pixels % columns else 0
 
 
 def _tails(choice: Choice) -> int:

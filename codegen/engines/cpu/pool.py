@@ -14,7 +14,7 @@ from codegen.engines.cpu.instructions import (
     epilogue_instructions,
 )
 from codegen.engines.cpu.kernel import CpuKernel, Point
-from codegen.engines.cpu.machine import tile_columns
+from codegen.engines.cpu.machine import FLOAT_BYTES, tile_columns
 from codegen.engines.cpu.source import fill
 from codegen.engines.cpu.threads import Share, threads_axis
 from codegen.engines.cpu.windows import CLIP_FUNCTION, window_constants
@@ -64,7 +64,7 @@ class CpuPool(CpuKernel):
             count.add(rows * (1 + border), alu=CLIP_INSTRUCTIONS)
         division = DIVISION_INSTRUCTIONS if op.kind == "average" else 0.0
         count.add(outputs, alu=division + epilogue_instructions(spec), stores=1)
-        held = 4.0 * (op.kernel[0] * spec.inputs[0].shape[3] + columns)
+        held = FLOAT_BYTES * (op.kernel[0] * spec.inputs[0].shape[3] + columns)
         return count.work(spec, 0.0, 0.0, held, balance=Share(_planes(spec), choice.threads).balance)
 
     def emit(

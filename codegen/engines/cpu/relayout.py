@@ -11,7 +11,7 @@ from codegen.engines.cpu.kernel import CpuKernel, Point
 from codegen.engines.cpu.source import fill
 from codegen.engines.cpu.threads import Share, threads_axis
 from codegen.graph import LayerSpec
-from codegen.layout import LANES, block_lines, layout_named, plane
+from codegen.layout import LANES, LINE_BYTES, block_lines, layout_named, plane
 from codegen.operators.relayout import Relayout
 from codegen.program import CpuProgram
 from codegen.schedule import Axis, Choice, Work
@@ -50,7 +50,7 @@ class CpuRelayout(CpuKernel):
         count.add_copy(float(lines * LANES))
         count.add(lines, alu=3 * LOOP_INSTRUCTIONS)
         balance = _share(spec, choice.tiles["inner"], choice.threads).balance
-        return count.work(spec, 0.0, 0.0, 2.0 * 4 * LANES, balance=balance)
+        return count.work(spec, 0.0, 0.0, 2.0 * LINE_BYTES, balance=balance)
 
     def emit(
         self, spec: LayerSpec, target: Target, choice: Choice, weights: Sequence[FloatArray], entry: str
@@ -81,7 +81,7 @@ class CpuRelayout(CpuKernel):
             target=line if to_blocks else f"{row} + b * {LANES}",
             padding=_PADDING if to_blocks else "",
         )
-        sizes = [layout_named(name).size_bytes(spec.output) // 4 for name in (op.source, op.target)]
+        sizes = [layout_named(name).elements(spec.output) for name in (op.source, op.target)]
         nothing = np.zeros(0, dtype=np.float32)
         return CpuProgram(source, entry, nothing, (sizes[0],), sizes[1], 0, choice.threads)
 

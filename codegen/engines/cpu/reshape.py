@@ -10,7 +10,7 @@ from codegen.engines.cpu.instructions import (
     Count,
 )
 from codegen.engines.cpu.kernel import CpuKernel, Point
-from codegen.engines.cpu.machine import block_lanes
+from codegen.engines.cpu.machine import FLOAT_BYTES, block_lanes
 from codegen.engines.cpu.source import fill
 from codegen.graph import LayerSpec
 from codegen.layout import LAYOUTS, layout_named, plane
@@ -43,15 +43,15 @@ class CpuReshape(CpuKernel):
 
     def work(self, spec: LayerSpec, target: Target, choice: Choice) -> Work:
         count = Count()
-        count.add_copy(layout_named(choice.output_layout).size_bytes(spec.output) / 4)
+        count.add_copy(layout_named(choice.output_layout).elements(spec.output))
         return count.work(spec, 0.0, 0.0, 0.0)
 
     def emit(
         self, spec: LayerSpec, target: Target, choice: Choice, weights: Sequence[FloatArray], entry: str
     ) -> CpuProgram:
-        size_bytes = layout_named(choice.output_layout).size_bytes(spec.output)
-        source = "#include <string.h>\n" + fill(_SOURCE, entry=entry, bytes=size_bytes)
-        return CpuProgram(source, entry, np.zeros(0, np.float32), (size_bytes // 4,), size_bytes // 4, 0)
+        elements = layout_named(choice.output_layout).elements(spec.output)
+        source = "#include <string.h>\n" + fill(_SOURCE, entry=entry, bytes=elements * FLOAT_BYTES)
+        return CpuProgram(source, entry, np.zeros(0, np.float32), (elements,), elements, 0)
 
 
 def _layouts(spec: LayerSpec) -> tuple[str, ...]:

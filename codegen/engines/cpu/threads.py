@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from codegen.engines.cpu.machine import FLOAT_BYTES
 from codegen.schedule import Axis
 from codegen.target import Target
 
@@ -75,4 +76,6 @@ class Share:
 
 def own_workspace(threads: int, bytes_each: int) -> str:
     """The C expression for a thread's part of the workspace, float32 elements."""
-    return "(float *)workspace" if threads == 1 else f"(float *)workspace + part * {bytes_each // 4}"
+    return (
+        "(float *)workspace" if threads == 1 else f"(float *)workspace + part * {bytes_each // FLOAT_BYTES}"
+    )

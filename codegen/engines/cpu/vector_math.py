@@ -7,6 +7,7 @@ wants them; results are within about 1e-6 of the value, relative to it, wherever
 
 from __future__ import annotations
 
+from codegen.engines.cpu.machine import FLOAT_BYTES
 from codegen.engines.cpu.source import fill, float_literal
 
 EXPM1 = (
@@ -58,7 +59,7 @@ def math_prologue(lanes: int) -> str:
     return fill(
         _TEXT,
         lanes=lanes,
-        bytes=4 * lanes,
+        bytes=FLOAT_BYTES * lanes,
         expm1=_horner(EXPM1, "r"),
         log1p=_horner(LOG1P, "f"),
         erf=_horner(ERF, "z"),

@@ -22,7 +22,7 @@ from codegen.engines.videocore4.assembler import Assembler, word_of
 from codegen.engines.videocore4.layer import EPILOGUE, NEXT_BLOCK, Address, QpuLayer, leave
 from codegen.engines.videocore4.registers import UNIFORM, A
 from codegen.errors import LinkError
-from codegen.program import GpuProgram, Launch, Region
+from codegen.program import WORD_BYTES, GpuProgram, Launch, Region
 
 ALIGNMENT_BYTES = 64
 GUARD_BYTES = 512
@@ -49,13 +49,13 @@ class _Image:
     relocations: list[int] = field(default_factory=list)
 
     def align(self) -> None:
-        gap = -self.size % (ALIGNMENT_BYTES // 4)
+        gap = -self.size % (ALIGNMENT_BYTES // WORD_BYTES)
         if gap:
             self.append(np.zeros(gap, np.uint32))
 
     def append(self, words: np.ndarray[tuple[int], np.dtype[np.uint32]]) -> int:
         """Adds words and returns their byte offset."""
-        offset = 4 * self.size
+        offset = WORD_BYTES * self.size
         self.words.append(words)
         self.size += len(words)
         return offset
@@ -118,12 +118,12 @@ def link(
             "raise gpu_mem, or run some layers on the CPU"
         )
     _Writer(image, code, block_offsets, controls, weights, regions, num_qpus).write(launches)
-    words = np.zeros(weights_end // 4, np.uint32)
+    words = np.zeros(weights_end // WORD_BYTES, np.uint32)
     words[: image.size] = np.concatenate(image.words)
     for layer_key, offset in weights.items():
         launch, position = layer_key
         packed = launches[launch][position].layer.weights
-        words[offset // 4 : offset // 4 + len(packed)] = packed
+        words[offset // WORD_BYTES : offset // WORD_BYTES + len(packed)] = packed
     return GpuProgram(
         words=words,
         size_bytes=size_bytes,
@@ -246,7 +246,7 @@ def _place_blocks(
 ) -> tuple[dict[_Key, int], list[int], int]:
     """Byte offsets of every block and control list, behind the code, and where the weights may start."""
     image.align()
-    position = 4 * image.size
+    position = WORD_BYTES * image.size
     offsets: dict[_Key, int] = {}
     controls = []
     for number, layers in enumerate(launches):
@@ -255,7 +255,7 @@ def _place_blocks(
         for q in range(num_qpus):
             for index in range(len(layers) + 1):
                 offsets[number, index, q] = position
-                position += 4 * (_FIRST_WORDS + len(_block_of(layers, index, q) or ()))
+                position += WORD_BYTES * (_FIRST_WORDS + len(_block_of(layers, index, q) or ()))
             position = _aligned(position)
     # The uniforms' prefetch may run past the last block: it must not reach anything that changes.
     return offsets, controls, _aligned(position + GUARD_BYTES)
@@ -279,7 +279,7 @@ def _plan_weights(
     for number, layers in enumerate(launches):
         for index, layer in enumerate(layers):
             offsets[number, index] = position
-            position = _aligned(position + 4 * len(layer.layer.weights))
+            position = _aligned(position + WORD_BYTES * len(layer.layer.weights))
     return offsets, position
 
 
@@ -305,13 +305,15 @@ class _Writer:
         self._num_qpus = num_qpus
 
     def _put(self, offset: int, words: list[int], addresses: list[bool]) -> None:
-        if offset < 4 * self._image.size:
+        if offset < WORD_BYTES * self._image.size:
             raise LinkError("blocks overlap: the linker planned too little room")
-        gap = offset // 4 - self._image.size
+        gap = offset // WORD_BYTES - self._image.size
         if gap:
             self._image.append(np.zeros(gap, np.uint32))
         self._image.append(np.array(words, np.uint32))
-        self._image.relocations += [offset // 4 + i for i, is_address in enumerate(addresses) if is_address]
+        self._image.relocations += [
+            offset // WORD_BYTES + i for i, is_address in enumerate(addresses) if is_address
+        ]
 
     def write(self, launches: Sequence[Sequence[LinkedLayer]]) -> None:
         """Every control list, each followed by the blocks of its launch."""
@@ -349,7 +351,7 @@ class _Writer:
         self, address: Address, number: int, layer: LinkedLayer, index: int, block_start: int
     ) -> int:
         if address.base == "block":
-            return block_start + 4 * _FIRST_WORDS + address.offset_bytes
+            return block_start + WORD_BYTES * _FIRST_WORDS + address.offset_bytes
         if address.base == "weights":
             return self._weights[number, index] + address.offset_bytes
         buffer = layer.output if address.base == "output" else layer.inputs[address.index]

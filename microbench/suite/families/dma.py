@@ -14,6 +14,7 @@ from codegen.engines.videocore4.registers import (
     VPM_READ_SETUP,
     VPM_WRITE_SETUP,
 )
+from codegen.program import WORD_BYTES
 from microbench.suite.benchmark import Address, Benchmark, Rounds, Uniform
 from microbench.suite.gpu import BoardShape
 from microbench.suite.loops import (
@@ -67,7 +68,7 @@ def _load(rows: int, words: int, qpus: int) -> Benchmark:
         discard(asm, DMA_LOAD_WAIT)
 
     program = counted_loop(body, _open_load)
-    uniforms = (Rounds(), dma_load_rows(rows, words), dma_load_pitch(4 * words), Address())
+    uniforms = (Rounds(), dma_load_rows(rows, words), dma_load_pitch(WORD_BYTES * words), Address())
     name = f"dma.load.rows={rows:02}.words={words:02}.qpus={qpus}"
     return _benchmark(name, program, uniforms, rows * words, qpus)
 
@@ -104,5 +105,5 @@ def _benchmark(
     name: str, program: tuple[int, ...], uniforms: tuple[Uniform, ...], words: int, qpus: int
 ) -> Benchmark:
     return Benchmark(
-        name, "dma", (program,), uniforms, qpus, (4, 12), units=4 * words * qpus, data_bytes=1 << 17
+        name, "dma", (program,), uniforms, qpus, (4, 12), units=WORD_BYTES * words * qpus, data_bytes=1 << 17
     )

@@ -24,7 +24,7 @@ from codegen.engines.cpu.blocked.kernel import BlockedKernel, blocked_layout, bl
 from codegen.engines.cpu.blocked.window_source import WindowCode
 from codegen.engines.cpu.instructions import Count, input_bytes, loads_of, weight_bytes
 from codegen.engines.cpu.kernel import Point, checked_workspace
-from codegen.engines.cpu.machine import block_lanes, block_registers, cache_bytes, is_scalar
+from codegen.engines.cpu.machine import FLOAT_BYTES, block_lanes, block_registers, cache_bytes, is_scalar
 from codegen.engines.cpu.source import fill, round_up
 from codegen.engines.cpu.threads import LINE, Share, own_workspace, threads_axis
 from codegen.graph import LayerSpec
@@ -124,7 +124,7 @@ class CpuBlockedChain(BlockedKernel):
             size += padded.size
         layouts = (*choice.input_layouts, choice.output_layout)
         sizes = [
-            layout_named(layout).size_bytes(tensor) // 4
+            layout_named(layout).elements(tensor)
             for layout, tensor in zip(layouts, (*spec.inputs, spec.output), strict=True)
         ]
         return CpuProgram(
@@ -199,7 +199,7 @@ class _ChainPlan:
     @property
     def workspace_bytes(self) -> int:
         """What one thread needs."""
-        return 4 * sum(self.buffer_sizes)
+        return FLOAT_BYTES * sum(self.buffer_sizes)
 
 
 def _chain(spec: LayerSpec) -> Chain:

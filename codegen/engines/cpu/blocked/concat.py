@@ -99,8 +99,8 @@ class CpuBlockedConcat(BlockedKernel):
             source="".join(["#include <string.h>\n", *functions, source]),
             entry=entry,
             weights=np.zeros(0, dtype=np.float32),
-            input_sizes=tuple(layout.size_bytes(tensor) // 4 for tensor in spec.inputs),
-            output_size=layout.size_bytes(spec.output) // 4,
+            input_sizes=tuple(layout.elements(tensor) for tensor in spec.inputs),
+            output_size=layout.elements(spec.output),
             workspace_bytes=0,
             threads=choice.threads,
         )

@@ -10,7 +10,7 @@ from codegen.engines.cpu.blocked.conv_source import CHANNELS_OUTER, PIXELS_OUTER
 from codegen.engines.cpu.blocked.kernel import BlockedKernel, blocks_of, lanes_axis
 from codegen.engines.cpu.instructions import Count, epilogue_instructions, input_bytes, loads_of, weight_bytes
 from codegen.engines.cpu.kernel import Point
-from codegen.engines.cpu.machine import block_lanes, block_registers, cache_bytes
+from codegen.engines.cpu.machine import FLOAT_BYTES, block_lanes, block_registers, cache_bytes
 from codegen.engines.cpu.source import fill
 from codegen.engines.cpu.threads import PIXELS_SHARED, Share, nothing_shared, shared_axis, threads_axis
 from codegen.graph import LayerSpec
@@ -104,7 +104,11 @@ class RegisterTiledConv(BlockedKernel, Generic[Code]):
         passes = (code.tile_count, 1) if outer == PIXELS_OUTER else (1, channel_tiles)
         streamed = readers[0] * loads_of(weight_bytes(spec), batch * passes[0] / readers[0], cache)
         streamed += readers[1] * loads_of(input_bytes(spec), passes[1] / readers[1], cache)
-        held = 4.0 * code.channels * (code.taps * code.blocks * lanes + code.windows.rows.taps * code.pixels)
+        held = (
+            FLOAT_BYTES
+            * code.channels
+            * (code.taps * code.blocks * lanes + code.windows.rows.taps * code.pixels)
+        )
         macs = float(spec.output.elements * code.channels * code.taps)
         balance = _share(code, shared, choice.threads).balance
         return count.work(spec, macs, streamed, held, balance=balance)
@@ -118,7 +122,7 @@ class RegisterTiledConv(BlockedKernel, Generic[Code]):
         by_pixels = choice.splits["shared"] == PIXELS_SHARED
         spans = (*whole[:2], share.first, share.end) if by_pixels else (share.first, share.end, *whole[2:])
         sizes = [
-            layout_named(layout).size_bytes(tensor) // 4
+            layout_named(layout).elements(tensor)
             for layout, tensor in (
                 (choice.input_layouts[0], spec.inputs[0]),
                 (choice.output_layout, spec.output),

@@ -12,7 +12,7 @@ from codegen.engines.cpu.blocked.geometry import Image
 from codegen.engines.cpu.blocked.kernel import BlockedKernel, blocks_of, lanes_axis
 from codegen.engines.cpu.instructions import Count, epilogue_instructions, input_bytes, loads_of, weight_bytes
 from codegen.engines.cpu.kernel import Point
-from codegen.engines.cpu.machine import block_lanes, block_registers, cache_bytes
+from codegen.engines.cpu.machine import FLOAT_BYTES, block_lanes, block_registers, cache_bytes
 from codegen.engines.cpu.phases import AxisPhase, axis_phases
 from codegen.engines.cpu.source import fill
 from codegen.engines.cpu.threads import PIXELS_SHARED, Share, nothing_shared, shared_axis, threads_axis
@@ -74,9 +74,11 @@ class CpuBlockedConvTranspose(BlockedKernel):
             places = float(batch * code.windows.rows.outputs * code.windows.columns.outputs)
             outputs += places * code.out_blocks * code.lanes
             macs += places * spec.output.shape[1] * code.channels * code.taps
-            streamed += loads_of(4.0 * code.weights_size, batch * code.tile_count, cache)
+            streamed += loads_of(FLOAT_BYTES * code.weights_size, batch * code.tile_count, cache)
             streamed += input_bytes(spec)
-            held = max(held, 4.0 * code.channels * code.taps * (code.blocks * code.lanes + code.pixels))
+            held = max(
+                held, FLOAT_BYTES * code.channels * code.taps * (code.blocks * code.lanes + code.pixels)
+            )
         count.add(outputs, alu=epilogue_instructions(spec), stores=1)
         shares = _shares(phases, choice.splits["shared"], choice.threads)
         busiest = sum(share.balance * share.pieces for share in shares) / sum(
@@ -90,7 +92,7 @@ class CpuBlockedConvTranspose(BlockedKernel):
         phases = _phases(spec, {**choice.splits, **choice.tiles}, entry)
         shares = _shares(phases, choice.splits["shared"], choice.threads)
         layout, batch = layout_named(choice.output_layout), spec.output.shape[0]
-        sizes = [layout.size_bytes(tensor) // 4 for tensor in (spec.inputs[0], spec.output)]
+        sizes = [layout.elements(tensor) for tensor in (spec.inputs[0], spec.output)]
         calls, packed, start = [], [], 0
         for phase, share in zip(phases, shares, strict=True):
             code, bias = phase.code, start + phase.code.weights_size

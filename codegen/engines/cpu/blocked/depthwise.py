@@ -18,7 +18,7 @@ from codegen.engines.cpu.instructions import (
     epilogue_instructions,
 )
 from codegen.engines.cpu.kernel import Point
-from codegen.engines.cpu.machine import block_registers
+from codegen.engines.cpu.machine import FLOAT_BYTES, block_registers
 from codegen.engines.cpu.threads import nothing_shared, shared_axis, threads_axis
 from codegen.graph import LayerSpec
 from codegen.layout import layout_named
@@ -79,7 +79,7 @@ class CpuBlockedDepthwise(BlockedKernel):
         count.add(vectors * lanes, alu=width * taps, loads=loaded_rows * max(loaded, width) + reloaded)
         count.add(vectors * tiles, alu=rows.taps * LOOP_INSTRUCTIONS + ADDRESS_INSTRUCTIONS)
         count.add(vectors * lanes * width, alu=epilogue_instructions(spec), stores=1)
-        held = 4.0 * lanes * (rows.taps * columns.inputs + width)
+        held = FLOAT_BYTES * lanes * (rows.taps * columns.inputs + width)
         balance = planes_share(spec, lanes, choice.splits, code.rows).balance
         return count.work(spec, float(spec.output.elements * taps), 0.0, held, balance=balance)
 
@@ -94,8 +94,8 @@ class CpuBlockedDepthwise(BlockedKernel):
             source=window_text(code) + planes_source(spec, code, choice, biases),
             entry=entry,
             weights=packed,
-            input_sizes=(layout.size_bytes(spec.inputs[0]) // 4,),
-            output_size=layout.size_bytes(spec.output) // 4,
+            input_sizes=(layout.elements(spec.inputs[0]),),
+            output_size=layout.elements(spec.output),
             workspace_bytes=0,
             threads=choice.threads,
         )

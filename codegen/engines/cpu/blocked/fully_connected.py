@@ -9,7 +9,7 @@ from codegen.engines.cpu.blocked.vectors import constant_vector, vector_epilogue
 from codegen.engines.cpu.gemm_tile import matrix_and_bias, pack_rows, packed_sizes
 from codegen.engines.cpu.instructions import Count, epilogue_instructions, weight_bytes
 from codegen.engines.cpu.kernel import Point
-from codegen.engines.cpu.machine import block_registers, cache_bytes
+from codegen.engines.cpu.machine import FLOAT_BYTES, block_registers, cache_bytes
 from codegen.engines.cpu.source import fill
 from codegen.engines.cpu.threads import Share, threads_axis
 from codegen.graph import LayerSpec
@@ -59,12 +59,14 @@ class CpuBlockedFullyConnected(BlockedKernel):
         count = Count()
         count.add_tiles(float(tiles * depth), rows, 1, target)
         count.add(float(batch * out), alu=epilogue_instructions(spec), loads=1, stores=1)
-        held = 4.0 * depth
+        held = FLOAT_BYTES * depth
         again = held * tiles if held > cache_bytes(target) else held * batch
-        tile_bytes = 4.0 * rows * depth
+        tile_bytes = FLOAT_BYTES * rows * depth
         streamed = weight_bytes(spec) * (float(batch) if tile_bytes > cache_bytes(target) else 1.0) + again
         balance = _share(spec, choice.tiles, choice.threads).balance
-        return count.work(spec, float(batch * out * depth), streamed, held + 4.0 * rows, balance=balance)
+        return count.work(
+            spec, float(batch * out * depth), streamed, held + FLOAT_BYTES * rows, balance=balance
+        )
 
     def emit(
         self, spec: LayerSpec, target: Target, choice: Choice, weights: Sequence[FloatArray], entry: str
@@ -97,7 +99,7 @@ class CpuBlockedFullyConnected(BlockedKernel):
             results=", ".join(results),
             batch=batch,
             out=out,
-            image=layout.size_bytes(spec.inputs[0]) // 4 // batch,
+            image=layout.elements(spec.inputs[0]) // batch,
             bias=packed_sizes(out, depth, rows)[0],
             share=share.declaration,
             first=share.first,
@@ -108,7 +110,7 @@ class CpuBlockedFullyConnected(BlockedKernel):
             source="#include <string.h>\n" + vector_prologue(lanes, op.epilogue) + text,
             entry=entry,
             weights=pack_rows(matrix, bias, rows),
-            input_sizes=(layout.size_bytes(spec.inputs[0]) // 4,),
+            input_sizes=(layout.elements(spec.inputs[0]),),
             output_size=spec.output.elements,
             workspace_bytes=0,
             threads=choice.threads,

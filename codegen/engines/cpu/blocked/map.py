@@ -98,8 +98,8 @@ class CpuBlockedMap(BlockedKernel):
             source="#include <stddef.h>\n" + vector_prologue(lanes, _outer(op.expression)) + text,
             entry=entry,
             weights=_packed(weights, channels, lanes),
-            input_sizes=tuple(layout.size_bytes(tensor) // 4 for tensor in spec.inputs),
-            output_size=layout.size_bytes(spec.output) // 4,
+            input_sizes=tuple(layout.elements(tensor) for tensor in spec.inputs),
+            output_size=layout.elements(spec.output),
             workspace_bytes=0,
             threads=choice.threads,
         )
@@ -154,7 +154,7 @@ def _planes(spec: LayerSpec, lanes: int, by_rows: bool) -> tuple[int, int, int]:
 
 
 def _vectors(spec: LayerSpec, lanes: int) -> int:
-    return layout_named(blocked_layout(lanes)).size_bytes(spec.output) // (4 * lanes)
+    return layout_named(blocked_layout(lanes)).elements(spec.output) // lanes
 
 
 def _is_by_rows(splits: Point) -> bool:

@@ -18,7 +18,7 @@ from codegen.engines.cpu.instructions import (
     epilogue_instructions,
 )
 from codegen.engines.cpu.kernel import Point
-from codegen.engines.cpu.machine import block_registers
+from codegen.engines.cpu.machine import FLOAT_BYTES, block_registers
 from codegen.engines.cpu.pool import DIVISION_INSTRUCTIONS
 from codegen.engines.cpu.threads import nothing_shared, shared_axis, threads_axis
 from codegen.graph import LayerSpec
@@ -76,7 +76,7 @@ class CpuBlockedPool(BlockedKernel):
         count.add(vectors * tiles, alu=rows.taps * LOOP_INSTRUCTIONS + ADDRESS_INSTRUCTIONS)
         division = DIVISION_INSTRUCTIONS if code.kind == "average" else 0.0
         count.add(vectors * lanes * width, alu=division + epilogue_instructions(spec), stores=1)
-        held = 4.0 * lanes * (rows.taps * columns.inputs + width)
+        held = FLOAT_BYTES * lanes * (rows.taps * columns.inputs + width)
         return count.work(spec, 0.0, 0.0, held, balance=planes_share(spec, lanes, choice.splits).balance)
 
     def emit(
@@ -88,8 +88,8 @@ class CpuBlockedPool(BlockedKernel):
             source=window_text(code) + planes_source(spec, code, choice, 0),
             entry=entry,
             weights=np.zeros(0, dtype=np.float32),
-            input_sizes=(layout.size_bytes(spec.inputs[0]) // 4,),
-            output_size=layout.size_bytes(spec.output) // 4,
+            input_sizes=(layout.elements(spec.inputs[0]),),
+            output_size=layout.elements(spec.output),
             workspace_bytes=0,
             threads=choice.threads,
         )

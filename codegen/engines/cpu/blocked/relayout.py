@@ -71,7 +71,7 @@ class CpuBlockedRelayout(CpuKernel):
             move=_TO_BLOCKS if to_blocks else _FROM_BLOCKS,
         )
         source = fill(source, lanes=lanes, pixels=pixels)
-        sizes = [layout_named(name).size_bytes(spec.output) // 4 for name in (op.source, op.target)]
+        sizes = [layout_named(name).elements(spec.output) for name in (op.source, op.target)]
         nothing = np.zeros(0, dtype=np.float32)
         return CpuProgram(source, entry, nothing, (sizes[0],), sizes[1], 0, choice.threads)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from codegen.engines.cpu.expression_text import vector_text
+from codegen.engines.cpu.machine import FLOAT_BYTES
 from codegen.engines.cpu.source import fill, float_literal
 from codegen.engines.cpu.vector_math import math_prologue
 from codegen.expression import RESULT, Expression, as_clamp, is_clamp
@@ -44,7 +45,7 @@ def vector_prologue(lanes: int, *epilogues: Expression) -> str:
         #endif
         """,
         lanes=lanes,
-        bytes=4 * lanes,
+        bytes=FLOAT_BYTES * lanes,
     )
 
 

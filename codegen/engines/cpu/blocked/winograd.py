@@ -11,7 +11,7 @@ from codegen.engines.cpu.blocked.winograd_source import winograd_text
 from codegen.engines.cpu.blocked.winograd_transform import TAPS, TILES, input_operations, output_operations
 from codegen.engines.cpu.instructions import Count, epilogue_instructions, input_bytes, loads_of
 from codegen.engines.cpu.kernel import Point, checked_workspace
-from codegen.engines.cpu.machine import block_lanes, block_registers, cache_bytes, is_scalar
+from codegen.engines.cpu.machine import FLOAT_BYTES, block_lanes, block_registers, cache_bytes, is_scalar
 from codegen.engines.cpu.source import fill
 from codegen.engines.cpu.threads import (
     CHANNELS_SHARED,
@@ -114,14 +114,14 @@ class CpuBlockedWinograd(BlockedKernel):
         count.add(outputs, alu=alu, loads=squared, stores=squared + code.tile**2)
         chunks = -(-code.group_count // code.groups)
         passes = max(1.0, chunks / (threads if shared == PIXELS_SHARED else 1))
-        streamed = loads_of(4.0 * code.weights_size, passes * (threads // gathers), cache)
+        streamed = loads_of(FLOAT_BYTES * code.weights_size, passes * (threads // gathers), cache)
         streamed += gathers * input_bytes(spec)
         macs = float(squared * code.tiles * code.channels * code.outputs)
         return count.work(
             spec,
             macs,
             streamed,
-            float(code.workspace_bytes + 4 * code.channels * code.blocks * code.lanes),
+            float(code.workspace_bytes + FLOAT_BYTES * code.channels * code.blocks * code.lanes),
             balance=_share(code, shared, threads).balance,
             workspace_bytes=float(threads * code.workspace_bytes),
         )
@@ -146,8 +146,8 @@ class CpuBlockedWinograd(BlockedKernel):
             source=source,
             entry=entry,
             weights=pack_winograd(weights, code),
-            input_sizes=(layout_named(choice.input_layouts[0]).size_bytes(spec.inputs[0]) // 4,),
-            output_size=layout_named(choice.output_layout).size_bytes(spec.output) // 4,
+            input_sizes=(layout_named(choice.input_layouts[0]).elements(spec.inputs[0]),),
+            output_size=layout_named(choice.output_layout).elements(spec.output),
             workspace_bytes=choice.threads * code.workspace_bytes,
             threads=choice.threads,
         )

@@ -10,6 +10,7 @@ import numpy as np
 
 from codegen.engines.cpu.blocked.winograd_transform import TAPS, transformed_filters
 from codegen.engines.cpu.gemm_tile import matrix_and_bias
+from codegen.engines.cpu.machine import FLOAT_BYTES
 from codegen.expression import RESULT, Expression
 from codegen.tensor import FloatArray
 
@@ -86,7 +87,7 @@ class WinogradCode:
     @property
     def workspace_bytes(self) -> int:
         """Of one thread."""
-        return 4 * self.points**2 * (self.input_stride + self.product_stride)
+        return FLOAT_BYTES * self.points**2 * (self.input_stride + self.product_stride)
 
     @property
     def block_weights(self) -> int:

@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from codegen.engines.videocore4.algorithms.geometry import (
-    LINE_BYTES,
     Geometry,
     bounds,
     busiest_share,
@@ -25,8 +24,9 @@ from codegen.engines.videocore4.layer import Address, QpuLayer, Uniform
 from codegen.errors import ScheduleError
 from codegen.expression import Expression
 from codegen.graph import LayerSpec
-from codegen.layout import LANES
+from codegen.layout import LANES, LINE_BYTES
 from codegen.operators.conv2d import Conv2d
+from codegen.program import WORD_BYTES
 from codegen.schedule import Axis, Choice, Processor, Space, Work, values
 from codegen.target import Target
 from codegen.tensor import FloatArray
@@ -124,9 +124,9 @@ class GemmConvolution:
         together = min(choice.splits["pixel_tiles"], len(tiling.block_starts))
         columns = min(-(-target.qpus // together), len(tiling.channel_starts))
         round_lines = together * geometry.input_channels * p * LINE_BYTES
-        round_weights = 4 * columns * depth * j
-        weight_bytes = 4 * geometry.output_channels * (depth + 1)
-        input_bytes = 4 * geometry.input_channels * geometry.input_rows * geometry.input_columns
+        round_weights = WORD_BYTES * columns * depth * j
+        weight_bytes = WORD_BYTES * geometry.output_channels * (depth + 1)
+        input_bytes = WORD_BYTES * geometry.input_channels * geometry.input_rows * geometry.input_columns
         return Work(
             macs=float(geometry.output_pixels * geometry.output_channels * depth),
             alu_instructions=tiles * per_tile,
@@ -156,7 +156,7 @@ class GemmConvolution:
         if self.gather:
             planar = choice.input_layouts == ("nchw",)
             block_bytes = LINE_BYTES if planar else geometry.input_block_bytes
-            plane_bytes = 4 * geometry.input_rows * geometry.input_columns
+            plane_bytes = WORD_BYTES * geometry.input_rows * geometry.input_columns
             channel_bytes = plane_bytes if planar else LINE_BYTES
             taps = [
                 geometry.tap_words(t, block_bytes, channel_bytes) * tiling.blocks
@@ -165,9 +165,9 @@ class GemmConvolution:
         else:
             taps = [()]
         streams = _streams(weights, tiling, taps, self.gather)
-        outside = np.zeros(LINE_BYTES // 4, np.uint32)
+        outside = np.zeros(LANES, np.uint32)
         packed = np.concatenate([outside, *streams])
-        offsets = np.cumsum([len(outside), *(len(s) for s in streams)])[:-1] * 4
+        offsets = np.cumsum([len(outside), *(len(s) for s in streams)])[:-1] * WORD_BYTES
         clamp = bounds(op.epilogue)
         blocks = tuple(
             self._block(geometry, tiling, tiles, [int(o) for o in offsets], clamp)
@@ -188,7 +188,7 @@ class GemmConvolution:
         head: list[Uniform] = [0, len(tiles)]
         if self.gather:
             head += [Address("input"), Address("weights", 0)]
-        head[0] = Address("block", 4 * len(head))
+        head[0] = Address("block", WORD_BYTES * len(head))
         words: list[Uniform] = head
         for block_index, channel_index in tiles:
             first = tiling.block_starts[block_index]

@@ -9,11 +9,10 @@ from codegen.engines.videocore4.kernels.results import coded
 from codegen.engines.videocore4.layer import Uniform
 from codegen.expression import Expression, as_clamp
 from codegen.graph import LayerSpec
-from codegen.layout import LANES, block_lines
+from codegen.layout import LANES, LINE_BYTES, block_lines
 from codegen.operators.conv2d import Conv2d
 from codegen.operators.pool2d import Pool2d
 
-LINE_BYTES = 64
 UNBOUNDED = 3.0e38  # close to the largest float32: clamping to it changes no result
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from codegen.engines.videocore4.algorithms.geometry import LINE_BYTES, bounds, busiest_share, starts
+from codegen.engines.videocore4.algorithms.geometry import bounds, busiest_share, starts
 from codegen.engines.videocore4.algorithms.operands import (
     Place,
     Read,
@@ -19,9 +19,10 @@ from codegen.engines.videocore4.layer import Address, QpuLayer, Uniform
 from codegen.errors import ScheduleError
 from codegen.expression import RESULT, Expression, as_clamp, clamp
 from codegen.graph import LayerSpec
-from codegen.layout import LANES, block_lines, plane
+from codegen.layout import LANES, LINE_BYTES, block_lines, plane
 from codegen.operators.concat import Concat
 from codegen.operators.elementwise import Map
+from codegen.program import WORD_BYTES
 from codegen.schedule import Axis, Choice, Processor, Space, Work, values
 from codegen.target import Target
 from codegen.tensor import FloatArray
@@ -114,7 +115,7 @@ class _QpuLines:
         def block(tiles: Sequence[Tile]) -> tuple[Uniform, ...] | None:
             if not tiles:
                 return None
-            words: list[Uniform] = [Address("block", 4 * _HEAD_WORDS), len(tiles)]
+            words: list[Uniform] = [Address("block", WORD_BYTES * _HEAD_WORDS), len(tiles)]
             for operands, groups, output in tiles:
                 words += [*operands, groups, output, *clamp]
             return tuple(words)
@@ -209,7 +210,7 @@ class QpuMap(_QpuLines):
                     f"{self.name} writes nchw here, which has no blocks of {output_lines} lines"
                 )
             return [
-                (Place(4 * word, 0, 0, 4 * word), groups)
+                (Place(WORD_BYTES * word, 0, 0, WORD_BYTES * word), groups)
                 for word in starts(spec.output.elements, LANES * groups * rows)
             ]
         channels = spec.output.shape[1]

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from codegen.engines.videocore4.kernels.lines import (
     CHANNEL_LINES,
     CHANNEL_NUMBERS,
-    LINE_BYTES,
     LINES,
     MAXIMUM_OPERANDS,
     ONE_LINE,
@@ -21,7 +20,7 @@ from codegen.engines.videocore4.kernels.lines import (
 )
 from codegen.engines.videocore4.layer import Address
 from codegen.graph import LayerSpec
-from codegen.layout import block_lines, layout_named
+from codegen.layout import LANES, LINE_BYTES, block_lines, layout_named
 from codegen.tensor import FloatArray, Shape, TensorType
 
 Kind = Literal["lines", "channels", "plane", "number"]
@@ -151,5 +150,5 @@ def packed(spec: LayerSpec, weights: Sequence[FloatArray]) -> NDArray[np.uint32]
     for weight, read in zip(weights, found[len(spec.inputs) :], strict=True):
         stored = np.broadcast_to(weight, _stored(weight.shape, spec.output.shape)).astype(np.float32)
         flat = layout_named(read.layout).pack(stored.reshape(_four_axes(stored.shape).shape))
-        parts.append(np.pad(flat, (0, -len(flat) % (LINE_BYTES // 4))))
+        parts.append(np.pad(flat, (0, -len(flat) % LANES)))
     return np.concatenate(parts).view(np.uint32)

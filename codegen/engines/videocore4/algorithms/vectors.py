@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from codegen.engines.videocore4.algorithms.geometry import LINE_BYTES, Geometry, bounds, busiest_share, starts
+from codegen.engines.videocore4.algorithms.geometry import Geometry, bounds, busiest_share, starts
 from codegen.engines.videocore4.kernels.results import coded, epilogue_instructions
 from codegen.engines.videocore4.kernels.vectors import AHEAD as GLOBAL_AVERAGE_AHEAD
 from codegen.engines.videocore4.kernels.vectors import (
@@ -19,9 +19,10 @@ from codegen.engines.videocore4.kernels.vectors import (
 from codegen.engines.videocore4.layer import Address, QpuLayer, Uniform
 from codegen.errors import ScheduleError
 from codegen.graph import LayerSpec
-from codegen.layout import LANES
+from codegen.layout import LANES, LINE_BYTES
 from codegen.operators.fully_connected import FullyConnected
 from codegen.operators.pool2d import Pool2d
+from codegen.program import WORD_BYTES
 from codegen.schedule import Axis, Choice, Processor, Space, Work, values
 from codegen.target import Target
 from codegen.tensor import FloatArray
@@ -86,11 +87,11 @@ class QpuFullyConnected:
             uniform_words=float(count * (inputs + fully_connected_tile_words(bool(bounds(epilogue))))),
             store_instructions=float(count),
             dma_stores=float(count),
-            unique_bytes_read=4.0 * inputs * (outputs + 1),
+            unique_bytes_read=float(WORD_BYTES * inputs * (outputs + 1)),
             streamed_bytes_read=float(count * (inputs + 1) * LINE_BYTES),
             bytes_written=float(count * LINE_BYTES),
             balance=busiest_share([len(t) for t in tiles]),
-            working_set_bytes=4.0 * inputs,
+            working_set_bytes=float(WORD_BYTES * inputs),
         )
 
     def lower(
@@ -118,10 +119,14 @@ class QpuFullyConnected:
         def block(tiles: Sequence[int]) -> tuple[Uniform, ...] | None:
             if not tiles:
                 return None
-            words: list[Uniform] = [Address("block", 4 * _HEAD_WORDS), len(tiles)]
+            words: list[Uniform] = [Address("block", WORD_BYTES * _HEAD_WORDS), len(tiles)]
             for tile in tiles:
                 words += [Address("weights", tile * tile_bytes), *clamp]
-                words += [Address("output", 4 * first_outputs[tile]), inputs // unroll, Address("input")]
+                words += [
+                    Address("output", WORD_BYTES * first_outputs[tile]),
+                    inputs // unroll,
+                    Address("input"),
+                ]
             return tuple(words)
 
         dealt = _deal(range(len(first_outputs)), target.qpus, bool(choice.splits["interleaved"]))
@@ -186,7 +191,7 @@ class QpuGlobalAverage:
             uniform_words=float(count * (pixels + global_average_fixed_words(bool(bounds(epilogue))))),
             store_instructions=float(count),
             dma_stores=float(count),
-            unique_bytes_read=4.0 * pixels * channels,
+            unique_bytes_read=float(WORD_BYTES * pixels * channels),
             streamed_bytes_read=float(geometry.input_blocks * channels * LINE_BYTES),
             bytes_written=float(count * LINE_BYTES),
             balance=busiest_share([len(t) for t in tiles]),
@@ -205,17 +210,19 @@ class QpuGlobalAverage:
         _check_flat(self.name, output_lines)
         geometry, ahead = self._geometry(spec), choice.tiles["ahead"]
         pixels, channels = geometry.taps, geometry.output_channels
-        offsets = [(i // LANES) * geometry.input_block_bytes + (i % LANES) * 4 for i in range(pixels)]
+        offsets = [
+            (i // LANES) * geometry.input_block_bytes + (i % LANES) * WORD_BYTES for i in range(pixels)
+        ]
         op = self._op(spec)
         clamp = bounds(op.epilogue)
 
         def block(tiles: Sequence[int]) -> tuple[Uniform, ...] | None:
             if not tiles:
                 return None
-            words: list[Uniform] = [Address("block", 4 * _HEAD_WORDS), len(tiles)]
+            words: list[Uniform] = [Address("block", WORD_BYTES * _HEAD_WORDS), len(tiles)]
             for channel in tiles:
                 words += [Address("input", channel * LINE_BYTES), *clamp]
-                words += [Address("output", 4 * channel), 1.0 / pixels, pixels - ahead, *offsets]
+                words += [Address("output", WORD_BYTES * channel), 1.0 / pixels, pixels - ahead, *offsets]
             return tuple(words)
 
         dealt = _deal(starts(channels, LANES), target.qpus, bool(choice.splits["interleaved"]))

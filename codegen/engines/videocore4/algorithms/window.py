@@ -7,17 +7,18 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from codegen.engines.videocore4.algorithms.geometry import LINE_BYTES, Geometry, bounds, busiest_share, starts
+from codegen.engines.videocore4.algorithms.geometry import Geometry, bounds, busiest_share, starts
 from codegen.engines.videocore4.kernels.results import coded, epilogue_instructions
 from codegen.engines.videocore4.kernels.window import MAXIMUM_TAPS, Window, tile_words, window_kernel
 from codegen.engines.videocore4.layer import Address, QpuLayer, Uniform
 from codegen.errors import ScheduleError
 from codegen.expression import RESULT, Expression
 from codegen.graph import LayerSpec
-from codegen.layout import LANES
+from codegen.layout import LANES, LINE_BYTES
 from codegen.operator import Epilogued
 from codegen.operators.conv2d import Conv2d
 from codegen.operators.pool2d import Pool2d
+from codegen.program import WORD_BYTES
 from codegen.schedule import Axis, Choice, Processor, Space, Work, values
 from codegen.target import Target
 from codegen.tensor import FloatArray
@@ -82,7 +83,7 @@ class QpuWindow:
         tiles = self._tiles(geometry, target, chunk)
         count = sum(len(t) for t in tiles)
         outputs = count * chunk
-        input_bytes = 4 * geometry.input_channels * geometry.input_rows * geometry.input_columns
+        input_bytes = WORD_BYTES * geometry.input_channels * geometry.input_rows * geometry.input_columns
         rows_reread = 1 + (geometry.kernel[0] - 1) * (chunk * LINE_BYTES * LANES > target.l2_bytes)
         return Work(
             macs=float(geometry.output_pixels * geometry.output_channels * geometry.taps),
@@ -164,7 +165,7 @@ class QpuWindow:
         if not tiles:
             return None
         words: list[Uniform] = [
-            Address("block", 4 * _BLOCK_HEAD_WORDS),
+            Address("block", WORD_BYTES * _BLOCK_HEAD_WORDS),
             len(tiles),
             Address("input"),
             Address("weights"),
@@ -178,7 +179,7 @@ class QpuWindow:
             if window == "average":
                 words.append(Address("weights", LINE_BYTES * (1 + block)))
             elif window == "depthwise":
-                words.append(Address("weights", LINE_BYTES + 4 * channel * (geometry.taps + 1)))
+                words.append(Address("weights", LINE_BYTES + WORD_BYTES * channel * (geometry.taps + 1)))
         if len(words) != _BLOCK_HEAD_WORDS + len(tiles) * tile_words(window, geometry.taps, bool(clamp)):
             raise ScheduleError("the block's words do not match what the window kernel reads")
         return tuple(words)

@@ -31,8 +31,8 @@ from codegen.engines.videocore4.layer import RegisterPool, leave
 from codegen.engines.videocore4.registers import R1, R3, R4, R5, R5_ALL, TMU_S, UNIFORM, VPM_WRITE, Register
 from codegen.errors import ScheduleError
 from codegen.expression import Expression, Operand, apply, as_clamp
+from codegen.layout import LINE_BYTES
 
-LINE_BYTES = 64
 QUEUE_DEPTH = 4
 MAXIMUM_OPERANDS = 2 * QUEUE_DEPTH
 _BATCHES = (4, 2, 1)  # lines whose operands are in registers at a time

@@ -23,6 +23,7 @@ from codegen.engines.videocore4.registers import (
     VPM_WRITE_SETUP,
     Register,
 )
+from codegen.program import WORD_BYTES
 
 VPM_ROWS = 64
 ROW_WORDS = 16
@@ -56,7 +57,7 @@ def stream_from(k: Assembler, address: Register) -> None:
 
 def advance(k: Assembler, pointer: Register, words: int) -> None:
     """Adds a number of words to a pointer."""
-    k.load(R0, 4 * words)
+    k.load(R0, WORD_BYTES * words)
     k.op("add", pointer, pointer, R0)
 
 

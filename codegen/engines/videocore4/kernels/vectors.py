@@ -33,8 +33,8 @@ from codegen.engines.videocore4.registers import (
 )
 from codegen.errors import ScheduleError
 from codegen.expression import Expression
+from codegen.layout import LINE_BYTES
 
-LINE_BYTES = 64
 AHEAD = 4  # requests in flight on one TMU
 
 
