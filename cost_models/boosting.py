@@ -19,6 +19,7 @@ except OSError as error:  # the wheel links to the system's OpenMP runtime
     ) from error
 
 lightgbm.register_logger(logging.getLogger(__name__))  # its own default writes to the standard output
+logging.getLogger(__name__).setLevel(logging.ERROR)  # its warnings are of trees that are as they should be
 
 ROUNDS = 120
 PARAMETERS: dict[str, Any] = {

@@ -49,7 +49,6 @@ def common(
     )
     # What it would say of a lost connection, the board's own messages say.
     logging.getLogger("paramiko").setLevel(logging.WARNING if verbose else logging.CRITICAL)
-    logging.getLogger("cost_models.boosting").setLevel(logging.ERROR)
 
 
 def main() -> None:

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 from explorer.errors import UsageError
 from explorer.search.layer_search import SearchSettings
+from microbench.devices import default_devices_file
 from microbench.options import SshOptions
 
 BUILT_IN_NETWORK = "mobilenet_v1"
 RUNS = Path("results") / "runs"
 DEFAULT_STORE = RUNS / "samples.sqlite"
+LEAST_HZ, MOST_HZ = 1e6, 5e9  # of a GPU's clock
 
 Objective = Literal["latency", "front"]
 Shapes = Mapping[str, tuple[int, ...]]
@@ -39,11 +42,15 @@ class RehearsalSettings:
 
 @dataclass(frozen=True)
 class RunSettings:
-    """One `explore run`. `model` None: the built-in network. `store`: path or URL. `qpus` None: all there are.
+    """One `explore run`: each field is an option of that name there. Files may be given as texts too.
 
-    `out` None: a directory of its own below `RUNS`. `overwrite`: another run's results may be lost.
+    `device`: a named board, a profile's name or a file *.toml. `model`: an ONNX file, None: the built-in network.
+    `board`: how the device is reached, None: as its profile says; `board_options`: the board's own, as they were
+    typed. `v3d_hz`: clock of the GPU. `qpus` None: all there are. `shapes`: of inputs that the model leaves open, by
+    name. `store`: samples, a SQLite file or a database URL. `out` None: a directory of its own below `RUNS`.
+    `overwrite`: another run's results may be lost. `devices`: the file of named boards, None: there is none.
 
-    `devices`: the file of named boards, None: there is none. `board_options`: the board's own, as they were typed.
+    Raises UsageError for a value that no run can have, naming the field.
     """
 
     device: str = "pi-zero"
@@ -59,9 +66,33 @@ class RunSettings:
     search: SearchSettings = field(default_factory=SearchSettings)
     rehearsal: RehearsalSettings = field(default_factory=RehearsalSettings)
     objective: Objective = "latency"
-    devices: Path | None = None
+    devices: Path | None = field(default_factory=default_devices_file)
     board_options: Mapping[str, str] = field(default_factory=dict)
     overwrite: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("model", "out", "devices"):
+            if isinstance(given := getattr(self, name), str):
+                object.__setattr__(self, name, Path(given))
+        for name in ("device", "store"):
+            object.__setattr__(self, name, str(getattr(self, name)))
+        parse_objective(self.objective)
+        for name, value, least, most in self._bounded():
+            if value is None or (isinstance(value, int | float) and least <= value <= most):
+                continue
+            most_text = f" and at most {most:g}" if most < math.inf else ""
+            raise UsageError(f"{name} cannot be {value!r}: a number of at least {least:g}{most_text}")
+
+    def _bounded(self) -> Iterator[tuple[str, object, float, float]]:
+        """Numbers by the field they are in, with the least and the most that each may be."""
+        yield "v3d_hz", self.v3d_hz, LEAST_HZ, MOST_HZ
+        yield "qpus", self.qpus, 1, math.inf
+        yield "search.seed", self.search.seed, 0, math.inf
+        yield "search.budget", self.search.budget, 1, math.inf
+        yield "rehearsal.rounds", self.rehearsal.rounds, 0, math.inf
+        for name, shape in self.shapes.items():
+            for size in shape:
+                yield f"shapes[{name!r}]", size, 1, math.inf
 
     @property
     def model_name(self) -> str:

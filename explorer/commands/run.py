@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from explorer.commands.devices import BoardOptionsOption, DevicesOption, chosen_file
 from explorer.terminal.exits import reported
-
-if TYPE_CHECKING:
-    from explorer.settings import RunSettings
 
 ModelOption = Annotated[Path | None, typer.Option(help="ONNX file; without it the built-in MobileNet v1")]
 ShapeOption = Annotated[
@@ -66,6 +63,7 @@ def run(
     ] = 4,
 ) -> None:
     """Search, compose, compile and check a network on a board; interrupted runs go on where they stopped."""
+    from explorer.api import explore
     from explorer.search.layer_search import SearchSettings
     from explorer.settings import (
         DEFAULT_STORE,
@@ -77,9 +75,10 @@ def run(
         parse_shapes,
         parse_ssh,
     )
+    from explorer.terminal.console import stdout
 
     with reported(resumable=True, place=out or RUNS):
-        run_command(
+        explore(
             RunSettings(
                 device=device,
                 devices=chosen_file(devices),
@@ -97,36 +96,6 @@ def run(
                 search=SearchSettings(seed=seed, budget=budget),
                 rehearsal=RehearsalSettings(rounds=rehearsals),
                 objective=parse_objective(objective),
-            )
+            ),
+            console=stdout(),
         )
-
-
-def run_command(settings: RunSettings) -> None:
-    """`explore run`; raises CheckFailedError after everything is written, where the outputs are wrong."""
-    from explorer.front.table import front_table
-    from explorer.pipeline.results import write_results
-    from explorer.pipeline.run import run as search_and_compile
-    from explorer.plans.check import require
-    from explorer.runs.noise import noise_of_report
-    from explorer.runs.tables import step_table, summary_table
-    from explorer.terminal.console import stdout
-    from explorer.terminal.progress_bars import ConsoleProgress
-
-    console = stdout()
-    with ConsoleProgress(console) as progress:
-        result = search_and_compile(
-            settings, progress, lambda line: console.print(line, style="bold", markup=False)
-        )
-        progress.phase("Report")
-        write_results(result)
-    console.print(step_table(result.report))
-    console.print(summary_table(result.report))
-    if result.front is not None:
-        console.print(front_table(result.front, noise_of_report(result.report)))
-    if result.report.check is None:
-        console.print(
-            f"not checked: the board {result.report.board} computes no outputs", style="bold yellow"
-        )
-    console.print(f"results: {result.directory}", markup=False)
-    if result.report.check is not None:
-        require(result.report.check)

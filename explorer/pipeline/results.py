@@ -1,17 +1,31 @@
-"""The files of a run beside its plan and bundle."""
+"""A whole run with every file that it leaves, and what a terminal shows of it."""
 
 from __future__ import annotations
 
+from rich.console import Console
+
 from explorer.front.front import write_front
-from explorer.pipeline.run import Run
+from explorer.front.table import front_table
+from explorer.pipeline.run import Announce, Run, run
 from explorer.runs.data import SUMMARY_FILE
 from explorer.runs.figures import write_figures
 from explorer.runs.files import SAMPLES_FILE, write_samples
+from explorer.runs.noise import noise_of_report
 from explorer.runs.report import write_summary
-from explorer.runs.tables import step_table, summary_lines
+from explorer.runs.tables import step_table, summary_lines, summary_table
+from explorer.settings import RunSettings
 from explorer.terminal.console import text_file
+from explorer.terminal.progress import Progress
 
 TABLE_FILE = "table.txt"
+
+
+def run_with_results(settings: RunSettings, progress: Progress, announce: Announce) -> Run:
+    """A run, all its files written. Raises as `run`; the check's verdict is in the report."""
+    result = run(settings, progress, announce)
+    progress.phase("Report")
+    write_results(result)
+    return result
 
 
 def write_results(result: Run) -> None:
@@ -25,3 +39,16 @@ def write_results(result: Run) -> None:
         text.print(step_table(result.report))
         for name, line in summary_lines(result.report):
             text.print(f"{name}: {line}", markup=False, soft_wrap=True)
+
+
+def show_results(result: Run, console: Console) -> None:
+    """The steps, the run in a few lines, the front, and where all of it is."""
+    console.print(step_table(result.report))
+    console.print(summary_table(result.report))
+    if result.front is not None:
+        console.print(front_table(result.front, noise_of_report(result.report)))
+    if result.report.check is None:
+        console.print(
+            f"not checked: the board {result.report.board} computes no outputs", style="bold yellow"
+        )
+    console.print(f"results: {result.directory}", markup=False)

@@ -51,7 +51,7 @@ class Run:
 
 
 def run(settings: RunSettings, progress: Progress, announce: Announce) -> Run:
-    """Everything `explore run` does, except showing it. Raises ExploreError and its kin.
+    """The search, the plan and its bundle, checked; `explorer.pipeline.results` writes the rest. Raises ExploreError.
 
     The check's verdict is in the report: a failed one does not lose plan, figures and summary.
     """

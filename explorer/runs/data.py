@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -23,7 +23,14 @@ if TYPE_CHECKING:
 PLAN_FILE = "plan.json"
 SUMMARY_FILE = "summary.json"
 FRONT_FILE = "front.csv"
-FRONT_COLUMNS = ("plan", "latency_s", "peak_memory_bytes", "cpu_time_s", "kind")
+# Of front.csv, with what they say.
+FRONT_COLUMNS = {
+    "plan": "name of the plan: its directory in front/",
+    "latency_s": "seconds of the whole network, median of the runs",
+    "peak_memory_bytes": "bytes that its bundle allocates for activations",
+    "cpu_time_s": "seconds that all cores together are busy for one run",
+    "kind": "what the times are: silicon, host, simulated or modelled",
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -164,7 +171,7 @@ def _json(path: Path) -> dict[str, Any]:
     return content
 
 
-def _table(path: Path, columns: Sequence[str]) -> pd.DataFrame | None:
+def _table(path: Path, columns: Collection[str]) -> pd.DataFrame | None:
     import pandas as pd
 
     if not path.is_file():

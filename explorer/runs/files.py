@@ -18,32 +18,31 @@ from explorer.settings import RunSettings
 SAMPLES_FILE = "samples.csv"
 COMMAND_FILE = "run.json"
 COMMAND_FORMAT = 2
-SAMPLE_COLUMNS = (
-    "layer",
-    "spec_hash",
-    "candidate",
-    "processor",
-    "algorithm",
-    "split",
-    "tile",
-    "input_layouts",
-    "output_layout",
-    "status",
-    "kind",
-    "time_s",
-    "predicted_s",
-    "predicted_low_s",
-    "predicted_high_s",
-    "macs",
-    "traffic_bytes",
-    "message",
-)
+# Of samples.csv, with what they say. Empty where there is nothing to say.
+SAMPLE_COLUMNS = {
+    "layer": "the layer in a line: operator and shapes (NCHW)",
+    "spec_hash": "hash of the layer: equal layers share samples",
+    "candidate": "hash of layer and choice",
+    "processor": "qpu or cpu",
+    "algorithm": "as `explore algorithms` lists it",
+    "split": "how processing elements share the layer, as name=value",
+    "tile": "sizes of tiles, as name=value",
+    "input_layouts": "layout in memory of each input",
+    "output_layout": "layout in memory of the output",
+    "status": "ok, wrong (the output differs from the reference) or failed",
+    "kind": "what the time is: silicon, host, simulated or modelled",
+    "time_s": "seconds: median of the repeats, within a launch",
+    "predicted_s": "seconds, by models that have not seen the candidate",
+    "predicted_low_s": "seconds: lower end of the prediction's interval",
+    "predicted_high_s": "seconds: upper end of the prediction's interval",
+    "macs": "multiplications with addition, counted from shapes",
+    "traffic_bytes": "bytes read, re-reads included, and written, counted from shapes",
+    "message": "why a candidate is not ok",
+}
 
 
 def write_samples(measured: Iterable[MeasuredCandidate], path: Path) -> None:
-    """samples.csv. Times in seconds; empty where there is none. `traffic_bytes`: read, re-reads included, and
-    written, counted from shapes; `predicted_s` and its interval are of models that have not seen the candidate.
-    """
+    """samples.csv, columns as `SAMPLE_COLUMNS`."""
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(SAMPLE_COLUMNS)

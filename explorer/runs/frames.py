@@ -13,35 +13,32 @@ if TYPE_CHECKING:
     import pandas as pd
 
 NO_KIND = "-"
-STEP_COLUMNS = (
-    "layer",
-    "operator",
-    "summary",
-    "spec_hash",
-    "processor",
-    "algorithm",
-    "split",
-    "tile",
-    "layouts",
-    "time_s",
-    "kind",
-    "share",
-    "expected_s",
-    "expected_kind",
-    "predicted_s",
-    "predicted_low_s",
-    "predicted_high_s",
-    "cpu_only_s",
-    "candidate",
-)
+# Of the table of steps, with what they say. NaN where nothing is known.
+STEP_COLUMNS = {
+    "layer": "name of the step in the plan",
+    "operator": "class of the operator",
+    "summary": "the layer in a line: operator and shapes (NCHW)",
+    "spec_hash": "hash of the layer: equal layers share samples",
+    "processor": "qpu or cpu",
+    "algorithm": "as `explore algorithms` lists it",
+    "split": "how processing elements share the layer, as name=value",
+    "tile": "sizes of tiles, as name=value",
+    "layouts": "layouts in memory, of the inputs > of the output",
+    "time_s": "seconds within the whole network where the bundle was run, else as expected",
+    "kind": "what that time is: silicon, host, simulated or modelled; - for a step that takes none",
+    "share": "of the network's time, 0 to 1",
+    "expected_s": "seconds, as measured alone or in rehearsals",
+    "expected_kind": "what that time is",
+    "predicted_s": "seconds, by models that have not seen the candidate",
+    "predicted_low_s": "seconds: lower end of the prediction's interval",
+    "predicted_high_s": "seconds: upper end of the prediction's interval",
+    "cpu_only_s": "seconds of the same layer in the best plan without QPUs",
+    "candidate": "hash of layer and choice",
+}
 
 
 def steps_frame(run: RunData) -> pd.DataFrame:
-    """One row per step, in the order they run, columns as `STEP_COLUMNS`; NaN where nothing is known.
-
-    `time_s` is the step's time within the whole network where the bundle was run, else alone; `kind` says whose
-    clock it is, and is "-" for a step that takes no time. `share` is of the network's time.
-    """
+    """One row per step, in the order they run, columns as `STEP_COLUMNS`."""
     import pandas as pd
 
     reports = run.report.steps if run.report else (None,) * len(run.plan.steps)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,8 +9,9 @@ from pathlib import Path
 import typer
 
 from codegen.errors import ExploreError
-from explorer.errors import CheckFailedError, OutputError
+from explorer.errors import CheckFailedError
 from explorer.terminal.console import stderr
+from explorer.terminal.output_errors import output_errors
 
 EXIT_CHECK_FAILED = 1
 EXIT_ERROR = 2
@@ -25,40 +25,16 @@ def reported(resumable: bool = False, place: Path | None = None) -> Iterator[Non
     `place` is where the command writes: a disk that is full does not say which.
     """
     try:
-        yield
+        with output_errors(place):
+            yield
     except CheckFailedError as error:
         _leave(error, EXIT_CHECK_FAILED)
     except ExploreError as error:
         _leave(error, EXIT_ERROR)
-    except OSError as error:
-        if error.errno not in _REMEDIES:
-            raise
-        _leave(output_error(error, place), EXIT_ERROR)
     except KeyboardInterrupt:
         then = "; the same command goes on where it stopped, no sample is lost" if resumable else ""
         stderr().print(f"interrupted{then}", markup=False)
         raise typer.Exit(EXIT_INTERRUPTED) from None
-
-
-_REMEDIES = {
-    errno.ENOSPC: "the disk is full: free some space and run the same command again, no sample is lost",
-    errno.EDQUOT: "the disk quota is used up: free some space and run the same command again",
-    errno.EEXIST: "a file is in the way: name another with --out",
-    errno.ENOENT: "it is not there and cannot be made: name another with --out",
-    errno.ENAMETOOLONG: "the name is too long: name another with --out",
-    errno.EIO: "the disk fails: check it, or name another with --out",
-    errno.EPERM: "this is not permitted: make it writable, or name another with --out",
-    errno.EROFS: "the file system is read-only: name another directory with --out",
-    errno.EACCES: "no permission: make it accessible, or name another with --out",
-    errno.ENOTDIR: "a part of the path is a file: name another with --out",
-    errno.EISDIR: "it is a directory: name a file",
-}
-
-
-def output_error(error: OSError, place: Path | None = None) -> OutputError:
-    """What a failing file system means to the user."""
-    named = error.filename or place
-    return OutputError(f"{f'{named}: ' if named else ''}{_REMEDIES[error.errno or 0]} ({error.strerror})")
 
 
 def tell_error(error: ExploreError) -> None:

@@ -50,6 +50,7 @@ ATTEMPTS = 3  # to get one answer
 FIRST_PAUSE_S, LAST_PAUSE_S = 0.2, 10.0  # between attempts to connect
 GPU_LIMIT_S = 600.0  # of wall-clock time for one candidate
 log = logging.getLogger(__name__)
+log.addHandler(logging.NullHandler())  # a program that uses this package decides itself what it shows
 
 Answer = TypeVar("Answer")
 

@@ -25,6 +25,7 @@ ROOMS = (
     "report",
     "studies",
     "qpu",
+    "api",
     "commands",
     "cli",
 )

@@ -46,7 +46,7 @@ def virtual_front(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_every_plan_of_a_front_was_run_and_is_beaten_by_none(virtual_front: Path) -> None:
     out = virtual_front / "out"
     front = pd.read_csv(out / "front.csv")
-    assert tuple(front.columns) == FRONT_COLUMNS
+    assert list(front.columns) == list(FRONT_COLUMNS)
     assert len(front) >= 2
     assert not dominated(front[OBJECTIVES].to_numpy(float)).any()
     details = {plan["name"]: plan for plan in json.loads((out / "front.json").read_text())["plans"]}

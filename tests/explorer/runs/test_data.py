@@ -33,9 +33,9 @@ def test_a_run_comes_back_as_it_was_written(make_run: MakeRun) -> None:
 def test_samples_have_every_candidate_of_the_plan(make_run: MakeRun) -> None:
     run = open_run(make_run())
     assert run.samples is not None
-    assert tuple(run.samples.columns) == SAMPLE_COLUMNS
+    assert list(run.samples.columns) == list(SAMPLE_COLUMNS)
     steps = steps_frame(run)
-    assert tuple(steps.columns) == STEP_COLUMNS
+    assert list(steps.columns) == list(STEP_COLUMNS)
     assert set(steps["candidate"]) <= set(run.samples["candidate"])
     chosen = run.samples[run.samples["candidate"].isin(steps["candidate"])]
     assert (chosen["status"] == "ok").all()
