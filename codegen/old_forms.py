@@ -42,6 +42,8 @@ def upgraded(form: Any) -> Any:
     if kind == "LayerSpec" and "output" in result:
         result["outputs"] = [result.pop("output")]
     if kind == "Choice":
+        if "output_layout" in result:
+            result["output_layouts"] = [result.pop("output_layout")]
         result["algorithm"] = _ALGORITHMS.get(result.get("algorithm", ""), result.get("algorithm"))
     return result
 

@@ -42,7 +42,7 @@ class PlanTensor(_Frozen):
 class PlanStep(_Frozen):
     """One layer and how it is computed.
 
-    Step i reads the buffers `<tensor>@<layout>` of `reads` and writes the one of `writes`. A change of layout is
+    Step i reads the buffers `<tensor>@<layout>` of `reads` and writes those of `writes`. A change of layout is
     a step of its own: operator Relayout, named `relayout:<tensor>:<layout>`, the same tensor in and out.
     """
 
@@ -51,7 +51,7 @@ class PlanStep(_Frozen):
     spec: SpecField
     spec_hash: Hash
     inputs: tuple[str, ...]
-    output: str
+    outputs: tuple[str, ...] = Field(min_length=1)
     choice: ChoiceField
     predicted_s: Seconds
     low_s: Seconds
@@ -74,7 +74,7 @@ class PlanStep(_Frozen):
         name: str,
         spec: LayerSpec,
         inputs: tuple[str, ...],
-        output: str,
+        outputs: tuple[str, ...],
         choice: Choice,
         *,
         predicted_s: float,
@@ -92,7 +92,7 @@ class PlanStep(_Frozen):
             spec=spec,
             spec_hash=content_hash(spec),
             inputs=inputs,
-            output=output,
+            outputs=outputs,
             choice=choice,
             predicted_s=predicted_s,
             low_s=low_s,
@@ -114,9 +114,9 @@ class PlanStep(_Frozen):
         return tuple(map(buffer_name, self.inputs, self.choice.input_layouts))
 
     @property
-    def writes(self) -> str:
-        """The buffer it writes: tensor and layout."""
-        return buffer_name(self.output, self.choice.output_layout)
+    def writes(self) -> tuple[str, ...]:
+        """The buffers it writes: tensor and layout."""
+        return tuple(map(buffer_name, self.outputs, self.choice.output_layouts))
 
     @property
     def is_view(self) -> bool:
@@ -131,16 +131,20 @@ class PlanStep(_Frozen):
             raise ValueError(
                 f"step {self.name!r}: inputs, their layouts and the spec's inputs differ in number"
             )
+        if not len(self.outputs) == len(self.choice.output_layouts) == len(self.spec.outputs):
+            raise ValueError(
+                f"step {self.name!r}: outputs, their layouts and the spec's outputs differ in number"
+            )
         if not self.low_s <= self.predicted_s <= self.high_s:
             raise ValueError(f"step {self.name!r}: predicted_s lies outside its interval")
         op = self.spec.op
         if isinstance(op, Relayout):
-            layouts = (self.choice.input_layouts, self.choice.output_layout)
-            if layouts != ((op.source,), op.target) or self.inputs != (self.output,):
+            layouts = (self.choice.input_layouts, self.choice.output_layouts)
+            if layouts != ((op.source,), (op.target,)) or self.inputs != self.outputs:
                 raise ValueError(f"step {self.name!r}: its layouts or tensors are not those of its Relayout")
-            if self.name != relayout_name(self.output, op.target):
+            if self.name != relayout_name(self.outputs[0], op.target):
                 raise ValueError(
-                    f"step {self.name!r}: a Relayout is named {relayout_name(self.output, op.target)!r}"
+                    f"step {self.name!r}: a Relayout is named {relayout_name(self.outputs[0], op.target)!r}"
                 )
         if self.starts_launch and (self.choice.processor != "qpu" or self.is_view):
             raise ValueError(f"step {self.name!r}: starts_launch, but nothing of it runs on the QPUs")
@@ -202,10 +206,11 @@ class Plan(_Frozen):
             missing = [buffer for buffer in step.reads if buffer not in written]
             if missing:
                 raise ValueError(f"step {step.name!r} reads {missing[0]!r}, which no step before it writes")
-            if step.writes in written:
-                raise ValueError(f"step {step.name!r} writes {step.writes!r}, which is written already")
+            for buffer in step.writes:
+                if buffer in written:
+                    raise ValueError(f"step {step.name!r} writes {buffer!r}, which is written already")
+                written.add(buffer)
             names.add(step.name)
-            written.add(step.writes)
         for tensor in self.outputs:
             if buffer_name(tensor.name, "nchw") not in written:
                 raise ValueError(f"no step writes output {tensor.name!r} in row-major order")
@@ -306,10 +311,11 @@ def _of_version_1(content: dict[str, Any], path: Path) -> dict[str, Any]:
         hashed = content_hash(step.get("spec")) == step.get("spec_hash")
         renewed.append(
             {
-                **step,
+                **{key: value for key, value in step.items() if key != "output"},
                 "spec": spec,
                 "spec_hash": content_hash(spec) if hashed else step.get("spec_hash"),
                 "choice": upgraded(step.get("choice")),
+                "outputs": [step.get("output")],
             }
         )
     return {**content, "schema_version": PLAN_VERSION, "steps": renewed}

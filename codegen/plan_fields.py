@@ -68,7 +68,7 @@ _CHOICE_SCHEMA = {
         "split": _PAIRS,
         "tile": _PAIRS,
         "input_layouts": {"type": "array", "items": _TEXT},
-        "output_layout": _TEXT,
+        "output_layouts": {"type": "array", "items": _TEXT, "minItems": 1},
         "precision": _TEXT,
     },
     "required": [
@@ -78,7 +78,7 @@ _CHOICE_SCHEMA = {
         "split",
         "tile",
         "input_layouts",
-        "output_layout",
+        "output_layouts",
         "precision",
     ],
     "additionalProperties": False,

@@ -52,19 +52,19 @@ class GpuProgram:
 
 @dataclass(frozen=True, eq=False)
 class CpuProgram:
-    """A layer in C: `void entry(const float *const *inputs, const float *weights, float *output, void *workspace,
-    int part)`.
+    """A layer in C: `void entry(const float *const *inputs, const float *weights, float *const *outputs,
+    void *workspace, int part)`.
 
-    `inputs` are flat float32 images in the choice's layouts, `weights` one packed float32 array. The layer is done
-    when the function has returned for every `part` from 0 to `threads` - 1, in any order or at once; the workspace
-    is common to all, and each uses a share of its own.
+    `inputs` and `outputs` are flat float32 images in the choice's layouts, `weights` one packed float32 array. The
+    layer is done when the function has returned for every `part` from 0 to `threads` - 1, in any order or at once; the
+    workspace is common to all, and each uses a share of its own.
     """
 
     source: str
     entry: str
     weights: NDArray[np.float32]
     input_sizes: tuple[int, ...]  # elements
-    output_size: int  # elements
+    output_sizes: tuple[int, ...]  # elements
     workspace_bytes: int
     threads: int = 1
     kind: Literal["cpu"] = "cpu"

@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import Literal
 
 from codegen.canonical import content_hash
+from codegen.errors import ScheduleError
 from codegen.graph import LayerSpec
 
 Processor = Literal["cpu", "qpu"]
@@ -28,8 +29,17 @@ class Choice:
     split: Values
     tile: Values
     input_layouts: tuple[str, ...]
-    output_layout: str
+    output_layouts: tuple[str, ...]
     precision: str = "float32"
+
+    @property
+    def output_layout(self) -> str:
+        """The layout of the only output; raises ScheduleError where there are several."""
+        if len(self.output_layouts) != 1:
+            raise ScheduleError(
+                f"{self.algorithm} gives {len(self.output_layouts)} outputs, where one is expected"
+            )
+        return self.output_layouts[0]
 
     @property
     def splits(self) -> dict[str, int]:

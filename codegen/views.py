@@ -10,7 +10,7 @@ from codegen.schedule import Choice
 
 def is_view(spec: LayerSpec, choice: Choice) -> bool:
     """Whether a layer's output has, byte for byte, the memory image of its input."""
-    if not isinstance(spec.op, Reshape) or choice.input_layouts != (choice.output_layout,):
+    if not isinstance(spec.op, Reshape) or choice.input_layouts != choice.output_layouts:
         return False
     source, result = spec.inputs[0], spec.output
     if choice.output_layout == "nchw":

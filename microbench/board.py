@@ -59,7 +59,8 @@ class Job:
 
 @dataclass(frozen=True, eq=False)
 class Measurement:
-    """Every repeat's time, the flat output image (None where the board computes none) and what the time is.
+    """Every repeat's time, the flat images of the outputs one behind the other (None where the board computes
+    none) and what the time is.
 
     `conditions` are readings of the board, the first before and the last after it measured; empty where it has none.
     `series` are quantities read while it measured, each with its unit; raises SeriesError where two have one name.

@@ -97,7 +97,7 @@ def weights_of_steps(graph: Graph, plan: Plan) -> list[tuple[FloatArray, ...]]:
                 f"step {step.name!r} of the plan is no layer of model {graph.name!r}, or another one; "
                 "make a new plan by `explore run`"
             )
-        if (node.inputs, node.output) != (step.inputs, step.output):
+        if (node.inputs, node.outputs) != (step.inputs, step.outputs):
             raise PlanError(
                 f"step {step.name!r} reads or writes other tensors than the model's layer; make a new plan"
             )

@@ -17,7 +17,9 @@ ENTRY_ATTRIBUTES = """\
 #define KERNEL_ENTRY
 #endif
 """
-_PARAMETERS = "const float *const *inputs, const float *weights, float *output, void *workspace, int part"
+_PARAMETERS = (
+    "const float *const *inputs, const float *weights, float *const *outputs, void *workspace, int part"
+)
 
 
 def one_unit(sources: Mapping[str, str]) -> str:

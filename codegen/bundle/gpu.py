@@ -87,7 +87,7 @@ def _lowered(task: Task, schedule: Schedule, target: Target, weights: Sequence[F
         raise PlanError(
             f"step {step.name!r}: algorithm {step.choice.algorithm!r} does not run on the QPUs; make a new plan"
         )
-    part = schedule.parts.get(task.writes)
+    part = schedule.parts.get(task.writes[0]) if len(task.writes) == 1 else None
     layer = algorithm.lower(
         step.spec, target, step.choice, weights, output_lines=part.output_lines if part else None
     )
@@ -99,9 +99,9 @@ def _shared_with_cpu(schedule: Schedule) -> tuple[set[str], set[str]]:
     written, read, by_qpus = set(schedule.inputs), set(schedule.outputs), set[str]()
     for task in schedule.computing:
         if task.is_qpu:
-            by_qpus.add(task.writes)
+            by_qpus.update(task.writes)
         else:
-            written.add(task.writes)
+            written.update(task.writes)
             read.update(task.reads)
     of_cpu, wanted, of_qpus = (set(map(schedule.memory_of, names)) for names in (written, read, by_qpus))
     return of_cpu, wanted & of_qpus

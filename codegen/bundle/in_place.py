@@ -42,16 +42,20 @@ class _Layer:
     name: str
     op: Operator
     inputs: tuple[str, ...]
-    output: str
+    outputs: tuple[str, ...]
     batch: int
     channels: tuple[int, ...]  # of the inputs
 
 
 def _layer(
-    name: str, op: Operator, inputs: tuple[str, ...], output: str, shapes: Sequence[tuple[int, ...]]
+    name: str,
+    op: Operator,
+    inputs: tuple[str, ...],
+    outputs: tuple[str, ...],
+    shapes: Sequence[tuple[int, ...]],
 ) -> _Layer:
     channels = tuple(shape[1] for shape in shapes if len(shape) > 1)
-    return _Layer(name, op, inputs, output, shapes[0][0], channels)
+    return _Layer(name, op, inputs, outputs, shapes[0][0], channels)
 
 
 def can_place(graph: Graph, node: Node, layout: str) -> bool:
@@ -60,7 +64,7 @@ def can_place(graph: Graph, node: Node, layout: str) -> bool:
     In pixel16 the choices must fit as well: see `writes_in_place`.
     """
     layers = [
-        _layer(n.name, n.op, n.inputs, n.output, [graph.types[tensor].shape for tensor in n.inputs])
+        _layer(n.name, n.op, n.inputs, n.outputs, [graph.types[tensor].shape for tensor in n.inputs])
         for n in graph.nodes
     ]
     concat = next(layer for layer in layers if layer.name == node.name)
@@ -69,7 +73,7 @@ def can_place(graph: Graph, node: Node, layout: str) -> bool:
 
 def writes_in_place(choice: Choice) -> bool:
     """Whether a step of that choice can write a part: C code knows no blocks of another stride than its own."""
-    return choice.output_layout != "pixel16" or choice.processor == "qpu"
+    return "pixel16" not in choice.output_layouts or choice.processor == "qpu"
 
 
 def parts_of(plan: Plan) -> Mapping[str, Part]:
@@ -79,7 +83,8 @@ def parts_of(plan: Plan) -> Mapping[str, Part]:
     for step in reversed(plan.steps):
         if step.in_place:
             _check(step, plan)
-            whole = parts.get(step.writes, Part(step.writes, 0, None))
+            (written,) = step.writes
+            whole = parts.get(written, Part(written, 0, None))
             parts.update(_slices(step, whole))
     return parts
 
@@ -96,7 +101,7 @@ def _slices(step: PlanStep, whole: Part) -> Iterator[tuple[str, Part]]:
 
 def _check(step: PlanStep, plan: Plan) -> None:
     layers = [
-        _layer(s.name, s.spec.op, s.inputs, s.output, [tensor.shape for tensor in s.spec.inputs])
+        _layer(s.name, s.spec.op, s.inputs, s.outputs, [tensor.shape for tensor in s.spec.inputs])
         for s in plan.steps
         if not isinstance(s.spec.op, Relayout)
     ]
@@ -123,10 +128,12 @@ def _refusal(
     lanes = CHANNEL_LAYOUTS[layout].lanes if layout in CHANNEL_LAYOUTS else 1
     if any(channels % lanes for channels in concat.channels[:-1]):
         return f"a part before the last does not fill its blocks of {lanes} channels"
-    producers = {layer.output: layer for layer in layers}
+    producers = {tensor: layer for layer in layers for tensor in layer.outputs}
     for part in concat.inputs:
         if part in inputs or part in outputs:
             return f"{part!r} is an input or an output of the network"
+        if len(producers[part].outputs) != 1:
+            return f"{part!r} is one of several outputs of {producers[part].name!r}"
         if isinstance(producers[part].op, Reshape):
             return f"{part!r} may be a view"
         others = [layer for layer in layers if part in layer.inputs and layer.name != concat.name]
@@ -141,7 +148,7 @@ def _refusal(
 def _refusal_of_steps(concat: PlanStep, plan: Plan) -> str | None:
     """What only the choices tell of a concatenation in pixel16."""
     for part in concat.reads:
-        writer = next(step for step in plan.steps if step.writes == part)
+        writer = next(step for step in plan.steps if part in step.writes)
         if not writer.in_place and not writes_in_place(writer.choice):
             return (
                 f"step {writer.name!r} runs on the CPU and writes {part!r}, which lies in blocks of the whole"

@@ -28,7 +28,7 @@ def runs_of(schedule: Schedule) -> list[list[Task]]:
             is_open, read, stale = True, set(), set()
         runs[-1].append(task)
         read |= reads
-        stale |= read & {schedule.memory_of(task.writes)}
+        stale |= read & {schedule.memory_of(name) for name in task.writes}
     return runs
 
 

@@ -36,7 +36,7 @@ def lives_of(schedule: Schedule) -> dict[str, Life]:
     starts = {task.index: run[0].index for run in runs_of(schedule) for task in run}
     moments: dict[str, list[int]] = {}
     for task in schedule.computing:
-        for name in (*task.reads, task.writes):
+        for name in (*task.reads, *task.writes):
             moments.setdefault(schedule.memory_of(name), []).append(starts.get(task.index, task.index))
     for names, moment in ((schedule.inputs, -1), (schedule.outputs, len(schedule.tasks))):
         for name in names:
@@ -46,7 +46,7 @@ def lives_of(schedule: Schedule) -> dict[str, Life]:
 
 def gpu_buffers(schedule: Schedule) -> frozenset[str]:
     """The buffers, none part of another, of which the QPUs touch anything."""
-    names = (name for task in schedule.computing if task.is_qpu for name in (*task.reads, task.writes))
+    names = (name for task in schedule.computing if task.is_qpu for name in (*task.reads, *task.writes))
     return frozenset(map(schedule.memory_of, names))
 
 

@@ -168,12 +168,12 @@ def _cpu_call(model: Model, task: Task) -> str:
     places, program = model.memory.places, model.kernels.programs[task.index]
     workspace = model.memory.workspaces.get(task.index)
     weights = f"at(handle->memory.weights, {model.kernels.weight_offsets[task.index]}u)"
-    output, spare = _pointer(places[task.writes]), _pointer(workspace) if workspace else "NULL"
-    arguments = f"from, {weights}, {output}, {spare}"
+    arguments = f"from, {weights}, to, {_pointer(workspace) if workspace else 'NULL'}"
     text = fill(
         """
         {   /* $name */
             const float *const from[] = {$sources};
+            float *const to[] = {$results};
             const double start_s = bundle_clock_s();
             $call;
             handle->step_s[$index] = bundle_clock_s() - start_s;
@@ -181,6 +181,7 @@ def _cpu_call(model: Model, task: Task) -> str:
         """,
         name=c_comment(task.step.name),
         sources=", ".join(_pointer(places[name]) for name in task.reads),
+        results=", ".join(_pointer(places[name]) for name in task.writes),
         call=f"{program.entry}({arguments}, 0)"
         if program.threads == 1
         else f"pool_run_kernel(handle->threads, {program.threads}, {program.entry}, {arguments})",

@@ -19,7 +19,7 @@ class Task:
     index: int
     step: PlanStep
     reads: tuple[str, ...]
-    writes: str
+    writes: tuple[str, ...]
     is_view: bool
 
     @property
@@ -64,9 +64,13 @@ def schedule_of(plan: Plan) -> Schedule:
             sizes.setdefault(roots.get(buffer, buffer), layout_named(layout).size_bytes(type_))
         reads = tuple(roots.get(buffer, buffer) for buffer in step.reads)
         if step.is_view and not step.in_place:
-            roots[step.writes] = reads[0]
+            roots[step.writes[0]] = reads[0]
         else:
-            sizes[step.writes] = layout_named(step.choice.output_layout).size_bytes(step.spec.output)
-        tasks.append(Task(index, step, reads, roots.get(step.writes, step.writes), step.is_view))
+            for buffer, layout, type_ in zip(
+                step.writes, step.choice.output_layouts, step.spec.outputs, strict=True
+            ):
+                sizes[buffer] = layout_named(layout).size_bytes(type_)
+        writes = tuple(roots.get(buffer, buffer) for buffer in step.writes)
+        tasks.append(Task(index, step, reads, writes, step.is_view))
     outputs = tuple(buffer_name(tensor.name, "nchw") for tensor in plan.outputs)
     return Schedule(tuple(tasks), sizes, inputs, tuple(roots.get(name, name) for name in outputs), parts)

@@ -51,8 +51,8 @@ class Held(NamedTuple):
     def buffer(self, name: str) -> Buffer | None:
         return next((copy.buffer for copy in self.copies if copy.buffer.name == name), None)
 
-    def with_copy(self, copy: Copy) -> Held:
-        return self._replace(copies=tuple(sorted((*self.copies, copy))))
+    def with_copies(self, copies: Iterable[Copy]) -> Held:
+        return self._replace(copies=tuple(sorted((*self.copies, *copies))))
 
     def without(self, dropped: Iterable[Copy]) -> Held:
         gone = frozenset(dropped)

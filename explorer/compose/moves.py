@@ -46,7 +46,7 @@ class Moves:
         self._timed_candidates = timed_candidates
         self._prices = prices
         self._processors = frozenset(processors)
-        self._position = {node.output: index for index, node in enumerate(graph.nodes)}
+        self._position = {tensor: index for index, node in enumerate(graph.nodes) for tensor in node.outputs}
         self._last_reader = {name: index for index, node in enumerate(graph.nodes) for name in node.inputs}
         self._ways = {node.name: self._timed_of_node(node) for node in graph.nodes}
         self._chains: dict[int, list[ChainNode]] = {}  # those that were timed, by their first node's number
@@ -77,7 +77,8 @@ class Moves:
         for index, node in enumerate(self._graph.nodes):
             places.append(len(layers))
             layers.append(partial(self._from_node, index, places))
-            layers += self._relayout_layers(node.output, index)
+            for tensor in node.outputs:
+                layers += self._relayout_layers(tensor, index)
         return tuple(layers)
 
     def is_end(self, held: Held) -> bool:
@@ -131,24 +132,24 @@ class Moves:
             if sources is None:
                 continue
             if is_view(timed.candidate.spec, choice):
-                step = ComposedStep(node, node.output, timed, is_view=True)
+                step = ComposedStep(node, node.outputs, timed, is_view=True)
                 yield from self._free(step, index, held, sources, sources[0].buffer)
                 continue
-            whole = buffer_name(node.output, choice.output_layout)
-            placed = [copy.buffer.name == whole for copy in sources]
+            wholes = set(map(buffer_name, node.outputs, choice.output_layouts))
+            placed = [copy.buffer.name in wholes for copy in sources]
             if all(placed) and isinstance(node.op, Concat):
-                step = ComposedStep(node, node.output, timed, in_place=True)
+                step = ComposedStep(node, node.outputs, timed, in_place=True)
                 yield from self._free(step, index, held, sources, sources[0].buffer)
             elif not any(placed):
-                step = ComposedStep(node, node.output, timed)
+                step = ComposedStep(node, node.outputs, timed)
                 yield from self._computed(step, index, held, sources)
 
     def _free(
         self, step: ComposedStep, index: int, held: Held, sources: Sequence[Copy], buffer: Buffer
     ) -> Iterator[Move[ComposedStep]]:
-        output = Copy(step.tensor, step.timed.candidate.choice.output_layout, buffer)
-        during = held.with_copy(output)
-        for after, released in self._afterwards(during, index, sources, output):
+        outputs = _written(step, (buffer,))
+        during = held.with_copies(outputs)
+        for after, released in self._afterwards(during, index, sources, outputs):
             yield Move(after, 0.0, (step,), released_bytes=released)
 
     def _computed(
@@ -161,14 +162,14 @@ class Moves:
             return
         names = {(copy.tensor, copy.layout) for copy in sources}
         read = [copy for copy in ready.copies if (copy.tensor, copy.layout) in names]
-        for buffer in self._destinations(step, ready):
-            output = Copy(step.tensor, choice.output_layout, buffer)
-            during = ready.with_copy(output)._replace(
+        for buffers in self._destinations(step, ready):
+            outputs = _written(step, buffers)
+            during = ready.with_copies(outputs)._replace(
                 launched=on_qpus, awake=self._prices.overheads.still_awake(held.awake, step.timed)
             )
             gpu_bytes = during.bytes_in("gpu", "promised")
             arena_bytes = during.bytes_in("arena") + step.timed.workspace_bytes
-            for after, released in self._afterwards(during, index, read, output):
+            for after, released in self._afterwards(during, index, read, outputs):
                 for way, cost, carries in self._launched(step, held):
                     yield Move(after, cost, (way,), gpu_bytes, arena_bytes, released, carries)
 
@@ -185,7 +186,7 @@ class Moves:
             yield step, cost + self._prices.launch, False
         else:
             yield step, cost, True
-            anew = ComposedStep(step.node, step.tensor, step.timed, starts_launch=True)
+            anew = ComposedStep(step.node, step.tensors, step.timed, starts_launch=True)
             yield anew, cost + self._prices.launch, False
 
     # Layout changes -----------------------------------------------------------------------------------------
@@ -219,7 +220,7 @@ class Moves:
             return
         for copy in copies:
             for timed in self._timed_relayouts(tensor, copy.layout, target):
-                yield from self._computed(ComposedStep(None, tensor, timed), index, held, (copy,))
+                yield from self._computed(ComposedStep(None, (tensor,), timed), index, held, (copy,))
 
     def _settled(self, tensor: str, index: int, held: Held) -> Iterator[Move[ComposedStep]]:
         """A tensor that is there in several layouts, of which some may have been needed for the others only."""
@@ -237,7 +238,7 @@ class Moves:
     # Memory -------------------------------------------------------------------------------------------------
 
     def _afterwards(
-        self, during: Held, index: int, read: Sequence[Copy], output: Copy
+        self, during: Held, index: int, read: Sequence[Copy], outputs: Sequence[Copy]
     ) -> Iterator[tuple[Held, int]]:
         """What may be kept after a step, and the bytes of GPU memory that are needed no longer.
 
@@ -246,11 +247,12 @@ class Moves:
         """
         forced: list[Copy] = []
         optional: list[Copy] = []
-        for tensor in dict.fromkeys((*(copy.tensor for copy in read), output.tensor)):
+        written = {copy.tensor for copy in outputs}
+        for tensor in dict.fromkeys(copy.tensor for copy in (*read, *outputs)):
             copies = during.of(tensor)
             if self._last_reader.get(tensor, -1) <= index:
                 forced += self._unneeded(tensor, copies)
-            elif len(copies) > 1 and tensor != output.tensor:
+            elif len(copies) > 1 and tensor not in written:
                 optional += [copy for copy in copies if copy in read and not self._is_result(copy)]
         yield from self._kept(during, forced, optional)
 
@@ -277,16 +279,27 @@ class Moves:
     def _readable(self, after: Held, optional: Sequence[Copy]) -> bool:
         return all(after.of(copy.tensor) for copy in optional)
 
-    def _destinations(self, step: ComposedStep, held: Held) -> Iterator[Buffer]:
-        """The buffers that a step's output may be written to: one of its own, or a part of a concatenation's."""
+    def _destinations(self, step: ComposedStep, held: Held) -> Iterator[tuple[Buffer, ...]]:
+        """The buffers that a step's outputs may be written to: each its own, or a single one a part of a
+        concatenation's.
+        """
         choice = step.timed.candidate.choice
-        for place in self._places(step.tensor, choice.output_layout, choice.processor):
-            yield self._buffer(step.tensor, choice.output_layout, place)
-        if step.node is None or PLACED_BY.get(choice.output_layout) != choice.processor:
+        own = (
+            [self._buffer(tensor, layout, place) for place in self._places(tensor, layout, choice.processor)]
+            for tensor, layout in zip(step.tensors, choice.output_layouts, strict=True)
+        )
+        yield from product(*own)
+        if (
+            step.node is None
+            or len(step.tensors) != 1
+            or PLACED_BY.get(choice.output_layout) != choice.processor
+        ):
             return
-        for whole in self._graph.consumers(step.tensor):
+        (tensor,) = step.tensors
+        for whole in self._graph.consumers(tensor):
             if isinstance(whole.op, Concat) and can_place(self._graph, whole, choice.output_layout):
-                yield from self._parts(step.tensor, whole, choice.output_layout, choice.processor, held)
+                for buffer in self._parts(tensor, whole, choice.output_layout, choice.processor, held):
+                    yield (buffer,)
 
     def _parts(
         self, tensor: str, whole: Node, layout: str, processor: Processor, held: Held
@@ -349,6 +362,12 @@ def _copies(held: Held, tensors: Sequence[str], layouts: Sequence[str]) -> list[
     there = {(copy.tensor, copy.layout): copy for copy in held.copies}
     found = [there.get(key) for key in zip(tensors, layouts, strict=True)]
     return [copy for copy in found if copy is not None] if all(found) else None
+
+
+def _written(step: ComposedStep, buffers: Sequence[Buffer]) -> list[Copy]:
+    """The copies that a step makes."""
+    layouts = step.timed.candidate.choice.output_layouts
+    return [Copy(*copy) for copy in zip(step.tensors, layouts, buffers, strict=True)]
 
 
 def _loses_unearned(after: Held, dropped: Iterable[Copy]) -> bool:

@@ -10,14 +10,15 @@ from explorer.compose.timed_candidates import TimedCandidate
 
 @dataclass(frozen=True)
 class ComposedStep:
-    """One step of the composed network. A relayout has no node: it copies `tensor` to another layout.
+    """One step of the composed network. `tensors` are what it writes. A relayout has no node: it copies a tensor to
+    another layout.
 
     `in_place`: a concatenation whose parts were written where they belong. `starts_launch`: the QPUs are started
     anew although they ran the step before.
     """
 
     node: Node | None
-    tensor: str
+    tensors: tuple[str, ...]
     timed: TimedCandidate
     is_view: bool = False
     in_place: bool = False

@@ -39,12 +39,12 @@ class Interface(NamedTuple):
 
     processor: Processor
     input_layouts: tuple[str, ...]
-    output_layout: str
+    output_layouts: tuple[str, ...]
 
     @staticmethod
     def of(candidate: Candidate) -> Interface:
         choice = candidate.choice
-        return Interface(choice.processor, choice.input_layouts, choice.output_layout)
+        return Interface(choice.processor, choice.input_layouts, choice.output_layouts)
 
 
 TimedCandidates = Mapping[LayerSpec, tuple[TimedCandidate, ...]]

@@ -66,7 +66,7 @@ class Proposal:
     def identity(self) -> str:
         """Equal for compositions that make equal bundles."""
         steps = [
-            (step.tensor, step.timed.candidate, step.starts_launch, step.in_place)
+            (step.tensors, step.timed.candidate, step.starts_launch, step.in_place)
             for step in self.composition.steps
         ]
         return content_hash([self.searched.target.qpus, steps])

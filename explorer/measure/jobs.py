@@ -77,12 +77,14 @@ class JobBuilder:
         algorithm, spec, choice = self._algorithm(candidate), candidate.spec, candidate.choice
         if choice.processor == "qpu" and isinstance(algorithm, QpuAlgorithm):
             layer = algorithm.lower(spec, self.target, choice, values.weights)
-            sizes = tuple(
-                layout_named(name).size_bytes(tensor)
-                for name, tensor in zip(choice.input_layouts, spec.inputs, strict=True)
+            read, written = (
+                [layout_named(name).size_bytes(tensor) for name, tensor in zip(layouts, tensors, strict=True)]
+                for layouts, tensors in (
+                    (choice.input_layouts, spec.inputs),
+                    (choice.output_layouts, spec.outputs),
+                )
             )
-            output_bytes = layout_named(choice.output_layout).size_bytes(spec.output)
-            return link_single(layer, sizes, output_bytes, self.target.qpus)
+            return link_single(layer, read, written, self.target.qpus)
         if choice.processor == "cpu" and isinstance(algorithm, CpuAlgorithm):
             return algorithm.emit(spec, self.target, choice, values.weights, ENTRY)
         raise ScheduleError(

@@ -55,18 +55,30 @@ class Judge:
 
     def __init__(self, seed: int) -> None:
         self._seed = seed
-        self._references: dict[LayerSpec, NDArray[np.float64]] = {}
+        self._references: dict[LayerSpec, tuple[NDArray[np.float64], ...]] = {}
         self._lock = threading.Lock()
 
     def judge(self, candidate: Candidate, output: FloatArray) -> Verdict:
-        """The verdict on a flat output image in the candidate's output layout."""
-        layout = layout_named(candidate.choice.output_layout)
-        expected_bytes = layout.size_bytes(candidate.spec.output)
-        if output.nbytes != expected_bytes:
-            return Verdict(False, float("inf"), f"output of {output.nbytes} bytes, not {expected_bytes}")
+        """The verdict on flat output images, one behind the other, in the candidate's output layouts."""
+        spec, choice = candidate.spec, candidate.choice
+        layouts = [layout_named(name) for name in choice.output_layouts]
+        sizes = [layout.size_bytes(type_) for layout, type_ in zip(layouts, spec.outputs, strict=True)]
+        if output.nbytes != sum(sizes):
+            return Verdict(False, float("inf"), f"output of {output.nbytes} bytes, not {sum(sizes)}")
+        images = np.split(output, np.cumsum(sizes)[:-1] // output.itemsize)
+        found = [
+            layout.unpack(image, type_)
+            for layout, image, type_ in zip(layouts, images, spec.outputs, strict=True)
+        ]
+        verdicts = [
+            self._verdict(candidate, value, reference)
+            for value, reference in zip(found, self._reference(spec), strict=True)
+        ]
+        return max(verdicts, key=lambda verdict: (not verdict.correct, verdict.error))
+
+    def _verdict(self, candidate: Candidate, found: FloatArray, reference: NDArray[np.float64]) -> Verdict:
         tolerance = TOLERANCES[candidate.choice.processor]
-        reference = self._reference(candidate.spec)
-        error = relative_error(layout.unpack(output, candidate.spec.output), reference)
+        error = relative_error(found, reference)
         if not error <= tolerance:
             message = f"largest error {error:.3g} of the largest output; allowed {tolerance:g}"
             return Verdict(False, error, message)
@@ -76,9 +88,9 @@ class Judge:
             return Verdict(False, error, message)
         return Verdict(True, error)
 
-    def _reference(self, spec: LayerSpec) -> NDArray[np.float64]:
+    def _reference(self, spec: LayerSpec) -> tuple[NDArray[np.float64], ...]:
         with self._lock:
             if spec not in self._references:
                 values = layer_values(spec, self._seed)
-                (self._references[spec],) = evaluate_layer(spec, values.inputs, values.weights)
+                self._references[spec] = evaluate_layer(spec, values.inputs, values.weights)
             return self._references[spec]

@@ -73,7 +73,7 @@ def graph_sha256(graph: Graph) -> str:
     """Of structure, shapes and constants; how the file stores them does not matter."""
     digest = hashlib.sha256()
     types = {name: [list(tensor.shape), tensor.dtype] for name, tensor in graph.types.items()}
-    nodes = [[node.name, node.op, node.inputs, node.output, node.weights] for node in graph.nodes]
+    nodes = [[node.name, node.op, node.inputs, node.outputs, node.weights] for node in graph.nodes]
     digest.update(canonical_json([graph.inputs, graph.outputs, nodes, types]).encode())
     for name in sorted(graph.constants):
         value = np.ascontiguousarray(graph.constants[name])

@@ -76,22 +76,22 @@ def step_name(step: ComposedStep) -> str:
     """The node's name, or that of the layout change."""
     if step.node is not None:
         return step.node.name
-    return relayout_name(step.tensor, step.timed.candidate.choice.output_layout)
+    return relayout_name(step.tensors[0], step.timed.candidate.choice.output_layout)
 
 
 def _step(graph: Graph, step: ComposedStep, sample: Sample) -> PlanStep:
     choice = step.timed.candidate.choice
     scale = step.time_s / sample.time_s if sample.time_s else 0.0
     if step.node is None:
-        spec = relayout_spec(graph.types[step.tensor], choice.input_layouts[0], choice.output_layout)
-        inputs: tuple[str, ...] = (step.tensor,)
+        spec = relayout_spec(graph.types[step.tensors[0]], choice.input_layouts[0], choice.output_layout)
+        inputs = step.tensors
     else:
         spec, inputs = LayerSpec.of(graph, step.node), step.node.inputs
     return PlanStep.of(
         step_name(step),
         spec,
         inputs,
-        step.tensor,
+        step.tensors,
         choice,
         predicted_s=step.time_s,
         low_s=min(step.time_s, min(sample.times_s) * scale),

@@ -45,7 +45,7 @@ class Ceilings:
         """The time of a timed candidate that takes and gives what is wanted."""
         given = timed.candidate.choice
         pairs = [*zip(spec.inputs, wanted.input_layouts, given.input_layouts, strict=True)]
-        pairs.append((spec.output, given.output_layout, wanted.output_layout))
+        pairs += zip(spec.outputs, given.output_layouts, wanted.output_layouts, strict=True)
         changes = (
             self._fastest(relayout_spec(tensor, source, target), timed.threads)
             for tensor, source, target in pairs

@@ -85,15 +85,15 @@ def relayout_specs(graph: Graph, layers: Mapping[LayerSpec, LayerSearch]) -> tup
     """Every layout change that some pair of neighbouring candidates would need, in the graph's order."""
     found: dict[LayerSpec, None] = {}
     nodes = [node for node in searched_nodes(graph) if LayerSpec.of(graph, node) in layers]
-    for tensor in (*graph.inputs, *(node.output for node in graph.nodes)):
+    for tensor in (*graph.inputs, *(tensor for node in graph.nodes for tensor in node.outputs)):
         sources = {OUTSIDE_LAYOUT} if tensor in graph.inputs else set()
         targets = {OUTSIDE_LAYOUT} if tensor in graph.outputs else set()
         for node in nodes:
-            if tensor not in (*node.inputs, node.output):
+            if tensor not in (*node.inputs, *node.outputs):
                 continue
             for candidate in layers[LayerSpec.of(graph, node)].candidates:
-                if node.output == tensor:
-                    sources.add(candidate.choice.output_layout)
+                given = zip(node.outputs, candidate.choice.output_layouts, strict=True)
+                sources |= {layout for name, layout in given if name == tensor}
                 pairs = zip(node.inputs, candidate.choice.input_layouts, strict=True)
                 targets |= {layout for name, layout in pairs if name == tensor}
         for source in sorted(sources):

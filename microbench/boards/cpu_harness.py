@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -52,14 +53,14 @@ def compile_kernel(program: CpuProgram, target: Target) -> Path:
 
 
 def _sources(program: CpuProgram) -> dict[str, str]:
-    sizes = ", ".join(f"{size}u" for size in program.input_sizes)
     config = "\n".join(
         [
             f"#define MEASURE_ENTRY {program.entry}",
             f"#define MEASURE_INPUT_COUNT {len(program.input_sizes)}",
-            f"#define MEASURE_INPUT_SIZES {{{sizes}}}",
+            f"#define MEASURE_INPUT_SIZES {{{_sizes(program.input_sizes)}}}",
             f"#define MEASURE_WEIGHTS {program.weights.size}u",
-            f"#define MEASURE_OUTPUT {program.output_size}u",
+            f"#define MEASURE_OUTPUT_COUNT {len(program.output_sizes)}",
+            f"#define MEASURE_OUTPUT_SIZES {{{_sizes(program.output_sizes)}}}",
             f"#define MEASURE_WORKSPACE {program.workspace_bytes}u",
             f"#define MEASURE_THREADS {program.threads}",
             "",
@@ -69,12 +70,17 @@ def _sources(program: CpuProgram) -> dict[str, str]:
     return {"kernel.c": kernel_file(program.entry, program.source), **harness, **pool_files(program.threads)}
 
 
+def _sizes(sizes: Sequence[int]) -> str:
+    return ", ".join(f"{size}u" for size in sizes)
+
+
 def _parsed(memory: bytes, job: Job, program: CpuProgram, place: str) -> tuple[FloatArray, tuple[float, ...]]:
-    output_bytes = FLOAT32.size_bytes * program.output_size
+    count = sum(program.output_sizes)
+    output_bytes = FLOAT32.size_bytes * count
     if not memory:
         raise CandidateError(f"{place}: the program ended early and wrote no result")
     if len(memory) != output_bytes + 8 * job.repeats:
         raise CandidateError(f"{place}: the program wrote {len(memory)} bytes of results")
-    output = np.frombuffer(memory, dtype="<f4", count=program.output_size).astype(np.float32)
+    output = np.frombuffer(memory, dtype="<f4", count=count).astype(np.float32)
     times_s = np.frombuffer(memory, dtype="<f8", offset=output_bytes)
     return output, tuple(max(float(time_s), 1e-9) for time_s in times_s)

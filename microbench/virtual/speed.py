@@ -90,7 +90,7 @@ def program_of(name: str, spec: LayerSpec, target: Target) -> tuple[GpuProgram, 
     sizes = [layout.size_bytes(tensor) for layout, tensor in zip(layouts, spec.inputs, strict=True)]
     layer = algorithm.lower(spec, target, choice, weights)
     program = link_single(
-        layer, sizes, layout_named(choice.output_layout).size_bytes(spec.output), target.qpus
+        layer, sizes, [layout_named(choice.output_layout).size_bytes(spec.output)], target.qpus
     )
     inputs = [random.standard_normal(t.shape, dtype=np.float32) for t in spec.inputs]
     return program, [layout.pack(value) for layout, value in zip(layouts, inputs, strict=True)]

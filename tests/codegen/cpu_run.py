@@ -25,25 +25,29 @@ def poisoned(values: FloatArray, size: int) -> FloatArray:
     return memory
 
 
-def call(library: ctypes.CDLL, program: CpuProgram, images: list[FloatArray]) -> FloatArray:
-    """The flat output image; fails when the function writes past its output or workspace."""
+def call(library: ctypes.CDLL, program: CpuProgram, images: list[FloatArray]) -> list[FloatArray]:
+    """The flat output images; fails when the function writes past its outputs or workspace."""
     sources = [poisoned(image, image.size) for image in images]
     assert tuple(image.size for image in images) == program.input_sizes
     workspace_size = -(-program.workspace_bytes // 4)
     weights = poisoned(program.weights, program.weights.size)
-    output = np.full(program.output_size + GUARD, POISON, dtype=np.float32)
+    outputs = [np.full(size + GUARD, POISON, dtype=np.float32) for size in program.output_sizes]
     workspace = np.full(workspace_size + GUARD, POISON, dtype=np.float32)
-    pointers = (ctypes.c_void_p * len(sources))(*(source.ctypes.data for source in sources))
+    pointers, results = (
+        (ctypes.c_void_p * len(arrays))(*(array.ctypes.data for array in arrays))
+        for arrays in (sources, outputs)
+    )
     function = getattr(library, program.entry)
     function.restype = None
     for part in reversed(range(program.threads)):  # in any order
         function(
             pointers,
             ctypes.c_void_p(weights.ctypes.data),
-            ctypes.c_void_p(output.ctypes.data),
+            results,
             ctypes.c_void_p(workspace.ctypes.data),
             part,
         )
-    assert np.isnan(output[program.output_size :]).all()
+    for output, size in zip(outputs, program.output_sizes, strict=True):
+        assert np.isnan(output[size:]).all()
     assert np.isnan(workspace[workspace_size:]).all()
-    return output[: program.output_size]
+    return [output[:size] for output, size in zip(outputs, program.output_sizes, strict=True)]

@@ -63,7 +63,7 @@ def run_layer(
     program = link_single(
         layer,
         [layout.size_bytes(tensor) for layout, tensor in zip(layouts, spec.inputs, strict=True)],
-        layout_out.size_bytes(spec.output),
+        [layout_out.size_bytes(spec.output)],
         TARGET.qpus,
     )
     memory, runs = execute(

@@ -17,7 +17,6 @@ from codegen.bundle.tasks import Schedule, Task, schedule_of
 from codegen.errors import ScheduleError
 from codegen.graph import Graph, LayerSpec
 from codegen.layout import layout_named
-from codegen.operators.relayout import Relayout
 from codegen.plan import Plan, PlanStep
 from codegen.program import GpuProgram
 from codegen.reference import evaluate_layer
@@ -169,13 +168,10 @@ class _Machine:
             layout_named(layout).unpack(self._bytes(name).copy().view(np.float32), tensor)
             for name, layout, tensor in zip(task.reads, choice.input_layouts, spec.inputs, strict=True)
         ]
-        result = (
-            sources[0]
-            if isinstance(spec.op, Relayout)
-            else evaluate_layer(spec, sources, self._weights[task.index])[0]
-        )
-        packed = layout_named(choice.output_layout).pack(result.astype(np.float32))
-        self._bytes(task.writes)[:] = packed.view(np.uint8)
+        results = evaluate_layer(spec, sources, self._weights[task.index])
+        for name, layout, result in zip(task.writes, choice.output_layouts, results, strict=True):
+            packed = layout_named(layout).pack(result.astype(np.float32))
+            self._bytes(name)[:] = packed.view(np.uint8)
 
     def outputs(self, plan: Plan) -> dict[str, FloatArray]:
         return {

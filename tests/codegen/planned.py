@@ -154,11 +154,12 @@ def qpu_plan(graph: Graph) -> Plan:
 
 
 def step_of(name: str, spec: LayerSpec, inputs: tuple[str, ...], output: str, choice: Choice) -> PlanStep:
+    """A step with one output."""
     return PlanStep.of(
         name,
         spec,
         inputs,
-        output,
+        (output,),
         choice,
         predicted_s=1e-3,
         low_s=0.5e-3,

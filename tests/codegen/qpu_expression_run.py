@@ -90,6 +90,6 @@ def run_expression(
     addresses = (Address("input", 0, i) for i in range(len(operands)))
     words: tuple[int | float | Address, ...] = (turns, Address("output"), *addresses)
     layer = QpuLayer(expression_kernel(expression, spare), np.zeros(16, np.uint32), (words,))
-    program = link_single(layer, [p.nbytes for p in padded], turns * 64 * _ROWS, 1)
+    program = link_single(layer, [p.nbytes for p in padded], [turns * 64 * _ROWS], 1)
     memory, _ = execute(program, padded, profile)
     return memory[:count]

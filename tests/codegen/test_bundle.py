@@ -109,9 +109,9 @@ def with_detour(graph: Graph, plan: Plan) -> Plan:
     reshape = in_pixel16(flat.spec, "cpu_reshape", {})
     steps = [
         *plan.steps[:8],
-        relayout_step(average.output, graph.types[average.output], "nchw", "pixel16"),
-        step_of(flat.name, flat.spec, flat.inputs, flat.output, reshape),
-        relayout_step(flat.output, graph.types[flat.output], "pixel16", "nchw"),
+        relayout_step(average.outputs[0], graph.types[average.outputs[0]], "nchw", "pixel16"),
+        step_of(flat.name, flat.spec, flat.inputs, flat.outputs[0], reshape),
+        relayout_step(flat.outputs[0], graph.types[flat.outputs[0]], "pixel16", "nchw"),
         *plan.steps[9:],
     ]
     return plan_of(graph, steps)
@@ -136,9 +136,9 @@ def joined_in_blocks(graph: Graph) -> Plan:
                 steps.append(relayout_step(name, graph.types[name], "nchw", "pixel16"))
                 in_blocks.add(name)
         choice = in_pixel16(step.spec, step.choice.algorithm, {**step.choice.splits, **step.choice.tiles})
-        steps.append(step_of(step.name, step.spec, step.inputs, step.output, choice))
-        in_blocks.add(step.output)
-        steps.append(relayout_step(step.output, graph.types[step.output], "pixel16", "nchw"))
+        steps.append(step_of(step.name, step.spec, step.inputs, step.outputs[0], choice))
+        in_blocks.add(step.outputs[0])
+        steps.append(relayout_step(step.outputs[0], graph.types[step.outputs[0]], "pixel16", "nchw"))
     return plan_of(graph, steps)
 
 
@@ -315,10 +315,10 @@ def check_apart(memory: Memory, plan: Plan, workspaces: dict[int, int]) -> None:
     schedule = schedule_of(plan)
     spans = []
     for task in schedule.computing:
-        place = memory.places[task.writes]
+        place = memory.places[task.writes[0]]
         if place.base == "arena":
-            last = max([task.index, *(t.index for t in schedule.computing if task.writes in t.reads)])
-            spans.append((place.offset, place.offset + schedule.sizes[task.writes], task.index, last))
+            last = max([task.index, *(t.index for t in schedule.computing if task.writes[0] in t.reads)])
+            spans.append((place.offset, place.offset + schedule.sizes[task.writes[0]], task.index, last))
     spans += [
         (memory.workspaces[i].offset, memory.workspaces[i].offset + size, i, i)
         for i, size in workspaces.items()

@@ -121,7 +121,7 @@ def test_no_address_of_a_launch_belongs_to_two_buffers() -> None:
         shared += not apart
     assert shared
     for run in runs_of(schedule):
-        touched = {name for task in run for name in (*task.reads, task.writes)}
+        touched = {name for task in run for name in (*task.reads, *task.writes)}
         assert all(lives[n][0] <= run[0].index and lives[n][1] >= run[0].index for n in touched)
 
 

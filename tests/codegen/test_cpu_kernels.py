@@ -31,6 +31,7 @@ from codegen.operators.pool2d import Pool2d
 from codegen.operators.relayout import Relayout
 from codegen.operators.reshape import Reshape
 from codegen.operators.softmax import Softmax
+from codegen.operators.split import Split
 from codegen.operators.transpose import Transpose
 from codegen.reference import evaluate_layer
 from codegen.schedule import Choice
@@ -250,6 +251,15 @@ def concat_specs(draw: st.DrawFn) -> LayerSpec:
 
 
 @st.composite
+def split_specs(draw: st.DrawFn) -> LayerSpec:
+    before, behind = draw(st.lists(small, max_size=2)), draw(st.lists(small, max_size=2))
+    sizes = draw(st.lists(st.integers(1, 9), min_size=1, max_size=4))
+    outputs = tuple(TensorType((*before, size, *behind)) for size in sizes)
+    op = Split(len(before), tuple(sizes))
+    return LayerSpec(op, (TensorType((*before, sum(sizes), *behind)),), outputs)
+
+
+@st.composite
 def chain_specs(draw: st.DrawFn) -> LayerSpec:
     """Two or three windows behind each other, an addition behind the last where that is a dense convolution."""
     batch, channels = draw(st.integers(1, 2)), draw(st.integers(1, 40))
@@ -300,6 +310,7 @@ SPECS: dict[str, st.SearchStrategy[LayerSpec]] = {
     "cpu_conv_transpose": transposed_specs(st.sampled_from([1, 1, 2, 3])),
     "cpu_pool": pool_specs(),
     "cpu_fully_connected": fully_connected_specs(),
+    "cpu_split": split_specs(),
     "cpu_softmax": unary_specs("softmax"),
     "cpu_reshape": unary_specs("reshape"),
     "cpu_relayout": unary_specs("relayout"),
@@ -357,12 +368,15 @@ def check_all(drawn: list[Case]) -> None:
             layout_named(name).pack(value)
             for name, value in zip(case.choice.input_layouts, inputs, strict=True)
         ]
-        (expected,) = evaluate_layer(case.spec, inputs, weights)
-        layout = layout_named(case.choice.output_layout)
-        result = layout.unpack(call(library, program, images), case.spec.output)
-        largest = max(float(np.abs(expected).max()), 1e-3)
-        allowed = ROUNDING.get(case.algorithm.name, 1e-5)
-        assert np.abs(result - expected).max() <= allowed * largest, case
+        results = call(library, program, images)
+        references = evaluate_layer(case.spec, inputs, weights)
+        for name, image, type_, expected in zip(
+            case.choice.output_layouts, results, case.spec.outputs, references, strict=True
+        ):
+            result = layout_named(name).unpack(image, type_)
+            largest = max(float(np.abs(expected).max()), 1e-3)
+            allowed = ROUNDING.get(case.algorithm.name, 1e-5)
+            assert np.abs(result - expected).max() <= allowed * largest, case
 
 
 @pytest.fixture(scope="module", autouse=True)

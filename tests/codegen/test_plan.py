@@ -66,7 +66,7 @@ points = st.dictionaries(st.text("abcdef_", min_size=1, max_size=8), st.integers
 @given(split=points, tile=points, source=layouts, target=layouts, processor=st.sampled_from(["cpu", "qpu"]))
 def test_choices_round_trip(split: Any, tile: Any, source: str, target: str, processor: Any) -> None:
     spec = layer_spec(Conv2d((1, 1)), (TensorType((1, 4, 3, 3)),), TensorType((1, 4, 3, 3)))
-    choice = Choice(processor, "any", values(split), values(tile), (source,), target)
+    choice = Choice(processor, "any", values(split), values(tile), (source,), (target,))
     step = step_of("layer", spec, ("x",), "y", choice)
     assert type(step).model_validate(json.loads(step.model_dump_json())).choice == choice
 
@@ -134,12 +134,12 @@ def test_contradictions_name_the_step(plan: Plan, tmp_path: Path) -> None:
 def test_relayout_steps_keep_to_their_name_and_tensor() -> None:
     graph = small_network()
     step = relayout_step("x", graph.types["x"], "nchw", "pixel16")
-    assert (step.name, step.reads, step.writes) == ("relayout:x:pixel16", ("x@nchw",), "x@pixel16")
+    assert (step.name, step.reads, step.writes) == ("relayout:x:pixel16", ("x@nchw",), ("x@pixel16",))
     fields: dict[str, Any] = {"spec": step.spec, "inputs": ("x",), "output": "x", "choice": step.choice}
     with pytest.raises(ValueError, match="a Relayout is named"):
         step_of("other", **fields)
     with pytest.raises(ValueError, match="are not those of its Relayout"):
-        step_of(step.name, **{**fields, "choice": dataclasses.replace(step.choice, output_layout="nchw")})
+        step_of(step.name, **{**fields, "choice": dataclasses.replace(step.choice, output_layouts=("nchw",))})
 
 
 def test_a_plan_for_another_model_is_refused(plan: Plan) -> None:

@@ -44,7 +44,7 @@ def check_within(spec: LayerSpec, choice: Choice) -> None:
     part = Region("part", whole.offset_bytes + BEFORE * LINE_BYTES, whole.size_bytes - BEFORE * LINE_BYTES)
     activations = Activations({**apart.regions, "part": part}, apart.size_bytes)
     program = link(
-        [[LinkedLayer("layer", layer, tuple(names), "part")]], activations, names, ["whole"], TARGET.qpus
+        [[LinkedLayer("layer", layer, tuple(names), ("part",))]], activations, names, ["whole"], TARGET.qpus
     )
     with VirtualV3D(load_profile("pi-zero")) as gpu:
         memory = gpu.alloc(program.size_bytes)

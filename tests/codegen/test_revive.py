@@ -76,7 +76,7 @@ WORKS = st.builds(Work, *[FLOATS] * 11)
 
 RELU6 = Candidate(
     layer_spec(Map(clamp(RESULT, 0.0, 6.0)), (TensorType((1, 8)),), TensorType((1, 8))),
-    Choice("cpu", "direct", (), (("width", 4),), ("nchw",), "nchw"),
+    Choice("cpu", "direct", (), (("width", 4),), ("nchw",), ("nchw",)),
 )
 
 

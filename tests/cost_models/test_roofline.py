@@ -48,7 +48,7 @@ def test_the_clock_scales_cycles_but_not_memory() -> None:
 
 def test_a_cpu_candidate_needs_no_gpu() -> None:
     tensor = TensorType((1, 1000))
-    choice = Choice("cpu", "portable", (), (), ("nchw",), "nchw")
+    choice = Choice("cpu", "portable", (), (), ("nchw",), ("nchw",))
     pair = (
         Candidate(layer_spec(Softmax(1), (tensor,), tensor), choice),
         Work(macs=1e6, alu_instructions=4e6),
@@ -63,7 +63,7 @@ def test_a_tabled_cpu_takes_what_its_table_says() -> None:
         macs=1e6, alu_instructions=4e6, load_instructions=1e6, streamed_bytes_read=1e6, bytes_written=1e5
     )
     tensor = TensorType((1, 1000))
-    choice = Choice("cpu", "portable", (), (), ("nchw",), "nchw")
+    choice = Choice("cpu", "portable", (), (), ("nchw",), ("nchw",))
     terms = MODEL.terms(Candidate(layer_spec(Softmax(1), (tensor,), tensor), choice), work)
     assert terms.bound_s == pytest.approx(cpu_time_s(work, PROFILE))
     assert terms.latency > 0
@@ -79,7 +79,7 @@ def test_threads_share_the_work_and_pay_for_meeting(device: str) -> None:
 
     def bound_s(threads: int, macs: float, balance: float = 1.0) -> float:
         split = (("threads", threads),)
-        choice = Choice("cpu", "portable", split, (), ("nchw",), "nchw")
+        choice = Choice("cpu", "portable", split, (), ("nchw",), ("nchw",))
         work = Work(macs=macs, alu_instructions=2 * macs, load_instructions=macs, balance=balance)
         candidate = Candidate(layer_spec(Softmax(1), (tensor,), tensor), choice)
         return RooflineModel(profile).terms(candidate, work).bound_s

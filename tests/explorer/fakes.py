@@ -50,7 +50,9 @@ class FakeAlgorithm:
     def choice(self, spec: LayerSpec, target: Target, point: Mapping[str, int]) -> Choice:
         if point["rows"] in self._holes:
             raise ScheduleError(f"{self.name}: no kernel at {point}")
-        return Choice("cpu", self.name, (), values(point), (self._layout,) * len(spec.inputs), self._layout)
+        return Choice(
+            "cpu", self.name, (), values(point), (self._layout,) * len(spec.inputs), (self._layout,)
+        )
 
     def work(self, spec: LayerSpec, target: Target, choice: Choice) -> Work:
         tiles = choice.tiles
@@ -60,7 +62,7 @@ class FakeAlgorithm:
         self, spec: LayerSpec, target: Target, choice: Choice, weights: Sequence[FloatArray], entry: str
     ) -> CpuProgram:
         return CpuProgram(
-            "", entry, np.zeros(0, np.float32), (spec.output.elements,), spec.output.elements, 0
+            "", entry, np.zeros(0, np.float32), (spec.output.elements,), (spec.output.elements,), 0
         )
 
 
@@ -75,7 +77,7 @@ class FakeRelayout(FakeAlgorithm):
 
     def choice(self, spec: LayerSpec, target: Target, point: Mapping[str, int]) -> Choice:
         assert isinstance(spec.op, Relayout)
-        return Choice("cpu", self.name, (), values(point), (spec.op.source,), spec.op.target)
+        return Choice("cpu", self.name, (), values(point), (spec.op.source,), (spec.op.target,))
 
 
 class FakeBoard:

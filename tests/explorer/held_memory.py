@@ -45,9 +45,9 @@ def _touched(
     on_gpu: set[Key] = set()
     for index, step in enumerate(steps):
         choice = step.timed.candidate.choice
-        tensors = step.node.inputs if step.node else (step.tensor,)
+        tensors = step.node.inputs if step.node else (step.tensors[0],)
         reads = [roots.get(key, key) for key in zip(tensors, choice.input_layouts, strict=True)]
-        output = (step.tensor, choice.output_layout)
+        output = (step.tensors[0], choice.output_layout)
         if step.is_view:
             roots[output] = reads[0]
             continue

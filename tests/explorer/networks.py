@@ -48,5 +48,5 @@ def timed(
 ) -> TimedCandidate:
     """A choice nobody could run, with a time."""
     split = (("threads", threads),) if threads > 1 else ()
-    choice = Choice(processor, f"fake-{processor}", split, (("tag", tag),), inputs, output)
+    choice = Choice(processor, f"fake-{processor}", split, (("tag", tag),), inputs, (output,))
     return TimedCandidate(Candidate(spec, choice), time_s, "modelled", 0, workspace_bytes)

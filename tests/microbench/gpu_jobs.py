@@ -42,7 +42,7 @@ def sound_gpu_job(lines: int = QPUS) -> SoundJob:
     )
     layer = QpuLayer(triple_kernel(), np.zeros(16, np.uint32), blocks)
     elements = LANES * lines
-    program = link_single(layer, (4 * elements,), 4 * elements, QPUS)
+    program = link_single(layer, (4 * elements,), [4 * elements], QPUS)
     inputs = (np.arange(elements, dtype=np.float32) - 7,)
     job = Job(candidate(elements, processor="qpu"), program, inputs, work(elements))
     return SoundJob(job, inputs[0] * np.float32(3.0))
@@ -54,7 +54,7 @@ def hanging_gpu_job() -> Job:
     k.acquire(3)
     leave(k)
     layer = QpuLayer(k.assemble(), np.zeros(16, np.uint32), ((0,),))
-    program = link_single(layer, (LINE_BYTES,), LINE_BYTES, QPUS)
+    program = link_single(layer, (LINE_BYTES,), [LINE_BYTES], QPUS)
     return Job(candidate(LANES, processor="qpu"), program, (np.zeros(LANES, np.float32),), work(LANES))
 
 
@@ -66,7 +66,7 @@ def straying_gpu_job() -> Job:
     k.load_tmu(0)
     leave(k)
     layer = QpuLayer(k.assemble(), np.zeros(16, np.uint32), ((Address("input"),),))
-    program = link_single(layer, (LINE_BYTES,), LINE_BYTES, QPUS)
+    program = link_single(layer, (LINE_BYTES,), [LINE_BYTES], QPUS)
     return Job(candidate(LANES, processor="qpu"), program, (np.zeros(LANES, np.float32),), work(LANES))
 
 
@@ -89,5 +89,5 @@ def stale_gpu_job() -> Job:
     k.load_tmu(0)
     leave(k)
     layer = QpuLayer(k.assemble(), np.zeros(16, np.uint32), ((Address("output"),),))
-    program = link_single(layer, (LINE_BYTES,), LINE_BYTES, QPUS)
+    program = link_single(layer, (LINE_BYTES,), [LINE_BYTES], QPUS)
     return Job(candidate(LANES, processor="qpu"), program, (np.zeros(LANES, np.float32),), work(LANES))

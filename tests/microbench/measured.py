@@ -19,11 +19,11 @@ FINGERPRINT = Fingerprint("virtual test", "0" * 64, 250e6, "test 1")
 OTHER = Fingerprint("virtual other", "1" * 64, 250e6, "test 1")
 
 SCALE_SOURCE = """
-void %s(const float *const *inputs, const float *weights, float *output, void *workspace, int part)
+void %s(const float *const *inputs, const float *weights, float *const *outputs, void *workspace, int part)
 {
     (void)workspace;
     (void)part;
-    for (int i = 0; i < %d; i++) output[i] = inputs[0][i] * weights[0];
+    for (int i = 0; i < %d; i++) outputs[0][i] = inputs[0][i] * weights[0];
 }
 """
 
@@ -55,7 +55,7 @@ def cpu_job(elements: int = 16, repeats: int = 1) -> Job:
         "scale",
         np.array([3.0], np.float32),
         (elements,),
-        elements,
+        (elements,),
         0,
     )
     inputs = (np.linspace(-1, 1, elements, dtype=np.float32),)

@@ -63,7 +63,9 @@ def with_body(job: Job, body: str) -> Job:
     """The same job with other code in its function."""
     program = job.program
     assert isinstance(program, CpuProgram)
-    arguments = "const float *const *inputs, const float *weights, float *output, void *workspace, int part"
+    arguments = (
+        "const float *const *inputs, const float *weights, float *const *outputs, void *workspace, int part"
+    )
     includes = "#include <stdlib.h>\n#include <stdint.h>\n"
     return dataclasses.replace(
         job,
@@ -105,7 +107,7 @@ def test_a_threaded_kernel_computes_what_it_computes_alone(board: Board) -> None
 
 
 def test_what_a_kernel_leaves_unwritten_is_not_a_number(board: Board) -> None:
-    job = with_body(conv_job(board)[0], "output[0] = 1.0f;")
+    job = with_body(conv_job(board)[0], "outputs[0][0] = 1.0f;")
     output = board.measure(job).output
     assert output is not None
     assert output[0] == 1.0
@@ -132,14 +134,14 @@ def test_faulty_kernels_are_candidate_errors(board: Board, body: str, message: s
 def test_a_kernel_that_hangs_is_killed(board: Board, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("microbench.boards.cpu_harness.CANDIDATE_LIMIT_S", 0.3)
     with pytest.raises(CandidateError, match="did not end within"):
-        board.measure(with_body(conv_job(board)[0], "for (volatile int i = 0;; ++i) output[0] = i;"))
+        board.measure(with_body(conv_job(board)[0], "for (volatile int i = 0;; ++i) outputs[0][0] = i;"))
 
 
 def test_an_interrupt_kills_the_program_and_goes_on(board: Board, tmp_path: Path) -> None:
     note = tmp_path / "pid"
     body = (
         f'FILE *note = fopen("{note}", "w"); fprintf(note, "%d ", (int)getpid()); fclose(note);'
-        "for (volatile int i = 0;; ++i) output[0] = i;"
+        "for (volatile int i = 0;; ++i) outputs[0][0] = i;"
     )
     job = with_body(conv_job(board)[0], body)
     program = job.program

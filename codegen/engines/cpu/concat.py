@@ -76,7 +76,7 @@ class CpuConcat(CpuKernel):
         sizes = tuple(layout.elements(tensor) for tensor in spec.inputs)
         size = layout.elements(spec.output)
         nothing = np.zeros(0, dtype=np.float32)
-        return CpuProgram(source, entry, nothing, sizes, size, 0, choice.threads)
+        return CpuProgram(source, entry, nothing, sizes, (size,), 0, choice.threads)
 
 
 @dataclass(frozen=True)
@@ -111,8 +111,9 @@ def _copy(place: str, index: int, runs: _Runs, share: Share) -> str:
 _SOURCE = """
     #include <string.h>
 
-    void $entry(const float *const *inputs, const float *weights, float *output, void *workspace, int part)
+    void $entry(const float *const *inputs, const float *weights, float *const *outputs, void *workspace, int part)
     {
+        float *const output = outputs[0];
         (void)weights;
         (void)workspace;
         $unused

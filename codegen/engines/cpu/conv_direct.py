@@ -146,7 +146,7 @@ class CpuConvDirect(CpuKernel):
             entry=entry,
             weights=_pack(spec, weights, rows),
             input_sizes=(spec.inputs[0].elements,),
-            output_size=spec.output.elements,
+            output_sizes=(spec.output.elements,),
             workspace_bytes=threads * plane.workspace_bytes(per_group),
             threads=threads,
         )
@@ -269,8 +269,9 @@ _COPY = """
 """
 
 _ENTRY = """
-    void $entry(const float *const *inputs, const float *weights, float *output, void *workspace, int part)
+    void $entry(const float *const *inputs, const float *weights, float *const *outputs, void *workspace, int part)
     {
+        float *const output = outputs[0];
         $share
         (void)workspace;
         for (int n = 0; n < $batch; ++n)

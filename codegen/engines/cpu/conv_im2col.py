@@ -115,7 +115,7 @@ class CpuConvIm2col(CpuKernel):
             entry=entry,
             weights=pack_rows(matrix, bias, rows),
             input_sizes=(spec.inputs[0].elements,),
-            output_size=spec.output.elements,
+            output_sizes=(spec.output.elements,),
             workspace_bytes=choice.threads * workspace_bytes,
             threads=choice.threads,
         )
@@ -172,8 +172,9 @@ _UNFOLD_AND_ENTRY = """
                 }
     }
 
-    void $entry(const float *const *inputs, const float *weights, float *output, void *workspace, int part)
+    void $entry(const float *const *inputs, const float *weights, float *const *outputs, void *workspace, int part)
     {
+        float *const output = outputs[0];
         $share
         float *unfolded = $unfolded;
         for (int n = 0; n < $batch; ++n) {

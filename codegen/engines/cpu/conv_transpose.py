@@ -125,7 +125,7 @@ class CpuConvTranspose(CpuKernel):
             entry=entry,
             weights=np.concatenate([packed, bias]),
             input_sizes=(spec.inputs[0].elements,),
-            output_size=spec.output.elements,
+            output_sizes=(spec.output.elements,),
             workspace_bytes=row_bytes * choice.threads,
             threads=choice.threads,
         )
@@ -212,8 +212,9 @@ _SOURCE = """
         }
     }
 
-    void $entry(const float *const *inputs, const float *weights, float *output, void *workspace, int part)
+    void $entry(const float *const *inputs, const float *weights, float *const *outputs, void *workspace, int part)
     {
+        float *const output = outputs[0];
         $share
         float *const sums = $sums;
         for (int n = 0; n < $batch; ++n)

@@ -98,7 +98,7 @@ class CpuDepthwise(CpuKernel):
             entry=entry,
             weights=np.concatenate([matrix.reshape(-1), bias]),
             input_sizes=(spec.inputs[0].elements,),
-            output_size=spec.output.elements,
+            output_sizes=(spec.output.elements,),
             workspace_bytes=0,
             threads=choice.threads,
         )
@@ -151,8 +151,9 @@ _SOURCE = """
             y[ox] = ${entry}_one(x, w, start, iy, ky_first, ky_end, ox);
     }
 
-    void $entry(const float *const *inputs, const float *weights, float *output, void *workspace, int part)
+    void $entry(const float *const *inputs, const float *weights, float *const *outputs, void *workspace, int part)
     {
+        float *const output = outputs[0];
         $share
         (void)workspace;
         for (int n = 0; n < $batch; ++n)

@@ -79,7 +79,7 @@ class CpuFullyConnected(CpuKernel):
             entry=entry,
             weights=pack_rows(matrix, bias, rows),
             input_sizes=(spec.inputs[0].elements,),
-            output_size=spec.output.elements,
+            output_sizes=(spec.output.elements,),
             workspace_bytes=0,
             threads=choice.threads,
         )
@@ -103,8 +103,9 @@ _SOURCE = """
         }
     }
 
-    void $entry(const float *const *inputs, const float *weights, float *output, void *workspace, int part)
+    void $entry(const float *const *inputs, const float *weights, float *const *outputs, void *workspace, int part)
     {
+        float *const output = outputs[0];
         $share
         (void)workspace;
         for (int n = 0; n < $batch; ++n)

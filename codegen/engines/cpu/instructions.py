@@ -62,7 +62,7 @@ class Count:
             store_instructions=self.stores,
             unique_bytes_read=unique,
             streamed_bytes_read=max(unique, streamed_bytes),
-            bytes_written=float(spec.output.size_bytes),
+            bytes_written=float(sum(tensor.size_bytes for tensor in spec.outputs)),
             balance=balance,
             working_set_bytes=float(working_set_bytes),
             workspace_bytes=workspace_bytes,

@@ -39,7 +39,7 @@ class CpuKernel(ABC):
         return 1
 
     def layouts(self, spec: LayerSpec, point: Point) -> tuple[tuple[str, ...], str]:
-        """Layouts of the inputs and of the output."""
+        """Layouts of the inputs and of every output."""
         return ("nchw",) * len(spec.inputs), "nchw"
 
     def applies(self, spec: LayerSpec, target: Target) -> bool:
@@ -60,7 +60,7 @@ class CpuKernel(ABC):
             for role in ("split", "tile")
         )
         sources, result = self.layouts(spec, point)
-        return Choice("cpu", self.name, split, tile, sources, result)
+        return Choice("cpu", self.name, split, tile, sources, (result,) * len(spec.outputs))
 
     def _idle(self, spec: LayerSpec, point: Point) -> str | None:
         threads = point.get("threads", 1)

@@ -123,29 +123,17 @@ class CpuMap(CpuKernel):
             if lanes > 1
             else _scalar_loop(spec.op, loops, share, choice)
         )
-        source = (
-            "#include <string.h>\n"
-            + (math_prologue(lanes) if calls_functions else "")
-            + fill(
-                """
-            void $entry(const float *const *inputs, const float *weights, float *output, void *workspace, int part)
-            {
-                $share
-                (void)inputs;
-                (void)weights;
-                (void)workspace;
-            $body
-            }
-            """,
-                entry=entry,
-                share=share.declaration,
-                body=indent(_nest(loops, share, places, inner).rstrip(), "    "),
-            )
+        source = "#include <string.h>\n" + (math_prologue(lanes) if calls_functions else "")
+        source += fill(
+            _SOURCE,
+            entry=entry,
+            share=share.declaration,
+            body=indent(_nest(loops, share, places, inner).rstrip(), "    "),
         )
         sizes = tuple(layout_named(choice.output_layout).elements(tensor) for tensor in spec.inputs)
         packed = np.concatenate([np.zeros(0, np.float32), *(value.reshape(-1) for value in weights)])
         result = layout_named(choice.output_layout).elements(spec.output)
-        return CpuProgram(source, entry, packed, sizes, result, 0, choice.threads)
+        return CpuProgram(source, entry, packed, sizes, (result,), 0, choice.threads)
 
 
 def _layouts(spec: LayerSpec) -> tuple[str, ...]:
@@ -262,3 +250,16 @@ def _vector_loop(op: Map, loops: Loops, share: Share, lanes: int) -> str:
         loads=indent(loads, "    "),
         value=vector_text(lanes, op.expression, names),
     )
+
+
+_SOURCE = """
+    void $entry(const float *const *inputs, const float *weights, float *const *outputs, void *workspace, int part)
+    {
+        float *const output = outputs[0];
+        $share
+        (void)inputs;
+        (void)weights;
+        (void)workspace;
+    $body
+    }
+"""

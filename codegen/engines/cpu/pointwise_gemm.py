@@ -122,7 +122,7 @@ class CpuPointwiseGemm(CpuKernel):
             entry=entry,
             weights=pack_rows(matrix, bias, rows),
             input_sizes=(spec.inputs[0].elements,),
-            output_size=spec.output.elements,
+            output_sizes=(spec.output.elements,),
             workspace_bytes=_tails(choice) * tail_bytes,
             threads=choice.threads,
         )
@@ -170,8 +170,9 @@ _PACK_TAIL = """
 """
 
 _ENTRY = """
-    void $entry(const float *const *inputs, const float *weights, float *output, void *workspace, int part)
+    void $entry(const float *const *inputs, const float *weights, float *const *outputs, void *workspace, int part)
     {
+        float *const output = outputs[0];
         $share
         float *tail = $tail;
         for (int n = 0; n < $batch; ++n) {

@@ -78,7 +78,7 @@ class CpuPool(CpuKernel):
             entry=entry,
             weights=np.zeros(0, dtype=np.float32),
             input_sizes=(spec.inputs[0].elements,),
-            output_size=spec.output.elements,
+            output_sizes=(spec.output.elements,),
             workspace_bytes=0,
             threads=choice.threads,
         )
@@ -158,8 +158,9 @@ def _windows_source(entry: str, spec: LayerSpec, columns: int, share: Share) -> 
 _GLOBAL = """
     #include <math.h>
 
-    void $entry(const float *const *inputs, const float *weights, float *output, void *workspace, int part)
+    void $entry(const float *const *inputs, const float *weights, float *const *outputs, void *workspace, int part)
     {
+        float *const output = outputs[0];
         $share
         (void)weights;
         (void)workspace;
@@ -230,8 +231,9 @@ _WINDOWS = """
             y[ox] = ${entry}_one(plane, iy, ky_first, ky_end, ox);
     }
 
-    void $entry(const float *const *inputs, const float *weights, float *output, void *workspace, int part)
+    void $entry(const float *const *inputs, const float *weights, float *const *outputs, void *workspace, int part)
     {
+        float *const output = outputs[0];
         $share
         (void)weights;
         (void)workspace;

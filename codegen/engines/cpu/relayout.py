@@ -83,7 +83,7 @@ class CpuRelayout(CpuKernel):
         )
         sizes = [layout_named(name).elements(spec.output) for name in (op.source, op.target)]
         nothing = np.zeros(0, dtype=np.float32)
-        return CpuProgram(source, entry, nothing, (sizes[0],), sizes[1], 0, choice.threads)
+        return CpuProgram(source, entry, nothing, (sizes[0],), (sizes[1],), 0, choice.threads)
 
 
 def _relayout(spec: LayerSpec) -> Relayout:
@@ -103,8 +103,9 @@ def _loop(index: str, share: Share) -> str:
 _PADDING = f"for (int j = count; j < {LANES}; ++j)\n{' ' * 20}y[j] = 0.0f;"
 
 _SOURCE = """
-    void $entry(const float *const *inputs, const float *weights, float *output, void *workspace, int part)
+    void $entry(const float *const *inputs, const float *weights, float *const *outputs, void *workspace, int part)
     {
+        float *const output = outputs[0];
         $share
         (void)weights;
         (void)workspace;

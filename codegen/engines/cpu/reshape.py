@@ -51,7 +51,7 @@ class CpuReshape(CpuKernel):
     ) -> CpuProgram:
         elements = layout_named(choice.output_layout).elements(spec.output)
         source = "#include <string.h>\n" + fill(_SOURCE, entry=entry, bytes=elements * FLOAT_BYTES)
-        return CpuProgram(source, entry, np.zeros(0, np.float32), (elements,), elements, 0)
+        return CpuProgram(source, entry, np.zeros(0, np.float32), (elements,), (elements,), 0)
 
 
 def _layouts(spec: LayerSpec) -> tuple[str, ...]:
@@ -62,8 +62,9 @@ def _layouts(spec: LayerSpec) -> tuple[str, ...]:
 
 
 _SOURCE = """
-    void $entry(const float *const *inputs, const float *weights, float *output, void *workspace, int part)
+    void $entry(const float *const *inputs, const float *weights, float *const *outputs, void *workspace, int part)
     {
+        float *const output = outputs[0];
         (void)weights;
         (void)workspace;
         (void)part;

@@ -52,14 +52,15 @@ class CpuSoftmax(CpuKernel):
             inner=inner,
         )
         elements = spec.output.elements
-        return CpuProgram(source, entry, np.zeros(0, dtype=np.float32), (elements,), elements, 0)
+        return CpuProgram(source, entry, np.zeros(0, dtype=np.float32), (elements,), (elements,), 0)
 
 
 _SOURCE = """
     #include <math.h>
 
-    void $entry(const float *const *inputs, const float *weights, float *output, void *workspace, int part)
+    void $entry(const float *const *inputs, const float *weights, float *const *outputs, void *workspace, int part)
     {
+        float *const output = outputs[0];
         (void)weights;
         (void)workspace;
         (void)part;

@@ -69,7 +69,7 @@ class CpuTranspose(CpuKernel):
         )
         elements = spec.output.elements
         nothing = np.zeros(0, dtype=np.float32)
-        return CpuProgram(source, entry, nothing, (elements,), elements, 0, choice.threads)
+        return CpuProgram(source, entry, nothing, (elements,), (elements,), 0, choice.threads)
 
 
 def _permutation(spec: LayerSpec) -> tuple[int, ...]:
@@ -100,8 +100,9 @@ def _index(strides: Sequence[int]) -> str:
 
 
 _SOURCE = """
-    void $entry(const float *const *inputs, const float *weights, float *output, void *workspace, int part)
+    void $entry(const float *const *inputs, const float *weights, float *const *outputs, void *workspace, int part)
     {
+        float *const output = outputs[0];
         $share
         const float *restrict x = inputs[0];
         float *restrict y = output;

@@ -32,7 +32,7 @@ class Address:
 
     base: Base
     offset_bytes: int = 0
-    index: int = 0  # which input
+    index: int = 0  # which input or output
 
 
 Uniform = int | float | Address  # ints are taken modulo 2**32; floats are stored as float32

@@ -37,7 +37,7 @@ class LinkedLayer:
     name: str
     layer: QpuLayer
     inputs: tuple[str, ...]
-    output: str
+    outputs: tuple[str, ...]
 
 
 @dataclass
@@ -138,12 +138,15 @@ def link(
     )
 
 
-def link_single(layer: QpuLayer, input_bytes: Sequence[int], output_bytes: int, num_qpus: int) -> GpuProgram:
+def link_single(
+    layer: QpuLayer, input_bytes: Sequence[int], output_bytes: Sequence[int], num_qpus: int
+) -> GpuProgram:
     """A program of one layer: what a candidate is measured with."""
     names = tuple(f"input{i}" for i in range(len(input_bytes)))
-    buffers = {**dict(zip(names, input_bytes, strict=True)), "output": output_bytes}
-    linked = LinkedLayer("layer", layer, names, "output")
-    return link([[linked]], Activations.side_by_side(buffers), names, ("output",), num_qpus)
+    results = tuple(f"output{i}" for i in range(len(output_bytes)))
+    buffers = dict(zip((*names, *results), (*input_bytes, *output_bytes), strict=True))
+    linked = LinkedLayer("layer", layer, names, results)
+    return link([[linked]], Activations.side_by_side(buffers), names, results, num_qpus)
 
 
 def _check(launches: Sequence[Sequence[LinkedLayer]], buffers: Mapping[str, Region], num_qpus: int) -> None:
@@ -154,7 +157,7 @@ def _check(launches: Sequence[Sequence[LinkedLayer]], buffers: Mapping[str, Regi
             raise LinkError(
                 f"layer {layer.name!r} is split over {len(layer.layer.blocks)} QPUs, there are {num_qpus}"
             )
-        for name in (*layer.inputs, layer.output):
+        for name in (*layer.inputs, *layer.outputs):
             if name not in buffers:
                 raise LinkError(f"layer {layer.name!r} names buffer {name!r}, which is not planned")
 
@@ -354,5 +357,6 @@ class _Writer:
             return block_start + WORD_BYTES * _FIRST_WORDS + address.offset_bytes
         if address.base == "weights":
             return self._weights[number, index] + address.offset_bytes
-        buffer = layer.output if address.base == "output" else layer.inputs[address.index]
+        buffers = layer.outputs if address.base == "output" else layer.inputs
+        buffer = buffers[address.index]
         return self._regions[buffer].offset_bytes + address.offset_bytes

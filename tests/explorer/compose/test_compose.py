@@ -80,7 +80,7 @@ def every_composition(graph: Graph, table: Table) -> Iterator[Steps]:
         sequence: list[list[ComposedStep]] = []
         for tensor in ("t0", *(node.output for node in graph.nodes)):
             sequence += [
-                [ComposedStep(n, tensor, chosen[n], is_view=moves_nothing(chosen[n]))]
+                [ComposedStep(n, (tensor,), chosen[n], is_view=moves_nothing(chosen[n]))]
                 for n in graph.nodes
                 if n.output == tensor
             ]
@@ -92,7 +92,7 @@ def every_composition(graph: Graph, table: Table) -> Iterator[Steps]:
             } | ({"nchw"} if tensor in graph.outputs else set())
             for target in wanted - {produced[tensor]}:
                 ways = table[relayout_spec(graph.types[tensor], produced[tensor], target)]
-                sequence.append([ComposedStep(None, tensor, way) for way in ways])
+                sequence.append([ComposedStep(None, (tensor,), way) for way in ways])
         yield from product(*sequence)
 
 

@@ -50,7 +50,7 @@ def on(graph: Graph, processor: Processor, layout: str) -> dict[LayerSpec, tuple
 
 
 def concat_step(found: Composition) -> tuple[bool, float]:
-    step = next(step for step in found.steps if step.tensor == "whole" and step.node is not None)
+    step = next(step for step in found.steps if step.tensors[0] == "whole" and step.node is not None)
     return step.in_place, step.time_s
 
 

@@ -28,5 +28,5 @@ class BadKernel(PlainFault):
 KERNEL_FAULTS = (
     BadKernel("a kernel hangs", before="for (volatile int i = 1; i;) { }"),
     BadKernel("a kernel crashes", before="__builtin_trap();"),
-    BadKernel("a kernel answers wrongly", after="output[0] = 2.0f * output[0] + 1.0f;"),
+    BadKernel("a kernel answers wrongly", after="outputs[0][0] = 2.0f * outputs[0][0] + 1.0f;"),
 )

@@ -35,7 +35,8 @@ from microbench.store import Sample, Store
 from tests.explorer.faults.firmware import ToldMachine
 
 KERNEL = (
-    "void {name}(const float *const *inputs, const float *weights, float *output, void *workspace, int part)"
+    "void {name}(const float *const *inputs, const float *weights, float *const *outputs, void *workspace, "
+    "int part)"
 )
 
 
@@ -146,7 +147,7 @@ def spoilt(job: Job, before: str, after: str) -> Job:
     program = job.program
     assert program.kind == "cpu"
     name = program.entry
-    call = f"sound_{name}(inputs, weights, output, workspace, part);"
+    call = f"sound_{name}(inputs, weights, outputs, workspace, part);"
     wrapper = f"{KERNEL.format(name=name)}\n{{\n    {before}\n    {call}\n    {after}\n}}\n"
     source = f"#define {name} sound_{name}\n{program.source}\n#undef {name}\n{wrapper}"
     return replace(job, program=replace(program, source=source))

@@ -18,7 +18,7 @@ SPEC = layer_spec(Map(clamp(RESULT, -1.0, None)), (TENSOR,), TENSOR)
 
 
 def candidate(processor: Processor, layout: str = "pixel16") -> Candidate:
-    return Candidate(SPEC, Choice(processor, "any", (), (), (layout,), layout))
+    return Candidate(SPEC, Choice(processor, "any", (), (), (layout,), (layout,)))
 
 
 def image(layout: str, error: float) -> np.ndarray:
@@ -44,7 +44,7 @@ def test_algorithms_may_be_held_to_a_part_of_the_root_mean_square() -> None:
     values = layer_values(SPEC, seed=3)
     (reference,) = evaluate_layer(SPEC, values.inputs, values.weights)
     rms_of_largest = np.sqrt(np.mean(reference**2)) / np.abs(reference).max()
-    winograd = Candidate(SPEC, Choice("cpu", "cpu_blocked_winograd", (), (), ("nchw",), "nchw"))
+    winograd = Candidate(SPEC, Choice("cpu", "cpu_blocked_winograd", (), (), ("nchw",), ("nchw",)))
     judge = Judge(seed=3)
     assert judge.judge(winograd, image("nchw", 0.8e-4 * rms_of_largest)).correct
     spoilt = image("nchw", 1.2e-4 * rms_of_largest)

@@ -66,7 +66,7 @@ def test_the_table_sums_up_its_trials() -> None:
 def test_a_spoilt_kernel_does_what_it_is_told() -> None:
     sound = sound_cpu_job()
     board = HostBoard(load_profile("host"))
-    wrong = board.measure(spoilt(sound.job, "", "output[0] = 42.0f;")).output
+    wrong = board.measure(spoilt(sound.job, "", "outputs[0][0] = 42.0f;")).output
     assert wrong is not None and wrong[0] == 42.0 and (wrong[1:] == sound.expected[1:]).all()
     with pytest.raises(CandidateError, match="died of SIG"):
         board.measure(spoilt(sound.job, "__builtin_trap();", ""))

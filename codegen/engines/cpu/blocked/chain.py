@@ -132,7 +132,7 @@ class CpuBlockedChain(BlockedKernel):
             entry=entry,
             weights=np.concatenate(parts),
             input_sizes=tuple(sizes[:-1]),
-            output_size=sizes[-1],
+            output_sizes=(sizes[-1],),
             workspace_bytes=choice.threads * plan.workspace_bytes,
             threads=choice.threads,
         )
@@ -267,8 +267,9 @@ def _text(plan: _ChainPlan, threads: int, offsets: Sequence[tuple[int, int]], si
 
 
 _ENTRY = """
-    void $entry(const float *const *inputs, const float *weights, float *output, void *workspace, int part)
+    void $entry(const float *const *inputs, const float *weights, float *const *outputs, void *workspace, int part)
     {
+        float *const output = outputs[0];
         $share
         float *const buffers = $own;
         (void)buffers;

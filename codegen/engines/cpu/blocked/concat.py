@@ -100,7 +100,7 @@ class CpuBlockedConcat(BlockedKernel):
             entry=entry,
             weights=np.zeros(0, dtype=np.float32),
             input_sizes=tuple(layout.elements(tensor) for tensor in spec.inputs),
-            output_size=layout.elements(spec.output),
+            output_sizes=(layout.elements(spec.output),),
             workspace_bytes=0,
             threads=choice.threads,
         )
@@ -150,8 +150,9 @@ _SOURCE = """
         $rows
     };
 
-    void $entry(const float *const *inputs, const float *weights, float *output, void *workspace, int part)
+    void $entry(const float *const *inputs, const float *weights, float *const *outputs, void *workspace, int part)
     {
+        float *const output = outputs[0];
         $share
         (void)weights;
         (void)workspace;

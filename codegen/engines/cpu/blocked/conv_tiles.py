@@ -145,7 +145,7 @@ class RegisterTiledConv(BlockedKernel, Generic[Code]):
             entry=entry,
             weights=self.pack(weights, code),
             input_sizes=(sizes[0],),
-            output_size=sizes[1],
+            output_sizes=(sizes[1],),
             workspace_bytes=0,
             threads=choice.threads,
         )
@@ -170,8 +170,9 @@ def _share(code: ConvCode, shared: int, threads: int) -> Share:
 
 
 _ENTRY = """
-    void $entry(const float *const *inputs, const float *weights, float *output, void *workspace, int part)
+    void $entry(const float *const *inputs, const float *weights, float *const *outputs, void *workspace, int part)
     {
+        float *const output = outputs[0];
         $share
         (void)workspace;
         for (int n = 0; n < $batch; ++n)

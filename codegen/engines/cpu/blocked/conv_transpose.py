@@ -120,7 +120,7 @@ class CpuBlockedConvTranspose(BlockedKernel):
             entry=entry,
             weights=np.concatenate(packed),
             input_sizes=(sizes[0],),
-            output_size=sizes[1],
+            output_sizes=(sizes[1],),
             workspace_bytes=0,
             threads=choice.threads,
         )
@@ -189,8 +189,9 @@ def _width(spec: LayerSpec, blocks: int, target: Target) -> int:
 
 
 _ENTRY = """
-    void $entry(const float *const *inputs, const float *weights, float *output, void *workspace, int part)
+    void $entry(const float *const *inputs, const float *weights, float *const *outputs, void *workspace, int part)
     {
+        float *const output = outputs[0];
         (void)workspace;
         $unused
         for (int n = 0; n < $batch; ++n) {

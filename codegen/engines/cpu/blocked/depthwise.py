@@ -95,7 +95,7 @@ class CpuBlockedDepthwise(BlockedKernel):
             entry=entry,
             weights=packed,
             input_sizes=(layout.elements(spec.inputs[0]),),
-            output_size=layout.elements(spec.output),
+            output_sizes=(layout.elements(spec.output),),
             workspace_bytes=0,
             threads=choice.threads,
         )

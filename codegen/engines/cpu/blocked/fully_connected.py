@@ -111,7 +111,7 @@ class CpuBlockedFullyConnected(BlockedKernel):
             entry=entry,
             weights=pack_rows(matrix, bias, rows),
             input_sizes=(layout.elements(spec.inputs[0]),),
-            output_size=spec.output.elements,
+            output_sizes=(spec.output.elements,),
             workspace_bytes=0,
             threads=choice.threads,
         )
@@ -151,8 +151,9 @@ _SOURCE = """
             memcpy(y, results, (size_t)count * sizeof *y);
     }
 
-    void $entry(const float *const *inputs, const float *weights, float *output, void *workspace, int part)
+    void $entry(const float *const *inputs, const float *weights, float *const *outputs, void *workspace, int part)
     {
+        float *const output = outputs[0];
         $share
         (void)workspace;
         for (int m = $first; m < $end; m += $rows)

@@ -99,7 +99,7 @@ class CpuBlockedMap(BlockedKernel):
             entry=entry,
             weights=_packed(weights, channels, lanes),
             input_sizes=tuple(layout.elements(tensor) for tensor in spec.inputs),
-            output_size=layout.elements(spec.output),
+            output_sizes=(layout.elements(spec.output),),
             workspace_bytes=0,
             threads=choice.threads,
         )
@@ -173,8 +173,9 @@ def _share(spec: LayerSpec, lanes: int, splits: Point) -> Share:
 
 
 _SOURCE = """
-    void $entry(const float *const *inputs, const float *weights, float *output, void *workspace, int part)
+    void $entry(const float *const *inputs, const float *weights, float *const *outputs, void *workspace, int part)
     {
+        float *const output = outputs[0];
         $share
         (void)inputs;
         (void)weights;

@@ -51,8 +51,9 @@ def planes_source(spec: LayerSpec, code: WindowCode, choice: Choice, biases: int
 
 
 _ENTRY = """
-    void $entry(const float *const *inputs, const float *weights, float *output, void *workspace, int part)
+    void $entry(const float *const *inputs, const float *weights, float *const *outputs, void *workspace, int part)
     {
+        float *const output = outputs[0];
         $share
         (void)workspace;
         for (int plane = $first_plane; plane < $end_plane; ++plane) {

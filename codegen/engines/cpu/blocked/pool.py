@@ -89,7 +89,7 @@ class CpuBlockedPool(BlockedKernel):
             entry=entry,
             weights=np.zeros(0, dtype=np.float32),
             input_sizes=(layout.elements(spec.inputs[0]),),
-            output_size=layout.elements(spec.output),
+            output_sizes=(layout.elements(spec.output),),
             workspace_bytes=0,
             threads=choice.threads,
         )

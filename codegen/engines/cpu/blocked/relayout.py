@@ -73,7 +73,7 @@ class CpuBlockedRelayout(CpuKernel):
         source = fill(source, lanes=lanes, pixels=pixels)
         sizes = [layout_named(name).elements(spec.output) for name in (op.source, op.target)]
         nothing = np.zeros(0, dtype=np.float32)
-        return CpuProgram(source, entry, nothing, (sizes[0],), sizes[1], 0, choice.threads)
+        return CpuProgram(source, entry, nothing, (sizes[0],), (sizes[1],), 0, choice.threads)
 
 
 def _relayout(spec: LayerSpec) -> Relayout:
@@ -111,8 +111,9 @@ _FROM_BLOCKS = """if (channels == $lanes && pixels == $lanes)
                         y[i * $pixels + j] = x[j * $lanes + i];"""
 
 _SOURCE = """
-    void $entry(const float *const *inputs, const float *weights, float *output, void *workspace, int part)
+    void $entry(const float *const *inputs, const float *weights, float *const *outputs, void *workspace, int part)
     {
+        float *const output = outputs[0];
         $share
         (void)weights;
         (void)workspace;

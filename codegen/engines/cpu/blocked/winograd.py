@@ -147,7 +147,7 @@ class CpuBlockedWinograd(BlockedKernel):
             entry=entry,
             weights=pack_winograd(weights, code),
             input_sizes=(layout_named(choice.input_layouts[0]).elements(spec.inputs[0]),),
-            output_size=layout_named(choice.output_layout).elements(spec.output),
+            output_sizes=(layout_named(choice.output_layout).elements(spec.output),),
             workspace_bytes=choice.threads * code.workspace_bytes,
             threads=choice.threads,
         )
@@ -192,8 +192,9 @@ def _share(code: WinogradCode, shared: int, threads: int) -> Share:
 
 
 _ENTRY = """
-    void $entry(const float *const *inputs, const float *weights, float *output, void *workspace, int part)
+    void $entry(const float *const *inputs, const float *weights, float *const *outputs, void *workspace, int part)
     {
+        float *const output = outputs[0];
         $share
         ${entry}_span(inputs[0], weights, weights + $bias, output, $work, $spans);
     }

@@ -3,10 +3,10 @@
  *
  *   measure DATA RESULT REPEATS WARM_UP_S MINIMUM_TOTAL_S
  *
- * DATA holds all inputs one after another, then the packed weights (float32); RESULT receives the output, then the
+ * DATA holds all inputs one after another, then the packed weights (float32); RESULT receives the outputs, then the
  * time of each repeat in seconds (float64). A repeat is the mean of as many calls as take a fair share of the
  * minimum total, at least one; calls that are not timed go before, for WARM_UP_S, at least one. Generated: measure_config.h with MEASURE_ENTRY, MEASURE_INPUT_COUNT, MEASURE_INPUT_SIZES,
- * MEASURE_WEIGHTS, MEASURE_OUTPUT (elements), MEASURE_WORKSPACE (bytes) and MEASURE_THREADS: with more than one, pool.c
+ * MEASURE_WEIGHTS, MEASURE_OUTPUT_COUNT, MEASURE_OUTPUT_SIZES (elements), MEASURE_WORKSPACE (bytes) and MEASURE_THREADS: with more than one, pool.c
  * is linked in, and its threads are awake when a repeat begins.
  *
  * Exit code: 0 done; 1 files or memory.
@@ -24,7 +24,7 @@
 #include "pool.h"
 #endif
 
-void MEASURE_ENTRY(const float *const *inputs, const float *weights, float *output, void *workspace, int part);
+void MEASURE_ENTRY(const float *const *inputs, const float *weights, float *const *outputs, void *workspace, int part);
 
 /* Between two runs of a layer a network reads the weights of all its other layers. Calls take turns with copies of the
  * weights, so that they come from as far away as they will then. */
@@ -34,9 +34,9 @@ enum { COPIES = COPIES_FOR_ALL < 1 ? 1 : COPIES_FOR_ALL > MOST_COPIES ? MOST_COP
 #define NEXT_WEIGHTS() (weights + (size_t)(turn++ % COPIES) * COPY_ELEMENTS)
 
 #if MEASURE_THREADS > 1
-#define CALL() pool_run_kernel(threads, MEASURE_THREADS, MEASURE_ENTRY, inputs, NEXT_WEIGHTS(), output, workspace)
+#define CALL() pool_run_kernel(threads, MEASURE_THREADS, MEASURE_ENTRY, inputs, NEXT_WEIGHTS(), outputs, workspace)
 #else
-#define CALL() MEASURE_ENTRY(inputs, NEXT_WEIGHTS(), output, workspace, 0)
+#define CALL() MEASURE_ENTRY(inputs, NEXT_WEIGHTS(), outputs, workspace, 0)
 #endif
 
 enum { CPU_LIMIT_S = 120 * MEASURE_THREADS };
@@ -68,7 +68,9 @@ int main(int argc, char **argv)
     static const size_t sizes[] = MEASURE_INPUT_SIZES;
     const struct rlimit limit = {CPU_LIMIT_S, CPU_LIMIT_S}; /* a kernel that hangs, when nobody waits for it any more */
     setrlimit(RLIMIT_CPU, &limit);
+    static const size_t output_sizes[] = MEASURE_OUTPUT_SIZES;
     const float *inputs[MEASURE_INPUT_COUNT];
+    float *outputs[MEASURE_OUTPUT_COUNT];
     const int repeats = argc == 6 ? atoi(argv[3]) : 0;
     const double warm_up_s = argc == 6 ? atof(argv[4]) : 0.0;
     const double minimum_total_s = argc == 6 ? atof(argv[5]) : 0.0;
@@ -83,10 +85,13 @@ int main(int argc, char **argv)
     }
     float *weights = aligned_block((size_t)COPIES * COPY_ELEMENTS * sizeof(float));
     unsigned turn = 0;
-    float *output = aligned_block((size_t)MEASURE_OUTPUT * sizeof(float));
+    for (int i = 0; i < MEASURE_OUTPUT_COUNT; ++i) {
+        outputs[i] = aligned_block(output_sizes[i] * sizeof(float));
+        good = good && outputs[i];
+    }
     void *workspace = aligned_block((size_t)MEASURE_WORKSPACE);
     double *times_s = malloc((size_t)repeats * sizeof(double));
-    good = good && weights && output && workspace && times_s;
+    good = good && weights && workspace && times_s;
     if (!good || fread(weights, sizeof(float), (size_t)MEASURE_WEIGHTS, data) != (size_t)MEASURE_WEIGHTS)
         return fail("data file is too short, or memory is out");
     for (size_t i = 1; i < COPIES; ++i)
@@ -120,8 +125,10 @@ int main(int argc, char **argv)
     pool_free(threads);
 #endif
     FILE *result = fopen(argv[2], "wb");
-    if (!result || fwrite(output, sizeof(float), (size_t)MEASURE_OUTPUT, result) != (size_t)MEASURE_OUTPUT ||
-        fwrite(times_s, sizeof(double), (size_t)repeats, result) != (size_t)repeats || fclose(result) != 0)
+    good = result != NULL;
+    for (int i = 0; i < MEASURE_OUTPUT_COUNT && good; ++i)
+        good = fwrite(outputs[i], sizeof(float), output_sizes[i], result) == output_sizes[i];
+    if (!good || fwrite(times_s, sizeof(double), (size_t)repeats, result) != (size_t)repeats || fclose(result) != 0)
         return fail("result file could not be written");
     return 0;
 }

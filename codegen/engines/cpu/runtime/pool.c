@@ -240,20 +240,20 @@ typedef struct kernel_call {
     pool_kernel *kernel;
     const float *const *inputs;
     const float *weights;
-    float *output;
+    float *const *outputs;
     void *workspace;
 } kernel_call;
 
 static void call_kernel(void *context, int part)
 {
     const kernel_call *const call = context;
-    call->kernel(call->inputs, call->weights, call->output, call->workspace, part);
+    call->kernel(call->inputs, call->weights, call->outputs, call->workspace, part);
 }
 
 void pool_run_kernel(pool *threads, int parts, pool_kernel *kernel, const float *const *inputs,
-                     const float *weights, float *output, void *workspace)
+                     const float *weights, float *const *outputs, void *workspace)
 {
-    kernel_call call = {kernel, inputs, weights, output, workspace};
+    kernel_call call = {kernel, inputs, weights, outputs, workspace};
     pool_run(threads, parts, call_kernel, &call);
 }
 

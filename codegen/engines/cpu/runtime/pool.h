@@ -18,7 +18,7 @@ typedef struct pool pool;
 typedef void pool_task(void *context, int part);
 
 /* A generated kernel (codegen/program.py). */
-typedef void pool_kernel(const float *const *inputs, const float *weights, float *output, void *workspace,
+typedef void pool_kernel(const float *const *inputs, const float *weights, float *const *outputs, void *workspace,
                          int part);
 
 /* A pool that runs up to `threads` parts at once, the caller's included. NULL where they cannot be started. */
@@ -32,7 +32,7 @@ POOL_LINKAGE void pool_run(pool *threads, int parts, pool_task *task, void *cont
 
 /* The same for a kernel. */
 POOL_LINKAGE void pool_run_kernel(pool *threads, int parts, pool_kernel *kernel, const float *const *inputs,
-                                  const float *weights, float *output, void *workspace);
+                                  const float *weights, float *const *outputs, void *workspace);
 
 /* Ends the threads; NULL is allowed. */
 POOL_LINKAGE void pool_free(pool *threads);

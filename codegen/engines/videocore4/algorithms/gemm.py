@@ -107,7 +107,7 @@ class GemmConvolution:
             split=values({"pixel_tiles": point["pixel_tiles"]}),
             tile=values({"blocks": blocks, "channels": channels}),
             input_layouts=("nchw" if planar else "pixel16",),
-            output_layout="pixel16",
+            output_layouts=("pixel16",),
         )
 
     def work(self, spec: LayerSpec, target: Target, choice: Choice) -> Work:

@@ -187,7 +187,7 @@ class QpuMap(_QpuLines):
             split=values(split),
             tile=values({"rows": rows}),
             input_layouts=tuple(read.layout for read in found[: len(spec.inputs)]),
-            output_layout="pixel16" if is_image(spec.output) else "nchw",
+            output_layouts=("pixel16" if is_image(spec.output) else "nchw",),
         )
         self._kernel(spec, rows, choice)  # refuses what has no registers
         return choice
@@ -268,7 +268,7 @@ class QpuConcat(_QpuLines):
             split=values({}),
             tile=values({"rows": rows}),
             input_layouts=("pixel16",) * len(spec.inputs),
-            output_layout="pixel16",
+            output_layouts=("pixel16",),
         )
 
     def _tiles(self, spec: LayerSpec, rows: int, choice: Choice, output_lines: int | None) -> list[Tile]:

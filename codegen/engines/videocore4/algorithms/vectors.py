@@ -71,7 +71,7 @@ class QpuFullyConnected:
             values({"interleaved": point["interleaved"]}),
             values({"unroll": point["unroll"]}),
             ("nchw",),
-            "nchw",
+            ("nchw",),
         )
 
     def work(self, spec: LayerSpec, target: Target, choice: Choice) -> Work:
@@ -175,7 +175,7 @@ class QpuGlobalAverage:
             values({"interleaved": point["interleaved"]}),
             values({"ahead": point["ahead"]}),
             ("pixel16",),
-            "nchw",
+            ("nchw",),
         )
 
     def work(self, spec: LayerSpec, target: Target, choice: Choice) -> Work:

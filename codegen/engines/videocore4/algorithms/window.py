@@ -72,7 +72,7 @@ class QpuWindow:
             split=values({"channel_chunk": chunk}),
             tile=values({"rows": rows}),
             input_layouts=("pixel16",),
-            output_layout="pixel16",
+            output_layouts=("pixel16",),
         )
 
     def work(self, spec: LayerSpec, target: Target, choice: Choice) -> Work:
