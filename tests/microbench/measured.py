@@ -39,7 +39,7 @@ class SoundJob:
 def candidate(elements: int = 16, width: int = 4, processor: str = "cpu") -> Candidate:
     """A clamp of so many elements; `width` is its only tile."""
     tensor = TensorType((1, elements))
-    choice = Choice(processor, "direct", (), values({"width": width}), ("nchw",), "nchw")  # type: ignore[arg-type]
+    choice = Choice(processor, "direct", (), values({"width": width}), ("nchw",), ("nchw",))  # type: ignore[arg-type]
     return Candidate(layer_spec(Map(clamp(RESULT, 0.0, 6.0)), (tensor,), tensor), choice)
 
 

@@ -13,7 +13,7 @@ from explorer.runs.tables import step_table, summary_lines
 
 def report(processor: str = "qpu", check: CheckReport | None = None) -> RunReport:
     split, tile = values({"groups": 3}), values({"rows": 4})
-    choice = Choice(processor, "some_gemm", split, tile, ("pixel16",), "pixel16")  # type: ignore[arg-type]
+    choice = Choice(processor, "some_gemm", split, tile, ("pixel16",), ("pixel16",))  # type: ignore[arg-type]
     step = StepReport(
         "conv[0]", "Conv2d", choice, Prediction(3e-3, 2e-3, 4e-3), 2e-3, "simulated",
         2.1e-3 if check else None, "simulated", 40e-3,
