@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from codegen.algorithm import CpuAlgorithm, algorithms
+from codegen.engines.cpu.blocked.kernel import BlockedKernel
 from codegen.engines.cpu.toolchain import compile_shared
 from codegen.errors import ScheduleError
 from codegen.expression import RELU, RESULT, Operand, apply, clamp, maximum, minimum
@@ -331,9 +332,25 @@ SPECS: dict[str, st.SearchStrategy[LayerSpec]] = {
 }
 
 
+# Elementwise kernels and chains are for vectors alone, and a fully connected layer is row-major whatever its lanes.
+ONE_LANE = (
+    "cpu_blocked_concat",
+    "cpu_blocked_conv",
+    "cpu_blocked_conv_transpose",
+    "cpu_blocked_depthwise",
+    "cpu_blocked_indirect",
+    "cpu_blocked_pool",
+    "cpu_blocked_winograd",
+)
+
+
 @st.composite
-def cases(draw: st.DrawFn, name: str) -> Case:
+def cases(draw: st.DrawFn, name: str, lanes: int | None = None) -> Case:
+    """`lanes`: of a blocked kernel's blocks, where not as many as the target's registers hold."""
     spec, algorithm = draw(SPECS[name]), algorithms()[name]
+    if lanes is not None:
+        assert isinstance(algorithm, BlockedKernel)
+        algorithm = type(algorithm)(lanes)
     assert isinstance(algorithm, CpuAlgorithm)
     target = draw(st.sampled_from([target for target in TARGETS if algorithm.applies(spec, target)]))
     points = algorithm.space(spec, target).points()
@@ -398,6 +415,21 @@ def scratch_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 @given(data=st.data())
 def test_kernels_agree_with_the_reference(name: str, data: st.DataObject) -> None:
     check_all(data.draw(st.lists(cases(name), min_size=6, max_size=12)))
+
+
+@pytest.mark.parametrize("name", ONE_LANE)
+@settings(
+    max_examples=3,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+    phases=(Phase.explicit, Phase.reuse, Phase.generate),
+)
+@given(data=st.data())
+def test_blocks_of_one_channel_are_row_major(name: str, data: st.DataObject) -> None:
+    drawn = data.draw(st.lists(cases(name, lanes=1), min_size=6, max_size=8))
+    for case in drawn:
+        assert {*case.choice.input_layouts, case.choice.output_layout} == {"nchw"}
+    check_all(drawn)
 
 
 def test_every_cpu_algorithm_is_tested() -> None:

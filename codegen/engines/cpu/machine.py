@@ -29,10 +29,12 @@ def block_lanes(target: Target) -> int:
     return max(4, vector_lanes(target))
 
 
-def block_registers(target: Target) -> int:
-    """How many blocks of `block_lanes` floats the registers hold."""
+def block_registers(target: Target, lanes: int) -> int:
+    """How many blocks of so many floats the registers hold: `block_lanes` of them, or one."""
     if is_scalar(target):
-        return REGISTERS // block_lanes(target)
+        return REGISTERS // lanes
+    if lanes == 1 and target.compiler[0].startswith("arm"):
+        return REGISTERS
     if target.compiler[0].startswith("aarch64") or vector_lanes(target) == 16:
         return REGISTERS
     return 16  # NEON of 32-bit ARM, AVX2, SSE

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from explorer.commands.bench.layer_names import chosen_layers
 from explorer.terminal.console import stdout
 from explorer.terminal.exits import reported
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
-    from codegen.graph import LayerSpec
     from explorer.studies.inner_loops import Inspection
     from explorer.studies.study_table import StudyTable
     from microbench.profile import DeviceProfile
@@ -56,10 +56,11 @@ def cpu_inner_loops(
     """Compile the kernels for a device and show what their inner loops consist of."""
     with reported(place=markdown):
         from explorer.studies.inner_loops import inspect_device
+        from explorer.studies.representative_layers import REPRESENTATIVE_LAYERS
         from explorer.studies.study_table import show, write_markdown
         from microbench.profile import load_profile
 
-        layers = _chosen_layers(layer)
+        layers = chosen_layers(REPRESENTATIVE_LAYERS, layer)
         profiles = [load_profile(name) for name in device or DEVICES]
         tables, console = [], stdout()
         for profile in profiles:
@@ -67,19 +68,6 @@ def cpu_inner_loops(
             show(tables[-1:], console)
         if markdown is not None:
             write_markdown(markdown, "Inner loops of the CPU kernels", INTRODUCTION, tables)
-
-
-def _chosen_layers(words: list[str] | None) -> Mapping[str, LayerSpec]:
-    from explorer.errors import UsageError
-    from explorer.studies.representative_layers import REPRESENTATIVE_LAYERS
-
-    if not words:
-        return REPRESENTATIVE_LAYERS
-    chosen = {n: s for n, s in REPRESENTATIVE_LAYERS.items() if any(word in n for word in words)}
-    if not chosen:
-        known = ", ".join(REPRESENTATIVE_LAYERS)
-        raise UsageError(f"no layer's name contains {' or '.join(map(repr, words))}; there are: {known}")
-    return chosen
 
 
 def _table(profile: DeviceProfile, inspections: Sequence[Inspection]) -> StudyTable:

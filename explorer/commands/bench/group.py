@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from explorer.commands.bench.cpu_families import cpu_families
 from explorer.commands.bench.cpu_inner_loops import cpu_inner_loops
 from explorer.commands.bench.cpu_instructions import cpu_instructions
 from explorer.commands.bench.cpu_layers import cpu_layers
@@ -23,3 +24,4 @@ bench_app.command()(cpu_layers)
 bench_app.command()(cpu_memory)
 bench_app.command()(cpu_peers)
 bench_app.command()(cpu_instructions)
+bench_app.command()(cpu_families)

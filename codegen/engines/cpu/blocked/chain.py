@@ -20,11 +20,11 @@ from codegen.engines.cpu.blocked.chain_stages import (
 )
 from codegen.engines.cpu.blocked.conv_source import CHANNELS_OUTER, PIXELS_OUTER, ConvCode
 from codegen.engines.cpu.blocked.geometry import Image
-from codegen.engines.cpu.blocked.kernel import BlockedKernel, blocked_layout, blocks_of, lanes_axis
+from codegen.engines.cpu.blocked.kernel import BlockedKernel, blocked_layout, blocks_of
 from codegen.engines.cpu.blocked.window_source import WindowCode
 from codegen.engines.cpu.instructions import Count, input_bytes, loads_of, weight_bytes
 from codegen.engines.cpu.kernel import Point, checked_workspace
-from codegen.engines.cpu.machine import FLOAT_BYTES, block_lanes, block_registers, cache_bytes, is_scalar
+from codegen.engines.cpu.machine import FLOAT_BYTES, cache_bytes, is_scalar
 from codegen.engines.cpu.source import fill, round_up
 from codegen.engines.cpu.threads import LINE, Share, own_workspace, threads_axis
 from codegen.graph import LayerSpec
@@ -58,10 +58,10 @@ class CpuBlockedChain(BlockedKernel):
         height, stages = spec.output.shape[2], _stages(spec)
         bands = (*(rows for rows in BAND_ROWS if rows < height), height) if len(stages) > 1 else (height,)
         overlaps = any(stage.windows.rows.taps > stage.windows.rows.stride for stage in stages[1:])
-        fills_block = spec.inputs[0].shape[1] >= block_lanes(target)
+        fills_block = spec.inputs[0].shape[1] >= self.lanes(target)
         row_major = (0,) if fills_block or not stages[0].is_dense else (1,)
         return (
-            lanes_axis(target),
+            self.lanes_axis(target),
             Axis("band", bands),
             Axis("halos", (RECOMPUTED, KEPT) if overlaps else (KEPT,)),
             Axis("outer", (PIXELS_OUTER, CHANNELS_OUTER)),
@@ -78,7 +78,7 @@ class CpuBlockedChain(BlockedKernel):
         return spec.output.shape[2]
 
     def refusal(self, spec: LayerSpec, target: Target, point: Point) -> str | None:
-        plan = _ChainPlan(spec, point, "chain", block_registers(target))
+        plan = _ChainPlan(spec, point, "chain", self.registers(target))
         if point["band"] * point["threads"] > spec.output.shape[2] and point["band"] < spec.output.shape[2]:
             return "a thread's share of rows is less than a band"
         if point["row_major"] and any(0 in sources for sources in _chain(spec).sources[1:]):
@@ -88,7 +88,7 @@ class CpuBlockedChain(BlockedKernel):
         return checked_workspace(point["threads"] * plan.workspace_bytes)
 
     def work(self, spec: LayerSpec, target: Target, choice: Choice) -> Work:
-        plan = _ChainPlan(spec, {**choice.splits, **choice.tiles}, "chain", block_registers(target))
+        plan = _ChainPlan(spec, {**choice.splits, **choice.tiles}, "chain", self.registers(target))
         batch, cache = spec.output.shape[0], cache_bytes(target)
         count, macs = Count(), 0.0
         for stage, code, rows in zip(plan.stages, plan.codes, plan.bands.computed(plan.shares), strict=True):
@@ -112,7 +112,7 @@ class CpuBlockedChain(BlockedKernel):
     def emit(
         self, spec: LayerSpec, target: Target, choice: Choice, weights: Sequence[FloatArray], entry: str
     ) -> CpuProgram:
-        plan = _ChainPlan(spec, {**choice.splits, **choice.tiles}, entry, block_registers(target))
+        plan = _ChainPlan(spec, {**choice.splits, **choice.tiles}, entry, self.registers(target))
         parts, offsets, size, left = [], [], 0, list(weights)
         for stage, code in zip(plan.stages, plan.codes, strict=True):
             packed, bias = pack_stage(code, left[: stage.weights])

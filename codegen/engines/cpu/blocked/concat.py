@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from codegen.engines.cpu.blocked.kernel import BlockedKernel, blocks_of, lanes_axis
+from codegen.engines.cpu.blocked.kernel import BlockedKernel, blocks_of
 from codegen.engines.cpu.instructions import ADDRESS_INSTRUCTIONS, LOOP_INSTRUCTIONS, Count
 from codegen.engines.cpu.kernel import Point
 from codegen.engines.cpu.source import fill
@@ -47,7 +47,7 @@ class CpuBlockedConcat(BlockedKernel):
         return isinstance(spec.op, Concat) and spec.op.axis == 1
 
     def axes(self, spec: LayerSpec, target: Target) -> tuple[Axis, ...]:
-        return lanes_axis(target), threads_axis(target)
+        return self.lanes_axis(target), threads_axis(target)
 
     def pieces(self, spec: LayerSpec, point: Point) -> int:
         return _share(spec, point["threads"]).pieces

@@ -8,7 +8,6 @@ from codegen.engines.cpu.blocked.conv_source import ConvCode, conv_text, pack_co
 from codegen.engines.cpu.blocked.conv_tiles import RegisterTiledConv, even_widths
 from codegen.engines.cpu.blocked.geometry import Image
 from codegen.engines.cpu.kernel import Point
-from codegen.engines.cpu.machine import block_lanes
 from codegen.graph import LayerSpec
 from codegen.operators.conv2d import Conv2d
 from codegen.schedule import Axis
@@ -28,7 +27,7 @@ class CpuBlockedConv(RegisterTiledConv[ConvCode]):
     first_row = "0,"
 
     def input_axes(self, spec: LayerSpec, target: Target) -> tuple[Axis, ...]:
-        return (Axis("row_major", (0,) if spec.inputs[0].shape[1] >= block_lanes(target) else (0, 1)),)
+        return (Axis("row_major", (0,) if spec.inputs[0].shape[1] >= self.lanes(target) else (0, 1)),)
 
     def layouts(self, spec: LayerSpec, point: Point) -> tuple[tuple[str, ...], str]:
         (source,), result = super().layouts(spec, point)

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from typing import Generic, TypeVar
 
 from codegen.engines.cpu.blocked.conv_source import CHANNELS_OUTER, PIXELS_OUTER, ConvCode
-from codegen.engines.cpu.blocked.kernel import BlockedKernel, blocks_of, lanes_axis
+from codegen.engines.cpu.blocked.kernel import BlockedKernel, blocks_of
 from codegen.engines.cpu.instructions import Count, epilogue_instructions, input_bytes, loads_of, weight_bytes
 from codegen.engines.cpu.kernel import Point
-from codegen.engines.cpu.machine import FLOAT_BYTES, block_lanes, block_registers, cache_bytes
+from codegen.engines.cpu.machine import FLOAT_BYTES, cache_bytes
 from codegen.engines.cpu.source import fill
 from codegen.engines.cpu.threads import PIXELS_SHARED, Share, nothing_shared, shared_axis, threads_axis
 from codegen.graph import LayerSpec
@@ -68,7 +68,7 @@ class RegisterTiledConv(BlockedKernel, Generic[Code]):
         widths = self.widths_of_blocks(spec, target)
         pixels = sorted({width for several in widths.values() for width in several})
         return (
-            lanes_axis(target),
+            self.lanes_axis(target),
             Axis("pixels", tuple(pixels)),
             Axis("blocks", tuple(widths)),
             Axis("outer", (PIXELS_OUTER, CHANNELS_OUTER)),
@@ -79,15 +79,15 @@ class RegisterTiledConv(BlockedKernel, Generic[Code]):
 
     def widths_of_blocks(self, spec: LayerSpec, target: Target) -> dict[int, tuple[int, ...]]:
         """The numbers of blocks that a tile may have, and the widths worth trying with each."""
-        most = blocks_of(spec.output.shape[1], block_lanes(target))
-        every = {b: self.widths(spec, b, block_registers(target)) for b in BLOCKS if b <= most}
+        most = blocks_of(spec.output.shape[1], self.lanes(target))
+        every = {b: self.widths(spec, b, self.registers(target)) for b in BLOCKS if b <= most}
         return {blocks: widths for blocks, widths in every.items() if widths}
 
     def pieces(self, spec: LayerSpec, point: Point) -> int:
         return _share(self.code(spec, point, "kernel"), point["shared"], point["threads"]).pieces
 
     def refusal(self, spec: LayerSpec, target: Target, point: Point) -> str | None:
-        if point["pixels"] not in self.widths(spec, point["blocks"], block_registers(target)):
+        if point["pixels"] not in self.widths(spec, point["blocks"], self.registers(target)):
             return "tiles of that width leave registers unused, or want more than there are"
         return nothing_shared(point)
 

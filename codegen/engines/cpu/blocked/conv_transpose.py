@@ -9,10 +9,10 @@ import numpy as np
 
 from codegen.engines.cpu.blocked.conv_source import ConvCode, conv_text, pack_conv
 from codegen.engines.cpu.blocked.geometry import Image
-from codegen.engines.cpu.blocked.kernel import BlockedKernel, blocks_of, lanes_axis
+from codegen.engines.cpu.blocked.kernel import BlockedKernel, blocks_of
 from codegen.engines.cpu.instructions import Count, epilogue_instructions, input_bytes, loads_of, weight_bytes
 from codegen.engines.cpu.kernel import Point
-from codegen.engines.cpu.machine import FLOAT_BYTES, block_lanes, block_registers, cache_bytes
+from codegen.engines.cpu.machine import FLOAT_BYTES, cache_bytes
 from codegen.engines.cpu.phases import AxisPhase, axis_phases
 from codegen.engines.cpu.source import fill
 from codegen.engines.cpu.threads import PIXELS_SHARED, Share, nothing_shared, shared_axis, threads_axis
@@ -42,11 +42,11 @@ class CpuBlockedConvTranspose(BlockedKernel):
         return isinstance(spec.op, ConvTranspose2d) and spec.op.groups == 1
 
     def axes(self, spec: LayerSpec, target: Target) -> tuple[Axis, ...]:
-        lanes = block_lanes(target)
-        blocks = tuple(b for b in BLOCKS if b <= blocks_of(spec.output.shape[1], lanes))
+        most = blocks_of(spec.output.shape[1], self.lanes(target))
+        blocks = tuple(b for b in BLOCKS if b <= most)
         return (
-            lanes_axis(target),
-            Axis("pixels", tuple(sorted({_width(spec, b, target) for b in blocks}))),
+            self.lanes_axis(target),
+            Axis("pixels", tuple(sorted({_width(spec, b, self.registers(target)) for b in blocks}))),
             Axis("blocks", blocks),
             shared_axis(target),
             threads_axis(target),
@@ -57,7 +57,7 @@ class CpuBlockedConvTranspose(BlockedKernel):
         return max(share.pieces for share in shares)
 
     def refusal(self, spec: LayerSpec, target: Target, point: Point) -> str | None:
-        if point["pixels"] != _width(spec, point["blocks"], target):
+        if point["pixels"] != _width(spec, point["blocks"], self.registers(target)):
             return "tiles of that width leave registers unused, or want more than there are"
         return nothing_shared(point)
 
@@ -181,10 +181,10 @@ def _packed(weights: Sequence[FloatArray], phase: _Phase) -> FloatArray:
     return pack_conv([np.ascontiguousarray(taps), weights[1]], phase.code)
 
 
-def _width(spec: LayerSpec, blocks: int, target: Target) -> int:
+def _width(spec: LayerSpec, blocks: int, registers: int) -> int:
     """Pixels that fit the registers beside a vector of weights per block and a broadcast, a row being cut evenly."""
     outputs = max(phase.window.outputs for phase in axis_phases(spec, 1))
-    widest = max(1, (block_registers(target) - 1) // blocks - 1)
+    widest = max(1, (registers - 1) // blocks - 1)
     return -(-outputs // -(-outputs // widest))
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from codegen.engines.cpu.blocked.geometry import Image
-from codegen.engines.cpu.blocked.kernel import BlockedKernel, blocks_of, lanes_axis
+from codegen.engines.cpu.blocked.kernel import BlockedKernel, blocks_of
 from codegen.engines.cpu.blocked.planes import planes_share, planes_source
 from codegen.engines.cpu.blocked.window_source import WindowCode, row_runs, window_text
 from codegen.engines.cpu.gemm_tile import matrix_and_bias
@@ -18,7 +18,7 @@ from codegen.engines.cpu.instructions import (
     epilogue_instructions,
 )
 from codegen.engines.cpu.kernel import Point
-from codegen.engines.cpu.machine import FLOAT_BYTES, block_registers
+from codegen.engines.cpu.machine import FLOAT_BYTES
 from codegen.engines.cpu.threads import nothing_shared, shared_axis, threads_axis
 from codegen.graph import LayerSpec
 from codegen.layout import layout_named
@@ -46,11 +46,11 @@ class CpuBlockedDepthwise(BlockedKernel):
         return isinstance(op, Conv2d) and op.groups == spec.inputs[0].shape[1] == spec.output.shape[1]
 
     def axes(self, spec: LayerSpec, target: Target) -> tuple[Axis, ...]:
-        widths = {rows: tile_widths(spec, rows, block_registers(target)) for rows in ROWS}
+        widths = {rows: tile_widths(spec, rows, self.registers(target)) for rows in ROWS}
         pixels = tuple(sorted({width for of_rows in widths.values() for width in of_rows}))
         rows = tuple(rows for rows, of_rows in widths.items() if of_rows)
         return (
-            lanes_axis(target),
+            self.lanes_axis(target),
             Axis("pixels", pixels),
             Axis("rows", rows),
             shared_axis(target),
@@ -61,7 +61,7 @@ class CpuBlockedDepthwise(BlockedKernel):
         return planes_share(spec, point["lanes"], point, point["rows"]).pieces
 
     def refusal(self, spec: LayerSpec, target: Target, point: Point) -> str | None:
-        if point["pixels"] not in tile_widths(spec, point["rows"], block_registers(target)):
+        if point["pixels"] not in tile_widths(spec, point["rows"], self.registers(target)):
             return "tiles of that width leave registers unused, or want more than there are"
         return nothing_shared(point)
 

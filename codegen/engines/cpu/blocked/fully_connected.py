@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from codegen.engines.cpu.blocked.kernel import BlockedKernel, blocked_layout, lanes_axis
+from codegen.engines.cpu.blocked.kernel import BlockedKernel, blocked_layout
 from codegen.engines.cpu.blocked.vectors import constant_vector, vector_epilogue, vector_prologue
 from codegen.engines.cpu.gemm_tile import matrix_and_bias, pack_rows, packed_sizes
 from codegen.engines.cpu.instructions import Count, epilogue_instructions, weight_bytes
 from codegen.engines.cpu.kernel import Point
-from codegen.engines.cpu.machine import FLOAT_BYTES, block_registers, cache_bytes
+from codegen.engines.cpu.machine import FLOAT_BYTES, cache_bytes
 from codegen.engines.cpu.source import fill
 from codegen.engines.cpu.threads import Share, threads_axis
 from codegen.graph import LayerSpec
@@ -37,9 +37,9 @@ class CpuBlockedFullyConnected(BlockedKernel):
         return isinstance(spec.op, FullyConnected)
 
     def axes(self, spec: LayerSpec, target: Target) -> tuple[Axis, ...]:
-        most = block_registers(target) // 2
+        most = self.registers(target) // 2
         return (
-            lanes_axis(target),
+            self.lanes_axis(target),
             Axis("blocks", tuple(blocks for blocks in BLOCKS if blocks <= most)),
             Axis("row_major", (0, 1)),
             threads_axis(target),

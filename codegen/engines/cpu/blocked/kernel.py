@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from codegen.engines.cpu.kernel import CpuKernel, Point
-from codegen.engines.cpu.machine import block_lanes
+from codegen.engines.cpu.machine import block_lanes, block_registers
 from codegen.graph import LayerSpec
 from codegen.layout import ChannelBlocked
 from codegen.schedule import Axis
@@ -11,7 +11,25 @@ from codegen.target import Target
 
 
 class BlockedKernel(CpuKernel):
-    """Base of the kernels whose activations lie in blocks of `lanes` channels."""
+    """Base of the kernels whose activations lie in blocks of `lanes` channels; None: of as many as fit the target.
+
+    Blocks of one channel are the row-major layout: for kernels of products and windows, and concatenation.
+    """
+
+    def __init__(self, lanes: int | None = None) -> None:
+        self._lanes = lanes
+
+    def lanes(self, target: Target) -> int:
+        """Channels of a block."""
+        return self._lanes or block_lanes(target)
+
+    def lanes_axis(self, target: Target) -> Axis:
+        """The one size of blocks."""
+        return Axis("lanes", (self.lanes(target),))
+
+    def registers(self, target: Target) -> int:
+        """How many blocks of channels the registers hold."""
+        return block_registers(target, self.lanes(target))
 
     def layouts(self, spec: LayerSpec, point: Point) -> tuple[tuple[str, ...], str]:
         name = blocked_layout(point["lanes"])
@@ -20,12 +38,7 @@ class BlockedKernel(CpuKernel):
 
 def blocked_layout(lanes: int) -> str:
     """The layout's name."""
-    return ChannelBlocked(lanes).name
-
-
-def lanes_axis(target: Target) -> Axis:
-    """The one size of blocks that fits the target's registers."""
-    return Axis("lanes", (block_lanes(target),))
+    return ChannelBlocked(lanes).name if lanes > 1 else "nchw"
 
 
 def blocks_of(channels: int, lanes: int) -> int:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from codegen.engines.cpu.blocked.kernel import BlockedKernel, blocked_layout, blocks_of, lanes_axis
+from codegen.engines.cpu.blocked.kernel import BlockedKernel, blocked_layout, blocks_of
 from codegen.engines.cpu.blocked.vectors import constant_vector, vector, vector_epilogue, vector_prologue
 from codegen.engines.cpu.expression_text import scalar_prologue, vector_text
 from codegen.engines.cpu.instructions import (
@@ -44,7 +44,7 @@ class CpuBlockedMap(BlockedKernel):
         )
 
     def axes(self, spec: LayerSpec, target: Target) -> tuple[Axis, ...]:
-        return lanes_axis(target), shared_axis(target), threads_axis(target)
+        return self.lanes_axis(target), shared_axis(target), threads_axis(target)
 
     def pieces(self, spec: LayerSpec, point: Point) -> int:
         return _share(spec, point["lanes"], point).pieces

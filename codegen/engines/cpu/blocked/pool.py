@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from codegen.engines.cpu.blocked.geometry import Image
-from codegen.engines.cpu.blocked.kernel import BlockedKernel, blocks_of, lanes_axis
+from codegen.engines.cpu.blocked.kernel import BlockedKernel, blocks_of
 from codegen.engines.cpu.blocked.planes import planes_share, planes_source
 from codegen.engines.cpu.blocked.window_source import WindowCode, row_runs, window_text
 from codegen.engines.cpu.instructions import (
@@ -18,7 +18,7 @@ from codegen.engines.cpu.instructions import (
     epilogue_instructions,
 )
 from codegen.engines.cpu.kernel import Point
-from codegen.engines.cpu.machine import FLOAT_BYTES, block_registers
+from codegen.engines.cpu.machine import FLOAT_BYTES
 from codegen.engines.cpu.pool import DIVISION_INSTRUCTIONS
 from codegen.engines.cpu.threads import nothing_shared, shared_axis, threads_axis
 from codegen.graph import LayerSpec
@@ -47,9 +47,9 @@ class CpuBlockedPool(BlockedKernel):
 
     def axes(self, spec: LayerSpec, target: Target) -> tuple[Axis, ...]:
         outputs = spec.output.shape[3]
-        fewest = -(-outputs // min(WIDEST, block_registers(target) - 2))
+        fewest = -(-outputs // min(WIDEST, self.registers(target) - 2))
         return (
-            lanes_axis(target),
+            self.lanes_axis(target),
             Axis("pixels", (-(-outputs // fewest),)),
             shared_axis(target),
             threads_axis(target),

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from codegen.engines.cpu.blocked.kernel import BlockedKernel, blocks_of, lanes_axis
+from codegen.engines.cpu.blocked.kernel import BlockedKernel, blocks_of
 from codegen.engines.cpu.blocked.winograd_code import WinogradCode, pack_winograd
 from codegen.engines.cpu.blocked.winograd_source import winograd_text
 from codegen.engines.cpu.blocked.winograd_transform import TAPS, TILES, input_operations, output_operations
 from codegen.engines.cpu.instructions import Count, epilogue_instructions, input_bytes, loads_of
 from codegen.engines.cpu.kernel import Point, checked_workspace
-from codegen.engines.cpu.machine import FLOAT_BYTES, block_lanes, block_registers, cache_bytes, is_scalar
+from codegen.engines.cpu.machine import FLOAT_BYTES, block_registers, cache_bytes, is_scalar
 from codegen.engines.cpu.source import fill
 from codegen.engines.cpu.threads import (
     CHANNELS_SHARED,
@@ -60,13 +60,13 @@ class CpuBlockedWinograd(BlockedKernel):
 
     def applies(self, spec: LayerSpec, target: Target) -> bool:
         """Not to layers that fill no block: most of what is transformed would be padding."""
-        lanes = block_lanes(target)
+        lanes = self.lanes(target)
         return super().applies(spec, target) and min(spec.weights[0].shape[:2]) >= lanes
 
     def axes(self, spec: LayerSpec, target: Target) -> tuple[Axis, ...]:
-        sizes = _register_tiles(spec, target)
+        sizes = _register_tiles(spec, target, self.lanes(target))
         return (
-            lanes_axis(target),
+            self.lanes_axis(target),
             Axis("tile", TILES),
             Axis("pixels", tuple(sorted(set(sizes.values())))),
             Axis("blocks", tuple(sizes)),
@@ -79,7 +79,7 @@ class CpuBlockedWinograd(BlockedKernel):
         return _share(_code(spec, point, "kernel"), point["shared"], point["threads"]).pieces
 
     def refusal(self, spec: LayerSpec, target: Target, point: Point) -> str | None:
-        code, sizes = _code(spec, point, "kernel"), _register_tiles(spec, target)
+        code, sizes = _code(spec, point, "kernel"), _register_tiles(spec, target, self.lanes(target))
         if point["pixels"] != sizes[point["blocks"]]:
             return "tiles of that size leave registers unused, or want more than there are"
         largest = replace(code, tile=max(TILES)).tiles
@@ -153,10 +153,10 @@ class CpuBlockedWinograd(BlockedKernel):
         )
 
 
-def _register_tiles(spec: LayerSpec, target: Target) -> dict[int, int]:
+def _register_tiles(spec: LayerSpec, target: Target, lanes: int) -> dict[int, int]:
     """Tiles for each number of blocks: sums, a vector of weights per block and a broadcast fill the registers."""
-    registers = block_registers(target)
-    most = blocks_of(spec.output.shape[1], block_lanes(target))
+    registers = block_registers(target, lanes)
+    most = blocks_of(spec.output.shape[1], lanes)
     sizes = {b: (registers - 1) // b - 1 for b in BLOCKS if b <= most}
     sizes = {b: size for b, size in sizes.items() if size > 1}
     if len(sizes) > 1 and not is_scalar(target):
