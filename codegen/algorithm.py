@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import replace
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
-from typing import Protocol, runtime_checkable
+from typing import ClassVar, Protocol, runtime_checkable
 
 from codegen.engines.videocore4.layer import QpuLayer
 from codegen.errors import ScheduleError
@@ -25,6 +25,8 @@ class Algorithm(Protocol):
 
     name: str
     processor: Processor
+    element_types: ClassVar[frozenset[str]]
+    """Names of the element types that its inputs, outputs and weights may have."""
 
     def applies(self, spec: LayerSpec, target: Target) -> bool:
         """Whether this algorithm can compute the layer on that board at all."""

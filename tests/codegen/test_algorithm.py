@@ -4,9 +4,11 @@ from dataclasses import replace
 
 import pytest
 
-from codegen.algorithm import check_choice
+from codegen.algorithm import algorithm_named, check_choice
 from codegen.errors import ScheduleError
+from codegen.graph import LayerSpec
 from codegen.plan import Plan
+from codegen.tensor import TensorType
 from microbench.profile import load_profile
 from tests.codegen.planned import qpu_plan, small_network
 
@@ -42,3 +44,21 @@ def test_an_algorithm_of_another_layer_is_refused(plan: Plan) -> None:
         check_choice(last.spec, PI_ZERO, other.choice)
     with pytest.raises(ScheduleError, match=r"unknown algorithm 'magic'.*known"):
         check_choice(last.spec, PI_ZERO, replace(last.choice, algorithm="magic"))
+
+
+@pytest.mark.parametrize("dtype", ["float16", "int8", "float64"])
+def test_every_algorithm_refuses_element_types_that_it_does_not_take(plan: Plan, dtype: str) -> None:
+    for step in plan.steps:
+        retyped = LayerSpec(
+            step.spec.op,
+            *(
+                tuple(TensorType(tensor.shape, dtype) for tensor in tensors)
+                for tensors in (step.spec.inputs, step.spec.outputs, step.spec.weights)
+            ),
+        )
+        algorithm = algorithm_named(step.choice.algorithm)
+        assert not algorithm.applies(retyped, PI_ZERO)
+        with pytest.raises(ScheduleError, match="does not compute"):
+            algorithm.choice(retyped, PI_ZERO, {**step.choice.splits, **step.choice.tiles})
+        with pytest.raises(ScheduleError, match="does not offer"):
+            check_choice(retyped, PI_ZERO, step.choice)

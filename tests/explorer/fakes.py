@@ -9,6 +9,7 @@ from typing import Self
 
 import numpy as np
 
+from codegen.algorithm_base import AlgorithmBase
 from codegen.errors import ScheduleError
 from codegen.graph import LayerSpec
 from codegen.layout import layout_named
@@ -28,7 +29,7 @@ Law = Callable[[Candidate], float]
 Rule = Callable[[Candidate], bool]
 
 
-class FakeAlgorithm:
+class FakeAlgorithm(AlgorithmBase):
     """Computes clamps in one layout, with a grid of tiles; tiles in `holes` have no kernel."""
 
     processor: Processor = "cpu"
@@ -41,13 +42,13 @@ class FakeAlgorithm:
         self._sides = sides
         self._holes = holes
 
-    def applies(self, spec: LayerSpec, target: Target) -> bool:
+    def computes(self, spec: LayerSpec, target: Target) -> bool:
         return isinstance(spec.op, Map)
 
     def space(self, spec: LayerSpec, target: Target) -> Space:
         return Space((Axis("rows", tuple(range(self._sides))), Axis("columns", tuple(range(self._sides)))))
 
-    def choice(self, spec: LayerSpec, target: Target, point: Mapping[str, int]) -> Choice:
+    def choice_at(self, spec: LayerSpec, target: Target, point: Mapping[str, int]) -> Choice:
         if point["rows"] in self._holes:
             raise ScheduleError(f"{self.name}: no kernel at {point}")
         return Choice(
@@ -69,13 +70,13 @@ class FakeAlgorithm:
 class FakeRelayout(FakeAlgorithm):
     """Changes layouts; there is one way to."""
 
-    def applies(self, spec: LayerSpec, target: Target) -> bool:
+    def computes(self, spec: LayerSpec, target: Target) -> bool:
         return isinstance(spec.op, Relayout)
 
     def space(self, spec: LayerSpec, target: Target) -> Space:
         return Space((Axis("rows", (0,)), Axis("columns", (0,))))
 
-    def choice(self, spec: LayerSpec, target: Target, point: Mapping[str, int]) -> Choice:
+    def choice_at(self, spec: LayerSpec, target: Target, point: Mapping[str, int]) -> Choice:
         assert isinstance(spec.op, Relayout)
         return Choice("cpu", self.name, (), values(point), (spec.op.source,), (spec.op.target,))
 

@@ -78,8 +78,8 @@ def on_qpus(graph: Graph) -> Plan:
     """Both convolutions on the QPUs, the change of layout and the clamp in C."""
     target = PROFILE.target()
     points = {
-        "qpu_implicit_gemm": {"pixel_tiles": 12, "blocks": 1, "channels": 2, "planar_input": 1},
-        "qpu_pointwise_blocked": {"pixel_tiles": 4, "blocks": 1, "channels": 2},
+        "qpu_implicit_gemm": {"pixel_tiles": 12, "blocks": 1, "channels": 4, "planar_input": 1},
+        "qpu_pointwise_blocked": {"pixel_tiles": 4, "blocks": 2, "channels": 4},
     }
     steps = []
     for node, name in zip(graph.nodes, points, strict=False):

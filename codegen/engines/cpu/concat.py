@@ -28,7 +28,7 @@ class CpuConcat(CpuKernel):
 
     name = "cpu_concat"
 
-    def computes(self, spec: LayerSpec) -> bool:
+    def computes(self, spec: LayerSpec, target: Target) -> bool:
         return isinstance(spec.op, Concat) and spec.op.axis == 1
 
     def axes(self, spec: LayerSpec, target: Target) -> tuple[Axis, ...]:

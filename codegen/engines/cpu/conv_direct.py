@@ -51,7 +51,7 @@ class CpuConvDirect(CpuKernel):
 
     name = "cpu_conv_direct"
 
-    def computes(self, spec: LayerSpec) -> bool:
+    def computes(self, spec: LayerSpec, target: Target) -> bool:
         return isinstance(spec.op, Conv2d)
 
     def axes(self, spec: LayerSpec, target: Target) -> tuple[Axis, ...]:

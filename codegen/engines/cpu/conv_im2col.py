@@ -28,7 +28,7 @@ class CpuConvIm2col(CpuKernel):
 
     name = "cpu_conv_im2col"
 
-    def computes(self, spec: LayerSpec) -> bool:
+    def computes(self, spec: LayerSpec, target: Target) -> bool:
         return isinstance(spec.op, Conv2d) and spec.op.groups == 1
 
     def axes(self, spec: LayerSpec, target: Target) -> tuple[Axis, ...]:

@@ -37,7 +37,7 @@ class CpuConvTranspose(CpuKernel):
 
     name = "cpu_conv_transpose"
 
-    def computes(self, spec: LayerSpec) -> bool:
+    def computes(self, spec: LayerSpec, target: Target) -> bool:
         return isinstance(spec.op, ConvTranspose2d)
 
     def axes(self, spec: LayerSpec, target: Target) -> tuple[Axis, ...]:

@@ -35,7 +35,7 @@ class CpuDepthwise(CpuKernel):
 
     name = "cpu_depthwise"
 
-    def computes(self, spec: LayerSpec) -> bool:
+    def computes(self, spec: LayerSpec, target: Target) -> bool:
         return isinstance(spec.op, Conv2d) and spec.op.groups == spec.inputs[0].shape[1]
 
     def axes(self, spec: LayerSpec, target: Target) -> tuple[Axis, ...]:

@@ -26,7 +26,7 @@ class CpuFullyConnected(CpuKernel):
 
     name = "cpu_fully_connected"
 
-    def computes(self, spec: LayerSpec) -> bool:
+    def computes(self, spec: LayerSpec, target: Target) -> bool:
         return isinstance(spec.op, FullyConnected)
 
     def axes(self, spec: LayerSpec, target: Target) -> tuple[Axis, ...]:

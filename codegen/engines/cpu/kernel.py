@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Mapping
 
+from codegen.algorithm_base import AlgorithmBase
 from codegen.engines.cpu.machine import MOST_WORKSPACE_BYTES
 from codegen.errors import ScheduleError
 from codegen.graph import LayerSpec
@@ -14,17 +15,12 @@ from codegen.target import Target
 Point = Mapping[str, int]
 
 
-class CpuKernel(ABC):
+class CpuKernel(AlgorithmBase):
     """Base of the C algorithms: everything of `Algorithm` that does not depend on the operator."""
 
-    name: str
     processor: Processor = "cpu"
     rms_tolerance: float | None = None
     """The largest error that its outputs may have, over their root mean square; None: only rounding is expected."""
-
-    @abstractmethod
-    def computes(self, spec: LayerSpec) -> bool:
-        """Whether the operator and shapes are this kernel's."""
 
     @abstractmethod
     def axes(self, spec: LayerSpec, target: Target) -> tuple[Axis, ...]:
@@ -42,16 +38,11 @@ class CpuKernel(ABC):
         """Layouts of the inputs and of every output."""
         return ("nchw",) * len(spec.inputs), "nchw"
 
-    def applies(self, spec: LayerSpec, target: Target) -> bool:
-        tensors = (*spec.inputs, spec.output, *spec.weights)
-        return all(tensor.dtype == "float32" for tensor in tensors) and self.computes(spec)
-
     def space(self, spec: LayerSpec, target: Target) -> Space:
         return Space(self.axes(spec, target))
 
-    def choice(self, spec: LayerSpec, target: Target, point: Point) -> Choice:
+    def choice_at(self, spec: LayerSpec, target: Target, point: Point) -> Choice:
         axes = self.axes(spec, target)
-        self._check_axes(axes, point)
         reason = self._idle(spec, point) or self.refusal(spec, target, point)
         if reason is not None:
             raise ScheduleError(f"{self.name}: no kernel at {dict(sorted(point.items()))}: {reason}")
@@ -67,18 +58,6 @@ class CpuKernel(ABC):
         if threads > 1 and self.pieces(spec, point) < threads:
             return f"{threads} threads would share {self.pieces(spec, point)} pieces of work"
         return None
-
-    def _check_axes(self, axes: tuple[Axis, ...], point: Point) -> None:
-        if {axis.name for axis in axes} != set(point):
-            raise ScheduleError(
-                f"{self.name}: a point has the axes {', '.join(axis.name for axis in axes) or '(none)'}, "
-                f"not {', '.join(sorted(point)) or '(none)'}"
-            )
-        for axis in axes:
-            if point[axis.name] not in axis.values:
-                raise ScheduleError(
-                    f"{self.name}: {axis.name} is one of {axis.values}, not {point[axis.name]}"
-                )
 
 
 def checked_workspace(size_bytes: int) -> str | None:

@@ -77,7 +77,7 @@ class CpuMap(CpuKernel):
 
     name = "cpu_map"
 
-    def computes(self, spec: LayerSpec) -> bool:
+    def computes(self, spec: LayerSpec, target: Target) -> bool:
         return isinstance(spec.op, Map)
 
     def axes(self, spec: LayerSpec, target: Target) -> tuple[Axis, ...]:

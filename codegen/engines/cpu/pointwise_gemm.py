@@ -30,7 +30,7 @@ class CpuPointwiseGemm(CpuKernel):
 
     name = "cpu_pointwise_gemm"
 
-    def computes(self, spec: LayerSpec) -> bool:
+    def computes(self, spec: LayerSpec, target: Target) -> bool:
         op = spec.op
         return (
             isinstance(op, Conv2d)

@@ -39,7 +39,7 @@ class CpuPool(CpuKernel):
 
     name = "cpu_pool"
 
-    def computes(self, spec: LayerSpec) -> bool:
+    def computes(self, spec: LayerSpec, target: Target) -> bool:
         return isinstance(spec.op, Pool2d) and spec.op.kind in ("max", "average")
 
     def axes(self, spec: LayerSpec, target: Target) -> tuple[Axis, ...]:

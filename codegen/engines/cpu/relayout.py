@@ -30,7 +30,7 @@ class CpuRelayout(CpuKernel):
 
     name = "cpu_relayout"
 
-    def computes(self, spec: LayerSpec) -> bool:
+    def computes(self, spec: LayerSpec, target: Target) -> bool:
         return isinstance(spec.op, Relayout) and (spec.op.source, spec.op.target) in _DIRECTIONS
 
     def axes(self, spec: LayerSpec, target: Target) -> tuple[Axis, ...]:

@@ -30,7 +30,7 @@ class CpuReshape(CpuKernel):
 
     name = "cpu_reshape"
 
-    def computes(self, spec: LayerSpec) -> bool:
+    def computes(self, spec: LayerSpec, target: Target) -> bool:
         return isinstance(spec.op, Reshape)
 
     def axes(self, spec: LayerSpec, target: Target) -> tuple[Axis, ...]:

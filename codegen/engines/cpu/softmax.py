@@ -24,7 +24,7 @@ class CpuSoftmax(CpuKernel):
 
     name = "cpu_softmax"
 
-    def computes(self, spec: LayerSpec) -> bool:
+    def computes(self, spec: LayerSpec, target: Target) -> bool:
         return isinstance(spec.op, Softmax)
 
     def axes(self, spec: LayerSpec, target: Target) -> tuple[Axis, ...]:

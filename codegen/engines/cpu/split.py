@@ -23,7 +23,7 @@ class CpuSplit(CpuKernel):
 
     name = "cpu_split"
 
-    def computes(self, spec: LayerSpec) -> bool:
+    def computes(self, spec: LayerSpec, target: Target) -> bool:
         return isinstance(spec.op, Split)
 
     def axes(self, spec: LayerSpec, target: Target) -> tuple[Axis, ...]:

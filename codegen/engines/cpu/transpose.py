@@ -29,7 +29,7 @@ class CpuTranspose(CpuKernel):
 
     name = "cpu_transpose"
 
-    def computes(self, spec: LayerSpec) -> bool:
+    def computes(self, spec: LayerSpec, target: Target) -> bool:
         return isinstance(spec.op, Transpose)
 
     def axes(self, spec: LayerSpec, target: Target) -> tuple[Axis, ...]:

@@ -48,11 +48,8 @@ class CpuBlockedChain(BlockedKernel):
 
     name = "cpu_blocked_chain"
 
-    def computes(self, spec: LayerSpec) -> bool:
-        return isinstance(spec.op, Chain) and stages_of(spec.op) is not None
-
-    def applies(self, spec: LayerSpec, target: Target) -> bool:
-        return super().applies(spec, target) and not is_scalar(target)
+    def computes(self, spec: LayerSpec, target: Target) -> bool:
+        return isinstance(spec.op, Chain) and stages_of(spec.op) is not None and not is_scalar(target)
 
     def axes(self, spec: LayerSpec, target: Target) -> tuple[Axis, ...]:
         height, stages = spec.output.shape[2], _stages(spec)

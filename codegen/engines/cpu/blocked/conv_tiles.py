@@ -61,7 +61,7 @@ class RegisterTiledConv(BlockedKernel, Generic[Code]):
         """Adds the instructions of so many register tiles to the count."""
         count.add_tiles(tiles * code.channels * code.taps, code.pixels, code.blocks * code.lanes, target)
 
-    def computes(self, spec: LayerSpec) -> bool:
+    def computes(self, spec: LayerSpec, target: Target) -> bool:
         return isinstance(spec.op, Conv2d) and spec.op.groups == 1
 
     def axes(self, spec: LayerSpec, target: Target) -> tuple[Axis, ...]:

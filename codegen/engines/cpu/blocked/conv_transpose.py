@@ -38,7 +38,7 @@ class CpuBlockedConvTranspose(BlockedKernel):
 
     name = "cpu_blocked_conv_transpose"
 
-    def computes(self, spec: LayerSpec) -> bool:
+    def computes(self, spec: LayerSpec, target: Target) -> bool:
         return isinstance(spec.op, ConvTranspose2d) and spec.op.groups == 1
 
     def axes(self, spec: LayerSpec, target: Target) -> tuple[Axis, ...]:

@@ -41,7 +41,7 @@ class CpuBlockedDepthwise(BlockedKernel):
 
     name = "cpu_blocked_depthwise"
 
-    def computes(self, spec: LayerSpec) -> bool:
+    def computes(self, spec: LayerSpec, target: Target) -> bool:
         op = spec.op
         return isinstance(op, Conv2d) and op.groups == spec.inputs[0].shape[1] == spec.output.shape[1]
 

@@ -33,7 +33,7 @@ class CpuBlockedFullyConnected(BlockedKernel):
 
     name = "cpu_blocked_fully_connected"
 
-    def computes(self, spec: LayerSpec) -> bool:
+    def computes(self, spec: LayerSpec, target: Target) -> bool:
         return isinstance(spec.op, FullyConnected)
 
     def axes(self, spec: LayerSpec, target: Target) -> tuple[Axis, ...]:

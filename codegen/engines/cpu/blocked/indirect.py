@@ -36,8 +36,8 @@ class CpuBlockedIndirect(RegisterTiledConv[IndirectCode]):
 
     name = "cpu_blocked_indirect"
 
-    def applies(self, spec: LayerSpec, target: Target) -> bool:
-        return super().applies(spec, target) and bool(self.widths_of_blocks(spec, target))
+    def computes(self, spec: LayerSpec, target: Target) -> bool:
+        return super().computes(spec, target) and bool(self.widths_of_blocks(spec, target))
 
     def widths(self, spec: LayerSpec, blocks: int, registers: int) -> tuple[int, ...]:
         windows = Windows.of(spec)

@@ -34,7 +34,7 @@ class CpuBlockedMap(BlockedKernel):
 
     name = "cpu_blocked_map"
 
-    def computes(self, spec: LayerSpec) -> bool:
+    def computes(self, spec: LayerSpec, target: Target) -> bool:
         shape = spec.output.shape
         if not isinstance(spec.op, Map) or len(shape) < 2:
             return False

@@ -24,7 +24,7 @@ class CpuBlockedRelayout(CpuKernel):
 
     name = "cpu_blocked_relayout"
 
-    def computes(self, spec: LayerSpec) -> bool:
+    def computes(self, spec: LayerSpec, target: Target) -> bool:
         op = spec.op
         if not isinstance(op, Relayout):
             return False

@@ -49,19 +49,16 @@ class CpuBlockedWinograd(BlockedKernel):
     rms_tolerance = 1e-4
     name = "cpu_blocked_winograd"
 
-    def computes(self, spec: LayerSpec) -> bool:
+    def computes(self, spec: LayerSpec, target: Target) -> bool:
         op = spec.op
         return (
             isinstance(op, Conv2d)
             and op.kernel == (TAPS, TAPS)
             and op.strides == op.dilations == (1, 1)
             and op.groups == 1
+            # Of layers that fill no block, most of what is transformed would be padding.
+            and min(spec.weights[0].shape[:2]) >= self.lanes(target)
         )
-
-    def applies(self, spec: LayerSpec, target: Target) -> bool:
-        """Not to layers that fill no block: most of what is transformed would be padding."""
-        lanes = self.lanes(target)
-        return super().applies(spec, target) and min(spec.weights[0].shape[:2]) >= lanes
 
     def axes(self, spec: LayerSpec, target: Target) -> tuple[Axis, ...]:
         sizes = _register_tiles(spec, target, self.lanes(target))

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from codegen.algorithm_base import AlgorithmBase
 from codegen.engines.videocore4.algorithms.geometry import (
     Geometry,
     bounds,
@@ -45,7 +46,7 @@ class _Tiling:
     assignment: tuple[tuple[tuple[int, int], ...], ...]  # [qpu][n] = (index of block start, of channel start)
 
 
-class GemmConvolution:
+class GemmConvolution(AlgorithmBase):
     """What the three algorithms share; a subclass says which layers it takes and which tiles it offers."""
 
     name: str
@@ -54,7 +55,7 @@ class GemmConvolution:
     block_values: tuple[int, ...]
     channel_values: tuple[int, ...]
 
-    def applies(self, spec: LayerSpec, target: Target) -> bool:
+    def computes(self, spec: LayerSpec, target: Target) -> bool:
         geometry = Geometry.of(spec)
         if geometry is None or not isinstance(spec.op, Conv2d) or not target.has_qpus:
             return False
@@ -83,22 +84,16 @@ class GemmConvolution:
         blocks = tuple(b for b in self.block_values if b <= geometry.output_blocks)
         axes = [
             Axis("pixel_tiles", divisors(target.qpus), "split"),
-            Axis("blocks", blocks or (1,)),
+            Axis("blocks", blocks),
             Axis("channels", channels),
         ]
         if self.gather:
             axes.append(Axis("planar_input", (0, 1)))
         return Space(tuple(axes))
 
-    def choice(self, spec: LayerSpec, target: Target, point: Mapping[str, int]) -> Choice:
-        op, geometry = _convolution(spec)
+    def choice_at(self, spec: LayerSpec, target: Target, point: Mapping[str, int]) -> Choice:
+        op, _ = _convolution(spec)
         blocks, channels = point["blocks"], point["channels"]
-        if blocks > geometry.output_blocks or channels > geometry.output_channels:
-            raise ScheduleError(f"{self.name}: a tile of {blocks} x {channels} exceeds the layer")
-        if not 1 <= point["pixel_tiles"] <= target.qpus:
-            raise ScheduleError(
-                f"{self.name}: {point['pixel_tiles']} pixel tiles at a time: 1 to {target.qpus}"
-            )
         self._kernel(blocks, channels, op.epilogue)  # refuses what has no registers
         planar = bool(point.get("planar_input", 0))
         return Choice(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from codegen.algorithm_base import AlgorithmBase
 from codegen.engines.videocore4.algorithms.geometry import bounds, busiest_share, starts
 from codegen.engines.videocore4.algorithms.operands import (
     Place,
@@ -51,7 +52,7 @@ def _runs(channels: int, rows: int) -> list[tuple[int, int]]:
     return [(0, channels // rows)] + ([(channels - rows, 1)] if channels % rows else [])
 
 
-class _QpuLines:
+class _QpuLines(AlgorithmBase):
     """What expressions and copies share; a subclass deals out tiles."""
 
     name: str
@@ -136,7 +137,7 @@ class QpuMap(_QpuLines):
 
     name = "qpu_map"
 
-    def applies(self, spec: LayerSpec, target: Target) -> bool:
+    def computes(self, spec: LayerSpec, target: Target) -> bool:
         if not isinstance(spec.op, Map) or not target.has_qpus:
             return False
         found = reads(spec, planar=False)
@@ -175,7 +176,7 @@ class QpuMap(_QpuLines):
             axes.append(Axis("planar", (0, 1), "split"))
         return Space(tuple(axes))
 
-    def choice(self, spec: LayerSpec, target: Target, point: Mapping[str, int]) -> Choice:
+    def choice_at(self, spec: LayerSpec, target: Target, point: Mapping[str, int]) -> Choice:
         rows, groups, planar = point["rows"], point["groups"], point.get("planar")
         found = reads(spec, planar=bool(planar))
         if found is None or rows * groups > self._most_rows(spec, found):
@@ -241,7 +242,7 @@ class QpuConcat(_QpuLines):
 
     name = "qpu_concat"
 
-    def applies(self, spec: LayerSpec, target: Target) -> bool:
+    def computes(self, spec: LayerSpec, target: Target) -> bool:
         return (
             isinstance(spec.op, Concat)
             and spec.op.axis == 1
@@ -257,10 +258,8 @@ class QpuConcat(_QpuLines):
     def space(self, spec: LayerSpec, target: Target) -> Space:
         return Space((Axis("rows", tuple(r for r in ROWS if r <= self._fewest_channels(spec))),))
 
-    def choice(self, spec: LayerSpec, target: Target, point: Mapping[str, int]) -> Choice:
+    def choice_at(self, spec: LayerSpec, target: Target, point: Mapping[str, int]) -> Choice:
         rows = point["rows"]
-        if rows > self._fewest_channels(spec):
-            raise ScheduleError(f"{self.name}: {rows} lines exceed the smallest input's channels")
         self._kernel(spec, rows)  # refuses what has no registers
         return Choice(
             processor="qpu",

@@ -7,6 +7,7 @@ from itertools import pairwise
 
 import numpy as np
 
+from codegen.algorithm_base import AlgorithmBase
 from codegen.engines.videocore4.algorithms.geometry import Geometry, bounds, busiest_share, starts
 from codegen.engines.videocore4.kernels.results import coded, epilogue_instructions
 from codegen.engines.videocore4.kernels.vectors import AHEAD as GLOBAL_AVERAGE_AHEAD
@@ -43,13 +44,13 @@ def _check_flat(name: str, output_lines: int | None) -> None:
         raise ScheduleError(f"{name} writes nchw, which has no blocks of {output_lines} lines")
 
 
-class QpuFullyConnected:
+class QpuFullyConnected(AlgorithmBase):
     """Matrix times vector: weights are read once, as lines of 16 outputs."""
 
     name = "qpu_fully_connected"
     processor: Processor = "qpu"
 
-    def applies(self, spec: LayerSpec, target: Target) -> bool:
+    def computes(self, spec: LayerSpec, target: Target) -> bool:
         if not isinstance(spec.op, FullyConnected) or len(spec.inputs) != 1 or not target.has_qpus:
             return False
         (batch, _), (_, outputs) = spec.inputs[0].shape, spec.output.shape
@@ -60,9 +61,7 @@ class QpuFullyConnected:
         unrolls = tuple(u for u in (1, 2, 4, 8, 16) if inputs % u == 0)
         return Space((Axis("interleaved", (0, 1), "split"), Axis("unroll", unrolls)))
 
-    def choice(self, spec: LayerSpec, target: Target, point: Mapping[str, int]) -> Choice:
-        if spec.inputs[0].shape[1] % point["unroll"]:
-            raise ScheduleError(f"{self.name}: {point['unroll']} does not divide the inputs")
+    def choice_at(self, spec: LayerSpec, target: Target, point: Mapping[str, int]) -> Choice:
         # Refuses what has no registers.
         fully_connected_kernel(point["unroll"], coded(self._op(spec).epilogue))
         return Choice(
@@ -139,13 +138,13 @@ class QpuFullyConnected:
         return spec.op
 
 
-class QpuGlobalAverage:
+class QpuGlobalAverage(AlgorithmBase):
     """Average over the whole plane."""
 
     name = "qpu_global_average"
     processor: Processor = "qpu"
 
-    def applies(self, spec: LayerSpec, target: Target) -> bool:
+    def computes(self, spec: LayerSpec, target: Target) -> bool:
         geometry = Geometry.of(spec)
         return (
             geometry is not None
@@ -164,9 +163,7 @@ class QpuGlobalAverage:
         aheads = tuple(a for a in (1, 2, GLOBAL_AVERAGE_AHEAD) if a < geometry.taps)
         return Space((Axis("interleaved", (0, 1), "split"), Axis("ahead", aheads)))
 
-    def choice(self, spec: LayerSpec, target: Target, point: Mapping[str, int]) -> Choice:
-        if point["ahead"] >= self._geometry(spec).taps:
-            raise ScheduleError(f"{self.name}: {point['ahead']} requests ahead exceed the plane")
+    def choice_at(self, spec: LayerSpec, target: Target, point: Mapping[str, int]) -> Choice:
         # Refuses what has no registers.
         global_average_kernel(point["ahead"], coded(self._op(spec).epilogue))
         return Choice(

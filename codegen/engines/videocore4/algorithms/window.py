@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from codegen.algorithm_base import AlgorithmBase
 from codegen.engines.videocore4.algorithms.geometry import Geometry, bounds, busiest_share, starts
 from codegen.engines.videocore4.kernels.results import coded, epilogue_instructions
 from codegen.engines.videocore4.kernels.window import MAXIMUM_TAPS, Window, tile_words, window_kernel
@@ -27,13 +28,13 @@ LOWEST = -3.4028234663852886e38  # the identity of the maximum among float32
 _BLOCK_HEAD_WORDS = 4
 
 
-class QpuWindow:
+class QpuWindow(AlgorithmBase):
     """What depthwise convolution and pooling share."""
 
     name: str
     processor: Processor = "qpu"
 
-    def applies(self, spec: LayerSpec, target: Target) -> bool:
+    def computes(self, spec: LayerSpec, target: Target) -> bool:
         geometry = Geometry.of(spec)
         return (
             geometry is not None
@@ -58,13 +59,11 @@ class QpuWindow:
             )
         )
 
-    def choice(self, spec: LayerSpec, target: Target, point: Mapping[str, int]) -> Choice:
+    def choice_at(self, spec: LayerSpec, target: Target, point: Mapping[str, int]) -> Choice:
         geometry, window = self._checked(spec)
         rows, chunk = point["rows"], point["channel_chunk"]
-        if chunk % rows or chunk > geometry.output_channels:
-            raise ScheduleError(
-                f"{self.name}: {rows} rows do not divide a chunk of {chunk} channels of the layer"
-            )
+        if chunk % rows:
+            raise ScheduleError(f"{self.name}: {rows} rows do not divide a chunk of {chunk} channels")
         window_kernel(window, geometry.kernel, rows, coded(_epilogue(spec)))  # refuses what has no registers
         return Choice(
             processor="qpu",

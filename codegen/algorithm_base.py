@@ -1,0 +1,61 @@
+"""What algorithms share: the element types that they take, and points outside their spaces refused alike."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import ClassVar, final
+
+from codegen.element_type import FLOAT32
+from codegen.errors import ScheduleError
+from codegen.graph import LayerSpec
+from codegen.schedule import Choice, Space
+from codegen.target import Target
+
+
+class AlgorithmBase(ABC):
+    """Base of the algorithms: which layers they may be asked for, and at which points, is checked here for all."""
+
+    name: str
+    element_types: ClassVar[frozenset[str]] = frozenset({FLOAT32.name})
+    """Names of the element types that its inputs, outputs and weights may have."""
+
+    @abstractmethod
+    def computes(self, spec: LayerSpec, target: Target) -> bool:
+        """Whether the operator, shapes and board are this algorithm's."""
+
+    @abstractmethod
+    def space(self, spec: LayerSpec, target: Target) -> Space:
+        """See `Algorithm.space`."""
+
+    @abstractmethod
+    def choice_at(self, spec: LayerSpec, target: Target, point: Mapping[str, int]) -> Choice:
+        """The choice at a point of the space; raises ScheduleError where no kernel exists for it."""
+
+    @final
+    def applies(self, spec: LayerSpec, target: Target) -> bool:
+        """Whether it takes the element types of the layer, and computes it on that board."""
+        tensors = (*spec.inputs, *spec.outputs, *spec.weights)
+        return all(tensor.dtype in self.element_types for tensor in tensors) and self.computes(spec, target)
+
+    @final
+    def choice(self, spec: LayerSpec, target: Target, point: Mapping[str, int]) -> Choice:
+        """The choice at a point; raises ScheduleError where the algorithm does not apply, the point lies outside the
+        space, or no kernel exists for it.
+        """
+        if not self.applies(spec, target):
+            raise ScheduleError(f"{self.name} does not compute {spec.describe()} on {target.name}")
+        self._check_point(self.space(spec, target), point)
+        return self.choice_at(spec, target, point)
+
+    def _check_point(self, space: Space, point: Mapping[str, int]) -> None:
+        if {axis.name for axis in space.axes} != set(point):
+            raise ScheduleError(
+                f"{self.name}: a point has the axes {', '.join(axis.name for axis in space.axes) or '(none)'}, "
+                f"not {', '.join(sorted(point)) or '(none)'}"
+            )
+        for axis in space.axes:
+            if point[axis.name] not in axis.values:
+                raise ScheduleError(
+                    f"{self.name}: {axis.name} is one of {axis.values}, not {point[axis.name]}"
+                )
