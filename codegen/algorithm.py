@@ -12,6 +12,7 @@ from typing import ClassVar, Protocol, runtime_checkable
 from codegen.engines.videocore4.layer import QpuLayer
 from codegen.errors import ScheduleError
 from codegen.graph import LayerSpec
+from codegen.old_forms import REPLACED
 from codegen.program import CpuProgram
 from codegen.schedule import Choice, Processor, Space, Work
 from codegen.target import Target
@@ -121,8 +122,13 @@ def _load(point: EntryPoint) -> Algorithm:
 
 
 def algorithm_named(name: str) -> Algorithm:
-    """The algorithm of that name; raises ScheduleError listing the known ones."""
+    """The algorithm of that name; raises ScheduleError listing the known ones, or naming what replaced it."""
     known = algorithms()
+    if name not in known and name in REPLACED:
+        raise ScheduleError(
+            f"algorithm {name!r} is no more: {REPLACED[name]!r} computes its layers; make the plan again "
+            "with `explore run`"
+        )
     if name not in known:
         raise ScheduleError(f"unknown algorithm {name!r}; known: {', '.join(known)}")
     return known[name]

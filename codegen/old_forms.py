@@ -19,6 +19,9 @@ _ALGORITHMS = {
     "cpu_blocked_clamp": "cpu_blocked_map",
 }
 
+# Algorithms that are no more: what computes their layers now. Their decisions do not say how many lanes a target has.
+REPLACED = {"cpu_fully_connected": "cpu_blocked_fully_connected"}
+
 
 def is_old(form: Any) -> bool:
     """Whether the form of a LayerSpec or Candidate is of version 1."""

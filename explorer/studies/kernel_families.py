@@ -29,7 +29,6 @@ KERNELS = (
     "cpu_depthwise",
     "cpu_conv_transpose",
     "cpu_pool",
-    "cpu_fully_connected",
     "cpu_blocked_conv",
     "cpu_blocked_depthwise",
     "cpu_blocked_conv_transpose",

@@ -4,9 +4,10 @@ from dataclasses import replace
 
 import pytest
 
-from codegen.algorithm import algorithm_named, check_choice
+from codegen.algorithm import algorithm_named, algorithms, check_choice
 from codegen.errors import ScheduleError
 from codegen.graph import LayerSpec
+from codegen.old_forms import REPLACED
 from codegen.plan import Plan
 from codegen.tensor import TensorType
 from microbench.profile import load_profile
@@ -62,3 +63,11 @@ def test_every_algorithm_refuses_element_types_that_it_does_not_take(plan: Plan,
             algorithm.choice(retyped, PI_ZERO, {**step.choice.splits, **step.choice.tiles})
         with pytest.raises(ScheduleError, match="does not offer"):
             check_choice(retyped, PI_ZERO, step.choice)
+
+
+@pytest.mark.parametrize(("old", "new"), REPLACED.items())
+def test_an_algorithm_that_is_no_more_names_what_replaced_it(plan: Plan, old: str, new: str) -> None:
+    step = plan.steps[-1]
+    with pytest.raises(ScheduleError, match=rf"'{old}' is no more: '{new}'.*explore run"):
+        check_choice(step.spec, PI_ZERO, replace(step.choice, algorithm=old))
+    assert new in algorithms() and old not in algorithms()

@@ -310,7 +310,6 @@ SPECS: dict[str, st.SearchStrategy[LayerSpec]] = {
     "cpu_depthwise": conv_specs(st.integers(1, 5), multiplier=True),
     "cpu_conv_transpose": transposed_specs(st.sampled_from([1, 1, 2, 3])),
     "cpu_pool": pool_specs(),
-    "cpu_fully_connected": fully_connected_specs(),
     "cpu_split": split_specs(),
     "cpu_softmax": unary_specs("softmax"),
     "cpu_reshape": unary_specs("reshape"),

@@ -58,7 +58,7 @@ def test_every_operator_with_weights_is_among_the_representative_layers() -> Non
 
 def test_candidates_are_ranked_by_modelled_time() -> None:
     profile, spec = load_profile("pi-2"), REPRESENTATIVE_LAYERS["fully connected"]
-    ranked = ranked_candidates(algorithm_named("cpu_fully_connected"), spec, profile, threads=1)
+    ranked = ranked_candidates(algorithm_named("cpu_blocked_fully_connected"), spec, profile, threads=1)
     times_s = [time_s for _, time_s in ranked]
     assert len(ranked) > 1 and times_s == sorted(times_s)
     assert {candidate.choice.threads for candidate, _ in ranked} == {1}
@@ -70,7 +70,7 @@ def test_candidates_are_ranked_by_modelled_time() -> None:
 def test_inner_loops_of_a_layer_have_its_products(device: str) -> None:
     name = "fully connected"
     found = list(inspect_device(load_profile(device), {name: REPRESENTATIVE_LAYERS[name]}))
-    assert "cpu_fully_connected" in {inspection.candidate.choice.algorithm for inspection in found}
+    assert "cpu_blocked_fully_connected" in {inspection.candidate.choice.algorithm for inspection in found}
     for inspection in found:
         assert inspection.refusal is None and inspection.counts is not None
         assert inspection.counts.macs > 0 and inspection.counts.loads > 0
@@ -82,7 +82,7 @@ def test_the_table_of_inner_loops_is_written_as_markdown(tmp_path: Path) -> None
     result = explore("bench", "cpu-inner-loops", "--device", "pi-2", "--layer", "fully", "--markdown", page)
     assert result.exit_code == 0, result.output
     text = page.read_text(encoding="utf-8")
-    assert "| fully connected | cpu_fully_connected |" in text and "no model" in text
+    assert "| fully connected | cpu_blocked_fully_connected |" in text and "no model" in text
 
 
 def test_an_unknown_layer_is_refused() -> None:

@@ -9,7 +9,7 @@ from codegen.engines.cpu.blocked.vectors import constant_vector, vector_epilogue
 from codegen.engines.cpu.gemm_tile import matrix_and_bias, pack_rows, packed_sizes
 from codegen.engines.cpu.instructions import Count, epilogue_instructions, weight_bytes
 from codegen.engines.cpu.kernel import Point
-from codegen.engines.cpu.machine import FLOAT_BYTES, cache_bytes
+from codegen.engines.cpu.machine import FLOAT_BYTES, cache_bytes, is_scalar
 from codegen.engines.cpu.source import fill
 from codegen.engines.cpu.threads import Share, threads_axis
 from codegen.graph import LayerSpec
@@ -20,15 +20,16 @@ from codegen.schedule import Axis, Choice, Work
 from codegen.target import Target
 from codegen.tensor import FloatArray
 
-BLOCKS = (2, 4)
+BLOCKS = (1, 2, 4, 8, 16)
 CHAINS = 8  # sums that grow at the same time: two a cycle, four cycles each
 
 
 class CpuBlockedFullyConnected(BlockedKernel):
     """`blocks` vectors of outputs in registers; weights lie as [tile][in][blocks][lanes], read from start to end.
 
-    With fewer of them than hide the latency of an addition, several inputs add to sums of their own. The input is in
-    blocks or, with `row_major`, as ONNX has it; the output always is. Threads share the tiles.
+    With fewer sums than hide the latency of an addition, several inputs add to sums of their own; where a core has no
+    vectors, each lane is a sum. The input is in blocks or, with `row_major`, as ONNX has it; the output always is.
+    Threads share the tiles.
     """
 
     name = "cpu_blocked_fully_connected"
@@ -77,7 +78,8 @@ class CpuBlockedFullyConnected(BlockedKernel):
         depth, rows = spec.inputs[0].shape[1], blocks * lanes
         layout = layout_named(choice.input_layouts[0])
         share = _share(spec, choice.tiles, choice.threads)
-        chains = max(1, CHAINS // blocks)
+        sums_each = lanes if is_scalar(target) else 1
+        chains = max(1, CHAINS // (blocks * sums_each))
         sums = [f"a{chain}_{b}" for chain in range(chains) for b in range(blocks)]
         starts = [constant_vector(lanes, f"bias + {b * lanes}") for b in range(blocks)]
         values = [f"{name} = {starts[i] if i < blocks else '{0}'}" for i, name in enumerate(sums)]
