@@ -11,7 +11,6 @@ from typing import Literal, Protocol, Self
 
 from codegen.canonical import content_hash
 from codegen.program import Program
-from codegen.revision import generator_revision
 from codegen.schedule import Candidate, Processor, Work
 from codegen.target import Target
 from codegen.tensor import FloatArray
@@ -30,7 +29,6 @@ class Fingerprint:
     profile_hash: str
     clock_hz: float
     software: str  # kernel or simulator version, compiler
-    generator: str = field(default_factory=generator_revision)  # what generated the code that was timed
     cpu_clock_hz: float = 0.0  # the highest there is; 0 where unknown, as every field below is empty
     serial_hash: str = ""  # tells two boards of one model apart without naming either
     kernel: str = ""
@@ -48,13 +46,17 @@ def clocked_on(fingerprint: Fingerprint) -> str:
 
 @dataclass(frozen=True, eq=False)
 class Job:
-    """One candidate ready to run: its program, flat input images and the work it amounts to."""
+    """One candidate ready to run: its program, flat input images and the work it amounts to.
+
+    `revision`: of the algorithm that made the program (`codegen.revision`).
+    """
 
     candidate: Candidate
     program: Program
     inputs: tuple[FloatArray, ...]
     work: Work
     repeats: int = 1
+    revision: str = ""
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,10 +15,12 @@ from codegen.errors import ScheduleError
 from codegen.graph import LayerSpec
 from codegen.layout import layout_named
 from codegen.program import Program
+from codegen.revision import algorithm_revision
 from codegen.schedule import Candidate, Work
 from codegen.target import Target
 from codegen.tensor import FloatArray, TensorType
 from microbench.board import Job
+from microbench.store import Sample
 
 ENTRY = "candidate"
 
@@ -62,6 +64,15 @@ class JobBuilder:
             self._work[candidate] = algorithm.work(candidate.spec, self.target, candidate.choice)
         return self._work[candidate]
 
+    def revision(self, candidate: Candidate) -> str:
+        """Of the candidate's algorithm as it is installed."""
+        return algorithm_revision(self._algorithm(candidate))
+
+    def is_current(self, sample: Sample) -> bool:
+        """Whether the code that was timed is what the sample's algorithm generates now."""
+        candidate = sample.candidate
+        return candidate.choice.algorithm in self.algorithms and sample.revision == self.revision(candidate)
+
     def job(self, candidate: Candidate) -> Job:
         """The candidate with seeded values, ready for a board of this target.
 
@@ -71,7 +82,8 @@ class JobBuilder:
         values = layer_values(candidate.spec, self.seed)
         layouts = [layout_named(name) for name in candidate.choice.input_layouts]
         images = tuple(layout.pack(value) for layout, value in zip(layouts, values.inputs, strict=True))
-        return Job(candidate, self._program(candidate, values), images, self.work(candidate), self._repeats)
+        program, work = self._program(candidate, values), self.work(candidate)
+        return Job(candidate, program, images, work, self._repeats, self.revision(candidate))
 
     def _program(self, candidate: Candidate, values: LayerValues) -> Program:
         algorithm, spec, choice = self._algorithm(candidate), candidate.spec, candidate.choice

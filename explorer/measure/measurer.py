@@ -49,13 +49,14 @@ class Tally:
 
 
 class Measurer:
-    """Boards, the store and the judge. A candidate that has a sample on such a board is not measured again.
+    """Boards, the store and the judge. A candidate that has a sample on such a board, of its algorithm as it is now, is
+    not measured again.
 
     Without a clock samples are appended in the order they were asked for, whichever board finished first. Where a
     clock is read they are measured one at a time in the order of `ClockedBatches`, each stored before the next
     starts. Either way an interrupted run has exactly the first samples of an uninterrupted one. On boards that
     record nothing, nothing is appended: what a replay board does not know is no failure of the board that was recorded.
-    `rehearsals` are the store's, from before this search.
+    `rehearsals` are the store's, from before this search, of whatever code.
     """
 
     def __init__(
@@ -76,8 +77,9 @@ class Measurer:
         self._launch_overhead_s = launch_overhead_s
         self._recording = boards.call(lambda board: board.records)
         self._known: dict[str, Sample] = {}
-        held = tuple(store.samples(fingerprint.hash))
-        self.rehearsals = tuple(sample for sample in held if sample.role == "rehearsal")
+        stored = tuple(store.samples(fingerprint.hash))
+        self.rehearsals = tuple(sample for sample in stored if sample.role == "rehearsal")
+        held = tuple(sample for sample in stored if sample.role != "rehearsal" and jobs.is_current(sample))
         for sample in held:
             if sample.role == "candidate":
                 self._known[sample.candidate_hash] = self._within_a_launch(sample)
@@ -164,7 +166,10 @@ class Measurer:
 
     def _failed(self, board: Board, candidate: Candidate, work: Work, message: str) -> Sample:
         kind = board.kind_of(candidate.choice.processor)
-        return Sample(candidate, self._fingerprint, kind, "failed", (), work, message=message)
+        revision = self._jobs.revision(candidate)
+        return Sample(
+            candidate, self._fingerprint, kind, "failed", (), work, message=message, revision=revision
+        )
 
 
 def overheads_of(board: Board) -> Overheads:

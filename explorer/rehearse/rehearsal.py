@@ -24,6 +24,7 @@ from codegen.bundle import compile_bundle
 from codegen.canonical import content_hash
 from codegen.engines.cpu.threads import CHANNELS_SHARED, PIXELS_SHARED
 from codegen.plan import Plan, PlanStep
+from codegen.revision import bundle_revision
 from codegen.schedule import Candidate
 from explorer.compose.compose import CPU_ONLY, UNLIMITED, Composition
 from explorer.compose.timed_candidates import TimedCandidates
@@ -40,6 +41,7 @@ from microbench.store import Sample, Status
 SHARED = (PIXELS_SHARED, CHANNELS_SHARED)
 CLOSE = 0.25  # by as much, as a fraction, a time in the network may move one that is worse alone ahead
 
+_Key = tuple[str, str]
 Perform = Callable[[Path, Plan], tuple[BundleRun, str]]
 
 
@@ -56,12 +58,12 @@ class Rehearsals:
         progress: Progress,
     ) -> None:
         """`perform` runs a plan's bundle and says what is wrong with its outputs, if anything is; None: the board runs
-        nothing, what is known counts. `known`: samples of this board in the store.
+        nothing, what is known counts. `known`: samples of this board in the store; those of other code are left.
         """
         self._found = found
         self._perform = perform
         self._append = append
-        self._known = {sample.context: sample for sample in known if sample.context}
+        self._known = {(sample.context, sample.revision): sample for sample in known if sample.context}
         self._settings = settings
         self._progress = progress
         self._alone = {sample.candidate: sample for sample in found.result.samples}
@@ -132,15 +134,15 @@ class Rehearsals:
             rehearsals = self._timed([contender.plan for contender in contenders], self._perform)
             for contender, rehearsal in zip(contenders, rehearsals, strict=True):
                 for step in timed_steps(contender.plan):
-                    sample = self._sample(step, contender.context(number, step), rehearsal)
-                    self._known[sample.context] = replace(sample, id=self._append(sample))
+                    sample = self._sample(step, contender.key(number, step), rehearsal)
+                    self._known[contender.key(number, step)] = replace(sample, id=self._append(sample))
             found = [self._known_of(contender, number) for contender in contenders]
         return tuple(found)
 
     def _known_of(self, contender: _Contender, number: int) -> tuple[Sample, ...]:
         """All its samples or none."""
-        contexts = [contender.context(number, step) for step in timed_steps(contender.plan)]
-        return tuple(self._known[c] for c in contexts) if all(c in self._known for c in contexts) else ()
+        keys = [contender.key(number, step) for step in timed_steps(contender.plan)]
+        return tuple(self._known[key] for key in keys) if all(key in self._known for key in keys) else ()
 
     def _timed(self, plans: Sequence[Plan], perform: Perform) -> list[_Rehearsal]:
         rehearsals = [_Rehearsal() for _ in plans]
@@ -159,7 +161,7 @@ class Rehearsals:
         for repeat in range(self._settings.repeats):
             yield from shuffled(numbers, [f"{repeat} {n}" for n in numbers], self._found.seed)
 
-    def _sample(self, step: PlanStep, context: str, rehearsal: _Rehearsal) -> Sample:
+    def _sample(self, step: PlanStep, key: _Key, rehearsal: _Rehearsal) -> Sample:
         alone, runs = self._alone[Candidate(step.spec, step.choice)], rehearsal.runs
         return Sample(
             alone.candidate,
@@ -171,7 +173,8 @@ class Rehearsals:
             message=rehearsal.message,
             conditions=tuple(reading for run in runs for reading in run.conditions),
             role="rehearsal",
-            context=context,
+            context=key[0],
+            revision=key[1],
         )
 
 
@@ -195,9 +198,14 @@ class _Contender:
     def candidates(self) -> frozenset[Candidate]:
         return frozenset(Candidate(step.spec, step.choice) for step in timed_steps(self.plan))
 
-    def context(self, number: int, step: PlanStep) -> str:
-        """Where a step was timed: in which network, in which round."""
-        return f"{self.digest}/{number}/{step.name}"
+    @cached_property
+    def revision(self) -> str:
+        """Of the whole network's code."""
+        return bundle_revision(frozenset(step.choice.algorithm for step in timed_steps(self.plan)))
+
+    def key(self, number: int, step: PlanStep) -> _Key:
+        """Where a step was timed, in which network, in which round; and the revision of all that ran there."""
+        return f"{self.digest}/{number}/{step.name}", self.revision
 
 
 @dataclass

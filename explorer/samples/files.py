@@ -22,6 +22,7 @@ from microbench.errors import StoreError
 from microbench.protocol import outliers
 from microbench.store import Sample, Store, content_digest, from_row, to_row
 from microbench.store.migrations.to_5 import upgraded_candidate
+from microbench.store.migrations.to_6 import without_generator
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -56,9 +57,10 @@ STORE_COLUMNS = (
     "series_json",
     "output_sha256",
     "message",
+    "revision",
 )
-# Exported before samples had such a column: all were timed alone, nothing else was read.
-WITHOUT = {"context": "", "series_json": "[]"}
+# Exported before samples had such a column: all were timed alone, nothing else was read, by code of no known revision.
+WITHOUT = {"context": "", "series_json": "[]", "revision": ""}
 
 
 @dataclass(frozen=True)
@@ -135,12 +137,20 @@ def read_samples(path: Path) -> tuple[Sample, ...]:
 
 
 def _upgraded(row: Mapping[str, Any]) -> Mapping[str, Any]:
-    """A row as this version exports it; one whose hash is not its candidate's stays as it is, to be refused."""
-    old = row["candidate_json"]
-    new, new_hash = upgraded_candidate(old)
-    if new == old or hashlib.sha256(old.encode()).hexdigest() != row["candidate_hash"]:
-        return row
-    return {**row, "candidate_json": new, "candidate_hash": new_hash}
+    """A row as this version exports it; what is not filed under its own hash stays as it is, to be refused."""
+    candidate, fingerprint = row["candidate_json"], row["fingerprint_json"]
+    upgraded = dict(row)
+    if _hash(candidate) == row["candidate_hash"]:
+        upgraded["candidate_json"], upgraded["candidate_hash"] = upgraded_candidate(candidate)
+    if _hash(fingerprint) == row["fingerprint_hash"]:
+        new, new_hash, generator = without_generator(fingerprint)
+        upgraded |= {"fingerprint_json": new, "fingerprint_hash": new_hash}
+        upgraded["revision"] = row["revision"] or generator
+    return upgraded
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _exported(sample: Sample) -> Mapping[str, Any]:

@@ -68,14 +68,18 @@ class ReplayBoard:
         return next((s.kind for s in recorded if s.candidate.choice.processor == processor), "modelled")
 
     def measure(self, job: Job) -> Measurement:
-        """Raises CandidateError for a candidate without samples, or whose newest sample is not ok."""
+        """Raises CandidateError where no sample is of the candidate and of this revision of its algorithm, or the
+        newest is not ok.
+        """
         admit(job, self.target)
         place = f"candidate {job.candidate.hash[:12]} ({job.candidate.choice.algorithm})"
         found = self._store.find(job.candidate.hash, self._fingerprint.hash)
-        samples = [sample for sample in found if sample.role == "candidate"]
+        recorded = [sample for sample in found if sample.role == "candidate"]
+        samples = [sample for sample in recorded if sample.revision == job.revision]
         if not samples:
+            how = "recorded for another revision of its algorithm only" if recorded else "never recorded"
             raise CandidateError(
-                f"{place} was never recorded on {self._fingerprint.board}; measure it there, then replay"
+                f"{place} was {how} on {self._fingerprint.board}; measure it there, then replay"
             )
         newest = samples[-1]
         if newest.status != "ok":

@@ -38,8 +38,10 @@ class Sample:
     sensors. `role`: `reference` is a kernel timed again and again to see the board drift, `disturbed` what was timed
     while clock or temperature moved; neither is ever chosen. A `rehearsal` was timed as a step of a whole network, each
     time the median of a few runs; `context` says where: a digest of the network's plan, the round and the step's name.
-    `series` are quantities read while it was timed, each of its own name and unit. `id` is 0 until the store gives it
-    one. Raises StoreError for a sample that says nothing, SeriesError for two series of one name.
+    `series` are quantities read while it was timed, each of its own name and unit. `revision` is the algorithm's whose
+    code was timed, of a rehearsal the whole network's (`codegen.revision`): code of another one has other times. `id`
+    is 0 until the store gives it one. Raises StoreError for a sample that says nothing, SeriesError for two series of
+    one name.
     """
 
     candidate: Candidate
@@ -56,6 +58,7 @@ class Sample:
     role: Role = "candidate"
     context: str = ""
     series: tuple[Series, ...] = ()
+    revision: str = ""
 
     def __post_init__(self) -> None:
         if self.kind not in get_args(Kind) or self.status not in get_args(Status):
@@ -105,12 +108,15 @@ class Sample:
             message,
             conditions=measurement.conditions,
             series=measurement.series,
+            revision=job.revision,
         )
 
     @staticmethod
     def failed(job: Job, fingerprint: Fingerprint, kind: Kind, message: str) -> Sample:
         """The sample of a candidate that the board refused or that died on it."""
-        return Sample(job.candidate, fingerprint, kind, "failed", (), job.work, message=message)
+        return Sample(
+            job.candidate, fingerprint, kind, "failed", (), job.work, message=message, revision=job.revision
+        )
 
 
 def output_sha256(output: FloatArray) -> str:
@@ -149,6 +155,7 @@ def to_row(sample: Sample) -> dict[str, Any]:
         "role": sample.role,
         "context": sample.context,
         "series_json": json.dumps(plain_series(sample.series), sort_keys=True),
+        "revision": sample.revision,
     }
 
 
@@ -191,6 +198,7 @@ def from_row(row: Row, place: str = "", remedy: str = "restore the store from a 
             row["role"],
             row["context"],
             series_of_plain(json.loads(row["series_json"])),
+            row["revision"],
         )
     except (CanonicalFormError, BoardError, StoreError, ValueError, TypeError) as error:
         raise StoreError(f"{place} is malformed: {error}; {remedy}") from error

@@ -23,7 +23,7 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 from microbench.errors import StoreError
 from microbench.store.migrations import STEPS
 
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 
 METADATA = MetaData()
 _ADVISORY_LOCK = 0x65787065  # any number that no other program on the same server takes
@@ -54,6 +54,7 @@ SAMPLES = Table(
     Column("role", String(16), nullable=False),
     Column("context", Text, nullable=False),
     Column("series_json", Text, nullable=False),
+    Column("revision", String(64), nullable=False),
     sqlite_autoincrement=True,
 )
 

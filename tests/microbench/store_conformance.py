@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import create_engine, text
 
+from codegen.canonical import canonical_json, content_hash
 from microbench.conditions import Conditions
 from microbench.errors import StoreError
 from microbench.series import Series
@@ -55,7 +57,7 @@ class StoreConformance:
 
     def test_a_sample_comes_back_equal_after_reopening(self, place: str) -> None:
         written = replace(sample(times_s=(1e-3, 0.1 + 0.2)), conditions=READINGS, role="reference")
-        written = replace(written, series=(POWER, WARMTH))
+        written = replace(written, series=(POWER, WARMTH), revision="0123456789abcdef")
         with Store.open(place) as store:
             number = store.add(written)
         with Store.open(place) as store:
@@ -126,7 +128,8 @@ class StoreConformance:
                 (4, "failed", ()),
             ]
             first, second = store.fingerprints()
-            assert (first.board, first.clock_hz, first.generator) == ("virtual test", 250e6, "generator 1")
+            assert (first.board, first.clock_hz) == ("virtual test", 250e6)
+            assert {one.revision for one in kept} == {"generator 1"}
             assert (first.kernel, first.serial_hash, first.runner, first.cpu_clock_hz) == ("", "", "", 0.0)
             assert second.board == "Intel(R) test – host"
             assert [s.id for s in store.find(candidate(3).hash, first.hash)] == [1, 4]
@@ -142,7 +145,12 @@ class StoreConformance:
         written = replace(sample(3), conditions=READINGS, role="rehearsal", context="ab 1 conv")
         with Store.open(place) as store:
             store.add(written)
-        execute(place, "ALTER TABLE samples DROP COLUMN series_json", "UPDATE schema_version SET version = 3")
+        execute(
+            place,
+            "ALTER TABLE samples DROP COLUMN series_json",
+            "ALTER TABLE samples DROP COLUMN revision",
+            "UPDATE schema_version SET version = 3",
+        )
         with Store.open(place) as store:
             store.add(replace(written, series=(WARMTH,)))
             assert [replace(s, id=0) for s in store.samples()] == [
@@ -150,6 +158,29 @@ class StoreConformance:
                 replace(written, series=(WARMTH,)),
             ]
         assert rows(place, "SELECT version FROM schema_version") == [(SCHEMA_VERSION,)]
+
+    def test_the_generator_of_a_fingerprint_of_version_5_becomes_its_samples_revision(
+        self, place: str
+    ) -> None:
+        written = (sample(3), sample(4), sample(5, OTHER))
+        generators = ("first", "second", "second")
+        with Store.open(place) as store:
+            for one in written:
+                store.add(one)
+        execute(place, "ALTER TABLE samples DROP COLUMN revision", "UPDATE schema_version SET version = 5")
+        for number, (one, generator) in enumerate(zip(written, generators, strict=True), 1):
+            form = {**json.loads(canonical_json(one.fingerprint)), "generator": generator}
+            execute(
+                place,
+                f"UPDATE samples SET fingerprint_json = '{canonical_json(form)}', fingerprint_hash = "
+                f"'{content_hash(form)}' WHERE id = {number}",
+            )
+        with Store.open(place) as store:
+            assert [(replace(s, id=0, revision=""), s.revision) for s in store.samples()] == list(
+                zip(written, generators, strict=True)
+            )
+            assert store.fingerprints() == (FINGERPRINT, OTHER)
+            assert [s.id for s in store.samples(FINGERPRINT.hash)] == [1, 2]
 
     def test_an_old_store_that_is_damaged_stays_as_it_is(self, place: str) -> None:
         lay_old_store(place)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -64,6 +65,10 @@ class TestReplayBoard(BoardConformance):
     def test_an_unknown_candidate_is_said_to_be_unknown(self, board: Board) -> None:
         with pytest.raises(CandidateError, match="never recorded on virtual test"):
             board.measure(cpu_job(elements=17))
+
+    def test_code_of_another_revision_was_not_recorded(self, board: Board) -> None:
+        with pytest.raises(CandidateError, match=r"another revision of its algorithm.*measure it there"):
+            board.measure(replace(cpu_job(), revision="another"))
 
     def test_a_recorded_failure_fails_again(self, board: Board) -> None:
         with pytest.raises(CandidateError, match="recorded as failed"):

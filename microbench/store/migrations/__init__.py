@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 
 from sqlalchemy import Connection
 
-from microbench.store.migrations import to_2, to_3, to_4, to_5
+from microbench.store.migrations import to_2, to_3, to_4, to_5, to_6
 
 # By the version that a step leads to; without gaps.
 STEPS: Mapping[int, Callable[[Connection], None]] = {
@@ -20,4 +20,5 @@ STEPS: Mapping[int, Callable[[Connection], None]] = {
     3: to_3.migrate,
     4: to_4.migrate,
     5: to_5.migrate,
+    6: to_6.migrate,
 }

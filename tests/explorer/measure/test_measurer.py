@@ -24,12 +24,14 @@ def looked_up(tmp_path: Path, kind: Kind, time_s: float) -> Sample:
     """What a measurer says of a QPU candidate whose launch took `time_s`."""
     board = FakeBoard(law_s)
     candidate = Candidate(SPEC, Choice("qpu", "any", (), (), ("nchw",), ("nchw",)))
+    jobs = JobBuilder(board.target, 0, {"any": FakeAlgorithm("any")})
     owned: list[Board] = [board]
     with Store.open(tmp_path / "s.sqlite") as store, Workers(owned) as workers:
-        store.add(Sample(candidate, board.fingerprint(), kind, "ok", (time_s,), Work(macs=1)))
-        measurer = Measurer(
-            workers, JobBuilder(board.target, 0, {}), store, board.fingerprint(), Silent(), OVERHEAD_S
+        revision = jobs.revision(candidate)
+        store.add(
+            Sample(candidate, board.fingerprint(), kind, "ok", (time_s,), Work(macs=1), revision=revision)
         )
+        measurer = Measurer(workers, jobs, store, board.fingerprint(), Silent(), OVERHEAD_S)
         (sample,) = measurer.samples([candidate])
         assert store.find(candidate.hash, board.fingerprint().hash)[0].time_s == time_s
     return sample
@@ -57,3 +59,35 @@ def test_of_a_board_that_records_nothing_nothing_is_appended(tmp_path: Path) -> 
         assert measurer.samples([candidate, candidate])[0].status == "ok"
         assert store.count() == 0
     assert len(board.measured) == 1
+
+
+def test_only_samples_of_the_algorithm_as_it_is_now_are_known(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    board, algorithm = FakeBoard(law_s), FakeAlgorithm("plain")
+    jobs = JobBuilder(board.target, 0, {"plain": algorithm})
+    candidate = Candidate(SPEC, algorithm.choice(SPEC, board.target, {"rows": 0, "columns": 0}))
+    owned: list[Board] = [board]
+    with Store.open(tmp_path / "s.sqlite") as store, Workers(owned) as workers:
+
+        def measured_now() -> int:
+            measurer = Measurer(workers, jobs, store, board.fingerprint(), Silent())
+            measurer.samples([candidate])
+            return measurer.tally.measured
+
+        assert (measured_now(), measured_now()) == (1, 0)
+        with monkeypatch.context() as patch:
+            patch.setattr("explorer.measure.jobs.algorithm_revision", lambda _: "another")
+            assert (measured_now(), measured_now()) == (1, 0)
+        assert measured_now() == 0
+        revisions = [sample.revision for sample in store.samples() if sample.role == "candidate"]
+        assert revisions == [jobs.revision(candidate), "another"]
+
+
+def test_a_sample_of_an_algorithm_that_is_not_installed_is_left(tmp_path: Path) -> None:
+    board, algorithm = FakeBoard(law_s), FakeAlgorithm("plain")
+    candidate = Candidate(SPEC, algorithm.choice(SPEC, board.target, {"rows": 0, "columns": 0}))
+    jobs = JobBuilder(board.target, 0, {})
+    assert not jobs.is_current(
+        Sample(candidate, board.fingerprint(), "host", "ok", (1e-3,), Work(macs=1), revision="")
+    )

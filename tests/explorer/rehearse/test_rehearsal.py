@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from codegen.canonical import content_hash
 from codegen.engines.cpu.threads import CHANNELS_SHARED, PIXELS_SHARED
 from codegen.plan import Plan, PlanStep
+from codegen.revision import bundle_revision
 from explorer.compose.compose import UNLIMITED
 from explorer.plans.planning import decisions
 from explorer.plans.searched_network import SearchedNetwork
@@ -119,6 +121,27 @@ def test_the_second_time_nothing_runs_and_the_plan_is_the_same(alone: SearchedNe
     second = rehearsed(alone, None, again, known=stored)
     assert not again
     assert fastest(second) == fastest(first)
+
+
+def test_rehearsals_of_other_code_are_run_again(
+    alone: SearchedNetwork, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stored: list[Sample] = []
+    first = rehearsed(alone, slow_in_the_network(alone).perform, stored)
+    plan = fastest(first)
+    assert {sample.revision for sample in stored if sample.context.startswith(_digest(plan))} == {
+        bundle_revision(frozenset(step.choice.algorithm for step in timed_steps(plan)))
+    }
+    monkeypatch.setattr("explorer.rehearse.rehearsal.bundle_revision", lambda _: "another")
+    assert fastest(rehearsed(alone, None, [], known=stored)) == fastest(alone)
+    again: list[Sample] = []
+    second = rehearsed(alone, slow_in_the_network(alone).perform, again, known=stored)
+    assert len(again) == len(stored) and {sample.revision for sample in again} == {"another"}
+    assert decisions(fastest(second)) == decisions(plan)
+
+
+def _digest(plan: Plan) -> str:
+    return content_hash([plan.model_sha256, decisions(plan)])
 
 
 def test_a_board_that_runs_nothing_leaves_the_times_alone(alone: SearchedNetwork) -> None:

@@ -6,10 +6,12 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
 
+from codegen.canonical import canonical_json, content_hash
 from explorer.errors import MissingExtraError, SampleFileError, UsageError
 from explorer.samples.files import export_samples, import_samples, read_samples
 from explorer.samples.table import SampleFilter, describe_layer
@@ -25,6 +27,7 @@ SAMPLES = (
         sample(3, times_s=(1e-3, 0.1 + 0.2, 1e-3, 1.1e-3)),
         conditions=(Conditions(1e9), Conditions(9e8, None, 50.25)),
         series=(Series("power", "W", (3.5, 4.25), (0.0, 0.1)), Series("a,b", "°C", (48,))),
+        revision="0123456789abcdef",
     ),
     replace(sample(4, OTHER, "wrong"), message='off by 1,5 "percent"\r\nsecond line; NA\ttab\rend'),
     replace(sample(5, OTHER, "failed", ()), counters={}, output_sha256="", message="null"),
@@ -64,15 +67,25 @@ def test_a_rehearsal_comes_back_with_its_context(tmp_path: Path, ending: str) ->
     assert read_samples(file) == (REHEARSED,)
 
 
-@pytest.mark.parametrize("column", ["context", "series_json"])
+@pytest.mark.parametrize("column", ["context", "series_json", "revision"])
 def test_an_export_from_before_samples_had_a_column_is_read(tmp_path: Path, column: str) -> None:
     file = tmp_path / "samples.csv"
     export_samples(SAMPLES, file)
     frame = pd.read_csv(file, dtype=str, keep_default_na=False)
     frame.drop(columns=column).to_csv(file, index=False)
-    assert read_samples(file) == tuple(
-        replace(one, series=()) if column == "series_json" else one for one in SAMPLES
-    )
+    without: dict[str, Any] = {"series_json": {"series": ()}, "revision": {"revision": ""}}
+    assert read_samples(file) == tuple(replace(one, **without.get(column, {})) for one in SAMPLES)
+
+
+def test_an_export_whose_fingerprints_name_a_generator_is_read(tmp_path: Path) -> None:
+    file = tmp_path / "samples.csv"
+    export_samples(SAMPLES, file)
+    frame = pd.read_csv(file, dtype=str, keep_default_na=False).drop(columns="revision")
+    forms = [{**json.loads(text), "generator": "of old"} for text in frame["fingerprint_json"]]
+    frame["fingerprint_json"] = [canonical_json(form) for form in forms]
+    frame["fingerprint_hash"] = [content_hash(form) for form in forms]
+    frame.to_csv(file, index=False)
+    assert read_samples(file) == tuple(replace(one, revision="of old") for one in SAMPLES)
 
 
 def test_series_are_listed_on_request(tmp_path: Path) -> None:
@@ -94,7 +107,7 @@ def test_readers_find_every_repeat_and_the_outliers(tmp_path: Path) -> None:
     first = pd.read_csv(tmp_path / "s.csv").iloc[0]
     assert json.loads(first["times_s"]) == list(SAMPLES[0].times_s)
     assert json.loads(first["outliers"]) == [1]
-    assert (first["layer"], first["algorithm"]) == ("Clamp 1x3 -> 1x3", "direct")
+    assert (first["layer"], first["algorithm"]) == ("Map 1x3 -> 1x3", "direct")
     assert first["median_s"] == SAMPLES[0].time_s
     assert json.loads(first["conditions_json"])[1] == {"cpu_clock_hz": 9e8, "temperature_c": 50.25}
 
@@ -175,7 +188,7 @@ def test_lists_choose_by_layer_algorithm_status_and_board() -> None:
 
     assert chosen() == [0, 1, 2, 3]
     assert chosen(layer="1x3 ->") == [0, 3]
-    assert chosen(layer="clamp") == [0, 1, 2, 3]
+    assert chosen(layer="MAP") == [0, 1, 2, 3]
     assert chosen(algorithm="direct", status="wrong") == [1]
     assert chosen(algorithm="dir") == []
     assert chosen(board="OTHER") == [1, 2, 3]
