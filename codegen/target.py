@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+SMALLEST_L1D_BYTES = 16 * 1024  # of the boards' cores: what every one has
+
 
 @dataclass(frozen=True)
 class Target:
-    """A board as the compiler sees it. `compiler` is an argument vector for C; `qpus` 0 where there is no GPU."""
+    """A board as the compiler sees it. `compiler` is an argument vector for C; `qpus` 0 where there is no GPU.
+
+    `l2_bytes` is the GPU's, the CPU's caches have their own: data of the first level, and the second level or 0.
+    """
 
     name: str
     qpus: int
@@ -18,6 +23,8 @@ class Target:
     gpu_memory_bytes: int = 0
     launch_limit_s: float = 0.8
     l2_bytes: int = 0
+    cpu_l1d_bytes: int = SMALLEST_L1D_BYTES
+    cpu_l2_bytes: int = 0
 
     @property
     def has_qpus(self) -> bool:

@@ -8,12 +8,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from codegen.canonical import content_hash
-from codegen.target import Target
+from codegen.target import SMALLEST_L1D_BYTES, Target
 from microbench.errors import ProfileError
 
+CPU_CACHES = ("l1d_bytes", "l2_bytes")
 PROFILE_DIRECTORY = Path(__file__).parent / "profiles"
 
 
@@ -57,6 +58,10 @@ class DeviceProfile(BaseModel):
     gpu_memory_bytes: int = 0
     v3d: Constants = {}
     cpu_costs: Constants = {}
+    cpu_caches: Constants = Field(
+        default={},
+        description="of the CPU: l1d_bytes, l2_bytes where it has a second level of its own; none: a small first one",
+    )
     threads: Constants = Field(
         default={}, description="what it costs to share layers between threads: wake_s, spin_s; none: nothing"
     )
@@ -64,14 +69,23 @@ class DeviceProfile(BaseModel):
         default=None, ge=1, description="QPUs that programs use; none: all there are"
     )
 
+    @field_validator("cpu_caches")
+    @classmethod
+    def _known_caches(cls, caches: Constants) -> Constants:
+        unknown = sorted(set(caches) - set(CPU_CACHES))
+        if unknown:
+            raise ValueError(f"no cache is called {', '.join(unknown)}; known: {', '.join(CPU_CACHES)}")
+        return caches
+
     @cached_property
     def hash(self) -> str:
         numbers = {
             group: {name: constant.value for name, constant in constants.items()}
             for group, constants in (("v3d", self.v3d), ("cpu_costs", self.cpu_costs))
         }
-        if self.threads:
-            numbers["threads"] = {name: constant.value for name, constant in self.threads.items()}
+        for group, constants in (("cpu_caches", self.cpu_caches), ("threads", self.threads)):
+            if constants:
+                numbers[group] = {name: constant.value for name, constant in constants.items()}
         used = [self.qpus_used] if self.qpus_used else []
         return content_hash([self.name, self.cpu, self.launch_limit_s, self.gpu_memory_bytes, numbers, *used])
 
@@ -118,6 +132,7 @@ class DeviceProfile(BaseModel):
     def target(self) -> Target:
         """What code generation needs to know of this board."""
         has_v3d = bool(self.v3d)
+        caches = {name: int(constant.value) for name, constant in self.cpu_caches.items()}
         return Target(
             name=self.name,
             qpus=(self.qpus_used or int(self.v3d_value("qpus"))) if has_v3d else 0,
@@ -128,6 +143,8 @@ class DeviceProfile(BaseModel):
             gpu_memory_bytes=self.gpu_memory_bytes,
             launch_limit_s=self.launch_limit_s,
             l2_bytes=int(self.v3d_value("l2_bytes")) if has_v3d else 0,
+            cpu_l1d_bytes=caches.get("l1d_bytes", SMALLEST_L1D_BYTES),
+            cpu_l2_bytes=caches.get("l2_bytes", 0),
         )
 
 

@@ -7,13 +7,15 @@ from pathlib import Path
 
 from microbench.profile import Constants, DeviceProfile
 
+GROUPS = ("v3d", "cpu_costs", "cpu_caches", "threads")
+
 
 def profile_text(profile: DeviceProfile) -> str:
     """TOML that `load_profile` reads back to an equal profile."""
-    fields = profile.model_dump(exclude={"v3d", "cpu_costs", "threads"}, exclude_none=True)
+    fields = profile.model_dump(exclude=set(GROUPS), exclude_none=True)
     lines = [f"{name} = {_value(value)}" for name, value in fields.items()]
-    groups = (("v3d", profile.v3d), ("cpu_costs", profile.cpu_costs), ("threads", profile.threads))
-    for group, constants in groups:
+    for group in GROUPS:
+        constants = getattr(profile, group)
         if constants:
             lines += ["", f"[{group}]", *_table(constants)]
     return "\n".join(lines) + "\n"

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from microbench.profile import load_profile
 
-FROZEN = "3916429a3bd1159ffef7cdb869a6e8ea2c0a6a24e8cc6f1fddba6764dc32a03b"
+FROZEN = "f5beb1032ca61f26610729b470657249bb8c5137432d5b67132e400f6a1d1aed"
 
 
 def test_the_constants_of_the_pi_zero_are_those_that_all_stated_times_rest_on() -> None:

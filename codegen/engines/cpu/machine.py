@@ -1,4 +1,4 @@
-"""What the CPU kernels assume of a core: how wide its vectors are, its registers, its nearest cache."""
+"""What the CPU kernels assume of a core: how wide its vectors are, its registers, which cache tiles are for."""
 
 from __future__ import annotations
 
@@ -10,8 +10,6 @@ from codegen.target import Target
 
 FLOAT_BYTES = FLOAT32.size_bytes  # of the C kernels' `float`s, which they compute in
 REGISTERS = 32  # VFPv2 single registers (ARM1176 TRM), AVX-512 and AArch64 vector registers
-SCALAR_CACHE_BYTES = 16 * 1024  # ARM1176JZF-S as in the BCM2835: L1 data cache
-VECTOR_CACHE_BYTES = 512 * 1024  # a second-level cache of a larger core
 MOST_WORKSPACE_BYTES = 32 * 1024 * 1024
 
 
@@ -58,8 +56,8 @@ def is_scalar(target: Target) -> bool:
 
 
 def cache_bytes(target: Target) -> int:
-    """Size of the cache that tiles should stay in."""
-    return SCALAR_CACHE_BYTES if is_scalar(target) else VECTOR_CACHE_BYTES
+    """Size of the cache that tiles should stay in: the second level where the core has one."""
+    return target.cpu_l2_bytes or target.cpu_l1d_bytes
 
 
 def accumulator_capacity(target: Target) -> int:
