@@ -1,31 +1,31 @@
-"""The first axis of extension: an algorithm computes one kind of layer on one processor in many ways."""
+"""The first axis of extension: an algorithm computes one kind of layer on one engine in many ways."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
-from typing import ClassVar, Protocol, runtime_checkable
+from typing import ClassVar, Protocol
 
-from codegen.engines.videocore4.layer import QpuLayer
 from codegen.errors import ScheduleError
 from codegen.graph import LayerSpec
 from codegen.old_forms import REPLACED
-from codegen.program import CpuProgram
-from codegen.schedule import Choice, Processor, Space, Work
+from codegen.schedule import Choice, Space, Work
 from codegen.target import Target
-from codegen.tensor import FloatArray
 
 ENTRY_POINT_GROUP = "explore.algorithms"
 
 
 class Algorithm(Protocol):
-    """One way to compute a kind of layer, with a space of splits and tiles."""
+    """One way to compute a kind of layer on an engine, with a space of splits and tiles.
+
+    What it makes programs by beside this, its engine says: `CpuAlgorithm.emit`, `QpuAlgorithm.lower`.
+    """
 
     name: str
-    processor: Processor
+    engine: str
     element_types: ClassVar[frozenset[str]]
     """Names of the element types that its inputs, outputs and weights may have."""
 
@@ -43,39 +43,6 @@ class Algorithm(Protocol):
 
     def work(self, spec: LayerSpec, target: Target, choice: Choice) -> Work:
         """What the candidate asks of the machine, from shapes alone."""
-        ...
-
-
-@runtime_checkable
-class QpuAlgorithm(Algorithm, Protocol):
-    """An algorithm that runs on the VideoCore IV."""
-
-    def lower(
-        self,
-        spec: LayerSpec,
-        target: Target,
-        choice: Choice,
-        weights: Sequence[FloatArray],
-        *,
-        output_lines: int | None = None,
-    ) -> QpuLayer:
-        """Kernel code, packed weights and a way to write each QPU's uniforms.
-
-        `output_lines`: lines from one pixel16 block of the output to the next where the output is a part of a
-        tensor with more channels; nothing but the layer's own channels may be written then. None: the output has
-        blocks of its own.
-        """
-        ...
-
-
-@runtime_checkable
-class CpuAlgorithm(Algorithm, Protocol):
-    """An algorithm that is C code for the CPU."""
-
-    def emit(
-        self, spec: LayerSpec, target: Target, choice: Choice, weights: Sequence[FloatArray], entry: str
-    ) -> CpuProgram:
-        """A self-contained C function named `entry`, and its packed weights."""
         ...
 
 

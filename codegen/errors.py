@@ -35,6 +35,10 @@ class ElementTypeError(CodegenError):
     """An element type is unknown, clashes with another, or its package does not load."""
 
 
+class EngineRegistryError(CodegenError):
+    """Registered engines or their layouts clash, or their package does not load."""
+
+
 class PlanError(CodegenError):
     """A plan file is malformed, of another version, or does not fit the model."""
 

@@ -1,7 +1,7 @@
 """Canonical forms that older versions wrote, brought to what this one reads: in plan files and in stores of samples.
 
 Version 2 of the forms: an activation is an epilogue, that is an expression; sums and stand-alone activations are Maps;
-a layer has several outputs.
+a layer has several outputs; a choice names its engine.
 """
 
 from __future__ import annotations
@@ -23,10 +23,22 @@ _ALGORITHMS = {
 REPLACED = {"cpu_fully_connected": "cpu_blocked_fully_connected"}
 
 
+_ENGINES = {"qpu": "videocore4"}
+
+
 def is_old(form: Any) -> bool:
     """Whether the form of a LayerSpec or Candidate is of version 1."""
-    spec = form.get("spec", form) if isinstance(form, dict) else {}
+    if not isinstance(form, dict):
+        return False
+    spec, choice = form.get("spec", form), form.get("choice")
+    if isinstance(choice, dict) and "processor" in choice:
+        return True
     return isinstance(spec, dict) and spec.get("type") == "LayerSpec" and "outputs" not in spec
+
+
+def engine_of(processor: str) -> str:
+    """The engine that a processor of version 1 is."""
+    return _ENGINES.get(processor, processor)
 
 
 def upgraded(form: Any) -> Any:
@@ -47,6 +59,8 @@ def upgraded(form: Any) -> Any:
     if kind == "Choice":
         if "output_layout" in result:
             result["output_layouts"] = [result.pop("output_layout")]
+        if isinstance(result.get("processor"), str):
+            result["engine"] = engine_of(result.pop("processor"))
         result["algorithm"] = _ALGORITHMS.get(result.get("algorithm", ""), result.get("algorithm"))
     return result
 

@@ -12,6 +12,8 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from codegen.canonical import content_hash
+from codegen.engine import Engine
+from codegen.engine_registry import engine_named, engines
 from codegen.errors import PlanError
 from codegen.graph import LayerSpec
 from codegen.old_forms import upgraded
@@ -60,7 +62,7 @@ class PlanStep(_Frozen):
     sample_ids: tuple[str, ...] = Field(default=(), description="measurements the prediction rests on")
     starts_launch: bool = Field(
         default=False,
-        description="the QPUs are started anew for this step, although the step before ran on them: memory that "
+        description="the engine is launched anew for this step, although the step before ran on it: memory that "
         "only earlier launches need is free again",
     )
     in_place: bool = Field(
@@ -146,8 +148,13 @@ class PlanStep(_Frozen):
                 raise ValueError(
                     f"step {self.name!r}: a Relayout is named {relayout_name(self.outputs[0], op.target)!r}"
                 )
-        if self.starts_launch and (self.choice.processor != "qpu" or self.is_view):
-            raise ValueError(f"step {self.name!r}: starts_launch, but nothing of it runs on the QPUs")
+        if self.choice.engine not in engines():
+            raise ValueError(
+                f"step {self.name!r}: unknown engine {self.choice.engine!r}; known: {', '.join(engines())}; install "
+                "the plug-in that brings it"
+            )
+        if self.starts_launch and (self.is_view or not engine_named(self.choice.engine).launches):
+            raise ValueError(f"step {self.name!r}: starts_launch, but nothing of it is launched")
         if self.in_place:
             self._check_in_place()
         return self
@@ -191,8 +198,14 @@ class Plan(_Frozen):
     )
 
     @property
-    def has_qpu_steps(self) -> bool:
-        return any(step.choice.processor == "qpu" for step in self.steps)
+    def engines(self) -> tuple[Engine, ...]:
+        """The engines of its steps, each once."""
+        return tuple(map(engine_named, dict.fromkeys(step.choice.engine for step in self.steps)))
+
+    @property
+    def is_of_host(self) -> bool:
+        """Whether all of it runs on cores of the host."""
+        return all(engine.keeps_cores_busy for engine in self.engines)
 
     @model_validator(mode="after")
     def _check(self) -> Self:

@@ -63,7 +63,10 @@ _CHOICE_SCHEMA = {
     "description": "How the layer is computed, in the canonical form of codegen.schedule.Choice",
     "properties": {
         "type": {"const": "Choice"},
-        "processor": {"enum": ["cpu", "qpu"]},
+        "engine": {
+            "type": "string",
+            "description": "name of the engine that runs it: cpu, videocore4, a plug-in's",
+        },
         "algorithm": _TEXT,
         "split": _PAIRS,
         "tile": _PAIRS,
@@ -73,7 +76,7 @@ _CHOICE_SCHEMA = {
     },
     "required": [
         "type",
-        "processor",
+        "engine",
         "algorithm",
         "split",
         "tile",

@@ -1,7 +1,7 @@
 """Which code an algorithm generates: part of what makes two samples of one candidate comparable.
 
 An algorithm's code is decided by the module of its class and all that it imports, transitively, of this package and of
-the algorithm's own; by the modules that make its processor's programs of it, with what they import; and by the C
+the algorithm's own; by the modules that make its engine's programs of it, with what they import; and by the C
 files of the runtime that these name. Modules count by their syntax: comments, docstrings and layout change nothing.
 """
 
@@ -9,33 +9,28 @@ from __future__ import annotations
 
 import ast
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
+from threading import Lock
 
 from codegen.algorithm import Algorithm, algorithm_named
+from codegen.engine_registry import engine_named
 from codegen.errors import ScheduleError
-from codegen.schedule import Processor
 
 PACKAGE = "codegen"
 OWN = Path(__file__).parent
 RUNTIME = "engines/cpu/runtime"
 DIGITS = 16  # hexadecimal, of SHA-256
-# What makes a program that is timed alone of an algorithm's code.
-PROGRAM_MODULES: Mapping[Processor, tuple[str, ...]] = {
-    "cpu": ("codegen.bundle.entries", "codegen.bundle.pool", "codegen.engines.cpu.toolchain"),
-    "qpu": ("codegen.engines.videocore4.link",),
-}
-# The harness around a kernel on the CPU; the one who compiles it is no module of this package.
-PROGRAM_FILES: Mapping[Processor, tuple[str, ...]] = {"cpu": ("measure.c",), "qpu": ()}
+_PARSER = Lock()  # trees made by several threads at once end in a SystemError of Python 3.11
 BUNDLE_MODULE = "codegen.bundle.compiler"
 
 
 def algorithm_revision(algorithm: Algorithm) -> str:
     """The revision of an algorithm as it is installed; raises ScheduleError where its class has no source file."""
-    return revision_of(type(algorithm).__module__, algorithm.processor)
+    return revision_of(type(algorithm).__module__, algorithm.engine)
 
 
 @cache
@@ -46,14 +41,15 @@ def bundle_revision(algorithms: frozenset[str]) -> str:
 
 
 @cache
-def revision_of(module: str, processor: Processor, package: Path = OWN) -> str:
+def revision_of(module: str, engine: str, package: Path = OWN) -> str:
     """The revision of the algorithms that a module defines; `package` is where this package's sources are."""
     sources = _Sources(package, module.partition(".")[0])
     if sources.place(module) is None:
         raise ScheduleError(
             f"module {module!r} of an algorithm has no source file: define the class in a file *.py"
         )
-    return _digest((sources.text((module, *PROGRAM_MODULES[processor]), PROGRAM_FILES[processor]),))
+    maker = engine_named(engine)
+    return _digest((sources.text((module, *maker.program_modules), maker.program_files),))
 
 
 @dataclass(frozen=True)
@@ -117,7 +113,9 @@ def _place(top: str, rest: tuple[str, ...], package: Path | None) -> Path | None
 @cache
 def _parsed(path: Path) -> _Module:
     reader = _Reader()
-    code = reader.plain(ast.parse(path.read_bytes(), str(path)))
+    with _PARSER:
+        tree = ast.parse(path.read_bytes(), str(path))
+    code = reader.plain(tree)
     return _Module(_digest((repr(code),)), frozenset(reader.imports), frozenset(reader.strings))
 
 

@@ -11,7 +11,6 @@ from codegen.canonical import content_hash
 from codegen.errors import ScheduleError
 from codegen.graph import LayerSpec
 
-Processor = Literal["cpu", "qpu"]
 Values = tuple[tuple[str, int], ...]
 
 
@@ -24,7 +23,7 @@ def values(point: Mapping[str, int]) -> Values:
 class Choice:
     """How one layer is computed. The search point, the cache key, the plan's entry and the test fixture."""
 
-    processor: Processor
+    engine: str
     algorithm: str
     split: Values
     tile: Values

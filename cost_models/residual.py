@@ -45,7 +45,7 @@ class _State(BaseModel):
     algorithms: tuple[str, ...]
     widths: dict[str, float]  # algorithms that the trees know
     medians: dict[str, tuple[float, float]]  # algorithms with few observations: log ratio, width
-    fallback: dict[str, float]  # processor -> median log ratio, for algorithms without any
+    fallback: dict[str, float]  # engine -> median log ratio, for algorithms without any
     trees: str | None
 
 
@@ -53,7 +53,7 @@ class ResidualModel:
     """`roofline * exp(trees(features))`, the trees fitted to the logarithm of measured over roofline.
 
     An algorithm with fewer than ENOUGH_OBSERVATIONS is predicted by the roofline times its median
-    ratio, one with none by its processor's median ratio (or the bare roofline), both with an interval
+    ratio, one with none by its engine's median ratio (or the bare roofline), both with an interval
     that says so. The interval of the others is the 0.9 quantile of the absolute out-of-fold errors, per
     algorithm. Observations are sorted by content first, so their order does not matter.
     """
@@ -90,13 +90,13 @@ class ResidualModel:
                 "algorithms": features.algorithms,
                 "widths": widths,
                 "medians": medians,
-                "fallback": _by_processor(ordered, ratios),
+                "fallback": _by_engine(ordered, ratios),
                 "trees": trees.text if trees else None,
             }
         )
 
     def predict(self, candidates: Sequence[tuple[Candidate, Work]]) -> tuple[Prediction, ...]:
-        """One prediction per candidate, in order; raises CostModelError for a processor the board lacks."""
+        """One prediction per candidate, in order; raises CostModelError for an engine the board lacks."""
         if not candidates:
             return ()
         bounds = [self._roofline.terms(candidate, work).bound_s for candidate, work in candidates]
@@ -179,7 +179,7 @@ class ResidualModel:
             return _Correction(learned, state.widths[choice.algorithm])
         if choice.algorithm in state.medians:
             return _Correction(*state.medians[choice.algorithm])
-        return _Correction(state.fallback.get(choice.processor, 0.0), math.log(NONE_FACTOR))
+        return _Correction(state.fallback.get(choice.engine, 0.0), math.log(NONE_FACTOR))
 
 
 def _ordered(observations: Sequence[Observation]) -> list[Observation]:
@@ -193,11 +193,11 @@ def _groups(observations: Sequence[Observation]) -> dict[str, list[int]]:
     return groups
 
 
-def _by_processor(observations: Sequence[Observation], ratios: Matrix) -> dict[str, float]:
+def _by_engine(observations: Sequence[Observation], ratios: Matrix) -> dict[str, float]:
     rows: dict[str, list[float]] = {}
     for observation, ratio in zip(observations, ratios, strict=True):
-        rows.setdefault(observation.candidate.choice.processor, []).append(float(ratio))
-    return {processor: median(values) for processor, values in sorted(rows.items())}
+        rows.setdefault(observation.candidate.choice.engine, []).append(float(ratio))
+    return {engine: median(values) for engine, values in sorted(rows.items())}
 
 
 def _out_of_fold(matrix: Matrix, ratios: Matrix, names: tuple[str, ...]) -> Matrix:

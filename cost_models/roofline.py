@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 
+from codegen.engine_registry import engine_named
 from codegen.schedule import Candidate, Work
 from cost_models.errors import CostModelError
 from cost_models.model import Observation, Prediction
@@ -55,7 +56,7 @@ class RooflineModel:
 
     def terms(self, candidate: Candidate, work: Work) -> RooflineTerms:
         """Busy time of each resource; raises CostModelError for a QPU candidate on a board without QPUs."""
-        if candidate.choice.processor == "qpu":
+        if engine_named(candidate.choice.engine).program_kind == "gpu":
             return self._qpu_terms(candidate, work)
         return self._cpu_terms(work, candidate.choice.threads)
 

@@ -45,10 +45,10 @@ class FinishedRun:
     >>> run = open_run("runs/tiny")
     >>> run.plan.device, run.kinds
     ('host', ('modelled',))
-    >>> run.layers[["layer", "processor", "kind"]].head(2)
-          layer processor      kind
-    0     first       cpu  modelled
-    1  second       cpu  modelled
+    >>> run.layers[["layer", "engine", "kind"]].head(2)
+          layer engine      kind
+    0     first    cpu  modelled
+    1  second     cpu  modelled
     """
 
     data: RunData  # what functions of reports and comparisons take
@@ -156,7 +156,7 @@ def explore(
     ...     model="tiny.onnx", device="host", board="null", search=SearchSettings(budget=2), out="runs/tiny"
     ... )
     >>> run = explore(settings)
-    >>> {step.choice.processor for step in run.plan.steps}
+    >>> {step.choice.engine for step in run.plan.steps}
     {'cpu'}
     >>> sorted(run.files)
     ['bundle', 'layers.png', 'plan.json', 'run.json', 'samples.csv', 'summary.json', 'table.txt']

@@ -11,7 +11,7 @@ from typing import Literal, Protocol, Self
 
 from codegen.canonical import content_hash
 from codegen.program import Program
-from codegen.schedule import Candidate, Processor, Work
+from codegen.schedule import Candidate, Work
 from codegen.target import Target
 from codegen.tensor import FloatArray
 from microbench.conditions import Conditions
@@ -133,8 +133,8 @@ class Board(Protocol):
         """
         ...
 
-    def kind_of(self, processor: Processor) -> Kind:
-        """What its times of programs for that processor are, also of those that fail and have none."""
+    def kind_of(self, engine: str) -> Kind:
+        """What its times of programs for that engine are, also of those that fail and have none."""
         ...
 
     def measure(self, job: Job) -> Measurement:

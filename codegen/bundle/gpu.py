@@ -8,8 +8,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from codegen.algorithm import QpuAlgorithm, algorithm_named
+from codegen.algorithm import algorithm_named
 from codegen.bundle.tasks import Schedule, Task
+from codegen.engines.videocore4.algorithm import QpuAlgorithm
 from codegen.engines.videocore4.link import Activations, LinkedLayer, link
 from codegen.errors import PlanError
 from codegen.program import WORD_BYTES, GpuProgram

@@ -11,15 +11,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from codegen.engine_registry import engine_named, layout_named, layouts
 from codegen.errors import PlanError
 from codegen.graph import Graph, Node
-from codegen.layout import CHANNEL_LAYOUTS, LAYOUTS, LINE_BYTES, block_lines, layout_named
 from codegen.operator import Operator
 from codegen.operators.concat import Concat
 from codegen.operators.relayout import Relayout
 from codegen.operators.reshape import Reshape
 from codegen.plan import Plan, PlanStep
-from codegen.schedule import Choice
 
 
 @dataclass(frozen=True)
@@ -61,7 +60,7 @@ def _layer(
 def can_place(graph: Graph, node: Node, layout: str) -> bool:
     """Whether a node can be a concatenation in place, its parts and its output being in that layout.
 
-    In pixel16 the choices must fit as well: see `writes_in_place`.
+    Where parts are spread over the whole's blocks the engines must fit as well: see `Engine.part_layouts`.
     """
     layers = [
         _layer(n.name, n.op, n.inputs, n.outputs, [graph.types[tensor].shape for tensor in n.inputs])
@@ -69,11 +68,6 @@ def can_place(graph: Graph, node: Node, layout: str) -> bool:
     ]
     concat = next(layer for layer in layers if layer.name == node.name)
     return _refusal(concat, layers, graph.inputs, graph.outputs, layout) is None
-
-
-def writes_in_place(choice: Choice) -> bool:
-    """Whether a step of that choice can write a part: C code knows no blocks of another stride than its own."""
-    return "pixel16" not in choice.output_layouts or choice.processor == "qpu"
 
 
 def parts_of(plan: Plan) -> Mapping[str, Part]:
@@ -91,12 +85,11 @@ def parts_of(plan: Plan) -> Mapping[str, Part]:
 
 def _slices(step: PlanStep, whole: Part) -> Iterator[tuple[str, Part]]:
     offset_bytes = whole.offset_bytes
-    is_pixel16 = step.choice.output_layout == "pixel16"
-    lines = (whole.output_lines or block_lines(step.spec.output.shape[1])) if is_pixel16 else None
+    layout = layout_named(step.choice.output_layout)
+    lines = whole.output_lines or layout.part_lines(step.spec.output)
     for buffer, type_ in zip(step.reads, step.spec.inputs, strict=True):
         yield buffer, Part(whole.whole, offset_bytes, lines)
-        own_bytes = layout_named(step.choice.output_layout).size_bytes(type_)
-        offset_bytes += type_.shape[1] * LINE_BYTES if is_pixel16 else own_bytes
+        offset_bytes += layout.part_bytes(type_)
 
 
 def _check(step: PlanStep, plan: Plan) -> None:
@@ -109,7 +102,7 @@ def _check(step: PlanStep, plan: Plan) -> None:
     layout = step.choice.output_layout
     inputs, outputs = ([tensor.name for tensor in tensors] for tensors in (plan.inputs, plan.outputs))
     why = _refusal(concat, layers, inputs, outputs, layout)
-    if why is None and layout == "pixel16":
+    if why is None and layout_named(layout).spreads_parts:
         why = _refusal_of_steps(step, plan)
     if why is not None:
         raise PlanError(
@@ -121,13 +114,13 @@ def _refusal(
     concat: _Layer, layers: Sequence[_Layer], inputs: Sequence[str], outputs: Sequence[str], layout: str
 ) -> str | None:
     """Why a layer cannot be a concatenation in place, None where it can."""
-    if not isinstance(concat.op, Concat) or concat.batch != 1 or layout not in LAYOUTS:
+    if not isinstance(concat.op, Concat) or concat.batch != 1 or layout not in layouts():
         return "it does not put the channels of a single image behind each other in a known layout"
     if len({*concat.inputs}) != len(concat.inputs):
         return "a tensor appears twice in it"
-    lanes = CHANNEL_LAYOUTS[layout].lanes if layout in CHANNEL_LAYOUTS else 1
-    if any(channels % lanes for channels in concat.channels[:-1]):
-        return f"a part before the last does not fill its blocks of {lanes} channels"
+    way = layout_named(layout)
+    if any(channels % way.part_channels for channels in concat.channels[:-1]):
+        return f"a part before the last does not fill its blocks of {way.part_channels} channels"
     producers = {tensor: layer for layer in layers for tensor in layer.outputs}
     for part in concat.inputs:
         if part in inputs or part in outputs:
@@ -137,7 +130,7 @@ def _refusal(
         if isinstance(producers[part].op, Reshape):
             return f"{part!r} may be a view"
         others = [layer for layer in layers if part in layer.inputs and layer.name != concat.name]
-        if others and layout == "pixel16":
+        if others and way.spreads_parts:
             return f"{part!r} is also read by {others[0].name!r}, which expects the blocks of {part!r} alone"
         second = next((layer for layer in others if isinstance(layer.op, Concat)), None)
         if second is not None:
@@ -146,12 +139,13 @@ def _refusal(
 
 
 def _refusal_of_steps(concat: PlanStep, plan: Plan) -> str | None:
-    """What only the choices tell of a concatenation in pixel16."""
+    """What only the choices tell of a concatenation whose layout spreads parts."""
     for part in concat.reads:
         writer = next(step for step in plan.steps if part in step.writes)
-        if not writer.in_place and not writes_in_place(writer.choice):
+        engine = engine_named(writer.choice.engine)
+        if not writer.in_place and not engine.part_layouts.issuperset(writer.choice.output_layouts):
             return (
-                f"step {writer.name!r} runs on the CPU and writes {part!r}, which lies in blocks of the whole"
+                f"step {writer.name!r} on engine {engine.name!r} cannot write {part!r} to blocks of the whole"
             )
         reader = next((s for s in plan.steps if part in s.reads and s.name != concat.name), None)
         if reader is not None:

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from codegen.algorithm import CpuAlgorithm, algorithm_named
+from codegen.algorithm import algorithm_named
 from codegen.bundle.names import c_identifier
 from codegen.bundle.tasks import Schedule, Task
+from codegen.engines.cpu.algorithm import CpuAlgorithm
 from codegen.engines.cpu.source import round_up
 from codegen.errors import PlanError
 from codegen.program import CpuProgram

@@ -25,7 +25,8 @@ from collections.abc import Mapping
 from codegen.allocation import Tenant, allocate
 from codegen.bundle.launches import runs_of
 from codegen.bundle.tasks import Schedule
-from codegen.engines.videocore4.link import ALIGNMENT_BYTES, GUARD_BYTES, Activations
+from codegen.engines.videocore4.link import Activations
+from codegen.memory_space import GPU
 from codegen.program import Region
 
 Life = tuple[int, int]  # first and last moment; a task's moment is its index, or that of its run's first
@@ -58,7 +59,7 @@ def gpu_activations(schedule: Schedule) -> Activations:
         for name, life in lives_of(schedule).items()
         if name in touched
     ]
-    allocation = allocate(tenants, ALIGNMENT_BYTES, GUARD_BYTES)
+    allocation = allocate(tenants, GPU.alignment_bytes, GPU.guard_bytes)
     regions = {t.name: Region(t.name, allocation.offsets[t.name], t.size_bytes) for t in tenants}
     return Activations({**regions, **_parts(schedule, regions)}, allocation.size_bytes)
 

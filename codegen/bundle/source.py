@@ -65,7 +65,7 @@ def _tables(model: Model) -> str:
     gpu, steps = model.gpu, model.plan.steps
     launch_of = {task.index: i for i, tasks in enumerate(model.launches) for task in tasks}
     rows = [
-        f'    {{{c_string(step.name)}, "{step.choice.processor}", {launch_of.get(i, -1)}}},'
+        f"    {{{c_string(step.name)}, {c_string(step.choice.engine)}, {launch_of.get(i, -1)}}},"
         for i, step in enumerate(steps)
     ]
     gpu_weights = gpu.words.nbytes - gpu.weights_offset_bytes if gpu else 0

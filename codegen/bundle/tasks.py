@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from codegen.bundle.in_place import Part, parts_of
 from codegen.bundle.in_place import can_place as can_place
-from codegen.layout import layout_named
+from codegen.engine_registry import engine_named, layout_named
 from codegen.plan import Plan, PlanStep, buffer_name
 from codegen.views import is_view as is_view
 
@@ -24,7 +24,7 @@ class Task:
 
     @property
     def is_qpu(self) -> bool:
-        return self.step.choice.processor == "qpu"
+        return engine_named(self.step.choice.engine).program_kind == "gpu"
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,8 @@ def algorithms() -> None:
     from explorer.terminal.console import stdout
 
     with reported():
-        table = Table("algorithm", "processor", "what it does")
+        table = Table("algorithm", "engine", "what it does")
         for algorithm in registered().values():
             summary = (type(algorithm).__doc__ or "").strip().split("\n")[0]
-            table.add_row(escape(algorithm.name), algorithm.processor, escape(summary))
+            table.add_row(escape(algorithm.name), algorithm.engine, escape(summary))
         stdout().print(table)

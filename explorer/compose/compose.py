@@ -17,10 +17,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from codegen.engine_registry import host_engines
 from codegen.graph import Graph
-from codegen.schedule import Processor
 from explorer.compose.held import Caps
-from explorer.compose.moves import ALL_PROCESSORS, Moves
+from explorer.compose.moves import Moves
 from explorer.compose.shortest_paths import Label, shortest
 from explorer.compose.steps import ComposedStep, Overheads, Prices
 from explorer.compose.timed_candidates import TimedCandidate, TimedCandidates
@@ -30,11 +30,11 @@ from explorer.errors import CompositionError
 @dataclass(frozen=True)
 class Limits:
     """What a composition may use. `threads`: the most of one step; `cpu_price`: seconds of latency that a second of
-    CPU time is worth; `processors`: those that layers may run on; `chains`: whether layers may be computed
+    CPU time is worth; `engines`: those that layers may run on, None for all; `chains`: whether layers may be computed
     together.
     """
 
-    processors: Sequence[Processor] = ALL_PROCESSORS
+    engines: Sequence[str] | None = None
     threads: float = float("inf")
     cpu_price: float = 0.0
     caps: Caps = field(default_factory=Caps)
@@ -42,7 +42,11 @@ class Limits:
 
 
 UNLIMITED = Limits()
-CPU_ONLY = Limits(processors=("cpu",))
+
+
+def cpu_only() -> Limits:
+    """All that runs on the host's cores."""
+    return Limits(engines=host_engines())
 
 
 @dataclass(frozen=True)
@@ -69,7 +73,7 @@ def compose(
     nothing keeps within the caps.
     """
     allowed = {spec: _allowed(ways, limits) for spec, ways in timed_candidates.items()}
-    moves = Moves(graph, allowed, Prices(overheads, limits.cpu_price), limits.processors, limits.chains)
+    moves = Moves(graph, allowed, Prices(overheads, limits.cpu_price), limits.engines, limits.chains)
     frontier = shortest(moves.starts(), moves.layers(), limits.caps)
     ends = [label for held, labels in frontier.items() if moves.is_end(held) for label in labels]
     if not ends:
@@ -78,15 +82,18 @@ def compose(
 
 
 def starts_launch(steps: Sequence[ComposedStep]) -> tuple[bool, ...]:
-    """For each step whether the QPUs are launched for it: it runs on them, and the one before did not, or it is told
-    to start anew.
+    """For each step whether its engine is launched for it: the step before ran on another, or it is told to start
+    anew.
     """
-    launched = False
+    launched = ""
     starts = []
     for step in steps:
-        on_qpus = step.timed.candidate.choice.processor == "qpu"
-        starts.append(not step.is_free and on_qpus and (not launched or step.starts_launch))
-        launched = launched if step.is_free else on_qpus
+        engine = step.timed.engine
+        starts.append(
+            not step.is_free and engine.launches and (launched != engine.name or step.starts_launch)
+        )
+        if not step.is_free:
+            launched = engine.name if engine.launches else ""
     return tuple(starts)
 
 

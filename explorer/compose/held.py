@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-from codegen.engines.videocore4.link import ALIGNMENT_BYTES, GUARD_BYTES
+from codegen.engine import Engine
+from codegen.memory_space import GPU, HOST, MemorySpace
 
 Place = Literal["caller", "lent", "arena", "gpu", "promised"]
 
@@ -39,10 +40,10 @@ class Caps:
 
 
 class Held(NamedTuple):
-    """All copies that are still needed, sorted; whether the QPUs are in a launch, and whether threads look for work."""
+    """All copies that are still needed, sorted; the engine whose launch runs, and whether threads look for work."""
 
     copies: tuple[Copy, ...]
-    launched: bool = False
+    launched: str = ""
     awake: bool = False
 
     def of(self, tensor: str) -> tuple[Copy, ...]:
@@ -58,11 +59,13 @@ class Held(NamedTuple):
         gone = frozenset(dropped)
         return self._replace(copies=tuple(copy for copy in self.copies if copy not in gone))
 
-    def read_by_qpus(self, tensors: Iterable[Copy]) -> Held | None:
-        """Promises kept; None where a copy lies where the QPUs cannot read it."""
-        names = {copy.buffer.name for copy in tensors}
-        if any(copy.buffer.place in ("caller", "lent", "arena") for copy in tensors):
+    def read_by(self, engine: Engine, tensors: Sequence[Copy]) -> Held | None:
+        """Promises kept where it reads GPU memory alone; None where a copy lies where the engine cannot read it."""
+        if any(space_of(copy.buffer) not in engine.reads for copy in tensors):
             return None
+        if HOST in engine.reads:
+            return self
+        names = {copy.buffer.name for copy in tensors}
         copies = (
             copy._replace(buffer=copy.buffer._replace(place="gpu")) if copy.buffer.name in names else copy
             for copy in self.copies
@@ -72,12 +75,12 @@ class Held(NamedTuple):
     def bytes_in(self, *places: Place) -> int:
         """Bytes of the distinct buffers in those places; in GPU memory with the gaps between them."""
         return sum(
-            gpu_bytes(buffer.size_bytes) if buffer.place in ("gpu", "promised") else buffer.size_bytes
+            GPU.taken_bytes(buffer.size_bytes) if space_of(buffer) == GPU else buffer.size_bytes
             for buffer in {copy.buffer for copy in self.copies}
             if buffer.place in places
         )
 
 
-def gpu_bytes(size_bytes: int) -> int:
-    """What a buffer takes in GPU memory: whole lines and a guard."""
-    return -(-size_bytes // ALIGNMENT_BYTES) * ALIGNMENT_BYTES + GUARD_BYTES
+def space_of(buffer: Buffer) -> MemorySpace:
+    """The memory that a buffer lies in."""
+    return GPU if buffer.place in ("gpu", "promised") else HOST

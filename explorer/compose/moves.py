@@ -8,25 +8,21 @@ from itertools import product
 
 from codegen.bundle.tasks import can_place, is_view
 from codegen.chains import ChainNode, chain_nodes
+from codegen.engine import Engine
+from codegen.engine_registry import engines as all_engines
+from codegen.engine_registry import layout_named
 from codegen.graph import Graph, LayerSpec, Node
-from codegen.layout import CHANNEL_LAYOUTS, layout_named
+from codegen.memory_space import GPU, HOST
 from codegen.operators.concat import Concat
 from codegen.operators.reshape import Reshape
 from codegen.plan import buffer_name
-from codegen.schedule import Processor
-from explorer.compose.held import Buffer, Copy, Held, Place
+from explorer.compose.held import Buffer, Copy, Held, Place, space_of
 from explorer.compose.shortest_paths import Move
 from explorer.compose.steps import ComposedStep, Prices
 from explorer.compose.timed_candidates import TimedCandidate, TimedCandidates, efficient, relayout_spec
 from explorer.errors import CompositionError
 
 OUTSIDE_LAYOUT = "nchw"
-ALL_PROCESSORS: tuple[Processor, ...] = ("cpu", "qpu")
-PLACED_BY: dict[str, Processor] = {
-    "nchw": "cpu",
-    "pixel16": "qpu",
-    **dict.fromkeys(CHANNEL_LAYOUTS, "cpu"),
-}  # who can write a part of a whole, by layout
 
 Layer = Callable[[Held], Iterable[Move["ComposedStep"]]]
 
@@ -39,13 +35,13 @@ class Moves:
         graph: Graph,
         timed_candidates: TimedCandidates,
         prices: Prices,
-        processors: Sequence[Processor],
+        engines: Sequence[str] | None,
         chains: bool = True,
     ) -> None:
         self._graph = graph
         self._timed_candidates = timed_candidates
         self._prices = prices
-        self._processors = frozenset(processors)
+        self._engines = frozenset(all_engines() if engines is None else engines)
         self._position = {tensor: index for index, node in enumerate(graph.nodes) for tensor in node.outputs}
         self._last_reader = {name: index for index, node in enumerate(graph.nodes) for name in node.inputs}
         self._ways = {node.name: self._timed_of_node(node) for node in graph.nodes}
@@ -56,7 +52,7 @@ class Moves:
                 self._ways[chain.node.name] = ways
                 self._chains.setdefault(chain.first, []).append(chain)
         self._relayouts: dict[LayerSpec, tuple[TimedCandidate, ...]] = {}
-        self._read_by_qpus: dict[tuple[str, str], bool] = {}
+        self._read_on_gpu: dict[tuple[str, str], bool] = {}
 
     def starts(self) -> Iterator[Held]:
         """The network's inputs, each where the caller has it or copied to GPU memory."""
@@ -96,7 +92,7 @@ class Moves:
         if not allowed:
             raise CompositionError(
                 f"layer {node.name!r} ({type(node.op).__name__}) has no working choice on "
-                f"{' or '.join(sorted(self._processors))}: register an algorithm for it"
+                f"{' or '.join(sorted(self._engines))}: register an algorithm for it"
             )
         return allowed
 
@@ -105,8 +101,7 @@ class Moves:
             (
                 timed
                 for timed in self._timed_candidates.get(spec, ())
-                if timed.candidate.choice.processor in self._processors
-                or is_view(spec, timed.candidate.choice)
+                if timed.candidate.choice.engine in self._engines or is_view(spec, timed.candidate.choice)
             ),
             self._prices.of,
         )
@@ -155,9 +150,8 @@ class Moves:
     def _computed(
         self, step: ComposedStep, index: int, held: Held, sources: Sequence[Copy]
     ) -> Iterator[Move[ComposedStep]]:
-        choice = step.timed.candidate.choice
-        on_qpus = choice.processor == "qpu"
-        ready = held.read_by_qpus(sources) if on_qpus else held
+        engine = step.timed.engine
+        ready = held.read_by(engine, sources)
         if ready is None:
             return
         names = {(copy.tensor, copy.layout) for copy in sources}
@@ -165,7 +159,8 @@ class Moves:
         for buffers in self._destinations(step, ready):
             outputs = _written(step, buffers)
             during = ready.with_copies(outputs)._replace(
-                launched=on_qpus, awake=self._prices.overheads.still_awake(held.awake, step.timed)
+                launched=engine.name if engine.launches else "",
+                awake=self._prices.overheads.still_awake(held.awake, step.timed),
             )
             gpu_bytes = during.bytes_in("gpu", "promised")
             arena_bytes = during.bytes_in("arena") + step.timed.workspace_bytes
@@ -176,13 +171,13 @@ class Moves:
     def _launched(self, step: ComposedStep, held: Held) -> Iterator[tuple[ComposedStep, float, bool]]:
         """The step within the launch that runs, or in one of its own: with what it costs, and what is carried on."""
         cost = self._prices.of(step.timed)
-        if step.timed.candidate.choice.processor != "qpu":
+        if not step.timed.engine.launches:
             yield (
                 step,
                 cost + (self._prices.wake if step.timed.threads > 1 and not held.awake else 0.0),
                 False,
             )
-        elif not held.launched:
+        elif held.launched != step.timed.engine.name:
             yield step, cost + self._prices.launch, False
         else:
             yield step, cost, True
@@ -283,43 +278,39 @@ class Moves:
         """The buffers that a step's outputs may be written to: each its own, or a single one a part of a
         concatenation's.
         """
-        choice = step.timed.candidate.choice
+        choice, engine = step.timed.candidate.choice, step.timed.engine
         own = (
-            [self._buffer(tensor, layout, place) for place in self._places(tensor, layout, choice.processor)]
+            [self._buffer(tensor, layout, place) for place in self._places(tensor, layout, engine)]
             for tensor, layout in zip(step.tensors, choice.output_layouts, strict=True)
         )
         yield from product(*own)
-        if (
-            step.node is None
-            or len(step.tensors) != 1
-            or PLACED_BY.get(choice.output_layout) != choice.processor
-        ):
+        if step.node is None or len(step.tensors) != 1 or choice.output_layout not in engine.part_layouts:
             return
         (tensor,) = step.tensors
         for whole in self._graph.consumers(tensor):
             if isinstance(whole.op, Concat) and can_place(self._graph, whole, choice.output_layout):
-                for buffer in self._parts(tensor, whole, choice.output_layout, choice.processor, held):
+                for buffer in self._parts(tensor, whole, choice.output_layout, engine, held):
                     yield (buffer,)
 
-    def _parts(
-        self, tensor: str, whole: Node, layout: str, processor: Processor, held: Held
-    ) -> Iterator[Buffer]:
+    def _parts(self, tensor: str, whole: Node, layout: str, engine: Engine, held: Held) -> Iterator[Buffer]:
         existing = held.buffer(buffer_name(whole.output, layout))
         if existing is not None:
-            yield existing
+            if space_of(existing) in engine.writes:
+                yield existing
         elif tensor == min(whole.inputs, key=lambda name: self._position.get(name, -1)):
-            for place in self._places(whole.output, layout, processor):
+            for place in self._places(whole.output, layout, engine):
                 yield self._buffer(whole.output, layout, place)
 
-    def _places(self, tensor: str, layout: str, processor: Processor) -> tuple[Place, ...]:
-        if processor == "qpu":
+    def _places(self, tensor: str, layout: str, engine: Engine) -> tuple[Place, ...]:
+        if HOST not in engine.writes:
             return ("gpu",)
         places: tuple[Place, ...] = ("arena",)
         if layout == OUTSIDE_LAYOUT and tensor in self._graph.outputs:
             places = ("caller",)
         elif layout == OUTSIDE_LAYOUT and self._view_may_be_output(tensor):
             places = ("lent", "arena")
-        return (*places, "promised") if self._qpus_may_read(tensor, layout) else places
+        promised = GPU in engine.writes and self._gpu_may_read(tensor, layout)
+        return (*places, "promised") if promised else places
 
     def _view_may_be_output(self, tensor: str) -> bool:
         return any(
@@ -329,20 +320,20 @@ class Moves:
         )
 
     def _outside_places(self, tensor: str) -> tuple[Place, ...]:
-        return ("caller", "promised") if self._qpus_may_read(tensor, OUTSIDE_LAYOUT) else ("caller",)
+        return ("caller", "promised") if self._gpu_may_read(tensor, OUTSIDE_LAYOUT) else ("caller",)
 
-    def _qpus_may_read(self, tensor: str, layout: str) -> bool:
-        """Whether some layer, layout change or reader of a view could read it on the QPUs."""
+    def _gpu_may_read(self, tensor: str, layout: str) -> bool:
+        """Whether some layer, layout change or reader of a view could read it in GPU memory alone."""
         key = (tensor, layout)
-        if key not in self._read_by_qpus:
-            self._read_by_qpus[key] = any(
-                timed.candidate.choice.processor == "qpu" for timed in self._possible_readers(tensor, layout)
+        if key not in self._read_on_gpu:
+            self._read_on_gpu[key] = any(
+                HOST not in timed.engine.reads for timed in self._possible_readers(tensor, layout)
             ) or any(
-                self._qpus_may_read(node.output, layout)
+                self._gpu_may_read(node.output, layout)
                 for node in self._graph.consumers(tensor)
                 if isinstance(node.op, Reshape)
             )
-        return self._read_by_qpus[key]
+        return self._read_on_gpu[key]
 
     def _possible_readers(self, tensor: str, layout: str) -> Iterator[TimedCandidate]:
         for node in self._readers(tensor):

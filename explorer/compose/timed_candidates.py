@@ -6,9 +6,11 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from codegen.engine import Engine
+from codegen.engine_registry import engine_named
 from codegen.graph import LayerSpec
 from codegen.operators.relayout import Relayout
-from codegen.schedule import Candidate, Processor
+from codegen.schedule import Candidate
 from codegen.tensor import TensorType
 from microbench.board import Kind
 
@@ -24,8 +26,13 @@ class TimedCandidate:
     workspace_bytes: int = 0
 
     @property
+    def engine(self) -> Engine:
+        """Whose program it is."""
+        return engine_named(self.candidate.choice.engine)
+
+    @property
     def threads(self) -> int:
-        """Cores of the CPU that it keeps busy; 0 on the QPUs."""
+        """Cores of the CPU that it keeps busy; 0 on an engine beside it."""
         return threads_of(self.candidate)
 
     @property
@@ -37,22 +44,23 @@ class TimedCandidate:
 class Interface(NamedTuple):
     """All that a neighbour sees of a choice."""
 
-    processor: Processor
+    engine: str
     input_layouts: tuple[str, ...]
     output_layouts: tuple[str, ...]
 
     @staticmethod
     def of(candidate: Candidate) -> Interface:
         choice = candidate.choice
-        return Interface(choice.processor, choice.input_layouts, choice.output_layouts)
+        return Interface(choice.engine, choice.input_layouts, choice.output_layouts)
 
 
 TimedCandidates = Mapping[LayerSpec, tuple[TimedCandidate, ...]]
 
 
 def threads_of(candidate: Candidate) -> int:
-    """Threads on the CPU: those of its split, 0 where it runs on the QPUs."""
-    return candidate.choice.threads if candidate.choice.processor == "cpu" else 0
+    """Threads on the CPU: those of its split, 0 where its engine keeps no core busy."""
+    choice = candidate.choice
+    return choice.threads if engine_named(choice.engine).keeps_cores_busy else 0
 
 
 def efficient(

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from codegen.canonical import content_hash
+from codegen.engine_registry import host_engines
 from codegen.target import Target
 from explorer.compose.compose import Composition, Limits
-from explorer.compose.moves import ALL_PROCESSORS
 from explorer.errors import CompositionError
 from explorer.front.pareto import dominated
 from explorer.plans.searched_network import SearchedNetwork
@@ -147,7 +147,7 @@ class _FrontSearch:
     def _composed(self, knobs: Knobs) -> Proposal | None:
         found = self._searched[knobs.qpus]
         limits = Limits(
-            ALL_PROCESSORS if knobs.qpus else ("cpu",), self._cores - knobs.cores_free, knobs.cpu_price
+            None if knobs.qpus else host_engines(), self._cores - knobs.cores_free, knobs.cpu_price
         )
         try:
             if knobs.cap_bytes is None:

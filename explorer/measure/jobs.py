@@ -8,12 +8,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from codegen.algorithm import Algorithm, CpuAlgorithm, QpuAlgorithm
+from codegen.algorithm import Algorithm
 from codegen.canonical import content_hash
-from codegen.engines.videocore4.link import link_single
+from codegen.engine_registry import engine_named, layout_named
 from codegen.errors import ScheduleError
 from codegen.graph import LayerSpec
-from codegen.layout import layout_named
 from codegen.program import Program
 from codegen.revision import algorithm_revision
 from codegen.schedule import Candidate, Work
@@ -86,23 +85,8 @@ class JobBuilder:
         return Job(candidate, program, images, work, self._repeats, self.revision(candidate))
 
     def _program(self, candidate: Candidate, values: LayerValues) -> Program:
-        algorithm, spec, choice = self._algorithm(candidate), candidate.spec, candidate.choice
-        if choice.processor == "qpu" and isinstance(algorithm, QpuAlgorithm):
-            layer = algorithm.lower(spec, self.target, choice, values.weights)
-            read, written = (
-                [layout_named(name).size_bytes(tensor) for name, tensor in zip(layouts, tensors, strict=True)]
-                for layouts, tensors in (
-                    (choice.input_layouts, spec.inputs),
-                    (choice.output_layouts, spec.outputs),
-                )
-            )
-            return link_single(layer, read, written, self.target.qpus)
-        if choice.processor == "cpu" and isinstance(algorithm, CpuAlgorithm):
-            return algorithm.emit(spec, self.target, choice, values.weights, ENTRY)
-        raise ScheduleError(
-            f"algorithm {algorithm.name!r} makes no program for the {choice.processor}: it needs a method "
-            f"{'lower' if choice.processor == 'qpu' else 'emit'}"
-        )
+        engine = engine_named(candidate.choice.engine)
+        return engine.program(self._algorithm(candidate), candidate, self.target, values.weights, ENTRY)
 
     def _algorithm(self, candidate: Candidate) -> Algorithm:
         name = candidate.choice.algorithm

@@ -9,15 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from codegen.algorithm import algorithms
+from codegen.engine_registry import engine_named, layout_named
 from codegen.engines.cpu.kernel import CpuKernel
 from codegen.graph import LayerSpec
-from codegen.layout import layout_named
 from codegen.reference import evaluate_layer
-from codegen.schedule import Candidate, Processor
+from codegen.schedule import Candidate
 from codegen.tensor import FloatArray
 from explorer.measure.jobs import layer_values
-
-TOLERANCES: dict[Processor, float] = {"qpu": 1e-3, "cpu": 1e-4}
 
 
 @dataclass(frozen=True)
@@ -77,7 +75,7 @@ class Judge:
         return max(verdicts, key=lambda verdict: (not verdict.correct, verdict.error))
 
     def _verdict(self, candidate: Candidate, found: FloatArray, reference: NDArray[np.float64]) -> Verdict:
-        tolerance = TOLERANCES[candidate.choice.processor]
+        tolerance = engine_named(candidate.choice.engine).tolerance
         error = relative_error(found, reference)
         if not error <= tolerance:
             message = f"largest error {error:.3g} of the largest output; allowed {tolerance:g}"

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
+from codegen.engine_registry import engine_named
 from codegen.errors import AssemblyError, LinkError, ScheduleError
 from codegen.schedule import Candidate, Work
 from explorer.compose.steps import Overheads
@@ -146,7 +147,7 @@ class Measurer:
         return self._boards.call(lambda board: self._measure(board, candidate))
 
     def _within_a_launch(self, sample: Sample) -> Sample:
-        if sample.candidate.choice.processor != "qpu" or sample.kind not in LAUNCHED:
+        if not engine_named(sample.candidate.choice.engine).launches or sample.kind not in LAUNCHED:
             return sample
         times_s = tuple(max(t - self._launch_overhead_s, SHORTEST_S) for t in sample.times_s)
         return replace(sample, times_s=times_s)
@@ -165,7 +166,7 @@ class Measurer:
         return Sample.of(job, self._fingerprint, measurement, status, verdict.message)
 
     def _failed(self, board: Board, candidate: Candidate, work: Work, message: str) -> Sample:
-        kind = board.kind_of(candidate.choice.processor)
+        kind = board.kind_of(candidate.choice.engine)
         revision = self._jobs.revision(candidate)
         return Sample(
             candidate, self._fingerprint, kind, "failed", (), work, message=message, revision=revision
@@ -173,7 +174,7 @@ class Measurer:
 
 
 def overheads_of(board: Board) -> Overheads:
-    """What changes of processor cost on this board; nothing where there is nothing to change to."""
+    """What changes of engines cost on this board; nothing where there is nothing to change to."""
     profile = board.profile
     return Overheads(
         profile.v3d_value("launch_overhead_s") if board.target.has_qpus else 0.0,

@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 from contextlib import suppress
 
+from codegen.engine_registry import engine_named
 from codegen.errors import ScheduleError, ToolchainError
 from codegen.program import CpuProgram
 from codegen.schedule import Candidate
@@ -24,7 +25,7 @@ def prepare(jobs: JobBuilder, candidates: Sequence[Candidate]) -> None:
 
 
 def _compile(jobs: JobBuilder, candidate: Candidate) -> None:
-    if candidate.choice.processor != "cpu":
+    if engine_named(candidate.choice.engine).program_kind != "cpu":
         return
     with suppress(ScheduleError, ToolchainError):
         program = jobs.job(candidate).program

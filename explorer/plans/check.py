@@ -19,7 +19,6 @@ from explorer.runs.report import CheckReport
 from microbench.board import Board, BundleRun
 
 INPUTS = 3
-TOLERANCES = {"qpu": 1e-3, "cpu": 1e-4}
 TOP = 5
 
 
@@ -33,7 +32,7 @@ class Trial:
 
 def tolerance_of(plan: Plan) -> float:
     """The largest error that a plan's bundle may have, relative to the largest output."""
-    return TOLERANCES["qpu" if plan.has_qpu_steps else "cpu"]
+    return max(engine.tolerance for engine in plan.engines)
 
 
 def trials_of(network: Network, seed: int, count: int = INPUTS) -> tuple[Trial, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from codegen.engine_registry import host_engines
 from codegen.operators.chain import Chain
 from explorer.compose.compose import Composition, Limits
 from explorer.errors import CompositionError
@@ -36,7 +37,7 @@ class MemoryRange:
 
 def memory_range(found: SearchedNetwork, chains: bool, threads: int) -> MemoryRange:
     """Both ends, on the CPU alone, with or without chains of layers."""
-    limits = Limits(processors=("cpu",), threads=threads, chains=chains)
+    limits = Limits(engines=host_engines(), threads=threads, chains=chains)
     fastest = smallest = _point(found, found.compose(limits))
     for _ in range(MOST_CAPS):
         cap = min(smallest.total_bytes - 1, int(smallest.total_bytes * (1 - STEP)))

@@ -64,12 +64,8 @@ def decisions(plan: Plan) -> list[tuple[object, ...]]:
 
 
 def workspaces_of(composition: Composition) -> Mapping[str, int]:
-    """Bytes that steps on the CPU need beside their buffers, by name."""
-    return {
-        step_name(step): step.timed.workspace_bytes
-        for step in composition.steps
-        if not step.is_free and step.timed.candidate.choice.processor == "cpu"
-    }
+    """Bytes that steps need beside their buffers, by name."""
+    return {step_name(step): step.timed.workspace_bytes for step in composition.steps if not step.is_free}
 
 
 def step_name(step: ComposedStep) -> str:

@@ -8,7 +8,7 @@ from functools import cached_property, partial
 from codegen.bundle.memory import MemoryUse, memory_use
 from codegen.plan import Plan
 from codegen.target import Target
-from explorer.compose.compose import CPU_ONLY, UNLIMITED, Composition, Limits, compose
+from explorer.compose.compose import UNLIMITED, Composition, Limits, compose, cpu_only
 from explorer.compose.held import Caps
 from explorer.compose.memory_cap import compose_within
 from explorer.compose.steps import Overheads
@@ -48,7 +48,7 @@ class SearchedNetwork:
     @cached_property
     def cpu_only(self) -> Composition:
         """The fastest composition without the QPUs."""
-        return self.compose(CPU_ONLY)
+        return self.compose(cpu_only())
 
     @cached_property
     def _samples(self) -> dict[int, Sample]:

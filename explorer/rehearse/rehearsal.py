@@ -26,7 +26,7 @@ from codegen.engines.cpu.threads import CHANNELS_SHARED, PIXELS_SHARED
 from codegen.plan import Plan, PlanStep
 from codegen.revision import bundle_revision
 from codegen.schedule import Candidate
-from explorer.compose.compose import CPU_ONLY, UNLIMITED, Composition
+from explorer.compose.compose import UNLIMITED, Composition, cpu_only
 from explorer.compose.timed_candidates import TimedCandidates
 from explorer.plans.planning import decisions
 from explorer.plans.searched_network import SearchedNetwork
@@ -99,7 +99,7 @@ class Rehearsals:
         """The plans of a round, the fastest first; none where that needs the QPUs."""
         found = self._with(estimates)
         fastest = _Contender.of(found, found.compose(UNLIMITED))
-        if fastest.plan.has_qpu_steps:
+        if not fastest.plan.is_of_host:
             return ()
         contenders = {fastest.digest: fastest}
         count = self._settings.first if best is None else self._settings.more
@@ -263,7 +263,7 @@ def _composed(found: SearchedNetwork, avoided: AbstractSet[Candidate]) -> Compos
         )
         for spec, ways in found.expected.items()
     }
-    return replace(found, expected=dearer).compose(CPU_ONLY)
+    return replace(found, expected=dearer).compose(cpu_only())
 
 
 def _retimed(composition: Composition, timed_candidates: TimedCandidates) -> Composition:

@@ -72,7 +72,7 @@ class RunData:
         """The time of the plan without QPUs over this one's; None where this plan uses none, or nothing is known."""
         if self.report:
             return self.report.speedup
-        if self.plan.cpu_only_predicted_s is None or not self.plan.has_qpu_steps:
+        if self.plan.cpu_only_predicted_s is None or self.plan.is_of_host:
             return None
         return self.plan.cpu_only_predicted_s / self.plan.predicted_s
 

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from codegen.engine_registry import engine_named
 from codegen.schedule import Choice, Work
 from cost_models.model import Prediction
 from microbench.board import Kind
@@ -135,7 +136,7 @@ class RunReport:
     @property
     def speedup(self) -> float | None:
         """CPU-only plan over this plan; None where this is one itself."""
-        if all(step.choice.processor == "cpu" for step in self.steps):
+        if all(engine_named(step.choice.engine).keeps_cores_busy for step in self.steps):
             return None
         return self.cpu_only_s / self.time_s
 

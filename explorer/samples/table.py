@@ -71,7 +71,7 @@ def describe_layer(spec: LayerSpec) -> str:
 
 def samples_table(samples: Iterable[Sample], limit: int, with_series: bool = False) -> tuple[Table, int]:
     """A row per sample, at most so many, on request with the mean of every series; and how many were left out."""
-    table = Table("id", "layer", "processor", "algorithm", "tile", "status", "kind", "role", "board")
+    table = Table("id", "layer", "engine", "algorithm", "tile", "status", "kind", "role", "board")
     for column in ("median", "95 % interval", "repeats", "outliers"):
         table.add_column(column, justify="right")
     if with_series:
@@ -89,7 +89,7 @@ def _row(sample: Sample) -> Iterator[str]:
     choice = sample.candidate.choice
     yield str(sample.id)
     yield describe_layer(sample.candidate.spec)
-    yield choice.processor
+    yield choice.engine
     yield escape(choice.algorithm)
     yield " ".join(f"{name}={value}" for name, value in choice.tile) or "-"
     yield from (sample.status, sample.kind, sample.role)

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from codegen.algorithm import CpuAlgorithm, algorithms
+from codegen.algorithm import algorithms
+from codegen.engines.cpu.algorithm import CpuAlgorithm
 from codegen.engines.cpu.toolchain import KERNEL_FLAGS, compile_object
 from codegen.errors import ScheduleError, ToolchainError
 from codegen.graph import LayerSpec
@@ -52,7 +53,7 @@ def inspect_device(
     """
     for name, spec in layers.items():
         for algorithm in algorithms().values():
-            if algorithm.processor != "cpu" or not isinstance(algorithm, CpuAlgorithm):
+            if not isinstance(algorithm, CpuAlgorithm):
                 continue
             ranked = ranked_candidates(algorithm, spec, profile, threads=1)
             for candidate, _ in ranked[:points]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from codegen.algorithm import Algorithm, CpuAlgorithm, algorithms
+from codegen.algorithm import Algorithm, algorithms
+from codegen.engines.cpu.algorithm import CpuAlgorithm
 from codegen.engines.cpu.blocked.kernel import BlockedKernel
 from codegen.graph import LayerSpec
 from codegen.program import CpuProgram

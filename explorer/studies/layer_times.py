@@ -76,7 +76,7 @@ def measure_layers(
     PlanError for one with steps on the QPUs, BoardError or CandidateError where it fails to run.
     """
     manifest, plan, target = read_manifest(bundle), read_plan(bundle / "plan.json"), profile.target()
-    if plan.has_qpu_steps:
+    if not plan.is_of_host:
         raise PlanError(
             f"bundle {bundle} has steps on the QPUs of {plan.device!r}, this machine has none; "
             "make a plan with `explore run --device host`"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from codegen.algorithm import algorithm_named, algorithms
+from codegen.engine_registry import host_engines
 from codegen.graph import LayerSpec
 from codegen.plan import Plan
 from codegen.schedule import Candidate, Work
@@ -32,7 +33,7 @@ def modelled_plan(network: Network, profile: DeviceProfile, threads: int = 1) ->
     """
     maker = _Maker(network, profile, threads)
     timed_candidates = maker.timed_candidates()
-    limits = Limits(processors=("cpu",), threads=threads)
+    limits = Limits(engines=host_engines(), threads=threads)
     composition = compose(network.graph, timed_candidates, Overheads(), limits)
     plan = build_plan(
         network, composition, maker.samples, profile, maker.fingerprint, SEED, composition.total_s
@@ -68,7 +69,7 @@ class _Maker:
         return found
 
     def _layer_search(self, spec: LayerSpec) -> LayerSearch:
-        own = [algorithm for algorithm in algorithms().values() if algorithm.processor == "cpu"]
+        own = [algorithm for algorithm in algorithms().values() if algorithm.engine in host_engines()]
         layer = LayerSearch(spec, own, self._target, SearchSettings(seed=SEED))
         layer.extend(self._predict, first=True)
         return layer

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from codegen.engine_registry import engine_named
 from codegen.program import CpuProgram, GpuProgram
 from codegen.target import Target
 from microbench.board import Job
@@ -11,10 +12,11 @@ from microbench.errors import CandidateError
 def admit(job: Job, target: Target) -> None:
     """Raises CandidateError where the job cannot be run on such a board, whatever the board is made of."""
     place = f"candidate {job.candidate.hash[:12]} ({job.candidate.choice.algorithm}) on {target.name}"
-    processor = job.candidate.choice.processor
-    expected = {"cpu": "cpu", "qpu": "gpu"}[processor]
-    if job.program.kind != expected:
-        raise CandidateError(f"{place}: a choice for the {processor} came with a {job.program.kind} program")
+    engine = job.candidate.choice.engine
+    if job.program.kind != engine_named(engine).program_kind:
+        raise CandidateError(
+            f"{place}: a choice for engine {engine!r} came with a {job.program.kind} program"
+        )
     if job.repeats < 1:
         raise CandidateError(f"{place}: {job.repeats} repeats measure nothing; ask for at least 1")
     if isinstance(job.program, GpuProgram):

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from codegen.bundle.manifest import Manifest, bundle_sources, read_manifest
 from codegen.bundle.pool import pool_flags
 from codegen.element_type import FLOAT32
 from codegen.engines.cpu.toolchain import KERNEL_FLAGS, compile_executable
 from codegen.errors import ToolchainError
+from codegen.old_forms import engine_of
 from codegen.plan import PlanTensor
 from codegen.target import Target
 from codegen.tensor import FloatArray
@@ -37,7 +38,7 @@ class StepReport(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     name: str
-    processor: Literal["cpu", "qpu"]
+    engine: str
     launch: int
     times_s: Times
 
@@ -55,7 +56,7 @@ class BenchReport(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    format: Literal[2]
+    format: Literal[3]
     model: str
     platform: str
     gpu_kind: Literal["none", "silicon", "simulated"]
@@ -68,6 +69,17 @@ class BenchReport(BaseModel):
     steps: tuple[StepReport, ...]
     launches: tuple[LaunchReport, ...]
     counters: dict[str, float]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_format_2(cls, content: Any) -> Any:
+        """Bundles that were compiled when a step had a processor write that: it is brought to today's form."""
+        if not isinstance(content, dict) or content.get("format") != 2:
+            return content
+        steps = [
+            {**step, "engine": engine_of(step.get("processor", ""))} for step in content.get("steps", ())
+        ]
+        return {**content, "format": 3, "steps": steps}
 
 
 def run_bench(

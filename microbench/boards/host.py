@@ -15,7 +15,6 @@ from codegen.engines.cpu.toolchain import (
 )
 from codegen.errors import ToolchainError
 from codegen.program import CpuProgram
-from codegen.schedule import Processor
 from codegen.target import Target
 from codegen.tensor import FloatArray
 from microbench.board import BundleRun, Fingerprint, Job, Kind, Measurement, clocked_on
@@ -80,7 +79,7 @@ class HostBoard:
     def describe(self) -> str:
         return clocked_on(self.fingerprint())
 
-    def kind_of(self, processor: Processor) -> Kind:
+    def kind_of(self, engine: str) -> Kind:
         return self.kind
 
     def measure(self, job: Job) -> Measurement:

@@ -6,7 +6,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from codegen.schedule import Processor, Work
+from codegen.schedule import Work
 from codegen.target import Target
 from codegen.tensor import FloatArray
 from microbench.board import BundleRun, Fingerprint, Job, Kind, Measurement
@@ -47,14 +47,14 @@ class NullBoard:
     def describe(self) -> str:
         return "the null board, no silicon; its times are not measured now, nothing is computed"
 
-    def kind_of(self, processor: Processor) -> Kind:
+    def kind_of(self, engine: str) -> Kind:
         return "modelled"
 
     def measure(self, job: Job) -> Measurement:
         """Raises CandidateError for a job that no board of this profile could run."""
         admit(job, self.target)
         choice = job.candidate.choice
-        time_s = roofline_s(job.work, self.target, choice.processor, choice.threads)
+        time_s = roofline_s(job.work, self.target, job.program.kind, choice.threads)
         return Measurement((time_s,) * job.repeats, "modelled")
 
     def run_bundle(self, bundle: Path, inputs: tuple[FloatArray, ...]) -> BundleRun:
@@ -75,10 +75,10 @@ class NullBoard:
         self.close()
 
 
-def roofline_s(work: Work, target: Target, processor: Processor, threads: int = 1) -> float:
+def roofline_s(work: Work, target: Target, kind: str, threads: int = 1) -> float:
     """Seconds: the slowest of issue, loads with uniforms, stores (times imbalance) and memory traffic."""
-    elements = target.qpus if processor == "qpu" else threads
-    clock_hz = target.v3d_clock_hz if processor == "qpu" else NOMINAL_CPU_HZ
+    elements = target.qpus if kind == "gpu" else threads
+    clock_hz = target.v3d_clock_hz if kind == "gpu" else NOMINAL_CPU_HZ
     slot_s = CYCLES_PER_INSTRUCTION / (clock_hz * elements)
     slots = max(
         work.alu_instructions or work.macs,

@@ -8,7 +8,6 @@ from typing import Self
 
 from pydantic import Field
 
-from codegen.schedule import Processor
 from codegen.target import Target
 from codegen.tensor import FloatArray
 from microbench.board import BundleRun, Fingerprint, Job, Kind, Measurement
@@ -62,10 +61,10 @@ class ReplayBoard:
     def describe(self) -> str:
         return "the replay board, no silicon; its times are not measured now, nothing is computed"
 
-    def kind_of(self, processor: Processor) -> Kind:
+    def kind_of(self, engine: str) -> Kind:
         """That of the recorded samples; `modelled` where there are none to tell."""
         recorded = self._store.samples(self._fingerprint.hash)
-        return next((s.kind for s in recorded if s.candidate.choice.processor == processor), "modelled")
+        return next((s.kind for s in recorded if s.candidate.choice.engine == engine), "modelled")
 
     def measure(self, job: Job) -> Measurement:
         """Raises CandidateError where no sample is of the candidate and of this revision of its algorithm, or the

@@ -11,7 +11,6 @@ from typing import Self
 from codegen.bundle.manifest import read_manifest
 from codegen.engines.cpu.toolchain import compiler_identity
 from codegen.program import GpuProgram
-from codegen.schedule import Processor
 from codegen.target import Target
 from codegen.tensor import FloatArray
 from microbench.board import BundleRun, Fingerprint, Job, Kind, Measurement, clocked_on
@@ -49,7 +48,7 @@ class SiliconBoard:
     def describe(self) -> str:
         return clocked_on(self.fingerprint())
 
-    def kind_of(self, processor: Processor) -> Kind:
+    def kind_of(self, engine: str) -> Kind:
         return "silicon"
 
     def measure(self, job: Job) -> Measurement:

@@ -6,7 +6,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from codegen.schedule import Processor
 from codegen.target import Target
 from codegen.tensor import FloatArray
 from microbench.board import Board, BundleRun, Fingerprint, Job, Kind, Measurement
@@ -63,8 +62,8 @@ class SshBoard:
     def describe(self) -> str:
         return self._board.describe()
 
-    def kind_of(self, processor: Processor) -> Kind:
-        return self._board.kind_of(processor)
+    def kind_of(self, engine: str) -> Kind:
+        return self._board.kind_of(engine)
 
     def measure(self, job: Job) -> Measurement:
         """Raises CandidateError for a fault of the candidate, BoardError for a lost connection."""

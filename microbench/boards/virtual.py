@@ -8,10 +8,10 @@ from typing import Self
 
 from codegen.algorithm import algorithm_named
 from codegen.bundle.manifest import read_manifest
+from codegen.engine_registry import engine_named
 from codegen.errors import ToolchainError
 from codegen.plan import Plan, PlanStep, read_plan
 from codegen.program import GpuProgram
-from codegen.schedule import Processor
 from codegen.target import Target
 from codegen.tensor import FloatArray
 from microbench.board import BundleRun, Fingerprint, Job, Kind, Measurement
@@ -77,16 +77,16 @@ class VirtualBoard:
             f"QPU times are simulated, CPU times modelled from a table ({software_name()})."
         )
 
-    def kind_of(self, processor: Processor) -> Kind:
-        return "simulated" if processor == "qpu" else "modelled"
+    def kind_of(self, engine: str) -> Kind:
+        return _kind_of(engine)
 
     def measure(self, job: Job) -> Measurement:
         """Raises CandidateError for a job that contradicts itself, HazardError where the GPU stopped it."""
         admit(job, self.target)
         if not isinstance(job.program, GpuProgram):
             time_s = cpu_time_s(job.work, self.profile, job.candidate.choice.threads)
-            return Measurement((time_s,) * job.repeats, self.kind_of("cpu"))
-        return measure_on_gpu(self._gpu, job, job.program, self.kind_of("qpu"))
+            return Measurement((time_s,) * job.repeats, "modelled")
+        return measure_on_gpu(self._gpu, job, job.program, "simulated")
 
     def run_bundle(self, bundle: Path, inputs: tuple[FloatArray, ...]) -> BundleRun:
         """Builds a bundle with the simulator as its platform and runs it once.
@@ -129,13 +129,11 @@ def virtual_bundle_run(
     The CPU is busy with its steps, in all their threads, and with launching: it sleeps while the QPUs work.
     """
     steps = {step.name: step for step in plan.steps}
-    kinds: dict[str, Kind] = {
-        step.name: "modelled" if step.processor == "cpu" else "simulated" for step in report.steps
-    }
+    kinds = {step.name: _kind_of(step.engine) for step in report.steps}
     times_s = {
-        step.name: _cpu_step_s(profile, steps[step.name])
-        if step.processor == "cpu"
-        else step.times_s[0] or 0.0
+        step.name: step.times_s[0] or 0.0
+        if kinds[step.name] == "simulated"
+        else _cpu_step_s(profile, steps[step.name])
         for step in report.steps
     }
     cpu_s = sum(time_s for name, time_s in times_s.items() if kinds[name] == "modelled")
@@ -146,6 +144,10 @@ def virtual_bundle_run(
     )
     busy_s += len(report.launches) * profile.v3d_value("launch_overhead_s")
     return BundleRun(outputs, (cpu_s + launches_s,), busy_s, kind, times_s, kinds, report.counters)
+
+
+def _kind_of(engine: str) -> Kind:
+    return "simulated" if engine_named(engine).program_kind == "gpu" else "modelled"
 
 
 def _cpu_step_s(profile: DeviceProfile, step: PlanStep) -> float:

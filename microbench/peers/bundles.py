@@ -55,7 +55,7 @@ def find_bundles(directory: Path) -> tuple[Bundle, ...]:
 def runs_here(plan: Plan) -> bool:
     """Whether the plan is for a built-in device that is the CPU of the machine at hand."""
     try:
-        return not plan.has_qpu_steps and not load_profile(plan.device).compiler_target
+        return plan.is_of_host and not load_profile(plan.device).compiler_target
     except ProfileError:
         return False
 

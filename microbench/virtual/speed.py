@@ -16,12 +16,13 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from codegen.algorithm import QpuAlgorithm, algorithm_named
+from codegen.algorithm import algorithm_named
+from codegen.engine_registry import layout_named
+from codegen.engines.videocore4.algorithm import QpuAlgorithm
 from codegen.engines.videocore4.link import link_single
 from codegen.errors import ScheduleError
 from codegen.expression import RESULT, clamp
 from codegen.graph import LayerSpec
-from codegen.layout import layout_named
 from codegen.operators.conv2d import Conv2d
 from codegen.program import GpuProgram
 from codegen.schedule import Choice

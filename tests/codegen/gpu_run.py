@@ -6,10 +6,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from codegen.algorithm import QpuAlgorithm, algorithm_named
+from codegen.algorithm import algorithm_named
+from codegen.engine_registry import layout_named
+from codegen.engines.videocore4.algorithm import QpuAlgorithm
 from codegen.engines.videocore4.link import link_single
 from codegen.graph import LayerSpec
-from codegen.layout import layout_named
 from codegen.program import GpuProgram
 from codegen.reference import evaluate_layer
 from codegen.schedule import Choice

@@ -14,13 +14,13 @@ from codegen.bundle.launches import launches_of
 from codegen.bundle.lives import gpu_activations
 from codegen.bundle.memory import Memory, plan_memory
 from codegen.bundle.tasks import Schedule, Task, schedule_of
+from codegen.engine_registry import layout_named
 from codegen.errors import ScheduleError
 from codegen.graph import Graph, LayerSpec
-from codegen.layout import layout_named
 from codegen.plan import Plan, PlanStep
 from codegen.program import GpuProgram
 from codegen.reference import evaluate_layer
-from codegen.schedule import Choice, Processor
+from codegen.schedule import Choice
 from codegen.tensor import FloatArray
 from microbench.profile import load_profile
 from microbench.virtual import Execution, VirtualV3D
@@ -45,7 +45,7 @@ def layered_plan(
     pick: Mapping[str, str] | None = None,
     in_place: Collection[str] = (),
     starts_launch: Collection[str] = (),
-    processor: Processor = "qpu",
+    engine: str = "videocore4",
 ) -> Plan:
     """A plan with changes of layout where they are needed, right before the step that needs them.
 
@@ -65,7 +65,7 @@ def layered_plan(
         if pick and node.name in pick:
             choice = choice_of(spec, *pick[node.name].split())
         else:
-            choice = (qpu_choice(spec) if processor == "qpu" else None) or first_choice(spec)
+            choice = (qpu_choice(spec) if engine == "videocore4" else None) or first_choice(spec)
         for tensor, layout in zip(node.inputs, choice.input_layouts, strict=True):
             bring(tensor, layout)
         step = step_of(node.name, spec, node.inputs, node.output, choice)

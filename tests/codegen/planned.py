@@ -8,10 +8,10 @@ from contextlib import suppress
 import numpy as np
 
 from codegen.algorithm import algorithms
+from codegen.engines.cpu.layout import CHANNEL_LAYOUTS
 from codegen.errors import ScheduleError
 from codegen.expression import RELU, RESULT, clamp
 from codegen.graph import Graph, LayerSpec, Node
-from codegen.layout import CHANNEL_LAYOUTS
 from codegen.operator import Operator
 from codegen.operators.concat import Concat
 from codegen.operators.conv2d import Conv2d

@@ -11,6 +11,7 @@ from codegen.engines.videocore4.expressions.emission import Element
 from codegen.engines.videocore4.expressions.placement import place
 from codegen.engines.videocore4.kernels.pieces import begin_store, end_store, lane_bytes, store_rows
 from codegen.engines.videocore4.layer import Address, QpuLayer, RegisterPool, leave
+from codegen.engines.videocore4.layout import LANES
 from codegen.engines.videocore4.link import link_single
 from codegen.engines.videocore4.registers import (
     R0,
@@ -26,7 +27,6 @@ from codegen.engines.videocore4.registers import (
     Register,
 )
 from codegen.expression import Expression
-from codegen.layout import LANES
 from codegen.tensor import FloatArray
 from microbench.profile import DeviceProfile
 from tests.codegen.gpu_run import execute

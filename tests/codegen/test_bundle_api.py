@@ -115,7 +115,7 @@ def test_bench_prints_a_table(bench: tuple[Path, Path]) -> None:
     assert times == sorted(times) and times[0] > 0.0
     assert "layer 3" not in text
     steps = bench_says(bench, "--runs", "2", "--steps")
-    assert all(f"cpu  layer {number}\n" in steps for number in range(12))
+    assert all(f"cpu        layer {number}\n" in steps for number in range(12))
 
 
 def test_bench_prints_one_line_of_json(bench: tuple[Path, Path]) -> None:

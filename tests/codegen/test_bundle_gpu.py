@@ -157,7 +157,7 @@ def test_a_failing_launch_ends_the_program_with_its_own_code(tmp_path: Path) -> 
 
 def slow_plan(plan: Plan, predicted_s: float) -> Plan:
     steps = [
-        step.model_copy(update={"predicted_s": predicted_s}) if step.choice.processor == "qpu" else step
+        step.model_copy(update={"predicted_s": predicted_s}) if step.choice.engine == "videocore4" else step
         for step in plan.steps
     ]
     return plan.model_copy(update={"steps": tuple(steps)})

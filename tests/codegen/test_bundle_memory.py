@@ -9,13 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from codegen.algorithm import CpuAlgorithm, algorithm_named
+from codegen.algorithm import algorithm_named
 from codegen.bundle import compile_bundle
 from codegen.bundle.compiler import weights_of_steps
 from codegen.bundle.launches import launches_of, runs_of
 from codegen.bundle.lives import gpu_activations, gpu_buffers, lives_of
 from codegen.bundle.memory import MemoryUse, memory_use
 from codegen.bundle.tasks import Schedule, Task, schedule_of
+from codegen.engines.cpu.algorithm import CpuAlgorithm
 from codegen.errors import PlanError
 from codegen.expression import RELU
 from codegen.graph import Graph
@@ -188,9 +189,9 @@ def test_a_workspace_of_no_step_is_refused() -> None:
 
 def test_starts_launch_is_for_steps_of_the_qpus() -> None:
     graph = small_network()
-    with pytest.raises(ValueError, match="nothing of it runs on the QPUs"):
-        layered_plan(graph, processor="cpu", starts_launch=["layer 1"])
-    with pytest.raises(ValueError, match="nothing of it runs on the QPUs"):
+    with pytest.raises(ValueError, match="nothing of it is launched"):
+        layered_plan(graph, engine="cpu", starts_launch=["layer 1"])
+    with pytest.raises(ValueError, match="nothing of it is launched"):
         layered_plan(with_joins(), in_place=["join"], starts_launch=["join"])
 
 

@@ -13,13 +13,14 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from codegen.algorithm import CpuAlgorithm, algorithms
+from codegen.algorithm import algorithms
+from codegen.engine_registry import layout_named
+from codegen.engines.cpu.algorithm import CpuAlgorithm
 from codegen.engines.cpu.blocked.kernel import BlockedKernel
 from codegen.engines.cpu.toolchain import compile_shared
 from codegen.errors import ScheduleError
 from codegen.expression import RELU, RESULT, Operand, apply, clamp, maximum, minimum
 from codegen.graph import LayerSpec
-from codegen.layout import layout_named
 from codegen.operator import Operator
 from codegen.operators.chain import Chain
 from codegen.operators.concat import Concat

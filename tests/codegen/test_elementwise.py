@@ -17,11 +17,12 @@ import onnxruntime
 import pytest
 from onnx import ModelProto, TensorProto, helper
 
-from codegen.algorithm import CpuAlgorithm, algorithms
+from codegen.algorithm import algorithms
+from codegen.engine_registry import layout_named
+from codegen.engines.cpu.algorithm import CpuAlgorithm
 from codegen.engines.cpu.toolchain import compile_shared
 from codegen.expression import Expression, Operand
 from codegen.graph import LayerSpec, type_of
-from codegen.layout import layout_named
 from codegen.onnx_import.reader import import_model
 from codegen.operators.conv2d import Conv2d
 from codegen.operators.elementwise import EXPRESSIONS, Map

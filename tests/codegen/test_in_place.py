@@ -14,10 +14,10 @@ from codegen.bundle.in_place import Part, can_place
 from codegen.bundle.launches import runs_of
 from codegen.bundle.memory import memory_use
 from codegen.bundle.tasks import Schedule, Task, schedule_of
+from codegen.engines.videocore4.layout import block_lines
 from codegen.errors import PlanError
 from codegen.expression import RELU, RESULT, clamp
 from codegen.graph import Graph, Node
-from codegen.layout import block_lines
 from codegen.operator import Operator
 from codegen.operators.concat import Concat
 from codegen.operators.conv2d import Conv2d
@@ -27,7 +27,6 @@ from codegen.operators.pool2d import Pool2d
 from codegen.operators.reshape import Reshape
 from codegen.plan import Plan
 from codegen.reference import evaluate
-from codegen.schedule import Processor
 from microbench.boards.virtual import VirtualBoard
 from microbench.profile import load_profile
 from tests.codegen.layers import sum_of_two
@@ -122,11 +121,11 @@ def nested() -> Graph:
 
 
 @pytest.mark.parametrize("names", [("inner",), ("outer",), ("inner", "outer")])
-@pytest.mark.parametrize("processor", ["qpu", "cpu"])
-def test_a_whole_may_be_a_part(names: tuple[str, ...], processor: Processor) -> None:
+@pytest.mark.parametrize("engine", ["videocore4", "cpu"])
+def test_a_whole_may_be_a_part(names: tuple[str, ...], engine: str) -> None:
     graph = nested()
-    copying = layered_plan(graph, processor=processor)
-    check_same(graph, copying, layered_plan(graph, in_place=names, processor=processor))
+    copying = layered_plan(graph, engine=engine)
+    check_same(graph, copying, layered_plan(graph, in_place=names, engine=engine))
 
 
 def dense() -> Graph:
@@ -153,8 +152,8 @@ MIXES = {
 @pytest.mark.parametrize("mix", MIXES)
 def test_row_major_parts_may_be_read_by_anybody(mix: str, names: tuple[str, ...]) -> None:
     graph = dense()
-    copying = layered_plan(graph, MIXES[mix], processor="cpu")
-    check_same(graph, copying, layered_plan(graph, MIXES[mix], in_place=names, processor="cpu"))
+    copying = layered_plan(graph, MIXES[mix], engine="cpu")
+    check_same(graph, copying, layered_plan(graph, MIXES[mix], in_place=names, engine="cpu"))
 
 
 def test_a_whole_in_blocks_may_be_joined_to_another_row_by_row() -> None:
@@ -181,7 +180,7 @@ def test_a_read_that_would_be_stale_starts_a_launch(monkeypatch: pytest.MonkeyPa
         layered_plan(graph, {"join": "cpu_concat nchw"}),
         layered_plan(graph, in_place=["join"]),
     )
-    assert {step.choice.processor for step in in_place.steps if not step.in_place} == {"qpu"}
+    assert {step.choice.engine for step in in_place.steps if not step.in_place} == {"videocore4"}
     runs = runs_of(schedule_of(in_place))
     assert [[task.step.name for task in run] for run in runs] == [["a", "b"], ["next"]]
     check_same(graph, copying, in_place)
@@ -234,7 +233,7 @@ def test_the_rules_of_graphs_and_plans_agree(case: str, layout: str) -> None:
     node: Node = next(node for node in graph.nodes if node.name == name)
     assert can_place(graph, node, layout) == (layout in layouts)
     pick = {name: f"cpu_concat {layout}"}
-    plan = layered_plan(graph, pick, in_place=[name], processor="qpu" if layout == "pixel16" else "cpu")
+    plan = layered_plan(graph, pick, in_place=[name], engine="videocore4" if layout == "pixel16" else "cpu")
     if layout in layouts:
         assert {part.whole for part in schedule_of(plan).parts.values()} == {f"{node.output}@{layout}"}
     else:
@@ -245,7 +244,7 @@ def test_the_rules_of_graphs_and_plans_agree(case: str, layout: str) -> None:
 def test_c_code_cannot_write_into_the_blocks_of_a_whole() -> None:
     graph = fire_module()
     plan = layered_plan(graph, {"left": "cpu_pointwise_gemm"}, in_place=["join"])
-    with pytest.raises(PlanError, match="'relayout:t1:pixel16' runs on the CPU"):
+    with pytest.raises(PlanError, match="'relayout:t1:pixel16' on engine 'cpu'"):
         schedule_of(plan)
 
 
@@ -261,10 +260,10 @@ def test_only_concatenations_of_one_image_in_one_layout_are_in_place() -> None:
 
 BUNDLES: dict[str, Callable[[], tuple[Graph, Plan]]] = {
     "blocks on the QPUs": lambda: ((g := fire_module()), layered_plan(g, in_place=["join"])),
-    "rows in C": lambda: ((g := dense()), layered_plan(g, None, ["inner", "outer"], processor="cpu")),
+    "rows in C": lambda: ((g := dense()), layered_plan(g, None, ["inner", "outer"], engine="cpu")),
     "rows read by gathers": lambda: (
         (g := dense()),
-        layered_plan(g, MIXES["one gather"], ["inner", "outer"], processor="cpu"),
+        layered_plan(g, MIXES["one gather"], ["inner", "outer"], engine="cpu"),
     ),
     "flat, in two launches": lambda: ((g := fully_connected()), layered_plan(g, in_place=["join"])),
 }
@@ -301,14 +300,14 @@ IN_BLOCKS = {
 
 def test_parts_that_fill_their_blocks_of_channels_may_be_read_by_anybody() -> None:
     graph = blocks_of_channels(12)
-    in_place = layered_plan(graph, IN_BLOCKS, in_place=["join"], processor="cpu")
+    in_place = layered_plan(graph, IN_BLOCKS, in_place=["join"], engine="cpu")
     pixels_bytes = 5 * 7 * 4 * 4
     assert schedule_of(in_place).parts == {
         "t0@channel4": Part("t3@channel4", 0, None),
         "t1@channel4": Part("t3@channel4", 2 * pixels_bytes, None),
         "t2@channel4": Part("t3@channel4", 5 * pixels_bytes, None),
     }
-    check_same(graph, layered_plan(graph, IN_BLOCKS, processor="cpu"), in_place)
+    check_same(graph, layered_plan(graph, IN_BLOCKS, engine="cpu"), in_place)
 
 
 def test_a_part_that_leaves_a_block_open_is_copied() -> None:
@@ -316,4 +315,4 @@ def test_a_part_that_leaves_a_block_open_is_copied() -> None:
     node = next(node for node in graph.nodes if node.name == "join")
     assert not can_place(graph, node, "channel4")
     with pytest.raises(PlanError, match="does not fill its blocks of 4 channels"):
-        schedule_of(layered_plan(graph, IN_BLOCKS, in_place=["join"], processor="cpu"))
+        schedule_of(layered_plan(graph, IN_BLOCKS, in_place=["join"], engine="cpu"))

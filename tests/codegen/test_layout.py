@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from codegen.element_type import ELEMENT_TYPES
+from codegen.engine_registry import layout_named, layouts
+from codegen.engines.videocore4.layout import block_lines
 from codegen.errors import ScheduleError
-from codegen.layout import LAYOUTS, block_lines, layout_named
 from codegen.tensor import TensorType
 
 shapes = st.one_of(
@@ -18,7 +19,9 @@ shapes = st.one_of(
 )
 
 
-@given(shapes, st.sampled_from(sorted(LAYOUTS)), st.sampled_from([element.name for element in ELEMENT_TYPES]))
+@given(
+    shapes, st.sampled_from(sorted(layouts())), st.sampled_from([element.name for element in ELEMENT_TYPES])
+)
 def test_unpack_inverts_pack(shape: tuple[int, ...], name: str, dtype: str) -> None:
     layout, tensor = layout_named(name), TensorType(shape, dtype)
     value = np.arange(1, tensor.elements + 1).astype(dtype).reshape(shape)

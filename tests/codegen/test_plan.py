@@ -63,10 +63,12 @@ layouts = st.sampled_from(["nchw", "pixel16"])
 points = st.dictionaries(st.text("abcdef_", min_size=1, max_size=8), st.integers(-(2**40), 2**40), max_size=4)
 
 
-@given(split=points, tile=points, source=layouts, target=layouts, processor=st.sampled_from(["cpu", "qpu"]))
-def test_choices_round_trip(split: Any, tile: Any, source: str, target: str, processor: Any) -> None:
+@given(
+    split=points, tile=points, source=layouts, target=layouts, engine=st.sampled_from(["cpu", "videocore4"])
+)
+def test_choices_round_trip(split: Any, tile: Any, source: str, target: str, engine: Any) -> None:
     spec = layer_spec(Conv2d((1, 1)), (TensorType((1, 4, 3, 3)),), TensorType((1, 4, 3, 3)))
-    choice = Choice(processor, "any", values(split), values(tile), (source,), (target,))
+    choice = Choice(engine, "any", values(split), values(tile), (source,), (target,))
     step = step_of("layer", spec, ("x",), "y", choice)
     assert type(step).model_validate(json.loads(step.model_dump_json())).choice == choice
 
@@ -123,6 +125,10 @@ def test_contradictions_name_the_step(plan: Plan, tmp_path: Path) -> None:
         ({**steps[1], "high_s": 0.0}, "outside its interval"),
         ({**steps[1], "choice": {**steps[1]["choice"], "tile": [["a", "b"]]}}, "tile"),
         ({**steps[1], "choice": {"type": "Choice"}}, "choice.*missing"),
+        (
+            {**steps[1], "choice": {**steps[1]["choice"], "engine": "npu"}},
+            "layer 1.*unknown engine 'npu'.*plug-in",
+        ),
         ({key: value for key, value in steps[1].items() if key != "summary"}, "summary: Field required"),
     ]
     for step, message in cases:
@@ -159,4 +165,4 @@ def test_summaries_name_operator_shapes_and_activation(plan: Plan) -> None:
     assert plan.steps[0].summary == "Conv2d 3x3 s2 p1 1x3x17x17 -> 1x8x9x9 relu6"
     assert plan.steps[1].summary == "Conv2d 3x3 p1 g8 1x8x9x9 -> 1x8x9x9 relu"
     assert plan.steps[6].summary == "Map clamp 0.1..0.9 1x12x4x4 -> 1x12x4x4"
-    assert first_choice(plan.steps[0].spec).processor == "cpu"
+    assert first_choice(plan.steps[0].spec).engine == "cpu"

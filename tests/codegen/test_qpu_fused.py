@@ -7,7 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from codegen.algorithm import QpuAlgorithm, algorithms
+from codegen.algorithm import algorithms
+from codegen.engines.videocore4.algorithm import QpuAlgorithm
 from codegen.errors import ScheduleError
 from codegen.expression import RESULT, Expression, Operand, apply, clamp, less, maximum, select
 from codegen.graph import LayerSpec

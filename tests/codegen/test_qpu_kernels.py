@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from codegen.algorithm import QpuAlgorithm, algorithms
+from codegen.algorithm import algorithms
+from codegen.engines.videocore4.algorithm import QpuAlgorithm
 from codegen.errors import ScheduleError
 from codegen.expression import RELU, RESULT, clamp
 from codegen.graph import LayerSpec

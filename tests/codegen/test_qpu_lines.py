@@ -16,10 +16,10 @@ from codegen.engines.videocore4.kernels.lines import (
     lines_kernel,
 )
 from codegen.engines.videocore4.layer import Address, QpuLayer, Uniform
+from codegen.engines.videocore4.layout import LANES
 from codegen.engines.videocore4.link import link_single
 from codegen.errors import ScheduleError
 from codegen.expression import Expression, Operand, apply, clamp, less, maximum, select
-from codegen.layout import LANES
 from codegen.tensor import FloatArray
 from tests.codegen.gpu_run import execute
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from codegen.algorithm import QpuAlgorithm, algorithm_named
+from codegen.algorithm import algorithm_named
+from codegen.engine_registry import layout_named
+from codegen.engines.videocore4.algorithm import QpuAlgorithm
+from codegen.engines.videocore4.layout import LANES, block_lines
 from codegen.engines.videocore4.link import GUARD_BYTES, Activations, LinkedLayer, link
 from codegen.errors import ScheduleError
 from codegen.expression import RELU
 from codegen.graph import LayerSpec
-from codegen.layout import LANES, block_lines, layout_named, plane
+from codegen.layout import plane
 from codegen.program import Region
 from codegen.reference import evaluate_layer
 from codegen.schedule import Choice

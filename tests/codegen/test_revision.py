@@ -30,7 +30,7 @@ def edited(tmp_path: Path) -> Callable[[str, Edit], Revisions]:
         assert edit(text) != text
         (package / name).write_text(edit(text), encoding="utf-8")
         return {
-            algorithm.name: revision_of(type(algorithm).__module__, algorithm.processor, package)
+            algorithm.name: revision_of(type(algorithm).__module__, algorithm.engine, package)
             for algorithm in algorithms().values()
         }
 
@@ -49,8 +49,8 @@ def with_constant(text: str) -> str:
     return f"{text}\nNEW_LIMIT = 7\n"
 
 
-def of(processor: str) -> set[str]:
-    return {name for name, algorithm in algorithms().items() if algorithm.processor == processor}
+def of(engine: str) -> set[str]:
+    return {name for name, algorithm in algorithms().items() if algorithm.engine == engine}
 
 
 @pytest.mark.parametrize(
@@ -79,8 +79,8 @@ def test_a_kernel_s_constant_changes_exactly_the_algorithms_that_import_it(
 def test_a_kernel_of_the_qpus_leaves_the_cpu_s_algorithms_as_they_were(
     edited: Callable[[str, Edit], Revisions],
 ) -> None:
-    assert changed(edited("engines/videocore4/scheduler.py", with_constant)) == of("qpu")
-    assert changed(edited("engines/videocore4/link.py", with_constant)) == of("qpu")
+    assert changed(edited("engines/videocore4/scheduler.py", with_constant)) == of("videocore4")
+    assert changed(edited("engines/videocore4/link.py", with_constant)) == of("videocore4")
 
 
 def test_what_all_import_changes_all(edited: Callable[[str, Edit], Revisions]) -> None:

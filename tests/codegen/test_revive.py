@@ -64,12 +64,12 @@ SPECS = st.builds(LayerSpec, OPERATORS, TENSOR_TUPLES, TENSOR_TUPLES, TENSOR_TUP
 POINTS = st.dictionaries(NAMES, st.integers(), max_size=4).map(values)
 CHOICES = st.builds(
     Choice,
-    st.sampled_from(["cpu", "qpu"]),
+    st.sampled_from(["cpu", "videocore4"]),
     NAMES,
     POINTS,
     POINTS,
     st.lists(NAMES, max_size=2).map(tuple),
-    NAMES,
+    st.lists(NAMES, max_size=2).map(tuple),
 )
 CANDIDATES = st.builds(Candidate, SPECS, CHOICES)
 WORKS = st.builds(Work, *[FLOATS] * 11)
@@ -115,9 +115,9 @@ def broken(**changes: Any) -> dict[str, Any]:
         (broken(tile=[["width", "4"]]), "value.tile"),
         (broken(tile=[["width", True]]), "value.tile"),
         (broken(split=[["width"]]), "value.split"),
-        (broken(processor="gpu"), "value.processor"),
+        (broken(engine=3), "value.engine"),
         (broken(algorithm={"type": "Reshape"}), "value.algorithm"),
-        (broken(output_layout=None), "value.output_layout"),
+        (broken(output_layouts=None), "value.output_layouts"),
         ({"no": "type"}, "unknown type None"),
         ({1, 2}, "set has no canonical form"),
     ],

@@ -20,7 +20,7 @@ def candidate(channels: int, tile: int, algorithm: str = "gemm") -> Candidate:
     weights = (TensorType((channels, channels, 1, 1)), TensorType((channels,)))
     spec = layer_spec(Conv2d((1, 1)), (activations,), activations, weights)
     choice = Choice(
-        "qpu", algorithm, values({"qpus": 12}), values({"rows": tile}), ("pixel16",), ("pixel16",)
+        "videocore4", algorithm, values({"qpus": 12}), values({"rows": tile}), ("pixel16",), ("pixel16",)
     )  # fmt: skip
     return Candidate(spec, choice)
 

@@ -10,14 +10,14 @@ from typing import Self
 import numpy as np
 
 from codegen.algorithm_base import AlgorithmBase
+from codegen.engine_registry import layout_named
 from codegen.errors import ScheduleError
 from codegen.graph import LayerSpec
-from codegen.layout import layout_named
 from codegen.operators.elementwise import Map
 from codegen.operators.relayout import Relayout
 from codegen.program import CpuProgram
 from codegen.reference import evaluate_layer
-from codegen.schedule import Axis, Candidate, Choice, Processor, Space, Work, values
+from codegen.schedule import Axis, Candidate, Choice, Space, Work, values
 from codegen.target import Target
 from codegen.tensor import FloatArray
 from explorer.measure.jobs import layer_values
@@ -32,7 +32,7 @@ Rule = Callable[[Candidate], bool]
 class FakeAlgorithm(AlgorithmBase):
     """Computes clamps in one layout, with a grid of tiles; tiles in `holes` have no kernel."""
 
-    processor: Processor = "cpu"
+    engine: str = "cpu"
 
     def __init__(
         self, name: str, layout: str = "nchw", sides: int = 4, holes: frozenset[int] = frozenset()
@@ -106,7 +106,7 @@ class FakeBoard:
     def describe(self) -> str:
         return "the fake board"
 
-    def kind_of(self, processor: Processor) -> Kind:
+    def kind_of(self, engine: str) -> Kind:
         return "host"
 
     def measure(self, job: Job) -> Measurement:

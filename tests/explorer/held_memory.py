@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import accumulate
 
+from codegen.engine_registry import layout_named
 from codegen.graph import Graph
-from codegen.layout import layout_named
 from explorer.compose.compose import starts_launch
 from explorer.compose.steps import ComposedStep
 
@@ -53,7 +53,7 @@ def _touched(
             continue
         for key in (*reads, output):
             touched.setdefault(key, []).append(index)
-        if choice.processor == "qpu":
+        if choice.engine == "videocore4":
             on_gpu |= {*reads, output}
     for key in (roots.get((name, "nchw"), (name, "nchw")) for name in graph.outputs):
         touched.setdefault(key, [])
@@ -64,7 +64,7 @@ def _launches(steps: Sequence[ComposedStep]) -> list[int | None]:
     """The number of the launch of each step, None where it runs on the CPU or computes nothing."""
     numbers = accumulate(starts_launch(steps))
     return [
-        number if step.timed.candidate.choice.processor == "qpu" and not step.is_free else None
+        number if step.timed.candidate.choice.engine == "videocore4" and not step.is_free else None
         for step, number in zip(steps, numbers, strict=True)
     ]
 
@@ -77,4 +77,4 @@ def _widened(life: Life, times: Sequence[int], launches: Sequence[int | None]) -
 
 
 def _on_cpu(step: ComposedStep) -> bool:
-    return step.timed.candidate.choice.processor == "cpu" and not step.is_free
+    return step.timed.candidate.choice.engine == "cpu" and not step.is_free

@@ -8,7 +8,7 @@ from codegen.expression import RESULT, clamp
 from codegen.graph import Graph, LayerSpec, Node
 from codegen.operators.elementwise import Map
 from codegen.operators.reshape import Reshape
-from codegen.schedule import Candidate, Choice, Processor
+from codegen.schedule import Candidate, Choice
 from codegen.tensor import TensorType
 from explorer.compose.timed_candidates import TimedCandidate
 
@@ -38,7 +38,7 @@ def graph_of(
 
 def timed(
     spec: LayerSpec,
-    processor: Processor,
+    engine: str,
     inputs: tuple[str, ...],
     output: str,
     time_s: float,
@@ -48,5 +48,5 @@ def timed(
 ) -> TimedCandidate:
     """A choice nobody could run, with a time."""
     split = (("threads", threads),) if threads > 1 else ()
-    choice = Choice(processor, f"fake-{processor}", split, (("tag", tag),), inputs, (output,))
+    choice = Choice(engine, f"fake-{engine}", split, (("tag", tag),), inputs, (output,))
     return TimedCandidate(Candidate(spec, choice), time_s, "modelled", 0, workspace_bytes)

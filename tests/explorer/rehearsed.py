@@ -44,7 +44,7 @@ def searched_tiny_network(directory: Path, *, threads: int = 1, channels: int = 
     def predict(candidates: Sequence[Candidate]) -> Sequence[Prediction]:
         return model.predict([(candidate, jobs.work(candidate)) for candidate in candidates])
 
-    own = [algorithm for algorithm in algorithms().values() if algorithm.processor == "cpu"]
+    own = [algorithm for algorithm in algorithms().values() if algorithm.engine == "cpu"]
     settings = SearchSettings(enumerate_limit=WIDEST, first_trials=WIDEST)
 
     def layer(spec: LayerSpec) -> LayerSearch:

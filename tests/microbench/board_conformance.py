@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 
 from codegen.errors import ExploreError
-from codegen.schedule import Processor
 from microbench.board import Board, Job, Kind, Measurement
 from microbench.errors import BoardError, CandidateError
 from tests.microbench.measured import SoundJob, candidate, sound_cpu_job
@@ -25,7 +24,7 @@ class BoardConformance:
     """Subclass it, override `board`, and `sound` where the board runs more than C layers."""
 
     kinds: frozenset[Kind] = frozenset()  # what its times may be
-    computes: frozenset[Processor] = frozenset()  # whose programs' measurements carry an output
+    computes: frozenset[str] = frozenset()  # whose programs' measurements carry an output
 
     @pytest.fixture
     def board(self) -> Iterator[Board]:
@@ -61,7 +60,7 @@ class BoardConformance:
             assert len(measurement.times_s) == 3
             check_times(measurement)
             assert measurement.kind in self.kinds
-            assert measurement.kind == board.kind_of(job.candidate.choice.processor)
+            assert measurement.kind == board.kind_of(job.candidate.choice.engine)
 
     def test_describes_itself_and_says_so_where_no_silicon_is_timed(self, board: Board) -> None:
         described = board.describe()
@@ -80,7 +79,7 @@ class BoardConformance:
     def test_outputs_are_right_where_there_are_any(self, board: Board, sound: tuple[SoundJob, ...]) -> None:
         for item in sound:
             output = board.measure(item.job).output
-            assert (output is not None) == (item.job.candidate.choice.processor in self.computes)
+            assert (output is not None) == (item.job.candidate.choice.engine in self.computes)
             if output is not None:
                 assert output.dtype == np.float32
                 np.testing.assert_array_equal(output, item.expected)
@@ -110,8 +109,8 @@ class BoardConformance:
     def test_a_board_measures_what_was_never_measured_exactly_where_it_records(
         self, board: Board, sound: tuple[SoundJob, ...]
     ) -> None:
-        processor = sound[0].job.candidate.choice.processor
-        unseen = dataclasses.replace(sound[0].job, candidate=candidate(999, 7, processor))
+        engine = sound[0].job.candidate.choice.engine
+        unseen = dataclasses.replace(sound[0].job, candidate=candidate(999, 7, engine))
         try:
             measurement = board.measure(unseen)
         except CandidateError as error:
@@ -153,7 +152,7 @@ def check_times(measurement: Measurement) -> None:
 def wrong_jobs(job: Job) -> tuple[Job, ...]:
     """Jobs that contradict themselves, made from a sound one."""
     choice = job.candidate.choice
-    other = dataclasses.replace(choice, processor="cpu" if choice.processor == "qpu" else "qpu")
+    other = dataclasses.replace(choice, engine="cpu" if choice.engine == "videocore4" else "videocore4")
     return (
         dataclasses.replace(job, inputs=()),
         dataclasses.replace(job, inputs=tuple(value[:-1] for value in job.inputs)),

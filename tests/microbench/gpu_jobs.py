@@ -7,9 +7,9 @@ import numpy as np
 from codegen.engines.videocore4.assembler import Assembler
 from codegen.engines.videocore4.kernels.pieces import begin_store, end_store, lane_bytes, store_rows
 from codegen.engines.videocore4.layer import Address, QpuLayer, RegisterPool, leave
+from codegen.engines.videocore4.layout import LANES
 from codegen.engines.videocore4.link import link_single
 from codegen.engines.videocore4.registers import R0, R1, R2, R4, TMU0_S, UNIFORM, VPM_WRITE
-from codegen.layout import LANES
 from microbench.board import Job
 from tests.microbench.measured import SoundJob, candidate, work
 
@@ -44,7 +44,7 @@ def sound_gpu_job(lines: int = QPUS) -> SoundJob:
     elements = LANES * lines
     program = link_single(layer, (4 * elements,), [4 * elements], QPUS)
     inputs = (np.arange(elements, dtype=np.float32) - 7,)
-    job = Job(candidate(elements, processor="qpu"), program, inputs, work(elements))
+    job = Job(candidate(elements, engine="videocore4"), program, inputs, work(elements))
     return SoundJob(job, inputs[0] * np.float32(3.0))
 
 
@@ -55,7 +55,7 @@ def hanging_gpu_job() -> Job:
     leave(k)
     layer = QpuLayer(k.assemble(), np.zeros(16, np.uint32), ((0,),))
     program = link_single(layer, (LINE_BYTES,), [LINE_BYTES], QPUS)
-    return Job(candidate(LANES, processor="qpu"), program, (np.zeros(LANES, np.float32),), work(LANES))
+    return Job(candidate(LANES, engine="videocore4"), program, (np.zeros(LANES, np.float32),), work(LANES))
 
 
 def straying_gpu_job() -> Job:
@@ -67,7 +67,7 @@ def straying_gpu_job() -> Job:
     leave(k)
     layer = QpuLayer(k.assemble(), np.zeros(16, np.uint32), ((Address("input"),),))
     program = link_single(layer, (LINE_BYTES,), [LINE_BYTES], QPUS)
-    return Job(candidate(LANES, processor="qpu"), program, (np.zeros(LANES, np.float32),), work(LANES))
+    return Job(candidate(LANES, engine="videocore4"), program, (np.zeros(LANES, np.float32),), work(LANES))
 
 
 def stale_gpu_job() -> Job:
@@ -90,4 +90,4 @@ def stale_gpu_job() -> Job:
     leave(k)
     layer = QpuLayer(k.assemble(), np.zeros(16, np.uint32), ((Address("output"),),))
     program = link_single(layer, (LINE_BYTES,), [LINE_BYTES], QPUS)
-    return Job(candidate(LANES, processor="qpu"), program, (np.zeros(LANES, np.float32),), work(LANES))
+    return Job(candidate(LANES, engine="videocore4"), program, (np.zeros(LANES, np.float32),), work(LANES))

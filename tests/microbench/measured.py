@@ -36,10 +36,10 @@ class SoundJob:
     expected: FloatArray
 
 
-def candidate(elements: int = 16, width: int = 4, processor: str = "cpu") -> Candidate:
+def candidate(elements: int = 16, width: int = 4, engine: str = "cpu") -> Candidate:
     """A clamp of so many elements; `width` is its only tile."""
     tensor = TensorType((1, elements))
-    choice = Choice(processor, "direct", (), values({"width": width}), ("nchw",), ("nchw",))  # type: ignore[arg-type]
+    choice = Choice(engine, "direct", (), values({"width": width}), ("nchw",), ("nchw",))
     return Candidate(layer_spec(Map(clamp(RESULT, 0.0, 6.0)), (tensor,), tensor), choice)
 
 

@@ -34,7 +34,11 @@ class TestNullBoard(BoardConformance):
 
     def test_more_work_takes_longer(self) -> None:
         target: Target = load_profile("pi-zero").target()
-        assert roofline_s(work(20_000), target, "qpu") > roofline_s(work(10_000), target, "qpu") > 0
+        assert (
+            roofline_s(work(20_000), target, "videocore4")
+            > roofline_s(work(10_000), target, "videocore4")
+            > 0
+        )
 
     def test_threads_share_arithmetic_at_a_price(self) -> None:
         target: Target = load_profile("pi-zero").target()
@@ -60,7 +64,7 @@ class TestReplayBoard(BoardConformance):
         measurement = board.measure(cpu_job(repeats=3))
         assert (measurement.times_s, measurement.kind) == ((1.0, 2.0, 3.0), "simulated")
         assert measurement.counters == {"cycles": 7.0}
-        assert (board.kind_of("cpu"), board.kind_of("qpu")) == ("simulated", "modelled")
+        assert (board.kind_of("cpu"), board.kind_of("videocore4")) == ("simulated", "modelled")
 
     def test_an_unknown_candidate_is_said_to_be_unknown(self, board: Board) -> None:
         with pytest.raises(CandidateError, match="never recorded on virtual test"):
@@ -91,7 +95,7 @@ class TestHostBoard(BoardConformance):
 
 class TestVirtualBoard(BoardConformance):
     kinds = frozenset({"simulated", "modelled"})
-    computes = frozenset({"qpu"})
+    computes = frozenset({"videocore4"})
 
     @pytest.fixture
     def board(self) -> Iterator[Board]:

@@ -14,8 +14,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from codegen.algorithm import CpuAlgorithm, algorithms
+from codegen.algorithm import algorithms
 from codegen.bundle import compile_bundle
+from codegen.engines.cpu.algorithm import CpuAlgorithm
 from codegen.errors import BundleError
 from codegen.operators.conv2d import Conv2d
 from codegen.program import CpuProgram

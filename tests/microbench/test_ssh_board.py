@@ -48,7 +48,7 @@ def input_of(graph: Graph) -> FloatArray:
 
 class TestSshBoardWithSimulator(BoardConformance):
     kinds = frozenset({"simulated", "modelled"})
-    computes = frozenset({"qpu"})
+    computes = frozenset({"videocore4"})
 
     @pytest.fixture
     def board(self, sshd: LoopbackServer, tmp_path: Path) -> Iterator[Board]:

@@ -36,7 +36,7 @@ PROFILE = load_profile("pi-zero")
 
 class TestVirtualBoard(BoardConformance):
     kinds = frozenset({"simulated", "modelled"})
-    computes = frozenset({"qpu"})
+    computes = frozenset({"videocore4"})
 
     @pytest.fixture
     def board(self) -> Iterator[Board]:

@@ -7,12 +7,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from codegen.engine_registry import layout_named
 from codegen.engines.cpu.instructions import ADDRESS_INSTRUCTIONS, LOOP_INSTRUCTIONS, Count
 from codegen.engines.cpu.kernel import CpuKernel, Point
 from codegen.engines.cpu.source import fill
 from codegen.engines.cpu.threads import LINE, Share, threads_axis
+from codegen.engines.videocore4.layout import LANES, block_lines
 from codegen.graph import LayerSpec
-from codegen.layout import LANES, block_lines, layout_named, plane
+from codegen.layout import plane
 from codegen.operators.concat import Concat
 from codegen.program import CpuProgram
 from codegen.schedule import Axis, Choice, Work

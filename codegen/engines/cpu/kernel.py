@@ -9,7 +9,7 @@ from codegen.algorithm_base import AlgorithmBase
 from codegen.engines.cpu.machine import MOST_WORKSPACE_BYTES
 from codegen.errors import ScheduleError
 from codegen.graph import LayerSpec
-from codegen.schedule import Axis, Choice, Processor, Space, values
+from codegen.schedule import Axis, Choice, Space, values
 from codegen.target import Target
 
 Point = Mapping[str, int]
@@ -18,7 +18,7 @@ Point = Mapping[str, int]
 class CpuKernel(AlgorithmBase):
     """Base of the C algorithms: everything of `Algorithm` that does not depend on the operator."""
 
-    processor: Processor = "cpu"
+    engine: str = "cpu"
     rms_tolerance: float | None = None
     """The largest error that its outputs may have, over their root mean square; None: only rounding is expected."""
 
@@ -51,7 +51,7 @@ class CpuKernel(AlgorithmBase):
             for role in ("split", "tile")
         )
         sources, result = self.layouts(spec, point)
-        return Choice("cpu", self.name, split, tile, sources, (result,) * len(spec.outputs))
+        return Choice(self.engine, self.name, split, tile, sources, (result,) * len(spec.outputs))
 
     def _idle(self, spec: LayerSpec, point: Point) -> str | None:
         threads = point.get("threads", 1)

@@ -8,6 +8,7 @@ from textwrap import indent
 
 import numpy as np
 
+from codegen.engine_registry import layout_named
 from codegen.engines.cpu.expression_text import scalar_prologue, scalar_text, vector_text
 from codegen.engines.cpu.instructions import ADDRESS_INSTRUCTIONS, LOOP_INSTRUCTIONS, Count
 from codegen.engines.cpu.kernel import CpuKernel, Point
@@ -15,9 +16,10 @@ from codegen.engines.cpu.machine import vector_lanes
 from codegen.engines.cpu.source import fill
 from codegen.engines.cpu.threads import LINE, Share, threads_axis
 from codegen.engines.cpu.vector_math import math_prologue
+from codegen.engines.videocore4.layout import LANES, block_lines
 from codegen.expression import RESULT, as_clamp, clamp
 from codegen.graph import LayerSpec
-from codegen.layout import LANES, block_lines, layout_named, plane
+from codegen.layout import plane
 from codegen.operators.elementwise import Map
 from codegen.program import CpuProgram
 from codegen.schedule import Axis, Choice, Work

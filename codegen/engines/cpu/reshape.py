@@ -6,26 +6,30 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from codegen.engine_registry import layout_named
 from codegen.engines.cpu.instructions import (
     Count,
 )
 from codegen.engines.cpu.kernel import CpuKernel, Point
+from codegen.engines.cpu.layout import CHANNEL_LAYOUTS
 from codegen.engines.cpu.machine import FLOAT_BYTES, block_lanes
 from codegen.engines.cpu.source import fill
 from codegen.graph import LayerSpec
-from codegen.layout import LAYOUTS, layout_named, plane
+from codegen.layout import plane
 from codegen.operators.reshape import Reshape
 from codegen.program import CpuProgram
 from codegen.schedule import Axis, Choice, Work
 from codegen.target import Target
 from codegen.tensor import FloatArray
 
+_LAYOUTS = ("nchw", "pixel16", *CHANNEL_LAYOUTS)  # by their place in plans
+
 
 class CpuReshape(CpuKernel):
     """A copy of the elements; a bundle makes it a view of its input and copies nothing.
 
     `layout` is 0 for nchw and, where batch, channels and pixels stay what they are, the place of pixel16 or of the
-    target's blocks of channels among all layouts: there too the elements do not move.
+    target's blocks of channels in `_LAYOUTS`: there too the elements do not move.
     """
 
     name = "cpu_reshape"
@@ -58,7 +62,7 @@ def _layouts(spec: LayerSpec) -> tuple[str, ...]:
     source, result = spec.inputs[0], spec.output
     if len(source.shape) < 2 or len(result.shape) < 2 or plane(source) != plane(result):
         return ("nchw",)
-    return tuple(LAYOUTS)
+    return _LAYOUTS
 
 
 _SOURCE = """

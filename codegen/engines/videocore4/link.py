@@ -22,10 +22,10 @@ from codegen.engines.videocore4.assembler import Assembler, word_of
 from codegen.engines.videocore4.layer import EPILOGUE, NEXT_BLOCK, Address, QpuLayer, leave
 from codegen.engines.videocore4.registers import UNIFORM, A
 from codegen.errors import LinkError
+from codegen.memory_space import GPU
 from codegen.program import WORD_BYTES, GpuProgram, Launch, Region
 
-ALIGNMENT_BYTES = 64
-GUARD_BYTES = 512
+ALIGNMENT_BYTES, GUARD_BYTES = GPU.alignment_bytes, GPU.guard_bytes
 ARRIVE, DEPART = 12, (13, 14)  # semaphores
 _TARGET = A(28)
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import pandas as pd
 
+from codegen.engine_registry import host_engines
 from explorer.report.exhibits import Exhibit, Sentence, counted
 from explorer.report.section import Cell, code
 from explorer.runs.data import RunData
@@ -44,11 +45,9 @@ def headline(run: RunData) -> Sentence:
         cpu_kinds = f" ({' + '.join(run.report.cpu_only_kinds)})" if run.report else ""
         text += f", {run.speedup:.3g} times as fast as the best plan without QPUs{cpu_kinds}"
     steps = steps_frame(run)
-    on_qpus = int((steps["processor"] == "qpu").sum())
-    where = (
-        f"{on_qpus} of {counted(len(steps), 'step')} run on the QPUs" if on_qpus else "all of it on the CPU"
-    )
-    return Sentence(f"{text}; {where}.")
+    beside = steps["engine"][~steps["engine"].isin(host_engines())].value_counts()
+    shares = [f"{count} of {counted(len(steps), 'step')} run on {name}" for name, count in beside.items()]
+    return Sentence(f"{text}; {', '.join(shares) or 'all of it on the CPU'}.")
 
 
 def facts(run: RunData) -> Exhibit:

@@ -96,7 +96,7 @@ def test_cells_cannot_break_a_markdown_table() -> None:
 
 def test_a_modelled_plan_uses_the_cpu_alone_and_rests_on_no_measurement(network: Network) -> None:
     plan = modelled_plan(network, load_profile("pi-zero"))
-    assert not plan.has_qpu_steps
+    assert plan.is_of_host
     assert all(step.choice.threads == 1 and step.sample_ids == () for step in plan.steps)
     assert {step.kind for step in plan.steps} == {"modelled"}
     assert sum(step.spec.macs for step in plan.steps) == sum(

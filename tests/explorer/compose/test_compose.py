@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from codegen.bundle.memory import MemoryUse
 from codegen.graph import Graph, LayerSpec
 from codegen.operators.reshape import Reshape
-from codegen.schedule import Processor
 from explorer.compose.compose import Limits, compose, starts_launch
 from explorer.compose.held import Caps
 from explorer.compose.memory_cap import compose_within
@@ -25,7 +24,7 @@ Table = dict[LayerSpec, tuple[TimedCandidate, ...]]
 
 
 Steps = tuple[ComposedStep, ...]
-PROCESSORS: tuple[Processor, ...] = ("cpu", "qpu")
+ENGINES: tuple[str, ...] = ("cpu", "videocore4")
 
 
 @st.composite
@@ -45,15 +44,15 @@ def problems(draw: st.DrawFn, most_nodes: int = 5, most_options: int = 4) -> tup
         every = [
             timed(
                 spec,
-                processor,
+                engine,
                 inputs,
                 output,
                 draw(times),
                 tag,
-                draw(workspaces) if processor == "cpu" else 0,
+                draw(workspaces) if engine == "cpu" else 0,
             )
-            for tag, (processor, inputs, output) in enumerate(
-                product(PROCESSORS, product(LAYOUTS, repeat=len(node.inputs)), LAYOUTS)
+            for tag, (engine, inputs, output) in enumerate(
+                product(ENGINES, product(LAYOUTS, repeat=len(node.inputs)), LAYOUTS)
             )
         ]
         table[spec] = tuple(
@@ -61,7 +60,7 @@ def problems(draw: st.DrawFn, most_nodes: int = 5, most_options: int = 4) -> tup
         )
     for source, target in (LAYOUTS, LAYOUTS[::-1]):
         spec = relayout_spec(graph.types["t0"], source, target)
-        ways = [timed(spec, processor, (source,), target, draw(times)) for processor in PROCESSORS]
+        ways = [timed(spec, engine, (source,), target, draw(times)) for engine in ENGINES]
         table[spec] = tuple(draw(st.lists(st.sampled_from(ways), max_size=2, unique=True)))
     return graph, table, float(draw(st.integers(0, 5)))
 
@@ -102,7 +101,7 @@ def every_cut(steps: Steps) -> Iterator[Steps]:
     places = [
         index
         for index, (step, starting) in enumerate(zip(steps, starts, strict=True))
-        if step.timed.candidate.choice.processor == "qpu" and not step.is_free and not starting
+        if step.timed.candidate.choice.engine == "videocore4" and not step.is_free and not starting
     ]
     for chosen in product((False, True), repeat=len(places)):
         cuts = {place for place, cut in zip(places, chosen, strict=True) if cut}
@@ -183,11 +182,11 @@ def chain(launch_s: float, **times: float) -> tuple[Graph, Table, Overheads]:
         spec = LayerSpec.of(graph, node)
         table[spec] = (
             timed(spec, "cpu", ("nchw",), "nchw", times["cpu"]),
-            timed(spec, "qpu", ("pixel16",), "pixel16", times["qpu"]),
+            timed(spec, "videocore4", ("pixel16",), "pixel16", times["qpu"]),
         )
     for source, target in (LAYOUTS, LAYOUTS[::-1]):
         spec = relayout_spec(graph.types["t0"], source, target)
-        table[spec] = (timed(spec, "qpu", (source,), target, times["relayout"]),)
+        table[spec] = (timed(spec, "videocore4", (source,), target, times["relayout"]),)
     return graph, table, Overheads(launch_s)
 
 
@@ -200,7 +199,7 @@ def test_a_run_of_qpu_layers_is_one_launch_with_relayouts_at_its_ends() -> None:
 
 def test_launch_overhead_keeps_a_small_network_on_the_cpu() -> None:
     found = compose(*chain(100.0, cpu=20, qpu=2, relayout=1))
-    assert {step.timed.candidate.choice.processor for step in found.steps} == {"cpu"}
+    assert {step.timed.candidate.choice.engine for step in found.steps} == {"cpu"}
     assert (found.total_s, found.launches) == (40.0, 0)
 
 
@@ -212,10 +211,10 @@ def test_a_view_costs_nothing_and_does_not_end_a_launch() -> None:
         if node.name == "n1":
             table[spec] = tuple(timed(spec, "cpu", (layout,), layout, 9.0) for layout in LAYOUTS)
         else:
-            table[spec] = (timed(spec, "qpu", ("pixel16",), "pixel16", 2.0),)
+            table[spec] = (timed(spec, "videocore4", ("pixel16",), "pixel16", 2.0),)
     for source, target in (LAYOUTS, LAYOUTS[::-1]):
         spec = relayout_spec(graph.types["t0"], source, target)
-        table[spec] = (timed(spec, "qpu", (source,), target, 1.0),)
+        table[spec] = (timed(spec, "videocore4", (source,), target, 1.0),)
     found = compose(graph, table, Overheads(3.0))
     assert (found.total_s, found.launches) == (9.0, 1)
     assert [step.is_view for step in found.steps] == [False, False, True, False, False]
@@ -224,12 +223,12 @@ def test_a_view_costs_nothing_and_does_not_end_a_launch() -> None:
 
 def test_processors_can_be_restricted() -> None:
     graph, table, overheads = chain(3.0, cpu=20, qpu=2, relayout=1)
-    cpu_only = Limits(processors=("cpu",))
+    cpu_only = Limits(engines=("cpu",))
     assert compose(graph, table, overheads, cpu_only).total_s == 40.0
     only_qpu = {
         spec: timed_candidates
         for spec, timed_candidates in table.items()
-        if timed_candidates[0].candidate.choice.processor == "cpu"
+        if timed_candidates[0].candidate.choice.engine == "cpu"
     }
     with pytest.raises(CompositionError, match="n0"):
         compose(
@@ -261,7 +260,7 @@ def test_of_equal_interfaces_only_those_count_that_are_fast_or_small() -> None:
         timed(spec, "cpu", ("nchw",), "nchw", time_s, tag, workspace)
         for tag, (time_s, workspace) in enumerate([(2.0, 64), (1.0, 64), (3.0, 0), (4.0, 32)])
     ]
-    other = timed(spec, "qpu", ("nchw",), "nchw", 9.0)
+    other = timed(spec, "videocore4", ("nchw",), "nchw", 9.0)
     assert efficient((*ways, other), lambda way: way.time_s) == (ways[1], ways[2], other)
 
 

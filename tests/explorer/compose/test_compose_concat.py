@@ -2,15 +2,15 @@ from __future__ import annotations
 
 import pytest
 
+from codegen.engine_registry import layout_named
 from codegen.expression import RESULT, clamp
 from codegen.graph import Graph, LayerSpec, Node
-from codegen.layout import layout_named
+from codegen.memory_space import GPU
 from codegen.operators.concat import Concat
 from codegen.operators.elementwise import Map
-from codegen.schedule import Processor
 from codegen.tensor import TensorType
 from explorer.compose.compose import Composition, Limits, compose
-from explorer.compose.held import Caps, gpu_bytes
+from explorer.compose.held import Caps
 from explorer.compose.steps import Overheads
 from explorer.compose.timed_candidates import TimedCandidate, relayout_spec
 from tests.explorer.networks import timed
@@ -34,18 +34,18 @@ def fire(also_read: str | None = None) -> Graph:
     return Graph("fire", ("in",), outputs, tuple(nodes), types, {})
 
 
-def on(graph: Graph, processor: Processor, layout: str) -> dict[LayerSpec, tuple[TimedCandidate, ...]]:
-    """Every layer on one processor in one layout, the copying concatenation dear; layout changes by the QPUs."""
+def on(graph: Graph, engine: str, layout: str) -> dict[LayerSpec, tuple[TimedCandidate, ...]]:
+    """Every layer on one engine in one layout, the copying concatenation dear; layout changes by the QPUs."""
     table: dict[LayerSpec, tuple[TimedCandidate, ...]] = {}
     for node in graph.nodes:
         spec = LayerSpec.of(graph, node)
         layouts = (layout,) * len(node.inputs)
         time_s = COPY_S if isinstance(node.op, Concat) else 1.0
-        table[spec] = (timed(spec, processor, layouts, layout, time_s),)
+        table[spec] = (timed(spec, engine, layouts, layout, time_s),)
     for type_ in (PART, WHOLE):
         for source, target in (("nchw", "pixel16"), ("pixel16", "nchw")):
             spec = relayout_spec(type_, source, target)
-            table[spec] = (timed(spec, "qpu", (source,), target, 1.0),)
+            table[spec] = (timed(spec, "videocore4", (source,), target, 1.0),)
     return table
 
 
@@ -54,18 +54,16 @@ def concat_step(found: Composition) -> tuple[bool, float]:
     return step.in_place, step.time_s
 
 
-@pytest.mark.parametrize(("processor", "layout"), [("cpu", "nchw"), ("qpu", "pixel16")])
-def test_a_concatenation_whose_parts_have_no_other_home_is_written_in_place(
-    processor: Processor, layout: str
-) -> None:
+@pytest.mark.parametrize(("engine", "layout"), [("cpu", "nchw"), ("videocore4", "pixel16")])
+def test_a_concatenation_whose_parts_have_no_other_home_is_written_in_place(engine: str, layout: str) -> None:
     graph = fire()
-    found = compose(graph, on(graph, processor, layout), Overheads(0.5))
+    found = compose(graph, on(graph, engine, layout), Overheads(0.5))
     assert concat_step(found) == (True, 0.0)
 
 
 def test_a_part_that_another_layer_reads_in_blocks_is_copied() -> None:
     graph = fire(also_read="left")
-    found = compose(graph, on(graph, "qpu", "pixel16"), Overheads(0.5))
+    found = compose(graph, on(graph, "videocore4", "pixel16"), Overheads(0.5))
     assert concat_step(found) == (False, COPY_S)
 
 
@@ -79,10 +77,10 @@ def test_the_whole_takes_memory_from_its_first_part_on() -> None:
     graph = fire()
     found = compose(graph, on(graph, "cpu", "nchw"), Overheads(0.0))
     assert (found.gpu_bytes, found.arena_bytes) == (0, WHOLE.size_bytes)
-    found = compose(graph, on(graph, "qpu", "pixel16"), Overheads(0.5))
+    found = compose(graph, on(graph, "videocore4", "pixel16"), Overheads(0.5))
     blocks = [layout_named("pixel16").size_bytes(type_) for type_ in (PART, WHOLE, WHOLE)]
     rows = [PART.size_bytes, WHOLE.size_bytes]
-    assert found.gpu_bytes == sum(map(gpu_bytes, [*blocks, *rows]))
+    assert found.gpu_bytes == sum(map(GPU.taken_bytes, [*blocks, *rows]))
 
 
 def test_copying_needs_more_memory_than_a_cap_on_the_whole_allows() -> None:

@@ -23,7 +23,7 @@ OVERHEAD_S = 1e-4
 def looked_up(tmp_path: Path, kind: Kind, time_s: float) -> Sample:
     """What a measurer says of a QPU candidate whose launch took `time_s`."""
     board = FakeBoard(law_s)
-    candidate = Candidate(SPEC, Choice("qpu", "any", (), (), ("nchw",), ("nchw",)))
+    candidate = Candidate(SPEC, Choice("videocore4", "any", (), (), ("nchw",), ("nchw",)))
     jobs = JobBuilder(board.target, 0, {"any": FakeAlgorithm("any")})
     owned: list[Board] = [board]
     with Store.open(tmp_path / "s.sqlite") as store, Workers(owned) as workers:

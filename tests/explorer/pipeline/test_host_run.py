@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from codegen.engine_registry import engine_named
 from explorer.measure.judge import relative_error
-from explorer.plans.check import TOLERANCES
 from tests.explorer.command_line import explore
 from tests.explorer.tiny import write_tiny_model
 
@@ -26,7 +26,7 @@ def test_a_network_runs_on_the_host_and_agrees_with_onnxruntime(tmp_path: Path) 
     assert code == 0, output
     summary = json.loads((tmp_path / "out" / "summary.json").read_text())
     assert summary["check"]["kind"] == "host"
-    assert summary["check"]["largest_error"] <= TOLERANCES["cpu"]
+    assert summary["check"]["largest_error"] <= engine_named("cpu").tolerance
     assert summary["check"]["same_top5"]
     assert all(step["run_s"] is not None for step in summary["steps"])
     assert summary["noise_floor"] >= 0

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from codegen.engine_registry import engine_named
 from codegen.plan import read_plan
-from explorer.plans.check import TOLERANCES
 from tests.explorer.command_line import explore
 from tests.explorer.tiny import write_tiny_model
 
@@ -23,10 +23,10 @@ def test_a_network_runs_on_the_virtual_board_and_agrees_with_onnxruntime(tmp_pat
     summary = json.loads((tmp_path / "out" / "summary.json").read_text())
     assert summary["launches"] == 1
     assert summary["check"]["kind"] == "simulated"
-    assert summary["check"]["largest_error"] <= TOLERANCES["qpu"]
+    assert summary["check"]["largest_error"] <= engine_named("videocore4").tolerance
     assert summary["check"]["time_s"] == pytest.approx(summary["expected_s"], rel=0.1)
-    processors = {step.choice.processor for step in read_plan(tmp_path / "out" / "plan.json").steps}
-    assert "qpu" in processors
+    engines = {step.choice.engine for step in read_plan(tmp_path / "out" / "plan.json").steps}
+    assert "videocore4" in engines
     plan = (tmp_path / "out" / "plan.json").read_bytes()
     again = explore(*arguments)
     assert again.exit_code == 0, again.output

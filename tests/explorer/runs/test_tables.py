@@ -11,9 +11,9 @@ from explorer.runs.report import CheckReport, RunReport, StepReport
 from explorer.runs.tables import step_table, summary_lines
 
 
-def report(processor: str = "qpu", check: CheckReport | None = None) -> RunReport:
+def report(engine: str = "videocore4", check: CheckReport | None = None) -> RunReport:
     split, tile = values({"groups": 3}), values({"rows": 4})
-    choice = Choice(processor, "some_gemm", split, tile, ("pixel16",), ("pixel16",))  # type: ignore[arg-type]
+    choice = Choice(engine, "some_gemm", split, tile, ("pixel16",), ("pixel16",))
     step = StepReport(
         "conv[0]", "Conv2d", choice, Prediction(3e-3, 2e-3, 4e-3), 2e-3, "simulated",
         2.1e-3 if check else None, "simulated", 40e-3,
@@ -53,6 +53,6 @@ def test_share_of_peak_counts_two_operations_a_multiply_accumulate() -> None:
 
 
 def test_a_plan_without_qpu_steps_is_not_compared_with_itself() -> None:
-    run = report(processor="cpu")
+    run = report(engine="cpu")
     assert run.speedup is None
     assert "CPU-only plan" not in dict(summary_lines(run))

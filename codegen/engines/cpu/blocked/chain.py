@@ -8,6 +8,7 @@ from functools import cached_property
 
 import numpy as np
 
+from codegen.engine_registry import layout_named
 from codegen.engines.cpu.blocked.bands import BANDS_TEXT, Bands
 from codegen.engines.cpu.blocked.chain_stages import (
     Stage,
@@ -28,7 +29,6 @@ from codegen.engines.cpu.machine import FLOAT_BYTES, cache_bytes, is_scalar
 from codegen.engines.cpu.source import fill, round_up
 from codegen.engines.cpu.threads import LINE, Share, own_workspace, threads_axis
 from codegen.graph import LayerSpec
-from codegen.layout import layout_named
 from codegen.operators.chain import Chain
 from codegen.program import CpuProgram
 from codegen.schedule import Axis, Choice, Work

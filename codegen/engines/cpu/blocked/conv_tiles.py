@@ -6,6 +6,7 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Generic, TypeVar
 
+from codegen.engine_registry import layout_named
 from codegen.engines.cpu.blocked.conv_source import CHANNELS_OUTER, PIXELS_OUTER, ConvCode
 from codegen.engines.cpu.blocked.kernel import BlockedKernel, blocks_of
 from codegen.engines.cpu.instructions import Count, epilogue_instructions, input_bytes, loads_of, weight_bytes
@@ -14,7 +15,6 @@ from codegen.engines.cpu.machine import FLOAT_BYTES, cache_bytes
 from codegen.engines.cpu.source import fill
 from codegen.engines.cpu.threads import PIXELS_SHARED, Share, nothing_shared, shared_axis, threads_axis
 from codegen.graph import LayerSpec
-from codegen.layout import layout_named
 from codegen.operators.conv2d import Conv2d
 from codegen.program import CpuProgram
 from codegen.schedule import Axis, Choice, Work

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from codegen.engine_registry import layout_named
 from codegen.engines.cpu.blocked.conv_source import ConvCode, conv_text, pack_conv
 from codegen.engines.cpu.blocked.geometry import Image
 from codegen.engines.cpu.blocked.kernel import BlockedKernel, blocks_of
@@ -17,7 +18,6 @@ from codegen.engines.cpu.phases import AxisPhase, axis_phases
 from codegen.engines.cpu.source import fill
 from codegen.engines.cpu.threads import PIXELS_SHARED, Share, nothing_shared, shared_axis, threads_axis
 from codegen.graph import LayerSpec
-from codegen.layout import layout_named
 from codegen.operators.conv_transpose2d import ConvTranspose2d
 from codegen.program import CpuProgram
 from codegen.schedule import Axis, Choice, Work

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from codegen.engine_registry import layout_named
 from codegen.engines.cpu.blocked.geometry import Image
 from codegen.engines.cpu.blocked.kernel import BlockedKernel, blocks_of
 from codegen.engines.cpu.blocked.planes import planes_share, planes_source
@@ -21,7 +22,6 @@ from codegen.engines.cpu.kernel import Point
 from codegen.engines.cpu.machine import FLOAT_BYTES
 from codegen.engines.cpu.threads import nothing_shared, shared_axis, threads_axis
 from codegen.graph import LayerSpec
-from codegen.layout import layout_named
 from codegen.operators.conv2d import Conv2d
 from codegen.program import CpuProgram
 from codegen.schedule import Axis, Choice, Work

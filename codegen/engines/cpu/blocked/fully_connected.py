@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from codegen.engine_registry import layout_named
 from codegen.engines.cpu.blocked.kernel import BlockedKernel, blocked_layout
 from codegen.engines.cpu.blocked.vectors import constant_vector, vector_epilogue, vector_prologue
 from codegen.engines.cpu.gemm_tile import matrix_and_bias, pack_rows, packed_sizes
@@ -13,7 +14,6 @@ from codegen.engines.cpu.machine import FLOAT_BYTES, cache_bytes, is_scalar
 from codegen.engines.cpu.source import fill
 from codegen.engines.cpu.threads import Share, threads_axis
 from codegen.graph import LayerSpec
-from codegen.layout import layout_named
 from codegen.operators.fully_connected import FullyConnected
 from codegen.program import CpuProgram
 from codegen.schedule import Axis, Choice, Work

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from codegen.engines.cpu.kernel import CpuKernel, Point
+from codegen.engines.cpu.layout import ChannelBlocked
 from codegen.engines.cpu.machine import block_lanes, block_registers
 from codegen.graph import LayerSpec
-from codegen.layout import ChannelBlocked
 from codegen.schedule import Axis
 from codegen.target import Target
 

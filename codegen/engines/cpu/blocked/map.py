@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from codegen.engine_registry import layout_named
 from codegen.engines.cpu.blocked.kernel import BlockedKernel, blocked_layout, blocks_of
 from codegen.engines.cpu.blocked.vectors import constant_vector, vector, vector_epilogue, vector_prologue
 from codegen.engines.cpu.expression_text import scalar_prologue, vector_text
@@ -19,7 +20,7 @@ from codegen.engines.cpu.source import fill
 from codegen.engines.cpu.threads import LINE, PIXELS_SHARED, Share, nothing_shared, shared_axis, threads_axis
 from codegen.expression import RESULT, Expression, as_clamp, clamp
 from codegen.graph import LayerSpec
-from codegen.layout import layout_named, plane
+from codegen.layout import plane
 from codegen.operators.elementwise import Map
 from codegen.program import CpuProgram
 from codegen.schedule import Axis, Choice, Work

@@ -6,12 +6,14 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from codegen.engine_registry import layout_named
 from codegen.engines.cpu.instructions import LOOP_INSTRUCTIONS, Count
 from codegen.engines.cpu.kernel import CpuKernel, Point
+from codegen.engines.cpu.layout import CHANNEL_LAYOUTS
 from codegen.engines.cpu.source import fill
 from codegen.engines.cpu.threads import Share, threads_axis
 from codegen.graph import LayerSpec
-from codegen.layout import CHANNEL_LAYOUTS, layout_named, plane
+from codegen.layout import plane
 from codegen.operators.relayout import Relayout
 from codegen.program import CpuProgram
 from codegen.schedule import Axis, Choice, Work

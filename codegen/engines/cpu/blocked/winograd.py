@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from codegen.engine_registry import layout_named
 from codegen.engines.cpu.blocked.kernel import BlockedKernel, blocks_of
 from codegen.engines.cpu.blocked.winograd_code import WinogradCode, pack_winograd
 from codegen.engines.cpu.blocked.winograd_source import winograd_text
@@ -23,7 +24,6 @@ from codegen.engines.cpu.threads import (
     threads_axis,
 )
 from codegen.graph import LayerSpec
-from codegen.layout import layout_named
 from codegen.operators.conv2d import Conv2d
 from codegen.program import CpuProgram
 from codegen.schedule import Axis, Choice, Work

@@ -50,7 +50,7 @@ static void write_steps(FILE *file, const model_info *info, const timings *times
     for (int s = 0; s < info->step_count; ++s) {
         fputs(s ? ",\n    {\"name\": " : "\n    {\"name\": ", file);
         write_text(file, info->steps[s].name);
-        fprintf(file, ", \"processor\": \"%s\", \"launch\": %d, \"times_s\": ", info->steps[s].processor,
+        fprintf(file, ", \"engine\": \"%s\", \"launch\": %d, \"times_s\": ", info->steps[s].engine,
                 info->steps[s].launch);
         write_times(file, times->steps_s + s, times->runs, info->step_count);
         fputc('}', file);
@@ -80,7 +80,7 @@ static void write_counters(FILE *file)
 
 void write_report(FILE *file, const model_info *info, const timings *times)
 {
-    fputs("{\n  \"format\": 2,\n  \"model\": ", file);
+    fputs("{\n  \"format\": 3,\n  \"model\": ", file);
     write_text(file, info->name);
     fprintf(file,
             ",\n  \"platform\": \"%s\",\n  \"gpu_kind\": \"%s\",\n  \"runs\": %d,\n  \"warmup\": %d,\n"
@@ -128,7 +128,7 @@ static summary summary_of(const double *values, int runs, int stride)
     return found;
 }
 
-static void write_row(FILE *file, const summary *times, const char *processor, const char *name)
+static void write_row(FILE *file, const summary *times, const char *engine, const char *name)
 {
     const double values[] = {times->min_s, times->q1_s, times->median_s, times->q3_s, times->max_s};
     for (int i = 0; i < 5; ++i) {
@@ -137,7 +137,7 @@ static void write_row(FILE *file, const summary *times, const char *processor, c
         else
             fprintf(file, "%11.4f ", values[i] * 1e3);
     }
-    fprintf(file, " %-4s %s\n", processor, name);
+    fprintf(file, " %-10s %s\n", engine, name);
 }
 
 void write_table(FILE *file, const model_info *info, const timings *times, int with_steps)
@@ -152,7 +152,7 @@ void write_table(FILE *file, const model_info *info, const timings *times, int w
     if (with_steps)
         for (int s = 0; s < info->step_count; ++s) {
             const summary step = summary_of(times->steps_s + s, times->runs, info->step_count);
-            write_row(file, &step, info->steps[s].processor, info->steps[s].name);
+            write_row(file, &step, info->steps[s].engine, info->steps[s].name);
         }
     const summary wall = summary_of(times->wall_s, times->runs, 1);
     const summary total = summary_of(times->total_s, times->runs, 1);
@@ -194,7 +194,7 @@ void write_line(FILE *file, const model_info *info, const timings *times, int wi
         for (int s = 0; s < info->step_count; ++s) {
             fputs(s ? ", {\"name\": " : "{\"name\": ", file);
             write_text(file, info->steps[s].name);
-            fprintf(file, ", \"processor\": \"%s\", \"launch\": %d, ", info->steps[s].processor,
+            fprintf(file, ", \"engine\": \"%s\", \"launch\": %d, ", info->steps[s].engine,
                     info->steps[s].launch);
             write_summary(file, "time", times->steps_s + s, times->runs, info->step_count);
             fputc('}', file);

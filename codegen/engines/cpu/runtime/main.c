@@ -9,13 +9,13 @@
  *
  * --json prints one line, {"model", "platform", "gpu_kind", "runs", "warmup", "threads", "wall": TIMES, "total": TIMES,
  * "cpu": TIMES, "weights_bytes", "arena_bytes", "gpu_bytes"}, where TIMES is {"min_s", "q1_s", "median_s", "q3_s",
- * "max_s"} and names mean what they mean in the report; with --steps also "steps": [{"name", "processor", "launch",
+ * "max_s"} and names mean what they mean in the report; with --steps also "steps": [{"name", "engine", "launch",
  * "time": TIMES}, ...].
  *
  * The report (times in seconds; each list of times has one entry per timed run):
  *
  *   {
- *     "format": 2,
+ *     "format": 3,
  *     "model": "name",
  *     "platform": "none" | "mailbox" | "virtual",
  *     "gpu_kind": "none" | "silicon" | "simulated",      what the times of launches are
@@ -25,7 +25,7 @@
  *     "wall_s": [...],        the whole run by this machine's clock
  *     "cpu_s": [...],         what all threads of this process together were busy for meanwhile
  *     "weights_bytes": 0, "arena_bytes": 0, "gpu_bytes": 0,
- *     "steps": [{"name": "...", "processor": "cpu" | "qpu", "launch": -1, "times_s": [...]}, ...],
+ *     "steps": [{"name": "...", "engine": "cpu" | "videocore4", "launch": -1, "times_s": [...]}, ...],
  *     "launches": [{"times_s": [...]}, ...],
  *     "counters": {"name": 0.0}
  *   }

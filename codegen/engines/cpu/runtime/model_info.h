@@ -12,8 +12,8 @@ typedef struct model_tensor {
 
 typedef struct model_step {
     const char *name;
-    const char *processor; /* "cpu" or "qpu" */
-    int launch;            /* which launch computes it; -1 on the CPU */
+    const char *engine; /* that computes it: "cpu", "videocore4" */
+    int launch;         /* which launch computes it; -1 where it is called */
 } model_step;
 
 typedef struct model_info {

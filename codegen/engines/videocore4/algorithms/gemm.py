@@ -22,13 +22,13 @@ from codegen.engines.videocore4.kernels.relayed import BLOCKS, relayed_kernel
 from codegen.engines.videocore4.kernels.results import coded, epilogue_instructions
 from codegen.engines.videocore4.kernels.tile import words_after_weights, words_before_weights
 from codegen.engines.videocore4.layer import Address, QpuLayer, Uniform
+from codegen.engines.videocore4.layout import LANES, LINE_BYTES
 from codegen.errors import ScheduleError
 from codegen.expression import Expression
 from codegen.graph import LayerSpec
-from codegen.layout import LANES, LINE_BYTES
 from codegen.operators.conv2d import Conv2d
 from codegen.program import WORD_BYTES
-from codegen.schedule import Axis, Choice, Processor, Space, Work, values
+from codegen.schedule import Axis, Choice, Space, Work, values
 from codegen.target import Target
 from codegen.tensor import FloatArray
 
@@ -50,7 +50,7 @@ class GemmConvolution(AlgorithmBase):
     """What the three algorithms share; a subclass says which layers it takes and which tiles it offers."""
 
     name: str
-    processor: Processor = "qpu"
+    engine: str = "videocore4"
     gather: bool
     block_values: tuple[int, ...]
     channel_values: tuple[int, ...]
@@ -97,7 +97,7 @@ class GemmConvolution(AlgorithmBase):
         self._kernel(blocks, channels, op.epilogue)  # refuses what has no registers
         planar = bool(point.get("planar_input", 0))
         return Choice(
-            processor="qpu",
+            engine=self.engine,
             algorithm=self.name,
             split=values({"pixel_tiles": point["pixel_tiles"]}),
             tile=values({"blocks": blocks, "channels": channels}),

@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 
 from codegen.engines.videocore4.kernels.results import coded
 from codegen.engines.videocore4.layer import Uniform
+from codegen.engines.videocore4.layout import LANES, LINE_BYTES, block_lines
 from codegen.expression import Expression, as_clamp
 from codegen.graph import LayerSpec
-from codegen.layout import LANES, LINE_BYTES, block_lines
 from codegen.operators.conv2d import Conv2d
 from codegen.operators.pool2d import Pool2d
 

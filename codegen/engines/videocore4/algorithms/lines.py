@@ -17,14 +17,15 @@ from codegen.engines.videocore4.algorithms.operands import (
 from codegen.engines.videocore4.expressions.placement import instructions
 from codegen.engines.videocore4.kernels.lines import COPY, is_clamped, lines_kernel, tile_words
 from codegen.engines.videocore4.layer import Address, QpuLayer, Uniform
+from codegen.engines.videocore4.layout import LANES, LINE_BYTES, block_lines
 from codegen.errors import ScheduleError
 from codegen.expression import RESULT, Expression, as_clamp, clamp
 from codegen.graph import LayerSpec
-from codegen.layout import LANES, LINE_BYTES, block_lines, plane
+from codegen.layout import plane
 from codegen.operators.concat import Concat
 from codegen.operators.elementwise import Map
 from codegen.program import WORD_BYTES
-from codegen.schedule import Axis, Choice, Processor, Space, Work, values
+from codegen.schedule import Axis, Choice, Space, Work, values
 from codegen.target import Target
 from codegen.tensor import FloatArray
 
@@ -56,7 +57,7 @@ class _QpuLines(AlgorithmBase):
     """What expressions and copies share; a subclass deals out tiles."""
 
     name: str
-    processor: Processor = "qpu"
+    engine: str = "videocore4"
 
     def _tiles(self, spec: LayerSpec, rows: int, choice: Choice, output_lines: int | None) -> list[Tile]:
         raise NotImplementedError
@@ -183,7 +184,7 @@ class QpuMap(_QpuLines):
             raise ScheduleError(f"{self.name}: {groups} groups of {rows} lines exceed the layer")
         split = {"groups": groups} | ({} if planar is None else {"planar": planar})
         choice = Choice(
-            processor="qpu",
+            engine=self.engine,
             algorithm=self.name,
             split=values(split),
             tile=values({"rows": rows}),
@@ -262,7 +263,7 @@ class QpuConcat(_QpuLines):
         rows = point["rows"]
         self._kernel(spec, rows)  # refuses what has no registers
         return Choice(
-            processor="qpu",
+            engine=self.engine,
             algorithm=self.name,
             split=values({}),
             tile=values({"rows": rows}),

@@ -9,6 +9,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from codegen.engine_registry import layout_named
 from codegen.engines.videocore4.kernels.lines import (
     CHANNEL_LINES,
     CHANNEL_NUMBERS,
@@ -19,8 +20,8 @@ from codegen.engines.videocore4.kernels.lines import (
     Access,
 )
 from codegen.engines.videocore4.layer import Address
+from codegen.engines.videocore4.layout import LANES, LINE_BYTES, block_lines
 from codegen.graph import LayerSpec
-from codegen.layout import LANES, LINE_BYTES, block_lines, layout_named
 from codegen.tensor import FloatArray, Shape, TensorType
 
 Kind = Literal["lines", "channels", "plane", "number"]

@@ -18,13 +18,13 @@ from codegen.engines.videocore4.kernels.vectors import (
     global_average_kernel,
 )
 from codegen.engines.videocore4.layer import Address, QpuLayer, Uniform
+from codegen.engines.videocore4.layout import LANES, LINE_BYTES
 from codegen.errors import ScheduleError
 from codegen.graph import LayerSpec
-from codegen.layout import LANES, LINE_BYTES
 from codegen.operators.fully_connected import FullyConnected
 from codegen.operators.pool2d import Pool2d
 from codegen.program import WORD_BYTES
-from codegen.schedule import Axis, Choice, Processor, Space, Work, values
+from codegen.schedule import Axis, Choice, Space, Work, values
 from codegen.target import Target
 from codegen.tensor import FloatArray
 
@@ -48,7 +48,7 @@ class QpuFullyConnected(AlgorithmBase):
     """Matrix times vector: weights are read once, as lines of 16 outputs."""
 
     name = "qpu_fully_connected"
-    processor: Processor = "qpu"
+    engine: str = "videocore4"
 
     def computes(self, spec: LayerSpec, target: Target) -> bool:
         if not isinstance(spec.op, FullyConnected) or len(spec.inputs) != 1 or not target.has_qpus:
@@ -65,7 +65,7 @@ class QpuFullyConnected(AlgorithmBase):
         # Refuses what has no registers.
         fully_connected_kernel(point["unroll"], coded(self._op(spec).epilogue))
         return Choice(
-            "qpu",
+            self.engine,
             self.name,
             values({"interleaved": point["interleaved"]}),
             values({"unroll": point["unroll"]}),
@@ -142,7 +142,7 @@ class QpuGlobalAverage(AlgorithmBase):
     """Average over the whole plane."""
 
     name = "qpu_global_average"
-    processor: Processor = "qpu"
+    engine: str = "videocore4"
 
     def computes(self, spec: LayerSpec, target: Target) -> bool:
         geometry = Geometry.of(spec)
@@ -167,7 +167,7 @@ class QpuGlobalAverage(AlgorithmBase):
         # Refuses what has no registers.
         global_average_kernel(point["ahead"], coded(self._op(spec).epilogue))
         return Choice(
-            "qpu",
+            self.engine,
             self.name,
             values({"interleaved": point["interleaved"]}),
             values({"ahead": point["ahead"]}),

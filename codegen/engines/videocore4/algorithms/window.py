@@ -12,15 +12,15 @@ from codegen.engines.videocore4.algorithms.geometry import Geometry, bounds, bus
 from codegen.engines.videocore4.kernels.results import coded, epilogue_instructions
 from codegen.engines.videocore4.kernels.window import MAXIMUM_TAPS, Window, tile_words, window_kernel
 from codegen.engines.videocore4.layer import Address, QpuLayer, Uniform
+from codegen.engines.videocore4.layout import LANES, LINE_BYTES
 from codegen.errors import ScheduleError
 from codegen.expression import RESULT, Expression
 from codegen.graph import LayerSpec
-from codegen.layout import LANES, LINE_BYTES
 from codegen.operator import Epilogued
 from codegen.operators.conv2d import Conv2d
 from codegen.operators.pool2d import Pool2d
 from codegen.program import WORD_BYTES
-from codegen.schedule import Axis, Choice, Processor, Space, Work, values
+from codegen.schedule import Axis, Choice, Space, Work, values
 from codegen.target import Target
 from codegen.tensor import FloatArray
 
@@ -32,7 +32,7 @@ class QpuWindow(AlgorithmBase):
     """What depthwise convolution and pooling share."""
 
     name: str
-    processor: Processor = "qpu"
+    engine: str = "videocore4"
 
     def computes(self, spec: LayerSpec, target: Target) -> bool:
         geometry = Geometry.of(spec)
@@ -66,7 +66,7 @@ class QpuWindow(AlgorithmBase):
             raise ScheduleError(f"{self.name}: {rows} rows do not divide a chunk of {chunk} channels")
         window_kernel(window, geometry.kernel, rows, coded(_epilogue(spec)))  # refuses what has no registers
         return Choice(
-            processor="qpu",
+            engine=self.engine,
             algorithm=self.name,
             split=values({"channel_chunk": chunk}),
             tile=values({"rows": rows}),

@@ -28,10 +28,10 @@ from codegen.engines.videocore4.kernels.pieces import (
 )
 from codegen.engines.videocore4.kernels.results import ACCUMULATORS
 from codegen.engines.videocore4.layer import RegisterPool, leave
+from codegen.engines.videocore4.layout import LINE_BYTES
 from codegen.engines.videocore4.registers import R1, R3, R4, R5, R5_ALL, TMU_S, UNIFORM, VPM_WRITE, Register
 from codegen.errors import ScheduleError
 from codegen.expression import Expression, Operand, apply, as_clamp
-from codegen.layout import LINE_BYTES
 
 QUEUE_DEPTH = 4
 MAXIMUM_OPERANDS = 2 * QUEUE_DEPTH

@@ -20,9 +20,9 @@ from codegen.engines.videocore4.kernels.pieces import (
 )
 from codegen.engines.videocore4.kernels.results import Results
 from codegen.engines.videocore4.layer import RegisterPool, leave
+from codegen.engines.videocore4.layout import LINE_BYTES
 from codegen.engines.videocore4.registers import ELEMENT, R0, R3, R5, R5_ALL, TMU_S, UNIFORM, Register
 from codegen.expression import Expression
-from codegen.layout import LINE_BYTES
 
 
 def words_before_weights(blocks: int, gather: bool) -> int:

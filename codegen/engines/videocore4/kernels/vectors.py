@@ -19,6 +19,7 @@ from codegen.engines.videocore4.kernels.pieces import (
 )
 from codegen.engines.videocore4.kernels.results import Results, take_bounds
 from codegen.engines.videocore4.layer import RegisterPool, leave
+from codegen.engines.videocore4.layout import LINE_BYTES
 from codegen.engines.videocore4.registers import (
     ELEMENT,
     R0,
@@ -33,7 +34,6 @@ from codegen.engines.videocore4.registers import (
 )
 from codegen.errors import ScheduleError
 from codegen.expression import Expression
-from codegen.layout import LINE_BYTES
 
 AHEAD = 4  # requests in flight on one TMU
 

@@ -1,0 +1,77 @@
+"""The axis of processors: an engine runs layers, from and to memories and layouts of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, Protocol
+
+from codegen.layout import Layout
+from codegen.memory_space import MemorySpace
+from codegen.program import Program
+from codegen.schedule import Candidate
+from codegen.target import Target
+from codegen.tensor import FloatArray
+
+if TYPE_CHECKING:
+    from codegen.algorithm import Algorithm
+
+
+@dataclass(frozen=True)
+class LaunchLimits:
+    """What one launch may hold: layers that are predicted to take so many seconds together, and so many of them."""
+
+    seconds: float
+    layers: int
+
+
+class Engine(Protocol):
+    """A processor of a board, and all that the search and the compiler have to know of it.
+
+    `program_kind`: what its algorithms become, as `Program.kind` has it: C for the host's compiler ("cpu"), or an
+    image of GPU memory ("gpu"). `reads`, `writes`: the memories that its layers can. `layouts`: those that it brings
+    beside row-major, which is everybody's; each layout belongs to one engine. `part_layouts`: the layouts in which a
+    layer of it may be composed as a part of a concatenation in place. `launches`: its layers run in launches, which
+    cost an overhead, and which neighbouring layers share; otherwise they are called one by one. `keeps_cores_busy`:
+    whether a core of the host works, or waits, while its layers run. `tolerance`: the largest error that an output may
+    have, relative to the largest output. `program_modules`, `program_files`: the modules, and C files of the runtime,
+    that make a program to be timed of an algorithm's code: samples are told apart by what they are.
+    """
+
+    name: str
+    program_kind: Literal["cpu", "gpu"]
+    reads: frozenset[MemorySpace]
+    writes: frozenset[MemorySpace]
+    layouts: tuple[Layout, ...]
+    part_layouts: frozenset[str]
+    launches: bool
+    keeps_cores_busy: bool
+    tolerance: float
+    program_modules: tuple[str, ...]
+    program_files: tuple[str, ...]
+
+    def is_on(self, target: Target) -> bool:
+        """Whether the board has it."""
+        ...
+
+    def launch_limits(self, target: Target) -> LaunchLimits | None:
+        """Limits of a launch; None where it has none, or nothing is launched."""
+        ...
+
+    def owns(self, algorithm: Algorithm) -> bool:
+        """Whether an algorithm of its name has the methods that it makes programs by."""
+        ...
+
+    def program(
+        self,
+        algorithm: Algorithm,
+        candidate: Candidate,
+        target: Target,
+        weights: Sequence[FloatArray],
+        entry: str,
+    ) -> Program:
+        """A program of one layer, of `program_kind`; `entry` names it where names matter.
+
+        Raises ScheduleError for an algorithm that it does not own, and what that raises where there is no program.
+        """
+        ...

@@ -1,0 +1,25 @@
+"""The memories that a bundle has: the host's, and one that it shares with a GPU."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class MemorySpace:
+    """A memory in which activations lie. Buffers begin at multiples of `alignment_bytes`; the `guard_bytes` behind one
+    belong to nothing that lives with it.
+    """
+
+    name: str
+    alignment_bytes: int
+    guard_bytes: int = 0
+
+    def taken_bytes(self, size_bytes: int) -> int:
+        """What a buffer takes: whole lines and its guard."""
+        return -(-size_bytes // self.alignment_bytes) * self.alignment_bytes + self.guard_bytes
+
+
+HOST = MemorySpace("host", 64)
+GPU = MemorySpace("gpu", 64, 512)
+"""Its guard is larger than any read ahead of the QPUs, so that no line of a buffer is touched while reading another."""
