@@ -9,6 +9,7 @@ from typing import ClassVar, final
 from codegen.element_type import FLOAT32
 from codegen.errors import ScheduleError
 from codegen.graph import LayerSpec
+from codegen.operator import reads_further_tensor
 from codegen.schedule import Choice, Space
 from codegen.target import Target
 
@@ -19,6 +20,8 @@ class AlgorithmBase(ABC):
     name: str
     element_types: ClassVar[frozenset[str]] = frozenset({FLOAT32.name})
     """Names of the element types that its inputs, outputs and weights may have."""
+    takes_residuals: ClassVar[bool] = False
+    """Whether it computes epilogues that read a tensor beside the layer's result."""
 
     @abstractmethod
     def computes(self, spec: LayerSpec, target: Target) -> bool:
@@ -34,7 +37,9 @@ class AlgorithmBase(ABC):
 
     @final
     def applies(self, spec: LayerSpec, target: Target) -> bool:
-        """Whether it takes the element types of the layer, and computes it on that board."""
+        """Whether it takes the layer's element types and what its epilogue reads, and computes it on that board."""
+        if reads_further_tensor(spec.op) and not self.takes_residuals:
+            return False
         tensors = (*spec.inputs, *spec.outputs, *spec.weights)
         return all(tensor.dtype in self.element_types for tensor in tensors) and self.computes(spec, target)
 

@@ -114,6 +114,11 @@ def epilogue_text(op: Operator) -> str:
     return text(op.epilogue) if isinstance(op, Epilogued) else ""
 
 
+def reads_further_tensor(op: Operator) -> bool:
+    """Whether the epilogue reads a tensor beside the layer's result: a residual."""
+    return isinstance(op, Epilogued) and op.epilogue.arity > 1
+
+
 def sole_input(op: Operator, inputs: Types, weights: Types, count: int) -> TensorType:
     """The type of the only input; raises GraphSpecError unless there is one input and `count` weights."""
     if len(inputs) != 1 or len(weights) != count:

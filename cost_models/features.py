@@ -96,5 +96,6 @@ def _shape(spec: LayerSpec) -> tuple[float, ...]:
         kernel, stride = spec.op.kernel[0] * spec.op.kernel[1], spec.op.strides[0] * spec.op.strides[1]
     if isinstance(spec.op, (Conv2d, ConvTranspose2d)):
         groups = spec.op.groups
-    source = spec.inputs[0].shape if spec.inputs else spec.output.shape
-    return (*plane(source), *plane(spec.output.shape), float(kernel), float(stride), float(groups))
+    result = max((tensor.shape for tensor in spec.outputs), key=math.prod)
+    source = spec.inputs[0].shape if spec.inputs else result
+    return (*plane(source), *plane(result), float(kernel), float(stride), float(groups))

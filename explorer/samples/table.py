@@ -66,7 +66,7 @@ class SampleFilter:
 def describe_layer(spec: LayerSpec) -> str:
     """Operator and shapes: `Conv2d 1x3x224x224 -> 1x32x112x112`."""
     inputs = " + ".join(_shape(tensor) for tensor in spec.inputs)
-    return f"{type(spec.op).__name__} {inputs} -> {_shape(spec.output)}"
+    return f"{type(spec.op).__name__} {inputs} -> {', '.join(map(_shape, spec.outputs))}"
 
 
 def samples_table(samples: Iterable[Sample], limit: int, with_series: bool = False) -> tuple[Table, int]:

@@ -182,7 +182,7 @@ def _layer_searches(graph: Graph, jobs: JobBuilder, settings: SearchSettings) ->
 
 def node_shape(spec: LayerSpec) -> str:
     """A layer's output shape for messages."""
-    return "x".join(map(str, spec.output.shape))
+    return ", ".join("x".join(map(str, tensor.shape)) for tensor in spec.outputs)
 
 
 def _require_timed(name: str, layer: LayerSearch) -> None:

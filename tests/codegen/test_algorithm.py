@@ -6,9 +6,15 @@ import pytest
 
 from codegen.algorithm import algorithm_named, algorithms, check_choice
 from codegen.errors import ScheduleError
+from codegen.expression import Operand
 from codegen.graph import LayerSpec
 from codegen.old_forms import REPLACED
+from codegen.operators.conv2d import Conv2d
+from codegen.operators.elementwise import Map
+from codegen.operators.softmax import Softmax
+from codegen.operators.split import Split
 from codegen.plan import Plan
+from codegen.target import Target
 from codegen.tensor import TensorType
 from microbench.profile import load_profile
 from tests.codegen.planned import qpu_plan, small_network
@@ -71,3 +77,20 @@ def test_an_algorithm_that_is_no_more_names_what_replaced_it(plan: Plan, old: st
     with pytest.raises(ScheduleError, match=rf"'{old}' is no more: '{new}'.*explore run"):
         check_choice(step.spec, PI_ZERO, replace(step.choice, algorithm=old))
     assert new in algorithms() and old not in algorithms()
+
+
+@pytest.mark.parametrize("target", [load_profile(name).target() for name in ("host", "pi-zero", "pi-3-64")])
+def test_every_algorithm_says_of_any_layer_whether_it_computes_it(target: Target) -> None:
+    image = TensorType((1, 8, 6, 6))
+    half = TensorType((1, 4, 6, 6))
+    weights = (TensorType((8, 8, 3, 3)), TensorType((8,)))
+    residual = Conv2d((3, 3), pads=(1, 1, 1, 1), epilogue=Operand(0) + Operand(1))
+    layers = [
+        LayerSpec(Split(1, (4, 4)), (image,), (half, half)),
+        LayerSpec(residual, (image, image), (image,), weights),
+        LayerSpec(Map(Operand(0)), (TensorType((3,)),), (TensorType((3,)),)),
+        LayerSpec(Softmax(0), (TensorType(()),), (TensorType(()),)),
+    ]
+    for algorithm in algorithms().values():
+        assert {algorithm.applies(spec, target) for spec in layers} <= {True, False}
+        assert not algorithm.applies(layers[1], target), "no built-in algorithm adds a second tensor yet"

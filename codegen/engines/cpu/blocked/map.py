@@ -36,9 +36,9 @@ class CpuBlockedMap(BlockedKernel):
     name = "cpu_blocked_map"
 
     def computes(self, spec: LayerSpec, target: Target) -> bool:
-        shape = spec.output.shape
-        if not isinstance(spec.op, Map) or len(shape) < 2:
+        if not isinstance(spec.op, Map) or len(spec.output.shape) < 2:
             return False
+        shape = spec.output.shape
         one_a_channel = (*shape[:2], *(1,) * (len(shape) - 2))
         return all(tensor.shape in (shape, one_a_channel) for tensor in spec.inputs) and all(
             _is_of_channels(weight.shape, shape) for weight in spec.weights
