@@ -6,6 +6,7 @@ import ctypes
 
 import numpy as np
 
+from codegen.element_type import FLOAT32
 from codegen.program import CpuProgram
 from codegen.target import Target
 from codegen.tensor import FloatArray
@@ -14,40 +15,53 @@ HOST = Target(name="host", qpus=0, cpu="native", compiler=("", "-O1", "-march=na
 SCALAR = Target(name="pi-zero", qpus=12, cpu="arm1176jzf-s", compiler=("", "-O1"), cores=1)
 NEON = Target(name="pi-2", qpus=12, cpu="cortex-a7", compiler=("", "-O1"), cores=4)
 AVX2 = Target(name="avx2", qpus=0, cpu="x86-64-v3", compiler=("", "-O1"), cores=2)
-POISON = np.float32(np.nan)
-GUARD = 64
+GUARD = 64  # elements
+NAN = np.float32(np.nan)
 
 
-def poisoned(values: FloatArray, size: int) -> FloatArray:
-    """`values` followed by NaN, which any use of an element out of bounds brings into the result."""
-    memory = np.full(size + GUARD, POISON, dtype=np.float32)
-    memory[: values.size] = values
-    return memory
+class Guarded:
+    """A buffer between two guards of a poison that shows in the results, as NaN or infinities, if it is used."""
+
+    def __init__(self, size: int, poison: np.float32 = NAN, values: FloatArray | None = None) -> None:
+        self._memory = np.full(size + 2 * GUARD, poison, dtype=np.float32)
+        self.inside = self._memory[GUARD : GUARD + size]
+        if values is not None:
+            self.inside[:] = values
+        self._before = self._memory.tobytes()
+        self._is_source = values is not None
+
+    @property
+    def address(self) -> int:
+        return self.inside.ctypes.data
+
+    def check(self) -> None:
+        """Fails where a guard, or anything of a source, was written."""
+        before = np.frombuffer(self._before, dtype=np.uint32)
+        changed = np.flatnonzero(before != self._memory.view(np.uint32)) - GUARD
+        if not self._is_source:
+            changed = changed[(changed < 0) | (changed >= self.inside.size)]
+        assert not changed.size, f"written outside, at elements {changed[:8]} of {self.inside.size}"
 
 
-def call(library: ctypes.CDLL, program: CpuProgram, images: list[FloatArray]) -> list[FloatArray]:
-    """The flat output images; fails when the function writes past its outputs or workspace."""
-    sources = [poisoned(image, image.size) for image in images]
+def call(
+    library: ctypes.CDLL, program: CpuProgram, images: list[FloatArray], poison: np.float32 = NAN
+) -> list[FloatArray]:
+    """The flat output images; fails when the function writes anything but its outputs and workspace."""
     assert tuple(image.size for image in images) == program.input_sizes
-    workspace_size = -(-program.workspace_bytes // 4)
-    weights = poisoned(program.weights, program.weights.size)
-    outputs = [np.full(size + GUARD, POISON, dtype=np.float32) for size in program.output_sizes]
-    workspace = np.full(workspace_size + GUARD, POISON, dtype=np.float32)
+    sources = [Guarded(image.size, poison, image) for image in images]
+    weights = Guarded(program.weights.size, poison, program.weights)
+    outputs = [Guarded(size, poison) for size in program.output_sizes]
+    workspace = Guarded(-(-program.workspace_bytes // FLOAT32.size_bytes), poison)
     pointers, results = (
-        (ctypes.c_void_p * len(arrays))(*(array.ctypes.data for array in arrays))
-        for arrays in (sources, outputs)
+        (ctypes.c_void_p * len(buffers))(*(buffer.address for buffer in buffers))
+        for buffers in (sources, outputs)
     )
     function = getattr(library, program.entry)
     function.restype = None
     for part in reversed(range(program.threads)):  # in any order
         function(
-            pointers,
-            ctypes.c_void_p(weights.ctypes.data),
-            results,
-            ctypes.c_void_p(workspace.ctypes.data),
-            part,
+            pointers, ctypes.c_void_p(weights.address), results, ctypes.c_void_p(workspace.address), part
         )
-    for output, size in zip(outputs, program.output_sizes, strict=True):
-        assert np.isnan(output[size:]).all()
-    assert np.isnan(workspace[workspace_size:]).all()
-    return [output[:size] for output, size in zip(outputs, program.output_sizes, strict=True)]
+    for buffer in (*sources, weights, *outputs, workspace):
+        buffer.check()
+    return [output.inside for output in outputs]

@@ -9,15 +9,16 @@ import numpy as np
 from codegen.algorithm import algorithm_named
 from codegen.engine_registry import layout_named
 from codegen.engines.videocore4.algorithm import QpuAlgorithm
-from codegen.engines.videocore4.link import link_single
+from codegen.engines.videocore4.link import GUARD_BYTES, link_single
 from codegen.graph import LayerSpec
-from codegen.program import GpuProgram
+from codegen.program import WORD_BYTES, GpuProgram
 from codegen.reference import evaluate_layer
 from codegen.schedule import Choice
 from codegen.target import Target
 from codegen.tensor import FloatArray
 from microbench.profile import DeviceProfile, load_profile
 from microbench.virtual import Execution, VirtualV3D
+from tests.codegen.cpu_run import NAN
 
 TARGET: Target = load_profile("pi-zero").target()
 
@@ -33,23 +34,38 @@ def random_tensors(spec: LayerSpec, seed: int) -> tuple[list[FloatArray], list[F
 
 
 def execute(
-    program: GpuProgram, images: Sequence[FloatArray], profile: DeviceProfile | None = None
-) -> tuple[FloatArray, list[Execution]]:
-    """Loads a program, writes its inputs, runs its launches and reads its only output."""
+    program: GpuProgram,
+    images: Sequence[FloatArray],
+    profile: DeviceProfile | None = None,
+    poison: np.float32 = NAN,
+) -> tuple[list[FloatArray], list[Execution]]:
+    """Loads a program, writes its inputs, runs its launches and reads its outputs. All memory but the program's words
+    and inputs holds the poison; fails when anything but the outputs is written.
+    """
     with VirtualV3D(profile or load_profile("pi-zero")) as gpu:
         memory = gpu.alloc(program.size_bytes)
         words = memory.view.view(np.uint32)
+        words[:] = np.frombuffer(poison.tobytes(), np.uint32)
         words[: len(program.words)] = program.words
+        weights = program.weights_offset_bytes // WORD_BYTES
+        words[weights - GUARD_BYTES // WORD_BYTES : weights] = words[len(program.words)]
         words[program.relocations] += np.uint32(memory.bus)
         for region, image in zip(program.inputs, images, strict=True):
             memory.view[region.offset_bytes : region.offset_bytes + image.nbytes] = image.view(np.uint8)
+        before = memory.view.copy()
         runs = [
             gpu.execute(launch.num_qpus, memory.bus + launch.control_offset_bytes)
             for launch in program.launches
         ]
-        out = program.outputs[0]
-        result = memory.view[out.offset_bytes : out.offset_bytes + out.size_bytes].copy().view(np.float32)
-    return result, runs
+        after = memory.view.copy()
+    results = []
+    for out in program.outputs:
+        inside = slice(out.offset_bytes, out.offset_bytes + out.size_bytes)
+        results.append(after[inside].view(np.float32).copy())
+        before[inside] = after[inside]
+    changed = np.flatnonzero(before != after)
+    assert not changed.size, f"written outside the outputs, at bytes {changed[:8]}"
+    return results, runs
 
 
 def run_layer(
@@ -67,7 +83,7 @@ def run_layer(
         [layout_out.size_bytes(spec.output)],
         TARGET.qpus,
     )
-    memory, runs = execute(
+    (memory,), runs = execute(
         program, [layout.pack(value) for layout, value in zip(layouts, inputs, strict=True)]
     )
     assert all(run.stale_reads == 0 for run in runs)

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from codegen.expression import RESULT, Expression, Operand
 from codegen.graph import LayerSpec
 from codegen.operator import Operator
+from codegen.operators.conv2d import Conv2d
 from codegen.operators.elementwise import Map
 from codegen.tensor import Shape, TensorType
 
@@ -35,3 +36,19 @@ def inferred_shape(
     types = [TensorType(declared)] if declared else []
     (output,) = op.infer(list(map(TensorType, inputs)), list(map(TensorType, weights)), types)
     return output.shape
+
+
+def inferred_layer(
+    op: Operator, *inputs: Shape, weights: Iterable[Shape] = (), declared: Shape = ()
+) -> LayerSpec:
+    """The layer of an operator on inputs and weights of those shapes; `declared` is the shape of a Reshape."""
+    types, constants = tuple(map(TensorType, inputs)), tuple(map(TensorType, weights))
+    return LayerSpec(
+        op, types, op.infer(types, constants, (TensorType(declared),) if declared else ()), constants
+    )
+
+
+def convolution(inputs: int, outputs: int, size: tuple[int, int], op: Conv2d) -> LayerSpec:
+    """A convolution of one image, with its bias."""
+    weights = ((outputs, inputs // op.groups, *op.kernel), (outputs,))
+    return inferred_layer(op, (1, inputs, *size), weights=weights)

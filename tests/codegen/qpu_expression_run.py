@@ -91,5 +91,5 @@ def run_expression(
     words: tuple[int | float | Address, ...] = (turns, Address("output"), *addresses)
     layer = QpuLayer(expression_kernel(expression, spare), np.zeros(16, np.uint32), (words,))
     program = link_single(layer, [p.nbytes for p in padded], [turns * 64 * _ROWS], 1)
-    memory, _ = execute(program, padded, profile)
+    (memory,), _ = execute(program, padded, profile)
     return memory[:count]

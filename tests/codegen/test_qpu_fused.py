@@ -17,9 +17,9 @@ from codegen.operators.conv2d import Conv2d
 from codegen.operators.elementwise import EXPRESSIONS, Map
 from codegen.schedule import Choice
 from codegen.tensor import FloatArray, Shape, TensorType
+from tests.codegen.algorithm_layers import LAYERS
 from tests.codegen.gpu_run import TARGET, relative_error, run_layer
 from tests.codegen.test_qpu_expressions import ACTIVATIONS, LINE, check
-from tests.codegen.test_qpu_kernels import LAYERS
 
 TOLERANCE = 1e-3
 X, Y, Z = (Operand(i) for i in range(3))

@@ -52,7 +52,7 @@ def run(
         words += [2, Address("output", 64 * first), *clamped]
     layer = QpuLayer(lines_kernel(expression, accesses, rows), np.zeros(16, np.uint32), (tuple(words),))
     program = link_single(layer, [stored.nbytes for stored, _ in operands], [64 * lines], 1)
-    memory, runs = execute(program, [stored for stored, _ in operands])
+    (memory,), runs = execute(program, [stored for stored, _ in operands])
     assert all(r.stale_reads == 0 for r in runs)
     expected = expression.evaluate([used.astype(np.float64) for _, used in operands])
     return memory.reshape(lines, LANES), expected.astype(np.float32)

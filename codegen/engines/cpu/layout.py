@@ -12,8 +12,8 @@ from codegen.tensor import TensorType
 class ChannelBlocked(Layout):
     """[N][ceil(C / lanes)][H*W][lanes]: neighbouring channels of a pixel fill one vector register of the CPU.
 
-    The last block's lanes beyond the channels are padding: kernels may write any finite value there, and what they
-    compute from it stays in such lanes.
+    The last block's lanes beyond the channels are padding: kernels may write anything there, and what they compute
+    from it stays in such lanes.
     """
 
     def __init__(self, lanes: int) -> None:

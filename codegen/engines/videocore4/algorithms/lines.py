@@ -96,7 +96,7 @@ class _QpuLines(AlgorithmBase):
             uniform_words=float(tiles * tile_words(len(all_reads), clamped)),
             store_instructions=float(lines),
             dma_stores=float(sum(groups)),
-            unique_bytes_read=read,
+            unique_bytes_read=float(sum(t.size_bytes for t in (*spec.inputs, *spec.weights))),
             streamed_bytes_read=read,
             bytes_written=float(lines * LINE_BYTES),
             balance=busiest_share(groups),

@@ -86,7 +86,7 @@ class QpuFullyConnected(AlgorithmBase):
             uniform_words=float(count * (inputs + fully_connected_tile_words(bool(bounds(epilogue))))),
             store_instructions=float(count),
             dma_stores=float(count),
-            unique_bytes_read=float(WORD_BYTES * inputs * (outputs + 1)),
+            unique_bytes_read=float(WORD_BYTES * (inputs * (outputs + 1) + outputs)),
             streamed_bytes_read=float(count * (inputs + 1) * LINE_BYTES),
             bytes_written=float(count * LINE_BYTES),
             balance=busiest_share([len(t) for t in tiles]),

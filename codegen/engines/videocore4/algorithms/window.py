@@ -94,7 +94,7 @@ class QpuWindow(AlgorithmBase):
             ),
             store_instructions=float(outputs),
             dma_stores=outputs / rows,
-            unique_bytes_read=float(input_bytes),
+            unique_bytes_read=float(input_bytes + sum(tensor.size_bytes for tensor in spec.weights)),
             streamed_bytes_read=float(input_bytes * rows_reread),
             bytes_written=float(outputs * LINE_BYTES),
             balance=busiest_share([len(t) for t in tiles]),

@@ -1,0 +1,90 @@
+"""The layers on which every registered algorithm is tested: each takes those to which it applies.
+
+Numbers of channels and pixels leave padding in blocks and lines, and remainders in tiles.
+"""
+
+from __future__ import annotations
+
+from codegen.expression import RELU, RESULT, Operand, apply, clamp
+from codegen.graph import LayerSpec
+from codegen.operators.chain import Chain
+from codegen.operators.concat import Concat
+from codegen.operators.conv2d import Conv2d
+from codegen.operators.conv_transpose2d import ConvTranspose2d
+from codegen.operators.elementwise import EXPRESSIONS, Map
+from codegen.operators.fully_connected import FullyConnected
+from codegen.operators.pool2d import Pool2d
+from codegen.operators.relayout import Relayout
+from codegen.operators.reshape import Reshape
+from codegen.operators.softmax import Softmax
+from codegen.operators.split import Split
+from codegen.operators.transpose import Transpose
+from tests.codegen.layers import convolution, inferred_layer, sum_of_two
+
+RELU6 = clamp(RESULT, 0.0, 6.0)
+SAME = (1, 1, 1, 1)
+
+
+def _chain(*members: LayerSpec) -> LayerSpec:
+    weights = tuple(tensor for member in members for tensor in member.weights)
+    sources = ((0,), *((-1,) for _ in members[1:]))
+    return LayerSpec(Chain(members, sources), members[0].inputs, members[-1].outputs, weights)
+
+
+LAYERS: dict[str, LayerSpec] = {
+    "pointwise": convolution(5, 26, (9, 7), Conv2d((1, 1), epilogue=RELU6)),
+    "pointwise, two channels": convolution(2, 16, (5, 13), Conv2d((1, 1))),
+    "first layer": convolution(3, 12, (15, 13), Conv2d((3, 3), (2, 2), (0, 0, 1, 1), epilogue=RELU6)),
+    "same padding": convolution(4, 17, (8, 9), Conv2d((3, 3), (1, 1), SAME, epilogue=RELU)),
+    "many channels": convolution(18, 21, (7, 6), Conv2d((3, 3), (1, 1), SAME, epilogue=RELU)),
+    "dilated, wide": convolution(2, 8, (12, 11), Conv2d((3, 5), (1, 2), (2, 4, 2, 4), (2, 2))),
+    "strided pointwise": convolution(3, 8, (9, 9), Conv2d((1, 1), (2, 2))),
+    "grouped": convolution(6, 4, (7, 9), Conv2d((3, 3), (1, 1), SAME, groups=2, epilogue=RELU)),
+    "depthwise": convolution(20, 20, (10, 9), Conv2d((3, 3), (1, 1), SAME, groups=20, epilogue=RELU6)),
+    "depthwise, strided": convolution(16, 16, (11, 12), Conv2d((3, 3), (2, 2), (0, 0, 1, 1), groups=16)),
+    "depthwise, 2x2": convolution(9, 9, (6, 6), Conv2d((2, 2), groups=9)),
+    "transposed": inferred_layer(
+        ConvTranspose2d((3, 3), (2, 2), SAME, (1, 1), epilogue=RELU),
+        (1, 5, 6, 7),
+        weights=((6, 5, 3, 3), (6,)),
+    ),
+    "maximum": inferred_layer(Pool2d("max", (3, 3), (2, 2), SAME), (1, 9, 13, 13)),
+    "maximum, clamped": inferred_layer(Pool2d("max", (2, 2), (2, 2), epilogue=RELU6), (1, 7, 8, 7)),
+    "average": inferred_layer(Pool2d("average", (3, 3), (2, 2), SAME), (1, 9, 13, 13)),
+    "average with padding": inferred_layer(
+        Pool2d("average", (2, 2), (2, 2), (1, 1, 0, 0), include_padding=True), (1, 9, 7, 7)
+    ),
+    "global average": inferred_layer(Pool2d("average", (7, 7)), (1, 42, 7, 7)),
+    "global average, few pixels": inferred_layer(Pool2d("average", (1, 3)), (1, 16, 1, 3)),
+    "fully connected": inferred_layer(FullyConnected(RESULT), (1, 26), weights=((37, 26), (37,))),
+    "fully connected, clamped": inferred_layer(FullyConnected(RELU), (1, 24), weights=((21, 24), (21,))),
+    "sum": inferred_layer(sum_of_two(RELU), *((1, 21, 6, 7),) * 2),
+    "sum of vectors": inferred_layer(sum_of_two(), *((1, 83),) * 2),
+    "expression": inferred_layer(Map(EXPRESSIONS["HardSwish"](Operand(0))), (1, 9, 5, 7)),
+    "exponentials": inferred_layer(Map(apply("exp", Operand(0)) - Operand(1)), *((1, 9, 5, 7),) * 2),
+    "scaled channels": inferred_layer(Map(Operand(0) * Operand(1)), (1, 9, 5, 7), (1, 9, 1, 1)),
+    "channels of three": inferred_layer(Concat(), (1, 9, 6, 5), (1, 16, 6, 5), (1, 36, 6, 5)),
+    "softmax": inferred_layer(Softmax(1), (1, 37)),
+    "transposition": inferred_layer(Transpose((0, 2, 3, 1)), (1, 5, 6, 7)),
+    "reshape": inferred_layer(Reshape(), (1, 5, 3, 7), declared=(1, 105)),
+    "parts": inferred_layer(Split(1, (3, 5, 9)), (1, 17, 4, 3)),
+    "to lines of pixels": inferred_layer(Relayout("nchw", "pixel16"), (1, 7, 5, 7)),
+    "from lines of pixels": inferred_layer(Relayout("pixel16", "nchw"), (1, 7, 5, 7)),
+    "to blocks of channels": inferred_layer(Relayout("nchw", "channel4"), (1, 7, 5, 7)),
+    "from blocks of channels": inferred_layer(Relayout("channel4", "nchw"), (1, 7, 5, 7)),
+    "chain": _chain(
+        convolution(5, 18, (12, 11), Conv2d((1, 1), epilogue=RELU6)),
+        convolution(18, 18, (12, 11), Conv2d((3, 3), (1, 1), SAME, groups=18, epilogue=RELU6)),
+        convolution(18, 7, (12, 11), Conv2d((1, 1))),
+    ),
+}
+MOST_ERROR = 2e-5  # truncating adds of a few hundred terms
+ERRORS = {
+    ("cpu_blocked_winograd", "many channels"): 3e-5,  # its transforms round more
+    ("qpu_map", "exponentials"): 1e-3,  # of the special function unit
+}
+
+
+def allowed_error(algorithm: str, layer: str) -> float:
+    """Largest error over largest result that the algorithm may have on the layer."""
+    return ERRORS.get((algorithm, layer), MOST_ERROR)
