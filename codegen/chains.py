@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from codegen.free_name import free_name
 from codegen.graph import Graph, LayerSpec, Node
 from codegen.operators.chain import Chain
 
@@ -24,14 +25,18 @@ def chain_nodes(graph: Graph) -> tuple[ChainNode, ...]:
     """Every chain of neighbouring nodes of which each is the only reader of the one before it.
 
     A chain has two or three convolutions and pools, or at least one and an addition behind it. What lies between
-    its members is no output of the graph and nobody else reads it.
+    its members is no output of the graph and nobody else reads it. Its name is `first..last`, as `free_name` has it:
+    none of a layer or of another chain.
     """
     outputs = frozenset(graph.outputs)
-    return tuple(
-        ChainNode(_node(graph, first, last), first, last)
-        for first in range(len(graph.nodes))
-        for last in _ends(graph, first, outputs)
-    )
+    taken = {node.name for node in graph.nodes}
+    chains = []
+    for first in range(len(graph.nodes)):
+        for last in _ends(graph, first, outputs):
+            name = free_name(f"{graph.nodes[first].name}..{graph.nodes[last].name}", taken)
+            taken.add(name)
+            chains.append(ChainNode(_node(graph, name, first, last), first, last))
+    return tuple(chains)
 
 
 def _ends(graph: Graph, first: int, outputs: frozenset[str]) -> Iterator[int]:
@@ -59,7 +64,7 @@ def _follows(graph: Graph, before: Node, node: Node, outputs: frozenset[str]) ->
     return only and node.inputs.count(before.output) == 1
 
 
-def _node(graph: Graph, first: int, last: int) -> Node:
+def _node(graph: Graph, chain_name: str, first: int, last: int) -> Node:
     nodes = graph.nodes[first : last + 1]
     inputs: list[str] = []
     sources = []
@@ -75,4 +80,4 @@ def _node(graph: Graph, first: int, last: int) -> Node:
         sources.append(tuple(own))
     op = Chain(tuple(LayerSpec.of(graph, node) for node in nodes), tuple(sources))
     weights = tuple(name for node in nodes for name in node.weights)
-    return Node(f"{nodes[0].name}..{nodes[-1].name}", op, tuple(inputs), nodes[-1].outputs, weights)
+    return Node(chain_name, op, tuple(inputs), nodes[-1].outputs, weights)

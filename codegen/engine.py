@@ -54,8 +54,8 @@ class Engine(Protocol):
         """Whether the board has it."""
         ...
 
-    def launch_limits(self, target: Target) -> LaunchLimits | None:
-        """Limits of a launch; None where it has none, or nothing is launched."""
+    def launch_limits(self, target: Target) -> LaunchLimits:
+        """What one launch may hold; asked only of an engine that launches."""
         ...
 
     def owns(self, algorithm: Algorithm) -> bool:

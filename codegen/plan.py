@@ -15,6 +15,7 @@ from codegen.canonical import content_hash
 from codegen.engine import Engine
 from codegen.engine_registry import engine_named, engines
 from codegen.errors import PlanError
+from codegen.free_name import MARK
 from codegen.graph import LayerSpec
 from codegen.old_forms import upgraded
 from codegen.operators.concat import Concat
@@ -45,7 +46,8 @@ class PlanStep(_Frozen):
     """One layer and how it is computed.
 
     Step i reads the buffers `<tensor>@<layout>` of `reads` and writes those of `writes`. A change of layout is
-    a step of its own: operator Relayout, named `relayout:<tensor>:<layout>`, the same tensor in and out.
+    a step of its own: operator Relayout, named `relayout:<tensor>:<layout>` (`free_name`), the same tensor in
+    and out.
     """
 
     name: str
@@ -144,7 +146,7 @@ class PlanStep(_Frozen):
             layouts = (self.choice.input_layouts, self.choice.output_layouts)
             if layouts != ((op.source,), (op.target,)) or self.inputs != self.outputs:
                 raise ValueError(f"step {self.name!r}: its layouts or tensors are not those of its Relayout")
-            if self.name != relayout_name(self.outputs[0], op.target):
+            if self.name.rstrip(MARK) != relayout_name(self.outputs[0], op.target):
                 raise ValueError(
                     f"step {self.name!r}: a Relayout is named {relayout_name(self.outputs[0], op.target)!r}"
                 )
@@ -236,7 +238,7 @@ def buffer_name(tensor: str, layout: str) -> str:
 
 
 def relayout_name(tensor: str, layout: str) -> str:
-    """The name of the step that brings a tensor into a layout."""
+    """The name of the step that brings a tensor into a layout, but for marks behind it: see `free_name`."""
     return f"relayout:{tensor}:{layout}"
 
 

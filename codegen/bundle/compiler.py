@@ -24,7 +24,7 @@ from codegen.bundle.manifest import (
     file_entry,
 )
 from codegen.bundle.memory import plan_memory
-from codegen.bundle.names import c_identifier
+from codegen.bundle.names import model_identifier
 from codegen.bundle.source import Model, model_text
 from codegen.bundle.tasks import schedule_of
 from codegen.canonical import content_hash
@@ -59,15 +59,16 @@ def compile_bundle(graph: Graph, plan: Plan, target: Target, directory: Path) ->
     """
     weights = weights_of_steps(graph, plan)
     schedule = schedule_of(plan)
-    launches = launches_of(schedule, target.launch_limit_s)
-    if launches and not target.has_qpus:
-        raise PlanError(
-            f"the plan has steps on the QPUs, device {target.name!r} has none; "
-            f"compile it for {plan.device!r}, or make a plan for {target.name!r}"
-        )
+    launches = launches_of(schedule, target)
+    for engine in plan.engines:
+        if not engine.is_on(target):
+            raise PlanError(
+                f"the plan has steps on engine {engine.name!r}, which device {target.name!r} does not have; "
+                f"compile it for {plan.device!r}, or make a plan for {target.name!r}"
+            )
     activations = gpu_activations(schedule)
     gpu = link_tasks(schedule, launches, activations, target, weights) if launches else None
-    identifier = c_identifier(plan.model_name)
+    identifier = model_identifier(plan.model_name)
     kernels = emit_kernels(schedule, target, weights, identifier)
     workspaces = {task: program.workspace_bytes for task, program in kernels.programs.items()}
     start = gpu.size_bytes - activations.size_bytes if gpu else 0

@@ -5,6 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from codegen.bundle.tasks import Schedule, Task
+from codegen.engine import LaunchLimits
+from codegen.engine_registry import engine_named
+from codegen.errors import PlanError
+from codegen.target import Target
 
 
 def runs_of(schedule: Schedule) -> list[list[Task]]:
@@ -32,18 +36,32 @@ def runs_of(schedule: Schedule) -> list[list[Task]]:
     return runs
 
 
-def launches_of(schedule: Schedule, limit_s: float) -> list[list[Task]]:
-    """The runs, cut so that each launch is predicted to end within the limit."""
-    return [launch for run in runs_of(schedule) for launch in _cut(run, limit_s)]
+def launches_of(schedule: Schedule, target: Target) -> list[list[Task]]:
+    """The runs, cut so that each launch has no more layers than it may and is predicted to end within the limit.
+
+    Raises PlanError where a single layer is predicted to take longer.
+    """
+    return [
+        launch
+        for run in runs_of(schedule)
+        for launch in _cut(run, engine_named(run[0].step.choice.engine).launch_limits(target))
+    ]
 
 
-def _cut(run: Sequence[Task], limit_s: float) -> list[list[Task]]:
+def _cut(run: Sequence[Task], limits: LaunchLimits) -> list[list[Task]]:
     launches: list[list[Task]] = []
     spent_s = 0.0
     for task in run:
-        spent_s += task.step.predicted_s
-        if not launches or spent_s > limit_s:
+        layer_s = task.step.predicted_s
+        if layer_s > limits.seconds:
+            raise PlanError(
+                f"step {task.step.name!r} is predicted to take {layer_s:.3g} s on engine "
+                f"{task.step.choice.engine!r}, longer than the {limits.seconds:g} s of a launch; make a new plan by "
+                "`explore run`, which takes it to the CPU"
+            )
+        spent_s += layer_s
+        if not launches or spent_s > limits.seconds or len(launches[-1]) == limits.layers:
             launches.append([])
-            spent_s = task.step.predicted_s
+            spent_s = layer_s
         launches[-1].append(task)
     return launches

@@ -3,9 +3,38 @@
 from __future__ import annotations
 
 import re
+from functools import cache
+
+from codegen.engines.cpu.toolchain import runtime_texts
 
 _PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.:@/ ,=+-")
 _LONGEST = 40
+API = (
+    "handle",
+    "describe",
+    "init",
+    "init_from_memory",
+    "run",
+    "step_times",
+    "launch_times",
+    "threads",
+    "free",
+)
+"""Behind the prefix, what a model's C files define."""
+SYSTEM_PREFIXES = frozenset(
+    (
+        "sem",
+        "mtx",
+        "cnd",
+        "pthread",
+        "pthread_attr",
+        "pthread_mutex",
+        "pthread_cond",
+        "pthread_barrier",
+        "pthread_spin",
+    )
+)
+"""Of functions in the C library that end as one of those does."""
 
 
 def c_identifier(text: str) -> str:
@@ -14,6 +43,23 @@ def c_identifier(text: str) -> str:
     if not cleaned:
         return "model"
     return cleaned if cleaned[0].isalpha() else f"model_{cleaned}"
+
+
+def model_identifier(name: str) -> str:
+    """The prefix of a model's functions: `c_identifier`, behind `model_` where those names are taken already, by the
+    runtime or by the system (`pool_run`, `sem_init`).
+    """
+    identifier = c_identifier(name)
+    taken = _runtime_names()
+    is_taken = identifier in SYSTEM_PREFIXES or any(f"{identifier}_{part}" in taken for part in API)
+    return f"model_{identifier}"[:_LONGEST].rstrip("_") if is_taken else identifier
+
+
+@cache
+def _runtime_names() -> frozenset[str]:
+    """Every word of the runtime's C files, but for the generic names of a model, which are no others."""
+    words = (word for text in runtime_texts() for word in re.findall(r"[A-Za-z_]\w*", text))
+    return frozenset(word for word in words if not word.startswith("model_"))
 
 
 def c_string(text: str) -> str:

@@ -11,6 +11,7 @@ from codegen.engine_registry import engine_named
 from codegen.graph import LayerSpec
 from codegen.operators.relayout import Relayout
 from codegen.schedule import Candidate
+from codegen.target import Target
 from codegen.tensor import TensorType
 from microbench.board import Kind
 
@@ -61,6 +62,18 @@ def threads_of(candidate: Candidate) -> int:
     """Threads on the CPU: those of its split, 0 where its engine keeps no core busy."""
     choice = candidate.choice
     return choice.threads if engine_named(choice.engine).keeps_cores_busy else 0
+
+
+def launchable(timed_candidates: TimedCandidates, target: Target) -> TimedCandidates:
+    """Without those that alone take longer than a launch of their engine may."""
+    return {
+        spec: tuple(
+            timed
+            for timed in ways
+            if not timed.engine.launches or timed.time_s <= timed.engine.launch_limits(target).seconds
+        )
+        for spec, ways in timed_candidates.items()
+    }
 
 
 def efficient(

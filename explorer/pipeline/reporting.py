@@ -13,7 +13,7 @@ from cost_models.residual import ResidualModel
 from explorer.compose.compose import Composition, starts_launch, wakes
 from explorer.compose.steps import ComposedStep, Overheads
 from explorer.measure.measurer import Tally
-from explorer.plans.planning import step_name
+from explorer.plans.planning import step_names
 from explorer.plans.searched_network import SearchedNetwork
 from explorer.runs.report import (
     CheckReport,
@@ -81,29 +81,37 @@ def _steps(
     bundle_run: BundleRun | None,
     overheads: Overheads,
 ) -> tuple[StepReport, ...]:
-    cpu_times = {step_name(step): step.time_s for step in cpu_only.steps}
+    cpu_times = {
+        name: step.time_s for name, step in zip(step_names(cpu_only.steps), cpu_only.steps, strict=True)
+    }
     return tuple(
         _step(
+            name,
             step,
             None if step.is_free else unseen.get(step.timed.candidate),
             overheads.launch_s * starts + overheads.wake_s * woken,
-            cpu_times.get(step_name(step)),
+            cpu_times.get(name),
             bundle_run,
         )
-        for step, starts, woken in zip(
-            composed.steps, starts_launch(composed.steps), wakes(composed.steps, overheads), strict=True
+        for name, step, starts, woken in zip(
+            step_names(composed.steps),
+            composed.steps,
+            starts_launch(composed.steps),
+            wakes(composed.steps, overheads),
+            strict=True,
         )
     )
 
 
 def _step(
+    name: str,
     step: ComposedStep,
     predicted: Prediction | None,
     launch_s: float,
     cpu_only_s: float | None,
     bundle_run: BundleRun | None,
 ) -> StepReport:
-    name, timed = step_name(step), step.timed
+    timed = step.timed
     if predicted is not None:
         predicted = Prediction(
             predicted.time_s + launch_s, predicted.low_s + launch_s, predicted.high_s + launch_s

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 
 from codegen.bundle.memory import memory_use
+from codegen.free_name import free_name
 from codegen.graph import Graph, LayerSpec
 from codegen.plan import Plan, PlanStep, PlanTensor, relayout_name
 from explorer.compose.compose import Composition
@@ -34,7 +35,10 @@ def build_plan(
     The total adds the overheads of launches and of waking threads. `samples` are those the composition rests on, by id.
     """
     graph = network.graph
-    steps = tuple(_step(graph, step, samples[step.timed.sample_id]) for step in composition.steps)
+    steps = tuple(
+        _step(graph, name, step, samples[step.timed.sample_id])
+        for name, step in zip(step_names(composition.steps), composition.steps, strict=True)
+    )
     overheads_s = composition.total_s - sum(step.time_s for step in composition.steps)
     plan = Plan(
         model_name=network.name,
@@ -65,17 +69,29 @@ def decisions(plan: Plan) -> list[tuple[object, ...]]:
 
 def workspaces_of(composition: Composition) -> Mapping[str, int]:
     """Bytes that steps need beside their buffers, by name."""
-    return {step_name(step): step.timed.workspace_bytes for step in composition.steps if not step.is_free}
+    steps = composition.steps
+    return {
+        name: step.timed.workspace_bytes
+        for name, step in zip(step_names(steps), steps, strict=True)
+        if not step.is_free
+    }
 
 
-def step_name(step: ComposedStep) -> str:
-    """The node's name, or that of the layout change."""
-    if step.node is not None:
-        return step.node.name
-    return relayout_name(step.tensors[0], step.timed.candidate.choice.output_layout)
+def step_names(steps: Sequence[ComposedStep]) -> tuple[str, ...]:
+    """The names of their nodes, and of the changes of layout, which are those of no node."""
+    nodes = {step.node.name for step in steps if step.node is not None}
+    return tuple(
+        step.node.name
+        if step.node is not None
+        else free_name(
+            relayout_name(step.tensors[0], step.timed.candidate.choice.output_layout),
+            nodes,
+        )
+        for step in steps
+    )
 
 
-def _step(graph: Graph, step: ComposedStep, sample: Sample) -> PlanStep:
+def _step(graph: Graph, name: str, step: ComposedStep, sample: Sample) -> PlanStep:
     choice = step.timed.candidate.choice
     scale = step.time_s / sample.time_s if sample.time_s else 0.0
     if step.node is None:
@@ -84,7 +100,7 @@ def _step(graph: Graph, step: ComposedStep, sample: Sample) -> PlanStep:
     else:
         spec, inputs = LayerSpec.of(graph, step.node), step.node.inputs
     return PlanStep.of(
-        step_name(step),
+        name,
         spec,
         inputs,
         step.tensors,

@@ -12,7 +12,7 @@ from explorer.compose.compose import UNLIMITED, Composition, Limits, compose, cp
 from explorer.compose.held import Caps
 from explorer.compose.memory_cap import compose_within
 from explorer.compose.steps import Overheads
-from explorer.compose.timed_candidates import TimedCandidates
+from explorer.compose.timed_candidates import TimedCandidates, launchable
 from explorer.plans.network import Network
 from explorer.plans.planning import build_plan, workspaces_of
 from explorer.search.search import SearchResult
@@ -56,7 +56,7 @@ class SearchedNetwork:
 
     def compose(self, limits: Limits) -> Composition:
         """The best composition within the limits; raises CompositionError where there is none."""
-        return compose(self.network.graph, self.expected, self.overheads, limits)
+        return compose(self.network.graph, launchable(self.expected, self.target), self.overheads, limits)
 
     def compose_within(self, cap_bytes: float, limits: Limits) -> Composition:
         """The same, with a cap on all activation memory that its bundle allocates."""

@@ -93,7 +93,7 @@ class PlanRun:
 def run_plan(graph: Graph, plan: Plan, value: FloatArray, runs: int = 2) -> PlanRun:
     """Runs a plan several times in the same memory, as a bundle does; memory is full of NaN before the first."""
     schedule, weights = schedule_of(plan), weights_of_steps(graph, plan)
-    launches = launches_of(schedule, PI_ZERO.launch_limit_s)
+    launches = launches_of(schedule, PI_ZERO)
     activations = gpu_activations(schedule)
     program = link_tasks(schedule, launches, activations, PI_ZERO, weights) if launches else None
     memory = plan_memory(

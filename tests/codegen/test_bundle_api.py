@@ -58,6 +58,28 @@ def test_runs_take_no_memory_and_weights_may_come_from_memory(threads: int, tmp_
     assert np.abs(found - expected).max() <= 1e-5 * np.abs(expected).max()
 
 
+@pytest.mark.parametrize(
+    ("name", "identifier"),
+    [
+        ("pool", "model_pool"),
+        ("platform_gpu", "model_platform_gpu"),
+        ("sem", "model_sem"),
+        ("pthread-mutex", "model_pthread_mutex"),
+        *((name, name) for name in ("bundle", "at", "info", "layout", "load", "model", "small_net")),
+    ],
+)
+def test_a_model_may_have_any_name(name: str, identifier: str, tmp_path: Path) -> None:
+    """Names of the runtime's functions are prefixed; ordinary ones are the prefix of the API."""
+    build = GraphBuilder(name, (1, 3, 12, 12))
+    graph = build.build(build.add(Conv2d((1, 1)), "x", [(8, 3, 1, 1), (8,)]))
+    assert bundle_of(graph, tmp_path / "bundle", 2).identifier == identifier
+    inputs = {"x": np.random.default_rng(4).normal(size=graph.types["x"].shape).astype(np.float32)}
+    with load_bundle(tmp_path / "bundle", DUAL) as model:
+        (found,) = model.run(inputs).values()
+    (expected,) = evaluate(graph, inputs).values()
+    assert np.abs(found - expected).max() <= 1e-5 * np.abs(expected).max()
+
+
 @pytest.mark.needs("c compiler")
 def test_model_c_is_all_that_a_program_needs_to_link(tmp_path: Path) -> None:
     """One translation unit defines nothing but the API, and wants nothing but the C library."""

@@ -17,15 +17,18 @@ from codegen.bundle import Manifest, compile_bundle
 from codegen.bundle.launches import launches_of
 from codegen.bundle.manifest import bundle_sources
 from codegen.bundle.tasks import schedule_of
-from codegen.engines.cpu.toolchain import compile_executable
+from codegen.engines.cpu.toolchain import compile_executable, runtime_source
+from codegen.engines.videocore4.engine import MOST_LAYERS
 from codegen.errors import LinkError, PlanError
 from codegen.graph import Graph
 from codegen.operators.conv2d import Conv2d
 from codegen.operators.softmax import Softmax
 from codegen.plan import Plan
+from microbench.runner.build import SOURCE_DIRECTORY
 from tests.codegen.planned import HOST, PI_ZERO, GraphBuilder, plan_of, qpu_plan
 
 BUS = 0xC0100000
+LIMITED = dataclasses.replace(PI_ZERO, launch_limit_s=0.8)
 VALUE = 1.5
 
 # A launch checks its control list and fills the buffer that it is said to write with VALUE.
@@ -178,11 +181,28 @@ def test_launches_end_at_cpu_steps_and_at_the_time_limit() -> None:
     runs = itertools.groupby(schedule.computing, key=lambda task: task.is_qpu)
     expected = [list(tasks) for is_qpu, tasks in runs if is_qpu]
     assert len(expected) > 1
-    assert launches_of(schedule, 0.8) == expected
-    halves = launches_of(schedule_of(slow_plan(plan, 0.4)), 0.8)
+    assert launches_of(schedule, LIMITED) == expected
+    halves = launches_of(schedule_of(slow_plan(plan, 0.4)), LIMITED)
     assert max(map(len, halves)) == 2
-    singles = launches_of(schedule_of(slow_plan(plan, 2.0)), 0.8)
+    singles = launches_of(schedule_of(slow_plan(plan, 0.7)), LIMITED)
     assert {len(tasks) for tasks in singles} == {1}
+
+
+def test_a_layer_that_no_launch_may_hold_is_refused_by_name() -> None:
+    slow = slow_plan(qpu_plan(interrupted()), 2.0)
+    with pytest.raises(PlanError, match=r"step '.*' is predicted to take 2 s.*0\.8 s of a launch"):
+        launches_of(schedule_of(slow), LIMITED)
+
+
+def test_a_launch_holds_no_more_layers_than_the_runtime_takes() -> None:
+    build = GraphBuilder("deep", (1, 4, 2, 2))
+    tensor = "x"
+    for _ in range(MOST_LAYERS + 8):
+        tensor = build.add(Conv2d((1, 1)), tensor, [(4, 4, 1, 1), (4,)])
+    launches = launches_of(schedule_of(qpu_plan(build.build(tensor))), LIMITED)
+    assert [len(tasks) for tasks in launches] == [MOST_LAYERS, 8]
+    runtime, runner = runtime_source("bundle_gpu.c"), (SOURCE_DIRECTORY / "backend.h").read_text("utf-8")
+    assert f"BUNDLE_MOST_LAYERS = {MOST_LAYERS}" in runtime and f"BACKEND_MARKS = {MOST_LAYERS}" in runner
 
 
 def test_the_image_file_is_what_its_description_says(tmp_path: Path) -> None:
@@ -229,7 +249,7 @@ def test_a_damaged_image_is_refused_when_loaded(tmp_path: Path, damage: str) -> 
 def test_plans_that_do_not_fit_the_board_are_refused(tmp_path: Path) -> None:
     graph = branchy()
     plan = qpu_plan(graph)
-    with pytest.raises(PlanError, match="has none"):
+    with pytest.raises(PlanError, match="engine 'videocore4', which device 'host' does not have"):
         compile_bundle(graph, plan, HOST, tmp_path)
     with pytest.raises(LinkError, match="GPU image needs"):
         compile_bundle(graph, plan, dataclasses.replace(PI_ZERO, gpu_memory_bytes=4096), tmp_path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 
@@ -137,7 +138,7 @@ def test_cuts_at_the_time_limit_release_nothing() -> None:
     plan = layered_plan(chain())
     steps = tuple(PlanStep.model_validate({**dict(s), "predicted_s": 0.5, "high_s": 0.5}) for s in plan.steps)
     slow = plan.model_copy(update={"steps": steps})
-    assert len(launches_of(schedule_of(slow), 0.8)) == 6
+    assert len(launches_of(schedule_of(slow), replace(PI_ZERO, launch_limit_s=0.8))) == 6
     assert memory_use(slow, {}).gpu_bytes == memory_use(plan, {}).gpu_bytes
 
 

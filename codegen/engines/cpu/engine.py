@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import inf
 from typing import Literal
 
 from codegen.algorithm import Algorithm
@@ -42,9 +43,9 @@ class CpuEngine:
         """Every board has one."""
         return True
 
-    def launch_limits(self, target: Target) -> LaunchLimits | None:
-        """A call is no launch."""
-        return None
+    def launch_limits(self, target: Target) -> LaunchLimits:
+        """A call is no launch, and ends when it ends."""
+        return LaunchLimits(inf, 1)
 
     def owns(self, algorithm: Algorithm) -> bool:
         return algorithm.engine == self.name and isinstance(algorithm, CpuAlgorithm)

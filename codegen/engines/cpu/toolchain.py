@@ -107,6 +107,12 @@ def runtime_source(name: str) -> str:
     return (RUNTIME_DIRECTORY / name).read_text(encoding="utf-8")
 
 
+def runtime_texts() -> tuple[str, ...]:
+    """Texts of all of them."""
+    paths = sorted(path for path in RUNTIME_DIRECTORY.iterdir() if path.suffix in (".c", ".h"))
+    return tuple(path.read_text(encoding="utf-8") for path in paths)
+
+
 def _compiled(
     sources: Mapping[str, str], target: Target, flags: Sequence[str], libraries: Sequence[str], product: str
 ) -> Path:

@@ -43,7 +43,7 @@ class VideoCore4Engine:
     def is_on(self, target: Target) -> bool:
         return target.has_qpus
 
-    def launch_limits(self, target: Target) -> LaunchLimits | None:
+    def launch_limits(self, target: Target) -> LaunchLimits:
         return LaunchLimits(target.launch_limit_s, MOST_LAYERS)
 
     def owns(self, algorithm: Algorithm) -> bool:

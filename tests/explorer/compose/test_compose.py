@@ -15,8 +15,9 @@ from explorer.compose.compose import Limits, compose, starts_launch
 from explorer.compose.held import Caps
 from explorer.compose.memory_cap import compose_within
 from explorer.compose.steps import ComposedStep, Overheads
-from explorer.compose.timed_candidates import TimedCandidate, efficient, relayout_spec
+from explorer.compose.timed_candidates import TimedCandidate, efficient, launchable, relayout_spec
 from explorer.errors import CompositionError
+from microbench.profile import load_profile
 from tests.explorer.held_memory import held_memory
 from tests.explorer.networks import LAYOUTS, graph_of, timed
 
@@ -292,3 +293,11 @@ def test_threads_stay_awake_through_a_short_step() -> None:
         table[spec] = (timed(spec, "cpu", ("nchw",), "nchw", time_s, threads=threads),)
     assert compose(graph, table, Overheads(wake_s=2.0, spin_s=0.5)).total_s == pytest.approx(10.4 + 2)
     assert compose(graph, table, Overheads(wake_s=2.0, spin_s=0.3)).total_s == pytest.approx(10.4 + 4)
+
+
+def test_a_layer_that_no_launch_may_hold_is_left_to_the_cpu() -> None:
+    graph, table, overheads = chain(0.0, cpu=2.0, qpu=0.9, relayout=0.1)
+    target = replace(load_profile("pi-zero").target(), launch_limit_s=0.8)
+    assert {step.timed.engine.name for step in compose(graph, table, overheads).steps} == {"videocore4"}
+    found = compose(graph, launchable(table, target), overheads)
+    assert {step.timed.engine.name for step in found.steps} == {"cpu"}
