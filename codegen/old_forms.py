@@ -20,7 +20,10 @@ _ALGORITHMS = {
 }
 
 # Algorithms that are no more: what computes their layers now. Their decisions do not say how many lanes a target has.
-REPLACED = {"cpu_fully_connected": "cpu_blocked_fully_connected"}
+REPLACED = {
+    "cpu_fully_connected": "cpu_blocked_fully_connected",
+    "cpu_depthwise": "cpu_blocked_depthwise",
+}
 
 
 _ENGINES = {"qpu": "videocore4"}

@@ -22,7 +22,7 @@ from microbench.store import Sample
 ATTEMPTS = 3  # at a batch while the board's clock or temperature moves
 # One computes, on one core: its time follows the clock. The other moves data, on all cores: its time follows what
 # other programs do to memory and to the cores.
-COMPUTING, MOVING = "cpu_pointwise_gemm", "cpu_depthwise"
+COMPUTING, MOVING = "cpu_pointwise_gemm", "cpu_blocked_depthwise"
 COMPUTING_CHANNELS, COMPUTING_SIDE = 64, 28
 MOVING_CHANNELS, MOVING_SIDE = 64, 56
 

@@ -27,7 +27,6 @@ KERNELS = (
     "cpu_conv_direct",
     "cpu_conv_im2col",
     "cpu_pointwise_gemm",
-    "cpu_depthwise",
     "cpu_conv_transpose",
     "cpu_pool",
     "cpu_blocked_conv",
@@ -85,8 +84,8 @@ def _variants(profile: DeviceProfile) -> Iterator[tuple[Algorithm, int | None]]:
     for name in KERNELS:
         algorithm = known.get(name)
         if isinstance(algorithm, BlockedKernel):
-            yield type(algorithm)(lanes=1), 1
-            yield algorithm, algorithm.lanes(profile.target())
+            for lanes in (1, algorithm.lanes(profile.target())):
+                yield type(algorithm)(lanes), lanes
         elif algorithm is not None:
             yield algorithm, None
 

@@ -9,6 +9,7 @@ import ctypes
 import inspect
 import math
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +22,7 @@ from codegen.algorithm import algorithms
 from codegen.engine_registry import layout_named
 from codegen.engines.cpu.algorithm import CpuAlgorithm
 from codegen.engines.cpu.toolchain import compile_shared
+from codegen.errors import ScheduleError
 from codegen.expression import Expression, Operand
 from codegen.graph import LayerSpec, type_of
 from codegen.onnx_import.reader import import_model
@@ -149,15 +151,21 @@ def compiled(op_type: str, attributes: dict[str, Any], name: str, target: Target
         spec = LayerSpec(op, (plane,), (plane,), tuple(map(type_of, weights)))
     algorithm = algorithms()[name]
     assert isinstance(algorithm, CpuAlgorithm) and algorithm.applies(spec, target)
-    choice = algorithm.choice(spec, target, algorithm.space(spec, target).points()[0])
+    choice = _first_choice(algorithm, spec, target)
     return Compiled(expression, spec, choice, algorithm.emit(spec, target, choice, weights, entry))
+
+
+def _first_choice(algorithm: CpuAlgorithm, spec: LayerSpec, target: Target) -> Choice:
+    for point in algorithm.space(spec, target).points():
+        with suppress(ScheduleError):  # no kernel there
+            return algorithm.choice(spec, target, point)
+    raise AssertionError(f"{algorithm.name} has no kernel for {spec}")
 
 
 KERNELS = [
     *(("cpu_map", target) for target in (HOST, SCALAR, NEON, AVX2)),
     *(("cpu_blocked_map", target) for target in (HOST, SCALAR)),
-    ("cpu_depthwise", SCALAR),
-    ("cpu_blocked_depthwise", HOST),
+    *(("cpu_blocked_depthwise", target) for target in (HOST, SCALAR)),
 ]
 
 

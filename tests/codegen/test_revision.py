@@ -73,7 +73,9 @@ def test_a_kernel_s_constant_changes_exactly_the_algorithms_that_import_it(
     edited: Callable[[str, Edit], Revisions],
 ) -> None:
     assert changed(edited(TILES, with_constant)) == {"cpu_blocked_winograd"}
-    assert changed(edited("engines/cpu/depthwise.py", with_constant)) == {"cpu_depthwise"}
+    assert changed(edited("engines/cpu/blocked/conv_transpose.py", with_constant)) == {
+        "cpu_blocked_conv_transpose"
+    }
 
 
 def test_a_kernel_of_the_qpus_leaves_the_cpu_s_algorithms_as_they_were(

@@ -59,7 +59,7 @@ def test_an_interrupt_exits_with_130_and_says_how_to_go_on(
 
 def test_devices_and_algorithms() -> None:
     assert "pi-zero" in explore("devices").output
-    assert "cpu_depthwise" in explore("algorithms").output
+    assert "cpu_blocked_depthwise" in explore("algorithms").output
 
 
 @pytest.mark.parametrize("words", [["--help"], ["run", "--help"]])

@@ -140,7 +140,10 @@ def first_choice(plan: Json) -> Json:
         (lambda plan: plan.pop("schema_version"), ("version None", "explore run")),
         (lambda plan: plan.update(extra=1), ("extra", "explore run")),
         (lambda plan: plan["steps"].pop(), ("no step writes output 'y'",)),
-        (lambda plan: first_choice(plan).update(algorithm="magic"), ("'first'", "'magic'", "cpu_depthwise")),
+        (
+            lambda plan: first_choice(plan).update(algorithm="magic"),
+            ("'first'", "'magic'", "cpu_blocked_depthwise"),
+        ),
         (lambda plan: first_choice(plan).update(tile=[["rows", 999]]), ("'first'", "does not offer")),
         (lambda plan: first_choice(plan).update(split=[["qpus", 99]]), ("'first'", "does not offer")),
     ],

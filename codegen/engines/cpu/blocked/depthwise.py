@@ -19,7 +19,7 @@ from codegen.engines.cpu.instructions import (
     epilogue_instructions,
 )
 from codegen.engines.cpu.kernel import Point
-from codegen.engines.cpu.machine import FLOAT_BYTES
+from codegen.engines.cpu.machine import FLOAT_BYTES, block_registers, is_scalar
 from codegen.engines.cpu.threads import nothing_shared, shared_axis, threads_axis
 from codegen.graph import LayerSpec
 from codegen.operators.conv2d import Conv2d
@@ -33,7 +33,8 @@ ROWS = (1, 2, 3)
 
 
 class CpuBlockedDepthwise(BlockedKernel):
-    """`pixels` by `rows` outputs of a block of channels in registers.
+    """`pixels` by `rows` outputs of a block of channels in registers. A core without vectors may take blocks of one
+    channel, and then several outputs of each input.
 
     With one row, a row of the kernel's weights is in registers beside them; with more, all its weights are, and a
     row of inputs is loaded once for all outputs that it goes into.
@@ -42,26 +43,31 @@ class CpuBlockedDepthwise(BlockedKernel):
     name = "cpu_blocked_depthwise"
 
     def computes(self, spec: LayerSpec, target: Target) -> bool:
-        op = spec.op
-        return isinstance(op, Conv2d) and op.groups == spec.inputs[0].shape[1] == spec.output.shape[1]
+        is_depthwise = isinstance(spec.op, Conv2d) and spec.op.groups == spec.inputs[0].shape[1]
+        return is_depthwise and bool(self._lanes_of(spec, target))
 
     def axes(self, spec: LayerSpec, target: Target) -> tuple[Axis, ...]:
-        widths = {rows: tile_widths(spec, rows, self.registers(target)) for rows in ROWS}
-        pixels = tuple(sorted({width for of_rows in widths.values() for width in of_rows}))
-        rows = tuple(rows for rows, of_rows in widths.items() if of_rows)
+        lanes = self._lanes_of(spec, target)
+        widths = {(n, rows): _widths(spec, rows, target, n) for n in lanes for rows in ROWS}
         return (
-            self.lanes_axis(target),
-            Axis("pixels", pixels),
-            Axis("rows", rows),
+            Axis("lanes", lanes),
+            Axis("pixels", tuple(sorted({width for several in widths.values() for width in several}))),
+            Axis("rows", tuple(sorted({rows for (_, rows), several in widths.items() if several}))),
             shared_axis(target),
             threads_axis(target),
         )
+
+    def _lanes_of(self, spec: LayerSpec, target: Target) -> tuple[int, ...]:
+        """Sizes of blocks; none where a block of outputs would read from several inputs."""
+        sizes = {self.lanes(target)} | ({1} if self.by_registers and is_scalar(target) else set())
+        is_multiplied = spec.output.shape[1] > spec.inputs[0].shape[1]
+        return tuple(lanes for lanes in sorted(sizes) if lanes == 1 or not is_multiplied)
 
     def pieces(self, spec: LayerSpec, point: Point) -> int:
         return planes_share(spec, point["lanes"], point, point["rows"]).pieces
 
     def refusal(self, spec: LayerSpec, target: Target, point: Point) -> str | None:
-        if point["pixels"] not in tile_widths(spec, point["rows"], self.registers(target)):
+        if point["pixels"] not in _widths(spec, point["rows"], target, point["lanes"]):
             return "tiles of that width leave registers unused, or want more than there are"
         return nothing_shared(point)
 
@@ -101,6 +107,10 @@ class CpuBlockedDepthwise(BlockedKernel):
         )
 
 
+def _widths(spec: LayerSpec, rows: int, target: Target, lanes: int) -> tuple[int, ...]:
+    return tile_widths(spec, rows, block_registers(target, lanes))
+
+
 def tile_widths(spec: LayerSpec, rows: int, registers: int) -> tuple[int, ...]:
     """The width of tiles worth trying with so many rows of outputs; none where they do not fit the registers.
 
@@ -130,6 +140,7 @@ def depthwise_code(spec: LayerSpec, point: Point, entry: str) -> WindowCode:
         result=Image.blocked(lanes, windows.rows.outputs, windows.columns.outputs),
         pixels=point["pixels"],
         rows=point["rows"],
+        multiplier=spec.output.shape[1] // spec.inputs[0].shape[1],
         epilogue=op.epilogue,
     )
 

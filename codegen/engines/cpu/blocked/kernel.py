@@ -19,6 +19,11 @@ class BlockedKernel(CpuKernel):
     def __init__(self, lanes: int | None = None) -> None:
         self._lanes = lanes
 
+    @property
+    def by_registers(self) -> bool:
+        """Whether blocks are what the target's registers hold."""
+        return self._lanes is None
+
     def lanes(self, target: Target) -> int:
         """Channels of a block."""
         return self._lanes or block_lanes(target)

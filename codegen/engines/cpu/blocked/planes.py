@@ -44,7 +44,7 @@ def planes_source(spec: LayerSpec, code: WindowCode, choice: Choice, biases: int
         end_plane=planes[1],
         rows=", ".join(rows),
         blocks=blocks,
-        source=code.source.block * blocks,
+        source=code.source.block * (blocks // code.multiplier),
         result=code.result.block * blocks,
         biases=biases,
     )

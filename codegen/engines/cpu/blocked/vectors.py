@@ -64,8 +64,10 @@ def vector_epilogue(lanes: int, value: str, epilogue: Expression, *others: str) 
     clamped, low, high = as_clamp(epilogue)
     if clamped != RESULT:
         names = ", ".join(f"v{i} = {text}" for i, text in enumerate((value, *others)))
-        operands = [f"v{i}" for i in range(1 + len(others))]
-        return f"({{ const vec{lanes} {names}; (vec{lanes}){vector_text(lanes, epilogue, operands)}; }})"
+        lane = "[0]" if lanes == 1 else ""  # text of one lane is of floats
+        text = vector_text(lanes, epilogue, [f"v{i}{lane}" for i in range(1 + len(others))])
+        result = f"(vec1){{{text}}}" if lanes == 1 else f"(vec{lanes}){text}"
+        return f"({{ const vec{lanes} {names}; {result}; }})"
     if low is not None:
         value = f"vec{lanes}_least({value}, {float_literal(low)})"
     if high is not None:

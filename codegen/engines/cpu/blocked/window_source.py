@@ -31,7 +31,7 @@ class WindowCode:
     """What the text depends on. `kind`: "product" (with weights and bias), "max" or "average".
 
     `rows` by `pixels` outputs are in registers at once; more than one row only where the windows see no border, their
-    weights all being in registers too.
+    weights all being in registers too. `multiplier`: so many blocks in turn read one of the input.
     """
 
     entry: str
@@ -41,6 +41,7 @@ class WindowCode:
     result: Image
     pixels: int
     rows: int = 1
+    multiplier: int = 1
     include_padding: bool = False
     epilogue: Expression = RESULT
 
@@ -250,7 +251,7 @@ def _span_text(code: WindowCode) -> str:
                 const float *const k = w + b * $block_weights, *const starts = bias + b * $bias;
                 for (int oy = row_first; oy < row_end;) {
                     const int iy = oy * $stride - $pad;
-                    const float *const from = x + b * $source_block + (iy - x_first) * $source_row;
+                    const float *const from = x + $source_block + (iy - x_first) * $source_row;
                     float *const to = y + b * $result_block + (oy - y_first) * $result_row;
                     $many
                     const int below = iy < 0 ? (-iy + $reach) / $dilation : 0;
@@ -279,7 +280,7 @@ def _span_text(code: WindowCode) -> str:
         dilation=rows.dilation,
         inputs=rows.inputs,
         taps=rows.taps,
-        source_block=code.source.block,
+        source_block=f"{'b' if code.multiplier == 1 else f'b / {code.multiplier}'} * {code.source.block}",
         source_row=code.source.row,
         result_block=code.result.block,
         result_row=code.result.row,
