@@ -14,7 +14,7 @@ from codegen.bundle.gpu import image_file, link_tasks, weight_words
 from codegen.bundle.header import header_text
 from codegen.bundle.kernels import Kernels, emit_kernels
 from codegen.bundle.launches import launches_of
-from codegen.bundle.lives import gpu_activations
+from codegen.bundle.lives import gpu_activations, gpu_buffers
 from codegen.bundle.manifest import (
     MANIFEST_NAME,
     GpuEntry,
@@ -26,13 +26,15 @@ from codegen.bundle.manifest import (
 from codegen.bundle.memory import plan_memory
 from codegen.bundle.names import model_identifier
 from codegen.bundle.source import Model, model_text
-from codegen.bundle.tasks import schedule_of
+from codegen.bundle.tasks import Schedule, schedule_of
 from codegen.canonical import content_hash
 from codegen.chains import chain_nodes
+from codegen.engine_registry import engine_named
 from codegen.engines.cpu.source import round_up
 from codegen.engines.cpu.toolchain import runtime_source
 from codegen.errors import BundleError, PlanError
 from codegen.graph import Graph, LayerSpec
+from codegen.memory_space import GPU
 from codegen.operators.relayout import Relayout
 from codegen.plan import Plan, plan_hash, plan_text
 from codegen.program import GpuProgram, Region
@@ -66,6 +68,7 @@ def compile_bundle(graph: Graph, plan: Plan, target: Target, directory: Path) ->
                 f"the plan has steps on engine {engine.name!r}, which device {target.name!r} does not have; "
                 f"compile it for {plan.device!r}, or make a plan for {target.name!r}"
             )
+    _check_memories(schedule)
     activations = gpu_activations(schedule)
     gpu = link_tasks(schedule, launches, activations, target, weights) if launches else None
     identifier = model_identifier(plan.model_name)
@@ -79,6 +82,23 @@ def compile_bundle(graph: Graph, plan: Plan, target: Target, directory: Path) ->
     manifest = _manifest(model, files)
     _write(directory, {**files, MANIFEST_NAME: manifest.text().encode()})
     return manifest
+
+
+def _check_memories(schedule: Schedule) -> None:
+    """Raises PlanError where a step would touch GPU memory that its engine cannot."""
+    shared = gpu_buffers(schedule)
+    for task in schedule.computing:
+        engine = engine_named(task.step.choice.engine)
+        for names, reached, does in (
+            (task.reads, engine.reads, "read"),
+            (task.writes, engine.writes, "write"),
+        ):
+            touched = [name for name in names if schedule.memory_of(name) in shared]
+            if touched and GPU not in reached:
+                raise PlanError(
+                    f"step {task.step.name!r}: engine {engine.name!r} cannot {does} {touched[0]!r}, which lies in GPU "
+                    "memory; make a new plan by `explore run`"
+                )
 
 
 def weights_of_steps(graph: Graph, plan: Plan) -> list[tuple[FloatArray, ...]]:

@@ -1,4 +1,4 @@
-"""The CPU's share of a plan: kernels in C, equal ones once, and their packed weights."""
+"""What of a plan is called: kernels in C, of whichever engines print it, equal ones once, and their packed weights."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from codegen.algorithm import algorithm_named
 from codegen.bundle.names import c_identifier
 from codegen.bundle.tasks import Schedule, Task
-from codegen.engines.cpu.algorithm import CpuAlgorithm
+from codegen.engine_registry import engine_named
 from codegen.engines.cpu.source import round_up
 from codegen.errors import PlanError
 from codegen.program import CpuProgram
@@ -46,7 +46,7 @@ class Kernels:
 def emit_kernels(
     schedule: Schedule, target: Target, weights: Sequence[Sequence[FloatArray]], prefix: str
 ) -> Kernels:
-    """Emits every CPU task; layers that are equal but for their weights share a function."""
+    """Emits every task that is no GPU program; layers that are equal but for their weights share a function."""
     kernels = Kernels()
     for task in schedule.computing:
         if task.is_qpu:
@@ -63,13 +63,20 @@ def _emitted(
     task: Task, target: Target, weights: Sequence[FloatArray], kernels: Kernels, prefix: str
 ) -> CpuProgram:
     step = task.step
-    algorithm = algorithm_named(step.choice.algorithm)
-    if not isinstance(algorithm, CpuAlgorithm):
+    algorithm, engine = algorithm_named(step.choice.algorithm), engine_named(step.choice.engine)
+    if not engine.owns(algorithm):
         raise PlanError(
-            f"step {step.name!r}: algorithm {step.choice.algorithm!r} does not run on the CPU; make a new plan"
+            f"step {step.name!r}: algorithm {step.choice.algorithm!r} does not run on engine {engine.name!r}; "
+            "make a new plan"
         )
+
+    def printed(entry: str) -> CpuProgram:
+        program = engine.program(algorithm, step.candidate, target, weights, entry)
+        assert isinstance(program, CpuProgram), f"{engine.name} says that it makes C"
+        return program
+
     entry = f"{prefix}_{c_identifier(step.choice.algorithm)}_{step.candidate.hash[:12]}"
-    program = algorithm.emit(step.spec, target, step.choice, weights, entry)
+    program = printed(entry)
     if kernels.sources.get(entry, program.source) != program.source:  # text that depends on the weights
-        program = algorithm.emit(step.spec, target, step.choice, weights, f"{entry}_{task.index}")
+        program = printed(f"{entry}_{task.index}")
     return program

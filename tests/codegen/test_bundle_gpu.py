@@ -17,10 +17,12 @@ from codegen.bundle import Manifest, compile_bundle
 from codegen.bundle.launches import launches_of
 from codegen.bundle.manifest import bundle_sources
 from codegen.bundle.tasks import schedule_of
+from codegen.engine_registry import engine_named
 from codegen.engines.cpu.toolchain import compile_executable, runtime_source
 from codegen.engines.videocore4.engine import MOST_LAYERS
 from codegen.errors import LinkError, PlanError
 from codegen.graph import Graph
+from codegen.memory_space import HOST as HOST_MEMORY
 from codegen.operators.conv2d import Conv2d
 from codegen.operators.softmax import Softmax
 from codegen.plan import Plan
@@ -192,6 +194,15 @@ def test_a_layer_that_no_launch_may_hold_is_refused_by_name() -> None:
     slow = slow_plan(qpu_plan(interrupted()), 2.0)
     with pytest.raises(PlanError, match=r"step '.*' is predicted to take 2 s.*0\.8 s of a launch"):
         launches_of(schedule_of(slow), LIMITED)
+
+
+def test_an_engine_that_cannot_reach_gpu_memory_is_refused_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    graph = interrupted()
+    monkeypatch.setattr(engine_named("cpu"), "writes", frozenset({HOST_MEMORY}))
+    with pytest.raises(PlanError, match="engine 'cpu' cannot write 'x@pixel16', which lies in GPU memory"):
+        compile_bundle(graph, qpu_plan(graph), PI_ZERO, tmp_path)
 
 
 def test_a_launch_holds_no_more_layers_than_the_runtime_takes() -> None:
