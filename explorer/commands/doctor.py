@@ -19,7 +19,7 @@ from explorer.terminal.exits import reported
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from microbench.diagnosis import Diagnosis
+    from microbench.doctor.diagnosis import Diagnosis
     from microbench.options import SshOptions
 
 _STYLES = {"ok": "green", "warning": "yellow", "failed": "bold red", "unknown": "yellow", "not needed": "dim"}
@@ -44,7 +44,7 @@ def doctor_command(device: str, devices: Path, ssh: SshOptions | None, as_json: 
     """`explore doctor`; raises UsageError where no board is named, CheckFailedError where a check failed."""
     from explorer.errors import CheckFailedError
     from microbench.devices import find_device
-    from microbench.doctor import examine
+    from microbench.doctor.examination import examine
     from microbench.profile import load_profile
 
     found = find_device(device, devices)

@@ -10,17 +10,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from microbench.boards.ssh_runner import RemoteRunner
-from microbench.diagnosis import Diagnosis
-from microbench.doctor import check_architecture, check_reachable, examine, judged
-from microbench.doctor_gpu import (
+from microbench.doctor.diagnosis import Diagnosis
+from microbench.doctor.examination import check_architecture, check_reachable, examine, judged
+from microbench.doctor.gpu import (
     applying_overlays,
     check_gpu_memory,
     check_kernel,
     check_overlay,
     check_vcio,
 )
-from microbench.doctor_probes import PROBES, lock_of, probe
-from microbench.doctor_system import check_clocks, check_lock, check_space, check_throttling
+from microbench.doctor.probes import PROBES, lock_of, probe
+from microbench.doctor.system import check_clocks, check_lock, check_space, check_throttling
 from microbench.errors import BoardError
 from microbench.options import SshOptions
 from microbench.profile import load_profile

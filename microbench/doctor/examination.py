@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping
 
 from microbench.boards.ssh_link import SshLink
 from microbench.boards.ssh_runner import RemoteRunner, backend_for
-from microbench.diagnosis import Diagnosis, failed, in_order, untold
-from microbench.doctor_gpu import check_gpu_memory, check_kernel, check_overlay, check_vcio, without_qpus
-from microbench.doctor_probes import lock_of, probe
-from microbench.doctor_system import check_clocks, check_lock, check_space, check_throttling
+from microbench.doctor.diagnosis import Diagnosis, failed, in_order, untold
+from microbench.doctor.gpu import check_gpu_memory, check_kernel, check_overlay, check_vcio, without_qpus
+from microbench.doctor.probes import lock_of, probe
+from microbench.doctor.system import check_clocks, check_lock, check_space, check_throttling
 from microbench.errors import BoardError
 from microbench.options import SshOptions
 from microbench.profile import DeviceProfile

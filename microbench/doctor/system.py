@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from microbench.conditions import SINCE_BOOT_SHIFT, THROTTLE_FLAGS
-from microbench.diagnosis import Diagnosis, doubtful, failed, in_order, untold
+from microbench.doctor.diagnosis import Diagnosis, doubtful, failed, in_order, untold
 
 # A runner takes a few megabytes and a bundle with its weights tens: below the first nothing fits, below the second
 # a search with many kernels may fill the card.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from microbench.diagnosis import Diagnosis, doubtful, failed, in_order, not_needed, untold
+from microbench.doctor.diagnosis import Diagnosis, doubtful, failed, in_order, not_needed, untold
 
 CONFIG_FILE = "config.txt (/boot/firmware/config.txt, older systems /boot/config.txt)"
 _OVERLAY = re.compile(r"dtoverlay\s*=\s*(vc4-f?kms-v3d(?:-pi4)?)\s*(?:,|$)")

@@ -1,0 +1,1 @@
+"""What `explore doctor` examines on a board: diagnoses, each with a remedy."""
