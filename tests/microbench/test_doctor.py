@@ -308,7 +308,7 @@ def test_a_connection_lost_on_the_way_is_a_finding(
     def cut(link: object) -> dict[str, str]:
         raise BoardError("pi@there: cannot run a command: connection lost")
 
-    monkeypatch.setattr("microbench.doctor.probe", cut)
+    monkeypatch.setattr("microbench.doctor.examination.probe", cut)
     found = diagnoses_at(sshd.options(tmp_path / "there"))
     assert list(found) == ["reachable", "key", "connection"]
     verdict_of(found["connection"], "failed", "connection lost")
