@@ -12,7 +12,7 @@ from typing import ClassVar, Protocol
 from codegen.errors import ScheduleError
 from codegen.graph import LayerSpec
 from codegen.old_forms import REPLACED
-from codegen.schedule import Choice, Space, Work
+from codegen.schedule import AxisNames, Choice, Point, Space, Work
 from codegen.target import Target
 
 ENTRY_POINT_GROUP = "explore.algorithms"
@@ -28,6 +28,8 @@ class Algorithm(Protocol):
     engine: str
     element_types: ClassVar[frozenset[str]]
     """Names of the element types that its inputs, outputs and weights may have."""
+    axis_names: ClassVar[AxisNames]
+    """The values of its axes of names, in the order in which models of costs number them from 0."""
 
     def applies(self, spec: LayerSpec, target: Target) -> bool:
         """Whether this algorithm can compute the layer on that board at all."""
@@ -37,7 +39,7 @@ class Algorithm(Protocol):
         """Splits over processing elements and tiles; never empty where `applies`."""
         ...
 
-    def choice(self, spec: LayerSpec, target: Target, point: Mapping[str, int]) -> Choice:
+    def choice(self, spec: LayerSpec, target: Target, point: Point) -> Choice:
         """The choice at a point of the space; raises ScheduleError where no kernel exists for it."""
         ...
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
 from typing import ClassVar, final
 
 from codegen.element_type import FLOAT32
 from codegen.errors import ScheduleError
 from codegen.graph import LayerSpec
 from codegen.operator import reads_further_tensor
-from codegen.schedule import Choice, Space
+from codegen.schedule import AxisNames, Choice, Point, Space
 from codegen.target import Target
 
 
@@ -20,6 +19,8 @@ class AlgorithmBase(ABC):
     name: str
     element_types: ClassVar[frozenset[str]] = frozenset({FLOAT32.name})
     """Names of the element types that its inputs, outputs and weights may have."""
+    axis_names: ClassVar[AxisNames] = {}
+    """The values of its axes of names, in the order in which models of costs number them from 0."""
     takes_residuals: ClassVar[bool] = False
     """Whether it computes epilogues that read a tensor beside the layer's result."""
 
@@ -32,7 +33,7 @@ class AlgorithmBase(ABC):
         """See `Algorithm.space`."""
 
     @abstractmethod
-    def choice_at(self, spec: LayerSpec, target: Target, point: Mapping[str, int]) -> Choice:
+    def choice_at(self, spec: LayerSpec, target: Target, point: Point) -> Choice:
         """The choice at a point of the space; raises ScheduleError where no kernel exists for it."""
 
     @final
@@ -44,7 +45,7 @@ class AlgorithmBase(ABC):
         return all(tensor.dtype in self.element_types for tensor in tensors) and self.computes(spec, target)
 
     @final
-    def choice(self, spec: LayerSpec, target: Target, point: Mapping[str, int]) -> Choice:
+    def choice(self, spec: LayerSpec, target: Target, point: Point) -> Choice:
         """The choice at a point; raises ScheduleError where the algorithm does not apply, the point lies outside the
         space, or no kernel exists for it.
         """
@@ -53,7 +54,7 @@ class AlgorithmBase(ABC):
         self._check_point(self.space(spec, target), point)
         return self.choice_at(spec, target, point)
 
-    def _check_point(self, space: Space, point: Mapping[str, int]) -> None:
+    def _check_point(self, space: Space, point: Point) -> None:
         if {axis.name for axis in space.axes} != set(point):
             raise ScheduleError(
                 f"{self.name}: a point has the axes {', '.join(axis.name for axis in space.axes) or '(none)'}, "

@@ -1,7 +1,7 @@
 """Canonical forms that older versions wrote, brought to what this one reads: in plan files and in stores of samples.
 
 Version 2 of the forms: an activation is an epilogue, that is an expression; sums and stand-alone activations are Maps;
-a layer has several outputs; a choice names its engine.
+a layer has several outputs; a choice names its engine, and values of axes have names.
 """
 
 from __future__ import annotations
@@ -26,6 +26,35 @@ REPLACED = {
 }
 
 
+# What the numbers of an algorithm's axis meant before its values were names.
+_AXIS_NAMES = {
+    **{
+        (algorithm, "shared"): ("pixels", "channels")
+        for algorithm in (
+            "cpu_blocked_conv",
+            "cpu_blocked_conv_transpose",
+            "cpu_blocked_depthwise",
+            "cpu_blocked_indirect",
+            "cpu_blocked_map",
+            "cpu_blocked_pool",
+            "cpu_blocked_winograd",
+        )
+    },
+    **{
+        (algorithm, "outer"): ("pixels", "channels")
+        for algorithm in (
+            "cpu_blocked_chain",
+            "cpu_blocked_conv",
+            "cpu_blocked_indirect",
+            "cpu_pointwise_gemm",
+        )
+    },
+    **{(algorithm, "layout"): ("nchw", "pixel16") for algorithm in ("cpu_concat", "cpu_map", "cpu_reshape")},
+    ("cpu_blocked_chain", "halos"): ("recomputed", "kept"),
+    ("cpu_relayout", "inner"): ("channels", "pixels"),
+    ("cpu_transpose", "inner"): ("stores", "loads"),
+}
+
 _ENGINES = {"qpu": "videocore4"}
 
 
@@ -34,7 +63,7 @@ def is_old(form: Any) -> bool:
     if not isinstance(form, dict):
         return False
     spec, choice = form.get("spec", form), form.get("choice")
-    if isinstance(choice, dict) and "processor" in choice:
+    if isinstance(choice, dict) and ("processor" in choice or choice != _with_names(choice)):
         return True
     return isinstance(spec, dict) and spec.get("type") == "LayerSpec" and "outputs" not in spec
 
@@ -65,7 +94,22 @@ def upgraded(form: Any) -> Any:
         if isinstance(result.get("processor"), str):
             result["engine"] = engine_of(result.pop("processor"))
         result["algorithm"] = _ALGORITHMS.get(result.get("algorithm", ""), result.get("algorithm"))
+        result = _with_names(result)
     return result
+
+
+def _with_names(choice: dict[str, Any]) -> dict[str, Any]:
+    """A choice with names for the numbers of axes that have names; malformed pairs are left for the reader."""
+
+    def named(pair: Any) -> Any:
+        match pair:
+            case [str(axis), int(code)]:
+                names = _AXIS_NAMES.get((choice.get("algorithm", ""), axis), ())
+                return [axis, names[code]] if 0 <= code < len(names) else pair
+        return pair
+
+    roles = {role: choice[role] for role in ("split", "tile") if isinstance(choice.get(role), list)}
+    return {**choice, **{role: [named(pair) for pair in pairs] for role, pairs in roles.items()}}
 
 
 def _clamped(value: Expression, activation: Any) -> Expression:

@@ -29,7 +29,7 @@ _PAIRS = {
     "type": "array",
     "items": {
         "type": "array",
-        "prefixItems": [{"type": "string"}, {"type": "integer"}],
+        "prefixItems": [{"type": "string"}, {"type": ["integer", "string"]}],
         "minItems": 2,
         "maxItems": 2,
     },

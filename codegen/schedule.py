@@ -5,18 +5,24 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal
 
 from codegen.canonical import content_hash
 from codegen.errors import ScheduleError
 from codegen.graph import LayerSpec
 
-Values = tuple[tuple[str, int], ...]
+Value = int | str
+Values = tuple[tuple[str, Value], ...]
+Point = Mapping[str, Any]
+"""A `Value` for each axis of a space; which of the two it is, its axis says."""
+AxisNames = Mapping[str, tuple[str, ...]]
 
 
-def values(point: Mapping[str, int]) -> Values:
+def values(point: Point) -> Values:
     """A point of a space in its hashable form, sorted by axis."""
-    return tuple(sorted((str(name), int(value)) for name, value in point.items()))
+    return tuple(
+        sorted((str(name), value if isinstance(value, str) else int(value)) for name, value in point.items())
+    )
 
 
 @dataclass(frozen=True, order=True)
@@ -41,17 +47,17 @@ class Choice:
         return self.output_layouts[0]
 
     @property
-    def splits(self) -> dict[str, int]:
+    def splits(self) -> dict[str, Any]:
         return dict(self.split)
 
     @property
-    def tiles(self) -> dict[str, int]:
+    def tiles(self) -> dict[str, Any]:
         return dict(self.tile)
 
     @property
     def threads(self) -> int:
         """How many threads of the CPU share the layer; 1 where its algorithm has no such split."""
-        return self.splits.get("threads", 1)
+        return int(self.splits.get("threads", 1))
 
 
 @dataclass(frozen=True)
@@ -90,10 +96,10 @@ class Work:
 
 @dataclass(frozen=True)
 class Axis:
-    """One integer decision and the values it may take."""
+    """One decision and the values it may take: numbers, or names."""
 
     name: str
-    values: tuple[int, ...]
+    values: tuple[Value, ...]
     role: Literal["split", "tile"] = "tile"
 
 
@@ -110,9 +116,9 @@ class Space:
             size *= len(axis.values)
         return size
 
-    def points(self) -> tuple[dict[str, int], ...]:
+    def points(self) -> tuple[dict[str, Any], ...]:
         """Every point, in lexicographic order."""
-        points: list[dict[str, int]] = [{}]
+        points: list[dict[str, Any]] = [{}]
         for axis in self.axes:
             points = [{**point, axis.name: value} for point in points for value in axis.values]
         return tuple(points)

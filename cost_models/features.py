@@ -9,11 +9,12 @@ from dataclasses import dataclass, fields
 import numpy as np
 from numpy.typing import NDArray
 
+from codegen.algorithm import algorithm_named
 from codegen.graph import LayerSpec
 from codegen.operators.conv2d import Conv2d
 from codegen.operators.conv_transpose2d import ConvTranspose2d
 from codegen.operators.pool2d import Pool2d
-from codegen.schedule import Candidate, Work
+from codegen.schedule import Candidate, Value, Work
 from cost_models.roofline import TERM_NAMES, RooflineTerms
 
 Matrix = NDArray[np.float64]
@@ -70,9 +71,16 @@ class FeatureSet:
 def _axes(candidate: Candidate) -> dict[str, int]:
     choice = candidate.choice
     return {
-        **{f"split.{name}": value for name, value in choice.split},
-        **{f"tile.{name}": value for name, value in choice.tile},
+        **{f"split.{name}": _number(choice.algorithm, name, value) for name, value in choice.split},
+        **{f"tile.{name}": _number(choice.algorithm, name, value) for name, value in choice.tile},
     }
+
+
+def _number(algorithm: str, axis: str, value: Value) -> int:
+    """The value, or the place of a name among those that the algorithm gives the axis."""
+    if isinstance(value, str):
+        return algorithm_named(algorithm).axis_names[axis].index(value)
+    return value
 
 
 def _intensities(work: Work) -> tuple[float, ...]:

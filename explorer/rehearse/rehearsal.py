@@ -244,7 +244,7 @@ def _best(contenders: Sequence[_Contender], samples: Sequence[Sequence[Sample]])
     return contenders[min(totals)[1]] if totals else None
 
 
-def _alike(found: SearchedNetwork, shared: int) -> _Contender:
+def _alike(found: SearchedNetwork, shared: str) -> _Contender:
     """The fastest plan whose threads share out alike, where there is a choice."""
     differs = {
         way.candidate

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from codegen.algorithm import Algorithm
 from codegen.errors import ScheduleError
 from codegen.graph import LayerSpec
-from codegen.schedule import Candidate, Space
+from codegen.schedule import Candidate, Point, Space, Value
 from codegen.target import Target
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ class CandidatePool:
         self._target = target
         self._space = algorithm.space(spec, target)
         self._by_hash: dict[str, Candidate] = {}
-        self._points: dict[str, dict[str, int]] = {}
+        self._points: dict[str, dict[str, Value]] = {}
         self._study: optuna.Study | None = None
         if self._space.size <= limit:
             for point in self._space.points():
@@ -76,7 +76,7 @@ class CandidatePool:
             )
         )
 
-    def _add(self, point: Mapping[str, int]) -> Candidate | None:
+    def _add(self, point: Point) -> Candidate | None:
         try:
             choice = self.algorithm.choice(self.spec, self._target, point)
         except ScheduleError:
@@ -100,5 +100,5 @@ def _distributions(space: Space) -> dict[str, optuna.distributions.BaseDistribut
     return {axis.name: IntDistribution(0, len(axis.values) - 1) for axis in space.axes}
 
 
-def _point(space: Space, params: Mapping[str, int]) -> dict[str, int]:
+def _point(space: Space, params: Mapping[str, int]) -> dict[str, Value]:
     return {axis.name: axis.values[params[axis.name]] for axis in space.axes}

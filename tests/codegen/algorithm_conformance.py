@@ -63,8 +63,13 @@ class AlgorithmConformance:
             check_choice(case.spec, case.target, case.choice)
             axes = {axis.name: axis for axis in algorithm.space(case.spec, case.target).axes}
             for role, values in (("split", case.choice.split), ("tile", case.choice.tile)):
-                for axis, value in values:
-                    assert axes[axis].role == role and value in axes[axis].values, case
+                for of, value in values:
+                    assert axes[of].role == role and value in axes[of].values, case
+            for name, axis in axes.items():  # each in its place: features of models of costs are numbers
+                assert list(axis.values) == [
+                    value for value in algorithm.axis_names.get(name, axis.values) if value in axis.values
+                ]
+                assert (name in algorithm.axis_names) == any(isinstance(v, str) for v in axis.values), name
             assert len(case.choice.input_layouts) == len(case.spec.inputs), case
             assert len(case.choice.output_layouts) == len(case.spec.outputs), case
             assert case.choice.algorithm == algorithm.name

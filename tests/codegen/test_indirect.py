@@ -26,7 +26,7 @@ def layer(op: Conv2d, inputs: tuple[int, int], outputs: tuple[int, int]) -> Laye
 
 def code_of(spec: LayerSpec, pixels: int) -> IndirectCode:
     return CpuBlockedIndirect().code(
-        spec, {"lanes": 4, "pixels": pixels, "blocks": 1, "outer": 0, "literals": 0}, "entry"
+        spec, {"lanes": 4, "pixels": pixels, "blocks": 1, "outer": "pixels", "literals": 0}, "entry"
     )
 
 

@@ -1,31 +1,44 @@
-"""Forms of version 1 in today's words."""
+"""Numbers that older versions wrote for axes with names become those names, and nothing else changes."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
-from codegen.canonical import plain
+from codegen.algorithm import algorithms
 from codegen.old_forms import is_old, upgraded
-from codegen.revive import revive_as
-from codegen.schedule import Choice
-
-NEW = Choice("videocore4", "qpu_map", (("qpus", 12),), (), ("pixel16",), ("pixel16",))
 
 
-@pytest.mark.parametrize(("processor", "engine"), [("qpu", "videocore4"), ("cpu", "cpu")])
-def test_a_choice_names_the_engine_that_its_processor_is(processor: str, engine: str) -> None:
-    form = {**plain(NEW), "processor": processor, "algorithm": "qpu_add"}
-    form["output_layout"] = form.pop("output_layouts")[0]
-    del form["engine"]
-    found = revive_as(Choice, upgraded(form))
-    assert (found.engine, found.algorithm, found.output_layout) == (engine, NEW.algorithm, "pixel16")
+def choice(algorithm: str, tile: list[Any], split: list[Any] | None = None) -> dict[str, Any]:
+    return {"type": "Choice", "algorithm": algorithm, "split": split or [], "tile": tile}
 
 
-def test_a_candidate_whose_choice_has_a_processor_is_old() -> None:
+@pytest.mark.parametrize("code", [0, 1])
+def test_every_axis_of_names_is_upgraded_to_what_its_algorithm_says(code: int) -> None:
+    for algorithm in algorithms().values():
+        for axis, names in algorithm.axis_names.items():
+            if axis == "input_layout":  # of points alone: choices have it as their layouts
+                continue
+            for role in ("split", "tile"):
+                old = {**choice(algorithm.name, []), role: [[axis, code]]}
+                assert upgraded(old)[role] == [[axis, names[code]]], algorithm.name
+
+
+def test_numbers_and_names_stay() -> None:
+    new = choice("cpu_blocked_conv", [["blocks", 1], ["outer", "pixels"]], [["threads", 1]])
+    assert upgraded(new) == new
+
+
+@pytest.mark.parametrize(
+    "pairs", [7, [["outer", 2]], [["outer", -1]], [["outer"]], ["outer"], [[0, "outer"]]]
+)
+def test_malformed_pairs_are_left_for_the_reader(pairs: Any) -> None:
+    broken = choice("cpu_blocked_conv", pairs)
+    assert upgraded(broken) == broken
+
+
+def test_a_candidate_with_numbers_is_old() -> None:
     spec = {"type": "LayerSpec", "outputs": []}
-    assert is_old({"type": "Candidate", "spec": spec, "choice": {"type": "Choice", "processor": "qpu"}})
-    assert not is_old({"type": "Candidate", "spec": spec, "choice": plain(NEW)})
-
-
-def test_a_malformed_processor_is_left_for_the_reader_to_refuse() -> None:
-    assert upgraded({"type": "Choice", "processor": 3})["processor"] == 3
+    assert is_old({"spec": spec, "choice": choice("cpu_map", [["layout", 1]])})
+    assert not is_old({"spec": spec, "choice": choice("cpu_map", [["layout", "pixel16"]])})

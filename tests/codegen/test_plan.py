@@ -123,7 +123,7 @@ def test_contradictions_name_the_step(plan: Plan, tmp_path: Path) -> None:
         ({**steps[1], "inputs": []}, "differ in number"),
         ({**steps[1], "name": "layer 0"}, "two steps are named 'layer 0'"),
         ({**steps[1], "high_s": 0.0}, "outside its interval"),
-        ({**steps[1], "choice": {**steps[1]["choice"], "tile": [["a", "b"]]}}, "tile"),
+        ({**steps[1], "choice": {**steps[1]["choice"], "tile": [["a", 0.5]]}}, "tile"),
         ({**steps[1], "choice": {"type": "Choice"}}, "choice.*missing"),
         (
             {**steps[1], "choice": {**steps[1]["choice"], "engine": "npu"}},

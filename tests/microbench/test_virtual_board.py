@@ -77,8 +77,8 @@ def small_graph() -> Graph:
 def on_qpus(graph: Graph) -> Plan:
     """Both convolutions on the QPUs, the change of layout and the clamp in C."""
     target = PROFILE.target()
-    points = {
-        "qpu_implicit_gemm": {"pixel_tiles": 12, "blocks": 1, "channels": 4, "planar_input": 1},
+    points: dict[str, dict[str, int | str]] = {
+        "qpu_implicit_gemm": {"pixel_tiles": 12, "blocks": 1, "channels": 4, "input_layout": "nchw"},
         "qpu_pointwise_blocked": {"pixel_tiles": 4, "blocks": 2, "channels": 4},
     }
     steps = []
@@ -146,7 +146,7 @@ def test_cpu_time_grows_with_each_kind_of_work() -> None:
 
 
 def clamped(spec: LayerSpec, target: Target, threads: int) -> Choice:
-    return algorithm_named("cpu_map").choice(spec, target, {"block": 1, "layout": 0, "threads": threads})
+    return algorithm_named("cpu_map").choice(spec, target, {"block": 1, "layout": "nchw", "threads": threads})
 
 
 def test_threads_of_a_modelled_cpu_are_all_busy(tmp_path: Path) -> None:

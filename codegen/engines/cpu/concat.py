@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
 from codegen.engine_registry import layout_named
 from codegen.engines.cpu.instructions import ADDRESS_INSTRUCTIONS, LOOP_INSTRUCTIONS, Count
-from codegen.engines.cpu.kernel import CpuKernel, Point
+from codegen.engines.cpu.kernel import CpuKernel
 from codegen.engines.cpu.source import fill
 from codegen.engines.cpu.threads import LINE, Share, threads_axis
 from codegen.engines.videocore4.layout import LANES, block_lines
@@ -17,7 +18,7 @@ from codegen.graph import LayerSpec
 from codegen.layout import plane
 from codegen.operators.concat import Concat
 from codegen.program import CpuProgram
-from codegen.schedule import Axis, Choice, Work
+from codegen.schedule import Axis, AxisNames, Choice, Point, Work
 from codegen.target import Target
 from codegen.tensor import FloatArray, TensorType
 
@@ -29,19 +30,20 @@ class CpuConcat(CpuKernel):
     """All inputs and the output have one layout: `layout` is 0 for nchw, 1 for pixel16. Threads share every copy."""
 
     name = "cpu_concat"
+    axis_names: ClassVar[AxisNames] = {"layout": _LAYOUTS}
 
     def computes(self, spec: LayerSpec, target: Target) -> bool:
         return isinstance(spec.op, Concat) and spec.op.axis == 1
 
     def axes(self, spec: LayerSpec, target: Target) -> tuple[Axis, ...]:
-        return Axis("layout", tuple(range(len(_LAYOUTS)))), threads_axis(target)
+        return Axis("layout", _LAYOUTS), threads_axis(target)
 
     def pieces(self, spec: LayerSpec, point: Point) -> int:
-        shares = _shares(spec, _LAYOUTS[point["layout"]], point["threads"])
+        shares = _shares(spec, point["layout"], point["threads"])
         return max(share.pieces for share in shares)
 
     def layouts(self, spec: LayerSpec, point: Point) -> tuple[tuple[str, ...], str]:
-        name = _LAYOUTS[point["layout"]]
+        name = point["layout"]
         return (name,) * len(spec.inputs), name
 
     def work(self, spec: LayerSpec, target: Target, choice: Choice) -> Work:

@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from codegen.engines.cpu.expression_text import scalar_prologue
 from codegen.engines.cpu.gemm_tile import matrix_and_bias, pack_rows, packed_sizes, tile_source
 from codegen.engines.cpu.instructions import Count, epilogue_instructions, input_bytes, loads_of, weight_bytes
-from codegen.engines.cpu.kernel import CpuKernel, Point, at_most, checked_workspace
+from codegen.engines.cpu.kernel import CpuKernel, at_most, checked_workspace
 from codegen.engines.cpu.machine import FLOAT_BYTES, cache_bytes, tile_columns, tile_rows
 from codegen.engines.cpu.source import fill, round_up
 from codegen.engines.cpu.threads import Share, own_workspace, threads_axis
 from codegen.graph import LayerSpec
 from codegen.operators.conv2d import Conv2d
 from codegen.program import CpuProgram
-from codegen.schedule import Axis, Choice, Work
+from codegen.schedule import Axis, Choice, Point, Work
 from codegen.target import Target
 from codegen.tensor import FloatArray
 

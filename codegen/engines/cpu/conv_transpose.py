@@ -15,7 +15,7 @@ from codegen.engines.cpu.instructions import (
     epilogue_instructions,
     weight_bytes,
 )
-from codegen.engines.cpu.kernel import CpuKernel, Point, checked_workspace
+from codegen.engines.cpu.kernel import CpuKernel, checked_workspace
 from codegen.engines.cpu.machine import FLOAT_BYTES
 from codegen.engines.cpu.phases import AxisPhase, axis_phases
 from codegen.engines.cpu.source import fill
@@ -23,7 +23,7 @@ from codegen.engines.cpu.threads import Share, own_workspace, threads_axis
 from codegen.graph import LayerSpec
 from codegen.operators.conv_transpose2d import ConvTranspose2d
 from codegen.program import CpuProgram
-from codegen.schedule import Axis, Choice, Work
+from codegen.schedule import Axis, Choice, Point, Work
 from codegen.target import Target
 from codegen.tensor import FloatArray
 

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
 
 from codegen.algorithm_base import AlgorithmBase
 from codegen.engines.cpu.machine import MOST_WORKSPACE_BYTES
 from codegen.errors import ScheduleError
 from codegen.graph import LayerSpec
-from codegen.schedule import Axis, Choice, Space, values
+from codegen.schedule import Axis, Choice, Point, Space, values
 from codegen.target import Target
-
-Point = Mapping[str, int]
 
 
 class CpuKernel(AlgorithmBase):

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from textwrap import indent
+from typing import ClassVar
 
 import numpy as np
 
 from codegen.engine_registry import layout_named
 from codegen.engines.cpu.expression_text import scalar_prologue, scalar_text, vector_text
 from codegen.engines.cpu.instructions import ADDRESS_INSTRUCTIONS, LOOP_INSTRUCTIONS, Count
-from codegen.engines.cpu.kernel import CpuKernel, Point
+from codegen.engines.cpu.kernel import CpuKernel
 from codegen.engines.cpu.machine import vector_lanes
 from codegen.engines.cpu.source import fill
 from codegen.engines.cpu.threads import LINE, Share, threads_axis
@@ -22,9 +23,11 @@ from codegen.graph import LayerSpec
 from codegen.layout import plane
 from codegen.operators.elementwise import Map
 from codegen.program import CpuProgram
-from codegen.schedule import Axis, Choice, Work
+from codegen.schedule import Axis, AxisNames, Choice, Point, Work
 from codegen.target import Target
 from codegen.tensor import FloatArray, Shape
+
+_LAYOUTS = ("nchw", "pixel16")
 
 
 @dataclass(frozen=True)
@@ -73,24 +76,24 @@ class CpuMap(CpuKernel):
     """One pass over all tensors, `block` elements a step where the C compiler has operations for the expression, a
     vector at a time where functions are called.
 
-    `layout` is 0 for nchw and, for tensors of equal shape with channels, 1 for pixel16. Threads share the outermost
-    loop, or the elements where there is but one.
+    `layout` may be pixel16 for tensors of equal shape with channels. Threads share the outermost loop, or the elements
+    where there is but one.
     """
 
     name = "cpu_map"
+    axis_names: ClassVar[AxisNames] = {"layout": _LAYOUTS}
 
     def computes(self, spec: LayerSpec, target: Target) -> bool:
         return isinstance(spec.op, Map)
 
     def axes(self, spec: LayerSpec, target: Target) -> tuple[Axis, ...]:
-        layouts = Axis("layout", tuple(range(len(_layouts(spec)))))
-        return Axis("block", (1, 8)), layouts, threads_axis(target)
+        return Axis("block", (1, 8)), Axis("layout", _layouts(spec)), threads_axis(target)
 
     def pieces(self, spec: LayerSpec, point: Point) -> int:
-        return _share(_loops(spec, _layouts(spec)[point["layout"]]), point["threads"]).pieces
+        return _share(_loops(spec, point["layout"]), point["threads"]).pieces
 
     def layouts(self, spec: LayerSpec, point: Point) -> tuple[tuple[str, ...], str]:
-        name = _layouts(spec)[point["layout"]]
+        name = point["layout"]
         return (name,) * len(spec.inputs), name
 
     def work(self, spec: LayerSpec, target: Target, choice: Choice) -> Work:
@@ -140,7 +143,7 @@ class CpuMap(CpuKernel):
 
 def _layouts(spec: LayerSpec) -> tuple[str, ...]:
     alike = not spec.weights and all(tensor.shape == spec.output.shape for tensor in spec.inputs)
-    return ("nchw", "pixel16") if alike and len(spec.output.shape) >= 2 else ("nchw",)
+    return _LAYOUTS if alike and len(spec.output.shape) >= 2 else _LAYOUTS[:1]
 
 
 def _loops(spec: LayerSpec, layout: str) -> Loops:

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 from codegen.engines.cpu.expression_text import scalar_prologue
 from codegen.engines.cpu.gemm_tile import matrix_and_bias, pack_rows, packed_sizes, tile_source
 from codegen.engines.cpu.instructions import Count, epilogue_instructions, input_bytes, loads_of, weight_bytes
-from codegen.engines.cpu.kernel import CpuKernel, Point
+from codegen.engines.cpu.kernel import CpuKernel
 from codegen.engines.cpu.machine import FLOAT_BYTES, cache_bytes, tile_columns, tile_rows
 from codegen.engines.cpu.source import fill, round_up
 from codegen.engines.cpu.threads import Share, own_workspace, threads_axis
 from codegen.graph import LayerSpec
 from codegen.operators.conv2d import Conv2d
 from codegen.program import CpuProgram
-from codegen.schedule import Axis, Choice, Work
+from codegen.schedule import Axis, AxisNames, Choice, Point, Work
 from codegen.target import Target
 from codegen.tensor import FloatArray
 
-PIXELS_OUTER, CHANNELS_OUTER = 0, 1
+PIXELS_OUTER, CHANNELS_OUTER = "pixels", "channels"
 
 
 class CpuPointwiseGemm(CpuKernel):
@@ -29,6 +30,7 @@ class CpuPointwiseGemm(CpuKernel):
     """
 
     name = "cpu_pointwise_gemm"
+    axis_names: ClassVar[AxisNames] = {"outer": (PIXELS_OUTER, CHANNELS_OUTER)}
 
     def computes(self, spec: LayerSpec, target: Target) -> bool:
         op = spec.op

@@ -13,7 +13,7 @@ from codegen.engines.cpu.instructions import (
     Count,
     epilogue_instructions,
 )
-from codegen.engines.cpu.kernel import CpuKernel, Point
+from codegen.engines.cpu.kernel import CpuKernel
 from codegen.engines.cpu.machine import FLOAT_BYTES, tile_columns
 from codegen.engines.cpu.source import fill
 from codegen.engines.cpu.threads import Share, threads_axis
@@ -21,7 +21,7 @@ from codegen.engines.cpu.windows import CLIP_FUNCTION, window_constants
 from codegen.graph import LayerSpec
 from codegen.operators.pool2d import Pool2d
 from codegen.program import CpuProgram
-from codegen.schedule import Axis, Choice, Work
+from codegen.schedule import Axis, Choice, Point, Work
 from codegen.target import Target
 from codegen.tensor import FloatArray
 from codegen.windows import Windows

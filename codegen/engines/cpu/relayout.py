@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 import numpy as np
 
 from codegen.engine_registry import layout_named
 from codegen.engines.cpu.instructions import LOOP_INSTRUCTIONS, Count
-from codegen.engines.cpu.kernel import CpuKernel, Point
+from codegen.engines.cpu.kernel import CpuKernel
 from codegen.engines.cpu.source import fill
 from codegen.engines.cpu.threads import Share, threads_axis
 from codegen.engines.videocore4.layout import LANES, LINE_BYTES, block_lines
@@ -16,12 +17,12 @@ from codegen.graph import LayerSpec
 from codegen.layout import plane
 from codegen.operators.relayout import Relayout
 from codegen.program import CpuProgram
-from codegen.schedule import Axis, Choice, Work
+from codegen.schedule import Axis, AxisNames, Choice, Point, Work
 from codegen.target import Target
 from codegen.tensor import FloatArray
 
 _DIRECTIONS = {("nchw", "pixel16"), ("pixel16", "nchw")}
-CHANNELS_INNER, PIXELS_INNER = 0, 1
+CHANNELS_INNER, PIXELS_INNER = "channels", "pixels"
 
 
 class CpuRelayout(CpuKernel):
@@ -31,6 +32,7 @@ class CpuRelayout(CpuKernel):
     """
 
     name = "cpu_relayout"
+    axis_names: ClassVar[AxisNames] = {"inner": (CHANNELS_INNER, PIXELS_INNER)}
 
     def computes(self, spec: LayerSpec, target: Target) -> bool:
         return isinstance(spec.op, Relayout) and (spec.op.source, spec.op.target) in _DIRECTIONS
@@ -93,7 +95,7 @@ def _relayout(spec: LayerSpec) -> Relayout:
     return spec.op
 
 
-def _share(spec: LayerSpec, inner: int, threads: int) -> Share:
+def _share(spec: LayerSpec, inner: str, threads: int) -> Share:
     _, channels, pixels = plane(spec.output)
     return Share(-(-pixels // LANES) if inner == CHANNELS_INNER else channels, threads)
 

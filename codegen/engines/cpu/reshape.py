@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 import numpy as np
 
@@ -10,7 +11,7 @@ from codegen.engine_registry import layout_named
 from codegen.engines.cpu.instructions import (
     Count,
 )
-from codegen.engines.cpu.kernel import CpuKernel, Point
+from codegen.engines.cpu.kernel import CpuKernel
 from codegen.engines.cpu.layout import CHANNEL_LAYOUTS
 from codegen.engines.cpu.machine import FLOAT_BYTES, block_lanes
 from codegen.engines.cpu.source import fill
@@ -18,7 +19,7 @@ from codegen.graph import LayerSpec
 from codegen.layout import plane
 from codegen.operators.reshape import Reshape
 from codegen.program import CpuProgram
-from codegen.schedule import Axis, Choice, Work
+from codegen.schedule import Axis, AxisNames, Choice, Point, Work
 from codegen.target import Target
 from codegen.tensor import FloatArray
 
@@ -33,17 +34,17 @@ class CpuReshape(CpuKernel):
     """
 
     name = "cpu_reshape"
+    axis_names: ClassVar[AxisNames] = {"layout": _LAYOUTS}
 
     def computes(self, spec: LayerSpec, target: Target) -> bool:
         return isinstance(spec.op, Reshape)
 
     def axes(self, spec: LayerSpec, target: Target) -> tuple[Axis, ...]:
         offered = {"nchw", "pixel16", f"channel{block_lanes(target)}"}
-        return (Axis("layout", tuple(i for i, name in enumerate(_layouts(spec)) if name in offered)),)
+        return (Axis("layout", tuple(name for name in _layouts(spec) if name in offered)),)
 
     def layouts(self, spec: LayerSpec, point: Point) -> tuple[tuple[str, ...], str]:
-        name = _layouts(spec)[point["layout"]]
-        return (name,), name
+        return (point["layout"],), point["layout"]
 
     def work(self, spec: LayerSpec, target: Target, choice: Choice) -> Work:
         count = Count()

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from codegen.engines.cpu.machine import FLOAT_BYTES
-from codegen.schedule import Axis
+from codegen.schedule import Axis, AxisNames, Point
 from codegen.target import Target
 
 # What the split axis `shared` says that threads share. Where neighbouring layers share out alike, a core finds what it
 # wrote itself: rows or pixels of all channels, or all pixels of some channels.
-PIXELS_SHARED, CHANNELS_SHARED = 0, 1
+PIXELS_SHARED, CHANNELS_SHARED = "pixels", "channels"
+SHARED_NAMES: AxisNames = {"shared": (PIXELS_SHARED, CHANNELS_SHARED)}
 LINE = 16  # elements of 64 bytes: threads whose shares end there rarely write to one cache line
 
 
@@ -26,7 +26,7 @@ def shared_axis(target: Target) -> Axis:
     return Axis("shared", (PIXELS_SHARED, CHANNELS_SHARED) if target.cores > 1 else (PIXELS_SHARED,), "split")
 
 
-def nothing_shared(point: Mapping[str, int]) -> str | None:
+def nothing_shared(point: Point) -> str | None:
     """Why there is no kernel at a point, or None."""
     if point["threads"] == 1 and point["shared"] != PIXELS_SHARED:
         return "one thread shares nothing"

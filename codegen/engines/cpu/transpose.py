@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import ClassVar
 
 import numpy as np
 
 from codegen.engines.cpu.instructions import ADDRESS_INSTRUCTIONS, LOOP_INSTRUCTIONS, Count
-from codegen.engines.cpu.kernel import CpuKernel, Point
+from codegen.engines.cpu.kernel import CpuKernel
 from codegen.engines.cpu.source import fill
 from codegen.engines.cpu.threads import Share, threads_axis
 from codegen.graph import LayerSpec
 from codegen.operators.transpose import Transpose
 from codegen.program import CpuProgram
-from codegen.schedule import Axis, Choice, Work
+from codegen.schedule import Axis, AxisNames, Choice, Point, Work
 from codegen.target import Target
 from codegen.tensor import FloatArray
 
-STORES_INNER, LOADS_INNER = 0, 1
+STORES_INNER, LOADS_INNER = "stores", "loads"
 
 
 class CpuTranspose(CpuKernel):
@@ -28,6 +29,7 @@ class CpuTranspose(CpuKernel):
     """
 
     name = "cpu_transpose"
+    axis_names: ClassVar[AxisNames] = {"inner": (STORES_INNER, LOADS_INNER)}
 
     def computes(self, spec: LayerSpec, target: Target) -> bool:
         return isinstance(spec.op, Transpose)
@@ -77,13 +79,13 @@ def _permutation(spec: LayerSpec) -> tuple[int, ...]:
     return spec.op.permutation
 
 
-def _shared(spec: LayerSpec, inner: int) -> int:
+def _shared(spec: LayerSpec, inner: str) -> int:
     """The axis of the output whose loop the threads share."""
     order = _order(spec, inner)
     return next((axis for axis in order if spec.output.shape[axis] > 1), order[0])
 
 
-def _order(spec: LayerSpec, inner: int) -> tuple[int, ...]:
+def _order(spec: LayerSpec, inner: str) -> tuple[int, ...]:
     """The axes of the output from the outermost loop to the innermost."""
     axes = tuple(range(len(spec.output.shape)))
     if inner == STORES_INNER:

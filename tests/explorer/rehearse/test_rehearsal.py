@@ -223,9 +223,9 @@ def test_neighbours_that_do_not_suit_each_other_lose_as_a_whole(alone: SearchedN
 def test_a_plan_whose_threads_share_out_alike_is_among_the_first(tmp_path: Path) -> None:
     found = searched_tiny_network(tmp_path, threads=2, channels=64)
 
-    def shared(plan: Plan) -> int:
+    def shared(plan: Plan) -> str:
         """By the first layer, whose threads have the choice whatever the width of this machine's vectors."""
-        return next(step for step in plan.steps if step.name == "first").choice.splits["shared"]
+        return str(next(step for step in plan.steps if step.name == "first").choice.splits["shared"])
 
     assert shared(_alike(found, PIXELS_SHARED).plan) == PIXELS_SHARED
     assert shared(_alike(found, CHANNELS_SHARED).plan) == CHANNELS_SHARED

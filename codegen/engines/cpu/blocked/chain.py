@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import ClassVar
 
 import numpy as np
 
@@ -24,29 +25,30 @@ from codegen.engines.cpu.blocked.geometry import Image
 from codegen.engines.cpu.blocked.kernel import BlockedKernel, blocked_layout, blocks_of
 from codegen.engines.cpu.blocked.window_source import WindowCode
 from codegen.engines.cpu.instructions import Count, input_bytes, loads_of, weight_bytes
-from codegen.engines.cpu.kernel import Point, checked_workspace
+from codegen.engines.cpu.kernel import checked_workspace
 from codegen.engines.cpu.machine import FLOAT_BYTES, cache_bytes, is_scalar
 from codegen.engines.cpu.source import fill, round_up
 from codegen.engines.cpu.threads import LINE, Share, own_workspace, threads_axis
 from codegen.graph import LayerSpec
 from codegen.operators.chain import Chain
 from codegen.program import CpuProgram
-from codegen.schedule import Axis, Choice, Work
+from codegen.schedule import Axis, AxisNames, Choice, Point, Work
 from codegen.target import Target
 from codegen.tensor import FloatArray
 
 BAND_ROWS = (1, 2, 4, 8, 16)
-RECOMPUTED, KEPT = 0, 1
+RECOMPUTED, KEPT = "recomputed", "kept"
 
 
 class CpuBlockedChain(BlockedKernel):
     """`band` rows of the last layer at a time; every layer before it computes the rows which these need.
 
-    Rows that two bands need are kept (`halos` 1: moved to the top of their buffer) or computed twice (0). `outer` is
+    Rows that two bands need, their `halos`, are kept (moved to the top of their buffer) or recomputed. `outer` is
     that of the dense convolutions, whose register tiles follow from their shapes. Threads share the last layer's rows.
     """
 
     name = "cpu_blocked_chain"
+    axis_names: ClassVar[AxisNames] = {"halos": (RECOMPUTED, KEPT), "outer": (PIXELS_OUTER, CHANNELS_OUTER)}
 
     def computes(self, spec: LayerSpec, target: Target) -> bool:
         return isinstance(spec.op, Chain) and stages_of(spec.op) is not None and not is_scalar(target)
@@ -151,7 +153,7 @@ class _ChainPlan:
     @cached_property
     def bands(self) -> Bands:
         windows = tuple(stage.windows.rows for stage in self.stages)
-        return Bands(windows, self.point["band"], bool(self.point["halos"]))
+        return Bands(windows, self.point["band"], self.point["halos"] == KEPT)
 
     @cached_property
     def shares(self) -> tuple[tuple[int, int], ...]:
@@ -219,7 +221,7 @@ def _text(plan: _ChainPlan, threads: int, offsets: Sequence[tuple[int, int]], si
         reach = (window.taps - 1) * window.dilation + 1
         needed.append(
             f"const lines n{i} = lines_needed(l{i}, n{i + 1}, {window.inputs}, {window.stride}, {window.pad}, {reach}, "
-            f"{plan.point['halos']});"
+            f"{int(plan.point['halos'] == KEPT)});"
         )
     for i, (stage, code, (weights, bias)) in enumerate(zip(plan.stages, plan.codes, offsets, strict=True)):
         if i < last:

@@ -77,7 +77,7 @@ def stages_of(chain: Chain) -> tuple[Stage, ...] | None:
 
 
 def stage_code(
-    stage: Stage, entry: str, source: Image, result: Image, outer: int, registers: int
+    stage: Stage, entry: str, source: Image, result: Image, outer: str, registers: int
 ) -> ConvCode | WindowCode:
     """The parameters of the stage's span function between two pictures."""
     lanes, spec = result.lanes, stage.spec

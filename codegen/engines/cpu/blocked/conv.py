@@ -7,10 +7,9 @@ from collections.abc import Sequence
 from codegen.engines.cpu.blocked.conv_source import ConvCode, conv_text, pack_conv
 from codegen.engines.cpu.blocked.conv_tiles import RegisterTiledConv, even_widths
 from codegen.engines.cpu.blocked.geometry import Image
-from codegen.engines.cpu.kernel import Point
 from codegen.graph import LayerSpec
 from codegen.operators.conv2d import Conv2d
-from codegen.schedule import Axis
+from codegen.schedule import Axis, Point
 from codegen.target import Target
 from codegen.tensor import FloatArray
 from codegen.windows import Windows

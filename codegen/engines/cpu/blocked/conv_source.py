@@ -15,7 +15,7 @@ from codegen.expression import RESULT, Expression
 from codegen.tensor import FloatArray
 from codegen.windows import Windows
 
-PIXELS_OUTER, CHANNELS_OUTER = 0, 1
+PIXELS_OUTER, CHANNELS_OUTER = "pixels", "channels"
 
 # Taps of a row share inputs. Compilers would keep these for the next tap, and sums would leave the registers.
 BARRIER = '__asm__ volatile("" ::: "memory");'
@@ -33,7 +33,7 @@ class ConvCode:
     result: Image
     pixels: int
     blocks: int
-    outer: int = PIXELS_OUTER
+    outer: str = PIXELS_OUTER
     epilogue: Expression = RESULT
     addend: bool = False
     sum_epilogue: Expression = RESULT

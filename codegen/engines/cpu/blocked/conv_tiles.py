@@ -4,20 +4,26 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import Generic, TypeVar
+from typing import ClassVar, Generic, TypeVar
 
 from codegen.engine_registry import layout_named
 from codegen.engines.cpu.blocked.conv_source import CHANNELS_OUTER, PIXELS_OUTER, ConvCode
 from codegen.engines.cpu.blocked.kernel import BlockedKernel, blocks_of
 from codegen.engines.cpu.instructions import Count, epilogue_instructions, input_bytes, loads_of, weight_bytes
-from codegen.engines.cpu.kernel import Point
 from codegen.engines.cpu.machine import FLOAT_BYTES, cache_bytes
 from codegen.engines.cpu.source import fill
-from codegen.engines.cpu.threads import PIXELS_SHARED, Share, nothing_shared, shared_axis, threads_axis
+from codegen.engines.cpu.threads import (
+    PIXELS_SHARED,
+    SHARED_NAMES,
+    Share,
+    nothing_shared,
+    shared_axis,
+    threads_axis,
+)
 from codegen.graph import LayerSpec
 from codegen.operators.conv2d import Conv2d
 from codegen.program import CpuProgram
-from codegen.schedule import Axis, Choice, Work
+from codegen.schedule import Axis, AxisNames, Choice, Point, Work
 from codegen.target import Target
 from codegen.tensor import FloatArray
 
@@ -30,9 +36,11 @@ Code = TypeVar("Code", bound=ConvCode)
 class RegisterTiledConv(BlockedKernel, Generic[Code]):
     """Base of the dense convolutions of `pixels` outputs by `blocks` blocks of output channels in registers.
 
-    `outer` is walked in the outer loop: tiles of pixels (0, the weights are passed over for each) or tiles of channels
-    (1, the inputs are); `shared` is what threads share out.
+    `outer` is walked in the outer loop: tiles of pixels (the weights are passed over for each) or tiles of channels
+    (the inputs are); `shared` is what threads share out.
     """
+
+    axis_names: ClassVar[AxisNames] = {**SHARED_NAMES, "outer": (PIXELS_OUTER, CHANNELS_OUTER)}
 
     first_row = ""
     """C arguments that say with which row the pictures begin, where the kernel's span function has them."""
@@ -163,7 +171,7 @@ def even_widths(outputs: int, blocks: int, registers: int) -> tuple[int, ...]:
     return tuple(sorted(widths)) if widest > 0 else ()
 
 
-def _share(code: ConvCode, shared: int, threads: int) -> Share:
+def _share(code: ConvCode, shared: str, threads: int) -> Share:
     if shared == PIXELS_SHARED:
         return Share(code.tile_count, threads)
     return Share(code.out_blocks, threads, code.blocks)

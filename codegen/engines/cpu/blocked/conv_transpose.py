@@ -12,15 +12,21 @@ from codegen.engines.cpu.blocked.conv_source import ConvCode, conv_text, pack_co
 from codegen.engines.cpu.blocked.geometry import Image
 from codegen.engines.cpu.blocked.kernel import BlockedKernel, blocks_of
 from codegen.engines.cpu.instructions import Count, epilogue_instructions, input_bytes, loads_of, weight_bytes
-from codegen.engines.cpu.kernel import Point
 from codegen.engines.cpu.machine import FLOAT_BYTES, cache_bytes
 from codegen.engines.cpu.phases import AxisPhase, axis_phases
 from codegen.engines.cpu.source import fill
-from codegen.engines.cpu.threads import PIXELS_SHARED, Share, nothing_shared, shared_axis, threads_axis
+from codegen.engines.cpu.threads import (
+    PIXELS_SHARED,
+    SHARED_NAMES,
+    Share,
+    nothing_shared,
+    shared_axis,
+    threads_axis,
+)
 from codegen.graph import LayerSpec
 from codegen.operators.conv_transpose2d import ConvTranspose2d
 from codegen.program import CpuProgram
-from codegen.schedule import Axis, Choice, Work
+from codegen.schedule import Axis, Choice, Point, Work
 from codegen.target import Target
 from codegen.tensor import FloatArray
 from codegen.windows import Windows
@@ -37,6 +43,7 @@ class CpuBlockedConvTranspose(BlockedKernel):
     """
 
     name = "cpu_blocked_conv_transpose"
+    axis_names = SHARED_NAMES
 
     def computes(self, spec: LayerSpec, target: Target) -> bool:
         return isinstance(spec.op, ConvTranspose2d) and spec.op.groups == 1
@@ -165,7 +172,7 @@ def _phases(spec: LayerSpec, point: Point, entry: str) -> list[_Phase]:
     ]
 
 
-def _shares(phases: Sequence[_Phase], shared: int, threads: int) -> list[Share]:
+def _shares(phases: Sequence[_Phase], shared: str, threads: int) -> list[Share]:
     if shared == PIXELS_SHARED:
         return [Share(phase.code.tile_count, threads) for phase in phases]
     return [Share(phase.code.out_blocks, threads, phase.code.blocks) for phase in phases]

@@ -18,13 +18,12 @@ from codegen.engines.cpu.instructions import (
     Count,
     epilogue_instructions,
 )
-from codegen.engines.cpu.kernel import Point
 from codegen.engines.cpu.machine import FLOAT_BYTES, block_registers, is_scalar
-from codegen.engines.cpu.threads import nothing_shared, shared_axis, threads_axis
+from codegen.engines.cpu.threads import SHARED_NAMES, nothing_shared, shared_axis, threads_axis
 from codegen.graph import LayerSpec
 from codegen.operators.conv2d import Conv2d
 from codegen.program import CpuProgram
-from codegen.schedule import Axis, Choice, Work
+from codegen.schedule import Axis, Choice, Point, Work
 from codegen.target import Target
 from codegen.tensor import FloatArray
 from codegen.windows import Windows
@@ -41,6 +40,7 @@ class CpuBlockedDepthwise(BlockedKernel):
     """
 
     name = "cpu_blocked_depthwise"
+    axis_names = SHARED_NAMES
 
     def computes(self, spec: LayerSpec, target: Target) -> bool:
         is_depthwise = isinstance(spec.op, Conv2d) and spec.op.groups == spec.inputs[0].shape[1]

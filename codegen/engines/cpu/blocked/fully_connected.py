@@ -9,14 +9,13 @@ from codegen.engines.cpu.blocked.kernel import BlockedKernel, blocked_layout
 from codegen.engines.cpu.blocked.vectors import constant_vector, vector_epilogue, vector_prologue
 from codegen.engines.cpu.gemm_tile import matrix_and_bias, pack_rows, packed_sizes
 from codegen.engines.cpu.instructions import Count, epilogue_instructions, weight_bytes
-from codegen.engines.cpu.kernel import Point
 from codegen.engines.cpu.machine import FLOAT_BYTES, cache_bytes, is_scalar
 from codegen.engines.cpu.source import fill
 from codegen.engines.cpu.threads import Share, threads_axis
 from codegen.graph import LayerSpec
 from codegen.operators.fully_connected import FullyConnected
 from codegen.program import CpuProgram
-from codegen.schedule import Axis, Choice, Work
+from codegen.schedule import Axis, Choice, Point, Work
 from codegen.target import Target
 from codegen.tensor import FloatArray
 

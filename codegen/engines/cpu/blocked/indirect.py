@@ -9,10 +9,9 @@ from codegen.engines.cpu.blocked.geometry import Image
 from codegen.engines.cpu.blocked.indirect_source import indirect_text, pack_indirect
 from codegen.engines.cpu.blocked.indirect_tile import IndirectCode
 from codegen.engines.cpu.instructions import Count
-from codegen.engines.cpu.kernel import Point
 from codegen.graph import LayerSpec
 from codegen.operators.conv2d import Conv2d
-from codegen.schedule import Axis
+from codegen.schedule import Axis, Point
 from codegen.target import Target
 from codegen.tensor import FloatArray
 from codegen.windows import Windows

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from codegen.engines.cpu.kernel import CpuKernel, Point
+from codegen.engines.cpu.kernel import CpuKernel
 from codegen.engines.cpu.layout import ChannelBlocked
 from codegen.engines.cpu.machine import block_lanes, block_registers
 from codegen.graph import LayerSpec
-from codegen.schedule import Axis
+from codegen.schedule import Axis, Point
 from codegen.target import Target
 
 

@@ -15,15 +15,22 @@ from codegen.engines.cpu.instructions import (
     LOOP_INSTRUCTIONS,
     Count,
 )
-from codegen.engines.cpu.kernel import Point
 from codegen.engines.cpu.source import fill
-from codegen.engines.cpu.threads import LINE, PIXELS_SHARED, Share, nothing_shared, shared_axis, threads_axis
+from codegen.engines.cpu.threads import (
+    LINE,
+    PIXELS_SHARED,
+    SHARED_NAMES,
+    Share,
+    nothing_shared,
+    shared_axis,
+    threads_axis,
+)
 from codegen.expression import RESULT, Expression, as_clamp, clamp
 from codegen.graph import LayerSpec
 from codegen.layout import plane
 from codegen.operators.elementwise import Map
 from codegen.program import CpuProgram
-from codegen.schedule import Axis, Choice, Work
+from codegen.schedule import Axis, Choice, Point, Work
 from codegen.target import Target
 from codegen.tensor import FloatArray, Shape, TensorType
 
@@ -34,6 +41,7 @@ class CpuBlockedMap(BlockedKernel):
     """
 
     name = "cpu_blocked_map"
+    axis_names = SHARED_NAMES
 
     def computes(self, spec: LayerSpec, target: Target) -> bool:
         if not isinstance(spec.op, Map) or len(spec.output.shape) < 2:
@@ -159,7 +167,7 @@ def _vectors(spec: LayerSpec, lanes: int) -> int:
 
 
 def _is_by_rows(splits: Point) -> bool:
-    return splits["threads"] > 1 and splits["shared"] == PIXELS_SHARED
+    return bool(splits["threads"] > 1 and splits["shared"] == PIXELS_SHARED)
 
 
 def _share(spec: LayerSpec, lanes: int, splits: Point) -> Share:

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from codegen.engines.cpu.blocked.kernel import blocks_of
 from codegen.engines.cpu.blocked.window_source import WindowCode
-from codegen.engines.cpu.kernel import Point
 from codegen.engines.cpu.source import fill
 from codegen.engines.cpu.threads import PIXELS_SHARED, Share
 from codegen.graph import LayerSpec
-from codegen.schedule import Choice
+from codegen.schedule import Choice, Point
 
 
 def planes_share(spec: LayerSpec, lanes: int, splits: Point, rows: int = 1) -> Share:

@@ -18,14 +18,13 @@ from codegen.engines.cpu.instructions import (
     Count,
     epilogue_instructions,
 )
-from codegen.engines.cpu.kernel import Point
 from codegen.engines.cpu.machine import FLOAT_BYTES
 from codegen.engines.cpu.pool import DIVISION_INSTRUCTIONS
-from codegen.engines.cpu.threads import nothing_shared, shared_axis, threads_axis
+from codegen.engines.cpu.threads import SHARED_NAMES, nothing_shared, shared_axis, threads_axis
 from codegen.graph import LayerSpec
 from codegen.operators.pool2d import Pool2d
 from codegen.program import CpuProgram
-from codegen.schedule import Axis, Choice, Work
+from codegen.schedule import Axis, Choice, Point, Work
 from codegen.target import Target
 from codegen.tensor import FloatArray
 from codegen.windows import Windows
@@ -41,6 +40,7 @@ class CpuBlockedPool(BlockedKernel):
     """
 
     name = "cpu_blocked_pool"
+    axis_names = SHARED_NAMES
 
     def computes(self, spec: LayerSpec, target: Target) -> bool:
         return isinstance(spec.op, Pool2d) and spec.op.kind in ("max", "average")

@@ -8,7 +8,7 @@ import numpy as np
 
 from codegen.engine_registry import layout_named
 from codegen.engines.cpu.instructions import LOOP_INSTRUCTIONS, Count
-from codegen.engines.cpu.kernel import CpuKernel, Point
+from codegen.engines.cpu.kernel import CpuKernel
 from codegen.engines.cpu.layout import CHANNEL_LAYOUTS
 from codegen.engines.cpu.source import fill
 from codegen.engines.cpu.threads import Share, threads_axis
@@ -16,7 +16,7 @@ from codegen.graph import LayerSpec
 from codegen.layout import plane
 from codegen.operators.relayout import Relayout
 from codegen.program import CpuProgram
-from codegen.schedule import Axis, Choice, Work
+from codegen.schedule import Axis, Choice, Point, Work
 from codegen.target import Target
 from codegen.tensor import FloatArray
 

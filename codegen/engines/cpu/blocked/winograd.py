@@ -11,12 +11,13 @@ from codegen.engines.cpu.blocked.winograd_code import WinogradCode, pack_winogra
 from codegen.engines.cpu.blocked.winograd_source import winograd_text
 from codegen.engines.cpu.blocked.winograd_transform import TAPS, TILES, input_operations, output_operations
 from codegen.engines.cpu.instructions import Count, epilogue_instructions, input_bytes, loads_of
-from codegen.engines.cpu.kernel import Point, checked_workspace
+from codegen.engines.cpu.kernel import checked_workspace
 from codegen.engines.cpu.machine import FLOAT_BYTES, block_registers, cache_bytes, is_scalar
 from codegen.engines.cpu.source import fill
 from codegen.engines.cpu.threads import (
     CHANNELS_SHARED,
     PIXELS_SHARED,
+    SHARED_NAMES,
     Share,
     nothing_shared,
     own_workspace,
@@ -26,7 +27,7 @@ from codegen.engines.cpu.threads import (
 from codegen.graph import LayerSpec
 from codegen.operators.conv2d import Conv2d
 from codegen.program import CpuProgram
-from codegen.schedule import Axis, Choice, Work
+from codegen.schedule import Axis, Choice, Point, Work
 from codegen.target import Target
 from codegen.tensor import FloatArray
 
@@ -48,6 +49,7 @@ class CpuBlockedWinograd(BlockedKernel):
 
     rms_tolerance = 1e-4
     name = "cpu_blocked_winograd"
+    axis_names = SHARED_NAMES
 
     def computes(self, spec: LayerSpec, target: Target) -> bool:
         op = spec.op
@@ -182,7 +184,7 @@ def _code(spec: LayerSpec, point: Point, entry: str) -> WinogradCode:
     )
 
 
-def _share(code: WinogradCode, shared: int, threads: int) -> Share:
+def _share(code: WinogradCode, shared: str, threads: int) -> Share:
     if shared == PIXELS_SHARED:
         return Share(code.group_count, threads)
     return Share(code.out_blocks, threads, code.blocks)

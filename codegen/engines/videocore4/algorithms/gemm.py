@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,10 +29,11 @@ from codegen.expression import Expression
 from codegen.graph import LayerSpec
 from codegen.operators.conv2d import Conv2d
 from codegen.program import WORD_BYTES
-from codegen.schedule import Axis, Choice, Space, Work, values
+from codegen.schedule import Axis, AxisNames, Choice, Point, Space, Work, values
 from codegen.target import Target
 from codegen.tensor import FloatArray
 
+INPUT_LAYOUTS = "pixel16", "nchw"
 MINIMUM_CHANNELS = 2  # the kernel's last two channels stand outside its loop
 
 
@@ -51,6 +53,7 @@ class GemmConvolution(AlgorithmBase):
 
     name: str
     engine: str = "videocore4"
+    axis_names: ClassVar[AxisNames] = {"input_layout": INPUT_LAYOUTS}
     gather: bool
     block_values: tuple[int, ...]
     channel_values: tuple[int, ...]
@@ -88,20 +91,19 @@ class GemmConvolution(AlgorithmBase):
             Axis("channels", channels),
         ]
         if self.gather:
-            axes.append(Axis("planar_input", (0, 1)))
+            axes.append(Axis("input_layout", INPUT_LAYOUTS))
         return Space(tuple(axes))
 
-    def choice_at(self, spec: LayerSpec, target: Target, point: Mapping[str, int]) -> Choice:
+    def choice_at(self, spec: LayerSpec, target: Target, point: Point) -> Choice:
         op, _ = _convolution(spec)
         blocks, channels = point["blocks"], point["channels"]
         self._kernel(blocks, channels, op.epilogue)  # refuses what has no registers
-        planar = bool(point.get("planar_input", 0))
         return Choice(
             engine=self.engine,
             algorithm=self.name,
             split=values({"pixel_tiles": point["pixel_tiles"]}),
             tile=values({"blocks": blocks, "channels": channels}),
-            input_layouts=("nchw" if planar else "pixel16",),
+            input_layouts=(point.get("input_layout", "pixel16"),),
             output_layouts=("pixel16",),
         )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from codegen.algorithm_base import AlgorithmBase
 from codegen.engines.videocore4.algorithms.geometry import bounds, busiest_share, starts
@@ -25,7 +25,7 @@ from codegen.layout import plane
 from codegen.operators.concat import Concat
 from codegen.operators.elementwise import Map
 from codegen.program import WORD_BYTES
-from codegen.schedule import Axis, Choice, Space, Work, values
+from codegen.schedule import Axis, Choice, Point, Space, Work, values
 from codegen.target import Target
 from codegen.tensor import FloatArray
 
@@ -177,7 +177,7 @@ class QpuMap(_QpuLines):
             axes.append(Axis("planar", (0, 1), "split"))
         return Space(tuple(axes))
 
-    def choice_at(self, spec: LayerSpec, target: Target, point: Mapping[str, int]) -> Choice:
+    def choice_at(self, spec: LayerSpec, target: Target, point: Point) -> Choice:
         rows, groups, planar = point["rows"], point["groups"], point.get("planar")
         found = reads(spec, planar=bool(planar))
         if found is None or rows * groups > self._most_rows(spec, found):
@@ -259,7 +259,7 @@ class QpuConcat(_QpuLines):
     def space(self, spec: LayerSpec, target: Target) -> Space:
         return Space((Axis("rows", tuple(r for r in ROWS if r <= self._fewest_channels(spec))),))
 
-    def choice_at(self, spec: LayerSpec, target: Target, point: Mapping[str, int]) -> Choice:
+    def choice_at(self, spec: LayerSpec, target: Target, point: Point) -> Choice:
         rows = point["rows"]
         self._kernel(spec, rows)  # refuses what has no registers
         return Choice(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -24,7 +24,7 @@ from codegen.graph import LayerSpec
 from codegen.operators.fully_connected import FullyConnected
 from codegen.operators.pool2d import Pool2d
 from codegen.program import WORD_BYTES
-from codegen.schedule import Axis, Choice, Space, Work, values
+from codegen.schedule import Axis, Choice, Point, Space, Work, values
 from codegen.target import Target
 from codegen.tensor import FloatArray
 
@@ -61,7 +61,7 @@ class QpuFullyConnected(AlgorithmBase):
         unrolls = tuple(u for u in (1, 2, 4, 8, 16) if inputs % u == 0)
         return Space((Axis("interleaved", (0, 1), "split"), Axis("unroll", unrolls)))
 
-    def choice_at(self, spec: LayerSpec, target: Target, point: Mapping[str, int]) -> Choice:
+    def choice_at(self, spec: LayerSpec, target: Target, point: Point) -> Choice:
         # Refuses what has no registers.
         fully_connected_kernel(point["unroll"], coded(self._op(spec).epilogue))
         return Choice(
@@ -163,7 +163,7 @@ class QpuGlobalAverage(AlgorithmBase):
         aheads = tuple(a for a in (1, 2, GLOBAL_AVERAGE_AHEAD) if a < geometry.taps)
         return Space((Axis("interleaved", (0, 1), "split"), Axis("ahead", aheads)))
 
-    def choice_at(self, spec: LayerSpec, target: Target, point: Mapping[str, int]) -> Choice:
+    def choice_at(self, spec: LayerSpec, target: Target, point: Point) -> Choice:
         # Refuses what has no registers.
         global_average_kernel(point["ahead"], coded(self._op(spec).epilogue))
         return Choice(

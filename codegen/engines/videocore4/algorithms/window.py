@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +20,7 @@ from codegen.operator import Epilogued
 from codegen.operators.conv2d import Conv2d
 from codegen.operators.pool2d import Pool2d
 from codegen.program import WORD_BYTES
-from codegen.schedule import Axis, Choice, Space, Work, values
+from codegen.schedule import Axis, Choice, Point, Space, Work, values
 from codegen.target import Target
 from codegen.tensor import FloatArray
 
@@ -59,7 +59,7 @@ class QpuWindow(AlgorithmBase):
             )
         )
 
-    def choice_at(self, spec: LayerSpec, target: Target, point: Mapping[str, int]) -> Choice:
+    def choice_at(self, spec: LayerSpec, target: Target, point: Point) -> Choice:
         geometry, window = self._checked(spec)
         rows, chunk = point["rows"], point["channel_chunk"]
         if chunk % rows:

@@ -1,0 +1,30 @@
+"""Names of an axis become the numbers that its algorithm gives them."""
+
+from __future__ import annotations
+
+import pytest
+
+from codegen.algorithm import algorithms
+from codegen.expression import RESULT
+from codegen.operators.elementwise import Map
+from codegen.schedule import Candidate, Choice, Work
+from cost_models.features import FeatureSet
+from cost_models.roofline import RooflineTerms
+from tests.codegen.layers import inferred_layer
+
+SPEC = inferred_layer(Map(RESULT), (1, 4, 3, 3))
+NAMED = [(name, axis) for name, a in algorithms().items() for axis in a.axis_names]
+
+
+@pytest.mark.parametrize(("algorithm", "axis"), NAMED)
+def test_a_name_is_its_place(algorithm: str, axis: str) -> None:
+    names = algorithms()[algorithm].axis_names[axis]
+    candidates = [
+        Candidate(SPEC, Choice("cpu", algorithm, (), ((axis, name), ("rows", 4)), ("nchw",), ("nchw",)))
+        for name in names
+    ]
+    features = FeatureSet.of(candidates)
+    terms = RooflineTerms(1.0, 1.0, 1.0, 1.0, 1.0, 1.0)
+    rows = features.matrix([(candidate, Work(1.0), terms) for candidate in candidates])
+    assert list(rows[:, features.names.index(f"axis.tile.{axis}")]) == list(range(len(names)))
+    assert set(rows[:, features.names.index("axis.tile.rows")]) == {4.0}
