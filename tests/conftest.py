@@ -19,6 +19,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--slow", action="store_true", help="run tests marked slow too (cross compilers, whole networks)"
     )
     parser.addoption(
+        "--renew-golden", action="store_true", help="write tests/golden anew from what is generated now"
+    )
+    parser.addoption(
         "--strict-skips",
         action="store_true",
         help="fail where tests/capabilities.py does not let this machine skip a test",
