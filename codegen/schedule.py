@@ -93,6 +93,11 @@ class Work:
     working_set_bytes: float = 0.0  # what one pass of the inner loop nest touches
     workspace_bytes: float = 0.0  # memory the kernel needs beside its buffers, of all its threads
 
+    @property
+    def instructions(self) -> float:
+        """Arithmetic, loads and stores together: what tells apart candidates that memory makes equally fast."""
+        return self.alu_instructions + self.load_instructions + self.store_instructions
+
 
 @dataclass(frozen=True)
 class Axis:

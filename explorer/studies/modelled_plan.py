@@ -19,6 +19,7 @@ from explorer.plans.network import Network
 from explorer.plans.planning import build_plan
 from explorer.search.layer_search import LayerSearch, SearchSettings
 from explorer.search.search import relayout_specs
+from explorer.studies.roofline_ranking import ENUMERATED
 from microbench.board import Fingerprint
 from microbench.profile import DeviceProfile
 from microbench.store import Sample
@@ -70,20 +71,21 @@ class _Maker:
 
     def _layer_search(self, spec: LayerSpec) -> LayerSearch:
         own = [algorithm for algorithm in algorithms().values() if algorithm.engine in host_engines()]
-        layer = LayerSearch(spec, own, self._target, SearchSettings(seed=SEED))
+        layer = LayerSearch(spec, own, self._target, SearchSettings(seed=SEED, enumerate_limit=ENUMERATED))
         layer.extend(self._predict, first=True)
         return layer
 
     def _best(self, candidates: Iterable[Candidate]) -> Iterable[TimedCandidate]:
-        """The fastest candidate of each interface, equal ones by hash."""
-        best: dict[Interface, tuple[float, str, Candidate]] = {}
+        """The fastest candidate of each interface; of equal ones that with the fewest instructions, then by hash."""
+        best: dict[Interface, tuple[float, float, str, Candidate]] = {}
         for candidate in candidates:
             if candidate.choice.threads <= self._threads:
                 (prediction,) = self._predict([candidate])
-                entry = (prediction.time_s, candidate.hash, candidate)
+                work = self._work(candidate)
+                entry = (prediction.time_s, work.instructions, candidate.hash, candidate)
                 interface = Interface.of(candidate)
                 best[interface] = min(best.get(interface, entry), entry)
-        for time_s, _, candidate in best.values():
+        for time_s, _, _, candidate in best.values():
             yield self._option(candidate, time_s)
 
     def _option(self, candidate: Candidate, time_s: float) -> TimedCandidate:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from codegen.algorithm import Algorithm
 from codegen.graph import LayerSpec
-from codegen.schedule import Candidate
+from codegen.schedule import Candidate, Work
 from cost_models.roofline import RooflineModel
 from explorer.search.candidate_pool import CandidatePool
 from microbench.profile import DeviceProfile
@@ -19,19 +19,22 @@ def ranked_candidates(
 ) -> tuple[tuple[Candidate, float], ...]:
     """Candidates with modelled seconds, the fastest first; empty where the algorithm does not apply.
 
-    `threads`: those with that many alone. Equal times go to the smaller hash.
+    `threads`: those with that many alone. Of equal times that with the fewest instructions is the
+    first, then the one of the smaller hash.
     """
     target = profile.target()
     if not algorithm.applies(spec, target):
         return ()
     model = RooflineModel(profile)
 
+    def work_of(candidate: Candidate) -> Work:
+        return algorithm.work(spec, target, candidate.choice)
+
     def modelled_s(candidate: Candidate) -> float:
-        work = algorithm.work(spec, target, candidate.choice)
-        return model.predict([(candidate, work)])[0].time_s
+        return model.predict([(candidate, work_of(candidate))])[0].time_s
 
     pool = CandidatePool(spec, algorithm, target, ENUMERATED, SEED)
     pool.extend(PROPOSED, modelled_s)
     wanted = (c for c in pool.candidates if threads is None or c.choice.threads == threads)
     timed = ((candidate, modelled_s(candidate)) for candidate in wanted)
-    return tuple(sorted(timed, key=lambda pair: (pair[1], pair[0].hash)))
+    return tuple(sorted(timed, key=lambda pair: (pair[1], work_of(pair[0]).instructions, pair[0].hash)))
