@@ -18,6 +18,8 @@ EXTRAS: dict[str, list[str]] = PROJECT["optional-dependencies"]
 INSTALLED = packages_distributions()
 # Files that run in environments of their own (microbench/peers/peers.toml).
 ELSEWHERE = ROOT / "microbench" / "peers" / "programs"
+# Modules of the packages outside the tree, which import each other.
+OF_PLUGINS = frozenset(path.stem for path in (ROOT / "tests" / "plugins").glob("*/*.py"))
 
 
 def normal(distribution: str) -> str:
@@ -33,7 +35,7 @@ def distributions_of(path: Path) -> Iterator[str]:
     """What must be installed for a file's imports, wherever they stand."""
     for module in imported_modules(path.read_text(encoding="utf-8")):
         top, *rest = module.split(".")
-        if top in sys.stdlib_module_names or top in (*FLOORS, "tests", ""):
+        if top in sys.stdlib_module_names or top in (*FLOORS, *OF_PLUGINS, "tests", ""):
             continue
         name = "protobuf" if (top, *rest)[:2] == ("google", "protobuf") else top
         yield from map(normal, INSTALLED.get(name, [name])[:1])

@@ -112,7 +112,7 @@ def broken(**changes: Any) -> dict[str, Any]:
         (broken(type=None), "unknown type None"),
         (broken(tile=...), "missing: tile"),
         (broken(speed=1), "unexpected: speed"),
-        (broken(tile=[["width", "4"]]), "value.tile"),
+        (broken(tile=[["width", 4.5]]), "value.tile"),
         (broken(tile=[["width", True]]), "value.tile"),
         (broken(split=[["width"]]), "value.split"),
         (broken(engine=3), "value.engine"),

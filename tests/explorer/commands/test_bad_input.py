@@ -129,7 +129,8 @@ def test_a_plan_that_is_none(content: bytes, model: Path, tmp_path: Path) -> Non
 
 
 def first_choice(plan: Json) -> Json:
-    choice: Json = plan["steps"][0]["choice"]
+    """Of the first layer, whatever brings its input into another layout before it."""
+    choice: Json = next(step for step in plan["steps"] if step["name"] == "first")["choice"]
     return choice
 
 
