@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from codegen.canonical import plain
+from codegen.errors import CanonicalFormError
 from codegen.expression import RESULT, Expression, Operand, clamp
 
 _ALGORITHMS = {
@@ -74,7 +75,10 @@ def engine_of(processor: str) -> str:
 
 
 def upgraded(form: Any) -> Any:
-    """A form of version 1 as version 2 has it; what is of neither passes unchanged."""
+    """A form of version 1 as version 2 has it; what is of neither passes unchanged.
+
+    Raises CanonicalFormError for an activation that is none.
+    """
     if isinstance(form, list):
         return [upgraded(item) for item in form]
     if not isinstance(form, dict):
@@ -113,9 +117,11 @@ def _with_names(choice: dict[str, Any]) -> dict[str, Any]:
 
 
 def _clamped(value: Expression, activation: Any) -> Expression:
-    """Malformed ends are left for the reader to refuse: as no ends at all."""
-    ends = activation if isinstance(activation, dict) else {}
-    low, high = (
-        end if isinstance(end, (int, float)) else None for end in (ends.get("low"), ends.get("high"))
-    )
-    return clamp(value, low, high)
+    match activation:
+        case {
+            "type": "Activation",
+            "low": None | int() | float() as low,
+            "high": None | int() | float() as high,
+        }:
+            return clamp(value, low, high)
+    raise CanonicalFormError(f"{activation!r} is no activation: an object with the ends low and high")

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from codegen.canonical import content_hash
 from codegen.engine import Engine
 from codegen.engine_registry import engine_named, engines
-from codegen.errors import PlanError
+from codegen.errors import CanonicalFormError, PlanError
 from codegen.free_name import MARK
 from codegen.graph import LayerSpec
 from codegen.old_forms import upgraded
@@ -341,7 +341,10 @@ def _validated(content: Any, path: Path) -> Plan:
         raise PlanError(f"plan {path} is no JSON object; make it again by `explore run`")
     version = content.get("schema_version")
     if version == 1:
-        content = _of_version_1(content, path)
+        try:
+            content = _of_version_1(content, path)
+        except CanonicalFormError as error:
+            raise PlanError(f"plan {path}: steps: {error}; make it again by `explore run`") from error
     elif version != PLAN_VERSION:
         raise PlanError(
             f"plan {path} is of version {version!r}, this program reads versions 1 and {PLAN_VERSION}; "

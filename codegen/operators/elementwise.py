@@ -219,7 +219,7 @@ def _emit_line(node: OnnxNode, builder: GraphBuilder, line: Line) -> None:
     operands: dict[int, Expression] = {index: Operand(place) for place, index in enumerate(computed)}
     weights: dict[str, FloatArray] = {}
     for index, value in constants.items():
-        if _is_one_number(value) and len(value.shape) <= len(shape) and value.size == 1:
+        if value.size == 1 and value.ndim <= len(shape) and np.isfinite(value).all():
             operands[index] = Constant(float(value.reshape(-1)[0]))
         else:
             operands[index] = Operand(len(tensors) + len(weights))
@@ -239,11 +239,6 @@ def _folded(node: OnnxNode, builder: GraphBuilder, line: Line, tensors: Sequence
         op = Map(line(Operand(0), Operand(1)))
         result = builder.emit(node, op, (result, tensor), step=node.op_type.lower())
     return [result, tensors[-1]]
-
-
-def _is_one_number(value: FloatArray) -> bool:
-    first = value.reshape(-1)[0]
-    return bool(np.isfinite(first)) and bool(np.all(value == first))
 
 
 def _emit(

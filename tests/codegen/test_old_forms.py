@@ -7,6 +7,9 @@ from typing import Any
 import pytest
 
 from codegen.algorithm import algorithms
+from codegen.canonical import plain
+from codegen.errors import CanonicalFormError
+from codegen.expression import RELU, Operand, maximum
 from codegen.old_forms import is_old, upgraded
 
 
@@ -42,3 +45,20 @@ def test_a_candidate_with_numbers_is_old() -> None:
     spec = {"type": "LayerSpec", "outputs": []}
     assert is_old({"spec": spec, "choice": choice("cpu_map", [["layout", 1]])})
     assert not is_old({"spec": spec, "choice": choice("cpu_map", [["layout", "pixel16"]])})
+
+
+@pytest.mark.parametrize(
+    "activation",
+    [None, 6.0, {"type": "Activation", "low": 0.0}, {"type": "Activation", "low": "0", "high": None}],
+)
+@pytest.mark.parametrize("kind", ["Clamp", "Add", "Conv2d"])
+def test_an_activation_that_is_none_is_refused(kind: str, activation: Any) -> None:
+    with pytest.raises(CanonicalFormError, match="is no activation"):
+        upgraded({"type": kind, "activation": activation})
+
+
+def test_activations_become_epilogues_and_maps() -> None:
+    relu = {"type": "Activation", "low": 0.0, "high": None}
+    assert upgraded({"type": "FullyConnected", "activation": relu})["epilogue"] == plain(RELU)
+    total = upgraded({"type": "Add", "activation": relu})
+    assert total == {"type": "Map", "expression": plain(maximum(Operand(0) + Operand(1), 0.0))}

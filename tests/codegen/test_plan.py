@@ -166,3 +166,11 @@ def test_summaries_name_operator_shapes_and_activation(plan: Plan) -> None:
     assert plan.steps[1].summary == "Conv2d 3x3 p1 g8 1x8x9x9 -> 1x8x9x9 relu"
     assert plan.steps[6].summary == "Map clamp 0.1..0.9 1x12x4x4 -> 1x12x4x4"
     assert first_choice(plan.steps[0].spec).engine == "cpu"
+
+
+def test_a_plan_of_version_1_with_a_broken_activation_is_refused(plan: Plan, tmp_path: Path) -> None:
+    content = json.loads(plan.model_dump_json())
+    content["schema_version"] = 1
+    content["steps"][0]["spec"] = {"type": "LayerSpec", "op": {"type": "Clamp", "activation": 6.0}}
+    with pytest.raises(PlanError, match=r"steps: 6\.0 is no activation.*explore run"):
+        read_plan(written(content, tmp_path))

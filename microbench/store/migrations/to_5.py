@@ -7,6 +7,7 @@ import json
 from sqlalchemy import Column, Connection, MetaData, String, Table, Text, select, update
 
 from codegen.canonical import content_hash
+from codegen.errors import CanonicalFormError
 from codegen.old_forms import is_old, upgraded
 from microbench.errors import StoreError
 
@@ -34,10 +35,10 @@ def upgraded_candidate(candidate_json: str) -> tuple[str, str]:
     """A candidate of either version of the forms in version 2, and its hash."""
     try:
         form = json.loads(candidate_json)
-    except ValueError as error:
+        form = upgraded(form) if is_old(form) else form
+    except (ValueError, CanonicalFormError) as error:
         raise StoreError(
             f"a candidate of the store is malformed: {error}; restore the store from a copy, "
             "or name another with --store"
         ) from error
-    form = upgraded(form) if is_old(form) else form
     return json.dumps(form, sort_keys=True, separators=(",", ":"), allow_nan=False), content_hash(form)
