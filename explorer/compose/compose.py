@@ -14,14 +14,15 @@ buffers are laid out may need a little more.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from codegen.engine_registry import host_engines
 from codegen.graph import Graph
+from codegen.schedule import Candidate
 from explorer.compose.held import Caps
 from explorer.compose.moves import Moves
-from explorer.compose.shortest_paths import Label, shortest
+from explorer.compose.shortest_paths import shortest
 from explorer.compose.steps import ComposedStep, Overheads, Prices
 from explorer.compose.timed_candidates import TimedCandidate, TimedCandidates
 from explorer.errors import CompositionError
@@ -78,7 +79,8 @@ def compose(
     ends = [label for held, labels in frontier.items() if moves.is_end(held) for label in labels]
     if not ends:
         raise CompositionError(_why_none(limits.caps))
-    return _composition(min(ends, key=lambda label: label.cost), overheads)
+    best = min(ends, key=lambda label: label.cost)
+    return _priced(best.path(), overheads, best.gpu_peak, best.arena_peak)
 
 
 def starts_launch(steps: Sequence[ComposedStep]) -> tuple[bool, ...]:
@@ -111,8 +113,17 @@ def _allowed(ways: Sequence[TimedCandidate], limits: Limits) -> tuple[TimedCandi
     return tuple(way for way in ways if way.threads <= limits.threads)
 
 
-def _composition(best: Label[ComposedStep], overheads: Overheads) -> Composition:
-    steps = best.path()
+def retimed(
+    composition: Composition, ways: Mapping[Candidate, TimedCandidate], overheads: Overheads
+) -> Composition:
+    """The same steps with what is known of their candidates elsewhere, which names all of them."""
+    steps = tuple(replace(step, timed=ways[step.timed.candidate]) for step in composition.steps)
+    return _priced(steps, overheads, composition.gpu_bytes, composition.arena_bytes)
+
+
+def _priced(
+    steps: tuple[ComposedStep, ...], overheads: Overheads, gpu_bytes: int, arena_bytes: int
+) -> Composition:
     launches = sum(starts_launch(steps))
     overhead_s = launches * overheads.launch_s + sum(wakes(steps, overheads)) * overheads.wake_s
     return Composition(
@@ -120,8 +131,8 @@ def _composition(best: Label[ComposedStep], overheads: Overheads) -> Composition
         total_s=sum(step.time_s for step in steps) + overhead_s,
         cpu_s=sum(step.cpu_s for step in steps) + overhead_s,
         launches=launches,
-        gpu_bytes=best.gpu_peak,
-        arena_bytes=best.arena_peak,
+        gpu_bytes=gpu_bytes,
+        arena_bytes=arena_bytes,
     )
 
 

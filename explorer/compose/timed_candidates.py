@@ -64,6 +64,11 @@ def threads_of(candidate: Candidate) -> int:
     return choice.threads if engine_named(choice.engine).keeps_cores_busy else 0
 
 
+def by_candidate(timed_candidates: TimedCandidates) -> Mapping[Candidate, TimedCandidate]:
+    """Every timed candidate, whatever its layer."""
+    return {way.candidate: way for ways in timed_candidates.values() for way in ways}
+
+
 def launchable(timed_candidates: TimedCandidates, target: Target) -> TimedCandidates:
     """Without those that alone take longer than a launch of their engine may."""
     return {

@@ -26,8 +26,8 @@ from codegen.engines.cpu.threads import CHANNELS_SHARED, PIXELS_SHARED
 from codegen.plan import Plan, PlanStep
 from codegen.revision import bundle_revision
 from codegen.schedule import Candidate
-from explorer.compose.compose import UNLIMITED, Composition, cpu_only
-from explorer.compose.timed_candidates import TimedCandidates
+from explorer.compose.compose import UNLIMITED, Composition, cpu_only, retimed
+from explorer.compose.timed_candidates import by_candidate
 from explorer.plans.planning import decisions
 from explorer.plans.searched_network import SearchedNetwork
 from explorer.rehearse.estimates import Estimates
@@ -90,7 +90,10 @@ class Rehearsals:
             estimates.take(everything)
             best = _best(contenders, samples) or best
         found = self._with(estimates)
-        return found if best is None else replace(found, best=_retimed(best.composition, found.expected))
+        if best is None:
+            return found
+        known = by_candidate(found.expected)
+        return replace(found, best=retimed(best.composition, known, found.overheads))
 
     def _with(self, estimates: Estimates) -> SearchedNetwork:
         return replace(self._found, expected=estimates.timed_candidates(), rehearsals=tuple(self._samples))
@@ -264,17 +267,3 @@ def _composed(found: SearchedNetwork, avoided: AbstractSet[Candidate]) -> Compos
         for spec, ways in found.expected.items()
     }
     return replace(found, expected=dearer).compose(cpu_only())
-
-
-def _retimed(composition: Composition, timed_candidates: TimedCandidates) -> Composition:
-    """The same steps with other times."""
-    expected = {way.candidate: way for ways in timed_candidates.values() for way in ways}
-    steps = tuple(replace(step, timed=expected[step.timed.candidate]) for step in composition.steps)
-    return replace(
-        composition,
-        steps=steps,
-        total_s=composition.total_s
-        + sum(step.time_s for step in steps)
-        - sum(s.time_s for s in composition.steps),
-        cpu_s=composition.cpu_s + sum(step.cpu_s for step in steps) - sum(s.cpu_s for s in composition.steps),
-    )

@@ -20,6 +20,7 @@ ROOMS = (
     "plans",
     "front",
     "rehearse",
+    "robust",
     "pipeline",
     "samples",
     "report",

@@ -1,0 +1,1 @@
+"""Plans that stay good where the board's constants are not certain."""
