@@ -15,6 +15,7 @@ from microbench.profile import DeviceProfile
 
 UNFITTED_FACTOR = 3.0  # the interval of a roofline: a bound knows nothing of stalls and overlaps
 SHORTEST_S = 1e-7
+VECTOR_BYTES = 64  # of a QPU
 
 # A CPU without a cost table, in nanoseconds and bytes per second: a few-GHz out-of-order core that vectorises
 # some of what it meets. Only the order of magnitude matters; the residual corrects it from measurements.
@@ -95,11 +96,17 @@ class RooflineModel:
             compute=work.alu_instructions * value("issue_cycles") * per_qpu_s,
             load=work.load_instructions * value("tmu_cycles_per_request") * cycle_s / tmus * work.balance,
             uniform=work.uniform_words * value("uniform_refill_cycles") * per_qpu_s,
-            store=work.dma_stores * value("vdw_setup_s") + work.store_instructions * value("vdw_row_s"),
+            store=work.dma_stores * value("vdw_setup_s") + work.store_instructions * self._stored_row_s(),
             memory=moved_bytes / value("sdram_bytes_per_s"),
             # Every stored block begins with an empty request queue, so its first load waits for SDRAM.
             latency=(work.dma_stores + qpus) * self._first_load_s() / qpus * work.balance,
         )
+
+    def _stored_row_s(self) -> float:
+        """Seconds that the store engine takes for a vector, beside the set-up of its block."""
+        value = self._profile.v3d_value
+        cycles = value("vdw_row_cycles") + VECTOR_BYTES * value("vdw_byte_cycles")
+        return cycles / value("clock_hz")
 
     def _first_load_s(self) -> float:
         """Seconds from a request to its data, through every cache from SDRAM."""

@@ -40,8 +40,10 @@ STAGES = (
     Stage(("vpm_vector_cycles",), ("vpm.write.qpus", "vpm.read.vectors=16")),
     Stage(("vpm_read_latency_cycles",), ("vpm.read",)),
     Stage(("vpm_write_fifo_vectors",), ("vpm.write",)),
-    Stage(("vdw_row_s", "vdw_setup_s"), ("dma.store",)),
-    Stage(("vdr_row_s", "vdr_setup_s"), ("dma.load",)),
+    Stage(("vdw_row_cycles", "vdw_byte_cycles"), ("dma.store.rows=016", "dma.store.rows=128")),
+    Stage(("vdw_row_cycles", "vdw_byte_cycles", "vdw_setup_s"), ("dma.store",)),
+    Stage(("vdr_row_cycles", "vdr_byte_cycles"), ("dma.load.rows=16",)),
+    Stage(("vdr_row_cycles", "vdr_byte_cycles", "vdr_setup_s"), ("dma.load",)),
 )
 _ROUNDS = 3
 _MANY = 3  # constants of a stage that only refines what those before found

@@ -99,22 +99,22 @@ FIGURES = (
     Published(
         "DMA load, 16 rows of 16 words, engine kept busy",
         *(690, "MB/s", _MICRO, _bandwidth("dma.load.rows=16.words=16.qpus={all}", 1024)),
-        sets="vdr_setup_s, vdr_row_s",
+        sets="vdr_setup_s, vdr_byte_cycles",
     ),
     Published(
         "DMA load, single rows, engine kept busy",
         *(200, "MB/s", _MICRO, _bandwidth("dma.load.rows=01.words=16.qpus={all}", 64)),
-        sets="vdr_setup_s, vdr_row_s",
+        sets="vdr_setup_s, vdr_byte_cycles",
     ),
     Published(
         "DMA store, 128 rows, engine kept busy",
         *(1120, "MB/s", _MICRO, _bandwidth("dma.store.rows=128.words=16.qpus={all}", 8192)),
-        sets="vdw_setup_s, vdw_row_s",
+        sets="vdw_setup_s, vdw_byte_cycles",
     ),
     Published(
         "DMA store, single rows, engine kept busy",
         *(300, "MB/s", _MICRO, _bandwidth("dma.store.rows=001.words=16.qpus={all}", 64)),
-        sets="vdw_setup_s, vdw_row_s",
+        sets="vdw_setup_s, vdw_byte_cycles",
     ),
     Published(
         "TMU reads from SDRAM, all QPUs",

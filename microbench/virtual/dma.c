@@ -1,8 +1,8 @@
 /* The DMA engines between VPM and memory: load (VDR) and store (VDW), one transfer each at a time for all QPUs
  * (guide section 7, tables 34 to 37; errata: the store's stride has 16 bits).
  *
- * A transfer takes a set-up time and a time for each row, both measured on silicon, and its bytes move through the
- * SDRAM port beside everybody else's. A store's words reach memory when it ends, past L2 and the TMU caches.
+ * A transfer takes a set-up time, a time for each row and a time for each of the row's bytes, all measured on silicon,
+ * and its bytes move through the SDRAM port beside everybody else's. A store's words reach memory when it ends, past L2 and the TMU caches.
  *
  * Units of 8 and 16 bits are packed: they follow each other in the VPM's bytes from `part` of the first word on. What
  * the guide leaves open is taken so: a column goes on downwards past a multiple of 16 rows, row numbers wrap at 64, and
@@ -12,19 +12,14 @@
 
 #include "internal.h"
 
-enum { ROW_BYTES = 64, VPM_BYTES = 64 * ROW_BYTES }; /* measured rows have 64 bytes; shorter ones cost the same (assumed) */
+enum { ROW_BYTES = 64, VPM_BYTES = 64 * ROW_BYTES };
 
-static double row_time(double row, uint32_t bytes)
+static cycles transfer_end(struct v3d *gpu, cycles start, const dma_costs *costs, uint32_t rows, uint32_t bytes)
 {
-    return bytes > ROW_BYTES ? row * bytes / ROW_BYTES : row;
-}
-
-static cycles transfer_end(struct v3d *gpu, cycles start, double setup, double row, uint32_t rows, uint32_t bytes)
-{
-    double time = (double)start + setup;
+    double time = (double)start + costs->setup, row = costs->row + costs->byte * bytes;
     for (uint32_t r = 0; r < rows; r++) {
         double moved = (double)bandwidth_take(&gpu->sdram, (cycles)time, bytes);
-        time += row_time(row, bytes);
+        time += row;
         if (moved > time)
             time = moved;
     }
@@ -156,7 +151,7 @@ void dma_start_load(qpu *q, uint32_t bus)
     uint32_t bytes = s.units * s.mode.width;
     check_alignment(q, "load", bus, s.pitch, s.mode.width);
     dma_commit_store(gpu, q->now);
-    cycles end = transfer_end(gpu, q->now, gpu->vdr_setup, gpu->vdr_row, s.rows, bytes);
+    cycles end = transfer_end(gpu, q->now, &gpu->load.costs, s.rows, bytes);
     for (uint32_t r = 0; r < s.rows; r++)
         load_row(q, &s, r, row_memory(q, "load", bus + r * s.pitch, bytes), end);
     trace_busy(gpu, V3D_TRACK_VDR, q->now, end, bus);
@@ -224,7 +219,7 @@ void dma_start_store(qpu *q, uint32_t bus)
     uint32_t bytes = s.units * s.mode.width, pitch = bytes + s.stride;
     check_alignment(q, "store", bus, pitch, s.mode.width);
     dma_commit_store(gpu, q->now);
-    cycles end = transfer_end(gpu, q->now, gpu->vdw_setup, gpu->vdw_row, s.rows, bytes);
+    cycles end = transfer_end(gpu, q->now, &engine->costs, s.rows, bytes);
     for (uint32_t r = 0; r < s.rows; r++) {
         row_memory(q, "store", bus + r * pitch, bytes);
         store_row(q, &s, r, end);

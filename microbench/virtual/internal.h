@@ -194,8 +194,14 @@ typedef struct qpu {
 
 /* ---- vpm.c ---- */
 
+/* Cycles of a DMA transfer, of each of its rows, and of each byte in a row. */
+typedef struct {
+    double setup, row, byte;
+} dma_costs;
+
 typedef struct {
     cycles free; /* when the engine can start again: the end of what it does now */
+    dma_costs costs;
     int pending; /* a store whose words are not in memory yet */
     uint32_t bus, rows, row_bytes, pitch_bytes;
     uint8_t data[128 * 128 * 4];
@@ -238,7 +244,7 @@ struct v3d {
     int slices, qpus_per_slice, tmus_per_slice;
     /* constants as integers */
     cycles issue, tmu_request, tmu_hit, l2_latency, sdram_latency, vpm_vector, vpm_read, uniform_pause, sfu_time;
-    double uniform_refill, vdw_setup, vdw_row, vdr_setup, vdr_row;
+    double uniform_refill;
     int uniform_fifo, uniform_burst, tmu_depth, vpm_fifo, fmul_nearest, sfu_bits[4];
     /* VPM and DMA */
     uint32_t vpm[VPM_ROWS_MAX * 16];

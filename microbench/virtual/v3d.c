@@ -109,10 +109,8 @@ static void take_constants(struct v3d *gpu)
     gpu->sfu_bits[SFU_RECIPSQRT] = (int)c->sfu_recipsqrt_bits;
     gpu->sfu_bits[SFU_EXP] = (int)c->sfu_exp_bits;
     gpu->sfu_bits[SFU_LOG] = (int)c->sfu_log_bits;
-    gpu->vdw_setup = c->vdw_setup_s * c->clock_hz;
-    gpu->vdw_row = c->vdw_row_s * c->clock_hz;
-    gpu->vdr_setup = c->vdr_setup_s * c->clock_hz;
-    gpu->vdr_row = c->vdr_row_s * c->clock_hz;
+    gpu->store.costs = (dma_costs){c->vdw_setup_s * c->clock_hz, c->vdw_row_cycles, c->vdw_byte_cycles};
+    gpu->load.costs = (dma_costs){c->vdr_setup_s * c->clock_hz, c->vdr_row_cycles, c->vdr_byte_cycles};
     gpu->memory_bytes = (uint32_t)c->gpu_memory_bytes;
 }
 

@@ -50,9 +50,11 @@ extern "C" {
     X(vpm_read_latency_cycles) \
     X(vpm_write_fifo_vectors) \
     X(vdw_setup_s) \
-    X(vdw_row_s) \
+    X(vdw_row_cycles) \
+    X(vdw_byte_cycles) \
     X(vdr_setup_s) \
-    X(vdr_row_s) \
+    X(vdr_row_cycles) \
+    X(vdr_byte_cycles) \
     X(gpu_memory_bytes)
 
 typedef struct {

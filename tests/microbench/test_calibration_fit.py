@@ -19,7 +19,7 @@ from microbench.suite.suite import suite
 from microbench.virtual import VirtualV3D
 
 STOCK = load_profile("pi-zero")
-TRUE = {"vdw_setup_s": 210e-9, "vdw_row_s": 41e-9, "issue_cycles": 5.0}
+TRUE = {"vdw_setup_s": 210e-9, "vdw_row_cycles": 9.5, "issue_cycles": 5.0}
 
 
 def fitter(model: ForwardModel, true: dict[str, float]) -> Fitter:
@@ -37,12 +37,12 @@ def model() -> Iterator[ForwardModel]:
 def test_real_and_whole_constants_are_found_with_intervals(model: ForwardModel) -> None:
     found = fitter(model, TRUE)
     found.locate("issue_cycles", ("issue.",))
-    for name in ("vdw_row_s", "vdw_setup_s"):
+    for name in ("vdw_row_cycles", "vdw_setup_s"):
         found.locate(name, ("dma.store",))
-    found.refine(("vdw_row_s", "vdw_setup_s"), ("dma.store",))
+    found.refine(("vdw_row_cycles", "vdw_setup_s"), ("dma.store",))
     assert found.values["issue_cycles"] == 5
     assert found.values["vdw_setup_s"] == pytest.approx(TRUE["vdw_setup_s"], rel=0.05)
-    assert found.values["vdw_row_s"] == pytest.approx(TRUE["vdw_row_s"], rel=0.05)
+    assert found.values["vdw_row_cycles"] == pytest.approx(TRUE["vdw_row_cycles"], rel=0.05)
     shown = sensitivities(model, found.values, found.ranges)
     for name, interval in intervals(found, shown, STOCK.v3d_value("clock_hz")).items():
         assert interval.low <= TRUE[name] <= interval.high

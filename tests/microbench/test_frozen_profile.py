@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from microbench.profile import load_profile
 
-FROZEN = "f5beb1032ca61f26610729b470657249bb8c5137432d5b67132e400f6a1d1aed"
+FROZEN = "ea2deb9317e9eb2bb89d26cd265e0105c8b7be6540bf9f0a056396e282cd98d3"
 
 
 def test_the_constants_of_the_pi_zero_are_those_that_all_stated_times_rest_on() -> None:

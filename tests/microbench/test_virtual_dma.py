@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 
 from codegen.engines.videocore4.isa import Alu, Instruction
 from microbench.errors import HazardError
+from microbench.profile import load_profile
 from tests.microbench.qpu_programs import (
     ADDRESS_OF_DATA,
     ELEMENT,
@@ -30,6 +33,7 @@ from tests.microbench.qpu_programs import (
 )
 
 ROWS = 16
+PROFILE = load_profile("pi-zero")
 SOURCE = np.arange(4096, dtype=np.uint32).astype(np.uint8)  # bytes in memory: 0, 1, ... 255, 0, ...
 
 
@@ -165,7 +169,31 @@ def test_a_row_longer_than_the_vpm_s_goes_on_in_the_next() -> None:
     assert got[:160].tolist() == IMAGE[3:6].reshape(-1)[:40].view(np.uint8).tolist()
 
 
-def test_narrow_rows_take_the_time_of_their_bytes_and_count_them() -> None:
+@pytest.mark.parametrize(("setup", "engine"), [
+    (lambda rows, units: (load_b, vdw(mode=0, rows=rows, units=units), 3 << 30), "vdw"),
+    (lambda rows, units: (load, vdr(mode=0, rows=rows, units=units, vpitch=1), 9 << 28 | 256), "vdr"),
+])  # fmt: skip
+def test_a_transfer_takes_its_set_up_its_rows_and_their_bytes(
+    setup: Callable[[int, int], tuple[Callable[[str, int], Instruction], int, int]], engine: str
+) -> None:
+    value = PROFILE.v3d_value
+    costs = [value(f"{engine}_{part}_cycles") for part in ("row", "byte")]
+    setup_cycles = value(f"{engine}_setup_s") * value("clock_hz")
+
+    def cycles(rows: int, units: int) -> float:
+        write, shape, pitch = setup(rows, units)
+        start = (add if engine == "vdr" else mul)("or" if engine == "vdr" else "v8min", "dma_address", R3, R3)
+        wait = Alu(raddr_a=WAIT) if engine == "vdr" else Alu(raddr_b=WAIT)
+        code = [write("vpm_setup", shape), write("vpm_setup", pitch), *ADDRESS_OF_DATA]
+        run_cycles = [run([*code, *[start, wait] * n], uniforms=[-1]).execution.cycles for n in (2, 10)]
+        return (run_cycles[1] - run_cycles[0]) / 8
+
+    for rows, units in ((1, 16), (16, 1), (16, 16), (8, 4)):
+        expected = setup_cycles + rows * (costs[0] + 4 * units * costs[1])
+        assert cycles(rows, units) == pytest.approx(expected, abs=2 * value("issue_cycles"))
+
+
+def test_narrow_rows_count_their_bytes() -> None:
     setup = [
         load_b("vpm_setup", vdw(mode=4, rows=4, units=20)),
         load_b("vpm_setup", 3 << 30),

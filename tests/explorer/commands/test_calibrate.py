@@ -29,7 +29,7 @@ def test_an_unknown_device_is_refused() -> None:
 
 @pytest.mark.slow
 def test_a_profile_is_written_that_the_project_reads(tmp_path: Path) -> None:
-    true = load_profile("pi-zero").with_v3d(vdw_row_s=70e-9, tmu_cycles_per_request=20)
+    true = load_profile("pi-zero").with_v3d(vdw_row_cycles=11.0, tmu_cycles_per_request=20)
     write_profile(true, tmp_path / "board.toml")
     out = tmp_path / "fitted.toml"
     result = explore("calibrate", "--device", tmp_path / "board.toml", "--out", out)
@@ -38,5 +38,5 @@ def test_a_profile_is_written_that_the_project_reads(tmp_path: Path) -> None:
     fitted = load_profile(str(out))
     assert fitted.name == "pi-zero-calibrated"
     assert fitted.v3d_value("tmu_cycles_per_request") == 20
-    assert fitted.v3d_value("vdw_row_s") == pytest.approx(70e-9, rel=0.05)
-    assert "interval" in fitted.v3d["vdw_row_s"].source
+    assert fitted.v3d_value("vdw_row_cycles") == pytest.approx(11.0, rel=0.05)
+    assert "interval" in fitted.v3d["vdw_row_cycles"].source

@@ -153,8 +153,8 @@ def test_sensitivity_of_a_program(doubling: list[str | Path]) -> None:
     result = explore("qpu", "sensitivity", *doubling, "--device", "pi-3")
     assert result.exit_code == 0, result.output
     lines = {line.split()[1]: line for line in result.output.splitlines() if line.startswith("│")}
-    assert {"sdram_bytes_per_s", "tmu_cycles_per_request", "vdw_row_s"} <= set(lines)
-    assert "+" in lines["vdw_row_s"] and "-" in lines["vdw_row_s"]
+    assert {"sdram_bytes_per_s", "tmu_cycles_per_request", "vdw_byte_cycles"} <= set(lines)
+    assert "+" in lines["vdw_byte_cycles"] and "-" in lines["vdw_byte_cycles"]
 
 
 def test_sensitivity_of_a_bundle(tmp_path: Path) -> None:
