@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from statistics import median
 
 import numpy as np
@@ -55,7 +55,7 @@ class ResidualModel:
     An algorithm with fewer than ENOUGH_OBSERVATIONS is predicted by the roofline times its median
     ratio, one with none by its engine's median ratio (or the bare roofline), both with an interval
     that says so. The interval of the others is the 0.9 quantile of the absolute out-of-fold errors, per
-    algorithm. Observations are sorted by content first, so their order does not matter.
+    algorithm. Observations are sorted by their figures first, so their order does not matter, nor do names.
     """
 
     name = "residual"
@@ -112,7 +112,8 @@ class ResidualModel:
 
         What honest error figures are computed from; this model's own fitted state is left as it is.
         """
-        hashes = sorted({o.candidate.hash for o in observations})
+        by_work = sorted(observations, key=lambda o: astuple(o.work))
+        hashes = dict.fromkeys(o.candidate.hash for o in by_work)
         fold_of = {digest: index % FOLDS for index, digest in enumerate(hashes)}
         result: dict[int, Prediction] = {}
         for fold in range(FOLDS):
@@ -183,7 +184,7 @@ class ResidualModel:
 
 
 def _ordered(observations: Sequence[Observation]) -> list[Observation]:
-    return sorted(observations, key=lambda o: (o.candidate.hash, o.time_s))
+    return sorted(observations, key=lambda o: (astuple(o.work), o.time_s))
 
 
 def _groups(observations: Sequence[Observation]) -> dict[str, list[int]]:
@@ -201,7 +202,7 @@ def _by_engine(observations: Sequence[Observation], ratios: Matrix) -> dict[str,
 
 
 def _out_of_fold(matrix: Matrix, ratios: Matrix, names: tuple[str, ...]) -> Matrix:
-    """Every row predicted by trees that have not seen it; rows sorted by hash make the folds a fair mix."""
+    """Every row predicted by trees that have not seen it; rows sorted by work make the folds a fair mix."""
     folds = np.arange(len(ratios)) % FOLDS
     predicted = np.zeros(len(ratios))
     for fold in range(FOLDS):

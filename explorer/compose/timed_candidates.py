@@ -84,16 +84,16 @@ def launchable(timed_candidates: TimedCandidates, target: Target) -> TimedCandid
 def efficient(
     timed_candidates: Iterable[TimedCandidate], price: Callable[[TimedCandidate], float]
 ) -> tuple[TimedCandidate, ...]:
-    """Of each interface and number of threads those that no other beats in price and workspace, in order.
+    """Of each interface and number of threads those that no other beats in price and workspace.
 
-    Equal ones go to the smaller hash.
+    Of equal ones the first; the interface of the cheapest comes first.
     """
     kept: dict[tuple[Interface, int], list[TimedCandidate]] = {}
-    for timed in sorted(timed_candidates, key=lambda o: (price(o), o.workspace_bytes, o.candidate.hash)):
+    for timed in sorted(timed_candidates, key=lambda o: (price(o), o.workspace_bytes)):
         rivals = kept.setdefault((Interface.of(timed.candidate), timed.threads), [])
         if not rivals or timed.workspace_bytes < rivals[-1].workspace_bytes:
             rivals.append(timed)
-    return tuple(timed for rivals in sorted(kept) for timed in kept[rivals])
+    return tuple(timed for rivals in kept.values() for timed in rivals)
 
 
 def relayout_spec(tensor: TensorType, source: str, target: str) -> LayerSpec:

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from codegen.algorithm import Algorithm
-from codegen.canonical import content_hash
 from codegen.graph import LayerSpec
 from codegen.schedule import Candidate
 from codegen.target import Target
@@ -57,7 +56,7 @@ class LayerSearch:
         self.spec = spec
         self._settings = settings
         self._pools = tuple(
-            CandidatePool(spec, algorithm, target, settings.enumerate_limit, _seed(spec, algorithm, settings))
+            CandidatePool(spec, algorithm, target, settings.enumerate_limit, settings.seed)
             for algorithm in algorithms
             if algorithm.applies(spec, target)
         )
@@ -105,7 +104,8 @@ class LayerSearch:
     def first_picks(self, predict: Predict) -> tuple[Candidate, ...]:
         """A spread of each algorithm, in each lane, over its predicted times: the best, the worst and evenly between.
 
-        Every algorithm's best comes before any other; what exceeds a lane's budget is left out.
+        Equal ones are in the order of their space. Every algorithm's best comes before any other; what exceeds a
+        lane's budget is left out.
         """
         spreads = [spread for pool in self._pools for spread in self._spreads(pool, predict)]
         picks: dict[Candidate, None] = {}
@@ -138,8 +138,8 @@ class LayerSearch:
     def doubtful(self, predict: Predict, ceiling: Ceiling = lambda _: float("inf")) -> tuple[Candidate, ...]:
         """Unmeasured candidates that may beat the best of their interface and lane, the most promising first.
 
-        At most a batch per lane, and never more than what is left of its budget. `ceiling`: the time that a candidate
-        has to beat to be worth anything, whatever its rivals take.
+        Of equal ones the first of its space; at most a batch per lane, and never more than what is left of its
+        budget. `ceiling`: the time that a candidate has to beat to be worth anything, whatever its rivals take.
         """
         unknown = [c for c in self.candidates if c.hash not in self._samples]
         predictions = dict(zip((c.hash for c in unknown), predict(unknown), strict=True))
@@ -150,7 +150,7 @@ class LayerSearch:
                 for c in unknown
                 if predictions[c.hash].low_s < min(best.get(_rivals(c), float("inf")), ceiling(c))
             ),
-            key=lambda c: (predictions[c.hash].low_s, c.hash),
+            key=lambda c: predictions[c.hash].low_s,
         )
         picks: list[Candidate] = []
         for lane, left in self._left().items():
@@ -179,9 +179,5 @@ def _rivals(candidate: Candidate) -> _Rivals:
 
 def _ranked(candidates: Sequence[Candidate], predict: Predict) -> list[Candidate]:
     predictions = predict(candidates)
-    order = sorted(range(len(candidates)), key=lambda i: (predictions[i].time_s, candidates[i].hash))
+    order = sorted(range(len(candidates)), key=lambda i: predictions[i].time_s)
     return [candidates[i] for i in order]
-
-
-def _seed(spec: LayerSpec, algorithm: Algorithm, settings: SearchSettings) -> int:
-    return int(content_hash([spec, algorithm.name, settings.seed])[:8], 16)

@@ -76,13 +76,13 @@ class _Maker:
         return layer
 
     def _best(self, candidates: Iterable[Candidate]) -> Iterable[TimedCandidate]:
-        """The fastest candidate of each interface; of equal ones that with the fewest instructions, then by hash."""
-        best: dict[Interface, tuple[float, float, str, Candidate]] = {}
-        for candidate in candidates:
+        """The fastest candidate of each interface; of equal ones that with the fewest instructions, then the first."""
+        best: dict[Interface, tuple[float, float, int, Candidate]] = {}
+        for place, candidate in enumerate(candidates):
             if candidate.choice.threads <= self._threads:
                 (prediction,) = self._predict([candidate])
                 work = self._work(candidate)
-                entry = (prediction.time_s, work.instructions, candidate.hash, candidate)
+                entry = (prediction.time_s, work.instructions, place, candidate)
                 interface = Interface.of(candidate)
                 best[interface] = min(best.get(interface, entry), entry)
         for time_s, _, _, candidate in best.values():

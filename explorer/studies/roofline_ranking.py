@@ -20,7 +20,7 @@ def ranked_candidates(
     """Candidates with modelled seconds, the fastest first; empty where the algorithm does not apply.
 
     `threads`: those with that many alone. Of equal times that with the fewest instructions is the
-    first, then the one of the smaller hash.
+    first, then that which comes first in its space.
     """
     target = profile.target()
     if not algorithm.applies(spec, target):
@@ -37,4 +37,4 @@ def ranked_candidates(
     pool.extend(PROPOSED, modelled_s)
     wanted = (c for c in pool.candidates if threads is None or c.choice.threads == threads)
     timed = ((candidate, modelled_s(candidate)) for candidate in wanted)
-    return tuple(sorted(timed, key=lambda pair: (pair[1], work_of(pair[0]).instructions, pair[0].hash)))
+    return tuple(sorted(timed, key=lambda pair: (pair[1], work_of(pair[0]).instructions)))
