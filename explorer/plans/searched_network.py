@@ -15,6 +15,7 @@ from explorer.compose.steps import Overheads
 from explorer.compose.timed_candidates import TimedCandidates, launchable
 from explorer.plans.network import Network
 from explorer.plans.planning import build_plan, workspaces_of
+from explorer.runs.report import Regret
 from explorer.search.search import SearchResult
 from microbench.board import Fingerprint
 from microbench.profile import DeviceProfile
@@ -26,7 +27,7 @@ class SearchedNetwork:
     """A network, the board it was measured on, and everything measured.
 
     `expected`: the timed candidates of the search with the times they are expected to take in the network, from
-    `rehearsals`; `best`: the composition that took least there.
+    `rehearsals`; `best`: the composition that took least there, or that with the least `regret`.
     """
 
     network: Network
@@ -39,10 +40,11 @@ class SearchedNetwork:
     expected: TimedCandidates
     rehearsals: tuple[Sample, ...] = ()
     best: Composition | None = None
+    regret: Regret | None = None
 
     @property
     def fastest(self) -> Composition:
-        """The best of those that were rehearsed; by the times of timed candidates where none was."""
+        """The plan that was chosen in rehearsals or under several profiles; else the best by the candidates' times."""
         return self.best or self.compose(UNLIMITED)
 
     @cached_property

@@ -18,6 +18,7 @@ from scipy.optimize import linprog
 from explorer.compose.compose import Composition, retimed
 from explorer.compose.steps import Overheads
 from explorer.compose.timed_candidates import TimedCandidates, by_candidate
+from explorer.runs.report import Regret, UnderProfile
 
 MOST_COMPOSITIONS = 60
 CLOSE = 1e-4  # a gap as small as this is none
@@ -35,45 +36,10 @@ class Scenario:
     overheads: Overheads
 
 
-@dataclass(frozen=True)
-class UnderProfile:
-    """Seconds of the chosen plan under one profile, and of the best plan there."""
+def least_regret(scenarios: Sequence[Scenario], compose: Compose) -> tuple[Composition, Regret]:
+    """The composition with the least worst ratio that was found, timed by the first profile.
 
-    name: str
-    time_s: float
-    best_s: float
-
-    @property
-    def ratio(self) -> float:
-        """The plan's time over the best one's."""
-        return self.time_s / self.best_s
-
-
-@dataclass(frozen=True)
-class Robust:
-    """The chosen composition, timed by the first profile, with its times under all of them in their order.
-
-    `bound`: no plan of these candidates has a smaller worst ratio. `compositions`: how many were made to find out.
-    """
-
-    composition: Composition
-    under: tuple[UnderProfile, ...]
-    bound: float
-    compositions: int
-
-    @property
-    def worst(self) -> float:
-        """The largest ratio to a profile's own best plan."""
-        return max(one.ratio for one in self.under)
-
-    @property
-    def gap(self) -> float:
-        """By how much, as a fraction, a plan not found could have a smaller worst ratio."""
-        return self.worst / self.bound - 1.0
-
-
-def least_regret(scenarios: Sequence[Scenario], compose: Compose) -> Robust:
-    """The composition with the least worst ratio that was found. `compose` is exact; raises what it raises.
+    `compose` is exact; raises what it raises.
 
     Raises ValueError where there is no scenario.
     """
@@ -109,19 +75,18 @@ class _Search:
             self._plans.append(plan)
             self._ratios.append(ratios)
 
-    def result(self) -> Robust:
+    def result(self) -> tuple[Composition, Regret]:
         """The plan with the least worst ratio; of equal ones that which is fastest under the first profile."""
         place = min(range(len(self._plans)), key=lambda i: (self._ratios[i].max(), self._ratios[i][0]))
         first = self._scenarios[0]
         times_s = self._ratios[place] * self._best_s
-        return Robust(
-            retimed(self._plans[place], self._ways[0], first.overheads),
-            tuple(
-                UnderProfile(scenario.name, float(time_s), float(best_s))
-                for scenario, time_s, best_s in zip(self._scenarios, times_s, self._best_s, strict=True)
-            ),
-            min(self._bound, float(self._ratios[place].max())),
-            len(self._plans),
+        under = tuple(
+            UnderProfile(scenario.name, float(time_s), float(best_s))
+            for scenario, time_s, best_s in zip(self._scenarios, times_s, self._best_s, strict=True)
+        )
+        bound = min(self._bound, float(self._ratios[place].max()))
+        return retimed(self._plans[place], self._ways[0], first.overheads), Regret(
+            under, bound, len(self._plans)
         )
 
     def _worst(self) -> float:

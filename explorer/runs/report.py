@@ -92,6 +92,44 @@ class MeasuredCandidate:
 
 
 @dataclass(frozen=True)
+class UnderProfile:
+    """Seconds of the plan as composed under one profile, and of the best plan there."""
+
+    name: str
+    time_s: float
+    best_s: float
+
+    @property
+    def ratio(self) -> float:
+        """The plan's time over the best one's."""
+        return self.time_s / self.best_s
+
+
+@dataclass(frozen=True)
+class Regret:
+    """How a plan does that was chosen under several profiles, the run's own first.
+
+    `bound`: no plan of the same candidates has a smaller worst ratio. `compositions`: made to find that out;
+    `retimed`: candidates that were timed under every profile.
+    """
+
+    under: tuple[UnderProfile, ...]
+    bound: float
+    compositions: int
+    retimed: int = 0
+
+    @property
+    def worst(self) -> float:
+        """The largest ratio to a profile's own best plan."""
+        return max(one.ratio for one in self.under)
+
+    @property
+    def gap(self) -> float:
+        """By how much, as a fraction, a plan that was not found could have a smaller worst ratio."""
+        return self.worst / self.bound - 1.0
+
+
+@dataclass(frozen=True)
 class RunReport:
     """Everything of a run that is worth showing."""
 
@@ -117,6 +155,7 @@ class RunReport:
     )
     reference: ReferenceTimes | None = None  # what the noise floor is the spread of
     measured: tuple[MeasuredCandidate, ...] = ()
+    regret: Regret | None = None  # of a plan that was chosen under several profiles
 
     @property
     def time_s(self) -> float:

@@ -9,7 +9,7 @@ from rich.table import Table
 
 from codegen.schedule import Values
 from explorer.runs.noise import noise_of_report
-from explorer.runs.report import RunReport, StepReport
+from explorer.runs.report import Regret, RunReport, StepReport
 from explorer.terminal.units import seconds
 
 
@@ -90,6 +90,8 @@ def summary_lines(report: RunReport) -> list[tuple[str, str]]:
                 f"(allowed {check.tolerance:g}); top 5 {'the same' if check.same_top5 else 'DIFFERENT'}",
             ),
         ]
+    if report.regret is not None:
+        lines.append(("under other constants", _regret(report.regret)))
     if report.peak_share is not None:
         lines.append(("share of the QPUs' peak", f"{100 * report.peak_share:.1f} %"))
     if report.speedup is not None:
@@ -107,3 +109,13 @@ def summary_lines(report: RunReport) -> list[tuple[str, str]]:
     lines.append(("noise floor", noise_of_report(report)))
     counts = ", ".join(f"{count} {name}" for name, count in report.samples.items())
     return [*lines, ("candidates", counts)]
+
+
+def _regret(regret: Regret) -> str:
+    under = ", ".join(
+        f"{one.name} {seconds(one.time_s)} (best {seconds(one.best_s)})" for one in regret.under
+    )
+    return (
+        f"{under}; at most {100 * (regret.worst - 1):.1f} % over the best of any, no plan less than "
+        f"{100 * (regret.bound - 1):.1f} %"
+    )
