@@ -19,7 +19,9 @@ PROFILE_DIRECTORY = Path(__file__).parent / "profiles"
 
 
 class Constant(BaseModel):
-    """A number with its unit and where it is from; `assumed` where no source gives it."""
+    """A number with its unit and where it is from: a source that gives it, `fitted on ...` where the times of whole
+    programs do, `assumed` where nothing does.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -28,8 +30,9 @@ class Constant(BaseModel):
     source: str
 
     @property
-    def assumed(self) -> bool:
-        return self.source.startswith("assumed")
+    def certain(self) -> bool:
+        """Whether a source gives the number itself."""
+        return not self.source.startswith(("assumed", "fitted"))
 
 
 Constants = dict[str, Constant]

@@ -1,8 +1,8 @@
-"""What a simulated time owes to constants that nobody has measured.
+"""What a simulated time owes to constants that nobody has measured by themselves.
 
-Run as `python -m microbench.sensitivity BUNDLE [DEVICE]`: the bundle is run on the virtual board with every assumed
-constant of the GPU at 0.75 and at 1.5 times its value, one at a time. The plan stays what it is. For any QPU program:
-`explore qpu sensitivity`.
+Run as `python -m microbench.sensitivity BUNDLE [DEVICE]`: the bundle is run on the virtual board with every constant
+of the GPU that is assumed or fitted at 0.75 and at 1.5 times its value, one at a time. The plan stays what it is. For
+any QPU program: `explore qpu sensitivity`.
 """
 
 from __future__ import annotations
@@ -39,27 +39,27 @@ class Sensitivity:
     times_s: tuple[float, ...]
 
 
-def assumed_constants(profile: DeviceProfile) -> tuple[str, ...]:
-    """Names of the GPU's continuous constants whose source says that they are assumed."""
+def uncertain_constants(profile: DeviceProfile) -> tuple[str, ...]:
+    """Names of the GPU's continuous constants that are assumed, or fitted on whole programs."""
     return tuple(
         name
         for name, constant in profile.v3d.items()
-        if constant.assumed and constant.unit not in DISCRETE_UNITS
+        if not constant.certain and constant.unit not in DISCRETE_UNITS
     )
 
 
 def sensitivities(profile: DeviceProfile, time_of: TimeOf) -> Iterator[Sensitivity]:
     """The time under each variation, in the profile's order; `time_of` runs whatever is asked about."""
-    for name in assumed_constants(profile):
+    for name in uncertain_constants(profile):
         value = profile.v3d[name].value
         times = tuple(time_of(profile.with_v3d(**{name: factor * value})) for factor in FACTORS)
         yield Sensitivity(name, profile.v3d[name].source, times)
 
 
 def sensitivity_table(profile: DeviceProfile, time_of: TimeOf) -> Table:
-    """Simulated times: as the profile has it, then with each assumed constant varied."""
+    """Simulated times: as the profile has it, then with each constant varied that is assumed or fitted."""
     base_s = time_of(profile)
-    table = Table("assumed constant", *(f"at {factor}x" for factor in FACTORS), "source")
+    table = Table("constant", *(f"at {factor}x" for factor in FACTORS), "source")
     table.add_row("(as in the profile)", *([_duration(base_s)] * len(FACTORS)), "")
     for row in sensitivities(profile, time_of):
         table.add_row(row.constant, *(_change(time_s, base_s) for time_s in row.times_s), row.source)

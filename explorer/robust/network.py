@@ -20,9 +20,7 @@ OWN = "as in the profile"
 TimeUnder = Callable[[str, Sequence[Candidate]], Sequence[Sample]]
 
 
-def with_least_regret(
-    found: SearchedNetwork, names: Sequence[str], time_under: TimeUnder
-) -> SearchedNetwork:
+def with_least_regret(found: SearchedNetwork, names: Sequence[str], time_under: TimeUnder) -> SearchedNetwork:
     """The searched network with the plan whose worst ratio to the best, over its profile and those named, is least.
 
     Overheads of launches are taken to be the same under all. Raises as `time_under` and `compose`.

@@ -1,4 +1,4 @@
-"""The sensitivity of a bundle's time to assumed constants."""
+"""The sensitivity of a bundle's time to constants that are assumed or fitted."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from pathlib import Path
 
 from codegen.bundle import compile_bundle
 from microbench.profile import load_profile
-from microbench.sensitivity import FACTORS, assumed_constants, bundle_time_s, sensitivities
+from microbench.sensitivity import FACTORS, bundle_time_s, sensitivities, uncertain_constants
 from tests.microbench.test_virtual_board import PROFILE, on_qpus, small_graph
 
 
-def test_only_continuous_assumed_constants_are_varied() -> None:
-    names = assumed_constants(load_profile("pi-zero"))
+def test_only_continuous_uncertain_constants_are_varied() -> None:
+    names = uncertain_constants(load_profile("pi-zero"))
     assert "sdram_bytes_per_s" in names
     assert not {"clock_hz", "qpus", "uniform_cache_ways", "fmul_rounds_to_nearest"} & set(names)
 
@@ -20,7 +20,7 @@ def test_more_bandwidth_never_takes_longer(tmp_path: Path) -> None:
     graph = small_graph()
     compile_bundle(graph, on_qpus(graph), PROFILE.target(), tmp_path)
     rows = {row.constant: row for row in sensitivities(PROFILE, lambda p: bundle_time_s(p, tmp_path))}
-    assert set(rows) == set(assumed_constants(PROFILE))
+    assert set(rows) == set(uncertain_constants(PROFILE))
     slower, faster = rows["sdram_bytes_per_s"].times_s
     assert FACTORS[0] < 1 < FACTORS[1]
     assert slower >= bundle_time_s(PROFILE, tmp_path) >= faster

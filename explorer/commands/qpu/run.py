@@ -90,7 +90,7 @@ def sensitivity(
     device: DeviceOption = "pi-zero",
     v3d_hz: ClockOption = None,
 ) -> None:
-    """Time of a QPU program, or of a bundle, with each assumed constant of the GPU at 0.75 and 1.5 times its value."""
+    """Time of a QPU program or a bundle with each assumed or fitted constant of the GPU at 0.75 and 1.5 times it."""
     from codegen.bundle.manifest import MANIFEST_NAME
     from explorer.qpu.run_options import ProgramOptions
     from explorer.qpu.run_tables import print_table
