@@ -25,6 +25,8 @@ class Kind(Enum):
 NOT_FITTED = (Kind.TOLD, Kind.FIXED)
 
 
+SWITCHES = frozenset({"fmul_rounds_to_nearest", "lowest_qpu_first"})
+
 _WHOLE = frozenset(
     {
         "issue_cycles",
@@ -50,9 +52,9 @@ _LARGEST = {
     "tmu_queue_depth": 8,
     "vpm_write_fifo_vectors": 8,
     "uniform_fifo_words": 15,
-    "fmul_rounds_to_nearest": 1,
+    **dict.fromkeys(SWITCHES, 1),
 }
-_SMALLEST = {"fmul_rounds_to_nearest": 0, "uniform_fifo_words": 0}
+_SMALLEST = {**dict.fromkeys(SWITCHES, 0), "uniform_fifo_words": 0}
 _FACTOR = 8.0  # how far from the start a fit may go
 
 
@@ -113,7 +115,7 @@ def _kind(name: str) -> Kind:
         return Kind.TOLD
     if name == "vpm_rows":
         return Kind.FIXED
-    if name in _WHOLE or name == "fmul_rounds_to_nearest":
+    if name in _WHOLE | SWITCHES:
         return Kind.WHOLE
     if name.endswith(("_bytes", "_ways")):
         return Kind.POWER

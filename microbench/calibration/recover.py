@@ -17,7 +17,7 @@ from pathlib import Path
 from rich.console import Console
 
 from microbench.calibration.calibrate import DEPTH, FittedConstant, calibrate
-from microbench.calibration.constants import NOT_FITTED, Kind, Range, ranges
+from microbench.calibration.constants import NOT_FITTED, SWITCHES, Kind, Range, ranges
 from microbench.calibration.forward import ForwardModel
 from microbench.calibration.identify import SHARE, THRESHOLD, sensitivities
 from microbench.profile import DeviceProfile, load_profile
@@ -71,7 +71,7 @@ def random_profile(stock: DeviceProfile, seed: int) -> DeviceProfile:
 
 
 def _drawn(bounds: Range, numbers: random.Random) -> float:
-    if bounds.name == "fmul_rounds_to_nearest":
+    if bounds.name in SWITCHES:
         return float(numbers.randint(0, 1))
     if bounds.kind is Kind.POWER:
         return bounds.start * numbers.choice((0.5, 1.0, 2.0))

@@ -29,13 +29,10 @@ static cycles transfer_end(struct v3d *gpu, cycles start, const dma_costs *costs
 int dma_can_start(qpu *q, int store)
 {
     dma_engine *engine = store ? &q->gpu->store : &q->gpu->load;
-    if (engine->free <= q->now)
-        return 1;
     if ((store ? q->vpm.store_done : q->vpm.load_done) > q->now)
         broken_rule(q, "DMA %s started while this QPU's one before has not ended; wait for it first",
                     store ? "store" : "load");
-    stall_until(q, engine->free, CAUSE_DMA);
-    return 0;
+    return arbitrate(q, store ? STORE_ENGINE : LOAD_ENGINE, engine->free);
 }
 
 static void check_alignment(qpu *q, const char *what, uint32_t bus, uint32_t pitch, uint32_t width)
@@ -156,6 +153,7 @@ void dma_start_load(qpu *q, uint32_t bus)
         load_row(q, &s, r, row_memory(q, "load", bus + r * s.pitch, bytes), end);
     trace_busy(gpu, V3D_TRACK_VDR, q->now, end, bus);
     gpu->load.free = q->vpm.load_done = end;
+    promise_next(gpu, LOAD_ENGINE, end);
     gpu->result->dma_loads++;
     gpu->result->dma_load_bytes += s.rows * bytes;
 }
@@ -231,6 +229,7 @@ void dma_start_store(qpu *q, uint32_t bus)
     engine->row_bytes = bytes;
     engine->pitch_bytes = pitch;
     engine->free = q->vpm.store_done = end;
+    promise_next(gpu, STORE_ENGINE, end);
     gpu->result->dma_stores++;
     gpu->result->dma_store_bytes += s.rows * bytes;
 }

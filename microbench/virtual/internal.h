@@ -173,7 +173,7 @@ typedef struct qpu {
     int index, slice;
     enum qpu_state state;
     enum cause blocked_on;
-    int blocked_semaphore, blocked_up;
+    int blocked_what, blocked_up; /* the number of a semaphore, or a resource */
     cycles now, blocked_since;
     uint32_t code_bus;    /* where the program starts */
     uint32_t pc;          /* bus address of the next instruction */
@@ -206,6 +206,12 @@ typedef struct {
     uint32_t bus, rows, row_bytes, pitch_bytes;
     uint8_t data[128 * 128 * 4];
 } dma_engine;
+
+/* ---- arbitration.c: what one QPU at a time can have ---- */
+
+enum resource { LOAD_ENGINE, STORE_ENGINE, MUTEX, RESOURCES };
+
+#define NOT_KNOWN UINT64_MAX
 
 /* ---- observe.c: what a launch may be asked to leave behind ---- */
 
@@ -254,7 +260,10 @@ struct v3d {
     dma_engine load, store;
     /* synchronisation */
     int semaphores[SEMAPHORES];
-    int mutex_owner; /* -1 none */
+    int mutex_owner;         /* -1 none */
+    int promised[RESOURCES]; /* to which QPU, -1 none */
+    int lowest_first;        /* instead of whoever asked first */
+    int woken;               /* a QPU was, so that its turn may be next */
     /* execution */
     uint64_t turns[MAX_QPUS]; /* of running QPUs (turn_of), NO_TURN of others */
     qpu qpus[MAX_QPUS];
@@ -351,7 +360,7 @@ void vpm_setup_read(qpu *q, uint32_t setup);
 void vpm_setup_write(qpu *q, uint32_t setup);
 void vpm_read(qpu *q, vec *r);
 void vpm_write(qpu *q, const vec *v);
-/* Whether an address can be written; if not, the QPU's clock has been moved to when the engine will be free. */
+/* Whether an address can be written; if not, the QPU waits for the engine (arbitrate). */
 int dma_can_start(qpu *q, int store);
 void dma_start_load(qpu *q, uint32_t bus);
 void dma_start_store(qpu *q, uint32_t bus);
@@ -363,12 +372,21 @@ void vpm_reset(struct v3d *gpu);
 void hazard_between(qpu *q, const instruction *d);
 void hazard_at_end(qpu *q, const instruction *d, int at_end);
 
+/* arbitration.c */
+/* Makes a QPU wait until it is woken; returns 0. */
+int qpu_block(qpu *q, enum cause cause, int what, int up);
+void wake_for_semaphore(struct v3d *gpu, int semaphore, cycles now);
+/* Whether a QPU may have a resource that is free from `free` on (NOT_KNOWN: until it is promised). If not, the QPU is
+ * blocked, or its clock has been moved to then. */
+int arbitrate(qpu *q, enum resource resource, cycles free);
+/* Promises a resource, free from `free` on, to the next of those that wait for it. */
+void promise_next(struct v3d *gpu, enum resource resource, cycles free);
+
 /* decode.c, qpu.c */
 void decode_line(struct v3d *gpu, uint32_t line_bus, instruction *line);
 void qpu_reset(qpu *q, struct v3d *gpu, int index, uint32_t uniforms, uint32_t code);
 /* Runs until its turn is over: before a shared access when its clock passes `limit` (see v3d.c). */
 void qpu_run(qpu *q, uint64_t limit);
-void wake_waiters(struct v3d *gpu, enum cause cause, int semaphore, cycles now);
 
 #define NO_TURN UINT64_MAX
 

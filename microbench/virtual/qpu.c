@@ -47,29 +47,6 @@ static inline void check_hazards(qpu *q, const instruction *d)
 
 /* ---- waiting ---- */
 
-static int block(qpu *q, enum cause cause, int semaphore, int up)
-{
-    q->state = QPU_BLOCKED;
-    q->blocked_on = cause;
-    q->blocked_semaphore = semaphore;
-    q->blocked_up = up;
-    q->blocked_since = q->now;
-    return 0;
-}
-
-/* All of them try again, by QPU number: no source says in which order silicon grants the mutex or a semaphore. */
-void wake_waiters(struct v3d *gpu, enum cause cause, int semaphore, cycles now)
-{
-    for (int i = 0; i < gpu->qpu_count; i++) {
-        qpu *q = &gpu->qpus[i];
-        if (q->state != QPU_BLOCKED || q->blocked_on != cause || q->blocked_semaphore != semaphore)
-            continue;
-        q->state = QPU_RUNNING;
-        stall_until(q, now, cause);
-        gpu->turns[i] = turn_of(q);
-    }
-}
-
 static int writes_dma(const instruction *d, int store)
 {
     return (d->out_add == WRITE_DMA && d->by_b_add == store) || (d->out_mul == WRITE_DMA && d->by_b_mul == store);
@@ -80,9 +57,9 @@ static int may_issue(qpu *q, const instruction *d)
 {
     struct v3d *gpu = q->gpu;
     if (d->kind == KIND_SEMAPHORE && gpu->semaphores[d->semaphore] == (d->semaphore_up ? 15 : 0))
-        return block(q, CAUSE_SEMAPHORE, d->semaphore, d->semaphore_up);
-    if ((d->read_a == READ_MUTEX || d->read_b == READ_MUTEX) && gpu->mutex_owner >= 0)
-        return block(q, CAUSE_MUTEX, 0, 0);
+        return qpu_block(q, CAUSE_SEMAPHORE, d->semaphore, d->semaphore_up);
+    if ((d->read_a == READ_MUTEX || d->read_b == READ_MUTEX) && !arbitrate(q, MUTEX, gpu->mutex_owner < 0 ? 0 : NOT_KNOWN))
+        return 0;
     return (!writes_dma(d, 0) || dma_can_start(q, 0)) && (!writes_dma(d, 1) || dma_can_start(q, 1));
 }
 
@@ -104,6 +81,7 @@ static void read_input(qpu *q, uint8_t address, int port_b)
         break;
     default: /* the mutex */
         q->gpu->mutex_owner = q->index;
+        q->gpu->promised[MUTEX] = -1;
         *r = q->r[port_b ? R_QPU : R_ELEMENT];
     }
 }
@@ -138,7 +116,7 @@ static void release_mutex(qpu *q)
     if (q->gpu->mutex_owner != q->index)
         broken_rule(q, "mutex released by a QPU that does not hold it");
     q->gpu->mutex_owner = -1;
-    wake_waiters(q->gpu, CAUSE_MUTEX, 0, q->now);
+    promise_next(q->gpu, MUTEX, q->now);
 }
 
 static void write_output(qpu *q, uint8_t address, int port_b, const vec *v)
@@ -367,7 +345,7 @@ static int execute_branch(qpu *q, const instruction *d)
 static void execute_semaphore(qpu *q, const instruction *d)
 {
     q->gpu->semaphores[d->semaphore] += d->semaphore_up ? 1 : -1;
-    wake_waiters(q->gpu, CAUSE_SEMAPHORE, d->semaphore, q->now);
+    wake_for_semaphore(q->gpu, d->semaphore, q->now);
 }
 
 /* ---- one instruction ---- */
@@ -469,8 +447,8 @@ void qpu_run(qpu *q, uint64_t limit)
             alu_simple(q, d);
         } else {
             branched = execute_special(q, d);
-            if (d->kind == KIND_SEMAPHORE || d->out_add == WRITE_MUTEX || d->out_mul == WRITE_MUTEX)
-                limit = 0; /* somebody may have been woken */
+            if (gpu->woken)
+                gpu->woken = 0, limit = 0;
         }
         q->now += gpu->issue;
         d->executions++;

@@ -111,6 +111,7 @@ static void take_constants(struct v3d *gpu)
     gpu->sfu_bits[SFU_LOG] = (int)c->sfu_log_bits;
     gpu->store.costs = (dma_costs){c->vdw_setup_s * c->clock_hz, c->vdw_row_cycles, c->vdw_byte_cycles};
     gpu->load.costs = (dma_costs){c->vdr_setup_s * c->clock_hz, c->vdr_row_cycles, c->vdr_byte_cycles};
+    gpu->lowest_first = c->lowest_qpu_first != 0;
     gpu->memory_bytes = (uint32_t)c->gpu_memory_bytes;
 }
 
@@ -198,6 +199,9 @@ static void reset_machine(struct v3d *gpu, int noflush)
         gpu->tmu[t].free = gpu->tmu[t].last_ready = 0;
     memset(gpu->sfu_free, 0, sizeof gpu->sfu_free);
     gpu->mutex_owner = -1;
+    for (int r = 0; r < RESOURCES; r++)
+        gpu->promised[r] = -1;
+    gpu->woken = 0;
     gpu->qpu_count = 0;
     bandwidth_reset(&gpu->sdram, gpu->config.sdram_bytes_per_s / gpu->config.clock_hz);
     bandwidth_reset(&gpu->l2_port, gpu->config.l2_bytes_per_cycle);
@@ -244,7 +248,7 @@ static void fail_deadlock(struct v3d *gpu)
         used = strlen(message);
         which[0] = 0;
         if (q->blocked_on == CAUSE_SEMAPHORE)
-            snprintf(which, sizeof which, " %d", q->blocked_semaphore);
+            snprintf(which, sizeof which, " %d", q->blocked_what);
         snprintf(message + used, size - used, " QPU %d waits for %s%s at instruction %d;", i, waits_for(q), which,
                  instruction_number(q));
         gpu->result->stopped_bus[i] = q->pc;

@@ -55,6 +55,7 @@ extern "C" {
     X(vdr_setup_s) \
     X(vdr_row_cycles) \
     X(vdr_byte_cycles) \
+    X(lowest_qpu_first) \
     X(gpu_memory_bytes)
 
 typedef struct {

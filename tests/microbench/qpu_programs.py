@@ -140,11 +140,21 @@ def run(
     mark: int | None = None,
     gpu: VirtualV3D | None = None,
     end: bool = True,
+    trace_intervals: int = 0,
 ) -> Run:
     """Runs one program on some QPUs. Uniforms are each QPU's own copy; "data" (-1) stands for the data's address."""
     if gpu is None:
         with VirtualV3D(strict=strict) as own:
-            return run(code, uniforms=uniforms, data=data, qpus=qpus, mark=mark, gpu=own, end=end)
+            return run(
+                code,
+                uniforms=uniforms,
+                data=data,
+                qpus=qpus,
+                mark=mark,
+                gpu=own,
+                end=end,
+                trace_intervals=trace_intervals,
+            )
     memory = gpu.alloc(SIZE)
     words = memory.view.view(np.uint32)
     image = np.array([i.encode() for i in (*code, *(END if end else ()))], np.uint64).view(np.uint32)
@@ -155,7 +165,9 @@ def run(
     if data is not None:
         words[DATA // 4 : DATA // 4 + len(data)] = data
     mark_bus = 0 if mark is None else memory.bus + 8 * mark
-    execution = gpu.execute(qpus, memory.bus + CONTROL, mark_bus=mark_bus, timeout_s=0.05)
+    execution = gpu.execute(
+        qpus, memory.bus + CONTROL, mark_bus=mark_bus, timeout_s=0.05, trace_intervals=trace_intervals
+    )
     return Run(words[DATA // 4 :].copy(), execution)
 
 

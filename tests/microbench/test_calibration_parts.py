@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from microbench.calibration.constants import Kind, ranges
+from microbench.calibration.constants import SWITCHES, Kind, ranges
 from microbench.calibration.identify import Sensitivity
 from microbench.calibration.profile_file import write_profile
 from microbench.calibration.recover import SPREAD, Trial, random_profile, table
@@ -99,7 +99,7 @@ def test_random_profiles_are_near_the_stock_one_and_possible(seed: int) -> None:
         value = drawn.v3d_value(name)
         if bounds.kind is Kind.POWER:
             assert value / bounds.start in (0.5, 1, 2)
-        elif name not in ("qpus", "qpus_per_slice", "tmus_per_slice", "fmul_rounds_to_nearest"):
+        elif name not in {"qpus", "qpus_per_slice", "tmus_per_slice", *SWITCHES}:
             assert abs(value - bounds.start) <= SPREAD * bounds.start + (
                 0.5 if bounds.kind is Kind.WHOLE else 0
             )
