@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import Literal, Protocol
 
+from codegen.algorithm import Algorithm
 from codegen.layout import Layout
 from codegen.memory_space import MemorySpace
 from codegen.program import Program
 from codegen.schedule import Candidate
+from codegen.section import Section, Share
 from codegen.target import Target
 from codegen.tensor import FloatArray
-
-if TYPE_CHECKING:
-    from codegen.algorithm import Algorithm
 
 
 @dataclass(frozen=True)
@@ -73,5 +72,12 @@ class Engine(Protocol):
         """A program of one layer, of `program_kind`; `entry` names it where names matter.
 
         Raises ScheduleError for an algorithm that it does not own, and what that raises where there is no program.
+        """
+        ...
+
+    def section(self, share: Share, target: Target) -> Section:
+        """Its share of a plan as a part of a bundle: functions, or where it launches an image of GPU memory.
+
+        Raises LinkError where that does not fit the board.
         """
         ...

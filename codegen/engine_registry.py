@@ -83,10 +83,11 @@ def _loaded(point: EntryPoint) -> Engine:
         raise EngineRegistryError(
             f"engine {point.name!r} ({point.value}) does not load: {error}; reinstall its package"
         ) from error
-    missing = [field for field in Engine.__annotations__ if not hasattr(engine, field)]
+    members = (name for name in (*Engine.__annotations__, *vars(Engine)) if not name.startswith("_"))
+    missing = [name for name in members if not hasattr(engine, name)]
     if missing:
         raise EngineRegistryError(
-            f"engine {point.name!r} ({point.value}) does not say {', '.join(missing)} of itself; "
+            f"engine {point.name!r} ({point.value}) does not have {', '.join(missing)}; "
             "ask its author to add it"
         )
     return engine

@@ -35,9 +35,18 @@ def algorithm_revision(algorithm: Algorithm) -> str:
 
 @cache
 def bundle_revision(algorithms: frozenset[str]) -> str:
-    """The revision of a whole network's code: of its algorithms, by name, and of what makes a bundle of them."""
-    parts = [f"{name} {algorithm_revision(algorithm_named(name))}" for name in sorted(algorithms)]
-    return _digest((*parts, _Sources(OWN, PACKAGE).text((BUNDLE_MODULE,))))
+    """The revision of a whole network's code: of its algorithms, by name, and of what makes a bundle of them: their
+    engines, section by section, and what composes these.
+    """
+    chosen = [algorithm_named(name) for name in sorted(algorithms)]
+    engines = {type(engine_named(algorithm.engine)).__module__ for algorithm in chosen}
+    makers = (BUNDLE_MODULE, *sorted(engines))
+    return _digest(
+        (
+            *(f"{algorithm.name} {algorithm_revision(algorithm)}" for algorithm in chosen),
+            *(_Sources(OWN, module.partition(".")[0]).text((module,)) for module in makers),
+        )
+    )
 
 
 @cache

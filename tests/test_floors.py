@@ -42,3 +42,13 @@ def test_a_violation_is_seen_wherever_it_hides() -> None:
     assert violations("codegen", source) == {"explorer.search.search", "cost_models.model"}
     assert violations("cost_models", source) == {"explorer.search.search"}
     assert violations("explorer", source) == set()
+
+
+def test_bundles_know_of_engines_only_how_c_text_is_written_and_compiled() -> None:
+    found = {
+        module
+        for path in (ROOT / "codegen" / "bundle").glob("*.py")
+        for module in imported_modules(path.read_text(encoding="utf-8"))
+        if module.startswith("codegen.engines")
+    }
+    assert found == {"codegen.engines.cpu.source", "codegen.engines.cpu.toolchain"}

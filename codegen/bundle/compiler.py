@@ -10,11 +10,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from codegen.bundle.build_files import COMMON_HEADERS, build_script_text, makefile_text
-from codegen.bundle.gpu import image_file, link_tasks, weight_words
 from codegen.bundle.header import header_text
-from codegen.bundle.kernels import Kernels, emit_kernels
-from codegen.bundle.launches import launches_of
-from codegen.bundle.lives import gpu_activations, gpu_buffers
+from codegen.bundle.image_file import image_file, weight_words
 from codegen.bundle.manifest import (
     MANIFEST_NAME,
     GpuEntry,
@@ -23,23 +20,15 @@ from codegen.bundle.manifest import (
     WeightsEntry,
     file_entry,
 )
-from codegen.bundle.memory import plan_memory
-from codegen.bundle.names import model_identifier
-from codegen.bundle.source import Model, model_text
-from codegen.bundle.tasks import Schedule, schedule_of
-from codegen.canonical import content_hash
-from codegen.chains import chain_nodes
-from codegen.engine_registry import engine_named
-from codegen.engines.cpu.source import round_up
+from codegen.bundle.model import Model, compose
+from codegen.bundle.source import model_text
 from codegen.engines.cpu.toolchain import runtime_source
-from codegen.errors import BundleError, PlanError
-from codegen.graph import Graph, LayerSpec
-from codegen.memory_space import GPU
-from codegen.operators.relayout import Relayout
+from codegen.errors import BundleError
+from codegen.graph import Graph
+from codegen.memory_space import HOST
 from codegen.plan import Plan, plan_hash, plan_text
-from codegen.program import GpuProgram, Region
+from codegen.program import Region
 from codegen.target import Target
-from codegen.tensor import FloatArray
 
 RUNTIME_FILES = (
     "bench_report.c",
@@ -49,7 +38,6 @@ RUNTIME_FILES = (
 )
 WEIGHTS_MAGIC = b"EXPLWTS1"
 WEIGHTS_VERSION = 1
-LINE_BYTES = 64
 OPTIONAL_FILES = (MANIFEST_NAME, "model.qpu", "pool.h")
 
 
@@ -59,120 +47,50 @@ def compile_bundle(graph: Graph, plan: Plan, target: Target, directory: Path) ->
     Raises PlanError where the plan does not fit the graph or the board, LinkError where its GPU part does not fit
     the GPU's memory, BundleError where files cannot be written.
     """
-    weights = weights_of_steps(graph, plan)
-    schedule = schedule_of(plan)
-    launches = launches_of(schedule, target)
-    for engine in plan.engines:
-        if not engine.is_on(target):
-            raise PlanError(
-                f"the plan has steps on engine {engine.name!r}, which device {target.name!r} does not have; "
-                f"compile it for {plan.device!r}, or make a plan for {target.name!r}"
-            )
-    _check_memories(schedule)
-    activations = gpu_activations(schedule)
-    gpu = link_tasks(schedule, launches, activations, target, weights) if launches else None
-    identifier = model_identifier(plan.model_name)
-    kernels = emit_kernels(schedule, target, weights, identifier)
-    workspaces = {task: program.workspace_bytes for task, program in kernels.programs.items()}
-    start = gpu.size_bytes - activations.size_bytes if gpu else 0
-    memory = plan_memory(schedule, workspaces, activations, start)
-    plan_id = bytes.fromhex(plan_hash(plan))[:8]
-    model = Model(identifier, plan, plan_id, schedule, launches, kernels, memory, gpu)
+    model = compose(graph, plan, target)
     files = _files(model, target)
     manifest = _manifest(model, files)
     _write(directory, {**files, MANIFEST_NAME: manifest.text().encode()})
     return manifest
 
 
-def _check_memories(schedule: Schedule) -> None:
-    """Raises PlanError where a step would touch GPU memory that its engine cannot."""
-    shared = gpu_buffers(schedule)
-    for task in schedule.computing:
-        engine = engine_named(task.step.choice.engine)
-        for names, reached, does in (
-            (task.reads, engine.reads, "read"),
-            (task.writes, engine.writes, "write"),
-        ):
-            touched = [name for name in names if schedule.memory_of(name) in shared]
-            if touched and GPU not in reached:
-                raise PlanError(
-                    f"step {task.step.name!r}: engine {engine.name!r} cannot {does} {touched[0]!r}, which lies in GPU "
-                    "memory; make a new plan by `explore run`"
-                )
-
-
-def weights_of_steps(graph: Graph, plan: Plan) -> list[tuple[FloatArray, ...]]:
-    """The constants of every step; raises PlanError unless every layer is in one step, alone or in a chain."""
-    nodes = {node.name: node for node in graph.nodes}
-    chains = {chain.node.name: chain for chain in chain_nodes(graph)}
-    found: list[tuple[FloatArray, ...]] = []
-    planned: set[str] = set()
-    for step in plan.steps:
-        if isinstance(step.spec.op, Relayout):
-            found.append(())
-            continue
-        chain = chains.get(step.name)
-        node = chain.node if chain else nodes.get(step.name)
-        if node is None or content_hash(LayerSpec.of(graph, node)) != step.spec_hash:
-            raise PlanError(
-                f"step {step.name!r} of the plan is no layer of model {graph.name!r}, or another one; "
-                "make a new plan by `explore run`"
-            )
-        if (node.inputs, node.outputs) != (step.inputs, step.outputs):
-            raise PlanError(
-                f"step {step.name!r} reads or writes other tensors than the model's layer; make a new plan"
-            )
-        members = graph.nodes[chain.first : chain.last + 1] if chain else (node,)
-        twice = [member.name for member in members if member.name in planned]
-        if twice:
-            raise PlanError(
-                f"two steps of the plan compute layer {twice[0]!r}; make a new plan by `explore run`"
-            )
-        planned.update(member.name for member in members)
-        found.append(tuple(value.astype("float32", copy=False) for value in graph.weights_of(node)))
-    missing = [name for name in nodes if name not in planned]
-    if missing:
-        raise PlanError(f"the plan has no step for layer {missing[0]!r}; make a new plan by `explore run`")
-    return found
-
-
 def _files(model: Model, target: Target) -> dict[str, bytes]:
-    platform = "mailbox" if model.gpu is not None else "none"
-    headers = (*COMMON_HEADERS, *(("pool.h",) if model.kernels.threads > 1 else ()))
+    platform = "mailbox" if model.image is not None else "none"
+    headers = (*COMMON_HEADERS, *(("pool.h",) if model.sections.threads > 1 else ()))
     texts = {
         "model.c": model_text(model),
-        "model.h": header_text(model.identifier, has_gpu=model.gpu is not None),
+        "model.h": header_text(model.identifier, has_gpu=model.image is not None),
         "Makefile": makefile_text(target, platform, headers),
         "build.sh": build_script_text(target, platform, headers),
         "plan.json": plan_text(model.plan),
         **{name: runtime_source(name) for name in (*RUNTIME_FILES, *headers) if name != "model.h"},
     }
     files = {name: text.encode() for name, text in texts.items()}
-    files["weights.bin"] = weights_file(model.gpu, model.kernels, model.plan_id)
-    if model.gpu is not None:
-        files["model.qpu"] = image_file(model.gpu, model.plan_id)
+    files["weights.bin"] = weights_file(model)
+    if model.image is not None:
+        files["model.qpu"] = image_file(model.image, model.plan_id)
     return dict(sorted(files.items()))
 
 
-def weights_file(gpu: GpuProgram | None, kernels: Kernels, plan_id: bytes) -> bytes:
+def weights_file(model: Model) -> bytes:
     """weights.bin, as codegen/engines/cpu/runtime/bundle.c describes it."""
-    for_gpu = weight_words(gpu) if gpu is not None else b""
-    for_cpu = kernels.packed_weights()
-    body = for_gpu.ljust(round_up(len(for_gpu), LINE_BYTES), b"\0") + for_cpu
+    launched = weight_words(model.image) if model.image is not None else b""
+    called = model.sections.packed_weights
+    body = launched.ljust(HOST.taken_bytes(len(launched)), b"\0") + called
     header = struct.pack(
         "<8s2I8s2I",
         WEIGHTS_MAGIC,
         WEIGHTS_VERSION,
         zlib.crc32(body),
-        plan_id,
-        len(for_gpu),
-        len(for_cpu),
+        model.plan_id,
+        len(launched),
+        len(called),
     )
-    return header.ljust(LINE_BYTES, b"\0") + body
+    return header.ljust(HOST.alignment_bytes, b"\0") + body
 
 
 def _manifest(model: Model, files: Mapping[str, bytes]) -> Manifest:
-    plan, kernels = model.plan, model.kernels
+    plan, sections = model.plan, model.sections
     return Manifest(
         model_name=plan.model_name,
         identifier=model.identifier,
@@ -186,23 +104,26 @@ def _manifest(model: Model, files: Mapping[str, bytes]) -> Manifest:
             WeightsEntry(
                 step=plan.steps[task].name,
                 offset_bytes=offset,
-                size_bytes=kernels.programs[task].weights.nbytes,
+                size_bytes=sections.programs[task].weights.nbytes,
             )
-            for task, offset in kernels.weight_offsets.items()
+            for task, offset in sections.weight_offsets.items()
         ),
-        gpu=_gpu_entry(model.gpu, model.memory.gpu_bytes) if model.gpu is not None else None,
+        gpu=_gpu_entry(model),
         files={name: file_entry(content) for name, content in files.items()},
     )
 
 
-def _gpu_entry(gpu: GpuProgram, activation_bytes: int) -> GpuEntry:
+def _gpu_entry(model: Model) -> GpuEntry | None:
+    image = model.image
+    if image is None:
+        return None
     return GpuEntry(
-        size_bytes=gpu.size_bytes,
-        activation_bytes=activation_bytes,
-        weights_offset_bytes=gpu.weights_offset_bytes,
-        launches=tuple(launch.layers for launch in gpu.launches),
-        inputs=_regions(gpu.inputs),
-        outputs=_regions(gpu.outputs),
+        size_bytes=image.size_bytes,
+        activation_bytes=model.memory.gpu_bytes,
+        weights_offset_bytes=image.weights_offset_bytes,
+        launches=tuple(launch.layers for launch in image.launches),
+        inputs=_regions(image.inputs),
+        outputs=_regions(image.outputs),
     )
 
 

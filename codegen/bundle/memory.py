@@ -7,13 +7,11 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from codegen.allocation import Allocation, Tenant, allocate
-from codegen.bundle.lives import gpu_activations, gpu_buffers, lives_of
+from codegen.bundle.arrangement import Arrangement, arrange
 from codegen.bundle.tasks import Schedule, schedule_of
-from codegen.engines.videocore4.link import Activations
 from codegen.errors import PlanError
+from codegen.memory_space import HOST
 from codegen.plan import Plan
-
-LINE_BYTES = 64
 
 
 @dataclass(frozen=True)
@@ -67,21 +65,19 @@ def memory_use(plan: Plan, workspaces: Mapping[str, int]) -> MemoryUse:
     unknown = [name for name in workspaces if name not in indices]
     if unknown:
         raise PlanError(f"a workspace is given for step {unknown[0]!r}, which the plan does not have")
-    schedule = schedule_of(plan)
+    arrangement = arrange(schedule_of(plan))
     sizes = {indices[name]: size for name, size in workspaces.items()}
-    return MemoryUse(gpu_activations(schedule).size_bytes, _arena(schedule, sizes).size_bytes)
+    return MemoryUse(arrangement.launched.size_bytes, _arena(arrangement, sizes).size_bytes)
 
 
-def plan_memory(
-    schedule: Schedule, workspaces: Mapping[int, int], activations: Activations, gpu_start_bytes: int
-) -> Memory:
-    """Outputs are written where the caller wants them, what the QPUs touch lies in GPU memory, `gpu_start_bytes`
+def plan_memory(arrangement: Arrangement, workspaces: Mapping[int, int], gpu_start_bytes: int) -> Memory:
+    """Outputs are written where the caller wants them, what launches touch lies in GPU memory, `gpu_start_bytes`
     from its start, the rest shares an arena. `workspaces` gives bytes by task.
     """
-    arena = _arena(schedule, workspaces)
+    schedule, launched, arena = arrangement.schedule, arrangement.launched, _arena(arrangement, workspaces)
     places = _of_caller(schedule)
     places.update((name, Place("arena", offset)) for name, offset in arena.offsets.items() if "@" in name)
-    regions = activations.behind(gpu_start_bytes)
+    regions = launched.behind(gpu_start_bytes)
     places.update((name, Place("gpu", region.offset_bytes)) for name, region in regions.items())
     for name, part in schedule.parts.items():
         places[name] = places[part.whole].moved(part.offset_bytes)
@@ -91,7 +87,7 @@ def plan_memory(
             task: Place("arena", arena.offsets[_workspace(task)]) for task, size in workspaces.items() if size
         },
         arena_bytes=arena.size_bytes,
-        gpu_bytes=activations.size_bytes,
+        gpu_bytes=launched.size_bytes,
     )
 
 
@@ -104,17 +100,18 @@ def _of_caller(schedule: Schedule) -> dict[str, Place]:
     return places
 
 
-def _arena(schedule: Schedule, workspaces: Mapping[int, int]) -> Allocation:
-    elsewhere = {*_of_caller(schedule), *gpu_buffers(schedule)}
+def _arena(arrangement: Arrangement, workspaces: Mapping[int, int]) -> Allocation:
+    schedule = arrangement.schedule
+    elsewhere = {*_of_caller(schedule), *arrangement.launched.regions}
     tenants = [
         Tenant(_workspace(task), size, task, task) for task, size in sorted(workspaces.items()) if size
     ]
     tenants += [
         Tenant(name, schedule.sizes[name], *life)
-        for name, life in lives_of(schedule).items()
+        for name, life in arrangement.lives.items()
         if name not in elsewhere
     ]
-    return allocate(tenants, LINE_BYTES)
+    return allocate(tenants, HOST.alignment_bytes)
 
 
 def _workspace(task: int) -> str:

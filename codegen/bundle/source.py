@@ -6,34 +6,19 @@ One translation unit that needs the C library alone, and the platform's function
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from textwrap import indent
 
 from codegen.bundle.entries import one_unit
-from codegen.bundle.kernels import Kernels
-from codegen.bundle.memory import Memory, Place
+from codegen.bundle.launches import Run
+from codegen.bundle.memory import Place
+from codegen.bundle.model import Model
 from codegen.bundle.names import c_comment, c_string
 from codegen.bundle.pool import POOL_PIECES, pool_text
-from codegen.bundle.tasks import Schedule, Task
+from codegen.bundle.tasks import Task
 from codegen.element_type import FLOAT32
-from codegen.engines.cpu.source import fill, round_up
+from codegen.engines.cpu.source import fill
 from codegen.engines.cpu.toolchain import runtime_source
-from codegen.plan import Plan, PlanTensor
-from codegen.program import GpuProgram
-
-
-@dataclass(frozen=True)
-class Model:
-    """All that the C text is made from."""
-
-    identifier: str
-    plan: Plan
-    plan_id: bytes
-    schedule: Schedule
-    launches: Sequence[Sequence[Task]]
-    kernels: Kernels
-    memory: Memory
-    gpu: GpuProgram | None
+from codegen.plan import PlanTensor
 
 
 def model_text(model: Model) -> str:
@@ -41,14 +26,14 @@ def model_text(model: Model) -> str:
 
     The kernels come first: none of the names behind them can disturb theirs.
     """
-    pool = pool_text(model.kernels.threads)
-    runtime = ["bundle.c", *(["bundle_gpu.c"] if model.gpu else [])]
+    pool = pool_text(model.sections.threads)
+    runtime = ["bundle.c", *(["bundle_gpu.c"] if model.image else [])]
     return "\n".join(
         [
             fill(_START, name=c_comment(model.plan.model_name)),
-            one_unit(model.kernels.sources),
+            one_unit(model.sections.sources),
             fill(_INCLUDES, include_pool=pool["include_pool"]),
-            *(_piece(name) for name in (*POOL_PIECES[: model.kernels.threads > 1], *runtime)),
+            *(_piece(name) for name in (*POOL_PIECES[: model.sections.threads > 1], *runtime)),
             _tables(model),
             _functions(model),
         ]
@@ -62,7 +47,7 @@ def _piece(name: str) -> str:
 
 
 def _tables(model: Model) -> str:
-    gpu, steps = model.gpu, model.plan.steps
+    gpu, steps = model.image, model.plan.steps
     launch_of = {task.index: i for i, tasks in enumerate(model.launches) for task in tasks}
     rows = [
         f"    {{{c_string(step.name)}, {c_string(step.choice.engine)}, {launch_of.get(i, -1)}}},"
@@ -108,14 +93,14 @@ def _tables(model: Model) -> str:
         input_count=len(model.plan.inputs),
         output_count=len(model.plan.outputs),
         steps="\n".join(rows),
-        threads=model.kernels.threads,
+        threads=model.sections.threads,
         arena=f"{model.memory.arena_bytes}u",
         plan_id=", ".join(f"0x{byte:02x}" for byte in model.plan_id),
-        cpu_weights=f"{round_up(model.kernels.weights_bytes, 64)}u",
+        cpu_weights=f"{len(model.sections.packed_weights)}u",
         gpu_bytes=f"{gpu.size_bytes if gpu else 0}u",
         gpu_offset=f"{gpu.weights_offset_bytes if gpu else 0}u",
         gpu_weights=f"{gpu_weights}u",
-        pool_member=pool_text(model.kernels.threads)["pool_member"],
+        pool_member=pool_text(model.sections.threads)["pool_member"],
     )
 
 
@@ -131,20 +116,20 @@ def _tensor_rows(tensors: Sequence[PlanTensor]) -> str:
 
 def _functions(model: Model) -> str:
     body = [*_copies_in(model), *_calls(model), *_copies_out(model)]
-    unload = "bundle_unload_gpu" if model.gpu else "bundle_unload"
+    unload = "bundle_unload_gpu" if model.image else "bundle_unload"
     return fill(
         _FUNCTIONS,
         id=model.identifier,
         locals="    int code;\n" if model.launches else "",
         body="\n".join(body),
         load="bundle_load_gpu(directory, &layout, &handle->memory, error)"
-        if model.gpu
+        if model.image
         else "bundle_load(directory, weights, size, &layout, &handle->memory, NULL, error)",
-        weights="" if model.gpu else ", const void *weights, size_t size",
-        no_weights="" if model.gpu else ", NULL, 0",
+        weights="" if model.image else ", const void *weights, size_t size",
+        no_weights="" if model.image else ", NULL, 0",
         unload=unload,
-        init_from_memory="" if model.gpu else fill(_INIT_FROM_MEMORY, id=model.identifier),
-        **pool_text(model.kernels.threads, unload),
+        init_from_memory="" if model.image else fill(_INIT_FROM_MEMORY, id=model.identifier),
+        **pool_text(model.sections.threads, unload),
     )
 
 
@@ -157,7 +142,7 @@ def _calls(model: Model) -> list[str]:
                 f"    /* {c_comment(task.step.name)}: a view */",
                 f"    handle->step_s[{task.index}] = 0.0;",
             ]
-        elif not task.is_qpu:
+        elif not task.is_launched:
             lines.append(_cpu_call(model, task))
         elif task.index in first_of:
             lines.append(_launch_call(first_of[task.index], model.launches[first_of[task.index]]))
@@ -165,9 +150,9 @@ def _calls(model: Model) -> list[str]:
 
 
 def _cpu_call(model: Model, task: Task) -> str:
-    places, program = model.memory.places, model.kernels.programs[task.index]
+    places, program = model.memory.places, model.sections.programs[task.index]
     workspace = model.memory.workspaces.get(task.index)
-    weights = f"at(handle->memory.weights, {model.kernels.weight_offsets[task.index]}u)"
+    weights = f"at(handle->memory.weights, {model.sections.weight_offsets[task.index]}u)"
     arguments = f"from, {weights}, to, {_pointer(workspace) if workspace else 'NULL'}"
     text = fill(
         """
@@ -190,7 +175,7 @@ def _cpu_call(model: Model, task: Task) -> str:
     return indent(text.rstrip(), "    ")
 
 
-def _launch_call(number: int, tasks: Sequence[Task]) -> str:
+def _launch_call(number: int, tasks: Run) -> str:
     names = ", ".join(c_comment(task.step.name) for task in (tasks[0], tasks[-1]))
     return "\n".join(
         [

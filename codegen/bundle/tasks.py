@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from codegen.bundle.in_place import Part, parts_of
 from codegen.bundle.in_place import can_place as can_place
+from codegen.engine import Engine
 from codegen.engine_registry import engine_named, layout_named
 from codegen.plan import Plan, PlanStep, buffer_name
 from codegen.views import is_view as is_view
@@ -23,8 +24,12 @@ class Task:
     is_view: bool
 
     @property
-    def is_qpu(self) -> bool:
-        return engine_named(self.step.choice.engine).program_kind == "gpu"
+    def engine(self) -> Engine:
+        return engine_named(self.step.choice.engine)
+
+    @property
+    def is_launched(self) -> bool:
+        return not self.is_view and self.engine.launches
 
 
 @dataclass(frozen=True)

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from codegen.algorithm import algorithm_named
-from codegen.bundle.compiler import weights_of_steps
-from codegen.bundle.gpu import link_tasks
-from codegen.bundle.launches import launches_of
-from codegen.bundle.lives import gpu_activations
-from codegen.bundle.memory import Memory, plan_memory
-from codegen.bundle.tasks import Schedule, Task, schedule_of
+from codegen.bundle.launches import Run
+from codegen.bundle.memory import Memory
+from codegen.bundle.model import Model, compose
+from codegen.bundle.step_weights import weights_of_steps
+from codegen.bundle.tasks import Task
 from codegen.engine_registry import layout_named
 from codegen.errors import ScheduleError
 from codegen.graph import Graph, LayerSpec
@@ -92,32 +91,27 @@ class PlanRun:
 
 def run_plan(graph: Graph, plan: Plan, value: FloatArray, runs: int = 2) -> PlanRun:
     """Runs a plan several times in the same memory, as a bundle does; memory is full of NaN before the first."""
-    schedule, weights = schedule_of(plan), weights_of_steps(graph, plan)
-    launches = launches_of(schedule, PI_ZERO)
-    activations = gpu_activations(schedule)
-    program = link_tasks(schedule, launches, activations, PI_ZERO, weights) if launches else None
-    memory = plan_memory(
-        schedule, {}, activations, program.size_bytes - activations.size_bytes if program else 0
-    )
+    model = compose(graph, plan, PI_ZERO)
+    program = model.image
     with VirtualV3D(load_profile("pi-zero")) as gpu:
         image = gpu.alloc(program.size_bytes if program else 64)
         if program is not None:
             _load(program, image.view, image.bus)
-        machine = _Machine(schedule, memory, weights, {"gpu": image.view}, value)
+        machine = _Machine(model, weights_of_steps(graph, plan), {"gpu": image.view}, value)
         executions: list[Execution] = []
         for _ in range(runs):
             machine.copy_in()
-            for task in schedule.computing:
-                if not task.is_qpu:
+            for task in model.schedule.computing:
+                if not task.is_launched:
                     machine.compute(task)
-                elif program is not None and (number := _launch_starting(launches, task)) is not None:
+                elif program is not None and (number := _launch_starting(model.launches, task)) is not None:
                     launch = program.launches[number]
                     executions.append(gpu.execute(launch.num_qpus, image.bus + launch.control_offset_bytes))
             outputs = machine.outputs(plan)
-        return PlanRun(outputs, executions, memory)
+        return PlanRun(outputs, executions, model.memory)
 
 
-def _launch_starting(launches: list[list[Task]], task: Task) -> int | None:
+def _launch_starting(launches: Sequence[Run], task: Task) -> int | None:
     return next((i for i, tasks in enumerate(launches) if tasks[0] is task), None)
 
 
@@ -132,21 +126,20 @@ class _Machine:
 
     def __init__(
         self,
-        schedule: Schedule,
-        memory: Memory,
+        model: Model,
         weights: list[tuple[FloatArray, ...]],
         spaces: dict[str, np.ndarray],
         value: FloatArray,
     ) -> None:
-        self._schedule, self._memory, self._weights = schedule, memory, weights
+        self._schedule, self._memory, self._weights = model.schedule, model.memory, weights
         self._value = np.ascontiguousarray(value, np.float32)
         self._spaces = {
             **spaces,
-            "arena": np.full(memory.arena_bytes, 0xFF, np.uint8),
+            "arena": np.full(model.memory.arena_bytes, 0xFF, np.uint8),
             "input0": self._value.reshape(-1).view(np.uint8),
             **{
-                f"output{i}": np.full(schedule.sizes[name], 0xFF, np.uint8)
-                for i, name in enumerate(schedule.outputs)
+                f"output{i}": np.full(model.schedule.sizes[name], 0xFF, np.uint8)
+                for i, name in enumerate(model.schedule.outputs)
             },
         }
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from codegen.algorithm import algorithms
 from codegen.bundle import compile_bundle, read_manifest
-from codegen.bundle.lives import gpu_activations
+from codegen.bundle.arrangement import arrange
 from codegen.bundle.manifest import bundle_sources
 from codegen.bundle.memory import Memory, plan_memory
 from codegen.bundle.names import c_comment, c_identifier, c_string
@@ -336,7 +336,7 @@ def test_buffers_alive_at_once_lie_apart_and_the_arena_is_reused(sizes: list[int
     plan = plan_of(small_network())
     schedule = schedule_of(plan)
     workspaces = {t.index: s for t, s in zip(schedule.tasks, sizes, strict=True) if not t.is_view}
-    memory = plan_memory(schedule, workspaces, gpu_activations(schedule), 0)
+    memory = plan_memory(arrange(schedule), workspaces, 0)
     check_apart(memory, plan, workspaces)
     assert memory.arena_bytes < sum(schedule.sizes.values()) + sum(workspaces.values())
 

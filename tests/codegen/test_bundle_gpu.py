@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from codegen.bundle import Manifest, compile_bundle
-from codegen.bundle.launches import launches_of
+from codegen.bundle.launches import Run, launches_of, runs_of
 from codegen.bundle.manifest import bundle_sources
 from codegen.bundle.tasks import schedule_of
 from codegen.engine_registry import engine_named
@@ -177,23 +177,26 @@ def interrupted() -> Graph:
     return build.build(tensor)
 
 
+def launches(plan: Plan) -> list[Run]:
+    return launches_of(runs_of(schedule_of(plan)), LIMITED)
+
+
 def test_launches_end_at_cpu_steps_and_at_the_time_limit() -> None:
     plan = qpu_plan(interrupted())
-    schedule = schedule_of(plan)
-    runs = itertools.groupby(schedule.computing, key=lambda task: task.is_qpu)
-    expected = [list(tasks) for is_qpu, tasks in runs if is_qpu]
+    runs = itertools.groupby(schedule_of(plan).computing, key=lambda task: task.is_launched)
+    expected = [tuple(tasks) for is_launched, tasks in runs if is_launched]
     assert len(expected) > 1
-    assert launches_of(schedule, LIMITED) == expected
-    halves = launches_of(schedule_of(slow_plan(plan, 0.4)), LIMITED)
+    assert launches(plan) == expected
+    halves = launches(slow_plan(plan, 0.4))
     assert max(map(len, halves)) == 2
-    singles = launches_of(schedule_of(slow_plan(plan, 0.7)), LIMITED)
+    singles = launches(slow_plan(plan, 0.7))
     assert {len(tasks) for tasks in singles} == {1}
 
 
 def test_a_layer_that_no_launch_may_hold_is_refused_by_name() -> None:
     slow = slow_plan(qpu_plan(interrupted()), 2.0)
     with pytest.raises(PlanError, match=r"step '.*' is predicted to take 2 s.*0\.8 s of a launch"):
-        launches_of(schedule_of(slow), LIMITED)
+        launches(slow)
 
 
 def test_an_engine_that_cannot_reach_gpu_memory_is_refused_there(
@@ -210,8 +213,7 @@ def test_a_launch_holds_no_more_layers_than_the_runtime_takes() -> None:
     tensor = "x"
     for _ in range(MOST_LAYERS + 8):
         tensor = build.add(Conv2d((1, 1)), tensor, [(4, 4, 1, 1), (4,)])
-    launches = launches_of(schedule_of(qpu_plan(build.build(tensor))), LIMITED)
-    assert [len(tasks) for tasks in launches] == [MOST_LAYERS, 8]
+    assert [len(tasks) for tasks in launches(qpu_plan(build.build(tensor)))] == [MOST_LAYERS, 8]
     runtime, runner = runtime_source("bundle_gpu.c"), (SOURCE_DIRECTORY / "backend.h").read_text("utf-8")
     assert f"BUNDLE_MOST_LAYERS = {MOST_LAYERS}" in runtime and f"BACKEND_MARKS = {MOST_LAYERS}" in runner
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
@@ -12,11 +12,11 @@ import pytest
 
 from codegen.algorithm import algorithm_named
 from codegen.bundle import compile_bundle
-from codegen.bundle.compiler import weights_of_steps
-from codegen.bundle.launches import launches_of, runs_of
-from codegen.bundle.lives import gpu_activations, gpu_buffers, lives_of
+from codegen.bundle.arrangement import Arrangement, arrange
+from codegen.bundle.launches import Run, launches_of
 from codegen.bundle.memory import MemoryUse, memory_use
-from codegen.bundle.tasks import Schedule, Task, schedule_of
+from codegen.bundle.step_weights import weights_of_steps
+from codegen.bundle.tasks import schedule_of
 from codegen.engines.cpu.algorithm import CpuAlgorithm
 from codegen.errors import PlanError
 from codegen.expression import RELU
@@ -31,6 +31,10 @@ from tests.codegen.plan_run import layered_plan, run_plan
 from tests.codegen.planned import HOST, PI_ZERO, GraphBuilder, branched_network, plan_of, small_network
 
 SAME = Conv2d((3, 3), pads=(1, 1, 1, 1), epilogue=RELU)
+
+
+def arranged(plan: Plan) -> Arrangement:
+    return arrange(schedule_of(plan))
 
 
 def chain(layers: int = 6) -> Graph:
@@ -71,7 +75,7 @@ def test_memory_of_the_gpu_shrinks_with_every_launch() -> None:
     graph = chain()
     starts = [(), ("c3",), ("c2", "c4"), ("c1", "c2", "c3", "c4", "c5")]
     plans = [layered_plan(graph, starts_launch=names) for names in starts]
-    assert [len(runs_of(schedule_of(plan))) for plan in plans] == [1, 2, 3, 6]
+    assert [len(arranged(plan).runs) for plan in plans] == [1, 2, 3, 6]
     found = [checked(graph, plan) for plan in plans]
     assert found == sorted(found, reverse=True) and len(set(found)) == 4
     sizes = schedule_of(plans[0]).sizes
@@ -85,10 +89,10 @@ def test_reuse_within_a_launch_would_be_stale(monkeypatch: pytest.MonkeyPatch) -
     value = np.ones(graph.types["x"].shape, np.float32)
     assert run_plan(graph, plan, value).stale_reads == 0
 
-    def in_one(schedule: Schedule, limit_s: float) -> list[list[Task]]:
-        return [[task for task in schedule.computing if task.is_qpu]]
+    def in_one(runs: Sequence[Run], target: Target) -> list[Run]:
+        return [tuple(task for run in runs for task in run)]
 
-    monkeypatch.setattr("tests.codegen.plan_run.launches_of", in_one)
+    monkeypatch.setattr("codegen.bundle.model.launches_of", in_one)
     assert run_plan(graph, plan, value).stale_reads > 0
 
 
@@ -103,16 +107,17 @@ def test_branches_share_memory_where_they_may(starts: tuple[str, ...], in_c: tup
 
 
 def memory_of_all(plan: Plan) -> int:
-    schedule = schedule_of(plan)
-    return sum(-(-schedule.sizes[name] // 64) * 64 + 512 for name in gpu_buffers(schedule))
+    arrangement = arranged(plan)
+    sizes = arrangement.schedule.sizes
+    return sum(-(-sizes[name] // 64) * 64 + 512 for name in arrangement.launched_wholes)
 
 
 def test_no_address_of_a_launch_belongs_to_two_buffers() -> None:
     plan = layered_plan(residual(), starts_launch=["left", "middle", "late", "end"])
-    schedule = schedule_of(plan)
-    regions, lives = gpu_activations(schedule).regions, lives_of(schedule)
+    arrangement = arranged(plan)
+    regions, lives = arrangement.launched.regions, arrangement.lives
     shared = 0
-    for one, two in combinations(sorted(gpu_buffers(schedule)), 2):
+    for one, two in combinations(sorted(arrangement.launched_wholes), 2):
         a, b = regions[one], regions[two]
         apart = (
             a.offset_bytes + a.size_bytes + 512 <= b.offset_bytes
@@ -122,14 +127,14 @@ def test_no_address_of_a_launch_belongs_to_two_buffers() -> None:
         assert apart or not meet
         shared += not apart
     assert shared
-    for run in runs_of(schedule):
+    for run in arrangement.runs:
         touched = {name for task in run for name in (*task.reads, *task.writes)}
         assert all(lives[n][0] <= run[0].index and lives[n][1] >= run[0].index for n in touched)
 
 
 def test_inputs_and_outputs_outlive_all_launches() -> None:
-    schedule = schedule_of(layered_plan(residual(), starts_launch=["middle"]))
-    lives = lives_of(schedule)
+    arrangement = arranged(layered_plan(residual(), starts_launch=["middle"]))
+    schedule, lives = arrangement.schedule, arrangement.lives
     assert lives["x@nchw"][0] == -1
     assert {lives[name][1] for name in schedule.outputs} == {len(schedule.tasks)}
 
@@ -138,7 +143,7 @@ def test_cuts_at_the_time_limit_release_nothing() -> None:
     plan = layered_plan(chain())
     steps = tuple(PlanStep.model_validate({**dict(s), "predicted_s": 0.5, "high_s": 0.5}) for s in plan.steps)
     slow = plan.model_copy(update={"steps": steps})
-    assert len(launches_of(schedule_of(slow), replace(PI_ZERO, launch_limit_s=0.8))) == 6
+    assert len(launches_of(arranged(slow).runs, replace(PI_ZERO, launch_limit_s=0.8))) == 6
     assert memory_use(slow, {}).gpu_bytes == memory_use(plan, {}).gpu_bytes
 
 

@@ -13,21 +13,26 @@ from codegen.engine_registry import engine_named, engines, host_engines, layouts
 from codegen.engines.cpu.engine import CpuEngine
 from codegen.engines.videocore4.engine import VideoCore4Engine
 from codegen.errors import EngineRegistryError, ScheduleError
+from codegen.operators.conv2d import Conv2d
 from microbench.profile import load_profile
 from tests.codegen.engine_conformance import EngineConformance
+from tests.codegen.layers import convolution
 
 GROUP = engine_registry.ENTRY_POINT_GROUP
 PI_ZERO = load_profile("pi-zero").target()
+POINTWISE = convolution(20, 24, (5, 6), Conv2d((1, 1)))
 
 
 class TestCpu(EngineConformance):
     engine: Engine = CpuEngine()
     target = load_profile("host").target()
+    spec = POINTWISE
 
 
 class TestVideoCore4(EngineConformance):
     engine: Engine = VideoCore4Engine()
     target = PI_ZERO
+    spec = POINTWISE
 
     def test_it_is_on_no_board_without_qpus(self) -> None:
         assert not self.engine.is_on(load_profile("host").target())
@@ -78,7 +83,7 @@ def registered(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     [
         ("Impostor", "two engines are named 'cpu'.*z_Impostor.*rename"),
         ("Unspeakable", "'digital signals!' of entry point 'z_Unspeakable'"),
-        ("Silent", "does not say program_kind, reads"),
+        ("Silent", "does not have program_kind, reads.*, section; ask"),
         ("Absent", "does not load.*reinstall"),
     ],
 )

@@ -11,9 +11,9 @@ import pytest
 from codegen.algorithm import algorithms
 from codegen.bundle import compile_bundle
 from codegen.bundle.in_place import Part, can_place
-from codegen.bundle.launches import runs_of
+from codegen.bundle.launches import Run, runs_of
 from codegen.bundle.memory import memory_use
-from codegen.bundle.tasks import Schedule, Task, schedule_of
+from codegen.bundle.tasks import Schedule, schedule_of
 from codegen.engines.videocore4.layout import block_lines
 from codegen.errors import PlanError
 from codegen.expression import RELU, RESULT, clamp
@@ -185,11 +185,10 @@ def test_a_read_that_would_be_stale_starts_a_launch(monkeypatch: pytest.MonkeyPa
     assert [[task.step.name for task in run] for run in runs] == [["a", "b"], ["next"]]
     check_same(graph, copying, in_place)
 
-    def in_one(schedule: Schedule) -> list[list[Task]]:
-        return [list(schedule.computing)]
+    def in_one(schedule: Schedule) -> list[Run]:
+        return [schedule.computing]
 
-    for module in ("launches", "lives"):
-        monkeypatch.setattr(f"codegen.bundle.{module}.runs_of", in_one)
+    monkeypatch.setattr("codegen.bundle.arrangement.runs_of", in_one)
     assert run_plan(graph, in_place, image(graph)).stale_reads > 0
 
 

@@ -9,11 +9,13 @@ from codegen.algorithm import algorithm_named
 from codegen.engine_registry import layout_named
 from codegen.engines.videocore4.algorithm import QpuAlgorithm
 from codegen.engines.videocore4.layout import LANES, block_lines
-from codegen.engines.videocore4.link import GUARD_BYTES, Activations, LinkedLayer, link
+from codegen.engines.videocore4.link import GUARD_BYTES, LinkedLayer, link
 from codegen.errors import ScheduleError
 from codegen.expression import RELU
 from codegen.graph import LayerSpec
 from codegen.layout import plane
+from codegen.memory_space import GPU
+from codegen.placement import Placement
 from codegen.program import Region
 from codegen.reference import evaluate_layer
 from codegen.schedule import Choice
@@ -41,12 +43,12 @@ def check_within(spec: LayerSpec, choice: Choice, most_error: float = MOST_ERROR
     layouts = [layout_named(name) for name in choice.input_layouts]
     names = [f"input{i}" for i in range(len(inputs))]
     sizes = [layout.size_bytes(t) for layout, t in zip(layouts, spec.inputs, strict=True)]
-    apart = Activations.side_by_side(
-        {**dict(zip(names, sizes, strict=True)), "whole": blocks * lines * LINE_BYTES}
+    apart = Placement.side_by_side(
+        {**dict(zip(names, sizes, strict=True)), "whole": blocks * lines * LINE_BYTES}, GPU
     )
     whole = apart.regions["whole"]
     part = Region("part", whole.offset_bytes + BEFORE * LINE_BYTES, whole.size_bytes - BEFORE * LINE_BYTES)
-    activations = Activations({**apart.regions, "part": part}, apart.size_bytes)
+    activations = Placement({**apart.regions, "part": part}, apart.size_bytes)
     program = link(
         [[LinkedLayer("layer", layer, tuple(names), ("part",))]], activations, names, ["whole"], TARGET.qpus
     )

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import csv
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +14,8 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from codegen.bundle.manifest import read_manifest
-from tests.plugins.installed import explore_with, install
+from tests.plugins.installed import PLUGINS, explore_with, install
+from tests.test_floors import ROOT
 
 
 def write_model(path: Path) -> Path:
@@ -29,6 +33,20 @@ def write_model(path: Path) -> Path:
     )
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
     return path
+
+
+def test_it_keeps_what_every_engine_keeps(tmp_path: Path) -> None:
+    site = install("engine_dsp", tmp_path / "site")
+    ended = subprocess.run(
+        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", PLUGINS / "engine_dsp" / "conformance.py"],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(site)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stdout + ended.stderr
 
 
 def test_a_network_runs_on_two_engines_and_agrees_with_onnxruntime(tmp_path: Path) -> None:

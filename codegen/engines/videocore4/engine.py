@@ -9,13 +9,15 @@ from codegen.algorithm import Algorithm
 from codegen.engine import LaunchLimits
 from codegen.engine_registry import layout_named
 from codegen.engines.videocore4.algorithm import QpuAlgorithm
+from codegen.engines.videocore4.layer import QpuLayer
 from codegen.engines.videocore4.layout import Pixel16
-from codegen.engines.videocore4.link import link_single
+from codegen.engines.videocore4.link import LinkedLayer, link, link_single
 from codegen.errors import ScheduleError
 from codegen.layout import Layout
 from codegen.memory_space import GPU, MemorySpace
 from codegen.program import Program
 from codegen.schedule import Candidate
+from codegen.section import Section, SectionStep, Share
 from codegen.target import Target
 from codegen.tensor import FloatArray
 
@@ -58,11 +60,7 @@ class VideoCore4Engine:
         entry: str,
     ) -> Program:
         spec, choice = candidate.spec, candidate.choice
-        if algorithm.engine != self.name or not isinstance(algorithm, QpuAlgorithm):
-            raise ScheduleError(
-                f"algorithm {algorithm.name!r} makes no program for the QPUs: it needs a method lower"
-            )
-        layer = algorithm.lower(spec, target, choice, weights)
+        layer = self._lowered(algorithm, candidate, target, weights)
         read, written = (
             [layout_named(name).size_bytes(tensor) for name, tensor in zip(layouts, tensors, strict=True)]
             for layouts, tensors in (
@@ -71,3 +69,28 @@ class VideoCore4Engine:
             )
         )
         return link_single(layer, read, written, target.qpus)
+
+    def section(self, share: Share, target: Target) -> Section:
+        """One image for all launches."""
+        launches = [[self._linked(step, target) for step in run] for run in share.runs]
+        return link(
+            launches, share.placement, share.inputs, share.outputs, target.qpus, target.gpu_memory_bytes
+        )
+
+    def _linked(self, step: SectionStep, target: Target) -> LinkedLayer:
+        layer = self._lowered(step.algorithm, step.candidate, target, step.weights, step.output_lines)
+        return LinkedLayer(step.name, layer, step.reads, step.writes)
+
+    def _lowered(
+        self,
+        algorithm: Algorithm,
+        candidate: Candidate,
+        target: Target,
+        weights: Sequence[FloatArray],
+        output_lines: int | None = None,
+    ) -> QpuLayer:
+        if algorithm.engine != self.name or not isinstance(algorithm, QpuAlgorithm):
+            raise ScheduleError(
+                f"algorithm {algorithm.name!r} makes no program for the QPUs: it needs a method lower"
+            )
+        return algorithm.lower(candidate.spec, target, candidate.choice, weights, output_lines=output_lines)

@@ -5,10 +5,10 @@ linker's (barrier routine, kernel, address of the next block) and goes on with t
 all QPUs meet at a barrier of three semaphores: arrivals, and departures of even and of odd layers, so that a
 fast QPU cannot take a slow one's token of the barrier before.
 
-The caller says where activations lie (`codegen.bundle.lives`): within a launch no address is used twice, for a TMU
-or uniform read of a line that was read earlier in the launch and stored to since would be stale. Buffers that are
-alive together are separated by a guard larger than any read ahead, so that no line of one is touched while reading
-another.
+The caller says where activations lie (`codegen.bundle.arrangement`): within a launch no address is used twice, for a
+TMU or uniform read of a line that was read earlier in the launch and stored to since would be stale. Buffers that
+are alive together are separated by a guard larger than any read ahead, so that no line of one is touched while
+reading another.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from codegen.engines.videocore4.layer import EPILOGUE, NEXT_BLOCK, Address, QpuL
 from codegen.engines.videocore4.registers import UNIFORM, A
 from codegen.errors import LinkError
 from codegen.memory_space import GPU
+from codegen.placement import Placement
 from codegen.program import WORD_BYTES, GpuProgram, Launch, Region
 
 ALIGNMENT_BYTES, GUARD_BYTES = GPU.alignment_bytes, GPU.guard_bytes
@@ -65,34 +66,9 @@ class _Image:
         return self.append(np.array(code, np.uint64).view(np.uint32))
 
 
-@dataclass(frozen=True)
-class Activations:
-    """Where each buffer lies, in bytes from the start of all, and the bytes of all, the last guard included."""
-
-    regions: Mapping[str, Region]
-    size_bytes: int
-
-    @staticmethod
-    def side_by_side(sizes: Mapping[str, int]) -> Activations:
-        """Buffers of which all are alive together."""
-        regions: dict[str, Region] = {}
-        position = 0
-        for name, size in sizes.items():
-            regions[name] = Region(name, position, size)
-            position = _aligned(position + size) + GUARD_BYTES
-        return Activations(regions, position)
-
-    def behind(self, start: int) -> dict[str, Region]:
-        """The regions in bytes from the start of an image."""
-        return {
-            name: Region(name, start + region.offset_bytes, region.size_bytes)
-            for name, region in self.regions.items()
-        }
-
-
 def link(
     launches: Sequence[Sequence[LinkedLayer]],
-    activations: Activations,
+    activations: Placement,
     inputs: Sequence[str],
     outputs: Sequence[str],
     num_qpus: int,
@@ -146,7 +122,7 @@ def link_single(
     results = tuple(f"output{i}" for i in range(len(output_bytes)))
     buffers = dict(zip((*names, *results), (*input_bytes, *output_bytes), strict=True))
     linked = LinkedLayer("layer", layer, names, results)
-    return link([[linked]], Activations.side_by_side(buffers), names, results, num_qpus)
+    return link([[linked]], Placement.side_by_side(buffers, GPU), names, results, num_qpus)
 
 
 def _check(launches: Sequence[Sequence[LinkedLayer]], buffers: Mapping[str, Region], num_qpus: int) -> None:

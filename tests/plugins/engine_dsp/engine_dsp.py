@@ -8,13 +8,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from codegen.algorithm import Algorithm
 from codegen.algorithm_base import AlgorithmBase
-from codegen.engine import LaunchLimits
+from codegen.engine_base import CalledEngine
 from codegen.engines.cpu.source import fill
 from codegen.errors import ScheduleError
 from codegen.graph import LayerSpec
@@ -22,7 +22,7 @@ from codegen.layout import Layout, Nchw
 from codegen.memory_space import HOST, MemorySpace
 from codegen.onnx_import.registry import handles
 from codegen.operator import Arrays, Operator, Types, sole_input
-from codegen.program import CpuProgram, Program
+from codegen.program import CpuProgram
 from codegen.schedule import Axis, Candidate, Choice, Space, Work, values
 from codegen.target import Target
 from codegen.tensor import Doubles, FloatArray, TensorType
@@ -110,26 +110,19 @@ class DspNormalise(AlgorithmBase):
         return fill(NORMALISE, entry=entry, rows=math.prod(rows), length=length, lanes=choice.tiles["lanes"])
 
 
-class DspEngine:
-    """Called layer by layer; the caller waits for it."""
+class DspEngine(CalledEngine):
+    """Called layer by layer; its memory is the host's."""
 
     name = "dsp"
-    program_kind: Literal["cpu", "gpu"] = "cpu"
     reads: frozenset[MemorySpace] = frozenset({HOST})
     writes: frozenset[MemorySpace] = frozenset({HOST})
     layouts: tuple[Layout, ...] = ()
     part_layouts = frozenset({Nchw.name})
-    launches = False
-    keeps_cores_busy = True
     tolerance = 1e-4
     program_modules: tuple[str, ...] = ("engine_dsp",)
-    program_files: tuple[str, ...] = ("measure.c",)
 
     def is_on(self, target: Target) -> bool:
         return True
-
-    def launch_limits(self, target: Target) -> LaunchLimits:
-        return LaunchLimits(math.inf, 1)
 
     def owns(self, algorithm: Algorithm) -> bool:
         return isinstance(algorithm, DspNormalise)
@@ -141,7 +134,7 @@ class DspEngine:
         target: Target,
         weights: Sequence[FloatArray],
         entry: str,
-    ) -> Program:
+    ) -> CpuProgram:
         if not isinstance(algorithm, DspNormalise):
             raise ScheduleError(f"algorithm {algorithm.name!r} prints no C for the signal processor")
         spec = candidate.spec

@@ -1,4 +1,4 @@
-"""How long buffers are needed, and where those that the QPUs touch lie in GPU memory.
+"""When steps run and where buffers lie, computed once from a schedule for all that makes a bundle or accounts for it.
 
 A buffer lives from the first task that touches it to the last. An input of the network is written before all tasks,
 an output is read after them: a run ends when the CPU has copied its outputs, so that nothing outlives it.
@@ -20,21 +20,47 @@ Between launches an address may change hands:
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from codegen.allocation import Tenant, allocate
-from codegen.bundle.launches import runs_of
+from codegen.bundle.launches import Run, runs_of
 from codegen.bundle.tasks import Schedule
-from codegen.engines.videocore4.link import Activations
 from codegen.memory_space import GPU
+from codegen.placement import Placement
 from codegen.program import Region
 
 Life = tuple[int, int]  # first and last moment; a task's moment is its index, or that of its run's first
 
 
-def lives_of(schedule: Schedule) -> dict[str, Life]:
-    """The life of every buffer that is no part of another, those of launches widened to whole launches."""
-    starts = {task.index: run[0].index for run in runs_of(schedule) for task in run}
+@dataclass(frozen=True)
+class Arrangement:
+    """What a schedule alone decides, whatever code its steps become.
+
+    `runs`: the tasks that may share a launch. `lives`: of every buffer that is no part of another, those of launches
+    widened to whole runs. `launched`: the buffers of which launches touch anything, and their parts, in GPU memory.
+    """
+
+    schedule: Schedule
+    runs: Sequence[Run]
+    lives: Mapping[str, Life]
+    launched: Placement
+
+    @property
+    def launched_wholes(self) -> list[str]:
+        """The buffers in GPU memory that are no parts."""
+        return [name for name in self.launched.regions if name not in self.schedule.parts]
+
+
+def arrange(schedule: Schedule) -> Arrangement:
+    """The arrangement of a schedule; everything else that asks for one of these facts reads it there."""
+    runs = runs_of(schedule)
+    lives = _lives(schedule, runs)
+    return Arrangement(schedule, runs, lives, _launched(schedule, runs, lives))
+
+
+def _lives(schedule: Schedule, runs: Sequence[Run]) -> dict[str, Life]:
+    starts = {task.index: run[0].index for run in runs for task in run}
     moments: dict[str, list[int]] = {}
     for task in schedule.computing:
         for name in (*task.reads, *task.writes):
@@ -45,28 +71,15 @@ def lives_of(schedule: Schedule) -> dict[str, Life]:
     return {name: (min(touched), max(touched)) for name, touched in moments.items()}
 
 
-def gpu_buffers(schedule: Schedule) -> frozenset[str]:
-    """The buffers, none part of another, of which the QPUs touch anything."""
-    names = (name for task in schedule.computing if task.is_qpu for name in (*task.reads, *task.writes))
-    return frozenset(map(schedule.memory_of, names))
-
-
-def gpu_activations(schedule: Schedule) -> Activations:
-    """Places of all buffers in GPU memory and of their parts."""
-    touched = gpu_buffers(schedule)
-    tenants = [
-        Tenant(name, schedule.sizes[name], *life)
-        for name, life in lives_of(schedule).items()
-        if name in touched
-    ]
+def _launched(schedule: Schedule, runs: Sequence[Run], lives: Mapping[str, Life]) -> Placement:
+    names = (name for run in runs for task in run for name in (*task.reads, *task.writes))
+    touched = frozenset(map(schedule.memory_of, names))
+    tenants = [Tenant(name, schedule.sizes[name], *life) for name, life in lives.items() if name in touched]
     allocation = allocate(tenants, GPU.alignment_bytes, GPU.guard_bytes)
     regions = {t.name: Region(t.name, allocation.offsets[t.name], t.size_bytes) for t in tenants}
-    return Activations({**regions, **_parts(schedule, regions)}, allocation.size_bytes)
-
-
-def _parts(schedule: Schedule, wholes: Mapping[str, Region]) -> dict[str, Region]:
-    return {
-        name: Region(name, wholes[part.whole].offset_bytes + part.offset_bytes, schedule.sizes[name])
+    parts = {
+        name: Region(name, regions[part.whole].offset_bytes + part.offset_bytes, schedule.sizes[name])
         for name, part in schedule.parts.items()
-        if part.whole in wholes
+        if part.whole in regions
     }
+    return Placement({**regions, **parts}, allocation.size_bytes)

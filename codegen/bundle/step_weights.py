@@ -1,0 +1,46 @@
+"""The constants that the steps of a plan take from the network it was made for."""
+
+from __future__ import annotations
+
+from codegen.canonical import content_hash
+from codegen.chains import chain_nodes
+from codegen.errors import PlanError
+from codegen.graph import Graph, LayerSpec
+from codegen.operators.relayout import Relayout
+from codegen.plan import Plan
+from codegen.tensor import FloatArray
+
+
+def weights_of_steps(graph: Graph, plan: Plan) -> list[tuple[FloatArray, ...]]:
+    """The constants of every step; raises PlanError unless every layer is in one step, alone or in a chain."""
+    nodes = {node.name: node for node in graph.nodes}
+    chains = {chain.node.name: chain for chain in chain_nodes(graph)}
+    found: list[tuple[FloatArray, ...]] = []
+    planned: set[str] = set()
+    for step in plan.steps:
+        if isinstance(step.spec.op, Relayout):
+            found.append(())
+            continue
+        chain = chains.get(step.name)
+        node = chain.node if chain else nodes.get(step.name)
+        if node is None or content_hash(LayerSpec.of(graph, node)) != step.spec_hash:
+            raise PlanError(
+                f"step {step.name!r} of the plan is no layer of model {graph.name!r}, or another one; "
+                "make a new plan by `explore run`"
+            )
+        if (node.inputs, node.outputs) != (step.inputs, step.outputs):
+            raise PlanError(
+                f"step {step.name!r} reads or writes other tensors than the model's layer; make a new plan"
+            )
+        members = graph.nodes[chain.first : chain.last + 1] if chain else (node,)
+        twice = [member.name for member in members if member.name in planned]
+        if twice:
+            raise PlanError(
+                f"two steps of the plan compute layer {twice[0]!r}; make a new plan by `explore run`"
+            )
+        planned.update(member.name for member in members)
+        found.append(tuple(value.astype("float32", copy=False) for value in graph.weights_of(node)))
+    missing = [name for name in nodes if name not in planned]
+    if missing:
+        raise PlanError(f"the plan has no step for layer {missing[0]!r}; make a new plan by `explore run`")
+    return found
