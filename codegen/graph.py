@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from codegen.canonical import canonical_json
 from codegen.errors import GraphSpecError
 from codegen.operator import Operator, epilogue_text
 from codegen.tensor import Array, TensorType
@@ -83,6 +84,18 @@ class LayerSpec:
             tuple(graph.types[tensor] for tensor in tensors) for tensors in (node.inputs, node.outputs)
         )
         return LayerSpec(node.op, inputs, outputs, tuple(map(type_of, graph.weights_of(node))))
+
+    @cached_property
+    def canonical(self) -> str:
+        """Its canonical JSON, a part of that of each of its candidates."""
+        return canonical_json(self)
+
+    @cached_property
+    def _hash(self) -> int:
+        return hash((self.op, self.inputs, self.outputs, self.weights))
+
+    def __hash__(self) -> int:
+        return self._hash
 
     @property
     def output(self) -> TensorType:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
 
-from codegen.canonical import content_hash
+from codegen.canonical import canonical_json, text_hash
 from codegen.errors import ScheduleError
 from codegen.graph import LayerSpec
 
@@ -68,8 +68,13 @@ class Candidate:
     choice: Choice
 
     @cached_property
+    def canonical(self) -> str:
+        """Its canonical JSON, put together from that of the layer, which many candidates share."""
+        return f'{{"choice":{canonical_json(self.choice)},"spec":{self.spec.canonical},"type":"Candidate"}}'
+
+    @cached_property
     def hash(self) -> str:
-        return content_hash(self)
+        return text_hash(self.canonical)
 
 
 @dataclass(frozen=True)

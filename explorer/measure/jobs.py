@@ -54,14 +54,14 @@ class JobBuilder:
         self.seed = seed
         self.algorithms = algorithms
         self._repeats = repeats
-        self._work: dict[Candidate, Work] = {}
+        self._work: dict[str, Work] = {}
 
     def work(self, candidate: Candidate) -> Work:
         """What the candidate's algorithm says it asks of the machine."""
-        if candidate not in self._work:
+        if candidate.hash not in self._work:
             algorithm = self._algorithm(candidate)
-            self._work[candidate] = algorithm.work(candidate.spec, self.target, candidate.choice)
-        return self._work[candidate]
+            self._work[candidate.hash] = algorithm.work(candidate.spec, self.target, candidate.choice)
+        return self._work[candidate.hash]
 
     def revision(self, candidate: Candidate) -> str:
         """Of the candidate's algorithm as it is installed."""

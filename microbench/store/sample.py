@@ -8,7 +8,7 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, lru_cache
 from statistics import median
 from typing import Any, Literal, get_args
 
@@ -16,8 +16,9 @@ import numpy as np
 
 from codegen.canonical import canonical_json
 from codegen.errors import CanonicalFormError
+from codegen.graph import LayerSpec
 from codegen.revive import revivable, revive_json
-from codegen.schedule import Candidate, Work
+from codegen.schedule import Candidate, Choice, Work
 from codegen.tensor import FloatArray
 from microbench.board import Fingerprint, Job, Kind, Measurement
 from microbench.conditions import Conditions, as_plain, of_plain
@@ -26,6 +27,8 @@ from microbench.series import Series, check_names, plain_series, series_of_plain
 
 Status = Literal["ok", "wrong", "failed"]
 Role = Literal["candidate", "reference", "disturbed", "rehearsal"]
+MOST_LAYERS = 4096  # kept in mind while samples are read
+_START, _SPEC, _END = '{"choice":', ',"spec":', ',"type":"Candidate"}'  # of a candidate's canonical JSON
 _SHA256 = re.compile("[0-9a-f]{64}")
 
 
@@ -132,6 +135,25 @@ def _known() -> Mapping[str, type[Any]]:
     return {**revivable(), "Fingerprint": Fingerprint}
 
 
+@cache
+def _fingerprint(text: str) -> Fingerprint:
+    return revive_json(Fingerprint, text, _known())
+
+
+def _candidate(text: str) -> Candidate:
+    """The candidate of a canonical text; those of one layer share its spec, which is most of the text."""
+    choice, middle, rest = text.partition(_SPEC)
+    spec, end, nothing = rest.rpartition(_END)
+    if not choice.startswith(_START) or not middle or not end or nothing:
+        return revive_json(Candidate, text, _known())  # raises what is wrong, or it is not as compact as ours
+    return Candidate(_layer(spec), revive_json(Choice, choice.removeprefix(_START), _known()))
+
+
+@lru_cache(maxsize=MOST_LAYERS)
+def _layer(text: str) -> LayerSpec:
+    return revive_json(LayerSpec, text, _known())
+
+
 def to_row(sample: Sample) -> dict[str, Any]:
     """The sample as a table row, without its id."""
     try:
@@ -141,7 +163,7 @@ def to_row(sample: Sample) -> dict[str, Any]:
         raise StoreError(f"sample of candidate {sample.candidate_hash[:12]}: counters: {error}") from error
     return {
         "candidate_hash": sample.candidate_hash,
-        "candidate_json": canonical_json(sample.candidate),
+        "candidate_json": sample.candidate.canonical,
         "fingerprint_hash": sample.fingerprint_hash,
         "fingerprint_json": canonical_json(sample.fingerprint),
         "kind": sample.kind,
@@ -184,8 +206,8 @@ def from_row(row: Row, place: str = "", remedy: str = "restore the store from a 
     place = place or f"sample {row['id']} of the store"
     try:
         sample = Sample(
-            revive_json(Candidate, row["candidate_json"], _known()),
-            revive_json(Fingerprint, row["fingerprint_json"], _known()),
+            _candidate(row["candidate_json"]),
+            _fingerprint(row["fingerprint_json"]),
             row["kind"],
             row["status"],
             tuple(json.loads(row["times_s"])),

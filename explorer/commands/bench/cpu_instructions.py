@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,7 +13,6 @@ from explorer.terminal.exits import reported
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from explorer.plans.network import Network
     from explorer.studies.executed_instructions import InstructionCount
     from explorer.studies.study_table import StudyTable
 
@@ -59,11 +56,12 @@ def cpu_instructions(
         from explorer.plans.check import trials_of
         from explorer.studies.executed_instructions import count_network, require_right
         from explorer.studies.study_table import show, write_markdown
+        from explorer.studies.zoo_networks import network_named
         from microbench.profile import load_profile
 
         profiles, counts, console = [load_profile(name) for name in device or DEVICES], [], stdout()
         for name in models or MODELS:
-            with _network(name, resolution) as network:
+            with network_named(name, resolution) as network:
                 (trial,) = trials_of(network, seed=0, count=1)
                 for profile in profiles:
                     counts.append(count_network(network, profile, trial))
@@ -73,23 +71,6 @@ def cpu_instructions(
                 write_markdown(markdown, TITLE, INTRODUCTION, [_table(counts, resolution)])
         show([_table(counts, resolution)], console)
         require_right(counts)
-
-
-@contextmanager
-def _network(name: str, resolution: int) -> Iterator[Network]:
-    """A network from a file, or of the zoo in a directory that goes when this ends."""
-    from tempfile import TemporaryDirectory
-
-    from codegen.zoo import build
-    from explorer.plans.network import load_network
-
-    if name.endswith(".onnx"):
-        yield load_network(Path(name), {}, Path(name).stem)
-        return
-    with TemporaryDirectory(prefix="explore-model-") as scratch:
-        path = Path(scratch) / f"{name}.onnx"
-        path.write_bytes(build(name, resolution=resolution).SerializeToString(deterministic=True))
-        yield load_network(path, {}, name)
 
 
 def _table(counts: Sequence[InstructionCount], resolution: int) -> StudyTable:

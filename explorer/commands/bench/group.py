@@ -10,6 +10,7 @@ from explorer.commands.bench.cpu_instructions import cpu_instructions
 from explorer.commands.bench.cpu_layers import cpu_layers
 from explorer.commands.bench.cpu_memory import cpu_memory
 from explorer.commands.bench.cpu_peers import cpu_peers
+from explorer.commands.bench.ground_truth import ground_truth
 from explorer.commands.bench.link import link
 from explorer.commands.bench.repeatability import repeatability
 
@@ -25,3 +26,4 @@ bench_app.command()(cpu_memory)
 bench_app.command()(cpu_peers)
 bench_app.command()(cpu_instructions)
 bench_app.command()(cpu_families)
+bench_app.command()(ground_truth)

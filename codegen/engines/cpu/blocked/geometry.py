@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from itertools import pairwise
 
 from codegen.windows import Window
@@ -48,6 +49,7 @@ class Tile:
         return len(self.taps)
 
 
+@cache
 def row_tiles(columns: Window, most: int) -> tuple[Tile, ...]:
     """A row cut into as few tiles of at most `most` pixels as there can be, as even as there can be."""
     count = -(-columns.outputs // most)

@@ -14,6 +14,7 @@ from codegen.engines.videocore4.algorithms.geometry import (
     Geometry,
     bounds,
     busiest_share,
+    dealt,
     divisors,
     starts,
 )
@@ -109,17 +110,17 @@ class GemmConvolution(AlgorithmBase):
 
     def work(self, spec: LayerSpec, target: Target, choice: Choice) -> Work:
         op, geometry = _convolution(spec)
-        tiling = _tiling(geometry, target, choice)
-        p, j = tiling.blocks, tiling.channels
-        tiles = sum(len(tiles) for tiles in tiling.assignment)
+        p, j = choice.tiles["blocks"], choice.tiles["channels"]
+        rows, all_columns = len(starts(geometry.output_blocks, p)), len(starts(geometry.output_channels, j))
+        tiles = rows * all_columns
         depth = geometry.taps * geometry.input_channels
         inner = self._instructions(p, j)
         per_tap = 25 * p + 20 if self.gather else 20
         results = p * j * (2 + epilogue_instructions(op.epilogue))
         per_tile = depth * inner + geometry.taps * per_tap + j + results + 60
         # What the QPUs' tiles of one round share is fetched once; a tap's lines mostly serve the next tap too.
-        together = min(choice.splits["pixel_tiles"], len(tiling.block_starts))
-        columns = min(-(-target.qpus // together), len(tiling.channel_starts))
+        together = min(choice.splits["pixel_tiles"], rows)
+        columns = min(-(-target.qpus // together), all_columns)
         round_lines = together * geometry.input_channels * p * LINE_BYTES
         round_weights = WORD_BYTES * columns * depth * j
         weight_bytes = WORD_BYTES * geometry.output_channels * (depth + 1)
@@ -134,7 +135,7 @@ class GemmConvolution(AlgorithmBase):
             unique_bytes_read=float(weight_bytes + input_bytes),
             streamed_bytes_read=tiles / (together * columns) * (round_lines + round_weights),
             bytes_written=float(tiles * p * j * LINE_BYTES),
-            balance=busiest_share([len(tiles) for tiles in tiling.assignment]),
+            balance=busiest_share(dealt(tiles, target.qpus)),
             working_set_bytes=float(round_lines + round_weights),
         )
 

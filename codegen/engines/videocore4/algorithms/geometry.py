@@ -112,6 +112,11 @@ def busiest_share(counts: Sequence[int]) -> float:
     return max(counts) * len(counts) / total if total else 1.0
 
 
+def dealt(total: int, qpus: int) -> list[int]:
+    """How many of `total` tiles that are dealt out in turn each QPU gets."""
+    return [len(range(first, total, qpus)) for first in range(qpus)]
+
+
 def divisors(number: int) -> tuple[int, ...]:
     """All divisors, ascending."""
     return tuple(d for d in range(1, number + 1) if number % d == 0)

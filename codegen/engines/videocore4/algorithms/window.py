@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from codegen.algorithm_base import AlgorithmBase
-from codegen.engines.videocore4.algorithms.geometry import Geometry, bounds, busiest_share, starts
+from codegen.engines.videocore4.algorithms.geometry import Geometry, bounds, busiest_share, dealt, starts
 from codegen.engines.videocore4.kernels.results import coded, epilogue_instructions
 from codegen.engines.videocore4.kernels.window import MAXIMUM_TAPS, Window, tile_words, window_kernel
 from codegen.engines.videocore4.layer import Address, QpuLayer, Uniform
@@ -79,8 +79,7 @@ class QpuWindow(AlgorithmBase):
         chunk, rows = choice.splits["channel_chunk"], choice.tiles["rows"]
         epilogue = _epilogue(spec)
         per_output = 2.1 * geometry.taps + 4 + epilogue_instructions(epilogue)
-        tiles = self._tiles(geometry, target, chunk)
-        count = sum(len(t) for t in tiles)
+        count = geometry.output_blocks * len(starts(geometry.output_channels, chunk))
         outputs = count * chunk
         input_bytes = WORD_BYTES * geometry.input_channels * geometry.input_rows * geometry.input_columns
         rows_reread = 1 + (geometry.kernel[0] - 1) * (chunk * LINE_BYTES * LANES > target.l2_bytes)
@@ -97,7 +96,7 @@ class QpuWindow(AlgorithmBase):
             unique_bytes_read=float(input_bytes + sum(tensor.size_bytes for tensor in spec.weights)),
             streamed_bytes_read=float(input_bytes * rows_reread),
             bytes_written=float(outputs * LINE_BYTES),
-            balance=busiest_share([len(t) for t in tiles]),
+            balance=busiest_share(dealt(count, target.qpus)),
             working_set_bytes=float(geometry.taps * 2 * LINE_BYTES * target.qpus),
         )
 

@@ -1,0 +1,62 @@
+"""`explore bench ground-truth`: every candidate of networks' layers, measured into a store."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from explorer.commands.devices import DevicesOption, chosen_file
+from explorer.terminal.console import stdout
+from explorer.terminal.exits import reported
+
+if TYPE_CHECKING:
+    from explorer.studies.ground_truth import LayerTruth
+
+MODELS = ("mobilenet_v1", "squeezenet")
+
+
+def ground_truth(
+    models: Annotated[
+        list[str] | None,
+        typer.Option(
+            help=f"a network of the zoo, or an ONNX file; may be repeated (default: {', '.join(MODELS)})"
+        ),
+    ] = None,
+    device: Annotated[str, typer.Option(help="a named board, else a profile")] = "pi-zero",
+    layer: Annotated[
+        list[str] | None, typer.Option(help="only layers whose name contains this; may be repeated")
+    ] = None,
+    store: Annotated[
+        str | None,
+        typer.Option(help="samples: a SQLite file or a database URL (default results/runs/truth.sqlite)"),
+    ] = None,
+    limit: Annotated[
+        int, typer.Option(help="spaces of an algorithm with more points than this are left out", min=1)
+    ] = 4000,
+    resolution: Annotated[int, typer.Option(help="of the zoo's networks, in pixels", min=32)] = 224,
+    devices: DevicesOption = None,
+) -> None:
+    """Measure every candidate of every layer, what `explore bench models` judges by; goes on where it stopped."""
+    with reported(resumable=True):
+        from explorer.settings import RUNS, RunSettings
+        from explorer.studies.ground_truth import distinct_layers, measured_layers
+        from explorer.studies.zoo_networks import network_named
+        from explorer.terminal.progress_bars import ConsoleProgress
+
+        console = stdout()
+        settings = RunSettings(
+            device=device, devices=chosen_file(devices), store=store or str(RUNS / "truth.sqlite")
+        )
+        for name in models or MODELS:
+            with network_named(name, resolution) as network, ConsoleProgress(console) as progress:
+                layers = distinct_layers(network.graph, layer or ())
+                for truth in measured_layers(settings, layers, limit, progress):
+                    console.print(f"{name}: {_line(truth)}", markup=False, soft_wrap=True)
+
+
+def _line(truth: LayerTruth) -> str:
+    from explorer.terminal.units import seconds
+
+    best = "none works" if truth.best_s is None else f"the best takes {seconds(truth.best_s)}"
+    return f"{truth.name}: {len(truth.samples)} candidates, {len(truth.timed)} timed, {best}"
