@@ -30,6 +30,7 @@ SWITCHES = frozenset({"fmul_rounds_to_nearest", "lowest_qpu_first"})
 _WHOLE = frozenset(
     {
         "issue_cycles",
+        "icache_extra_cycles",
         "sfu_cycles",
         "sfu_recip_bits",
         "sfu_recipsqrt_bits",

@@ -94,7 +94,7 @@ cache_line *cache_victim(cache *c, uint32_t bus);
 /* Words of a line have changed in memory. */
 void cache_mark_stale(cache *c, uint32_t line_bus, uint16_t words);
 
-enum client { CLIENT_TMU, CLIENT_UNIFORM, CLIENT_ICACHE };
+enum client { CLIENT_TMU, CLIENT_UNIFORM, CLIENT_ICACHE, CLIENTS };
 
 /* ---- qpu.c ---- */
 
@@ -250,6 +250,7 @@ struct v3d {
     int slices, qpus_per_slice, tmus_per_slice;
     /* constants as integers */
     cycles issue, tmu_request, tmu_hit, l2_latency, sdram_latency, vpm_vector, vpm_read, uniform_pause, sfu_time;
+    cycles line_extra[CLIENTS]; /* that a line takes beside the path of a TMU's */
     double uniform_refill;
     int uniform_fifo, uniform_burst, tmu_depth, vpm_fifo, fmul_nearest, sfu_bits[4];
     /* VPM and DMA */

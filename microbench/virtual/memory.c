@@ -166,7 +166,7 @@ cycles memory_fetch_line(struct v3d *gpu, enum client client, uint32_t line_bus,
     cycles sent = later(time, line->ready);
     cycles moved = bandwidth_take(&gpu->l2_port, sent, LINE_BYTES);
     cycles unhindered = sent + (cycles)(LINE_BYTES / gpu->l2_port.bytes_per_cycle);
-    into->ready = sent + gpu->l2_latency + (moved > unhindered ? moved - unhindered : 0);
+    into->ready = sent + gpu->l2_latency + gpu->line_extra[client] + (moved > unhindered ? moved - unhindered : 0);
     into->stale = line->stale;
     memcpy(into->data, line->data, LINE_BYTES);
     return into->ready;

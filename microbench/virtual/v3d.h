@@ -29,6 +29,7 @@ extern "C" {
     X(sfu_log_bits) \
     X(icache_bytes) \
     X(icache_ways) \
+    X(icache_extra_cycles) \
     X(uniform_cache_bytes) \
     X(uniform_cache_ways) \
     X(uniform_fifo_words) \

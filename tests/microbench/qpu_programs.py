@@ -10,10 +10,12 @@ from numpy.typing import NDArray
 
 from codegen.engines.videocore4.isa import (
     ADD_OPS,
+    BRANCH_CONDITIONS,
     MUL_OPS,
     SIGNALS,
     WRITE_ADDRESSES,
     Alu,
+    Branch,
     Instruction,
     LoadImmediate,
     Semaphore,
@@ -27,6 +29,8 @@ R0, R1, R2, R3, R4, R5 = range(6)
 UNIFORM, ELEMENT, VPM, BUSY, WAIT, MUTEX = 32, 38, 48, 49, 50, 51
 NOP: Instruction = Alu()
 END: tuple[Instruction, ...] = (Alu(signal=SIGNALS["thread_end"]), NOP, NOP)
+
+LOOP_INSTRUCTIONS = 5
 
 CONTROL, UNIFORMS, DATA, SIZE = 0x8000, 0x9000, 0x10000, 0x20000
 
@@ -68,6 +72,20 @@ def load_b(to: str | int, value: int) -> Instruction:
 def small(code: int) -> dict[str, int]:
     """Fields that put a small immediate, by its code, on port B."""
     return {"signal": SIGNALS["small_immediate"], "raddr_b": code}
+
+
+def looped(body: Sequence[Instruction], times: int) -> list[Instruction]:
+    """The body so often, with LOOP_INSTRUCTIONS more each time; r0 counts, the body must leave it."""
+    back = -8 * (len(body) + LOOP_INSTRUCTIONS) & 0xFFFFFFFF
+    return [
+        load("r0", times),
+        *body,
+        add("sub", "r0", R0, B, set_flags=1, **small(1)),
+        Branch(condition=BRANCH_CONDITIONS["any_zc"], relative=1, immediate=back),
+        NOP,
+        NOP,
+        NOP,
+    ]
 
 
 def semaphore(number: int, up: bool) -> Instruction:

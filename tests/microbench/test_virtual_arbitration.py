@@ -6,13 +6,12 @@ from collections.abc import Sequence
 
 import pytest
 
-from codegen.engines.videocore4.isa import BRANCH_CONDITIONS, Alu, Branch, Instruction
+from codegen.engines.videocore4.isa import Alu, Instruction
 from microbench.profile import load_profile
 from microbench.virtual import VirtualV3D
 from tests.microbench.qpu_programs import (
     ADDRESS_OF_DATA,
     MUTEX,
-    NOP,
     R0,
     R1,
     R2,
@@ -23,9 +22,9 @@ from tests.microbench.qpu_programs import (
     load,
     load_b,
     load_setup,
+    looped,
     mul,
     run,
-    small,
     store_setup,
 )
 
@@ -50,22 +49,6 @@ STORE: tuple[Instruction, ...] = (mul("v8min", "dma_address", R3, R3), Alu(raddr
 LOAD: tuple[Instruction, ...] = (add("or", "dma_address", R3, R3), Alu(raddr_a=WAIT))
 LOCK: tuple[Instruction, ...] = (Alu(raddr_a=MUTEX),)
 UNLOCK: tuple[Instruction, ...] = (load("mutex_release", 0),)
-
-
-def looped(body: Sequence[Instruction], times: int) -> list[Instruction]:
-    """r0 counts down; the body must leave it."""
-    back = Branch(
-        condition=BRANCH_CONDITIONS["any_zc"], relative=1, immediate=-8 * (len(body) + 5) & 0xFFFFFFFF
-    )
-    return [
-        load("r0", times),
-        *body,
-        add("sub", "r0", R0, B, set_flags=1, **small(1)),
-        back,
-        NOP,
-        NOP,
-        NOP,
-    ]
 
 
 def late_are_the_low() -> list[Instruction]:

@@ -13,6 +13,7 @@ from tests.microbench.qpu_programs import (
     ADDRESS_OF_DATA,
     DATA,
     ELEMENT,
+    LOOP_INSTRUCTIONS,
     NOP,
     R0,
     R1,
@@ -27,6 +28,7 @@ from tests.microbench.qpu_programs import (
     load,
     load_b,
     load_setup,
+    looped,
     mul,
     results,
     run,
@@ -40,6 +42,7 @@ from tests.microbench.qpu_programs import (
 LANES = np.arange(16, dtype=np.uint32)
 PROFILE = load_profile("pi-zero")
 CLOCK_HZ = PROFILE.v3d_value("clock_hz")
+LOOP_CYCLES = LOOP_INSTRUCTIONS * PROFILE.v3d_value("issue_cycles")
 FETCH = Alu(signal=SIGNALS["load_tmu0"])
 MOVE_R4 = add("or", "r1", R4, R4)
 
@@ -100,6 +103,14 @@ def test_tmu_latencies_are_those_of_the_profile() -> None:
     assert stall([*cold, *fetch_once()], [-1]) == sdram + hit - 2 * issue
     other_tmu = [add("or", "tmu1_s", R0, R0), Alu(signal=SIGNALS["load_tmu1"]), MOVE_R4]
     assert stall([*cold, *other_tmu], [-1]) == sdram + l2 - 2 * issue
+
+
+def test_a_line_of_instructions_takes_what_a_tmu_s_line_does_and_the_profile_s_extra() -> None:
+    """Two long programs: the second has one more line of instructions, from SDRAM."""
+    value = PROFILE.v3d_value
+    line = value("l2_latency_cycles") + round(value("sdram_latency_s") * CLOCK_HZ)
+    waits = [run([NOP] * (8 * lines - 3)).execution.counters["icache_stall_cycles"] for lines in range(1, 5)]
+    assert np.diff(waits).tolist() == [line + value("icache_extra_cycles")] * 3
 
 
 def read_store_read(between: list[Instruction]) -> tuple[Execution, int]:
@@ -225,8 +236,8 @@ def test_packed_bytes_lie_four_to_a_word() -> None:
 def test_dma_store_rate_is_the_published_one(rows: int, megabytes_per_s: float, tolerance: float) -> None:
     setup = [load_b("vpm_setup", store_setup(rows, 16)), load_b("vpm_setup", 3 << 30), *ADDRESS_OF_DATA]
     once = [mul("v8min", "dma_address", R3, R3), Alu(raddr_b=WAIT)]
-    cycles = [run([*setup, *once * n], uniforms=[-1]).execution.cycles for n in (8, 24)]
-    rate = 16 * rows * 64 / ((cycles[1] - cycles[0]) / CLOCK_HZ) / 1e6
+    cycles = [run([*setup, *looped(once * 8, n)], uniforms=[-1]).execution.cycles for n in (1, 3)]
+    rate = 16 * rows * 64 / ((cycles[1] - cycles[0] - 2 * LOOP_CYCLES) / CLOCK_HZ) / 1e6
     assert rate == pytest.approx(megabytes_per_s, rel=tolerance)
 
 
@@ -234,8 +245,8 @@ def test_dma_store_rate_is_the_published_one(rows: int, megabytes_per_s: float, 
 def test_dma_load_rate_is_the_published_one(rows: int, megabytes_per_s: float) -> None:
     setup = [load("vpm_setup", load_setup(rows, 16)), load("vpm_setup", 9 << 28 | 64), *ADDRESS_OF_DATA]
     once = [add("or", "dma_address", R3, R3), Alu(raddr_a=WAIT)]
-    cycles = [run([*setup, *once * n], uniforms=[-1]).execution.cycles for n in (8, 24)]
-    rate = 16 * rows * 64 / ((cycles[1] - cycles[0]) / CLOCK_HZ) / 1e6
+    cycles = [run([*setup, *looped(once * 8, n)], uniforms=[-1]).execution.cycles for n in (1, 3)]
+    rate = 16 * rows * 64 / ((cycles[1] - cycles[0] - 2 * LOOP_CYCLES) / CLOCK_HZ) / 1e6
     assert rate == pytest.approx(megabytes_per_s, rel=0.05)
 
 
