@@ -28,7 +28,8 @@ class Engine(Protocol):
     """A processor of a board, and all that the search and the compiler have to know of it.
 
     `program_kind`: what its algorithms become, as `Program.kind` has it: C for the host's compiler ("cpu"), or an
-    image of GPU memory ("gpu"). `reads`, `writes`: the memories that its layers can. `layouts`: those that it brings
+    image of GPU memory ("gpu"). `memory`: its own, where a bundle puts what its launches touch. `reads`, `writes`:
+    names of the memories that its layers can. `layouts`: those that it brings
     beside row-major, which is everybody's; each layout belongs to one engine. `part_layouts`: the layouts in which a
     layer of it may be composed as a part of a concatenation in place. `launches`: its layers run in launches, which
     cost an overhead, and which neighbouring layers share; otherwise they are called one by one. `keeps_cores_busy`:
@@ -39,8 +40,9 @@ class Engine(Protocol):
 
     name: str
     program_kind: Literal["cpu", "gpu"]
-    reads: frozenset[MemorySpace]
-    writes: frozenset[MemorySpace]
+    memory: MemorySpace
+    reads: frozenset[str]
+    writes: frozenset[str]
     layouts: tuple[Layout, ...]
     part_layouts: frozenset[str]
     launches: bool

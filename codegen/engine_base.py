@@ -9,6 +9,7 @@ from typing import Literal
 
 from codegen.algorithm import Algorithm
 from codegen.engine import LaunchLimits
+from codegen.memory_space import HOST_MEMORY
 from codegen.program import CpuProgram
 from codegen.schedule import Candidate
 from codegen.section import Section, SectionStep, Share
@@ -20,6 +21,7 @@ class CalledEngine(ABC):
     """Base of the engines that compute a layer where the host calls its function, and waits."""
 
     program_kind: Literal["cpu", "gpu"] = "cpu"
+    memory = HOST_MEMORY
     launches = False
     keeps_cores_busy = True
     program_files: tuple[str, ...] = ("measure.c",)  # the harness around a kernel

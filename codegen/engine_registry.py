@@ -13,6 +13,7 @@ from importlib.metadata import EntryPoint, entry_points
 from codegen.engine import Engine
 from codegen.errors import EngineRegistryError, ScheduleError
 from codegen.layout import Layout, Nchw
+from codegen.memory_space import HOST_MEMORY, MemorySpace
 
 ENTRY_POINT_GROUP = "explore.engines"
 _NAME = re.compile("[a-z][a-z0-9_]{0,39}")
@@ -52,6 +53,19 @@ def engine_named(name: str) -> Engine:
 def host_engines() -> tuple[str, ...]:
     """Names of the engines whose layers run on cores of the host."""
     return tuple(name for name, engine in engines().items() if engine.keeps_cores_busy)
+
+
+@cache
+def memories() -> Mapping[str, MemorySpace]:
+    """Every memory by name; raises EngineRegistryError where two engines differ on one."""
+    found = {HOST_MEMORY.name: HOST_MEMORY}
+    for engine in engines().values():
+        if found.setdefault(engine.memory.name, engine.memory) != engine.memory:
+            raise EngineRegistryError(
+                f"engine {engine.name!r} brings a memory {engine.memory.name!r}, which there is already with other "
+                "lines or guards; rename it"
+            )
+    return found
 
 
 @cache

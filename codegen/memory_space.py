@@ -1,8 +1,10 @@
-"""The memories that a bundle has: the host's, and one that it shares with a GPU."""
+"""The memories that a bundle has, by name: the host's, and one that it shares with a GPU."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+
+HOST, GPU = "host", "gpu"
 
 
 @dataclass(frozen=True)
@@ -20,6 +22,4 @@ class MemorySpace:
         return -(-size_bytes // self.alignment_bytes) * self.alignment_bytes + self.guard_bytes
 
 
-HOST = MemorySpace("host", 64)
-GPU = MemorySpace("gpu", 64, 512)
-"""Its guard is larger than any read ahead of the QPUs, so that no line of a buffer is touched while reading another."""
+HOST_MEMORY = MemorySpace(HOST, 64)

@@ -26,7 +26,6 @@ from dataclasses import dataclass
 from codegen.allocation import Tenant, allocate
 from codegen.bundle.launches import Run, runs_of
 from codegen.bundle.tasks import Schedule
-from codegen.memory_space import GPU
 from codegen.placement import Placement
 from codegen.program import Region
 
@@ -72,10 +71,13 @@ def _lives(schedule: Schedule, runs: Sequence[Run]) -> dict[str, Life]:
 
 
 def _launched(schedule: Schedule, runs: Sequence[Run], lives: Mapping[str, Life]) -> Placement:
+    if not runs:
+        return Placement({}, 0)
+    space = runs[0][0].engine.memory
     names = (name for run in runs for task in run for name in (*task.reads, *task.writes))
     touched = frozenset(map(schedule.memory_of, names))
     tenants = [Tenant(name, schedule.sizes[name], *life) for name, life in lives.items() if name in touched]
-    allocation = allocate(tenants, GPU.alignment_bytes, GPU.guard_bytes)
+    allocation = allocate(tenants, space.alignment_bytes, space.guard_bytes)
     regions = {t.name: Region(t.name, allocation.offsets[t.name], t.size_bytes) for t in tenants}
     parts = {
         name: Region(name, regions[part.whole].offset_bytes + part.offset_bytes, schedule.sizes[name])

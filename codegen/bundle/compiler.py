@@ -25,7 +25,7 @@ from codegen.bundle.source import model_text
 from codegen.engines.cpu.toolchain import runtime_source
 from codegen.errors import BundleError
 from codegen.graph import Graph
-from codegen.memory_space import HOST
+from codegen.memory_space import HOST_MEMORY
 from codegen.plan import Plan, plan_hash, plan_text
 from codegen.program import Region
 from codegen.target import Target
@@ -76,7 +76,7 @@ def weights_file(model: Model) -> bytes:
     """weights.bin, as codegen/engines/cpu/runtime/bundle.c describes it."""
     launched = weight_words(model.image) if model.image is not None else b""
     called = model.sections.packed_weights
-    body = launched.ljust(HOST.taken_bytes(len(launched)), b"\0") + called
+    body = launched.ljust(HOST_MEMORY.taken_bytes(len(launched)), b"\0") + called
     header = struct.pack(
         "<8s2I8s2I",
         WEIGHTS_MAGIC,
@@ -86,7 +86,7 @@ def weights_file(model: Model) -> bytes:
         len(launched),
         len(called),
     )
-    return header.ljust(HOST.alignment_bytes, b"\0") + body
+    return header.ljust(HOST_MEMORY.alignment_bytes, b"\0") + body
 
 
 def _manifest(model: Model, files: Mapping[str, bytes]) -> Manifest:

@@ -10,7 +10,7 @@ from codegen.allocation import Allocation, Tenant, allocate
 from codegen.bundle.arrangement import Arrangement, arrange
 from codegen.bundle.tasks import Schedule, schedule_of
 from codegen.errors import PlanError
-from codegen.memory_space import HOST
+from codegen.memory_space import HOST_MEMORY
 from codegen.plan import Plan
 
 
@@ -111,7 +111,7 @@ def _arena(arrangement: Arrangement, workspaces: Mapping[int, int]) -> Allocatio
         for name, life in arrangement.lives.items()
         if name not in elsewhere
     ]
-    return allocate(tenants, HOST.alignment_bytes)
+    return allocate(tenants, HOST_MEMORY.alignment_bytes)
 
 
 def _workspace(task: int) -> str:

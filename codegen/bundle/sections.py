@@ -15,7 +15,7 @@ from codegen.bundle.names import c_identifier
 from codegen.bundle.tasks import Schedule, Task
 from codegen.engine import Engine
 from codegen.errors import PlanError
-from codegen.memory_space import HOST
+from codegen.memory_space import HOST_MEMORY
 from codegen.program import CpuProgram, GpuProgram
 from codegen.section import SectionStep, Share
 from codegen.target import Target
@@ -51,14 +51,14 @@ class Sections:
         end = 0
         for task, program in self.programs.items():
             offsets[task] = end
-            end += HOST.taken_bytes(program.weights.nbytes)
+            end += HOST_MEMORY.taken_bytes(program.weights.nbytes)
         return offsets
 
     @cached_property
     def packed_weights(self) -> bytes:
         """All weights of functions, each at its offset, the last filled up too."""
         datas = (np.asarray(program.weights, dtype="<f4").tobytes() for program in self.programs.values())
-        return b"".join(data.ljust(HOST.taken_bytes(len(data)), b"\0") for data in datas)
+        return b"".join(data.ljust(HOST_MEMORY.taken_bytes(len(data)), b"\0") for data in datas)
 
 
 def sections_of(

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from codegen.engine import Engine
-from codegen.memory_space import GPU, HOST, MemorySpace
+from codegen.engine_registry import memories
+from codegen.memory_space import GPU, HOST
 
 Place = Literal["caller", "lent", "arena", "gpu", "promised"]
 
@@ -75,12 +76,12 @@ class Held(NamedTuple):
     def bytes_in(self, *places: Place) -> int:
         """Bytes of the distinct buffers in those places; in GPU memory with the gaps between them."""
         return sum(
-            GPU.taken_bytes(buffer.size_bytes) if space_of(buffer) == GPU else buffer.size_bytes
+            memories()[GPU].taken_bytes(buffer.size_bytes) if space_of(buffer) == GPU else buffer.size_bytes
             for buffer in {copy.buffer for copy in self.copies}
             if buffer.place in places
         )
 
 
-def space_of(buffer: Buffer) -> MemorySpace:
-    """The memory that a buffer lies in."""
+def space_of(buffer: Buffer) -> str:
+    """The name of the memory that a buffer lies in."""
     return GPU if buffer.place in ("gpu", "promised") else HOST

@@ -10,7 +10,7 @@ import pytest
 
 from codegen.algorithm import Algorithm, algorithms
 from codegen.engine import Engine
-from codegen.engine_registry import engine_named, layout_named
+from codegen.engine_registry import engine_named, layout_named, memories
 from codegen.errors import ScheduleError
 from codegen.graph import LayerSpec
 from codegen.layout import Nchw
@@ -37,8 +37,10 @@ class EngineConformance:
         assert self.engine.reads and self.engine.reads <= {HOST, GPU}
         assert self.engine.writes and self.engine.writes <= {HOST, GPU}
 
-    def test_what_it_launches_lies_in_gpu_memory(self) -> None:
-        assert not self.engine.launches or GPU in self.engine.reads & self.engine.writes
+    def test_its_own_memory_is_one_that_it_reaches(self) -> None:
+        assert memories()[self.engine.memory.name] == self.engine.memory
+        assert self.engine.memory.name in self.engine.reads & self.engine.writes
+        assert (self.engine.memory.name == GPU) == self.engine.launches
 
     def test_its_layouts_are_found_by_name(self) -> None:
         for layout in self.engine.layouts:
@@ -122,7 +124,7 @@ class EngineConformance:
             sizes.update(written)
             outputs += writes
         runs = runs if self.engine.launches else [[*runs[0], *runs[1]]]
-        return Share(runs, Placement.side_by_side(sizes, GPU), reads, tuple(outputs))
+        return Share(runs, Placement.side_by_side(sizes, self.engine.memory), reads, tuple(outputs))
 
     @staticmethod
     def _buffers(

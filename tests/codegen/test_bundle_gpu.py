@@ -22,7 +22,7 @@ from codegen.engines.cpu.toolchain import compile_executable, runtime_source
 from codegen.engines.videocore4.engine import MOST_LAYERS
 from codegen.errors import LinkError, PlanError
 from codegen.graph import Graph
-from codegen.memory_space import HOST as HOST_MEMORY
+from codegen.memory_space import HOST as HOST_NAME
 from codegen.operators.conv2d import Conv2d
 from codegen.operators.softmax import Softmax
 from codegen.plan import Plan
@@ -203,7 +203,7 @@ def test_an_engine_that_cannot_reach_gpu_memory_is_refused_there(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     graph = interrupted()
-    monkeypatch.setattr(engine_named("cpu"), "writes", frozenset({HOST_MEMORY}))
+    monkeypatch.setattr(engine_named("cpu"), "writes", frozenset({HOST_NAME}))
     with pytest.raises(PlanError, match="engine 'cpu' cannot write 'x@pixel16', which lies in GPU memory"):
         compile_bundle(graph, qpu_plan(graph), PI_ZERO, tmp_path)
 

@@ -9,10 +9,11 @@ import pytest
 
 from codegen import engine_registry
 from codegen.engine import Engine
-from codegen.engine_registry import engine_named, engines, host_engines, layouts
+from codegen.engine_registry import engine_named, engines, host_engines, layouts, memories
 from codegen.engines.cpu.engine import CpuEngine
 from codegen.engines.videocore4.engine import VideoCore4Engine
 from codegen.errors import EngineRegistryError, ScheduleError
+from codegen.memory_space import HOST, MemorySpace
 from codegen.operators.conv2d import Conv2d
 from microbench.profile import load_profile
 from tests.codegen.engine_conformance import EngineConformance
@@ -54,6 +55,13 @@ class Copycat(CpuEngine):
     name = "copycat"
 
 
+class Guarded(CpuEngine):
+    """Has the host's memory, but not as it is."""
+
+    name = "guarded"
+    memory = MemorySpace(HOST, 64, 512)
+
+
 class Silent:
     """Says nothing of itself but its name."""
 
@@ -71,10 +79,10 @@ def registered(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
         return (*built_in, *(EntryPoint(f"z_{name}", f"{__name__}:{name}", group) for name in added))
 
     monkeypatch.setattr(engine_registry, "entry_points", points)
-    for cached in (engines, layouts):
+    for cached in (engines, layouts, memories):
         cached.cache_clear()
     yield added
-    for cached in (engines, layouts):
+    for cached in (engines, layouts, memories):
         cached.cache_clear()
 
 
@@ -83,7 +91,7 @@ def registered(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     [
         ("Impostor", "two engines are named 'cpu'.*z_Impostor.*rename"),
         ("Unspeakable", "'digital signals!' of entry point 'z_Unspeakable'"),
-        ("Silent", "does not have program_kind, reads.*, section; ask"),
+        ("Silent", "does not have program_kind, memory, reads.*, section; ask"),
         ("Absent", "does not load.*reinstall"),
     ],
 )
@@ -100,6 +108,12 @@ def test_a_layout_belongs_to_one_engine(registered: list[str]) -> None:
         EngineRegistryError, match="'copycat' brings a layout 'channel4', which there is already"
     ):
         layouts()
+
+
+def test_a_memory_is_the_same_for_all_engines(registered: list[str]) -> None:
+    registered.append("Guarded")
+    with pytest.raises(EngineRegistryError, match="'guarded' brings a memory 'host', which there is already"):
+        memories()
 
 
 def test_an_unknown_engine_lists_the_known_ones() -> None:

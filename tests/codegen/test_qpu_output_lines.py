@@ -10,11 +10,11 @@ from codegen.engine_registry import layout_named
 from codegen.engines.videocore4.algorithm import QpuAlgorithm
 from codegen.engines.videocore4.layout import LANES, block_lines
 from codegen.engines.videocore4.link import GUARD_BYTES, LinkedLayer, link
+from codegen.engines.videocore4.memory import GPU_MEMORY
 from codegen.errors import ScheduleError
 from codegen.expression import RELU
 from codegen.graph import LayerSpec
 from codegen.layout import plane
-from codegen.memory_space import GPU
 from codegen.placement import Placement
 from codegen.program import Region
 from codegen.reference import evaluate_layer
@@ -44,7 +44,7 @@ def check_within(spec: LayerSpec, choice: Choice, most_error: float = MOST_ERROR
     names = [f"input{i}" for i in range(len(inputs))]
     sizes = [layout.size_bytes(t) for layout, t in zip(layouts, spec.inputs, strict=True)]
     apart = Placement.side_by_side(
-        {**dict(zip(names, sizes, strict=True)), "whole": blocks * lines * LINE_BYTES}, GPU
+        {**dict(zip(names, sizes, strict=True)), "whole": blocks * lines * LINE_BYTES}, GPU_MEMORY
     )
     whole = apart.regions["whole"]
     part = Region("part", whole.offset_bytes + BEFORE * LINE_BYTES, whole.size_bytes - BEFORE * LINE_BYTES)

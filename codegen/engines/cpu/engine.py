@@ -10,7 +10,7 @@ from codegen.engines.cpu.algorithm import CpuAlgorithm
 from codegen.engines.cpu.layout import CHANNEL_LAYOUTS
 from codegen.errors import ScheduleError
 from codegen.layout import Layout, Nchw
-from codegen.memory_space import GPU, HOST, MemorySpace
+from codegen.memory_space import GPU, HOST
 from codegen.program import CpuProgram
 from codegen.schedule import Candidate
 from codegen.target import Target
@@ -21,8 +21,8 @@ class CpuEngine(CalledEngine):
     """Called layer by layer, in as many threads as the choice says; it sees every memory."""
 
     name = "cpu"
-    reads: frozenset[MemorySpace] = frozenset({HOST, GPU})
-    writes: frozenset[MemorySpace] = frozenset({HOST, GPU})
+    reads: frozenset[str] = frozenset({HOST, GPU})
+    writes: frozenset[str] = frozenset({HOST, GPU})
     layouts: tuple[Layout, ...] = tuple(CHANNEL_LAYOUTS.values())
     part_layouts = frozenset({Nchw.name, *CHANNEL_LAYOUTS})
     tolerance = 1e-4

@@ -12,9 +12,10 @@ from codegen.engines.videocore4.algorithm import QpuAlgorithm
 from codegen.engines.videocore4.layer import QpuLayer
 from codegen.engines.videocore4.layout import Pixel16
 from codegen.engines.videocore4.link import LinkedLayer, link, link_single
+from codegen.engines.videocore4.memory import GPU_MEMORY
 from codegen.errors import ScheduleError
 from codegen.layout import Layout
-from codegen.memory_space import GPU, MemorySpace
+from codegen.memory_space import GPU
 from codegen.program import Program
 from codegen.schedule import Candidate
 from codegen.section import Section, SectionStep, Share
@@ -29,8 +30,9 @@ class VideoCore4Engine:
 
     name = "videocore4"
     program_kind: Literal["cpu", "gpu"] = "gpu"
-    reads: frozenset[MemorySpace] = frozenset({GPU})
-    writes: frozenset[MemorySpace] = frozenset({GPU})
+    memory = GPU_MEMORY
+    reads: frozenset[str] = frozenset({GPU})
+    writes: frozenset[str] = frozenset({GPU})
     layouts: tuple[Layout, ...] = (Pixel16(),)
     part_layouts = frozenset({Pixel16.name})
     launches = True

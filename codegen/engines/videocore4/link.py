@@ -20,13 +20,13 @@ import numpy as np
 
 from codegen.engines.videocore4.assembler import Assembler, word_of
 from codegen.engines.videocore4.layer import EPILOGUE, NEXT_BLOCK, Address, QpuLayer, leave
+from codegen.engines.videocore4.memory import GPU_MEMORY
 from codegen.engines.videocore4.registers import UNIFORM, A
 from codegen.errors import LinkError
-from codegen.memory_space import GPU
 from codegen.placement import Placement
 from codegen.program import WORD_BYTES, GpuProgram, Launch, Region
 
-ALIGNMENT_BYTES, GUARD_BYTES = GPU.alignment_bytes, GPU.guard_bytes
+ALIGNMENT_BYTES, GUARD_BYTES = GPU_MEMORY.alignment_bytes, GPU_MEMORY.guard_bytes
 ARRIVE, DEPART = 12, (13, 14)  # semaphores
 _TARGET = A(28)
 
@@ -122,7 +122,7 @@ def link_single(
     results = tuple(f"output{i}" for i in range(len(output_bytes)))
     buffers = dict(zip((*names, *results), (*input_bytes, *output_bytes), strict=True))
     linked = LinkedLayer("layer", layer, names, results)
-    return link([[linked]], Placement.side_by_side(buffers, GPU), names, results, num_qpus)
+    return link([[linked]], Placement.side_by_side(buffers, GPU_MEMORY), names, results, num_qpus)
 
 
 def _check(launches: Sequence[Sequence[LinkedLayer]], buffers: Mapping[str, Region], num_qpus: int) -> None:

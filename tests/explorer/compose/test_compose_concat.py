@@ -3,9 +3,9 @@ from __future__ import annotations
 import pytest
 
 from codegen.engine_registry import layout_named
+from codegen.engines.videocore4.memory import GPU_MEMORY
 from codegen.expression import RESULT, clamp
 from codegen.graph import Graph, LayerSpec, Node
-from codegen.memory_space import GPU
 from codegen.operators.concat import Concat
 from codegen.operators.elementwise import Map
 from codegen.tensor import TensorType
@@ -80,7 +80,7 @@ def test_the_whole_takes_memory_from_its_first_part_on() -> None:
     found = compose(graph, on(graph, "videocore4", "pixel16"), Overheads(0.5))
     blocks = [layout_named("pixel16").size_bytes(type_) for type_ in (PART, WHOLE, WHOLE)]
     rows = [PART.size_bytes, WHOLE.size_bytes]
-    assert found.gpu_bytes == sum(map(GPU.taken_bytes, [*blocks, *rows]))
+    assert found.gpu_bytes == sum(map(GPU_MEMORY.taken_bytes, [*blocks, *rows]))
 
 
 def test_copying_needs_more_memory_than_a_cap_on_the_whole_allows() -> None:

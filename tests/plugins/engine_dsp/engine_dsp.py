@@ -19,7 +19,7 @@ from codegen.engines.cpu.source import fill
 from codegen.errors import ScheduleError
 from codegen.graph import LayerSpec
 from codegen.layout import Layout, Nchw
-from codegen.memory_space import HOST, MemorySpace
+from codegen.memory_space import HOST
 from codegen.onnx_import.registry import handles
 from codegen.operator import Arrays, Operator, Types, sole_input
 from codegen.program import CpuProgram
@@ -114,8 +114,8 @@ class DspEngine(CalledEngine):
     """Called layer by layer; its memory is the host's."""
 
     name = "dsp"
-    reads: frozenset[MemorySpace] = frozenset({HOST})
-    writes: frozenset[MemorySpace] = frozenset({HOST})
+    reads: frozenset[str] = frozenset({HOST})
+    writes: frozenset[str] = frozenset({HOST})
     layouts: tuple[Layout, ...] = ()
     part_layouts = frozenset({Nchw.name})
     tolerance = 1e-4
