@@ -97,7 +97,7 @@ class RooflineModel:
             load=work.load_instructions * value("tmu_cycles_per_request") * cycle_s / tmus * work.balance,
             uniform=work.uniform_words * value("uniform_refill_cycles") * per_qpu_s,
             store=work.dma_stores * value("vdw_setup_s") + work.store_instructions * self._stored_row_s(),
-            memory=moved_bytes / value("sdram_bytes_per_s"),
+            memory=moved_bytes / self._profile.memory_bytes_per_s,
             # Every stored block begins with an empty request queue, so its first load waits for SDRAM.
             latency=(work.dma_stores + qpus) * self._first_load_s() / qpus * work.balance,
         )

@@ -96,6 +96,12 @@ class DeviceProfile(BaseModel):
         """A constant of the GPU; raises ProfileError when the profile lacks it."""
         return self._value(self.v3d, "v3d", name)
 
+    @property
+    def memory_bytes_per_s(self) -> float:
+        """What all engines of the GPU together move to and from memory; raises ProfileError as `v3d_value`."""
+        own = self.v3d_value("memory_bytes_per_cycle") * self.v3d_value("clock_hz")
+        return min(own, self.v3d_value("sdram_bytes_per_s"))
+
     def cpu_cost(self, name: str) -> float:
         """A constant of the CPU's cost table; raises ProfileError when the profile lacks it."""
         return self._value(self.cpu_costs, "cpu_costs", name)

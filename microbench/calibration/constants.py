@@ -20,9 +20,10 @@ class Kind(Enum):
     POWER = "power of two"
     TOLD = "stated by the board"
     FIXED = "the simulator knows no other value"
+    HIDDEN = "at one clock nothing tells it from memory_bytes_per_cycle"
 
 
-NOT_FITTED = (Kind.TOLD, Kind.FIXED)
+NOT_FITTED = (Kind.TOLD, Kind.FIXED, Kind.HIDDEN)
 
 
 SWITCHES = frozenset({"fmul_rounds_to_nearest", "lowest_qpu_first"})
@@ -116,6 +117,8 @@ def _kind(name: str) -> Kind:
         return Kind.TOLD
     if name == "vpm_rows":
         return Kind.FIXED
+    if name == "sdram_bytes_per_s":
+        return Kind.HIDDEN
     if name in _WHOLE | SWITCHES:
         return Kind.WHOLE
     if name.endswith(("_bytes", "_ways")):

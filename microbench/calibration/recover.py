@@ -75,7 +75,7 @@ def _drawn(bounds: Range, numbers: random.Random) -> float:
         return float(numbers.randint(0, 1))
     if bounds.kind is Kind.POWER:
         return bounds.start * numbers.choice((0.5, 1.0, 2.0))
-    if bounds.kind is Kind.FIXED:
+    if bounds.kind in (Kind.FIXED, Kind.HIDDEN):
         return bounds.start
     value = bounds.start * numbers.uniform(1 - SPREAD, 1 + SPREAD)
     return value if bounds.kind is Kind.TOLD else bounds.nearest(value)

@@ -31,7 +31,7 @@ STAGES = (
     Stage(("l2_latency_cycles", "sdram_latency_s"), ("tmu.latency",)),
     Stage(("icache_bytes", "icache_ways"), ("icache.lines",), scanned_together=True),
     Stage(("icache_extra_cycles",), ("icache.lines",)),
-    Stage(("sdram_bytes_per_s",), ("tmu.stream",)),
+    Stage(("memory_bytes_per_cycle",), ("tmu.stream",)),
     Stage(("l2_bytes_per_cycle",), ("tmu.from_l2",)),
     Stage(("uniform_cache_bytes", "uniform_cache_ways"), ("uniform.chase",), scanned_together=True),
     Stage(("uniform_refill_cycles",), ("uniform.burst.words=064.gap=00", "uniform.burst.words=016.gap=00")),

@@ -119,7 +119,7 @@ FIGURES = (
     Published(
         "TMU reads from SDRAM, all QPUs",
         *(1220, "MB/s", "VC4C commit 91917ec (docs/hardware.md)", _stream),
-        worth="the profile's 1.3 GB/s is an assumption made knowing this figure",
+        worth="the profile's 5.2 bytes a cycle are an assumption made knowing this figure",
     ),
     Published(
         "uniforms, 64 reads and no pause, share of full rate",

@@ -127,7 +127,7 @@ the same arithmetic and the same memory accesses. Where arithmetic bounds them t
 does, they say that QPULib's single-row stores take about 620 to 670 ns, three times what the published
 microbenchmarks (300 MB/s, 213 ns) and hence the profile give: either its way to store costs more than these kernels',
 or single-row stores to scattered rows are slower than the microbenchmarks' stores. The Fourier transform's floor is the
-profile's 1.3 GB/s: a transform that reached it would move its passes' 8 MiB in 6.5 ms. Only silicon can tell.
+profile's 5.2 bytes a cycle: a transform that reached it would move its passes' 8 MiB in 6.5 ms. Only silicon can tell.
 
 ## Every measurement
 

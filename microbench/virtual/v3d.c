@@ -121,7 +121,7 @@ static int makes_sense(const v3d_config *c)
     return c->clock_hz > 0 && c->qpus >= 1 && c->qpus <= MAX_QPUS && c->qpus_per_slice >= 1 && c->tmus_per_slice >= 1 &&
            c->tmus_per_slice <= 2 && c->issue_cycles >= 1 && c->tmu_queue_depth >= 1 &&
            c->tmu_queue_depth <= TMU_QUEUE_MAX && c->vpm_write_fifo_vectors >= 1 && c->vpm_write_fifo_vectors <= 8 &&
-           c->uniform_fifo_words >= 0 && c->uniform_fifo_words < LINE_WORDS && c->sdram_bytes_per_s > 0 &&
+           c->uniform_fifo_words >= 0 && c->uniform_fifo_words < LINE_WORDS && c->sdram_bytes_per_s > 0 && c->memory_bytes_per_cycle > 0 &&
            c->l2_bytes_per_cycle > 0 && c->vpm_rows == VPM_ROWS_MAX && c->gpu_memory_bytes >= 4096 &&
            c->gpu_memory_bytes <= 0x40000000;
 }
@@ -190,6 +190,13 @@ static void clear_caches(struct v3d *gpu)
     }
 }
 
+/* The core's own way to memory moves so many bytes a cycle, up to what SDRAM does. */
+static double memory_bytes_per_cycle(const v3d_config *c)
+{
+    double sdram = c->sdram_bytes_per_s / c->clock_hz;
+    return c->memory_bytes_per_cycle < sdram ? c->memory_bytes_per_cycle : sdram;
+}
+
 static void reset_machine(struct v3d *gpu, int noflush)
 {
     if (noflush)
@@ -204,7 +211,7 @@ static void reset_machine(struct v3d *gpu, int noflush)
         gpu->promised[r] = -1;
     gpu->woken = 0;
     gpu->qpu_count = 0;
-    bandwidth_reset(&gpu->sdram, gpu->config.sdram_bytes_per_s / gpu->config.clock_hz);
+    bandwidth_reset(&gpu->sdram, memory_bytes_per_cycle(&gpu->config));
     bandwidth_reset(&gpu->l2_port, gpu->config.l2_bytes_per_cycle);
     vpm_reset(gpu);
     observe_reset(gpu);

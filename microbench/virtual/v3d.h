@@ -44,6 +44,7 @@ extern "C" {
     X(l2_ways) \
     X(l2_bytes_per_cycle) \
     X(l2_latency_cycles) \
+    X(memory_bytes_per_cycle) \
     X(sdram_bytes_per_s) \
     X(sdram_latency_s) \
     X(vpm_rows) \

@@ -38,12 +38,15 @@ def test_loads_stores_and_memory_have_the_profiles_rates() -> None:
     assert terms.memory == pytest.approx(1e-3)
 
 
-def test_the_clock_scales_cycles_but_not_memory() -> None:
+def test_the_clock_scales_cycles_and_memory_up_to_what_the_sdram_moves() -> None:
     work = Work(macs=0, alu_instructions=1e6, streamed_bytes_read=1e6)
-    fast = RooflineModel(PROFILE.with_v3d(clock_hz=500e6)).terms(candidate(16, 1), work)
-    slow = MODEL.terms(candidate(16, 1), work)
-    assert fast.compute == pytest.approx(slow.compute / 2)
-    assert fast.memory == slow.memory
+    slow, faster, fastest = (
+        RooflineModel(PROFILE.with_v3d(clock_hz=clock_hz)).terms(candidate(16, 1), work)
+        for clock_hz in (250e6, 400e6, 1000e6)
+    )
+    assert fastest.compute == pytest.approx(slow.compute / 4)
+    assert faster.memory == pytest.approx(slow.memory * 250 / 400)
+    assert fastest.memory == pytest.approx(1e6 / PROFILE.v3d_value("sdram_bytes_per_s"))
 
 
 def test_a_cpu_candidate_needs_no_gpu() -> None:

@@ -65,12 +65,12 @@ def test_a_constant_is_found_just_past_where_it_begins_to_matter(model: ForwardM
 
 
 def test_what_no_launch_time_shows_is_said_so(model: ForwardModel) -> None:
-    values = {"sfu_exp_bits": 11.0, "sdram_bytes_per_s": 1.3e9}
+    values = {"sfu_exp_bits": 11.0, "memory_bytes_per_cycle": 5.2}
     shown = sensitivities(model, values, ranges(STOCK.v3d))
     assert not shown["sfu_exp_bits"].shows
     assert not shown["sfu_exp_bits"].benchmarks
-    assert shown["sdram_bytes_per_s"].shows
-    assert any(name.startswith("tmu.stream") for name in shown["sdram_bytes_per_s"].benchmarks)
+    assert shown["memory_bytes_per_cycle"].shows
+    assert any(name.startswith("tmu.stream") for name in shown["memory_bytes_per_cycle"].benchmarks)
 
 
 def test_an_impossible_machine_fits_nothing(model: ForwardModel) -> None:

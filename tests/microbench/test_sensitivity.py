@@ -12,7 +12,7 @@ from tests.microbench.test_virtual_board import PROFILE, on_qpus, small_graph
 
 def test_only_continuous_uncertain_constants_are_varied() -> None:
     names = uncertain_constants(load_profile("pi-zero"))
-    assert "sdram_bytes_per_s" in names
+    assert "memory_bytes_per_cycle" in names
     assert not {"clock_hz", "qpus", "uniform_cache_ways", "fmul_rounds_to_nearest"} & set(names)
 
 
@@ -21,6 +21,6 @@ def test_more_bandwidth_never_takes_longer(tmp_path: Path) -> None:
     compile_bundle(graph, on_qpus(graph), PROFILE.target(), tmp_path)
     rows = {row.constant: row for row in sensitivities(PROFILE, lambda p: bundle_time_s(p, tmp_path))}
     assert set(rows) == set(uncertain_constants(PROFILE))
-    slower, faster = rows["sdram_bytes_per_s"].times_s
+    slower, faster = rows["memory_bytes_per_cycle"].times_s
     assert FACTORS[0] < 1 < FACTORS[1]
     assert slower >= bundle_time_s(PROFILE, tmp_path) >= faster

@@ -153,7 +153,7 @@ def test_sensitivity_of_a_program(doubling: list[str | Path]) -> None:
     result = explore("qpu", "sensitivity", *doubling, "--device", "pi-3")
     assert result.exit_code == 0, result.output
     lines = {line.split()[1]: line for line in result.output.splitlines() if line.startswith("│")}
-    assert {"sdram_bytes_per_s", "tmu_cycles_per_request", "vdw_byte_cycles"} <= set(lines)
+    assert {"memory_bytes_per_cycle", "tmu_cycles_per_request", "vdw_byte_cycles"} <= set(lines)
     assert "+" in lines["vdw_byte_cycles"] and "-" in lines["vdw_byte_cycles"]
 
 
@@ -162,4 +162,4 @@ def test_sensitivity_of_a_bundle(tmp_path: Path) -> None:
     compile_bundle(graph, on_qpus(graph), PROFILE.target(), tmp_path)
     result = explore("qpu", "sensitivity", tmp_path)
     assert result.exit_code == 0, result.output
-    assert "sdram_bytes_per_s" in result.output and "(as in the profile)" in result.output
+    assert "memory_bytes_per_cycle" in result.output and "(as in the profile)" in result.output
