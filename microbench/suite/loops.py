@@ -41,21 +41,6 @@ def counted_loop(body: Emit, before: Emit = nothing, after: Emit = nothing) -> t
     return asm.assemble()
 
 
-def scheduled_loop(body: Emit, before: Emit = nothing, after: Emit = nothing) -> tuple[int, ...]:
-    """The same for a computation: the scheduler orders and pairs the body's operations."""
-    asm = Assembler()
-    asm.mov(COUNTER, UNIFORM)
-    before(asm)
-    asm.label("loop")
-    body(asm)
-    asm.op("sub", COUNTER, COUNTER, 1, set_flags=True)
-    asm.branch("loop", "any_zc")
-    after(asm)
-    wait(asm, 2)
-    asm.thread_end()
-    return asm.assemble()
-
-
 def lane_addresses(stride_bytes: int, destination: Register = R0) -> Emit:
     """Takes a base address from the uniforms and spreads the lanes `stride_bytes` (a power of two) apart from it."""
 

@@ -1,189 +1,248 @@
-"""Published figures of VideoCore IV beside what the suite measures.
+"""Published times of whole programs beside simulated ones, and what both programs do.
 
-All at 250 MHz. `sets` names the constants of the stock profile that a figure was used to set: where it is not empty,
-agreement shows that the simulator and the suite keep the figure, not that the figure is right.
+Run as `python -m microbench.suite.published`. The programs are of others and no part of this project: kernels of its
+own (`programs`) do the same work with the same accesses, as often and as far apart, and run on the virtual board.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
 
-from microbench.suite.benchmark import LINE_BYTES, Benchmark
-from microbench.suite.computations import COPIED_ROWS, copy, heat, rotation
-from microbench.suite.gpu import BoardShape
-from microbench.suite.runner import Measurements
+from rich.console import Console
 
-TOLERANCE = 0.15
-POINTS, CELLS, STEPS = 192_000, 512 * 512, 2_000
-_LANES = 16
-_FFT_QPUS, _FFT_PASSES, _FFT_BYTES = 8, 4, 8 << 17
-_FFT_ROUNDS = _FFT_PASSES * _FFT_BYTES / (_FFT_QPUS * COPIED_ROWS * LINE_BYTES)
+from microbench.profile import DeviceProfile, load_profile
+from microbench.suite.figures import TOLERANCE
+from microbench.suite.programs import originals
+from microbench.suite.programs.heat import heat
+from microbench.suite.programs.launch import Counts, Program, launch
+from microbench.suite.programs.product import resident, rotated, streamed
+from microbench.suite.programs.rotation import rotation
 
-Read = Callable[[Measurements, BoardShape], float]
+COUNT_TOLERANCE = 0.03
 
 
 @dataclass(frozen=True)
-class Published:
-    """A figure, how the suite's measurements give it, and what the comparison is worth."""
+class PublishedProgram:
+    """A program of others: what it took where, what a launch of it does, and the kernel that stands for it.
+
+    `fitted` names the constants of the board's profile that were fitted on this time, or what was concluded from it.
+    """
 
     what: str
-    value: float
-    unit: str
-    source: str
-    read: Read
-    sets: str = ""
-    worth: str = ""
-    qpus: int = 1  # that a board must have
+    device: str
+    clock_hz: float
+    time_s: float
+    time_source: str
+    counts_source: str
+    original: Counts
+    kernel: Callable[[], Program]
+    fitted: str = ""
+    launches: int = 1
 
-    def agrees(self, measured: float) -> bool:
-        """Within TOLERANCE of the figure; a figure of 0 within as much of an instruction."""
-        return abs(measured - self.value) <= TOLERANCE * (abs(self.value) or 1.0)
+    @property
+    def profile(self) -> DeviceProfile:
+        return load_profile(self.device).with_v3d(clock_hz=self.clock_hz)
 
 
-def computations(shape: BoardShape) -> tuple[Benchmark, ...]:
-    """Kernels of the published computations that are compared below, as far as the board has QPUs for them."""
-    kernels = (
-        rotation(1, prefetched=False),
-        rotation(1, prefetched=True),
-        rotation(2, prefetched=True),
-        *(heat(n) for n in (1, 2, 4)),
-        copy(_FFT_QPUS),
+@dataclass(frozen=True)
+class ProgramComparison:
+    """A published program, and what its kernel took and did on the virtual board."""
+
+    program: PublishedProgram
+    time_s: float
+    counts: Counts
+
+    @property
+    def ratio(self) -> float:
+        """Simulated over published."""
+        return self.time_s / self.program.time_s
+
+    @property
+    def agrees(self) -> bool:
+        return abs(self.ratio - 1) <= TOLERANCE
+
+
+def compare(program: PublishedProgram) -> ProgramComparison:
+    """Simulates one launch, for as many as the program has. Raises HazardError when it fails."""
+    run = launch(program.kernel(), program.profile)
+    return ProgramComparison(program, program.launches * run.execution.time_s, run.counts)
+
+
+_QPULIB_TIMES = 'QPULib, README, "Performance"'
+_COLUMNS = "Lib/Target/LoadStore.cpp:65, 78, 159-193"
+_PI_1, _PI_2, _PI_3 = ("pi-1", 250e6), ("pi-2", 250e6), ("pi-3", 400e6)
+
+
+def _rot3d(
+    version: int, qpus: int, time_s: float, lines: str, original: Counts, fitted: str = ""
+) -> PublishedProgram:
+    return PublishedProgram(
+        f"QPULib Rot3D {version}, 192,000 points, {_qpus(qpus)}",
+        *_PI_1,
+        time_s=time_s,
+        time_source=_QPULIB_TIMES,
+        counts_source=f"QPULib c2658a5, Tests/Rot3D.cpp:{lines}, {_COLUMNS}",
+        original=original,
+        kernel=lambda: rotation(qpus, prefetched=version > 1),
+        fitted=fitted,
     )
-    return tuple(b for b in kernels if b.qpus <= shape.qpus)
 
 
-def _bandwidth(name: str, bytes_a_round: float) -> Read:
-    """MB/s; `{all}` in the name is the number of QPUs, each of which does the work."""
-
-    def read(measured: Measurements, shape: BoardShape) -> float:
-        return shape.qpus * bytes_a_round / measured[name.format(all=shape.qpus)] / 1e6
-
-    return read
-
-
-def _stream(measured: Measurements, shape: BoardShape) -> float:
-    names = [n for n in measured if n.startswith("tmu.stream.stride=04.") and f"qpus={shape.qpus:02}" in n]
-    return 4 * 64 * shape.qpus / measured[names[0]] / 1e6
-
-
-def _instruction_s(measured: Measurements) -> float:
-    return measured["issue.qpus=1"] / 64
+def _heat_map(qpus: int, time_s: float, fitted: str = "") -> PublishedProgram:
+    return PublishedProgram(
+        f"QPULib HeatMap, 2,000 steps, {_qpus(qpus)}",
+        *_PI_1,
+        time_s=time_s,
+        time_source=_QPULIB_TIMES,
+        counts_source=f"QPULib c2658a5, Tests/HeatMap.cpp:57-101, {_COLUMNS}",
+        original=originals.heat_map(qpus),
+        kernel=lambda: heat(qpus),
+        launches=2_000,
+        fitted=fitted,
+    )
 
 
-def _share_of_full_rate(words: int, gap: int) -> Read:
-    """Of one instruction an issue time: the loop has two of its own beside the reads and the pause."""
-
-    def read(measured: Measurements, shape: BoardShape) -> float:
-        instructions = words + gap + 2
-        time_s = measured[f"uniform.burst.words={words:03}.gap={gap:02}.qpus=1"]
-        return instructions * _instruction_s(measured) / time_s
-
-    return read
+def _qpus(count: int) -> str:
+    return f"{count} QPU{'s' if count > 1 else ''}"
 
 
-def _extra_instructions(name: str, instructions: int) -> Read:
-    """What a round takes beyond its instructions, in instructions."""
-    return lambda measured, shape: measured[name] / _instruction_s(measured) - instructions
+def _sgemm(
+    name: str,
+    time_s: float,
+    pull: int,
+    counts_source: str,
+    original: Counts,
+    kernel: Callable[[], Program],
+    fitted: str = "",
+) -> PublishedProgram:
+    return PublishedProgram(
+        f"qmkl sgemm {name}",
+        *_PI_3,
+        time_s=time_s,
+        time_source=f"qmkl#{pull}",
+        counts_source=f"qmkl {counts_source}",
+        original=original,
+        kernel=kernel,
+        fitted=fitted,
+    )
 
 
-def _seconds(name: str, rounds: float, launches: int) -> Read:
-    """A whole computation: rounds of a QPU, and launches."""
-    return lambda measured, shape: rounds * measured[name] + launches * measured["launch.qpus=1"]
+_CLOCK = "that the clock was 400 MHz: at less the instructions alone take longer"
 
-
-_MICRO = "published microbenchmarks (docs/hardware.md)"
-_QPULIB = 'QPULib, README, "Performance"'
-_ROTATION = "own kernel of the same accesses"
-FIGURES = (
-    Published(
-        "DMA load, 16 rows of 16 words, engine kept busy",
-        *(690, "MB/s", _MICRO, _bandwidth("dma.load.rows=16.words=16.qpus={all}", 1024)),
-        sets="vdr_setup_s, vdr_byte_cycles",
+PROGRAMS = (
+    _rot3d(1, 1, 0.040, "25-33", originals.rot3d_1(), "cycles of a DMA row"),
+    _rot3d(2, 1, 0.018, "39-56", originals.rot3d_2()),
+    _rot3d(3, 1, 0.018, "62-79", originals.rot3d_3(1)),
+    _rot3d(3, 2, 0.016, "62-79", originals.rot3d_3(2), "cycles of a DMA row"),
+    _heat_map(1, 49.34),
+    _heat_map(2, 24.91),
+    _heat_map(4, 20.36, "cycles of a DMA row; first come, first served"),
+    _sgemm(
+        "RNN before #40",
+        *(0.015347, 40, "86e5e45, src/blas/sgemm_RNN.py:203-284, 397-591"),
+        *(originals.sgemm_rnn(158), lambda: rotated(False, False, paired=False)),
+        fitted=_CLOCK,
     ),
-    Published(
-        "DMA load, single rows, engine kept busy",
-        *(200, "MB/s", _MICRO, _bandwidth("dma.load.rows=01.words=16.qpus={all}", 64)),
-        sets="vdr_setup_s, vdr_byte_cycles",
+    _sgemm(
+        "RTN before #40",
+        *(0.015308, 40, "86e5e45, src/blas/sgemm_RTN.py:201-282, 395-589"),
+        *(originals.sgemm_rtn(158), lambda: rotated(True, False, paired=False)),
+        fitted=_CLOCK,
     ),
-    Published(
-        "DMA store, 128 rows, engine kept busy",
-        *(1120, "MB/s", _MICRO, _bandwidth("dma.store.rows=128.words=16.qpus={all}", 8192)),
-        sets="vdw_setup_s, vdw_byte_cycles",
+    _sgemm(
+        "RNN after #40",
+        *(0.013632, 40, "8e35eed, src/blas/sgemm_RNN.py:203-265, 378-572"),
+        *(originals.sgemm_rnn(126), lambda: rotated(False, False, paired=True)),
+        fitted="memory throughput at 400 MHz",
     ),
-    Published(
-        "DMA store, single rows, engine kept busy",
-        *(300, "MB/s", _MICRO, _bandwidth("dma.store.rows=001.words=16.qpus={all}", 64)),
-        sets="vdw_setup_s, vdw_byte_cycles",
+    _sgemm(
+        "RTN after #40",
+        *(0.013682, 40, "8e35eed, src/blas/sgemm_RTN.py:201-263, 376-570"),
+        *(originals.sgemm_rtn(126), lambda: rotated(True, False, paired=True)),
+        fitted="memory throughput at 400 MHz",
     ),
-    Published(
-        "TMU reads from SDRAM, all QPUs",
-        *(1220, "MB/s", "VC4C commit 91917ec (docs/hardware.md)", _stream),
-        worth="the profile's 5.2 bytes a cycle are an assumption made knowing this figure",
+    _sgemm(
+        "RNT before #30",
+        *(0.166623, 30, "92a50f6, src/blas/sgemm_RNT.py:211-293, 406-603"),
+        *(originals.sgemm_rnt_before_30(), lambda: rotated(False, True, paired=False)),
+        fitted="memory throughput at 400 MHz, from below",
     ),
-    Published(
-        "uniforms, 64 reads and no pause, share of full rate",
-        *(0.6, "1", _MICRO, _share_of_full_rate(64, 0)),
-        sets="uniform_refill_cycles",
+    _sgemm(
+        "RNT after #30",
+        *(0.078211, 30, "4c3a1e7, src/blas/sgemm_RNT.py:183-331, 439-538"),
+        *(originals.sgemm_rnt_after_30(), resident),
+        fitted="cycles of an instruction line",
     ),
-    Published(
-        "uniforms, bursts of 64 and 7 instructions between, share of full rate",
-        *(1.0, "1", _MICRO, _share_of_full_rate(64, 7)),
-        sets="uniform_burst_words, uniform_pause_instructions",
+    PublishedProgram(
+        "py-videocore sgemm, 12 threads",
+        *_PI_2,
+        time_s=0.0269,
+        time_source='py-videocore, README: "8GFlops"',
+        counts_source="py-videocore 5643470, examples/sgemm.py:179-211, 214-435",
+        original=originals.sgemm_py_videocore(),
+        kernel=lambda: streamed(overlapped=True),
+        fitted="cycles of a uniform line",
     ),
-    Published(
-        "uniforms, bursts of 16 and 7 instructions between, share of full rate",
-        *(1.0, "1", _MICRO, _share_of_full_rate(16, 7)),
-        sets="uniform_burst_words, uniform_pause_instructions",
-    ),
-    Published(
-        "semaphore, a QPU alone, beyond its instruction",
-        *(0.0, "instructions", _MICRO, _extra_instructions("semaphore.alone", 32)),
-        sets="(the simulator's rule)",
-    ),
-    Published(
-        "semaphores from QPU to QPU and back, beyond their instructions",
-        *(0.0, "instructions", _MICRO, _extra_instructions("semaphore.ping_pong", 5)),
-        qpus=2,
-        sets="(the simulator's rule)",
-    ),
-    Published(
-        "192,000 points rotated, DMA row by row, 1 QPU",
-        *(0.040, "s", _QPULIB, _seconds("rotation.blocking.qpus=1", POINTS / _LANES, 1)),
-        worth=f"{_ROTATION}; the published code also issues more instructions, and a launch is included",
-    ),
-    Published(
-        "192,000 points rotated, TMU a round ahead, 1 QPU",
-        *(0.018, "s", _QPULIB, _seconds("rotation.prefetched.qpus=1", POINTS / _LANES, 1)),
-        worth=f"{_ROTATION}; instructions matter here too",
-    ),
-    Published(
-        "192,000 points rotated, TMU a round ahead, 2 QPUs",
-        *(0.016, "s", _QPULIB, _seconds("rotation.prefetched.qpus=2", POINTS / _LANES / 2, 1)),
-        qpus=2,
-        worth="the store engine bounds both: the published time is 670 ns a stored row",
-    ),
-    Published(
-        "heat flow, 512 x 512, 2,000 steps, 1 QPU",
-        *(49.34, "s", _QPULIB, _seconds("heat.qpus=1", CELLS / _LANES * STEPS, STEPS)),
-        worth="bound by instructions: the published code is not scheduled, so this compares compilers",
-    ),
-    Published(
-        "heat flow, 512 x 512, 2,000 steps, 2 QPUs",
-        *(24.91, "s", _QPULIB, _seconds("heat.qpus=2", CELLS / _LANES * STEPS / 2, STEPS)),
-        qpus=2,
-        worth="the same; that two QPUs halve the time agrees",
-    ),
-    Published(
-        "heat flow, 512 x 512, 2,000 steps, 4 QPUs",
-        *(20.36, "s", _QPULIB, _seconds("heat.qpus=4", CELLS / _LANES * STEPS / 4, STEPS)),
-        qpus=4,
-        worth="the store engine bounds both: the published time is 620 ns a stored row",
-    ),
-    Published(
-        "Fourier transform of 2^17 points, one of a batch of 50, 8 QPUs",
-        *(0.016171, "s", "GPU_FFT, gpu_fft.txt", _seconds(f"copy.qpus={_FFT_QPUS}", _FFT_ROUNDS, 0)),
-        worth="a floor: the four passes' bytes moved in rows; the transform reads and writes them scattered",
-        qpus=_FFT_QPUS,
+    _sgemm(
+        "as first taken from py-videocore",
+        *(0.02489, 1, "25d05f4, src/blas/sgemm.qbin:126-261, 263-452"),
+        *(originals.sgemm_qmkl_1(), lambda: streamed(overlapped=False)),
+        fitted="cycles of a uniform line",
     ),
 )
+
+
+def times_table(comparisons: Sequence[ProgramComparison]) -> str:
+    """Markdown: published beside simulated."""
+    return "\n".join(
+        [
+            f"| program | board | published | simulated | ratio | within {TOLERANCE:.0%} | fitted on it | source |",
+            "|---|---|---|---|---|---|---|---|",
+            *(_times_row(c) for c in comparisons),
+        ]
+    )
+
+
+def _times_row(c: ProgramComparison) -> str:
+    p = c.program
+    board = f"{p.profile.title.split(':')[0]}, {p.clock_hz / 1e6:.0f} MHz"
+    times = f"{_time(p.time_s)} | {_time(c.time_s)} | {c.ratio:.2f} | {'yes' if c.agrees else 'NO'}"
+    return f"| {p.what} | {board} | {times} | {p.fitted or 'nothing'} | {p.time_source} |"
+
+
+def _time(seconds: float) -> str:
+    return f"{seconds:.4g} s" if seconds >= 1 else f"{seconds * 1e3:.4g} ms"
+
+
+def counts_table(comparisons: Sequence[ProgramComparison]) -> str:
+    """Markdown: what a launch of the kernel does, and behind a slash a launch of the original where it differs."""
+    names = [field.name for field in fields(Counts)]
+    return "\n".join(
+        [
+            f"| program | {' | '.join(name.replace('_', ' ') for name in names)} | counted in |",
+            f"|---|{'---|' * len(names)}---|",
+            *(_counts_row(c, names) for c in comparisons),
+        ]
+    )
+
+
+def _counts_row(c: ProgramComparison, names: Sequence[str]) -> str:
+    cells = (_both(getattr(c.counts, name), getattr(c.program.original, name)) for name in names)
+    return f"| {c.program.what} | {' | '.join(cells)} | {c.program.counts_source} |"
+
+
+def _both(kernel: int, original: int) -> str:
+    return f"{kernel:,}" if kernel == original else f"{kernel:,} / {original:,}"
+
+
+def main() -> None:
+    """The command line."""
+    comparisons = [compare(program) for program in PROGRAMS]
+    console = Console(soft_wrap=True, highlight=False)
+    console.print(times_table(comparisons), markup=False)
+    console.print(counts_table(comparisons), markup=False)
+
+
+if __name__ == "__main__":
+    main()
