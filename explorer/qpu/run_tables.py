@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from rich.table import Table
 
+from codegen.engines.videocore4.rules import DMA_BUSY, IDLE_ADD_WRITE, SAME_VALUE
 from explorer.terminal.console import stdout
-from microbench.virtual import Execution, InstructionProfile
+from microbench.virtual import Execution, InstructionProfile, Warned
 from microbench.virtual.program import ProgramRun, QpuProgram
 from microbench.virtual.window import instruction_line
 
 INSTRUCTION_BYTES = 8
+# Warnings of the virtual board are rules of the validator.
+_RULES = {"idle_add_write": IDLE_ADD_WRITE, "same_result": SAME_VALUE, "transfer_follows": DMA_BUSY}
 
 
 def print_run(program: QpuProgram, done: ProgramRun, profile: bool) -> None:
@@ -21,6 +24,8 @@ def print_run(program: QpuProgram, done: ProgramRun, profile: bool) -> None:
         f"of which {1e6 * execution.overhead_s:.1f} us are the launch call"
     )
     console.print(counter_table(execution))
+    for warned in execution.warnings:
+        console.print(warning_text(warned), style="yellow", markup=False)
     for read in execution.stale_reads:
         console.print(
             f"stale read of {read.bus:#010x} by QPU {read.qpu}, instruction {read.instruction}",
@@ -36,6 +41,15 @@ def print_run(program: QpuProgram, done: ProgramRun, profile: bool) -> None:
         )
     if profile:
         console.print(profile_table(program, done))
+
+
+def warning_text(warned: Warned) -> str:
+    """What silicon lets pass, how often, and where first."""
+    rule = _RULES[warned.rule]
+    return (
+        f"warning {rule.number}, {warned.count} times, first by QPU {warned.qpu}, instruction {warned.instruction}: "
+        f"{rule.title}; {rule.remedy} ({rule.source})"
+    )
 
 
 def print_table(table: Table) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from microbench.virtual.execution import Execution, InstructionProfile, StaleRead, StaleReads
+from microbench.virtual.execution import Execution, InstructionProfile, StaleRead, StaleReads, Warned
 from microbench.virtual.gpu import Allocation, VirtualV3D
 from microbench.virtual.trace import Interval, Trace
 
@@ -15,4 +15,5 @@ __all__ = [
     "StaleReads",
     "Trace",
     "VirtualV3D",
+    "Warned",
 ]

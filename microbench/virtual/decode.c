@@ -44,7 +44,7 @@ static uint8_t operand(const instruction *d, uint32_t mux, uint32_t raddr_a, uin
     return raddr_b == READ_ELEMENT ? R_QPU : R_IN_B;
 }
 
-static void note_read(instruction *d, uint32_t mux, uint32_t raddr_a, uint32_t raddr_b)
+static void note_read(instruction *d, uint32_t mux, uint32_t raddr_a, uint32_t raddr_b, int heeded)
 {
     if (mux == 4)
         d->uses |= NEXT_TWO_SFU;
@@ -52,9 +52,9 @@ static void note_read(instruction *d, uint32_t mux, uint32_t raddr_a, uint32_t r
         d->reads |= UINT64_C(1) << raddr_a;
     if (mux == 7 && raddr_b < 32 && d->signal != SIGNAL_SMALL)
         d->reads |= UINT64_C(1) << (32 + raddr_b);
-    if (mux == 6 && raddr_a == READ_NOP)
+    if (heeded && mux == 6 && raddr_a == READ_NOP)
         d->relays |= RELAY_A;
-    if (mux == 7 && raddr_b == READ_NOP && d->signal != SIGNAL_SMALL)
+    if (heeded && mux == 7 && raddr_b == READ_NOP && d->signal != SIGNAL_SMALL)
         d->relays |= RELAY_B;
 }
 
@@ -170,6 +170,19 @@ static void decode_write(instruction *d, destination w, int strict)
     }
 }
 
+/* Silicon lets both ALUs write an accumulator where no lane gets two values: Broadcom's own programs do it under
+ * opposite conditions. Anything else that both write gets what no source tells. */
+static void decode_same(instruction *d, uint32_t address, int strict)
+{
+    int opposite = d->cond_add >= 2 && (d->cond_add ^ d->cond_mul) == 1;
+    if (address < WRITE_ACC0 || address == WRITE_NOP || d->cond_add == 0 || d->cond_mul == 0)
+        return;
+    if (address > WRITE_ACC3)
+        forbid(d, strict, "both ALUs write the same peripheral, or r5");
+    else if (!opposite)
+        d->traits |= TRAIT_SAME;
+}
+
 static void decode_writes(instruction *d, uint64_t word, int strict)
 {
     uint32_t swap = bits(word, 44, 44), to_add = bits(word, 43, 38), to_mul = bits(word, 37, 32);
@@ -177,12 +190,23 @@ static void decode_writes(instruction *d, uint64_t word, int strict)
     destination mul = {to_mul, d->cond_mul, !swap, &d->to_mul, &d->out_mul, &d->by_b_mul};
     decode_write(d, add, strict);
     decode_write(d, mul, strict);
-    if (to_add == to_mul && to_add >= 32 && to_add != WRITE_NOP && d->cond_add != 0 && d->cond_mul != 0)
-        forbid(d, strict, "both ALUs write the same accumulator or peripheral");
+    if (to_add == to_mul)
+        decode_same(d, to_add, strict);
     if (d->out_add)
         d->to_add = R_OUT_ADD;
     if (d->out_mul)
         d->to_mul = R_OUT_MUL;
+}
+
+/* The word of an instruction whose add ALU has nothing to do: silicon writes nothing then, whatever the fields say
+ * (py-videocore's nop() names r0, unconditionally). The mul ALU is another matter: it writes what it computed last
+ * (errata, "Secret access to previous MUL ALU result"). */
+static uint64_t idle_add(instruction *d, uint64_t word)
+{
+    const uint64_t field = UINT64_C(63) << 38;
+    if (d->cond_add != 0 && bits(word, 43, 38) != WRITE_NOP)
+        d->traits |= TRAIT_IDLE_WRITE;
+    return (word & ~field) | (uint64_t)WRITE_NOP << 38;
 }
 
 /* ---- packing ---- */
@@ -279,6 +303,7 @@ static void decode_alu(instruction *d, uint64_t word, int strict)
 {
     uint32_t raddr_a = bits(word, 23, 18), raddr_b = bits(word, 17, 12);
     uint32_t mux[4] = {bits(word, 11, 9), bits(word, 8, 6), bits(word, 5, 3), bits(word, 2, 0)};
+    uint32_t to[2] = {bits(word, 43, 38), bits(word, 37, 32)}; /* the mutex is released whatever is written to it */
     d->kind = KIND_ALU;
     d->op_mul = (uint8_t)bits(word, 31, 29);
     d->op_add = (uint8_t)bits(word, 28, 24);
@@ -286,16 +311,16 @@ static void decode_alu(instruction *d, uint64_t word, int strict)
     for (int i = 0; i < 4; i++) {
         *operands[i] = operand(d, mux[i], raddr_a, raddr_b);
         if (i == 1 ? alu_add_is_binary(d->op_add) : i == 0 ? d->op_add : d->op_mul)
-            note_read(d, mux[i], raddr_a, raddr_b);
+            note_read(d, mux[i], raddr_a, raddr_b, d->set_flags || to[i / 2] != WRITE_MUTEX);
     }
     decode_input(d, raddr_a, &d->read_a);
     if (d->signal != SIGNAL_SMALL)
         decode_input(d, raddr_b, &d->read_b);
-    decode_writes(d, word, strict);
+    decode_writes(d, d->op_add ? word : idle_add(d, word), strict);
     if (alu_add_is_reserved(d->op_add))
         refuse(d, V3D_UNSUPPORTED, "reserved add operation");
-    if ((!d->op_add && d->to_add != R_SINK) || (!d->op_mul && d->to_mul != R_SINK))
-        refuse(d, V3D_UNSUPPORTED, "unsupported: an ALU without an operation writes a register");
+    if (!d->op_mul && d->to_mul != R_SINK)
+        refuse(d, V3D_UNSUPPORTED, "unsupported: the mul ALU writes without an operation");
     if (d->signal == SIGNAL_SMALL && raddr_b >= 48) {
         d->rotate = raddr_b == 48 ? 16 : (uint8_t)(raddr_b - 48);
         d->rotate_full = mux[2] < 4 && mux[3] < 4;

@@ -30,8 +30,7 @@ int dma_can_start(qpu *q, int store)
 {
     dma_engine *engine = store ? &q->gpu->store : &q->gpu->load;
     if ((store ? q->vpm.store_done : q->vpm.load_done) > q->now)
-        broken_rule(q, "DMA %s started while this QPU's one before has not ended; wait for it first",
-                    store ? "store" : "load");
+        v3d_warn(q, V3D_WARNING_transfer_follows); /* it waits: gpu_fft's stores do so, py-videocore's loads and stores */
     return arbitrate(q, store ? STORE_ENGINE : LOAD_ENGINE, engine->free);
 }
 
@@ -111,21 +110,20 @@ static load_shape shape_of_load(qpu *q)
     if (!q->vpm.load_setup_written)
         v3d_fail(q, V3D_HAZARD, "DMA load started without a load setup");
     s.mode = mode_of(q, setup >> 28 & 7, "load");
-    uint32_t parts = 4 / s.mode.width, last_row = (s.mode.part + (s.rows - 1) * s.vpm_pitch) / parts;
-    uint32_t last_part = s.vpm_pitch % parts ? parts - 1 : s.mode.part;
-    uint32_t last = s.x + (s.vertical ? last_row : ((last_part + s.units) * s.mode.width - 1) / 4);
-    if (last > 15)
+    uint32_t parts = 4 / s.mode.width, last_part = s.vpm_pitch % parts ? parts - 1 : s.mode.part;
+    if (!s.vertical && s.x + ((last_part + s.units) * s.mode.width - 1) / 4 > 15)
         v3d_fail(q, V3D_UNSUPPORTED, "unsupported: DMA load past column 15 of the VPM (setup 0x%08x)", setup);
     return s;
 }
 
-/* VPITCH counts units of the vector's address {row, part}, or {column, part} of a vertical one. */
+/* VPITCH counts units of the vector's address {Y, part}, of vertical loads too: row r of one begins r times VPITCH below
+ * Y in the column X (guide table 36; py-videocore's test of vertical loads). */
 static uint32_t load_byte(const load_shape *s, uint32_t row, uint32_t byte)
 {
     uint32_t parts = 4 / s->mode.width, vector = s->mode.part + row * s->vpm_pitch;
     uint32_t first = vector % parts * s->mode.width, along = vector / parts;
     if (s->vertical)
-        return byte_in_column(s->x + along, s->y, first, byte);
+        return byte_in_column(s->x, (s->y + along) % VPM_ROWS_MAX, first, byte);
     return byte_in_row(s->y + along, 4 * s->x + first, byte);
 }
 
@@ -161,7 +159,7 @@ void dma_start_load(qpu *q, uint32_t bus)
 /* ---- store ---- */
 
 typedef struct {
-    uint32_t rows, units, stride, packed, x, y, horizontal;
+    uint32_t rows, units, stride, x, y, horizontal;
     unit_mode mode;
 } store_shape;
 
@@ -172,7 +170,6 @@ static store_shape shape_of_store(qpu *q)
         .rows = or_else(setup >> 23 & 127, 128),
         .units = or_else(setup >> 16 & 127, 128),
         .stride = stride & 0xffffu,
-        .packed = stride >> 16 & 1,
         .x = setup >> 3 & 15,
         .y = setup >> 7 & 63,
         .horizontal = setup >> 14 & 1,
@@ -182,19 +179,19 @@ static store_shape shape_of_store(qpu *q)
     s.mode = mode_of(q, setup & 7, "store");
     if (setup >> 15 & 1)
         v3d_fail(q, V3D_UNSUPPORTED, "unsupported: laned DMA store (setup 0x%08x); the guide wants bit 15 to be 0", setup);
-    if (!s.horizontal && !s.packed && s.x + s.rows > 16)
+    if (!s.horizontal && s.x + s.rows > 16)
         v3d_fail(q, V3D_UNSUPPORTED, "unsupported: vertical DMA store past column 15 (setup 0x%08x)", setup);
     return s;
 }
 
-/* In block mode rows follow each other without a gap; else each begins in a VPM row or column of its own. */
+/* Each row begins in a VPM row or column of its own, with BLOCKMODE set (bit 16 of the stride setup) as without: VC4C
+ * sets it always, and QPULib's stores of 16 rows of one word are right only so. */
 static uint32_t store_byte(const store_shape *s, uint32_t row, uint32_t byte)
 {
-    uint32_t first = s->mode.part * s->mode.width, before = s->packed ? row * s->units * s->mode.width : 0;
-    uint32_t along = s->packed ? 0 : row;
+    uint32_t first = s->mode.part * s->mode.width;
     if (s->horizontal)
-        return byte_in_row(s->y + along, 4 * s->x + first, before + byte);
-    return byte_in_column(s->x + along, s->y, first, before + byte);
+        return byte_in_row(s->y + row, 4 * s->x + first, byte);
+    return byte_in_column(s->x + row, s->y, first, byte);
 }
 
 static void store_row(qpu *q, const store_shape *s, uint32_t row, cycles end)

@@ -42,6 +42,20 @@ class StaleReads(int):
 
 
 @dataclass(frozen=True)
+class Warned:
+    """Something that silicon does without harm although the guide advises against it, and its first instruction.
+
+    `rule` names it (docs/hardware.md); `instruction` counts from the first of `qpu`.
+    """
+
+    rule: str
+    count: int
+    bus: int
+    qpu: int
+    instruction: int
+
+
+@dataclass(frozen=True)
 class InstructionProfile:
     """One instruction address over all QPUs: its bus address, executions, and cycles waited by cause."""
 
@@ -67,3 +81,4 @@ class Execution:
     first_stale: StaleRead | None = field(default=None)
     profile: tuple[InstructionProfile, ...] = ()
     trace: Trace | None = None
+    warnings: tuple[Warned, ...] = ()

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from microbench.errors import BoardError, CandidateError, HazardError
 from microbench.profile import DeviceProfile, load_profile
-from microbench.virtual.execution import Execution, InstructionProfile, StaleRead, StaleReads
+from microbench.virtual.execution import Execution, InstructionProfile, StaleRead, StaleReads, Warned
 from microbench.virtual.launch import GpuLaunch, idle
 from microbench.virtual.library import library
 from microbench.virtual.trace import Interval, Trace, track_name, what_name
@@ -141,6 +141,14 @@ class VirtualV3D:
             first_stale=stale[0] if stale else None,
             profile=self._profile(handle),
             trace=self._trace(handle) if self._observed[1] else None,
+            warnings=self._warnings(result),
+        )
+
+    def _warnings(self, result: Any) -> tuple[Warned, ...]:
+        return tuple(
+            Warned(name, int(w.count), int(w.bus), int(w.qpu), int(w.instruction))
+            for name, w in zip(self._library.warning_names, result.warned, strict=True)
+            if w.count
         )
 
     def _profile(self, handle: int) -> tuple[InstructionProfile, ...]:

@@ -41,11 +41,13 @@ enum trait {
     TRAIT_MARK = 1 << 11,
     TRAIT_R5 = 1 << 12,
     TRAIT_OTHER = 1 << 13,    /* not an ALU instruction */
-    TRAIT_TOLERATED = 1 << 14 /* breaks a rule by itself, on a GPU that is not strict */
+    TRAIT_TOLERATED = 1 << 14, /* breaks a rule by itself, on a GPU that is not strict */
+    TRAIT_IDLE_WRITE = 1 << 15, /* the add ALU has somewhere to write, and nothing to do */
+    TRAIT_SAME = 1 << 16      /* both ALUs write one accumulator */
 };
 
 /* Those that change what the ALUs' results are or where they go. */
-enum { TRAITS_OF_RESULTS = TRAIT_PACK | TRAIT_FLAGS | TRAIT_ROTATE | TRAIT_CONDITION | TRAIT_R5 };
+enum { TRAITS_OF_RESULTS = TRAIT_PACK | TRAIT_FLAGS | TRAIT_ROTATE | TRAIT_CONDITION | TRAIT_R5 | TRAIT_SAME };
 
 /* What must not meet within so many instructions: made by one, used by a later one. */
 enum hazard {

@@ -288,6 +288,9 @@ __attribute__((format(printf, 2, 3)))
 #endif
 void broken_rule(qpu *q, const char *rule, ...);
 
+/* Counts what silicon does without harm, at the QPU's current instruction. */
+void v3d_warn(qpu *q, enum v3d_warning warning);
+
 /* observe.c */
 void observe_stall(qpu *q, cycles until, enum cause cause);
 void observe_reset(struct v3d *gpu);

@@ -27,7 +27,8 @@ class Library:
         self.config_names = self._names("v3d_config_names")
         self.counter_names = self._names("v3d_counter_names")
         self.cause_names = self._names("v3d_cause_names")
-        self.Result = result_type(self.counter_names)
+        self.warning_names = self._names("v3d_warning_names")
+        self.Result = result_type(self.counter_names, len(self.warning_names))
         self._declare()
 
     def _names(self, function: str) -> tuple[str, ...]:

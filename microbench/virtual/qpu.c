@@ -207,6 +207,19 @@ typedef struct {
     int add_float, mul_float;
 } results;
 
+/* A lane that gets two values keeps what no source tells; the same value twice is harmless (py-videocore ends its
+ * programs so). */
+static void check_same(qpu *q, const instruction *d, const results *r, const vec *add_mask, const vec *mul_mask)
+{
+    u32x4 differ = {0};
+    for (int k = 0; k < 4; k++)
+        differ |= (r->add.u[k] ^ r->mul.u[k]) & add_mask->u[k] & mul_mask->u[k];
+    if (any_lane(differ))
+        broken_rule(q, "both ALUs write r%d, and not the same", d->to_add - R_ACC);
+    else
+        v3d_warn(q, V3D_WARNING_same_result);
+}
+
 static void write_back(qpu *q, const instruction *d, results *r)
 {
     vec add_mask, mul_mask;
@@ -230,6 +243,8 @@ static void write_back(qpu *q, const instruction *d, results *r)
         spread_r5(&r->add, d->by_b_add);
     if (d->to_mul == R_ACC + 5)
         spread_r5(&r->mul, d->by_b_mul);
+    if (d->traits & TRAIT_SAME)
+        check_same(q, d, r, &add_mask, &mul_mask);
     if (d->out_add)
         memset(&q->r[R_OUT_ADD], 0, sizeof(vec));
     if (d->out_mul)
@@ -430,7 +445,7 @@ void qpu_run(qpu *q, uint64_t limit)
         }
         instruction *d = &q->line[q->pc >> 3 & (LINE_INSTRUCTIONS - 1)];
         int branched = 0;
-        if (d->traits & (TRAIT_SHARED | TRAIT_UNIFORM | TRAIT_ERROR | TRAIT_TOLERATED)) {
+        if (d->traits & (TRAIT_SHARED | TRAIT_UNIFORM | TRAIT_ERROR | TRAIT_TOLERATED | TRAIT_IDLE_WRITE)) {
             if (d->traits & TRAIT_ERROR)
                 v3d_fail(q, d->error_status, "%s", d->error);
             if (needs_turn(q, d) && turn_of(q) > limit)
@@ -439,10 +454,12 @@ void qpu_run(qpu *q, uint64_t limit)
                 continue;
             if (d->traits & TRAIT_TOLERATED)
                 broken_rule(q, "a rule of one instruction");
+            if (d->traits & TRAIT_IDLE_WRITE)
+                v3d_warn(q, V3D_WARNING_idle_add_write);
         }
         check_hazards(q, d);
-        if ((d->traits & ~(uint32_t)(TRAIT_UNIFORM | TRAIT_INPUT)) == 0) {
-            if (d->traits)
+        if ((d->traits & ~(uint32_t)(TRAIT_UNIFORM | TRAIT_INPUT | TRAIT_IDLE_WRITE)) == 0) {
+            if (d->traits & TRAIT_INPUT)
                 read_inputs(q, d);
             alu_simple(q, d);
         } else {

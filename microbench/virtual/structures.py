@@ -20,6 +20,17 @@ class StaleReadEntry(ctypes.Structure):
     _fields_ = (("bus", ctypes.c_uint32), ("qpu", ctypes.c_uint32), ("instruction", ctypes.c_int32))
 
 
+class WarnedEntry(ctypes.Structure):
+    """v3d_warned."""
+
+    _fields_ = (
+        ("count", ctypes.c_uint64),
+        ("bus", ctypes.c_uint32),
+        ("qpu", ctypes.c_uint32),
+        ("instruction", ctypes.c_int32),
+    )
+
+
 class InstructionEntry(ctypes.Structure):
     """v3d_instruction_profile."""
 
@@ -42,8 +53,8 @@ class IntervalEntry(ctypes.Structure):
     )
 
 
-def result_type(counters: tuple[str, ...]) -> type[ctypes.Structure]:
-    """v3d_result; its counters are those that the library names."""
+def result_type(counters: tuple[str, ...], warnings: int) -> type[ctypes.Structure]:
+    """v3d_result; its counters, and how many kinds of warnings there are, are the library's."""
     fields = [
         ("time_s", ctypes.c_double),
         ("cycles", ctypes.c_uint64),
@@ -57,5 +68,6 @@ def result_type(counters: tuple[str, ...]) -> type[ctypes.Structure]:
         ("mark_cycles", ctypes.c_uint64 * MARKS),
         ("stale", StaleReadEntry * STALE_READS),
         ("stopped_bus", ctypes.c_uint32 * QPUS),
+        ("warned", WarnedEntry * warnings),
     ]
     return type("Result", (ctypes.Structure,), {"_fields_": fields})

@@ -69,6 +69,17 @@ void broken_rule(qpu *q, const char *rule, ...)
     q->gpu->result->tolerated_hazards++;
 }
 
+void v3d_warn(qpu *q, enum v3d_warning warning)
+{
+    v3d_warned *w = &q->gpu->result->warned[warning];
+    if (w->count++ == 0) {
+        w->bus = q->pc;
+        w->qpu = (uint32_t)q->index;
+        w->instruction = instruction_number(q);
+    }
+    q->gpu->result->warnings++;
+}
+
 static void fail_launch(struct v3d *gpu, int status, const char *message)
 {
     snprintf(gpu->result->message, sizeof gpu->result->message, "%s", message);
@@ -401,5 +412,10 @@ const char *v3d_counter_names(void)
 const char *v3d_cause_names(void)
 {
     return V3D_CAUSES(V3D_CAUSE);
+}
+
+const char *v3d_warning_names(void)
+{
+    return V3D_WARNINGS(V3D_CAUSE);
 }
 #undef V3D_CAUSE

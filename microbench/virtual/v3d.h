@@ -100,10 +100,22 @@ typedef struct {
     X(dma_store_bytes) \
     X(host_interrupts) \
     X(stale_reads) \
-    X(tolerated_hazards)
+    X(tolerated_hazards) \
+    X(warnings)
 
 /* Why a QPU waits, in the order of the stall counters above and of a profile's stalls. */
 #define V3D_CAUSES(X) X(tmu) X(uniform) X(vpm) X(dma) X(semaphore) X(mutex) X(icache) X(sfu)
+
+/* What silicon does without harm although the guide advises against it, each with a program known to do so
+ * (docs/hardware.md, "What is refused and what is warned of"): counted, never an error. */
+#define V3D_WARNINGS(X) X(idle_add_write) X(same_result) X(transfer_follows)
+
+enum v3d_warning {
+#define V3D_WARNING(name) V3D_WARNING_##name,
+    V3D_WARNINGS(V3D_WARNING)
+#undef V3D_WARNING
+    V3D_WARNING_COUNT
+};
 
 enum { V3D_MARKS = 512, V3D_MESSAGE_BYTES = 2048, V3D_STALE_READS = 64, V3D_QPUS = 16, V3D_CAUSE_COUNT = 8 };
 
@@ -124,6 +136,13 @@ typedef struct {
     int32_t instruction;
 } v3d_stale_read;
 
+/* How often a warning was due in a launch, and its first instruction. */
+typedef struct {
+    uint64_t count;
+    uint32_t bus, qpu;
+    int32_t instruction;
+} v3d_warned;
+
 typedef struct {
     double time_s; /* of this launch, overhead included */
     uint64_t cycles;
@@ -139,6 +158,7 @@ typedef struct {
     uint64_t mark_cycles[V3D_MARKS]; /* n-th passing of the mark: the latest cycle over the QPUs */
     v3d_stale_read stale[V3D_STALE_READS]; /* the first of them */
     uint32_t stopped_bus[V3D_QPUS]; /* where the program was stopped, or waits for ever; 0 for QPUs that are not to blame */
+    v3d_warned warned[V3D_WARNING_COUNT];
 } v3d_result;
 
 typedef struct v3d v3d;
@@ -195,6 +215,7 @@ int v3d_alu(int unit, int op, const uint32_t *a, const uint32_t *b, int pack, co
 const char *v3d_config_names(void);
 const char *v3d_counter_names(void);
 const char *v3d_cause_names(void);
+const char *v3d_warning_names(void);
 
 #ifdef __cplusplus
 }

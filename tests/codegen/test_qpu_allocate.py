@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from codegen.engines.videocore4.assembler import Assembler
+from codegen.engines.videocore4.disassembler import instruction_text
 from codegen.engines.videocore4.isa import Alu, LoadImmediate, decode
 from codegen.engines.videocore4.mnemonics import move, operation
 from codegen.engines.videocore4.operation import Operation
@@ -260,6 +261,13 @@ def test_mnemonics_read_like_assembly() -> None:
     (word,) = k.assemble()
     load = decode(word)
     assert isinstance(load, LoadImmediate) and (load.mode, load.immediate) == (1, 0xCCCCAAAA)
+
+
+def test_both_alus_may_write_one_accumulator_under_opposite_conditions() -> None:
+    k = Assembler()
+    k.mov(R0, R1, condition="ns").mov(R0, R2, condition="nc")
+    (word,) = k.assemble()
+    assert instruction_text(decode(word)) == "mov.ns r0, r1 ; mov.nc r0, r2"
 
 
 def test_verbatim_code_keeps_its_order_and_needs_no_gap() -> None:

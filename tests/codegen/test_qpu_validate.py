@@ -23,7 +23,7 @@ EXAMPLES: dict[str, tuple[str, str]] = {
     "QPU001": (".word 0x1000000009000000", "nop"),
     "QPU002": ("mov tmu0_s, r0 ; mov sfu_recip, r1\nnop\nnop\nload_tmu0", "mov tmu0_s, r0\nload_tmu0"),
     "QPU003": (f"{WRITE_SETUP}mov tmu0_s, r0\nmov vpm, r0 ; load_tmu0", f"{WRITE_SETUP}mov vpm, r0"),
-    "QPU004": ("mov.zs r0, 1 ; mov.zc r0, r1", "mov.zs r0, 1 ; mov.zc r1, r1"),
+    "QPU004": ("mov.zs r0, 1 ; mov.ns r0, r1", "mov.zs r0, 1 ; mov.zc r0, r1"),
     "QPU005": ("mov.zs tmu0_s, r0\nload_tmu0", "mov.zs host_interrupt, r0"),
     "QPU006": ("acquire 3 {waddr_add=52, cond_add=1}", "acquire 3 {waddr_add=32, cond_add=1}"),
     "QPU007": ("add tmu0_t, r0, uniform", "mov r0, uniform\nmov tmu0_t, r0\nmov tmu0_s, r0\nload_tmu0"),
@@ -37,6 +37,7 @@ EXAMPLES: dict[str, tuple[str, str]] = {
     "QPU014": ("nop {signal=13, raddr_b=1}", "mov r0, 1"),
     "QPU015": ("mov r0, rb1 {unpack=1}", "mov r0, ra1.16a"),
     "QPU016": ("nop ; mov.rot3 r0, ra1", "nop ; mov.rot3 r0, r1"),
+    "QPU018": ("mov r0, r1 ; mov r0, r1", "mov r0, r1 ; mov r2, r1"),
     "QPU017": ("load ra1, 8\nnop\nbranch ra1\nnop\nnop\nnop", "load ra2, 8\nnop\nbranch ra2\nnop\nnop\nnop"),
     "QPU101": ("mov ra0, r0\nmov r1, ra0", "mov ra0, r0\nmov r1, rb0"),
     "QPU102": ("mov sfu_exp2, r0\nnop\nmov r1, r4", "mov sfu_exp2, r0\nnop\nnop\nmov r1, r4"),
@@ -65,7 +66,7 @@ EXAMPLES: dict[str, tuple[str, str]] = {
     "QPU210": ("mov vpm, r0", f"{WRITE_SETUP}mov vpm, r0"),
     "QPU211": (f"{READ_SETUP[2]}mov r0, vpm", f"{READ_SETUP[2]}mov r0, vpm\nmov r0, vpm"),
     "QPU213": (
-        "mov dma_store, r0 {write_swap=1}\nmov dma_store, r0 {write_swap=1}",
+        "mov dma_store, r0\nmov dma_store, r0",
         "mov dma_store, r0\nmov dma_load, r0\nmov -, store_wait\nmov dma_store, r0"),
     "QPU212": ("mov r0, 1 ; mov r2, uniform\nmov r1, relay.b", "mov r0, uniform\nmov r1, relay"),
 }  # fmt: skip
@@ -137,6 +138,34 @@ def test_warnings_pass_the_assembler() -> None:
 )  # fmt: skip
 def test_rules_follow_the_threads_way(text: str, rules: set[str]) -> None:
     assert broken(f"{text}\n{END}") == rules
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "mov.ns r1, 1 ; mov.nc r1, r2",  # one accumulator under opposite conditions
+        "mov.cc r3, ra1 ; fmul.cs r3, r1, r2",
+        "mov -, mutex\nmov mutex_release, relay",  # what is written to the mutex does not matter
+        "mov -, mutex\nnop ; mov mutex_release, relay.b",
+    ],
+)
+def test_what_silicon_means_is_no_finding(text: str) -> None:
+    assert broken(f"{text}\n{END}") == set()
+
+
+@pytest.mark.parametrize(
+    ("text", "rule"),
+    [
+        ("mov.zs tmu0_s, r0 ; mov.zc tmu0_s, r1", "QPU004"),
+        ("mov.zs r5_quad, r0 ; mov.zc r5_all, r1", "QPU004"),
+        ("mov r0, r1 ; mov.rot3 r0, r1", "QPU004"),
+        ("mov.sf mutex_release, relay", "QPU212"),
+        ("load r0, 5 ; load r0", "QPU018"),
+        ("nop.always tmu0_s", "QPU012"),
+    ],
+)
+def test_what_comes_close_to_it_is_found(text: str, rule: str) -> None:
+    assert rule in broken(f"{text}\n{END}")
 
 
 def test_of_a_part_nothing_is_assumed() -> None:

@@ -112,14 +112,16 @@ def store_setup(rows: int, words: int, y: int = 0, x: int = 0, horizontal: bool 
     return 2 << 30 | (rows & 127) << 23 | (words & 127) << 16 | int(horizontal) << 14 | y << 7 | x << 3
 
 
-def load_setup(rows: int, words: int, y: int = 0, x: int = 0, vertical: bool = False, pitch: int = 0) -> int:
+def load_setup(
+    rows: int, words: int, y: int = 0, x: int = 0, vertical: bool = False, pitch: int = 0, vpitch: int = 1
+) -> int:
     """Setup word of a DMA load (guide table 36); pitch 0 takes the extended register's."""
     return (
         1 << 31
         | pitch << 24
         | (words & 15) << 20
         | (rows & 15) << 16
-        | 1 << 12
+        | (vpitch & 15) << 12
         | int(vertical) << 11
         | y << 4
         | x

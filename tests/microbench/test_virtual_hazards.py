@@ -70,10 +70,18 @@ BROKEN: dict[str, tuple[list[Instruction], str]] = {
     "VPM beside TMU load": (
         [add("or", "vpm", R0, R0, signal=SIGNALS["load_tmu0"])], "VPM access beside a TMU load"),
     "two VPM setups": (
-        [Alu(op_add=21, cond_add=1, waddr_add=49, op_mul=4, cond_mul=1, waddr_mul=49)], "same accumulator or periph"),
+        [Alu(op_add=21, cond_add=1, waddr_add=49, op_mul=4, cond_mul=1, waddr_mul=49)], "the same peripheral, or r5"),
     "VPM wait and setup": ([add("or", "vpm_setup", R0, R0, raddr_b=WAIT)], "two VPM accesses"),
     "conditional TMU": ([add("or", "tmu0_s", R0, R0, cond_add=2)], "conditional peripheral write"),
-    "both ALUs": ([Alu(op_add=21, cond_add=1, waddr_add=32, op_mul=4, cond_mul=1, waddr_mul=32)], "both ALUs"),
+    "both ALUs": (
+        [load("r1", 3), add("or", "r0", R1, R1, op_mul=4, cond_mul=1, waddr_mul=32, mul_a=R5, mul_b=R5)],
+        "both ALUs write r0, and not the same"),
+    "both ALUs in some lanes": (
+        [add("or", "r1", A, A, raddr_a=ELEMENT, set_flags=1),
+         add("or", "r0", R1, R1, cond_add=3, op_mul=4, cond_mul=1, waddr_mul=32, mul_a=R5, mul_b=R5)],
+        "both ALUs write r0, and not the same"),
+    "both ALUs and r5": ([Alu(op_add=21, cond_add=1, waddr_add=37, op_mul=4, cond_mul=1, waddr_mul=37)], "or r5"),
+    "mul ALU without operation": ([Alu(cond_mul=1, waddr_mul=32)], "mul ALU writes without an operation"),
     "end writes a file": ([add("or", 3, R0, R0, signal=END_SIGNAL), NOP, NOP], "thread end: its instruction"),
     "end reads a uniform": ([Alu(signal=END_SIGNAL), Alu(raddr_a=UNIFORM), NOP], "thread end: uniform"),
     "end writes VPM": ([Alu(signal=END_SIGNAL), NOP, load_b("vpm_setup", 0)], "thread end: VPM"),
@@ -82,7 +90,6 @@ BROKEN: dict[str, tuple[list[Instruction], str]] = {
     "second VPM setup": (
         [load("vpm_setup", vpm_block_read(0, 3)), load("vpm_setup", vpm_block_read(0, 1))], "setup is ignored"),
     "VPM write without setup": ([add("or", "vpm", R0, R0)], "before a write setup"),
-    "store of its own before": ([*STORE, mul("v8min", "dma_address", R3, R3)], "has not ended"),
     "VPM write under a store": (
         [load_b("vpm_setup", vpm_block(2)), *STORE, add("or", "vpm", R0, R0)], "row 2 is written while"),
     "VPM read under a load": (
@@ -101,6 +108,8 @@ BROKEN: dict[str, tuple[list[Instruction], str]] = {
     "stray branch": ([Branch(condition=15, immediate=64), NOP, NOP, NOP], "instruction address 0x00000040"),
     "never ending": ([Branch(condition=15, relative=1, immediate=-32 & 0xFFFFFFFF), NOP, NOP, NOP], "time limit"),
     "NOP operand": ([add("or", "r0", A, A)], "operand from the NOP register"),
+    "NOP operand and flags": (
+        [Alu(raddr_a=MUTEX), add("or", "mutex_release", B, B, set_flags=1)], "operand from the NOP register"),
 }  # fmt: skip
 
 

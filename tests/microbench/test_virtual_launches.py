@@ -96,7 +96,13 @@ def test_qpus_may_run_programs_from_different_allocations() -> None:
 
 TOLERATED: dict[str, list[Instruction]] = {
     "file": [load(3, 1), add("or", "r0", A, A, raddr_a=3)],
-    "own rule": [Alu(op_add=21, cond_add=1, waddr_add=32, op_mul=4, cond_mul=1, waddr_mul=32)],
+    "own rule": [
+        add("or", "vpm_setup", B, B, **small(0), op_mul=4, cond_mul=1, waddr_mul=49, mul_a=B, mul_b=B)
+    ],
+    "two results": [
+        load("r0", 1),
+        add("or", "r0", R0, R0, op_mul=4, cond_mul=1, waddr_mul=32, mul_a=R1, mul_b=R1),
+    ],
     "mutex of nobody": [load("mutex_release", 0)],
     "end": [Alu(signal=3), Alu(raddr_a=UNIFORM), NOP],
     "left over": [semaphore(0, up=True)],

@@ -164,16 +164,22 @@ def test_stores_reach_memory_when_they_end() -> None:
 
 def test_dma_loads_rows_and_columns() -> None:
     data = np.arange(512, dtype=np.uint32)
-    for vertical, expected in ((False, data[32 : 32 + 16]), (True, data[2 : 2 + 16 * 32 : 32][:16])):
+
+    def loaded(setup: int, read: int) -> list[int]:
         code = [
-            load("vpm_setup", load_setup(16, 16, vertical=vertical)),
+            load("vpm_setup", setup),
             load("vpm_setup", 9 << 28 | 128),
             add("or", "dma_address", A, A, raddr_a=UNIFORM),
             Alu(raddr_a=WAIT),
-            load("vpm_setup", vpm_block_read(1 if not vertical else 2, 1)),
+            load("vpm_setup", read),
             add("or", "r1", A, A, raddr_a=48),
         ]
-        assert results(code, [R1], uniforms=[-1], data=data)[0].tolist() == expected.tolist()
+        return list(results(code, [R1], uniforms=[-1], data=data)[0].tolist())
+
+    assert loaded(load_setup(16, 16), vpm_block_read(1, 1)) == data[32 : 32 + 16].tolist()
+    down = load_setup(4, 16, x=3, vertical=True, vpitch=16)
+    third = vpm_block_read(2 << 4 | 3, 1, horizontal=False)  # the column's words 32 to 47
+    assert loaded(down, third) == data[64 : 64 + 16].tolist()
 
 
 @pytest.mark.parametrize("stride", [0, 64, 60000])

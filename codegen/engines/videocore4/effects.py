@@ -36,7 +36,10 @@ _NEVER = CONDITIONS["never"]
 
 @dataclass(frozen=True)
 class Write:
-    """A result's place: file 0 (A) or 1 (B), address, and the condition's code."""
+    """A result's place: file 0 (A) or 1 (B), address, and the condition's code.
+
+    The add ALU without an operation writes nothing, whatever its fields say.
+    """
 
     mul: bool
     file: int
@@ -53,7 +56,7 @@ class Effects:
     file_writes: frozenset[tuple[int, int]]
     inputs: tuple[int, ...]  # addresses from 32 that the ports read, element numbers and NOP left out
     outputs: tuple[int, ...]  # addresses from 32 that are written, NOP left out
-    relays: tuple[int, ...]  # files whose NOP address is an operand
+    relays: tuple[int, ...]  # files whose NOP address is an operand that matters
     unmapped: tuple[int, ...]  # operands' addresses without a register
     accumulators_read: frozenset[int]
     rotated: frozenset[int]  # accumulators whose values a rotation moves
@@ -89,7 +92,7 @@ def effects(instruction: Instruction) -> Effects:
         file_writes=frozenset((w.file, w.address) for w in writes if w.address < FILE_SIZE),
         inputs=_inputs(alu) if alu else (),
         outputs=tuple(w.address for w in writes if w.address >= FILE_SIZE),
-        relays=tuple(file for file, address in ports if address == RELAY),
+        relays=_relays(alu) if alu else (),
         unmapped=tuple(a for file, a in ports if a >= FILE_SIZE and a not in READABLE[file]),
         accumulators_read=frozenset(mux for mux in operands if mux < MUX_A),
         rotated=frozenset(mux for mux in rotated if mux < 4),
@@ -111,14 +114,26 @@ def _writes(instruction: Instruction) -> list[Write]:
     addresses = (instruction.waddr_add, instruction.waddr_mul)
     return [
         Write(bool(mul), instruction.write_swap ^ mul, addresses[mul], conditions[mul])
-        for mul in (0, 1)
+        for mul in ((1,) if _add_is_idle(instruction) else (0, 1))
         if addresses[mul] != NOP_ADDRESS and (conditions[mul] != _NEVER or addresses[mul] > R5)
     ]
+
+
+def _add_is_idle(instruction: Instruction) -> bool:
+    return isinstance(instruction, Alu) and not instruction.op_add
 
 
 def _operands(i: Alu) -> frozenset[int]:
     add = (i.add_a, i.add_b) if i.op_add else ()
     return frozenset((*add, *((i.mul_a, i.mul_b) if i.op_mul else ())))
+
+
+def _relays(i: Alu) -> tuple[int, ...]:
+    """The mutex is released whatever is written to it, so that an operand of such a write matters to flags alone."""
+    add = (i.add_a, i.add_b) if i.op_add and (i.set_flags or i.waddr_add != MUTEX) else ()
+    mul = (i.mul_a, i.mul_b) if i.op_mul and (i.set_flags or i.waddr_mul != MUTEX) else ()
+    ports = _operand_ports(i, frozenset((*add, *mul)))
+    return tuple(file for file, address in ports if address == RELAY)
 
 
 def _operand_ports(instruction: Instruction, operands: frozenset[int]) -> list[tuple[int, int]]:

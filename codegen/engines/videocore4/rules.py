@@ -42,9 +42,9 @@ VPM_ALONE = _rule(
 )
 SAME_RESULT = _rule(
     4,
-    "both ALUs write the same accumulator or output, be it under opposite conditions",
+    "both ALUs write the same accumulator, not under opposite conditions, or the same output",
     "guide p.19; addendum, No conditional write to peripheral registers",
-    "write one of them an instruction later",
+    "write one of them an instruction later, or an accumulator under opposite conditions",
 )
 CONDITIONAL_OUTPUT = _rule(
     5,
@@ -83,7 +83,11 @@ IDLE_FLAGS = _rule(
     11, "flags are set from no operation", "guide p.28", "drop .sf, or give it to an operation"
 )
 IDLE_ADD_WRITE = _rule(
-    12, "the add ALU writes without an operation", "guide p.35", "give it an operation, or drop the result"
+    12,
+    "the add ALU has a result's place and no operation: it writes nothing",
+    "guide p.35; py-videocore's nop() has r0 as its place",
+    "give it an operation, or drop the result",
+    "warning",
 )
 IDLE_MUL_WRITE = _rule(
     13,
@@ -114,6 +118,14 @@ ODD_BRANCH_REGISTER = _rule(
     "a branch with an odd register number sets the flags",
     "addendum, Branch Instruction - implicit set flags",
     "take an even register",
+    "warning",
+)
+
+SAME_VALUE = _rule(
+    18,
+    "both ALUs write one value to the same accumulator",
+    "guide p.19; py-videocore's exit() does",
+    "drop one of the two",
     "warning",
 )
 
@@ -244,9 +256,10 @@ FOREIGN_RELAY = _rule(
 
 DMA_BUSY = _rule(
     213,
-    "a DMA transfer is started while the last one of its kind is under way",
-    "guide p.56",
+    "a DMA transfer is started while the last one of its kind is under way: it waits for that",
+    "guide p.56; gpu_fft from 2^18 points on and py-videocore's tests of DMA do so",
     "read load_wait or store_wait, or poll, before",
+    "warning",
 )
 
 RULES: tuple[Rule, ...] = tuple(value for value in list(globals().values()) if isinstance(value, Rule))

@@ -19,9 +19,13 @@ from codegen.engines.videocore4.effects import (
     is_semaphore,
 )
 from codegen.engines.videocore4.isa import (
+    ADD_OPS,
     CONDITIONS,
+    MUL_OPS,
     MUX_A,
     MUX_B,
+    NOP_ADDRESS,
+    ROTATE_BY_R5,
     SIGNALS,
     Alu,
     Branch,
@@ -35,6 +39,14 @@ _COUPLED = ("tmu", "sfu", "tile buffer")
 _SHADERS = ("tile buffer", "shader")
 _SIGNALS = {signal.code: signal for signal in SIGNAL_TABLE}
 _NOSWAP = 36
+_ACCUMULATORS = range(32, 36)
+_OPPOSITE = tuple(
+    pair
+    for one, other in (("zs", "zc"), ("ns", "nc"), ("cs", "cc"))
+    for pair in ((CONDITIONS[one], CONDITIONS[other]), (CONDITIONS[other], CONDITIONS[one]))
+)
+_ADD_MOVES = tuple(ADD_OPS[name] for name in ("or", "and", "min", "max"))
+_MUL_MOVES = tuple(MUL_OPS[name] for name in ("v8min", "v8max"))
 
 Broken = tuple[rules.Rule, str]
 
@@ -80,8 +92,7 @@ def _accesses(instruction: Instruction, e: Effects) -> Iterator[Broken]:
 
 
 def _outputs(instruction: Instruction, e: Effects) -> Iterator[Broken]:
-    if len(e.outputs) == 2 and e.outputs[0] == e.outputs[1]:
-        yield rules.SAME_RESULT, write_name(0, e.outputs[0])
+    yield from _same_result(instruction, e)
     for write in e.writes:
         if write.address >= _NOSWAP and write.address not in (R5, HOST):
             if write.condition != CONDITIONS["always"]:
@@ -91,6 +102,28 @@ def _outputs(instruction: Instruction, e: Effects) -> Iterator[Broken]:
     textures = [a for a in e.outputs if WRITE_UNITS[a] == "tmu" and a not in (*TMU_S, _NOSWAP)]
     if textures and UNIFORM in e.inputs:
         yield rules.TEXTURE_UNIFORM, write_name(0, textures[0])
+
+
+def _same_result(instruction: Instruction, e: Effects) -> Iterator[Broken]:
+    if len(e.outputs) != 2 or e.outputs[0] != e.outputs[1]:
+        return
+    conditions = tuple(write.condition for write in e.writes)
+    if e.outputs[0] not in _ACCUMULATORS:
+        yield rules.SAME_RESULT, write_name(0, e.outputs[0])
+    elif conditions not in _OPPOSITE:
+        rule = rules.SAME_VALUE if _moves_one_value(instruction) else rules.SAME_RESULT
+        yield rule, write_name(0, e.outputs[0])
+
+
+def _moves_one_value(i: Instruction) -> bool:
+    """Whether both results are the same by the instruction's form: one immediate, or one operand moved by both ALUs."""
+    if isinstance(i, Branch):
+        return True
+    if not isinstance(i, Alu):
+        return not i.pack
+    moves = i.op_add in _ADD_MOVES and i.op_mul in _MUL_MOVES and not i.pack
+    rotates = i.signal == SIGNALS["small_immediate"] and i.raddr_b >= ROTATE_BY_R5
+    return moves and not rotates and len({i.add_a, i.add_b, i.mul_a, i.mul_b}) == 1
 
 
 def _shader(instruction: Instruction, e: Effects) -> Iterator[Broken]:
@@ -109,10 +142,11 @@ def _operands(i: Alu) -> set[int]:
 def _idle(i: Alu, e: Effects) -> Iterator[Broken]:
     if i.set_flags and not i.op_add and not i.op_mul:
         yield rules.IDLE_FLAGS, ""
+    if not i.op_add and i.waddr_add != NOP_ADDRESS and i.cond_add != CONDITIONS["never"]:
+        yield rules.IDLE_ADD_WRITE, write_name(i.write_swap, i.waddr_add)
     for write in e.writes:
-        if not (i.op_mul if write.mul else i.op_add):
-            rule = rules.IDLE_MUL_WRITE if write.mul else rules.IDLE_ADD_WRITE
-            yield rule, write_name(write.file, write.address)
+        if write.mul and not i.op_mul:
+            yield rules.IDLE_MUL_WRITE, write_name(write.file, write.address)
     if i.signal == SIGNALS["small_immediate"] and i.raddr_b < 48 and MUX_B not in _operands(i):
         yield rules.IDLE_IMMEDIATE, ""
 

@@ -123,6 +123,13 @@ def test_a_stopped_program_is_shown(tmp_path: Path) -> None:
     refused(explore("qpu", "run", program_file(tmp_path, [semaphore(5, up=False)])), "deadlock", "acquire 5")
 
 
+def test_what_silicon_lets_pass_is_told_with_its_first_instruction(tmp_path: Path) -> None:
+    idle = Alu(waddr_add=32, cond_add=1)
+    result = explore("qpu", "run", program_file(tmp_path, [NOP, idle, NOP, idle]), "--qpus", "2")
+    assert result.exit_code == 0
+    assert "warning QPU012, 4 times, first by QPU 0, instruction 1" in " ".join(result.output.split())
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [
