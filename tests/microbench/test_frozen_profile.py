@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from microbench.profile import load_profile
 
-FROZEN = "05a32b87b5513b2d50ad8d78d9630c135a7fb30c13bddedc8f13229c294b1e72"
+FROZEN = "a126d76127ffefc1bb35e6d74336f92998dc7c65f3b3ead86f0439bc5edbb305"
 
 
 def test_the_constants_of_the_pi_zero_are_those_that_all_stated_times_rest_on() -> None:

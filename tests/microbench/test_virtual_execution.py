@@ -190,10 +190,10 @@ def test_a_register_branch_takes_lane_15() -> None:
 
 @pytest.mark.parametrize(
     ("register", "function", "bits"),
-    [("sfu_recip", lambda x: 1 / x, 10), ("sfu_rsqrt", lambda x: x**-0.5, 12),
-     ("sfu_exp2", np.exp2, 11), ("sfu_log2", np.log2, 12)],
+    [("sfu_recip", lambda x: 1 / x, 14), ("sfu_rsqrt", lambda x: x**-0.5, 14),
+     ("sfu_exp2", np.exp2, 14), ("sfu_log2", np.log2, 13.9)],
 )  # fmt: skip
-def test_special_functions_are_right_to_their_bits(register: str, function: object, bits: int) -> None:
+def test_special_functions_are_right_to_their_bits(register: str, function: object, bits: float) -> None:
     assert callable(function)
     code = [
         ELEMENTS, add("itof", "r0", R0, R0), load("r2", 0x3FC00000), add("fadd", "r0", R0, R2),
@@ -201,7 +201,7 @@ def test_special_functions_are_right_to_their_bits(register: str, function: obje
     ]  # fmt: skip
     exact = function(LANES.astype(np.float64) + 1.5)
     got = np.array(one(code), np.uint32).view(np.float32)
-    assert np.all(np.abs(got - exact) <= np.abs(exact) * 2.0**-bits)
+    assert np.all(np.abs(got - exact) <= np.maximum(np.abs(exact), 1) * 2.0**-bits)
 
 
 def test_uniform_reads_on_both_ports_take_one_word() -> None:
