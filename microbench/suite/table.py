@@ -123,11 +123,11 @@ Small programs of `microbench/suite/families` on the virtual board of profile `{
 ## Whole programs
 
 Times that the authors of programs published, beside kernels of this project that make the same accesses: setup words,
-rows, widths and streams, as many instructions between them, on the same data layout. Each runs on the profile of the
-board and at the clock of its line; `python -m microbench.suite.published` prints these two tables alone. Times are of
-all launches of a program, of which one is simulated in full; HeatMap's 2,000 differ in nothing but which of two grids
-is read. No kernel was changed after its ratio was seen. Where a constant of the profiles was fitted on a time,
-agreement shows that the clock keeps it; where none was, that the clock predicts it.
+rows, widths and streams, as many instructions between them, on data laid out alike. Each runs on the profile of its
+board at the clock of its line; `python -m microbench.suite.published` prints these two tables alone, in half a minute.
+Every launch is simulated in full, HeatMap's 2,000 once: a step back from the second grid to the first takes the same
+cycles. No kernel was changed after its ratio was seen. Where a constant of the profile was set from a time, agreement
+shows that the virtual board keeps it; where none was, that it predicts it.
 
 {times}
 

@@ -76,13 +76,7 @@ def data(program: PublishedProgram) -> Data:
 CHECKS = {"x": check_rotation, "from": check_heat, "a": check_product}
 
 
-COLUMN_LOADS = pytest.mark.xfail(reason="a vertical DMA load's pitch is taken along the other axis")
-
-
-@pytest.mark.parametrize(
-    "program",
-    [pytest.param(p, marks=[COLUMN_LOADS] if "Rot3D 1" in p.what else [], id=p.what) for p in PROGRAMS],
-)
+@pytest.mark.parametrize("program", PROGRAMS, ids=lambda p: p.what)
 def test_a_kernel_does_what_the_original_does_as_often(program: PublishedProgram) -> None:
     before = data(program)
     run = launch(program.kernel(), program.profile, before)
@@ -98,6 +92,10 @@ def test_the_originals_of_one_product_differ_in_what_their_versions_changed() ->
     before, after = by_name["qmkl sgemm RNN before #40"], by_name["qmkl sgemm RNN after #40"]
     assert before.instructions - after.instructions == 12 * 24 * DEPTH * 32  # rotations of a depth
     assert before.tmu_requests == after.tmu_requests
+
+
+def test_constants_that_were_fitted_on_a_time_are_of_its_boards_profile() -> None:
+    assert {name for p in PROGRAMS for name in p.fitted if name not in p.profile.v3d} == set()
 
 
 def test_tables_have_a_row_for_each_program_and_a_cell_for_each_count() -> None:

@@ -1,0 +1,108 @@
+"""Matrix products with the accesses of py-videocore's and qmkl's first: A by TMU, B through the uniforms."""
+
+from __future__ import annotations
+
+from codegen.engines.videocore4.registers import (
+    ELEMENT,
+    R0,
+    R1,
+    R2,
+    R3,
+    R4,
+    R5,
+    TMU0_S,
+    UNIFORM,
+    UNIFORM_ADDRESS,
+    Register,
+)
+from microbench.suite.loops import wait
+from microbench.suite.programs.launch import Program
+from microbench.suite.programs.matrices import (
+    Lane,
+    begin,
+    blocks_left,
+    broadcast,
+    end,
+    go_back,
+    next_block,
+    place_result,
+    product,
+    put,
+    select,
+    sum_of,
+)
+from microbench.suite.programs.paced import PacedAssembler
+from microbench.suite.programs.result import finish_streamed
+
+
+def streamed(overlapped: bool) -> Program:
+    """Blocks of 16 x 64: a depth is 64 uniforms, each times a column of A, and one write of their address.
+
+    `overlapped`: how C comes and goes, see `finish_streamed`.
+    """
+    sums = [sum_of(column) for column in range(64)]
+    k = PacedAssembler()
+    begin(k, 78)
+    with k.section(8):
+        wait(k, 1)
+        broadcast(k, Lane.COEFFICIENTS)
+        k.mov(UNIFORM_ADDRESS, R5)
+        wait(k, 2)
+        for _ in range(3):
+            k.discard(UNIFORM)
+    k.mark("row")
+    with k.section(11):
+        blocks_left(k, Lane.ROWS_LEFT, 4, Lane.A_STRIDE)
+        go_back(k, Lane.A, Lane.A_END)
+        wait(k, 1)
+        broadcast(k, Lane.COLUMN_BLOCKS)
+        put(k, Lane.COLUMNS_LEFT, R5)
+    k.mark("block")
+    with k.section(28):
+        _place_stream(k)
+    k.mov(UNIFORM_ADDRESS, R2)
+    k.mov(TMU0_S, R1)
+    k.add(R1, R1, 4)
+    k.load_tmu(0)
+    _next_depth(k, sums)
+    k.mark("depth")
+    for column in range(3, 64):
+        k.fadd(sums[column - 1], sums[column - 1], R0).fmul(R0, R4, UNIFORM)
+    k.fadd(sums[63], sums[63], R0).mov(UNIFORM_ADDRESS, R2).signal("load_tmu0")
+    _next_depth(k, sums)
+    k.loop("depth", "all_zc", "block's end")
+    k.mov(R1, R4).signal("load_tmu0")
+    for column in range(3, 64):
+        k.fadd(sums[column - 1], sums[column - 1], R0).fmul(R0, R1, UNIFORM)
+    k.fadd(sums[63], sums[63], R0)
+    finish_streamed(k, overlapped)
+    next_block(k)
+    return product(end(k), 64)
+
+
+def _place_stream(k: PacedAssembler) -> None:
+    """r1: addresses of A; r3: what r2 advances by from depth to depth, B by a row and the depth by one."""
+    place_result(k, 8)
+    k.mov(R3, 0)
+    broadcast(k, Lane.B_END)
+    select(k, Lane.B)
+    k.sub(R2, R5, R1, condition="zs")
+    select(k, Lane.DEPTH_LEFT)
+    k.mov(R3, -1, condition="zs")
+    broadcast(k, Lane.DEPTH)
+    k.mov(R2, R5, condition="zs")
+    select(k, Lane.B)
+    broadcast(k, Lane.B_STRIDE)
+    k.mov(R3, R5, condition="zs")
+    broadcast(k, Lane.A_STRIDE)
+    k.mul24(R0, ELEMENT, R5)
+    broadcast(k, Lane.A)
+    k.add(R1, R0, R5)
+
+
+def _next_depth(k: PacedAssembler, sums: list[Register]) -> None:
+    """Asks for the column after the next, and begins with the three columns of B that a branch leaves room for."""
+    k.add(R2, R2, R3, set_flags=True).mov(TMU0_S, R1)
+    k.add(R1, R1, 4).fmul(R0, R4, UNIFORM)
+    for column in (0, 1):
+        k.fadd(sums[column], sums[column], R0).fmul(R0, R4, UNIFORM)
