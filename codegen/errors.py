@@ -19,6 +19,18 @@ class UnsupportedOperatorError(ModelError):
     """The model uses an operator, or a form of one, that the importer does not know."""
 
 
+class NotConstantError(UnsupportedOperatorError):
+    """A tensor that must be known before the network runs is computed, from the model's inputs `sources`."""
+
+    def __init__(self, message: str, sources: frozenset[str] = frozenset()) -> None:
+        super().__init__(message)
+        self.sources = sources
+
+
+class UnsupportedTypeError(ModelError):
+    """A value of the model is no tensor, or has elements of a type that no engine computes with."""
+
+
 class DynamicShapeError(ModelError):
     """A dimension is not fixed and no `--shape` gives it."""
 

@@ -17,9 +17,11 @@ import numpy as np
 from codegen.errors import GraphSpecError
 from codegen.interval import Interval
 from codegen.primitives import PRIMITIVES
-from codegen.tensor import Doubles
+from codegen.tensor import Array, Doubles
+from codegen.typed_primitives import TYPED_PRIMITIVES
 
 LARGEST = float(np.finfo(np.float32).max)
+KNOWN = {**PRIMITIVES, **TYPED_PRIMITIVES}
 
 
 class Expression:
@@ -70,7 +72,7 @@ class Expression:
     @property
     def instructions(self) -> float:
         """Arithmetic instructions of a scalar core for one element."""
-        return sum(PRIMITIVES[node.primitive].instructions for node in walk(self) if isinstance(node, Apply))
+        return sum(KNOWN[node.primitive].instructions for node in walk(self) if isinstance(node, Apply))
 
     def substitute(self, values: Sequence[Expression]) -> Expression:
         """The expression with other expressions in the place of its operands, simplified."""
@@ -85,12 +87,17 @@ class Expression:
         with np.errstate(all="ignore"):
             return np.asarray(_value(self, operands), dtype=np.float64)
 
+    def typed_value(self, operands: Sequence[Array]) -> Array:
+        """Its value by the arithmetic of the operands' own types."""
+        with np.errstate(all="ignore"):
+            return np.asarray(_value(self, operands))  # type: ignore[arg-type]
+
     def interval(self, operands: Sequence[Interval]) -> Interval:
         """Where its results lie, from where the operands do."""
         if isinstance(self, Operand):
             return operands[self.index]
         if isinstance(self, Apply):
-            return PRIMITIVES[self.primitive].bounds(*(a.interval(operands) for a in self.arguments))
+            return KNOWN[self.primitive].bounds(*(a.interval(operands) for a in self.arguments))
         assert isinstance(self, Constant)
         return Interval(self.value, self.value)
 
@@ -121,11 +128,11 @@ class Apply(Expression):
     arguments: tuple[Expression, ...]
 
     def __post_init__(self) -> None:
-        known = PRIMITIVES.get(self.primitive)
+        known = KNOWN.get(self.primitive)
         if known is None or known.arity != len(self.arguments):
             raise GraphSpecError(
                 f"no primitive {self.primitive!r} takes {len(self.arguments)} arguments; known: "
-                f"{', '.join(f'{p.name} ({p.arity})' for p in PRIMITIVES.values())}"
+                f"{', '.join(f'{p.name} ({p.arity})' for p in KNOWN.values())}"
             )
 
 
@@ -245,7 +252,7 @@ def _value(expression: Expression, operands: Sequence[Doubles]) -> Doubles | flo
         return operands[expression.index]
     if isinstance(expression, Apply):
         arguments = (_value(argument, operands) for argument in expression.arguments)
-        result: Doubles = PRIMITIVES[expression.primitive].value(*arguments)
+        result: Doubles = KNOWN[expression.primitive].value(*arguments)
         return result
     assert isinstance(expression, Constant)
     return expression.value

@@ -9,26 +9,23 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from codegen.bundle.manifest import Manifest, bundle_sources, read_manifest
 from codegen.bundle.pool import pool_flags
-from codegen.element_type import FLOAT32
 from codegen.engines.cpu.toolchain import KERNEL_FLAGS, compile_shared
 from codegen.errors import BundleError, TensorError
 from codegen.plan import PlanTensor
 from codegen.target import Target
-from codegen.tensor import FloatArray
+from codegen.tensor import Array
 
 PROGRAM_FILES = ("main.c", "bench_report.c", "bench_report.h")
 TIMER_FILE = "model_timer.c"
 ERROR_BYTES = 512
 ALIGNMENT = 64
-
-_FloatPointer = ctypes.POINTER(ctypes.c_float)
 
 _TIMER = """
 #define _POSIX_C_SOURCE 199309L
@@ -38,12 +35,12 @@ _TIMER = """
 #include "model.h"
 
 /* Runs `runs` times; seconds of each run by the monotonic clock. 0, or what the run that failed gave. */
-int model_timer(model_handle *handle, const float *const *inputs, float *const *outputs, int runs, double *seconds)
+int model_timer(model_handle *handle, const void *inputs, const void *outputs, int runs, double *seconds)
 {
     for (int r = 0; r < runs; ++r) {
         struct timespec start, end;
         clock_gettime(CLOCK_MONOTONIC, &start);
-        const int code = model_run(handle, inputs, outputs);
+        const int code = model_run(handle, inputs, (void *)outputs);
         clock_gettime(CLOCK_MONOTONIC, &end);
         if (code != 0)
             return code;
@@ -88,14 +85,14 @@ class LoadedBundle:
         if not self._handle:
             raise BundleError(f"bundle {directory}: {message.value.decode('utf-8', 'replace')}")
 
-    def run(self, inputs: Mapping[str, FloatArray]) -> dict[str, FloatArray]:
-        """One inference: outputs by name, new C-contiguous float32 arrays in the network's (NCHW) order.
+    def run(self, inputs: Mapping[str, Array]) -> dict[str, NDArray[Any]]:
+        """One inference: outputs by name, new C-contiguous arrays in the network's (NCHW) order.
 
-        `inputs` are float32, C-contiguous, of exactly the model's names and shapes: raises TensorError where they are
-        not, and copies nothing. BundleError where the model is closed or the run fails.
+        `inputs` are C-contiguous, of exactly the model's names, element types and shapes: raises TensorError where they
+        are not, and copies nothing. BundleError where the model is closed or the run fails.
         """
         arrays = [self._checked(tensor, inputs) for tensor in self._wanted(inputs)]
-        outputs = {tensor.name: _aligned(tensor.shape) for tensor in self._manifest.outputs}
+        outputs = {tensor.name: _aligned(tensor) for tensor in self._manifest.outputs}
         with self._lock:
             code = self._function("run", ctypes.c_int)(
                 self._open(), _pointers(arrays), _pointers(list(outputs.values()))
@@ -103,7 +100,7 @@ class LoadedBundle:
         self._check(code)
         return outputs
 
-    def time_s(self, inputs: Mapping[str, FloatArray], runs: int = 10, warmup: int = 2) -> tuple[float, ...]:
+    def time_s(self, inputs: Mapping[str, Array], runs: int = 10, warmup: int = 2) -> tuple[float, ...]:
         """Seconds of each of `runs` inferences, by the clock read in C, after `warmup` others.
 
         One call into C for all of them: nothing of Python is in between. Raises as `run`, and ValueError for less
@@ -112,7 +109,7 @@ class LoadedBundle:
         if runs < 1 or warmup < 0:
             raise ValueError(f"at least one run and no negative warm-up, not {runs} and {warmup}")
         arrays = [self._checked(tensor, inputs) for tensor in self._wanted(inputs)]
-        outputs = [_aligned(tensor.shape) for tensor in self._manifest.outputs]
+        outputs = [_aligned(tensor) for tensor in self._manifest.outputs]
         seconds = (ctypes.c_double * (warmup + runs))()
         timer = self._library.model_timer
         timer.restype = ctypes.c_int
@@ -123,7 +120,7 @@ class LoadedBundle:
         self._check(code)
         return tuple(seconds[warmup:])
 
-    def median_s(self, inputs: Mapping[str, FloatArray], runs: int = 10, warmup: int = 2) -> float:
+    def median_s(self, inputs: Mapping[str, Array], runs: int = 10, warmup: int = 2) -> float:
         """The median of `time_s`."""
         return statistics.median(self.time_s(inputs, runs, warmup))
 
@@ -186,7 +183,7 @@ class LoadedBundle:
                 f"model {self._manifest.model_name!r}: a run failed with code {code} (platform.h)"
             )
 
-    def _wanted(self, inputs: Mapping[str, FloatArray]) -> tuple[PlanTensor, ...]:
+    def _wanted(self, inputs: Mapping[str, Array]) -> tuple[PlanTensor, ...]:
         names = [tensor.name for tensor in self._manifest.inputs]
         if set(inputs) != set(names):
             raise TensorError(
@@ -195,15 +192,15 @@ class LoadedBundle:
             )
         return self._manifest.inputs
 
-    def _checked(self, tensor: PlanTensor, inputs: Mapping[str, FloatArray]) -> FloatArray:
+    def _checked(self, tensor: PlanTensor, inputs: Mapping[str, Array]) -> Array:
         array, place = inputs[tensor.name], f"input {tensor.name!r}"
         if not isinstance(array, np.ndarray):
             raise TensorError(
                 f"{place} is no numpy array but {type(array).__name__}; numpy.asarray makes one"
             )
-        if array.dtype != np.float32:
+        if array.dtype != tensor.type.element_type.dtype:
             raise TensorError(
-                f"{place} is of {array.dtype}, not float32; array.astype(numpy.float32) converts it"
+                f"{place} is of {array.dtype}, not {tensor.dtype}; array.astype(numpy.{tensor.dtype}) converts it"
             )
         if array.shape != tensor.shape:
             raise TensorError(f"{place} has the shape {array.shape}, the model's is {tensor.shape}")
@@ -231,16 +228,13 @@ def load_bundle(directory: Path, target: Target) -> LoadedBundle:
     return LoadedBundle(library, directory, manifest)
 
 
-def _aligned(shape: Sequence[int]) -> NDArray[np.float32]:
-    """An array at a multiple of 64 bytes, not a number in every element."""
-    size = int(np.prod(shape, dtype=np.int64))
-    size_bytes = size * FLOAT32.size_bytes
-    memory = np.empty(size_bytes + ALIGNMENT, dtype=np.uint8)
+def _aligned(tensor: PlanTensor) -> NDArray[Any]:
+    """An array at a multiple of 64 bytes; in every byte ones, which of floating types are not a number."""
+    size_bytes = tensor.type.size_bytes
+    memory = np.full(size_bytes + ALIGNMENT, 0xFF, dtype=np.uint8)
     start = -memory.ctypes.data % ALIGNMENT
-    array = memory[start : start + size_bytes].view(np.float32).reshape(tuple(shape))
-    array.fill(np.nan)
-    return array
+    return memory[start : start + size_bytes].view(tensor.type.element_type.dtype).reshape(tensor.shape)
 
 
-def _pointers(arrays: Sequence[FloatArray]) -> ctypes.Array[ctypes._Pointer[ctypes.c_float]]:
-    return (_FloatPointer * max(1, len(arrays)))(*(array.ctypes.data_as(_FloatPointer) for array in arrays))
+def _pointers(arrays: Sequence[Array]) -> ctypes.Array[ctypes.c_void_p]:
+    return (ctypes.c_void_p * max(1, len(arrays)))(*(array.ctypes.data for array in arrays))

@@ -1,8 +1,9 @@
 """Every registered operator and ONNX handler: built-ins and plug-ins through the same entry points.
 
 `explore.operators`: a module of operators, or a package whose `MODULES` lists modules in it. A module's operators are
-the subclasses of `Operator` that it defines, its handlers the functions marked by `handles`. `explore.expressions`: a
-mapping from ONNX operators to lines, as `codegen.operators.elementwise.EXPRESSIONS`.
+the subclasses of `Operator` that it defines, its handlers the functions marked by `handles` and those in its list
+`HANDLERS`. `explore.expressions`: a mapping from ONNX operators to lines, as
+`codegen.operators.elementwise.EXPRESSIONS`.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ def registry() -> Registry:
                     f"and {module.__name__} (entry point {point.name!r}); rename the plug-in's"
                 )
             operators[operator.__name__] = operator
-        for handler in vars(module).values():
+        for handler in (*vars(module).values(), *getattr(module, "HANDLERS", ())):
             if isinstance(handler, OnnxHandler):
                 _add(handlers, handler, point)
     for point in sorted(entry_points(group=EXPRESSIONS_GROUP), key=lambda p: p.name):

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from codegen.canonical import content_hash
+from codegen.element_type import FLOAT32
 from codegen.engine import Engine
 from codegen.engine_registry import engine_named, engines
 from codegen.errors import CanonicalFormError, PlanError
@@ -22,6 +23,7 @@ from codegen.operators.concat import Concat
 from codegen.operators.relayout import Relayout
 from codegen.plan_fields import ChoiceField, SpecField
 from codegen.schedule import Candidate, Choice
+from codegen.tensor import TensorType
 from codegen.views import is_view
 
 PLAN_VERSION: Literal[2] = 2
@@ -36,10 +38,16 @@ class _Frozen(BaseModel):
 
 
 class PlanTensor(_Frozen):
-    """An input or output of the network, row-major (NCHW) float32."""
+    """An input or output of the network, row-major (NCHW), with the name of its element type."""
 
     name: str
     shape: tuple[int, ...]
+    dtype: str = Field(default=FLOAT32.name, exclude_if=lambda name: name == FLOAT32.name)
+
+    @property
+    def type(self) -> TensorType:
+        """Shape and element type."""
+        return TensorType(self.shape, self.dtype)
 
 
 class PlanStep(_Frozen):

@@ -55,9 +55,10 @@ class CpuProgram:
     """A layer in C: `void entry(const float *const *inputs, const float *weights, float *const *outputs,
     void *workspace, int part)`.
 
-    `inputs` and `outputs` are flat float32 images in the choice's layouts, `weights` one packed float32 array. The
-    layer is done when the function has returned for every `part` from 0 to `threads` - 1, in any order or at once; the
-    workspace is common to all, and each uses a share of its own.
+    `inputs` and `outputs` are flat images in the choice's layouts, of whatever elements their types say; `weights` is
+    one packed array, whose bytes are what the kernel reads. The layer is done when the function has returned for every
+    `part` from 0 to `threads` - 1, in any order or at once; the workspace is common to all, and each uses a share of
+    its own.
     """
 
     source: str

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from codegen.element_type import element_types
 from codegen.errors import GraphSpecError
 from codegen.graph import Graph, Node, type_of
 from codegen.operator import Stage
@@ -12,9 +13,9 @@ from codegen.tensor import TensorType
 def check(graph: Graph, stage: Stage) -> None:
     """Raises GraphSpecError unless all of this holds.
 
-    Nodes are in topological order and have unique names; every tensor is written once, is typed float32 and
-    has no empty dimension; every weight exists, is float32 and fits its operator; output shapes are what the
-    operators give; only the stage's operators occur; every output is written by a node.
+    Nodes are in topological order and have unique names; every tensor is written once, has a registered element type
+    and no empty dimension; every weight exists, has a registered element type and fits its operator; output shapes are
+    what the operators give; only the stage's operators occur; every output is written by a node.
     """
     _check_interface(graph)
     allowed = operators_of(stage)
@@ -54,9 +55,9 @@ def _typed(graph: Graph, tensor: str, where: str) -> TensorType:
     if tensor not in graph.types:
         raise GraphSpecError(f"{where}: tensor {tensor!r} has no type")
     type_ = graph.types[tensor]
-    if type_.dtype != "float32" or not type_.shape or min(type_.shape) < 1:
+    if type_.dtype not in element_types() or min(type_.shape, default=1) < 1:
         raise GraphSpecError(
-            f"{where}: tensor {tensor!r} has type {type_}, not float32 with dimensions above 0"
+            f"{where}: tensor {tensor!r} has type {type_}, not a registered one with dimensions above 0"
         )
     return type_
 
@@ -76,9 +77,9 @@ def _check_weights(graph: Graph, node: Node, where: str) -> None:
     for name in node.weights:
         if name not in graph.constants:
             raise GraphSpecError(f"{where}: its weight {name!r} is no constant of the graph")
-        if graph.constants[name].dtype != "float32":
+        if str(graph.constants[name].dtype) not in element_types():
             raise GraphSpecError(
-                f"{where}: its weight {name!r} is {graph.constants[name].dtype}, not float32"
+                f"{where}: its weight {name!r} is of {graph.constants[name].dtype}, no registered element type"
             )
 
 
@@ -99,4 +100,4 @@ def _check_shape(graph: Graph, node: Node, where: str) -> None:
 
 
 def _shapes(types: tuple[TensorType, ...]) -> str:
-    return ", ".join(str(type_.shape) for type_ in types)
+    return ", ".join(f"{type_.dtype} {type_.shape}" for type_ in types)

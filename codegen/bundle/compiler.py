@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from codegen.bundle.build_files import COMMON_HEADERS, build_script_text, makefile_text
-from codegen.bundle.header import header_text
+from codegen.bundle.header import header_text, interface_element
 from codegen.bundle.image_file import image_file, weight_words
 from codegen.bundle.manifest import (
     MANIFEST_NAME,
@@ -59,7 +59,9 @@ def _files(model: Model, target: Target) -> dict[str, bytes]:
     headers = (*COMMON_HEADERS, *(("pool.h",) if model.sections.threads > 1 else ()))
     texts = {
         "model.c": model_text(model),
-        "model.h": header_text(model.identifier, has_gpu=model.image is not None),
+        "model.h": header_text(
+            model.identifier, interface_element(model.plan), has_gpu=model.image is not None
+        ),
         "Makefile": makefile_text(target, platform, headers),
         "build.sh": build_script_text(target, platform, headers),
         "plan.json": plan_text(model.plan),

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from codegen.element_type import FLOAT32
 from codegen.engines.cpu.source import fill
+from codegen.plan import Plan
 
 
-def header_text(identifier: str, *, has_gpu: bool) -> str:
-    """model.h, with plain names for programs that hold one model only.
+def interface_element(plan: Plan) -> str:
+    """What the C functions of a model take arrays of: floats where all that it reads and gives are, else anything."""
+    return "float" if {tensor.dtype for tensor in (*plan.inputs, *plan.outputs)} == {FLOAT32.name} else "void"
+
+
+def header_text(identifier: str, element: str, *, has_gpu: bool) -> str:
+    """model.h, with plain names for programs that hold one model only; `element` as `interface_element` says.
 
     Weights in the caller's memory are for models of the CPU alone: the others want model.qpu too.
     """
@@ -14,6 +21,7 @@ def header_text(identifier: str, *, has_gpu: bool) -> str:
         _HEADER,
         id=identifier,
         guard=identifier.upper(),
+        element=element,
         from_memory="" if has_gpu else fill(_FROM_MEMORY, id=identifier),
         from_memory_name="" if has_gpu else f"#define model_init_from_memory {identifier}_init_from_memory",
     )
@@ -44,8 +52,9 @@ _HEADER = """
     /* Loads the bundle in `directory`. NULL on failure, then `error` says what, where and how to mend it. */
     ${id}_handle *${id}_init(const char *directory, char *error, size_t error_size);
     $from_memory
-    /* One inference on float32 arrays in row-major order. 0, or a PLATFORM_ code (platform.h). Allocates nothing. */
-    int ${id}_run(${id}_handle *handle, const float *const *inputs, float *const *outputs);
+    /* One inference on row-major arrays of the types in model_info. 0, or a PLATFORM_ code (platform.h); allocates
+     * nothing. */
+    int ${id}_run(${id}_handle *handle, const $element *const *inputs, $element *const *outputs);
 
     /* Seconds of each step, and of each launch on the GPU, of the last run; -1 where a step's is not known. */
     void ${id}_step_times(const ${id}_handle *handle, double *seconds);

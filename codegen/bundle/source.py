@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from textwrap import indent
 
 from codegen.bundle.entries import one_unit
+from codegen.bundle.header import interface_element
 from codegen.bundle.launches import Run
 from codegen.bundle.memory import Place
 from codegen.bundle.model import Model
@@ -110,8 +111,9 @@ def _tensor_rows(tensors: Sequence[PlanTensor]) -> str:
         elements = 1
         for size in tensor.shape:
             elements *= size
-        rows.append(f"    {{{c_string(tensor.name)}, {elements}u}},")
-    return "\n".join(rows) or "    {0, 0},"
+        size_bytes = tensor.type.element_type.size_bytes
+        rows.append(f"    {{{c_string(tensor.name)}, {elements}u, {c_string(tensor.dtype)}, {size_bytes}u}},")
+    return "\n".join(rows) or "    {0, 0, 0, 0},"
 
 
 def _functions(model: Model) -> str:
@@ -120,6 +122,7 @@ def _functions(model: Model) -> str:
     return fill(
         _FUNCTIONS,
         id=model.identifier,
+        element=interface_element(model.plan),
         locals="    int code;\n" if model.launches else "",
         body="\n".join(body),
         load="bundle_load_gpu(directory, &layout, &handle->memory, error)"
@@ -211,7 +214,9 @@ def _copies_out(model: Model) -> list[str]:
 def _pointer(place: Place) -> str:
     if place.base in ("input", "output"):
         array = f"{place.base}s[{place.offset}]"
-        return f"{array} + {place.inside_bytes // FLOAT32.size_bytes}" if place.inside_bytes else array
+        return (
+            f"(float *){array} + {place.inside_bytes // FLOAT32.size_bytes}" if place.inside_bytes else array
+        )
     return f"at(handle->memory.{place.base}, {place.offset}u)"
 
 
@@ -245,7 +250,7 @@ _FUNCTIONS = """
         return load(directory$no_weights, &(failure){error, error_size});
     }
     $init_from_memory
-    int ${id}_run(${id}_handle *handle, const float *const *inputs, float *const *outputs)
+    int ${id}_run(${id}_handle *handle, const $element *const *inputs, $element *const *outputs)
     {
     $locals$body
         return PLATFORM_OK;

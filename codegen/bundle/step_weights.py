@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 from codegen.canonical import content_hash
 from codegen.chains import chain_nodes
 from codegen.errors import PlanError
@@ -39,7 +41,9 @@ def weights_of_steps(graph: Graph, plan: Plan) -> list[tuple[FloatArray, ...]]:
                 f"two steps of the plan compute layer {twice[0]!r}; make a new plan by `explore run`"
             )
         planned.update(member.name for member in members)
-        found.append(tuple(value.astype("float32", copy=False) for value in graph.weights_of(node)))
+        found.append(
+            cast(tuple[FloatArray, ...], graph.weights_of(node))
+        )  # or of others that its algorithm takes
     missing = [name for name in nodes if name not in planned]
     if missing:
         raise PlanError(f"the plan has no step for layer {missing[0]!r}; make a new plan by `explore run`")

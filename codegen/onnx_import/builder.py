@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
-from onnx import TensorProto
+from onnx import NodeProto, TensorProto
 
-from codegen.errors import GraphSpecError, ModelError, UnsupportedOperatorError
+from codegen.errors import GraphSpecError, ModelError, NotConstantError, UnsupportedOperatorError
 from codegen.graph import Graph, Node, type_of
 from codegen.onnx_import.names import Names
 from codegen.onnx_import.node import OnnxNode
@@ -22,16 +24,36 @@ MAX_ELEMENTS = 2**28  # one gibibyte: more than any board that this project targ
 Shape = tuple[int, ...]
 
 
+class Expand(Protocol):
+    """Imports ONNX nodes in the place of one, which read `constants` beside its inputs; `sets`: versions of their
+    operator sets by domain, the node's own where they are not given.
+    """
+
+    def __call__(
+        self,
+        node: OnnxNode,
+        protos: Iterable[NodeProto],
+        constants: Mapping[str, Array] | None = None,
+        sets: Mapping[str, int] | None = None,
+    ) -> None: ...
+
+
 class GraphBuilder:
-    """Handlers read constants and activations from it and emit nodes into it."""
+    """Handlers read constants and activations from it and emit nodes into it, or put other ONNX nodes in their place by
+    `expand`, which the reader sets.
+    """
+
+    expand: Expand
 
     def __init__(self, initializers: Mapping[str, TensorProto], directory: Path) -> None:
         self.directory = directory
-        self._initializers = initializers
+        self._initializers = dict(initializers)
         self._constants: dict[str, Array] = {}
         self._types: dict[str, TensorType] = {}
         self._nodes: list[Node] = []
         self._weights: dict[str, Array] = {}
+        self._inputs: set[str] = set()
+        self._literals: dict[str, str] = {}
         self._absent: dict[str, str] = {}
         self._names = Names()
         self._tensors = Names()
@@ -41,9 +63,10 @@ class GraphBuilder:
         self._names.reserve(nodes)
         self._tensors.reserve(tensors)
 
-    def add_input(self, name: str, shape: Shape) -> None:
+    def add_input(self, name: str, type_: TensorType) -> None:
         """Declares a graph input."""
-        self._define(name, shape, f"input {name!r}")
+        self._define(name, type_, f"input {name!r}")
+        self._inputs.add(name)
 
     def is_constant(self, name: str) -> bool:
         return name in self._constants or name in self._initializers
@@ -53,10 +76,14 @@ class GraphBuilder:
         name = node.input(index)
         if not self.is_constant(name):
             self.activation(node, index)
-            raise node.unsupported(
-                f"input {index} ({name!r}) is computed from the model's inputs",
-                "only a constant is supported here: fold it when exporting",
+            raise NotConstantError(
+                f"{node.where}: input {index} ({name!r}) is computed from the model's inputs; only a constant is "
+                "supported here: fold it when exporting",
+                self._sources(name),
             )
+        return self._value(name)
+
+    def _value(self, name: str) -> Array:
         if name not in self._constants:
             what = f"initializer {name!r}"
             self._constants[name] = to_array(self._initializers[name], what, self.directory)
@@ -128,6 +155,35 @@ class GraphBuilder:
         """The shape of an activation by name."""
         return self._types[tensor].shape
 
+    def type_of(self, tensor: str) -> TensorType:
+        """The type of an activation by name."""
+        return self._types[tensor]
+
+    def type(self, node: OnnxNode, index: int = 0) -> TensorType:
+        """The type of an input, computed or constant."""
+        if self.is_constant(node.input(index)):
+            return type_of(self.constant(node, index))
+        return self._types[self.activation(node, index)]
+
+    def type_by_name(self, tensor: str) -> TensorType:
+        """The type of a tensor that is known, computed or constant."""
+        return type_of(self._value(tensor)) if self.is_constant(tensor) else self._types[tensor]
+
+    def tensor(self, node: OnnxNode, index: int = 0) -> str:
+        """The name of an input as an activation: a constant becomes one, which is written once a run."""
+        name = node.input(index)
+        if not self.is_constant(name):
+            return self.activation(node, index)
+        if name not in self._literals:
+            self._literals[name] = self.literal(node, self.constant(node, index), step=f"input_{index}")
+        return self._literals[name]
+
+    def literal(self, node: OnnxNode, value: Array, *, step: str = "") -> str:
+        """An activation of a value that is known; errors as for `emit`."""
+        from codegen.operators.literal import Literal
+
+        return self.emit(node, Literal(), (), {"value": value}, step=step)
+
     def define_constant(self, node: OnnxNode, name: str, value: Array) -> None:
         """Makes a tensor of the model known as a constant."""
         self._refuse_second(name, node.where)
@@ -138,33 +194,54 @@ class GraphBuilder:
         node: OnnxNode,
         op: Operator,
         tensors: str | Sequence[str],
-        weights: Mapping[str, FloatArray] | None = None,
+        weights: Mapping[str, Array] | None = None,
         *,
         step: str = "",
         shape: Shape | None = None,
+        outputs: Sequence[str] | None = None,
     ) -> str:
         """Appends `op` applied to one activation or several, and returns the (first) tensor it writes.
 
         The last node emitted for an ONNX node writes the ONNX node's output; an earlier one is told apart by
-        `step`. `shape` is given for a Reshape. Raises ModelError where the operator does not fit its inputs.
+        `step`. `shape` is given for a Reshape. `outputs` are the names of what it writes where they are not the ONNX
+        node's first ones. Raises ModelError where the operator does not fit its inputs.
         """
         inputs = (tensors,) if isinstance(tensors, str) else tuple(tensors)
         arrays = dict(weights or {})
         name = self._names.take(f"{node.name}/{step}") if step else node.name
-        declared = [TensorType(shape)] if shape is not None else []
+        declared = [replace(self._types[inputs[0]], shape=shape)] if shape is not None else []
         try:
             types = op.infer(
                 [self._types[tensor] for tensor in inputs], list(map(type_of, arrays.values())), declared
             )
         except GraphSpecError as error:
             raise node.malformed(str(error)) from error
-        outputs = self._output_names(node, step, len(types))
-        constants = {f"{name}.{role}": np.ascontiguousarray(array) for role, array in arrays.items()}
-        for output, type_ in zip(outputs, types, strict=True):
-            self._define(output, type_.shape, node.where)
+        written = self._output_names(node, step, len(types)) if outputs is None else tuple(outputs)
+        constants = {f"{name}.{role}": np.asarray(array, order="C") for role, array in arrays.items()}
+        for output, type_ in zip(written, types, strict=True):
+            self._define(output, type_, node.where)
         self._weights.update(constants)
-        self._nodes.append(Node(name, op, inputs, outputs, tuple(constants)))
-        return outputs[0]
+        self._nodes.append(Node(name, op, inputs, written, tuple(constants)))
+        return written[0]
+
+    def _sources(self, tensor: str) -> frozenset[str]:
+        """The graph inputs that an activation is computed from."""
+        needed = {tensor}
+        for node in reversed(self._nodes):
+            if not needed.isdisjoint(node.outputs):
+                needed.update(node.inputs)
+        return frozenset(needed & self._inputs)
+
+    def _write_constant(self, name: str) -> None:
+        from codegen.operators.literal import Literal
+
+        value = self._value(name)
+        node, weight = self._names.take(f"constant/{name}"), f"{name}.value"
+        del self._constants[name]
+        self._initializers.pop(name, None)
+        self._define(name, type_of(value), f"output {name!r}")
+        self._weights[weight] = np.asarray(value, order="C")
+        self._nodes.append(Node(node, Literal(), (), (name,), (weight,)))
 
     def _output_names(self, node: OnnxNode, step: str, count: int) -> tuple[str, ...]:
         if step:
@@ -180,23 +257,28 @@ class GraphBuilder:
                 self._absent[name] = node.where
 
     def graph(self, name: str, inputs: tuple[str, ...], outputs: tuple[str, ...]) -> Graph:
-        """The imported graph; raises ModelError for an output that no node writes."""
+        """The imported graph; an output that is known without computing is written all the same. Raises ModelError for
+        one that no node writes.
+        """
         written = {tensor for node in self._nodes for tensor in node.outputs}
         for output in outputs:
-            if output not in written:
-                known = output in self._types or self.is_constant(output)
+            if output not in written and self.is_constant(output):
+                self._write_constant(output)
+            elif output not in written:
+                known = output in self._types
                 reason = "does not depend on any computation" if known else "is written by no supported node"
                 raise ModelError(f"output {output!r} {reason}; export the model with its real outputs")
         return Graph(name, inputs, outputs, tuple(self._nodes), self._types, self._weights)
 
-    def _define(self, name: str, shape: Shape, where: str) -> None:
+    def _define(self, name: str, type_: TensorType, where: str) -> None:
         self._refuse_second(name, where)
-        if not shape or min(shape) < 1 or math.prod(shape) > MAX_ELEMENTS:
+        shape = type_.shape
+        if min(shape, default=1) < 1 or math.prod(shape) > MAX_ELEMENTS:
             raise ModelError(
-                f"{where}: tensor {name!r} of shape {shape} is a scalar, is empty or has more than "
-                f"{MAX_ELEMENTS} elements; such tensors are not supported"
+                f"{where}: tensor {name!r} of shape {shape} is empty or has more than {MAX_ELEMENTS} elements; such "
+                "tensors are not supported"
             )
-        self._types[name] = TensorType(tuple(shape))
+        self._types[name] = type_
 
     def _refuse_second(self, name: str, where: str) -> None:
         if name in self._types or self.is_constant(name):

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from onnx import GraphProto, TensorProto, ValueInfoProto
+from onnx import GraphProto, ValueInfoProto, helper
 
-from codegen.errors import DynamicShapeError, ModelError
-from codegen.onnx_import.tensors import type_name
+from codegen.errors import DynamicShapeError, ModelError, UnsupportedTypeError
+from codegen.onnx_import.tensors import CONVERTIBLE, type_name
+from codegen.tensor import TensorType
 
 Shape = tuple[int, ...]
 PLACEHOLDER = (1, 3, 224, 224)
 
 
-def input_shapes(graph: GraphProto, given: Mapping[str, Shape]) -> dict[str, Shape]:
-    """The shape of every input that is no initializer, in the model's order.
+def input_types(graph: GraphProto, given: Mapping[str, Shape]) -> dict[str, TensorType]:
+    """The type of every input that is no initializer, in the model's order.
 
-    Raises DynamicShapeError where a dimension is open and not given, ModelError where an input is not a
-    float32 tensor or a given shape does not fit.
+    Raises DynamicShapeError where a dimension is open and not given, ModelError where an input is no tensor of a
+    registered element type or a given shape does not fit.
     """
     initializers = {tensor.name for tensor in graph.initializer}
     infos = {info.name: info for info in graph.input if info.name not in initializers}
@@ -26,28 +27,35 @@ def input_shapes(graph: GraphProto, given: Mapping[str, Shape]) -> dict[str, Sha
         raise ModelError(
             f"has no input {unknown[0]!r} to give a shape to; its inputs: {', '.join(infos) or 'none'}"
         )
-    return {name: _shape(info, given.get(name)) for name, info in infos.items()}
+    return {name: _type(info, given.get(name)) for name, info in infos.items()}
+
+
+def _type(info: ValueInfoProto, given: Shape | None) -> TensorType:
+    if not info.type.HasField("tensor_type"):
+        raise UnsupportedTypeError(
+            f"input {info.name!r} is no tensor; export the model with tensors as its inputs"
+        )
+    tensor = info.type.tensor_type
+    if tensor.elem_type not in CONVERTIBLE:
+        raise UnsupportedTypeError(
+            f"input {info.name!r} has elements of {type_name(tensor.elem_type)}; supported are float16 to float64, "
+            "integers of 8 to 64 bits and bool: export the model with these"
+        )
+    return TensorType(_shape(info, given), str(helper.tensor_dtype_to_np_dtype(tensor.elem_type)))
 
 
 def _shape(info: ValueInfoProto, given: Shape | None) -> Shape:
-    if not info.type.HasField("tensor_type"):
-        raise ModelError(f"input {info.name!r} is no tensor; only float32 tensors are supported")
     tensor = info.type.tensor_type
-    if tensor.elem_type != TensorProto.FLOAT:
-        raise ModelError(
-            f"input {info.name!r} has elements of {type_name(tensor.elem_type)}; "
-            "export the model with float32 inputs"
-        )
     ranked = tensor.HasField("shape")
     declared = [dim.dim_value if dim.HasField("dim_value") else 0 for dim in tensor.shape.dim]
     if given is not None:
-        if not given or min(given) < 1 or (ranked and len(given) != len(declared)):
+        if min(given, default=1) < 1 or (ranked and len(given) != len(declared)):
             raise ModelError(
                 f"input {info.name!r} of {len(declared)} dimensions cannot take the shape {_text(given)}; "
                 f"give `{_suggestion(info.name, declared)}`"
             )
         return tuple(int(dimension) for dimension in given)
-    if not declared or min(declared) < 1:
+    if not ranked or min(declared, default=1) < 1:
         names = [
             dim.dim_param or "?" if value < 1 else str(value)
             for dim, value in zip(tensor.shape.dim, declared, strict=True)

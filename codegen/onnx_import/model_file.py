@@ -9,7 +9,7 @@ from onnx import ModelProto
 
 from codegen.errors import ModelError
 
-OLDEST_OPSET = 9
+OLDEST_OPSET = 7
 NEWEST_OPSET = 28  # the newest whose operator definitions the handlers were compared with
 
 

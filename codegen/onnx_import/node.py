@@ -6,9 +6,10 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from onnx import AttributeProto, NodeProto, TensorProto
+from onnx import AttributeProto, NodeProto, TensorProto, helper
 
-from codegen.errors import ModelError, UnsupportedOperatorError
+from codegen.errors import ModelError, UnsupportedOperatorError, UnsupportedTypeError
+from codegen.onnx_import.tensors import CONVERTIBLE, type_name
 
 Pair = tuple[int, int]
 
@@ -107,6 +108,16 @@ class OnnxNode:
         if len(values) != 2 or min(values) < 1:
             raise self.malformed(f"attribute {name} is {list(values)}, not two positive integers")
         return values[0], values[1]
+
+    def element_type(self, name: str, default: int = 0) -> str:
+        """The name of the element type that an attribute numbers; raises UnsupportedTypeError for others."""
+        number = self.integer(name, default)
+        if number not in CONVERTIBLE:
+            raise UnsupportedTypeError(
+                f"{self.where}: attribute {name} asks for elements of {type_name(number)}; supported are float16 to "
+                "float64, integers of 8 to 64 bits and bool"
+            )
+        return str(helper.tensor_dtype_to_np_dtype(number))
 
     def tensor(self, name: str) -> TensorProto | None:
         attribute = self._attribute(name, AttributeProto.TENSOR)

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from onnx import GraphProto, ModelProto
+from onnx import FunctionProto, ModelProto, NodeProto
 
 from codegen.errors import ModelError, UnsupportedOperatorError
 from codegen.graph import Graph
 from codegen.onnx_import.builder import GraphBuilder
+from codegen.onnx_import.expansion import function_nodes, function_of
 from codegen.onnx_import.folding import fold, is_foldable
-from codegen.onnx_import.inputs import input_shapes
-from codegen.onnx_import.model_file import opset_of, read_model
+from codegen.onnx_import.inputs import input_types
+from codegen.onnx_import.model_file import NEWEST_OPSET, opset_of, read_model
 from codegen.onnx_import.names import Names
 from codegen.onnx_import.node import OnnxNode
 from codegen.operator_registry import registry, supported_operators
 from codegen.spec_check import check
+from codegen.tensor import Array
 
 Shapes = Mapping[str, tuple[int, ...]]
+DEEPEST = 40  # functions and subgraphs in each other: no model that is exported comes near
 
 
 def load_graph(path: Path, shapes: Shapes | None = None) -> Graph:
@@ -56,43 +59,86 @@ def _import(model: ModelProto, directory: Path, shapes: Shapes, name: str) -> Gr
         raise ModelError("holds sparse initializers, which are not supported; export it with dense ones")
     initializers = {tensor.name: tensor for tensor in proto.initializer}
     builder = GraphBuilder(initializers, directory)
-    inputs = input_shapes(proto, shapes)
-    nodes = _named_nodes(proto, opset)
+    inputs = input_types(proto, shapes)
+    reader = _Reader(builder, {(f.domain, f.name): f for f in model.functions})
+    builder.expand = reader.expand
+    sets = {entry.domain: entry.version for entry in model.opset_import}
+    nodes = reader.named(proto.node, {**sets, "": opset})
     builder.reserve({node.name for node in nodes}, {tensor for node in nodes for tensor in node.outputs})
-    for tensor, shape in inputs.items():
-        builder.add_input(tensor, shape)
+    for tensor, type_ in inputs.items():
+        builder.add_input(tensor, type_)
     for node in nodes:
-        _import_node(node, builder)
+        reader.import_node(node)
     outputs = tuple(info.name for info in proto.output)
     if not outputs or len(set(outputs)) != len(outputs):
         raise ModelError(f"lists the outputs {list(outputs)}; it must have some, each once")
     return builder.graph(proto.name or name, tuple(inputs), outputs)
 
 
-def _named_nodes(proto: GraphProto, opset: int) -> list[OnnxNode]:
-    """The nodes under unique names: their own, or operator and index; the second of a name gets a number."""
-    names = Names()
-    return [
-        OnnxNode.of(node, names.take(node.name or f"{node.op_type}_{index}"), opset)
-        for index, node in enumerate(proto.node)
-    ]
+class _Reader:
+    """Brings nodes into a builder: folded, by handlers, or as the functions that they are."""
+
+    def __init__(self, builder: GraphBuilder, functions: Mapping[tuple[str, str], FunctionProto]) -> None:
+        self._builder = builder
+        self._functions = functions
+        self._names = Names()
+        self._depth = 0
+
+    def named(self, protos: Iterable[NodeProto], sets: Mapping[str, int]) -> list[OnnxNode]:
+        """Nodes under unique names: their own, or operator and index; the second of a name gets a number."""
+        return [
+            OnnxNode.of(
+                node,
+                self._names.take(node.name or f"{node.op_type}_{index}"),
+                sets.get("" if node.domain == "ai.onnx" else node.domain, sets.get("", NEWEST_OPSET)),
+            )
+            for index, node in enumerate(protos)
+        ]
+
+    def import_node(self, node: OnnxNode) -> None:
+        """Emits what the node computes; raises ModelError and its kin."""
+        handlers, builder = registry().handlers, self._builder
+        key = (node.domain, node.op_type)
+        function = self._functions.get(key)
+        if function is None and not node.domain and is_foldable(node, builder):
+            fold(node, builder)
+        elif function is None and key in handlers:
+            handlers[key](node, builder)
+        else:
+            function = function or function_of(node, builder)
+            if function is None:
+                raise _unsupported(node)
+            protos, sets = function_nodes(node, function)
+            self.expand(node, protos, sets=sets)
+        builder.finish(node)
+
+    def expand(
+        self,
+        node: OnnxNode,
+        protos: Iterable[NodeProto],
+        constants: Mapping[str, Array] | None = None,
+        sets: Mapping[str, int] | None = None,
+    ) -> None:
+        """Imports nodes in the place of one, which read `constants` beside its inputs."""
+        for name, value in (constants or {}).items():
+            self._builder.define_constant(node, name, value)
+        if self._depth >= DEEPEST:
+            raise node.unsupported(
+                f"functions and subgraphs in it are {DEEPEST} deep", "export the model without recursion"
+            )
+        self._depth += 1
+        for inner in self.named(protos, sets or {"": node.opset}):
+            self.import_node(inner)
+        self._depth -= 1
 
 
-def _import_node(node: OnnxNode, builder: GraphBuilder) -> None:
-    handlers = registry().handlers
-    key = (node.domain, node.op_type)
-    if not node.domain and is_foldable(node, builder):
-        fold(node, builder)
-    elif key in handlers:
-        handlers[key](node, builder)
-    elif node.domain and all(domain != node.domain for domain, _ in handlers):
-        raise UnsupportedOperatorError(
+def _unsupported(node: OnnxNode) -> UnsupportedOperatorError:
+    if node.domain and all(domain != node.domain for domain, _ in registry().handlers):
+        return UnsupportedOperatorError(
             f"{node.where}: it is of the operator set {node.domain!r}; only the default one of ONNX is "
             "supported: export the model without it"
         )
-    else:
-        raise UnsupportedOperatorError(
-            f"{node.where}: operator {node.op_type} is not supported; "
-            f"supported are {', '.join(supported_operators())}"
-        )
-    builder.finish(node)
+    return UnsupportedOperatorError(
+        f"{node.where}: operator {node.op_type} is not supported; "
+        f"supported are {', '.join(supported_operators())}"
+    )

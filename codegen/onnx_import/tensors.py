@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from onnx import TensorProto, helper, numpy_helper
 
-from codegen.errors import ModelError
+from codegen.errors import ModelError, UnsupportedTypeError
 from codegen.tensor import Array
 
 CONVERTIBLE = frozenset(
@@ -44,8 +44,9 @@ def to_array(tensor: TensorProto, what: str, directory: Path) -> Array:
     Raises ModelError naming `what`, and the file of external data that are missing or too short.
     """
     if tensor.data_type not in CONVERTIBLE:
-        raise ModelError(
-            f"{what} has elements of {type_name(tensor.data_type)}; export the model with float32 weights"
+        raise UnsupportedTypeError(
+            f"{what} has elements of {type_name(tensor.data_type)}; supported are float16 to float64, integers of 8 to "
+            "64 bits and bool: export the model with these"
         )
     shape = tuple(tensor.dims)
     if any(dimension < 0 for dimension in shape):

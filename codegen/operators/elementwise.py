@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from codegen.element_type import FLOAT32
 from codegen.errors import GraphSpecError
 from codegen.expression import (
     LARGEST,
@@ -36,6 +37,7 @@ from codegen.onnx_import.registry import OnnxHandler, handles, line_parameters
 from codegen.operator import Arrays, Operator, Types
 from codegen.operators.batch_normalization import emit_affine
 from codegen.operators.reshape import Reshape
+from codegen.operators.typed_map import typed_clip, typed_line
 from codegen.tensor import Doubles, FloatArray, TensorType
 
 if TYPE_CHECKING:
@@ -184,6 +186,11 @@ def handler_of(op_type: str, line: Line) -> OnnxHandler:
 @handles("Clip", "ends by attribute or by constant input, either may be missing")
 def clip(node: OnnxNode, builder: GraphBuilder) -> None:
     """Clip to a clamp; without an end it does nothing."""
+    ends = [index for index in (1, 2) if node.has_input(index)]
+    are_known = all(builder.is_constant(node.input(index)) for index in ends)
+    if not are_known or builder.type(node).dtype != FLOAT32.name:
+        typed_clip(node, builder)
+        return
     tensor = builder.activation(node)
     if node.opset < 11:
         low, high = node.real("min", -LARGEST), node.real("max", LARGEST)
@@ -204,6 +211,13 @@ def _end(node: OnnxNode, builder: GraphBuilder, index: int, default: float) -> f
 def _emit_line(node: OnnxNode, builder: GraphBuilder, line: Line) -> None:
     """Constants that are one number become constants of the expression, others weights of the Map."""
     indices = range(len(node.inputs))
+    if any(
+        builder.type(node, index).dtype != FLOAT32.name
+        for index in indices
+        if not builder.is_constant(node.input(index))
+    ):
+        typed_line(node, builder, line, line_parameters(line, node))
+        return
     computed = [index for index in indices if not builder.is_constant(node.input(index))]
     tensors = [builder.activation(node, index) for index in computed]
     constants = {index: builder.number(node, index) for index in indices if index not in computed}

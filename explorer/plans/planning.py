@@ -116,4 +116,6 @@ def _step(graph: Graph, name: str, step: ComposedStep, sample: Sample) -> PlanSt
 
 
 def _tensors(graph: Graph, names: Sequence[str]) -> tuple[PlanTensor, ...]:
-    return tuple(PlanTensor(name=name, shape=graph.types[name].shape) for name in names)
+    return tuple(
+        PlanTensor(name=name, shape=graph.types[name].shape, dtype=graph.types[name].dtype) for name in names
+    )

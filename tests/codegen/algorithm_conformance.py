@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from codegen.algorithm import Algorithm, algorithm_named, check_choice
-from codegen.element_type import FLOAT32, element_types
+from codegen.element_type import element_types
 from codegen.engine_registry import layout_named
 from codegen.engines.videocore4.algorithm import QpuAlgorithm
 from codegen.errors import ScheduleError
@@ -16,7 +16,7 @@ from codegen.graph import LayerSpec
 from codegen.reference import evaluate_layer
 from codegen.tensor import FloatArray, TensorType
 from tests.codegen.algorithm_layers import allowed_error
-from tests.codegen.built import Built, Case, built, cases, targets_of
+from tests.codegen.built import Built, Case, built, bytes_of, cases, targets_of
 
 POISONS = {"NaN": np.float32(np.nan), "inf": np.float32(np.inf), "-inf": np.float32(-np.inf)}
 OTHER_MACS = {
@@ -109,7 +109,7 @@ class AlgorithmConformance:
             assert algorithm.name in OTHER_MACS or work.macs == spec.macs, one.case
             assert work.workspace_bytes == one.workspace_bytes, one.case
             tensors = sum(tensor.size_bytes for tensor in (*spec.inputs, *spec.weights))
-            emitted = sum(one.input_sizes) * FLOAT32.size_bytes + one.weights_bytes
+            emitted = bytes_of(one.input_sizes, spec.inputs) + one.weights_bytes
             assert tensors <= work.unique_bytes_read <= emitted, one.case
             assert work.streamed_bytes_read >= work.unique_bytes_read or isinstance(algorithm, QpuAlgorithm)
             results = sum(tensor.size_bytes for tensor in spec.outputs)
@@ -138,7 +138,7 @@ class AlgorithmConformance:
         for one in ready:
             choice, types = one.case.choice, one.case.spec.inputs
             images = [
-                np.where(padding(layout, type_), poison, image)
+                np.where(padding(layout, type_), poison, image) if type_.dtype == "float32" else image
                 for layout, type_, image in zip(choice.input_layouts, types, one.case.images, strict=True)
             ]
             check_results(one, one.run(images, poison))
@@ -166,5 +166,6 @@ def check_results(one: Built, results: list[FloatArray]) -> None:
         case.choice.output_layouts, results, case.spec.outputs, references, strict=True
     ):
         result = layout_named(name).unpack(image, type_)
+        assert result.dtype == type_.dtype, case
         error = np.abs(result - expected).max() / max(float(np.abs(expected).max()), 1e-3)
         assert error <= allowed_error(case.choice.algorithm, case.layer), f"{case}: {error:.3g}"

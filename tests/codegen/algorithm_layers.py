@@ -5,7 +5,9 @@ Numbers of channels and pixels leave padding in blocks and lines, and remainders
 
 from __future__ import annotations
 
-from codegen.expression import RELU, RESULT, Operand, apply, clamp
+import numpy as np
+
+from codegen.expression import RELU, RESULT, Operand, apply, clamp, less
 from codegen.graph import LayerSpec
 from codegen.operators.chain import Chain
 from codegen.operators.concat import Concat
@@ -13,12 +15,17 @@ from codegen.operators.conv2d import Conv2d
 from codegen.operators.conv_transpose2d import ConvTranspose2d
 from codegen.operators.elementwise import EXPRESSIONS, Map
 from codegen.operators.fully_connected import FullyConnected
+from codegen.operators.indexing import Gather, ScatterElements
+from codegen.operators.literal import Literal
 from codegen.operators.pool2d import Pool2d
+from codegen.operators.rearrange import Rearrange, selection
 from codegen.operators.relayout import Relayout
 from codegen.operators.reshape import Reshape
 from codegen.operators.softmax import Softmax
 from codegen.operators.split import Split
 from codegen.operators.transpose import Transpose
+from codegen.operators.typed_map import TypedMap
+from codegen.tensor import TensorType
 from tests.codegen.layers import convolution, inferred_layer, sum_of_two
 
 RELU6 = clamp(RESULT, 0.0, 6.0)
@@ -29,6 +36,12 @@ def _chain(*members: LayerSpec) -> LayerSpec:
     weights = tuple(tensor for member in members for tensor in member.weights)
     sources = ((0,), *((-1,) for _ in members[1:]))
     return LayerSpec(Chain(members, sources), members[0].inputs, members[-1].outputs, weights)
+
+
+def rows_of(shape: tuple[int, ...], rows: list[int]) -> Rearrange:
+    """These elements of the first axis; of a row -1, sevens."""
+    others = [np.arange(size) for size in shape[1:]]
+    return selection(shape, [np.array(rows), *others], 7.0)
 
 
 LAYERS: dict[str, LayerSpec] = {
@@ -72,6 +85,16 @@ LAYERS: dict[str, LayerSpec] = {
     "from lines of pixels": inferred_layer(Relayout("pixel16", "nchw"), (1, 7, 5, 7)),
     "to blocks of channels": inferred_layer(Relayout("nchw", "channel4"), (1, 7, 5, 7)),
     "from blocks of channels": inferred_layer(Relayout("channel4", "nchw"), (1, 7, 5, 7)),
+    "constant": inferred_layer(Literal(), weights=((3, 5),)),
+    "in other types": inferred_layer(
+        TypedMap(less(Operand(0), Operand(1)), "float32", "bool"), (2, 1, 5), (4, 1)
+    ),
+    "selected": inferred_layer(rows_of((4, 3, 5), [2, 0, -1, 2]), (4, 3, 5)),
+    "turned integers": inferred_layer(Transpose((1, 0)), TensorType((3, 7), "int16")),
+    "gathered": inferred_layer(Gather(1), (3, 4, 5), TensorType((2, 3), "int64")),
+    "scattered": inferred_layer(
+        ScatterElements(0, "add"), (4, 5), TensorType((3, 5), "int64"), TensorType((3, 5))
+    ),
     "chain": _chain(
         convolution(5, 18, (12, 11), Conv2d((1, 1), epilogue=RELU6)),
         convolution(18, 18, (12, 11), Conv2d((3, 3), (1, 1), SAME, groups=18, epilogue=RELU6)),

@@ -11,7 +11,6 @@ from functools import partial
 import numpy as np
 
 from codegen.algorithm import Algorithm, algorithm_named
-from codegen.element_type import FLOAT32
 from codegen.engine_registry import layout_named
 from codegen.engines.cpu.algorithm import CpuAlgorithm
 from codegen.engines.cpu.toolchain import compile_shared
@@ -22,7 +21,7 @@ from codegen.graph import LayerSpec
 from codegen.program import WORD_BYTES, CpuProgram, GpuProgram
 from codegen.schedule import Choice, Work
 from codegen.target import Target
-from codegen.tensor import FloatArray
+from codegen.tensor import FloatArray, TensorType
 from tests.codegen.cpu_run import HOST, NEON, SCALAR, call
 from tests.codegen.gpu_run import TARGET as PI_ZERO
 from tests.codegen.gpu_run import execute, random_tensors
@@ -118,9 +117,14 @@ def _compiled(library: ctypes.CDLL, program: CpuProgram, case: Case) -> Built:
         program.output_sizes,
         program.weights.nbytes,
         program.workspace_bytes,
-        partial(call, library, program),
-        lambda: sum(program.output_sizes) * FLOAT32.size_bytes,
+        partial(call, library, program, dtypes=[tensor.dtype for tensor in case.spec.outputs]),
+        lambda: bytes_of(program.output_sizes, case.spec.outputs),
     )
+
+
+def bytes_of(sizes: Sequence[int], tensors: Sequence[TensorType]) -> int:
+    """Bytes of buffers of so many elements of the tensors' types."""
+    return sum(size * tensor.element_type.size_bytes for size, tensor in zip(sizes, tensors, strict=True))
 
 
 def _linked(algorithm: QpuAlgorithm, case: Case) -> Built:

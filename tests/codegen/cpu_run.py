@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -20,10 +21,21 @@ NAN = np.float32(np.nan)
 
 
 class Guarded:
-    """A buffer between two guards of a poison that shows in the results, as NaN or infinities, if it is used."""
+    """A buffer between two guards of a poison that shows in the results, as NaN or infinities, or as the largest number
+    of a type that has none, if it is used.
+    """
 
-    def __init__(self, size: int, poison: np.float32 = NAN, values: FloatArray | None = None) -> None:
-        self._memory = np.full(size + 2 * GUARD, poison, dtype=np.float32)
+    def __init__(
+        self,
+        size: int,
+        poison: np.float32 = NAN,
+        values: np.ndarray | None = None,
+        dtype: np.dtype | type = np.float32,
+    ) -> None:
+        element = np.dtype(dtype) if values is None else values.dtype
+        self._memory = np.full(
+            size + 2 * GUARD, poison if element.kind == "f" else _largest(element), element
+        )
         self.inside = self._memory[GUARD : GUARD + size]
         if values is not None:
             self.inside[:] = values
@@ -36,21 +48,38 @@ class Guarded:
 
     def check(self) -> None:
         """Fails where a guard, or anything of a source, was written."""
-        before = np.frombuffer(self._before, dtype=np.uint32)
-        changed = np.flatnonzero(before != self._memory.view(np.uint32)) - GUARD
+        width = self._memory.itemsize
+        before = np.frombuffer(self._before, dtype=np.uint8).reshape(-1, width)
+        changed = (
+            np.flatnonzero((before != self._memory.view(np.uint8).reshape(-1, width)).any(axis=1)) - GUARD
+        )
         if not self._is_source:
             changed = changed[(changed < 0) | (changed >= self.inside.size)]
         assert not changed.size, f"written outside, at elements {changed[:8]} of {self.inside.size}"
 
 
+def _largest(element: np.dtype) -> object:
+    return True if element.kind == "b" else np.iinfo(element).max
+
+
 def call(
-    library: ctypes.CDLL, program: CpuProgram, images: list[FloatArray], poison: np.float32 = NAN
+    library: ctypes.CDLL,
+    program: CpuProgram,
+    images: list[FloatArray],
+    poison: np.float32 = NAN,
+    dtypes: Sequence[str] | None = None,
 ) -> list[FloatArray]:
-    """The flat output images; fails when the function writes anything but its outputs and workspace."""
+    """The flat output images, of float32 elements unless `dtypes` says otherwise; fails when the function writes
+    anything but its outputs and workspace.
+    """
     assert tuple(image.size for image in images) == program.input_sizes
     sources = [Guarded(image.size, poison, image) for image in images]
     weights = Guarded(program.weights.size, poison, program.weights)
-    outputs = [Guarded(size, poison) for size in program.output_sizes]
+    types = dtypes or ("float32",) * len(program.output_sizes)
+    outputs = [
+        Guarded(size, poison, dtype=np.dtype(dtype))
+        for size, dtype in zip(program.output_sizes, types, strict=True)
+    ]
     workspace = Guarded(-(-program.workspace_bytes // FLOAT32.size_bytes), poison)
     pointers, results = (
         (ctypes.c_void_p * len(buffers))(*(buffer.address for buffer in buffers))

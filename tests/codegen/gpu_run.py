@@ -15,7 +15,7 @@ from codegen.program import WORD_BYTES, GpuProgram
 from codegen.reference import evaluate_layer
 from codegen.schedule import Choice
 from codegen.target import Target
-from codegen.tensor import FloatArray
+from codegen.tensor import FloatArray, TensorType
 from microbench.profile import DeviceProfile, load_profile
 from microbench.virtual import Execution, VirtualV3D
 from tests.codegen.cpu_run import NAN
@@ -24,10 +24,15 @@ TARGET: Target = load_profile("pi-zero").target()
 
 
 def random_tensors(spec: LayerSpec, seed: int) -> tuple[list[FloatArray], list[FloatArray]]:
-    """Seeded inputs and weights; weights are scaled so that results stay near 1."""
+    """Seeded inputs and weights; weights are scaled so that results stay near 1. Whole numbers are from 0 to 2."""
     rng = np.random.default_rng(seed)
-    inputs = [rng.standard_normal(t.shape, dtype=np.float32) for t in spec.inputs]
-    weights = [rng.standard_normal(t.shape, dtype=np.float32) for t in spec.weights]
+
+    def values(tensor: TensorType) -> np.ndarray:
+        if tensor.dtype == "float32":
+            return rng.standard_normal(tensor.shape, dtype=np.float32)
+        return rng.integers(0, 3, tensor.shape).astype(tensor.dtype)
+
+    inputs, weights = list(map(values, spec.inputs)), list(map(values, spec.weights))
     if weights:
         weights[0] /= np.float32(np.sqrt(np.prod(weights[0].shape[1:])))
     return inputs, weights

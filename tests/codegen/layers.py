@@ -39,10 +39,13 @@ def inferred_shape(
 
 
 def inferred_layer(
-    op: Operator, *inputs: Shape, weights: Iterable[Shape] = (), declared: Shape = ()
+    op: Operator, *inputs: Shape | TensorType, weights: Iterable[Shape] = (), declared: Shape = ()
 ) -> LayerSpec:
-    """The layer of an operator on inputs and weights of those shapes; `declared` is the shape of a Reshape."""
-    types, constants = tuple(map(TensorType, inputs)), tuple(map(TensorType, weights))
+    """The layer of an operator on inputs of those types, or shapes of float32, and weights of those shapes; `declared`
+    is the shape of a Reshape.
+    """
+    types = tuple(one if isinstance(one, TensorType) else TensorType(one) for one in inputs)
+    constants = tuple(map(TensorType, weights))
     return LayerSpec(
         op, types, op.infer(types, constants, (TensorType(declared),) if declared else ()), constants
     )

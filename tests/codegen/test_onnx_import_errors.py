@@ -79,9 +79,9 @@ def test_missing_file_directory_and_impossible_path(tmp_path: Path) -> None:
         load_graph(tmp_path / "a\0b")
 
 
-@pytest.mark.parametrize("opset", [1, 8, 29, 1000])
+@pytest.mark.parametrize("opset", [1, 6, 29, 1000])
 def test_operator_set_outside_the_range(opset: int) -> None:
-    with pytest.raises(ModelError, match=rf"operator set {opset}; supported are 9 to 28"):
+    with pytest.raises(ModelError, match=rf"operator set {opset}; supported are 7 to 28"):
         import_model(model_of([relu()], opset=opset))
 
 
@@ -184,9 +184,9 @@ def test_shape_for_an_unknown_input() -> None:
         import_model(model_of([relu()]), shapes={"image": SHAPE})
 
 
-@pytest.mark.parametrize("element", [TensorProto.FLOAT16, TensorProto.DOUBLE, TensorProto.UINT8, 99])
+@pytest.mark.parametrize("element", [TensorProto.BFLOAT16, TensorProto.STRING, TensorProto.INT4, 99])
 def test_input_of_another_type(element: int) -> None:
-    with pytest.raises(ModelError, match=r"input 'x' has elements of .*float32"):
+    with pytest.raises(ModelError, match=r"input 'x' has elements of .*float64"):
         import_model(model_of([relu()], element=element))
 
 

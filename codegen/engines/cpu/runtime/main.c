@@ -53,7 +53,7 @@ static const char USAGE[] =
     "bench: runs a bundle and says how long it takes\n"
     "\n"
     "  --bundle DIR   directory of weights.bin and, where the plan uses the GPU, model.qpu (default: this one)\n"
-    "  --input FILE   all inputs of the model one after another, float32 little-endian, row-major (NCHW);\n"
+    "  --input FILE   all inputs of the model one after another, little-endian, row-major (NCHW);\n"
     "                 without it, numbers from -1 to 1 that are the same every time\n"
     "  --output FILE  written: all outputs of the last run, in the same form\n"
     "  --report FILE  written: every time of every run and step, JSON\n"
@@ -144,53 +144,66 @@ static int parse_options(int argc, char **argv, options *chosen)
     return 0;
 }
 
-/* One block for all tensors; pointers[i] is the start of the i-th. NULL when memory is out. */
-static float *allocate_tensors(int count, const model_tensor *tensors, float **pointers, size_t *elements)
+/* A block for each tensor. 0 when memory is out. */
+static int allocate_tensors(int count, const model_tensor *tensors, void **pointers)
 {
-    size_t total = 0;
-    for (int i = 0; i < count; ++i)
-        total += tensors[i].elements;
-    float *block = calloc(total ? total : 1, sizeof(float));
-    size_t offset = 0;
-    for (int i = 0; block && i < count; ++i) {
-        pointers[i] = block + offset;
-        offset += tensors[i].elements;
+    int complete = 1;
+    for (int i = 0; i < count; ++i) {
+        pointers[i] = calloc(tensors[i].elements ? tensors[i].elements : 1, tensors[i].element_bytes);
+        complete = complete && pointers[i];
     }
-    *elements = total;
-    return block;
+    return complete;
 }
 
-static int read_exactly(const char *path, float *values, size_t elements)
+static void free_tensors(int count, void **pointers)
+{
+    for (int i = 0; i < count; ++i)
+        free(pointers[i]);
+}
+
+static int read_exactly(const char *path, int count, const model_tensor *tensors, void **pointers)
 {
     FILE *file = fopen(path, "rb");
     if (!file)
         return fail(EXIT_FILES, path, strerror(errno));
-    const size_t got = fread(values, sizeof(float), elements, file);
+    int complete = 1;
+    for (int i = 0; i < count; ++i)
+        complete = complete &&
+                   fread(pointers[i], tensors[i].element_bytes, tensors[i].elements, file) == tensors[i].elements;
     const int longer = fgetc(file) != EOF;
     fclose(file);
-    if (got != elements || longer)
+    if (!complete || longer)
         return fail(EXIT_FILES, path, "does not hold exactly the model's inputs");
     return 0;
 }
 
-static int write_exactly(const char *path, const float *values, size_t elements)
+static int write_exactly(const char *path, int count, const model_tensor *tensors, void *const *pointers)
 {
     FILE *file = fopen(path, "wb");
     if (!file)
         return fail(EXIT_FILES, path, strerror(errno));
-    const int complete = fwrite(values, sizeof(float), elements, file) == elements;
+    int complete = 1;
+    for (int i = 0; i < count; ++i)
+        complete = complete &&
+                   fwrite(pointers[i], tensors[i].element_bytes, tensors[i].elements, file) == tensors[i].elements;
     if (fclose(file) != 0 || !complete)
         return fail(EXIT_FILES, path, "could not be written completely");
     return 0;
 }
 
-/* Trial values in [-1, 1): the upper 24 bits of a linear congruential generator modulo 2^32 (Numerical Recipes). */
-static void make_up(float *values, size_t elements)
+/*
+ * Trial values in [-1, 1): the upper 24 bits of a linear congruential generator modulo 2^32 (Numerical Recipes). Of
+ * other types than float32 every element is 0, which is an index and a truth value too.
+ */
+static void make_up(int count, const model_tensor *tensors, void **pointers)
 {
     uint32_t state = 1;
-    for (size_t i = 0; i < elements; ++i) {
-        state = 1664525u * state + 1013904223u;
-        values[i] = (float)(state >> 8) / 8388608.0f - 1.0f;
+    for (int t = 0; t < count; ++t) {
+        float *values = pointers[t];
+        for (size_t i = 0; strcmp(tensors[t].type, "float32") == 0 && i < tensors[t].elements; ++i) {
+            state = 1664525u * state + 1013904223u;
+            values[i] = (float)(state >> 8) / 8388608.0f - 1.0f;
+        }
     }
 }
 
@@ -227,13 +240,13 @@ static double sum_of_run(const model_info *info, const double *steps_s, const do
     return total;
 }
 
-static int run_all(model_handle *model, const options *chosen, float **inputs, float **outputs, timings *times)
+static int run_all(model_handle *model, const options *chosen, void **inputs, void **outputs, timings *times)
 {
     const model_info *info = model_describe();
     times->threads = model_threads(model);
     for (int r = -chosen->warmup; r < chosen->runs; ++r) {
         const double start_s = clock_s(CLOCK_MONOTONIC), start_cpu_s = clock_s(CLOCK_PROCESS_CPUTIME_ID);
-        const int code = model_run(model, (const float *const *)inputs, outputs);
+        const int code = model_run(model, (const void *)inputs, (void *)outputs);
         const double wall_s = clock_s(CLOCK_MONOTONIC) - start_s;
         const double cpu_s = clock_s(CLOCK_PROCESS_CPUTIME_ID) - start_cpu_s;
         if (code != PLATFORM_OK)
@@ -251,33 +264,32 @@ static int run_all(model_handle *model, const options *chosen, float **inputs, f
     return 0;
 }
 
-static int bench(const options *chosen, float **inputs, float **outputs, timings *times)
+static int bench(const options *chosen, void **inputs, void **outputs, timings *times)
 {
     const model_info *info = model_describe();
-    size_t in_elements = 0, out_elements = 0;
-    float *in_block = allocate_tensors(info->input_count, info->inputs, inputs, &in_elements);
-    float *out_block = allocate_tensors(info->output_count, info->outputs, outputs, &out_elements);
+    const int has_inputs = allocate_tensors(info->input_count, info->inputs, inputs);
+    const int has_outputs = allocate_tensors(info->output_count, info->outputs, outputs);
     int code = 0;
-    if (!in_block || !out_block)
+    if (!has_inputs || !has_outputs)
         code = fail(EXIT_FILES, "memory", "not enough for inputs and outputs");
     else if (chosen->input)
-        code = read_exactly(chosen->input, in_block, in_elements);
+        code = read_exactly(chosen->input, info->input_count, info->inputs, inputs);
     else
-        make_up(in_block, in_elements);
+        make_up(info->input_count, info->inputs, inputs);
     if (code == 0) {
         char error[512] = "";
         model_handle *model = model_init(chosen->bundle, error, sizeof error);
         code = model ? run_all(model, chosen, inputs, outputs, times) : fail(EXIT_OPEN, "init", error);
         if (code == 0 && chosen->output)
-            code = write_exactly(chosen->output, out_block, out_elements);
+            code = write_exactly(chosen->output, info->output_count, info->outputs, outputs);
         if (code == 0 && chosen->report) /* before model_free: closing the platform ends its counters */
             code = save_report(chosen->report, info, times);
         if (code == 0)
             code = show(chosen, info, times);
         model_free(model);
     }
-    free(in_block);
-    free(out_block);
+    free_tensors(info->input_count, inputs);
+    free_tensors(info->output_count, outputs);
     return code;
 }
 
@@ -301,8 +313,8 @@ int main(int argc, char **argv)
         malloc(runs * (size_t)(info->step_count + 1) * sizeof(double)),
         malloc(runs * (size_t)(info->launch_count + 1) * sizeof(double)),
     };
-    float **inputs = malloc((size_t)(info->input_count + 1) * sizeof(float *));
-    float **outputs = malloc((size_t)(info->output_count + 1) * sizeof(float *));
+    void **inputs = malloc((size_t)(info->input_count + 1) * sizeof(void *));
+    void **outputs = malloc((size_t)(info->output_count + 1) * sizeof(void *));
     if (times.total_s && times.wall_s && times.cpu_s && times.steps_s && times.launches_s && inputs && outputs)
         code = bench(&chosen, inputs, outputs, &times);
     else

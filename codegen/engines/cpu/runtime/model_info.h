@@ -7,7 +7,9 @@
 
 typedef struct model_tensor {
     const char *name;
-    size_t elements; /* float32, row-major (NCHW) */
+    size_t elements;      /* row-major (NCHW) */
+    const char *type;     /* of an element: "float32", "int64", ... */
+    size_t element_bytes; /* of one */
 } model_tensor;
 
 typedef struct model_step {

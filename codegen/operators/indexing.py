@@ -1,0 +1,211 @@
+"""Elements read and written at places that are computed: Gather and Scatter in their forms."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from codegen.errors import GraphSpecError
+from codegen.onnx_import.registry import handles
+from codegen.operator import Arrays, Operator, Types
+from codegen.tensor import Doubles, TensorType
+
+if TYPE_CHECKING:
+    from codegen.onnx_import.builder import GraphBuilder
+    from codegen.onnx_import.node import OnnxNode
+
+REDUCTIONS = ("none", "add", "mul", "min", "max")
+INDEX_TYPES = ("int32", "int64")
+
+
+def _require(op: Operator, inputs: Types, weights: Types, count: int) -> None:
+    if len(inputs) != count or weights or inputs[1].dtype not in INDEX_TYPES:
+        raise GraphSpecError(
+            f"{type(op).__name__} takes {count} inputs, the second of int32 or int64 indices, not {inputs}"
+        )
+
+
+def _whole(indices: Doubles, size: int) -> NDArray[np.int64]:
+    """Indices from the front, those outside as the nearest inside: what kernels do with them."""
+    whole = indices.astype(np.int64)
+    return np.clip(np.where(whole < 0, whole + size, whole), 0, size - 1)
+
+
+@dataclass(frozen=True)
+class Gather(Operator):
+    """Along `axis`, in its place, the elements at indices of any shape; negative ones count from the end."""
+
+    axis: int
+
+    def infer(self, inputs: Types, weights: Types, declared: Types) -> tuple[TensorType, ...]:
+        _require(self, inputs, weights, 2)
+        source, indices = inputs
+        if not 0 <= self.axis < len(source.shape):
+            raise GraphSpecError(f"Gather along axis {self.axis} of a tensor of shape {source.shape}")
+        shape = (*source.shape[: self.axis], *indices.shape, *source.shape[self.axis + 1 :])
+        return (TensorType(shape, source.dtype),)
+
+    def evaluate(self, inputs: Arrays, weights: Arrays, outputs: Types) -> tuple[Doubles, ...]:
+        return (inputs[0].take(_whole(inputs[1], inputs[0].shape[self.axis]), axis=self.axis),)
+
+    def describe(self) -> str:
+        return f"Gather axis {self.axis}"
+
+
+@dataclass(frozen=True)
+class GatherElements(Operator):
+    """An element for each index, whose other coordinates are the index's own."""
+
+    axis: int
+
+    def infer(self, inputs: Types, weights: Types, declared: Types) -> tuple[TensorType, ...]:
+        _require(self, inputs, weights, 2)
+        source, indices = inputs
+        if len(source.shape) != len(indices.shape) or not 0 <= self.axis < len(source.shape):
+            raise GraphSpecError(f"GatherElements of {source.shape} at {indices.shape} along {self.axis}")
+        return (TensorType(indices.shape, source.dtype),)
+
+    def evaluate(self, inputs: Arrays, weights: Arrays, outputs: Types) -> tuple[Doubles, ...]:
+        indices = _whole(inputs[1], inputs[0].shape[self.axis])
+        return (inputs[0][tuple(_coordinates(indices, self.axis))],)
+
+    def describe(self) -> str:
+        return f"GatherElements axis {self.axis}"
+
+
+@dataclass(frozen=True)
+class GatherND(Operator):
+    """Slices at tuples of indices, the last axis of the second input, behind `batch` common axes."""
+
+    batch: int
+
+    def infer(self, inputs: Types, weights: Types, declared: Types) -> tuple[TensorType, ...]:
+        _require(self, inputs, weights, 2)
+        source, indices = inputs
+        depth = indices.shape[-1] if indices.shape else 0
+        if (
+            not depth
+            or self.batch + depth > len(source.shape)
+            or source.shape[: self.batch] != indices.shape[: self.batch]
+        ):
+            raise GraphSpecError(f"GatherND of {source.shape} at {indices.shape} behind {self.batch} axes")
+        return (TensorType((*indices.shape[:-1], *source.shape[self.batch + depth :]), source.dtype),)
+
+    def evaluate(self, inputs: Arrays, weights: Arrays, outputs: Types) -> tuple[Doubles, ...]:
+        source, indices = inputs
+        common = int(np.prod(source.shape[: self.batch], dtype=np.int64))
+        flat = source.reshape(common, *source.shape[self.batch :])
+        tuples = indices.reshape(common, -1, indices.shape[-1])
+        places = [_whole(tuples[..., axis], flat.shape[1 + axis]) for axis in range(tuples.shape[-1])]
+        found = flat[(np.arange(common)[:, None], *places)]
+        return (found.reshape(outputs[0].shape),)
+
+
+@dataclass(frozen=True)
+class ScatterElements(Operator):
+    """The first input with updates at indices along `axis`, whose other coordinates are the update's own; several of
+    one place come one behind the other.
+    """
+
+    axis: int
+    reduction: str = "none"
+
+    def infer(self, inputs: Types, weights: Types, declared: Types) -> tuple[TensorType, ...]:
+        _require(self, inputs, weights, 3)
+        source, indices, updates = inputs
+        if indices.shape != updates.shape or len(indices.shape) != len(source.shape):
+            raise GraphSpecError(f"ScatterElements of {updates.shape} to {source.shape} at {indices.shape}")
+        if not 0 <= self.axis < len(source.shape) or self.reduction not in REDUCTIONS:
+            raise GraphSpecError(f"ScatterElements along axis {self.axis} by {self.reduction!r}")
+        return (source,)
+
+    def evaluate(self, inputs: Arrays, weights: Arrays, outputs: Types) -> tuple[Doubles, ...]:
+        result = inputs[0].copy()
+        indices = _whole(inputs[1], result.shape[self.axis])
+        _write(result, tuple(_coordinates(indices, self.axis)), inputs[2], self.reduction)
+        return (result,)
+
+    def describe(self) -> str:
+        return f"ScatterElements axis {self.axis} {self.reduction}"
+
+
+@dataclass(frozen=True)
+class ScatterND(Operator):
+    """The first input with slices of updates at tuples of indices, the last axis of the second input."""
+
+    reduction: str = "none"
+
+    def infer(self, inputs: Types, weights: Types, declared: Types) -> tuple[TensorType, ...]:
+        _require(self, inputs, weights, 3)
+        source, indices, updates = inputs
+        depth = indices.shape[-1] if indices.shape else 0
+        if not 0 < depth <= len(source.shape) or self.reduction not in REDUCTIONS:
+            raise GraphSpecError(f"ScatterND to {source.shape} at {indices.shape} by {self.reduction!r}")
+        if updates.shape != (*indices.shape[:-1], *source.shape[depth:]):
+            raise GraphSpecError(f"ScatterND of {updates.shape} to {source.shape} at {indices.shape}")
+        return (source,)
+
+    def evaluate(self, inputs: Arrays, weights: Arrays, outputs: Types) -> tuple[Doubles, ...]:
+        result, indices = inputs[0].copy(), inputs[1]
+        depth = indices.shape[-1]
+        tuples = [_whole(indices[..., axis], result.shape[axis]) for axis in range(depth)]
+        rest = result.shape[depth:]
+        places = [place.reshape(*place.shape, *(1,) * len(rest)) for place in tuples]
+        inner = np.indices(rest) if rest else ()
+        _write(result, (*places, *inner), inputs[2], self.reduction)
+        return (result,)
+
+
+def _coordinates(indices: NDArray[np.int64], axis: int) -> list[NDArray[np.int64]]:
+    coordinates: list[Any] = list(np.indices(indices.shape))
+    coordinates[axis] = indices
+    return coordinates
+
+
+def _write(result: Doubles, places: tuple[Any, ...], updates: Doubles, reduction: str) -> None:
+    if reduction == "none":
+        result[places] = updates
+        return
+    ufunc = {"add": np.add, "mul": np.multiply, "min": np.minimum, "max": np.maximum}[reduction]
+    ufunc.at(result, places, updates)
+
+
+@handles("GatherElements", "all")
+def gather_elements(node: OnnxNode, builder: GraphBuilder) -> None:
+    """GatherElements along one axis."""
+    tensors = [builder.tensor(node, index) for index in range(2)]
+    axis = node.axis(node.integer("axis", 0), len(builder.shape_of(tensors[0])))
+    builder.emit(node, GatherElements(axis), tensors)
+
+
+@handles("GatherND", "all")
+def gather_nd(node: OnnxNode, builder: GraphBuilder) -> None:
+    """GatherND behind common axes."""
+    tensors = [builder.tensor(node, index) for index in range(2)]
+    builder.emit(node, GatherND(node.integer("batch_dims", 0)), tensors)
+
+
+@handles("ScatterElements", "all")
+def scatter_elements(node: OnnxNode, builder: GraphBuilder) -> None:
+    """ScatterElements along one axis."""
+    tensors = [builder.tensor(node, index) for index in range(3)]
+    axis = node.axis(node.integer("axis", 0), len(builder.shape_of(tensors[0])))
+    builder.emit(node, ScatterElements(axis, node.text("reduction", "none")), tensors)
+
+
+@handles("Scatter", "all")
+def scatter(node: OnnxNode, builder: GraphBuilder) -> None:
+    """The older name of ScatterElements."""
+    tensors = [builder.tensor(node, index) for index in range(3)]
+    axis = node.axis(node.integer("axis", 0), len(builder.shape_of(tensors[0])))
+    builder.emit(node, ScatterElements(axis), tensors)
+
+
+@handles("ScatterND", "all")
+def scatter_nd(node: OnnxNode, builder: GraphBuilder) -> None:
+    """ScatterND of slices."""
+    tensors = [builder.tensor(node, index) for index in range(3)]
+    builder.emit(node, ScatterND(node.text("reduction", "none")), tensors)

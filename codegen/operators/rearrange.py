@@ -1,0 +1,266 @@
+"""Elements in another arrangement: each is one of the input's, at a place that adds up over the axes, or a number."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from codegen.errors import GraphSpecError
+from codegen.interval import Interval, hull
+from codegen.onnx_import.builder import MAX_ELEMENTS
+from codegen.onnx_import.registry import handles
+from codegen.onnx_import.steps import Steps
+from codegen.operator import Arrays, Operator, Types, sole_input
+from codegen.operators.reshape import Reshape
+from codegen.tensor import Doubles, Shape, TensorType
+
+if TYPE_CHECKING:
+    from codegen.onnx_import.builder import GraphBuilder
+    from codegen.onnx_import.node import OnnxNode
+
+Places = NDArray[np.int64]
+NOWHERE = -1
+
+
+@dataclass(frozen=True)
+class Rearrange(Operator):
+    """Element (i, j, ...) of the result of that shape is the input's in row-major place `offset + i strides[0] + ...`.
+
+    An axis with a table has places of it in the stead of multiples of its stride; where one of them is -1, the result
+    is `fill`.
+    """
+
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+    offset: int = 0
+    tables: tuple[tuple[int, ...], ...] = ()
+    fill: float = 0.0
+
+    def infer(self, inputs: Types, weights: Types, declared: Types) -> tuple[TensorType, ...]:
+        source = sole_input(self, inputs, weights, 0)
+        if len(self.strides) != len(self.shape) or len(self.tables) not in (0, len(self.shape)):
+            raise GraphSpecError(f"Rearrange to {self.shape} with strides {self.strides}")
+        places = _places(self)
+        inside = places[places != NOWHERE]
+        if inside.size and not (inside.min() >= 0 and inside.max() < source.elements):
+            raise GraphSpecError(f"Rearrange of {source.shape} reads beyond its elements")
+        return (TensorType(self.shape, source.dtype),)
+
+    def evaluate(self, inputs: Arrays, weights: Arrays, outputs: Types) -> tuple[Doubles, ...]:
+        places = _places(self)
+        return (np.where(places == NOWHERE, self.fill, inputs[0].reshape(-1)[places]),)
+
+    def describe(self) -> str:
+        return "Rearrange"
+
+    def range(self, inputs: Sequence[Interval]) -> Interval:
+        return hull(inputs[0], Interval(self.fill, self.fill)) if any(self.tables) else inputs[0]
+
+
+def _places(op: Rearrange) -> Places:
+    """The place of every element of the result."""
+    total: Places = np.full((1,) * len(op.shape), op.offset, dtype=np.int64)
+    nowhere = np.zeros((1,) * len(op.shape), dtype=bool)
+    for axis, size in enumerate(op.shape):
+        table = op.tables[axis] if op.tables else ()
+        steps = np.array(table, dtype=np.int64) if table else np.arange(size) * op.strides[axis]
+        along = [size if other == axis else 1 for other in range(len(op.shape))]
+        total = total + steps.reshape(along)
+        nowhere = nowhere | ((steps == NOWHERE) & bool(table)).reshape(along)
+    return np.where(np.broadcast_to(nowhere, op.shape), NOWHERE, np.broadcast_to(total, op.shape))
+
+
+def selection(shape: Shape, indices: Sequence[Places], fill: float = 0.0) -> Rearrange:
+    """The elements of a tensor at these indices along each of its axes; -1 is `fill`."""
+    strides = [math.prod(shape[axis + 1 :]) for axis in range(len(shape))]
+    offset, steps = 0, []
+    tables: list[tuple[int, ...]] = []
+    for stride, index in zip(strides, indices, strict=True):
+        difference = int(index[1] - index[0]) if len(index) > 1 else 0
+        is_even = index.size > 0 and np.array_equal(index, index[0] + difference * np.arange(len(index)))
+        if is_even and index.min() >= 0:
+            offset += int(index[0]) * stride
+            steps.append(difference * stride)
+            tables.append(())
+        else:
+            steps.append(0)
+            tables.append(tuple(int(i) * stride if i >= 0 else NOWHERE for i in index))
+    sizes = tuple(map(len, indices))
+    return Rearrange(sizes, tuple(steps), offset, tuple(tables) if any(tables) else (), fill)
+
+
+def emit_selection(
+    node: OnnxNode,
+    builder: GraphBuilder,
+    tensor: str,
+    indices: Sequence[Places],
+    *,
+    view: Shape | None = None,
+    fill: float = 0.0,
+    step: str = "",
+    outputs: Sequence[str] | None = None,
+) -> str:
+    """The selection of a tensor, or of another view of it; a Reshape where it leaves everything in its place."""
+    shape = builder.shape_of(tensor) if view is None else view
+    if all(np.array_equal(index, np.arange(size)) for index, size in zip(indices, shape, strict=True)):
+        return builder.emit(node, Reshape(), tensor, shape=tuple(shape), step=step, outputs=outputs)
+    if min(map(len, indices), default=1) == 0:
+        raise node.unsupported("its result is empty", "export the model without it")
+    return builder.emit(node, selection(shape, indices, fill), tensor, step=step, outputs=outputs)
+
+
+def whole(shape: Shape) -> list[Places]:
+    """Every index of every axis."""
+    return [np.arange(size) for size in shape]
+
+
+@handles("Expand", "constant shape")
+def expand(node: OnnxNode, builder: GraphBuilder) -> None:
+    """Expand to what shape and tensor broadcast to."""
+    tensor, wanted = builder.tensor(node), builder.integers(node, 1)
+    own = builder.shape_of(tensor)
+    try:
+        result = tuple(np.broadcast_shapes(own, wanted))
+    except ValueError as error:
+        raise node.malformed(f"a tensor of shape {own} does not expand to {wanted}") from error
+    view = (1,) * (len(result) - len(own)) + own
+    indices = [
+        np.zeros(size, np.int64) if old == 1 else np.arange(size)
+        for old, size in zip(view, result, strict=True)
+    ]
+    emit_selection(node, builder, tensor, indices, view=view)
+
+
+@handles("Tile", "constant repeats")
+def tile(node: OnnxNode, builder: GraphBuilder) -> None:
+    """Tile as often as it says along each axis."""
+    tensor, repeats = builder.tensor(node), builder.integers(node, 1)
+    shape = builder.shape_of(tensor)
+    if len(repeats) != len(shape):
+        raise node.malformed(f"repeats {list(repeats)} do not fit a tensor of shape {shape}")
+    if math.prod(shape) * math.prod(repeats) > MAX_ELEMENTS:
+        raise node.unsupported(
+            f"it repeats a tensor of shape {shape} {list(repeats)} times", "repeat it less"
+        )
+    indices = [np.tile(np.arange(size), times) for size, times in zip(shape, repeats, strict=True)]
+    emit_selection(node, builder, tensor, indices)
+
+
+@handles("Slice", "constant starts, ends, axes and steps, by attribute or input")
+def slice_(node: OnnxNode, builder: GraphBuilder) -> None:
+    """Slice as Python's slices do, but that a start or end beyond the tensor is its edge."""
+    tensor = builder.tensor(node)
+    shape = builder.shape_of(tensor)
+    if node.opset < 10:
+        starts, ends = node.integers("starts") or (), node.integers("ends") or ()
+        axes, steps = node.integers("axes"), None
+    else:
+        starts, ends = builder.integers(node, 1), builder.integers(node, 2)
+        axes = builder.integers(node, 3) if node.has_input(3) else None
+        steps = builder.integers(node, 4) if node.has_input(4) else None
+    axes = tuple(range(len(starts))) if axes is None else axes
+    steps = (1,) * len(starts) if steps is None else steps
+    if not len(starts) == len(ends) == len(axes) == len(steps) or 0 in steps:
+        raise node.malformed(
+            f"starts {starts}, ends {ends}, axes {axes}, steps {steps} do not fit each other"
+        )
+    indices = whole(shape)
+    for start, end, axis, step in zip(starts, ends, axes, steps, strict=True):
+        axis = node.axis(axis, len(shape))
+        indices[axis] = np.arange(shape[axis])[_slice(start, end, step, shape[axis])]
+    emit_selection(node, builder, tensor, indices)
+
+
+def _slice(start: int, end: int, step: int, size: int) -> slice:
+    start, end = (value + size if value < 0 else value for value in (start, end))
+    if step > 0:
+        return slice(min(max(start, 0), size), min(max(end, 0), size), step)
+    start, end = min(max(start, -1), size - 1), min(max(end, -1), size - 1)
+    return slice(start, None if end < 0 else end, step) if start >= 0 else slice(0, 0)
+
+
+@handles("Trilu", "constant k")
+def trilu(node: OnnxNode, builder: GraphBuilder) -> None:
+    """Trilu by a mask of the last two axes."""
+    tensor = builder.tensor(node)
+    type_ = builder.type_of(tensor)
+    if len(type_.shape) < 2:
+        raise node.malformed(f"it takes matrices, not a tensor of shape {type_.shape}")
+    offset = int(builder.constant(node, 1).reshape(-1)[0]) if node.has_input(1) else 0
+    ones = np.ones(type_.shape[-2:], dtype=bool)
+    mask = np.triu(ones, offset) if node.integer("upper", 1) else np.tril(ones, offset)
+    steps = Steps(node, builder)
+    zero = steps.constant(0, type_.dtype)
+    steps("Where", steps.constant(mask), tensor, zero, to=node.output)
+
+
+@handles("DepthToSpace", "DCR and CRD")
+def depth_to_space(node: OnnxNode, builder: GraphBuilder) -> None:
+    """DepthToSpace as a transposition of views."""
+    block, shape = node.integer("blocksize", 1), builder.type(node).shape
+    if len(shape) != 4 or block < 1 or shape[1] % block**2:
+        raise node.malformed(f"a tensor of shape {shape} has no blocks of {block} by {block}")
+    batch, channels, height, width = shape
+    depth, steps = channels // block**2, Steps(node, builder)
+    if node.text("mode", "DCR") == "DCR":
+        view, order = (batch, block, block, depth, height, width), (0, 3, 4, 1, 5, 2)
+    else:
+        view, order = (batch, depth, block, block, height, width), (0, 1, 4, 2, 5, 3)
+    result = (batch, depth, height * block, width * block)
+    _transposed(node, steps, view, order, result)
+
+
+@handles("SpaceToDepth", "all")
+def space_to_depth(node: OnnxNode, builder: GraphBuilder) -> None:
+    """SpaceToDepth as a transposition of views."""
+    block, shape = node.integer("blocksize", 1), builder.type(node).shape
+    if len(shape) != 4 or block < 1 or shape[2] % block or shape[3] % block:
+        raise node.malformed(f"a tensor of shape {shape} has no blocks of {block} by {block}")
+    batch, channels, height, width = shape
+    height, width = height // block, width // block
+    depth_first = node.text("mode", "DCR") == "DCR"
+    view = (batch, channels, height, block, width, block)
+    order = (0, 3, 5, 1, 2, 4) if depth_first else (0, 1, 3, 5, 2, 4)
+    _transposed(node, Steps(node, builder), view, order, (batch, channels * block**2, height, width))
+
+
+def _transposed(node: OnnxNode, steps: Steps, view: Shape, order: Sequence[int], result: Shape) -> None:
+    viewed = steps("Reshape", node.input(0), steps.integers(*view))
+    moved = steps("Transpose", viewed, perm=list(order))
+    steps("Reshape", moved, steps.integers(*result), to=node.output)
+
+
+def gather_constant(
+    node: OnnxNode, builder: GraphBuilder, tensor: str, indices: NDArray[Any], axis: int
+) -> None:
+    """Gather along an axis by indices that are known."""
+    shape = builder.shape_of(tensor)
+    size = shape[axis]
+    if indices.size and not (-size <= int(indices.min()) and int(indices.max()) < size):
+        raise node.malformed(f"its indices lie outside axis {axis} of a tensor of shape {shape}")
+    chosen = whole(shape)
+    chosen[axis] = np.where(indices < 0, indices + size, indices).reshape(-1).astype(np.int64)
+    result = (*shape[:axis], *indices.shape, *shape[axis + 1 :])
+    if indices.ndim == 1:
+        emit_selection(node, builder, tensor, chosen)
+        return
+    gathered = emit_selection(node, builder, tensor, chosen, step="gathered")
+    builder.emit(node, Reshape(), gathered, shape=result)
+
+
+@handles("Gather", "all")
+def gather(node: OnnxNode, builder: GraphBuilder) -> None:
+    """Gather along an axis, by constant indices or computed ones."""
+    from codegen.operators.indexing import Gather
+
+    tensor = builder.tensor(node)
+    axis = node.axis(node.integer("axis", 0), len(builder.shape_of(tensor)))
+    if builder.is_constant(node.input(1)):
+        gather_constant(node, builder, tensor, np.asarray(builder.constant(node, 1)), axis)
+    else:
+        builder.emit(node, Gather(axis), (tensor, builder.activation(node, 1)))

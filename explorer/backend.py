@@ -1,0 +1,198 @@
+"""This compiler as a backend of ONNX: `prepare`, `run_model`, `run_node`, `supports_device` (`onnx.backend.base`).
+
+A network is imported, planned without search by modelled times, compiled for this machine's CPU, and runs in this
+process. What an operator must know before the network runs (a shape, the number of a TopK) and the model takes as an
+input, is taken from the first inputs that it is given: the compiled network holds for these values and shapes, and for
+others it is compiled anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
+from onnx.backend.base import Backend, BackendRep, namedtupledict
+
+from codegen.bundle.compiler import compile_bundle
+from codegen.errors import NotConstantError, TensorError
+from codegen.graph import Graph
+from codegen.loaded import LoadedBundle, load_bundle
+from codegen.onnx_import.reader import import_model
+from codegen.operators.literal import Literal
+from codegen.passes.pipeline import optimize
+from codegen.target import Target
+from explorer.errors import UsageError
+from explorer.plans.network import Network, graph_sha256
+from explorer.studies.modelled_plan import modelled_plan
+from microbench.profile import load_profile
+
+DEVICES = ("CPU",)
+MOST_BOUND = 4096
+"""Elements of an input that may become a constant: shapes and counts are small, images and features are not."""
+
+AnyArray = NDArray[Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Compiled:
+    """A loaded network with the inputs that it took as constants."""
+
+    bundle: LoadedBundle
+    directory: TemporaryDirectory[str]
+    bound: Mapping[str, AnyArray]
+    graph: Graph
+
+    def fits(self, inputs: Mapping[str, AnyArray]) -> bool:
+        """Whether it computes the model on inputs of these shapes, and values where they were taken as constants."""
+        types = self.graph.types
+        return all(
+            np.array_equal(self.bound[name], value)
+            if name in self.bound
+            else types[name].shape == value.shape
+            for name, value in inputs.items()
+        )
+
+    @property
+    def computes(self) -> bool:
+        """Whether anything is left to compute at run time."""
+        return any(not isinstance(node.op, Literal) for node in self.graph.nodes)
+
+
+class PreparedModel(BackendRep):
+    """A model that is compiled when its first inputs come, and again for inputs of other shapes."""
+
+    def __init__(self, model: ModelProto, flags: Sequence[str]) -> None:
+        self._model, self._flags = model, tuple(flags)
+        initializers = {tensor.name for tensor in model.graph.initializer}
+        self.inputs = [info.name for info in model.graph.input if info.name not in initializers]
+        self.outputs = [info.name for info in model.graph.output]
+        self.compiled: Compiled | None = None
+
+    def run(self, inputs: Any, **kwargs: Any) -> tuple[AnyArray, ...]:
+        """The outputs, in the model's order and also by name, for inputs in the model's order, or by name.
+
+        Raises ModelError and its kin where the model cannot be imported, SearchError where a layer has no algorithm,
+        TensorError for other inputs than the model's.
+        """
+        given = self._named(inputs)
+        if self.compiled is None or not self.compiled.fits(given):
+            self.compiled = self._compile(given)
+        free = {name: value for name, value in given.items() if name not in self.compiled.bound}
+        results = self.compiled.bundle.run(free)
+        named = namedtupledict("Outputs", self.outputs)
+        outputs: tuple[AnyArray, ...] = named(*(results[name] for name in self.outputs))
+        return outputs
+
+    def _named(self, inputs: Any) -> dict[str, AnyArray]:
+        if isinstance(inputs, Mapping):
+            named = dict(inputs)
+        elif isinstance(inputs, np.ndarray):
+            named = {self.inputs[0]: inputs} if len(self.inputs) == 1 else {}
+        else:
+            named = dict(zip(self.inputs, inputs, strict=False))
+        if set(named) != set(self.inputs):
+            raise TensorError(f"the model has the inputs {', '.join(self.inputs)}, given {', '.join(named)}")
+        for name, value in named.items():
+            if not isinstance(value, np.ndarray | np.generic):
+                raise TensorError(f"input {name!r} is no numpy array but {type(value).__name__}")
+        return {name: np.asarray(value, order="C") for name, value in named.items()}
+
+    def _compile(self, inputs: Mapping[str, AnyArray]) -> Compiled:
+        graph, bound = _imported(self._model, inputs)
+        network = Network(self._model.graph.name or "model", Path(), optimize(graph), graph_sha256(graph))
+        profile = load_profile("host")
+        target = _target(profile.target(), self._flags)
+        directory = TemporaryDirectory(prefix="explore-backend-")
+        place = Path(directory.name)
+        compile_bundle(network.graph, modelled_plan(network, profile), target, place)
+        return Compiled(load_bundle(place, target), directory, bound, network.graph)
+
+
+class CompilerBackend(Backend):
+    """Networks compiled for the CPU of this machine."""
+
+    @classmethod
+    def prepare(
+        cls, model: ModelProto, device: str = "CPU", flags: Sequence[str] = (), **kwargs: Any
+    ) -> PreparedModel:
+        """The model, to be compiled with the C compiler's `flags` in the place of the profile's.
+
+        Raises UsageError for a device that there is not.
+        """
+        if not cls.supports_device(device):
+            raise UsageError(f"no device {device!r}; there are {', '.join(DEVICES)}")
+        return PreparedModel(model, flags)
+
+    @classmethod
+    def run_model(cls, model: ModelProto, inputs: Any, device: str = "CPU", **kwargs: Any) -> tuple[Any, ...]:
+        return cls.prepare(model, device, **kwargs).run(inputs)
+
+    @classmethod
+    def run_node(
+        cls,
+        node: NodeProto,
+        inputs: Any,
+        device: str = "CPU",
+        outputs_info: Sequence[tuple[np.dtype[Any], tuple[int, ...]]] | None = None,
+        **kwargs: Any,
+    ) -> tuple[Any, ...]:
+        """One node of the default operator set on arrays in its inputs' order; `opset_version` by keyword."""
+        names = [name for name in node.input if name]
+        arrays = [np.asarray(value) for value in inputs]
+        infos = [
+            helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(value.dtype), value.shape)
+            for name, value in zip(names, arrays, strict=True)
+        ]
+        results = [
+            helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in node.output if name
+        ]
+        graph = helper.make_graph([node], "node", infos, results)
+        versions = (
+            {"opset_imports": [helper.make_opsetid("", kwargs.pop("opset_version"))]}
+            if ("opset_version" in kwargs)
+            else {}
+        )
+        return cls.run_model(helper.make_model(graph, **versions), arrays, device, **kwargs)
+
+    @classmethod
+    def supports_device(cls, device: str) -> bool:
+        return device in DEVICES
+
+
+def _target(target: Target, flags: Sequence[str]) -> Target:
+    return replace(target, compiler=(target.compiler[0], *flags)) if flags else target
+
+
+def _imported(model: ModelProto, inputs: Mapping[str, AnyArray]) -> tuple[Graph, Mapping[str, AnyArray]]:
+    """The graph for inputs of these shapes, and the inputs that are constants in it, for it must know them."""
+    bound: dict[str, AnyArray] = {}
+    while True:
+        shapes = {name: value.shape for name, value in inputs.items() if name not in bound}
+        try:
+            return import_model(_with_constants(model, bound), shapes=shapes), bound
+        except NotConstantError as error:
+            new = {name: inputs[name] for name in error.sources if name not in bound}
+            if not new or any(value.ndim > 1 or value.size > MOST_BOUND for value in new.values()):
+                raise
+            bound.update(new)
+
+
+def _with_constants(model: ModelProto, values: Mapping[str, AnyArray]) -> ModelProto:
+    if not values:
+        return model
+    renewed = ModelProto()
+    renewed.CopyFrom(model)
+    renewed.graph.initializer.extend(numpy_helper.from_array(value, name) for name, value in values.items())
+    return renewed
+
+
+prepare = CompilerBackend.prepare
+run_model = CompilerBackend.run_model
+run_node = CompilerBackend.run_node
+supports_device = CompilerBackend.supports_device
