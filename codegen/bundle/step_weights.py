@@ -41,9 +41,8 @@ def weights_of_steps(graph: Graph, plan: Plan) -> list[tuple[FloatArray, ...]]:
                 f"two steps of the plan compute layer {twice[0]!r}; make a new plan by `explore run`"
             )
         planned.update(member.name for member in members)
-        found.append(
-            cast(tuple[FloatArray, ...], graph.weights_of(node))
-        )  # or of others that its algorithm takes
+        # Most algorithms take float32 alone: constants of other types go to those that look.
+        found.append(cast(tuple[FloatArray, ...], graph.weights_of(node)))
     missing = [name for name in nodes if name not in planned]
     if missing:
         raise PlanError(f"the plan has no step for layer {missing[0]!r}; make a new plan by `explore run`")
