@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rich.table import Table
 
-from codegen.engines.videocore4.rules import DMA_BUSY, IDLE_ADD_WRITE, SAME_VALUE
+from codegen.engines.videocore4.rules import DMA_BUSY, IDLE_ADD_WRITE, ROTATE_AFTER_PART, SAME_VALUE
 from explorer.terminal.console import stdout
 from microbench.virtual import Execution, InstructionProfile, Warned
 from microbench.virtual.program import ProgramRun, QpuProgram
@@ -12,7 +12,12 @@ from microbench.virtual.window import instruction_line
 
 INSTRUCTION_BYTES = 8
 # Warnings of the virtual board are rules of the validator.
-_RULES = {"idle_add_write": IDLE_ADD_WRITE, "same_result": SAME_VALUE, "transfer_follows": DMA_BUSY}
+_RULES = {
+    "idle_add_write": IDLE_ADD_WRITE,
+    "same_result": SAME_VALUE,
+    "transfer_follows": DMA_BUSY,
+    "rotation_follows": ROTATE_AFTER_PART,
+}
 
 
 def print_run(program: QpuProgram, done: ProgramRun, profile: bool) -> None:

@@ -57,7 +57,7 @@ enum hazard {
     NEXT_TWO_UNIFORMS = 1 << 9,  /* uniforms' address written; uniform read */
     NEXT_TWO_BRANCH = 1 << 10,
     NEXT_TWO_NOSWAP = 1 << 11,   /* TMU_NOSWAP written; TMU request */
-    NEXT_MASK = 0x1f,
+    NEXT_ACCUMULATORS = 0xf,
     NEXT_TWO_MASK = 0xf00
 };
 

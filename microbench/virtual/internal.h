@@ -169,6 +169,7 @@ typedef struct {
 typedef struct qpu {
     vec r[R_COUNT];
     vec flag_z, flag_n, flag_c;
+    vec written_add, written_mul; /* lanes that the latest conditional instruction wrote */
     struct v3d *gpu;
     int index, slice;
     enum qpu_state state;
@@ -371,6 +372,9 @@ void dma_start_store(qpu *q, uint32_t bus);
 /* Puts a store's words in memory once it has ended. */
 void dma_commit_store(struct v3d *gpu, cycles now);
 void vpm_reset(struct v3d *gpu);
+
+/* qpu.c: the lanes in which a condition holds */
+void condition_mask(const qpu *q, int condition, vec *mask);
 
 /* hazard.c: an instruction breaks a rule with those before it; it may break one near the thread's end */
 void hazard_between(qpu *q, const instruction *d);

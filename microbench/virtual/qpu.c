@@ -154,7 +154,7 @@ static void write_output(qpu *q, uint8_t address, int port_b, const vec *v)
 
 /* ---- results ---- */
 
-static void condition_mask(const qpu *q, int condition, vec *mask)
+void condition_mask(const qpu *q, int condition, vec *mask)
 {
     const vec *flag = condition < 4 ? &q->flag_z : condition < 6 ? &q->flag_n : &q->flag_c;
     uint32_t invert = condition & 1 ? UINT32_MAX : 0;
@@ -243,6 +243,10 @@ static void write_back(qpu *q, const instruction *d, results *r)
         spread_r5(&r->add, d->by_b_add);
     if (d->to_mul == R_ACC + 5)
         spread_r5(&r->mul, d->by_b_mul);
+    if (d->traits & TRAIT_CONDITION) {
+        q->written_add = add_mask;
+        q->written_mul = mul_mask;
+    }
     if (d->traits & TRAIT_SAME)
         check_same(q, d, r, &add_mask, &mul_mask);
     if (d->out_add)

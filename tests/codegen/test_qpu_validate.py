@@ -53,6 +53,7 @@ EXAMPLES: dict[str, tuple[str, str]] = {
     "QPU110": ("thread_end\nmov r0, rb14\nnop", "thread_end\nmov r0, rb13\nnop"),
     "QPU111": ("thread_end\nnop\nmov r0, uniform", "mov r0, uniform\nthread_end\nnop\nnop"),
     "QPU112": (f"{WRITE_SETUP}thread_end\nmov vpm, r0\nnop", f"{WRITE_SETUP}mov vpm, r0\nthread_end\nnop\nnop"),
+    "QPU113": ("mov.zs r0, 1\nnop ; mov.rot2 r1, r0", "mov.zs r0, 1\nnop\nnop ; mov.rot2 r1, r0"),
     "QPU201": ("nop", "branch -32\nnop\nnop\nnop"),
     "QPU202": ("branch -40\nnop\nnop\nnop", "branch -32\nnop\nnop\nnop"),
     "QPU203": ("mov tmu0_s, r0\n" * 5, "mov tmu0_s, r0\n" * 4),

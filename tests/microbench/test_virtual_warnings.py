@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from codegen.engines.videocore4.isa import CONDITIONS, SIGNALS, Alu
+from microbench.errors import HazardError
 from microbench.virtual import Warned
 from tests.microbench.qpu_programs import (
     ADDRESS_OF_DATA,
@@ -114,6 +115,38 @@ def test_a_second_transfer_waits_for_the_first_of_the_same_qpu(kind: str) -> Non
     assert two.warnings[0].instruction == len(setup) + 1
     assert one.warnings == waited.warnings == ()
     assert one.cycles < two.cycles <= waited.cycles
+
+
+LANES = {"zs": np.arange(16) == 10, "ns": np.arange(16) < 10}
+ROTATIONS = [  # the lanes that are new, the rotation up, the place of the result; whether a new value moves down
+    ("zs", 2, "r1", False),  # lane 10 to 12
+    ("zs", 4, "r5", False),  # to 14; lane 0 counts
+    ("zs", 15, "r1", False),  # to 9, its own quad
+    ("zs", 13, "r1", True),  # to 7
+    ("zs", 13, "r5", False),  # to 7, which does not count
+    ("zs", 6, "r5", True),  # to 0
+    ("ns", 2, "r1", False),  # lanes 0 to 9 to 2 to 11
+    ("ns", 7, "r1", True),  # lane 9 to 0
+]
+
+
+@pytest.mark.parametrize(("new", "lanes", "to", "down"), ROTATIONS)
+def test_a_rotation_of_new_lanes(new: str, lanes: int, to: str, down: bool) -> None:
+    """py-videocore's sgemm writes one lane of r2 under a condition and rotates r2 by the next instruction."""
+    code = [
+        load("r0", 1),
+        add("sub", "nop", A, B, raddr_a=ELEMENT, set_flags=1, **small(10)),
+        load("r0", 5, cond_add=CONDITIONS[new]),
+        mul("v8min", to, R0, R0, **small(48 + lanes)),
+    ]
+    if down:
+        with pytest.raises(HazardError, match="rotation of r0 right after it is written"):
+            run(code)
+        return
+    assert [w.rule for w in run(code).execution.warnings] == ["rotation_follows"]
+    if to == "r1":
+        expected = np.roll(np.where(LANES[new], 5, 1), lanes)
+        assert results(code, [R1])[0].tolist() == expected.tolist()
 
 
 def test_a_launch_without_them_warns_of_nothing() -> None:

@@ -72,9 +72,9 @@ class Effects:
     def asks_sfu(self) -> bool:
         return any(WRITE_UNITS[address] == "sfu" for address in self.outputs)
 
-    def writes_accumulator(self, number: int) -> bool:
-        """Of r0 to r3."""
-        return FILE_SIZE + number in self.outputs
+    def conditions_of_accumulator(self, number: int) -> tuple[int, ...]:
+        """Conditions under which one of r0 to r3 is written; none where it is not."""
+        return tuple(write.condition for write in self.writes if write.address == FILE_SIZE + number)
 
 
 @lru_cache(maxsize=1 << 14)

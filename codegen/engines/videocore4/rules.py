@@ -198,6 +198,15 @@ END_VPM = _rule(
     112, "one of the last three instructions accesses VPM or DMA", "guide p.37", "access it earlier"
 )
 
+ROTATE_AFTER_PART = _rule(
+    113,
+    "an accumulator is rotated by the instruction right after one that writes some of its lanes: what it wrote must "
+    "not move down to a lower quad",
+    "addendum, Horizontal vector rotation; py-videocore's matrix products do so",
+    "put one instruction between, where it may",
+    "warning",
+)
+
 # The program ------------------------------------------------------------------------------------------------
 
 RUNS_OFF = _rule(

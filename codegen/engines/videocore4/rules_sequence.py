@@ -14,6 +14,7 @@ from codegen.engines.videocore4.effects import (
     WRITE_UNITS,
     Effects,
 )
+from codegen.engines.videocore4.isa import CONDITIONS
 from codegen.engines.videocore4.rules_single import Broken
 from codegen.engines.videocore4.syntax import read_name
 
@@ -54,8 +55,10 @@ def _next(b: Effects, a: Effects) -> Iterator[Broken]:
     if fresh:
         yield rules.READ_AFTER_WRITE, ", ".join(read_name(*place) for place in sorted(fresh))
     for number in sorted(a.rotated):
-        if b.writes_accumulator(number):
-            yield rules.ROTATE_AFTER_WRITE, f"r{number}"
+        conditions = b.conditions_of_accumulator(number)
+        if conditions:
+            whole = CONDITIONS["always"] in conditions
+            yield rules.ROTATE_AFTER_WRITE if whole else rules.ROTATE_AFTER_PART, f"r{number}"
     if a.rotates_by_r5 and R5 in b.outputs:
         yield rules.ROTATE_BY_NEW_R5, ""
 
