@@ -98,7 +98,7 @@ FIGURES = (
     ),
     Published(
         "uniforms, 64 reads and no pause, share of full rate",
-        *(0.6, "1", _MICRO, _share_of_full_rate(64, 0)),
+        *(0.6, "1", _MICRO, _share_of_full_rate(64, 3)),
         sets="uniform_refill_cycles",
     ),
     Published(

@@ -251,7 +251,7 @@ struct v3d {
     int slices, qpus_per_slice, tmus_per_slice;
     /* constants as integers */
     cycles issue, tmu_request, tmu_hit, l2_latency, sdram_latency, vpm_vector, vpm_read, uniform_pause, sfu_time;
-    cycles line_extra[CLIENTS]; /* that a line takes beside the path of a TMU's */
+    cycles line_extra[2][CLIENTS]; /* that a line from L2, from SDRAM takes beside the path of a TMU's */
     double uniform_refill;
     int uniform_fifo, uniform_burst, tmu_depth, vpm_fifo, fmul_nearest, sfu_bits[4];
     /* VPM and DMA */

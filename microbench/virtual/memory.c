@@ -133,9 +133,10 @@ static void count_sdram(v3d_result *result, enum client client)
 }
 
 /* A line of L2, from SDRAM when it is not there. The latencies are what a path adds to an empty machine's answer. */
-static cache_line *l2_line(struct v3d *gpu, enum client client, uint32_t line_bus, cycles time)
+static cache_line *l2_line(struct v3d *gpu, enum client client, uint32_t line_bus, cycles time, int *from_sdram)
 {
     cache_line *line = cache_find(&gpu->l2, line_bus);
+    *from_sdram = line == NULL;
     if (line != NULL) {
         gpu->result->l2_hits++;
         return line;
@@ -162,11 +163,13 @@ cycles memory_fetch_line(struct v3d *gpu, enum client client, uint32_t line_bus,
     if (!into->inside)
         return time;
     dma_commit_store(gpu, time);
-    cache_line *line = l2_line(gpu, client, line_bus, time);
+    int from_sdram;
+    cache_line *line = l2_line(gpu, client, line_bus, time, &from_sdram);
     cycles sent = later(time, line->ready);
     cycles moved = bandwidth_take(&gpu->l2_port, sent, LINE_BYTES);
     cycles unhindered = sent + (cycles)(LINE_BYTES / gpu->l2_port.bytes_per_cycle);
-    into->ready = sent + gpu->l2_latency + gpu->line_extra[client] + (moved > unhindered ? moved - unhindered : 0);
+    cycles latency = gpu->l2_latency + gpu->line_extra[from_sdram][client];
+    into->ready = sent + latency + (moved > unhindered ? moved - unhindered : 0);
     into->stale = line->stale;
     memcpy(into->data, line->data, LINE_BYTES);
     return into->ready;

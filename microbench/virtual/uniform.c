@@ -1,13 +1,14 @@
 /* Uniforms: a stream of words for each QPU, through a cache for each slice (guide section 3, "Uniforms").
  *
- * What is measured of it: bursts of 16 to 64 reads in successive instructions run at full rate when at least 7
+ * What is measured of it, of lines that the slice's cache holds: bursts of 16 to 64 reads in successive instructions run at full rate when at least 7
  * instructions lie between bursts; 64 and more with none between run at about 0.6 of full rate. The mechanism that
  * gives both: the stream is refilled at `uniform_refill_cycles` a word (the sustained rate; slower than one a
  * instruction), and a pause of `uniform_pause_instructions` lets it run ahead, so that the `uniform_burst_words` after
  * it come at full rate. It acts where a line of 64 bytes ends; reads spaced wider than the refill never wait.
  *
- * The next line is fetched when the FIFO's prefetch reaches it, `uniform_fifo_words` before it is read, and costs
- * memory's time counted from where the current line began. A line is a copy: a DMA store to it later is not seen.
+ * A line that the cache does not hold is asked for when the FIFO's prefetch reaches it, `uniform_fifo_words` before it
+ * is read, and takes memory's time from then: published times of matrix products that are fed by uniforms agree on that
+ * and on how long it takes. A line is a copy: a DMA store to it later is not seen.
  */
 #include <string.h>
 
@@ -19,7 +20,7 @@ typedef struct {
     uint16_t stale;
 } fetched;
 
-static fetched fetch(qpu *q, uint32_t line_bus, cycles time, uint32_t *data)
+static fetched fetch(qpu *q, uint32_t line_bus, uint32_t *data)
 {
     struct v3d *gpu = q->gpu;
     cache *c = &gpu->uniform_cache[q->slice];
@@ -30,10 +31,10 @@ static fetched fetch(qpu *q, uint32_t line_bus, cycles time, uint32_t *data)
     } else {
         gpu->result->uniform_misses++;
         line = cache_victim(c, line_bus);
-        memory_fetch_line(gpu, CLIENT_UNIFORM, line_bus, time, line);
+        memory_fetch_line(gpu, CLIENT_UNIFORM, line_bus, q->now, line);
     }
     memcpy(data, line->data, LINE_BYTES);
-    fetched answer = {later(time, line->ready), line->inside, line->stale};
+    fetched answer = {line->ready, line->inside, line->stale};
     if (!line->inside)
         line->bus = NO_LINE;
     return answer;
@@ -42,7 +43,7 @@ static fetched fetch(qpu *q, uint32_t line_bus, cycles time, uint32_t *data)
 static void fetch_current(qpu *q)
 {
     uniform_stream *u = &q->uniform;
-    fetched line = fetch(q, u->line_bus, q->now, u->data);
+    fetched line = fetch(q, u->line_bus, u->data);
     u->ready = line.ready;
     u->inside = line.inside;
     u->stale = line.stale;
@@ -53,7 +54,7 @@ static void fetch_current(qpu *q)
 static void fetch_next(qpu *q)
 {
     uniform_stream *u = &q->uniform;
-    fetched line = fetch(q, u->line_bus + LINE_BYTES, u->line_start, u->next_data);
+    fetched line = fetch(q, u->line_bus + LINE_BYTES, u->next_data);
     u->next_ready = line.ready;
     u->next_inside = line.inside;
     u->next_stale = line.stale;

@@ -59,8 +59,8 @@ def test_sizes_are_found_by_a_scan_over_both(model: ForwardModel) -> None:
 def test_a_constant_is_found_just_past_where_it_begins_to_matter(model: ForwardModel) -> None:
     true = {"uniform_refill_cycles": 4.2}  # words are read every 4 cycles
     found = fitter(model, true)
-    found.locate("uniform_refill_cycles", ("uniform.burst.words=064.gap=00",))
-    found.refine(("uniform_refill_cycles",), ("uniform.burst.words=064.gap=00",))
+    found.locate("uniform_refill_cycles", ("uniform.burst.words=064.gap=03",))
+    found.refine(("uniform_refill_cycles",), ("uniform.burst.words=064.gap=03",))
     assert found.values["uniform_refill_cycles"] == pytest.approx(4.2, rel=0.02)
 
 

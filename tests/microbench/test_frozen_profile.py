@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from microbench.profile import load_profile
 
-FROZEN = "a126d76127ffefc1bb35e6d74336f92998dc7c65f3b3ead86f0439bc5edbb305"
+FROZEN = "13d0e27bf69bdbb3568950f720e82a7813002e14531c320dbdfbabc637468f5c"
 
 
 def test_the_constants_of_the_pi_zero_are_those_that_all_stated_times_rest_on() -> None:

@@ -259,35 +259,72 @@ def test_dma_load_rate_is_the_published_one(rows: int, megabytes_per_s: float) -
 READ = add("or", "nop", A, A, raddr_a=UNIFORM)
 
 
+REWRITE = add("or", "uniforms_address", R3, R3)
+
+
 def uniform_rate(burst: int, pause: int) -> float:
     """Share of issue slots that bursts of reads with pauses between them fill, the start-up's expense removed.
 
-    Pause 1 is the loop's branch alone: the counter is decremented, and the delay slots are filled, by reads.
+    Each burst reads the same words, which the cache holds; the address is written in the pause.
     """
-    back = Branch(
-        condition=BRANCH_CONDITIONS["any_zc"], relative=1, immediate=-8 * (burst + pause) & 0xFFFFFFFF
-    )
+    instructions = burst + pause + 1
     fields = {"set_flags": 1, **small(1)}
     count = add("sub", "r0", R0, B, **fields)
-    if pause == 1:
-        last = add("sub", "r0", R0, B, raddr_a=UNIFORM, **fields)
-        loop = [*[READ] * (burst - 4), last, back, READ, READ, READ]
-    else:
-        loop = [*[READ] * burst, count, *[NOP] * (pause - 5), back, NOP, NOP, NOP]
+    back = Branch(condition=BRANCH_CONDITIONS["any_zc"], relative=1, immediate=-8 * instructions & 0xFFFFFFFF)
+    loop = [count, REWRITE, *[NOP] * (pause - 2), *[READ] * (burst - 3), back, *[READ] * 3]
     cycles = [
-        run([load("r0", repeats), *loop], uniforms=[0] * (burst * 12 + 32)).execution.cycles
+        run([*ADDRESS_OF_DATA, load("r0", repeats), *loop], uniforms=[-1]).execution.cycles
         for repeats in (4, 12)
     ]
-    return 4 * 8 * (burst + pause) / (cycles[1] - cycles[0])
+    return 4 * 8 * instructions / (cycles[1] - cycles[0])
 
 
 def test_uniform_bursts_run_at_full_rate_with_seven_instructions_between() -> None:
     for burst in (16, 32, 64):
-        assert uniform_rate(burst, 7) == pytest.approx(1.0, abs=0.02)
+        assert uniform_rate(burst, 8) == pytest.approx(1.0, abs=0.03)
 
 
 def test_uniform_bursts_without_pause_run_at_about_0_6() -> None:
-    assert uniform_rate(64, 1) == pytest.approx(0.6, abs=0.03)
+    assert uniform_rate(64, 4) == pytest.approx(0.6, rel=0.15)
+
+
+def fed_by_uniforms(lines: int, between: int, times: int, **constants: float) -> int:
+    """Cycles of a program that reads so many lines of words, so often over, with instructions between the reads."""
+    one = [READ, *[NOP] * between]
+    body = [REWRITE, NOP, NOP, *one * 8]
+    count = [load("r1", 2 * lines), *body]
+    inner = add("sub", "r1", R1, B, set_flags=1, **small(1))
+    back = -8 * (8 * len(one) + 5) & 0xFFFFFFFF
+    loop = Branch(condition=BRANCH_CONDITIONS["any_zc"], relative=1, immediate=back)
+    with VirtualV3D(PROFILE.with_v3d(**constants)) as gpu:
+        code = [*ADDRESS_OF_DATA, *looped([*count, inner, loop, NOP, NOP, NOP], times)]
+        return run(code, uniforms=[-1], gpu=gpu).execution.cycles
+
+
+@pytest.mark.parametrize("between", [1, 3, 20])
+@pytest.mark.parametrize("extra", [0, 77])
+def test_a_line_of_uniforms_that_misses_takes_memory_s_time_from_the_prefetch_on(
+    between: int, extra: int
+) -> None:
+    value = PROFILE.v3d_value
+    memory = value("l2_latency_cycles") + round(value("sdram_latency_s") * CLOCK_HZ) + extra
+    few, many = (fed_by_uniforms(lines, between, 1, uniform_sdram_extra_cycles=extra) for lines in (8, 40))
+    read = value("issue_cycles") * (1 + between)
+    turn = value("issue_cycles") * LOOP_INSTRUCTIONS  # after every eighth word
+    words, prefetched = 16, int(value("uniform_fifo_words"))
+    fetched_at = (words - prefetched - 1) * read + turn
+    line = max(words * read + 2 * turn, fetched_at + memory)
+    assert (many - few) / 32 == pytest.approx(line, abs=1)
+
+
+def test_lines_of_uniforms_from_l2_and_from_sdram_have_extra_times_of_their_own() -> None:
+    lines = 64  # more than the slice's cache holds, less than L2
+    base, l2, sdram = (
+        fed_by_uniforms(lines, 0, 3, uniform_l2_extra_cycles=l2, uniform_sdram_extra_cycles=sdram)
+        for l2, sdram in ((0, 60), (60, 60), (0, 160))
+    )
+    assert sdram - base == pytest.approx(100 * lines, rel=0.05)
+    assert l2 - base > 30 * 2 * lines
 
 
 @pytest.mark.parametrize("clock_hz", [250e6, 400e6, 1000e6])

@@ -8,13 +8,14 @@ from microbench.suite.benchmark import LINE_BYTES, LINE_WORDS, Address, Benchmar
 from microbench.suite.gpu import BoardShape
 from microbench.suite.loops import counted_loop, discard, wait
 
-# (words of a burst, instructions between bursts); a burst of an odd length begins at every place of a line in turn.
+# (words of a burst, instructions between bursts). Bursts over the same words again, which the cache holds, begin with a
+# write of the address and the two instructions after it; those over fresh words go on where the last one ended.
 BURSTS = (
-    *((16, gap) for gap in (0, 7)),
-    (32, 7),
-    *((64, gap) for gap in range(0, 16)),
+    *((words, gap) for words in (16, 32) for gap in (3, 7)),
+    *((64, gap) for gap in range(3, 16)),
     *((words, 20) for words in (16, 48, 80, 113, 145)),
 )
+FRESH = ((16, 0), (64, 0), (64, 7), (64, 15))
 FOOTPRINTS = tuple(1 << k for k in range(7, 12))  # bytes a QPU
 FAR_FOOTPRINTS = (1 << 13, 1 << 16)  # one QPU alone: from L2 or from SDRAM
 WAYS = (1, 2, 4, 8, 16)
@@ -28,6 +29,8 @@ def benchmarks(shape: BoardShape, queue_depth: int) -> tuple[Benchmark, ...]:
     return (
         *(_burst(words, gap, 1) for words, gap in BURSTS),
         *(_burst(64, 7, n) for n in sorted({2, shape.qpus_per_slice, everybody})),
+        *(_fresh(words, gap, 1) for words, gap in FRESH),
+        *(_fresh(64, 7, n) for n in sorted({2, shape.qpus_per_slice, everybody})),
         *(_chase(size, LINE_BYTES, 1, f"footprint={size:05}") for size in FAR_FOOTPRINTS),
         *(_chase(size, LINE_BYTES, everybody, f"footprint={size:05}") for size in FOOTPRINTS),
         *(_chase(n * CONFLICT_BYTES, CONFLICT_BYTES, everybody, f"conflicts={n:02}") for n in WAYS),
@@ -35,13 +38,45 @@ def benchmarks(shape: BoardShape, queue_depth: int) -> tuple[Benchmark, ...]:
 
 
 def _burst(words: int, gap: int, qpus: int) -> Benchmark:
+    """The same words in every round."""
+
+    def before(asm: Assembler) -> None:
+        asm.mov(R3, UNIFORM)
+
+    def body(asm: Assembler) -> None:
+        asm.mov(UNIFORM_ADDRESS, R3)
+        wait(asm, gap - 1)
+        for _ in range(words):
+            discard(asm, UNIFORM)
+
+    own = _lines(words) + LINE_BYTES
+    return Benchmark(
+        f"uniform.burst.words={words:03}.gap={gap:02}.qpus={qpus}",
+        "uniform",
+        (counted_loop(body, before),),
+        (Rounds(), Address(per_qpu_bytes=own)),
+        qpus,
+        rounds=(LINE_WORDS // 2, LINE_WORDS // 2 + LINE_WORDS),
+        units=words * qpus,
+        data_bytes=qpus * own,
+    )
+
+
+def _lines(words: int) -> int:
+    """Bytes of the lines that so many words lie in."""
+    return -(-words // LINE_WORDS) * LINE_BYTES
+
+
+def _fresh(words: int, gap: int, qpus: int) -> Benchmark:
+    """Other words in every round; a burst of an odd length begins at every place of a line in turn."""
+
     def body(asm: Assembler) -> None:
         wait(asm, gap)
         for _ in range(words):
             discard(asm, UNIFORM)
 
     return Benchmark(
-        f"uniform.burst.words={words:03}.gap={gap:02}.qpus={qpus}",
+        f"uniform.fresh.words={words:03}.gap={gap:02}.qpus={qpus}",
         "uniform",
         (counted_loop(body),),
         qpus=qpus,

@@ -12,6 +12,7 @@ import pytest
 from codegen.bundle import compile_bundle
 from codegen.engines.videocore4.isa import Alu, Instruction
 from explorer.qpu.run_options import uniform_values
+from microbench.calibration.profile_file import write_profile
 from microbench.virtual.program import BufferAddress, QpuNumber
 from tests.explorer.command_line import explore, refused
 from tests.microbench.qpu_programs import (
@@ -30,6 +31,7 @@ from tests.microbench.qpu_programs import (
     semaphore,
     store_vectors,
 )
+from tests.microbench.test_sensitivity import certain_but
 from tests.microbench.test_virtual_board import PROFILE, on_qpus, small_graph
 
 # Doubles 16 floats. Uniforms: where they are, where the results go.
@@ -167,6 +169,8 @@ def test_sensitivity_of_a_program(doubling: list[str | Path]) -> None:
 def test_sensitivity_of_a_bundle(tmp_path: Path) -> None:
     graph = small_graph()
     compile_bundle(graph, on_qpus(graph), PROFILE.target(), tmp_path)
-    result = explore("qpu", "sensitivity", tmp_path)
+    board = tmp_path / "board.toml"
+    write_profile(certain_but(PROFILE, "memory_bytes_per_cycle"), board)
+    result = explore("qpu", "sensitivity", tmp_path, "--device", board)
     assert result.exit_code == 0, result.output
     assert "memory_bytes_per_cycle" in result.output and "(as in the profile)" in result.output
