@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Protocol
 
 from codegen.algorithm import Algorithm
 from codegen.layout import Layout
@@ -27,19 +27,17 @@ class LaunchLimits:
 class Engine(Protocol):
     """A processor of a board, and all that the search and the compiler have to know of it.
 
-    `program_kind`: what its algorithms become, as `Program.kind` has it: C for the host's compiler ("cpu"), or an
-    image of GPU memory ("gpu"). `memory`: its own, where a bundle puts what its launches touch. `reads`, `writes`:
-    names of the memories that its layers can. `layouts`: those that it brings
-    beside row-major, which is everybody's; each layout belongs to one engine. `part_layouts`: the layouts in which a
-    layer of it may be composed as a part of a concatenation in place. `launches`: its layers run in launches, which
-    cost an overhead, and which neighbouring layers share; otherwise they are called one by one. `keeps_cores_busy`:
-    whether a core of the host works, or waits, while its layers run. `tolerance`: the largest error that an output may
-    have, relative to the largest output. `program_modules`, `program_files`: the modules, and C files of the runtime,
-    that make a program to be timed of an algorithm's code: samples are told apart by what they are.
+    `memory`: its own, where a bundle puts what its launches touch. `reads`, `writes`: names of the memories that its
+    layers can. `layouts`: those that it brings beside row-major, which is everybody's; each layout belongs to one
+    engine. `part_layouts`: the layouts in which a layer of it may be composed as a part of a concatenation in place.
+    `launches`: its layers run in launches of an image of GPU memory, which cost an overhead, and which neighbouring
+    layers share; otherwise they are C functions, called one by one. `keeps_cores_busy`: whether a core of the host
+    works, or waits, while its layers run. `tolerance`: the largest error that an output may have, relative to the
+    largest output. `program_modules`, `program_files`: the modules, and C files of the runtime, that make a program to
+    be timed of an algorithm's code: samples are told apart by what they are.
     """
 
     name: str
-    program_kind: Literal["cpu", "gpu"]
     memory: MemorySpace
     reads: frozenset[str]
     writes: frozenset[str]
@@ -71,7 +69,7 @@ class Engine(Protocol):
         weights: Sequence[FloatArray],
         entry: str,
     ) -> Program:
-        """A program of one layer, of `program_kind`; `entry` names it where names matter.
+        """A program of one layer: an image where it launches, else C; `entry` names it where names matter.
 
         Raises ScheduleError for an algorithm that it does not own, and what that raises where there is no program.
         """

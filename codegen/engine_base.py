@@ -5,7 +5,6 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from math import inf
-from typing import Literal
 
 from codegen.algorithm import Algorithm
 from codegen.engine import LaunchLimits
@@ -20,7 +19,6 @@ from codegen.tensor import FloatArray
 class CalledEngine(ABC):
     """Base of the engines that compute a layer where the host calls its function, and waits."""
 
-    program_kind: Literal["cpu", "gpu"] = "cpu"
     memory = HOST_MEMORY
     launches = False
     keeps_cores_busy = True

@@ -34,19 +34,22 @@ def algorithm_revision(algorithm: Algorithm) -> str:
 
 
 @cache
-def bundle_revision(algorithms: frozenset[str]) -> str:
+def bundle_revision(algorithms: frozenset[str], package: Path = OWN) -> str:
     """The revision of a whole network's code: of its algorithms, by name, and of what makes a bundle of them: their
     engines, section by section, and what composes these.
     """
     chosen = [algorithm_named(name) for name in sorted(algorithms)]
     engines = {type(engine_named(algorithm.engine)).__module__ for algorithm in chosen}
-    makers = (BUNDLE_MODULE, *sorted(engines))
-    return _digest(
-        (
-            *(f"{algorithm.name} {algorithm_revision(algorithm)}" for algorithm in chosen),
-            *(_Sources(OWN, module.partition(".")[0]).text((module,)) for module in makers),
-        )
+    revisions = (
+        f"{algorithm.name} {revision_of(type(algorithm).__module__, algorithm.engine, package)}"
+        for algorithm in chosen
     )
+    makers = (_text_of(module, package) for module in (BUNDLE_MODULE, *sorted(engines)))
+    return _digest((*revisions, *makers))
+
+
+def _text_of(module: str, package: Path) -> str:
+    return _Sources(package, module.partition(".")[0]).text((module,))
 
 
 @cache

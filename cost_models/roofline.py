@@ -57,7 +57,7 @@ class RooflineModel:
 
     def terms(self, candidate: Candidate, work: Work) -> RooflineTerms:
         """Busy time of each resource; raises CostModelError for a QPU candidate on a board without QPUs."""
-        if engine_named(candidate.choice.engine).program_kind == "gpu":
+        if engine_named(candidate.choice.engine).launches:
             return self._qpu_terms(candidate, work)
         return self._cpu_terms(work, candidate.choice.threads)
 

@@ -25,7 +25,7 @@ def prepare(jobs: JobBuilder, candidates: Sequence[Candidate]) -> None:
 
 
 def _compile(jobs: JobBuilder, candidate: Candidate) -> None:
-    if engine_named(candidate.choice.engine).program_kind != "cpu":
+    if engine_named(candidate.choice.engine).launches:
         return
     with suppress(ScheduleError, ToolchainError):
         program = jobs.job(candidate).program

@@ -13,7 +13,7 @@ def admit(job: Job, target: Target) -> None:
     """Raises CandidateError where the job cannot be run on such a board, whatever the board is made of."""
     place = f"candidate {job.candidate.hash[:12]} ({job.candidate.choice.algorithm}) on {target.name}"
     engine = job.candidate.choice.engine
-    if job.program.kind != engine_named(engine).program_kind:
+    if (job.program.kind == "gpu") != engine_named(engine).launches:
         raise CandidateError(
             f"{place}: a choice for engine {engine!r} came with a {job.program.kind} program"
         )

@@ -147,7 +147,7 @@ def virtual_bundle_run(
 
 
 def _kind_of(engine: str) -> Kind:
-    return "simulated" if engine_named(engine).program_kind == "gpu" else "modelled"
+    return "simulated" if engine_named(engine).launches else "modelled"
 
 
 def _cpu_step_s(profile: DeviceProfile, step: PlanStep) -> float:

@@ -91,7 +91,7 @@ def registered(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     [
         ("Impostor", "two engines are named 'cpu'.*z_Impostor.*rename"),
         ("Unspeakable", "'digital signals!' of entry point 'z_Unspeakable'"),
-        ("Silent", "does not have program_kind, memory, reads.*, section; ask"),
+        ("Silent", "does not have memory, reads.*, section; ask"),
         ("Absent", "does not load.*reinstall"),
     ],
 )

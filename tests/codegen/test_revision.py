@@ -20,17 +20,28 @@ TILES = "engines/cpu/blocked/winograd_tiles.py"
 
 
 @pytest.fixture
-def edited(tmp_path: Path) -> Callable[[str, Edit], Revisions]:
-    """The revisions of all algorithms where one file of the package is another."""
+def package(tmp_path: Path) -> Callable[[str, Edit], Path]:
+    """The package where one file of it is another."""
 
-    def revisions(name: str, edit: Edit) -> Revisions:
+    def copied(name: str, edit: Edit) -> Path:
         package = tmp_path / str(len(list(tmp_path.iterdir())))
         shutil.copytree(OWN, package, ignore=shutil.ignore_patterns("__pycache__"))
         text = (package / name).read_text(encoding="utf-8")
         assert edit(text) != text
         (package / name).write_text(edit(text), encoding="utf-8")
+        return package
+
+    return copied
+
+
+@pytest.fixture
+def edited(package: Callable[[str, Edit], Path]) -> Callable[[str, Edit], Revisions]:
+    """The revisions of all algorithms where one file of the package is another."""
+
+    def revisions(name: str, edit: Edit) -> Revisions:
+        changed = package(name, edit)
         return {
-            algorithm.name: revision_of(type(algorithm).__module__, algorithm.engine, package)
+            algorithm.name: revision_of(type(algorithm).__module__, algorithm.engine, changed)
             for algorithm in algorithms().values()
         }
 
@@ -100,6 +111,26 @@ def test_what_kernels_are_compiled_with_counts_by_its_bytes(
 def test_a_network_depends_on_all_its_algorithms() -> None:
     one, other = bundle_revision(frozenset({"cpu_pool"})), bundle_revision(frozenset({"cpu_pool", "cpu_map"}))
     assert len(one) == len(other) == 16 and one != other
+
+
+@pytest.mark.parametrize(
+    ("name", "changes"),
+    [
+        ("engines/videocore4/engine.py", {"qpu_map"}),
+        ("engine_base.py", {"cpu_map"}),
+        ("bundle/sections.py", {"qpu_map", "cpu_map"}),
+    ],
+)
+def test_a_network_depends_on_what_makes_its_sections_and_composes_them(
+    package: Callable[[str, Edit], Path], name: str, changes: set[str]
+) -> None:
+    other = package(name, with_constant)
+    found = {
+        algorithm
+        for algorithm in ("cpu_map", "qpu_map")
+        if bundle_revision(frozenset({algorithm}), other) != bundle_revision(frozenset({algorithm}))
+    }
+    assert found == changes
 
 
 def test_an_algorithm_without_a_source_file_is_refused() -> None:

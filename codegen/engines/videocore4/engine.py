@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
 
 from codegen.algorithm import Algorithm
 from codegen.engine import LaunchLimits
@@ -29,7 +28,6 @@ class VideoCore4Engine:
     """Its QPUs run a chain of layers in one launch, on GPU memory alone; the CPU sleeps meanwhile."""
 
     name = "videocore4"
-    program_kind: Literal["cpu", "gpu"] = "gpu"
     memory = GPU_MEMORY
     reads: frozenset[str] = frozenset({GPU})
     writes: frozenset[str] = frozenset({GPU})
