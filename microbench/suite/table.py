@@ -132,7 +132,8 @@ shows that the virtual board keeps it; where none was, that it predicts it.
 {times}
 
 What a launch does, all QPUs together: of the kernel, and behind a slash of the original where it differs. The parts
-that the originals' counts are made of stand in `microbench/suite/programs/originals.py`.
+that the originals' counts are made of stand in `microbench/suite/programs/originals.py`. py-videocore's time is of
+January 2016, and its program then waited for its DMA transfers at other places than the version counted here.
 
 {counts}
 
