@@ -39,7 +39,6 @@ _WHOLE = frozenset(
         "sfu_log_bits",
         "uniform_fifo_words",
         "uniform_l2_extra_cycles",
-        "uniform_sdram_extra_cycles",
         "uniform_burst_words",
         "uniform_pause_instructions",
         "tmu_cycles_per_request",

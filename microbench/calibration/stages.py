@@ -35,7 +35,7 @@ STAGES = (
     Stage(("l2_bytes_per_cycle",), ("tmu.from_l2",)),
     Stage(("uniform_cache_bytes", "uniform_cache_ways"), ("uniform.chase",), scanned_together=True),
     Stage(("uniform_l2_extra_cycles",), ("uniform.chase.footprint=08192",)),
-    Stage(("uniform_sdram_extra_cycles",), ("uniform.chase.footprint=65536", "uniform.fresh")),
+    Stage(("uniform_sdram_extra_s",), ("uniform.chase.footprint=65536", "uniform.fresh")),
     Stage(("uniform_refill_cycles",), ("uniform.burst.words=064.gap=03", "uniform.burst.words=032.gap=03")),
     Stage(("uniform_burst_words",), _BURSTS, dense=True),
     Stage(("uniform_refill_cycles", "uniform_pause_instructions", "uniform_burst_words"), ("uniform.burst",)),

@@ -145,7 +145,7 @@ def _first_sgemm(clock_hz: float) -> PublishedProgram:
 
 _ROW, _ARRIVALS = "vdw_row_cycles", "lowest_qpu_first"
 _MEMORY = ("memory_bytes_per_cycle", "sdram_bytes_per_s")
-_UNIFORM = ("uniform_l2_extra_cycles", "uniform_sdram_extra_cycles")
+_UNIFORM = ("uniform_l2_extra_cycles", "uniform_sdram_extra_s")
 PROGRAMS = (
     _rot3d(1, 1, 0.040, "25-33", originals.rot3d_1(), (_ROW, "vdr_row_cycles")),
     _rot3d(2, 1, 0.018, "39-56", originals.rot3d_2()),

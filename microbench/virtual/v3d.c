@@ -107,7 +107,7 @@ static void take_constants(struct v3d *gpu)
     gpu->l2_latency = (cycles)c->l2_latency_cycles;
     gpu->line_extra[0][CLIENT_ICACHE] = gpu->line_extra[1][CLIENT_ICACHE] = (cycles)c->icache_extra_cycles;
     gpu->line_extra[0][CLIENT_UNIFORM] = (cycles)c->uniform_l2_extra_cycles;
-    gpu->line_extra[1][CLIENT_UNIFORM] = (cycles)c->uniform_sdram_extra_cycles;
+    gpu->line_extra[1][CLIENT_UNIFORM] = in_cycles(c, c->uniform_sdram_extra_s);
     gpu->sdram_latency = in_cycles(c, c->sdram_latency_s);
     gpu->vpm_vector = (cycles)c->vpm_vector_cycles;
     gpu->vpm_read = (cycles)c->vpm_read_latency_cycles;

@@ -37,7 +37,7 @@ extern "C" {
     X(uniform_burst_words) \
     X(uniform_pause_instructions) \
     X(uniform_l2_extra_cycles) \
-    X(uniform_sdram_extra_cycles) \
+    X(uniform_sdram_extra_s) \
     X(tmu_l1_bytes) \
     X(tmu_cycles_per_request) \
     X(tmu_hit_latency_cycles) \

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from microbench.profile import load_profile
 
-FROZEN = "13d0e27bf69bdbb3568950f720e82a7813002e14531c320dbdfbabc637468f5c"
+FROZEN = "2834f8d9d08d83e3818f7053d41f5ac2ad53135a4de4bbd7862bbe8591281eb3"
 
 
 def test_the_constants_of_the_pi_zero_are_those_that_all_stated_times_rest_on() -> None:

@@ -28,7 +28,7 @@ def certain_but(profile: DeviceProfile, *names: str) -> DeviceProfile:
 def test_more_bandwidth_never_takes_longer(tmp_path: Path) -> None:
     graph = small_graph()
     compile_bundle(graph, on_qpus(graph), PROFILE.target(), tmp_path)
-    names = ("memory_bytes_per_cycle", "uniform_sdram_extra_cycles")
+    names = ("memory_bytes_per_cycle", "uniform_sdram_extra_s")
     profile = certain_but(PROFILE, *names)
     rows = {row.constant: row for row in sensitivities(profile, lambda p: bundle_time_s(p, tmp_path))}
     assert set(rows) == set(uncertain_constants(profile)) == set(names)

@@ -308,7 +308,9 @@ def test_a_line_of_uniforms_that_misses_takes_memory_s_time_from_the_prefetch_on
 ) -> None:
     value = PROFILE.v3d_value
     memory = value("l2_latency_cycles") + round(value("sdram_latency_s") * CLOCK_HZ) + extra
-    few, many = (fed_by_uniforms(lines, between, 1, uniform_sdram_extra_cycles=extra) for lines in (8, 40))
+    few, many = (
+        fed_by_uniforms(lines, between, 1, uniform_sdram_extra_s=extra / CLOCK_HZ) for lines in (8, 40)
+    )
     read = value("issue_cycles") * (1 + between)
     turn = value("issue_cycles") * LOOP_INSTRUCTIONS  # after every eighth word
     words, prefetched = 16, int(value("uniform_fifo_words"))
@@ -320,7 +322,7 @@ def test_a_line_of_uniforms_that_misses_takes_memory_s_time_from_the_prefetch_on
 def test_lines_of_uniforms_from_l2_and_from_sdram_have_extra_times_of_their_own() -> None:
     lines = 64  # more than the slice's cache holds, less than L2
     base, l2, sdram = (
-        fed_by_uniforms(lines, 0, 3, uniform_l2_extra_cycles=l2, uniform_sdram_extra_cycles=sdram)
+        fed_by_uniforms(lines, 0, 3, uniform_l2_extra_cycles=l2, uniform_sdram_extra_s=sdram / CLOCK_HZ)
         for l2, sdram in ((0, 60), (60, 60), (0, 160))
     )
     assert sdram - base == pytest.approx(100 * lines, rel=0.05)
