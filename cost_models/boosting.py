@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -21,45 +22,77 @@ except OSError as error:  # the wheel links to the system's OpenMP runtime
 lightgbm.register_logger(logging.getLogger(__name__))  # its own default writes to the standard output
 logging.getLogger(__name__).setLevel(logging.ERROR)  # its warnings are of trees that are as they should be
 
-ROUNDS = 120
-PARAMETERS: dict[str, Any] = {
-    "objective": "regression",
-    "num_leaves": 15,
-    "min_data_in_leaf": 3,
+_COMMON: dict[str, Any] = {
     "min_data_in_bin": 1,
-    "learning_rate": 0.1,
-    "lambda_l2": 0.5,
+    "feature_fraction": 0.5,
     "num_threads": 1,
     "seed": 0,
     "deterministic": True,
     "force_row_wise": True,
     "verbosity": -1,
 }
+MEAN: dict[str, Any] = {
+    **_COMMON,
+    "objective": "regression",
+    "num_boost_round": 120,
+    "learning_rate": 0.1,
+    "num_leaves": 15,
+    "min_data_in_leaf": 3,
+    "lambda_l2": 0.5,
+}
+QUANTILE: dict[str, Any] = {
+    **_COMMON,
+    "objective": "quantile",
+    "num_boost_round": 40,
+    "learning_rate": 0.15,
+    "num_leaves": 7,
+    "min_data_in_leaf": 8,
+}
 
 
 @dataclass(frozen=True)
 class Trees:
-    """A fitted ensemble: what it predicts with and the text it is kept as."""
+    """A fitted ensemble."""
 
     booster: lightgbm.Booster
-    text: str
 
     @staticmethod
-    def fit(matrix: Matrix, target: Matrix, names: tuple[str, ...]) -> Trees:
-        """Least squares on (rows, columns); equal data give equal text."""
-        columns = [name.replace(".", "_") for name in names]  # LightGBM refuses JSON's special characters
-        data = lightgbm.Dataset(matrix, label=target, feature_name=columns, params={"verbosity": -1})
-        booster = lightgbm.train(PARAMETERS, data, num_boost_round=ROUNDS)
-        return Trees.from_text(booster.model_to_string())
+    def fit_mean(matrix: Matrix, target: Matrix, weights: Matrix, names: tuple[str, ...]) -> Trees:
+        """Weighted least squares on (rows, columns); equal data give equal trees."""
+        return _fit(MEAN, matrix, target, weights, names)
+
+    @staticmethod
+    def fit_quantile(matrix: Matrix, target: Matrix, level: float, names: tuple[str, ...]) -> Trees:
+        """The quantile of that level, between 0 and 1, of the target at each place."""
+        return _fit({**QUANTILE, "alpha": level}, matrix, target, None, names)
 
     @staticmethod
     def from_text(text: str) -> Trees:
         """Raises CostModelError where LightGBM cannot read the text."""
         try:
-            return Trees(lightgbm.Booster(model_str=text), text)
+            return Trees(lightgbm.Booster(model_str=text))
         except lightgbm.basic.LightGBMError as error:
             raise CostModelError(f"LightGBM cannot read the model text: {error}; fit it again") from error
+
+    @cached_property
+    def text(self) -> str:
+        """What it is kept as."""
+        return str(self.booster.model_to_string())
 
     def predict(self, matrix: Matrix) -> Matrix:
         """One value per row."""
         return np.asarray(self.booster.predict(matrix, num_threads=1), dtype=np.float64)
+
+
+def _fit(
+    parameters: dict[str, Any],
+    matrix: Matrix,
+    target: Matrix,
+    weights: Matrix | None,
+    names: tuple[str, ...],
+) -> Trees:
+    columns = [name.replace(".", "_") for name in names]  # LightGBM refuses JSON's special characters
+    data = lightgbm.Dataset(
+        matrix, label=target, weight=weights, feature_name=columns, params={"verbosity": -1}
+    )
+    return Trees(lightgbm.train(parameters, data))

@@ -15,17 +15,23 @@ from codegen.operators.conv2d import Conv2d
 from codegen.operators.conv_transpose2d import ConvTranspose2d
 from codegen.operators.pool2d import Pool2d
 from codegen.schedule import Candidate, Value, Work
+from cost_models.machine import CONSTANT_NAMES, Machine
 from cost_models.roofline import TERM_NAMES, RooflineTerms
 
+LANES, FLOAT_BYTES = 16, 4
 Matrix = NDArray[np.float64]
 
 _WORK_NAMES = tuple(field.name for field in fields(Work))
 _FIXED_NAMES = (
     *(f"work.{name}" for name in _WORK_NAMES),
     *(f"share.{name}" for name in TERM_NAMES),
-    "log.bound",
+    "log.expected",
     *("loads_per_mac", "uniforms_per_mac", "instructions_per_mac", "bytes_per_mac", "rows_per_store"),
     *("in.channels", "in.pixels", "out.channels", "out.pixels", "kernel", "stride", "groups"),
+    *("stair.stores_per_element", "stair.tiles", "stair.rounds", "stair.raggedness", "stair.tile_macs"),
+    *("stair.weight_columns", "stair.redundancy", "stair.busiest_instructions"),
+    *("fit.working_set", "fit.inputs", "fit.weights", "fit.rereads", "fit.lines_reread"),
+    *(f"board.{name}" for name in CONSTANT_NAMES),
 )
 
 
@@ -49,23 +55,21 @@ class FeatureSet:
     def names(self) -> tuple[str, ...]:
         return (*_FIXED_NAMES, *(f"axis.{n}" for n in self.axes), *(f"is.{n}" for n in self.algorithms))
 
-    def row(self, candidate: Candidate, work: Work, terms: RooflineTerms) -> list[float]:
+    def row(self, candidate: Candidate, work: Work, terms: RooflineTerms, machine: Machine) -> list[float]:
         """One candidate's columns, in the order of `names`."""
         axes = _axes(candidate)
         return [
             *(math.log1p(getattr(work, name)) for name in _WORK_NAMES),
-            *(getattr(terms, name) / terms.bound_s for name in TERM_NAMES),
-            math.log(terms.bound_s),
+            *(getattr(terms, name) / terms.expected_s for name in TERM_NAMES),
+            math.log(machine.cycles(terms.expected_s, candidate.choice)),
             *_intensities(work),
             *_shape(candidate.spec),
+            *_staircase(candidate, work, machine),
+            *_fits(candidate, work, machine),
+            *machine.constants,
             *(float(axes.get(name, -1)) for name in self.axes),
             *(float(candidate.choice.algorithm == name) for name in self.algorithms),
         ]
-
-    def matrix(self, rows: Sequence[tuple[Candidate, Work, RooflineTerms]]) -> Matrix:
-        """(candidates, columns) as float64."""
-        values = [self.row(*row) for row in rows]
-        return np.array(values, dtype=np.float64).reshape(len(rows), len(self.names))
 
 
 def _axes(candidate: Candidate) -> dict[str, int]:
@@ -91,6 +95,42 @@ def _intensities(work: Work) -> tuple[float, ...]:
         work.alu_instructions * 16 / macs,
         (work.unique_bytes_read + work.bytes_written) / macs,
         work.store_instructions / max(work.dma_stores, 1.0),
+    )
+
+
+def _staircase(candidate: Candidate, work: Work, machine: Machine) -> tuple[float, ...]:
+    """Where time goes in steps: whole tiles dealt out in whole rounds, and results computed twice."""
+    choice = candidate.choice
+    elements = machine.elements(choice)
+    stores = max(work.dma_stores, 1.0)
+    blocks = choice.tiles.get("blocks", 1)
+    tiles = max(1.0, stores / blocks)
+    rounds = math.ceil(tiles * work.balance / elements - 1e-9)
+    share = work.balance / elements
+    results = sum(tensor.elements for tensor in candidate.spec.outputs)
+    pixel_tiles = choice.splits.get("pixel_tiles")
+    return (
+        math.log(stores * share),
+        math.log(tiles),
+        math.log(max(rounds, 1)),
+        rounds * elements / tiles,
+        math.log(max(work.macs, 1.0) / tiles),
+        elements / pixel_tiles if pixel_tiles else -1.0,
+        work.store_instructions * LANES / results,
+        math.log(max(work.alu_instructions, 1.0) * share),
+    )
+
+
+def _fits(candidate: Candidate, work: Work, machine: Machine) -> tuple[float, ...]:
+    """What is read against the cache that all share, and how often it is read again."""
+    cache_bytes = machine.cache_bytes(candidate.choice)
+    unique_bytes = max(work.unique_bytes_read, 1.0)
+    return (
+        math.log1p(work.working_set_bytes / cache_bytes),
+        math.log1p(sum(tensor.size_bytes for tensor in candidate.spec.inputs) / cache_bytes),
+        math.log1p(sum(tensor.size_bytes for tensor in candidate.spec.weights) / cache_bytes),
+        math.log(max(work.streamed_bytes_read, unique_bytes) / unique_bytes),
+        math.log1p(work.load_instructions * LANES * FLOAT_BYTES / unique_bytes),
     )
 
 

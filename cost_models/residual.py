@@ -4,35 +4,48 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
-from dataclasses import astuple, dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from statistics import median
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from codegen.graph import LayerSpec
 from codegen.schedule import Candidate, Work
-from cost_models.boosting import Trees
 from cost_models.errors import CostModelError
 from cost_models.features import FeatureSet, Matrix
+from cost_models.learned_ratio import LearnedRatio, Ratios, RatioState, Table
+from cost_models.machine import Machine
 from cost_models.model import Observation, Prediction
-from cost_models.roofline import RooflineModel
+from cost_models.roofline import RooflineModel, RooflineTerms
 from microbench.profile import DeviceProfile
 
-FOLDS = 5
 ENOUGH_OBSERVATIONS = 10  # of one algorithm, for trees to say more about it than its median does
-COVERAGE = 0.9
-NARROWEST = 0.02  # log ratio: two per cent either way, however well the folds agree
 FEW_FACTOR = 2.0  # interval either way around the median of a few observations, on top of their spread
 NONE_FACTOR = 6.0  # the same where an algorithm has no observation at all
+PRIOR_WEIGHT = 0.5  # of what other networks and boards taught; the model's own count 1
+SLOW_POWER, LEAST_WEIGHT = 2.0, 0.05  # a candidate weighs less the more slowly it computes its layer
 
 
 @dataclass(frozen=True)
 class _Correction:
-    """What multiplies a roofline: exp(log_ratio), and how far off it may be either way, as a log."""
+    """What multiplies a roofline, as logs: the factor, and the ends of its interval."""
 
     log_ratio: float
-    width: float
+    low: float
+    high: float
+
+    @staticmethod
+    def around(centre: float, width: float) -> _Correction:
+        return _Correction(centre, centre - width, centre + width)
+
+    def of(self, expected_s: float) -> Prediction:
+        return Prediction(
+            expected_s * math.exp(self.log_ratio),
+            expected_s * math.exp(self.low),
+            expected_s * math.exp(self.high),
+        )
 
 
 class _State(BaseModel):
@@ -41,94 +54,86 @@ class _State(BaseModel):
     model: str
     version: int
     profile_hash: str
-    axes: tuple[str, ...]
-    algorithms: tuple[str, ...]
-    widths: dict[str, float]  # algorithms that the trees know
-    medians: dict[str, tuple[float, float]]  # algorithms with few observations: log ratio, width
-    fallback: dict[str, float]  # engine -> median log ratio, for algorithms without any
-    trees: str | None
+    axes: tuple[str, ...] = ()
+    algorithms: tuple[str, ...] = ()
+    known: tuple[str, ...] = ()  # algorithms that the trees know
+    medians: dict[str, tuple[float, float]] = {}  # those with few observations: log ratio, width
+    fallback: dict[str, float] = {}  # engine -> median log ratio, for algorithms without any
+    learned: RatioState | None = None
 
 
 class ResidualModel:
-    """`roofline * exp(trees(features))`, the trees fitted to the logarithm of measured over roofline.
+    """`roofline * exp(trees(features))`, the trees fitted to the logarithm of measured over expected time.
 
-    An algorithm with fewer than ENOUGH_OBSERVATIONS is predicted by the roofline times its median
-    ratio, one with none by its engine's median ratio (or the bare roofline), both with an interval
-    that says so. The interval of the others is the 0.9 quantile of the absolute out-of-fold errors, per
-    algorithm. Observations are sorted by their figures first, so their order does not matter, nor do names.
+    Of the own and the prior observations alike, each of the latter by the roofline of its own board. Candidates that
+    compute their layer fast weigh more: which of the slow ones is slowest matters to nobody. An algorithm with fewer
+    than ENOUGH_OBSERVATIONS is predicted by the roofline times its median ratio, one with none by its engine's median
+    ratio (or the bare roofline), both with an interval that says so. The intervals of the others are those of
+    `LearnedRatio`. Observations are sorted by content first, so their order does not matter.
     """
 
     name = "residual"
 
     def __init__(self, profile: DeviceProfile) -> None:
         self._profile = profile
-        self._roofline = RooflineModel(profile)
+        self._boards: dict[str, _Board] = {}
+        self._own_board = self._board(None)
         self._state = self._unfitted()
-        self._trees: Trees | None = None
+        self._learned: LearnedRatio | None = None
+        self._unseen: tuple[Prediction, ...] = ()
 
-    def fit(self, observations: Sequence[Observation]) -> None:
+    def fit(self, own: Sequence[Observation], prior: Sequence[Observation] = ()) -> None:
         """Learns from these observations alone; none at all give the bare roofline back.
 
-        Raises CostModelError for a measured time that is not a positive number.
+        Raises CostModelError for a measured time that is not a positive number, or a prior one of a board that lacks
+        its engine.
         """
-        ordered = _ordered(observations)
-        ratios = np.array([self._log_ratio(o) for o in ordered], dtype=np.float64)
-        groups = _groups(ordered)
-        known = {name for name, rows in groups.items() if len(rows) >= ENOUGH_OBSERVATIONS}
-        features = FeatureSet.of([o.candidate for o in ordered])
-        trees, widths = None, {}
+        order = sorted(range(len(own)), key=lambda i: (own[i].candidate.hash, own[i].time_s))
+        rows, more = [own[i] for i in order], sorted(prior, key=_content)
+        every = [*rows, *more]
+        features = FeatureSet.of([o.candidate for o in every])
+        ratios = [self._log_ratio(o) for o in every]
+        table = self._table(features, every, ratios, len(rows))
+        numbers = _by_algorithm(every, ratios)
+        known = tuple(name for name, found in numbers.items() if len(found) >= ENOUGH_OBSERVATIONS)
+        # Intervals are of the own errors, as soon as there are enough to tell.
+        judged = np.arange(len(every)) < (len(rows) if len(rows) >= ENOUGH_OBSERVATIONS else len(every))
+        self._learned, held_out = None, None
         if known:
-            matrix = self._matrix(features, [(o.candidate, o.work) for o in ordered])
-            trees = Trees.fit(matrix, ratios, features.names)
-            errors = np.abs(_out_of_fold(matrix, ratios, features.names) - ratios)
-            widths = {name: _width(errors[groups[name]]) for name in sorted(known)}
-        medians = {n: _median_and_width(ratios[rows]) for n, rows in sorted(groups.items()) if n not in known}
-        self._trees = trees
+            self._learned, held_out = LearnedRatio.fit(
+                table.where(judged), table.where(~judged), features.names
+            )
         self._state = self._unfitted().model_copy(
             update={
                 "axes": features.axes,
                 "algorithms": features.algorithms,
-                "widths": widths,
-                "medians": medians,
-                "fallback": _by_engine(ordered, ratios),
-                "trees": trees.text if trees else None,
+                "known": known,
+                "medians": {n: _median_and_width(found) for n, found in numbers.items() if n not in known},
+                "fallback": _by_engine(every, ratios),
             }
         )
+        unseen = dict(zip(order, self._predicted_unseen(rows, every, ratios, held_out), strict=True))
+        self._unseen = tuple(unseen[i] for i in range(len(own)))
 
     def predict(self, candidates: Sequence[tuple[Candidate, Work]]) -> tuple[Prediction, ...]:
         """One prediction per candidate, in order; raises CostModelError for an engine the board lacks."""
         if not candidates:
             return ()
-        bounds = [self._roofline.terms(candidate, work).bound_s for candidate, work in candidates]
-        learned = self._learned(candidates)
-        corrections = [
-            self._correction(candidate, float(ratio))
-            for (candidate, _), ratio in zip(candidates, learned, strict=True)
-        ]
-        return tuple(_prediction(bound, c) for bound, c in zip(bounds, corrections, strict=True))
+        expected = [self._own_board.expected_s(candidate, work) for candidate, work in candidates]
+        ratios = self._learned_ratios(candidates)
+        return tuple(
+            self._correction(candidate, ratios, row).of(expected_s)
+            for row, ((candidate, _), expected_s) in enumerate(zip(candidates, expected, strict=True))
+        )
 
-    def cross_predict(self, observations: Sequence[Observation]) -> tuple[Prediction, ...]:
-        """Each observation predicted by models that have not seen its candidate, in the given order.
-
-        What honest error figures are computed from; this model's own fitted state is left as it is.
-        """
-        by_work = sorted(observations, key=lambda o: astuple(o.work))
-        hashes = dict.fromkeys(o.candidate.hash for o in by_work)
-        fold_of = {digest: index % FOLDS for index, digest in enumerate(hashes)}
-        result: dict[int, Prediction] = {}
-        for fold in range(FOLDS):
-            held = [i for i, o in enumerate(observations) if fold_of[o.candidate.hash] == fold]
-            if not held:
-                continue
-            model = ResidualModel(self._profile)
-            model.fit([o for o in observations if fold_of[o.candidate.hash] != fold])
-            pairs = [(observations[i].candidate, observations[i].work) for i in held]
-            result.update(zip(held, model.predict(pairs), strict=True))
-        return tuple(result[index] for index in range(len(observations)))
+    def unseen(self) -> tuple[Prediction, ...]:
+        """See `CostModel.unseen`; an algorithm of this layer alone is predicted as one without observations."""
+        return self._unseen
 
     def to_text(self) -> str:
         """JSON that holds the trees in LightGBM's own text format."""
-        return json.dumps(self._state.model_dump(mode="json"), sort_keys=True, indent=1) + "\n"
+        state = self._state.model_copy(update={"learned": self._learned.state if self._learned else None})
+        return json.dumps(state.model_dump(mode="json"), sort_keys=True, indent=1) + "\n"
 
     def load_text(self, text: str) -> None:
         """Restores what `to_text` wrote for the same profile; raises CostModelError on anything else."""
@@ -143,18 +148,21 @@ class ResidualModel:
             raise CostModelError(f"a {state.model} model of version {state.version}; fit it again")
         if state.profile_hash != self._profile.hash:
             raise CostModelError("the residual model belongs to another device profile; fit it again")
-        trees = Trees.from_text(state.trees) if state.trees is not None else None
-        if (trees is None) == bool(state.widths):
+        if (state.learned is None) == bool(state.known):
             raise CostModelError(
-                "trees and intervals of the residual model contradict each other; fit it again"
+                "trees and algorithms of the residual model contradict each other; fit it again"
             )
-        self._state, self._trees = state, trees
+        self._learned = LearnedRatio.of_state(state.learned) if state.learned else None
+        self._state, self._unseen = state, ()
 
     def _unfitted(self) -> _State:
-        return _State(
-            model=self.name, version=1, profile_hash=self._profile.hash, axes=(), algorithms=(), widths={},
-            medians={}, fallback={}, trees=None,
-        )  # fmt: skip
+        return _State(model=self.name, version=2, profile_hash=self._profile.hash)
+
+    def _board(self, profile: DeviceProfile | None) -> _Board:
+        own = profile or self._profile
+        if own.hash not in self._boards:
+            self._boards[own.hash] = _Board(own)
+        return self._boards[own.hash]
 
     def _log_ratio(self, observation: Observation) -> float:
         if not (math.isfinite(observation.time_s) and observation.time_s > 0):
@@ -162,68 +170,136 @@ class ResidualModel:
                 f"candidate {observation.candidate.hash[:12]} was measured at {observation.time_s} s: "
                 "a time to learn from is positive"
             )
-        bound_s = self._roofline.terms(observation.candidate, observation.work).bound_s
-        return math.log(observation.time_s / bound_s)
+        board = self._board(observation.profile)
+        return math.log(observation.time_s / board.expected_s(observation.candidate, observation.work))
 
-    def _matrix(self, features: FeatureSet, pairs: Sequence[tuple[Candidate, Work]]) -> Matrix:
-        return features.matrix([(c, w, self._roofline.terms(c, w)) for c, w in pairs])
+    def _table(
+        self, features: FeatureSet, every: Sequence[Observation], ratios: Sequence[float], own: int
+    ) -> Table:
+        return Table(
+            self._matrix(features, [(o.candidate, o.work, self._board(o.profile)) for o in every]),
+            np.array(ratios, dtype=np.float64),
+            _weights(every, own),
+            tuple(o.candidate.spec.canonical for o in every),
+            tuple(o.candidate.choice.engine for o in every),
+        )
 
-    def _learned(self, candidates: Sequence[tuple[Candidate, Work]]) -> Matrix:
-        if self._trees is None:
-            return np.zeros(len(candidates))
+    @staticmethod
+    def _matrix(features: FeatureSet, rows: Sequence[tuple[Candidate, Work, _Board]]) -> Matrix:
+        found = [board.row(features, candidate, work) for candidate, work, board in rows]
+        return np.array(found, dtype=np.float64).reshape(len(rows), len(features.names))
+
+    def _learned_ratios(self, candidates: Sequence[tuple[Candidate, Work]]) -> Ratios | None:
+        if self._learned is None:
+            return None
         features = FeatureSet(self._state.axes, self._state.algorithms)
-        return self._trees.predict(self._matrix(features, candidates))
+        matrix = self._matrix(features, [(c, w, self._own_board) for c, w in candidates])
+        return self._learned.predict(matrix, [c.choice.engine for c, _ in candidates])
 
-    def _correction(self, candidate: Candidate, learned: float) -> _Correction:
+    def _correction(self, candidate: Candidate, ratios: Ratios | None, row: int) -> _Correction:
         choice, state = candidate.choice, self._state
-        if choice.algorithm in state.widths:
-            return _Correction(learned, state.widths[choice.algorithm])
+        if ratios is not None and choice.algorithm in state.known:
+            return _Correction(float(ratios.centre[row]), float(ratios.low[row]), float(ratios.high[row]))
         if choice.algorithm in state.medians:
-            return _Correction(*state.medians[choice.algorithm])
-        return _Correction(state.fallback.get(choice.engine, 0.0), math.log(NONE_FACTOR))
+            return _Correction.around(*state.medians[choice.algorithm])
+        return _Correction.around(state.fallback.get(choice.engine, 0.0), math.log(NONE_FACTOR))
+
+    def _predicted_unseen(
+        self,
+        rows: Sequence[Observation],
+        every: Sequence[Observation],
+        ratios: Sequence[float],
+        held_out: Ratios | None,
+    ) -> Iterator[Prediction]:
+        """Of algorithms that the trees know, out of their folds; of others from what other layers say of them."""
+        for row, o in enumerate(rows):
+            elsewhere = (
+                [
+                    ratio
+                    for other, ratio in zip(every, ratios, strict=True)
+                    if other.candidate.choice.algorithm == o.candidate.choice.algorithm
+                    and other.candidate.spec != o.candidate.spec
+                ]
+                if o.candidate.choice.algorithm not in self._state.known
+                else []
+            )
+            yield self._unseen_correction(o, row, elsewhere, held_out).of(
+                self._own_board.expected_s(o.candidate, o.work)
+            )
+
+    def _unseen_correction(
+        self, o: Observation, row: int, elsewhere: Sequence[float], held_out: Ratios | None
+    ) -> _Correction:
+        if held_out is not None and o.candidate.choice.algorithm in self._state.known:
+            return self._correction(o.candidate, held_out, row)
+        if elsewhere:
+            return _Correction.around(*_median_and_width(elsewhere))
+        return _Correction.around(0.0, math.log(NONE_FACTOR))
 
 
-def _ordered(observations: Sequence[Observation]) -> list[Observation]:
-    return sorted(observations, key=lambda o: (astuple(o.work), o.time_s))
+class _Board:
+    """One board's roofline and what features see of it; rows and times are kept, for a search asks again and again."""
+
+    def __init__(self, profile: DeviceProfile) -> None:
+        self._roofline = RooflineModel(profile)
+        self._machine = Machine.of(profile)
+        self._terms: dict[tuple[str, Work], RooflineTerms] = {}
+        self._rows: dict[tuple[str, Work], list[float]] = {}
+        self._features = FeatureSet((), ())
+
+    def expected_s(self, candidate: Candidate, work: Work) -> float:
+        return self._terms_of(candidate, work).expected_s
+
+    def row(self, features: FeatureSet, candidate: Candidate, work: Work) -> list[float]:
+        if features != self._features:
+            self._features, self._rows = features, {}
+        key = (candidate.hash, work)
+        if key not in self._rows:
+            terms = self._terms_of(candidate, work)
+            self._rows[key] = features.row(candidate, work, terms, self._machine)
+        return self._rows[key]
+
+    def _terms_of(self, candidate: Candidate, work: Work) -> RooflineTerms:
+        key = (candidate.hash, work)
+        if key not in self._terms:
+            self._terms[key] = self._roofline.terms(candidate, work)
+        return self._terms[key]
 
 
-def _groups(observations: Sequence[Observation]) -> dict[str, list[int]]:
-    groups: dict[str, list[int]] = {}
-    for index, observation in enumerate(observations):
-        groups.setdefault(observation.candidate.choice.algorithm, []).append(index)
-    return groups
+def _content(observation: Observation) -> tuple[str, str, float]:
+    profile = observation.profile
+    return observation.candidate.hash, profile.hash if profile else "", observation.time_s
 
 
-def _by_engine(observations: Sequence[Observation], ratios: Matrix) -> dict[str, float]:
+def _by_algorithm(observations: Sequence[Observation], ratios: Sequence[float]) -> dict[str, list[float]]:
+    found: dict[str, list[float]] = {}
+    for observation, ratio in zip(observations, ratios, strict=True):
+        found.setdefault(observation.candidate.choice.algorithm, []).append(ratio)
+    return dict(sorted(found.items()))
+
+
+def _by_engine(observations: Sequence[Observation], ratios: Sequence[float]) -> dict[str, float]:
     rows: dict[str, list[float]] = {}
     for observation, ratio in zip(observations, ratios, strict=True):
-        rows.setdefault(observation.candidate.choice.engine, []).append(float(ratio))
-    return {engine: median(values) for engine, values in sorted(rows.items())}
+        rows.setdefault(observation.candidate.choice.engine, []).append(ratio)
+    return {engine: median(found) for engine, found in sorted(rows.items())}
 
 
-def _out_of_fold(matrix: Matrix, ratios: Matrix, names: tuple[str, ...]) -> Matrix:
-    """Every row predicted by trees that have not seen it; rows sorted by work make the folds a fair mix."""
-    folds = np.arange(len(ratios)) % FOLDS
-    predicted = np.zeros(len(ratios))
-    for fold in range(FOLDS):
-        held = folds == fold
-        predicted[held] = Trees.fit(matrix[~held], ratios[~held], names).predict(matrix[held])
-    return predicted
+def _weights(observations: Sequence[Observation], own: int) -> Matrix:
+    """The first `own` are the model's own."""
+    best: dict[tuple[LayerSpec, str, str], float] = {}
+    keys = [(o.candidate.spec, o.candidate.choice.engine, _content(o)[1]) for o in observations]
+    for key, o in zip(keys, observations, strict=True):
+        best[key] = min(best.get(key, math.inf), o.time_s)
+    return np.array(
+        [
+            max(LEAST_WEIGHT, (best[key] / o.time_s) ** SLOW_POWER) * (1.0 if i < own else PRIOR_WEIGHT)
+            for i, (key, o) in enumerate(zip(keys, observations, strict=True))
+        ],
+        dtype=np.float64,
+    )
 
 
-def _width(errors: Matrix) -> float:
-    """The conformal quantile: of n errors the one of rank ceil((n + 1) * coverage), or the largest."""
-    ordered = np.sort(errors)
-    rank = min(len(ordered), math.ceil((len(ordered) + 1) * COVERAGE))
-    return max(NARROWEST, float(ordered[rank - 1]))
-
-
-def _median_and_width(ratios: Matrix) -> tuple[float, float]:
-    centre = float(np.median(ratios))
-    return centre, float(np.max(np.abs(ratios - centre))) + math.log(FEW_FACTOR)
-
-
-def _prediction(bound_s: float, correction: _Correction) -> Prediction:
-    time_s = bound_s * math.exp(correction.log_ratio)
-    factor = math.exp(correction.width)
-    return Prediction(time_s, time_s / factor, time_s * factor)
+def _median_and_width(ratios: Sequence[float]) -> tuple[float, float]:
+    centre = median(ratios)
+    return centre, max(abs(ratio - centre) for ratio in ratios) + math.log(FEW_FACTOR)

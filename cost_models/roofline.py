@@ -1,4 +1,4 @@
-"""The analytic cost model: the slowest of a board's resources bounds a layer's time."""
+"""The analytic cost model: the slowest of a board's resources is what a layer waits for."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from cost_models.model import Observation, Prediction
 from microbench.cpu_cost import cpu_time_s
 from microbench.profile import DeviceProfile
 
-UNFITTED_FACTOR = 3.0  # the interval of a roofline: a bound knows nothing of stalls and overlaps
+UNFITTED_FACTOR = 3.0  # the interval of a roofline, which knows nothing of stalls and overlaps
 SHORTEST_S = 1e-7
 VECTOR_BYTES = 64  # of a QPU
 
@@ -30,7 +30,8 @@ GENERIC_SYNC_S = 1e-6  # handing parts to threads that are awake, and waiting fo
 class RooflineTerms:
     """Seconds that each resource is busy for a candidate; 0 where it is not used.
 
-    `compute` to `memory` overlap, so the slowest one bounds the time; `latency` is added, nothing hides it.
+    `compute` to `streamed` overlap, so the slowest one decides; `latency` is added, nothing hides it. `memory` is every
+    byte moved once, which no cache can save; `streamed` is what a small cache is estimated to fetch, re-reads included.
     """
 
     compute: float
@@ -38,13 +39,19 @@ class RooflineTerms:
     uniform: float
     store: float
     memory: float
+    streamed: float
     latency: float
 
     @property
     def bound_s(self) -> float:
-        """The time no schedule of this work can beat, in seconds."""
+        """The time no schedule of this work can beat, in seconds, as far as its instructions are counted right."""
         busiest = max(self.compute, self.load, self.uniform, self.store, self.memory)
         return max(SHORTEST_S, busiest + self.latency)
+
+    @property
+    def expected_s(self) -> float:
+        """The bound, or longer where more is fetched again than the rest takes."""
+        return max(self.bound_s, self.streamed + self.latency)
 
 
 class RooflineModel:
@@ -54,6 +61,7 @@ class RooflineModel:
 
     def __init__(self, profile: DeviceProfile) -> None:
         self._profile = profile
+        self._own: tuple[Observation, ...] = ()
 
     def terms(self, candidate: Candidate, work: Work) -> RooflineTerms:
         """Busy time of each resource; raises CostModelError for a QPU candidate on a board without QPUs."""
@@ -61,13 +69,18 @@ class RooflineModel:
             return self._qpu_terms(candidate, work)
         return self._cpu_terms(work, candidate.choice.threads)
 
-    def fit(self, observations: Sequence[Observation]) -> None:
+    def fit(self, own: Sequence[Observation], prior: Sequence[Observation] = ()) -> None:
         """Nothing to learn: the constants are the profile's."""
+        self._own = tuple(own)
+
+    def unseen(self) -> tuple[Prediction, ...]:
+        """What it predicts: it never looks at a time."""
+        return self.predict([(o.candidate, o.work) for o in self._own])
 
     def predict(self, candidates: Sequence[tuple[Candidate, Work]]) -> tuple[Prediction, ...]:
-        """The bound, with an interval that covers a program three times off it."""
-        bounds = (self.terms(candidate, work).bound_s for candidate, work in candidates)
-        return tuple(Prediction(t, t / UNFITTED_FACTOR, t * UNFITTED_FACTOR) for t in bounds)
+        """What its terms lead one to expect, with an interval that covers a program three times off it."""
+        expected = (self.terms(candidate, work).expected_s for candidate, work in candidates)
+        return tuple(Prediction(t, t / UNFITTED_FACTOR, t * UNFITTED_FACTOR) for t in expected)
 
     def to_text(self) -> str:
         """The profile it belongs to: there is no learned state."""
@@ -90,14 +103,14 @@ class RooflineModel:
         cycle_s = 1.0 / value("clock_hz")
         qpus = value("qpus")
         tmus = qpus / value("qpus_per_slice") * value("tmus_per_slice")
-        moved_bytes = max(work.streamed_bytes_read, work.unique_bytes_read) + work.bytes_written
         per_qpu_s = cycle_s / qpus * work.balance
         return RooflineTerms(
             compute=work.alu_instructions * value("issue_cycles") * per_qpu_s,
             load=work.load_instructions * value("tmu_cycles_per_request") * cycle_s / tmus * work.balance,
             uniform=work.uniform_words * value("uniform_refill_cycles") * per_qpu_s,
             store=work.dma_stores * value("vdw_setup_s") + work.store_instructions * self._stored_row_s(),
-            memory=moved_bytes / self._profile.memory_bytes_per_s,
+            memory=_least_bytes(work) / self._profile.memory_bytes_per_s,
+            streamed=_streamed_bytes(work) / self._profile.memory_bytes_per_s,
             # Every stored block begins with an empty request queue, so its first load waits for SDRAM.
             latency=(work.dma_stores + qpus) * self._first_load_s() / qpus * work.balance,
         )
@@ -117,21 +130,36 @@ class RooflineModel:
     def _cpu_terms(self, work: Work, threads: int) -> RooflineTerms:
         if self._profile.cpu_costs:
             return self._tabled_cpu_terms(work, threads)
-        moved_bytes = max(work.streamed_bytes_read, work.unique_bytes_read) + work.bytes_written
         share = work.balance / threads
         load_s = work.load_instructions * GENERIC_LOAD_S * share
         store_s = work.store_instructions * GENERIC_STORE_S * share
         arithmetic_s = max(work.alu_instructions, work.macs) * GENERIC_ARITHMETIC_S * share
         sync_s = GENERIC_SYNC_S if threads > 1 else 0.0
-        memory_s = moved_bytes / GENERIC_BYTES_PER_S
-        return RooflineTerms(arithmetic_s + load_s + store_s, load_s, 0.0, store_s, memory_s, sync_s)
+        return RooflineTerms(
+            compute=arithmetic_s + load_s + store_s,
+            load=load_s,
+            uniform=0.0,
+            store=store_s,
+            memory=_least_bytes(work) / GENERIC_BYTES_PER_S,
+            streamed=_streamed_bytes(work) / GENERIC_BYTES_PER_S,
+            latency=sync_s,
+        )
 
     def _tabled_cpu_terms(self, work: Work, threads: int) -> RooflineTerms:
         """An in-order core hides no memory access behind arithmetic: what memory costs counts as latency."""
         registers_only = replace(work, streamed_bytes_read=0.0, unique_bytes_read=0.0, bytes_written=0.0)
         compute_s = cpu_time_s(registers_only, self._profile, threads)
         memory_s = cpu_time_s(work, self._profile, threads) - compute_s
-        return RooflineTerms(compute_s, 0.0, 0.0, 0.0, 0.0, memory_s)
+        return RooflineTerms(compute_s, 0.0, 0.0, 0.0, 0.0, 0.0, memory_s)
+
+
+def _least_bytes(work: Work) -> float:
+    """Every byte read and written once."""
+    return work.unique_bytes_read + work.bytes_written
+
+
+def _streamed_bytes(work: Work) -> float:
+    return max(work.streamed_bytes_read, work.unique_bytes_read) + work.bytes_written
 
 
 TERM_NAMES = tuple(field.name for field in fields(RooflineTerms))

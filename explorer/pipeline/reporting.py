@@ -9,7 +9,6 @@ from codegen.graph import LayerSpec
 from codegen.schedule import Candidate
 from cost_models.metrics import mape, spearman, top_regret
 from cost_models.model import Observation, Prediction
-from cost_models.residual import ResidualModel
 from explorer.compose.compose import Composition, starts_launch, wakes
 from explorer.compose.steps import ComposedStep, Overheads
 from explorer.measure.measurer import Tally
@@ -41,7 +40,7 @@ def build_report(
 ) -> RunReport:
     """The report; predictions in it come from models that have not seen the candidate they predict."""
     found, cpu_only = searched.result, searched.cpu_only
-    unseen = _unseen_predictions(board, found)
+    unseen = _unseen_predictions(found)
     check, bundle_run = checked or (None, None)
     overheads = searched.overheads
     return RunReport(
@@ -69,8 +68,8 @@ def build_report(
     )  # fmt: skip
 
 
-def _unseen_predictions(board: Board, found: SearchResult) -> Unseen:
-    predictions = ResidualModel(board.profile).cross_predict(found.observations)
+def _unseen_predictions(found: SearchResult) -> Unseen:
+    predictions = found.model.unseen()
     return {o.candidate: p for o, p in zip(found.observations, predictions, strict=True)}
 
 

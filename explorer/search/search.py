@@ -124,6 +124,7 @@ class _Search:
         self._settings = settings
         self._progress = progress
         self._layers: list[LayerSearch] = []
+        self._predictions: dict[str, Prediction] = {}  # of the model as it is, by hash
 
     def add(self, layers: Iterable[LayerSearch], title: str) -> None:
         """Takes in more layers with a first spread of measurements each."""
@@ -156,10 +157,14 @@ class _Search:
             layer.record([next(samples) for _ in chosen])
 
     def _fit(self) -> None:
+        self._predictions = {}
         self._model.fit(observations(sample for layer in self._layers for sample in layer.samples))
 
     def _predict(self, candidates: Sequence[Candidate]) -> Sequence[Prediction]:
-        return self._model.predict([(candidate, self._jobs.work(candidate)) for candidate in candidates])
+        new = {c.hash: c for c in candidates if c.hash not in self._predictions}
+        found = self._model.predict([(candidate, self._jobs.work(candidate)) for candidate in new.values()])
+        self._predictions.update(zip(new, found, strict=True))
+        return [self._predictions[candidate.hash] for candidate in candidates]
 
 
 def _layer_searches(graph: Graph, jobs: JobBuilder, settings: SearchSettings) -> dict[LayerSpec, LayerSearch]:

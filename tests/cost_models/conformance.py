@@ -62,6 +62,16 @@ class CostModelConformance:
         other.fit(observations(40))
         assert model.to_text() == other.to_text()
 
+    @pytest.mark.parametrize("count", [0, 1, 4, 12, 60])
+    def test_every_own_observation_has_its_unseen_prediction(self, make_model: Factory, count: int) -> None:
+        model, other = make_model(), make_model()
+        model.fit(observations(count), observations(80)[60:])
+        other.fit(tuple(reversed(observations(count))), observations(80)[60:])
+        predictions = model.unseen()
+        assert len(predictions) == count
+        assert all(0 < p.low_s <= p.time_s <= p.high_s < math.inf for p in predictions)
+        assert other.unseen() == tuple(reversed(predictions))
+
     @pytest.mark.parametrize("text", ["", "{}", "null", "[1, 2", '{"model": "another"}'])
     def test_it_refuses_text_that_is_not_its_own(self, make_model: Factory, text: str) -> None:
         with pytest.raises(CostModelError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from codegen.algorithm import algorithms
@@ -9,7 +10,9 @@ from codegen.expression import RESULT
 from codegen.operators.elementwise import Map
 from codegen.schedule import Candidate, Choice, Work
 from cost_models.features import FeatureSet
+from cost_models.machine import Machine
 from cost_models.roofline import RooflineTerms
+from microbench.profile import load_profile
 from tests.codegen.layers import inferred_layer
 
 SPEC = inferred_layer(Map(RESULT), (1, 4, 3, 3))
@@ -24,7 +27,8 @@ def test_a_name_is_its_place(algorithm: str, axis: str) -> None:
         for name in names
     ]
     features = FeatureSet.of(candidates)
-    terms = RooflineTerms(1.0, 1.0, 1.0, 1.0, 1.0, 1.0)
-    rows = features.matrix([(candidate, Work(1.0), terms) for candidate in candidates])
+    terms = RooflineTerms(1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0)
+    machine = Machine.of(load_profile("pi-zero"))
+    rows = np.array([features.row(candidate, Work(1.0), terms, machine) for candidate in candidates])
     assert list(rows[:, features.names.index(f"axis.tile.{axis}")]) == list(range(len(names)))
     assert set(rows[:, features.names.index("axis.tile.rows")]) == {4.0}

@@ -66,14 +66,59 @@ def test_an_algorithm_without_observations_has_the_widest_interval() -> None:
     assert prediction.high_s / prediction.low_s == pytest.approx(NONE_FACTOR**2)
 
 
-def test_cross_prediction_does_not_see_the_candidate() -> None:
+def test_what_is_unseen_does_not_depend_on_the_observation() -> None:
     seen = observations(60)
     outlier = Observation(candidate(64, 2), work(64, 2), 1000 * law_s(64, 2))
     others = [o for o in seen if o.candidate != outlier.candidate]
-    first = ResidualModel(PROFILE).cross_predict([*others, outlier])[-1]
     changed = Observation(outlier.candidate, outlier.work, law_s(64, 2))
-    second = ResidualModel(PROFILE).cross_predict([*others, changed])[-1]
-    assert first == second
+    times_s = []
+    for one in (outlier, changed):
+        model = ResidualModel(PROFILE)
+        model.fit([*others, one])
+        times_s.append(model.unseen()[-1].time_s)
+    assert times_s[0] == times_s[1]
+
+
+def test_what_is_unseen_is_predicted_without_the_whole_layer() -> None:
+    """Another time of a sibling changes nothing of what is predicted unseen."""
+    seen = observations(60)
+    sibling = next(o for o in seen[:-1] if o.candidate.spec == seen[-1].candidate.spec)
+    changed = [Observation(o.candidate, o.work, 9 * o.time_s) if o is sibling else o for o in seen]
+    times_s = []
+    for rows in (seen, changed):
+        model = ResidualModel(PROFILE)
+        model.fit(rows)
+        times_s.append(model.unseen()[-1].time_s)
+    assert times_s[0] == times_s[1]
+
+
+def test_a_prior_of_other_layers_teaches_what_no_own_observation_says() -> None:
+    own, prior = observations(80)[:6], observations(80)[20:]
+    rest = [o for o in observations(80)[6:20] if o.candidate not in {p.candidate for p in prior}]
+    pairs, measured = [(o.candidate, o.work) for o in rest], [o.time_s for o in rest]
+    errors = []
+    for taught in ((), prior):
+        model = ResidualModel(PROFILE)
+        model.fit(own, taught)
+        errors.append(mape([p.time_s for p in model.predict(pairs)], measured))
+    assert errors[1] < 0.5 * errors[0]
+
+
+def test_a_prior_of_another_board_counts_by_that_board_s_roofline() -> None:
+    """On a board of twice the speed in everything the same programs take half as long: the ratios are the same."""
+    fast = PROFILE.with_v3d(
+        clock_hz=2 * PROFILE.v3d_value("clock_hz"),
+        sdram_bytes_per_s=2 * PROFILE.v3d_value("sdram_bytes_per_s"),
+        sdram_latency_s=PROFILE.v3d_value("sdram_latency_s") / 2,
+        vdw_setup_s=PROFILE.v3d_value("vdw_setup_s") / 2,
+    )
+    prior = [Observation(o.candidate, o.work, o.time_s / 2, fast) for o in observations(70)]
+    model, same = ResidualModel(PROFILE), ResidualModel(PROFILE)
+    model.fit((), prior)
+    same.fit((), observations(70))
+    pairs = [(o.candidate, o.work) for o in observations(80)[70:]]
+    taught, own = (m.predict(pairs) for m in (model, same))
+    assert [p.time_s for p in taught] == pytest.approx([p.time_s for p in own], rel=1e-6)
 
 
 @pytest.mark.parametrize("time_s", [0.0, -1.0, float("nan"), float("inf")])
@@ -88,10 +133,10 @@ def test_it_refuses_the_text_of_another_profile_and_damaged_trees() -> None:
     with pytest.raises(CostModelError, match="another device profile"):
         ResidualModel(PROFILE.with_v3d(clock_hz=3e8)).load_text(model.to_text())
     state = json.loads(model.to_text())
-    state["trees"] = "tree\nnonsense"
+    state["learned"]["low"] = "tree\nnonsense"
     with pytest.raises(CostModelError, match="LightGBM"):
         ResidualModel(PROFILE).load_text(json.dumps(state))
-    state["trees"] = None
+    state["learned"] = None
     with pytest.raises(CostModelError, match="contradict"):
         ResidualModel(PROFILE).load_text(json.dumps(state))
 

@@ -30,12 +30,20 @@ def test_an_unbalanced_split_takes_as_long_as_its_busiest_qpu() -> None:
 
 def test_loads_stores_and_memory_have_the_profiles_rates() -> None:
     work = Work(
-        macs=0, load_instructions=6e6, store_instructions=1000, dma_stores=100, streamed_bytes_read=1.3e6
-    )
+        macs=0, load_instructions=6e6, store_instructions=1000, dma_stores=100, unique_bytes_read=0.65e6,
+        streamed_bytes_read=1.3e6,
+    )  # fmt: skip
     terms = MODEL.terms(candidate(16, 1), work)
     assert terms.load == pytest.approx(1e6 * 16 / 250e6)
     assert terms.store == pytest.approx(100 * 157e-9 + 1000 * 56e-9, rel=2e-3)
-    assert terms.memory == pytest.approx(1e-3)
+    assert terms.memory == pytest.approx(0.5e-3)
+    assert terms.streamed == pytest.approx(1e-3)
+
+
+def test_what_is_read_again_is_expected_but_no_bound() -> None:
+    terms = MODEL.terms(candidate(16, 1), Work(macs=0, unique_bytes_read=1e6, streamed_bytes_read=9e6))
+    assert terms.bound_s == pytest.approx(terms.memory + terms.latency)
+    assert terms.expected_s == pytest.approx(9 * terms.memory + terms.latency)
 
 
 def test_the_clock_scales_cycles_and_memory_up_to_what_the_sdram_moves() -> None:
@@ -45,8 +53,8 @@ def test_the_clock_scales_cycles_and_memory_up_to_what_the_sdram_moves() -> None
         for clock_hz in (250e6, 400e6, 1000e6)
     )
     assert fastest.compute == pytest.approx(slow.compute / 4)
-    assert faster.memory == pytest.approx(slow.memory * 250 / 400)
-    assert fastest.memory == pytest.approx(1e6 / PROFILE.v3d_value("sdram_bytes_per_s"))
+    assert faster.streamed == pytest.approx(slow.streamed * 250 / 400)
+    assert fastest.streamed == pytest.approx(1e6 / PROFILE.v3d_value("sdram_bytes_per_s"))
 
 
 def test_a_cpu_candidate_needs_no_gpu() -> None:

@@ -1,0 +1,172 @@
+"""Trees for the logarithm of measured over expected time, with intervals that hold for layers they have not seen."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
+
+from cost_models.boosting import Trees
+from cost_models.features import Matrix
+
+Folds = NDArray[np.int64]
+
+FOLDS = 5
+COVERAGE = 0.8
+NARROWEST = 0.01  # log ratio: one per cent either way, however well the folds agree
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """Observations as numbers, one a row: features (rows, columns), log ratios and weights (rows,); the layer and the
+    engine of each.
+    """
+
+    matrix: Matrix
+    ratios: Matrix
+    weights: Matrix
+    layers: tuple[str, ...]
+    engines: tuple[str, ...]
+
+    def where(self, chosen: NDArray[np.bool_]) -> Table:
+        """The rows where `chosen` is true."""
+        rows = np.flatnonzero(chosen)
+        return Table(
+            self.matrix[rows],
+            self.ratios[rows],
+            self.weights[rows],
+            tuple(self.layers[i] for i in rows),
+            tuple(self.engines[i] for i in rows),
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Ratios:
+    """Predicted log ratios, (rows,) each: `low` and `high` are the ends of the interval of `centre`."""
+
+    centre: Matrix
+    low: Matrix
+    high: Matrix
+
+
+class RatioState(BaseModel):
+    """A learned ratio as plain data."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    centre: str
+    low: str
+    high: str
+    margins: dict[str, float]
+
+
+@dataclass(frozen=True, eq=False)
+class LearnedRatio:
+    """`low` and `high` are trees for quantiles of the errors that `centre` makes on layers that it has not seen;
+    `margins`, by engine, are what the intervals had to grow by, or shrink, to hold as many errors as they should.
+
+    Conformalised quantile regression (Romano, Patterson and Candes, 2019), on errors out of folds of whole layers.
+    """
+
+    centre: Trees
+    low: Trees
+    high: Trees
+    margins: dict[str, float]
+
+    @staticmethod
+    def fit(own: Table, prior: Table, names: tuple[str, ...]) -> tuple[LearnedRatio, Ratios]:
+        """What is learned, and the own rows as predicted without their layers; the prior has no part in intervals."""
+        folds = _folds(own.layers)
+        held_out = np.zeros(len(own.ratios))
+        for fold in np.unique(folds):
+            held = folds == fold
+            hidden = {layer for layer, is_held in zip(own.layers, held, strict=True) if is_held}
+            rest = prior.where(np.array([layer not in hidden for layer in prior.layers], dtype=bool))
+            held_out[held] = _centre(own.where(~held), rest, names).predict(own.matrix[held])
+        errors = own.ratios - held_out
+        low, high = (_Quantile.fit(own, errors, folds, level, names) for level in _LEVELS)
+        margins = _margins(own.engines, np.maximum(low.held_out - errors, errors - high.held_out))
+        learned = LearnedRatio(_centre(own, prior, names), low.trees, high.trees, margins)
+        return learned, learned.around(held_out, low.held_out, high.held_out, own.engines)
+
+    def predict(self, matrix: Matrix, engines: Sequence[str]) -> Ratios:
+        """The ratios of candidates by their features and engines."""
+        centre, low, high = (trees.predict(matrix) for trees in (self.centre, self.low, self.high))
+        return self.around(centre, low, high, engines)
+
+    def around(self, centre: Matrix, low: Matrix, high: Matrix, engines: Sequence[str]) -> Ratios:
+        """Intervals around predictions, from quantiles of their errors; none is narrower than NARROWEST either way."""
+        widest = max(self.margins.values())
+        margins = np.array([self.margins.get(engine, widest) for engine in engines])
+        return Ratios(
+            centre,
+            centre + np.minimum(low - margins, -NARROWEST),
+            centre + np.maximum(high + margins, NARROWEST),
+        )
+
+    @property
+    def state(self) -> RatioState:
+        """What `of_state` restores."""
+        return RatioState(
+            centre=self.centre.text, low=self.low.text, high=self.high.text, margins=self.margins
+        )
+
+    @staticmethod
+    def of_state(state: RatioState) -> LearnedRatio:
+        """Raises CostModelError where LightGBM cannot read a text."""
+        centre, low, high = (Trees.from_text(text) for text in (state.centre, state.low, state.high))
+        return LearnedRatio(centre, low, high, state.margins)
+
+
+_LEVELS = ((1 - COVERAGE) / 2, (1 + COVERAGE) / 2)
+
+
+@dataclass(frozen=True, eq=False)
+class _Quantile:
+    """Trees for a quantile of the errors, and what such trees say of each row without having seen its layer."""
+
+    trees: Trees
+    held_out: Matrix
+
+    @staticmethod
+    def fit(own: Table, errors: Matrix, folds: Folds, level: float, names: tuple[str, ...]) -> _Quantile:
+        held_out = np.zeros(len(errors))
+        for fold in np.unique(folds):
+            held = folds == fold
+            trees = Trees.fit_quantile(own.matrix[~held], errors[~held], level, names)
+            held_out[held] = trees.predict(own.matrix[held])
+        return _Quantile(Trees.fit_quantile(own.matrix, errors, level, names), held_out)
+
+
+def _centre(own: Table, prior: Table, names: tuple[str, ...]) -> Trees:
+    return Trees.fit_mean(
+        np.concatenate([own.matrix, prior.matrix]),
+        np.concatenate([own.ratios, prior.ratios]),
+        np.concatenate([own.weights, prior.weights]),
+        names,
+    )
+
+
+def _folds(layers: Sequence[str]) -> Folds:
+    """The fold of each row: whole layers, dealt out by size; single rows where there is one layer alone."""
+    sizes = Counter(layers)
+    if len(sizes) == 1:
+        return np.arange(len(layers)) % FOLDS
+    order = sorted(sizes, key=lambda layer: (-sizes[layer], layer))
+    fold_of = {layer: index % FOLDS for index, layer in enumerate(order)}
+    return np.array([fold_of[layer] for layer in layers])
+
+
+def _margins(engines: Sequence[str], misses: Matrix) -> dict[str, float]:
+    """Of each engine the conformal quantile: of n misses that of rank ceil((n + 1) * coverage), or the largest."""
+    margins = {}
+    for engine in sorted(set(engines)):
+        own = np.sort(misses[np.array([one == engine for one in engines])])
+        rank = min(len(own), math.ceil((len(own) + 1) * COVERAGE))
+        margins[engine] = float(own[rank - 1])
+    return margins
