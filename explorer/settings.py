@@ -48,7 +48,9 @@ class RunSettings:
     `board`: how the device is reached, None: as its profile says; `board_options`: the board's own, as they were
     typed. `v3d_hz`: clock of the GPU. `qpus` None: all there are. `shapes`: of inputs that the model leaves open, by
     name. `store`: samples, a SQLite file or a database URL. `out` None: a directory of its own below `RUNS`.
-    `overwrite`: another run's results may be lost. `devices`: the file of named boards, None: there is none.
+    `overwrite`: another run's results may be lost. `robust`: the plan that does least badly over
+    the device's profile and the variants that it names, in place of the fastest under the profile alone. `devices`: the
+    file of named boards, None: there is none.
 
     Raises UsageError for a value that no run can have, naming the field.
     """
@@ -69,6 +71,7 @@ class RunSettings:
     devices: Path | None = field(default_factory=default_devices_file)
     board_options: Mapping[str, str] = field(default_factory=dict)
     overwrite: bool = False
+    robust: bool = False
 
     def __post_init__(self) -> None:
         for name in ("model", "out", "devices"):
@@ -76,7 +79,8 @@ class RunSettings:
                 object.__setattr__(self, name, Path(given))
         for name in ("device", "store"):
             object.__setattr__(self, name, str(getattr(self, name)))
-        parse_objective(self.objective)
+        if parse_objective(self.objective) == "front" and self.robust:
+            raise UsageError("--robust chooses one plan, --objective front shows many: leave one of them out")
         for name, value, least, most in self._bounded():
             if value is None or (isinstance(value, int | float) and least <= value <= most):
                 continue

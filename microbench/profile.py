@@ -68,6 +68,9 @@ class DeviceProfile(BaseModel):
     threads: Constants = Field(
         default={}, description="what it costs to share layers between threads: wake_s, spin_s; none: nothing"
     )
+    robust_against: tuple[str, ...] = Field(
+        default=(), description="variants that a plan should do well under besides the profile itself"
+    )
     qpus_used: int | None = Field(
         default=None, ge=1, description="QPUs that programs use; none: all there are"
     )

@@ -45,6 +45,13 @@ def run(
             help="latency: the fastest plan; front: every best trade of latency, memory and CPU time"
         ),
     ] = "latency",
+    robust: Annotated[
+        bool,
+        typer.Option(
+            "--robust",
+            help="the plan that does least badly where constants of the virtual board are not certain",
+        ),
+    ] = False,
     board: Annotated[
         str | None, typer.Option(help="how the device is reached; `explore devices` lists")
     ] = None,
@@ -96,6 +103,7 @@ def run(
                 search=SearchSettings(seed=seed, budget=budget),
                 rehearsal=RehearsalSettings(rounds=rehearsals),
                 objective=parse_objective(objective),
+                robust=robust,
             ),
             console=stdout(),
         )

@@ -65,6 +65,7 @@ def build_report(
         noise_floor=tally.noise_floor,
         reference=tally.reference,
         measured=_measured(found, unseen),
+        regret=searched.regret,
     )  # fmt: skip
 
 

@@ -21,6 +21,7 @@ from explorer.measure.measurer import Measurer, Tally, overheads_of
 from explorer.measure.workers import Workers
 from explorer.pipeline.boards import alike, close, open_board_of
 from explorer.pipeline.reporting import build_report
+from explorer.pipeline.robust import require_variants, robust
 from explorer.plans.check import Trial, check_bundle, failure_of, tolerance_of, trials_of
 from explorer.plans.network import Network, kept, open_network
 from explorer.plans.searched_network import SearchedNetwork
@@ -57,6 +58,8 @@ def run(settings: RunSettings, progress: Progress, announce: Announce) -> Run:
     """
     first = open_board_of(settings)
     with Workers(alike(first, settings), close) as boards:
+        if settings.robust:
+            require_variants(first)
         if settings.objective == "front" and not first.computes:
             raise UsageError(f"a front is made of plans that were run; the {first.name} board runs nothing")
         fingerprint = boards.call(lambda board: board.fingerprint())
@@ -133,7 +136,10 @@ def _investigate(
         )
         perform = _performer(boards, network, seed, measurer.tally.clocks) if _rehearses(first) else None
         rehearsals = Rehearsals(alone, perform, store.add, measurer.rehearsals, settings.rehearsal, progress)
-        return rehearsals.rehearsed(), measurer.tally
+        found = rehearsals.rehearsed()
+        if settings.robust:
+            found = robust(found, settings, jobs, store, progress)
+        return found, measurer.tally
 
 
 def _rehearses(board: Board) -> bool:

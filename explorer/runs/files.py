@@ -103,6 +103,8 @@ def _arguments(settings: RunSettings) -> Iterable[str]:
         yield from ("--qpus", str(settings.qpus))
     if settings.objective != "latency":
         yield from ("--objective", settings.objective)
+    if settings.robust:
+        yield "--robust"
     yield from ("--cost-model", settings.cost_model)
     yield from ("--seed", str(settings.search.seed), "--budget", str(settings.search.budget))
     yield from ("--rehearsals", str(settings.rehearsal.rounds))

@@ -38,6 +38,7 @@ def identity_of(settings: RunSettings, model_sha256: str) -> str:
             "search": asdict(settings.search),
             "rehearsal": asdict(settings.rehearsal),
             "objective": settings.objective,
+            "robust": settings.robust,
         }
     )
 

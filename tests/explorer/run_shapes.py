@@ -30,7 +30,16 @@ def virtual_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The directory of a run of a tiny network; not to be written to."""
     directory = tmp_path_factory.mktemp("run")
     model = write_tiny_model(directory / "tiny.onnx", side=48, channels=64)
-    arguments: list[str | Path] = ["run", "--device", "pi-zero", "--budget", "3", "--model", model]
+    arguments: list[str | Path] = [
+        "run",
+        "--device",
+        "pi-zero",
+        "--budget",
+        "3",
+        "--robust",
+        "--model",
+        model,
+    ]
     arguments += ["--store", directory / "samples.sqlite", "--out", directory / "tiny-pi-zero"]
     result = explore(*arguments)
     assert result.exit_code == 0, result.output

@@ -34,6 +34,7 @@ CHANGES: tuple[dict[str, Any], ...] = (
     {"search": SearchSettings(budget=7)},
     {"rehearsal": RehearsalSettings(rounds=0)},
     {"objective": "front"},
+    {"robust": True},
     {"board_options": {"serial": "1"}},
 )
 
