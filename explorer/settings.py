@@ -13,6 +13,7 @@ from explorer.errors import UsageError
 from explorer.search.layer_search import SearchSettings
 from microbench.devices import default_devices_file
 from microbench.options import SshOptions
+from microbench.profile import split_variants
 
 BUILT_IN_NETWORK = "mobilenet_v1"
 RUNS = Path("results") / "runs"
@@ -105,7 +106,8 @@ class RunSettings:
     @property
     def directory(self) -> Path:
         """Where plan, bundle, figures and summary go, if no other run has it."""
-        return self.out or RUNS / f"{self.model_name}-{Path(self.device).stem}"
+        device, variants = split_variants(self.device)
+        return self.out or RUNS / "-".join((self.model_name, Path(device).stem, *variants))
 
 
 def parse_shapes(texts: Sequence[str]) -> Shapes:

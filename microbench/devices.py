@@ -29,7 +29,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from microbench.errors import DevicesError, ProfileError
 from microbench.options import Launch, SshOptions
-from microbench.profile import known_profiles
+from microbench.profile import known_profiles, split_variants
 
 DEFAULT_SSH_PORT = 22
 
@@ -169,15 +169,18 @@ def parse_devices(text: str, path: str) -> dict[str, NamedBoard]:
 
 
 def find_device(name: str, path: Path | None) -> Device:
-    """A configured board of that name, otherwise a profile. `path` None: nothing is configured.
+    """A configured board of that name, otherwise a profile; variants of the profile may follow, as in
+    `pi-zero:uniform-0`. `path` None: nothing is configured.
 
     Raises ProfileError for a name that is neither, DevicesError for a malformed file or an unknown profile in it.
     """
     boards = read_devices(path) if path is not None else {}
-    if path is not None and name in boards:
-        found = boards[name]
-        return Device(_profile_of(found, name, path), found.ssh(), found.board, found.board_options or {})
-    if not name.endswith(".toml") and name not in known_profiles():
+    base, variants = split_variants(name)
+    if path is not None and base in boards:
+        found = boards[base]
+        profile = ":".join((_profile_of(found, base, path), *variants))
+        return Device(profile, found.ssh(), found.board, found.board_options or {})
+    if not base.endswith(".toml") and base not in known_profiles():
         configured = f"boards of {path}: {', '.join(sorted(boards))}; " if boards else ""
         raise ProfileError(
             f"unknown device {name!r}; {configured}known devices: {', '.join(known_profiles())} (or a profile "
@@ -188,9 +191,10 @@ def find_device(name: str, path: Path | None) -> Device:
 
 def _profile_of(board: NamedBoard, name: str, path: Path) -> str:
     """A profile's file is meant from where the file of boards is."""
-    if board.profile.endswith(".toml"):
+    base, _ = split_variants(board.profile)
+    if base.endswith(".toml"):
         return str(path.parent / Path(board.profile).expanduser())
-    if board.profile not in known_profiles():
+    if base not in known_profiles():
         raise DevicesError(
             f"{path}: boards.{name}.profile: unknown device {board.profile!r}; known devices: "
             f"{', '.join(known_profiles())} (or a profile file *.toml); correct it"

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 import tomllib
-from functools import cached_property
+from functools import cached_property, reduce
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from codegen.canonical import content_hash
 from codegen.target import SMALLEST_L1D_BYTES, Target
@@ -16,6 +17,7 @@ from microbench.errors import ProfileError
 
 CPU_CACHES = ("l1d_bytes", "l2_bytes")
 PROFILE_DIRECTORY = Path(__file__).parent / "profiles"
+_WITH_VARIANTS = re.compile(r"(?P<name>[^:]+|.+\.toml)(?P<variants>(:[a-z0-9-]+)*)")
 
 
 class Constant(BaseModel):
@@ -36,6 +38,15 @@ class Constant(BaseModel):
 
 
 Constants = dict[str, Constant]
+
+
+class Variant(BaseModel):
+    """Other values of some constants of the GPU, where boards may differ or published times do not decide."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    source: str
+    v3d: dict[str, float] = Field(min_length=1)
 
 
 class DeviceProfile(BaseModel):
@@ -71,6 +82,9 @@ class DeviceProfile(BaseModel):
     robust_against: tuple[str, ...] = Field(
         default=(), description="variants that a plan should do well under besides the profile itself"
     )
+    variants: dict[Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")], Variant] = Field(
+        default={}, description="by what follows the device's name and a colon"
+    )
     qpus_used: int | None = Field(
         default=None, ge=1, description="QPUs that programs use; none: all there are"
     )
@@ -82,6 +96,14 @@ class DeviceProfile(BaseModel):
         if unknown:
             raise ValueError(f"no cache is called {', '.join(unknown)}; known: {', '.join(CPU_CACHES)}")
         return caches
+
+    @model_validator(mode="after")
+    def _variants_change_constants(self) -> Self:
+        for name, variant in self.variants.items():
+            unknown = sorted(set(variant.v3d) - set(self.v3d))
+            if unknown:
+                raise ValueError(f"variant {name!r} changes {', '.join(unknown)}, which [v3d] does not have")
+        return self
 
     @cached_property
     def hash(self) -> str:
@@ -134,6 +156,21 @@ class DeviceProfile(BaseModel):
         # Not model_copy: that would carry a hash already computed over to the changed constants.
         return DeviceProfile.model_validate({**self.model_dump(), "v3d": changed})
 
+    def with_variant(self, name: str) -> DeviceProfile:
+        """The same board as one of its variants has it, named so; raises ProfileError listing the known ones."""
+        if name not in self.variants:
+            raise ProfileError(
+                f"device {self.name!r} has no variant {name!r}; it has: {', '.join(self.variants) or 'none'}"
+            )
+        variant = self.variants[name]
+        changed = {
+            constant: Constant(value=value, unit=self.v3d[constant].unit, source=variant.source)
+            for constant, value in variant.v3d.items()
+        }
+        return DeviceProfile.model_validate(
+            {**self.model_dump(), "name": f"{self.name}:{name}", "v3d": {**self.v3d, **changed}}
+        )
+
     def with_qpus(self, count: int) -> DeviceProfile:
         """The same board, of which programs use that many QPUs; raises ProfileError where it has not as many."""
         there = int(self.v3d_value("qpus")) if self.v3d else 0
@@ -170,8 +207,24 @@ def known_profiles() -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in PROFILE_DIRECTORY.glob("*.toml")))
 
 
+def split_variants(device: str) -> tuple[str, tuple[str, ...]]:
+    """The name or file of a device, and the variants that follow it, each after a colon: `pi-zero:uniform-0`."""
+    match = _WITH_VARIANTS.fullmatch(device)
+    if match is None:
+        return device, ()
+    return match["name"], tuple(match["variants"].split(":")[1:])
+
+
 def load_profile(name_or_path: str) -> DeviceProfile:
-    """A built-in profile by name, or one from a `.toml` file; raises ProfileError listing the known ones."""
+    """A built-in profile by name, or one from a `.toml` file, with the variants that are named behind it.
+
+    Raises ProfileError listing the known ones.
+    """
+    name, variants = split_variants(name_or_path)
+    return reduce(DeviceProfile.with_variant, variants, _read_profile(name))
+
+
+def _read_profile(name_or_path: str) -> DeviceProfile:
     path = (
         Path(name_or_path) if name_or_path.endswith(".toml") else PROFILE_DIRECTORY / f"{name_or_path}.toml"
     )

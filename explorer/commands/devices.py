@@ -139,12 +139,13 @@ def chosen_file(devices: Path | None) -> Path:
 def _profiles_table() -> Table:
     from microbench.profile import known_profiles, load_profile
 
-    table = Table("device", "title", "CPU", "QPUs", "GPU clock", "default board")
+    table = Table("device", "title", "CPU", "QPUs", "GPU clock", "default board", "variants")
     for name in known_profiles():
         profile = load_profile(name)
         target = profile.target()
         clock = f"{target.v3d_clock_hz / 1e6:g} MHz" if target.has_qpus else "-"
-        table.add_row(name, profile.title, profile.cpu, str(target.qpus or "-"), clock, profile.board)
+        qpus, variants = str(target.qpus or "-"), "\n".join(f":{variant}" for variant in profile.variants)
+        table.add_row(name, profile.title, profile.cpu, qpus, clock, profile.board, variants or "-")
     return table
 
 

@@ -11,7 +11,7 @@ from codegen.plan import Plan, check_plan_fits, read_plan
 from codegen.target import Target
 from explorer.plans.network import load_network
 from microbench.devices import find_device
-from microbench.profile import load_profile
+from microbench.profile import load_profile, split_variants
 
 
 def compile_plan_file(
@@ -30,7 +30,7 @@ def compile_plan_file(
 
 def _check_device(plan: Plan, target: Target, path: Path) -> None:
     """A plan that was edited, or made for another device, is refused before code is generated from it."""
-    if target.name != plan.device:
+    if split_variants(target.name)[0] != split_variants(plan.device)[0]:
         raise PlanError(
             f"plan {path} was made for device {plan.device!r}, not for {target.name!r}; "
             f"make one by `explore run --device {target.name}`"

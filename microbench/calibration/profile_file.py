@@ -12,12 +12,15 @@ GROUPS = ("v3d", "cpu_costs", "cpu_caches", "threads")
 
 def profile_text(profile: DeviceProfile) -> str:
     """TOML that `load_profile` reads back to an equal profile."""
-    fields = profile.model_dump(exclude=set(GROUPS), exclude_none=True)
+    fields = profile.model_dump(exclude={*GROUPS, "variants"}, exclude_none=True)
     lines = [f"{name} = {_value(value)}" for name, value in fields.items()]
     for group in GROUPS:
         constants = getattr(profile, group)
         if constants:
             lines += ["", f"[{group}]", *_table(constants)]
+    for name, variant in profile.variants.items():
+        values = ", ".join(f"{constant} = {_value(value)}" for constant, value in variant.v3d.items())
+        lines += ["", f"[variants.{name}]", f"source = {_value(variant.source)}", f"v3d = {{ {values} }}"]
     return "\n".join(lines) + "\n"
 
 
