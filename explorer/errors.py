@@ -51,3 +51,11 @@ class ReportError(ExplorerError):
 
 class CheckFailedError(ExplorerError):
     """The compiled network's outputs are too far from the reference. Exit code 1."""
+
+
+class ExpectationError(CheckFailedError):
+    """A buffer of a QPU program holds other numbers than were expected. Exit code 1."""
+
+
+class JobFileError(ExplorerError):
+    """A job file of a QPU program cannot be read, or says what has no meaning; every fault of it is named."""

@@ -2,108 +2,125 @@
 
 from __future__ import annotations
 
-import re
-import struct
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from explorer.errors import OutputError, UsageError
+from explorer.errors import UsageError
+from explorer.qpu.expectations import TYPES, Expectation, fault, numbers_of
 from explorer.qpu.files import load_words
-from microbench.virtual.program import BufferAddress, ProgramRun, QpuNumber, QpuProgram, UniformValue
-
-_NAME = re.compile(r"[A-Za-z_]\w*")
-_ADDRESS = re.compile(rf"({_NAME.pattern})((?:\+\w+)?)((?:\+\w+\*qpu)?)")
-LARGEST_BUFFER_BYTES = 1 << 30
+from explorer.qpu.job import LARGEST_BUFFER_BYTES, Job
+from explorer.qpu.job_file import SUFFIX, read_job
+from explorer.qpu.uniforms import NAME, RESERVED, file_words, integer, named_value, number_word
+from microbench.virtual.program import BufferAddress, QpuLaunch, QpuProgram, UniformValue
 
 
 @dataclass(frozen=True)
 class ProgramOptions:
-    """The options as they were given; `load` reads the files and raises UsageError or ListingError."""
+    """The options that say what runs, as they were given; None and empty lists are those that were not.
+
+    `load` reads the files and raises UsageError, ListingError or JobFileError.
+    """
 
     program: Path
-    form: str
-    qpus: int
-    uniforms: Sequence[str]
-    inputs: Sequence[str]
-    buffers: Sequence[str]
+    form: str | None = None
+    qpus: int | None = None
+    uniforms: Sequence[str] = ()
+    inputs: Sequence[str] = ()
+    buffers: Sequence[str] = ()
+    launches: int | None = None
 
-    def load(self) -> QpuProgram:
+    def load(self) -> Job:
+        if self.program.suffix == SUFFIX:
+            self._require_no_others()
+            return read_job(self.program)
         contents: dict[str, NDArray[np.uint8]] = {}
         for name, content in (*map(_input, self.inputs), *map(_buffer, self.buffers)):
             if name in contents:
                 raise UsageError(f"the buffer {name!r} is given twice: name each once with --in or --buffer")
             contents[name] = content
-        uniforms = tuple(value for text in self.uniforms for value in uniform_values(text))
-        for value in uniforms:
-            if isinstance(value, BufferAddress) and value.buffer not in contents:
-                raise UsageError(
-                    f"--uniform {value.buffer}: no such buffer; give it with --in {value.buffer}=FILE or "
-                    f"--buffer {value.buffer}=BYTES"
-                )
-        return QpuProgram(load_words(self.program, self.form), uniforms, contents, self.qpus)
+        code = load_words(self.program, self.form or "auto")
+        launch = QpuLaunch.alike(code, tuple(self._stream(contents)), self.qpus or 1)
+        return Job(QpuProgram(contents, (launch,) * (self.launches or 1)), {code: self.program.stem})
+
+    def _stream(self, contents: Mapping[str, NDArray[np.uint8]]) -> Iterator[UniformValue]:
+        for text in self.uniforms:
+            for value in uniform_values(text):
+                if isinstance(value, BufferAddress) and value.buffer not in contents:
+                    raise UsageError(
+                        f"--uniform {value.buffer}: no such buffer; give it with --in {value.buffer}=FILE or "
+                        f"--buffer {value.buffer}=BYTES"
+                    )
+                yield value
+
+    def _require_no_others(self) -> None:
+        given = {
+            "--form": self.form, "--qpus": self.qpus, "--uniform": self.uniforms, "--in": self.inputs,
+            "--buffer": self.buffers, "--launches": self.launches,
+        }  # fmt: skip
+        said = [option for option, value in given.items() if value]
+        if said:
+            raise UsageError(f"{', '.join(said)}: {self.program} is a job file, which says that itself")
+
+
+def with_files(job: Job, outputs: Sequence[str], expectations: Sequence[str]) -> Job:
+    """The job with what --out and --expect add; raises UsageError."""
+    files = {name: Path(value) for name, value in (_pair("--out", text, "FILE") for text in outputs)}
+    for name, path in files.items():
+        if name not in job.program.buffers:
+            known = ", ".join(job.program.buffers) or "none"
+            raise UsageError(f"--out {name}={path}: no such buffer; there are: {known}")
+    expected = tuple(_expectation(text, job.program.buffers) for text in expectations)
+    return replace(job, outputs={**job.outputs, **files}, expectations=(*job.expectations, *expected))
 
 
 def uniform_values(text: str) -> Iterator[UniformValue]:
     """The words that one --uniform stands for; raises UsageError."""
-    if text.startswith("@"):
-        data = _read(Path(text[1:]))
-        if len(data) % 4:
-            raise UsageError(f"--uniform {text}: {len(data)} bytes are no whole number of 32-bit words")
-        yield from struct.unpack(f"<{len(data) // 4}I", data)
-    else:
-        yield _uniform(text)
-
-
-def _uniform(text: str) -> UniformValue:
-    if text == "qpu":
-        return QpuNumber()
-    number = _integer(text)
-    if number is not None:
-        if not -(1 << 31) <= number < 1 << 32:
-            raise UsageError(f"--uniform {text}: the number does not fit 32 bits")
-        return number
-    address = _ADDRESS.fullmatch(text)
-    if address is not None:
-        offset, stride = _integer(address[2][1:] or "0"), _integer(address[3][1:].removesuffix("*qpu") or "0")
-        if offset is not None and stride is not None:
-            return BufferAddress(address[1], offset, stride)
     try:
-        return int(struct.unpack("<I", struct.pack("<f", float(text)))[0])
-    except (ValueError, OverflowError) as error:
+        if text.startswith("@"):
+            yield from file_words(_read(Path(text[1:])))
+            return
+        value = named_value(text)
+        value = number_word(text) if value is None else value
+    except ValueError as error:
+        raise UsageError(f"--uniform {text}: {error}") from error
+    if value is None:
         raise UsageError(
-            f"--uniform {text}: neither a number, a buffer's name (NAME, NAME+64, NAME+256*qpu), qpu, nor @FILE"
-        ) from error
+            f"--uniform {text}: neither a number, a buffer's name (NAME, NAME+64, NAME+256*qpu), uniforms, qpu, qpus, "
+            "nor @FILE"
+        )
+    yield value
 
 
-def _integer(text: str) -> int | None:
+def _expectation(text: str, buffers: Mapping[str, NDArray[np.uint8]]) -> Expectation:
+    name, value = _pair("--expect", text, "FILE:TOLERANCE")
+    file, kind = value, TYPES[0]
+    if value.rpartition(":")[2] in TYPES:
+        file, _, kind = value.rpartition(":")
+    file, _, tolerance = file.rpartition(":")
     try:
-        return int(text, 0)
+        if not file:
+            raise ValueError("write NAME=FILE:TOLERANCE, or NAME=FILE:TOLERANCE:TYPE")
+        expectation = Expectation(name, numbers_of(_read(Path(file)), kind), file, _tolerance(tolerance))
+    except ValueError as error:
+        raise UsageError(f"--expect {text}: {error}") from error
+    what = fault(expectation, {known: content.nbytes for known, content in buffers.items()})
+    if what is not None:
+        raise UsageError(f"--expect {text}: {what}")
+    return expectation
+
+
+def _tolerance(text: str) -> float:
+    try:
+        tolerance = float(text)
     except ValueError:
-        return None
-
-
-def output_files(options: Sequence[str]) -> dict[str, Path]:
-    """Files to write by buffer; raises UsageError."""
-    return {name: Path(value) for name, value in (_pair("--out", text, "FILE") for text in options)}
-
-
-def write_outputs(done: ProgramRun, outputs: Mapping[str, Path]) -> None:
-    """Writes buffers after a run; raises UsageError for one that is not there, OutputError for a failing disk."""
-    for name, path in outputs.items():
-        if name not in done.buffers:
-            raise UsageError(
-                f"--out {name}={path}: no such buffer; there are: {', '.join(done.buffers) or 'none'}"
-            )
-        try:
-            path.write_bytes(done.buffers[name].tobytes())
-        except OSError as error:
-            raise OutputError(
-                f"{path}: cannot be written: {error.strerror}; name another with --out"
-            ) from error
+        tolerance = -1.0
+    if not tolerance >= 0.0:
+        raise ValueError(f"the tolerance {text!r} is no number from 0 on; types are {', '.join(TYPES)}")
+    return tolerance
 
 
 def _input(text: str) -> tuple[str, NDArray[np.uint8]]:
@@ -113,7 +130,7 @@ def _input(text: str) -> tuple[str, NDArray[np.uint8]]:
 
 def _buffer(text: str) -> tuple[str, NDArray[np.uint8]]:
     name, value = _pair("--buffer", text, "BYTES")
-    size = _integer(value)
+    size = integer(value)
     if size is None or not 0 < size <= LARGEST_BUFFER_BYTES:
         raise UsageError(f"--buffer {text}: the size must be 1 to {LARGEST_BUFFER_BYTES} bytes")
     return name, np.zeros(size, np.uint8)
@@ -121,8 +138,10 @@ def _buffer(text: str) -> tuple[str, NDArray[np.uint8]]:
 
 def _pair(option: str, text: str, what: str) -> tuple[str, str]:
     name, equals, value = text.partition("=")
-    if not equals or not value or _NAME.fullmatch(name) is None or name == "qpu":
-        raise UsageError(f"{option} {text}: write NAME={what}, the name of letters and digits and not `qpu`")
+    if not equals or not value or NAME.fullmatch(name) is None or name in RESERVED:
+        raise UsageError(
+            f"{option} {text}: write NAME={what}, the name of letters and digits and not {' or '.join(RESERVED)}"
+        )
     return name, value
 
 

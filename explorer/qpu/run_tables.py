@@ -1,13 +1,18 @@
-"""What `explore qpu run` prints: time, counters, stale reads, and the profile by instruction."""
+"""What `explore qpu run` prints: times, counters, warnings, stale reads, and the profile by instruction."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
+from rich.console import Console
 from rich.table import Table
 
 from codegen.engines.videocore4.rules import DMA_BUSY, IDLE_ADD_WRITE, ROTATE_AFTER_PART, SAME_VALUE
+from explorer.qpu.expectations import Comparison
+from explorer.qpu.job import Job
 from explorer.terminal.console import stdout
 from microbench.virtual import Execution, InstructionProfile, Warned
-from microbench.virtual.program import ProgramRun, QpuProgram
+from microbench.virtual.program import Code, ProgramRun
 from microbench.virtual.window import instruction_line
 
 INSTRUCTION_BYTES = 8
@@ -20,32 +25,84 @@ _RULES = {
 }
 
 
-def print_run(program: QpuProgram, done: ProgramRun, profile: bool) -> None:
-    """Everything about one run, on standard output."""
+def print_run(job: Job, done: ProgramRun, profile: bool) -> None:
+    """Everything about one run, on standard output: launch by launch, then a table of all."""
     console = stdout()
-    execution = done.execution
-    console.print(
+    several = len(done.executions) > 1
+    for number, (launch, execution) in enumerate(zip(job.program.launches, done.executions, strict=True), 1):
+        if not several:
+            console.print(time_text(execution))
+            console.print(counter_table(execution))
+        _print_notes(console, execution, f"launch {number}: " if several else "")
+        if profile:
+            for bus, code in done.codes.items():
+                if code in launch.codes:
+                    title = f"launch {number}, {job.names[code]}"
+                    console.print(profile_table(title, execution, bus, code))
+    console.print(launch_table(job, done))
+
+
+def _print_notes(console: Console, execution: Execution, before: str) -> None:
+    """What is remarkable about a launch: warnings, stale reads, a trace that is cut."""
+    notes = [warning_text(warned) for warned in execution.warnings]
+    notes += [
+        f"stale read of {read.bus:#010x} by QPU {read.qpu}, instruction {read.instruction}"
+        for read in execution.stale_reads
+    ]
+    hidden = int(execution.stale_reads) - len(execution.stale_reads)
+    if hidden:
+        notes.append(f"and {hidden} more stale reads")
+    if execution.trace is not None and execution.trace.dropped:
+        notes.append(
+            f"{execution.trace.dropped} intervals did not fit into the trace: raise --trace-intervals"
+        )
+    for note in notes:
+        console.print(before + note, style="yellow", markup=False)
+
+
+def print_comparisons(comparisons: Sequence[Comparison]) -> None:
+    """How far buffers are from what was expected."""
+    for comparison in comparisons:
+        stdout().print(str(comparison), markup=False)
+
+
+def time_text(execution: Execution) -> str:
+    return (
         f"{execution.cycles} cycles, {1e6 * execution.time_s:.1f} us simulated, "
         f"of which {1e6 * execution.overhead_s:.1f} us are the launch call"
     )
-    console.print(counter_table(execution))
-    for warned in execution.warnings:
-        console.print(warning_text(warned), style="yellow", markup=False)
-    for read in execution.stale_reads:
-        console.print(
-            f"stale read of {read.bus:#010x} by QPU {read.qpu}, instruction {read.instruction}",
-            style="yellow",
+
+
+def launch_table(job: Job, done: ProgramRun) -> Table:
+    """Time and counts of each launch; the time is without the launch call."""
+    table = Table(
+        "launch", "code", "QPUs", "us", "cycles", "instructions", "DMA loads", "DMA stores", "TMU requests",
+        "uniform words", "address writes", "stale reads", "warnings",
+    )  # fmt: skip
+    for column in table.columns[2:]:
+        column.justify = "right"
+    for number, (launch, execution) in enumerate(zip(job.program.launches, done.executions, strict=True), 1):
+        counts = {name: f"{value:.0f}" for name, value in execution.counters.items()}
+        table.add_row(
+            str(number),
+            ", ".join(dict.fromkeys(job.names[code] for code in launch.codes)),
+            str(launch.qpus),
+            f"{1e6 * (execution.time_s - execution.overhead_s):.2f}",
+            counts["cycles"],
+            counts["instructions"],
+            _transfers(counts, "load"),
+            _transfers(counts, "store"),
+            counts["tmu_requests"],
+            counts["uniform_words"],
+            counts["uniform_address_writes"],
+            counts["stale_reads"],
+            counts["warnings"],
         )
-    hidden = int(execution.stale_reads) - len(execution.stale_reads)
-    if hidden:
-        console.print(f"and {hidden} more stale reads", style="yellow")
-    if execution.trace is not None and execution.trace.dropped:
-        console.print(
-            f"{execution.trace.dropped} intervals did not fit into the trace: raise --trace-intervals",
-            style="yellow",
-        )
-    if profile:
-        console.print(profile_table(program, done))
+    return table
+
+
+def _transfers(counts: Mapping[str, str], kind: str) -> str:
+    return f"{counts[f'dma_{kind}s']}: {counts[f'dma_{kind}_rows']} rows, {counts[f'dma_{kind}_bytes']} B"
 
 
 def warning_text(warned: Warned) -> str:
@@ -72,18 +129,17 @@ def counter_table(execution: Execution) -> Table:
     return table
 
 
-def profile_table(program: QpuProgram, done: ProgramRun) -> Table:
-    """Executions and stall cycles of every instruction that was run, over all QPUs."""
-    table = Table("index", "executions", "stall cycles", "of them", "instruction")
+def profile_table(title: str, execution: Execution, bus: int, code: Code) -> Table:
+    """Executions and stall cycles of every instruction of a code at a bus address that was run, over all QPUs."""
+    table = Table("index", "executions", "stall cycles", "of them", "instruction", title=title)
     for column in table.columns[:3]:
         column.justify = "right"
-    for entry in done.execution.profile:
-        index = (entry.bus - done.code_bus) // INSTRUCTION_BYTES
-        inside = 0 <= index < len(program.code)
-        text = instruction_line(program.code[index]) if inside else f"at {entry.bus:#010x}"
-        stalls = sum(entry.stall_cycles.values())
-        row = (str(index), str(entry.executions), str(stalls or ""), causes(entry), text)
-        table.add_row(*row)
+    for entry in execution.profile:
+        index = (entry.bus - bus) // INSTRUCTION_BYTES
+        if 0 <= index < len(code):
+            stalls = sum(entry.stall_cycles.values())
+            text = instruction_line(code[index])
+            table.add_row(str(index), str(entry.executions), str(stalls or ""), causes(entry), text)
     return table
 
 

@@ -153,6 +153,7 @@ void dma_start_load(qpu *q, uint32_t bus)
     gpu->load.free = q->vpm.load_done = end;
     promise_next(gpu, LOAD_ENGINE, end);
     gpu->result->dma_loads++;
+    gpu->result->dma_load_rows += s.rows;
     gpu->result->dma_load_bytes += s.rows * bytes;
 }
 
@@ -228,6 +229,7 @@ void dma_start_store(qpu *q, uint32_t bus)
     engine->free = q->vpm.store_done = end;
     promise_next(gpu, STORE_ENGINE, end);
     gpu->result->dma_stores++;
+    gpu->result->dma_store_rows += s.rows;
     gpu->result->dma_store_bytes += s.rows * bytes;
 }
 

@@ -129,6 +129,7 @@ static void write_output(qpu *q, uint8_t address, int port_b, const vec *v)
         q->gpu->result->host_interrupts += v->w[0] != 0;
         break;
     case WRITE_UNIFORMS:
+        q->gpu->result->uniform_address_writes++;
         uniform_start(q, v->w[0]);
         break;
     case WRITE_VPM:

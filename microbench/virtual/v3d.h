@@ -85,6 +85,7 @@ typedef struct {
     X(tmu_l1_hits) \
     X(tmu_l1_misses) \
     X(uniform_words) \
+    X(uniform_address_writes) \
     X(uniform_hits) \
     X(uniform_misses) \
     X(icache_hits) \
@@ -97,8 +98,10 @@ typedef struct {
     X(vpm_vectors_read) \
     X(vpm_vectors_written) \
     X(dma_loads) \
+    X(dma_load_rows) \
     X(dma_load_bytes) \
     X(dma_stores) \
+    X(dma_store_rows) \
     X(dma_store_bytes) \
     X(host_interrupts) \
     X(stale_reads) \

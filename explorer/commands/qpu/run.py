@@ -14,21 +14,29 @@ if TYPE_CHECKING:
 
 ProgramArgument = Annotated[
     Path,
-    typer.Argument(metavar="FILE", help="raw little-endian words, or a listing: 0x009e7000, 0x100009e7, …"),
+    typer.Argument(
+        metavar="FILE",
+        help="raw little-endian words, a listing (0x009e7000, 0x100009e7, …), or a job file *.toml "
+        "(docs/qpu-programs.md)",
+    ),
 ]
 FormOption = Annotated[
-    str, typer.Option("--form", help="how the file is read: auto, raw, words32, words32-high-first, words64")
+    str | None,
+    typer.Option(
+        "--form", help="how the file is read: auto (the default), raw, words32, words32-high-first, words64"
+    ),
 ]
 TargetArgument = Annotated[
     Path, typer.Argument(help="a program as in `explore qpu run`, or a bundle's directory")
 ]
-QpusOption = Annotated[int, typer.Option(help="how many QPUs run the program", min=1)]
+QpusOption = Annotated[int | None, typer.Option(help="how many QPUs run the program, 1 by default", min=1)]
 UniformOption = Annotated[
     list[str] | None,
     typer.Option(
         "--uniform", "-u",
         help="next word of the uniforms: a number (5, 0x10, 1.5), a buffer's address (NAME, NAME+64, "
-        "NAME+256*qpu), the QPU's number (qpu), or the words of a file (@FILE); may be repeated",
+        "NAME+256*qpu), that of the QPU's own uniforms (uniforms), the QPU's number (qpu), how many there are (qpus), "
+        "or the words of a file (@FILE); may be repeated",
     ),
 ]  # fmt: skip
 InOption = Annotated[
@@ -37,74 +45,101 @@ InOption = Annotated[
 BufferOption = Annotated[
     list[str] | None, typer.Option("--buffer", help="NAME=BYTES: a buffer of zeros; may be repeated")
 ]
-DeviceOption = Annotated[str, typer.Option(help="device profile: a name, or a file *.toml")]
+DeviceOption = Annotated[
+    str | None, typer.Option(help="device profile: a name, or a file *.toml; pi-zero by default")
+]
 ClockOption = Annotated[float | None, typer.Option(help="clock of the GPU, in Hz", min=1e6, max=5e9)]
 
 
 def run(
     program: ProgramArgument,
-    form: FormOption = "auto",
-    qpus: QpusOption = 1,
+    form: FormOption = None,
+    qpus: QpusOption = None,
     uniform: UniformOption = None,
     in_: InOption = None,
     buffer: BufferOption = None,
+    launches: Annotated[
+        int | None,
+        typer.Option(help="launches in a row on the same buffers, caches cleared before each", min=1),
+    ] = None,
     out: Annotated[
         list[str] | None, typer.Option("--out", help="NAME=FILE: write a buffer afterwards; may be repeated")
     ] = None,
-    device: DeviceOption = "pi-zero",
+    expect: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--expect",
+            help="NAME=FILE:TOLERANCE: compare a buffer afterwards with a file of float32, or of another type with "
+            ":TYPE behind, and exit 1 where a number is further off; may be repeated",
+        ),
+    ] = None,
+    device: DeviceOption = None,
     v3d_hz: ClockOption = None,
-    timeout: Annotated[float, typer.Option(help="limit in simulated seconds", min=1e-6)] = 1.0,
+    timeout: Annotated[
+        float | None, typer.Option(help="limit of a launch in simulated seconds, 1 by default", min=1e-6)
+    ] = None,
     lax: Annotated[
         bool, typer.Option("--lax", help="go on where silicon goes on after a broken rule, and count it")
     ] = False,
     profile: Annotated[bool, typer.Option("--profile", help="executions and stalls by instruction")] = False,
     trace: Annotated[
-        Path | None, typer.Option(help="write a Chrome trace, which Perfetto opens, to this file")
+        Path | None,
+        typer.Option(help="write a Chrome trace of the last launch, which Perfetto opens, to this file"),
     ] = None,
     trace_intervals: Annotated[int, typer.Option(help="most intervals in the trace", min=1)] = 200_000,
 ) -> None:
-    """Run a QPU program on the virtual GPU, in simulated time."""
-    from explorer.qpu.run_options import ProgramOptions, output_files, write_outputs
-    from explorer.qpu.run_tables import print_run
+    """Run a QPU program, or a job file of several launches, on the virtual GPU, in simulated time."""
+    from explorer.qpu.expectations import compare, require
+    from explorer.qpu.job import write_outputs
+    from explorer.qpu.run_options import ProgramOptions, with_files
+    from explorer.qpu.run_tables import print_comparisons, print_run
     from microbench.virtual import VirtualV3D
     from microbench.virtual.program import run_program
 
     with reported():
-        options = ProgramOptions(program, form, qpus, uniform or [], in_ or [], buffer or [])
-        loaded, outputs = options.load(), output_files(out or [])
-        with VirtualV3D(_device(device, v3d_hz), strict=not lax) as gpu:
-            done = run_program(gpu, loaded, timeout, profile, trace_intervals if trace else 0)
-        write_outputs(done, outputs)
-        if trace is not None and done.execution.trace is not None:
-            done.execution.trace.write(trace)
-        print_run(loaded, done, profile)
+        options = ProgramOptions(program, form, qpus, uniform or [], in_ or [], buffer or [], launches)
+        job = with_files(options.load(), out or [], expect or [])
+        constants = _device(device or job.device, v3d_hz or job.v3d_hz)
+        with VirtualV3D(constants, strict=not (lax or job.lax)) as gpu:
+            done = run_program(
+                gpu, job.program, timeout or job.timeout_s, profile, trace_intervals if trace else 0
+            )
+        write_outputs(done, job.outputs)
+        last = done.executions[-1].trace
+        if trace is not None and last is not None:
+            last.write(trace)
+        print_run(job, done, profile)
+        comparisons = [compare(e, done.buffers[e.buffer]) for e in job.expectations]
+        print_comparisons(comparisons)
+        require(comparisons)
 
 
 def sensitivity(
     target: TargetArgument,
-    form: FormOption = "auto",
-    qpus: QpusOption = 1,
+    form: FormOption = None,
+    qpus: QpusOption = None,
     uniform: UniformOption = None,
     in_: InOption = None,
     buffer: BufferOption = None,
-    device: DeviceOption = "pi-zero",
+    device: DeviceOption = None,
     v3d_hz: ClockOption = None,
 ) -> None:
     """Time of a QPU program or a bundle with each assumed or fitted constant of the GPU at 0.75 and 1.5 times it."""
     from codegen.bundle.manifest import MANIFEST_NAME
+    from explorer.qpu.job import DEFAULT_DEVICE
     from explorer.qpu.run_options import ProgramOptions
     from explorer.qpu.run_tables import print_table
     from microbench.sensitivity import bundle_time_s, sensitivity_table
     from microbench.virtual.program import program_time_s
 
     with reported():
-        constants = _device(device, v3d_hz)
         if (target / MANIFEST_NAME).is_file():
+            constants = _device(device or DEFAULT_DEVICE, v3d_hz)
             table = sensitivity_table(constants, lambda varied: bundle_time_s(varied, target))
         else:
-            options = ProgramOptions(target, form, qpus, uniform or [], in_ or [], buffer or [])
-            program = options.load()
-            table = sensitivity_table(constants, lambda varied: program_time_s(varied, program))
+            job = ProgramOptions(target, form, qpus, uniform or [], in_ or [], buffer or []).load()
+            constants = _device(device or job.device, v3d_hz or job.v3d_hz)
+            table = sensitivity_table(constants, lambda varied: program_time_s(varied, job.program))
         print_table(table)
 
 

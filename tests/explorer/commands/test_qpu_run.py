@@ -111,7 +111,7 @@ def test_uniforms_in_words(tmp_path: Path) -> None:
     np.array([1, 2**32 - 1], "<u4").tofile(tmp_path / "words")
     texts = ("5", "0x10", "-1", "1.5", "qpu", "a", "a+8", "a+8+0x40*qpu", f"@{tmp_path / 'words'}")
     assert [value for text in texts for value in uniform_values(text)] == [
-        5, 16, -1, 0x3FC00000, QpuNumber(), BufferAddress("a"), BufferAddress("a", 8), BufferAddress("a", 8, 64),
+        5, 16, 2**32 - 1, 0x3FC00000, QpuNumber(), BufferAddress("a"), BufferAddress("a", 8), BufferAddress("a", 8, 64),
         1, 2**32 - 1,
     ]  # fmt: skip
 
