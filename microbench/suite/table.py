@@ -20,8 +20,10 @@ from microbench.suite.published import (
     PROGRAMS,
     ProgramComparison,
     compare,
+    compare_variants,
     counts_table,
     times_table,
+    variants_table,
 )
 from microbench.suite.runner import Measurements, measure, queue_depth
 from microbench.suite.suite import suite
@@ -124,13 +126,17 @@ Small programs of `microbench/suite/families` on the virtual board of profile `{
 
 Times that the authors of programs published, beside kernels of this project that make the same accesses: setup words,
 rows, widths and streams, as many instructions between them, on data laid out alike. Each runs on the profile of its
-board at the clock of its line; `python -m microbench.suite.published` prints these two tables alone, in half a minute.
-Every launch is simulated in full, HeatMap's 2,000 once: a step back from the second grid to the first takes the same
-cycles. No kernel was changed after its ratio was seen. One constant was: `uniform_sdram_extra_s` was 77 cycles until the
-last product came to 0.81 at 400 MHz, and is the same time at every clock since. Where a constant of the profile was set
-from a time, agreement shows that the virtual board keeps it; where none was, that it predicts it.
+board at the clock of its line; `python -m microbench.suite.published` prints the tables of this section alone, in half
+a minute. Every launch is simulated in full, HeatMap's 2,000 once: a step back from the second grid to the first takes
+the same cycles. No kernel was changed after its ratio was seen. One constant was: `uniform_sdram_extra_s` was 77 cycles
+until the last product came to 0.81 at 400 MHz, and is the same time at every clock since. Where a constant of the
+profile was set from a time, agreement shows that the virtual board keeps it; where none was, that it predicts it.
 
 {times}
+
+Variants of a profile give a constant that a time set another value (`explore devices`); under them these programs take:
+
+{variants}
 
 What a launch does, all QPUs together: of the kernel, and behind a slash of the original where it differs. The parts
 that the originals' counts are made of stand in `microbench/suite/programs/originals.py`. py-videocore's time is of
@@ -150,13 +156,20 @@ A unit is what the family counts: a launch, an instruction, a request, a word, a
 """
 
 
-def page(run: SuiteRun, programs: Sequence[ProgramComparison], device: str, out: str) -> str:
+def page(
+    run: SuiteRun,
+    programs: Sequence[ProgramComparison],
+    variants: Sequence[ProgramComparison],
+    device: str,
+    out: str,
+) -> str:
     """The markdown file."""
     return _PAGE.format(
         device=device,
         out=out,
         figures=figures_table(run.comparisons),
         times=times_table(programs),
+        variants=variants_table(variants),
         counts=counts_table(programs),
         measurements=measurements_table(run),
     )
@@ -174,7 +187,8 @@ def main() -> None:
     console.print(figures_table(run.comparisons), markup=False)
     console.print(times_table(programs), markup=False)
     if arguments.out is not None:
-        text = page(run, programs, arguments.device, str(arguments.out))
+        variants = compare_variants(PROGRAMS)
+        text = page(run, programs, variants, arguments.device, str(arguments.out))
         arguments.out.write_text(text, encoding="utf-8")
 
 

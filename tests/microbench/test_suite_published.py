@@ -20,8 +20,11 @@ from microbench.suite.published import (
     PROGRAMS,
     ProgramComparison,
     PublishedProgram,
+    compare,
+    compare_variants,
     counts_table,
     times_table,
+    variants_table,
 )
 
 NUMBERS = np.random.default_rng(5)
@@ -105,6 +108,18 @@ def test_tables_have_a_row_for_each_program_and_a_cell_for_each_count() -> None:
     for program, time_row, counts_row in zip(PROGRAMS, times[2:], counts[2:], strict=True):
         assert program.what in time_row and "| 1.10 | yes |" in time_row
         assert counts_row.count("|") == len(asdict(program.original)) + 3
+
+
+def test_a_variant_is_a_row_of_its_own() -> None:
+    row = variants_table([ProgramComparison(PROGRAMS[0], 1.0, PROGRAMS[0].original, "slow")]).splitlines()[2]
+    assert PROGRAMS[0].what in row and "| slow |" in row and "| NO |" in row
+
+
+def test_variants_of_what_a_time_set_are_simulated_and_no_others() -> None:
+    heat = [p for p in PROGRAMS if "lowest_qpu_first" in p.fitted]
+    compared = compare_variants([*heat, *(p for p in PROGRAMS if not p.fitted)])
+    assert [(c.program, c.variant) for c in compared] == [(p, "lowest-first") for p in heat]
+    assert all(c.time_s > compare(c.program).time_s for c in compared)
 
 
 def test_counts_that_differ_are_both_shown() -> None:
