@@ -10,6 +10,7 @@ from codegen.engines.videocore4.registers import ELEMENT, NULL, R0, R1, UNIFORM,
 Emit = Callable[[Assembler], None]
 
 COUNTER = A(0)
+LOOP_INSTRUCTIONS = 2  # of a counted loop beside its body: the counter's decrement and the branch
 
 
 def nothing(asm: Assembler) -> None:

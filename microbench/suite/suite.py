@@ -5,10 +5,10 @@ from __future__ import annotations
 from functools import lru_cache
 
 from microbench.suite.benchmark import Benchmark
-from microbench.suite.families import dma, issue, sfu, synchronisation, tmu, uniform, vpm
+from microbench.suite.families import arbitration, dma, issue, sfu, synchronisation, tmu, uniform, vpm
 from microbench.suite.gpu import BoardShape
 
-_FAMILIES = (issue, sfu, synchronisation, tmu, uniform, vpm, dma)
+_FAMILIES = (issue, sfu, synchronisation, tmu, uniform, vpm, dma, arbitration)
 
 
 @lru_cache(maxsize=32)

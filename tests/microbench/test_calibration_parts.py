@@ -49,7 +49,7 @@ def test_cache_sizes_are_where_latency_leaves_a_plateau() -> None:
     )
     conflicts = curve("tmu.latency.conflicts", {1: 1.0, 2: 1.2, 4: 1.2, 6: 2.0, 8: 2.0})
     loops = {
-        f"icache.lines={lines:03}.qpus=1": lines * (2.0 if lines > 48 else 1.0) for lines in (24, 48, 96)
+        f"icache.lines={lines:04}.qpus=1": lines * (2.0 if lines > 48 else 1.0) for lines in (24, 48, 96)
     }
     found = cache_sizes({**latency, **conflicts, **loops})
     assert found == {"tmu_l1_bytes": 4096, "l2_bytes": 32768, "l2_ways": 4, "icache_bytes": 4096}

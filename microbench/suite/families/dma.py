@@ -26,19 +26,27 @@ from microbench.suite.loops import (
     dma_store_stride,
 )
 
+ROW_WORDS = (1, 2, 4, 8, 12)  # beside 16
 STORES = (
-    *((rows, 16) for rows in (1, 2, 4, 8, 16, 32, 64, 128)),
-    *((16, words) for words in (1, 4, 8)),
-    *((4, words) for words in (32, 64)),
+    *((rows, 16) for rows in (1, 4, 16, 64, 128)),
+    *((16, words) for words in ROW_WORDS),
+    *((1, words) for words in (1, 4)),
+    (4, 64),
 )
-LOADS = (*((rows, 16) for rows in (1, 2, 4, 8, 16)), *((16, words) for words in (1, 4, 8)))
+LOADS = (
+    *((rows, 16) for rows in (1, 4, 16)),
+    *((16, words) for words in ROW_WORDS),
+    *((1, words) for words in (1, 4)),
+)
+IN_A_ROW = 4
 
 
 def benchmarks(shape: BoardShape, queue_depth: int) -> tuple[Benchmark, ...]:
-    """Loads and stores of one QPU that waits for each; the engines shared by all; load and store at once."""
+    """Loads and stores of one QPU that waits for each, or not; the engines shared by all; load and store at once."""
     return (
         *(_store(rows, words, 1) for rows, words in STORES),
         *(_load(rows, words, 1) for rows, words in LOADS),
+        *(_stores_in_a_row(rows, words) for rows, words in ((1, 16), (16, 1), (16, 16))),
         *(_store(rows, 16, shape.qpus) for rows in (1, 4, 128)),
         *(_load(rows, 16, shape.qpus) for rows in (1, 4, 16)),
         _both(),
@@ -46,17 +54,29 @@ def benchmarks(shape: BoardShape, queue_depth: int) -> tuple[Benchmark, ...]:
 
 
 def _store(rows: int, words: int, qpus: int) -> Benchmark:
+    name = f"dma.store.rows={rows:03}.words={words:02}.qpus={qpus}"
+    return _benchmark(name, *_storing(rows, words, 1), rows * words, qpus)
+
+
+def _stores_in_a_row(rows: int, words: int) -> Benchmark:
+    """Stores that follow each other without a wait between: each begins when the engine has ended the one before."""
+    name = f"dma.store.follows.rows={rows:02}.words={words:02}"
+    return _benchmark(name, *_storing(rows, words, IN_A_ROW), IN_A_ROW * rows * words, 1)
+
+
+def _storing(rows: int, words: int, stores: int) -> tuple[tuple[int, ...], tuple[Uniform, ...]]:
+    """A program whose round is so many stores and a wait for the last, and its uniforms."""
+
     def body(asm: Assembler) -> None:
-        asm.mov(DMA_STORE_ADDRESS, R2)
+        for _ in range(stores):
+            asm.mov(DMA_STORE_ADDRESS, R2)
         discard(asm, DMA_STORE_WAIT)
 
-    program = counted_loop(body, _open_store)
     uniforms = (Rounds(), dma_store_rows(rows, words), dma_store_stride(0), Address())
-    name = f"dma.store.rows={rows:03}.words={words:02}.qpus={qpus}"
-    return _benchmark(name, program, uniforms, rows * words, qpus)
+    return counted_loop(body, open_store), uniforms
 
 
-def _open_store(asm: Assembler) -> None:
+def open_store(asm: Assembler) -> None:
     asm.mov(VPM_WRITE_SETUP, UNIFORM)
     asm.mov(VPM_WRITE_SETUP, UNIFORM)
     asm.mov(R2, UNIFORM)
@@ -67,13 +87,13 @@ def _load(rows: int, words: int, qpus: int) -> Benchmark:
         asm.mov(DMA_LOAD_ADDRESS, R2)
         discard(asm, DMA_LOAD_WAIT)
 
-    program = counted_loop(body, _open_load)
+    program = counted_loop(body, open_load)
     uniforms = (Rounds(), dma_load_rows(rows, words), dma_load_pitch(WORD_BYTES * words), Address())
     name = f"dma.load.rows={rows:02}.words={words:02}.qpus={qpus}"
     return _benchmark(name, program, uniforms, rows * words, qpus)
 
 
-def _open_load(asm: Assembler) -> None:
+def open_load(asm: Assembler) -> None:
     asm.mov(VPM_READ_SETUP, UNIFORM)
     asm.mov(VPM_READ_SETUP, UNIFORM)
     asm.mov(R2, UNIFORM)
@@ -83,7 +103,7 @@ def _both() -> Benchmark:
     """A load and a store in flight together: they meet in memory only."""
 
     def open_both(asm: Assembler) -> None:
-        _open_load(asm)
+        open_load(asm)
         asm.mov(VPM_WRITE_SETUP, UNIFORM)
         asm.mov(VPM_WRITE_SETUP, UNIFORM)
         asm.mov(R3, UNIFORM)

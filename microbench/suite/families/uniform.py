@@ -1,4 +1,4 @@
-"""Uniforms: bursts by length and spacing, the cache of a slice, streams of many QPUs (guide p.22)."""
+"""Uniforms: bursts of cached and of fresh lines, prefetch, the cache of a slice, streams of many QPUs (guide p.22)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from codegen.engines.videocore4.assembler import Assembler
 from codegen.engines.videocore4.registers import R1, R2, R3, UNIFORM, UNIFORM_ADDRESS, A, B
 from microbench.suite.benchmark import LINE_BYTES, LINE_WORDS, Address, Benchmark, Rounds
 from microbench.suite.gpu import BoardShape
-from microbench.suite.loops import counted_loop, discard, wait
+from microbench.suite.loops import LOOP_INSTRUCTIONS, Emit, counted_loop, discard, wait
 
 # (words of a burst, instructions between bursts). Bursts over the same words again, which the cache holds, begin with a
 # write of the address and the two instructions after it; those over fresh words go on where the last one ended.
@@ -15,9 +15,12 @@ BURSTS = (
     *((64, gap) for gap in range(3, 16)),
     *((words, 20) for words in (16, 48, 80, 113, 145)),
 )
-FRESH = ((16, 0), (64, 0), (64, 7), (64, 15))
+FRESH = ((64, 0), (64, 7))
+# Instructions from word to word of lines from SDRAM. A line takes as long as its latency less what the words cover that
+# are read between its prefetch and its first word: the difference of two spacings tells how many they are.
+SPACINGS = (3, 6, 8, 16)
 FOOTPRINTS = tuple(1 << k for k in range(7, 12))  # bytes a QPU
-FAR_FOOTPRINTS = (1 << 13, 1 << 16)  # one QPU alone: from L2 or from SDRAM
+FAR_FOOTPRINTS = (1 << 13, 1 << 17)  # one QPU alone: from L2 or from SDRAM
 WAYS = (1, 2, 4, 8, 16)
 # A multiple of any way of a uniform cache; ways of L2 are larger, so that the lines spread over its sets.
 CONFLICT_BYTES = 1 << 11
@@ -31,6 +34,7 @@ def benchmarks(shape: BoardShape, queue_depth: int) -> tuple[Benchmark, ...]:
         *(_burst(64, 7, n) for n in sorted({2, shape.qpus_per_slice, everybody})),
         *(_fresh(words, gap, 1) for words, gap in FRESH),
         *(_fresh(64, 7, n) for n in sorted({2, shape.qpus_per_slice, everybody})),
+        *(_spaced(spacing) for spacing in SPACINGS),
         *(_chase(size, LINE_BYTES, 1, f"footprint={size:05}") for size in FAR_FOOTPRINTS),
         *(_chase(size, LINE_BYTES, everybody, f"footprint={size:05}") for size in FOOTPRINTS),
         *(_chase(n * CONFLICT_BYTES, CONFLICT_BYTES, everybody, f"conflicts={n:02}") for n in WAYS),
@@ -38,7 +42,7 @@ def benchmarks(shape: BoardShape, queue_depth: int) -> tuple[Benchmark, ...]:
 
 
 def _burst(words: int, gap: int, qpus: int) -> Benchmark:
-    """The same words in every round."""
+    """The same words in every round, for all QPUs: every slice's cache holds them, however many QPUs share it."""
 
     def before(asm: Assembler) -> None:
         asm.mov(R3, UNIFORM)
@@ -49,16 +53,15 @@ def _burst(words: int, gap: int, qpus: int) -> Benchmark:
         for _ in range(words):
             discard(asm, UNIFORM)
 
-    own = _lines(words) + LINE_BYTES
     return Benchmark(
         f"uniform.burst.words={words:03}.gap={gap:02}.qpus={qpus}",
         "uniform",
         (counted_loop(body, before),),
-        (Rounds(), Address(per_qpu_bytes=own)),
+        (Rounds(), Address()),
         qpus,
         rounds=(LINE_WORDS // 2, LINE_WORDS // 2 + LINE_WORDS),
         units=words * qpus,
-        data_bytes=qpus * own,
+        data_bytes=_lines(words) + LINE_BYTES,
     )
 
 
@@ -68,15 +71,31 @@ def _lines(words: int) -> int:
 
 
 def _fresh(words: int, gap: int, qpus: int) -> Benchmark:
-    """Other words in every round; a burst of an odd length begins at every place of a line in turn."""
+    """Other words in every round."""
 
     def body(asm: Assembler) -> None:
         wait(asm, gap)
         for _ in range(words):
             discard(asm, UNIFORM)
 
+    return _unread(f"uniform.fresh.words={words:03}.gap={gap:02}.qpus={qpus}", body, words, qpus)
+
+
+def _spaced(spacing: int) -> Benchmark:
+    """A line of fresh words a round, one in `spacing` instructions; two of these are the loop's own."""
+
+    def body(asm: Assembler) -> None:
+        for word in range(LINE_WORDS):
+            discard(asm, UNIFORM)
+            wait(asm, spacing - 1 - (LOOP_INSTRUCTIONS if word == LINE_WORDS - 1 else 0))
+
+    return _unread(f"uniform.fresh.spacing={spacing:02}.qpus=1", body, LINE_WORDS, 1)
+
+
+def _unread(name: str, body: Emit, words: int, qpus: int) -> Benchmark:
+    """A benchmark of so many words a round that no cache holds."""
     return Benchmark(
-        f"uniform.fresh.words={words:03}.gap={gap:02}.qpus={qpus}",
+        name,
         "uniform",
         (counted_loop(body),),
         qpus=qpus,
