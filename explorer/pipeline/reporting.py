@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from codegen.canonical import content_hash
-from codegen.graph import LayerSpec
 from codegen.schedule import Candidate
-from cost_models.metrics import mape, spearman, top_regret
+from cost_models.evaluation import Judged, scores
 from cost_models.model import Observation, Prediction
 from explorer.compose.compose import Composition, starts_launch, wakes
 from explorer.compose.steps import ComposedStep, Overheads
@@ -38,7 +37,7 @@ def build_report(
     checked: tuple[CheckReport, BundleRun] | None,
     tally: Tally,
 ) -> RunReport:
-    """The report; predictions in it come from models that have not seen the candidate they predict."""
+    """The report; predictions in it are made without having seen the layer that they are of."""
     found, cpu_only = searched.result, searched.cpu_only
     unseen = _unseen_predictions(found)
     check, bundle_run = checked or (None, None)
@@ -143,28 +142,14 @@ def _qpu_peak_flops(board: Board) -> float:
 
 
 def _quality(found: SearchResult, unseen: Unseen) -> ModelQuality | None:
-    seen = _timed(found)
-    if len(seen) < 2:
-        return None
-    predicted = [unseen[o.candidate].time_s for o in seen]
-    measured = [o.time_s for o in seen]
-    regrets = []
-    for spec in dict.fromkeys(o.candidate.spec for o in seen):
-        rows = [i for i, o in enumerate(seen) if _is_of(o.candidate, spec)]
-        regrets.append(top_regret([predicted[i] for i in rows], [measured[i] for i in rows]))
-    return ModelQuality(
-        len(seen), mape(predicted, measured), spearman(predicted, measured), sum(regrets) / len(regrets)
-    )
+    judged = scores(Judged(o, unseen[o.candidate]) for o in _timed(found))
+    return ModelQuality(found.model.name, judged) if judged else None
 
 
 def _timed(found: SearchResult) -> tuple[Observation, ...]:
     """Observations of a clock or a simulator: a modelled time is a formula, and to predict it no feat."""
     modelled = {sample.candidate for sample in found.samples if sample.kind == "modelled"}
     return tuple(o for o in found.observations if o.candidate not in modelled)
-
-
-def _is_of(candidate: Candidate, spec: LayerSpec) -> bool:
-    return candidate.spec == spec
 
 
 def _scatter(found: SearchResult, unseen: Unseen) -> tuple[ScatterPoint, ...]:

@@ -111,7 +111,7 @@ def _candidates(report: RunReport) -> Figure:
     axes.set(xscale="log", yscale="log", xlim=ends, ylim=ends)
     kinds = " + ".join(sorted({point.kind for point in report.scatter}))
     axes.set_xlabel(f"measured, ms ({kinds})")
-    axes.set_ylabel("predicted by models that have not seen the candidate, ms (modelled)")
+    axes.set_ylabel("predicted without having seen the layer, ms (modelled)")
     axes.set_title(
         f"{report.model} on {report.device}: {len(report.scatter)} candidates",
         fontsize=10,

@@ -32,7 +32,7 @@ SAMPLE_COLUMNS = {
     "status": "ok, wrong (the output differs from the reference) or failed",
     "kind": "what the time is: silicon, host, simulated or modelled",
     "time_s": "seconds: median of the repeats, within a launch",
-    "predicted_s": "seconds, by models that have not seen the candidate",
+    "predicted_s": "seconds, by the model without having seen the layer",
     "predicted_low_s": "seconds: lower end of the prediction's interval",
     "predicted_high_s": "seconds: upper end of the prediction's interval",
     "macs": "multiplications with addition, counted from shapes",

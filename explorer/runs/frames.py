@@ -29,7 +29,7 @@ STEP_COLUMNS = {
     "share": "of the network's time, 0 to 1",
     "expected_s": "seconds, as measured alone or in rehearsals",
     "expected_kind": "what that time is",
-    "predicted_s": "seconds, by models that have not seen the candidate",
+    "predicted_s": "seconds, by the model without having seen the layer",
     "predicted_low_s": "seconds: lower end of the prediction's interval",
     "predicted_high_s": "seconds: upper end of the prediction's interval",
     "cpu_only_s": "seconds of the same layer in the best plan without QPUs",

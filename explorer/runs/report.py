@@ -10,19 +10,20 @@ from typing import Any
 
 from codegen.engine_registry import engine_named
 from codegen.schedule import Choice, Work
+from cost_models.evaluation import Scores
 from cost_models.model import Prediction
 from microbench.board import Kind
 from microbench.protocol import ReferenceTimes
 from microbench.store import Status
 
-SUMMARY_FORMAT = 2
+SUMMARY_FORMAT = 3
 
 
 @dataclass(frozen=True)
 class StepReport:
     """One step of the plan. Times in seconds; None where nothing was predicted or the board cannot tell.
 
-    `predicted` is the cost model's, from models that have not seen this candidate. `expected_s` is the
+    `predicted` is the cost model's without having seen any candidate of this layer. `expected_s` is the
     candidate's own measurement, alone or in rehearsals, `run_s` its time in the whole network; both include the launch
     overhead where the step is the first of a launch. `cpu_only_s` is the same layer's time in the
     CPU-only plan (0 where that needs no such step).
@@ -53,17 +54,15 @@ class CheckReport:
 
 @dataclass(frozen=True)
 class ModelQuality:
-    """Errors of the cost model on candidates it has not seen (cross-validation over all samples)."""
+    """The cost model of a run by its name, and its scores on layers that it has not seen."""
 
-    samples: int
-    mape: float
-    spearman: float
-    top_regret: float  # mean over layers of trusting the model's first choice
+    model: str
+    scores: Scores
 
 
 @dataclass(frozen=True)
 class ScatterPoint:
-    """One measured candidate and what unseeing models predicted for it."""
+    """One measured candidate and what was predicted for it without having seen its layer."""
 
     algorithm: str
     predicted_s: float
@@ -76,7 +75,7 @@ class MeasuredCandidate:
     """One measured candidate, as samples.csv has it.
 
     `layer` describes the layer in a line, `candidate` is the candidate's hash. `time_s` is the layer's time within
-    a launch, None for one that failed; `predicted` comes from models that have not seen the candidate.
+    a launch, None for one that failed; `predicted` is what the cost model says without having seen the layer.
     """
 
     layer: str

@@ -9,7 +9,7 @@ from rich.table import Table
 
 from codegen.schedule import Values
 from explorer.runs.noise import noise_of_report
-from explorer.runs.report import Regret, RunReport, StepReport
+from explorer.runs.report import ModelQuality, Regret, RunReport, StepReport
 from explorer.terminal.units import seconds
 
 
@@ -63,6 +63,17 @@ def _sum(steps: Iterable[StepReport]) -> float:
     return sum(step.predicted.time_s if step.predicted else step.expected_s for step in steps)
 
 
+def _quality_text(quality: ModelQuality) -> str:
+    """Of layers that the model has not seen; the order is that of candidates within a layer."""
+    scores = quality.scores
+    return (
+        f"{quality.model}, of layers it has not seen: error {100 * scores.median_error:.1f} % in the median, "
+        f"{100 * scores.p90_error:.1f} % for nine of ten; rank correlation in a layer {scores.rank:.2f}, regret of its "
+        f"first choice {100 * scores.top_regret:.1f} %; intervals hold {100 * scores.coverage:.0f} % "
+        f"({scores.samples} samples of {scores.layers} layers)"
+    )
+
+
 def summary_table(report: RunReport) -> Table:
     """The run in a few lines."""
     table = Table(show_header=False, pad_edge=False, box=None)
@@ -98,14 +109,7 @@ def summary_lines(report: RunReport) -> list[tuple[str, str]]:
         text = f"{seconds(report.cpu_only_s)} ({cpu_kinds}), {report.speedup:.3g}x as long"
         lines.append(("CPU-only plan", text))
     if report.quality:
-        quality = report.quality
-        lines.append(
-            (
-                "cost model, unseen",
-                f"error {100 * quality.mape:.1f} %, rank correlation {quality.spearman:.3f}, regret of its first "
-                f"choice {100 * quality.top_regret:.1f} % ({quality.samples} samples)",
-            )
-        )
+        lines.append(("cost model, unseen", _quality_text(report.quality)))
     lines.append(("noise floor", noise_of_report(report)))
     counts = ", ".join(f"{count} {name}" for name, count in report.samples.items())
     return [*lines, ("candidates", counts)]

@@ -17,7 +17,7 @@ from explorer.terminal.units import seconds
 
 
 class PredictedAgainstMeasured:
-    """Predictions by models that have not seen the candidate, against its measurement."""
+    """Predictions without having seen the layer, against measurements."""
 
     name = "predicted_against_measured"
     title = "Predicted against measured"
@@ -78,7 +78,8 @@ def errors_by_algorithm(run: RunData) -> Exhibit:
     table = pd.DataFrame([_errors(name, rows) for name, rows in [*groups, ("all", points)]])
     quality = run.report.quality if run.report else None
     note = (
-        f"To trust the model's first choice in each layer costs {100 * quality.top_regret:.1f} % of time on average."
+        f"To trust the model's first choice in each layer costs {100 * quality.scores.top_regret:.1f} % of time on "
+        "average."
         if quality
         else ""
     )

@@ -100,7 +100,7 @@ def test_the_command_names_files_and_no_places(tmp_path: Path) -> None:
         ("summary.json", "{", "not JSON"),
         ("summary.json", "[]", "no JSON object"),
         ("summary.json", '{"format": 99}', "format 99"),
-        ("summary.json", '{"format": 2}', "summary.json: model"),
+        ("summary.json", '{"format": 3}', "summary.json: model"),
         ("samples.csv", "", "samples.csv is damaged"),
         ("samples.csv", "layer,kind\nx,host\n", "no column"),
         (
