@@ -103,6 +103,9 @@ class DeviceProfile(BaseModel):
             unknown = sorted(set(variant.v3d) - set(self.v3d))
             if unknown:
                 raise ValueError(f"variant {name!r} changes {', '.join(unknown)}, which [v3d] does not have")
+        unknown = sorted(set(self.robust_against) - set(self.variants))
+        if unknown:
+            raise ValueError(f"robust_against names {', '.join(unknown)}, which is no variant")
         return self
 
     @cached_property

@@ -83,7 +83,8 @@ def test_names_from_a_model_are_never_markup(make_run: MakeRun) -> None:
     directory = make_run("plan only")
     hostile = '<script>alert("x")</script> $\\frac{a$ *b* `c`'
     plan = json.loads((directory / "plan.json").read_text())
-    plan["model_name"] = plan["steps"][0]["name"] = hostile
+    layer = next(step for step in plan["steps"] if not step["name"].startswith("relayout:"))
+    plan["model_name"] = layer["name"] = hostile
     (directory / "plan.json").write_text(json.dumps(plan))
     result = report(directory)
     assert result.exit_code == 0, result.output
@@ -153,8 +154,9 @@ def test_what_does_not_apply_is_named_at_the_end(make_run: MakeRun) -> None:
     name, last = cells[-1]
     assert name == "absent"
     assert last == prose(
-        "Left out, for want of data: Trade-offs (needs front.csv, or samples.csv); Predicted against measured "
-        "(needs samples.csv or summary.json with times that were not modelled)."
+        "Left out, for want of data: Trade-offs (needs front.csv, or samples.csv); Where constants are not certain "
+        "(needs a run with --robust); Predicted against measured (needs samples.csv or summary.json with times that "
+        "were not modelled)."
     )
 
 

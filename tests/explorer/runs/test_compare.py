@@ -67,7 +67,12 @@ def test_networks_without_a_common_layer_are_refused(make_run: MakeRun) -> None:
     first, second = make_run("plan only", "a"), make_run("plan only", "b")
     plan = json.loads((second / "plan.json").read_text())
     for number, step in enumerate(plan["steps"]):
-        step["name"] = f"other {number}"
+        relayout = step["name"].startswith("relayout:")
+        step["name"] = step["name"].replace("relayout:", "relayout:other ") if relayout else f"other {number}"
+        for side in ("inputs", "outputs"):
+            step[side] = [f"other {tensor}" for tensor in step[side]]
+    for tensor in (*plan["inputs"], *plan["outputs"]):
+        tensor["name"] = f"other {tensor['name']}"
     (second / "plan.json").write_text(json.dumps(plan))
     with pytest.raises(RunDataError, match="no layer of the same name"):
         compare(open_run(first), open_run(second))
