@@ -132,6 +132,10 @@ the same cycles. No kernel was changed after its ratio was seen. One constant wa
 until the last product came to 0.81 at 400 MHz, and is the same time at every clock since. Where a constant of the
 profile was set from a time, agreement shows that the virtual board keeps it; where none was, that it predicts it.
 
+Three times of py-videocore's product and qmkl's first are without a clock. Memory bounds them on 12 QPUs, so that they
+tell little of what a line of uniforms takes; that of one QPU does: with none of it, it would take half as long. The one
+that is missed was taken on a board that drew a menu from the same memory.
+
 {times}
 
 Variants of a profile give a constant that a time set another value (`explore devices`); under them these programs take:
@@ -139,8 +143,8 @@ Variants of a profile give a constant that a time set another value (`explore de
 {variants}
 
 What a launch does, all QPUs together: of the kernel, and behind a slash of the original where it differs. The parts
-that the originals' counts are made of stand in `microbench/suite/programs/originals.py`. py-videocore's time is of
-January 2016, and its program then waited for its DMA transfers at other places than the version counted here.
+that the originals' counts are made of stand in `microbench/suite/programs/originals.py`. py-videocore's times are of
+2016, when its program on 12 QPUs waited for its DMA transfers at other places than the two kernels do.
 
 {counts}
 

@@ -1,7 +1,8 @@
 """What the matrix products share: shapes, the state that they keep in the lanes of r2, and how they begin and end.
 
-C = alpha A B + beta C, A of 96 x 363, B of 363 x 3072, on 12 QPUs: each has 48 rows and 512 columns of C, in blocks of
-16 rows. All registers of the two files hold sums, so what a loop has to remember is in the lanes of r2.
+C = alpha A B + beta C, A of 96 x 363, B of 363 x 3072, on one QPU or on 12, each of which then has 48 rows and 512
+columns of C. Blocks have 16 rows. All registers of the two files hold sums, so what a loop has to remember is in the
+lanes of r2.
 """
 
 from __future__ import annotations
@@ -36,8 +37,7 @@ ALPHA, BETA = 1.5, 0.0
 BLOCK_ROWS = 16
 QPUS = 12
 
-_ACROSS = 6  # QPUs side by side; two such rows of them
-_QPU_ROWS, _QPU_COLUMNS = ROWS // 2, COLUMNS // _ACROSS
+_ACROSS = 6  # of 12 QPUs side by side; two such rows of them
 _DONE = 0  # semaphore
 
 
@@ -175,7 +175,11 @@ def point_at_coefficients(k: PacedAssembler) -> None:
 
 
 def product(
-    words: tuple[int, ...], block_columns: int, a_transposed: bool = False, b_transposed: bool = False
+    words: tuple[int, ...],
+    block_columns: int,
+    a_transposed: bool = False,
+    b_transposed: bool = False,
+    qpus: int = QPUS,
 ) -> Program:
     """The launch of a kernel of blocks of 16 rows. A transposed matrix is stored column by column."""
     a_stride, b_stride = (
@@ -183,9 +187,11 @@ def product(
         WORD_BYTES * (DEPTH if b_transposed else COLUMNS),
     )
     c_stride = WORD_BYTES * COLUMNS
+    across = min(_ACROSS, qpus)
+    qpu_rows, qpu_columns = ROWS * across // qpus, COLUMNS // across
 
     def stream(qpu: int, buses: Buses) -> tuple[int, ...]:
-        row, column = (1 + qpu // _ACROSS) * _QPU_ROWS, (1 + qpu % _ACROSS) * _QPU_COLUMNS
+        row, column = (1 + qpu // across) * qpu_rows, (1 + qpu % across) * qpu_columns
         parameters = {
             Lane.COEFFICIENTS: buses["stream"] + WORD_BYTES * len(_PARAMETERS),
             Lane.A_END: buses["a"] + row * (WORD_BYTES if a_transposed else a_stride),
@@ -195,16 +201,16 @@ def product(
             Lane.B_STRIDE: b_stride,
             Lane.C_STRIDE: c_stride,
             Lane.DEPTH: DEPTH,
-            Lane.COLUMN_BLOCKS: _QPU_COLUMNS // block_columns,
-            Lane.ROWS_LEFT: _QPU_ROWS // BLOCK_ROWS,
+            Lane.COLUMN_BLOCKS: qpu_columns // block_columns,
+            Lane.ROWS_LEFT: qpu_rows // BLOCK_ROWS,
         }
-        return (*(parameters[lane] for lane in _PARAMETERS), word_of(ALPHA), word_of(BETA), qpu, QPUS)
+        return (*(parameters[lane] for lane in _PARAMETERS), word_of(ALPHA), word_of(BETA), qpu, qpus)
 
     # The TMU asks past the last row and column.
     sizes = {"a": WORD_BYTES * ROWS * DEPTH + 8192, "b": WORD_BYTES * DEPTH * COLUMNS + 65536}
     return Program(
         words=words,
-        qpus=QPUS,
+        qpus=qpus,
         stream=stream,
         buffers={**sizes, "c": c_stride * ROWS},
         load_rows=BLOCK_ROWS,

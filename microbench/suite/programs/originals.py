@@ -116,14 +116,30 @@ def sgemm_py_videocore() -> Counts:
     return _by_uniforms(last=11 * 15 + 65, words=12 * 16 + 1)
 
 
+def sgemm_py_videocore_2016() -> Counts:
+    return _by_uniforms(last=11 * 15 + 28, words=12 * 16, finish=184)
+
+
 def sgemm_qmkl_1() -> Counts:
     return _by_uniforms(last=11 * 15 + 28, words=12 * 16)
 
 
-def _by_uniforms(last: int, words: int) -> Counts:
+def sgemm_py_videocore_alone() -> Counts:
+    """One QPU has 6 rows of 48 blocks."""
+    blocks = 6 * 48
+    block = 37 + (_DEPTH - 1) * 67 + 66 + 172 + 6
+    return _product(
+        instructions=81 + 6 * (10 + 48 * block + 6) + 5,
+        tmu_requests=blocks * (_DEPTH + 1),
+        uniform_words=10 + blocks * (64 * _DEPTH + 2),
+        uniform_addresses=blocks * (_DEPTH + 1),
+    )
+
+
+def _by_uniforms(last: int, words: int, finish: int = 190) -> Counts:
     """A depth: 64 uniforms at an address of their own, one request of A; its last one before the block's end."""
     blocks = _QPUS * _ROWS * 8
-    block = 36 + (_DEPTH - 1) * 67 + 63 + 190 + 6
+    block = 36 + (_DEPTH - 1) * 67 + 63 + finish + 6
     return _product(
         instructions=_QPUS * (86 + _ROWS * (10 + 8 * block + 6)) + last,
         tmu_requests=blocks * (_DEPTH + 1),

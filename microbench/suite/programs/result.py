@@ -170,12 +170,7 @@ def finish_streamed(k: PacedAssembler, overlapped: bool) -> None:
         combine(k, block)
         if overlapped and block:
             k.discard(DMA_STORE_WAIT)
-        store_setup(k, block)
-        if block:
-            k.load(R0, LINE_BYTES * block)
-            k.add(DMA_STORE_ADDRESS, R3, R0)
-        else:
-            k.mov(DMA_STORE_ADDRESS, R3)
+        _store(k, block)
         if not overlapped:
             k.discard(DMA_STORE_WAIT)
         if block < 3:
@@ -186,6 +181,36 @@ def finish_streamed(k: PacedAssembler, overlapped: bool) -> None:
     if overlapped:
         k.discard(DMA_STORE_WAIT)
     k.mov(MUTEX_RELEASE, 0)
+
+
+def finish_alone(k: PacedAssembler) -> None:
+    """As py-videocore does it on one QPU: a block comes, and the one before leaves, while one is combined.
+
+    The first block has begun to come; r3 is its address. No store is waited for here.
+    """
+    k.discard(DMA_LOAD_WAIT)
+    _load(k, 1)
+    point_at_coefficients(k)
+    for block in range(4):
+        _set_up(k, block)
+        if block == 0:
+            k.mov(R1, UNIFORM)
+            k.mov(R5_ALL, UNIFORM)
+        combine(k, block)
+        if block < 3:
+            k.discard(DMA_LOAD_WAIT)
+        _store(k, block)
+        if block < 2:
+            _load(k, block + 2)
+
+
+def _store(k: PacedAssembler, block: int) -> None:
+    store_setup(k, block)
+    if block:
+        k.load(R0, LINE_BYTES * block)
+        k.add(DMA_STORE_ADDRESS, R3, R0)
+    else:
+        k.mov(DMA_STORE_ADDRESS, R3)
 
 
 def _set_up(k: PacedAssembler, block: int) -> None:
