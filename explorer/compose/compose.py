@@ -14,16 +14,20 @@ buffers are laid out may need a little more.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from codegen.engine_registry import host_engines
 from codegen.graph import Graph
 from codegen.schedule import Candidate
+from explorer.compose.decomposition import Decomposition
 from explorer.compose.held import Caps
+from explorer.compose.memory_use import held_bytes
 from explorer.compose.moves import Moves
+from explorer.compose.problem import Problem
 from explorer.compose.shortest_paths import shortest
-from explorer.compose.steps import ComposedStep, Overheads, Prices
+from explorer.compose.steps import ComposedStep, Overheads, Prices, starts_launch, wakes
 from explorer.compose.timed_candidates import TimedCandidate, TimedCandidates
 from explorer.errors import CompositionError
 
@@ -32,7 +36,7 @@ from explorer.errors import CompositionError
 class Limits:
     """What a composition may use. `threads`: the most of one step; `cpu_price`: seconds of latency that a second of
     CPU time is worth; `engines`: those that layers may run on, None for all; `chains`: whether layers may be computed
-    together.
+    together; `seconds`: after so long the best found so far is taken, with the gap that is left.
     """
 
     engines: Sequence[str] | None = None
@@ -40,6 +44,7 @@ class Limits:
     cpu_price: float = 0.0
     caps: Caps = field(default_factory=Caps)
     chains: bool = True
+    seconds: float = 10.0
 
 
 UNLIMITED = Limits()
@@ -54,7 +59,8 @@ def cpu_only() -> Limits:
 class Composition:
     """Steps in the order they run, their total time with launches, CPU time, launches, and the most bytes held.
 
-    `cpu_s` counts every core that works: a step's time by its threads, and the overhead of launches.
+    `cpu_s` counts every core that works: a step's time by its threads, and the overhead of launches. `gap`: the part of
+    its price that no other composition within the limits can save; 0 where none is cheaper.
     """
 
     steps: tuple[ComposedStep, ...]
@@ -63,50 +69,30 @@ class Composition:
     launches: int
     gpu_bytes: int
     arena_bytes: int
+    gap: float = 0.0
 
 
 def compose(
     graph: Graph, timed_candidates: TimedCandidates, overheads: Overheads, limits: Limits = UNLIMITED
 ) -> Composition:
-    """The fastest composition of timed candidates within the limits; exact.
+    """The fastest composition of timed candidates within the limits, or the best found in time with a proven gap.
 
     Raises CompositionError naming the layer that has no timed candidate, where layouts cannot be joined, or where
     nothing keeps within the caps.
     """
     allowed = {spec: _allowed(ways, limits) for spec, ways in timed_candidates.items()}
-    moves = Moves(graph, allowed, Prices(overheads, limits.cpu_price), limits.engines, limits.chains)
+    expired = _clock(limits.seconds)
+    problem = Problem(graph, allowed, Prices(overheads, limits.cpu_price), limits.engines, limits.chains)
+    if limits.caps == Caps():
+        cheapest = Decomposition(problem, expired).run()
+        return _priced(cheapest.steps, overheads, *held_bytes(graph, cheapest.steps), gap=cheapest.gap)
+    moves = Moves(problem)
     frontier = shortest(moves.starts(), moves.layers(), limits.caps)
     ends = [label for held, labels in frontier.items() if moves.is_end(held) for label in labels]
     if not ends:
         raise CompositionError(_why_none(limits.caps))
     best = min(ends, key=lambda label: label.cost)
     return _priced(best.path(), overheads, best.gpu_peak, best.arena_peak)
-
-
-def starts_launch(steps: Sequence[ComposedStep]) -> tuple[bool, ...]:
-    """For each step whether its engine is launched for it: the step before ran on another, or it is told to start
-    anew.
-    """
-    launched = ""
-    starts = []
-    for step in steps:
-        engine = step.timed.engine
-        starts.append(
-            not step.is_free and engine.launches and (launched != engine.name or step.starts_launch)
-        )
-        if not step.is_free:
-            launched = engine.name if engine.launches else ""
-    return tuple(starts)
-
-
-def wakes(steps: Sequence[ComposedStep], overheads: Overheads) -> tuple[bool, ...]:
-    """For each step whether threads have to be woken for it."""
-    awake = False
-    found = []
-    for step in steps:
-        found.append(not step.is_free and step.timed.threads > 1 and not awake)
-        awake = awake if step.is_free else overheads.still_awake(awake, step.timed)
-    return tuple(found)
 
 
 def _allowed(ways: Sequence[TimedCandidate], limits: Limits) -> tuple[TimedCandidate, ...]:
@@ -122,7 +108,7 @@ def retimed(
 
 
 def _priced(
-    steps: tuple[ComposedStep, ...], overheads: Overheads, gpu_bytes: int, arena_bytes: int
+    steps: tuple[ComposedStep, ...], overheads: Overheads, gpu_bytes: int, arena_bytes: int, gap: float = 0.0
 ) -> Composition:
     launches = sum(starts_launch(steps))
     overhead_s = launches * overheads.launch_s + sum(wakes(steps, overheads)) * overheads.wake_s
@@ -133,7 +119,14 @@ def _priced(
         launches=launches,
         gpu_bytes=gpu_bytes,
         arena_bytes=arena_bytes,
+        gap=gap,
     )
+
+
+def _clock(seconds: float) -> Callable[[], bool]:
+    """Tells whether so much time has gone by since it was made."""
+    end = time.monotonic() + seconds
+    return lambda: time.monotonic() > end
 
 
 def _why_none(caps: Caps) -> str:

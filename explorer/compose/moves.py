@@ -6,23 +6,19 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from itertools import product
 
-from codegen.bundle.tasks import can_place, is_view
-from codegen.chains import ChainNode, chain_nodes
+from codegen.bundle.tasks import is_view
 from codegen.engine import Engine
-from codegen.engine_registry import engines as all_engines
 from codegen.engine_registry import layout_named
-from codegen.graph import Graph, LayerSpec, Node
+from codegen.graph import Node
 from codegen.memory_space import GPU, HOST
 from codegen.operators.concat import Concat
 from codegen.operators.reshape import Reshape
 from codegen.plan import buffer_name
 from explorer.compose.held import Buffer, Copy, Held, Place, space_of
+from explorer.compose.problem import OUTSIDE_LAYOUT, Problem
 from explorer.compose.shortest_paths import Move
-from explorer.compose.steps import ComposedStep, Prices
-from explorer.compose.timed_candidates import TimedCandidate, TimedCandidates, efficient, relayout_spec
-from explorer.errors import CompositionError
-
-OUTSIDE_LAYOUT = "nchw"
+from explorer.compose.steps import ComposedStep
+from explorer.compose.timed_candidates import TimedCandidate
 
 Layer = Callable[[Held], Iterable[Move["ComposedStep"]]]
 
@@ -30,28 +26,14 @@ Layer = Callable[[Held], Iterable[Move["ComposedStep"]]]
 class Moves:
     """The layers of the problem: every node, followed by the layout changes of its output."""
 
-    def __init__(
-        self,
-        graph: Graph,
-        timed_candidates: TimedCandidates,
-        prices: Prices,
-        engines: Sequence[str] | None,
-        chains: bool = True,
-    ) -> None:
-        self._graph = graph
-        self._timed_candidates = timed_candidates
-        self._prices = prices
-        self._engines = frozenset(all_engines() if engines is None else engines)
-        self._position = {tensor: index for index, node in enumerate(graph.nodes) for tensor in node.outputs}
-        self._last_reader = {name: index for index, node in enumerate(graph.nodes) for name in node.inputs}
-        self._ways = {node.name: self._timed_of_node(node) for node in graph.nodes}
-        self._chains: dict[int, list[ChainNode]] = {}  # those that were timed, by their first node's number
-        for chain in chain_nodes(graph) if chains else ():
-            ways = self._allowed(LayerSpec.of(graph, chain.node))
-            if ways:
-                self._ways[chain.node.name] = ways
-                self._chains.setdefault(chain.first, []).append(chain)
-        self._relayouts: dict[LayerSpec, tuple[TimedCandidate, ...]] = {}
+    def __init__(self, problem: Problem) -> None:
+        self._problem = problem
+        self._graph = problem.graph
+        self._prices = problem.prices
+        self._ways = problem.ways
+        nodes = self._graph.nodes
+        self._position = {tensor: index for index, node in enumerate(nodes) for tensor in node.outputs}
+        self._last_reader = {name: index for index, node in enumerate(nodes) for name in node.inputs}
         self._read_on_gpu: dict[tuple[str, str], bool] = {}
 
     def starts(self) -> Iterator[Held]:
@@ -86,39 +68,13 @@ class Moves:
 
     # Nodes --------------------------------------------------------------------------------------------------
 
-    def _timed_of_node(self, node: Node) -> tuple[TimedCandidate, ...]:
-        spec = LayerSpec.of(self._graph, node)
-        allowed = self._allowed(spec)
-        if not allowed:
-            raise CompositionError(
-                f"layer {node.name!r} ({type(node.op).__name__}) has no working choice on "
-                f"{' or '.join(sorted(self._engines))}: register an algorithm for it"
-            )
-        return allowed
-
-    def _allowed(self, spec: LayerSpec) -> tuple[TimedCandidate, ...]:
-        return efficient(
-            (
-                timed
-                for timed in self._timed_candidates.get(spec, ())
-                if timed.candidate.choice.engine in self._engines or is_view(spec, timed.candidate.choice)
-            ),
-            self._prices.of,
-        )
-
     def _from_node(self, index: int, places: Sequence[int], held: Held) -> Iterator[Move[ComposedStep]]:
         """The node alone, and every chain that begins with it."""
         yield from self._node_moves(self._graph.nodes[index], index, held)
-        for chain in self._chains.get(index, ()):
+        for chain in self._problem.chains.get(index, ()):
             skips = places[chain.last] - places[index]
             for move in self._node_moves(chain.node, chain.last, held):
                 yield move._replace(skips=skips)
-
-    def _readers(self, tensor: str) -> Iterator[Node]:
-        """The nodes and chains that read an activation."""
-        yield from self._graph.consumers(tensor)
-        for chains in self._chains.values():
-            yield from (chain.node for chain in chains if tensor in chain.node.inputs)
 
     def _node_moves(self, node: Node, index: int, held: Held) -> Iterator[Move[ComposedStep]]:
         for timed in self._ways[node.name]:
@@ -187,21 +143,11 @@ class Moves:
     # Layout changes -----------------------------------------------------------------------------------------
 
     def _relayout_layers(self, tensor: str, index: int) -> Iterator[Layer]:
-        wanted = sorted(self._wanted_layouts(tensor))
+        wanted = self._problem.wanted_layouts(tensor)
         for layout in wanted:
             yield partial(self._relayout_moves, tensor, layout, index)
         if wanted:
             yield partial(self._settled, tensor, index)
-
-    def _wanted_layouts(self, tensor: str) -> frozenset[str]:
-        wanted = {
-            layout
-            for node in self._readers(tensor)
-            for timed in self._ways[node.name]
-            for name, layout in zip(node.inputs, timed.candidate.choice.input_layouts, strict=True)
-            if name == tensor
-        }
-        return frozenset(wanted | ({OUTSIDE_LAYOUT} if tensor in self._graph.outputs else set()))
 
     def _relayout_moves(
         self, tensor: str, target: str, index: int, held: Held
@@ -214,7 +160,7 @@ class Moves:
         if there:
             return
         for copy in copies:
-            for timed in self._timed_relayouts(tensor, copy.layout, target):
+            for timed in self._problem.relayouts(tensor, copy.layout, target):
                 yield from self._computed(ComposedStep(None, (tensor,), timed), index, held, (copy,))
 
     def _settled(self, tensor: str, index: int, held: Held) -> Iterator[Move[ComposedStep]]:
@@ -223,12 +169,6 @@ class Moves:
         optional = [copy for copy in copies if not self._is_result(copy)] if len(copies) > 1 else []
         for after, released in self._kept(held, (), optional):
             yield Move(after, 0.0, released_bytes=released)
-
-    def _timed_relayouts(self, tensor: str, source: str, target: str) -> tuple[TimedCandidate, ...]:
-        spec = relayout_spec(self._graph.types[tensor], source, target)
-        if spec not in self._relayouts:
-            self._relayouts[spec] = self._allowed(spec)
-        return self._relayouts[spec]
 
     # Memory -------------------------------------------------------------------------------------------------
 
@@ -287,10 +227,9 @@ class Moves:
         if step.node is None or len(step.tensors) != 1 or choice.output_layout not in engine.part_layouts:
             return
         (tensor,) = step.tensors
-        for whole in self._graph.consumers(tensor):
-            if isinstance(whole.op, Concat) and can_place(self._graph, whole, choice.output_layout):
-                for buffer in self._parts(tensor, whole, choice.output_layout, engine, held):
-                    yield (buffer,)
+        for whole in self._problem.wholes(tensor, choice.output_layout):
+            for buffer in self._parts(tensor, whole, choice.output_layout, engine, held):
+                yield (buffer,)
 
     def _parts(self, tensor: str, whole: Node, layout: str, engine: Engine, held: Held) -> Iterator[Buffer]:
         existing = held.buffer(buffer_name(whole.output, layout))
@@ -336,12 +275,12 @@ class Moves:
         return self._read_on_gpu[key]
 
     def _possible_readers(self, tensor: str, layout: str) -> Iterator[TimedCandidate]:
-        for node in self._readers(tensor):
+        for node in self._problem.readers(tensor):
             for timed in self._ways[node.name]:
                 if (tensor, layout) in zip(node.inputs, timed.candidate.choice.input_layouts, strict=True):
                     yield timed
-        for target in self._wanted_layouts(tensor) - {layout}:
-            yield from self._timed_relayouts(tensor, layout, target)
+        for target in self._problem.wanted_layouts(tensor):
+            yield from self._problem.relayouts(tensor, layout, target)
 
     def _buffer(self, tensor: str, layout: str, place: Place) -> Buffer:
         size_bytes = layout_named(layout).size_bytes(self._graph.types[tensor])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from codegen.graph import Node
@@ -76,3 +77,29 @@ class Prices:
     def wake(self) -> float:
         """So does waking."""
         return self.overheads.wake_s * (1.0 + self.cpu)
+
+
+def starts_launch(steps: Sequence[ComposedStep]) -> tuple[bool, ...]:
+    """For each step whether its engine is launched for it: the step before ran on another, or it is told to start
+    anew.
+    """
+    launched = ""
+    starts = []
+    for step in steps:
+        engine = step.timed.engine
+        starts.append(
+            not step.is_free and engine.launches and (launched != engine.name or step.starts_launch)
+        )
+        if not step.is_free:
+            launched = engine.name if engine.launches else ""
+    return tuple(starts)
+
+
+def wakes(steps: Sequence[ComposedStep], overheads: Overheads) -> tuple[bool, ...]:
+    """For each step whether threads have to be woken for it."""
+    awake = False
+    found = []
+    for step in steps:
+        found.append(not step.is_free and step.timed.threads > 1 and not awake)
+        awake = awake if step.is_free else overheads.still_awake(awake, step.timed)
+    return tuple(found)

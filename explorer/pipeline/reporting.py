@@ -8,8 +8,8 @@ from codegen.canonical import content_hash
 from codegen.schedule import Candidate
 from cost_models.evaluation import Judged, scores
 from cost_models.model import Observation, Prediction
-from explorer.compose.compose import Composition, starts_launch, wakes
-from explorer.compose.steps import ComposedStep, Overheads
+from explorer.compose.compose import Composition
+from explorer.compose.steps import ComposedStep, Overheads, starts_launch, wakes
 from explorer.measure.measurer import Tally
 from explorer.plans.planning import step_names
 from explorer.plans.searched_network import SearchedNetwork

@@ -13,7 +13,7 @@ from codegen.chains import chain_nodes
 from codegen.graph import Graph, LayerSpec, Node
 from codegen.schedule import Candidate
 from cost_models.model import CostModel, Observation, Prediction
-from explorer.compose.moves import OUTSIDE_LAYOUT
+from explorer.compose.problem import OUTSIDE_LAYOUT
 from explorer.compose.timed_candidates import TimedCandidate, relayout_spec
 from explorer.errors import SearchError
 from explorer.measure.jobs import JobBuilder

@@ -7,8 +7,7 @@ from itertools import accumulate
 
 from codegen.engine_registry import layout_named
 from codegen.graph import Graph
-from explorer.compose.compose import starts_launch
-from explorer.compose.steps import ComposedStep
+from explorer.compose.steps import ComposedStep, starts_launch
 
 Life = tuple[int, int]
 

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from codegen.bundle.memory import MemoryUse
 from codegen.graph import Graph, LayerSpec
 from codegen.operators.reshape import Reshape
-from explorer.compose.compose import Limits, compose, starts_launch
+from explorer.compose.compose import Limits, compose
 from explorer.compose.held import Caps
 from explorer.compose.memory_cap import compose_within
-from explorer.compose.steps import ComposedStep, Overheads
+from explorer.compose.steps import ComposedStep, Overheads, starts_launch
 from explorer.compose.timed_candidates import TimedCandidate, efficient, launchable, relayout_spec
 from explorer.errors import CompositionError
 from microbench.profile import load_profile

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from codegen.graph import Graph, LayerSpec
 from codegen.schedule import Candidate
-from explorer.compose.compose import compose, starts_launch
-from explorer.compose.steps import Overheads
+from explorer.compose.compose import compose
+from explorer.compose.steps import Overheads, starts_launch
 from explorer.robust.minimax import Scenario, least_regret
 from tests.explorer.compose.test_compose import Steps, Table, every_composition, problems
 from tests.explorer.networks import graph_of, timed

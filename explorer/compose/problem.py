@@ -1,0 +1,126 @@
+"""What a composition chooses among: the allowed timed candidates of nodes, chains and layout changes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from codegen.bundle.tasks import can_place, is_view
+from codegen.chains import ChainNode, chain_nodes
+from codegen.engine_registry import engines as all_engines
+from codegen.graph import Graph, LayerSpec, Node
+from codegen.operators.concat import Concat
+from explorer.compose.steps import Prices
+from explorer.compose.timed_candidates import TimedCandidate, TimedCandidates, efficient, relayout_spec
+from explorer.errors import CompositionError
+
+OUTSIDE_LAYOUT = "nchw"
+
+
+class Problem:
+    """A graph with its ways. `engines`: those that layers may run on, None for all; `chains`: whether layers may be
+    computed together. Raises CompositionError naming a layer that has no way.
+    """
+
+    def __init__(
+        self,
+        graph: Graph,
+        timed_candidates: TimedCandidates,
+        prices: Prices,
+        engines: Sequence[str] | None,
+        chains: bool = True,
+    ) -> None:
+        self.graph = graph
+        self.prices = prices
+        self.ways: dict[str, tuple[TimedCandidate, ...]] = {}  # by the name of a node or chain
+        self.chains: dict[int, list[ChainNode]] = {}  # those that were timed, by their first node's number
+        self._timed_candidates = timed_candidates
+        self.engines = tuple(all_engines() if engines is None else engines)
+        self._allowed: dict[LayerSpec, tuple[TimedCandidate, ...]] = {}
+        self._relayouts: dict[tuple[str, str, str], tuple[TimedCandidate, ...]] = {}
+        self._places: dict[tuple[str, str], bool] = {}
+        for node in graph.nodes:
+            self.ways[node.name] = self._ways_of_node(node)
+        for chain in chain_nodes(graph) if chains else ():
+            ways = self.allowed(LayerSpec.of(graph, chain.node))
+            if ways:
+                self.ways[chain.node.name] = ways
+                self.chains.setdefault(chain.first, []).append(chain)
+        self._readers = self._read()
+        self._wanted: dict[str, tuple[str, ...]] = {}
+
+    @property
+    def layouts(self) -> tuple[str, ...]:
+        """Every layout that some way has, in the order of the ways."""
+        found: dict[str, None] = {OUTSIDE_LAYOUT: None}
+        for ways in self.ways.values():
+            for timed in ways:
+                choice = timed.candidate.choice
+                found |= dict.fromkeys((*choice.input_layouts, *choice.output_layouts))
+        return tuple(found)
+
+    def allowed(self, spec: LayerSpec) -> tuple[TimedCandidate, ...]:
+        """The ways of a layer on the allowed engines that no other beats."""
+        if spec not in self._allowed:
+            self._allowed[spec] = efficient(
+                (
+                    timed
+                    for timed in self._timed_candidates.get(spec, ())
+                    if timed.candidate.choice.engine in self.engines or is_view(spec, timed.candidate.choice)
+                ),
+                self.prices.of,
+            )
+        return self._allowed[spec]
+
+    def readers(self, tensor: str) -> tuple[Node, ...]:
+        """The nodes and chains that read an activation."""
+        return tuple(self._readers.get(tensor, ()))
+
+    def wanted_layouts(self, tensor: str) -> tuple[str, ...]:
+        """The layouts that some reader takes, sorted."""
+        if tensor not in self._wanted:
+            wanted = {
+                layout
+                for node in self.readers(tensor)
+                for timed in self.ways[node.name]
+                for name, layout in zip(node.inputs, timed.candidate.choice.input_layouts, strict=True)
+                if name == tensor
+            } | ({OUTSIDE_LAYOUT} if tensor in self.graph.outputs else set())
+            self._wanted[tensor] = tuple(sorted(wanted))
+        return self._wanted[tensor]
+
+    def relayouts(self, tensor: str, source: str, target: str) -> tuple[TimedCandidate, ...]:
+        """The ways to copy a tensor from one layout to another."""
+        key = (tensor, source, target)
+        if key not in self._relayouts:
+            self._relayouts[key] = self.allowed(relayout_spec(self.graph.types[tensor], source, target))
+        return self._relayouts[key]
+
+    def wholes(self, tensor: str, layout: str) -> Iterator[Node]:
+        """The concatenations that could be in place in that layout, with this tensor as a part."""
+        for whole in self.graph.consumers(tensor):
+            if isinstance(whole.op, Concat) and self.can_place(whole, layout):
+                yield whole
+
+    def can_place(self, whole: Node, layout: str) -> bool:
+        """Whether a concatenation could be in place in that layout."""
+        key = (whole.name, layout)
+        if key not in self._places:
+            self._places[key] = can_place(self.graph, whole, layout)
+        return self._places[key]
+
+    def _ways_of_node(self, node: Node) -> tuple[TimedCandidate, ...]:
+        allowed = self.allowed(LayerSpec.of(self.graph, node))
+        if not allowed:
+            raise CompositionError(
+                f"layer {node.name!r} ({type(node.op).__name__}) has no working choice on "
+                f"{' or '.join(sorted(self.engines))}: register an algorithm for it"
+            )
+        return allowed
+
+    def _read(self) -> Mapping[str, list[Node]]:
+        readers: dict[str, list[Node]] = {}
+        chains = (chain.node for chains in self.chains.values() for chain in chains)
+        for node in (*self.graph.nodes, *chains):
+            for tensor in dict.fromkeys(node.inputs):
+                readers.setdefault(tensor, []).append(node)
+        return readers
