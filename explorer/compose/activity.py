@@ -31,6 +31,10 @@ class Activity:
         self._launched = {engine: 2 + place for place, engine in enumerate(launching)}
         self.states = range(2 + len(launching))
 
+    def state(self, launched: str, awake: bool) -> int:
+        """The number of a state."""
+        return self._launched[launched] if launched else (AWAKE if awake else ASLEEP)
+
     def rule(self, timed: TimedCandidate) -> Rule:
         """Of a step that computes."""
         engine = timed.engine

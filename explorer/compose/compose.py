@@ -21,13 +21,14 @@ from dataclasses import dataclass, field, replace
 from codegen.engine_registry import host_engines
 from codegen.graph import Graph
 from codegen.schedule import Candidate
-from explorer.compose.decomposition import Decomposition
+from explorer.compose.capped import cheapest_within
+from explorer.compose.decomposition import Cheapest, Decomposition
 from explorer.compose.held import Caps
 from explorer.compose.memory_use import held_bytes
-from explorer.compose.moves import Moves
 from explorer.compose.problem import Problem
-from explorer.compose.shortest_paths import shortest
+from explorer.compose.rivals import INFINITE
 from explorer.compose.steps import ComposedStep, Overheads, Prices, starts_launch, wakes
+from explorer.compose.suffixes import Suffixes
 from explorer.compose.timed_candidates import TimedCandidate, TimedCandidates
 from explorer.errors import CompositionError
 
@@ -48,6 +49,7 @@ class Limits:
 
 
 UNLIMITED = Limits()
+CAPPED_STATES = 256
 
 
 def cpu_only() -> Limits:
@@ -85,14 +87,18 @@ def compose(
     problem = Problem(graph, allowed, Prices(overheads, limits.cpu_price), limits.engines, limits.chains)
     if limits.caps == Caps():
         cheapest = Decomposition(problem, expired).run()
-        return _priced(cheapest.steps, overheads, *held_bytes(graph, cheapest.steps), gap=cheapest.gap)
-    moves = Moves(problem)
-    frontier = shortest(moves.starts(), moves.layers(), limits.caps)
-    ends = [label for held, labels in frontier.items() if moves.is_end(held) for label in labels]
-    if not ends:
-        raise CompositionError(_why_none(limits.caps))
-    best = min(ends, key=lambda label: label.cost)
-    return _priced(best.path(), overheads, best.gpu_peak, best.arena_peak)
+    else:
+        cheapest = _capped(problem, limits.caps, expired)
+    return _priced(cheapest.steps, overheads, *held_bytes(graph, cheapest.steps), cheapest.gap)
+
+
+def _capped(problem: Problem, caps: Caps, expired: Callable[[], bool]) -> Cheapest:
+    suffixes = Suffixes(problem, CAPPED_STATES, by_margin=False)
+    bound = suffixes.solve()
+    found = None if bound == INFINITE else cheapest_within(problem, suffixes, bound, caps, expired)
+    if found is None:
+        raise CompositionError(_why_none(caps))
+    return found
 
 
 def _allowed(ways: Sequence[TimedCandidate], limits: Limits) -> tuple[TimedCandidate, ...]:
@@ -125,8 +131,8 @@ def _priced(
 
 def _clock(seconds: float) -> Callable[[], bool]:
     """Tells whether so much time has gone by since it was made."""
-    end = time.monotonic() + seconds
-    return lambda: time.monotonic() > end
+    end = time.thread_time() + seconds
+    return lambda: time.thread_time() > end
 
 
 def _why_none(caps: Caps) -> str:

@@ -1,7 +1,8 @@
 """The cheapest steps without caps on memory, with a lower bound: tables, and prices where some readers are loose.
 
-Where tables stay small nothing is loose and the result is exact. Otherwise prices are moved until loose readers get what
-they take (a subgradient method, its steps after Polyak). What they disagree on in the end is tied again, in wider tables.
+Where tables stay small nothing is loose and the result is exact. Otherwise prices are moved until loose readers get
+what they take (a subgradient method, its steps after Polyak). What they disagree on in the end is tied again, in wider
+tables.
 """
 
 from __future__ import annotations
@@ -11,13 +12,13 @@ from dataclasses import dataclass
 
 from explorer.compose.loose import Reader
 from explorer.compose.problem import Problem
-from explorer.compose.steps import ComposedStep
 from explorer.compose.rivals import INFINITE
+from explorer.compose.steps import ComposedStep
 from explorer.compose.suffixes import Suffixes
 from explorer.compose.trace import Decisions, trace
 from explorer.errors import CompositionError
 
-FIRST_STATES = 128
+FIRST_STATES = 512
 WIDER = 4  # times as many states in the next tables
 ROUNDS = 40  # of prices, before tables are made wider
 PATIENCE = 4  # rounds without a better bound, before steps are halved

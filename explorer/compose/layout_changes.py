@@ -32,8 +32,8 @@ class _Made(NamedTuple):
 
 
 class LayoutChanges:
-    """Changes from one source to the layouts of a mask. Layouts that anybody could want are made one after another, each
-    from any copy that is there.
+    """Changes from one source to the layouts of a mask. Layouts that anybody could want are made one after another,
+    each from any copy that is there.
     """
 
     def __init__(self, problem: Problem, demands: Demands, activity: Activity) -> None:

@@ -1,8 +1,9 @@
-"""Readers whose demand is left open: what they take and what they get is decided apart, at prices that bring both together.
+"""Readers whose demand is left open: what they take and what they get is decided apart, at prices.
 
-A tensor that lives long multiplies the states of all layers in between. Where a reader is loose it pays a price for the
-layout that it takes, and whoever produces the tensor earns the price of the layout that it provides for that reader.
-Whatever the prices, the least cost of all is a lower bound (a Lagrangian relaxation of their equality).
+A tensor that lives long multiplies the states of all layers in between. Where a reader is loose it pays a price for
+the layout that it takes, and whoever produces the tensor earns the price of the layout that it provides for that
+reader: prices can bring both together. Whatever they are, the least cost of all is a lower bound (a Lagrangian
+relaxation of their equality).
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from itertools import product
 
@@ -16,11 +16,9 @@ from codegen.operators.reshape import Reshape
 from codegen.plan import buffer_name
 from explorer.compose.held import Buffer, Copy, Held, Place, space_of
 from explorer.compose.problem import OUTSIDE_LAYOUT, Problem
-from explorer.compose.shortest_paths import Move
+from explorer.compose.shortest_paths import Layer, Move
 from explorer.compose.steps import ComposedStep
 from explorer.compose.timed_candidates import TimedCandidate
-
-Layer = Callable[[Held], Iterable[Move["ComposedStep"]]]
 
 
 class Moves:
@@ -46,15 +44,15 @@ class Moves:
             )
             yield Held(tuple(sorted(copies)))
 
-    def layers(self) -> tuple[Layer, ...]:
+    def layers(self) -> tuple[Layer[ComposedStep], ...]:
         """All layers in order; a chain skips those between its first and its last node's."""
-        layers: list[Layer] = []
+        layers: list[Layer[ComposedStep]] = []
         for name in self._graph.inputs:
             layers += self._relayout_layers(name, -1)
         places: list[int] = []
         for index, node in enumerate(self._graph.nodes):
             places.append(len(layers))
-            layers.append(partial(self._from_node, index, places))
+            layers.append(Layer(partial(self._from_node, index, places), index))
             for tensor in node.outputs:
                 layers += self._relayout_layers(tensor, index)
         return tuple(layers)
@@ -142,12 +140,13 @@ class Moves:
 
     # Layout changes -----------------------------------------------------------------------------------------
 
-    def _relayout_layers(self, tensor: str, index: int) -> Iterator[Layer]:
+    def _relayout_layers(self, tensor: str, index: int) -> Iterator[Layer[ComposedStep]]:
+        """Each wanted layout in turn, made from any that is there."""
         wanted = self._problem.wanted_layouts(tensor)
         for layout in wanted:
-            yield partial(self._relayout_moves, tensor, layout, index)
+            yield Layer(partial(self._relayout_moves, tensor, layout, index))
         if wanted:
-            yield partial(self._settled, tensor, index)
+            yield Layer(partial(self._settled, tensor, index))
 
     def _relayout_moves(
         self, tensor: str, target: str, index: int, held: Held

@@ -28,11 +28,12 @@ class Row:
 
 
 class Rivals:
-    """A state is beaten by one that asks for less and costs no more; and by one that asks for another layout of one tensor
-    and costs less by what it takes to change that layout, wherever the change is put in.
+    """A state is beaten by one that asks for less and costs no more; and by one that asks for another layout of one
+    tensor and costs less by what it takes to change to that, wherever the change is put in.
     """
 
-    def __init__(self, problem: Problem, demands: Demands, activity: Activity) -> None:
+    def __init__(self, problem: Problem, demands: Demands, activity: Activity, by_margin: bool) -> None:
+        self._by_margin = by_margin and not demands.tells_memories
         self._problem = problem
         self._demands = demands
         self._activity = activity
@@ -64,10 +65,10 @@ class Rivals:
         needed = self._demands.needed(mask)
         if len(needed) > 1:
             yield from ((mask & ~self._demands.need(layout), 0.0) for layout in needed)
-        elif mask == self._demands.need(needed[0]) if needed else False:
+        elif self._by_margin and needed and mask == self._demands.need(needed[0]):
             for target in self._problem.wanted_layouts(tensor):
                 ways = self._problem.relayouts(tensor, needed[0], target)
-                if ways and not self._demands.tells_memories:
+                if ways:
                     yield self._demands.need(target), min(map(self._activity.most, ways))
 
 

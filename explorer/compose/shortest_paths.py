@@ -1,16 +1,20 @@
-"""Exact shortest paths through layers of states where a second quantity is bounded: label setting."""
+"""Shortest paths through layers of states where a second quantity is bounded: label setting in beams.
+
+A beam, the widest that is asked for last, looks at the most promising labels of every layer alone. What it leaves out
+would cost at least as much as its bound says: the least of these bounds is a bound on every path.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Generic, NamedTuple, TypeVar
 
 from explorer.compose.held import Caps, Held
-from explorer.errors import CompositionError
-
-MOST_LABELS = 200_000
 
 Step = TypeVar("Step")
+INFINITE = float("inf")
+ROUNDING = 1e-12  # of a cost, by which equal sums may differ
 
 
 class Move(NamedTuple, Generic[Step]):
@@ -29,12 +33,10 @@ class Move(NamedTuple, Generic[Step]):
 
 
 class Label(NamedTuple, Generic[Step]):
-    """The best way so far to a state with that much GPU memory taken in vain, and its peaks."""
+    """The best way so far to a state with that much GPU memory taken in vain."""
 
     cost: float
     idle_bytes: int
-    gpu_peak: int = 0
-    arena_peak: int = 0
     before: Label[Step] | None = None
     steps: tuple[Step, ...] = ()
 
@@ -48,59 +50,109 @@ class Label(NamedTuple, Generic[Step]):
         return tuple(step for steps in reversed(parts) for step in steps)
 
 
-Frontier = Mapping[Held, tuple[Label[Step], ...]]
-Moves = Callable[[Held], Iterable[Move[Step]]]
+Reached = dict[Held, list[Label[Step]]]
+Rest = Callable[[int, Held], float]
+"""What is left to pay at least from before a node on, in a state."""
 
 
-def shortest(starts: Iterable[Held], layers: Sequence[Moves[Step]], caps: Caps) -> Frontier[Step]:
-    """The labels behind the last layer: for each state those that no other beats in cost and idle bytes.
+class Layer(NamedTuple, Generic[Step]):
+    """The moves of a layer; where it begins a node, that node's number."""
 
-    Equal labels: the first counts. Raises CompositionError where the states are too many to be looked at.
-    """
-    reached: list[dict[Held, list[Label[Step]]]] = [{} for _ in range(len(layers) + 1)]
-    reached[0] = {held: [Label(0.0, 0)] for held in starts}
-    for index, moves in enumerate(layers):
-        for held, labels in _frontier(reached[index], caps).items():
-            for move in moves(held):
-                if move.arena_bytes > caps.arena_bytes or move.gpu_bytes > caps.gpu_bytes:
-                    continue
-                after = reached[index + 1 + move.skips]
-                after.setdefault(move.after, []).extend(_after(labels, move, caps))
-        reached[index].clear()
-    return _frontier(reached[-1], caps)
+    moves: Callable[[Held], Iterable[Move[Step]]]
+    node: int | None = None
 
 
-def _frontier(found: Mapping[Held, list[Label[Step]]], caps: Caps) -> Frontier[Step]:
-    bounded = caps.gpu_bytes != float("inf")
-    efficient = {held: tuple(_efficient(labels, bounded)) for held, labels in found.items() if labels}
-    if sum(map(len, efficient.values())) > MOST_LABELS:
-        raise CompositionError(
-            f"the exact composition has more than {MOST_LABELS} ways to compare: the graph is too densely "
-            "connected; lower the number of choices per layer"
-        )
-    return efficient
+@dataclass(frozen=True)
+class Search(Generic[Step]):
+    """Paths from one of the starts through all layers to a state that is an end."""
+
+    starts: Sequence[Held]
+    layers: Sequence[Layer[Step]]
+    is_end: Callable[[Held], bool]
+    rest: Rest
+    caps: Caps
+
+    def beam(self, width: int, most: float, expired: Callable[[], bool], thrifty: bool = False) -> Beam[Step]:
+        """The best path that costs less than `most`, with at most so many labels before every node, the most promising
+        by their cost or, `thrifty`, by the memory that they hold; equal ones in order.
+        """
+        bound = INFINITE
+        reached: list[Reached[Step]] = [{} for _ in range(len(self.layers) + 1)]
+        reached[0] = {held: [Label(0.0, 0)] for held in self.starts}
+        for index, layer in enumerate(self.layers):
+            labels = list(self._promising(layer.node, reached[index], most))
+            reached[index] = {}
+            if layer.node is not None and len(labels) > width:
+                labels.sort(key=_bytes if thrifty else _cost)
+                bound = min(bound, *(found[0] for found in labels[width:]))
+                del labels[width:]
+            if layer.node is not None and expired():
+                return Beam(None, min([bound, *self._open(labels, reached[index + 1 :], most)]))
+            for held, own in _by_state(labels).items():
+                for move in layer.moves(held):
+                    if move.arena_bytes <= self.caps.arena_bytes and move.gpu_bytes <= self.caps.gpu_bytes:
+                        after = reached[index + 1 + move.skips].setdefault(move.after, [])
+                        after.extend(_after(own, move, self.caps))
+        ends = (label for held, own in reached[-1].items() if self.is_end(held) for label in own)
+        best = min((end for end in ends if end.cost < most), key=lambda label: label.cost, default=None)
+        return Beam(best, bound if best is None else min(bound, best.cost))
+
+    def _promising(
+        self, node: int | None, found: Mapping[Held, list[Label[Step]]], most: float
+    ) -> Iterator[tuple[float, Held, Label[Step]]]:
+        bounded = self.caps.gpu_bytes != INFINITE
+        for held, labels in found.items():
+            rest = 0.0 if node is None else self.rest(node, held)
+            for label in _efficient(labels, bounded):
+                if label.cost + rest < most:
+                    yield label.cost + rest, held, label
+
+    def _open(
+        self,
+        labels: Iterable[tuple[float, Held, Label[Step]]],
+        later: Sequence[Mapping[Held, list[Label[Step]]]],
+        most: float,
+    ) -> Iterator[float]:
+        """The bounds of all labels that were not gone on from."""
+        yield from (found[0] for found in labels)
+        for layer, found in zip(self.layers[-len(later) + 1 :], later, strict=False):
+            yield from (least for least, _, _ in self._promising(layer.node, found, most))
+
+
+class Beam(NamedTuple, Generic[Step]):
+    """The best path of a beam, if any, and what no other path below the asked cost falls below."""
+
+    best: Label[Step] | None
+    bound: float
+
+
+def _cost(found: tuple[float, Held, Label[Step]]) -> float:
+    return found[0]
+
+
+def _bytes(found: tuple[float, Held, Label[Step]]) -> tuple[int, float]:
+    least, held, label = found
+    return held.bytes_in("gpu", "promised", "arena") + label.idle_bytes, least
+
+
+def _by_state(labels: Iterable[tuple[float, Held, Label[Step]]]) -> dict[Held, list[Label[Step]]]:
+    found: dict[Held, list[Label[Step]]] = {}
+    for _, held, label in labels:
+        found.setdefault(held, []).append(label)
+    return found
 
 
 def _after(labels: Iterable[Label[Step]], move: Move[Step], caps: Caps) -> Iterator[Label[Step]]:
     for label in labels:
         taken = label.idle_bytes if move.carries else 0
-        needed = taken + move.gpu_bytes
-        if needed > caps.gpu_bytes:
-            continue
-        idle = taken + move.released_bytes if move.after.launched else 0
-        yield Label(
-            label.cost + move.cost,
-            idle,
-            max(label.gpu_peak, needed),
-            max(label.arena_peak, move.arena_bytes),
-            label,
-            move.steps,
-        )
+        if taken + move.gpu_bytes <= caps.gpu_bytes:
+            idle = taken + move.released_bytes if move.after.launched else 0
+            yield Label(label.cost + move.cost, idle, label, move.steps)
 
 
 def _efficient(labels: list[Label[Step]], bounded: bool) -> Iterator[Label[Step]]:
-    """Without a bound on memory the cheapest is enough."""
-    least = float("inf")
+    """Those that no other beats in cost and idle bytes. Without a bound on memory the cheapest is enough."""
+    least = INFINITE
     for label in sorted(labels, key=lambda one: (one.cost, one.idle_bytes)):
         if label.idle_bytes < least:
             least = label.idle_bytes if bounded else -1.0

@@ -1,10 +1,10 @@
-"""The least cost of what is left to do, for every demand that it has: exact dynamic programming from the last layer back.
+"""The least cost of what is left to do, for all that it may ask for: dynamic programming from the last layer back.
 
-Behind every layer a table says for each state, the masks of demands (see `explorer.compose.demands`) of all tensors that
-are there and still needed, what the rest costs, whatever was active before. Each tensor's layouts are changed right
-behind its producer, once everything that reads it has said what it takes: tensors that the same layers read share their
-fate, so that dense blocks and branches into a concatenation have few states. What lives long and apart (a skip of a
-U-Net) is let loose where states would be too many (see `explorer.compose.loose`).
+Before every layer a table says for each state, the masks of demands (see `explorer.compose.demands`) of all tensors
+that are there and still needed, what the rest costs, whatever was active before. Each tensor's layouts are changed
+right behind its producer, once everything that reads it has said what it takes: tensors that the same layers read
+share their fate, so that dense blocks and branches into a concatenation have few states. What lives long and apart (a
+skip of a U-Net) is let loose where states would be too many (see `explorer.compose.loose`).
 """
 
 from __future__ import annotations
@@ -76,10 +76,10 @@ class Ending(NamedTuple):
 
 class Suffixes:
     """The tables of one problem. `most_states`: where a table would have more, the longest-lived of its tensors are let
-    loose.
+    loose. `by_margin`: states are dropped as well that a change of layout makes of a cheaper one.
     """
 
-    def __init__(self, problem: Problem, most_states: int) -> None:
+    def __init__(self, problem: Problem, most_states: int, by_margin: bool = True) -> None:
         self.loose = LooseReaders()
         self.most_states = most_states
         self._graph = problem.graph
@@ -90,7 +90,7 @@ class Suffixes:
         self.demands = Demands(problem.layouts, found)
         self.activity = Activity(problem.prices, [engine.name for engine in found if engine.launches])
         self._changes = LayoutChanges(problem, self.demands, self.activity)
-        self._rivals = Rivals(problem, self.demands, self.activity)
+        self._rivals = Rivals(problem, self.demands, self.activity, by_margin)
         self._order = {tensor: place for place, tensor in enumerate(_tensors(problem))}
         self._made_at = {t: i for i, node in enumerate(self._graph.nodes) for t in node.outputs}
         self._readings = self._read(problem)
@@ -236,7 +236,7 @@ class Suffixes:
     # Readers let loose --------------------------------------------------------------------------------------
 
     def _let_loose(self, place: int) -> int | None:
-        """Lets the longest-lived tensor go of which states differ; from where to fill tables anew, None if there is none."""
+        """Lets the longest-lived tensor go of which states differ; from where to fill tables anew, if there is one."""
         masks: dict[str, set[int]] = {}
         for state in self.tables[place]:
             for tensor, mask in state:
@@ -245,17 +245,13 @@ class Suffixes:
         if len(alive) < 2:
             return None
         tensor = min(alive, key=lambda name: self._made_at.get(name, -1))
-        later = [
-            (number, reading)
-            for number in range(place, len(self._readings))
-            for reading in self._readings[number]
-            if tensor in reading.readers
-        ]
-        for reading in (reading for _, reading in later):
-            for number in reading.readers[tensor]:
-                if number >= place and number not in self.loose.of(tensor):
+        known, last = set(self.loose.of(tensor)), place
+        for start in range(place, len(self._readings)):
+            for reading in self._readings[start]:
+                for number in set(reading.readers.get(tensor, ())) - known:
                     self.loose.add((tensor, number), Loose(self._values(tensor, number)))
-        return max(number for number, _ in later)
+                    last = start
+        return last
 
     def _values(self, tensor: str, number: int) -> frozenset[int]:
         """All that the node of that number, or a chain with it, may ask of a tensor."""

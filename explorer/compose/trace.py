@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 from explorer.compose.activity import ASLEEP
 from explorer.compose.loose import Reader
-from explorer.compose.steps import ComposedStep
 from explorer.compose.rivals import Row, State
+from explorer.compose.steps import ComposedStep
 from explorer.compose.suffixes import Ending, Suffixes, Way
 
 

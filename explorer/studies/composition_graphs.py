@@ -198,7 +198,7 @@ class _Times:
         count = len(spec.inputs)
         for _ in range(6 if self._qpus else 0):
             yield self._way(spec, QPU, (QPU_LAYOUT,) * count, QPU_LAYOUT, base_s * self._random.uniform(1, 2))
-        slower = 4.0 if self._qpus else 1.0
+        slower = 10 ** self._random.uniform(-0.2, 0.8) if self._qpus else 1.0
         own = [layout for layout in self.layouts if layout != QPU_LAYOUT]
         for source, target in product(own, own):
             if source != target and count > 1:

@@ -1,0 +1,52 @@
+"""The cheapest steps within caps on memory, with a lower bound: ever wider beams, until nothing is left out.
+
+What the rest costs at least, tables of demands say (see `explorer.compose.suffixes`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import count
+
+from explorer.compose.decomposition import CLOSE, Cheapest
+from explorer.compose.held import Caps
+from explorer.compose.moves import Moves
+from explorer.compose.problem import Problem
+from explorer.compose.rest import Rest
+from explorer.compose.rivals import INFINITE
+from explorer.compose.shortest_paths import Label, Search
+from explorer.compose.steps import ComposedStep
+from explorer.compose.suffixes import Suffixes
+
+FIRST_WIDTH = 4
+WIDER = 8
+
+
+def cheapest_within(
+    problem: Problem, suffixes: Suffixes, bound: float, caps: Caps, expired: Callable[[], bool]
+) -> Cheapest | None:
+    """The best found until it is exact or time is over; None where nothing keeps within the caps.
+
+    `suffixes`: filled tables; `bound`: a price that is known not to be beaten. Where nothing is found yet, every other
+    beam looks at memory before cost, and time does not end the search.
+    """
+    moves = Moves(problem)
+    rest = Rest(problem, suffixes)
+    search = Search(tuple(moves.starts()), moves.layers(), moves.is_end, rest, caps)
+    best: Label[ComposedStep] | None = None
+    for attempt in count():
+        most = INFINITE if best is None else best.cost * (1 - CLOSE)
+        thrifty = best is None and attempt % 2 == 1
+        is_over = expired if best is not None else _never
+        found = search.beam(FIRST_WIDTH * WIDER ** (attempt // 2), most, is_over, thrifty)
+        best = found.best or best
+        bound = max(bound, min(found.bound, most))
+        if best is None and found.bound == INFINITE:
+            return None
+        if best is not None and (bound >= best.cost * (1 - CLOSE) or expired()):
+            return Cheapest(best.path(), best.cost, min(bound, best.cost))
+    raise AssertionError("beams never end")
+
+
+def _never() -> bool:
+    return False
