@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from codegen.engine import Engine
-from codegen.memory_space import GPU, HOST, MemorySpace
+from codegen.memory_space import GPU, HOST
 
 NEED, ON_HOST, ON_GPU, PLACED = 1, 2, 4, 8
 FIELD = 4  # bits of a layout
@@ -30,7 +30,7 @@ class Demands:
         """A reader in that layout, wherever it is."""
         return NEED << self._shift[layout]
 
-    def bound(self, layout: str, spaces: frozenset[MemorySpace]) -> int:
+    def bound(self, layout: str, spaces: frozenset[str]) -> int:
         """The copy in that layout has to be in one of these memories."""
         if not self.tells_memories or spaces >= ANYWHERE:
             return 0
@@ -40,7 +40,7 @@ class Demands:
         """What the mask says of the memory of that layout."""
         return mask & ((ON_HOST | ON_GPU) << self._shift[layout])
 
-    def allows(self, layout: str, bounds: int, writes: frozenset[MemorySpace]) -> bool:
+    def allows(self, layout: str, bounds: int, writes: frozenset[str]) -> bool:
         """Whether whoever writes that copy can write it where it has to be."""
         every = bounds | self.bound(layout, writes)
         return not self.contradicts(every)

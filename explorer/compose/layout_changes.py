@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from codegen.memory_space import MemorySpace
 from explorer.compose.activity import Activity
 from explorer.compose.demands import ANYWHERE, Demands
 from explorer.compose.problem import Problem
@@ -27,7 +26,7 @@ Changes = tuple[tuple[Change, ...], ...]
 class _Made(NamedTuple):
     """The copies so far: layout, what is asked of its memory, the memories that its writer can write."""
 
-    copies: tuple[tuple[str, int, frozenset[MemorySpace]], ...]
+    copies: tuple[tuple[str, int, frozenset[str]], ...]
     state: int
 
 

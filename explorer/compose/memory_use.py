@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from itertools import accumulate
 from typing import NamedTuple
 
-from codegen.engine_registry import layout_named
+from codegen.engine_registry import layout_named, memories
 from codegen.graph import Graph
 from codegen.memory_space import GPU, HOST
 from explorer.compose.problem import OUTSIDE_LAYOUT
@@ -45,7 +45,7 @@ def held_bytes(graph: Graph, steps: Sequence[ComposedStep]) -> HeldBytes:
         size = layout_named(key[1]).size_bytes(graph.types[key[0]])
         if key in on_gpu:
             span = (0 if key in inputs else first, len(steps) - 1 if key in results else last)
-            _hold(gpu, span, GPU.taken_bytes(size))
+            _hold(gpu, span, memories()[GPU].taken_bytes(size))
         elif key not in results and key not in inputs:
             _hold(arena, (first, last), size)
     workspaces = (0 if step.is_free else step.timed.workspace_bytes for step in steps)

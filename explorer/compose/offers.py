@@ -8,7 +8,6 @@ from typing import Literal
 
 from codegen.bundle.tasks import is_view
 from codegen.graph import Node
-from codegen.memory_space import MemorySpace
 from codegen.operators.concat import Concat
 from explorer.compose.activity import Activity, Rule
 from explorer.compose.demands import ANYWHERE, Demands
@@ -24,7 +23,7 @@ class Offer:
 
     inputs: tuple[tuple[str, int], ...]
     outputs: tuple[str, ...]
-    writes: frozenset[MemorySpace]
+    writes: frozenset[str]
     may_be_part: bool
     free: Literal["", "view", "in place"] = ""
 
