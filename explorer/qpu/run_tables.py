@@ -16,12 +16,16 @@ from microbench.virtual.program import Code, ProgramRun
 from microbench.virtual.window import instruction_line
 
 INSTRUCTION_BYTES = 8
-# Warnings of the virtual board are rules of the validator.
 _RULES = {
     "idle_add_write": IDLE_ADD_WRITE,
     "same_result": SAME_VALUE,
     "transfer_follows": DMA_BUSY,
     "rotation_follows": ROTATE_AFTER_PART,
+}
+# Warnings of the virtual board, by name: most are rules of the validator.
+_WARNINGS = {
+    **{name: (rule.number, f"{rule.title}; {rule.remedy} ({rule.source})") for name, rule in _RULES.items()},
+    "semaphore_left": ("semaphore_left", "a semaphore is not 0 at the end; the next launch finds it so"),
 }
 
 
@@ -107,11 +111,9 @@ def _transfers(counts: Mapping[str, str], kind: str) -> str:
 
 def warning_text(warned: Warned) -> str:
     """What silicon lets pass, how often, and where first."""
-    rule = _RULES[warned.rule]
-    return (
-        f"warning {rule.number}, {warned.count} times, first by QPU {warned.qpu}, instruction {warned.instruction}: "
-        f"{rule.title}; {rule.remedy} ({rule.source})"
-    )
+    number, what = _WARNINGS[warned.rule]
+    first = f"first by QPU {warned.qpu}, instruction {warned.instruction}"
+    return f"warning {number}, {warned.count} times, {first}: {what}"
 
 
 def print_table(table: Table) -> None:

@@ -22,7 +22,7 @@ class SimulatedGpu:
         self._profile = profile
 
     def run(self, program: GpuProgram, inputs: Sequence[FloatArray], repeats: int) -> GpuRun:
-        """See `Gpu`. A read of stale cached data is a HazardError too: its result would be luck."""
+        """See `Gpu`. A read of stale cached data is a HazardError too, its result would be luck; so is a warning."""
         runs = [self._run_once(program, inputs) for _ in range(repeats)]
         return GpuRun(tuple(launches for launches, _ in runs), runs[-1][1])
 
@@ -61,6 +61,12 @@ def _execute(gpu: VirtualV3D, memory: Allocation, launch: Launch) -> LaunchTimes
             f"virtual GPU: {execution.stale_reads} reads of stale cached data, the first of {first.bus:#010x} "
             f"(byte {first.bus - memory.bus} of the image) by instruction {first.instruction} of QPU {first.qpu}; "
             "no address may be read again after a DMA store to it within a launch"
+        )
+    if execution.warnings:
+        warned = execution.warnings[0]
+        raise HazardError(
+            f"virtual GPU: {warned.rule}, {warned.count} times, first by instruction {warned.instruction} of QPU "
+            f"{warned.qpu}; silicon lets it pass, and no kernel of this project needs it"
         )
     marks_s = tuple(execution.overhead_s + time_s for time_s in execution.mark_times_s)
     return LaunchTimes(execution.time_s, marks_s, execution.counters)

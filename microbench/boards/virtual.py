@@ -103,10 +103,12 @@ class VirtualBoard:
         outputs, report = run_bench(
             self._executor, executable, bundle, manifest, inputs, runs=1, warmup=0, limit_s=BUNDLE_LIMIT_S
         )
-        if report.counters.get("stale_reads", 0.0) > 0:
-            raise HazardError(
-                f"bundle {bundle}: {report.counters['stale_reads']:.0f} reads of stale cached data"
-            )
+        for counter, what in (
+            ("stale_reads", "reads of stale cached data"),
+            ("warnings", "warnings of the QPUs"),
+        ):
+            if report.counters.get(counter, 0.0) > 0:
+                raise HazardError(f"bundle {bundle}: {report.counters[counter]:.0f} {what}")
         return virtual_bundle_run(self.profile, plan, outputs, report)
 
     def close(self) -> None:

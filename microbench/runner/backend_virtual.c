@@ -116,6 +116,25 @@ static int stale(const v3d_result *result, backend_message *why)
     return FAULT_STOPPED;
 }
 
+/* What only programs of others need is a fault of one of the project's kernels. */
+static int warned(const v3d_result *result, backend_message *why)
+{
+    static const char *const names[] = {
+#define WARNING_NAME(name) #name,
+        V3D_WARNINGS(WARNING_NAME)
+#undef WARNING_NAME
+    };
+    int first = 0;
+    while (result->warned[first].count == 0)
+        first++;
+    const v3d_warned *w = &result->warned[first];
+    snprintf(why->text, sizeof why->text,
+             "virtual GPU: %s, %llu times, first by instruction %d of QPU %u; silicon lets it pass, and no kernel of this "
+             "project needs it",
+             names[first], (unsigned long long)w->count, (int)w->instruction, (unsigned)w->qpu);
+    return FAULT_STOPPED;
+}
+
 int backend_execute(const backend_launch *launch, backend_times *times, backend_message *why)
 {
     static v3d_result result;
@@ -128,6 +147,8 @@ int backend_execute(const backend_launch *launch, backend_times *times, backend_
     }
     if (result.stale_reads)
         return stale(&result, why);
+    if (result.warnings)
+        return warned(&result, why);
     times->time_s = result.time_s;
     times->marks = result.mark_count < V3D_MARKS ? (int)result.mark_count : V3D_MARKS;
     for (int i = 0; i < times->marks; ++i)

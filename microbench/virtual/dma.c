@@ -30,7 +30,7 @@ int dma_can_start(qpu *q, int store)
 {
     dma_engine *engine = store ? &q->gpu->store : &q->gpu->load;
     if ((store ? q->vpm.store_done : q->vpm.load_done) > q->now)
-        v3d_warn(q, V3D_WARNING_transfer_follows); /* it waits: gpu_fft's stores do so, py-videocore's loads and stores */
+        v3d_warn(q, V3D_WARNING_transfer_follows, q->pc); /* it waits: gpu_fft's stores do so, py-videocore's loads and stores */
     return arbitrate(q, store ? STORE_ENGINE : LOAD_ENGINE, engine->free);
 }
 

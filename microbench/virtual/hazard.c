@@ -30,7 +30,7 @@ static void check_rotation(qpu *q, const instruction *d, uint32_t accumulators)
             broken_rule(q, "rotation of r%d right after it is written", i);
             return;
         }
-    v3d_warn(q, V3D_WARNING_rotation_follows);
+    v3d_warn(q, V3D_WARNING_rotation_follows, q->pc);
 }
 
 void hazard_between(qpu *q, const instruction *d)

@@ -262,6 +262,8 @@ struct v3d {
     dma_engine load, store;
     /* synchronisation */
     int semaphores[SEMAPHORES];
+    const qpu *semaphore_by[SEMAPHORES]; /* the QPU that counted it last in this launch, and where */
+    uint32_t semaphore_bus[SEMAPHORES];
     int mutex_owner;         /* -1 none */
     int promised[RESOURCES]; /* to which QPU, -1 none */
     int lowest_first;        /* instead of whoever asked first */
@@ -289,8 +291,8 @@ __attribute__((format(printf, 2, 3)))
 #endif
 void broken_rule(qpu *q, const char *rule, ...);
 
-/* Counts what silicon does without harm, at the QPU's current instruction. */
-void v3d_warn(qpu *q, enum v3d_warning warning);
+/* Counts what silicon does without harm, at an instruction of the QPU. */
+void v3d_warn(const qpu *q, enum v3d_warning warning, uint32_t bus);
 
 /* observe.c */
 void observe_stall(qpu *q, cycles until, enum cause cause);

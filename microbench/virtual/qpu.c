@@ -218,7 +218,7 @@ static void check_same(qpu *q, const instruction *d, const results *r, const vec
     if (any_lane(differ))
         broken_rule(q, "both ALUs write r%d, and not the same", d->to_add - R_ACC);
     else
-        v3d_warn(q, V3D_WARNING_same_result);
+        v3d_warn(q, V3D_WARNING_same_result, q->pc);
 }
 
 static void write_back(qpu *q, const instruction *d, results *r)
@@ -365,6 +365,8 @@ static int execute_branch(qpu *q, const instruction *d)
 static void execute_semaphore(qpu *q, const instruction *d)
 {
     q->gpu->semaphores[d->semaphore] += d->semaphore_up ? 1 : -1;
+    q->gpu->semaphore_by[d->semaphore] = q;
+    q->gpu->semaphore_bus[d->semaphore] = q->pc;
     wake_for_semaphore(q->gpu, d->semaphore, q->now);
 }
 
@@ -460,7 +462,7 @@ void qpu_run(qpu *q, uint64_t limit)
             if (d->traits & TRAIT_TOLERATED)
                 broken_rule(q, "a rule of one instruction");
             if (d->traits & TRAIT_IDLE_WRITE)
-                v3d_warn(q, V3D_WARNING_idle_add_write);
+                v3d_warn(q, V3D_WARNING_idle_add_write, q->pc);
         }
         check_hazards(q, d);
         if ((d->traits & ~(uint32_t)(TRAIT_UNIFORM | TRAIT_INPUT | TRAIT_IDLE_WRITE)) == 0) {

@@ -113,7 +113,7 @@ typedef struct {
 
 /* What silicon does without harm although the guide advises against it, each with a program known to do so
  * (docs/hardware.md, "What is refused and what is warned of"): counted, never an error. */
-#define V3D_WARNINGS(X) X(idle_add_write) X(same_result) X(transfer_follows) X(rotation_follows)
+#define V3D_WARNINGS(X) X(idle_add_write) X(same_result) X(transfer_follows) X(rotation_follows) X(semaphore_left)
 
 enum v3d_warning {
 #define V3D_WARNING(name) V3D_WARNING_##name,

@@ -70,6 +70,16 @@ def straying_gpu_job() -> Job:
     return Job(candidate(LANES, engine="videocore4"), program, (np.zeros(LANES, np.float32),), work(LANES))
 
 
+def warned_gpu_job() -> Job:
+    """Leaves a semaphore up, which silicon lets pass and no kernel of the project needs."""
+    k = Assembler()
+    k.release(3)
+    leave(k)
+    layer = QpuLayer(k.assemble(), np.zeros(16, np.uint32), ((0,),))
+    program = link_single(layer, (LINE_BYTES,), [LINE_BYTES], QPUS)
+    return Job(candidate(LANES, engine="videocore4"), program, (np.zeros(LANES, np.float32),), work(LANES))
+
+
 def stale_gpu_job() -> Job:
     """Reads a line, stores to it past the caches, and reads it again."""
     output = RegisterPool().take("b")

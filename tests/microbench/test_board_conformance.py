@@ -20,7 +20,13 @@ from microbench.options import BoardOptions
 from microbench.profile import load_profile
 from microbench.store import Sample, Store
 from tests.microbench.board_conformance import BoardConformance
-from tests.microbench.gpu_jobs import hanging_gpu_job, sound_gpu_job, stale_gpu_job, straying_gpu_job
+from tests.microbench.gpu_jobs import (
+    hanging_gpu_job,
+    sound_gpu_job,
+    stale_gpu_job,
+    straying_gpu_job,
+    warned_gpu_job,
+)
 from tests.microbench.measured import FINGERPRINT, SoundJob, cpu_job, sample, sound_cpu_job, work
 
 
@@ -106,7 +112,9 @@ class TestVirtualBoard(BoardConformance):
     def sound(self) -> tuple[SoundJob, ...]:
         return (sound_gpu_job(), sound_cpu_job())
 
-    @pytest.mark.parametrize("job", [hanging_gpu_job(), straying_gpu_job(), stale_gpu_job()])
+    @pytest.mark.parametrize(
+        "job", [hanging_gpu_job(), straying_gpu_job(), stale_gpu_job(), warned_gpu_job()]
+    )
     def test_what_the_gpu_stops_names_the_candidate(self, board: Board, job: Job) -> None:
         with pytest.raises(HazardError, match=job.candidate.hash[:12]):
             board.measure(job)

@@ -30,7 +30,13 @@ from microbench.runner.build import build_runner, runner_revision
 from microbench.runner.frames import PROTOCOL_VERSION
 from tests.codegen.planned import plan_of, qpu_plan, small_network
 from tests.microbench.board_conformance import BoardConformance
-from tests.microbench.gpu_jobs import hanging_gpu_job, sound_gpu_job, stale_gpu_job, straying_gpu_job
+from tests.microbench.gpu_jobs import (
+    hanging_gpu_job,
+    sound_gpu_job,
+    stale_gpu_job,
+    straying_gpu_job,
+    warned_gpu_job,
+)
 from tests.microbench.link_proxy import LinkProxy
 from tests.microbench.loopback_sshd import LoopbackServer, sshd
 from tests.microbench.measured import SoundJob, sound_cpu_job
@@ -73,7 +79,9 @@ class TestSshBoardWithSimulator(BoardConformance):
                 if here_says.output is not None:
                     np.testing.assert_array_equal(there_says.output, here_says.output)
 
-    @pytest.mark.parametrize("job", [hanging_gpu_job(), straying_gpu_job(), stale_gpu_job()])
+    @pytest.mark.parametrize(
+        "job", [hanging_gpu_job(), straying_gpu_job(), stale_gpu_job(), warned_gpu_job()]
+    )
     def test_hazards_are_told_as_the_virtual_board_tells_them(self, board: Board, job: Job) -> None:
         with VirtualBoard.open(profile(), BoardOptions()) as here, pytest.raises(HazardError) as told_here:
             here.measure(job)

@@ -97,7 +97,6 @@ BROKEN: dict[str, tuple[list[Instruction], str]] = {
     "no TMU request": ([Alu(signal=SIGNALS["load_tmu1"])], "no request in flight"),
     "mutex of nobody": ([load("mutex_release", 0)], "does not hold it"),
     "mutex kept": ([Alu(raddr_a=MUTEX)], "still held at the end"),
-    "semaphore left": ([semaphore(3, up=True)], "semaphore 3 is 1, not 0"),
     "texture": ([load("tmu0_t", 0)], "unsupported: write of a texture"),
     "signal": ([Alu(signal=SIGNALS["thread_switch"])], "unsupported signal"),
     "breakpoint": ([Alu(signal=0)], "unsupported signal"),
