@@ -92,6 +92,10 @@ def calibrate_command(device: str, start: str, out: Path | None, rounds_factor: 
         f"fitted, root mean square of what is left {found.rms:.1e}",
         markup=False,
     )
+    for constants, variant in found.variants(begun).items():
+        console.print(
+            f"{', '.join(constants)}: {variant or 'no launch time tells variants apart'}", markup=False
+        )
     console.print(f"profile: {path}", markup=False)
 
 

@@ -10,6 +10,7 @@ from microbench.calibration.fitter import Fitter
 from microbench.calibration.forward import ForwardModel
 from microbench.calibration.identify import SHARE, Interval, Sensitivity, intervals, sensitivities
 from microbench.calibration.stages import fit
+from microbench.calibration.variants import mechanisms
 from microbench.profile import Constant, DeviceProfile
 from microbench.suite.gpu import TOLD, BoardShape, Gpu
 from microbench.suite.runner import ONCE, Effort, measure, queue_depth
@@ -43,6 +44,14 @@ class Calibration:
     rms: float
     benchmarks: int
     simulated: int
+
+    def variants(self, start: DeviceProfile) -> dict[tuple[str, ...], str | None]:
+        """By constants that variants of `start` switch: which variant the board is; None where that does not show."""
+        shown = {f.name: f.value for f in self.identified}
+        return {
+            tuple(m.full): m.choice(shown) if m.full.keys() <= shown.keys() else None
+            for m in mechanisms(start)
+        }
 
     @property
     def identified(self) -> tuple[FittedConstant, ...]:

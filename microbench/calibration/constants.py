@@ -18,6 +18,7 @@ class Kind(Enum):
     REAL = "real"
     WHOLE = "whole number"
     POWER = "power of two"
+    SWITCH = "0 or 1"
     TOLD = "stated by the board"
     FIXED = "the simulator knows no other value"
     HIDDEN = "at one clock nothing tells it from memory_bytes_per_cycle"
@@ -27,6 +28,8 @@ NOT_FITTED = (Kind.TOLD, Kind.FIXED, Kind.HIDDEN)
 
 
 SWITCHES = frozenset({"fmul_rounds_to_nearest", "lowest_qpu_first"})
+# Constants of which a board may have nothing, and about what it has else.
+_OR_NOTHING = {"uniform_l2_extra_cycles": 77.0, "uniform_sdram_extra_s": 308e-9}
 
 _WHOLE = frozenset(
     {
@@ -57,7 +60,7 @@ _LARGEST = {
     "uniform_fifo_words": 15,
     **dict.fromkeys(SWITCHES, 1),
 }
-_SMALLEST = {**dict.fromkeys(SWITCHES, 0), "uniform_fifo_words": 0}
+_SMALLEST = {**dict.fromkeys((*SWITCHES, *_OR_NOTHING), 0.0), "uniform_fifo_words": 0.0}
 _FACTOR = 8.0  # how far from the start a fit may go
 
 
@@ -74,27 +77,45 @@ class Range:
     def nearest(self, value: float) -> float:
         """The possible value next to one (on a logarithmic scale for powers of two)."""
         bounded = min(max(value, self.low), self.high)
-        if self.kind is Kind.WHOLE:
+        if self.kind in (Kind.WHOLE, Kind.SWITCH):
             return float(round(bounded))
         if self.kind is Kind.POWER:
             return float(2.0 ** round(float(np.log2(bounded))))
         return bounded
 
+    @property
+    def may_be_absent(self) -> bool:
+        """Whether a board may have nothing of it: 0, which no series of factors reaches."""
+        return self.name in _OR_NOTHING
+
+    @property
+    def scale(self) -> float:
+        """What the constant is where it is not 0."""
+        return self.start or _OR_NOTHING.get(self.name, 0.0)
+
     def neighbours(self, value: float) -> tuple[float, ...]:
         """The possible values beside a discrete one."""
         if self.kind is Kind.POWER:
-            beside = (value / 2, 2 * value)
+            beside: tuple[float, ...] = (value / 2, 2 * value)
         elif self.kind is Kind.WHOLE:
             beside = (value - 1, value + 1)
+        elif self.kind is Kind.SWITCH:
+            beside = (1.0 - value,)
         else:
             return ()
         return tuple(v for v in beside if self.low <= v <= self.high)
 
+    def alternatives(self, value: float) -> tuple[float, ...]:
+        """The neighbours, and nothing of it instead of something or the other way, where that may be."""
+        other = (0.0 if value else self.scale,) if self.may_be_absent else ()
+        return (*self.neighbours(value), *other)
+
     def varied(self, value: float, share: float) -> tuple[float, ...]:
-        """The value less and more by a share; for discrete ones at least by a step."""
-        if self.kind is Kind.POWER:
+        """The value less and more by a share of it, or of the scale where it is 0; discrete ones at least by a step."""
+        if self.kind in (Kind.POWER, Kind.SWITCH):
             return self.neighbours(value)
-        less, more = self.nearest(value * (1 - share)), self.nearest(value * (1 + share))
+        change = share * (value or self.scale)
+        less, more = self.nearest(value - change), self.nearest(value + change)
         if self.kind is Kind.WHOLE:
             less, more = min(less, max(value - 1, self.low)), max(more, min(value + 1, self.high))
         return tuple(v for v in (less, more) if v != value)
@@ -110,7 +131,8 @@ def _range(name: str, start: float) -> Range:
     smallest = 1.0 if kind in (Kind.WHOLE, Kind.POWER) else start / _FACTOR
     lowest = math.ceil(start / _FACTOR) if kind is Kind.WHOLE else start / _FACTOR
     low = _SMALLEST.get(name, max(smallest, lowest))
-    return Range(name, kind, start, low, _LARGEST.get(name, start * _FACTOR))
+    high = _LARGEST.get(name, (start or _OR_NOTHING.get(name, 0.0)) * _FACTOR)
+    return Range(name, kind, start, low, high)
 
 
 def _kind(name: str) -> Kind:
@@ -120,7 +142,9 @@ def _kind(name: str) -> Kind:
         return Kind.FIXED
     if name == "sdram_bytes_per_s":
         return Kind.HIDDEN
-    if name in _WHOLE | SWITCHES:
+    if name in SWITCHES:
+        return Kind.SWITCH
+    if name in _WHOLE:
         return Kind.WHOLE
     if name.endswith(("_bytes", "_ways")):
         return Kind.POWER

@@ -21,6 +21,7 @@ _SCAN_FACTOR = 3.0
 _SCAN_POINTS = 9
 _ZOOMS = 3
 _NEARLY = 1.2
+_FINEST = 1e-3  # share of a time that a difference is told from, however long it is
 EXACT = 1e-6  # root mean square of log ratios below which there is nothing left to fit
 
 
@@ -72,22 +73,28 @@ class Fitter:
         """A coarse position of one constant by a grid that is drawn closer round its best points, by the same sum.
 
         Nearly as good points count as best: where less of a constant changes nothing, the truth may lie between the
-        last that changes nothing and the first that changes too much.
+        last that changes nothing and the first that changes too much. Nothing of a constant that may be absent is
+        taken where that fits as well as the best.
         """
         benchmarks = self.usable(prefixes)
-        if name not in self.values or not benchmarks:
+        if name not in self.values or not benchmarks or self.ranges[name].kind is Kind.SWITCH:
             return
-        start = self.values[name]
+        start = self.values[name] or self.ranges[name].scale
         low, high = start / _SCAN_FACTOR, start * _SCAN_FACTOR
         for _ in range(_ZOOMS):
             near = np.geomspace(low, high, _SCAN_POINTS)
-            points = sorted({self.values[name], *(self.ranges[name].nearest(float(v)) for v in near)})
+            points = sorted({start, *(self.ranges[name].nearest(float(v)) for v in near)})
             candidates = [{**self.values, name: point} for point in points]
             misfits = np.array([np.abs(r).sum() for r in self.residuals(candidates, benchmarks)])
             good = np.flatnonzero(misfits <= _NEARLY * misfits.min() + EXACT)
             low, high = points[max(good[0] - 1, 0)], points[min(good[-1] + 1, len(points) - 1)]
             best = [p for p, m in zip(points, misfits, strict=True) if m <= misfits.min() + EXACT]
             self.values[name] = start if start in best else best[len(best) // 2]
+        self._leave_out(name, benchmarks)
+
+    def _leave_out(self, name: str, benchmarks: Sequence[Benchmark]) -> None:
+        if self.ranges[name].may_be_absent:
+            self._take_best([{**self.values, name: 0.0}, self.values], benchmarks)
 
     def _grid(self, name: str, dense: bool) -> tuple[float, ...]:
         bounds, value = self.ranges[name], self.values[name]
@@ -99,7 +106,7 @@ class Fitter:
         return tuple(sorted({bounds.nearest(float(v)) for v in points}))
 
     def polish(self, constants: Sequence[str], prefixes: Sequence[str]) -> None:
-        """Moves discrete constants to neighbours, one at a time, as long as that helps."""
+        """Moves discrete constants to neighbours, and leaves out or brings in others, as long as that helps."""
         benchmarks = self.usable(prefixes)
         while True:
             before = dict(self.values)
@@ -107,7 +114,7 @@ class Fitter:
                 {**self.values, name: value}
                 for name in constants
                 if name in self.values
-                for value in self.ranges[name].neighbours(self.values[name])
+                for value in self.ranges[name].alternatives(self.values[name])
             ]
             self._take_best([self.values, *beside], benchmarks)
             if before == self.values:
@@ -129,7 +136,7 @@ class Fitter:
 
         With wide differences first: a time is constant while a constant stays within one clock cycle.
         """
-        names = [n for n in constants if self._has_logarithm(n)]
+        names = [n for n in constants if self.has_logarithm(n)]
         benchmarks = self.usable(prefixes)
         if not names or not benchmarks:
             return
@@ -143,18 +150,26 @@ class Fitter:
         residual = self.residuals((self.values,), benchmarks)[0]
         if np.sqrt(np.mean(residual**2)) < EXACT:
             return False
-        step = _step(self.jacobian(names, benchmarks, share), residual)
+        weights = self._weights(benchmarks)
+        step = _step(weights[:, None] * self.jacobian(names, benchmarks, share), weights * residual)
         moves = [self._moved(names, scale * step) for scale in _BACKTRACK]
-        misfits = [float((r**2).sum()) for r in self.residuals(moves, benchmarks)]
+        misfits = [float(((weights * r) ** 2).sum()) for r in self.residuals(moves, benchmarks)]
         best = int(np.argmin(misfits))
-        if misfits[best] >= float((residual**2).sum()) * (1 - 1e-6):
+        if misfits[best] >= float(((weights * residual) ** 2).sum()) * (1 - 1e-6):
             return False
         self.values = moves[best]
         return True
 
-    def _has_logarithm(self, name: str) -> bool:
-        value = self.values.get(name, 0.0)
-        return value > 0 and self.ranges[name].kind is not Kind.POWER and bool(self._beside(name))
+    def _weights(self, benchmarks: Sequence[Benchmark]) -> Floats:
+        """Less for times of few cycles, of which a wait that ends at a whole one is a large share; 1 for long ones."""
+        clock_hz = self.model.profile.v3d_value("clock_hz")
+        share = np.array([b.waits / (clock_hz * self.measured[b.name]) for b in benchmarks])
+        return _FINEST / (_FINEST + share)
+
+    def has_logarithm(self, name: str) -> bool:
+        """Whether a constant is there and its times change with it gradually."""
+        value, kind = self.values.get(name, 0.0), self.ranges[name].kind
+        return value > 0 and kind not in (Kind.POWER, Kind.SWITCH) and bool(self._beside(name))
 
     def _beside(self, name: str, share: float = FINE) -> tuple[float, ...]:
         """Positive values a difference away."""

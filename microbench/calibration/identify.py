@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -97,11 +97,11 @@ def intervals(fitter: Fitter, shown: Mapping[str, Sensitivity], clock_hz: float)
 def _spreads(fitter: Fitter, names: Sequence[str], clock_hz: float) -> dict[str, float]:
     """How far log constants may be off by the linear estimate: by what the fit leaves, and by the clock's cycle.
 
-    Rounding to whole cycles, once for each QPU in a round, moves a real constant by no more than the sum of what it
-    does to each time. That is not averaged away, as the roundings of related times are not independent. Discrete
-    constants have no such slack.
+    Rounding to whole cycles, once for each wait of a QPU in a round, moves a real constant by no more than the sum of
+    what it does to each time. That is not averaged away, as the roundings of related times are not independent.
+    Discrete constants have no such slack.
     """
-    continuous = [n for n in names if fitter.ranges[n].kind is not Kind.POWER]
+    continuous = [n for n in names if fitter.has_logarithm(n)]
     benchmarks = fitter.usable(("",))
     if not continuous or len(benchmarks) <= len(continuous):
         return {}
@@ -110,7 +110,7 @@ def _spreads(fitter: Fitter, names: Sequence[str], clock_hz: float) -> dict[str,
     by_cycle = np.linalg.pinv(fitter.jacobian(continuous, benchmarks) * cycles[:, None])
     left = math.sqrt(float((residual**2).sum()) / (len(benchmarks) - len(continuous)))
     noise = _SIGMAS * left * np.sqrt(((by_cycle * cycles) ** 2).sum(axis=1))
-    rounding = np.abs(by_cycle) @ np.array([b.qpus for b in benchmarks], float)
+    rounding = np.abs(by_cycle) @ np.array([b.qpus * b.waits for b in benchmarks], float)
     return {
         name: float(n + (r if fitter.ranges[name].kind is Kind.REAL else 0.0))
         for name, n, r in zip(continuous, noise, rounding, strict=True)
@@ -126,9 +126,15 @@ def _alone(fitter: Fitter, name: str, benchmarks: Sequence[Benchmark]) -> Interv
         return bool((residual**2).sum() <= allowed)
 
     value, bounds = fitter.values[name], fitter.ranges[name]
+    if bounds.kind is Kind.REAL and value == 0:
+        return Interval(0.0, next((m for m in _halvings(bounds.scale) if fits(m)), 0.0))
     if bounds.kind is Kind.REAL:
         return Interval(value * math.exp(-_reach(fits, value, -1)), value * math.exp(_reach(fits, value, 1)))
     return Interval(_last(fits, bounds, value, upward=False), _last(fits, bounds, value, upward=True))
+
+
+def _halvings(value: float) -> Iterator[float]:
+    return (value / 2**halvings for halvings in range(_BISECTIONS))
 
 
 def _reach(fits: Callable[[float], bool], value: float, side: int) -> float:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from microbench.calibration.constants import Kind
 from microbench.calibration.fitter import EXACT, Fitter
 from microbench.calibration.steps import cache_sizes, pause_instructions
 
@@ -22,7 +21,8 @@ class Stage:
     dense: bool = False
 
 
-_BURSTS = tuple(f"uniform.burst.words={words:03}.gap=20" for words in (48, 80, 113, 145))
+_LONG_BURSTS = tuple(f"uniform.burst.words={words:03}.gap=20" for words in (48, 80, 113, 145, 208))
+_BURSTS = ("uniform_pause_instructions", "uniform_refill_cycles", "uniform_burst_words")
 STAGES = (
     Stage(("issue_cycles",), ("issue.",)),
     Stage(("launch_overhead_s",), ("launch.",)),
@@ -35,18 +35,30 @@ STAGES = (
     Stage(("l2_bytes_per_cycle",), ("tmu.from_l2",)),
     Stage(("uniform_cache_bytes", "uniform_cache_ways"), ("uniform.chase",), scanned_together=True),
     Stage(("uniform_l2_extra_cycles",), ("uniform.chase.footprint=08192",)),
-    Stage(("uniform_sdram_extra_s",), ("uniform.chase.footprint=65536", "uniform.fresh")),
-    Stage(("uniform_refill_cycles",), ("uniform.burst.words=064.gap=03", "uniform.burst.words=032.gap=03")),
-    Stage(("uniform_burst_words",), _BURSTS, dense=True),
-    Stage(("uniform_refill_cycles", "uniform_pause_instructions", "uniform_burst_words"), ("uniform.burst",)),
+    Stage(("uniform_sdram_extra_s",), ("uniform.chase.footprint=131072",)),
+    Stage(("uniform_fifo_words",), ("uniform.fresh.spacing",)),
+    Stage(
+        _BURSTS,
+        (
+            *(f"uniform.burst.words=064.gap={gap:02}.qpus=1" for gap in (3, 7, 12)),
+            *(f"uniform.burst.words={words}" for words in ("113.gap=20", "208")),
+        ),
+        scanned_together=True,
+    ),
+    Stage(("uniform_burst_words",), _LONG_BURSTS, dense=True),
+    Stage(_BURSTS, ("uniform.burst",)),
     Stage(("sfu_cycles",), ("sfu.",)),
     Stage(("vpm_vector_cycles",), ("vpm.write.qpus", "vpm.read.vectors=16")),
     Stage(("vpm_read_latency_cycles",), ("vpm.read",)),
     Stage(("vpm_write_fifo_vectors",), ("vpm.write",)),
-    Stage(("vdw_row_cycles", "vdw_byte_cycles"), ("dma.store.rows=016", "dma.store.rows=128")),
+    Stage(
+        ("vdw_row_cycles", "vdw_byte_cycles"),
+        ("dma.store.rows=016", "dma.store.rows=128", "dma.store.rows=064"),
+    ),
     Stage(("vdw_row_cycles", "vdw_byte_cycles", "vdw_setup_s"), ("dma.store",)),
     Stage(("vdr_row_cycles", "vdr_byte_cycles"), ("dma.load.rows=16",)),
     Stage(("vdr_row_cycles", "vdr_byte_cycles", "vdr_setup_s"), ("dma.load",)),
+    Stage(("lowest_qpu_first",), ("arbitration",)),
 )
 _ROUNDS = 3
 _MANY = 3  # constants of a stage that only refines what those before found
@@ -87,6 +99,6 @@ def _fit_stage(fitter: Fitter, stage: Stage, coarse: bool) -> None:
 def _together(fitter: Fitter) -> None:
     """Gauss-Newton over all constants and the whole suite, and steps of the discrete ones."""
     names = tuple(fitter.values)
-    fitter.refine([n for n in names if fitter.ranges[n].kind is not Kind.POWER], ("",), rounds=4)
+    fitter.refine(names, ("",), rounds=4)
     if fitter.rms() >= EXACT:
         fitter.polish(names, ("",))

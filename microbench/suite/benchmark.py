@@ -39,7 +39,8 @@ class Benchmark:
     QPU i runs `programs[i]`, the last one if there are fewer. Its uniform stream is `uniforms`, `round_words` zeros a
     round, and `tail_words` zeros. The data region has `data_bytes` and `round_bytes` more for each round. `rounds`
     None: the measurement is the time of a whole launch of one round. `units` is how many of what its family counts
-    (requests, words, rows, instructions) all QPUs together do in a round.
+    (requests, words, rows, instructions) all QPUs together do in a round. `waits`: how often a QPU waits in a round for
+    what need not take whole cycles.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Benchmark:
     qpus: int = 1
     rounds: tuple[int, int] | None = (8, 24)
     units: float = 1.0
+    waits: int = 1
     round_words: int = 0
     tail_words: int = 0
     data_bytes: int = LINE_BYTES

@@ -79,6 +79,31 @@ def test_an_impossible_machine_fits_nothing(model: ForwardModel) -> None:
     assert all(model.log_times({"l2_ways": 1024.0}, few) == float("inf"))
 
 
+@pytest.mark.parametrize("true", [0.0, 60.0])
+def test_nothing_of_a_constant_is_found_where_a_board_has_nothing_of_it(
+    model: ForwardModel, true: float
+) -> None:
+    name, chase = "uniform_l2_extra_cycles", "uniform.chase.footprint=08192"
+    found = fitter(model, {name: true})
+    found.locate(name, (chase,))
+    found.refine((name,), (chase,))
+    found.polish((name,), (chase,))
+    assert found.values[name] == true
+    shown = sensitivities(model, found.values, found.ranges)
+    assert shown[name].shows
+    assert intervals(found, shown, STOCK.v3d_value("clock_hz"))[name].low <= true
+
+
+@pytest.mark.parametrize("true", [0.0, 1.0])
+def test_who_is_served_first_is_found(model: ForwardModel, true: float) -> None:
+    found = fitter(model, {"lowest_qpu_first": true})
+    found.polish(("lowest_qpu_first",), ("arbitration",))
+    assert found.values == {"lowest_qpu_first": true}
+    shown = sensitivities(model, found.values, found.ranges)
+    interval = intervals(found, shown, STOCK.v3d_value("clock_hz"))["lowest_qpu_first"]
+    assert (interval.low, interval.high) == (true, true)
+
+
 @pytest.mark.slow
 def test_a_random_board_is_calibrated() -> None:
     true = random_profile(STOCK, seed=101)
@@ -95,6 +120,7 @@ def test_a_random_board_is_calibrated() -> None:
 
 @pytest.mark.slow
 def test_recovery_finds_all_that_shows() -> None:
-    trials = recover(STOCK, seed=102)
-    assert [t for t in trials if t.shows and not (t.named and t.error <= 0.05)] == []
-    assert "0 are not found" in table(trials)
+    found = recover(STOCK, seed=102)
+    assert [t for t in found.trials if t.shows and not (t.named and t.error <= 0.05)] == []
+    assert [c for c in found.choices if c.shows and c.found != c.true] == []
+    assert "0 are not found" in table(found)

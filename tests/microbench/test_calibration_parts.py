@@ -8,16 +8,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from microbench.calibration.constants import SWITCHES, Kind, ranges
+from microbench.calibration.constants import Kind, ranges
 from microbench.calibration.identify import Sensitivity
 from microbench.calibration.profile_file import write_profile
-from microbench.calibration.recover import SPREAD, Trial, random_profile, table
+from microbench.calibration.recover import SPREAD, Choice, Recovery, Trial, random_profile, table
 from microbench.calibration.steps import cache_sizes, pause_instructions
-from microbench.profile import known_profiles, load_profile
+from microbench.calibration.variants import OWN, UNNAMED, mechanisms
+from microbench.profile import DeviceProfile, known_profiles, load_profile
 from microbench.suite.gpu import TOLD
 
 STOCK = load_profile("pi-zero")
 RANGES = ranges(STOCK.v3d)
+VARIANTS = ((70.0, 300e-9), (2.0, 300e-9), (0.0, 1e-9), (70.0, 0.0))
 
 
 def test_what_the_board_states_is_not_fitted() -> None:
@@ -28,7 +30,7 @@ def test_what_the_board_states_is_not_fitted() -> None:
 def test_neighbours_and_variations_are_possible_values(name: str, factor: float) -> None:
     bounds = RANGES[name]
     value = bounds.nearest(bounds.start * factor)
-    for other in (*bounds.neighbours(value), *bounds.varied(value, 0.25)):
+    for other in (*bounds.alternatives(value), *bounds.varied(value, 0.25)):
         assert other != value
         assert bounds.low <= other <= bounds.high
         assert bounds.nearest(other) == pytest.approx(other)
@@ -99,7 +101,11 @@ def test_random_profiles_are_near_the_stock_one_and_possible(seed: int) -> None:
         value = drawn.v3d_value(name)
         if bounds.kind is Kind.POWER:
             assert value / bounds.start in (0.5, 1, 2)
-        elif name not in {"qpus", "qpus_per_slice", "tmus_per_slice", *SWITCHES}:
+        elif bounds.kind is Kind.SWITCH:
+            assert value in (0, 1)
+        elif bounds.may_be_absent and value == 0:
+            pass
+        elif name not in {"qpus", "qpus_per_slice", "tmus_per_slice"}:
             assert abs(value - bounds.start) <= SPREAD * bounds.start + (
                 0.5 if bounds.kind is Kind.WHOLE else 0
             )
@@ -107,12 +113,54 @@ def test_random_profiles_are_near_the_stock_one_and_possible(seed: int) -> None:
 
 def test_the_table_counts_what_was_found_and_lists_what_was_not() -> None:
     trials = (
-        Trial(1, "a", 100.0, 101.0, shows=True, named=True, covered=True),
-        Trial(2, "a", 100.0, 120.0, shows=True, named=True, covered=False),
-        Trial(1, "b", 5.0, 9.0, shows=False, named=False, covered=False),
+        Trial(1, "a", 100.0, 101.0, 80.0, shows=True, named=True, covered=True),
+        Trial(2, "a", 100.0, 120.0, 80.0, shows=True, named=True, covered=False),
+        Trial(1, "b", 5.0, 9.0, 5.0, shows=False, named=False, covered=False),
     )
-    text = table(trials)
+    choices = (
+        Choice(1, ("a", "b"), "small", "small", shows=True),
+        Choice(2, ("a", "b"), "small", "large", shows=True),
+        Choice(3, ("a", "b"), "large", None, shows=False),
+    )
+    text = table(Recovery(trials, choices))
     assert "| a | 2 | 1 | 20.00% | 1 of 2 | 0 | 0 |" in text
     assert "| b | 0 | 0 | - | 0 of 0 | 1 | 0 |" in text
     assert "- board 2: a is 100, fitted, 120" in text
     assert "1 are not found within 5%" in text
+    assert "| a, b | small | 2 | 2 | 1 |" in text
+    assert "| a, b | large | 1 | 0 | 0 |" in text
+    assert "- board 2: a, b: small, named large" in text
+
+
+def test_an_error_of_what_a_board_has_nothing_of_is_a_share_of_the_stock_value() -> None:
+    assert Trial(1, "a", 0.0, 4.0, 80.0, True, True, True).error == pytest.approx(0.05)
+    assert Trial(1, "switch", 0.0, 1.0, 0.0, True, True, True).error == 1.0
+
+
+def test_variants_are_told_by_what_a_board_has_nothing_of() -> None:
+    uniforms, arbitration = mechanisms(STOCK)
+    assert tuple(uniforms.full) == ("uniform_l2_extra_cycles", "uniform_sdram_extra_s")
+    assert [uniforms.choice(dict(zip(uniforms.full, v, strict=True))) for v in VARIANTS] == [
+        *(OWN, "uniform-sdram", "uniform-0", UNNAMED)
+    ]
+    assert [arbitration.choice({"lowest_qpu_first": v}) for v in (0, 1)] == [OWN, "lowest-first"]
+
+
+@pytest.mark.parametrize("variant", ["uniform-sdram", "uniform-0", "lowest-first"])
+def test_a_variant_of_the_stock_profile_is_told_as_itself(variant: str) -> None:
+    values = {name: c.value for name, c in STOCK.with_variant(variant).v3d.items()}
+    assert variant in {m.choice(values) for m in mechanisms(STOCK)}
+
+
+def test_variants_that_only_scale_constants_are_no_choice_of_what_is_there() -> None:
+    slow = {"source": "assumed", "v3d": {"memory_bytes_per_cycle": 4.0}}
+    assert mechanisms(DeviceProfile.model_validate({**STOCK.model_dump(), "variants": {"slow": slow}})) == ()
+
+
+def test_random_boards_are_every_variant() -> None:
+    drawn = {
+        (tuple(m.full), m.choice({name: c.value for name, c in random_profile(STOCK, seed).v3d.items()}))
+        for seed in range(40)
+        for m in mechanisms(STOCK)
+    }
+    assert len(drawn) == sum(len(m.choices) for m in mechanisms(STOCK)) == 5

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from codegen.engines.videocore4.assembler import Assembler
 from codegen.engines.videocore4.registers import (
     DMA_LOAD_ADDRESS,
@@ -61,7 +63,9 @@ def _store(rows: int, words: int, qpus: int) -> Benchmark:
 def _stores_in_a_row(rows: int, words: int) -> Benchmark:
     """Stores that follow each other without a wait between: each begins when the engine has ended the one before."""
     name = f"dma.store.follows.rows={rows:02}.words={words:02}"
-    return _benchmark(name, *_storing(rows, words, IN_A_ROW), IN_A_ROW * rows * words, 1)
+    return replace(
+        _benchmark(name, *_storing(rows, words, IN_A_ROW), IN_A_ROW * rows * words, 1), waits=IN_A_ROW
+    )
 
 
 def _storing(rows: int, words: int, stores: int) -> tuple[tuple[int, ...], tuple[Uniform, ...]]:

@@ -13,7 +13,8 @@ from microbench.suite.loops import LOOP_INSTRUCTIONS, Emit, counted_loop, discar
 BURSTS = (
     *((words, gap) for words in (16, 32) for gap in (3, 7)),
     *((64, gap) for gap in range(3, 16)),
-    *((words, 20) for words in (16, 48, 80, 113, 145)),
+    *((words, 20) for words in (48, 80, 113, 145)),
+    *((208, gap) for gap in (3, 20)),
 )
 FRESH = ((64, 0), (64, 7))
 # Instructions from word to word of lines from SDRAM. A line takes as long as its latency less what the words cover that
