@@ -18,6 +18,7 @@ from explorer.pipeline.results import run_with_results, show_results
 from explorer.plans.check import require
 from explorer.runs.data import RunData
 from explorer.runs.data import open_run as read_run
+from explorer.runs.figures import figures
 from explorer.runs.files import SAMPLES_FILE
 from explorer.runs.frames import steps_frame
 from explorer.runs.report import RunReport
@@ -104,8 +105,11 @@ class FinishedRun:
 
     @property
     def figures(self) -> Mapping[str, Path]:
-        """PNG files by what they show: `layers`, and `candidates` where any were timed."""
-        return {path.stem: path for path in sorted(self.directory.glob("*.png"))}
+        """PNG files by what they show: `layers`, and `candidates` where any were timed; drawn when first asked for.
+
+        Raises RunDataError where samples.csv is damaged, and OSError where they cannot be written.
+        """
+        return figures(self.data)
 
     @property
     def files(self) -> Mapping[str, Path]:
@@ -159,7 +163,7 @@ def explore(
     >>> {step.choice.engine for step in run.plan.steps}
     {'cpu'}
     >>> sorted(run.files)
-    ['bundle', 'layers.png', 'plan.json', 'run.json', 'samples.csv', 'summary.json', 'table.txt']
+    ['bundle', 'plan.json', 'run.json', 'samples.csv', 'summary.json', 'table.txt']
     """
     with output_errors(settings.out or RUNS):
         with _progress(console, progress) as told:

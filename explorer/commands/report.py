@@ -13,7 +13,7 @@ from explorer.terminal.exits import reported
 def report(
     run: Annotated[Path, typer.Argument(help="directory of a run")],
 ) -> None:
-    """Write a report of a run: an executed notebook and an HTML page (needs the extra `report`)."""
+    """Write a report of a run: an executed notebook, an HTML page and figures (needs the extra `report`)."""
     from explorer.report.document import write_report
     from explorer.terminal.console import stdout
 

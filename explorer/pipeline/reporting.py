@@ -18,7 +18,6 @@ from explorer.runs.report import (
     MeasuredCandidate,
     ModelQuality,
     RunReport,
-    ScatterPoint,
     StepReport,
 )
 from explorer.search.search import SearchResult
@@ -56,7 +55,6 @@ def build_report(
         qpu_peak_flops=_qpu_peak_flops(board),
         check=check,
         quality=_quality(found, unseen),
-        scatter=_scatter(found, unseen),
         samples={
             "considered": found.candidates, "measured now": tally.measured, "known from the store": tally.known,
             "failed": tally.failed, "wrong": tally.wrong, "rehearsed": len({s.candidate for s in searched.rehearsals}),
@@ -150,14 +148,6 @@ def _timed(found: SearchResult) -> tuple[Observation, ...]:
     """Observations of a clock or a simulator: a modelled time is a formula, and to predict it no feat."""
     modelled = {sample.candidate for sample in found.samples if sample.kind == "modelled"}
     return tuple(o for o in found.observations if o.candidate not in modelled)
-
-
-def _scatter(found: SearchResult, unseen: Unseen) -> tuple[ScatterPoint, ...]:
-    kinds = {sample.candidate: sample.kind for sample in found.samples}
-    return tuple(
-        ScatterPoint(o.candidate.choice.algorithm, unseen[o.candidate].time_s, o.time_s, kinds[o.candidate])
-        for o in _timed(found)
-    )
 
 
 def _measured(found: SearchResult, unseen: Unseen) -> tuple[MeasuredCandidate, ...]:

@@ -8,7 +8,7 @@ from explorer.front.front import write_front
 from explorer.front.table import front_table
 from explorer.pipeline.run import Announce, Run, run
 from explorer.runs.data import SUMMARY_FILE
-from explorer.runs.figures import write_figures
+from explorer.runs.figures import remove_figures
 from explorer.runs.files import SAMPLES_FILE, write_samples
 from explorer.runs.noise import noise_of_report
 from explorer.runs.report import write_summary
@@ -29,8 +29,8 @@ def run_with_results(settings: RunSettings, progress: Progress, announce: Announ
 
 
 def write_results(result: Run) -> None:
-    """Figures, the summary, the table as text, and the data that reports are made from."""
-    write_figures(result.report, result.directory)
+    """The summary, the table as text, and the data that reports and figures are made from."""
+    remove_figures(result.directory)
     write_summary(result.report, result.directory / SUMMARY_FILE)
     write_samples(result.report.measured, result.directory / SAMPLES_FILE)
     write_front(result.front, result.directory)

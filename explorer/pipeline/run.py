@@ -22,7 +22,7 @@ from explorer.measure.workers import Workers
 from explorer.pipeline.boards import alike, close, open_board_of
 from explorer.pipeline.reporting import build_report
 from explorer.pipeline.robust import require_variants, robust
-from explorer.plans.check import Trial, check_bundle, failure_of, tolerance_of, trials_of
+from explorer.plans.check import Trial, check_side_by_side, failure_of, tolerance_of, trials_of
 from explorer.plans.network import Network, kept, open_network
 from explorer.plans.searched_network import SearchedNetwork
 from explorer.rehearse.rehearsal import Perform, Rehearsals
@@ -81,7 +81,7 @@ def run(settings: RunSettings, progress: Progress, announce: Announce) -> Run:
         if first.computes:
             progress.phase("Check")
             trials = trials_of(network, settings.search.seed)
-            checked = boards.call(lambda board: check_bundle(board, bundle, trials, tolerance_of(plan)))
+            checked = check_side_by_side(boards, bundle, trials, tolerance_of(plan))
             require_rest(checked[1], tally.clocks)
     front = _front(settings, found, trials, progress) if settings.objective == "front" else None
     report = build_report(settings.device, first, fingerprint, found, composed, checked, tally)

@@ -14,6 +14,7 @@ from codegen.plan import Plan
 from codegen.tensor import FloatArray
 from explorer.errors import CheckFailedError
 from explorer.measure.judge import relative_error
+from explorer.measure.workers import Workers
 from explorer.plans.network import Network
 from explorer.runs.report import CheckReport
 from microbench.board import Board, BundleRun
@@ -77,7 +78,21 @@ def check_bundle(
     board: Board, bundle: Path, trials: Sequence[Trial], tolerance: float
 ) -> tuple[CheckReport, BundleRun]:
     """Runs the bundle on every input; the report has the largest error, the run is the first input's."""
-    runs = [board.run_bundle(bundle, trial.inputs) for trial in trials]
+    return _verdict([board.run_bundle(bundle, trial.inputs) for trial in trials], trials, tolerance)
+
+
+def check_side_by_side(
+    boards: Workers[Board], bundle: Path, trials: Sequence[Trial], tolerance: float
+) -> tuple[CheckReport, BundleRun]:
+    """The same on whichever board is free; the first input goes first, for its board builds the bundle."""
+    first = boards.call(lambda board: board.run_bundle(bundle, trials[0].inputs))
+    others = boards.map(lambda board, trial: board.run_bundle(bundle, trial.inputs), trials[1:])
+    return _verdict([first, *others], trials, tolerance)
+
+
+def _verdict(
+    runs: Sequence[BundleRun], trials: Sequence[Trial], tolerance: float
+) -> tuple[CheckReport, BundleRun]:
     checked = list(zip(runs, trials, strict=True))
     same_top5 = all(
         top_classes(output) == top_classes(expected)

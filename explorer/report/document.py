@@ -8,13 +8,14 @@ from explorer.report.notebook import build_notebook, execute_notebook, report_ce
 from explorer.report.page import page
 from explorer.report.section import report_sections
 from explorer.runs.data import open_run
+from explorer.runs.figures import figures
 
 NOTEBOOK_FILE = "report.ipynb"
 PAGE_FILE = "report.html"
 
 
 def write_report(directory: Path) -> dict[str, Path]:
-    """An executed notebook and an HTML page in the run's directory; their paths by what they are.
+    """An executed notebook, an HTML page and the figures in the run's directory; their paths by what they are.
 
     Raises MissingExtraError without the extra, RunDataError for a directory that is no run, ReportError where the
     notebook fails.
@@ -29,4 +30,5 @@ def write_report(directory: Path) -> dict[str, Path]:
     title = f"{run.plan.model_name} on {run.plan.device}"
     nbformat.write(notebook, run.directory / NOTEBOOK_FILE)
     (run.directory / PAGE_FILE).write_text(page(notebook, title, NOTEBOOK_FILE), encoding="utf-8")
-    return {"notebook": run.directory / NOTEBOOK_FILE, "page": run.directory / PAGE_FILE}
+    written = {"notebook": run.directory / NOTEBOOK_FILE, "page": run.directory / PAGE_FILE}
+    return written | {f"figure of {name}": path for name, path in figures(run).items()}

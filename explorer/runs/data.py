@@ -132,7 +132,7 @@ def read_summary(path: Path) -> RunReport:
             f"{path} is of format {content.get('format')!r}, this program reads {SUMMARY_FORMAT}; {_AGAIN}"
         )
     try:
-        return TypeAdapter(RunReport).validate_python({**content, "scatter": ()})
+        return TypeAdapter(RunReport).validate_python(content)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         place = ".".join(map(str, first["loc"]))

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from explorer.runs.data import RunData
+from explorer.runs.frames import timed_candidates
 from explorer.runs.report import RunReport, StepReport
 
 if TYPE_CHECKING:
+    import pandas as pd
     from matplotlib.axes import Axes
     from matplotlib.axis import Axis
     from matplotlib.figure import Figure
@@ -20,12 +23,29 @@ MOST_TICKED = 3000.0
 Colour = tuple[float, float, float, float]
 
 
-def write_figures(report: RunReport, directory: Path) -> tuple[Path, ...]:
-    """layers.png: predicted and measured time of each step; candidates.png, where any were timed: theirs."""
-    paths = [_save(_layers(report), directory / "layers.png")]
-    if report.scatter:
-        paths.append(_save(_candidates(report), directory / "candidates.png"))
-    return tuple(paths)
+def figures(run: RunData) -> Mapping[str, Path]:
+    """PNG files in the run's directory by what they show, drawn where they are not there yet.
+
+    `layers`: predicted and measured time of each step; `candidates`, where any were timed: theirs. None where only the
+    plan is there. Raises RunDataError where samples.csv is damaged.
+    """
+    if run.report is None:
+        return {}
+    report, points = run.report, timed_candidates(run)
+    paths = {"layers": _drawn(run.directory / "layers.png", lambda: _layers(report))}
+    if len(points):
+        paths["candidates"] = _drawn(run.directory / "candidates.png", lambda: _candidates(report, points))
+    return paths
+
+
+def remove_figures(directory: Path) -> None:
+    """Those of an earlier run of the same."""
+    for name in ("layers.png", "candidates.png"):
+        (directory / name).unlink(missing_ok=True)
+
+
+def _drawn(path: Path, draw: Callable[[], Figure]) -> Path:
+    return path if path.is_file() else _save(draw(), path)
 
 
 def _save(figure: Figure, path: Path) -> Path:
@@ -94,26 +114,20 @@ def _time_s(step: StepReport) -> float:
     return step.expected_s if step.run_s is None else step.run_s
 
 
-def _candidates(report: RunReport) -> Figure:
+def _candidates(report: RunReport, points: pd.DataFrame) -> Figure:
     figure, axes = new_figure(7, 6)
-    for name, colour in algorithm_colours(point.algorithm for point in report.scatter).items():
-        points = [point for point in report.scatter if point.algorithm == name]
-        axes.scatter(
-            [1e3 * p.measured_s for p in points],
-            [1e3 * p.predicted_s for p in points],
-            s=14,
-            color=colour,
-            label=name,
-        )
-    times = [1e3 * t for p in report.scatter for t in (p.predicted_s, p.measured_s)]
+    for name, colour in algorithm_colours(points["algorithm"]).items():
+        rows = points[points["algorithm"] == name]
+        axes.scatter(1e3 * rows["time_s"], 1e3 * rows["predicted_s"], s=14, color=colour, label=name)
+    times = [*(1e3 * points["time_s"]), *(1e3 * points["predicted_s"])]
     ends = (min(times) / 1.3, max(times) * 1.3)
     axes.plot(ends, ends, color="black", linewidth=0.8)
     axes.set(xscale="log", yscale="log", xlim=ends, ylim=ends)
-    kinds = " + ".join(sorted({point.kind for point in report.scatter}))
+    kinds = " + ".join(sorted(set(points["kind"])))
     axes.set_xlabel(f"measured, ms ({kinds})")
     axes.set_ylabel("predicted without having seen the layer, ms (modelled)")
     axes.set_title(
-        f"{report.model} on {report.device}: {len(report.scatter)} candidates",
+        f"{report.model} on {report.device}: {len(points)} candidates",
         fontsize=10,
         loc="left",
         parse_math=False,

@@ -46,6 +46,17 @@ def steps_frame(run: RunData) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=list(STEP_COLUMNS)).astype(dict.fromkeys(_NUMBERS, float))
 
 
+def timed_candidates(run: RunData) -> pd.DataFrame:
+    """Working samples of a clock or a simulator that have a prediction; empty where there are none."""
+    import pandas as pd
+
+    if run.samples is None:
+        return pd.DataFrame(columns=["algorithm", "kind", "time_s", "predicted_s", "layer"])
+    samples = run.samples
+    timed = (samples["status"] == "ok") & (samples["kind"] != "modelled") & (samples["time_s"] > 0)
+    return samples[timed & samples["predicted_s"].notna()]
+
+
 def was_run(run: RunData) -> bool:
     """Whether the bundle was run as a whole."""
     return bool(run.report and run.report.check)

@@ -61,16 +61,6 @@ class ModelQuality:
 
 
 @dataclass(frozen=True)
-class ScatterPoint:
-    """One measured candidate and what was predicted for it without having seen its layer."""
-
-    algorithm: str
-    predicted_s: float
-    measured_s: float
-    kind: Kind
-
-
-@dataclass(frozen=True)
 class MeasuredCandidate:
     """One measured candidate, as samples.csv has it.
 
@@ -147,7 +137,6 @@ class RunReport:
     qpu_peak_flops: float  # 0 on a board without QPUs
     check: CheckReport | None
     quality: ModelQuality | None
-    scatter: tuple[ScatterPoint, ...]
     samples: Mapping[str, int]
     noise_floor: float | None = (
         None  # spread of the reference kernel; closer times are equal. None without a clock
@@ -186,8 +175,8 @@ class RunReport:
 
 def write_summary(report: RunReport, path: Path) -> None:
     """summary.json: the report without single candidates; every time has its kind beside it."""
-    content: dict[str, Any] = asdict(replace(report, scatter=(), measured=()))
-    del content["scatter"], content["measured"]
+    content: dict[str, Any] = asdict(replace(report, measured=()))
+    del content["measured"]
     content |= {"speedup": report.speedup, "peak_share": report.peak_share, "time_s": report.time_s}
     content["format"] = SUMMARY_FORMAT
     path.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")

@@ -12,7 +12,7 @@ from explorer.report.exhibits import CaptionedFigure, Exhibit, Sentence, counted
 from explorer.report.section import Cell, code, prose
 from explorer.runs.data import RunData
 from explorer.runs.figures import algorithm_colours, new_figure, plain_ticks
-from explorer.runs.frames import steps_frame, where_timed
+from explorer.runs.frames import steps_frame, timed_candidates, where_timed
 from explorer.terminal.units import seconds
 
 
@@ -29,7 +29,7 @@ class PredictedAgainstMeasured:
 
     def cells(self, run: RunData) -> Sequence[Cell]:
         text = (
-            "Each prediction is made by a model that was fitted without the candidate it predicts. Modelled times are "
+            "Each prediction is made by a model that has seen no candidate of that layer. Modelled times are "
             "left out of the points: they come from a formula, and to predict them would be no feat."
         )
         shown = [prose(text)]
@@ -38,15 +38,6 @@ class PredictedAgainstMeasured:
         if steps_frame(run)["predicted_s"].notna().any():
             shown += code(__name__, "step_predictions(run)", "whole_network(run)")
         return shown
-
-
-def timed_candidates(run: RunData) -> pd.DataFrame:
-    """Working samples of a clock or a simulator that have a prediction; empty where there are none."""
-    if run.samples is None:
-        return pd.DataFrame(columns=["algorithm", "kind", "time_s", "predicted_s", "layer"])
-    samples = run.samples
-    timed = (samples["status"] == "ok") & (samples["kind"] != "modelled") & (samples["time_s"] > 0)
-    return samples[timed & samples["predicted_s"].notna()]
 
 
 def prediction_figure(run: RunData) -> CaptionedFigure:

@@ -94,7 +94,7 @@ def test_a_system_that_gives_no_place_is_told_by_what_the_command_writes(
     def over_quota(*_: object) -> None:
         raise OSError(errno.EDQUOT, "Disk quota exceeded")
 
-    monkeypatch.setattr("explorer.pipeline.results.write_figures", over_quota)
+    monkeypatch.setattr("explorer.pipeline.results.write_summary", over_quota)
     refused(run(model, tmp_path), "OutputError", str(tmp_path / "out"), "quota")
 
 

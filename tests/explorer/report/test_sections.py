@@ -11,6 +11,7 @@ from explorer.report.section import ReportSection, report_sections
 from explorer.report.sections import candidates, front, layers, prediction, reproduction, summary
 from explorer.report.sections.staircase import unbeaten
 from explorer.runs.data import open_run
+from explorer.runs.frames import timed_candidates
 from tests.explorer.run_shapes import MakeRun
 from tests.explorer.section_conformance import ReportSectionConformance
 
@@ -110,7 +111,7 @@ def test_errors_of_predictions_are_those_of_the_samples(make_run: MakeRun) -> No
     samples["predicted_s"] = (1.1 * samples["time_s"].astype(float)).map(repr)
     samples.to_csv(directory / "samples.csv", index=False)
     run = open_run(directory)
-    points = prediction.timed_candidates(run)
+    points = timed_candidates(run)
     assert set(points["kind"]) == {"simulated"}
     assert (
         f"Half of {len(points)} candidates are predicted within 10.0 %"
