@@ -14,6 +14,7 @@ from rich.console import Console
 
 from microbench.profile import DeviceProfile, load_profile
 from microbench.suite.benchmark import Benchmark
+from microbench.suite.clocks import Throughput, clocks_table, virtual_throughputs
 from microbench.suite.figures import FIGURES, TOLERANCE, Published
 from microbench.suite.gpu import BoardShape, Gpu
 from microbench.suite.published import (
@@ -152,6 +153,13 @@ Earlier versions of this page said that published programs take 1.9 to 3 times a
 fault of the kernels that stood for them: they stored one row of 16 words where QPULib stores, and loads, 16 rows of one
 word each, and they issued half the instructions.
 
+## Memory by the V3D's clock
+
+What all QPUs together, and each DMA engine, move on the profile's board at other clocks. Reads are so many bytes a
+cycle until SDRAM ends; a transfer's set-up is a time, and its rows are cycles.
+
+{clocks}
+
 ## Every measurement
 
 A unit is what the family counts: a launch, an instruction, a request, a word, a vector, a byte (DMA, TMU streams).
@@ -164,6 +172,7 @@ def page(
     run: SuiteRun,
     programs: Sequence[ProgramComparison],
     variants: Sequence[ProgramComparison],
+    throughputs: Sequence[Throughput],
     device: str,
     out: str,
 ) -> str:
@@ -175,6 +184,7 @@ def page(
         times=times_table(programs),
         variants=variants_table(variants),
         counts=counts_table(programs),
+        clocks=clocks_table(throughputs),
         measurements=measurements_table(run),
     )
 
@@ -185,14 +195,16 @@ def main() -> None:
     parser.add_argument("--device", default="pi-zero")
     parser.add_argument("--out", type=Path, help="file to write the tables to")
     arguments = parser.parse_args()
-    run = run_virtual(load_profile(arguments.device))
+    profile = load_profile(arguments.device)
+    run, throughputs = run_virtual(profile), virtual_throughputs(profile)
     programs = [compare(program) for program in PROGRAMS]
     console = Console(soft_wrap=True, highlight=False)
     console.print(figures_table(run.comparisons), markup=False)
     console.print(times_table(programs), markup=False)
+    console.print(clocks_table(throughputs), markup=False)
     if arguments.out is not None:
         variants = compare_variants(PROGRAMS)
-        text = page(run, programs, variants, arguments.device, str(arguments.out))
+        text = page(run, programs, variants, throughputs, arguments.device, str(arguments.out))
         arguments.out.write_text(text, encoding="utf-8")
 
 

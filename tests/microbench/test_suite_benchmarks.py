@@ -85,6 +85,13 @@ def test_lines_of_uniforms_come_from_l2_or_from_sdram_by_their_footprint() -> No
     assert from_sdram - from_l2 == pytest.approx(more - constant("uniform_l2_extra_cycles"), abs=1)
 
 
+def test_lines_that_are_read_again_come_from_memory_where_l2_does_not_hold_them() -> None:
+    again = [b for b in stock_run().benchmarks if b.name.startswith("tmu.again")]
+    assert len(again) == 3 and min(b.data_bytes for b in again) > constant("l2_bytes")
+    for b in again:
+        assert b.units / cycles(b.name) == pytest.approx(constant("memory_bytes_per_cycle"), rel=0.01)
+
+
 def test_instruction_lines_come_from_l2_or_from_sdram_by_the_loops_length() -> None:
     beyond = {n: cycles(f"icache.lines={n:04}.qpus=1") / n - 4 * 8 for n in (192, 1536)}
     from_l2 = constant("l2_latency_cycles") + constant("icache_extra_cycles")

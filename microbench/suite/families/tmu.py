@@ -5,7 +5,7 @@ from __future__ import annotations
 from codegen.engines.videocore4.assembler import Assembler, move
 from codegen.engines.videocore4.operation import Bundle
 from codegen.engines.videocore4.packing import require
-from codegen.engines.videocore4.registers import NULL, R0, R1, R2, TMU_S, UNIFORM, A, B
+from codegen.engines.videocore4.registers import NULL, R0, R1, R2, R3, TMU_S, UNIFORM, A, B
 from microbench.suite.benchmark import LINE_BYTES, Address, Benchmark, Rounds
 from microbench.suite.gpu import BoardShape
 from microbench.suite.loops import Emit, counted_loop, lane_addresses, nothing, wait
@@ -14,6 +14,7 @@ FOOTPRINTS = tuple(3 << k for k in range(8, 18))  # bytes: 0.75 of every power o
 CONFLICTS = (1, 2, 3, 4, 6, 8, 12, 16)
 CONFLICT_BYTES = 1 << 16  # a multiple of the size of any way of any cache that is looked for
 STRIDES = (4, 8, 16, 32, 64)  # bytes from lane to lane
+AGAIN = (3 << 15, 3 << 16, 3 << 17)  # bytes: more than L2 has; less and more than the system's of a BCM2835
 UNROLLED = 4  # requests a round, so that the loop's own instructions hide behind them
 RELIABLE_IN_FLIGHT = 4  # addendum, TMU FIFO
 MOST_IN_FLIGHT = 8  # what the guide's p.39 gives a TMU and QPU
@@ -31,6 +32,7 @@ def benchmarks(shape: BoardShape, queue_depth: int) -> tuple[Benchmark, ...]:
         *(_stream(stride, depth, everybody) for stride in STRIDES[1:]),
         *(_stream(stride, 1, 1) for stride in STRIDES[2:]),
         *(_from_l2(stride, depth, everybody) for stride in STRIDES),
+        *(_again(footprint, depth, everybody) for footprint in AGAIN),
     )
 
 
@@ -171,4 +173,36 @@ def _from_l2(stride: int, depth: int, qpus: int) -> Benchmark:
         (4, 12),
         units=UNROLLED * block * qpus,
         data_bytes=CONFLICT_BYTES + block * qpus,
+    )
+
+
+def _again(footprint: int, depth: int, qpus: int) -> Benchmark:
+    """The lines of a footprint over and over, 16 a request: what moves them is the level that holds it, if one does."""
+    block = 16 * LINE_BYTES
+    own = footprint // qpus // block * block
+
+    def begin(asm: Assembler) -> None:
+        lane_addresses(LINE_BYTES, R3)(asm)
+        asm.mov(B(1), UNIFORM)
+        asm.mov(A(1), UNIFORM)
+        asm.load(R1, 0)
+        asm.mov(R0, R3)
+
+    def step(asm: Assembler) -> None:
+        asm.op("add", R1, R1, B(1))
+        asm.op("sub", NULL, R1, A(1), set_flags=True)
+        asm.mov(R1, 0, condition="zs")
+        asm.op("add", R0, R3, R1)
+        asm.op("sub", NULL, A(0), 0, set_flags=True)
+
+    rounds = -(-own // (UNROLLED * block))
+    return Benchmark(
+        f"tmu.again.footprint={footprint:06}.qpus={qpus}",
+        "tmu",
+        (_pipelined(1, depth, begin, step),),
+        (Rounds(), Address(per_qpu_bytes=own), block, own),
+        qpus,
+        (rounds + 2, 3 * rounds + 2),
+        units=UNROLLED * block * qpus,
+        data_bytes=own * qpus,
     )
