@@ -97,27 +97,31 @@ def by_layer(judged: Iterable[Judged]) -> list[list[Judged]]:
     return list(found.values())
 
 
+Grouped = tuple[Observation, str]
+"""An observation and the group that it is held out with: its candidate's, its layer's or its network's name."""
+
+
 def cross_predict(
     make: Callable[[], CostModel],
-    observations: Sequence[Observation],
-    groups: Sequence[str],
+    judged: Sequence[Grouped],
+    learned: Sequence[Grouped] | None = None,
     folds: int = FOLDS,
 ) -> list[Judged]:
     """Every observation predicted by a new model that has seen none of its group.
 
-    `groups`: of each observation, by what it is held out: its candidate, layer or network. Where there are more groups
-    than `folds` they are dealt out to so many, in the order of their names.
+    `learned`: what models may learn from, None: the judged ones themselves. Where there are more groups than `folds`
+    they are dealt out to so many, in the order of their names.
     """
-    fold_of = {name: index % folds for index, name in enumerate(sorted(set(groups)))}
+    taught = judged if learned is None else learned
+    fold_of = {name: index % folds for index, name in enumerate(sorted({name for _, name in judged}))}
     predicted: dict[int, Prediction] = {}
     for fold in sorted(set(fold_of.values())):
-        held = [i for i, name in enumerate(groups) if fold_of[name] == fold]
-        seen = [o for o, name in zip(observations, groups, strict=True) if fold_of[name] != fold]
+        held = [i for i, (_, name) in enumerate(judged) if fold_of[name] == fold]
         model = make()
-        model.fit(seen)
-        pairs = [(observations[i].candidate, observations[i].work) for i in held]
+        model.fit([o for o, name in taught if fold_of.get(name) != fold])
+        pairs = [(judged[i][0].candidate, judged[i][0].work) for i in held]
         predicted.update(zip(held, model.predict(pairs), strict=True))
-    return [Judged(o, predicted[i]) for i, o in enumerate(observations)]
+    return [Judged(o, predicted[i]) for i, (o, _) in enumerate(judged)]
 
 
 def _quantile(judged: Sequence[Judged], level: float) -> float:

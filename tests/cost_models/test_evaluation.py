@@ -62,15 +62,31 @@ def test_a_model_has_not_seen_the_group_that_it_predicts() -> None:
         Observation(o.candidate, o.work, 9 * o.time_s) if group == groups[0] else o
         for o, group in zip(seen, groups, strict=True)
     ]
-    first, second = (cross_predict(lambda: ResidualModel(PROFILE), rows, groups) for rows in (seen, changed))
+    first, second = (
+        cross_predict(lambda: ResidualModel(PROFILE), list(zip(rows, groups, strict=True)))
+        for rows in (seen, changed)
+    )
     same = [a.prediction == b.prediction for a, b in zip(first, second, strict=True)]
     assert all(one for one, group in zip(same, groups, strict=True) if group == groups[0])
     assert not all(same)
 
 
 def test_any_model_is_judged() -> None:
-    found = scores(
-        cross_predict(lambda: RooflineModel(PROFILE), observations(20), [str(i) for i in range(20)])
-    )
+    rows = [(o, str(i)) for i, o in enumerate(observations(20))]
+    found = scores(cross_predict(lambda: RooflineModel(PROFILE), rows))
     assert found is not None
     assert found.samples == 20
+
+
+def test_models_learn_from_other_samples_but_not_of_the_group() -> None:
+    """Of one layer there are samples to learn from, of the others none: only predictions of the others change."""
+    rows = [(o, o.candidate.spec.canonical) for o in observations(60)]
+    only = [(o, name) for o, name in rows if name == rows[0][1]]
+    judged = cross_predict(lambda: ResidualModel(PROFILE), rows, only)
+    bare = RooflineModel(PROFILE)
+    same = [
+        one.prediction.time_s == bare.predict([(o.candidate, o.work)])[0].time_s
+        for one, (o, _) in zip(judged, rows, strict=True)
+    ]
+    assert all(one for one, (_, name) in zip(same, rows, strict=True) if name == rows[0][1])
+    assert not all(same)

@@ -12,6 +12,7 @@ from explorer.commands.bench.cpu_memory import cpu_memory
 from explorer.commands.bench.cpu_peers import cpu_peers
 from explorer.commands.bench.ground_truth import ground_truth
 from explorer.commands.bench.link import link
+from explorer.commands.bench.models import models
 from explorer.commands.bench.repeatability import repeatability
 
 bench_app = typer.Typer(
@@ -27,3 +28,4 @@ bench_app.command()(cpu_peers)
 bench_app.command()(cpu_instructions)
 bench_app.command()(cpu_families)
 bench_app.command()(ground_truth)
+bench_app.command()(models)

@@ -1,0 +1,107 @@
+"""`explore bench models`: what cost models predict of candidates, layers and networks that they have not seen."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from explorer.commands.bench.ground_truth import MODELS
+from explorer.terminal.console import stdout
+from explorer.terminal.exits import reported
+
+if TYPE_CHECKING:
+    from codegen.graph import LayerSpec
+    from explorer.studies.model_scores import ModelScores
+
+COLUMNS = (
+    ("model", "left"),
+    ("held out", "left"),
+    ("judged on", "left"),
+    ("candidates", "right"),
+    ("layers", "right"),
+    ("error p50", "right"),
+    ("error p90", "right"),
+    ("rank in a layer", "right"),
+    ("regret", "right"),
+    ("in the interval", "right"),
+    ("worst layer", "right"),
+    ("width", "right"),
+)
+TITLE = "Cost models"
+INTRODUCTION = """\
+`explore bench models` fits each registered cost model without a fifth of the candidates, layers or networks and
+compares what it predicts of those with what was measured, `explore bench ground-truth` having measured every candidate.
+Errors are relative to the measured time. The rank correlation and the regret of the first choice are means over layers;
+an interval should hold eight times of ten, and its width is relative to the time. Judged are all candidates, and those
+that take at most three times as long as the fastest of their layer. Modelled times are left out."""
+
+
+def models(
+    store: Annotated[
+        str | None, typer.Option(help="samples to judge by (default results/runs/truth.sqlite)")
+    ] = None,
+    learned_from: Annotated[
+        str | None,
+        typer.Option(help="a store whose samples alone models learn from (default: those judged by)"),
+    ] = None,
+    device: Annotated[str, typer.Option(help="profile whose times are judged")] = "pi-zero",
+    networks: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--models",
+            help=f"networks to hold out: of the zoo, or ONNX files; may be repeated (default: {', '.join(MODELS)})",
+        ),
+    ] = None,
+    cost_model: Annotated[
+        list[str] | None, typer.Option(help="only these cost models; may be repeated (default: all)")
+    ] = None,
+    resolution: Annotated[int, typer.Option(help="of the zoo's networks, in pixels", min=32)] = 224,
+    markdown: Annotated[Path | None, typer.Option(help="write the table to this file too")] = None,
+) -> None:
+    """Judge cost models by what they predict of candidates, layers and networks that they have not seen."""
+    with reported(place=markdown):
+        from cost_models.registry import known_cost_models
+        from explorer.settings import RUNS
+        from explorer.studies.ground_truth import distinct_layers
+        from explorer.studies.model_scores import model_scores, timed_observations
+        from explorer.studies.study_table import StudyTable, show, write_markdown
+        from explorer.studies.zoo_networks import network_named
+        from microbench.profile import load_profile
+
+        profile = load_profile(device)
+        judged = timed_observations(store or str(RUNS / "truth.sqlite"), profile)
+        learned = timed_observations(learned_from, profile) if learned_from else None
+        owners: dict[LayerSpec, str] = {}
+        for name in networks or MODELS:
+            with network_named(name, resolution) as network:
+                owners |= {
+                    spec: name for spec in distinct_layers(network.graph).values() if spec not in owners
+                }
+        names = cost_model or known_cost_models()
+        rows = tuple(map(_row, model_scores(names, profile, judged, learned, owners)))
+        source = (
+            f"samples of another store ({len(learned)})" if learned is not None else "the samples judged by"
+        )
+        notes = (f"Times of {profile.title}. Models learn from {source}.",)
+        table = StudyTable(f"{profile.name}: errors of what was not seen", COLUMNS, rows, notes)
+        show([table], stdout())
+        if markdown is not None:
+            write_markdown(markdown, TITLE, INTRODUCTION, [table])
+
+
+def _row(found: ModelScores) -> tuple[str, ...]:
+    scores = found.scores
+    percents = (scores.top_regret, scores.coverage, scores.worst_coverage, scores.width)
+    return (
+        found.model,
+        found.held_out,
+        "near the best" if found.near else "all",
+        str(scores.samples),
+        str(scores.layers),
+        f"{100 * scores.median_error:.1f} %",
+        f"{100 * scores.p90_error:.1f} %",
+        f"{scores.rank:.2f}",
+        *(f"{100 * value:.1f} %" for value in percents),
+    )

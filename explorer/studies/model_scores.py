@@ -1,0 +1,105 @@
+"""Cost models judged by samples of a store: what each predicts of candidates, layers and networks it has not seen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from codegen.algorithm import algorithms
+from codegen.engine_registry import engine_named
+from codegen.graph import LayerSpec
+from cost_models.evaluation import Grouped, Scores, cross_predict, scores, within
+from cost_models.model import Observation
+from cost_models.registry import cost_model_named
+from explorer.errors import UsageError
+from microbench.profile import DeviceProfile
+from microbench.store import Sample, Store
+
+NEAR = 3.0  # times the fastest of a layer: whoever takes longer is never chosen
+SHORTEST_S = 1e-7
+HELD_OUT = ("candidate", "layer", "network")
+
+
+@dataclass(frozen=True)
+class ModelScores:
+    """A model's scores where `held_out` was never seen, over all candidates or those near the best of their layer."""
+
+    model: str
+    held_out: str
+    near: bool
+    scores: Scores
+
+
+def timed_observations(store: str, profile: DeviceProfile) -> tuple[Observation, ...]:
+    """The newest sample of each candidate on boards with the profile's constants, modelled ones left out.
+
+    Times are those within a launch, and work is as it is counted now. Raises UsageError where there is none, StoreError
+    for a damaged store.
+    """
+    found: dict[str, Observation] = {}
+    boards: dict[str, list[Sample]] = {}
+    with Store.open(store) as opened:
+        for sample in opened.samples():
+            if sample.fingerprint.profile_hash == profile.hash and _counts(sample):
+                boards.setdefault(sample.fingerprint_hash, []).append(sample)
+    for sample in max(boards.values(), key=len, default=[]):
+        candidate, algorithm = sample.candidate, algorithms()[sample.candidate.choice.algorithm]
+        work = algorithm.work(candidate.spec, profile.target(), candidate.choice)
+        found[candidate.hash] = Observation(candidate, work, _within_a_launch(sample, profile))
+    if not found:
+        raise UsageError(
+            f"{store} has no times of {profile.name} that a model could be judged by: take them by "
+            "`explore bench ground-truth`, or name another store"
+        )
+    return tuple(found.values())
+
+
+def model_scores(
+    models: Iterable[str],
+    profile: DeviceProfile,
+    judged: Sequence[Observation],
+    learned: Sequence[Observation] | None,
+    networks: Mapping[LayerSpec, str],
+) -> Iterator[ModelScores]:
+    """Scores of each model by each of HELD_OUT; by network where layers of at least two were judged.
+
+    `learned`: what models may learn from, None: the judged ones themselves. `networks`: the one that each layer belongs
+    to.
+    """
+    for name in models:
+        for held_out in HELD_OUT:
+            grouped = _grouped(judged, held_out, networks)
+            if held_out == "network" and len({group for _, group in grouped}) < 2:
+                continue
+            taught = None if learned is None else _grouped(learned, held_out, networks)
+            found = cross_predict(partial(cost_model_named, name, profile), grouped, taught)
+            for near in (False, True):
+                result = scores(within(found, NEAR) if near else found)
+                if result is not None:
+                    yield ModelScores(name, held_out, near, result)
+
+
+def _grouped(
+    observations: Sequence[Observation], held_out: str, networks: Mapping[LayerSpec, str]
+) -> list[Grouped]:
+    if held_out == "network":
+        return [(o, networks[o.candidate.spec]) for o in observations if o.candidate.spec in networks]
+    if held_out == "layer":
+        return [(o, o.candidate.spec.canonical) for o in observations]
+    return [(o, o.candidate.hash) for o in observations]
+
+
+def _counts(sample: Sample) -> bool:
+    return (
+        sample.role == "candidate"
+        and sample.kind != "modelled"
+        and sample.is_timed
+        and sample.candidate.choice.algorithm in algorithms()
+    )
+
+
+def _within_a_launch(sample: Sample, profile: DeviceProfile) -> float:
+    if not engine_named(sample.candidate.choice.engine).launches:
+        return sample.time_s
+    return max(SHORTEST_S, sample.time_s - profile.v3d_value("launch_overhead_s"))
