@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 SMALLEST_L1D_BYTES = 16 * 1024  # of the boards' cores: what every one has
+
+
+# On boards whose system has an L2 of its own (BCM2835): cached in it, or past it.
+GpuMemory = Literal["cached", "direct"]
+GPU_MEMORIES: tuple[GpuMemory, ...] = get_args(GpuMemory)
 
 
 @dataclass(frozen=True)

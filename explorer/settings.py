@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from codegen.target import GPU_MEMORIES, GpuMemory
 from explorer.errors import UsageError
 from explorer.search.layer_search import SearchSettings
 from microbench.devices import default_devices_file
@@ -47,8 +48,9 @@ class RunSettings:
 
     `device`: a named board, a profile's name or a file *.toml. `model`: an ONNX file, None: the built-in network.
     `board`: how the device is reached, None: as its profile says; `board_options`: the board's own, as they were
-    typed. `v3d_hz`: clock of the GPU. `qpus` None: all there are. `shapes`: of inputs that the model leaves open, by
-    name. `store`: samples, a SQLite file or a database URL. `out` None: a directory of its own below `RUNS`.
+    typed. `v3d_hz`: clock of the GPU. `qpus` None: all there are. `gpu_memory`: how the GPU's memory is
+    allocated, None: as the profile has it. `shapes`: of inputs that the model leaves open, by name. `store`: samples,
+    a SQLite file or a database URL. `out` None: a directory of its own below `RUNS`.
     `overwrite`: another run's results may be lost. `robust`: the plan that does least badly over
     the device's profile and the variants that it names, in place of the fastest under the profile alone. `devices`: the
     file of named boards, None: there is none.
@@ -62,6 +64,7 @@ class RunSettings:
     ssh: SshOptions | None = None
     v3d_hz: float | None = None
     qpus: int | None = None
+    gpu_memory: GpuMemory | None = None
     shapes: Shapes = field(default_factory=dict)
     store: str = str(DEFAULT_STORE)
     out: Path | None = None
@@ -82,6 +85,10 @@ class RunSettings:
             object.__setattr__(self, name, str(getattr(self, name)))
         if parse_objective(self.objective) == "front" and self.robust:
             raise UsageError("--robust chooses one plan, --objective front shows many: leave one of them out")
+        if self.gpu_memory not in (None, *GPU_MEMORIES):
+            raise UsageError(
+                f"gpu_memory cannot be {self.gpu_memory!r}: {' or '.join(GPU_MEMORIES)}, or None"
+            )
         for name, value, least, most in self._bounded():
             if value is None or (isinstance(value, int | float) and least <= value <= most):
                 continue
@@ -108,6 +115,16 @@ class RunSettings:
         """Where plan, bundle, figures and summary go, if no other run has it."""
         device, variants = split_variants(self.device)
         return self.out or RUNS / "-".join((self.model_name, Path(device).stem, *variants))
+
+
+def parse_gpu_memory(text: str | None) -> GpuMemory | None:
+    """What --gpu-memory names, None where it is left out; raises UsageError listing the ways there are."""
+    for known in GPU_MEMORIES:
+        if text == known:
+            return known
+    if text is not None:
+        raise UsageError(f"--gpu-memory cannot be {text!r}: {' or '.join(GPU_MEMORIES)}")
+    return None
 
 
 def parse_shapes(texts: Sequence[str]) -> Shapes:

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from codegen.canonical import content_hash
-from codegen.target import SMALLEST_L1D_BYTES, Target
+from codegen.target import SMALLEST_L1D_BYTES, GpuMemory, Target
 from microbench.errors import ProfileError
 
 CPU_CACHES = ("l1d_bytes", "l2_bytes")
@@ -158,6 +158,29 @@ class DeviceProfile(BaseModel):
             changed[name] = Constant(value=value, unit=old.unit, source="override by the user")
         # Not model_copy: that would carry a hash already computed over to the changed constants.
         return DeviceProfile.model_validate({**self.model_dump(), "v3d": changed})
+
+    @property
+    def gpu_memory(self) -> GpuMemory | None:
+        """How the GPU's memory is allocated; None where there is no GPU."""
+        if not self.v3d:
+            return None
+        return "cached" if self.v3d_value("memory_is_cached") else "direct"
+
+    @property
+    def gpu_memories(self) -> tuple[GpuMemory, ...]:
+        """How the GPU's memory can be allocated on this board, the usual way first."""
+        if not self.v3d:
+            return ()
+        return ("direct", "cached") if self.v3d_value("system_l2_bytes") else ("direct",)
+
+    def with_gpu_memory(self, gpu_memory: GpuMemory) -> DeviceProfile:
+        """The same board with memory allocated so; raises ProfileError where it cannot be."""
+        if gpu_memory not in self.gpu_memories:
+            ways = " or ".join(self.gpu_memories) or "it has none"
+            raise ProfileError(
+                f"device {self.name!r}: GPU memory cannot be {gpu_memory} ({ways}); leave out --gpu-memory"
+            )
+        return self.with_v3d(memory_is_cached=float(gpu_memory == "cached"))
 
     def with_variant(self, name: str) -> DeviceProfile:
         """The same board as one of its variants has it, named so; raises ProfileError listing the known ones."""

@@ -12,6 +12,7 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Protocol
 
+from codegen.target import GpuMemory
 from microbench.board import Board
 from microbench.devices import Device, find_device
 from microbench.errors import BoardError
@@ -63,6 +64,7 @@ def open_board(
     ssh: SshOptions | None = None,
     v3d_hz: float | None = None,
     qpus: int | None = None,
+    gpu_memory: GpuMemory | None = None,
     store: str | Path | None = None,
     devices: Path | None = None,
     options: Mapping[str, object] | None = None,
@@ -71,7 +73,8 @@ def open_board(
     which by default the board that the profile names.
 
     A named board is reached as its entry says, unless `board` is another way to its profile. `ssh` alone selects the
-    SSH board; `v3d_hz` overrides the GPU clock of the profile; `qpus` is how many QPUs programs use; `store` is what a
+    SSH board; `v3d_hz` overrides the GPU clock of the profile; `qpus` is how many QPUs programs use; `gpu_memory`
+    is how the GPU's memory is allocated, None: as the profile has it; `store` is what a
     replay board answers from. `options` are the board's own, and go before those of the named board, and these before
     the profile's; both files speak of the board that they name. Raises ProfileError for an unknown device, DevicesError
     for a malformed file of boards, BoardError for an unknown or unreachable board, BoardOptionError.
@@ -80,6 +83,8 @@ def open_board(
     profile = load_profile(named.profile)
     if v3d_hz is not None:
         profile = profile.with_v3d(clock_hz=v3d_hz)
+    if gpu_memory is not None:
+        profile = profile.with_gpu_memory(gpu_memory)
     if qpus is not None:
         profile = profile.with_qpus(qpus)
     usual = named.board or (SSH_BOARD if ssh or named.ssh else profile.board)

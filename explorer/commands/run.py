@@ -39,6 +39,12 @@ def run(
     shape: ShapeOption = None,
     v3d_hz: Annotated[float | None, typer.Option(help="clock of the GPU, in Hz", min=1e6, max=5e9)] = None,
     qpus: Annotated[int | None, typer.Option(help="QPUs to use (default: all there are)", min=1)] = None,
+    gpu_memory: Annotated[
+        str | None,
+        typer.Option(
+            help="cached: GPU memory in the L2 that the system of a Pi 1 or Zero has; direct: past it (the default)"
+        ),
+    ] = None,
     objective: Annotated[
         str,
         typer.Option(
@@ -78,6 +84,7 @@ def run(
         RehearsalSettings,
         RunSettings,
         parse_board_options,
+        parse_gpu_memory,
         parse_objective,
         parse_shapes,
         parse_ssh,
@@ -95,6 +102,7 @@ def run(
                 ssh=parse_ssh(ssh, ssh_key, known_hosts),
                 v3d_hz=v3d_hz,
                 qpus=qpus,
+                gpu_memory=parse_gpu_memory(gpu_memory),
                 shapes=parse_shapes(shape or ()),
                 store=store or str(DEFAULT_STORE),
                 out=out,

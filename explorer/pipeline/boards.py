@@ -19,6 +19,7 @@ def open_board_of(settings: RunSettings) -> Board:
         ssh=settings.ssh,
         v3d_hz=settings.v3d_hz,
         qpus=settings.qpus,
+        gpu_memory=settings.gpu_memory,
         store=settings.store,
         devices=settings.devices,
         options=settings.board_options,

@@ -101,6 +101,8 @@ def _arguments(settings: RunSettings) -> Iterable[str]:
         yield from ("--v3d-hz", f"{settings.v3d_hz:.0f}")
     if settings.qpus:
         yield from ("--qpus", str(settings.qpus))
+    if settings.gpu_memory:
+        yield from ("--gpu-memory", settings.gpu_memory)
     if settings.objective != "latency":
         yield from ("--objective", settings.objective)
     if settings.robust:

@@ -33,6 +33,7 @@ def identity_of(settings: RunSettings, model_sha256: str) -> str:
             "reached": [_reached(named.ssh), _reached(settings.ssh)],
             "v3d_hz": settings.v3d_hz,
             "qpus": settings.qpus,
+            "gpu_memory": settings.gpu_memory,
             "store": place_of(parse(settings.store)),
             "cost model": settings.cost_model,
             "search": asdict(settings.search),

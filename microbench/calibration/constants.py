@@ -21,10 +21,11 @@ class Kind(Enum):
     SWITCH = "0 or 1"
     TOLD = "stated by the board"
     FIXED = "the simulator knows no other value"
+    CHOSEN = "chosen where memory is allocated"
     HIDDEN = "at one clock nothing tells it from memory_bytes_per_cycle"
 
 
-NOT_FITTED = (Kind.TOLD, Kind.FIXED, Kind.HIDDEN)
+NOT_FITTED = (Kind.TOLD, Kind.FIXED, Kind.HIDDEN, Kind.CHOSEN)
 
 
 SWITCHES = frozenset({"fmul_rounds_to_nearest", "lowest_qpu_first"})
@@ -140,6 +141,8 @@ def _kind(name: str) -> Kind:
         return Kind.TOLD
     if name == "vpm_rows":
         return Kind.FIXED
+    if name == "memory_is_cached":
+        return Kind.CHOSEN
     if name == "sdram_bytes_per_s":
         return Kind.HIDDEN
     if name in SWITCHES:

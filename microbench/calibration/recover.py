@@ -104,7 +104,7 @@ def _drawn(bounds: Range, numbers: random.Random) -> float:
         return float(numbers.randint(0, 1))
     if bounds.kind is Kind.POWER:
         return bounds.start * numbers.choice((0.5, 1.0, 2.0))
-    if bounds.kind in (Kind.FIXED, Kind.HIDDEN):
+    if bounds.kind in (Kind.FIXED, Kind.HIDDEN, Kind.CHOSEN):
         return bounds.start
     value = bounds.start * numbers.uniform(1 - SPREAD, 1 + SPREAD)
     return value if bounds.kind is Kind.TOLD else bounds.nearest(value)

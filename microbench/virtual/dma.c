@@ -14,11 +14,12 @@
 
 enum { ROW_BYTES = 64, VPM_BYTES = 64 * ROW_BYTES };
 
-static cycles transfer_end(struct v3d *gpu, cycles start, const dma_costs *costs, uint32_t rows, uint32_t bytes)
+static cycles transfer_end(struct v3d *gpu, cycles start, const dma_costs *costs, uint32_t rows, uint32_t bytes,
+                           uint32_t bus, uint32_t pitch)
 {
     double time = (double)start + costs->setup, row = costs->row + costs->byte * bytes;
     for (uint32_t r = 0; r < rows; r++) {
-        double moved = (double)bandwidth_take(&gpu->sdram, (cycles)time, bytes);
+        double moved = (double)memory_move(gpu, (cycles)time, bus + r * pitch, bytes);
         time += row;
         if (moved > time)
             time = moved;
@@ -146,7 +147,7 @@ void dma_start_load(qpu *q, uint32_t bus)
     uint32_t bytes = s.units * s.mode.width;
     check_alignment(q, "load", bus, s.pitch, s.mode.width);
     dma_commit_store(gpu, q->now);
-    cycles end = transfer_end(gpu, q->now, &gpu->load.costs, s.rows, bytes);
+    cycles end = transfer_end(gpu, q->now, &gpu->load.costs, s.rows, bytes, bus, s.pitch);
     for (uint32_t r = 0; r < s.rows; r++)
         load_row(q, &s, r, row_memory(q, "load", bus + r * s.pitch, bytes), end);
     trace_busy(gpu, V3D_TRACK_VDR, q->now, end, bus);
@@ -215,7 +216,7 @@ void dma_start_store(qpu *q, uint32_t bus)
     uint32_t bytes = s.units * s.mode.width, pitch = bytes + s.stride;
     check_alignment(q, "store", bus, pitch, s.mode.width);
     dma_commit_store(gpu, q->now);
-    cycles end = transfer_end(gpu, q->now, &engine->costs, s.rows, bytes);
+    cycles end = transfer_end(gpu, q->now, &engine->costs, s.rows, bytes, bus, pitch);
     for (uint32_t r = 0; r < s.rows; r++) {
         row_memory(q, "store", bus + r * pitch, bytes);
         store_row(q, &s, r, end);

@@ -243,8 +243,8 @@ struct v3d {
     uint32_t memory_bytes;
     allocation *allocations;
     uint32_t hot_bus, hot_end; /* an allocation that was used lately */
-    bandwidth sdram, l2_port;
-    cache l2;
+    bandwidth sdram, l2_port, system_port;
+    cache l2, system_l2; /* the system's: no sets where memory is not cached in it */
     tmu_unit tmu[MAX_TMUS];
     cache uniform_cache[MAX_SLICES], icache[MAX_SLICES];
     cycles sfu_free[MAX_SLICES];
@@ -338,6 +338,8 @@ static inline uint8_t *memory_at(struct v3d *gpu, uint32_t bus, uint32_t bytes)
 void memory_mark_stale(struct v3d *gpu, uint32_t bus, uint32_t bytes);
 /* Fetches a line through L2 at `time`; returns when it has arrived. `inside` 0: no such memory, nothing fetched. */
 cycles memory_fetch_line(struct v3d *gpu, enum client client, uint32_t line_bus, cycles time, cache_line *into);
+/* When the bytes of a DMA row have moved. */
+cycles memory_move(struct v3d *gpu, cycles time, uint32_t bus, uint32_t bytes);
 void memory_recheck(struct v3d *gpu); /* marks cached words that differ from memory */
 void stale_read(qpu *q, uint32_t bus);
 

@@ -1,4 +1,9 @@
-/* GPU memory: allocations, the L2 cache in front of SDRAM, and which cached words are out of date. */
+/* GPU memory: allocations, V3D's L2 and the system's in front of SDRAM, and which cached words are out of date.
+ *
+ * On BCM2835 memory may be allocated so that it is cached in the system's L2, which the DMA engines go through as well:
+ * it holds no stale data, so that only its lines' addresses are kept. What it holds moves faster, what it does not hold
+ * slower than memory that is allocated past it. A line from it takes as long to begin as one from SDRAM (assumed).
+ */
 #include <stdlib.h>
 #include <string.h>
 
@@ -132,6 +137,30 @@ static void count_sdram(v3d_result *result, enum client client)
         result->icache_sdram_bytes += LINE_BYTES;
 }
 
+/* Whether the system's L2 holds a line; it does afterwards. */
+static int system_holds(struct v3d *gpu, uint32_t line_bus)
+{
+    if (cache_find(&gpu->system_l2, line_bus) != NULL)
+        return 1;
+    cache_victim(&gpu->system_l2, line_bus)->bus = line_bus;
+    return 0;
+}
+
+static cycles move_cached(struct v3d *gpu, cycles time, uint32_t bus, uint32_t bytes)
+{
+    uint32_t missed = 0;
+    for (uint32_t line = bus & ~(LINE_BYTES - 1u); line < bus + bytes; line += LINE_BYTES)
+        missed += !system_holds(gpu, line);
+    cycles moved = bandwidth_take(&gpu->system_port, time, bytes);
+    double from_sdram = missed * LINE_BYTES < bytes ? missed * LINE_BYTES : bytes;
+    return missed ? later(moved, bandwidth_take(&gpu->sdram, time, from_sdram)) : moved;
+}
+
+cycles memory_move(struct v3d *gpu, cycles time, uint32_t bus, uint32_t bytes)
+{
+    return gpu->system_l2.sets ? move_cached(gpu, time, bus, bytes) : bandwidth_take(&gpu->sdram, time, bytes);
+}
+
 /* A line of L2, from SDRAM when it is not there. The latencies are what a path adds to an empty machine's answer. */
 static cache_line *l2_line(struct v3d *gpu, enum client client, uint32_t line_bus, cycles time, int *from_sdram)
 {
@@ -145,7 +174,7 @@ static cache_line *l2_line(struct v3d *gpu, enum client client, uint32_t line_bu
     count_sdram(gpu->result, client);
     line = cache_victim(&gpu->l2, line_bus);
     const uint8_t *memory = memory_at(gpu, line_bus, 1);
-    cycles moved = bandwidth_take(&gpu->sdram, time, LINE_BYTES);
+    cycles moved = memory_move(gpu, time, line_bus, LINE_BYTES);
     cycles unhindered = time + (cycles)(LINE_BYTES / gpu->sdram.bytes_per_cycle);
     line->bus = line_bus;
     line->stale = 0;

@@ -143,6 +143,8 @@ static int create_caches(struct v3d *gpu)
 {
     const v3d_config *c = &gpu->config;
     int failed = cache_create(&gpu->l2, c->l2_bytes, c->l2_ways);
+    if (c->memory_is_cached)
+        failed |= cache_create(&gpu->system_l2, c->system_l2_bytes, c->system_l2_ways);
     for (int t = 0; t < gpu->slices * gpu->tmus_per_slice; t++)
         failed |= cache_create(&gpu->tmu[t].l1, c->tmu_l1_bytes, 1);
     for (int s = 0; s < gpu->slices; s++) {
@@ -180,6 +182,7 @@ void v3d_delete(v3d *gpu)
         v3d_free(gpu, gpu->allocations->bus);
     observe_free(&gpu->seen);
     free(gpu->l2.lines);
+    free(gpu->system_l2.lines);
     for (int t = 0; t < MAX_TMUS; t++)
         free(gpu->tmu[t].l1.lines);
     for (int s = 0; s < MAX_SLICES; s++) {
@@ -195,6 +198,8 @@ void v3d_delete(v3d *gpu)
 static void clear_caches(struct v3d *gpu)
 {
     cache_clear(&gpu->l2);
+    if (gpu->system_l2.sets)
+        cache_clear(&gpu->system_l2);
     for (int t = 0; t < gpu->slices * gpu->tmus_per_slice; t++)
         cache_clear(&gpu->tmu[t].l1);
     for (int s = 0; s < gpu->slices; s++) {
@@ -206,8 +211,9 @@ static void clear_caches(struct v3d *gpu)
 /* The core's own way to memory moves so many bytes a cycle, up to what SDRAM does. */
 static double memory_bytes_per_cycle(const v3d_config *c)
 {
+    double own = c->memory_is_cached ? c->cached_memory_bytes_per_cycle : c->memory_bytes_per_cycle;
     double sdram = c->sdram_bytes_per_s / c->clock_hz;
-    return c->memory_bytes_per_cycle < sdram ? c->memory_bytes_per_cycle : sdram;
+    return own < sdram ? own : sdram;
 }
 
 static void reset_machine(struct v3d *gpu, int noflush)
@@ -227,6 +233,8 @@ static void reset_machine(struct v3d *gpu, int noflush)
     gpu->qpu_count = 0;
     bandwidth_reset(&gpu->sdram, memory_bytes_per_cycle(&gpu->config));
     bandwidth_reset(&gpu->l2_port, gpu->config.l2_bytes_per_cycle);
+    if (gpu->system_l2.sets)
+        bandwidth_reset(&gpu->system_port, gpu->config.system_l2_bytes_per_cycle);
     vpm_reset(gpu);
     observe_reset(gpu);
 }

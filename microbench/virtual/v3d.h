@@ -48,6 +48,11 @@ extern "C" {
     X(l2_latency_cycles) \
     X(memory_bytes_per_cycle) \
     X(sdram_bytes_per_s) \
+    X(system_l2_bytes) \
+    X(system_l2_ways) \
+    X(system_l2_bytes_per_cycle) \
+    X(cached_memory_bytes_per_cycle) \
+    X(memory_is_cached) \
     X(sdram_latency_s) \
     X(vpm_rows) \
     X(vpm_vector_cycles) \

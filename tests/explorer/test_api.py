@@ -177,6 +177,7 @@ def test_a_run_that_did_not_finish_is_refused(place: Path) -> None:
         ("qpus", 0, "qpus cannot be 0"),
         ("v3d_hz", 250, "at least 1e.06 and at most 5e.09"),
         ("v3d_hz", "fast", "'fast'"),
+        ("gpu_memory", "warm", "cached or direct"),
         ("shapes", {"x": (1, 0)}, r"shapes\['x'\] cannot be 0"),
         ("objective", "fastest", "'fastest' is unknown"),
     ],

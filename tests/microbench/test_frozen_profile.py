@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from microbench.profile import load_profile
 
-FROZEN = "2834f8d9d08d83e3818f7053d41f5ac2ad53135a4de4bbd7862bbe8591281eb3"
+FROZEN = "bc2f09a958e49ed6c68f66f6eb64e2e35456ffd0a10ea535de88d7bd1c5daf6e"
 
 
 def test_the_constants_of_the_pi_zero_are_those_that_all_stated_times_rest_on() -> None:

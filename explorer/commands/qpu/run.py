@@ -48,6 +48,9 @@ BufferOption = Annotated[
 DeviceOption = Annotated[
     str | None, typer.Option(help="device profile: a name, or a file *.toml; pi-zero by default")
 ]
+GpuMemoryOption = Annotated[
+    str | None, typer.Option(help="cached: in the L2 that the system of a Pi 1 or Zero has; direct: past it")
+]
 ClockOption = Annotated[float | None, typer.Option(help="clock of the GPU, in Hz", min=1e6, max=5e9)]
 
 
@@ -75,6 +78,7 @@ def run(
     ] = None,
     device: DeviceOption = None,
     v3d_hz: ClockOption = None,
+    gpu_memory: GpuMemoryOption = None,
     timeout: Annotated[
         float | None, typer.Option(help="limit of a launch in simulated seconds, 1 by default", min=1e-6)
     ] = None,
@@ -99,7 +103,7 @@ def run(
     with reported():
         options = ProgramOptions(program, form, qpus, uniform or [], in_ or [], buffer or [], launches)
         job = with_files(options.load(), out or [], expect or [])
-        constants = _device(device or job.device, v3d_hz or job.v3d_hz)
+        constants = _device(device or job.device, v3d_hz or job.v3d_hz, gpu_memory)
         with VirtualV3D(constants, strict=not (lax or job.lax)) as gpu:
             done = run_program(
                 gpu, job.program, timeout or job.timeout_s, profile, trace_intervals if trace else 0
@@ -123,6 +127,7 @@ def sensitivity(
     buffer: BufferOption = None,
     device: DeviceOption = None,
     v3d_hz: ClockOption = None,
+    gpu_memory: GpuMemoryOption = None,
 ) -> None:
     """Time of a QPU program or a bundle with each assumed or fitted constant of the GPU at 0.75 and 1.5 times it."""
     from codegen.bundle.manifest import MANIFEST_NAME
@@ -134,17 +139,20 @@ def sensitivity(
 
     with reported():
         if (target / MANIFEST_NAME).is_file():
-            constants = _device(device or DEFAULT_DEVICE, v3d_hz)
+            constants = _device(device or DEFAULT_DEVICE, v3d_hz, gpu_memory)
             table = sensitivity_table(constants, lambda varied: bundle_time_s(varied, target))
         else:
             job = ProgramOptions(target, form, qpus, uniform or [], in_ or [], buffer or []).load()
-            constants = _device(device or job.device, v3d_hz or job.v3d_hz)
+            constants = _device(device or job.device, v3d_hz or job.v3d_hz, gpu_memory)
             table = sensitivity_table(constants, lambda varied: program_time_s(varied, job.program))
         print_table(table)
 
 
-def _device(name: str, v3d_hz: float | None) -> DeviceProfile:
+def _device(name: str, v3d_hz: float | None, gpu_memory: str | None) -> DeviceProfile:
+    from explorer.settings import parse_gpu_memory
     from microbench.profile import load_profile
 
-    profile = load_profile(name)
+    profile, chosen = load_profile(name), parse_gpu_memory(gpu_memory)
+    if chosen is not None:
+        profile = profile.with_gpu_memory(chosen)
     return profile.with_v3d(clock_hz=v3d_hz) if v3d_hz else profile

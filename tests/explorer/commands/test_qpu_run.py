@@ -144,6 +144,8 @@ def test_what_silicon_lets_pass_is_told_with_its_first_instruction(tmp_path: Pat
         (["--buffer", "x=4", "--buffer", "x=4"], ("UsageError", "given twice")),
         (["--out", "x=y"], ("UsageError", "no such buffer")),
         (["--device", "pi-nine"], ("ProfileError", "pi-zero")),
+        (["--device", "pi-3", "--gpu-memory", "cached"], ("ProfileError", "cannot be cached")),
+        (["--gpu-memory", "warm"], ("UsageError", "cached or direct")),
         (["--qpus", "13"], ("CandidateError", "at most those there are")),
         (["--timeout", "1e-6", "--qpus", "12"], ("HazardError", "time limit")),
     ],

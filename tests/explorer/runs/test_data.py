@@ -78,6 +78,7 @@ def test_the_command_names_files_and_no_places(tmp_path: Path) -> None:
         ssh=SshOptions("pi.example", 22, "someone", None, None),
         board_options={"serial": "R58M123"},
         v3d_hz=3e8,
+        gpu_memory="cached",
         shapes={"x": (1, 3, 8, 8)},
         search=SearchSettings(seed=5, budget=7),
         rehearsal=RehearsalSettings(rounds=2),
@@ -92,6 +93,7 @@ def test_the_command_names_files_and_no_places(tmp_path: Path) -> None:
     assert words[-8:-2] == ["--cost-model", "residual", "--seed", "5", "--budget", "7"]
     assert words[-2:] == ["--rehearsals", "2"]
     assert words[words.index("--v3d-hz") + 1] == "300000000"
+    assert words[words.index("--gpu-memory") + 1] == "cached"
 
 
 @pytest.mark.parametrize(

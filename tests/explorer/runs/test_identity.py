@@ -26,6 +26,7 @@ CHANGES: tuple[dict[str, Any], ...] = (
     {"ssh": replace(BOARD, port=2222)},
     {"ssh": replace(BOARD, launch="registers")},
     {"v3d_hz": 3e8},
+    {"gpu_memory": "cached"},
     {"qpus": 8},
     {"shapes": {"x": (1, 3, 8, 8)}},
     {"store": "another.sqlite"},
