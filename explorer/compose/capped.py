@@ -34,17 +34,20 @@ def cheapest_within(
     rest = Rest(problem, suffixes)
     search = Search(tuple(moves.starts()), moves.layers(), moves.is_end, rest, caps)
     best: Label[ComposedStep] | None = None
+    width = FIRST_WIDTH
     for attempt in count():
         most = INFINITE if best is None else best.cost * (1 - CLOSE)
         thrifty = best is None and attempt % 2 == 1
         is_over = expired if best is not None else _never
-        found = search.beam(FIRST_WIDTH * WIDER ** (attempt // 2), most, is_over, thrifty)
+        found = search.beam(width, most, is_over, thrifty)
         best = found.best or best
         bound = max(bound, min(found.bound, most))
         if best is None and found.bound == INFINITE:
             return None
         if best is not None and (bound >= best.cost * (1 - CLOSE) or expired()):
             return Cheapest(best.path(), best.cost, min(bound, best.cost))
+        if best is not None or thrifty:
+            width *= WIDER
     raise AssertionError("beams never end")
 
 

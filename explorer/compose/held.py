@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Literal, NamedTuple
 
 from codegen.engine import Engine
@@ -75,11 +76,19 @@ class Held(NamedTuple):
 
     def bytes_in(self, *places: Place) -> int:
         """Bytes of the distinct buffers in those places; in GPU memory with the gaps between them."""
-        return sum(
-            memories()[GPU].taken_bytes(buffer.size_bytes) if space_of(buffer) == GPU else buffer.size_bytes
-            for buffer in {copy.buffer for copy in self.copies}
-            if buffer.place in places
-        )
+        seen: set[Buffer] = set()
+        total = 0
+        for copy in self.copies:
+            buffer = copy.buffer
+            if buffer.place in places and buffer not in seen:
+                seen.add(buffer)
+                total += _gpu_bytes(buffer.size_bytes) if space_of(buffer) == GPU else buffer.size_bytes
+        return total
+
+
+@cache
+def _gpu_bytes(size_bytes: int) -> int:
+    return memories()[GPU].taken_bytes(size_bytes)
 
 
 def space_of(buffer: Buffer) -> str:

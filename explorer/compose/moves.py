@@ -16,7 +16,7 @@ from codegen.operators.reshape import Reshape
 from codegen.plan import buffer_name
 from explorer.compose.held import Buffer, Copy, Held, Place, space_of
 from explorer.compose.problem import OUTSIDE_LAYOUT, Problem
-from explorer.compose.shortest_paths import Layer, Move
+from explorer.compose.shortest_paths import Layer, Move, Waypoint
 from explorer.compose.steps import ComposedStep
 from explorer.compose.timed_candidates import TimedCandidate
 
@@ -52,9 +52,9 @@ class Moves:
         places: list[int] = []
         for index, node in enumerate(self._graph.nodes):
             places.append(len(layers))
-            layers.append(Layer(partial(self._from_node, index, places), index))
-            for tensor in node.outputs:
-                layers += self._relayout_layers(tensor, index)
+            layers.append(Layer(partial(self._from_node, index, places), Waypoint(index)))
+            changes = [layer for tensor in node.outputs for layer in self._relayout_layers(tensor, index)]
+            layers += [layer._replace(place=Waypoint(index, True)) for layer in changes[:1]] + changes[1:]
         return tuple(layers)
 
     def is_end(self, held: Held) -> bool:
@@ -156,7 +156,7 @@ class Moves:
         required = target == OUTSIDE_LAYOUT and tensor in self._graph.outputs
         if there or not required:
             yield Move(held, 0.0)
-        if there:
+        if there or len(copies) > self._problem.most_changes(tensor):
             return
         for copy in copies:
             for timed in self._problem.relayouts(tensor, copy.layout, target):

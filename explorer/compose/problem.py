@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
+from itertools import product
 
 from codegen.bundle.tasks import can_place, is_view
 from codegen.chains import ChainNode, chain_nodes
@@ -37,6 +39,7 @@ class Problem:
         self.engines = tuple(all_engines() if engines is None else engines)
         self._allowed: dict[LayerSpec, tuple[TimedCandidate, ...]] = {}
         self._relayouts: dict[tuple[str, str, str], tuple[TimedCandidate, ...]] = {}
+        self._most_changes: dict[str, int] = {}
         self._places: dict[tuple[str, str], bool] = {}
         for node in graph.nodes:
             self.ways[node.name] = self._ways_of_node(node)
@@ -48,7 +51,7 @@ class Problem:
         self._readers = self._read()
         self._wanted: dict[str, tuple[str, ...]] = {}
 
-    @property
+    @cached_property
     def layouts(self) -> tuple[str, ...]:
         """Every layout that some way has, in the order of the ways."""
         found: dict[str, None] = {OUTSIDE_LAYOUT: None}
@@ -94,6 +97,27 @@ class Problem:
         if key not in self._relayouts:
             self._relayouts[key] = self.allowed(relayout_spec(self.graph.types[tensor], source, target))
         return self._relayouts[key]
+
+    def most_changes(self, tensor: str) -> int:
+        """How many layouts a tensor is changed to at most: one for each reader, and one more where a detour pays."""
+        if tensor not in self._most_changes:
+            nodes = len(self.graph.consumers(tensor)) + (tensor in self.graph.outputs)
+            self._most_changes[tensor] = nodes + self._detour_pays(tensor)
+        return self._most_changes[tensor]
+
+    def _detour_pays(self, tensor: str) -> bool:
+        """Whether some change of layout is cheaper over a third layout, or possible only like that."""
+        wanted = self.wanted_layouts(tensor)
+        return any(
+            self._change_price(tensor, source, over) + self._change_price(tensor, over, target)
+            < self._change_price(tensor, source, target)
+            for source, over, target in product(self.layouts, wanted, wanted)
+            if len({source, over, target}) == 3
+        )
+
+    def _change_price(self, tensor: str, source: str, target: str) -> float:
+        ways = self.relayouts(tensor, source, target)
+        return min(map(self.prices.of, ways), default=float("inf"))
 
     def wholes(self, tensor: str, layout: str) -> Iterator[Node]:
         """The concatenations that could be in place in that layout, with this tensor as a part."""

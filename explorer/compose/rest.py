@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from codegen.plan import buffer_name
-from explorer.compose.demands import Demands
+from explorer.compose.demands import ANYWHERE, Demands
 from explorer.compose.held import Copy, Held, space_of
+from explorer.compose.offers import Offer
 from explorer.compose.problem import Problem
 from explorer.compose.rivals import INFINITE, State
+from explorer.compose.shortest_paths import Waypoint
 from explorer.compose.suffixes import Suffixes
 
 _Costs = list[tuple[float, State]]
@@ -20,19 +22,50 @@ class Rest:
     def __init__(self, problem: Problem, suffixes: Suffixes) -> None:
         self._problem = problem
         self._suffixes = suffixes
-        self._tables: dict[tuple[int, int], _Costs] = {}
-        self._known: dict[tuple[int, int, tuple[tuple[str, int], ...]], float] = {}
+        self._tables: dict[tuple[int, int | None], _Costs] = {}
+        self._known: dict[tuple[Waypoint, int, tuple[tuple[str, int], ...]], float] = {}
         self._masks: dict[Copy, int] = {}
 
-    def __call__(self, node: int, held: Held) -> float:
+    def __call__(self, place: Waypoint, held: Held) -> float:
         there: dict[str, int] = {}
         for copy in held.copies:
             there[copy.tensor] = there.get(copy.tensor, 0) | self._mask(copy)
         active = self._suffixes.activity.state(held.launched, held.awake)
-        key = (node, active, tuple(there.items()))
+        key = (place, active, tuple(there.items()))
         if key not in self._known:
-            self._known[key] = self._least(node, active, there) - self._paid(node, there)
+            self._known[key] = self._sought(place, active, there)
         return self._known[key]
+
+    def _sought(self, place: Waypoint, active: int, there: dict[str, int]) -> float:
+        if not place.is_behind:
+            return self._least(place.node, active, there) - self._paid(place.node, there)
+        outputs = self._problem.graph.nodes[place.node].outputs
+        masks = tuple(there.pop(tensor) for tensor in outputs)
+        return self._least_behind(place.node, active, there, masks) - self._paid(place.node + 1, there)
+
+    def _least_behind(self, node: int, active: int, there: dict[str, int], masks: tuple[int, ...]) -> float:
+        """The same where the layouts of a node's outputs are still to be changed."""
+        outputs = self._problem.graph.nodes[node].outputs
+        demands = self._suffixes.demands
+        sources = tuple(demands.needed(mask)[0] for mask in masks)
+        placed = [demands.placed_in(mask) for mask in masks]
+        written = Offer((), sources, ANYWHERE, True)
+        least = INFINITE
+        for cost, state in self._costs(node + 1, None):
+            if cost >= least and not any(self._suffixes.loose.of(tensor) for tensor in outputs):
+                break
+            asked = dict(state)
+            wanted = tuple((tensor, asked.pop(tensor, 0)) for tensor in outputs)
+            if any(
+                demands.placed_in(mask) not in (None, at)
+                for (_, mask), at in zip(wanted, placed, strict=True)
+            ):
+                continue
+            if all(there.get(tensor, 0) & mask == mask for tensor, mask in asked.items()):
+                row = self._suffixes.tables[node + 1][state]
+                endings = self._suffixes.endings(written, wanted, row.costs)
+                least = min([least, *(ending.costs[active] for ending in endings)])
+        return least
 
     def _least(self, node: int, active: int, there: dict[str, int]) -> float:
         for cost, state in self._costs(node, active):
@@ -40,12 +73,14 @@ class Rest:
                 return cost
         return INFINITE
 
-    def _costs(self, node: int, active: int) -> _Costs:
+    def _costs(self, node: int, active: int | None) -> _Costs:
+        """States with their costs, the cheapest first; whatever is active where that is None."""
         key = (node, active)
         if key not in self._tables:
             rows = self._suffixes.tables[node].items()
             self._tables[key] = sorted(
-                ((row.costs[active], state) for state, row in rows), key=lambda found: found[0]
+                ((min(row.costs) if active is None else row.costs[active], state) for state, row in rows),
+                key=lambda found: found[0],
             )
         return self._tables[key]
 

@@ -51,15 +51,22 @@ class Label(NamedTuple, Generic[Step]):
 
 
 Reached = dict[Held, list[Label[Step]]]
-Rest = Callable[[int, Held], float]
-"""What is left to pay at least from before a node on, in a state."""
+Rest = Callable[["Waypoint", Held], float]
+"""What is left to pay at least from a place on, in a state."""
+
+
+class Waypoint(NamedTuple):
+    """Before the node of that number, or right behind it, where layouts of its outputs are still to be changed."""
+
+    node: int
+    is_behind: bool = False
 
 
 class Layer(NamedTuple, Generic[Step]):
-    """The moves of a layer; where it begins a node, that node's number."""
+    """The moves of a layer; where it begins, if that is a place."""
 
     moves: Callable[[Held], Iterable[Move[Step]]]
-    node: int | None = None
+    place: Waypoint | None = None
 
 
 @dataclass(frozen=True)
@@ -73,20 +80,20 @@ class Search(Generic[Step]):
     caps: Caps
 
     def beam(self, width: int, most: float, expired: Callable[[], bool], thrifty: bool = False) -> Beam[Step]:
-        """The best path that costs less than `most`, with at most so many labels before every node, the most promising
-        by their cost or, `thrifty`, by the memory that they hold; equal ones in order.
+        """The best path that costs less than `most`, with at most so many labels at every place, the most promising by
+        their cost or, `thrifty`, by the memory that they hold; equal ones in order.
         """
         bound = INFINITE
         reached: list[Reached[Step]] = [{} for _ in range(len(self.layers) + 1)]
         reached[0] = {held: [Label(0.0, 0)] for held in self.starts}
         for index, layer in enumerate(self.layers):
-            labels = list(self._promising(layer.node, reached[index], most))
+            labels = list(self._promising(layer.place, reached[index], most))
             reached[index] = {}
-            if layer.node is not None and len(labels) > width:
+            if layer.place is not None and len(labels) > width:
                 labels.sort(key=_bytes if thrifty else _cost)
                 bound = min(bound, *(found[0] for found in labels[width:]))
                 del labels[width:]
-            if layer.node is not None and expired():
+            if layer.place is not None and expired():
                 return Beam(None, min([bound, *self._open(labels, reached[index + 1 :], most)]))
             for held, own in _by_state(labels).items():
                 for move in layer.moves(held):
@@ -98,11 +105,11 @@ class Search(Generic[Step]):
         return Beam(best, bound if best is None else min(bound, best.cost))
 
     def _promising(
-        self, node: int | None, found: Mapping[Held, list[Label[Step]]], most: float
+        self, place: Waypoint | None, found: Mapping[Held, list[Label[Step]]], most: float
     ) -> Iterator[tuple[float, Held, Label[Step]]]:
         bounded = self.caps.gpu_bytes != INFINITE
         for held, labels in found.items():
-            rest = 0.0 if node is None else self.rest(node, held)
+            rest = 0.0 if place is None else self.rest(place, held)
             for label in _efficient(labels, bounded):
                 if label.cost + rest < most:
                     yield label.cost + rest, held, label
@@ -116,7 +123,7 @@ class Search(Generic[Step]):
         """The bounds of all labels that were not gone on from."""
         yield from (found[0] for found in labels)
         for layer, found in zip(self.layers[-len(later) + 1 :], later, strict=False):
-            yield from (least for least, _, _ in self._promising(layer.node, found, most))
+            yield from (least for least, _, _ in self._promising(layer.place, found, most))
 
 
 class Beam(NamedTuple, Generic[Step]):
