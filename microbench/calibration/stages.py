@@ -21,7 +21,7 @@ class Stage:
     dense: bool = False
 
 
-_LONG_BURSTS = tuple(f"uniform.burst.words={words:03}.gap=20" for words in (48, 80, 113, 145, 208))
+_LONG_BURSTS = "uniform.burst.words=145"
 _BURSTS = ("uniform_pause_instructions", "uniform_refill_cycles", "uniform_burst_words")
 STAGES = (
     Stage(("issue_cycles",), ("issue.",)),
@@ -41,11 +41,12 @@ STAGES = (
         _BURSTS,
         (
             *(f"uniform.burst.words=064.gap={gap:02}.qpus=1" for gap in (3, 7, 12)),
-            *(f"uniform.burst.words={words}" for words in ("113.gap=20", "208")),
+            "uniform.burst.words=208",
+            *(f"{_LONG_BURSTS}.gap=20{first}" for first in (".qpus", ".first=04", ".first=08", ".first=12")),
         ),
         scanned_together=True,
     ),
-    Stage(("uniform_burst_words",), _LONG_BURSTS, dense=True),
+    Stage(("uniform_burst_words",), (_LONG_BURSTS,), dense=True),
     Stage(_BURSTS, ("uniform.burst",)),
     Stage(("sfu_cycles",), ("sfu.",)),
     Stage(("vpm_vector_cycles",), ("vpm.write.qpus", "vpm.read.vectors=16")),

@@ -68,6 +68,21 @@ def test_a_burst_of_cached_uniforms_takes_its_instructions_and_one_of_fresh_ones
     assert cycles(f"{fresh}12") == pytest.approx(cycles(f"{fresh}1"), rel=0.01)
 
 
+def test_where_a_burst_begins_in_a_line_tells_how_many_words_come_at_full_rate() -> None:
+    """Those of a burst that begins two words later end a line two words earlier."""
+    refill, line = constant("uniform_refill_cycles") - constant("issue_cycles"), 16
+    with VirtualV3D(stock().with_v3d(uniform_burst_words=70)) as gpu:
+        times = measure(
+            gpu, [b for b in stock_run().benchmarks if b.name.startswith("uniform.burst.words=145")]
+        )
+    waited = {
+        name: round((t * constant("clock_hz") - 4 * (145 + 20 + 2)) / (line * refill))
+        for name, t in times.items()
+    }
+    ends = [[n for n in range(16 - first, 145, 16) if n >= 70] for first in range(0, 16, 2)]
+    assert list(waited.values()) == [len(words) for words in ends]
+
+
 def test_what_a_line_of_uniforms_costs_beyond_its_words_falls_by_what_the_prefetch_covers() -> None:
     """Where words are spaced so widely that the prefetch covers the line, it costs nothing more."""
     beyond = {s: cycles(f"uniform.fresh.spacing={s:02}.qpus=1") - 4 * 16 * s for s in SPACINGS}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from codegen.engines.videocore4.assembler import Assembler
 from codegen.engines.videocore4.registers import R1, R2, R3, UNIFORM, UNIFORM_ADDRESS, A, B
+from codegen.program import WORD_BYTES
 from microbench.suite.benchmark import LINE_BYTES, LINE_WORDS, Address, Benchmark, Rounds
 from microbench.suite.gpu import BoardShape
 from microbench.suite.loops import LOOP_INSTRUCTIONS, Emit, counted_loop, discard, wait
@@ -13,9 +14,11 @@ from microbench.suite.loops import LOOP_INSTRUCTIONS, Emit, counted_loop, discar
 BURSTS = (
     *((words, gap) for words in (16, 32) for gap in (3, 7)),
     *((64, gap) for gap in range(3, 16)),
-    *((words, 20) for words in (48, 80, 113, 145)),
-    *((208, gap) for gap in (3, 20)),
+    (208, 3),
 )
+# What a burst may read at full rate ends at a line: bursts that begin at every second word of one tell it to two words.
+LONG_WORDS, LONG_GAP = 145, 20
+FIRST_WORDS = range(0, LINE_WORDS, 2)
 FRESH = ((64, 0), (64, 7))
 # Instructions from word to word of lines from SDRAM. A line takes as long as its latency less what the words cover that
 # are read between its prefetch and its first word: the difference of two spacings tells how many they are.
@@ -32,6 +35,7 @@ def benchmarks(shape: BoardShape, queue_depth: int) -> tuple[Benchmark, ...]:
     everybody = shape.qpus
     return (
         *(_burst(words, gap, 1) for words, gap in BURSTS),
+        *(_burst(LONG_WORDS, LONG_GAP, 1, first) for first in FIRST_WORDS),
         *(_burst(64, 7, n) for n in sorted({2, shape.qpus_per_slice, everybody})),
         *(_fresh(words, gap, 1) for words, gap in FRESH),
         *(_fresh(64, 7, n) for n in sorted({2, shape.qpus_per_slice, everybody})),
@@ -42,8 +46,8 @@ def benchmarks(shape: BoardShape, queue_depth: int) -> tuple[Benchmark, ...]:
     )
 
 
-def _burst(words: int, gap: int, qpus: int) -> Benchmark:
-    """The same words in every round, for all QPUs: every slice's cache holds them, however many QPUs share it."""
+def _burst(words: int, gap: int, qpus: int, first: int = 0) -> Benchmark:
+    """The same words in every round, from word `first` of a line on, for all QPUs: every slice's cache holds them."""
 
     def before(asm: Assembler) -> None:
         asm.mov(R3, UNIFORM)
@@ -54,15 +58,16 @@ def _burst(words: int, gap: int, qpus: int) -> Benchmark:
         for _ in range(words):
             discard(asm, UNIFORM)
 
+    begin = f"first={first:02}." if first else ""
     return Benchmark(
-        f"uniform.burst.words={words:03}.gap={gap:02}.qpus={qpus}",
+        f"uniform.burst.words={words:03}.gap={gap:02}.{begin}qpus={qpus}",
         "uniform",
         (counted_loop(body, before),),
-        (Rounds(), Address()),
+        (Rounds(), Address(WORD_BYTES * first)),
         qpus,
         rounds=(LINE_WORDS // 2, LINE_WORDS // 2 + LINE_WORDS),
         units=words * qpus,
-        data_bytes=_lines(words) + LINE_BYTES,
+        data_bytes=_lines(first + words) + LINE_BYTES,
     )
 
 
