@@ -98,6 +98,8 @@ class Fitter:
 
     def _grid(self, name: str, dense: bool) -> tuple[float, ...]:
         bounds, value = self.ranges[name], self.values[name]
+        if value == 0:  # a cache that the board does not have
+            return (value,)
         if bounds.kind is Kind.POWER:
             octaves = range(round(math.log2(bounds.low)), round(math.log2(bounds.high)) + 1)
             return tuple(2.0**octave for octave in octaves)

@@ -81,8 +81,8 @@ def random_profile(stock: DeviceProfile, seed: int) -> DeviceProfile:
     """Every constant within SPREAD of its own: real ones evenly, whole numbers rounded, sizes half, same or double.
 
     Which variant a board is, is drawn too: what that does not have is 0. The number of slices, and of QPUs and TMUs in
-    one, vary as well, but are stated to the fit, as is the clock; the VPM's rows do not vary, as the simulator has none
-    but 64.
+    one, vary as well, but are stated to the fit, as is the clock, and how memory is allocated; the VPM's rows do not
+    vary, as the simulator has none but 64.
     """
     numbers = random.Random(seed)
     drawn = {name: _drawn(bounds, numbers) for name, bounds in ranges(stock.v3d).items()}
@@ -100,19 +100,20 @@ def random_profile(stock: DeviceProfile, seed: int) -> DeviceProfile:
 
 
 def _drawn(bounds: Range, numbers: random.Random) -> float:
-    if bounds.kind is Kind.SWITCH:
+    if bounds.kind in (Kind.SWITCH, Kind.CHOSEN):
         return float(numbers.randint(0, 1))
     if bounds.kind is Kind.POWER:
         return bounds.start * numbers.choice((0.5, 1.0, 2.0))
-    if bounds.kind in (Kind.FIXED, Kind.HIDDEN, Kind.CHOSEN):
+    if bounds.kind in (Kind.FIXED, Kind.HIDDEN):
         return bounds.start
     value = bounds.start * numbers.uniform(1 - SPREAD, 1 + SPREAD)
     return value if bounds.kind is Kind.TOLD else bounds.nearest(value)
 
 
 def recover(stock: DeviceProfile, seed: int) -> Recovery:
-    """Calibrates the virtual board of a random profile, starting from the stock one."""
+    """Calibrates the virtual board of a random profile, starting from the stock one with memory allocated alike."""
     true = random_profile(stock, seed)
+    stock = stock.with_v3d(memory_is_cached=true.v3d_value("memory_is_cached"))
     shape = BoardShape.of(true)
     with VirtualV3D(true) as gpu:
         found = calibrate(gpu, shape, stock)
@@ -246,7 +247,10 @@ TMU's on every miss (the profile itself), on those from SDRAM only, or on none; 
 wait for a DMA engine or the mutex. What a variant does not have is 0, and an error of it is a share of the stock value.
 
 `sdram_bytes_per_s` is not drawn: at one clock no launch time tells it from `memory_bytes_per_cycle`, of which the
-smaller throughput counts. The bits of special functions and the rounding of products change results and no times.
+smaller throughput counts. Whether memory is cached in the system's L2 is drawn and told, as whoever measures allocates
+it: `memory_bytes_per_cycle` shows where it is not, and `cached_memory_bytes_per_cycle` and the constants of that L2
+where it is, unless few QPUs or short queues hold the reads back before memory does. The bits of special functions and
+the rounding of products change results and no times.
 
 """
 

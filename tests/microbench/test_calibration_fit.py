@@ -104,6 +104,24 @@ def test_who_is_served_first_is_found(model: ForwardModel, true: float) -> None:
     assert (interval.low, interval.high) == (true, true)
 
 
+def test_the_systems_l2_is_found_where_memory_is_cached_in_it() -> None:
+    cached = STOCK.with_gpu_memory("cached")
+    true = {
+        "system_l2_bytes": 262144.0,
+        "system_l2_bytes_per_cycle": 10.0,
+        "cached_memory_bytes_per_cycle": 3.5,
+    }
+    with VirtualV3D(cached.with_v3d(**true)) as gpu:
+        measured = measure(gpu, suite(BoardShape.of(STOCK), 4))
+    with ForwardModel(cached, queue_depth=4) as model:
+        found = Fitter(model, measured, ranges(cached.v3d), {name: cached.v3d_value(name) for name in true})
+        found.locate("cached_memory_bytes_per_cycle", ("tmu.stream",))
+        found.scan(("system_l2_bytes",), ("tmu.again",))
+        found.locate("system_l2_bytes_per_cycle", ("tmu.again",))
+        found.refine(tuple(true), ("tmu.again",))
+    assert found.values == pytest.approx(true, rel=0.01)
+
+
 @pytest.mark.slow
 def test_a_random_board_is_calibrated() -> None:
     true = random_profile(STOCK, seed=101)

@@ -101,7 +101,7 @@ def test_random_profiles_are_near_the_stock_one_and_possible(seed: int) -> None:
         value = drawn.v3d_value(name)
         if bounds.kind is Kind.POWER:
             assert value / bounds.start in (0.5, 1, 2)
-        elif bounds.kind is Kind.SWITCH:
+        elif bounds.kind in (Kind.SWITCH, Kind.CHOSEN):
             assert value in (0, 1)
         elif bounds.may_be_absent and value == 0:
             pass

@@ -107,6 +107,15 @@ def test_lines_that_are_read_again_come_from_memory_where_l2_does_not_hold_them(
         assert b.units / cycles(b.name) == pytest.approx(constant("memory_bytes_per_cycle"), rel=0.01)
 
 
+def test_memory_that_is_cached_in_the_systems_l2_moves_faster_while_that_holds_it() -> None:
+    with VirtualV3D(stock().with_gpu_memory("cached")) as gpu:
+        again = [b for b in stock_run().benchmarks if b.name.startswith("tmu.again")]
+        times = measure(gpu, again)
+    rates = [b.units / times[b.name] / constant("clock_hz") for b in again]
+    held, beyond = constant("system_l2_bytes_per_cycle"), constant("cached_memory_bytes_per_cycle")
+    assert rates == pytest.approx([held, beyond, beyond], rel=0.01)
+
+
 def test_instruction_lines_come_from_l2_or_from_sdram_by_the_loops_length() -> None:
     beyond = {n: cycles(f"icache.lines={n:04}.qpus=1") / n - 4 * 8 for n in (192, 1536)}
     from_l2 = constant("l2_latency_cycles") + constant("icache_extra_cycles")
