@@ -86,7 +86,7 @@ class _Search:
         )
         bound = min(self._bound, float(self._ratios[place].max()))
         return retimed(self._plans[place], self._ways[0], first.overheads), Regret(
-            under, bound, len(self._plans)
+            under, bound, float(self._ratios[0].max()), len(self._plans)
         )
 
     def _worst(self) -> float:

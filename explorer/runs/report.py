@@ -98,12 +98,14 @@ class UnderProfile:
 class Regret:
     """How a plan does that was chosen under several profiles, the run's own first.
 
-    `bound`: no plan of the same candidates has a smaller worst ratio. `compositions`: made to find that out;
-    `retimed`: candidates that were timed under every profile.
+    `bound`: no plan of the same candidates has a smaller worst ratio. `own_best`: the worst ratio of the plan that is
+    fastest under the run's own profile. `compositions`: made to find that out; `retimed`: candidates that were timed
+    under every profile.
     """
 
     under: tuple[UnderProfile, ...]
     bound: float
+    own_best: float
     compositions: int
     retimed: int = 0
 

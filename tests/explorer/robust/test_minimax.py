@@ -56,6 +56,7 @@ def test_bound_and_worst_ratio_enclose_the_least_regret(
     assert [one.best_s for one in found.under] == pytest.approx(best_s)
     assert found.bound <= min(ratios) * ROUNDING
     assert min(ratios) <= found.worst * ROUNDING
+    assert found.worst <= found.own_best * ROUNDING
     steps = composition.steps
     assert [one.time_s for one in found.under] == pytest.approx([total_s(steps, s) for s in scenarios])
     assert composition.total_s == pytest.approx(found.under[0].time_s)
@@ -79,6 +80,7 @@ def test_one_layer_that_bets_on_no_profile() -> None:
     assert dict(composition.steps[0].timed.candidate.choice.tile)["tag"] == 2
     assert [(one.time_s, one.best_s) for one in found.under] == [(1.1, 1.0), (1.2, 1.0)]
     assert found.worst == pytest.approx(1.2)
+    assert found.own_best == pytest.approx(2.0)
     assert found.bound <= 1.2
 
 
