@@ -16,6 +16,7 @@ from explorer.terminal.exits import reported
 
 if TYPE_CHECKING:
     from microbench.calibration.calibrate import Calibration, FittedConstant
+    from microbench.profile import DeviceProfile
 
 PROFILES = Path("results") / "profiles"
 
@@ -28,6 +29,13 @@ def calibrate(
     out: Annotated[
         Path | None, typer.Option(help="profile to write (default results/profiles/DEVICE-calibrated.toml)")
     ] = None,
+    gpu_memory: Annotated[
+        str | None,
+        typer.Option(
+            help="cached: GPU memory in the L2 that the system of a Pi 1 or Zero has, whose constants show only so; "
+            "direct: past it (the default)"
+        ),
+    ] = None,
     rounds_factor: Annotated[int, typer.Option(help="longer loops, for a clock with noise", min=1)] = 1,
     repeats: Annotated[int, typer.Option(help="launches of which the median counts", min=1)] = 1,
     table: Annotated[
@@ -37,17 +45,25 @@ def calibrate(
     """Measure a board with microbenchmarks and fit a device profile to the launch times."""
     with reported(place=out or PROFILES):
         if table:
-            published_command(device)
+            published_command(device, gpu_memory)
         else:
-            calibrate_command(device, start, out, rounds_factor, repeats)
+            calibrate_command(device, start, gpu_memory, out, rounds_factor, repeats)
 
 
-def published_command(device: str) -> None:
-    """`explore calibrate --table`; raises ProfileError for a device without QPUs."""
+def _allocated(device: str, gpu_memory: str | None) -> DeviceProfile:
+    """A device with its GPU memory allocated so; raises ProfileError where that cannot be."""
+    from explorer.settings import parse_gpu_memory
     from microbench.profile import load_profile
+
+    profile, chosen = load_profile(device), parse_gpu_memory(gpu_memory)
+    return profile.with_gpu_memory(chosen) if chosen else profile
+
+
+def published_command(device: str, gpu_memory: str | None) -> None:
+    """`explore calibrate --table`; raises ProfileError for a device without QPUs."""
     from microbench.suite.table import run_virtual
 
-    comparisons = run_virtual(load_profile(device)).comparisons
+    comparisons = run_virtual(_allocated(device, gpu_memory)).comparisons
     view = Table("figure", "published", "suite", "ratio", "constants set from it", "worth of the comparison")
     for c in comparisons:
         unit = "" if c.figure.unit == "1" else f" {c.figure.unit}"
@@ -63,16 +79,17 @@ def published_command(device: str) -> None:
     stdout().print(view)
 
 
-def calibrate_command(device: str, start: str, out: Path | None, rounds_factor: int, repeats: int) -> None:
+def calibrate_command(
+    device: str, start: str, gpu_memory: str | None, out: Path | None, rounds_factor: int, repeats: int
+) -> None:
     """`explore calibrate`; raises ProfileError for a device without QPUs, HazardError when a launch fails."""
     from microbench.calibration.calibrate import calibrate as fit_profile
     from microbench.calibration.profile_file import write_profile
-    from microbench.profile import load_profile
     from microbench.suite.gpu import BoardShape
     from microbench.suite.runner import Effort
     from microbench.virtual import VirtualV3D
 
-    board, begun = load_profile(device), load_profile(start)
+    board, begun = _allocated(device, gpu_memory), _allocated(start, gpu_memory)
     shape = BoardShape.of(board)
     BoardShape.of(begun)
     console = stdout()

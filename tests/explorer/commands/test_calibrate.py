@@ -23,6 +23,16 @@ def test_a_device_without_qpus_is_refused(more: tuple[str, ...]) -> None:
     refused(explore("calibrate", "--device", "host", *more), "host", "no QPUs")
 
 
+def test_the_suite_runs_in_memory_that_the_systems_l2_caches() -> None:
+    result = explore("calibrate", "--table", "--gpu-memory", "cached")
+    assert result.exit_code == 0, result.output
+    assert "1100 MB/s" in result.output
+
+
+def test_memory_that_a_board_cannot_cache_is_refused() -> None:
+    refused(explore("calibrate", "--device", "pi-2", "--gpu-memory", "cached"), "pi-2", "--gpu-memory")
+
+
 def test_an_unknown_device_is_refused() -> None:
     refused(explore("calibrate", "--device", "pi-nine"), "pi-nine", "known devices")
 
