@@ -23,6 +23,7 @@ from codegen.operators.concat import Concat
 from codegen.operators.relayout import Relayout
 from codegen.plan_fields import ChoiceField, SpecField
 from codegen.schedule import Candidate, Choice
+from codegen.target import GpuMemory
 from codegen.tensor import TensorType
 from codegen.views import is_view
 
@@ -190,6 +191,11 @@ class Plan(_Frozen):
     outputs: tuple[PlanTensor, ...]
     device: str = Field(description="name of the device profile")
     qpus: int | None = Field(default=None, ge=1, description="QPUs in use; null: all that the device has")
+    gpu_memory: GpuMemory | None = Field(
+        default=None,
+        exclude_if=lambda chosen: chosen is None,
+        description="cached in the L2 that the system of a BCM2835 has, or past it (direct); null: as the board has it",
+    )
     profile_hash: Hash
     board_fingerprint: Hash
     seed: int

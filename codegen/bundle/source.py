@@ -76,6 +76,7 @@ def _tables(model: Model) -> str:
 
         static const bundle_layout layout = {
             {$plan_id}, $cpu_weights, $arena, $gpu_bytes, $gpu_offset, $gpu_weights, LAUNCHES,
+            $gpu_memory,
         };
 
         struct ${id}_handle {
@@ -101,8 +102,13 @@ def _tables(model: Model) -> str:
         gpu_bytes=f"{gpu.size_bytes if gpu else 0}u",
         gpu_offset=f"{gpu.weights_offset_bytes if gpu else 0}u",
         gpu_weights=f"{gpu_weights}u",
+        gpu_memory=_GPU_MEMORY[model.plan.gpu_memory if gpu else None],
         pool_member=pool_text(model.sections.threads)["pool_member"],
     )
+
+
+# By what a plan says; without a GPU the platform's header is not read.
+_GPU_MEMORY = {None: "0", "cached": "PLATFORM_MEMORY_CACHED", "direct": "PLATFORM_MEMORY_DIRECT"}
 
 
 def _tensor_rows(tensors: Sequence[PlanTensor]) -> str:

@@ -47,6 +47,7 @@ def build_plan(
         outputs=_tensors(graph, graph.outputs),
         device=profile.name,
         qpus=profile.qpus_used,
+        gpu_memory=profile.gpu_memory if len(profile.gpu_memories) > 1 else None,
         profile_hash=profile.hash,
         board_fingerprint=fingerprint.hash,
         seed=seed,

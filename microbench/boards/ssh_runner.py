@@ -56,6 +56,8 @@ Answer = TypeVar("Answer")
 
 ARM_MACHINES = ("armv6l", "armv7l", "armv8l")
 
+_PLATFORM_MEMORY = {"cached": 1.0, "direct": 2.0}  # platform.h
+
 
 class WrongProcessorError(BoardError):
     """What should run on the board was built for another processor."""
@@ -337,7 +339,12 @@ def _build(backend: Backend, profile: DeviceProfile) -> Path:
 
 
 def _constants(backend: Backend, profile: DeviceProfile) -> Sequence[float]:
-    return tuple(config_values(profile, library().config_names)) if backend == "virtual" else ()
+    """Of a simulator all of them; of silicon how memory is to be allocated, where there are two ways."""
+    if backend == "virtual":
+        return tuple(config_values(profile, library().config_names))
+    if backend == "mailbox" and len(profile.gpu_memories) > 1:
+        return (_PLATFORM_MEMORY[profile.gpu_memory or "direct"],)
+    return ()
 
 
 def _finished(execution: Execution, limit_s: float) -> Finished:

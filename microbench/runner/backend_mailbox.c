@@ -35,6 +35,7 @@ typedef struct allocation {
 
 static int opened;
 static const char *way = BY_MAILBOX;
+static int memory_kind = PLATFORM_MEMORY_USUAL;
 static volatile uint32_t *registers; /* NULL unless they are mapped */
 static allocation allocated[MOST_ALLOCATIONS];
 
@@ -82,8 +83,9 @@ static int open_registers(backend_message *why)
 
 int backend_open(const double *constants, uint32_t count, double *clock_hz, backend_message *why)
 {
-    (void)constants, (void)count; /* silicon brings its own */
     backend_close();
+    /* Silicon brings its own, but for how its memory is allocated. */
+    memory_kind = count == 1 ? (int)constants[0] : PLATFORM_MEMORY_USUAL;
     const int code = platform_open();
     if (code != PLATFORM_OK)
         return explain(code, FAULT_BOARD, why);
@@ -100,7 +102,7 @@ int backend_alloc(uint32_t bytes, uint32_t *bus, void **pointer, backend_message
         ++place;
     if (!opened || place == MOST_ALLOCATIONS)
         return fail(why, FAULT_PROTOCOL, "the GPU is not open, or holds too many allocations");
-    const int code = platform_gpu_alloc(bytes, bus, pointer);
+    const int code = platform_gpu_alloc(bytes, memory_kind, bus, pointer);
     if (code != PLATFORM_OK)
         return explain(code, code == PLATFORM_NO_MEMORY ? FAULT_CANDIDATE : FAULT_BOARD, why);
     allocated[place] = (allocation){*bus, *pointer, bytes};

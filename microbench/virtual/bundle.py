@@ -7,6 +7,7 @@ from pathlib import Path
 from codegen.bundle.manifest import Manifest, bundle_sources
 from codegen.bundle.pool import pool_flags
 from codegen.engines.cpu.toolchain import compile_executable
+from codegen.plan import read_plan
 from microbench.profile import DeviceProfile
 from microbench.virtual.build import SIMULATOR_FLAGS, THIS_MACHINE, platform_source, simulator_sources
 from microbench.virtual.library import config_values, library
@@ -15,7 +16,13 @@ LAUNCH_LIMIT_S = 1.0  # after which the driver gives up a launch
 
 
 def virtual_bundle_sources(bundle: Path, manifest: Manifest, profile: DeviceProfile) -> dict[str, str]:
-    """C files and headers by name; the constants of the profile are compiled in."""
+    """C files and headers by name; the profile's constants are compiled in, with GPU memory as the plan has it.
+
+    Raises ProfileError where the board has no such memory.
+    """
+    gpu_memory = read_plan(bundle / "plan.json").gpu_memory
+    if gpu_memory is not None:
+        profile = profile.with_gpu_memory(gpu_memory)
     return {
         **bundle_sources(bundle, manifest, None),
         **simulator_sources(),

@@ -69,8 +69,10 @@ const char *platform_message(int code)
     }
 }
 
-int platform_gpu_alloc(uint32_t bytes, uint32_t *bus, void **pointer)
+/* How memory is allocated is a constant of the profile that the simulator was made for. */
+int platform_gpu_alloc(uint32_t bytes, int memory, uint32_t *bus, void **pointer)
 {
+    (void)memory;
     *pointer = NULL;
     *bus = gpu ? v3d_alloc(gpu, bytes, ALIGNMENT) : 0;
     if (*bus)

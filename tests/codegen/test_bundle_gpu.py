@@ -25,7 +25,8 @@ from codegen.graph import Graph
 from codegen.memory_space import HOST as HOST_NAME
 from codegen.operators.conv2d import Conv2d
 from codegen.operators.softmax import Softmax
-from codegen.plan import Plan
+from codegen.plan import Plan, read_plan
+from codegen.target import GPU_MEMORIES, GpuMemory
 from microbench.runner.build import SOURCE_DIRECTORY
 from tests.codegen.planned import HOST, PI_ZERO, GraphBuilder, plan_of, qpu_plan
 
@@ -46,8 +47,10 @@ void platform_close(void) {}
 const char *platform_name(void) { return "pretended"; }
 const char *platform_gpu_kind(void) { return "simulated"; }
 const char *platform_message(int code) { return code == PLATFORM_STOPPED ? "stopped here" : "other"; }
-int platform_gpu_alloc(uint32_t bytes, uint32_t *bus, void **pointer)
+int platform_gpu_alloc(uint32_t bytes, int kind, uint32_t *bus, void **pointer)
 {
+    if (kind != EXPECTED_MEMORY)
+        return PLATFORM_NO_MEMORY;
     *pointer = memory = calloc(1, bytes);
     *bus = EXPECTED_BUS;
     bytes_of_memory = bytes;
@@ -97,7 +100,7 @@ def branchy() -> Graph:
 
 
 def run(
-    tmp_path: Path, manifest: Manifest, marks: int, failure: int = 0
+    tmp_path: Path, manifest: Manifest, marks: int, failure: int = 0, memory: str = "USUAL"
 ) -> tuple[subprocess.CompletedProcess[str], dict]:
     assert manifest.gpu is not None
     outputs = ", ".join(f"{{{r.offset_bytes}u, {r.size_bytes}u}}" for r in manifest.gpu.outputs)
@@ -107,6 +110,7 @@ def run(
         "LAUNCHES": len(manifest.gpu.launches),
         "MARKS": marks,
         "FAILURE": failure,
+        "MEMORY": f"PLATFORM_MEMORY_{memory}",
     }
     sources = {
         **bundle_sources(tmp_path / "bundle", manifest, None),
@@ -141,6 +145,16 @@ def test_layers_without_a_cpu_step_between_them_are_one_launch(tmp_path: Path) -
     assert report["counters"] == {"launches": 2.0}
     assert report["total_s"][0] == pytest.approx(1.0, abs=0.1)
     assert report["gpu_kind"] == "simulated"
+
+
+@pytest.mark.parametrize("chosen", [None, *GPU_MEMORIES])
+def test_gpu_memory_is_allocated_as_the_plan_says(tmp_path: Path, chosen: GpuMemory | None) -> None:
+    graph = branchy()
+    plan = qpu_plan(graph).model_copy(update={"gpu_memory": chosen})
+    manifest = compile_bundle(graph, plan, PI_ZERO, tmp_path / "bundle")
+    assert read_plan(tmp_path / "bundle" / "plan.json").gpu_memory == chosen
+    ended, _ = run(tmp_path, manifest, marks=2, memory=(chosen or "usual").upper())
+    assert ended.returncode == 0, ended.stderr
 
 
 def test_steps_of_a_launch_have_no_time_where_the_platform_has_no_marks(tmp_path: Path) -> None:

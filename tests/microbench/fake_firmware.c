@@ -1,6 +1,6 @@
 /*
  * Stands in for a Raspberry Pi: /dev/vcio, /dev/mem and the device tree are files below $FAKE_PI, and what the firmware
- * is asked is written to the file `calls` there, a line each: process, tag, first word. Linked with
+ * is asked is written to the file `calls` there, a line each: process, tag, first word (of an allocation its flags). Linked with
  * -Wl,--wrap=open,--wrap=ioctl. While the file `hang-TAG` is there, calls of that tag do not return.
  */
 #define _GNU_SOURCE
@@ -61,7 +61,7 @@ int __wrap_ioctl(int device, unsigned long call, ...)
     uint32_t *message = va_arg(rest, uint32_t *);
     va_end(rest);
     uint32_t *value = message + 5;
-    note(message[2], *value);
+    note(message[2], message[2] == 0x3000c ? value[2] : *value);
     hang(message[2]);
     message[1] = 0x80000000u;
     message[4] |= 0x80000000u;

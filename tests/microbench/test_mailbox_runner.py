@@ -107,6 +107,26 @@ def test_the_mailbox_launches_by_default(start: Callable[..., PipeTransport], pi
     assert len({call.pid for call in pi.calls()}) == 1
 
 
+@pytest.mark.parametrize(
+    ("constants", "flags", "physical"),
+    [((), 0xC, 7 << 20), ((1.0,), 0xC, 7 << 20), ((2.0,), 0x4, 0x20000000 + (7 << 20))],
+    ids=["usual", "cached", "direct"],
+)
+def test_memory_is_allocated_as_the_runner_is_told_and_mapped_where_the_arm_sees_it(
+    start: Callable[..., PipeTransport], pi: FakePi, constants: tuple[float, ...], flags: int, physical: int
+) -> None:
+    """A BCM2835: past the system's L2 memory has other physical addresses."""
+    client = RunnerClient(start(), "pi", 60.0)
+    with (pi.directory / "dev" / "mem").open("r+b") as memory:
+        memory.truncate(physical + (1 << 20))
+        client.hello(constants)
+        run(client)
+        assert [call.word for call in pi.calls(ALLOCATE)] == [flags]
+        memory.seek(physical)
+        assert any(memory.read(PROGRAM.size_bytes)), "the program was written elsewhere"
+    client.close()
+
+
 def test_registers_launch_where_they_are_chosen(start: Callable[..., PipeTransport], pi: FakePi) -> None:
     with pi.registers() as block:
         client = RunnerClient(start("registers"), "pi", 60.0)

@@ -19,6 +19,7 @@ typedef struct bundle_layout {
     uint32_t gpu_weights_offset; /* where in GPU memory the GPU's words of weights.bin go */
     uint32_t gpu_weights_bytes;
     uint32_t launch_count;
+    int gpu_memory;              /* how it is allocated: PLATFORM_MEMORY_ (platform.h) */
 } bundle_layout;
 
 typedef struct bundle_launch_entry {

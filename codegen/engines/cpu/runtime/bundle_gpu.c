@@ -107,7 +107,7 @@ static int load_gpu(const char *directory, const unsigned char *weights, const b
         code = check_program(&program, layout, error);
     if (code == PLATFORM_OK) {
         void *pointer = NULL;
-        code = platform_gpu_alloc(layout->gpu_bytes, &memory->gpu_bus, &pointer);
+        code = platform_gpu_alloc(layout->gpu_bytes, layout->gpu_memory, &memory->gpu_bus, &pointer);
         memory->gpu = code == PLATFORM_OK ? pointer : NULL;
         if (code != PLATFORM_OK)
             refuse(error, code, "GPU memory", platform_message(code));

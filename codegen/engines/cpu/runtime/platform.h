@@ -31,8 +31,11 @@ const char *platform_gpu_kind(void);
 /* One line about a code; after a failing call it may add what the machine said. Never NULL. */
 const char *platform_message(int code);
 
+/* GPU memory as the board usually has it, or as a plan wants it: cached in the L2 of the board's system, or past it. */
+enum { PLATFORM_MEMORY_USUAL = 0, PLATFORM_MEMORY_CACHED = 1, PLATFORM_MEMORY_DIRECT = 2 };
+
 /* Allocates GPU memory aligned to 4096 bytes: its bus address and where this process sees it. */
-int platform_gpu_alloc(uint32_t bytes, uint32_t *bus, void **pointer);
+int platform_gpu_alloc(uint32_t bytes, int memory, uint32_t *bus, void **pointer);
 void platform_gpu_free(uint32_t bus);
 
 /*

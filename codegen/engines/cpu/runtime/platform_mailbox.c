@@ -38,23 +38,24 @@ enum {
 #define BUS_ALIAS 0xC0000000u
 #define MAILBOX_PROPERTY _IOWR(100, 0, char *)
 
-/* Flags of an allocation: cached in the system's L2, which ARM and V3D share on BCM2835; else direct. */
+/* Flags of an allocation: cached in the system's L2, which ARM and V3D share on BCM2835; else direct. There the ARM sees
+ * memory past that L2 at other physical addresses than through it. */
 #define FLAG_L2_NONALLOCATING 0xCu
 #define FLAG_DIRECT 0x4u
+#define BCM2835_DIRECT_OFFSET 0x20000000u
 
 typedef struct allocation {
     struct allocation *next;
-    uint32_t handle, bus;
+    uint32_t handle, bus, offset; /* offset: from the bus address to what the ARM maps */
     void *mapping;
     size_t bytes;
 } allocation;
 
 static struct {
-    int opened, mailbox, memory, exit_is_hooked;
-    uint32_t flags;
+    int opened, mailbox, memory, exit_is_hooked, is_bcm2835;
     allocation *allocations;
     char detail[256];
-} gpu = {0, -1, -1, 0, FLAG_DIRECT, NULL, ""};
+} gpu = {0, -1, -1, 0, 0, NULL, ""};
 
 static int failed(int code, const char *what, const char *why)
 {
@@ -104,11 +105,10 @@ static void close_devices(void)
 }
 
 /* BCM2835 is processor 0 of a new-style revision code, and every old-style one. */
-static uint32_t flags_of_board(uint32_t revision)
+static int is_bcm2835(uint32_t revision)
 {
     const int is_new_style = (revision >> 23 & 1) != 0;
-    const int is_bcm2835 = !is_new_style || (revision >> 12 & 0xF) == 0;
-    return is_bcm2835 ? FLAG_L2_NONALLOCATING : FLAG_DIRECT;
+    return !is_new_style || (revision >> 12 & 0xF) == 0;
 }
 
 static int enable_qpus(uint32_t enable)
@@ -165,7 +165,7 @@ int platform_open(void)
         close_devices();
         return code;
     }
-    gpu.flags = flags_of_board(revision[0]);
+    gpu.is_bcm2835 = is_bcm2835(revision[0]);
     gpu.opened = 1;
     if (!gpu.exit_is_hooked)
         gpu.exit_is_hooked = atexit(shut_down) == 0;
@@ -225,7 +225,7 @@ const char *platform_message(int code)
 /* The pages of a locked allocation; the bus address without its alias is the physical one. */
 static int map_memory(allocation *taken)
 {
-    const uint32_t physical = taken->bus & ~BUS_ALIAS;
+    const uint32_t physical = (taken->bus + taken->offset) & ~BUS_ALIAS;
     if (physical % PAGE != 0)
         return failed(PLATFORM_NO_MAPPING, "lock GPU memory", "address is not that of a page");
     taken->mapping = mmap(NULL, taken->bytes, PROT_READ | PROT_WRITE, MAP_SHARED, gpu.memory, (off_t)physical);
@@ -235,7 +235,7 @@ static int map_memory(allocation *taken)
     return failed(PLATFORM_NO_MAPPING, "/dev/mem", strerror(errno));
 }
 
-int platform_gpu_alloc(uint32_t bytes, uint32_t *bus, void **pointer)
+int platform_gpu_alloc(uint32_t bytes, int memory, uint32_t *bus, void **pointer)
 {
     *bus = 0;
     *pointer = NULL;
@@ -243,11 +243,15 @@ int platform_gpu_alloc(uint32_t bytes, uint32_t *bus, void **pointer)
         return failed(PLATFORM_UNAVAILABLE, "GPU memory", "the platform is not open");
     if (bytes == 0 || bytes > UINT32_MAX - PAGE)
         return failed(PLATFORM_NO_MEMORY, "GPU memory", "size out of range");
+    if (memory == PLATFORM_MEMORY_CACHED && !gpu.is_bcm2835)
+        return failed(PLATFORM_REFUSED, "GPU memory", "this board's system has no L2 that it could be cached in");
     allocation *taken = calloc(1, sizeof *taken);
     if (!taken)
         return failed(PLATFORM_NO_MEMORY, "memory", "exhausted");
     taken->bytes = ((size_t)bytes + PAGE - 1) / PAGE * PAGE;
-    uint32_t values[3] = {(uint32_t)taken->bytes, PAGE, gpu.flags};
+    const int cached = gpu.is_bcm2835 && memory != PLATFORM_MEMORY_DIRECT;
+    taken->offset = gpu.is_bcm2835 && !cached ? BCM2835_DIRECT_OFFSET : 0;
+    uint32_t values[3] = {(uint32_t)taken->bytes, PAGE, cached ? FLAG_L2_NONALLOCATING : FLAG_DIRECT};
     int code = property("allocate GPU memory", TAG_ALLOCATE, values, 3, 1);
     taken->handle = values[0];
     if (code != PLATFORM_OK || taken->handle == 0) {

@@ -27,9 +27,9 @@ const char *platform_message(int code)
     return code == PLATFORM_OK ? "done" : "this machine has no VideoCore IV; build with platform_mailbox.c on a Pi";
 }
 
-int platform_gpu_alloc(uint32_t bytes, uint32_t *bus, void **pointer)
+int platform_gpu_alloc(uint32_t bytes, int memory, uint32_t *bus, void **pointer)
 {
-    (void)bytes;
+    (void)bytes, (void)memory;
     *bus = 0;
     *pointer = NULL;
     return PLATFORM_UNAVAILABLE;
