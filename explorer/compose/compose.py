@@ -108,13 +108,15 @@ def _allowed(ways: Sequence[TimedCandidate], limits: Limits) -> tuple[TimedCandi
 def retimed(
     composition: Composition, ways: Mapping[Candidate, TimedCandidate], overheads: Overheads
 ) -> Composition:
-    """The same steps with what is known of their candidates elsewhere, which names all of them."""
+    """The same steps with what is known of their candidates elsewhere, which names all of them; no gap is proven
+    there.
+    """
     steps = tuple(replace(step, timed=ways[step.timed.candidate]) for step in composition.steps)
-    return _priced(steps, overheads, composition.gpu_bytes, composition.arena_bytes)
+    return _priced(steps, overheads, composition.gpu_bytes, composition.arena_bytes, gap=1.0)
 
 
 def _priced(
-    steps: tuple[ComposedStep, ...], overheads: Overheads, gpu_bytes: int, arena_bytes: int, gap: float = 0.0
+    steps: tuple[ComposedStep, ...], overheads: Overheads, gpu_bytes: int, arena_bytes: int, gap: float
 ) -> Composition:
     launches = sum(starts_launch(steps))
     overhead_s = launches * overheads.launch_s + sum(wakes(steps, overheads)) * overheads.wake_s

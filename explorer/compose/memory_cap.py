@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from itertools import count
 
 from codegen.bundle.memory import MemoryUse
@@ -43,12 +44,18 @@ def compose_within(cap_bytes: float, compose: Compose, measure: Measure, price: 
             break
         _, _, found, caps = heapq.heappop(waiting)
         if measure(found).total_bytes <= cap_bytes:
-            return found
+            return replace(found, gap=_gap(found, [found, *(other for _, _, other, _ in waiting)], price))
         for narrower in _branches(found, caps, cap_bytes):
             refusal = consider(narrower) or refusal
     raise CompositionError(
         f"no plan keeps activations within {cap_bytes:,.0f} bytes: allow more memory"
     ) from refusal
+
+
+def _gap(found: Composition, left: Iterable[Composition], price: Price) -> float:
+    """What of its price nothing is known to need: what is left may be cheaper by its own gaps."""
+    bound = min(price(other) * (1 - other.gap) for other in left)
+    return max(0.0, 1 - bound / price(found)) if price(found) else 0.0
 
 
 def _branches(found: Composition, caps: Caps, cap_bytes: float) -> Iterator[Caps]:

@@ -63,6 +63,7 @@ def build_report(
         reference=tally.reference,
         measured=_measured(found, unseen),
         regret=searched.regret,
+        gap=composed.gap,
     )  # fmt: skip
 
 

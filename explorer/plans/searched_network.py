@@ -42,10 +42,17 @@ class SearchedNetwork:
     best: Composition | None = None
     regret: Regret | None = None
 
-    @property
+    @cached_property
     def fastest(self) -> Composition:
-        """The plan that was chosen in rehearsals or under several profiles; else the best by the candidates' times."""
-        return self.best or self.compose(UNLIMITED)
+        """The plan that was chosen in rehearsals or under several profiles; else the best by the candidates' times.
+
+        Its gap is that to the best by the times that are expected.
+        """
+        composed = self.compose(UNLIMITED)
+        if self.best is None:
+            return composed
+        bound_s = composed.total_s * (1 - composed.gap)
+        return replace(self.best, gap=max(0.0, 1 - bound_s / self.best.total_s))
 
     @cached_property
     def cpu_only(self) -> Composition:

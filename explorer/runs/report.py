@@ -146,6 +146,7 @@ class RunReport:
     reference: ReferenceTimes | None = None  # what the noise floor is the spread of
     measured: tuple[MeasuredCandidate, ...] = ()
     regret: Regret | None = None  # of a plan that was chosen under several profiles
+    gap: float | None = None  # the part of expected_s that no other composition can save; None in older runs
 
     @property
     def time_s(self) -> float:

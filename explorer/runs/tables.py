@@ -89,7 +89,7 @@ def summary_lines(report: RunReport) -> list[tuple[str, str]]:
     launches = f"{report.launches} launch{'' if report.launches == 1 else 'es'} of the QPUs"
     cpu_kinds = " + ".join(report.cpu_only_kinds)
     counted = f", {launches}" if report.qpu_peak_flops else ""
-    lines = [("expected, composed", f"{seconds(report.expected_s)}{counted}")]
+    lines = [("expected, composed", f"{seconds(report.expected_s)}{counted}{gap_text(report.gap)}")]
     if report.check:
         check = report.check
         difference = check.time_s / report.expected_s - 1
@@ -113,6 +113,13 @@ def summary_lines(report: RunReport) -> list[tuple[str, str]]:
     lines.append(("noise floor", noise_of_report(report)))
     counts = ", ".join(f"{count} {name}" for name, count in report.samples.items())
     return [*lines, ("candidates", counts)]
+
+
+def gap_text(gap: float | None) -> str:
+    """How far from the best that can be composed of the same candidates, after a comma."""
+    if gap is None:
+        return ""
+    return ", proven the least" if gap == 0.0 else f", proven within {100 * gap:.2g} % of the least"
 
 
 def _regret(regret: Regret) -> str:

@@ -158,6 +158,7 @@ SHAPES: Mapping[str, Callable[[], Graph]] = {
     "chain-5000": lambda: chain(5000),
     "residual-16": lambda: residual(16),
     "inception-9": lambda: inception(9),
+    "branches-4": lambda: branches(4),
     "branches-16": lambda: branches(16),
     "unet-16": lambda: unet(16),
     "densenet-121": lambda: dense(6, 12, 24, 16),

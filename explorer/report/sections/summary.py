@@ -13,6 +13,7 @@ from explorer.runs.data import RunData
 from explorer.runs.frames import NO_KIND, steps_frame, was_run
 from explorer.runs.noise import noise_of_report
 from explorer.runs.report import RunReport
+from explorer.runs.tables import gap_text
 from explorer.terminal.units import seconds
 
 KINDS = {
@@ -77,8 +78,12 @@ def _plan_facts(run: RunData) -> Iterator[tuple[str, str, str]]:
         repeats = f"; {seconds(plan.low_s)} to {seconds(plan.high_s)} by the repeats"
         how = "" if run.report is None else f" {run.report.how_expected}"
         text = f"every step{how}, and composed{repeats if plan.low_s < plan.high_s else ''}"
-        yield "expected time", seconds(plan.predicted_s), text
+        yield "expected time", seconds(plan.predicted_s), text + _gap(run)
     yield "peak of activations", f"{plan.peak_activation_bytes / 1024:,.0f} KiB", "most held at one time"
+
+
+def _gap(run: RunData) -> str:
+    return "" if run.report is None else gap_text(run.report.gap)
 
 
 def _report_facts(report: RunReport) -> Iterator[tuple[str, str, str]]:

@@ -1,0 +1,82 @@
+"""`explore bench search`: what the composition of large networks costs, and how far from the optimum it may be."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from explorer.errors import UsageError
+from explorer.terminal.console import stdout
+from explorer.terminal.exits import reported
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from explorer.studies.composition import Composed
+    from explorer.studies.study_table import StudyTable
+
+COLUMNS = (
+    ("network", "left"),
+    ("choices of", "left"),
+    ("layers", "right"),
+    ("choices", "right"),
+    ("cap", "left"),
+    ("CPU time, s", "right"),
+    ("peak memory, MB", "right"),
+    ("composed, ms", "right"),
+    ("proven gap", "right"),
+)
+INTRODUCTION = """\
+`explore bench search` composes synthetic networks from made-up times: at least 12 choices for every distinct layer in
+four layouts, every change of layout, launches where there are QPUs, threads where there are none, chains of layers on
+the CPU. A cap is half of what the plan without one holds, of GPU memory or of the CPU's arena, whichever is more. The
+gap is the part of the composed time that is not proven to be needed within the cap; 0 is the optimum. Time counts
+everything from the choices to the plan, on one core."""
+
+
+def search(
+    network: Annotated[
+        list[str] | None, typer.Option(help="only these networks; may be repeated (default: all)")
+    ] = None,
+    seconds: Annotated[float, typer.Option(help="for one composition, then the best found", min=0.1)] = 10.0,
+    markdown: Annotated[Path | None, typer.Option(help="write the table to this file too")] = None,
+) -> None:
+    """Compose networks that are hard to compose: time, memory, and the proven gap."""
+    with reported(place=markdown):
+        from explorer.studies.composition import study
+        from explorer.studies.composition_graphs import SHAPES
+        from explorer.studies.study_table import show, write_markdown
+
+        unknown = sorted(set(network or ()) - set(SHAPES))
+        if unknown:
+            raise UsageError(f"no network {unknown[0]!r}; there are {', '.join(SHAPES)}")
+        done = []
+        for composed in study(network or tuple(SHAPES), seconds):
+            done.append(composed)
+            if markdown is not None:  # after each: an interrupt loses none that is done
+                write_markdown(markdown, "Composition", INTRODUCTION, [_table(done, seconds)])
+        show([_table(done, seconds)], stdout())
+
+
+def _table(done: Sequence[Composed], seconds: float) -> StudyTable:
+    from explorer.studies.study_table import StudyTable
+
+    note = f"Seconds allowed for one composition: {seconds:g}."
+    return StudyTable("Synthetic networks", COLUMNS, tuple(map(_row, done)), (note,))
+
+
+def _row(one: Composed) -> tuple[str, ...]:
+    found = one.composition
+    return (
+        one.shape,
+        "QPUs and CPU" if one.qpus else "CPU",
+        str(one.nodes),
+        f"{one.options:,}",
+        "half" if one.is_capped else "none",
+        f"{one.seconds:.2f}",
+        f"{one.peak_bytes / 1e6:.0f}",
+        "nothing fits" if found is None else f"{1e3 * found.total_s:.4f}",
+        "-" if found is None else "0" if found.gap == 0.0 else f"{100 * found.gap:.2g} %",
+    )

@@ -1,0 +1,71 @@
+"""How long the composition takes, and how good it is proven to be, on synthetic networks."""
+
+from __future__ import annotations
+
+import resource
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
+
+from explorer.compose.compose import Composition, Limits, compose
+from explorer.compose.held import Caps
+from explorer.errors import CompositionError
+from explorer.studies.composition_graphs import OVERHEADS, SHAPES, synthetic_times
+
+SEED = 0
+CAPPED = 0.5  # of what the plan without a cap holds
+
+
+@dataclass(frozen=True)
+class Composed:
+    """One composition. `seconds` of a core; `composition` None: nothing keeps within the cap."""
+
+    shape: str
+    qpus: bool
+    nodes: int
+    options: int
+    is_capped: bool
+    seconds: float
+    peak_bytes: int
+    composition: Composition | None
+
+
+def study(shapes: Sequence[str], seconds: float) -> Iterator[Composed]:
+    """Every shape with the choices of a board with QPUs and of one without, each in a process of its own.
+
+    Raises KeyError for a shape that there is not.
+    """
+    for shape in shapes:
+        for qpus in (True, False):
+            with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+                yield from pool.submit(_compose, shape, qpus, seconds).result()
+
+
+def _compose(shape: str, qpus: bool, seconds: float) -> list[Composed]:
+    graph = SHAPES[shape]()
+    times = synthetic_times(graph, SEED, qpus)
+    options = sum(map(len, times.values()))
+    found: list[Composed] = []
+    caps = Caps()
+    for is_capped in (False, True):
+        began_s = time.process_time()
+        try:
+            composition = compose(graph, times, OVERHEADS, Limits(caps=caps, seconds=seconds))
+        except CompositionError:
+            composition = None
+        spent_s = time.process_time() - began_s
+        peak_bytes = 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        nodes = len(graph.nodes)
+        found.append(Composed(shape, qpus, nodes, options, is_capped, spent_s, peak_bytes, composition))
+        if composition is not None:
+            caps = _half(composition)
+    return found
+
+
+def _half(composition: Composition) -> Caps:
+    """Of the memory that it holds most of."""
+    if composition.gpu_bytes > composition.arena_bytes:
+        return Caps(gpu_bytes=CAPPED * composition.gpu_bytes)
+    return Caps(arena_bytes=CAPPED * composition.arena_bytes)
