@@ -22,6 +22,7 @@ DEFAULT_STORE = RUNS / "samples.sqlite"
 LEAST_HZ, MOST_HZ = 1e6, 5e9  # of a GPU's clock
 
 Objective = Literal["latency", "front"]
+PriorChoice = Literal["store", "none"]
 Shapes = Mapping[str, tuple[int, ...]]
 
 _SIZE = re.compile("0*[1-9][0-9]{0,9}")
@@ -55,6 +56,8 @@ class RunSettings:
     the device's profile and the variants that it names, in place of the fastest under the profile alone. `devices`: the
     file of named boards, None: there is none.
 
+    `prior`: whether the cost model also learns from what the store has of other networks and boards.
+
     Raises UsageError for a value that no run can have, naming the field.
     """
 
@@ -75,6 +78,7 @@ class RunSettings:
     devices: Path | None = field(default_factory=default_devices_file)
     board_options: Mapping[str, str] = field(default_factory=dict)
     overwrite: bool = False
+    prior: PriorChoice = "store"
     robust: bool = False
 
     def __post_init__(self) -> None:
@@ -83,6 +87,7 @@ class RunSettings:
                 object.__setattr__(self, name, Path(given))
         for name in ("device", "store"):
             object.__setattr__(self, name, str(getattr(self, name)))
+        parse_prior(self.prior)
         if parse_objective(self.objective) == "front" and self.robust:
             raise UsageError("--robust chooses one plan, --objective front shows many: leave one of them out")
         if self.gpu_memory not in (None, *GPU_MEMORIES):
@@ -163,6 +168,15 @@ def parse_objective(name: str) -> Objective:
     if name == "front":
         return "front"
     raise UsageError(f"--objective {name!r} is unknown; there are latency and front")
+
+
+def parse_prior(name: str) -> PriorChoice:
+    """--prior; raises UsageError for an unknown one."""
+    if name == "store":
+        return "store"
+    if name == "none":
+        return "none"
+    raise UsageError(f"--prior {name!r} is unknown; there are store and none")
 
 
 def parse_ssh(place: str | None, key: Path | None, known_hosts: Path | None) -> SshOptions | None:

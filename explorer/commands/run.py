@@ -66,6 +66,12 @@ def run(
     ssh_key: Annotated[Path | None, typer.Option(help="private key for --ssh")] = None,
     known_hosts: Annotated[Path | None, typer.Option(help="file with the host key for --ssh")] = None,
     cost_model: Annotated[str, typer.Option(help="what predicts times")] = "residual",
+    prior: Annotated[
+        str,
+        typer.Option(
+            help="store: the cost model also learns from the store's other networks and boards; none: it does not"
+        ),
+    ] = "store",
     seed: Annotated[int, typer.Option(help="of trial values and of the search", min=0)] = 0,
     budget: Annotated[
         int, typer.Option(help="most measurements per layer on the QPUs, and per number of threads", min=1)
@@ -86,6 +92,7 @@ def run(
         parse_board_options,
         parse_gpu_memory,
         parse_objective,
+        parse_prior,
         parse_shapes,
         parse_ssh,
     )
@@ -108,6 +115,7 @@ def run(
                 out=out,
                 overwrite=overwrite,
                 cost_model=cost_model,
+                prior=parse_prior(prior),
                 search=SearchSettings(seed=seed, budget=budget),
                 rehearsal=RehearsalSettings(rounds=rehearsals),
                 objective=parse_objective(objective),

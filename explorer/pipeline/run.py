@@ -20,6 +20,7 @@ from explorer.measure.jobs import JobBuilder
 from explorer.measure.measurer import Measurer, Tally, overheads_of
 from explorer.measure.workers import Workers
 from explorer.pipeline.boards import alike, close, open_board_of
+from explorer.pipeline.prior import Prior, prior_of
 from explorer.pipeline.reporting import build_report
 from explorer.pipeline.robust import require_variants, robust
 from explorer.plans.check import Trial, check_side_by_side, failure_of, tolerance_of, trials_of
@@ -27,6 +28,7 @@ from explorer.plans.network import Network, kept, open_network
 from explorer.plans.searched_network import SearchedNetwork
 from explorer.rehearse.rehearsal import Perform, Rehearsals
 from explorer.runs.claim import claim
+from explorer.runs.files import MEASURED, PRIOR, record_ids, recorded_ids
 from explorer.runs.identity import identity_of
 from explorer.runs.report import RunReport
 from explorer.search.search import search
@@ -70,6 +72,7 @@ def run(settings: RunSettings, progress: Progress, announce: Announce) -> Run:
             settings = claim(settings, identity_of(settings, network.sha256))
             network = kept(network, settings)
         found, tally = _investigate(settings, network, boards, first, fingerprint, progress)
+        record_ids(settings.directory, MEASURED, (sample.id for sample in found.result.samples))
         composed = found.fastest
         plan = found.plan(composed)
         write_plan(plan, settings.directory / "plan.json")
@@ -122,7 +125,8 @@ def _investigate(
     with Store.open(settings.store) as store:
         measurer = Measurer(boards, jobs, store, fingerprint, progress, overheads.launch_s)
         model = cost_model_named(settings.cost_model, first.profile)
-        result = search(network.graph, jobs, model, measurer, settings.search, progress)
+        prior = _prior(settings, store, first, fingerprint, network)
+        result = search(network.graph, jobs, model, measurer, settings.search, progress, prior.observations)
         seed = settings.search.seed
         alone = SearchedNetwork(
             network,
@@ -140,6 +144,17 @@ def _investigate(
         if settings.robust:
             found = robust(found, settings, jobs, store, progress)
         return found, measurer.tally
+
+
+def _prior(
+    settings: RunSettings, store: Store, board: Board, fingerprint: Fingerprint, network: Network
+) -> Prior:
+    """What the cost model learns from beside this run's samples; when the run goes on, the same as when it began."""
+    if settings.prior == "none":
+        return Prior()
+    prior = prior_of(store, board, fingerprint, network.graph, recorded_ids(settings.directory, PRIOR))
+    record_ids(settings.directory, PRIOR, prior.sample_ids)
+    return prior
 
 
 def _rehearses(board: Board) -> bool:

@@ -18,6 +18,7 @@ from explorer.settings import RunSettings
 SAMPLES_FILE = "samples.csv"
 COMMAND_FILE = "run.json"
 COMMAND_FORMAT = 2
+PRIOR, MEASURED = "prior", "measured"  # in run.json: ids of samples, learned from and taken
 # Of samples.csv, with what they say. Empty where there is nothing to say.
 SAMPLE_COLUMNS = {
     "layer": "the layer in a line: operator and shapes (NCHW)",
@@ -56,6 +57,25 @@ def command_text(settings: RunSettings, identity: str) -> str:
     command = ["explore", "run", *_arguments(settings)]
     content = {"format": COMMAND_FORMAT, "identity": identity, "command": command}
     return json.dumps(content, indent=2, sort_keys=True) + "\n"
+
+
+def recorded_ids(directory: Path, what: str) -> tuple[int, ...] | None:
+    """Ids of samples that run.json lists under a name; None where it does not, or is damaged."""
+    try:
+        content = json.loads((directory / COMMAND_FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    ids = content.get(what) if isinstance(content, dict) else None
+    return tuple(map(int, ids)) if isinstance(ids, list) else None
+
+
+def record_ids(directory: Path, what: str, ids: Iterable[int]) -> None:
+    """Adds a list of ids of samples to run.json: what the run learned from, or what it measured."""
+    path = directory / COMMAND_FILE
+    content = json.loads(path.read_text(encoding="utf-8")) | {what: list(ids)}
+    beside = path.with_suffix(".part")
+    beside.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    beside.replace(path)
 
 
 def _row(measured: MeasuredCandidate) -> Iterable[object]:
@@ -108,5 +128,7 @@ def _arguments(settings: RunSettings) -> Iterable[str]:
     if settings.robust:
         yield "--robust"
     yield from ("--cost-model", settings.cost_model)
+    if settings.prior != "store":
+        yield from ("--prior", settings.prior)
     yield from ("--seed", str(settings.search.seed), "--budget", str(settings.search.budget))
     yield from ("--rehearsals", str(settings.rehearsal.rounds))

@@ -36,6 +36,7 @@ def identity_of(settings: RunSettings, model_sha256: str) -> str:
             "gpu_memory": settings.gpu_memory,
             "store": place_of(parse(settings.store)),
             "cost model": settings.cost_model,
+            "prior": settings.prior,
             "search": asdict(settings.search),
             "rehearsal": asdict(settings.rehearsal),
             "objective": settings.objective,

@@ -47,13 +47,16 @@ def search(
     measurer: Measurer,
     settings: SearchSettings,
     progress: Progress,
+    prior: Sequence[Observation] = (),
 ) -> SearchResult:
     """Searches every distinct layer of a fused graph and the layout changes between them.
+
+    `prior`: what other networks and boards taught, for the cost model to begin with.
 
     Raises SearchError naming a layer that no algorithm applies to, or none of whose candidates works;
     BoardError and StoreError as the measurer does.
     """
-    run = _Search(jobs, model, measurer, settings, progress)
+    run = _Search(jobs, model, measurer, settings, progress, prior)
     layers = _layer_searches(graph, jobs, settings)
     run.add(layers.values(), "First spread, layers")
     relayouts = {
@@ -117,6 +120,7 @@ class _Search:
         measurer: Measurer,
         settings: SearchSettings,
         progress: Progress,
+        prior: Sequence[Observation],
     ) -> None:
         self._jobs = jobs
         self._model = model
@@ -125,6 +129,9 @@ class _Search:
         self._progress = progress
         self._layers: list[LayerSearch] = []
         self._predictions: dict[str, Prediction] = {}  # of the model as it is, by hash
+        self._prior = prior
+        if prior:
+            self._fit()
 
     def add(self, layers: Iterable[LayerSearch], title: str) -> None:
         """Takes in more layers with a first spread of measurements each."""
@@ -158,7 +165,8 @@ class _Search:
 
     def _fit(self) -> None:
         self._predictions = {}
-        self._model.fit(observations(sample for layer in self._layers for sample in layer.samples))
+        own = observations(sample for layer in self._layers for sample in layer.samples)
+        self._model.fit(own, self._prior)
 
     def _predict(self, candidates: Sequence[Candidate]) -> Sequence[Prediction]:
         new = {c.hash: c for c in candidates if c.hash not in self._predictions}
