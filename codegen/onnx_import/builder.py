@@ -79,11 +79,12 @@ class GraphBuilder:
             raise NotConstantError(
                 f"{node.where}: input {index} ({name!r}) is computed from the model's inputs; only a constant is "
                 "supported here: fold it when exporting",
-                self._sources(name),
+                self.sources(name),
             )
-        return self._value(name)
+        return self.value(name)
 
-    def _value(self, name: str) -> Array:
+    def value(self, name: str) -> Array:
+        """The value of a constant by name."""
         if name not in self._constants:
             what = f"initializer {name!r}"
             self._constants[name] = to_array(self._initializers[name], what, self.directory)
@@ -167,15 +168,19 @@ class GraphBuilder:
 
     def type_by_name(self, tensor: str) -> TensorType:
         """The type of a tensor that is known, computed or constant."""
-        return type_of(self._value(tensor)) if self.is_constant(tensor) else self._types[tensor]
+        return type_of(self.value(tensor)) if self.is_constant(tensor) else self._types[tensor]
 
     def tensor(self, node: OnnxNode, index: int = 0) -> str:
         """The name of an input as an activation: a constant becomes one, which is written once a run."""
         name = node.input(index)
+        return self.tensor_of(node, name) if self.is_constant(name) else self.activation(node, index)
+
+    def tensor_of(self, node: OnnxNode, name: str) -> str:
+        """A tensor that is known, computed or constant, as an activation."""
         if not self.is_constant(name):
-            return self.activation(node, index)
+            return name
         if name not in self._literals:
-            self._literals[name] = self.literal(node, self.constant(node, index), step=f"input_{index}")
+            self._literals[name] = self.literal(node, self.value(name), step=f"constant/{name}")
         return self._literals[name]
 
     def literal(self, node: OnnxNode, value: Array, *, step: str = "") -> str:
@@ -224,7 +229,7 @@ class GraphBuilder:
         self._nodes.append(Node(name, op, inputs, written, tuple(constants)))
         return written[0]
 
-    def _sources(self, tensor: str) -> frozenset[str]:
+    def sources(self, tensor: str) -> frozenset[str]:
         """The graph inputs that an activation is computed from."""
         needed = {tensor}
         for node in reversed(self._nodes):
@@ -235,7 +240,7 @@ class GraphBuilder:
     def _write_constant(self, name: str) -> None:
         from codegen.operators.literal import Literal
 
-        value = self._value(name)
+        value = self.value(name)
         node, weight = self._names.take(f"constant/{name}"), f"{name}.value"
         del self._constants[name]
         self._initializers.pop(name, None)

@@ -29,12 +29,12 @@ class OnnxNode:
 
     @staticmethod
     def of(proto: NodeProto, name: str, opset: int) -> OnnxNode:
-        """The view of a node; raises ModelError where it has no output."""
+        """The view of a node; raises ModelError where it has no output that has a name."""
         attributes = {attribute.name: attribute for attribute in proto.attribute}
         inputs, outputs = tuple(proto.input), tuple(proto.output)
         domain = "" if proto.domain == "ai.onnx" else proto.domain
         node = OnnxNode(name, proto.op_type, domain, opset, inputs, outputs, attributes, proto)
-        if not outputs or not outputs[0]:
+        if not any(outputs):
             raise node.malformed("it has no output")
         return node
 
@@ -44,7 +44,8 @@ class OnnxNode:
 
     @property
     def output(self) -> str:
-        return self.outputs[0]
+        """The name of its first output; of one that is absent, a name that nothing else has."""
+        return self.outputs[0] or f"{self.name}/output"
 
     def has_input(self, index: int) -> bool:
         return index < len(self.inputs) and bool(self.inputs[index])
@@ -92,6 +93,11 @@ class OnnxNode:
         """A list attribute, or None where it is absent."""
         attribute = self._attribute(name, AttributeProto.INTS)
         return None if attribute is None else tuple(int(value) for value in attribute.ints)
+
+    def texts(self, name: str) -> tuple[str, ...]:
+        """A list attribute; empty where it is absent."""
+        attribute = self._attribute(name, AttributeProto.STRINGS)
+        return () if attribute is None else tuple(s.decode("utf-8", "replace") for s in attribute.strings)
 
     def reals(self, name: str) -> tuple[float, ...]:
         """A list attribute; empty where it is absent."""

@@ -99,13 +99,12 @@ class _Reader:
         """Emits what the node computes; raises ModelError and its kin."""
         handlers, builder = registry().handlers, self._builder
         key = (node.domain, node.op_type)
-        function = self._functions.get(key)
-        if function is None and not node.domain and is_foldable(node, builder):
+        if not node.domain and is_foldable(node, builder):
             fold(node, builder)
-        elif function is None and key in handlers:
+        elif key in handlers:  # of a model's own function too: a package may know better what to do with it
             handlers[key](node, builder)
         else:
-            function = function or function_of(node, builder)
+            function = self._functions.get(key) or function_of(node, builder)
             if function is None:
                 raise _unsupported(node)
             protos, sets = function_nodes(node, function)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
-from onnx import helper
+from onnx import AttributeProto, helper
 
 from codegen.onnx_import.builder import GraphBuilder
 from codegen.onnx_import.node import OnnxNode
@@ -35,6 +35,16 @@ class Steps:
         proto.name = f"{self._node.name}/{op_type}"
         self._builder.expand(self._node, [proto], sets={"": OPSET})
         return tuple(outputs)
+
+    def copied(
+        self, op_type: str, inputs: Sequence[str], attributes: Iterable[AttributeProto], to: str = ""
+    ) -> str:
+        """An operator with attributes as another node has them."""
+        result = to or self._fresh(op_type)
+        proto = helper.make_node(op_type, list(inputs), [result], name=f"{self._node.name}/{op_type}")
+        proto.attribute.extend(attributes)
+        self._builder.expand(self._node, [proto], sets={"": OPSET})
+        return result
 
     def constant(self, value: Any, dtype: str = "") -> str:
         """The name of a new constant."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from codegen.tensor import Shape
 from codegen.windows import Pads, Pair, window_extent
 
 if TYPE_CHECKING:
@@ -25,15 +24,6 @@ class WindowParameters:
 
     def extent(self, axis: int) -> int:
         return window_extent(self.kernel[axis], self.dilations[axis])
-
-
-def require_plane_input(node: OnnxNode, shape: Shape) -> None:
-    """Raises UnsupportedOperatorError unless the input is (N, C, H, W)."""
-    if len(shape) != 4:
-        raise node.unsupported(
-            f"it is {len(shape) - 2}-dimensional (input of shape {shape})",
-            "only two-dimensional forms over (N, C, H, W) are supported",
-        )
 
 
 def read_window(node: OnnxNode, plane: Pair, kernel: Pair) -> WindowParameters:

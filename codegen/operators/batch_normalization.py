@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from codegen.element_type import FLOAT32
 from codegen.errors import GraphSpecError
 from codegen.onnx_import.registry import handles
 from codegen.operator import IMPORTED_ONLY, Arrays, Operator, Types, sole_input
+from codegen.operators.normalization import emit_batch_normalization
 from codegen.tensor import Array, Doubles, FloatArray, TensorType
 
 if TYPE_CHECKING:
@@ -47,12 +49,14 @@ def affine_of(op: BatchNormalization, weights: tuple[Array, ...]) -> tuple[Doubl
     return factor, bias - mean * factor
 
 
-@handles("BatchNormalization", "inference form with constant statistics")
+@handles("BatchNormalization", "all; with constant statistics folded into what stands before it")
 def batch_normalization(node: OnnxNode, builder: GraphBuilder) -> None:
     """Before operator set 14 the extra outputs tell training from inference, afterwards an attribute does."""
     training = node.flag("training_mode") if node.opset >= 14 else any(node.outputs[1:])
-    if training:
-        raise node.unsupported("it is in training mode", "export the model for inference")
+    known = all(builder.is_constant(node.input(index)) for index in range(1, 5))
+    if training or not known or {builder.type(node, index).dtype for index in range(5)} != {FLOAT32.name}:
+        emit_batch_normalization(node, builder)
+        return
     weights = {role: builder.weight(node, index + 1) for index, role in enumerate(ROLES)}
     epsilon = node.real("epsilon", 1e-5)
     if not np.all(weights["variance"].astype(np.float64) + epsilon > 0):

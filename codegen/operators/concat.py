@@ -54,10 +54,14 @@ def _without_channels(shape: Shape) -> Shape:
     return (*shape[:1], *shape[2:])
 
 
-@handles("Concat", "of activations, along any axis")
+@handles("Concat", "all")
 def concat(node: OnnxNode, builder: GraphBuilder) -> None:
     """Concat along the channels; along another axis as that of (outer, axis, inner), which moves no element."""
-    tensors = [builder.activation(node, index) for index in range(len(node.inputs))]
+    tensors = [
+        builder.tensor(node, index)
+        for index in range(len(node.inputs))
+        if not (builder.is_constant(node.input(index)) and builder.constant(node, index).size == 0)
+    ]
     shapes = [builder.shape_of(tensor) for tensor in tensors]
     if not tensors or "axis" not in node.attributes:
         raise node.malformed("it has no input or no axis")

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from codegen.onnx_import.registry import handles
+from codegen.onnx_import.registry import OnnxHandler, handles
 from codegen.tensor import Array
 
 if TYPE_CHECKING:
@@ -28,6 +29,43 @@ def shape(node: OnnxNode, builder: GraphBuilder) -> None:
     sizes = builder.shape(node)
     start, end = node.integer("start", 0), node.integer("end", len(sizes))
     builder.define_constant(node, node.output, np.asarray(sizes[start:end], dtype=np.int64))
+
+
+@handles("Size", "all, since every shape is fixed")
+def size(node: OnnxNode, builder: GraphBuilder) -> None:
+    """The number of elements of an activation is a constant."""
+    elements = math.prod(builder.shape(node))
+    builder.define_constant(node, node.output, np.asarray(elements, dtype=np.int64))
+
+
+@handles("EyeLike", "all, since every shape is fixed")
+def eye_like(node: OnnxNode, builder: GraphBuilder) -> None:
+    """Ones on a diagonal: of the input only the shape matters."""
+    type_ = builder.type(node)
+    if len(type_.shape) != 2:
+        raise node.malformed(f"it takes a matrix, not a tensor of shape {type_.shape}")
+    dtype = node.element_type("dtype") if "dtype" in node.attributes else type_.dtype
+    value = np.eye(*type_.shape, k=node.integer("k", 0)).astype(dtype)
+    builder.define_constant(node, node.output, value)
+
+
+def _constant_inputs(op_type: str) -> OnnxHandler:
+    """Of an operator that is folded, once the inputs that decide its size are constants: asks for them."""
+
+    def handler(node: OnnxNode, builder: GraphBuilder) -> None:
+        for index in range(len(node.inputs)):
+            if node.has_input(index):
+                builder.constant(node, index)
+
+    return OnnxHandler(op_type, "constant inputs", handler)
+
+
+HANDLERS = tuple(
+    map(
+        _constant_inputs,
+        ("ConstantOfShape", "Range", "HannWindow", "HammingWindow", "BlackmanWindow", "MelWeightMatrix"),
+    )
+)
 
 
 def _value(node: OnnxNode, builder: GraphBuilder) -> Array:

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Literal, Self
 
 import numpy as np
 
+from codegen.element_type import FLOAT32
 from codegen.errors import GraphSpecError
 from codegen.expression import RESULT, Expression
 from codegen.interval import ANYTHING, Interval
 from codegen.onnx_import.registry import handles
-from codegen.onnx_import.windows import read_window, require_plane_input
+from codegen.onnx_import.windows import read_window
 from codegen.operator import Arrays, Epilogued, Types
+from codegen.operators.conv_nd import emit_conv
 from codegen.tensor import Array, Doubles, TensorType
 from codegen.windows import (
     NO_PADS,
@@ -97,17 +99,30 @@ class Conv2d(Epilogued):
         return self.epilogue.interval((ANYTHING, *inputs[1:]))
 
 
+def is_planar(node: OnnxNode, builder: GraphBuilder) -> bool:
+    """Whether a convolution is one over (N, C, H, W) of float32 with constant weights and no pads below 0."""
+    if builder.is_constant(node.input(0)):
+        return False
+    constants = [index for index in (1, 2) if node.has_input(index)]
+    source = builder.type(node)
+    if len(source.shape) != 4 or source.dtype != FLOAT32.name:
+        return False
+    return all(builder.is_constant(node.input(index)) for index in constants)
+
+
 def scaled_channels(weights: Sequence[Array], factor: Doubles, offset: Doubles) -> tuple[Doubles, ...]:
     """Weights (out, ...) and bias (out) that give `result * factor + offset` for each output channel."""
     weight, bias = (np.asarray(value, dtype=np.float64) for value in weights)
     return weight * factor.reshape(-1, *(1,) * (weight.ndim - 1)), bias * factor + offset
 
 
-@handles("Conv", "two-dimensional; groups, dilations, every auto_pad; constant weights, optional bias")
+@handles("Conv", "all; in two dimensions of float32 with constant weights as Conv2d")
 def conv(node: OnnxNode, builder: GraphBuilder) -> None:
-    """Conv to Conv2d, always with a bias."""
+    """Conv to Conv2d, always with a bias, where it is one; else to a ConvNd."""
+    if not is_planar(node, builder):
+        emit_conv(node, builder)
+        return
     shape = builder.shape(node)
-    require_plane_input(node, shape)
     weight = builder.weight(node, 1)
     if weight.ndim != 4:
         raise node.malformed(f"its weights have shape {weight.shape}, not (out, in / group, kh, kw)")

@@ -12,9 +12,10 @@ from codegen.errors import GraphSpecError
 from codegen.expression import RESULT, Expression
 from codegen.interval import ANYTHING, Interval
 from codegen.onnx_import.registry import handles
-from codegen.onnx_import.windows import require_plane_input, transposed_window
+from codegen.onnx_import.windows import transposed_window
 from codegen.operator import Arrays, Epilogued, Types
-from codegen.operators.conv2d import scaled_channels
+from codegen.operators.conv2d import is_planar, scaled_channels
+from codegen.operators.conv_nd import emit_conv
 from codegen.tensor import Array, Doubles, TensorType
 from codegen.windows import (
     NO_PADS,
@@ -115,14 +116,15 @@ class ConvTranspose2d(Epilogued):
         return self.epilogue.interval((ANYTHING, *inputs[1:]))
 
 
-@handles(
-    "ConvTranspose",
-    "two-dimensional; groups, dilations, output_padding, output_shape, every auto_pad; constant weights",
-)
+@handles("ConvTranspose", "all; in two dimensions of float32 with constant weights as ConvTranspose2d")
 def conv_transpose(node: OnnxNode, builder: GraphBuilder) -> None:
-    """ConvTranspose to ConvTranspose2d, always with a bias; ONNX has its weights as (in, out / group, kh, kw)."""
+    """ConvTranspose to ConvTranspose2d, always with a bias, where it is one; else to a ConvNd. ONNX has its weights as
+    (in, out / group, kh, kw).
+    """
+    if not is_planar(node, builder):
+        emit_conv(node, builder)
+        return
     shape = builder.shape(node)
-    require_plane_input(node, shape)
     weight, groups = builder.weight(node, 1), node.integer("group", 1)
     if weight.ndim != 4 or groups < 1 or weight.shape[0] % groups:
         raise node.malformed(f"its weights have shape {weight.shape}, not (in, out / group, kh, kw)")

@@ -9,11 +9,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from codegen.element_type import FLOAT32
 from codegen.errors import GraphSpecError
 from codegen.expression import RESULT, Expression
 from codegen.interval import ANYTHING, Interval
 from codegen.onnx_import.registry import handles
+from codegen.onnx_import.steps import Steps
 from codegen.operator import Arrays, Epilogued, Types
+from codegen.operators.contraction import emit_product
 from codegen.operators.conv2d import scaled_channels
 from codegen.operators.reshape import Reshape
 from codegen.tensor import Array, Doubles, FloatArray, TensorType
@@ -52,37 +55,77 @@ class FullyConnected(Epilogued):
         return self.epilogue.interval((ANYTHING, *inputs[1:]))
 
 
-@handles("Gemm", "one operand constant; transA, transB, alpha, beta, optional constant C per output")
+@handles("Gemm", "all; by a constant matrix as FullyConnected")
 def gemm(node: OnnxNode, builder: GraphBuilder) -> None:
-    """`alpha * op(A) @ op(B) + beta * C`, the factors folded into weights and bias."""
+    """`alpha * op(A) @ op(B) + beta * C`, the factors folded into weights and bias where these are constant."""
     transposed = (node.flag("transA"), node.flag("transB"))
     constant = 1 if builder.is_constant(node.input(1)) else 0
+    if not _is_layer(node, builder, constant, transposed):
+        _emit_products(node, builder, transposed)
+        return
     swapped = constant == 0  # a constant left operand is the constant right one of the transposed product
     matrix = builder.weight(node, constant)
-    if matrix.ndim != 2:
-        raise node.malformed(f"input {constant} has shape {matrix.shape}, not that of a matrix")
     tensor = builder.activation(node, 1 - constant)
-    if len(builder.shape_of(tensor)) != 2:
-        raise node.malformed(
-            f"input {1 - constant} has shape {builder.shape_of(tensor)}, not that of a matrix"
-        )
     weights = matrix.T if transposed[constant] == swapped else matrix
     tensor = _oriented(node, builder, tensor, transposed[1 - constant] != swapped)
     bias = _gemm_bias(node, builder, builder.shape_of(tensor)[0], weights.shape[0], swapped)
     _emit(node, builder, tensor, _scaled(weights, node.real("alpha", 1.0)), bias, swapped)
 
 
-@handles("MatMul", "one operand a constant matrix")
+def _is_layer(node: OnnxNode, builder: GraphBuilder, constant: int, transposed: tuple[bool, bool]) -> bool:
+    """Whether it is rows times a constant matrix plus a constant for each column, in float32, with nothing to transpose
+    but vectors.
+    """
+    names = [node.input(constant), *([node.input(2)] if node.has_input(2) else [])]
+    if not all(map(builder.is_constant, names)) or builder.is_constant(node.input(1 - constant)):
+        return False
+    matrix, rows = builder.type(node, constant), builder.type(node, 1 - constant)
+    if {matrix.dtype, rows.dtype} != {FLOAT32.name} or (len(matrix.shape), len(rows.shape)) != (2, 2):
+        return False
+    swapped = constant == 0
+    if transposed[1 - constant] != swapped and min(rows.shape) != 1:
+        return False
+    count = rows.shape[1] if transposed[1 - constant] != swapped else rows.shape[0]
+    outputs = matrix.shape[1 if transposed[constant] == swapped else 0]
+    if swapped and min(count, outputs) != 1:
+        return False
+    bias = np.atleast_2d(builder.constant(node, 2)) if node.has_input(2) else np.zeros((1, 1))
+    along = 1 if swapped else 0
+    return bias.ndim > 2 or bool(np.all(bias == bias.take([0], axis=along)))
+
+
+def _emit_products(node: OnnxNode, builder: GraphBuilder, transposed: tuple[bool, bool]) -> None:
+    shapes = [builder.type(node, index).shape for index in (0, 1)]
+    if [len(shape) for shape in shapes] != [2, 2]:
+        raise node.malformed(f"it multiplies tensors of shapes {shapes[0]} and {shapes[1]}, no matrices")
+    steps = Steps(node, builder)
+    first, second = (
+        steps("Transpose", name, perm=[1, 0]) if turned else name
+        for name, turned in zip((node.input(0), node.input(1)), transposed, strict=True)
+    )
+    dtype = builder.type(node).dtype
+    product = _times(steps, steps("MatMul", first, second), node.real("alpha", 1.0), dtype)
+    if not node.has_input(2):
+        steps("Identity", product, to=node.output)
+        return
+    steps("Add", product, _times(steps, node.input(2), node.real("beta", 1.0), dtype), to=node.output)
+
+
+def _times(steps: Steps, tensor: str, factor: float, dtype: str) -> str:
+    return tensor if factor == 1.0 else steps("Mul", tensor, steps.constant(factor, dtype))
+
+
+@handles("MatMul", "all; by a constant matrix as FullyConnected")
 def matmul(node: OnnxNode, builder: GraphBuilder) -> None:
-    """MatMul to FullyConnected; leading dimensions of the activation are rows."""
+    """MatMul to FullyConnected where one operand is a constant matrix; leading dimensions of the other are rows. All
+    others as Contractions.
+    """
     constant = 1 if builder.is_constant(node.input(1)) else 0
+    if not _is_vectorial(node, builder, constant):
+        emit_product(node, builder, builder.tensor(node, 0), builder.tensor(node, 1))
+        return
     matrix = builder.weight(node, constant)
     shape = builder.shape(node, 1 - constant)
-    if matrix.ndim != 2 or len(shape) < 2 or (constant == 0 and len(shape) != 2):
-        raise node.unsupported(
-            f"it multiplies a tensor of shape {shape} and a constant of shape {matrix.shape}",
-            "supported are a constant matrix on the right, or on the left of a matrix",
-        )
     tensor = builder.activation(node, 1 - constant)
     if constant == 0:
         tensor = _oriented(node, builder, tensor, transpose=True)
@@ -99,16 +142,21 @@ def matmul(node: OnnxNode, builder: GraphBuilder) -> None:
     builder.emit(node, Reshape(), tensor, shape=(*shape[:-1], matrix.shape[1]))
 
 
+def _is_vectorial(node: OnnxNode, builder: GraphBuilder, constant: int) -> bool:
+    """Whether it is the product of rows and a constant matrix, in float32; one on the left is that of a vector."""
+    if not builder.is_constant(node.input(constant)) or builder.is_constant(node.input(1 - constant)):
+        return False
+    matrix, rows = builder.type(node, constant), builder.type(node, 1 - constant)
+    if (matrix.dtype, rows.dtype) != (FLOAT32.name, FLOAT32.name) or len(matrix.shape) != 2:
+        return False
+    return len(rows.shape) >= 2 if constant == 1 else len(rows.shape) == 2 and min(rows.shape) == 1
+
+
 def _oriented(node: OnnxNode, builder: GraphBuilder, tensor: str, transpose: bool) -> str:
     """The activation, transposed if asked for: a matter of its shape alone where it is a vector."""
     shape = builder.shape_of(tensor)
     if not transpose:
         return tensor
-    if min(shape) != 1:
-        raise node.unsupported(
-            f"it needs the transpose of {tensor!r} of shape {shape}",
-            "only a vector can be transposed: swap the operands",
-        )
     return builder.emit(node, Reshape(), tensor, step="transpose", shape=(shape[1], shape[0]))
 
 
@@ -125,11 +173,6 @@ def _emit(
         return
     result = builder.emit(node, FullyConnected(), tensor, _weights(weights, bias), step="product")
     shape = builder.shape_of(result)
-    if min(shape) != 1:
-        raise node.unsupported(
-            f"its constant left operand gives a result of shape {shape[::-1]}",
-            "a constant left operand is supported for vectors only: swap the operands",
-        )
     builder.emit(node, Reshape(), result, shape=(shape[1], shape[0]))
 
 
@@ -150,10 +193,6 @@ def _gemm_bias(
     except ValueError as error:
         raise node.malformed(f"C of shape {value.shape} does not broadcast to {result}") from error
     per_row = full.T if transposed_result else full
-    if np.any(per_row != per_row[:1]):
-        raise node.unsupported(
-            f"C of shape {value.shape} differs from row to row", "only one bias per output is supported"
-        )
     return np.array(per_row[0], dtype=np.float32)
 
 

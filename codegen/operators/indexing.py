@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from codegen.errors import GraphSpecError
 from codegen.onnx_import.registry import handles
+from codegen.onnx_import.steps import Steps
 from codegen.operator import Arrays, Operator, Types
 from codegen.tensor import Doubles, TensorType
 
@@ -209,3 +210,29 @@ def scatter_nd(node: OnnxNode, builder: GraphBuilder) -> None:
     """ScatterND of slices."""
     tensors = [builder.tensor(node, index) for index in range(3)]
     builder.emit(node, ScatterND(node.text("reduction", "none")), tensors)
+
+
+@handles("OneHot", "constant depth")
+def one_hot(node: OnnxNode, builder: GraphBuilder) -> None:
+    """The second value where an index is that of the new axis, else the first; outside the depth the first alone."""
+    depth = int(builder.constant(node, 1).reshape(-1)[0])
+    steps, rank = Steps(node, builder), len(builder.type(node).shape)
+    axis = node.axis(node.integer("axis", -1), rank + 1)
+    sizes = [depth if other == axis else 1 for other in range(rank + 1)]
+    index = steps("Unsqueeze", steps.cast(node.input(0), "int64"), steps.integers(axis))
+    negative = steps("Less", index, steps.constant(0, "int64"))
+    index = steps("Where", negative, steps("Add", index, steps.constant(depth, "int64")), index)
+    places = steps.constant(np.arange(depth).reshape(sizes), "int64")
+    off, on = (steps("Gather", node.input(2), steps.constant(number, "int64")) for number in (0, 1))
+    steps("Where", steps("Equal", index, places), on, off, to=node.output)
+
+
+@handles("Compress", "constant condition")
+def compress(node: OnnxNode, builder: GraphBuilder) -> None:
+    """The elements where a condition that is known holds."""
+    places = np.flatnonzero(builder.constant(node, 1))
+    steps, source = Steps(node, builder), node.input(0)
+    if "axis" not in node.attributes:
+        source = steps("Reshape", source, steps.integers(-1))
+    axis = node.integer("axis", 0)
+    steps("Gather", source, steps.constant(places, "int64"), to=node.output, axis=axis)

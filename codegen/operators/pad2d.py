@@ -6,10 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Self
 
+import numpy as np
+
+from codegen.element_type import FLOAT32
 from codegen.errors import GraphSpecError
 from codegen.interval import Interval, hull
 from codegen.onnx_import.registry import handles
 from codegen.operator import IMPORTED_ONLY, Arrays, Operator, Types, sole_input
+from codegen.operators.rearrange import NOWHERE, Places, emit_selection
 from codegen.operators.reshape import Reshape
 from codegen.operators.transpose import FROM_PLANES, TO_PLANES, Transpose
 from codegen.tensor import Doubles, Shape, TensorType
@@ -20,8 +24,6 @@ if TYPE_CHECKING:
     from codegen.onnx_import.node import OnnxNode
 
 Ends = list[tuple[int, int]]  # for each axis the elements before and after
-
-REMEDY = "only zeros around the height and width of (N, C, H, W) or (N, H, W, C) are supported"
 
 
 @dataclass(frozen=True)
@@ -51,26 +53,47 @@ class Pad2d(Operator):
         return hull(inputs[0], Interval(0.0, 0.0))
 
 
-@handles(
-    "Pad", "zeros around height and width, in planes or channels last; pads by attribute or constant input"
-)
+@handles("Pad", "every mode; pads by attribute or constant input")
 def pad(node: OnnxNode, builder: GraphBuilder) -> None:
-    """Pad to Pad2d, between Transposes where axis 1 is padded, whatever it means. Without any pads, a Reshape."""
-    tensor, shape = builder.activation(node), builder.shape(node)
-    ends = _ends(node, builder, shape)
+    """Pad to Pad2d where it puts zeros around the planes of (N, C, H, W) or (N, H, W, C), between Transposes where axis
+    1 is padded, whatever it means; others as a Rearrange. Without any pads, a Reshape.
+    """
+    type_ = builder.type(node)
+    shape = type_.shape
+    ends, mode = _ends(node, builder, shape), node.text("mode", "constant")
     padded = {axis for axis, pair in enumerate(ends) if any(pair)}
+    tensor, value = builder.tensor(node), _fill(node, builder) if mode == "constant" else 0.0
     if not padded:
         builder.emit(node, Reshape(), tensor, shape=shape)
         return
-    if len(shape) != 4 or not (padded <= {2, 3} or padded <= {1, 2}) or min(map(min, ends)) < 0:
-        raise node.unsupported(f"it pads a tensor of shape {shape} by {ends}", REMEDY)
-    _require_zeros(node, builder)
+    is_plane = len(shape) == 4 and (padded <= {2, 3} or padded <= {1, 2}) and type_.dtype == FLOAT32.name
+    if not is_plane or mode != "constant" or value != 0.0 or min(map(min, ends)) < 0:
+        indices = [_indices(node, size, pair, mode) for size, pair in zip(shape, ends, strict=True)]
+        emit_selection(node, builder, tensor, indices, fill=value)
+        return
     if padded <= {2, 3}:
         builder.emit(node, Pad2d(_pads(ends[2:])), tensor)
         return
     planes = builder.emit(node, Transpose(TO_PLANES), tensor, step="planes")
     result = builder.emit(node, Pad2d(_pads(ends[1:3])), planes, step="padded")
     builder.emit(node, Transpose(FROM_PLANES), result)
+
+
+def _indices(node: OnnxNode, size: int, pair: tuple[int, int], mode: str) -> Places:
+    """The index along an axis of each element of the padded one; -1 where it is none of the tensor's."""
+    before, after = pair
+    index = np.arange(-before, size + after)
+    if mode == "constant":
+        return np.where((index < 0) | (index >= size), NOWHERE, index)
+    if mode == "edge":
+        return np.clip(index, 0, size - 1)
+    if mode == "wrap":
+        return index % size
+    if mode != "reflect":
+        raise node.malformed(f"attribute mode is {mode!r}; it may be constant, edge, reflect, wrap")
+    period = max(1, 2 * (size - 1))
+    folded = index % period
+    return np.where(folded >= size, period - folded, folded)
 
 
 def _pads(ends: Ends) -> tuple[int, int, int, int]:
@@ -91,15 +114,10 @@ def _ends(node: OnnxNode, builder: GraphBuilder, shape: Shape) -> Ends:
     return ends
 
 
-def _require_zeros(node: OnnxNode, builder: GraphBuilder) -> None:
-    mode = node.text("mode", "constant")
-    if mode != "constant":
-        raise node.unsupported(f"its mode is {mode!r}", REMEDY)
-    value = node.real("value", 0.0)
-    if node.opset >= 11 and node.has_input(2):
-        constant = builder.weight(node, 2)
-        if constant.size != 1:
-            raise node.malformed(f"input 2 of shape {constant.shape} is no single number")
-        value = float(constant.reshape(-1)[0])
-    if value != 0.0:
-        raise node.unsupported(f"it pads with {value:g}", REMEDY)
+def _fill(node: OnnxNode, builder: GraphBuilder) -> float:
+    if node.opset < 11 or not node.has_input(2):
+        return node.real("value", 0.0)
+    constant = builder.constant(node, 2)
+    if constant.size != 1:
+        raise node.malformed(f"input 2 of shape {constant.shape} is no single number")
+    return float(constant.reshape(-1)[0])

@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING, Literal, Self
 
 import numpy as np
 
+from codegen.element_type import FLOAT32
 from codegen.errors import GraphSpecError
 from codegen.expression import RESULT, Expression
 from codegen.interval import Interval, hull
 from codegen.onnx_import.registry import handles
-from codegen.onnx_import.windows import WindowParameters, ceil_pads, read_window, require_plane_input
+from codegen.onnx_import.windows import ceil_pads, read_window
 from codegen.operator import Arrays, Epilogued, Types
+from codegen.operators.pool_nd import emit_global, emit_pool
+from codegen.operators.reduction import emit_reduction, reduce_axes
 from codegen.operators.reshape import Reshape
 from codegen.operators.transpose import FROM_PLANES, TO_PLANES, Transpose, moves_nothing
 from codegen.tensor import Doubles, Shape, TensorType
@@ -104,80 +107,88 @@ class Pool2d(Epilogued):
             )
 
 
-@handles("MaxPool", "two-dimensional; dilations, ceil_mode, every auto_pad; without indices")
+@handles("MaxPool", "all; in two dimensions of float32 and without indices as Pool2d")
 def max_pool(node: OnnxNode, builder: GraphBuilder) -> None:
-    """MaxPool to Pool2d."""
-    _, window = _windows(node, builder)
-    _emit(node, builder, "max", window)
+    """MaxPool to Pool2d where it is one, else to a PoolNd."""
+    _emit(node, builder, "max")
 
 
-@handles("AveragePool", "two-dimensional; dilations, ceil_mode, count_include_pad, every auto_pad")
+@handles("AveragePool", "all; in two dimensions of float32 as Pool2d")
 def average_pool(node: OnnxNode, builder: GraphBuilder) -> None:
-    """AveragePool to Pool2d.
+    """AveragePool to Pool2d where it is one, else to a PoolNd.
 
-    The elements by which `ceil_mode` reaches beyond the declared pads never count in the divisor, the
-    declared ones do if asked for; Pool2d has one kind of padding, so both kinds at once are refused.
+    The elements by which `ceil_mode` reaches beyond the declared pads never count in the divisor, the declared ones do
+    if asked for: Pool2d has one kind of padding.
     """
-    declared, window = _windows(node, builder)
-    include_padding = node.flag("count_include_pad") and any(window.pads)
-    if include_padding and window != declared:
-        if any(declared.pads):
-            raise node.unsupported(
-                f"ceil_mode reaches beyond the pads {list(declared.pads)} that count_include_pad counts",
-                "export the model with ceil_mode=0 or count_include_pad=0",
-            )
-        include_padding = False
-    _emit(node, builder, "average", window, include_padding)
+    _emit(node, builder, "average")
 
 
-@handles("GlobalAveragePool", "two-dimensional")
+@handles("GlobalAveragePool", "all")
 def global_average_pool(node: OnnxNode, builder: GraphBuilder) -> None:
     """GlobalAveragePool to a Pool2d over the whole plane."""
     _emit_global(node, builder, "average")
 
 
-@handles("GlobalMaxPool", "two-dimensional")
+@handles("GlobalMaxPool", "all")
 def global_max_pool(node: OnnxNode, builder: GraphBuilder) -> None:
     """GlobalMaxPool to a Pool2d over the whole plane."""
     _emit_global(node, builder, "max")
 
 
-def _windows(node: OnnxNode, builder: GraphBuilder) -> tuple[WindowParameters, WindowParameters]:
-    """The window as declared, and with the pads that `ceil_mode` amounts to."""
-    shape = builder.shape(node)
-    require_plane_input(node, shape)
-    plane = (shape[2], shape[3])
+def _emit(node: OnnxNode, builder: GraphBuilder, kind: str) -> None:
+    op = _planar(node, builder, kind) if _is_planar(node, builder) else None
+    if op is None:
+        emit_pool(node, builder, kind)
+    else:
+        builder.emit(node, op, node.input(0))
+
+
+def _is_planar(node: OnnxNode, builder: GraphBuilder) -> bool:
+    type_ = builder.type(node)
+    planar = len(type_.shape) == 4 and type_.dtype == FLOAT32.name
+    return planar and not builder.is_constant(node.input(0)) and not any(node.outputs[1:])
+
+
+def _planar(node: OnnxNode, builder: GraphBuilder, kind: str) -> Pool2d | None:
+    """The pool as a Pool2d; None where that cannot say it: two kinds of padding, or windows of nothing but padding."""
+    type_ = builder.type(node)
+    plane = (type_.shape[2], type_.shape[3])
     declared = read_window(node, plane, node.pair("kernel_shape"))
-    if not node.flag("ceil_mode"):
-        return declared, declared
-    return declared, replace(declared, pads=ceil_pads(declared, plane))
-
-
-def _emit(
-    node: OnnxNode, builder: GraphBuilder, kind: str, window: WindowParameters, include_padding: bool = False
-) -> None:
+    window = replace(declared, pads=ceil_pads(declared, plane)) if node.flag("ceil_mode") else declared
+    include_padding = kind == "average" and node.flag("count_include_pad") and any(window.pads)
+    if include_padding and window != declared:
+        if any(declared.pads):
+            return None
+        include_padding = False
     op = Pool2d(kind, window.kernel, window.strides, window.pads, window.dilations, include_padding)
-    builder.emit(node, op, node.input(0))
+    try:
+        op.infer([type_], [], [])
+    except GraphSpecError:
+        return None
+    return op
 
 
 def _emit_global(node: OnnxNode, builder: GraphBuilder, kind: str) -> None:
+    if not _is_planar(node, builder):
+        emit_global(node, builder, "mean" if kind == "average" else "max")
+        return
     shape = builder.shape(node)
-    require_plane_input(node, shape)
     builder.emit(node, Pool2d(kind, (shape[2], shape[3])), node.input(0))
 
 
-@handles("ReduceMean", "over height and width of (N, C, H, W) or (N, H, W, C); axes by attribute or input")
+@handles("ReduceMean", "over any constant axes")
 def reduce_mean(node: OnnxNode, builder: GraphBuilder) -> None:
-    """ReduceMean to an average Pool2d, and a Reshape where the dimensions are not kept."""
-    tensor, shape = builder.activation(node), builder.shape(node)
-    axes = _mean_axes(node, builder, len(shape))
+    """ReduceMean over height and width to an average Pool2d, and a Reshape where the dimensions are not kept."""
+    type_ = builder.type(node)
+    shape = type_.shape
+    axes = frozenset(reduce_axes(node, builder, len(shape)))
     reduced = {axis for axis in axes if shape[axis] > 1}  # the mean over one element is that element
     channels_last = 1 in reduced
-    if reduced and (len(shape) != 4 or not reduced <= ({1, 2} if channels_last else {2, 3})):
-        raise node.unsupported(
-            f"it takes the mean of a tensor of shape {shape} over the axes {sorted(axes)}",
-            "only the mean over height and width, one of them or both, is supported",
-        )
+    is_plane = len(shape) == 4 and reduced <= ({1, 2} if channels_last else {2, 3})
+    if builder.is_constant(node.input(0)) or type_.dtype != FLOAT32.name or (reduced and not is_plane):
+        emit_reduction(node, builder, "mean")
+        return
+    tensor = builder.activation(node)
     if channels_last:
         tensor = builder.emit(node, Transpose(TO_PLANES), tensor, step="planes")
         reduced = {TO_PLANES.index(axis) for axis in reduced}
@@ -188,17 +199,6 @@ def reduce_mean(node: OnnxNode, builder: GraphBuilder) -> None:
     if channels_last and not moves_nothing(FROM_PLANES, builder.shape_of(tensor)):
         tensor = builder.emit(node, Transpose(FROM_PLANES), tensor, step="channels_last")
     builder.emit(node, Reshape(), tensor, shape=_mean_shape(node, shape, axes))
-
-
-def _mean_axes(node: OnnxNode, builder: GraphBuilder, rank: int) -> frozenset[int]:
-    """Since operator set 18 an input, before it an attribute; without axes all of them, or none if asked for."""
-    given = builder.integers(node, 1) if node.opset >= 18 and node.has_input(1) else node.integers("axes")
-    if not given:
-        return frozenset() if node.flag("noop_with_empty_axes") else frozenset(range(rank))
-    axes = frozenset(axis + rank if axis < 0 else axis for axis in given)
-    if len(axes) != len(given) or not all(0 <= axis < rank for axis in axes):
-        raise node.malformed(f"axes {list(given)} do not fit a tensor of {rank} dimensions")
-    return axes
 
 
 def _mean_shape(node: OnnxNode, shape: Shape, axes: frozenset[int]) -> Shape:

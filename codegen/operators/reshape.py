@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from codegen.errors import GraphSpecError
 from codegen.interval import Interval
 from codegen.onnx_import.registry import handles
@@ -94,12 +96,16 @@ def identity(node: OnnxNode, builder: GraphBuilder) -> None:
     _emit(node, builder, builder.shape(node))
 
 
-@handles("Dropout", "inference form, without mask")
+@handles("Dropout", "inference form")
 def dropout(node: OnnxNode, builder: GraphBuilder) -> None:
-    """Dropout does nothing in inference."""
-    if node.has_input(2) and bool(builder.constant(node, 2).any()):
+    """Dropout does nothing in inference, and keeps everything."""
+    drops = not node.has_input(1) or bool(builder.constant(node, 1).any())
+    if drops and node.has_input(2) and bool(builder.constant(node, 2).any()):
         raise node.unsupported("it is in training mode", "export the model for inference")
     _emit(node, builder, builder.shape(node))
+    if len(node.outputs) > 1 and node.outputs[1]:
+        mask = np.ones(builder.shape(node), dtype=bool if node.opset >= 10 else builder.type(node).dtype)
+        builder.define_constant(node, node.outputs[1], mask)
 
 
 def _emit(node: OnnxNode, builder: GraphBuilder, shape: Shape) -> None:

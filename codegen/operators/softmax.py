@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from codegen.element_type import FLOAT32
 from codegen.errors import GraphSpecError
 from codegen.interval import Interval
 from codegen.onnx_import.registry import handles
 from codegen.operator import Arrays, Operator, Types, sole_input
+from codegen.operators.reduction import emit_along_axis
 from codegen.operators.reshape import Reshape
 from codegen.tensor import Doubles, TensorType
 
@@ -47,6 +49,9 @@ class Softmax(Operator):
 @handles("Softmax", "all")
 def softmax(node: OnnxNode, builder: GraphBuilder) -> None:
     """Over one axis since operator set 13; before, over all axes from the given one on, as a matrix."""
+    if builder.type(node).dtype != FLOAT32.name:
+        emit_along_axis(node, builder, "softmax")
+        return
     shape = builder.shape(node)
     over_one_axis = node.opset >= 13
     axis = node.integer("axis", -1 if over_one_axis else 1)

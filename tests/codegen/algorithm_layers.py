@@ -11,14 +11,19 @@ from codegen.expression import RELU, RESULT, Operand, apply, clamp, less
 from codegen.graph import LayerSpec
 from codegen.operators.chain import Chain
 from codegen.operators.concat import Concat
+from codegen.operators.contraction import Contraction
 from codegen.operators.conv2d import Conv2d
+from codegen.operators.conv_nd import ConvNd
 from codegen.operators.conv_transpose2d import ConvTranspose2d
 from codegen.operators.elementwise import EXPRESSIONS, Map
 from codegen.operators.fully_connected import FullyConnected
 from codegen.operators.indexing import Gather, ScatterElements
 from codegen.operators.literal import Literal
 from codegen.operators.pool2d import Pool2d
+from codegen.operators.pool_nd import PoolNd
 from codegen.operators.rearrange import Rearrange, selection
+from codegen.operators.recurrent import Recurrent
+from codegen.operators.reduction import AlongAxis, ArgReduce, Cumulative, Reduce, TopK
 from codegen.operators.relayout import Relayout
 from codegen.operators.reshape import Reshape
 from codegen.operators.softmax import Softmax
@@ -94,6 +99,27 @@ LAYERS: dict[str, LayerSpec] = {
     "gathered": inferred_layer(Gather(1), (3, 4, 5), TensorType((2, 3), "int64")),
     "scattered": inferred_layer(
         ScatterElements(0, "add"), (4, 5), TensorType((3, 5), "int64"), TensorType((3, 5))
+    ),
+    "reduced": inferred_layer(Reduce("log_sum_exp", (0, 2), False), (3, 4, 5)),
+    "largest over axes": inferred_layer(Reduce("max", (1,), True), (3, 4, 5)),
+    "place of the least": inferred_layer(ArgReduce(1, True, False, True), (3, 4, 5)),
+    "running products": inferred_layer(Cumulative("prod", 1, True, True), (3, 4, 2)),
+    "largest in order": inferred_layer(TopK(1, 3), (2, 7, 3)),
+    "logarithms of softmax": inferred_layer(AlongAxis("log_softmax", 0), (5, 3)),
+    "products": inferred_layer(Contraction(("abc", "dcb"), "ad"), (3, 4, 5), (2, 5, 4)),
+    "in three dimensions": inferred_layer(
+        ConvNd((2, 3, 1), (1, 2, 1), (1, 1, 1), (1, 0, 0), (3, 2, 2), 2), (1, 4, 3, 5, 2), (6, 2, 2, 3, 1)
+    ),
+    "transposed in one": inferred_layer(ConvNd((3,), (2,), (1,), (1,), (8,), 1, True), (2, 3, 4), (3, 2, 3)),
+    "pool in one": inferred_layer(PoolNd("max", (3,), (2,), (1,), (1,), (1,), (3,), places=1), (2, 3, 5)),
+    "mean in one": inferred_layer(
+        PoolNd("average", (3,), (2,), (1,), (1,), (1,), (4,), counts_pads=True), (2, 3, 6)
+    ),
+    "recurrent": inferred_layer(
+        Recurrent("LSTM", (True,), ((("Sigmoid", 0.0, 0.0), ("Tanh", 0.0, 0.0), ("Tanh", 0.0, 0.0)),)),
+        *((3, 2, 4), (1, 20, 4), (1, 20, 5), (1, 40)),
+        TensorType((2,), "int32"),
+        *((1, 2, 5), (1, 2, 5), (1, 15)),
     ),
     "chain": _chain(
         convolution(5, 18, (12, 11), Conv2d((1, 1), epilogue=RELU6)),

@@ -194,14 +194,14 @@ def test_input_of_another_type(element: int) -> None:
 
 
 def test_unsupported_operator_lists_the_supported_ones() -> None:
-    with pytest.raises(UnsupportedOperatorError, match=r"node 'odd' \(LRN, opset 13\)") as error:
-        import_model(model_of([helper.make_node("LRN", ["x"], ["y"], name="odd", size=3)]))
+    with pytest.raises(UnsupportedOperatorError, match=r"node 'odd' \(Det, opset 13\)") as error:
+        import_model(model_of([helper.make_node("Det", ["x"], ["y"], name="odd")]))
     assert all(name in str(error.value) for name in supported_operators())
 
 
 def test_unnamed_node_is_named_by_operator_and_index() -> None:
-    with pytest.raises(UnsupportedOperatorError, match=r"node 'LRN_1'"):
-        import_model(model_of([relu("x", "a"), helper.make_node("LRN", ["a"], ["y"], size=3)]))
+    with pytest.raises(UnsupportedOperatorError, match=r"node 'Det_1'"):
+        import_model(model_of([relu("x", "a"), helper.make_node("Det", ["a"], ["y"])]))
 
 
 def test_other_domain() -> None:
@@ -210,7 +210,7 @@ def test_other_domain() -> None:
         import_model(model)
 
 
-@pytest.mark.parametrize("name", ["RandomNormal", "If"])
+@pytest.mark.parametrize("name", ["RandomNormal", "RandomUniform"])
 def test_constant_looking_nodes_are_not_folded(name: str) -> None:
     node = helper.make_node(name, [], ["y"])
     with pytest.raises(UnsupportedOperatorError, match=name):
@@ -221,61 +221,13 @@ PAD = helper.make_node("Pad", ["x", "p"], ["y"])
 NORMALISATION = {role: np.ones(3, dtype=np.float32) for role in "sbmv"}
 IMAGE_WEIGHTS = {"w": WEIGHT}
 UNSUPPORTED = {
-    "1-D convolution": model_of([conv()], {"w": WEIGHT[:, :, 0]}, (1, 3, 8)),
-    "3-D convolution": model_of([conv()], {"w": WEIGHT[..., None]}, (1, 3, 8, 8, 8)),
-    "1-D pool": model_of([helper.make_node("GlobalMaxPool", ["x"], ["y"])], shape=(1, 3, 8)),
-    "computed weights": model_of([helper.make_node("Conv", ["x", "x"], ["y"])]),
     "half weights": model_of([conv()], {"w": WEIGHT.astype(np.float16)}),
     "double weights": model_of([conv()], {"w": WEIGHT.astype(np.float64)}),
     "negative pads": model_of([conv(pads=[-1, 0, 0, 0])], IMAGE_WEIGHTS),
-    "concat with a constant": model_of(
-        [helper.make_node("Concat", ["x", "c"], ["y"], axis=1)], {"c": np.ones(SHAPE, np.float32)}
-    ),
-    "padded batch": model_of([PAD], {"p": np.array([1, 0, 0, 0, 0, 0, 0, 0])}),
-    "padded channels and width": model_of([PAD], {"p": np.array([0, 1, 0, 1, 0, 0, 0, 0])}),
-    "cropped plane": model_of([PAD], {"p": np.array([0, 0, 1, 0, 0, 0, -1, 0])}),
-    "padded vector": model_of([PAD], {"p": np.array([0, 1, 0, 0])}, (1, 3)),
-    "padded with ones": model_of(
-        [helper.make_node("Pad", ["x", "p", "c"], ["y"])],
-        {"p": np.array([0, 0, 1, 0, 0, 0, 1, 0]), "c": np.ones((), np.float32)},
-    ),
-    "padded with ones by attribute": model_of(
-        [helper.make_node("Pad", ["x"], ["y"], pads=[0, 0, 1, 0, 0, 0, 1, 0], value=1.0)], opset=9
-    ),
-    "mirrored": model_of(
-        [helper.make_node("Pad", ["x", "p"], ["y"], mode="reflect")],
-        {"p": np.array([0, 0, 1, 0, 0, 0, 1, 0])},
-    ),
-    "mean of channels": model_of(
-        [helper.make_node("ReduceMean", ["x"], ["y"], axes=[1])], shape=(1, 3, 8, 1, 1)
-    ),
-    "mean of everything": model_of([helper.make_node("ReduceMean", ["x"], ["y"])]),
-    "training statistics": model_of(
-        [helper.make_node("BatchNormalization", ["x", *"sbmv"], ["y", "mean"])], NORMALISATION, opset=9
-    ),
-    "training mode": model_of(
-        [helper.make_node("BatchNormalization", ["x", *"sbmv"], ["y"], training_mode=1)],
-        NORMALISATION,
-        opset=15,
-    ),
     "dropout in training": model_of(
         [helper.make_node("Dropout", ["x", "", "t"], ["y"])], {"t": np.array(True)}
     ),
-    "dropout mask": model_of(
-        [helper.make_node("Dropout", ["x"], ["a", "mask"]), helper.make_node("Relu", ["mask"], ["y"])]
-    ),
     "computed shape": model_of([helper.make_node("Reshape", ["x", "x"], ["y"])]),
-    "transposed matrix": model_of(
-        [helper.make_node("Gemm", ["x", "w"], ["y"], transA=1)], {"w": np.ones((2, 3), np.float32)}, (2, 5)
-    ),
-    "constant left matrix": model_of(
-        [helper.make_node("MatMul", ["w", "x"], ["y"])], {"w": np.ones((2, 3), np.float32)}, (3, 5)
-    ),
-    "bias per row": model_of(
-        [helper.make_node("Gemm", ["x", "w", "c"], ["y"])],
-        {"w": np.ones((5, 2), np.float32), "c": np.array([[1], [2]], np.float32)},
-        (2, 5),
-    ),
 }
 
 

@@ -1,0 +1,305 @@
+"""Reductions over axes: sums, extremes, norms, places of extremes, running sums, and the largest elements in order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from codegen.errors import GraphSpecError
+from codegen.onnx_import.registry import OnnxHandler, handles
+from codegen.operator import Arrays, Operator, Types, sole_input
+from codegen.operators.reshape import Reshape
+from codegen.tensor import Doubles, Shape, TensorType
+
+if TYPE_CHECKING:
+    from codegen.onnx_import.builder import GraphBuilder
+    from codegen.onnx_import.node import OnnxNode
+
+
+def _log_sum_exp(x: Any, axis: Any, keepdims: bool) -> Any:
+    largest = np.max(x, axis=axis, keepdims=True)
+    shift = np.where(np.isfinite(largest), largest, 0.0)
+    result = np.log(np.sum(np.exp(x - shift), axis=axis, keepdims=True)) + shift
+    return result if keepdims else result.squeeze(axis)
+
+
+KINDS: Mapping[str, Callable[..., Any]] = {
+    "l1": lambda x, **axes: np.sum(np.abs(x), **axes),
+    "l2": lambda x, **axes: np.sqrt(np.sum(x * x, **axes)),
+    "log_sum": lambda x, **axes: np.log(np.sum(x, **axes)),
+    "log_sum_exp": _log_sum_exp,
+    "max": np.max,
+    "mean": np.mean,
+    "min": np.min,
+    "prod": np.prod,
+    "sum": np.sum,
+    "sum_square": lambda x, **axes: np.sum(x * x, **axes),
+}
+
+
+@dataclass(frozen=True)
+class Reduce(Operator):
+    """One of `KINDS` over axes, which stay with size 1 or go."""
+
+    kind: str
+    axes: tuple[int, ...]
+    keeps: bool
+
+    def infer(self, inputs: Types, weights: Types, declared: Types) -> tuple[TensorType, ...]:
+        source = sole_input(self, inputs, weights, 0)
+        rank = len(source.shape)
+        if self.kind not in KINDS or not set(self.axes) <= set(range(rank)):
+            raise GraphSpecError(f"Reduce {self.kind!r} over axes {self.axes} of {source.shape}")
+        return (TensorType(_reduced(source.shape, self.axes, self.keeps), source.dtype),)
+
+    def evaluate(self, inputs: Arrays, weights: Arrays, outputs: Types) -> tuple[Doubles, ...]:
+        result = KINDS[self.kind](inputs[0], axis=self.axes, keepdims=self.keeps)
+        if not outputs[0].element_type.is_floating:
+            result = np.trunc(result)
+        return (np.asarray(result, dtype=np.float64),)
+
+    def describe(self) -> str:
+        return f"Reduce {self.kind} over {','.join(map(str, self.axes))}"
+
+
+@dataclass(frozen=True)
+class ArgReduce(Operator):
+    """The int64 place along an axis of the largest or least element, the first or the last one of equals."""
+
+    axis: int
+    keeps: bool
+    largest: bool
+    last: bool = False
+
+    def infer(self, inputs: Types, weights: Types, declared: Types) -> tuple[TensorType, ...]:
+        source = sole_input(self, inputs, weights, 0)
+        if not 0 <= self.axis < len(source.shape):
+            raise GraphSpecError(f"ArgReduce along axis {self.axis} of {source.shape}")
+        return (TensorType(_reduced(source.shape, (self.axis,), self.keeps), "int64"),)
+
+    def evaluate(self, inputs: Arrays, weights: Arrays, outputs: Types) -> tuple[Doubles, ...]:
+        x = np.flip(inputs[0], self.axis) if self.last else inputs[0]
+        place = (np.argmax if self.largest else np.argmin)(x, axis=self.axis)
+        if self.last:
+            place = x.shape[self.axis] - 1 - place
+        return (np.asarray(place, dtype=np.float64).reshape(outputs[0].shape),)
+
+    def describe(self) -> str:
+        return f"ArgReduce {'max' if self.largest else 'min'} axis {self.axis}"
+
+
+@dataclass(frozen=True)
+class Cumulative(Operator):
+    """Running sums or products ("sum", "prod") along an axis, without the element itself where `exclusive`, from
+    the end where `reverse`.
+    """
+
+    kind: str
+    axis: int
+    exclusive: bool = False
+    reverse: bool = False
+
+    def infer(self, inputs: Types, weights: Types, declared: Types) -> tuple[TensorType, ...]:
+        source = sole_input(self, inputs, weights, 0)
+        if self.kind not in ("sum", "prod") or not 0 <= self.axis < len(source.shape):
+            raise GraphSpecError(f"Cumulative {self.kind!r} along axis {self.axis} of {source.shape}")
+        return (source,)
+
+    def evaluate(self, inputs: Arrays, weights: Arrays, outputs: Types) -> tuple[Doubles, ...]:
+        x = np.flip(inputs[0], self.axis) if self.reverse else inputs[0]
+        result = (np.cumsum if self.kind == "sum" else np.cumprod)(x, axis=self.axis)
+        if self.exclusive:
+            result = np.roll(result, 1, self.axis)
+            first = [slice(None)] * x.ndim
+            first[self.axis] = slice(0, 1)
+            result[tuple(first)] = 0.0 if self.kind == "sum" else 1.0
+        return (np.asarray(np.flip(result, self.axis) if self.reverse else result, dtype=np.float64),)
+
+    def describe(self) -> str:
+        return f"Cumulative {self.kind} axis {self.axis}"
+
+
+@dataclass(frozen=True)
+class TopK(Operator):
+    """The `count` largest or least elements along an axis in order, and their int64 places; of equals the first."""
+
+    axis: int
+    count: int
+    largest: bool = True
+
+    def infer(self, inputs: Types, weights: Types, declared: Types) -> tuple[TensorType, ...]:
+        source = sole_input(self, inputs, weights, 0)
+        if not 0 <= self.axis < len(source.shape) or not 1 <= self.count <= source.shape[self.axis]:
+            raise GraphSpecError(f"TopK of {self.count} along axis {self.axis} of {source.shape}")
+        shape = (*source.shape[: self.axis], self.count, *source.shape[self.axis + 1 :])
+        return TensorType(shape, source.dtype), TensorType(shape, "int64")
+
+    def evaluate(self, inputs: Arrays, weights: Arrays, outputs: Types) -> tuple[Doubles, ...]:
+        order = np.argsort(-inputs[0] if self.largest else inputs[0], axis=self.axis, kind="stable")
+        places = order.take(np.arange(self.count), axis=self.axis)
+        return np.take_along_axis(inputs[0], places, self.axis), places.astype(np.float64)
+
+    def describe(self) -> str:
+        return f"TopK {self.count} axis {self.axis}"
+
+
+@dataclass(frozen=True)
+class AlongAxis(Operator):
+    """ "log_softmax", "hardmax" (1 at the first largest element, else 0) or "softmax" along an axis."""
+
+    kind: str
+    axis: int
+
+    def infer(self, inputs: Types, weights: Types, declared: Types) -> tuple[TensorType, ...]:
+        source = sole_input(self, inputs, weights, 0)
+        known = self.kind in ("softmax", "log_softmax", "hardmax")
+        if not known or not 0 <= self.axis < len(source.shape):
+            raise GraphSpecError(f"AlongAxis {self.kind!r}, axis {self.axis} of {source.shape}")
+        return (source,)
+
+    def evaluate(self, inputs: Arrays, weights: Arrays, outputs: Types) -> tuple[Doubles, ...]:
+        x = inputs[0]
+        if self.kind == "hardmax":
+            place = np.expand_dims(np.argmax(x, axis=self.axis), self.axis)
+            result = np.zeros(x.shape)
+            np.put_along_axis(result, place, 1.0, self.axis)
+            return (result,)
+        logarithm = x - _log_sum_exp(x, self.axis, True)
+        return (logarithm if self.kind == "log_softmax" else np.exp(logarithm),)
+
+    def describe(self) -> str:
+        return f"{self.kind} axis {self.axis}"
+
+
+def _reduced(shape: Shape, axes: tuple[int, ...], keeps: bool) -> Shape:
+    if keeps:
+        return tuple(1 if axis in axes else size for axis, size in enumerate(shape))
+    return tuple(size for axis, size in enumerate(shape) if axis not in axes)
+
+
+AXES_AS_INPUT = {"ReduceSum": 13}  # the others since 18
+
+
+def reduce_axes(node: OnnxNode, builder: GraphBuilder, rank: int) -> tuple[int, ...]:
+    """The axes of a reduction: an input or an attribute; without any all of them, or none if asked for."""
+    given = None
+    if node.opset < AXES_AS_INPUT.get(node.op_type, 18):
+        given = node.integers("axes")
+    elif node.has_input(1):
+        given = builder.integers(node, 1)
+    if not given:
+        return () if node.flag("noop_with_empty_axes") else tuple(range(rank))
+    axes = tuple(sorted(node.axis(axis, rank) for axis in given))
+    if len(set(axes)) != len(axes):
+        raise node.malformed(f"axes {list(given)} name one twice")
+    return axes
+
+
+def emit_reduction(node: OnnxNode, builder: GraphBuilder, kind: str) -> None:
+    """A Reduce by the node's axes; over no axes what its kind does to single elements."""
+    tensor = builder.tensor(node)
+    axes = reduce_axes(node, builder, len(builder.shape_of(tensor)))
+    if not axes and kind in ("max", "mean", "min", "prod", "sum"):
+        builder.emit(node, Reshape(), tensor, shape=builder.shape_of(tensor))
+    else:
+        builder.emit(node, Reduce(kind, axes, bool(node.integer("keepdims", 1))), tensor)
+
+
+def _handler(op_type: str, kind: str) -> OnnxHandler:
+    return OnnxHandler(
+        op_type, "over any constant axes", lambda node, builder: emit_reduction(node, builder, kind)
+    )
+
+
+HANDLERS = tuple(
+    _handler(op_type, kind)
+    for op_type, kind in {
+        "ReduceL1": "l1",
+        "ReduceL2": "l2",
+        "ReduceLogSum": "log_sum",
+        "ReduceLogSumExp": "log_sum_exp",
+        "ReduceMax": "max",
+        "ReduceMin": "min",
+        "ReduceProd": "prod",
+        "ReduceSum": "sum",
+        "ReduceSumSquare": "sum_square",
+    }.items()
+)
+
+
+@handles("ArgMax", "all")
+def arg_max(node: OnnxNode, builder: GraphBuilder) -> None:
+    """ArgMax along one axis."""
+    _arg(node, builder, True)
+
+
+@handles("ArgMin", "all")
+def arg_min(node: OnnxNode, builder: GraphBuilder) -> None:
+    """ArgMin along one axis."""
+    _arg(node, builder, False)
+
+
+def _arg(node: OnnxNode, builder: GraphBuilder, largest: bool) -> None:
+    tensor = builder.tensor(node)
+    axis = node.axis(node.integer("axis", 0), len(builder.shape_of(tensor)))
+    keeps = bool(node.integer("keepdims", 1))
+    builder.emit(node, ArgReduce(axis, keeps, largest, node.flag("select_last_index")), tensor)
+
+
+@handles("CumSum", "constant axis")
+def cum_sum(node: OnnxNode, builder: GraphBuilder) -> None:
+    """CumSum along one axis."""
+    _cumulative(node, builder, "sum")
+
+
+@handles("CumProd", "constant axis")
+def cum_prod(node: OnnxNode, builder: GraphBuilder) -> None:
+    """CumProd along one axis."""
+    _cumulative(node, builder, "prod")
+
+
+def _cumulative(node: OnnxNode, builder: GraphBuilder, kind: str) -> None:
+    tensor = builder.tensor(node)
+    axis = node.axis(builder.integers(node, 1)[0], len(builder.shape_of(tensor)))
+    builder.emit(node, Cumulative(kind, axis, node.flag("exclusive"), node.flag("reverse")), tensor)
+
+
+@handles("TopK", "constant k")
+def top_k(node: OnnxNode, builder: GraphBuilder) -> None:
+    """TopK in order, whether that is asked for or not."""
+    tensor = builder.tensor(node)
+    count = node.integer("k", 0) if node.opset < 10 else builder.integers(node, 1)[0]
+    axis = node.axis(node.integer("axis", -1), len(builder.shape_of(tensor)))
+    outputs = [name or f"{node.name}/unused_{i}" for i, name in enumerate((*node.outputs, "", "")[:2])]
+    builder.emit(node, TopK(axis, count, bool(node.integer("largest", 1))), tensor, outputs=outputs)
+
+
+@handles("LogSoftmax", "all")
+def log_softmax(node: OnnxNode, builder: GraphBuilder) -> None:
+    """LogSoftmax along an axis, before operator set 13 from that axis on."""
+    emit_along_axis(node, builder, "log_softmax")
+
+
+@handles("Hardmax", "all")
+def hardmax(node: OnnxNode, builder: GraphBuilder) -> None:
+    """Hardmax along an axis, before operator set 13 from that axis on."""
+    emit_along_axis(node, builder, "hardmax")
+
+
+def emit_along_axis(node: OnnxNode, builder: GraphBuilder, kind: str) -> None:
+    """An AlongAxis over one axis since operator set 13; before, over all axes from the given one on."""
+    tensor = builder.tensor(node)
+    shape = builder.shape_of(tensor)
+    axis = node.axis(node.integer("axis", -1 if node.opset >= 13 else 1), len(shape))
+    if node.opset >= 13 or axis == len(shape) - 1:
+        builder.emit(node, AlongAxis(kind, axis), tensor)
+        return
+    outer = int(np.prod(shape[:axis], dtype=np.int64))
+    matrix = builder.emit(
+        node, Reshape(), tensor, step="matrix", shape=(outer, -(-int(np.prod(shape)) // outer))
+    )
+    result = builder.emit(node, AlongAxis(kind, 1), matrix, step="result")
+    builder.emit(node, Reshape(), result, shape=shape)
