@@ -54,7 +54,7 @@ def _layer(
     shapes: Sequence[tuple[int, ...]],
 ) -> _Layer:
     channels = tuple(shape[1] for shape in shapes if len(shape) > 1)
-    return _Layer(name, op, inputs, outputs, shapes[0][0], channels)
+    return _Layer(name, op, inputs, outputs, shapes[0][0] if shapes and shapes[0] else 0, channels)
 
 
 def can_place(graph: Graph, node: Node, layout: str) -> bool:

@@ -6,7 +6,7 @@ import numpy as np
 from onnx import AttributeProto, helper
 from onnx.reference import ReferenceEvaluator
 
-from codegen.errors import ModelError
+from codegen.errors import ModelError, UnsupportedTypeError
 from codegen.onnx_import.builder import GraphBuilder
 from codegen.onnx_import.node import OnnxNode
 from codegen.tensor import Array
@@ -35,6 +35,10 @@ def fold(node: OnnxNode, builder: GraphBuilder) -> None:
     """
     values = {name: builder.constant(node, index) for index, name in enumerate(node.inputs) if name}
     for name, value in zip(node.outputs, _evaluate(node, values), strict=False):
+        if name and not isinstance(value, np.ndarray | np.generic):
+            raise UnsupportedTypeError(
+                f"{node.where}: output {name!r} is a sequence or an optional value; export the model with tensors"
+            )
         if name:
             builder.define_constant(node, name, np.asarray(value))
 

@@ -13,6 +13,7 @@ from codegen.element_type import FLOAT32
 from codegen.errors import GraphSpecError
 from codegen.interval import Interval
 from codegen.onnx_import.registry import handles
+from codegen.onnx_import.steps import Steps
 from codegen.operator import Arrays, Operator, Types, sole_input
 from codegen.operators.reduction import emit_along_axis
 from codegen.operators.reshape import Reshape
@@ -49,6 +50,9 @@ class Softmax(Operator):
 @handles("Softmax", "all")
 def softmax(node: OnnxNode, builder: GraphBuilder) -> None:
     """Over one axis since operator set 13; before, over all axes from the given one on, as a matrix."""
+    if builder.type(node).dtype == "float16" and node.opset >= 13:
+        _in_steps(node, builder)
+        return
     if builder.type(node).dtype != FLOAT32.name:
         emit_along_axis(node, builder, "softmax")
         return
@@ -66,3 +70,12 @@ def softmax(node: OnnxNode, builder: GraphBuilder) -> None:
     tensor = builder.emit(node, Reshape(), tensor, step="matrix", shape=matrix)
     tensor = builder.emit(node, Softmax(1), tensor, step="softmax")
     builder.emit(node, Reshape(), tensor, shape=shape)
+
+
+def _in_steps(node: OnnxNode, builder: GraphBuilder) -> None:
+    """Softmax as ONNX defines it, each step rounded to the element type: what other runtimes give for float16."""
+    steps = Steps(node, builder)
+    axes = steps.integers(node.axis(node.integer("axis", -1), len(builder.type(node).shape)))
+    shifted = steps("Sub", node.input(0), steps("ReduceMax", node.input(0), axes))
+    exponentials = steps("Exp", shifted)
+    steps("Div", exponentials, steps("ReduceSum", exponentials, axes), to=node.output)
