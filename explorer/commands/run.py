@@ -42,7 +42,8 @@ def run(
     gpu_memory: Annotated[
         str | None,
         typer.Option(
-            help="cached: GPU memory in the L2 that the system of a Pi 1 or Zero has; direct: past it (the default)"
+            help="cached: GPU memory in the L2 that the system of a Pi 1 or Zero has; direct: past it; without this, "
+            "layers are timed past it and the whole plan both ways"
         ),
     ] = None,
     objective: Annotated[

@@ -35,6 +35,7 @@ def build_report(
     composed: Composition,
     checked: tuple[CheckReport, BundleRun] | None,
     tally: Tally,
+    gpu_memories_s: Mapping[str, float],
 ) -> RunReport:
     """The report; predictions in it are made without having seen the layer that they are of."""
     found, cpu_only = searched.result, searched.cpu_only
@@ -64,6 +65,7 @@ def build_report(
         measured=_measured(found, unseen),
         regret=searched.regret,
         gap=composed.gap,
+        gpu_memories_s=gpu_memories_s,
     )  # fmt: skip
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 from codegen.algorithm import algorithms
@@ -20,6 +20,7 @@ from explorer.measure.jobs import JobBuilder
 from explorer.measure.measurer import Measurer, Tally, overheads_of
 from explorer.measure.workers import Workers
 from explorer.pipeline.boards import alike, close, open_board_of
+from explorer.pipeline.gpu_memory import fastest_way
 from explorer.pipeline.prior import Prior, prior_of
 from explorer.pipeline.reporting import build_report
 from explorer.pipeline.robust import require_variants, robust
@@ -81,13 +82,19 @@ def run(settings: RunSettings, progress: Progress, announce: Announce) -> Run:
         compile_bundle(network.graph, plan, first.target, bundle)
         checked = None
         trials: tuple[Trial, ...] = ()
+        memories_s: Mapping[str, float] = {}
         if first.computes:
             progress.phase("Check")
             trials = trials_of(network, settings.search.seed)
-            checked = check_side_by_side(boards, bundle, trials, tolerance_of(plan))
+            check = partial(check_side_by_side, boards, trials=trials, tolerance=tolerance_of(plan))
+            checked = check(bundle)
+            if settings.gpu_memory is None:
+                place = settings.directory
+                tried = fastest_way(network.graph, plan, checked, first.profile, first.target, place, check)
+                plan, checked, memories_s = tried.plan, tried.checked, tried.times_s
             require_rest(checked[1], tally.clocks)
     front = _front(settings, found, trials, progress) if settings.objective == "front" else None
-    report = build_report(settings.device, first, fingerprint, found, composed, checked, tally)
+    report = build_report(settings.device, first, fingerprint, found, composed, checked, tally, memories_s)
     return Run(report, plan, settings.directory, front)
 
 

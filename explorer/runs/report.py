@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -145,6 +145,9 @@ class RunReport:
     )
     reference: ReferenceTimes | None = None  # what the noise floor is the spread of
     measured: tuple[MeasuredCandidate, ...] = ()
+    gpu_memories_s: Mapping[str, float] = field(
+        default_factory=dict
+    )  # by how GPU memory is allocated, where tried
     regret: Regret | None = None  # of a plan that was chosen under several profiles
     gap: float | None = None  # the part of expected_s that no other composition can save; None in older runs
 

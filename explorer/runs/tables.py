@@ -101,6 +101,9 @@ def summary_lines(report: RunReport) -> list[tuple[str, str]]:
                 f"(allowed {check.tolerance:g}); top 5 {'the same' if check.same_top5 else 'DIFFERENT'}",
             ),
         ]
+    if report.gpu_memories_s:
+        tried = ", ".join(f"{way} {seconds(time_s)}" for way, time_s in report.gpu_memories_s.items())
+        lines.append(("GPU memory, whole plan", f"{tried}; the faster is kept"))
     if report.regret is not None:
         lines.append(("under other constants", _regret(report.regret)))
     if report.peak_share is not None:

@@ -36,6 +36,7 @@ CHANGES: tuple[dict[str, Any], ...] = (
     {"rehearsal": RehearsalSettings(rounds=0)},
     {"objective": "front"},
     {"robust": True},
+    {"prior": "none"},
     {"board_options": {"serial": "1"}},
 )
 
