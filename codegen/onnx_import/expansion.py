@@ -19,7 +19,7 @@ def function_of(node: OnnxNode, builder: GraphBuilder) -> FunctionProto | None:
     """What the operator set says that a node of it is, as a function of other operators; None: it is primitive."""
     try:
         schema: Any = onnx.defs.get_schema(node.op_type, node.opset, node.domain)
-    except onnx.defs.SchemaError:
+    except (onnx.defs.SchemaError, TypeError):  # the latter for a name that is no UTF-8
         return None
     versions = schema.function_opset_versions if schema.has_function else []
     contextual = schema.context_dependent_function_opset_versions
