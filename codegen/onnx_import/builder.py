@@ -170,6 +170,15 @@ class GraphBuilder:
         """The type of a tensor that is known, computed or constant."""
         return type_of(self.value(tensor)) if self.is_constant(tensor) else self._types[tensor]
 
+    def require_size(self, node: OnnxNode, shape: Sequence[int]) -> None:
+        """Raises UnsupportedOperatorError where a result would have more elements than any tensor may, before anything
+        of its size is made.
+        """
+        if any(size > MAX_ELEMENTS for size in shape) or math.prod(shape) > MAX_ELEMENTS:
+            raise node.unsupported(
+                f"its result of shape {tuple(shape)} has more than {MAX_ELEMENTS} elements", "make it smaller"
+            )
+
     def tensor(self, node: OnnxNode, index: int = 0) -> str:
         """The name of an input as an activation: a constant becomes one, which is written once a run."""
         name = node.input(index)

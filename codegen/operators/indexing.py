@@ -217,6 +217,7 @@ def one_hot(node: OnnxNode, builder: GraphBuilder) -> None:
     """The second value where an index is that of the new axis, else the first; outside the depth the first alone."""
     depth = int(builder.constant(node, 1).reshape(-1)[0])
     steps, rank = Steps(node, builder), len(builder.type(node).shape)
+    builder.require_size(node, [*builder.type(node).shape, depth])
     axis = node.axis(node.integer("axis", -1), rank + 1)
     sizes = [depth if other == axis else 1 for other in range(rank + 1)]
     index = steps("Unsqueeze", steps.cast(node.input(0), "int64"), steps.integers(axis))

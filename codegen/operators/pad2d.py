@@ -61,6 +61,7 @@ def pad(node: OnnxNode, builder: GraphBuilder) -> None:
     type_ = builder.type(node)
     shape = type_.shape
     ends, mode = _ends(node, builder, shape), node.text("mode", "constant")
+    builder.require_size(node, [max(0, size + sum(pair)) for size, pair in zip(shape, ends, strict=True)])
     padded = {axis for axis, pair in enumerate(ends) if any(pair)}
     tensor, value = builder.tensor(node), _fill(node, builder) if mode == "constant" else 0.0
     if not padded:

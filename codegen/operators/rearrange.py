@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from codegen.errors import GraphSpecError
 from codegen.interval import Interval, hull
-from codegen.onnx_import.builder import MAX_ELEMENTS
 from codegen.onnx_import.registry import handles
 from codegen.onnx_import.steps import Steps
 from codegen.operator import Arrays, Operator, Types, sole_input
@@ -128,6 +127,7 @@ def expand(node: OnnxNode, builder: GraphBuilder) -> None:
         result = tuple(np.broadcast_shapes(own, wanted))
     except ValueError as error:
         raise node.malformed(f"a tensor of shape {own} does not expand to {wanted}") from error
+    builder.require_size(node, result)
     view = (1,) * (len(result) - len(own)) + own
     indices = [
         np.zeros(size, np.int64) if old == 1 else np.arange(size)
@@ -143,10 +143,7 @@ def tile(node: OnnxNode, builder: GraphBuilder) -> None:
     shape = builder.shape_of(tensor)
     if len(repeats) != len(shape):
         raise node.malformed(f"repeats {list(repeats)} do not fit a tensor of shape {shape}")
-    if math.prod(shape) * math.prod(repeats) > MAX_ELEMENTS:
-        raise node.unsupported(
-            f"it repeats a tensor of shape {shape} {list(repeats)} times", "repeat it less"
-        )
+    builder.require_size(node, [size * times for size, times in zip(shape, repeats, strict=True)])
     indices = [np.tile(np.arange(size), times) for size, times in zip(shape, repeats, strict=True)]
     emit_selection(node, builder, tensor, indices)
 

@@ -153,7 +153,9 @@ def upsample(node: OnnxNode, builder: GraphBuilder) -> None:
 def emit_resize(node: OnnxNode, builder: GraphBuilder, axes: list[Axis], method: Method) -> None:
     """Axis by axis: indices where each result is one element, else a product with a matrix."""
     steps, dtype, tensor = Steps(node, builder), builder.type(node).dtype, node.input(0)
+    builder.require_size(node, [axis.result for axis in axes])
     for number, axis in enumerate(axes):
+        builder.require_size(node, [axis.size, axis.result])
         weights, outside = matrix(axis, method)
         if weights.shape[0] < 1:
             raise node.unsupported(f"it leaves nothing of axis {number}", "give larger scales")
