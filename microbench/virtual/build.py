@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
-from codegen.engines.cpu.toolchain import compile_shared
+from codegen.engines.cpu.toolchain import compile_relocatable, compile_shared
 from codegen.target import Target
 
 SOURCE_DIRECTORY = Path(__file__).parent
@@ -43,6 +43,11 @@ def simulator_hash() -> str:
 def library_path() -> Path:
     """The simulator as a shared object; raises ToolchainError where it cannot be compiled."""
     return compile_shared(simulator_sources(), THIS_MACHINE, SIMULATOR_FLAGS)
+
+
+def object_path() -> Path:
+    """The simulator as one object file, which bundles of every profile are linked with; raises as `library_path`."""
+    return compile_relocatable(simulator_sources(), THIS_MACHINE, SIMULATOR_FLAGS)
 
 
 def software_name() -> str:

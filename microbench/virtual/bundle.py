@@ -9,7 +9,13 @@ from codegen.bundle.pool import pool_flags
 from codegen.engines.cpu.toolchain import compile_executable
 from codegen.plan import read_plan
 from microbench.profile import DeviceProfile
-from microbench.virtual.build import SIMULATOR_FLAGS, THIS_MACHINE, platform_source, simulator_sources
+from microbench.virtual.build import (
+    SIMULATOR_FLAGS,
+    THIS_MACHINE,
+    object_path,
+    platform_source,
+    simulator_sources,
+)
 from microbench.virtual.library import config_values, library
 
 LAUNCH_LIMIT_S = 1.0  # after which the driver gives up a launch
@@ -33,8 +39,11 @@ def virtual_bundle_sources(bundle: Path, manifest: Manifest, profile: DeviceProf
 
 def build_virtual_bundle(bundle: Path, manifest: Manifest, profile: DeviceProfile) -> Path:
     """The cached bench program, static so that it also runs elsewhere; raises ToolchainError."""
+    sources = virtual_bundle_sources(bundle, manifest, profile)
+    simulator = simulator_sources()
+    own = {name: text for name, text in sources.items() if name not in simulator or name.endswith(".h")}
     flags = (*SIMULATOR_FLAGS, "-static", *pool_flags(manifest.files))
-    return compile_executable(virtual_bundle_sources(bundle, manifest, profile), THIS_MACHINE, flags)
+    return compile_executable(own, THIS_MACHINE, flags, (str(object_path()), "-lm"))
 
 
 def profile_header(profile: DeviceProfile) -> str:

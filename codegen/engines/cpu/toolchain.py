@@ -102,6 +102,13 @@ def compile_object(sources: Mapping[str, str], target: Target, flags: Sequence[s
     return _compiled(sources, target, (*DIALECT, *flags, "-c"), (), "code.o")
 
 
+def compile_relocatable(sources: Mapping[str, str], target: Target, flags: Sequence[str] = ()) -> Path:
+    """One object file for the target from all sources by file name, to be linked into executables as a library;
+    otherwise as `compile_executable`.
+    """
+    return _compiled(sources, target, (*DIALECT, *flags, "-r"), (), "code.o")
+
+
 def runtime_source(name: str) -> str:
     """Text of one of the C files that come with the project."""
     return (RUNTIME_DIRECTORY / name).read_text(encoding="utf-8")
