@@ -46,7 +46,8 @@ class FinishedRun:
     >>> run = open_run("runs/tiny")
     >>> run.plan.device, run.kinds
     ('host', ('modelled',))
-    >>> run.layers[["layer", "engine", "kind"]].head(2)
+    >>> layers = run.layers[run.layers["operator"] != "Relayout"]
+    >>> layers[["layer", "engine", "kind"]].head(2).reset_index(drop=True)
           layer engine      kind
     0     first    cpu  modelled
     1  second     cpu  modelled

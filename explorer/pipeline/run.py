@@ -29,7 +29,7 @@ from explorer.plans.network import Network, kept, open_network
 from explorer.plans.searched_network import SearchedNetwork
 from explorer.rehearse.rehearsal import Perform, Rehearsals
 from explorer.runs.claim import claim
-from explorer.runs.files import MEASURED, PRIOR, record_ids, recorded_ids
+from explorer.runs.files import COMMAND_FILE, MEASURED, PRIOR, record_ids, recorded_ids
 from explorer.runs.identity import identity_of
 from explorer.runs.report import RunReport
 from explorer.search.search import search
@@ -160,7 +160,8 @@ def _prior(
     if settings.prior == "none":
         return Prior()
     prior = prior_of(store, board, fingerprint, network.graph, recorded_ids(settings.directory, PRIOR))
-    record_ids(settings.directory, PRIOR, prior.sample_ids)
+    if (settings.directory / COMMAND_FILE).is_file():  # a study searches without a directory of results
+        record_ids(settings.directory, PRIOR, prior.sample_ids)
     return prior
 
 

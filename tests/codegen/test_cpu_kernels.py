@@ -434,8 +434,14 @@ def test_blocks_of_one_channel_are_row_major(name: str, data: st.DataObject) -> 
     check_all(drawn)
 
 
-def test_every_cpu_algorithm_is_tested() -> None:
-    assert {name for name in algorithms() if name.startswith("cpu_")} == set(SPECS)
+def test_every_fast_cpu_algorithm_is_tested() -> None:
+    """General ones have one point and no tiles: the conformance class and ONNX's own node tests judge them."""
+    fast = {
+        name
+        for name, algorithm in algorithms().items()
+        if name.startswith("cpu_") and ".cpu.general." not in type(algorithm).__module__
+    }
+    assert fast == set(SPECS)
 
 
 @pytest.mark.parametrize("name", sorted(SPECS))

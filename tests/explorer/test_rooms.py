@@ -27,6 +27,7 @@ ROOMS = (
     "studies",
     "qpu",
     "api",
+    "backend",
     "commands",
     "cli",
 )

@@ -19,19 +19,25 @@ from tests.test_floors import ROOT
 
 
 def write_model(path: Path) -> Path:
-    """A matrix, and behind it vectors of length one."""
+    """A matrix, and behind it vectors of length one.
+
+    The model says in a function of its own what UnitLength means: that is how onnxruntime knows.
+    """
+    opsets = [helper.make_opsetid("", 17), helper.make_opsetid("dsp", 1)]
+    norm = helper.make_node("LpNormalization", ["x"], ["y"], axis=-1, p=2)
+    meaning = helper.make_function("dsp", "UnitLength", ["x"], ["y"], [norm], opsets[:1])
     matrix = np.random.default_rng(3).standard_normal((16, 24)).astype(np.float32)
     graph = helper.make_graph(
         [
             helper.make_node("MatMul", ["x", "matrix"], ["t"], name="product"),
-            helper.make_node("LpNormalization", ["t"], ["y"], name="unit", axis=-1, p=2),
+            helper.make_node("UnitLength", ["t"], ["y"], name="unit", domain="dsp"),
         ],
         "normalised",
         [helper.make_tensor_value_info("x", TensorProto.FLOAT, (2, 16))],
         [helper.make_tensor_value_info("y", TensorProto.FLOAT, (2, 24))],
         [numpy_helper.from_array(matrix, "matrix")],
     )
-    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
+    onnx.save(helper.make_model(graph, opset_imports=opsets, functions=[meaning], ir_version=8), path)
     return path
 
 

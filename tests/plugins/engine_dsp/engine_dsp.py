@@ -68,12 +68,9 @@ class Normalise(Operator):
         return (np.divide(inputs[0], lengths, out=np.zeros_like(inputs[0]), where=lengths > 0),)
 
 
-@handles("LpNormalization", "p = 2 over the last axis")
-def lp_normalization(node: OnnxNode, builder: GraphBuilder) -> None:
+@handles("UnitLength", "over the last axis", domain="dsp")
+def unit_length(node: OnnxNode, builder: GraphBuilder) -> None:
     """The form that the processor computes."""
-    shape = builder.shape(node)
-    if node.integer("p", 2) != 2 or node.integer("axis", -1) not in (-1, len(shape) - 1):
-        raise node.malformed("only p = 2 over the last axis is computed")
     builder.emit(node, Normalise(), builder.activation(node))
 
 
