@@ -1,8 +1,8 @@
 """What a simulated time owes to constants that nobody has measured by themselves.
 
 Run as `python -m microbench.sensitivity BUNDLE [DEVICE]`: the bundle is run on the virtual board with every constant
-of the GPU that is assumed or fitted at 0.75 and at 1.5 times its value, one at a time. The plan stays what it is. For
-any QPU program: `explore qpu sensitivity`.
+of the GPU that is assumed or fitted at 0.75 and at 1.5 times its value, one at a time, and by each variant of the
+profile. The plan stays what it is. For any QPU program: `explore qpu sensitivity`.
 """
 
 from __future__ import annotations
@@ -57,12 +57,15 @@ def sensitivities(profile: DeviceProfile, time_of: TimeOf) -> Iterator[Sensitivi
 
 
 def sensitivity_table(profile: DeviceProfile, time_of: TimeOf) -> Table:
-    """Simulated times: as the profile has it, then with each constant varied that is assumed or fitted."""
+    """Simulated times: as the profile has it, with each assumed or fitted constant varied, and by each variant."""
     base_s = time_of(profile)
     table = Table("constant", *(f"at {factor}x" for factor in FACTORS), "source")
     table.add_row("(as in the profile)", *([_duration(base_s)] * len(FACTORS)), "")
     for row in sensitivities(profile, time_of):
         table.add_row(row.constant, *(_change(time_s, base_s) for time_s in row.times_s), row.source)
+    for name, variant in profile.variants.items():
+        time_s = time_of(profile.with_variant(name))
+        table.add_row(f":{name}", _change(time_s, base_s), "", variant.source)
     return table
 
 
