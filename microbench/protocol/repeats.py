@@ -57,7 +57,8 @@ def _interval_of_median(times: NDArray[np.float64], seed: int, confidence: float
         method="percentile",
         rng=np.random.default_rng(seed),
     ).confidence_interval
-    return float(found.low), float(found.high)
+    low_s, high_s = np.clip((found.low, found.high), times.min(), times.max())  # its percentiles round
+    return float(low_s), float(high_s)
 
 
 def outliers(times_s: Sequence[float]) -> tuple[bool, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from microbench.conditions import Conditions
@@ -15,6 +15,7 @@ TIMES = st.lists(st.floats(1e-9, 1e3), min_size=1, max_size=20)
 
 
 @given(TIMES, st.integers(0, 5))
+@example([1.0, 320.8510558961555], 0)
 def test_the_interval_holds_the_median_and_lies_within_the_times(times: list[float], seed: int) -> None:
     found = estimate(times, seed)
     assert min(times) <= found.low_s <= found.time_s <= found.high_s <= max(times)
