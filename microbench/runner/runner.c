@@ -60,6 +60,7 @@ static int answer_one(const char *directory, uint32_t type, reader *request, wri
     case FRAME_EXEC:
         return answer_exec(directory, request, answer, why);
     case FRAME_QUIT:
+        lock_leave(); /* the answer says that nothing more of this runner's will change on the disk */
         return 0;
     default:
         return fail(why, FAULT_PROTOCOL, "request type %u is unknown", (unsigned)type);

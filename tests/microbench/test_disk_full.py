@@ -108,6 +108,7 @@ def test_a_full_disk_keeps_the_runner_from_starting_and_no_longer(
     sshd: LoopbackServer, disk: SmallDisk, cpu: SoundJob
 ) -> None:
     open_board(sshd, disk).close()
+    assert (disk.place / "there" / "lock").stat().st_size == 0  # an answered goodbye frees nothing later
     filler = disk.fill()
     with pytest.raises(BoardFullError, match="lock needs"):
         open_board(sshd, disk)
