@@ -6,15 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from codegen.engines.videocore4.isa import ADD_OPS, MUL_OPS, SIGNALS, Alu
-from microbench.errors import HazardError
-from microbench.virtual import VirtualV3D
 
 Words = NDArray[np.uint64]
 
 LENGTH = 48
-QPUS = 12
-CONTROL, UNIFORMS, UNIFORM_BYTES, SIZE = 0x4000, 0x8000, 256, 0x10000
-TIMEOUT_S = 1e-4
 END = tuple(i.encode() for i in (Alu(signal=SIGNALS["thread_end"]), Alu(), Alu()))
 NOP_ADDRESS = 39
 # Signals and how often each is taken.
@@ -74,28 +69,3 @@ def _sources(random: np.random.Generator, count: int) -> NDArray[np.int64]:
     inputs = (32, 38, 48, 49, 50, 51)
     kinds = [random.integers(0, 32, count), np.full(count, 38), random.choice(inputs, count)]
     return np.choose(random.choice(3, count, p=[0.85, 0.1, 0.05]), kinds)
-
-
-class RandomMachine:
-    """A virtual GPU that runs random code on random uniforms, all from one seed."""
-
-    def __init__(self, seed: int, strict: bool) -> None:
-        self.random = np.random.default_rng(seed)
-        self.gpu = VirtualV3D(strict=strict)
-        self._memory = self.gpu.alloc(SIZE)
-
-    def run(self, code: Words) -> str:
-        """Cycles and instructions of the launch, or the first line of what it was stopped with."""
-        bus, words = self._memory.bus, self._memory.view.view(np.uint32)
-        image = np.concatenate([code, np.array(END, np.uint64)])
-        words[: 2 * len(image)] = image.view(np.uint32)
-        uniforms = self.random.integers(0, 1 << 32, (SIZE - UNIFORMS) // 4, np.uint32)
-        inside = np.uint32(bus) + (uniforms & np.uint32(SIZE - 64))
-        words[UNIFORMS // 4 :] = np.where(uniforms % 3 == 0, uniforms, inside)
-        pairs = [(bus + UNIFORMS + UNIFORM_BYTES * qpu, bus) for qpu in range(QPUS)]
-        words[CONTROL // 4 : CONTROL // 4 + 2 * QPUS] = np.array(pairs).ravel()
-        try:
-            execution = self.gpu.execute(QPUS, bus + CONTROL, timeout_s=TIMEOUT_S)
-        except HazardError as error:
-            return str(error).splitlines()[0]
-        return f"{execution.cycles} {execution.counters['instructions']:.0f}"
