@@ -178,7 +178,8 @@ class DeviceProfile(BaseModel):
         if gpu_memory not in self.gpu_memories:
             ways = " or ".join(self.gpu_memories) or "it has none"
             raise ProfileError(
-                f"device {self.name!r}: GPU memory cannot be {gpu_memory} ({ways}); leave out --gpu-memory"
+                f"device {self.name!r}: GPU memory cannot be {gpu_memory} ({ways}); leave out --gpu-memory, or "
+                "gpu_memory in a job file"
             )
         return self.with_v3d(memory_is_cached=float(gpu_memory == "cached"))
 

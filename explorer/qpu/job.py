@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from codegen.target import GpuMemory
 from explorer.errors import OutputError
 from explorer.qpu.expectations import Expectation
 from microbench.virtual.program import Code, ProgramRun, QpuProgram
@@ -22,7 +23,7 @@ DEFAULT_TIMEOUT_S = 1.0
 class Job:
     """Launches on buffers, the files to write afterwards by buffer, what to expect, and the device.
 
-    `names` are those of codes, for tables; where `v3d_hz` is None the profile's clock stands.
+    `names` are those of codes, for tables; where `v3d_hz` or `gpu_memory` is None the profile's stands.
     """
 
     program: QpuProgram
@@ -31,6 +32,7 @@ class Job:
     expectations: tuple[Expectation, ...] = ()
     device: str = DEFAULT_DEVICE
     v3d_hz: float | None = None
+    gpu_memory: GpuMemory | None = None
     timeout_s: float = DEFAULT_TIMEOUT_S
     lax: bool = False
 

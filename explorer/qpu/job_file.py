@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from codegen.engines.videocore4.listing import FORMS, read_program
 from codegen.engines.videocore4.text import assemble_text
 from codegen.errors import AssemblyError, ListingError
+from codegen.target import GPU_MEMORIES
 from explorer.errors import JobFileError
 from explorer.qpu.expectations import TYPES, Expectation, fault, numbers_of
 from explorer.qpu.job import DEFAULT_DEVICE, DEFAULT_TIMEOUT_S, LARGEST_BUFFER_BYTES, Job, filled
@@ -78,6 +79,7 @@ class _Reader:
     def job(self, top: TomlTable) -> Job:
         device = top.text("device") or DEFAULT_DEVICE
         v3d_hz = top.number("v3d_hz", None, 1e6, _HIGHEST_CLOCK_HZ)
+        gpu_memory = top.choice("gpu_memory", GPU_MEMORIES, "")
         timeout_s = top.number("timeout_s", DEFAULT_TIMEOUT_S, 1e-6, 1e6)
         lax = top.flag("lax")
         codes, buffers = top.named_tables("code"), top.named_tables("buffer")
@@ -97,6 +99,7 @@ class _Reader:
             tuple(e for table in expectations if (e := self._expectation(table)) is not None),
             self._device(device),
             v3d_hz,
+            next((known for known in GPU_MEMORIES if known == gpu_memory), None),
             timeout_s if timeout_s is not None else DEFAULT_TIMEOUT_S,
             lax,
         )

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from codegen.errors import AssemblyError
+from codegen.target import GPU_MEMORIES
 from codegen.tensor import FloatArray
 from microbench.suite.programs.heat import CELLS, HEAT_K, PITCH_BYTES, ROWS
 from microbench.suite.programs.launch import Counts, Data, launch
@@ -108,6 +109,22 @@ def test_tables_have_a_row_for_each_program_and_a_cell_for_each_count() -> None:
     for program, time_row, counts_row in zip(PROGRAMS, times[2:], counts[2:], strict=True):
         assert program.what in time_row and "| 1.10 | yes |" in time_row
         assert counts_row.count("|") == len(asdict(program.original)) + 3
+
+
+def test_memory_is_allocated_as_the_originals_source_says() -> None:
+    rows = times_table([ProgramComparison(p, p.time_s, p.original) for p in PROGRAMS]).splitlines()[2:]
+    for program, row in zip(PROGRAMS, rows, strict=True):
+        cached = "QPULib" in program.what
+        assert program.profile.gpu_memory == ("cached" if cached else "direct")
+        assert ("| cached: QPULib c2658a5, Lib/VideoCore/SharedArray.h:82, 105 |" in row) == cached
+
+
+def test_memory_past_the_systems_l2_changes_no_published_programs_time() -> None:
+    for program in (p for p in PROGRAMS if p.cached_by and "1 QPU" not in p.what):
+        ways = [
+            launch(program.kernel(), program.profile.with_gpu_memory(way)).execution for way in GPU_MEMORIES
+        ]
+        assert 0 < abs(ways[0].cycles - ways[1].cycles) < 1e-4 * ways[0].cycles
 
 
 def test_a_variant_is_a_row_of_its_own() -> None:

@@ -49,7 +49,11 @@ DeviceOption = Annotated[
     str | None, typer.Option(help="device profile: a name, or a file *.toml; pi-zero by default")
 ]
 GpuMemoryOption = Annotated[
-    str | None, typer.Option(help="cached: in the L2 that the system of a Pi 1 or Zero has; direct: past it")
+    str | None,
+    typer.Option(
+        metavar="cached|direct",
+        help="how memory is allocated: cached, in the L2 that the system of a Pi 1 or Zero has, or direct, past it",
+    ),
 ]
 ClockOption = Annotated[float | None, typer.Option(help="clock of the GPU, in Hz", min=1e6, max=5e9)]
 
@@ -103,7 +107,7 @@ def run(
     with reported():
         options = ProgramOptions(program, form, qpus, uniform or [], in_ or [], buffer or [], launches)
         job = with_files(options.load(), out or [], expect or [])
-        constants = _device(device or job.device, v3d_hz or job.v3d_hz, gpu_memory)
+        constants = _device(device or job.device, v3d_hz or job.v3d_hz, gpu_memory or job.gpu_memory)
         with VirtualV3D(constants, strict=not (lax or job.lax)) as gpu:
             done = run_program(
                 gpu, job.program, timeout or job.timeout_s, profile, trace_intervals if trace else 0
@@ -143,7 +147,7 @@ def sensitivity(
             table = sensitivity_table(constants, lambda varied: bundle_time_s(varied, target))
         else:
             job = ProgramOptions(target, form, qpus, uniform or [], in_ or [], buffer or []).load()
-            constants = _device(device or job.device, v3d_hz or job.v3d_hz, gpu_memory)
+            constants = _device(device or job.device, v3d_hz or job.v3d_hz, gpu_memory or job.gpu_memory)
             table = sensitivity_table(constants, lambda varied: program_time_s(varied, job.program))
         print_table(table)
 

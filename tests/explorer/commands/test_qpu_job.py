@@ -221,6 +221,7 @@ FAULTS: dict[str, tuple[str, ...]] = {
     TOP + LAUNCH + '[[expect]]\nbuffer = "y"\nfile = "x.bin"\ntype = "bf16"\ntolerance = -1\n': (
         "2 faults", "expect 1.type: 'bf16' is not one of float32", "expect 1.tolerance: must be a number from 0"),
     "device = 3\nlax = 1\nv3d_hz = 1\n" + TOP + LAUNCH: ("device: must be a text", "lax: must be true", "v3d_hz: must"),
+    'gpu_memory = "warm"\n' + TOP + LAUNCH: ("gpu_memory: 'warm' is not one of cached, direct",),
     "buffer = 3\ncode = [1]\n" + LAUNCH: ("buffer: must be tables", "code: must be tables"),
     "launch = 1\n": ("launch: must be tables, each headed [[launch]]",),
     "a = ": ("no TOML",),
@@ -262,3 +263,15 @@ def test_options_go_before_the_jobs_device(place: Path) -> None:
     slow, fast = (explore("qpu", "run", path, *o).output for o in ([], ["--v3d-hz", "500e6"]))
     assert slow != fast
     refused(explore("qpu", "run", path, "--device", "pi-nine"), "ProfileError", "pi-nine")
+
+
+def test_memory_is_allocated_as_the_option_or_the_job_says(place: Path) -> None:
+    ways: dict[str, str] = {}
+    for said in ("", "cached", "direct"):
+        path = job(place, (f'gpu_memory = "{said}"\n' if said else "") + TOP + LAUNCH)
+        for option in ("", "cached", "direct"):
+            done = explore("qpu", "run", path, *(("--gpu-memory", option) if option else ()))
+            way = option or said or "direct"
+            assert done.output == ways.setdefault(way, done.output), (said, option)
+    assert ways["cached"] != ways["direct"]
+    refused(explore("qpu", "run", path, "--device", "pi-3", "--gpu-memory", "cached"), "ProfileError", "pi-3")
