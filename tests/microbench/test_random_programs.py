@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import signal
 from collections import Counter
+from collections.abc import Iterator
 
 import pytest
 
+from tests.microbench.random_programs import __main__ as command
 from tests.microbench.random_programs import shares
-from tests.microbench.random_programs.__main__ import main, report
+from tests.microbench.random_programs.__main__ import INTERRUPTED, main, report
 from tests.microbench.random_programs.shares import Outcome, outcomes
 
 CRASHING = 3  # the seed of the share that crashes, and how many of its programs end before
@@ -45,3 +47,16 @@ def test_exit_code_says_whether_one_crashed(monkeypatch: pytest.MonkeyPatch) -> 
     assert main(["--programs", "5", "--processes", "1"]) == 0
     monkeypatch.setattr(shares, "_work", work_that_crashes)
     assert main(["--programs", "5", "--seed", str(CRASHING), "--lax"]) == 1
+
+
+def test_what_was_run_until_an_interrupt_is_printed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(*_: object) -> Iterator[Outcome]:
+        yield Outcome("ended")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(command, "outcomes", interrupted)
+    assert main(["--programs", "1000"]) == INTERRUPTED
+    printed = capsys.readouterr().out
+    assert "| of 1 programs | |" in printed and "## Not strict" not in printed

@@ -3,6 +3,7 @@
 Each kind of simulator runs as many, in processes of its own, each of which runs a share of them from a seed. Prints
 how many ended, met the watchdog and were refused, and why; a process that dies was crashed by the program it was at,
 whose share is then left out. The exit code is 1 where one crashed, or an outcome names neither QPU nor instruction.
+Ctrl-C prints the counts of what was run until then.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from collections.abc import Sequence
 
 from microbench.virtual.library import library
 from tests.microbench.random_programs.shares import Outcome, outcomes
+
+INTERRUPTED = 130
 
 
 def report(title: str, found: Counter[Outcome]) -> str:
@@ -42,14 +45,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     only.add_argument("--lax", action="store_true", help="only the one that goes on where silicon does")
     chosen = parser.parse_args(arguments)
     library()  # compiled once, before there are processes
-    failed = False
+    failed = interrupted = False
     for strict, title in ((True, "Strict"), (False, "Not strict")):
         if (strict and chosen.lax) or (not strict and chosen.strict):
             continue
-        found = Counter(outcomes(chosen.seed, chosen.programs, strict, chosen.processes))
+        found: Counter[Outcome] = Counter()
+        try:
+            for outcome in outcomes(chosen.seed, chosen.programs, strict, chosen.processes):
+                found[outcome] += 1
+        except KeyboardInterrupt:
+            interrupted = True
         sys.stdout.write(report(title, found))
         sys.stdout.flush()
         failed |= any(outcome.verdict in ("unclear", "crashed") for outcome in found)
+        if interrupted:
+            return INTERRUPTED
     return int(failed)
 
 

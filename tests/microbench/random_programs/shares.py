@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
@@ -23,6 +24,7 @@ class Outcome:
 
 
 def _work(pipe: Connection, seed: int, programs: int, strict: bool) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     machine = RandomMachine(seed, strict)
     with machine.gpu:
         for _ in range(programs):
