@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -18,12 +19,15 @@ from explorer.settings import RunSettings
 from explorer.terminal.progress import Progress
 from microbench.store import Sample, Store
 
+SMALL_SPACE = 24  # candidates: of a space that has no more, all are measured
+HASH_DIGITS = 8  # of a candidate's hash: enough for shares
+
 REPEATS = 5  # where a clock is read; elsewhere a time is the same every time
 
 
 @dataclass(frozen=True)
 class LayerTruth:
-    """A layer with a sample of each of its candidates; times are those within a launch, as a search sees them."""
+    """A layer with samples of its candidates; times are those within a launch, as a search sees them."""
 
     name: str
     spec: LayerSpec
@@ -62,10 +66,25 @@ def all_candidates(spec: LayerSpec, jobs: JobBuilder, limit: int) -> tuple[Candi
     return LayerSearch(spec, jobs.algorithms.values(), jobs.target, settings).candidates
 
 
+def chosen_share(candidates: Sequence[Candidate], share: float) -> tuple[Candidate, ...]:
+    """Of each algorithm with more than SMALL_SPACE candidates about that share, told by their hashes, of others all.
+
+    A smaller share is part of a larger one, and no candidate's place depends on another's.
+    """
+    sizes = Counter(candidate.choice.algorithm for candidate in candidates)
+    return tuple(
+        candidate
+        for candidate in candidates
+        if sizes[candidate.choice.algorithm] <= SMALL_SPACE
+        or int(candidate.hash[:HASH_DIGITS], 16) < share * 16**HASH_DIGITS
+    )
+
+
 def measured_layers(
-    settings: RunSettings, layers: Mapping[str, LayerSpec], limit: int, progress: Progress
+    settings: RunSettings, layers: Mapping[str, LayerSpec], limit: int, share: float, progress: Progress
 ) -> Iterator[LayerTruth]:
-    """Each layer as soon as all its candidates are in the store of the settings; what it has is not measured again.
+    """Each layer as soon as the share of its candidates is in the store of the settings; what it has is not measured
+    again.
 
     Raises BoardError and StoreError; no sample that was taken is lost then, and the next call goes on.
     """
@@ -78,4 +97,5 @@ def measured_layers(
         measurer = Measurer(boards, jobs, store, fingerprint, progress, overheads_of(first).launch_s)
         for name, spec in layers.items():
             progress.phase(name)
-            yield LayerTruth(name, spec, measurer.samples(all_candidates(spec, jobs, limit)))
+            chosen = chosen_share(all_candidates(spec, jobs, limit), share)
+            yield LayerTruth(name, spec, measurer.samples(chosen))

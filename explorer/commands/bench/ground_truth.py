@@ -34,6 +34,15 @@ def ground_truth(
     limit: Annotated[
         int, typer.Option(help="spaces of an algorithm with more points than this are left out", min=1)
     ] = 4000,
+    share: Annotated[
+        float,
+        typer.Option(
+            help="of an algorithm's candidates of a layer where they are more than 24, the part that is measured, told "
+            "by their hashes; a larger share goes on from a smaller one",
+            min=0.0,
+            max=1.0,
+        ),
+    ] = 1.0,
     resolution: Annotated[int, typer.Option(help="of the zoo's networks, in pixels", min=32)] = 224,
     devices: DevicesOption = None,
 ) -> None:
@@ -51,7 +60,7 @@ def ground_truth(
         for name in models or MODELS:
             with network_named(name, resolution) as network, ConsoleProgress(console) as progress:
                 layers = distinct_layers(network.graph, layer or ())
-                for truth in measured_layers(settings, layers, limit, progress):
+                for truth in measured_layers(settings, layers, limit, share, progress):
                     console.print(f"{name}: {_line(truth)}", markup=False, soft_wrap=True)
 
 

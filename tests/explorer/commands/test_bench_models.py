@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from codegen.algorithm import algorithms
+from codegen.operators.conv2d import Conv2d
+from explorer.measure.jobs import JobBuilder
+from explorer.studies.ground_truth import all_candidates, chosen_share
+from microbench.profile import load_profile
 from microbench.store import Store
+from tests.codegen.layers import convolution
 from tests.explorer.command_line import explore, refused
 from tests.explorer.tiny import write_tiny_model
 
@@ -27,6 +33,18 @@ def test_ground_truth_goes_on_and_models_are_judged_by_it(tmp_path: Path) -> Non
     rows = [line for line in page.read_text().splitlines() if line.startswith("| r")]
     assert {line.split("|")[1].strip() for line in rows} >= {"residual", "roofline"}
     assert {line.split("|")[2].strip() for line in rows} == {"candidate", "layer"}
+
+
+def test_a_share_is_part_of_a_larger_one_and_small_spaces_are_whole(tmp_path: Path) -> None:
+    spec = convolution(64, 64, (28, 28), Conv2d((1, 1), (1, 1), (0, 0, 0, 0)))
+    jobs = JobBuilder(load_profile("pi-zero").target(), 0, algorithms(), 1)
+    every = all_candidates(spec, jobs, 4000)
+    eighth, half = (set(chosen_share(every, share)) for share in (0.125, 0.5))
+    large = [c for c in every if c.choice.algorithm == "qpu_implicit_gemm"]
+    assert len(large) > 100
+    assert eighth < half < set(every) == set(chosen_share(every, 1.0))
+    assert 0.35 < len(half & set(large)) / len(large) < 0.65
+    assert {c for c in every if c.choice.algorithm == "cpu_conv_direct"} <= eighth
 
 
 def test_a_store_without_times_of_the_device_is_refused(tmp_path: Path) -> None:
