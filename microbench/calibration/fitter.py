@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from itertools import product
+from dataclasses import dataclass, replace
+from itertools import combinations, product
 
 import numpy as np
 
@@ -21,7 +21,11 @@ _SCAN_FACTOR = 3.0
 _SCAN_POINTS = 9
 _ZOOMS = 3
 _NEARLY = 1.2
+_NUDGES = tuple(side * share for share in (0.03, 0.01, 0.003, 0.001) for side in (-1, 1))
+_WORTH_A_NUDGE = 0.99  # of a misfit that one must leave, to try more of them
 _FINEST = 1e-3  # share of a time that a difference is told from, however long it is
+REFINED = 16  # points of a grid
+_SAME_DIGITS = 6  # of a sum of log ratios: the same times
 EXACT = 1e-6  # root mean square of log ratios below which there is nothing left to fit
 
 
@@ -55,19 +59,58 @@ class Fitter:
             return 0.0
         return float(np.sqrt(np.mean(self.residuals((self.values,), benchmarks)[0] ** 2)))
 
+    def worst(self) -> float:
+        """The largest of the log ratios, in absolute terms."""
+        return float(np.abs(self.residuals((self.values,), self.usable(("",)))[0]).max(initial=0.0))
+
     # Discrete values, and coarse positions of real ones ---------------------------------------------------------
 
-    def scan(self, constants: Sequence[str], prefixes: Sequence[str], dense: bool = False) -> None:
+    def scan(
+        self,
+        constants: Sequence[str],
+        prefixes: Sequence[str],
+        along: Sequence[str] = (),
+        every: int = 0,
+        refined: int = REFINED,
+    ) -> None:
         """Takes the best of a grid over all the constants at once, by the sum of absolute log ratios.
 
-        Dense: every whole number of the range, not some.
-
         That sum, and not the squares', as other constants may still bend some of the benchmarks.
+
+        `along`: constants of which too little is known to judge by them as they are, because those that are scanned
+        decide how often they count. They lie on the grid as well, and are refined under each of the best `refined`
+        points before one is taken. `every`: so many whole numbers apart lie the points, and not by equal factors.
         """
-        grids = [self._grid(name, dense) for name in constants if name in self.values]
-        names = [name for name in constants if name in self.values]
-        candidates = [{**self.values, **dict(zip(names, point, strict=True))} for point in product(*grids)]
-        self._take_best([self.values, *candidates], self.usable(prefixes))
+        benchmarks = self.usable(prefixes)
+        scanned, beside = self._known(constants), self._known(along)
+        grids = [self._grid(name, every) for name in scanned]
+        points = [{**self.values, **dict(zip(scanned, point, strict=True))} for point in product(*grids)]
+        if beside:
+            points = self._shortlist([self.values, *points], beside, benchmarks)[:refined]
+        self._take_best([self.values, *(self._refined(p, beside, prefixes) for p in points)], benchmarks)
+
+    def _known(self, constants: Sequence[str]) -> tuple[str, ...]:
+        return tuple(name for name in constants if name in self.values)
+
+    def _shortlist(
+        self, candidates: Sequence[dict[str, float]], along: Sequence[str], benchmarks: Sequence[Benchmark]
+    ) -> list[dict[str, float]]:
+        """Each candidate at its best point of a grid `along`, best first, and of those that fit alike the first."""
+        grid = list(product(*(self._grid(name) for name in along)))
+        different: dict[float, dict[str, float]] = {}
+        for candidate in candidates:
+            of_one = [candidate, *({**candidate, **dict(zip(along, point, strict=True))} for point in grid)]
+            misfits = [float(np.abs(r).sum()) for r in self.residuals(of_one, benchmarks)]
+            best = int(np.argmin(misfits))
+            different.setdefault(round(misfits[best], _SAME_DIGITS), of_one[best])
+        return [different[misfit] for misfit in sorted(different)]
+
+    def _refined(
+        self, candidate: dict[str, float], along: Sequence[str], prefixes: Sequence[str]
+    ) -> dict[str, float]:
+        there = replace(self, values=dict(candidate))
+        there.refine(along, prefixes)
+        return there.values
 
     def locate(self, name: str, prefixes: Sequence[str]) -> None:
         """A coarse position of one constant by a grid that is drawn closer round its best points, by the same sum.
@@ -96,7 +139,7 @@ class Fitter:
         if self.ranges[name].may_be_absent:
             self._take_best([{**self.values, name: 0.0}, self.values], benchmarks)
 
-    def _grid(self, name: str, dense: bool) -> tuple[float, ...]:
+    def _grid(self, name: str, every: int = 0) -> tuple[float, ...]:
         bounds, value = self.ranges[name], self.values[name]
         if value == 0:  # a cache that the board does not have
             return (value,)
@@ -104,28 +147,44 @@ class Fitter:
             octaves = range(round(math.log2(bounds.low)), round(math.log2(bounds.high)) + 1)
             return tuple(2.0**octave for octave in octaves)
         low, high = value / _SCAN_FACTOR, value * _SCAN_FACTOR
-        points = np.arange(low, high + 1) if dense else np.geomspace(low, high, _SCAN_POINTS)
+        points = np.arange(low, high + 1, every) if every else np.geomspace(low, high, _SCAN_POINTS)
         return tuple(sorted({bounds.nearest(float(v)) for v in points}))
 
-    def polish(self, constants: Sequence[str], prefixes: Sequence[str]) -> None:
-        """Moves discrete constants to neighbours, and leaves out or brings in others, as long as that helps."""
-        benchmarks = self.usable(prefixes)
-        while True:
-            before = dict(self.values)
-            beside = [
-                {**self.values, name: value}
-                for name in constants
-                if name in self.values
-                for value in self.ranges[name].alternatives(self.values[name])
-            ]
-            self._take_best([self.values, *beside], benchmarks)
-            if before == self.values:
-                return
+    def polish(self, constants: Sequence[str], prefixes: Sequence[str], nudged: bool = False) -> None:
+        """Moves discrete constants to neighbours, and leaves out or brings in others, as long as that helps.
+
+        `nudged`: moves real ones by small shares as well, one or else two at once, as times go by steps of whole
+        instructions, down which no derivative leads; as long as that helps by a share.
+        """
+        benchmarks, names = self.usable(prefixes), self._known(constants)
+        moves = (self._alternatives, *((self._nudges, self._nudges_of_two) if nudged else ()))
+        tried = 0
+        while tried < len(moves):
+            before, misfit = self.values, self._misfit(benchmarks)
+            self._take_best([before, *(before | change for change in moves[tried](names))], benchmarks)
+            enough = misfit if tried == 0 else _WORTH_A_NUDGE * misfit
+            tried = 0 if before != self.values and self._misfit(benchmarks) < enough else tried + 1
+
+    def _misfit(self, benchmarks: Sequence[Benchmark]) -> float:
+        return float(np.abs(self.residuals((self.values,), benchmarks)[0]).sum())
+
+    def _alternatives(self, names: Sequence[str]) -> list[dict[str, float]]:
+        return [{n: value} for n in names for value in self.ranges[n].alternatives(self.values[n])]
+
+    def _nudges(self, names: Sequence[str]) -> list[dict[str, float]]:
+        return [
+            {n: self.ranges[n].nearest(self.values[n] * (1 + share))}
+            for n in names
+            for share in _NUDGES
+            if self.ranges[n].kind is Kind.REAL
+        ]
+
+    def _nudges_of_two(self, names: Sequence[str]) -> list[dict[str, float]]:
+        pairs = combinations(names, 2)
+        return [a | b for one, other in pairs for a in self._nudges((one,)) for b in self._nudges((other,))]
 
     def _take_best(self, candidates: Sequence[dict[str, float]], benchmarks: Sequence[Benchmark]) -> None:
         """The first of the best, so that what changes nothing stays."""
-        if not benchmarks:
-            return
         misfits = [float(np.abs(r).sum()) for r in self.residuals(candidates, benchmarks)]
         best = min(misfits)
         chosen = next(c for c, m in zip(candidates, misfits, strict=True) if m <= best + EXACT)

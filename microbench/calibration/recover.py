@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import os
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -157,11 +157,24 @@ def _trial(seed: int, fitted: FittedConstant, true: float, shows: bool) -> Trial
     return Trial(seed, fitted.name, true, fitted.value, fitted.start, shows, interval is not None, covered)
 
 
-def recover_many(stock: DeviceProfile, seeds: Sequence[int], processes: int) -> Recovery:
-    """What was found of the boards of all seeds, one process a board."""
+def recover_many(
+    stock: DeviceProfile, seeds: Sequence[int], processes: int, ended: Callable[[Recovery], None]
+) -> Recovery:
+    """What was found of the boards of all seeds, one process a board; tells of each when it has `ended`, in order."""
+    boards = []
     with ProcessPoolExecutor(processes) as pool:
-        boards = tuple(pool.map(recover, [stock] * len(seeds), seeds))
+        for board in pool.map(recover, [stock] * len(seeds), seeds):
+            ended(board)
+            boards.append(board)
     return Recovery(tuple(t for b in boards for t in b.trials), tuple(c for b in boards for c in b.choices))
+
+
+def missed(recovery: Recovery) -> list[str]:
+    """A line for each constant that shows and was not found, and for each variant that shows and was named wrongly."""
+    return [
+        *(_miss(t) for t in recovery.trials if t.shows and not _good(t)),
+        *(_misnamed(c) for c in recovery.choices if c.shows and c.found != c.true),
+    ]
 
 
 def table(recovery: Recovery) -> str:
@@ -265,8 +278,14 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="file to write the table to")
     arguments = parser.parse_args()
     seeds = range(arguments.seed, arguments.seed + arguments.profiles)
-    text = table(recover_many(load_profile(arguments.device), seeds, arguments.processes))
-    Console(soft_wrap=True, highlight=False).print(text, markup=False)
+    console = Console(soft_wrap=True, highlight=False)
+
+    def ended(board: Recovery) -> None:
+        lines = missed(board) or [f"- board {board.trials[0].seed}: everything that shows"]
+        console.print("\n".join(lines), markup=False)
+
+    text = table(recover_many(load_profile(arguments.device), seeds, arguments.processes, ended))
+    console.print(text, markup=False)
     if arguments.out is not None:
         command = f"    python -m microbench.calibration.recover --profiles {arguments.profiles}"
         arguments.out.write_text(f"{TITLE}{command}\n\n{text}\n", encoding="utf-8")

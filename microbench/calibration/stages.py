@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from microbench.calibration.fitter import EXACT, Fitter
+from microbench.calibration.fitter import EXACT, REFINED, Fitter
 from microbench.calibration.steps import cache_sizes, pause_instructions
 
 
@@ -12,15 +12,21 @@ from microbench.calibration.steps import cache_sizes, pause_instructions
 class Stage:
     """Constants that are scanned over a grid, then refined, by benchmarks given as beginnings of names.
 
-    `scanned_together`: over all combinations. `dense`: over every whole number.
+    `scanned_together`: over all combinations. `along`, `every`, `refined`: as of `Fitter.scan`.
+    `needs`: a constant without which the board has nothing of these.
     """
 
     constants: tuple[str, ...]
     benchmarks: tuple[str, ...]
     scanned_together: bool = False
-    dense: bool = False
+    along: tuple[str, ...] = ()
+    every: int = 0
+    refined: int = REFINED
+    needs: str = ""
 
 
+_ALL = 1000  # more points than any grid has
+_CACHED = "memory_is_cached"
 _LONG_BURSTS = "uniform.burst.words=145"
 _BURSTS = ("uniform_pause_instructions", "uniform_refill_cycles", "uniform_burst_words")
 STAGES = (
@@ -29,13 +35,27 @@ STAGES = (
     Stage(("tmu_hit_latency_cycles",), ("tmu.latency.footprint=000768", "tmu.latency.conflicts=01")),
     Stage(("tmu_cycles_per_request",), ("tmu.rate",)),
     Stage(("l2_latency_cycles", "sdram_latency_s"), ("tmu.latency",)),
-    Stage(("icache_bytes", "icache_ways"), ("icache.lines",), scanned_together=True),
+    Stage(
+        ("icache_bytes", "icache_ways"),
+        ("icache.lines",),
+        scanned_together=True,
+        along=("icache_extra_cycles",),
+    ),
     Stage(("icache_extra_cycles",), ("icache.lines",)),
     Stage(("memory_bytes_per_cycle",), ("tmu.stream",)),
-    Stage(("cached_memory_bytes_per_cycle",), ("tmu.stream",)),
-    Stage(("system_l2_bytes", "system_l2_ways"), ("tmu.again",), scanned_together=True),
-    Stage(("system_l2_bytes_per_cycle",), ("tmu.again",)),
+    Stage(("cached_memory_bytes_per_cycle",), ("tmu.stream",), needs=_CACHED),
     Stage(("l2_bytes_per_cycle",), ("tmu.from_l2",)),
+    Stage(
+        ("system_l2_bytes",),
+        ("tmu.again",),
+        scanned_together=True,
+        along=("system_l2_bytes_per_cycle",),
+        needs=_CACHED,
+    ),
+    Stage(("system_l2_bytes_per_cycle",), ("tmu.again",), needs=_CACHED),
+    Stage(("l2_bytes_per_cycle",), ("tmu.from_l2",)),
+    Stage(("uniform_l2_extra_cycles",), ("uniform.chase.footprint=08192",)),
+    Stage(("uniform_sdram_extra_s",), ("uniform.chase.footprint=131072",)),
     Stage(("uniform_cache_bytes", "uniform_cache_ways"), ("uniform.chase",), scanned_together=True),
     Stage(("uniform_l2_extra_cycles",), ("uniform.chase.footprint=08192",)),
     Stage(("uniform_sdram_extra_s",), ("uniform.chase.footprint=131072",)),
@@ -49,7 +69,15 @@ STAGES = (
         ),
         scanned_together=True,
     ),
-    Stage(("uniform_burst_words",), (_LONG_BURSTS,), dense=True),
+    Stage(
+        ("uniform_burst_words",),
+        ("uniform.burst.words=208", _LONG_BURSTS),
+        scanned_together=True,
+        along=("uniform_refill_cycles",),
+        every=2,  # as far apart as the first words of these bursts
+        refined=_ALL,
+    ),
+    Stage(("uniform_burst_words",), (_LONG_BURSTS,), scanned_together=True, every=1),
     Stage(_BURSTS, ("uniform.burst",)),
     Stage(("sfu_cycles",), ("sfu.",)),
     Stage(("vpm_vector_cycles",), ("vpm.write.qpus", "vpm.read.vectors=16")),
@@ -64,12 +92,16 @@ STAGES = (
     Stage(("vdr_row_cycles", "vdr_byte_cycles", "vdr_setup_s"), ("dma.load",)),
     Stage(("lowest_qpu_first",), ("arbitration",)),
 )
-_ROUNDS = 3
+_ROUNDS = 4
+_FOUND = 5e-4  # of every log ratio: what shows by a hundredth is right then to a few hundredths
 _MANY = 3  # constants of a stage that only refines what those before found
 
 
 def fit(fitter: Fitter) -> None:
-    """All stages, then everything together; again while that still finds something."""
+    """All stages twice, and everything together from then on, while that still finds something.
+
+    Not after the first round: a constant that a later stage finds would bend all the others.
+    """
     read_off = {
         **cache_sizes(fitter.measured),
         "uniform_pause_instructions": pause_instructions(fitter.measured),
@@ -83,21 +115,25 @@ def fit(fitter: Fitter) -> None:
             return
         for stage in STAGES:
             _fit_stage(fitter, stage, coarse=attempt == 0)
-        _together(fitter)
-        if attempt and fitter.rms() > 0.9 * before:
+        if fitter.worst() < _FOUND:
             return
+        if attempt:
+            _together(fitter)
+            if fitter.rms() > 0.9 * before:
+                return
 
 
 def _fit_stage(fitter: Fitter, stage: Stage, coarse: bool) -> None:
+    lacking = stage.needs and not fitter.model.profile.v3d_value(stage.needs)
+    if lacking or fitter.rms(stage.benchmarks) < EXACT:
+        return
     if stage.scanned_together:
-        fitter.scan(stage.constants, stage.benchmarks)
-    elif stage.dense:
-        fitter.scan(stage.constants, stage.benchmarks, dense=True)
+        fitter.scan(stage.constants, stage.benchmarks, stage.along, stage.every, stage.refined)
     elif coarse and len(stage.constants) < _MANY:
         for name in stage.constants:
             fitter.locate(name, stage.benchmarks)
     fitter.refine(stage.constants, stage.benchmarks)
-    fitter.polish(stage.constants, stage.benchmarks)
+    fitter.polish(stage.constants, stage.benchmarks, nudged=True)
 
 
 def _together(fitter: Fitter) -> None:

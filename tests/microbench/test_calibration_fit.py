@@ -8,7 +8,7 @@ import pytest
 
 from microbench.calibration.calibrate import SOURCE, calibrate
 from microbench.calibration.constants import ranges
-from microbench.calibration.fitter import Fitter
+from microbench.calibration.fitter import EXACT, Fitter
 from microbench.calibration.forward import ForwardModel
 from microbench.calibration.identify import intervals, sensitivities
 from microbench.calibration.recover import random_profile, recover, table
@@ -104,22 +104,52 @@ def test_who_is_served_first_is_found(model: ForwardModel, true: float) -> None:
     assert (interval.low, interval.high) == (true, true)
 
 
-def test_the_systems_l2_is_found_where_memory_is_cached_in_it() -> None:
-    cached = STOCK.with_gpu_memory("cached")
-    true = {
-        "system_l2_bytes": 262144.0,
-        "system_l2_bytes_per_cycle": 10.0,
-        "cached_memory_bytes_per_cycle": 3.5,
-    }
+def test_a_size_is_found_whose_cache_is_faster_or_slower_than_the_profiles() -> None:
+    """At the profile's throughput, a system's L2 that is hardly faster than memory looks like none."""
+    cached = STOCK.with_gpu_memory("cached").with_v3d(cached_memory_bytes_per_cycle=3.5)
+    true = {"system_l2_bytes": 262144.0, "system_l2_bytes_per_cycle": 4.1}
     with VirtualV3D(cached.with_v3d(**true)) as gpu:
         measured = measure(gpu, suite(BoardShape.of(STOCK), 4))
     with ForwardModel(cached, queue_depth=4) as model:
         found = Fitter(model, measured, ranges(cached.v3d), {name: cached.v3d_value(name) for name in true})
-        found.locate("cached_memory_bytes_per_cycle", ("tmu.stream",))
         found.scan(("system_l2_bytes",), ("tmu.again",))
-        found.locate("system_l2_bytes_per_cycle", ("tmu.again",))
-        found.refine(tuple(true), ("tmu.again",))
+        assert found.values["system_l2_bytes"] != true["system_l2_bytes"]
+        found.values = {name: cached.v3d_value(name) for name in true}
+        found.scan(("system_l2_bytes",), ("tmu.again",), along=("system_l2_bytes_per_cycle",))
     assert found.values == pytest.approx(true, rel=0.01)
+
+
+def test_a_scan_leaves_what_changes_nothing(model: ForwardModel) -> None:
+    start = {"system_l2_bytes": 131072.0, "system_l2_bytes_per_cycle": 8.0}  # which memory goes past
+    found = fitter(model, start)
+    found.scan(("system_l2_bytes",), ("tmu.again",), along=("system_l2_bytes_per_cycle",))
+    assert found.values == start
+
+
+def test_words_at_full_rate_are_told_from_a_line_less_and_a_slower_refill(model: ForwardModel) -> None:
+    """From a line less on, Gauss-Newton does not come back: words are whole, and a line counts as one."""
+    true = {"uniform_refill_cycles": 7.5, "uniform_burst_words": 69.0}
+    bursts = ("uniform.burst.words=208", "uniform.burst.words=145")
+    found = fitter(model, true)
+    start = {"uniform_refill_cycles": 7.0, "uniform_burst_words": 53.0}
+    found.values = dict(start)
+    found.refine(tuple(true), bursts)
+    found.polish(tuple(true), bursts)
+    assert abs(found.values["uniform_burst_words"] - 69) > 2
+    found.values = dict(start)
+    found.scan(("uniform_burst_words",), bursts, along=("uniform_refill_cycles",), every=4, refined=100)
+    assert found.values["uniform_refill_cycles"] == pytest.approx(7.5, rel=0.02)
+    assert found.values["uniform_burst_words"] == pytest.approx(69, abs=2)
+
+
+def test_nudges_go_down_the_steps_of_whole_instructions(model: ForwardModel) -> None:
+    true = {"vdr_setup_s": 193e-9, "vdr_row_cycles": 6.2, "vdr_byte_cycles": 0.314}
+    found = fitter(model, true)
+    found.values = {"vdr_setup_s": 187e-9, "vdr_row_cycles": 6.3, "vdr_byte_cycles": 0.3133}
+    assert found.rms(("dma.load",)) > 1e-3
+    found.polish(tuple(true), ("dma.load",), nudged=True)
+    assert found.rms(("dma.load",)) < EXACT
+    assert found.values == pytest.approx(true, rel=0.02)
 
 
 @pytest.mark.slow

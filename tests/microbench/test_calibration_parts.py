@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from microbench.calibration.constants import Kind, ranges
 from microbench.calibration.identify import Sensitivity
 from microbench.calibration.profile_file import write_profile
-from microbench.calibration.recover import SPREAD, Choice, Recovery, Trial, random_profile, table
+from microbench.calibration.recover import SPREAD, Choice, Recovery, Trial, missed, random_profile, table
 from microbench.calibration.steps import cache_sizes, pause_instructions
 from microbench.calibration.variants import OWN, UNNAMED, mechanisms
 from microbench.profile import DeviceProfile, known_profiles, load_profile
@@ -130,6 +130,11 @@ def test_the_table_counts_what_was_found_and_lists_what_was_not() -> None:
     assert "| a, b | small | 2 | 2 | 1 |" in text
     assert "| a, b | large | 1 | 0 | 0 |" in text
     assert "- board 2: a, b: small, named large" in text
+    assert missed(Recovery(trials, choices)) == [
+        "- board 2: a is 100, fitted, 120",
+        "- board 2: a, b: small, named large",
+    ]
+    assert missed(Recovery(trials[:1], choices[:1])) == []
 
 
 def test_an_error_of_what_a_board_has_nothing_of_is_a_share_of_the_stock_value() -> None:
