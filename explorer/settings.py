@@ -20,6 +20,7 @@ BUILT_IN_NETWORK = "mobilenet_v1"
 RUNS = Path("results") / "runs"
 DEFAULT_STORE = RUNS / "samples.sqlite"
 LEAST_HZ, MOST_HZ = 1e6, 5e9  # of a GPU's clock
+MOST_PRICE = 1e6  # seconds of latency for a unit of something else
 
 Objective = Literal["latency", "front"]
 PriorChoice = Literal["store", "none"]
@@ -56,6 +57,7 @@ class RunSettings:
     the device's profile and the variants that it names, in place of the fastest under the profile alone. `devices`: the
     file of named boards, None: there is none.
 
+    `prices`: of objectives by name, the seconds of latency that a unit is worth; of what the plan minimises.
     `prior`: whether the cost model also learns from what the store has of other networks and boards.
 
     Raises UsageError for a value that no run can have, naming the field.
@@ -80,6 +82,7 @@ class RunSettings:
     overwrite: bool = False
     prior: PriorChoice = "store"
     robust: bool = False
+    prices: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name in ("model", "out", "devices"):
@@ -90,6 +93,9 @@ class RunSettings:
         parse_prior(self.prior)
         if parse_objective(self.objective) == "front" and self.robust:
             raise UsageError("--robust chooses one plan, --objective front shows many: leave one of them out")
+        if self.prices and (self.robust or self.objective == "front"):
+            other = "--robust" if self.robust else "--objective front"
+            raise UsageError(f"--price chooses one plan by what it takes; leave it out, or {other}")
         if self.gpu_memory not in (None, *GPU_MEMORIES):
             raise UsageError(
                 f"gpu_memory cannot be {self.gpu_memory!r}: {' or '.join(GPU_MEMORIES)}, or None"
@@ -107,6 +113,8 @@ class RunSettings:
         yield "search.seed", self.search.seed, 0, math.inf
         yield "search.budget", self.search.budget, 1, math.inf
         yield "rehearsal.rounds", self.rehearsal.rounds, 0, math.inf
+        for name, price in self.prices.items():
+            yield f"prices[{name!r}]", price, 0, MOST_PRICE
         for name, shape in self.shapes.items():
             for size in shape:
                 yield f"shapes[{name!r}]", size, 1, math.inf
@@ -159,6 +167,21 @@ def parse_board_options(texts: Sequence[str]) -> Mapping[str, str]:
             raise UsageError(f"--board-option gives {name!r} two values; leave one out")
         options[name] = value
     return options
+
+
+def parse_prices(texts: Sequence[str]) -> Mapping[str, float]:
+    """`NAME=SECONDS` of every --price; raises UsageError naming the malformed one."""
+    prices: dict[str, float] = {}
+    for text in texts:
+        name, _, price = text.partition("=")
+        try:
+            value = float(price)
+        except ValueError:
+            raise UsageError(f"--price {text!r} is malformed; an example: --price energy=0.5") from None
+        if name in prices:
+            raise UsageError(f"--price gives {name!r} two prices; leave one out")
+        prices[name] = value
+    return prices
 
 
 def parse_objective(name: str) -> Objective:

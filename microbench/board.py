@@ -86,7 +86,7 @@ class BundleRun:
     `times_s` are the seconds of every timed run. `cpu_time_s` is how long all cores together were busy for one run,
     in seconds: measured where there is a clock, otherwise modelled from the steps, their threads and the launches.
     What is measured is the mean of the runs: a system learns of its other cores' time in ticks, too late for a run and
-    too much for the next. `conditions` are readings of the board before and after, as a measurement's.
+    too much for the next. `conditions` and `series` are as a measurement's.
     """
 
     outputs: tuple[FloatArray, ...]
@@ -97,6 +97,7 @@ class BundleRun:
     step_kinds: Mapping[str, Kind]
     counters: Mapping[str, float] = field(default_factory=dict)
     conditions: tuple[Conditions, ...] = ()
+    series: tuple[Series, ...] = ()
 
     @property
     def time_s(self) -> float:

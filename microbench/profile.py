@@ -52,7 +52,7 @@ class Variant(BaseModel):
 class DeviceProfile(BaseModel):
     """A board's constants. `v3d` and `cpu_costs` are empty where the board has no QPUs or its CPU is timed for real.
 
-    The hash covers values, not sources: rewording a source does not invalidate samples.
+    The hash covers values that times depend on, not sources: rewording a source does not invalidate samples.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -78,6 +78,11 @@ class DeviceProfile(BaseModel):
     )
     threads: Constants = Field(
         default={}, description="what it costs to share layers between threads: wake_s, spin_s; none: nothing"
+    )
+    power: Constants = Field(
+        default={},
+        description="what the board draws: idle_w, core_w and qpu_w more for each that works, memory_j_per_byte; none: "
+        "not known",
     )
     robust_against: tuple[str, ...] = Field(
         default=(), description="variants that a plan should do well under besides the profile itself"
@@ -133,6 +138,10 @@ class DeviceProfile(BaseModel):
     def cpu_cost(self, name: str) -> float:
         """A constant of the CPU's cost table; raises ProfileError when the profile lacks it."""
         return self._value(self.cpu_costs, "cpu_costs", name)
+
+    def power_value(self, name: str) -> float:
+        """What some part of the board draws; raises ProfileError when the profile lacks it."""
+        return self._value(self.power, "power", name)
 
     def thread_value(self, name: str) -> float:
         """What threads cost; 0 where the profile says nothing of it."""

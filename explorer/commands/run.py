@@ -49,9 +49,18 @@ def run(
     objective: Annotated[
         str,
         typer.Option(
-            help="latency: the fastest plan; front: every best trade of latency, memory and CPU time"
+            help="latency: the fastest plan; front: every best trade of latency, memory, CPU time and energy"
         ),
     ] = "latency",
+    price: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--price",
+            metavar="NAME=SECONDS",
+            help="seconds of latency that a unit is worth, of cpu-time (a second of all cores together) or energy (a "
+            "joule): the plan with the least sum; may be repeated",
+        ),
+    ] = None,
     robust: Annotated[
         bool,
         typer.Option(
@@ -93,6 +102,7 @@ def run(
         parse_board_options,
         parse_gpu_memory,
         parse_objective,
+        parse_prices,
         parse_prior,
         parse_shapes,
         parse_ssh,
@@ -121,6 +131,7 @@ def run(
                 rehearsal=RehearsalSettings(rounds=rehearsals),
                 objective=parse_objective(objective),
                 robust=robust,
+                prices=parse_prices(price or ()),
             ),
             console=stdout(),
         )

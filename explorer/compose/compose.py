@@ -2,9 +2,9 @@
 
 Steps run in the graph's order, every layout change right after the tensor's producer (once, however many layers read
 it). Layers may be taken together as a chain, of which nothing is kept but the result. A composition costs the sum of
-its steps' times plus an overhead for every launch and whenever threads are woken; where CPU time has a price, that of
-all these too. Network inputs and outputs are nchw and belong to the caller. A view (a reshape that moves no byte) and
-a concatenation whose parts were written in place cost nothing and end no launch.
+its steps' times plus an overhead for every launch and whenever threads are woken; where CPU time or energy have a
+price, those of all these too. Network inputs and outputs are nchw and belong to the caller. A view (a reshape that
+moves no byte) and a concatenation whose parts were written in place cost nothing and end no launch.
 
 Memory: a buffer of the CPU is held while its value is needed. One that the QPUs touch is held, from the start, through
 every launch that it is needed in: within a launch no address may be used twice (see
@@ -27,22 +27,24 @@ from explorer.compose.held import Caps
 from explorer.compose.memory_use import held_bytes
 from explorer.compose.problem import Problem
 from explorer.compose.rivals import INFINITE
-from explorer.compose.steps import ComposedStep, Overheads, Prices, starts_launch, wakes
+from explorer.compose.steps import ComposedStep, Overheads, Prices, overhead, starts_launch, wakes
 from explorer.compose.suffixes import Suffixes
 from explorer.compose.timed_candidates import TimedCandidate, TimedCandidates
 from explorer.errors import CompositionError
+from explorer.objectives.objective import Weights
+from explorer.objectives.usage import Usage, total
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What a composition may use. `threads`: the most of one step; `cpu_price`: seconds of latency that a second of
-    CPU time is worth; `engines`: those that layers may run on, None for all; `chains`: whether layers may be computed
+    """What a composition may use. `threads`: the most of one step; `weights`: what is minimised;
+    `engines`: those that layers may run on, None for all; `chains`: whether layers may be computed
     together; `seconds`: after so long the best found so far is taken, with the gap that is left.
     """
 
     engines: Sequence[str] | None = None
     threads: float = float("inf")
-    cpu_price: float = 0.0
+    weights: Weights = field(default_factory=Weights)
     caps: Caps = field(default_factory=Caps)
     chains: bool = True
     seconds: float = 10.0
@@ -59,19 +61,35 @@ def cpu_only() -> Limits:
 
 @dataclass(frozen=True)
 class Composition:
-    """Steps in the order they run, their total time with launches, CPU time, launches, and the most bytes held.
+    """Steps in the order they run, what they take together with launches, and the most bytes held at once.
 
-    `cpu_s` counts every core that works: a step's time by its threads, and the overhead of launches. `gap`: the part of
-    its price that no other composition within the limits can save; 0 where none is cheaper.
+    `gap`: the part of its price that no other composition within the limits can save; 0 where none is cheaper.
     """
 
     steps: tuple[ComposedStep, ...]
-    total_s: float
-    cpu_s: float
+    usage: Usage
     launches: int
-    gpu_bytes: int
-    arena_bytes: int
     gap: float = 0.0
+
+    @property
+    def total_s(self) -> float:
+        """Seconds from start to end."""
+        return self.usage.latency_s
+
+    @property
+    def cpu_s(self) -> float:
+        """Every core that works: a step's time by its threads, and the overhead of launches."""
+        return self.usage.cpu_s
+
+    @property
+    def gpu_bytes(self) -> int:
+        """The most of the GPU's memory that is held at once."""
+        return int(self.usage.gpu_bytes)
+
+    @property
+    def arena_bytes(self) -> int:
+        """The most of the CPU's."""
+        return int(self.usage.arena_bytes)
 
 
 def compose(
@@ -84,7 +102,7 @@ def compose(
     """
     allowed = {spec: _allowed(ways, limits) for spec, ways in timed_candidates.items()}
     expired = _clock(limits.seconds)
-    problem = Problem(graph, allowed, Prices(overheads, limits.cpu_price), limits.engines, limits.chains)
+    problem = Problem(graph, allowed, Prices(overheads, limits.weights), limits.engines, limits.chains)
     if limits.caps == Caps():
         cheapest = Decomposition(problem, expired).run()
     else:
@@ -120,15 +138,8 @@ def _priced(
 ) -> Composition:
     launches = sum(starts_launch(steps))
     overhead_s = launches * overheads.launch_s + sum(wakes(steps, overheads)) * overheads.wake_s
-    return Composition(
-        steps=steps,
-        total_s=sum(step.time_s for step in steps) + overhead_s,
-        cpu_s=sum(step.cpu_s for step in steps) + overhead_s,
-        launches=launches,
-        gpu_bytes=gpu_bytes,
-        arena_bytes=arena_bytes,
-        gap=gap,
-    )
+    taken = total((*(step.usage for step in steps), overhead(overhead_s)))
+    return Composition(steps, replace(taken, gpu_bytes=gpu_bytes, arena_bytes=arena_bytes), launches, gap)
 
 
 def _clock(seconds: float) -> Callable[[], bool]:

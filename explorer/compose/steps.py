@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 
 from codegen.graph import Node
 from explorer.compose.timed_candidates import TimedCandidate
+from explorer.objectives.objective import Weights
+from explorer.objectives.usage import Usage
 
 
 @dataclass(frozen=True)
@@ -36,9 +39,9 @@ class ComposedStep:
         return 0.0 if self.is_free else self.timed.time_s
 
     @property
-    def cpu_s(self) -> float:
-        """How long cores are busy with it, all together."""
-        return 0.0 if self.is_free else self.timed.cpu_s
+    def usage(self) -> Usage:
+        """What it takes of the board."""
+        return Usage() if self.is_free else self.timed.usage
 
 
 @dataclass(frozen=True)
@@ -60,23 +63,33 @@ class Overheads:
 
 @dataclass(frozen=True)
 class Prices:
-    """Overheads, and the seconds of latency that a second of CPU time is worth."""
+    """What candidates and overheads count, by what a composition minimises."""
 
     overheads: Overheads
-    cpu: float = 0.0
+    weights: Weights = field(default_factory=Weights)
 
     def of(self, timed: TimedCandidate) -> float:
-        return timed.time_s + self.cpu * timed.cpu_s
+        return timed.time_s if self._by_latency else self.weights.of(timed.usage)
 
-    @property
+    @cached_property
+    def _by_latency(self) -> bool:
+        """The usual case, of many thousand candidates."""
+        return self.weights.terms == Weights().terms
+
+    @cached_property
     def launch(self) -> float:
         """A launch keeps the CPU busy for its overhead."""
-        return self.overheads.launch_s * (1.0 + self.cpu)
+        return self.weights.of(overhead(self.overheads.launch_s))
 
-    @property
+    @cached_property
     def wake(self) -> float:
         """So does waking."""
-        return self.overheads.wake_s * (1.0 + self.cpu)
+        return self.weights.of(overhead(self.overheads.wake_s))
+
+
+def overhead(seconds: float) -> Usage:
+    """What it takes to change processors: a core does it."""
+    return Usage(latency_s=seconds, cpu_s=seconds)
 
 
 def starts_launch(steps: Sequence[ComposedStep]) -> tuple[bool, ...]:

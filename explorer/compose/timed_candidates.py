@@ -13,18 +13,22 @@ from codegen.operators.relayout import Relayout
 from codegen.schedule import Candidate
 from codegen.target import Target
 from codegen.tensor import TensorType
+from explorer.objectives.usage import Usage
 from microbench.board import Kind
 
 
 @dataclass(frozen=True)
 class TimedCandidate:
-    """A candidate that works, with its time on the board and the sample that says so."""
+    """A candidate that works, with its time on the board and the sample that says so. `traffic_bytes` are read,
+    re-reads included, and written.
+    """
 
     candidate: Candidate
     time_s: float
     kind: Kind
     sample_id: int
     workspace_bytes: int = 0
+    traffic_bytes: float = 0.0
 
     @property
     def engine(self) -> Engine:
@@ -40,6 +44,12 @@ class TimedCandidate:
     def cpu_s(self) -> float:
         """How long cores are busy with it, all together; a core that waits for another counts."""
         return self.threads * self.time_s
+
+    @property
+    def usage(self) -> Usage:
+        """What it takes of the board."""
+        beside_s = 0.0 if self.engine.keeps_cores_busy else self.time_s
+        return Usage(self.time_s, self.cpu_s, beside_s, self.traffic_bytes)
 
 
 class Interface(NamedTuple):

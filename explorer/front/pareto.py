@@ -31,3 +31,17 @@ def spread(values: NDArray[np.float64], count: int, always: Sequence[int] = ()) 
         distance[chosen] = -1.0
         chosen.append(int(distance.argmax()))
     return tuple(sorted(chosen))
+
+
+def spread_out(
+    values: NDArray[np.float64], always: Sequence[int], rows: Sequence[int], tolerance: float
+) -> tuple[int, ...]:
+    """`always`, and those of `rows`, in their order, that save more than a share of `tolerance` in some column over
+    each one that is kept already; ascending.
+    """
+    kept = list(always)
+    for row in rows:
+        saves = values[kept] * (1 - tolerance) > values[row]
+        if saves.any(axis=1).all():
+            kept.append(row)
+    return tuple(sorted(set(kept)))

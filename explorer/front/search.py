@@ -2,13 +2,14 @@
 
 For every number of QPUs and of cores in use the cap on memory is swept from none to the least that fits: each cap is
 just below what the plan before needed, so that no trade of memory for latency is missed but those too small to matter.
-Where several cores are in use the price of CPU time is swept too. Optuna's NSGA-II then looks at all knobs together.
+The price of every other summed objective is swept too: of CPU time where several cores are in use, of energy where the
+board's power is known. Optuna's NSGA-II then looks at all knobs together.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,7 +19,10 @@ from codegen.engine_registry import host_engines
 from codegen.target import Target
 from explorer.compose.compose import Composition, Limits
 from explorer.errors import CompositionError
-from explorer.front.pareto import dominated
+from explorer.front.pareto import dominated, spread_out
+from explorer.objectives.objective import CPU_TIME, ENERGY, Objective, objectives_for, weights_of
+from explorer.objectives.power import Power, power_of
+from explorer.objectives.usage import Usage
 from explorer.plans.searched_network import SearchedNetwork
 from explorer.terminal.progress import Progress
 
@@ -27,40 +31,46 @@ if TYPE_CHECKING:
 
 TRIALS = 80
 POPULATION = 20
-# Seconds of latency for a second of CPU time: a core more for a layer has to save that much.
-CPU_PRICES = (0.05, 0.2, 0.5, 0.8, 1.2, 1.6, 2.0, 2.5, 3.0, 3.5, 4.0, 5.0, 7.0, 10.0)
+# Seconds of latency for a unit. Of CPU time: a core more for a layer has to save that much.
+PRICES = {
+    CPU_TIME.name: (0.05, 0.2, 0.5, 0.8, 1.2, 1.6, 2.0, 2.5, 3.0, 3.5, 4.0, 5.0, 7.0, 10.0),
+    ENERGY.name: (0.1, 0.3, 1.0, 3.0, 10.0, 100.0),
+}
 SMALLEST_STEP = 0.04  # of memory, from one cap to the next
 MOST_CAPS = 30
+TOLERANCE = 0.005  # plans that save no more than this of anything are left out
 
 
 @dataclass(frozen=True, order=True)
 class Knobs:
-    """What is decided for the whole network. `cap_bytes` None: as much memory as the board has."""
+    """What is decided for the whole network. `prices`: of objectives by name, in seconds of latency; `cap_bytes` None:
+    as much memory as the board has.
+    """
 
     qpus: int
     cores_free: int
-    cpu_price: float = 0.0
+    prices: tuple[tuple[str, float], ...] = ()
     cap_bytes: int | None = None
 
 
 @dataclass(frozen=True, eq=False)
 class Proposal:
-    """A composition and what it should cost: latency and CPU time in seconds, activation memory in bytes."""
+    """A composition and what it should take, memory as its bundle allocates it."""
 
     knobs: Knobs
     searched: SearchedNetwork
     composition: Composition
-    memory_bytes: int
-
-    @property
-    def objectives(self) -> tuple[float, float, float]:
-        """Latency, memory, CPU time."""
-        return self.composition.total_s, float(self.memory_bytes), self.composition.cpu_s
+    usage: Usage
 
     @property
     def is_plain(self) -> bool:
         """Whether it is just the fastest with so many QPUs and cores."""
-        return self.knobs.cap_bytes is None and self.knobs.cpu_price == 0.0
+        return self.knobs.cap_bytes is None and not self.knobs.prices
+
+    @property
+    def memory_bytes(self) -> int:
+        """All of it."""
+        return int(self.usage.gpu_bytes + self.usage.arena_bytes)
 
     @property
     def identity(self) -> str:
@@ -71,21 +81,40 @@ class Proposal:
         ]
         return content_hash([self.searched.target.qpus, steps])
 
+    def values(self, objectives: Sequence[Objective]) -> tuple[float, ...]:
+        """Of each objective, as predicted."""
+        return values_of(objectives, self.usage, self.searched)
+
 
 def fewer_qpus(target: Target) -> tuple[int, ...]:
     """How many QPUs a front tries beside all of them and none: half."""
     return (target.qpus // 2,) if target.qpus > 1 else ()
 
 
+def objectives_of(searched: SearchedNetwork) -> tuple[Objective, ...]:
+    """What can be told of plans for its board."""
+    return objectives_for(power_of(searched.profile, searched.target))
+
+
+def compared(objectives: Sequence[Objective]) -> tuple[Objective, ...]:
+    """Those that decide what is on the front."""
+    return tuple(objective for objective in objectives if objective.compared)
+
+
+def values_of(objectives: Sequence[Objective], usage: Usage, searched: SearchedNetwork) -> tuple[float, ...]:
+    """What a plan for that board is worth in each objective."""
+    power = power_of(searched.profile, searched.target) or Power()
+    return tuple(objective.of(usage, power) for objective in objectives)
+
+
 def propose(searched: Sequence[SearchedNetwork], seed: int, progress: Progress) -> tuple[Proposal, ...]:
-    """The proposals that no other beats by prediction, and the plain ones, the fastest first. `searched`: one for each
-    number of QPUs, the one of all of them first.
+    """The proposals that no other beats by prediction, and the plain ones, the fastest first; of those that differ by
+    less than `TOLERANCE` in all respects one. `searched`: one for each number of QPUs, the one of all of them first.
     """
     search = _FrontSearch(searched)
-    progress.phase("Front: memory caps")
-    swept = search.sweep()
+    swept = search.sweep(progress)
     progress.phase("Front: knobs")
-    return _efficient([*swept, *search.sample(swept, seed)])
+    return _efficient([*swept, *search.sample(swept, seed, progress)], search.objectives)
 
 
 class _FrontSearch:
@@ -94,6 +123,7 @@ class _FrontSearch:
         self._searched.setdefault(0, searched[0])
         self._cores = searched[0].target.cores
         self._known: dict[Knobs, Proposal | None] = {}
+        self.objectives = compared(objectives_of(searched[0]))
 
     def evaluate(self, knobs: Knobs) -> Proposal | None:
         """What the knobs lead to; None where nothing fits."""
@@ -101,53 +131,69 @@ class _FrontSearch:
             self._known[knobs] = self._composed(knobs)
         return self._known[knobs]
 
-    def sweep(self) -> list[Proposal]:
+    def sweep(self, progress: Progress) -> list[Proposal]:
         """Every cap and price, for each number of QPUs and free cores."""
         found: list[Proposal] = []
-        for qpus in sorted(self._searched, reverse=True):
-            for cores_free in range(self._cores):
-                found += self._caps(qpus, cores_free)
-            for cores_free in range(self._cores - 1):
-                found += self._prices(qpus, cores_free)
+        families = [
+            (qpus, cores_free)
+            for qpus in sorted(self._searched, reverse=True)
+            for cores_free in range(self._cores)
+        ]
+        progress.phase("Front: caps and prices")
+        progress.expect(len(families))
+        for qpus, cores_free in families:
+            found += self._caps(qpus, cores_free)
+            for name in self._priced(self._cores - cores_free):
+                found += self._prices(qpus, cores_free, name)
+            progress.done()
         return found
 
-    def sample(self, swept: Sequence[Proposal], seed: int) -> Iterator[Proposal]:
+    def sample(self, swept: Sequence[Proposal], seed: int, progress: Progress) -> Iterator[Proposal]:
         """What NSGA-II finds, begun with the ends of the sweeps."""
         import optuna
 
         sizes = sorted(proposal.memory_bytes for proposal in swept)
         distributions = self._distributions(sizes[0], sizes[-1])
-        study = _study(seed)
+        study = _study(seed, len(self.objectives))
         for proposal in dict.fromkeys((swept[0], swept[-1])):
-            study.enqueue_trial(_parameters(proposal))
+            study.enqueue_trial(self._parameters(proposal))
+        progress.expect(TRIALS)
         for _ in range(TRIALS):
             trial = study.ask(distributions)
-            found = self.evaluate(_knobs(trial.params))
+            found = self.evaluate(self._knobs(trial.params))
             if found is None:
                 study.tell(trial, state=optuna.trial.TrialState.FAIL)
             else:
-                study.tell(trial, found.objectives)
+                study.tell(trial, found.values(self.objectives))
                 yield found
+            progress.done()
+
+    def _priced(self, cores: int) -> tuple[str, ...]:
+        """The objectives whose price may change a plan: with one core CPU time is what it is."""
+        names = [o.name for o in self.objectives if o.name in PRICES]
+        return tuple(name for name in names if name != CPU_TIME.name or cores > 1)
 
     def _caps(self, qpus: int, cores_free: int) -> Iterator[Proposal]:
         cap: int | None = None
         for _ in range(MOST_CAPS):
-            found = self.evaluate(Knobs(qpus, cores_free, 0.0, cap))
+            found = self.evaluate(Knobs(qpus, cores_free, (), cap))
             if found is None:
                 return
             yield found
             cap = min(found.memory_bytes - 1, int(found.memory_bytes * (1 - SMALLEST_STEP)))
 
-    def _prices(self, qpus: int, cores_free: int) -> Iterator[Proposal]:
-        for price in CPU_PRICES:
-            found = self.evaluate(Knobs(qpus, cores_free, price))
+    def _prices(self, qpus: int, cores_free: int, name: str) -> Iterator[Proposal]:
+        for price in PRICES[name]:
+            found = self.evaluate(Knobs(qpus, cores_free, ((name, price),)))
             if found is not None:
                 yield found
 
     def _composed(self, knobs: Knobs) -> Proposal | None:
         found = self._searched[knobs.qpus]
         limits = Limits(
-            None if knobs.qpus else host_engines(), self._cores - knobs.cores_free, knobs.cpu_price
+            None if knobs.qpus else host_engines(),
+            self._cores - knobs.cores_free,
+            weights_of(dict(knobs.prices), power_of(found.profile, found.target)),
         )
         try:
             if knobs.cap_bytes is None:
@@ -156,49 +202,51 @@ class _FrontSearch:
                 composition = found.compose_within(knobs.cap_bytes, limits)
         except CompositionError:
             return None
-        return Proposal(knobs, found, composition, found.memory(composition).total_bytes)
+        memory = found.memory(composition)
+        usage = replace(composition.usage, gpu_bytes=memory.gpu_bytes, arena_bytes=memory.arena_bytes)
+        return Proposal(knobs, found, composition, usage)
 
     def _distributions(self, least: int, most: int) -> dict[str, optuna.distributions.BaseDistribution]:
         from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
+        prices = {name: FloatDistribution(0.0, PRICES[name][-1]) for name in self._priced(self._cores)}
         return {
             "qpus": CategoricalDistribution(tuple(sorted(self._searched))),
             "cores_free": IntDistribution(0, self._cores - 1),
-            "cpu_price": FloatDistribution(0.0, CPU_PRICES[-1]),
             "cap_bytes": IntDistribution(least, max(least, most), log=True),
+            **prices,
         }
 
+    def _parameters(self, proposal: Proposal) -> dict[str, float]:
+        knobs = proposal.knobs
+        prices = dict(knobs.prices)
+        return {
+            "qpus": knobs.qpus,
+            "cores_free": knobs.cores_free,
+            "cap_bytes": knobs.cap_bytes or proposal.memory_bytes,
+            **{name: prices.get(name, 0.0) for name in self._priced(self._cores)},
+        }
 
-def _study(seed: int) -> optuna.Study:
+    def _knobs(self, params: dict[str, float]) -> Knobs:
+        prices = tuple((name, float(params[name])) for name in self._priced(self._cores))
+        return Knobs(int(params["qpus"]), int(params["cores_free"]), prices, int(params["cap_bytes"]))
+
+
+def _study(seed: int, objectives: int) -> optuna.Study:
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     sampler = optuna.samplers.NSGAIISampler(seed=seed, population_size=POPULATION)
-    return optuna.create_study(directions=["minimize"] * 3, sampler=sampler)
+    return optuna.create_study(directions=["minimize"] * objectives, sampler=sampler)
 
 
-def _parameters(proposal: Proposal) -> dict[str, float]:
-    knobs = proposal.knobs
-    return {
-        "qpus": knobs.qpus,
-        "cores_free": knobs.cores_free,
-        "cpu_price": knobs.cpu_price,
-        "cap_bytes": knobs.cap_bytes or proposal.memory_bytes,
-    }
-
-
-def _knobs(params: dict[str, float]) -> Knobs:
-    return Knobs(
-        int(params["qpus"]), int(params["cores_free"]), float(params["cpu_price"]), int(params["cap_bytes"])
-    )
-
-
-def _efficient(proposals: Sequence[Proposal]) -> tuple[Proposal, ...]:
+def _efficient(proposals: Sequence[Proposal], objectives: Sequence[Objective]) -> tuple[Proposal, ...]:
     distinct = {proposal.identity: proposal for proposal in reversed(proposals)}
-    candidates = sorted(distinct.values(), key=lambda proposal: (proposal.objectives, proposal.identity))
-    beaten = dominated(np.array([proposal.objectives for proposal in candidates]))
-    return tuple(
-        proposal
-        for proposal, is_beaten in zip(candidates, beaten, strict=True)
-        if proposal.is_plain or not is_beaten
+    candidates = sorted(
+        distinct.values(), key=lambda proposal: (proposal.values(objectives), proposal.identity)
     )
+    values = np.array([proposal.values(objectives) for proposal in candidates])
+    beaten = dominated(values)
+    plain = [index for index, proposal in enumerate(candidates) if proposal.is_plain]
+    unbeaten = [index for index in range(len(candidates)) if not beaten[index]]
+    return tuple(candidates[index] for index in spread_out(values, plain, unbeaten, TOLERANCE))

@@ -5,36 +5,30 @@ from __future__ import annotations
 from rich.markup import escape
 from rich.table import Table
 
-from explorer.front.front import Front
+from explorer.front.front import Front, FrontPlan
 from explorer.front.search import Knobs
-from explorer.terminal.units import seconds
+from explorer.objectives.objective import LATENCY, Objective
+from explorer.terminal.units import joules, seconds
 
 KIB = 1024
+TEXT_COLUMNS = ("plan", "times are", "knobs")
 
 
 def front_table(front: Front, noise: str) -> Table:
     """One row per plan of the front, the fastest first; below it how many are beaten, and the noise floor."""
-    table = Table(title="front of latency, memory and CPU time", title_justify="left", pad_edge=False)
-    for title in (
-        "plan",
-        "latency",
-        "activations",
-        "CPU time",
-        "predicted",
-        "times are",
-        "error",
-        "launches",
-        "knobs",
-    ):
-        table.add_column(title, justify="left" if title in ("plan", "times are", "knobs") else "right")
+    compared = [objective for objective in front.objectives if objective.compared]
+    names = [objective.title for objective in compared]
+    table = Table(
+        title=f"front of {', '.join(names[:-1])} and {names[-1]}", title_justify="left", pad_edge=False
+    )
+    for title in ("plan", *names, "predicted", "times are", "error", "launches", "knobs"):
+        table.add_column(title, justify="left" if title in TEXT_COLUMNS else "right")
     for plan in front.plans:
         table.add_row(
             plan.name,
-            seconds(plan.latency_s),
-            f"{plan.peak_memory_bytes / KIB:,.0f} KiB",
-            seconds(plan.cpu_time_s),
-            seconds(plan.predicted_s),
-            plan.kind,
+            *(value_text(objective, plan.objectives[objective.column]) for objective in compared),
+            seconds(plan.predicted[LATENCY.column]),
+            _kinds(plan),
             f"{plan.largest_error:.1e}",
             str(plan.launches),
             knobs_text(plan.knobs),
@@ -47,7 +41,21 @@ def front_table(front: Front, noise: str) -> Table:
     return table
 
 
+def value_text(objective: Objective, value: float) -> str:
+    """A value with its unit."""
+    if objective.unit == "s":
+        return seconds(value)
+    if objective.unit == "J":
+        return joules(value)
+    return f"{value / KIB:,.0f} KiB"
+
+
 def knobs_text(knobs: Knobs) -> str:
     """The knobs in a few words."""
     cap = "no cap" if knobs.cap_bytes is None else f"at most {knobs.cap_bytes / KIB:,.0f} KiB"
-    return f"{cap}, {knobs.qpus} QPUs, {knobs.cores_free} cores free, CPU time x {knobs.cpu_price:.2g}"
+    prices = [f"{name} x {price:.2g}" for name, price in knobs.prices if price]
+    return ", ".join((cap, f"{knobs.qpus} QPUs", f"{knobs.cores_free} cores free", *prices))
+
+
+def _kinds(plan: FrontPlan) -> str:
+    return f"{plan.kind}, energy {plan.energy_kind}" if plan.energy_kind else plan.kind

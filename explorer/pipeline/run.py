@@ -12,6 +12,7 @@ from codegen.algorithm import algorithms
 from codegen.bundle import compile_bundle
 from codegen.plan import Plan, write_plan
 from cost_models.registry import cost_model_named
+from explorer.compose.compose import UNLIMITED, Limits
 from explorer.errors import UsageError
 from explorer.front.front import Front, explore_front
 from explorer.front.search import fewer_qpus
@@ -19,6 +20,8 @@ from explorer.measure.clocked import require_rest, rested
 from explorer.measure.jobs import JobBuilder
 from explorer.measure.measurer import Measurer, Tally, overheads_of
 from explorer.measure.workers import Workers
+from explorer.objectives.objective import weights_of
+from explorer.objectives.power import power_of
 from explorer.pipeline.boards import alike, close, open_board_of
 from explorer.pipeline.gpu_memory import fastest_way
 from explorer.pipeline.prior import Prior, prior_of
@@ -44,6 +47,13 @@ REPEATS = 5  # where a clock is read; elsewhere a time is the same every time
 Announce = Callable[[str], None]
 
 
+def limits_of(settings: RunSettings, board: Board) -> Limits:
+    """What the plan may use and what it minimises; raises UsageError for what the board's plans cannot be asked for."""
+    if not settings.prices:
+        return UNLIMITED
+    return Limits(weights=weights_of(settings.prices, power_of(board.profile, board.target)))
+
+
 @dataclass(frozen=True)
 class Run:
     """Where a run left its results, and what they are."""
@@ -63,6 +73,7 @@ def run(settings: RunSettings, progress: Progress, announce: Announce) -> Run:
     with Workers(alike(first, settings), close) as boards:
         if settings.robust:
             require_variants(first)
+        limits = limits_of(settings, first)
         if settings.objective == "front" and not first.computes:
             raise UsageError(f"a front is made of plans that were run; the {first.name} board runs nothing")
         fingerprint = boards.call(lambda board: board.fingerprint())
@@ -74,7 +85,7 @@ def run(settings: RunSettings, progress: Progress, announce: Announce) -> Run:
             network = kept(network, settings)
         found, tally = _investigate(settings, network, boards, first, fingerprint, progress)
         record_ids(settings.directory, MEASURED, (sample.id for sample in found.result.samples))
-        composed = found.fastest
+        composed = found.fastest if limits == UNLIMITED else found.compose(limits)
         plan = found.plan(composed)
         write_plan(plan, settings.directory / "plan.json")
         progress.phase("Compile")

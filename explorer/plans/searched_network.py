@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import cached_property
 
 from codegen.bundle.memory import MemoryUse, memory_use
 from codegen.plan import Plan
@@ -73,7 +73,7 @@ class SearchedNetwork:
             cap_bytes,
             lambda caps: self.compose(_capped(limits, caps)),
             self.memory,
-            partial(_price, cpu_price=limits.cpu_price),
+            lambda composition: limits.weights.of(composition.usage),
         )
 
     def plan(self, composition: Composition) -> Plan:
@@ -90,7 +90,3 @@ class SearchedNetwork:
 
 def _capped(limits: Limits, caps: Caps) -> Limits:
     return replace(limits, caps=caps)
-
-
-def _price(composition: Composition, cpu_price: float) -> float:
-    return composition.total_s + cpu_price * composition.cpu_s

@@ -14,6 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 from codegen.errors import PlanError
 from codegen.plan import Plan, read_plan
 from explorer.errors import RunDataError
+from explorer.objectives.objective import OBJECTIVES
 from explorer.runs.files import COMMAND_FILE, COMMAND_FORMAT, SAMPLE_COLUMNS, SAMPLES_FILE
 from explorer.runs.report import SUMMARY_FORMAT, RunReport
 
@@ -26,10 +27,9 @@ FRONT_FILE = "front.csv"
 # Of front.csv, with what they say.
 FRONT_COLUMNS = {
     "plan": "name of the plan: its directory in front/",
-    "latency_s": "seconds of the whole network, median of the runs",
-    "peak_memory_bytes": "bytes that its bundle allocates for activations",
-    "cpu_time_s": "seconds that all cores together are busy for one run",
+    **{objective.column: objective.explanation for objective in OBJECTIVES},
     "kind": "what the times are: silicon, host, simulated or modelled",
+    "energy_kind": "what the energy is: metered or modelled; empty where nothing is known of it",
 }
 
 
@@ -83,7 +83,7 @@ class RunData:
 
     @cached_property
     def front(self) -> pd.DataFrame | None:
-        """The plans none of which is better than another in all of latency, memory and CPU time."""
+        """The plans none of which is better than another in every objective that is told."""
         front = _table(self.directory / FRONT_FILE, FRONT_COLUMNS)
         return front if front is None or len(front) else None
 
@@ -176,7 +176,7 @@ def _table(path: Path, columns: Collection[str]) -> pd.DataFrame | None:
 
     if not path.is_file():
         return None
-    numbers = {name: float for name in columns if name.endswith(("_s", "_bytes")) or name == "macs"}
+    numbers = {name: float for name in columns if name.endswith(("_s", "_bytes", "_j")) or name == "macs"}
     texts = {name: str for name in columns if name not in numbers}
     try:
         table = pd.read_csv(

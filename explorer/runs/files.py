@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from codegen.schedule import Values
+from explorer.objectives.usage import traffic_bytes
 from explorer.runs.report import MeasuredCandidate
 from explorer.settings import RunSettings
 
@@ -80,7 +81,6 @@ def record_ids(directory: Path, what: str, ids: Iterable[int]) -> None:
 
 def _row(measured: MeasuredCandidate) -> Iterable[object]:
     choice, work, predicted = measured.choice, measured.work, measured.predicted
-    read = max(work.streamed_bytes_read, work.unique_bytes_read)
     return (
         measured.layer,
         measured.spec_hash,
@@ -96,7 +96,7 @@ def _row(measured: MeasuredCandidate) -> Iterable[object]:
         measured.time_s,
         *((predicted.time_s, predicted.low_s, predicted.high_s) if predicted else (None, None, None)),
         work.macs,
-        read + work.bytes_written,
+        traffic_bytes(work),
         measured.message,
     )
 
@@ -125,6 +125,8 @@ def _arguments(settings: RunSettings) -> Iterable[str]:
         yield from ("--gpu-memory", settings.gpu_memory)
     if settings.objective != "latency":
         yield from ("--objective", settings.objective)
+    for name, price in sorted(settings.prices.items()):
+        yield from ("--price", f"{name}={price:g}")
     if settings.robust:
         yield "--robust"
     yield from ("--cost-model", settings.cost_model)

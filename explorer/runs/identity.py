@@ -40,6 +40,7 @@ def identity_of(settings: RunSettings, model_sha256: str) -> str:
             "search": asdict(settings.search),
             "rehearsal": asdict(settings.rehearsal),
             "objective": settings.objective,
+            "prices": dict(settings.prices),
             "robust": settings.robust,
         }
     )

@@ -11,6 +11,7 @@ from codegen.schedule import Candidate
 from codegen.target import Target
 from cost_models.model import Prediction
 from explorer.compose.timed_candidates import Interface, TimedCandidate, threads_of
+from explorer.objectives.usage import traffic_bytes
 from explorer.search.candidate_pool import CandidatePool
 from microbench.store import Sample
 
@@ -81,7 +82,12 @@ class LayerSearch:
         """The candidates that work, with their times."""
         return tuple(
             TimedCandidate(
-                sample.candidate, sample.time_s, sample.kind, sample.id, int(sample.work.workspace_bytes)
+                sample.candidate,
+                sample.time_s,
+                sample.kind,
+                sample.id,
+                int(sample.work.workspace_bytes),
+                traffic_bytes(sample.work),
             )
             for sample in self._samples.values()
             if sample.status == "ok"

@@ -17,6 +17,7 @@ from codegen.plan import Plan, PlanStep, read_plan
 from codegen.schedule import Work
 from codegen.target import Target
 from codegen.tensor import FloatArray
+from explorer.objectives.usage import traffic_bytes
 from microbench.boards.bundle_bench import BenchReport, time_bundle
 from microbench.boards.execution import Executor
 from microbench.peak.fma_peak import measure_fma_peak
@@ -48,7 +49,7 @@ class StepTime:
         """With what is read again because a cache has lost it: an estimate."""
         if self.step.is_view:
             return 0.0
-        return max(self.work.streamed_bytes_read, self.work.unique_bytes_read) + self.work.bytes_written
+        return traffic_bytes(self.work)
 
 
 @dataclass(frozen=True)

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
-_UNITS = (("s", 1.0), ("ms", 1e-3), ("us", 1e-6))
+_PREFIXES = (("", 1.0), ("m", 1e-3), ("u", 1e-6))
 
 
 def seconds(time_s: float | None) -> str:
     """A time with three digits and its unit: the largest of which there is at least one, once it is rounded."""
-    if time_s is None:
+    return _scaled(time_s, "s")
+
+
+def joules(energy_j: float | None) -> str:
+    """An energy likewise."""
+    return _scaled(energy_j, "J")
+
+
+def _scaled(value: float | None, unit: str) -> str:
+    if value is None:
         return "-"
-    for unit, scale in _UNITS:
-        digits = _three_digits(time_s / scale)
+    for prefix, scale in _PREFIXES:
+        digits = _three_digits(value / scale)
         if abs(float(digits)) >= 1:
-            return f"{digits} {unit}"
-    return f"{_three_digits(time_s * 1e9)} ns"
+            return f"{digits} {prefix}{unit}"
+    return f"{_three_digits(value * 1e9)} n{unit}"
 
 
 def _three_digits(value: float) -> str:

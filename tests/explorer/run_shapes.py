@@ -11,10 +11,10 @@ import pytest
 from tests.explorer.command_line import explore
 from tests.explorer.tiny import write_tiny_model
 
-FRONT = """plan,latency_s,peak_memory_bytes,cpu_time_s,kind
-plan-1,0.010,90000,0.001,simulated
-plan-2,0.012,50000,0.002,simulated
-plan-3,0.300,40000,0.300,modelled
+FRONT = """plan,latency_s,peak_memory_bytes,gpu_memory_bytes,cpu_time_s,energy_j,kind,energy_kind
+plan-1,0.010,90000,80000,0.001,0.010,simulated,modelled
+plan-2,0.012,50000,40000,0.002,0.009,simulated,modelled
+plan-3,0.300,40000,0,0.300,0.360,modelled,modelled
 """
 SHAPES: dict[str, tuple[str, ...]] = {
     "run": ("plan.json", "summary.json", "samples.csv", "run.json"),

@@ -1,4 +1,4 @@
-"""The plans of a front: latency against peak memory and against CPU time."""
+"""The plans of a front: latency against peak memory, CPU time and energy."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from explorer.front.pareto import dominated
+from explorer.objectives.objective import OBJECTIVES
 from explorer.report.exhibits import CaptionedFigure, Exhibit, counted
 from explorer.report.sections.staircase import draw_staircase
 from explorer.runs.data import FRONT_COLUMNS, RunData
@@ -25,16 +26,24 @@ KIB = 1024
 
 
 def front_figure(run: RunData) -> CaptionedFigure:
-    """Two panels that share the latency: peak memory, and CPU time."""
+    """Panels that share the latency: peak memory, CPU time, and energy where it is told."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     plans = _plans(run)
-    figure = Figure(figsize=(9.5, 4.6), layout="constrained")
+    panels = [
+        (plans["peak_memory_bytes"] / KIB, "peak memory, KiB (counted)"),
+        (1e3 * plans["cpu_time_s"], f"CPU time, ms ({_kinds(plans)})"),
+    ]
+    if _tells_energy(plans):
+        kinds = " + ".join(sorted(set(plans["energy_kind"])))
+        panels.append((1e3 * plans["energy_j"], f"energy, mJ ({kinds})"))
+    figure = Figure(figsize=(4.75 * len(panels), 4.6), layout="constrained")
     FigureCanvasAgg(figure)
-    memory, cpu = figure.subplots(1, 2, sharey=True)
-    _panel(memory, plans, plans["peak_memory_bytes"] / KIB, "peak memory, KiB (counted)")
-    _panel(cpu, plans, 1e3 * plans["cpu_time_s"], f"CPU time, ms ({_kinds(plans)})")
+    axes = figure.subplots(1, len(panels), sharey=True)
+    for place, (across, label) in zip(axes, panels, strict=True):
+        _panel(place, plans, across, label)
+    memory = axes[0]
     memory.set_ylabel(f"latency, ms ({_kinds(plans)})")
     memory.legend(fontsize=8, title="kind of time")
     return CaptionedFigure(figure, _reading(plans))
@@ -49,7 +58,9 @@ def front_table(run: RunData) -> Exhibit:
             "latency, ms": 1e3 * plans["latency_s"],
             "peak memory, KiB": plans["peak_memory_bytes"] / KIB,
             "CPU time, ms": 1e3 * plans["cpu_time_s"],
+            **({"energy, mJ": 1e3 * plans["energy_j"]} if _tells_energy(plans) else {}),
             "the times are": plans["kind"],
+            **({"the energy is": plans["energy_kind"]} if _tells_energy(plans) else {}),
             "latency / fastest": plans["latency_s"] / plans["latency_s"].min(),
             "memory / fastest": plans["peak_memory_bytes"] / plans["peak_memory_bytes"].iloc[0],
         }
@@ -62,6 +73,10 @@ def _plans(run: RunData) -> pd.DataFrame:
     if plans is None:
         return pd.DataFrame(columns=list(FRONT_COLUMNS))
     return plans.sort_values(["latency_s", "peak_memory_bytes", "cpu_time_s", "plan"]).reset_index(drop=True)
+
+
+def _tells_energy(plans: pd.DataFrame) -> bool:
+    return bool(plans["energy_j"].notna().any())
 
 
 def _panel(axes: Axes, plans: pd.DataFrame, across: pd.Series[float], label: str) -> None:
@@ -121,8 +136,9 @@ def _reading(plans: pd.DataFrame) -> str:
             f"The front has one plan ({_kinds(plans)}): {seconds(fastest['latency_s'])}, of which the CPU works "
             f"{seconds(fastest['cpu_time_s'])}, with {_kib(fastest)}."
         )
-    beaten = int(dominated(plans[["latency_s", "peak_memory_bytes", "cpu_time_s"]].to_numpy()).sum())
-    verdict = "none is beaten by another in all three" if not beaten else f"{beaten} are beaten by another"
+    told = [o.column for o in OBJECTIVES if o.compared and plans[o.column].notna().all()]
+    beaten = int(dominated(plans[told].to_numpy(float)).sum())
+    verdict = "none is beaten by another in all respects" if not beaten else f"{beaten} are beaten by another"
     return (
         f"Of {counted(len(plans), 'plan')} ({_kinds(plans)}) {verdict}: the fastest takes "
         f"{seconds(fastest['latency_s'])}, {_instead(smallest, fastest, 'holds least', _kib)}, and "

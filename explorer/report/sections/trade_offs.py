@@ -10,7 +10,7 @@ from explorer.runs.data import RunData
 
 
 class TradeOffs:
-    """Latency against memory and CPU time where there is a front; time against memory traffic otherwise."""
+    """Latency against memory, CPU time and energy where there is a front; time against memory traffic otherwise."""
 
     name = "trade_offs"
     title = "Trade-offs"

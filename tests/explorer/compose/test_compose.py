@@ -17,6 +17,7 @@ from explorer.compose.memory_cap import compose_within
 from explorer.compose.steps import ComposedStep, Overheads, starts_launch
 from explorer.compose.timed_candidates import TimedCandidate, efficient, launchable, relayout_spec
 from explorer.errors import CompositionError
+from explorer.objectives.objective import weights_of
 from microbench.profile import load_profile
 from tests.explorer.held_memory import held_memory
 from tests.explorer.networks import LAYOUTS, graph_of, timed
@@ -295,7 +296,9 @@ def test_threads_are_not_woken_for_a_layer_that_gains_less() -> None:
     assert together.cpu_s == 2 * (6 + 9.5 + 6) + 2
     dear = compose(graph, table, Overheads(wake_s=9.0, spin_s=0.5))
     assert ([step.timed.threads for step in dear.steps], dear.total_s) == ([1, 1, 1], 30.0)
-    thrifty = compose(graph, table, Overheads(wake_s=0.5, spin_s=0.5), Limits(cpu_price=0.8))
+    thrifty = compose(
+        graph, table, Overheads(wake_s=0.5, spin_s=0.5), Limits(weights=weights_of({"cpu-time": 0.8}, None))
+    )
     assert [step.timed.threads for step in thrifty.steps] == [2, 1, 2]
     assert compose(graph, table, Overheads(), Limits(threads=1)).total_s == 30.0
 

@@ -13,10 +13,11 @@ from codegen.plan import read_plan
 from explorer.front.front import activation_bytes
 from explorer.front.pareto import dominated
 from explorer.runs.data import FRONT_COLUMNS
+from microbench.profile import load_profile
 from tests.explorer.command_line import explore
 from tests.explorer.tiny import write_tiny_model
 
-OBJECTIVES = ["latency_s", "peak_memory_bytes", "cpu_time_s"]
+OBJECTIVES = ["latency_s", "peak_memory_bytes", "cpu_time_s", "energy_j"]
 
 
 def run(directory: Path, model: Path, *words: str) -> str:
@@ -67,6 +68,15 @@ def test_less_memory_is_bought_by_more_launches_or_by_the_cpu(virtual_front: Pat
     assert smallest["cpu_time_s"] > fastest["cpu_time_s"]
 
 
+def test_energy_says_what_it_is(virtual_front: Path) -> None:
+    front = pd.read_csv(virtual_front / "out" / "front.csv")
+    assert set(front["energy_kind"]) == {"modelled"}
+    profile = load_profile("pi-zero")
+    least_w, most_w = profile.power_value("idle_w"), 10.0
+    assert (front["energy_j"] > least_w * front["latency_s"]).all()
+    assert (front["energy_j"] < most_w * front["latency_s"]).all()
+
+
 def test_the_same_front_comes_out_again(virtual_front: Path, tmp_path: Path) -> None:
     before = {name: (virtual_front / "out" / name).read_bytes() for name in ("front.csv", "front.json")}
     run(virtual_front, virtual_front / "tiny.onnx", "--device", "pi-zero", "--objective", "front")
@@ -76,7 +86,7 @@ def test_the_same_front_comes_out_again(virtual_front: Path, tmp_path: Path) -> 
 def test_a_plain_run_leaves_no_front_of_an_earlier_one(tmp_path: Path) -> None:
     model = write_tiny_model(tmp_path / "tiny.onnx")
     output = run(tmp_path, model, "--device", "host", "--objective", "front")
-    assert "front of latency, memory and CPU time" in output
+    assert "front of latency, activations and CPU time" in output
     assert len(pd.read_csv(tmp_path / "out" / "front.csv")) >= 1
     run(tmp_path, model, "--device", "host", "--overwrite")
     assert not [path for path in (tmp_path / "out").iterdir() if path.name.startswith("front")]
@@ -87,6 +97,14 @@ def test_a_plain_run_leaves_no_front_of_an_earlier_one(tmp_path: Path) -> None:
     [
         (("--objective", "speed"), "--objective 'speed' is unknown"),
         (("--objective", "front", "--board", "null"), "the null board runs nothing"),
+        (("--price", "speed=1"), "nothing called 'speed' can be priced here; there are cpu-time, energy"),
+        (
+            ("--device", "host", "--price", "energy=1"),
+            "nothing called 'energy' can be priced here; there are cpu-time",
+        ),
+        (("--price", "energy"), "--price 'energy' is malformed"),
+        (("--price", "energy=-1"), "prices['energy'] cannot be -1"),
+        (("--price", "energy=1", "--robust"), "--price chooses one plan"),
         (("--qpus", "13"), "has 12 QPUs; 13 of them cannot be used"),
         (("--device", "host", "--qpus", "1"), "has 0 QPUs"),
     ],
@@ -108,3 +126,13 @@ def test_fewer_qpus_make_a_plan_that_says_so(tmp_path: Path) -> None:
     assert result.exit_code == 0, result.output
     for path in (tmp_path / "out" / "bundle").iterdir():
         assert (tmp_path / "again" / path.name).read_bytes() == path.read_bytes()
+
+
+def test_a_price_of_energy_buys_less_of_it(virtual_front: Path, tmp_path: Path) -> None:
+    model = virtual_front / "tiny.onnx"
+    run(virtual_front, model, "--device", "pi-zero", "--price", "energy=1000000", "--overwrite")
+    cheap = read_plan(virtual_front / "out" / "plan.json")
+    command = json.loads((virtual_front / "out" / "run.json").read_text())["command"]
+    assert command[command.index("--price") + 1] == "energy=1e+06"
+    run(virtual_front, model, "--device", "pi-zero", "--overwrite")
+    assert cheap.predicted_s >= read_plan(virtual_front / "out" / "plan.json").predicted_s

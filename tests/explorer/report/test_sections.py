@@ -72,7 +72,7 @@ def test_a_front_is_read_from_its_columns(make_run: MakeRun) -> None:
 def test_a_plan_that_another_beats_is_said_to_be_beaten(make_run: MakeRun) -> None:
     directory = make_run("front")
     with (directory / "front.csv").open("a") as file:
-        file.write("plan-4,0.4,50000,0.3,modelled\n")
+        file.write("plan-4,0.4,50000,0,0.3,0.4,modelled,modelled\n")
     run = open_run(directory)
     assert run.front is not None
     assert "1 are beaten" in front.front_figure(run).reading

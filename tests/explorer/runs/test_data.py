@@ -8,7 +8,7 @@ import pytest
 
 from codegen.plan import read_plan
 from explorer.errors import RunDataError
-from explorer.runs.data import open_run, open_runs
+from explorer.runs.data import FRONT_COLUMNS, open_run, open_runs
 from explorer.runs.files import SAMPLE_COLUMNS, command_text
 from explorer.runs.frames import STEP_COLUMNS, steps_frame
 from explorer.search.layer_search import SearchSettings
@@ -132,7 +132,7 @@ def test_a_binary_file_is_no_table(make_run: MakeRun) -> None:
 
 def test_an_empty_front_is_none(make_run: MakeRun) -> None:
     directory = make_run("front")
-    (directory / "front.csv").write_text("plan,latency_s,peak_memory_bytes,cpu_time_s,kind\n")
+    (directory / "front.csv").write_text(",".join(FRONT_COLUMNS) + "\n")
     assert open_run(directory).front is None
 
 

@@ -36,6 +36,7 @@ CHANGES: tuple[dict[str, Any], ...] = (
     {"rehearsal": RehearsalSettings(rounds=0)},
     {"objective": "front"},
     {"robust": True},
+    {"prices": {"energy": 0.5}},
     {"prior": "none"},
     {"board_options": {"serial": "1"}},
 )

@@ -6,12 +6,14 @@ import shlex
 import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from pydantic import Field
 
 from codegen.engines.cpu.toolchain import compiler_identity
-from microbench.board import Fingerprint, Job, Kind, Measurement
+from codegen.tensor import FloatArray
+from microbench.board import BundleRun, Fingerprint, Job, Kind, Measurement
 from microbench.boards.execution import Finished
 from microbench.boards.host import HostBoard
 from microbench.boards.local_machine import hash_of_serial
@@ -145,6 +147,10 @@ class AdbBoard(HostBoard):
         """Raises CandidateError where the program crashes or hangs, BoardError where the phone is gone."""
         output, times_s = self.timed(job, self._phone)
         return Measurement(times_s, self.kind, output, series=self._phone.power)
+
+    def run_bundle(self, bundle: Path, inputs: tuple[FloatArray, ...]) -> BundleRun:
+        """As `measure`; the power is that of all runs together."""
+        return replace(super().run_bundle(bundle, inputs), series=self._phone.power)
 
 
 def _on_the_phone(ended: Ended) -> Ended:
