@@ -22,7 +22,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from platformdirs import user_config_path
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -33,7 +33,7 @@ from microbench.profile import known_profiles, split_variants
 
 DEFAULT_SSH_PORT = 22
 
-_OF_A_HOST = ("user", "key", "known_hosts", "jump", "launch")
+_OF_A_HOST = ("user", "key", "known_hosts", "jump", "launch", "directory", "backend")
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
 _HOST = re.compile(r"(?=.{1,253}$)[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_.])?")
 _USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
@@ -85,7 +85,8 @@ class NamedBoard(BaseModel):
     """How one board is reached: over SSH at `host`, or as the class `board` (any registered one) reaches it.
 
     `board_options` are that board's own. Paths may begin with `~`; `jump` is user@host:port, with the key of `host`.
-    `launch` is how a Raspberry Pi launches QPU programs: "mailbox" (the default) or "registers" (`SshOptions`).
+    `launch` is how a Raspberry Pi launches QPU programs: "mailbox" (the default) or "registers"; `directory` is where
+    the runner is kept there; `backend` "stand-in": a simulator with constants of its own stands for it (`SshOptions`).
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
@@ -100,6 +101,8 @@ class NamedBoard(BaseModel):
     known_hosts: Annotated[str, AfterValidator(_check_path)] | None = None
     jump: Annotated[str, AfterValidator(_check_jump)] | None = None
     launch: Launch | None = None
+    directory: Annotated[str, AfterValidator(_check_path)] | None = None
+    backend: Literal["stand-in"] | None = None
 
     @model_validator(mode="after")
     def _is_reached_somehow(self) -> Self:
@@ -118,8 +121,19 @@ class NamedBoard(BaseModel):
         if self.jump is not None:
             user, host, port = parse_place(self.jump)
             jump = SshOptions(host, port, user, key, known)
+        told: dict[str, Any] = {"remote_directory": self.directory} if self.directory else {}
         launch = self.launch or "mailbox"
-        return SshOptions(self.host, self.port, self.user, key, known, jump=jump, launch=launch)
+        return SshOptions(
+            self.host,
+            self.port,
+            self.user,
+            key,
+            known,
+            backend=self.backend,
+            jump=jump,
+            launch=launch,
+            **told,
+        )
 
     @property
     def place(self) -> str:

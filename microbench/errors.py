@@ -37,6 +37,14 @@ class HazardError(CandidateError):
     """The virtual GPU stopped a program: hazard, stray access, deadlock or time limit."""
 
 
+class CalibrationError(MicrobenchError):
+    """A board cannot be calibrated, or measurements are not of the board that is."""
+
+
+class CalibrationInterruptedError(CalibrationError):
+    """The board was lost, or time ran out: what was measured is kept, and calibration goes on from it."""
+
+
 class StoreError(MicrobenchError):
     """The measurement store cannot be opened, is of another version, or cannot be written."""
 

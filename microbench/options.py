@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from microbench.errors import BoardOptionError
 
 Launch = Literal["mailbox", "registers"]
+GpuThere = Literal["virtual", "stand-in", "mailbox"]
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,8 @@ class SshOptions:
     `known_hosts_path` must hold the board's key (OpenSSH format); None: `~/.ssh/known_hosts`. `key_path`
     None: the user's agent and default keys. `remote_directory` is where the runner is kept, relative to the
     remote home unless absolute. `backend` None: `virtual` on a machine of this one's architecture, `mailbox`
-    on a Raspberry Pi, which launches QPU programs as `launch` says: by its firmware's mailbox, or (for root) directly
+    on a Raspberry Pi; `stand-in`: a simulator with constants of its own in the file `board.constants` of that
+    directory. A Raspberry Pi launches QPU programs as `launch` says: by its firmware's mailbox, or (for root) directly
     by the registers of its V3D block. `jump` is a host that the connection goes through. `timeout_s` bounds every
     wait for an answer, on top of the job's own time. After `silence_s` without a sign of life from the board the
     connection counts as lost; a lost one is made anew for up to `reconnect_s`.
@@ -33,7 +35,7 @@ class SshOptions:
     key_path: Path | None = None
     known_hosts_path: Path | None = None
     remote_directory: str = ".cache/explore-edge"
-    backend: Literal["virtual", "mailbox"] | None = None
+    backend: GpuThere | None = None
     launch: Launch = "mailbox"
     timeout_s: float = 120.0
     jump: SshOptions | None = None

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,21 +13,39 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from explorer.commands.devices import DevicesOption, chosen_file
 from explorer.terminal.console import stdout
 from explorer.terminal.exits import reported
 
 if TYPE_CHECKING:
+    from rich.status import Status
+
     from microbench.calibration.calibrate import Calibration, FittedConstant
+    from microbench.options import SshOptions
     from microbench.profile import DeviceProfile
+    from microbench.suite.runner import Effort
 
 PROFILES = Path("results") / "profiles"
 
 
 def calibrate(
     device: Annotated[
-        str, typer.Option(help="the board to measure: a profile's name, or a file *.toml")
+        str,
+        typer.Option(
+            help="the board to measure: a named board (`explore devices`), else the virtual board of a profile: a "
+            "name, or a file *.toml"
+        ),
     ] = "pi-zero",
-    start: Annotated[str, typer.Option(help="profile that the fit starts from")] = "pi-zero",
+    devices: DevicesOption = None,
+    ssh: Annotated[str | None, typer.Option(help="measure over SSH, on user@host:port")] = None,
+    ssh_key: Annotated[Path | None, typer.Option(help="private key for --ssh")] = None,
+    known_hosts: Annotated[Path | None, typer.Option(help="file with the host key for --ssh")] = None,
+    start: Annotated[
+        str | None,
+        typer.Option(
+            help="profile that the fit starts from (default: the board's own over SSH, else pi-zero)"
+        ),
+    ] = None,
     out: Annotated[
         Path | None, typer.Option(help="profile to write (default results/profiles/DEVICE-calibrated.toml)")
     ] = None,
@@ -37,17 +57,44 @@ def calibrate(
         ),
     ] = None,
     rounds_factor: Annotated[int, typer.Option(help="longer loops, for a clock with noise", min=1)] = 1,
-    repeats: Annotated[int, typer.Option(help="launches of which the median counts", min=1)] = 1,
+    repeats: Annotated[
+        int,
+        typer.Option(
+            help="launches of which the median counts; over SSH at most what 300 launches a family of benchmarks allow",
+            min=1,
+        ),
+    ] = 1,
+    measurements: Annotated[
+        Path | None,
+        typer.Option(
+            help="file that keeps what was measured over SSH, so that an interrupted calibration goes on "
+            "(default results/profiles/DEVICE.measurements.jsonl)"
+        ),
+    ] = None,
     table: Annotated[
         bool, typer.Option("--table", help="measure only, and show published figures beside")
     ] = False,
 ) -> None:
     """Measure a board with microbenchmarks and fit a device profile to the launch times."""
-    with reported(place=out or PROFILES):
+    from explorer.settings import parse_ssh
+    from microbench.devices import find_device
+    from microbench.suite.runner import Effort
+
+    with reported(resumable=True, place=out or PROFILES):
+        named = find_device(device, chosen_file(devices))
+        reached = parse_ssh(ssh, ssh_key, known_hosts) or named.ssh
         if table:
-            published_command(device, gpu_memory)
+            published_command(named.profile, gpu_memory)
+        elif reached is None:
+            calibrate_command(
+                named.profile, start or "pi-zero", gpu_memory, out, Effort(rounds_factor, repeats)
+            )
         else:
-            calibrate_command(device, start, gpu_memory, out, rounds_factor, repeats)
+            name = Path(device).stem
+            where = Place(name, _allocated(named.profile, gpu_memory), reached)
+            file = measurements or PROFILES / f"{name}.measurements.jsonl"
+            begun = _allocated(start, gpu_memory) if start else where.profile
+            calibrate_remote_command(where, begun, file, out, Effort(rounds_factor, repeats))
 
 
 def _allocated(device: str, gpu_memory: str | None) -> DeviceProfile:
@@ -80,32 +127,82 @@ def published_command(device: str, gpu_memory: str | None) -> None:
 
 
 def calibrate_command(
-    device: str, start: str, gpu_memory: str | None, out: Path | None, rounds_factor: int, repeats: int
+    device: str, start: str, gpu_memory: str | None, out: Path | None, effort: Effort
 ) -> None:
-    """`explore calibrate`; raises ProfileError for a device without QPUs, HazardError when a launch fails."""
+    """`explore calibrate` on the virtual board; raises ProfileError for a device without QPUs, HazardError when a
+    launch fails.
+    """
     from microbench.calibration.calibrate import calibrate as fit_profile
-    from microbench.calibration.profile_file import write_profile
     from microbench.suite.gpu import BoardShape
-    from microbench.suite.runner import Effort
     from microbench.virtual import VirtualV3D
 
     board, begun = _allocated(device, gpu_memory), _allocated(start, gpu_memory)
     shape = BoardShape.of(board)
     BoardShape.of(begun)
-    console = stdout()
-    effort = Effort(rounds_factor, repeats)
-    with console.status("Measure") as status, VirtualV3D(board) as gpu:
-
-        def tell(line: str) -> None:
-            status.update(Text(line))
-
-        found = fit_profile(gpu, shape, begun, effort, os.cpu_count() or 1, tell)
+    with stdout().status("Measure") as status, VirtualV3D(board) as gpu:
+        found = fit_profile(gpu, shape, begun, effort, os.cpu_count() or 1, _teller(status))
     path = out or PROFILES / f"{board.name}-calibrated.toml"
-    fitted = {"name": f"{board.name}-calibrated", "v3d": found.profile.v3d}
-    write_profile(board.model_copy(update=fitted), path)
+    _write(found, board, f"{board.name}-calibrated", path)
+    _show(found, begun, f"the virtual board of {board.name}", path)
+
+
+@dataclass(frozen=True)
+class Place:
+    """A board that is reached over SSH: its name, its profile, and how."""
+
+    name: str
+    profile: DeviceProfile
+    ssh: SshOptions
+
+
+def calibrate_remote_command(
+    where: Place, begun: DeviceProfile, file: Path, out: Path | None, effort: Effort
+) -> None:
+    """`explore calibrate` on a board over SSH; raises BoardError, CalibrationError and ProfileError."""
+    from microbench.boards.ssh import SshBoard
+    from microbench.calibration.board import measure_gpu
+    from microbench.calibration.calibrate import fitted
+
+    console = stdout()
+    with console.status("Connect") as status:
+        with SshBoard(where.profile, where.ssh) as board:
+            console.print(board.describe(), markup=False)
+            measured = measure_gpu(
+                board, file, effort, lambda done, of, name: status.update(Text(f"{done}/{of} {name}"))
+            )
+        times = measured.times
+        found = fitted(
+            times.times_s,
+            times.depth,
+            measured.shape,
+            begun,
+            where.name,
+            os.cpu_count() or 1,
+            _teller(status),
+        )
+    path = out or PROFILES / f"{where.name}-calibrated.toml"
+    _write(found, where.profile, f"{where.name}-calibrated", path)
+    _show(found, begun, f"{where.name}, measured with {times.launches} launches and kept in {file}", path)
+    for name, message in times.failed.items():
+        console.print(f"{name} has no time: {message}", markup=False)
+
+
+def _teller(status: Status) -> Callable[[str], None]:
+    return lambda line: status.update(Text(line))
+
+
+def _write(found: Calibration, board: DeviceProfile, name: str, path: Path) -> None:
+    """The board's profile under a name of its own, with the constants that were found."""
+    from microbench.calibration.profile_file import write_profile
+
+    write_profile(board.model_copy(update={"name": name, "v3d": found.profile.v3d}), path)
+
+
+def _show(found: Calibration, begun: DeviceProfile, place: str, path: Path) -> None:
+    console = stdout()
     console.print(_constants_table(found))
     console.print(
-        f"{found.benchmarks} benchmarks on the virtual board of {board.name}; {len(found.identified)} constants "
+        f"{found.benchmarks} benchmarks on {place}; {len(found.identified)} constants "
         f"fitted, root mean square of what is left {found.rms:.1e}",
         markup=False,
     )

@@ -28,18 +28,18 @@ class Gpu(Protocol):
 
 
 def measure_on_gpu(
-    gpu: Gpu, job: Job, program: GpuProgram, kind: Kind, timing: Timing = STANDARD
+    gpu: Gpu, job: Job, program: GpuProgram, kind: Kind, timing: Timing | None = STANDARD
 ) -> Measurement:
     """A run's time is the sum of its launches', a repeat's the mean of its runs'; counters are the totals of the last
     run, on silicon with the CPU time that launching it took (`launch_cpu_s`): near zero, for the process sleeps.
 
-    Simulated time is the same every time, so that one run serves all repeats. On silicon a first run tells how many
-    make up the warm-up and the repeats (`Timing`). The output is every output region one after another, as the
+    `timing` None: times are the same every time, so that one run serves all repeats. Otherwise a first run tells how
+    many make up the warm-up and the repeats. The output is every output region one after another, as the
     program left it.
     """
     place = f"candidate {job.candidate.hash[:12]} ({job.candidate.choice.algorithm})"
     try:
-        if kind == "simulated":
+        if timing is None:
             run, times_s = _once(gpu, job, program)
         else:
             run, times_s = _warmed_up(gpu, job, program, timing)

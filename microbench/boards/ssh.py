@@ -9,9 +9,11 @@ from typing import Self
 from codegen.target import Target
 from codegen.tensor import FloatArray
 from microbench.board import Board, BundleRun, Fingerprint, Job, Kind, Measurement
+from microbench.boards.gpu_launcher import GpuLauncher
 from microbench.boards.remote_cpu import RemoteCpuBoard
 from microbench.boards.silicon import SiliconBoard
 from microbench.boards.ssh_runner import RemoteRunner
+from microbench.boards.stand_in import StandInBoard
 from microbench.boards.virtual import VirtualBoard
 from microbench.errors import BoardError
 from microbench.options import BoardOptions, OwnOptions, SshOptions
@@ -73,6 +75,19 @@ class SshBoard:
         """Builds the bundle here and runs it there."""
         return self._board.run_bundle(bundle, inputs)
 
+    def launcher(self) -> GpuLauncher:
+        """The QPUs there, for microbenchmarks; raises BoardError where there are none."""
+        if self._remote.backend == "none":
+            raise BoardError(
+                f"{self._remote.place} has no QPUs that this program reaches: there is nothing to benchmark there"
+            )
+        return GpuLauncher(self._remote)
+
+    @property
+    def gpu_clock_hz(self) -> float:
+        """What the board says; the profile's where it says nothing."""
+        return self._remote.info.clock_hz or self.target.v3d_clock_hz
+
     def close(self) -> None:
         """Ends the runner and the connection, within about a second."""
         self._remote.close()
@@ -91,9 +106,11 @@ def _board_at(profile: DeviceProfile, remote: RemoteRunner) -> Board:
         return RemoteCpuBoard(profile, remote)
     if remote.backend == "mailbox":
         return SiliconBoard(profile, remote)
-    if remote.info.software != software_name():
+    if not remote.info.software.startswith(software_name()):
         raise BoardError(
             f"{remote.place}: its simulator is {remote.info.software!r}, this program's {software_name()!r}; "
             "remove the remote directory, the right runner will be uploaded"
         )
+    if remote.stands_in:
+        return StandInBoard(profile, remote)
     return VirtualBoard(profile, gpu=remote, executor=remote, called="a virtual board (ssh)")

@@ -90,6 +90,7 @@ class RemoteRunner:
             self.machine = self._link.run(("uname", "-m"))
             self._processors = processors_of(self.machine, self._link.run(("cat", "/proc/cpuinfo")))
             self.backend = backend_for(profile, self.machine, options)
+            self.stands_in = self.backend == "virtual" and options.backend == "stand-in"
             self.info: RunnerInfo = self._first_start()
         except BaseException:
             self.close()
@@ -228,7 +229,7 @@ class RemoteRunner:
         if self._options.launch != "mailbox":
             command.append(self._options.launch)
         self._client = RunnerClient(self._link.start(tuple(command)), self.place, self._options.timeout_s)
-        return self._client.hello(_constants(self.backend, self._profile))
+        return self._client.hello(_constants(self.backend, self._profile, self.stands_in))
 
 
 @dataclass(frozen=True)
@@ -307,7 +308,7 @@ def _backend_at(profile: DeviceProfile, machine: str, options: SshOptions, place
     if not profile.v3d:
         return _cpu_alone(profile, machine, place)
     wanted = options.backend or ("virtual" if own else "mailbox")
-    if wanted == "virtual" and not own:
+    if wanted != "mailbox" and not own:
         raise BoardError(
             f"{place} cannot run the virtual board built on {platform.machine()}; use its own GPU"
         )
@@ -316,7 +317,7 @@ def _backend_at(profile: DeviceProfile, machine: str, options: SshOptions, place
         raise BoardError(
             f"{place} is no Raspberry Pi with a 32-bit system ({known}), so it has no firmware mailbox"
         )
-    return wanted
+    return "virtual" if wanted == "stand-in" else wanted
 
 
 def _cpu_alone(profile: DeviceProfile, machine: str, place: str) -> Backend:
@@ -338,8 +339,12 @@ def _build(backend: Backend, profile: DeviceProfile) -> Path:
     return build_runner(backend, f"runner built by {compiler_identity(target.compiler[0])}", target)
 
 
-def _constants(backend: Backend, profile: DeviceProfile) -> Sequence[float]:
-    """Of a simulator all of them; of silicon how memory is to be allocated, where there are two ways."""
+def _constants(backend: Backend, profile: DeviceProfile, stands_in: bool) -> Sequence[float]:
+    """Of a simulator all of them; of silicon how memory is to be allocated, where there are two ways, and of a
+    simulator that stands in for silicon always.
+    """
+    if stands_in:
+        return (profile.v3d_value("memory_is_cached"),)
     if backend == "virtual":
         return tuple(config_values(profile, library().config_names))
     if backend == "mailbox" and len(profile.gpu_memories) > 1:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -16,7 +17,7 @@ from codegen.target import Target
 from codegen.tensor import FloatArray
 from microbench.board import BundleRun, Fingerprint, Job, Kind, Measurement
 from microbench.boards.admission import admit
-from microbench.boards.bundle_bench import BenchReport, run_bench
+from microbench.boards.bundle_bench import BenchReport, Times, run_bench
 from microbench.boards.execution import Executor, LocalExecutor
 from microbench.boards.gpu_measurement import Gpu, measure_on_gpu
 from microbench.boards.simulated_gpu import SimulatedGpu
@@ -86,7 +87,7 @@ class VirtualBoard:
         if not isinstance(job.program, GpuProgram):
             time_s = cpu_time_s(job.work, self.profile, job.candidate.choice.threads)
             return Measurement((time_s,) * job.repeats, "modelled")
-        return measure_on_gpu(self._gpu, job, job.program, "simulated")
+        return measure_on_gpu(self._gpu, job, job.program, "simulated", timing=None)
 
     def run_bundle(self, bundle: Path, inputs: tuple[FloatArray, ...]) -> BundleRun:
         """Builds a bundle with the simulator as its platform and runs it once.
@@ -126,26 +127,33 @@ class VirtualBoard:
 def virtual_bundle_run(
     profile: DeviceProfile, plan: Plan, outputs: tuple[FloatArray, ...], report: BenchReport
 ) -> BundleRun:
-    """A bundle's run with the CPU steps' times replaced by modelled ones; its time is that of steps and launches.
+    """A bundle's runs with the CPU steps' times replaced by modelled ones; their time is that of steps and launches.
 
     The CPU is busy with its steps, in all their threads, and with launching: it sleeps while the QPUs work.
     """
     steps = {step.name: step for step in plan.steps}
     kinds = {step.name: _kind_of(step.engine) for step in report.steps}
     times_s = {
-        step.name: step.times_s[0] or 0.0
+        step.name: _median(step.times_s)
         if kinds[step.name] == "simulated"
         else _cpu_step_s(profile, steps[step.name])
         for step in report.steps
     }
     cpu_s = sum(time_s for name, time_s in times_s.items() if kinds[name] == "modelled")
-    launches_s = sum(launch.times_s[0] for launch in report.launches)
+    launches_s = [sum(launch.times_s[run] for launch in report.launches) for run in range(report.runs)]
     kind: Kind = "simulated" if report.launches else "modelled"
     busy_s = sum(
         time_s * steps[name].choice.threads for name, time_s in times_s.items() if kinds[name] == "modelled"
     )
     busy_s += len(report.launches) * profile.v3d_value("launch_overhead_s")
-    return BundleRun(outputs, (cpu_s + launches_s,), busy_s, kind, times_s, kinds, report.counters)
+    return BundleRun(
+        outputs, tuple(cpu_s + time_s for time_s in launches_s), busy_s, kind, times_s, kinds, report.counters
+    )
+
+
+def _median(times_s: Times) -> float:
+    """Nothing where a step of a launch cannot be told from the others."""
+    return statistics.median(time_s or 0.0 for time_s in times_s)
 
 
 def _kind_of(engine: str) -> Kind:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from microbench.calibration.constants import NOT_FITTED, Kind, Range, ranges
@@ -17,7 +17,7 @@ from microbench.suite.runner import ONCE, Effort, measure, queue_depth
 from microbench.suite.suite import suite
 
 DEPTH = "tmu_queue_depth"
-SOURCE = "fitted by explore calibrate"
+SOURCE = "fitted on"
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,25 @@ def calibrate(
     """
     phase("Measure")
     depth = queue_depth(gpu)
-    measured = measure(gpu, suite(shape, depth), effort)
+    return fitted(
+        measure(gpu, suite(shape, depth), effort), depth, shape, start, "the virtual board", workers, phase
+    )
+
+
+def fitted(
+    measured: Mapping[str, float],
+    depth: int,
+    shape: BoardShape,
+    start: DeviceProfile,
+    place: str,
+    workers: int = 1,
+    phase: Callable[[str], None] = lambda title: None,
+) -> Calibration:
+    """Fits the constants of `start` to what the suite measured of a board with queues of a depth.
+
+    `measured`: seconds a round by benchmark; those that are not there are left out. `place`: how sources name the
+    board. Raises ProfileError where `start` lacks a constant.
+    """
     begun = told_profile(start, shape)
     bounds = ranges(begun.v3d)
     values = {n: c.value for n, c in begun.v3d.items() if bounds[n].kind not in NOT_FITTED}
@@ -97,7 +115,7 @@ def calibrate(
         )
         fitter.values = {f.name: f.value for f in fitted_constants if f.name in values}
         return Calibration(
-            _profile(begun, fitted_constants),
+            _profile(begun, fitted_constants, place),
             fitted_constants,
             fitter.rms(),
             len(model.benchmarks),
@@ -131,8 +149,8 @@ def _fitted_constant(
     return FittedConstant(name, unit, start, values[name], None, note)
 
 
-def _profile(begun: DeviceProfile, fitted_constants: tuple[FittedConstant, ...]) -> DeviceProfile:
-    constants = {f.name: _constant(f, begun.v3d[f.name]) for f in fitted_constants}
+def _profile(begun: DeviceProfile, fitted_constants: tuple[FittedConstant, ...], place: str) -> DeviceProfile:
+    constants = {f.name: _constant(f, begun.v3d[f.name], place) for f in fitted_constants}
     return DeviceProfile.model_validate(
         {
             **begun.model_dump(),
@@ -141,11 +159,12 @@ def _profile(begun: DeviceProfile, fitted_constants: tuple[FittedConstant, ...])
     )
 
 
-def _constant(fitted: FittedConstant, before: Constant) -> Constant:
+def _constant(fitted: FittedConstant, before: Constant, place: str) -> Constant:
     """A constant that was not found keeps its source, unless a bound moved it."""
     source = before.source
     if fitted.interval is not None:
-        source = f"{SOURCE}, interval {fitted.interval.low:.6g} to {fitted.interval.high:.6g}; {fitted.note}"
+        interval = f"{fitted.interval.low:.6g} to {fitted.interval.high:.6g}"
+        source = f"{SOURCE} {place} by explore calibrate, interval {interval}; {fitted.note}"
     elif fitted.note == Kind.TOLD.value:
         source = fitted.note
     elif fitted.value != fitted.start:

@@ -25,10 +25,10 @@ typedef struct backend_times {
 } backend_times;
 
 /*
- * What must come before the lock, the first thread and HELLO. `launch` is how programs are to be launched, one of the
- * backend's ways ("mailbox", "registers"), or NULL.
+ * What must come before the lock, the first thread and HELLO. `directory` is the runner's; `launch` is how programs are
+ * to be launched, one of the backend's ways ("mailbox", "registers"), or NULL.
  */
-int backend_prepare(const char *launch, backend_message *why);
+int backend_prepare(const char *directory, const char *launch, backend_message *why);
 
 const char *backend_name(void);
 const char *backend_kind(void);     /* "simulated" or "silicon" */

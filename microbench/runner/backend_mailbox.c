@@ -39,8 +39,9 @@ static int memory_kind = PLATFORM_MEMORY_USUAL;
 static volatile uint32_t *registers; /* NULL unless they are mapped */
 static allocation allocated[MOST_ALLOCATIONS];
 
-int backend_prepare(const char *launch, backend_message *why)
+int backend_prepare(const char *directory, const char *launch, backend_message *why)
 {
+    (void)directory;
     if (launch && strcmp(launch, BY_MAILBOX) != 0 && strcmp(launch, BY_REGISTERS) != 0)
         return fail(why, FAULT_PROTOCOL, "no way to launch is named %s; take " BY_MAILBOX " or " BY_REGISTERS, launch);
     way = launch && strcmp(launch, BY_REGISTERS) == 0 ? BY_REGISTERS : BY_MAILBOX;

@@ -7,8 +7,9 @@
 #include "protocol.h"
 #include "software.h" /* made by the build: RUNNER_SOFTWARE */
 
-int backend_prepare(const char *launch, backend_message *why)
+int backend_prepare(const char *directory, const char *launch, backend_message *why)
 {
+    (void)directory;
     if (!launch)
         return 0;
     snprintf(why->text, sizeof why->text, "a machine without GPU knows no way to launch named %s", launch);

@@ -1,4 +1,5 @@
-/* The runner's GPU is the simulator, linked in: for boards that exist only as a profile. */
+/* The runner's GPU is the simulator, linked in: for boards that exist only as a profile, and for those that it stands
+ * for, whose constants are in a file beside the runner's (stand_in.h). */
 #include "backend.h"
 
 #include <stddef.h>
@@ -7,9 +8,12 @@
 
 #include "protocol.h"
 #include "software.h" /* made by the build: RUNNER_SOFTWARE */
+#include "stand_in.h"
 #include "v3d.h"
 
-enum { ALIGNMENT = 4096, STRICT = 1, FLUSH = 0 };
+#define BOARD_FILE "board.constants"
+
+enum { ALIGNMENT = 4096, STRICT = 1, FLUSH = 0, PATH_BYTES = 4096, SOFTWARE_BYTES = 160 };
 
 static const char *const counter_names[] = {
     "cycles",
@@ -23,12 +27,14 @@ _Static_assert((int)COUNTERS <= (int)BACKEND_COUNTERS, "the answer has too few p
 _Static_assert((int)V3D_MARKS <= (int)BACKEND_MARKS, "the answer has too few places for marks");
 
 static v3d *gpu;
-static v3d_config config;
-static int configured;
+static stand_in board; /* with constants from the host: without habits or noise */
+static char board_file[PATH_BYTES], software[SOFTWARE_BYTES] = RUNNER_SOFTWARE;
+static int configured, stands_in;
 static uint32_t image_bus;
 
-int backend_prepare(const char *launch, backend_message *why)
+int backend_prepare(const char *directory, const char *launch, backend_message *why)
 {
+    snprintf(board_file, sizeof board_file, "%s/" BOARD_FILE, directory);
     if (!launch)
         return 0;
     snprintf(why->text, sizeof why->text, "the simulator knows no way to launch named %s", launch);
@@ -39,22 +45,47 @@ const char *backend_name(void) { return "virtual"; }
 
 const char *backend_kind(void) { return "simulated"; }
 
-const char *backend_software(void) { return RUNNER_SOFTWARE; }
+const char *backend_software(void) { return software; }
 
 int backend_shares(void) { return 1; }
+
+static int take_constants(const double *constants, uint32_t count, backend_message *why)
+{
+    memset(&board, 0, sizeof board);
+    stands_in = 0;
+    if (count * sizeof(double) != sizeof board.config) {
+        snprintf(why->text, sizeof why->text, "the simulator has %u constants (%s), given %u",
+                 (unsigned)(sizeof board.config / sizeof(double)), v3d_config_names(), (unsigned)count);
+        return FAULT_PROTOCOL;
+    }
+    memcpy(&board.config, constants, sizeof board.config);
+    return 0;
+}
+
+/* Of a board that is stood for the host says, as of silicon, no more than how memory is to be allocated. */
+static int take_board(double memory_is_cached, backend_message *why)
+{
+    if (stand_in_read(board_file, &board) != 0) {
+        snprintf(why->text, sizeof why->text,
+                 "%.1024s is not there, or does not hold each constant of a board once, a name and a number a line",
+                 board_file);
+        return FAULT_BOARD;
+    }
+    stands_in = 1;
+    board.config.memory_is_cached = memory_is_cached;
+    snprintf(software, sizeof software, "%.128s, board %08x", RUNNER_SOFTWARE, (unsigned)board.digest);
+    return 0;
+}
 
 int backend_open(const double *constants, uint32_t count, double *clock_hz, backend_message *why)
 {
     backend_close();
-    if (count * sizeof(double) != sizeof config) {
-        snprintf(why->text, sizeof why->text, "the simulator has %u constants (%s), given %u",
-                 (unsigned)(sizeof config / sizeof(double)), v3d_config_names(), (unsigned)count);
-        return FAULT_PROTOCOL;
-    }
-    memcpy(&config, constants, sizeof config);
-    gpu = v3d_new(&config, STRICT);
+    const int fault = count == 1 ? take_board(constants[0], why) : take_constants(constants, count, why);
+    if (fault)
+        return fault;
+    gpu = stand_in_new(&board, STRICT);
     configured = gpu != NULL;
-    *clock_hz = config.clock_hz;
+    *clock_hz = board.config.clock_hz;
     backend_close();
     if (configured)
         return 0;
@@ -67,7 +98,7 @@ int backend_alloc(uint32_t bytes, uint32_t *bus, void **pointer, backend_message
 {
     *pointer = NULL;
     backend_close();
-    gpu = configured ? v3d_new(&config, STRICT) : NULL;
+    gpu = configured ? stand_in_new(&board, STRICT) : NULL;
     if (!gpu) {
         snprintf(why->text, sizeof why->text, "the simulator was not opened, or memory is short");
         return FAULT_BOARD;
@@ -116,7 +147,7 @@ static int stale(const v3d_result *result, backend_message *why)
     return FAULT_STOPPED;
 }
 
-/* What only programs of others need is a fault of one of the project's kernels. */
+/* What only programs of others need is a fault of one of the project's kernels; a board lets it pass. */
 static int warned(const v3d_result *result, backend_message *why)
 {
     static const char *const names[] = {
@@ -147,12 +178,12 @@ int backend_execute(const backend_launch *launch, backend_times *times, backend_
     }
     if (result.stale_reads)
         return stale(&result, why);
-    if (result.warnings)
+    if (result.warnings && !stands_in)
         return warned(&result, why);
-    times->time_s = result.time_s;
+    times->time_s = stand_in_time_s(&board, result.time_s);
     times->marks = result.mark_count < V3D_MARKS ? (int)result.mark_count : V3D_MARKS;
     for (int i = 0; i < times->marks; ++i)
-        times->mark_s[i] = config.launch_overhead_s + (double)result.mark_cycles[i] / config.clock_hz;
+        times->mark_s[i] = board.config.launch_overhead_s + (double)result.mark_cycles[i] / board.config.clock_hz;
     copy_counters(&result, times->counters);
     return 0;
 }

@@ -9,7 +9,8 @@
  * In payloads u32 and f64 are little-endian, `bytes` are a u32 length and so many bytes, `string` is bytes of
  * UTF-8, and `name[]` is a u32 count and so many of what follows in braces.
  *
- * HELLO    f64 constants[]{}: of the virtual GPU, in the order of its configuration structure; else empty
+ * HELLO    f64 constants[]{}: of the virtual GPU, in the order of its configuration structure; of a board with constants
+ *          of its own how memory is to be allocated, where there are two ways; else empty
  *   answer u32 protocol version, string machine, kernel, cpu model, backend, kind of its times, software,
  *          f64 GPU clock in Hz (0: unknown), u32 cores of the CPU that the runner may use,
  *          string model of the board by its device tree (empty: it has none), string what tells this machine from

@@ -113,7 +113,7 @@ int main(int argc, char **argv)
     static backend_message why;
     if (answers < 0)
         return EXIT_REFUSED;
-    int fault = backend_prepare(argc == 5 ? argv[4] : NULL, &why);
+    int fault = backend_prepare(directory, argc == 5 ? argv[4] : NULL, &why);
     if (!fault && watch_start(STDIN_FILENO, release) != 0)
         fault = fail(&why, FAULT_BOARD, "cannot watch the connection: %s", strerror(errno));
     if (!fault)

@@ -8,6 +8,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from codegen.program import GpuProgram
 from microbench.errors import ProfileError
 from microbench.profile import DeviceProfile
 
@@ -40,6 +41,16 @@ class Gpu(Protocol):
     def execute(
         self, num_qpus: int, control_bus: int, noflush: int = 0, timeout_s: float = 1.0
     ) -> LaunchTime: ...
+
+
+class Launcher(Protocol):
+    """Launches of relocatable programs, wherever the GPU is."""
+
+    def times_s(self, program: GpuProgram, repeats: int) -> tuple[float, ...]:
+        """What the program's one launch takes each time, the call itself included; memory behind its words holds
+        anything. Raises HazardError for a launch that does not come back, CandidateError without enough memory.
+        """
+        ...
 
 
 # Constants that a board states, so that they are read and not fitted: GET_CLOCK_RATE, and V3D_IDENT1 (guide p.97).

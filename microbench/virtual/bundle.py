@@ -21,9 +21,15 @@ from microbench.virtual.library import config_values, library
 LAUNCH_LIMIT_S = 1.0  # after which the driver gives up a launch
 
 
-def virtual_bundle_sources(bundle: Path, manifest: Manifest, profile: DeviceProfile) -> dict[str, str]:
+BOARD_FILE = "../../board.constants"  # from where a runner's programs run
+
+
+def virtual_bundle_sources(
+    bundle: Path, manifest: Manifest, profile: DeviceProfile, stands_in: bool = False
+) -> dict[str, str]:
     """C files and headers by name; the profile's constants are compiled in, with GPU memory as the plan has it.
 
+    `stands_in`: the constants are those of the board that the simulator stands for where the bundle runs.
     Raises ProfileError where the board has no such memory.
     """
     gpu_memory = read_plan(bundle / "plan.json").gpu_memory
@@ -33,13 +39,15 @@ def virtual_bundle_sources(bundle: Path, manifest: Manifest, profile: DeviceProf
         **bundle_sources(bundle, manifest, None),
         **simulator_sources(),
         "platform_virtual.c": platform_source(),
-        "v3d_profile.h": profile_header(profile),
+        "v3d_profile.h": board_header(profile) if stands_in else profile_header(profile),
     }
 
 
-def build_virtual_bundle(bundle: Path, manifest: Manifest, profile: DeviceProfile) -> Path:
+def build_virtual_bundle(
+    bundle: Path, manifest: Manifest, profile: DeviceProfile, stands_in: bool = False
+) -> Path:
     """The cached bench program, static so that it also runs elsewhere; raises ToolchainError."""
-    sources = virtual_bundle_sources(bundle, manifest, profile)
+    sources = virtual_bundle_sources(bundle, manifest, profile, stands_in)
     simulator = simulator_sources()
     own = {name: text for name, text in sources.items() if name not in simulator or name.endswith(".h")}
     flags = (*SIMULATOR_FLAGS, "-static", *pool_flags(manifest.files))
@@ -55,4 +63,13 @@ def profile_header(profile: DeviceProfile) -> str:
         f"/* Constants of profile {profile.hash[:12]}. */\n"
         f"#define V3D_LAUNCH_LIMIT_S {LAUNCH_LIMIT_S}\n"
         f"static const v3d_config v3d_profile = {{\n{fields}}};\n"
+    )
+
+
+def board_header(profile: DeviceProfile) -> str:
+    """v3d_profile.h where the constants are the board's own, and only how memory is allocated is the profile's."""
+    return (
+        f"#define V3D_LAUNCH_LIMIT_S {LAUNCH_LIMIT_S}\n"
+        f'#define V3D_BOARD_FILE "{BOARD_FILE}"\n'
+        f"#define V3D_MEMORY_IS_CACHED {profile.v3d_value('memory_is_cached'):g}\n"
     )

@@ -247,8 +247,8 @@ struct v3d {
     cache l2, system_l2; /* the system's: no sets where memory is not cached in it */
     tmu_unit tmu[MAX_TMUS];
     cache uniform_cache[MAX_SLICES], icache[MAX_SLICES];
-    cycles sfu_free[MAX_SLICES];
-    int slices, qpus_per_slice, tmus_per_slice;
+    cycles sfu_free[MAX_QPUS];
+    int slices, qpus_per_slice, tmus_per_slice, sfu_qpus, spared_uniform_lines;
     /* constants as integers */
     cycles issue, tmu_request, tmu_hit, l2_latency, sdram_latency, vpm_vector, vpm_read, uniform_pause, sfu_time;
     cycles line_extra[2][CLIENTS]; /* that a line from L2, from SDRAM takes beside the path of a TMU's */

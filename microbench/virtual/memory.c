@@ -183,6 +183,12 @@ static cache_line *l2_line(struct v3d *gpu, enum client client, uint32_t line_bu
     return line;
 }
 
+static cycles line_extra(const struct v3d *gpu, enum client client, uint32_t line_bus, int from_sdram)
+{
+    const int spared = gpu->spared_uniform_lines && client == CLIENT_UNIFORM && (line_bus & LINE_BYTES);
+    return spared ? 0 : gpu->line_extra[from_sdram][client];
+}
+
 cycles memory_fetch_line(struct v3d *gpu, enum client client, uint32_t line_bus, cycles time, cache_line *into)
 {
     into->bus = line_bus;
@@ -197,7 +203,7 @@ cycles memory_fetch_line(struct v3d *gpu, enum client client, uint32_t line_bus,
     cycles sent = later(time, line->ready);
     cycles moved = bandwidth_take(&gpu->l2_port, sent, LINE_BYTES);
     cycles unhindered = sent + (cycles)(LINE_BYTES / gpu->l2_port.bytes_per_cycle);
-    cycles latency = gpu->l2_latency + gpu->line_extra[from_sdram][client];
+    cycles latency = gpu->l2_latency + line_extra(gpu, client, line_bus, from_sdram);
     into->ready = sent + latency + (moved > unhindered ? moved - unhindered : 0);
     into->stale = line->stale;
     memcpy(into->data, line->data, LINE_BYTES);

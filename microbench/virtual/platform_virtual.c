@@ -1,11 +1,12 @@
-/* A bundle's platform on the virtual board: the simulator is linked in, its constants are those of one profile. */
+/* A bundle's platform on the virtual board: the simulator is linked in, its constants are those of one profile, or of
+ * the board that it stands for where it runs. */
 #include "platform.h"
 
 #include <stddef.h>
 #include <stdio.h>
 
-#include "v3d.h"
-#include "v3d_profile.h" /* made by the build: v3d_profile, V3D_LAUNCH_LIMIT_S */
+#include "stand_in.h"
+#include "v3d_profile.h" /* made by the build: V3D_LAUNCH_LIMIT_S, and v3d_profile or V3D_BOARD_FILE and V3D_MEMORY_IS_CACHED */
 
 enum { ALIGNMENT = 4096, STRICT = 1, FLUSH = 0 };
 
@@ -18,16 +19,29 @@ static const char *const counter_names[] = {
 
 enum { COUNTERS = sizeof counter_names / sizeof *counter_names };
 
+static stand_in board;
 static v3d *gpu;
 static int users;
 static v3d_result last;
 static double totals[COUNTERS];
 static char stopped[V3D_MESSAGE_BYTES + 64];
 
+static v3d *new_gpu(void)
+{
+#ifdef V3D_BOARD_FILE
+    if (stand_in_read(V3D_BOARD_FILE, &board) != 0)
+        return NULL;
+    board.config.memory_is_cached = V3D_MEMORY_IS_CACHED;
+#else
+    board.config = v3d_profile;
+#endif
+    return stand_in_new(&board, STRICT);
+}
+
 int platform_open(void)
 {
     if (!gpu)
-        gpu = v3d_new(&v3d_profile, STRICT);
+        gpu = new_gpu();
     if (!gpu)
         return PLATFORM_UNAVAILABLE;
     if (users++ == 0)
@@ -103,7 +117,7 @@ int platform_gpu_execute(uint32_t num_qpus, uint32_t control_bus, uint32_t mark_
     if (!gpu)
         return PLATFORM_UNAVAILABLE;
     const int status = v3d_execute(gpu, num_qpus, control_bus, FLUSH, V3D_LAUNCH_LIMIT_S, mark_bus, &last);
-    *time_s = last.time_s;
+    *time_s = stand_in_time_s(&board, last.time_s);
     add_counters();
     return status == V3D_OK ? PLATFORM_OK : PLATFORM_STOPPED;
 }
@@ -113,7 +127,7 @@ int platform_gpu_marks(double *seconds, int capacity)
 {
     const int count = last.mark_count < V3D_MARKS ? (int)last.mark_count : V3D_MARKS;
     for (int i = 0; i < count && i < capacity; ++i)
-        seconds[i] = v3d_profile.launch_overhead_s + (double)last.mark_cycles[i] / v3d_profile.clock_hz;
+        seconds[i] = board.config.launch_overhead_s + (double)last.mark_cycles[i] / board.config.clock_hz;
     return count;
 }
 

@@ -106,8 +106,9 @@ static void read_inputs(qpu *q, const instruction *d)
 static void sfu_request(qpu *q, int function, const vec *v)
 {
     struct v3d *gpu = q->gpu;
-    stall_until(q, gpu->sfu_free[q->slice], CAUSE_SFU);
-    gpu->sfu_free[q->slice] = q->now + gpu->sfu_time;
+    const int unit = q->index / gpu->sfu_qpus;
+    stall_until(q, gpu->sfu_free[unit], CAUSE_SFU);
+    gpu->sfu_free[unit] = q->now + gpu->sfu_time;
     alu_sfu((enum sfu_function)function, gpu->sfu_bits[function], v, &q->r[R_ACC + 4]);
 }
 

@@ -118,6 +118,7 @@ static void take_constants(struct v3d *gpu)
     gpu->uniform_refill = c->uniform_refill_cycles;
     gpu->uniform_pause = (cycles)((c->uniform_pause_instructions + 1) * c->issue_cycles);
     gpu->sfu_time = (cycles)c->sfu_cycles;
+    gpu->sfu_qpus = gpu->qpus_per_slice;
     gpu->fmul_nearest = c->fmul_rounds_to_nearest != 0;
     gpu->sfu_bits[SFU_RECIP] = (int)c->sfu_recip_bits;
     gpu->sfu_bits[SFU_RECIPSQRT] = (int)c->sfu_recipsqrt_bits;
@@ -172,6 +173,12 @@ v3d *v3d_new(const v3d_config *config, int strict)
     }
     memset(gpu->vpm, 0xff, sizeof gpu->vpm);
     return gpu;
+}
+
+void v3d_behave(v3d *gpu, const v3d_habits *habits)
+{
+    gpu->sfu_qpus = habits->sfu_qpus >= 1 ? (int)habits->sfu_qpus : gpu->qpus_per_slice;
+    gpu->spared_uniform_lines = habits->spared_uniform_lines != 0;
 }
 
 void v3d_delete(v3d *gpu)

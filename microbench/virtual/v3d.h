@@ -173,6 +173,17 @@ typedef struct {
 
 typedef struct v3d v3d;
 
+/* How a core may differ in what no constant expresses; all 0: the core as docs/hardware.md has it. */
+#define V3D_HABITS(X) \
+    X(sfu_qpus) /* how many QPUs, one after another, have a special functions unit in common; 0: those of a slice */ \
+    X(spared_uniform_lines) /* 1: every other line of uniforms takes no longer than a TMU's */
+
+typedef struct {
+#define V3D_FIELD(name) double name;
+    V3D_HABITS(V3D_FIELD)
+#undef V3D_FIELD
+} v3d_habits;
+
 /* Of one instruction address in one launch; cycles over all QPUs, by V3D_CAUSES. */
 typedef struct {
     uint32_t bus;
@@ -194,6 +205,8 @@ typedef struct {
  * for, and is counted as tolerated. What hangs, strays, or has no known effect is an error either way. */
 v3d *v3d_new(const v3d_config *config, int strict);
 void v3d_delete(v3d *gpu);
+/* For the launches to come. */
+void v3d_behave(v3d *gpu, const v3d_habits *habits);
 
 /* Bus address of new memory filled with 0xff, or 0 when there is no room. */
 uint32_t v3d_alloc(v3d *gpu, uint32_t bytes, uint32_t align);

@@ -6,9 +6,37 @@ from pathlib import Path
 
 import pytest
 
+from microbench.calibration.calibrate import SOURCE
 from microbench.calibration.profile_file import write_profile
-from microbench.profile import load_profile
+from microbench.profile import DeviceProfile, load_profile
 from tests.explorer.command_line import explore, refused
+from tests.microbench.loopback_sshd import LoopbackServer, sshd
+from tests.microbench.stand_in import stand_in
+
+__all__ = ["sshd"]
+
+DEVICES = """
+[boards.attic]
+profile = "pi-zero"
+host = "127.0.0.1"
+port = {port}
+user = "{user}"
+key = "{directory}/user_key"
+known_hosts = "{directory}/known_hosts"
+directory = "{there}"
+backend = "stand-in"
+"""
+
+
+def devices_file(server: LoopbackServer, place: Path, true: DeviceProfile) -> Path:
+    """Names a board `attic` whose constants are at the other end alone."""
+    there = place / "there"
+    stand_in(server, there, true)
+    path = place / "devices.toml"
+    path.write_text(
+        DEVICES.format(port=server.port, user=server.user, directory=server.directory, there=there)
+    )
+    return path
 
 
 def test_the_table_shows_published_figures_beside_the_suite() -> None:
@@ -50,3 +78,27 @@ def test_a_profile_is_written_that_the_project_reads(tmp_path: Path) -> None:
     assert fitted.v3d_value("tmu_cycles_per_request") == 20
     assert fitted.v3d_value("vdw_row_cycles") == pytest.approx(11.0, rel=0.05)
     assert "interval" in fitted.v3d["vdw_row_cycles"].source
+
+
+def test_measurements_of_another_board_are_refused(sshd: LoopbackServer, tmp_path: Path) -> None:
+    kept = tmp_path / "kept.jsonl"
+    kept.write_text('{"format": 1, "board": "another"}\n')
+    devices = devices_file(sshd, tmp_path, load_profile("pi-zero"))
+    more = ("--devices", devices, "--measurements", kept)
+    refused(explore("calibrate", "--device", "attic", *more), "kept.jsonl", "other circumstances")
+
+
+@pytest.mark.slow
+def test_a_named_board_is_calibrated_over_ssh(sshd: LoopbackServer, tmp_path: Path) -> None:
+    true = load_profile("pi-zero").with_v3d(clock_hz=300e6, vdw_row_cycles=11.0, tmu_cycles_per_request=20)
+    out, kept = tmp_path / "fitted.toml", tmp_path / "kept.jsonl"
+    devices = devices_file(sshd, tmp_path, true)
+    more = ("--devices", devices, "--out", out, "--measurements", kept)
+    result = explore("calibrate", "--device", "attic", *more)
+    assert result.exit_code == 0, result.output
+    fitted = load_profile(str(out))
+    assert fitted.name == "attic-calibrated"
+    assert fitted.v3d_value("clock_hz") == 300e6
+    assert fitted.v3d_value("tmu_cycles_per_request") == 20
+    assert fitted.v3d_value("vdw_row_cycles") == pytest.approx(11.0, rel=0.05)
+    assert fitted.v3d["vdw_row_cycles"].source.startswith(f"{SOURCE} attic")
