@@ -5,10 +5,9 @@ from __future__ import annotations
 import csv
 import json
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from statistics import median
 from typing import Any, Literal
 
 import numpy as np
@@ -16,6 +15,7 @@ import numpy as np
 from codegen.bundle import compile_bundle, read_manifest
 from codegen.bundle.manifest import Manifest
 from codegen.plan import write_plan
+from explorer.front.kept_runs import KeptRuns, key_of, read_runs, write_runs
 from explorer.front.pareto import dominated, spread
 from explorer.front.search import Knobs, Proposal, compared, objectives_of, propose, values_of
 from explorer.measure.workers import Workers
@@ -25,13 +25,13 @@ from explorer.plans.searched_network import SearchedNetwork
 from explorer.runs.data import FRONT_COLUMNS, FRONT_FILE
 from explorer.settings import RunSettings
 from explorer.terminal.progress import Progress
-from microbench.board import Board, BundleRun, Kind
+from microbench.board import Board, Kind
 
 FRONT_DIRECTORY = "front"
+BUNDLE = "bundle"
 FRONT_DETAILS = "front.json"
 FRONT_FORMAT = 2
 MOST_PLANS = 12
-POWER_SERIES = ("power", "W")  # of a board with a meter
 ROUNDS = 15  # of all plans, one after another, where a clock is read
 
 EnergyKind = Literal["metered", "modelled", ""]
@@ -92,9 +92,11 @@ def explore_front(
     predictable = compared(objectives_of(searched[0]))
     chosen = spread(np.array([proposal.values(predictable) for proposal in proposals]), MOST_PLANS, plain)
     place = settings.directory / FRONT_DIRECTORY
-    shutil.rmtree(place, ignore_errors=True)
+    names = [f"plan-{number:02}" for number in range(1, len(chosen) + 1)]
+    _tidy(place, names)
+    seed = settings.search.seed
     compiled = [
-        _compiled(proposals[index], place / f"plan-{n:02}") for n, index in enumerate(chosen, start=1)
+        _compiled(proposals[index], place / name, seed) for index, name in zip(chosen, names, strict=True)
     ]
     progress.phase("Front: runs")
     rounds = ROUNDS if first.reads_clock else 1
@@ -147,17 +149,31 @@ def _details(front: Front) -> dict[str, Any]:
 class _Compiled:
     name: str
     proposal: Proposal
-    bundle: Path
+    directory: Path
     tolerance: float
     manifest: Manifest
+    key: str
+
+    @property
+    def bundle(self) -> Path:
+        return self.directory / BUNDLE
 
 
-def _compiled(proposal: Proposal, directory: Path) -> _Compiled:
+def _tidy(place: Path, names: Collection[str]) -> None:
+    """Takes away what an earlier front has left that this one does not overwrite."""
+    for directory in place.iterdir() if place.is_dir() else ():
+        if directory.name not in names:
+            shutil.rmtree(directory)
+
+
+def _compiled(proposal: Proposal, directory: Path, seed: int) -> _Compiled:
     plan = proposal.searched.plan(proposal.composition)
-    bundle = directory / "bundle"
+    bundle = directory / BUNDLE
+    shutil.rmtree(bundle, ignore_errors=True)
     compile_bundle(proposal.searched.network.graph, plan, proposal.searched.target, bundle)
     write_plan(plan, directory / "plan.json")
-    return _Compiled(directory.name, proposal, bundle, tolerance_of(plan), read_manifest(bundle))
+    key = key_of(bundle, proposal.searched.fingerprint, seed)
+    return _Compiled(directory.name, proposal, directory, tolerance_of(plan), read_manifest(bundle), key)
 
 
 def gpu_activation_bytes(manifest: Manifest) -> int:
@@ -178,39 +194,36 @@ def _measured(
     progress: Progress,
 ) -> list[FrontPlan]:
     """Round by round, so that what disturbs the machine for a while disturbs all plans alike."""
-    progress.expect(rounds * len(compiled))
-    checks = []
-    runs: list[list[BundleRun]] = []
-    for check, run in boards.map(
-        lambda board, one: check_bundle(board, one.bundle, trials, one.tolerance), compiled
-    ):
-        require(check)
-        checks.append(check)
-        runs.append([run])
+    kept = {one.name: known for one in compiled if (known := read_runs(one.directory, one.key)) is not None}
+    progress.expect(rounds * len(compiled) - sum(len(known.runs) for known in kept.values()))
+
+    def keep(one: _Compiled, known: KeptRuns) -> None:
+        kept[one.name] = known
+        write_runs(known, one.directory)
         progress.done()
-    for _ in range(rounds - 1):
-        again = boards.map(lambda board, one: board.run_bundle(one.bundle, trials[0].inputs), compiled)
-        for known, run in zip(runs, again, strict=True):
-            known.append(run)
-            progress.done()
-    return [
-        _front_plan(one, check.largest_error, check.same_top5, known)
-        for one, check, known in zip(compiled, checks, runs, strict=True)
-    ]
+
+    new = [one for one in compiled if one.name not in kept]
+    checks = boards.map(lambda board, one: check_bundle(board, one.bundle, trials, one.tolerance), new)
+    for one, (check, run) in zip(new, checks, strict=True):
+        require(check)
+        empty = KeptRuns(key=one.key, largest_error=check.largest_error, same_top5=check.same_top5, runs=())
+        keep(one, empty.with_run(run))
+    for number in range(1, rounds):
+        waiting = [one for one in compiled if len(kept[one.name].runs) <= number]
+        again = boards.map(lambda board, one: board.run_bundle(one.bundle, trials[0].inputs), waiting)
+        for one, run in zip(waiting, again, strict=True):
+            keep(one, kept[one.name].with_run(run))
+    return [_front_plan(one, kept[one.name]) for one in compiled]
 
 
-def _front_plan(
-    one: _Compiled, largest_error: float, same_top5: bool, runs: Sequence[BundleRun]
-) -> FrontPlan:
+def _front_plan(one: _Compiled, kept: KeptRuns) -> FrontPlan:
     composition, searched = one.proposal.composition, one.proposal.searched
     predictable = objectives_of(searched)
-    latencies_s = tuple(run.time_s for run in runs)
-    cpu_times_s = tuple(run.cpu_time_s for run in runs)
-    metered_j = _metered_j(runs)
+    metered_j = kept.metered_j
     used = replace(
         composition.usage,
-        latency_s=median(latencies_s),
-        cpu_s=median(cpu_times_s),
+        latency_s=kept.latency_s,
+        cpu_s=kept.cpu_time_s,
         gpu_bytes=gpu_activation_bytes(one.manifest),
         arena_bytes=one.manifest.arena_bytes,
         metered_j=metered_j,
@@ -224,11 +237,11 @@ def _front_plan(
         predicted=_by_column(predictable, one.proposal.values(predictable)),
         objectives=_by_column(told, values_of(told, used, searched)),
         energy_kind=_energy_kind(told, metered_j),
-        kind=runs[0].kind,
-        largest_error=largest_error,
-        same_top5=same_top5,
-        latencies_s=latencies_s,
-        cpu_times_s=cpu_times_s,
+        kind=kept.runs[0].kind,
+        largest_error=kept.largest_error,
+        same_top5=kept.same_top5,
+        latencies_s=tuple(run.latency_s for run in kept.runs),
+        cpu_times_s=tuple(run.cpu_time_s for run in kept.runs),
     )
 
 
@@ -240,14 +253,3 @@ def _energy_kind(objectives: Sequence[Objective], metered_j: float | None) -> En
     if ENERGY not in objectives:
         return ""
     return "modelled" if metered_j is None else "metered"
-
-
-def _metered_j(runs: Sequence[BundleRun]) -> float | None:
-    """What the board's meter saw, by run, where it has one: its mean power by the time of a run."""
-    energies_j = [
-        series.mean * run.time_s
-        for run in runs
-        for series in run.series
-        if (series.name, series.unit) == POWER_SERIES
-    ]
-    return median(energies_j) if energies_j else None

@@ -77,9 +77,15 @@ def test_energy_says_what_it_is(virtual_front: Path) -> None:
     assert (front["energy_j"] < most_w * front["latency_s"]).all()
 
 
-def test_the_same_front_comes_out_again(virtual_front: Path, tmp_path: Path) -> None:
+def test_the_same_front_comes_out_again(virtual_front: Path) -> None:
     before = {name: (virtual_front / "out" / name).read_bytes() for name in ("front.csv", "front.json")}
+    kept = sorted(virtual_front.glob("out/front/plan-*/runs.json"))
+    (virtual_front / "out" / "front" / "plan-99").mkdir()
+    kept[0].write_text("torn")
+    texts = [path.read_text() for path in kept[1:]]
     run(virtual_front, virtual_front / "tiny.onnx", "--device", "pi-zero", "--objective", "front")
+    assert sorted(virtual_front.glob("out/front/plan-*/runs.json")) == kept
+    assert [path.read_text() for path in kept[1:]] == texts and kept[0].read_text() != "torn"
     assert {name: (virtual_front / "out" / name).read_bytes() for name in before} == before
 
 
