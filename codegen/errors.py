@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 
 class ExploreError(Exception):
     """Root of the errors a user may see: the message names what, where and the remedy. Exit code 2."""
@@ -29,6 +31,19 @@ class NotConstantError(UnsupportedOperatorError):
 
 class UnsupportedTypeError(ModelError):
     """A value of the model is no tensor, or has elements of a type that no engine computes with."""
+
+
+class FoldingError(ModelError):
+    """What is constant in the model cannot be computed before it runs: too much of it, or no way to."""
+
+
+class ObstaclesError(ModelError):
+    """Several things of the model are not supported: `errors` has one of the other classes for each."""
+
+    def __init__(self, errors: Sequence[ModelError]) -> None:
+        self.errors = tuple(errors)
+        listed = "\n".join(f"  {error}" for error in self.errors)
+        super().__init__(f"{len(self.errors)} things in it are not supported:\n{listed}")
 
 
 class DynamicShapeError(ModelError):

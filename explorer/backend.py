@@ -20,7 +20,7 @@ from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 from onnx.backend.base import Backend, BackendRep, namedtupledict
 
 from codegen.bundle.compiler import compile_bundle
-from codegen.errors import NotConstantError, TensorError
+from codegen.errors import ModelError, NotConstantError, ObstaclesError, TensorError
 from codegen.graph import Graph
 from codegen.loaded import LoadedBundle, load_bundle
 from codegen.onnx_import.reader import import_model
@@ -171,16 +171,22 @@ def _target(target: Target, flags: Sequence[str]) -> Target:
 
 def _imported(model: ModelProto, inputs: Mapping[str, AnyArray]) -> tuple[Graph, Mapping[str, AnyArray]]:
     """The graph for inputs of these shapes, and the inputs that are constants in it, for it must know them."""
-    bound: dict[str, AnyArray] = {}
+    bound = {name: value for name, value in inputs.items() if value.ndim == 1 and value.size == 0}
     while True:
         shapes = {name: value.shape for name, value in inputs.items() if name not in bound}
         try:
             return import_model(_with_constants(model, bound), shapes=shapes), bound
-        except NotConstantError as error:
-            new = {name: inputs[name] for name in error.sources if name not in bound}
+        except (NotConstantError, ObstaclesError) as error:
+            new = {name: inputs[name] for name in _sources(error) if name not in bound}
             if not new or any(value.ndim > 1 or value.size > MOST_BOUND for value in new.values()):
                 raise
             bound.update(new)
+
+
+def _sources(error: ModelError) -> frozenset[str]:
+    """The inputs that would have to be known."""
+    several = error.errors if isinstance(error, ObstaclesError) else (error,)
+    return frozenset().union(*(one.sources for one in several if isinstance(one, NotConstantError)))
 
 
 def _with_constants(model: ModelProto, values: Mapping[str, AnyArray]) -> ModelProto:

@@ -13,6 +13,7 @@ from onnx import NodeProto, TensorProto
 
 from codegen.errors import GraphSpecError, ModelError, NotConstantError, UnsupportedOperatorError
 from codegen.graph import Graph, Node, type_of
+from codegen.onnx_import.inference import inferred_types, outer_names
 from codegen.onnx_import.names import Names
 from codegen.onnx_import.node import OnnxNode
 from codegen.onnx_import.tensors import to_array
@@ -26,7 +27,7 @@ Shape = tuple[int, ...]
 
 class Expand(Protocol):
     """Imports ONNX nodes in the place of one, which read `constants` beside its inputs; `sets`: versions of their
-    operator sets by domain, the node's own where they are not given.
+    operator sets by domain, the node's own where they are not given. `is_step`: they are of the node's handler.
     """
 
     def __call__(
@@ -35,6 +36,8 @@ class Expand(Protocol):
         protos: Iterable[NodeProto],
         constants: Mapping[str, Array] | None = None,
         sets: Mapping[str, int] | None = None,
+        *,
+        is_step: bool = False,
     ) -> None: ...
 
 
@@ -55,6 +58,7 @@ class GraphBuilder:
         self._inputs: set[str] = set()
         self._literals: dict[str, str] = {}
         self._absent: dict[str, str] = {}
+        self._unknown: set[str] = set()
         self._names = Names()
         self._tensors = Names()
 
@@ -267,8 +271,30 @@ class GraphBuilder:
     def finish(self, node: OnnxNode) -> None:
         """Remembers the outputs of a node that its handler did not give."""
         for name in node.outputs:
-            if name and name not in self._types and name not in self._constants:
+            if name and not self._is_defined(name) and name not in self._unknown:
                 self._absent[name] = node.where
+
+    def add_unknown(self, name: str) -> None:
+        """Declares a tensor that there is, but of no type that is known."""
+        self._unknown.add(name)
+
+    def reads_unknown(self, node: OnnxNode) -> bool:
+        """Whether the node reads a tensor of which nothing is known, itself or in its subgraphs."""
+        return bool(self._unknown) and not self._unknown.isdisjoint(outer_names(node))
+
+    def forget(self, node: OnnxNode) -> None:
+        """Nothing is known of what the node writes."""
+        self._unknown.update(name for name in node.outputs if name and not self._is_defined(name))
+
+    def guess(self, node: OnnxNode) -> None:
+        """What a node that cannot be imported writes has the types that ONNX's own inference gives."""
+        for name, type_ in inferred_types(node, self).items():
+            if not self._is_defined(name):
+                self._types[name] = type_
+        self.forget(node)
+
+    def _is_defined(self, name: str) -> bool:
+        return name in self._types or self.is_constant(name)
 
     def graph(self, name: str, inputs: tuple[str, ...], outputs: tuple[str, ...]) -> Graph:
         """The imported graph; an output that is known without computing is written all the same. Raises ModelError for

@@ -9,10 +9,19 @@ import onnx
 from onnx import AttributeProto, FunctionProto, GraphProto, NodeProto, TensorProto, TypeProto, helper
 
 from codegen.onnx_import.builder import GraphBuilder
+from codegen.onnx_import.inference import type_proto
 from codegen.onnx_import.node import OnnxNode
-from codegen.tensor import TensorType
 
 Attributes = Mapping[str, AttributeProto]
+
+
+def is_function(node: OnnxNode) -> bool:
+    """Whether the operator set says what a node of it is, whatever types its inputs have."""
+    try:
+        schema: Any = onnx.defs.get_schema(node.op_type, node.opset, node.domain)
+    except (onnx.defs.SchemaError, TypeError):
+        return False
+    return bool(schema.has_function or schema.context_dependent_function_opset_versions)
 
 
 def function_of(node: OnnxNode, builder: GraphBuilder) -> FunctionProto | None:
@@ -137,8 +146,4 @@ def _rename_graph(graph: GraphProto, names: Mapping[str, str], prefix: str, give
 
 
 def _type_proto(node: OnnxNode, index: int, builder: GraphBuilder) -> TypeProto:
-    if not node.has_input(index):
-        return TypeProto()
-    type_: TensorType = builder.type(node, index)
-    element = helper.np_dtype_to_tensor_dtype(type_.element_type.dtype)
-    return helper.make_tensor_type_proto(element, type_.shape)
+    return type_proto(builder.type(node, index)) if node.has_input(index) else TypeProto()

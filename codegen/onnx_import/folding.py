@@ -6,7 +6,7 @@ import numpy as np
 from onnx import AttributeProto, helper
 from onnx.reference import ReferenceEvaluator
 
-from codegen.errors import ModelError, UnsupportedTypeError
+from codegen.errors import FoldingError, UnsupportedTypeError
 from codegen.onnx_import.builder import GraphBuilder
 from codegen.onnx_import.node import OnnxNode
 from codegen.tensor import Array
@@ -31,7 +31,7 @@ def is_foldable(node: OnnxNode, builder: GraphBuilder) -> bool:
 def fold(node: OnnxNode, builder: GraphBuilder) -> None:
     """Evaluates the node by the reference implementation of ONNX and defines its outputs as constants.
 
-    Raises ModelError where the node cannot be evaluated.
+    Raises FoldingError where the node cannot be evaluated.
     """
     values = {name: builder.constant(node, index) for index, name in enumerate(node.inputs) if name}
     for name, value in zip(node.outputs, _evaluate(node, values), strict=False):
@@ -64,6 +64,7 @@ def _evaluate(node: OnnxNode, values: dict[str, Array]) -> list[Array]:
         TypeError,
         ValueError,
     ) as error:
-        raise ModelError(
-            f"{node.where}: its inputs are constant but it cannot be evaluated: {error}"
+        raise FoldingError(
+            f"{node.where}: its inputs are constant but it cannot be evaluated ({error}); export the model without it, "
+            "or with its result"
         ) from error

@@ -14,11 +14,13 @@ Shape = tuple[int, ...]
 PLACEHOLDER = (1, 3, 224, 224)
 
 
-def input_types(graph: GraphProto, given: Mapping[str, Shape]) -> dict[str, TensorType]:
-    """The type of every input that is no initializer, in the model's order.
+def input_types(
+    graph: GraphProto, given: Mapping[str, Shape]
+) -> tuple[dict[str, TensorType], list[ModelError]]:
+    """The type of every input that is no initializer, in the model's order; and of those that have none a
+    DynamicShapeError, where a dimension is open and not given, or an UnsupportedTypeError.
 
-    Raises DynamicShapeError where a dimension is open and not given, ModelError where an input is no tensor of a
-    registered element type or a given shape does not fit.
+    Raises ModelError where a given shape does not fit.
     """
     initializers = {tensor.name for tensor in graph.initializer}
     infos = {info.name: info for info in graph.input if info.name not in initializers}
@@ -27,7 +29,14 @@ def input_types(graph: GraphProto, given: Mapping[str, Shape]) -> dict[str, Tens
         raise ModelError(
             f"has no input {unknown[0]!r} to give a shape to; its inputs: {', '.join(infos) or 'none'}"
         )
-    return {name: _type(info, given.get(name)) for name, info in infos.items()}
+    types: dict[str, TensorType] = {}
+    obstacles: list[ModelError] = []
+    for name, info in infos.items():
+        try:
+            types[name] = _type(info, given.get(name))
+        except (DynamicShapeError, UnsupportedTypeError) as error:
+            obstacles.append(error)
+    return types, obstacles
 
 
 def _type(info: ValueInfoProto, given: Shape | None) -> TensorType:
@@ -39,7 +48,7 @@ def _type(info: ValueInfoProto, given: Shape | None) -> TensorType:
     if tensor.elem_type not in CONVERTIBLE:
         raise UnsupportedTypeError(
             f"input {info.name!r} has elements of {type_name(tensor.elem_type)}; supported are float16 to float64, "
-            "integers of 8 to 64 bits and bool: export the model with these"
+            "integers of 8 to 64 bits and bool; export the model with these"
         )
     return TensorType(_shape(info, given), str(helper.tensor_dtype_to_np_dtype(tensor.elem_type)))
 

@@ -121,7 +121,7 @@ class OnnxNode:
         if number not in CONVERTIBLE:
             raise UnsupportedTypeError(
                 f"{self.where}: attribute {name} asks for elements of {type_name(number)}; supported are float16 to "
-                "float64, integers of 8 to 64 bits and bool"
+                "float64, integers of 8 to 64 bits and bool; export the model with these"
             )
         return str(helper.tensor_dtype_to_np_dtype(number))
 

@@ -2,25 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from onnx import FunctionProto, ModelProto, NodeProto
 
-from codegen.errors import ModelError, UnsupportedOperatorError
+from codegen.errors import (
+    DynamicShapeError,
+    FoldingError,
+    ModelError,
+    ObstaclesError,
+    UnsupportedOperatorError,
+    UnsupportedTypeError,
+)
 from codegen.graph import Graph
 from codegen.onnx_import.builder import GraphBuilder
-from codegen.onnx_import.expansion import function_nodes, function_of
+from codegen.onnx_import.expansion import function_nodes, function_of, is_function
 from codegen.onnx_import.folding import fold, is_foldable
 from codegen.onnx_import.inputs import input_types
 from codegen.onnx_import.model_file import NEWEST_OPSET, opset_of, read_model
 from codegen.onnx_import.names import Names
 from codegen.onnx_import.node import OnnxNode
-from codegen.operator_registry import registry, supported_operators
+from codegen.operator_registry import registry
 from codegen.spec_check import check
 from codegen.tensor import Array
 
 Shapes = Mapping[str, tuple[int, ...]]
+OBSTACLES = (DynamicShapeError, FoldingError, UnsupportedOperatorError, UnsupportedTypeError)
+"""What is said of a model that is not malformed: its other nodes can be judged all the same."""
 DEEPEST = 40  # functions and subgraphs in each other: no model that is exported comes near
 
 
@@ -35,7 +45,8 @@ def load_graph(path: Path, shapes: Shapes | None = None) -> Graph:
         model = read_model(path)
         return import_model(model, directory=path.parent, shapes=shapes, name=path.stem)
     except ModelError as error:
-        raise type(error)(f"{path}: {error}") from error
+        error.args = (f"{path}: {error}",)
+        raise
 
 
 def import_model(
@@ -43,46 +54,86 @@ def import_model(
 ) -> Graph:
     """The graph (stage `imported`) of a model in memory; errors as for `load_graph`, without the file's name.
 
-    `name` is what the graph is called where the model does not name itself.
+    `name` is what the graph is called where the model does not name itself. Of several things that are not supported
+    all are told: by an ObstaclesError.
     """
+    found = survey(model, directory=directory, shapes=shapes, name=name)
+    if len(found.obstacles) > 1:
+        raise ObstaclesError(found.obstacles)
+    if found.graph is None:
+        raise found.obstacles[0]
+    return found.graph
+
+
+@dataclass(frozen=True)
+class Survey:
+    """The imported graph, None where there are obstacles; `unjudged` nodes read what a node that is not supported
+    writes.
+    """
+
+    graph: Graph | None
+    obstacles: tuple[ModelError, ...] = ()
+    unjudged: int = 0
+
+
+def survey(
+    model: ModelProto, *, directory: Path = Path(), shapes: Shapes | None = None, name: str = "model"
+) -> Survey:
+    """All that keeps a model from being imported, or its graph; raises ModelError where it is malformed."""
     try:
-        graph = _import(model, directory, shapes or {}, name)
+        found = _survey(model, directory, shapes or {}, name)
     except UnicodeDecodeError as error:
         raise ModelError(f"holds a name that is no UTF-8 ({error}); export it again") from error
-    check(graph, "imported")
-    return graph
+    if found.graph is not None:
+        check(found.graph, "imported")
+    return found
 
 
-def _import(model: ModelProto, directory: Path, shapes: Shapes, name: str) -> Graph:
+def _survey(model: ModelProto, directory: Path, shapes: Shapes, name: str) -> Survey:
     opset, proto = opset_of(model), model.graph
     if proto.sparse_initializer:
         raise ModelError("holds sparse initializers, which are not supported; export it with dense ones")
     initializers = {tensor.name: tensor for tensor in proto.initializer}
     builder = GraphBuilder(initializers, directory)
-    inputs = input_types(proto, shapes)
-    reader = _Reader(builder, {(f.domain, f.name): f for f in model.functions})
+    inputs, obstacles = input_types(proto, shapes)
+    reader = _Reader(builder, {(f.domain, f.name): f for f in model.functions}, obstacles)
     builder.expand = reader.expand
     sets = {entry.domain: entry.version for entry in model.opset_import}
     nodes = reader.named(proto.node, {**sets, "": opset})
     builder.reserve({node.name for node in nodes}, {tensor for node in nodes for tensor in node.outputs})
     for tensor, type_ in inputs.items():
         builder.add_input(tensor, type_)
-    for node in nodes:
-        reader.import_node(node)
+    for info in proto.input:
+        if info.name not in inputs and info.name not in initializers:
+            builder.add_unknown(info.name)
     outputs = tuple(info.name for info in proto.output)
     if not outputs or len(set(outputs)) != len(outputs):
         raise ModelError(f"lists the outputs {list(outputs)}; it must have some, each once")
-    return builder.graph(proto.name or name, tuple(inputs), outputs)
+    for node in nodes:
+        reader.import_node(node)
+    if reader.obstacles:
+        return Survey(None, tuple(reader.obstacles), reader.unjudged)
+    return Survey(builder.graph(proto.name or name, tuple(inputs), outputs))
 
 
 class _Reader:
-    """Brings nodes into a builder: folded, by handlers, or as the functions that they are."""
+    """Brings nodes into a builder: folded, by handlers, or as the functions that they are. Those that cannot be are
+    obstacles; what they write has then the type that ONNX's own inference gives, or none.
+    """
 
-    def __init__(self, builder: GraphBuilder, functions: Mapping[tuple[str, str], FunctionProto]) -> None:
+    def __init__(
+        self,
+        builder: GraphBuilder,
+        functions: Mapping[tuple[str, str], FunctionProto],
+        obstacles: Sequence[ModelError],
+    ) -> None:
+        self.obstacles = list(obstacles)
+        self.unjudged = 0
         self._builder = builder
         self._functions = functions
         self._names = Names()
         self._depth = 0
+        self._in_steps = 0
 
     def named(self, protos: Iterable[NodeProto], sets: Mapping[str, int]) -> list[OnnxNode]:
         """Nodes under unique names: their own, or operator and index; the second of a name gets a number."""
@@ -96,7 +147,30 @@ class _Reader:
         ]
 
     def import_node(self, node: OnnxNode) -> None:
-        """Emits what the node computes; raises ModelError and its kin."""
+        """Emits what the node computes, or adds what keeps it from that to `obstacles`; raises ModelError where the
+        model is malformed.
+        """
+        builder = self._builder
+        if builder.reads_unknown(node):
+            self.unjudged += 1
+            if not self._is_known(node):
+                self.obstacles.append(_unsupported(node))
+            builder.forget(node)
+            return
+        try:
+            self._emit(node)
+        except OBSTACLES as error:
+            if self._in_steps:
+                raise
+            self.obstacles.append(error)
+            builder.guess(node)
+        builder.finish(node)
+
+    def _is_known(self, node: OnnxNode) -> bool:
+        key = (node.domain, node.op_type)
+        return key in registry().handlers or key in self._functions or is_function(node)
+
+    def _emit(self, node: OnnxNode) -> None:
         handlers, builder = registry().handlers, self._builder
         key = (node.domain, node.op_type)
         if not node.domain and is_foldable(node, builder):
@@ -109,7 +183,6 @@ class _Reader:
                 raise _unsupported(node)
             protos, sets = function_nodes(node, function)
             self.expand(node, protos, sets=sets)
-        builder.finish(node)
 
     def expand(
         self,
@@ -117,8 +190,12 @@ class _Reader:
         protos: Iterable[NodeProto],
         constants: Mapping[str, Array] | None = None,
         sets: Mapping[str, int] | None = None,
+        *,
+        is_step: bool = False,
     ) -> None:
-        """Imports nodes in the place of one, which read `constants` beside its inputs."""
+        """Imports nodes in the place of one, which read `constants` beside its inputs. Steps are a handler's own: what
+        keeps one of them from being imported is an obstacle of `node`.
+        """
         for name, value in (constants or {}).items():
             self._builder.define_constant(node, name, value)
         if self._depth >= DEEPEST:
@@ -126,9 +203,13 @@ class _Reader:
                 f"functions and subgraphs in it are {DEEPEST} deep", "export the model without recursion"
             )
         self._depth += 1
-        for inner in self.named(protos, sets or {"": node.opset}):
-            self.import_node(inner)
-        self._depth -= 1
+        self._in_steps += is_step
+        try:
+            for inner in self.named(protos, sets or {"": node.opset}):
+                self.import_node(inner)
+        finally:
+            self._depth -= 1
+            self._in_steps -= is_step
 
 
 def _unsupported(node: OnnxNode) -> UnsupportedOperatorError:
@@ -138,6 +219,6 @@ def _unsupported(node: OnnxNode) -> UnsupportedOperatorError:
             "supported: export the model without it"
         )
     return UnsupportedOperatorError(
-        f"{node.where}: operator {node.op_type} is not supported; "
-        f"supported are {', '.join(supported_operators())}"
+        f"{node.where}: operator {node.op_type} is not supported; export the model without it (`explore operators` "
+        "lists what is supported)"
     )

@@ -33,7 +33,7 @@ class Steps:
         renamed = {name.rstrip("_"): value for name, value in attributes.items()}
         proto = helper.make_node(op_type, list(inputs), list(outputs), **renamed)
         proto.name = f"{self._node.name}/{op_type}"
-        self._builder.expand(self._node, [proto], sets={"": OPSET})
+        self._builder.expand(self._node, [proto], sets={"": OPSET}, is_step=True)
         return tuple(outputs)
 
     def copied(
@@ -43,7 +43,7 @@ class Steps:
         result = to or self._fresh(op_type)
         proto = helper.make_node(op_type, list(inputs), [result], name=f"{self._node.name}/{op_type}")
         proto.attribute.extend(attributes)
-        self._builder.expand(self._node, [proto], sets={"": OPSET})
+        self._builder.expand(self._node, [proto], sets={"": OPSET}, is_step=True)
         return result
 
     def constant(self, value: Any, dtype: str = "") -> str:

@@ -46,7 +46,7 @@ def to_array(tensor: TensorProto, what: str, directory: Path) -> Array:
     if tensor.data_type not in CONVERTIBLE:
         raise UnsupportedTypeError(
             f"{what} has elements of {type_name(tensor.data_type)}; supported are float16 to float64, integers of 8 to "
-            "64 bits and bool: export the model with these"
+            "64 bits and bool; export the model with these"
         )
     shape = tuple(tensor.dims)
     if any(dimension < 0 for dimension in shape):

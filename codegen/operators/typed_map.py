@@ -163,7 +163,12 @@ def cast(node: OnnxNode, builder: GraphBuilder) -> None:
 @handles("CastLike", "as Cast")
 def cast_like(node: OnnxNode, builder: GraphBuilder) -> None:
     """Cast to the type of another tensor, whose elements do not matter."""
-    emit_typed(node, builder, Operand(0), [builder.tensor(node)], result=builder.type(node, 1).dtype)
+    dtype = builder.type(node, 1).dtype
+    if builder.is_constant(node.input(0)):
+        with np.errstate(all="ignore"):
+            builder.define_constant(node, node.output, np.asarray(builder.constant(node, 0).astype(dtype)))
+    else:
+        emit_typed(node, builder, Operand(0), [builder.activation(node)], result=dtype)
 
 
 @handles("Mod", "all")

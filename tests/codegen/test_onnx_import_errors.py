@@ -12,7 +12,6 @@ from onnx import ModelProto, NodeProto, TensorProto, external_data_helper, helpe
 
 from codegen.errors import DynamicShapeError, ModelError, UnsupportedOperatorError
 from codegen.onnx_import.reader import import_model, load_graph
-from codegen.operator_registry import supported_operators
 from codegen.reference import evaluate
 
 WEIGHT = np.arange(4 * 3 * 3 * 3, dtype=np.float32).reshape(4, 3, 3, 3)
@@ -193,10 +192,9 @@ def test_input_of_another_type(element: int) -> None:
 # --- operators --------------------------------------------------------------------------------------------
 
 
-def test_unsupported_operator_lists_the_supported_ones() -> None:
-    with pytest.raises(UnsupportedOperatorError, match=r"node 'odd' \(Det, opset 13\)") as error:
+def test_unsupported_operator_says_what_to_do() -> None:
+    with pytest.raises(UnsupportedOperatorError, match=r"node 'odd' \(Det, opset 13\): .*explore operators"):
         import_model(model_of([helper.make_node("Det", ["x"], ["y"], name="odd")]))
-    assert all(name in str(error.value) for name in supported_operators())
 
 
 def test_unnamed_node_is_named_by_operator_and_index() -> None:
