@@ -26,11 +26,15 @@ class Buffer(NamedTuple):
 
 
 class Copy(NamedTuple):
-    """A tensor in one layout; copies of several tensors share a buffer where one is a view or a part of another."""
+    """A tensor in one layout; copies of several tensors share a buffer where one is a view or a part of another.
+
+    `is_read`: no layout change made it, or somebody has read it; what is changed for nobody is not made.
+    """
 
     tensor: str
     layout: str
     buffer: Buffer
+    is_read: bool = True
 
 
 @dataclass(frozen=True)
@@ -60,6 +64,14 @@ class Held(NamedTuple):
     def without(self, dropped: Iterable[Copy]) -> Held:
         gone = frozenset(dropped)
         return self._replace(copies=tuple(copy for copy in self.copies if copy not in gone))
+
+    def with_read(self, copies: Iterable[Copy]) -> Held:
+        """The same where somebody has read these copies."""
+        unread = {copy for copy in copies if not copy.is_read}
+        if not unread:
+            return self
+        found = (copy._replace(is_read=True) if copy in unread else copy for copy in self.copies)
+        return self._replace(copies=tuple(found))
 
     def read_by(self, engine: Engine, tensors: Sequence[Copy]) -> Held | None:
         """Promises kept where it reads GPU memory alone; None where a copy lies where the engine cannot read it."""

@@ -96,22 +96,23 @@ class Moves:
     def _free(
         self, step: ComposedStep, index: int, held: Held, sources: Sequence[Copy], buffer: Buffer
     ) -> Iterator[Move[ComposedStep]]:
-        outputs = _written(step, (buffer,))
-        during = held.with_copies(outputs)
-        for after, released in self._afterwards(during, index, sources, outputs):
+        outputs = self._written(step, (buffer,))
+        during = held.with_read(sources).with_copies(outputs)
+        read = [copy._replace(is_read=True) for copy in sources]
+        for after, released in self._afterwards(during, index, read, outputs):
             yield Move(after, 0.0, (step,), released_bytes=released)
 
     def _computed(
         self, step: ComposedStep, index: int, held: Held, sources: Sequence[Copy]
     ) -> Iterator[Move[ComposedStep]]:
         engine = step.timed.engine
-        ready = held.read_by(engine, sources)
+        ready = held.with_read(sources).read_by(engine, sources)
         if ready is None:
             return
         names = {(copy.tensor, copy.layout) for copy in sources}
         read = [copy for copy in ready.copies if (copy.tensor, copy.layout) in names]
         for buffers in self._destinations(step, ready):
-            outputs = _written(step, buffers)
+            outputs = self._written(step, buffers)
             during = ready.with_copies(outputs)._replace(
                 launched=engine.name if engine.launches else "",
                 awake=self._prices.overheads.still_awake(held.awake, step.timed),
@@ -207,6 +208,14 @@ class Moves:
             return []
         return [copy for copy in copies if copy not in results]
 
+    def _written(self, step: ComposedStep, buffers: Sequence[Buffer]) -> list[Copy]:
+        """The copies that a step makes."""
+        layouts = step.timed.candidate.choice.output_layouts
+        copies = [Copy(*copy) for copy in zip(step.tensors, layouts, buffers, strict=True)]
+        if step.node is not None:
+            return copies
+        return [copy._replace(is_read=self._is_result(copy)) for copy in copies]
+
     def _is_result(self, copy: Copy) -> bool:
         return copy.layout == OUTSIDE_LAYOUT and copy.tensor in self._graph.outputs
 
@@ -293,12 +302,9 @@ def _copies(held: Held, tensors: Sequence[str], layouts: Sequence[str]) -> list[
     return [copy for copy in found if copy is not None] if all(found) else None
 
 
-def _written(step: ComposedStep, buffers: Sequence[Buffer]) -> list[Copy]:
-    """The copies that a step makes."""
-    layouts = step.timed.candidate.choice.output_layouts
-    return [Copy(*copy) for copy in zip(step.tensors, layouts, buffers, strict=True)]
-
-
 def _loses_unearned(after: Held, dropped: Iterable[Copy]) -> bool:
     kept = {copy.buffer.name for copy in after.copies}
-    return any(copy.buffer.place in ("promised", "lent") and copy.buffer.name not in kept for copy in dropped)
+    return any(
+        not copy.is_read or (copy.buffer.place in ("promised", "lent") and copy.buffer.name not in kept)
+        for copy in dropped
+    )
