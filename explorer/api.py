@@ -158,7 +158,7 @@ def explore(
 
     >>> from explorer import RunSettings, SearchSettings, explore
     >>> settings = RunSettings(
-    ...     model="tiny.onnx", device="host", board="null", search=SearchSettings(budget=2), out="runs/tiny"
+    ...     model="tiny.onnx", device="host", board="null", search=SearchSettings(layer_budget=2), out="runs/tiny"
     ... )
     >>> run = explore(settings)
     >>> {step.choice.engine for step in run.plan.steps}

@@ -21,6 +21,14 @@ class UsageError(ExplorerError):
     """A command line option is malformed or contradicts another."""
 
 
+class BudgetError(UsageError):
+    """A budget of nothing, of what is no number, or too small for a plan."""
+
+
+class StrategyError(ExplorerError):
+    """A strategy is unknown, does not load, or asks for what there is not."""
+
+
 class CommandError(ExplorerError):
     """A command of the command line does not load, or has the name of another."""
 

@@ -111,7 +111,7 @@ class RunSettings:
         yield "v3d_hz", self.v3d_hz, LEAST_HZ, MOST_HZ
         yield "qpus", self.qpus, 1, math.inf
         yield "search.seed", self.search.seed, 0, math.inf
-        yield "search.budget", self.search.budget, 1, math.inf
+        yield "search.layer_budget", self.search.layer_budget, 1, math.inf
         yield "rehearsal.rounds", self.rehearsal.rounds, 0, math.inf
         for name, price in self.prices.items():
             yield f"prices[{name!r}]", price, 0, MOST_PRICE

@@ -83,7 +83,14 @@ def run(
         ),
     ] = "store",
     seed: Annotated[int, typer.Option(help="of trial values and of the search", min=0)] = 0,
+    strategy: Annotated[
+        str, typer.Option(help="what decides which candidates are measured next")
+    ] = "successive",
     budget: Annotated[
+        str | None,
+        typer.Option(help="of the whole search: measurements (400) or time (90s, 5m, 1h); default: no limit"),
+    ] = None,
+    layer_budget: Annotated[
         int, typer.Option(help="most measurements per layer on the QPUs, and per number of threads", min=1)
     ] = 24,
     rehearsals: Annotated[
@@ -93,6 +100,7 @@ def run(
 ) -> None:
     """Search, compose, compile and check a network on a board; interrupted runs go on where they stopped."""
     from explorer.api import explore
+    from explorer.search.budget import parse_budget
     from explorer.search.layer_search import SearchSettings
     from explorer.settings import (
         DEFAULT_STORE,
@@ -127,7 +135,9 @@ def run(
                 overwrite=overwrite,
                 cost_model=cost_model,
                 prior=parse_prior(prior),
-                search=SearchSettings(seed=seed, budget=budget),
+                search=SearchSettings(
+                    seed=seed, layer_budget=layer_budget, strategy=strategy, budget=parse_budget(budget)
+                ),
                 rehearsal=RehearsalSettings(rounds=rehearsals),
                 objective=parse_objective(objective),
                 robust=robust,

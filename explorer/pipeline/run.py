@@ -36,7 +36,9 @@ from explorer.runs.files import COMMAND_FILE, MEASURED, PRIOR, record_ids, recor
 from explorer.runs.identity import identity_of
 from explorer.runs.report import RunReport
 from explorer.search.search import search
+from explorer.search.state import Searched
 from explorer.settings import RunSettings
+from explorer.strategies.registry import strategy_named
 from explorer.terminal.progress import Progress
 from microbench.board import Board, BundleRun, Fingerprint
 from microbench.conditions import Conditions
@@ -144,7 +146,9 @@ def _investigate(
         measurer = Measurer(boards, jobs, store, fingerprint, progress, overheads.launch_s)
         model = cost_model_named(settings.cost_model, first.profile)
         prior = _prior(settings, store, first, fingerprint, network)
-        result = search(network.graph, jobs, model, measurer, settings.search, progress, prior.observations)
+        searched = Searched(network.graph, jobs, overheads)
+        strategy = strategy_named(settings.search.strategy, settings.search)
+        result = search(searched, model, measurer, strategy, settings.search, progress, prior.observations)
         seed = settings.search.seed
         alone = SearchedNetwork(
             network,

@@ -132,5 +132,9 @@ def _arguments(settings: RunSettings) -> Iterable[str]:
     yield from ("--cost-model", settings.cost_model)
     if settings.prior != "store":
         yield from ("--prior", settings.prior)
-    yield from ("--seed", str(settings.search.seed), "--budget", str(settings.search.budget))
+    search = settings.search
+    yield from ("--strategy", search.strategy, "--seed", str(search.seed))
+    if search.budget.text:
+        yield from ("--budget", search.budget.text)
+    yield from ("--layer-budget", str(search.layer_budget))
     yield from ("--rehearsals", str(settings.rehearsal.rounds))

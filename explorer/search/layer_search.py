@@ -1,32 +1,33 @@
-"""One layer of the search: its candidates, what is known of them, and which are worth measuring next."""
+"""One layer of the search: its candidates and what is known of them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from codegen.algorithm import Algorithm
 from codegen.graph import LayerSpec
 from codegen.schedule import Candidate
 from codegen.target import Target
 from cost_models.model import Prediction
-from explorer.compose.timed_candidates import Interface, TimedCandidate, threads_of
+from explorer.compose.timed_candidates import TimedCandidate
 from explorer.objectives.usage import traffic_bytes
+from explorer.search.budget import Budget
 from explorer.search.candidate_pool import CandidatePool
 from microbench.store import Sample
 
 Predict = Callable[[Sequence[Candidate]], Sequence[Prediction]]
-Ceiling = Callable[[Candidate], float]
-_Rivals = tuple[Interface, int]
 
 
 @dataclass(frozen=True)
 class SearchSettings:
     """How far a search goes. Budgets count measurements, known ones included, so resuming changes nothing.
 
-    `budget` is per layer and lane (the QPUs, or a number of CPU threads), `batch` per layer, lane and round.
-    A chain of layers is one of many ways to cut a network: fewer of its candidates are measured (`chain_budget`,
-    `chain_initial`). `worthwhile` is the least gain, as a fraction of the best time, that is worth a measurement.
+    `strategy` decides what is measured next, within `budget` for the whole search. `layer_budget` is per layer and lane
+    (the QPUs, or a number of CPU threads), `batch` per layer, lane and round. A chain of layers is
+    one of many ways to cut a network: fewer of its candidates are measured (`chain_budget`, `chain_initial`).
+    `worthwhile` is the least
+    gain, as a fraction of the best time, that is worth a measurement.
     """
 
     seed: int = 0
@@ -34,18 +35,20 @@ class SearchSettings:
     first_trials: int = 64
     trials_per_round: int = 24
     initial: int = 3
-    budget: int = 24
+    layer_budget: int = 24
     chain_initial: int = 2
     chain_budget: int = 8
     batch: int = 4
     rounds: int = 8
     worthwhile: float = 0.01
+    strategy: str = "successive"
+    budget: Budget = field(default_factory=Budget)
 
     @property
     def for_chains(self) -> SearchSettings:
         """The same for a chain of layers."""
-        initial, budget = min(self.initial, self.chain_initial), min(self.budget, self.chain_budget)
-        return replace(self, initial=initial, budget=budget)
+        initial = min(self.initial, self.chain_initial)
+        return replace(self, initial=initial, layer_budget=min(self.layer_budget, self.chain_budget))
 
 
 class LayerSearch:
@@ -55,8 +58,8 @@ class LayerSearch:
         self, spec: LayerSpec, algorithms: Iterable[Algorithm], target: Target, settings: SearchSettings
     ) -> None:
         self.spec = spec
-        self._settings = settings
-        self._pools = tuple(
+        self.settings = settings
+        self.pools = tuple(
             CandidatePool(spec, algorithm, target, settings.enumerate_limit, settings.seed)
             for algorithm in algorithms
             if algorithm.applies(spec, target)
@@ -65,12 +68,17 @@ class LayerSearch:
 
     @property
     def algorithms(self) -> tuple[str, ...]:
-        return tuple(pool.algorithm.name for pool in self._pools)
+        return tuple(pool.algorithm.name for pool in self.pools)
 
     @property
     def candidates(self) -> tuple[Candidate, ...]:
         """Every candidate known so far, pool by pool."""
-        return tuple(candidate for pool in self._pools for candidate in pool.candidates)
+        return tuple(candidate for pool in self.pools for candidate in pool.candidates)
+
+    @property
+    def unmeasured(self) -> tuple[Candidate, ...]:
+        """The candidates that have no sample."""
+        return tuple(candidate for candidate in self.candidates if candidate.hash not in self._samples)
 
     @property
     def samples(self) -> tuple[Sample, ...]:
@@ -95,8 +103,8 @@ class LayerSearch:
 
     def extend(self, predict: Predict, first: bool) -> None:
         """Lets Optuna propose more points of the spaces that are too large to enumerate."""
-        trials = self._settings.first_trials if first else self._settings.trials_per_round
-        for pool in self._pools:
+        trials = self.settings.first_trials if first else self.settings.trials_per_round
+        for pool in self.pools:
             pool.extend(trials, lambda candidate: predict((candidate,))[0].time_s)
 
     def record(self, samples: Iterable[Sample]) -> None:
@@ -104,34 +112,8 @@ class LayerSearch:
         for sample in samples:
             self._samples[sample.candidate_hash] = sample
             if sample.status == "ok":
-                for pool in self._pools:
+                for pool in self.pools:
                     pool.tell(sample.candidate, sample.time_s)
-
-    def first_picks(self, predict: Predict) -> tuple[Candidate, ...]:
-        """A spread of each algorithm, in each lane, over its predicted times: the best, the worst and evenly between.
-
-        Equal ones are in the order of their space. Every algorithm's best comes before any other; what exceeds a
-        lane's budget is left out.
-        """
-        spreads = [spread for pool in self._pools for spread in self._spreads(pool, predict)]
-        picks: dict[Candidate, None] = {}
-        for turn in range(self._settings.initial):
-            due = [spread[turn] for spread in spreads if turn < len(spread)]
-            picks |= dict.fromkeys(_ranked(due, predict))
-        left = dict(self._left())
-        chosen = []
-        for candidate in picks:
-            left[threads_of(candidate)] -= 1
-            if left[threads_of(candidate)] >= 0:
-                chosen.append(candidate)
-        return tuple(chosen)
-
-    def _spreads(self, pool: CandidatePool, predict: Predict) -> Iterator[list[Candidate]]:
-        for lane in sorted({threads_of(candidate) for candidate in pool.candidates}):
-            ranked = _ranked([c for c in pool.candidates if threads_of(c) == lane], predict)
-            count = min(self._settings.initial, len(ranked))
-            places = [round(i * (len(ranked) - 1) / max(1, count - 1)) for i in range(count)]
-            yield [ranked[place] for place in places]
 
     @property
     def fastest(self) -> Mapping[int, float]:
@@ -140,50 +122,3 @@ class LayerSearch:
         for timed in self.timed_candidates:
             times[timed.threads] = min(times.get(timed.threads, float("inf")), timed.time_s)
         return times
-
-    def doubtful(self, predict: Predict, ceiling: Ceiling = lambda _: float("inf")) -> tuple[Candidate, ...]:
-        """Unmeasured candidates that may beat the best of their interface and lane, the most promising first.
-
-        Of equal ones the first of its space; at most a batch per lane, and never more than what is left of its
-        budget. `ceiling`: the time that a candidate has to beat to be worth anything, whatever its rivals take.
-        """
-        unknown = [c for c in self.candidates if c.hash not in self._samples]
-        predictions = dict(zip((c.hash for c in unknown), predict(unknown), strict=True))
-        best = self._best_of_rivals()
-        promising = sorted(
-            (
-                c
-                for c in unknown
-                if predictions[c.hash].low_s < min(best.get(_rivals(c), float("inf")), ceiling(c))
-            ),
-            key=lambda c: predictions[c.hash].low_s,
-        )
-        picks: list[Candidate] = []
-        for lane, left in self._left().items():
-            own = [c for c in promising if threads_of(c) == lane]
-            picks += own[: max(0, min(left, self._settings.batch))]
-        return tuple(picks)
-
-    def _best_of_rivals(self) -> Mapping[_Rivals, float]:
-        best: dict[_Rivals, float] = {}
-        for timed in self.timed_candidates:
-            rivals = _rivals(timed.candidate)
-            best[rivals] = min(best.get(rivals, float("inf")), timed.time_s)
-        return {rivals: time_s * (1 - self._settings.worthwhile) for rivals, time_s in best.items()}
-
-    def _left(self) -> Mapping[int, int]:
-        spent = dict.fromkeys(sorted({threads_of(candidate) for candidate in self.candidates}), 0)
-        for sample in self._samples.values():
-            spent[threads_of(sample.candidate)] += 1
-        return {lane: self._settings.budget - count for lane, count in spent.items()}
-
-
-def _rivals(candidate: Candidate) -> _Rivals:
-    """What candidates have in common that are worth having for nothing but their speed."""
-    return Interface.of(candidate), threads_of(candidate)
-
-
-def _ranked(candidates: Sequence[Candidate], predict: Predict) -> list[Candidate]:
-    predictions = predict(candidates)
-    order = sorted(range(len(candidates)), key=lambda i: predictions[i].time_s)
-    return [candidates[i] for i in order]

@@ -20,6 +20,7 @@ from explorer.pipeline.run import REPEATS
 from explorer.plans.network import open_network
 from explorer.search.layer_search import LayerSearch
 from explorer.settings import RunSettings
+from explorer.strategies.successive import first_picks
 from explorer.terminal.progress import Silent
 from microbench.board import Board
 from microbench.store import Sample, Store
@@ -54,7 +55,7 @@ def same_candidates(board: Board, settings: RunSettings, most: int) -> tuple[Can
     for spec in _distinct(_graph(settings)):
         layer = LayerSearch(spec, jobs.algorithms.values(), jobs.target, settings.search)
         layer.extend(predict, first=True)
-        picks.append(layer.first_picks(predict))
+        picks.append(first_picks(layer, predict))
     return tuple(_in_turn(picks))[:most]
 
 

@@ -22,7 +22,7 @@ def explore(*arguments: str | Path) -> Result:
 def null_run(model: Path | str, directory: Path, *more: str | Path) -> tuple[str | Path, ...]:
     """The arguments of a quick run on the null board, with store and results in a directory."""
     place = ("--store", directory / "samples.sqlite", "--out", directory / "out")
-    return ("run", "--board", "null", "--budget", "3", "--model", model, *place, *more)
+    return ("run", "--board", "null", "--layer-budget", "3", "--model", model, *place, *more)
 
 
 def run(model: Path | str, directory: Path, *more: str | Path) -> Result:

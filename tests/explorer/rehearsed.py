@@ -19,7 +19,8 @@ from explorer.plans.network import load_network
 from explorer.plans.searched_network import SearchedNetwork
 from explorer.rehearse.rehearsal import timed_steps
 from explorer.search.layer_search import LayerSearch, SearchSettings
-from explorer.search.search import SearchResult, relayout_specs
+from explorer.search.search import SearchResult
+from explorer.search.searched_layers import relayout_specs
 from microbench.board import BundleRun, Fingerprint
 from microbench.profile import load_profile
 from microbench.store import Sample

@@ -34,7 +34,7 @@ def virtual_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "run",
         "--device",
         "pi-zero",
-        "--budget",
+        "--layer-budget",
         "3",
         "--robust",
         "--model",

@@ -48,7 +48,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def null_settings(**more: object) -> RunSettings:
     given = {"model": "tiny.onnx", "board": "null", "store": "s.sqlite", "out": "out", **more}
-    return RunSettings(search=SearchSettings(budget=2), **given)  # type: ignore[arg-type]
+    return RunSettings(search=SearchSettings(layer_budget=2), **given)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -66,11 +66,11 @@ def test_the_command_and_the_api_leave_the_same_files(
     for way in ("command", "api"):
         (tmp_path / way).mkdir()
     monkeypatch.chdir(tmp_path / "command")
-    words = ("--model", model, "--store", "s.sqlite", "--out", "out", "--budget", "2", "--seed", "3")
+    words = ("--model", model, "--store", "s.sqlite", "--out", "out", "--layer-budget", "2", "--seed", "3")
     result = command("run", "--board", board, "--objective", objective, *words)
     assert result.exit_code == 0, result.output
     monkeypatch.chdir(tmp_path / "api")
-    search = SearchSettings(seed=3, budget=2)
+    search = SearchSettings(seed=3, layer_budget=2)
     shown = io.StringIO()
     run = explore(
         RunSettings(

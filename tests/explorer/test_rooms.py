@@ -16,6 +16,7 @@ ROOMS = (
     "compose",
     "measure",
     "search",
+    "strategies",
     "settings",
     "runs",
     "plans",

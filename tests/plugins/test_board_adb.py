@@ -91,7 +91,7 @@ def run(site: Path, tmp_path: Path, profile: Path, *more: str) -> tuple[int, str
         profile,
         "--model",
         model,
-        "--budget",
+        "--layer-budget",
         "1",
         "--rehearsals",
         "0",

@@ -61,7 +61,7 @@ def test_a_network_runs_on_two_engines_and_agrees_with_onnxruntime(tmp_path: Pat
         "run",
         "--device",
         "host",
-        "--budget",
+        "--layer-budget",
         "2",
         "--model",
         model,

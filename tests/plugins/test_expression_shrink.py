@@ -17,7 +17,7 @@ from tests.plugins.installed import explore_with, install
 def words(tmp_path: Path) -> tuple[str | Path, ...]:
     model = write_tiny_model(tmp_path / "shrinking.onnx", operator="Shrink", side=48, channels=64)
     places = ("--store", tmp_path / "samples.sqlite", "--out", tmp_path / "out")
-    return ("run", "--device", "pi-zero", "--model", model, "--budget", "1", *places)
+    return ("run", "--device", "pi-zero", "--model", model, "--layer-budget", "1", *places)
 
 
 def test_a_line_from_a_package_is_searched_compiled_and_checked(

@@ -53,7 +53,7 @@ def write_model(path: Path) -> Path:
 def words(tmp_path: Path, device: str) -> tuple[str | Path, ...]:
     places = ("--store", tmp_path / "samples.sqlite", "--out", tmp_path / "out")
     model = write_model(tmp_path / "spread.onnx")
-    return ("run", "--device", device, "--model", model, "--budget", "1", "--rehearsals", "0", *places)
+    return ("run", "--device", device, "--model", model, "--layer-budget", "1", "--rehearsals", "0", *places)
 
 
 @pytest.mark.parametrize(("device", "kind"), [("host", "host"), ("pi-zero", "modelled")])

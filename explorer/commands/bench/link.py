@@ -32,7 +32,7 @@ def link(
         Path | None, typer.Option(help="ONNX file; without it the built-in MobileNet v1")
     ] = None,
     candidates: Annotated[int, typer.Option(help="most candidates to time the link with", min=1)] = 40,
-    budget: Annotated[int, typer.Option(help="of the searches, as for `explore run`", min=1)] = 24,
+    layer_budget: Annotated[int, typer.Option(help="of the searches, as for `explore run`", min=1)] = 24,
     seed: Annotated[int, typer.Option(help="of both searches", min=0)] = 0,
     out: Annotated[
         Path | None, typer.Option(help="directory of both runs (default results/runs/link-DEVICE)")
@@ -49,7 +49,7 @@ def link(
             devices=chosen_file(devices),
             model=model,
             ssh=parse_ssh(ssh, ssh_key, known_hosts),
-            search=SearchSettings(seed=seed, budget=budget),
+            search=SearchSettings(seed=seed, layer_budget=layer_budget),
         )
         _compare(settings, candidates, out or RUNS / f"link-{Path(device).stem}", markdown)
 

@@ -83,6 +83,7 @@ def test_two_shapes_for_one_input(model: Path, tmp_path: Path) -> None:
         ("--device", "pi-nine", ("ProfileError", "pi-zero", "host", "*.toml")),
         ("--board", "skate", ("BoardError", "null", "virtual", "ssh")),
         ("--cost-model", "oracle", ("CostModelError", "residual", "roofline")),
+        ("--strategy", "guess", ("StrategyError", "successive")),
     ],
 )
 def test_an_unknown_name_lists_the_known_ones(
@@ -101,7 +102,11 @@ def test_options_that_contradict_each_other(model: Path, tmp_path: Path) -> None
 
 
 def test_options_out_of_range() -> None:
-    assert explore("run", "--budget", "0").exit_code == 2
+    assert explore("run", "--layer-budget", "0").exit_code == 2
+    for budget in ("0", "0m", "0.0h"):
+        refused(explore("run", "--budget", budget), "BudgetError", "a budget of nothing", "400")
+    for budget in ("many", "-3", "1.5", "5 minutes", ""):
+        refused(explore("run", "--budget", budget), "BudgetError", "--budget", "400")
     assert explore("run", "--no-such-option").exit_code == 2
     assert explore("run", "--model").exit_code == 2
     assert "--model" in explore("compile", "plan.json", "--out", "b").stderr

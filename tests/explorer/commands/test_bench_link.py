@@ -86,7 +86,16 @@ def test_a_search_over_the_link_chooses_the_same_where_no_clock_is_read(
 ) -> None:
     words = ["bench", "link", "--device", "pi-zero", "--ssh", f"{sshd.user}@127.0.0.1:{sshd.port}"]
     words += ["--ssh-key", str(sshd.directory / "user_key"), "--known-hosts", str(sshd.known_hosts)]
-    words += ["--model", str(model), "--budget", "2", "--candidates", "3", "--out", str(tmp_path / "out")]
+    words += [
+        "--model",
+        str(model),
+        "--layer-budget",
+        "2",
+        "--candidates",
+        "3",
+        "--out",
+        str(tmp_path / "out"),
+    ]
     result = explore(*words, "--markdown", tmp_path / "link.md")
     assert result.exit_code == 0, result.output
     text = (tmp_path / "link.md").read_text()

@@ -40,7 +40,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("host")
     model = write_tiny_model(directory / "tiny.onnx")
     places = ("--store", directory / "samples.sqlite", "--out", directory / "run")
-    result = explore("run", "--device", "host", "--budget", "1", "--model", model, *places)
+    result = explore("run", "--device", "host", "--layer-budget", "1", "--model", model, *places)
     assert result.exit_code == 0, result.output
     return directory / "run"
 

@@ -68,7 +68,7 @@ class Rig:
             self.device,
             "--ssh",
             f"{self.server.user}@127.0.0.1:{port}",
-            "--budget",
+            "--layer-budget",
             "2",
         ]
         words += ["--ssh-key", str(self.server.directory / "user_key"), "--known-hosts", str(known)]

@@ -23,7 +23,7 @@ OBJECTIVES = ["latency_s", "peak_memory_bytes", "cpu_time_s", "energy_j"]
 def run(directory: Path, model: Path, *words: str) -> str:
     arguments: list[str | Path] = [
         "run",
-        "--budget",
+        "--layer-budget",
         "2",
         "--model",
         model,

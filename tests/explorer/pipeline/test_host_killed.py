@@ -29,7 +29,7 @@ def command(server: LoopbackServer, directory: Path) -> list[str]:
         "--ssh-key",
         str(server.directory / "user_key"),
     ]
-    words += ["--known-hosts", str(server.known_hosts), "--budget", "2"]
+    words += ["--known-hosts", str(server.known_hosts), "--layer-budget", "2"]
     words += ["--model", str(write_tiny_model(directory / "tiny.onnx"))]
     return [*words, "--store", str(directory / "samples.sqlite"), "--out", str(directory / "out")]
 

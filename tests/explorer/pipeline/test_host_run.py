@@ -14,7 +14,7 @@ from tests.explorer.tiny import write_tiny_model
 
 
 def run_on_host(directory: Path, model: Path) -> tuple[int, str]:
-    arguments: list[str | Path] = ["run", "--device", "host", "--budget", "2", "--model", model]
+    arguments: list[str | Path] = ["run", "--device", "host", "--layer-budget", "2", "--model", model]
     arguments += ["--store", directory / "samples.sqlite", "--out", directory / "out"]
     result = explore(*arguments)
     return result.exit_code, result.output

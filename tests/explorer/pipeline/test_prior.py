@@ -15,7 +15,7 @@ def test_what_the_store_has_of_other_networks_is_learned_from_and_written_down(t
 
     def run(name: str, channels: int, *more: str) -> dict[str, list[int]]:
         model = write_tiny_model(tmp_path / f"{name}.onnx", side=16, channels=channels)
-        arguments = ("run", "--device", "pi-zero", "--budget", "1", "--model", model, "--store", store)
+        arguments = ("run", "--device", "pi-zero", "--layer-budget", "1", "--model", model, "--store", store)
         result = explore(*arguments, "--out", tmp_path / "-".join((name, *more)), *more)
         assert result.exit_code == 0, result.output
         content: dict[str, list[int]] = json.loads(

@@ -43,7 +43,7 @@ def devices(sshd: LoopbackServer, proxy: LinkProxy, tmp_path: Path) -> Path:
 def run_words(devices: Path, model: Path, out: Path) -> tuple[str | Path, ...]:
     place = ("--store", devices.parent / "samples.sqlite", f"--out={out}")
     board = ("--device", "shelf", "--devices", devices, "--board", "ssh")
-    return ("run", *board, "--budget", "3", f"--model={model}", *place)
+    return ("run", *board, "--layer-budget", "3", f"--model={model}", *place)
 
 
 def test_a_link_that_is_made_anew_is_told_and_ends_no_run(

@@ -15,7 +15,7 @@ from tests.explorer.tiny import write_tiny_model
 
 def test_a_network_runs_on_the_virtual_board_and_agrees_with_onnxruntime(tmp_path: Path) -> None:
     model = write_tiny_model(tmp_path / "tiny.onnx", side=48, channels=64)
-    arguments: list[str | Path] = ["run", "--device", "pi-zero", "--budget", "2", "--model", model]
+    arguments: list[str | Path] = ["run", "--device", "pi-zero", "--layer-budget", "2", "--model", model]
     arguments += ["--store", tmp_path / "samples.sqlite", "--out", tmp_path / "out"]
     first = explore(*arguments)
     assert first.exit_code == 0, first.output

@@ -124,7 +124,7 @@ def test_errors_of_predictions_are_those_of_the_samples(make_run: MakeRun) -> No
 def test_the_commands_are_those_of_the_run(make_run: MakeRun) -> None:
     lines = reproduction.commands(open_run(make_run())).lines
     assert lines[0].startswith("explore run --device pi-zero --model tiny.onnx ")
-    assert "--budget 3" in lines[0] and "--seed 0" in lines[0]
+    assert "--layer-budget 3" in lines[0] and "--seed 0" in lines[0]
     assert lines[1] == "explore compile plan.json --model tiny.onnx --out again-bundle"
 
 

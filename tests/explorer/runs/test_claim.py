@@ -104,7 +104,7 @@ def test_models_of_one_name_and_settings_never_share_a_directory(work: Path) -> 
     for place, channels in (("a", 8), ("b", 12)):
         (work / place).mkdir()
         write_tiny_model(work / place / "model.onnx", channels=channels)
-    words = ("run", "--board", "null", "--budget", "3", "--model")
+    words = ("run", "--board", "null", "--layer-budget", "3", "--model")
     runs = [("a/model.onnx",), ("b/model.onnx",), ("a/model.onnx", "--seed", "1"), ("a/model.onnx",)]
     for more in runs:
         result = explore(*words, *more)

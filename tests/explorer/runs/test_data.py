@@ -51,7 +51,7 @@ def test_equal_runs_write_equal_data(tmp_path: Path, monkeypatch: pytest.MonkeyP
         (tmp_path / name).mkdir()
         monkeypatch.chdir(tmp_path / name)
         place = ["--store", "samples.sqlite", "--out", "out"]
-        words: list[str | Path] = ["run", "--board", "null", "--budget", "3", "--model", model, *place]
+        words: list[str | Path] = ["run", "--board", "null", "--layer-budget", "3", "--model", model, *place]
         assert explore(*words).exit_code == 0
     for name in ("samples.csv", "run.json", "summary.json"):
         one, two = (tmp_path / place / "out" / name for place in ("one", "two"))
@@ -80,7 +80,7 @@ def test_the_command_names_files_and_no_places(tmp_path: Path) -> None:
         v3d_hz=3e8,
         gpu_memory="cached",
         shapes={"x": (1, 3, 8, 8)},
-        search=SearchSettings(seed=5, budget=7),
+        search=SearchSettings(seed=5, layer_budget=7),
         rehearsal=RehearsalSettings(rounds=2),
     )
     text = command_text(settings, "0" * 64)
@@ -90,7 +90,8 @@ def test_the_command_names_files_and_no_places(tmp_path: Path) -> None:
     assert words[:6] == ["explore", "run", "--device", "my board.toml", "--model", "net.onnx"]
     assert words[6:8] == ["--shape", "x=1,3,8,8"]
     assert words[8:12] == ["--board-option", "serial=SERIAL", "--ssh", "USER@HOST"]
-    assert words[-8:-2] == ["--cost-model", "residual", "--seed", "5", "--budget", "7"]
+    assert words[-10:-6] == ["--cost-model", "residual", "--strategy", "successive"]
+    assert words[-6:-2] == ["--seed", "5", "--layer-budget", "7"]
     assert words[-2:] == ["--rehearsals", "2"]
     assert words[words.index("--v3d-hz") + 1] == "300000000"
     assert words[words.index("--gpu-memory") + 1] == "cached"

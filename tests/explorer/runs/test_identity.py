@@ -32,7 +32,7 @@ CHANGES: tuple[dict[str, Any], ...] = (
     {"store": "another.sqlite"},
     {"cost_model": "roofline"},
     {"search": SearchSettings(seed=1)},
-    {"search": SearchSettings(budget=7)},
+    {"search": SearchSettings(layer_budget=7)},
     {"rehearsal": RehearsalSettings(rounds=0)},
     {"objective": "front"},
     {"robust": True},

@@ -17,6 +17,8 @@ from explorer.measure.measurer import Measurer, Tally
 from explorer.measure.workers import Workers
 from explorer.search.layer_search import SearchSettings
 from explorer.search.search import SearchResult, search
+from explorer.search.state import Searched
+from explorer.strategies.successive import Successive
 from explorer.terminal.progress import Silent
 from microbench.board import Board, Job, Measurement
 from microbench.errors import BoardError
@@ -26,7 +28,7 @@ from tests.explorer.networks import graph_of
 
 GRAPH = graph_of([(0,), (1,), (2,)], [3])
 ALGORITHMS = (FakeAlgorithm("plain"), FakeAlgorithm("quick", "pixel16"), FakeRelayout("relayout"))
-SETTINGS = SearchSettings(initial=3, budget=12, batch=3, rounds=4)
+SETTINGS = SearchSettings(initial=3, layer_budget=12, batch=3, rounds=4)
 
 
 def run(
@@ -41,7 +43,9 @@ def run(
     owned: list[Board] = [board] * boards
     with Store.open(store_path) as store, Workers(owned) as workers:
         measurer = Measurer(workers, jobs, store, board.fingerprint(), Silent())
-        result = search(graph, jobs, ResidualModel(board.profile), measurer, settings, Silent())
+        searched = Searched(graph, jobs)
+        strategy = Successive(settings)
+        result = search(searched, ResidualModel(board.profile), measurer, strategy, settings, Silent())
         return result, measurer.tally
 
 
@@ -100,7 +104,7 @@ def test_bad_candidates_are_recorded_skipped_and_not_tried_again(tmp_path: Path)
 
 
 def test_budgets_bound_what_a_layer_may_cost(tmp_path: Path) -> None:
-    settings = SearchSettings(initial=2, budget=5, batch=2, rounds=9)
+    settings = SearchSettings(initial=2, layer_budget=5, batch=2, rounds=9)
     result, _ = run(FakeBoard(law_s), tmp_path / "s.sqlite", settings=settings)
     per_spec: dict[LayerSpec, int] = {}
     for sample in result.samples:

@@ -8,7 +8,7 @@ from codegen.operators.conv2d import Conv2d
 from codegen.schedule import Candidate
 from codegen.tensor import TensorType
 from explorer.compose.timed_candidates import TimedCandidate, relayout_spec
-from explorer.search.ceilings import Ceilings
+from explorer.strategies.ceilings import Ceilings
 from tests.codegen.layers import layer_spec
 from tests.explorer.networks import timed
 

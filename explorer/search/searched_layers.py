@@ -1,0 +1,81 @@
+"""The distinct layers of a graph with their candidates, and the changes of layout between these."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from codegen.chains import chain_nodes
+from codegen.graph import Graph, LayerSpec, Node
+from explorer.compose.problem import OUTSIDE_LAYOUT
+from explorer.compose.timed_candidates import relayout_spec
+from explorer.errors import SearchError
+from explorer.measure.jobs import JobBuilder
+from explorer.search.layer_search import LayerSearch, SearchSettings
+
+Layers = Mapping[LayerSpec, LayerSearch]
+
+
+def layer_searches(graph: Graph, jobs: JobBuilder, settings: SearchSettings) -> dict[LayerSpec, LayerSearch]:
+    """Of every distinct layer, then of every chain that some algorithm computes; of spaces that are too large to
+    enumerate nothing is known yet.
+
+    Raises SearchError naming a layer that no algorithm applies to.
+    """
+    layers: dict[LayerSpec, LayerSearch] = {}
+    for node in graph.nodes:
+        spec = LayerSpec.of(graph, node)
+        if spec not in layers:
+            layers[spec] = LayerSearch(spec, jobs.algorithms.values(), jobs.target, settings)
+        if not layers[spec].algorithms:
+            raise SearchError(
+                f"layer {node.name!r} ({type(node.op).__name__}, output {node_shape(spec)}): no algorithm "
+                f"applies to it on {jobs.target.name}; `explore algorithms` lists what there is"
+            )
+    for spec in dict.fromkeys(LayerSpec.of(graph, chain.node) for chain in chain_nodes(graph)):
+        chained = LayerSearch(spec, jobs.algorithms.values(), jobs.target, settings.for_chains)
+        if chained.algorithms:
+            layers[spec] = chained
+    return layers
+
+
+def relayout_specs(graph: Graph, layers: Layers) -> tuple[LayerSpec, ...]:
+    """Every layout change that some pair of neighbouring candidates would need, in the graph's order."""
+    found: dict[LayerSpec, None] = {}
+    nodes = [node for node in searched_nodes(graph) if LayerSpec.of(graph, node) in layers]
+    for tensor in (*graph.inputs, *(tensor for node in graph.nodes for tensor in node.outputs)):
+        sources = {OUTSIDE_LAYOUT} if tensor in graph.inputs else set()
+        targets = {OUTSIDE_LAYOUT} if tensor in graph.outputs else set()
+        for node in nodes:
+            if tensor not in (*node.inputs, *node.outputs):
+                continue
+            for candidate in layers[LayerSpec.of(graph, node)].candidates:
+                given = zip(node.outputs, candidate.choice.output_layouts, strict=True)
+                sources |= {layout for name, layout in given if name == tensor}
+                pairs = zip(node.inputs, candidate.choice.input_layouts, strict=True)
+                targets |= {layout for name, layout in pairs if name == tensor}
+        for source in sorted(sources):
+            for target in sorted(targets - {source}):
+                found[relayout_spec(graph.types[tensor], source, target)] = None
+    return tuple(found)
+
+
+def searched_nodes(graph: Graph) -> tuple[Node, ...]:
+    """The graph's nodes and the chains of them."""
+    return (*graph.nodes, *(chain.node for chain in chain_nodes(graph)))
+
+
+def node_shape(spec: LayerSpec) -> str:
+    """A layer's output shape for messages."""
+    return ", ".join("x".join(map(str, tensor.shape)) for tensor in spec.outputs)
+
+
+def require_timed(name: str, layer: LayerSearch) -> None:
+    """Raises SearchError where none of the layer's candidates works."""
+    if layer.timed_candidates:
+        return
+    reasons = sorted({f"{s.candidate.choice.algorithm}: {s.message}" for s in layer.samples})
+    listed = "; ".join(reasons[:3]) or "no point of any space has a kernel"
+    raise SearchError(
+        f"layer {name!r} ({type(layer.spec.op).__name__}, output {node_shape(layer.spec)}): none of "
+        f"{len(layer.samples)} measured candidates works ({listed})"
+    )

@@ -1,0 +1,111 @@
+"""What a search knows: every layer with its candidates and samples, and a cost model fitted to them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from codegen.graph import Graph, LayerSpec
+from codegen.schedule import Candidate
+from cost_models.model import CostModel, Observation, Prediction
+from explorer.compose.steps import Overheads
+from explorer.compose.timed_candidates import TimedCandidates
+from explorer.measure.jobs import JobBuilder
+from explorer.search.layer_search import LayerSearch, SearchSettings
+from explorer.search.searched_layers import Layers, layer_searches, relayout_specs, require_timed
+from microbench.store import Sample
+
+
+@dataclass(frozen=True)
+class Searched:
+    """What is searched: a fused graph, what makes its candidates' programs, what changes of engines cost."""
+
+    graph: Graph
+    jobs: JobBuilder
+    overheads: Overheads = field(default_factory=Overheads)
+
+
+class SearchState:
+    """Decisions are made from this alone. `layers`: of the graph's distinct layers and chains; `relayouts`: of the
+    changes of layout between their candidates; both in the graph's order.
+
+    Raises SearchError naming a layer that no algorithm applies to.
+    """
+
+    def __init__(
+        self,
+        searched: Searched,
+        model: CostModel,
+        settings: SearchSettings,
+        prior: Sequence[Observation] = (),
+    ) -> None:
+        self.graph = searched.graph
+        self.overheads = searched.overheads
+        self.model = model
+        self._jobs = searched.jobs
+        self._prior = prior
+        self._predictions: dict[str, Prediction] = {}  # of the model as it is, by hash
+        self.layers: Layers = {}
+        self.relayouts: Layers = {}
+        if prior:
+            self._fit()
+        self.layers = layer_searches(self.graph, self._jobs, settings)
+        self._extend(self.layers.values())
+        self.relayouts = {
+            spec: LayerSearch(spec, self._jobs.algorithms.values(), self._jobs.target, settings)
+            for spec in relayout_specs(self.graph, self.layers)
+        }
+        self._extend(self.relayouts.values())
+
+    @property
+    def every(self) -> tuple[LayerSearch, ...]:
+        """Layers, then changes of layout."""
+        return (*self.layers.values(), *self.relayouts.values())
+
+    @property
+    def samples(self) -> tuple[Sample, ...]:
+        """What was measured, layer by layer."""
+        return tuple(sample for layer in self.every for sample in layer.samples)
+
+    @property
+    def timed_candidates(self) -> TimedCandidates:
+        """What works, layer by layer."""
+        return {layer.spec: layer.timed_candidates for layer in self.every}
+
+    def layer_of(self, candidate: Candidate) -> LayerSearch:
+        """The layer that a candidate computes."""
+        spec = candidate.spec
+        return self.layers[spec] if spec in self.layers else self.relayouts[spec]
+
+    def record(self, samples: Iterable[Sample]) -> None:
+        """Takes in what the measurer found out, and learns from it."""
+        for sample in samples:
+            self.layer_of(sample.candidate).record((sample,))
+        self._fit()
+
+    def predict(self, candidates: Sequence[Candidate]) -> Sequence[Prediction]:
+        """What the model says as it is."""
+        new = {c.hash: c for c in candidates if c.hash not in self._predictions}
+        found = self.model.predict([(candidate, self._jobs.work(candidate)) for candidate in new.values()])
+        self._predictions.update(zip(new, found, strict=True))
+        return [self._predictions[candidate.hash] for candidate in candidates]
+
+    def require_timed(self) -> None:
+        """Raises SearchError naming a layer none of whose candidates works."""
+        for node in self.graph.nodes:
+            require_timed(node.name, self.layers[LayerSpec.of(self.graph, node)])
+
+    def _fit(self) -> None:
+        self._predictions = {}
+        self.model.fit(observations(self.samples), self._prior)
+
+    def _extend(self, layers: Iterable[LayerSearch]) -> None:
+        for layer in layers:
+            layer.extend(self.predict, first=True)
+
+
+def observations(samples: Iterable[Sample]) -> tuple[Observation, ...]:
+    """Samples that worked and took time, as a cost model sees them."""
+    return tuple(
+        Observation(sample.candidate, sample.work, sample.time_s) for sample in samples if sample.is_timed
+    )
