@@ -24,8 +24,6 @@ _NEARLY = 1.2
 _NUDGES = tuple(side * share for share in (0.03, 0.01, 0.003, 0.001) for side in (-1, 1))
 _WORTH_A_NUDGE = 0.99  # of a misfit that one must leave, to try more of them
 _FINEST = 1e-3  # share of a time that a difference is told from, however long it is
-REFINED = 16  # points of a grid
-_SAME_DIGITS = 6  # of a sum of log ratios: the same times
 EXACT = 1e-6  # root mean square of log ratios below which there is nothing left to fit
 
 
@@ -66,51 +64,40 @@ class Fitter:
     # Discrete values, and coarse positions of real ones ---------------------------------------------------------
 
     def scan(
-        self,
-        constants: Sequence[str],
-        prefixes: Sequence[str],
-        along: Sequence[str] = (),
-        every: int = 0,
-        refined: int = REFINED,
+        self, constants: Sequence[str], prefixes: Sequence[str], along: Sequence[str] = (), every: int = 0
     ) -> None:
         """Takes the best of a grid over all the constants at once, by the sum of absolute log ratios.
 
         That sum, and not the squares', as other constants may still bend some of the benchmarks.
 
         `along`: constants of which too little is known to judge by them as they are, because those that are scanned
-        decide how often they count. They lie on the grid as well, and are refined under each of the best `refined`
-        points before one is taken. `every`: so many whole numbers apart lie the points, and not by equal factors.
+        decide how often they count: they are fitted anew under each point of the grid.
+        `every`: so many whole numbers apart lie the points, and not by equal factors.
         """
-        benchmarks = self.usable(prefixes)
         scanned, beside = self._known(constants), self._known(along)
         grids = [self._grid(name, every) for name in scanned]
         points = [{**self.values, **dict(zip(scanned, point, strict=True))} for point in product(*grids)]
         if beside:
-            points = self._shortlist([self.values, *points], beside, benchmarks)[:refined]
-        self._take_best([self.values, *(self._refined(p, beside, prefixes) for p in points)], benchmarks)
+            points = self._refitted([self.values, *points], beside, prefixes)
+        self._take_best([self.values, *points], self.usable(prefixes))
 
     def _known(self, constants: Sequence[str]) -> tuple[str, ...]:
         return tuple(name for name in constants if name in self.values)
 
-    def _shortlist(
-        self, candidates: Sequence[dict[str, float]], along: Sequence[str], benchmarks: Sequence[Benchmark]
+    def _refitted(
+        self, candidates: Sequence[dict[str, float]], along: Sequence[str], prefixes: Sequence[str]
     ) -> list[dict[str, float]]:
-        """Each candidate at its best point of a grid `along`, best first, and of those that fit alike the first."""
-        grid = list(product(*(self._grid(name) for name in along)))
-        different: dict[float, dict[str, float]] = {}
+        """Candidates with their own values of the constants `along`, up to the first that leaves nothing to fit."""
+        refitted = []
         for candidate in candidates:
-            of_one = [candidate, *({**candidate, **dict(zip(along, point, strict=True))} for point in grid)]
-            misfits = [float(np.abs(r).sum()) for r in self.residuals(of_one, benchmarks)]
-            best = int(np.argmin(misfits))
-            different.setdefault(round(misfits[best], _SAME_DIGITS), of_one[best])
-        return [different[misfit] for misfit in sorted(different)]
-
-    def _refined(
-        self, candidate: dict[str, float], along: Sequence[str], prefixes: Sequence[str]
-    ) -> dict[str, float]:
-        there = replace(self, values=dict(candidate))
-        there.refine(along, prefixes)
-        return there.values
+            there = replace(self, values=dict(candidate))
+            for name in along:
+                there.locate(name, prefixes)
+            there.refine(along, prefixes)
+            refitted.append(there.values)
+            if there.rms(prefixes) < EXACT:
+                break
+        return refitted
 
     def locate(self, name: str, prefixes: Sequence[str]) -> None:
         """A coarse position of one constant by a grid that is drawn closer round its best points, by the same sum.
@@ -209,7 +196,7 @@ class Fitter:
     def _improved(self, names: Sequence[str], benchmarks: Sequence[Benchmark], share: float) -> bool:
         """Takes the best of a step and shorter ones, where one helps."""
         residual = self.residuals((self.values,), benchmarks)[0]
-        if np.sqrt(np.mean(residual**2)) < EXACT:
+        if not EXACT <= np.sqrt(np.mean(residual**2)) < math.inf:
             return False
         weights = self._weights(benchmarks)
         step = _step(weights[:, None] * self.jacobian(names, benchmarks, share), weights * residual)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from microbench.calibration.fitter import EXACT, REFINED, Fitter
+from microbench.calibration.fitter import EXACT, Fitter
 from microbench.calibration.steps import cache_sizes, pause_instructions
 
 
@@ -12,7 +12,7 @@ from microbench.calibration.steps import cache_sizes, pause_instructions
 class Stage:
     """Constants that are scanned over a grid, then refined, by benchmarks given as beginnings of names.
 
-    `scanned_together`: over all combinations. `along`, `every`, `refined`: as of `Fitter.scan`.
+    `scanned_together`: over all combinations. `along`, `every`: as of `Fitter.scan`.
     `needs`: a constant without which the board has nothing of these.
     """
 
@@ -21,13 +21,11 @@ class Stage:
     scanned_together: bool = False
     along: tuple[str, ...] = ()
     every: int = 0
-    refined: int = REFINED
     needs: str = ""
 
 
-_ALL = 1000  # more points than any grid has
 _CACHED = "memory_is_cached"
-_LONG_BURSTS = "uniform.burst.words=145"
+_LONG_BURSTS = ("uniform.burst.words=208", "uniform.burst.words=145")
 _BURSTS = ("uniform_pause_instructions", "uniform_refill_cycles", "uniform_burst_words")
 STAGES = (
     Stage(("issue_cycles",), ("issue.",)),
@@ -61,23 +59,14 @@ STAGES = (
     Stage(("uniform_sdram_extra_s",), ("uniform.chase.footprint=131072",)),
     Stage(("uniform_fifo_words",), ("uniform.fresh.spacing",)),
     Stage(
-        _BURSTS,
-        (
-            *(f"uniform.burst.words=064.gap={gap:02}.qpus=1" for gap in (3, 7, 12)),
-            "uniform.burst.words=208",
-            *(f"{_LONG_BURSTS}.gap=20{first}" for first in (".qpus", ".first=04", ".first=08", ".first=12")),
-        ),
-        scanned_together=True,
-    ),
-    Stage(
         ("uniform_burst_words",),
-        ("uniform.burst.words=208", _LONG_BURSTS),
+        _LONG_BURSTS,
         scanned_together=True,
         along=("uniform_refill_cycles",),
         every=2,  # as far apart as the first words of these bursts
-        refined=_ALL,
     ),
-    Stage(("uniform_burst_words",), (_LONG_BURSTS,), scanned_together=True, every=1),
+    Stage(("uniform_burst_words",), _LONG_BURSTS, scanned_together=True, every=1),
+    Stage(("uniform_pause_instructions",), ("uniform.burst.words=0",), scanned_together=True, every=1),
     Stage(_BURSTS, ("uniform.burst",)),
     Stage(("sfu_cycles",), ("sfu.",)),
     Stage(("vpm_vector_cycles",), ("vpm.write.qpus", "vpm.read.vectors=16")),
@@ -128,7 +117,7 @@ def _fit_stage(fitter: Fitter, stage: Stage, coarse: bool) -> None:
     if lacking or fitter.rms(stage.benchmarks) < EXACT:
         return
     if stage.scanned_together:
-        fitter.scan(stage.constants, stage.benchmarks, stage.along, stage.every, stage.refined)
+        fitter.scan(stage.constants, stage.benchmarks, stage.along, stage.every)
     elif coarse and len(stage.constants) < _MANY:
         for name in stage.constants:
             fitter.locate(name, stage.benchmarks)

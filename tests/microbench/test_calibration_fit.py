@@ -137,7 +137,7 @@ def test_words_at_full_rate_are_told_from_a_line_less_and_a_slower_refill(model:
     found.polish(tuple(true), bursts)
     assert abs(found.values["uniform_burst_words"] - 69) > 2
     found.values = dict(start)
-    found.scan(("uniform_burst_words",), bursts, along=("uniform_refill_cycles",), every=4, refined=100)
+    found.scan(("uniform_burst_words",), bursts, along=("uniform_refill_cycles",), every=4)
     assert found.values["uniform_refill_cycles"] == pytest.approx(7.5, rel=0.02)
     assert found.values["uniform_burst_words"] == pytest.approx(69, abs=2)
 

@@ -14,9 +14,9 @@ FOOTPRINTS = tuple(3 << k for k in range(8, 18))  # bytes: 0.75 of every power o
 CONFLICTS = (1, 2, 3, 4, 6, 8, 12, 16)
 CONFLICT_BYTES = 1 << 16  # a multiple of the size of any way of any cache that is looked for
 STRIDES = (4, 8, 16, 32, 64)  # bytes from lane to lane
-AGAIN = tuple(
-    3 << k for k in range(14, 18)
-)  # bytes: more than L2 has; less and more than the system's of a BCM2835
+# Bytes: more than L2 has; less and more than the system's of a BCM2835. Several of each, as queues of many QPUs may
+# fall into a rhythm at one of them, where a little more throughput changes much or nothing.
+AGAIN = tuple(kilobytes << 10 for kilobytes in (48, 80, 96, 112, 192, 384))
 UNROLLED = 4  # requests a round, so that the loop's own instructions hide behind them
 RELIABLE_IN_FLIGHT = 4  # addendum, TMU FIFO
 MOST_IN_FLIGHT = 8  # what the guide's p.39 gives a TMU and QPU
