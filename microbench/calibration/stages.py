@@ -82,7 +82,7 @@ STAGES = (
     Stage(("lowest_qpu_first",), ("arbitration",)),
 )
 _ROUNDS = 4
-_FOUND = 1e-3  # of every log ratio: what shows by a hundredth is right then to a few hundredths
+_FOUND = 3e-3  # of every log ratio: less than what shows by a hundredth when a quarter of it is missing
 _MANY = 3  # constants of a stage that only refines what those before found
 
 
