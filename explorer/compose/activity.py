@@ -35,6 +35,10 @@ class Activity:
         """The number of a state."""
         return self._launched[launched] if launched else (AWAKE if awake else ASLEEP)
 
+    def is_launch(self, state: int) -> bool:
+        """Whether a launch is open in a state."""
+        return state > AWAKE
+
     def rule(self, timed: TimedCandidate) -> Rule:
         """Of a step that computes."""
         engine = timed.engine

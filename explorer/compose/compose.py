@@ -22,6 +22,7 @@ from codegen.engine_registry import host_engines
 from codegen.graph import Graph
 from codegen.schedule import Candidate
 from explorer.compose.capped import cheapest_within
+from explorer.compose.capped_tables import CappedTables, TooLarge
 from explorer.compose.decomposition import Cheapest, Decomposition
 from explorer.compose.held import Caps
 from explorer.compose.memory_use import held_bytes
@@ -111,8 +112,21 @@ def compose(
 
 
 def _capped(problem: Problem, caps: Caps, expired: Callable[[], bool]) -> Cheapest:
+    """By tables of all that may be held where these stay small, else by beams and the tables of what may be asked."""
+    bound = -INFINITE
+    try:
+        label = CappedTables(problem, caps).solve()
+    except TooLarge:
+        pass
+    else:
+        if label is None:
+            raise CompositionError(_why_none(caps))
+        steps = tuple(label.steps())
+        if caps.keep(*held_bytes(problem.graph, steps)):
+            return Cheapest(steps, label.cost, label.cost)
+        bound = label.cost
     suffixes = Suffixes(problem, CAPPED_STATES, by_margin=False)
-    bound = suffixes.solve()
+    bound = max(bound, suffixes.solve())
     found = None if bound == INFINITE else cheapest_within(problem, suffixes, bound, caps, expired)
     if found is None:
         raise CompositionError(_why_none(caps))

@@ -44,6 +44,10 @@ class Caps:
     gpu_bytes: float = float("inf")
     arena_bytes: float = float("inf")
 
+    def keep(self, gpu_bytes: int, arena_bytes: int) -> bool:
+        """Whether so much keeps within them."""
+        return gpu_bytes <= self.gpu_bytes and arena_bytes <= self.arena_bytes
+
 
 class Held(NamedTuple):
     """All copies that are still needed, sorted; the engine whose launch runs, and whether threads look for work."""

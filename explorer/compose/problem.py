@@ -119,6 +119,15 @@ class Problem:
         ways = self.relayouts(tensor, source, target)
         return min(map(self.prices.of, ways), default=float("inf"))
 
+    def every_way(self) -> Iterator[TimedCandidate]:
+        """The ways of all nodes and chains, and of the layout changes that readers may want."""
+        for ways in self.ways.values():
+            yield from ways
+        seen = {(type_, self.wanted_layouts(tensor)): tensor for tensor, type_ in self.graph.types.items()}
+        for (_, wanted), tensor in seen.items():
+            for source, target in product(self.layouts, wanted):
+                yield from self.relayouts(tensor, source, target)
+
     def wholes(self, tensor: str, layout: str) -> Iterator[Node]:
         """The concatenations that could be in place in that layout, with this tensor as a part."""
         for whole in self.graph.consumers(tensor):
