@@ -11,7 +11,13 @@ from typing import Protocol
 import numpy as np
 from onnx import NodeProto, TensorProto
 
-from codegen.errors import GraphSpecError, ModelError, NotConstantError, UnsupportedOperatorError
+from codegen.errors import (
+    FoldingError,
+    GraphSpecError,
+    ModelError,
+    NotConstantError,
+    UnsupportedOperatorError,
+)
 from codegen.graph import Graph, Node, type_of
 from codegen.onnx_import.inference import inferred_types, outer_names
 from codegen.onnx_import.names import Names
@@ -20,6 +26,7 @@ from codegen.onnx_import.tensors import to_array
 from codegen.operator import Operator
 from codegen.tensor import Array, FloatArray, TensorType
 
+MOST_FOLDED_BYTES = 2**30
 MAX_ELEMENTS = 2**28  # one gibibyte: more than any board that this project targets can address
 
 Shape = tuple[int, ...]
@@ -50,6 +57,8 @@ class GraphBuilder:
 
     def __init__(self, initializers: Mapping[str, TensorProto], directory: Path) -> None:
         self.directory = directory
+        self.folded_bytes = 0
+        self.folding_s = 0.0
         self._initializers = dict(initializers)
         self._constants: dict[str, Array] = {}
         self._types: dict[str, TensorType] = {}
@@ -203,8 +212,14 @@ class GraphBuilder:
         return self.emit(node, Literal(), (), {"value": value}, step=step)
 
     def define_constant(self, node: OnnxNode, name: str, value: Array) -> None:
-        """Makes a tensor of the model known as a constant."""
+        """Makes a tensor of the model known as a constant; raises FoldingError where all are too large."""
         self._refuse_second(name, node.where)
+        self.folded_bytes += value.nbytes
+        if self.folded_bytes > MOST_FOLDED_BYTES:
+            raise FoldingError(
+                f"{node.where}: what is constant in the model has more than {MOST_FOLDED_BYTES} bytes, computed before "
+                "it runs; export the model with smaller constants"
+            )
         self._constants[name] = value
 
     def emit(
@@ -289,7 +304,7 @@ class GraphBuilder:
     def guess(self, node: OnnxNode) -> None:
         """What a node that cannot be imported writes has the types that ONNX's own inference gives."""
         for name, type_ in inferred_types(node, self).items():
-            if not self._is_defined(name):
+            if not self._is_defined(name) and type_.elements <= MAX_ELEMENTS:
                 self._types[name] = type_
         self.forget(node)
 
@@ -314,7 +329,7 @@ class GraphBuilder:
         self._refuse_second(name, where)
         shape = type_.shape
         if min(shape, default=1) < 1 or math.prod(shape) > MAX_ELEMENTS:
-            raise ModelError(
+            raise UnsupportedOperatorError(
                 f"{where}: tensor {name!r} of shape {shape} is empty or has more than {MAX_ELEMENTS} elements; such "
                 "tensors are not supported"
             )

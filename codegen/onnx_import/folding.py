@@ -8,6 +8,7 @@ from onnx.reference import ReferenceEvaluator
 
 from codegen.errors import FoldingError, UnsupportedTypeError
 from codegen.onnx_import.builder import GraphBuilder
+from codegen.onnx_import.folding_limits import check_size, within_time
 from codegen.onnx_import.node import OnnxNode
 from codegen.tensor import Array
 
@@ -31,10 +32,13 @@ def is_foldable(node: OnnxNode, builder: GraphBuilder) -> bool:
 def fold(node: OnnxNode, builder: GraphBuilder) -> None:
     """Evaluates the node by the reference implementation of ONNX and defines its outputs as constants.
 
-    Raises FoldingError where the node cannot be evaluated.
+    Raises FoldingError where the node cannot be evaluated, or not within the limits.
     """
+    check_size(node, builder)
     values = {name: builder.constant(node, index) for index, name in enumerate(node.inputs) if name}
-    for name, value in zip(node.outputs, _evaluate(node, values), strict=False):
+    with within_time(node, builder):
+        results = _evaluate(node, values)
+    for name, value in zip(node.outputs, results, strict=False):
         if name and not isinstance(value, np.ndarray | np.generic):
             raise UnsupportedTypeError(
                 f"{node.where}: output {name!r} is a sequence or an optional value; export the model with tensors"

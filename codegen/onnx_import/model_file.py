@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from google.protobuf.message import DecodeError
-from onnx import ModelProto
+from onnx import AttributeProto, GraphProto, ModelProto, NodeProto
 
 from codegen.errors import ModelError
+from codegen.onnx_import.tensors import open_data_file
 
+MOST_FILE_BYTES = 2**31 - 1
 OLDEST_OPSET = 7
 NEWEST_OPSET = 28  # the newest whose operator definitions the handlers were compared with
 
@@ -16,13 +19,16 @@ NEWEST_OPSET = 28  # the newest whose operator definitions the handlers were com
 def read_model(path: Path) -> ModelProto:
     """The model in a file, without external data. Raises ModelError where the file is missing or no ONNX."""
     try:
-        data = path.read_bytes()
+        with open_data_file(path) as file:
+            data = file.read(MOST_FILE_BYTES + 1)
     except FileNotFoundError as error:
         raise ModelError("no such file; give the path of an .onnx file") from error
     except IsADirectoryError as error:
         raise ModelError("is a directory; give the path of an .onnx file") from error
     except (OSError, ValueError) as error:
         raise ModelError(f"cannot be read ({error}); give the path of an .onnx file") from error
+    if len(data) > MOST_FILE_BYTES:
+        raise ModelError("is larger than an ONNX file may be, 2 GiB; export it with external data")
     model = ModelProto()
     try:
         model.ParseFromString(data)
@@ -46,3 +52,39 @@ def opset_of(model: ModelProto) -> int:
             "export it with one of these, or convert it with onnx.version_converter"
         )
     return int(versions[0])
+
+
+def check_names(model: ModelProto) -> None:
+    """Raises ModelError for a name with control characters, which would reach terminals and generated code."""
+    for name in _names(model.graph.node, model.graph):
+        _check_name(name)
+    for function in model.functions:
+        for name in (
+            function.name,
+            function.domain,
+            *function.input,
+            *function.output,
+            *_names(function.node),
+        ):
+            _check_name(name)
+
+
+def _check_name(name: str | bytes) -> None:
+    if isinstance(name, bytes):  # what the parser gives for a text that is no UTF-8
+        raise ModelError(f"holds a name that is no UTF-8 ({name!r}); export it again")
+    if any(character < " " or "\x7f" <= character < "\xa0" for character in name):
+        raise ModelError(f"holds the name {name!r}, which has control characters; export it with other names")
+
+
+def _names(nodes: Iterable[NodeProto], graph: GraphProto | None = None) -> Iterator[str]:
+    if graph is not None:
+        yield graph.name
+        yield from (
+            thing.name for things in (graph.input, graph.output, graph.initializer) for thing in things
+        )
+    for node in nodes:
+        yield from (node.name, node.op_type, node.domain, *node.input, *node.output)
+        for attribute in node.attribute:
+            yield attribute.name
+            if attribute.type == AttributeProto.GRAPH:
+                yield from _names(attribute.g.node, attribute.g)

@@ -20,8 +20,9 @@ from codegen.graph import Graph
 from codegen.onnx_import.builder import GraphBuilder
 from codegen.onnx_import.expansion import function_nodes, function_of, is_function
 from codegen.onnx_import.folding import fold, is_foldable
+from codegen.onnx_import.inference import outer_names
 from codegen.onnx_import.inputs import input_types
-from codegen.onnx_import.model_file import NEWEST_OPSET, opset_of, read_model
+from codegen.onnx_import.model_file import NEWEST_OPSET, check_names, opset_of, read_model
 from codegen.onnx_import.names import Names
 from codegen.onnx_import.node import OnnxNode
 from codegen.operator_registry import registry
@@ -31,6 +32,7 @@ from codegen.tensor import Array
 Shapes = Mapping[str, tuple[int, ...]]
 OBSTACLES = (DynamicShapeError, FoldingError, UnsupportedOperatorError, UnsupportedTypeError)
 """What is said of a model that is not malformed: its other nodes can be judged all the same."""
+MOST_NODES = 200_000  # with those of functions and of each turn of a loop
 DEEPEST = 40  # functions and subgraphs in each other: no model that is exported comes near
 
 
@@ -91,6 +93,7 @@ def survey(
 
 def _survey(model: ModelProto, directory: Path, shapes: Shapes, name: str) -> Survey:
     opset, proto = opset_of(model), model.graph
+    check_names(model)
     if proto.sparse_initializer:
         raise ModelError("holds sparse initializers, which are not supported; export it with dense ones")
     initializers = {tensor.name: tensor for tensor in proto.initializer}
@@ -109,11 +112,21 @@ def _survey(model: ModelProto, directory: Path, shapes: Shapes, name: str) -> Su
     outputs = tuple(info.name for info in proto.output)
     if not outputs or len(set(outputs)) != len(outputs):
         raise ModelError(f"lists the outputs {list(outputs)}; it must have some, each once")
-    for node in nodes:
+    for node in _needed(nodes, outputs):
         reader.import_node(node)
     if reader.obstacles:
         return Survey(None, tuple(reader.obstacles), reader.unjudged)
     return Survey(builder.graph(proto.name or name, tuple(inputs), outputs))
+
+
+def _needed(nodes: Sequence[OnnxNode], outputs: Iterable[str]) -> list[OnnxNode]:
+    """The nodes that an output depends on: what nobody reads is neither computed nor judged."""
+    wanted, found = set(outputs), []
+    for node in reversed(nodes):
+        if not wanted.isdisjoint(node.outputs):
+            wanted.update(outer_names(node))
+            found.append(node)
+    return found[::-1]
 
 
 class _Reader:
@@ -133,6 +146,7 @@ class _Reader:
         self._functions = functions
         self._names = Names()
         self._depth = 0
+        self._count = 0
         self._in_steps = 0
 
     def named(self, protos: Iterable[NodeProto], sets: Mapping[str, int]) -> list[OnnxNode]:
@@ -151,6 +165,12 @@ class _Reader:
         model is malformed.
         """
         builder = self._builder
+        self._count += 1
+        if self._count > MOST_NODES:
+            raise FoldingError(
+                f"{node.where}: functions, loops and branches in their place make more than {MOST_NODES} nodes; give "
+                "loops smaller counts"
+            )
         if builder.reads_unknown(node):
             self.unjudged += 1
             if not self._is_known(node):

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import stat
 from pathlib import Path, PurePosixPath
+from typing import BinaryIO
 
 import numpy as np
 from onnx import TensorProto, helper, numpy_helper
@@ -10,6 +14,7 @@ from onnx import TensorProto, helper, numpy_helper
 from codegen.errors import ModelError, UnsupportedTypeError
 from codegen.tensor import Array
 
+MOST_BYTES = 2**30  # of one constant: more than any board that this project targets can address
 CONVERTIBLE = frozenset(
     {
         TensorProto.FLOAT,
@@ -73,9 +78,13 @@ def _external(tensor: TensorProto, what: str, directory: Path) -> Array:
         raise ModelError(
             f"{what} of shape {shape} wants {size} bytes of external data, not {length}; export it again"
         )
+    if size > MOST_BYTES:
+        raise ModelError(
+            f"{what} of shape {shape} has {size} bytes, of which a tensor may have {MOST_BYTES}; make it smaller"
+        )
     try:
-        with path.open("rb") as file:
-            if offset + size > path.stat().st_size:
+        with open_data_file(path) as file:
+            if offset + size > os.fstat(file.fileno()).st_size:
                 raise ModelError(
                     f"{what}: external data file {path} ends before byte {offset + size}: "
                     "it is truncated; copy it again"
@@ -84,7 +93,7 @@ def _external(tensor: TensorProto, what: str, directory: Path) -> Array:
             data = file.read(size)
     except OSError as error:
         raise ModelError(
-            f"{what}: external data file {path} cannot be read ({error.strerror}); put it beside the model"
+            f"{what}: external data file {path} cannot be read ({error.strerror or error}); put it beside the model"
         ) from error
     return np.frombuffer(data, dtype=dtype).reshape(shape).astype(dtype.newbyteorder("="))
 
@@ -96,7 +105,24 @@ def _external_path(location: str, what: str, directory: Path) -> Path:
             f"{what}: external data location {location!r} is no path below the model's directory; "
             "export it again"
         )
-    return directory / relative
+    path = directory / relative
+    if not path.resolve().is_relative_to(directory.resolve()):
+        raise ModelError(
+            f"{what}: external data file {path} is a link to a place outside the model's directory; copy the file there"
+        )
+    return path
+
+
+def open_data_file(path: Path) -> BinaryIO:
+    """A regular file for reading; raises OSError for what might never end or answer: a pipe, a socket, a device."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    mode = os.fstat(descriptor).st_mode
+    if not stat.S_ISREG(mode):
+        os.close(descriptor)
+        if stat.S_ISDIR(mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        raise OSError(errno.EINVAL, "it is no regular file")
+    return os.fdopen(descriptor, "rb")
 
 
 def _count(text: str, key: str, what: str) -> int:

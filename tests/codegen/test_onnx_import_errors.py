@@ -337,4 +337,4 @@ def test_initializer_that_does_not_hold_its_data() -> None:
 def test_string_constant() -> None:
     node = helper.make_node("Constant", [], ["c"], value_string="text")
     with pytest.raises(UnsupportedOperatorError, match="value_string"):
-        import_model(model_of([node, relu()]))
+        import_model(model_of([node, helper.make_node("Add", ["x", "c"], ["y"])]))
