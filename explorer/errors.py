@@ -25,6 +25,10 @@ class BudgetError(UsageError):
     """A budget of nothing, of what is no number, or too small for a plan."""
 
 
+class ChoiceError(UsageError):
+    """A choice that is forced or forbidden does not exist, or leaves a layer none."""
+
+
 class StrategyError(ExplorerError):
     """A strategy is unknown, does not load, or asks for what there is not."""
 

@@ -120,6 +120,14 @@ class RunSettings:
                 yield f"shapes[{name!r}]", size, 1, math.inf
 
     @property
+    def strategy(self) -> str:
+        """What decides which candidates are measured next: where one plan is wanted, what it gains by; where many are
+        chosen among, all layouts and lanes alike.
+        """
+        many = self.objective == "front" or self.robust
+        return self.search.strategy or ("successive" if many else "expected_gain")
+
+    @property
     def model_name(self) -> str:
         return self.model.stem if self.model else BUILT_IN_NETWORK
 

@@ -84,8 +84,12 @@ def run(
     ] = "store",
     seed: Annotated[int, typer.Option(help="of trial values and of the search", min=0)] = 0,
     strategy: Annotated[
-        str, typer.Option(help="what decides which candidates are measured next")
-    ] = "successive",
+        str | None,
+        typer.Option(
+            help="what decides which candidates are measured next (default: expected_gain; for fronts and robust plans "
+            "successive)"
+        ),
+    ] = None,
     budget: Annotated[
         str | None,
         typer.Option(help="of the whole search: measurements (400) or time (90s, 5m, 1h); default: no limit"),
@@ -93,6 +97,23 @@ def run(
     layer_budget: Annotated[
         int, typer.Option(help="most measurements per layer on the QPUs, and per number of threads", min=1)
     ] = 24,
+    force: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="LAYER=ALGORITHM[:AXIS=VALUE,...]",
+            help="a layer, and all that are equal to it, must be computed like this; may be repeated",
+        ),
+    ] = None,
+    forbid: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="LAYER=ALGORITHM[:AXIS=VALUE,...]",
+            help="a layer, and all that are equal to it, must not be computed like this; may be repeated",
+        ),
+    ] = None,
+    keep_cores_free: Annotated[
+        int, typer.Option(help="cores of the CPU that no step of the plan uses", min=0)
+    ] = 0,
     rehearsals: Annotated[
         int,
         typer.Option(help="most rounds of running whole plans, where a clock is read; 0: none", min=0),
@@ -102,6 +123,7 @@ def run(
     from explorer.api import explore
     from explorer.search.budget import parse_budget
     from explorer.search.layer_search import SearchSettings
+    from explorer.search.restrictions import Restrictions, parse_rule
     from explorer.settings import (
         DEFAULT_STORE,
         RUNS,
@@ -136,7 +158,15 @@ def run(
                 cost_model=cost_model,
                 prior=parse_prior(prior),
                 search=SearchSettings(
-                    seed=seed, layer_budget=layer_budget, strategy=strategy, budget=parse_budget(budget)
+                    seed=seed,
+                    layer_budget=layer_budget,
+                    strategy=strategy,
+                    budget=parse_budget(budget),
+                    restrictions=Restrictions(
+                        tuple(parse_rule("--force", text) for text in force or ()),
+                        tuple(parse_rule("--forbid", text) for text in forbid or ()),
+                        keep_cores_free,
+                    ),
                 ),
                 rehearsal=RehearsalSettings(rounds=rehearsals),
                 objective=parse_objective(objective),

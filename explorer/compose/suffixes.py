@@ -76,12 +76,16 @@ class Ending(NamedTuple):
 
 class Suffixes:
     """The tables of one problem. `most_states`: where a table would have more, the longest-lived of its tensors are let
-    loose. `by_margin`: states are dropped as well that a change of layout makes of a cheaper one.
+    loose. `by_margin`: states are dropped as well that a change of layout makes of a cheaper one; `complete`: none is
+    dropped.
     """
 
-    def __init__(self, problem: Problem, most_states: int, by_margin: bool = True) -> None:
+    def __init__(
+        self, problem: Problem, most_states: int, by_margin: bool = True, complete: bool = False
+    ) -> None:
         self.loose = LooseReaders()
         self.most_states = most_states
+        self._complete = complete
         self._graph = problem.graph
         ways = [way for of_one in problem.ways.values() for way in of_one]
         engines = dict.fromkeys(way.candidate.choice.engine for way in ways)
@@ -93,7 +97,7 @@ class Suffixes:
         self._rivals = Rivals(problem, self.demands, self.activity, by_margin)
         self._order = {tensor: place for place, tensor in enumerate(_tensors(problem))}
         self._made_at = {t: i for i, node in enumerate(self._graph.nodes) for t in node.outputs}
-        self._readings = self._read(problem)
+        self.readings = self._read(problem)
         self.tables: list[dict[State, Row]] = []
         self._provided: dict[tuple[object, ...], Mapping[int, Sequence[Provision]]] = {}
 
@@ -121,10 +125,10 @@ class Suffixes:
     def _fill(self, place: int) -> None:
         self._provided.clear()
         table: dict[State, Row] = {}
-        for reading in self._readings[place]:
+        for reading in self.readings[place]:
             for state, row in self.tables[reading.after].items():
                 self._extend(table, reading, state, row)
-        self.tables[place] = table if len(table) == 1 else self._rivals.efficient(table)
+        self.tables[place] = table if self._complete or len(table) == 1 else self._rivals.efficient(table)
 
     def _extend(self, table: dict[State, Row], reading: Reading, state: State, row: Row) -> None:
         rest = dict(state)
@@ -246,8 +250,8 @@ class Suffixes:
             return None
         tensor = min(alive, key=lambda name: self._made_at.get(name, -1))
         known, last = set(self.loose.of(tensor)), place
-        for start in range(place, len(self._readings)):
-            for reading in self._readings[start]:
+        for start in range(place, len(self.readings)):
+            for reading in self.readings[start]:
                 for number in set(reading.readers.get(tensor, ())) - known:
                     self.loose.add((tensor, number), Loose(self._values(tensor, number)))
                     last = start
@@ -257,7 +261,7 @@ class Suffixes:
         """All that the node of that number, or a chain with it, may ask of a tensor."""
         values = {
             mask
-            for readings in self._readings[: number + 1]
+            for readings in self.readings[: number + 1]
             for reading in readings
             if number in reading.readers.get(tensor, ())
             for offer, _, _ in reading.choices

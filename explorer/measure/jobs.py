@@ -84,6 +84,10 @@ class JobBuilder:
         program, work = self._program(candidate, values), self.work(candidate)
         return Job(candidate, program, images, work, self._repeats, self.revision(candidate))
 
+    def program(self, candidate: Candidate) -> Program:
+        """The candidate's program alone; raises as `job`."""
+        return self._program(candidate, layer_values(candidate.spec, self.seed))
+
     def _program(self, candidate: Candidate, values: LayerValues) -> Program:
         engine = engine_named(candidate.choice.engine)
         return engine.program(self._algorithm(candidate), candidate, self.target, values.weights, ENTRY)

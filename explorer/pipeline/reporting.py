@@ -14,6 +14,7 @@ from explorer.measure.measurer import Tally
 from explorer.plans.planning import step_names
 from explorer.plans.searched_network import SearchedNetwork
 from explorer.runs.report import (
+    Asking,
     CheckReport,
     MeasuredCandidate,
     ModelQuality,
@@ -21,6 +22,7 @@ from explorer.runs.report import (
     StepReport,
 )
 from explorer.search.search import SearchResult
+from explorer.strategies.through import times_through
 from microbench.board import Board, BundleRun, Fingerprint
 
 Unseen = Mapping[Candidate, Prediction]
@@ -62,7 +64,7 @@ def build_report(
         },
         noise_floor=tally.noise_floor,
         reference=tally.reference,
-        measured=_measured(found, unseen),
+        measured=_measured(searched, unseen),
         regret=searched.regret,
         gap=composed.gap,
         gpu_memories_s=gpu_memories_s,
@@ -153,7 +155,15 @@ def _timed(found: SearchResult) -> tuple[Observation, ...]:
     return tuple(o for o in found.observations if o.candidate not in modelled)
 
 
-def _measured(found: SearchResult, unseen: Unseen) -> tuple[MeasuredCandidate, ...]:
+def _measured(searched: SearchedNetwork, unseen: Unseen) -> tuple[MeasuredCandidate, ...]:
+    found = searched.result
+    asked = {
+        one.sample.candidate: Asking(
+            place, one.round, one.predicted, one.request.gain, one.request.is_needed, one.request.reason
+        )
+        for place, one in enumerate(found.asked)
+    }
+    through_s = times_through(searched.network.graph, searched.expected, searched.overheads)
     return tuple(
         MeasuredCandidate(
             layer=sample.candidate.spec.describe(),
@@ -166,6 +176,8 @@ def _measured(found: SearchResult, unseen: Unseen) -> tuple[MeasuredCandidate, .
             predicted=unseen.get(sample.candidate),
             work=sample.work,
             message=sample.message,
+            asked=asked.get(sample.candidate),
+            through_s=through_s.get(sample.candidate),
         )
         for sample in found.samples
     )

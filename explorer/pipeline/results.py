@@ -11,6 +11,7 @@ from explorer.runs.data import SUMMARY_FILE
 from explorer.runs.figures import remove_figures
 from explorer.runs.files import SAMPLES_FILE, write_samples
 from explorer.runs.noise import noise_of_report
+from explorer.runs.reasons import REASONS_FILE, write_reasons
 from explorer.runs.report import write_summary
 from explorer.runs.tables import step_table, summary_lines, summary_table
 from explorer.settings import RunSettings
@@ -33,6 +34,7 @@ def write_results(result: Run) -> None:
     remove_figures(result.directory)
     write_summary(result.report, result.directory / SUMMARY_FILE)
     write_samples(result.report.measured, result.directory / SAMPLES_FILE)
+    write_reasons(result.report.measured, result.directory / REASONS_FILE)
     write_front(result.front, result.directory)
     with (result.directory / TABLE_FILE).open("w", encoding="utf-8") as file:
         text = text_file(file)

@@ -146,8 +146,8 @@ def _investigate(
         measurer = Measurer(boards, jobs, store, fingerprint, progress, overheads.launch_s)
         model = cost_model_named(settings.cost_model, first.profile)
         prior = _prior(settings, store, first, fingerprint, network)
-        searched = Searched(network.graph, jobs, overheads)
-        strategy = strategy_named(settings.search.strategy, settings.search)
+        searched = Searched(network.graph, jobs, first.profile, overheads)
+        strategy = strategy_named(settings.strategy, settings.search)
         result = search(searched, model, measurer, strategy, settings.search, progress, prior.observations)
         seed = settings.search.seed
         alone = SearchedNetwork(

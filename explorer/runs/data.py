@@ -16,6 +16,7 @@ from codegen.plan import Plan, read_plan
 from explorer.errors import RunDataError
 from explorer.objectives.objective import OBJECTIVES
 from explorer.runs.files import COMMAND_FILE, COMMAND_FORMAT, SAMPLE_COLUMNS, SAMPLES_FILE
+from explorer.runs.reasons import REASON_COLUMNS, REASONS_FILE
 from explorer.runs.report import SUMMARY_FORMAT, RunReport
 
 if TYPE_CHECKING:
@@ -80,6 +81,11 @@ class RunData:
     def samples(self) -> pd.DataFrame | None:
         """The measured candidates, one a row, columns as `SAMPLE_COLUMNS`."""
         return _table(self.directory / SAMPLES_FILE, SAMPLE_COLUMNS)
+
+    @cached_property
+    def reasons(self) -> pd.DataFrame | None:
+        """Why candidates were measured, one a row, columns as `REASON_COLUMNS`."""
+        return _table(self.directory / REASONS_FILE, REASON_COLUMNS)
 
     @cached_property
     def front(self) -> pd.DataFrame | None:
@@ -176,7 +182,11 @@ def _table(path: Path, columns: Collection[str]) -> pd.DataFrame | None:
 
     if not path.is_file():
         return None
-    numbers = {name: float for name in columns if name.endswith(("_s", "_bytes", "_j")) or name == "macs"}
+    numbers = {
+        name: float
+        for name in columns
+        if name.endswith(("_s", "_bytes", "_j")) or name in ("macs", "round", "gain")
+    }
     texts = {name: str for name in columns if name not in numbers}
     try:
         table = pd.read_csv(

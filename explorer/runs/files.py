@@ -133,8 +133,13 @@ def _arguments(settings: RunSettings) -> Iterable[str]:
     if settings.prior != "store":
         yield from ("--prior", settings.prior)
     search = settings.search
-    yield from ("--strategy", search.strategy, "--seed", str(search.seed))
+    yield from ("--strategy", settings.strategy, "--seed", str(search.seed))
     if search.budget.text:
         yield from ("--budget", search.budget.text)
     yield from ("--layer-budget", str(search.layer_budget))
+    for option, rules in (("--force", search.restrictions.force), ("--forbid", search.restrictions.forbid)):
+        for rule in rules:
+            yield from (option, rule.text)
+    if search.restrictions.cores_free:
+        yield from ("--keep-cores-free", str(search.restrictions.cores_free))
     yield from ("--rehearsals", str(settings.rehearsal.rounds))

@@ -61,11 +61,26 @@ class ModelQuality:
 
 
 @dataclass(frozen=True)
+class Asking:
+    """Why a candidate was measured: in which round, at which place of all, what was predicted then, which part of the
+    network's time it was expected to save (None: its strategy does not tell), and whether a plan needed it.
+    """
+
+    place: int
+    round: int
+    predicted: Prediction
+    gain: float | None
+    is_needed: bool
+    reason: str
+
+
+@dataclass(frozen=True)
 class MeasuredCandidate:
     """One measured candidate, as samples.csv has it.
 
     `layer` describes the layer in a line, `candidate` is the candidate's hash. `time_s` is the layer's time within
     a launch, None for one that failed; `predicted` is what the cost model says without having seen the layer.
+    `through_s`: of the fastest network that has it, by candidates' own times; None for a change of layout.
     """
 
     layer: str
@@ -78,6 +93,8 @@ class MeasuredCandidate:
     predicted: Prediction | None
     work: Work
     message: str
+    asked: Asking | None = None
+    through_s: float | None = None
 
 
 @dataclass(frozen=True)

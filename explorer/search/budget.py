@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from explorer.errors import BudgetError
+from explorer.search.request import Request
 
 _TEXT = re.compile(r"(?P<number>\d{1,9}(?:\.\d{1,6})?)(?P<unit>s|m|h)?")
 _SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0}
@@ -73,6 +74,22 @@ class Left:
     def seconds(self) -> float:
         """How long it may still go on."""
         return math.inf if self._end == math.inf else max(0.0, self._end - self._clock())
+
+    def within(self, requests: Sequence[Request]) -> Sequence[Request]:
+        """What of the requests there is to be had. When time is over a plan is still made: what it needs is measured.
+
+        Raises BudgetError where there are too few measurements for that.
+        """
+        needed = [request for request in requests if request.is_needed]
+        if self.seconds <= 0:
+            return needed
+        if len(needed) > self._most - self._spent:
+            raise BudgetError(
+                f"a plan needs at least {self._spent + len(needed)} measurements, --budget allows {self._most:.0f}: "
+                "allow more"
+            )
+        first = sorted(requests, key=lambda request: not request.is_needed)
+        return first[: int(min(self.measurements, len(first)))]
 
     def spend(self, measurements: int) -> None:
         """So many were made."""

@@ -11,6 +11,7 @@ from codegen.errors import ScheduleError
 from codegen.graph import LayerSpec
 from codegen.schedule import Candidate, Point, Space, Value
 from codegen.target import Target
+from explorer.search.restrictions import Admits
 
 if TYPE_CHECKING:
     import optuna
@@ -25,11 +26,20 @@ class CandidatePool:
 
     A space of at most `limit` points is enumerated. Of a larger one Optuna's TPE sampler (seeded, ask
     and tell) proposes points: `extend` tells it predicted times, `tell` measured ones. Points that have
-    no kernel are left out, and candidates that several points lead to are kept once.
+    no kernel and those that `admits` refuses are left out, and candidates that several points lead to are kept once.
     """
 
-    def __init__(self, spec: LayerSpec, algorithm: Algorithm, target: Target, limit: int, seed: int) -> None:
+    def __init__(
+        self,
+        spec: LayerSpec,
+        algorithm: Algorithm,
+        target: Target,
+        limit: int,
+        seed: int,
+        admits: Admits = lambda candidate: True,
+    ) -> None:
         self.spec = spec
+        self._admits = admits
         self.algorithm = algorithm
         self._target = target
         self._space = algorithm.space(spec, target)
@@ -41,6 +51,11 @@ class CandidatePool:
                 self._add(point)
         else:
             self._study = _new_study(seed)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether more candidates may be proposed."""
+        return self._study is not None
 
     @property
     def candidates(self) -> tuple[Candidate, ...]:
@@ -82,6 +97,8 @@ class CandidatePool:
         except ScheduleError:
             return None
         candidate = Candidate(self.spec, choice)
+        if not self._admits(candidate):
+            return None
         self._points.setdefault(candidate.hash, dict(point))
         return self._by_hash.setdefault(candidate.hash, candidate)
 

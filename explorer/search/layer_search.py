@@ -10,10 +10,11 @@ from codegen.graph import LayerSpec
 from codegen.schedule import Candidate
 from codegen.target import Target
 from cost_models.model import Prediction
-from explorer.compose.timed_candidates import TimedCandidate
+from explorer.compose.timed_candidates import TimedCandidate, threads_of
 from explorer.objectives.usage import traffic_bytes
 from explorer.search.budget import Budget
 from explorer.search.candidate_pool import CandidatePool
+from explorer.search.restrictions import Admits, Restrictions
 from microbench.store import Sample
 
 Predict = Callable[[Sequence[Candidate]], Sequence[Prediction]]
@@ -23,11 +24,11 @@ Predict = Callable[[Sequence[Candidate]], Sequence[Prediction]]
 class SearchSettings:
     """How far a search goes. Budgets count measurements, known ones included, so resuming changes nothing.
 
-    `strategy` decides what is measured next, within `budget` for the whole search. `layer_budget` is per layer and lane
-    (the QPUs, or a number of CPU threads), `batch` per layer, lane and round. A chain of layers is
-    one of many ways to cut a network: fewer of its candidates are measured (`chain_budget`, `chain_initial`).
-    `worthwhile` is the least
-    gain, as a fraction of the best time, that is worth a measurement.
+    `strategy` decides what is measured next (None: as the run has it), within `budget` for the whole search.
+    `layer_budget` is per layer and lane (the QPUs, or a number of CPU threads), `batch` per layer, lane and round. A
+    chain of layers is one of many ways to cut a network: fewer of its candidates are measured (`chain_budget`,
+    `chain_initial`). `worthwhile` is the least gain, as a fraction of the best time, that is worth a measurement.
+    `restrictions`: choices that are forced or forbidden.
     """
 
     seed: int = 0
@@ -41,8 +42,9 @@ class SearchSettings:
     batch: int = 4
     rounds: int = 8
     worthwhile: float = 0.01
-    strategy: str = "successive"
+    strategy: str | None = None
     budget: Budget = field(default_factory=Budget)
+    restrictions: Restrictions = field(default_factory=Restrictions)
 
     @property
     def for_chains(self) -> SearchSettings:
@@ -55,12 +57,17 @@ class LayerSearch:
     """The candidates of one distinct layer, over all algorithms that apply to it."""
 
     def __init__(
-        self, spec: LayerSpec, algorithms: Iterable[Algorithm], target: Target, settings: SearchSettings
+        self,
+        spec: LayerSpec,
+        algorithms: Iterable[Algorithm],
+        target: Target,
+        settings: SearchSettings,
+        admits: Admits = lambda candidate: True,
     ) -> None:
         self.spec = spec
         self.settings = settings
         self.pools = tuple(
-            CandidatePool(spec, algorithm, target, settings.enumerate_limit, settings.seed)
+            CandidatePool(spec, algorithm, target, settings.enumerate_limit, settings.seed, admits)
             for algorithm in algorithms
             if algorithm.applies(spec, target)
         )
@@ -74,6 +81,19 @@ class LayerSearch:
     def candidates(self) -> tuple[Candidate, ...]:
         """Every candidate known so far, pool by pool."""
         return tuple(candidate for pool in self.pools for candidate in pool.candidates)
+
+    @property
+    def is_hopeless(self) -> bool:
+        """Whether everything was measured and nothing works."""
+        return not self.unmeasured and not self.timed_candidates
+
+    def knows(self, candidate: Candidate) -> bool:
+        """Whether it was measured."""
+        return candidate.hash in self._samples
+
+    def spent(self, lane: int) -> int:
+        """Measurements with that many threads, 0: beside the CPU."""
+        return sum(threads_of(sample.candidate) == lane for sample in self._samples.values())
 
     @property
     def unmeasured(self) -> tuple[Candidate, ...]:

@@ -6,19 +6,29 @@ of taking a measurement again. A run that was interrupted therefore goes on exac
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from codegen.graph import LayerSpec
+from codegen.schedule import Candidate
 from cost_models.model import CostModel, Observation, Prediction
 from explorer.compose.timed_candidates import TimedCandidate
-from explorer.measure.measurer import Measurer
 from explorer.search.budget import Left
 from explorer.search.layer_search import SearchSettings
+from explorer.search.request import Request
 from explorer.search.state import Searched, SearchState, observations
-from explorer.search.strategy import Request, Strategy
+from explorer.search.strategy import Strategy
 from explorer.terminal.progress import Progress
 from microbench.store import Sample
+
+
+class Measures(Protocol):
+    """What answers requests: `explorer.measure.measurer.Measurer`, or a record of samples."""
+
+    def samples(self, candidates: Iterable[Candidate]) -> tuple[Sample, ...]:
+        """One for each, in order."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -55,7 +65,7 @@ class SearchResult:
 def search(
     searched: Searched,
     model: CostModel,
-    measurer: Measurer,
+    measurer: Measures,
     strategy: Strategy,
     settings: SearchSettings,
     progress: Progress,
@@ -71,9 +81,8 @@ def search(
     state = SearchState(searched, model, settings, prior)
     left, rounds = Left(settings.budget), 0
     asked: list[Asked] = []
-    while left.measurements and (requests := strategy.ask(state, left)):
+    while due := left.within(strategy.ask(state, left)):
         rounds += 1
-        due = requests[: int(min(left.measurements, len(requests)))]
         predicted = state.predict([request.candidate for request in due])
         progress.phase(f"Round {rounds}")
         samples = measurer.samples([request.candidate for request in due])

@@ -11,31 +11,47 @@ from explorer.compose.timed_candidates import relayout_spec
 from explorer.errors import SearchError
 from explorer.measure.jobs import JobBuilder
 from explorer.search.layer_search import LayerSearch, SearchSettings
+from explorer.search.restrictions import Admission
 
 Layers = Mapping[LayerSpec, LayerSearch]
 
 
-def layer_searches(graph: Graph, jobs: JobBuilder, settings: SearchSettings) -> dict[LayerSpec, LayerSearch]:
+def layer_searches(
+    graph: Graph, jobs: JobBuilder, settings: SearchSettings, admission: Admission
+) -> dict[LayerSpec, LayerSearch]:
     """Of every distinct layer, then of every chain that some algorithm computes; of spaces that are too large to
     enumerate nothing is known yet.
 
-    Raises SearchError naming a layer that no algorithm applies to.
+    Raises SearchError naming a layer that no algorithm applies to, ChoiceError for one that restrictions leave none.
     """
     layers: dict[LayerSpec, LayerSearch] = {}
     for node in graph.nodes:
         spec = LayerSpec.of(graph, node)
         if spec not in layers:
-            layers[spec] = LayerSearch(spec, jobs.algorithms.values(), jobs.target, settings)
+            layers[spec] = layer_search(spec, jobs, settings, admission)
         if not layers[spec].algorithms:
             raise SearchError(
                 f"layer {node.name!r} ({type(node.op).__name__}, output {node_shape(spec)}): no algorithm "
                 f"applies to it on {jobs.target.name}; `explore algorithms` lists what there is"
             )
     for spec in dict.fromkeys(LayerSpec.of(graph, chain.node) for chain in chain_nodes(graph)):
-        chained = LayerSearch(spec, jobs.algorithms.values(), jobs.target, settings.for_chains)
+        chained = layer_search(spec, jobs, settings.for_chains, admission)
         if chained.algorithms:
             layers[spec] = chained
     return layers
+
+
+def layer_search(
+    spec: LayerSpec, jobs: JobBuilder, settings: SearchSettings, admission: Admission
+) -> LayerSearch:
+    """One layer, of the candidates that restrictions admit."""
+    algorithms = jobs.algorithms.values()
+    found = LayerSearch(spec, algorithms, jobs.target, settings, admission.of(spec))
+    if not any(pool.is_open for pool in found.pools):
+        admission.require(
+            spec, found.candidates, lambda: LayerSearch(spec, algorithms, jobs.target, settings).candidates
+        )
+    return found
 
 
 def relayout_specs(graph: Graph, layers: Layers) -> tuple[LayerSpec, ...]:

@@ -4,15 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from codegen.graph import Graph, LayerSpec
 from codegen.schedule import Candidate
 from cost_models.model import CostModel, Observation, Prediction
+from cost_models.roofline import RooflineModel
 from explorer.compose.steps import Overheads
 from explorer.compose.timed_candidates import TimedCandidates
 from explorer.measure.jobs import JobBuilder
+from explorer.measure.programs import Programs
 from explorer.search.layer_search import LayerSearch, SearchSettings
-from explorer.search.searched_layers import Layers, layer_searches, relayout_specs, require_timed
+from explorer.search.restrictions import Admission
+from explorer.search.searched_layers import (
+    Layers,
+    layer_search,
+    layer_searches,
+    relayout_specs,
+    require_timed,
+)
+from microbench.profile import DeviceProfile
 from microbench.store import Sample
 
 
@@ -22,7 +33,13 @@ class Searched:
 
     graph: Graph
     jobs: JobBuilder
+    profile: DeviceProfile
     overheads: Overheads = field(default_factory=Overheads)
+
+    @cached_property
+    def programs(self) -> Programs:
+        """What tells candidates of one program apart."""
+        return Programs(self.jobs)
 
 
 class SearchState:
@@ -43,16 +60,19 @@ class SearchState:
         self.overheads = searched.overheads
         self.model = model
         self._jobs = searched.jobs
+        self._programs = searched.programs
+        self._roofline = RooflineModel(searched.profile)
         self._prior = prior
         self._predictions: dict[str, Prediction] = {}  # of the model as it is, by hash
+        admission = Admission(settings.restrictions, self.graph, self._jobs.target)
         self.layers: Layers = {}
         self.relayouts: Layers = {}
         if prior:
             self._fit()
-        self.layers = layer_searches(self.graph, self._jobs, settings)
+        self.layers = layer_searches(self.graph, self._jobs, settings, admission)
         self._extend(self.layers.values())
         self.relayouts = {
-            spec: LayerSearch(spec, self._jobs.algorithms.values(), self._jobs.target, settings)
+            spec: layer_search(spec, self._jobs, settings, admission)
             for spec in relayout_specs(self.graph, self.layers)
         }
         self._extend(self.relayouts.values())
@@ -61,6 +81,13 @@ class SearchState:
     def every(self) -> tuple[LayerSearch, ...]:
         """Layers, then changes of layout."""
         return (*self.layers.values(), *self.relayouts.values())
+
+    @property
+    def required(self) -> tuple[LayerSearch, ...]:
+        """The layers that no network does without."""
+        return tuple(
+            self.layers[spec] for spec in dict.fromkeys(LayerSpec.of(self.graph, n) for n in self.graph.nodes)
+        )
 
     @property
     def samples(self) -> tuple[Sample, ...]:
@@ -89,6 +116,19 @@ class SearchState:
         found = self.model.predict([(candidate, self._jobs.work(candidate)) for candidate in new.values()])
         self._predictions.update(zip(new, found, strict=True))
         return [self._predictions[candidate.hash] for candidate in candidates]
+
+    def roofline_s(self, candidates: Sequence[Candidate]) -> Sequence[float]:
+        """What no learning says, in seconds."""
+        found = self._roofline.predict([(candidate, self._jobs.work(candidate)) for candidate in candidates])
+        return [prediction.time_s for prediction in found]
+
+    def program(self, candidate: Candidate) -> str:
+        """A digest of the candidate's program: those of a layer with equal ones are one to their neighbours too."""
+        return self._programs.digest(candidate)
+
+    def measured_programs(self, layer: LayerSearch) -> set[str]:
+        """Of all its samples."""
+        return {self._programs.digest(sample.candidate) for sample in layer.samples}
 
     def require_timed(self) -> None:
         """Raises SearchError naming a layer none of whose candidates works."""

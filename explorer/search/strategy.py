@@ -3,24 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
-from codegen.schedule import Candidate
 from explorer.search.budget import Left
+from explorer.search.request import Request
 from explorer.search.state import SearchState
 from microbench.store import Sample
-
-
-@dataclass(frozen=True)
-class Request:
-    """A candidate to be measured; `reason` says why in a line, `gain` by which part of the network's time it may help
-    as far as the strategy can tell.
-    """
-
-    candidate: Candidate
-    reason: str
-    gain: float | None = None
 
 
 class Strategy(Protocol):

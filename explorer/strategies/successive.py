@@ -13,8 +13,8 @@ from explorer.compose.timed_candidates import Interface, threads_of
 from explorer.search.budget import Left
 from explorer.search.candidate_pool import CandidatePool
 from explorer.search.layer_search import LayerSearch, Predict, SearchSettings
+from explorer.search.request import Request
 from explorer.search.state import SearchState
-from explorer.search.strategy import Request
 from explorer.strategies.ceilings import Ceilings
 from microbench.store import Sample
 
@@ -56,7 +56,7 @@ class Successive:
 
     def _first(self, layers: Iterable[LayerSearch]) -> Sequence[Request]:
         return [
-            Request(candidate, "first spread over predicted times")
+            Request(candidate, "first spread over predicted times", is_needed=True)
             for layer in layers
             for candidate in first_picks(layer, self._state.predict)
         ]

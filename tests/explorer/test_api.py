@@ -90,6 +90,7 @@ def test_the_command_and_the_api_leave_the_same_files(
         "bundle/manifest.json",
         "table.txt",
         "summary.json",
+        "reasons.csv",
         "samples.csv",
         "run.json",
     } <= set(one)

@@ -90,7 +90,7 @@ def test_the_command_names_files_and_no_places(tmp_path: Path) -> None:
     assert words[:6] == ["explore", "run", "--device", "my board.toml", "--model", "net.onnx"]
     assert words[6:8] == ["--shape", "x=1,3,8,8"]
     assert words[8:12] == ["--board-option", "serial=SERIAL", "--ssh", "USER@HOST"]
-    assert words[-10:-6] == ["--cost-model", "residual", "--strategy", "successive"]
+    assert words[-10:-6] == ["--cost-model", "residual", "--strategy", "expected_gain"]
     assert words[-6:-2] == ["--seed", "5", "--layer-budget", "7"]
     assert words[-2:] == ["--rehearsals", "2"]
     assert words[words.index("--v3d-hz") + 1] == "300000000"

@@ -43,7 +43,7 @@ def run(
     owned: list[Board] = [board] * boards
     with Store.open(store_path) as store, Workers(owned) as workers:
         measurer = Measurer(workers, jobs, store, board.fingerprint(), Silent())
-        searched = Searched(graph, jobs)
+        searched = Searched(graph, jobs, board.profile)
         strategy = Successive(settings)
         result = search(searched, ResidualModel(board.profile), measurer, strategy, settings, Silent())
         return result, measurer.tally

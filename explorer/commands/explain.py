@@ -1,0 +1,38 @@
+"""`explore explain`: why a layer of a run is computed as it is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from explorer.terminal.exits import reported
+
+
+def explain(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="a directory that `explore run` wrote")],
+    layer: Annotated[str, typer.Argument(metavar="LAYER", help="a step of its plan, by name")],
+) -> None:
+    """Show a layer's measured candidates, why each was measured, and why the plan has the one that it has."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    from explorer.runs.data import open_run
+    from explorer.runs.explain import HEADINGS, rows_of
+    from explorer.runs.explain import explain as explained
+    from explorer.terminal.console import stdout
+
+    with reported():
+        found = explained(open_run(run), layer)
+        console = stdout()
+        table = Table(
+            title=escape(f"{layer}: {found.step.spec.describe()}"), title_justify="left", pad_edge=False
+        )
+        for heading in HEADINGS:
+            table.add_column(heading, overflow="fold")
+        for row in rows_of(found):
+            table.add_row(*map(escape, row))
+        console.print(table)
+        for line in found.lines():
+            console.print(line, markup=False, soft_wrap=True)

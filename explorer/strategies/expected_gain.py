@@ -1,0 +1,226 @@
+"""Strategy `expected_gain`, the default: measures what the composed network is expected to gain most from.
+
+In every round the network is composed of what was measured, with predictions where nothing like it was. What that plan
+rests on without a measurement is measured first, for the CPU alone too, so that there is always a plan. Beside it,
+every candidate is judged by its prediction and interval: how much faster than now the whole network would be through
+it, in the mean over where its time may fall (expected improvement). The heavy layers thus get most. Candidates whose
+program was measured already are left out. It ends when all layers together promise less than `STOP` of the network.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from statistics import NormalDist
+
+from codegen.engine_registry import host_engines
+from codegen.graph import LayerSpec
+from codegen.operators.relayout import Relayout
+from codegen.schedule import Candidate
+from cost_models.model import Prediction
+from explorer.compose.problem import Problem
+from explorer.compose.steps import Prices
+from explorer.compose.timed_candidates import Interface, TimedCandidate, threads_of
+from explorer.search.budget import Left
+from explorer.search.layer_search import LayerSearch, SearchSettings
+from explorer.search.request import Request
+from explorer.search.state import SearchState
+from explorer.strategies.through import Through
+from explorer.terminal.units import seconds
+from microbench.store import Sample
+
+STOP = 0.003  # of the network's time, that all layers together may still gain
+NEGLIGIBLE = 0.01  # of STOP, for a single candidate
+BATCH = 32  # measurements between two fits
+HEAVY = 2  # times the budget of a layer, at most
+ALIKE = 2  # of one layer, algorithm and lane in a batch
+TRIED = (
+    3  # layers that an algorithm is measured in, however little it promises: until then little is known of it
+)
+NORMAL = NormalDist()
+INTERVAL = NORMAL.inv_cdf(0.9)  # deviations from the centre to the end of an interval that holds eight of ten
+WIDEST = math.log(3.0)  # deviation in logs that is believed of an interval
+
+
+@dataclass(frozen=True)
+class _Chance:
+    layer: LayerSearch
+    candidate: Candidate
+    predicted: Prediction
+    gain: float  # of the network's time
+
+    @property
+    def algorithm(self) -> str:
+        return self.candidate.choice.algorithm
+
+
+class ExpectedGain:
+    """See the module."""
+
+    name = "expected_gain"
+
+    def __init__(self, settings: SearchSettings) -> None:
+        self._settings = settings
+
+    def ask(self, state: SearchState, budget: Left) -> Sequence[Request]:
+        if any(layer.is_hopeless for layer in state.required):
+            return ()
+        views = list(self._views(state))
+        needed = self._needed(state, views)
+        chances = self._chances(state, views[0])
+        batch = _Batch(state, needed)
+        batch.take(
+            _untried(state, chances),
+            lambda chance: f"fewer than {TRIED} layers have tried its algorithm",
+        )
+        if not batch.requests and _promised(chances) < STOP:
+            return ()
+        batch.take((chance for chance in chances if chance.gain > NEGLIGIBLE * STOP), _reason)
+        return batch.requests
+
+    def tell(self, samples: Sequence[Sample]) -> None:
+        """The state has all that this needs."""
+
+    def _views(self, state: SearchState) -> Iterator[Through]:
+        """The whole network, and that of the CPU alone, which it is compared with."""
+        ways = {layer.spec: tuple(_ways(layer, state)) for layer in state.every}
+        launching = any(way.engine.launches for found in ways.values() for way in found)
+        for engines in (None, host_engines()) if launching else (None,):
+            yield Through(Problem(state.graph, ways, Prices(state.overheads), engines))
+
+    def _needed(self, state: SearchState, views: Iterable[Through]) -> list[Request]:
+        """What the plans rest on without a measurement."""
+        found: dict[str, Request] = {}
+        for number, through in enumerate(views):
+            plan = "the plan for the CPU alone" if number else "the fastest plan that is expected"
+            for candidate in dict.fromkeys(step.timed.candidate for step in through.steps):
+                if not state.layer_of(candidate).knows(candidate):
+                    reason = (
+                        f"{plan} of {seconds(through.best_s)} rests on it, and nothing like it was measured"
+                    )
+                    found.setdefault(candidate.hash, Request(candidate, reason, is_needed=True))
+        return list(found.values())
+
+    def _chances(self, state: SearchState, through: Through) -> list[_Chance]:
+        """Every unmeasured candidate, the best first."""
+        found = []
+        for layer in state.layers.values():
+            unknown = layer.unmeasured
+            for candidate, predicted in zip(unknown, state.predict(unknown), strict=True):
+                rests = through.rests(_stand_in(candidate, predicted.time_s))
+                limits = (through.best_s - rest for rest in rests)
+                gain = sum(expected_improvement(predicted, limit) for limit in limits) / through.best_s
+                found.append(_Chance(layer, candidate, predicted, gain))
+        return sorted(found, key=lambda chance: -chance.gain)
+
+
+class _Batch:
+    """Requests of a round: few of them alike, each of another program than any that was measured."""
+
+    def __init__(self, state: SearchState, needed: Sequence[Request]) -> None:
+        self._state = state
+        self._alike: Counter[tuple[LayerSpec, str, int]] = Counter()
+        self._spent: Counter[tuple[LayerSpec, int]] = Counter()
+        self._programs: dict[LayerSpec, set[str]] = {}
+        self.requests = list(needed)
+        for request in needed:
+            self._known(state.layer_of(request.candidate)).add(state.program(request.candidate))
+
+    def take(self, chances: Iterable[_Chance], reason: Callable[[_Chance], str]) -> None:
+        """The best that there is room for."""
+        most = len(self.requests) + BATCH
+        for chance in chances:
+            if len(self.requests) == most:
+                return
+            if self._has_room(chance):
+                program, known = self._state.program(chance.candidate), self._known(chance.layer)
+                if program not in known:
+                    known.add(program)
+                    self._count(chance)
+                    self.requests.append(Request(chance.candidate, reason(chance), chance.gain))
+
+    def _has_room(self, chance: _Chance) -> bool:
+        layer, lane = chance.layer, threads_of(chance.candidate)
+        spent = layer.spent(lane) + self._spent[layer.spec, lane]
+        alike = self._alike[layer.spec, chance.candidate.choice.algorithm, lane]
+        return alike < ALIKE and spent < HEAVY * layer.settings.layer_budget
+
+    def _count(self, chance: _Chance) -> None:
+        lane = threads_of(chance.candidate)
+        self._alike[chance.layer.spec, chance.candidate.choice.algorithm, lane] += 1
+        self._spent[chance.layer.spec, lane] += 1
+
+    def _known(self, layer: LayerSearch) -> set[str]:
+        if layer.spec not in self._programs:
+            self._programs[layer.spec] = self._state.measured_programs(layer)
+        return self._programs[layer.spec]
+
+
+def expected_improvement(predicted: Prediction, limit_s: float) -> float:
+    """The mean of what a time falls short of a limit, in seconds; the time is taken to be lognormal, its median
+    predicted and its interval eight times of ten.
+
+    >>> expected_improvement(Prediction(1.0, 0.5, 2.0), 0.0)
+    0.0
+    >>> round(expected_improvement(Prediction(1.0, 1.0, 1.0), 1.5), 6)
+    0.5
+    """
+    if limit_s <= 0 or predicted.time_s <= 0:
+        return max(0.0, limit_s)
+    centre = math.log(predicted.time_s)
+    low = centre - math.log(max(predicted.low_s, 1e-12))
+    deviation = min(WIDEST, max(1e-6, low / INTERVAL))
+    place = (math.log(limit_s) - centre) / deviation
+    mean = math.exp(centre + deviation**2 / 2)
+    return max(0.0, limit_s * NORMAL.cdf(place) - mean * NORMAL.cdf(place - deviation))
+
+
+def _promised(chances: Iterable[_Chance]) -> float:
+    """The part of the network's time that is expected to be gained by the best candidate of every layer."""
+    best: dict[object, float] = {}
+    for chance in chances:
+        best[chance.layer.spec] = max(best.get(chance.layer.spec, 0.0), chance.gain)
+    return sum(best.values())
+
+
+def _untried(state: SearchState, chances: Iterable[_Chance]) -> Iterator[_Chance]:
+    """The best of algorithms that few layers have tried, one a layer."""
+    tried: dict[str, set[LayerSpec]] = {}
+    for sample in state.samples:
+        tried.setdefault(sample.candidate.choice.algorithm, set()).add(sample.candidate.spec)
+    for chance in chances:
+        layers = tried.setdefault(chance.algorithm, set())
+        if len(layers) < TRIED and chance.layer.spec not in layers:
+            layers.add(chance.layer.spec)
+            yield chance
+
+
+def _ways(layer: LayerSearch, state: SearchState) -> Iterator[TimedCandidate]:
+    """What was measured, and where nothing of an interface and lane was, the best that is predicted; a change of layout
+    that nobody measured takes as little as it may.
+    """
+    is_change = isinstance(layer.spec.op, Relayout)
+    yield from layer.timed_candidates
+    measured = {(Interface.of(t.candidate), t.threads) for t in layer.timed_candidates}
+    best: dict[tuple[Interface, int], TimedCandidate] = {}
+    unknown = layer.unmeasured
+    for candidate, predicted in zip(unknown, state.predict(unknown), strict=True):
+        kind = (Interface.of(candidate), threads_of(candidate))
+        time_s = predicted.low_s if is_change else predicted.time_s
+        if kind not in measured and (kind not in best or time_s < best[kind].time_s):
+            best[kind] = _stand_in(candidate, time_s)
+    yield from best.values()
+
+
+def _stand_in(candidate: Candidate, time_s: float) -> TimedCandidate:
+    return TimedCandidate(candidate, time_s, "modelled", 0)
+
+
+def _reason(chance: _Chance) -> str:
+    p = chance.predicted
+    return (
+        f"the network gains {100 * chance.gain:.2g} % in the mean: predicted {seconds(p.time_s)}, "
+        f"{seconds(p.low_s)} to {seconds(p.high_s)}"
+    )
