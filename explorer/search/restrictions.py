@@ -60,12 +60,19 @@ def parse_rule(option: str, text: str) -> ChoiceRule:
 
 
 class Admission:
-    """Which candidates of each layer a search may look at.
+    """Which candidates of each layer a search may look at: of those that `admits` lets pass.
 
     Raises ChoiceError for a layer that the graph has not, and where no core would be left.
     """
 
-    def __init__(self, restrictions: Restrictions, graph: Graph, target: Target) -> None:
+    def __init__(
+        self,
+        restrictions: Restrictions,
+        graph: Graph,
+        target: Target,
+        admits: Admits = lambda candidate: True,
+    ) -> None:
+        self._admits = admits
         if not 0 <= restrictions.cores_free < target.cores:
             raise ChoiceError(
                 f"--keep-cores-free {restrictions.cores_free}: {target.name} has {target.cores}, of which a network "
@@ -82,7 +89,8 @@ class Admission:
             return lambda candidate: False
         force, forbid = self._force.get(spec, ()), self._forbid.get(spec, ())
         return lambda candidate: (
-            threads_of(candidate) <= self._threads
+            self._admits(candidate)
+            and threads_of(candidate) <= self._threads
             and all(rule.fits(candidate) for rule in force)
             and not any(rule.fits(candidate) for rule in forbid)
         )

@@ -15,7 +15,7 @@ from explorer.compose.timed_candidates import TimedCandidates
 from explorer.measure.jobs import JobBuilder
 from explorer.measure.programs import Programs
 from explorer.search.layer_search import LayerSearch, SearchSettings
-from explorer.search.restrictions import Admission
+from explorer.search.restrictions import Admission, Admits
 from explorer.search.searched_layers import (
     Layers,
     layer_search,
@@ -29,12 +29,15 @@ from microbench.store import Sample
 
 @dataclass(frozen=True)
 class Searched:
-    """What is searched: a fused graph, what makes its candidates' programs, what changes of engines cost."""
+    """What is searched: a fused graph, what makes its candidates' programs, what changes of engines cost;
+    `admits`: which candidates there are.
+    """
 
     graph: Graph
     jobs: JobBuilder
     profile: DeviceProfile
     overheads: Overheads = field(default_factory=Overheads)
+    admits: Admits = lambda candidate: True
 
     @cached_property
     def programs(self) -> Programs:
@@ -64,7 +67,7 @@ class SearchState:
         self._roofline = RooflineModel(searched.profile)
         self._prior = prior
         self._predictions: dict[str, Prediction] = {}  # of the model as it is, by hash
-        admission = Admission(settings.restrictions, self.graph, self._jobs.target)
+        admission = Admission(settings.restrictions, self.graph, self._jobs.target, searched.admits)
         self.layers: Layers = {}
         self.relayouts: Layers = {}
         if prior:

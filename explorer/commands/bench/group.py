@@ -15,6 +15,7 @@ from explorer.commands.bench.link import link
 from explorer.commands.bench.models import models
 from explorer.commands.bench.repeatability import repeatability
 from explorer.commands.bench.search import search
+from explorer.commands.bench.strategies import strategies
 
 bench_app = typer.Typer(
     help="Measure the measuring: how well times repeat, what a link costs, how peers do.",
@@ -31,3 +32,4 @@ bench_app.command()(cpu_families)
 bench_app.command()(ground_truth)
 bench_app.command()(models)
 bench_app.command()(search)
+bench_app.command()(strategies)

@@ -13,7 +13,7 @@ from tests.explorer.command_line import explore, program
 GROUP = registry.ENTRY_POINT_GROUP
 BUILT_IN = {
     *("algorithms", "bench", "calibrate", "compare", "compile", "devices", "doctor"),
-    *("qpu", "report", "run", "runs", "samples", "zoo"),
+    *("explain", "qpu", "report", "run", "runs", "samples", "zoo"),
 }
 
 
