@@ -7,17 +7,22 @@
 
 #include "internal.h"
 
-static cache_line *l1_line(qpu *q, tmu_unit *tmu, uint32_t line_bus, cycles time, cycles *ready)
+static cache_line *l1_miss(struct v3d *gpu, tmu_unit *tmu, uint32_t line_bus, cycles time)
+{
+    gpu->result->tmu_l1_misses++;
+    cache_line *line = cache_victim(&tmu->l1, line_bus);
+    memory_fetch_line(gpu, CLIENT_TMU, line_bus, time, line);
+    return line;
+}
+
+static inline cache_line *l1_line(qpu *q, tmu_unit *tmu, uint32_t line_bus, cycles time, cycles *ready)
 {
     struct v3d *gpu = q->gpu;
     cache_line *line = cache_find(&tmu->l1, line_bus);
-    if (line != NULL) {
+    if (line != NULL)
         gpu->result->tmu_l1_hits++;
-    } else {
-        gpu->result->tmu_l1_misses++;
-        line = cache_victim(&tmu->l1, line_bus);
-        memory_fetch_line(gpu, CLIENT_TMU, line_bus, time, line);
-    }
+    else
+        line = l1_miss(gpu, tmu, line_bus, time);
     *ready = later(*ready, later(time, line->ready) + gpu->tmu_hit);
     return line;
 }
@@ -47,22 +52,39 @@ static cycles read_row(qpu *q, tmu_unit *tmu, uint32_t bus, cycles time, vec *da
     return ready;
 }
 
+static void check_inside(qpu *q, uint32_t bus, uint32_t lane)
+{
+    if (memory_at(q->gpu, bus, 4) == NULL)
+        v3d_fail(q, V3D_STRAY, "stray access: TMU read of 0x%08x by lane %u lies outside the allocations", bus, lane);
+}
+
+/* Words of one line, from `lane` on; returns the lane that wants another line. */
+static uint32_t read_run(qpu *q, const cache_line *line, uint32_t line_bus, const vec *addresses, uint32_t lane, vec *data)
+{
+    int whole = memory_at(q->gpu, line_bus, LINE_BYTES) != NULL, plain = whole && line->stale == 0;
+    uint32_t inside = addresses->w[lane] - line_bus;
+    do {
+        if (__builtin_expect(!plain, 0)) {
+            if (!whole)
+                check_inside(q, addresses->w[lane] & ~3u, lane);
+            check_stale(q, line, inside / 4, 1);
+        }
+        memcpy(&data->w[lane], line->data + (inside & ~3u), 4);
+        if (++lane == 16)
+            break;
+        inside = addresses->w[lane] - line_bus;
+    } while (inside < LINE_BYTES);
+    return lane;
+}
+
 static cycles read_lanes(qpu *q, tmu_unit *tmu, const vec *addresses, cycles time, vec *data)
 {
     cycles ready = time;
-    cache_line *line = NULL;
-    int whole = 0; /* all of the line lies in an allocation */
-    for (uint32_t lane = 0; lane < 16; lane++) {
-        uint32_t bus = addresses->w[lane] & ~3u, line_bus = bus & ~(LINE_BYTES - 1u);
-        int new_line = line == NULL || line->bus != line_bus;
-        if ((new_line || !whole) && memory_at(q->gpu, bus, 4) == NULL)
-            v3d_fail(q, V3D_STRAY, "stray access: TMU read of 0x%08x by lane %u lies outside the allocations", bus, lane);
-        if (new_line) {
-            line = l1_line(q, tmu, line_bus, time + lane, &ready);
-            whole = memory_at(q->gpu, line_bus, LINE_BYTES) != NULL;
-        }
-        memcpy(&data->w[lane], line->data + (bus - line_bus), 4);
-        check_stale(q, line, (bus - line_bus) / 4, 1);
+    for (uint32_t lane = 0; lane < 16;) {
+        uint32_t line_bus = addresses->w[lane] & ~(LINE_BYTES - 1u);
+        check_inside(q, addresses->w[lane] & ~3u, lane);
+        cache_line *line = l1_line(q, tmu, line_bus, time + lane, &ready);
+        lane = read_run(q, line, line_bus, addresses, lane, data);
     }
     return ready;
 }
