@@ -4,6 +4,8 @@
 
 #include "vector.h"
 
+#pragma GCC visibility push(hidden)
+
 enum add_op {
     ADD_NOP = 0, ADD_FADD, ADD_FSUB, ADD_FMIN, ADD_FMAX, ADD_FMINABS, ADD_FMAXABS, ADD_FTOI, ADD_ITOF,
     ADD_ADD = 12, ADD_SUB, ADD_SHR, ADD_ASR, ADD_ROR, ADD_SHL, ADD_MIN, ADD_MAX, ADD_AND, ADD_OR, ADD_XOR, ADD_NOT,
@@ -106,5 +108,7 @@ static inline void alu_mul(int op, int nearest, const vec *a, const vec *b, vec 
     else
         alu_fmul(a, b, r);
 }
+
+#pragma GCC visibility pop
 
 #endif

@@ -10,6 +10,9 @@
 #include "v3d.h"
 #include "vector.h"
 
+/* The parts call each other directly: only what v3d.h declares is seen from outside. */
+#pragma GCC visibility push(hidden)
+
 typedef uint64_t cycles;
 
 enum {
@@ -407,5 +410,7 @@ static inline uint64_t turn_of(const qpu *q)
 {
     return q->now * MAX_QPUS + (uint64_t)q->index;
 }
+
+#pragma GCC visibility pop
 
 #endif
