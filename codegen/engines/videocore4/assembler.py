@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cached_property
 from typing import Literal
 
 from codegen.engines.videocore4.allocate import DEFAULT_EFFORT, allocate, scheduled
@@ -169,6 +170,11 @@ class Assembler:
         self._blocks.append(Block())
 
     # Assembly -----------------------------------------------------------------------------------------------
+
+    @cached_property
+    def words(self) -> tuple[int, ...]:
+        """What `assemble` gives, once; nothing may be added afterwards."""
+        return self.assemble()
 
     def assemble(self, whole: bool = False) -> tuple[int, ...]:
         """Encoded 64-bit words, position independent.

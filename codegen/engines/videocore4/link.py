@@ -283,22 +283,22 @@ class _Writer:
         self._regions = regions
         self._num_qpus = num_qpus
 
-    def _put(self, offset: int, words: list[int], addresses: list[bool]) -> None:
+    def _put(self, offset: int, words: Sequence[int], addresses: Sequence[int]) -> None:
+        """Adds words; `addresses` are the places among them that hold one."""
         if offset < WORD_BYTES * self._image.size:
             raise LinkError("blocks overlap: the linker planned too little room")
         gap = offset // WORD_BYTES - self._image.size
         if gap:
             self._image.append(np.zeros(gap, np.uint32))
         self._image.append(np.array(words, np.uint32))
-        self._image.relocations += [
-            offset // WORD_BYTES + i for i, is_address in enumerate(addresses) if is_address
-        ]
+        first = offset // WORD_BYTES
+        self._image.relocations += [first + place for place in addresses]
 
     def write(self, launches: Sequence[Sequence[LinkedLayer]]) -> None:
         """Every control list, each followed by the blocks of its launch."""
         for number, layers in enumerate(launches):
             pairs = [w for q in range(self._num_qpus) for w in (self._blocks[number, 0, q], self._code.entry)]
-            self._put(self._controls[number], pairs, [True] * len(pairs))
+            self._put(self._controls[number], pairs, range(len(pairs)))
             for q in range(self._num_qpus):
                 for index in range(len(layers) + 1):
                     self._write_block(number, layers, index, q)
@@ -306,25 +306,29 @@ class _Writer:
     def _write_block(self, number: int, layers: Sequence[LinkedLayer], index: int, q: int) -> None:
         start = self._blocks[number, index, q]
         words, addresses = self._first_words(number, layers, index, q)
-        for uniform in _block_of(layers, index, q) or ():
-            if isinstance(uniform, Address):
-                words.append(self._resolve(uniform, number, layers[index], index, start))
-                addresses.append(True)
+        uniforms = _block_of(layers, index, q) or ()
+        layer = layers[index] if uniforms else None
+        for place, uniform in enumerate(uniforms, _FIRST_WORDS):
+            # A network has half a million of these: the most frequent kind is asked for first.
+            if type(uniform) is Address and layer is not None:
+                addresses.append(place)
+                words.append(self._resolve(uniform, number, layer, index, start))
+            elif type(uniform) is int:
+                words.append(uniform & 0xFFFFFFFF)
             else:
                 words.append(word_of(uniform))
-                addresses.append(False)
         self._put(start, words, addresses)
 
     def _first_words(
         self, number: int, layers: Sequence[LinkedLayer], index: int, q: int
-    ) -> tuple[list[int], list[bool]]:
+    ) -> tuple[list[int], list[int]]:
         barrier = self._code.barriers[q == 0, index % 2]
         first = self._code.epilogue if index == 0 else barrier
         if index == len(layers):
-            return [first, self._code.end, 0], [True, True, False]
+            return [first, self._code.end, 0], [0, 1]
         idle = _block_of(layers, index, q) is None
         kernel = self._code.idle if idle else self._code.kernels[layers[index].layer.code]
-        return [first, kernel, self._blocks[number, index + 1, q]], [True, True, True]
+        return [first, kernel, self._blocks[number, index + 1, q]], [0, 1, 2]
 
     def _resolve(
         self, address: Address, number: int, layer: LinkedLayer, index: int, block_start: int

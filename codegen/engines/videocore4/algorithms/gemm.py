@@ -17,7 +17,9 @@ from codegen.engines.videocore4.algorithms.geometry import (
     dealt,
     divisors,
     starts,
+    tile_count,
 )
+from codegen.engines.videocore4.assembler import Assembler
 from codegen.engines.videocore4.kernels.gemm import gemm_kernel
 from codegen.engines.videocore4.kernels.pieces import TAP_WORDS
 from codegen.engines.videocore4.kernels.relayed import BLOCKS, relayed_kernel
@@ -73,7 +75,7 @@ class GemmConvolution(AlgorithmBase):
     def _takes(self, geometry: Geometry) -> bool:
         raise NotImplementedError
 
-    def _kernel(self, blocks: int, channels: int, epilogue: Expression) -> tuple[int, ...]:
+    def _kernel(self, blocks: int, channels: int, epilogue: Expression) -> Assembler:
         return gemm_kernel(blocks, channels, self.gather, coded(epilogue))
 
     def _instructions(self, blocks: int, channels: int) -> float:
@@ -111,7 +113,7 @@ class GemmConvolution(AlgorithmBase):
     def work(self, spec: LayerSpec, target: Target, choice: Choice) -> Work:
         op, geometry = _convolution(spec)
         p, j = choice.tiles["blocks"], choice.tiles["channels"]
-        rows, all_columns = len(starts(geometry.output_blocks, p)), len(starts(geometry.output_channels, j))
+        rows, all_columns = tile_count(geometry.output_blocks, p), tile_count(geometry.output_channels, j)
         tiles = rows * all_columns
         depth = geometry.taps * geometry.input_channels
         inner = self._instructions(p, j)
@@ -171,7 +173,7 @@ class GemmConvolution(AlgorithmBase):
             self._block(geometry, tiling, tiles, [int(o) for o in offsets], clamp)
             for tiles in tiling.assignment
         )
-        return QpuLayer(self._kernel(tiling.blocks, tiling.channels, op.epilogue), packed, blocks)
+        return QpuLayer(self._kernel(tiling.blocks, tiling.channels, op.epilogue).words, packed, blocks)
 
     def _block(
         self,
@@ -242,7 +244,7 @@ class QpuPointwiseRelayed(GemmConvolution):
     def _takes(self, geometry: Geometry) -> bool:
         return _is_pointwise(geometry) and geometry.output_blocks >= BLOCKS
 
-    def _kernel(self, blocks: int, channels: int, epilogue: Expression) -> tuple[int, ...]:
+    def _kernel(self, blocks: int, channels: int, epilogue: Expression) -> Assembler:
         return relayed_kernel(channels, self.gather, coded(epilogue))
 
     def _instructions(self, blocks: int, channels: int) -> float:

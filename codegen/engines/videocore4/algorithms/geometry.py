@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 
 from codegen.engines.videocore4.kernels.results import coded
 from codegen.engines.videocore4.layer import Uniform
@@ -33,6 +34,7 @@ class Geometry:
     output_lines: int  # from one pixel16 block of the output to the next
 
     @staticmethod
+    @cache
     def of(spec: LayerSpec) -> Geometry | None:
         """None where the layer is no windowed layer on a single image."""
         op = spec.op
@@ -103,7 +105,14 @@ def bounds(epilogue: Expression) -> tuple[float, ...]:
 
 def starts(total: int, step: int) -> tuple[int, ...]:
     """Where tiles of `step` start to cover `total`; the last is moved back so that none is partial."""
-    return tuple(min(start, total - step) for start in range(0, total, step))
+    if total % step == 0:
+        return tuple(range(0, total, step))
+    return (*range(0, total - step, step), total - step)
+
+
+def tile_count(total: int, step: int) -> int:
+    """How many `starts` there are."""
+    return -(-total // step)
 
 
 def busiest_share(counts: Sequence[int]) -> float:

@@ -14,6 +14,7 @@ from codegen.engines.videocore4.algorithms.operands import (
     packed,
     reads,
 )
+from codegen.engines.videocore4.assembler import Assembler
 from codegen.engines.videocore4.expressions.placement import instructions
 from codegen.engines.videocore4.kernels.lines import COPY, is_clamped, lines_kernel, tile_words
 from codegen.engines.videocore4.layer import Address, QpuLayer, Uniform
@@ -68,7 +69,7 @@ class _QpuLines(AlgorithmBase):
     def _reads(self, spec: LayerSpec, choice: Choice | None = None) -> tuple[Read, ...]:
         return (Read.of_lines(Address("input")),)
 
-    def _kernel(self, spec: LayerSpec, rows: int, choice: Choice | None = None) -> tuple[int, ...]:
+    def _kernel(self, spec: LayerSpec, rows: int, choice: Choice | None = None) -> Assembler:
         accesses = [read.access for read in self._reads(spec, choice)]
         return lines_kernel(self._expression(spec), accesses, rows)
 
@@ -127,7 +128,7 @@ class _QpuLines(AlgorithmBase):
             rows = min(rows, spec.output.shape[1])
         dealt = _dealt(self._tiles(spec, rows, choice, output_lines), target)
         blocks = tuple(block(tiles) for tiles in dealt)
-        return QpuLayer(self._kernel(spec, rows, choice), packed(spec, weights), blocks)
+        return QpuLayer(self._kernel(spec, rows, choice).words, packed(spec, weights), blocks)
 
 
 class QpuMap(_QpuLines):

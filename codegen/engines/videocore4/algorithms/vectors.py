@@ -130,7 +130,7 @@ class QpuFullyConnected(AlgorithmBase):
 
         dealt = _deal(range(len(first_outputs)), target.qpus, bool(choice.splits["interleaved"]))
         kernel = fully_connected_kernel(unroll, coded(op.epilogue))
-        return QpuLayer(kernel, packed, tuple(block(tiles) for tiles in dealt))
+        return QpuLayer(kernel.words, packed, tuple(block(tiles) for tiles in dealt))
 
     def _op(self, spec: LayerSpec) -> FullyConnected:
         if not isinstance(spec.op, FullyConnected):
@@ -224,7 +224,7 @@ class QpuGlobalAverage(AlgorithmBase):
 
         dealt = _deal(starts(channels, LANES), target.qpus, bool(choice.splits["interleaved"]))
         kernel = global_average_kernel(ahead, coded(op.epilogue))
-        return QpuLayer(kernel, np.zeros(16, np.uint32), tuple(block(t) for t in dealt))
+        return QpuLayer(kernel.words, np.zeros(16, np.uint32), tuple(block(t) for t in dealt))
 
     def _op(self, spec: LayerSpec) -> Pool2d:
         if not isinstance(spec.op, Pool2d):

@@ -113,7 +113,7 @@ class QpuWindow(AlgorithmBase):
         geometry = geometry.within(output_lines)
         chunk, rows = choice.splits["channel_chunk"], choice.tiles["rows"]
         epilogue = _epilogue(spec)
-        code = window_kernel(window, geometry.kernel, rows, coded(epilogue))
+        code = window_kernel(window, geometry.kernel, rows, coded(epilogue)).words
         packed = self._pack(spec, geometry, window, weights)
         blocks = tuple(
             self._block(geometry, window, tiles, chunk, rows, bounds(epilogue))

@@ -23,7 +23,7 @@ from codegen.engines.videocore4.assembler import Assembler, move, operation
 from codegen.engines.videocore4.kernels.pieces import (
     VPM_ROWS,
 )
-from codegen.engines.videocore4.kernels.tile import TileRegisters, assemble_tiles, request_lines, take_gather
+from codegen.engines.videocore4.kernels.tile import TileRegisters, request_lines, take_gather, tiles_kernel
 from codegen.engines.videocore4.layer import RegisterPool
 from codegen.engines.videocore4.operation import Operation
 from codegen.engines.videocore4.registers import (
@@ -70,15 +70,13 @@ def _allocate(blocks: int, channels: int, gather: bool) -> TileRegisters:
 
 
 @cache
-def gemm_kernel(
-    blocks: int, channels: int, gather: bool, epilogue: Expression | None = None
-) -> tuple[int, ...]:
+def gemm_kernel(blocks: int, channels: int, gather: bool, epilogue: Expression | None = None) -> Assembler:
     """Code for tiles of `blocks` pixel vectors by `channels` outputs; ScheduleError where registers or rows lack."""
     if blocks * channels > VPM_ROWS:
         raise ScheduleError(f"a tile of {blocks} x {channels} rows exceeds the VPM's {VPM_ROWS}")
     if not 1 <= blocks <= 4:
         raise ScheduleError(f"{blocks} pixel blocks: 1 to 4 keep at most four requests in a TMU's queue")
-    return assemble_tiles(_allocate(blocks, channels, gather), _accumulate, epilogue)
+    return tiles_kernel(_allocate(blocks, channels, gather), _accumulate, epilogue)
 
 
 def _accumulate(k: Assembler, r: TileRegisters) -> None:

@@ -65,7 +65,7 @@ def is_clamped(expression: Expression, accesses: Sequence[Access]) -> bool:
     return set(accesses) == {LINES} and inner in (COPY, *SUMS) and inner.arity == len(accesses)
 
 
-def lines_kernel(expression: Expression, accesses: Sequence[Access], rows: int) -> tuple[int, ...]:
+def lines_kernel(expression: Expression, accesses: Sequence[Access], rows: int) -> Assembler:
     """An expression of one operand for each access, one at least by lines; `rows` lines are stored at a time.
 
     Raises ScheduleError for more operands than the TMUs take requests, and where registers lack.
@@ -84,9 +84,7 @@ def lines_kernel(expression: Expression, accesses: Sequence[Access], rows: int) 
 
 
 @cache
-def _kernel(
-    expression: Expression, accesses: tuple[Access, ...], rows: int, clamped: bool
-) -> tuple[int, ...]:
+def _kernel(expression: Expression, accesses: tuple[Access, ...], rows: int, clamped: bool) -> Assembler:
     pool = RegisterPool()
     tiles, groups = pool.take("a"), pool.take("a")
     # Small steps are small immediates, which take port B.
@@ -131,7 +129,7 @@ def _kernel(
     k.op("sub", tiles, tiles, 1, set_flags=True)
     k.branch("tile", "any_zc")
     leave(k)
-    return k.assemble()
+    return k
 
 
 def _start(k: Assembler, access: Access, source: Register) -> None:

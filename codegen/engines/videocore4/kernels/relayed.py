@@ -15,7 +15,7 @@ from functools import cache
 
 from codegen.engines.videocore4.assembler import Assembler, move, operation
 from codegen.engines.videocore4.kernels.pieces import VPM_ROWS
-from codegen.engines.videocore4.kernels.tile import TileRegisters, assemble_tiles, request_lines, take_gather
+from codegen.engines.videocore4.kernels.tile import TileRegisters, request_lines, take_gather, tiles_kernel
 from codegen.engines.videocore4.layer import RegisterPool
 from codegen.engines.videocore4.operation import Operation
 from codegen.engines.videocore4.registers import (
@@ -40,7 +40,7 @@ MINIMUM_CHANNELS = 6  # room for the two requests between weights
 
 
 @cache
-def relayed_kernel(channels: int, gather: bool, epilogue: Expression | None = None) -> tuple[int, ...]:
+def relayed_kernel(channels: int, gather: bool, epilogue: Expression | None = None) -> Assembler:
     """Code for tiles of 2 pixel vectors by `channels` outputs; ScheduleError where registers or rows lack."""
     if channels < MINIMUM_CHANNELS or BLOCKS * channels > VPM_ROWS:
         raise ScheduleError(f"{channels} channels: a tile has {MINIMUM_CHANNELS} to {VPM_ROWS // BLOCKS}")
@@ -50,7 +50,7 @@ def relayed_kernel(channels: int, gather: bool, epilogue: Expression | None = No
     def accumulate(k: Assembler, r: TileRegisters) -> None:
         _accumulate(k, r, one)
 
-    return assemble_tiles(_allocate(pool, channels, gather), accumulate, epilogue, one)
+    return tiles_kernel(_allocate(pool, channels, gather), accumulate, epilogue, one)
 
 
 def _allocate(pool: RegisterPool, channels: int, gather: bool) -> TileRegisters:

@@ -129,12 +129,12 @@ def _start_gather(k: Assembler, gather: Gather) -> None:
     stream_from(k, R3)
 
 
-def assemble_tiles(
+def tiles_kernel(
     r: TileRegisters,
     accumulate: Callable[[Assembler, TileRegisters], None],
     epilogue: Expression | None,
     one: Register | None = None,
-) -> tuple[int, ...]:
+) -> Assembler:
     """A whole kernel around `accumulate`, which adds all input channels of one tap to the accumulators.
 
     `one`, where given, holds the integer 1 throughout. Raises ScheduleError where the epilogue lacks registers.
@@ -167,7 +167,7 @@ def assemble_tiles(
     k.op("sub", r.tiles, r.tiles, 1, set_flags=True)
     k.branch("tile", "any_zc")
     leave(k)
-    return k.assemble()
+    return k
 
 
 def _each_tap(

@@ -44,7 +44,7 @@ def fully_connected_tile_words(clamped: bool) -> int:
 
 
 @cache
-def fully_connected_kernel(unroll: int, epilogue: Expression | None = None) -> tuple[int, ...]:
+def fully_connected_kernel(unroll: int, epilogue: Expression | None = None) -> Assembler:
     """16 outputs a tile: weights are lines of the TMU, the input comes as uniforms.
 
     Weights: for each tile a line of biases, then a line for each input; `unroll` divides the number of inputs.
@@ -85,7 +85,7 @@ def fully_connected_kernel(unroll: int, epilogue: Expression | None = None) -> t
     for _ in range(AHEAD):
         k.load_tmu(0)
     _finish(k, results, output, tiles)
-    return k.assemble()
+    return k
 
 
 def global_average_fixed_words(clamped: bool) -> int:
@@ -94,7 +94,7 @@ def global_average_fixed_words(clamped: bool) -> int:
 
 
 @cache
-def global_average_kernel(ahead: int, epilogue: Expression | None = None) -> tuple[int, ...]:
+def global_average_kernel(ahead: int, epilogue: Expression | None = None) -> Assembler:
     """Means of 16 channels a tile over every pixel of a pixel16 tensor.
 
     Words of a tile: input address of its first channel, low, high, output, 1 / pixels (float), pixels - ahead,
@@ -135,7 +135,7 @@ def global_average_kernel(ahead: int, epilogue: Expression | None = None) -> tup
     k.mov(R0, accumulator)
     k.op("fmul", accumulator, R0, scale)
     _finish(k, results, output, tiles)
-    return k.assemble()
+    return k
 
 
 def _ask_next_line(k: Assembler, address: Register) -> None:

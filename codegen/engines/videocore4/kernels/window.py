@@ -108,7 +108,7 @@ def _fits_queues(tmus: Sequence[int], ahead: int) -> bool:
 @cache
 def window_kernel(
     window: Window, kernel: tuple[int, int], rows: int, epilogue: Expression | None = None
-) -> tuple[int, ...]:
+) -> Assembler:
     """Code for windows of `kernel` rows and columns, storing `rows` channels at a time.
 
     Raises ScheduleError where the registers do not suffice.
@@ -141,7 +141,7 @@ def window_kernel(
     k.op("sub", r.tiles, r.tiles, 1, set_flags=True)
     k.branch("tile", "any_zc")
     leave(k)
-    return k.assemble()
+    return k
 
 
 def _allocate(
