@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -55,10 +55,27 @@ class FeatureSet:
     def names(self) -> tuple[str, ...]:
         return (*_FIXED_NAMES, *(f"axis.{n}" for n in self.axes), *(f"is.{n}" for n in self.algorithms))
 
-    def row(self, candidate: Candidate, work: Work, terms: RooflineTerms, machine: Machine) -> list[float]:
+    def row(self, seen: SeenCandidate) -> list[float]:
         """One candidate's columns, in the order of `names`."""
-        axes = _axes(candidate)
         return [
+            *seen.fixed,
+            *(float(seen.axes.get(name, -1)) for name in self.axes),
+            *(float(seen.algorithm == name) for name in self.algorithms),
+        ]
+
+
+@dataclass(frozen=True, eq=False)
+class SeenCandidate:
+    """What columns are made of, whichever there are: the fixed ones, the axes' numbers and the algorithm."""
+
+    fixed: tuple[float, ...]
+    axes: Mapping[str, int]
+    algorithm: str
+
+    @staticmethod
+    def of(candidate: Candidate, work: Work, terms: RooflineTerms, machine: Machine) -> SeenCandidate:
+        """A candidate as a machine's model sees it."""
+        fixed = (
             *(math.log1p(getattr(work, name)) for name in _WORK_NAMES),
             *(getattr(terms, name) / terms.expected_s for name in TERM_NAMES),
             math.log(machine.cycles(terms.expected_s, candidate.choice)),
@@ -67,9 +84,8 @@ class FeatureSet:
             *_staircase(candidate, work, machine),
             *_fits(candidate, work, machine),
             *machine.constants,
-            *(float(axes.get(name, -1)) for name in self.axes),
-            *(float(candidate.choice.algorithm == name) for name in self.algorithms),
-        ]
+        )
+        return SeenCandidate(fixed, _axes(candidate), candidate.choice.algorithm)
 
 
 def _axes(candidate: Candidate) -> dict[str, int]:

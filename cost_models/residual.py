@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from codegen.graph import LayerSpec
 from codegen.schedule import Candidate, Work
 from cost_models.errors import CostModelError
-from cost_models.features import FeatureSet, Matrix
+from cost_models.features import FeatureSet, Matrix, SeenCandidate
 from cost_models.learned_ratio import LearnedRatio, Ratios, RatioState, Table
 from cost_models.machine import Machine
 from cost_models.model import Observation, Prediction
@@ -238,13 +238,14 @@ class ResidualModel:
 
 
 class _Board:
-    """One board's roofline and what features see of it; rows and times are kept, for a search asks again and again."""
+    """One board's roofline and what features see of it, both kept: a search asks again and again."""
 
     def __init__(self, profile: DeviceProfile) -> None:
         self._roofline = RooflineModel(profile)
         self._machine = Machine.of(profile)
         self._terms: dict[tuple[str, Work], RooflineTerms] = {}
-        self._rows: dict[tuple[str, Work], list[float]] = {}
+        self._seen: dict[tuple[str, Work], SeenCandidate] = {}
+        self._rows: dict[tuple[str, Work], list[float]] = {}  # of these features
         self._features = FeatureSet((), ())
 
     def expected_s(self, candidate: Candidate, work: Work) -> float:
@@ -254,9 +255,11 @@ class _Board:
         if features != self._features:
             self._features, self._rows = features, {}
         key = (candidate.hash, work)
-        if key not in self._rows:
+        if key not in self._seen:
             terms = self._terms_of(candidate, work)
-            self._rows[key] = features.row(candidate, work, terms, self._machine)
+            self._seen[key] = SeenCandidate.of(candidate, work, terms, self._machine)
+        if key not in self._rows:
+            self._rows[key] = features.row(self._seen[key])
         return self._rows[key]
 
     def _terms_of(self, candidate: Candidate, work: Work) -> RooflineTerms:

@@ -9,7 +9,7 @@ from codegen.algorithm import algorithms
 from codegen.expression import RESULT
 from codegen.operators.elementwise import Map
 from codegen.schedule import Candidate, Choice, Work
-from cost_models.features import FeatureSet
+from cost_models.features import FeatureSet, SeenCandidate
 from cost_models.machine import Machine
 from cost_models.roofline import RooflineTerms
 from microbench.profile import load_profile
@@ -29,6 +29,8 @@ def test_a_name_is_its_place(algorithm: str, axis: str) -> None:
     features = FeatureSet.of(candidates)
     terms = RooflineTerms(1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0)
     machine = Machine.of(load_profile("pi-zero"))
-    rows = np.array([features.row(candidate, Work(1.0), terms, machine) for candidate in candidates])
+    rows = np.array(
+        [features.row(SeenCandidate.of(candidate, Work(1.0), terms, machine)) for candidate in candidates]
+    )
     assert list(rows[:, features.names.index(f"axis.tile.{axis}")]) == list(range(len(names)))
     assert set(rows[:, features.names.index("axis.tile.rows")]) == {4.0}
