@@ -13,7 +13,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import linprog
 
 from explorer.compose.compose import Composition, retimed
 from explorer.compose.steps import Overheads
@@ -102,6 +101,8 @@ class _Search:
 
     def _weights(self) -> tuple[FloatVector, float]:
         """Weights of the profiles under which the plans seen so far do worst, and what they promise of the best."""
+        from scipy.optimize import linprog
+
         count = len(self._scenarios)
         rows = np.array(self._ratios)
         found = linprog(

@@ -64,10 +64,10 @@ class CandidatePool:
 
     def extend(self, trials: int, objective: Objective) -> None:
         """Asks Optuna for more points, judged by `objective` in seconds; nothing where all are known."""
-        import optuna
-
         if self._study is None:
             return
+        import optuna
+
         distributions = _distributions(self._space)
         for _ in range(trials):
             trial = self._study.ask(distributions)
@@ -79,10 +79,10 @@ class CandidatePool:
 
     def tell(self, candidate: Candidate, time_s: float) -> None:
         """A measured time, in seconds, for the sampler to learn from."""
-        import optuna
-
         if self._study is None or candidate.hash not in self._points:
             return
+        import optuna
+
         point = self._points[candidate.hash]
         params = {axis.name: axis.values.index(point[axis.name]) for axis in self._space.axes}
         self._study.add_trial(
