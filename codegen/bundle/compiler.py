@@ -47,7 +47,11 @@ def compile_bundle(graph: Graph, plan: Plan, target: Target, directory: Path) ->
     Raises PlanError where the plan does not fit the graph or the board, LinkError where its GPU part does not fit
     the GPU's memory, BundleError where files cannot be written.
     """
-    model = compose(graph, plan, target)
+    return write_bundle(compose(graph, plan, target), target, directory)
+
+
+def write_bundle(model: Model, target: Target, directory: Path) -> Manifest:
+    """Writes the bundle of a model composed for the target; raises BundleError where files cannot be written."""
     files = _files(model, target)
     manifest = _manifest(model, files)
     _write(directory, {**files, MANIFEST_NAME: manifest.text().encode()})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from codegen.algorithm import algorithm_named
@@ -19,7 +19,7 @@ from codegen.graph import Graph
 from codegen.memory_space import GPU
 from codegen.plan import Plan, plan_hash
 from codegen.program import GpuProgram
-from codegen.target import Target
+from codegen.target import GpuMemory, Target
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,6 +37,10 @@ class Model:
     def plan_id(self) -> bytes:
         """What tells files of different plans apart."""
         return bytes.fromhex(plan_hash(self.plan))[:8]
+
+    def with_gpu_memory(self, way: GpuMemory) -> Model:
+        """The same model with its GPU memory allocated so."""
+        return replace(self, plan=self.plan.model_copy(update={"gpu_memory": way}))
 
     @property
     def schedule(self) -> Schedule:

@@ -3,64 +3,68 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from codegen.bundle import compile_bundle
-from codegen.graph import Graph
+from codegen.bundle import Model, write_bundle
 from codegen.plan import Plan, write_plan
-from codegen.target import Target
+from codegen.target import GpuMemory, Target
 from explorer.runs.report import CheckReport
 from microbench.board import BundleRun
 from microbench.profile import DeviceProfile
 
 Checked = tuple[CheckReport, BundleRun]
-Check = Callable[[Path], Checked]
+FirstRuns = Callable[[Sequence[Path]], Sequence[BundleRun]]
+Complete = Callable[[Path, BundleRun], Checked]
 
 
 @dataclass(frozen=True)
 class Tried:
-    """The plan that is kept, what its check said, and the seconds that it took with each way to allocate."""
+    """The plan that is kept, what its check said, and the seconds that it took with each way to allocate, where
+    there are several.
+    """
 
     plan: Plan
     checked: Checked
-    times_s: dict[str, float]
+    times_s: Mapping[str, float]
 
 
-def other_ways(plan: Plan, profile: DeviceProfile) -> tuple[Plan, ...]:
-    """The same plan with the other ways that the board has; none where there is one, or nothing runs on the GPU."""
+def other_ways(plan: Plan, profile: DeviceProfile) -> tuple[GpuMemory, ...]:
+    """The other ways that the board has; none where there is one, or nothing of the plan runs on the GPU."""
     if plan.gpu_memory is None or plan.is_of_host:
         return ()
-    return tuple(
-        plan.model_copy(update={"gpu_memory": way}) for way in profile.gpu_memories if way != plan.gpu_memory
-    )
+    return tuple(way for way in profile.gpu_memories if way != plan.gpu_memory)
 
 
 def fastest_way(
-    graph: Graph,
-    plan: Plan,
-    checked: Checked,
-    profile: DeviceProfile,
+    model: Model,
+    others: Sequence[GpuMemory],
     target: Target,
     place: Path,
-    check: Check,
+    first_runs: FirstRuns,
+    complete: Complete,
 ) -> Tried:
-    """Runs the plan's bundle with GPU memory allocated otherwise; where that is faster and as right, `place`, a run's
-    directory, holds that plan and bundle afterwards.
+    """Checks the plan whose bundle and plan.json `place`, a run's directory, has; where it is faster with GPU memory
+    allocated otherwise, and as right, `place` holds that plan and bundle afterwards.
 
-    Raises as `compile_bundle` and `check`.
+    `first_runs` runs bundles on one input; `complete` checks a bundle, of which that run is known, on all of them.
+    Raises as these do, and BundleError.
     """
-    others = other_ways(plan, profile)
-    times_s = {str(plan.gpu_memory): checked[0].time_s} if others else {}
-    for other in others:
-        with tempfile.TemporaryDirectory() as scratch:
-            bundle = Path(scratch) / "bundle"
-            compile_bundle(graph, other, target, bundle)
-            found = check(bundle)
-        times_s[str(other.gpu_memory)] = found[0].time_s
-        if found[0].time_s < checked[0].time_s and found[0].largest_error <= found[0].tolerance:
-            plan, checked = other, found
-            write_plan(plan, place / "plan.json")
-            compile_bundle(graph, plan, target, place / "bundle")
-    return Tried(plan, checked, times_s)
+    with tempfile.TemporaryDirectory() as scratch:
+        ways = {place / "bundle": model}
+        for other in others:
+            bundle = Path(scratch) / other
+            ways[bundle] = model.with_gpu_memory(other)
+            write_bundle(ways[bundle], target, bundle)
+        runs = dict(zip(ways, first_runs(tuple(ways)), strict=True))
+        for bundle in sorted(ways, key=lambda bundle: runs[bundle].time_s):
+            checked = complete(bundle, runs[bundle])
+            if ways[bundle] is model or checked[0].largest_error <= checked[0].tolerance:
+                break
+        kept = ways[bundle]
+    if kept is not model:
+        write_plan(kept.plan, place / "plan.json")
+        write_bundle(kept, target, place / "bundle")
+    times_s = {str(ways[bundle].plan.gpu_memory): run.time_s for bundle, run in runs.items()}
+    return Tried(kept.plan, checked, times_s if others else {})

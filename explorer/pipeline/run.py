@@ -9,7 +9,7 @@ from functools import cache, partial
 from pathlib import Path
 
 from codegen.algorithm import algorithms
-from codegen.bundle import compile_bundle
+from codegen.bundle import compose, write_bundle
 from codegen.plan import Plan, write_plan
 from cost_models.registry import cost_model_named
 from explorer.compose.compose import UNLIMITED, Limits
@@ -23,11 +23,18 @@ from explorer.measure.workers import Workers
 from explorer.objectives.objective import weights_of
 from explorer.objectives.power import power_of
 from explorer.pipeline.boards import alike, close, open_board_of
-from explorer.pipeline.gpu_memory import fastest_way
+from explorer.pipeline.gpu_memory import fastest_way, other_ways
 from explorer.pipeline.prior import Prior, prior_of
 from explorer.pipeline.reporting import build_report
 from explorer.pipeline.robust import require_variants, robust
-from explorer.plans.check import Trial, check_side_by_side, failure_of, tolerance_of, trials_of
+from explorer.plans.check import (
+    Trial,
+    check_side_by_side,
+    failure_of,
+    runs_side_by_side,
+    tolerance_of,
+    trials_of,
+)
 from explorer.plans.network import Network, kept, open_network
 from explorer.plans.searched_network import SearchedNetwork
 from explorer.rehearse.rehearsal import Perform, Rehearsals
@@ -91,20 +98,20 @@ def run(settings: RunSettings, progress: Progress, announce: Announce) -> Run:
         plan = found.plan(composed)
         write_plan(plan, settings.directory / "plan.json")
         progress.phase("Compile")
-        bundle = settings.directory / "bundle"
-        compile_bundle(network.graph, plan, first.target, bundle)
+        place = settings.directory
+        model = compose(network.graph, plan, first.target)
+        write_bundle(model, first.target, place / "bundle")
         checked = None
         trials: tuple[Trial, ...] = ()
         memories_s: Mapping[str, float] = {}
         if first.computes:
             progress.phase("Check")
             trials = trials_of(network, settings.search.seed)
-            check = partial(check_side_by_side, boards, trials=trials, tolerance=tolerance_of(plan))
-            checked = check(bundle)
-            if settings.gpu_memory is None:
-                place = settings.directory
-                tried = fastest_way(network.graph, plan, checked, first.profile, first.target, place, check)
-                plan, checked, memories_s = tried.plan, tried.checked, tried.times_s
+            first_runs = partial(runs_side_by_side, boards, trial=trials[0])
+            complete = partial(check_side_by_side, boards, trials=trials, tolerance=tolerance_of(plan))
+            others = other_ways(plan, first.profile) if settings.gpu_memory is None else ()
+            tried = fastest_way(model, others, first.target, place, first_runs, complete)
+            plan, checked, memories_s = tried.plan, tried.checked, tried.times_s
             require_rest(checked[1], tally.clocks)
     front = _front(settings, found, trials, progress) if settings.objective == "front" else None
     report = build_report(settings.device, first, fingerprint, found, composed, checked, tally, memories_s)

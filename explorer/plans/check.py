@@ -81,11 +81,15 @@ def check_bundle(
     return _verdict([board.run_bundle(bundle, trial.inputs) for trial in trials], trials, tolerance)
 
 
+def runs_side_by_side(boards: Workers[Board], bundles: Sequence[Path], trial: Trial) -> list[BundleRun]:
+    """One input on each bundle, on whichever board is free."""
+    return list(boards.map(lambda board, bundle: board.run_bundle(bundle, trial.inputs), bundles))
+
+
 def check_side_by_side(
-    boards: Workers[Board], bundle: Path, trials: Sequence[Trial], tolerance: float
+    boards: Workers[Board], bundle: Path, first: BundleRun, trials: Sequence[Trial], tolerance: float
 ) -> tuple[CheckReport, BundleRun]:
-    """The same on whichever board is free; the first input goes first, for its board builds the bundle."""
-    first = boards.call(lambda board: board.run_bundle(bundle, trials[0].inputs))
+    """As `check_bundle` on whichever board is free, where the run of the first input is known."""
     others = boards.map(lambda board, trial: board.run_bundle(bundle, trial.inputs), trials[1:])
     return _verdict([first, *others], trials, tolerance)
 

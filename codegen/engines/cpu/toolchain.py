@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -132,13 +133,20 @@ def _compiled(
     arguments = (*target_flags, *flags)
     key = _key(sources, (compiler_identity(triple), triple, *arguments, *libraries), target)
     place = cache_directory() / "compiled" / key[:2] / f"{key}-{product}"
-    if place.is_file():
-        return place
-    try:
-        _build(sources, (*command, *arguments), libraries, place)
-    except OSError as error:
-        raise ToolchainError(f"cannot keep a compiled file in {place.parent}: {error}") from error
+    with _lock_of(key):
+        if place.is_file():
+            return place
+        try:
+            _build(sources, (*command, *arguments), libraries, place)
+        except OSError as error:
+            raise ToolchainError(f"cannot keep a compiled file in {place.parent}: {error}") from error
     return place
+
+
+@cache
+def _lock_of(key: str) -> threading.Lock:
+    """Threads that want the same file wait for the one that makes it."""
+    return threading.Lock()
 
 
 def _key(sources: Mapping[str, str], words: Sequence[str], target: Target) -> str:

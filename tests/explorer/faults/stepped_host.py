@@ -85,7 +85,7 @@ def install(talk: Conversation) -> None:
     stop_before(ssh_link.SshLink, "upload", lambda: talk.step("upload"))
     stop_before(client.RunnerClient, "hello", lambda: talk.step("hello"))
     stop_before(measurer.Measurer, "samples", lambda: talk.step("batch"))
-    stop_before(pipeline, "check_side_by_side", lambda: talk.step("check"))
+    stop_before(pipeline, "runs_side_by_side", lambda: talk.step("check"))
     stop_before(ssh_runner.RemoteRunner, "close", lambda: talk.step("close"))
     _install_kernels(talk)
     _install_samples(talk)
