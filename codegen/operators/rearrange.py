@@ -44,15 +44,30 @@ class Rearrange(Operator):
         source = sole_input(self, inputs, weights, 0)
         if len(self.strides) != len(self.shape) or len(self.tables) not in (0, len(self.shape)):
             raise GraphSpecError(f"Rearrange to {self.shape} with strides {self.strides}")
-        places = _places(self)
-        inside = places[places != NOWHERE]
-        if inside.size and not (inside.min() >= 0 and inside.max() < source.elements):
-            raise GraphSpecError(f"Rearrange of {source.shape} reads beyond its elements")
+        # Places add up over the axes, so do their least and their largest: the result may have millions.
+        axes = [steps[is_somewhere] for steps, is_somewhere in map(self.steps, range(len(self.shape)))]
+        if all(map(len, axes)):
+            least = self.offset + sum(int(steps.min()) for steps in axes)
+            largest = self.offset + sum(int(steps.max()) for steps in axes)
+            if least < 0 or largest >= source.elements:
+                raise GraphSpecError(f"Rearrange of {source.shape} reads beyond its elements")
         return (TensorType(self.shape, source.dtype),)
 
     def evaluate(self, inputs: Arrays, weights: Arrays, outputs: Types) -> tuple[Doubles, ...]:
         places = _places(self)
         return (np.where(places == NOWHERE, self.fill, inputs[0].reshape(-1)[places]),)
+
+    def steps(self, axis: int) -> tuple[Places, NDArray[np.bool_]]:
+        """What each index of an axis adds to the place, and whether it has one; raises GraphSpecError for a table of
+        another length than the axis.
+        """
+        table, size = self.tables[axis] if self.tables else (), self.shape[axis]
+        if not table:
+            return np.arange(size) * self.strides[axis], np.ones(size, dtype=bool)
+        if len(table) != size:
+            raise GraphSpecError(f"Rearrange to {self.shape} has a table of {len(table)} for axis {axis}")
+        steps = np.array(table, dtype=np.int64)
+        return steps, steps != NOWHERE
 
     def describe(self) -> str:
         return "Rearrange"
@@ -66,11 +81,10 @@ def _places(op: Rearrange) -> Places:
     total: Places = np.full((1,) * len(op.shape), op.offset, dtype=np.int64)
     nowhere = np.zeros((1,) * len(op.shape), dtype=bool)
     for axis, size in enumerate(op.shape):
-        table = op.tables[axis] if op.tables else ()
-        steps = np.array(table, dtype=np.int64) if table else np.arange(size) * op.strides[axis]
+        steps, is_somewhere = op.steps(axis)
         along = [size if other == axis else 1 for other in range(len(op.shape))]
         total = total + steps.reshape(along)
-        nowhere = nowhere | ((steps == NOWHERE) & bool(table)).reshape(along)
+        nowhere = nowhere | ~is_somewhere.reshape(along)
     return np.where(np.broadcast_to(nowhere, op.shape), NOWHERE, np.broadcast_to(total, op.shape))
 
 
@@ -88,7 +102,7 @@ def selection(shape: Shape, indices: Sequence[Places], fill: float = 0.0) -> Rea
             tables.append(())
         else:
             steps.append(0)
-            tables.append(tuple(int(i) * stride if i >= 0 else NOWHERE for i in index))
+            tables.append(tuple(np.where(index >= 0, index * stride, NOWHERE).tolist()))
     sizes = tuple(map(len, indices))
     return Rearrange(sizes, tuple(steps), offset, tuple(tables) if any(tables) else (), fill)
 
