@@ -307,14 +307,13 @@ class _Writer:
         start = self._blocks[number, index, q]
         words, addresses = self._first_words(number, layers, index, q)
         uniforms = _block_of(layers, index, q) or ()
-        layer = layers[index] if uniforms else None
         for place, uniform in enumerate(uniforms, _FIRST_WORDS):
-            # A network has half a million of these: the most frequent kind is asked for first.
-            if type(uniform) is Address and layer is not None:
-                addresses.append(place)
-                words.append(self._resolve(uniform, number, layer, index, start))
-            elif type(uniform) is int:
+            # A network has half a million of these: what is cheapest to ask comes first.
+            if type(uniform) is int:
                 words.append(uniform & 0xFFFFFFFF)
+            elif isinstance(uniform, Address):
+                addresses.append(place)
+                words.append(self._resolve(uniform, number, layers[index], index, start))
             else:
                 words.append(word_of(uniform))
         self._put(start, words, addresses)
