@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +17,7 @@ from cost_models.boosting import Trees
 from cost_models.features import Matrix
 
 Folds = NDArray[np.int64]
+Held = NDArray[np.bool_]
 
 FOLDS = 5
 COVERAGE = 0.8
@@ -82,17 +85,21 @@ class LearnedRatio:
     def fit(own: Table, prior: Table, names: tuple[str, ...]) -> tuple[LearnedRatio, Ratios]:
         """What is learned, and the own rows as predicted without their layers; the prior has no part in intervals."""
         folds = _folds(own.layers)
-        held_out = np.zeros(len(own.ratios))
-        for fold in np.unique(folds):
-            held = folds == fold
+
+        def without(held: Held) -> Trees:
             hidden = {layer for layer, is_held in zip(own.layers, held, strict=True) if is_held}
             rest = prior.where(np.array([layer not in hidden for layer in prior.layers], dtype=bool))
-            held_out[held] = _centre(own.where(~held), rest, names).predict(own.matrix[held])
-        errors = own.ratios - held_out
-        low, high = (_Quantile.fit(own, errors, folds, level, names) for level in _LEVELS)
-        margins = _margins(own.engines, np.maximum(low.held_out - errors, errors - high.held_out))
-        learned = LearnedRatio(_centre(own, prior, names), low.trees, high.trees, margins)
-        return learned, learned.around(held_out, low.held_out, high.held_out, own.engines)
+            return _centre(own.where(~held), rest, names)
+
+        with _fitters() as pool:
+            centre = pool.submit(_centre, own, prior, names)
+            held_out = _OutOfFolds(pool, own.matrix, folds, without).values
+            errors = own.ratios - held_out
+            low, high = [_Quantile.begin(pool, own, errors, folds, level, names) for level in _LEVELS]
+            low_held, high_held = low.held_out.values, high.held_out.values
+            margins = _margins(own.engines, np.maximum(low_held - errors, errors - high_held))
+            learned = LearnedRatio(centre.result(), low.trees.result(), high.trees.result(), margins)
+        return learned, learned.around(held_out, low_held, high_held, own.engines)
 
     def predict(self, matrix: Matrix, engines: Sequence[str]) -> Ratios:
         """The ratios of candidates by their features and engines."""
@@ -126,21 +133,53 @@ class LearnedRatio:
 _LEVELS = ((1 - COVERAGE) / 2, (1 + COVERAGE) / 2)
 
 
+def _fitters() -> ThreadPoolExecutor:
+    """LightGBM lets go of the interpreter while it fits: trees of different data are fitted on all cores."""
+    return ThreadPoolExecutor(os.cpu_count() or 1, "fit")
+
+
+class _OutOfFolds:
+    """What trees say of each row that were fitted without its fold; they are under way when this is made."""
+
+    def __init__(
+        self, pool: ThreadPoolExecutor, matrix: Matrix, folds: Folds, without: Callable[[Held], Trees]
+    ) -> None:
+        self._rows = len(folds)
+        self._parts = [
+            (held, pool.submit(lambda held: without(held).predict(matrix[held]), held))
+            for held in (folds == fold for fold in np.unique(folds))
+        ]
+
+    @property
+    def values(self) -> Matrix:
+        """One of each row, (rows,)."""
+        found = np.zeros(self._rows)
+        for held, part in self._parts:
+            found[held] = part.result()
+        return found
+
+
 @dataclass(frozen=True, eq=False)
 class _Quantile:
     """Trees for a quantile of the errors, and what such trees say of each row without having seen its layer."""
 
-    trees: Trees
-    held_out: Matrix
+    trees: Future[Trees]
+    held_out: _OutOfFolds
 
     @staticmethod
-    def fit(own: Table, errors: Matrix, folds: Folds, level: float, names: tuple[str, ...]) -> _Quantile:
-        held_out = np.zeros(len(errors))
-        for fold in np.unique(folds):
-            held = folds == fold
-            trees = Trees.fit_quantile(own.matrix[~held], errors[~held], level, names)
-            held_out[held] = trees.predict(own.matrix[held])
-        return _Quantile(Trees.fit_quantile(own.matrix, errors, level, names), held_out)
+    def begin(
+        pool: ThreadPoolExecutor,
+        own: Table,
+        errors: Matrix,
+        folds: Folds,
+        level: float,
+        names: tuple[str, ...],
+    ) -> _Quantile:
+        def without(held: Held) -> Trees:
+            return Trees.fit_quantile(own.matrix[~held], errors[~held], level, names)
+
+        held_out = _OutOfFolds(pool, own.matrix, folds, without)
+        return _Quantile(pool.submit(Trees.fit_quantile, own.matrix, errors, level, names), held_out)
 
 
 def _centre(own: Table, prior: Table, names: tuple[str, ...]) -> Trees:
