@@ -20,6 +20,7 @@ from microbench.virtual import VirtualV3D
 
 STOCK = load_profile("pi-zero")
 TRUE = {"vdw_setup_s": 210e-9, "vdw_row_cycles": 9.5, "issue_cycles": 5.0}
+LONG_BURSTS = ("uniform.burst.words=208", "uniform.burst.words=145")
 
 
 def fitter(model: ForwardModel, true: dict[str, float]) -> Fitter:
@@ -129,17 +130,38 @@ def test_a_scan_leaves_what_changes_nothing(model: ForwardModel) -> None:
 def test_words_at_full_rate_are_told_from_a_line_less_and_a_slower_refill(model: ForwardModel) -> None:
     """From a line less on, Gauss-Newton does not come back: words are whole, and a line counts as one."""
     true = {"uniform_refill_cycles": 7.5, "uniform_burst_words": 69.0}
-    bursts = ("uniform.burst.words=208", "uniform.burst.words=145")
     found = fitter(model, true)
-    start = {"uniform_refill_cycles": 7.0, "uniform_burst_words": 53.0}
-    found.values = dict(start)
-    found.refine(tuple(true), bursts)
-    found.polish(tuple(true), bursts)
+    found.values = {"uniform_refill_cycles": 7.0, "uniform_burst_words": 53.0}
+    found.refine(tuple(true), LONG_BURSTS)
+    found.polish(tuple(true), LONG_BURSTS)
     assert abs(found.values["uniform_burst_words"] - 69) > 2
-    found.values = dict(start)
-    found.scan(("uniform_burst_words",), bursts, along=("uniform_refill_cycles",), every=4)
-    assert found.values["uniform_refill_cycles"] == pytest.approx(7.5, rel=0.02)
-    assert found.values["uniform_burst_words"] == pytest.approx(69, abs=2)
+
+
+@pytest.mark.parametrize(("refill", "words", "pause"), [(7.5, 69.0, 7.0), (4.4, 50.0, 9.0)])
+def test_words_at_full_rate_and_their_refill_are_found_by_a_scan(
+    model: ForwardModel, refill: float, words: float, pause: float
+) -> None:
+    """With a refill hardly slower than an instruction too, and whatever pause a burst needs before it."""
+    true = {"uniform_refill_cycles": refill, "uniform_burst_words": words}
+    found = fitter(model, {**true, "uniform_pause_instructions": pause})
+    found.values |= {
+        "uniform_refill_cycles": 7.0,
+        "uniform_burst_words": 53.0,
+        "uniform_pause_instructions": 2.0,
+    }
+    found.scan(("uniform_burst_words",), LONG_BURSTS, along=("uniform_refill_cycles",), every=4)
+    assert found.values["uniform_refill_cycles"] == pytest.approx(refill, rel=0.03)
+    assert found.values["uniform_burst_words"] == pytest.approx(words, abs=2)
+
+
+def test_the_pause_is_found_from_where_a_step_more_changes_nothing(model: ForwardModel) -> None:
+    name, bursts = "uniform_pause_instructions", ("uniform.burst.words=064",)
+    found = fitter(model, {name: 6.0})
+    found.values = {name: 2.0}  # as good as 3, as no gap is so short
+    found.polish((name,), bursts)
+    assert found.values == {name: 2.0}
+    found.scan((name,), bursts, every=1)
+    assert found.values == {name: 6.0}
 
 
 def test_nudges_go_down_the_steps_of_whole_instructions(model: ForwardModel) -> None:
