@@ -60,6 +60,9 @@ class RunSettings:
     `prices`: of objectives by name, the seconds of latency that a unit is worth; of what the plan minimises.
     `prior`: whether the cost model also learns from what the store has of other networks and boards.
 
+    `twin`: the profile of a virtual board that stands in for the device in the search, a name or a file *.toml, or
+    `calibrated`: that which `explore calibrate` wrote for it.
+
     Raises UsageError for a value that no run can have, naming the field.
     """
 
@@ -82,6 +85,7 @@ class RunSettings:
     overwrite: bool = False
     prior: PriorChoice = "store"
     robust: bool = False
+    twin: str | None = None
     prices: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -93,6 +97,11 @@ class RunSettings:
         parse_prior(self.prior)
         if parse_objective(self.objective) == "front" and self.robust:
             raise UsageError("--robust chooses one plan, --objective front shows many: leave one of them out")
+        if self.twin and (self.robust or self.objective == "front"):
+            other = "--robust" if self.robust else "--objective front"
+            raise UsageError(
+                f"--twin spares a board that one plan is searched for: leave out {other}, or --twin"
+            )
         if self.prices and (self.robust or self.objective == "front"):
             other = "--robust" if self.robust else "--objective front"
             raise UsageError(f"--price chooses one plan by what it takes; leave it out, or {other}")

@@ -45,6 +45,10 @@ class CalibrationInterruptedError(CalibrationError):
     """The board was lost, or time ran out: what was measured is kept, and calibration goes on from it."""
 
 
+class TwinError(MicrobenchError):
+    """A board has no twin, or the one that is named is another board's."""
+
+
 class StoreError(MicrobenchError):
     """The measurement store cannot be opened, is of another version, or cannot be written."""
 

@@ -68,6 +68,7 @@ def open_board(
     store: str | Path | None = None,
     devices: Path | None = None,
     options: Mapping[str, object] | None = None,
+    profile: DeviceProfile | None = None,
 ) -> Board:
     """The board of a device: a board named in the file `devices`, otherwise a profile's name or `.toml` file, of
     which by default the board that the profile names.
@@ -76,11 +77,12 @@ def open_board(
     SSH board; `v3d_hz` overrides the GPU clock of the profile; `qpus` is how many QPUs programs use; `gpu_memory`
     is how the GPU's memory is allocated, None: as the profile has it; `store` is what a
     replay board answers from. `options` are the board's own, and go before those of the named board, and these before
-    the profile's; both files speak of the board that they name. Raises ProfileError for an unknown device, DevicesError
+    the profile's; both files speak of the board that they name. `profile` takes the place of the device's own, where
+    its constants are known better. Raises ProfileError for an unknown device, DevicesError
     for a malformed file of boards, BoardError for an unknown or unreachable board, BoardOptionError.
     """
     named = find_device(device, devices)
-    profile = load_profile(named.profile)
+    profile = profile or load_profile(named.profile)
     if v3d_hz is not None:
         profile = profile.with_v3d(clock_hz=v3d_hz)
     if gpu_memory is not None:

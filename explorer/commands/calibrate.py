@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from microbench.profile import DeviceProfile
     from microbench.suite.runner import Effort
 
-PROFILES = Path("results") / "profiles"
-
 
 def calibrate(
     device: Annotated[
@@ -79,8 +77,9 @@ def calibrate(
     from explorer.settings import parse_ssh
     from microbench.devices import find_device
     from microbench.suite.runner import Effort
+    from microbench.twin import PROFILES_DIRECTORY
 
-    with reported(resumable=True, place=out or PROFILES):
+    with reported(resumable=True, place=out or PROFILES_DIRECTORY):
         named = find_device(device, chosen_file(devices))
         reached = parse_ssh(ssh, ssh_key, known_hosts) or named.ssh
         if table:
@@ -92,7 +91,7 @@ def calibrate(
         else:
             name = Path(device).stem
             where = Place(name, _allocated(named.profile, gpu_memory), reached)
-            file = measurements or PROFILES / f"{name}.measurements.jsonl"
+            file = measurements or PROFILES_DIRECTORY / f"{name}.measurements.jsonl"
             begun = _allocated(start, gpu_memory) if start else where.profile
             calibrate_remote_command(where, begun, file, out, Effort(rounds_factor, repeats))
 
@@ -134,6 +133,7 @@ def calibrate_command(
     """
     from microbench.calibration.calibrate import calibrate as fit_profile
     from microbench.suite.gpu import BoardShape
+    from microbench.twin import calibrated_file
     from microbench.virtual import VirtualV3D
 
     board, begun = _allocated(device, gpu_memory), _allocated(start, gpu_memory)
@@ -141,7 +141,7 @@ def calibrate_command(
     BoardShape.of(begun)
     with stdout().status("Measure") as status, VirtualV3D(board) as gpu:
         found = fit_profile(gpu, shape, begun, effort, os.cpu_count() or 1, _teller(status))
-    path = out or PROFILES / f"{board.name}-calibrated.toml"
+    path = out or calibrated_file(board.name)
     _write(found, board, f"{board.name}-calibrated", path)
     _show(found, begun, f"the virtual board of {board.name}", path)
 
@@ -162,6 +162,7 @@ def calibrate_remote_command(
     from microbench.boards.ssh import SshBoard
     from microbench.calibration.board import measure_gpu
     from microbench.calibration.calibrate import fitted
+    from microbench.twin import calibrated_file
 
     console = stdout()
     with console.status("Connect") as status:
@@ -180,7 +181,7 @@ def calibrate_remote_command(
             os.cpu_count() or 1,
             _teller(status),
         )
-    path = out or PROFILES / f"{where.name}-calibrated.toml"
+    path = out or calibrated_file(where.name)
     _write(found, where.profile, f"{where.name}-calibrated", path)
     _show(found, begun, f"{where.name}, measured with {times.launches} launches and kept in {file}", path)
     for name, message in times.failed.items():

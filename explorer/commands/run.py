@@ -68,6 +68,14 @@ def run(
             help="the plan that does least badly where constants of the virtual board are not certain",
         ),
     ] = False,
+    twin: Annotated[
+        str | None,
+        typer.Option(
+            help="profile of a virtual board on which the search is made in the device's place, a name or a file "
+            "*.toml; calibrated: the one that `explore calibrate` wrote for it. The device itself is asked of the best "
+            "candidates and of whole plans"
+        ),
+    ] = None,
     board: Annotated[
         str | None, typer.Option(help="how the device is reached; `explore devices` lists")
     ] = None,
@@ -171,6 +179,7 @@ def run(
                 rehearsal=RehearsalSettings(rounds=rehearsals),
                 objective=parse_objective(objective),
                 robust=robust,
+                twin=twin,
                 prices=parse_prices(price or ()),
             ),
             console=stdout(),

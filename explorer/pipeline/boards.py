@@ -7,12 +7,15 @@ import os
 from explorer.settings import RunSettings
 from microbench.board import Board
 from microbench.registry import open_board
+from microbench.twin import twin_profile
 
 MOST_SIMULATORS = 2
 
 
 def open_board_of(settings: RunSettings) -> Board:
-    """The board that the settings name; raises as `open_board`."""
+    """The board that the settings name, with its twin's constants where it has one; raises as `open_board`, and
+    TwinError.
+    """
     return open_board(
         settings.device,
         board=settings.board,
@@ -23,6 +26,7 @@ def open_board_of(settings: RunSettings) -> Board:
         store=settings.store,
         devices=settings.devices,
         options=settings.board_options,
+        profile=twin_profile(settings.device, settings.devices, settings.twin) if settings.twin else None,
     )
 
 

@@ -12,7 +12,9 @@ from codegen.algorithm import algorithms
 from codegen.bundle import compose, write_bundle
 from codegen.plan import Plan, write_plan
 from cost_models.registry import cost_model_named
-from explorer.compose.compose import UNLIMITED, Limits
+from explorer.compose.compose import UNLIMITED, Composition, Limits
+from explorer.compose.steps import Overheads
+from explorer.compose.timed_candidates import TimedCandidates
 from explorer.errors import UsageError
 from explorer.front.front import Front, explore_front
 from explorer.front.search import fewer_qpus
@@ -47,10 +49,14 @@ from explorer.search.state import Searched
 from explorer.settings import RunSettings
 from explorer.strategies.registry import strategy_named
 from explorer.terminal.progress import Progress
+from explorer.twin.plans import fastest_plan
+from explorer.twin.search import TwinSettings, corrected
 from microbench.board import Board, BundleRun, Fingerprint
 from microbench.conditions import Conditions
 from microbench.store import Store
+from microbench.twin import require_twin, twin_device
 
+SPARED = TwinSettings()
 REPEATS = 5  # where a clock is read; elsewhere a time is the same every time
 
 Announce = Callable[[str], None]
@@ -82,6 +88,8 @@ def run(settings: RunSettings, progress: Progress, announce: Announce) -> Run:
     with Workers(alike(first, settings), close) as boards:
         if settings.robust:
             require_variants(first)
+        if settings.twin:
+            boards.call(require_twin)
         limits = limits_of(settings, first)
         if settings.objective == "front" and not first.computes:
             raise UsageError(f"a front is made of plans that were run; the {first.name} board runs nothing")
@@ -152,10 +160,17 @@ def _investigate(
     with Store.open(settings.store) as store:
         measurer = Measurer(boards, jobs, store, fingerprint, progress, overheads.launch_s)
         model = cost_model_named(settings.cost_model, first.profile)
-        prior = _prior(settings, store, first, fingerprint, network)
-        searched = Searched(network.graph, jobs, first.profile, overheads)
-        strategy = strategy_named(settings.strategy, settings.search)
-        result = search(searched, model, measurer, strategy, settings.search, progress, prior.observations)
+        compositions: tuple[Composition, ...] = ()
+        if settings.twin:
+            twin = searched(_of_twin(settings, settings.twin), network, progress)
+            progress.phase("Measure on the board")
+            put_right = corrected(twin.result, measurer.samples, partial(_composed, twin, overheads), SPARED)
+            result, compositions = put_right.result, put_right.compositions
+        else:
+            prior = _prior(settings, store, first, fingerprint, network)
+            strategy = strategy_named(settings.strategy, settings.search)
+            asked = Searched(network.graph, jobs, first.profile, overheads)
+            result = search(asked, model, measurer, strategy, settings.search, progress, prior.observations)
         seed = settings.search.seed
         alone = SearchedNetwork(
             network,
@@ -170,9 +185,24 @@ def _investigate(
         perform = _performer(boards, network, seed, measurer.tally.clocks) if _rehearses(first) else None
         rehearsals = Rehearsals(alone, perform, store.add, measurer.rehearsals, settings.rehearsal, progress)
         found = rehearsals.rehearsed()
+        if perform is not None and compositions:
+            best = fastest_plan(found, compositions, SPARED.plans, perform, progress)
+            found = replace(found, best=best or found.best)
         if settings.robust:
             found = robust(found, settings, jobs, store, progress)
         return found, measurer.tally
+
+
+def _of_twin(settings: RunSettings, twin: str) -> RunSettings:
+    """The same search on the twin, which is in this process."""
+    device = twin_device(settings.device, twin)
+    return replace(
+        settings, device=device, board="virtual", board_options={}, ssh=None, devices=None, twin=None
+    )
+
+
+def _composed(twin: SearchedNetwork, overheads: Overheads, timed: TimedCandidates) -> Composition:
+    return replace(twin, expected=timed, overheads=overheads).compose(UNLIMITED)
 
 
 def _prior(

@@ -32,7 +32,7 @@ SAMPLE_COLUMNS = {
     "input_layouts": "layout in memory of each input",
     "output_layouts": "layout in memory of each output",
     "status": "ok, wrong (the output differs from the reference) or failed",
-    "kind": "what the time is: silicon, host, simulated or modelled",
+    "kind": "what the time is: silicon, host, simulated (a twin's too) or modelled",
     "time_s": "seconds: median of the repeats, within a launch",
     "predicted_s": "seconds, by the model without having seen the layer",
     "predicted_low_s": "seconds: lower end of the prediction's interval",
@@ -129,6 +129,8 @@ def _arguments(settings: RunSettings) -> Iterable[str]:
         yield from ("--price", f"{name}={price:g}")
     if settings.robust:
         yield "--robust"
+    if settings.twin:
+        yield from ("--twin", Path(settings.twin).name)
     yield from ("--cost-model", settings.cost_model)
     if settings.prior != "store":
         yield from ("--prior", settings.prior)

@@ -11,6 +11,7 @@ from microbench.devices import find_device
 from microbench.options import SshOptions
 from microbench.profile import load_profile
 from microbench.store.database import parse, place_of
+from microbench.twin import twin_profile
 
 # Fields of RunSettings that change no plan: where results go, and the file that says what `device` means.
 WITHOUT_EFFECT = ("out", "overwrite", "devices")
@@ -20,9 +21,10 @@ def identity_of(settings: RunSettings, model_sha256: str) -> str:
     """64 hexadecimal digits. `model_sha256` is of what was imported (`explorer.plans.network.Network`).
 
     A device counts by its constants and by where it is, a store by its name: times that are found there are not
-    taken again. Raises ProfileError and DevicesError for a device that cannot be understood.
+    taken again. Raises ProfileError and DevicesError for a device that cannot be understood, TwinError for its twin.
     """
     named = find_device(settings.device, settings.devices)
+    twin = twin_profile(settings.device, settings.devices, settings.twin) if settings.twin else None
     return content_hash(
         {
             "model": [settings.model_name, model_sha256],
@@ -42,6 +44,7 @@ def identity_of(settings: RunSettings, model_sha256: str) -> str:
             "objective": settings.objective,
             "prices": dict(settings.prices),
             "robust": settings.robust,
+            **({"twin": twin.hash} if twin else {}),
         }
     )
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from microbench.profile import Constants, DeviceProfile
 
-GROUPS = ("v3d", "cpu_costs", "cpu_caches", "threads")
+GROUPS = tuple(name for name, field in DeviceProfile.model_fields.items() if field.annotation == Constants)
 
 
 def profile_text(profile: DeviceProfile) -> str:

@@ -23,6 +23,7 @@ ROOMS = (
     "front",
     "rehearse",
     "robust",
+    "twin",
     "pipeline",
     "samples",
     "report",

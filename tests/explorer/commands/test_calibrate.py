@@ -8,35 +8,12 @@ import pytest
 
 from microbench.calibration.calibrate import SOURCE
 from microbench.calibration.profile_file import write_profile
-from microbench.profile import DeviceProfile, load_profile
+from microbench.profile import load_profile
 from tests.explorer.command_line import explore, refused
 from tests.microbench.loopback_sshd import LoopbackServer, sshd
-from tests.microbench.stand_in import stand_in
+from tests.microbench.stand_in import devices_file
 
 __all__ = ["sshd"]
-
-DEVICES = """
-[boards.attic]
-profile = "pi-zero"
-host = "127.0.0.1"
-port = {port}
-user = "{user}"
-key = "{directory}/user_key"
-known_hosts = "{directory}/known_hosts"
-directory = "{there}"
-backend = "stand-in"
-"""
-
-
-def devices_file(server: LoopbackServer, place: Path, true: DeviceProfile) -> Path:
-    """Names a board `attic` whose constants are at the other end alone."""
-    there = place / "there"
-    stand_in(server, there, true)
-    path = place / "devices.toml"
-    path.write_text(
-        DEVICES.format(port=server.port, user=server.user, directory=server.directory, there=there)
-    )
-    return path
 
 
 def test_the_table_shows_published_figures_beside_the_suite() -> None:
