@@ -14,7 +14,8 @@ from codegen.graph import LayerSpec
 from codegen.schedule import Candidate
 from explorer.compose.compose import Composition
 from explorer.compose.timed_candidates import TimedCandidate, TimedCandidates, by_candidate
-from explorer.search.search import SearchResult, observations
+from explorer.search.search import SearchResult
+from explorer.search.state import observations
 from microbench.store import Sample
 
 Measure = Callable[[Sequence[Candidate]], Sequence[Sample]]
@@ -27,13 +28,14 @@ class TwinSettings:
 
     `heavy`: the share of the plan's time that the layers have whose `best` candidates are measured on the board.
     `rounds`: how often the plan may change after what the board says, all of its candidates being measured each time.
-    `plans`: whole plans that are run.
+    `plans`: whole plans that are run. `most`: so many of the best candidates at most; None: all of them.
     """
 
     heavy: float = 0.8
     best: int = 3
     rounds: int = 4
     plans: int = 3
+    most: int | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,6 +61,8 @@ def corrected(twin: SearchResult, measure: Measure, compose: Compose, settings: 
         if not missing:
             break
         times.take(measure(missing))
+    else:
+        compositions.append(compose(times.known()))
     samples = tuple(times.board.get(sample.candidate, sample) for sample in twin.samples)
     twin.model.fit(observations(samples), ())
     result = replace(twin, timed_candidates=times.known(), samples=samples)
@@ -80,7 +84,7 @@ def _best_of_heavy(composed: Composition, timed: TimedCandidates, settings: Twin
         left_s -= time_s
         fastest = sorted(timed[spec], key=lambda way: way.time_s)[: settings.best]
         chosen |= dict.fromkeys(way.candidate for way in fastest)
-    return list(chosen)
+    return list(chosen)[: settings.most]
 
 
 def _candidates(composed: Composition) -> list[Candidate]:

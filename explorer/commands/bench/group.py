@@ -16,6 +16,7 @@ from explorer.commands.bench.models import models
 from explorer.commands.bench.repeatability import repeatability
 from explorer.commands.bench.search import search
 from explorer.commands.bench.strategies import strategies
+from explorer.commands.bench.twin import twin
 
 bench_app = typer.Typer(
     help="Measure the measuring: how well times repeat, what a link costs, how peers do.",
@@ -33,3 +34,4 @@ bench_app.command()(ground_truth)
 bench_app.command()(models)
 bench_app.command()(search)
 bench_app.command()(strategies)
+bench_app.command()(twin)

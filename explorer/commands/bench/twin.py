@@ -1,0 +1,63 @@
+"""`explore bench twin`: boards drawn anew, calibrated over SSH, and what a twin's plan is worth on each."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from explorer.terminal.console import stdout
+from explorer.terminal.exits import reported
+
+INTRODUCTION = """\
+`explore bench twin` puts boards whose clock and memory constants are drawn anew behind an SSH server, as simulators
+with constants of their own. Each is calibrated over SSH, a network is searched with the constants that were found,
+and the board itself is asked of few candidates. Four boards of ten differ in more than constants: who is served
+first, which lines of uniforms take longer, launches that scatter, special functions units shared otherwise."""
+
+
+def twin(
+    ssh: Annotated[str, typer.Option(help="where boards are put: user@host:port, of this machine's kind")],
+    models: Annotated[
+        list[str] | None,
+        typer.Option(help="a network of the zoo, or an ONNX file; may be repeated (default: squeezenet)"),
+    ] = None,
+    device: Annotated[str, typer.Option(help="the profile that boards are drawn about")] = "pi-zero",
+    boards: Annotated[int, typer.Option(help="how many", min=1)] = 3,
+    first: Annotated[int, typer.Option(help="number of the first board", min=0)] = 1,
+    resolution: Annotated[int, typer.Option(help="of the zoo's networks, in pixels", min=32)] = 224,
+    budget: Annotated[int, typer.Option(help="most measurements per layer of a search", min=1)] = 24,
+    ssh_key: Annotated[Path | None, typer.Option(help="private key for --ssh")] = None,
+    known_hosts: Annotated[Path | None, typer.Option(help="file with the host key for --ssh")] = None,
+    store: Annotated[
+        str | None,
+        typer.Option(help="samples: a SQLite file or a database URL (default results/runs/twin.sqlite)"),
+    ] = None,
+    markdown: Annotated[Path | None, typer.Option(help="write the tables to this file too")] = None,
+) -> None:
+    """Calibrate boards drawn at random over SSH; show what plans lose that are searched with what was found."""
+    with reported(resumable=True, place=markdown):
+        from explorer.search.layer_search import SearchSettings
+        from explorer.settings import RUNS, RunSettings, parse_ssh
+        from explorer.studies.study_table import show, write_markdown
+        from explorer.studies.twin import BoardWorth, board_worths, worth_tables
+        from explorer.studies.zoo_networks import network_named
+        from explorer.terminal.progress_bars import ConsoleProgress
+        from microbench.profile import load_profile
+
+        console, stock = stdout(), load_profile(device)
+        settings = RunSettings(
+            store=store or str(RUNS / "twin.sqlite"), devices=None, search=SearchSettings(layer_budget=budget)
+        )
+        where = parse_ssh(ssh, ssh_key, known_hosts)
+        assert where is not None
+        found: dict[str, list[BoardWorth]] = {}
+        for name in models or ("squeezenet",):
+            with network_named(name, resolution) as network, ConsoleProgress(console) as progress:
+                seeds = range(first, first + boards)
+                for worth in board_worths(settings, stock, network, where, seeds, progress):
+                    found.setdefault(f"{name} at {resolution} pixels", []).append(worth)
+                    if markdown is not None:
+                        write_markdown(markdown, "Twins of boards", INTRODUCTION, worth_tables(found))
+        show(worth_tables(found), console)
