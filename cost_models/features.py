@@ -17,6 +17,7 @@ from codegen.operators.pool2d import Pool2d
 from codegen.schedule import Candidate, Value, Work
 from cost_models.machine import CONSTANT_NAMES, Machine
 from cost_models.roofline import TERM_NAMES, RooflineTerms
+from cost_models.uniform_streams import UniformStreams
 
 LANES, FLOAT_BYTES = 16, 4
 Matrix = NDArray[np.float64]
@@ -31,6 +32,8 @@ _FIXED_NAMES = (
     *("stair.stores_per_element", "stair.tiles", "stair.rounds", "stair.raggedness", "stair.tile_macs"),
     *("stair.weight_columns", "stair.redundancy", "stair.busiest_instructions"),
     *("fit.working_set", "fit.inputs", "fit.weights", "fit.rereads", "fit.lines_reread"),
+    *("uniforms.tile", "uniforms.slice", "uniforms.round", "uniforms.lines", "uniforms.distinct"),
+    *("uniforms.passes", "uniforms.waited", "uniforms.expected"),
     *(f"board.{name}" for name in CONSTANT_NAMES),
 )
 
@@ -83,6 +86,7 @@ class SeenCandidate:
             *_shape(candidate.spec),
             *_staircase(candidate, work, machine),
             *_fits(candidate, work, machine),
+            *_uniforms(candidate, work, terms, machine),
             *machine.constants,
         )
         return SeenCandidate(fixed, _axes(candidate), candidate.choice.algorithm)
@@ -147,6 +151,29 @@ def _fits(candidate: Candidate, work: Work, machine: Machine) -> tuple[float, ..
         math.log1p(sum(tensor.size_bytes for tensor in candidate.spec.weights) / cache_bytes),
         math.log(max(work.streamed_bytes_read, unique_bytes) / unique_bytes),
         math.log1p(work.load_instructions * LANES * FLOAT_BYTES / unique_bytes),
+    )
+
+
+def _uniforms(candidate: Candidate, work: Work, terms: RooflineTerms, machine: Machine) -> tuple[float, ...]:
+    """Streams of uniforms against the caches on their way, and what waiting for them adds; 0 where there are none."""
+    path, choice = machine.uniforms, candidate.choice
+    if path is None or not machine.on_gpu(choice):
+        return (0.0,) * 8
+    streams = UniformStreams.of(candidate, work, machine.qpus, path.slice_qpus)
+    cache_bytes = machine.cache_bytes(choice)
+    lines = max(0.0, work.working_set_bytes - streams.round_bytes)
+    issued = max(work.alu_instructions, 1.0) * path.issue_cycles
+    waited = streams.wait_cycles(work, path, cache_bytes)
+    busiest = (issued + waited) * work.balance / machine.qpus
+    return (
+        math.log1p(streams.tile_bytes),
+        math.log1p(streams.slice_bytes / path.cache_bytes),
+        math.log1p(streams.round_bytes / cache_bytes),
+        math.log1p(lines / cache_bytes),
+        math.log1p((streams.distinct_bytes + lines) / cache_bytes),
+        math.log(streams.passes),
+        waited / issued,
+        math.log(busiest / machine.cycles(terms.expected_s, choice)),
     )
 
 

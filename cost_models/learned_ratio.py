@@ -1,4 +1,4 @@
-"""Trees for the logarithm of measured over expected time, with intervals that hold for layers they have not seen."""
+"""Trees for the logarithm of measured over expected time, with intervals that hold for shapes they have not seen."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ NARROWEST = 0.01  # log ratio: one per cent either way, however well the folds a
 
 @dataclass(frozen=True, eq=False)
 class Table:
-    """Observations as numbers, one a row: features (rows, columns), log ratios and weights (rows,); the layer and the
-    engine of each.
+    """Observations as numbers, one a row: features (rows, columns), log ratios and weights (rows,); the shape of the
+    layer and the engine of each.
     """
 
     matrix: Matrix
     ratios: Matrix
     weights: Matrix
-    layers: tuple[str, ...]
+    shapes: tuple[str, ...]
     engines: tuple[str, ...]
 
     def where(self, chosen: NDArray[np.bool_]) -> Table:
@@ -43,7 +43,7 @@ class Table:
             self.matrix[rows],
             self.ratios[rows],
             self.weights[rows],
-            tuple(self.layers[i] for i in rows),
+            tuple(self.shapes[i] for i in rows),
             tuple(self.engines[i] for i in rows),
         )
 
@@ -70,10 +70,10 @@ class RatioState(BaseModel):
 
 @dataclass(frozen=True, eq=False)
 class LearnedRatio:
-    """`low` and `high` are trees for quantiles of the errors that `centre` makes on layers that it has not seen;
+    """`low` and `high` are trees for quantiles of the errors that `centre` makes on shapes that it has not seen;
     `margins`, by engine, are what the intervals had to grow by, or shrink, to hold as many errors as they should.
 
-    Conformalised quantile regression (Romano, Patterson and Candes, 2019), on errors out of folds of whole layers.
+    Conformalised quantile regression (Romano, Patterson and Candes, 2019), on errors out of folds of whole shapes.
     """
 
     centre: Trees
@@ -83,12 +83,12 @@ class LearnedRatio:
 
     @staticmethod
     def fit(own: Table, prior: Table, names: tuple[str, ...]) -> tuple[LearnedRatio, Ratios]:
-        """What is learned, and the own rows as predicted without their layers; the prior has no part in intervals."""
-        folds = _folds(own.layers)
+        """What is learned, and the own rows as predicted without their shapes; the prior has no part in intervals."""
+        folds = _folds(own.shapes)
 
         def without(held: Held) -> Trees:
-            hidden = {layer for layer, is_held in zip(own.layers, held, strict=True) if is_held}
-            rest = prior.where(np.array([layer not in hidden for layer in prior.layers], dtype=bool))
+            hidden = {shape for shape, is_held in zip(own.shapes, held, strict=True) if is_held}
+            rest = prior.where(np.array([shape not in hidden for shape in prior.shapes], dtype=bool))
             return _centre(own.where(~held), rest, names)
 
         with _fitters() as pool:
@@ -161,7 +161,7 @@ class _OutOfFolds:
 
 @dataclass(frozen=True, eq=False)
 class _Quantile:
-    """Trees for a quantile of the errors, and what such trees say of each row without having seen its layer."""
+    """Trees for a quantile of the errors, and what such trees say of each row without having seen its shape."""
 
     trees: Future[Trees]
     held_out: _OutOfFolds
@@ -191,14 +191,14 @@ def _centre(own: Table, prior: Table, names: tuple[str, ...]) -> Trees:
     )
 
 
-def _folds(layers: Sequence[str]) -> Folds:
-    """The fold of each row: whole layers, dealt out by size; single rows where there is one layer alone."""
-    sizes = Counter(layers)
+def _folds(shapes: Sequence[str]) -> Folds:
+    """The fold of each row: whole shapes, dealt out by size; single rows where there is one shape alone."""
+    sizes = Counter(shapes)
     if len(sizes) == 1:
-        return np.arange(len(layers)) % FOLDS
-    order = sorted(sizes, key=lambda layer: (-sizes[layer], layer))
-    fold_of = {layer: index % FOLDS for index, layer in enumerate(order)}
-    return np.array([fold_of[layer] for layer in layers])
+        return np.arange(len(shapes)) % FOLDS
+    order = sorted(sizes, key=lambda shape: (-sizes[shape], shape))
+    fold_of = {shape: index % FOLDS for index, shape in enumerate(order)}
+    return np.array([fold_of[shape] for shape in shapes])
 
 
 def _margins(engines: Sequence[str], misses: Matrix) -> dict[str, float]:

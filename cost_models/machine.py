@@ -11,21 +11,37 @@ from microbench.profile import DeviceProfile
 # Cycles and bytes per cycle of the GPU, so that a faster clock alone changes nothing but the roofline.
 GPU_CYCLES = (
     *("issue_cycles", "tmu_cycles_per_request", "tmu_hit_latency_cycles", "l2_latency_cycles"),
-    *("uniform_refill_cycles", "vdw_row_cycles"),
+    *("uniform_refill_cycles", "uniform_l2_extra_cycles", "vdw_row_cycles"),
 )
-GPU_SECONDS = ("sdram_latency_s", "vdw_setup_s")
+GPU_SECONDS = ("sdram_latency_s", "uniform_sdram_extra_s", "vdw_setup_s")
 CONSTANT_NAMES = (*GPU_CYCLES, *GPU_SECONDS, "memory_bytes_per_cycle", "cpu_clock_hz")
 
 
 @dataclass(frozen=True)
+class UniformPath:
+    """How uniforms come to a QPU: by lines, through a cache that the QPUs of a slice share. Cycles are of the GPU's
+    clock, for a line that the slice's cache lacks.
+    """
+
+    cache_bytes: float
+    slice_qpus: int
+    issue_cycles: float
+    l2_line_cycles: float
+    sdram_line_cycles: float
+
+
+@dataclass(frozen=True)
 class Machine:
-    """A board's processors and caches; `constants` in the order of CONSTANT_NAMES, 0 where the board has none."""
+    """A board's processors and caches; `constants` in the order of CONSTANT_NAMES, 0 where the board has none.
+    `uniforms` is None where there are no QPUs.
+    """
 
     qpus: int
     gpu_clock_hz: float
     gpu_cache_bytes: float
     cpu_cache_bytes: float
     constants: tuple[float, ...]
+    uniforms: UniformPath | None = None
 
     @staticmethod
     def of(profile: DeviceProfile) -> Machine:
@@ -36,23 +52,37 @@ class Machine:
             gpu_cache_bytes=float(target.l2_bytes),
             cpu_cache_bytes=float(target.cpu_l2_bytes or target.cpu_l1d_bytes),
             constants=_constants(profile),
+            uniforms=_uniforms(profile) if profile.v3d else None,
         )
 
     def cycles(self, time_s: float, choice: Choice) -> float:
         """A time in cycles of the GPU's clock, or in nanoseconds on a CPU."""
-        return time_s * (self.gpu_clock_hz if self._on_gpu(choice) else 1e9)
+        return time_s * (self.gpu_clock_hz if self.on_gpu(choice) else 1e9)
 
     def elements(self, choice: Choice) -> int:
         """Processing elements that share a choice's work."""
-        return self.qpus if self._on_gpu(choice) else choice.threads
+        return self.qpus if self.on_gpu(choice) else choice.threads
 
     def cache_bytes(self, choice: Choice) -> float:
         """Of the last cache that the choice's processors share, at least 1."""
-        return max(1.0, self.gpu_cache_bytes if self._on_gpu(choice) else self.cpu_cache_bytes)
+        return max(1.0, self.gpu_cache_bytes if self.on_gpu(choice) else self.cpu_cache_bytes)
 
     @staticmethod
-    def _on_gpu(choice: Choice) -> bool:
+    def on_gpu(choice: Choice) -> bool:
+        """Whether a choice runs on QPUs."""
         return engine_named(choice.engine).launches
+
+
+def _uniforms(profile: DeviceProfile) -> UniformPath:
+    value, clock_hz = profile.v3d_value, profile.v3d_value("clock_hz")
+    sdram_s = value("sdram_latency_s") + value("uniform_sdram_extra_s")
+    return UniformPath(
+        cache_bytes=value("uniform_cache_bytes"),
+        slice_qpus=int(value("qpus_per_slice")),
+        issue_cycles=value("issue_cycles"),
+        l2_line_cycles=value("l2_latency_cycles") + value("uniform_l2_extra_cycles"),
+        sdram_line_cycles=value("l2_latency_cycles") + sdram_s * clock_hz,
+    )
 
 
 def _constants(profile: DeviceProfile) -> tuple[float, ...]:

@@ -19,6 +19,7 @@ from cost_models.learned_ratio import LearnedRatio, Ratios, RatioState, Table
 from cost_models.machine import Machine
 from cost_models.model import Observation, Prediction
 from cost_models.roofline import RooflineModel, RooflineTerms
+from cost_models.shapes import shape_of
 from microbench.profile import DeviceProfile
 
 ENOUGH_OBSERVATIONS = 10  # of one algorithm, for trees to say more about it than its median does
@@ -156,7 +157,7 @@ class ResidualModel:
         self._state, self._unseen = state, ()
 
     def _unfitted(self) -> _State:
-        return _State(model=self.name, version=2, profile_hash=self._profile.hash)
+        return _State(model=self.name, version=3, profile_hash=self._profile.hash)
 
     def _board(self, profile: DeviceProfile | None) -> _Board:
         own = profile or self._profile
@@ -180,7 +181,7 @@ class ResidualModel:
             self._matrix(features, [(o.candidate, o.work, self._board(o.profile)) for o in every]),
             np.array(ratios, dtype=np.float64),
             _weights(every, own),
-            tuple(o.candidate.spec.canonical for o in every),
+            tuple(shape_of(o.candidate.spec) for o in every),
             tuple(o.candidate.choice.engine for o in every),
         )
 
@@ -218,7 +219,7 @@ class ResidualModel:
                     ratio
                     for other, ratio in zip(every, ratios, strict=True)
                     if other.candidate.choice.algorithm == o.candidate.choice.algorithm
-                    and other.candidate.spec != o.candidate.spec
+                    and shape_of(other.candidate.spec) != shape_of(o.candidate.spec)
                 ]
                 if o.candidate.choice.algorithm not in self._state.known
                 else []
