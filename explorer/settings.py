@@ -58,7 +58,9 @@ class RunSettings:
     file of named boards, None: there is none.
 
     `prices`: of objectives by name, the seconds of latency that a unit is worth; of what the plan minimises.
-    `prior`: whether the cost model also learns from what the store has of other networks and boards.
+    `prior`: whether the cost model also learns from what the store has of other networks and boards. `samples`: a file
+    of exported samples that the store takes in first, None: none. `again`: a run's directory; this one learns from the
+    samples that it learned from, and has the times that it took.
 
     `twin`: the profile of a virtual board that stands in for the device in the search, a name or a file *.toml, or
     `calibrated`: that which `explore calibrate` wrote for it.
@@ -84,12 +86,14 @@ class RunSettings:
     board_options: Mapping[str, str] = field(default_factory=dict)
     overwrite: bool = False
     prior: PriorChoice = "store"
+    samples: Path | None = None
+    again: Path | None = None
     robust: bool = False
     twin: str | None = None
     prices: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for name in ("model", "out", "devices"):
+        for name in ("model", "out", "devices", "samples", "again"):
             if isinstance(given := getattr(self, name), str):
                 object.__setattr__(self, name, Path(given))
         for name in ("device", "store"):
@@ -144,6 +148,8 @@ class RunSettings:
     def directory(self) -> Path:
         """Where plan, bundle, figures and summary go, if no other run has it."""
         device, variants = split_variants(self.device)
+        if self.out is None and self.again is not None:
+            return self.again.with_name(f"{self.again.name}-again")
         return self.out or RUNS / "-".join((self.model_name, Path(device).stem, *variants))
 
 

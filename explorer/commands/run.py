@@ -17,6 +17,7 @@ ShapeOption = Annotated[
 
 
 def run(
+    context: typer.Context,
     model: ModelOption = None,
     device: Annotated[
         str, typer.Option(help="a named board (`explore devices`), else a profile: a name, or a file *.toml")
@@ -90,6 +91,19 @@ def run(
             help="store: the cost model also learns from the store's other networks and boards; none: it does not"
         ),
     ] = "store",
+    samples: Annotated[
+        Path | None,
+        typer.Option(
+            "--from", help="samples to begin with, by `explore samples export`: the store takes them in"
+        ),
+    ] = None,
+    again: Annotated[
+        Path | None,
+        typer.Option(
+            help="directory of a run to make again, with its options and from exactly the samples that it learned from "
+            "and took; other options replace those it had"
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(help="of trial values and of the search", min=0)] = 0,
     strategy: Annotated[
         str | None,
@@ -129,6 +143,7 @@ def run(
 ) -> None:
     """Search, compose, compile and check a network on a board; interrupted runs go on where they stopped."""
     from explorer.api import explore
+    from explorer.commands.again import REPEATED, repeat
     from explorer.search.budget import parse_budget
     from explorer.search.layer_search import SearchSettings
     from explorer.search.restrictions import Restrictions, parse_rule
@@ -148,6 +163,9 @@ def run(
     from explorer.terminal.console import stdout
 
     with reported(resumable=True, place=out or RUNS):
+        if again is not None and not context.meta.get(REPEATED):
+            repeat(context, again)
+            return
         explore(
             RunSettings(
                 device=device,
@@ -180,6 +198,8 @@ def run(
                 objective=parse_objective(objective),
                 robust=robust,
                 twin=twin,
+                samples=samples,
+                again=again,
                 prices=parse_prices(price or ()),
             ),
             console=stdout(),

@@ -41,7 +41,7 @@ def prior_of(
         LayerSpec.of(graph, node) for node in (*graph.nodes, *(chain.node for chain in chain_nodes(graph)))
     }
     kinds = {name: board.kind_of(name) for name in engines()}
-    profiles = {profile.hash: profile for profile in (*_known(), board.profile)}
+    profiles = known_boards(board)
 
     def teaches(sample: Sample) -> bool:
         if ids is not None:
@@ -56,6 +56,11 @@ def prior_of(
             newest[sample.candidate_hash, sample.fingerprint_hash] = sample
     chosen = sorted(newest.values(), key=lambda sample: sample.id)[-MOST_OBSERVATIONS:]
     return _prior(chosen, profiles)
+
+
+def known_boards(board: Board) -> Mapping[str, DeviceProfile]:
+    """Profiles by their hashes: the board's own, and those that there are here."""
+    return {profile.hash: profile for profile in (*_known(), board.profile)}
 
 
 def _prior(samples: Iterable[Sample], profiles: Mapping[str, DeviceProfile]) -> Prior:

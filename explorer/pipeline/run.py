@@ -24,6 +24,7 @@ from explorer.measure.measurer import Measurer, Tally, overheads_of
 from explorer.measure.workers import Workers
 from explorer.objectives.objective import weights_of
 from explorer.objectives.power import power_of
+from explorer.pipeline.again import contents_of, store_of
 from explorer.pipeline.boards import alike, close, open_board_of
 from explorer.pipeline.gpu_memory import fastest_way, other_ways
 from explorer.pipeline.prior import Prior, prior_of
@@ -41,7 +42,14 @@ from explorer.plans.network import Network, kept, open_network
 from explorer.plans.searched_network import SearchedNetwork
 from explorer.rehearse.rehearsal import Perform, Rehearsals
 from explorer.runs.claim import claim
-from explorer.runs.files import COMMAND_FILE, MEASURED, PRIOR, record_ids, recorded_ids
+from explorer.runs.files import (
+    COMMAND_FILE,
+    MEASURED,
+    PRIOR,
+    record_contents,
+    record_ids,
+    recorded_ids,
+)
 from explorer.runs.identity import identity_of
 from explorer.runs.report import RunReport
 from explorer.search.search import search
@@ -101,7 +109,6 @@ def run(settings: RunSettings, progress: Progress, announce: Announce) -> Run:
             settings = claim(settings, identity_of(settings, network.sha256))
             network = kept(network, settings)
         found, tally = _investigate(settings, network, boards, first, fingerprint, progress)
-        record_ids(settings.directory, MEASURED, (sample.id for sample in found.result.samples))
         composed = found.fastest if limits == UNLIMITED else found.compose(limits)
         plan = found.plan(composed)
         write_plan(plan, settings.directory / "plan.json")
@@ -157,7 +164,7 @@ def _investigate(
     repeats = REPEATS if first.reads_clock else 1
     jobs = JobBuilder(first.target, settings.search.seed, algorithms(), repeats)
     overheads = overheads_of(first)
-    with Store.open(settings.store) as store:
+    with store_of(settings, first) as store:
         measurer = Measurer(boards, jobs, store, fingerprint, progress, overheads.launch_s)
         model = cost_model_named(settings.cost_model, first.profile)
         compositions: tuple[Composition, ...] = ()
@@ -190,6 +197,10 @@ def _investigate(
             found = replace(found, best=best or found.best)
         if settings.robust:
             found = robust(found, settings, jobs, store, progress)
+        if (settings.directory / COMMAND_FILE).is_file():  # a study searches without a directory of results
+            measured = tuple(sample.id for sample in (*found.result.samples, *found.rehearsals))
+            record_ids(settings.directory, MEASURED, measured)
+            record_contents(settings.directory, contents_of(store, prior.sample_ids, measured))
         return found, measurer.tally
 
 

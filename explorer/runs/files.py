@@ -9,9 +9,12 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Iterable
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from codegen.schedule import Values
+from explorer.errors import RunDataError
 from explorer.objectives.usage import traffic_bytes
 from explorer.runs.report import MeasuredCandidate
 from explorer.settings import RunSettings
@@ -20,6 +23,7 @@ SAMPLES_FILE = "samples.csv"
 COMMAND_FILE = "run.json"
 COMMAND_FORMAT = 2
 PRIOR, MEASURED = "prior", "measured"  # in run.json: ids of samples, learned from and taken
+CONTENTS = "samples"  # in run.json: the same by their contents, which no other store changes
 # Of samples.csv, with what they say. Empty where there is nothing to say.
 SAMPLE_COLUMNS = {
     "layer": "the layer in a line: operator and shapes (NCHW)",
@@ -43,6 +47,14 @@ SAMPLE_COLUMNS = {
 }
 
 
+@dataclass(frozen=True)
+class Contents:
+    """The samples that a run learned from and those that it took, by the digests of their contents."""
+
+    prior: tuple[str, ...]
+    measured: tuple[str, ...]
+
+
 def write_samples(measured: Iterable[MeasuredCandidate], path: Path) -> None:
     """samples.csv, columns as `SAMPLE_COLUMNS`."""
     with path.open("w", encoding="utf-8", newline="") as file:
@@ -62,18 +74,49 @@ def command_text(settings: RunSettings, identity: str) -> str:
 
 def recorded_ids(directory: Path, what: str) -> tuple[int, ...] | None:
     """Ids of samples that run.json lists under a name; None where it does not, or is damaged."""
-    try:
-        content = json.loads((directory / COMMAND_FILE).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    ids = content.get(what) if isinstance(content, dict) else None
+    ids = _recorded(directory, what)
     return tuple(map(int, ids)) if isinstance(ids, list) else None
 
 
 def record_ids(directory: Path, what: str, ids: Iterable[int]) -> None:
     """Adds a list of ids of samples to run.json: what the run learned from, or what it measured."""
+    _record(directory, what, list(ids))
+
+
+def recorded_contents(directory: Path) -> Contents | None:
+    """Digests of the samples that a run learned from and took; None where run.json has none, or is damaged."""
+    found = _recorded(directory, CONTENTS)
+    lists = [found.get(name) for name in (PRIOR, MEASURED)] if isinstance(found, dict) else []
+    if not lists or not all(isinstance(digests, list) for digests in lists):
+        return None
+    prior, measured = (tuple(map(str, digests)) for digests in lists if isinstance(digests, list))
+    return Contents(prior, measured)
+
+
+def record_contents(directory: Path, contents: Contents) -> None:
+    """Adds to run.json what the run learned from and took, by content."""
+    _record(directory, CONTENTS, asdict(contents))
+
+
+def recorded_command(directory: Path) -> tuple[str, ...]:
+    """The options of the command line that made a run. Raises RunDataError where run.json has none."""
+    words = _recorded(directory, "command")
+    if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
+        raise RunDataError(f"{directory / COMMAND_FILE} is not there or damaged: name a run's directory")
+    return tuple(words[2:])
+
+
+def _recorded(directory: Path, what: str) -> Any:
+    try:
+        content = json.loads((directory / COMMAND_FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return content.get(what) if isinstance(content, dict) else None
+
+
+def _record(directory: Path, what: str, value: object) -> None:
     path = directory / COMMAND_FILE
-    content = json.loads(path.read_text(encoding="utf-8")) | {what: list(ids)}
+    content = json.loads(path.read_text(encoding="utf-8")) | {what: value}
     beside = path.with_suffix(".part")
     beside.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")
     beside.replace(path)
@@ -134,6 +177,8 @@ def _arguments(settings: RunSettings) -> Iterable[str]:
     yield from ("--cost-model", settings.cost_model)
     if settings.prior != "store":
         yield from ("--prior", settings.prior)
+    if settings.samples:
+        yield from ("--from", settings.samples.name)
     search = settings.search
     yield from ("--strategy", settings.strategy, "--seed", str(search.seed))
     if search.budget.text:

@@ -13,8 +13,9 @@ from microbench.profile import load_profile
 from microbench.store.database import parse, place_of
 from microbench.twin import twin_profile
 
-# Fields of RunSettings that change no plan: where results go, and the file that says what `device` means.
-WITHOUT_EFFECT = ("out", "overwrite", "devices")
+# Fields of RunSettings that say no more: where results go, the file that says what `device` means, and what the store
+# takes in first, for a store counts by its name.
+WITHOUT_EFFECT = ("out", "overwrite", "devices", "samples")
 
 
 def identity_of(settings: RunSettings, model_sha256: str) -> str:
@@ -39,6 +40,7 @@ def identity_of(settings: RunSettings, model_sha256: str) -> str:
             "store": place_of(parse(settings.store)),
             "cost model": settings.cost_model,
             "prior": settings.prior,
+            "again": settings.again.name if settings.again else None,
             "search": asdict(settings.search),
             "rehearsal": asdict(settings.rehearsal),
             "objective": settings.objective,

@@ -19,6 +19,7 @@ SETTINGS = RunSettings(model=Path("a/net.onnx"))
 MODEL = "5" * 64
 BOARD = SshOptions("pi.example")
 CHANGES: tuple[dict[str, Any], ...] = (
+    {"again": Path("runs/before")},
     {"device": "host"},
     {"model": Path("a/other.onnx")},
     {"board": "null"},
