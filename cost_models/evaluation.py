@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from random import Random
 
 import numpy as np
 
@@ -105,15 +106,17 @@ def cross_predict(
     make: Callable[[], CostModel],
     judged: Sequence[Grouped],
     learned: Sequence[Grouped] | None = None,
-    folds: int = FOLDS,
+    seed: int = 0,
 ) -> list[Judged]:
     """Every observation predicted by a new model that has seen none of its group.
 
-    `learned`: what models may learn from, None: the judged ones themselves. Where there are more groups than `folds`
-    they are dealt out to so many, in the order of their names.
+    `learned`: what models may learn from, None: the judged ones themselves. Where there are more groups than FOLDS they
+    are dealt out to so many, in an order that the seed decides.
     """
     taught = judged if learned is None else learned
-    fold_of = {name: index % folds for index, name in enumerate(sorted({name for _, name in judged}))}
+    names = sorted({name for _, name in judged})
+    Random(seed).shuffle(names)
+    fold_of = {name: index % FOLDS for index, name in enumerate(names)}
     predicted: dict[int, Prediction] = {}
     for fold in sorted(set(fold_of.values())):
         held = [i for i, (_, name) in enumerate(judged) if fold_of[name] == fold]

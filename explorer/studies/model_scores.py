@@ -12,23 +12,26 @@ from codegen.graph import LayerSpec
 from cost_models.evaluation import Grouped, Scores, cross_predict, scores, within
 from cost_models.model import Observation
 from cost_models.registry import cost_model_named
+from cost_models.shapes import shape_of
 from explorer.errors import UsageError
 from microbench.profile import DeviceProfile
 from microbench.store import Sample, Store
 
 NEAR = 3.0  # times the fastest of a layer: whoever takes longer is never chosen
 SHORTEST_S = 1e-7
-HELD_OUT = ("candidate", "layer", "network")
+HELD_OUT = ("candidate", "shape", "network")
 
 
 @dataclass(frozen=True)
 class ModelScores:
-    """A model's scores where `held_out` was never seen, over all candidates or those near the best of their layer."""
+    """A model's scores where `held_out` was never seen, over all candidates or those near the best of their layer; one
+    for each way to deal them out.
+    """
 
     model: str
     held_out: str
     near: bool
-    scores: Scores
+    scores: tuple[Scores, ...]
 
 
 def timed_observations(store: str, profile: DeviceProfile) -> tuple[Observation, ...]:
@@ -61,11 +64,12 @@ def model_scores(
     judged: Sequence[Observation],
     learned: Sequence[Observation] | None,
     networks: Mapping[LayerSpec, str],
+    seeds: int = 1,
 ) -> Iterator[ModelScores]:
     """Scores of each model by each of HELD_OUT; by network where layers of at least two were judged.
 
     `learned`: what models may learn from, None: the judged ones themselves. `networks`: the one that each layer belongs
-    to.
+    to. `seeds`: in how many ways candidates and shapes are dealt out; networks are held out one by one.
     """
     for name in models:
         for held_out in HELD_OUT:
@@ -73,11 +77,14 @@ def model_scores(
             if held_out == "network" and len({group for _, group in grouped}) < 2:
                 continue
             taught = None if learned is None else _grouped(learned, held_out, networks)
-            found = cross_predict(partial(cost_model_named, name, profile), grouped, taught)
+            make = partial(cost_model_named, name, profile)
+            ways = range(1 if held_out == "network" else seeds)
+            found = [cross_predict(make, grouped, taught, seed) for seed in ways]
             for near in (False, True):
-                result = scores(within(found, NEAR) if near else found)
-                if result is not None:
-                    yield ModelScores(name, held_out, near, result)
+                results = [scores(within(one, NEAR) if near else one) for one in found]
+                told = tuple(result for result in results if result is not None)
+                if told:
+                    yield ModelScores(name, held_out, near, told)
 
 
 def _grouped(
@@ -85,8 +92,8 @@ def _grouped(
 ) -> list[Grouped]:
     if held_out == "network":
         return [(o, networks[o.candidate.spec]) for o in observations if o.candidate.spec in networks]
-    if held_out == "layer":
-        return [(o, o.candidate.spec.canonical) for o in observations]
+    if held_out == "shape":
+        return [(o, shape_of(o.candidate.spec)) for o in observations]
     return [(o, o.candidate.hash) for o in observations]
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from statistics import median
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -31,11 +33,14 @@ COLUMNS = (
 )
 TITLE = "Cost models"
 INTRODUCTION = """\
-`explore bench models` fits each registered cost model without a fifth of the candidates, layers or networks and
-compares what it predicts of those with what was measured, `explore bench ground-truth` having measured every candidate.
+`explore bench models` fits each registered cost model without a fifth of the candidates or shapes, or without a
+network, and compares what it predicts of those with what `explore bench ground-truth` measured: all candidates, or a
+share of large spaces that their hashes tell. Layers that differ in padding or in what follows them are of one shape.
 Errors are relative to the measured time. The rank correlation and the regret of the first choice are means over layers;
-an interval should hold eight times of ten, and its width is relative to the time. Judged are all candidates, and those
-that take at most three times as long as the fastest of their layer. Modelled times are left out."""
+an interval should hold eight times of ten, the worst layer is that of at least ten candidates whose times they hold
+least, and the width is relative to the time. Judged are all candidates, and those that take at most three times as long
+as the fastest of their layer. Modelled times are left out. Candidates and shapes are dealt out in several ways: a
+figure is the median of these, that in brackets the worst."""
 
 
 def models(
@@ -57,6 +62,9 @@ def models(
     cost_model: Annotated[
         list[str] | None, typer.Option(help="only these cost models; may be repeated (default: all)")
     ] = None,
+    seeds: Annotated[
+        int, typer.Option(help="in how many ways candidates and shapes are dealt out", min=1)
+    ] = 10,
     resolution: Annotated[int, typer.Option(help="of the zoo's networks, in pixels", min=32)] = 224,
     markdown: Annotated[Path | None, typer.Option(help="write the table to this file too")] = None,
 ) -> None:
@@ -80,7 +88,7 @@ def models(
                     spec: name for spec in distinct_layers(network.graph).values() if spec not in owners
                 }
         names = cost_model or known_cost_models()
-        rows = tuple(map(_row, model_scores(names, profile, judged, learned, owners)))
+        rows = tuple(map(_row, model_scores(names, profile, judged, learned, owners, seeds)))
         source = (
             f"samples of another store ({len(learned)})" if learned is not None else "the samples judged by"
         )
@@ -93,15 +101,23 @@ def models(
 
 def _row(found: ModelScores) -> tuple[str, ...]:
     scores = found.scores
-    percents = (scores.top_regret, scores.coverage, scores.worst_coverage, scores.width)
+
+    def percent(values: Iterable[float], worst: Callable[[Sequence[float]], float]) -> str:
+        every = [100 * value for value in values]
+        more = f" ({worst(every):.1f})" if len(every) > 1 else ""
+        return f"{median(every):.1f}{more} %"
+
     return (
         found.model,
         found.held_out,
         "near the best" if found.near else "all",
-        str(scores.samples),
-        str(scores.layers),
-        f"{100 * scores.median_error:.1f} %",
-        f"{100 * scores.p90_error:.1f} %",
-        f"{scores.rank:.2f}",
-        *(f"{100 * value:.1f} %" for value in percents),
+        str(scores[0].samples),
+        str(scores[0].layers),
+        percent((one.median_error for one in scores), max),
+        percent((one.p90_error for one in scores), max),
+        f"{median(one.rank for one in scores):.2f}",
+        percent((one.top_regret for one in scores), max),
+        percent((one.coverage for one in scores), min),
+        percent((one.worst_coverage for one in scores), min),
+        percent((one.width for one in scores), max),
     )

@@ -28,11 +28,13 @@ def test_ground_truth_goes_on_and_models_are_judged_by_it(tmp_path: Path) -> Non
     assert again.exit_code == 0, again.output
     with Store.open(store) as opened:
         assert opened.count() == count
-    judged = explore("bench", "models", "--models", model, "--store", store, "--markdown", page)
+    judged = explore(
+        "bench", "models", "--models", model, "--store", store, "--seeds", "2", "--markdown", page
+    )
     assert judged.exit_code == 0, judged.output
     rows = [line for line in page.read_text().splitlines() if line.startswith("| r")]
     assert {line.split("|")[1].strip() for line in rows} >= {"residual", "roofline"}
-    assert {line.split("|")[2].strip() for line in rows} == {"candidate", "layer"}
+    assert {line.split("|")[2].strip() for line in rows} == {"candidate", "shape"}
 
 
 def test_a_share_is_part_of_a_larger_one_and_small_spaces_are_whole(tmp_path: Path) -> None:
