@@ -5,10 +5,10 @@ What the rest costs at least, tables of demands say (see `explorer.compose.suffi
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from itertools import count
 
 from explorer.compose.decomposition import CLOSE, Cheapest
+from explorer.compose.effort import Effort
 from explorer.compose.held import Caps
 from explorer.compose.moves import Moves
 from explorer.compose.problem import Problem
@@ -23,12 +23,12 @@ WIDER = 8
 
 
 def cheapest_within(
-    problem: Problem, suffixes: Suffixes, bound: float, caps: Caps, expired: Callable[[], bool]
+    problem: Problem, suffixes: Suffixes, bound: float, caps: Caps, effort: Effort
 ) -> Cheapest | None:
-    """The best found until it is exact or time is over; None where nothing keeps within the caps.
+    """The best found until it is exact or its effort is spent; None where nothing keeps within the caps.
 
     `suffixes`: filled tables; `bound`: a price that is known not to be beaten. Where nothing is found yet, every other
-    beam looks at memory before cost, and time does not end the search.
+    beam looks at memory before cost, and effort does not end the search.
     """
     moves = Moves(problem)
     rest = Rest(problem, suffixes)
@@ -38,18 +38,13 @@ def cheapest_within(
     for attempt in count():
         most = INFINITE if best is None else best.cost * (1 - CLOSE)
         thrifty = best is None and attempt % 2 == 1
-        is_over = expired if best is not None else _never
-        found = search.beam(width, most, is_over, thrifty)
+        found = search.beam(width, most, effort, best is not None, thrifty)
         best = found.best or best
         bound = max(bound, min(found.bound, most))
         if best is None and found.bound == INFINITE:
             return None
-        if best is not None and (bound >= best.cost * (1 - CLOSE) or expired()):
+        if best is not None and (bound >= best.cost * (1 - CLOSE) or effort.is_spent()):
             return Cheapest(best.path(), best.cost, min(bound, best.cost))
         if best is not None or thrifty:
             width *= WIDER
     raise AssertionError("beams never end")
-
-
-def _never() -> bool:
-    return False

@@ -17,6 +17,7 @@ from explorer.compose.activity import ASLEEP, Activity
 from explorer.compose.capped_offers import capped_offers, prepare
 from explorer.compose.change_sequences import Changes, ChangeSequences
 from explorer.compose.demands import ANYWHERE
+from explorer.compose.effort import Effort
 from explorer.compose.held import Caps
 from explorer.compose.homes import Asked, Homes
 from explorer.compose.labels import Label, Labels, PreparedStep, Prepending, beats
@@ -28,7 +29,10 @@ from explorer.compose.steps import ComposedStep
 from explorer.compose.timed_candidates import TimedCandidate
 
 MOST_STATES = 512  # of one table
-MOST_WORK = 1_500_000  # offers that are put before states, in all tables
+MOST_WORK = 400_000  # offers that are put before states, in all tables
+MOST_WORK_PER_LAYER = 500  # where that is more
+OFFER_UNITS = 2  # what it takes to put an offer before a state, in ways of tables without caps
+TRIED = 64  # layers, after which the work is known well enough
 
 Table = dict[State, Labels]
 
@@ -48,10 +52,10 @@ class _Reading(NamedTuple):
 class CappedTables:
     """The tables of one problem within caps."""
 
-    def __init__(self, problem: Problem, caps: Caps) -> None:
+    def __init__(self, problem: Problem, caps: Caps, effort: Effort) -> None:
         self._problem = problem
         self._graph = problem.graph
-        self._caps = caps
+        self._effort = effort
         engines = [engine_named(name) for name in _engines(problem)]
         self._marks = Marks(problem.layouts)
         self._homes = Homes(problem, self._marks)
@@ -76,11 +80,18 @@ class CappedTables:
         nothing = tuple((Label(0.0, 0),) for _ in self._activity.states)
         self._tables[count] = {state: nothing for state in self._ends()}
         for place in range(count - 1, -1, -1):
+            before = self._work
             self._fill(place)
-            if len(self._tables[place]) > MOST_STATES or self._work > MOST_WORK:
+            self._effort.spend(OFFER_UNITS * (self._work - before))
+            if len(self._tables[place]) > MOST_STATES or self._is_too_much(count - place, count):
                 raise TooLarge
             self._tables.pop(place + longest + 1, None)
         return self._start()
+
+    def _is_too_much(self, done: int, count: int) -> bool:
+        """Whether so many layers of all took more work than may be, or all would."""
+        expected = self._work * count / max(done, min(TRIED, count))
+        return expected > max(MOST_WORK, MOST_WORK_PER_LAYER * count)
 
     def _ends(self) -> Iterator[State]:
         """Every output row-major, wherever it lies."""
@@ -120,7 +131,7 @@ class CappedTables:
         demands = tuple((tensor, rest.pop(tensor, 0)) for tensor in reading.node.outputs)
         others = tuple(rest.items())
         for layouts, offers in reading.offers.items():
-            for sources, ahead in self._endings(demands, layouts, others, labels):
+            for sources, ahead in self._merged_endings(demands, layouts, others, labels).items():
                 for offer, ways in offers:
                     self._work += 1
                     asked = self._asked(offer, layouts, sources)
@@ -208,6 +219,16 @@ class CappedTables:
         return tuple(sorted(asked.items(), key=lambda item: order[item[0]]))
 
     # What is written --------------------------------------------------------------------------------------------
+
+    def _merged_endings(
+        self, demands: tuple[Asked, ...], layouts: tuple[str, ...], others: tuple[Asked, ...], labels: Labels
+    ) -> dict[tuple[Asked, ...], Labels]:
+        """The best labels behind a node for each set of copies that its outputs may be written as."""
+        found: dict[tuple[Asked, ...], Labels] = {}
+        for sources, ahead in self._endings(demands, layouts, others, labels):
+            known = found.get(sources)
+            found[sources] = ahead if known is None else self._prepending.merged(known, ahead)
+        return found
 
     def _endings(
         self, demands: tuple[Asked, ...], layouts: tuple[str, ...], others: tuple[Asked, ...], labels: Labels

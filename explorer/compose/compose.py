@@ -14,8 +14,7 @@ buffers are laid out may need a little more.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from codegen.engine_registry import host_engines
@@ -24,6 +23,7 @@ from codegen.schedule import Candidate
 from explorer.compose.capped import cheapest_within
 from explorer.compose.capped_tables import CappedTables, TooLarge
 from explorer.compose.decomposition import Cheapest, Decomposition
+from explorer.compose.effort import Effort
 from explorer.compose.held import Caps
 from explorer.compose.memory_use import held_bytes
 from explorer.compose.problem import Problem
@@ -40,7 +40,9 @@ from explorer.objectives.usage import Usage, total
 class Limits:
     """What a composition may use. `threads`: the most of one step; `weights`: what is minimised;
     `engines`: those that layers may run on, None for all; `chains`: whether layers may be computed
-    together; `seconds`: after so long the best found so far is taken, with the gap that is left.
+    together; `seconds`: after work that takes one core about so long the best found so far is taken, with the gap that
+    is left: work is counted, so that every machine finds the same. `wall_s`: the same by the clock, where that matters
+    more.
     """
 
     engines: Sequence[str] | None = None
@@ -49,6 +51,7 @@ class Limits:
     caps: Caps = field(default_factory=Caps)
     chains: bool = True
     seconds: float = 10.0
+    wall_s: float | None = None
 
 
 UNLIMITED = Limits()
@@ -102,20 +105,18 @@ def compose(
     nothing keeps within the caps.
     """
     allowed = {spec: _allowed(ways, limits) for spec, ways in timed_candidates.items()}
-    expired = _clock(limits.seconds)
+    effort = Effort(limits.seconds, limits.wall_s)
     problem = Problem(graph, allowed, Prices(overheads, limits.weights), limits.engines, limits.chains)
-    if limits.caps == Caps():
-        cheapest = Decomposition(problem, expired).run()
-    else:
-        cheapest = _capped(problem, limits.caps, expired)
+    free = limits.caps == Caps()
+    cheapest = Decomposition(problem, effort).run() if free else _capped(problem, limits.caps, effort)
     return _priced(cheapest.steps, overheads, *held_bytes(graph, cheapest.steps), cheapest.gap)
 
 
-def _capped(problem: Problem, caps: Caps, expired: Callable[[], bool]) -> Cheapest:
+def _capped(problem: Problem, caps: Caps, effort: Effort) -> Cheapest:
     """By tables of all that may be held where these stay small, else by beams and the tables of what may be asked."""
     bound = -INFINITE
     try:
-        label = CappedTables(problem, caps).solve()
+        label = CappedTables(problem, caps, effort).solve()
     except TooLarge:
         pass
     else:
@@ -125,9 +126,9 @@ def _capped(problem: Problem, caps: Caps, expired: Callable[[], bool]) -> Cheape
         if caps.keep(*held_bytes(problem.graph, steps)):
             return Cheapest(steps, label.cost, label.cost)
         bound = label.cost
-    suffixes = Suffixes(problem, CAPPED_STATES, by_margin=False)
+    suffixes = Suffixes(problem, CAPPED_STATES, effort, by_margin=False)
     bound = max(bound, suffixes.solve())
-    found = None if bound == INFINITE else cheapest_within(problem, suffixes, bound, caps, expired)
+    found = None if bound == INFINITE else cheapest_within(problem, suffixes, bound, caps, effort)
     if found is None:
         raise CompositionError(_why_none(caps))
     return found
@@ -154,12 +155,6 @@ def _priced(
     overhead_s = launches * overheads.launch_s + sum(wakes(steps, overheads)) * overheads.wake_s
     taken = total((*(step.usage for step in steps), overhead(overhead_s)))
     return Composition(steps, replace(taken, gpu_bytes=gpu_bytes, arena_bytes=arena_bytes), launches, gap)
-
-
-def _clock(seconds: float) -> Callable[[], bool]:
-    """Tells whether so much time has gone by since it was made."""
-    end = time.thread_time() + seconds
-    return lambda: time.thread_time() > end
 
 
 def _why_none(caps: Caps) -> str:

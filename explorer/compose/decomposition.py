@@ -7,9 +7,10 @@ tables.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
+from explorer.compose.effort import Effort
 from explorer.compose.loose import Reader
 from explorer.compose.problem import Problem
 from explorer.compose.rivals import INFINITE
@@ -43,15 +44,15 @@ class Cheapest:
 class Decomposition:
     """The search for one problem's cheapest steps. The tables of its last round remain."""
 
-    def __init__(self, problem: Problem, expired: Callable[[], bool]) -> None:
-        self.suffixes = Suffixes(problem, FIRST_STATES)
-        self._expired = expired
+    def __init__(self, problem: Problem, effort: Effort) -> None:
+        self.suffixes = Suffixes(problem, FIRST_STATES, effort)
+        self._effort = effort
         self._steps: tuple[ComposedStep, ...] | None = None
         self._price = INFINITE
         self._bound = -INFINITE
 
     def run(self) -> Cheapest:
-        """Until it is exact or time is over; raises CompositionError where layouts cannot be joined."""
+        """Until it is exact or its effort is spent; raises CompositionError where layouts cannot be joined."""
         while True:
             disagreed = self._rounds()
             if self._is_done() and self._steps is not None:
@@ -89,7 +90,7 @@ class Decomposition:
 
     def _is_done(self) -> bool:
         exact = self._price - self._bound <= CLOSE * self._price
-        return exact or (self._steps is not None and self._expired())
+        return exact or (self._steps is not None and self._effort.is_spent())
 
     def _take(self, decisions: Decisions, price: float) -> None:
         if price < self._price:

@@ -90,15 +90,13 @@ class Prepending:
         ]
         on.append(started._replace(step=prepared.anew))
         return tuple(
-            self.front(on, active) if active == prepared.launched else (started,)
-            for active in self._activity.states
+            self.front(on) if active == prepared.launched else (started,) for active in self._activity.states
         )
 
-    def front(self, labels: Iterable[Label], active: int) -> tuple[Label, ...]:
-        """The labels worth keeping of those that hold within the cap."""
-        if not self._activity.is_launch(active) or self._caps.gpu_bytes == INFINITE:
-            best = min(labels, key=_order, default=None)
-            return () if best is None else (best,)
+    def front(self, labels: Iterable[Label]) -> tuple[Label, ...]:
+        """The labels of an open launch that are worth keeping, of those that hold within the cap."""
+        if self._caps.gpu_bytes == INFINITE:
+            return (min(labels, key=_order),)
         kept: list[Label] = []
         for label in sorted(labels, key=_order):
             if not kept or label.taken < kept[-1].taken:
@@ -107,10 +105,15 @@ class Prepending:
 
     def merged(self, one: Labels, other: Labels) -> Labels:
         """The best of both."""
-        return tuple(
-            (self.front((*a, *b), active) if a and b else a or b)
-            for active, (a, b) in enumerate(zip(one, other, strict=True))
-        )
+        found = []
+        for active, (a, b) in enumerate(zip(one, other, strict=True)):
+            if not (a and b):
+                found.append(a or b)
+            elif self._activity.is_launch(active):
+                found.append(self.front((*a, *b)))
+            else:
+                found.append(a if a[0].cost <= b[0].cost else b)
+        return tuple(found)
 
 
 def _order(label: Label) -> tuple[float, int]:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Generic, NamedTuple, TypeVar
 
+from explorer.compose.effort import MOVE_UNITS, Effort
 from explorer.compose.held import Caps, Held
 
 Step = TypeVar("Step")
@@ -79,7 +80,9 @@ class Search(Generic[Step]):
     rest: Rest
     caps: Caps
 
-    def beam(self, width: int, most: float, expired: Callable[[], bool], thrifty: bool = False) -> Beam[Step]:
+    def beam(
+        self, width: int, most: float, effort: Effort, may_end: bool, thrifty: bool = False
+    ) -> Beam[Step]:
         """The best path that costs less than `most`, with at most so many labels at every place, the most promising by
         their cost or, `thrifty`, by the memory that they hold; equal ones in order.
         """
@@ -93,10 +96,11 @@ class Search(Generic[Step]):
                 labels.sort(key=_bytes if thrifty else _cost)
                 bound = min(bound, *(found[0] for found in labels[width:]))
                 del labels[width:]
-            if layer.place is not None and expired():
+            if layer.place is not None and may_end and effort.is_spent():
                 return Beam(None, min([bound, *self._open(labels, reached[index + 1 :], most)]))
             for held, own in _by_state(labels).items():
                 for move in layer.moves(held):
+                    effort.spend(MOVE_UNITS)
                     if move.arena_bytes <= self.caps.arena_bytes and move.gpu_bytes <= self.caps.gpu_bytes:
                         after = reached[index + 1 + move.skips].setdefault(move.after, [])
                         after.extend(_after(own, move, self.caps))

@@ -17,6 +17,7 @@ from codegen.engine_registry import engine_named
 from codegen.graph import Node
 from explorer.compose.activity import ASLEEP, Activity
 from explorer.compose.demands import ANYWHERE, Demands
+from explorer.compose.effort import Effort
 from explorer.compose.layout_changes import Changes, LayoutChanges
 from explorer.compose.loose import Loose, LooseReaders
 from explorer.compose.offers import Offer, PricedWay, offers_of
@@ -81,10 +82,16 @@ class Suffixes:
     """
 
     def __init__(
-        self, problem: Problem, most_states: int, by_margin: bool = True, complete: bool = False
+        self,
+        problem: Problem,
+        most_states: int,
+        effort: Effort,
+        by_margin: bool = True,
+        complete: bool = False,
     ) -> None:
         self.loose = LooseReaders()
         self.most_states = most_states
+        self._effort = effort
         self._complete = complete
         self._graph = problem.graph
         ways = [way for of_one in problem.ways.values() for way in of_one]
@@ -131,6 +138,7 @@ class Suffixes:
         self.tables[place] = table if self._complete or len(table) == 1 else self._rivals.efficient(table)
 
     def _extend(self, table: dict[State, Row], reading: Reading, state: State, row: Row) -> None:
+        self._effort.spend(len(reading.choices))
         rest = dict(state)
         demands = tuple((tensor, rest.pop(tensor, 0)) for tensor in reading.node.outputs)
         endings: dict[int, tuple[Ending, ...]] = {}

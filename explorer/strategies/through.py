@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from codegen.graph import Graph, LayerSpec
 from codegen.schedule import Candidate
 from explorer.compose.activity import ASLEEP, Rule
+from explorer.compose.effort import Effort
 from explorer.compose.problem import Problem
 from explorer.compose.rivals import INFINITE, Row, State
 from explorer.compose.steps import ComposedStep, Overheads, Prices
@@ -31,7 +32,7 @@ class Through:
     """
 
     def __init__(self, problem: Problem) -> None:
-        self._suffixes = Suffixes(problem, MOST_STATES, complete=True)
+        self._suffixes = Suffixes(problem, MOST_STATES, Effort(INFINITE), complete=True)
         self.best_s = self._suffixes.solve()
         if self.best_s == INFINITE:
             raise CompositionError(

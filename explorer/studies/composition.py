@@ -1,4 +1,4 @@
-"""How long the composition takes, and how good it is proven to be, on synthetic networks."""
+"""How long the composition takes, and how good it is proven to be, on synthetic networks and those of the zoo."""
 
 from __future__ import annotations
 
@@ -9,18 +9,24 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
 
+from codegen.graph import Graph
+from codegen.zoo import networks
 from explorer.compose.compose import Composition, Limits, compose
 from explorer.compose.held import Caps
 from explorer.errors import CompositionError
 from explorer.studies.composition_graphs import OVERHEADS, SHAPES, synthetic_times
+from explorer.studies.zoo_networks import network_named
 
 SEED = 0
+RESOLUTION = 224  # of the zoo's networks, in pixels
 CAPPED = 0.5  # of what the plan without a cap holds
 
 
 @dataclass(frozen=True)
 class Composed:
-    """One composition. `seconds` of a core; `composition` None: nothing keeps within the cap."""
+    """One composition. `shape`: the name of a network or its file; `seconds` of a core; `composition` None: nothing
+    keeps within the cap.
+    """
 
     shape: str
     qpus: bool
@@ -32,10 +38,15 @@ class Composed:
     composition: Composition | None
 
 
+def names() -> tuple[str, ...]:
+    """The networks that there are without a file."""
+    return (*SHAPES, *networks())
+
+
 def study(shapes: Sequence[str], seconds: float) -> Iterator[Composed]:
     """Every shape with the choices of a board with QPUs and of one without, each in a process of its own.
 
-    Raises KeyError for a shape that there is not.
+    Raises ModelError and its kin for a network that there is not, and for a file that cannot be imported.
     """
     for shape in shapes:
         for qpus in (True, False):
@@ -44,7 +55,7 @@ def study(shapes: Sequence[str], seconds: float) -> Iterator[Composed]:
 
 
 def _compose(shape: str, qpus: bool, seconds: float) -> list[Composed]:
-    graph = SHAPES[shape]()
+    graph = _graph(shape)
     times = synthetic_times(graph, SEED, qpus)
     options = sum(map(len, times.values()))
     found: list[Composed] = []
@@ -62,6 +73,13 @@ def _compose(shape: str, qpus: bool, seconds: float) -> list[Composed]:
         if composition is not None:
             caps = _half(composition)
     return found
+
+
+def _graph(name: str) -> Graph:
+    if name in SHAPES:
+        return SHAPES[name]()
+    with network_named(name, RESOLUTION) as network:
+        return network.graph
 
 
 def _half(composition: Composition) -> Caps:

@@ -29,31 +29,36 @@ COLUMNS = (
     ("proven gap", "right"),
 )
 INTRODUCTION = """\
-`explore bench search` composes synthetic networks from made-up times: at least 12 choices for every distinct layer in
-four layouts, every change of layout, launches where there are QPUs, threads where there are none, chains of layers on
-the CPU. A cap is half of what the plan without one holds, of GPU memory or of the CPU's arena, whichever is more. The
-gap is the part of the composed time that is not proven to be needed within the cap; 0 is the optimum. Time counts
-everything from the choices to the plan, on one core."""
+`explore bench search` composes synthetic networks and those of the zoo from made-up times: at least 12 choices for
+every distinct layer in four layouts, every change of layout, launches where there are QPUs, threads where there are
+none, chains of layers on the CPU. A cap is half of what the plan without one holds, of GPU memory or of the CPU's
+arena, whichever is more. The gap is the part of the composed time that is not proven to be needed within the cap; 0 is
+the optimum. Time counts everything from the choices to the plan, on one core."""
 
 
 def search(
     network: Annotated[
-        list[str] | None, typer.Option(help="only these networks; may be repeated (default: all)")
+        list[str] | None,
+        typer.Option(
+            help="only these networks, or ONNX files; may be repeated (default: all that have names)"
+        ),
     ] = None,
-    seconds: Annotated[float, typer.Option(help="for one composition, then the best found", min=0.1)] = 10.0,
+    seconds: Annotated[
+        float,
+        typer.Option(help="of one core, as counted work, for one composition; then the best found", min=0.1),
+    ] = 10.0,
     markdown: Annotated[Path | None, typer.Option(help="write the table to this file too")] = None,
 ) -> None:
     """Compose networks that are hard to compose: time, memory, and the proven gap."""
     with reported(place=markdown):
-        from explorer.studies.composition import study
-        from explorer.studies.composition_graphs import SHAPES
+        from explorer.studies.composition import names, study
         from explorer.studies.study_table import show, write_markdown
 
-        unknown = sorted(set(network or ()) - set(SHAPES))
+        unknown = [name for name in network or () if name not in names() and not name.endswith(".onnx")]
         if unknown:
-            raise UsageError(f"no network {unknown[0]!r}; there are {', '.join(SHAPES)}")
+            raise UsageError(f"no network {unknown[0]!r}; there are {', '.join(names())}")
         done = []
-        for composed in study(network or tuple(SHAPES), seconds):
+        for composed in study(network or names(), seconds):
             done.append(composed)
             if markdown is not None:  # after each: an interrupt loses none that is done
                 write_markdown(markdown, "Composition", INTRODUCTION, [_table(done, seconds)])
@@ -63,14 +68,14 @@ def search(
 def _table(done: Sequence[Composed], seconds: float) -> StudyTable:
     from explorer.studies.study_table import StudyTable
 
-    note = f"Seconds allowed for one composition: {seconds:g}."
-    return StudyTable("Synthetic networks", COLUMNS, tuple(map(_row, done)), (note,))
+    note = f"Work allowed for one composition: that of about {seconds:g} s of one core."
+    return StudyTable("Networks", COLUMNS, tuple(map(_row, done)), (note,))
 
 
 def _row(one: Composed) -> tuple[str, ...]:
     found = one.composition
     return (
-        one.shape,
+        Path(one.shape).stem,
         "QPUs and CPU" if one.qpus else "CPU",
         str(one.nodes),
         f"{one.options:,}",

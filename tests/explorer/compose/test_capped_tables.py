@@ -6,6 +6,7 @@ from codegen.graph import Graph
 from explorer.compose.capped import cheapest_within
 from explorer.compose.capped_tables import CappedTables
 from explorer.compose.compose import Limits, compose
+from explorer.compose.effort import Effort
 from explorer.compose.held import Caps
 from explorer.compose.problem import Problem
 from explorer.compose.steps import Prices
@@ -21,9 +22,10 @@ def test_tables_of_what_is_held_and_beams_find_the_same_price(graph: Graph, qpus
     free = compose(graph, times, OVERHEADS)
     caps = Caps(0.7 * free.gpu_bytes or float("inf"), 0.7 * free.arena_bytes or float("inf"))
     problem = Problem(graph, times, Prices(OVERHEADS), None)
-    suffixes = Suffixes(problem, 256, by_margin=False)
-    beams = cheapest_within(problem, suffixes, suffixes.solve(), caps, lambda: False)
-    label = CappedTables(problem, caps).solve()
+    effort = Effort(60.0)
+    suffixes = Suffixes(problem, 256, effort, by_margin=False)
+    beams = cheapest_within(problem, suffixes, suffixes.solve(), caps, effort)
+    label = CappedTables(problem, caps, effort).solve()
     assert beams is not None and label is not None
     assert beams.gap == 0
     assert label.cost == pytest.approx(beams.price)
