@@ -12,6 +12,7 @@ from tests.test_floors import imported_modules
 ROOMS = (
     "errors",
     "terminal",
+    "inspect",
     "objectives",
     "compose",
     "measure",
