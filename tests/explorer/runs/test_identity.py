@@ -39,6 +39,7 @@ CHANGES: tuple[dict[str, Any], ...] = (
     {"robust": True},
     {"prices": {"energy": 0.5}},
     {"prior": "none"},
+    {"twin": "pi-zero"},
     {"board_options": {"serial": "1"}},
 )
 
