@@ -38,9 +38,12 @@ def function_of(node: OnnxNode, builder: GraphBuilder) -> FunctionProto | None:
     elif any(version <= node.opset for version in contextual):
         types = [_type_proto(node, index, builder).SerializeToString() for index in range(len(node.inputs))]
         version = max(v for v in contextual if v <= node.opset)
-        data = schema.get_context_dependent_function_with_opset_version(
-            version, node.proto.SerializeToString(), types
-        )
+        try:
+            data = schema.get_context_dependent_function_with_opset_version(
+                version, node.proto.SerializeToString(), types
+            )
+        except (RuntimeError, ValueError) as error:
+            raise node.malformed(f"ONNX cannot say what it computes ({error})") from error
     if not data:
         return None
     function = FunctionProto()

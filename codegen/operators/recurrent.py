@@ -143,6 +143,8 @@ def _emit(node: OnnxNode, builder: GraphBuilder, kind: str) -> None:
     def turned(tensor: str) -> str:
         return steps("Transpose", tensor, perm=[1, 0, 2]) if swapped and tensor else tensor
 
+    if any(len(steps.shape(node.input(index))) != 3 for index in range(3)):
+        raise node.malformed("its input and weights have other than 3 dimensions")
     x = turned(node.input(0))
     length, batch, _ = steps.shape(x)
     directions, rows, _ = steps.shape(node.input(1))

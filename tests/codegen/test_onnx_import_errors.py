@@ -309,6 +309,8 @@ MALFORMED = {
         [helper.make_node("Reshape", ["c", "s"], ["d"]), helper.make_node("Add", ["x", "d"], ["y"])],
         {"c": NUMBERS, "s": np.array([7])},
     ),
+    "recurrent over an image": broken(helper.make_node("GRU", ["x", "w", "w"], ["y"]), w=WEIGHT),
+    "body that is none": model_of([helper.make_node("SequenceMap", ["x"], ["y"])], opset=17),
     "written twice": model_of([relu("x", "a"), relu("x", "a"), relu("a", "y")]),
     "input written": model_of([relu("x", "x"), relu("x", "y")]),
     "out of order": model_of([relu("a", "y"), relu("x", "a")]),
