@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Self
@@ -12,6 +13,7 @@ from codegen.element_type import FLOAT32
 from codegen.errors import GraphSpecError
 from codegen.interval import Interval, hull
 from codegen.onnx_import.registry import handles
+from codegen.onnx_import.steps import Steps
 from codegen.operator import IMPORTED_ONLY, Arrays, Operator, Types, sole_input
 from codegen.operators.rearrange import NOWHERE, Places, emit_selection
 from codegen.operators.reshape import Reshape
@@ -53,6 +55,20 @@ class Pad2d(Operator):
         return hull(inputs[0], Interval(0.0, 0.0))
 
 
+def _emit_beyond_numbers(
+    node: OnnxNode, builder: GraphBuilder, tensor: str, indices: Sequence[Places], value: float
+) -> None:
+    """A value that is no finite number is a constant chosen by a mask: it cannot be an operator's parameter."""
+    steps = Steps(node, builder)
+    moved = emit_selection(node, builder, tensor, indices, step="moved")
+    outside = np.zeros((1,) * len(indices), dtype=bool)
+    for axis, index in enumerate(indices):
+        sizes = [len(index) if other == axis else 1 for other in range(len(indices))]
+        outside = outside | (index == NOWHERE).reshape(sizes)
+    fill = steps.constant(value, steps.type(moved).dtype)
+    steps("Where", steps.constant(outside), fill, moved, to=node.output)
+
+
 @handles("Pad", "every mode; pads by attribute or constant input")
 def pad(node: OnnxNode, builder: GraphBuilder) -> None:
     """Pad to Pad2d where it puts zeros around the planes of (N, C, H, W) or (N, H, W, C), between Transposes where axis
@@ -70,7 +86,10 @@ def pad(node: OnnxNode, builder: GraphBuilder) -> None:
     is_plane = len(shape) == 4 and (padded <= {2, 3} or padded <= {1, 2}) and type_.dtype == FLOAT32.name
     if not is_plane or mode != "constant" or value != 0.0 or min(map(min, ends)) < 0:
         indices = [_indices(node, size, pair, mode) for size, pair in zip(shape, ends, strict=True)]
-        emit_selection(node, builder, tensor, indices, fill=value)
+        if math.isfinite(value):
+            emit_selection(node, builder, tensor, indices, fill=value)
+        else:
+            _emit_beyond_numbers(node, builder, tensor, indices, value)
         return
     if padded <= {2, 3}:
         builder.emit(node, Pad2d(_pads(ends[2:])), tensor)
