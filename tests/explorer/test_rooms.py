@@ -28,10 +28,10 @@ ROOMS = (
     "twin",
     "pipeline",
     "report",
+    "backend",
     "studies",
     "qpu",
     "api",
-    "backend",
     "commands",
     "cli",
 )
