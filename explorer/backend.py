@@ -28,8 +28,8 @@ from codegen.operators.literal import Literal
 from codegen.passes.pipeline import optimize
 from codegen.target import Target
 from explorer.errors import UsageError
+from explorer.plans.modelled_plan import modelled_plan
 from explorer.plans.network import Network, graph_sha256
-from explorer.studies.modelled_plan import modelled_plan
 from microbench.profile import load_profile
 
 DEVICES = ("CPU",)

@@ -15,8 +15,8 @@ from codegen.tensor import FloatArray
 from explorer.errors import CheckFailedError
 from explorer.measure.judge import relative_error
 from explorer.plans.check import Trial, tolerance_of
+from explorer.plans.modelled_plan import modelled_plan
 from explorer.plans.network import Network
-from explorer.studies.modelled_plan import modelled_plan
 from microbench.boards.bundle_bench import run_bench
 from microbench.emulation.emulator import EmulatedExecutor
 from microbench.profile import DeviceProfile

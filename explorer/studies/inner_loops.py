@@ -15,7 +15,7 @@ from codegen.graph import LayerSpec
 from codegen.schedule import Candidate
 from codegen.target import Target
 from codegen.tensor import FloatArray
-from explorer.studies.roofline_ranking import ranked_candidates
+from explorer.search.roofline_ranking import ranked_candidates
 from microbench.inner_loops.counts import LoopCounts, count_loop
 from microbench.inner_loops.disassembly import disassemble
 from microbench.inner_loops.loops import Loop, busiest_loop

@@ -14,7 +14,7 @@ from codegen.schedule import Candidate
 from explorer.errors import CheckFailedError
 from explorer.measure.jobs import JobBuilder
 from explorer.measure.judge import Judge
-from explorer.studies.roofline_ranking import ranked_candidates
+from explorer.search.roofline_ranking import ranked_candidates
 from microbench.boards.cpu_harness import time_kernel
 from microbench.emulation.emulator import EmulatedExecutor
 from microbench.profile import DeviceProfile

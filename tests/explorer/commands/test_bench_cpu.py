@@ -18,13 +18,13 @@ from codegen.plan import write_plan
 from codegen.tensor import TensorType
 from explorer.errors import CheckFailedError
 from explorer.plans.check import Trial, trials_of
+from explorer.plans.modelled_plan import modelled_plan
 from explorer.plans.network import Network, load_network
+from explorer.search.roofline_ranking import ranked_candidates
 from explorer.studies.executed_instructions import count_network, require_right
 from explorer.studies.inner_loops import inspect_device
 from explorer.studies.layer_times import NetworkTimes, StepTime, kind_of, measure_layers
-from explorer.studies.modelled_plan import modelled_plan
 from explorer.studies.representative_layers import REPRESENTATIVE_LAYERS
-from explorer.studies.roofline_ranking import ranked_candidates
 from explorer.studies.study_table import StudyTable
 from microbench.boards.execution import LocalExecutor
 from microbench.emulation.emulator import EmulatedExecutor, emulation_of, why_no_counting

@@ -18,8 +18,8 @@ from explorer.errors import SearchError
 from explorer.plans.network import Network
 from explorer.plans.planning import build_plan
 from explorer.search.layer_search import LayerSearch, SearchSettings
+from explorer.search.roofline_ranking import ENUMERATED
 from explorer.search.searched_layers import relayout_specs
-from explorer.studies.roofline_ranking import ENUMERATED
 from microbench.board import Fingerprint
 from microbench.profile import DeviceProfile
 from microbench.store import Sample
