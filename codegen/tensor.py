@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,7 +25,8 @@ class TensorType:
 
     @property
     def elements(self) -> int:
-        return int(np.prod(self.shape, dtype=np.int64))
+        """Their number, however large: a hostile model's is compared with limits."""
+        return math.prod(map(int, self.shape))
 
     @property
     def size_bytes(self) -> int:

@@ -22,12 +22,11 @@ from codegen.graph import Graph, Node, type_of
 from codegen.onnx_import.inference import inferred_types, outer_names
 from codegen.onnx_import.names import Names
 from codegen.onnx_import.node import OnnxNode
-from codegen.onnx_import.tensors import to_array
+from codegen.onnx_import.tensors import MAX_ELEMENTS, to_array
 from codegen.operator import Operator
 from codegen.tensor import Array, FloatArray, TensorType
 
 MOST_FOLDED_BYTES = 2**30
-MAX_ELEMENTS = 2**28  # one gibibyte: more than any board that this project targets can address
 
 Shape = tuple[int, ...]
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 from onnx import GraphProto, ValueInfoProto, helper
 
 from codegen.errors import DynamicShapeError, ModelError, UnsupportedTypeError
-from codegen.onnx_import.tensors import CONVERTIBLE, type_name
+from codegen.onnx_import.tensors import CONVERTIBLE, MAX_ELEMENTS, type_name
 from codegen.tensor import TensorType
 
 Shape = tuple[int, ...]
@@ -20,7 +21,7 @@ def input_types(
     """The type of every input that is no initializer, in the model's order; and of those that have none a
     DynamicShapeError, where a dimension is open and not given, or an UnsupportedTypeError.
 
-    Raises ModelError where a given shape does not fit.
+    Raises ModelError where a given shape does not fit, or an input has more elements than any tensor may.
     """
     initializers = {tensor.name for tensor in graph.initializer}
     infos = {info.name: info for info in graph.input if info.name not in initializers}
@@ -50,7 +51,12 @@ def _type(info: ValueInfoProto, given: Shape | None) -> TensorType:
             f"input {info.name!r} has elements of {type_name(tensor.elem_type)}; supported are float16 to float64, "
             "integers of 8 to 64 bits and bool; export the model with these"
         )
-    return TensorType(_shape(info, given), str(helper.tensor_dtype_to_np_dtype(tensor.elem_type)))
+    shape = _shape(info, given)
+    if math.prod(shape) > MAX_ELEMENTS:
+        raise ModelError(
+            f"input {info.name!r} of shape {_text(shape)} has more than {MAX_ELEMENTS} elements; make it smaller"
+        )
+    return TensorType(shape, str(helper.tensor_dtype_to_np_dtype(tensor.elem_type)))
 
 
 def _shape(info: ValueInfoProto, given: Shape | None) -> Shape:

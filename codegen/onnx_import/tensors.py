@@ -15,6 +15,7 @@ from codegen.errors import ModelError, UnsupportedTypeError
 from codegen.tensor import Array
 
 MOST_BYTES = 2**30  # of one constant: more than any board that this project targets can address
+MAX_ELEMENTS = MOST_BYTES // 4  # of any tensor
 CONVERTIBLE = frozenset(
     {
         TensorProto.FLOAT,

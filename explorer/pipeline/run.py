@@ -168,6 +168,7 @@ def _investigate(
         measurer = Measurer(boards, jobs, store, fingerprint, progress, overheads.launch_s)
         model = cost_model_named(settings.cost_model, first.profile)
         compositions: tuple[Composition, ...] = ()
+        prior = Prior()
         if settings.twin:
             twin = searched(_of_twin(settings, settings.twin), network, progress)
             progress.phase("Measure on the board")
