@@ -14,7 +14,11 @@ class SearchError(ExplorerError):
 
 
 class CompositionError(ExplorerError):
-    """No assignment of choices to layers is possible, or the exact solver would need too much memory."""
+    """No assignment of choices to layers is possible within the limits."""
+
+
+class UndecidedError(CompositionError):
+    """None was found in the effort allowed, and there may be one."""
 
 
 class UsageError(ExplorerError):

@@ -17,6 +17,7 @@ from explorer.compose.rivals import INFINITE
 from explorer.compose.shortest_paths import Label, Search
 from explorer.compose.steps import ComposedStep
 from explorer.compose.suffixes import Suffixes
+from explorer.errors import UndecidedError
 
 FIRST_WIDTH = 4
 WIDER = 8
@@ -28,7 +29,7 @@ def cheapest_within(
     """The best found until it is exact or its effort is spent; None where nothing keeps within the caps.
 
     `suffixes`: filled tables; `bound`: a price that is known not to be beaten. Where nothing is found yet, every other
-    beam looks at memory before cost, and effort does not end the search.
+    beam looks at memory before cost, and the search goes on; raises UndecidedError once its effort is overdrawn.
     """
     moves = Moves(problem)
     rest = Rest(problem, suffixes)
@@ -38,11 +39,17 @@ def cheapest_within(
     for attempt in count():
         most = INFINITE if best is None else best.cost * (1 - CLOSE)
         thrifty = best is None and attempt % 2 == 1
-        found = search.beam(width, most, effort, best is not None, thrifty)
+        is_over = effort.is_overdrawn if best is None else effort.is_spent
+        found = search.beam(width, most, effort, is_over, thrifty)
         best = found.best or best
         bound = max(bound, min(found.bound, most))
         if best is None and found.bound == INFINITE:
             return None
+        if best is None and effort.is_overdrawn():
+            raise UndecidedError(
+                f"no combination of choices was found that keeps activations within {caps.gpu_bytes:,.0f} bytes of GPU "
+                f"memory and {caps.arena_bytes:,.0f} of the CPU's, and not all were looked at: allow more memory"
+            )
         if best is not None and (bound >= best.cost * (1 - CLOSE) or effort.is_spent()):
             return Cheapest(best.path(), best.cost, min(bound, best.cost))
         if best is not None or thrifty:

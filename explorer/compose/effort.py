@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 UNITS_PER_SECOND = 100_000  # of one core of a server of 2023, about
+FIRST_ANSWER_S = 40.0  # beyond the effort allowed, for a first answer where there is none
 MOVE_UNITS = 5  # what it takes to look at one move of a beam, in ways that are put before a state of a table
 
 
@@ -24,3 +25,7 @@ class Effort:
     def is_spent(self) -> bool:
         """Whether nothing is left."""
         return self._left < 0 or (self._end_s is not None and time.monotonic() > self._end_s)
+
+    def is_overdrawn(self) -> bool:
+        """Whether so much more was spent that no answer is worth waiting for."""
+        return self._left < -FIRST_ANSWER_S * UNITS_PER_SECOND

@@ -10,7 +10,7 @@ from itertools import count
 from codegen.bundle.memory import MemoryUse
 from explorer.compose.compose import Composition
 from explorer.compose.held import Caps
-from explorer.errors import CompositionError
+from explorer.errors import CompositionError, UndecidedError
 
 MOST_ATTEMPTS = 200
 
@@ -28,6 +28,7 @@ def compose_within(cap_bytes: float, compose: Compose, measure: Measure, price: 
     """
     order = count()
     waiting: list[tuple[float, int, Composition, Caps]] = []
+    undecided: list[Composition] = []  # of which narrower ones are not known
     refusal: CompositionError | None = None
 
     def consider(caps: Caps) -> CompositionError | None:
@@ -39,14 +40,25 @@ def compose_within(cap_bytes: float, compose: Compose, measure: Measure, price: 
         return None
 
     refusal = consider(Caps(cap_bytes, cap_bytes))
+    if isinstance(refusal, UndecidedError):
+        raise refusal
     for _ in range(MOST_ATTEMPTS):
         if not waiting:
             break
         _, _, found, caps = heapq.heappop(waiting)
         if measure(found).total_bytes <= cap_bytes:
-            return replace(found, gap=_gap(found, [found, *(other for _, _, other, _ in waiting)], price))
+            left = [found, *undecided, *(other for _, _, other, _ in waiting)]
+            return replace(found, gap=_gap(found, left, price))
         for narrower in _branches(found, caps, cap_bytes):
-            refusal = consider(narrower) or refusal
+            error = consider(narrower)
+            refusal = error or refusal
+            if isinstance(error, UndecidedError):
+                undecided.append(found)
+    if undecided:
+        raise UndecidedError(
+            f"no plan was found that keeps activations within {cap_bytes:,.0f} bytes, and not all were looked at: "
+            "allow more memory"
+        ) from refusal
     raise CompositionError(
         f"no plan keeps activations within {cap_bytes:,.0f} bytes: allow more memory"
     ) from refusal

@@ -81,10 +81,10 @@ class Search(Generic[Step]):
     caps: Caps
 
     def beam(
-        self, width: int, most: float, effort: Effort, may_end: bool, thrifty: bool = False
+        self, width: int, most: float, effort: Effort, is_over: Callable[[], bool], thrifty: bool = False
     ) -> Beam[Step]:
         """The best path that costs less than `most`, with at most so many labels at every place, the most promising by
-        their cost or, `thrifty`, by the memory that they hold; equal ones in order.
+        their cost or, `thrifty`, by the memory that they hold; equal ones in order. Ends without one when it `is_over`.
         """
         bound = INFINITE
         reached: list[Reached[Step]] = [{} for _ in range(len(self.layers) + 1)]
@@ -96,7 +96,7 @@ class Search(Generic[Step]):
                 labels.sort(key=_bytes if thrifty else _cost)
                 bound = min(bound, *(found[0] for found in labels[width:]))
                 del labels[width:]
-            if layer.place is not None and may_end and effort.is_spent():
+            if layer.place is not None and is_over():
                 return Beam(None, min([bound, *self._open(labels, reached[index + 1 :], most)]))
             for held, own in _by_state(labels).items():
                 for move in layer.moves(held):
