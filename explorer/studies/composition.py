@@ -13,7 +13,7 @@ from codegen.graph import Graph
 from codegen.zoo import networks
 from explorer.compose.compose import Composition, Limits, compose
 from explorer.compose.held import Caps
-from explorer.errors import CompositionError
+from explorer.errors import CompositionError, UndecidedError
 from explorer.studies.composition_graphs import OVERHEADS, SHAPES, synthetic_times
 from explorer.studies.zoo_networks import network_named
 
@@ -25,7 +25,7 @@ CAPPED = 0.5  # of what the plan without a cap holds
 @dataclass(frozen=True)
 class Composed:
     """One composition. `shape`: the name of a network or its file; `seconds` of a core; `composition` None: nothing
-    keeps within the cap.
+    keeps within the cap, or none `is_undecided`: none was found that does.
     """
 
     shape: str
@@ -36,6 +36,7 @@ class Composed:
     seconds: float
     peak_bytes: int
     composition: Composition | None
+    is_undecided: bool = False
 
 
 def names() -> tuple[str, ...]:
@@ -61,15 +62,17 @@ def _compose(shape: str, qpus: bool, seconds: float) -> list[Composed]:
     found: list[Composed] = []
     caps = Caps()
     for is_capped in (False, True):
-        began_s = time.process_time()
+        began_s, is_undecided = time.process_time(), False
         try:
             composition = compose(graph, times, OVERHEADS, Limits(caps=caps, seconds=seconds))
-        except CompositionError:
-            composition = None
+        except CompositionError as error:
+            composition, is_undecided = None, isinstance(error, UndecidedError)
         spent_s = time.process_time() - began_s
         peak_bytes = 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         nodes = len(graph.nodes)
-        found.append(Composed(shape, qpus, nodes, options, is_capped, spent_s, peak_bytes, composition))
+        found.append(
+            Composed(shape, qpus, nodes, options, is_capped, spent_s, peak_bytes, composition, is_undecided)
+        )
         if composition is not None:
             caps = _half(composition)
     return found

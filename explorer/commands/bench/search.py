@@ -82,6 +82,10 @@ def _row(one: Composed) -> tuple[str, ...]:
         "half" if one.is_capped else "none",
         f"{one.seconds:.2f}",
         f"{one.peak_bytes / 1e6:.0f}",
-        "nothing fits" if found is None else f"{1e3 * found.total_s:.4f}",
+        _none(one) if found is None else f"{1e3 * found.total_s:.4f}",
         "-" if found is None else "0" if found.gap == 0.0 else f"{100 * found.gap:.2g} %",
     )
+
+
+def _none(one: Composed) -> str:
+    return "none found" if one.is_undecided else "nothing fits"
