@@ -8,6 +8,7 @@ from statistics import median
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from explorer.runs.files import write_whole
 from microbench.board import BundleRun, Fingerprint, Kind
 
 RUNS_FILE = "runs.json"
@@ -87,6 +88,4 @@ def read_runs(directory: Path, key: str) -> KeptRuns | None:
 
 def write_runs(kept: KeptRuns, directory: Path) -> None:
     """All of them or none, whatever interrupts."""
-    beside = directory / f"{RUNS_FILE}.part"
-    beside.write_text(kept.model_dump_json(indent=2) + "\n", encoding="utf-8")
-    beside.replace(directory / RUNS_FILE)
+    write_whole(kept.model_dump_json(indent=2) + "\n", directory / RUNS_FILE)

@@ -117,8 +117,13 @@ def _recorded(directory: Path, what: str) -> Any:
 def _record(directory: Path, what: str, value: object) -> None:
     path = directory / COMMAND_FILE
     content = json.loads(path.read_text(encoding="utf-8")) | {what: value}
+    write_whole(json.dumps(content, indent=2, sort_keys=True) + "\n", path)
+
+
+def write_whole(text: str, path: Path) -> None:
+    """All of it or nothing, whatever interrupts."""
     beside = path.with_suffix(".part")
-    beside.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    beside.write_text(text, encoding="utf-8")
     beside.replace(path)
 
 
