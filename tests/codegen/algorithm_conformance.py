@@ -27,6 +27,7 @@ OTHER_MACS = {
     "cpu_pool": "an operation for each tap",
     "cpu_blocked_pool": "an operation for each tap",
     "qpu_pool": "an operation for each tap",
+    "qpu_pool_rows": "an operation for each tap",
     "qpu_global_average": "an operation for each pixel",
     "qpu_map": "an operation for each operand",
 }

@@ -61,6 +61,13 @@ LAYERS: dict[str, LayerSpec] = {
     "depthwise": convolution(20, 20, (10, 9), Conv2d((3, 3), (1, 1), SAME, groups=20, epilogue=RELU6)),
     "depthwise, strided": convolution(16, 16, (11, 12), Conv2d((3, 3), (2, 2), (0, 0, 1, 1), groups=16)),
     "depthwise, 2x2": convolution(9, 9, (6, 6), Conv2d((2, 2), groups=9)),
+    "depthwise, 5x5": convolution(
+        9, 9, (8, 11), Conv2d((5, 5), (2, 1), (2, 2, 1, 2), groups=9, epilogue=RELU6)
+    ),
+    "depthwise, dilated 7x7": convolution(
+        3, 3, (9, 8), Conv2d((7, 7), (1, 2), (6, 6, 6, 6), (2, 2), groups=3)
+    ),
+    "depthwise, wide": convolution(6, 6, (4, 21), Conv2d((2, 14), (1, 1), (0, 7, 1, 6), groups=6)),
     "transposed": inferred_layer(
         ConvTranspose2d((3, 3), (2, 2), SAME, (1, 1), epilogue=RELU),
         (1, 5, 6, 7),
@@ -68,6 +75,11 @@ LAYERS: dict[str, LayerSpec] = {
     ),
     "maximum": inferred_layer(Pool2d("max", (3, 3), (2, 2), SAME), (1, 9, 13, 13)),
     "maximum, clamped": inferred_layer(Pool2d("max", (2, 2), (2, 2), epilogue=RELU6), (1, 7, 8, 7)),
+    "maximum, 5x5": inferred_layer(Pool2d("max", (5, 5), (1, 2), (2, 2, 2, 2)), (1, 10, 7, 9)),
+    "maximum of one channel": inferred_layer(
+        Pool2d("max", (4, 15), (3, 2), (1, 5, 2, 5), (1, 2)), (1, 1, 9, 21)
+    ),
+    "average, 5x6": inferred_layer(Pool2d("average", (5, 6), (2, 3), (1, 4, 3, 2)), (1, 6, 7, 8)),
     "average": inferred_layer(Pool2d("average", (3, 3), (2, 2), SAME), (1, 9, 13, 13)),
     "average with padding": inferred_layer(
         Pool2d("average", (2, 2), (2, 2), (1, 1, 0, 0), include_padding=True), (1, 9, 7, 7)

@@ -83,9 +83,9 @@ def module_of(algorithm: str) -> Graph:
         part = build.add(sum_of_two(clamp(RESULT, 0.0, 6.0)), ("x", other), name="part")
     elif algorithm == "qpu_concat":
         part = build.add(Concat(1), ("x", other), name="part")
-    elif algorithm == "qpu_pool":
+    elif algorithm.startswith("qpu_pool"):
         part = build.add(Pool2d("max", (3, 3), pads=(1, 1, 1, 1)), other, name="part")
-    elif algorithm == "qpu_depthwise":
+    elif algorithm.startswith("qpu_depthwise"):
         op = Conv2d((3, 3), pads=(1, 1, 1, 1), groups=20)
         part = build.add(op, other, [(20, 1, 3, 3), (20,)], name="part")
     elif "pointwise" in algorithm:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from codegen.algorithm_base import AlgorithmBase
 from codegen.engines.videocore4.algorithms.geometry import Geometry, bounds, busiest_share, dealt, starts
 from codegen.engines.videocore4.kernels.results import coded, epilogue_instructions
-from codegen.engines.videocore4.kernels.window import MAXIMUM_TAPS, Window, tile_words, window_kernel
+from codegen.engines.videocore4.kernels.window import LOWEST, MAXIMUM_TAPS, Window, tile_words, window_kernel
 from codegen.engines.videocore4.layer import Address, QpuLayer, Uniform
 from codegen.engines.videocore4.layout import LANES, LINE_BYTES
 from codegen.errors import ScheduleError
@@ -24,7 +24,6 @@ from codegen.schedule import Axis, Choice, Point, Space, Work, values
 from codegen.target import Target
 from codegen.tensor import FloatArray
 
-LOWEST = -3.4028234663852886e38  # the identity of the maximum among float32
 _BLOCK_HEAD_WORDS = 4
 
 
@@ -64,7 +63,9 @@ class QpuWindow(AlgorithmBase):
         rows, chunk = point["rows"], point["channel_chunk"]
         if chunk % rows:
             raise ScheduleError(f"{self.name}: {rows} rows do not divide a chunk of {chunk} channels")
-        window_kernel(window, geometry.kernel, rows, coded(_epilogue(spec)))  # refuses what has no registers
+        window_kernel(
+            window, geometry.kernel, rows, coded(window_epilogue(spec))
+        )  # refuses what has no registers
         return Choice(
             engine=self.engine,
             algorithm=self.name,
@@ -77,7 +78,7 @@ class QpuWindow(AlgorithmBase):
     def work(self, spec: LayerSpec, target: Target, choice: Choice) -> Work:
         geometry, window = self._checked(spec)
         chunk, rows = choice.splits["channel_chunk"], choice.tiles["rows"]
-        epilogue = _epilogue(spec)
+        epilogue = window_epilogue(spec)
         per_output = 2.1 * geometry.taps + 4 + epilogue_instructions(epilogue)
         count = geometry.output_blocks * len(starts(geometry.output_channels, chunk))
         outputs = count * chunk
@@ -112,7 +113,7 @@ class QpuWindow(AlgorithmBase):
         geometry, window = self._checked(spec)
         geometry = geometry.within(output_lines)
         chunk, rows = choice.splits["channel_chunk"], choice.tiles["rows"]
-        epilogue = _epilogue(spec)
+        epilogue = window_epilogue(spec)
         code = window_kernel(window, geometry.kernel, rows, coded(epilogue)).words
         packed = self._pack(spec, geometry, window, weights)
         blocks = tuple(
@@ -145,7 +146,7 @@ class QpuWindow(AlgorithmBase):
         outside = np.full(LANES, LOWEST if window == "max" else 0.0, np.float32)
         rest = np.zeros(0, np.float32)
         if window == "average":
-            rest = _inverse_divisors(spec, geometry)
+            rest = inverse_divisors(spec, geometry)
         elif window == "depthwise":
             taps = weights[0].reshape(geometry.output_channels, geometry.taps)
             rest = np.concatenate([weights[1][:, None], taps], axis=1).astype(np.float32).reshape(-1)
@@ -189,11 +190,7 @@ class QpuDepthwise(QpuWindow):
     name = "qpu_depthwise"
 
     def _window(self, spec: LayerSpec) -> Window | None:
-        op = spec.op
-        if not isinstance(op, Conv2d) or len(spec.inputs[0].shape) != 4:
-            return None
-        channels = spec.inputs[0].shape[1]
-        return "depthwise" if op.groups == channels == spec.output.shape[1] else None
+        return depthwise_window(spec)
 
 
 class QpuPool(QpuWindow):
@@ -202,16 +199,31 @@ class QpuPool(QpuWindow):
     name = "qpu_pool"
 
     def _window(self, spec: LayerSpec) -> Window | None:
-        if not isinstance(spec.op, Pool2d):
-            return None
-        return "max" if spec.op.kind == "max" else "average"
+        return pool_window(spec)
 
 
-def _epilogue(spec: LayerSpec) -> Expression:
+def depthwise_window(spec: LayerSpec) -> Window | None:
+    """The kind of window of a depthwise convolution; None where the layer is none."""
+    op = spec.op
+    if not isinstance(op, Conv2d) or len(spec.inputs[0].shape) != 4:
+        return None
+    channels = spec.inputs[0].shape[1]
+    return "depthwise" if op.groups == channels == spec.output.shape[1] else None
+
+
+def pool_window(spec: LayerSpec) -> Window | None:
+    """The kind of window of a pool; None where the layer is none."""
+    if not isinstance(spec.op, Pool2d):
+        return None
+    return "max" if spec.op.kind == "max" else "average"
+
+
+def window_epilogue(spec: LayerSpec) -> Expression:
+    """What a windowed layer's results go through."""
     return spec.op.epilogue if isinstance(spec.op, Epilogued) else RESULT
 
 
-def _inverse_divisors(spec: LayerSpec, geometry: Geometry) -> FloatArray:
+def inverse_divisors(spec: LayerSpec, geometry: Geometry) -> FloatArray:
     """1 / divisor of every output pixel, a line for each block; the last line is filled up with 1."""
     op = spec.op
     if not isinstance(op, Pool2d):

@@ -44,6 +44,7 @@ from codegen.expression import Expression
 
 QUEUE_DEPTH = 4  # requests in flight on one TMU
 MAXIMUM_TAPS = 16
+LOWEST = -3.4028234663852886e38  # the identity of the maximum among float32
 
 Window = Literal["depthwise", "max", "average"]
 
