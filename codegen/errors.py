@@ -54,6 +54,10 @@ class GraphSpecError(CodegenError):
     """A graph breaks the spec of its stage: a defect of the pass that produced it."""
 
 
+class EmptyTensorError(GraphSpecError):
+    """An operator would give a tensor without elements, which ONNX allows and no engine has."""
+
+
 class OperatorRegistryError(CodegenError):
     """Registered operators or ONNX handlers clash, or their package does not load."""
 

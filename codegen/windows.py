@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
 
-from codegen.errors import GraphSpecError
+from codegen.errors import EmptyTensorError, GraphSpecError
 from codegen.tensor import Doubles, Shape
 
 if TYPE_CHECKING:
@@ -145,7 +145,7 @@ def require_parameters(op: Windowed) -> None:
 
 
 def plane_of_windows(op: Windowed, shape: Shape) -> Pair:
-    """Height and width of the outputs over planes of (N, C, H, W); raises GraphSpecError where no window fits."""
+    """Height and width of the outputs over planes of (N, C, H, W); raises EmptyTensorError where no window fits."""
     require_parameters(op)
     extents = [window_extent(op.kernel[axis], op.dilations[axis]) for axis in (0, 1)]
     height, width = (
@@ -153,7 +153,7 @@ def plane_of_windows(op: Windowed, shape: Shape) -> Pair:
         for axis in (0, 1)
     )
     if min(height, width) < 1:
-        raise GraphSpecError(
+        raise EmptyTensorError(
             f"a window of {extents[0]}x{extents[1]} does not fit a plane of {shape[2]}x{shape[3]} "
             f"padded by {op.pads}"
         )

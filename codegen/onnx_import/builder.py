@@ -12,6 +12,7 @@ import numpy as np
 from onnx import NodeProto, TensorProto
 
 from codegen.errors import (
+    EmptyTensorError,
     FoldingError,
     GraphSpecError,
     ModelError,
@@ -67,6 +68,7 @@ class GraphBuilder:
         self._literals: dict[str, str] = {}
         self._absent: dict[str, str] = {}
         self._unknown: set[str] = set()
+        self._written: set[str] = set()
         self._names = Names()
         self._tensors = Names()
 
@@ -74,6 +76,7 @@ class GraphBuilder:
         """Names that the model itself uses, which nothing emitted beside them may take."""
         self._names.reserve(nodes)
         self._tensors.reserve(tensors)
+        self._written = tensors
 
     def add_input(self, name: str, type_: TensorType) -> None:
         """Declares a graph input."""
@@ -111,7 +114,10 @@ class GraphBuilder:
                 "export the model with float32 weights",
             )
         if value.size == 0:
-            raise node.malformed(f"input {index} ({node.inputs[index]!r}) of shape {value.shape} is empty")
+            raise node.unsupported(
+                f"input {index} ({node.inputs[index]!r}) of shape {value.shape} is empty",
+                "export the model without the node",
+            )
         return value.astype(np.float32, copy=False)
 
     def number(self, node: OnnxNode, index: int) -> FloatArray:
@@ -158,7 +164,9 @@ class GraphBuilder:
             raise node.unsupported(
                 f"input {index} ({name!r}) is constant", "only a computed tensor is supported here"
             )
-        raise node.malformed(f"reads {name!r}, which no earlier node writes")
+        if name in self._written:
+            raise node.malformed(f"reads {name!r}, which a later node writes: a cycle, or nodes out of order")
+        raise node.malformed(f"reads {name!r}, which nothing in the model gives")
 
     def shape(self, node: OnnxNode, index: int = 0) -> Shape:
         """The shape of a computed input."""
@@ -246,6 +254,11 @@ class GraphBuilder:
             types = op.infer(
                 [self._types[tensor] for tensor in inputs], list(map(type_of, arrays.values())), declared
             )
+        except EmptyTensorError as error:
+            raise node.unsupported(
+                f"its result would be empty: {error}",
+                "give the network a larger input, or export it otherwise",
+            ) from error
         except GraphSpecError as error:
             raise node.malformed(str(error)) from error
         written = self._output_names(node, step, len(types)) if outputs is None else tuple(outputs)

@@ -118,7 +118,7 @@ def _renamed(proto: NodeProto, names: Mapping[str, str], prefix: str, given: Att
 
     renewed = NodeProto()
     renewed.CopyFrom(proto)
-    renewed.name = f"{prefix}/{proto.name}" if prefix and proto.name else proto.name
+    renewed.name = f"{prefix}/{proto.name or proto.op_type}" if prefix else proto.name
     renewed.input[:] = [name_of(name) for name in proto.input]
     renewed.output[:] = [name_of(name) for name in proto.output]
     del renewed.attribute[:]

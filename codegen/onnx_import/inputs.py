@@ -12,6 +12,12 @@ from codegen.onnx_import.tensors import CONVERTIBLE, MAX_ELEMENTS, type_name
 from codegen.tensor import TensorType
 
 Shape = tuple[int, ...]
+KINDS = {
+    "sequence_type": "a sequence",
+    "map_type": "a map",
+    "optional_type": "an optional value",
+    "sparse_tensor_type": "a sparse tensor",
+}
 PLACEHOLDER = (1, 3, 224, 224)
 
 
@@ -42,8 +48,9 @@ def input_types(
 
 def _type(info: ValueInfoProto, given: Shape | None) -> TensorType:
     if not info.type.HasField("tensor_type"):
+        kind = KINDS.get(info.type.WhichOneof("value") or "", "no tensor")
         raise UnsupportedTypeError(
-            f"input {info.name!r} is no tensor; export the model with tensors as its inputs"
+            f"input {info.name!r} is {kind}; export the model with tensors as its inputs"
         )
     tensor = info.type.tensor_type
     if tensor.elem_type not in CONVERTIBLE:

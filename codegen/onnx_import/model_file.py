@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from codegen.errors import ModelError
 from codegen.onnx_import.tensors import open_data_file
 
 MOST_FILE_BYTES = 2**31 - 1
+DEFAULT_DOMAIN = ("", "ai.onnx")
 OLDEST_OPSET = 7
 NEWEST_OPSET = 28  # the newest whose operator definitions the handlers were compared with
 
@@ -40,8 +42,12 @@ def read_model(path: Path) -> ModelProto:
 
 
 def opset_of(model: ModelProto) -> int:
-    """The version of the default operator set; raises ModelError outside the supported range."""
-    versions = [entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")]
+    """The version of the default operator set, the newest where no node is of it; raises ModelError outside the
+    supported range.
+    """
+    versions = [entry.version for entry in model.opset_import if entry.domain in DEFAULT_DOMAIN]
+    if not versions and model.opset_import and all(n.domain not in DEFAULT_DOMAIN for n in model.graph.node):
+        return NEWEST_OPSET
     if len(versions) != 1:
         raise ModelError(
             f"imports the default operator set {len(versions)} times, not once; export or copy it again"
@@ -67,6 +73,17 @@ def check_names(model: ModelProto) -> None:
             *_names(function.node),
         ):
             _check_name(name)
+
+
+def check_unique(graph: GraphProto) -> None:
+    """Raises ModelError where two inputs or two initializers have one name."""
+    for things, what in (
+        ([info.name for info in graph.input], "inputs"),
+        ([tensor.name for tensor in graph.initializer], "initializers"),
+    ):
+        twice = [name for name, count in Counter(things).items() if count > 1]
+        if twice:
+            raise ModelError(f"has two {what} {twice[0]!r}; the model is malformed, export it again")
 
 
 def _check_name(name: str | bytes) -> None:

@@ -61,7 +61,7 @@ class OnnxNode:
         return ModelError(f"{self.where}: {reason}; the model is malformed, export it again")
 
     def unsupported(self, reason: str, remedy: str) -> UnsupportedOperatorError:
-        """The error for a form of the operator that the project does not know."""
+        """The error for what ONNX allows and the project does not know."""
         return UnsupportedOperatorError(f"{self.where}: {reason}; {remedy}")
 
     def integer(self, name: str, default: int) -> int:
@@ -76,7 +76,7 @@ class OnnxNode:
         attribute = self._attribute(name, AttributeProto.FLOAT)
         value = default if attribute is None else float(attribute.f)
         if math.isnan(value):
-            raise self.malformed(f"attribute {name} is not a number")
+            raise self.unsupported(f"attribute {name} is not a number", "export the model with a number")
         return value
 
     def axis(self, value: int, rank: int) -> int:

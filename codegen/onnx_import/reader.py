@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from onnx import FunctionProto, ModelProto, NodeProto
+from onnx import FunctionProto, GraphProto, ModelProto, NodeProto
 
 from codegen.errors import (
     DynamicShapeError,
@@ -22,9 +22,10 @@ from codegen.onnx_import.expansion import function_nodes, function_of, is_functi
 from codegen.onnx_import.folding import fold, is_foldable
 from codegen.onnx_import.inference import outer_names
 from codegen.onnx_import.inputs import input_types
-from codegen.onnx_import.model_file import NEWEST_OPSET, check_names, opset_of, read_model
+from codegen.onnx_import.model_file import NEWEST_OPSET, check_names, check_unique, opset_of, read_model
 from codegen.onnx_import.names import Names
 from codegen.onnx_import.node import OnnxNode
+from codegen.onnx_import.signature import check_signature, refusal
 from codegen.operator_registry import registry
 from codegen.spec_check import check
 from codegen.tensor import Array
@@ -94,11 +95,11 @@ def survey(
 def _survey(model: ModelProto, directory: Path, shapes: Shapes, name: str) -> Survey:
     opset, proto = opset_of(model), model.graph
     check_names(model)
-    if proto.sparse_initializer:
-        raise ModelError("holds sparse initializers, which are not supported; export it with dense ones")
+    check_unique(proto)
     initializers = {tensor.name: tensor for tensor in proto.initializer}
     builder = GraphBuilder(initializers, directory)
     inputs, obstacles = input_types(proto, shapes)
+    obstacles += _sparse(proto, builder)
     reader = _Reader(builder, {(f.domain, f.name): f for f in model.functions}, obstacles)
     builder.expand = reader.expand
     sets = {entry.domain: entry.version for entry in model.opset_import}
@@ -117,6 +118,17 @@ def _survey(model: ModelProto, directory: Path, shapes: Shapes, name: str) -> Su
     if reader.obstacles:
         return Survey(None, tuple(reader.obstacles), reader.unjudged)
     return Survey(builder.graph(proto.name or name, tuple(inputs), outputs))
+
+
+def _sparse(graph: GraphProto, builder: GraphBuilder) -> list[ModelError]:
+    """An error for each sparse initializer, of which nothing more is known."""
+    names = [tensor.values.name for tensor in graph.sparse_initializer]
+    for name in names:
+        builder.add_unknown(name)
+    return [
+        UnsupportedTypeError(f"initializer {name!r} is sparse; export the model with dense ones")
+        for name in names
+    ]
 
 
 def _needed(nodes: Sequence[OnnxNode], outputs: Iterable[str]) -> list[OnnxNode]:
@@ -165,6 +177,7 @@ class _Reader:
         model is malformed.
         """
         builder = self._builder
+        check_signature(node)
         self._count += 1
         if self._count > MOST_NODES:
             raise FoldingError(
@@ -174,7 +187,7 @@ class _Reader:
         if builder.reads_unknown(node):
             self.unjudged += 1
             if not self._is_known(node):
-                self.obstacles.append(_unsupported(node))
+                self.obstacles.append(_refusal(node))
             builder.forget(node)
             return
         try:
@@ -200,7 +213,7 @@ class _Reader:
         else:
             function = self._functions.get(key) or function_of(node, builder)
             if function is None:
-                raise _unsupported(node)
+                raise _refusal(node)
             protos, sets = function_nodes(node, function)
             self.expand(node, protos, sets=sets)
 
@@ -232,13 +245,5 @@ class _Reader:
             self._in_steps -= is_step
 
 
-def _unsupported(node: OnnxNode) -> UnsupportedOperatorError:
-    if node.domain and all(domain != node.domain for domain, _ in registry().handlers):
-        return UnsupportedOperatorError(
-            f"{node.where}: it is of the operator set {node.domain!r}; only the default one of ONNX is "
-            "supported: export the model without it"
-        )
-    return UnsupportedOperatorError(
-        f"{node.where}: operator {node.op_type} is not supported; export the model without it (`explore operators` "
-        "lists what is supported)"
-    )
+def _refusal(node: OnnxNode) -> UnsupportedOperatorError:
+    return refusal(node, {domain for domain, _ in registry().handlers})

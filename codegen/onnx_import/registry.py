@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -47,7 +48,10 @@ def line_parameters(line: Callable[..., Any], node: OnnxNode) -> dict[str, Any]:
 
 def _attribute(node: OnnxNode, name: str, default: Any) -> float | str | int:
     if isinstance(default, float):
-        return node.real(name, default)
+        value = node.real(name, default)
+        if not math.isfinite(value):
+            raise node.unsupported(f"attribute {name} is {value}", "export the model with a finite number")
+        return value
     if isinstance(default, str):
         return node.text(name, default)
     return node.integer(name, int(default))

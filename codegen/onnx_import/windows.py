@@ -98,7 +98,7 @@ def _explicit_pads(node: OnnxNode) -> Pads:
         raise node.malformed(f"attribute pads is {list(pads)}, not four integers")
     if min(pads) < 0:
         raise node.unsupported(
-            f"it crops by negative pads {list(pads)}", "only pads of 0 and more are supported"
+            f"it crops by negative pads {list(pads)}", "export the model with pads of 0 and more"
         )
     return pads[0], pads[1], pads[2], pads[3]
 

@@ -102,5 +102,7 @@ def read_transposed(node: OnnxNode, sizes: Shape, kernel: Sizes) -> Windows:
         small, large = tuple(total // 2 for total in totals), tuple(total - total // 2 for total in totals)
         begins, ends = (small, large) if mode == "SAME_UPPER" else (large, small)
     if min(outputs) < 1:
-        raise node.malformed(f"its pads cut off all that it gives: {outputs}")
+        raise node.unsupported(
+            f"its pads cut off all that it gives: {outputs}", "export it with smaller pads"
+        )
     return Windows(kernel, strides, dilations, begins, ends, outputs)

@@ -60,7 +60,10 @@ def batch_normalization(node: OnnxNode, builder: GraphBuilder) -> None:
     weights = {role: builder.weight(node, index + 1) for index, role in enumerate(ROLES)}
     epsilon = node.real("epsilon", 1e-5)
     if not np.all(weights["variance"].astype(np.float64) + epsilon > 0):
-        raise node.malformed("a variance plus epsilon is not above 0")
+        raise node.unsupported(
+            "a variance plus epsilon is not above 0, so that it gives no numbers",
+            "export the model with its trained statistics",
+        )
     builder.emit(node, BatchNormalization(epsilon), builder.activation(node), weights)
 
 

@@ -83,4 +83,4 @@ def _value(node: OnnxNode, builder: GraphBuilder) -> Array:
         return np.asarray(node.reals(form), dtype=np.float32)
     if form == "value_ints":
         return np.asarray(node.integers(form), dtype=np.int64)
-    raise node.unsupported(f"its value is given as {form!r}", f"supported are {FORMS}")
+    raise node.unsupported(f"its value is given as {form!r}", f"export the model with one of {FORMS}")

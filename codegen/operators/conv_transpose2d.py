@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from codegen.errors import GraphSpecError
+from codegen.errors import EmptyTensorError, GraphSpecError
 from codegen.expression import RESULT, Expression
 from codegen.interval import ANYTHING, Interval
 from codegen.onnx_import.registry import handles
@@ -76,7 +76,7 @@ class ConvTranspose2d(Epilogued):
             for axis in (0, 1)
         )
         if min(height, width) < 1:
-            raise GraphSpecError(f"pads {self.pads} cut off all that {self} gives for {shape}")
+            raise EmptyTensorError(f"pads {self.pads} cut off all that it gives for {shape}")
         return self.result(inputs, replace(source, shape=(shape[0], kernel[0], height, width)))
 
     def evaluate(self, inputs: Arrays, weights: Arrays, outputs: Types) -> tuple[Doubles, ...]:

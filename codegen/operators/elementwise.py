@@ -203,8 +203,10 @@ def _end(node: OnnxNode, builder: GraphBuilder, index: int, default: float) -> f
     if not node.has_input(index):
         return default
     value = builder.weight(node, index)
-    if value.size != 1 or math.isnan(float(value.reshape(-1)[0])):
-        raise node.malformed(f"input {index} is no single number")
+    if value.size != 1:
+        raise node.malformed(f"input {index} has {value.size} elements, not one")
+    if math.isnan(float(value.reshape(-1)[0])):
+        raise node.unsupported(f"input {index} is not a number", "export the model with a number")
     return float(value.reshape(-1)[0])
 
 

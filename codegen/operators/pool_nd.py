@@ -106,7 +106,10 @@ def emit_pool(node: OnnxNode, builder: GraphBuilder, kind: str) -> None:
     windows = read_windows(node, shape[2:], kernel, ceil=node.flag("ceil_mode"))
     extents = map(window_extent, kernel, windows.dilations)
     if any(max(pads) >= extent for pads, extent in zip(_pairs(windows), extents, strict=True)):
-        raise node.malformed("it has windows that hold nothing but padding")
+        raise node.unsupported(
+            "it has windows that hold nothing but padding",
+            "export the model with pads below the window's size",
+        )
     wants_places = kind == "max" and len(node.outputs) > 1 and bool(node.outputs[1])
     op = PoolNd(
         kind,

@@ -196,7 +196,10 @@ def _activations(node: OnnxNode, kind: str, directions: int) -> tuple[tuple[Acti
         alpha = alphas.pop(0) if takes and alphas else alpha
         beta = betas.pop(0) if name in ("Affine", "HardSigmoid", "ScaledTanh") and betas else beta
         if not math.isfinite(alpha + beta):
-            raise node.malformed(f"activation {name} has the parameters {alpha} and {beta}")
+            raise node.unsupported(
+                f"activation {name} has the parameters {alpha} and {beta}",
+                "export the model with finite ones",
+            )
         found.append((name, alpha, beta))
     return tuple(tuple(found[i : i + len(usual)]) for i in range(0, len(found), len(usual)))
 

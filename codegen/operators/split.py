@@ -58,8 +58,8 @@ def split(node: OnnxNode, builder: GraphBuilder) -> None:
     axis = node.axis(node.integer("axis", 0), len(shape))
     given = builder.integers(node, 1) if node.has_input(1) else node.integers("split")
     parts = node.integer("num_outputs", count)
-    if parts != count or not all(node.outputs):
-        raise node.unsupported(f"it has {count} outputs, of {parts} parts", "every part needs a name")
+    if parts != count:
+        raise node.malformed(f"it has {count} outputs, of {parts} parts")
     if given is None:
         most = -(-shape[axis] // count)
         if shape[axis] % count and node.opset < 18:
@@ -67,4 +67,19 @@ def split(node: OnnxNode, builder: GraphBuilder) -> None:
         given = (*(most,) * (count - 1), shape[axis] - most * (count - 1))
     if len(given) != count:
         raise node.malformed(f"it has {count} outputs and sizes {list(given)}")
-    builder.emit(node, Split(axis, given), builder.activation(node))
+    if min(given) < 0:
+        raise node.malformed(f"it has the sizes {list(given)}")
+    _emit(node, builder, axis, given)
+
+
+def _emit(node: OnnxNode, builder: GraphBuilder, axis: int, sizes: Sequence[int]) -> None:
+    """The parts that have elements; those of size 0 are constants, which what reads them may drop."""
+    type_ = builder.type(node)
+    outputs = [name or f"{node.name}/unused_{index}" for index, name in enumerate(node.outputs)]
+    for name, size in zip(outputs, sizes, strict=True):
+        if not size:
+            shape = (*type_.shape[:axis], 0, *type_.shape[axis + 1 :])
+            builder.define_constant(node, name, np.zeros(shape, type_.dtype))
+    full = [(name, size) for name, size in zip(outputs, sizes, strict=True) if size]
+    op = Split(axis, tuple(size for _, size in full))
+    builder.emit(node, op, builder.activation(node), outputs=[name for name, _ in full])
