@@ -177,7 +177,8 @@ def _investigate(
         else:
             prior = _prior(settings, store, first, fingerprint, network)
             strategy = strategy_named(settings.strategy, settings.search)
-            asked = Searched(network.graph, jobs, first.profile, overheads)
+            keeper = store if first.records else None
+            asked = Searched(network.graph, jobs, first.profile, overheads, keeper=keeper)
             result = search(asked, model, measurer, strategy, settings.search, progress, prior.observations)
         seed = settings.search.seed
         alone = SearchedNetwork(

@@ -85,11 +85,13 @@ def search(
         rounds += 1
         predicted = state.predict([request.candidate for request in due])
         progress.phase(f"Round {rounds}")
+        state.keep_programs()
         samples = measurer.samples([request.candidate for request in due])
         asked += map(Asked, [rounds] * len(due), due, predicted, samples)
         left.spend(len(due))
         state.record(samples)
         strategy.tell(samples)
+    state.keep_programs()
     state.require_timed()
     return SearchResult(
         state.timed_candidates,

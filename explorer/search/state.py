@@ -13,7 +13,7 @@ from cost_models.roofline import RooflineModel
 from explorer.compose.steps import Overheads
 from explorer.compose.timed_candidates import TimedCandidates
 from explorer.measure.jobs import JobBuilder
-from explorer.measure.programs import Programs
+from explorer.measure.programs import DigestKeeper, Programs
 from explorer.search.layer_search import LayerSearch, SearchSettings
 from explorer.search.restrictions import Admission, Admits
 from explorer.search.searched_layers import (
@@ -30,7 +30,7 @@ from microbench.store import Sample
 @dataclass(frozen=True)
 class Searched:
     """What is searched: a fused graph, what makes its candidates' programs, what changes of engines cost;
-    `admits`: which candidates there are.
+    `admits`: which candidates there are; `keeper`: where digests of programs outlive the search.
     """
 
     graph: Graph
@@ -38,11 +38,12 @@ class Searched:
     profile: DeviceProfile
     overheads: Overheads = field(default_factory=Overheads)
     admits: Admits = lambda candidate: True
+    keeper: DigestKeeper | None = None
 
     @cached_property
     def programs(self) -> Programs:
         """What tells candidates of one program apart."""
-        return Programs(self.jobs)
+        return Programs(self.jobs, self.keeper)
 
 
 class SearchState:
@@ -132,6 +133,10 @@ class SearchState:
     def measured_programs(self, layer: LayerSearch) -> set[str]:
         """Of all its samples."""
         return {self._programs.digest(sample.candidate) for sample in layer.samples}
+
+    def keep_programs(self) -> None:
+        """Lets the digests of programs that were asked for outlive the search; raises StoreError."""
+        self._programs.keep()
 
     def require_timed(self) -> None:
         """Raises SearchError naming a layer none of whose candidates works."""

@@ -3,6 +3,16 @@
 from __future__ import annotations
 
 from microbench.store.sample import Role, Sample, Status, content_digest, from_row, to_row
-from microbench.store.store import SCHEMA_VERSION, Store
+from microbench.store.store import SCHEMA_VERSION, ProgramDigest, Store
 
-__all__ = ["SCHEMA_VERSION", "Role", "Sample", "Status", "Store", "content_digest", "from_row", "to_row"]
+__all__ = [
+    "SCHEMA_VERSION",
+    "ProgramDigest",
+    "Role",
+    "Sample",
+    "Status",
+    "Store",
+    "content_digest",
+    "from_row",
+    "to_row",
+]

@@ -23,7 +23,7 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 from microbench.errors import StoreError
 from microbench.store.migrations import STEPS
 
-SCHEMA_VERSION = 6
+SCHEMA_VERSION = 7
 
 METADATA = MetaData()
 _ADVISORY_LOCK = 0x65787065  # any number that no other program on the same server takes
@@ -58,6 +58,17 @@ SAMPLES = Table(
     sqlite_autoincrement=True,
 )
 
+PROGRAMS = Table(
+    "programs",
+    METADATA,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("made_by", String(64), nullable=False),
+    Column("candidate_hash", String(64), nullable=False),
+    Column("digest", String(64), nullable=False),
+    sqlite_autoincrement=True,
+)
+
+BY_MAKER = Index("programs_by_maker", PROGRAMS.c.made_by)
 BY_KEY = Index("samples_by_key", SAMPLES.c.fingerprint_hash, SAMPLES.c.candidate_hash)
 
 
@@ -102,7 +113,8 @@ def bring_up_to_date(connection: Connection, place: str) -> None:
 
 
 def _create(connection: Connection) -> None:
-    for table in (VERSION, SAMPLES):
+    for table in (VERSION, SAMPLES, PROGRAMS):
         connection.execute(CreateTable(table))
-    connection.execute(CreateIndex(BY_KEY))
+    for index in (BY_KEY, BY_MAKER):
+        connection.execute(CreateIndex(index))
     connection.execute(insert_row(VERSION).values(id=1, version=SCHEMA_VERSION))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -17,15 +18,24 @@ from microbench.board import Fingerprint
 from microbench.errors import StoreError
 from microbench.store.database import connect, explained, parse, place_of
 from microbench.store.sample import Sample, from_row, to_row
-from microbench.store.schema import SAMPLES, SCHEMA_VERSION, bring_up_to_date, version_of
+from microbench.store.schema import PROGRAMS, SAMPLES, SCHEMA_VERSION, bring_up_to_date, version_of
 
 __all__ = ["SCHEMA_VERSION", "Store"]
 
 PAGE_ROWS = 500
 
 
+@dataclass(frozen=True)
+class ProgramDigest:
+    """What program a candidate is; `made_by`: a digest of all that decides it beside the candidate."""
+
+    made_by: str
+    candidate_hash: str
+    digest: str
+
+
 class Store:
-    """Samples keyed by candidate and fingerprint. There is no way to change or delete one.
+    """Samples keyed by candidate and fingerprint, and digests of programs. There is no way to change or delete one.
 
     Every method raises StoreError where the database fails: full, read-only, locked, damaged.
     """
@@ -80,6 +90,21 @@ class Store:
             if len(page) < PAGE_ROWS:
                 return
             last_id = page[-1]["id"]
+
+    def add_programs(self, programs: Sequence[ProgramDigest]) -> None:
+        """Appends digests, all or none; two of one candidate and maker are equal."""
+        if not programs:
+            return
+        with explained(self._url, "append digests of programs"), self._engine.connect() as connection:
+            writer = connection.execution_options(writes=True)
+            with writer.begin():
+                writer.execute(insert_row(PROGRAMS), [asdict(program) for program in programs])
+
+    def programs(self, made_by: str) -> tuple[ProgramDigest, ...]:
+        """All digests of what this made."""
+        columns = (PROGRAMS.c.made_by, PROGRAMS.c.candidate_hash, PROGRAMS.c.digest)
+        query = select_rows(*columns).where(PROGRAMS.c.made_by == made_by).order_by(PROGRAMS.c.id)
+        return tuple(ProgramDigest(**row) for row in self._rows(query))
 
     def fingerprints(self) -> tuple[Fingerprint, ...]:
         """The boards that have samples, in the order of their first one."""

@@ -16,7 +16,7 @@ from codegen.canonical import canonical_json, content_hash
 from microbench.conditions import Conditions
 from microbench.errors import StoreError
 from microbench.series import Series
-from microbench.store import SCHEMA_VERSION, Store
+from microbench.store import SCHEMA_VERSION, ProgramDigest, Store
 from microbench.store.database import parse
 from tests.microbench.measured import FINGERPRINT, OTHER, candidate, sample
 
@@ -147,6 +147,7 @@ class StoreConformance:
             store.add(written)
         execute(
             place,
+            "DROP TABLE programs",
             "ALTER TABLE samples DROP COLUMN series_json",
             "ALTER TABLE samples DROP COLUMN revision",
             "UPDATE schema_version SET version = 3",
@@ -167,7 +168,12 @@ class StoreConformance:
         with Store.open(place) as store:
             for one in written:
                 store.add(one)
-        execute(place, "ALTER TABLE samples DROP COLUMN revision", "UPDATE schema_version SET version = 5")
+        execute(
+            place,
+            "DROP TABLE programs",
+            "ALTER TABLE samples DROP COLUMN revision",
+            "UPDATE schema_version SET version = 5",
+        )
         for number, (one, generator) in enumerate(zip(written, generators, strict=True), 1):
             form = {**json.loads(canonical_json(one.fingerprint)), "generator": generator}
             execute(
@@ -181,6 +187,28 @@ class StoreConformance:
             )
             assert store.fingerprints() == (FINGERPRINT, OTHER)
             assert [s.id for s in store.samples(FINGERPRINT.hash)] == [1, 2]
+
+    def test_digests_of_programs_are_kept_by_what_made_them(self, place: str) -> None:
+        first, second, other = (
+            ProgramDigest(maker, f"candidate {n}", f"digest {n}") for n, maker in enumerate("aab")
+        )
+        with Store.open(place) as store:
+            store.add_programs((first, other))
+            store.add_programs((second,))
+            store.add_programs(())
+        with Store.open(place) as store:
+            assert store.programs("a") == (first, second)
+            assert store.programs("b") == (other,)
+            assert store.programs("c") == ()
+
+    def test_a_store_of_version_6_has_no_digests_yet(self, place: str) -> None:
+        with Store.open(place) as store:
+            store.add(sample(3))
+        execute(place, "DROP TABLE programs", "UPDATE schema_version SET version = 6")
+        with Store.open(place) as store:
+            assert (store.count(), store.programs("a")) == (1, ())
+            store.add_programs((ProgramDigest("a", "candidate", "digest"),))
+            assert len(store.programs("a")) == 1
 
     def test_an_old_store_that_is_damaged_stays_as_it_is(self, place: str) -> None:
         lay_old_store(place)
