@@ -7,13 +7,13 @@ from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
+from codegen.engines.cpu.machine import instruction_sets
 from codegen.engines.cpu.toolchain import compile_relocatable, compile_shared
 from codegen.target import Target
 
 SOURCE_DIRECTORY = Path(__file__).parent
 SIMULATOR_FLAGS = ("-std=c11", "-O3", "-ffp-contract=off", "-Wall", "-Wextra")
 
-# Results must not depend on the CPU that simulates: no -march of this machine.
 THIS_MACHINE = Target(name="simulator", qpus=0, cpu="generic", compiler=("",), cores=1)
 
 
@@ -40,13 +40,24 @@ def simulator_hash() -> str:
     return digest.hexdigest()[:12]
 
 
-def library_path() -> Path:
+def machine_flags() -> tuple[str, ...]:
+    """What makes the simulator faster on this machine and changes no result.
+
+    AVX2 has instructions for what every operation of the lanes does; it has none that fuses two of them.
+    """
+    return ("-mavx2",) if "avx2" in instruction_sets() else ()
+
+
+def library_path(flags: tuple[str, ...] = ()) -> Path:
     """The simulator as a shared object; raises ToolchainError where it cannot be compiled."""
-    return compile_shared(simulator_sources(), THIS_MACHINE, SIMULATOR_FLAGS)
+    return compile_shared(simulator_sources(), THIS_MACHINE, (*SIMULATOR_FLAGS, *flags))
 
 
 def object_path() -> Path:
-    """The simulator as one object file, which bundles of every profile are linked with; raises as `library_path`."""
+    """The simulator as one object file, which bundles of every profile are linked with; raises as `library_path`.
+
+    A bundle may be taken to another machine: none of `machine_flags`.
+    """
     return compile_relocatable(simulator_sources(), THIS_MACHINE, SIMULATOR_FLAGS)
 
 

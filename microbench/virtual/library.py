@@ -5,19 +5,19 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Mapping
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 from microbench.errors import BoardError
 from microbench.profile import DeviceProfile
-from microbench.virtual.build import library_path
+from microbench.virtual.build import library_path, machine_flags
 from microbench.virtual.structures import InstructionEntry, IntervalEntry, result_type
 
 
 class Library:
-    """The loaded shared object, with argument types set and the result structure made from the names it gives."""
+    """A loaded shared object, with argument types set and the result structure made from the names it gives."""
 
-    def __init__(self) -> None:
-        path = library_path()
+    def __init__(self, path: Path) -> None:
         try:
             self._dll = ctypes.CDLL(str(path))
         except OSError as error:
@@ -121,8 +121,8 @@ class Library:
 
 @cache
 def library() -> Library:
-    """The simulator, compiled on first use; raises ToolchainError or BoardError."""
-    return Library()
+    """The simulator, compiled on first use for this machine; raises ToolchainError or BoardError."""
+    return Library(library_path(machine_flags()))
 
 
 def config_values(profile: DeviceProfile, names: tuple[str, ...]) -> ctypes.Array[ctypes.c_double]:

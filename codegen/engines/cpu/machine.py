@@ -39,15 +39,20 @@ def block_registers(target: Target, lanes: int) -> int:
 
 
 @cache
+def instruction_sets() -> frozenset[str]:
+    """What this machine's CPU says of itself in /proc/cpuinfo; empty where there is none."""
+    try:
+        return frozenset(Path("/proc/cpuinfo").read_text(encoding="utf-8").split())
+    except OSError:
+        return frozenset()
+
+
+@cache
 def _native_lanes() -> int:
     """16 with AVX-512, 8 with AVX and FMA, else 4: SSE and NEON."""
-    try:
-        words = Path("/proc/cpuinfo").read_text(encoding="utf-8").split()
-    except OSError:
-        return 4
-    if "avx512f" in words:
+    if "avx512f" in instruction_sets():
         return 16
-    return 8 if {"avx2", "fma"} <= set(words) else 4
+    return 8 if {"avx2", "fma"} <= instruction_sets() else 4
 
 
 def is_scalar(target: Target) -> bool:
