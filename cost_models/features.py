@@ -17,12 +17,17 @@ from codegen.operators.pool2d import Pool2d
 from codegen.schedule import Candidate, Value, Work
 from cost_models.machine import CONSTANT_NAMES, Machine
 from cost_models.roofline import TERM_NAMES, RooflineTerms
-from cost_models.uniform_streams import UniformStreams
+from cost_models.tile_flow import TileFlow
 
 LANES, FLOAT_BYTES = 16, 4
+LEAST = 1e-6  # of what is told by its logarithm
 Matrix = NDArray[np.float64]
 
 _WORK_NAMES = tuple(field.name for field in fields(Work))
+_FLOW_NAMES = (
+    *("flow.memory", "flow.l2", "flow.vpm", "flow.waited", "flow.rounds", "flow.expected", "flow.stagger"),
+    *("flow.between_taps", "flow.between_turns", "flow.between_passes", "flow.slice_streams"),
+)
 _FIXED_NAMES = (
     *(f"work.{name}" for name in _WORK_NAMES),
     *(f"share.{name}" for name in TERM_NAMES),
@@ -32,8 +37,7 @@ _FIXED_NAMES = (
     *("stair.stores_per_element", "stair.tiles", "stair.rounds", "stair.raggedness", "stair.tile_macs"),
     *("stair.weight_columns", "stair.redundancy", "stair.busiest_instructions"),
     *("fit.working_set", "fit.inputs", "fit.weights", "fit.rereads", "fit.lines_reread"),
-    *("uniforms.tile", "uniforms.slice", "uniforms.round", "uniforms.lines", "uniforms.distinct"),
-    *("uniforms.passes", "uniforms.waited", "uniforms.expected"),
+    *_FLOW_NAMES,
     *(f"board.{name}" for name in CONSTANT_NAMES),
 )
 
@@ -69,8 +73,11 @@ class FeatureSet:
 
 @dataclass(frozen=True, eq=False)
 class SeenCandidate:
-    """What columns are made of, whichever there are: the fixed ones, the axes' numbers and the algorithm."""
+    """What columns are made of, whichever there are: the fixed ones, the axes' numbers and the algorithm; `expected_s`:
+    what is to be expected without any learning.
+    """
 
+    expected_s: float
     fixed: tuple[float, ...]
     axes: Mapping[str, int]
     algorithm: str
@@ -78,18 +85,21 @@ class SeenCandidate:
     @staticmethod
     def of(candidate: Candidate, work: Work, terms: RooflineTerms, machine: Machine) -> SeenCandidate:
         """A candidate as a machine's model sees it."""
+        flow = _flow_of(candidate, work, machine)
+        roofline_cycles = machine.cycles(terms.expected_s, candidate.choice)
+        expected_s = terms.expected_s if flow is None else flow.cycles / machine.gpu_clock_hz
         fixed = (
             *(math.log1p(getattr(work, name)) for name in _WORK_NAMES),
             *(getattr(terms, name) / terms.expected_s for name in TERM_NAMES),
-            math.log(machine.cycles(terms.expected_s, candidate.choice)),
+            math.log(machine.cycles(expected_s, candidate.choice)),
             *_intensities(work),
             *_shape(candidate.spec),
             *_staircase(candidate, work, machine),
             *_fits(candidate, work, machine),
-            *_uniforms(candidate, work, terms, machine),
+            *_flow(flow, roofline_cycles),
             *machine.constants,
         )
-        return SeenCandidate(fixed, _axes(candidate), candidate.choice.algorithm)
+        return SeenCandidate(expected_s, fixed, _axes(candidate), candidate.choice.algorithm)
 
 
 def _axes(candidate: Candidate) -> dict[str, int]:
@@ -154,27 +164,33 @@ def _fits(candidate: Candidate, work: Work, machine: Machine) -> tuple[float, ..
     )
 
 
-def _uniforms(candidate: Candidate, work: Work, terms: RooflineTerms, machine: Machine) -> tuple[float, ...]:
-    """Streams of uniforms against the caches on their way, and what waiting for them adds; 0 where there are none."""
-    path, choice = machine.uniforms, candidate.choice
-    if path is None or not machine.on_gpu(choice):
-        return (0.0,) * 8
-    streams = UniformStreams.of(candidate, work, machine.qpus, path.slice_qpus)
-    cache_bytes = machine.cache_bytes(choice)
-    lines = max(0.0, work.working_set_bytes - streams.round_bytes)
-    issued = max(work.alu_instructions, 1.0) * path.issue_cycles
-    waited = streams.wait_cycles(work, path, cache_bytes)
-    busiest = (issued + waited) * work.balance / machine.qpus
+def _flow_of(candidate: Candidate, work: Work, machine: Machine) -> TileFlow | None:
+    if machine.paths is None or not machine.on_gpu(candidate.choice):
+        return None
+    return TileFlow.of(candidate, work, machine.paths)
+
+
+def _flow(flow: TileFlow | None, roofline_cycles: float) -> tuple[float, ...]:
+    """Resources of the GPU against a QPU's own time, and caches against what is read in between; 0 of a CPU."""
+    if flow is None:
+        return (0.0,) * len(_FLOW_NAMES)
     return (
-        math.log1p(streams.tile_bytes),
-        math.log1p(streams.slice_bytes / path.cache_bytes),
-        math.log1p(streams.round_bytes / cache_bytes),
-        math.log1p(lines / cache_bytes),
-        math.log1p((streams.distinct_bytes + lines) / cache_bytes),
-        math.log(streams.passes),
-        waited / issued,
-        math.log(busiest / machine.cycles(terms.expected_s, choice)),
+        _log(flow.memory / flow.pipeline),
+        math.log1p(flow.l2 / flow.pipeline),
+        _log(flow.vpm),
+        flow.waited,
+        math.log(flow.rounds),
+        math.log(flow.cycles / roofline_cycles),
+        _log(flow.vpm * flow.between_turns),  # how far QPUs are apart, in what L2 holds
+        _log(flow.between_taps),
+        _log(flow.between_turns),
+        _log(flow.between_passes),
+        math.log1p(flow.slice_streams),
     )
+
+
+def _log(value: float) -> float:
+    return math.log(max(value, LEAST))
 
 
 def _shape(spec: LayerSpec) -> tuple[float, ...]:

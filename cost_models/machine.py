@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from codegen.engine_registry import engine_named
 from codegen.schedule import Choice
+from cost_models.gpu_paths import GpuPaths
 from microbench.profile import DeviceProfile
 
 # Cycles and bytes per cycle of the GPU, so that a faster clock alone changes nothing but the roofline.
@@ -18,22 +19,9 @@ CONSTANT_NAMES = (*GPU_CYCLES, *GPU_SECONDS, "memory_bytes_per_cycle", "cpu_cloc
 
 
 @dataclass(frozen=True)
-class UniformPath:
-    """How uniforms come to a QPU: by lines, through a cache that the QPUs of a slice share. Cycles are of the GPU's
-    clock, for a line that the slice's cache lacks.
-    """
-
-    cache_bytes: float
-    slice_qpus: int
-    issue_cycles: float
-    l2_line_cycles: float
-    sdram_line_cycles: float
-
-
-@dataclass(frozen=True)
 class Machine:
     """A board's processors and caches; `constants` in the order of CONSTANT_NAMES, 0 where the board has none.
-    `uniforms` is None where there are no QPUs.
+    `paths` is None where there are no QPUs.
     """
 
     qpus: int
@@ -41,7 +29,7 @@ class Machine:
     gpu_cache_bytes: float
     cpu_cache_bytes: float
     constants: tuple[float, ...]
-    uniforms: UniformPath | None = None
+    paths: GpuPaths | None = None
 
     @staticmethod
     def of(profile: DeviceProfile) -> Machine:
@@ -52,7 +40,7 @@ class Machine:
             gpu_cache_bytes=float(target.l2_bytes),
             cpu_cache_bytes=float(target.cpu_l2_bytes or target.cpu_l1d_bytes),
             constants=_constants(profile),
-            uniforms=_uniforms(profile) if profile.v3d else None,
+            paths=GpuPaths.of(profile) if profile.v3d else None,
         )
 
     def cycles(self, time_s: float, choice: Choice) -> float:
@@ -71,18 +59,6 @@ class Machine:
     def on_gpu(choice: Choice) -> bool:
         """Whether a choice runs on QPUs."""
         return engine_named(choice.engine).launches
-
-
-def _uniforms(profile: DeviceProfile) -> UniformPath:
-    value, clock_hz = profile.v3d_value, profile.v3d_value("clock_hz")
-    sdram_s = value("sdram_latency_s") + value("uniform_sdram_extra_s")
-    return UniformPath(
-        cache_bytes=value("uniform_cache_bytes"),
-        slice_qpus=int(value("qpus_per_slice")),
-        issue_cycles=value("issue_cycles"),
-        l2_line_cycles=value("l2_latency_cycles") + value("uniform_l2_extra_cycles"),
-        sdram_line_cycles=value("l2_latency_cycles") + sdram_s * clock_hz,
-    )
 
 
 def _constants(profile: DeviceProfile) -> tuple[float, ...]:

@@ -1,4 +1,4 @@
-"""The learned cost model: the roofline times what gradient-boosted trees learned of its error."""
+"""The learned cost model: an analytic estimate times what gradient-boosted trees learned of its error."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from cost_models.features import FeatureSet, Matrix, SeenCandidate
 from cost_models.learned_ratio import LearnedRatio, Ratios, RatioState, Table
 from cost_models.machine import Machine
 from cost_models.model import Observation, Prediction
-from cost_models.roofline import RooflineModel, RooflineTerms
+from cost_models.roofline import RooflineModel
 from cost_models.shapes import shape_of
 from microbench.profile import DeviceProfile
 
@@ -31,7 +31,7 @@ SLOW_POWER, LEAST_WEIGHT = 2.0, 0.05  # a candidate weighs less the more slowly 
 
 @dataclass(frozen=True)
 class _Correction:
-    """What multiplies a roofline, as logs: the factor, and the ends of its interval."""
+    """What multiplies an expected time, as logs: the factor, and the ends of its interval."""
 
     log_ratio: float
     low: float
@@ -64,12 +64,13 @@ class _State(BaseModel):
 
 
 class ResidualModel:
-    """`roofline * exp(trees(features))`, the trees fitted to the logarithm of measured over expected time.
+    """`expected * exp(trees(features))`, the trees fitted to the logarithm of measured over expected time, that of
+    `TileFlow` on QPUs and of the roofline elsewhere.
 
-    Of the own and the prior observations alike, each of the latter by the roofline of its own board. Candidates that
+    Of the own and the prior observations alike, each of the latter by the constants of its own board. Candidates that
     compute their layer fast weigh more: which of the slow ones is slowest matters to nobody. An algorithm with fewer
-    than ENOUGH_OBSERVATIONS is predicted by the roofline times its median ratio, one with none by its engine's median
-    ratio (or the bare roofline), both with an interval that says so. The intervals of the others are those of
+    than ENOUGH_OBSERVATIONS is predicted by the expected time and its median ratio, one with none by its engine's
+    median ratio (or nothing else), both with an interval that says so. The intervals of the others are those of
     `LearnedRatio`. Observations are sorted by content first, so their order does not matter.
     """
 
@@ -84,7 +85,7 @@ class ResidualModel:
         self._unseen: tuple[Prediction, ...] = ()
 
     def fit(self, own: Sequence[Observation], prior: Sequence[Observation] = ()) -> None:
-        """Learns from these observations alone; none at all give the bare roofline back.
+        """Learns from these observations alone; none at all leave what is expected anyway.
 
         Raises CostModelError for a measured time that is not a positive number, or a prior one of a board that lacks
         its engine.
@@ -157,7 +158,7 @@ class ResidualModel:
         self._state, self._unseen = state, ()
 
     def _unfitted(self) -> _State:
-        return _State(model=self.name, version=3, profile_hash=self._profile.hash)
+        return _State(model=self.name, version=4, profile_hash=self._profile.hash)
 
     def _board(self, profile: DeviceProfile | None) -> _Board:
         own = profile or self._profile
@@ -239,35 +240,32 @@ class ResidualModel:
 
 
 class _Board:
-    """One board's roofline and what features see of it, both kept: a search asks again and again."""
+    """What features see of candidates on one board, kept: a search asks again and again."""
 
     def __init__(self, profile: DeviceProfile) -> None:
         self._roofline = RooflineModel(profile)
         self._machine = Machine.of(profile)
-        self._terms: dict[tuple[str, Work], RooflineTerms] = {}
         self._seen: dict[tuple[str, Work], SeenCandidate] = {}
         self._rows: dict[tuple[str, Work], list[float]] = {}  # of these features
         self._features = FeatureSet((), ())
 
     def expected_s(self, candidate: Candidate, work: Work) -> float:
-        return self._terms_of(candidate, work).expected_s
+        return self._seen_of(candidate, work).expected_s
 
     def row(self, features: FeatureSet, candidate: Candidate, work: Work) -> list[float]:
         if features != self._features:
             self._features, self._rows = features, {}
         key = (candidate.hash, work)
-        if key not in self._seen:
-            terms = self._terms_of(candidate, work)
-            self._seen[key] = SeenCandidate.of(candidate, work, terms, self._machine)
         if key not in self._rows:
-            self._rows[key] = features.row(self._seen[key])
+            self._rows[key] = features.row(self._seen_of(candidate, work))
         return self._rows[key]
 
-    def _terms_of(self, candidate: Candidate, work: Work) -> RooflineTerms:
+    def _seen_of(self, candidate: Candidate, work: Work) -> SeenCandidate:
         key = (candidate.hash, work)
-        if key not in self._terms:
-            self._terms[key] = self._roofline.terms(candidate, work)
-        return self._terms[key]
+        if key not in self._seen:
+            terms = self._roofline.terms(candidate, work)
+            self._seen[key] = SeenCandidate.of(candidate, work, terms, self._machine)
+        return self._seen[key]
 
 
 def _content(observation: Observation) -> tuple[str, str, float]:

@@ -102,11 +102,13 @@ class RooflineModel:
         value = self._profile.v3d_value
         cycle_s = 1.0 / value("clock_hz")
         qpus = value("qpus")
+        # Neighbours that are idle leave a slice's TMUs to the busiest QPU, of which no other slice's relieve it.
         tmus = qpus / value("qpus_per_slice") * value("tmus_per_slice")
+        tmus_at_work = min(tmus, qpus / work.balance * value("tmus_per_slice"))
         per_qpu_s = cycle_s / qpus * work.balance
         return RooflineTerms(
             compute=work.alu_instructions * value("issue_cycles") * per_qpu_s,
-            load=work.load_instructions * value("tmu_cycles_per_request") * cycle_s / tmus * work.balance,
+            load=work.load_instructions * value("tmu_cycles_per_request") * cycle_s / tmus_at_work,
             uniform=work.uniform_words * value("uniform_refill_cycles") * per_qpu_s,
             store=work.dma_stores * value("vdw_setup_s") + work.store_instructions * self._stored_row_s(),
             memory=_least_bytes(work) / self._profile.memory_bytes_per_s,

@@ -83,7 +83,7 @@ def test_models_learn_from_other_samples_but_not_of_the_group() -> None:
     rows = [(o, o.candidate.spec.canonical) for o in observations(60)]
     only = [(o, name) for o, name in rows if name == rows[0][1]]
     judged = cross_predict(lambda: ResidualModel(PROFILE), rows, only)
-    bare = RooflineModel(PROFILE)
+    bare = ResidualModel(PROFILE)
     same = [
         one.prediction.time_s == bare.predict([(o.candidate, o.work)])[0].time_s
         for one, (o, _) in zip(judged, rows, strict=True)

@@ -110,6 +110,7 @@ def test_a_prior_of_another_board_counts_by_that_board_s_roofline() -> None:
         clock_hz=2 * PROFILE.v3d_value("clock_hz"),
         sdram_bytes_per_s=2 * PROFILE.v3d_value("sdram_bytes_per_s"),
         sdram_latency_s=PROFILE.v3d_value("sdram_latency_s") / 2,
+        uniform_sdram_extra_s=PROFILE.v3d_value("uniform_sdram_extra_s") / 2,
         vdw_setup_s=PROFILE.v3d_value("vdw_setup_s") / 2,
     )
     prior = [Observation(o.candidate, o.work, o.time_s / 2, fast) for o in observations(70)]

@@ -1,0 +1,244 @@
+"""What QPUs wait for, tile after tile: uniforms, their turn at the VPM, the memory and V3D's L2.
+
+The caches and engines are those of `docs/hardware.md`. Tiles run in rounds, one on each QPU; the QPUs that share a tile
+of pixels or of channels read the same lines at about the same time, so that each is fetched once.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from codegen.graph import LayerSpec
+from codegen.operators.conv2d import Conv2d
+from codegen.schedule import Candidate, Work
+from cost_models.gpu_paths import GpuPaths
+
+WORD_BYTES, LINE_BYTES, LINE_WORDS, LANES = 4, 64, 16, 16
+STORED_TILE_INSTRUCTIONS = 15  # while the VPM is held, beside what copies results to it
+CROWDING = 2.5  # resources that are about equally busy wait for each other: of the norm that adds them
+SHARPNESS = 8.0  # how suddenly a cache stops to hold what is read again, as more is read in between
+ROOM = 1.15  # times a cache's size: where half of what is read again is held
+
+
+@dataclass(frozen=True)
+class Tiles:
+    """Tiles of pixels (rows) by tiles of channels (columns), and how many different ones the QPUs work on at once."""
+
+    rows: float
+    columns: float
+    rows_at_once: float
+    columns_at_once: float
+
+    @staticmethod
+    def of(candidate: Candidate, work: Work, qpus: int) -> Tiles:
+        """Where a choice does not say how tiles are dealt out, every tile is a row of its own."""
+        choice = candidate.choice
+        count = max(1.0, work.dma_stores / choice.tiles.get("blocks", 1))
+        together, channels = choice.splits.get("pixel_tiles"), choice.tiles.get("channels")
+        if not together or not channels:
+            return Tiles(count, 1.0, min(count, qpus), 1.0)
+        columns = float(math.ceil(candidate.spec.outputs[0].shape[1] / channels))
+        rows = max(1.0, round(count / columns))
+        beside, above = min(math.ceil(qpus / together), columns), min(together, rows)
+        return Tiles(
+            rows, columns, min(rows, max(above, qpus / beside)), min(columns, max(beside, qpus / above))
+        )
+
+    @property
+    def count(self) -> float:
+        return self.rows * self.columns
+
+    @property
+    def passes(self) -> float:
+        """How often all tiles of channels are gone through."""
+        return self.rows / self.rows_at_once
+
+    @property
+    def turns(self) -> float:
+        """Of a pass: how often the same tiles of pixels are read."""
+        return self.columns / self.columns_at_once
+
+
+@dataclass(frozen=True)
+class Lines:
+    """Bytes of input lines that a round reads: `tap`, of one tap of its windows, and `distinct`, of all taps; `fresh`:
+    those of them that no pass before has read.
+    """
+
+    tap: float
+    distinct: float
+    fresh: float
+    taps: int
+
+    @staticmethod
+    def of(spec: LayerSpec, work: Work, tiles: Tiles) -> Lines:
+        """Of windows that lanes gather, from shapes; of others, what the work counts."""
+        op = spec.op
+        if not isinstance(op, Conv2d) or op.groups != 1:
+            round_bytes = max(work.streamed_bytes_read, work.unique_bytes_read) / max(1.0, tiles.passes)
+            return Lines(round_bytes, round_bytes, round_bytes, 1)
+        channels, height, width = spec.inputs[0].shape[1:]
+        block_bytes = channels * LINE_BYTES
+        taps = op.kernel[0] * op.kernel[1]
+        blocks = work.load_instructions / tiles.count / (taps * channels) * tiles.rows_at_once
+        every = math.ceil(height * width / LANES)
+        if taps == 1:
+            return Lines(blocks * block_bytes, blocks * block_bytes, blocks * block_bytes, 1)
+        tap = min(blocks * op.strides[1] + 1, every)
+        distinct = min(op.kernel[0] * tap, every)
+        fresh = min(distinct, every / max(1.0, tiles.passes))
+        return Lines(tap * block_bytes, distinct * block_bytes, fresh * block_bytes, taps)
+
+
+@dataclass(frozen=True)
+class TileFlow:
+    """GPU cycles of each resource. `pipeline`: of a QPU's tiles one after the other, with their waits; `memory`: of the
+    bytes moved to and from SDRAM; `l2`: of the lines that come out of it.
+
+    `rounds`: tiles of the busiest QPU. `vpm`: how busy stores keep the VPM, where 1 is always. `waited`: for uniforms,
+    as a part of a tile's own time. `between_taps`, `between_turns`, `between_passes`: what is read before lines, and
+    before streams of uniforms, are read again, as a part of L2; `slice_streams`: of the cache of a slice.
+    """
+
+    pipeline: float
+    memory: float
+    l2: float
+    rounds: float
+    vpm: float
+    waited: float
+    between_taps: float
+    between_turns: float
+    between_passes: float
+    slice_streams: float
+
+    @property
+    def cycles(self) -> float:
+        """What is expected of all together."""
+        return float((self.pipeline**CROWDING + self.memory**CROWDING) ** (1 / CROWDING))
+
+    @staticmethod
+    def of(candidate: Candidate, work: Work, paths: GpuPaths) -> TileFlow:
+        """Of a candidate that runs on QPUs."""
+        tiles = Tiles.of(candidate, work, paths.qpus)
+        lines, streams = Lines.of(candidate.spec, work, tiles), Streams.of(work, tiles, paths)
+        reuse = _Reuse.of(tiles, lines, streams, paths.l2_bytes)
+        held = _stored_cycles(work, tiles, paths)
+        waits = _waits(work, streams, _held(reuse.between_passes), paths)
+        own = max(1.0, work.alu_instructions / tiles.count * paths.issue_cycles - _copied(work, tiles, paths))
+        own += waits
+        rounds = math.ceil(tiles.count * work.balance / paths.qpus - 1e-9)
+        first = own + min(paths.qpus, tiles.count) * held
+        moved = _streamed(tiles, streams, reuse) + _read(tiles, lines, reuse)
+        moved += work.store_instructions * LINE_BYTES
+        return TileFlow(
+            pipeline=first + (rounds - 1) * max(own + held, paths.qpus * held),
+            memory=moved / paths.memory_bytes_per_cycle,
+            l2=_fetched(work, tiles, streams, paths) * LINE_BYTES / paths.l2_bytes_per_cycle,
+            rounds=float(rounds),
+            vpm=paths.qpus * held / (own + held),
+            waited=waits / own,
+            between_taps=reuse.between_taps,
+            between_turns=reuse.between_turns,
+            between_passes=reuse.between_passes,
+            slice_streams=streams.slice_share,
+        )
+
+
+@dataclass(frozen=True)
+class Streams:
+    """Bytes of a tile's uniforms; those that a slice's QPUs read before they read the same again, as a part of its
+    cache; `distinct`: the share of its QPUs whose stream no other of them reads.
+    """
+
+    tile: float
+    slice_share: float
+    distinct: float
+
+    @staticmethod
+    def of(work: Work, tiles: Tiles, paths: GpuPaths) -> Streams:
+        tile = work.uniform_words / tiles.count * WORD_BYTES
+        beside = min(paths.slice_qpus, tiles.columns_at_once)
+        slice_bytes = tile * beside * max(1.0, tiles.turns)
+        return Streams(tile, slice_bytes / max(1.0, paths.uniform_cache_bytes), beside / paths.slice_qpus)
+
+    @property
+    def missed(self) -> float:
+        """The share of lines that a slice has to ask for again."""
+        return 1 - _held(self.slice_share)
+
+
+@dataclass(frozen=True)
+class _Reuse:
+    between_taps: float
+    between_turns: float
+    between_passes: float
+
+    @staticmethod
+    def of(tiles: Tiles, lines: Lines, streams: Streams, l2_bytes: float) -> _Reuse:
+        room = ROOM * max(1.0, l2_bytes)
+        beside = tiles.columns_at_once * streams.tile
+        return _Reuse(
+            (lines.tap + beside / lines.taps) / room,
+            (lines.distinct + beside) / room,
+            (lines.distinct + tiles.columns * streams.tile) / room,
+        )
+
+
+def _held(between: float) -> float:
+    """The share of what is read again that a cache still has, by what was read since as a part of its size."""
+    return float(1.0 / (1.0 + between**SHARPNESS))
+
+
+def _copied(work: Work, tiles: Tiles, paths: GpuPaths) -> float:
+    """Cycles of a tile for copying results to the VPM, by two instructions each."""
+    return 2 * work.store_instructions / tiles.count * paths.issue_cycles
+
+
+def _stored_cycles(work: Work, tiles: Tiles, paths: GpuPaths) -> float:
+    """Cycles for which a tile keeps the VPM from the others."""
+    transfers = work.dma_stores * paths.store_setup_cycles + work.store_instructions * paths.stored_row_cycles
+    around = STORED_TILE_INSTRUCTIONS * paths.issue_cycles
+    return _copied(work, tiles, paths) + transfers / tiles.count + around
+
+
+def _waits(work: Work, streams: Streams, in_l2: float, paths: GpuPaths) -> float:
+    """Cycles of a tile for lines of uniforms; the words that are read ahead hide a part of each."""
+    if work.uniform_words == 0:
+        return 0.0
+    line = paths.l2_line_cycles * in_l2 + paths.sdram_line_cycles * (1 - in_l2)
+    word = work.alu_instructions * paths.issue_cycles / work.uniform_words
+    return streams.tile / LINE_BYTES * max(0.0, line - paths.prefetched_words * word) * streams.missed
+
+
+def _streamed(tiles: Tiles, streams: Streams, reuse: _Reuse) -> float:
+    """Bytes of uniforms from SDRAM: each stream once, and again in each pass that L2 does not keep it for."""
+    again = max(0.0, tiles.passes - 1) * (1 - _held(reuse.between_passes))
+    return tiles.columns * streams.tile * (1 + again)
+
+
+def _read(tiles: Tiles, lines: Lines, reuse: _Reuse) -> float:
+    """Bytes of input lines from SDRAM: again for each tap, turn and pass that L2 does not keep them for."""
+    for_taps = _held(reuse.between_taps)
+    turn = lines.distinct * for_taps + lines.tap * lines.taps * (1 - for_taps)
+    later = turn
+    if lines.taps > 1 and for_taps > 0.5:
+        later = lines.fresh + (turn - lines.fresh) * (1 - _held(reuse.between_passes))
+    passes = max(1.0, tiles.passes)
+    again = passes * turn * (max(1.0, tiles.turns) - 1) * (1 - _held(reuse.between_turns))
+    return turn + (passes - 1) * later + again
+
+
+def _fetched(work: Work, tiles: Tiles, streams: Streams, paths: GpuPaths) -> float:
+    """Lines out of L2: what a TMU's cache or a slice's cache of uniforms has not, since no neighbour asked for it."""
+    uniforms = work.uniform_words / LINE_WORDS * streams.distinct * streams.missed
+    return work.load_instructions * _asked(tiles.columns_at_once) + uniforms
+
+
+def _asked(beside: float) -> float:
+    """The share of lines that a slice's two TMUs ask for, where so many QPUs in a row compute the same pixels: each
+    TMU serves one pair of QPUs first, and both ask for what all four share.
+    """
+    if beside < 2:
+        return 1.0
+    return 2 / 3 if 3 <= beside < 4 else 1 / 2
