@@ -54,8 +54,21 @@ class Rearrange(Operator):
         return (TensorType(self.shape, source.dtype),)
 
     def evaluate(self, inputs: Arrays, weights: Arrays, outputs: Types) -> tuple[Doubles, ...]:
-        places = _places(self)
+        places = self.places
         return (np.where(places == NOWHERE, self.fill, inputs[0].reshape(-1)[places]),)
+
+    @property
+    def places(self) -> Places:
+        """The place of every element of the result, NOWHERE for `fill`."""
+        total: Places = np.full((1,) * len(self.shape), self.offset, dtype=np.int64)
+        nowhere = np.zeros((1,) * len(self.shape), dtype=bool)
+        for axis, size in enumerate(self.shape):
+            steps, is_somewhere = self.steps(axis)
+            along = [size if other == axis else 1 for other in range(len(self.shape))]
+            total = total + steps.reshape(along)
+            nowhere = nowhere | ~is_somewhere.reshape(along)
+        places = np.where(np.broadcast_to(nowhere, self.shape), NOWHERE, np.broadcast_to(total, self.shape))
+        return places
 
     def steps(self, axis: int) -> tuple[Places, NDArray[np.bool_]]:
         """What each index of an axis adds to the place, and whether it has one; raises GraphSpecError for a table of
@@ -74,18 +87,6 @@ class Rearrange(Operator):
 
     def range(self, inputs: Sequence[Interval]) -> Interval:
         return hull(inputs[0], Interval(self.fill, self.fill)) if any(self.tables) else inputs[0]
-
-
-def _places(op: Rearrange) -> Places:
-    """The place of every element of the result."""
-    total: Places = np.full((1,) * len(op.shape), op.offset, dtype=np.int64)
-    nowhere = np.zeros((1,) * len(op.shape), dtype=bool)
-    for axis, size in enumerate(op.shape):
-        steps, is_somewhere = op.steps(axis)
-        along = [size if other == axis else 1 for other in range(len(op.shape))]
-        total = total + steps.reshape(along)
-        nowhere = nowhere | ~is_somewhere.reshape(along)
-    return np.where(np.broadcast_to(nowhere, op.shape), NOWHERE, np.broadcast_to(total, op.shape))
 
 
 def selection(shape: Shape, indices: Sequence[Places], fill: float = 0.0) -> Rearrange:

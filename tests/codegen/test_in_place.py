@@ -24,6 +24,7 @@ from codegen.operators.conv2d import Conv2d
 from codegen.operators.elementwise import Map
 from codegen.operators.fully_connected import FullyConnected
 from codegen.operators.pool2d import Pool2d
+from codegen.operators.rearrange import selection
 from codegen.operators.reshape import Reshape
 from codegen.plan import Plan
 from codegen.reference import evaluate
@@ -83,6 +84,9 @@ def module_of(algorithm: str) -> Graph:
         part = build.add(sum_of_two(clamp(RESULT, 0.0, 6.0)), ("x", other), name="part")
     elif algorithm == "qpu_concat":
         part = build.add(Concat(1), ("x", other), name="part")
+    elif algorithm == "qpu_moves":
+        mirrored = selection((1, 20, 7, 6), [*map(np.arange, (1, 20, 7)), np.arange(6)[::-1]])
+        part = build.add(mirrored, other, name="part")
     elif algorithm.startswith("qpu_pool"):
         part = build.add(Pool2d("max", (3, 3), pads=(1, 1, 1, 1)), other, name="part")
     elif algorithm.startswith("qpu_depthwise"):

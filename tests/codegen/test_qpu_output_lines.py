@@ -77,7 +77,7 @@ def few_of_each() -> list[tuple[str, Choice]]:
     """Every third candidate of the kernels' test that writes pixel16, of each algorithm and layer."""
     groups: dict[tuple[str, str], list[Choice]] = {}
     for name, choice in candidates():
-        if choice.output_layout == "pixel16":
+        if choice.output_layouts == ("pixel16",):
             groups.setdefault((name, choice.algorithm), []).append(choice)
     return [(name, choice) for (name, _), choices in groups.items() for choice in choices[::3]]
 
