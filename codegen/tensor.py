@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from codegen.element_type import ElementType, element_type
 
 Array = NDArray[np.generic]
+AnyArray = NDArray[Any]  # of the element type that a tensor says
 FloatArray = NDArray[np.float32]
 Doubles = NDArray[np.float64]
 Shape = tuple[int, ...]

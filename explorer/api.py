@@ -16,7 +16,7 @@ from codegen.plan import Plan
 from explorer.errors import RunDataError
 from explorer.pipeline.results import run_with_results, show_results
 from explorer.plans.check import require
-from explorer.runs.data import RunData
+from explorer.runs.data import BUNDLE_DIRECTORY, RunData
 from explorer.runs.data import open_run as read_run
 from explorer.runs.figures import figures
 from explorer.runs.files import SAMPLES_FILE
@@ -33,8 +33,6 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from codegen.loaded import LoadedBundle
-
-BUNDLE_DIRECTORY = "bundle"
 
 
 @dataclass(frozen=True, eq=False)

@@ -57,6 +57,10 @@ class SampleFileError(ExplorerError):
     """A file of exported samples is missing, of an unknown format, damaged, or says what no board says."""
 
 
+class InputError(ExplorerError):
+    """A picture, array or file of labels cannot be read, or does not fit the network."""
+
+
 class MissingExtraError(ExplorerError):
     """A command needs packages of an optional extra that is not installed."""
 

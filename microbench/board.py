@@ -13,7 +13,7 @@ from codegen.canonical import content_hash
 from codegen.program import Program
 from codegen.schedule import Candidate, Work
 from codegen.target import Target
-from codegen.tensor import FloatArray
+from codegen.tensor import AnyArray, FloatArray
 from microbench.conditions import Conditions
 from microbench.profile import DeviceProfile
 from microbench.series import Series, check_names
@@ -81,7 +81,8 @@ class Measurement:
 
 @dataclass(frozen=True, eq=False)
 class BundleRun:
-    """A bundle's outputs (flat, NCHW) with its times, and the time of each part where the board can tell.
+    """A bundle's outputs (flat, NCHW, of the network's element types) with its times, and the time of each part where
+    the board can tell.
 
     `times_s` are the seconds of every timed run. `cpu_time_s` is how long all cores together were busy for one run,
     in seconds: measured where there is a clock, otherwise modelled from the steps, their threads and the launches.
@@ -89,7 +90,7 @@ class BundleRun:
     too much for the next. `conditions` and `series` are as a measurement's.
     """
 
-    outputs: tuple[FloatArray, ...]
+    outputs: tuple[AnyArray, ...]
     times_s: tuple[float, ...]
     cpu_time_s: float
     kind: Kind
@@ -142,8 +143,9 @@ class Board(Protocol):
         """Raises CandidateError for a fault of the candidate, BoardError for one of the board."""
         ...
 
-    def run_bundle(self, bundle: Path, inputs: tuple[FloatArray, ...]) -> BundleRun:
-        """Builds a bundle directory for this board, runs it on NCHW inputs and returns what came out.
+    def run_bundle(self, bundle: Path, inputs: tuple[AnyArray, ...]) -> BundleRun:
+        """Builds a bundle directory for this board, runs it on NCHW inputs of the network's element types and returns
+        what came out.
 
         Where a clock is read it is run several times, after a warm-up that is not timed.
         """

@@ -11,7 +11,7 @@ import numpy as np
 from codegen.errors import ModelError
 from codegen.graph import Graph
 from codegen.plan import Plan
-from codegen.tensor import FloatArray
+from codegen.tensor import AnyArray, TensorType
 from explorer.errors import CheckFailedError
 from explorer.measure.judge import relative_error
 from explorer.measure.workers import Workers
@@ -27,8 +27,8 @@ TOP = 5
 class Trial:
     """Inputs of a network and what it is to make of them."""
 
-    inputs: tuple[FloatArray, ...]
-    outputs: tuple[FloatArray, ...]
+    inputs: tuple[AnyArray, ...]
+    outputs: tuple[AnyArray, ...]
 
 
 def tolerance_of(plan: Plan) -> float:
@@ -43,18 +43,26 @@ def trials_of(network: Network, seed: int, count: int = INPUTS) -> tuple[Trial, 
     return tuple(map(Trial, inputs, outputs))
 
 
-def trial_inputs(graph: Graph, seed: int, count: int = INPUTS) -> tuple[tuple[FloatArray, ...], ...]:
-    """Several sets of normally distributed network inputs, as normalised images are."""
+def trial_inputs(graph: Graph, seed: int, count: int = INPUTS) -> tuple[tuple[AnyArray, ...], ...]:
+    """Several sets of network inputs: normal numbers, as normalised images are; integers from 0 to 1, which are places
+    in any table; truth values.
+    """
     random = np.random.default_rng(seed)
     return tuple(
-        tuple(random.standard_normal(graph.types[name].shape, dtype=np.float32) for name in graph.inputs)
-        for _ in range(count)
+        tuple(_trial_value(graph.types[name], random) for name in graph.inputs) for _ in range(count)
     )
 
 
+def _trial_value(tensor: TensorType, random: np.random.Generator) -> AnyArray:
+    dtype = tensor.element_type.dtype
+    if dtype.kind != "f":
+        return np.asarray(random.integers(0, 2, tensor.shape)).astype(dtype)
+    return np.asarray(random.standard_normal(tensor.shape, dtype=np.float32)).astype(dtype)
+
+
 def reference_outputs(
-    model: Path, graph: Graph, inputs: Sequence[Sequence[FloatArray]]
-) -> tuple[tuple[FloatArray, ...], ...]:
+    model: Path, graph: Graph, inputs: Sequence[Sequence[AnyArray]]
+) -> tuple[tuple[AnyArray, ...], ...]:
     """What onnxruntime computes with the original model, in the order of the graph's outputs."""
     import onnxruntime
     from onnxruntime.capi import onnxruntime_pybind11_state as faults
@@ -67,7 +75,7 @@ def reference_outputs(
         raise ModelError(f"{model}: onnxruntime cannot load it: {error}") from error
     return tuple(
         tuple(
-            np.asarray(value, dtype=np.float32)
+            np.asarray(value)
             for value in session.run(list(graph.outputs), dict(zip(graph.inputs, values, strict=True)))
         )
         for values in inputs
@@ -124,9 +132,9 @@ def _error_of(run: BundleRun, trial: Trial) -> float:
     )
 
 
-def top_classes(output: FloatArray) -> tuple[int, ...]:
+def top_classes(output: AnyArray) -> tuple[int, ...]:
     """The indices of the largest elements, the largest first."""
-    return tuple(int(i) for i in np.argsort(-output.reshape(-1), kind="stable")[:TOP])
+    return tuple(int(i) for i in np.argsort(-output.reshape(-1).astype(np.float64), kind="stable")[:TOP])
 
 
 def require(check: CheckReport) -> None:

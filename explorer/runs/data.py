@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 PLAN_FILE = "plan.json"
+BUNDLE_DIRECTORY = "bundle"
 SUMMARY_FILE = "summary.json"
 FRONT_FILE = "front.csv"
 # Of front.csv, with what they say.

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import TextIO
 
 from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
 
 NARROWEST = 220  # columns where no terminal says how many there are: a pipe gets whole tables and whole lines
 
@@ -23,3 +26,18 @@ def stderr() -> Console:
 def text_file(file: TextIO) -> Console:
     """Plain text in a file that is open for writing, without colours."""
     return Console(file=file, highlight=False, emoji=False, width=NARROWEST, color_system=None)
+
+
+def table_of(title: str, headings: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
+    """A plain table; what looks like markup or commands a terminal in names is shown, not obeyed."""
+    table = Table(title=escape(title), title_justify="left", pad_edge=False)
+    for heading in headings:
+        table.add_column(heading, overflow="fold")
+    for row in rows:
+        table.add_row(*map(escape, map(shown, row)))
+    return table
+
+
+def shown(text: str) -> str:
+    """A name as people may see it: characters that command a terminal are written as escapes."""
+    return "".join(c if c.isprintable() or c == " " else c.encode("unicode_escape").decode() for c in text)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,13 +11,12 @@ from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from codegen.bundle.manifest import Manifest, bundle_sources, read_manifest
 from codegen.bundle.pool import pool_flags
-from codegen.element_type import FLOAT32
 from codegen.engines.cpu.toolchain import KERNEL_FLAGS, compile_executable
 from codegen.errors import ToolchainError
 from codegen.old_forms import engine_of
 from codegen.plan import PlanTensor
 from codegen.target import Target
-from codegen.tensor import FloatArray
+from codegen.tensor import AnyArray
 from microbench.boards.execution import Executor
 from microbench.boards.subprocesses import Ended
 from microbench.errors import BoardError, CandidateError, HazardError
@@ -87,12 +86,12 @@ def run_bench(
     executable: Path,
     bundle: Path,
     manifest: Manifest,
-    inputs: Sequence[FloatArray],
+    inputs: Sequence[AnyArray],
     *,
     runs: int,
     warmup: int,
     limit_s: float,
-) -> tuple[tuple[FloatArray, ...], BenchReport]:
+) -> tuple[tuple[AnyArray, ...], BenchReport]:
     """Outputs of the last run (flat, NCHW) and the report.
 
     Raises HazardError where the GPU stopped a launch, CandidateError where the program died or hung,
@@ -100,7 +99,7 @@ def run_bench(
     """
     _check_inputs(bundle, manifest, inputs)
     files = {name: _content(bundle / name) for name in DATA_FILES if name in manifest.files}
-    files[INPUT] = b"".join(np.asarray(value, dtype="<f4").tobytes() for value in inputs)
+    files[INPUT] = b"".join(_file_bytes(value) for value in inputs)
     names = ("--bundle", ".", "--input", INPUT, "--output", OUTPUT, "--report", REPORT)
     arguments = (*names, "--runs", str(runs), "--warmup", str(warmup))
     finished = executor.execute(executable, arguments, files, (OUTPUT, REPORT), limit_s)
@@ -114,9 +113,9 @@ def time_bundle(
     target: Target,
     bundle: Path,
     platform: str,
-    inputs: tuple[FloatArray, ...],
+    inputs: tuple[AnyArray, ...],
     runs: int = BUNDLE_RUNS,
-) -> tuple[tuple[FloatArray, ...], BenchReport]:
+) -> tuple[tuple[AnyArray, ...], BenchReport]:
     """Builds a bundle for a target and one of its platforms, and times it `runs` times after a warm-up.
 
     Raises BoardError where it cannot be built, otherwise as `run_bench`.
@@ -160,21 +159,33 @@ def elements(tensor: PlanTensor) -> int:
     return int(np.prod(tensor.shape, dtype=np.int64))
 
 
-def _check_inputs(bundle: Path, manifest: Manifest, inputs: Sequence[FloatArray]) -> None:
-    wanted = tuple(elements(tensor) for tensor in manifest.inputs)
-    given = tuple(value.size for value in inputs)
+def _check_inputs(bundle: Path, manifest: Manifest, inputs: Sequence[AnyArray]) -> None:
+    wanted = tuple((elements(tensor), tensor.dtype) for tensor in manifest.inputs)
+    given = tuple((value.size, str(value.dtype)) for value in inputs)
     if wanted != given:
-        raise BoardError(f"bundle {bundle}: its inputs have {wanted} elements, given {given}")
+        raise BoardError(f"bundle {bundle}: its inputs have {_counted(wanted)}, given {_counted(given)}")
 
 
-def _outputs(content: bytes, bundle: Path, manifest: Manifest) -> tuple[FloatArray, ...]:
-    memory = np.frombuffer(content, "<f4", len(content) // FLOAT32.size_bytes).astype(np.float32)
-    sizes = [elements(tensor) for tensor in manifest.outputs]
-    if memory.size != sum(sizes):
-        raise BoardError(
-            f"bundle {bundle}: its program wrote {memory.size} output elements, not {sum(sizes)}"
-        )
-    return tuple(np.split(memory, np.cumsum(sizes)[:-1]))
+def _counted(tensors: Iterable[tuple[int, str]]) -> str:
+    return ", ".join(f"{size} of {dtype}" for size, dtype in tensors) or "none"
+
+
+def _file_bytes(value: AnyArray) -> bytes:
+    return value.astype(value.dtype.newbyteorder("<"), copy=False).tobytes()
+
+
+def _outputs(content: bytes, bundle: Path, manifest: Manifest) -> tuple[AnyArray, ...]:
+    wanted = sum(tensor.type.size_bytes for tensor in manifest.outputs)
+    if len(content) != wanted:
+        raise BoardError(f"bundle {bundle}: its program wrote {len(content)} bytes of outputs, not {wanted}")
+    outputs: list[AnyArray] = []
+    offset = 0
+    for tensor in manifest.outputs:
+        dtype = tensor.type.element_type.dtype
+        values = np.frombuffer(content, dtype.newbyteorder("<"), elements(tensor), offset)
+        outputs.append(values.astype(dtype))
+        offset += tensor.type.size_bytes
+    return tuple(outputs)
 
 
 def _report(content: bytes, bundle: Path) -> BenchReport:

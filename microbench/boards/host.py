@@ -16,7 +16,7 @@ from codegen.engines.cpu.toolchain import (
 from codegen.errors import ToolchainError
 from codegen.program import CpuProgram
 from codegen.target import Target
-from codegen.tensor import FloatArray
+from codegen.tensor import AnyArray, FloatArray
 from microbench.board import BundleRun, Fingerprint, Job, Kind, Measurement, clocked_on
 from microbench.boards.admission import admit
 from microbench.boards.bundle_bench import BenchReport, time_bundle
@@ -98,7 +98,7 @@ class HostBoard:
             raise CandidateError(f"candidate {job.candidate.hash[:12]}: the {self.name} board has no QPUs")
         return time_kernel(job, job.program, self.target, executor)
 
-    def run_bundle(self, bundle: Path, inputs: tuple[FloatArray, ...]) -> BundleRun:
+    def run_bundle(self, bundle: Path, inputs: tuple[AnyArray, ...]) -> BundleRun:
         """Builds and runs a bundle; times are medians over several runs after a warm-up.
 
         Raises BundleError for a damaged bundle, BoardError for one that wants QPUs.
@@ -124,7 +124,7 @@ class HostBoard:
         self.close()
 
 
-def _bundle_run(outputs: tuple[FloatArray, ...], report: BenchReport, kind: Kind) -> BundleRun:
+def _bundle_run(outputs: tuple[AnyArray, ...], report: BenchReport, kind: Kind) -> BundleRun:
     """Medians over the timed runs of every step; the processor's time is their mean (`BundleRun`)."""
     return BundleRun(
         outputs=outputs,

@@ -8,7 +8,7 @@ from typing import Self
 
 from codegen.schedule import Work
 from codegen.target import Target
-from codegen.tensor import FloatArray
+from codegen.tensor import AnyArray
 from microbench.board import BundleRun, Fingerprint, Job, Kind, Measurement
 from microbench.boards.admission import admit
 from microbench.errors import BoardError
@@ -57,7 +57,7 @@ class NullBoard:
         time_s = roofline_s(job.work, self.target, job.program.kind, choice.threads)
         return Measurement((time_s,) * job.repeats, "modelled")
 
-    def run_bundle(self, bundle: Path, inputs: tuple[FloatArray, ...]) -> BundleRun:
+    def run_bundle(self, bundle: Path, inputs: tuple[AnyArray, ...]) -> BundleRun:
         """Always raises BoardError: this board computes nothing."""
         raise BoardError(
             f"the null board computes no outputs, so it cannot run {bundle}; leave out --board null"

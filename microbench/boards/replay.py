@@ -9,7 +9,7 @@ from typing import Self
 from pydantic import Field
 
 from codegen.target import Target
-from codegen.tensor import FloatArray
+from codegen.tensor import AnyArray
 from microbench.board import BundleRun, Fingerprint, Job, Kind, Measurement
 from microbench.boards.admission import admit
 from microbench.errors import BoardError, CandidateError
@@ -85,7 +85,7 @@ class ReplayBoard:
             raise CandidateError(f"{place} was recorded as {newest.status}: {newest.message}")
         return Measurement(newest.times_s, newest.kind, None, newest.counters, series=newest.series)
 
-    def run_bundle(self, bundle: Path, inputs: tuple[FloatArray, ...]) -> BundleRun:
+    def run_bundle(self, bundle: Path, inputs: tuple[AnyArray, ...]) -> BundleRun:
         """Always raises BoardError: there is nothing to run it on."""
         raise BoardError(
             f"the replay board has only recorded times and cannot run {bundle}; use the board itself"

@@ -12,7 +12,7 @@ from codegen.bundle.manifest import read_manifest
 from codegen.engines.cpu.toolchain import compiler_identity
 from codegen.program import GpuProgram
 from codegen.target import Target
-from codegen.tensor import FloatArray
+from codegen.tensor import AnyArray
 from microbench.board import BundleRun, Fingerprint, Job, Kind, Measurement, clocked_on
 from microbench.boards.admission import admit
 from microbench.boards.bundle_bench import BenchReport, time_bundle
@@ -61,7 +61,7 @@ class SiliconBoard:
         taken = tuple(readings.conditions() for readings in executor.readings)
         return Measurement(times_s, "silicon", output, conditions=taken)
 
-    def run_bundle(self, bundle: Path, inputs: tuple[FloatArray, ...]) -> BundleRun:
+    def run_bundle(self, bundle: Path, inputs: tuple[AnyArray, ...]) -> BundleRun:
         """Cross-compiles a bundle and runs it there; times are medians over several runs after a warm-up."""
         platform = "none" if read_manifest(bundle).gpu is None else "mailbox"
         executor = self._remote.pinned(0)  # to no core: for its readings
@@ -80,7 +80,7 @@ class SiliconBoard:
         self.close()
 
 
-def _bundle_run(outputs: tuple[FloatArray, ...], report: BenchReport) -> BundleRun:
+def _bundle_run(outputs: tuple[AnyArray, ...], report: BenchReport) -> BundleRun:
     """Steps that cannot be told from others of their launch have no time of their own."""
     times_s: dict[str, float] = {}
     for step in report.steps:

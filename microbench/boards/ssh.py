@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import Self
 
 from codegen.target import Target
-from codegen.tensor import FloatArray
+from codegen.tensor import AnyArray
 from microbench.board import Board, BundleRun, Fingerprint, Job, Kind, Measurement
 from microbench.boards.gpu_launcher import GpuLauncher
 from microbench.boards.remote_cpu import RemoteCpuBoard
@@ -71,7 +71,7 @@ class SshBoard:
         """Raises CandidateError for a fault of the candidate, BoardError for a lost connection."""
         return self._board.measure(job)
 
-    def run_bundle(self, bundle: Path, inputs: tuple[FloatArray, ...]) -> BundleRun:
+    def run_bundle(self, bundle: Path, inputs: tuple[AnyArray, ...]) -> BundleRun:
         """Builds the bundle here and runs it there."""
         return self._board.run_bundle(bundle, inputs)
 

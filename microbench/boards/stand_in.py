@@ -14,7 +14,7 @@ from codegen.bundle.manifest import read_manifest
 from codegen.errors import ToolchainError
 from codegen.plan import read_plan
 from codegen.program import GpuProgram
-from codegen.tensor import FloatArray
+from codegen.tensor import AnyArray
 from microbench.board import BundleRun, Fingerprint, Job, Measurement
 from microbench.boards.admission import admit
 from microbench.boards.bundle_bench import run_bench
@@ -71,7 +71,7 @@ class StandInBoard(VirtualBoard):
         admit(job, self.target)
         return measure_on_gpu(self._gpu, job, job.program, "simulated", SHORT)
 
-    def run_bundle(self, bundle: Path, inputs: tuple[FloatArray, ...]) -> BundleRun:
+    def run_bundle(self, bundle: Path, inputs: tuple[AnyArray, ...]) -> BundleRun:
         """As the virtual board does, a few times, with the constants of the board there."""
         manifest = read_manifest(bundle)
         try:

@@ -14,7 +14,7 @@ from codegen.errors import ToolchainError
 from codegen.plan import Plan, PlanStep, read_plan
 from codegen.program import GpuProgram
 from codegen.target import Target
-from codegen.tensor import FloatArray
+from codegen.tensor import AnyArray
 from microbench.board import BundleRun, Fingerprint, Job, Kind, Measurement
 from microbench.boards.admission import admit
 from microbench.boards.bundle_bench import BenchReport, Times, run_bench
@@ -89,7 +89,7 @@ class VirtualBoard:
             return Measurement((time_s,) * job.repeats, "modelled")
         return measure_on_gpu(self._gpu, job, job.program, "simulated", timing=None)
 
-    def run_bundle(self, bundle: Path, inputs: tuple[FloatArray, ...]) -> BundleRun:
+    def run_bundle(self, bundle: Path, inputs: tuple[AnyArray, ...]) -> BundleRun:
         """Builds a bundle with the simulator as its platform and runs it once.
 
         A step's time is simulated on the QPUs and modelled on the CPU; the run's is their sum. Raises BundleError
@@ -125,7 +125,7 @@ class VirtualBoard:
 
 
 def virtual_bundle_run(
-    profile: DeviceProfile, plan: Plan, outputs: tuple[FloatArray, ...], report: BenchReport
+    profile: DeviceProfile, plan: Plan, outputs: tuple[AnyArray, ...], report: BenchReport
 ) -> BundleRun:
     """A bundle's runs with the CPU steps' times replaced by modelled ones; their time is that of steps and launches.
 

@@ -27,6 +27,7 @@ ROOMS = (
     "samples",
     "twin",
     "pipeline",
+    "infer",
     "report",
     "backend",
     "studies",

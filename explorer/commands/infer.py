@@ -1,0 +1,173 @@
+"""`explore infer`: a finished run's network on a picture or an array of one's own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from explorer.commands.devices import BoardOptionsOption, DevicesOption, chosen_file
+from explorer.terminal.exits import reported
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from codegen.tensor import AnyArray
+    from explorer.infer.answers import Box, Class
+    from explorer.infer.inference import Inference
+
+
+def infer(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="a directory that `explore run` wrote")],
+    image: Annotated[
+        Path | None,
+        typer.Option(help="a picture, of any kind that Pillow reads, for the input that takes one"),
+    ] = None,
+    input: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--input", metavar="[NAME=]FILE", help="an input as an array of NumPy's, *.npy; may be repeated"
+        ),
+    ] = None,
+    mean: Annotated[
+        str,
+        typer.Option(metavar="M[,M,M]", help="of the picture's channels, where bytes are 0 to 1; subtracted"),
+    ] = "0",
+    std: Annotated[
+        str, typer.Option(metavar="S[,S,S]", help="of the picture's channels likewise; divided by")
+    ] = "1",
+    fit: Annotated[
+        str, typer.Option(help="how the picture comes to the input's size: crop, pad or stretch")
+    ] = "crop",
+    top: Annotated[int, typer.Option(min=1, help="classes to show of each output")] = 5,
+    labels: Annotated[Path | None, typer.Option(help="names of the classes, one a line")] = None,
+    boxes: Annotated[str | None, typer.Option(metavar="NAME", help="output that holds boxes")] = None,
+    scores: Annotated[str | None, typer.Option(metavar="NAME", help="output that holds their scores")] = None,
+    classes: Annotated[
+        str | None, typer.Option(metavar="NAME", help="output that holds their classes")
+    ] = None,
+    selected: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="output of NonMaxSuppression, which chooses of boxes and scores"),
+    ] = None,
+    box_order: Annotated[
+        str, typer.Option(help="of a box's numbers: xyxy (left, top, right, bottom) or yxyx")
+    ] = "xyxy",
+    least_score: Annotated[float, typer.Option(help="of a box that is shown")] = 0.5,
+    drawn: Annotated[
+        Path | None,
+        typer.Option(help="the picture with its boxes (default: boxes.png in the run's directory)"),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="directory that all outputs are written to, as NAME.npy")
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="print one line of JSON")] = False,
+    device: Annotated[
+        str | None, typer.Option(help="a named board or a profile, in place of that of the run")
+    ] = None,
+    devices: DevicesOption = None,
+    board: Annotated[
+        str | None, typer.Option(help="how the device is reached; `explore devices` lists")
+    ] = None,
+    board_option: BoardOptionsOption = None,
+    ssh: Annotated[str | None, typer.Option(help="run over SSH, on user@host:port")] = None,
+    ssh_key: Annotated[Path | None, typer.Option(help="private key for --ssh")] = None,
+    known_hosts: Annotated[Path | None, typer.Option(help="file with the host key for --ssh")] = None,
+) -> None:
+    """Run a finished run's network on a picture or arrays, and show what comes out and how long it took."""
+    from explorer.infer.answers import draw_boxes, found_boxes, read_labels, top_classes
+    from explorer.infer.inference import infer as inferred
+    from explorer.infer.inference import manifest_of
+    from explorer.infer.inputs import array_inputs, open_picture, picture_array, picture_input
+    from explorer.infer.options import box_outputs, output_files, preparation
+    from explorer.runs.data import open_run
+    from explorer.settings import RunSettings, parse_board_options, parse_ssh
+
+    with reported(place=out):
+        found = open_run(run)
+        manifest = manifest_of(found)
+        names = list(read_labels(labels)) if labels else []
+        wanted_boxes = box_outputs(boxes, scores, classes, selected, box_order, image)
+        inputs = dict(array_inputs(input or (), manifest.inputs))
+        if image is not None:
+            tensor = picture_input([t for t in manifest.inputs if t.name not in inputs])
+            picture = open_picture(image)
+            inputs[tensor.name], frame = picture_array(picture, tensor, preparation(mean, std, fit))
+        settings = RunSettings(
+            device=device or (found.report.device if found.report else found.plan.device),
+            qpus=found.plan.qpus if found.plan.qpus else None,
+            devices=chosen_file(devices),
+            board=board,
+            board_options=parse_board_options(board_option or ()),
+            ssh=parse_ssh(ssh, ssh_key, known_hosts),
+        )
+        result = inferred(found, inputs, settings)
+        if out is not None:
+            output_files(result.outputs, out)
+        if wanted_boxes is None:
+            answers = {name: top_classes(value, top, names) for name, value in result.outputs.items()}
+            _show_classes(answers, result, json)
+            return
+        size = _size(inputs[tensor.name])
+        seen = found_boxes(result.outputs, wanted_boxes, frame, size, least_score, names)
+        place = drawn or run / "boxes.png"
+        draw_boxes(picture, seen, place)
+        _show_boxes(seen, place, result, json)
+
+
+def _size(array: AnyArray) -> tuple[int, int]:
+    """Width and height of a picture's input."""
+    first_is_channels = array.shape[1] in (1, 3, 4)
+    return (array.shape[3], array.shape[2]) if first_is_channels else (array.shape[2], array.shape[1])
+
+
+def _told(result: Inference) -> dict[str, Any]:
+    return {"time_s": result.time_s, "kind": result.kind, "board": result.board}
+
+
+def _show_time(result: Inference) -> None:
+    from explorer.terminal.console import stdout
+    from explorer.terminal.units import seconds
+
+    stdout().print(f"{seconds(result.time_s)} ({result.kind}) on {result.board}", markup=False)
+
+
+def _show_classes(answers: Mapping[str, Sequence[Class]], result: Inference, as_json: bool) -> None:
+    from dataclasses import asdict
+
+    from explorer.infer.options import json_line
+    from explorer.terminal.console import stdout, table_of
+
+    if as_json:
+        shown = {name: [asdict(answer) for answer in found] for name, found in answers.items()}
+        typer.echo(json_line({**_told(result), "outputs": shown}))
+        return
+    console = stdout()
+    for name, found in answers.items():
+        rows = [(str(c.number), f"{c.score:.4f}", c.label or "-") for c in found]
+        console.print(table_of(name, ("class", "value", "label"), rows))
+    _show_time(result)
+
+
+def _show_boxes(found: Sequence[Box], place: Path, result: Inference, as_json: bool) -> None:
+    from dataclasses import asdict
+
+    from explorer.infer.options import json_line
+    from explorer.terminal.console import stdout, table_of
+
+    if as_json:
+        typer.echo(json_line({**_told(result), "boxes": [asdict(box) for box in found], "drawn": str(place)}))
+        return
+    rows = [
+        (
+            b.label or str(b.number),
+            f"{b.score:.2f}",
+            *(f"{v:.0f}" for v in (b.left, b.top, b.right, b.bottom)),
+        )
+        for b in found
+    ]
+    console = stdout()
+    console.print(table_of("boxes", ("class", "score", "left", "top", "right", "bottom"), rows))
+    console.print(f"drawn: {place}", markup=False)
+    _show_time(result)
