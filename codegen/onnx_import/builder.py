@@ -168,6 +168,12 @@ class GraphBuilder:
             raise node.malformed(f"reads {name!r}, which a later node writes: a cycle, or nodes out of order")
         raise node.malformed(f"reads {name!r}, which nothing in the model gives")
 
+    def require_inputs(self, node: OnnxNode) -> None:
+        """Raises ModelError where a node reads what no earlier one gives."""
+        for index, name in enumerate(node.inputs):
+            if name and not self._is_defined(name):
+                self.activation(node, index)
+
     def shape(self, node: OnnxNode, index: int = 0) -> Shape:
         """The shape of a computed input."""
         return self._types[self.activation(node, index)].shape

@@ -56,7 +56,10 @@ def check_size(node: OnnxNode, builder: GraphBuilder) -> None:
     """Raises FoldingError where the node's results, or the way to them, would exceed the limits."""
     if node.op_type in _SIZES:
         given = [builder.value(name) for name in node.inputs if name]
-        elements = _SIZES[node.op_type](given)
+        try:
+            elements = _SIZES[node.op_type](given)
+        except (IndexError, TypeError, ValueError) as error:
+            raise node.malformed(f"its inputs are no numbers ({error})") from error
         if not elements * LARGEST_ELEMENT <= MOST_BYTES:
             _refuse(node, f"its result has {elements:g} elements")
         return

@@ -191,6 +191,7 @@ class _Reader:
             builder.forget(node)
             return
         try:
+            builder.require_inputs(node)
             self._emit(node)
         except OBSTACLES as error:
             if self._in_steps:

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 Places = NDArray[np.int64]
 NOWHERE = -1
 
+MOST_PLACES = 2**20  # of an axis that are listed one by one
+
 
 @dataclass(frozen=True)
 class Rearrange(Operator):
@@ -95,17 +97,26 @@ def selection(shape: Shape, indices: Sequence[Places], fill: float = 0.0) -> Rea
     offset, steps = 0, []
     tables: list[tuple[int, ...]] = []
     for stride, index in zip(strides, indices, strict=True):
-        difference = int(index[1] - index[0]) if len(index) > 1 else 0
-        is_even = index.size > 0 and np.array_equal(index, index[0] + difference * np.arange(len(index)))
-        if is_even and index.min() >= 0:
-            offset += int(index[0]) * stride
-            steps.append(difference * stride)
-            tables.append(())
-        else:
+        if _is_uneven(index):
             steps.append(0)
             tables.append(tuple(np.where(index >= 0, index * stride, NOWHERE).tolist()))
+        else:
+            offset += int(index[0]) * stride
+            steps.append(_difference(index) * stride)
+            tables.append(())
     sizes = tuple(map(len, indices))
     return Rearrange(sizes, tuple(steps), offset, tuple(tables) if any(tables) else (), fill)
+
+
+def _difference(index: Places) -> int:
+    return int(index[1] - index[0]) if len(index) > 1 else 0
+
+
+def _is_uneven(index: Places) -> bool:
+    """Whether places along an axis need a table: they are not one apart from the next as the first two are."""
+    if index.size == 0 or index.min() < 0:
+        return True
+    return not np.array_equal(index, index[0] + _difference(index) * np.arange(len(index)))
 
 
 def emit_selection(
@@ -125,6 +136,11 @@ def emit_selection(
         return builder.emit(node, Reshape(), tensor, shape=tuple(shape), step=step, outputs=outputs)
     if min(map(len, indices), default=1) == 0:
         raise node.unsupported("its result is empty", "export the model without it")
+    if max(map(len, indices), default=1) > MOST_PLACES and any(map(_is_uneven, indices)):
+        raise node.unsupported(
+            f"it picks more than {MOST_PLACES} places along an axis, not evenly apart",
+            "make the axis shorter",
+        )
     return builder.emit(node, selection(shape, indices, fill), tensor, step=step, outputs=outputs)
 
 

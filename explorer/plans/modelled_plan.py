@@ -1,11 +1,11 @@
-"""A plan without a measurement: the roofline's best choices on the CPU, composed exactly."""
+"""A plan without a measurement: the roofline's best choices, composed exactly."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
 from codegen.algorithm import algorithm_named, algorithms
-from codegen.engine_registry import host_engines
+from codegen.engine_registry import engine_named, host_engines
 from codegen.graph import LayerSpec
 from codegen.plan import Plan
 from codegen.schedule import Candidate, Work
@@ -13,7 +13,7 @@ from cost_models.model import Prediction
 from cost_models.roofline import RooflineModel
 from explorer.compose.compose import Limits, compose
 from explorer.compose.steps import Overheads
-from explorer.compose.timed_candidates import Interface, TimedCandidate
+from explorer.compose.timed_candidates import Interface, TimedCandidate, launchable
 from explorer.errors import SearchError
 from explorer.plans.network import Network
 from explorer.plans.planning import build_plan
@@ -27,15 +27,22 @@ from microbench.store import Sample
 SEED = 0
 
 
-def modelled_plan(network: Network, profile: DeviceProfile, threads: int = 1) -> Plan:
-    """The best composition of CPU candidates for at most `threads` threads by modelled times; kind `modelled`.
+def modelled_plan(
+    network: Network, profile: DeviceProfile, threads: int = 1, engines: Sequence[str] | None = None
+) -> Plan:
+    """The best composition of candidates for at most `threads` threads by modelled times; kind `modelled`.
 
-    Raises SearchError naming a layer that no CPU algorithm computes, CompositionError where layouts cannot be joined.
+    `engines` by name, None: those that run on the CPU. Raises SearchError naming a layer that no algorithm of theirs
+    computes, CompositionError where layouts cannot be joined.
     """
-    maker = _Maker(network, profile, threads)
+    chosen = host_engines() if engines is None else tuple(engines)
+    maker = _Maker(network, profile, threads, chosen)
     timed_candidates = maker.timed_candidates()
-    limits = Limits(engines=host_engines(), threads=threads)
-    composition = compose(network.graph, timed_candidates, Overheads(), limits)
+    limits = Limits(engines=chosen, threads=threads)
+    launches = any(engine_named(name).launches for name in chosen)
+    overheads = Overheads(profile.v3d_value("launch_overhead_s")) if launches else Overheads()
+    ways = launchable(timed_candidates, profile.target())
+    composition = compose(network.graph, ways, overheads, limits)
     plan = build_plan(
         network, composition, maker.samples, profile, maker.fingerprint, SEED, composition.total_s
     )
@@ -46,13 +53,16 @@ def modelled_plan(network: Network, profile: DeviceProfile, threads: int = 1) ->
 class _Maker:
     """Timed candidates of every layer and layout change, and the modelled times as what `build_plan` reads."""
 
-    def __init__(self, network: Network, profile: DeviceProfile, threads: int) -> None:
+    def __init__(
+        self, network: Network, profile: DeviceProfile, threads: int, engines: Sequence[str]
+    ) -> None:
         self.fingerprint = Fingerprint(f"model of {profile.name}", profile.hash, 0.0, "no board")
         self.samples: dict[int, Sample] = {}
         self._graph = network.graph
         self._profile = profile
         self._target = profile.target()
         self._threads = threads
+        self._engines = engines
         self._model = RooflineModel(profile)
 
     def timed_candidates(self) -> Mapping[LayerSpec, tuple[TimedCandidate, ...]]:
@@ -64,13 +74,13 @@ class _Maker:
                 layers[spec] = self._layer_search(spec)
                 found[spec] = tuple(self._best(layers[spec].candidates))
             if not found[spec]:
-                raise SearchError(f"layer {node.name!r}: no algorithm for the CPU of {self._profile.name!r}")
+                raise SearchError(f"layer {node.name!r}: no algorithm on {self._profile.name!r}")
         for spec in relayout_specs(self._graph, layers):
             found[spec] = tuple(self._best(self._layer_search(spec).candidates))
         return found
 
     def _layer_search(self, spec: LayerSpec) -> LayerSearch:
-        own = [algorithm for algorithm in algorithms().values() if algorithm.engine in host_engines()]
+        own = [algorithm for algorithm in algorithms().values() if algorithm.engine in self._engines]
         layer = LayerSearch(spec, own, self._target, SearchSettings(seed=SEED, enumerate_limit=ENUMERATED))
         layer.extend(self._predict, first=True)
         return layer

@@ -61,7 +61,7 @@ def compared(path: Path, shapes: Shapes) -> Compared:
     except ExploreError as error:
         return Compared(path.stem, nodes, (str(error),))
     times, peer_times, errors = [], [], []
-    session = _session(path)
+    session = peer_session(path)
     for given, own in zip(inputs, results, strict=True):
         begin = time.perf_counter()
         wanted = session.run(prepared.outputs, given)
@@ -69,7 +69,7 @@ def compared(path: Path, shapes: Shapes) -> Compared:
         prepared.run(given)
         times.append(time.perf_counter() - middle)
         peer_times.append(middle - begin)
-        errors += [_error(mine, theirs) for mine, theirs in zip(own, wanted, strict=True)]
+        errors += [spread_error(mine, theirs) for mine, theirs in zip(own, wanted, strict=True)]
     return Compared(path.stem, nodes, (), max(errors, default=0.0), min(times), min(peer_times), compiled_s)
 
 
@@ -102,7 +102,7 @@ def _value(info: ValueInfoProto, given: tuple[int, ...] | None, random: np.rando
     return np.asarray(random.standard_normal(shape)).astype(dtype)
 
 
-def _session(path: Path) -> Any:
+def peer_session(path: Path) -> Any:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -111,7 +111,7 @@ def _session(path: Path) -> Any:
     return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
 
-def _error(own: AnyArray, wanted: AnyArray) -> float:
+def spread_error(own: AnyArray, wanted: AnyArray) -> float:
     """The greatest difference over the standard deviation of what is wanted; over its size where it is a constant."""
     mine, theirs = np.asarray(own, dtype=np.float64), np.asarray(wanted, dtype=np.float64)
     if mine.shape != theirs.shape or not np.array_equal(np.isfinite(mine), np.isfinite(theirs)):
