@@ -1,0 +1,146 @@
+"""A network judged: imported, compiled by modelled choices, and compared with onnxruntime on host and virtual board."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import ModelProto
+
+from codegen.bundle.compiler import compile_bundle
+from codegen.engine_registry import engine_named, engines
+from codegen.errors import ExploreError, ObstaclesError
+from codegen.graph import Graph, LayerSpec
+from codegen.onnx_import.reader import Shapes
+from codegen.plan import Plan
+from codegen.reference import evaluate
+from explorer.backend import CompilerBackend
+from explorer.pipeline.boards import open_board_of
+from explorer.plans.modelled_plan import modelled_plan
+from explorer.plans.network import load_network
+from explorer.settings import RunSettings
+from explorer.studies.foreign_networks import SEEDS, peer_session, seeded_inputs, spread_error
+
+BOARD = "pi-zero"
+FLAGS = ("-O1", "-march=native")  # a hundred networks are compiled, and none is timed
+MOST_BOARD_MACS = 300e6  # a simulated inference of more takes minutes
+Inputs = Mapping[str, NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class OnHost:
+    """A network on this machine. Errors are relative to the spread of the output, the greatest over three inputs:
+    `error` against onnxruntime, `own_error` and `peer_error` of this compiler and of onnxruntime against the imported
+    graph in float64. `reason`: why it is not known.
+    """
+
+    nodes: int
+    macs: int | None = None
+    error: float | None = None
+    own_error: float | None = None
+    peer_error: float | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class OnBoard:
+    """A network on the virtual board: the error against onnxruntime as on the host, the share of the multiply-adds that
+    the QPUs do, launches, simulated seconds of an inference. `reason`: why something is not known.
+    """
+
+    error: float | None = None
+    share: float | None = None
+    launches: int | None = None
+    time_s: float | None = None
+    reason: str = ""
+
+
+def judge_on_host(path: Path, shapes: Shapes, values: Inputs) -> OnHost:
+    """Imports, compiles and runs a file: `values` in the place of seeded inputs."""
+    model = onnx.load(path)
+    inputs = _inputs(model, shapes, values)
+    found = OnHost(len(model.graph.node))
+    try:
+        prepared = CompilerBackend.prepare(model, flags=FLAGS)
+        own = [prepared.run(given) for given in inputs]
+    except ExploreError as error:
+        return replace(found, reason=_reason(error))
+    assert prepared.compiled is not None
+    peer = _peer(path, model, inputs)
+    graph = prepared.compiled.graph
+    found = replace(found, macs=macs_of(graph), error=_greatest(own, peer))
+    exact = [_exact(graph, given) for given in inputs]
+    return replace(found, own_error=_greatest(own, exact), peer_error=_greatest(peer, exact))
+
+
+def judge_on_board(path: Path, shapes: Shapes, values: Inputs) -> OnBoard:
+    """Plans a file for the virtual board by modelled times, without a search, and runs the plan there."""
+    model = onnx.load(path)
+    inputs, found = _inputs(model, shapes, values), OnBoard()
+    try:
+        board = open_board_of(RunSettings(device=BOARD))
+        network = load_network(path, shapes, path.stem)
+        if macs_of(network.graph) > MOST_BOARD_MACS:
+            return OnBoard(
+                reason=f"more than {MOST_BOARD_MACS / 1e6:.0f} million multiply-adds: not simulated"
+            )
+        plan = modelled_plan(network, board.profile, engines=tuple(engines()))
+        found = OnBoard(
+            share=_share(network.graph, plan), launches=sum(step.starts_launch for step in plan.steps)
+        )
+        with TemporaryDirectory() as place:
+            compile_bundle(network.graph, plan, board.target, Path(place))
+            given = [tuple(values[name] for name in network.graph.inputs) for values in inputs]
+            runs = [board.run_bundle(Path(place), one) for one in given]
+    except ExploreError as error:
+        return replace(found, reason=_reason(error))
+    error_ = _greatest([run.outputs for run in runs], _peer(path, model, inputs))
+    return replace(found, error=error_, time_s=runs[0].time_s)
+
+
+def _share(graph: Graph, plan: Plan) -> float | None:
+    layers = {node.name: LayerSpec.of(graph, node).macs for node in graph.nodes}
+    launched = {step.name for step in plan.steps if engine_named(step.choice.engine).launches}
+    total = sum(layers.values())
+    return sum(macs for name, macs in layers.items() if name in launched) / total if total else None
+
+
+def _inputs(model: ModelProto, shapes: Shapes, values: Inputs) -> list[Inputs]:
+    return [{**seeded_inputs(model, shapes, seed), **values} for seed in SEEDS]
+
+
+def _peer(path: Path, model: ModelProto, inputs: Sequence[Inputs]) -> list[Sequence[NDArray[Any]]]:
+    session, outputs = peer_session(path), [info.name for info in model.graph.output]
+    return [session.run(outputs, dict(given)) for given in inputs]
+
+
+def _exact(graph: Graph, inputs: Inputs) -> list[NDArray[Any]]:
+    results = evaluate(graph, {name: inputs[name] for name in graph.inputs})
+    return [results[name] for name in graph.outputs]
+
+
+def _greatest(own: Sequence[Sequence[NDArray[Any]]], others: Sequence[Sequence[NDArray[Any]]]) -> float:
+    pairs = zip(own, others, strict=True)
+    return max(
+        spread_error(np.asarray(mine), np.asarray(theirs))
+        for ours, those in pairs
+        for mine, theirs in zip(ours, those, strict=True)
+    )
+
+
+def macs_of(graph: Graph) -> int:
+    """Multiply-adds of all layers."""
+    return sum(LayerSpec.of(graph, node).macs for node in graph.nodes)
+
+
+def _reason(error: ExploreError) -> str:
+    several = error.errors if isinstance(error, ObstaclesError) else (error,)
+    return f"{type(several[0]).__name__}: {several[0]}" + (
+        f" and {len(several) - 1} more" if several[1:] else ""
+    )

