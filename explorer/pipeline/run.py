@@ -172,7 +172,9 @@ def _investigate(
         if settings.twin:
             twin = searched(_of_twin(settings, settings.twin), network, progress)
             progress.phase("Measure on the board")
-            put_right = corrected(twin.result, measurer.samples, partial(_composed, twin, overheads), SPARED)
+            put_right = corrected(
+                twin.result, twin.profile, measurer.samples, partial(_composed, twin, overheads), SPARED
+            )
             result, compositions = put_right.result, put_right.compositions
         else:
             prior = _prior(settings, store, first, fingerprint, network)

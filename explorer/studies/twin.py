@@ -6,43 +6,39 @@ constants is what calibration finds. Plans are judged by their bundles' times on
 
 from __future__ import annotations
 
+import json
 import os
 import posixpath
 import random
-import tempfile
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property, partial
 from pathlib import Path
-from statistics import fmean
 
 from codegen.algorithm import algorithms
-from codegen.bundle import compile_bundle
-from explorer.compose.compose import UNLIMITED, Composition
-from explorer.compose.steps import Overheads
-from explorer.compose.timed_candidates import TimedCandidates
+from codegen.canonical import content_hash
+from codegen.schedule import Candidate
+from explorer.compose.timed_candidates import TimedCandidates, launchable
 from explorer.measure.jobs import JobBuilder
-from explorer.measure.measurer import Measurer, overheads_of
-from explorer.measure.workers import Workers
-from explorer.pipeline.boards import close
-from explorer.pipeline.run import REPEATS, searched
-from explorer.plans.check import trial_inputs
+from explorer.pipeline.run import SPARED, searched
 from explorer.plans.network import Network
 from explorer.plans.searched_network import SearchedNetwork
 from explorer.settings import RunSettings
+from explorer.strategies.through import times_through
+from explorer.studies.asked_board import AskedBoard
 from explorer.studies.study_table import LEFT, RIGHT, StudyTable
 from explorer.terminal.progress import Progress
-from explorer.twin.search import TwinSettings, corrected
-from microbench.board import Board
+from explorer.twin.probes import probed
+from explorer.twin.search import Compose, Measure, corrected
+from explorer.twin.times import Corrected
 from microbench.boards.ssh import SshBoard
 from microbench.boards.ssh_link import SshLink
 from microbench.boards.stand_in import BOARD_FILE, Habits, board_file
 from microbench.calibration.board import measure_gpu
-from microbench.calibration.calibrate import Calibration, fitted
+from microbench.calibration.calibrate import SOURCE, fitted
 from microbench.calibration.profile_file import write_profile
 from microbench.options import SshOptions
-from microbench.profile import DeviceProfile
-from microbench.store import Store
+from microbench.profile import DeviceProfile, load_profile
 from microbench.suite.runner import Effort
 
 SPREAD = 0.5  # share by which constants are drawn off the profile's
@@ -61,10 +57,10 @@ DRAWN = (
     "vdr_byte_cycles",
 )
 PROBES = 10
-WITH_PROBES = TwinSettings(heavy=1.0, best=3, rounds=0, most=PROBES)
-WITH_TWIN = TwinSettings()
+PROBED_PLANS = 2  # of the probes
 NOISY = Effort(rounds_factor=8, repeats=5)
 NOTHING = "constants alone"
+STAND_IN = "a stand-in"  # how sources name the board
 
 
 @dataclass(frozen=True)
@@ -81,11 +77,13 @@ class Drawn:
 class BoardWorth:
     """What was found of a board, and the network's seconds on it under four plans.
 
+    `identified`: constants that were found, `within` of them off by no more than TOLERANCE, the `worst` by so much.
     `true_s`: searched with its true constants; `stock_s`: with the stock profile; `probes_s`: with that put right by a
     few measurements; `twin_s`: with the twin. `asked`: candidates that the board was asked of for the twin's plan.
     """
 
-    drawn: Drawn
+    board: int
+    differs_in: str
     identified: int
     within: int
     worst: float
@@ -126,15 +124,42 @@ def board_worths(
     ssh: SshOptions,
     seeds: range,
     progress: Progress,
+    place: Path,
 ) -> Iterator[BoardWorth]:
-    """One after another. `settings`: store, seed and budget of the searches; `ssh`: where boards are put, each into a
-    directory below the runner's. Raises as searches, calibration and boards do.
+    """One after another; what `place` keeps of an interrupted study is not done again.
+
+    `settings`: store, seed and budget of the searches; `ssh`: where boards are put, each into a directory below the
+    runner's. Raises as searches, calibration and boards do.
     """
-    with tempfile.TemporaryDirectory(prefix="explore-twin-") as place:
-        study = _Study(settings, stock, network, ssh, Path(place), progress)
-        plain = study.searched(stock, "stock")
-        for seed in seeds:
-            yield study.worth(drawn_board(stock, seed), plain)
+    kept = KeptWorths(place / "worths.jsonl")
+    study = _Study(settings, stock, network, ssh, place, progress)
+    for seed in seeds:
+        drawn = drawn_board(stock, seed)
+        key = study.key(drawn)
+        if kept.worth(key) is None:
+            kept.add(key, study.worth(drawn))
+        worth = kept.worth(key)
+        assert worth is not None
+        yield worth
+
+
+@dataclass
+class KeptWorths:
+    """Boards that are done, a line of JSON each; a last line that is torn was never finished."""
+
+    path: Path
+
+    def worth(self, key: str) -> BoardWorth | None:
+        """What is kept of a board under one key."""
+        text = self.path.read_text("utf-8") if self.path.exists() else ""
+        lines = (json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("\n"))
+        return next((BoardWorth(**line["worth"]) for line in lines if line["key"] == key), None)
+
+    def add(self, key: str, worth: BoardWorth) -> None:
+        """Whole, or not at all."""
+        whole = self.path.read_text("utf-8") if self.path.exists() else ""
+        whole = whole[: whole.rfind("\n") + 1]
+        self.path.write_text(whole + json.dumps({"key": key, "worth": asdict(worth)}) + "\n", "utf-8")
 
 
 @dataclass(frozen=True, eq=False)
@@ -146,45 +171,53 @@ class _Study:
     place: Path
     progress: Progress
 
-    def worth(self, drawn: Drawn, plain: SearchedNetwork) -> BoardWorth:
+    @cached_property
+    def plain(self) -> SearchedNetwork:
+        """With the stock profile."""
+        return self.searched(self.stock, "stock")
+
+    def key(self, drawn: Drawn) -> str:
+        """What a board's worth depends on, but for the code."""
+        search, profile = self.settings.search, self.stock.hash
+        own = (drawn.seed, drawn.profile.hash, asdict(drawn.habits))
+        return content_hash(
+            [self.network.sha256, profile, search.seed, search.layer_budget, *own, PROBES, asdict(SPARED)]
+        )
+
+    def worth(self, drawn: Drawn) -> BoardWorth:
         where = self._put(drawn)
-        found, launches = self._calibrated(drawn, where)
+        twin_profile, launches = self._calibrated(drawn, where)
+        errors = errors_of(twin_profile, drawn.profile)
         true = self.searched(drawn.profile, f"true-{drawn.seed}")
-        twin_profile = found.profile.model_copy(update={"name": f"{self.stock.name}-calibrated"})
         twin = self.searched(twin_profile, f"twin-{drawn.seed}")
-        names = [f.name for f in found.identified]
-        errors = [abs(found.profile.v3d_value(n) / (drawn.profile.v3d_value(n) or 1.0) - 1) for n in names]
-        probed, _ = self._put_right(plain, where, WITH_PROBES)
-        spared, asked = self._put_right(twin, where, WITH_TWIN)
-        true_s, stock_s, probes_s, twin_s = (
-            self._time_s(one, where) for one in (true, plain, probed, spared)
-        )
-        return BoardWorth(
-            drawn,
-            len(names),
-            sum(error <= TOLERANCE for error in errors),
-            max(errors, default=0.0),
-            launches,
-            true_s,
-            stock_s,
-            probes_s,
-            twin_s,
-            asked,
-        )
+        plain = self.plain
+        with AskedBoard(SshBoard(drawn.profile, where), self.settings, self.progress) as board:
+            probes_s, _ = board.put_right(plain, partial(_probed, plain), PROBED_PLANS)
+            twin_s, asked = board.put_right(twin, partial(_spared, twin), SPARED.plans)
+            return BoardWorth(
+                drawn.seed,
+                drawn.differs_in,
+                len(errors),
+                sum(error <= TOLERANCE for error in errors.values()),
+                max(errors.values(), default=0.0),
+                launches,
+                board.time_s(true, true.fastest),
+                board.time_s(plain, plain.fastest),
+                probes_s,
+                twin_s,
+                asked,
+            )
 
     def searched(self, profile: DeviceProfile, name: str) -> SearchedNetwork:
         """The search on the virtual board of a profile."""
         self.progress.phase(f"Search: {name}")
         file = self.place / f"{name}.toml"
         write_profile(profile, file)
-        return searched(
-            replace(self.settings, device=str(file), board="virtual", prior="none"),
-            self.network,
-            self.progress,
-        )
+        settings = replace(self.settings, device=str(file), board="virtual", prior="none")
+        return searched(settings, self.network, self.progress)
 
     def _put(self, drawn: Drawn) -> SshOptions:
-        directory = posixpath.join(self.ssh.remote_directory, f"stand-in-{drawn.seed}-{os.getpid()}")
+        directory = posixpath.join(self.ssh.remote_directory, f"stand-in-{drawn.seed}")
         link = SshLink(self.ssh)
         try:
             link.upload(board_file(drawn.profile, drawn.habits).encode(), directory, BOARD_FILE)
@@ -192,46 +225,44 @@ class _Study:
             link.close()
         return replace(self.ssh, remote_directory=directory, backend="stand-in")
 
-    def _calibrated(self, drawn: Drawn, where: SshOptions) -> tuple[Calibration, int]:
+    def _calibrated(self, drawn: Drawn, where: SshOptions) -> tuple[DeviceProfile, int]:
+        """The profile that the suite gives over the connection, and how many launches that took; both are kept."""
         self.progress.phase(f"Calibrate board {drawn.seed}")
         effort = NOISY if drawn.habits.launch_noise else Effort()
+        name = f"{drawn.seed}-{drawn.profile.hash[:8]}"
         with SshBoard(self.stock, where) as board:
-            file = self.place / f"{drawn.seed}.jsonl"
+            file = self.place / f"{name}.measurements.jsonl"
             measured = measure_gpu(board, file, effort, lambda done, of, name: None)
-        times = measured.times
-        workers = os.cpu_count() or 1
-        found = fitted(times.times_s, times.depth, measured.shape, self.stock, "a stand-in", workers)
-        return found, times.launches
-
-    def _put_right(
-        self, twin: SearchedNetwork, where: SshOptions, settings: TwinSettings
-    ) -> tuple[SearchedNetwork, int]:
-        """The network with what the board said, and of how many candidates it was asked."""
-        self.progress.phase("Measure on the board")
-        first = SshBoard(twin.profile, where)
-        with Workers[Board]([first], close) as boards, Store.open(self.settings.store) as store:
-            jobs = JobBuilder(first.target, self.settings.search.seed, algorithms(), REPEATS)
-            overheads = overheads_of(first)
-            fingerprint = boards.call(lambda board: board.fingerprint())
-            measurer = Measurer(boards, jobs, store, fingerprint, self.progress, overheads.launch_s)
-            found = corrected(twin.result, measurer.samples, partial(_composed, twin, overheads), settings)
-            known = replace(
-                twin, result=found.result, expected=found.result.timed_candidates, overheads=overheads
-            )
-            return known, measurer.tally.measured + measurer.tally.known
-
-    def _time_s(self, found: SearchedNetwork, where: SshOptions) -> float:
-        """The network's time on the board, in the mean over the bundle's runs."""
-        self.progress.phase("Whole plan")
-        plan, (inputs,) = found.plan(found.fastest), trial_inputs(self.network.graph, 0, 1)
-        with tempfile.TemporaryDirectory() as scratch, SshBoard(found.profile, where) as board:
-            bundle = Path(scratch) / "bundle"
-            compile_bundle(self.network.graph, plan, board.target, bundle)
-            return fmean(board.run_bundle(bundle, inputs).times_s)
+        times, kept = measured.times, self.place / f"{name}-calibrated.toml"
+        if not kept.exists():
+            workers = os.cpu_count() or 1
+            found = fitted(times.times_s, times.depth, measured.shape, self.stock, STAND_IN, workers)
+            write_profile(found.profile.model_copy(update={"name": f"{self.stock.name}-calibrated"}), kept)
+        return load_profile(str(kept)), times.launches
 
 
-def _composed(twin: SearchedNetwork, overheads: Overheads, timed: TimedCandidates) -> Composition:
-    return replace(twin, expected=timed, overheads=overheads).compose(UNLIMITED)
+def _probed(found: SearchedNetwork, measure: Measure, compose: Compose) -> Corrected:
+    through = partial(_through, found)
+    return probed(found.result, found.profile, measure, compose, through, PROBES - PROBED_PLANS)
+
+
+def _through(found: SearchedNetwork, timed: TimedCandidates) -> Mapping[Candidate, float]:
+    return times_through(found.network.graph, launchable(timed, found.target), found.overheads)
+
+
+def _spared(found: SearchedNetwork, measure: Measure, compose: Compose) -> Corrected:
+    return corrected(found.result, found.profile, measure, compose, SPARED)
+
+
+def errors_of(found: DeviceProfile, true: DeviceProfile) -> Mapping[str, float]:
+    """By how much each constant is off that calibration found, as a share of the true one."""
+    names = [
+        name for name, constant in found.v3d.items() if constant.source.startswith(f"{SOURCE} {STAND_IN}")
+    ]
+    return {
+        name: abs(found.v3d_value(name) - true.v3d_value(name)) / (true.v3d_value(name) or 1.0)
+        for name in names
+    }
 
 
 def worth_tables(worths: Mapping[str, list[BoardWorth]]) -> tuple[StudyTable, ...]:
@@ -265,11 +296,11 @@ def _table(name: str, worths: list[BoardWorth]) -> StudyTable:
 def _row(worth: BoardWorth) -> tuple[str, ...]:
     regrets = (worth.stock_s, worth.probes_s, worth.twin_s)
     return (
-        str(worth.drawn.seed),
-        worth.drawn.differs_in,
+        str(worth.board),
+        worth.differs_in,
         str(worth.launches),
         str(worth.identified),
-        str(worth.within),
+        f"{worth.within}, worst {worth.worst:.1%}",
         f"{1e3 * worth.true_s:.2f} ms",
         *(f"{100 * worth.regret(time_s):.2f} %" for time_s in regrets),
         str(worth.asked),

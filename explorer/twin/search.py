@@ -1,21 +1,21 @@
 """Times of a search on the twin, put right by a few on the board: the best of heavy layers, and whatever a plan takes.
 
-What the board was not asked of takes what it takes on the twin, times what the board took of the twin's time for the
-same algorithm, in the median over those that both were asked of.
+What the board was not asked of takes what it takes on the twin, times what those that it was asked of tell
+(`Correction`).
 """
 
 from __future__ import annotations
 
-import statistics
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from codegen.graph import LayerSpec
 from codegen.schedule import Candidate
 from explorer.compose.compose import Composition
-from explorer.compose.timed_candidates import TimedCandidate, TimedCandidates, by_candidate
+from explorer.compose.timed_candidates import TimedCandidates
 from explorer.search.search import SearchResult
-from explorer.search.state import observations
+from explorer.twin.times import Corrected, Times
+from microbench.profile import DeviceProfile
 from microbench.store import Sample
 
 Measure = Callable[[Sequence[Candidate]], Sequence[Sample]]
@@ -28,31 +28,24 @@ class TwinSettings:
 
     `heavy`: the share of the plan's time that the layers have whose `best` candidates are measured on the board.
     `rounds`: how often the plan may change after what the board says, all of its candidates being measured each time.
-    `plans`: whole plans that are run. `most`: so many of the best candidates at most; None: all of them.
+    `plans`: whole plans that are run.
     """
 
     heavy: float = 0.8
     best: int = 3
     rounds: int = 4
     plans: int = 3
-    most: int | None = None
 
 
-@dataclass(frozen=True, eq=False)
-class Corrected:
-    """The twin's result with the board's times where there are any, and the plans in the order they were composed."""
-
-    result: SearchResult
-    compositions: tuple[Composition, ...]
-
-
-def corrected(twin: SearchResult, measure: Measure, compose: Compose, settings: TwinSettings) -> Corrected:
+def corrected(
+    twin: SearchResult, profile: DeviceProfile, measure: Measure, compose: Compose, settings: TwinSettings
+) -> Corrected:
     """Asks the board, and composes with what it says until the plan takes nothing that it was not asked of.
 
-    Every time of the last plan is the board's, unless `rounds` ended before. The result has one sample of each
-    candidate, the board's where there is one, and its cost model is fitted to these. Raises as `measure` and `compose`.
+    Every time of the last plan is the board's, unless `rounds` ended before. `profile`: the twin's. Raises as `measure`
+    and `compose`.
     """
-    times = _Times(twin.timed_candidates)
+    times = Times.of(twin, profile)
     compositions = [compose(times.known())]
     times.take(measure(_best_of_heavy(compositions[0], twin.timed_candidates, settings)))
     for _ in range(settings.rounds):
@@ -63,10 +56,7 @@ def corrected(twin: SearchResult, measure: Measure, compose: Compose, settings: 
         times.take(measure(missing))
     else:
         compositions.append(compose(times.known()))
-    samples = tuple(times.board.get(sample.candidate, sample) for sample in twin.samples)
-    twin.model.fit(observations(samples), ())
-    result = replace(twin, timed_candidates=times.known(), samples=samples)
-    return Corrected(result, tuple(compositions))
+    return times.corrected(twin, compositions)
 
 
 def _best_of_heavy(composed: Composition, timed: TimedCandidates, settings: TwinSettings) -> list[Candidate]:
@@ -84,53 +74,8 @@ def _best_of_heavy(composed: Composition, timed: TimedCandidates, settings: Twin
         left_s -= time_s
         fastest = sorted(timed[spec], key=lambda way: way.time_s)[: settings.best]
         chosen |= dict.fromkeys(way.candidate for way in fastest)
-    return list(chosen)[: settings.most]
+    return list(chosen)
 
 
 def _candidates(composed: Composition) -> list[Candidate]:
     return list(dict.fromkeys(step.timed.candidate for step in composed.steps if not step.is_free))
-
-
-@dataclass
-class _Times:
-    """What is known of each candidate: the board's sample, else the twin's time put right."""
-
-    twin: TimedCandidates
-    board: dict[Candidate, Sample] = field(default_factory=dict)
-
-    def take(self, samples: Iterable[Sample]) -> None:
-        self.board |= {sample.candidate: sample for sample in samples}
-
-    def known(self) -> TimedCandidates:
-        """Without those that failed on the board, and algorithms of which nothing works there."""
-        ratios = self._ratios()
-        everywhere = statistics.median([share for of_one in ratios.values() for share in of_one] or [1.0])
-        factors = {name: statistics.median(of_one) for name, of_one in ratios.items()}
-        useless = {candidate.choice.algorithm for candidate in self.board} - ratios.keys()
-        return {
-            spec: tuple(
-                known
-                for way in ways
-                if way.candidate.choice.algorithm not in useless
-                and (known := self._known(way, factors.get(way.candidate.choice.algorithm, everywhere)))
-            )
-            for spec, ways in self.twin.items()
-        }
-
-    def _known(self, way: TimedCandidate, factor: float) -> TimedCandidate | None:
-        sample = self.board.get(way.candidate)
-        if sample is None:
-            return replace(way, time_s=way.time_s * factor)
-        if sample.status != "ok":
-            return None
-        return replace(way, time_s=sample.time_s, kind=sample.kind, sample_id=sample.id)
-
-    def _ratios(self) -> Mapping[str, list[float]]:
-        """The board's share of the twin's times, by algorithm."""
-        twin = by_candidate(self.twin)
-        ratios: dict[str, list[float]] = {}
-        for candidate, sample in self.board.items():
-            if sample.is_timed:
-                share = sample.time_s / twin[candidate].time_s
-                ratios.setdefault(candidate.choice.algorithm, []).append(share)
-        return ratios

@@ -34,6 +34,13 @@ def twin(
         str | None,
         typer.Option(help="samples: a SQLite file or a database URL (default results/runs/twin.sqlite)"),
     ] = None,
+    place: Annotated[
+        Path | None,
+        typer.Option(
+            help="directory that keeps measurements, profiles and boards that are done, so that an interrupted study "
+            "goes on (default results/runs/twin)"
+        ),
+    ] = None,
     markdown: Annotated[Path | None, typer.Option(help="write the tables to this file too")] = None,
 ) -> None:
     """Calibrate boards drawn at random over SSH; show what plans lose that are searched with what was found."""
@@ -56,7 +63,9 @@ def twin(
         for name in models or ("squeezenet",):
             with network_named(name, resolution) as network, ConsoleProgress(console) as progress:
                 seeds = range(first, first + boards)
-                for worth in board_worths(settings, stock, network, where, seeds, progress):
+                for worth in board_worths(
+                    settings, stock, network, where, seeds, progress, place or RUNS / "twin"
+                ):
                     found.setdefault(f"{name} at {resolution} pixels", []).append(worth)
                     if markdown is not None:
                         write_markdown(markdown, "Twins of boards", INTRODUCTION, worth_tables(found))

@@ -2,15 +2,33 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
 
-from explorer.studies.twin import DRAWN, NOTHING, SPREAD, BoardWorth, drawn_board, worth_tables
+from explorer.studies.twin import (
+    DRAWN,
+    NOTHING,
+    SPREAD,
+    STAND_IN,
+    BoardWorth,
+    KeptWorths,
+    drawn_board,
+    errors_of,
+    worth_tables,
+)
+from microbench.calibration.calibrate import SOURCE
 from microbench.profile import load_profile
 
 STOCK = load_profile("pi-zero")
 WORTH = BoardWorth(
-    drawn_board(STOCK, 3),
-    *(30, 28, 0.2, 400),
+    board=3,
+    differs_in=NOTHING,
+    identified=30,
+    within=28,
+    worst=0.2,
+    launches=400,
     true_s=0.100,
     stock_s=0.110,
     probes_s=0.104,
@@ -35,7 +53,31 @@ def test_four_boards_of_ten_differ_in_more_than_constants() -> None:
     assert sum(board.differs_in != NOTHING for board in boards) == 4
 
 
-@pytest.mark.parametrize("text", ["100.00 ms", "10.00 %", "4.00 %", "-0.50 %", "| 28 |", "| 25 |"])
+@pytest.mark.parametrize("text", ["100.00 ms", "10.00 %", "4.00 %", "-0.50 %", "28, worst 20.0%", "| 25 |"])
 def test_the_table_has_regrets_against_the_true_plan(text: str) -> None:
     (table,) = worth_tables({"squeezenet": [WORTH]})
     assert text in table.markdown()
+
+
+def test_boards_that_are_done_are_kept_and_torn_lines_are_not(tmp_path: Path) -> None:
+    kept = KeptWorths(tmp_path / "worths.jsonl")
+    assert kept.worth("one") is None
+    kept.add("one", WORTH)
+    with kept.path.open("a") as file:
+        file.write('{"key": "two", "worth"')
+    assert kept.worth("one") == WORTH
+    assert kept.worth("two") is None
+    kept.add("two", replace(WORTH, board=4))
+    assert (kept.worth("one"), kept.worth("two")) == (WORTH, replace(WORTH, board=4))
+
+
+def test_errors_are_of_constants_that_were_found() -> None:
+    """A switch that is off and was found to be off is no error."""
+    true = STOCK.with_v3d(lowest_qpu_first=0.0, vdw_row_cycles=10.0, clock_hz=300e6)
+    constants = dict(true.v3d)
+    for name, value in (("lowest_qpu_first", 0.0), ("vdw_row_cycles", 11.0)):
+        constants[name] = constants[name].model_copy(
+            update={"value": value, "source": f"{SOURCE} {STAND_IN}"}
+        )
+    found = true.model_copy(update={"v3d": constants})
+    assert errors_of(found, true) == {"lowest_qpu_first": 0.0, "vdw_row_cycles": pytest.approx(0.1)}

@@ -17,7 +17,10 @@ from explorer.compose.steps import Overheads
 from explorer.compose.timed_candidates import TimedCandidate, TimedCandidates, relayout_spec
 from explorer.errors import CompositionError
 from explorer.search.search import SearchResult
-from explorer.twin.search import Corrected, TwinSettings, corrected
+from explorer.strategies.through import times_through
+from explorer.twin.probes import probed
+from explorer.twin.search import TwinSettings, corrected
+from explorer.twin.times import Corrected
 from microbench.board import Fingerprint
 from microbench.profile import load_profile
 from microbench.store import Sample
@@ -38,7 +41,7 @@ def specs() -> tuple[LayerSpec, ...]:
     return (*layers, *moves)
 
 
-def searched() -> SearchResult:
+def searched(law: Law = law_s) -> SearchResult:
     """Every candidate's time on the twin."""
     numbers = count(1)
     samples: list[Sample] = []
@@ -48,7 +51,7 @@ def searched() -> SearchResult:
             for point in algorithm.space(spec, target).points():
                 candidate = Candidate(spec, algorithm.choice_at(spec, target, point))
                 work = algorithm.work(spec, target, candidate.choice)
-                times_s = (law_s(candidate),)
+                times_s = (law(candidate),)
                 samples.append(
                     Sample(candidate, fingerprint, "simulated", "ok", times_s, work, id=next(numbers))
                 )
@@ -79,8 +82,18 @@ def composed(timed: TimedCandidates) -> Composition:
     return compose(GRAPH, timed, Overheads())
 
 
-def found(law: Law, fails: Rule = lambda candidate: False, settings: TwinSettings = SPARED) -> Found:
-    twin, asked = searched(), list[Candidate]()
+def through_s(timed: TimedCandidates) -> Mapping[Candidate, float]:
+    return times_through(GRAPH, timed, Overheads())
+
+
+def found(
+    law: Law,
+    fails: Rule = lambda candidate: False,
+    settings: TwinSettings = SPARED,
+    probes: int | None = None,
+    twins_law: Law = law_s,
+) -> Found:
+    twin, asked = searched(twins_law), list[Candidate]()
     known = {sample.candidate: sample for sample in twin.samples}
 
     def measure(candidates: Sequence[Candidate]) -> list[Sample]:
@@ -98,7 +111,9 @@ def found(law: Law, fails: Rule = lambda candidate: False, settings: TwinSetting
             for number, candidate in enumerate(candidates, first)
         ]
 
-    return Found(twin, corrected(twin, measure, composed, settings), asked)
+    if probes is None:
+        return Found(twin, corrected(twin, HOST, measure, composed, settings), asked)
+    return Found(twin, probed(twin, HOST, measure, composed, through_s, probes), asked)
 
 
 def test_every_time_of_the_last_plan_is_the_boards() -> None:
@@ -127,7 +142,7 @@ def test_what_the_board_was_not_asked_of_takes_its_algorithms_share() -> None:
     quick = [c for c in result.times_s if c.choice.algorithm == "quick" and c not in result.asked]
     assert quick
     for candidate in quick:
-        assert result.times_s[candidate] == pytest.approx(3.0 * law_s(candidate))
+        assert result.times_s[candidate] == pytest.approx(3.0 * law_s(candidate), rel=0.1)
 
 
 def test_the_plan_changes_where_the_board_takes_other_times_than_the_twin() -> None:
