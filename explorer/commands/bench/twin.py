@@ -55,7 +55,10 @@ def twin(
 
         console, stock = stdout(), load_profile(device)
         settings = RunSettings(
-            store=store or str(RUNS / "twin.sqlite"), devices=None, search=SearchSettings(layer_budget=budget)
+            store=store or str(RUNS / "twin.sqlite"),
+            devices=None,
+            board="virtual",
+            search=SearchSettings(layer_budget=budget),
         )
         where = parse_ssh(ssh, ssh_key, known_hosts)
         assert where is not None
