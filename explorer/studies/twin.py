@@ -237,7 +237,10 @@ class _Study:
             jobs = JobBuilder(first.target, settings.search.seed, algorithms())
             overheads, fingerprint = overheads_of(first), boards.call(lambda board: board.fingerprint())
             measurer = Measurer(boards, jobs, store, fingerprint, self.progress, overheads.launch_s)
-            ways = by_candidate(plain.result.timed_candidates) | by_candidate(twin.result.timed_candidates)
+            ways = {
+                **by_candidate(plain.result.timed_candidates),
+                **by_candidate(twin.result.timed_candidates),
+            }
             samples = measurer.samples(ways)
         timed: dict[LayerSpec, list[TimedCandidate]] = {}
         for way, sample in zip(ways.values(), samples, strict=True):

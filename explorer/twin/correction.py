@@ -94,7 +94,7 @@ class Correction:
         """The covariance of logarithms that measurements leave."""
         covariance = self._covariance(places, places)
         if self.shares:
-            covariance = covariance - self._covariance(places, list(self.shares)) @ self._weights[:, places]
+            covariance -= self._covariance(places, list(self.shares)) @ self._weights[:, places]
         return covariance
 
     @cached_property
@@ -102,8 +102,8 @@ class Correction:
         """Of each measurement in the mean of each candidate, a column a candidate."""
         places = list(self.shares)
         among = self._covariance(places, places) + NOISE**2 * np.eye(len(places))
-        weights: Floats = np.linalg.solve(among, self._covariance(places, range(len(self.samples))))
-        return weights
+        across = self._covariance(places, range(len(self.samples)))
+        return np.asarray(np.linalg.solve(among, across), np.float64)
 
     def _covariance(self, some: Sequence[int], others: Sequence[int]) -> Floats:
         rows, columns = np.array(some, np.intp), np.array(others, np.intp)
