@@ -98,6 +98,10 @@ def _hard_sigmoid(x: Expression, *, alpha: float = 0.2, beta: float = 0.5) -> Ex
     return clamp(alpha * x + beta, 0.0, 1.0)
 
 
+def _shrink(x: Expression, *, lambd: float = 0.5, bias: float = 0.0) -> Expression:
+    return select(less(x, -lambd), x + bias, select(less(lambd, x), x - bias, 0.0))
+
+
 def _softplus(x: Expression) -> Expression:
     return maximum(x, 0.0) + apply("log1p", _exp(-abs(x)))
 
@@ -157,6 +161,7 @@ EXPRESSIONS: Mapping[str, Line] = {
     "Selu": lambda x, *, alpha=1.67326319217681884765625, gamma=1.05070102214813232421875: (
         gamma * _elu(x, alpha)
     ),
+    "Shrink": _shrink,
     "Sigmoid": _sigmoid,
     "Sign": lambda x: select(less(x, 0.0), -1.0, select(less(0.0, x), 1.0, x)),
     "Softplus": _softplus,

@@ -153,11 +153,9 @@ def global_lp_pool(node: OnnxNode, builder: GraphBuilder) -> None:
     steps("Pow", total, steps.constant(1.0 / order, type_.dtype), to=node.output)
 
 
-@handles("MaxUnpool", "without output_shape")
+@handles("MaxUnpool", "all; constant output_shape")
 def max_unpool(node: OnnxNode, builder: GraphBuilder) -> None:
-    """Zeros with the elements at the places that a MaxPool gave."""
-    if node.has_input(2):
-        raise node.unsupported("its output has a shape of its own", "export the model without output_shape")
+    """Zeros with the elements at the places that a MaxPool gave; a larger output has more of them behind each axis."""
     type_ = builder.type(node)
     rank = len(type_.shape) - 2
     kernel = list_attribute(node, "kernel_shape", rank, 0, 1)
@@ -170,7 +168,15 @@ def max_unpool(node: OnnxNode, builder: GraphBuilder) -> None:
     zeros = steps.constant(np.zeros(math.prod(shape)), type_.dtype)
     flat = [steps("Reshape", node.input(index), steps.integers(-1)) for index in range(2)]
     written = steps("ScatterElements", zeros, flat[1], flat[0])
-    steps("Reshape", written, steps.integers(*shape), to=node.output)
+    wanted = builder.integers(node, 2) if node.has_input(2) else shape
+    if len(wanted) != len(shape) or any(more < size for more, size in zip(wanted, shape, strict=True)):
+        raise node.malformed(f"an output of shape {wanted} does not hold elements of shape {shape}")
+    ends = [more - size for more, size in zip(wanted, shape, strict=True)]
+    if not any(ends):
+        steps("Reshape", written, steps.integers(*shape), to=node.output)
+        return
+    filled = steps("Reshape", written, steps.integers(*shape))
+    steps("Pad", filled, steps.integers(*(0,) * len(shape), *ends), to=node.output)
 
 
 @handles("LRN", "all")

@@ -9,14 +9,18 @@ import numpy as np
 
 from codegen.expression import RELU, RESULT, Operand, apply, clamp, less
 from codegen.graph import LayerSpec
+from codegen.operators.bit_cast import BitCast
 from codegen.operators.chain import Chain
 from codegen.operators.concat import Concat
 from codegen.operators.contraction import Contraction
 from codegen.operators.conv2d import Conv2d
 from codegen.operators.conv_nd import ConvNd
 from codegen.operators.conv_transpose2d import ConvTranspose2d
+from codegen.operators.deform_conv import DeformConv
+from codegen.operators.determinant import Determinant
 from codegen.operators.elementwise import EXPRESSIONS, Map
 from codegen.operators.fully_connected import FullyConnected
+from codegen.operators.grid_sample import GridSample
 from codegen.operators.indexing import Gather, ScatterElements
 from codegen.operators.literal import Literal
 from codegen.operators.pool2d import Pool2d
@@ -26,6 +30,7 @@ from codegen.operators.recurrent import Recurrent
 from codegen.operators.reduction import AlongAxis, ArgReduce, Cumulative, Reduce, TopK
 from codegen.operators.relayout import Relayout
 from codegen.operators.reshape import Reshape
+from codegen.operators.roi_align import RoiAlign
 from codegen.operators.softmax import Softmax
 from codegen.operators.split import Split
 from codegen.operators.transpose import Transpose
@@ -132,6 +137,21 @@ LAYERS: dict[str, LayerSpec] = {
         *((3, 2, 4), (1, 20, 4), (1, 20, 5), (1, 40)),
         TensorType((2,), "int32"),
         *((1, 2, 5), (1, 2, 5), (1, 15)),
+    ),
+    "bits": inferred_layer(BitCast("float32", "uint32"), (3, 5)),
+    "determinants": inferred_layer(Determinant(), (3, 4, 4)),
+    "moved taps": inferred_layer(
+        DeformConv((2, 1), (1, 0, 1, 1), (1, 2), 2, 2, True, True),
+        *((2, 4, 6, 7), (6, 2, 3, 2), (2, 24, 3, 6), (6,), (2, 12, 3, 6)),
+    ),
+    "sampled, nearest": inferred_layer(GridSample("nearest", "border", True), (2, 3, 5), (2, 7, 1)),
+    "sampled, linear": inferred_layer(GridSample("linear", "zeros", False), (1, 2, 3, 4, 5), (1, 2, 3, 2, 3)),
+    "sampled, cubic": inferred_layer(GridSample("cubic", "reflection", False), (2, 3, 5, 4), (2, 3, 4, 2)),
+    "regions": inferred_layer(
+        RoiAlign("avg", (2, 3), 2, 1.5, True), (2, 3, 6, 5), (4, 4), TensorType((4,), "int64")
+    ),
+    "regions, largest": inferred_layer(
+        RoiAlign("max", (2, 2), 0, 4.0, False), (2, 3, 6, 5), (4, 4), TensorType((4,), "int64")
     ),
     "chain": _chain(
         convolution(5, 18, (12, 11), Conv2d((1, 1), epilogue=RELU6)),

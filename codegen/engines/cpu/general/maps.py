@@ -11,6 +11,7 @@ from codegen.engines.cpu.general.expressions import (
 )
 from codegen.engines.cpu.general.kernel import GeneralKernel, at, broadcast_strides, nest, strides_of
 from codegen.graph import LayerSpec
+from codegen.operators.bit_cast import BitCast
 from codegen.operators.literal import Literal
 from codegen.operators.typed_map import TypedMap
 from codegen.target import Target
@@ -40,6 +41,18 @@ class CpuTypedMap(GeneralKernel):
         value = expression_text(spec.op.expression, operands, computed)
         result = converted(value, computed.c_value, spec.output.element_type)
         return nest(shape, f"y0[{at(strides_of(shape))}] = {result};")
+
+
+class CpuBitCast(GeneralKernel):
+    """A copy of the bytes."""
+
+    name = "cpu_bit_cast"
+
+    def computes(self, spec: LayerSpec, target: Target) -> bool:
+        return isinstance(spec.op, BitCast)
+
+    def body(self, spec: LayerSpec) -> str:
+        return f"memcpy(y0, x0, {spec.output.size_bytes});"
 
 
 class CpuLiteral(GeneralKernel):
