@@ -8,6 +8,7 @@ from functools import cached_property
 
 from codegen.canonical import canonical_json
 from codegen.errors import GraphSpecError
+from codegen.lengths import Length
 from codegen.operator import Operator, epilogue_text
 from codegen.tensor import Array, TensorType
 
@@ -34,7 +35,9 @@ class Node:
 
 @dataclass(frozen=True)
 class Graph:
-    """A network: nodes in topological order, types of every activation, values of every constant."""
+    """A network: nodes in topological order, types of every activation, values of every constant; and of outputs whose
+    size depends on data the lengths, whose own tensors are outputs as well.
+    """
 
     name: str
     inputs: tuple[str, ...]
@@ -42,6 +45,7 @@ class Graph:
     nodes: tuple[Node, ...]
     types: Mapping[str, TensorType]
     constants: Mapping[str, Array] = field(repr=False, compare=False)
+    lengths: Mapping[str, Length] = field(default_factory=dict)
 
     def consumers(self, tensor: str) -> tuple[Node, ...]:
         """The nodes that read an activation, in the graph's order."""

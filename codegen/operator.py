@@ -72,6 +72,12 @@ class Operator(ABC):
         """
         return None
 
+    def carried(self, axis: int, source: int, inputs: Types, outputs: Types) -> tuple[int | None, ...]:
+        """For each output its axis along which stands, index for index, what axis `axis` of input `source` holds, so
+        that the first elements of one give the first of the other; None: there is no such axis.
+        """
+        return (None,) * len(outputs)
+
     def range(self, inputs: Sequence[Interval]) -> Interval:
         """Where its results lie, as far as the operator alone tells."""
         return ANYTHING
@@ -126,6 +132,12 @@ def sole_input(op: Operator, inputs: Types, weights: Types, count: int) -> Tenso
             f"{type(op).__name__} takes 1 input and {count} weights, not {len(inputs)} and {len(weights)}"
         )
     return inputs[0]
+
+
+def broadcast_axis(axis: int, shape: tuple[int, ...], result: tuple[int, ...]) -> int | None:
+    """The axis of a result, to which the shape broadcasts, where an axis of it lies; None where it is spread out."""
+    place = len(result) - len(shape) + axis
+    return place if result[place] == shape[axis] else None
 
 
 def broadcasts(shape: tuple[int, ...], target: tuple[int, ...]) -> bool:

@@ -15,7 +15,8 @@ def check(graph: Graph, stage: Stage) -> None:
 
     Nodes are in topological order and have unique names; every tensor is written once, has a registered element type
     and no empty dimension; every weight exists, has a registered element type and fits its operator; output shapes are
-    what the operators give; only the stage's operators occur; every output is written by a node.
+    what the operators give; only the stage's operators occur; every output is written by a node; the length of one is
+    an int64 scalar and an output as well.
     """
     _check_interface(graph)
     allowed = operators_of(stage)
@@ -39,6 +40,7 @@ def check(graph: Graph, stage: Stage) -> None:
     for output in graph.outputs:
         if output not in computed:
             raise GraphSpecError(f"graph {graph.name!r}: no node writes output {output!r}")
+    _check_lengths(graph)
 
 
 def _check_interface(graph: Graph) -> None:
@@ -49,6 +51,14 @@ def _check_interface(graph: Graph) -> None:
         raise GraphSpecError(f"graph {graph.name!r} has no output")
     for tensor in graph.inputs:
         _typed(graph, tensor, f"graph {graph.name!r}, input")
+
+
+def _check_lengths(graph: Graph) -> None:
+    for name, length in graph.lengths.items():
+        is_length = graph.types.get(length.tensor) == TensorType((), "int64")
+        fits = name in graph.outputs and 0 <= length.axis < len(graph.types[name].shape)
+        if not fits or not is_length or length.tensor not in graph.outputs:
+            raise GraphSpecError(f"graph {graph.name!r}: {name!r} has no length {length} among the outputs")
 
 
 def _typed(graph: Graph, tensor: str, where: str) -> TensorType:

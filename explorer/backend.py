@@ -22,6 +22,7 @@ from onnx.backend.base import Backend, BackendRep, namedtupledict
 from codegen.bundle.compiler import compile_bundle
 from codegen.errors import ModelError, NotConstantError, ObstaclesError, TensorError
 from codegen.graph import Graph
+from codegen.lengths import cut_to_lengths
 from codegen.loaded import LoadedBundle, load_bundle
 from codegen.onnx_import.reader import import_model
 from codegen.operators.literal import Literal
@@ -84,7 +85,7 @@ class PreparedModel(BackendRep):
         if self.compiled is None or not self.compiled.fits(given):
             self.compiled = self._compile(given)
         free = {name: value for name, value in given.items() if name not in self.compiled.bound}
-        results = self.compiled.bundle.run(free)
+        results = cut_to_lengths(self.compiled.bundle.run(free), self.compiled.graph.lengths)
         named = namedtupledict("Outputs", self.outputs)
         outputs: tuple[AnyArray, ...] = named(*(results[name] for name in self.outputs))
         return outputs

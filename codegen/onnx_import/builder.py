@@ -20,6 +20,8 @@ from codegen.errors import (
     UnsupportedOperatorError,
 )
 from codegen.graph import Graph, Node, type_of
+from codegen.lengths import Length
+from codegen.onnx_import.carried_lengths import CarriedLengths
 from codegen.onnx_import.inference import inferred_types, outer_names
 from codegen.onnx_import.names import Names
 from codegen.onnx_import.node import OnnxNode
@@ -71,6 +73,7 @@ class GraphBuilder:
         self._written: set[str] = set()
         self._names = Names()
         self._tensors = Names()
+        self._lengths = CarriedLengths()
 
     def reserve(self, nodes: set[str], tensors: set[str]) -> None:
         """Names that the model itself uses, which nothing emitted beside them may take."""
@@ -269,11 +272,37 @@ class GraphBuilder:
             raise node.malformed(str(error)) from error
         written = self._output_names(node, step, len(types)) if outputs is None else tuple(outputs)
         constants = {f"{name}.{role}": np.asarray(array, order="C") for role, array in arrays.items()}
+        self._lengths.carry(node, op, inputs, self._types, written, types)
         for output, type_ in zip(written, types, strict=True):
             self._define(output, type_, node.where)
         self._weights.update(constants)
         self._nodes.append(Node(name, op, inputs, written, tuple(constants)))
         return written[0]
+
+    def emit_bounded(
+        self, node: OnnxNode, op: Operator, tensors: str | Sequence[str], axes: Sequence[int | None]
+    ) -> None:
+        """Appends an operator whose last output is the length of the others along these axes; None: of a fixed size.
+        Errors as for `emit`.
+        """
+        given = (*node.outputs, *("",) * len(axes))[: len(axes)]
+        names = [name or self._tensors.take(f"{node.name}/unused") for name in given]
+        length = self._tensors.take(f"{node.output}.length")
+        self.emit(node, op, tensors, outputs=(*names, length))
+        for name, axis in zip(names, axes, strict=True):
+            if axis is not None:
+                self._lengths.set(name, Length(axis, length))
+
+    def length(self, tensor: str) -> Length | None:
+        """How much of a tensor holds results, where that depends on data."""
+        return self._lengths.of(tensor)
+
+    def require_fixed(self, node: OnnxNode, index: int = 0) -> None:
+        """Raises UnsupportedOperatorError where the size of an input depends on data."""
+        if self._lengths.of(node.input(index)) is not None:
+            raise node.unsupported(
+                f"the size of input {index} ({node.input(index)!r}) depends on data", "compute it outside"
+            )
 
     def sources(self, tensor: str) -> frozenset[str]:
         """The graph inputs that an activation is computed from."""
@@ -341,7 +370,10 @@ class GraphBuilder:
                 known = output in self._types
                 reason = "does not depend on any computation" if known else "is written by no supported node"
                 raise ModelError(f"output {output!r} {reason}; export the model with its real outputs")
-        return Graph(name, inputs, outputs, tuple(self._nodes), self._types, self._weights)
+        lengths = {tensor: length for tensor in outputs if (length := self._lengths.of(tensor)) is not None}
+        beside = [length.tensor for length in lengths.values()]
+        outputs = tuple(dict.fromkeys((*outputs, *beside)))
+        return Graph(name, inputs, outputs, tuple(self._nodes), self._types, self._weights, lengths)
 
     def _define(self, name: str, type_: TensorType, where: str) -> None:
         self._refuse_second(name, where)

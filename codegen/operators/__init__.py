@@ -7,6 +7,7 @@ MODULES = (
     "bit_cast",
     "chain",
     "col2im",
+    "compress",
     "concat",
     "constant",
     "contraction",
@@ -21,6 +22,8 @@ MODULES = (
     "grid_sample",
     "indexing",
     "literal",
+    "non_max_suppression",
+    "non_zero",
     "normalization",
     "pad2d",
     "pool2d",
@@ -39,4 +42,5 @@ MODULES = (
     "split",
     "transpose",
     "typed_map",
+    "unique",
 )

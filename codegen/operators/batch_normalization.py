@@ -41,6 +41,9 @@ class BatchNormalization(Operator):
         scale, bias, mean, variance = (weight.reshape(channel) for weight in weights)
         return (np.asarray((inputs[0] - mean) * (scale / np.sqrt(variance + self.epsilon)) + bias),)
 
+    def carried(self, axis: int, source: int, inputs: Types, outputs: Types) -> tuple[int | None, ...]:
+        return (None if axis == 1 else axis,)
+
 
 def affine_of(op: BatchNormalization, weights: tuple[Array, ...]) -> tuple[Doubles, Doubles]:
     """Factor and offset per channel, in float64."""

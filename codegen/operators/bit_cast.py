@@ -34,6 +34,9 @@ class BitCast(Operator):
         bits = inputs[0].astype(element_type(self.source).dtype)
         return (bits.view(element_type(self.result).dtype).astype("float64"),)
 
+    def carried(self, axis: int, source: int, inputs: Types, outputs: Types) -> tuple[int | None, ...]:
+        return (axis,)
+
     def describe(self) -> str:
         return f"BitCast {self.source} to {self.result}"
 

@@ -43,6 +43,9 @@ class Concat(Operator):
     def evaluate(self, inputs: Arrays, weights: Arrays, outputs: Types) -> tuple[Doubles, ...]:
         return (np.concatenate(inputs, axis=self.axis),)
 
+    def carried(self, axis: int, source: int, inputs: Types, outputs: Types) -> tuple[int | None, ...]:
+        return (None if axis == self.axis else axis,)
+
     def describe(self) -> str:
         return f"Concat axis {self.axis}"
 

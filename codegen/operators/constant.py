@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from codegen.onnx_import.registry import OnnxHandler, handles
+from codegen.onnx_import.steps import Steps
 from codegen.tensor import Array
 
 if TYPE_CHECKING:
@@ -23,24 +24,41 @@ def constant(node: OnnxNode, builder: GraphBuilder) -> None:
     builder.define_constant(node, node.output, _value(node, builder))
 
 
-@handles("Shape", "all, since every shape is fixed")
+@handles("Shape", "all; a constant but for sizes that depend on data")
 def shape(node: OnnxNode, builder: GraphBuilder) -> None:
-    """The shape of an activation is a constant; `start` and `end` cut it as a Python slice does."""
+    """The shape of an activation is a constant; `start` and `end` cut it as a Python slice does. A size that depends
+    on data is the length that stands for it.
+    """
     sizes = builder.shape(node)
-    start, end = node.integer("start", 0), node.integer("end", len(sizes))
-    builder.define_constant(node, node.output, np.asarray(sizes[start:end], dtype=np.int64))
+    chosen = range(len(sizes))[node.integer("start", 0) : node.integer("end", len(sizes))]
+    length = builder.length(node.input(0))
+    if length is None or length.axis not in chosen:
+        builder.define_constant(
+            node, node.output, np.asarray([sizes[axis] for axis in chosen], dtype=np.int64)
+        )
+        return
+    steps = Steps(node, builder)
+    own = steps("Reshape", length.tensor, steps.integers(1))
+    parts = [own if axis == length.axis else steps.integers(sizes[axis]) for axis in chosen]
+    steps("Concat", *parts, to=node.output, axis=0)
 
 
-@handles("Size", "all, since every shape is fixed")
+@handles("Size", "all; a constant but for sizes that depend on data")
 def size(node: OnnxNode, builder: GraphBuilder) -> None:
-    """The number of elements of an activation is a constant."""
-    elements = math.prod(builder.shape(node))
-    builder.define_constant(node, node.output, np.asarray(elements, dtype=np.int64))
+    """The number of elements of an activation is a constant; a size that depends on data is the length for it."""
+    sizes, length = builder.shape(node), builder.length(node.input(0))
+    if length is None:
+        builder.define_constant(node, node.output, np.asarray(math.prod(sizes), dtype=np.int64))
+        return
+    steps = Steps(node, builder)
+    others = math.prod(sizes[: length.axis] + sizes[length.axis + 1 :])
+    steps("Mul", length.tensor, steps.constant(others, "int64"), to=node.output)
 
 
 @handles("EyeLike", "all, since every shape is fixed")
 def eye_like(node: OnnxNode, builder: GraphBuilder) -> None:
     """Ones on a diagonal: of the input only the shape matters."""
+    builder.require_fixed(node)
     type_ = builder.type(node)
     if len(type_.shape) != 2:
         raise node.malformed(f"it takes a matrix, not a tensor of shape {type_.shape}")

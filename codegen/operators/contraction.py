@@ -39,6 +39,10 @@ class Contraction(Operator):
     def evaluate(self, inputs: Arrays, weights: Arrays, outputs: Types) -> tuple[Doubles, ...]:
         return (np.asarray(np.einsum(f"{','.join(self.terms)}->{self.result}", *inputs, optimize=True)),)
 
+    def carried(self, axis: int, source: int, inputs: Types, outputs: Types) -> tuple[int | None, ...]:
+        place = self.result.find(self.terms[source][axis])
+        return (place if place >= 0 else None,)
+
     def describe(self) -> str:
         return f"Contraction {','.join(self.terms)}->{self.result}"
 

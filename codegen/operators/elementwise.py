@@ -34,7 +34,7 @@ from codegen.expression import (
 )
 from codegen.interval import Interval
 from codegen.onnx_import.registry import OnnxHandler, handles, line_parameters
-from codegen.operator import Arrays, Operator, Types
+from codegen.operator import Arrays, Operator, Types, broadcast_axis
 from codegen.operators.batch_normalization import emit_affine
 from codegen.operators.reshape import Reshape
 from codegen.operators.typed_map import typed_clip, typed_line
@@ -70,6 +70,9 @@ class Map(Operator):
     def evaluate(self, inputs: Arrays, weights: Arrays, outputs: Types) -> tuple[Doubles, ...]:
         value = self.expression.evaluate((*inputs, *weights))
         return (np.broadcast_to(value, outputs[0].shape),)
+
+    def carried(self, axis: int, source: int, inputs: Types, outputs: Types) -> tuple[int | None, ...]:
+        return (broadcast_axis(axis, inputs[source].shape, outputs[0].shape),)
 
     def describe(self) -> str:
         return f"Map {text(self.expression)}"

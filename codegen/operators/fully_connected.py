@@ -54,6 +54,9 @@ class FullyConnected(Epilogued):
     def range(self, inputs: Sequence[Interval]) -> Interval:
         return self.epilogue.interval((ANYTHING, *inputs[1:]))
 
+    def carried(self, axis: int, source: int, inputs: Types, outputs: Types) -> tuple[int | None, ...]:
+        return (axis if axis == source == 0 else None,)
+
 
 @handles("Gemm", "all; by a constant matrix as FullyConnected")
 def gemm(node: OnnxNode, builder: GraphBuilder) -> None:

@@ -52,6 +52,11 @@ class Gather(Operator):
     def evaluate(self, inputs: Arrays, weights: Arrays, outputs: Types) -> tuple[Doubles, ...]:
         return (inputs[0].take(_whole(inputs[1], inputs[0].shape[self.axis]), axis=self.axis),)
 
+    def carried(self, axis: int, source: int, inputs: Types, outputs: Types) -> tuple[int | None, ...]:
+        if source == 1:
+            return (self.axis + axis,)
+        return (None if axis == self.axis else axis + (axis > self.axis) * (len(inputs[1].shape) - 1),)
+
     def describe(self) -> str:
         return f"Gather axis {self.axis}"
 
@@ -72,6 +77,9 @@ class GatherElements(Operator):
     def evaluate(self, inputs: Arrays, weights: Arrays, outputs: Types) -> tuple[Doubles, ...]:
         indices = _whole(inputs[1], inputs[0].shape[self.axis])
         return (inputs[0][tuple(_coordinates(indices, self.axis))],)
+
+    def carried(self, axis: int, source: int, inputs: Types, outputs: Types) -> tuple[int | None, ...]:
+        return (None if axis == self.axis and source == 0 else axis,)
 
     def describe(self) -> str:
         return f"GatherElements axis {self.axis}"
@@ -103,6 +111,10 @@ class GatherND(Operator):
         places = [_whole(tuples[..., axis], flat.shape[1 + axis]) for axis in range(tuples.shape[-1])]
         found = flat[(np.arange(common)[:, None], *places)]
         return (found.reshape(outputs[0].shape),)
+
+    def carried(self, axis: int, source: int, inputs: Types, outputs: Types) -> tuple[int | None, ...]:
+        is_tuple = source == 1 and axis == len(inputs[1].shape) - 1
+        return (None if is_tuple or (source == 0 and axis >= self.batch) else axis,)
 
 
 @dataclass(frozen=True)
@@ -226,14 +238,3 @@ def one_hot(node: OnnxNode, builder: GraphBuilder) -> None:
     places = steps.constant(np.arange(depth).reshape(sizes), "int64")
     off, on = (steps("Gather", node.input(2), steps.constant(number, "int64")) for number in (0, 1))
     steps("Where", steps("Equal", index, places), on, off, to=node.output)
-
-
-@handles("Compress", "constant condition")
-def compress(node: OnnxNode, builder: GraphBuilder) -> None:
-    """The elements where a condition that is known holds."""
-    places = np.flatnonzero(builder.constant(node, 1))
-    steps, source = Steps(node, builder), node.input(0)
-    if "axis" not in node.attributes:
-        source = steps("Reshape", source, steps.integers(-1))
-    axis = node.integer("axis", 0)
-    steps("Gather", source, steps.constant(places, "int64"), to=node.output, axis=axis)

@@ -84,6 +84,22 @@ class Rearrange(Operator):
         steps = np.array(table, dtype=np.int64)
         return steps, steps != NOWHERE
 
+    def carried(self, axis: int, source: int, inputs: Types, outputs: Types) -> tuple[int | None, ...]:
+        shape = inputs[0].shape
+        size, stride = shape[axis], math.prod(shape[axis + 1 :])
+        for place, length in enumerate(self.shape):
+            steps, is_somewhere = self.steps(place)
+            if length == size and is_somewhere.all() and np.array_equal(steps, np.arange(size) * stride):
+                others = [self.steps(other)[0] for other in range(len(self.shape)) if other != place]
+                return (place if self._stays_beside(others, size, stride) else None,)
+        return (None,)
+
+    def _stays_beside(self, others: Sequence[Places], size: int, stride: int) -> bool:
+        """Whether these axes never step along one of that size and stride: neither themselves nor by a carry."""
+        reach = self.offset % stride + sum(int((steps % stride).max()) for steps in others)
+        along = [np.array([self.offset]), *others]
+        return reach < stride and not any((steps // stride % size).any() for steps in along)
+
     def describe(self) -> str:
         return "Rearrange"
 

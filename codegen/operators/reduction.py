@@ -61,6 +61,9 @@ class Reduce(Operator):
             result = np.trunc(result)
         return (np.asarray(result, dtype=np.float64),)
 
+    def carried(self, axis: int, source: int, inputs: Types, outputs: Types) -> tuple[int | None, ...]:
+        return (_axis_behind(axis, self.axes, self.keeps),)
+
     def describe(self) -> str:
         return f"Reduce {self.kind} over {','.join(map(str, self.axes))}"
 
@@ -86,6 +89,9 @@ class ArgReduce(Operator):
         if self.last:
             place = x.shape[self.axis] - 1 - place
         return (np.asarray(place, dtype=np.float64).reshape(outputs[0].shape),)
+
+    def carried(self, axis: int, source: int, inputs: Types, outputs: Types) -> tuple[int | None, ...]:
+        return (_axis_behind(axis, (self.axis,), self.keeps),)
 
     def describe(self) -> str:
         return f"ArgReduce {'max' if self.largest else 'min'} axis {self.axis}"
@@ -118,6 +124,9 @@ class Cumulative(Operator):
             result[tuple(first)] = 0.0 if self.kind == "sum" else 1.0
         return (np.asarray(np.flip(result, self.axis) if self.reverse else result, dtype=np.float64),)
 
+    def carried(self, axis: int, source: int, inputs: Types, outputs: Types) -> tuple[int | None, ...]:
+        return (None if axis == self.axis and self.reverse else axis,)
+
     def describe(self) -> str:
         return f"Cumulative {self.kind} axis {self.axis}"
 
@@ -141,6 +150,9 @@ class TopK(Operator):
         order = np.argsort(-inputs[0] if self.largest else inputs[0], axis=self.axis, kind="stable")
         places = order.take(np.arange(self.count), axis=self.axis)
         return np.take_along_axis(inputs[0], places, self.axis), places.astype(np.float64)
+
+    def carried(self, axis: int, source: int, inputs: Types, outputs: Types) -> tuple[int | None, ...]:
+        return (None if axis == self.axis else axis,) * 2
 
     def describe(self) -> str:
         return f"TopK {self.count} axis {self.axis}"
@@ -170,6 +182,9 @@ class AlongAxis(Operator):
         logarithm = x - _log_sum_exp(x, self.axis, True)
         return (logarithm if self.kind == "log_softmax" else np.exp(logarithm),)
 
+    def carried(self, axis: int, source: int, inputs: Types, outputs: Types) -> tuple[int | None, ...]:
+        return (None if axis == self.axis else axis,)
+
     def describe(self) -> str:
         return f"{self.kind} axis {self.axis}"
 
@@ -178,6 +193,13 @@ def _reduced(shape: Shape, axes: tuple[int, ...], keeps: bool) -> Shape:
     if keeps:
         return tuple(1 if axis in axes else size for axis, size in enumerate(shape))
     return tuple(size for axis, size in enumerate(shape) if axis not in axes)
+
+
+def _axis_behind(axis: int, reduced: tuple[int, ...], keeps: bool) -> int | None:
+    """Where an axis lies behind a reduction."""
+    if axis in reduced:
+        return None
+    return axis if keeps else axis - sum(other < axis for other in reduced)
 
 
 AXES_AS_INPUT = {"ReduceSum": 13}  # the others since 18

@@ -35,6 +35,16 @@ class Reshape(Operator):
     def evaluate(self, inputs: Arrays, weights: Arrays, outputs: Types) -> tuple[Doubles, ...]:
         return (inputs[0].reshape(outputs[0].shape),)
 
+    def carried(self, axis: int, source: int, inputs: Types, outputs: Types) -> tuple[int | None, ...]:
+        shape, result = inputs[0].shape, outputs[0].shape
+        before = math.prod(shape[:axis])
+        like = [
+            place
+            for place, size in enumerate(result)
+            if size == shape[axis] and math.prod(result[:place]) == before
+        ]
+        return (like[0] if len(like) == 1 else None,)
+
     def range(self, inputs: Sequence[Interval]) -> Interval:
         return inputs[0]
 
@@ -104,6 +114,7 @@ def dropout(node: OnnxNode, builder: GraphBuilder) -> None:
         raise node.unsupported("it is in training mode", "export the model for inference")
     _emit(node, builder, builder.shape(node))
     if len(node.outputs) > 1 and node.outputs[1]:
+        builder.require_fixed(node)
         mask = np.ones(builder.shape(node), dtype=bool if node.opset >= 10 else builder.type(node).dtype)
         builder.define_constant(node, node.outputs[1], mask)
 

@@ -81,6 +81,9 @@ class RoiAlign(Operator):
             return np.asarray(weighted.max(axis=(2, 3, 5, 6)))
         return np.asarray(weighted.sum(axis=(2, 3, 5, 6)) / (rows.shape[1] * columns.shape[1]))
 
+    def carried(self, axis: int, source: int, inputs: Types, outputs: Types) -> tuple[int | None, ...]:
+        return (0 if source > 0 and axis == 0 else None,)
+
     def describe(self) -> str:
         return f"RoiAlign {self.mode} {self.bins[0]}x{self.bins[1]} samples {self.samples}"
 

@@ -40,6 +40,9 @@ class Softmax(Operator):
         exponentials = np.exp(inputs[0] - inputs[0].max(axis=self.axis, keepdims=True))
         return (np.asarray(exponentials / exponentials.sum(axis=self.axis, keepdims=True)),)
 
+    def carried(self, axis: int, source: int, inputs: Types, outputs: Types) -> tuple[int | None, ...]:
+        return (None if axis == self.axis else axis,)
+
     def describe(self) -> str:
         return f"Softmax axis {self.axis}"
 

@@ -42,6 +42,9 @@ class Split(Operator):
         ends = np.cumsum(self.sizes)[:-1]
         return tuple(np.ascontiguousarray(part) for part in np.split(inputs[0], ends, axis=self.axis))
 
+    def carried(self, axis: int, source: int, inputs: Types, outputs: Types) -> tuple[int | None, ...]:
+        return (None if axis == self.axis else axis,) * len(outputs)
+
     def describe(self) -> str:
         return f"Split axis {self.axis} into {','.join(map(str, self.sizes))}"
 

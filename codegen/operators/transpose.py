@@ -38,6 +38,9 @@ class Transpose(Operator):
     def evaluate(self, inputs: Arrays, weights: Arrays, outputs: Types) -> tuple[Doubles, ...]:
         return (np.ascontiguousarray(inputs[0].transpose(self.permutation)),)
 
+    def carried(self, axis: int, source: int, inputs: Types, outputs: Types) -> tuple[int | None, ...]:
+        return (self.permutation.index(axis),)
+
     def describe(self) -> str:
         return f"Transpose {','.join(map(str, self.permutation))}"
 

@@ -12,7 +12,7 @@ from codegen.element_type import element_type
 from codegen.errors import GraphSpecError
 from codegen.expression import Constant, Expression, Operand, apply, less, maximum, minimum, select, text
 from codegen.onnx_import.registry import OnnxHandler, handles
-from codegen.operator import Arrays, Operator, Types
+from codegen.operator import Arrays, Operator, Types, broadcast_axis
 from codegen.tensor import Doubles, TensorType
 
 if TYPE_CHECKING:
@@ -53,6 +53,9 @@ class TypedMap(Operator):
             if not result.is_floating:
                 value = value.astype(result.dtype)
         return (np.broadcast_to(value.astype(np.float64), outputs[0].shape),)
+
+    def carried(self, axis: int, source: int, inputs: Types, outputs: Types) -> tuple[int | None, ...]:
+        return (broadcast_axis(axis, inputs[source].shape, outputs[0].shape),)
 
     def describe(self) -> str:
         return f"TypedMap {text(self.expression) or 'x'} in {self.computed} to {self.result}"

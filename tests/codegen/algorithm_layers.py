@@ -11,6 +11,7 @@ from codegen.expression import RELU, RESULT, Operand, apply, clamp, less
 from codegen.graph import LayerSpec
 from codegen.operators.bit_cast import BitCast
 from codegen.operators.chain import Chain
+from codegen.operators.compress import Compress
 from codegen.operators.concat import Concat
 from codegen.operators.contraction import Contraction
 from codegen.operators.conv2d import Conv2d
@@ -23,6 +24,8 @@ from codegen.operators.fully_connected import FullyConnected
 from codegen.operators.grid_sample import GridSample
 from codegen.operators.indexing import Gather, ScatterElements
 from codegen.operators.literal import Literal
+from codegen.operators.non_max_suppression import NonMaxSuppression
+from codegen.operators.non_zero import NonZero
 from codegen.operators.pool2d import Pool2d
 from codegen.operators.pool_nd import PoolNd
 from codegen.operators.rearrange import Rearrange, selection
@@ -35,6 +38,7 @@ from codegen.operators.softmax import Softmax
 from codegen.operators.split import Split
 from codegen.operators.transpose import Transpose
 from codegen.operators.typed_map import TypedMap
+from codegen.operators.unique import Unique
 from codegen.tensor import TensorType
 from tests.codegen.layers import convolution, inferred_layer, sum_of_two
 
@@ -152,6 +156,16 @@ LAYERS: dict[str, LayerSpec] = {
     ),
     "regions, largest": inferred_layer(
         RoiAlign("max", (2, 2), 0, 4.0, False), (2, 3, 6, 5), (4, 4), TensorType((4,), "int64")
+    ),
+    "places of what is not 0": inferred_layer(NonZero(), TensorType((3, 2, 5), "int8")),
+    "where a condition holds": inferred_layer(Compress(1), (3, 7, 2), TensorType((6,), "bool")),
+    "each once": inferred_layer(Unique(0, True), TensorType((13,), "float16")),
+    "slices, each once": inferred_layer(Unique(1, False), TensorType((2, 11, 1), "int64")),
+    "best boxes": inferred_layer(
+        NonMaxSuppression(3, False), (2, 9, 4), (2, 2, 9), TensorType((1,), "int64"), (1,), ()
+    ),
+    "best boxes around centres": inferred_layer(
+        NonMaxSuppression(5, True), (1, 9, 4), (1, 2, 9), TensorType((), "int64"), ()
     ),
     "chain": _chain(
         convolution(5, 18, (12, 11), Conv2d((1, 1), epilogue=RELU6)),
