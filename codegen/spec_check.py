@@ -7,6 +7,7 @@ from codegen.errors import GraphSpecError
 from codegen.graph import Graph, Node, type_of
 from codegen.operator import Stage
 from codegen.operator_registry import operators_of
+from codegen.operators.literal import Literal
 from codegen.tensor import TensorType
 
 
@@ -14,9 +15,9 @@ def check(graph: Graph, stage: Stage) -> None:
     """Raises GraphSpecError unless all of this holds.
 
     Nodes are in topological order and have unique names; every tensor is written once, has a registered element type
-    and no empty dimension; every weight exists, has a registered element type and fits its operator; output shapes are
-    what the operators give; only the stage's operators occur; every output is written by a node; the length of one is
-    an int64 scalar and an output as well.
+    and, unless it is a Literal, no empty dimension; every weight exists, has a registered element type and fits its
+    operator; output shapes are what the operators give; only the stage's operators occur; every output is written by a
+    node; the length of one is an int64 scalar and an output as well.
     """
     _check_interface(graph)
     allowed = operators_of(stage)
@@ -61,11 +62,11 @@ def _check_lengths(graph: Graph) -> None:
             raise GraphSpecError(f"graph {graph.name!r}: {name!r} has no length {length} among the outputs")
 
 
-def _typed(graph: Graph, tensor: str, where: str) -> TensorType:
+def _typed(graph: Graph, tensor: str, where: str, least: int = 1) -> TensorType:
     if tensor not in graph.types:
         raise GraphSpecError(f"{where}: tensor {tensor!r} has no type")
     type_ = graph.types[tensor]
-    if type_.dtype not in element_types() or min(type_.shape, default=1) < 1:
+    if type_.dtype not in element_types() or min(type_.shape, default=1) < least:
         raise GraphSpecError(
             f"{where}: tensor {tensor!r} has type {type_}, not a registered one with dimensions above 0"
         )
@@ -94,9 +95,9 @@ def _check_weights(graph: Graph, node: Node, where: str) -> None:
 
 
 def _check_shape(graph: Graph, node: Node, where: str) -> None:
-    inputs, outputs = (
-        tuple(_typed(graph, tensor, where) for tensor in tensors) for tensors in (node.inputs, node.outputs)
-    )
+    least = 0 if isinstance(node.op, Literal) else 1
+    inputs = tuple(_typed(graph, tensor, where) for tensor in node.inputs)
+    outputs = tuple(_typed(graph, tensor, where, least) for tensor in node.outputs)
     weights = tuple(map(type_of, graph.weights_of(node)))
     try:
         expected = node.op.infer(inputs, weights, outputs)

@@ -172,7 +172,7 @@ def _target(target: Target, flags: Sequence[str]) -> Target:
 
 def _imported(model: ModelProto, inputs: Mapping[str, AnyArray]) -> tuple[Graph, Mapping[str, AnyArray]]:
     """The graph for inputs of these shapes, and the inputs that are constants in it, for it must know them."""
-    bound = {name: value for name, value in inputs.items() if value.ndim == 1 and value.size == 0}
+    bound = {name: value for name, value in inputs.items() if value.size == 0}  # nothing is left to give
     while True:
         shapes = {name: value.shape for name, value in inputs.items() if name not in bound}
         try:

@@ -237,6 +237,15 @@ class GraphBuilder:
                 "it runs; export the model with smaller constants"
             )
         self._constants[name] = value
+        if value.size == 0:  # it needs no computation, and reads as an activation all the same
+            self._types[name] = type_of(value)
+
+    def _define_empty(self, node: OnnxNode, written: Sequence[str], types: Sequence[TensorType]) -> str:
+        if any(type_.elements for type_ in types):
+            raise node.unsupported("some of its outputs are empty", "export the model without them")
+        for name, type_ in zip(written, types, strict=True):
+            self.define_constant(node, name, np.zeros(type_.shape, dtype=type_.element_type.dtype))
+        return written[0]
 
     def emit(
         self,
@@ -256,6 +265,7 @@ class GraphBuilder:
         node's first ones. Raises ModelError where the operator does not fit its inputs.
         """
         inputs = (tensors,) if isinstance(tensors, str) else tuple(tensors)
+        empty = [tensor for tensor in inputs if self._types[tensor].elements == 0]
         arrays = dict(weights or {})
         name = self._names.take(f"{node.name}/{step}") if step else node.name
         declared = [replace(self._types[inputs[0]], shape=shape)] if shape is not None else []
@@ -269,8 +279,14 @@ class GraphBuilder:
                 "give the network a larger input, or export it otherwise",
             ) from error
         except GraphSpecError as error:
+            if empty:
+                raise _reads_empty(node, empty[0]) from error
             raise node.malformed(str(error)) from error
         written = self._output_names(node, step, len(types)) if outputs is None else tuple(outputs)
+        if any(type_.elements == 0 for type_ in types):
+            return self._define_empty(node, written, types)
+        if empty:
+            raise _reads_empty(node, empty[0])
         constants = {f"{name}.{role}": np.asarray(array, order="C") for role, array in arrays.items()}
         self._lengths.carry(node, op, inputs, self._types, written, types)
         for output, type_ in zip(written, types, strict=True):
@@ -319,7 +335,10 @@ class GraphBuilder:
         node, weight = self._names.take(f"constant/{name}"), f"{name}.value"
         del self._constants[name]
         self._initializers.pop(name, None)
-        self._define(name, type_of(value), f"output {name!r}")
+        if value.size == 0:
+            self._types[name] = type_of(value)
+        else:
+            self._define(name, type_of(value), f"output {name!r}")
         self._weights[weight] = np.asarray(value, order="C")
         self._nodes.append(Node(node, Literal(), (), (name,), (weight,)))
 
@@ -390,3 +409,7 @@ class GraphBuilder:
             raise ModelError(
                 f"{where}: tensor {name!r} is defined twice; the model is malformed, export it again"
             )
+
+
+def _reads_empty(node: OnnxNode, tensor: str) -> UnsupportedOperatorError:
+    return node.unsupported(f"it reads {tensor!r}, which is empty", "export the model without it")

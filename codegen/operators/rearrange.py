@@ -150,8 +150,6 @@ def emit_selection(
     shape = builder.shape_of(tensor) if view is None else view
     if all(np.array_equal(index, np.arange(size)) for index, size in zip(indices, shape, strict=True)):
         return builder.emit(node, Reshape(), tensor, shape=tuple(shape), step=step, outputs=outputs)
-    if min(map(len, indices), default=1) == 0:
-        raise node.unsupported("its result is empty", "export the model without it")
     if max(map(len, indices), default=1) > MOST_PLACES and any(map(_is_uneven, indices)):
         raise node.unsupported(
             f"it picks more than {MOST_PLACES} places along an axis, not evenly apart",

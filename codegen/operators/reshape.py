@@ -52,7 +52,7 @@ class Reshape(Operator):
 @handles("Reshape", "constant shape, with 0, -1 and allowzero")
 def reshape(node: OnnxNode, builder: GraphBuilder) -> None:
     """Reshape with its shape made explicit."""
-    source = builder.shape(node)
+    source = builder.type(node).shape
     wanted = list(builder.integers(node, 1))
     if not node.flag("allowzero"):
         for axis, size in enumerate(wanted):
@@ -68,7 +68,7 @@ def reshape(node: OnnxNode, builder: GraphBuilder) -> None:
 @handles("Flatten", "all")
 def flatten(node: OnnxNode, builder: GraphBuilder) -> None:
     """Flatten to a matrix, split at an axis."""
-    shape = builder.shape(node)
+    shape = builder.type(node).shape
     axis = node.integer("axis", 1)
     if not -len(shape) <= axis <= len(shape):
         raise node.malformed(f"axis {axis} is outside a tensor of shape {shape}")
@@ -79,7 +79,7 @@ def flatten(node: OnnxNode, builder: GraphBuilder) -> None:
 @handles("Squeeze", "axes by attribute or constant input, or none")
 def squeeze(node: OnnxNode, builder: GraphBuilder) -> None:
     """Squeeze drops dimensions of size 1."""
-    shape = builder.shape(node)
+    shape = builder.type(node).shape
     given = _axes(node, builder)
     every = tuple(axis for axis, size in enumerate(shape) if size == 1)
     axes = every if given is None else _normalised(node, given, len(shape))
@@ -91,7 +91,7 @@ def squeeze(node: OnnxNode, builder: GraphBuilder) -> None:
 @handles("Unsqueeze", "axes by attribute or constant input")
 def unsqueeze(node: OnnxNode, builder: GraphBuilder) -> None:
     """Unsqueeze inserts dimensions of size 1."""
-    shape = builder.shape(node)
+    shape = builder.type(node).shape
     given = _axes(node, builder)
     if given is None:
         raise node.malformed("it has no axes")
@@ -103,7 +103,7 @@ def unsqueeze(node: OnnxNode, builder: GraphBuilder) -> None:
 @handles("Identity", "all")
 def identity(node: OnnxNode, builder: GraphBuilder) -> None:
     """Identity to a Reshape to the same shape, which a pass removes."""
-    _emit(node, builder, builder.shape(node))
+    _emit(node, builder, builder.type(node).shape)
 
 
 @handles("Dropout", "inference form")
@@ -112,15 +112,15 @@ def dropout(node: OnnxNode, builder: GraphBuilder) -> None:
     drops = not node.has_input(1) or bool(builder.constant(node, 1).any())
     if drops and node.has_input(2) and bool(builder.constant(node, 2).any()):
         raise node.unsupported("it is in training mode", "export the model for inference")
-    _emit(node, builder, builder.shape(node))
+    _emit(node, builder, builder.type(node).shape)
     if len(node.outputs) > 1 and node.outputs[1]:
         builder.require_fixed(node)
-        mask = np.ones(builder.shape(node), dtype=bool if node.opset >= 10 else builder.type(node).dtype)
+        mask = np.ones(builder.type(node).shape, dtype=bool if node.opset >= 10 else builder.type(node).dtype)
         builder.define_constant(node, node.outputs[1], mask)
 
 
 def _emit(node: OnnxNode, builder: GraphBuilder, shape: Shape) -> None:
-    builder.emit(node, Reshape(), builder.activation(node), shape=shape)
+    builder.emit(node, Reshape(), builder.tensor(node), shape=shape)
 
 
 def _infer_open_dimension(node: OnnxNode, source: Shape, wanted: list[int]) -> Shape:

@@ -57,7 +57,7 @@ def split(node: OnnxNode, builder: GraphBuilder) -> None:
     """Split with its sizes made explicit: since operator set 13 an input, before it an attribute; else even parts, of
     which since 18 the last may be smaller.
     """
-    shape, count = builder.shape(node), len(node.outputs)
+    shape, count = builder.type(node).shape, len(node.outputs)
     axis = node.axis(node.integer("axis", 0), len(shape))
     given = builder.integers(node, 1) if node.has_input(1) else node.integers("split")
     parts = node.integer("num_outputs", count)
@@ -70,8 +70,8 @@ def split(node: OnnxNode, builder: GraphBuilder) -> None:
         given = (*(most,) * (count - 1), shape[axis] - most * (count - 1))
     if len(given) != count:
         raise node.malformed(f"it has {count} outputs and sizes {list(given)}")
-    if min(given) < 0:
-        raise node.malformed(f"it has the sizes {list(given)}")
+    if min(given) < 0 or sum(given) != shape[axis]:
+        raise node.malformed(f"axis {axis} of a tensor of shape {shape} has no parts {list(given)}")
     _emit(node, builder, axis, given)
 
 
@@ -80,9 +80,10 @@ def _emit(node: OnnxNode, builder: GraphBuilder, axis: int, sizes: Sequence[int]
     type_ = builder.type(node)
     outputs = [name or f"{node.name}/unused_{index}" for index, name in enumerate(node.outputs)]
     for name, size in zip(outputs, sizes, strict=True):
-        if not size:
-            shape = (*type_.shape[:axis], 0, *type_.shape[axis + 1 :])
+        if not size or not type_.elements:
+            shape = (*type_.shape[:axis], size, *type_.shape[axis + 1 :])
             builder.define_constant(node, name, np.zeros(shape, type_.dtype))
-    full = [(name, size) for name, size in zip(outputs, sizes, strict=True) if size]
-    op = Split(axis, tuple(size for _, size in full))
-    builder.emit(node, op, builder.activation(node), outputs=[name for name, _ in full])
+    full = [(name, size) for name, size in zip(outputs, sizes, strict=True) if size and type_.elements]
+    if full:
+        op = Split(axis, tuple(size for _, size in full))
+        builder.emit(node, op, builder.tensor(node), outputs=[name for name, _ in full])
