@@ -56,7 +56,8 @@ def _real_signal(samples: int, length: int) -> Doubles:
     twice[length // 2 + 1 :] = 0.0
     if length % 2 == 0:
         twice[length // 2 : length // 2 + 1] = 1.0
-    return _parts(_waves(samples, length, length, 1))[..., :1] * twice[:, None, None] / length
+    parts = _parts(_waves(samples, length, length, 1))[..., :1]
+    return np.asarray(parts * twice[:, None, None] / length)
 
 
 class _Products:

@@ -193,7 +193,8 @@ def test_input_of_another_type(element: int) -> None:
 
 
 def test_unsupported_operator_says_what_to_do() -> None:
-    with pytest.raises(UnsupportedOperatorError, match=r"node 'odd' \(TfIdfVectorizer, opset 13\): .*explore operators"):
+    said = r"node 'odd' \(TfIdfVectorizer, opset 13\): .*explore operators"
+    with pytest.raises(UnsupportedOperatorError, match=said):
         import_model(model_of([helper.make_node("TfIdfVectorizer", ["x"], ["y"], name="odd")]))
 
 
