@@ -303,11 +303,19 @@ class GraphBuilder:
         """
         given = (*node.outputs, *("",) * len(axes))[: len(axes)]
         names = [name or self._tensors.take(f"{node.name}/unused") for name in given]
-        length = self._tensors.take(f"{node.output}.length")
+        length = self.length_name(node.output)
         self.emit(node, op, tensors, outputs=(*names, length))
         for name, axis in zip(names, axes, strict=True):
             if axis is not None:
-                self._lengths.set(name, Length(axis, length))
+                self.set_length(name, Length(axis, length))
+
+    def length_name(self, tensor: str) -> str:
+        """A new name for the length of a tensor."""
+        return self._tensors.take(f"{tensor}.length")
+
+    def set_length(self, tensor: str, length: Length) -> None:
+        """Declares that a tensor holds results up to a length."""
+        self._lengths.set(tensor, length)
 
     def length(self, tensor: str) -> Length | None:
         """How much of a tensor holds results, where that depends on data."""
@@ -358,6 +366,10 @@ class GraphBuilder:
     def add_unknown(self, name: str) -> None:
         """Declares a tensor that there is, but of no type that is known."""
         self._unknown.add(name)
+
+    def is_known(self, tensor: str) -> bool:
+        """Whether a tensor has a type: what a node that is not supported writes may have none."""
+        return self._is_defined(tensor)
 
     def reads_unknown(self, node: OnnxNode) -> bool:
         """Whether the node reads a tensor of which nothing is known, itself or in its subgraphs."""

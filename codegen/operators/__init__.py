@@ -22,6 +22,7 @@ MODULES = (
     "grid_sample",
     "indexing",
     "literal",
+    "loop",
     "non_max_suppression",
     "non_zero",
     "normalization",

@@ -1,4 +1,4 @@
-"""If, Loop and Scan whose conditions and counts are known: their bodies in their place, as often as they run."""
+"""If and Scan: their subgraphs in their place, as often as they run."""
 
 from __future__ import annotations
 
@@ -15,18 +15,20 @@ from codegen.onnx_import.steps import Steps
 if TYPE_CHECKING:
     from codegen.onnx_import.builder import GraphBuilder
     from codegen.onnx_import.node import OnnxNode
+    from codegen.tensor import TensorType
 
 MOST_TURNS = 4096  # of a loop, each of which is a copy of its body
 
 
-def _body(node: OnnxNode, name: str) -> GraphProto:
+def body_of(node: OnnxNode, name: str) -> GraphProto:
+    """The subgraph that an attribute holds."""
     attribute = node.attributes.get(name)
     if attribute is None or attribute.type != AttributeProto.GRAPH:
         raise node.malformed(f"attribute {name} is no graph")
     return attribute.g
 
 
-def _insert(
+def insert(
     node: OnnxNode,
     builder: GraphBuilder,
     graph: GraphProto,
@@ -34,6 +36,7 @@ def _insert(
     inputs: list[str],
     outputs: list[str],
 ) -> None:
+    """Imports a subgraph with its inputs bound to tensors and its outputs under these names."""
     if len(graph.input) != len(inputs) or len(graph.output) != len(outputs):
         raise node.malformed(
             f"its body has {len(graph.input)} inputs and {len(graph.output)} outputs, not {len(inputs)} and "
@@ -47,42 +50,47 @@ def _insert(
     builder.expand(node, nodes, constants)
 
 
-@handles("If", "condition known before the network runs")
+@handles(
+    "If", "all; by a condition that is computed both branches run and one is selected, if their shapes agree"
+)
 def if_(node: OnnxNode, builder: GraphBuilder) -> None:
-    """The branch that the condition chooses."""
-    condition = bool(builder.constant(node, 0).reshape(-1)[0])
-    name = "then_branch" if condition else "else_branch"
-    _insert(node, builder, _body(node, name), f"{node.name}/{name}", [], list(node.outputs))
+    """The branch that the condition chooses, where it is known; else both, and of each output the one chosen."""
+    branches = ("then_branch", "else_branch")
+    if builder.is_constant(node.input(0)):
+        name = branches[not builder.constant(node, 0).reshape(-1)[0]]
+        insert(node, builder, body_of(node, name), f"{node.name}/{name}", [], list(node.outputs))
+        return
+    steps = Steps(node, builder)
+    condition = steps("Reshape", node.input(0), steps.integers())
+    given: list[list[str]] = []
+    for name in branches:
+        prefix = f"{node.name}/{name}"
+        given.append([f"{prefix}//{index}" for index in range(len(node.outputs))])
+        insert(node, builder, body_of(node, name), prefix, [], given[-1])
+    for output, one, other in zip(node.outputs, *given, strict=True):
+        if output:
+            select(node, builder, steps, condition, one, other, to=output)
 
 
-@handles("Loop", "count and condition known before the network runs")
-def loop(node: OnnxNode, builder: GraphBuilder) -> None:
-    """The body once for each turn; scanned outputs are stacked."""
-    body, steps = _body(node, "body"), Steps(node, builder)
-    count = int(builder.constant(node, 0).reshape(-1)[0]) if node.has_input(0) else MOST_TURNS + 1
-    goes_on = bool(builder.constant(node, 1).reshape(-1)[0]) if node.has_input(1) else True
-    states = list(node.inputs[2:])
-    stacks: list[list[str]] = [[] for _ in range(len(body.output) - 1 - len(states))]
-    turn = 0
-    while turn < count and goes_on:
-        if turn >= MOST_TURNS:
-            raise node.unsupported(f"it may run more than {MOST_TURNS} times", "give it a smaller count")
-        prefix = f"{node.name}/{turn}"
-        inputs = [steps.constant(turn, "int64"), steps.constant(True, "bool"), *states]
-        outputs = [f"{prefix}//{index}" for index in range(len(body.output))]
-        _insert(node, builder, body, prefix, inputs, outputs)
-        if not builder.is_constant(outputs[0]):
-            raise NotConstantError(
-                f"{node.where}: whether it goes on is computed from the model's inputs; only a loop of a known length "
-                "is supported: export the model with one",
-                builder.sources(outputs[0]),
-            )
-        goes_on = bool(builder.value(outputs[0]).reshape(-1)[0])
-        states = outputs[1 : 1 + len(states)]
-        for stack, output in zip(stacks, outputs[1 + len(states) :], strict=True):
-            stack.append(output)
-        turn += 1
-    _finish(node, steps, states, stacks, [0] * len(stacks), [False] * len(stacks))
+def select(
+    node: OnnxNode, builder: GraphBuilder, steps: Steps, condition: str, one: str, other: str, to: str = ""
+) -> str:
+    """One tensor or the other by a scalar that is computed. Raises NotConstantError where their types differ: then the
+    condition would have to be known.
+    """
+    types = [builder.type_by_name(name) for name in (one, other) if builder.is_known(name)]
+    if len(types) == 2 and types[0] != types[1]:
+        raise NotConstantError(
+            f"{node.where}: its condition is computed from the model's inputs, and what it gives is "
+            f"{_text(types[0])} or {_text(types[1])}; only one of both can be selected while the network runs: export "
+            "the model with a condition that is known, or with equal shapes",
+            builder.sources(condition),
+        )
+    return steps("Where", condition, one, other, to=to)
+
+
+def _text(type_: TensorType) -> str:
+    return f"{type_.dtype} of shape {type_.shape}"
 
 
 @handles("Scan", "without a batch axis: since operator set 9")
@@ -90,7 +98,7 @@ def scan(node: OnnxNode, builder: GraphBuilder) -> None:
     """The body once for each slice of the scanned inputs; scanned outputs are stacked."""
     if node.opset < 9:
         raise node.unsupported("it is of operator set 8", "export the model with a newer one")
-    body, steps = _body(node, "body"), Steps(node, builder)
+    body, steps = body_of(node, "body"), Steps(node, builder)
     scanned = node.integer("num_scan_inputs", 1)
     states, inputs = list(node.inputs[: len(node.inputs) - scanned]), node.inputs[-scanned:]
     count_out = len(body.output) - len(states)
@@ -114,11 +122,11 @@ def scan(node: OnnxNode, builder: GraphBuilder) -> None:
             for name, axis, back in zip(inputs, axes, backward, strict=True)
         ]
         outputs = [f"{prefix}//{index}" for index in range(len(body.output))]
-        _insert(node, builder, body, prefix, [*states, *slices], outputs)
+        insert(node, builder, body, prefix, [*states, *slices], outputs)
         states = outputs[: len(states)]
         for stack, output in zip(stacks, outputs[len(states) :], strict=True):
             stack.append(output)
-    _finish(
+    finish(
         node,
         steps,
         states,
@@ -128,7 +136,7 @@ def scan(node: OnnxNode, builder: GraphBuilder) -> None:
     )
 
 
-def _finish(
+def finish(
     node: OnnxNode,
     steps: Steps,
     states: list[str],
