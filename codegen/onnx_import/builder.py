@@ -18,6 +18,7 @@ from codegen.errors import (
     ModelError,
     NotConstantError,
     UnsupportedOperatorError,
+    UnsupportedTypeError,
 )
 from codegen.graph import Graph, Node, type_of
 from codegen.lengths import Length
@@ -25,6 +26,7 @@ from codegen.onnx_import.carried_lengths import CarriedLengths
 from codegen.onnx_import.inference import inferred_types, outer_names
 from codegen.onnx_import.names import Names
 from codegen.onnx_import.node import OnnxNode
+from codegen.onnx_import.sequences import Sequences
 from codegen.onnx_import.tensors import MAX_ELEMENTS, to_array
 from codegen.operator import Operator
 from codegen.tensor import Array, FloatArray, TensorType
@@ -61,6 +63,7 @@ class GraphBuilder:
         self.directory = directory
         self.folded_bytes = 0
         self.folding_s = 0.0
+        self.sequences = Sequences()
         self._initializers = dict(initializers)
         self._constants: dict[str, Array] = {}
         self._types: dict[str, TensorType] = {}
@@ -158,6 +161,10 @@ class GraphBuilder:
         name = node.input(index)
         if name in self._types:
             return name
+        if name in self.sequences:
+            raise node.unsupported(
+                f"input {index} ({name!r}) is a sequence", "export the model with tensors in its place"
+            )
         if name in self._absent:
             raise UnsupportedOperatorError(
                 f"{node.where}: reads {name!r}, which {self._absent[name]} gives in training only or as an "
@@ -387,7 +394,7 @@ class GraphBuilder:
         self.forget(node)
 
     def _is_defined(self, name: str) -> bool:
-        return name in self._types or self.is_constant(name)
+        return name in self._types or name in self.sequences or self.is_constant(name)
 
     def graph(self, name: str, inputs: tuple[str, ...], outputs: tuple[str, ...]) -> Graph:
         """The imported graph; an output that is known without computing is written all the same. Raises ModelError for
@@ -395,6 +402,10 @@ class GraphBuilder:
         """
         written = {tensor for node in self._nodes for tensor in node.outputs}
         for output in outputs:
+            if output in self.sequences:
+                raise UnsupportedTypeError(
+                    f"output {output!r} is a sequence; export the model with tensors as its outputs"
+                )
             if output not in written and self.is_constant(output):
                 self._write_constant(output)
             elif output not in written:

@@ -149,4 +149,10 @@ def _rename_graph(graph: GraphProto, names: Mapping[str, str], prefix: str, give
 
 
 def _type_proto(node: OnnxNode, index: int, builder: GraphBuilder) -> TypeProto:
-    return type_proto(builder.type(node, index)) if node.has_input(index) else TypeProto()
+    if not node.has_input(index):
+        return TypeProto()
+    if node.inputs[index] in builder.sequences:
+        tensors = builder.sequences.read(node, index)
+        elements = type_proto(builder.type_by_name(tensors[0])) if tensors else TypeProto()
+        return helper.make_sequence_type_proto(elements)
+    return type_proto(builder.type(node, index))

@@ -15,6 +15,7 @@ from codegen.tensor import Array
 RANDOM = frozenset(
     {"Bernoulli", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike"}
 )
+LISTS = frozenset({"Optional", "SequenceConstruct", "SplitToSequence"})  # whose results are no tensors
 SUBGRAPHS = frozenset({AttributeProto.GRAPH, AttributeProto.GRAPHS})
 
 
@@ -24,7 +25,7 @@ def is_foldable(node: OnnxNode, builder: GraphBuilder) -> bool:
     return (
         bool(names)
         and all(builder.is_constant(name) for name in names)
-        and node.op_type not in RANDOM
+        and node.op_type not in RANDOM | LISTS
         and not any(attribute.type in SUBGRAPHS for attribute in node.attributes.values())
     )
 

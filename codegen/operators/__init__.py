@@ -38,6 +38,7 @@ MODULES = (
     "resize",
     "roi_align",
     "sequence_axis",
+    "sequences",
     "softmax",
     "spectrum",
     "split",

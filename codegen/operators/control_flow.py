@@ -78,6 +78,8 @@ def select(
     """One tensor or the other by a scalar that is computed. Raises NotConstantError where their types differ: then the
     condition would have to be known.
     """
+    if one in builder.sequences or other in builder.sequences:
+        raise node.unsupported("it selects one of two sequences", "export the model with tensors")
     types = [builder.type_by_name(name) for name in (one, other) if builder.is_known(name)]
     if len(types) == 2 and types[0] != types[1]:
         raise NotConstantError(

@@ -102,7 +102,10 @@ def unsqueeze(node: OnnxNode, builder: GraphBuilder) -> None:
 
 @handles("Identity", "all")
 def identity(node: OnnxNode, builder: GraphBuilder) -> None:
-    """Identity to a Reshape to the same shape, which a pass removes."""
+    """Identity to a Reshape to the same shape, which a pass removes; of a sequence another name."""
+    if node.input(0) in builder.sequences:
+        builder.sequences.define(node.output, builder.sequences.read(node, 0))
+        return
     _emit(node, builder, builder.type(node).shape)
 
 
