@@ -29,6 +29,7 @@ OTHER_MACS = {
     "qpu_pool": "an operation for each tap",
     "qpu_pool_rows": "an operation for each tap",
     "qpu_global_average": "an operation for each pixel",
+    "qpu_global_maximum": "an operation for each pixel",
     "qpu_map": "an operation for each operand",
 }
 

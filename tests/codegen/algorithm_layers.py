@@ -59,6 +59,46 @@ def rows_of(shape: tuple[int, ...], rows: list[int]) -> Rearrange:
 
 
 LAYERS: dict[str, LayerSpec] = {
+    "grouped by fours": convolution(20, 30, (6, 7), Conv2d((3, 3), (2, 1), SAME, groups=5, epilogue=RELU)),
+    "grouped, many channels": convolution(70, 54, (5, 6), Conv2d((3, 3), (1, 1), SAME, groups=2)),
+    "grouped pointwise": convolution(27, 36, (7, 5), Conv2d((1, 1), groups=3, epilogue=RELU6)),
+    "one channel": convolution(1, 13, (9, 8), Conv2d((3, 5), (1, 2), (1, 2, 1, 2), epilogue=RELU)),
+    "multiplied channels": convolution(6, 18, (7, 6), Conv2d((3, 3), (1, 1), SAME, groups=6)),
+    "depthwise, 5x5": convolution(
+        9, 9, (8, 11), Conv2d((5, 5), (2, 1), (2, 2, 1, 2), groups=9, epilogue=RELU6)
+    ),
+    "depthwise, dilated 7x7": convolution(
+        3, 3, (9, 8), Conv2d((7, 7), (1, 2), (6, 6, 6, 6), (2, 2), groups=3)
+    ),
+    "depthwise, wide": convolution(6, 6, (4, 21), Conv2d((2, 14), (1, 1), (0, 7, 1, 6), groups=6)),
+    "maximum, 5x5": inferred_layer(Pool2d("max", (5, 5), (1, 2), (2, 2, 2, 2)), (1, 10, 7, 9)),
+    "maximum of one channel": inferred_layer(
+        Pool2d("max", (4, 15), (3, 2), (1, 5, 2, 5), (1, 2)), (1, 1, 9, 21)
+    ),
+    "average, 5x6": inferred_layer(Pool2d("average", (5, 6), (2, 3), (1, 4, 3, 2)), (1, 6, 7, 8)),
+    "global maximum": inferred_layer(Pool2d("max", (5, 6), epilogue=RELU), (1, 18, 5, 6)),
+    "mean with two kinds of padding": inferred_layer(
+        PoolNd("average", (3, 3), (2, 2), (1, 1), (1, 1), (1, 1), (4, 3), counts_pads=True), (1, 5, 6, 5)
+    ),
+    "convolution of two images": inferred_layer(
+        Conv2d((3, 3), (1, 1), SAME, groups=2, epilogue=RELU),
+        (2, 8, 5, 6),
+        weights=((16, 4, 3, 3), (16,)),
+    ),
+    "pointwise, two images": inferred_layer(
+        Conv2d((1, 1), epilogue=RELU), (2, 9, 5, 7), weights=((8, 9, 1, 1), (8,))
+    ),
+    "depthwise, three images": inferred_layer(
+        Conv2d((3, 3), (1, 1), SAME, groups=5), (3, 5, 5, 6), weights=((5, 1, 3, 3), (5,))
+    ),
+    "average of two images": inferred_layer(Pool2d("average", (2, 3)), (2, 5, 6, 5)),
+    "global average, two images": inferred_layer(Pool2d("average", (3, 5)), (2, 21, 3, 5)),
+    "global maximum, two images": inferred_layer(Pool2d("max", (3, 5)), (2, 21, 3, 5)),
+    "fully connected, three images": inferred_layer(FullyConnected(RELU), (3, 21), weights=((19, 21), (19,))),
+    "scaled channels of two images": inferred_layer(
+        Map(Operand(0) * Operand(1) + Operand(2)), (2, 9, 3, 7), (2, 9, 1, 1), (9, 1, 1)
+    ),
+    "channels of two images": inferred_layer(Concat(), (2, 9, 3, 5), (2, 4, 3, 5)),
     "pointwise": convolution(5, 26, (9, 7), Conv2d((1, 1), epilogue=RELU6)),
     "pointwise, two channels": convolution(2, 16, (5, 13), Conv2d((1, 1))),
     "first layer": convolution(3, 12, (15, 13), Conv2d((3, 3), (2, 2), (0, 0, 1, 1), epilogue=RELU6)),
@@ -70,13 +110,6 @@ LAYERS: dict[str, LayerSpec] = {
     "depthwise": convolution(20, 20, (10, 9), Conv2d((3, 3), (1, 1), SAME, groups=20, epilogue=RELU6)),
     "depthwise, strided": convolution(16, 16, (11, 12), Conv2d((3, 3), (2, 2), (0, 0, 1, 1), groups=16)),
     "depthwise, 2x2": convolution(9, 9, (6, 6), Conv2d((2, 2), groups=9)),
-    "depthwise, 5x5": convolution(
-        9, 9, (8, 11), Conv2d((5, 5), (2, 1), (2, 2, 1, 2), groups=9, epilogue=RELU6)
-    ),
-    "depthwise, dilated 7x7": convolution(
-        3, 3, (9, 8), Conv2d((7, 7), (1, 2), (6, 6, 6, 6), (2, 2), groups=3)
-    ),
-    "depthwise, wide": convolution(6, 6, (4, 21), Conv2d((2, 14), (1, 1), (0, 7, 1, 6), groups=6)),
     "transposed": inferred_layer(
         ConvTranspose2d((3, 3), (2, 2), SAME, (1, 1), epilogue=RELU),
         (1, 5, 6, 7),
@@ -84,11 +117,6 @@ LAYERS: dict[str, LayerSpec] = {
     ),
     "maximum": inferred_layer(Pool2d("max", (3, 3), (2, 2), SAME), (1, 9, 13, 13)),
     "maximum, clamped": inferred_layer(Pool2d("max", (2, 2), (2, 2), epilogue=RELU6), (1, 7, 8, 7)),
-    "maximum, 5x5": inferred_layer(Pool2d("max", (5, 5), (1, 2), (2, 2, 2, 2)), (1, 10, 7, 9)),
-    "maximum of one channel": inferred_layer(
-        Pool2d("max", (4, 15), (3, 2), (1, 5, 2, 5), (1, 2)), (1, 1, 9, 21)
-    ),
-    "average, 5x6": inferred_layer(Pool2d("average", (5, 6), (2, 3), (1, 4, 3, 2)), (1, 6, 7, 8)),
     "average": inferred_layer(Pool2d("average", (3, 3), (2, 2), SAME), (1, 9, 13, 13)),
     "average with padding": inferred_layer(
         Pool2d("average", (2, 2), (2, 2), (1, 1, 0, 0), include_padding=True), (1, 9, 7, 7)

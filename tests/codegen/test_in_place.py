@@ -92,6 +92,10 @@ def module_of(algorithm: str) -> Graph:
     elif algorithm.startswith("qpu_depthwise"):
         op = Conv2d((3, 3), pads=(1, 1, 1, 1), groups=20)
         part = build.add(op, other, [(20, 1, 3, 3), (20,)], name="part")
+    elif algorithm == "qpu_grouped":
+        part = build.add(
+            Conv2d((3, 3), pads=(1, 1, 1, 1), groups=5), other, [(15, 4, 3, 3), (15,)], name="part"
+        )
     elif "pointwise" in algorithm:
         part = build.add(POINTWISE, other, [(26, 20, 1, 1), (26,)], name="part")
     else:
@@ -104,7 +108,8 @@ def module_of(algorithm: str) -> Graph:
 WRITERS = sorted(
     name
     for name in algorithms()
-    if name.startswith("qpu_") and name not in ("qpu_fully_connected", "qpu_global_average")
+    if name.startswith("qpu_")
+    and name not in ("qpu_fully_connected", "qpu_global_average", "qpu_global_maximum")
 )
 
 

@@ -37,8 +37,8 @@ def check_within(spec: LayerSpec, choice: Choice, most_error: float = MOST_ERROR
     inputs, weights = random_tensors(spec, 3)
     algorithm = algorithm_named(choice.algorithm)
     assert isinstance(algorithm, QpuAlgorithm)
-    _, channels, pixels = plane(spec.output)
-    lines, blocks = block_lines(channels + BEFORE + AFTER), -(-pixels // LANES)
+    batch, channels, pixels = plane(spec.output)
+    lines, blocks = block_lines(channels + BEFORE + AFTER), batch * -(-pixels // LANES)
     layer = algorithm.lower(spec, TARGET, choice, weights, output_lines=lines)
     layouts = [layout_named(name) for name in choice.input_layouts]
     names = [f"input{i}" for i in range(len(inputs))]
@@ -68,7 +68,8 @@ def check_within(spec: LayerSpec, choice: Choice, most_error: float = MOST_ERROR
     assert run.stale_reads == 0
     mine = image[:, BEFORE : BEFORE + channels]
     assert (image[:, :BEFORE] == 0xFFFFFFFF).all() and (image[:, BEFORE + channels :] == 0xFFFFFFFF).all()
-    found = mine.view(np.float32).transpose(1, 0, 2).reshape(channels, -1)[:, :pixels]
+    planes = mine.view(np.float32).reshape(batch, -1, channels, LANES).swapaxes(1, 2)
+    found = planes.reshape(batch, channels, -1)[:, :, :pixels]
     (expected,) = evaluate_layer(spec, inputs, weights)
     assert np.abs(found.reshape(expected.shape) - expected).max() <= most_error * np.abs(expected).max()
 

@@ -43,12 +43,19 @@ class QpuLayer:
     """Kernel code and data of one layer.
 
     `code`: encoded instructions, position independent. `weights`: 32-bit words, loaded 64-byte aligned.
-    `blocks[q]`: the uniform words of QPU q, or None for a QPU without work in this layer.
+    `blocks[q]`: the uniform words of QPU q, or None for a QPU without work. `more`: further such blocks, with each of
+    which a QPU goes through the kernel again, without waiting for the others.
     """
 
     code: tuple[int, ...]
     weights: NDArray[np.uint32]
     blocks: tuple[tuple[Uniform, ...] | None, ...]
+    more: tuple[tuple[tuple[Uniform, ...] | None, ...], ...] = ()
+
+    def of_qpu(self, number: int) -> list[tuple[Uniform, ...]]:
+        """A QPU's blocks in turn; none for a QPU without work."""
+        rounds = (self.blocks, *self.more)
+        return [block for blocks in rounds for block in blocks[number : number + 1] if block is not None]
 
 
 def leave(k: Assembler) -> None:

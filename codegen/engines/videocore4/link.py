@@ -3,7 +3,8 @@
 Every QPU runs the same sequence of layers. Its uniform blocks are chained: each starts with three words of the
 linker's (barrier routine, kernel, address of the next block) and goes on with the kernel's own. Between layers
 all QPUs meet at a barrier of three semaphores: arrivals, and departures of even and of odd layers, so that a
-fast QPU cannot take a slow one's token of the barrier before.
+fast QPU cannot take a slow one's token of the barrier before. A QPU goes from one block of a layer to the next
+without a barrier.
 
 The caller says where activations lie (`codegen.bundle.arrangement`): within a launch no address is used twice, for a
 TMU or uniform read of a line that was read earlier in the launch and stored to since would be stale. Buffers that
@@ -19,7 +20,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from codegen.engines.videocore4.assembler import Assembler, word_of
-from codegen.engines.videocore4.layer import EPILOGUE, NEXT_BLOCK, Address, QpuLayer, leave
+from codegen.engines.videocore4.layer import EPILOGUE, NEXT_BLOCK, Address, QpuLayer, Uniform, leave
 from codegen.engines.videocore4.memory import GPU_MEMORY
 from codegen.engines.videocore4.registers import UNIFORM, A
 from codegen.errors import LinkError
@@ -129,10 +130,9 @@ def _check(launches: Sequence[Sequence[LinkedLayer]], buffers: Mapping[str, Regi
     if not launches or not all(launches):
         raise LinkError("nothing to link: every launch needs a layer")
     for layer in (x for layers in launches for x in layers):
-        if len(layer.layer.blocks) > num_qpus:
-            raise LinkError(
-                f"layer {layer.name!r} is split over {len(layer.layer.blocks)} QPUs, there are {num_qpus}"
-            )
+        most = max(len(blocks) for blocks in (layer.layer.blocks, *layer.layer.more))
+        if most > num_qpus:
+            raise LinkError(f"layer {layer.name!r} is split over {most} QPUs, there are {num_qpus}")
         for name in (*layer.inputs, *layer.outputs):
             if name not in buffers:
                 raise LinkError(f"layer {layer.name!r} names buffer {name!r}, which is not planned")
@@ -149,12 +149,13 @@ class _Code:
     epilogue: int
     idle: int
     end: int
+    dispatch: int
     barriers: Mapping[tuple[bool, int], int]  # (is master, parity)
     kernels: Mapping[tuple[int, ...], int]
 
 
 def _dispatch(k: Assembler) -> None:
-    """Reads kernel and next block from the stream and enters the kernel."""
+    """Reads kernel and next block from the stream and enters the kernel; by itself the way between a layer's blocks."""
     k.mov(_TARGET, UNIFORM)
     k.mov(NEXT_BLOCK, UNIFORM)
     k.branch_register(_TARGET)
@@ -188,6 +189,12 @@ def _barrier(master: bool, parity: int, num_qpus: int) -> tuple[int, ...]:
     return k.assemble()
 
 
+def _again() -> tuple[int, ...]:
+    k = Assembler()
+    _dispatch(k)
+    return k.assemble()
+
+
 def _idle() -> tuple[int, ...]:
     k = Assembler()
     leave(k)
@@ -206,18 +213,21 @@ def _place_code(image: _Image, launches: Sequence[Sequence[LinkedLayer]], num_qp
         for master in (True, False)
         for parity in (0, 1)
     }
-    entry, epilogue, idle, end = (image.append_code(c) for c in (_entry(), _epilogue(), _idle(), _end()))
+    routines = (_entry(), _epilogue(), _idle(), _end())
+    entry, epilogue, idle, end = (image.append_code(c) for c in routines)
+    repeated = any(x.layer.more for layers in launches for x in layers)
+    dispatch = image.append_code(_again()) if repeated else 0
     kernels: dict[tuple[int, ...], int] = {}
     for layer in (x for layers in launches for x in layers):
         if layer.layer.code not in kernels:
             kernels[layer.layer.code] = image.append_code(layer.layer.code)
-    return _Code(entry, epilogue, idle, end, barriers, kernels)
+    return _Code(entry, epilogue, idle, end, dispatch, barriers, kernels)
 
 
 # Blocks -----------------------------------------------------------------------------------------------------
 
 _FIRST_WORDS = 3  # of the linker's, at the start of each block: barrier or epilogue, kernel, next block
-_Key = tuple[int, int, int]  # launch, layer (one past the last: the end), QPU
+_Key = tuple[int, int, int, int]  # launch, layer (one past the last: the end), QPU, block of the layer
 
 
 def _place_blocks(
@@ -233,17 +243,16 @@ def _place_blocks(
         position = _aligned(position + 8 * num_qpus)
         for q in range(num_qpus):
             for index in range(len(layers) + 1):
-                offsets[number, index, q] = position
-                position += WORD_BYTES * (_FIRST_WORDS + len(_block_of(layers, index, q) or ()))
+                for n, block in enumerate(_blocks_of(layers, index, q) or [()]):
+                    offsets[number, index, q, n] = position
+                    position += WORD_BYTES * (_FIRST_WORDS + len(block))
             position = _aligned(position)
     # The uniforms' prefetch may run past the last block: it must not reach anything that changes.
     return offsets, controls, _aligned(position + GUARD_BYTES)
 
 
-def _block_of(layers: Sequence[LinkedLayer], index: int, q: int) -> tuple[int | float | Address, ...] | None:
-    if index == len(layers) or q >= len(layers[index].layer.blocks):
-        return None
-    return layers[index].layer.blocks[q]
+def _blocks_of(layers: Sequence[LinkedLayer], index: int, q: int) -> list[tuple[Uniform, ...]]:
+    return [] if index == len(layers) else layers[index].layer.of_qpu(q)
 
 
 def _aligned(offset: int) -> int:
@@ -297,37 +306,49 @@ class _Writer:
     def write(self, launches: Sequence[Sequence[LinkedLayer]]) -> None:
         """Every control list, each followed by the blocks of its launch."""
         for number, layers in enumerate(launches):
-            pairs = [w for q in range(self._num_qpus) for w in (self._blocks[number, 0, q], self._code.entry)]
+            pairs = [
+                w for q in range(self._num_qpus) for w in (self._blocks[number, 0, q, 0], self._code.entry)
+            ]
             self._put(self._controls[number], pairs, range(len(pairs)))
             for q in range(self._num_qpus):
                 for index in range(len(layers) + 1):
                     self._write_block(number, layers, index, q)
 
     def _write_block(self, number: int, layers: Sequence[LinkedLayer], index: int, q: int) -> None:
-        start = self._blocks[number, index, q]
-        words, addresses = self._first_words(number, layers, index, q)
-        uniforms = _block_of(layers, index, q) or ()
-        for place, uniform in enumerate(uniforms, _FIRST_WORDS):
-            # A network has half a million of these: what is cheapest to ask comes first.
-            if type(uniform) is int:
-                words.append(uniform & 0xFFFFFFFF)
-            elif isinstance(uniform, Address):
-                addresses.append(place)
-                words.append(self._resolve(uniform, number, layers[index], index, start))
-            else:
-                words.append(word_of(uniform))
-        self._put(start, words, addresses)
+        blocks = _blocks_of(layers, index, q)
+        for n, uniforms in enumerate(blocks or [()]):
+            start = self._blocks[number, index, q, n]
+            last = n + 1 >= len(blocks)
+            words, addresses = self._first_words(number, layers, index, q, n, last=last, idle=not blocks)
+            for place, uniform in enumerate(uniforms, _FIRST_WORDS):
+                # A network has half a million of these: what is cheapest to ask comes first.
+                if type(uniform) is int:
+                    words.append(uniform & 0xFFFFFFFF)
+                elif isinstance(uniform, Address):
+                    addresses.append(place)
+                    words.append(self._resolve(uniform, number, layers[index], index, start))
+                else:
+                    words.append(word_of(uniform))
+            self._put(start, words, addresses)
 
     def _first_words(
-        self, number: int, layers: Sequence[LinkedLayer], index: int, q: int
+        self,
+        number: int,
+        layers: Sequence[LinkedLayer],
+        index: int,
+        q: int,
+        n: int,
+        *,
+        last: bool,
+        idle: bool,
     ) -> tuple[list[int], list[int]]:
         barrier = self._code.barriers[q == 0, index % 2]
-        first = self._code.epilogue if index == 0 else barrier
+        first = self._code.dispatch if n else self._code.epilogue if index == 0 else barrier
         if index == len(layers):
             return [first, self._code.end, 0], [0, 1]
-        idle = _block_of(layers, index, q) is None
         kernel = self._code.idle if idle else self._code.kernels[layers[index].layer.code]
-        return [first, kernel, self._blocks[number, index + 1, q]], [0, 1, 2]
+        following = (number, index + 1, q, 0) if last else (number, index, q, n + 1)
+        return [first, kernel, self._blocks[following]], [0, 1, 2]
 
     def _resolve(
         self, address: Address, number: int, layer: LinkedLayer, index: int, block_start: int

@@ -19,6 +19,12 @@ from codegen.engines.videocore4.algorithms.geometry import (
     starts,
     tile_count,
 )
+from codegen.engines.videocore4.algorithms.images import (
+    for_each_image,
+    images_of,
+    layer_in_rounds,
+    work_of_images,
+)
 from codegen.engines.videocore4.assembler import Assembler
 from codegen.engines.videocore4.kernels.gemm import gemm_kernel
 from codegen.engines.videocore4.kernels.pieces import TAP_WORDS
@@ -52,7 +58,10 @@ class _Tiling:
 
 
 class GemmConvolution(AlgorithmBase):
-    """What the three algorithms share; a subclass says which layers it takes and which tiles it offers."""
+    """What the algorithms share; a subclass says which layers it takes and which tiles it offers.
+
+    Groups of channels are rounds of one kernel.
+    """
 
     name: str
     engine: str = "videocore4"
@@ -66,9 +75,8 @@ class GemmConvolution(AlgorithmBase):
         if geometry is None or not isinstance(spec.op, Conv2d) or not target.has_qpus:
             return False
         return (
-            spec.op.groups == 1
-            and geometry.input_channels >= MINIMUM_CHANNELS
-            and geometry.output_channels >= min(self.channel_values)
+            geometry.input_channels >= MINIMUM_CHANNELS * spec.op.groups
+            and geometry.output_channels >= min(self.channel_values) * spec.op.groups
             and self._takes(geometry)
         )
 
@@ -85,7 +93,7 @@ class GemmConvolution(AlgorithmBase):
         return channels * (blocks + 0.5) + 1.5 * blocks + 3
 
     def space(self, spec: LayerSpec, target: Target) -> Space:
-        _, geometry = _convolution(spec)
+        _, geometry = _group_of(spec)
         channels = tuple(c for c in self.channel_values if c <= geometry.output_channels)
         blocks = tuple(b for b in self.block_values if b <= geometry.output_blocks)
         axes = [
@@ -98,7 +106,7 @@ class GemmConvolution(AlgorithmBase):
         return Space(tuple(axes))
 
     def choice_at(self, spec: LayerSpec, target: Target, point: Point) -> Choice:
-        op, _ = _convolution(spec)
+        op, _ = _group_of(spec)
         blocks, channels = point["blocks"], point["channels"]
         self._kernel(blocks, channels, op.epilogue)  # refuses what has no registers
         return Choice(
@@ -111,10 +119,10 @@ class GemmConvolution(AlgorithmBase):
         )
 
     def work(self, spec: LayerSpec, target: Target, choice: Choice) -> Work:
-        op, geometry = _convolution(spec)
+        op, geometry = _group_of(spec)
         p, j = choice.tiles["blocks"], choice.tiles["channels"]
         rows, all_columns = tile_count(geometry.output_blocks, p), tile_count(geometry.output_channels, j)
-        tiles = rows * all_columns
+        tiles = rows * all_columns * op.groups
         depth = geometry.taps * geometry.input_channels
         inner = self._instructions(p, j)
         per_tap = 25 * p + 20 if self.gather else 20
@@ -125,10 +133,10 @@ class GemmConvolution(AlgorithmBase):
         columns = min(-(-target.qpus // together), all_columns)
         round_lines = together * geometry.input_channels * p * LINE_BYTES
         round_weights = WORD_BYTES * columns * depth * j
-        weight_bytes = WORD_BYTES * geometry.output_channels * (depth + 1)
-        input_bytes = WORD_BYTES * geometry.input_channels * geometry.input_rows * geometry.input_columns
-        return Work(
-            macs=float(geometry.output_pixels * geometry.output_channels * depth),
+        weight_bytes = sum(tensor.size_bytes for tensor in spec.weights)
+        input_bytes = spec.inputs[0].size_bytes // images_of(spec)
+        work = Work(
+            macs=float(spec.macs // images_of(spec)),
             alu_instructions=tiles * per_tile,
             load_instructions=float(tiles * depth * p),
             uniform_words=float(tiles * (depth * j + j + geometry.taps * p * TAP_WORDS)),
@@ -140,6 +148,7 @@ class GemmConvolution(AlgorithmBase):
             balance=busiest_share(dealt(tiles, target.qpus)),
             working_set_bytes=float(round_lines + round_weights),
         )
+        return work_of_images(work, spec)
 
     def lower(
         self,
@@ -150,44 +159,51 @@ class GemmConvolution(AlgorithmBase):
         *,
         output_lines: int | None = None,
     ) -> QpuLayer:
-        op, geometry = _convolution(spec)
+        op, geometry = _group_of(spec)
         geometry = geometry.within(output_lines)
         tiling = _tiling(geometry, target, choice)
         if self.gather:
-            planar = choice.input_layouts == ("nchw",)
-            block_bytes = LINE_BYTES if planar else geometry.input_block_bytes
-            plane_bytes = WORD_BYTES * geometry.input_rows * geometry.input_columns
-            channel_bytes = plane_bytes if planar else LINE_BYTES
-            taps = [
-                geometry.tap_words(t, block_bytes, channel_bytes) * tiling.blocks
-                for t in range(geometry.taps)
-            ]
+            steps = input_steps(geometry, choice)
+            taps = [geometry.tap_words(t, *steps) * tiling.blocks for t in range(geometry.taps)]
         else:
             taps = [()]
-        streams = _streams(weights, tiling, taps, self.gather)
+        streams = [
+            stream
+            for bank in zip(*(np.split(w, op.groups) for w in weights[:2]), strict=True)
+            for stream in _streams(bank, tiling, taps, self.gather)
+        ]
         outside = np.zeros(LANES, np.uint32)
         packed = np.concatenate([outside, *streams])
         offsets = np.cumsum([len(outside), *(len(s) for s in streams)])[:-1] * WORD_BYTES
+        by_group = offsets.reshape(op.groups, -1).tolist()
+        channel_bytes = input_steps(geometry, choice)[1]
         clamp = bounds(op.epilogue)
-        blocks = tuple(
-            self._block(geometry, tiling, tiles, [int(o) for o in offsets], clamp)
-            for tiles in tiling.assignment
-        )
-        return QpuLayer(self._kernel(tiling.blocks, tiling.channels, op.epilogue).words, packed, blocks)
+        rounds = [
+            [
+                self._block(geometry, tiling, tiles, group, by_group[group], channel_bytes, clamp)
+                for tiles in tiling.assignment
+            ]
+            for group in range(op.groups)
+        ]
+        code = self._kernel(tiling.blocks, tiling.channels, op.epilogue).words
+        return for_each_image(layer_in_rounds(code, packed, rounds), spec, choice, output_lines)
 
     def _block(
         self,
         geometry: Geometry,
         tiling: _Tiling,
         tiles: Sequence[tuple[int, int]],
+        group: int,
         stream_offsets: Sequence[int],
+        channel_bytes: int,
         clamp: tuple[float, ...],
     ) -> tuple[Uniform, ...] | None:
         if not tiles:
             return None
+        source = geometry.input_channels * group * channel_bytes
         head: list[Uniform] = [0, len(tiles)]
         if self.gather:
-            head += [Address("input"), Address("weights", 0)]
+            head += [Address("input", source), Address("weights", 0)]
         head[0] = Address("block", WORD_BYTES * len(head))
         words: list[Uniform] = head
         for block_index, channel_index in tiles:
@@ -196,10 +212,10 @@ class GemmConvolution(AlgorithmBase):
                 if self.gather:
                     words += [(first + p) * LANES, *geometry.origin_words()]
                 else:
-                    words.append(Address("input", (first + p) * geometry.input_block_bytes))
+                    words.append(Address("input", source + (first + p) * geometry.input_block_bytes))
             words.append(Address("weights", stream_offsets[channel_index]))
             words += clamp
-            channel = tiling.channel_starts[channel_index]
+            channel = geometry.output_channels * group + tiling.channel_starts[channel_index]
             for p in range(tiling.blocks):
                 words.append(Address("output", geometry.output_line_bytes(first + p, channel)))
         after = words_after_weights(tiling.blocks, bool(clamp))
@@ -252,7 +268,7 @@ class QpuPointwiseRelayed(GemmConvolution):
 
 
 class QpuImplicitGemm(GemmConvolution):
-    """Any ungrouped convolution: the im2col matrix is never written, lanes gather their own taps."""
+    """Any convolution: the im2col matrix is never written, lanes gather their own taps."""
 
     name = "qpu_implicit_gemm"
     gather = True
@@ -264,7 +280,7 @@ class QpuImplicitGemm(GemmConvolution):
 
 
 class QpuImplicitRelayed(QpuPointwiseRelayed):
-    """Any ungrouped convolution as implicit GEMM on two pixel blocks with relayed weights."""
+    """Any convolution as implicit GEMM on two pixel blocks with relayed weights."""
 
     name = "qpu_implicit_relayed"
     gather = True
@@ -278,11 +294,25 @@ def _is_pointwise(geometry: Geometry) -> bool:
     return geometry.kernel == (1, 1) and geometry.strides == (1, 1) and geometry.pads == (0, 0, 0, 0)
 
 
-def _convolution(spec: LayerSpec) -> tuple[Conv2d, Geometry]:
+def _group_of(spec: LayerSpec) -> tuple[Conv2d, Geometry]:
+    """Operator, and geometry of one group."""
+    op, geometry = convolution_of(spec)
+    return op, geometry.of_group(op.groups)
+
+
+def convolution_of(spec: LayerSpec) -> tuple[Conv2d, Geometry]:
+    """Operator and geometry; raises ScheduleError for other layers."""
     geometry = Geometry.of(spec)
     if geometry is None or not isinstance(spec.op, Conv2d):
-        raise ScheduleError(f"no convolution on a single image: {spec.op}")
+        raise ScheduleError(f"no convolution on planes: {spec.op}")
     return spec.op, geometry
+
+
+def input_steps(geometry: Geometry, choice: Choice) -> tuple[int, int]:
+    """Bytes from one block of 16 input pixels to the next, and from channel to channel."""
+    if choice.input_layouts == ("nchw",):
+        return LINE_BYTES, WORD_BYTES * geometry.input_rows * geometry.input_columns
+    return geometry.input_block_bytes, LINE_BYTES
 
 
 def _tiling(geometry: Geometry, target: Target, choice: Choice) -> _Tiling:

@@ -13,13 +13,14 @@ from codegen.expression import Expression, as_clamp
 from codegen.graph import LayerSpec
 from codegen.operators.conv2d import Conv2d
 from codegen.operators.pool2d import Pool2d
+from codegen.operators.pool_nd import PoolNd
 
 UNBOUNDED = 3.0e38  # close to the largest float32: clamping to it changes no result
 
 
 @dataclass(frozen=True)
 class Geometry:
-    """A Conv2d or Pool2d on one image. Lengths in elements; a block is 16 output pixels."""
+    """A convolution or pool on one image of a batch. Lengths in elements; a block is 16 output pixels."""
 
     input_channels: int
     input_rows: int
@@ -31,25 +32,40 @@ class Geometry:
     strides: tuple[int, int]
     pads: tuple[int, int, int, int]
     dilations: tuple[int, int]
-    output_lines: int  # from one pixel16 block of the output to the next
+    input_lines: int  # from one pixel16 block of the input to the next
+    output_lines: int  # the same of the output
 
     @staticmethod
     @cache
     def of(spec: LayerSpec) -> Geometry | None:
-        """None where the layer is no windowed layer on a single image."""
+        """None where the layer is no windowed layer on planes."""
         op = spec.op
-        if not isinstance(op, (Conv2d, Pool2d)) or len(spec.inputs) != 1:
+        if len(spec.inputs) != 1 or len(spec.inputs[0].shape) != 4:
             return None
-        if len(spec.inputs[0].shape) != 4 or spec.inputs[0].shape[0] != 1:
+        if isinstance(op, (Conv2d, Pool2d)):
+            kernel, strides, pads, dilations = op.kernel, op.strides, op.pads, op.dilations
+        elif isinstance(op, PoolNd):
+            kernel, strides, dilations = (_pair(sizes) for sizes in (op.kernel, op.strides, op.dilations))
+            pads = (*_pair(op.begins), *_pair(op.ends))
+        else:
             return None
         _, ci, ih, iw = spec.inputs[0].shape
         _, co, oh, ow = spec.output.shape
-        windows = (op.kernel, op.strides, op.pads, op.dilations)
-        return Geometry(ci, ih, iw, co, oh, ow, *windows, block_lines(co))
+        return Geometry(
+            ci, ih, iw, co, oh, ow, kernel, strides, pads, dilations, block_lines(ci), block_lines(co)
+        )
 
     def within(self, output_lines: int | None) -> Geometry:
         """The same with the output's blocks so many lines apart; None: as they are."""
         return self if output_lines is None else replace(self, output_lines=output_lines)
+
+    def of_group(self, groups: int) -> Geometry:
+        """One of several groups of channels, whose lines lie among those of the others."""
+        return replace(
+            self,
+            input_channels=self.input_channels // groups,
+            output_channels=self.output_channels // groups,
+        )
 
     @property
     def output_pixels(self) -> int:
@@ -66,7 +82,7 @@ class Geometry:
     @property
     def input_block_bytes(self) -> int:
         """From one pixel16 block of the input to the next."""
-        return block_lines(self.input_channels) * LINE_BYTES
+        return self.input_lines * LINE_BYTES
 
     def output_line_bytes(self, block: int, channel: int) -> int:
         """Byte offset of a pixel16 output's line."""
@@ -93,6 +109,11 @@ class Geometry:
             block_bytes,
             channel_bytes,
         )
+
+
+def _pair(sizes: tuple[int, ...]) -> tuple[int, int]:
+    height, width = sizes
+    return height, width
 
 
 def bounds(epilogue: Expression) -> tuple[float, ...]:

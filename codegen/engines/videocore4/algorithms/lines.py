@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from codegen.algorithm_base import AlgorithmBase
 from codegen.engines.videocore4.algorithms.geometry import bounds, busiest_share, starts
+from codegen.engines.videocore4.algorithms.images import first_image, for_each_image, work_of_images
 from codegen.engines.videocore4.algorithms.operands import (
     Place,
     Read,
@@ -81,7 +82,19 @@ class _QpuLines(AlgorithmBase):
         _, low, high = as_clamp(expression)
         return bounds(clamp(RESULT, low, high))
 
+    def computes(self, spec: LayerSpec, target: Target) -> bool:
+        return target.has_qpus and len(spec.outputs) == 1 and self._takes(first_image(spec))
+
+    def _takes(self, spec: LayerSpec) -> bool:
+        """Whether it computes the layer of one image, or of tensors that are none."""
+        raise NotImplementedError
+
     def work(self, spec: LayerSpec, target: Target, choice: Choice) -> Work:
+        one = first_image(spec)
+        work = self._work(one, target, choice)
+        return work if one is spec else work_of_images(work, spec)
+
+    def _work(self, spec: LayerSpec, target: Target, choice: Choice) -> Work:
         rows = choice.tiles["rows"]
         dealt = _dealt(self._tiles(spec, rows, choice, None), target)
         groups = [sum(count for _, count, _ in tiles) for tiles in dealt]
@@ -113,6 +126,7 @@ class _QpuLines(AlgorithmBase):
         *,
         output_lines: int | None = None,
     ) -> QpuLayer:
+        whole, spec = spec, first_image(spec)
         clamp = self._clamp(spec)
 
         def block(tiles: Sequence[Tile]) -> tuple[Uniform, ...] | None:
@@ -128,7 +142,8 @@ class _QpuLines(AlgorithmBase):
             rows = min(rows, spec.output.shape[1])
         dealt = _dealt(self._tiles(spec, rows, choice, output_lines), target)
         blocks = tuple(block(tiles) for tiles in dealt)
-        return QpuLayer(self._kernel(spec, rows, choice).words, packed(spec, weights), blocks)
+        layer = QpuLayer(self._kernel(spec, rows, choice).words, packed(spec, weights), blocks)
+        return layer if whole is spec else for_each_image(layer, whole, choice, output_lines)
 
 
 class QpuMap(_QpuLines):
@@ -139,8 +154,8 @@ class QpuMap(_QpuLines):
 
     name = "qpu_map"
 
-    def computes(self, spec: LayerSpec, target: Target) -> bool:
-        if not isinstance(spec.op, Map) or not target.has_qpus:
+    def _takes(self, spec: LayerSpec) -> bool:
+        if not isinstance(spec.op, Map):
             return False
         found = reads(spec, planar=False)
         return found is not None and self._most_rows(spec, found) >= min(ROWS)
@@ -171,6 +186,7 @@ class QpuMap(_QpuLines):
         return found
 
     def space(self, spec: LayerSpec, target: Target) -> Space:
+        spec = first_image(spec)
         found = self._reads(spec)
         rows = tuple(r for r in ROWS if r <= self._most_rows(spec, found))
         axes = [Axis("groups", (1,) if self._by_block(found) else (1, 2, 4, 8), "split"), Axis("rows", rows)]
@@ -179,6 +195,7 @@ class QpuMap(_QpuLines):
         return Space(tuple(axes))
 
     def choice_at(self, spec: LayerSpec, target: Target, point: Point) -> Choice:
+        spec = first_image(spec)
         rows, groups, planar = point["rows"], point["groups"], point.get("planar")
         found = reads(spec, planar=bool(planar))
         if found is None or rows * groups > self._most_rows(spec, found):
@@ -244,11 +261,10 @@ class QpuConcat(_QpuLines):
 
     name = "qpu_concat"
 
-    def computes(self, spec: LayerSpec, target: Target) -> bool:
+    def _takes(self, spec: LayerSpec) -> bool:
         return (
             isinstance(spec.op, Concat)
             and spec.op.axis == 1
-            and target.has_qpus
             and _on_one_image(spec)
             and self._fewest_channels(spec) >= min(ROWS)
         )

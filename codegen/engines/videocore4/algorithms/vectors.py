@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Literal
 
 import numpy as np
 
 from codegen.algorithm_base import AlgorithmBase
 from codegen.engines.videocore4.algorithms.geometry import Geometry, bounds, busiest_share, starts
+from codegen.engines.videocore4.algorithms.images import for_each_image, work_of_images
 from codegen.engines.videocore4.kernels.results import coded, epilogue_instructions
-from codegen.engines.videocore4.kernels.vectors import AHEAD as GLOBAL_AVERAGE_AHEAD
+from codegen.engines.videocore4.kernels.vectors import AHEAD as GLOBAL_POOL_AHEAD
 from codegen.engines.videocore4.kernels.vectors import (
     fully_connected_kernel,
     fully_connected_tile_words,
-    global_average_fixed_words,
-    global_average_kernel,
+    global_pool_fixed_words,
+    global_pool_kernel,
 )
 from codegen.engines.videocore4.layer import Address, QpuLayer, Uniform
 from codegen.engines.videocore4.layout import LANES, LINE_BYTES
@@ -45,7 +47,7 @@ def _check_flat(name: str, output_lines: int | None) -> None:
 
 
 class QpuFullyConnected(AlgorithmBase):
-    """Matrix times vector: weights are read once, as lines of 16 outputs."""
+    """Matrix times vector, for each of a batch: weights are read once, as lines of 16 outputs."""
 
     name = "qpu_fully_connected"
     engine: str = "videocore4"
@@ -53,8 +55,7 @@ class QpuFullyConnected(AlgorithmBase):
     def computes(self, spec: LayerSpec, target: Target) -> bool:
         if not isinstance(spec.op, FullyConnected) or len(spec.inputs) != 1 or not target.has_qpus:
             return False
-        (batch, _), (_, outputs) = spec.inputs[0].shape, spec.output.shape
-        return batch == 1 and outputs >= LANES
+        return spec.output.shape[1] >= LANES
 
     def space(self, spec: LayerSpec, target: Target) -> Space:
         inputs = spec.inputs[0].shape[1]
@@ -78,7 +79,7 @@ class QpuFullyConnected(AlgorithmBase):
         epilogue = self._op(spec).epilogue
         tiles = _deal(starts(outputs, LANES), target.qpus, bool(choice.splits["interleaved"]))
         count = sum(map(len, tiles))
-        return Work(
+        work = Work(
             macs=float(inputs * outputs),
             alu_instructions=count
             * (inputs * (2 + 2 / choice.tiles["unroll"]) + 60.0 + epilogue_instructions(epilogue)),
@@ -92,6 +93,7 @@ class QpuFullyConnected(AlgorithmBase):
             balance=busiest_share([len(t) for t in tiles]),
             working_set_bytes=float(WORD_BYTES * inputs),
         )
+        return work_of_images(work, spec)
 
     def lower(
         self,
@@ -130,7 +132,8 @@ class QpuFullyConnected(AlgorithmBase):
 
         dealt = _deal(range(len(first_outputs)), target.qpus, bool(choice.splits["interleaved"]))
         kernel = fully_connected_kernel(unroll, coded(op.epilogue))
-        return QpuLayer(kernel.words, packed, tuple(block(tiles) for tiles in dealt))
+        layer = QpuLayer(kernel.words, packed, tuple(block(tiles) for tiles in dealt))
+        return for_each_image(layer, spec, choice)
 
     def _op(self, spec: LayerSpec) -> FullyConnected:
         if not isinstance(spec.op, FullyConnected):
@@ -138,11 +141,12 @@ class QpuFullyConnected(AlgorithmBase):
         return spec.op
 
 
-class QpuGlobalAverage(AlgorithmBase):
-    """Average over the whole plane."""
+class _QpuGlobalPool(AlgorithmBase):
+    """What pools over the whole plane share; lanes are channels."""
 
-    name = "qpu_global_average"
+    name: str
     engine: str = "videocore4"
+    kind: Literal["max", "average"]
 
     def computes(self, spec: LayerSpec, target: Target) -> bool:
         geometry = Geometry.of(spec)
@@ -150,7 +154,7 @@ class QpuGlobalAverage(AlgorithmBase):
             geometry is not None
             and target.has_qpus
             and isinstance(spec.op, Pool2d)
-            and spec.op.kind == "average"
+            and spec.op.kind == self.kind
             and spec.op.kernel == (geometry.input_rows, geometry.input_columns)
             and spec.op.pads == (0, 0, 0, 0)
             and geometry.output_pixels == 1
@@ -160,12 +164,12 @@ class QpuGlobalAverage(AlgorithmBase):
 
     def space(self, spec: LayerSpec, target: Target) -> Space:
         geometry = self._geometry(spec)
-        aheads = tuple(a for a in (1, 2, GLOBAL_AVERAGE_AHEAD) if a < geometry.taps)
+        aheads = tuple(a for a in (1, 2, GLOBAL_POOL_AHEAD) if a < geometry.taps)
         return Space((Axis("interleaved", (0, 1), "split"), Axis("ahead", aheads)))
 
     def choice_at(self, spec: LayerSpec, target: Target, point: Point) -> Choice:
         # Refuses what has no registers.
-        global_average_kernel(point["ahead"], coded(self._op(spec).epilogue))
+        global_pool_kernel(self.kind, point["ahead"], coded(self._op(spec).epilogue))
         return Choice(
             self.engine,
             self.name,
@@ -181,11 +185,11 @@ class QpuGlobalAverage(AlgorithmBase):
         pixels, channels = geometry.taps, geometry.output_channels
         tiles = _deal(starts(channels, LANES), target.qpus, bool(choice.splits["interleaved"]))
         count = sum(map(len, tiles))
-        return Work(
+        work = Work(
             macs=float(pixels * channels),
             alu_instructions=count * (pixels * 6.0 + 60.0 + epilogue_instructions(epilogue)),
             load_instructions=float(count * pixels),
-            uniform_words=float(count * (pixels + global_average_fixed_words(bool(bounds(epilogue))))),
+            uniform_words=float(count * (pixels + global_pool_fixed_words(bool(bounds(epilogue))))),
             store_instructions=float(count),
             dma_stores=float(count),
             unique_bytes_read=float(WORD_BYTES * pixels * channels),
@@ -194,6 +198,7 @@ class QpuGlobalAverage(AlgorithmBase):
             balance=busiest_share([len(t) for t in tiles]),
             working_set_bytes=float(LANES * LINE_BYTES),
         )
+        return work_of_images(work, spec)
 
     def lower(
         self,
@@ -212,6 +217,7 @@ class QpuGlobalAverage(AlgorithmBase):
         ]
         op = self._op(spec)
         clamp = bounds(op.epilogue)
+        scale = 1.0 / pixels if self.kind == "average" else 1.0
 
         def block(tiles: Sequence[int]) -> tuple[Uniform, ...] | None:
             if not tiles:
@@ -219,12 +225,13 @@ class QpuGlobalAverage(AlgorithmBase):
             words: list[Uniform] = [Address("block", WORD_BYTES * _HEAD_WORDS), len(tiles)]
             for channel in tiles:
                 words += [Address("input", channel * LINE_BYTES), *clamp]
-                words += [Address("output", WORD_BYTES * channel), 1.0 / pixels, pixels - ahead, *offsets]
+                words += [Address("output", WORD_BYTES * channel), scale, pixels - ahead, *offsets]
             return tuple(words)
 
         dealt = _deal(starts(channels, LANES), target.qpus, bool(choice.splits["interleaved"]))
-        kernel = global_average_kernel(ahead, coded(op.epilogue))
-        return QpuLayer(kernel.words, np.zeros(16, np.uint32), tuple(block(t) for t in dealt))
+        kernel = global_pool_kernel(self.kind, ahead, coded(op.epilogue))
+        layer = QpuLayer(kernel.words, np.zeros(LANES, np.uint32), tuple(block(t) for t in dealt))
+        return for_each_image(layer, spec, choice)
 
     def _op(self, spec: LayerSpec) -> Pool2d:
         if not isinstance(spec.op, Pool2d):
@@ -235,5 +242,19 @@ class QpuGlobalAverage(AlgorithmBase):
     def _geometry(spec: LayerSpec) -> Geometry:
         geometry = Geometry.of(spec)
         if geometry is None:
-            raise ScheduleError(f"no pooling of a single image: {spec.op}")
+            raise ScheduleError(f"no pooling of planes: {spec.op}")
         return geometry
+
+
+class QpuGlobalAverage(_QpuGlobalPool):
+    """Average over the whole plane."""
+
+    name = "qpu_global_average"
+    kind = "average"
+
+
+class QpuGlobalMaximum(_QpuGlobalPool):
+    """Maximum over the whole plane."""
+
+    name = "qpu_global_maximum"
+    kind = "max"

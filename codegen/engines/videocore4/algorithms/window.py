@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from codegen.algorithm_base import AlgorithmBase
 from codegen.engines.videocore4.algorithms.geometry import Geometry, bounds, busiest_share, dealt, starts
+from codegen.engines.videocore4.algorithms.images import for_each_image, work_of_images
 from codegen.engines.videocore4.kernels.results import coded, epilogue_instructions
 from codegen.engines.videocore4.kernels.window import LOWEST, MAXIMUM_TAPS, Window, tile_words, window_kernel
 from codegen.engines.videocore4.layer import Address, QpuLayer, Uniform
@@ -19,6 +20,7 @@ from codegen.graph import LayerSpec
 from codegen.operator import Epilogued
 from codegen.operators.conv2d import Conv2d
 from codegen.operators.pool2d import Pool2d
+from codegen.operators.pool_nd import PoolNd
 from codegen.program import WORD_BYTES
 from codegen.schedule import Axis, Choice, Point, Space, Work, values
 from codegen.target import Target
@@ -84,7 +86,7 @@ class QpuWindow(AlgorithmBase):
         outputs = count * chunk
         input_bytes = WORD_BYTES * geometry.input_channels * geometry.input_rows * geometry.input_columns
         rows_reread = 1 + (geometry.kernel[0] - 1) * (chunk * LINE_BYTES * LANES > target.l2_bytes)
-        return Work(
+        work = Work(
             macs=float(geometry.output_pixels * geometry.output_channels * geometry.taps),
             alu_instructions=outputs * per_output + count * (20.0 * geometry.taps + 30),
             load_instructions=float(outputs * geometry.taps),
@@ -100,6 +102,7 @@ class QpuWindow(AlgorithmBase):
             balance=busiest_share(dealt(count, target.qpus)),
             working_set_bytes=float(geometry.taps * 2 * LINE_BYTES * target.qpus),
         )
+        return work_of_images(work, spec)
 
     def lower(
         self,
@@ -120,7 +123,7 @@ class QpuWindow(AlgorithmBase):
             self._block(geometry, window, tiles, chunk, rows, bounds(epilogue))
             for tiles in self._tiles(geometry, target, chunk)
         )
-        return QpuLayer(code, packed, blocks)
+        return for_each_image(QpuLayer(code, packed, blocks), spec, choice, output_lines)
 
     def _checked(self, spec: LayerSpec) -> tuple[Geometry, Window]:
         geometry, window = Geometry.of(spec), self._window(spec)
@@ -212,10 +215,14 @@ def depthwise_window(spec: LayerSpec) -> Window | None:
 
 
 def pool_window(spec: LayerSpec) -> Window | None:
-    """The kind of window of a pool; None where the layer is none."""
-    if not isinstance(spec.op, Pool2d):
+    """The kind of window of a pool; None where the layer is none, or has windows that hold no element."""
+    op, geometry = spec.op, Geometry.of(spec)
+    if not isinstance(op, (Pool2d, PoolNd)) or geometry is None:
         return None
-    return "max" if spec.op.kind == "max" else "average"
+    if isinstance(op, PoolNd) and (op.places or min(map(np.min, _elements(geometry))) < 1):
+        return None
+    kinds: dict[str, Window] = {"max": "max", "average": "average"}
+    return kinds.get(op.kind)
 
 
 def window_epilogue(spec: LayerSpec) -> Expression:
@@ -226,22 +233,27 @@ def window_epilogue(spec: LayerSpec) -> Expression:
 def inverse_divisors(spec: LayerSpec, geometry: Geometry) -> FloatArray:
     """1 / divisor of every output pixel, a line for each block; the last line is filled up with 1."""
     op = spec.op
-    if not isinstance(op, Pool2d):
-        raise ScheduleError(f"no pooling layer: {op}")
-
-    def inside(
-        size: int, outputs: int, kernel: int, stride: int, dilation: int, pad: int
-    ) -> NDArray[np.int64]:
-        positions = np.arange(outputs)[:, None] * stride - pad + np.arange(kernel)[None, :] * dilation
-        hits: NDArray[np.int64] = np.sum((positions >= 0) & (positions < size), axis=1, dtype=np.int64)
-        return hits
-
-    g = geometry
-    rows = inside(g.input_rows, g.output_rows, g.kernel[0], g.strides[0], g.dilations[0], g.pads[0])
-    columns = inside(g.input_columns, g.output_columns, g.kernel[1], g.strides[1], g.dilations[1], g.pads[1])
-    counts = np.outer(rows, columns).reshape(-1)
-    if op.include_padding:
-        counts = np.full_like(counts, g.taps)
-    lines = np.ones(g.output_blocks * LANES, np.float32)
+    counts = np.outer(*_elements(geometry)).reshape(-1)
+    if isinstance(op, Pool2d) and op.include_padding:
+        counts = np.full_like(counts, geometry.taps)
+    if isinstance(op, PoolNd) and op.counts_pads:
+        counts = np.outer(*_elements(geometry, padded=True)).reshape(-1)
+    lines = np.ones(geometry.output_blocks * LANES, np.float32)
     lines[: len(counts)] = (1.0 / np.maximum(counts, 1)).astype(np.float32)
     return lines
+
+
+def _elements(geometry: Geometry, *, padded: bool = False) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """How many of a window's taps lie inside the input, or the padded input, by output row and by output column."""
+    g = geometry
+    sizes, outputs = (g.input_rows, g.input_columns), (g.output_rows, g.output_columns)
+
+    def of_axis(axis: int) -> NDArray[np.int64]:
+        first = np.arange(outputs[axis])[:, None] * g.strides[axis] - g.pads[axis]
+        positions = first + np.arange(g.kernel[axis]) * g.dilations[axis]
+        before, behind = (g.pads[axis], g.pads[axis + 2]) if padded else (0, 0)
+        hits = (positions >= -before) & (positions < sizes[axis] + behind)
+        counts: NDArray[np.int64] = np.sum(hits, axis=1, dtype=np.int64)
+        return counts
+
+    return of_axis(0), of_axis(1)

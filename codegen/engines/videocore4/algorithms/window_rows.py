@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from codegen.algorithm_base import AlgorithmBase
 from codegen.engines.videocore4.algorithms.geometry import Geometry, bounds, busiest_share, dealt, starts
+from codegen.engines.videocore4.algorithms.images import for_each_image, work_of_images
 from codegen.engines.videocore4.algorithms.window import (
     depthwise_window,
     inverse_divisors,
@@ -89,7 +90,7 @@ class QpuWindowRows(AlgorithmBase):
         per_tile = 60.0 + 6 * columns + 7 * taps + 12 * rows * len(parts)
         per_output = 2.1 * taps + 3 + epilogue_instructions(epilogue)
         fixed_words = tile_words(window, bool(bounds(epilogue))) + columns + 2
-        return Work(
+        work = Work(
             macs=float(geometry.output_pixels * geometry.output_channels * geometry.taps),
             alu_instructions=count * per_tile + outputs * per_output,
             load_instructions=float(outputs * taps),
@@ -102,6 +103,7 @@ class QpuWindowRows(AlgorithmBase):
             balance=busiest_share(dealt(count, target.qpus)),
             working_set_bytes=float(rows * channels * 2 * LINE_BYTES * target.qpus),
         )
+        return work_of_images(work, spec)
 
     def lower(
         self,
@@ -148,7 +150,7 @@ class QpuWindowRows(AlgorithmBase):
                 raise ScheduleError(f"{self.name}: a tile's words do not match what the kernel reads")
             blocks.append((*self._head(geometry, len(own)), *words) if own else None)
         packed = np.concatenate([outside, divisors.view(np.uint32), *streams])
-        return QpuLayer(code, packed, tuple(blocks))
+        return for_each_image(QpuLayer(code, packed, tuple(blocks)), spec, choice, output_lines)
 
     @staticmethod
     def _head(geometry: Geometry, tiles: int) -> tuple[Uniform, ...]:

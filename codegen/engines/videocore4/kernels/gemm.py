@@ -114,12 +114,12 @@ def _receive(k: Assembler, r: TileRegisters) -> None:
 
 def _multiply(k: Assembler, r: TileRegisters) -> None:
     if len(r.vectors) == 1:
-        _multiply_stream(k, r.accumulators[0])
+        multiply_stream(k, r.accumulators[0])
     else:
         _multiply_blocked(k, r.accumulators, r.vectors)
 
 
-def _multiply_stream(k: Assembler, accumulators: Sequence[Register]) -> None:
+def multiply_stream(k: Assembler, accumulators: Sequence[Register]) -> None:
     """One block: weights go from the stream straight into the multiplier, one instruction each."""
     previous: Register | None = None
     for accumulator in accumulators:

@@ -1,4 +1,4 @@
-"""Kernels whose lanes are channels: fully connected layers and global average pooling.
+"""Kernels whose lanes are channels: fully connected layers and global pooling.
 
 A tile is 16 consecutive results of a flat (nchw) output. The kernel's block: address of the first tile's words,
 number of tiles, and the tiles' words as each kernel lists them.
@@ -7,6 +7,7 @@ number of tiles, and the tiles' words as each kernel lists them.
 from __future__ import annotations
 
 from functools import cache
+from typing import Literal
 
 from codegen.engines.videocore4.assembler import Assembler, move, operation
 from codegen.engines.videocore4.kernels.pieces import (
@@ -18,6 +19,7 @@ from codegen.engines.videocore4.kernels.pieces import (
     stream_from,
 )
 from codegen.engines.videocore4.kernels.results import Results, take_bounds
+from codegen.engines.videocore4.kernels.window import LOWEST
 from codegen.engines.videocore4.layer import RegisterPool, leave
 from codegen.engines.videocore4.layout import LINE_BYTES
 from codegen.engines.videocore4.registers import (
@@ -88,20 +90,23 @@ def fully_connected_kernel(unroll: int, epilogue: Expression | None = None) -> A
     return k
 
 
-def global_average_fixed_words(clamped: bool) -> int:
+def global_pool_fixed_words(clamped: bool) -> int:
     """Uniform words of one tile besides the pixels' offsets."""
     return 6 if clamped else 4
 
 
 @cache
-def global_average_kernel(ahead: int, epilogue: Expression | None = None) -> Assembler:
-    """Means of 16 channels a tile over every pixel of a pixel16 tensor.
+def global_pool_kernel(
+    kind: Literal["max", "average"], ahead: int, epilogue: Expression | None = None
+) -> Assembler:
+    """Means or maxima of 16 channels a tile over every pixel of a pixel16 tensor.
 
-    Words of a tile: input address of its first channel, low, high, output, 1 / pixels (float), pixels - ahead,
-    then every pixel's byte offset. low and high are there without an epilogue that is `coded`.
+    Words of a tile: input address of its first channel, low, high, output, 1 / pixels (float; 1 for a maximum),
+    pixels - ahead, then every pixel's byte offset. low and high are there without an epilogue that is `coded`.
     """
     if not 1 <= ahead <= AHEAD:
         raise ScheduleError(f"{ahead} requests ahead: a TMU takes 1 to {AHEAD}")
+    joined = "fmax" if kind == "max" else "fadd"
     pool = RegisterPool()
     tiles, pixels = pool.take("a"), pool.take("a")
     base, accumulator, output = (pool.take() for _ in range(3))
@@ -120,18 +125,18 @@ def global_average_kernel(ahead: int, epilogue: Expression | None = None) -> Ass
     k.op("add", base, R0, UNIFORM)
     for register in (*bounds, output, scale, pixels):
         k.mov(register, UNIFORM)
-    k.load(accumulator, 0)
+    k.load(accumulator, LOWEST if kind == "max" else 0)
     for _ in range(ahead):
         k.op("add", TMU0_S, base, UNIFORM)
     k.label("pixels")
     k.load_tmu(0)
     k.op("add", TMU0_S, base, UNIFORM)
-    k.op("fadd", accumulator, accumulator, R4)
+    k.op(joined, accumulator, accumulator, R4)
     k.op("sub", pixels, pixels, 1, set_flags=True)
     k.branch("pixels", "any_zc")
     for _ in range(ahead):
         k.load_tmu(0)
-        k.op("fadd", accumulator, accumulator, R4)
+        k.op(joined, accumulator, accumulator, R4)
     k.mov(R0, accumulator)
     k.op("fmul", accumulator, R0, scale)
     _finish(k, results, output, tiles)
