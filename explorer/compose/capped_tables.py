@@ -16,19 +16,20 @@ from codegen.graph import Node
 from explorer.compose.activity import ASLEEP, Activity
 from explorer.compose.capped_offers import capped_offers, prepare
 from explorer.compose.change_sequences import Changes, ChangeSequences
-from explorer.compose.demands import ANYWHERE
+from explorer.compose.demands import ANYWHERE, Demands
 from explorer.compose.effort import Effort
 from explorer.compose.held import Caps
 from explorer.compose.homes import Asked, Homes
+from explorer.compose.horizon import Endless, Horizon
 from explorer.compose.labels import Label, Labels, PreparedStep, Prepending, beats
 from explorer.compose.marks import APART, LENT, NEED, PART, PLACE, VIEWS, Marks
 from explorer.compose.offers import Offer
 from explorer.compose.problem import OUTSIDE_LAYOUT, Problem
-from explorer.compose.rivals import State
+from explorer.compose.rivals import INFINITE, State
 from explorer.compose.steps import ComposedStep
 from explorer.compose.timed_candidates import TimedCandidate
 
-MOST_STATES = 512  # of one table
+MOST_STATES = 4096  # of one table
 MOST_WORK = 400_000  # offers that are put before states, in all tables
 MOST_WORK_PER_LAYER = 500  # where that is more
 OFFER_UNITS = 2  # what it takes to put an offer before a state, in ways of tables without caps
@@ -50,9 +51,9 @@ class _Reading(NamedTuple):
 
 
 class CappedTables:
-    """The tables of one problem within caps."""
+    """The tables of one problem within caps, without what lies beyond a horizon."""
 
-    def __init__(self, problem: Problem, caps: Caps, effort: Effort) -> None:
+    def __init__(self, problem: Problem, caps: Caps, effort: Effort, horizon: Horizon | None = None) -> None:
         self._problem = problem
         self._graph = problem.graph
         self._effort = effort
@@ -61,6 +62,10 @@ class CappedTables:
         self._homes = Homes(problem, self._marks)
         self._activity = Activity(problem.prices, [engine.name for engine in engines if engine.launches])
         self._sequences = ChangeSequences(problem, self._marks, self._homes, self._activity)
+        self._horizon = horizon or Endless(len(self._activity.states))
+        self._room = INFINITE  # for all from the place on that is being filled
+        self._demands = Demands(problem.layouts, engines)
+        self._demanded: dict[int, int] = {}
         self._prepending = Prepending(self._activity, problem.prices.launch, caps)
         self._order = {tensor: place for place, tensor in enumerate(_tensors(problem))}
         self._prepared: dict[tuple[str, int], PreparedStep] = {}
@@ -72,7 +77,7 @@ class CappedTables:
     def solve(self) -> Label | None:
         """Fills the tables and returns the best of all; None where nothing fits together within the caps.
 
-        Raises TooLarge where tables grow too large for that.
+        Raises TooLarge where tables grow too large for that, or take more effort than is left.
         """
         count = len(self._graph.nodes)
         chains = (chain for chains in self._problem.chains.values() for chain in chains)
@@ -84,6 +89,8 @@ class CappedTables:
             self._fill(place)
             self._effort.spend(OFFER_UNITS * (self._work - before))
             if len(self._tables[place]) > MOST_STATES or self._is_too_much(count - place, count):
+                raise TooLarge
+            if self._effort.is_spent():
                 raise TooLarge
             self._tables.pop(place + longest + 1, None)
         return self._start()
@@ -108,6 +115,7 @@ class CappedTables:
 
     def _start(self) -> Label | None:
         best: Label | None = None
+        self._room = self._horizon.most
         layouts = (OUTSIDE_LAYOUT,) * len(self._graph.inputs)
         for state, labels in self._tables[0].items():
             asked = dict(state)
@@ -121,22 +129,31 @@ class CappedTables:
 
     def _fill(self, place: int) -> None:
         table: Table = {}
+        self._room = self._horizon.room(place)
         for reading in self._read(place):
             for state, labels in self._tables[reading.after].items():
-                self._extend(table, reading, state, labels)
+                self._extend(place, table, reading, state, labels)
+        table = {state: labels for state, labels in table.items() if any(labels)}
         self._tables[place] = table if len(table) == 1 else self._efficient(table)
 
-    def _extend(self, table: Table, reading: _Reading, state: State, labels: Labels) -> None:
+    def _extend(self, place: int, table: Table, reading: _Reading, state: State, labels: Labels) -> None:
         rest = dict(state)
         demands = tuple((tensor, rest.pop(tensor, 0)) for tensor in reading.node.outputs)
         others = tuple(rest.items())
-        for layouts, offers in reading.offers.items():
+        least = min(own[0].cost for own in labels if own)
+        for layouts, every in reading.offers.items():
+            offers = [one for one in every if one[0].free or least + one[1][0].price < self._room]
+            if not offers:
+                continue
             for sources, ahead in self._merged_endings(demands, layouts, others, labels).items():
                 for offer, ways in offers:
                     self._work += 1
                     asked = self._asked(offer, layouts, sources)
                     before = None if asked is None else self._before(rest, asked)
                     if before is None:
+                        continue
+                    rooms = self._horizon.rooms(place, self._as_demands(before))
+                    if not offer.free and least + ways[0].price >= max(rooms):
                         continue
                     found = (
                         _free(ways[0].step, ahead)
@@ -145,8 +162,16 @@ class CappedTables:
                     )
                     if found is None:
                         continue
+                    found = _below(found, rooms)
                     known = table.get(before)
                     table[before] = found if known is None else self._prepending.merged(known, found)
+
+    def _as_demands(self, state: State) -> State:
+        """What a state asks for wherever copies lie."""
+        for _, mask in state:
+            if mask not in self._demanded:
+                self._demanded[mask] = self._marks.as_demands(mask, self._demands)
+        return tuple((tensor, self._demanded[mask]) for tensor, mask in state)
 
     def _computed(
         self, ways: Sequence[PreparedStep], ahead: Labels, target: State, sources: tuple[Asked, ...]
@@ -256,7 +281,10 @@ class CappedTables:
             if not self._prepending.fits(during, step.timed.workspace_bytes):
                 return None
             labels = self._prepending.put(self._change(tensor, step.timed), labels, before, during)
-        return labels if any(labels) else None
+            labels = _below(labels, [self._room] * len(labels))
+            if not any(labels):
+                return None
+        return labels
 
     def _change(self, tensor: str, timed: TimedCandidate) -> PreparedStep:
         key = (tensor, id(timed))
@@ -297,6 +325,14 @@ class CappedTables:
 
 def _free(step: ComposedStep, labels: Labels) -> Labels:
     return tuple(tuple(Label(one.cost, one.taken, step, one) for one in own) for own in labels)
+
+
+def _below(labels: Labels, rooms: Sequence[float]) -> Labels:
+    """The labels that cost less than that, by what is active."""
+    return tuple(
+        own if not own or own[-1].cost < room else tuple(label for label in own if label.cost < room)
+        for own, room in zip(labels, rooms, strict=True)
+    )
 
 
 def _cost(label: Label) -> float:

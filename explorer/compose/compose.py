@@ -20,16 +20,13 @@ from dataclasses import dataclass, field, replace
 from codegen.engine_registry import host_engines
 from codegen.graph import Graph
 from codegen.schedule import Candidate
-from explorer.compose.capped import cheapest_within
-from explorer.compose.capped_tables import CappedTables, TooLarge
+from explorer.compose.capped import CappedSearch
 from explorer.compose.decomposition import Cheapest, Decomposition
 from explorer.compose.effort import Effort
 from explorer.compose.held import Caps
 from explorer.compose.memory_use import held_bytes
 from explorer.compose.problem import Problem
-from explorer.compose.rivals import INFINITE
 from explorer.compose.steps import ComposedStep, Overheads, Prices, overhead, starts_launch, wakes
-from explorer.compose.suffixes import Suffixes
 from explorer.compose.timed_candidates import TimedCandidate, TimedCandidates
 from explorer.errors import CompositionError
 from explorer.objectives.objective import Weights
@@ -55,7 +52,6 @@ class Limits:
 
 
 UNLIMITED = Limits()
-CAPPED_STATES = 256
 
 
 def cpu_only() -> Limits:
@@ -113,22 +109,7 @@ def compose(
 
 
 def _capped(problem: Problem, caps: Caps, effort: Effort) -> Cheapest:
-    """By tables of all that may be held where these stay small, else by beams and the tables of what may be asked."""
-    bound = -INFINITE
-    try:
-        label = CappedTables(problem, caps, effort).solve()
-    except TooLarge:
-        pass
-    else:
-        if label is None:
-            raise CompositionError(_why_none(caps))
-        steps = tuple(label.steps())
-        if caps.keep(*held_bytes(problem.graph, steps)):
-            return Cheapest(steps, label.cost, label.cost)
-        bound = label.cost
-    suffixes = Suffixes(problem, CAPPED_STATES, effort, by_margin=False)
-    bound = max(bound, suffixes.solve())
-    found = None if bound == INFINITE else cheapest_within(problem, suffixes, bound, caps, effort)
+    found = CappedSearch(problem, caps, effort).run()
     if found is None:
         raise CompositionError(_why_none(caps))
     return found

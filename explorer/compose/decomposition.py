@@ -1,8 +1,9 @@
 """The cheapest steps without caps on memory, with a lower bound: tables, and prices where some readers are loose.
 
 Where tables stay small nothing is loose and the result is exact. Otherwise prices are moved until loose readers get
-what they take (a subgradient method, its steps after Polyak). What they disagree on in the end is tied again, in wider
-tables.
+what they take (a subgradient method, its steps after Polyak). What then is left between the bound and the best that was
+found is so little that tables in which nothing is loose hold all states that can still be part of anything better.
+Where even these are too many, what readers disagree on is tied again, in wider tables.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 
 from explorer.compose.effort import Effort
 from explorer.compose.loose import Reader
+from explorer.compose.prefixes import Prefixes
 from explorer.compose.problem import Problem
 from explorer.compose.rivals import INFINITE
 from explorer.compose.steps import ComposedStep
@@ -20,6 +22,7 @@ from explorer.compose.trace import Decisions, trace
 from explorer.errors import CompositionError
 
 FIRST_STATES = 512
+MOST_TIED = 4096
 WIDER = 4  # times as many states in the next tables
 ROUNDS = 40  # of prices, before tables are made wider
 PATIENCE = 4  # rounds without a better bound, before steps are halved
@@ -46,7 +49,9 @@ class Decomposition:
 
     def __init__(self, problem: Problem, effort: Effort) -> None:
         self.suffixes = Suffixes(problem, FIRST_STATES, effort)
+        self._problem = problem
         self._effort = effort
+        self._prices: dict[Reader, dict[int, float]] = {}  # that gave the bound
         self._steps: tuple[ComposedStep, ...] | None = None
         self._price = INFINITE
         self._bound = -INFINITE
@@ -55,11 +60,31 @@ class Decomposition:
         """Until it is exact or its effort is spent; raises CompositionError where layouts cannot be joined."""
         while True:
             disagreed = self._rounds()
+            if not self._is_done() and self._steps is not None:
+                self._tie_all()
             if self._is_done() and self._steps is not None:
                 return Cheapest(self._steps, self._price, min(self._bound, self._price))
             self.suffixes.most_states *= WIDER
             for reader in disagreed:
                 self.suffixes.loose.remove(reader)
+
+    def complete_tables(self) -> Suffixes:
+        """The tables of the best prices so far, none of their states dropped."""
+        for reader, loose in self.suffixes.loose:
+            loose.prices = dict(self._prices.get(reader, {}))
+        self.suffixes.complete = True
+        self.suffixes.solve()
+        return self.suffixes
+
+    def _tie_all(self) -> None:
+        """Wider tables, of nothing but what may be better than the best."""
+        prefixes = Prefixes(self.complete_tables(), self._price * (1 - CLOSE), self._effort)
+        self.suffixes.complete = False
+        tied = Suffixes(self._problem, MOST_TIED, self._effort, horizon=prefixes)
+        value = tied.solve()
+        if not any(tied.loose) and value < INFINITE:
+            self._take(trace(tied), value)
+        self._bound = max(self._bound, min(value, self._price))
 
     def _rounds(self) -> set[Reader]:
         """Rounds of prices; returns the readers that did not get what they took when the bound was best."""
@@ -75,6 +100,7 @@ class Decomposition:
             wrong = {reader for reader, mask in decisions.taken.items() if decisions.given[reader] != mask}
             if value > self._bound:
                 self._bound, disagreed, idle = value, wrong, 0
+                self._prices = {reader: dict(loose.prices) for reader, loose in self.suffixes.loose}
             else:
                 idle += 1
             if not wrong:

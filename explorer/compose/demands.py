@@ -60,6 +60,14 @@ class Demands:
         (shift,) = (shift for shift in self._shift.values() if mask >> shift & (NEED | PLACED))
         return (mask, mask | ON_HOST << shift, mask | ON_GPU << shift)
 
+    def without_bounds(self, mask: int) -> int:
+        """What the mask says whatever the memory; a part of a concatenation is there for readers too."""
+        found = 0
+        for shift in self._shift.values():
+            field = mask >> shift
+            found |= (field & PLACED or field & NEED) << shift
+        return found
+
     def contradicts(self, mask: int) -> bool:
         """Whether a copy has to be in both memories at once."""
         return bool(mask & self._all_hosts & (mask >> 1))

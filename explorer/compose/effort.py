@@ -17,10 +17,19 @@ class Effort:
     def __init__(self, seconds: float, wall_s: float | None = None) -> None:
         self._left = seconds * UNITS_PER_SECOND
         self._end_s = None if wall_s is None else time.monotonic() + wall_s
+        self._whole: Effort | None = None
+
+    def share(self, part: float) -> Effort:
+        """Effort for so much of what is left here; what is spent of it is spent here."""
+        found = Effort(part * self._left / UNITS_PER_SECOND)
+        found._end_s, found._whole = self._end_s, self
+        return found
 
     def spend(self, units: int) -> None:
         """Takes note of work that was done."""
         self._left -= units
+        if self._whole is not None:
+            self._whole.spend(units)
 
     def is_spent(self) -> bool:
         """Whether nothing is left."""

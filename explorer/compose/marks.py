@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 
+from explorer.compose.demands import Demands
+
 NEED, ON_HOST, ON_GPU, EARNED, LENT, PART, APART = (1 << bit for bit in range(7))
 VIEWS = tuple(1 << bit for bit in range(7, 11))
 FIELD = 11  # bits of a layout
@@ -44,6 +46,13 @@ class Marks:
     def without(self, mask: int, layout: str) -> int:
         """The mask that says nothing of a layout."""
         return mask & ~(FIELD_MASK << self._shift[layout])
+
+    def as_demands(self, mask: int, demands: Demands) -> int:
+        """What the mask asks for wherever copies lie; parts of a concatenation are parts there too."""
+        return sum(
+            demands.placed(layout) if bits & PART else demands.need(layout)
+            for layout, bits in self.fields(mask)
+        )
 
     def contradicts(self, mask: int) -> bool:
         """Whether some copy would have to be in two places at once."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from itertools import product
 
@@ -11,7 +11,7 @@ from codegen.chains import ChainNode, chain_nodes
 from codegen.engine_registry import engines as all_engines
 from codegen.graph import Graph, LayerSpec, Node
 from codegen.operators.concat import Concat
-from explorer.compose.steps import Prices
+from explorer.compose.steps import ComposedStep, Prices
 from explorer.compose.timed_candidates import TimedCandidate, TimedCandidates, efficient, relayout_spec
 from explorer.errors import CompositionError
 
@@ -50,6 +50,16 @@ class Problem:
                 self.chains.setdefault(chain.first, []).append(chain)
         self._readers = self._read()
         self._wanted: dict[str, tuple[str, ...]] = {}
+
+    def of_steps(self, steps: Iterable[ComposedStep]) -> Problem:
+        """The same with no ways but those that these steps take, wherever their layers are."""
+        taken: dict[LayerSpec, dict[TimedCandidate, None]] = {}
+        for step in steps:
+            taken.setdefault(step.timed.candidate.spec, {})[step.timed] = None
+        ways = {spec: tuple(of_one) for spec, of_one in taken.items()}
+        for node in self.graph.nodes:
+            ways.setdefault(LayerSpec.of(self.graph, node), self.ways[node.name])
+        return Problem(self.graph, ways, self.prices, self.engines)
 
     @cached_property
     def layouts(self) -> tuple[str, ...]:

@@ -18,6 +18,7 @@ from codegen.graph import Node
 from explorer.compose.activity import ASLEEP, Activity
 from explorer.compose.demands import ANYWHERE, Demands
 from explorer.compose.effort import Effort
+from explorer.compose.horizon import Endless, Horizon
 from explorer.compose.layout_changes import Changes, LayoutChanges
 from explorer.compose.loose import Loose, LooseReaders
 from explorer.compose.offers import Offer, PricedWay, offers_of
@@ -29,13 +30,13 @@ Choices = tuple[tuple[tuple[int, float, PricedWay], ...], ...]
 
 
 class Reading(NamedTuple):
-    """A node or chain at its place: where the graph goes on behind it, and who reads each of its inputs. Offers that
-    write alike have one number.
+    """A node or chain at its place: where the graph goes on behind it, and who reads each of its inputs. Offers have a
+    number, one for all that write alike, and the least price of their choices.
     """
 
     node: Node
     after: int
-    choices: tuple[tuple[Offer, int, Choices], ...]
+    choices: tuple[tuple[Offer, int, float, Choices], ...]
     readers: Mapping[str, tuple[int, ...]]
 
 
@@ -78,7 +79,7 @@ class Ending(NamedTuple):
 class Suffixes:
     """The tables of one problem. `most_states`: where a table would have more, the longest-lived of its tensors are let
     loose. `by_margin`: states are dropped as well that a change of layout makes of a cheaper one; `complete`: none is
-    dropped.
+    dropped; `horizon`: what lies beyond it is.
     """
 
     def __init__(
@@ -88,11 +89,12 @@ class Suffixes:
         effort: Effort,
         by_margin: bool = True,
         complete: bool = False,
+        horizon: Horizon | None = None,
     ) -> None:
         self.loose = LooseReaders()
         self.most_states = most_states
         self._effort = effort
-        self._complete = complete
+        self.complete = complete
         self._graph = problem.graph
         ways = [way for of_one in problem.ways.values() for way in of_one]
         engines = dict.fromkeys(way.candidate.choice.engine for way in ways)
@@ -100,6 +102,7 @@ class Suffixes:
         found = [engine_named(name) for name in engines]
         self.demands = Demands(problem.layouts, found)
         self.activity = Activity(problem.prices, [engine.name for engine in found if engine.launches])
+        self._horizon = horizon or Endless(len(self.activity.states))
         self._changes = LayoutChanges(problem, self.demands, self.activity)
         self._rivals = Rivals(problem, self.demands, self.activity, by_margin)
         self._order = {tensor: place for place, tensor in enumerate(_tensors(problem))}
@@ -132,18 +135,34 @@ class Suffixes:
     def _fill(self, place: int) -> None:
         self._provided.clear()
         table: dict[State, Row] = {}
+        room = self._horizon.room(place)
         for reading in self.readings[place]:
             for state, row in self.tables[reading.after].items():
-                self._extend(table, reading, state, row)
-        self.tables[place] = table if self._complete or len(table) == 1 else self._rivals.efficient(table)
+                self._extend(table, reading, state, row, room - min(row.costs))
+        if room < INFINITE:
+            table = dict(self._within(place, table))
+        self.tables[place] = table if self.complete or len(table) == 1 else self._rivals.efficient(table)
 
-    def _extend(self, table: dict[State, Row], reading: Reading, state: State, row: Row) -> None:
+    def _within(self, place: int, table: Mapping[State, Row]) -> Iterator[tuple[State, Row]]:
+        """The rows that are not beyond the horizon for all that may be active."""
+        for state, row in table.items():
+            asked = tuple((tensor, self.demands.without_bounds(mask)) for tensor, mask in state)
+            rooms = self._horizon.rooms(place, asked)
+            row.costs = [
+                cost if cost < room else INFINITE for cost, room in zip(row.costs, rooms, strict=True)
+            ]
+            if min(row.costs) < INFINITE:
+                yield state, row
+
+    def _extend(self, table: dict[State, Row], reading: Reading, state: State, row: Row, room: float) -> None:
         self._effort.spend(len(reading.choices))
         rest = dict(state)
         demands = tuple((tensor, rest.pop(tensor, 0)) for tensor in reading.node.outputs)
         endings: dict[int, tuple[Ending, ...]] = {}
         states: dict[tuple[tuple[str, int], ...], tuple[State, float] | None] = {}
-        for offer, number, choices in reading.choices:
+        for offer, number, least, choices in reading.choices:
+            if least >= room:
+                continue
             if number not in endings:
                 endings[number] = tuple(self.endings(offer, demands, row.costs))
             for ending in endings[number]:
@@ -272,7 +291,7 @@ class Suffixes:
             for readings in self.readings[: number + 1]
             for reading in readings
             if number in reading.readers.get(tensor, ())
-            for offer, _, _ in reading.choices
+            for offer, *_ in reading.choices
             for name, asked in offer.inputs
             if name == tensor
             for mask in self.demands.with_bounds(asked, bool(offer.free))
@@ -318,6 +337,7 @@ class Suffixes:
             (
                 offer,
                 numbers.setdefault((offer.outputs, offer.writes, offer.may_be_part), len(numbers)),
+                min(way.price for way in ways),
                 self._choices(ways),
             )
             for offer, ways in offers_of(problem, node, self.demands, self.activity).items()
