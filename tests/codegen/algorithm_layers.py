@@ -62,6 +62,7 @@ LAYERS: dict[str, LayerSpec] = {
     "grouped by fours": convolution(20, 30, (6, 7), Conv2d((3, 3), (2, 1), SAME, groups=5, epilogue=RELU)),
     "grouped, many channels": convolution(70, 54, (5, 6), Conv2d((3, 3), (1, 1), SAME, groups=2)),
     "grouped pointwise": convolution(27, 36, (7, 5), Conv2d((1, 1), groups=3, epilogue=RELU6)),
+    "to two channels": convolution(19, 2, (7, 8), Conv2d((1, 1), epilogue=RELU)),
     "one channel": convolution(1, 13, (9, 8), Conv2d((3, 5), (1, 2), (1, 2, 1, 2), epilogue=RELU)),
     "multiplied channels": convolution(6, 18, (7, 6), Conv2d((3, 3), (1, 1), SAME, groups=6)),
     "depthwise, 5x5": convolution(

@@ -76,9 +76,14 @@ class GemmConvolution(AlgorithmBase):
             return False
         return (
             geometry.input_channels >= MINIMUM_CHANNELS * spec.op.groups
-            and geometry.output_channels >= min(self.channel_values) * spec.op.groups
+            and geometry.output_channels >= self._fewest_channels * spec.op.groups
             and self._takes(geometry)
         )
+
+    @property
+    def _fewest_channels(self) -> int:
+        """Of the output: a smaller group has a tile of its own width where this is less than every tile offered."""
+        return min(self.channel_values)
 
     def _takes(self, geometry: Geometry) -> bool:
         raise NotImplementedError
@@ -94,12 +99,12 @@ class GemmConvolution(AlgorithmBase):
 
     def space(self, spec: LayerSpec, target: Target) -> Space:
         _, geometry = _group_of(spec)
-        channels = tuple(c for c in self.channel_values if c <= geometry.output_channels)
+        fitting = tuple(c for c in self.channel_values if c <= geometry.output_channels)
         blocks = tuple(b for b in self.block_values if b <= geometry.output_blocks)
         axes = [
             Axis("pixel_tiles", divisors(target.qpus), "split"),
             Axis("blocks", blocks),
-            Axis("channels", channels),
+            Axis("channels", fitting or (geometry.output_channels,)),
         ]
         if self.gather:
             axes.append(Axis("input_layout", INPUT_LAYOUTS))
@@ -274,6 +279,7 @@ class QpuImplicitGemm(GemmConvolution):
     gather = True
     block_values = (1, 2, 3)
     channel_values = (4, 8, 12, 16, 20, 24, 32, 40, 48)
+    _fewest_channels = 1  # heads of networks have few
 
     def _takes(self, geometry: Geometry) -> bool:
         return True
