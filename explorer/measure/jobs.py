@@ -17,30 +17,31 @@ from codegen.program import Program
 from codegen.revision import algorithm_revision
 from codegen.schedule import Candidate, Work
 from codegen.target import Target
-from codegen.tensor import FloatArray, TensorType
+from codegen.tensor import Array, TensorType
 from microbench.board import Job
 from microbench.store import Sample
 
 ENTRY = "candidate"
+MOST_WHOLE = 2  # of whole numbers: indices that most axes have
 
 
 @dataclass(frozen=True, eq=False)
 class LayerValues:
-    """Activations (NCHW) and weights of one layer for a trial run."""
+    """Activations (NCHW) and weights of one layer for a trial run, of its element types."""
 
-    inputs: tuple[FloatArray, ...]
-    weights: tuple[FloatArray, ...]
+    inputs: tuple[Array, ...]
+    weights: tuple[Array, ...]
 
 
 def layer_values(spec: LayerSpec, seed: int) -> LayerValues:
-    """Normally distributed values that depend on the layer's content and the seed alone.
+    """Normally distributed values, of whole numbers small ones, that depend on the layer's content and the seed alone.
 
     Weights are scaled so that outputs are near 1 whatever the depth of the sums.
     """
     digest = content_hash([spec, seed])
     random = np.random.default_rng(int(digest[:16], 16))
-    inputs = tuple(_normal(random, tensor, 1.0) for tensor in spec.inputs)
-    weights = tuple(_normal(random, tensor, _scale(tensor)) for tensor in spec.weights)
+    inputs = tuple(_values(random, tensor, 1.0) for tensor in spec.inputs)
+    weights = tuple(_values(random, tensor, _scale(tensor)) for tensor in spec.weights)
     return LayerValues(inputs, weights)
 
 
@@ -105,5 +106,9 @@ def _scale(tensor: TensorType) -> float:
     return 1.0 / math.sqrt(terms)
 
 
-def _normal(random: np.random.Generator, tensor: TensorType, scale: float) -> FloatArray:
-    return np.asarray(random.standard_normal(tensor.shape, dtype=np.float32) * np.float32(scale))
+def _values(random: np.random.Generator, tensor: TensorType, scale: float) -> Array:
+    dtype = tensor.element_type.dtype
+    if not tensor.element_type.is_floating:
+        return random.integers(0, MOST_WHOLE + 1, tensor.shape).astype(dtype)
+    normal = random.standard_normal(tensor.shape, dtype=np.float32) * np.float32(scale)
+    return np.asarray(normal, dtype=dtype)

@@ -12,9 +12,10 @@ from codegen.algorithm import algorithms
 from codegen.engine_registry import engine_named, layout_named
 from codegen.engines.cpu.kernel import CpuKernel
 from codegen.graph import LayerSpec
+from codegen.program import WORD_BYTES
 from codegen.reference import evaluate_layer
 from codegen.schedule import Candidate
-from codegen.tensor import FloatArray
+from codegen.tensor import Array, FloatArray
 from explorer.measure.jobs import layer_values
 
 
@@ -28,8 +29,13 @@ class Verdict:
 
 
 def relative_error(output: NDArray[np.generic], reference: NDArray[np.float64]) -> float:
-    """Largest absolute difference over the largest absolute reference value; inf for NaN or infinity."""
-    found = np.asarray(output, dtype=np.float64)
+    """Largest absolute difference over the largest absolute reference value; inf for NaN or infinity that the
+    reference has not, and the other way round.
+    """
+    found, is_number = np.asarray(output, dtype=np.float64), np.isfinite(reference)
+    if not np.array_equal(found[~is_number], reference[~is_number], equal_nan=True):
+        return float("inf")
+    found, reference = found[is_number], reference[is_number]
     if not np.all(np.isfinite(found)):
         return float("inf")
     largest = float(np.max(np.abs(reference), initial=0.0))
@@ -57,16 +63,17 @@ class Judge:
         self._lock = threading.Lock()
 
     def judge(self, candidate: Candidate, output: FloatArray) -> Verdict:
-        """The verdict on flat output images, one behind the other, in the candidate's output layouts."""
+        """The verdict on flat output images in the candidate's output layouts, one behind the other in whole words."""
         spec, choice = candidate.spec, candidate.choice
         layouts = [layout_named(name) for name in choice.output_layouts]
         sizes = [layout.size_bytes(type_) for layout, type_ in zip(layouts, spec.outputs, strict=True)]
-        if output.nbytes != sum(sizes):
-            return Verdict(False, float("inf"), f"output of {output.nbytes} bytes, not {sum(sizes)}")
-        images = np.split(output, np.cumsum(sizes)[:-1] // output.itemsize)
+        places = np.cumsum([0, *(-(-size // WORD_BYTES) * WORD_BYTES for size in sizes)])
+        if output.nbytes != places[-1]:
+            return Verdict(False, float("inf"), f"output of {output.nbytes} bytes, not {places[-1]}")
+        memory = output.view(np.uint8)
         found = [
-            layout.unpack(image, type_)
-            for layout, image, type_ in zip(layouts, images, spec.outputs, strict=True)
+            layout.unpack(memory[begin : begin + size].view(type_.element_type.dtype), type_)
+            for layout, begin, size, type_ in zip(layouts, places[:-1], sizes, spec.outputs, strict=True)
         ]
         verdicts = [
             self._verdict(candidate, value, reference)
@@ -74,8 +81,10 @@ class Judge:
         ]
         return max(verdicts, key=lambda verdict: (not verdict.correct, verdict.error))
 
-    def _verdict(self, candidate: Candidate, found: FloatArray, reference: NDArray[np.float64]) -> Verdict:
+    def _verdict(self, candidate: Candidate, found: Array, reference: NDArray[np.float64]) -> Verdict:
         tolerance = engine_named(candidate.choice.engine).tolerance
+        if found.dtype.kind == "f":  # narrow ones round more than engines are allowed to
+            tolerance = max(tolerance, float(np.finfo(found.dtype).eps))
         error = relative_error(found, reference)
         if not error <= tolerance:
             message = f"largest error {error:.3g} of the largest output; allowed {tolerance:g}"

@@ -30,4 +30,4 @@ def _compile(jobs: JobBuilder, candidate: Candidate) -> None:
     with suppress(ScheduleError, ToolchainError):
         program = jobs.job(candidate).program
         if isinstance(program, CpuProgram):
-            compile_kernel(program, jobs.target)
+            compile_kernel(program, jobs.target, candidate.spec)

@@ -12,9 +12,10 @@ from codegen.bundle.pool import pool_files, pool_flags
 from codegen.element_type import FLOAT32
 from codegen.engines.cpu.toolchain import KERNEL_FLAGS, compile_executable, runtime_source
 from codegen.errors import ToolchainError
-from codegen.program import CpuProgram
+from codegen.graph import LayerSpec
+from codegen.program import WORD_BYTES, CpuProgram
 from codegen.target import Target
-from codegen.tensor import FloatArray
+from codegen.tensor import Array, FloatArray, TensorType
 from microbench.board import Job
 from microbench.boards.execution import Executor
 from microbench.errors import CandidateError
@@ -27,17 +28,16 @@ DATA, RESULT = "data.bin", "result.bin"
 def time_kernel(
     job: Job, program: CpuProgram, target: Target, executor: Executor, timing: Timing = STANDARD
 ) -> tuple[FloatArray, tuple[float, ...]]:
-    """Output image and the time of each repeat in seconds.
+    """Output images, each in whole words behind the other, and the time of each repeat in seconds.
 
     Raises CandidateError where the kernel is refused by the compiler, crashes, hangs or ends early.
     """
     place = f"candidate {job.candidate.hash[:12]} ({job.candidate.choice.algorithm})"
     try:
-        executable = compile_kernel(program, target)
+        executable = compile_kernel(program, target, job.candidate.spec)
     except ToolchainError as error:
         raise CandidateError(f"{place}: {error}") from error
-    images = (*job.inputs, program.weights)
-    data = b"".join(np.asarray(image, dtype="<f4").tobytes() for image in images)
+    data = b"".join(map(_in_words, (*job.inputs, program.weights)))
     spans_s = (f"{timing.warm_up_s:g}", f"{timing.minimum_total_s:g}")
     arguments = (DATA, RESULT, str(job.repeats), *spans_s)
     finished = executor.execute(executable, arguments, {DATA: data}, (RESULT,), CANDIDATE_LIMIT_S)
@@ -46,21 +46,21 @@ def time_kernel(
     return _parsed(finished.outputs.get(RESULT, b""), job, program, place)
 
 
-def compile_kernel(program: CpuProgram, target: Target) -> Path:
-    """The executable that times a kernel, from the cache where it was compiled before; raises ToolchainError."""
-    sources = _sources(program)
+def compile_kernel(program: CpuProgram, target: Target, spec: LayerSpec) -> Path:
+    """The executable that times a layer's kernel, from the cache if it was compiled before; raises ToolchainError."""
+    sources = _sources(program, spec)
     return compile_executable(sources, target, (*KERNEL_FLAGS, *pool_flags(sources)))
 
 
-def _sources(program: CpuProgram) -> dict[str, str]:
+def _sources(program: CpuProgram, spec: LayerSpec) -> dict[str, str]:
     config = "\n".join(
         [
             f"#define MEASURE_ENTRY {program.entry}",
             f"#define MEASURE_INPUT_COUNT {len(program.input_sizes)}",
-            f"#define MEASURE_INPUT_SIZES {{{_sizes(program.input_sizes)}}}",
+            f"#define MEASURE_INPUT_SIZES {{{_sizes(_words(program.input_sizes, spec.inputs))}}}",
             f"#define MEASURE_WEIGHTS {program.weights.size}u",
             f"#define MEASURE_OUTPUT_COUNT {len(program.output_sizes)}",
-            f"#define MEASURE_OUTPUT_SIZES {{{_sizes(program.output_sizes)}}}",
+            f"#define MEASURE_OUTPUT_SIZES {{{_sizes(_words(program.output_sizes, spec.outputs))}}}",
             f"#define MEASURE_WORKSPACE {program.workspace_bytes}u",
             f"#define MEASURE_THREADS {program.threads}",
             "",
@@ -70,12 +70,25 @@ def _sources(program: CpuProgram) -> dict[str, str]:
     return {"kernel.c": kernel_file(program.entry, program.source), **harness, **pool_files(program.threads)}
 
 
+def _words(sizes: Sequence[int], types: Sequence[TensorType]) -> list[int]:
+    """Words that images of so many elements take, each begun anew."""
+    return [
+        -(-size * type_.element_type.size_bytes // WORD_BYTES)
+        for size, type_ in zip(sizes, types, strict=True)
+    ]
+
+
+def _in_words(image: Array) -> bytes:
+    data = image.astype(image.dtype.newbyteorder("<"), copy=False).tobytes()
+    return data.ljust(-(-len(data) // WORD_BYTES) * WORD_BYTES, b"\0")
+
+
 def _sizes(sizes: Sequence[int]) -> str:
     return ", ".join(f"{size}u" for size in sizes)
 
 
 def _parsed(memory: bytes, job: Job, program: CpuProgram, place: str) -> tuple[FloatArray, tuple[float, ...]]:
-    count = sum(program.output_sizes)
+    count = sum(_words(program.output_sizes, job.candidate.spec.outputs))
     output_bytes = FLOAT32.size_bytes * count
     if not memory:
         raise CandidateError(f"{place}: the program ended early and wrote no result")

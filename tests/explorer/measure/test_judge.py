@@ -3,15 +3,22 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from codegen.algorithm import algorithms
 from codegen.engine_registry import engine_named, layout_named
-from codegen.expression import RESULT, clamp
+from codegen.expression import RESULT, Operand, clamp, less
 from codegen.operators.elementwise import Map
+from codegen.operators.indexing import Gather
+from codegen.operators.literal import Literal
+from codegen.operators.typed_map import TypedMap
+from codegen.operators.unique import Unique
 from codegen.reference import evaluate_layer
 from codegen.schedule import Candidate, Choice
 from codegen.tensor import TensorType
-from explorer.measure.jobs import layer_values
+from explorer.measure.jobs import JobBuilder, layer_values
 from explorer.measure.judge import Judge, relative_error
-from tests.codegen.layers import layer_spec
+from microbench.boards.host import HostBoard
+from microbench.profile import load_profile
+from tests.codegen.layers import inferred_layer, layer_spec
 
 TENSOR = TensorType((1, 3, 5, 5))
 SPEC = layer_spec(Map(clamp(RESULT, -1.0, None)), (TENSOR,), TENSOR)
@@ -71,3 +78,30 @@ def test_values_depend_on_layer_and_seed_alone() -> None:
     first, again, other = layer_values(SPEC, 1), layer_values(SPEC, 1), layer_values(SPEC, 2)
     assert np.array_equal(first.inputs[0], again.inputs[0])
     assert not np.array_equal(first.inputs[0], other.inputs[0])
+
+
+def test_what_is_no_number_may_be_none_where_the_reference_says_so() -> None:
+    reference = np.array([1.0, np.nan, -np.inf])
+    assert relative_error(np.array([1.0, np.nan, -np.inf], np.float32), reference) == 0.0
+    for spoilt in ([1.0, 2.0, -np.inf], [1.0, np.nan, np.inf], [np.nan, np.nan, -np.inf]):
+        assert relative_error(np.array(spoilt, np.float32), reference) == np.inf
+
+
+def test_layers_of_any_element_types_are_measured_and_judged() -> None:
+    specs = [
+        inferred_layer(Unique(0, True), TensorType((13,), "float16")),
+        inferred_layer(Literal(), weights=((3,),)),
+        inferred_layer(
+            TypedMap(less(Operand(0), Operand(1)), "int16", "bool"), *(TensorType((5,), "int16"),) * 2
+        ),
+        inferred_layer(Gather(0), TensorType((7, 3), "float64"), TensorType((2,), "int64")),
+    ]
+    profile, known, judge = load_profile("host"), algorithms(), Judge(seed=3)
+    builder = JobBuilder(profile.target(), 3, known)
+    board = HostBoard(profile)
+    for spec, name in zip(specs, ("cpu_unique", "cpu_literal", "cpu_typed_map", "cpu_indexing"), strict=True):
+        choice = known[name].choice_at(spec, profile.target(), {})
+        job = builder.job(Candidate(spec, choice))
+        output = board.measure(job).output
+        assert output is not None and judge.judge(job.candidate, output).correct, name
+        assert not judge.judge(job.candidate, -1 - output).correct, name
