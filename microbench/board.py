@@ -13,7 +13,7 @@ from codegen.canonical import content_hash
 from codegen.program import Program
 from codegen.schedule import Candidate, Work
 from codegen.target import Target
-from codegen.tensor import AnyArray, Array, FloatArray
+from codegen.tensor import AnyArray, FloatArray
 from microbench.conditions import Conditions
 from microbench.profile import DeviceProfile
 from microbench.series import Series, check_names
@@ -53,7 +53,7 @@ class Job:
 
     candidate: Candidate
     program: Program
-    inputs: tuple[Array, ...]
+    inputs: tuple[AnyArray, ...]
     work: Work
     repeats: int = 1
     revision: str = ""

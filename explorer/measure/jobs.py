@@ -17,7 +17,7 @@ from codegen.program import Program
 from codegen.revision import algorithm_revision
 from codegen.schedule import Candidate, Work
 from codegen.target import Target
-from codegen.tensor import Array, TensorType
+from codegen.tensor import AnyArray, TensorType
 from microbench.board import Job
 from microbench.store import Sample
 
@@ -29,8 +29,8 @@ MOST_WHOLE = 2  # of whole numbers: indices that most axes have
 class LayerValues:
     """Activations (NCHW) and weights of one layer for a trial run, of its element types."""
 
-    inputs: tuple[Array, ...]
-    weights: tuple[Array, ...]
+    inputs: tuple[AnyArray, ...]
+    weights: tuple[AnyArray, ...]
 
 
 def layer_values(spec: LayerSpec, seed: int) -> LayerValues:
@@ -106,7 +106,7 @@ def _scale(tensor: TensorType) -> float:
     return 1.0 / math.sqrt(terms)
 
 
-def _values(random: np.random.Generator, tensor: TensorType, scale: float) -> Array:
+def _values(random: np.random.Generator, tensor: TensorType, scale: float) -> AnyArray:
     dtype = tensor.element_type.dtype
     if not tensor.element_type.is_floating:
         return random.integers(0, MOST_WHOLE + 1, tensor.shape).astype(dtype)

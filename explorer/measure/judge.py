@@ -84,7 +84,7 @@ class Judge:
     def _verdict(self, candidate: Candidate, found: Array, reference: NDArray[np.float64]) -> Verdict:
         tolerance = engine_named(candidate.choice.engine).tolerance
         if found.dtype.kind == "f":  # narrow ones round more than engines are allowed to
-            tolerance = max(tolerance, float(np.finfo(found.dtype).eps))
+            tolerance = max(tolerance, float(np.finfo(found.dtype.name).eps))
         error = relative_error(found, reference)
         if not error <= tolerance:
             message = f"largest error {error:.3g} of the largest output; allowed {tolerance:g}"

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from codegen.errors import ModelError
 from codegen.graph import Graph
+from codegen.lengths import cut_to_lengths
 from codegen.plan import Plan
 from codegen.tensor import AnyArray, TensorType
 from explorer.errors import CheckFailedError
@@ -25,10 +27,22 @@ TOP = 5
 
 @dataclass(frozen=True, eq=False)
 class Trial:
-    """Inputs of a network and what it is to make of them."""
+    """Inputs of a network and what it is to make of them, in the order of its graph's outputs; those whose size
+    depends on data are cut to it.
+    """
 
     inputs: tuple[AnyArray, ...]
     outputs: tuple[AnyArray, ...]
+    graph: Graph | None = None
+
+    def compared(self, run: BundleRun) -> Iterator[tuple[AnyArray, AnyArray]]:
+        """The outputs of a run beside these; of another size where the run found another length."""
+        outputs = run.outputs
+        if self.graph is not None and self.graph.lengths:
+            names, types = self.graph.outputs, self.graph.types
+            shaped = {n: value.reshape(types[n].shape) for n, value in zip(names, outputs, strict=True)}
+            outputs = tuple(cut_to_lengths(shaped, self.graph.lengths)[name] for name in names)
+        return zip(outputs, self.outputs, strict=True)
 
 
 def tolerance_of(plan: Plan) -> float:
@@ -40,7 +54,7 @@ def trials_of(network: Network, seed: int, count: int = INPUTS) -> tuple[Trial, 
     """Several inputs with onnxruntime's outputs."""
     inputs = trial_inputs(network.graph, seed, count)
     outputs = reference_outputs(network.path, network.graph, inputs)
-    return tuple(map(Trial, inputs, outputs))
+    return tuple(Trial(*one, network.graph) for one in zip(inputs, outputs, strict=True))
 
 
 def trial_inputs(graph: Graph, seed: int, count: int = INPUTS) -> tuple[tuple[AnyArray, ...], ...]:
@@ -74,12 +88,18 @@ def reference_outputs(
     except (faults.Fail, faults.InvalidGraph, faults.NotImplemented, faults.RuntimeException) as error:
         raise ModelError(f"{model}: onnxruntime cannot load it: {error}") from error
     return tuple(
-        tuple(
-            np.asarray(value)
-            for value in session.run(list(graph.outputs), dict(zip(graph.inputs, values, strict=True)))
-        )
-        for values in inputs
+        _reference(session, graph, dict(zip(graph.inputs, values, strict=True))) for values in inputs
     )
+
+
+def _reference(session: Any, graph: Graph, inputs: Mapping[str, AnyArray]) -> tuple[AnyArray, ...]:
+    """Lengths are outputs of the graph alone: the model's outputs are as long as they say."""
+    beside = {length.tensor for length in graph.lengths.values()}
+    own = [name for name in graph.outputs if name not in beside or name in graph.lengths]
+    found = {name: np.asarray(value) for name, value in zip(own, session.run(own, inputs), strict=True)}
+    for name, length in graph.lengths.items():
+        found[length.tensor] = np.asarray(found[name].shape[length.axis])
+    return tuple(found[name] for name in graph.outputs)
 
 
 def check_bundle(
@@ -109,7 +129,7 @@ def _verdict(
     same_top5 = all(
         top_classes(output) == top_classes(expected)
         for run, trial in checked
-        for output, expected in zip(run.outputs, trial.outputs, strict=True)
+        for output, expected in trial.compared(run)
     )
     error, first = max(_error_of(run, trial) for run, trial in checked), runs[0]
     report = CheckReport(len(runs), error, tolerance, same_top5, first.time_s, first.kind)
@@ -128,7 +148,9 @@ def _error_of(run: BundleRun, trial: Trial) -> float:
     """The largest error of all outputs, relative to the largest value of each."""
     return max(
         relative_error(output.reshape(expected.shape), expected.astype(np.float64))
-        for output, expected in zip(run.outputs, trial.outputs, strict=True)
+        if output.size == expected.size
+        else float("inf")
+        for output, expected in trial.compared(run)
     )
 
 

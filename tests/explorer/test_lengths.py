@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
@@ -13,6 +15,11 @@ from codegen.errors import UnsupportedOperatorError
 from codegen.lengths import Length
 from codegen.onnx_import.reader import import_model
 from explorer.backend import prepare
+from explorer.plans.check import check_bundle, trials_of
+from explorer.plans.network import load_network
+from microbench.board import BundleRun
+from microbench.boards.null import NullBoard
+from microbench.profile import load_profile
 
 FLAGS = ("-O1",)
 Arrays = Mapping[str, np.ndarray]
@@ -174,3 +181,33 @@ def test_what_would_mix_rows_with_what_stands_behind_them_is_refused(reader: Nod
     }
     with pytest.raises(UnsupportedOperatorError, match="depends on data"):
         import_model(model_of(nodes, inputs, ["y"], constants))
+
+
+class Answering(NullBoard):
+    """Gives the outputs that it is told to give."""
+
+    def __init__(self, outputs: tuple[np.ndarray, ...]) -> None:
+        super().__init__(load_profile("host"))
+        self.outputs = outputs
+
+    def run_bundle(self, bundle: Path, inputs: tuple[np.ndarray, ...]) -> BundleRun:
+        return BundleRun(self.outputs, (1.0,), 1.0, "modelled", {}, {})
+
+
+def test_a_bundle_is_checked_up_to_its_lengths(tmp_path: Path) -> None:
+    path = tmp_path / "model.onnx"
+    nodes = [
+        helper.make_node("Compress", ["x", "c"], ["rows"], axis=0),
+        helper.make_node("Neg", ["rows"], ["y"]),
+    ]
+    inputs = {"x": np.zeros((6, 2), np.float32), "c": np.zeros(6, bool)}
+    onnx.save(model_of(nodes, inputs, ["y"]), path)
+    (trial,) = trials_of(load_network(path, {}, "model"), 3, 1)
+    wanted, length = trial.outputs
+    assert 0 < len(wanted) < 6 and length == len(wanted)
+    whole = np.full((6, 2), np.nan, np.float32)
+    whole[: len(wanted)] = wanted
+    for found, error in ((length, 0.0), (length - 1, np.inf), (length + 1, np.inf)):
+        board = Answering((whole.reshape(-1), np.asarray(found).reshape(-1)))
+        report, _ = check_bundle(board, tmp_path, [trial], 1e-4)
+        assert report.largest_error == error

@@ -18,6 +18,7 @@ from explorer.measure.jobs import JobBuilder, layer_values
 from explorer.measure.judge import Judge, relative_error
 from microbench.boards.host import HostBoard
 from microbench.profile import load_profile
+from tests.codegen.built import choices
 from tests.codegen.layers import inferred_layer, layer_spec
 
 TENSOR = TensorType((1, 3, 5, 5))
@@ -100,7 +101,7 @@ def test_layers_of_any_element_types_are_measured_and_judged() -> None:
     builder = JobBuilder(profile.target(), 3, known)
     board = HostBoard(profile)
     for spec, name in zip(specs, ("cpu_unique", "cpu_literal", "cpu_typed_map", "cpu_indexing"), strict=True):
-        choice = known[name].choice_at(spec, profile.target(), {})
+        (choice,) = choices(known[name], spec, profile.target(), 1)
         job = builder.job(Candidate(spec, choice))
         output = board.measure(job).output
         assert output is not None and judge.judge(job.candidate, output).correct, name
