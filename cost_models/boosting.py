@@ -28,7 +28,7 @@ _COMMON: dict[str, Any] = {
     "num_threads": 1,
     "seed": 0,
     "deterministic": True,
-    "force_row_wise": True,
+    "force_col_wise": True,
     "verbosity": -1,
 }
 MEAN: dict[str, Any] = {
@@ -96,4 +96,4 @@ def _fit(
     data = lightgbm.Dataset(
         matrix, label=target, weight=weights, feature_name=columns, params={"verbosity": -1}
     )
-    return Trees(lightgbm.train(parameters, data))
+    return Trees(lightgbm.train(parameters, data, keep_training_booster=True))

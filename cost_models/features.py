@@ -62,13 +62,17 @@ class FeatureSet:
     def names(self) -> tuple[str, ...]:
         return (*_FIXED_NAMES, *(f"axis.{n}" for n in self.axes), *(f"is.{n}" for n in self.algorithms))
 
-    def row(self, seen: SeenCandidate) -> list[float]:
-        """One candidate's columns, in the order of `names`."""
-        return [
-            *seen.fixed,
-            *(float(seen.axes.get(name, -1)) for name in self.axes),
-            *(float(seen.algorithm == name) for name in self.algorithms),
+    def matrix(self, seen: Sequence[SeenCandidate]) -> Matrix:
+        """The candidates' columns in the order of `names`, (candidates, columns)."""
+        rows = [
+            (
+                *one.fixed,
+                *(one.axes.get(name, -1) for name in self.axes),
+                *(one.algorithm == name for name in self.algorithms),
+            )
+            for one in seen
         ]
+        return np.array(rows, dtype=np.float64).reshape(len(rows), len(self.names))
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,20 +5,19 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from statistics import median
+from typing import NamedTuple
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from codegen.graph import LayerSpec
 from codegen.schedule import Candidate, Work
+from cost_models.board_view import BoardView
 from cost_models.errors import CostModelError
-from cost_models.features import FeatureSet, Matrix, SeenCandidate
+from cost_models.features import FeatureSet, Matrix
 from cost_models.learned_ratio import LearnedRatio, Ratios, RatioState, Table
-from cost_models.machine import Machine
 from cost_models.model import Observation, Prediction
-from cost_models.roofline import RooflineModel
 from cost_models.shapes import shape_of
 from microbench.profile import DeviceProfile
 
@@ -29,8 +28,7 @@ PRIOR_WEIGHT = 0.5  # of what other networks and boards taught; the model's own 
 SLOW_POWER, LEAST_WEIGHT = 2.0, 0.05  # a candidate weighs less the more slowly it computes its layer
 
 
-@dataclass(frozen=True)
-class _Correction:
+class _Correction(NamedTuple):
     """What multiplies an expected time, as logs: the factor, and the ends of its interval."""
 
     log_ratio: float
@@ -78,7 +76,7 @@ class ResidualModel:
 
     def __init__(self, profile: DeviceProfile) -> None:
         self._profile = profile
-        self._boards: dict[str, _Board] = {}
+        self._boards: dict[str, BoardView] = {}
         self._own_board = self._board(None)
         self._state = self._unfitted()
         self._learned: LearnedRatio | None = None
@@ -160,10 +158,10 @@ class ResidualModel:
     def _unfitted(self) -> _State:
         return _State(model=self.name, version=4, profile_hash=self._profile.hash)
 
-    def _board(self, profile: DeviceProfile | None) -> _Board:
+    def _board(self, profile: DeviceProfile | None) -> BoardView:
         own = profile or self._profile
         if own.hash not in self._boards:
-            self._boards[own.hash] = _Board(own)
+            self._boards[own.hash] = BoardView(own)
         return self._boards[own.hash]
 
     def _log_ratio(self, observation: Observation) -> float:
@@ -179,23 +177,29 @@ class ResidualModel:
         self, features: FeatureSet, every: Sequence[Observation], ratios: Sequence[float], own: int
     ) -> Table:
         return Table(
-            self._matrix(features, [(o.candidate, o.work, self._board(o.profile)) for o in every]),
+            self._matrix(features, every),
             np.array(ratios, dtype=np.float64),
             _weights(every, own),
             tuple(shape_of(o.candidate.spec) for o in every),
             tuple(o.candidate.choice.engine for o in every),
         )
 
-    @staticmethod
-    def _matrix(features: FeatureSet, rows: Sequence[tuple[Candidate, Work, _Board]]) -> Matrix:
-        found = [board.row(features, candidate, work) for candidate, work, board in rows]
-        return np.array(found, dtype=np.float64).reshape(len(rows), len(features.names))
+    def _matrix(self, features: FeatureSet, every: Sequence[Observation]) -> Matrix:
+        """Each row as the observation's own board sees it."""
+        boards: dict[str, list[int]] = {}
+        for row, o in enumerate(every):
+            boards.setdefault(o.profile.hash if o.profile else "", []).append(row)
+        matrix = np.zeros((len(every), len(features.names)))
+        for rows in boards.values():
+            board = self._board(every[rows[0]].profile)
+            matrix[rows] = board.matrix(features, [(every[i].candidate, every[i].work) for i in rows])
+        return matrix
 
     def _learned_ratios(self, candidates: Sequence[tuple[Candidate, Work]]) -> Ratios | None:
         if self._learned is None:
             return None
         features = FeatureSet(self._state.axes, self._state.algorithms)
-        matrix = self._matrix(features, [(c, w, self._own_board) for c, w in candidates])
+        matrix = self._own_board.matrix(features, candidates)
         return self._learned.predict(matrix, [c.choice.engine for c, _ in candidates])
 
     def _correction(self, candidate: Candidate, ratios: Ratios | None, row: int) -> _Correction:
@@ -237,35 +241,6 @@ class ResidualModel:
         if elsewhere:
             return _Correction.around(*_median_and_width(elsewhere))
         return _Correction.around(0.0, math.log(NONE_FACTOR))
-
-
-class _Board:
-    """What features see of candidates on one board, kept: a search asks again and again."""
-
-    def __init__(self, profile: DeviceProfile) -> None:
-        self._roofline = RooflineModel(profile)
-        self._machine = Machine.of(profile)
-        self._seen: dict[tuple[str, Work], SeenCandidate] = {}
-        self._rows: dict[tuple[str, Work], list[float]] = {}  # of these features
-        self._features = FeatureSet((), ())
-
-    def expected_s(self, candidate: Candidate, work: Work) -> float:
-        return self._seen_of(candidate, work).expected_s
-
-    def row(self, features: FeatureSet, candidate: Candidate, work: Work) -> list[float]:
-        if features != self._features:
-            self._features, self._rows = features, {}
-        key = (candidate.hash, work)
-        if key not in self._rows:
-            self._rows[key] = features.row(self._seen_of(candidate, work))
-        return self._rows[key]
-
-    def _seen_of(self, candidate: Candidate, work: Work) -> SeenCandidate:
-        key = (candidate.hash, work)
-        if key not in self._seen:
-            terms = self._roofline.terms(candidate, work)
-            self._seen[key] = SeenCandidate.of(candidate, work, terms, self._machine)
-        return self._seen[key]
 
 
 def _content(observation: Observation) -> tuple[str, str, float]:

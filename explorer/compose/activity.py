@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from explorer.compose.steps import Prices
 from explorer.compose.timed_candidates import TimedCandidate
@@ -11,8 +11,7 @@ from explorer.compose.timed_candidates import TimedCandidate
 ASLEEP, AWAKE = 0, 1
 
 
-@dataclass(frozen=True)
-class Rule:
+class Rule(NamedTuple):
     """How a step changes the state: `after` it, whatever was before, and what entering costs unless it was so.
 
     `stays_awake`: threads that look for work go on looking.
@@ -30,6 +29,8 @@ class Activity:
         self._prices = prices
         self._launched = {engine: 2 + place for place, engine in enumerate(launching)}
         self.states = range(2 + len(launching))
+        self._launching = {engine: Rule(state, prices.launch) for engine, state in self._launched.items()}
+        self._waking = Rule(AWAKE, prices.wake)
 
     def state(self, launched: str, awake: bool) -> int:
         """The number of a state."""
@@ -43,9 +44,9 @@ class Activity:
         """Of a step that computes."""
         engine = timed.engine
         if engine.launches:
-            return Rule(self._launched[engine.name], self._prices.launch)
+            return self._launching[engine.name]
         if timed.threads > 1:
-            return Rule(AWAKE, self._prices.wake)
+            return self._waking
         return Rule(ASLEEP, stays_awake=self._prices.overheads.still_awake(True, timed))
 
     def enter(self, rule: Rule, before: int) -> tuple[int, float]:

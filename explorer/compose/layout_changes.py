@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from explorer.compose.activity import Activity
+from explorer.compose.activity import Activity, Rule
 from explorer.compose.demands import ANYWHERE, Demands
 from explorer.compose.problem import Problem
 from explorer.compose.timed_candidates import TimedCandidate
@@ -30,6 +30,16 @@ class _Made(NamedTuple):
     state: int
 
 
+class _Copying(NamedTuple):
+    """A way to copy from one layout to another: its rule and price, and the memories that it reads and writes."""
+
+    timed: TimedCandidate
+    rule: Rule
+    price: float
+    reads: frozenset[str]
+    writes: frozenset[str]
+
+
 class LayoutChanges:
     """Changes from one source to the layouts of a mask. Layouts that anybody could want are made one after another,
     each from any copy that is there.
@@ -40,6 +50,7 @@ class LayoutChanges:
         self._demands = demands
         self._activity = activity
         self._found: dict[tuple[object, ...], Mapping[int, Changes]] = {}
+        self._ways: dict[tuple[str, str, str], tuple[_Copying, ...]] = {}
 
     def of(self, tensor: str, source: str, mask: int) -> Mapping[int, Changes]:
         """By what is asked of the source copy's memory; empty where the layouts cannot be made."""
@@ -72,21 +83,35 @@ class LayoutChanges:
     ) -> dict[_Made, Change]:
         """Everything reached before, and with the target made from every copy."""
         after = dict(reached)
+        target_bounds = self._demands.bounds(mask, target)
         for made, change in reached.items():
             if any(copy[0] == target for copy in made.copies):
                 continue
             for place, (source, bounds, writes) in enumerate(made.copies):
-                for timed in self._problem.relayouts(tensor, source, target):
-                    engine = timed.engine
-                    state, entering = self._activity.enter(self._activity.rule(timed), made.state)
-                    read = (source, bounds | self._demands.bound(source, engine.reads), writes)
+                for timed, rule, price, reads, writable in self._copying(tensor, source, target):
+                    state, entering = self._activity.enter(rule, made.state)
+                    read = (source, bounds | self._demands.bound(source, reads), writes)
                     copies = (*made.copies[:place], read, *made.copies[place + 1 :])
-                    copy = (target, self._demands.bounds(mask, target), engine.writes)
-                    cost = change.cost + self._problem.prices.of(timed) + entering
-                    key = _Made((*copies, copy), state)
+                    cost = change.cost + price + entering
+                    key = _Made((*copies, (target, target_bounds, writable)), state)
                     if key not in after or cost < after[key].cost:
                         after[key] = Change(state, cost, (*change.steps, timed))
         return after
+
+    def _copying(self, tensor: str, source: str, target: str) -> tuple[_Copying, ...]:
+        key = (tensor, source, target)
+        if key not in self._ways:
+            self._ways[key] = tuple(
+                _Copying(
+                    timed,
+                    self._activity.rule(timed),
+                    self._problem.prices.of(timed),
+                    timed.engine.reads,
+                    timed.engine.writes,
+                )
+                for timed in self._problem.relayouts(tensor, source, target)
+            )
+        return self._ways[key]
 
     def _holds(self, made: _Made) -> bool:
         """Whether every copy but the source, whose writer is known elsewhere, is where its readers are."""

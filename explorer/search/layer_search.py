@@ -10,13 +10,15 @@ from codegen.graph import LayerSpec
 from codegen.schedule import Candidate
 from codegen.target import Target
 from cost_models.model import Prediction
-from explorer.compose.timed_candidates import TimedCandidate, threads_of
+from explorer.compose.timed_candidates import Interface, TimedCandidate, threads_of
 from explorer.objectives.usage import traffic_bytes
 from explorer.search.budget import Budget
 from explorer.search.candidate_pool import CandidatePool
 from explorer.search.restrictions import Admits, Restrictions
 from microbench.store import Sample
 
+Kind = tuple[Interface, int]
+"""All that a network sees of a candidate beside its time: its interface and how many threads it keeps busy."""
 Predict = Callable[[Sequence[Candidate]], Sequence[Prediction]]
 
 
@@ -72,6 +74,7 @@ class LayerSearch:
             if algorithm.applies(spec, target)
         )
         self._samples: dict[str, Sample] = {}
+        self._kinds: dict[str, Kind] = {}
 
     @property
     def algorithms(self) -> tuple[str, ...]:
@@ -91,9 +94,16 @@ class LayerSearch:
         """Whether it was measured."""
         return candidate.hash in self._samples
 
+    def kind(self, candidate: Candidate) -> Kind:
+        """Of a candidate of this layer."""
+        kind = self._kinds.get(candidate.hash)
+        if kind is None:
+            kind = self._kinds[candidate.hash] = Interface.of(candidate), threads_of(candidate)
+        return kind
+
     def spent(self, lane: int) -> int:
         """Measurements with that many threads, 0: beside the CPU."""
-        return sum(threads_of(sample.candidate) == lane for sample in self._samples.values())
+        return sum(self.kind(sample.candidate)[1] == lane for sample in self._samples.values())
 
     @property
     def unmeasured(self) -> tuple[Candidate, ...]:

@@ -12,8 +12,8 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from statistics import NormalDist
+from typing import NamedTuple
 
 from codegen.engine_registry import host_engines
 from codegen.graph import LayerSpec
@@ -22,9 +22,9 @@ from codegen.schedule import Candidate
 from cost_models.model import Prediction
 from explorer.compose.problem import Problem
 from explorer.compose.steps import Prices
-from explorer.compose.timed_candidates import Interface, TimedCandidate, threads_of
+from explorer.compose.timed_candidates import TimedCandidate, threads_of
 from explorer.search.budget import Left
-from explorer.search.layer_search import LayerSearch, SearchSettings
+from explorer.search.layer_search import Kind, LayerSearch, SearchSettings
 from explorer.search.request import Request
 from explorer.search.state import SearchState
 from explorer.strategies.through import Through
@@ -44,8 +44,7 @@ INTERVAL = NORMAL.inv_cdf(0.9)  # deviations from the centre to the end of an in
 WIDEST = math.log(3.0)  # deviation in logs that is believed of an interval
 
 
-@dataclass(frozen=True)
-class _Chance:
+class _Chance(NamedTuple):
     layer: LayerSearch
     candidate: Candidate
     predicted: Prediction
@@ -67,6 +66,7 @@ class ExpectedGain:
     def ask(self, state: SearchState, budget: Left) -> Sequence[Request]:
         if any(layer.is_hopeless for layer in state.required):
             return ()
+        state.predict([candidate for layer in state.every for candidate in layer.unmeasured])  # all at once
         views = list(self._views(state))
         needed = self._needed(state, views)
         chances = self._chances(state, views[0])
@@ -108,10 +108,13 @@ class ExpectedGain:
         found = []
         for layer in state.layers.values():
             unknown = layer.unmeasured
+            limits_s: dict[tuple[Kind, bool], list[float]] = {}
             for candidate, predicted in zip(unknown, state.predict(unknown), strict=True):
-                rests = through.rests(_stand_in(candidate, predicted.time_s))
-                limits = (through.best_s - rest for rest in rests)
-                gain = sum(expected_improvement(predicted, limit) for limit in limits) / through.best_s
+                kind = (layer.kind(candidate), predicted.time_s <= state.overheads.spin_s)
+                if kind not in limits_s:
+                    rests = through.rests(_stand_in(candidate, predicted.time_s))
+                    limits_s[kind] = [through.best_s - rest for rest in rests]
+                gain = expected_improvement(predicted, limits_s[kind]) / through.best_s
                 found.append(_Chance(layer, candidate, predicted, gain))
         return sorted(found, key=lambda chance: -chance.gain)
 
@@ -158,23 +161,27 @@ class _Batch:
         return self._programs[layer.spec]
 
 
-def expected_improvement(predicted: Prediction, limit_s: float) -> float:
-    """The mean of what a time falls short of a limit, in seconds; the time is taken to be lognormal, its median
-    predicted and its interval eight times of ten.
+def expected_improvement(predicted: Prediction, limits_s: Iterable[float]) -> float:
+    """The mean of what a time falls short of limits, in seconds, their sum; the time is taken to be lognormal, its
+    median predicted and its interval eight times of ten.
 
-    >>> expected_improvement(Prediction(1.0, 0.5, 2.0), 0.0)
+    >>> expected_improvement(Prediction(1.0, 0.5, 2.0), [0.0])
     0.0
-    >>> round(expected_improvement(Prediction(1.0, 1.0, 1.0), 1.5), 6)
-    0.5
+    >>> round(expected_improvement(Prediction(1.0, 1.0, 1.0), [1.5, 2.0]), 6)
+    1.5
     """
-    if limit_s <= 0 or predicted.time_s <= 0:
-        return max(0.0, limit_s)
+    if predicted.time_s <= 0:
+        return sum(max(0.0, limit_s) for limit_s in limits_s)
     centre = math.log(predicted.time_s)
     low = centre - math.log(max(predicted.low_s, 1e-12))
     deviation = min(WIDEST, max(1e-6, low / INTERVAL))
-    place = (math.log(limit_s) - centre) / deviation
     mean = math.exp(centre + deviation**2 / 2)
-    return max(0.0, limit_s * NORMAL.cdf(place) - mean * NORMAL.cdf(place - deviation))
+    gain = 0.0
+    for limit_s in limits_s:
+        if limit_s > 0:
+            place = (math.log(limit_s) - centre) / deviation
+            gain += max(0.0, limit_s * NORMAL.cdf(place) - mean * NORMAL.cdf(place - deviation))
+    return gain
 
 
 def _promised(chances: Iterable[_Chance]) -> float:
@@ -203,13 +210,15 @@ def _ways(layer: LayerSearch, state: SearchState) -> Iterator[TimedCandidate]:
     """
     is_change = isinstance(layer.spec.op, Relayout)
     yield from layer.timed_candidates
-    measured = {(Interface.of(t.candidate), t.threads) for t in layer.timed_candidates}
-    best: dict[tuple[Interface, int], TimedCandidate] = {}
+    measured = {layer.kind(timed.candidate) for timed in layer.timed_candidates}
+    best: dict[Kind, TimedCandidate] = {}
     unknown = layer.unmeasured
     for candidate, predicted in zip(unknown, state.predict(unknown), strict=True):
-        kind = (Interface.of(candidate), threads_of(candidate))
+        kind = layer.kind(candidate)
+        if kind in measured:
+            continue
         time_s = predicted.low_s if is_change else predicted.time_s
-        if kind not in measured and (kind not in best or time_s < best[kind].time_s):
+        if kind not in best or time_s < best[kind].time_s:
             best[kind] = _stand_in(candidate, time_s)
     yield from best.values()
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 
 from codegen.algorithm import algorithms
@@ -29,8 +28,8 @@ def test_a_name_is_its_place(algorithm: str, axis: str) -> None:
     features = FeatureSet.of(candidates)
     terms = RooflineTerms(1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0)
     machine = Machine.of(load_profile("pi-zero"))
-    rows = np.array(
-        [features.row(SeenCandidate.of(candidate, Work(1.0), terms, machine)) for candidate in candidates]
+    rows = features.matrix(
+        [SeenCandidate.of(candidate, Work(1.0), terms, machine) for candidate in candidates]
     )
     assert list(rows[:, features.names.index(f"axis.tile.{axis}")]) == list(range(len(names)))
     assert set(rows[:, features.names.index("axis.tile.rows")]) == {4.0}

@@ -12,11 +12,11 @@ def test_the_closed_form_is_the_mean_of_draws(limit_s: float, low_s: float) -> N
     deviation = -np.log(low_s) / INTERVAL
     times_s = np.exp(np.random.default_rng(1).normal(0.0, deviation, 400_000))
     drawn = np.maximum(0.0, limit_s - times_s).mean()
-    assert expected_improvement(Prediction(1.0, low_s, 1 / low_s), limit_s) == pytest.approx(
+    assert expected_improvement(Prediction(1.0, low_s, 1 / low_s), [limit_s]) == pytest.approx(
         drawn, rel=0.02, abs=1e-5
     )
 
 
 def test_nothing_is_gained_where_nothing_may_be_saved() -> None:
-    assert expected_improvement(Prediction(1.0, 0.1, 3.0), 0.0) == 0.0
-    assert expected_improvement(Prediction(1.0, 0.1, 3.0), -1.0) == 0.0
+    assert expected_improvement(Prediction(1.0, 0.1, 3.0), [0.0]) == 0.0
+    assert expected_improvement(Prediction(1.0, 0.1, 3.0), [-1.0]) == 0.0

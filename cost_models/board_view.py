@@ -1,0 +1,49 @@
+"""One board as a learned model sees it: what is expected of candidates, and their columns."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from codegen.schedule import Candidate, Work
+from cost_models.features import FeatureSet, Matrix, SeenCandidate
+from cost_models.machine import Machine
+from cost_models.roofline import RooflineModel
+from microbench.profile import DeviceProfile
+
+
+class BoardView:
+    """Everything is worked out once for a candidate and its work: a search asks again and again."""
+
+    def __init__(self, profile: DeviceProfile) -> None:
+        self._roofline = RooflineModel(profile)
+        self._machine = Machine.of(profile)
+        self._places: dict[str, int] = {}  # by the candidate's hash; what follows is by place
+        self._works: list[Work] = []
+        self._seen: list[SeenCandidate] = []
+        self._features = FeatureSet((), ())
+        self._matrix = self._features.matrix(())
+
+    def expected_s(self, candidate: Candidate, work: Work) -> float:
+        """Raises CostModelError for an engine that the board lacks."""
+        return self._seen[self._place(candidate, work)].expected_s
+
+    def matrix(self, features: FeatureSet, candidates: Sequence[tuple[Candidate, Work]]) -> Matrix:
+        """Their columns, (candidates, columns); raises as `expected_s`."""
+        places = [self._place(candidate, work) for candidate, work in candidates]
+        if features != self._features:
+            self._features, self._matrix = features, features.matrix(())
+        if len(self._matrix) < len(self._seen):
+            new = features.matrix(self._seen[len(self._matrix) :])
+            self._matrix = np.concatenate([self._matrix, new])
+        return self._matrix[places]
+
+    def _place(self, candidate: Candidate, work: Work) -> int:
+        place = self._places.get(candidate.hash)
+        if place is None or (self._works[place] is not work and self._works[place] != work):
+            terms = self._roofline.terms(candidate, work)
+            place = self._places[candidate.hash] = len(self._works)
+            self._works.append(work)
+            self._seen.append(SeenCandidate.of(candidate, work, terms, self._machine))
+        return place
