@@ -25,7 +25,7 @@ from explorer.runs.report import RunReport
 from explorer.settings import RUNS, RunSettings
 from explorer.terminal.output_errors import output_errors
 from explorer.terminal.progress import Progress, Silent
-from explorer.terminal.progress_bars import ConsoleProgress
+from explorer.terminal.progress_lines import progress_on
 from microbench.profile import load_profile
 
 if TYPE_CHECKING:
@@ -203,5 +203,5 @@ def _progress(console: Console | None, progress: Progress | None) -> Iterator[Pr
     if progress is not None or console is None:
         yield progress or Silent()
         return
-    with ConsoleProgress(console) as bars:
+    with progress_on(console) as bars:
         yield bars

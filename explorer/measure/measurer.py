@@ -105,15 +105,18 @@ class Measurer:
         """
         asked = tuple(candidates)
         self._progress.expect(len(asked))
-        unknown = tuple(dict.fromkeys(c for c in asked if c.hash not in self._known))
-        new = self._one_by_one(unknown) if self._clocked else self._side_by_side(unknown)
+        unknown = [candidate for candidate in asked if candidate.hash not in self._known]
+        for candidate in asked:
+            if candidate.hash in self._known:
+                self._tell(candidate, measured=False)
+        distinct = tuple(dict.fromkeys(unknown))
         told = set()
-        for sample in new:
+        for sample in self._one_by_one(distinct) if self._clocked else self._side_by_side(distinct):
             self._known[sample.candidate_hash] = self._within_a_launch(sample)
             if sample.candidate_hash not in told:  # a batch that was disturbed comes again
                 told.add(sample.candidate_hash)
                 self._tell(sample.candidate, measured=True)
-        for candidate in asked:
+        for candidate in unknown:
             if candidate.hash in told:
                 told.remove(candidate.hash)
             else:

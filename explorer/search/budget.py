@@ -75,6 +75,13 @@ class Left:
         """How long it may still go on."""
         return math.inf if self._end == math.inf else max(0.0, self._end - self._clock())
 
+    @property
+    def text(self) -> str:
+        """What is left, in words; empty where there is no limit."""
+        if self._end < math.inf:
+            return f"{self.seconds:.0f} s left"
+        return f"{self.measurements:.0f} measurements left" if self._most < math.inf else ""
+
     def within(self, requests: Sequence[Request]) -> Sequence[Request]:
         """What of the requests there is to be had. When time is over a plan is still made: what it needs is measured.
 

@@ -19,7 +19,7 @@ from explorer.search.layer_search import SearchSettings
 from explorer.search.request import Request
 from explorer.search.state import Searched, SearchState, observations
 from explorer.search.strategy import Strategy
-from explorer.terminal.progress import Progress
+from explorer.terminal.progress import Outlook, Progress
 from microbench.store import Sample
 
 
@@ -85,6 +85,7 @@ def search(
         rounds += 1
         predicted = state.predict([request.candidate for request in due])
         progress.phase(f"Round {rounds}")
+        progress.outlook(Outlook(state.best_s, left.text, dict(map(_reason, due))))
         state.keep_programs()
         samples = measurer.samples([request.candidate for request in due])
         asked += map(Asked, [rounds] * len(due), due, predicted, samples)
@@ -102,3 +103,11 @@ def search(
         strategy.name,
         tuple(asked),
     )
+
+
+def _reason(request: Request) -> tuple[str, str]:
+    """Of a request the candidate's hash, and what is measured and why."""
+    candidate, choice = request.candidate, request.candidate.choice
+    values = " ".join(f"{name}={value}" for name, value in (*choice.split, *choice.tile))
+    way = " ".join(part for part in (choice.algorithm, values) if part)
+    return candidate.hash, f"{candidate.spec.describe()} by {way}: {request.reason}"

@@ -68,6 +68,7 @@ class SearchState:
         self._roofline = RooflineModel(searched.profile)
         self._prior = prior
         self._predictions: dict[str, Prediction] = {}  # of the model as it is, by hash
+        self.best_s: float | None = None  # of the fastest plan that a strategy has composed, to be told
         admission = Admission(settings.restrictions, self.graph, self._jobs.target, searched.admits)
         self.layers: Layers = {}
         self.relayouts: Layers = {}

@@ -68,6 +68,7 @@ class ExpectedGain:
             return ()
         state.predict([candidate for layer in state.every for candidate in layer.unmeasured])  # all at once
         views = list(self._views(state))
+        state.best_s = views[0].best_s
         needed = self._needed(state, views)
         chances = self._chances(state, views[0])
         batch = _Batch(state, needed)

@@ -11,7 +11,7 @@ from explorer.plans.compilation import compile_plan_file
 from explorer.plans.network import load_network
 from explorer.studies.peers_report import cell_table, mean_table, write_markdown, write_times
 from explorer.terminal.console import stdout
-from explorer.terminal.progress_bars import ConsoleProgress
+from explorer.terminal.progress_lines import progress_on
 from microbench.errors import PeerError
 from microbench.peers.bundles import OUR_NAME, OUR_TITLE, Bundle, choose_bundle, find_bundles, our_contender
 from microbench.peers.comparison import Cell, Ready, compare, make_environments, ready_peers
@@ -43,7 +43,7 @@ def bench_peers(settings: PeersSettings) -> None:
     """
     console = stdout()
     _check(settings)
-    with ConsoleProgress(console) as progress:
+    with progress_on(console) as progress:
 
         def tell(line: str) -> None:
             console.print(line, markup=False, soft_wrap=True)

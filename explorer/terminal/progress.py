@@ -2,9 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Protocol
 
+from explorer.terminal.units import seconds
 from microbench.store import Sample
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """How a round of measurements begins. `best_s`: what the fastest plan so far should take, None where nobody has
+    composed one; `left`: what there is left of the budget; `reasons`: what is measured and why, by the candidates'
+    hashes.
+    """
+
+    best_s: float | None
+    left: str
+    reasons: Mapping[str, str]
+
+    @property
+    def text(self) -> str:
+        """The plan and the budget in a few words."""
+        best = () if self.best_s is None else (f"best plan so far {seconds(self.best_s)}",)
+        return ", ".join((*best, self.left))
 
 
 class Progress(Protocol):
@@ -12,6 +33,10 @@ class Progress(Protocol):
 
     def phase(self, title: str) -> None:
         """A new part of the run begins."""
+        ...
+
+    def outlook(self, outlook: Outlook) -> None:
+        """The phase is a round of a search."""
         ...
 
     def expect(self, measurements: int) -> None:
@@ -31,6 +56,8 @@ class Silent:
     """Tells nobody."""
 
     def phase(self, title: str) -> None: ...
+
+    def outlook(self, outlook: Outlook) -> None: ...
 
     def expect(self, measurements: int) -> None: ...
 

@@ -2,29 +2,44 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from types import TracebackType
 from typing import Self
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.console import Console, RenderableType
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
 
+from explorer.terminal.progress import Outlook
+from explorer.terminal.rounds import Round
 from microbench.store import Sample
 
 
 class ConsoleProgress:
-    """One bar per phase; what failed is counted, not listed: the store has the messages."""
+    """One bar per phase, and below them, while a search goes on, what is known of the plan, what is measured and why;
+    what failed is counted, not listed: the store has the messages.
+    """
 
     def __init__(self, console: Console) -> None:
-        self._bars = Progress(
+        self._bars = _BarsAndLine(
             TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=28),
             MofNCompleteColumn(),
             TextColumn("{task.fields[note]}", markup=False),
             TimeElapsedColumn(),
+            TimeRemainingColumn(),
             console=console,
         )
         self._task: TaskID | None = None
-        self._new = self._bad = 0
+        self._round = Round()
 
     def __enter__(self) -> Self:
         self._bars.start()
@@ -35,13 +50,19 @@ class ConsoleProgress:
     ) -> None:
         if kind is None:
             self._finish()
+        self._bars.line = ""
         self._bars.stop()
 
     def phase(self, title: str) -> None:
         """Ends the bar before and starts one that pulses until something is expected."""
         self._finish()
-        self._new = self._bad = 0
+        self._round, self._bars.line = Round(), ""
         self._task = self._bars.add_task(title, total=None, note="")
+
+    def outlook(self, outlook: Outlook) -> None:
+        """Shows the line."""
+        self._round = Round(outlook)
+        self._bars.line = self._round.line
 
     def expect(self, measurements: int) -> None:
         """Gives the bar its length."""
@@ -54,15 +75,25 @@ class ConsoleProgress:
             self._bars.update(self._task, advance=1)
 
     def sample(self, sample: Sample, measured: bool) -> None:
-        """Moves the bar."""
-        self._new += measured
-        self._bad += sample.status != "ok"
-        note = f"{self._new} new" + (f", {self._bad} unusable" if self._bad else "")
+        """Moves the bar, and the line to what comes next."""
+        self._round.take(sample, measured)
+        self._bars.line = self._round.line
         if self._task is not None:
-            self._bars.update(self._task, advance=1, note=note)
+            self._bars.update(self._task, advance=1, note=self._round.note)
 
     def _finish(self) -> None:
         """A phase without measurements is one thing done."""
         for task in self._bars.tasks:
             if task.id == self._task and task.total is None:
                 self._bars.update(task.id, total=1, completed=1)
+
+
+class _BarsAndLine(Progress):
+    """Bars with a line of text below, cut where the terminal ends."""
+
+    line = ""
+
+    def get_renderables(self) -> Iterable[RenderableType]:
+        yield from super().get_renderables()
+        if self.line:
+            yield Text(self.line, no_wrap=True, overflow="ellipsis")

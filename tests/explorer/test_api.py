@@ -22,6 +22,7 @@ from explorer.runs.data import FRONT_COLUMNS
 from explorer.runs.files import SAMPLE_COLUMNS
 from explorer.runs.frames import STEP_COLUMNS
 from explorer.terminal.console import text_file
+from explorer.terminal.progress import Outlook
 from microbench.store import Sample
 from tests.explorer.command_line import explore as command
 from tests.explorer.tiny import write_tiny_model
@@ -107,11 +108,14 @@ def words_of(output: str) -> list[str]:
 def test_nothing_is_printed_and_progress_is_told_to_whom_it_was_promised(
     place: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    phases, samples = [], []
+    phases, outlooks, samples = [], [], []
 
     class Notes:
         def phase(self, title: str) -> None:
             phases.append(title)
+
+        def outlook(self, outlook: Outlook) -> None:
+            outlooks.append(outlook)
 
         def expect(self, measurements: int) -> None: ...
 
@@ -123,6 +127,7 @@ def test_nothing_is_printed_and_progress_is_told_to_whom_it_was_promised(
     run = explore(null_settings(), progress=Notes())
     assert phases[0] == "Import" and phases[-1] == "Report"
     assert len(samples) >= run.summary.samples["measured now"] > 0
+    assert {key for one in outlooks for key in one.reasons} == {one.candidate_hash for one in samples}
     assert capfd.readouterr() == ("", "")
 
 

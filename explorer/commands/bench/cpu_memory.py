@@ -49,10 +49,10 @@ def _table(model: Path, device: str, store: str | None, threads: int) -> StudyTa
     from explorer.plans.network import load_network
     from explorer.settings import DEFAULT_STORE, RunSettings
     from explorer.studies.study_table import LEFT, RIGHT, StudyTable
-    from explorer.terminal.progress_bars import ConsoleProgress
+    from explorer.terminal.progress_lines import progress_on
 
     settings = RunSettings(device=device, model=model, store=store or str(DEFAULT_STORE))
-    with ConsoleProgress(stdout()) as progress:
+    with progress_on(stdout()) as progress:
         found = searched(settings, load_network(model, {}, model.stem), progress)
         progress.phase("Memory")
         ranges = {

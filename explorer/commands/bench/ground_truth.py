@@ -51,14 +51,14 @@ def ground_truth(
         from explorer.settings import RUNS, RunSettings
         from explorer.studies.ground_truth import distinct_layers, measured_layers
         from explorer.studies.zoo_networks import network_named
-        from explorer.terminal.progress_bars import ConsoleProgress
+        from explorer.terminal.progress_lines import progress_on
 
         console = stdout()
         settings = RunSettings(
             device=device, devices=chosen_file(devices), store=store or str(RUNS / "truth.sqlite")
         )
         for name in models or MODELS:
-            with network_named(name, resolution) as network, ConsoleProgress(console) as progress:
+            with network_named(name, resolution) as network, progress_on(console) as progress:
                 layers = distinct_layers(network.graph, layer or ())
                 for truth in measured_layers(settings, layers, limit, share, progress):
                     console.print(f"{name}: {_line(truth)}", markup=False, soft_wrap=True)

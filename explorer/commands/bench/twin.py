@@ -50,7 +50,7 @@ def twin(
         from explorer.studies.study_table import show, write_markdown
         from explorer.studies.twin import BoardWorth, board_worths, worth_tables
         from explorer.studies.zoo_networks import network_named
-        from explorer.terminal.progress_bars import ConsoleProgress
+        from explorer.terminal.progress_lines import progress_on
         from microbench.profile import load_profile
 
         console, stock = stdout(), load_profile(device)
@@ -64,7 +64,7 @@ def twin(
         assert where is not None
         found: dict[str, list[BoardWorth]] = {}
         for name in models or ("squeezenet",):
-            with network_named(name, resolution) as network, ConsoleProgress(console) as progress:
+            with network_named(name, resolution) as network, progress_on(console) as progress:
                 seeds = range(first, first + boards)
                 for worth in board_worths(
                     settings, stock, network, where, seeds, progress, place or RUNS / "twin"
