@@ -24,8 +24,8 @@ class Outlook:
     @property
     def text(self) -> str:
         """The plan and the budget in a few words."""
-        best = () if self.best_s is None else (f"best plan so far {seconds(self.best_s)}",)
-        return ", ".join((*best, self.left))
+        best = "" if self.best_s is None else f"best plan so far {seconds(self.best_s)}"
+        return ", ".join(part for part in (best, self.left) if part)
 
 
 class Progress(Protocol):

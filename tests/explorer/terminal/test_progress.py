@@ -34,6 +34,7 @@ def test_a_round_tells_what_is_measured_next_and_counts_what_was() -> None:
 
 
 def test_nothing_is_said_of_what_nobody_knows() -> None:
+    assert Outlook(0.125, "", {}).text == "best plan so far 125 ms"
     assert Outlook(None, "", {}).text == Round(Outlook(None, "", {})).line == Round().line == ""
 
 
