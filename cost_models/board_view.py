@@ -25,13 +25,16 @@ class BoardView:
         self._features = FeatureSet((), ())
         self._matrix = self._features.matrix(())
 
-    def expected_s(self, candidate: Candidate, work: Work) -> float:
-        """Raises CostModelError for an engine that the board lacks."""
-        return self._seen[self._place(candidate, work)].expected_s
+    def places(self, candidates: Sequence[tuple[Candidate, Work]]) -> list[int]:
+        """What the others know each by; raises CostModelError for an engine that the board lacks."""
+        return [self._place(candidate, work) for candidate, work in candidates]
 
-    def matrix(self, features: FeatureSet, candidates: Sequence[tuple[Candidate, Work]]) -> Matrix:
-        """Their columns, (candidates, columns); raises as `expected_s`."""
-        places = [self._place(candidate, work) for candidate, work in candidates]
+    def expected_s(self, place: int) -> float:
+        """What it takes as far as constants say."""
+        return self._seen[place].expected_s
+
+    def matrix(self, features: FeatureSet, places: Sequence[int]) -> Matrix:
+        """Their columns, (places, columns)."""
         if features != self._features:
             self._features, self._matrix = features, features.matrix(())
         if len(self._matrix) < len(self._seen):

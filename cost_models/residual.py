@@ -119,11 +119,11 @@ class ResidualModel:
         """One prediction per candidate, in order; raises CostModelError for an engine the board lacks."""
         if not candidates:
             return ()
-        expected = [self._own_board.expected_s(candidate, work) for candidate, work in candidates]
-        ratios = self._learned_ratios(candidates)
+        places = self._own_board.places(candidates)
+        ratios = self._learned_ratios(candidates, places)
         return tuple(
-            self._correction(candidate, ratios, row).of(expected_s)
-            for row, ((candidate, _), expected_s) in enumerate(zip(candidates, expected, strict=True))
+            self._correction(candidate, ratios, row).of(self._own_board.expected_s(place))
+            for row, ((candidate, _), place) in enumerate(zip(candidates, places, strict=True))
         )
 
     def unseen(self) -> tuple[Prediction, ...]:
@@ -170,8 +170,12 @@ class ResidualModel:
                 f"candidate {observation.candidate.hash[:12]} was measured at {observation.time_s} s: "
                 "a time to learn from is positive"
             )
+        return math.log(observation.time_s / self._expected_s(observation))
+
+    def _expected_s(self, observation: Observation) -> float:
         board = self._board(observation.profile)
-        return math.log(observation.time_s / board.expected_s(observation.candidate, observation.work))
+        (place,) = board.places([(observation.candidate, observation.work)])
+        return board.expected_s(place)
 
     def _table(
         self, features: FeatureSet, every: Sequence[Observation], ratios: Sequence[float], own: int
@@ -192,14 +196,17 @@ class ResidualModel:
         matrix = np.zeros((len(every), len(features.names)))
         for rows in boards.values():
             board = self._board(every[rows[0]].profile)
-            matrix[rows] = board.matrix(features, [(every[i].candidate, every[i].work) for i in rows])
+            places = board.places([(every[i].candidate, every[i].work) for i in rows])
+            matrix[rows] = board.matrix(features, places)
         return matrix
 
-    def _learned_ratios(self, candidates: Sequence[tuple[Candidate, Work]]) -> Ratios | None:
+    def _learned_ratios(
+        self, candidates: Sequence[tuple[Candidate, Work]], places: Sequence[int]
+    ) -> Ratios | None:
         if self._learned is None:
             return None
         features = FeatureSet(self._state.axes, self._state.algorithms)
-        matrix = self._own_board.matrix(features, candidates)
+        matrix = self._own_board.matrix(features, places)
         return self._learned.predict(matrix, [c.choice.engine for c, _ in candidates])
 
     def _correction(self, candidate: Candidate, ratios: Ratios | None, row: int) -> _Correction:
@@ -229,9 +236,7 @@ class ResidualModel:
                 if o.candidate.choice.algorithm not in self._state.known
                 else []
             )
-            yield self._unseen_correction(o, row, elsewhere, held_out).of(
-                self._own_board.expected_s(o.candidate, o.work)
-            )
+            yield self._unseen_correction(o, row, elsewhere, held_out).of(self._expected_s(o))
 
     def _unseen_correction(
         self, o: Observation, row: int, elsewhere: Sequence[float], held_out: Ratios | None

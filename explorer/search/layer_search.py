@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 from codegen.algorithm import Algorithm
 from codegen.graph import LayerSpec
@@ -75,6 +77,7 @@ class LayerSearch:
         )
         self._samples: dict[str, Sample] = {}
         self._kinds: dict[str, Kind] = {}
+        self._spent: Counter[int] = Counter()  # by lane
 
     @property
     def algorithms(self) -> tuple[str, ...]:
@@ -103,9 +106,9 @@ class LayerSearch:
 
     def spent(self, lane: int) -> int:
         """Measurements with that many threads, 0: beside the CPU."""
-        return sum(self.kind(sample.candidate)[1] == lane for sample in self._samples.values())
+        return self._spent[lane]
 
-    @property
+    @cached_property
     def unmeasured(self) -> tuple[Candidate, ...]:
         """The candidates that have no sample."""
         return tuple(candidate for candidate in self.candidates if candidate.hash not in self._samples)
@@ -115,7 +118,7 @@ class LayerSearch:
         """What was measured, in the order it became known."""
         return tuple(self._samples.values())
 
-    @property
+    @cached_property
     def timed_candidates(self) -> tuple[TimedCandidate, ...]:
         """The candidates that work, with their times."""
         return tuple(
@@ -133,13 +136,16 @@ class LayerSearch:
 
     def extend(self, predict: Predict, first: bool) -> None:
         """Lets Optuna propose more points of the spaces that are too large to enumerate."""
+        self._forget()
         trials = self.settings.first_trials if first else self.settings.trials_per_round
         for pool in self.pools:
             pool.extend(trials, lambda candidate: predict((candidate,))[0].time_s)
 
     def record(self, samples: Iterable[Sample]) -> None:
         """Takes in what the measurer found out."""
+        self._forget()
         for sample in samples:
+            self._spent[threads_of(sample.candidate)] += sample.candidate_hash not in self._samples
             self._samples[sample.candidate_hash] = sample
             if sample.status == "ok":
                 for pool in self.pools:
@@ -152,3 +158,8 @@ class LayerSearch:
         for timed in self.timed_candidates:
             times[timed.threads] = min(times.get(timed.threads, float("inf")), timed.time_s)
         return times
+
+    def _forget(self) -> None:
+        """What is worked out from candidates and samples, and kept until there are more."""
+        for name in ("unmeasured", "timed_candidates"):
+            self.__dict__.pop(name, None)

@@ -40,6 +40,7 @@ TRIED = (
     3  # layers that an algorithm is measured in, however little it promises: until then little is known of it
 )
 NORMAL = NormalDist()
+NOWHERE = -9.0  # deviations below the centre: `NORMAL.cdf` is 0 from there on
 INTERVAL = NORMAL.inv_cdf(0.9)  # deviations from the centre to the end of an interval that holds eight of ten
 WIDEST = math.log(3.0)  # deviation in logs that is believed of an interval
 
@@ -181,7 +182,8 @@ def expected_improvement(predicted: Prediction, limits_s: Iterable[float]) -> fl
     for limit_s in limits_s:
         if limit_s > 0:
             place = (math.log(limit_s) - centre) / deviation
-            gain += max(0.0, limit_s * NORMAL.cdf(place) - mean * NORMAL.cdf(place - deviation))
+            if place > NOWHERE:
+                gain += max(0.0, limit_s * NORMAL.cdf(place) - mean * NORMAL.cdf(place - deviation))
     return gain
 
 
