@@ -40,6 +40,13 @@ Everything is computed by the CPU engine: float32 to float64 and float16 (conver
 any rank, as far as ONNX allows an operator to have them. `videocore4` stands where the QPUs compute a float32 node of
 the operator on images or rows; [algorithms.md](algorithms.md) says by which algorithms. Operator sets are 7 to
 28; `all` forms are those that ONNX defines. Nodes that read constants alone are computed before the network runs.
+
+An output whose size depends on data ("with a length": the places that NonZero finds, the boxes that NonMaxSuppression
+keeps) is a tensor of the largest size that there can be, and beside it stands an int64 scalar `<output>.length`: so
+many elements along that axis hold results, what is behind them means nothing. What reads such a tensor and keeps the
+axis as it is (elementwise operators, Gather and GatherND of rows, Transpose, Reshape, Concat and Split along others,
+products of rows, reductions over others) carries the length on; what would mix results with what is behind them is
+refused. `explorer.backend` gives outputs that are cut to their lengths.
 """
 _ONES = np.ones(SHAPE[1], dtype=np.float32)
 _CONSTANTS: Mapping[str, Sequence[Any]] = {
