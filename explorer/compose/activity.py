@@ -28,6 +28,9 @@ class Activity:
     def __init__(self, prices: Prices, launching: Sequence[str]) -> None:
         self._prices = prices
         self._launched = {engine: 2 + place for place, engine in enumerate(launching)}
+        self._rules: dict[
+            int, tuple[TimedCandidate, Rule]
+        ] = {}  # by identity: there are many, and equal ones are few
         self.states = range(2 + len(launching))
         self._launching = {engine: Rule(state, prices.launch) for engine, state in self._launched.items()}
         self._waking = Rule(AWAKE, prices.wake)
@@ -42,6 +45,12 @@ class Activity:
 
     def rule(self, timed: TimedCandidate) -> Rule:
         """Of a step that computes."""
+        known = self._rules.get(id(timed))
+        if known is None:
+            known = self._rules[id(timed)] = (timed, self._rule(timed))
+        return known[1]
+
+    def _rule(self, timed: TimedCandidate) -> Rule:
         engine = timed.engine
         if engine.launches:
             return self._launching[engine.name]

@@ -53,7 +53,7 @@ class CappedSearch:
         """
         if least_held_bytes(self._problem) > self._caps.gpu_bytes + self._caps.arena_bytes:
             return None
-        free = Decomposition(self._problem, self._effort.share(FREE_SHARE))
+        free = Decomposition(self._problem, self._effort.share(FREE_SHARE), complete=True)
         found = free.run()
         if self._keeps(found.steps):
             return found

@@ -25,12 +25,16 @@ CappedOffers = dict[Offer, tuple[PreparedStep, ...]]
 
 
 def capped_offers(
-    problem: Problem, node: Node, number: int, marks: Marks, homes: Homes, activity: Activity
+    problem: Problem, node: Node, number: int, marks: Marks, homes: Homes, activity: Activity, room: float
 ) -> CappedOffers:
-    """All that a node or chain offers, whose last member has that number; of each offer the cheapest first."""
+    """All that a node or chain offers, whose last member has that number, below a price; of each offer the cheapest
+    first.
+    """
     found: dict[Offer, list[PreparedStep]] = {}
     for timed in problem.ways[node.name]:
         view = is_view(timed.candidate.spec, timed.candidate.choice)
+        if not view and not isinstance(node.op, Concat) and problem.prices.of(timed) >= room:
+            continue
         for offer in _offers(problem, node, number, timed, marks, homes):
             step = ComposedStep(node, node.outputs, timed, offer.free == "view", offer.free == "in place")
             prepared = prepare(problem, activity, step)

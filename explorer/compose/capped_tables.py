@@ -316,8 +316,12 @@ class CappedTables:
         node = self._graph.nodes[place]
         chains = self._problem.chains.get(place, ())
         for one, last in [(node, place), *((chain.node, chain.last) for chain in chains)]:
+            ahead = self._tables[last + 1].values()
+            if not ahead:
+                continue
+            room = self._room - min(own[0].cost for labels in ahead for own in labels if own)
             offers: dict[tuple[str, ...], list[tuple[Offer, tuple[PreparedStep, ...]]]] = {}
-            found = capped_offers(self._problem, one, last, self._marks, self._homes, self._activity)
+            found = capped_offers(self._problem, one, last, self._marks, self._homes, self._activity, room)
             for offer, ways in found.items():
                 offers.setdefault(offer.outputs, []).append((offer, ways))
             yield _Reading(one, last + 1, offers)

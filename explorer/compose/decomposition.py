@@ -45,10 +45,11 @@ class Cheapest:
 
 
 class Decomposition:
-    """The search for one problem's cheapest steps. The tables of its last round remain."""
+    """The search for one problem's cheapest steps. The tables of its last round remain; `complete`: with all states."""
 
-    def __init__(self, problem: Problem, effort: Effort) -> None:
-        self.suffixes = Suffixes(problem, FIRST_STATES, effort)
+    def __init__(self, problem: Problem, effort: Effort, complete: bool = False) -> None:
+        self.suffixes = Suffixes(problem, FIRST_STATES, effort, complete=complete)
+        self._complete = complete
         self._problem = problem
         self._effort = effort
         self._prices: dict[Reader, dict[int, float]] = {}  # that gave the bound
@@ -70,6 +71,8 @@ class Decomposition:
 
     def complete_tables(self) -> Suffixes:
         """The tables of the best prices so far, none of their states dropped."""
+        if self.suffixes.complete and not any(self.suffixes.loose):
+            return self.suffixes
         for reader, loose in self.suffixes.loose:
             loose.prices = dict(self._prices.get(reader, {}))
         self.suffixes.complete = True
@@ -79,7 +82,7 @@ class Decomposition:
     def _tie_all(self) -> None:
         """Wider tables, of nothing but what may be better than the best."""
         prefixes = Prefixes(self.complete_tables(), self._price * (1 - CLOSE), self._effort)
-        self.suffixes.complete = False
+        self.suffixes.complete = self._complete
         tied = Suffixes(self._problem, MOST_TIED, self._effort, horizon=prefixes)
         value = tied.solve()
         if not any(tied.loose) and value < INFINITE:

@@ -10,6 +10,7 @@ from codegen.bundle.tasks import can_place, is_view
 from codegen.chains import ChainNode, chain_nodes
 from codegen.engine_registry import engines as all_engines
 from codegen.graph import Graph, LayerSpec, Node
+from codegen.operators.chain import Chain
 from codegen.operators.concat import Concat
 from explorer.compose.steps import ComposedStep, Prices
 from explorer.compose.timed_candidates import TimedCandidate, TimedCandidates, efficient, relayout_spec
@@ -59,7 +60,8 @@ class Problem:
         ways = {spec: tuple(of_one) for spec, of_one in taken.items()}
         for node in self.graph.nodes:
             ways.setdefault(LayerSpec.of(self.graph, node), self.ways[node.name])
-        return Problem(self.graph, ways, self.prices, self.engines)
+        chains = any(isinstance(spec.op, Chain) for spec in taken)
+        return Problem(self.graph, ways, self.prices, self.engines, chains)
 
     @cached_property
     def layouts(self) -> tuple[str, ...]:
