@@ -27,6 +27,8 @@ _WORK_NAMES = tuple(field.name for field in fields(Work))
 _FLOW_NAMES = (
     *("flow.memory", "flow.l2", "flow.vpm", "flow.waited", "flow.rounds", "flow.expected", "flow.stagger"),
     *("flow.between_taps", "flow.between_turns", "flow.between_passes", "flow.slice_streams"),
+    *("flow.rows_at_once", "flow.columns_at_once", "flow.tile_lines", "flow.tile_words"),
+    *("flow.instructions_per_line", "flow.instructions_per_word"),
 )
 _FIXED_NAMES = (
     *(f"work.{name}" for name in _WORK_NAMES),
@@ -100,7 +102,7 @@ class SeenCandidate:
             *_shape(candidate.spec),
             *_staircase(candidate, work, machine),
             *_fits(candidate, work, machine),
-            *_flow(flow, roofline_cycles),
+            *_flow(flow, work, roofline_cycles),
             *machine.constants,
         )
         return SeenCandidate(expected_s, fixed, _axes(candidate), candidate.choice.algorithm)
@@ -174,7 +176,7 @@ def _flow_of(candidate: Candidate, work: Work, machine: Machine) -> TileFlow | N
     return TileFlow.of(candidate, work, machine.paths)
 
 
-def _flow(flow: TileFlow | None, roofline_cycles: float) -> tuple[float, ...]:
+def _flow(flow: TileFlow | None, work: Work, roofline_cycles: float) -> tuple[float, ...]:
     """Resources of the GPU against a QPU's own time, and caches against what is read in between; 0 of a CPU."""
     if flow is None:
         return (0.0,) * len(_FLOW_NAMES)
@@ -190,6 +192,13 @@ def _flow(flow: TileFlow | None, roofline_cycles: float) -> tuple[float, ...]:
         _log(flow.between_turns),
         _log(flow.between_passes),
         math.log1p(flow.slice_streams),
+        math.log(flow.tiles.rows_at_once),
+        math.log(flow.tiles.columns_at_once),
+        *(math.log1p(count / flow.tiles.count) for count in (work.load_instructions, work.uniform_words)),
+        *(
+            math.log1p(work.alu_instructions / max(1.0, count))
+            for count in (work.load_instructions, work.uniform_words)
+        ),
     )
 
 

@@ -101,6 +101,7 @@ class TileFlow:
     before streams of uniforms, are read again, as a part of L2; `slice_streams`: of the cache of a slice.
     """
 
+    tiles: Tiles
     pipeline: float
     memory: float
     l2: float
@@ -132,6 +133,7 @@ class TileFlow:
         moved = _streamed(tiles, streams, reuse) + _read(tiles, lines, reuse)
         moved += work.store_instructions * LINE_BYTES
         return TileFlow(
+            tiles=tiles,
             pipeline=first + (rounds - 1) * max(own + held, paths.qpus * held),
             memory=moved / paths.memory_bytes_per_cycle,
             l2=_fetched(work, tiles, streams, paths) * LINE_BYTES / paths.l2_bytes_per_cycle,

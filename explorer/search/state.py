@@ -48,7 +48,7 @@ class Searched:
 
 class SearchState:
     """Decisions are made from this alone. `layers`: of the graph's distinct layers and chains; `relayouts`: of the
-    changes of layout between their candidates; both in the graph's order.
+    changes of layout between their candidates; both in the graph's order. `prior`: what others taught the model.
 
     Raises SearchError naming a layer that no algorithm applies to.
     """
@@ -66,7 +66,7 @@ class SearchState:
         self._jobs = searched.jobs
         self._programs = searched.programs
         self._roofline = RooflineModel(searched.profile)
-        self._prior = prior
+        self.prior = prior
         self._predictions: dict[str, Prediction] = {}  # of the model as it is, by hash
         self.best_s: float | None = None  # of the fastest plan that a strategy has composed, to be told
         admission = Admission(settings.restrictions, self.graph, self._jobs.target, searched.admits)
@@ -146,7 +146,7 @@ class SearchState:
 
     def _fit(self) -> None:
         self._predictions = {}
-        self.model.fit(observations(self.samples), self._prior)
+        self.model.fit(observations(self.samples), self.prior)
 
     def _extend(self, layers: Iterable[LayerSearch]) -> None:
         for layer in layers:

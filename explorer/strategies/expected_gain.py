@@ -196,10 +196,11 @@ def _promised(chances: Iterable[_Chance]) -> float:
 
 
 def _untried(state: SearchState, chances: Iterable[_Chance]) -> Iterator[_Chance]:
-    """The best of algorithms that few layers have tried, one a layer."""
+    """The best of algorithms that few layers have tried, those of the prior too, one a layer."""
     tried: dict[str, set[LayerSpec]] = {}
-    for sample in state.samples:
-        tried.setdefault(sample.candidate.choice.algorithm, set()).add(sample.candidate.spec)
+    measured = [sample.candidate for sample in state.samples]
+    for candidate in (*measured, *(known.candidate for known in state.prior)):
+        tried.setdefault(candidate.choice.algorithm, set()).add(candidate.spec)
     for chance in chances:
         layers = tried.setdefault(chance.algorithm, set())
         if len(layers) < TRIED and chance.layer.spec not in layers:

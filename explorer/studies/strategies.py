@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,6 +16,7 @@ from codegen.engine_registry import engine_named
 from codegen.graph import Graph, LayerSpec
 from codegen.operators.relayout import Relayout
 from codegen.schedule import Candidate
+from cost_models.model import Observation
 from cost_models.registry import cost_model_named
 from explorer.compose.compose import compose
 from explorer.compose.timed_candidates import TimedCandidate
@@ -45,7 +46,7 @@ DRAWING = ("random", "tpe")  # strategies that a seed changes
 class Replayed:
     """One strategy with one seed. `curve_s`: (samples, seconds of the composed network) as samples come in, infinite
     where they make none; `best_s`: of the best network of all that is known; `regrets`: in the end, what each layer's
-    best measured candidate takes longer than the best that there is.
+    best measured candidate takes longer than the best that there is; `asked`: hashes of what was measured, in order.
     """
 
     strategy: str
@@ -53,6 +54,7 @@ class Replayed:
     curve_s: tuple[tuple[int, float], ...]
     best_s: float
     regrets: tuple[float, ...]
+    asked: tuple[str, ...] = ()
 
     @property
     def curve(self) -> tuple[tuple[int, float], ...]:
@@ -67,9 +69,13 @@ class Replayed:
     @property
     def to_close(self) -> float:
         """Samples until the composed network was, and stayed, CLOSE to the best; infinite where it never was."""
+        return self.samples_to(CLOSE)
+
+    def samples_to(self, most: float) -> float:
+        """Samples until the regret was, and stayed, at most that; infinite where it never was."""
         found = float("inf")
         for samples, regret in reversed(self.curve):
-            if regret > CLOSE:
+            if regret > most:
                 break
             found = samples
         return found
@@ -128,16 +134,19 @@ class Truth:
         """Whether a search may ask for it."""
         return candidate.hash in self._samples or isinstance(candidate.spec.op, Relayout)
 
-    def replay(self, strategy: str, seed: int, most: int | None = None) -> Replayed:
-        """One search; `most` samples, None: until the strategy ends."""
+    def replay(
+        self, strategy: str, seed: int, most: int | None = None, prior: Sequence[Observation] = ()
+    ) -> Replayed:
+        """One search; `most` samples, None: until the strategy ends. `prior`: what its model begins with."""
         settings = SearchSettings(seed=seed, enumerate_limit=LIMIT, budget=Budget(measurements=most))
         model = cost_model_named("residual" if strategy in LEARNING else "roofline", self.profile)
         searched = Searched(self.graph, self.jobs, self.profile, self.overheads, self.has)
-        found = search(searched, model, self, strategy_named(strategy, settings), settings, Silent())
+        found = search(searched, model, self, strategy_named(strategy, settings), settings, Silent(), prior)
         asked = [one.sample for one in found.asked]
         counts = sorted({*range(STEP, len(asked), STEP), len(asked)})
         curve = tuple((count, self._composed_s(asked[:count])) for count in counts)
-        return Replayed(strategy, seed, curve, self.best_s, tuple(self._regrets(asked)))
+        hashes = tuple(sample.candidate_hash for sample in asked)
+        return Replayed(strategy, seed, curve, self.best_s, tuple(self._regrets(asked)), hashes)
 
     def describe(self) -> str:
         """What the store has."""

@@ -14,6 +14,7 @@ from explorer.commands.bench.ground_truth import ground_truth
 from explorer.commands.bench.link import link
 from explorer.commands.bench.models import models
 from explorer.commands.bench.networks import networks
+from explorer.commands.bench.prior import prior
 from explorer.commands.bench.repeatability import repeatability
 from explorer.commands.bench.search import search
 from explorer.commands.bench.strategies import strategies
@@ -35,5 +36,6 @@ bench_app.command()(ground_truth)
 bench_app.command()(models)
 bench_app.command()(search)
 bench_app.command()(strategies)
+bench_app.command()(prior)
 bench_app.command()(twin)
 bench_app.command()(networks)
