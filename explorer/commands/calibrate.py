@@ -72,17 +72,27 @@ def calibrate(
     table: Annotated[
         bool, typer.Option("--table", help="measure only, and show published figures beside")
     ] = False,
+    cpu: Annotated[
+        bool,
+        typer.Option("--cpu", help="the constants of the CPU, here or over SSH, instead of the GPU's"),
+    ] = False,
 ) -> None:
-    """Measure a board with microbenchmarks and fit a device profile to the launch times."""
+    """Measure a board with microbenchmarks and fit a device profile to what they take."""
+    from explorer.commands.calibrate_cpu import calibrate_cpu_command
     from explorer.settings import parse_ssh
     from microbench.devices import find_device
+    from microbench.profile import load_profile
     from microbench.suite.runner import Effort
     from microbench.twin import PROFILES_DIRECTORY
 
     with reported(resumable=True, place=out or PROFILES_DIRECTORY):
         named = find_device(device, chosen_file(devices))
         reached = parse_ssh(ssh, ssh_key, known_hosts) or named.ssh
-        if table:
+        if cpu:
+            name = Path(device).stem
+            file = measurements or PROFILES_DIRECTORY / f"{name}.cpu.jsonl"
+            calibrate_cpu_command(name, load_profile(named.profile), reached, file, out)
+        elif table:
             published_command(named.profile, gpu_memory)
         elif reached is None:
             calibrate_command(

@@ -9,6 +9,7 @@ from typing import Self
 from codegen.target import Target
 from codegen.tensor import AnyArray
 from microbench.board import Board, BundleRun, Fingerprint, Job, Kind, Measurement
+from microbench.boards.execution import Executor
 from microbench.boards.gpu_launcher import GpuLauncher
 from microbench.boards.remote_cpu import RemoteCpuBoard
 from microbench.boards.silicon import SiliconBoard
@@ -82,6 +83,14 @@ class SshBoard:
                 f"{self._remote.place} has no QPUs that this program reaches: there is nothing to benchmark there"
             )
         return GpuLauncher(self._remote)
+
+    def cpu(self) -> Executor:
+        """The CPU there, for microbenchmarks; raises BoardError where a profile models it."""
+        if self._remote.backend == "virtual":
+            raise BoardError(
+                f"{self._remote.place} is a simulator: its CPU is what its profile says, there is nothing to measure"
+            )
+        return self._remote.pinned(0)
 
     @property
     def gpu_clock_hz(self) -> float:

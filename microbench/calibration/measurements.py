@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from codegen.canonical import content_hash
 from microbench.errors import BoardError, CalibrationError, CalibrationInterruptedError, CandidateError
@@ -19,11 +19,15 @@ from microbench.suite.gpu import BoardShape, Launcher
 from microbench.suite.runner import Effort, queue_depth_with, round_s
 from microbench.suite.suite import suite
 
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
 FORMAT = 1
 MOST_LAUNCHES = 300  # of a family of benchmarks
 MOST_S = 3600.0  # of this machine's time
 QUEUE_DEPTH = "queue_depth"
 
+Shared = TypeVar("Shared", bound="DataclassInstance")
 Told = Callable[[int, int, str], None]  # how many are done, of how many, which comes next
 
 
@@ -41,7 +45,7 @@ class Circumstances:
 
 
 @dataclass
-class MeasurementsFile:
+class MeasurementsFile(Generic[Shared]):
     """Lines of JSON: the circumstances, then a line a measurement, on the disk before the next one is taken.
 
     A benchmark is known by its content too: one that was changed since is measured again. Raises CalibrationError for
@@ -49,7 +53,7 @@ class MeasurementsFile:
     """
 
     path: Path
-    circumstances: Circumstances
+    circumstances: Shared
     _known: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -103,6 +107,7 @@ class SuiteTimes:
     """What was measured of a board: seconds a round by benchmark, and the depth of the TMUs' queues.
 
     `failed`: messages of benchmarks that the board stopped or had no memory for, by name; they have no time.
+    `launches`: of all of them, those of interrupted calibrations too.
     """
 
     depth: int
@@ -113,7 +118,7 @@ class SuiteTimes:
 
 def measure_suite(
     launcher: Launcher,
-    kept: MeasurementsFile,
+    kept: MeasurementsFile[Circumstances],
     repeats: int = 1,
     most_s: float = MOST_S,
     told: Told = lambda done, of, name: None,
@@ -125,11 +130,10 @@ def measure_suite(
     """
     until_s = time.monotonic() + most_s
     shape, factor = kept.circumstances.shape, kept.circumstances.rounds_factor
-    with _nothing_lost(kept):
+    with nothing_lost(kept):
         depth = _depth(launcher, kept)
         benchmarks = suite(shape, depth)
         efforts = {family: Effort(factor, n) for family, n in repeats_within(benchmarks, repeats).items()}
-        launches = 0
         for done, benchmark in enumerate(benchmarks):
             told(done, len(benchmarks), benchmark.name)
             if kept.known(benchmark.name, content_of(benchmark)):
@@ -139,8 +143,8 @@ def measure_suite(
                     f"{done} of {len(benchmarks)} benchmarks took {most_s:g} s, they are kept in {kept.path}: the same "
                     "command goes on from there; fewer --repeats and a smaller --rounds-factor are faster"
                 )
-            launches += _measure(launcher, benchmark, efforts[benchmark.family], kept)
-    return _collected(depth, benchmarks, kept, launches)
+            _measure(launcher, benchmark, efforts[benchmark.family], kept)
+    return _collected(depth, benchmarks, kept)
 
 
 def repeats_within(
@@ -162,7 +166,7 @@ def _launches(benchmark: Benchmark) -> int:
     return 1 if benchmark.rounds is None else 2
 
 
-def _depth(launcher: Launcher, kept: MeasurementsFile) -> int:
+def _depth(launcher: Launcher, kept: MeasurementsFile[Circumstances]) -> int:
     known = kept.known(QUEUE_DEPTH, "")
     if known:
         return int(known["depth"])
@@ -175,22 +179,26 @@ def _depth(launcher: Launcher, kept: MeasurementsFile) -> int:
     return depth
 
 
-def _measure(launcher: Launcher, benchmark: Benchmark, effort: Effort, kept: MeasurementsFile) -> int:
+def _measure(
+    launcher: Launcher, benchmark: Benchmark, effort: Effort, kept: MeasurementsFile[Circumstances]
+) -> None:
+    launches = effort.repeats * _launches(benchmark)
     try:
         time_s = round_s(launcher, benchmark, effort)
     except CandidateError as error:
-        kept.add(benchmark.name, content_of(benchmark), failed=str(error))
+        kept.add(benchmark.name, content_of(benchmark), failed=str(error), launches=launches)
     else:
-        kept.add(benchmark.name, content_of(benchmark), round_s=time_s)
-    return effort.repeats * _launches(benchmark)
+        kept.add(benchmark.name, content_of(benchmark), round_s=time_s, launches=launches)
 
 
 def _collected(
-    depth: int, benchmarks: Iterable[Benchmark], kept: MeasurementsFile, launches: int
+    depth: int, benchmarks: Iterable[Benchmark], kept: MeasurementsFile[Circumstances]
 ) -> SuiteTimes:
+    launches = 0
     times_s, failed = {}, {}
     for benchmark in benchmarks:
         line = kept.known(benchmark.name, content_of(benchmark)) or {}
+        launches += int(line.get("launches", 0))
         if "round_s" in line:
             times_s[benchmark.name] = float(line["round_s"])
         else:
@@ -199,7 +207,7 @@ def _collected(
 
 
 @contextmanager
-def _nothing_lost(kept: MeasurementsFile) -> Iterator[None]:
+def nothing_lost(kept: MeasurementsFile[Any]) -> Iterator[None]:
     """Says of a board that fails that the same command goes on from the file."""
     try:
         yield

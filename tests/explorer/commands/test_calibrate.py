@@ -38,6 +38,10 @@ def test_memory_that_a_board_cannot_cache_is_refused() -> None:
     refused(explore("calibrate", "--device", "pi-2", "--gpu-memory", "cached"), "pi-2", "--gpu-memory")
 
 
+def test_the_cpu_of_a_virtual_board_is_not_measured() -> None:
+    refused(explore("calibrate", "--cpu", "--device", "pi-zero"), "pi-zero", "this machine does not run")
+
+
 def test_an_unknown_device_is_refused() -> None:
     refused(explore("calibrate", "--device", "pi-nine"), "pi-nine", "known devices")
 

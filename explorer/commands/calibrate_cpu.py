@@ -1,0 +1,95 @@
+"""`explore calibrate --cpu`: the constants of a CPU by microbenchmarks, here or over SSH."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.table import Table
+from rich.text import Text
+
+from explorer.terminal.console import stdout
+
+if TYPE_CHECKING:
+    from codegen.target import Target
+    from microbench.boards.execution import Executor
+    from microbench.cpu_suite.constants import CpuConstants
+    from microbench.options import SshOptions
+    from microbench.profile import DeviceProfile
+
+
+@dataclass(frozen=True)
+class _Machine:
+    """A CPU that runs programs; `called`: its own words for itself."""
+
+    executor: Executor
+    target: Target
+    called: str
+
+
+def calibrate_cpu_command(
+    name: str, profile: DeviceProfile, ssh: SshOptions | None, file: Path, out: Path | None
+) -> None:
+    """Measures, and writes the profile with what was measured; what calibration found of the GPU before is kept.
+
+    Raises BoardError, CalibrationError and ProfileError.
+    """
+    from microbench.calibration.measurements import MeasurementsFile
+    from microbench.calibration.profile_file import write_profile
+    from microbench.cpu_suite.constants import cpu_constants, with_cpu_constants
+    from microbench.cpu_suite.measure import CpuCircumstances, measure_cpu
+    from microbench.profile import load_profile
+    from microbench.twin import calibrated_file
+
+    console, path = stdout(), out or calibrated_file(name)
+    begun = load_profile(str(path)) if path.exists() else profile
+    with console.status("Connect") as status, _machine(profile, ssh) as machine:
+        cores = machine.target.cores
+        circumstances = CpuCircumstances(machine.called, " ".join(machine.target.compiler), cores)
+        times_s = measure_cpu(
+            machine.executor,
+            machine.target,
+            MeasurementsFile(file, circumstances),
+            told=lambda done, of, benchmark: status.update(Text(f"{done}/{of} {benchmark}")),
+        )
+    found = cpu_constants(times_s, cores)
+    calibrated = with_cpu_constants(begun, found, name)
+    write_profile(calibrated.model_copy(update={"name": f"{name}-calibrated"}), path)
+    console.print(_table(calibrated, found))
+    console.print(
+        f"{len(times_s)} benchmarks on {machine.called}, kept in {file}; a multiply-accumulate waits "
+        f"{found.latency_cycles:.1f} cycles for the one before, a load from memory {1e9 * found.memory_s:.0f} ns",
+        markup=False,
+    )
+    console.print(f"profile: {path}", markup=False)
+
+
+@contextmanager
+def _machine(profile: DeviceProfile, ssh: SshOptions | None) -> Iterator[_Machine]:
+    """Raises BoardError where programs of the profile do not run on a CPU that can be reached."""
+    from codegen.engines.cpu.toolchain import cpu_model
+    from microbench.boards.execution import LocalExecutor
+    from microbench.boards.host import HostBoard
+    from microbench.boards.ssh import SshBoard
+    from microbench.options import BoardOptions
+
+    if ssh is None:
+        yield _Machine(LocalExecutor(), HostBoard.open(profile, BoardOptions()).target, cpu_model())
+        return
+    with SshBoard(profile, ssh) as board:
+        fingerprint = board.fingerprint()
+        yield _Machine(board.cpu(), board.target, f"{fingerprint.board}, {fingerprint.serial_hash}")
+
+
+def _table(profile: DeviceProfile, found: CpuConstants) -> Table:
+    """Every constant of the CPU, and whether it was measured."""
+    table = Table("constant", "value", "unit", "source")
+    measured = {*found.costs, *found.caches, *found.threads}
+    for group in ("cpu_costs", "cpu_caches", "threads"):
+        for name, constant in getattr(profile, group).items():
+            source = "measured" if name in measured else constant.source
+            table.add_row(f"{group}.{name}", f"{constant.value:.6g}", constant.unit, Text(source))
+    return table
