@@ -35,9 +35,9 @@ class Launch:
 class GpuProgram:
     """One allocation of GPU memory. `words` fill it from offset 0 (code, control, uniforms, then weights);
 
-    the rest, up to `size_bytes`, is activations. `relocations` are the indices of the words to which the
-    allocation's bus address is added after loading. `weights_offset_bytes` splits `words`: what lies below
-    depends on the plan alone, what lies above on the weights.
+    the rest, up to `size_bytes`, is scratch memory of single layers, then activations. `relocations` are the indices of
+    the words to which the allocation's bus address is added after loading. `weights_offset_bytes` splits `words`: what
+    lies below depends on the plan alone, what lies above on the weights.
     """
 
     words: Words
@@ -48,6 +48,7 @@ class GpuProgram:
     outputs: tuple[Region, ...]
     weights_offset_bytes: int
     kind: Literal["gpu"] = "gpu"
+    scratch: tuple[Region, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)

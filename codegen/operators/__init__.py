@@ -21,6 +21,7 @@ MODULES = (
     "fully_connected",
     "grid_sample",
     "indexing",
+    "interpolation",
     "literal",
     "loop",
     "non_max_suppression",

@@ -1,4 +1,4 @@
-"""Resize and Upsample: along each axis a matrix of weights, or a selection where each result is one element."""
+"""Resize and Upsample: interpolated planes, along each axis a matrix of weights, or a selection of elements."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from codegen.element_type import FLOAT32
 from codegen.onnx_import.registry import handles
 from codegen.onnx_import.steps import Steps
+from codegen.operators.interpolation import Interpolation, axis_taps
 from codegen.tensor import Doubles, Shape
 
 if TYPE_CHECKING:
@@ -151,9 +153,15 @@ def upsample(node: OnnxNode, builder: GraphBuilder) -> None:
 
 
 def emit_resize(node: OnnxNode, builder: GraphBuilder, axes: list[Axis], method: Method) -> None:
-    """Axis by axis: indices where each result is one element, else a product with a matrix."""
+    """Planes whose elements are sums of few at once; else axis by axis: indices where each result is one element, or a
+    product with a matrix.
+    """
     steps, dtype, tensor = Steps(node, builder), builder.type(node).dtype, node.input(0)
     builder.require_size(node, [axis.result for axis in axes])
+    planes = _interpolation(node, builder, axes, method)
+    if planes is not None:
+        builder.emit(node, planes, builder.tensor(node))
+        return
     for number, axis in enumerate(axes):
         builder.require_size(node, [axis.size, axis.result])
         weights, outside = matrix(axis, method)
@@ -173,6 +181,31 @@ def emit_resize(node: OnnxNode, builder: GraphBuilder, axes: list[Axis], method:
             mask = steps.constant(outside.astype(bool).reshape(sizes))
             tensor = steps("Where", mask, steps.constant(method.extrapolates or 0.0, dtype), tensor)
     steps("Identity", tensor, to=node.output)
+
+
+def _interpolation(
+    node: OnnxNode, builder: GraphBuilder, axes: list[Axis], method: Method
+) -> Interpolation | None:
+    """The operator of planes; None where other axes change, something is extrapolated, elements are chosen and not
+    summed, or a sum has many terms.
+    """
+    if len(axes) != 4 or builder.type(node).dtype != FLOAT32.name or method.mode == "nearest":
+        return None
+    if any(axis.size != axis.result or axis.scale != 1.0 for axis in axes[:2]):
+        return None
+    found = []
+    for axis in axes[2:]:
+        if axis.result < 1:
+            return None
+        builder.require_size(node, [axis.size, axis.result])
+        weights, outside = matrix(axis, method)
+        taps = axis_taps(weights)
+        if taps is None or outside.any():
+            return None
+        found.append(taps)
+    (rows, row_weights), (columns, column_weights) = found
+    is_chosen = all(weight == (1.0,) for weight in (*row_weights, *column_weights))
+    return None if is_chosen else Interpolation(rows, row_weights, columns, column_weights)
 
 
 def _product(steps: Steps, tensor: str, weights: Doubles, axis: int, rank: int, dtype: str) -> str:

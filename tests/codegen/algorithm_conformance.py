@@ -24,6 +24,7 @@ OTHER_MACS = {
     "cpu_blocked_chain": "rows that two bands need may be computed twice",
     "cpu_conv_transpose": "taps that meet an output alone",
     "cpu_blocked_conv_transpose": "taps that meet an output alone",
+    "qpu_conv_transpose": "taps that meet an output alone, in whole blocks of pixels",
     "cpu_pool": "an operation for each tap",
     "cpu_blocked_pool": "an operation for each tap",
     "qpu_pool": "an operation for each tap",
@@ -31,6 +32,7 @@ OTHER_MACS = {
     "qpu_global_average": "an operation for each pixel",
     "qpu_global_maximum": "an operation for each pixel",
     "qpu_map": "an operation for each operand",
+    "qpu_interpolation": "an operation for each neighbour",
 }
 
 

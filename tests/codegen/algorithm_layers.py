@@ -23,6 +23,7 @@ from codegen.operators.elementwise import EXPRESSIONS, Map
 from codegen.operators.fully_connected import FullyConnected
 from codegen.operators.grid_sample import GridSample
 from codegen.operators.indexing import Gather, ScatterElements
+from codegen.operators.interpolation import Interpolation
 from codegen.operators.literal import Literal
 from codegen.operators.non_max_suppression import NonMaxSuppression
 from codegen.operators.non_zero import NonZero
@@ -149,6 +150,15 @@ LAYERS: dict[str, LayerSpec] = {
     "gathered": inferred_layer(Gather(1), (3, 4, 5), TensorType((2, 3), "int64")),
     "scattered": inferred_layer(
         ScatterElements(0, "add"), (4, 5), TensorType((3, 5), "int64"), TensorType((3, 5))
+    ),
+    "interpolated": inferred_layer(
+        Interpolation(
+            ((0, 1), (1, 2), (2, 1)),
+            ((0.75, 0.25), (0.5, 0.5), (1.0, 0.0)),
+            tuple((x // 2, min(x // 2 + 1, 5)) for x in range(11)),
+            ((0.625, 0.375),) * 11,
+        ),
+        (1, 9, 3, 6),
     ),
     "reduced": inferred_layer(Reduce("log_sum_exp", (0, 2), False), (3, 4, 5)),
     "largest over axes": inferred_layer(Reduce("max", (1,), True), (3, 4, 5)),

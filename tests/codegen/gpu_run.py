@@ -45,7 +45,7 @@ def execute(
     poison: np.float32 = NAN,
 ) -> tuple[list[FloatArray], list[Execution]]:
     """Loads a program, writes its inputs, runs its launches and reads its outputs. All memory but the program's words
-    and inputs holds the poison; fails when anything but the outputs is written.
+    and inputs holds the poison; fails when anything but the outputs, and layers' own scratch, is written.
     """
     with VirtualV3D(profile or load_profile("pi-zero")) as gpu:
         memory = gpu.alloc(program.size_bytes)
@@ -67,6 +67,9 @@ def execute(
     for out in program.outputs:
         inside = slice(out.offset_bytes, out.offset_bytes + out.size_bytes)
         results.append(after[inside].view(np.float32).copy())
+        before[inside] = after[inside]
+    for own in program.scratch:
+        inside = slice(own.offset_bytes, own.offset_bytes + own.size_bytes)
         before[inside] = after[inside]
     changed = np.flatnonzero(before != after)
     assert not changed.size, f"written outside the outputs, at bytes {changed[:8]}"

@@ -21,8 +21,10 @@ from codegen.graph import Graph, Node
 from codegen.operator import Operator
 from codegen.operators.concat import Concat
 from codegen.operators.conv2d import Conv2d
+from codegen.operators.conv_transpose2d import ConvTranspose2d
 from codegen.operators.elementwise import Map
 from codegen.operators.fully_connected import FullyConnected
+from codegen.operators.interpolation import Interpolation
 from codegen.operators.pool2d import Pool2d
 from codegen.operators.rearrange import selection
 from codegen.operators.reshape import Reshape
@@ -84,6 +86,12 @@ def module_of(algorithm: str) -> Graph:
         part = build.add(sum_of_two(clamp(RESULT, 0.0, 6.0)), ("x", other), name="part")
     elif algorithm == "qpu_concat":
         part = build.add(Concat(1), ("x", other), name="part")
+    elif algorithm == "qpu_conv_transpose":
+        part = build.add(ConvTranspose2d((1, 1)), other, [(13, 20, 1, 1), (13,)], name="part")
+    elif algorithm == "qpu_interpolation":
+        rows, columns = (tuple((i, size - 1) for i in range(size)) for size in (7, 6))
+        halves = ((0.5, 0.5),)
+        part = build.add(Interpolation(rows, halves * 7, columns, halves * 6), other, name="part")
     elif algorithm == "qpu_moves":
         mirrored = selection((1, 20, 7, 6), [*map(np.arange, (1, 20, 7)), np.arange(6)[::-1]])
         part = build.add(mirrored, other, name="part")

@@ -17,11 +17,11 @@ from codegen.engines.cpu.instructions import (
 )
 from codegen.engines.cpu.kernel import CpuKernel, checked_workspace
 from codegen.engines.cpu.machine import FLOAT_BYTES
-from codegen.engines.cpu.phases import AxisPhase, axis_phases
 from codegen.engines.cpu.source import fill
 from codegen.engines.cpu.threads import Share, own_workspace, threads_axis
 from codegen.graph import LayerSpec
 from codegen.operators.conv_transpose2d import ConvTranspose2d
+from codegen.phases import AxisPhase, axis_phases
 from codegen.program import CpuProgram
 from codegen.schedule import Axis, Choice, Point, Work
 from codegen.target import Target

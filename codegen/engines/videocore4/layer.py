@@ -20,14 +20,15 @@ from codegen.errors import ScheduleError
 
 EPILOGUE, NEXT_BLOCK = A(30), A(31)
 
-Base = Literal["input", "output", "weights", "block"]
+Base = Literal["input", "output", "weights", "block", "scratch"]
 
 
 @dataclass(frozen=True)
 class Address:
     """A bus address known only to the linker: the start of a buffer plus bytes.
 
-    "block" is the start of the kernel's own part of the QPU's uniform block.
+    "block" is the start of the kernel's own part of the QPU's uniform block, "scratch" that of the layer's own memory,
+    which both of its phases know.
     """
 
     base: Base
@@ -44,13 +45,16 @@ class QpuLayer:
 
     `code`: encoded instructions, position independent. `weights`: 32-bit words, loaded 64-byte aligned.
     `blocks[q]`: the uniform words of QPU q, or None for a QPU without work. `more`: further such blocks, with each of
-    which a QPU goes through the kernel again, without waiting for the others.
+    which a QPU goes through the kernel again, without waiting for the others. `then`: what runs when all QPUs have done
+    this, as its second phase; `scratch_bytes`: memory that the first writes and the second reads.
     """
 
     code: tuple[int, ...]
     weights: NDArray[np.uint32]
     blocks: tuple[tuple[Uniform, ...] | None, ...]
     more: tuple[tuple[tuple[Uniform, ...] | None, ...], ...] = ()
+    then: QpuLayer | None = None
+    scratch_bytes: int = 0
 
     def of_qpu(self, number: int) -> list[tuple[Uniform, ...]]:
         """A QPU's blocks in turn; none for a QPU without work."""

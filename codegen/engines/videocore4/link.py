@@ -14,8 +14,8 @@ reading another.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -81,20 +81,22 @@ def link(
     `activations.size_bytes`. `inputs` and `outputs` are those that the CPU writes and reads. Raises LinkError where
     a layer wants more QPUs than there are, a buffer is unknown, or the image exceeds the memory limit.
     """
+    launches = [[phase for layer in layers for phase in _phases(layer)] for layers in launches]
     _check(launches, activations.regions, num_qpus)
     image = _Image()
     code = _place_code(image, launches, num_qpus)
     block_offsets, controls, blocks_end = _place_blocks(image, launches, num_qpus)
     weights_offset = blocks_end
     weights, weights_end = _plan_weights(launches, weights_offset)
-    start = _aligned(weights_end + GUARD_BYTES)
+    scratch, scratch_end = _plan_scratch(launches, weights_end)
+    start = _aligned(scratch_end + GUARD_BYTES)
     regions, size_bytes = activations.behind(start), start + activations.size_bytes
     if memory_limit_bytes and size_bytes > memory_limit_bytes:
         raise LinkError(
             f"the GPU image needs {size_bytes} bytes, the board has {memory_limit_bytes}; "
             "raise gpu_mem, or run some layers on the CPU"
         )
-    _Writer(image, code, block_offsets, controls, weights, regions, num_qpus).write(launches)
+    _Writer(image, code, block_offsets, controls, weights, scratch, regions, num_qpus).write(launches)
     words = np.zeros(weights_end // WORD_BYTES, np.uint32)
     words[: image.size] = np.concatenate(image.words)
     for layer_key, offset in weights.items():
@@ -112,6 +114,12 @@ def link(
         inputs=tuple(regions[name] for name in inputs),
         outputs=tuple(regions[name] for name in outputs),
         weights_offset_bytes=weights_offset,
+        scratch=tuple(
+            Region(layer.name, scratch[number, index], layer.layer.scratch_bytes)
+            for number, layers in enumerate(launches)
+            for index, layer in enumerate(layers)
+            if layer.layer.scratch_bytes
+        ),
     )
 
 
@@ -124,6 +132,13 @@ def link_single(
     buffers = dict(zip((*names, *results), (*input_bytes, *output_bytes), strict=True))
     linked = LinkedLayer("layer", layer, names, results)
     return link([[linked]], Placement.side_by_side(buffers, GPU_MEMORY), names, results, num_qpus)
+
+
+def _phases(linked: LinkedLayer) -> Iterator[LinkedLayer]:
+    """A layer's phases, each as a layer: between them all QPUs meet."""
+    yield linked
+    if linked.layer.then is not None:
+        yield from _phases(replace(linked, layer=linked.layer.then))
 
 
 def _check(launches: Sequence[Sequence[LinkedLayer]], buffers: Mapping[str, Region], num_qpus: int) -> None:
@@ -271,6 +286,23 @@ def _plan_weights(
     return offsets, position
 
 
+def _plan_scratch(
+    launches: Sequence[Sequence[LinkedLayer]], start: int
+) -> tuple[dict[tuple[int, int], int], int]:
+    """Where each layer's scratch lies: that of a second phase is the first's. No two share memory, for reads of what
+    was read before in the launch would be stale.
+    """
+    offsets: dict[tuple[int, int], int] = {}
+    position = own = start
+    for number, layers in enumerate(launches):
+        for index, layer in enumerate(layers):
+            if layer.layer.scratch_bytes:
+                own = _aligned(position + GUARD_BYTES)
+                position = own + layer.layer.scratch_bytes
+            offsets[number, index] = own
+    return offsets, position
+
+
 class _Writer:
     """Fills blocks and control lists with words whose addresses are all known."""
 
@@ -281,6 +313,7 @@ class _Writer:
         blocks: Mapping[_Key, int],
         controls: Sequence[int],
         weights: Mapping[tuple[int, int], int],
+        scratch: Mapping[tuple[int, int], int],
         regions: Mapping[str, Region],
         num_qpus: int,
     ) -> None:
@@ -289,6 +322,7 @@ class _Writer:
         self._blocks = blocks
         self._controls = controls
         self._weights = weights
+        self._scratch = scratch
         self._regions = regions
         self._num_qpus = num_qpus
 
@@ -357,6 +391,8 @@ class _Writer:
             return block_start + WORD_BYTES * _FIRST_WORDS + address.offset_bytes
         if address.base == "weights":
             return self._weights[number, index] + address.offset_bytes
+        if address.base == "scratch":
+            return self._scratch[number, index] + address.offset_bytes
         buffers = layer.outputs if address.base == "output" else layer.inputs
         buffer = buffers[address.index]
         return self._regions[buffer].offset_bytes + address.offset_bytes

@@ -13,7 +13,6 @@ from codegen.engines.cpu.blocked.geometry import Image
 from codegen.engines.cpu.blocked.kernel import BlockedKernel, blocks_of
 from codegen.engines.cpu.instructions import Count, epilogue_instructions, input_bytes, loads_of, weight_bytes
 from codegen.engines.cpu.machine import FLOAT_BYTES, cache_bytes
-from codegen.engines.cpu.phases import AxisPhase, axis_phases
 from codegen.engines.cpu.source import fill
 from codegen.engines.cpu.threads import (
     PIXELS_SHARED,
@@ -25,6 +24,7 @@ from codegen.engines.cpu.threads import (
 )
 from codegen.graph import LayerSpec
 from codegen.operators.conv_transpose2d import ConvTranspose2d
+from codegen.phases import AxisPhase, axis_phases
 from codegen.program import CpuProgram
 from codegen.schedule import Axis, Choice, Point, Work
 from codegen.target import Target

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from codegen.engines.videocore4.kernels.gather import TILE_WORDS, Form, gather_kernel
 from codegen.engines.videocore4.kernels.pieces import dma_store_rows, dma_store_stride
-from codegen.engines.videocore4.layer import Address, QpuLayer, Uniform
+from codegen.engines.videocore4.layer import Address, Base, QpuLayer, Uniform
 from codegen.engines.videocore4.layout import LANES, LINE_BYTES
 from codegen.program import WORD_BYTES
 from codegen.target import Target
@@ -90,11 +90,11 @@ class GatheredLines:
         tiles = self.tiles(rows, groups)
         return [tiles[q :: target.qpus] for q in range(target.qpus)]
 
-    def lower(self, rows: int, groups: int, target: Target) -> QpuLayer:
-        """The layer, with `rows` lines stored at a time."""
+    def lower(self, rows: int, groups: int, target: Target, source: Base = "input") -> QpuLayer:
+        """The layer, with `rows` lines stored at a time, that reads its inputs or, as a second phase, the scratch."""
         packed, tables, streams = self._packed(rows)
         blocks = tuple(
-            self._block(tiles, rows, tables, streams) for tiles in self.dealt(rows, groups, target)
+            self._block(tiles, rows, tables, streams, source) for tiles in self.dealt(rows, groups, target)
         )
         return QpuLayer(gather_kernel(self.form, rows).words, packed, blocks)
 
@@ -117,7 +117,7 @@ class GatheredLines:
         return np.concatenate(parts), *offsets
 
     def _block(
-        self, tiles: Sequence[Run], rows: int, tables: Sequence[int], streams: Sequence[int]
+        self, tiles: Sequence[Run], rows: int, tables: Sequence[int], streams: Sequence[int], source: Base
     ) -> tuple[Uniform, ...] | None:
         if not tiles:
             return None
@@ -126,18 +126,18 @@ class GatheredLines:
             head.append(Address("weights") if self.form.by_line else float(self.fill))
         words: list[Uniform] = [Address("block", WORD_BYTES * len(head)), *head[1:]]
         for run in tiles:
-            words += self._tile_words(run, rows, tables, streams)
+            words += self._tile_words(run, rows, tables, streams, source)
         return tuple(words)
 
     def _tile_words(
-        self, run: Run, rows: int, tables: Sequence[int], streams: Sequence[int]
+        self, run: Run, rows: int, tables: Sequence[int], streams: Sequence[int], source: Base
     ) -> Iterable[Uniform]:
         groups, stored = (1, run.lines) if run.lines < rows else (run.lines // rows, rows)
         table = tables[run.table] + (LINE_BYTES * run.line if self.form.by_line else 0)
         found = (
             Address("weights", table),
             0 if self.form.by_line else Address("weights", streams[run.stream] + WORD_BYTES * run.line),
-            Address("input", run.input_bytes, run.input),
+            Address(source, run.input_bytes, run.input),
             groups,
             Address("output", run.output_bytes, run.output),
             dma_store_stride(run.pitch_bytes - WORD_BYTES * run.words if stored > 1 else 0),
