@@ -39,9 +39,10 @@ def resized(
 @pytest.mark.parametrize("way", WAYS)
 def test_the_qpus_compute_any_resize(mode: str, way: str) -> None:
     rng = np.random.default_rng([*way.encode(), *mode.encode()])
-    sizes = (*map(int, rng.integers(1, 9, 2)), *map(int, rng.integers(1, 20, 2)))
+    height, width = int(rng.integers(1, 9)), int(rng.integers(1, 9))
+    sizes = height, width, int(rng.integers(1, 20)), int(rng.integers(1, 20))
     spec = inferred_layer(
-        resized(mode, way, sizes), (int(rng.integers(1, 3)), int(rng.integers(1, 20)), *sizes[:2])
+        resized(mode, way, sizes), (int(rng.integers(1, 3)), int(rng.integers(1, 20)), height, width)
     )
     found: list[Choice] = []
     for point in QPU.space(spec, TARGET).points():
