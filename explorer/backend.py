@@ -1,9 +1,10 @@
 """This compiler as a backend of ONNX: `prepare`, `run_model`, `run_node`, `supports_device` (`onnx.backend.base`).
 
 A network is imported, planned without search by modelled times, compiled for this machine's CPU, and runs in this
-process. What an operator must know before the network runs (a shape, the number of a TopK) and the model takes as an
-input, is taken from the first inputs that it is given: the compiled network holds for these values and shapes, and for
-others it is compiled anew.
+process; on the device VIDEOCORE4 it is compiled for a Pi Zero's QPUs, and runs on the virtual board. What an operator
+must know before the network runs (a shape, the number of a TopK) and the model takes as an input, is taken from the
+first inputs that it is given: the compiled network holds for these values and shapes, and for others it is compiled
+anew.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 from onnx.backend.base import Backend, BackendRep, namedtupledict
 
 from codegen.bundle.compiler import compile_bundle
+from codegen.engine_registry import host_engines
 from codegen.errors import ModelError, NotConstantError, ObstaclesError, TensorError
 from codegen.graph import Graph
 from codegen.lengths import cut_to_lengths
@@ -28,12 +30,14 @@ from codegen.onnx_import.reader import import_model
 from codegen.operators.literal import Literal
 from codegen.passes.pipeline import optimize
 from codegen.target import Target
-from explorer.errors import UsageError
+from explorer.errors import SearchError, UsageError
 from explorer.plans.modelled_plan import modelled_plan
 from explorer.plans.network import Network, graph_sha256
+from microbench.boards.virtual import VirtualBoard
 from microbench.profile import load_profile
 
-DEVICES = ("CPU",)
+CPU, QPUS = DEVICES = ("CPU", "VIDEOCORE4")
+QPU_PROFILE, QPU_ENGINE = "pi-zero", "videocore4"
 MOST_BOUND = 4096
 """Elements of an input that may become a constant: shapes and counts are small, images and features are not."""
 
@@ -41,10 +45,28 @@ AnyArray = NDArray[Any]
 
 
 @dataclass(frozen=True, eq=False)
+class SimulatedBundle:
+    """A bundle for the QPUs, which the virtual board runs."""
+
+    place: Path
+    board: VirtualBoard
+    graph: Graph
+
+    def run(self, inputs: Mapping[str, AnyArray]) -> dict[str, AnyArray]:
+        """The outputs by name; raises BoardError and HazardError where the board does."""
+        values = tuple(np.ascontiguousarray(inputs[name]) for name in self.graph.inputs)
+        outputs = self.board.run_bundle(self.place, values).outputs
+        return {
+            name: value.reshape(self.graph.types[name].shape)
+            for name, value in zip(self.graph.outputs, outputs, strict=True)
+        }
+
+
+@dataclass(frozen=True, eq=False)
 class Compiled:
     """A loaded network with the inputs that it took as constants."""
 
-    bundle: LoadedBundle
+    bundle: LoadedBundle | SimulatedBundle
     directory: TemporaryDirectory[str]
     bound: Mapping[str, AnyArray]
     graph: Graph
@@ -68,8 +90,8 @@ class Compiled:
 class PreparedModel(BackendRep):
     """A model that is compiled when its first inputs come, and again for inputs of other shapes."""
 
-    def __init__(self, model: ModelProto, flags: Sequence[str]) -> None:
-        self._model, self._flags = model, tuple(flags)
+    def __init__(self, model: ModelProto, device: str, flags: Sequence[str]) -> None:
+        self._model, self._device, self._flags = model, device, tuple(flags)
         initializers = {tensor.name for tensor in model.graph.initializer}
         self.inputs = [info.name for info in model.graph.input if info.name not in initializers]
         self.outputs = [info.name for info in model.graph.output]
@@ -107,28 +129,43 @@ class PreparedModel(BackendRep):
     def _compile(self, inputs: Mapping[str, AnyArray]) -> Compiled:
         graph, bound = _imported(self._model, inputs)
         network = Network(self._model.graph.name or "model", Path(), optimize(graph), graph_sha256(graph))
+        directory = TemporaryDirectory(prefix="explore-backend-")
+        compiled = self._for_cpu if self._device == CPU else _for_qpus
+        return Compiled(compiled(network, Path(directory.name)), directory, bound, network.graph)
+
+    def _for_cpu(self, network: Network, place: Path) -> LoadedBundle:
         profile = load_profile("host")
         target = _target(profile.target(), self._flags)
-        directory = TemporaryDirectory(prefix="explore-backend-")
-        place = Path(directory.name)
         compile_bundle(network.graph, modelled_plan(network, profile), target, place)
-        return Compiled(load_bundle(place, target), directory, bound, network.graph)
+        return load_bundle(place, target)
+
+
+def _for_qpus(network: Network, place: Path) -> SimulatedBundle:
+    """Raises SearchError where a layer would not run on the QPUs: nothing is computed elsewhere in their stead."""
+    profile = load_profile(QPU_PROFILE)
+    plan = modelled_plan(network, profile, engines=(*host_engines(), QPU_ENGINE), preferred=QPU_ENGINE)
+    computing = [step for step in plan.steps if not step.is_view]
+    others = sorted({step.spec.describe() for step in computing if step.choice.engine != QPU_ENGINE})
+    if others:
+        raise SearchError(f"no algorithm of {QPU_ENGINE} computes {'; '.join(others)}; take the device {CPU}")
+    compile_bundle(network.graph, plan, profile.target(), place)
+    return SimulatedBundle(place, VirtualBoard(profile), network.graph)
 
 
 class CompilerBackend(Backend):
-    """Networks compiled for the CPU of this machine."""
+    """Networks compiled for the CPU of this machine, or for QPUs that are simulated."""
 
     @classmethod
     def prepare(
         cls, model: ModelProto, device: str = "CPU", flags: Sequence[str] = (), **kwargs: Any
     ) -> PreparedModel:
-        """The model, to be compiled with the C compiler's `flags` in the place of the profile's.
+        """The model, to be compiled on the CPU with the C compiler's `flags` in the place of the profile's.
 
         Raises UsageError for a device that there is not.
         """
         if not cls.supports_device(device):
             raise UsageError(f"no device {device!r}; there are {', '.join(DEVICES)}")
-        return PreparedModel(model, flags)
+        return PreparedModel(model, device, flags)
 
     @classmethod
     def run_model(cls, model: ModelProto, inputs: Any, device: str = "CPU", **kwargs: Any) -> tuple[Any, ...]:

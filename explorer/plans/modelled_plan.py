@@ -28,15 +28,20 @@ SEED = 0
 
 
 def modelled_plan(
-    network: Network, profile: DeviceProfile, threads: int = 1, engines: Sequence[str] | None = None
+    network: Network,
+    profile: DeviceProfile,
+    threads: int = 1,
+    engines: Sequence[str] | None = None,
+    preferred: str = "",
 ) -> Plan:
     """The best composition of candidates for at most `threads` threads by modelled times; kind `modelled`.
 
-    `engines` by name, None: those that run on the CPU. Raises SearchError naming a layer that no algorithm of theirs
+    `engines` by name, None: those that run on the CPU. `preferred`: one of them that computes whatever it can, however
+    long it takes. Raises SearchError naming a layer that no algorithm of theirs
     computes, CompositionError where layouts cannot be joined.
     """
     chosen = host_engines() if engines is None else tuple(engines)
-    maker = _Maker(network, profile, threads, chosen)
+    maker = _Maker(network, profile, threads, chosen, preferred)
     timed_candidates = maker.timed_candidates()
     limits = Limits(engines=chosen, threads=threads)
     launches = any(engine_named(name).launches for name in chosen)
@@ -54,7 +59,12 @@ class _Maker:
     """Timed candidates of every layer and layout change, and the modelled times as what `build_plan` reads."""
 
     def __init__(
-        self, network: Network, profile: DeviceProfile, threads: int, engines: Sequence[str]
+        self,
+        network: Network,
+        profile: DeviceProfile,
+        threads: int,
+        engines: Sequence[str],
+        preferred: str = "",
     ) -> None:
         self.fingerprint = Fingerprint(f"model of {profile.name}", profile.hash, 0.0, "no board")
         self.samples: dict[int, Sample] = {}
@@ -63,6 +73,7 @@ class _Maker:
         self._target = profile.target()
         self._threads = threads
         self._engines = engines
+        self._preferred = preferred
         self._model = RooflineModel(profile)
 
     def timed_candidates(self) -> Mapping[LayerSpec, tuple[TimedCandidate, ...]]:
@@ -81,7 +92,10 @@ class _Maker:
 
     def _layer_search(self, spec: LayerSpec) -> LayerSearch:
         own = [algorithm for algorithm in algorithms().values() if algorithm.engine in self._engines]
-        layer = LayerSearch(spec, own, self._target, SearchSettings(seed=SEED, enumerate_limit=ENUMERATED))
+        first = [a for a in own if a.engine == self._preferred and a.applies(spec, self._target)]
+        layer = LayerSearch(
+            spec, first or own, self._target, SearchSettings(seed=SEED, enumerate_limit=ENUMERATED)
+        )
         layer.extend(self._predict, first=True)
         return layer
 

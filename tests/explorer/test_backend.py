@@ -8,7 +8,7 @@ from onnx import ModelProto, TensorProto, helper
 
 from codegen.errors import NotConstantError, TensorError
 from explorer.backend import prepare, run_node, supports_device
-from explorer.errors import UsageError
+from explorer.errors import SearchError, UsageError
 
 FLAGS = ("-O1",)
 
@@ -52,6 +52,18 @@ def test_a_large_tensor_is_never_taken_as_a_constant() -> None:
         run_node(
             node, [np.ones((2, 2), np.float32), np.ones((2, 2), np.int64)], flags=FLAGS, opset_version=20
         )
+
+
+def test_the_qpus_of_a_virtual_board_run_what_they_can_and_nothing_else_does() -> None:
+    x = np.random.default_rng(3).standard_normal((1, 5, 4, 6)).astype(np.float32)
+    node = helper.make_node("DepthToSpace", ["x"], ["y"], blocksize=2)
+    planes = np.concatenate([x] * 4, axis=1)
+    (y,) = run_node(node, [planes], device="VIDEOCORE4", opset_version=20)
+    np.testing.assert_array_equal(
+        y, planes.reshape(1, 2, 2, 5, 4, 6).transpose(0, 3, 4, 1, 5, 2).reshape(y.shape)
+    )
+    with pytest.raises(SearchError, match="no algorithm of videocore4 computes"):
+        run_node(helper.make_node("Sin", ["x"], ["y"]), [x], device="VIDEOCORE4", opset_version=20)
 
 
 def test_other_devices_and_inputs_are_refused() -> None:

@@ -32,6 +32,7 @@ from codegen.target import Target
 from codegen.tensor import FloatArray
 
 ROWS = (4, 8, 16, 32)
+FEW_ROWS = (1, 2)  # of what has fewer lines
 Tile = tuple[tuple[Address, ...], int, Address]  # operands, groups, output
 _HEAD_WORDS = 2
 
@@ -46,6 +47,11 @@ def _blocks(spec: LayerSpec) -> int:
 
 def _dealt(tiles: list[Tile], target: Target) -> list[list[Tile]]:
     return [tiles[q :: target.qpus] for q in range(target.qpus)]
+
+
+def _rows(most: int) -> tuple[int, ...]:
+    """How many lines may be stored at a time."""
+    return tuple(rows for rows in ROWS if rows <= most) or tuple(rows for rows in FEW_ROWS if rows <= most)
 
 
 def _runs(channels: int, rows: int) -> list[tuple[int, int]]:
@@ -158,7 +164,7 @@ class QpuMap(_QpuLines):
         if not isinstance(spec.op, Map):
             return False
         found = reads(spec, planar=False)
-        return found is not None and self._most_rows(spec, found) >= min(ROWS)
+        return found is not None and self._most_rows(spec, found) >= min(FEW_ROWS)
 
     @staticmethod
     def _lines(spec: LayerSpec) -> int:
@@ -188,7 +194,7 @@ class QpuMap(_QpuLines):
     def space(self, spec: LayerSpec, target: Target) -> Space:
         spec = first_image(spec)
         found = self._reads(spec)
-        rows = tuple(r for r in ROWS if r <= self._most_rows(spec, found))
+        rows = _rows(self._most_rows(spec, found))
         axes = [Axis("groups", (1,) if self._by_block(found) else (1, 2, 4, 8), "split"), Axis("rows", rows)]
         if has_numbers_of_channels(spec):
             axes.append(Axis("planar", (0, 1), "split"))
