@@ -132,6 +132,8 @@ LAYERS: dict[str, LayerSpec] = {
     "expression": inferred_layer(Map(EXPRESSIONS["HardSwish"](Operand(0))), (1, 9, 5, 7)),
     "exponentials": inferred_layer(Map(apply("exp", Operand(0)) - Operand(1)), *((1, 9, 5, 7),) * 2),
     "scaled channels": inferred_layer(Map(Operand(0) * Operand(1)), (1, 9, 5, 7), (1, 9, 1, 1)),
+    "scaled, two channels": inferred_layer(Map(Operand(0) * Operand(1)), (1, 2, 5, 7), (1, 2, 1, 1)),
+    "words of few lines": inferred_layer(Map(EXPRESSIONS["HardSwish"](Operand(0))), (3, 4, 3)),
     "channels of three": inferred_layer(Concat(), (1, 9, 6, 5), (1, 16, 6, 5), (1, 36, 6, 5)),
     "softmax": inferred_layer(Softmax(1), (1, 37)),
     "transposition": inferred_layer(Transpose((0, 2, 3, 1)), (1, 5, 6, 7)),
