@@ -67,6 +67,10 @@ Judge = Callable[[], Mapping[str, Any]]
 def _questions(work: Path, site: Path | None, board: bool) -> Iterator[tuple[Record, Judge]]:
     """Every network on the host, then on the board; what has no file is left out."""
     for place in ("host", "board") if board else ("host",):
+        for number, one in enumerate(ARCHITECTURES):
+            path = work / f"{one.name}.onnx"
+            if path.is_file() or not missing():
+                yield Record(one.name, "", place, number, one.family, {}), _exported(one, path, place)
         for number, carried in enumerate(TRAINED if site else ()):
             assert site is not None
             version = _version(carried.package, site)
@@ -76,10 +80,6 @@ def _questions(work: Path, site: Path | None, board: bool) -> Iterator[tuple[Rec
                     Record(Path(carried.file).stem, name, place, number, carried.purpose, {}),
                     _carried(carried, site / carried.file, place),
                 )
-        for number, one in enumerate(ARCHITECTURES):
-            path = work / f"{one.name}.onnx"
-            if path.is_file() or not missing():
-                yield Record(one.name, "", place, number, one.family, {}), _exported(one, path, place)
 
 
 def _exported(one: Architecture, path: Path, place: str) -> Judge:
@@ -91,8 +91,8 @@ def _exported(one: Architecture, path: Path, place: str) -> Judge:
             export(one, half)
             half.rename(path)
         if place == "host":
-            return asdict(judge_on_host(path, {}, {}))
-        return asdict(judge_on_board(path, {}, {}))
+            return asdict(judge_on_host(path, {}))
+        return asdict(judge_on_board(path, {}))
 
     return judge
 
@@ -102,8 +102,8 @@ def _carried(one: Trained, path: Path, place: str) -> Judge:
         from tests.networks.judge import judge_on_board, judge_on_host
 
         if place == "host":
-            return asdict(judge_on_host(path, one.shapes, one.values))
-        return asdict(judge_on_board(path, one.shapes, one.values))
+            return asdict(judge_on_host(path, one.shapes, one.given))
+        return asdict(judge_on_board(path, one.shapes, one.given))
 
     return judge
 

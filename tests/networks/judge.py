@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -31,6 +31,12 @@ BOARD = "pi-zero"
 FLAGS = ("-O1", "-march=native")  # a hundred networks are compiled, and none is timed
 MOST_BOARD_MACS = 300e6  # a simulated inference of more takes minutes
 Inputs = Mapping[str, NDArray[Any]]
+Given = Callable[[int], Inputs]
+
+
+def left_to_chance(seed: int) -> Inputs:
+    """No input is given."""
+    return {}
 
 
 @dataclass(frozen=True)
@@ -61,28 +67,28 @@ class OnBoard:
     reason: str = ""
 
 
-def judge_on_host(path: Path, shapes: Shapes, values: Inputs) -> OnHost:
-    """Imports, compiles and runs a file: `values` in the place of seeded inputs."""
+def judge_on_host(path: Path, shapes: Shapes, given: Given = left_to_chance) -> OnHost:
+    """Imports, compiles and runs a file on three inputs: those that are `given` for a seed, the others random."""
     model = onnx.load(path)
-    inputs = _inputs(model, shapes, values)
+    inputs = _inputs(model, shapes, given)
     found = OnHost(len(model.graph.node))
     try:
         prepared = CompilerBackend.prepare(model, flags=FLAGS)
-        own = [prepared.run(given) for given in inputs]
+        own = [prepared.run(values) for values in inputs]
     except ExploreError as error:
         return replace(found, reason=_reason(error))
     assert prepared.compiled is not None
     peer = _peer(path, model, inputs)
     graph = prepared.compiled.graph
     found = replace(found, macs=macs_of(graph), error=_greatest(own, peer))
-    exact = [_exact(graph, given) for given in inputs]
+    exact = [_exact(graph, values) for values in inputs]
     return replace(found, own_error=_greatest(own, exact), peer_error=_greatest(peer, exact))
 
 
-def judge_on_board(path: Path, shapes: Shapes, values: Inputs) -> OnBoard:
+def judge_on_board(path: Path, shapes: Shapes, given: Given = left_to_chance) -> OnBoard:
     """Plans a file for the virtual board by modelled times, without a search, and runs the plan there."""
     model = onnx.load(path)
-    inputs, found = _inputs(model, shapes, values), OnBoard()
+    inputs, found = _inputs(model, shapes, given), OnBoard()
     try:
         board = open_board_of(RunSettings(device=BOARD))
         network = load_network(path, shapes, path.stem)
@@ -96,12 +102,16 @@ def judge_on_board(path: Path, shapes: Shapes, values: Inputs) -> OnBoard:
         )
         with TemporaryDirectory() as place:
             compile_bundle(network.graph, plan, board.target, Path(place))
-            given = [tuple(values[name] for name in network.graph.inputs) for values in inputs]
-            runs = [board.run_bundle(Path(place), one) for one in given]
+            sets = [tuple(values[name] for name in network.graph.inputs) for values in inputs]
+            runs = [board.run_bundle(Path(place), one) for one in sets]
     except ExploreError as error:
         return replace(found, reason=_reason(error))
-    error_ = _greatest([run.outputs for run in runs], _peer(path, model, inputs))
-    return replace(found, error=error_, time_s=runs[0].time_s)
+    peer = _peer(path, model, inputs)
+    shaped = [
+        [np.reshape(mine, np.shape(theirs)) for mine, theirs in zip(run.outputs, wanted, strict=True)]
+        for run, wanted in zip(runs, peer, strict=True)
+    ]
+    return replace(found, error=_greatest(shaped, peer), time_s=runs[0].time_s)
 
 
 def _share(graph: Graph, plan: Plan) -> float | None:
@@ -111,8 +121,8 @@ def _share(graph: Graph, plan: Plan) -> float | None:
     return sum(macs for name, macs in layers.items() if name in launched) / total if total else None
 
 
-def _inputs(model: ModelProto, shapes: Shapes, values: Inputs) -> list[Inputs]:
-    return [{**seeded_inputs(model, shapes, seed), **values} for seed in SEEDS]
+def _inputs(model: ModelProto, shapes: Shapes, given: Given) -> list[Inputs]:
+    return [{**seeded_inputs(model, shapes, seed), **given(seed)} for seed in SEEDS]
 
 
 def _peer(path: Path, model: ModelProto, inputs: Sequence[Inputs]) -> list[Sequence[NDArray[Any]]]:

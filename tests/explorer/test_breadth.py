@@ -1,0 +1,87 @@
+"""The study of breadth: its page, what it calls wrong, and the inputs that it makes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from onnx import TensorProto, helper, save
+
+from tests.networks.architectures import ARCHITECTURES
+from tests.networks.judge import judge_on_board, judge_on_host
+from tests.networks.page import Record, agrees, is_wrong, page
+from tests.networks.trained import TRAINED, digits, tones
+
+
+def record(place: str, package: str = "", **found: object) -> Record:
+    return Record("net", package, place, 0, "family", found)
+
+
+@pytest.mark.parametrize(
+    "place, found, wrong, right",
+    [
+        ("host", {"error": 2e-6, "own_error": 1e-6}, False, True),
+        ("host", {"error": 2e-4, "own_error": 1e-6}, False, False),  # onnxruntime's own rounding
+        ("host", {"error": 1e-6, "own_error": 2e-4}, True, True),
+        ("host", {"error": np.nan, "own_error": np.nan}, True, False),
+        ("host", {"reason": "crash: KeyError"}, True, False),
+        ("host", {"reason": "UnsupportedOperatorError: node"}, False, False),
+        ("board", {"error": 9e-4}, False, True),
+        ("board", {"error": 2e-3}, True, False),
+    ],
+)
+def test_what_is_wrong_and_what_agrees(
+    place: str, found: dict[str, object], wrong: bool, right: bool
+) -> None:
+    assert is_wrong(record(place, **found)) == wrong
+    assert agrees(record(place, **found)) == right
+
+
+def test_the_page_joins_both_places_and_names_no_directory_of_the_machine() -> None:
+    text = page(
+        [
+            record("host", nodes=7, macs=3_000_000, error=1e-6, own_error=2e-6, peer_error=3e-6),
+            record("board", error=4e-5, share=0.5, launches=2, time_s=0.0125),
+            record("host", "package 1.0", nodes=5, reason="ModelError: /home/user/net.onnx: is | odd"),
+        ]
+    )
+    assert (
+        "| net | family | 7 | 3.0 million | 1.0e-06 (2.0e-06, 3.0e-06) | 4.0e-05 | 50% | 2 | 12.5 ms | - |"
+        in text
+    )
+    assert "| net | package 1.0 | family | 5 |" in text and "ModelError: net.onnx: is / odd |" in text
+    assert "1 of 1 agree on the host, of 1 kinds; 1 of 1 on the virtual board; 0 are wrong or crash." in text
+
+
+def test_names_are_unique_and_at_most_two_sizes_are_of_one_family() -> None:
+    names, families = [one.name for one in ARCHITECTURES], [one.family for one in ARCHITECTURES]
+    assert len(set(names)) == len(names) >= 40
+    assert len(set(families)) >= 25 and max(map(families.count, families)) <= 2
+    assert len({(one.package, one.file) for one in TRAINED}) == len(TRAINED)
+
+
+def test_inputs_are_the_same_for_a_seed() -> None:
+    image = digits((1, 3, 48, 160), 0)
+    assert image.shape == (1, 3, 48, 160) and -1 < image.min() < -0.5 and 0.9 < image.max() < 1.2
+    assert np.array_equal(image, digits((1, 3, 48, 160), 0)) and not np.array_equal(
+        image, digits(image.shape, 1)
+    )
+    assert tones((1, 100, 1), 0).shape == (1, 100, 1)
+
+
+def test_a_network_is_judged_in_both_places(tmp_path: Path) -> None:
+    weight = helper.make_tensor("w", TensorProto.FLOAT, (8, 4, 1, 1), np.linspace(-1, 1, 32))
+    graph = helper.make_graph(
+        [helper.make_node("Conv", ["x", "w"], ["a"]), helper.make_node("Relu", ["a"], ["y"])],
+        "small",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, (1, 4, 8, 8))],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, (1, 8, 8, 8))],
+        [weight],
+    )
+    path = tmp_path / "small.onnx"
+    save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), str(path))
+    host, board = judge_on_host(path, {}), judge_on_board(path, {})
+    assert host.macs == 8 * 4 * 64 and host.error is not None and host.error < 1e-6
+    assert board.error is not None and board.error < 1e-5 and not board.reason
+    assert board.time_s is not None and board.time_s > 0
