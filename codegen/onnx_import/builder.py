@@ -18,7 +18,6 @@ from codegen.errors import (
     ModelError,
     NotConstantError,
     UnsupportedOperatorError,
-    UnsupportedTypeError,
 )
 from codegen.graph import Graph, Node, type_of
 from codegen.lengths import Length
@@ -402,10 +401,6 @@ class GraphBuilder:
         """
         written = {tensor for node in self._nodes for tensor in node.outputs}
         for output in outputs:
-            if output in self.sequences:
-                raise UnsupportedTypeError(
-                    f"output {output!r} is a sequence; export the model with tensors as its outputs"
-                )
             if output not in written and self.is_constant(output):
                 self._write_constant(output)
             elif output not in written:

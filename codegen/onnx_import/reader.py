@@ -115,8 +115,13 @@ def _survey(model: ModelProto, directory: Path, shapes: Shapes, name: str) -> Su
         raise ModelError(f"lists the outputs {list(outputs)}; it must have some, each once")
     for node in _needed(nodes, outputs):
         reader.import_node(node)
-    if reader.obstacles:
-        return Survey(None, tuple(reader.obstacles), reader.unjudged)
+    found = reader.obstacles + [
+        UnsupportedTypeError(f"output {output!r} is a sequence; export the model with tensors as its outputs")
+        for output in outputs
+        if output in builder.sequences
+    ]
+    if found:
+        return Survey(None, tuple(found), reader.unjudged)
     return Survey(builder.graph(proto.name or name, tuple(inputs), outputs))
 
 

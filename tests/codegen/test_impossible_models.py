@@ -40,7 +40,7 @@ class Impossible:
     domain: str = ""
     outputs: int = 1
     attributes: dict[str, Any] | None = None
-    is_read: bool = True  # false: what stands in the way is its input
+    subject: str = "node"  # what stands in the way: the node, its input or its output
 
     def node(self, name: str) -> NodeProto:
         read = [f"{name}.x{index}" for index in range(len(self.inputs))]
@@ -87,7 +87,6 @@ AN_OPTIONAL = helper.make_value_info(
 A_SPARSE = helper.make_value_info("x", helper.make_sparse_tensor_type_proto(FLOAT, (3,)))
 COUNT: Info = (INT64, (1,))
 NO_RANDOM = ("random numbers", "export the model for inference")
-SEQUENCES = ("sequences", "stacked or concatenated")
 COMPUTED = ("computed from the model's inputs", "fold it when exporting")
 DENSE_TYPES = ("elements of", "export the model with these")
 
@@ -107,7 +106,7 @@ IMPOSSIBLE = {
     "zeros": Impossible("ConstantOfShape", *COMPUTED, inputs=((INT64, (2,)),)),
     "cut": Impossible("Slice", *COMPUTED, inputs=(MATRIX, COUNT, COUNT)),
     "axis": Impossible("Unsqueeze", *COMPUTED, inputs=(MATRIX, COUNT)),
-    "text_in": Impossible("Identity", *DENSE_TYPES, inputs=((TensorProto.STRING, (3,)),), is_read=False),
+    "text_in": Impossible("Identity", *DENSE_TYPES, inputs=((TensorProto.STRING, (3,)),), subject="input"),
     "lower_case": Impossible(
         "StringNormalizer", "strings", "before the network runs", inputs=((TensorProto.STRING, (3,)),)
     ),
@@ -116,16 +115,23 @@ IMPOSSIBLE = {
     ),
     "to_text": Impossible("Cast", *DENSE_TYPES, attributes={"to": TensorProto.STRING}),
     "to_bfloat": Impossible("Cast", *DENSE_TYPES, attributes={"to": TensorProto.BFLOAT16}),
-    "pair": Impossible("SequenceConstruct", *SEQUENCES, inputs=(IMAGE, IMAGE)),
-    "sequence_in": Impossible("SequenceLength", *SEQUENCES, inputs=(A_SEQUENCE,)),
+    "pair": Impossible(
+        "SequenceConstruct",
+        "is a sequence",
+        "tensors as its outputs",
+        inputs=(IMAGE, IMAGE),
+        subject="output",
+    ),
+    "sequence_in": Impossible(
+        "SequenceLength", "is a sequence", "tensors as its inputs", inputs=(A_SEQUENCE,), subject="input"
+    ),
     "image_file": Impossible(
         "ImageDecoder", "is not supported", "explore operators", inputs=((TensorProto.UINT8, (9,)),)
     ),
-    "maybe": Impossible("Optional", "optional values", "always there"),
     "optional_in": Impossible(
-        "Identity", "an optional value", "tensors", inputs=(AN_OPTIONAL,), is_read=False
+        "Identity", "an optional value", "tensors", inputs=(AN_OPTIONAL,), subject="input"
     ),
-    "sparse_in": Impossible("Relu", "a sparse tensor", "tensors", inputs=(A_SPARSE,), is_read=False),
+    "sparse_in": Impossible("Relu", "a sparse tensor", "tensors", inputs=(A_SPARSE,), subject="input"),
     "sparse_value": Impossible(
         "Constant", "sparse_value", "value_floats", inputs=(), attributes={"sparse_value": sparse("w")}
     ),
@@ -171,7 +177,6 @@ IMPOSSIBLE = {
         attributes={"pads": [4, 4, 4, 4]},
     ),
     "no_filters": Impossible("Conv", "is empty", "without the node", constants=(ones(0, 3, 3, 3),)),
-    "empty": Impossible("Slice", "empty", "without it", constants=(np.array([2]), np.array([2]))),
     "no_number": Impossible("LeakyRelu", "not a number", "with a number", attributes={"alpha": np.nan}),
     "no_end": Impossible("Elu", "attribute alpha is inf", "a finite number", attributes={"alpha": np.inf}),
     "no_deviation": Impossible(
@@ -206,8 +211,9 @@ def model_of(cases: dict[str, Impossible]) -> ModelProto:
 
 
 def told(errors: Sequence[ModelError], name: str, case: Impossible) -> str:
-    """What is said of a case: of its node, or of the input that it reads."""
-    subject = rf"node '{name}[/']" if case.is_read else rf"input '{name}\.x0'"
+    """What is said of a case: of its node, of the input that it reads, or of its output."""
+    places = {"node": rf"{name}[/']", "input": rf"{name}\.x0'", "output": rf"{name}\.y0'"}
+    subject = f"{case.subject} '{places[case.subject]}"
     found = [str(error) for error in errors if re.match(subject, str(error))]
     assert len(found) == 1, f"{name}: {[str(error) for error in errors]}"
     return found[0]
@@ -220,7 +226,7 @@ def test_an_obstacle_names_node_operator_reason_and_remedy(name: str) -> None:
         import_model(model_of({name: case}))
     error = raised.value
     text = told(error.errors if isinstance(error, ObstaclesError) else [error], name, case)
-    if case.is_read and name != "coin":  # which is a function of the operator that is named
+    if case.subject == "node" and name != "coin":  # which is a function of the operator that is named
         assert f"({case.op}, opset " in text
     reason, _, remedy = text.rpartition("; ")
     assert case.reason in reason
