@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from tests.networks.page import Record, agrees, is_wrong, page
 from tests.networks.trained import TRAINED, digits, tones
 
 
-def record(place: str, package: str = "", **found: object) -> Record:
+def record(place: str, package: str = "", **found: Any) -> Record:
     return Record("net", package, place, 0, "family", found)
 
 
@@ -32,9 +33,7 @@ def record(place: str, package: str = "", **found: object) -> Record:
         ("board", {"error": 2e-3}, True, False),
     ],
 )
-def test_what_is_wrong_and_what_agrees(
-    place: str, found: dict[str, object], wrong: bool, right: bool
-) -> None:
+def test_what_is_wrong_and_what_agrees(place: str, found: dict[str, Any], wrong: bool, right: bool) -> None:
     assert is_wrong(record(place, **found)) == wrong
     assert agrees(record(place, **found)) == right
 
