@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from onnx import ModelProto
 
 from codegen.bundle.compiler import compile_bundle
+from codegen.bundle.manifest import read_manifest
 from codegen.engine_registry import engine_named, engines
 from codegen.errors import ExploreError, ObstaclesError
 from codegen.graph import Graph, LayerSpec
@@ -97,11 +98,10 @@ def judge_on_board(path: Path, shapes: Shapes, given: Given = left_to_chance) ->
                 reason=f"more than {MOST_BOARD_MACS / 1e6:.0f} million multiply-adds: not simulated"
             )
         plan = modelled_plan(network, board.profile, engines=tuple(engines()))
-        found = OnBoard(
-            share=_share(network.graph, plan), launches=sum(step.starts_launch for step in plan.steps)
-        )
+        found = OnBoard(share=_share(network.graph, plan))
         with TemporaryDirectory() as place:
             compile_bundle(network.graph, plan, board.target, Path(place))
+            found = replace(found, launches=len(read_manifest(Path(place)).launches))
             sets = [tuple(values[name] for name in network.graph.inputs) for values in inputs]
             runs = [board.run_bundle(Path(place), one) for one in sets]
     except ExploreError as error:
