@@ -101,7 +101,8 @@ def judge_on_board(path: Path, shapes: Shapes, given: Given = left_to_chance) ->
         found = OnBoard(share=_share(network.graph, plan))
         with TemporaryDirectory() as place:
             compile_bundle(network.graph, plan, board.target, Path(place))
-            found = replace(found, launches=len(read_manifest(Path(place)).launches))
+            gpu = read_manifest(Path(place)).gpu
+            found = replace(found, launches=0 if gpu is None else len(gpu.launches))
             sets = [tuple(values[name] for name in network.graph.inputs) for values in inputs]
             runs = [board.run_bundle(Path(place), one) for one in sets]
     except ExploreError as error:
