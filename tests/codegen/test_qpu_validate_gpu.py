@@ -73,6 +73,15 @@ def compare(code: Sequence[Instruction]) -> None:
         assert check([*padded, *END]), reason  # the GPU has no warnings: undocumented features stop it too
 
 
+def test_a_relayed_value_from_before_a_branch_is_refused() -> None:
+    last = {"waddr_add": 39, "waddr_mul": 39}
+    uniform = Alu(signal=SIGNALS["none"], raddr_b=32, raddr_a=39, **last)
+    ahead = Branch(condition=BRANCH_CONDITIONS["always"], relative=1, immediate=0, waddr_add=39)
+    relayed = Alu(signal=SIGNALS["none"], raddr_a=39, raddr_b=39, op_mul=MUL_OPS["fmul"], mul_b=7, **last)
+    assert stopped([uniform, relayed, *[Alu()] * 6]) is None
+    compare([uniform, ahead, Alu(), Alu(), relayed])
+
+
 @settings(max_examples=40, deadline=None)
 @given(CODE)
 def test_what_the_gpu_stops_at_is_refused(code: list[Instruction]) -> None:

@@ -63,7 +63,8 @@ def flow_findings(facts: Sequence[Effects], flow: Flow, whole: bool) -> Iterator
     states = _states(facts, flow, whole)
     seen: set[tuple[Rule, int]] = set()
     for place, state in states.items():
-        for rule, detail in _step(facts[place.index], state)[1]:
+        broken = _step(facts[place.index], state)[1]
+        for rule, detail in (*broken, *_relays_past_a_branch(facts, place.index)):
             if (rule, place.index) not in seen:
                 seen.add((rule, place.index))
                 yield Finding(rule, place.index, detail)
@@ -177,6 +178,14 @@ def _set_up(
         return state
     count = (setup >> 20 & 15) or 16
     return replace(state, vpm_reads=_added(state.vpm_reads, count))
+
+
+def _relays_past_a_branch(facts: Sequence[Effects], index: int) -> Iterator[tuple[Rule, str]]:
+    """What the virtual board does not follow: a port's last value from before a branch, in the order of memory."""
+    for port in facts[index].relays:
+        before = next((e for e in reversed(facts[:index]) if e.is_branch or e.ports[port] is not None), None)
+        if before is None or before.is_branch or before.ports[port] != UNIFORM:
+            yield rules.FOREIGN_RELAY, f"port {'AB'[port]}, no uniform since the branch before"
 
 
 def _relayed(e: Effects, state: Outstanding) -> Outstanding:

@@ -26,12 +26,14 @@ def test_the_winner_and_what_the_runner_up_lost_by(make_run: MakeRun) -> None:
     run = open_run(place)
     step = next(step for step in run.plan.steps if step.name == "second")
     found = explain(run, "second")
-    assert found.winner is not None and found.winner.algorithm == step.choice.algorithm
+    assert found.winner is not None and found.winner.through_s is not None
+    assert found.winner.algorithm == step.choice.algorithm
     times = [one.time_s for one in found.candidates if one.time_s is not None]
     assert times == sorted(times) and times
-    assert found.winner.through_s == min(
-        one.through_s for one in found.candidates if one.through_s is not None
-    )
+    least_s = min(one.through_s for one in found.candidates if one.through_s is not None)
+    assert (
+        least_s <= found.winner.through_s <= 1.05 * least_s
+    )  # a robust plan is not the fastest under each profile
     shown = explore("explain", place, "second")
     assert shown.exit_code == 0, shown.output
     for text in ("chosen", step.choice.algorithm, "runner-up"):
