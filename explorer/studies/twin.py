@@ -335,7 +335,8 @@ def _table(name: str, worths: list[BoardWorth]) -> StudyTable:
             "searches came by, run on the board; the other plans' regret against it, below 0 where they are faster. "
             f"`stock plan`: searched with the stock profile. `{PROBES} probes`: that, put right by {PROBES} "
             f"measurements on the board, of which {PROBED_PLANS} are whole plans. `twin`: searched with the constants "
-            "that calibration found, `asked` candidates being measured on the board. `launches`: of calibration. "
+            "that calibration found, `asked` candidates being measured on the board. `launches`: of calibration, - "
+            "where measurements were kept without their number. "
             "`within`: of the constants found, those off by no more, and the worst.",
         ),
     )
@@ -346,7 +347,7 @@ def _row(worth: BoardWorth) -> tuple[str, ...]:
     return (
         str(worth.board),
         worth.differs_in,
-        str(worth.launches),
+        str(worth.launches or "-"),
         str(worth.identified),
         f"{worth.within}, worst {worth.worst:.1%}",
         f"{1e3 * worth.true_s:.2f} ms",
