@@ -169,7 +169,6 @@ def test_gates_come_in_either_layout() -> None:
     [
         ([IMAGE, (1, 1, 6, 1)], "a column"),
         ([(1, 21, 1, 1), (1, 1, 6, 7)], "no operand of the output's shape"),
-        ([(2, 8, 6, 7), (2, 8, 1, 1)], "numbers of channels of several images"),
         ([(1, 3, 6, 7), (1, 3, 1, 1)], "fewer channels than a group has lines"),
     ],
 )
