@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from typing import ClassVar, final
 
@@ -11,6 +12,12 @@ from codegen.graph import LayerSpec
 from codegen.operator import reads_further_tensor
 from codegen.schedule import AxisNames, Choice, Point, Space
 from codegen.target import Target
+
+
+def first_sentence(algorithm: object) -> str:
+    """The first sentence of an algorithm's description, without its full stop."""
+    text = " ".join((type(algorithm).__doc__ or "").split())
+    return re.split(r"(?<=\.)\s", text)[0].rstrip(".")
 
 
 class AlgorithmBase(ABC):

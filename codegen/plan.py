@@ -54,9 +54,9 @@ class PlanTensor(_Frozen):
 class PlanStep(_Frozen):
     """One layer and how it is computed.
 
-    Step i reads the buffers `<tensor>@<layout>` of `reads` and writes those of `writes`. A change of layout is
-    a step of its own: operator Relayout, named `relayout:<tensor>:<layout>` (`free_name`), the same tensor in
-    and out.
+    A step reads each tensor of `inputs` in the layout of the same place in its choice, and writes `outputs` likewise;
+    a tensor in one layout is a buffer, which only one step writes. A change of layout is a step of its own: operator
+    Relayout, named `relayout:<tensor>:<layout>` (`free_name`), the same tensor in and out.
     """
 
     name: str

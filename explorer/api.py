@@ -162,7 +162,7 @@ def explore(
     >>> {step.choice.engine for step in run.plan.steps}
     {'cpu'}
     >>> sorted(run.files)
-    ['bundle', 'plan.json', 'reasons.csv', 'run.json', 'samples.csv', 'summary.json', 'table.txt']
+    ['bundle', 'layers.csv', 'plan.json', 'reasons.csv', 'run.json', 'samples.csv', 'summary.json', 'table.txt']
     """
     with output_errors(settings.out or RUNS):
         with _progress(console, progress) as told:

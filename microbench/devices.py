@@ -29,7 +29,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from microbench.errors import DevicesError, ProfileError
 from microbench.options import Launch, SshOptions
-from microbench.profile import known_profiles, split_variants
+from microbench.profile import known_profiles, split_variants, unknown_device
 
 DEFAULT_SSH_PORT = 22
 
@@ -195,11 +195,9 @@ def find_device(name: str, path: Path | None) -> Device:
         profile = ":".join((_profile_of(found, base, path), *variants))
         return Device(profile, found.ssh(), found.board, found.board_options or {})
     if not base.endswith(".toml") and base not in known_profiles():
-        configured = f"boards of {path}: {', '.join(sorted(boards))}; " if boards else ""
-        raise ProfileError(
-            f"unknown device {name!r}; {configured}known devices: {', '.join(known_profiles())} (or a profile "
-            "file *.toml); a board of your own: `explore devices add`"
-        )
+        configured = f"; boards of {path}: {', '.join(sorted(boards))}" if boards else ""
+        own = "a board of your own: `explore devices add`"
+        raise ProfileError(f"{unknown_device(name, boards)}{configured}; {own}")
     return Device(name)
 
 
@@ -209,10 +207,7 @@ def _profile_of(board: NamedBoard, name: str, path: Path) -> str:
     if base.endswith(".toml"):
         return str(path.parent / Path(board.profile).expanduser())
     if base not in known_profiles():
-        raise DevicesError(
-            f"{path}: boards.{name}.profile: unknown device {board.profile!r}; known devices: "
-            f"{', '.join(known_profiles())} (or a profile file *.toml); correct it"
-        )
+        raise DevicesError(f"{path}: boards.{name}.profile: {unknown_device(board.profile)}; correct it")
     return board.profile
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import re
 import tomllib
+from collections.abc import Collection
+from difflib import get_close_matches
 from functools import cached_property, reduce
 from pathlib import Path
 from typing import Annotated, Any, Self
@@ -260,14 +262,21 @@ def load_profile(name_or_path: str) -> DeviceProfile:
     return reduce(DeviceProfile.with_variant, variants, _read_profile(name))
 
 
+def unknown_device(name: str, others: Collection[str] = ()) -> str:
+    """What to say of a name that is no profile's, nor one of `others`: the nearest, and all there are."""
+    near = get_close_matches(name, [*others, *known_profiles()], 1)
+    meant = f", did you mean {near[0]!r}?" if near else ";"
+    return f"unknown device {name!r}{meant} known devices: {', '.join(known_profiles())} (or a profile file *.toml)"
+
+
 def _read_profile(name_or_path: str) -> DeviceProfile:
     path = (
         Path(name_or_path) if name_or_path.endswith(".toml") else PROFILE_DIRECTORY / f"{name_or_path}.toml"
     )
     if not path.is_file():
-        raise ProfileError(
-            f"unknown device {name_or_path!r}; known devices: {', '.join(known_profiles())} (or a profile file *.toml)"
-        )
+        if name_or_path.endswith(".toml"):
+            raise ProfileError(f"there is no profile {path}; name a file that is there, or a known device")
+        raise ProfileError(unknown_device(name_or_path))
     try:
         content: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
         return DeviceProfile.model_validate(content)

@@ -52,6 +52,16 @@ def load_graph(path: Path, shapes: Shapes | None = None) -> Graph:
         raise
 
 
+def input_names(path: Path) -> tuple[str, ...]:
+    """The inputs of an ONNX file by name, initializers left out; raises ModelError where it cannot be read."""
+    try:
+        graph = read_model(path).graph
+    except ModelError as error:
+        raise ModelError(f"{path}: {error}") from error
+    initializers = {tensor.name for tensor in graph.initializer}
+    return tuple(info.name for info in graph.input if info.name not in initializers)
+
+
 def import_model(
     model: ModelProto, *, directory: Path = Path(), shapes: Shapes | None = None, name: str = "model"
 ) -> Graph:

@@ -24,6 +24,8 @@ def repeat(context: typer.Context, directory: Path) -> None:
         for name, value in context.params.items()
         if (source := context.get_parameter_source(name)) is not None and source.name == TYPED
     }
+    if "network" in given:
+        given["model"] = given.pop("network")
     command = context.command
     earlier = command.make_context(
         context.info_name, list(recorded_command(directory)), parent=context.parent

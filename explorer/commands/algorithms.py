@@ -11,11 +11,11 @@ def algorithms() -> None:
     from rich.table import Table
 
     from codegen.algorithm import algorithms as registered
+    from codegen.algorithm_base import first_sentence
     from explorer.terminal.console import stdout
 
     with reported():
         table = Table("algorithm", "engine", "what it does")
         for algorithm in registered().values():
-            summary = (type(algorithm).__doc__ or "").strip().split("\n")[0]
-            table.add_row(escape(algorithm.name), algorithm.engine, escape(summary))
+            table.add_row(escape(algorithm.name), algorithm.engine, escape(first_sentence(algorithm)))
         stdout().print(table)

@@ -36,7 +36,7 @@ def devices(context: typer.Context, devices: DevicesOption = None) -> None:
     context.obj = devices
     if context.invoked_subcommand is None:
         with reported():
-            list_command(chosen_file(devices))
+            list_command(chosen_file(devices, existing=False))
 
 
 @devices_app.command()
@@ -70,7 +70,7 @@ def add(
     from microbench.devices_file import add_board, new_board
     from microbench.profile import load_profile
 
-    path = chosen_file(devices or context.obj)
+    path = chosen_file(devices or context.obj, existing=False)
     with reported(place=path):
         load_profile(profile)
         if profile.endswith(".toml"):
@@ -89,7 +89,7 @@ def add(
 def test(context: typer.Context, name: NameArgument, devices: DevicesOption = None) -> None:
     """Open the connection to a named board and say what answered."""
     with reported():
-        test_command(name, chosen_file(devices or context.obj))
+        test_command(name, chosen_file(devices or context.obj, existing=False))
 
 
 def list_command(path: Path) -> None:
@@ -129,10 +129,15 @@ def test_command(name: str, path: Path) -> None:
     stdout().print(f"{boards[name].place} answers: {found.board}{clock} ({found.software})", markup=False)
 
 
-def chosen_file(devices: Path | None) -> Path:
-    """The file of --devices, or the user's own."""
+def chosen_file(devices: Path | None, existing: bool = True) -> Path:
+    """The file of --devices, or the user's own, which need not be there. Raises DevicesError where one is named that is
+    not, and must.
+    """
     from microbench.devices import default_devices_file
+    from microbench.errors import DevicesError
 
+    if existing and devices is not None and not devices.is_file():
+        raise DevicesError(f"there is no file {devices}; `explore devices --devices {devices} add` makes it")
     return devices or default_devices_file()
 
 

@@ -18,6 +18,9 @@ ShapeOption = Annotated[
 
 def run(
     context: typer.Context,
+    network: Annotated[
+        Path | None, typer.Argument(metavar="[MODEL]", help="the ONNX file; the same as --model")
+    ] = None,
     model: ModelOption = None,
     device: Annotated[
         str, typer.Option(help="a named board (`explore devices`), else a profile: a name, or a file *.toml")
@@ -140,10 +143,14 @@ def run(
         int,
         typer.Option(help="most rounds of running whole plans, where a clock is read; 0: none", min=0),
     ] = 4,
+    wide: Annotated[
+        bool, typer.Option("--wide", help="the whole table of layers, however narrow the terminal")
+    ] = False,
 ) -> None:
     """Search, compose, compile and check a network on a board; interrupted runs go on where they stopped."""
     from explorer.api import explore
     from explorer.commands.again import REPEATED, repeat
+    from explorer.errors import UsageError
     from explorer.search.budget import parse_budget
     from explorer.search.layer_search import SearchSettings
     from explorer.search.restrictions import Restrictions, parse_rule
@@ -163,6 +170,8 @@ def run(
     from explorer.terminal.console import stdout
 
     with reported(resumable=True, place=out or RUNS):
+        if network is not None and model is not None:
+            raise UsageError(f"two models: {network} and --model {model}; leave one out")
         if again is not None and not context.meta.get(REPEATED):
             repeat(context, again)
             return
@@ -170,7 +179,7 @@ def run(
             RunSettings(
                 device=device,
                 devices=chosen_file(devices),
-                model=model,
+                model=model or network,
                 board=board,
                 board_options=parse_board_options(board_option or ()),
                 ssh=parse_ssh(ssh, ssh_key, known_hosts),
@@ -202,5 +211,5 @@ def run(
                 again=again,
                 prices=parse_prices(price or ()),
             ),
-            console=stdout(),
+            console=stdout(wide),
         )

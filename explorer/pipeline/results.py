@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import csv
+from pathlib import Path
+
 from rich.console import Console
 
 from explorer.front.front import write_front
@@ -12,13 +15,21 @@ from explorer.runs.figures import remove_figures
 from explorer.runs.files import SAMPLES_FILE, write_samples
 from explorer.runs.noise import noise_of_report
 from explorer.runs.reasons import REASONS_FILE, write_reasons
-from explorer.runs.report import write_summary
-from explorer.runs.tables import step_table, summary_lines, summary_table
+from explorer.runs.report import RunReport, write_summary
+from explorer.runs.tables import (
+    LAYER_COLUMNS,
+    layer_rows,
+    narrow_step_table,
+    step_table,
+    summary_lines,
+    summary_table,
+)
 from explorer.settings import RunSettings
-from explorer.terminal.console import text_file
+from explorer.terminal.console import fits, text_file
 from explorer.terminal.progress import Progress
 
 TABLE_FILE = "table.txt"
+LAYERS_FILE = "layers.csv"
 
 
 def run_with_results(settings: RunSettings, progress: Progress, announce: Announce) -> Run:
@@ -36,6 +47,7 @@ def write_results(result: Run) -> None:
     write_samples(result.report.measured, result.directory / SAMPLES_FILE)
     write_reasons(result.report.measured, result.directory / REASONS_FILE)
     write_front(result.front, result.directory)
+    write_layers(result.report, result.directory / LAYERS_FILE)
     with (result.directory / TABLE_FILE).open("w", encoding="utf-8") as file:
         text = text_file(file)
         text.print(step_table(result.report))
@@ -43,9 +55,27 @@ def write_results(result: Run) -> None:
             text.print(f"{name}: {line}", markup=False, soft_wrap=True)
 
 
+def write_layers(report: RunReport, path: Path) -> None:
+    """The table of steps as CSV: a row each, times in seconds."""
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(LAYER_COLUMNS)
+        writer.writerows(layer_rows(report))
+
+
+def next_step(result: Run) -> str:
+    """What a person may do with a finished run."""
+    first = result.plan.inputs[0].shape if result.plan.inputs else ()
+    if result.report.check is None:
+        return f"explore compare {result.directory} OTHER, or the same without --board {result.report.board.split()[0]}"
+    given = "--image PICTURE" if len(first) == 4 else "--input ARRAY.npy"
+    return f"explore infer {result.directory} {given}, or explore report {result.directory}"
+
+
 def show_results(result: Run, console: Console) -> None:
     """The steps, the run in a few lines, the front, and where all of it is."""
-    console.print(step_table(result.report))
+    whole = step_table(result.report)
+    console.print(whole if fits(whole, console) else narrow_step_table(result.report))
     console.print(summary_table(result.report))
     if result.front is not None:
         console.print(front_table(result.front, noise_of_report(result.report)))
@@ -54,3 +84,4 @@ def show_results(result: Run, console: Console) -> None:
             f"not checked: the board {result.report.board} computes no outputs", style="bold yellow"
         )
     console.print(f"results: {result.directory}", markup=False)
+    console.print(f"next: {next_step(result)}", markup=False, soft_wrap=True)

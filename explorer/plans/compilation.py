@@ -7,6 +7,7 @@ from pathlib import Path
 from codegen.algorithm import check_choice
 from codegen.bundle import compile_bundle
 from codegen.errors import PlanError, ScheduleError
+from codegen.onnx_import.reader import input_names
 from codegen.plan import Plan, check_plan_fits, read_plan
 from codegen.target import Target
 from explorer.plans.network import load_network
@@ -20,6 +21,12 @@ def compile_plan_file(
     """Writes the bundle of a plan file; raises PlanError where the plan was made for another model or device."""
     plan = read_plan(plan_path)
     shapes = {tensor.name: tensor.shape for tensor in plan.inputs}
+    names = input_names(model_path)
+    if not set(shapes) <= set(names):
+        raise PlanError(
+            f"plan {plan_path} was made for model {plan.model_name!r} with the inputs {', '.join(shapes) or 'none'}; "
+            f"{model_path} has {', '.join(names) or 'none'}: give that model, or make a new plan by `explore run`"
+        )
     network = load_network(model_path, shapes, plan.model_name)
     check_plan_fits(plan, network.sha256)
     profile = load_profile(find_device(device, devices).profile if device else plan.device)

@@ -10,7 +10,7 @@ from explorer.terminal.units import seconds
 from microbench.protocol import FEWEST_REFERENCES, ReferenceTimes
 
 CLOCKLESS = frozenset({"simulated", "modelled"})
-NO_CLOCK = "simulated: deterministic, no noise floor"
+NO_CLOCK = "deterministic, no noise floor"
 
 
 def noise_text(spread: float | None, reference: ReferenceTimes | None, kinds: Collection[str]) -> str:
@@ -18,7 +18,7 @@ def noise_text(spread: float | None, reference: ReferenceTimes | None, kinds: Co
     if spread is not None:
         return f"±{100 * spread:.1f} %, {_of(reference)}"
     if CLOCKLESS.issuperset(kinds):
-        return NO_CLOCK
+        return f"{' and '.join(sorted(kinds)) or 'nothing timed'}: {NO_CLOCK}"
     timed = reference.timings if reference else 0
     return f"unknown: a reference kernel was timed {timed} times, {FEWEST_REFERENCES} are the fewest that show a spread"
 
@@ -31,7 +31,9 @@ def noise_of_report(report: RunReport) -> str:
 def noise_of_run(run: RunData) -> str:
     """The floor of a run's directory."""
     if run.report is None:
-        return NO_CLOCK if CLOCKLESS.issuperset(run.kinds) else "unknown: a plan only, without its run"
+        if CLOCKLESS.issuperset(run.kinds):
+            return noise_text(None, None, run.kinds)
+        return "unknown: a plan only, without its run"
     return noise_of_report(run.report)
 
 

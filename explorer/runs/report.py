@@ -192,8 +192,10 @@ class RunReport:
 
     @property
     def peak_share(self) -> float | None:
-        """Useful floating point operations over what the QPUs could do in the same time."""
-        return 2 * self.macs / self.time_s / self.qpu_peak_flops if self.qpu_peak_flops else None
+        """Useful floating point operations over what the QPUs could do in the same time; None where they do nothing."""
+        if not self.launches or not self.qpu_peak_flops:
+            return None
+        return 2 * self.macs / self.time_s / self.qpu_peak_flops
 
 
 def write_summary(report: RunReport, path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 
 from rich.markup import escape
 from rich.table import Table
@@ -10,7 +10,12 @@ from rich.table import Table
 from codegen.schedule import Values
 from explorer.runs.noise import noise_of_report
 from explorer.runs.report import ModelQuality, Regret, RunReport, StepReport
+from explorer.terminal.console import shown
 from explorer.terminal.units import seconds
+
+_SEPARATORS = "/._:"
+_WORTH_CUTTING = 4  # characters
+_BAR_CELLS = 8
 
 
 def _times(ratio: float | None) -> str:
@@ -24,7 +29,7 @@ def axes(values: Values) -> str:
 
 def step_table(report: RunReport) -> Table:
     """One row per step of the plan, and their sum."""
-    title = escape(f"{report.model} on {report.device} ({report.board})")
+    title = escape(shown(f"{report.model} on {report.device} ({report.board})"))
     table = Table(title=title, title_justify="left", show_footer=True, pad_edge=False)
     table.add_column("layer", footer="total", overflow="fold", max_width=28)
     table.add_column("algorithm", overflow="fold", max_width=24)
@@ -41,12 +46,57 @@ def step_table(report: RunReport) -> Table:
     return table
 
 
+def narrow_step_table(report: RunReport) -> Table:
+    """What matters most of every step, within 80 columns: what all names begin with is in the title alone."""
+    begin = common_beginning([step.name for step in report.steps])
+    names = f"; layers: {begin}..." if begin else ""
+    title = escape(shown(f"{report.model} on {report.device} ({report.board}){names}"))
+    table = Table(title=title, title_justify="left", show_footer=True, pad_edge=False)
+    table.add_column("layer", footer="total", overflow="fold", max_width=20)
+    table.add_column("algorithm", overflow="fold", max_width=16)
+    table.add_column("time", justify="right", footer=seconds(report.time_s), no_wrap=True)
+    table.add_column("time is", footer=" + ".join(report.kinds), max_width=9, overflow="fold")
+    table.add_column("share", footer="100 %", no_wrap=True)
+    largest = max((_time_s(step) for step in report.steps), default=0.0)
+    for step in report.steps:
+        share, part = _time_s(step) / report.time_s, _time_s(step) / largest if largest else 0.0
+        table.add_row(
+            escape(shown(step.name[len(begin) :])),
+            escape(step.choice.algorithm),
+            seconds(_time_s(step)),
+            step.run_kind if step.expected_s else "-",
+            f"{100 * share:4.1f} % {bar(part, _BAR_CELLS)}",
+        )
+    return table
+
+
+def common_beginning(names: Sequence[str]) -> str:
+    """What all of several names begin with, up to a separator; nothing where it would leave one of them empty."""
+    if len(names) < 2:
+        return ""
+    first, last = min(names), max(names)
+    alike = next((i for i, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), len(first))
+    begin = first[:alike]
+    end = max((begin.rfind(mark) + 1 for mark in _SEPARATORS), default=0)
+    return begin[:end] if end >= _WORTH_CUTTING and all(len(name) > end for name in names) else ""
+
+
+def bar(part: float, cells: int) -> str:
+    """A bar of so many cells at most, to an eighth of one."""
+    eighths = round(max(0.0, min(1.0, part)) * cells * 8)
+    return "█" * (eighths // 8) + ("", *"▏▎▍▌▋▊▉")[eighths % 8]
+
+
+def _time_s(step: StepReport) -> float:
+    return step.expected_s if step.run_s is None else step.run_s
+
+
 def _row(step: StepReport, total_s: float) -> Iterable[str]:
-    time_s = step.expected_s if step.run_s is None else step.run_s
+    time_s = _time_s(step)
     ratio = step.cpu_only_s / step.expected_s if step.cpu_only_s and step.expected_s else None
     predicted = step.predicted.time_s if step.predicted else None
     return (
-        escape(step.name),
+        escape(shown(step.name)),
         escape(step.choice.algorithm),
         axes(step.choice.split),
         axes(step.choice.tile),
@@ -57,6 +107,38 @@ def _row(step: StepReport, total_s: float) -> Iterable[str]:
         f"{100 * time_s / total_s:.1f} %",
         _times(ratio),
     )
+
+
+LAYER_COLUMNS = (
+    "layer",
+    "engine",
+    "algorithm",
+    "split",
+    "tile",
+    "predicted_s",
+    "expected_s",
+    "run_s",
+    "kind",
+    "cpu_only_s",
+)
+
+
+def layer_rows(report: RunReport) -> Iterator[Sequence[object]]:
+    """The steps as data, columns as `LAYER_COLUMNS`: seconds, and nothing where nothing is known."""
+    for step in report.steps:
+        choice = step.choice
+        yield (
+            step.name,
+            choice.engine,
+            choice.algorithm,
+            axes(choice.split),
+            axes(choice.tile),
+            step.predicted.time_s if step.predicted else None,
+            step.expected_s,
+            step.run_s,
+            step.run_kind,
+            step.cpu_only_s,
+        )
 
 
 def _sum(steps: Iterable[StepReport]) -> float:

@@ -7,20 +7,31 @@ from typing import TextIO
 
 from rich.console import Console
 from rich.markup import escape
+from rich.measure import Measurement
 from rich.table import Table
 
 NARROWEST = 220  # columns where no terminal says how many there are: a pipe gets whole tables and whole lines
 
 
-def stdout() -> Console:
-    """Standard output, as wide as the terminal, or as `NARROWEST`."""
+def stdout(wide: bool = False) -> Console:
+    """Standard output, as wide as the terminal; as `NARROWEST` where there is none, or `wide` asks for it."""
     console = Console(highlight=False, emoji=False)
-    return console if console.is_terminal else Console(highlight=False, emoji=False, width=NARROWEST)
+    return (
+        console
+        if console.is_terminal and not wide
+        else Console(highlight=False, emoji=False, width=NARROWEST)
+    )
 
 
 def stderr() -> Console:
     """Standard error; lines are left to the terminal to wrap."""
     return Console(stderr=True, highlight=False, emoji=False, soft_wrap=True)
+
+
+def fits(table: Table, console: Console) -> bool:
+    """Whether a table can be shown on a console with no cell broken."""
+    unbounded = console.options.update(width=10 * NARROWEST)
+    return Measurement.get(console, unbounded, table).maximum <= console.width
 
 
 def text_file(file: TextIO) -> Console:

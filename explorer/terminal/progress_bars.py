@@ -50,6 +50,8 @@ class ConsoleProgress:
     ) -> None:
         if kind is None:
             self._finish()
+        else:
+            self._take_back()
         self._bars.line = ""
         self._bars.stop()
 
@@ -80,6 +82,12 @@ class ConsoleProgress:
         self._bars.line = self._round.line
         if self._task is not None:
             self._bars.update(self._task, advance=1, note=self._round.note)
+
+    def _take_back(self) -> None:
+        """A bar that never had a length says nothing beside the error that ended it."""
+        for task in self._bars.tasks:
+            if task.id == self._task and task.total is None:
+                self._bars.remove_task(task.id)
 
     def _finish(self) -> None:
         """A phase without measurements is one thing done."""

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from codegen.algorithm import Algorithm, algorithms
+from codegen.algorithm_base import first_sentence
 from codegen.operator_registry import supported_operators
 from tests.codegen.algorithm_layers import LAYERS
 from tests.codegen.built import choices, targets_of
@@ -60,7 +61,7 @@ def _algorithms() -> list[tuple[str, ...]]:
                     f"`{algorithm.name}`",
                     "; ".join(several),
                     types,
-                    _line(algorithm),
+                    first_sentence(algorithm),
                 )
             )
     return sorted(rows)
@@ -77,12 +78,6 @@ def _layouts(algorithm: Algorithm) -> set[tuple[str, str]]:
                     text = " to ".join(", ".join(dict.fromkeys(side)) for side in sides)
                     found.add((type(spec.op).__name__, re.sub(r"channel\d+", "channelN", text)))
     return found
-
-
-def _line(algorithm: Algorithm) -> str:
-    """The first sentence of its description."""
-    text = " ".join((type(algorithm).__doc__ or "").split())
-    return re.split(r"(?<=\.)\s", text)[0].rstrip(".")
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:

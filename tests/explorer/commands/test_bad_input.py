@@ -168,5 +168,40 @@ def test_a_plan_of_another_model_or_device(finished: Path, tmp_path: Path) -> No
     plan = finished / "out" / "plan.json"
     other = write_tiny_model(tmp_path / "other.onnx", seed=1)
     refused(explore("compile", plan, "--model", other, "--out", tmp_path / "b"), "PlanError", "explore run")
+    renamed = onnx.load(str(other))
+    renamed.graph.input[0].name = renamed.graph.node[0].input[0] = "z"
+    onnx.save(renamed, str(other))
+    refused(
+        explore("compile", plan, "--model", other, "--out", tmp_path / "b"), "PlanError", "inputs x", "has z"
+    )
     there = ("--model", finished / "tiny.onnx", "--out", tmp_path / "b", "--device", "host")
     refused(explore("compile", plan, *there), "PlanError", "'pi-zero'", "--device host")
+
+
+def test_a_device_that_is_misspelt(model: Path, tmp_path: Path) -> None:
+    refused(run(model, tmp_path, "--device", "pi-zeroo"), "ProfileError", "did you mean 'pi-zero'?")
+    refused(run(model, tmp_path, "--device", tmp_path / "no.toml"), "ProfileError", "no.toml")
+    refused(run(model, tmp_path, "--devices", tmp_path / "no.toml"), "DevicesError", "there is no file")
+
+
+def test_a_model_may_stand_alone_but_not_twice(model: Path, tmp_path: Path) -> None:
+    place = (
+        "--board",
+        "null",
+        "--layer-budget",
+        "1",
+        "--store",
+        tmp_path / "s.sqlite",
+        "--out",
+        tmp_path / "o",
+    )
+    result = explore("run", model, *place)
+    assert result.exit_code == 0, result.output
+    assert "next: explore compare" in result.stdout
+    refused(explore("run", model, "--model", model, *place), "UsageError", "two models")
+
+
+def test_a_sentence_about_an_algorithm_is_whole() -> None:
+    assert "each with its share of the taps, which write every stride-th pixel" in " ".join(
+        "".join(c for c in explore("algorithms").stdout if c not in "│┃").split()
+    )

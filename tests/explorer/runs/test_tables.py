@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
@@ -8,7 +9,16 @@ from rich.console import Console
 from codegen.schedule import Choice, values
 from cost_models.model import Prediction
 from explorer.runs.report import CheckReport, RunReport, StepReport
-from explorer.runs.tables import step_table, summary_lines
+from explorer.runs.tables import (
+    LAYER_COLUMNS,
+    bar,
+    common_beginning,
+    layer_rows,
+    narrow_step_table,
+    step_table,
+    summary_lines,
+)
+from explorer.terminal.console import fits
 
 
 def report(engine: str = "videocore4", check: CheckReport | None = None) -> RunReport:
@@ -56,3 +66,63 @@ def test_a_plan_without_qpu_steps_is_not_compared_with_itself() -> None:
     run = report(engine="cpu")
     assert run.speedup is None
     assert "CPU-only plan" not in dict(summary_lines(run))
+
+
+def narrow(run: RunReport) -> str:
+    console = Console(file=io.StringIO(), width=80, color_system=None)
+    console.print(narrow_step_table(run))
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+def test_the_narrow_table_fits_80_columns_and_cuts_no_kind() -> None:
+    run = report()
+    (step,) = run.steps
+    names = [f"/network/features/features.{i}/some/long/branch/Conv" for i in range(3)]
+    run = replace(run, steps=tuple(replace(step, name=name) for name in names))
+    text = narrow(run)
+    assert max(map(len, text.splitlines())) <= 80
+    assert text.count("simulated") == 4
+    assert "layers: /network/features/features...." in text
+    console = Console(file=io.StringIO(), width=80)
+    assert not fits(step_table(run), console)
+    assert fits(narrow_step_table(run), console)
+    assert fits(step_table(run), Console(file=io.StringIO(), width=220))
+
+
+def test_commands_to_a_terminal_in_names_are_shown_and_not_obeyed() -> None:
+    (step,) = report().steps
+    hostile = replace(report(), model="a\x1b[31mb", steps=(replace(step, name="x\x1b]0;title\x07"),))
+    for text in (narrow(hostile), shown(hostile)):
+        assert "\x1b" not in text and "\x07" not in text
+        assert "\\x1b" in text
+
+
+@pytest.mark.parametrize(
+    ("names", "begin"),
+    [
+        (["net/block/a", "net/block/b"], "net/block/"),
+        (["net/block/", "net/block/b"], ""),
+        (["a/x", "a/y"], ""),
+        (["conv1", "conv2"], ""),
+        (["only/one"], ""),
+        ([], ""),
+    ],
+)
+def test_what_all_names_begin_with(names: list[str], begin: str) -> None:
+    assert common_beginning(names) == begin
+
+
+def test_bars_are_as_long_as_their_part() -> None:
+    assert bar(1.0, 4) == "████" and bar(0.5, 4) == "██" and bar(0.0, 4) == "" and bar(2.0, 1) == "█"
+    assert bar(1 / 32, 4) == "▏"
+
+
+def test_layers_as_data_have_every_column() -> None:
+    (row,) = layer_rows(report())
+    assert len(row) == len(LAYER_COLUMNS)
+    assert dict(zip(LAYER_COLUMNS, row, strict=True))["expected_s"] == 2e-3
+
+
+def test_a_plan_without_launches_has_no_share_of_the_qpus() -> None:
+    assert replace(report(), launches=0).peak_share is None

@@ -46,3 +46,14 @@ def test_where_there_is_no_terminal_lines_and_tables_are_whole(capsys: pytest.Ca
     line = "word " * (console.NARROWEST // 5 - 1)
     console.stdout().print(line)
     assert capsys.readouterr().out.rstrip("\n") == line
+
+
+def test_a_bar_without_a_length_goes_with_the_error_that_ends_it() -> None:
+    file = io.StringIO()
+    with (
+        pytest.raises(ValueError, match="broken"),
+        ConsoleProgress(Console(file=file, width=200)) as progress,
+    ):
+        progress.phase("Import")
+        raise ValueError("broken")
+    assert "Import" not in file.getvalue()

@@ -161,6 +161,17 @@ static void free_tensors(int count, void **pointers)
         free(pointers[i]);
 }
 
+/* A file of inputs of another size: what it should hold. */
+static int fail_size(const char *path, int longer, int count, const model_tensor *tensors)
+{
+    unsigned long long wanted = 0;
+    for (int i = 0; i < count; ++i)
+        wanted += (unsigned long long)tensors[i].elements * tensors[i].element_bytes;
+    char what[160];
+    snprintf(what, sizeof what, "holds %s than the model's inputs, which take %llu bytes", longer ? "more" : "less", wanted);
+    return fail(EXIT_FILES, path, what);
+}
+
 static int read_exactly(const char *path, int count, const model_tensor *tensors, void **pointers)
 {
     FILE *file = fopen(path, "rb");
@@ -173,7 +184,7 @@ static int read_exactly(const char *path, int count, const model_tensor *tensors
     const int longer = fgetc(file) != EOF;
     fclose(file);
     if (!complete || longer)
-        return fail(EXIT_FILES, path, "does not hold exactly the model's inputs");
+        return fail_size(path, longer, count, tensors);
     return 0;
 }
 
