@@ -75,7 +75,7 @@ def test_a_run_s_files_hold_it_and_old_ones_are_read(make_run: MakeRun) -> None:
     content = json.loads(path.read_text())
     del content["reference"]
     path.write_text(json.dumps(content))
-    assert noise_of_run(open_run(path.parent)) == f"simulated: {NO_CLOCK}"
+    assert noise_of_run(open_run(path.parent)).endswith(f"simulated: {NO_CLOCK}")
     assert "simulated" in noise_of_run(open_run(make_run("plan only", "plan")))
 
 
