@@ -84,7 +84,7 @@ def common_beginning(names: Sequence[str]) -> str:
 def bar(part: float, cells: int) -> str:
     """A bar of so many cells at most, to an eighth of one."""
     eighths = round(max(0.0, min(1.0, part)) * cells * 8)
-    return "█" * (eighths // 8) + ("", *"▏▎▍▌▋▊▉")[eighths % 8]
+    return "█" * (eighths // 8) + " ▏▎▍▌▋▊▉"[eighths % 8].strip()
 
 
 def _time_s(step: StepReport) -> float:
