@@ -26,6 +26,8 @@ Objective = Literal["latency", "front"]
 PriorChoice = Literal["store", "none"]
 Shapes = Mapping[str, tuple[int, ...]]
 
+_BYTES = re.compile(r"(?P<count>\d+(?:\.\d+)?) ?(?P<unit>[KMG]iB|[kMG]B|B)?")
+_UNITS = {"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "kB": 1e3, "MB": 1e6, "GB": 1e9, "B": 1}
 _SIZE = re.compile("0*[1-9][0-9]{0,9}")
 _SSH_PLACE = re.compile(r"(?:(?P<user>[^@\s:]+)@)?(?P<host>\[[^\]\s]+\]|[^@:\s]+)(?::(?P<port>\d{1,5}))?")
 
@@ -62,6 +64,8 @@ class RunSettings:
     of exported samples that the store takes in first, None: none. `again`: a run's directory; this one learns from the
     samples that it learned from, and has the times that it took.
 
+    `max_memory_bytes`: what the plan's activations may take, GPU memory and the CPU's arena together; None: no cap.
+
     `twin`: the profile of a virtual board that stands in for the device in the search, a name or a file *.toml, or
     `calibrated`: that which `explore calibrate` wrote for it.
 
@@ -91,6 +95,7 @@ class RunSettings:
     robust: bool = False
     twin: str | None = None
     prices: Mapping[str, float] = field(default_factory=dict)
+    max_memory_bytes: int | None = None
 
     def __post_init__(self) -> None:
         for name in ("model", "out", "devices", "samples", "again"):
@@ -109,6 +114,9 @@ class RunSettings:
         if self.prices and (self.robust or self.objective == "front"):
             other = "--robust" if self.robust else "--objective front"
             raise UsageError(f"--price chooses one plan by what it takes; leave it out, or {other}")
+        if self.max_memory_bytes is not None and (self.robust or self.objective == "front"):
+            other = "--robust" if self.robust else "--objective front"
+            raise UsageError(f"--max-memory caps the one plan that is searched for; leave it out, or {other}")
         if self.gpu_memory not in (None, *GPU_MEMORIES):
             raise UsageError(
                 f"gpu_memory cannot be {self.gpu_memory!r}: {' or '.join(GPU_MEMORIES)}, or None"
@@ -123,6 +131,7 @@ class RunSettings:
         """Numbers by the field they are in, with the least and the most that each may be."""
         yield "v3d_hz", self.v3d_hz, LEAST_HZ, MOST_HZ
         yield "qpus", self.qpus, 1, math.inf
+        yield "max_memory_bytes", self.max_memory_bytes, 1, math.inf
         yield "search.seed", self.search.seed, 0, math.inf
         yield "search.layer_budget", self.search.layer_budget, 1, math.inf
         yield "rehearsal.rounds", self.rehearsal.rounds, 0, math.inf
@@ -205,6 +214,19 @@ def parse_prices(texts: Sequence[str]) -> Mapping[str, float]:
             raise UsageError(f"--price gives {name!r} two prices; leave one out")
         prices[name] = value
     return prices
+
+
+def parse_memory(text: str | None) -> int | None:
+    """--max-memory: bytes, or with a unit (64MiB); raises UsageError for what is neither, or less than a byte."""
+    if text is None:
+        return None
+    match = _BYTES.fullmatch(text.strip())
+    size = 0 if match is None else int(float(match["count"]) * _UNITS[match["unit"] or "B"])
+    if size < 1:
+        raise UsageError(
+            f"--max-memory {text!r} is no size of memory; examples: 64MiB, 500kB, or a number of bytes"
+        )
+    return size
 
 
 def parse_objective(name: str) -> Objective:

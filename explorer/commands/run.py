@@ -139,6 +139,14 @@ def run(
     keep_cores_free: Annotated[
         int, typer.Option(help="cores of the CPU that no step of the plan uses", min=0)
     ] = 0,
+    max_memory: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SIZE",
+            help="most memory that the plan's activations may take, on the GPU and in the CPU's arena together: 64MiB, "
+            "or a number of bytes",
+        ),
+    ] = None,
     rehearsals: Annotated[
         int,
         typer.Option(help="most rounds of running whole plans, where a clock is read; 0: none", min=0),
@@ -161,6 +169,7 @@ def run(
         RunSettings,
         parse_board_options,
         parse_gpu_memory,
+        parse_memory,
         parse_objective,
         parse_prices,
         parse_prior,
@@ -210,6 +219,7 @@ def run(
                 samples=samples,
                 again=again,
                 prices=parse_prices(price or ()),
+                max_memory_bytes=parse_memory(max_memory),
             ),
             console=stdout(wide),
         )

@@ -15,7 +15,7 @@ from cost_models.registry import cost_model_named
 from explorer.compose.compose import UNLIMITED, Composition, Limits
 from explorer.compose.steps import Overheads
 from explorer.compose.timed_candidates import TimedCandidates
-from explorer.errors import UsageError
+from explorer.errors import CompositionError, UsageError
 from explorer.front.front import Front, explore_front
 from explorer.front.search import fewer_qpus
 from explorer.measure.clocked import require_rest, rested
@@ -38,6 +38,7 @@ from explorer.plans.check import (
     tolerance_of,
     trials_of,
 )
+from explorer.plans.least_memory import least_bytes
 from explorer.plans.network import Network, kept, open_network
 from explorer.plans.searched_network import SearchedNetwork
 from explorer.rehearse.rehearsal import Perform, Rehearsals
@@ -109,7 +110,7 @@ def run(settings: RunSettings, progress: Progress, announce: Announce) -> Run:
             settings = claim(settings, identity_of(settings, network.sha256))
             network = kept(network, settings)
         found, tally = _investigate(settings, network, boards, first, fingerprint, progress)
-        composed = found.fastest if limits == UNLIMITED else found.compose(limits)
+        composed = _best(found, limits, settings.max_memory_bytes)
         plan = found.plan(composed)
         write_plan(plan, settings.directory / "plan.json")
         progress.phase("Compile")
@@ -131,6 +132,21 @@ def run(settings: RunSettings, progress: Progress, announce: Announce) -> Run:
     front = _front(settings, found, trials, progress) if settings.objective == "front" else None
     report = build_report(settings.device, first, fingerprint, found, composed, checked, tally, memories_s)
     return Run(report, plan, settings.directory, front)
+
+
+def _best(found: SearchedNetwork, limits: Limits, cap_bytes: int | None) -> Composition:
+    """The plan that a run is for; raises CompositionError that names the least memory where none keeps the cap."""
+    fastest = found.fastest if limits == UNLIMITED else found.compose(limits)
+    if cap_bytes is None or found.memory(fastest).total_bytes <= cap_bytes:
+        return fastest
+    try:
+        return found.compose_within(cap_bytes, limits)
+    except CompositionError as error:
+        least = least_bytes(found, cap_bytes, fastest, limits)
+        raise CompositionError(
+            f"no plan was found whose activations take at most {cap_bytes:,} bytes (--max-memory); the least that one "
+            f"was found for is {least:,} bytes"
+        ) from error
 
 
 def _front(

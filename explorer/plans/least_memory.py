@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from codegen.engine_registry import host_engines
@@ -46,6 +47,18 @@ def memory_range(found: SearchedNetwork, chains: bool, threads: int) -> MemoryRa
         except CompositionError:
             break
     return MemoryRange(fastest, smallest)
+
+
+def least_bytes(found: SearchedNetwork, too_little: float, fastest: Composition, limits: Limits) -> int:
+    """The least memory, within some percent, of which a plan was found, where `too_little` is not enough."""
+    least = found.memory(fastest).total_bytes
+    while least > too_little * (1 + STEP) + 1:
+        cap = math.sqrt(max(too_little, 1.0) * least)
+        try:
+            least = found.memory(found.compose_within(cap, limits)).total_bytes
+        except CompositionError:
+            too_little = cap
+    return least
 
 
 def _point(found: SearchedNetwork, composition: Composition) -> MemoryPoint:

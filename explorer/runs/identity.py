@@ -46,6 +46,7 @@ def identity_of(settings: RunSettings, model_sha256: str) -> str:
             "objective": settings.objective,
             "prices": dict(settings.prices),
             "robust": settings.robust,
+            **({} if settings.max_memory_bytes is None else {"max_memory": settings.max_memory_bytes}),
             **({"twin": twin.hash} if twin else {}),
         }
     )

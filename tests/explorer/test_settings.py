@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from explorer.errors import UsageError
-from explorer.settings import RunSettings, parse_board_options, parse_shapes, parse_ssh
+from explorer.settings import RunSettings, parse_board_options, parse_memory, parse_shapes, parse_ssh
 
 
 def test_shapes_are_read_by_name() -> None:
@@ -16,6 +17,26 @@ def test_shapes_are_read_by_name() -> None:
 def test_malformed_shapes_are_refused(text: str) -> None:
     with pytest.raises(UsageError, match="--shape input=1,3,224,224"):
         parse_shapes([text])
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [("64MiB", 64 << 20), ("1.5 KiB", 1536), ("500kB", 500_000), ("7", 7), ("8B", 8), (None, None)],
+)
+def test_sizes_of_memory_have_units(text: str | None, size: int | None) -> None:
+    assert parse_memory(text) == size
+
+
+@pytest.mark.parametrize("text", ["0", "0.4B", "MiB", "-3", "1e9", "nan", "64 XiB", ""])
+def test_what_is_no_size_of_memory_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="64MiB"):
+        parse_memory(text)
+
+
+@pytest.mark.parametrize("other", [{"robust": True}, {"objective": "front"}])
+def test_a_cap_on_memory_is_of_one_plan(other: dict[str, Any]) -> None:
+    with pytest.raises(UsageError, match="--max-memory"):
+        RunSettings(max_memory_bytes=1, **other)
 
 
 def test_ssh_places_have_defaults() -> None:
