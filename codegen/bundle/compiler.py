@@ -14,6 +14,7 @@ from codegen.bundle.header import header_text, interface_element
 from codegen.bundle.image_file import image_file, weight_words
 from codegen.bundle.manifest import (
     MANIFEST_NAME,
+    SUMS_NAME,
     GpuEntry,
     Manifest,
     RegionEntry,
@@ -38,7 +39,7 @@ RUNTIME_FILES = (
 )
 WEIGHTS_MAGIC = b"EXPLWTS1"
 WEIGHTS_VERSION = 1
-OPTIONAL_FILES = (MANIFEST_NAME, "model.qpu", "pool.h")
+OPTIONAL_FILES = (MANIFEST_NAME, SUMS_NAME, "model.qpu", "pool.h")
 
 
 def compile_bundle(graph: Graph, plan: Plan, target: Target, directory: Path) -> Manifest:
@@ -54,7 +55,8 @@ def write_bundle(model: Model, target: Target, directory: Path) -> Manifest:
     """Writes the bundle of a model composed for the target; raises BundleError where files cannot be written."""
     files = _files(model, target)
     manifest = _manifest(model, files)
-    _write(directory, {**files, MANIFEST_NAME: manifest.text().encode()})
+    content = manifest.text().encode()
+    _write(directory, {**files, MANIFEST_NAME: content, SUMS_NAME: manifest.sums_text(content).encode()})
     return manifest
 
 
@@ -141,7 +143,7 @@ def _regions(regions: Sequence[Region]) -> tuple[RegionEntry, ...]:
 
 
 def _write(directory: Path, files: Mapping[str, bytes]) -> None:
-    """Each file whole or not at all, the manifest last: a bundle with a manifest that fits is complete."""
+    """Each file whole or not at all, manifest and sums last: a bundle whose sums are right is complete."""
     try:
         directory.mkdir(parents=True, exist_ok=True)
         for name in OPTIONAL_FILES:

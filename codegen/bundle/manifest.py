@@ -1,4 +1,8 @@
-"""What a bundle holds: its interface, and a hash of every file."""
+"""What a bundle holds: its interface, and a hash of every file, its own included.
+
+SHA256SUMS, in the form of `sha256sum`, lists all files of a bundle and the manifest. That catches damage, wherever it
+is; it is no signature: who changes a file on purpose can write new sums.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +17,9 @@ from codegen.errors import BundleError
 from codegen.plan import PlanTensor
 
 MANIFEST_NAME = "manifest.json"
-BUNDLE_FORMAT = 1
+SUMS_NAME = "SHA256SUMS"
+BUNDLE_FORMAT = 2
+OLD_FORMAT = 1  # without SHA256SUMS
 
 
 class _Frozen(BaseModel):
@@ -77,6 +83,12 @@ class Manifest(_Frozen):
         content = self.model_dump(mode="json")
         return json.dumps(content, sort_keys=True, indent=2, ensure_ascii=False) + "\n"
 
+    def sums_text(self, content: bytes) -> str:
+        """SHA256SUMS beside this manifest, whose file holds `content`."""
+        hashes = {name: entry.sha256 for name, entry in self.files.items()}
+        hashes[MANIFEST_NAME] = hashlib.sha256(content).hexdigest()
+        return "".join(f"{hashes[name]}  {name}\n" for name in sorted(hashes))
+
 
 def file_entry(content: bytes) -> FileEntry:
     """Size and hash of a file's content."""
@@ -84,10 +96,14 @@ def file_entry(content: bytes) -> FileEntry:
 
 
 def read_manifest(directory: Path) -> Manifest:
-    """The manifest of a bundle, its files checked; raises BundleError naming the one that is missing or changed."""
+    """The manifest of a bundle, itself and its files checked; raises BundleError naming what is missing or changed.
+
+    A bundle of the first format has no SHA256SUMS: the manifest itself is not checked there.
+    """
     path = directory / MANIFEST_NAME
     try:
-        manifest = Manifest.model_validate_json(path.read_bytes())
+        content = path.read_bytes()
+        manifest = Manifest.model_validate_json(content)
     except OSError as error:
         raise BundleError(
             f"{directory} is no bundle: {MANIFEST_NAME}: {error.strerror}; `explore compile` writes one"
@@ -96,10 +112,13 @@ def read_manifest(directory: Path) -> Manifest:
         first = error.errors(include_url=False)[0]
         place = ".".join(map(str, first["loc"])) or "file"
         raise BundleError(f"{path}: {place}: {first['msg']}; compile the plan again") from error
-    if manifest.format != BUNDLE_FORMAT:
+    if manifest.format not in (OLD_FORMAT, BUNDLE_FORMAT):
         raise BundleError(
-            f"{path}: bundle of format {manifest.format}, this program reads {BUNDLE_FORMAT}; compile the plan again"
+            f"{path}: bundle of format {manifest.format}, this program reads {OLD_FORMAT} and {BUNDLE_FORMAT}; "
+            "compile the plan again"
         )
+    if manifest.format == BUNDLE_FORMAT or (directory / SUMS_NAME).exists():
+        _check_sums(directory, manifest.sums_text(content))
     for name, entry in manifest.files.items():
         _check_file(directory, name, entry)
     return manifest
@@ -114,6 +133,19 @@ def bundle_sources(directory: Path, manifest: Manifest, platform: str | None) ->
         if Path(name).suffix in (".c", ".h")
         and (name == chosen or not (name.startswith("platform_") and name.endswith(".c")))
     }
+
+
+def _check_sums(directory: Path, expected: str) -> None:
+    path = directory / SUMS_NAME
+    try:
+        found = path.read_bytes()
+    except OSError as error:
+        raise BundleError(f"{path}: {error.strerror}; compile the plan again") from error
+    if found != expected.encode():
+        raise BundleError(
+            f"{directory}: {MANIFEST_NAME} is not what {SUMS_NAME} lists, one of them is damaged; "
+            "compile the plan again"
+        )
 
 
 def _check_file(directory: Path, name: str, entry: FileEntry) -> None:
