@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from explorer.inspect.inspection import Inspection, Size
+    from explorer.inspect.rough_times import RoughTime
 
 
 def check(
@@ -73,12 +74,27 @@ def _show_size(size: Size, console: Console) -> None:
     console.print(
         f"layers: {size.layers}; multiply-adds: {size.macs / 1e6:,.1f} million; "
         f"weights: {size.weights:,} ({size.weight_bytes / 1e6:,.2f} MB); "
-        f"peak activations: {size.peak_bytes / 1e6:,.2f} MB, at layer {size.peak_layer!r}",
+        f"peak activations: {size.peak_bytes / 1e6:,.2f} MB, at layer {size.peak_layer!r}; "
+        f"least memory, for weights and activations in any plan: {size.least_bytes / 1e6:,.2f} MB",
         markup=False,
     )
-    table = Table("device", "rough time (modelled)", "of it on QPUs", "layers without an algorithm")
+    table = Table(
+        "device",
+        "rough time (modelled)",
+        "of it on QPUs",
+        "GPU memory for that",
+        "layers without an algorithm",
+    )
     for time in size.times:
         share = f"{time.launched_seconds / time.seconds:.0%}" if time.seconds else "-"
         missing = ", ".join(time.missing[:5]) + (", ..." if len(time.missing) > 5 else "")
-        table.add_row(escape(time.title), f"about {seconds(time.seconds)}", share, escape(missing) or "none")
+        about = f"about {seconds(time.seconds)}"
+        table.add_row(escape(time.title), about, share, _gpu_memory(time), escape(missing) or "none")
     console.print(table)
+
+
+def _gpu_memory(time: RoughTime) -> str:
+    if not time.gpu_memory_bytes:
+        return "-"
+    need = f"at least {time.launched_bytes / 1e6:,.2f} of {time.gpu_memory_bytes / 1e6:,.2f} MB"
+    return f"{need}: some layers go to the CPU" if time.exceeds_gpu_memory else need

@@ -10,11 +10,13 @@ from pathlib import Path
 import numpy as np
 from onnx import AttributeProto, ModelProto, NodeProto
 
+from codegen.chains import ChainNode, chain_nodes
 from codegen.errors import ModelError
 from codegen.graph import Graph, LayerSpec
 from codegen.onnx_import.model_file import read_model
 from codegen.onnx_import.reader import Shapes, survey
 from codegen.passes.pipeline import optimize
+from explorer.compose.least_held import least_alive_bytes
 from explorer.inspect.rough_times import RoughTime, rough_time
 from microbench.profile import DeviceProfile
 
@@ -37,7 +39,8 @@ class Obstacle:
 @dataclass(frozen=True)
 class Size:
     """What a network that can be compiled takes, before any choice: weights and activations row-major and unpadded;
-    `peak_bytes` is what layers that are computed one by one hold at one time.
+    `peak_bytes` is what layers that are computed one by one hold at one time; with less than `least_bytes` for weights
+    and activations, the caller's arrays not counted, no plan runs it.
     """
 
     layers: int
@@ -46,6 +49,7 @@ class Size:
     weight_bytes: int
     peak_bytes: int
     peak_layer: str
+    least_bytes: int
     times: tuple[RoughTime, ...]
 
 
@@ -94,16 +98,26 @@ def _size(graph: Graph, profiles: Sequence[DeviceProfile]) -> Size:
     weights = [
         graph.constants[name] for name in dict.fromkeys(w for node in graph.nodes for w in node.weights)
     ]
+    weight_bytes = sum(value.nbytes for value in weights)
     peak_bytes, peak_layer = _peak(graph)
     return Size(
         layers=len(graph.nodes),
         macs=sum(LayerSpec.of(graph, node).macs for node in graph.nodes),
         weights=sum(value.size for value in weights),
-        weight_bytes=sum(value.nbytes for value in weights),
+        weight_bytes=weight_bytes,
         peak_bytes=peak_bytes,
         peak_layer=peak_layer,
+        least_bytes=weight_bytes + _least_alive(graph),
         times=tuple(rough_time(graph, profile) for profile in profiles),
     )
+
+
+def _least_alive(graph: Graph) -> int:
+    """What activations hold at least, with layers taken together wherever that may be."""
+    chains: dict[int, list[ChainNode]] = {}
+    for chain in chain_nodes(graph):
+        chains.setdefault(chain.first, []).append(chain)
+    return least_alive_bytes(graph, chains, lambda tensor: graph.types[tensor].size_bytes)
 
 
 def _peak(graph: Graph) -> tuple[int, str]:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 
 from codegen.algorithm import Algorithm, algorithms
+from codegen.engine_registry import engine_named
 from codegen.errors import ScheduleError
 from codegen.graph import Graph, LayerSpec
 from codegen.schedule import Candidate, Point, Space
 from codegen.target import Target
+from codegen.tensor import TensorType
 from cost_models.roofline import RooflineModel
 from microbench.profile import DeviceProfile
 
@@ -22,6 +24,9 @@ TRIED = 24  # points of each algorithm's space
 class RoughTime:
     """Modelled seconds of all layers, and those of them that the QPUs are the fastest for; changes of layout and what a
     launch costs are left out. `missing`: layers that no algorithm computes on that device.
+
+    `launched_bytes`: GPU memory that these layers of the QPUs need at least, weights unpadded and the activations of
+    one layer at a time; `gpu_memory_bytes`: what the device has.
     """
 
     device: str
@@ -29,15 +34,21 @@ class RoughTime:
     seconds: float
     launched_seconds: float
     missing: tuple[str, ...]
+    launched_bytes: int
+    gpu_memory_bytes: int
+
+    @property
+    def exceeds_gpu_memory(self) -> bool:
+        """Whether not all of those layers can run on the QPUs."""
+        return self.launched_bytes > self.gpu_memory_bytes
 
 
 def rough_time(graph: Graph, profile: DeviceProfile) -> RoughTime:
     """The sum of the layers' best times, each layer on the engine that is the fastest for it."""
-    from codegen.engine_registry import engine_named
-
     counts = Counter(LayerSpec.of(graph, node) for node in graph.nodes)
     target, model = profile.target(), RooflineModel(profile)
     total = launched = 0.0
+    launched_weights = most_activations = 0
     lacking: set[LayerSpec] = set()
     for spec, count in counts.items():
         best = min(_times(spec, target, model), default=None)
@@ -45,14 +56,30 @@ def rough_time(graph: Graph, profile: DeviceProfile) -> RoughTime:
             lacking.add(spec)
             continue
         total += count * best[0]
-        launched += count * best[0] if engine_named(best[1]).launches else 0.0
+        if engine_named(best[1]).launches:
+            launched += count * best[0]
+            launched_weights += count * _bytes(spec.weights)
+            most_activations = max(most_activations, _bytes((*spec.inputs, *spec.outputs)))
     missing = tuple(node.name for node in graph.nodes if LayerSpec.of(graph, node) in lacking)
-    return RoughTime(profile.name, profile.title, total, launched, missing)
+    return RoughTime(
+        profile.name,
+        profile.title,
+        total,
+        launched,
+        missing,
+        launched_weights + most_activations,
+        target.gpu_memory_bytes,
+    )
+
+
+def _bytes(tensors: Iterable[TensorType]) -> int:
+    return sum(tensor.size_bytes for tensor in tensors)
 
 
 def _times(spec: LayerSpec, target: Target, model: RooflineModel) -> Iterator[tuple[float, str]]:
+    fits = _bytes((*spec.inputs, *spec.weights, *spec.outputs)) <= target.gpu_memory_bytes
     for algorithm in algorithms().values():
-        if not algorithm.applies(spec, target):
+        if not algorithm.applies(spec, target) or (engine_named(algorithm.engine).launches and not fits):
             continue
         for candidate in _candidates(algorithm, spec, target):
             work = algorithm.work(spec, target, candidate.choice)

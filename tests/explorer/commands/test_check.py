@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
-from explorer.inspect.inspection import inspect
-from microbench.profile import load_profile
+from explorer.inspect.inspection import Size, inspect
+from microbench.profile import DeviceProfile, load_profile
 from tests.explorer.command_line import explore, refused
 from tests.explorer.tiny import write_tiny_model
 
@@ -84,3 +84,47 @@ def test_no_model(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "net.onnx"
     path.write_bytes(content)
     refused(explore("check", path), "net.onnx: is no ONNX model")
+
+
+def size_of(path: Path, *profiles: DeviceProfile) -> Size:
+    size = inspect(path, {}, profiles).size
+    assert size is not None
+    return size
+
+
+def test_memory_that_every_plan_needs_and_what_the_qpus_have(tmp_path: Path) -> None:
+    path = write_tiny_model(tmp_path / "tiny.onnx", channels=16, side=64)
+    board = load_profile("pi-zero")
+    size = size_of(path, board)
+    (ample,) = size.times
+    assert ample.launched_seconds > 0
+    assert ample.gpu_memory_bytes == board.gpu_memory_bytes
+    assert not ample.exceeds_gpu_memory
+    assert size.weight_bytes <= size.least_bytes <= size.weight_bytes + size.peak_bytes
+    small = board.model_copy(update={"gpu_memory_bytes": ample.launched_bytes - 1})
+    assert size_of(path, small).times[0].exceeds_gpu_memory
+    none = board.model_copy(update={"gpu_memory_bytes": 64})
+    (without,) = size_of(path, none).times
+    assert (without.launched_seconds, without.launched_bytes, without.missing) == (0, 0, ())
+    assert "GPU memory" in explore("check", path, "--device", "pi-zero").stdout
+
+
+def test_the_least_memory_is_that_of_the_widest_layer_with_what_waits(tmp_path: Path) -> None:
+    nodes = [
+        helper.make_node("MaxPool", ["x"], ["a"], kernel_shape=[1, 1]),
+        helper.make_node("Softmax", ["a"], ["b"], axis=1),
+        helper.make_node("Softmax", ["b"], ["c"], axis=2),
+        helper.make_node("Mul", ["c", "a"], ["y"]),
+    ]
+    shape = (1, 4, 8, 8)
+    graph = helper.make_graph(
+        nodes,
+        "net",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, shape)],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, shape)],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    one = 4 * 4 * 64
+    assert (
+        size_of(written(model, tmp_path / "net.onnx")).least_bytes == 3 * one
+    )  # a waits for y while c is made of b
