@@ -112,8 +112,8 @@ def _lines(point: EntryPoint) -> Iterator[OnnxHandler]:
         raise OperatorRegistryError(
             f"entry point {point.name!r} ({point.value}) names no table of expressions"
         )
-    for op_type, line in table.items():
-        yield handler_of(op_type, line)
+    for name, line in table.items():
+        yield handler_of(name, line)
 
 
 def _loaded(point: EntryPoint) -> Any:

@@ -195,9 +195,8 @@ def find_device(name: str, path: Path | None) -> Device:
         profile = ":".join((_profile_of(found, base, path), *variants))
         return Device(profile, found.ssh(), found.board, found.board_options or {})
     if not base.endswith(".toml") and base not in known_profiles():
-        configured = f"; boards of {path}: {', '.join(sorted(boards))}" if boards else ""
         own = "a board of your own: `explore devices add`"
-        raise ProfileError(f"{unknown_device(name, boards)}{configured}; {own}")
+        raise ProfileError(f"{unknown_device(name, boards, path)}; {own}")
     return Device(name)
 
 

@@ -262,11 +262,15 @@ def load_profile(name_or_path: str) -> DeviceProfile:
     return reduce(DeviceProfile.with_variant, variants, _read_profile(name))
 
 
-def unknown_device(name: str, others: Collection[str] = ()) -> str:
-    """What to say of a name that is no profile's, nor one of `others`: the nearest, and all there are."""
+def unknown_device(name: str, others: Collection[str] = (), place: Path | None = None) -> str:
+    """What to say of a name that is no profile's, nor one of `others`, boards of the file `place`: the nearest, and all
+    there are.
+    """
     near = get_close_matches(name, [*others, *known_profiles()], 1)
     meant = f", did you mean {near[0]!r}?" if near else ";"
-    return f"unknown device {name!r}{meant} known devices: {', '.join(known_profiles())} (or a profile file *.toml)"
+    boards = f" boards of {place}: {', '.join(sorted(others))};" if others else ""
+    known = f"known devices: {', '.join(known_profiles())} (or a profile file *.toml)"
+    return f"unknown device {name!r}{meant}{boards} {known}"
 
 
 def _read_profile(name_or_path: str) -> DeviceProfile:

@@ -182,13 +182,14 @@ PAIRWISE = ("Max", "Min", "Sum")
 """Operators of any number of operands that may be taken two by two."""
 
 
-def handler_of(op_type: str, line: Line) -> OnnxHandler:
-    """The ONNX handler of a line of the table."""
+def handler_of(name: str, line: Line) -> OnnxHandler:
+    """The ONNX handler of a line of the table; `name` is `domain.Operator` for another operator set than ONNX's."""
+    domain, _, op_type = name.rpartition(".")
 
     def handler(node: OnnxNode, builder: GraphBuilder) -> None:
         _emit_line(node, builder, line)
 
-    return OnnxHandler(op_type, "elementwise; activations and constants that broadcast", handler)
+    return OnnxHandler(op_type, "elementwise; activations and constants that broadcast", handler, domain)
 
 
 @handles("Clip", "ends by attribute or by constant input, either may be missing")

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 from codegen.canonical import content_hash
 from microbench.errors import BoardError, CalibrationError, CalibrationInterruptedError, CandidateError
@@ -19,15 +19,17 @@ from microbench.suite.gpu import BoardShape, Launcher
 from microbench.suite.runner import Effort, queue_depth_with, round_s
 from microbench.suite.suite import suite
 
-if TYPE_CHECKING:
-    from _typeshed import DataclassInstance
-
 FORMAT = 1
 MOST_LAUNCHES = 300  # of a family of benchmarks
 MOST_S = 3600.0  # of this machine's time
 QUEUE_DEPTH = "queue_depth"
 
-Shared = TypeVar("Shared", bound="DataclassInstance")
+
+class _Dataclass(Protocol):
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+
+Shared = TypeVar("Shared", bound=_Dataclass)
 Told = Callable[[int, int, str], None]  # how many are done, of how many, which comes next
 
 

@@ -21,7 +21,7 @@ def choice(algorithm: str, tile: list[Any], split: list[Any] | None = None) -> d
 def test_every_axis_of_names_is_upgraded_to_what_its_algorithm_says(code: int) -> None:
     for algorithm in algorithms().values():
         for axis, names in algorithm.axis_names.items():
-            if axis == "input_layout":  # of points alone: choices have it as their layouts
+            if axis in ("input_layout", "output_layout"):  # choices have them as their layouts
                 continue
             for role in ("split", "tile"):
                 old = {**choice(algorithm.name, []), role: [[axis, code]]}

@@ -14,7 +14,10 @@ SIDE = 8
 def write_tiny_model(
     path: Path, *, operator: str = "Relu", side: int | str = SIDE, channels: int = 8, seed: int = 0
 ) -> Path:
-    """Convolution, an activation, pointwise convolution, global pool, classifier of 5 classes."""
+    """Convolution, an activation (of another operator set as `domain.Operator`), pointwise convolution, global pool,
+    classifier of 5 classes.
+    """
+    domain, _, activation = operator.rpartition(".")
     random = np.random.default_rng(seed)
 
     def constant(name: str, *shape: int) -> TensorProto:
@@ -31,7 +34,7 @@ def write_tiny_model(
     ]
     nodes = [
         helper.make_node("Conv", ["x", "w1", "b1"], ["c1"], "first", pads=[1, 1, 1, 1], strides=[2, 2]),
-        helper.make_node(operator, ["c1"], ["r1"], "activation"),
+        helper.make_node(activation, ["c1"], ["r1"], "activation", domain=domain),
         helper.make_node("Conv", ["r1", "w2", "b2"], ["c2"], "second"),
         helper.make_node("GlobalAveragePool", ["c2"], ["p"], "pool"),
         helper.make_node("Flatten", ["p"], ["f"], "flat"),
@@ -44,6 +47,7 @@ def write_tiny_model(
         [helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, 5])],
         weights,
     )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
+    sets = [helper.make_opsetid("", 13), *([helper.make_opsetid(domain, 1)] if domain else [])]
+    model = helper.make_model(graph, opset_imports=sets, ir_version=8)
     onnx.save(model, str(path))
     return path

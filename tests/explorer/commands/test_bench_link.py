@@ -99,6 +99,6 @@ def test_a_search_over_the_link_chooses_the_same_where_no_clock_is_read(
     result = explore(*words, "--markdown", tmp_path / "link.md")
     assert result.exit_code == 0, result.output
     text = (tmp_path / "link.md").read_text()
-    assert "the plans are equal" in text and "simulated: deterministic, no noise floor" in text
+    assert "the plans are equal" in text and "deterministic, no noise floor" in text
     assert "Over 3 candidates the link costs" in text
     refused(explore("bench", "link", "--device", "pi-zero"), "--ssh")

@@ -85,5 +85,5 @@ def test_the_command_makes_separate_runs_with_stores_of_their_own(model: Path, t
             held.append([(one.candidate_hash, one.times_s) for one in store.samples()])
     assert held[0] == held[1] and len(held[0]) == 5
     text = (tmp_path / "table.md").read_text()
-    assert "simulated: deterministic, no noise floor" in text and "| 0.00 % |" in text
+    assert "deterministic, no noise floor" in text and "| 0.00 % |" in text
     refused(explore(*words), "run-1.sqlite is there already", "--stores")

@@ -38,6 +38,7 @@ CHANGES: tuple[dict[str, Any], ...] = (
     {"objective": "front"},
     {"robust": True},
     {"prices": {"energy": 0.5}},
+    {"max_memory_bytes": 1 << 20},
     {"prior": "none"},
     {"twin": "pi-zero"},
     {"board_options": {"serial": "1"}},

@@ -15,7 +15,9 @@ from tests.plugins.installed import explore_with, install
 
 @pytest.fixture
 def words(tmp_path: Path) -> tuple[str | Path, ...]:
-    model = write_tiny_model(tmp_path / "shrinking.onnx", operator="Shrink", side=48, channels=64)
+    model = write_tiny_model(
+        tmp_path / "gated.onnx", operator="com.microsoft.QuickGelu", side=48, channels=64
+    )
     places = ("--store", tmp_path / "samples.sqlite", "--out", tmp_path / "out")
     return ("run", "--device", "pi-zero", "--model", model, "--layer-budget", "1", *places)
 
@@ -23,11 +25,11 @@ def words(tmp_path: Path) -> tuple[str | Path, ...]:
 def test_a_line_from_a_package_is_searched_compiled_and_checked(
     tmp_path: Path, words: tuple[str | Path, ...]
 ) -> None:
-    ended = explore_with(install("expression_shrink", tmp_path / "site"), *words, cwd=tmp_path)
+    ended = explore_with(install("expression_quick_gelu", tmp_path / "site"), *words, cwd=tmp_path)
     assert ended.returncode == 0, ended.stderr
     check = json.loads((tmp_path / "out" / "summary.json").read_text())["check"]
     assert check["largest_error"] <= check["tolerance"] and check["kind"] == "simulated"
-    assert '"select"' in (tmp_path / "out" / "plan.json").read_text()
+    assert '"exp"' in (tmp_path / "out" / "plan.json").read_text()
 
 
 def test_without_the_package_the_operator_is_not_supported(
@@ -35,6 +37,6 @@ def test_without_the_package_the_operator_is_not_supported(
 ) -> None:
     ended = explore_with(tmp_path / "nothing", *words, cwd=tmp_path)
     assert ended.returncode == 2
-    assert "UnsupportedOperatorError" in ended.stderr and "Shrink is not supported" in ended.stderr
+    assert "UnsupportedOperatorError" in ended.stderr and "'com.microsoft'" in ended.stderr
     with pytest.raises(UnsupportedOperatorError):
-        load_graph(tmp_path / "shrinking.onnx")
+        load_graph(tmp_path / "gated.onnx")
