@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+import shutil
 import struct
 import tempfile
 import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
-from codegen.bundle.build_files import COMMON_HEADERS, build_script_text, makefile_text
+from codegen.bundle.build_files import COMMON_HEADERS, VIRTUAL, build_of, build_script_text, makefile_text
+from codegen.bundle.examples import EXAMPLES, example_programs
 from codegen.bundle.header import header_text, interface_element
 from codegen.bundle.image_file import image_file, weight_words
 from codegen.bundle.manifest import (
@@ -22,6 +25,7 @@ from codegen.bundle.manifest import (
     file_entry,
 )
 from codegen.bundle.model import Model, compose
+from codegen.bundle.readme import README_NAME, readme_text
 from codegen.bundle.source import model_text
 from codegen.engines.cpu.toolchain import runtime_source
 from codegen.errors import BundleError
@@ -39,28 +43,38 @@ RUNTIME_FILES = (
 )
 WEIGHTS_MAGIC = b"EXPLWTS1"
 WEIGHTS_VERSION = 1
-OPTIONAL_FILES = (MANIFEST_NAME, SUMS_NAME, "model.qpu", "pool.h")
+NOTHING: Mapping[str, str] = MappingProxyType({})
+OPTIONAL_FILES = (MANIFEST_NAME, SUMS_NAME, "model.qpu", "pool.h", *EXAMPLES)
 
 
-def compile_bundle(graph: Graph, plan: Plan, target: Target, directory: Path) -> Manifest:
+def compile_bundle(
+    graph: Graph, plan: Plan, target: Target, directory: Path, virtual: Mapping[str, str] = NOTHING
+) -> Manifest:
     """Writes the bundle of a plan and returns its manifest; `graph` is the fused graph the plan was made for.
+
+    `virtual`: C files and headers by name of a platform that stands for the GPU on any machine, a directory of the
+    bundle where the plan uses the GPU.
 
     Raises PlanError where the plan does not fit the graph or the board, LinkError where its GPU part does not fit
     the GPU's memory, BundleError where files cannot be written.
     """
-    return write_bundle(compose(graph, plan, target), target, directory)
+    return write_bundle(compose(graph, plan, target), target, directory, virtual)
 
 
-def write_bundle(model: Model, target: Target, directory: Path) -> Manifest:
-    """Writes the bundle of a model composed for the target; raises BundleError where files cannot be written."""
-    files = _files(model, target)
+def write_bundle(
+    model: Model, target: Target, directory: Path, virtual: Mapping[str, str] = NOTHING
+) -> Manifest:
+    """Writes the bundle of a model composed for the target, otherwise as `compile_bundle`; raises BundleError where
+    files cannot be written.
+    """
+    files = _files(model, target, virtual)
     manifest = _manifest(model, files)
     content = manifest.text().encode()
     _write(directory, {**files, MANIFEST_NAME: content, SUMS_NAME: manifest.sums_text(content).encode()})
     return manifest
 
 
-def _files(model: Model, target: Target) -> dict[str, bytes]:
+def _files(model: Model, target: Target, virtual: Mapping[str, str]) -> dict[str, bytes]:
     platform = "mailbox" if model.image is not None else "none"
     headers = (*COMMON_HEADERS, *(("pool.h",) if model.sections.threads > 1 else ()))
     texts = {
@@ -68,10 +82,17 @@ def _files(model: Model, target: Target) -> dict[str, bytes]:
         "model.h": header_text(
             model.identifier, interface_element(model.plan), has_gpu=model.image is not None
         ),
-        "Makefile": makefile_text(target, platform, headers),
-        "build.sh": build_script_text(target, platform, headers),
         "plan.json": plan_text(model.plan),
         **{name: runtime_source(name) for name in (*RUNTIME_FILES, *headers) if name != "model.h"},
+        **example_programs(model.plan),
+    }
+    if model.image is not None:
+        texts |= {f"{VIRTUAL}/{name}": text for name, text in virtual.items()}
+    build = build_of(target, platform, texts)
+    texts |= {
+        "Makefile": makefile_text(build),
+        "build.sh": build_script_text(build),
+        README_NAME: readme_text(model, build),
     }
     files = {name: text.encode() for name, text in texts.items()}
     files["weights.bin"] = weights_file(model)
@@ -148,7 +169,9 @@ def _write(directory: Path, files: Mapping[str, bytes]) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         for name in OPTIONAL_FILES:
             (directory / name).unlink(missing_ok=True)
+        shutil.rmtree(directory / VIRTUAL, ignore_errors=True)
         for name, content in files.items():
+            (directory / name).parent.mkdir(exist_ok=True)
             _replace(directory / name, content)
         (directory / "build.sh").chmod(0o755)
     except OSError as error:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -20,6 +20,7 @@ MANIFEST_NAME = "manifest.json"
 SUMS_NAME = "SHA256SUMS"
 BUNDLE_FORMAT = 2
 OLD_FORMAT = 1  # without SHA256SUMS
+CLASSIFY_SOURCE = "classify.c"  # a program of its own
 
 
 class _Frozen(BaseModel):
@@ -125,12 +126,16 @@ def read_manifest(directory: Path) -> Manifest:
 
 
 def bundle_sources(directory: Path, manifest: Manifest, platform: str | None) -> dict[str, str]:
-    """C files and headers of a bundle by name, with one platform's file (`none`, `mailbox`), or without any."""
+    """C files and headers of a bundle's bench program by name, with one platform's file (`none`, `mailbox`), or without
+    any.
+    """
     chosen = f"platform_{platform}.c"
     return {
         name: (directory / name).read_text(encoding="utf-8")
         for name in manifest.files
         if Path(name).suffix in (".c", ".h")
+        and "/" not in name
+        and name != CLASSIFY_SOURCE
         and (name == chosen or not (name.startswith("platform_") and name.endswith(".c")))
     }
 
@@ -149,10 +154,9 @@ def _check_sums(directory: Path, expected: str) -> None:
 
 
 def _check_file(directory: Path, name: str, entry: FileEntry) -> None:
-    if Path(name).name != name:
-        raise BundleError(
-            f"{directory / MANIFEST_NAME}: {name!r} is no plain file name; compile the plan again"
-        )
+    place = PurePosixPath(name)
+    if place.is_absolute() or ".." in place.parts or str(place) != name:
+        raise BundleError(f"{directory / MANIFEST_NAME}: {name!r} is no file in it; compile the plan again")
     try:
         content = (directory / name).read_bytes()
     except OSError as error:

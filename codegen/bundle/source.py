@@ -118,8 +118,11 @@ def _tensor_rows(tensors: Sequence[PlanTensor]) -> str:
         for size in tensor.shape:
             elements *= size
         size_bytes = tensor.type.element_type.size_bytes
-        rows.append(f"    {{{c_string(tensor.name)}, {elements}u, {c_string(tensor.dtype)}, {size_bytes}u}},")
-    return "\n".join(rows) or "    {0, 0, 0, 0},"
+        lengths = ", ".join(f"{size}u" for size in tensor.shape)
+        shape = f"(const size_t[]){{{lengths}}}" if lengths else "NULL"
+        fields = (c_string(tensor.name), f"{elements}u", c_string(tensor.dtype), f"{size_bytes}u")
+        rows.append(f"    {{{', '.join(fields)}, {len(tensor.shape)}, {shape}}},")
+    return "\n".join(rows) or "    {0, 0, 0, 0, 0, 0},"
 
 
 def _functions(model: Model) -> str:

@@ -26,6 +26,7 @@ from explorer.runs.data import FRONT_COLUMNS, FRONT_FILE
 from explorer.settings import RunSettings
 from explorer.terminal.progress import Progress
 from microbench.board import Board, Kind
+from microbench.virtual.bundle import virtual_platform
 
 FRONT_DIRECTORY = "front"
 BUNDLE = "bundle"
@@ -170,7 +171,9 @@ def _compiled(proposal: Proposal, directory: Path, seed: int) -> _Compiled:
     plan = proposal.searched.plan(proposal.composition)
     bundle = directory / BUNDLE
     shutil.rmtree(bundle, ignore_errors=True)
-    compile_bundle(proposal.searched.network.graph, plan, proposal.searched.target, bundle)
+    searched = proposal.searched
+    virtual = virtual_platform(searched.profile, plan)
+    compile_bundle(searched.network.graph, plan, searched.target, bundle, virtual)
     write_plan(plan, directory / "plan.json")
     key = key_of(bundle, proposal.searched.fingerprint, seed)
     return _Compiled(directory.name, proposal, directory, tolerance_of(plan), read_manifest(bundle), key)

@@ -7,15 +7,16 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from codegen.bundle import Model, write_bundle
+from codegen.bundle import Model
 from codegen.plan import Plan, write_plan
-from codegen.target import GpuMemory, Target
+from codegen.target import GpuMemory
 from explorer.runs.report import CheckReport
 from microbench.board import BundleRun
 from microbench.profile import DeviceProfile
 
 Checked = tuple[CheckReport, BundleRun]
 FirstRuns = Callable[[Sequence[Path]], Sequence[BundleRun]]
+Write = Callable[[Model, Path], object]
 Complete = Callable[[Path, BundleRun], Checked]
 
 
@@ -40,7 +41,7 @@ def other_ways(plan: Plan, profile: DeviceProfile) -> tuple[GpuMemory, ...]:
 def fastest_way(
     model: Model,
     others: Sequence[GpuMemory],
-    target: Target,
+    write: Write,
     place: Path,
     first_runs: FirstRuns,
     complete: Complete,
@@ -48,15 +49,15 @@ def fastest_way(
     """Checks the plan whose bundle and plan.json `place`, a run's directory, has; where it is faster with GPU memory
     allocated otherwise, and as right, `place` holds that plan and bundle afterwards.
 
-    `first_runs` runs bundles on one input; `complete` checks a bundle, of which that run is known, on all of them.
-    Raises as these do, and BundleError.
+    `write` writes the bundle of a model; `first_runs` runs bundles on one input; `complete` checks a bundle, of which
+    that run is known, on all of them. Raises as these do, and BundleError.
     """
     with tempfile.TemporaryDirectory() as scratch:
         ways = {place / "bundle": model}
         for other in others:
             bundle = Path(scratch) / other
             ways[bundle] = model.with_gpu_memory(other)
-            write_bundle(ways[bundle], target, bundle)
+            write(ways[bundle], bundle)
         runs = dict(zip(ways, first_runs(tuple(ways)), strict=True))
         for bundle in sorted(ways, key=lambda bundle: runs[bundle].time_s):
             checked = complete(bundle, runs[bundle])
@@ -65,6 +66,6 @@ def fastest_way(
         kept = ways[bundle]
     if kept is not model:
         write_plan(kept.plan, place / "plan.json")
-        write_bundle(kept, target, place / "bundle")
+        write(kept, place / "bundle")
     times_s = {str(ways[bundle].plan.gpu_memory): run.time_s for bundle, run in runs.items()}
     return Tried(kept.plan, checked, times_s if others else {})

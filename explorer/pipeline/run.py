@@ -9,7 +9,7 @@ from functools import cache, partial
 from pathlib import Path
 
 from codegen.algorithm import algorithms
-from codegen.bundle import compose, write_bundle
+from codegen.bundle import Model, compose, write_bundle
 from codegen.plan import Plan, write_plan
 from cost_models.registry import cost_model_named
 from explorer.compose.compose import UNLIMITED, Composition, Limits
@@ -64,6 +64,7 @@ from microbench.board import Board, BundleRun, Fingerprint
 from microbench.conditions import Conditions
 from microbench.store import Store
 from microbench.twin import require_twin, twin_device
+from microbench.virtual.bundle import virtual_platform
 
 SPARED = TwinSettings()
 REPEATS = 5  # where a clock is read; elsewhere a time is the same every time
@@ -116,7 +117,8 @@ def run(settings: RunSettings, progress: Progress, announce: Announce) -> Run:
         progress.phase("Compile")
         place = settings.directory
         model = compose(network.graph, plan, first.target)
-        write_bundle(model, first.target, place / "bundle")
+        write = partial(_write, first)
+        write(model, place / "bundle")
         checked = None
         trials: tuple[Trial, ...] = ()
         memories_s: Mapping[str, float] = {}
@@ -126,12 +128,16 @@ def run(settings: RunSettings, progress: Progress, announce: Announce) -> Run:
             first_runs = partial(runs_side_by_side, boards, trial=trials[0])
             complete = partial(check_side_by_side, boards, trials=trials, tolerance=tolerance_of(plan))
             others = other_ways(plan, first.profile) if settings.gpu_memory is None else ()
-            tried = fastest_way(model, others, first.target, place, first_runs, complete)
+            tried = fastest_way(model, others, write, place, first_runs, complete)
             plan, checked, memories_s = tried.plan, tried.checked, tried.times_s
             require_rest(checked[1], tally.clocks)
     front = _front(settings, found, trials, progress) if settings.objective == "front" else None
     report = build_report(settings.device, first, fingerprint, found, composed, checked, tally, memories_s)
     return Run(report, plan, settings.directory, front)
+
+
+def _write(board: Board, model: Model, directory: Path) -> None:
+    write_bundle(model, board.target, directory, virtual_platform(board.profile, model.plan))
 
 
 def _best(found: SearchedNetwork, limits: Limits, cap_bytes: int | None) -> Composition:

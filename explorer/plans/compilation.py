@@ -13,6 +13,7 @@ from codegen.target import Target
 from explorer.plans.network import load_network
 from microbench.devices import find_device
 from microbench.profile import load_profile, split_variants
+from microbench.virtual.bundle import virtual_platform
 
 
 def compile_plan_file(
@@ -32,7 +33,7 @@ def compile_plan_file(
     profile = load_profile(find_device(device, devices).profile if device else plan.device)
     target = (profile.with_qpus(plan.qpus) if plan.qpus else profile).target()
     _check_device(plan, target, plan_path)
-    compile_bundle(network.graph, plan, target, directory)
+    compile_bundle(network.graph, plan, target, directory, virtual_platform(profile, plan))
 
 
 def _check_device(plan: Plan, target: Target, path: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from codegen.bundle.manifest import Manifest, bundle_sources
 from codegen.bundle.pool import pool_flags
 from codegen.engines.cpu.toolchain import compile_executable
-from codegen.plan import read_plan
+from codegen.plan import Plan, read_plan
 from microbench.profile import DeviceProfile
 from microbench.virtual.build import (
     SIMULATOR_FLAGS,
@@ -32,11 +32,19 @@ def virtual_bundle_sources(
     `stands_in`: the constants are those of the board that the simulator stands for where the bundle runs.
     Raises ProfileError where the board has no such memory.
     """
-    gpu_memory = read_plan(bundle / "plan.json").gpu_memory
-    if gpu_memory is not None:
-        profile = profile.with_gpu_memory(gpu_memory)
+    plan = read_plan(bundle / "plan.json")
+    return {**bundle_sources(bundle, manifest, None), **virtual_platform(profile, plan, stands_in)}
+
+
+def virtual_platform(profile: DeviceProfile, plan: Plan, stands_in: bool = False) -> dict[str, str]:
+    """C files and headers by name of the virtual GPU that runs a plan's bundle on any machine; none where the board has
+    no such GPU. Otherwise as `virtual_bundle_sources`.
+    """
+    if not profile.v3d:
+        return {}
+    if plan.gpu_memory is not None:
+        profile = profile.with_gpu_memory(plan.gpu_memory)
     return {
-        **bundle_sources(bundle, manifest, None),
         **simulator_sources(),
         "platform_virtual.c": platform_source(),
         "v3d_profile.h": board_header(profile) if stands_in else profile_header(profile),

@@ -130,8 +130,9 @@ def test_fewer_qpus_make_a_plan_that_says_so(tmp_path: Path) -> None:
     plan = tmp_path / "out" / "plan.json"
     result = explore("compile", plan, "--model", model, "--out", tmp_path / "again")
     assert result.exit_code == 0, result.output
-    for path in (tmp_path / "out" / "bundle").iterdir():
-        assert (tmp_path / "again" / path.name).read_bytes() == path.read_bytes()
+    first, again = tmp_path / "out" / "bundle", tmp_path / "again"
+    for path in first.rglob("*.*"):
+        assert (again / path.relative_to(first)).read_bytes() == path.read_bytes()
 
 
 def test_a_price_of_energy_buys_less_of_it(virtual_front: Path, tmp_path: Path) -> None:

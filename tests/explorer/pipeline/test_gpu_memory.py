@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from codegen.bundle import compose, write_bundle
+from codegen.bundle import Model, compose, write_bundle
 from codegen.plan import read_plan, write_plan
 from explorer.pipeline.gpu_memory import Checked, fastest_way, other_ways
 from explorer.runs.report import CheckReport
@@ -21,6 +21,10 @@ def checked(time_s: float, error: float = 0.0) -> Checked:
     return CheckReport(1, error, 1e-3, True, time_s, "simulated"), run
 
 
+def write(model: Model, directory: Path) -> None:
+    write_bundle(model, ZERO.target(), directory)
+
+
 def way_of(bundle: Path) -> str:
     return str(read_plan(bundle / "plan.json").gpu_memory)
 
@@ -34,7 +38,7 @@ def test_the_faster_way_is_kept_if_its_outputs_are_right(tmp_path: Path, other: 
     plan = on_qpus(graph).model_copy(update={"gpu_memory": "direct"})
     write_plan(plan, tmp_path / "plan.json")
     model = compose(graph, plan, ZERO.target())
-    write_bundle(model, ZERO.target(), tmp_path / "bundle")
+    write(model, tmp_path / "bundle")
     found = {"direct": checked(1.0), "cached": other}
     completed = []
 
@@ -48,7 +52,7 @@ def test_the_faster_way_is_kept_if_its_outputs_are_right(tmp_path: Path, other: 
 
     others = other_ways(plan, ZERO)
     assert others == ("cached",)
-    tried = fastest_way(model, others, ZERO.target(), tmp_path, first_runs, complete)
+    tried = fastest_way(model, others, write, tmp_path, first_runs, complete)
     assert completed[-1] == kept and len(completed) == (2 if other[0].largest_error else 1)
     assert tried.checked is found[kept]
     assert tried.times_s == {"direct": 1.0, "cached": other[0].time_s}
@@ -62,5 +66,5 @@ def test_a_board_with_one_way_tries_no_other(tmp_path: Path) -> None:
     assert other_ways(plan, load_profile("pi-3")) == ()
     wrong = checked(1.0, error=1.0)
     model = compose(graph, plan, ZERO.target())
-    tried = fastest_way(model, (), ZERO.target(), tmp_path, lambda _: [wrong[1]], lambda *_: wrong)
+    tried = fastest_way(model, (), write, tmp_path, lambda _: [wrong[1]], lambda *_: wrong)
     assert tried.plan == plan and tried.checked is wrong and tried.times_s == {}

@@ -10,6 +10,8 @@ typedef struct model_tensor {
     size_t elements;      /* row-major (NCHW) */
     const char *type;     /* of an element: "float32", "int64", ... */
     size_t element_bytes; /* of one */
+    int rank;
+    const size_t *shape; /* `rank` lengths; NULL of a scalar */
 } model_tensor;
 
 typedef struct model_step {
