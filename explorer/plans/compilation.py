@@ -31,7 +31,9 @@ def compile_plan_file(
     network = load_network(model_path, shapes, plan.model_name)
     check_plan_fits(plan, network.sha256)
     profile = load_profile(find_device(device, devices).profile if device else plan.device)
-    target = (profile.with_qpus(plan.qpus) if plan.qpus else profile).target()
+    if plan.qpus:
+        profile = profile.with_qpus(plan.qpus)
+    target = profile.target()
     _check_device(plan, target, plan_path)
     compile_bundle(network.graph, plan, target, directory, virtual_platform(profile, plan))
 
