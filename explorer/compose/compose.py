@@ -25,7 +25,7 @@ from explorer.compose.decomposition import Cheapest, Decomposition
 from explorer.compose.effort import Effort
 from explorer.compose.held import Caps
 from explorer.compose.memory_use import held_bytes
-from explorer.compose.problem import Problem
+from explorer.compose.problem import Problem, Sides
 from explorer.compose.steps import ComposedStep, Overheads, Prices, overhead, starts_launch, wakes
 from explorer.compose.timed_candidates import TimedCandidate, TimedCandidates
 from explorer.errors import CompositionError
@@ -39,7 +39,7 @@ class Limits:
     `engines`: those that layers may run on, None for all; `chains`: whether layers may be computed
     together; `seconds`: after work that takes one core about so long the best found so far is taken, with the gap that
     is left: work is counted, so that every machine finds the same. `wall_s`: the same by the clock, where that matters
-    more.
+    more. `called`, `launched`: layers, by name, that may not, or have to, run on an engine that launches.
     """
 
     engines: Sequence[str] | None = None
@@ -49,6 +49,8 @@ class Limits:
     chains: bool = True
     seconds: float = 10.0
     wall_s: float | None = None
+    called: frozenset[str] = frozenset()
+    launched: frozenset[str] = frozenset()
 
 
 UNLIMITED = Limits()
@@ -102,10 +104,11 @@ def compose(
     """
     allowed = {spec: _allowed(ways, limits) for spec, ways in timed_candidates.items()}
     effort = Effort(limits.seconds, limits.wall_s)
-    problem = Problem(graph, allowed, Prices(overheads, limits.weights), limits.engines, limits.chains)
+    prices, sides = Prices(overheads, limits.weights), Sides(limits.called, limits.launched)
+    problem = Problem(graph, allowed, prices, limits.engines, limits.chains, sides)
     free = limits.caps == Caps()
     cheapest = Decomposition(problem, effort).run() if free else _capped(problem, limits.caps, effort)
-    return _priced(cheapest.steps, overheads, *held_bytes(graph, cheapest.steps), cheapest.gap)
+    return priced(cheapest.steps, overheads, *held_bytes(graph, cheapest.steps), cheapest.gap)
 
 
 def _capped(problem: Problem, caps: Caps, effort: Effort) -> Cheapest:
@@ -126,12 +129,13 @@ def retimed(
     there.
     """
     steps = tuple(replace(step, timed=ways[step.timed.candidate]) for step in composition.steps)
-    return _priced(steps, overheads, composition.gpu_bytes, composition.arena_bytes, gap=1.0)
+    return priced(steps, overheads, composition.gpu_bytes, composition.arena_bytes, gap=1.0)
 
 
-def _priced(
+def priced(
     steps: tuple[ComposedStep, ...], overheads: Overheads, gpu_bytes: int, arena_bytes: int, gap: float
 ) -> Composition:
+    """What steps take together, of which so much is held."""
     launches = sum(starts_launch(steps))
     overhead_s = launches * overheads.launch_s + sum(wakes(steps, overheads)) * overheads.wake_s
     taken = total((*(step.usage for step in steps), overhead(overhead_s)))

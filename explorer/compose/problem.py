@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from itertools import product
+from typing import NamedTuple
 
 from codegen.bundle.tasks import can_place, is_view
 from codegen.chains import ChainNode, chain_nodes
@@ -19,9 +20,22 @@ from explorer.errors import CompositionError
 OUTSIDE_LAYOUT = "nchw"
 
 
+class Sides(NamedTuple):
+    """Layers, by name, that may not, or have to, run on an engine that launches."""
+
+    called: frozenset[str] = frozenset()
+    launched: frozenset[str] = frozenset()
+
+    def allow(self, name: str, timed: TimedCandidate) -> bool:
+        """Whether a layer may be computed so; a view is neither called nor launched."""
+        if is_view(timed.candidate.spec, timed.candidate.choice):
+            return name not in self.launched
+        return name not in (self.called if timed.engine.launches else self.launched)
+
+
 class Problem:
     """A graph with its ways. `engines`: those that layers may run on, None for all; `chains`: whether layers may be
-    computed together. Raises CompositionError naming a layer that has no way.
+    computed together; `sides`: where single layers have to run. Raises CompositionError naming a layer that has no way.
     """
 
     def __init__(
@@ -31,8 +45,10 @@ class Problem:
         prices: Prices,
         engines: Sequence[str] | None,
         chains: bool = True,
+        sides: Sides = Sides(),  # noqa: B008
     ) -> None:
         self.graph = graph
+        self._sides = sides
         self.prices = prices
         self.ways: dict[str, tuple[TimedCandidate, ...]] = {}  # by the name of a node or chain
         self.chains: dict[int, list[ChainNode]] = {}  # those that were timed, by their first node's number
@@ -45,7 +61,8 @@ class Problem:
         for node in graph.nodes:
             self.ways[node.name] = self._ways_of_node(node)
         for chain in chain_nodes(graph) if chains else ():
-            ways = self.allowed(LayerSpec.of(graph, chain.node))
+            members = graph.nodes[chain.first : chain.last + 1]
+            ways = self._on_sides(members, self.allowed(LayerSpec.of(graph, chain.node)))
             if ways:
                 self.ways[chain.node.name] = ways
                 self.chains.setdefault(chain.first, []).append(chain)
@@ -61,7 +78,7 @@ class Problem:
         for node in self.graph.nodes:
             ways.setdefault(LayerSpec.of(self.graph, node), self.ways[node.name])
         chains = any(isinstance(spec.op, Chain) for spec in taken)
-        return Problem(self.graph, ways, self.prices, self.engines, chains)
+        return Problem(self.graph, ways, self.prices, self.engines, chains, self._sides)
 
     @cached_property
     def layouts(self) -> tuple[str, ...]:
@@ -154,13 +171,20 @@ class Problem:
         return self._places[key]
 
     def _ways_of_node(self, node: Node) -> tuple[TimedCandidate, ...]:
-        allowed = self.allowed(LayerSpec.of(self.graph, node))
+        allowed = self._on_sides((node,), self.allowed(LayerSpec.of(self.graph, node)))
         if not allowed:
             raise CompositionError(
                 f"layer {node.name!r} ({type(node.op).__name__}) has no working choice on "
                 f"{' or '.join(sorted(self.engines))}: register an algorithm for it"
             )
         return allowed
+
+    def _on_sides(
+        self, nodes: Sequence[Node], ways: tuple[TimedCandidate, ...]
+    ) -> tuple[TimedCandidate, ...]:
+        if not any(self._sides):
+            return ways
+        return tuple(way for way in ways if all(self._sides.allow(node.name, way) for node in nodes))
 
     def _read(self) -> Mapping[str, list[Node]]:
         readers: dict[str, list[Node]] = {}

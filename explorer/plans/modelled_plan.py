@@ -11,9 +11,10 @@ from codegen.plan import Plan
 from codegen.schedule import Candidate, Work
 from cost_models.model import Prediction
 from cost_models.roofline import RooflineModel
-from explorer.compose.compose import Limits, compose
+from explorer.compose.compose import Limits
+from explorer.compose.on_board import compose_on
 from explorer.compose.steps import Overheads
-from explorer.compose.timed_candidates import Interface, TimedCandidate, launchable
+from explorer.compose.timed_candidates import Interface, TimedCandidate
 from explorer.errors import SearchError
 from explorer.plans.network import Network
 from explorer.plans.planning import build_plan
@@ -46,8 +47,7 @@ def modelled_plan(
     limits = Limits(engines=chosen, threads=threads)
     launches = any(engine_named(name).launches for name in chosen)
     overheads = Overheads(profile.v3d_value("launch_overhead_s")) if launches else Overheads()
-    ways = launchable(timed_candidates, profile.target())
-    composition = compose(network.graph, ways, overheads, limits)
+    composition = compose_on(network.graph, timed_candidates, overheads, limits, profile.target())
     plan = build_plan(
         network, composition, maker.samples, profile, maker.fingerprint, SEED, composition.total_s
     )

@@ -8,11 +8,12 @@ from functools import cached_property
 from codegen.bundle.memory import MemoryUse, memory_use
 from codegen.plan import Plan
 from codegen.target import Target
-from explorer.compose.compose import UNLIMITED, Composition, Limits, compose, cpu_only
+from explorer.compose.compose import UNLIMITED, Composition, Limits, cpu_only
 from explorer.compose.held import Caps
 from explorer.compose.memory_cap import compose_within
+from explorer.compose.on_board import compose_on
 from explorer.compose.steps import Overheads
-from explorer.compose.timed_candidates import TimedCandidates, launchable
+from explorer.compose.timed_candidates import TimedCandidates
 from explorer.plans.network import Network
 from explorer.plans.planning import build_plan, workspaces_of
 from explorer.runs.report import Regret
@@ -65,7 +66,7 @@ class SearchedNetwork:
 
     def compose(self, limits: Limits) -> Composition:
         """The best composition within the limits; raises CompositionError where there is none."""
-        return compose(self.network.graph, launchable(self.expected, self.target), self.overheads, limits)
+        return compose_on(self.network.graph, self.expected, self.overheads, limits, self.target)
 
     def compose_within(self, cap_bytes: float, limits: Limits) -> Composition:
         """The same, with a cap on all activation memory that its bundle allocates."""

@@ -13,9 +13,10 @@ from typing import Protocol
 from codegen.graph import LayerSpec
 from codegen.schedule import Candidate
 from cost_models.model import CostModel, Observation, Prediction
+from explorer.compose.on_board import exceeds_gpu_memory
 from explorer.compose.timed_candidates import TimedCandidate
 from explorer.search.budget import Left
-from explorer.search.layer_search import SearchSettings
+from explorer.search.layer_search import Kind, SearchSettings
 from explorer.search.request import Request
 from explorer.search.state import Searched, SearchState, observations
 from explorer.search.strategy import Strategy
@@ -81,19 +82,29 @@ def search(
     state = SearchState(searched, model, settings, prior)
     left, rounds = Left(settings.budget), 0
     asked: list[Asked] = []
-    while due := left.within(strategy.ask(state, left)):
+
+    def measure(due: Sequence[Request]) -> None:
+        nonlocal rounds
         rounds += 1
         predicted = state.predict([request.candidate for request in due])
         progress.phase(f"Round {rounds}")
         progress.outlook(Outlook(state.best_s, left.text, dict(map(_reason, due))))
         state.keep_programs()
         samples = measurer.samples([request.candidate for request in due])
-        asked += map(Asked, [rounds] * len(due), due, predicted, samples)
+        asked.extend(map(Asked, [rounds] * len(due), due, predicted, samples))
         left.spend(len(due))
         state.record(samples)
         strategy.tell(samples)
-    state.keep_programs()
+
+    while due := left.within(strategy.ask(state, left)):
+        measure(due)
     state.require_timed()
+    target = searched.jobs.target
+    if exceeds_gpu_memory(searched.graph, state.timed_candidates, searched.overheads, target) and (
+        due := left.within(_crossings(state))
+    ):
+        measure(due)
+    state.keep_programs()
     return SearchResult(
         state.timed_candidates,
         state.samples,
@@ -103,6 +114,21 @@ def search(
         strategy.name,
         tuple(asked),
     )
+
+
+def _crossings(state: SearchState) -> list[Request]:
+    """The best of every change of layout that was not measured."""
+    reason = "GPU memory does not hold all layers of the fastest plan: any may have to change engines here"
+    found = []
+    for layer in state.relayouts.values():
+        known, best = {layer.kind(sample.candidate) for sample in layer.samples}, dict[Kind, Candidate]()
+        unknown = layer.unmeasured
+        predicted = [prediction.time_s for prediction in state.predict(unknown)]
+        for _, candidate in sorted(zip(predicted, unknown, strict=True), key=lambda pair: pair[0]):
+            if layer.kind(candidate) not in known:
+                best.setdefault(layer.kind(candidate), candidate)
+        found += [Request(candidate, reason) for candidate in best.values()]
+    return found
 
 
 def _reason(request: Request) -> tuple[str, str]:

@@ -13,7 +13,7 @@ from codegen.schedule import Candidate
 from explorer.compose.compose import compose
 from explorer.compose.steps import Overheads, starts_launch
 from explorer.robust.minimax import Scenario, least_regret
-from tests.explorer.compose.test_compose import Steps, Table, every_composition, problems
+from tests.explorer.compositions import Steps, Table, every_composition, problems
 from tests.explorer.networks import graph_of, timed
 
 ROUNDING = 1 + 1e-9

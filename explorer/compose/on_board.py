@@ -1,0 +1,150 @@
+"""The composition for a board: within its GPU memory, and with every launch that its limits ask for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+
+from codegen.bundle.tasks import is_view
+from codegen.graph import Graph, LayerSpec
+from codegen.target import Target
+from explorer.compose.compose import UNLIMITED, Composition, Limits, compose, priced, retimed
+from explorer.compose.footprint import FootprintOf, footprint_of
+from explorer.compose.gpu_memory import Charged, Request, within_gpu_memory
+from explorer.compose.memory_use import held_bytes
+from explorer.compose.steps import ComposedStep, Overheads, starts_launch
+from explorer.compose.timed_candidates import TimedCandidate, TimedCandidates, by_candidate, launchable
+from explorer.objectives.usage import Usage
+
+MOST_PHASES = 2  # of a layer
+AMPLE_CODE_BYTES = 32 << 10  # of a layer, with its streams
+AMPLE_WEIGHTS = 4  # as often as any packing has them
+AMPLE_COPIES = 3  # of what a layer writes: in two layouts, and as scratch memory
+
+
+def compose_on(
+    graph: Graph,
+    timed_candidates: TimedCandidates,
+    overheads: Overheads,
+    limits: Limits,
+    target: Target,
+    footprint: FootprintOf | None = None,
+) -> Composition:
+    """The fastest composition that the board can run, or the best found with a proven gap.
+
+    Errors as those of `compose`; CompositionError too where GPU memory holds none. `footprint`: what candidates take of
+    engines that launch; None: what their programs do.
+    """
+    of = footprint or partial(footprint_of, target=target)
+    ways = launchable(timed_candidates, target)
+    found = compose(graph, ways, overheads, limits)
+    if has_gpu_memory_to_mind(graph, target):
+        chargeable = _Chargeable(graph, ways, overheads, limits, of)
+        found = within_gpu_memory(
+            chargeable.charged(found, found, 0.0), target.gpu_memory_bytes, chargeable.compose
+        )
+    steps = divided(found.steps, target, of)
+    if steps == found.steps:
+        return found
+    more = priced(steps, overheads, *held_bytes(graph, steps), found.gap)
+    price = limits.weights.of(more.usage)
+    return replace(more, gap=1 - limits.weights.of(found.usage) * (1 - found.gap) / price if price else 0.0)
+
+
+def exceeds_gpu_memory(
+    graph: Graph, timed_candidates: TimedCandidates, overheads: Overheads, target: Target
+) -> bool:
+    """Whether the fastest composition asks for more GPU memory than the board has; errors as those of `compose`."""
+    if not has_gpu_memory_to_mind(graph, target):
+        return False
+    ways, of = launchable(timed_candidates, target), partial(footprint_of, target=target)
+    found = compose(graph, ways, overheads)
+    charged = _Chargeable(graph, ways, overheads, UNLIMITED, of).charged(found, found, 0.0)
+    return charged.needed > target.gpu_memory_bytes
+
+
+def has_gpu_memory_to_mind(graph: Graph, target: Target) -> bool:
+    """Whether a plan might ask for more GPU memory than the board has, by a count that is generous and quick."""
+    specs = (LayerSpec.of(graph, node) for node in graph.nodes)
+    return 0 < target.gpu_memory_bytes < sum(map(_ample_bytes, specs))
+
+
+def _ample_bytes(spec: LayerSpec) -> int:
+    weights, outputs = (
+        sum(tensor.size_bytes for tensor in tensors) for tensors in (spec.weights, spec.outputs)
+    )
+    return AMPLE_CODE_BYTES + AMPLE_WEIGHTS * weights + AMPLE_COPIES * outputs
+
+
+def divided(
+    steps: Sequence[ComposedStep], target: Target, footprint: FootprintOf
+) -> tuple[ComposedStep, ...]:
+    """The same steps, with an engine started anew where a launch would take longer than it may or have more marks."""
+    found = []
+    seconds, marks = 0.0, 0
+    for step, starts in zip(steps, starts_launch(steps), strict=True):
+        if step.is_free or not step.timed.engine.launches:
+            found.append(step)
+            continue
+        most = step.timed.engine.launch_limits(target)
+        own = footprint(step.timed.candidate).marks if len(steps) * MOST_PHASES > most.layers else 1
+        seconds, marks = (0.0, 0) if starts else (seconds, marks)
+        if not starts and (seconds + step.timed.time_s > most.seconds or marks + own > most.layers):
+            step = replace(step, starts_launch=True)
+            seconds, marks = 0.0, 0
+        seconds, marks = seconds + step.timed.time_s, marks + own
+        found.append(step)
+    return tuple(found)
+
+
+class _Chargeable:
+    """Compositions of one graph where what stays in GPU memory has a price."""
+
+    def __init__(
+        self,
+        graph: Graph,
+        ways: TimedCandidates,
+        overheads: Overheads,
+        limits: Limits,
+        footprint: FootprintOf,
+    ) -> None:
+        self._graph = graph
+        self._ways = ways
+        self._overheads = overheads
+        self._limits = limits
+        self._footprint = footprint
+        self._by_candidate = by_candidate(ways)
+        self._second = limits.weights.of(Usage(latency_s=1.0, accelerator_s=1.0))
+
+    def compose(self, request: Request) -> Charged:
+        """Raises CompositionError where there is none."""
+        caps, penalty = self._limits.caps, request.penalty
+        limits = replace(
+            self._limits,
+            caps=replace(caps, gpu_bytes=min(caps.gpu_bytes, request.cap)),
+            called=request.sides.called,
+            launched=request.sides.launched,
+        )
+        dear = {spec: tuple(self._dearer(way, penalty) for way in ways) for spec, ways in self._ways.items()}
+        found = compose(self._graph, dear, self._overheads, limits)
+        return self.charged(found, retimed(found, self._by_candidate, self._overheads), penalty)
+
+    def charged(self, found: Composition, own: Composition, penalty: float) -> Charged:
+        """`found` with dearer times as what it is by its `own`."""
+        weights = self._limits.weights
+        keeps: dict[str, int] = {}
+        for step in own.steps:
+            if not step.is_free and step.timed.engine.launches:
+                name = step.node.name if step.node is not None else ""
+                keeps[name] = keeps.get(name, 0) + self._kept(step.timed)
+        least = weights.of(found.usage) * (1 - found.gap)
+        return Charged(own, weights.of(own.usage), keeps, penalty, least)
+
+    def _kept(self, way: TimedCandidate) -> int:
+        return self._footprint(way.candidate).kept_bytes if way.engine.launches else 0
+
+    def _dearer(self, way: TimedCandidate, penalty: float) -> TimedCandidate:
+        if not penalty or is_view(way.candidate.spec, way.candidate.choice):
+            return way
+        return replace(way, time_s=way.time_s + penalty * self._kept(way) / self._second)
