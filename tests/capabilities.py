@@ -59,6 +59,12 @@ CAPABILITIES = (
         package="gcc",
     ),
     Capability(
+        "make",
+        "bundles are built by their Makefile",
+        probes.programs("make"),
+        package="make",
+    ),
+    Capability(
         "report extra",
         "reports are executed and turned into pages",
         probes.report_extra,

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import re
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -347,9 +348,16 @@ def test_the_runtime_compiles_without_warnings(tmp_path: Path) -> None:
     sources = bundle_sources(tmp_path, manifest, "none")
     strict = (*KERNEL_FLAGS, "-Wall", "-Wextra", "-Wpedantic", "-Wshadow", "-Werror")
     compile_executable(sources, HOST, strict)
+    compile_executable(of_classify(sources, tmp_path), HOST, strict)
     sources.pop("platform_none.c")
     sources["platform_mailbox.c"] = runtime_source("platform_mailbox.c")
     compile_executable(sources, HOST, strict)
+
+
+def of_classify(sources: Mapping[str, str], bundle: Path) -> dict[str, str]:
+    """The sources of a bundle's classify program, given those of its bench program."""
+    shared = {name: text for name, text in sources.items() if name not in ("main.c", "bench_report.c")}
+    return {**shared, "classify.c": (bundle / "classify.c").read_text()}
 
 
 @pytest.mark.slow
@@ -360,6 +368,7 @@ def test_a_bundle_compiles_for_armv6(tmp_path: Path) -> None:
     manifest = compile_bundle(graph, plan_of(graph), target, tmp_path)
     for platform in ("none", "mailbox"):
         sources = bundle_sources(tmp_path, manifest, platform)
-        program = compile_executable(sources, target, (*KERNEL_FLAGS, "-Wall", "-Wextra", "-Werror"))
-        head = program.read_bytes()[:20]
-        assert head[:4] == b"\x7fELF" and int.from_bytes(head[18:20], "little") == 40  # ELF machine: ARM
+        for texts in (sources, of_classify(sources, tmp_path)):
+            program = compile_executable(texts, target, (*KERNEL_FLAGS, "-Wall", "-Wextra", "-Werror"))
+            head = program.read_bytes()[:20]
+            assert head[:4] == b"\x7fELF" and int.from_bytes(head[18:20], "little") == 40  # ELF machine: ARM

@@ -385,9 +385,11 @@ static int show_output(const model_tensor *tensor, const float *values, const op
         best = next_largest(values, tensor->elements, best);
         if (best == tensor->elements)
             break;
-        printf("%6lu  %10.4f  ", (unsigned long)best, (double)values[best]);
-        if (labels)
+        printf("%6lu  %10.4f", (unsigned long)best, (double)values[best]);
+        if (labels) {
+            fputs("  ", stdout);
             print_line(labels, best);
+        }
         putchar('\n');
     }
     return 0;

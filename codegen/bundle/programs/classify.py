@@ -168,7 +168,7 @@ def _show(chosen: argparse.Namespace) -> None:
         if labels and len(labels) != values.size:
             raise SystemExit(f"error: {len(labels)} labels for the {values.size} values of output {name!r}")
         lines = [
-            f"{i:6}  {values[i]:10.4f}  {labels[i] if labels else ''}"
+            f"{i:6}  {values[i]:10.4f}" + (f"  {labels[i]}" if labels else "")
             for i in np.argsort(-values, kind="stable")[: chosen.top]
         ]
         sys.stdout.write("\n".join([name, *lines]) + "\n")

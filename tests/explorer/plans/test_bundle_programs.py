@@ -25,7 +25,7 @@ from microbench.profile import load_profile
 from microbench.virtual.bundle import virtual_platform
 from tests.explorer.tiny import write_tiny_model
 
-pytestmark = pytest.mark.needs("c compiler")
+pytestmark = pytest.mark.needs("c compiler", "make")
 
 QPU_ENGINE = "videocore4"
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
