@@ -98,6 +98,17 @@ class LinkError(CodegenError):
     """Layers cannot be linked into a GPU program."""
 
 
+class GpuMemoryError(LinkError):
+    """An image needs `excess_bytes` more than the GPU memory of the board."""
+
+    def __init__(self, needed_bytes: int, board_bytes: int) -> None:
+        super().__init__(
+            f"the GPU image needs {needed_bytes} bytes, the board has {board_bytes}; "
+            "raise gpu_mem, or run some layers on the CPU"
+        )
+        self.excess_bytes = needed_bytes - board_bytes
+
+
 class ToolchainError(CodegenError):
     """A C compiler is missing or refused a source."""
 

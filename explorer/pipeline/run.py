@@ -10,6 +10,7 @@ from pathlib import Path
 
 from codegen.algorithm import algorithms
 from codegen.bundle import Model, compose, write_bundle
+from codegen.errors import GpuMemoryError
 from codegen.plan import Plan, write_plan
 from cost_models.registry import cost_model_named
 from explorer.compose.compose import UNLIMITED, Composition, Limits
@@ -112,11 +113,10 @@ def run(settings: RunSettings, progress: Progress, announce: Announce) -> Run:
             network = kept(network, settings)
         found, tally = _investigate(settings, network, boards, first, fingerprint, progress)
         composed = _best(found, limits, settings.max_memory_bytes)
-        plan = found.plan(composed)
-        write_plan(plan, settings.directory / "plan.json")
         progress.phase("Compile")
         place = settings.directory
-        model = compose(network.graph, plan, first.target)
+        composed, plan, model = _compiled(found, composed, limits, settings.max_memory_bytes)
+        write_plan(plan, place / "plan.json")
         write = partial(_write, first)
         write(model, place / "bundle")
         checked = None
@@ -153,6 +153,30 @@ def _best(found: SearchedNetwork, limits: Limits, cap_bytes: int | None) -> Comp
             f"no plan was found whose activations take at most {cap_bytes:,} bytes (--max-memory); the least that one "
             f"was found for is {least:,} bytes"
         ) from error
+
+
+def _compiled(
+    found: SearchedNetwork, composed: Composition, limits: Limits, cap_bytes: int | None
+) -> tuple[Composition, Plan, Model]:
+    """The plan and its model; where gaps between buffers exceed GPU memory, those of the best plan with so much less.
+
+    Raises GpuMemoryError where no such plan is found.
+    """
+    target, graph = found.target, found.network.graph
+    room = target.gpu_memory_bytes
+    while True:
+        plan = found.plan(composed)
+        try:
+            return composed, plan, compose(graph, plan, target)
+        except GpuMemoryError as error:
+            room -= error.excess_bytes
+            smaller = replace(found, target=replace(target, gpu_memory_bytes=room), best=None)
+            if room <= 0:
+                raise
+            try:
+                composed = _best(smaller, limits, cap_bytes)
+            except CompositionError:
+                raise error from None
 
 
 def _front(

@@ -23,7 +23,7 @@ from codegen.engines.videocore4.assembler import Assembler, word_of
 from codegen.engines.videocore4.layer import EPILOGUE, NEXT_BLOCK, Address, QpuLayer, Uniform, leave
 from codegen.engines.videocore4.memory import GPU_MEMORY
 from codegen.engines.videocore4.registers import UNIFORM, A
-from codegen.errors import LinkError
+from codegen.errors import GpuMemoryError, LinkError
 from codegen.placement import Placement
 from codegen.program import WORD_BYTES, GpuProgram, Launch, Region
 
@@ -92,10 +92,7 @@ def link(
     start = _aligned(scratch_end + GUARD_BYTES)
     regions, size_bytes = activations.behind(start), start + activations.size_bytes
     if memory_limit_bytes and size_bytes > memory_limit_bytes:
-        raise LinkError(
-            f"the GPU image needs {size_bytes} bytes, the board has {memory_limit_bytes}; "
-            "raise gpu_mem, or run some layers on the CPU"
-        )
+        raise GpuMemoryError(size_bytes, memory_limit_bytes)
     _Writer(image, code, block_offsets, controls, weights, scratch, regions, num_qpus).write(launches)
     words = np.zeros(weights_end // WORD_BYTES, np.uint32)
     words[: image.size] = np.concatenate(image.words)
