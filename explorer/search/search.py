@@ -74,6 +74,8 @@ def search(
 ) -> SearchResult:
     """Searches every distinct layer of a fused graph and the layout changes between them.
 
+    Where GPU memory does not hold the fastest plan, the changes of layout that no strategy asked for are measured last.
+
     `prior`: what other networks and boards taught, for the cost model to begin with.
 
     Raises SearchError naming a layer that no algorithm applies to, or none of whose candidates works;
