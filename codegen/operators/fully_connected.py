@@ -146,13 +146,17 @@ def matmul(node: OnnxNode, builder: GraphBuilder) -> None:
 
 
 def _is_vectorial(node: OnnxNode, builder: GraphBuilder, constant: int) -> bool:
-    """Whether it is the product of rows and a constant matrix, in float32; one on the left is that of a vector."""
+    """Whether it is the product of rows and a constant matrix, in float32; one on the left is that of a vector, and gives
+    one, so that transposing either is a matter of its shape.
+    """
     if not builder.is_constant(node.input(constant)) or builder.is_constant(node.input(1 - constant)):
         return False
     matrix, rows = builder.type(node, constant), builder.type(node, 1 - constant)
     if (matrix.dtype, rows.dtype) != (FLOAT32.name, FLOAT32.name) or len(matrix.shape) != 2:
         return False
-    return len(rows.shape) >= 2 if constant == 1 else len(rows.shape) == 2 and min(rows.shape) == 1
+    if constant == 1:
+        return len(rows.shape) >= 2
+    return len(rows.shape) == 2 and min(rows.shape) == 1 == min(matrix.shape[0], rows.shape[1])
 
 
 def _oriented(node: OnnxNode, builder: GraphBuilder, tensor: str, transpose: bool) -> str:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from contextlib import suppress
 
 import numpy as np
+import onnxruntime
 import pytest
+from onnx import helper
 
 from codegen.algorithm import algorithm_named
 from codegen.errors import GraphSpecError, ScheduleError
@@ -15,8 +17,10 @@ from codegen.operators.resize import COORDINATES, Axis, Method, matrix
 from codegen.reference import evaluate_layer
 from codegen.schedule import Choice
 from codegen.tensor import TensorType
+from explorer.backend import CompilerBackend
 from tests.codegen.gpu_run import TARGET, random_tensors, relative_error
 from tests.codegen.layers import inferred_layer
+from tests.codegen.onnx_cases import model_of
 
 QPU = algorithm_named("qpu_interpolation")
 WAYS = sorted(set(COORDINATES) - {"tf_crop_and_resize", "tf_half_pixel_for_nn"})
@@ -82,3 +86,16 @@ def test_weights_that_sum_to_one_keep_the_range() -> None:
 def test_places_that_do_not_fit_are_refused(op: Interpolation) -> None:
     with pytest.raises(GraphSpecError):
         op.infer([TensorType((1, 1, 3, 3))], [], [])
+
+
+def test_a_network_may_have_several_on_the_cpu() -> None:
+    sizes = ("s1", np.array([1, 1, 2, 2], np.float32)), ("s2", np.array([1, 1, 1.5, 3], np.float32))
+    nodes = [
+        helper.make_node("Resize", ["x", "", "s1"], ["a"], mode="linear"),
+        helper.make_node("Resize", ["a", "", "s2"], ["y"], mode="cubic"),
+    ]
+    model = model_of(nodes, (1, 3, 6, 5), dict(sizes), 13)
+    value = np.random.default_rng(0).standard_normal((1, 3, 6, 5)).astype(np.float32)
+    (found,) = CompilerBackend.prepare(model).run({"x": value})
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    np.testing.assert_allclose(found, session.run(None, {"x": value})[0], rtol=1e-4, atol=1e-5)

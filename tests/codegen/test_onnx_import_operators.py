@@ -203,6 +203,9 @@ MATRICES = [
     Case("MatMul", (3, 5), [normal(5, 4)]),
     Case("MatMul", (2, 3, 5), [normal(5, 4)]),
     Case("MatMul", (5, 1), [normal(4, 5)], swapped=True),
+    Case("MatMul", (1, 4), [normal(8, 1)], swapped=True),
+    Case("MatMul", (1, 4), [normal(1, 1)], swapped=True),
+    Case("MatMul", (5, 4), [normal(3, 5)], swapped=True),
 ]
 CASES = [
     pytest.param(case, opset, id=f"{case}-{opset}")

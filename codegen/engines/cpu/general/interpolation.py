@@ -26,19 +26,6 @@ class CpuInterpolation(GeneralKernel):
     def workspace_bytes(self, spec: LayerSpec) -> int:
         return FLOAT_BYTES * spec.inputs[0].shape[3]
 
-    def prologue(self, spec: LayerSpec) -> str:
-        op = spec.op
-        assert isinstance(op, Interpolation)
-        return "".join(
-            f"static const {c_type} {name}[][{len(table[0])}] = {_braced(table)};\n"
-            for c_type, name, table in (
-                ("int", "row_places", op.row_places),
-                ("float", "row_weights", op.row_weights),
-                ("int", "column_places", op.column_places),
-                ("float", "column_weights", op.column_weights),
-            )
-        )
-
     def steps(self, spec: LayerSpec) -> float:
         op = spec.op
         assert isinstance(op, Interpolation)
@@ -51,7 +38,16 @@ class CpuInterpolation(GeneralKernel):
         assert isinstance(op, Interpolation)
         batch, channels, height, width = spec.inputs[0].shape
         _, _, rows, columns = spec.output.shape
-        return fill(
+        tables = "".join(
+            f"    static const {c_type} {name}[][{len(table[0])}] = {_braced(table)};\n"
+            for c_type, name, table in (
+                ("int", "row_places", op.row_places),
+                ("float", "row_weights", op.row_weights),
+                ("int", "column_places", op.column_places),
+                ("float", "column_weights", op.column_weights),
+            )
+        )
+        return tables + fill(
             _BODY, planes=batch * channels, height=height, width=width, rows=rows, columns=columns,
             row_taps=len(op.row_places[0]), column_taps=len(op.column_places[0]),
         )  # fmt: skip
@@ -64,8 +60,7 @@ def _braced(table: Places | Weights) -> str:
     return "{" + ", ".join("{" + ", ".join(map(number, row)) + "}" for row in table) + "}"
 
 
-_BODY = """
-    float *const row = workspace;
+_BODY = """    float *const row = workspace;
     for (long p = 0; p < $planes; ++p)
         for (long y = 0; y < $rows; ++y) {
             const float *const plane = x0 + p * $height * $width;
