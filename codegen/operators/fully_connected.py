@@ -146,8 +146,8 @@ def matmul(node: OnnxNode, builder: GraphBuilder) -> None:
 
 
 def _is_vectorial(node: OnnxNode, builder: GraphBuilder, constant: int) -> bool:
-    """Whether it is the product of rows and a constant matrix, in float32; one on the left is that of a vector, and gives
-    one, so that transposing either is a matter of its shape.
+    """Whether it is the product of rows and a constant matrix, in float32; one on the left is that of a vector, and
+    gives one, so that transposing either is a matter of its shape.
     """
     if not builder.is_constant(node.input(constant)) or builder.is_constant(node.input(1 - constant)):
         return False
