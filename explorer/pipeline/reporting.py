@@ -52,8 +52,8 @@ def build_report(
         expected_s=composed.total_s,
         launches=composed.launches,
         launch_overhead_s=overheads.launch_s,
-        cpu_only_s=cpu_only.total_s,
-        cpu_only_kinds=tuple(sorted({step.timed.kind for step in cpu_only.steps})),
+        cpu_only_s=cpu_only.total_s if cpu_only else None,
+        cpu_only_kinds=tuple(sorted({step.timed.kind for step in cpu_only.steps})) if cpu_only else (),
         macs=_macs(composed, found),
         qpu_peak_flops=_qpu_peak_flops(board),
         check=check,
@@ -78,14 +78,13 @@ def _unseen_predictions(found: SearchResult) -> Unseen:
 
 def _steps(
     composed: Composition,
-    cpu_only: Composition,
+    cpu_only: Composition | None,
     unseen: Unseen,
     bundle_run: BundleRun | None,
     overheads: Overheads,
 ) -> tuple[StepReport, ...]:
-    cpu_times = {
-        name: step.time_s for name, step in zip(step_names(cpu_only.steps), cpu_only.steps, strict=True)
-    }
+    cpu_steps = cpu_only.steps if cpu_only else ()
+    cpu_times = {name: step.time_s for name, step in zip(step_names(cpu_steps), cpu_steps, strict=True)}
     return tuple(
         _step(
             name,

@@ -14,6 +14,7 @@ from explorer.compose.memory_cap import compose_within
 from explorer.compose.on_board import compose_on
 from explorer.compose.steps import Overheads
 from explorer.compose.timed_candidates import TimedCandidates
+from explorer.errors import CompositionError
 from explorer.plans.network import Network
 from explorer.plans.planning import build_plan, workspaces_of
 from explorer.runs.report import Regret
@@ -56,9 +57,12 @@ class SearchedNetwork:
         return replace(self.best, gap=max(0.0, 1 - bound_s / self.best.total_s))
 
     @cached_property
-    def cpu_only(self) -> Composition:
-        """The fastest composition without the QPUs."""
-        return self.compose(cpu_only())
+    def cpu_only(self) -> Composition | None:
+        """The fastest composition without the QPUs; None where a layer has no choice there."""
+        try:
+            return self.compose(cpu_only())
+        except CompositionError:
+            return None
 
     @cached_property
     def _samples(self) -> dict[int, Sample]:
@@ -81,7 +85,7 @@ class SearchedNetwork:
         """The plan file's content."""
         return build_plan(
             self.network, composition, self._samples, self.profile, self.fingerprint, self.seed,
-            self.cpu_only.total_s,
+            self.cpu_only.total_s if self.cpu_only else None,
         )  # fmt: skip
 
     def memory(self, composition: Composition) -> MemoryUse:

@@ -150,7 +150,7 @@ class RunReport:
     )
     launches: int
     launch_overhead_s: float
-    cpu_only_s: float
+    cpu_only_s: float | None  # None where a layer cannot be computed, or must not, without the QPUs
     cpu_only_kinds: tuple[Kind, ...]
     macs: float
     qpu_peak_flops: float  # 0 on a board without QPUs
@@ -185,8 +185,10 @@ class RunReport:
 
     @property
     def speedup(self) -> float | None:
-        """CPU-only plan over this plan; None where this is one itself."""
-        if all(engine_named(step.choice.engine).keeps_cores_busy for step in self.steps):
+        """CPU-only plan over this plan; None where this is one itself, or there is none."""
+        if self.cpu_only_s is None or all(
+            engine_named(step.choice.engine).keeps_cores_busy for step in self.steps
+        ):
             return None
         return self.cpu_only_s / self.time_s
 

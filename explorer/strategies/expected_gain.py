@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from statistics import NormalDist
 from typing import NamedTuple
 
@@ -23,6 +24,7 @@ from cost_models.model import Prediction
 from explorer.compose.problem import Problem
 from explorer.compose.steps import Prices
 from explorer.compose.timed_candidates import TimedCandidate, threads_of
+from explorer.errors import CompositionError
 from explorer.search.budget import Left
 from explorer.search.layer_search import Kind, LayerSearch, SearchSettings
 from explorer.search.request import Request
@@ -86,11 +88,13 @@ class ExpectedGain:
         """The state has all that this needs."""
 
     def _views(self, state: SearchState) -> Iterator[Through]:
-        """The whole network, and that of the CPU alone, which it is compared with."""
+        """The whole network, and that of the CPU alone, which it is compared with where each layer has a way there."""
         ways = {layer.spec: tuple(_ways(layer, state)) for layer in state.every}
         launching = any(way.engine.launches for found in ways.values() for way in found)
-        for engines in (None, host_engines()) if launching else (None,):
-            yield Through(Problem(state.graph, ways, Prices(state.overheads), engines))
+        yield Through(Problem(state.graph, ways, Prices(state.overheads), None))
+        if launching:
+            with suppress(CompositionError):
+                yield Through(Problem(state.graph, ways, Prices(state.overheads), host_engines()))
 
     def _needed(self, state: SearchState, views: Iterable[Through]) -> list[Request]:
         """What the plans rest on without a measurement."""

@@ -32,3 +32,17 @@ def test_a_network_runs_on_the_virtual_board_and_agrees_with_onnxruntime(tmp_pat
     assert again.exit_code == 0, again.output
     assert (tmp_path / "out" / "plan.json").read_bytes() == plan
     assert json.loads((tmp_path / "out" / "summary.json").read_text())["samples"]["measured now"] == 0
+
+
+def test_a_layer_may_be_forced_to_the_qpus(tmp_path: Path) -> None:
+    """There is no plan for the CPU alone then, and nothing to compare with."""
+    model = write_tiny_model(tmp_path / "tiny.onnx", side=48, channels=64)
+    place = ("--store", tmp_path / "samples.sqlite", "--out", tmp_path / "out")
+    forced = ("--force", "second=qpu_pointwise_relayed", "--layer-budget", "2")
+    result = explore("run", "--model", model, *place, *forced)
+    assert result.exit_code == 0, result.output
+    plan = read_plan(tmp_path / "out" / "plan.json")
+    assert plan.cpu_only_predicted_s is None
+    (second,) = (step for step in plan.steps if step.name == "second")
+    assert second.choice.algorithm == "qpu_pointwise_relayed"
+    assert "CPU-only plan" not in result.stdout
