@@ -12,9 +12,9 @@ from tests.test_floors import imported_modules
 ROOMS = (
     "errors",
     "terminal",
-    "inspect",
     "objectives",
     "compose",
+    "inspect",
     "measure",
     "search",
     "strategies",
