@@ -54,7 +54,11 @@ def compress(node: OnnxNode, builder: GraphBuilder) -> None:
         source = steps("Reshape", source, steps.integers(-1))
     axis = node.axis(node.integer("axis", 0), len(steps.shape(source)))
     if builder.is_constant(node.input(1)):
-        places = np.flatnonzero(builder.constant(node, 1)[: steps.shape(source)[axis]])
+        condition = np.asarray(builder.constant(node, 1))
+        if condition.ndim != 1 or condition.dtype.kind != "b":
+            found = f"{condition.dtype} of shape {condition.shape}"
+            raise node.malformed(f"its condition is {found}, no row of truth values")
+        places = np.flatnonzero(condition[: steps.shape(source)[axis]])
         steps("Gather", source, steps.constant(places, "int64"), to=node.output, axis=axis)
     else:
         tensors = (builder.tensor_of(node, source), builder.activation(node, 1))

@@ -283,6 +283,8 @@ def gather_constant(
     """Gather along an axis by indices that are known."""
     shape = builder.shape_of(tensor)
     size = shape[axis]
+    if indices.dtype.kind not in "iu":
+        raise node.malformed(f"its indices are {indices.dtype}, not integers")
     if indices.size and not (-size <= int(indices.min()) and int(indices.max()) < size):
         raise node.malformed(f"its indices lie outside axis {axis} of a tensor of shape {shape}")
     chosen = whole(shape)

@@ -82,6 +82,9 @@ def _cubic(a: float) -> Callable[[Doubles], Doubles]:
     return weight
 
 
+MOST_SUMS = 1 << 19  # results of an axis: ten seconds of sound; each has a row in a table
+
+
 @dataclass(frozen=True)
 class Method:
     """What a Resize asks for beside the sizes."""
@@ -158,6 +161,12 @@ def emit_resize(node: OnnxNode, builder: GraphBuilder, axes: list[Axis], method:
     """
     steps, dtype, tensor = Steps(node, builder), builder.type(node).dtype, node.input(0)
     builder.require_size(node, [axis.result for axis in axes])
+    longest = max((axis.result for axis in axes), default=0)
+    if method.mode != "nearest" and longest > MOST_SUMS:
+        raise node.unsupported(
+            f"{longest:,} elements of one axis would be sums of their own",
+            f"give at most {MOST_SUMS:,}, or nearest ones",
+        )
     planes = _interpolation(node, builder, axes, method)
     if planes is not None:
         builder.emit(node, planes, builder.tensor(node))

@@ -14,6 +14,7 @@ from onnx import TensorProto, helper, numpy_helper
 from codegen.errors import ModelError
 from codegen.onnx_import.reader import load_graph
 from codegen.passes import optimize
+from tests.random_graphs.judge import judged_change
 
 
 @cache
@@ -94,3 +95,9 @@ def test_every_flip_of_one_bit(tmp_path: Path, bit: int) -> None:
         content = bytearray(valid_bytes())
         content[place] ^= 1 << bit
         import_bytes(tmp_path / "net.onnx", bytes(content))
+
+
+@pytest.mark.parametrize("number", [5598, 7393, 11918])
+def test_changed_models_that_once_crashed_are_refused(number: int) -> None:
+    """Indices that are no integers, an axis of millions of sums, a condition that is no row."""
+    assert judged_change(number).verdict in ("refused", "declined")
