@@ -2,8 +2,9 @@
 
 Tables without caps say what a composition through any state costs at least. Tables of all that is held are filled with
 those states alone that may still cost less than some price: than the best that is known, or than little more than the
-bound. Where nothing is found there, the bound rises, and the price with it. Where tables grow too large, beams go on,
-ever wider.
+bound. Where nothing is found there, the bound rises, and the price with it. Where nothing that fits is known, it may
+cost far more than the bound: tables without a price come first then, if they stay small. Where tables grow too large,
+beams go on, ever wider.
 """
 
 from __future__ import annotations
@@ -11,12 +12,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import count
 
-from explorer.compose.capped_tables import CappedTables, TooLarge
+from explorer.compose.capped_tables import LARGE, SMALL, CappedTables, Size, TooLarge
 from explorer.compose.decomposition import CLOSE, Cheapest, Decomposition
 from explorer.compose.effort import Effort
 from explorer.compose.held import Caps
 from explorer.compose.labels import Label
-from explorer.compose.least_held import least_held_bytes
+from explorer.compose.least_held import may_keep
 from explorer.compose.memory_use import held_bytes
 from explorer.compose.moves import Moves
 from explorer.compose.prefixes import Prefixes
@@ -51,7 +52,7 @@ class CappedSearch:
         Raises UndecidedError where nothing was found and there may be something, CompositionError where layouts
         cannot be joined.
         """
-        if least_held_bytes(self._problem) > self._caps.gpu_bytes + self._caps.arena_bytes:
+        if not may_keep(self._problem, self._caps):
             return None
         free = Decomposition(self._problem, self._effort.share(FREE_SHARE), complete=True)
         found = free.run()
@@ -60,29 +61,37 @@ class CappedSearch:
         self._bound = found.bound
         self._take(self._divided(found.steps))
         tables = free.complete_tables()
-        for most in self._horizons():
+        for most, size in self._attempts():
             try:
-                label = self._tables(tables, most)
+                label = self._tables(tables, most, size)
             except TooLarge:
+                if size is SMALL:
+                    continue
                 return self.by_beams(tables)
             self._bound = max(self._bound, label.cost if label is not None else min(most, self._price))
             if label is not None and not self._take(label):
                 return self.by_beams(tables)
             if self._is_exact():
                 return self._cheapest()
-        return None
+            if self._bound == INFINITE:
+                return None
+        raise AssertionError("the last attempt left something out")
 
-    def _horizons(self) -> Iterator[float]:
-        """Prices in turn that whatever is looked at has to stay below: the last leaves nothing out that is better."""
+    def _attempts(self) -> Iterator[tuple[float, Size]]:
+        """Prices in turn that whatever is looked at has to stay below, and how large tables may grow: the last leaves
+        nothing out that is better.
+        """
+        if self._best is None:
+            yield INFINITE, SMALL
         for above in ABOVE_BOUND:
             if self._bound * (1 + above) >= self._price:
                 break
-            yield self._bound * (1 + above)
-        yield self._price
+            yield self._bound * (1 + above), LARGE
+        yield self._price, LARGE
 
-    def _tables(self, free: Suffixes, most: float) -> Label | None:
+    def _tables(self, free: Suffixes, most: float, size: Size) -> Label | None:
         horizon = None if most == INFINITE else Prefixes(free, most * (1 - CLOSE), self._effort)
-        return CappedTables(self._problem, self._caps, self._effort, horizon).solve()
+        return CappedTables(self._problem, self._caps, self._effort, horizon, size).solve()
 
     def _divided(self, steps: tuple[ComposedStep, ...]) -> Label | None:
         """What fits of the ways that these steps take, mostly in more launches."""

@@ -29,17 +29,28 @@ from explorer.compose.rivals import INFINITE, State
 from explorer.compose.steps import ComposedStep
 from explorer.compose.timed_candidates import TimedCandidate
 
-MOST_STATES = 4096  # of one table
-MOST_WORK = 400_000  # offers that are put before states, in all tables
-MOST_WORK_PER_LAYER = 500  # where that is more
 OFFER_UNITS = 2  # what it takes to put an offer before a state, in ways of tables without caps
-TRIED = 64  # layers, after which the work is known well enough
 
 Table = dict[State, Labels]
 
 
 class TooLarge(Exception):
     """There are too many states to look at all of them."""
+
+
+class Size(NamedTuple):
+    """How large tables may grow: `states` of one; `work`, offers that are put before states in all, or so many for
+    every layer where that is more. After as many layers as are `tried` the work of all is known well enough.
+    """
+
+    states: int
+    work: int
+    work_per_layer: int
+    tried: int
+
+
+SMALL = Size(states=128, work=100_000, work_per_layer=25, tried=16)
+LARGE = Size(states=4096, work=400_000, work_per_layer=500, tried=64)
 
 
 class _Reading(NamedTuple):
@@ -53,8 +64,16 @@ class _Reading(NamedTuple):
 class CappedTables:
     """The tables of one problem within caps, without what lies beyond a horizon."""
 
-    def __init__(self, problem: Problem, caps: Caps, effort: Effort, horizon: Horizon | None = None) -> None:
+    def __init__(
+        self,
+        problem: Problem,
+        caps: Caps,
+        effort: Effort,
+        horizon: Horizon | None = None,
+        size: Size = LARGE,
+    ) -> None:
         self._problem = problem
+        self._size = size
         self._graph = problem.graph
         self._effort = effort
         engines = [engine_named(name) for name in _engines(problem)]
@@ -88,7 +107,7 @@ class CappedTables:
             before = self._work
             self._fill(place)
             self._effort.spend(OFFER_UNITS * (self._work - before))
-            if len(self._tables[place]) > MOST_STATES or self._is_too_much(count - place, count):
+            if len(self._tables[place]) > self._size.states or self._is_too_much(count - place, count):
                 raise TooLarge
             if self._effort.is_spent():
                 raise TooLarge
@@ -97,8 +116,8 @@ class CappedTables:
 
     def _is_too_much(self, done: int, count: int) -> bool:
         """Whether so many layers of all took more work than may be, or all would."""
-        expected = self._work * count / max(done, min(TRIED, count))
-        return expected > max(MOST_WORK, MOST_WORK_PER_LAYER * count)
+        expected = self._work * count / max(done, min(self._size.tried, count))
+        return expected > max(self._size.work, self._size.work_per_layer * count)
 
     def _ends(self) -> Iterator[State]:
         """Every output row-major, wherever it lies."""

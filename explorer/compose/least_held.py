@@ -7,9 +7,17 @@ from collections.abc import Callable, Mapping, Sequence
 from codegen.chains import ChainNode
 from codegen.engine_registry import layout_named
 from codegen.graph import Graph
+from codegen.memory_space import HOST
 from codegen.operators.concat import Concat
 from codegen.operators.reshape import Reshape
+from explorer.compose.held import Caps
 from explorer.compose.problem import Problem
+
+
+def may_keep(problem: Problem, caps: Caps) -> bool:
+    """Whether caps leave room for what no composition can do without; GPU memory is none where no step needs it."""
+    uses_gpu = any(HOST not in way.engine.reads for way in problem.every_way())
+    return least_held_bytes(problem) <= caps.arena_bytes + (caps.gpu_bytes if uses_gpu else 0)
 
 
 def least_held_bytes(problem: Problem) -> int:

@@ -8,6 +8,7 @@ from explorer.compose.capped_tables import CappedTables
 from explorer.compose.compose import Limits, compose
 from explorer.compose.effort import Effort
 from explorer.compose.held import Caps
+from explorer.compose.least_held import least_held_bytes, may_keep
 from explorer.compose.prefixes import Prefixes
 from explorer.compose.problem import Problem
 from explorer.compose.steps import Prices
@@ -82,3 +83,22 @@ def test_blocks_of_branches_within_a_cap_are_exact() -> None:
     cap = 0.5 * compose(graph, times, OVERHEADS).arena_bytes
     found = compose(graph, times, OVERHEADS, Limits(caps=Caps(arena_bytes=cap)))
     assert found.gap == 0 and found.arena_bytes <= cap
+
+
+def test_a_long_chain_whose_price_is_far_above_the_bound_is_exact_with_little_effort() -> None:
+    graph = chain(200)
+    times = synthetic_times(graph, 0, qpus=False)
+    free = compose(graph, times, OVERHEADS)
+    caps = Caps(arena_bytes=0.5 * free.arena_bytes)
+    found = compose(graph, times, OVERHEADS, Limits(caps=caps, seconds=0.4))
+    assert found.gap == 0 and found.arena_bytes <= caps.arena_bytes
+    assert found.total_s > 1.2 * free.total_s
+
+
+@pytest.mark.parametrize("qpus", [True, False])
+def test_gpu_memory_leaves_no_room_where_no_step_needs_it(qpus: bool) -> None:
+    graph = unet(6)
+    problem = Problem(graph, synthetic_times(graph, 0, qpus), Prices(OVERHEADS), None)
+    least = least_held_bytes(problem)
+    assert may_keep(problem, Caps(arena_bytes=least))
+    assert may_keep(problem, Caps(arena_bytes=least - 1)) is qpus

@@ -20,7 +20,9 @@ def test_a_search_that_finds_nothing_ends(monkeypatch: pytest.MonkeyPatch) -> No
     times = synthetic_times(graph, 0, False)
     free = compose(graph, times, Overheads(), Limits(seconds=0.01))
     with pytest.raises(UndecidedError, match="not all were looked at"):
-        compose(graph, times, Overheads(), Limits(caps=Caps(arena_bytes=free.arena_bytes // 2), seconds=0.01))
+        compose(
+            graph, times, Overheads(), Limits(caps=Caps(arena_bytes=free.arena_bytes * 3 // 4), seconds=0.01)
+        )
 
 
 @pytest.mark.parametrize("known", [True, False])
