@@ -22,7 +22,7 @@ from explorer.compose.held import Caps
 from explorer.compose.homes import Asked, Homes
 from explorer.compose.horizon import Endless, Horizon
 from explorer.compose.labels import Label, Labels, PreparedStep, Prepending, beats
-from explorer.compose.marks import APART, LENT, NEED, PART, PLACE, VIEWS, Marks
+from explorer.compose.marks import APART, EARNED, LENT, NEED, PART, PLACE, VIEWS, Marks
 from explorer.compose.offers import Offer
 from explorer.compose.problem import OUTSIDE_LAYOUT, Problem
 from explorer.compose.rivals import INFINITE, State
@@ -86,6 +86,7 @@ class CappedTables:
         self._demands = Demands(problem.layouts, engines)
         self._demanded: dict[int, int] = {}
         self._prepending = Prepending(self._activity, problem.prices.launch, caps)
+        self._is_arena_capped = caps.arena_bytes < INFINITE
         self._order = {tensor: place for place, tensor in enumerate(_tensors(problem))}
         self._prepared: dict[tuple[str, int], PreparedStep] = {}
         self._tables: dict[int, Table] = {}
@@ -312,7 +313,10 @@ class CappedTables:
         return self._prepared[key]
 
     def _efficient(self, table: Table) -> Table:
-        """Without the states that another beats which asks for one copy less."""
+        """Without the states that another beats which asks for one copy less. A copy whose place a later reader earns
+        spares the arena what an earlier one would else take of it: it is no burden alone where that is capped.
+        """
+        spares = EARNED | LENT if self._is_arena_capped else 0
         kept = dict(table)
         for state, labels in table.items():
             for place, (tensor, mask) in enumerate(state):
@@ -321,7 +325,8 @@ class CappedTables:
                     other in kept and beats(kept[other], labels)
                     for other in (
                         (*state[:place], (tensor, self._marks.without(mask, layout)), *state[place + 1 :])
-                        for layout, _ in fields
+                        for layout, bits in fields
+                        if not bits & spares
                     )
                 ):
                     del kept[state]

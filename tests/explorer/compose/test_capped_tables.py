@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from codegen.graph import Graph
+from codegen.graph import Graph, LayerSpec
 from explorer.compose.capped import CappedSearch
 from explorer.compose.capped_tables import CappedTables
 from explorer.compose.compose import Limits, compose
@@ -11,8 +11,9 @@ from explorer.compose.held import Caps
 from explorer.compose.least_held import least_held_bytes, may_keep
 from explorer.compose.prefixes import Prefixes
 from explorer.compose.problem import Problem
-from explorer.compose.steps import Prices
+from explorer.compose.steps import Overheads, Prices
 from explorer.compose.suffixes import Suffixes
+from explorer.compose.timed_candidates import TimedCandidate, relayout_spec
 from explorer.studies.composition_graphs import (
     OVERHEADS,
     SHAPES,
@@ -23,6 +24,7 @@ from explorer.studies.composition_graphs import (
     synthetic_times,
     unet,
 )
+from tests.explorer.networks import graph_of, timed
 
 
 @pytest.mark.parametrize(
@@ -102,3 +104,30 @@ def test_gpu_memory_leaves_no_room_where_no_step_needs_it(qpus: bool) -> None:
     least = least_held_bytes(problem)
     assert may_keep(problem, Caps(arena_bytes=least))
     assert may_keep(problem, Caps(arena_bytes=least - 1)) is qpus
+
+
+def test_a_copy_that_the_qpus_earn_may_spare_the_arena() -> None:
+    """The first layer reads a copy that lies in GPU memory because the QPUs read it later: the arena stays empty."""
+    graph = graph_of([(0,), (0, 1), (0,), (0, 1)], [2, 3, 4])
+    ways: dict[LayerSpec, tuple[TimedCandidate, ...]] = {}
+    for node, offered in zip(
+        graph.nodes,
+        (
+            [("cpu", ("nchw",), 3.0), ("cpu", ("pixel16",), 1.0)],
+            [("cpu", ("nchw", "nchw"), 1.0), ("videocore4", ("pixel16", "nchw"), 1.0)],
+            [("cpu", ("nchw",), 1.0)],
+            [("videocore4", ("nchw", "nchw"), 1.0)],
+        ),
+        strict=True,
+    ):
+        spec = LayerSpec.of(graph, node)
+        ways[spec] = tuple(
+            timed(spec, engine, layouts, "nchw", time_s, tag)
+            for tag, (engine, layouts, time_s) in enumerate(offered)
+        )
+    for source, target in (("nchw", "pixel16"), ("pixel16", "nchw")):
+        spec = relayout_spec(graph.types["t0"], source, target)
+        ways[spec] = (timed(spec, "cpu", (source,), target, 1.0),) if source == "nchw" else ()
+    found = compose(graph, ways, Overheads(0.0), Limits(caps=Caps(2560, 0)))
+    assert found.total_s == pytest.approx(5.0) and found.gap == 0
+    assert (found.gpu_bytes, found.arena_bytes) == (2560, 0)
