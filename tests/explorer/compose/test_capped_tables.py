@@ -110,16 +110,13 @@ def test_a_copy_that_the_qpus_earn_may_spare_the_arena() -> None:
     """The first layer reads a copy that lies in GPU memory because the QPUs read it later: the arena stays empty."""
     graph = graph_of([(0,), (0, 1), (0,), (0, 1)], [2, 3, 4])
     ways: dict[LayerSpec, tuple[TimedCandidate, ...]] = {}
-    for node, offered in zip(
-        graph.nodes,
-        (
-            [("cpu", ("nchw",), 3.0), ("cpu", ("pixel16",), 1.0)],
-            [("cpu", ("nchw", "nchw"), 1.0), ("videocore4", ("pixel16", "nchw"), 1.0)],
-            [("cpu", ("nchw",), 1.0)],
-            [("videocore4", ("nchw", "nchw"), 1.0)],
-        ),
-        strict=True,
-    ):
+    offers: list[list[tuple[str, tuple[str, ...], float]]] = [
+        [("cpu", ("nchw",), 3.0), ("cpu", ("pixel16",), 1.0)],
+        [("cpu", ("nchw", "nchw"), 1.0), ("videocore4", ("pixel16", "nchw"), 1.0)],
+        [("cpu", ("nchw",), 1.0)],
+        [("videocore4", ("nchw", "nchw"), 1.0)],
+    ]
+    for node, offered in zip(graph.nodes, offers, strict=True):
         spec = LayerSpec.of(graph, node)
         ways[spec] = tuple(
             timed(spec, engine, layouts, "nchw", time_s, tag)
