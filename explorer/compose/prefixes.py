@@ -68,7 +68,7 @@ class Prefixes:
         start[ASLEEP] = 0.0
         for state, row in self._suffixes.tables[0].items():
             for ending in self._suffixes.input_endings(state, zeros):
-                self._reach(0, state, row, _through(ending, start))
+                self._reach(0, state, row, ending.arrived(start))
         for place, readings in enumerate(self._suffixes.readings):
             table = self._tables[place]
             least = min((min(costs) for costs in table.values()), default=INFINITE)
@@ -103,7 +103,7 @@ class Prefixes:
                 for cost, ways in zip(costs, choices, strict=True):
                     for after, spent, _ in ways:
                         behind[after] = min(behind[after], cost + before[1] + spent)
-                self._reach(reading.after, state, row, _through(ending, behind))
+                self._reach(reading.after, state, row, ending.arrived(behind))
 
     def _reach(self, place: int, state: State, row: Row, costs: Costs) -> None:
         known = self._tables[place].get(state, self._none)
@@ -126,18 +126,6 @@ class Prefixes:
             known = found.get(key)
             found[key] = costs if known is None else [min(pair) for pair in zip(known, costs, strict=True)]
         return found
-
-
-def _through(ending: Ending, costs: Costs) -> Costs:
-    """Through the layout changes of outputs."""
-    for stage in ending.stages:
-        behind = [INFINITE] * len(costs)
-        for provision in stage.provisions:
-            for cost, changes in zip(costs, provision.changes, strict=True):
-                for change in changes:
-                    behind[change.after] = min(behind[change.after], cost + change.cost - provision.earned)
-        costs = behind
-    return costs
 
 
 def _least_price(loose: Loose, mask: int) -> float:

@@ -75,6 +75,18 @@ class Ending(NamedTuple):
     bounds: tuple[int, ...]
     stages: tuple[Stage, ...]
 
+    def arrived(self, costs: list[float]) -> list[float]:
+        """Costs of what comes before, by what is active, taken through the layout changes."""
+        for stage in self.stages:
+            behind = [INFINITE] * len(costs)
+            for provision in stage.provisions:
+                for cost, changes in zip(costs, provision.changes, strict=True):
+                    for change in changes:
+                        paid = cost + change.cost - provision.earned
+                        behind[change.after] = min(behind[change.after], paid)
+            costs = behind
+        return costs
+
 
 class Suffixes:
     """The tables of one problem. `most_states`: where a table would have more, the longest-lived of its tensors are let

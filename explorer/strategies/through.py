@@ -7,7 +7,7 @@ have to save to become part of it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from codegen.graph import Graph, LayerSpec
 from codegen.schedule import Candidate
@@ -16,7 +16,7 @@ from explorer.compose.effort import Effort
 from explorer.compose.problem import Problem
 from explorer.compose.rivals import INFINITE, Row, State
 from explorer.compose.steps import ComposedStep, Overheads, Prices
-from explorer.compose.suffixes import Ending, Reading, Suffixes
+from explorer.compose.suffixes import Reading, Suffixes
 from explorer.compose.timed_candidates import Interface, TimedCandidate, TimedCandidates
 from explorer.compose.trace import trace
 from explorer.errors import CompositionError
@@ -39,9 +39,10 @@ class Through:
                 "no combination of choices fits together: a layout change has no algorithm"
             )
         self.steps: tuple[ComposedStep, ...] = trace(self._suffixes).steps
+        self._nothing = (INFINITE,) * len(self._suffixes.activity.states)
         self._rests: dict[LayerSpec, dict[str, dict[Kind, float]]] = {}
         count = len(problem.graph.nodes)
-        self._reached: list[dict[State, list[float]]] = [{} for _ in range(count + 1)]
+        self._reached: list[dict[State, Sequence[float]]] = [{} for _ in range(count + 1)]
         self._walk(problem)
 
     def rests(self, timed: TimedCandidate) -> Iterator[float]:
@@ -59,7 +60,9 @@ class Through:
         tables = self._suffixes.tables
         for state, row in tables[0].items():
             for ending in self._suffixes.input_endings(state, row.costs):
-                self._reach(0, state, _arrived(ending, {ASLEEP: 0.0}))
+                start = list(self._nothing)
+                start[ASLEEP] = 0.0
+                self._reach(0, state, ending.arrived(start))
         for place, readings in enumerate(self._suffixes.readings):
             for reading in readings:
                 spec = LayerSpec.of(problem.graph, reading.node)
@@ -76,19 +79,18 @@ class Through:
                 reached = None if before is None else self._reached[place].get(before[0])
                 if before is None or reached is None:
                     continue
-                behind: dict[int, float] = {}
+                behind = list(self._nothing)
                 for cost, ways in zip(reached, choices, strict=True):
                     for after, spent, way in ways if cost < INFINITE else ():
                         paid = cost + before[1] + spent
-                        behind[after] = min(behind.get(after, INFINITE), paid)
+                        behind[after] = min(behind[after], paid)
                         kind = (Interface.of(way.timed.candidate), way.rule)
                         rests[kind] = min(rests.get(kind, INFINITE), paid - way.price + ending.costs[after])
-                self._reach(reading.after, state, _arrived(ending, behind))
+                self._reach(reading.after, state, ending.arrived(behind))
 
-    def _reach(self, place: int, state: State, costs: Mapping[int, float]) -> None:
-        reached = self._reached[place].setdefault(state, [INFINITE] * len(self._suffixes.activity.states))
-        for active, cost in costs.items():
-            reached[active] = min(reached[active], cost)
+    def _reach(self, place: int, state: State, costs: list[float]) -> None:
+        known = self._reached[place].get(state, self._nothing)
+        self._reached[place][state] = [min(pair) for pair in zip(known, costs, strict=True)]
 
 
 def times_through(
@@ -103,16 +105,3 @@ def times_through(
             if rest_s < INFINITE:
                 found[way.candidate] = rest_s + way.time_s
     return found
-
-
-def _arrived(ending: Ending, costs: Mapping[int, float]) -> Mapping[int, float]:
-    """The costs by what is active, behind the layout changes."""
-    for stage in ending.stages:
-        after: dict[int, float] = {}
-        for active, cost in costs.items():
-            for provision in stage.provisions:
-                for change in provision.changes[active]:
-                    paid = cost + change.cost - provision.earned
-                    after[change.after] = min(after.get(change.after, INFINITE), paid)
-        costs = after
-    return costs
