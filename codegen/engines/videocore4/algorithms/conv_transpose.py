@@ -13,6 +13,7 @@ from codegen.engines.videocore4.algorithms.arrangements import arrangement
 from codegen.engines.videocore4.algorithms.gathered_lines import GatheredLines, Words
 from codegen.engines.videocore4.algorithms.geometry import bounds, busiest_share, dealt, starts
 from codegen.engines.videocore4.algorithms.moves import work_of
+from codegen.engines.videocore4.algorithms.words import float_words
 from codegen.engines.videocore4.kernels.gemm import gemm_kernel
 from codegen.engines.videocore4.kernels.pieces import TAP_WORDS
 from codegen.engines.videocore4.kernels.results import coded, epilogue_instructions
@@ -224,7 +225,7 @@ def _streams(
     for taps in phases.taps:
         for start in starts(phases.channels, channels):
             chosen = slice(start, start + channels)
-            parts = [_words(bias[chosen]), np.array([max(len(taps), 1) - 1], np.uint32)]
+            parts = [float_words(bias[chosen]), np.array([max(len(taps), 1) - 1], np.uint32)]
             for tap in taps or ((-1, -1, 0, 0),):
                 row, column, down, right = tap
                 own = kernel[chosen, :, row, column] if taps else np.zeros((channels, depth), np.float32)
@@ -238,10 +239,6 @@ def _streams(
                     LINE_BYTES,
                 )
                 parts.append(np.array([*place * blocks, depth - 2], np.int64).astype(np.uint32))
-                parts.append(_words(own.T))
+                parts.append(float_words(own.T))
             found.append(np.concatenate(parts))
     return found
-
-
-def _words(array: FloatArray) -> Words:
-    return np.ascontiguousarray(array, np.float32).reshape(-1).view(np.uint32)

@@ -25,6 +25,7 @@ from codegen.engines.videocore4.algorithms.images import (
     layer_in_rounds,
     work_of_images,
 )
+from codegen.engines.videocore4.algorithms.words import float_words
 from codegen.engines.videocore4.assembler import Assembler
 from codegen.engines.videocore4.kernels.gemm import gemm_kernel
 from codegen.engines.videocore4.kernels.pieces import TAP_WORDS
@@ -353,16 +354,12 @@ def _streams(
     streams = []
     for start in tiling.channel_starts:
         stop = start + tiling.channels
-        parts = [_float_words(bias[start:stop])]
+        parts = [float_words(bias[start:stop])]
         if gather:
             parts.append(np.array([len(taps) - 1], np.uint32))
         for tap, words in enumerate(taps):
             parts.append(np.array([*words, in_channels - 2], np.uint32))
-            parts.append(_float_words(by_tap[start:stop, :, tap].T))
+            parts.append(float_words(by_tap[start:stop, :, tap].T))
         stream = np.concatenate(parts)
         streams.append(np.pad(stream, (0, -len(stream) % LANES)))
     return streams
-
-
-def _float_words(array: FloatArray) -> NDArray[np.uint32]:
-    return np.ascontiguousarray(array, np.float32).reshape(-1).view(np.uint32)

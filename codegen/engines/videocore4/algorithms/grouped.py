@@ -14,6 +14,7 @@ from codegen.engines.videocore4.algorithms.gemm import INPUT_LAYOUTS, convolutio
 from codegen.engines.videocore4.algorithms.geometry import Geometry, bounds, busiest_share, dealt, starts
 from codegen.engines.videocore4.algorithms.images import for_each_image, images_of, work_of_images
 from codegen.engines.videocore4.algorithms.window import depthwise_window
+from codegen.engines.videocore4.algorithms.words import float_words
 from codegen.engines.videocore4.assembler import Assembler
 from codegen.engines.videocore4.kernels.grouped import (
     ABSENT,
@@ -196,12 +197,8 @@ def _stream(
     )  # [tap][group][line][output]
     addresses = [geometry.tap_words(tap, *steps) for tap in range(geometry.taps)]
     addresses.append((ABSENT, *addresses[0][1:]))
-    parts = [_float_words(bias), np.array([geometry.taps, *addresses[0]], np.uint32)]
+    parts = [float_words(bias), np.array([geometry.taps, *addresses[0]], np.uint32)]
     for tap in range(geometry.taps):
-        parts += [np.array(addresses[tap + 1], np.uint32), _float_words(by_line[tap])]
+        parts += [np.array(addresses[tap + 1], np.uint32), float_words(by_line[tap])]
     stream = np.concatenate(parts)
     return np.pad(stream, (0, -len(stream) % LANES))
-
-
-def _float_words(array: FloatArray) -> NDArray[np.uint32]:
-    return np.ascontiguousarray(array, np.float32).reshape(-1).view(np.uint32)

@@ -11,6 +11,7 @@ import numpy as np
 from codegen.algorithm_base import AlgorithmBase
 from codegen.engines.videocore4.algorithms.geometry import Geometry, bounds, busiest_share, starts
 from codegen.engines.videocore4.algorithms.images import for_each_image, work_of_images
+from codegen.engines.videocore4.algorithms.words import float_words
 from codegen.engines.videocore4.kernels.results import coded, epilogue_instructions
 from codegen.engines.videocore4.kernels.vectors import AHEAD as GLOBAL_POOL_AHEAD
 from codegen.engines.videocore4.kernels.vectors import (
@@ -113,7 +114,7 @@ class QpuFullyConnected(AlgorithmBase):
             np.concatenate([bias[o : o + LANES][None, :], matrix[o : o + LANES].T], axis=0)
             for o in first_outputs
         ]
-        packed = np.ascontiguousarray(np.stack(lines), np.float32).reshape(-1).view(np.uint32)
+        packed = float_words(np.stack(lines))
         tile_bytes = (inputs + 1) * LINE_BYTES
         clamp = bounds(op.epilogue)
 

@@ -16,6 +16,7 @@ from codegen.engines.videocore4.algorithms.window import (
     pool_window,
     window_epilogue,
 )
+from codegen.engines.videocore4.algorithms.words import float_words
 from codegen.engines.videocore4.kernels.results import coded, epilogue_instructions
 from codegen.engines.videocore4.kernels.window import LOWEST, Window
 from codegen.engines.videocore4.kernels.window_rows import (
@@ -198,7 +199,7 @@ def _stream(
     order = turns(len(channels), len(parts[0]))
     words: list[NDArray[np.uint32]] = []
     if weights:
-        words.append(_float_words(weights[1][channels.start : channels.stop]))
+        words.append(float_words(weights[1][channels.start : channels.stop]))
     words.append(np.array([len(parts)], np.uint32))
     for part in parts:
         offsets = [tap * geometry.dilations[1] if tap < columns else ABSENT for tap in part]
@@ -208,9 +209,5 @@ def _stream(
             present = weights[0][channels.start : channels.stop, 0, :, part.start : part.stop]
             padded[..., : present.shape[-1]] = present
             of_channel, of_tap = np.array(order).T
-            words.append(_float_words(padded[of_channel, :, of_tap].T))
+            words.append(float_words(padded[of_channel, :, of_tap].T))
     return np.concatenate(words)
-
-
-def _float_words(array: FloatArray) -> NDArray[np.uint32]:
-    return np.ascontiguousarray(array, np.float32).reshape(-1).view(np.uint32)
