@@ -13,7 +13,6 @@ from explorer.terminal.exits import reported
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from codegen.tensor import AnyArray
     from explorer.infer.answers import Box, Class
     from explorer.infer.inference import Inference
 
@@ -109,17 +108,10 @@ def infer(
             answers = {name: top_classes(value, top, names) for name, value in result.outputs.items()}
             _show_classes(answers, result, json)
             return
-        size = _size(inputs[tensor.name])
-        seen = found_boxes(result.outputs, wanted_boxes, frame, size, least_score, names)
+        seen = found_boxes(result.outputs, wanted_boxes, frame, least_score, names)
         place = drawn or run / "boxes.png"
         draw_boxes(picture, seen, place)
         _show_boxes(seen, place, result, json)
-
-
-def _size(array: AnyArray) -> tuple[int, int]:
-    """Width and height of a picture's input."""
-    first_is_channels = array.shape[1] in (1, 3, 4)
-    return (array.shape[3], array.shape[2]) if first_is_channels else (array.shape[2], array.shape[1])
 
 
 def _told(result: Inference) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw
 
 from codegen.tensor import AnyArray
 from explorer.errors import InputError
-from explorer.infer.inputs import Frame
+from explorer.infer.inputs import Frame, reason_of
 
 MOST_BOXES = 300
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
@@ -59,8 +59,7 @@ def read_labels(path: Path) -> tuple[str, ...]:
     try:
         return tuple(path.read_text(encoding="utf-8").splitlines())
     except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise InputError(f"{path} cannot be read as labels, one a line: {reason}") from error
+        raise InputError(f"{path} cannot be read as labels, one a line: {reason_of(error)}") from error
 
 
 def top_classes(output: AnyArray, count: int, labels: Sequence[str]) -> tuple[Class, ...]:
@@ -79,13 +78,12 @@ def found_boxes(
     outputs: Mapping[str, AnyArray],
     names: BoxOutputs,
     frame: Frame,
-    size: tuple[int, int],
     least: float,
     labels: Sequence[str],
 ) -> tuple[Box, ...]:
     """Boxes of at least the score `least`, the likeliest first, in the picture's pixels.
 
-    `size`: width and height of the network's input. Raises InputError for outputs that are not there or do not fit.
+    Raises InputError for outputs that are not there or do not fit.
     """
     boxes = _output(outputs, names.boxes)
     if boxes.shape[-1:] != (4,):
@@ -95,7 +93,7 @@ def found_boxes(
         corners = corners[:, [1, 0, 3, 2]]
     places, scores, classes = _chosen(outputs, names, len(corners))
     relative = bool(np.all(np.abs(corners) <= 2.0))
-    stretch = np.array([*size, *size], dtype=np.float64) if relative else np.ones(4)
+    stretch = np.array([frame.width, frame.height] * 2, dtype=np.float64) if relative else np.ones(4)
     moved = corners * stretch - [frame.left, frame.top, frame.left, frame.top]
     pixels = moved / [frame.scale_x, frame.scale_y, frame.scale_x, frame.scale_y]
     found = []
@@ -121,8 +119,7 @@ def draw_boxes(picture: Image.Image, boxes: Sequence[Box], path: Path) -> None:
     try:
         drawn.save(path)
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise InputError(f"{path} cannot be written as a picture: {reason}") from error
+        raise InputError(f"{path} cannot be written as a picture: {reason_of(error)}") from error
 
 
 def _chosen(

@@ -35,12 +35,21 @@ class Preparation:
 
 @dataclass(frozen=True)
 class Frame:
-    """Where the picture lies in the input: pixels of the input a pixel of the picture, and its upper left corner."""
+    """Where the picture lies in the input: pixels of the input a pixel of the picture, its upper left corner, and how
+    large the input is.
+    """
 
     scale_x: float
     scale_y: float
     left: float
     top: float
+    width: int
+    height: int
+
+
+def reason_of(error: Exception) -> str:
+    """What a system or a library says of a file, without the file's name where it comes apart."""
+    return getattr(error, "strerror", None) or str(error)
 
 
 def open_picture(path: Path) -> Image.Image:
@@ -54,8 +63,7 @@ def open_picture(path: Path) -> Image.Image:
     except UnidentifiedImageError as error:
         raise InputError(f"{path} is no picture that Pillow reads") from error
     except (OSError, ValueError, Image.DecompressionBombError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise InputError(f"{path} cannot be read as a picture: {reason}") from error
+        raise InputError(f"{path} cannot be read as a picture: {reason_of(error)}") from error
 
 
 def picture_input(inputs: Sequence[PlanTensor]) -> PlanTensor:
@@ -116,8 +124,9 @@ def _read_array(path: Path, tensor: PlanTensor) -> AnyArray:
     try:
         array = np.load(path, allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise InputError(f"{path} cannot be read as an array of NumPy's (.npy): {reason}") from error
+        raise InputError(
+            f"{path} cannot be read as an array of NumPy's (.npy): {reason_of(error)}"
+        ) from error
     if not isinstance(array, np.ndarray):
         raise InputError(f"{path} holds several arrays; save one by numpy.save")
     dtype = tensor.type.element_type.dtype
@@ -142,13 +151,13 @@ def _fitted(picture: Image.Image, width: int, height: int, fit: Fit) -> tuple[Im
     ratios = width / picture.width, height / picture.height
     if fit == "stretch":
         scaled = picture.resize((width, height), Image.Resampling.BILINEAR)
-        return scaled, Frame(ratios[0], ratios[1], 0.0, 0.0)
+        return scaled, Frame(ratios[0], ratios[1], 0.0, 0.0, width, height)
     ratio = max(ratios) if fit == "crop" else min(ratios)
     size = max(1, round(picture.width * ratio)), max(1, round(picture.height * ratio))
     scaled = picture.resize(size, Image.Resampling.BILINEAR)
     left, top = (size[0] - width) // 2, (size[1] - height) // 2
     cut = scaled.crop((left, top, left + width, top + height))  # black where it lies outside
-    return cut, Frame(size[0] / picture.width, size[1] / picture.height, -left, -top)
+    return cut, Frame(size[0] / picture.width, size[1] / picture.height, -left, -top, width, height)
 
 
 def _of_channels(values: tuple[float, ...], channels: int) -> AnyArray:

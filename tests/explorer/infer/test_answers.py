@@ -13,7 +13,7 @@ from explorer.errors import InputError
 from explorer.infer.answers import Box, BoxOutputs, draw_boxes, found_boxes, read_labels, top_classes
 from explorer.infer.inputs import Frame
 
-WHOLE = Frame(1.0, 1.0, 0.0, 0.0)
+WHOLE = Frame(1.0, 1.0, 0.0, 0.0, 200, 100)
 
 
 def test_the_largest_values_come_first_and_of_equal_ones_the_first() -> None:
@@ -42,8 +42,10 @@ def test_boxes_come_back_to_the_picture_s_pixels() -> None:
         "s": np.array([[0.9, 0.2]], np.float32),
         "c": np.array([[1, 0]], np.int64),
     }
-    frame = Frame(0.5, 0.5, 4.0, -8.0)  # half as large, four pixels to the right, the upper eight cut off
-    (found,) = found_boxes(outputs, BoxOutputs("b", "s", "c"), frame, (64, 64), 0.5, ["cat", "dog"])
+    frame = Frame(
+        0.5, 0.5, 4.0, -8.0, 64, 64
+    )  # half as large, four pixels to the right, the upper eight cut off
+    (found,) = found_boxes(outputs, BoxOutputs("b", "s", "c"), frame, 0.5, ["cat", "dog"])
     assert found == Box(12.0, 56.0, 52.0, 96.0, pytest.approx(0.9), 1, "dog")  # type: ignore[arg-type]
 
 
@@ -52,7 +54,7 @@ def test_parts_of_the_input_and_the_other_order() -> None:
         "b": np.array([[0.25, 0.5, 0.75, 1.0]], np.float32),
         "s": np.array([0.9], np.float32),
     }
-    (found,) = found_boxes(outputs, BoxOutputs("b", "s", order="yxyx"), WHOLE, (200, 100), 0.5, [])
+    (found,) = found_boxes(outputs, BoxOutputs("b", "s", order="yxyx"), WHOLE, 0.5, [])
     assert (found.left, found.top, found.right, found.bottom) == (100.0, 25.0, 200.0, 75.0)
 
 
@@ -62,7 +64,7 @@ def test_what_non_max_suppression_chose() -> None:
         "s": np.array([[[0.1, 0.2, 0.3], [0.9, 0.8, 0.7]]], np.float32),
         "n": np.array([[0, 1, 1], [0, 0, 2], [-1, -1, -1]], np.int64),
     }
-    found = found_boxes(outputs, BoxOutputs("b", "s", selected="n"), WHOLE, (32, 32), 0.25, [])
+    found = found_boxes(outputs, BoxOutputs("b", "s", selected="n"), WHOLE, 0.25, [])
     assert [(box.left, box.number, round(box.score, 6)) for box in found] == [(5.0, 1, 0.8), (1.0, 0, 0.3)]
 
 
@@ -84,7 +86,7 @@ def test_outputs_that_do_not_fit_are_refused(names: BoxOutputs, message: str) ->
         "n": np.zeros((1, 3), np.int64),
     }
     with pytest.raises(InputError, match=message):
-        found_boxes(outputs, names, WHOLE, (8, 8), 0.5, [])
+        found_boxes(outputs, names, WHOLE, 0.5, [])
 
 
 def test_boxes_are_drawn_where_they_are(tmp_path: Path) -> None:
