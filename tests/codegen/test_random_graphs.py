@@ -12,7 +12,7 @@ import pytest
 from tests.random_graphs import __main__ as command
 from tests.random_graphs import judge, processes
 from tests.random_graphs.judge import Outcome, graph_of, judged_change, judged_graph
-from tests.random_graphs.steps import KINDS
+from tests.random_graphs.kinds import KINDS
 
 COUNT = 12
 

@@ -14,8 +14,8 @@ from codegen.passes import optimize
 from codegen.reference import evaluate
 from explorer.backend import CompilerBackend
 from tests.random_graphs.growing import Growing
+from tests.random_graphs.kinds import KINDS, grown
 from tests.random_graphs.mutations import changed_bytes, changed_fields
-from tests.random_graphs.steps import KINDS, grown
 
 TOLERANCE = 1e-4  # of the largest element of an output
 COMPILED = ("-O1",)
