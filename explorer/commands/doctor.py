@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from explorer.commands.devices import DevicesOption, chosen_file
-from explorer.terminal.console import stderr, stdout
+from explorer.terminal.console import shown, stderr, stdout
 from explorer.terminal.exits import reported
 
 if TYPE_CHECKING:
@@ -76,13 +76,9 @@ def diagnoses_table(diagnoses: Sequence[Diagnosis]) -> Table:
     table = Table("check", "verdict", "result", "remedy")
     for diagnosis in diagnoses:
         verdict = f"[{_STYLES[diagnosis.verdict]}]{diagnosis.verdict}[/]"
-        table.add_row(escape(diagnosis.check), verdict, _plain(diagnosis.result), _plain(diagnosis.remedy))
+        texts = (escape(shown(text)) for text in (diagnosis.result, diagnosis.remedy))
+        table.add_row(escape(diagnosis.check), verdict, *texts)
     return table
-
-
-def _plain(text: str) -> str:
-    """What a board says may hold terminal control sequences; they are not passed on."""
-    return escape("".join(letter if letter.isprintable() else " " for letter in text))
 
 
 def _way(device: str, devices: Path, named: SshOptions | None, given: SshOptions | None) -> SshOptions:

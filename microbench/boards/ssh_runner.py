@@ -43,7 +43,7 @@ from microbench.runner.messages import Execution, ExecutionRequest, GpuRun, Runn
 from microbench.runner.readings import Readings
 from microbench.virtual.build import THIS_MACHINE, software_name
 from microbench.virtual.bundle import LAUNCH_LIMIT_S
-from microbench.virtual.library import config_values, library
+from microbench.virtual.constants import constants_of
 
 IDLE_LIMIT_S = 4 * 3600  # a search may think for long; a forgotten runner still ends
 ATTEMPTS = 3  # to get one answer
@@ -346,7 +346,7 @@ def _constants(backend: Backend, profile: DeviceProfile, stands_in: bool) -> Seq
     if stands_in:
         return (profile.v3d_value("memory_is_cached"),)
     if backend == "virtual":
-        return tuple(config_values(profile, library().config_names))
+        return tuple(constants_of(profile).values())
     if backend == "mailbox" and len(profile.gpu_memories) > 1:
         return (_PLATFORM_MEMORY[profile.gpu_memory or "direct"],)
     return ()

@@ -25,7 +25,7 @@ from microbench.errors import BoardError
 from microbench.profile import DeviceProfile
 from microbench.protocol import Timing
 from microbench.virtual.bundle import build_virtual_bundle
-from microbench.virtual.library import config_values, library
+from microbench.virtual.constants import constants_of
 
 BOARD_FILE = "board.constants"  # in the runner's directory
 RUNS = 5  # of a bundle
@@ -86,7 +86,5 @@ class StandInBoard(VirtualBoard):
 
 def board_file(profile: DeviceProfile, habits: Habits) -> str:
     """The text of `BOARD_FILE` for a board with a profile's constants."""
-    names = library().config_names
-    constants = dict(zip(names, config_values(profile, names), strict=True))
-    lines: Mapping[str, float] = {**constants, **asdict(habits)}
+    lines: Mapping[str, float] = {**constants_of(profile), **asdict(habits)}
     return "".join(f"{name} {value!r}\n" for name, value in lines.items())

@@ -16,7 +16,7 @@ from microbench.virtual.build import (
     platform_source,
     simulator_sources,
 )
-from microbench.virtual.library import config_values, library
+from microbench.virtual.constants import constants_of
 
 LAUNCH_LIMIT_S = 1.0  # after which the driver gives up a launch
 
@@ -64,9 +64,7 @@ def build_virtual_bundle(
 
 def profile_header(profile: DeviceProfile) -> str:
     """v3d_profile.h: the structure v3d_config with exact values (hexadecimal floats)."""
-    names = library().config_names
-    values = config_values(profile, names)
-    fields = "".join(f"    .{name} = {value.hex()},\n" for name, value in zip(names, values, strict=True))
+    fields = "".join(f"    .{name} = {value.hex()},\n" for name, value in constants_of(profile).items())
     return (
         f"/* Constants of profile {profile.hash[:12]}. */\n"
         f"#define V3D_LAUNCH_LIMIT_S {LAUNCH_LIMIT_S}\n"

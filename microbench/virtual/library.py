@@ -11,6 +11,7 @@ from typing import Any
 from microbench.errors import BoardError
 from microbench.profile import DeviceProfile
 from microbench.virtual.build import library_path, machine_flags
+from microbench.virtual.constants import constants_of
 from microbench.virtual.structures import InstructionEntry, IntervalEntry, result_type
 
 
@@ -24,7 +25,6 @@ class Library:
             raise BoardError(
                 f"cannot load the simulator {path}: {error}; delete the file, it is rebuilt"
             ) from error
-        self.config_names = self._names("v3d_config_names")
         self.counter_names = self._names("v3d_counter_names")
         self.cause_names = self._names("v3d_cause_names")
         self.warning_names = self._names("v3d_warning_names")
@@ -62,7 +62,8 @@ class Library:
 
     def new(self, profile: DeviceProfile, strict: bool) -> int:
         """A new virtual GPU with the constants of a profile; raises ProfileError or BoardError."""
-        config = config_values(profile, self.config_names)
+        values = tuple(constants_of(profile).values())
+        config = (ctypes.c_double * len(values))(*values)
         handle = self._dll.v3d_new(config, int(strict))
         if not handle:
             raise BoardError(
@@ -123,12 +124,3 @@ class Library:
 def library() -> Library:
     """The simulator, compiled on first use for this machine; raises ToolchainError or BoardError."""
     return Library(library_path(machine_flags()))
-
-
-def config_values(profile: DeviceProfile, names: tuple[str, ...]) -> ctypes.Array[ctypes.c_double]:
-    """The structure v3d_config: one double per constant, in its order."""
-    values = (
-        float(profile.gpu_memory_bytes) if name == "gpu_memory_bytes" else profile.v3d_value(name)
-        for name in names
-    )
-    return (ctypes.c_double * len(names))(*values)
