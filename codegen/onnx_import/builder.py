@@ -155,6 +155,17 @@ class GraphBuilder:
             )
         return tuple(int(item) for item in value.reshape(-1))
 
+    def whole(self, node: OnnxNode, index: int, default: int | None = None) -> int:
+        """A constant input that must be one number, as an integer; absent ones are the default, where there is one."""
+        if default is not None and not node.has_input(index):
+            return default
+        value = self.constant(node, index)
+        if value.size != 1 or value.dtype.kind not in "biuf" or not np.isfinite(value).all():
+            raise node.malformed(
+                f"input {index} is {value.dtype} of shape {value.shape}, not one finite number"
+            )
+        return int(value.reshape(-1)[0])
+
     def activation(self, node: OnnxNode, index: int = 0) -> str:
         """The name of an input that is computed from the model's inputs."""
         name = node.input(index)

@@ -44,6 +44,11 @@ def fold(node: OnnxNode, builder: GraphBuilder) -> None:
             raise UnsupportedTypeError(
                 f"{node.where}: output {name!r} is a sequence or an optional value; export the model with tensors"
             )
+        if name and np.asarray(value).dtype == object:  # of what an absent input gives, or strings
+            raise FoldingError(
+                f"{node.where}: output {name!r} is no tensor of numbers; export the model with all inputs of the node, "
+                "and numbers in them"
+            )
         if name:
             builder.define_constant(node, name, np.asarray(value))
 

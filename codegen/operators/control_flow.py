@@ -57,7 +57,7 @@ def if_(node: OnnxNode, builder: GraphBuilder) -> None:
     """The branch that the condition chooses, where it is known; else both, and of each output the one chosen."""
     branches = ("then_branch", "else_branch")
     if builder.is_constant(node.input(0)):
-        name = branches[not builder.constant(node, 0).reshape(-1)[0]]
+        name = branches[not builder.whole(node, 0)]
         insert(node, builder, body_of(node, name), f"{node.name}/{name}", [], list(node.outputs))
         return
     steps = Steps(node, builder)

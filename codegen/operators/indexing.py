@@ -227,7 +227,7 @@ def scatter_nd(node: OnnxNode, builder: GraphBuilder) -> None:
 @handles("OneHot", "constant depth")
 def one_hot(node: OnnxNode, builder: GraphBuilder) -> None:
     """The second value where an index is that of the new axis, else the first; outside the depth the first alone."""
-    depth = int(builder.constant(node, 1).reshape(-1)[0])
+    depth = builder.whole(node, 1)
     steps, rank = Steps(node, builder), len(builder.type(node).shape)
     builder.require_size(node, [*builder.type(node).shape, depth])
     axis = node.axis(node.integer("axis", -1), rank + 1)

@@ -38,7 +38,7 @@ class _Turns:
     def run(self) -> None:
         """All turns, then what the loop gives."""
         node, builder = self._node, self._builder
-        count = int(builder.constant(node, 0).reshape(-1)[0]) if node.has_input(0) else MOST_TURNS + 1
+        count = builder.whole(node, 0, MOST_TURNS + 1)
         turn, goes_on = 0, not node.has_input(1) or self._goes_on(node.input(1), count)
         while turn < count and goes_on:
             if turn >= MOST_TURNS:
@@ -79,7 +79,10 @@ class _Turns:
     def _goes_on(self, condition: str, count: int) -> bool:
         """Whether there may be another turn, by a condition that is known or computed."""
         if self._builder.is_constant(condition):
-            return bool(self._builder.value(condition).reshape(-1)[0])
+            value = self._builder.value(condition)
+            if value.size != 1:
+                raise self._node.malformed(f"its condition has shape {value.shape}")
+            return bool(value.item())
         if count > MOST_TURNS:
             raise NotConstantError(
                 f"{self._node.where}: whether it goes on is computed from the model's inputs, and its count is not "

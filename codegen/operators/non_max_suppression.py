@@ -94,7 +94,7 @@ def non_max_suppression(node: OnnxNode, builder: GraphBuilder) -> None:
     if not node.has_input(2):
         most = 0
     elif builder.is_constant(node.input(2)):
-        most = min(most, int(builder.constant(node, 2).reshape(-1)[0]))
+        most = min(most, builder.whole(node, 2))
     if most < 1:
         builder.define_constant(node, node.output, np.zeros((0, 3), dtype=np.int64))
         return

@@ -32,8 +32,10 @@ def _along(node: OnnxNode, steps: Steps, tensor: str, parameter: str) -> str:
     return steps("Gather", parameter, places, axis=axis)
 
 
-def _quantized(steps: Steps, real: str, zero: str, dtype: str, to: str) -> str:
+def _quantized(node: OnnxNode, steps: Steps, real: str, zero: str, dtype: str, to: str) -> str:
     """Rounded to the nearest even, moved by the zero point, and saturated."""
+    if not np.issubdtype(element_type(dtype).dtype, np.integer):
+        raise node.unsupported(f"it gives {dtype}", "quantise to integers")
     limits = np.iinfo(dtype)
     computed = steps.type(real).dtype
     if computed == "float16":  # whose whole numbers end at 2048
@@ -55,13 +57,11 @@ def quantize_linear(node: OnnxNode, builder: GraphBuilder) -> None:
     else:
         dtype = node.element_type("output_dtype", TensorProto.UINT8)
         zero = steps.constant(0, dtype)
-    if element_type(dtype).is_floating:
-        raise node.unsupported(f"it gives {dtype}", "quantise to integers")
     scale = _along(node, steps, x, node.input(1))
     source, of = builder.type(node).dtype, builder.type(node, 1).dtype
     if source != of:
         x, scale = steps.cast(x, "float32"), steps.cast(scale, "float32")
-    _quantized(steps, steps("Div", x, scale), zero, dtype, node.output)
+    _quantized(node, steps, steps("Div", x, scale), zero, dtype, node.output)
 
 
 @handles(
@@ -130,7 +130,12 @@ def _conv(node: OnnxNode, steps: Steps, first: str, second: str, to: str = "") -
 
 
 def _requantized(
-    steps: Steps, total: str, scales: tuple[str, str, str], zero: str, to: str, shape: tuple[int, ...] = ()
+    node: OnnxNode,
+    steps: Steps,
+    total: str,
+    scales: tuple[str, str, str],
+    zero: str,
+    shape: tuple[int, ...] = (),
 ) -> None:
     """int32 sums of two scales as integers of the third one."""
     first, second, third = (steps.cast(scale, "float32") for scale in scales)
@@ -140,7 +145,7 @@ def _requantized(
         second = steps("Reshape", second, steps.integers(*shape))
     factor = steps("Div", steps("Mul", first, second), third)
     real = steps("Mul", steps.cast(total, "float32"), factor)
-    _quantized(steps, real, zero, steps.type(zero).dtype, to)
+    _quantized(node, steps, real, zero, steps.type(zero).dtype, node.output)
 
 
 @handles("QLinearMatMul", "all")
@@ -150,7 +155,7 @@ def q_linear_mat_mul(node: OnnxNode, builder: GraphBuilder) -> None:
     a, a_scale, a_zero, b, b_scale, b_zero, y_scale, y_zero = (node.input(index) for index in range(8))
     first = _distance(steps, a, a_zero, _rows(steps, a_zero))
     total = steps("MatMul", first, _distance(steps, b, b_zero))
-    _requantized(steps, total, (a_scale, b_scale, y_scale), y_zero, node.output)
+    _requantized(node, steps, total, (a_scale, b_scale, y_scale), y_zero)
 
 
 @handles("QLinearConv", "all")
@@ -163,4 +168,4 @@ def q_linear_conv(node: OnnxNode, builder: GraphBuilder) -> None:
     total = _conv(node, steps, _distance(steps, x, x_zero), _distance(steps, w, w_zero, kernel))
     if node.has_input(8):
         total = steps("Add", total, steps("Reshape", node.input(8), steps.integers(*channels)))
-    _requantized(steps, total, (x_scale, w_scale, y_scale), y_zero, node.output, channels)
+    _requantized(node, steps, total, (x_scale, w_scale, y_scale), y_zero, channels)

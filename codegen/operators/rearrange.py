@@ -186,7 +186,7 @@ def tile(node: OnnxNode, builder: GraphBuilder) -> None:
     """Tile as often as it says along each axis."""
     tensor, repeats = builder.tensor(node), builder.integers(node, 1)
     shape = builder.shape_of(tensor)
-    if len(repeats) != len(shape):
+    if len(repeats) != len(shape) or min(repeats, default=0) < 0:
         raise node.malformed(f"repeats {list(repeats)} do not fit a tensor of shape {shape}")
     builder.require_size(node, [size * times for size, times in zip(shape, repeats, strict=True)])
     indices = [np.tile(np.arange(size), times) for size, times in zip(shape, repeats, strict=True)]
@@ -233,7 +233,7 @@ def trilu(node: OnnxNode, builder: GraphBuilder) -> None:
     type_ = builder.type_of(tensor)
     if len(type_.shape) < 2:
         raise node.malformed(f"it takes matrices, not a tensor of shape {type_.shape}")
-    offset = int(builder.constant(node, 1).reshape(-1)[0]) if node.has_input(1) else 0
+    offset = builder.whole(node, 1, 0)
     ones = np.ones(type_.shape[-2:], dtype=bool)
     mask = np.triu(ones, offset) if node.integer("upper", 1) else np.tril(ones, offset)
     steps = Steps(node, builder)

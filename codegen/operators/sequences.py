@@ -79,9 +79,14 @@ def split_to_sequence(node: OnnxNode, builder: GraphBuilder) -> None:
     axis = node.axis(node.integer("axis", 0), len(shape))
     size = shape[axis]
     if node.has_input(1):
-        given = builder.constant(node, 1)
-        each = max(1, int(given.reshape(-1)[0])) if given.ndim == 0 else 0
-        sizes = [min(each, size - at) for at in range(0, size, each)] if each else [int(n) for n in given]
+        given = builder.integers(node, 1)
+        if min(given, default=0) < 0 or (builder.type(node, 1).shape == () and given[0] < 1):
+            raise node.malformed(f"parts of {list(given)} are none")
+        sizes = (
+            list(given)
+            if builder.type(node, 1).shape
+            else [min(given[0], size - at) for at in range(0, size, given[0])]
+        )
     else:
         sizes = [1] * size
     names = [f"{node.output}/{number}" for number in range(len(sizes))]
@@ -113,7 +118,7 @@ def optional(node: OnnxNode, builder: GraphBuilder) -> None:
 
 def _place(node: OnnxNode, builder: GraphBuilder, index: int, count: int, most: int) -> int:
     """A constant position, counted from the front."""
-    place = int(builder.constant(node, index).reshape(-1)[0])
+    place = builder.whole(node, index)
     if not -count <= place <= most:
         raise node.malformed(f"position {place} is outside a sequence of {count} tensors")
     return place + count if place < 0 else place

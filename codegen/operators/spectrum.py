@@ -115,21 +115,17 @@ class _Products:
         return steps("Einsum", tensor, steps.constant(parts, self._type.dtype), to=to, equation=equation)
 
 
-def _number(node: OnnxNode, builder: GraphBuilder, index: int, default: int) -> int:
-    return int(builder.constant(node, index).reshape(-1)[0]) if node.has_input(index) else default
-
-
 @handles("DFT", "constant length and axis")
 def dft(node: OnnxNode, builder: GraphBuilder) -> None:
     """DFT of real or complex tensors, onesided and inverse."""
     shape = builder.type(node).shape
-    axis = node.integer("axis", 1) if node.opset < 20 else _number(node, builder, 2, -2)
+    axis = node.integer("axis", 1) if node.opset < 20 else builder.whole(node, 2, -2)
     axis = node.axis(axis, len(shape))
     if axis == len(shape) - 1:
         raise node.malformed("it transforms the axis that holds real and imaginary parts")
     sign, halved = 1 if node.flag("inverse") else -1, node.flag("onesided")
     default = 2 * (shape[axis] - 1) if sign > 0 and halved else shape[axis]
-    length = _number(node, builder, 1, default)
+    length = builder.whole(node, 1, default)
     if length < 1:
         raise node.malformed(f"its length is {length}")
     products = _Products(node, builder, Steps(node, builder), node.input(0), axis)
@@ -142,9 +138,9 @@ def stft(node: OnnxNode, builder: GraphBuilder) -> None:
     steps, shape = Steps(node, builder), builder.type(node).shape
     if len(shape) != 3:
         raise node.malformed(f"a tensor of shape {shape} is no batch of signals")
-    step = _number(node, builder, 1, 0)
+    step = builder.whole(node, 1, 0)
     width = steps.shape(node.input(2))[0] if node.has_input(2) else 0
-    length = _number(node, builder, 3, width or shape[1])
+    length = builder.whole(node, 3, width or shape[1])
     if step < 1 or not 1 <= length <= shape[1]:
         raise node.malformed(f"frames of {length} with a step of {step} of a signal of {shape[1]}")
     width, count = width or length, 1 + (shape[1] - length) // step

@@ -221,6 +221,7 @@ def broken(node: NodeProto, **constants: np.ndarray) -> ModelProto:
 
 
 NUMBERS = np.ones(5, dtype=np.float32)
+HALF = np.array(0.5, dtype=np.float32)
 PAD = helper.make_node("Pad", ["x", "p"], ["y"])
 NORMALISATION = {role: np.ones(3, dtype=np.float32) for role in "sbmv"}
 IMAGE_WEIGHTS = {"w": WEIGHT}
@@ -242,6 +243,9 @@ UNSUPPORTED = {
     ),
     "clip at nan": broken(helper.make_node("Clip", ["x", "c"], ["y"]), c=np.array(np.nan, dtype=np.float32)),
     "computed shape": model_of([helper.make_node("Reshape", ["x", "x"], ["y"])]),
+    "quantised to truth values": broken(
+        helper.make_node("QuantizeLinear", ["x", "s", "z"], ["y"]), s=HALF, z=np.array(True)
+    ),
 }
 
 
@@ -310,6 +314,28 @@ MALFORMED = {
     "bad folding": model_of(
         [helper.make_node("Reshape", ["c", "s"], ["d"]), helper.make_node("Add", ["x", "d"], ["y"])],
         {"c": NUMBERS, "s": np.array([7])},
+    ),
+    "constant of an absent input": model_of(
+        [helper.make_node("Unsqueeze", ["", "a"], ["c"]), relu()], {"a": np.array([0])}, outputs=["y", "c"]
+    ),
+    "tile backwards": broken(helper.make_node("Tile", ["x", "n"], ["y"]), n=np.array([1, -1, 1, 1])),
+    "depth of nothing": broken(
+        helper.make_node("OneHot", ["x", "n", "v"], ["y"]), n=np.array([], dtype=np.int64), v=NUMBERS[:2]
+    ),
+    "diagonal of several": broken(helper.make_node("Trilu", ["x", "k"], ["y"]), k=np.array([1, 2])),
+    "parts of a matrix": model_of(
+        [
+            helper.make_node("SplitToSequence", ["x", "n"], ["s"], axis=1),
+            helper.make_node("SequenceAt", ["s", "n"], ["y"]),
+        ],
+        {"n": np.array([[1, 2]])},
+    ),
+    "parts of nothing": model_of(
+        [
+            helper.make_node("SplitToSequence", ["x", "n"], ["s"], axis=1),
+            helper.make_node("SequenceAt", ["s", "n"], ["y"]),
+        ],
+        {"n": np.array(0)},
     ),
     "recurrent over an image": broken(helper.make_node("GRU", ["x", "w", "w"], ["y"]), w=WEIGHT),
     "body that is none": model_of([helper.make_node("SequenceMap", ["x"], ["y"])], opset=17),
