@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
@@ -14,6 +14,7 @@ from codegen.algorithm import algorithms
 from codegen.bundle import compile_bundle
 from codegen.canonical import content_hash
 from codegen.plan import Plan
+from codegen.schedule import Candidate
 from explorer.compose.compose import UNLIMITED, Composition
 from explorer.compose.timed_candidates import TimedCandidates
 from explorer.measure.jobs import JobBuilder
@@ -32,7 +33,7 @@ from explorer.twin.times import Corrected
 from microbench.board import Board, BundleRun
 from microbench.boards.ssh import SshBoard
 from microbench.errors import CandidateError
-from microbench.store import Store
+from microbench.store import Sample, Store
 
 PutRight = Callable[[Measure, Compose], Corrected]
 
@@ -56,34 +57,39 @@ class AskedBoard:
     ) -> None:
         self._boards.close()
 
-    def put_right(self, found: SearchedNetwork, ask: PutRight, plans: int) -> tuple[float, int]:
-        """Seconds of the fastest of the last `plans` plans that `ask` comes by, and of how many candidates it asked.
+    def put_right(self, found: SearchedNetwork, ask: PutRight, plans: int) -> tuple[SearchedNetwork, int]:
+        """With the fastest on the board of the last `plans` plans of `ask`, and how many candidates that asked of.
 
         Raises CandidateError where none of the plans works, and what boards raise.
         """
         self._progress.phase("Measure on the board")
-        seed = self._settings.search.seed
-        jobs = JobBuilder(self.target, seed, algorithms(), REPEATS)
-        fingerprint = self._boards.call(lambda board: board.fingerprint())
         with Store.open(self._settings.store) as store:
-            measurer = Measurer(
-                self._boards, jobs, store, fingerprint, self._progress, self.overheads.launch_s
-            )
+            measurer = self._measurer(store, REPEATS)
 
             def composed(timed: TimedCandidates) -> Composition:
                 return self._known(found, timed).compose(UNLIMITED)
 
             answer = ask(measurer.samples, composed)
             asked = measurer.tally.measured + measurer.tally.known
-        known = self._known(found, answer.result.timed_candidates, answer)
+        known = replace(self._known(found, answer.result.timed_candidates), result=answer.result)
         best = fastest_plan(known, answer.compositions, plans, self._performer(found), self._progress)
-        return self.time_s(known, best or answer.compositions[-1]), asked
+        return replace(known, best=best or answer.compositions[-1]), asked
 
-    def time_s(self, found: SearchedNetwork, composition: Composition) -> float:
-        """The network's time on the board, in the mean over the bundle's runs; raises CandidateError for a plan whose
-        outputs are wrong, and what boards raise.
+    def samples(self, candidates: Sequence[Candidate]) -> tuple[Sample, ...]:
+        """Each measured once: for a board whose launches take the same time whenever they are repeated."""
+        with Store.open(self._settings.store) as store:
+            return self._measurer(store, repeats=1).samples(candidates)
+
+    def _measurer(self, store: Store, repeats: int) -> Measurer:
+        jobs = JobBuilder(self.target, self._settings.search.seed, algorithms(), repeats)
+        fingerprint = self._boards.call(lambda board: board.fingerprint())
+        return Measurer(self._boards, jobs, store, fingerprint, self._progress, self.overheads.launch_s)
+
+    def time_s(self, found: SearchedNetwork) -> float:
+        """Seconds of the network's fastest plan on the board, in the mean over the bundle's runs; raises CandidateError
+        for a plan whose outputs are wrong, and what boards raise.
         """
-        plan = found.plan(composition)
+        plan = found.plan(found.fastest)
         key = _key(plan)
         if key not in self._runs:
             self._progress.phase("Whole plan")
@@ -107,11 +113,8 @@ class AskedBoard:
             self._runs[key] = run, failure_of(run, trial, plan)
         return self._runs[key]
 
-    def _known(
-        self, found: SearchedNetwork, timed: TimedCandidates, answer: Corrected | None = None
-    ) -> SearchedNetwork:
-        result = answer.result if answer else found.result
-        return replace(found, result=result, expected=timed, overheads=self.overheads)
+    def _known(self, found: SearchedNetwork, timed: TimedCandidates) -> SearchedNetwork:
+        return replace(found, expected=timed, overheads=self.overheads, best=None)
 
 
 def _key(plan: Plan) -> str:

@@ -1,7 +1,8 @@
 """What a twin is worth: boards drawn anew, each calibrated over SSH and searched with what that found.
 
 Each board is a stand-in at the other end of the connection (`microbench.boards.stand_in`): what is known here of its
-constants is what calibration finds. Plans are judged by their bundles' times on the board itself.
+constants is what calibration finds. Plans are judged by their bundles' times on the board itself, or where its launches
+scatter on one that is the same but for that.
 """
 
 from __future__ import annotations
@@ -10,12 +11,12 @@ import json
 import os
 import posixpath
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
+from statistics import median
 
-from codegen.algorithm import algorithms
 from codegen.canonical import content_hash
 from codegen.graph import LayerSpec
 from codegen.schedule import Candidate
@@ -25,10 +26,6 @@ from explorer.compose.timed_candidates import (
     by_candidate,
     launchable,
 )
-from explorer.measure.jobs import JobBuilder
-from explorer.measure.measurer import Measurer, overheads_of
-from explorer.measure.workers import Workers
-from explorer.pipeline.boards import alike, close, open_board_of
 from explorer.pipeline.run import SPARED, searched
 from explorer.plans.network import Network
 from explorer.plans.searched_network import SearchedNetwork
@@ -48,7 +45,6 @@ from microbench.calibration.calibrate import SOURCE, fitted
 from microbench.calibration.profile_file import write_profile
 from microbench.options import SshOptions
 from microbench.profile import DeviceProfile, load_profile
-from microbench.store import Store
 from microbench.suite.runner import Effort
 
 SPREAD = 0.5  # share by which constants are drawn off the profile's
@@ -87,17 +83,16 @@ class Drawn:
 class BoardWorth:
     """What was found of a board, and the network's seconds on it under four plans.
 
-    `identified`: constants that were found, `within` of them off by no more than TOLERANCE, the `worst` by so much.
-    `true_s`: the best by its true constants of all that the searches came by; `stock_s`: searched with the stock
-    profile; `probes_s`: with that put right by a few measurements; `twin_s`: with the twin. `asked`:
+    `identified`: constants that were found; `off`: those off by more than TOLERANCE, and by which share.
+    `true_s`: the best by the board's own times of all candidates that the searches came by; `stock_s`: searched with
+    the stock profile; `probes_s`: with that put right by a few measurements; `twin_s`: with the twin. `asked`:
     candidates that the board was asked of for the twin's plan.
     """
 
     board: int
     differs_in: str
     identified: int
-    within: int
-    worst: float
+    off: Mapping[str, float]
     launches: int
     true_s: float
     stock_s: float
@@ -105,9 +100,13 @@ class BoardWorth:
     twin_s: float
     asked: int
 
-    def regret(self, time_s: float) -> float:
-        """Beyond the best plan by the true constants."""
-        return time_s / self.true_s - 1
+    @property
+    def regrets(self) -> tuple[float, float, float]:
+        """Of the stock plan, that of a few probes and the twin's, against the best by the board's own times."""
+        stock, probes, twin = (
+            time_s / self.true_s - 1 for time_s in (self.stock_s, self.probes_s, self.twin_s)
+        )
+        return stock, probes, twin
 
 
 def drawn_board(stock: DeviceProfile, seed: int) -> Drawn:
@@ -197,28 +196,23 @@ class _Study:
 
     def worth(self, drawn: Drawn) -> BoardWorth:
         """Raises as `board_worths`."""
-        where = self._put(drawn)
+        where = self._put(drawn, f"stand-in-{drawn.seed}")
         twin_profile, launches = self._calibrated(drawn, where)
-        errors = errors_of(twin_profile, drawn.profile)
         plain = self.plain
         twin = self.searched(twin_profile, f"twin-{drawn.seed}")
-        true = self._with_true_times(drawn, plain, twin)
-        with AskedBoard(SshBoard(drawn.profile, where), self.settings, self.progress) as board:
-            probes_s, _ = board.put_right(plain, partial(_probed, plain), PROBED_PLANS)
-            twin_s, asked = board.put_right(twin, partial(_spared, twin), SPARED.plans)
-            return BoardWorth(
-                drawn.seed,
-                drawn.differs_in,
-                len(errors),
-                sum(error <= TOLERANCE for error in errors.values()),
-                max(errors.values(), default=0.0),
-                launches,
-                board.time_s(true, true.fastest),
-                board.time_s(plain, plain.fastest),
-                probes_s,
-                twin_s,
-                asked,
-            )
+        with self._asked(drawn, where) as board:
+            probed_plan, _ = board.put_right(plain, partial(_probed, plain), PROBED_PLANS)
+            twins_plan, asked = board.put_right(twin, partial(_spared, twin), SPARED.plans)
+        steady = replace(drawn, habits=replace(drawn.habits, launch_noise=0.0))
+        with self._asked(steady, self._put(steady, f"judge-{drawn.seed}")) as judge:
+            plans = (self._by_true_times(judge, drawn, plain, twin), plain, probed_plan, twins_plan)
+            times_s = [judge.time_s(plan) for plan in plans]
+        errors = errors_of(twin_profile, drawn.profile)
+        off = {name: error for name, error in errors.items() if error > TOLERANCE}
+        return BoardWorth(drawn.seed, drawn.differs_in, len(errors), off, launches, *times_s, asked)
+
+    def _asked(self, drawn: Drawn, where: SshOptions) -> AskedBoard:
+        return AskedBoard(SshBoard(drawn.profile, where), self.settings, self.progress)
 
     def searched(self, profile: DeviceProfile, name: str) -> SearchedNetwork:
         """The search on the virtual board of a profile."""
@@ -226,36 +220,22 @@ class _Study:
         settings = replace(self.settings, device=self._written(profile, name), prior="none")
         return searched(settings, self.network, self.progress)
 
-    def _with_true_times(
-        self, drawn: Drawn, plain: SearchedNetwork, twin: SearchedNetwork
-    ) -> SearchedNetwork:
-        """All that both searches came by, with the times of the virtual board that has the board's constants."""
+    def _by_true_times(self, judge: AskedBoard, drawn: Drawn, *found: SearchedNetwork) -> SearchedNetwork:
+        """All candidates that searches came by, with the times that the judge takes for each."""
         self.progress.phase(f"True times: {drawn.seed}")
-        settings = replace(self.settings, device=self._written(drawn.profile, f"true-{drawn.seed}"))
-        first = open_board_of(settings)
-        with Workers(alike(first, settings), close) as boards, Store.open(settings.store) as store:
-            jobs = JobBuilder(first.target, settings.search.seed, algorithms())
-            overheads, fingerprint = overheads_of(first), boards.call(lambda board: board.fingerprint())
-            measurer = Measurer(boards, jobs, store, fingerprint, self.progress, overheads.launch_s)
-            ways = {
-                **by_candidate(plain.result.timed_candidates),
-                **by_candidate(twin.result.timed_candidates),
-            }
-            samples = measurer.samples(ways)
+        ways: dict[Candidate, TimedCandidate] = {}
+        for one in found:
+            ways |= by_candidate(one.result.timed_candidates)
+        samples = judge.samples(tuple(ways))
         timed: dict[LayerSpec, list[TimedCandidate]] = {}
         for way, sample in zip(ways.values(), samples, strict=True):
             known = replace(way, time_s=sample.time_s, kind=sample.kind, sample_id=sample.id)
             timed.setdefault(way.candidate.spec, []).append(known)
         expected = {spec: tuple(of_one) for spec, of_one in timed.items()}
-        result = replace(plain.result, timed_candidates=expected, samples=samples)
+        first = found[0]
+        result = replace(first.result, timed_candidates=expected, samples=samples)
         return replace(
-            plain,
-            profile=first.profile,
-            target=first.target,
-            fingerprint=fingerprint,
-            overheads=overheads,
-            result=result,
-            expected=expected,
+            first, profile=drawn.profile, overheads=judge.overheads, result=result, expected=expected
         )
 
     def _written(self, profile: DeviceProfile, name: str) -> str:
@@ -263,8 +243,8 @@ class _Study:
         write_profile(profile, file)
         return str(file)
 
-    def _put(self, drawn: Drawn) -> SshOptions:
-        directory = posixpath.join(self.ssh.remote_directory, f"stand-in-{drawn.seed}")
+    def _put(self, drawn: Drawn, name: str) -> SshOptions:
+        directory = posixpath.join(self.ssh.remote_directory, name)
         link = SshLink(self.ssh)
         try:
             link.upload(board_file(drawn.profile, drawn.habits).encode(), directory, BOARD_FILE)
@@ -312,45 +292,62 @@ def errors_of(found: DeviceProfile, true: DeviceProfile) -> Mapping[str, float]:
     }
 
 
-def worth_tables(worths: Mapping[str, list[BoardWorth]]) -> tuple[StudyTable, ...]:
-    """A table a network."""
-    return tuple(_table(name, of_one) for name, of_one in worths.items())
+def worth_tables(worths: Mapping[str, Sequence[BoardWorth]]) -> tuple[StudyTable, ...]:
+    """Two tables a network: of boards that constants tell from others, and of those that differ in more."""
+    return tuple(
+        _table(f"{name}: {title}", apart)
+        for name, of_one in worths.items()
+        for title, apart in (
+            ("boards that differ in constants alone", [w for w in of_one if w.differs_in == NOTHING]),
+            ("boards that differ in more", [w for w in of_one if w.differs_in != NOTHING]),
+        )
+        if apart
+    )
 
 
-def _table(name: str, worths: list[BoardWorth]) -> StudyTable:
+def _table(title: str, worths: Sequence[BoardWorth]) -> StudyTable:
     columns = (
         *(("board", RIGHT), ("differs in", LEFT), ("launches", RIGHT)),
         ("constants found", RIGHT),
-        (f"within {TOLERANCE:.0%}", RIGHT),
+        (f"off by more than {TOLERANCE:.0%}", LEFT),
         *(("true plan", RIGHT), ("stock plan", RIGHT)),
         (f"{PROBES} probes", RIGHT),
         *(("twin", RIGHT), ("asked", RIGHT)),
     )
     return StudyTable(
-        f"{name} on {len(worths)} boards",
+        title,
         columns,
-        tuple(_row(worth) for worth in worths),
         (
-            "Times are simulated. `true plan`: by the board's true constants the best of all candidates that the "
-            "searches came by, run on the board; the other plans' regret against it, below 0 where they are faster. "
+            *(_row(worth) for worth in worths),
+            _of_all("median", worths, median),
+            _of_all("worst", worths, max),
+        ),
+        (
+            "Times are simulated. `true plan`: by the times that candidates take on the board the best of all that the "
+            "searches came by, run on the board; the other plans' regret against it. "
             f"`stock plan`: searched with the stock profile. `{PROBES} probes`: that, put right by {PROBES} "
             f"measurements on the board, of which {PROBED_PLANS} are whole plans. `twin`: searched with the constants "
-            "that calibration found, `asked` candidates being measured on the board. `launches`: of calibration, - "
-            "where measurements were kept without their number. "
-            "`within`: of the constants found, those off by no more, and the worst.",
+            "that calibration found, `asked` candidates being measured on the board. `launches`: of calibration.",
         ),
     )
 
 
 def _row(worth: BoardWorth) -> tuple[str, ...]:
-    regrets = (worth.stock_s, worth.probes_s, worth.twin_s)
+    off = sorted(worth.off.items(), key=lambda item: -item[1])
     return (
         str(worth.board),
         worth.differs_in,
-        str(worth.launches or "-"),
+        str(worth.launches),
         str(worth.identified),
-        f"{worth.within}, worst {worth.worst:.1%}",
+        ", ".join(f"{name} {error:.0%}" for name, error in off) or "none",
         f"{1e3 * worth.true_s:.2f} ms",
-        *(f"{100 * worth.regret(time_s):.2f} %" for time_s in regrets),
+        *(f"{100 * regret:.2f} %" for regret in worth.regrets),
         str(worth.asked),
     )
+
+
+def _of_all(
+    title: str, worths: Sequence[BoardWorth], one_of: Callable[[Sequence[float]], float]
+) -> tuple[str, ...]:
+    regrets = [f"{100 * one_of(each):.2f} %" for each in zip(*(w.regrets for w in worths), strict=True)]
+    return (title, *[""] * 5, *regrets, "")

@@ -14,7 +14,8 @@ INTRODUCTION = """\
 `explore bench twin` puts boards whose clock and memory constants are drawn anew behind an SSH server, as simulators
 with constants of their own. Each is calibrated over SSH, a network is searched with the constants that were found,
 and the board itself is asked of few candidates. Four boards of ten differ in more than constants: who is served
-first, which lines of uniforms take longer, launches that scatter, special functions units shared otherwise."""
+first, which lines of uniforms take longer, launches that scatter, special functions units shared otherwise. All but
+the first of these no constant of a profile expresses."""
 
 
 def twin(
@@ -24,7 +25,7 @@ def twin(
         typer.Option(help="a network of the zoo, or an ONNX file; may be repeated (default: squeezenet)"),
     ] = None,
     device: Annotated[str, typer.Option(help="the profile that boards are drawn about")] = "pi-zero",
-    boards: Annotated[int, typer.Option(help="how many", min=1)] = 3,
+    boards: Annotated[int, typer.Option(help="how many", min=1)] = 10,
     first: Annotated[int, typer.Option(help="number of the first board", min=0)] = 1,
     resolution: Annotated[int, typer.Option(help="of the zoo's networks, in pixels", min=32)] = 224,
     budget: Annotated[int, typer.Option(help="most measurements per layer of a search", min=1)] = 24,

@@ -26,8 +26,7 @@ WORTH = BoardWorth(
     board=3,
     differs_in=NOTHING,
     identified=30,
-    within=28,
-    worst=0.2,
+    off={"sfu_cycles": 2.0, "vdw_row_cycles": 0.06},
     launches=400,
     true_s=0.100,
     stock_s=0.110,
@@ -53,10 +52,22 @@ def test_four_boards_of_ten_differ_in_more_than_constants() -> None:
     assert sum(board.differs_in != NOTHING for board in boards) == 4
 
 
-@pytest.mark.parametrize("text", ["100.00 ms", "10.00 %", "4.00 %", "-0.50 %", "28, worst 20.0%", "| 25 |"])
+@pytest.mark.parametrize(
+    "text", ["100.00 ms", "10.00 %", "4.00 %", "-0.50 %", "| sfu_cycles 200%, vdw_row_cycles 6% |", "| 25 |"]
+)
 def test_the_table_has_regrets_against_the_true_plan(text: str) -> None:
     (table,) = worth_tables({"squeezenet": [WORTH]})
     assert text in table.markdown()
+
+
+def test_boards_that_differ_in_more_than_constants_are_stated_apart() -> None:
+    slower = replace(WORTH, board=5, twin_s=0.101, off={})
+    others = [replace(WORTH, board=number, differs_in="one SFU for all QPUs") for number in (4, 8)]
+    alike, unlike = worth_tables({"squeezenet": [WORTH, others[0], slower, others[1]]})
+    assert [row[0] for row in alike.rows] == ["3", "5", "median", "worst"]
+    assert [row[0] for row in unlike.rows] == ["4", "8", "median", "worst"]
+    assert [row[8] for row in alike.rows] == ["-0.50 %", "1.00 %", "0.25 %", "1.00 %"]
+    assert alike.rows[1][4] == "none"
 
 
 def test_boards_that_are_done_are_kept_and_torn_lines_are_not(tmp_path: Path) -> None:
