@@ -20,6 +20,7 @@ BUILT_IN_NETWORK = "mobilenet_v1"
 RUNS = Path("results") / "runs"
 DEFAULT_STORE = RUNS / "samples.sqlite"
 LEAST_HZ, MOST_HZ = 1e6, 5e9  # of a GPU's clock
+LEAST_PROBES = 3  # a candidate and two whole plans
 MOST_PRICE = 1e6  # seconds of latency for a unit of something else
 
 Objective = Literal["latency", "front"]
@@ -67,7 +68,9 @@ class RunSettings:
     `max_memory_bytes`: what the plan's activations may take, GPU memory and the CPU's arena together; None: no cap.
 
     `twin`: the profile of a virtual board that stands in for the device in the search, a name or a file *.toml, or
-    `calibrated`: that which `explore calibrate` wrote for it.
+    `calibrated`: that which `explore calibrate` wrote for it. None: that one, where it has constants found on the
+    device over SSH and one plan is wanted, unless `no_twin`. `probes`: the search is made on a virtual board, the twin
+    or that of the device's profile, and the device takes so many measurements; None: as many as a twin needs.
 
     Raises UsageError for a value that no run can have, naming the field.
     """
@@ -94,6 +97,8 @@ class RunSettings:
     again: Path | None = None
     robust: bool = False
     twin: str | None = None
+    no_twin: bool = False
+    probes: int | None = None
     prices: Mapping[str, float] = field(default_factory=dict)
     max_memory_bytes: int | None = None
 
@@ -106,11 +111,14 @@ class RunSettings:
         parse_prior(self.prior)
         if parse_objective(self.objective) == "front" and self.robust:
             raise UsageError("--robust chooses one plan, --objective front shows many: leave one of them out")
-        if self.twin and (self.robust or self.objective == "front"):
-            other = "--robust" if self.robust else "--objective front"
-            raise UsageError(
-                f"--twin spares a board that one plan is searched for: leave out {other}, or --twin"
-            )
+        if self.twin and self.no_twin:
+            raise UsageError(f"--twin {self.twin} and --no-twin contradict each other: leave one of them out")
+        for option, given in (("--twin", self.twin), ("--probes", self.probes)):
+            if given and not self.one_plan:
+                other = "--robust" if self.robust else "--objective front"
+                raise UsageError(
+                    f"{option} spares a board that one plan is searched for: leave out {other}, or {option}"
+                )
         if self.prices and (self.robust or self.objective == "front"):
             other = "--robust" if self.robust else "--objective front"
             raise UsageError(f"--price chooses one plan by what it takes; leave it out, or {other}")
@@ -135,6 +143,7 @@ class RunSettings:
         yield "search.seed", self.search.seed, 0, math.inf
         yield "search.layer_budget", self.search.layer_budget, 1, math.inf
         yield "rehearsal.rounds", self.rehearsal.rounds, 0, math.inf
+        yield "probes", self.probes, LEAST_PROBES, math.inf
         for name, price in self.prices.items():
             yield f"prices[{name!r}]", price, 0, MOST_PRICE
         for name, shape in self.shapes.items():
@@ -142,12 +151,16 @@ class RunSettings:
                 yield f"shapes[{name!r}]", size, 1, math.inf
 
     @property
+    def one_plan(self) -> bool:
+        """Whether the fastest plan alone is wanted."""
+        return not self.robust and self.objective != "front"
+
+    @property
     def strategy(self) -> str:
         """What decides which candidates are measured next: where one plan is wanted, what it gains by; where many are
         chosen among, all layouts and lanes alike.
         """
-        many = self.objective == "front" or self.robust
-        return self.search.strategy or ("successive" if many else "expected_gain")
+        return self.search.strategy or ("expected_gain" if self.one_plan else "successive")
 
     @property
     def model_name(self) -> str:

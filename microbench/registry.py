@@ -89,7 +89,7 @@ def open_board(
         profile = profile.with_gpu_memory(gpu_memory)
     if qpus is not None:
         profile = profile.with_qpus(qpus)
-    usual = named.board or (SSH_BOARD if ssh or named.ssh else profile.board)
+    usual = _usual_board(named, ssh, profile)
     name = board or usual
     chosen = board_class(name, f"device {device!r}: ")
     own = {
@@ -112,6 +112,16 @@ def open_board(
             f"board {name!r} does not say {', '.join(missing)} of itself; ask its author to add it"
         )
     return opened
+
+
+def is_over_ssh(device: str, *, board: str | None, ssh: SshOptions | None, devices: Path | None) -> bool:
+    """Whether `open_board` would take the SSH board; raises as it does for a device that cannot be understood."""
+    named = find_device(device, devices)
+    return (board or _usual_board(named, ssh, load_profile(named.profile))) == SSH_BOARD
+
+
+def _usual_board(named: Device, ssh: SshOptions | None, profile: DeviceProfile) -> str:
+    return named.board or (SSH_BOARD if ssh or named.ssh else profile.board)
 
 
 def _reached_over(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from microbench.board import Board
+from microbench.calibration.profile_file import is_fitted_on
 from microbench.devices import find_device
 from microbench.errors import ProfileError, TwinError
 from microbench.profile import DeviceProfile, load_profile
@@ -27,6 +28,20 @@ def twin_device(device: str, twin: str) -> str:
     return str(calibrated_file(device)) if twin == CALIBRATED else twin
 
 
+def is_calibrated(device: str) -> bool:
+    """Whether `explore calibrate` wrote a profile with constants that it found on the QPUs of a device, over SSH.
+
+    Raises TwinError where what it wrote cannot be read.
+    """
+    path = calibrated_file(device)
+    if not path.exists():
+        return False
+    try:
+        return is_fitted_on(Path(device).stem, load_profile(str(path)))
+    except ProfileError as error:
+        raise TwinError(f"{error}; calibrate again, or search on the board itself by --no-twin") from error
+
+
 def twin_profile(device: str, devices: Path | None, twin: str) -> DeviceProfile:
     """The profile that `--twin` names, for a device; raises TwinError where there is none, or it is another machine's.
 
@@ -41,7 +56,7 @@ def twin_profile(device: str, devices: Path | None, twin: str) -> DeviceProfile:
     own = load_profile(find_device(device, devices).profile)
     if not profile.v3d or not own.v3d:
         without = own if not own.v3d else profile
-        raise TwinError(f"{without.name!r} has no QPUs, so no virtual board is its twin; leave out --twin")
+        raise TwinError(f"{without.name!r} has no QPUs, so no virtual board is its twin; take --no-twin")
     here, there = BoardShape.of(profile), BoardShape.of(own)
     differing = [name for name in _SHARED if getattr(profile, name) != getattr(own, name)]
     differing += [
@@ -52,20 +67,26 @@ def twin_profile(device: str, devices: Path | None, twin: str) -> DeviceProfile:
     if differing:
         raise TwinError(
             f"twin {profile.name!r} is no twin of {device!r} ({own.name}): {', '.join(differing)} differ; take the "
-            f"profile that `explore calibrate --device {device}` wrote"
+            f"profile that `explore calibrate --device {device}` wrote, or none by --no-twin"
         )
     return profile
 
 
-def require_twin(board: Board) -> None:
-    """Raises TwinError where a board that was opened with a twin's profile is none, or runs at another clock."""
+def require_spared(board: Board) -> None:
+    """Raises TwinError for a board in whose place no virtual one need be searched."""
     if board.name != SSH_BOARD:
         raise TwinError(
-            f"the {board.name} board is no board that a twin spares; leave out --twin, or reach the device over SSH"
+            f"the {board.name} board is no board that a twin or few probes spare; leave out --twin and --probes, or "
+            "reach the device over SSH"
         )
+
+
+def require_twin(board: Board) -> None:
+    """Raises TwinError where a board that was opened with a twin's profile is none, or runs at another clock."""
+    require_spared(board)
     told_hz, twin_hz = board.fingerprint().clock_hz, board.profile.v3d_value("clock_hz")
     if abs(told_hz - twin_hz) > NEARLY_HZ * twin_hz:
         raise TwinError(
             f"the board's QPUs run at {told_hz / 1e6:g} MHz and its twin {board.profile.name!r} at "
-            f"{twin_hz / 1e6:g} MHz: set that clock, or calibrate again at this one"
+            f"{twin_hz / 1e6:g} MHz: set that clock, calibrate again at this one, or take --no-twin"
         )

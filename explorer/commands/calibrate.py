@@ -172,6 +172,7 @@ def calibrate_remote_command(
     from microbench.boards.ssh import SshBoard
     from microbench.calibration.board import measure_gpu
     from microbench.calibration.calibrate import fitted
+    from microbench.profile import load_profile
     from microbench.twin import calibrated_file
 
     console = stdout()
@@ -192,7 +193,8 @@ def calibrate_remote_command(
             _teller(status),
         )
     path = out or calibrated_file(where.name)
-    _write(found, where.profile, f"{where.name}-calibrated", path)
+    before = load_profile(str(path)) if path.exists() else where.profile  # constants of the CPU stay
+    _write(found, before, f"{where.name}-calibrated", path)
     _show(found, begun, f"{where.name}, measured with {times.launches} launches and kept in {file}", path)
     for name, message in times.failed.items():
         console.print(f"{name} has no time: {message}", markup=False)

@@ -76,8 +76,18 @@ def run(
         str | None,
         typer.Option(
             help="profile of a virtual board on which the search is made in the device's place, a name or a file "
-            "*.toml; calibrated: the one that `explore calibrate` wrote for it. The device itself is asked of the best "
-            "candidates and of whole plans"
+            "*.toml; calibrated: the one that `explore calibrate` wrote for it (the default where it found constants "
+            "over SSH). The device itself is asked of the best candidates and of whole plans"
+        ),
+    ] = None,
+    no_twin: Annotated[
+        bool, typer.Option("--no-twin", help="search on the device itself, though it was calibrated")
+    ] = False,
+    probes: Annotated[
+        int | None,
+        typer.Option(
+            help="search on a virtual board, the twin or that of the device's profile, and put its times right by so "
+            "many measurements on the device (at least 3), the last two of them whole plans"
         ),
     ] = None,
     board: Annotated[
@@ -216,6 +226,8 @@ def run(
                 objective=parse_objective(objective),
                 robust=robust,
                 twin=twin,
+                no_twin=no_twin,
+                probes=probes,
                 samples=samples,
                 again=again,
                 prices=parse_prices(price or ()),

@@ -14,8 +14,6 @@ from codegen.errors import GpuMemoryError
 from codegen.plan import Plan, write_plan
 from cost_models.registry import cost_model_named
 from explorer.compose.compose import UNLIMITED, Composition, Limits
-from explorer.compose.steps import Overheads
-from explorer.compose.timed_candidates import TimedCandidates
 from explorer.errors import CompositionError, UsageError
 from explorer.front.front import Front, explore_front
 from explorer.front.search import fewer_qpus
@@ -59,15 +57,16 @@ from explorer.search.state import Searched
 from explorer.settings import RunSettings
 from explorer.strategies.registry import strategy_named
 from explorer.terminal.progress import Progress
+from explorer.twin.default import told, with_default_twin
 from explorer.twin.plans import fastest_plan
-from explorer.twin.search import TwinSettings, corrected
+from explorer.twin.put_right import Asking, put_right
 from microbench.board import Board, BundleRun, Fingerprint
 from microbench.conditions import Conditions
+from microbench.devices import find_device
 from microbench.store import Store
-from microbench.twin import require_twin, twin_device
+from microbench.twin import require_spared, require_twin, twin_device
 from microbench.virtual.bundle import virtual_platform
 
-SPARED = TwinSettings()
 REPEATS = 5  # where a clock is read; elsewhere a time is the same every time
 
 Announce = Callable[[str], None]
@@ -95,17 +94,22 @@ def run(settings: RunSettings, progress: Progress, announce: Announce) -> Run:
 
     The check's verdict is in the report: a failed one does not lose plan, figures and summary.
     """
+    settings = with_default_twin(settings)
     first = open_board_of(settings)
     with Workers(alike(first, settings), close) as boards:
         if settings.robust:
             require_variants(first)
         if settings.twin:
             boards.call(require_twin)
+        if settings.probes:
+            boards.call(require_spared)
         limits = limits_of(settings, first)
         if settings.objective == "front" and not first.computes:
             raise UsageError(f"a front is made of plans that were run; the {first.name} board runs nothing")
         fingerprint = boards.call(lambda board: board.fingerprint())
         announce(f"{first.profile.title}: {boards.call(lambda board: board.describe())}")
+        if line := told(settings):
+            announce(line)
         progress.phase("Import")
         with tempfile.TemporaryDirectory() as scratch:
             network = open_network(settings, Path(scratch))
@@ -215,13 +219,12 @@ def _investigate(
         model = cost_model_named(settings.cost_model, first.profile)
         compositions: tuple[Composition, ...] = ()
         prior = Prior()
-        if settings.twin:
-            twin = searched(_of_twin(settings, settings.twin), network, progress)
+        asking = Asking(probes=settings.probes)
+        if settings.twin or settings.probes:
+            virtual = searched(_on_virtual(settings), network, progress)
             progress.phase("Measure on the board")
-            put_right = corrected(
-                twin.result, twin.profile, measurer.samples, partial(_composed, twin, overheads), SPARED
-            )
-            result, compositions = put_right.result, put_right.compositions
+            known = put_right(virtual, overheads, measurer.samples, asking)
+            result, compositions = known.result, known.compositions
         else:
             prior = _prior(settings, store, first, fingerprint, network)
             strategy = strategy_named(settings.strategy, settings.search)
@@ -240,10 +243,11 @@ def _investigate(
             result.timed_candidates,
         )
         perform = _performer(boards, network, seed, measurer.tally.clocks) if _rehearses(first) else None
-        rehearsals = Rehearsals(alone, perform, store.add, measurer.rehearsals, settings.rehearsal, progress)
+        rehearsal = replace(settings.rehearsal, rounds=0) if settings.probes else settings.rehearsal
+        rehearsals = Rehearsals(alone, perform, store.add, measurer.rehearsals, rehearsal, progress)
         found = rehearsals.rehearsed()
         if perform is not None and compositions:
-            best = fastest_plan(found, compositions, SPARED.plans, perform, progress)
+            best = fastest_plan(found, compositions, asking.plans, perform, progress)
             found = replace(found, best=best or found.best)
         if settings.robust:
             found = robust(found, settings, jobs, store, progress)
@@ -254,16 +258,12 @@ def _investigate(
         return found, measurer.tally
 
 
-def _of_twin(settings: RunSettings, twin: str) -> RunSettings:
-    """The same search on the twin, which is in this process."""
-    device = twin_device(settings.device, twin)
-    return replace(
-        settings, device=device, board="virtual", board_options={}, ssh=None, devices=None, twin=None
-    )
-
-
-def _composed(twin: SearchedNetwork, overheads: Overheads, timed: TimedCandidates) -> Composition:
-    return replace(twin, expected=timed, overheads=overheads).compose(UNLIMITED)
+def _on_virtual(settings: RunSettings) -> RunSettings:
+    """The same search on the twin, or on the board of the device's profile, which are in this process."""
+    named = find_device(settings.device, settings.devices)
+    device = twin_device(settings.device, settings.twin) if settings.twin else named.profile
+    spared = replace(settings, device=device, board="virtual", board_options={}, ssh=None, devices=None)
+    return replace(spared, twin=None, probes=None)
 
 
 def _prior(

@@ -179,6 +179,10 @@ def _arguments(settings: RunSettings) -> Iterable[str]:
         yield "--robust"
     if settings.twin:
         yield from ("--twin", Path(settings.twin).name)
+    if settings.no_twin:
+        yield "--no-twin"
+    if settings.probes:
+        yield from ("--probes", str(settings.probes))
     yield from ("--cost-model", settings.cost_model)
     if settings.prior != "store":
         yield from ("--prior", settings.prior)

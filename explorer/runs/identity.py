@@ -13,9 +13,9 @@ from microbench.profile import load_profile
 from microbench.store.database import parse, place_of
 from microbench.twin import twin_profile
 
-# Fields of RunSettings that say no more: where results go, the file that says what `device` means, and what the store
-# takes in first, for a store counts by its name.
-WITHOUT_EFFECT = ("out", "overwrite", "devices", "samples")
+# Fields of RunSettings that say no more: where results go, the file that says what `device` means, what the store takes
+# in first, for a store counts by its name, and that a twin is not wanted, for the one that there is counts.
+WITHOUT_EFFECT = ("out", "overwrite", "devices", "samples", "no_twin")
 
 
 def identity_of(settings: RunSettings, model_sha256: str) -> str:
@@ -48,6 +48,7 @@ def identity_of(settings: RunSettings, model_sha256: str) -> str:
             "robust": settings.robust,
             **({} if settings.max_memory_bytes is None else {"max_memory": settings.max_memory_bytes}),
             **({"twin": twin.hash} if twin else {}),
+            **({"probes": settings.probes} if settings.probes else {}),
         }
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
@@ -15,8 +15,6 @@ from codegen.bundle import compile_bundle
 from codegen.canonical import content_hash
 from codegen.plan import Plan
 from codegen.schedule import Candidate
-from explorer.compose.compose import UNLIMITED, Composition
-from explorer.compose.timed_candidates import TimedCandidates
 from explorer.measure.jobs import JobBuilder
 from explorer.measure.measurer import Measurer, overheads_of
 from explorer.measure.workers import Workers
@@ -28,14 +26,11 @@ from explorer.plans.searched_network import SearchedNetwork
 from explorer.settings import RunSettings
 from explorer.terminal.progress import Progress
 from explorer.twin.plans import Perform, fastest_plan
-from explorer.twin.search import Compose, Measure
-from explorer.twin.times import Corrected
+from explorer.twin.put_right import Asking, put_right
 from microbench.board import Board, BundleRun
 from microbench.boards.ssh import SshBoard
 from microbench.errors import CandidateError
 from microbench.store import Sample, Store
-
-PutRight = Callable[[Measure, Compose], Corrected]
 
 
 class AskedBoard:
@@ -57,22 +52,19 @@ class AskedBoard:
     ) -> None:
         self._boards.close()
 
-    def put_right(self, found: SearchedNetwork, ask: PutRight, plans: int) -> tuple[SearchedNetwork, int]:
-        """With the fastest on the board of the last `plans` plans of `ask`, and how many candidates that asked of.
+    def put_right(self, found: SearchedNetwork, asking: Asking) -> tuple[SearchedNetwork, int]:
+        """With the fastest plan on the board of those that it was asked of, and of how many candidates it was asked.
 
         Raises CandidateError where none of the plans works, and what boards raise.
         """
         self._progress.phase("Measure on the board")
         with Store.open(self._settings.store) as store:
             measurer = self._measurer(store, REPEATS)
-
-            def composed(timed: TimedCandidates) -> Composition:
-                return self._known(found, timed).compose(UNLIMITED)
-
-            answer = ask(measurer.samples, composed)
+            answer = put_right(found, self.overheads, measurer.samples, asking)
             asked = measurer.tally.measured + measurer.tally.known
-        known = replace(self._known(found, answer.result.timed_candidates), result=answer.result)
-        best = fastest_plan(known, answer.compositions, plans, self._performer(found), self._progress)
+        timed = answer.result.timed_candidates
+        known = replace(found, result=answer.result, expected=timed, overheads=self.overheads, best=None)
+        best = fastest_plan(known, answer.compositions, asking.plans, self._performer(found), self._progress)
         return replace(known, best=best or answer.compositions[-1]), asked
 
     def samples(self, candidates: Sequence[Candidate]) -> tuple[Sample, ...]:
@@ -112,9 +104,6 @@ class AskedBoard:
             run = self._boards.call(lambda board: board.run_bundle(bundle, trial.inputs))
             self._runs[key] = run, failure_of(run, trial, plan)
         return self._runs[key]
-
-    def _known(self, found: SearchedNetwork, timed: TimedCandidates) -> SearchedNetwork:
-        return replace(found, expected=timed, overheads=self.overheads, best=None)
 
 
 def _key(plan: Plan) -> str:

@@ -13,7 +13,7 @@ import posixpath
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from statistics import median
 
@@ -22,27 +22,23 @@ from codegen.graph import LayerSpec
 from codegen.schedule import Candidate
 from explorer.compose.timed_candidates import (
     TimedCandidate,
-    TimedCandidates,
     by_candidate,
-    launchable,
 )
-from explorer.pipeline.run import SPARED, searched
+from explorer.pipeline.run import searched
 from explorer.plans.network import Network
 from explorer.plans.searched_network import SearchedNetwork
 from explorer.settings import RunSettings
-from explorer.strategies.through import times_through
 from explorer.studies.asked_board import AskedBoard
 from explorer.studies.study_table import LEFT, RIGHT, StudyTable
 from explorer.terminal.progress import Progress
-from explorer.twin.probes import probed
-from explorer.twin.search import Compose, Measure, corrected
-from explorer.twin.times import Corrected
+from explorer.twin.put_right import Asking
 from microbench.boards.ssh import SshBoard
 from microbench.boards.ssh_link import SshLink
 from microbench.boards.stand_in import BOARD_FILE, Habits, board_file
 from microbench.calibration.board import measure_gpu
-from microbench.calibration.calibrate import SOURCE, fitted
-from microbench.calibration.profile_file import write_profile
+from microbench.calibration.calibrate import fitted
+from microbench.calibration.measurements import MOST_LAUNCHES
+from microbench.calibration.profile_file import fitted_on, write_profile
 from microbench.options import SshOptions
 from microbench.profile import DeviceProfile, load_profile
 from microbench.suite.runner import Effort
@@ -63,8 +59,7 @@ DRAWN = (
     "vdr_byte_cycles",
 )
 PROBES = 10
-PROBED_PLANS = 2  # of the probes
-NOISY = Effort(rounds_factor=8, repeats=5)
+NOISY = Effort(rounds_factor=8, repeats=MOST_LAUNCHES)
 NOTHING = "constants alone"
 STAND_IN = "a stand-in"  # how sources name the board
 
@@ -191,7 +186,14 @@ class _Study:
         search, profile = self.settings.search, self.stock.hash
         own = (drawn.seed, drawn.profile.hash, asdict(drawn.habits))
         return content_hash(
-            [self.network.sha256, profile, search.seed, search.layer_budget, *own, PROBES, asdict(SPARED)]
+            [
+                self.network.sha256,
+                profile,
+                search.seed,
+                search.layer_budget,
+                *own,
+                asdict(Asking(probes=PROBES)),
+            ]
         )
 
     def worth(self, drawn: Drawn) -> BoardWorth:
@@ -201,15 +203,26 @@ class _Study:
         plain = self.plain
         twin = self.searched(twin_profile, f"twin-{drawn.seed}")
         with self._asked(drawn, where) as board:
-            probed_plan, _ = board.put_right(plain, partial(_probed, plain), PROBED_PLANS)
-            twins_plan, asked = board.put_right(twin, partial(_spared, twin), SPARED.plans)
+            probed_plan, _ = board.put_right(plain, Asking(probes=PROBES))
+            twins_plan, asked = board.put_right(twin, Asking())
         steady = replace(drawn, habits=replace(drawn.habits, launch_noise=0.0))
         with self._asked(steady, self._put(steady, f"judge-{drawn.seed}")) as judge:
             plans = (self._by_true_times(judge, drawn, plain, twin), plain, probed_plan, twins_plan)
-            times_s = [judge.time_s(plan) for plan in plans]
+            true_s, stock_s, probes_s, twin_s = map(judge.time_s, plans)
         errors = errors_of(twin_profile, drawn.profile)
         off = {name: error for name, error in errors.items() if error > TOLERANCE}
-        return BoardWorth(drawn.seed, drawn.differs_in, len(errors), off, launches, *times_s, asked)
+        return BoardWorth(
+            board=drawn.seed,
+            differs_in=drawn.differs_in,
+            identified=len(errors),
+            off=off,
+            launches=launches,
+            true_s=true_s,
+            stock_s=stock_s,
+            probes_s=probes_s,
+            twin_s=twin_s,
+            asked=asked,
+        )
 
     def _asked(self, drawn: Drawn, where: SshOptions) -> AskedBoard:
         return AskedBoard(SshBoard(drawn.profile, where), self.settings, self.progress)
@@ -268,24 +281,9 @@ class _Study:
         return load_profile(str(kept)), times.launches
 
 
-def _probed(found: SearchedNetwork, measure: Measure, compose: Compose) -> Corrected:
-    through = partial(_through, found)
-    return probed(found.result, found.profile, measure, compose, through, PROBES - PROBED_PLANS)
-
-
-def _through(found: SearchedNetwork, timed: TimedCandidates) -> Mapping[Candidate, float]:
-    return times_through(found.network.graph, launchable(timed, found.target), found.overheads)
-
-
-def _spared(found: SearchedNetwork, measure: Measure, compose: Compose) -> Corrected:
-    return corrected(found.result, found.profile, measure, compose, SPARED)
-
-
 def errors_of(found: DeviceProfile, true: DeviceProfile) -> Mapping[str, float]:
     """By how much each constant is off that calibration found, as a share of the true one."""
-    names = [
-        name for name, constant in found.v3d.items() if constant.source.startswith(f"{SOURCE} {STAND_IN}")
-    ]
+    names = [name for name, constant in found.v3d.items() if constant.source.startswith(fitted_on(STAND_IN))]
     return {
         name: abs(found.v3d_value(name) - true.v3d_value(name)) / (true.v3d_value(name) or 1.0)
         for name in names
@@ -314,6 +312,7 @@ def _table(title: str, worths: Sequence[BoardWorth]) -> StudyTable:
         (f"{PROBES} probes", RIGHT),
         *(("twin", RIGHT), ("asked", RIGHT)),
     )
+    probing = Asking(probes=PROBES)
     return StudyTable(
         title,
         columns,
@@ -326,7 +325,7 @@ def _table(title: str, worths: Sequence[BoardWorth]) -> StudyTable:
             "Times are simulated. `true plan`: by the times that candidates take on the board the best of all that the "
             "searches came by, run on the board; the other plans' regret against it. "
             f"`stock plan`: searched with the stock profile. `{PROBES} probes`: that, put right by {PROBES} "
-            f"measurements on the board, of which {PROBED_PLANS} are whole plans. `twin`: searched with the constants "
+            f"measurements on the board, of which {probing.plans} are whole plans. `twin`: searched with the constants "
             "that calibration found, `asked` candidates being measured on the board. `launches`: of calibration.",
         ),
     )

@@ -9,6 +9,7 @@ from microbench.calibration.constants import NOT_FITTED, Kind, Range, ranges
 from microbench.calibration.fitter import Fitter
 from microbench.calibration.forward import ForwardModel
 from microbench.calibration.identify import SHARE, Interval, Sensitivity, intervals, sensitivities
+from microbench.calibration.profile_file import fitted_on
 from microbench.calibration.stages import fit
 from microbench.calibration.variants import mechanisms
 from microbench.profile import Constant, DeviceProfile
@@ -17,7 +18,6 @@ from microbench.suite.runner import ONCE, Effort, measure, queue_depth
 from microbench.suite.suite import suite
 
 DEPTH = "tmu_queue_depth"
-SOURCE = "fitted on"
 
 
 @dataclass(frozen=True)
@@ -164,7 +164,7 @@ def _constant(fitted: FittedConstant, before: Constant, place: str) -> Constant:
     source = before.source
     if fitted.interval is not None:
         interval = f"{fitted.interval.low:.6g} to {fitted.interval.high:.6g}"
-        source = f"{SOURCE} {place} by explore calibrate, interval {interval}; {fitted.note}"
+        source = f"{fitted_on(place)}, interval {interval}; {fitted.note}"
     elif fitted.note == Kind.TOLD.value:
         source = fitted.note
     elif fitted.value != fitted.start:

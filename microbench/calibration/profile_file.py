@@ -1,4 +1,4 @@
-"""Writes a device profile as TOML, as the built-in ones are written."""
+"""Writes a device profile as TOML, as the built-in ones are written, and says where constants were fitted."""
 
 from __future__ import annotations
 
@@ -8,6 +8,16 @@ from pathlib import Path
 from microbench.profile import Constants, DeviceProfile
 
 GROUPS = tuple(name for name, field in DeviceProfile.model_fields.items() if field.annotation == Constants)
+
+
+def fitted_on(place: str) -> str:
+    """How the sources of constants begin that calibration found on a board."""
+    return f"fitted on {place} by explore calibrate"
+
+
+def is_fitted_on(place: str, profile: DeviceProfile) -> bool:
+    """Whether calibration found constants of the GPU on that board."""
+    return any(constant.source.startswith(fitted_on(place)) for constant in profile.v3d.values())
 
 
 def profile_text(profile: DeviceProfile) -> str:

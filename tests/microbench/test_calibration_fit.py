@@ -6,11 +6,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from microbench.calibration.calibrate import SOURCE, calibrate
+from microbench.calibration.calibrate import calibrate
 from microbench.calibration.constants import ranges
 from microbench.calibration.fitter import EXACT, Fitter
 from microbench.calibration.forward import ForwardModel
 from microbench.calibration.identify import intervals, sensitivities
+from microbench.calibration.profile_file import fitted_on
 from microbench.calibration.recover import random_profile, recover, table
 from microbench.profile import load_profile
 from microbench.suite.gpu import BoardShape
@@ -182,7 +183,7 @@ def test_a_random_board_is_calibrated() -> None:
     assert len(found.identified) >= 20
     for fitted in found.identified:
         assert fitted.value == pytest.approx(true.v3d_value(fitted.name), rel=0.05), fitted.name
-        assert found.profile.v3d[fitted.name].source.startswith(SOURCE)
+        assert found.profile.v3d[fitted.name].source.startswith(fitted_on("the virtual board"))
     kept = {f.name for f in found.fitted_constants if f.interval is None}
     assert {"sfu_exp_bits", "clock_hz", "qpus"} <= kept
     assert found.profile.v3d["sfu_exp_bits"] == STOCK.v3d["sfu_exp_bits"]

@@ -8,11 +8,11 @@ import pytest
 
 from microbench.boards.null import NullBoard
 from microbench.boards.ssh import SshBoard
-from microbench.calibration.profile_file import write_profile
+from microbench.calibration.profile_file import fitted_on, write_profile
 from microbench.errors import TwinError
 from microbench.options import BoardOptions
 from microbench.profile import load_profile
-from microbench.twin import CALIBRATED, calibrated_file, require_twin, twin_profile
+from microbench.twin import CALIBRATED, calibrated_file, is_calibrated, require_twin, twin_profile
 from tests.microbench.loopback_sshd import LoopbackServer, sshd
 from tests.microbench.stand_in import stand_in
 
@@ -33,6 +33,21 @@ def test_without_one_calibration_is_what_helps(tmp_path: Path, monkeypatch: pyte
     monkeypatch.chdir(tmp_path)
     with pytest.raises(TwinError, match="explore calibrate --device pi-zero"):
         twin_profile("pi-zero", None, CALIBRATED)
+
+
+def test_a_device_is_calibrated_where_constants_of_its_qpus_were_found_on_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert not is_calibrated("attic")
+    for place, calibrated in (("the virtual board", False), ("another", False), ("attic", True)):
+        found = STOCK.v3d["vdw_row_cycles"].model_copy(update={"source": f"{fitted_on(place)}, interval"})
+        profile = STOCK.model_copy(update={"v3d": {**STOCK.v3d, "vdw_row_cycles": found}})
+        write_profile(profile, calibrated_file("attic"))
+        assert is_calibrated("attic") is calibrated
+    calibrated_file("attic").write_text("no profile")
+    with pytest.raises(TwinError, match="--no-twin"):
+        is_calibrated("attic")
 
 
 @pytest.mark.parametrize(

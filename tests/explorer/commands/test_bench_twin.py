@@ -18,7 +18,7 @@ from explorer.studies.twin import (
     errors_of,
     worth_tables,
 )
-from microbench.calibration.calibrate import SOURCE
+from microbench.calibration.profile_file import fitted_on
 from microbench.profile import load_profile
 
 STOCK = load_profile("pi-zero")
@@ -87,8 +87,6 @@ def test_errors_are_of_constants_that_were_found() -> None:
     true = STOCK.with_v3d(lowest_qpu_first=0.0, vdw_row_cycles=10.0, clock_hz=300e6)
     constants = dict(true.v3d)
     for name, value in (("lowest_qpu_first", 0.0), ("vdw_row_cycles", 11.0)):
-        constants[name] = constants[name].model_copy(
-            update={"value": value, "source": f"{SOURCE} {STAND_IN}"}
-        )
+        constants[name] = constants[name].model_copy(update={"value": value, "source": fitted_on(STAND_IN)})
     found = true.model_copy(update={"v3d": constants})
     assert errors_of(found, true) == {"lowest_qpu_first": 0.0, "vdw_row_cycles": pytest.approx(0.1)}

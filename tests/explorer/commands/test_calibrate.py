@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from microbench.calibration.calibrate import SOURCE
-from microbench.calibration.profile_file import write_profile
+from microbench.calibration.profile_file import fitted_on, write_profile
 from microbench.profile import load_profile
 from tests.explorer.command_line import explore, refused
 from tests.microbench.loopback_sshd import LoopbackServer, sshd
@@ -82,4 +81,4 @@ def test_a_named_board_is_calibrated_over_ssh(sshd: LoopbackServer, tmp_path: Pa
     assert fitted.v3d_value("clock_hz") == 300e6
     assert fitted.v3d_value("tmu_cycles_per_request") == 20
     assert fitted.v3d_value("vdw_row_cycles") == pytest.approx(11.0, rel=0.05)
-    assert fitted.v3d["vdw_row_cycles"].source.startswith(f"{SOURCE} attic")
+    assert fitted.v3d["vdw_row_cycles"].source.startswith(fitted_on("attic"))

@@ -41,6 +41,7 @@ CHANGES: tuple[dict[str, Any], ...] = (
     {"max_memory_bytes": 1 << 20},
     {"prior": "none"},
     {"twin": "pi-zero"},
+    {"probes": 10},
     {"board_options": {"serial": "1"}},
 )
 
