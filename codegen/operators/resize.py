@@ -106,7 +106,9 @@ def matrix(axis: Axis, method: Method) -> tuple[Doubles, Doubles]:
         outside = ((x < 0) | (x > axis.size - 1)).astype(np.float64)
     if method.mode == "nearest":
         place = np.clip(NEAREST[method.nearest](x), 0, axis.size - 1).astype(np.int64)
-        return np.eye(axis.size)[place], outside
+        weights = np.zeros((axis.result, axis.size))
+        weights[np.arange(axis.result), place] = 1.0
+        return weights, outside
     stretch = max(1.0, 1.0 / axis.scale) if method.antialiases else 1.0
     reach = 1.0 if method.mode == "linear" else 2.0
     kernel = _linear if method.mode == "linear" else _cubic(method.cubic)
@@ -176,7 +178,7 @@ def emit_resize(node: OnnxNode, builder: GraphBuilder, axes: list[Axis], method:
         weights, outside = matrix(axis, method)
         if weights.shape[0] < 1:
             raise node.unsupported(f"it leaves nothing of axis {number}", "give larger scales")
-        if np.array_equal(weights, np.eye(axis.size)) and not outside.any():
+        if _is_identity(weights) and not outside.any():
             continue
         if (
             np.array_equal(np.sort(weights, axis=1)[:, -1], np.ones(axis.result))
@@ -190,6 +192,11 @@ def emit_resize(node: OnnxNode, builder: GraphBuilder, axes: list[Axis], method:
             mask = steps.constant(outside.astype(bool).reshape(sizes))
             tensor = steps("Where", mask, steps.constant(method.extrapolates or 0.0, dtype), tensor)
     steps("Identity", tensor, to=node.output)
+
+
+def _is_identity(weights: Doubles) -> bool:
+    rows, columns = weights.shape  # of which one may be long where the other is short
+    return rows == columns == np.count_nonzero(weights) and bool((weights.diagonal() == 1.0).all())
 
 
 def _interpolation(

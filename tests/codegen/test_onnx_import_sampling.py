@@ -134,3 +134,10 @@ def test_an_unpooled_output_may_be_larger() -> None:
 def test_what_does_not_fit_is_said(case: Case, opset: int, reason: str) -> None:
     with pytest.raises(ModelError, match=reason):
         import_model(single(case, opset))
+
+
+@pytest.mark.parametrize("mode", ["nearest", "linear", "cubic"])
+def test_a_long_axis_that_shrinks_takes_no_square_of_its_length(mode: str) -> None:
+    scales = np.array([1, 1, 2, 2.0**-17], np.float32)
+    case = Case("Resize", (1, 1, 2, 2**18), [None, scales], {"mode": mode})
+    compare(single(case, 19), case.shape)

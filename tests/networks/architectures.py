@@ -41,7 +41,7 @@ def missing() -> str:
     return ""
 
 
-def _vision(name: str, family: str, size: int = 64, **options: Any) -> Architecture:
+def of_torchvision(name: str, family: str, size: int = 64, **options: Any) -> Architecture:
     def build() -> nn.Module:
         from torchvision import models
 
@@ -50,7 +50,7 @@ def _vision(name: str, family: str, size: int = 64, **options: Any) -> Architect
     return Architecture(name, family, build, (1, 3, size, size))
 
 
-def _timm(name: str, family: str, size: int = 64, **options: Any) -> Architecture:
+def of_timm(name: str, family: str, size: int = 64, **options: Any) -> Architecture:
     def build() -> nn.Module:
         import timm
 
@@ -59,7 +59,7 @@ def _timm(name: str, family: str, size: int = 64, **options: Any) -> Architectur
     return Architecture(name, family, build, (1, 3, size, size))
 
 
-def _segmenter(name: str, family: str, size: int = 64) -> Architecture:
+def segmenter(name: str, family: str, size: int = 64) -> Architecture:
     def build() -> nn.Module:
         from torch import nn
         from torchvision import models
@@ -77,7 +77,7 @@ def _segmenter(name: str, family: str, size: int = 64) -> Architecture:
     return Architecture(name, family, build, (1, 3, size, size))
 
 
-def _detector(name: str, family: str, size: int) -> Architecture:
+def detector(name: str, family: str, size: int) -> Architecture:
     def build() -> nn.Module:
         from torch import nn
         from torchvision import models
@@ -96,7 +96,7 @@ def _detector(name: str, family: str, size: int) -> Architecture:
     return Architecture(name, family, build, (1, 3, size, size))
 
 
-def _own(
+def own(
     name: str, family: str, make: str, shape: tuple[int, ...], words: int = 0, **options: Any
 ) -> Architecture:
     def build() -> nn.Module:
@@ -108,80 +108,80 @@ def _own(
 
 
 ARCHITECTURES = (
-    _own("dncnn", "DnCNN", "dncnn", (1, 1, 32, 32)),
-    _own("espcn", "ESPCN", "espcn", (1, 1, 32, 32)),
-    _own("fsrcnn", "FSRCNN", "fsrcnn", (1, 1, 24, 24)),
-    _own("dcgan", "DCGAN", "dcgan", (1, 64, 1, 1)),
-    _own("unet", "U-Net", "UNet", (1, 3, 32, 32)),
-    _own("m5", "M5", "m5", (1, 1, 8000)),
-    _own("ds_cnn", "DS-CNN", "ds_cnn", (1, 1, 49, 10)),
-    _own("conv_tasnet", "Conv-TasNet", "ConvTasNet", (1, 1, 800)),
-    _own("wav2vec2_tiny", "wav2vec 2.0", "Wav2Vec", (1, 1, 3200)),
-    _own("bert_tiny", "BERT", "Words", (1, 16), 256, causal=False),
-    _own("gpt_tiny", "GPT", "Words", (1, 16), 256, causal=True),
-    _own("lstm", "LSTM", "Recurrent", (1, 24, 20), kind="LSTM"),
-    _own("bilstm", "LSTM", "Recurrent", (1, 24, 20), kind="LSTM", both=True),
-    _own("gru", "GRU", "Recurrent", (1, 24, 20), kind="GRU"),
-    _own("crnn", "CRNN", "Crnn", (1, 1, 32, 64)),
-    _own("tcn", "TCN", "Tcn", (1, 8, 64)),
-    _own("pointnet", "PointNet", "PointNet", (1, 3, 128)),
-    _own("blazeface", "BlazeFace", "BlazeFace", (1, 3, 64, 64)),
-    _vision("squeezenet1_1", "SqueezeNet"),
-    _vision("mobilenet_v2", "MobileNet v2"),
-    _vision("mobilenet_v3_small", "MobileNet v3"),
-    _vision("mobilenet_v3_large", "MobileNet v3"),
-    _vision("shufflenet_v2_x0_5", "ShuffleNet v2"),
-    _vision("shufflenet_v2_x1_0", "ShuffleNet v2"),
-    _vision("mnasnet0_5", "MnasNet"),
-    _vision("resnet18", "ResNet"),
-    _vision("googlenet", "GoogLeNet", aux_logits=False, init_weights=False),
-    _vision("densenet121", "DenseNet"),
-    _vision("efficientnet_b0", "EfficientNet"),
-    _vision("regnet_x_400mf", "RegNet"),
-    _vision("regnet_y_400mf", "RegNet"),
-    _timm("ghostnet_050", "GhostNet"),
-    _timm("efficientnet_lite0", "EfficientNet"),
-    _timm("lcnet_050", "LCNet"),
-    _timm("tinynet_e", "TinyNet"),
-    _timm("mobilenetv4_conv_small", "MobileNet v4"),
-    _timm("mobileone_s0", "MobileOne"),
-    _timm("repvgg_a0", "RepVGG"),
-    _timm("mixnet_s", "MixNet"),
-    _timm("rexnet_100", "ReXNet"),
-    _timm("fbnetc_100", "FBNet"),
-    _timm("hardcorenas_a", "HardCoRe-NAS"),
-    _timm("ese_vovnet19b_dw", "VoVNet"),
-    _timm("hrnet_w18_small", "HRNet"),
-    _timm("dla46_c", "DLA"),
-    _timm("selecsls42b", "SelecSLS"),
-    _timm("skresnet18", "SKNet"),
-    _timm("resnest14d", "ResNeSt"),
-    _timm("starnet_s1", "StarNet"),
-    _timm("vit_tiny_patch16_224", "ViT", img_size=64),
-    _timm("deit_tiny_patch16_224", "DeiT", img_size=64),
-    _timm("mixer_s32_224", "MLP-Mixer", img_size=64),
-    _timm("resmlp_12_224", "ResMLP", img_size=64),
-    _timm("gmlp_ti16_224", "gMLP", img_size=64),
-    _timm("poolformer_s12", "PoolFormer"),
-    _timm("edgenext_xx_small", "EdgeNeXt"),
-    _timm("mobilevit_xxs", "MobileViT"),
-    _timm("mobilevitv2_050", "MobileViT"),
-    _timm("pvt_v2_b0", "PVT v2"),
-    _timm("efficientformer_l1", "EfficientFormer", 224),
-    _timm("efficientvit_b0", "EfficientViT"),
-    _timm("convnext_atto", "ConvNeXt"),
-    _timm("fastvit_t8", "FastViT"),
-    _timm("repghostnet_050", "RepGhostNet"),
-    _timm("xcit_nano_12_p16_224", "XCiT", img_size=64),
-    _timm("levit_128s", "LeViT", 224),
-    _segmenter("lraspp_mobilenet_v3_large", "LR-ASPP"),
-    _segmenter("deeplabv3_mobilenet_v3_large", "DeepLab v3"),
-    _segmenter("fcn_resnet50", "FCN"),
-    _vision("alexnet", "AlexNet", 224),
-    _detector("ssdlite320_mobilenet_v3_large", "SSDLite", 320),
-    _detector("fasterrcnn_mobilenet_v3_large_320_fpn", "Faster R-CNN", 160),
-    _detector("retinanet_resnet50_fpn", "RetinaNet", 160),
-    _vision("inception_v3", "Inception v3", 96, aux_logits=False, init_weights=False),
+    own("dncnn", "DnCNN", "dncnn", (1, 1, 32, 32)),
+    own("espcn", "ESPCN", "espcn", (1, 1, 32, 32)),
+    own("fsrcnn", "FSRCNN", "fsrcnn", (1, 1, 24, 24)),
+    own("dcgan", "DCGAN", "dcgan", (1, 64, 1, 1)),
+    own("unet", "U-Net", "UNet", (1, 3, 32, 32)),
+    own("m5", "M5", "m5", (1, 1, 8000)),
+    own("ds_cnn", "DS-CNN", "ds_cnn", (1, 1, 49, 10)),
+    own("conv_tasnet", "Conv-TasNet", "ConvTasNet", (1, 1, 800)),
+    own("wav2vec2_tiny", "wav2vec 2.0", "Wav2Vec", (1, 1, 3200)),
+    own("bert_tiny", "BERT", "Words", (1, 16), 256, causal=False),
+    own("gpt_tiny", "GPT", "Words", (1, 16), 256, causal=True),
+    own("lstm", "LSTM", "Recurrent", (1, 24, 20), kind="LSTM"),
+    own("bilstm", "LSTM", "Recurrent", (1, 24, 20), kind="LSTM", both=True),
+    own("gru", "GRU", "Recurrent", (1, 24, 20), kind="GRU"),
+    own("crnn", "CRNN", "Crnn", (1, 1, 32, 64)),
+    own("tcn", "TCN", "Tcn", (1, 8, 64)),
+    own("pointnet", "PointNet", "PointNet", (1, 3, 128)),
+    own("blazeface", "BlazeFace", "BlazeFace", (1, 3, 64, 64)),
+    of_torchvision("squeezenet1_1", "SqueezeNet"),
+    of_torchvision("mobilenet_v2", "MobileNet v2"),
+    of_torchvision("mobilenet_v3_small", "MobileNet v3"),
+    of_torchvision("mobilenet_v3_large", "MobileNet v3"),
+    of_torchvision("shufflenet_v2_x0_5", "ShuffleNet v2"),
+    of_torchvision("shufflenet_v2_x1_0", "ShuffleNet v2"),
+    of_torchvision("mnasnet0_5", "MnasNet"),
+    of_torchvision("resnet18", "ResNet"),
+    of_torchvision("googlenet", "GoogLeNet", aux_logits=False, init_weights=False),
+    of_torchvision("densenet121", "DenseNet"),
+    of_torchvision("efficientnet_b0", "EfficientNet"),
+    of_torchvision("regnet_x_400mf", "RegNet"),
+    of_torchvision("regnet_y_400mf", "RegNet"),
+    of_timm("ghostnet_050", "GhostNet"),
+    of_timm("efficientnet_lite0", "EfficientNet"),
+    of_timm("lcnet_050", "LCNet"),
+    of_timm("tinynet_e", "TinyNet"),
+    of_timm("mobilenetv4_conv_small", "MobileNet v4"),
+    of_timm("mobileone_s0", "MobileOne"),
+    of_timm("repvgg_a0", "RepVGG"),
+    of_timm("mixnet_s", "MixNet"),
+    of_timm("rexnet_100", "ReXNet"),
+    of_timm("fbnetc_100", "FBNet"),
+    of_timm("hardcorenas_a", "HardCoRe-NAS"),
+    of_timm("ese_vovnet19b_dw", "VoVNet"),
+    of_timm("hrnet_w18_small", "HRNet"),
+    of_timm("dla46_c", "DLA"),
+    of_timm("selecsls42b", "SelecSLS"),
+    of_timm("skresnet18", "SKNet"),
+    of_timm("resnest14d", "ResNeSt"),
+    of_timm("starnet_s1", "StarNet"),
+    of_timm("vit_tiny_patch16_224", "ViT", img_size=64),
+    of_timm("deit_tiny_patch16_224", "DeiT", img_size=64),
+    of_timm("mixer_s32_224", "MLP-Mixer", img_size=64),
+    of_timm("resmlp_12_224", "ResMLP", img_size=64),
+    of_timm("gmlp_ti16_224", "gMLP", img_size=64),
+    of_timm("poolformer_s12", "PoolFormer"),
+    of_timm("edgenext_xx_small", "EdgeNeXt"),
+    of_timm("mobilevit_xxs", "MobileViT"),
+    of_timm("mobilevitv2_050", "MobileViT"),
+    of_timm("pvt_v2_b0", "PVT v2"),
+    of_timm("efficientformer_l1", "EfficientFormer", 224),
+    of_timm("efficientvit_b0", "EfficientViT"),
+    of_timm("convnext_atto", "ConvNeXt"),
+    of_timm("fastvit_t8", "FastViT"),
+    of_timm("repghostnet_050", "RepGhostNet"),
+    of_timm("xcit_nano_12_p16_224", "XCiT", img_size=64),
+    of_timm("levit_128s", "LeViT", 224),
+    segmenter("lraspp_mobilenet_v3_large", "LR-ASPP"),
+    segmenter("deeplabv3_mobilenet_v3_large", "DeepLab v3"),
+    segmenter("fcn_resnet50", "FCN"),
+    of_torchvision("alexnet", "AlexNet", 224),
+    detector("ssdlite320_mobilenet_v3_large", "SSDLite", 320),
+    detector("fasterrcnn_mobilenet_v3_large_320_fpn", "Faster R-CNN", 160),
+    detector("retinanet_resnet50_fpn", "RetinaNet", 160),
+    of_torchvision("inception_v3", "Inception v3", 96, aux_logits=False, init_weights=False),
 )
 
 

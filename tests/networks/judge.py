@@ -15,11 +15,10 @@ from onnx import ModelProto
 
 from codegen.bundle.compiler import compile_bundle
 from codegen.bundle.manifest import read_manifest
-from codegen.engine_registry import engine_named, engines
+from codegen.engine_registry import engines
 from codegen.errors import ExploreError, ObstaclesError
 from codegen.graph import Graph, LayerSpec
 from codegen.onnx_import.reader import Shapes
-from codegen.plan import Plan
 from codegen.reference import evaluate
 from explorer.backend import CompilerBackend
 from explorer.pipeline.boards import open_board_of
@@ -27,6 +26,7 @@ from explorer.plans.modelled_plan import modelled_plan
 from explorer.plans.network import load_network
 from explorer.settings import RunSettings
 from explorer.studies.foreign_networks import SEEDS, peer_session, seeded_inputs, spread_error
+from tests.networks.places import launched_share, why_not_launched
 
 BOARD = "pi-zero"
 FLAGS = ("-O1", "-march=native")  # a hundred networks are compiled, and none is timed
@@ -58,11 +58,12 @@ class OnHost:
 @dataclass(frozen=True)
 class OnBoard:
     """A network on the virtual board: the error against onnxruntime as on the host, the share of the multiply-adds that
-    the QPUs do, launches, simulated seconds of an inference. `reason`: why something is not known.
+    the QPUs do and why not more, launches, simulated seconds of an inference. `reason`: why something is not known.
     """
 
     error: float | None = None
     share: float | None = None
+    why_not: str = ""
     launches: int | None = None
     time_s: float | None = None
     reason: str = ""
@@ -98,7 +99,8 @@ def judge_on_board(path: Path, shapes: Shapes, given: Given = left_to_chance) ->
                 reason=f"more than {MOST_BOARD_MACS / 1e6:.0f} million multiply-adds: not simulated"
             )
         plan = modelled_plan(network, board.profile, engines=tuple(engines()))
-        found = OnBoard(share=_share(network.graph, plan))
+        why_not = why_not_launched(network.graph, plan, board.target)
+        found = OnBoard(share=launched_share(network.graph, plan), why_not=why_not)
         with TemporaryDirectory() as place:
             compile_bundle(network.graph, plan, board.target, Path(place))
             gpu = read_manifest(Path(place)).gpu
@@ -113,13 +115,6 @@ def judge_on_board(path: Path, shapes: Shapes, given: Given = left_to_chance) ->
         for run, wanted in zip(runs, peer, strict=True)
     ]
     return replace(found, error=_greatest(shaped, peer), time_s=runs[0].time_s)
-
-
-def _share(graph: Graph, plan: Plan) -> float | None:
-    layers = {node.name: LayerSpec.of(graph, node).macs for node in graph.nodes}
-    launched = {step.name for step in plan.steps if engine_named(step.choice.engine).launches}
-    total = sum(layers.values())
-    return sum(macs for name, macs in layers.items() if name in launched) / total if total else None
 
 
 def _inputs(model: ModelProto, shapes: Shapes, given: Given) -> list[Inputs]:

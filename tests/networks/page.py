@@ -18,7 +18,9 @@ without a search, compiled, and compared with onnxruntime on three seeded inputs
 virtual `pi-zero` where a network has at most 300 million multiply-adds (simulated: no number here was taken on
 silicon). Errors are the greatest difference over the standard deviation of the output that it is in; at most 1e-4 is
 asked for on the host, 1e-3 on the board. The two host errors in brackets are against the imported graph in float64, of
-this compiler and of onnxruntime. "On QPUs" is the share of the multiply-adds."""
+this compiler and of onnxruntime. "On QPUs" is the share of the multiply-adds; where it is less
+than 95%, the last column says which operators' stay on the CPU, and whether the QPUs have an algorithm for them that
+is slower by the modelled times."""
 
 
 @dataclass(frozen=True)
@@ -110,9 +112,9 @@ def _table(heads: Sequence[str], names: Sequence[tuple[str, ...]], records: Sequ
             _errors(own),
             _error(board.get("error")),
             "-" if board.get("share") is None else f"{board['share']:.0%}",
-            str(board.get("launches") or "-"),
+            "-" if board.get("launches") is None else str(board["launches"]),
             "-" if board.get("time_s") is None else f"{board['time_s'] * 1e3:.1f} ms",
-            _text(own.get("reason") or board.get("reason") or "-"),
+            _text(own.get("reason") or board.get("reason") or board.get("why_not") or "-"),
         )
         lines.append(f"| {' | '.join((*name, *cells))} |")
     return lines
