@@ -6,6 +6,7 @@ import numpy as np
 from onnx import AttributeProto, helper
 from onnx.reference import ReferenceEvaluator
 
+from codegen.element_type import element_types
 from codegen.errors import FoldingError, UnsupportedTypeError
 from codegen.onnx_import.builder import GraphBuilder
 from codegen.onnx_import.folding_limits import check_size, within_time
@@ -44,10 +45,10 @@ def fold(node: OnnxNode, builder: GraphBuilder) -> None:
             raise UnsupportedTypeError(
                 f"{node.where}: output {name!r} is a sequence or an optional value; export the model with tensors"
             )
-        if name and np.asarray(value).dtype == object:  # of what an absent input gives, or strings
-            raise FoldingError(
-                f"{node.where}: output {name!r} is no tensor of numbers; export the model with all inputs of the node, "
-                "and numbers in them"
+        if name and str(np.asarray(value).dtype) not in element_types():
+            raise UnsupportedTypeError(
+                f"{node.where}: output {name!r} is constant, of {np.asarray(value).dtype}; supported are "
+                f"{', '.join(sorted(element_types()))}; export the model with these, and with every input of the node"
             )
         if name:
             builder.define_constant(node, name, np.asarray(value))

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from onnx import ModelProto, NodeProto, TensorProto, external_data_helper, helper, numpy_helper
 
-from codegen.errors import DynamicShapeError, ModelError, UnsupportedOperatorError
+from codegen.errors import DynamicShapeError, ModelError, UnsupportedOperatorError, UnsupportedTypeError
 from codegen.onnx_import.reader import import_model, load_graph
 from codegen.reference import evaluate
 
@@ -362,6 +362,13 @@ def test_initializer_that_does_not_hold_its_data() -> None:
     model.graph.initializer[0].raw_data = b"1234"
     with pytest.raises(ModelError, match="initializer 'w'"):
         import_model(model)
+
+
+@pytest.mark.parametrize("to", [TensorProto.STRING, TensorProto.BFLOAT16, TensorProto.COMPLEX64])
+def test_constants_that_are_folded_to_another_type(to: int) -> None:
+    nodes = [helper.make_node("Cast", ["c"], ["d"], to=to), helper.make_node("Where", ["x", "d", "d"], ["y"])]
+    with pytest.raises(UnsupportedTypeError, match=r"node 'Cast_0' .*'d' is constant, of .*export the model"):
+        import_model(model_of(nodes, {"c": NUMBERS}, (5,), element=TensorProto.BOOL))
 
 
 def test_string_constant() -> None:
