@@ -117,5 +117,9 @@ class BundleError(CodegenError):
     """A bundle cannot be written, or its files are damaged or incomplete."""
 
 
+class GpuUnavailableError(BundleError):
+    """A bundle's steps on the GPU cannot be computed here, and it has no plan for the CPU beside."""
+
+
 class TensorError(CodegenError):
     """An array given to a loaded bundle is not the model's: its name, type, shape or order in memory."""

@@ -1,31 +1,43 @@
-"""A bundle as a callable in this process: compiled for this machine, loaded through ctypes, fed with numpy arrays."""
+"""A bundle as a callable in this process: compiled for this machine, loaded through ctypes, fed with numpy arrays.
+
+Of one that uses QPUs: those of this machine where it is a Raspberry Pi, else those of the virtual board in the bundle.
+"""
 
 from __future__ import annotations
 
 import ctypes
+import logging
 import statistics
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from platform import machine
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from codegen.bundle.build_files import VIRTUAL, VIRTUAL_FLAGS
 from codegen.bundle.manifest import Manifest, bundle_sources, read_manifest
 from codegen.bundle.pool import pool_flags
 from codegen.engines.cpu.toolchain import KERNEL_FLAGS, compile_shared
-from codegen.errors import BundleError, TensorError
+from codegen.errors import BundleError, GpuUnavailableError, TensorError
 from codegen.plan import PlanTensor
+from codegen.processors import ARM_MACHINES
 from codegen.target import Target
 from codegen.tensor import Array
 
 PROGRAM_FILES = ("main.c", "bench_report.c", "bench_report.h")
 TIMER_FILE = "model_timer.c"
-ERROR_BYTES = 512
+ERROR_BYTES = 1024
 ALIGNMENT = 64
+GPU_ABSENCES = range(1, 6)  # PLATFORM_IS_ABSENCE of platform.h
+
+Platform = Literal["none", "mailbox", "virtual"]
+log = logging.getLogger(__name__)
+log.addHandler(logging.NullHandler())
 
 _TIMER = """
 #define _POSIX_C_SOURCE 199309L
@@ -53,7 +65,11 @@ int model_timer(model_handle *handle, const void *inputs, const void *outputs, i
 
 @dataclass(frozen=True)
 class Description:
-    """What a loaded bundle is: its interface, its steps in order, bytes of one handle, and threads of a run."""
+    """What a loaded bundle is: its interface, its steps in order, bytes of one handle on the CPU, and threads of a run.
+
+    `platform`: what computes steps on QPUs, by a simulator where it is `virtual`. `without_gpu`: why they were not to
+    be had, where the plan for the CPU runs instead.
+    """
 
     model_name: str
     device: str
@@ -63,6 +79,8 @@ class Description:
     weights_bytes: int
     arena_bytes: int
     threads: int
+    platform: Platform
+    without_gpu: str | None
 
 
 class LoadedBundle:
@@ -71,19 +89,30 @@ class LoadedBundle:
     Calls from several threads wait for each other; handles do not: load the bundle once for each thread.
     """
 
-    def __init__(self, library: Path, directory: Path, manifest: Manifest) -> None:
-        """`load_bundle` makes one. Raises BundleError where the library or the weights cannot be loaded."""
-        self._manifest, self._lock = manifest, threading.Lock()
+    def __init__(self, library: Path, directory: Path, manifest: Manifest, platform: Platform) -> None:
+        """`load_bundle` makes one. Raises BundleError where the library or the weights cannot be loaded, and of these
+        GpuUnavailableError where QPUs are not to be had.
+        """
+        self._manifest, self._platform, self._lock = manifest, platform, threading.Lock()
         try:
             self._library = ctypes.CDLL(str(library))
         except OSError as error:
             raise BundleError(f"bundle {directory}: its library cannot be loaded: {error}") from error
         self._name = manifest.identifier
-        init = self._function("init", ctypes.c_void_p)
-        message = ctypes.create_string_buffer(ERROR_BYTES)
-        self._handle: int | None = init(str(directory).encode(), message, ctypes.c_size_t(ERROR_BYTES))
-        if not self._handle:
-            raise BundleError(f"bundle {directory}: {message.value.decode('utf-8', 'replace')}")
+        if not hasattr(self._library, f"{self._name}_open"):
+            raise BundleError(f"bundle {directory} is of an earlier version; compile the plan again")
+        message, handle = ctypes.create_string_buffer(ERROR_BYTES), ctypes.c_void_p()
+        code = self._function("open", ctypes.c_int)(
+            str(directory).encode(), ctypes.byref(handle), message, ctypes.c_size_t(ERROR_BYTES)
+        )
+        if code != 0:
+            kind = GpuUnavailableError if code in GPU_ABSENCES else BundleError
+            raise kind(f"bundle {directory}: {message.value.decode('utf-8', 'replace')}")
+        self._handle: int | None = handle.value
+        why = self._function("without_gpu", ctypes.c_char_p)(handle)
+        self._without_gpu: str | None = why.decode("utf-8", "replace") if why else None
+        if self._without_gpu is not None:
+            log.warning("bundle %s: its plan for the CPU runs: %s", directory, self._without_gpu)
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, NDArray[Any]]:
         """One inference: outputs by name, new C-contiguous arrays in the network's (NCHW) order.
@@ -125,8 +154,10 @@ class LoadedBundle:
         return statistics.median(self.time_s(inputs, runs, warmup))
 
     def step_times_s(self) -> dict[str, float]:
-        """Seconds of every step in the last run, by name in the plan's order; zeros before the first run."""
-        steps = self._manifest.steps
+        """Seconds of every step in the last run, by name in the plan's order; zeros before the first run, -1 where a
+        step cannot be told from the others of its launch. Of the virtual board they are simulated.
+        """
+        steps = self._steps
         seconds = (ctypes.c_double * len(steps))()
         with self._lock:
             self._function("step_times", None)(self._open(), seconds)
@@ -134,7 +165,7 @@ class LoadedBundle:
 
     def describe(self) -> Description:
         """Interface, steps, memory and threads."""
-        manifest = self._manifest
+        manifest, second = self._manifest, self._manifest.cpu_plan if self._without_gpu is not None else None
         with self._lock:
             threads = self._function("threads", ctypes.c_int)(self._open())
         return Description(
@@ -142,13 +173,20 @@ class LoadedBundle:
             device=manifest.device,
             inputs=manifest.inputs,
             outputs=manifest.outputs,
-            steps=manifest.steps,
-            weights_bytes=sum(
-                -(-entry.size_bytes // ALIGNMENT) * ALIGNMENT for entry in manifest.cpu_weights
-            ),
-            arena_bytes=manifest.arena_bytes,
+            steps=self._steps,
+            weights_bytes=second.weights_bytes - ALIGNMENT
+            if second
+            else sum(-(-entry.size_bytes // ALIGNMENT) * ALIGNMENT for entry in manifest.cpu_weights),
+            arena_bytes=second.arena_bytes if second else manifest.arena_bytes,
             threads=threads,
+            platform=self._platform,
+            without_gpu=self._without_gpu,
         )
+
+    @property
+    def _steps(self) -> tuple[str, ...]:
+        second = self._manifest.cpu_plan if self._without_gpu is not None else None
+        return second.steps if second else self._manifest.steps
 
     def close(self) -> None:
         """Frees the handle and ends its threads; a second call does nothing."""
@@ -166,7 +204,7 @@ class LoadedBundle:
         self.close()
 
     def _function(
-        self, suffix: str, result: type[ctypes.c_void_p | ctypes.c_int] | None
+        self, suffix: str, result: type[ctypes.c_void_p | ctypes.c_int | ctypes.c_char_p] | None
     ) -> ctypes._NamedFuncPointer:
         function = self._library[f"{self._name}_{suffix}"]
         function.restype = result
@@ -209,23 +247,34 @@ class LoadedBundle:
         return array
 
 
-def load_bundle(directory: Path, target: Target) -> LoadedBundle:
-    """Compiles the bundle of a plan for the CPU as a shared object for `target`, which is this machine, and loads it.
+def load_bundle(directory: Path, target: Target, platform: Platform | None = None) -> LoadedBundle:
+    """Compiles a bundle as a shared object for `target`, which is this machine, and loads it.
 
-    Equal bundles give the cached library. Raises BundleError for a damaged bundle and one that uses the GPU,
-    ToolchainError where it cannot be compiled.
+    `platform` is what computes steps on QPUs, None: `mailbox` on a Raspberry Pi with a 32-bit system, elsewhere
+    `virtual` where the bundle has that board; with `none`, the plan for the CPU that it may carry runs. Equal bundles
+    give the cached library. Raises BundleError for a damaged bundle, GpuUnavailableError where its QPUs are not to be
+    had and it has no other plan, ToolchainError where it cannot be compiled.
     """
     manifest = read_manifest(directory)
-    if manifest.gpu is not None:
+    has_virtual = any(name.startswith(f"{VIRTUAL}/") for name in manifest.files)
+    chosen = platform or _platform_here(manifest, has_virtual)
+    if chosen == VIRTUAL and not has_virtual:
         raise BundleError(
-            f"bundle {directory} has steps on the QPUs of {manifest.device!r}; its bench program runs there, or "
-            "make a plan by `explore run --device host`"
+            f"bundle {directory} has no virtual board; `explore compile` writes one for plans with steps on QPUs"
         )
-    sources = bundle_sources(directory, manifest, "none")
-    chosen = {name: text for name, text in sources.items() if name not in PROGRAM_FILES}
-    flags = (*KERNEL_FLAGS, *pool_flags(manifest.files))
-    library = compile_shared({**chosen, TIMER_FILE: _TIMER}, target, flags)
-    return LoadedBundle(library, directory, manifest)
+    sources = bundle_sources(directory, manifest, chosen)
+    own = {name: text for name, text in sources.items() if name not in PROGRAM_FILES}
+    flags = (*KERNEL_FLAGS, *pool_flags(manifest.files), *(VIRTUAL_FLAGS if chosen == VIRTUAL else ()))
+    library = compile_shared({**own, TIMER_FILE: _TIMER}, target, flags)
+    return LoadedBundle(library, directory, manifest, chosen)
+
+
+def _platform_here(manifest: Manifest, has_virtual: bool) -> Platform:
+    if manifest.gpu is None:
+        return "none"
+    if machine() in ARM_MACHINES:
+        return "mailbox"
+    return "virtual" if has_virtual else "none"
 
 
 def _aligned(tensor: PlanTensor) -> NDArray[Any]:

@@ -41,6 +41,7 @@ ARM_V8_32 = Processor("ARMv8 in 32 bits", "arm", _V7 | {"v8"}, _VFP_V4 | {"FPv8"
 AARCH64 = Processor("AArch64", "aarch64")
 X86_64 = Processor("x86-64", "x86_64")
 
+ARM_MACHINES = ("armv6l", "armv7l", "armv8l")  # what `uname -m` says under a 32-bit kernel
 ARM_V8_PARTS = ("0xd03", "0xd04", "0xd08", "0xd0b")  # Cortex-A53, A35, A72, A76, as /proc/cpuinfo has them
 
 

@@ -121,11 +121,12 @@ class FinishedRun:
         return self.directory / BUNDLE_DIRECTORY
 
     def load_bundle(self, profile: str | None = None) -> LoadedBundle:
-        """The compiled network as a callable in this process: for plans for this machine's CPU.
+        """The compiled network as a callable in this process, whatever device it is for: compiled for this machine,
+        steps on QPUs computed by the virtual board in the bundle, on a Raspberry Pi by its own.
 
         `profile`: name or file *.toml of the device, where it is not the built-in one that the plan names. Raises
-        BundleError for a bundle with steps on the QPUs or a damaged one, ToolchainError where it cannot be compiled,
-        ProfileError for an unknown profile.
+        BundleError for a damaged bundle, GpuUnavailableError where QPUs are not to be had, ToolchainError where it
+        cannot be compiled, ProfileError for an unknown profile.
 
         >>> import numpy
         >>> from explorer import open_run
@@ -136,7 +137,9 @@ class FinishedRun:
         """
         from codegen.loaded import load_bundle
 
-        return load_bundle(self.bundle, load_profile(profile or self.plan.device).target())
+        own = load_profile(profile or self.plan.device)
+        here = own if not own.compiler_target else load_profile("host")
+        return load_bundle(self.bundle, here.target())
 
 
 def explore(
@@ -175,6 +178,8 @@ def explore(
             show_results(result, console)
     if result.report.check is not None:
         require(result.report.check)
+    if result.report.cpu_plan is not None:
+        require(result.report.cpu_plan.check)
     return open_run(result.directory)
 
 

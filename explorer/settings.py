@@ -65,6 +65,9 @@ class RunSettings:
     of exported samples that the store takes in first, None: none. `again`: a run's directory; this one learns from the
     samples that it learned from, and has the times that it took.
 
+    `with_cpu_plan`: the bundle carries the best plan for the CPU alone too, and uses it where the QPUs are not to be
+    had.
+
     `max_memory_bytes`: what the plan's activations may take, GPU memory and the CPU's arena together; None: no cap.
 
     `twin`: the profile of a virtual board that stands in for the device in the search, a name or a file *.toml, or
@@ -101,6 +104,7 @@ class RunSettings:
     probes: int | None = None
     prices: Mapping[str, float] = field(default_factory=dict)
     max_memory_bytes: int | None = None
+    with_cpu_plan: bool = False
 
     def __post_init__(self) -> None:
         for name in ("model", "out", "devices", "samples", "again"):
@@ -111,6 +115,10 @@ class RunSettings:
         parse_prior(self.prior)
         if parse_objective(self.objective) == "front" and self.robust:
             raise UsageError("--robust chooses one plan, --objective front shows many: leave one of them out")
+        if self.with_cpu_plan and self.objective == "front":
+            raise UsageError(
+                "--with-cpu-plan goes with the one plan of a run; leave it out, or --objective front"
+            )
         if self.twin and self.no_twin:
             raise UsageError(f"--twin {self.twin} and --no-twin contradict each other: leave one of them out")
         for option, given in (("--twin", self.twin), ("--probes", self.probes)):

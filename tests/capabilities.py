@@ -65,6 +65,12 @@ CAPABILITIES = (
         package="make",
     ),
     Capability(
+        "cmake",
+        "bundles are built by their CMakeLists.txt",
+        probes.programs("cmake"),
+        package="cmake",
+    ),
+    Capability(
         "report extra",
         "reports are executed and turned into pages",
         probes.report_extra,

@@ -11,13 +11,21 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
-from codegen.bundle.build_files import COMMON_HEADERS, VIRTUAL, build_of, build_script_text, makefile_text
+from codegen.bundle.build_files import (
+    COMMON_HEADERS,
+    VIRTUAL,
+    build_of,
+    build_script_text,
+    cmake_text,
+    makefile_text,
+)
 from codegen.bundle.examples import EXAMPLES, example_programs
 from codegen.bundle.header import header_text, interface_element
 from codegen.bundle.image_file import image_file, weight_words
 from codegen.bundle.manifest import (
     MANIFEST_NAME,
     SUMS_NAME,
+    CpuPlanEntry,
     GpuEntry,
     Manifest,
     RegionEntry,
@@ -27,6 +35,7 @@ from codegen.bundle.manifest import (
 from codegen.bundle.model import Model, compose
 from codegen.bundle.readme import README_NAME, readme_text
 from codegen.bundle.source import model_text
+from codegen.bundle.two_plans import CPU_SOURCE, CPU_WEIGHTS, TWO_PLANS_FILES, two_plans_texts
 from codegen.engines.cpu.toolchain import runtime_source
 from codegen.errors import BundleError
 from codegen.graph import Graph
@@ -44,41 +53,55 @@ RUNTIME_FILES = (
 WEIGHTS_MAGIC = b"EXPLWTS1"
 WEIGHTS_VERSION = 1
 NOTHING: Mapping[str, str] = MappingProxyType({})
-OPTIONAL_FILES = (MANIFEST_NAME, SUMS_NAME, "model.qpu", "pool.h", *EXAMPLES)
+OPTIONAL_FILES = (MANIFEST_NAME, SUMS_NAME, "model.qpu", "pool.h", *EXAMPLES, *TWO_PLANS_FILES)
 
 
 def compile_bundle(
-    graph: Graph, plan: Plan, target: Target, directory: Path, virtual: Mapping[str, str] = NOTHING
+    graph: Graph,
+    plan: Plan,
+    target: Target,
+    directory: Path,
+    virtual: Mapping[str, str] = NOTHING,
+    cpu_plan: Plan | None = None,
 ) -> Manifest:
     """Writes the bundle of a plan and returns its manifest; `graph` is the fused graph the plan was made for.
 
     `virtual`: C files and headers by name of a platform that stands for the GPU on any machine, a directory of the
-    bundle where the plan uses the GPU.
+    bundle where the plan uses the GPU. `cpu_plan`: one of the same network for the CPU alone, which the bundle carries
+    too and uses where the GPU is not to be had.
 
-    Raises PlanError where the plan does not fit the graph or the board, LinkError where its GPU part does not fit
+    Raises PlanError where a plan does not fit the graph or the board, LinkError where its GPU part does not fit
     the GPU's memory, BundleError where files cannot be written.
     """
-    return write_bundle(compose(graph, plan, target), target, directory, virtual)
+    cpu_model = compose(graph, cpu_plan, target) if cpu_plan else None
+    return write_bundle(compose(graph, plan, target), target, directory, virtual, cpu_model)
 
 
 def write_bundle(
-    model: Model, target: Target, directory: Path, virtual: Mapping[str, str] = NOTHING
+    model: Model,
+    target: Target,
+    directory: Path,
+    virtual: Mapping[str, str] = NOTHING,
+    cpu_model: Model | None = None,
 ) -> Manifest:
-    """Writes the bundle of a model composed for the target, otherwise as `compile_bundle`; raises BundleError where
+    """Writes the bundle of models composed for the target, otherwise as `compile_bundle`; raises BundleError where
     files cannot be written.
     """
-    files = _files(model, target, virtual)
-    manifest = _manifest(model, files)
+    files = _files(model, target, virtual, cpu_model)
+    manifest = _manifest(model, files, cpu_model)
     content = manifest.text().encode()
     _write(directory, {**files, MANIFEST_NAME: content, SUMS_NAME: manifest.sums_text(content).encode()})
     return manifest
 
 
-def _files(model: Model, target: Target, virtual: Mapping[str, str]) -> dict[str, bytes]:
+def _files(
+    model: Model, target: Target, virtual: Mapping[str, str], cpu_model: Model | None
+) -> dict[str, bytes]:
     platform = "mailbox" if model.image is not None else "none"
-    headers = (*COMMON_HEADERS, *(("pool.h",) if model.sections.threads > 1 else ()))
+    threads = max(one.sections.threads for one in (model, cpu_model) if one is not None)
+    headers = (*COMMON_HEADERS, *(("pool.h",) if threads > 1 else ()))
     texts = {
-        "model.c": model_text(model),
+        **({"model.c": model_text(model)} if cpu_model is None else two_plans_texts(model, cpu_model)),
         "model.h": header_text(
             model.identifier, interface_element(model.plan), has_gpu=model.image is not None
         ),
@@ -88,14 +111,20 @@ def _files(model: Model, target: Target, virtual: Mapping[str, str]) -> dict[str
     }
     if model.image is not None:
         texts |= {f"{VIRTUAL}/{name}": text for name, text in virtual.items()}
+    files = {"weights.bin": weights_file(model)}
+    if cpu_model is not None:
+        files[CPU_WEIGHTS] = weights_file(cpu_model)
     build = build_of(target, platform, texts)
+    second = (
+        _cpu_plan_entry(cpu_model, {CPU_SOURCE: texts[CPU_SOURCE].encode(), **files}) if cpu_model else None
+    )
     texts |= {
         "Makefile": makefile_text(build),
         "build.sh": build_script_text(build),
-        README_NAME: readme_text(model, build),
+        "CMakeLists.txt": cmake_text(build),
+        README_NAME: readme_text(model, build, second),
     }
-    files = {name: text.encode() for name, text in texts.items()}
-    files["weights.bin"] = weights_file(model)
+    files |= {name: text.encode() for name, text in texts.items()}
     if model.image is not None:
         files["model.qpu"] = image_file(model.image, model.plan_id)
     return dict(sorted(files.items()))
@@ -118,7 +147,7 @@ def weights_file(model: Model) -> bytes:
     return header.ljust(HOST_MEMORY.alignment_bytes, b"\0") + body
 
 
-def _manifest(model: Model, files: Mapping[str, bytes]) -> Manifest:
+def _manifest(model: Model, files: Mapping[str, bytes], cpu_model: Model | None) -> Manifest:
     plan, sections = model.plan, model.sections
     return Manifest(
         model_name=plan.model_name,
@@ -138,7 +167,18 @@ def _manifest(model: Model, files: Mapping[str, bytes]) -> Manifest:
             for task, offset in sections.weight_offsets.items()
         ),
         gpu=_gpu_entry(model),
+        cpu_plan=None if cpu_model is None else _cpu_plan_entry(cpu_model, files),
         files={name: file_entry(content) for name, content in files.items()},
+    )
+
+
+def _cpu_plan_entry(model: Model, files: Mapping[str, bytes]) -> CpuPlanEntry:
+    return CpuPlanEntry(
+        plan_sha256=plan_hash(model.plan),
+        steps=tuple(step.name for step in model.plan.steps),
+        source_bytes=len(files[CPU_SOURCE]),
+        weights_bytes=len(files[CPU_WEIGHTS]),
+        arena_bytes=model.memory.arena_bytes,
     )
 
 

@@ -49,7 +49,11 @@ _HEADER = """
     /* Names, sizes and steps of the model. */
     const model_info *${id}_describe(void);
 
-    /* Loads the bundle in `directory`. NULL on failure, then `error` says what, where and how to mend it. */
+    /* Loads the bundle in `directory`. 0 and the handle, or a PLATFORM_ code (platform.h) and NULL, then `error` says
+     * what, where and how to mend it. PLATFORM_IS_ABSENCE tells codes of a GPU that is not to be had. */
+    int ${id}_open(const char *directory, ${id}_handle **handle, char *error, size_t error_size);
+
+    /* The same for who does not ask why: NULL on failure. */
     ${id}_handle *${id}_init(const char *directory, char *error, size_t error_size);
     $from_memory
     /* One inference on row-major arrays of the types in model_info. 0, or a PLATFORM_ code (platform.h); allocates
@@ -59,6 +63,11 @@ _HEADER = """
     /* Seconds of each step, and of each launch on the GPU, of the last run; -1 where a step's is not known. */
     void ${id}_step_times(const ${id}_handle *handle, double *seconds);
     void ${id}_launch_times(const ${id}_handle *handle, double *seconds);
+
+    /* What a handle runs, whose times these are: what ${id}_describe gives, or of a bundle with a plan for the CPU too,
+     * where the GPU was not to be had, that one: then ${id}_without_gpu says why, and is NULL otherwise. */
+    const model_info *${id}_active(const ${id}_handle *handle);
+    const char *${id}_without_gpu(const ${id}_handle *handle);
 
     /* Threads that a run uses, the caller's included: those of the plan, or as many as there are CPUs for. */
     int ${id}_threads(const ${id}_handle *handle);
@@ -72,7 +81,10 @@ _HEADER = """
     #ifdef MODEL_GENERIC_NAMES
     #define model_handle ${id}_handle
     #define model_describe ${id}_describe
+    #define model_open ${id}_open
     #define model_init ${id}_init
+    #define model_active ${id}_active
+    #define model_without_gpu ${id}_without_gpu
     #define model_run ${id}_run
     #define model_step_times ${id}_step_times
     #define model_launch_times ${id}_launch_times

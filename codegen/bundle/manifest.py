@@ -63,6 +63,18 @@ class WeightsEntry(_Frozen):
     size_bytes: int
 
 
+class CpuPlanEntry(_Frozen):
+    """The plan for the CPU that is used where the GPU is not to be had, and what it takes more: C source, weights, and
+    once it is loaded the CPU's memory for activations.
+    """
+
+    plan_sha256: str
+    steps: tuple[str, ...]
+    source_bytes: int
+    weights_bytes: int
+    arena_bytes: int
+
+
 class Manifest(_Frozen):
     """manifest.json: everything a board must know to build and run the bundle."""
 
@@ -77,6 +89,7 @@ class Manifest(_Frozen):
     arena_bytes: int
     cpu_weights: tuple[WeightsEntry, ...]
     gpu: GpuEntry | None
+    cpu_plan: CpuPlanEntry | None = None
     files: Mapping[str, FileEntry]
 
     def text(self) -> str:
@@ -126,17 +139,23 @@ def read_manifest(directory: Path) -> Manifest:
 
 
 def bundle_sources(directory: Path, manifest: Manifest, platform: str | None) -> dict[str, str]:
-    """C files and headers of a bundle's bench program by name, with one platform's file (`none`, `mailbox`), or without
-    any.
+    """C files and headers of a bundle's bench program by name, with the files of one platform (`none`, `mailbox`,
+    `virtual`), or without any.
     """
     chosen = f"platform_{platform}.c"
-    return {
+    sources = {
         name: (directory / name).read_text(encoding="utf-8")
         for name in manifest.files
         if Path(name).suffix in (".c", ".h")
         and "/" not in name
         and name != CLASSIFY_SOURCE
         and (name == chosen or not (name.startswith("platform_") and name.endswith(".c")))
+    }
+    own = (PurePosixPath(name) for name in manifest.files)
+    return sources | {
+        path.name: (directory / path).read_text(encoding="utf-8")
+        for path in own
+        if path.parent.name == platform
     }
 
 

@@ -29,14 +29,14 @@ def pool_text(threads: int, unload: str = "bundle_unload") -> dict[str, str]:
         return {
             "include_pool": "",
             "pool_member": "",
-            "started": "        return handle;",
+            "started": "    return code;",
             "stop_pool": "",
             "count_threads": "    (void)handle;\n    return 1;",
         }
     return {
         "include_pool": '#define POOL_LINKAGE static\n#include "pool.h"',
         "pool_member": "    pool *threads;",
-        "started": indent(fill(_START, threads=threads, unload=unload).rstrip(), " " * 8),
+        "started": indent(fill(_START, threads=threads, unload=unload).rstrip(), " " * 4),
         "stop_pool": "    pool_free(handle->threads);",
         "count_threads": "    return pool_threads(handle->threads);",
     }
@@ -45,8 +45,8 @@ def pool_text(threads: int, unload: str = "bundle_unload") -> dict[str, str]:
 _START = """
     handle->threads = pool_new($threads);
     if (handle->threads)
-        return handle;
+        return code;
     $unload(&handle->memory);
-    refuse(error, PLATFORM_UNAVAILABLE, "threads",
-           "$threads cannot be started; allow this process more of them");
+    return refuse(error, PLATFORM_NO_RESOURCES, "threads",
+                  "$threads cannot be started; allow this process more of them");
 """

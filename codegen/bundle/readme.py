@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from codegen.bundle.build_files import VIRTUAL, Build
+from codegen.bundle.manifest import CpuPlanEntry
 from codegen.bundle.model import Model
 from codegen.bundle.names import c_comment
 from codegen.engines.cpu.source import fill
@@ -13,9 +14,13 @@ from codegen.plan import PlanTensor
 README_NAME = "README.md"
 
 
-def readme_text(model: Model, build: Build) -> str:
-    """The whole file; names of the network stand in it as text only."""
+def readme_text(model: Model, build: Build, cpu_plan: CpuPlanEntry | None = None) -> str:
+    """The whole file; names of the network stand in it as text only. `cpu_plan`: that of a bundle with two plans."""
     parts = [_interface(model), _building(build)]
+    if cpu_plan is not None:
+        parts.append(_two_plans(cpu_plan))
+    elif model.image is not None:
+        parts.append(fill(_ONE_PLAN))
     if "classify" in build.programs:
         parts.append(fill(_CLASSIFY))
     if build.is_virtual:
@@ -23,7 +28,13 @@ def readme_text(model: Model, build: Build) -> str:
         runs = {"bench": "--runs 1 --warmup 0", "classify": "cat.ppm"}
         shown = "".join(f"    ./{program}-{VIRTUAL} {runs[program]}\n" for program in build.programs)
         parts.append(fill(_VIRTUAL, lines=lines, shown=shown, directory=VIRTUAL))
-    parts.append(fill(_C_AND_PYTHON, header_name=model.identifier))
+    parts.append(
+        fill(
+            _C_AND_PYTHON,
+            header_name=model.identifier,
+            models=", ".join(f"`{name}`" for name in build.models),
+        )
+    )
     parts.append(fill(_CHECKED, program=" and `model.qpu`" if model.image else ""))
     return "\n".join(parts)
 
@@ -73,26 +84,54 @@ def _building(build: Build) -> str:
         """
         ## Build and run
 
-        `make`, or `./build.sh` where there is no make, or one line for each program:
+        `make`, or `./build.sh` where there is no make, or$cmake one line for each program:
 
         $lines
         $elsewhere$privilege
             ./bench                                        # how long it takes, on trial values
             ./bench --input input.bin --output output.bin  # on yours
         """,
+        cmake=" `cmake -S . -B build && cmake --build build`, or" if build.is_native else "",
         lines="\n".join(f"    {build.line(program)}" for program in build.programs),
-        elsewhere=_ON_THE_BOARD if build.compiler != "cc" else "",
+        elsewhere="" if build.is_native else _ON_THE_BOARD,
         privilege=_MAILBOX if build.platform == "mailbox" else "",
     )
 
 
 _ON_THE_BOARD = """
-On the board itself: `make CC=cc CFLAGS="-O3 -mcpu=native"`, or these lines with that compiler and those flags.
+On the board itself: `make CC=cc CFLAGS="-O3 -mcpu=native"`, or `cmake -S . -B build -DCMAKE_C_FLAGS=-mcpu=native &&
+cmake --build build`, or these lines with that compiler and those flags.
 """
 
 _MAILBOX = """
 The GPU is reached through the firmware, `/dev/vcio` and `/dev/mem`: run the programs as root, on a 32-bit system
 without the vc4-kms-v3d overlay.
+"""
+
+_ONE_PLAN = """
+    Where the GPU is not to be had, the programs end with why and what to do; `explore run --with-cpu-plan` makes a
+    bundle that uses the CPU there.
+"""
+
+
+def _two_plans(entry: CpuPlanEntry) -> str:
+    return fill(
+        _TWO_PLANS,
+        steps=len(entry.steps),
+        source=f"{entry.source_bytes:,}",
+        weights=f"{entry.weights_bytes:,}",
+        arena=f"{entry.arena_bytes:,}",
+    )
+
+
+_TWO_PLANS = """
+    ## Where the GPU is not to be had
+
+    This bundle has a second plan, for the CPU alone ($steps steps): $source bytes of C (`cpu_plan.c`) and $weights
+    bytes of weights (`cpu_weights.bin`) more; it is loaded only where it runs, and takes $arena bytes for activations
+    then. It runs where the GPU's interface is missing or refused, or its memory too small, never after a launch that
+    failed; and it says so: `model_without_gpu` of `model.h`, `"without_gpu"` of `bench --json`, and a warning of
+    `bench` and `classify`. Without the GPU on purpose: `make PLATFORM=none`.
 """
 
 _CLASSIFY = """
@@ -117,8 +156,8 @@ _VIRTUAL = """
 
     $lines
 
-    builds the programs with a simulator of the VideoCore IV (`$directory/`) in the GPU's stead, for this machine, where
-    they are run so:
+    or `cmake -S . -B build -DPLATFORM=virtual && cmake --build build` builds the programs with a simulator of the
+    VideoCore IV (`$directory/`) in the GPU's stead, for this machine, where they are run so:
 
     $shown
     What they give is computed by the same instructions of the QPUs; times of launches are simulated, those of steps
@@ -128,8 +167,8 @@ _VIRTUAL = """
 _C_AND_PYTHON = """
     ## In a program of your own
 
-    `model.h` has the functions: `${header_name}_init` loads this directory, `${header_name}_run` makes an inference,
-    `${header_name}_free` ends. `model.c` needs the C library alone, and `platform_*.c` where it uses the GPU.
+    `model.h` has the functions: `${header_name}_open` loads this directory, `${header_name}_run` makes an inference,
+    `${header_name}_free` ends. $models: the C library is all that they need, and `platform_*.c` where they use the GPU.
 """
 
 _CHECKED = """

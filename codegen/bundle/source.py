@@ -6,6 +6,7 @@ One translation unit that needs the C library alone, and the platform's function
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from textwrap import indent
 
 from codegen.bundle.entries import one_unit
@@ -22,7 +23,18 @@ from codegen.engines.cpu.toolchain import runtime_source
 from codegen.plan import PlanTensor
 
 
-def model_text(model: Model) -> str:
+@dataclass(frozen=True)
+class Surroundings:
+    """What a model's C file needs to know of its bundle: its header and file of weights, and what is said after why the
+    GPU is not to be had.
+    """
+
+    header: str = "model.h"
+    weights: str = "weights.bin"
+    without_gpu: str = "; or compile the plan --with-cpu-plan: its bundle then uses the CPU"
+
+
+def model_text(model: Model, surroundings: Surroundings = Surroundings()) -> str:
     """model.c: kernels, the runtime, tables, and the API.
 
     The kernels come first: none of the names behind them can disturb theirs.
@@ -33,9 +45,9 @@ def model_text(model: Model) -> str:
         [
             fill(_START, name=c_comment(model.plan.model_name)),
             one_unit(model.sections.sources),
-            fill(_INCLUDES, include_pool=pool["include_pool"]),
+            fill(_INCLUDES, include_pool=pool["include_pool"], header=surroundings.header),
             *(_piece(name) for name in (*POOL_PIECES[: model.sections.threads > 1], *runtime)),
-            _tables(model),
+            _tables(model, surroundings),
             _functions(model),
         ]
     )
@@ -47,7 +59,7 @@ def _piece(name: str) -> str:
     return "\n".join(line for line in lines if not line.startswith('#include "')) + "\n"
 
 
-def _tables(model: Model) -> str:
+def _tables(model: Model, surroundings: Surroundings) -> str:
     gpu, steps = model.image, model.plan.steps
     launch_of = {task.index: i for i, tasks in enumerate(model.launches) for task in tasks}
     rows = [
@@ -76,7 +88,7 @@ def _tables(model: Model) -> str:
 
         static const bundle_layout layout = {
             {$plan_id}, $cpu_weights, $arena, $gpu_bytes, $gpu_offset, $gpu_weights, LAUNCHES,
-            $gpu_memory,
+            $gpu_memory, $weights_name, $without_gpu,
         };
 
         struct ${id}_handle {
@@ -103,6 +115,8 @@ def _tables(model: Model) -> str:
         gpu_offset=f"{gpu.weights_offset_bytes if gpu else 0}u",
         gpu_weights=f"{gpu_weights}u",
         gpu_memory=_GPU_MEMORY[model.plan.gpu_memory if gpu else None],
+        weights_name=c_string(surroundings.weights),
+        without_gpu=c_string(surroundings.without_gpu if gpu else ""),
         pool_member=pool_text(model.sections.threads)["pool_member"],
     )
 
@@ -139,6 +153,7 @@ def _functions(model: Model) -> str:
         else "bundle_load(directory, weights, size, &layout, &handle->memory, NULL, error)",
         weights="" if model.image else ", const void *weights, size_t size",
         no_weights="" if model.image else ", NULL, 0",
+        pass_weights="" if model.image else ", weights, size",
         unload=unload,
         init_from_memory="" if model.image else fill(_INIT_FROM_MEMORY, id=model.identifier),
         **pool_text(model.sections.threads, unload),
@@ -240,23 +255,38 @@ _FUNCTIONS = """
         return &info;
     }
 
-    static ${id}_handle *load(const char *directory$weights, const failure *error)
+    static int load_into(${id}_handle *handle, const char *directory$weights, const failure *error)
+    {
+        const int code = $load;
+        if (code != PLATFORM_OK)
+            return code;
+    $started
+    }
+
+    static int load(const char *directory$weights, ${id}_handle **loaded, const failure *error)
     {
         ${id}_handle *handle = calloc(1, sizeof *handle);
-        if (!handle) {
-            refuse(error, PLATFORM_NO_MEMORY, "memory", "not enough for a handle");
-            return NULL;
-        }
-        if ($load == PLATFORM_OK) {
-    $started
-        }
-        free(handle);
-        return NULL;
+        *loaded = NULL;
+        if (!handle)
+            return refuse(error, PLATFORM_NO_RESOURCES, "memory", "not enough for a handle");
+        const int code = load_into(handle, directory$pass_weights, error);
+        if (code == PLATFORM_OK)
+            *loaded = handle;
+        else
+            free(handle);
+        return code;
+    }
+
+    int ${id}_open(const char *directory, ${id}_handle **handle, char *error, size_t error_size)
+    {
+        return load(directory$no_weights, handle, &(failure){error, error_size});
     }
 
     ${id}_handle *${id}_init(const char *directory, char *error, size_t error_size)
     {
-        return load(directory$no_weights, &(failure){error, error_size});
+        ${id}_handle *handle;
+        (void)${id}_open(directory, &handle, error, error_size);
+        return handle;
     }
     $init_from_memory
     int ${id}_run(${id}_handle *handle, const $element *const *inputs, $element *const *outputs)
@@ -273,6 +303,18 @@ _FUNCTIONS = """
     void ${id}_launch_times(const ${id}_handle *handle, double *seconds)
     {
         memcpy(seconds, handle->launch_s, LAUNCHES * sizeof *seconds);
+    }
+
+    const model_info *${id}_active(const ${id}_handle *handle)
+    {
+        (void)handle;
+        return &info;
+    }
+
+    const char *${id}_without_gpu(const ${id}_handle *handle)
+    {
+        (void)handle;
+        return NULL;
     }
 
     int ${id}_threads(const ${id}_handle *handle)
@@ -298,7 +340,7 @@ _START = """
 """
 
 _INCLUDES = """
-    #include "model.h"
+    #include "$header"
 
     #include <errno.h>
     #include <stdio.h>
@@ -314,6 +356,8 @@ _INCLUDES = """
 _INIT_FROM_MEMORY = """
     ${id}_handle *${id}_init_from_memory(const void *weights, size_t size, char *error, size_t error_size)
     {
-        return load(NULL, weights, size, &(failure){error, error_size});
+        ${id}_handle *handle;
+        (void)load(NULL, weights, size, &handle, &(failure){error, error_size});
+        return handle;
     }
 """

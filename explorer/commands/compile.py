@@ -15,6 +15,14 @@ def compile_plan(
     plan: Annotated[Path, typer.Argument(help="plan.json of a run")],
     model: Annotated[Path, typer.Option(help="the ONNX file that the plan was made for")],
     out: Annotated[Path, typer.Option(help="directory of the bundle")],
+    with_cpu_plan: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="PLAN",
+            help="cpu_plan.json of the same run: the bundle carries it too, and uses it where the QPUs are not to be "
+            "had",
+        ),
+    ] = None,
     device: Annotated[
         str | None, typer.Option(help="device profile, where it is not the built-in one that the plan names")
     ] = None,
@@ -25,5 +33,5 @@ def compile_plan(
     from explorer.terminal.console import stdout
 
     with reported():
-        compile_plan_file(plan, model, out, device, chosen_file(devices))
+        compile_plan_file(plan, model, out, device, chosen_file(devices), with_cpu_plan)
         stdout().print(f"bundle: {out}", markup=False)

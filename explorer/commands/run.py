@@ -157,6 +157,13 @@ def run(
             "or a number of bytes",
         ),
     ] = None,
+    with_cpu_plan: Annotated[
+        bool,
+        typer.Option(
+            "--with-cpu-plan",
+            help="the bundle carries the best plan for the CPU alone too, and uses it where the QPUs are not to be had",
+        ),
+    ] = False,
     rehearsals: Annotated[
         int,
         typer.Option(help="most rounds of running whole plans, where a clock is read; 0: none", min=0),
@@ -232,6 +239,7 @@ def run(
                 again=again,
                 prices=parse_prices(price or ()),
                 max_memory_bytes=parse_memory(max_memory),
+                with_cpu_plan=with_cpu_plan,
             ),
             console=stdout(wide),
         )

@@ -25,6 +25,7 @@ from explorer.objectives.objective import weights_of
 from explorer.objectives.power import power_of
 from explorer.pipeline.again import contents_of, store_of
 from explorer.pipeline.boards import alike, close, open_board_of
+from explorer.pipeline.cpu_plan import CPU_PLAN_FILE, cpu_plan_report, cpu_plan_within
 from explorer.pipeline.gpu_memory import fastest_way, other_ways
 from explorer.pipeline.prior import Prior, prior_of
 from explorer.pipeline.reporting import build_report
@@ -121,11 +122,19 @@ def run(settings: RunSettings, progress: Progress, announce: Announce) -> Run:
         place = settings.directory
         composed, plan, model = _compiled(found, composed, limits, settings.max_memory_bytes)
         write_plan(plan, place / "plan.json")
-        write = partial(_write, first)
+        cpu_model = None
+        if settings.with_cpu_plan and model.image is None:
+            announce("The plan uses no QPUs: it needs none for the CPU beside it.")
+        elif settings.with_cpu_plan:
+            cpu_plan = cpu_plan_within(found, settings.max_memory_bytes)
+            write_plan(cpu_plan, place / CPU_PLAN_FILE)
+            cpu_model = compose(network.graph, cpu_plan, found.target)
+        write = partial(_write, first, cpu_model=cpu_model)
         write(model, place / "bundle")
         checked = None
         trials: tuple[Trial, ...] = ()
         memories_s: Mapping[str, float] = {}
+        beside = None
         if first.computes:
             progress.phase("Check")
             trials = trials_of(network, settings.search.seed)
@@ -135,13 +144,16 @@ def run(settings: RunSettings, progress: Progress, announce: Announce) -> Run:
             tried = fastest_way(model, others, write, place, first_runs, complete)
             plan, checked, memories_s = tried.plan, tried.checked, tried.times_s
             require_rest(checked[1], tally.clocks)
+            if cpu_model is not None:
+                beside = cpu_plan_report(cpu_model, place / "bundle", boards, first, trials)
     front = _front(settings, found, trials, progress) if settings.objective == "front" else None
     report = build_report(settings.device, first, fingerprint, found, composed, checked, tally, memories_s)
+    report = replace(report, cpu_plan=beside)
     return Run(report, plan, settings.directory, front)
 
 
-def _write(board: Board, model: Model, directory: Path) -> None:
-    write_bundle(model, board.target, directory, virtual_platform(board.profile, model.plan))
+def _write(board: Board, model: Model, directory: Path, cpu_model: Model | None) -> None:
+    write_bundle(model, board.target, directory, virtual_platform(board.profile, model.plan), cpu_model)
 
 
 def _best(found: SearchedNetwork, limits: Limits, cap_bytes: int | None) -> Composition:

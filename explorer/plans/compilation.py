@@ -17,9 +17,17 @@ from microbench.virtual.bundle import virtual_platform
 
 
 def compile_plan_file(
-    plan_path: Path, model_path: Path, directory: Path, device: str | None, devices: Path | None = None
+    plan_path: Path,
+    model_path: Path,
+    directory: Path,
+    device: str | None,
+    devices: Path | None = None,
+    cpu_plan_path: Path | None = None,
 ) -> None:
-    """Writes the bundle of a plan file; raises PlanError where the plan was made for another model or device."""
+    """Writes the bundle of a plan file, with another for the CPU alone where one is given.
+
+    Raises PlanError where a plan was made for another model or device.
+    """
     plan = read_plan(plan_path)
     shapes = {tensor.name: tensor.shape for tensor in plan.inputs}
     names = input_names(model_path)
@@ -35,7 +43,11 @@ def compile_plan_file(
         profile = profile.with_qpus(plan.qpus)
     target = profile.target()
     _check_device(plan, target, plan_path)
-    compile_bundle(network.graph, plan, target, directory, virtual_platform(profile, plan))
+    cpu_plan = None
+    if cpu_plan_path is not None:
+        cpu_plan = read_plan(cpu_plan_path)
+        _check_device(cpu_plan, target, cpu_plan_path)
+    compile_bundle(network.graph, plan, target, directory, virtual_platform(profile, plan), cpu_plan)
 
 
 def _check_device(plan: Plan, target: Target, path: Path) -> None:

@@ -177,6 +177,10 @@ def _arguments(settings: RunSettings) -> Iterable[str]:
         yield from ("--price", f"{name}={price:g}")
     if settings.robust:
         yield "--robust"
+    if settings.max_memory_bytes is not None:
+        yield from ("--max-memory", str(settings.max_memory_bytes))
+    if settings.with_cpu_plan:
+        yield "--with-cpu-plan"
     if settings.twin:
         yield from ("--twin", Path(settings.twin).name)
     if settings.no_twin:

@@ -53,6 +53,15 @@ class CheckReport:
 
 
 @dataclass(frozen=True)
+class CpuPlanReport:
+    """The plan for the CPU that the bundle carries too: what it adds, and its outputs beside onnxruntime's."""
+
+    source_bytes: int  # of C
+    weights_bytes: int
+    check: CheckReport
+
+
+@dataclass(frozen=True)
 class ModelQuality:
     """The cost model of a run by its name, and its scores on layers that it has not seen."""
 
@@ -166,6 +175,7 @@ class RunReport:
         default_factory=dict
     )  # by how GPU memory is allocated, where tried
     regret: Regret | None = None  # of a plan that was chosen under several profiles
+    cpu_plan: CpuPlanReport | None = None  # the one that the bundle carries too; None without --with-cpu-plan
     gap: float | None = None  # the part of expected_s that no other composition can save; None in older runs
 
     @property

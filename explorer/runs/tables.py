@@ -9,7 +9,7 @@ from rich.table import Table
 
 from codegen.schedule import Values
 from explorer.runs.noise import noise_of_report
-from explorer.runs.report import ModelQuality, Regret, RunReport, StepReport
+from explorer.runs.report import CpuPlanReport, ModelQuality, Regret, RunReport, StepReport
 from explorer.terminal.console import shown
 from explorer.terminal.units import seconds
 
@@ -193,11 +193,21 @@ def summary_lines(report: RunReport) -> list[tuple[str, str]]:
     if report.speedup is not None:
         text = f"{seconds(report.cpu_only_s)} ({cpu_kinds}), {report.speedup:.3g}x as long"
         lines.append(("CPU-only plan", text))
+    if report.cpu_plan is not None:
+        lines.append(("CPU plan in the bundle", _beside(report.cpu_plan)))
     if report.quality:
         lines.append(("cost model, unseen", _quality_text(report.quality)))
     lines.append(("noise floor", noise_of_report(report)))
     counts = ", ".join(f"{count} {name}" for name, count in report.samples.items())
     return [*lines, ("candidates", counts)]
+
+
+def _beside(plan: CpuPlanReport) -> str:
+    check = plan.check
+    return (
+        f"{seconds(check.time_s)} ({check.kind}), {plan.source_bytes:,} bytes of C and {plan.weights_bytes:,} of "
+        f"weights more; largest error {check.largest_error:.2e} on {check.inputs} inputs"
+    )
 
 
 def gap_text(gap: float | None) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -11,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from codegen.bundle.manifest import Manifest, bundle_sources, read_manifest
 from codegen.bundle.pool import pool_flags
+from codegen.bundle.two_plans import CPU_WEIGHTS
 from codegen.engines.cpu.toolchain import KERNEL_FLAGS, compile_executable
 from codegen.errors import ToolchainError
 from codegen.old_forms import engine_of
@@ -21,11 +23,14 @@ from microbench.boards.execution import Executor
 from microbench.boards.subprocesses import Ended
 from microbench.errors import BoardError, CandidateError, HazardError
 
+log = logging.getLogger(__name__)
+log.addHandler(logging.NullHandler())
+
 BUNDLE_LIMIT_S = 600.0
 BUNDLE_RUNS, BUNDLE_WARMUP = 5, 1
 
 EXIT_LAUNCH_FAILED = 3
-DATA_FILES = ("weights.bin", "model.qpu")
+DATA_FILES = ("weights.bin", "model.qpu", CPU_WEIGHTS)
 INPUT, OUTPUT, REPORT = "input.bin", "output.bin", "report.json"
 
 Times = tuple[float | None, ...]
@@ -59,6 +64,7 @@ class BenchReport(BaseModel):
     model: str
     platform: str
     gpu_kind: Literal["none", "silicon", "simulated"]
+    without_gpu: str | None = None
     runs: int
     total_s: tuple[float, ...]
     wall_s: tuple[float, ...]
@@ -91,8 +97,10 @@ def run_bench(
     runs: int,
     warmup: int,
     limit_s: float,
+    may_lack_gpu: bool = False,
 ) -> tuple[tuple[AnyArray, ...], BenchReport]:
-    """Outputs of the last run (flat, NCHW) and the report.
+    """Outputs of the last run (flat, NCHW) and the report; `may_lack_gpu`: also where the plan for the CPU that the
+    bundle carries ran instead, which is logged.
 
     Raises HazardError where the GPU stopped a launch, CandidateError where the program died or hung,
     BoardError where inputs do not fit or the platform could not be opened.
@@ -105,7 +113,12 @@ def run_bench(
     finished = executor.execute(executable, arguments, files, (OUTPUT, REPORT), limit_s)
     _check_end(finished.ended, bundle)
     outputs = _outputs(finished.outputs.get(OUTPUT, b""), bundle, manifest)
-    return outputs, _report(finished.outputs.get(REPORT, b""), bundle)
+    report = _report(finished.outputs.get(REPORT, b""), bundle)
+    if report.without_gpu is not None:
+        if not may_lack_gpu:
+            raise BoardError(f"bundle {bundle}: its plan for the QPUs did not run: {report.without_gpu}")
+        log.warning("bundle %s: its plan for the CPU ran: %s", bundle, report.without_gpu)
+    return outputs, report
 
 
 def time_bundle(
@@ -116,7 +129,8 @@ def time_bundle(
     inputs: tuple[AnyArray, ...],
     runs: int = BUNDLE_RUNS,
 ) -> tuple[tuple[AnyArray, ...], BenchReport]:
-    """Builds a bundle for a target and one of its platforms, and times it `runs` times after a warm-up.
+    """Builds a bundle for a target and one of its platforms, and times it `runs` times after a warm-up; with the
+    platform `none`, the plan for the CPU that it may carry.
 
     Raises BoardError where it cannot be built, otherwise as `run_bench`.
     """
@@ -135,6 +149,7 @@ def time_bundle(
         runs=runs,
         warmup=BUNDLE_WARMUP,
         limit_s=BUNDLE_LIMIT_S,
+        may_lack_gpu=platform == "none",
     )
 
 

@@ -101,13 +101,13 @@ class HostBoard:
     def run_bundle(self, bundle: Path, inputs: tuple[AnyArray, ...]) -> BundleRun:
         """Builds and runs a bundle; times are medians over several runs after a warm-up.
 
-        Raises BundleError for a damaged bundle, BoardError for one that wants QPUs.
+        Raises BundleError for a damaged bundle, BoardError for one that wants QPUs and has no plan for the CPU.
         """
         manifest = read_manifest(bundle)
-        if manifest.gpu is not None:
+        if manifest.gpu is not None and manifest.cpu_plan is None:
             raise BoardError(
-                f"bundle {bundle} was compiled for {manifest.device!r} with steps on its QPUs; "
-                "this machine has none: make a plan with --device host"
+                f"bundle {bundle} was compiled for {manifest.device!r} with steps on its QPUs; this machine has none: "
+                "make a plan with --device host, or a bundle --with-cpu-plan"
             )
         outputs, report = time_bundle(self._executor, self.target, bundle, "none", inputs, BUNDLE_RUNS)
         return _bundle_run(outputs, report, self.kind)

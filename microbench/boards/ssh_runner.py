@@ -20,7 +20,7 @@ from typing import TypedDict, TypeVar
 
 from codegen.elf import ElfError
 from codegen.engines.cpu.toolchain import compiler_identity
-from codegen.processors import check_executable, processors_of
+from codegen.processors import ARM_MACHINES, check_executable, processors_of
 from codegen.program import GpuProgram
 from codegen.tensor import FloatArray
 from microbench.boards.execution import Finished
@@ -53,8 +53,6 @@ log = logging.getLogger(__name__)
 log.addHandler(logging.NullHandler())  # a program that uses this package decides itself what it shows
 
 Answer = TypeVar("Answer")
-
-ARM_MACHINES = ("armv6l", "armv7l", "armv8l")
 
 _PLATFORM_MEMORY = {"cached": 1.0, "direct": 2.0}  # platform.h
 

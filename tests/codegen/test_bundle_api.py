@@ -91,7 +91,19 @@ def test_model_c_is_all_that_a_program_needs_to_link(tmp_path: Path) -> None:
     symbols = [line.split()[-2:] for line in listed.stdout.splitlines()]
     defined = {name for kind, name in symbols if kind != "U"}
     wanted = {name for kind, name in symbols if kind == "U"}
-    api = ("describe", "init", "init_from_memory", "run", "step_times", "launch_times", "threads", "free")
+    api = (
+        "describe",
+        "open",
+        "init",
+        "init_from_memory",
+        "run",
+        "step_times",
+        "launch_times",
+        "active",
+        "without_gpu",
+        "threads",
+        "free",
+    )
     assert defined == {f"{manifest.identifier}_{name}" for name in api}
     assert not any("bundle" in name or "platform" in name or "cpu_" in name for name in wanted)
 

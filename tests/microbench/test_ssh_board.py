@@ -12,6 +12,7 @@ import pytest
 
 from codegen.bundle import compile_bundle
 from codegen.graph import Graph
+from codegen.processors import ARM_MACHINES
 from codegen.reference import evaluate
 from codegen.tensor import FloatArray
 from microbench.board import Board, Job
@@ -20,7 +21,7 @@ from microbench.boards.local_machine import hash_of_serial, serial_hash
 from microbench.boards.remote_cpu import RemoteCpuBoard
 from microbench.boards.silicon import SiliconBoard
 from microbench.boards.ssh import SshBoard
-from microbench.boards.ssh_runner import ARM_MACHINES, RemoteRunner, backend_for
+from microbench.boards.ssh_runner import RemoteRunner, backend_for
 from microbench.boards.virtual import VirtualBoard
 from microbench.errors import BoardError, CandidateError, HazardError
 from microbench.options import BoardOptions, Launch, SshOptions

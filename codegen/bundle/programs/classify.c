@@ -413,9 +413,11 @@ static int infer(const options *chosen, void *input, void *const *outputs)
 {
     char error[512] = "";
     const void *inputs[] = {input};
-    model_handle *model = model_init(chosen->bundle, error, sizeof error);
-    if (!model)
+    model_handle *model = NULL;
+    if (model_open(chosen->bundle, &model, error, sizeof error) != PLATFORM_OK)
         return fail(EXIT_OPEN, "init", error);
+    if (model_without_gpu(model))
+        fprintf(stderr, "warning: the plan for the CPU runs: %s\n", model_without_gpu(model));
     const int code = model_run(model, (const void *)inputs, (void *)outputs);
     if (code != PLATFORM_OK)
         fail(EXIT_LAUNCH, "run", platform_message(code));

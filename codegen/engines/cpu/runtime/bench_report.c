@@ -25,6 +25,14 @@ static void write_text(FILE *file, const char *text)
     fputc('"', file);
 }
 
+static void write_text_or_null(FILE *file, const char *text)
+{
+    if (text)
+        write_text(file, text);
+    else
+        fputs("null", file);
+}
+
 static void write_time(FILE *file, double value)
 {
     if (value < 0.0 || !isfinite(value))
@@ -83,9 +91,11 @@ void write_report(FILE *file, const model_info *info, const timings *times)
     fputs("{\n  \"format\": 3,\n  \"model\": ", file);
     write_text(file, info->name);
     fprintf(file,
-            ",\n  \"platform\": \"%s\",\n  \"gpu_kind\": \"%s\",\n  \"runs\": %d,\n  \"warmup\": %d,\n"
-            "  \"threads\": %d,\n  \"total_s\": ",
-            platform_name(), platform_gpu_kind(), times->runs, times->warmup, times->threads);
+            ",\n  \"platform\": \"%s\",\n  \"gpu_kind\": \"%s\",\n  \"without_gpu\": ", platform_name(),
+            platform_gpu_kind());
+    write_text_or_null(file, times->without_gpu);
+    fprintf(file, ",\n  \"runs\": %d,\n  \"warmup\": %d,\n  \"threads\": %d,\n  \"total_s\": ", times->runs,
+            times->warmup, times->threads);
     write_times(file, times->total_s, times->runs, 1);
     fputs(",\n  \"wall_s\": ", file);
     write_times(file, times->wall_s, times->runs, 1);
@@ -143,6 +153,8 @@ static void write_row(FILE *file, const summary *times, const char *engine, cons
 void write_table(FILE *file, const model_info *info, const timings *times, int with_steps)
 {
     fprintf(file, "model     %s\n", info->name);
+    if (times->without_gpu)
+        fprintf(file, "plan      for the CPU alone: %s\n", times->without_gpu);
     fprintf(file, "runs      %d after %d to warm up\n", times->runs, times->warmup);
     fprintf(file, "threads   %d of the plan's %d\n", times->threads, info->threads);
     fprintf(file, "memory    %lu bytes of weights, %lu of activations, %lu on the GPU\n",
@@ -180,8 +192,9 @@ void write_line(FILE *file, const model_info *info, const timings *times, int wi
 {
     fputs("{\"model\": ", file);
     write_text(file, info->name);
-    fprintf(file, ", \"platform\": \"%s\", \"gpu_kind\": \"%s\", \"runs\": %d, \"warmup\": %d, \"threads\": %d, ",
-            platform_name(), platform_gpu_kind(), times->runs, times->warmup, times->threads);
+    fprintf(file, ", \"platform\": \"%s\", \"gpu_kind\": \"%s\", \"without_gpu\": ", platform_name(), platform_gpu_kind());
+    write_text_or_null(file, times->without_gpu);
+    fprintf(file, ", \"runs\": %d, \"warmup\": %d, \"threads\": %d, ", times->runs, times->warmup, times->threads);
     write_summary(file, "wall", times->wall_s, times->runs, 1);
     fputs(", ", file);
     write_summary(file, "total", times->total_s, times->runs, 1);

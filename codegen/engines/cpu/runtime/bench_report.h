@@ -9,6 +9,7 @@
 /* Times of all timed runs in seconds: run r, column c at [r * columns + c]. */
 typedef struct timings {
     int runs, warmup, threads;
+    const char *without_gpu; /* why the plan for the CPU ran instead; NULL: it did not */
     double *total_s, *wall_s, *cpu_s, *steps_s, *launches_s;
 } timings;
 

@@ -1,6 +1,6 @@
 /*
- * Loading of weights.bin: a piece of every generated model.c, which includes what it needs. All numbers are
- * little-endian:
+ * Loading of weights.bin, or of cpu_weights.bin for a plan beside another: a piece of every generated model.c, which
+ * includes what it needs. All numbers are little-endian:
  *
  *   0  8 bytes  "EXPLWTS1"                24  u32  bytes for the GPU, from the weights' offset on
  *   8  u32      version, 1                28  u32  bytes for the CPU
@@ -20,6 +20,8 @@ typedef struct bundle_layout {
     uint32_t gpu_weights_bytes;
     uint32_t launch_count;
     int gpu_memory;              /* how it is allocated: PLATFORM_MEMORY_ (platform.h) */
+    const char *weights_name;    /* of the file */
+    const char *without_gpu;     /* said after why the GPU is not to be had */
 } bundle_layout;
 
 typedef struct bundle_launch_entry {
@@ -93,17 +95,17 @@ static int open_source(const char *directory, const char *name, bundle_source *s
 {
     char path[4096];
     if (snprintf(path, sizeof path, "%s/%s", directory, name) >= (int)sizeof path)
-        return refuse(error, PLATFORM_UNAVAILABLE, name, "the bundle's path is too long");
+        return refuse(error, PLATFORM_BAD_FILES, name, "the bundle's path is too long");
     source->file = fopen(path, "rb");
     if (!source->file)
-        return refuse(error, PLATFORM_UNAVAILABLE, path, strerror(errno));
+        return refuse(error, PLATFORM_BAD_FILES, path, strerror(errno));
     const long size = fseek(source->file, 0, SEEK_END) == 0 ? ftell(source->file) : -1;
     if (size >= 0 && fseek(source->file, 0, SEEK_SET) == 0) {
         source->size = (size_t)size;
         return PLATFORM_OK;
     }
     fclose(source->file);
-    return refuse(error, PLATFORM_UNAVAILABLE, path, "is no file with a size");
+    return refuse(error, PLATFORM_BAD_FILES, path, "is no file with a size");
 }
 
 /* The next `size` bytes of a source, and the checksum with them. */
@@ -125,17 +127,17 @@ static int take(bundle_source *source, unsigned char *bytes, size_t size, uint32
 static int check_weights(const unsigned char *header, size_t size, const bundle_layout *layout,
                          const failure *error)
 {
-    const char *name = "weights.bin";
+    const char *name = layout->weights_name;
     if (memcmp(header, "EXPLWTS1", 8) != 0)
-        return refuse(error, PLATFORM_UNAVAILABLE, name, "is no file of weights");
+        return refuse(error, PLATFORM_BAD_FILES, name, "is no file of weights");
     if (word_at(header + 8) != BUNDLE_VERSION)
-        return refuse(error, PLATFORM_UNAVAILABLE, name, "is of another version; compile the plan again");
+        return refuse(error, PLATFORM_BAD_FILES, name, "is of another version; compile the plan again");
     if (memcmp(header + 16, layout->plan_id, 8) != 0)
-        return refuse(error, PLATFORM_UNAVAILABLE, name, "belongs to another plan; compile the plan again");
+        return refuse(error, PLATFORM_BAD_FILES, name, "belongs to another plan; compile the plan again");
     const size_t expected = WEIGHTS_HEADER + lines_up(layout->gpu_weights_bytes) + layout->cpu_weights_bytes;
     if (word_at(header + 24) != layout->gpu_weights_bytes || word_at(header + 28) != layout->cpu_weights_bytes ||
         size != expected)
-        return refuse(error, PLATFORM_UNAVAILABLE, name, "is truncated or not this model's; compile the plan again");
+        return refuse(error, PLATFORM_BAD_FILES, name, "is truncated or not this model's; compile the plan again");
     return PLATFORM_OK;
 }
 
@@ -167,30 +169,30 @@ static void bundle_unload(bundle_memory *memory)
 static int read_weights(bundle_source *source, const bundle_layout *layout, bundle_memory *memory,
                         unsigned char *for_gpu, const failure *error)
 {
-    const char *name = "weights.bin";
+    const char *name = layout->weights_name;
     const uint32_t probe = 1;
     unsigned char header[WEIGHTS_HEADER];
     uint32_t crc = 0;
     if (*(const unsigned char *)&probe != 1)
-        return refuse(error, PLATFORM_UNAVAILABLE, name, "needs a little-endian machine");
+        return refuse(error, PLATFORM_BAD_FILES, name, "needs a little-endian machine");
     if (source->size < WEIGHTS_HEADER || !take(source, header, WEIGHTS_HEADER, &crc))
-        return refuse(error, PLATFORM_UNAVAILABLE, name, "is no file of weights");
+        return refuse(error, PLATFORM_BAD_FILES, name, "is no file of weights");
     const int code = check_weights(header, source->size, layout, error);
     if (code != PLATFORM_OK)
         return code;
     if (!allocate_block(layout, memory))
-        return refuse(error, PLATFORM_NO_MEMORY, "memory", "not enough for weights and activations");
+        return refuse(error, PLATFORM_NO_RESOURCES, "memory", "not enough for weights and activations");
     crc = 0;
     if (!take(source, for_gpu, lines_up(layout->gpu_weights_bytes), &crc) ||
         !take(source, memory->weights, layout->cpu_weights_bytes, &crc))
-        return refuse(error, PLATFORM_UNAVAILABLE, name, "could not be read into memory");
+        return refuse(error, PLATFORM_BAD_FILES, name, "could not be read into memory");
     if (word_at(header + 12) != crc)
-        return refuse(error, PLATFORM_UNAVAILABLE, name, "is damaged (checksum); compile the plan again");
+        return refuse(error, PLATFORM_BAD_FILES, name, "is damaged (checksum); compile the plan again");
     return PLATFORM_OK;
 }
 
 /*
- * Fills `memory` from a directory's weights.bin, or where that is NULL from `bytes`; the GPU's part goes to
+ * Fills `memory` from a directory's file of weights, or where that is NULL from `bytes`; the GPU's part goes to
  * `for_gpu`, which has room for whole lines of it. Returns 0, or a PLATFORM_ code with one line of text in `error`;
  * then nothing is left allocated.
  */
@@ -198,7 +200,7 @@ static int bundle_load(const char *directory, const void *bytes, size_t size, co
                        bundle_memory *memory, unsigned char *for_gpu, const failure *error)
 {
     bundle_source source = {NULL, bytes, size};
-    int code = directory ? open_source(directory, "weights.bin", &source, error) : PLATFORM_OK;
+    int code = directory ? open_source(directory, layout->weights_name, &source, error) : PLATFORM_OK;
     memset(memory, 0, sizeof *memory);
     if (code != PLATFORM_OK)
         return code;

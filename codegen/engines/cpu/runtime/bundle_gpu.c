@@ -31,27 +31,27 @@ static int read_program(const char *directory, contents *program, const failure 
     const int complete = program->bytes && take(&source, program->bytes, source.size, &crc);
     fclose(source.file);
     return complete ? PLATFORM_OK
-                    : refuse(error, PLATFORM_UNAVAILABLE, "model.qpu", "could not be read into memory");
+                    : refuse(error, PLATFORM_BAD_FILES, "model.qpu", "could not be read into memory");
 }
 
 static int check_program(const contents *file, const bundle_layout *layout, const failure *error)
 {
     const char *name = "model.qpu";
     if (file->size < QPU_HEADER || memcmp(file->bytes, "EXPLQPU1", 8) != 0)
-        return refuse(error, PLATFORM_UNAVAILABLE, name, "is no QPU program");
+        return refuse(error, PLATFORM_BAD_FILES, name, "is no QPU program");
     if (word_at(file->bytes + 8) != BUNDLE_VERSION)
-        return refuse(error, PLATFORM_UNAVAILABLE, name, "is of another version; compile the plan again");
+        return refuse(error, PLATFORM_BAD_FILES, name, "is of another version; compile the plan again");
     if (memcmp(file->bytes + 32, layout->plan_id, 8) != 0)
-        return refuse(error, PLATFORM_UNAVAILABLE, name, "belongs to another plan; compile the plan again");
+        return refuse(error, PLATFORM_BAD_FILES, name, "belongs to another plan; compile the plan again");
     const uint64_t relocations = word_at(file->bytes + 20), code_words = word_at(file->bytes + 24);
     const uint64_t expected = QPU_HEADER + 4 * relocations + LAUNCH_BYTES * (uint64_t)layout->launch_count +
                               4 * code_words;
     if (file->size != expected || word_at(file->bytes + 28) != layout->launch_count ||
         word_at(file->bytes + 12) != layout->gpu_bytes || word_at(file->bytes + 16) != layout->gpu_weights_offset ||
         4 * code_words != layout->gpu_weights_offset)
-        return refuse(error, PLATFORM_UNAVAILABLE, name, "is truncated or not this model's; compile the plan again");
+        return refuse(error, PLATFORM_BAD_FILES, name, "is truncated or not this model's; compile the plan again");
     if (word_at(file->bytes + 40) != crc32_of(0, file->bytes + QPU_HEADER, file->size - QPU_HEADER))
-        return refuse(error, PLATFORM_UNAVAILABLE, name, "is damaged (checksum); compile the plan again");
+        return refuse(error, PLATFORM_BAD_FILES, name, "is damaged (checksum); compile the plan again");
     return PLATFORM_OK;
 }
 
@@ -60,14 +60,14 @@ static int read_launches(const unsigned char *table, const bundle_layout *layout
 {
     memory->launches = malloc(sizeof *memory->launches * (layout->launch_count + 1));
     if (!memory->launches)
-        return refuse(error, PLATFORM_NO_MEMORY, "model.qpu", "no memory for its launches");
+        return refuse(error, PLATFORM_NO_RESOURCES, "model.qpu", "no memory for its launches");
     for (uint32_t l = 0; l < layout->launch_count; ++l, table += LAUNCH_BYTES) {
         const bundle_launch_entry entry = {word_at(table), word_at(table + 4), word_at(table + 8),
                                            word_at(table + 12)};
         memory->launches[l] = entry;
         if ((uint64_t)entry.control_offset + 8 * (uint64_t)entry.num_qpus > layout->gpu_bytes ||
             entry.layers > BUNDLE_MOST_LAYERS)
-            return refuse(error, PLATFORM_UNAVAILABLE, "model.qpu", "has a launch outside its memory");
+            return refuse(error, PLATFORM_BAD_FILES, "model.qpu", "has a launch outside its memory");
     }
     return PLATFORM_OK;
 }
@@ -88,10 +88,18 @@ static int fill_gpu(const contents *program, const unsigned char *weights, const
     for (uint32_t i = 0; i < relocations; ++i) {
         const uint32_t index = word_at(program->bytes + QPU_HEADER + 4 * (size_t)i);
         if (index >= image_words)
-            return refuse(error, PLATFORM_UNAVAILABLE, "model.qpu", "has a relocation outside its image");
+            return refuse(error, PLATFORM_BAD_FILES, "model.qpu", "has a relocation outside its image");
         words[index] += memory->gpu_bus;
     }
     return PLATFORM_OK;
+}
+
+/* Why the GPU is not to be had, and what else could be done. */
+static int lack(const failure *error, int code, const char *what, const bundle_layout *layout)
+{
+    char why[640];
+    snprintf(why, sizeof why, "%s%s", platform_message(code), layout->without_gpu);
+    return refuse(error, code, what, why);
 }
 
 static int load_gpu(const char *directory, const unsigned char *weights, const bundle_layout *layout,
@@ -99,7 +107,7 @@ static int load_gpu(const char *directory, const unsigned char *weights, const b
 {
     int code = platform_open();
     if (code != PLATFORM_OK)
-        return refuse(error, code, "GPU", platform_message(code));
+        return lack(error, code, "GPU", layout);
     memory->platform_is_open = 1;
     contents program = {NULL, 0};
     code = read_program(directory, &program, error);
@@ -110,7 +118,7 @@ static int load_gpu(const char *directory, const unsigned char *weights, const b
         code = platform_gpu_alloc(layout->gpu_bytes, layout->gpu_memory, &memory->gpu_bus, &pointer);
         memory->gpu = code == PLATFORM_OK ? pointer : NULL;
         if (code != PLATFORM_OK)
-            refuse(error, code, "GPU memory", platform_message(code));
+            lack(error, code, "GPU memory", layout);
         else
             code = fill_gpu(&program, weights, layout, memory, error);
     }
@@ -135,7 +143,7 @@ static int bundle_load_gpu(const char *directory, const bundle_layout *layout, b
     memset(memory, 0, sizeof *memory);
     unsigned char *weights = malloc(lines_up(layout->gpu_weights_bytes) + 1);
     if (!weights)
-        return refuse(error, PLATFORM_NO_MEMORY, "memory", "not enough for the GPU's weights");
+        return refuse(error, PLATFORM_NO_RESOURCES, "memory", "not enough for the GPU's weights");
     int code = bundle_load(directory, NULL, 0, layout, memory, weights, error);
     if (code == PLATFORM_OK) {
         code = load_gpu(directory, weights, layout, memory, error);

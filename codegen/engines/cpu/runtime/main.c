@@ -7,8 +7,8 @@
  * be opened; 3 a launch on the GPU failed (time limit, hazard, stray access). Anything but 0 comes with one line on
  * stderr, "error: ...".
  *
- * --json prints one line, {"model", "platform", "gpu_kind", "runs", "warmup", "threads", "wall": TIMES, "total": TIMES,
- * "cpu": TIMES, "weights_bytes", "arena_bytes", "gpu_bytes"}, where TIMES is {"min_s", "q1_s", "median_s", "q3_s",
+ * --json prints one line, {"model", "platform", "gpu_kind", "without_gpu", "runs", "warmup", "threads", "wall": TIMES,
+ * "total": TIMES, "cpu": TIMES, "weights_bytes", "arena_bytes", "gpu_bytes"}, where TIMES is {"min_s", "q1_s", "median_s", "q3_s",
  * "max_s"} and names mean what they mean in the report; with --steps also "steps": [{"name", "engine", "launch",
  * "time": TIMES}, ...].
  *
@@ -19,6 +19,7 @@
  *     "model": "name",
  *     "platform": "none" | "mailbox" | "virtual",
  *     "gpu_kind": "none" | "silicon" | "simulated",      what the times of launches are
+ *     "without_gpu": null | "why the GPU was not to be had, and the plan for the CPU ran instead",
  *     "runs": 5, "warmup": 1,
  *     "threads": 2,           that a run uses, the caller's included
  *     "total_s": [...],       CPU steps by this machine's clock plus launches by the platform's
@@ -253,7 +254,7 @@ static double sum_of_run(const model_info *info, const double *steps_s, const do
 
 static int run_all(model_handle *model, const options *chosen, void **inputs, void **outputs, timings *times)
 {
-    const model_info *info = model_describe();
+    const model_info *info = model_active(model);
     times->threads = model_threads(model);
     for (int r = -chosen->warmup; r < chosen->runs; ++r) {
         const double start_s = clock_s(CLOCK_MONOTONIC), start_cpu_s = clock_s(CLOCK_PROCESS_CPUTIME_ID);
@@ -275,7 +276,52 @@ static int run_all(model_handle *model, const options *chosen, void **inputs, vo
     return 0;
 }
 
-static int bench(const options *chosen, void **inputs, void **outputs, timings *times)
+/* Runs a model that is loaded, and says what came of it. */
+static int measure(model_handle *model, const options *chosen, void **inputs, void **outputs, timings *times)
+{
+    const model_info *info = model_active(model);
+    int code = run_all(model, chosen, inputs, outputs, times);
+    if (code == 0 && chosen->output)
+        code = write_exactly(chosen->output, info->output_count, info->outputs, outputs);
+    if (code == 0 && chosen->report) /* before model_free: closing the platform ends its counters */
+        code = save_report(chosen->report, info, times);
+    return code == 0 ? show(chosen, info, times) : code;
+}
+
+static int load_and_measure(const options *chosen, void **inputs, void **outputs)
+{
+    char error[512] = "";
+    model_handle *model = NULL;
+    if (model_open(chosen->bundle, &model, error, sizeof error) != PLATFORM_OK)
+        return fail(EXIT_OPEN, "init", error);
+    const model_info *info = model_active(model);
+    const size_t runs = (size_t)chosen->runs;
+    timings times = {
+        chosen->runs,
+        chosen->warmup,
+        1,
+        model_without_gpu(model),
+        malloc(runs * sizeof(double)),
+        malloc(runs * sizeof(double)),
+        malloc(runs * sizeof(double)),
+        malloc(runs * (size_t)(info->step_count + 1) * sizeof(double)),
+        malloc(runs * (size_t)(info->launch_count + 1) * sizeof(double)),
+    };
+    if (times.without_gpu)
+        fprintf(stderr, "warning: the plan for the CPU runs: %s\n", times.without_gpu);
+    const int code = times.total_s && times.wall_s && times.cpu_s && times.steps_s && times.launches_s
+                         ? measure(model, chosen, inputs, outputs, &times)
+                         : fail(EXIT_FILES, "memory", "not enough for the report");
+    model_free(model);
+    free(times.total_s);
+    free(times.wall_s);
+    free(times.cpu_s);
+    free(times.steps_s);
+    free(times.launches_s);
+    return code;
+}
+
+static int bench(const options *chosen, void **inputs, void **outputs)
 {
     const model_info *info = model_describe();
     const int has_inputs = allocate_tensors(info->input_count, info->inputs, inputs);
@@ -287,18 +333,8 @@ static int bench(const options *chosen, void **inputs, void **outputs, timings *
         code = read_exactly(chosen->input, info->input_count, info->inputs, inputs);
     else
         make_up(info->input_count, info->inputs, inputs);
-    if (code == 0) {
-        char error[512] = "";
-        model_handle *model = model_init(chosen->bundle, error, sizeof error);
-        code = model ? run_all(model, chosen, inputs, outputs, times) : fail(EXIT_OPEN, "init", error);
-        if (code == 0 && chosen->output)
-            code = write_exactly(chosen->output, info->output_count, info->outputs, outputs);
-        if (code == 0 && chosen->report) /* before model_free: closing the platform ends its counters */
-            code = save_report(chosen->report, info, times);
-        if (code == 0)
-            code = show(chosen, info, times);
-        model_free(model);
-    }
+    if (code == 0)
+        code = load_and_measure(chosen, inputs, outputs);
     free_tensors(info->input_count, inputs);
     free_tensors(info->output_count, outputs);
     return code;
@@ -313,28 +349,10 @@ int main(int argc, char **argv)
     if (chosen.help)
         return fputs(USAGE, stdout) < 0 ? EXIT_FILES : 0;
     const model_info *info = model_describe();
-    const size_t runs = (size_t)chosen.runs;
-    timings times = {
-        chosen.runs,
-        chosen.warmup,
-        1,
-        malloc(runs * sizeof(double)),
-        malloc(runs * sizeof(double)),
-        malloc(runs * sizeof(double)),
-        malloc(runs * (size_t)(info->step_count + 1) * sizeof(double)),
-        malloc(runs * (size_t)(info->launch_count + 1) * sizeof(double)),
-    };
     void **inputs = malloc((size_t)(info->input_count + 1) * sizeof(void *));
     void **outputs = malloc((size_t)(info->output_count + 1) * sizeof(void *));
-    if (times.total_s && times.wall_s && times.cpu_s && times.steps_s && times.launches_s && inputs && outputs)
-        code = bench(&chosen, inputs, outputs, &times);
-    else
-        code = fail(EXIT_FILES, "memory", "not enough for the report");
-    free(times.total_s);
-    free(times.wall_s);
-    free(times.cpu_s);
-    free(times.steps_s);
-    free(times.launches_s);
+    code = inputs && outputs ? bench(&chosen, inputs, outputs)
+                             : fail(EXIT_FILES, "memory", "not enough for inputs and outputs");
     free(inputs);
     free(outputs);
     return code;

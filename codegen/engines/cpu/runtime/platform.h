@@ -17,8 +17,13 @@ enum {
     PLATFORM_REFUSED = 3,     /* the firmware answered, but not with success */
     PLATFORM_NO_MEMORY = 4,   /* GPU memory is exhausted */
     PLATFORM_NO_MAPPING = 5,  /* GPU memory could not be mapped */
-    PLATFORM_STOPPED = 6      /* a launch failed: time limit, hazard, or stray access */
+    PLATFORM_STOPPED = 6,     /* a launch failed: time limit, hazard, or stray access */
+    PLATFORM_BAD_FILES = 7,   /* a bundle's file is missing, damaged or another plan's */
+    PLATFORM_NO_RESOURCES = 8 /* the CPU's memory or threads are exhausted */
 };
+
+/* Whether a code says that the GPU is not to be had, for who could do without it; all else is a fault. */
+#define PLATFORM_IS_ABSENCE(code) ((code) >= PLATFORM_UNAVAILABLE && (code) <= PLATFORM_NO_MAPPING)
 
 /* Opens the GPU. Calls nest: every successful platform_open wants one platform_close. */
 int platform_open(void);
