@@ -164,6 +164,14 @@ LAYERS: dict[str, LayerSpec] = {
     ),
     "reduced": inferred_layer(Reduce("log_sum_exp", (0, 2), False), (3, 4, 5)),
     "largest over axes": inferred_layer(Reduce("max", (1,), True), (3, 4, 5)),
+    "means of planes": inferred_layer(Reduce("mean", (2, 3), True), (2, 7, 5, 9)),
+    "largest over channels": inferred_layer(Reduce("max", (1,), True), (2, 9, 3, 7)),
+    "norms over all": inferred_layer(Reduce("l2", (0, 1), False), (5, 23)),
+    "sums over the first axis": inferred_layer(Reduce("sum", (0,), True), (19, 3, 11)),
+    "products over rows": inferred_layer(Reduce("prod", (2,), False), (2, 5, 6)),
+    "softmax of channels": inferred_layer(Softmax(1), (2, 21, 3, 7)),
+    "softmax of rows": inferred_layer(AlongAxis("softmax", 2), (2, 3, 50)),
+    "logarithms of softmax in the middle": inferred_layer(AlongAxis("log_softmax", 1), (2, 19, 5)),
     "place of the least": inferred_layer(ArgReduce(1, True, False, True), (3, 4, 5)),
     "running products": inferred_layer(Cumulative("prod", 1, True, True), (3, 4, 2)),
     "largest in order": inferred_layer(TopK(1, 3), (2, 7, 3)),
@@ -217,7 +225,14 @@ LAYERS: dict[str, LayerSpec] = {
 MOST_ERROR = 2e-5  # truncating adds of a few hundred terms
 ERRORS = {
     ("cpu_blocked_winograd", "many channels"): 3e-5,  # its transforms round more
-    ("qpu_map", "exponentials"): 1e-3,  # of the special function unit
+    ("qpu_map", "exponentials"): 1e-3,  # of the special function unit, as those below
+    ("qpu_reduce", "reduced"): 1e-3,
+    ("qpu_reduce", "norms over all"): 1e-3,
+    ("qpu_softmax", "softmax"): 1e-3,
+    ("qpu_softmax", "softmax of channels"): 1e-3,
+    ("qpu_softmax", "softmax of rows"): 1e-3,
+    ("qpu_softmax", "logarithms of softmax"): 1e-3,
+    ("qpu_softmax", "logarithms of softmax in the middle"): 1e-3,
 }
 
 

@@ -24,7 +24,7 @@ from codegen.errors import LinkError, PlanError
 from codegen.graph import Graph
 from codegen.memory_space import HOST as HOST_NAME
 from codegen.operators.conv2d import Conv2d
-from codegen.operators.softmax import Softmax
+from codegen.operators.reduction import AlongAxis
 from codegen.plan import Plan, read_plan
 from codegen.target import GPU_MEMORIES, GpuMemory
 from microbench.runner.build import SOURCE_DIRECTORY
@@ -186,7 +186,14 @@ def interrupted() -> Graph:
     """Convolutions before and behind a layer that the QPUs do not compute."""
     build = GraphBuilder("interrupted", (1, 8, 6, 6))
     tensor = "x"
-    for op in (Conv2d((1, 1)), Conv2d((1, 1)), Softmax(1), Conv2d((1, 1)), Conv2d((1, 1)), Conv2d((1, 1))):
+    for op in (
+        Conv2d((1, 1)),
+        Conv2d((1, 1)),
+        AlongAxis("hardmax", 1),
+        Conv2d((1, 1)),
+        Conv2d((1, 1)),
+        Conv2d((1, 1)),
+    ):
         tensor = build.add(op, tensor, [(8, 8, 1, 1), (8,)] if isinstance(op, Conv2d) else [])
     return build.build(tensor)
 

@@ -27,7 +27,9 @@ from codegen.operators.fully_connected import FullyConnected
 from codegen.operators.interpolation import Interpolation
 from codegen.operators.pool2d import Pool2d
 from codegen.operators.rearrange import selection
+from codegen.operators.reduction import Reduce
 from codegen.operators.reshape import Reshape
+from codegen.operators.softmax import Softmax
 from codegen.plan import Plan
 from codegen.reference import evaluate
 from microbench.boards.virtual import VirtualBoard
@@ -95,6 +97,10 @@ def module_of(algorithm: str) -> Graph:
     elif algorithm == "qpu_moves":
         mirrored = selection((1, 20, 7, 6), [*map(np.arange, (1, 20, 7)), np.arange(6)[::-1]])
         part = build.add(mirrored, other, name="part")
+    elif algorithm == "qpu_reduce":
+        part = build.add(Reduce("max", (1,), True), other, name="part")
+    elif algorithm == "qpu_softmax":
+        part = build.add(Softmax(1), other, name="part")
     elif algorithm.startswith("qpu_pool"):
         part = build.add(Pool2d("max", (3, 3), pads=(1, 1, 1, 1)), other, name="part")
     elif algorithm.startswith("qpu_depthwise"):

@@ -15,7 +15,7 @@ from codegen.engine_registry import engine_named
 from codegen.errors import PlanError
 from codegen.graph import Graph
 from codegen.operators.conv2d import Conv2d
-from codegen.operators.softmax import Softmax
+from codegen.operators.reduction import AlongAxis
 from codegen.program import CpuProgram, GpuProgram
 from codegen.section import Section, Share
 from codegen.target import Target
@@ -30,7 +30,7 @@ def interrupted() -> Graph:
     build = GraphBuilder("interrupted", (1, 8, 6, 6))
     first = build.add(Conv2d((1, 1)), "x", [(8, 8, 1, 1), (8,)], name="first")
     second = build.add(Conv2d((1, 1)), first, [(8, 8, 1, 1), (8,)], name="second")
-    middle = build.add(Softmax(1), second, name="middle")
+    middle = build.add(AlongAxis("hardmax", 1), second, name="middle")
     return build.build(build.add(Conv2d((1, 1)), middle, [(8, 8, 1, 1), (8,)], name="last"), first)
 
 
@@ -109,11 +109,11 @@ def test_a_step_of_an_algorithm_that_its_engine_does_not_own_is_refused(
     graph = interrupted()
 
     def owns(algorithm: Algorithm) -> bool:
-        return algorithm.name != "cpu_softmax"
+        return algorithm.name != "cpu_along_axis"
 
     monkeypatch.setattr(engine_named("cpu"), "owns", owns)
     with pytest.raises(
-        PlanError, match="step 'middle': algorithm 'cpu_softmax' does not run on engine 'cpu'"
+        PlanError, match="step 'middle': algorithm 'cpu_along_axis' does not run on engine 'cpu'"
     ):
         compose(graph, qpu_plan(graph), PI_ZERO)
 
@@ -122,8 +122,8 @@ def test_equal_layers_share_a_function_unless_its_text_depends_on_weights(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     build = GraphBuilder("twins", (1, 8, 6, 6))
-    tensor = build.add(Softmax(1), build.add(Softmax(1), "x"))
-    graph = build.build(build.add(Softmax(1), tensor))
+    tensor = build.add(AlongAxis("hardmax", 1), build.add(AlongAxis("hardmax", 1), "x"))
+    graph = build.build(build.add(AlongAxis("hardmax", 1), tensor))
     plan, engine = qpu_plan(graph), engine_named("cpu")
     assert len(compose(graph, plan, PI_ZERO).sections.sources) == 1
     written = iter(range(10))

@@ -1,0 +1,170 @@
+"""Tiles of results and the steps by which lanes find their elements, for kernels of statistics."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from codegen.engines.videocore4.algorithms.gathered_lines import MOST_STRIDE_BYTES, Offsets, Words
+from codegen.engines.videocore4.algorithms.geometry import busiest_share
+from codegen.engines.videocore4.expressions.placement import instructions
+from codegen.engines.videocore4.kernels.pieces import dma_store_rows, dma_store_stride
+from codegen.engines.videocore4.kernels.statistics import Form, Statistic, statistics_kernel
+from codegen.engines.videocore4.layer import Address, QpuLayer, Uniform
+from codegen.engines.videocore4.layout import LANES, LINE_BYTES
+from codegen.errors import ScheduleError
+from codegen.expression import RESULT, Expression
+from codegen.graph import LayerSpec
+from codegen.program import WORD_BYTES
+from codegen.schedule import Work
+from codegen.target import Target
+
+LINE = tuple(WORD_BYTES * lane for lane in range(LANES))
+
+
+class Tile(NamedTuple):
+    """Results of a tile: the lanes' byte offsets in the input from `input_bytes` on, and where `words` of them go.
+
+    Across, `results` neighbours get one after the other what the kernel finds, and `words` is their number.
+    """
+
+    lanes: tuple[int, ...]
+    input_bytes: int
+    output_bytes: int
+    words: int = LANES
+    results: int = 1
+
+
+@dataclass(frozen=True, eq=False)
+class Steps:
+    """A layer's tiles, which all take the same steps.
+
+    `offsets`: bytes of each step. `elements`: across, of one result. `pitch_bytes`: across, from the elements of one
+    result to those of the next; where every element gets a result, from the store of a step to that of the next.
+    """
+
+    tiles: tuple[Tile, ...]
+    offsets: Offsets
+    elements: int
+    pitch_bytes: int
+
+    @property
+    def words(self) -> int:
+        """Of the store of a step."""
+        return self.tiles[0].words
+
+
+@dataclass(frozen=True)
+class Program:
+    """What a layer computes of its elements: see `Form`."""
+
+    statistics: tuple[Statistic, ...]
+    result: Expression | None = None
+
+    def form(self, *, across: bool, rows: int) -> Form:
+        return Form(self.statistics, self.result, across, rows)
+
+
+def form_of(program: Program, steps: Steps, *, across: bool, rows: int) -> Form:
+    """Raises ScheduleError where steps are too far from each other for one store, or there are far too few."""
+    if program.result is not None and rows > 1 and not across:
+        gap = steps.pitch_bytes - WORD_BYTES * steps.words
+        if gap > MOST_STRIDE_BYTES:
+            raise ScheduleError(f"lines {gap} bytes apart are no rows of one store; take one row")
+    if rows > 1 and rows >= 2 * len(steps.offsets):
+        raise ScheduleError(f"{rows} steps at a time exceed the {len(steps.offsets)} that there are")
+    form = program.form(across=across, rows=rows)
+    statistics_kernel(form)  # refuses what has no registers
+    return form
+
+
+def statistics_layer(form: Form, steps: Steps, target: Target) -> QpuLayer:
+    """The layer, whose tiles neighbours in time share out."""
+    tables: dict[tuple[int, ...], int] = {}
+    for tile in steps.tiles:
+        tables.setdefault(tile.lanes, LINE_BYTES * len(tables))
+    lanes = np.array(list(tables), np.int64).astype(np.uint32).reshape(-1)
+    stream = _stream(form, steps)
+    weights = np.concatenate([lanes, np.pad(stream, (0, -len(stream) % LANES))])
+
+    def block(tiles: Sequence[Tile]) -> tuple[Uniform, ...] | None:
+        if not tiles:
+            return None
+        head: list[Uniform] = [len(tiles), Address("weights", WORD_BYTES * len(lanes))]
+        if form.result is not None:
+            gap = steps.pitch_bytes - WORD_BYTES * steps.words if form.rows > 1 and not form.across else 0
+            head.append(dma_store_stride(gap))
+        words: list[Uniform] = [Address("block", WORD_BYTES * form.head_words), *head]
+        for tile in tiles:
+            words += [Address("weights", tables[tile.lanes]), Address("input", tile.input_bytes)]
+            words.append(Address("output", tile.output_bytes))
+            if form.result is None:
+                words.append(dma_store_rows(0, 1, tile.words))
+            if form.collects:
+                words += [tile.results, steps.pitch_bytes]
+        return tuple(words)
+
+    return QpuLayer(
+        statistics_kernel(form).words, weights, tuple(block(own) for own in _dealt(steps.tiles, target))
+    )
+
+
+def _dealt(tiles: Sequence[Tile], target: Target) -> list[Sequence[Tile]]:
+    return [tiles[q :: target.qpus] for q in range(target.qpus)]
+
+
+def _stream(form: Form, steps: Steps) -> Words:
+    """What the kernel reads for each statistic, and what it reads for the results of elements."""
+    offsets, rows = [int(offset) for offset in steps.offsets], form.rows
+    groups = (len(offsets) - 1) // rows
+    whole, tail = offsets[: groups * rows], offsets[groups * rows :]
+    padded = tail + tail[-1:] * (rows - len(tail))
+    left = steps.elements - LANES * len(whole) + LANES - 1 if form.across else len(tail)
+    words = [groups, *whole, left, *padded]
+    if form.result is not None:
+        words.append(groups)
+        for first in range(0, len(whole), rows):
+            words += [*whole[first : first + rows], dma_store_rows(0, rows, steps.words), whole[first]]
+        words += padded
+        if form.across:  # the last line alone; the whole ones before it, or that one again
+            last = (dma_store_rows(len(tail) - 1, 1, (steps.elements - 1) % LANES + 1), tail[-1])
+            words += [*last, *((dma_store_rows(0, len(tail) - 1), tail[0]) if len(tail) > 1 else last)]
+        else:
+            words += [dma_store_rows(0, len(tail), steps.words), tail[0]]
+    return np.array(words, np.int64).astype(np.uint32)
+
+
+def statistics_work(spec: LayerSpec, form: Form, steps: Steps, target: Target) -> Work:
+    """What a layer asks of the machine."""
+    dealt = _dealt(steps.tiles, target)
+    lines, rows = len(steps.offsets), form.rows
+    padded = -(-lines // rows) * rows
+    passes = len(form.statistics) + (form.result is not None)
+    results = sum(tile.results for tile in steps.tiles)
+    groups = results * (padded // rows)
+    read = results * padded * passes
+    expressions = [one.element for one in form.statistics] + ([] if form.result is None else [form.result])
+    computing = sum(instructions(expression) for expression in expressions if expression != RESULT)
+    stores = groups if form.result is not None else len(steps.tiles)
+    stream = len(_stream(form, steps))
+    return Work(
+        macs=0.0,
+        alu_instructions=read * 3.0
+        + results * padded * computing
+        + groups * 8.0 * passes
+        + stores * 30.0
+        + results * (passes * (rows + 30.0) + 30.0)
+        + len(steps.tiles) * 40.0,
+        load_instructions=float(read + len(steps.tiles)),
+        uniform_words=float(results * stream * passes + len(steps.tiles) * form.tile_words),
+        store_instructions=float(results * padded if form.result is not None else len(steps.tiles)),
+        dma_stores=float(stores + (results if form.across and form.result is not None else 0)),
+        unique_bytes_read=float(sum(tensor.size_bytes for tensor in spec.inputs)),
+        streamed_bytes_read=float(LINE_BYTES * read),
+        bytes_written=float(spec.output.size_bytes),
+        balance=busiest_share([sum(tile.results for tile in own) for own in dealt]),
+        working_set_bytes=float(LINE_BYTES * lines * target.qpus),
+    )
