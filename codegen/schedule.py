@@ -89,6 +89,9 @@ class Work:
     alu_instructions: float = 0.0  # issue slots: QPU instructions, or CPU arithmetic instructions
     load_instructions: float = 0.0  # QPU: 16-lane TMU requests; CPU: loads
     uniform_words: float = 0.0
+    hiding_instructions: float = (
+        0.0  # QPU: that a kernel puts between asking for a line of uniforms and its use
+    )
     store_instructions: float = 0.0  # QPU: 16-word DMA rows; CPU: stores
     dma_stores: float = 0.0  # QPU: DMA transfers started
     unique_bytes_read: float = 0.0  # every distinct byte once

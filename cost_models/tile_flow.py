@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from codegen.graph import LayerSpec
 from codegen.operators.conv2d import Conv2d
 from codegen.schedule import Candidate, Work
 from cost_models.gpu_paths import GpuPaths
@@ -72,8 +71,9 @@ class Lines:
     taps: int
 
     @staticmethod
-    def of(spec: LayerSpec, work: Work, tiles: Tiles) -> Lines:
+    def of(candidate: Candidate, work: Work, tiles: Tiles) -> Lines:
         """Of windows that lanes gather, from shapes; of others, what the work counts."""
+        spec = candidate.spec
         op = spec.op
         if not isinstance(op, Conv2d) or op.groups != 1:
             round_bytes = max(work.streamed_bytes_read, work.unique_bytes_read) / max(1.0, tiles.passes)
@@ -81,7 +81,8 @@ class Lines:
         channels, height, width = spec.inputs[0].shape[1:]
         block_bytes = channels * LINE_BYTES
         taps = op.kernel[0] * op.kernel[1]
-        blocks = work.load_instructions / tiles.count / (taps * channels) * tiles.rows_at_once
+        of_tile = work.load_instructions / tiles.count / (taps * channels)
+        blocks = candidate.choice.tiles.get("blocks", of_tile) * tiles.rows_at_once
         every = math.ceil(height * width / LANES)
         if taps == 1:
             return Lines(blocks * block_bytes, blocks * block_bytes, blocks * block_bytes, 1)
@@ -122,10 +123,10 @@ class TileFlow:
     def of(candidate: Candidate, work: Work, paths: GpuPaths) -> TileFlow:
         """Of a candidate that runs on QPUs."""
         tiles = Tiles.of(candidate, work, paths.qpus)
-        lines, streams = Lines.of(candidate.spec, work, tiles), Streams.of(work, tiles, paths)
+        lines, streams = Lines.of(candidate, work, tiles), Streams.of(work, tiles, paths)
         reuse = _Reuse.of(tiles, lines, streams, paths.l2_bytes)
         held = _stored_cycles(work, tiles, paths)
-        waits = _waits(work, streams, _held(reuse.between_passes), paths)
+        waits = _waits(work, tiles, streams, _held(reuse.between_passes), paths)
         own = max(1.0, work.alu_instructions / tiles.count * paths.issue_cycles - _copied(work, tiles, paths))
         own += waits
         rounds = math.ceil(tiles.count * work.balance / paths.qpus - 1e-9)
@@ -204,13 +205,15 @@ def _stored_cycles(work: Work, tiles: Tiles, paths: GpuPaths) -> float:
     return _copied(work, tiles, paths) + transfers / tiles.count + around
 
 
-def _waits(work: Work, streams: Streams, in_l2: float, paths: GpuPaths) -> float:
+def _waits(work: Work, tiles: Tiles, streams: Streams, in_l2: float, paths: GpuPaths) -> float:
     """Cycles of a tile for lines of uniforms; the words that are read ahead hide a part of each."""
     if work.uniform_words == 0:
         return 0.0
     line = paths.l2_line_cycles * in_l2 + paths.sdram_line_cycles * (1 - in_l2)
     word = work.alu_instructions * paths.issue_cycles / work.uniform_words
-    return streams.tile / LINE_BYTES * max(0.0, line - paths.prefetched_words * word) * streams.missed
+    hidden = max(paths.prefetched_words * word, work.hiding_instructions * paths.issue_cycles)
+    lines = work.uniform_words / tiles.count / LINE_WORDS
+    return lines * max(0.0, line - hidden) * streams.missed
 
 
 def _streamed(tiles: Tiles, streams: Streams, reuse: _Reuse) -> float:

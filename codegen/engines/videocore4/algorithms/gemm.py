@@ -44,11 +44,15 @@ from codegen.target import Target
 from codegen.tensor import FloatArray
 
 INPUT_LAYOUTS = "pixel16", "nchw"
+OTHER_CHANNELS, OTHER_PIXELS = NEIGHBOURS = (
+    "channels",
+    "pixels",
+)  # what neighbouring QPUs, which share caches, differ in
 MINIMUM_CHANNELS = 2  # the kernel's last two channels stand outside its loop
 
 
 @dataclass(frozen=True)
-class _Tiling:
+class Tiling:
     """A choice's tiles: which QPU computes which blocks and channels, in which order."""
 
     blocks: int
@@ -56,6 +60,24 @@ class _Tiling:
     block_starts: tuple[int, ...]
     channel_starts: tuple[int, ...]
     assignment: tuple[tuple[tuple[int, int], ...], ...]  # [qpu][n] = (index of block start, of channel start)
+
+
+@dataclass(frozen=True, eq=False)
+class Packed:
+    """Weights behind a line of zeros. `places`: by group and tile of channels, the words that say where they lie."""
+
+    words: NDArray[np.uint32]
+    places: Sequence[Sequence[Sequence[Address]]]
+
+    @staticmethod
+    def of_streams(groups: Sequence[Sequence[NDArray[np.uint32]]]) -> Packed:
+        """Each tile's weights are one stream."""
+        outside = np.zeros(LANES, np.uint32)
+        streams = [stream for group in groups for stream in group]
+        offsets = np.cumsum([len(outside), *(len(s) for s in streams)])[:-1] * WORD_BYTES
+        by_group = offsets.reshape(len(groups), -1).tolist()
+        places = [[(Address("weights", offset),) for offset in group] for group in by_group]
+        return Packed(np.concatenate([outside, *streams]), places)
 
 
 class GemmConvolution(AlgorithmBase):
@@ -66,10 +88,11 @@ class GemmConvolution(AlgorithmBase):
 
     name: str
     engine: str = "videocore4"
-    axis_names: ClassVar[AxisNames] = {"input_layout": INPUT_LAYOUTS}
+    axis_names: ClassVar[AxisNames] = {"input_layout": INPUT_LAYOUTS, "neighbours": NEIGHBOURS}
     gather: bool
     block_values: tuple[int, ...]
     channel_values: tuple[int, ...]
+    neighbours: tuple[str, ...] = (OTHER_CHANNELS,)
 
     def computes(self, spec: LayerSpec, target: Target) -> bool:
         geometry = Geometry.of(spec)
@@ -89,14 +112,35 @@ class GemmConvolution(AlgorithmBase):
     def _takes(self, geometry: Geometry) -> bool:
         raise NotImplementedError
 
-    def _kernel(self, blocks: int, channels: int, epilogue: Expression) -> Assembler:
+    def _kernel(self, blocks: int, channels: int, input_channels: int, epilogue: Expression) -> Assembler:
         return gemm_kernel(blocks, channels, self.gather, coded(epilogue))
+
+    def _weights(
+        self,
+        banks: Sequence[Sequence[FloatArray]],
+        tiling: Tiling,
+        taps: Sequence[tuple[int, ...]],
+    ) -> Packed:
+        """Of each group's kernels and biases."""
+        return Packed.of_streams([streams(bank, tiling, taps, self.gather) for bank in banks])
+
+    def _first_line(self, input_channels: int) -> int:
+        """Bytes that the address which a tile has of a line lies behind the line of its first input channel."""
+        return 0
 
     def _instructions(self, blocks: int, channels: int) -> float:
         """Of one input channel in the inner loop."""
         if blocks == 1:
             return channels + 4.0
         return channels * (blocks + 0.5) + 1.5 * blocks + 3
+
+    def _hiding_instructions(self, channels: int) -> float:
+        """Between the request for a line of uniforms and its first use, where the kernel is made for that."""
+        return 0.0
+
+    def _reads(self, blocks: int, channels: int) -> tuple[int, float]:
+        """Uniforms and lines of an input channel in the inner loop."""
+        return channels, float(blocks)
 
     def space(self, spec: LayerSpec, target: Target) -> Space:
         _, geometry = _group_of(spec)
@@ -107,18 +151,20 @@ class GemmConvolution(AlgorithmBase):
             Axis("blocks", blocks),
             Axis("channels", fitting or (geometry.output_channels,)),
         ]
+        if len(self.neighbours) > 1:
+            axes.append(Axis("neighbours", self.neighbours, "split"))
         if self.gather:
             axes.append(Axis("input_layout", INPUT_LAYOUTS))
         return Space(tuple(axes))
 
     def choice_at(self, spec: LayerSpec, target: Target, point: Point) -> Choice:
-        op, _ = _group_of(spec)
+        op, geometry = _group_of(spec)
         blocks, channels = point["blocks"], point["channels"]
-        self._kernel(blocks, channels, op.epilogue)  # refuses what has no registers
+        self._kernel(blocks, channels, geometry.input_channels, op.epilogue)  # refuses what has no registers
         return Choice(
             engine=self.engine,
             algorithm=self.name,
-            split=values({"pixel_tiles": point["pixel_tiles"]}),
+            split=values({axis: point[axis] for axis in ("pixel_tiles", "neighbours") if axis in point}),
             tile=values({"blocks": blocks, "channels": channels}),
             input_layouts=(point.get("input_layout", "pixel16"),),
             output_layouts=("pixel16",),
@@ -130,6 +176,7 @@ class GemmConvolution(AlgorithmBase):
         rows, all_columns = tile_count(geometry.output_blocks, p), tile_count(geometry.output_channels, j)
         tiles = rows * all_columns * op.groups
         depth = geometry.taps * geometry.input_channels
+        words, lines = self._reads(p, j)
         inner = self._instructions(p, j)
         per_tap = 25 * p + 20 if self.gather else 20
         results = p * j * (2 + epilogue_instructions(op.epilogue))
@@ -138,14 +185,15 @@ class GemmConvolution(AlgorithmBase):
         together = min(choice.splits["pixel_tiles"], rows)
         columns = min(-(-target.qpus // together), all_columns)
         round_lines = together * geometry.input_channels * p * LINE_BYTES
-        round_weights = WORD_BYTES * columns * depth * j
+        round_weights = WORD_BYTES * columns * depth * (words + LANES * (lines - p))
         weight_bytes = sum(tensor.size_bytes for tensor in spec.weights)
         input_bytes = spec.inputs[0].size_bytes // images_of(spec)
         work = Work(
             macs=float(spec.macs // images_of(spec)),
             alu_instructions=tiles * per_tile,
-            load_instructions=float(tiles * depth * p),
-            uniform_words=float(tiles * (depth * j + j + geometry.taps * p * TAP_WORDS)),
+            load_instructions=tiles * depth * lines,
+            uniform_words=float(tiles * (depth * words + j + geometry.taps * p * TAP_WORDS)),
+            hiding_instructions=self._hiding_instructions(j),
             store_instructions=float(tiles * p * j),
             dma_stores=float(tiles * p),
             unique_bytes_read=float(weight_bytes + input_bytes),
@@ -173,40 +221,34 @@ class GemmConvolution(AlgorithmBase):
             taps = [geometry.tap_words(t, *steps) * tiling.blocks for t in range(geometry.taps)]
         else:
             taps = [()]
-        streams = [
-            stream
-            for bank in zip(*(np.split(w, op.groups) for w in weights[:2]), strict=True)
-            for stream in _streams(bank, tiling, taps, self.gather)
-        ]
-        outside = np.zeros(LANES, np.uint32)
-        packed = np.concatenate([outside, *streams])
-        offsets = np.cumsum([len(outside), *(len(s) for s in streams)])[:-1] * WORD_BYTES
-        by_group = offsets.reshape(op.groups, -1).tolist()
+        banks = list(zip(*(np.split(w, op.groups) for w in weights[:2]), strict=True))
+        packed = self._weights(banks, tiling, taps)
         channel_bytes = input_steps(geometry, choice)[1]
         clamp = bounds(op.epilogue)
         rounds = [
             [
-                self._block(geometry, tiling, tiles, group, by_group[group], channel_bytes, clamp)
+                self._block(geometry, tiling, tiles, group, packed.places[group], channel_bytes, clamp)
                 for tiles in tiling.assignment
             ]
             for group in range(op.groups)
         ]
-        code = self._kernel(tiling.blocks, tiling.channels, op.epilogue).words
-        return for_each_image(layer_in_rounds(code, packed, rounds), spec, choice, output_lines)
+        code = self._kernel(tiling.blocks, tiling.channels, geometry.input_channels, op.epilogue).words
+        return for_each_image(layer_in_rounds(code, packed.words, rounds), spec, choice, output_lines)
 
     def _block(
         self,
         geometry: Geometry,
-        tiling: _Tiling,
+        tiling: Tiling,
         tiles: Sequence[tuple[int, int]],
         group: int,
-        stream_offsets: Sequence[int],
+        places: Sequence[Sequence[Address]],
         channel_bytes: int,
         clamp: tuple[float, ...],
     ) -> tuple[Uniform, ...] | None:
         if not tiles:
             return None
         source = geometry.input_channels * group * channel_bytes
+        first_line = self._first_line(geometry.input_channels)
         head: list[Uniform] = [0, len(tiles)]
         if self.gather:
             head += [Address("input", source), Address("weights", 0)]
@@ -218,14 +260,15 @@ class GemmConvolution(AlgorithmBase):
                 if self.gather:
                     words += [(first + p) * LANES, *geometry.origin_words()]
                 else:
-                    words.append(Address("input", source + (first + p) * geometry.input_block_bytes))
-            words.append(Address("weights", stream_offsets[channel_index]))
+                    line = source + (first + p) * geometry.input_block_bytes
+                    words.append(Address("input", line + first_line))
+            words += places[channel_index]
             words += clamp
             channel = geometry.output_channels * group + tiling.channel_starts[channel_index]
             for p in range(tiling.blocks):
                 words.append(Address("output", geometry.output_line_bytes(first + p, channel)))
         after = words_after_weights(tiling.blocks, bool(clamp))
-        per_tile = words_before_weights(tiling.blocks, self.gather) + after
+        per_tile = words_before_weights(tiling.blocks, self.gather) + len(places[0]) - 1 + after
         if len(words) != (4 if self.gather else 2) + per_tile * len(tiles):
             raise ScheduleError(f"{self.name}: the block's words do not match what the kernel reads")
         return tuple(words)
@@ -240,7 +283,7 @@ class QpuPointwiseBlocked(GemmConvolution):
     channel_values = (4, 8, 12, 16, 18, 20, 22, 24, 26)
 
     def _takes(self, geometry: Geometry) -> bool:
-        return _is_pointwise(geometry) and geometry.output_blocks >= min(self.block_values)
+        return is_pointwise(geometry) and geometry.output_blocks >= min(self.block_values)
 
 
 class QpuPointwiseStreamed(GemmConvolution):
@@ -252,7 +295,7 @@ class QpuPointwiseStreamed(GemmConvolution):
     channel_values = (8, 16, 24, 32, 40, 48, 52)
 
     def _takes(self, geometry: Geometry) -> bool:
-        return _is_pointwise(geometry)
+        return is_pointwise(geometry)
 
 
 class QpuPointwiseRelayed(GemmConvolution):
@@ -264,9 +307,9 @@ class QpuPointwiseRelayed(GemmConvolution):
     channel_values: tuple[int, ...] = (8, 12, 16, 20, 22, 24, 26)
 
     def _takes(self, geometry: Geometry) -> bool:
-        return _is_pointwise(geometry) and geometry.output_blocks >= BLOCKS
+        return is_pointwise(geometry) and geometry.output_blocks >= BLOCKS
 
-    def _kernel(self, blocks: int, channels: int, epilogue: Expression) -> Assembler:
+    def _kernel(self, blocks: int, channels: int, input_channels: int, epilogue: Expression) -> Assembler:
         return relayed_kernel(channels, self.gather, coded(epilogue))
 
     def _instructions(self, blocks: int, channels: int) -> float:
@@ -297,7 +340,7 @@ class QpuImplicitRelayed(QpuPointwiseRelayed):
         return geometry.output_blocks >= BLOCKS
 
 
-def _is_pointwise(geometry: Geometry) -> bool:
+def is_pointwise(geometry: Geometry) -> bool:
     return geometry.kernel == (1, 1) and geometry.strides == (1, 1) and geometry.pads == (0, 0, 0, 0)
 
 
@@ -322,7 +365,7 @@ def input_steps(geometry: Geometry, choice: Choice) -> tuple[int, int]:
     return geometry.input_block_bytes, LINE_BYTES
 
 
-def _tiling(geometry: Geometry, target: Target, choice: Choice) -> _Tiling:
+def _tiling(geometry: Geometry, target: Target, choice: Choice) -> Tiling:
     """Tiles are dealt out in turn, so that all QPUs have the same number but for one.
 
     The order makes those that run at the same time share what they read: `pixel_tiles` tiles of pixels by as many
@@ -333,25 +376,27 @@ def _tiling(geometry: Geometry, target: Target, choice: Choice) -> _Tiling:
     channel_starts = starts(geometry.output_channels, channels)
     together = choice.splits["pixel_tiles"]
     columns = -(-target.qpus // together)
-    order = [
-        (row, column)
-        for first in range(0, len(block_starts), together)
-        for left in range(0, len(channel_starts), columns)
-        for row in range(first, min(first + together, len(block_starts)))
-        for column in range(left, min(left + columns, len(channel_starts)))
-    ]
+    order: list[tuple[int, int]] = []
+    for first in range(0, len(block_starts), together):
+        rows = range(first, min(first + together, len(block_starts)))
+        for left in range(0, len(channel_starts), columns):
+            beside = range(left, min(left + columns, len(channel_starts)))
+            if choice.splits.get("neighbours") == OTHER_PIXELS:
+                order += [(row, column) for column in beside for row in rows]
+            else:
+                order += [(row, column) for row in rows for column in beside]
     assignment = tuple(tuple(order[q :: target.qpus]) for q in range(target.qpus))
-    return _Tiling(blocks, channels, block_starts, channel_starts, assignment)
+    return Tiling(blocks, channels, block_starts, channel_starts, assignment)
 
 
-def _streams(
-    weights: Sequence[FloatArray], tiling: _Tiling, taps: Sequence[tuple[int, ...]], gather: bool
+def streams(
+    weights: Sequence[FloatArray], tiling: Tiling, taps: Sequence[tuple[int, ...]], gather: bool
 ) -> list[NDArray[np.uint32]]:
     """The weights stream of each channel tile, padded to whole lines."""
     kernel, bias = weights[0], weights[1]
     out_channels, in_channels = kernel.shape[:2]
     by_tap = kernel.reshape(out_channels, in_channels, -1)
-    streams = []
+    found = []
     for start in tiling.channel_starts:
         stop = start + tiling.channels
         parts = [float_words(bias[start:stop])]
@@ -361,5 +406,5 @@ def _streams(
             parts.append(np.array([*words, in_channels - 2], np.uint32))
             parts.append(float_words(by_tap[start:stop, :, tap].T))
         stream = np.concatenate(parts)
-        streams.append(np.pad(stream, (0, -len(stream) % LANES)))
-    return streams
+        found.append(np.pad(stream, (0, -len(stream) % LANES)))
+    return found

@@ -50,7 +50,7 @@ def relayed_kernel(channels: int, gather: bool, epilogue: Expression | None = No
     def accumulate(k: Assembler, r: TileRegisters) -> None:
         _accumulate(k, r, one)
 
-    return tiles_kernel(_allocate(pool, channels, gather), accumulate, epilogue, one)
+    return tiles_kernel(_allocate(pool, channels, gather), accumulate, epilogue, (one, 1))
 
 
 def _allocate(pool: RegisterPool, channels: int, gather: bool) -> TileRegisters:

@@ -24,10 +24,12 @@ from codegen.engines.videocore4.layout import LINE_BYTES
 from codegen.engines.videocore4.registers import ELEMENT, R0, R3, R5, R5_ALL, TMU_S, UNIFORM, Register
 from codegen.expression import Expression
 
+SMALL_IMMEDIATES = range(-16, 16)
 
-def words_before_weights(blocks: int, gather: bool) -> int:
+
+def words_before_weights(blocks: int, gather: bool, weight_lines: bool = False) -> int:
     """Words of a tile before its weights are streamed."""
-    return blocks * (1 + WINDOW_ORIGIN_WORDS if gather else 1) + 1
+    return blocks * (1 + WINDOW_ORIGIN_WORDS if gather else 1) + weight_lines + 1
 
 
 def words_after_weights(blocks: int, clamped: bool) -> int:
@@ -58,11 +60,14 @@ class TileRegisters:
     channels: Register
     gather: Gather | None
     rest: list[Register]  # that nothing else uses
+    weight_lines: Register | None = None  # address of weights that come as lines, where some do
 
     @property
     def free_at_store(self) -> list[Register]:
         """Registers of the files that a tile does not need from its last product on."""
         done = [*self.addresses, *(register for vector in self.vectors for register in vector.values())]
+        if self.weight_lines is not None:
+            done.append(self.weight_lines)
         if self.gather is not None:
             origins = [register for o in self.gather.origins for register in (o.row, o.column)]
             done += [*self.gather.increments, *origins, self.gather.taps]
@@ -81,6 +86,8 @@ def start_direct(k: Assembler, r: TileRegisters) -> None:
     lane_bytes(k, R0)
     for address in r.addresses:
         k.op("add", address, R0, UNIFORM)
+    if r.weight_lines is not None:
+        k.op("add", r.weight_lines, R0, UNIFORM)
     k.mov(R3, UNIFORM)
     stream_from(k, R3)
 
@@ -120,11 +127,14 @@ def store_tile(k: Assembler, r: TileRegisters, results: Results) -> None:
     end_store(k)
 
 
-def _start_gather(k: Assembler, gather: Gather) -> None:
+def _start_gather(k: Assembler, gather: Gather, weight_lines: Register | None) -> None:
     for origin in gather.origins:
         k.mov(R3, ELEMENT)
         k.op("add", R3, R3, UNIFORM)
         window_origin(k, origin, R3)
+    if weight_lines is not None:
+        lane_bytes(k, R0)
+        k.op("add", weight_lines, R0, UNIFORM)
     k.mov(R3, UNIFORM)
     stream_from(k, R3)
 
@@ -133,11 +143,11 @@ def tiles_kernel(
     r: TileRegisters,
     accumulate: Callable[[Assembler, TileRegisters], None],
     epilogue: Expression | None,
-    one: Register | None = None,
+    constant: tuple[Register, int] | None = None,
 ) -> Assembler:
     """A whole kernel around `accumulate`, which adds all input channels of one tap to the accumulators.
 
-    `one`, where given, holds the integer 1 throughout. Raises ScheduleError where the epilogue lacks registers.
+    `constant`: a register and what it holds throughout. Raises ScheduleError where the epilogue lacks registers.
     """
     accumulators = [x for row in r.accumulators for x in row]
     results = Results.of(accumulators, epilogue, (UNIFORM, UNIFORM), r.free_at_store)
@@ -145,8 +155,9 @@ def tiles_kernel(
     k.mov(r.tile, UNIFORM)
     k.mov(r.tiles, UNIFORM)
     k.load(R5_ALL, LINE_BYTES)
-    if one is not None:
-        k.mov(one, 1)
+    if constant is not None:
+        register, value = constant
+        (k.mov if value in SMALL_IMMEDIATES else k.load)(register, value)
     if r.gather is not None:
         k.mov(r.gather.base, UNIFORM)
         lane_bytes(k, r.gather.outside)
@@ -156,8 +167,9 @@ def tiles_kernel(
     if r.gather is None:
         start_direct(k, r)
     else:
-        _start_gather(k, r.gather)
-    advance(k, r.tile, words_before_weights(len(r.addresses), r.gather is not None))
+        _start_gather(k, r.gather, r.weight_lines)
+    words = words_before_weights(len(r.addresses), r.gather is not None, r.weight_lines is not None)
+    advance(k, r.tile, words)
     load_biases(k, r)
     if r.gather is None:
         accumulate(k, r)
