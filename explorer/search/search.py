@@ -1,7 +1,8 @@
 """The search: a strategy asks for measurements, the cost model learns from them, until nothing is worth asking for.
 
-Decisions depend on the graph, the settings and the measured times alone; the store only saves the time
-of taking a measurement again. A run that was interrupted therefore goes on exactly where it stopped.
+Decisions depend on the graph, the settings and the measured times alone; the store only saves the time of taking a
+measurement again, and of working out again what to measure. A run that was interrupted therefore goes on exactly where
+it stopped.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from explorer.compose.on_board import exceeds_gpu_memory
 from explorer.compose.timed_candidates import TimedCandidate
 from explorer.search.budget import Left
 from explorer.search.layer_search import Kind, SearchSettings
+from explorer.search.recalled import Recalled, basis_of
 from explorer.search.request import Request
 from explorer.search.state import Searched, SearchState, observations
 from explorer.search.strategy import Strategy
@@ -82,6 +84,9 @@ def search(
     BoardError and StoreError as the measurer does.
     """
     state = SearchState(searched, model, settings, prior)
+    if searched.keeper is not None and strategy.is_stateless:
+        basis = basis_of(searched, model, strategy, settings, prior)
+        strategy = Recalled(strategy, searched.keeper, basis)
     left, rounds = Left(settings.budget), 0
     asked: list[Asked] = []
 
@@ -110,7 +115,7 @@ def search(
     return SearchResult(
         state.timed_candidates,
         state.samples,
-        model,
+        state.model,
         sum(len(layer.candidates) for layer in state.every),
         rounds,
         strategy.name,

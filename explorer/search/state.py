@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -13,7 +13,8 @@ from cost_models.roofline import RooflineModel
 from explorer.compose.steps import Overheads
 from explorer.compose.timed_candidates import TimedCandidates
 from explorer.measure.jobs import JobBuilder
-from explorer.measure.programs import DigestKeeper, Programs
+from explorer.measure.programs import Programs
+from explorer.search.keeper import Keeper
 from explorer.search.layer_search import LayerSearch, SearchSettings
 from explorer.search.restrictions import Admission, Admits
 from explorer.search.searched_layers import (
@@ -30,7 +31,7 @@ from microbench.store import Sample
 @dataclass(frozen=True)
 class Searched:
     """What is searched: a fused graph, what makes its candidates' programs, what changes of engines cost;
-    `admits`: which candidates there are; `keeper`: where digests of programs outlive the search.
+    `admits`: which candidates there are; `keeper`: where digests of programs and rounds outlive the search.
     """
 
     graph: Graph
@@ -38,7 +39,7 @@ class Searched:
     profile: DeviceProfile
     overheads: Overheads = field(default_factory=Overheads)
     admits: Admits = lambda candidate: True
-    keeper: DigestKeeper | None = None
+    keeper: Keeper | None = None
 
     @cached_property
     def programs(self) -> Programs:
@@ -62,7 +63,8 @@ class SearchState:
     ) -> None:
         self.graph = searched.graph
         self.overheads = searched.overheads
-        self.model = model
+        self._model = model
+        self._is_behind = bool(prior)  # the model, of what is known
         self._jobs = searched.jobs
         self._programs = searched.programs
         self._roofline = RooflineModel(searched.profile)
@@ -72,8 +74,6 @@ class SearchState:
         admission = Admission(settings.restrictions, self.graph, self._jobs.target, searched.admits)
         self.layers: Layers = {}
         self.relayouts: Layers = {}
-        if prior:
-            self._fit()
         self.layers = layer_searches(self.graph, self._jobs, settings, admission)
         self._extend(self.layers.values())
         self.relayouts = {
@@ -81,6 +81,14 @@ class SearchState:
             for spec in relayout_specs(self.graph, self.layers)
         }
         self._extend(self.relayouts.values())
+
+    @property
+    def model(self) -> CostModel:
+        """Fitted to all that is known, as soon as somebody asks for it."""
+        if self._is_behind:
+            self._model.fit(observations(self.samples), self.prior)
+            self._is_behind = False
+        return self._model
 
     @property
     def every(self) -> tuple[LayerSearch, ...]:
@@ -110,17 +118,22 @@ class SearchState:
         return self.layers[spec] if spec in self.layers else self.relayouts[spec]
 
     def record(self, samples: Iterable[Sample]) -> None:
-        """Takes in what the measurer found out, and learns from it."""
+        """Takes in what the measurer found out."""
         for sample in samples:
             self.layer_of(sample.candidate).record((sample,))
-        self._fit()
+        self._predictions, self._is_behind = {}, True
 
     def predict(self, candidates: Sequence[Candidate]) -> Sequence[Prediction]:
-        """What the model says as it is."""
+        """What the model says, fitted to all that is known."""
         new = {c.hash: c for c in candidates if c.hash not in self._predictions}
-        found = self.model.predict([(candidate, self._jobs.work(candidate)) for candidate in new.values()])
-        self._predictions.update(zip(new, found, strict=True))
+        if new:
+            pairs = [(candidate, self._jobs.work(candidate)) for candidate in new.values()]
+            self._predictions.update(zip(new, self.model.predict(pairs), strict=True))
         return [self._predictions[candidate.hash] for candidate in candidates]
+
+    def recall(self, predictions: Mapping[str, Prediction]) -> None:
+        """What the model said in another run that knew the same, by the candidate's hash: it need not be fitted."""
+        self._predictions.update(predictions)
 
     def roofline_s(self, candidates: Sequence[Candidate]) -> Sequence[float]:
         """What no learning says, in seconds."""
@@ -143,10 +156,6 @@ class SearchState:
         """Raises SearchError naming a layer none of whose candidates works."""
         for node in self.graph.nodes:
             require_timed(node.name, self.layers[LayerSpec.of(self.graph, node)])
-
-    def _fit(self) -> None:
-        self._predictions = {}
-        self.model.fit(observations(self.samples), self.prior)
 
     def _extend(self, layers: Iterable[LayerSearch]) -> None:
         for layer in layers:

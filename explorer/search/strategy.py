@@ -14,9 +14,13 @@ from microbench.store import Sample
 class Strategy(Protocol):
     """Asked and told in turn, until it asks for nothing. What it asks depends on the state and on what it was told
     alone: a run that was interrupted goes on exactly where it stopped.
+
+    `is_stateless`: whether it depends on the state alone, not on what was asked and told before either, nor on the
+    budget; what was asked in an earlier run then serves in place of asking again.
     """
 
     name: str
+    is_stateless: bool
 
     def ask(self, state: SearchState, budget: Left) -> Sequence[Request]:
         """The next candidates, the most wanted first, none of them measured; nothing where no measurement is worth

@@ -62,6 +62,7 @@ class ExpectedGain:
     """See the module."""
 
     name = "expected_gain"
+    is_stateless = True
 
     def __init__(self, settings: SearchSettings) -> None:
         self._settings = settings

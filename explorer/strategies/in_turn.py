@@ -22,6 +22,7 @@ class _InTurn:
     on.
     """
 
+    is_stateless = False
     reason = ""
 
     def __init__(self, settings: SearchSettings) -> None:

@@ -26,6 +26,7 @@ class Successive:
     """First layers, then changes of layout, then rounds over all of them."""
 
     name = "successive"
+    is_stateless = False
 
     def __init__(self, settings: SearchSettings) -> None:
         self._settings = settings

@@ -25,6 +25,7 @@ class Tpe:
     """A study for each lane of a layer; its parameters are the algorithm and, of each, the axes of its choices."""
 
     name = "tpe"
+    is_stateless = False
 
     def __init__(self, settings: SearchSettings) -> None:
         self._settings = settings

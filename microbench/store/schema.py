@@ -23,7 +23,7 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 from microbench.errors import StoreError
 from microbench.store.migrations import STEPS
 
-SCHEMA_VERSION = 7
+SCHEMA_VERSION = 8
 
 METADATA = MetaData()
 _ADVISORY_LOCK = 0x65787065  # any number that no other program on the same server takes
@@ -68,6 +68,16 @@ PROGRAMS = Table(
     sqlite_autoincrement=True,
 )
 
+ROUNDS = Table(
+    "rounds",
+    METADATA,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("key", String(64), nullable=False),
+    Column("content", Text, nullable=False),
+    sqlite_autoincrement=True,
+)
+
+BY_ROUND = Index("rounds_by_key", ROUNDS.c.key)
 BY_MAKER = Index("programs_by_maker", PROGRAMS.c.made_by)
 BY_KEY = Index("samples_by_key", SAMPLES.c.fingerprint_hash, SAMPLES.c.candidate_hash)
 
@@ -113,8 +123,8 @@ def bring_up_to_date(connection: Connection, place: str) -> None:
 
 
 def _create(connection: Connection) -> None:
-    for table in (VERSION, SAMPLES, PROGRAMS):
+    for table in (VERSION, SAMPLES, PROGRAMS, ROUNDS):
         connection.execute(CreateTable(table))
-    for index in (BY_KEY, BY_MAKER):
+    for index in (BY_KEY, BY_MAKER, BY_ROUND):
         connection.execute(CreateIndex(index))
     connection.execute(insert_row(VERSION).values(id=1, version=SCHEMA_VERSION))

@@ -18,7 +18,7 @@ from microbench.board import Fingerprint
 from microbench.errors import StoreError
 from microbench.store.database import connect, explained, parse, place_of
 from microbench.store.sample import Sample, from_row, to_row
-from microbench.store.schema import PROGRAMS, SAMPLES, SCHEMA_VERSION, bring_up_to_date, version_of
+from microbench.store.schema import PROGRAMS, ROUNDS, SAMPLES, SCHEMA_VERSION, bring_up_to_date, version_of
 
 __all__ = ["SCHEMA_VERSION", "Store"]
 
@@ -35,7 +35,8 @@ class ProgramDigest:
 
 
 class Store:
-    """Samples keyed by candidate and fingerprint, and digests of programs. There is no way to change or delete one.
+    """Samples keyed by candidate and fingerprint, digests of programs, rounds of searches. There is no way to change or
+    delete one.
 
     Every method raises StoreError where the database fails: full, read-only, locked, damaged.
     """
@@ -105,6 +106,19 @@ class Store:
         columns = (PROGRAMS.c.made_by, PROGRAMS.c.candidate_hash, PROGRAMS.c.digest)
         query = select_rows(*columns).where(PROGRAMS.c.made_by == made_by).order_by(PROGRAMS.c.id)
         return tuple(ProgramDigest(**row) for row in self._rows(query))
+
+    def add_round(self, key: str, content: str) -> None:
+        """Appends what a search asked for in a round; two of one key are equal."""
+        with explained(self._url, "append a round"), self._engine.connect() as connection:
+            writer = connection.execution_options(writes=True)
+            with writer.begin():
+                writer.execute(insert_row(ROUNDS).values(key=key, content=content))
+
+    def round(self, key: str) -> str | None:
+        """The round with this key; None where there is none."""
+        query = select_rows(ROUNDS.c.content).where(ROUNDS.c.key == key).order_by(ROUNDS.c.id).limit(1)
+        rows = self._rows(query)
+        return str(rows[0]["content"]) if rows else None
 
     def fingerprints(self) -> tuple[Fingerprint, ...]:
         """The boards that have samples, in the order of their first one."""

@@ -148,6 +148,7 @@ class StoreConformance:
         execute(
             place,
             "DROP TABLE programs",
+            "DROP TABLE rounds",
             "ALTER TABLE samples DROP COLUMN series_json",
             "ALTER TABLE samples DROP COLUMN revision",
             "UPDATE schema_version SET version = 3",
@@ -171,6 +172,7 @@ class StoreConformance:
         execute(
             place,
             "DROP TABLE programs",
+            "DROP TABLE rounds",
             "ALTER TABLE samples DROP COLUMN revision",
             "UPDATE schema_version SET version = 5",
         )
@@ -204,11 +206,29 @@ class StoreConformance:
     def test_a_store_of_version_6_has_no_digests_yet(self, place: str) -> None:
         with Store.open(place) as store:
             store.add(sample(3))
-        execute(place, "DROP TABLE programs", "UPDATE schema_version SET version = 6")
+        execute(place, "DROP TABLE programs", "DROP TABLE rounds", "UPDATE schema_version SET version = 6")
         with Store.open(place) as store:
             assert (store.count(), store.programs("a")) == (1, ())
             store.add_programs((ProgramDigest("a", "candidate", "digest"),))
             assert len(store.programs("a")) == 1
+
+    def test_rounds_are_kept_by_their_keys(self, place: str) -> None:
+        with Store.open(place) as store:
+            assert store.round("a") is None
+            store.add_round("a", "first")
+            store.add_round("b", "other")
+            store.add_round("a", "first")
+        with Store.open(place) as store:
+            assert (store.round("a"), store.round("b"), store.round("c")) == ("first", "other", None)
+
+    def test_a_store_of_version_7_has_no_rounds_yet(self, place: str) -> None:
+        with Store.open(place) as store:
+            store.add(sample(3))
+        execute(place, "DROP TABLE rounds", "UPDATE schema_version SET version = 7")
+        with Store.open(place) as store:
+            assert (store.count(), store.round("a")) == (1, None)
+            store.add_round("a", "round")
+            assert store.round("a") == "round"
 
     def test_an_old_store_that_is_damaged_stays_as_it_is(self, place: str) -> None:
         lay_old_store(place)
