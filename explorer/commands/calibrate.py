@@ -172,7 +172,6 @@ def calibrate_remote_command(
     from microbench.boards.ssh import SshBoard
     from microbench.calibration.board import measure_gpu
     from microbench.calibration.calibrate import fitted
-    from microbench.profile import load_profile
     from microbench.twin import calibrated_file
 
     console = stdout()
@@ -193,11 +192,21 @@ def calibrate_remote_command(
             _teller(status),
         )
     path = out or calibrated_file(where.name)
-    before = load_profile(str(path)) if path.exists() else where.profile  # constants of the CPU stay
-    _write(found, before, f"{where.name}-calibrated", path)
+    _write(found, _with_cpu_of(path, where.profile), f"{where.name}-calibrated", path)
     _show(found, begun, f"{where.name}, measured with {times.launches} launches and kept in {file}", path)
     for name, message in times.failed.items():
         console.print(f"{name} has no time: {message}", markup=False)
+
+
+def _with_cpu_of(path: Path, profile: DeviceProfile) -> DeviceProfile:
+    """The profile with the constants of the CPU that calibration found before, if it did."""
+    from microbench.profile import load_profile
+
+    if not path.exists():
+        return profile
+    before = load_profile(str(path))
+    found = {group: getattr(before, group) for group in ("cpu_costs", "cpu_caches", "threads")}
+    return profile.model_copy(update=found)
 
 
 def _teller(status: Status) -> Callable[[str], None]:

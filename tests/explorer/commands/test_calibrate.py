@@ -74,6 +74,10 @@ def test_a_named_board_is_calibrated_over_ssh(sshd: LoopbackServer, tmp_path: Pa
     out, kept = tmp_path / "fitted.toml", tmp_path / "kept.jsonl"
     devices = devices_file(sshd, tmp_path, true)
     more = ("--devices", devices, "--out", out, "--measurements", kept)
+    of_cpu = load_profile("pi-zero").cpu_costs["clock_hz"].model_copy(update={"value": 1.1e9})
+    write_profile(
+        load_profile("pi-zero").model_copy(update={"cpu_costs": {"clock_hz": of_cpu}}), out
+    )  # measured before, by --cpu
     result = explore("calibrate", "--device", "attic", *more)
     assert result.exit_code == 0, result.output
     fitted = load_profile(str(out))
@@ -82,3 +86,4 @@ def test_a_named_board_is_calibrated_over_ssh(sshd: LoopbackServer, tmp_path: Pa
     assert fitted.v3d_value("tmu_cycles_per_request") == 20
     assert fitted.v3d_value("vdw_row_cycles") == pytest.approx(11.0, rel=0.05)
     assert fitted.v3d["vdw_row_cycles"].source.startswith(fitted_on("attic"))
+    assert fitted.cpu_costs == {"clock_hz": of_cpu}
