@@ -74,6 +74,7 @@ def models(
         from explorer.settings import RUNS
         from explorer.studies.ground_truth import distinct_layers
         from explorer.studies.model_scores import model_scores, timed_observations
+        from explorer.studies.roofline_bound import bound_kept
         from explorer.studies.study_table import StudyTable, show, write_markdown
         from explorer.studies.zoo_networks import network_named
         from microbench.profile import load_profile
@@ -92,7 +93,10 @@ def models(
         source = (
             f"samples of another store ({len(learned)})" if learned is not None else "the samples judged by"
         )
-        notes = (f"Times of {profile.title}. Models learn from {source}.",)
+        notes = (
+            f"Times of {profile.title}. Models learn from {source}.",
+            bound_kept(judged, profile).sentence,
+        )
         table = StudyTable(f"{profile.name}: errors of what was not seen", COLUMNS, rows, notes)
         show([table], stdout())
         if markdown is not None:

@@ -35,6 +35,7 @@ def test_ground_truth_goes_on_and_models_are_judged_by_it(tmp_path: Path) -> Non
     rows = [line for line in page.read_text().splitlines() if line.startswith("| r")]
     assert {line.split("|")[1].strip() for line in rows} >= {"residual", "roofline"}
     assert {line.split("|")[2].strip() for line in rows} == {"candidate", "shape"}
+    assert "candidates take less than the roofline's bound" in page.read_text()
 
 
 def test_a_share_is_part_of_a_larger_one_and_small_spaces_are_whole(tmp_path: Path) -> None:
