@@ -8,6 +8,7 @@ import struct
 import threading
 import time
 from dataclasses import dataclass, field
+from typing import Self
 
 RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # SO_LINGER without waiting: the other end sees a reset
 
@@ -32,7 +33,7 @@ class LinkProxy:
     _countdown: int | None = None
     _fault: str = "cut"
 
-    def __enter__(self) -> LinkProxy:
+    def __enter__(self) -> Self:
         self._listener.bind(("127.0.0.1", 0))
         self._listener.listen()
         self.port = int(self._listener.getsockname()[1])
