@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 from codegen.algorithm import Algorithm
+from codegen.launches import LaunchLimits
 from codegen.layout import Layout
 from codegen.memory_space import MemorySpace
 from codegen.program import Program
@@ -14,14 +14,6 @@ from codegen.schedule import Candidate
 from codegen.section import Section, Share
 from codegen.target import Target
 from codegen.tensor import FloatArray
-
-
-@dataclass(frozen=True)
-class LaunchLimits:
-    """What one launch may hold: layers that are predicted to take so many seconds together, and so many of them."""
-
-    seconds: float
-    layers: int
 
 
 class Engine(Protocol):
@@ -57,6 +49,12 @@ class Engine(Protocol):
         """What one launch may hold; asked only of an engine that launches."""
         ...
 
+    def parts(self, algorithm: Algorithm, candidate: Candidate, target: Target) -> int:
+        """In how many parts, about equally long, it makes programs of a layer: of several each may have a launch of its
+        own.
+        """
+        ...
+
     def owns(self, algorithm: Algorithm) -> bool:
         """Whether an algorithm of its name has the methods that it makes programs by."""
         ...
@@ -76,8 +74,9 @@ class Engine(Protocol):
         ...
 
     def section(self, share: Share, target: Target) -> Section:
-        """Its share of a plan as a part of a bundle: functions, or where it launches an image of GPU memory.
+        """Its share of a plan as a part of a bundle: functions, or where it launches an image of GPU memory, with
+        launches that keep to its limits.
 
-        Raises LinkError where that does not fit the board.
+        Raises PlanError where a step fits no launch, LinkError where the image does not fit the board.
         """
         ...

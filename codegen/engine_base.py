@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from math import inf
 
 from codegen.algorithm import Algorithm
-from codegen.engine import LaunchLimits
+from codegen.launches import LaunchLimits
 from codegen.memory_space import HOST_MEMORY
 from codegen.program import CpuProgram
 from codegen.schedule import Candidate
@@ -27,6 +27,10 @@ class CalledEngine(ABC):
     def launch_limits(self, target: Target) -> LaunchLimits:
         """A call is no launch, and ends when it ends."""
         return LaunchLimits(inf, 1)
+
+    def parts(self, algorithm: Algorithm, candidate: Candidate, target: Target) -> int:
+        """A call is not divided."""
+        return 1
 
     @abstractmethod
     def program(

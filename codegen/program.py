@@ -23,7 +23,10 @@ class Region:
 
 @dataclass(frozen=True)
 class Launch:
-    """One execute call: `num_qpus` pairs of (uniforms, code) addresses at a byte offset of the image."""
+    """One execute call: `num_qpus` pairs of (uniforms, code) addresses at a byte offset of the image.
+
+    `layers`: whose phase, or part of one, ends at each mark.
+    """
 
     control_offset_bytes: int
     num_qpus: int

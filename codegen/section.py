@@ -12,8 +12,8 @@ from codegen.schedule import Candidate
 from codegen.tensor import FloatArray
 
 Section = tuple[CpuProgram, ...] | GpuProgram
-"""C functions, one for each step in order, which a run calls; or one image of GPU memory, with a launch for each run of
-steps. Functions of one name are one function.
+"""C functions, one for each step in order, which a run calls; or one image of GPU memory, with launches for each run of
+steps, that tell their layers by the steps' names. Functions of one name are one function.
 """
 
 
@@ -23,7 +23,7 @@ class SectionStep:
 
     `index`: its place in the plan, `entry`: the name of its C function, which layers that are equal but for their
     weights share. `output_lines`: where the only output is a part of a concatenation in blocks, the lines from one
-    block to the next.
+    block to the next. `predicted_s`: how long it takes.
     """
 
     index: int
@@ -35,15 +35,16 @@ class SectionStep:
     reads: tuple[str, ...]
     writes: tuple[str, ...]
     output_lines: int | None
+    predicted_s: float
 
 
 @dataclass(frozen=True, eq=False)
 class Share:
     """An engine's steps of a plan, in order.
 
-    `runs`: those of each launch; all in one where the engine's layers are called. What launches touch lies in GPU
-    memory as `placement` says; `inputs` are the buffers there that others write, `outputs` those that this engine
-    writes and others read. None of these is a part of another.
+    `runs`: those that may share a launch; all in one where the engine's layers are called. What launches touch lies
+    in GPU memory as `placement` says; `inputs` are the buffers there that others write, `outputs` those that this
+    engine writes and others read. None of these is a part of another.
     """
 
     runs: Sequence[Sequence[SectionStep]]

@@ -5,8 +5,8 @@ an output is read after them: a run ends when the CPU has copied its outputs, so
 
 The rule of reuse. Within a launch no address of GPU memory belongs to two buffers, because texture units and
 uniform streams read through caches that stores go past: a line read before a store to it would be read stale.
-So the life of a buffer that a launch touches covers that whole launch (a run of `codegen.bundle.launches`; cuts made
-only to keep within the board's time limit release nothing, which leaves the plan alone to say what is needed).
+So the life of a buffer that a launch touches covers that whole launch (a run of `codegen.bundle.launches`; cuts that
+engines make to keep within their limits release nothing, which leaves the plan alone to say what is needed).
 Between launches an address may change hands:
 
 - Every launch starts with the caches of the texture units and uniforms, and L2, cleared: whatever an earlier launch

@@ -1,13 +1,8 @@
-"""Which tasks run in one launch."""
+"""Which tasks may share a launch."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from codegen.bundle.tasks import Schedule, Task
-from codegen.engine import LaunchLimits
-from codegen.errors import PlanError
-from codegen.target import Target
 
 Run = tuple[Task, ...]
 
@@ -35,30 +30,3 @@ def runs_of(schedule: Schedule) -> list[Run]:
         read |= reads
         stale |= read & {schedule.memory_of(name) for name in task.writes}
     return list(map(tuple, runs))
-
-
-def launches_of(runs: Sequence[Run], target: Target) -> list[Run]:
-    """The runs, cut so that each launch has no more layers than it may and is predicted to end within the limit.
-
-    Raises PlanError where a single layer is predicted to take longer.
-    """
-    return [launch for run in runs for launch in _cut(run, run[0].engine.launch_limits(target))]
-
-
-def _cut(run: Run, limits: LaunchLimits) -> list[Run]:
-    launches: list[list[Task]] = []
-    spent_s = 0.0
-    for task in run:
-        layer_s = task.step.predicted_s
-        if layer_s > limits.seconds:
-            raise PlanError(
-                f"step {task.step.name!r} is predicted to take {layer_s:.3g} s on engine {task.engine.name!r}, "
-                f"longer than the {limits.seconds:g} s of a launch; make a new plan by `explore run`, which takes it "
-                "to the CPU"
-            )
-        spent_s += layer_s
-        if not launches or spent_s > limits.seconds or len(launches[-1]) == limits.layers:
-            launches.append([])
-            spent_s = layer_s
-        launches[-1].append(task)
-    return list(map(tuple, launches))

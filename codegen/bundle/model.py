@@ -8,12 +8,11 @@ from functools import cached_property
 
 from codegen.algorithm import algorithm_named
 from codegen.bundle.arrangement import Arrangement, arrange
-from codegen.bundle.launches import Run, launches_of
 from codegen.bundle.memory import Memory, plan_memory
 from codegen.bundle.names import model_identifier
 from codegen.bundle.sections import Sections, sections_of
 from codegen.bundle.step_weights import weights_of_steps
-from codegen.bundle.tasks import Schedule, schedule_of
+from codegen.bundle.tasks import Schedule, Task, schedule_of
 from codegen.errors import PlanError
 from codegen.graph import Graph
 from codegen.memory_space import GPU
@@ -24,12 +23,15 @@ from codegen.target import GpuMemory, Target
 
 @dataclass(frozen=True, eq=False)
 class Model:
-    """When steps run, what they became, and where everything lies; `identifier` begins every name of its C text."""
+    """When steps run, what they became, and where everything lies; `identifier` begins every name of its C text.
+
+    `launches`: for each mark of each launch the task that it is of.
+    """
 
     identifier: str
     plan: Plan
     arrangement: Arrangement
-    launches: Sequence[Run]
+    launches: Sequence[Sequence[Task]]
     sections: Sections
     memory: Memory
 
@@ -60,12 +62,18 @@ def compose(graph: Graph, plan: Plan, target: Target) -> Model:
     weights = weights_of_steps(graph, plan)
     arrangement = arrange(schedule_of(plan))
     _check_engines(arrangement, target)
-    launches = launches_of(arrangement.runs, target)
     identifier = model_identifier(plan.model_name)
-    sections = sections_of(arrangement, launches, weights, target, identifier)
+    sections = sections_of(arrangement, weights, target, identifier)
     start = sections.image.size_bytes - arrangement.launched.size_bytes if sections.image else 0
     memory = plan_memory(arrangement, sections.workspaces, start)
-    return Model(identifier, plan, arrangement, launches, sections, memory)
+    return Model(identifier, plan, arrangement, _launches(arrangement, sections), sections, memory)
+
+
+def _launches(arrangement: Arrangement, sections: Sections) -> list[list[Task]]:
+    if sections.image is None:
+        return []
+    tasks = {task.step.name: task for task in arrangement.schedule.computing}
+    return [[tasks[name] for name in launch.layers] for launch in sections.image.launches]
 
 
 def _check_engines(arrangement: Arrangement, target: Target) -> None:

@@ -10,7 +10,6 @@ import numpy as np
 
 from codegen.algorithm import algorithm_named
 from codegen.bundle.arrangement import Arrangement
-from codegen.bundle.launches import Run
 from codegen.bundle.names import c_identifier
 from codegen.bundle.tasks import Schedule, Task
 from codegen.engine import Engine
@@ -63,20 +62,20 @@ class Sections:
 
 def sections_of(
     arrangement: Arrangement,
-    launches: Sequence[Run],
     weights: Sequence[Sequence[FloatArray]],
     target: Target,
     prefix: str,
 ) -> Sections:
     """What every engine makes of its share; `weights` are those of every task, names of functions begin with `prefix`.
 
-    Raises PlanError where two engines make images, LinkError where one does not fit the board.
+    Raises PlanError where two engines make images or a step fits no launch, LinkError where an image does not fit the
+    board.
     """
     programs: dict[int, CpuProgram] = {}
     images: dict[str, GpuProgram] = {}
     engines = {task.engine.name: task.engine for task in arrangement.schedule.computing}
     for engine in engines.values():
-        share = _share(engine, arrangement, launches, weights, prefix)
+        share = _share(engine, arrangement, weights, prefix)
         section = engine.section(share, target)
         if isinstance(section, GpuProgram):
             images[engine.name] = section
@@ -93,13 +92,12 @@ def sections_of(
 def _share(
     engine: Engine,
     arrangement: Arrangement,
-    launches: Sequence[Run],
     weights: Sequence[Sequence[FloatArray]],
     prefix: str,
 ) -> Share:
     schedule = arrangement.schedule
     own = [task for task in schedule.computing if task.engine is engine]
-    runs = [run for run in launches if run[0].engine is engine] if engine.launches else [own]
+    runs = [run for run in arrangement.runs if run[0].engine is engine] if engine.launches else [own]
     written, read = _by_others(schedule, {task.index for task in own})
     return Share(
         [[_step(task, schedule, weights[task.index], prefix) for task in run] for run in runs],
@@ -122,6 +120,7 @@ def _step(task: Task, schedule: Schedule, weights: Sequence[FloatArray], prefix:
         task.reads,
         task.writes,
         part.output_lines if part else None,
+        step.predicted_s,
     )
 
 

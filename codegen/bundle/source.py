@@ -11,7 +11,6 @@ from textwrap import indent
 
 from codegen.bundle.entries import one_unit
 from codegen.bundle.header import interface_element
-from codegen.bundle.launches import Run
 from codegen.bundle.memory import Place
 from codegen.bundle.model import Model
 from codegen.bundle.names import c_comment, c_string
@@ -61,7 +60,10 @@ def _piece(name: str) -> str:
 
 def _tables(model: Model, surroundings: Surroundings) -> str:
     gpu, steps = model.image, model.plan.steps
-    launch_of = {task.index: i for i, tasks in enumerate(model.launches) for task in tasks}
+    launch_of: dict[int, int] = {}
+    for launch, tasks in enumerate(model.launches):
+        for task in tasks:
+            launch_of.setdefault(task.index, launch)
     rows = [
         f"    {{{c_string(step.name)}, {c_string(step.choice.engine)}, {launch_of.get(i, -1)}}},"
         for i, step in enumerate(steps)
@@ -161,8 +163,10 @@ def _functions(model: Model) -> str:
 
 
 def _calls(model: Model) -> list[str]:
-    lines: list[str] = []
-    first_of = {tasks[0].index: i for i, tasks in enumerate(model.launches)}
+    lines: list[str] = ["    memset(handle->step_s, 0, sizeof handle->step_s);"] if model.launches else []
+    begun: dict[int, list[int]] = {}
+    for launch, tasks in enumerate(model.launches):
+        begun.setdefault(tasks[0].index, []).append(launch)
     for task in model.schedule.tasks:
         if task.is_view:
             lines += [
@@ -171,8 +175,8 @@ def _calls(model: Model) -> list[str]:
             ]
         elif not task.is_launched:
             lines.append(_cpu_call(model, task))
-        elif task.index in first_of:
-            lines.append(_launch_call(first_of[task.index], model.launches[first_of[task.index]]))
+        else:
+            lines += [_launch_call(launch, model.launches[launch]) for launch in begun.get(task.index, ())]
     return lines
 
 
@@ -202,11 +206,11 @@ def _cpu_call(model: Model, task: Task) -> str:
     return indent(text.rstrip(), "    ")
 
 
-def _launch_call(number: int, tasks: Run) -> str:
+def _launch_call(number: int, tasks: Sequence[Task]) -> str:
     names = ", ".join(c_comment(task.step.name) for task in (tasks[0], tasks[-1]))
     return "\n".join(
         [
-            f"    {{   /* {len(tasks)} layers on the QPUs, from and to: {names} */",
+            f"    {{   /* {len({task.index for task in tasks})} layers on the QPUs, from and to: {names} */",
             f"        static const int steps[] = {{{', '.join(str(task.index) for task in tasks)}}};",
             f"        code = bundle_execute(&handle->memory, {number}u, steps, &handle->launch_s[{number}],",
             "                              handle->step_s);",

@@ -8,9 +8,10 @@ from functools import partial
 
 from codegen.bundle.tasks import is_view
 from codegen.graph import Graph, LayerSpec
+from codegen.launches import Filling
 from codegen.target import Target
 from explorer.compose.compose import UNLIMITED, Composition, Limits, compose, priced, retimed
-from explorer.compose.footprint import FootprintOf, footprint_of
+from explorer.compose.footprint import Footprint, FootprintOf, footprint_of
 from explorer.compose.gpu_memory import Charged, Request, within_gpu_memory
 from explorer.compose.memory_use import held_bytes
 from explorer.compose.steps import ComposedStep, Overheads, starts_launch
@@ -37,19 +38,20 @@ def compose_on(
     engines that launch; None: what their programs do.
     """
     of = footprint or partial(footprint_of, target=target)
-    ways = launchable(timed_candidates, target)
+    ways = launchable(timed_candidates, target, of)
     found = compose(graph, ways, overheads, limits)
     if has_gpu_memory_to_mind(graph, target):
         chargeable = _Chargeable(graph, ways, overheads, limits, of)
         found = within_gpu_memory(
             chargeable.charged(found, found, 0.0), target.gpu_memory_bytes, chargeable.compose
         )
-    steps = divided(found.steps, target, of)
+    steps, parts = divided(found.steps, target, of)
     if steps == found.steps:
-        return found
+        return replace(found, launches=found.launches + parts)
     more = priced(steps, overheads, *held_bytes(graph, steps), found.gap)
     price = limits.weights.of(more.usage)
-    return replace(more, gap=1 - limits.weights.of(found.usage) * (1 - found.gap) / price if price else 0.0)
+    gap = 1 - limits.weights.of(found.usage) * (1 - found.gap) / price if price else 0.0
+    return replace(more, launches=more.launches + parts, gap=gap)
 
 
 def exceeds_gpu_memory(
@@ -79,23 +81,25 @@ def _ample_bytes(spec: LayerSpec) -> int:
 
 def divided(
     steps: Sequence[ComposedStep], target: Target, footprint: FootprintOf
-) -> tuple[ComposedStep, ...]:
-    """The same steps, with an engine started anew where a launch would take longer than it may or have more marks."""
-    found = []
-    seconds, marks = 0.0, 0
+) -> tuple[tuple[ComposedStep, ...], int]:
+    """The same steps, with an engine started anew where a launch would take longer than it may or have more marks; and
+    how many launches begin with a part of a layer that is divided, whose time counts them.
+    """
+    found: list[ComposedStep] = []
+    more = 0
     for step, starts in zip(steps, starts_launch(steps), strict=True):
         if step.is_free or not step.timed.engine.launches:
             found.append(step)
             continue
-        most = step.timed.engine.launch_limits(target)
-        own = footprint(step.timed.candidate).marks if len(steps) * MOST_PHASES > most.layers else 1
-        seconds, marks = (0.0, 0) if starts else (seconds, marks)
-        if not starts and (seconds + step.timed.time_s > most.seconds or marks + own > most.layers):
-            step = replace(step, starts_launch=True)
-            seconds, marks = 0.0, 0
-        seconds, marks = seconds + step.timed.time_s, marks + own
-        found.append(step)
-    return tuple(found)
+        limits = step.timed.engine.launch_limits(target)
+        if starts:
+            filling = Filling(limits)
+        is_told = len(steps) * MOST_PHASES > limits.marks or step.time_s > limits.seconds
+        own = footprint(step.timed.candidate) if is_told else Footprint()
+        begins, *within = map(filling.starts, own.pieces(step.time_s))
+        found.append(replace(step, starts_launch=True) if begins and not starts else step)
+        more += sum(within)
+    return tuple(found), more
 
 
 class _Chargeable:

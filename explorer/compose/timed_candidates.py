@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 from codegen.engine import Engine
 from codegen.engine_registry import engine_named
+from codegen.errors import ScheduleError
 from codegen.graph import LayerSpec
 from codegen.operators.relayout import Relayout
 from codegen.schedule import Candidate
 from codegen.target import Target
 from codegen.tensor import TensorType
+from explorer.compose.footprint import FootprintOf, footprint_of
 from explorer.objectives.usage import Usage
 from microbench.board import Kind
 
@@ -79,16 +83,24 @@ def by_candidate(timed_candidates: TimedCandidates) -> Mapping[Candidate, TimedC
     return {way.candidate: way for ways in timed_candidates.values() for way in ways}
 
 
-def launchable(timed_candidates: TimedCandidates, target: Target) -> TimedCandidates:
-    """Without those that alone take longer than a launch of their engine may."""
-    return {
-        spec: tuple(
-            timed
-            for timed in ways
-            if not timed.engine.launches or timed.time_s <= timed.engine.launch_limits(target).seconds
-        )
-        for spec, ways in timed_candidates.items()
-    }
+def launchable(
+    timed_candidates: TimedCandidates, target: Target, footprint: FootprintOf | None = None
+) -> TimedCandidates:
+    """Without those of which a part alone takes longer than a launch of their engine may; `footprint` as in
+    `compose_on`.
+    """
+    of = footprint or partial(footprint_of, target=target)
+
+    def fits(timed: TimedCandidate) -> bool:
+        engine = timed.engine
+        if not engine.launches or timed.time_s <= engine.launch_limits(target).seconds:
+            return True
+        with suppress(ScheduleError):
+            pieces = of(timed.candidate).pieces(timed.time_s)
+            return max(piece.seconds for piece in pieces) <= engine.launch_limits(target).seconds
+        return False
+
+    return {spec: tuple(filter(fits, ways)) for spec, ways in timed_candidates.items()}
 
 
 def efficient(

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from codegen.algorithm import algorithm_named
-from codegen.bundle.launches import Run
 from codegen.bundle.memory import Memory
 from codegen.bundle.model import Model, compose
 from codegen.bundle.step_weights import weights_of_steps
@@ -20,6 +19,7 @@ from codegen.plan import Plan, PlanStep
 from codegen.program import GpuProgram
 from codegen.reference import evaluate_layer
 from codegen.schedule import Choice
+from codegen.target import Target
 from codegen.tensor import FloatArray
 from microbench.profile import load_profile
 from microbench.virtual import Execution, VirtualV3D
@@ -89,9 +89,9 @@ class PlanRun:
         return sum(launch.stale_reads for launch in self.launches)
 
 
-def run_plan(graph: Graph, plan: Plan, value: FloatArray, runs: int = 2) -> PlanRun:
+def run_plan(graph: Graph, plan: Plan, value: FloatArray, runs: int = 2, target: Target = PI_ZERO) -> PlanRun:
     """Runs a plan several times in the same memory, as a bundle does; memory is full of NaN before the first."""
-    model = compose(graph, plan, PI_ZERO)
+    model = compose(graph, plan, target)
     program = model.image
     with VirtualV3D(load_profile("pi-zero")) as gpu:
         image = gpu.alloc(program.size_bytes if program else 64)
@@ -104,15 +104,13 @@ def run_plan(graph: Graph, plan: Plan, value: FloatArray, runs: int = 2) -> Plan
             for task in model.schedule.computing:
                 if not task.is_launched:
                     machine.compute(task)
-                elif program is not None and (number := _launch_starting(model.launches, task)) is not None:
-                    launch = program.launches[number]
-                    executions.append(gpu.execute(launch.num_qpus, image.bus + launch.control_offset_bytes))
+                elif program is not None:
+                    for tasks, launch in zip(model.launches, program.launches, strict=True):
+                        if tasks[0] is task:
+                            control = image.bus + launch.control_offset_bytes
+                            executions.append(gpu.execute(launch.num_qpus, control))
             outputs = machine.outputs(plan)
         return PlanRun(outputs, executions, model.memory)
-
-
-def _launch_starting(launches: Sequence[Run], task: Task) -> int | None:
-    return next((i for i, tasks in enumerate(launches) if tasks[0] is task), None)
 
 
 def _load(program: GpuProgram, view: np.ndarray, bus: int) -> None:

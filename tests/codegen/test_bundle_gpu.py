@@ -14,12 +14,12 @@ import numpy as np
 import pytest
 
 from codegen.bundle import Manifest, compile_bundle
-from codegen.bundle.launches import Run, launches_of, runs_of
 from codegen.bundle.manifest import bundle_sources
+from codegen.bundle.model import compose
 from codegen.bundle.tasks import schedule_of
 from codegen.engine_registry import engine_named
 from codegen.engines.cpu.toolchain import compile_executable, runtime_source
-from codegen.engines.videocore4.engine import MOST_LAYERS
+from codegen.engines.videocore4.engine import MOST_MARKS
 from codegen.errors import LinkError, PlanError
 from codegen.graph import Graph
 from codegen.memory_space import HOST as HOST_NAME
@@ -198,26 +198,28 @@ def interrupted() -> Graph:
     return build.build(tensor)
 
 
-def launches(plan: Plan) -> list[Run]:
-    return launches_of(runs_of(schedule_of(plan)), LIMITED)
+def launches(graph: Graph, plan: Plan) -> list[list[str]]:
+    return [[task.step.name for task in tasks] for tasks in compose(graph, plan, LIMITED).launches]
 
 
 def test_launches_end_at_cpu_steps_and_at_the_time_limit() -> None:
-    plan = qpu_plan(interrupted())
+    graph = interrupted()
+    plan = qpu_plan(graph)
     runs = itertools.groupby(schedule_of(plan).computing, key=lambda task: task.is_launched)
-    expected = [tuple(tasks) for is_launched, tasks in runs if is_launched]
+    expected = [[task.step.name for task in tasks] for is_launched, tasks in runs if is_launched]
     assert len(expected) > 1
-    assert launches(plan) == expected
-    halves = launches(slow_plan(plan, 0.4))
+    assert launches(graph, plan) == expected
+    halves = launches(graph, slow_plan(plan, 0.4))
     assert max(map(len, halves)) == 2
-    singles = launches(slow_plan(plan, 0.7))
+    singles = launches(graph, slow_plan(plan, 0.7))
     assert {len(tasks) for tasks in singles} == {1}
 
 
 def test_a_layer_that_no_launch_may_hold_is_refused_by_name() -> None:
-    slow = slow_plan(qpu_plan(interrupted()), 2.0)
-    with pytest.raises(PlanError, match=r"step '.*' is predicted to take 2 s.*0\.8 s of a launch"):
-        launches(slow)
+    graph = interrupted()
+    slow = slow_plan(qpu_plan(graph), 2.0)
+    with pytest.raises(PlanError, match=r"step '.*' is predicted to take 2 s .* in 1 part, .* take 0\.8 s"):
+        launches(graph, slow)
 
 
 def test_an_engine_that_cannot_reach_gpu_memory_is_refused_there(
@@ -232,11 +234,12 @@ def test_an_engine_that_cannot_reach_gpu_memory_is_refused_there(
 def test_a_launch_holds_no_more_layers_than_the_runtime_takes() -> None:
     build = GraphBuilder("deep", (1, 4, 2, 2))
     tensor = "x"
-    for _ in range(MOST_LAYERS + 8):
+    for _ in range(MOST_MARKS + 8):
         tensor = build.add(Conv2d((1, 1)), tensor, [(4, 4, 1, 1), (4,)])
-    assert [len(tasks) for tasks in launches(qpu_plan(build.build(tensor)))] == [MOST_LAYERS, 8]
+    graph = build.build(tensor)
+    assert [len(tasks) for tasks in launches(graph, qpu_plan(graph))] == [MOST_MARKS, 8]
     runtime, runner = runtime_source("bundle_gpu.c"), (SOURCE_DIRECTORY / "backend.h").read_text("utf-8")
-    assert f"BUNDLE_MOST_LAYERS = {MOST_LAYERS}" in runtime and f"BACKEND_MARKS = {MOST_LAYERS}" in runner
+    assert f"BUNDLE_MOST_LAYERS = {MOST_MARKS}" in runtime and f"BACKEND_MARKS = {MOST_MARKS}" in runner
 
 
 def test_the_image_file_is_what_its_description_says(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
@@ -13,10 +13,11 @@ import pytest
 from codegen.algorithm import algorithm_named
 from codegen.bundle import compile_bundle
 from codegen.bundle.arrangement import Arrangement, arrange
-from codegen.bundle.launches import Run, launches_of
 from codegen.bundle.memory import MemoryUse, memory_use
+from codegen.bundle.model import compose
 from codegen.bundle.step_weights import weights_of_steps
 from codegen.bundle.tasks import schedule_of
+from codegen.engine_registry import engine_named
 from codegen.engines.cpu.algorithm import CpuAlgorithm
 from codegen.errors import PlanError
 from codegen.expression import RELU
@@ -26,6 +27,7 @@ from codegen.operators.conv2d import Conv2d
 from codegen.operators.pool2d import Pool2d
 from codegen.plan import Plan, PlanStep
 from codegen.reference import evaluate
+from codegen.section import Section, Share
 from codegen.target import Target
 from tests.codegen.plan_run import layered_plan, run_plan
 from tests.codegen.planned import HOST, PI_ZERO, GraphBuilder, branched_network, plan_of, small_network
@@ -89,10 +91,13 @@ def test_reuse_within_a_launch_would_be_stale(monkeypatch: pytest.MonkeyPatch) -
     value = np.ones(graph.types["x"].shape, np.float32)
     assert run_plan(graph, plan, value).stale_reads == 0
 
-    def in_one(runs: Sequence[Run], target: Target) -> list[Run]:
-        return [tuple(task for run in runs for task in run)]
+    engine = engine_named("videocore4")
+    section = engine.section
 
-    monkeypatch.setattr("codegen.bundle.model.launches_of", in_one)
+    def in_one(share: Share, target: Target) -> Section:
+        return section(replace(share, runs=[share.steps]), target)
+
+    monkeypatch.setattr(engine, "section", in_one)
     assert run_plan(graph, plan, value).stale_reads > 0
 
 
@@ -143,7 +148,7 @@ def test_cuts_at_the_time_limit_release_nothing() -> None:
     plan = layered_plan(chain())
     steps = tuple(PlanStep.model_validate({**dict(s), "predicted_s": 0.5, "high_s": 0.5}) for s in plan.steps)
     slow = plan.model_copy(update={"steps": steps})
-    assert len(launches_of(arranged(slow).runs, replace(PI_ZERO, launch_limit_s=0.8))) == 6
+    assert len(compose(chain(), slow, replace(PI_ZERO, launch_limit_s=0.8)).launches) == 6
     assert memory_use(slow, {}).gpu_bytes == memory_use(plan, {}).gpu_bytes
 
 

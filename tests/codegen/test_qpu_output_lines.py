@@ -49,9 +49,9 @@ def check_within(spec: LayerSpec, choice: Choice, most_error: float = MOST_ERROR
     whole = apart.regions["whole"]
     part = Region("part", whole.offset_bytes + BEFORE * LINE_BYTES, whole.size_bytes - BEFORE * LINE_BYTES)
     activations = Placement({**apart.regions, "part": part}, apart.size_bytes)
-    program = link(
-        [[LinkedLayer("layer", layer, tuple(names), ("part",))]], activations, names, ["whole"], TARGET.qpus
-    )
+    linked = LinkedLayer("layer", layer, tuple(names), ("part",))
+    phases = [part for parts in linked.phases(TARGET.qpus) for part in parts]
+    program = link([phases], activations, names, ["whole"], TARGET.qpus)
     with VirtualV3D(load_profile("pi-zero")) as gpu:
         memory = gpu.alloc(program.size_bytes)
         words = memory.view.view(np.uint32)

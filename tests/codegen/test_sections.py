@@ -74,7 +74,6 @@ def test_an_engine_is_asked_once_for_all_its_steps(asked: dict[str, list[Share]]
         (arrangement, "_lives"),
         (memory, "allocate"),
         (model, "arrange"),
-        (model, "launches_of"),
         (model, "schedule_of"),
         (tasks, "parts_of"),
     ],

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from codegen.algorithm import Algorithm
-from codegen.engine import LaunchLimits
 from codegen.engine_registry import layout_named
 from codegen.engines.videocore4.algorithm import QpuAlgorithm
 from codegen.engines.videocore4.layer import QpuLayer
 from codegen.engines.videocore4.layout import Pixel16
 from codegen.engines.videocore4.link import LinkedLayer, link, link_single
 from codegen.engines.videocore4.memory import GPU_MEMORY
-from codegen.errors import ScheduleError
+from codegen.engines.videocore4.parts import dealt_to, parts_of
+from codegen.errors import PlanError, ScheduleError
+from codegen.launches import Filling, LaunchLimits, Piece
 from codegen.layout import Layout
 from codegen.memory_space import GPU
 from codegen.program import Program
@@ -21,7 +22,7 @@ from codegen.section import Section, SectionStep, Share
 from codegen.target import Target
 from codegen.tensor import FloatArray
 
-MOST_LAYERS = 512  # of a launch: as many marks as the runtime and the runner can time
+MOST_MARKS = 512  # of a launch: as many as the runtime and the runner can time
 
 
 class VideoCore4Engine:
@@ -46,7 +47,11 @@ class VideoCore4Engine:
         return target.has_qpus
 
     def launch_limits(self, target: Target) -> LaunchLimits:
-        return LaunchLimits(target.launch_limit_s, MOST_LAYERS)
+        return LaunchLimits(target.launch_limit_s, MOST_MARKS)
+
+    def parts(self, algorithm: Algorithm, candidate: Candidate, target: Target) -> int:
+        """Raises ScheduleError where no launch could hold a part."""
+        return parts_of(algorithm, candidate, target)
 
     def owns(self, algorithm: Algorithm) -> bool:
         return algorithm.engine == self.name and isinstance(algorithm, QpuAlgorithm)
@@ -72,14 +77,39 @@ class VideoCore4Engine:
 
     def section(self, share: Share, target: Target) -> Section:
         """One image for all launches."""
-        launches = [[self._linked(step, target) for step in run] for run in share.runs]
+        launches = [launch for run in share.runs for launch in self._launches(run, target)]
         return link(
             launches, share.placement, share.inputs, share.outputs, target.qpus, target.gpu_memory_bytes
         )
 
-    def _linked(self, step: SectionStep, target: Target) -> LinkedLayer:
+    def _launches(self, run: Sequence[SectionStep], target: Target) -> list[list[LinkedLayer]]:
+        """The steps' phases, cut where launches would exceed their limits."""
+        limits = self.launch_limits(target)
+        filling, launches = Filling(limits), list[list[LinkedLayer]]()
+        for step in run:
+            for piece, phases in self._pieces(step, target, limits):
+                if filling.starts(piece):
+                    launches.append([])
+                launches[-1] += phases
+        return launches
+
+    def _pieces(
+        self, step: SectionStep, target: Target, limits: LaunchLimits
+    ) -> list[tuple[Piece, Sequence[LinkedLayer]]]:
+        """What a launch holds whole of a step. Each phase of a divided layer may take all its time: nothing tells."""
         layer = self._lowered(step.algorithm, step.candidate, target, step.weights, step.output_lines)
-        return LinkedLayer(step.name, layer, step.reads, step.writes)
+        phases = LinkedLayer(step.name, layer, step.reads, step.writes).phases(target.qpus)
+        most = max(map(len, phases))
+        part_s = step.predicted_s / most
+        if part_s > limits.seconds:
+            raise PlanError(
+                f"step {step.name!r} is predicted to take {step.predicted_s:.3g} s on engine {self.name!r} in {most} "
+                f"{'part' if most == 1 else 'parts'}, and a launch may take {limits.seconds:g} s; make a new plan by "
+                "`explore run`, which takes it to the CPU"
+            )
+        if most == 1:
+            return [(Piece(part_s, len(phases)), [part for parts in phases for part in parts])]
+        return [(Piece(part_s, 1), [part]) for parts in phases for part in parts]
 
     def _lowered(
         self,
@@ -93,4 +123,5 @@ class VideoCore4Engine:
             raise ScheduleError(
                 f"algorithm {algorithm.name!r} makes no program for the QPUs: it needs a method lower"
             )
-        return algorithm.lower(candidate.spec, target, candidate.choice, weights, output_lines=output_lines)
+        dealt = dealt_to(target, parts_of(algorithm, candidate, target))
+        return algorithm.lower(candidate.spec, dealt, candidate.choice, weights, output_lines=output_lines)

@@ -14,7 +14,7 @@ reading another.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -22,6 +22,7 @@ import numpy as np
 from codegen.engines.videocore4.assembler import Assembler, word_of
 from codegen.engines.videocore4.layer import EPILOGUE, NEXT_BLOCK, Address, QpuLayer, Uniform, leave
 from codegen.engines.videocore4.memory import GPU_MEMORY
+from codegen.engines.videocore4.parts import divided
 from codegen.engines.videocore4.registers import UNIFORM, A
 from codegen.errors import GpuMemoryError, LinkError
 from codegen.placement import Placement
@@ -34,12 +35,21 @@ _TARGET = A(28)
 
 @dataclass(frozen=True, eq=False)
 class LinkedLayer:
-    """A lowered layer with the names of the buffers it reads and writes."""
+    """A lowered layer, or a phase of one, with the names of the buffers it reads and writes."""
 
     name: str
     layer: QpuLayer
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
+
+    def phases(self, qpus: int) -> list[tuple[LinkedLayer, ...]]:
+        """Its phases, between which all QPUs meet; each in parts where it is dealt out to more than these QPUs."""
+        found: list[tuple[LinkedLayer, ...]] = []
+        phase: QpuLayer | None = self.layer
+        while phase is not None:
+            found.append(tuple(replace(self, layer=part) for part in divided(phase, qpus)))
+            phase = phase.then
+        return found
 
 
 @dataclass
@@ -75,13 +85,13 @@ def link(
     num_qpus: int,
     memory_limit_bytes: int = 0,
 ) -> GpuProgram:
-    """One image for all launches.
+    """One image for all launches of phases.
 
     `activations` places every buffer that the layers name; they lie behind all else, in the program's last
     `activations.size_bytes`. `inputs` and `outputs` are those that the CPU writes and reads. Raises LinkError where
-    a layer wants more QPUs than there are, a buffer is unknown, or the image exceeds the memory limit.
+    a layer has more than one phase or wants more QPUs than there are, a buffer is unknown, or the image exceeds the
+    memory limit.
     """
-    launches = [[phase for layer in layers for phase in _phases(layer)] for layers in launches]
     _check(launches, activations.regions, num_qpus)
     image = _Image()
     code = _place_code(image, launches, num_qpus)
@@ -112,10 +122,12 @@ def link(
         outputs=tuple(regions[name] for name in outputs),
         weights_offset_bytes=weights_offset,
         scratch=tuple(
-            Region(layer.name, scratch[number, index], layer.layer.scratch_bytes)
-            for number, layers in enumerate(launches)
-            for index, layer in enumerate(layers)
-            if layer.layer.scratch_bytes
+            dict.fromkeys(
+                Region(layer.name, scratch[number, index], layer.layer.scratch_bytes)
+                for number, layers in enumerate(launches)
+                for index, layer in enumerate(layers)
+                if layer.layer.scratch_bytes
+            )
         ),
     )
 
@@ -123,25 +135,24 @@ def link(
 def link_single(
     layer: QpuLayer, input_bytes: Sequence[int], output_bytes: Sequence[int], num_qpus: int
 ) -> GpuProgram:
-    """A program of one layer: what a candidate is measured with."""
+    """A program of one layer: what a candidate is measured with. One that is divided has a launch for each part."""
     names = tuple(f"input{i}" for i in range(len(input_bytes)))
     results = tuple(f"output{i}" for i in range(len(output_bytes)))
     buffers = dict(zip((*names, *results), (*input_bytes, *output_bytes), strict=True))
     linked = LinkedLayer("layer", layer, names, results)
-    return link([[linked]], Placement.side_by_side(buffers, GPU_MEMORY), names, results, num_qpus)
-
-
-def _phases(linked: LinkedLayer) -> Iterator[LinkedLayer]:
-    """A layer's phases, each as a layer: between them all QPUs meet."""
-    yield linked
-    if linked.layer.then is not None:
-        yield from _phases(replace(linked, layer=linked.layer.then))
+    phases = linked.phases(num_qpus)
+    launches = [[part] for parts in phases for part in parts]
+    if all(len(parts) == 1 for parts in phases):
+        launches = [[part for parts in phases for part in parts]]
+    return link(launches, Placement.side_by_side(buffers, GPU_MEMORY), names, results, num_qpus)
 
 
 def _check(launches: Sequence[Sequence[LinkedLayer]], buffers: Mapping[str, Region], num_qpus: int) -> None:
     if not launches or not all(launches):
         raise LinkError("nothing to link: every launch needs a layer")
     for layer in (x for layers in launches for x in layers):
+        if layer.layer.then is not None:
+            raise LinkError(f"layer {layer.name!r} has a second phase: link its `phases`")
         most = max(len(blocks) for blocks in (layer.layer.blocks, *layer.layer.more))
         if most > num_qpus:
             raise LinkError(f"layer {layer.name!r} is split over {most} QPUs, there are {num_qpus}")
@@ -274,29 +285,35 @@ def _aligned(offset: int) -> int:
 def _plan_weights(
     launches: Sequence[Sequence[LinkedLayer]], start: int
 ) -> tuple[dict[tuple[int, int], int], int]:
+    """Where each phase's weights begin: parts of one phase share them."""
     offsets: dict[tuple[int, int], int] = {}
+    placed: dict[int, int] = {}
     position = start
     for number, layers in enumerate(launches):
         for index, layer in enumerate(layers):
-            offsets[number, index] = position
-            position = _aligned(position + WORD_BYTES * len(layer.layer.weights))
+            weights = layer.layer.weights
+            if id(weights) not in placed:
+                placed[id(weights)] = position
+                position = _aligned(position + WORD_BYTES * len(weights))
+            offsets[number, index] = placed[id(weights)]
     return offsets, position
 
 
 def _plan_scratch(
     launches: Sequence[Sequence[LinkedLayer]], start: int
 ) -> tuple[dict[tuple[int, int], int], int]:
-    """Where each layer's scratch lies: that of a second phase is the first's. No two share memory, for reads of what
-    was read before in the launch would be stale.
+    """Where each layer's scratch lies, for all its phases and their parts: layers have names of their own. No two share
+    memory, for reads of what was read before in the launch would be stale.
     """
     offsets: dict[tuple[int, int], int] = {}
-    position = own = start
+    placed: dict[str, int] = {}
+    position = start
     for number, layers in enumerate(launches):
         for index, layer in enumerate(layers):
-            if layer.layer.scratch_bytes:
-                own = _aligned(position + GUARD_BYTES)
-                position = own + layer.layer.scratch_bytes
-            offsets[number, index] = own
+            if layer.layer.scratch_bytes and layer.name not in placed:
+                placed[layer.name] = _aligned(position + GUARD_BYTES)
+                position = placed[layer.name] + layer.layer.scratch_bytes
+            offsets[number, index] = placed.get(layer.name, start)
     return offsets, position
 
 

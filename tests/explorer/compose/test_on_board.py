@@ -28,13 +28,13 @@ from tests.explorer.networks import LAYOUTS, graph_of, timed
 ENDLESS = replace(load_profile("pi-zero").target(), launch_limit_s=1e9)
 
 
-def footprints(numbers: Sequence[int], marks: int = 1) -> FootprintOf:
+def footprints(numbers: Sequence[int], marks: int = 1, parts: int = 1) -> FootprintOf:
     """Some bytes for each candidate, by its number among its layer's and by its interface."""
 
     def of(candidate: Candidate) -> Footprint:
         choice = candidate.choice
         place = choice.tiles["tag"] + len(choice.input_layouts) + 2 * (choice.output_layout == "nchw")
-        return Footprint(numbers[place % len(numbers)], marks)
+        return Footprint(numbers[place % len(numbers)], marks, parts)
 
     return of
 
@@ -133,3 +133,34 @@ def test_layers_of_two_phases_count_twice_in_a_launch(marks: int, launches: int)
         table[spec] = (timed(spec, "cpu", (source,), target, 1.0),)
     found = compose_on(graph, table, Overheads(5.0), UNLIMITED, ENDLESS, footprints((0,), marks))
     assert (found.launches, found.total_s) == (launches, layers + 2 + 5.0 * launches)
+
+
+@pytest.mark.parametrize(
+    ("time_s", "phases", "engine", "launches"),
+    [(2.0, 1, "videocore4", 3), (2.0, 2, "videocore4", 6), (0.9, 1, "videocore4", 2), (2.7, 1, "cpu", 0)],
+    ids=["each part alone", "phases apart", "two parts together", "parts too long"],
+)
+def test_a_layer_in_parts_may_take_longer_than_a_launch(
+    time_s: float, phases: int, engine: str, launches: int
+) -> None:
+    graph = graph_of([(0,)], [1])
+    (node,) = graph.nodes
+    spec = LayerSpec.of(graph, node)
+    table: Table = {
+        spec: (
+            timed(spec, "videocore4", ("pixel16",), "pixel16", time_s),
+            timed(spec, "cpu", ("nchw",), "nchw", 9.0),
+        )
+    }
+    for source, result in (LAYOUTS, LAYOUTS[::-1]):
+        change = relayout_spec(graph.types["t0"], source, result)
+        table[change] = (timed(change, "cpu", (source,), result, 0.125),)
+    parts = 3
+    of = footprints((0,), phases * parts, parts)
+    target = replace(ENDLESS, launch_limit_s=0.8)
+    found = compose_on(graph, table, Overheads(0.5), UNLIMITED, target, of)
+    assert {step.timed.engine.name for step in found.steps if step.node is not None} == {engine}
+    assert found.launches == launches
+    assert found.total_s == (
+        time_s + 0.25 + 0.5 if launches else 9.0
+    )  # parts' overheads are in the layer's time

@@ -155,8 +155,8 @@ static int bundle_load_gpu(const char *directory, const bundle_layout *layout, b
 }
 
 /*
- * Runs one launch. `steps` are the indices of its steps, in order; their times are written to steps_s, or -1
- * where the platform has no marks. Returns a PLATFORM_ code.
+ * Runs one launch. `steps` are the indices of the steps that its marks are of, in order; their times are added to
+ * steps_s, which are -1 where the platform has no marks. Returns a PLATFORM_ code.
  */
 static int bundle_execute(const bundle_memory *memory, uint32_t launch, const int *steps, double *launch_s,
                           double *steps_s)
@@ -173,7 +173,7 @@ static int bundle_execute(const bundle_memory *memory, uint32_t launch, const in
     for (int i = 0; i < layers; ++i) {
         const double start = i == 0 ? 0.0 : marks[i - 1];
         const double end = i == layers - 1 ? *launch_s : marks[i];
-        steps_s[steps[i]] = known ? end - start : -1.0;
+        steps_s[steps[i]] = known && steps_s[steps[i]] >= 0.0 ? steps_s[steps[i]] + (end - start) : -1.0;
     }
     return PLATFORM_OK;
 }
