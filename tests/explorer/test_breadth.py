@@ -70,8 +70,8 @@ def test_inputs_are_the_same_for_a_seed() -> None:
     assert tones((1, 100, 1), 0).shape == (1, 100, 1)
 
 
-def test_a_network_is_judged_in_both_places(tmp_path: Path) -> None:
-    weight = helper.make_tensor("w", TensorProto.FLOAT, (8, 4, 1, 1), np.linspace(-1, 1, 32))
+def save_small(path: Path, *, weights: np.ndarray) -> None:
+    weight = helper.make_tensor("w", TensorProto.FLOAT, (8, 4, 1, 1), weights)
     graph = helper.make_graph(
         [helper.make_node("Conv", ["x", "w"], ["a"]), helper.make_node("Relu", ["a"], ["y"])],
         "small",
@@ -79,8 +79,19 @@ def test_a_network_is_judged_in_both_places(tmp_path: Path) -> None:
         [helper.make_tensor_value_info("y", TensorProto.FLOAT, (1, 8, 8, 8))],
         [weight],
     )
-    path = tmp_path / "small.onnx"
     save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), str(path))
+
+
+def test_a_network_without_effect_does_not_agree(tmp_path: Path) -> None:
+    path = tmp_path / "small.onnx"
+    save_small(path, weights=np.zeros(32))
+    found = judge_on_host(path, {})
+    assert found.error is None and "same for every input" in found.reason
+
+
+def test_a_network_is_judged_in_both_places(tmp_path: Path) -> None:
+    path = tmp_path / "small.onnx"
+    save_small(path, weights=np.linspace(-1, 1, 32))
     host, board = judge_on_host(path, {}), judge_on_board(path, {})
     assert host.macs == 8 * 4 * 64 and host.error is not None and host.error < 1e-6
     assert board.error is not None and board.error < 1e-5 and not board.reason

@@ -1,7 +1,8 @@
 """The architectures of the study of breadth: exports of torchvision, timm and small modules, with seeded weights.
 
-Weights are drawn, never fetched; each layer is scaled so that what it gives has the variance 1, and the statistics of
-batch normalisation are the first input's, one variance for all channels, so that activations neither vanish nor grow.
+Weights are drawn, never fetched, those too that training begins with at nothing, which would leave branches or all of
+the network without effect. Each layer is scaled so that what it gives has the variance 1, and the statistics of batch
+normalisation are the first input's, one variance for all channels, so that activations neither vanish nor grow.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 OPSET = 17
 SEED = 0
+VANISHING = 1e-3  # the largest weight of a layer without effect
 
 
 @dataclass(frozen=True)
@@ -158,7 +160,7 @@ ARCHITECTURES = (
     of_timm("resnest14d", "ResNeSt"),
     of_timm("starnet_s1", "StarNet"),
     of_timm("vit_tiny_patch16_224", "ViT", img_size=64),
-    of_timm("deit_tiny_patch16_224", "DeiT", img_size=64),
+    of_timm("deit_tiny_distilled_patch16_224", "DeiT", img_size=64),
     of_timm("mixer_s32_224", "MLP-Mixer", img_size=64),
     of_timm("resmlp_12_224", "ResMLP", img_size=64),
     of_timm("gmlp_ti16_224", "gMLP", img_size=64),
@@ -195,6 +197,7 @@ def export(architecture: Architecture, path: Path) -> None:
     example = torch.randint(0, words, shape) if words else torch.randn(shape)
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")
+        draw_vanishing(net)
         _keep_variance(net, example)
         net(example)  # exporters fix what the first call leaves open
         torch.onnx.export(
@@ -206,6 +209,22 @@ def export(architecture: Architecture, path: Path) -> None:
             dynamo=False,
             do_constant_folding=True,
         )
+
+
+def draw_vanishing(net: nn.Module) -> list[str]:
+    """Draws weights, and factors of channels, that are nothing or next to it; gives their names."""
+    from torch import nn
+
+    drawn = []
+    for name, parameter in net.named_parameters():
+        is_factor = parameter.ndim == 1 and not name.endswith(("bias", "biases", "beta"))
+        if (parameter.ndim > 1 or is_factor) and float(parameter.abs().max()) < VANISHING:
+            drawn.append(name)
+            if parameter.ndim == 1:
+                nn.init.uniform_(parameter, 0.5, 1.0)
+            else:
+                nn.init.normal_(parameter, std=parameter[0].numel() ** -0.5)
+    return drawn
 
 
 def _keep_variance(net: nn.Module, example: Tensor) -> None:

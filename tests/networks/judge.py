@@ -81,6 +81,8 @@ def judge_on_host(path: Path, shapes: Shapes, given: Given = left_to_chance) -> 
         return replace(found, reason=_reason(error))
     assert prepared.compiled is not None
     peer = _peer(path, model, inputs)
+    if _are_equal(peer):
+        return replace(found, reason="its outputs are the same for every input")
     graph = prepared.compiled.graph
     found = replace(found, macs=macs_of(graph), error=_greatest(own, peer))
     exact = [_exact(graph, values) for values in inputs]
@@ -124,6 +126,16 @@ def _inputs(model: ModelProto, shapes: Shapes, given: Given) -> list[Inputs]:
 def _peer(path: Path, model: ModelProto, inputs: Sequence[Inputs]) -> list[Sequence[NDArray[Any]]]:
     session, outputs = peer_session(path), [info.name for info in model.graph.output]
     return [session.run(outputs, dict(given)) for given in inputs]
+
+
+def _are_equal(several: Sequence[Sequence[NDArray[Any]]]) -> bool:
+    """Whether outputs tell nothing of the network."""
+    first, *others = several
+    return all(
+        np.array_equal(mine, theirs, equal_nan=True)
+        for other in others
+        for mine, theirs in zip(first, other, strict=True)
+    )
 
 
 def _exact(graph: Graph, inputs: Inputs) -> list[NDArray[Any]]:

@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -104,7 +105,11 @@ def _run(name: str, command: Sequence[str], work: Path) -> str:
         try:
             code = process.wait()
         finally:
-            process.wait()
+            while (
+                process.poll() is None
+            ):  # it ends by the interrupt that this process has had, more than once maybe
+                with suppress(KeyboardInterrupt):
+                    process.wait()
             after = resource.getrusage(resource.RUSAGE_CHILDREN)
             processor_s = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
             spent = {"name": name, "wall_s": time.perf_counter() - start, "processor_s": processor_s}
