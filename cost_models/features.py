@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from codegen.algorithm import algorithm_named
 from codegen.graph import LayerSpec
+from codegen.layout import Nchw, plane
 from codegen.operators.conv2d import Conv2d
 from codegen.operators.conv_transpose2d import ConvTranspose2d
 from codegen.operators.pool2d import Pool2d
@@ -36,6 +37,7 @@ _FIXED_NAMES = (
     "log.expected",
     *("loads_per_mac", "uniforms_per_mac", "instructions_per_mac", "bytes_per_mac", "rows_per_store"),
     *("in.channels", "in.pixels", "out.channels", "out.pixels", "kernel", "stride", "groups"),
+    *("in.row_major", "in.split_vectors"),
     *("stair.stores_per_element", "stair.tiles", "stair.rounds", "stair.raggedness", "stair.tile_macs"),
     *("stair.weight_columns", "stair.redundancy", "stair.busiest_instructions"),
     *("fit.working_set", "fit.inputs", "fit.weights", "fit.rereads", "fit.lines_reread"),
@@ -100,6 +102,7 @@ class SeenCandidate:
             math.log(machine.cycles(expected_s, candidate.choice)),
             *_intensities(work),
             *_shape(candidate.spec),
+            *_row_major(candidate),
             *_staircase(candidate, work, machine),
             *_fits(candidate, work, machine),
             *_flow(flow, work, roofline_cycles),
@@ -132,6 +135,16 @@ def _intensities(work: Work) -> tuple[float, ...]:
         (work.unique_bytes_read + work.bytes_written) / macs,
         work.store_instructions / max(work.dma_stores, 1.0),
     )
+
+
+def _row_major(candidate: Candidate) -> tuple[float, float]:
+    """Whether the first input lies as ONNX has it, and the share of its channels that begin within a vector there, so
+    that a load of neighbouring pixels takes two lines.
+    """
+    if candidate.choice.input_layouts[:1] != (Nchw.name,):
+        return 0.0, 0.0
+    _, _, pixels = plane(candidate.spec.inputs[0])
+    return 1.0, 1.0 - math.gcd(pixels, LANES) / LANES
 
 
 def _staircase(candidate: Candidate, work: Work, machine: Machine) -> tuple[float, ...]:

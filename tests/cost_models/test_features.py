@@ -1,4 +1,4 @@
-"""Names of an axis become the numbers that its algorithm gives them."""
+"""What the learned model sees: names of an axis as numbers, and how the input lies."""
 
 from __future__ import annotations
 
@@ -33,3 +33,19 @@ def test_a_name_is_its_place(algorithm: str, axis: str) -> None:
     )
     assert list(rows[:, features.names.index(f"axis.tile.{axis}")]) == list(range(len(names)))
     assert set(rows[:, features.names.index("axis.tile.rows")]) == {4.0}
+
+
+@pytest.mark.parametrize(
+    ("size", "layout", "expected"), [(4, "nchw", 0.0), (3, "nchw", 15 / 16), (3, "pixel16", 0.0)]
+)
+def test_channels_of_a_row_major_input_may_begin_within_a_vector(
+    size: int, layout: str, expected: float
+) -> None:
+    spec = inferred_layer(Map(RESULT), (1, 4, size, size))
+    candidate = Candidate(spec, Choice("cpu", NAMED[0][0], (), (), (layout,), ("nchw",)))
+    features = FeatureSet.of([candidate])
+    terms = RooflineTerms(1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0)
+    machine = Machine.of(load_profile("pi-zero"))
+    (row,) = features.matrix([SeenCandidate.of(candidate, Work(1.0), terms, machine)])
+    assert row[features.names.index("in.row_major")] == (layout == "nchw")
+    assert row[features.names.index("in.split_vectors")] == expected
