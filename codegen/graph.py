@@ -59,6 +59,14 @@ class Graph:
         """The constants a node uses."""
         return tuple(self.constants[name] for name in node.weights)
 
+    def weight_types_of(self, node: Node) -> tuple[TensorType, ...]:
+        """The types of the constants a node uses."""
+        return tuple(self._constant_types[name] for name in node.weights)
+
+    @cached_property
+    def _constant_types(self) -> dict[str, TensorType]:
+        return {name: type_of(value) for name, value in self.constants.items()}
+
     @cached_property
     def _consumers(self) -> dict[str, tuple[Node, ...]]:
         found: dict[str, list[Node]] = {}
@@ -87,7 +95,7 @@ class LayerSpec:
         inputs, outputs = (
             tuple(graph.types[tensor] for tensor in tensors) for tensors in (node.inputs, node.outputs)
         )
-        return LayerSpec(node.op, inputs, outputs, tuple(map(type_of, graph.weights_of(node))))
+        return LayerSpec(node.op, inputs, outputs, graph.weight_types_of(node))
 
     @cached_property
     def canonical(self) -> str:

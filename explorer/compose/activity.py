@@ -43,6 +43,10 @@ class Activity:
         """Whether a launch is open in a state."""
         return state > AWAKE
 
+    def may_run(self, timed: TimedCandidate) -> bool:
+        """Whether its engine is one of those that there are states for."""
+        return not timed.engine.launches or timed.engine.name in self._launched
+
     def rule(self, timed: TimedCandidate) -> Rule:
         """Of a step that computes."""
         known = self._rules.get(id(timed))

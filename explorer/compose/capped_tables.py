@@ -76,7 +76,7 @@ class CappedTables:
         self._size = size
         self._graph = problem.graph
         self._effort = effort
-        engines = [engine_named(name) for name in _engines(problem)]
+        engines = [engine_named(name) for name in problem.used_engines]
         self._marks = Marks(problem.layouts)
         self._homes = Homes(problem, self._marks)
         self._activity = Activity(problem.prices, [engine.name for engine in engines if engine.launches])
@@ -365,11 +365,6 @@ def _below(labels: Labels, rooms: Sequence[float]) -> Labels:
 
 def _cost(label: Label) -> float:
     return label.cost
-
-
-def _engines(problem: Problem) -> list[str]:
-    ways = [way for of_one in problem.ways.values() for way in of_one]
-    return list(dict.fromkeys((*(way.candidate.choice.engine for way in ways), *problem.engines)))
 
 
 def _tensors(problem: Problem) -> Iterator[str]:

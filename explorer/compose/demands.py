@@ -25,6 +25,7 @@ class Demands:
         bound = [spaces for engine in engines for spaces in (engine.reads, engine.writes)]
         self.tells_memories = any(HOST not in b for b in bound) and any(GPU not in b for b in bound)
         self._all_hosts = sum(ON_HOST << shift for shift in self._shift.values())
+        self._without_bounds: dict[int, int] = {}
 
     def need(self, layout: str) -> int:
         """A reader in that layout, wherever it is."""
@@ -62,11 +63,11 @@ class Demands:
 
     def without_bounds(self, mask: int) -> int:
         """What the mask says whatever the memory; a part of a concatenation is there for readers too."""
-        found = 0
-        for shift in self._shift.values():
-            field = mask >> shift
-            found |= (field & PLACED or field & NEED) << shift
-        return found
+        if mask not in self._without_bounds:
+            fields = ((mask >> shift, shift) for shift in self._shift.values())
+            found = sum((field & PLACED or field & NEED) << shift for field, shift in fields)
+            self._without_bounds[mask] = found
+        return self._without_bounds[mask]
 
     def contradicts(self, mask: int) -> bool:
         """Whether a copy has to be in both memories at once."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from explorer.compose.rivals import INFINITE
@@ -14,8 +14,8 @@ class Horizon(Protocol):
     @property
     def most(self) -> float: ...
 
-    def room(self, place: int) -> float:
-        """For all from the node of that number on, whatever the state before it."""
+    def room(self, place: int, asked: Iterable[tuple[str, int]] = ()) -> float:
+        """For all from the node of that number on, where that is asked for before it, of other tensors whatever."""
         ...
 
     def rooms(self, place: int, asked: Sequence[tuple[str, int]]) -> Sequence[float]:
@@ -31,7 +31,7 @@ class Endless:
     def __init__(self, activities: int) -> None:
         self._rooms = (INFINITE,) * activities
 
-    def room(self, place: int) -> float:
+    def room(self, place: int, asked: Iterable[tuple[str, int]] = ()) -> float:
         return INFINITE
 
     def rooms(self, place: int, asked: Sequence[tuple[str, int]]) -> Sequence[float]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from codegen.bundle.tasks import is_view
 from codegen.graph import Node
@@ -15,8 +15,7 @@ from explorer.compose.problem import Problem
 from explorer.compose.timed_candidates import TimedCandidate
 
 
-@dataclass(frozen=True)
-class Offer:
+class Offer(NamedTuple):
     """What a node asks of its inputs, a mask each, and gives: the layouts of its outputs, in memories that its engine
     can write, or in place of a part in one of `part_layouts`. `free`: nothing is computed, all is as before.
     """

@@ -7,14 +7,16 @@ the cheapest counts.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from explorer.compose.activity import ASLEEP
 from explorer.compose.demands import Demands
 from explorer.compose.effort import Effort
+from explorer.compose.endings import Ending
 from explorer.compose.loose import Loose
+from explorer.compose.readings import Reading
 from explorer.compose.rivals import INFINITE, Row, State
-from explorer.compose.suffixes import Ending, Reading, Suffixes
+from explorer.compose.suffixes import Suffixes
 
 Costs = list[float]
 """By what is active."""
@@ -33,8 +35,10 @@ class Prefixes:
         self._none: Costs = [INFINITE] * len(suffixes.activity.states)
         self._tables: list[dict[State, Costs]] = [{} for _ in suffixes.tables]
         self._has_prices = any(one.prices for _, one in suffixes.loose)
-        self._least: list[float] = []
+        self._room: list[float] = []
+        self._more_paid: list[dict[tuple[str, int], float]] = [{} for _ in suffixes.tables]
         self._keyed: list[dict[State, Costs]] = []
+        self._paid: list[dict[tuple[str, int], float | None]] = [{} for _ in suffixes.tables]
         self._run()
 
     @property
@@ -42,25 +46,46 @@ class Prefixes:
         """What the whole may not cost."""
         return self._most
 
-    def room(self, place: int) -> float:
-        """What may be spent at most from the node of that number on, whatever the state."""
-        return self._most - self._least[place]
+    def room(self, place: int, asked: Iterable[tuple[str, int]] = ()) -> float:
+        """What may be spent at most from the node of that number on where so much is asked for, and more of others."""
+        room, known = self._room[place], self._more_paid[place]
+        for one in asked:
+            if one not in known:
+                known[one] = self._more_than_least(place, *one)
+            room -= known[one]
+        return room
+
+    def _more_than_least(self, place: int, tensor: str, mask: int) -> float:
+        """What the loose readers of a tensor that are still to come pay for a mask more than they may."""
+        paid = self._paid_for(place, tensor, mask)
+        return 0.0 if paid is None else paid - sum(map(_cheapest, self._still_open(place, tensor)))
+
+    def _still_open(self, place: int, tensor: str) -> list[Loose]:
+        """The loose readers of a tensor from a node on."""
+        return [one for number, one in self._suffixes.loose.of(tensor).items() if number >= place]
 
     def rooms(self, place: int, asked: Sequence[tuple[str, int]]) -> Costs:
         """What may be spent at most, by what is active, from the node of that number on where so much is asked for."""
         return [self._most - cost for cost in self._of(place, asked)]
 
     def _of(self, place: int, asked: Sequence[tuple[str, int]]) -> Costs:
-        loose = self._suffixes.loose
         key, paid = [], 0.0
-        for tensor, mask in asked:
-            open_readers = [one for number, one in loose.of(tensor).items() if number >= place]
-            if open_readers:
-                paid += sum(_least_price(one, mask) for one in open_readers)
+        known = self._paid[place]
+        for one in asked:
+            if one not in known:
+                known[one] = self._paid_for(place, *one)
+            price = known[one]
+            if price is None:
+                key.append(one)
             else:
-                key.append((tensor, mask))
+                paid += price
         found = self._keyed[place].get(tuple(key), self._none)
         return [cost + paid for cost in found] if paid else found
+
+    def _paid_for(self, place: int, tensor: str, mask: int) -> float | None:
+        """What the loose readers of a tensor pay at least that are still to come; None where none is."""
+        still_open = self._still_open(place, tensor)
+        return sum(_least_price(one, mask) for one in still_open) if still_open else None
 
     def _run(self) -> None:
         zeros = [0.0] * len(self._none)
@@ -78,7 +103,8 @@ class Prefixes:
                         self._extend(place, reading, state, row, least)
         for place, table in enumerate(self._tables):
             self._keyed.append(self._by_key(place, table))
-            self._least.append(min((min(costs) for costs in table.values()), default=INFINITE))
+            least = min((min(costs) for costs in table.values()), default=INFINITE)
+            self._room.append(self._most - least - self._least_paid(place))
         self._tables.clear()
 
     def _extend(self, place: int, reading: Reading, state: State, row: Row, least: float) -> None:
@@ -100,9 +126,8 @@ class Prefixes:
                 if before is None or costs is None:
                     continue
                 behind = list(self._none)
-                for cost, ways in zip(costs, choices, strict=True):
-                    for after, spent, _ in ways:
-                        behind[after] = min(behind[after], cost + before[1] + spent)
+                for active, after, spent, _ in choices:
+                    behind[after] = min(behind[after], costs[active] + before[1] + spent)
                 self._reach(reading.after, state, row, ending.arrived(behind))
 
     def _reach(self, place: int, state: State, row: Row, costs: Costs) -> None:
@@ -113,6 +138,14 @@ class Prefixes:
         ]
         if min(best) < INFINITE:
             self._tables[place][state] = best
+
+    def _least_paid(self, place: int) -> float:
+        """What all loose readers pay at least that are still to come, of what was there before."""
+        return sum(
+            _cheapest(one)
+            for (tensor, number), one in self._suffixes.loose
+            if self._suffixes.made_at(tensor) < place <= number
+        )
 
     def _by_key(self, place: int, table: Mapping[State, Costs]) -> dict[State, Costs]:
         loose = self._suffixes.loose
@@ -126,6 +159,10 @@ class Prefixes:
             known = found.get(key)
             found[key] = costs if known is None else [min(pair) for pair in zip(known, costs, strict=True)]
         return found
+
+
+def _cheapest(loose: Loose) -> float:
+    return min((loose.prices.get(value, 0.0) for value in loose.values), default=0.0)
 
 
 def _least_price(loose: Loose, mask: int) -> float:

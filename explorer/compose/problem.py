@@ -13,6 +13,7 @@ from codegen.engine_registry import engines as all_engines
 from codegen.graph import Graph, LayerSpec, Node
 from codegen.operators.chain import Chain
 from codegen.operators.concat import Concat
+from codegen.operators.relayout import Relayout
 from explorer.compose.steps import ComposedStep, Prices
 from explorer.compose.timed_candidates import TimedCandidate, TimedCandidates, efficient, relayout_spec
 from explorer.errors import CompositionError
@@ -79,6 +80,15 @@ class Problem:
             ways.setdefault(LayerSpec.of(self.graph, node), self.ways[node.name])
         chains = any(isinstance(spec.op, Chain) for spec in taken)
         return Problem(self.graph, ways, self.prices, self.engines, chains, self._sides)
+
+    @cached_property
+    def used_engines(self) -> tuple[str, ...]:
+        """Those of some way of a layer or of an allowed layout change."""
+        of_layers = {id(ways): ways for ways in self.ways.values()}.values()
+        of_changes = (ways for spec, ways in self._timed_candidates.items() if isinstance(spec.op, Relayout))
+        changing = {way.candidate.choice.engine for ways in of_changes for way in ways} & {*self.engines}
+        used = dict.fromkeys(way.candidate.choice.engine for ways in of_layers for way in ways)
+        return (*used, *sorted(changing - {*used}))
 
     @cached_property
     def layouts(self) -> tuple[str, ...]:

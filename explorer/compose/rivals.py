@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Container, Iterator, Mapping
+from typing import TYPE_CHECKING, NamedTuple
 
 from explorer.compose.activity import Activity
 from explorer.compose.demands import Demands
@@ -17,14 +17,16 @@ State = tuple[tuple[str, int], ...]
 INFINITE = float("inf")
 
 
-class Row:
+class Row(NamedTuple):
     """The costs of a state by what is active before it, and the best way on from each."""
 
-    __slots__ = ("costs", "ways")
+    costs: list[float]
+    ways: list[Way | None]
 
-    def __init__(self, count: int) -> None:
-        self.costs = [INFINITE] * count
-        self.ways: list[Way | None] = [None] * count
+    @staticmethod
+    def empty(count: int) -> Row:
+        """Of a state from which nothing leads on yet."""
+        return Row([INFINITE] * count, [None] * count)
 
 
 class Rivals:
@@ -39,19 +41,24 @@ class Rivals:
         self._activity = activity
         self._others: dict[tuple[str, int], tuple[tuple[int, float], ...]] = {}
 
-    def efficient(self, table: Mapping[State, Row]) -> dict[State, Row]:
-        """The rows that are left; of two that beat each other the first."""
+    def efficient(self, table: Mapping[State, Row], asked: Container[str]) -> dict[State, Row]:
+        """The rows that are left; of two that beat each other the first. Those are compared that differ in one of the
+        tensors that are newly asked for: what differs elsewhere was compared before.
+        """
         kept = dict(table)
         for state, row in table.items():
             if any(
-                other in kept and _beats(kept[other], row, margin) for other, margin in self._rivals(state)
+                other in kept and _beats(kept[other], row, margin)
+                for other, margin in self._rivals(state, asked)
             ):
                 del kept[state]
         return kept
 
-    def _rivals(self, state: State) -> Iterator[tuple[State, float]]:
+    def _rivals(self, state: State, asked: Container[str]) -> Iterator[tuple[State, float]]:
         """Other states, and how much cheaper they have to be."""
         for place, (tensor, mask) in enumerate(state):
+            if tensor not in asked:
+                continue
             for other, margin in self._of(tensor, mask):
                 yield (*state[:place], (tensor, other), *state[place + 1 :]), margin
 

@@ -10,82 +10,31 @@ skip of a U-Net) is let loose where states would be too many (see `explorer.comp
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import product
 from typing import NamedTuple
 
 from codegen.engine_registry import engine_named
-from codegen.graph import Node
 from explorer.compose.activity import ASLEEP, Activity
 from explorer.compose.demands import ANYWHERE, Demands
 from explorer.compose.effort import Effort
+from explorer.compose.endings import Ending, Endings
 from explorer.compose.horizon import Endless, Horizon
-from explorer.compose.layout_changes import Changes, LayoutChanges
 from explorer.compose.loose import Loose, LooseReaders
-from explorer.compose.offers import Offer, PricedWay, offers_of
+from explorer.compose.offers import Offer, PricedWay
 from explorer.compose.problem import OUTSIDE_LAYOUT, Problem
+from explorer.compose.readings import Reading, Readings
 from explorer.compose.rivals import INFINITE, Rivals, Row, State
 
-Choices = tuple[tuple[tuple[int, float, PricedWay], ...], ...]
-"""For each state of activity before a step: the state behind it, what it costs, and the way."""
 
-
-class Reading(NamedTuple):
-    """A node or chain at its place: where the graph goes on behind it, and who reads each of its inputs. Offers have a
-    number, one for all that write alike, and the least price of their choices.
-    """
-
-    node: Node
-    after: int
-    choices: tuple[tuple[Offer, int, float, Choices], ...]
-    readers: Mapping[str, tuple[int, ...]]
-
-
-class Way(NamedTuple):
-    """A step: to which table and state it leads, and what it is."""
+class Ahead(NamedTuple):
+    """Where a step leads: behind a node or chain, to a state, with what that asks of the node's outputs."""
 
     reading: Reading
     state: State
-    offer: Offer
-    way: PricedWay
-    demands: tuple[tuple[str, int], ...]  # on its outputs
+    demands: tuple[tuple[str, int], ...]
 
 
-class Provision(NamedTuple):
-    """Layout changes that provide a mask, what loose readers pay for that, and who gets what."""
-
-    earned: float
-    changes: Changes
-    given: Mapping[int, int]
-
-
-class Stage(NamedTuple):
-    """The ways to provide for one output, and the costs behind."""
-
-    tensor: str
-    provisions: Sequence[Provision]
-    behind: Sequence[float]
-
-
-class Ending(NamedTuple):
-    """Costs from behind a node on, by activity, where its outputs come in certain layouts. `bounds`: what is asked of
-    their memory; `stages`: the layout changes of each output, with the costs behind them.
-    """
-
-    costs: Sequence[float]
-    bounds: tuple[int, ...]
-    stages: tuple[Stage, ...]
-
-    def arrived(self, costs: list[float]) -> list[float]:
-        """Costs of what comes before, by what is active, taken through the layout changes."""
-        for stage in self.stages:
-            behind = [INFINITE] * len(costs)
-            for provision in stage.provisions:
-                for cost, changes in zip(costs, provision.changes, strict=True):
-                    for change in changes:
-                        paid = cost + change.cost - provision.earned
-                        behind[change.after] = min(behind[change.after], paid)
-            costs = behind
-        return costs
+Way = tuple[Ahead, Offer, PricedWay]
+"""A step: where it leads, and what it is."""
 
 
 class Suffixes:
@@ -108,28 +57,24 @@ class Suffixes:
         self._effort = effort
         self.complete = complete
         self._graph = problem.graph
-        ways = [way for of_one in problem.ways.values() for way in of_one]
-        engines = dict.fromkeys(way.candidate.choice.engine for way in ways)
-        engines |= dict.fromkeys(problem.engines)
-        found = [engine_named(name) for name in engines]
-        self.demands = Demands(problem.layouts, found)
-        self.activity = Activity(problem.prices, [engine.name for engine in found if engine.launches])
+        engines = [engine_named(name) for name in problem.used_engines]
+        self.demands = Demands(problem.layouts, engines)
+        self.activity = Activity(problem.prices, [engine.name for engine in engines if engine.launches])
         self._horizon = horizon or Endless(len(self.activity.states))
-        self._changes = LayoutChanges(problem, self.demands, self.activity)
+        self._endings = Endings(problem, self.demands, self.activity, self.loose)
         self._rivals = Rivals(problem, self.demands, self.activity, by_margin)
         self._order = {tensor: place for place, tensor in enumerate(_tensors(problem))}
         self._made_at = {t: i for i, node in enumerate(self._graph.nodes) for t in node.outputs}
-        self.readings = self._read(problem)
+        self.readings = Readings(problem, self.demands, self.activity).at
         self.tables: list[dict[State, Row]] = []
-        self._provided: dict[tuple[object, ...], Mapping[int, Sequence[Provision]]] = {}
 
     # Tables -------------------------------------------------------------------------------------------------
 
     def solve(self) -> float:
         """Fills the tables and returns the least cost of all; infinite where layouts cannot be joined."""
         count = len(self._graph.nodes)
-        end = Row(len(self.activity.states))
-        end.costs = [0.0] * len(end.costs)
+        end = Row.empty(len(self.activity.states))
+        end.costs[:] = [0.0] * len(end.costs)
         self.tables = [{} for _ in range(count + 1)]
         outputs = {tensor: self.demands.need(OUTSIDE_LAYOUT) for tensor in self._graph.outputs}
         self.tables[count] = {self._state(outputs): end}
@@ -145,56 +90,75 @@ class Suffixes:
         return min((cost for _, cost in self.starts()), default=INFINITE)
 
     def _fill(self, place: int) -> None:
-        self._provided.clear()
+        self._endings.forget_prices()
         table: dict[State, Row] = {}
-        room = self._horizon.room(place)
         for reading in self.readings[place]:
             for state, row in self.tables[reading.after].items():
-                self._extend(table, reading, state, row, room - min(row.costs))
-        if room < INFINITE:
+                self._extend(place, table, reading, state, row)
+        if self._horizon.most < INFINITE:
             table = dict(self._within(place, table))
-        self.tables[place] = table if self.complete or len(table) == 1 else self._rivals.efficient(table)
+        if not self.complete and len(table) > 1:
+            asked = {tensor for reading in self.readings[place] for tensor in reading.readers}
+            table = self._rivals.efficient(table, asked)
+        self.tables[place] = table
 
     def _within(self, place: int, table: Mapping[State, Row]) -> Iterator[tuple[State, Row]]:
         """The rows that are not beyond the horizon for all that may be active."""
         for state, row in table.items():
             asked = tuple((tensor, self.demands.without_bounds(mask)) for tensor, mask in state)
             rooms = self._horizon.rooms(place, asked)
-            row.costs = [
+            row.costs[:] = [
                 cost if cost < room else INFINITE for cost, room in zip(row.costs, rooms, strict=True)
             ]
             if min(row.costs) < INFINITE:
                 yield state, row
 
-    def _extend(self, table: dict[State, Row], reading: Reading, state: State, row: Row, room: float) -> None:
+    def _extend(self, place: int, table: dict[State, Row], reading: Reading, state: State, row: Row) -> None:
         self._effort.spend(len(reading.choices))
         rest = dict(state)
         demands = tuple((tensor, rest.pop(tensor, 0)) for tensor in reading.node.outputs)
+        ahead = Ahead(reading, state, demands)
+        room, least_behind = self._room(place, rest, reading), min(row.costs)
         endings: dict[int, tuple[Ending, ...]] = {}
-        states: dict[tuple[tuple[str, int], ...], tuple[State, float] | None] = {}
+        rows: dict[tuple[tuple[str, int], ...], tuple[Row, float] | None] = {}
         for offer, number, least, choices in reading.choices:
-            if least >= room:
+            if least + least_behind >= room:
                 continue
             if number not in endings:
                 endings[number] = tuple(self.endings(offer, demands, row.costs))
             for ending in endings[number]:
-                inputs = self.asked(offer, ending)
-                if inputs not in states:
-                    states[inputs] = self.before(rest, inputs, reading)
-                before = states[inputs]
-                if before is None:
+                if least + min(ending.costs) >= room:
                     continue
-                target, price = before
-                into = table.get(target)
+                inputs = self.asked(offer, ending)
+                if inputs not in rows:
+                    rows[inputs] = self._row(table, self.before(rest, inputs, reading))
+                into = rows[inputs]
                 if into is None:
-                    into = table[target] = Row(len(row.costs))
-                costs = into.costs
-                for active, ways in enumerate(choices):
-                    for behind, spent, way in ways:
-                        cost = price + spent + ending.costs[behind]
-                        if cost < costs[active]:
-                            costs[active] = cost
-                            into.ways[active] = Way(reading, state, offer, way, demands)
+                    continue
+                (costs, found), price = into
+                for active, behind, spent, way in choices:
+                    cost = price + spent + ending.costs[behind]
+                    if cost < costs[active]:
+                        costs[active] = cost
+                        found[active] = (ahead, offer, way)
+
+    def _room(self, place: int, rest: Mapping[str, int], reading: Reading) -> float:
+        """What may be spent from a reading on, whatever it asks for itself beside the rest."""
+        if self._horizon.most == INFINITE:
+            return INFINITE
+        return self._horizon.room(place, (one for one in rest.items() if one[0] not in reading.readers))
+
+    def _row(self, table: dict[State, Row], before: tuple[State, float] | None) -> tuple[Row, float] | None:
+        """The row of a state, and what its loose readers pay."""
+        if before is None:
+            return None
+        if before[0] not in table:
+            table[before[0]] = Row.empty(len(self.activity.states))
+        return table[before[0]], before[1]
+
+    def made_at(self, tensor: str) -> int:
+        """The number of the node that writes a tensor; -1 for an input of the network."""
+        return self._made_at.get(tensor, -1)
 
     def asked(self, offer: Offer, ending: Ending) -> tuple[tuple[str, int], ...]:
         """What an offer asks of its inputs; where it is free its source lies where its result does."""
@@ -226,10 +190,11 @@ class Suffixes:
 
     def leads(self, way: Way, before: State, ending: Ending) -> bool:
         """Whether a step comes from that state if its outputs are written like that."""
-        rest = dict(way.state)
-        for tensor, _ in way.demands:
+        ahead, offer, _ = way
+        rest = dict(ahead.state)
+        for tensor, _ in ahead.demands:
             rest.pop(tensor, None)
-        found = self.before(rest, self.asked(way.offer, ending), way.reading)
+        found = self.before(rest, self.asked(offer, ending), ahead.reading)
         return found is not None and found[0] == before
 
     def _state(self, asked: Mapping[str, int]) -> State:
@@ -240,41 +205,7 @@ class Suffixes:
         self, offer: Offer, demands: Sequence[tuple[str, int]], costs: Sequence[float]
     ) -> Iterator[Ending]:
         """From behind the node on, for each memory that its outputs may be bound to."""
-        per_output = [
-            self._provisions_of(offer, tensor, layout, mask)
-            for (tensor, mask), layout in zip(demands, offer.outputs, strict=True)
-        ]
-        for bounds in product(*per_output):
-            found, stages = costs, []
-            for (tensor, _), provisions, bound in reversed([*zip(demands, per_output, bounds, strict=True)]):
-                stages.append(Stage(tensor, provisions[bound], found))
-                found = [
-                    min(
-                        change.cost - provision.earned + found[change.after]
-                        for provision in provisions[bound]
-                        for change in provision.changes[active]
-                    )
-                    for active in self.activity.states
-                ]
-            yield Ending(found, bounds, tuple(reversed(stages)))
-
-    def _provisions_of(
-        self, offer: Offer, tensor: str, layout: str, mask: int
-    ) -> Mapping[int, Sequence[Provision]]:
-        key = (tensor, layout, mask, offer.writes, offer.may_be_part)
-        if key not in self._provided:
-            self._provided[key] = self._provisions(offer, tensor, layout, mask)
-        return self._provided[key]
-
-    def _provisions(self, offer: Offer, tensor: str, layout: str, mask: int) -> dict[int, list[Provision]]:
-        found: dict[int, list[Provision]] = {}
-        for provided, earned, given in self.loose.provisions(tensor, mask):
-            if self.demands.placed_in(provided) is not None and not offer.may_be_part:
-                continue
-            for bound, changes in self._changes.of(tensor, layout, provided).items():
-                if self.demands.allows(layout, bound, offer.writes):
-                    found.setdefault(bound, []).append(Provision(earned, changes, given))
-        return found
+        return self._endings.of(offer, demands, costs)
 
     # Readers let loose --------------------------------------------------------------------------------------
 
@@ -287,7 +218,7 @@ class Suffixes:
         alive = [tensor for tensor, seen in masks.items() if len(seen) > 1]
         if len(alive) < 2:
             return None
-        tensor = min(alive, key=lambda name: self._made_at.get(name, -1))
+        tensor = min(alive, key=self.made_at)
         known, last = set(self.loose.of(tensor)), place
         for start in range(place, len(self.readings)):
             for reading in self.readings[start]:
@@ -330,45 +261,6 @@ class Suffixes:
     def outside(self) -> Offer:
         """The caller, who offers the network's inputs."""
         return Offer((), (OUTSIDE_LAYOUT,) * len(self._graph.inputs), ANYWHERE, False)
-
-    def _read(self, problem: Problem) -> list[list[Reading]]:
-        readings: list[list[Reading]] = []
-        for index, node in enumerate(self._graph.nodes):
-            spans = [(node, index), *((c.node, c.last) for c in problem.chains.get(index, ()))]
-            readings.append([self._reading(problem, one, index, last) for one, last in spans])
-        return readings
-
-    def _reading(self, problem: Problem, node: Node, first: int, last: int) -> Reading:
-        members = self._graph.nodes[first : last + 1]
-        readers = {
-            tensor: tuple(first + i for i, member in enumerate(members) if tensor in member.inputs)
-            for tensor in dict.fromkeys(node.inputs)
-        }
-        numbers: dict[tuple[object, ...], int] = {}
-        choices = tuple(
-            (
-                offer,
-                numbers.setdefault((offer.outputs, offer.writes, offer.may_be_part), len(numbers)),
-                min(way.price for way in ways),
-                self._choices(ways),
-            )
-            for offer, ways in offers_of(problem, node, self.demands, self.activity).items()
-        )
-        return Reading(node, last + 1, choices, readers)
-
-    def _choices(self, ways: Sequence[PricedWay]) -> Choices:
-        """For each state before the ways to each state behind that may be best."""
-        found = []
-        for active in self.activity.states:
-            best: dict[int, tuple[int, float, PricedWay]] = {}
-            for way in ways:
-                behind, entering = (
-                    (active, 0.0) if way.rule is None else self.activity.enter(way.rule, active)
-                )
-                if behind not in best or way.price + entering < best[behind][1]:
-                    best[behind] = (behind, way.price + entering, way)
-            found.append(tuple(best.values()))
-        return tuple(found)
 
 
 def _tensors(problem: Problem) -> Iterator[str]:

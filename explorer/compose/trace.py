@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from explorer.compose.activity import ASLEEP
+from explorer.compose.endings import Ending
 from explorer.compose.loose import Reader
 from explorer.compose.rivals import Row, State
 from explorer.compose.steps import ComposedStep
-from explorer.compose.suffixes import Ending, Suffixes, Way
+from explorer.compose.suffixes import Suffixes, Way
 
 
 class Decisions(NamedTuple):
@@ -39,22 +40,24 @@ class _Trace:
         active = self._follow(min(endings, key=lambda one: one.costs[ASLEEP]), ASLEEP)
         row = tables[0][state]
         while (way := row.ways[active]) is not None:
-            behind = tables[way.reading.after][way.state]
+            ahead = way[0]
+            behind = tables[ahead.reading.after][ahead.state]
             active = self._take(way, state, behind, active)
-            state, row = way.state, behind
+            state, row = ahead.state, behind
         return Decisions(tuple(self._steps), self._taken, self._given)
 
     def _take(self, way: Way, before: State, behind: Row, active: int) -> int:
         """The step itself and the layout changes of what it writes."""
-        node, offer = way.reading.node, way.offer
-        if way.way.rule is not None:
-            active, _ = self._suffixes.activity.enter(way.way.rule, active)
+        ahead, offer, priced = way
+        node = ahead.reading.node
+        if priced.rule is not None:
+            active, _ = self._suffixes.activity.enter(priced.rule, active)
         self._steps.append(
-            ComposedStep(node, node.outputs, way.way.timed, offer.free == "view", offer.free == "in place")
+            ComposedStep(node, node.outputs, priced.timed, offer.free == "view", offer.free == "in place")
         )
         ending = self._ending(way, before, behind.costs, active)
         for tensor, mask in self._suffixes.asked(offer, ending):
-            for number in way.reading.readers[tensor]:
+            for number in ahead.reading.readers[tensor]:
                 if number in self._suffixes.loose.of(tensor):
                     self._taken[tensor, number] = mask
         return self._follow(ending, active)
@@ -64,7 +67,7 @@ class _Trace:
         suffixes = self._suffixes
         endings = [
             ending
-            for ending in suffixes.endings(way.offer, way.demands, costs)
+            for ending in suffixes.endings(way[1], way[0].demands, costs)
             if suffixes.leads(way, before, ending)
         ]
         return min(endings, key=lambda ending: ending.costs[active])
@@ -74,7 +77,7 @@ class _Trace:
             _, provision, change = min(
                 (
                     (change.cost - provision.earned + stage.behind[change.after], provision, change)
-                    for provision in stage.provisions
+                    for provision in stage.provided.provisions
                     for change in provision.changes[active]
                 ),
                 key=lambda found: found[0],

@@ -14,9 +14,10 @@ from codegen.schedule import Candidate
 from explorer.compose.activity import ASLEEP, Rule
 from explorer.compose.effort import Effort
 from explorer.compose.problem import Problem
+from explorer.compose.readings import Reading
 from explorer.compose.rivals import INFINITE, Row, State
 from explorer.compose.steps import ComposedStep, Overheads, Prices
-from explorer.compose.suffixes import Reading, Suffixes
+from explorer.compose.suffixes import Suffixes
 from explorer.compose.timed_candidates import Interface, TimedCandidate, TimedCandidates
 from explorer.compose.trace import trace
 from explorer.errors import CompositionError
@@ -49,6 +50,8 @@ class Through:
         """For each place of its layer in the network, what all the rest costs at least with a way like this; nothing
         for a change of layout.
         """
+        if not self._suffixes.activity.may_run(timed):
+            return
         for rests in self._rests.get(timed.candidate.spec, {}).values():
             for rule in (self._suffixes.activity.rule(timed), None):
                 rest = rests.get((Interface.of(timed.candidate), rule))
@@ -80,12 +83,13 @@ class Through:
                 if before is None or reached is None:
                     continue
                 behind = list(self._nothing)
-                for cost, ways in zip(reached, choices, strict=True):
-                    for after, spent, way in ways if cost < INFINITE else ():
-                        paid = cost + before[1] + spent
-                        behind[after] = min(behind[after], paid)
-                        kind = (Interface.of(way.timed.candidate), way.rule)
-                        rests[kind] = min(rests.get(kind, INFINITE), paid - way.price + ending.costs[after])
+                for active, after, spent, way in choices:
+                    if reached[active] == INFINITE:
+                        continue
+                    paid = reached[active] + before[1] + spent
+                    behind[after] = min(behind[after], paid)
+                    kind = (Interface.of(way.timed.candidate), way.rule)
+                    rests[kind] = min(rests.get(kind, INFINITE), paid - way.price + ending.costs[after])
                 self._reach(reading.after, state, ending.arrived(behind))
 
     def _reach(self, place: int, state: State, costs: list[float]) -> None:
