@@ -6,6 +6,7 @@ a layer has several outputs; a choice names its engine, and values of axes have 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from codegen.canonical import plain
@@ -27,10 +28,10 @@ REPLACED = {
 }
 
 
-# What the numbers of an algorithm's axis meant before its values were names.
-_AXIS_NAMES = {
+# What an algorithm's axis is called, and what its numbers meant before its values were names.
+NAMED: Mapping[tuple[str, str], tuple[str, tuple[str, ...]]] = {
     **{
-        (algorithm, "shared"): ("pixels", "channels")
+        (algorithm, "shared"): ("shared", ("pixels", "channels"))
         for algorithm in (
             "cpu_blocked_conv",
             "cpu_blocked_conv_transpose",
@@ -42,7 +43,7 @@ _AXIS_NAMES = {
         )
     },
     **{
-        (algorithm, "outer"): ("pixels", "channels")
+        (algorithm, "outer"): ("outer", ("pixels", "channels"))
         for algorithm in (
             "cpu_blocked_chain",
             "cpu_blocked_conv",
@@ -50,17 +51,30 @@ _AXIS_NAMES = {
             "cpu_pointwise_gemm",
         )
     },
-    **{(algorithm, "layout"): ("nchw", "pixel16") for algorithm in ("cpu_concat", "cpu_map", "cpu_reshape")},
-    ("cpu_blocked_chain", "halos"): ("recomputed", "kept"),
-    ("cpu_relayout", "inner"): ("channels", "pixels"),
-    ("cpu_transpose", "inner"): ("stores", "loads"),
+    **{
+        (algorithm, "layout"): ("layout", ("nchw", "pixel16"))
+        for algorithm in ("cpu_concat", "cpu_map", "cpu_reshape")
+    },
+    **{
+        (algorithm, "row_major"): ("input", ("blocks", "row_major"))
+        for algorithm in ("cpu_blocked_chain", "cpu_blocked_conv", "cpu_blocked_fully_connected")
+    },
+    **{
+        (algorithm, "interleaved"): ("dealing", ("runs", "interleaved"))
+        for algorithm in ("qpu_fully_connected", "qpu_global_average", "qpu_global_maximum")
+    },
+    ("cpu_blocked_chain", "halos"): ("halos", ("recomputed", "kept")),
+    ("cpu_blocked_indirect", "literals"): ("offsets", ("table", "literals")),
+    ("cpu_relayout", "inner"): ("inner", ("channels", "pixels")),
+    ("cpu_transpose", "inner"): ("inner", ("stores", "loads")),
+    ("qpu_map", "planar"): ("numbers", ("pixel16", "nchw")),
 }
 
 _ENGINES = {"qpu": "videocore4"}
 
 
 def is_old(form: Any) -> bool:
-    """Whether the form of a LayerSpec or Candidate is of version 1."""
+    """Whether the form of a LayerSpec or Candidate is of version 1, or has numbers for what has names."""
     if not isinstance(form, dict):
         return False
     spec, choice = form.get("spec", form), form.get("choice")
@@ -75,7 +89,7 @@ def engine_of(processor: str) -> str:
 
 
 def upgraded(form: Any) -> Any:
-    """A form of version 1 as version 2 has it; what is of neither passes unchanged.
+    """A form of version 1, or one with numbers for what has names, as version 2 has it; others pass unchanged.
 
     Raises CanonicalFormError for an activation that is none.
     """
@@ -103,17 +117,21 @@ def upgraded(form: Any) -> Any:
 
 
 def _with_names(choice: dict[str, Any]) -> dict[str, Any]:
-    """A choice with names for the numbers of axes that have names; malformed pairs are left for the reader."""
+    """A choice with names for the numbers of axes that have names, sorted; malformed pairs are left for the reader."""
 
     def named(pair: Any) -> Any:
         match pair:
             case [str(axis), int(code)]:
-                names = _AXIS_NAMES.get((choice.get("algorithm", ""), axis), ())
-                return [axis, names[code]] if 0 <= code < len(names) else pair
+                name, names = NAMED.get((choice.get("algorithm", ""), axis), ("", ()))
+                return [name, names[code]] if 0 <= code < len(names) else pair
         return pair
 
     roles = {role: choice[role] for role in ("split", "tile") if isinstance(choice.get(role), list)}
-    return {**choice, **{role: [named(pair) for pair in pairs] for role, pairs in roles.items()}}
+    renewed = {role: [named(pair) for pair in pairs] for role, pairs in roles.items()}
+    for role, pairs in renewed.items():
+        if pairs != roles[role]:
+            pairs.sort(key=str)
+    return {**choice, **renewed}
 
 
 def _clamped(value: Expression, activation: Any) -> Expression:

@@ -350,6 +350,15 @@ def _of_version_1(content: dict[str, Any], path: Path) -> dict[str, Any]:
     return {**content, "schema_version": PLAN_VERSION, "steps": renewed}
 
 
+def _with_names(content: dict[str, Any]) -> dict[str, Any]:
+    """A plan whose choices have names where older programs of this version wrote numbers."""
+    steps = content.get("steps")
+    if not isinstance(steps, list) or not all(isinstance(step, dict) for step in steps):
+        return content
+    renewed = [{**step, "choice": upgraded(step["choice"])} if "choice" in step else step for step in steps]
+    return {**content, "steps": renewed}
+
+
 def _validated(content: Any, path: Path) -> Plan:
     if not isinstance(content, dict):
         raise PlanError(f"plan {path} is no JSON object; make it again by `explore run`")
@@ -365,7 +374,7 @@ def _validated(content: Any, path: Path) -> Plan:
             "make it again by `explore run`"
         )
     try:
-        return Plan.model_validate(content)
+        return Plan.model_validate(_with_names(content))
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         place = ".".join(str(part) for part in first["loc"]) or "plan"

@@ -23,7 +23,7 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 from microbench.errors import StoreError
 from microbench.store.migrations import STEPS
 
-SCHEMA_VERSION = 8
+SCHEMA_VERSION = 9
 
 METADATA = MetaData()
 _ADVISORY_LOCK = 0x65787065  # any number that no other program on the same server takes

@@ -26,7 +26,7 @@ def layer(op: Conv2d, inputs: tuple[int, int], outputs: tuple[int, int]) -> Laye
 
 def code_of(spec: LayerSpec, pixels: int) -> IndirectCode:
     return CpuBlockedIndirect().code(
-        spec, {"lanes": 4, "pixels": pixels, "blocks": 1, "outer": "pixels", "literals": 0}, "entry"
+        spec, {"lanes": 4, "pixels": pixels, "blocks": 1, "outer": "pixels", "offsets": "table"}, "entry"
     )
 
 
@@ -78,10 +78,10 @@ def test_tiles_run_on_over_the_ends_of_rows() -> None:
 def test_large_tables_are_not_written_into_the_code() -> None:
     algorithm, wide = CpuBlockedIndirect(), Conv2d((5, 5), pads=(2, 2, 2, 2))
     of = {
-        spec: {axis.name: axis.values for axis in algorithm.axes(spec, NEON)}["literals"]
+        spec: {axis.name: axis.values for axis in algorithm.axes(spec, NEON)}["offsets"]
         for spec in (layer(SAME, (7, 7), (7, 7)), layer(wide, (7, 7), (7, 7)))
     }
-    assert list(of.values()) == [(0, 1), (0,)]
+    assert list(of.values()) == [("table", "literals"), ("table",)]
 
 
 @pytest.mark.parametrize(("pads", "zeros"), [((1, 1, 1, 1), True), ((0, 0, 0, 0), False)])

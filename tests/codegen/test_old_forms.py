@@ -10,7 +10,7 @@ from codegen.algorithm import algorithms
 from codegen.canonical import plain
 from codegen.errors import CanonicalFormError
 from codegen.expression import RELU, Operand, maximum
-from codegen.old_forms import is_old, upgraded
+from codegen.old_forms import NAMED, is_old, upgraded
 
 
 def choice(algorithm: str, tile: list[Any], split: list[Any] | None = None) -> dict[str, Any]:
@@ -18,14 +18,17 @@ def choice(algorithm: str, tile: list[Any], split: list[Any] | None = None) -> d
 
 
 @pytest.mark.parametrize("code", [0, 1])
-def test_every_axis_of_names_is_upgraded_to_what_its_algorithm_says(code: int) -> None:
-    for algorithm in algorithms().values():
-        for axis, names in algorithm.axis_names.items():
-            if axis in ("input_layout", "output_layout"):  # choices have them as their layouts
-                continue
-            for role in ("split", "tile"):
-                old = {**choice(algorithm.name, []), role: [[axis, code]]}
-                assert upgraded(old)[role] == [[axis, names[code]]], algorithm.name
+def test_numbers_become_the_names_that_the_algorithm_gives_them(code: int) -> None:
+    for (name, old_axis), (axis, names) in NAMED.items():
+        assert algorithms()[name].axis_names[axis][: len(names)] == names
+        for role in ("split", "tile"):
+            old = {**choice(name, []), role: [[old_axis, code]]}
+            assert upgraded(old)[role] == [[axis, names[code]]], name
+
+
+def test_pairs_are_sorted_by_their_new_names() -> None:
+    old = choice("cpu_blocked_conv", [["blocks", 1], ["lanes", 4], ["row_major", 1]])
+    assert upgraded(old)["tile"] == [["blocks", 1], ["input", "row_major"], ["lanes", 4]]
 
 
 def test_numbers_and_names_stay() -> None:

@@ -174,3 +174,20 @@ def test_a_plan_of_version_1_with_a_broken_activation_is_refused(plan: Plan, tmp
     content["steps"][0]["spec"] = {"type": "LayerSpec", "op": {"type": "Clamp", "activation": 6.0}}
     with pytest.raises(PlanError, match=r"steps: 6\.0 is no activation.*explore run"):
         read_plan(written(content, tmp_path))
+
+
+def test_numbers_that_older_programs_wrote_for_names_are_read(plan: Plan, tmp_path: Path) -> None:
+    old = {
+        ("input", "blocks"): ("row_major", 0),
+        ("outer", "pixels"): ("outer", 0),
+        ("layout", "nchw"): ("layout", 0),
+    }
+    content = json.loads(plan.model_dump_json())
+    numbered = set()
+    for step in content["steps"]:
+        for role in ("split", "tile"):
+            pairs = [tuple(pair) for pair in step["choice"][role]]
+            numbered |= {pair for pair in pairs if pair in old}
+            step["choice"][role] = [old.get(pair, pair) for pair in pairs]
+    assert numbered
+    assert read_plan(written(content, tmp_path)) == plan

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import create_engine, text
 
-from codegen.canonical import canonical_json, content_hash
+from codegen.canonical import canonical_json, content_hash, text_hash
 from microbench.conditions import Conditions
 from microbench.errors import StoreError
 from microbench.series import Series
@@ -220,6 +220,22 @@ class StoreConformance:
             store.add_round("a", "first")
         with Store.open(place) as store:
             assert (store.round("a"), store.round("b"), store.round("c")) == ("first", "other", None)
+
+    def test_numbers_of_a_store_of_version_8_become_names(self, place: str) -> None:
+        named = replace(sample().candidate.choice, algorithm="qpu_map", split=(("numbers", "nchw"),))
+        kept = replace(sample(), candidate=replace(sample().candidate, choice=named))
+        with Store.open(place) as store:
+            store.add(kept)
+        old = canonical_json(kept.candidate).replace('["numbers","nchw"]', '["planar",1]')
+        execute(
+            place,
+            f"UPDATE samples SET candidate_json = '{old}', candidate_hash = '{text_hash(old)}'",
+            "UPDATE schema_version SET version = 8",
+        )
+        with Store.open(place) as store:
+            (found,) = store.find(kept.candidate.hash, FINGERPRINT.hash)
+        assert found.candidate == kept.candidate
+        assert rows(place, "SELECT version FROM schema_version") == [(SCHEMA_VERSION,)]
 
     def test_a_store_of_version_7_has_no_rounds_yet(self, place: str) -> None:
         with Store.open(place) as store:

@@ -46,7 +46,7 @@ def test_a_larger_cache_is_another_profile_and_spares_reading_again() -> None:
         (TensorType((64, 2048)), TensorType((64,))),
     )
     spec = layer_spec(FullyConnected(), (TensorType((1, 2048)),), TensorType((1, 64)), weights)
-    point = {"lanes": 4, "blocks": 1, "row_major": 1, "threads": 1}
+    point = {"lanes": 4, "blocks": 1, "input": "row_major", "threads": 1}
     choice = algorithm.choice(spec, large.target(), point)
     read = [algorithm.work(spec, profile.target(), choice).streamed_bytes_read for profile in (small, large)]
     assert read[0] > read[1] == spec.inputs[0].size_bytes + sum(w.size_bytes for w in spec.weights)

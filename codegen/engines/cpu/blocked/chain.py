@@ -22,7 +22,14 @@ from codegen.engines.cpu.blocked.chain_stages import (
 )
 from codegen.engines.cpu.blocked.conv_source import CHANNELS_OUTER, PIXELS_OUTER, ConvCode
 from codegen.engines.cpu.blocked.geometry import Image
-from codegen.engines.cpu.blocked.kernel import BlockedKernel, blocked_layout, blocks_of
+from codegen.engines.cpu.blocked.kernel import (
+    IN_BLOCKS,
+    INPUT_NAMES,
+    ROW_MAJOR,
+    BlockedKernel,
+    blocked_layout,
+    blocks_of,
+)
 from codegen.engines.cpu.blocked.window_source import WindowCode
 from codegen.engines.cpu.instructions import Count, input_bytes, loads_of, weight_bytes
 from codegen.engines.cpu.kernel import checked_workspace
@@ -48,7 +55,11 @@ class CpuBlockedChain(BlockedKernel):
     """
 
     name = "cpu_blocked_chain"
-    axis_names: ClassVar[AxisNames] = {"halos": (RECOMPUTED, KEPT), "outer": (PIXELS_OUTER, CHANNELS_OUTER)}
+    axis_names: ClassVar[AxisNames] = {
+        "halos": (RECOMPUTED, KEPT),
+        "outer": (PIXELS_OUTER, CHANNELS_OUTER),
+        **INPUT_NAMES,
+    }
 
     def computes(self, spec: LayerSpec, target: Target) -> bool:
         return isinstance(spec.op, Chain) and stages_of(spec.op) is not None and not is_scalar(target)
@@ -58,19 +69,19 @@ class CpuBlockedChain(BlockedKernel):
         bands = (*(rows for rows in BAND_ROWS if rows < height), height) if len(stages) > 1 else (height,)
         overlaps = any(stage.windows.rows.taps > stage.windows.rows.stride for stage in stages[1:])
         fills_block = spec.inputs[0].shape[1] >= self.lanes(target)
-        row_major = (0,) if fills_block or not stages[0].is_dense else (1,)
+        source = IN_BLOCKS if fills_block or not stages[0].is_dense else ROW_MAJOR
         return (
             self.lanes_axis(target),
             Axis("band", bands),
             Axis("halos", (RECOMPUTED, KEPT) if overlaps else (KEPT,)),
             Axis("outer", (PIXELS_OUTER, CHANNELS_OUTER)),
-            Axis("row_major", row_major),
+            Axis("input", (source,)),
             threads_axis(target),
         )
 
     def layouts(self, spec: LayerSpec, point: Point) -> tuple[tuple[str, ...], str]:
         name = blocked_layout(point["lanes"])
-        first = "nchw" if point["row_major"] else name
+        first = "nchw" if point["input"] == ROW_MAJOR else name
         return (first, *(name,) * (len(spec.inputs) - 1)), name
 
     def pieces(self, spec: LayerSpec, point: Point) -> int:
@@ -80,7 +91,7 @@ class CpuBlockedChain(BlockedKernel):
         plan = _ChainPlan(spec, point, "chain", self.registers(target))
         if point["band"] * point["threads"] > spec.output.shape[2] and point["band"] < spec.output.shape[2]:
             return "a thread's share of rows is less than a band"
-        if point["row_major"] and any(0 in sources for sources in _chain(spec).sources[1:]):
+        if point["input"] == ROW_MAJOR and any(0 in sources for sources in _chain(spec).sources[1:]):
             return "the input is added to blocks of channels, and is row-major"
         if point["halos"] == RECOMPUTED and all(len(bands) <= 1 for bands in map(plan.bands_of, plan.shares)):
             return "one band overlaps with no other"
@@ -178,7 +189,7 @@ class _ChainPlan:
         _, channels, height, width = self.spec.inputs[0].shape
         first = (
             Image.row_major(channels, height, width)
-            if self.point["row_major"]
+            if self.point["input"] == ROW_MAJOR
             else Image.blocked(self.point["lanes"], height, width)
         )
         sources = (first, *self.images[:-1])

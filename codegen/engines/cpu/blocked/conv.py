@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 from codegen.engines.cpu.blocked.conv_source import ConvCode, conv_text, pack_conv
 from codegen.engines.cpu.blocked.conv_tiles import RegisterTiledConv, even_widths
 from codegen.engines.cpu.blocked.geometry import Image
+from codegen.engines.cpu.blocked.kernel import IN_BLOCKS, INPUT_NAMES, ROW_MAJOR
 from codegen.graph import LayerSpec
 from codegen.operators.conv2d import Conv2d
-from codegen.schedule import Axis, Point
+from codegen.schedule import Axis, AxisNames, Point
 from codegen.target import Target
 from codegen.tensor import FloatArray
 from codegen.windows import Windows
@@ -18,19 +20,21 @@ from codegen.windows import Windows
 class CpuBlockedConv(RegisterTiledConv[ConvCode]):
     """`pixels` outputs of a row by `blocks` blocks of output channels in registers; nothing is copied or padded.
 
-    A 1x1 convolution takes the whole plane for one row. The input may be row-major where it fills no block
-    (`row_major`): the first layer of a network.
+    A 1x1 convolution takes the whole plane for one row. The `input` may be row-major where it fills no block: the first
+    layer of a network.
     """
 
     name = "cpu_blocked_conv"
+    axis_names: ClassVar[AxisNames] = {**RegisterTiledConv.axis_names, **INPUT_NAMES}
     first_row = "0,"
 
     def input_axes(self, spec: LayerSpec, target: Target) -> tuple[Axis, ...]:
-        return (Axis("row_major", (0,) if spec.inputs[0].shape[1] >= self.lanes(target) else (0, 1)),)
+        fills_block = spec.inputs[0].shape[1] >= self.lanes(target)
+        return (Axis("input", (IN_BLOCKS,) if fills_block else (IN_BLOCKS, ROW_MAJOR)),)
 
     def layouts(self, spec: LayerSpec, point: Point) -> tuple[tuple[str, ...], str]:
         (source,), result = super().layouts(spec, point)
-        return ("nchw" if point["row_major"] else source,), result
+        return ("nchw" if point["input"] == ROW_MAJOR else source,), result
 
     def widths(self, spec: LayerSpec, blocks: int, registers: int) -> tuple[int, ...]:
         return even_widths(_windows(spec).columns.outputs, blocks, registers)
@@ -47,12 +51,13 @@ class CpuBlockedConv(RegisterTiledConv[ConvCode]):
         windows, lanes = _windows(spec), point["lanes"]
         channels = spec.inputs[0].shape[1]
         plane = windows.rows.inputs, windows.columns.inputs
+        is_row_major = point["input"] == ROW_MAJOR
         return ConvCode(
             entry=entry,
             channels=channels,
             outputs=spec.output.shape[1],
             windows=windows,
-            source=Image.row_major(channels, *plane) if point["row_major"] else Image.blocked(lanes, *plane),
+            source=Image.row_major(channels, *plane) if is_row_major else Image.blocked(lanes, *plane),
             result=Image.blocked(lanes, windows.rows.outputs, windows.columns.outputs),
             pixels=point["pixels"],
             blocks=point["blocks"],

@@ -5,7 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from codegen.engine_registry import layout_named
-from codegen.engines.cpu.blocked.kernel import BlockedKernel, blocked_layout
+from codegen.engines.cpu.blocked.kernel import (
+    IN_BLOCKS,
+    INPUT_NAMES,
+    ROW_MAJOR,
+    BlockedKernel,
+    blocked_layout,
+)
 from codegen.engines.cpu.blocked.vectors import constant_vector, vector_epilogue, vector_prologue
 from codegen.engines.cpu.gemm_tile import matrix_and_bias, pack_rows, packed_sizes
 from codegen.engines.cpu.instructions import Count, epilogue_instructions, weight_bytes
@@ -27,11 +33,12 @@ class CpuBlockedFullyConnected(BlockedKernel):
     """`blocks` vectors of outputs in registers; weights lie as [tile][in][blocks][lanes], read from start to end.
 
     With fewer sums than hide the latency of an addition, several inputs add to sums of their own; where a core has no
-    vectors, each lane is a sum. The input is in blocks or, with `row_major`, as ONNX has it; the output always is.
+    vectors, each lane is a sum. The `input` is in blocks or, row-major, as ONNX has it; the output always is.
     Threads share the tiles.
     """
 
     name = "cpu_blocked_fully_connected"
+    axis_names = INPUT_NAMES
 
     def computes(self, spec: LayerSpec, target: Target) -> bool:
         return isinstance(spec.op, FullyConnected)
@@ -41,12 +48,12 @@ class CpuBlockedFullyConnected(BlockedKernel):
         return (
             self.lanes_axis(target),
             Axis("blocks", tuple(blocks for blocks in BLOCKS if blocks <= most)),
-            Axis("row_major", (0, 1)),
+            Axis("input", (IN_BLOCKS, ROW_MAJOR)),
             threads_axis(target),
         )
 
     def layouts(self, spec: LayerSpec, point: Point) -> tuple[tuple[str, ...], str]:
-        return ("nchw" if point["row_major"] else blocked_layout(point["lanes"]),), "nchw"
+        return ("nchw" if point["input"] == ROW_MAJOR else blocked_layout(point["lanes"]),), "nchw"
 
     def pieces(self, spec: LayerSpec, point: Point) -> int:
         return _share(spec, point, point["threads"]).pieces

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 from codegen.engines.cpu.blocked.conv_tiles import RegisterTiledConv, even_widths
 from codegen.engines.cpu.blocked.geometry import Image
@@ -11,7 +12,7 @@ from codegen.engines.cpu.blocked.indirect_tile import IndirectCode
 from codegen.engines.cpu.instructions import Count
 from codegen.graph import LayerSpec
 from codegen.operators.conv2d import Conv2d
-from codegen.schedule import Axis, Point
+from codegen.schedule import Axis, AxisNames, Point
 from codegen.target import Target
 from codegen.tensor import FloatArray
 from codegen.windows import Windows
@@ -20,6 +21,7 @@ MOST_REGISTERS = (
     16  # with more, tiles of short rows have sums enough, and nothing is won (measured on AVX-512)
 )
 MOST_OUTPUTS = 256  # of a plane: its table has as many entries for each tap
+TABLE, LITERALS = "table", "literals"
 MOST_LITERALS = 1024  # offsets in code of their own
 MOST_POINTERS = 16  # about the general registers
 FEWER_TILES = 0.75  # than rows cut by themselves need, at most: less is not worth multiplying by zeros
@@ -29,11 +31,13 @@ class CpuBlockedIndirect(RegisterTiledConv[IndirectCode]):
     """`pixels` outputs of the plane, taken as one row, by `blocks` blocks of output channels in registers.
 
     A table says where the inputs of each tap lie, so that short rows fill whole tiles and each vector of weights is
-    used for more pixels; taps beside the picture read zeros, which are multiplied too. With `literals` each tile has
-    code of its own instead, with its part of the table in the instructions and without those taps. Nothing is copied.
+    used for more pixels; taps beside the picture read zeros, which are multiplied too. Where `offsets` are literals
+    each tile has code of its own instead, with its part of the table in the instructions and without those taps.
+    Nothing is copied.
     """
 
     name = "cpu_blocked_indirect"
+    axis_names: ClassVar[AxisNames] = {**RegisterTiledConv.axis_names, "offsets": (TABLE, LITERALS)}
 
     def computes(self, spec: LayerSpec, target: Target) -> bool:
         return super().computes(spec, target) and bool(self.widths_of_blocks(spec, target))
@@ -48,10 +52,10 @@ class CpuBlockedIndirect(RegisterTiledConv[IndirectCode]):
         return widths if -(-rows * columns // widths[-1]) <= FEWER_TILES * by_rows else ()
 
     def input_axes(self, spec: LayerSpec, target: Target) -> tuple[Axis, ...]:
-        return (Axis("literals", (0, 1) if _fits_code(spec) else (0,)),)
+        return (Axis("offsets", (TABLE, LITERALS) if _fits_code(spec) else (TABLE,)),)
 
     def refusal(self, spec: LayerSpec, target: Target, point: Point) -> str | None:
-        if not point["literals"] and point["pixels"] > MOST_POINTERS and _fits_code(spec):
+        if point["offsets"] == TABLE and point["pixels"] > MOST_POINTERS and _fits_code(spec):
             return "so many pointers leave the registers, which literals do not need"
         return super().refusal(spec, target, point)
 
@@ -86,7 +90,7 @@ class CpuBlockedIndirect(RegisterTiledConv[IndirectCode]):
             blocks=point["blocks"],
             outer=point["outer"],
             epilogue=op.epilogue,
-            literals=bool(point["literals"]),
+            literals=point["offsets"] == LITERALS,
         )
 
 

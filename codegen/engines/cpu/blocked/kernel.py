@@ -6,8 +6,12 @@ from codegen.engines.cpu.kernel import CpuKernel
 from codegen.engines.cpu.layout import ChannelBlocked
 from codegen.engines.cpu.machine import block_lanes, block_registers
 from codegen.graph import LayerSpec
-from codegen.schedule import Axis, Point
+from codegen.schedule import Axis, AxisNames, Point
 from codegen.target import Target
+
+# What the axis `input` says of the first input of kernels that take it either way.
+IN_BLOCKS, ROW_MAJOR = "blocks", "row_major"
+INPUT_NAMES: AxisNames = {"input": (IN_BLOCKS, ROW_MAJOR)}
 
 
 class BlockedKernel(CpuKernel):

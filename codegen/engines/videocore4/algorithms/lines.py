@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 from codegen.algorithm_base import AlgorithmBase
 from codegen.engines.videocore4.algorithms.geometry import bounds, busiest_share, starts
@@ -27,11 +28,12 @@ from codegen.layout import plane
 from codegen.operators.concat import Concat
 from codegen.operators.elementwise import Map
 from codegen.program import WORD_BYTES
-from codegen.schedule import Axis, Choice, Point, Space, Work, values
+from codegen.schedule import Axis, AxisNames, Choice, Point, Space, Work, values
 from codegen.target import Target
 from codegen.tensor import FloatArray
 
 ROWS = (4, 8, 16, 32)
+NUMBERS = IN_BLOCKS, PLANAR = "pixel16", "nchw"
 FEW_ROWS = (1, 2)  # of what has fewer lines
 Tile = tuple[tuple[Address, ...], int, Address]  # operands, groups, output
 _HEAD_WORDS = 2
@@ -155,10 +157,11 @@ class _QpuLines(AlgorithmBase):
 class QpuMap(_QpuLines):
     """An expression of tensors: those of the output's layout line by line, padding included, unless one operand has
     only a plane or a number for each channel, or the output is a part of a whole: then block by block. Tensors that
-    are no single image are runs of words.
+    are no single image are runs of words. `numbers` is the layout of inputs that have one for each channel.
     """
 
     name = "qpu_map"
+    axis_names: ClassVar[AxisNames] = {"numbers": NUMBERS}
 
     def _takes(self, spec: LayerSpec) -> bool:
         if not isinstance(spec.op, Map):
@@ -186,7 +189,7 @@ class QpuMap(_QpuLines):
         return spec.op.expression
 
     def _reads(self, spec: LayerSpec, choice: Choice | None = None) -> tuple[Read, ...]:
-        found = reads(spec, planar=choice is not None and bool(choice.splits.get("planar", 0)))
+        found = reads(spec, planar=choice is not None and choice.splits.get("numbers") == PLANAR)
         if found is None:
             raise ScheduleError(f"{self.name} does not broadcast the operands of {spec.describe()}")
         return found
@@ -197,16 +200,16 @@ class QpuMap(_QpuLines):
         rows = _rows(self._most_rows(spec, found))
         axes = [Axis("groups", (1,) if self._by_block(found) else (1, 2, 4, 8), "split"), Axis("rows", rows)]
         if has_numbers_of_channels(spec):
-            axes.append(Axis("planar", (0, 1), "split"))
+            axes.append(Axis("numbers", NUMBERS, "split"))
         return Space(tuple(axes))
 
     def choice_at(self, spec: LayerSpec, target: Target, point: Point) -> Choice:
         spec = first_image(spec)
-        rows, groups, planar = point["rows"], point["groups"], point.get("planar")
-        found = reads(spec, planar=bool(planar))
+        rows, groups, numbers = point["rows"], point["groups"], point.get("numbers")
+        found = reads(spec, planar=numbers == PLANAR)
         if found is None or rows * groups > self._most_rows(spec, found):
             raise ScheduleError(f"{self.name}: {groups} groups of {rows} lines exceed the layer")
-        split = {"groups": groups} | ({} if planar is None else {"planar": planar})
+        split = {"groups": groups} | ({} if numbers is None else {"numbers": numbers})
         choice = Choice(
             engine=self.engine,
             algorithm=self.name,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 
@@ -27,16 +27,17 @@ from codegen.graph import LayerSpec
 from codegen.operators.fully_connected import FullyConnected
 from codegen.operators.pool2d import Pool2d
 from codegen.program import WORD_BYTES
-from codegen.schedule import Axis, Choice, Point, Space, Work, values
+from codegen.schedule import Axis, AxisNames, Choice, Point, Space, Work, values
 from codegen.target import Target
 from codegen.tensor import FloatArray
 
 _HEAD_WORDS = 2
+DEALINGS = RUNS, INTERLEAVED = "runs", "interleaved"
 
 
-def _deal(tiles: Sequence[int], qpus: int, interleaved: bool) -> list[list[int]]:
+def _deal(tiles: Sequence[int], qpus: int, dealing: str) -> list[list[int]]:
     """Tiles of each QPU: every qpus-th, or a run of neighbours."""
-    if interleaved:
+    if dealing == INTERLEAVED:
         return [list(tiles[q::qpus]) for q in range(qpus)]
     cuts = [len(tiles) * q // qpus for q in range(qpus + 1)]
     return [list(tiles[a:b]) for a, b in pairwise(cuts)]
@@ -52,6 +53,7 @@ class QpuFullyConnected(AlgorithmBase):
 
     name = "qpu_fully_connected"
     engine: str = "videocore4"
+    axis_names: ClassVar[AxisNames] = {"dealing": DEALINGS}
 
     def computes(self, spec: LayerSpec, target: Target) -> bool:
         if not isinstance(spec.op, FullyConnected) or len(spec.inputs) != 1 or not target.has_qpus:
@@ -61,7 +63,7 @@ class QpuFullyConnected(AlgorithmBase):
     def space(self, spec: LayerSpec, target: Target) -> Space:
         inputs = spec.inputs[0].shape[1]
         unrolls = tuple(u for u in (1, 2, 4, 8, 16) if inputs % u == 0)
-        return Space((Axis("interleaved", (0, 1), "split"), Axis("unroll", unrolls)))
+        return Space((Axis("dealing", DEALINGS, "split"), Axis("unroll", unrolls)))
 
     def choice_at(self, spec: LayerSpec, target: Target, point: Point) -> Choice:
         # Refuses what has no registers.
@@ -69,7 +71,7 @@ class QpuFullyConnected(AlgorithmBase):
         return Choice(
             self.engine,
             self.name,
-            values({"interleaved": point["interleaved"]}),
+            values({"dealing": point["dealing"]}),
             values({"unroll": point["unroll"]}),
             ("nchw",),
             ("nchw",),
@@ -78,7 +80,7 @@ class QpuFullyConnected(AlgorithmBase):
     def work(self, spec: LayerSpec, target: Target, choice: Choice) -> Work:
         inputs, outputs = spec.inputs[0].shape[1], spec.output.shape[1]
         epilogue = self._op(spec).epilogue
-        tiles = _deal(starts(outputs, LANES), target.qpus, bool(choice.splits["interleaved"]))
+        tiles = _deal(starts(outputs, LANES), target.qpus, choice.splits["dealing"])
         count = sum(map(len, tiles))
         work = Work(
             macs=float(inputs * outputs),
@@ -131,7 +133,7 @@ class QpuFullyConnected(AlgorithmBase):
                 ]
             return tuple(words)
 
-        dealt = _deal(range(len(first_outputs)), target.qpus, bool(choice.splits["interleaved"]))
+        dealt = _deal(range(len(first_outputs)), target.qpus, choice.splits["dealing"])
         kernel = fully_connected_kernel(unroll, coded(op.epilogue))
         layer = QpuLayer(kernel.words, packed, tuple(block(tiles) for tiles in dealt))
         return for_each_image(layer, spec, choice)
@@ -147,6 +149,7 @@ class _QpuGlobalPool(AlgorithmBase):
 
     name: str
     engine: str = "videocore4"
+    axis_names: ClassVar[AxisNames] = {"dealing": DEALINGS}
     kind: Literal["max", "average"]
 
     def computes(self, spec: LayerSpec, target: Target) -> bool:
@@ -166,7 +169,7 @@ class _QpuGlobalPool(AlgorithmBase):
     def space(self, spec: LayerSpec, target: Target) -> Space:
         geometry = self._geometry(spec)
         aheads = tuple(a for a in (1, 2, GLOBAL_POOL_AHEAD) if a < geometry.taps)
-        return Space((Axis("interleaved", (0, 1), "split"), Axis("ahead", aheads)))
+        return Space((Axis("dealing", DEALINGS, "split"), Axis("ahead", aheads)))
 
     def choice_at(self, spec: LayerSpec, target: Target, point: Point) -> Choice:
         # Refuses what has no registers.
@@ -174,7 +177,7 @@ class _QpuGlobalPool(AlgorithmBase):
         return Choice(
             self.engine,
             self.name,
-            values({"interleaved": point["interleaved"]}),
+            values({"dealing": point["dealing"]}),
             values({"ahead": point["ahead"]}),
             ("pixel16",),
             ("nchw",),
@@ -184,7 +187,7 @@ class _QpuGlobalPool(AlgorithmBase):
         geometry = self._geometry(spec)
         epilogue = self._op(spec).epilogue
         pixels, channels = geometry.taps, geometry.output_channels
-        tiles = _deal(starts(channels, LANES), target.qpus, bool(choice.splits["interleaved"]))
+        tiles = _deal(starts(channels, LANES), target.qpus, choice.splits["dealing"])
         count = sum(map(len, tiles))
         work = Work(
             macs=float(pixels * channels),
@@ -229,7 +232,7 @@ class _QpuGlobalPool(AlgorithmBase):
                 words += [Address("output", WORD_BYTES * channel), scale, pixels - ahead, *offsets]
             return tuple(words)
 
-        dealt = _deal(starts(channels, LANES), target.qpus, bool(choice.splits["interleaved"]))
+        dealt = _deal(starts(channels, LANES), target.qpus, choice.splits["dealing"])
         kernel = global_pool_kernel(self.kind, ahead, coded(op.epilogue))
         layer = QpuLayer(kernel.words, np.zeros(LANES, np.uint32), tuple(block(t) for t in dealt))
         return for_each_image(layer, spec, choice)
