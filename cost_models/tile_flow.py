@@ -15,6 +15,8 @@ from cost_models.gpu_paths import GpuPaths
 
 WORD_BYTES, LINE_BYTES, LINE_WORDS, LANES = 4, 64, 16, 16
 STORED_TILE_INSTRUCTIONS = 15  # while the VPM is held, beside what copies results to it
+STORED_PART_INSTRUCTIONS = 12  # the same of a tile that is stored in parts
+PARTS_OF_A_BLOCK = 2
 CROWDING = 2.5  # resources that are about equally busy wait for each other: of the norm that adds them
 SHARPNESS = 8.0  # how suddenly a cache stops to hold what is read again, as more is read in between
 ROOM = 1.15  # times a cache's size: where half of what is read again is held
@@ -125,9 +127,9 @@ class TileFlow:
         tiles = Tiles.of(candidate, work, paths.qpus)
         lines, streams = Lines.of(candidate, work, tiles), Streams.of(work, tiles, paths)
         reuse = _Reuse.of(tiles, lines, streams, paths.l2_bytes)
-        held = _stored_cycles(work, tiles, paths)
+        held, copied = _stored_cycles(candidate, work, tiles, paths)
         waits = _waits(work, tiles, streams, _held(reuse.between_passes), paths)
-        own = max(1.0, work.alu_instructions / tiles.count * paths.issue_cycles - _copied(work, tiles, paths))
+        own = max(1.0, work.alu_instructions / tiles.count * paths.issue_cycles - copied)
         own += waits
         rounds = math.ceil(tiles.count * work.balance / paths.qpus - 1e-9)
         first = own + min(paths.qpus, tiles.count) * held
@@ -193,16 +195,25 @@ def _held(between: float) -> float:
     return float(1.0 / (1.0 + between**SHARPNESS))
 
 
-def _copied(work: Work, tiles: Tiles, paths: GpuPaths) -> float:
-    """Cycles of a tile for copying results to the VPM, by two instructions each."""
-    return 2 * work.store_instructions / tiles.count * paths.issue_cycles
+def _stored_cycles(candidate: Candidate, work: Work, tiles: Tiles, paths: GpuPaths) -> tuple[float, float]:
+    """Cycles for which a tile keeps the VPM from the others, and those of a tile's instructions among them.
 
-
-def _stored_cycles(work: Work, tiles: Tiles, paths: GpuPaths) -> float:
-    """Cycles for which a tile keeps the VPM from the others."""
+    Results are copied to the VPM by one or two instructions each. Tiles of several blocks of pixels, or of many rows,
+    are stored in parts: the first is copied while a store of another tile ends, those behind the second while one of
+    their own runs.
+    """
+    rows = work.store_instructions / tiles.count
     transfers = work.dma_stores * paths.store_setup_cycles + work.store_instructions * paths.stored_row_cycles
-    around = STORED_TILE_INSTRUCTIONS * paths.issue_cycles
-    return _copied(work, tiles, paths) + transfers / tiles.count + around
+    blocks = candidate.choice.tiles.get("blocks")
+    if blocks is None or rows < max(blocks, PARTS_OF_A_BLOCK):
+        copied = 2 * rows * paths.issue_cycles
+        around = STORED_TILE_INSTRUCTIONS * paths.issue_cycles
+        return copied + transfers / tiles.count + around, copied
+    parts = max(blocks, PARTS_OF_A_BLOCK)
+    again = paths.store_setup_cycles * (parts - blocks)
+    around = STORED_PART_INSTRUCTIONS * paths.issue_cycles
+    copied = rows * paths.issue_cycles
+    return copied / parts + transfers / tiles.count + again + around, copied
 
 
 def _waits(work: Work, tiles: Tiles, streams: Streams, in_l2: float, paths: GpuPaths) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from codegen.engines.videocore4.assembler import Assembler
@@ -79,6 +79,49 @@ def store_rows(k: Assembler, first_row: int, rows: int, address: Register) -> No
     k.mov(NULL, DMA_STORE_WAIT)
     k.load(VPM_WRITE_SETUP, dma_store_rows(first_row, rows))
     k.mov(DMA_STORE_ADDRESS, address)
+
+
+@dataclass(frozen=True)
+class StoredPart:
+    """VPM rows that one DMA stores: values in registers, to consecutive lines from `address` on.
+
+    Without an address they follow those of the part before, whose address must not be read twice.
+    """
+
+    values: tuple[Register, ...]
+    address: Register | None
+
+
+def store_in_parts(
+    k: Assembler, parts: Sequence[StoredPart], write: Callable[[Assembler, Sequence[Register]], None]
+) -> None:
+    """Stores parts in VPM rows of their own, and gives the VPM back once the last DMA has started.
+
+    Whoever takes it next fills the first part's rows meanwhile, and other rows only when a store of its own has ended,
+    which is after all earlier ones. One part alone is waited for. `write` copies values to the VPM. The kernel ends
+    with a wait for its last store.
+    """
+    k.label("vpm")  # keeps the mutex behind what computes the values
+    k.mov(NULL, MUTEX)
+    k.load(VPM_WRITE_SETUP, dma_store_stride(0))
+    row = 0
+    for number, part in enumerate(parts):
+        if number == 1:
+            k.mov(NULL, DMA_STORE_WAIT)
+        k.load(VPM_WRITE_SETUP, vpm_write_rows(row))
+        write(k, part.values)
+        k.mov(NULL, DMA_STORE_WAIT)
+        k.load(VPM_WRITE_SETUP, dma_store_rows(row, len(part.values)))
+        if part.address is None:
+            k.load(R0, ROW_WORDS * WORD_BYTES * len(parts[number - 1].values))
+            k.op("add", R1, R1, R0)
+        else:
+            k.mov(R1, part.address)
+        k.mov(DMA_STORE_ADDRESS, R1)
+        row += len(part.values)
+    if len(parts) == 1:
+        k.mov(NULL, DMA_STORE_WAIT)
+    k.mov(MUTEX_RELEASE, 0)
 
 
 def write_clamped(k: Assembler, values: Sequence[Register], low: Register, high: Register) -> None:

@@ -70,6 +70,24 @@ class Results:
             k.label("epilogue")
             self.placement.apply(k, [Element((register,), register) for register in self.registers])
 
+    def compute_all(self, k: Assembler) -> None:
+        """All that the copies to the VPM by `write_high` do not do. A clamp's high bound is in r3 then."""
+        self.compute(k)
+        if self.placement is None:
+            low, high = self.bounds
+            k.mov(R2, low)
+            k.mov(R3, high)
+            for register in self.registers:
+                k.op("fmax", register, register, R2)
+
+    def write_high(self, k: Assembler, registers: Sequence[Register]) -> None:
+        """Some of the results, each as one VPM row, after `compute_all`."""
+        for register in registers:
+            if self.placement is None:
+                k.op("fmin", VPM_WRITE, register, R3)
+            else:
+                k.mov(VPM_WRITE, register)
+
     def write(self, k: Assembler) -> None:
         """Each as one VPM row, which must have been set up."""
         if self.placement is None:

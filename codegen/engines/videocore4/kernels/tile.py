@@ -8,12 +8,11 @@ from dataclasses import dataclass
 from codegen.engines.videocore4.assembler import Assembler, move, operation
 from codegen.engines.videocore4.kernels.pieces import (
     WINDOW_ORIGIN_WORDS,
+    StoredPart,
     WindowOrigin,
     advance,
-    begin_store,
-    end_store,
     lane_bytes,
-    store_rows,
+    store_in_parts,
     stream_from,
     tap_address,
     window_origin,
@@ -21,10 +20,22 @@ from codegen.engines.videocore4.kernels.pieces import (
 from codegen.engines.videocore4.kernels.results import Results
 from codegen.engines.videocore4.layer import RegisterPool, leave
 from codegen.engines.videocore4.layout import LINE_BYTES
-from codegen.engines.videocore4.registers import ELEMENT, R0, R3, R5, R5_ALL, TMU_S, UNIFORM, Register
+from codegen.engines.videocore4.registers import (
+    DMA_STORE_WAIT,
+    ELEMENT,
+    NULL,
+    R0,
+    R3,
+    R5,
+    R5_ALL,
+    TMU_S,
+    UNIFORM,
+    Register,
+)
 from codegen.expression import Expression
 
 SMALL_IMMEDIATES = range(-16, 16)
+ROWS_WORTH_TWO_STORES = 8  # one's set-up is hidden then by the other's rows
 
 
 def words_before_weights(blocks: int, gather: bool, weight_lines: bool = False) -> int:
@@ -115,16 +126,15 @@ def request_lines(k: Assembler, r: TileRegisters) -> None:
 
 def store_tile(k: Assembler, r: TileRegisters, results: Results) -> None:
     results.load_constants(k)
-    results.compute(k)
-    k.label("store")  # keeps the mutex out of the last multiplications
+    k.label("store")
     stream_from(k, r.tile)
     advance(k, r.tile, words_after_weights(len(r.vectors), bool(results.bounds)))
-    begin_store(k)
-    channels = len(r.accumulators[0])
-    results.write(k)
-    for p in range(len(r.vectors)):
-        store_rows(k, p * channels, channels, UNIFORM)
-    end_store(k)
+    results.compute_all(k)
+    parts = [StoredPart(tuple(row), UNIFORM) for row in r.accumulators]
+    if len(parts) == 1 and len(parts[0].values) >= ROWS_WORTH_TWO_STORES:
+        half = len(parts[0].values) // 2
+        parts = [StoredPart(parts[0].values[:half], UNIFORM), StoredPart(parts[0].values[half:], None)]
+    store_in_parts(k, parts, results.write_high)
 
 
 def _start_gather(k: Assembler, gather: Gather, weight_lines: Register | None) -> None:
@@ -178,6 +188,7 @@ def tiles_kernel(
     store_tile(k, r, results)
     k.op("sub", r.tiles, r.tiles, 1, set_flags=True)
     k.branch("tile", "any_zc")
+    k.mov(NULL, DMA_STORE_WAIT)
     leave(k)
     return k
 
