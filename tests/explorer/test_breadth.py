@@ -52,6 +52,14 @@ def test_the_page_joins_both_places_and_names_no_directory_of_the_machine() -> N
     )
     assert "| net | package 1.0 | family | 5 |" in text and "ModelError: net.onnx: is / odd |" in text
     assert "1 of 1 agree on the host, of 1 kinds; 1 of 1 on the virtual board; 0 are wrong or crash." in text
+    assert "Off by rounding" not in text
+
+
+def test_the_page_names_what_rounding_alone_keeps_from_agreeing() -> None:
+    found = {"nodes": 7, "error": 3e-4, "own_error": 2e-4, "peer_error": 1e-4}
+    text = page([record("host", **found)])
+    assert "0 of 1 agree on the host" in text and "0 are wrong or crash." in text
+    assert "Off by rounding, at most 4 times as far from float64 as onnxruntime is: net." in text
 
 
 def test_names_are_unique_and_at_most_two_sizes_are_of_one_family() -> None:

@@ -95,10 +95,16 @@ def _counts(records: Sequence[Record]) -> list[str]:
     hosts, boards = _hosts(records), [one for one in records if one.place == "board"]
     agree, on_board = list(filter(agrees, hosts)), list(filter(agrees, boards))
     families = {one.family for one in agree}
-    return [
+    near = [one.network for one in hosts if one.found.get("error") and not agrees(one) and not is_wrong(one)]
+    lines = [
         f"{len(agree)} of {len(hosts)} agree on the host, of {len(families)} kinds; {len(on_board)} of "
         f"{len(boards)} on the virtual board; {sum(map(is_wrong, records))} are wrong or crash."
     ]
+    if near:
+        lines.append(
+            f"Off by rounding, at most {MOST_TIMES} times as far from float64 as onnxruntime is: {', '.join(near)}."
+        )
+    return lines
 
 
 def _table(heads: Sequence[str], names: Sequence[tuple[str, ...]], records: Sequence[Record]) -> list[str]:
