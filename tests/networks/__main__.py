@@ -24,7 +24,7 @@ from tests.networks.architectures import ARCHITECTURES, Architecture, export, mi
 from tests.networks.page import Record, is_wrong, page
 from tests.networks.trained import TRAINED, Trained
 
-LONGEST_S = 300.0
+LONGEST_S = 1200.0
 KEPT = "judged.jsonl"
 
 
