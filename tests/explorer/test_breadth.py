@@ -56,8 +56,7 @@ def test_the_page_joins_both_places_and_names_no_directory_of_the_machine() -> N
 
 
 def test_the_page_names_what_rounding_alone_keeps_from_agreeing() -> None:
-    found = {"nodes": 7, "error": 3e-4, "own_error": 2e-4, "peer_error": 1e-4}
-    text = page([record("host", **found)])
+    text = page([record("host", nodes=7, error=3e-4, own_error=2e-4, peer_error=1e-4)])
     assert "0 of 1 agree on the host" in text and "0 are wrong or crash." in text
     assert "Off by rounding, at most 4 times as far from float64 as onnxruntime is: net." in text
 
