@@ -268,14 +268,19 @@ def parse_prior(name: str) -> PriorChoice:
     raise UsageError(f"--prior {name!r} is unknown; there are store and none")
 
 
-def parse_ssh(place: str | None, key: Path | None, known_hosts: Path | None) -> SshOptions | None:
+def parse_ssh(
+    place: str | None, key: Path | None, known_hosts: Path | None, sudo: bool = False
+) -> SshOptions | None:
     """`user@host:port` of --ssh with its companions; raises UsageError where they do not fit together."""
     if place is None:
-        if key or known_hosts:
-            raise UsageError("--ssh-key and --known-hosts say nothing without --ssh user@host:port")
+        if key or known_hosts or sudo:
+            raise UsageError(
+                "--ssh-key, --known-hosts and --sudo say nothing without --ssh user@host:port; a named board has them "
+                "from `explore devices add`"
+            )
         return None
     match = _SSH_PLACE.fullmatch(place)
     if not match or not 0 < int(match["port"] or 22) < 65536:
         raise UsageError(f"--ssh {place!r} is malformed; an example: --ssh pi@192.168.1.20:22")
     host = match["host"].strip("[]")
-    return SshOptions(host, int(match["port"] or 22), match["user"], key, known_hosts)
+    return SshOptions(host, int(match["port"] or 22), match["user"], key, known_hosts, sudo=sudo)

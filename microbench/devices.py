@@ -7,6 +7,7 @@ user = "pi"
 key = "~/.ssh/id_ed25519"
 jump = "pi@gate.example:22"
 launch = "registers"
+sudo = true
 
 [boards.phone]
 profile = "phone.toml"
@@ -33,7 +34,7 @@ from microbench.profile import known_profiles, split_variants, unknown_device
 
 DEFAULT_SSH_PORT = 22
 
-_OF_A_HOST = ("user", "key", "known_hosts", "jump", "launch", "directory", "backend")
+_OF_A_HOST = ("user", "key", "known_hosts", "jump", "launch", "directory", "backend", "sudo")
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
 _HOST = re.compile(r"(?=.{1,253}$)[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_.])?")
 _USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
@@ -86,7 +87,8 @@ class NamedBoard(BaseModel):
 
     `board_options` are that board's own. Paths may begin with `~`; `jump` is user@host:port, with the key of `host`.
     `launch` is how a Raspberry Pi launches QPU programs: "mailbox" (the default) or "registers"; `directory` is where
-    the runner is kept there; `backend` "stand-in": a simulator with constants of its own stands for it (`SshOptions`).
+    the runner is kept there; `sudo` starts it as root; `backend` "stand-in": a simulator with constants of its own
+    stands for it (`SshOptions`).
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
@@ -103,6 +105,7 @@ class NamedBoard(BaseModel):
     launch: Launch | None = None
     directory: Annotated[str, AfterValidator(_check_path)] | None = None
     backend: Literal["stand-in"] | None = None
+    sudo: bool | None = None
 
     @model_validator(mode="after")
     def _is_reached_somehow(self) -> Self:
@@ -132,6 +135,7 @@ class NamedBoard(BaseModel):
             backend=self.backend,
             jump=jump,
             launch=launch,
+            sudo=bool(self.sudo),
             **told,
         )
 

@@ -57,5 +57,9 @@ class DisassemblyError(MicrobenchError):
     """Compiled code cannot be read: a tool is missing, or refuses it."""
 
 
+class PackageError(MicrobenchError):
+    """The runner's package cannot be made."""
+
+
 class PeerError(MicrobenchError):
     """An engine that this project is compared with cannot be installed, given a network, or run."""

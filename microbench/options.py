@@ -26,7 +26,8 @@ class SshOptions:
     directory. A Raspberry Pi launches QPU programs as `launch` says: by its firmware's mailbox, or (for root) directly
     by the registers of its V3D block. `jump` is a host that the connection goes through. `timeout_s` bounds every
     wait for an answer, on top of the job's own time. After `silence_s` without a sign of life from the board the
-    connection counts as lost; a lost one is made anew for up to `reconnect_s`.
+    connection counts as lost; a lost one is made anew for up to `reconnect_s`. With `sudo` the runner
+    is started as root there, without a password (`ssh_sudo`).
     """
 
     host: str
@@ -41,6 +42,7 @@ class SshOptions:
     jump: SshOptions | None = None
     silence_s: float = 30.0
     reconnect_s: float = 120.0
+    sudo: bool = False
 
 
 class OwnOptions(BaseModel):

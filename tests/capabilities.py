@@ -71,6 +71,18 @@ CAPABILITIES = (
         package="cmake",
     ),
     Capability(
+        "dpkg-deb",
+        "the runner's package is made and read",
+        probes.programs("dpkg-deb"),
+        package="dpkg",
+    ),
+    Capability(
+        "lintian",
+        "the runner's package is judged by Debian's rules",
+        probes.programs("lintian"),
+        package="lintian",
+    ),
+    Capability(
         "report extra",
         "reports are executed and turned into pages",
         probes.report_extra,

@@ -13,7 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from explorer.commands.devices import DevicesOption, chosen_file
+from explorer.commands.devices import DevicesOption, SudoOption, chosen_file
 from explorer.terminal.console import stdout
 from explorer.terminal.exits import reported
 
@@ -38,6 +38,7 @@ def calibrate(
     ssh: Annotated[str | None, typer.Option(help="measure over SSH, on user@host:port")] = None,
     ssh_key: Annotated[Path | None, typer.Option(help="private key for --ssh")] = None,
     known_hosts: Annotated[Path | None, typer.Option(help="file with the host key for --ssh")] = None,
+    sudo: SudoOption = False,
     start: Annotated[
         str | None,
         typer.Option(
@@ -87,7 +88,7 @@ def calibrate(
 
     with reported(resumable=True, place=out or PROFILES_DIRECTORY):
         named = find_device(device, chosen_file(devices))
-        reached = parse_ssh(ssh, ssh_key, known_hosts) or named.ssh
+        reached = parse_ssh(ssh, ssh_key, known_hosts, sudo) or named.ssh
         if cpu:
             name = Path(device).stem
             file = measurements or PROFILES_DIRECTORY / f"{name}.cpu.jsonl"

@@ -23,6 +23,14 @@ BoardOptionsOption = Annotated[
         help="an option of the board's own, as NAME=VALUE; may be repeated; `explore devices` lists them",
     ),
 ]
+SudoOption = Annotated[
+    bool,
+    typer.Option(
+        "--sudo",
+        help="start the runner there as root, by sudo without a password; the right to do that amounts to root on the "
+        "board",
+    ),
+]
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="letters, digits and dashes")]
 
 devices_app = typer.Typer(
@@ -60,6 +68,7 @@ def add(
         str | None,
         typer.Option(help="how a Raspberry Pi launches QPU programs: mailbox (default) or registers"),
     ] = None,
+    sudo: SudoOption = False,
     replace: Annotated[
         bool, typer.Option("--replace", help="put it in the place of one of this name")
     ] = False,
@@ -78,7 +87,8 @@ def add(
         files = {"key": _absolute(key), "known_hosts": _absolute(known_hosts)}
         options = parse_board_options(board_option or ()) or None
         ways = {"host": host, "port": port, "board": board, "board_options": options}
-        added = new_board(profile=profile, user=user, jump=jump, launch=launch, **ways, **files)
+        how = {"launch": launch, "sudo": sudo or None}
+        added = new_board(profile=profile, user=user, jump=jump, **how, **ways, **files)
         add_board(path, name, added, replace)
         console = stdout()
         console.print(f"{name}: {added.place}, profile {profile}; written to {path}", markup=False)

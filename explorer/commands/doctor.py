@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from explorer.commands.devices import DevicesOption, chosen_file
+from explorer.commands.devices import DevicesOption, SudoOption, chosen_file
 from explorer.terminal.console import shown, stderr, stdout
 from explorer.terminal.exits import reported
 
@@ -31,13 +31,14 @@ def doctor(
     ssh: Annotated[str | None, typer.Option(help="where the board is: user@host:port")] = None,
     ssh_key: Annotated[Path | None, typer.Option(help="private key for --ssh")] = None,
     known_hosts: Annotated[Path | None, typer.Option(help="file with the host key for --ssh")] = None,
+    sudo: SudoOption = False,
     as_json: Annotated[bool, typer.Option("--json", help="print the diagnoses as JSON")] = False,
 ) -> None:
     """Examine a board over SSH: what keeps it from being measured on, and the remedy of each."""
     from explorer.settings import parse_ssh
 
     with reported():
-        doctor_command(device, chosen_file(devices), parse_ssh(ssh, ssh_key, known_hosts), as_json)
+        doctor_command(device, chosen_file(devices), parse_ssh(ssh, ssh_key, known_hosts, sudo), as_json)
 
 
 def doctor_command(device: str, devices: Path, ssh: SshOptions | None, as_json: bool) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from explorer.commands.devices import BoardOptionsOption, DevicesOption, chosen_file
+from explorer.commands.devices import BoardOptionsOption, DevicesOption, SudoOption, chosen_file
 from explorer.terminal.exits import reported
 
 if TYPE_CHECKING:
@@ -73,6 +73,7 @@ def infer(
     ssh: Annotated[str | None, typer.Option(help="run over SSH, on user@host:port")] = None,
     ssh_key: Annotated[Path | None, typer.Option(help="private key for --ssh")] = None,
     known_hosts: Annotated[Path | None, typer.Option(help="file with the host key for --ssh")] = None,
+    sudo: SudoOption = False,
 ) -> None:
     """Run a finished run's network on a picture or arrays, and show what comes out and how long it took."""
     from explorer.infer.answers import draw_boxes, found_boxes, read_labels, top_classes
@@ -99,7 +100,7 @@ def infer(
             devices=chosen_file(devices),
             board=board,
             board_options=parse_board_options(board_option or ()),
-            ssh=parse_ssh(ssh, ssh_key, known_hosts),
+            ssh=parse_ssh(ssh, ssh_key, known_hosts, sudo),
         )
         result = inferred(found, inputs, settings)
         if out is not None:

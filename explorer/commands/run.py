@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from explorer.commands.devices import BoardOptionsOption, DevicesOption, chosen_file
+from explorer.commands.devices import BoardOptionsOption, DevicesOption, SudoOption, chosen_file
 from explorer.terminal.exits import reported
 
 ModelOption = Annotated[Path | None, typer.Option(help="ONNX file; without it the built-in MobileNet v1")]
@@ -97,6 +97,7 @@ def run(
     ssh: Annotated[str | None, typer.Option(help="measure over SSH, on user@host:port")] = None,
     ssh_key: Annotated[Path | None, typer.Option(help="private key for --ssh")] = None,
     known_hosts: Annotated[Path | None, typer.Option(help="file with the host key for --ssh")] = None,
+    sudo: SudoOption = False,
     cost_model: Annotated[str, typer.Option(help="what predicts times")] = "residual",
     prior: Annotated[
         str,
@@ -208,7 +209,7 @@ def run(
                 model=model or network,
                 board=board,
                 board_options=parse_board_options(board_option or ()),
-                ssh=parse_ssh(ssh, ssh_key, known_hosts),
+                ssh=parse_ssh(ssh, ssh_key, known_hosts, sudo),
                 v3d_hz=v3d_hz,
                 qpus=qpus,
                 gpu_memory=parse_gpu_memory(gpu_memory),

@@ -164,7 +164,7 @@ def _arguments(settings: RunSettings) -> Iterable[str]:
     for name in sorted(settings.board_options):  # a value may be a place, or the serial number of a board
         yield from ("--board-option", f"{name}={name.upper()}")
     if settings.ssh:
-        yield from ("--ssh", "USER@HOST")
+        yield from ("--ssh", "USER@HOST", *(("--sudo",) if settings.ssh.sudo else ()))
     if settings.v3d_hz:
         yield from ("--v3d-hz", f"{settings.v3d_hz:.0f}")
     if settings.qpus:

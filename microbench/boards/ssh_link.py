@@ -98,6 +98,11 @@ class SshLink:
                     raise
         return path
 
+    def make_directory(self, directory: str) -> None:
+        """Those of the path that are missing, for this user alone."""
+        with self._explained(f"make {directory}"), self._client.open_sftp() as sftp:
+            make_directories(sftp, directory)
+
     def _refuse_full(self, directory: str, needed: int, error: OSError) -> None:
         """Raises BoardFullError where the disk's space explains the failure of an upload."""
         if not self._is_active():

@@ -15,23 +15,24 @@ import socket
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TypedDict, TypeVar
 
 from codegen.elf import ElfError
-from codegen.engines.cpu.toolchain import compiler_identity
 from codegen.processors import ARM_MACHINES, check_executable, processors_of
 from codegen.program import GpuProgram
 from codegen.tensor import FloatArray
 from microbench.boards.execution import Finished
 from microbench.boards.local_machine import hash_of_serial
 from microbench.boards.ssh_link import SshLink
+from microbench.boards.ssh_sudo import runner_as_root
 from microbench.boards.subprocesses import Ended, ended_with
 from microbench.conditions import Conditions
 from microbench.errors import BoardError, CandidateError
 from microbench.options import SshOptions
 from microbench.profile import DeviceProfile
-from microbench.runner.build import Backend, build_runner, runner_revision
+from microbench.runner.build import Backend, device_runner, runner_revision
 from microbench.runner.client import (
     ConnectionLostError,
     ExecutableAbsentError,
@@ -41,7 +42,6 @@ from microbench.runner.client import (
 from microbench.runner.frames import Ending
 from microbench.runner.messages import Execution, ExecutionRequest, GpuRun, RunnerInfo
 from microbench.runner.readings import Readings
-from microbench.virtual.build import THIS_MACHINE, software_name
 from microbench.virtual.bundle import LAUNCH_LIMIT_S
 from microbench.virtual.constants import constants_of
 
@@ -83,6 +83,7 @@ class RemoteRunner:
         self._holder = _holder()  # a runner of its own that it lost is its to end, another's is not
         self._is_closed = False
         self._client: RunnerClient | None = None
+        self._directory = runner_directory(options)
         self._link = SshLink(options)
         try:
             self.machine = self._link.run(("uname", "-m"))
@@ -214,7 +215,7 @@ class RemoteRunner:
         raise lost
 
     def _upload(self, content: bytes) -> str:
-        directory = posixpath.join(self._options.remote_directory, "bin")
+        directory = posixpath.join(self._directory, "bin")
         try:
             check_executable(content, self._processors, static=self.machine != platform.machine())
         except ElfError as error:
@@ -222,8 +223,13 @@ class RemoteRunner:
         return self._link.upload(content, directory, hashlib.sha256(content).hexdigest())
 
     def _start(self) -> RunnerInfo:
-        program = self._upload(_build(self.backend, self._profile).read_bytes())
-        command = [program, self._options.remote_directory, str(IDLE_LIMIT_S), self._holder]
+        content = device_runner(self.backend, self._profile).read_bytes()
+        if self._options.sudo:
+            self._link.make_directory(posixpath.join(self._directory, "bin"))
+            program = runner_as_root(self._link, content, partial(self._upload, content))
+        else:
+            program = (self._upload(content),)
+        command = [*program, self._directory, str(IDLE_LIMIT_S), self._holder]
         if self._options.launch != "mailbox":
             command.append(self._options.launch)
         self._client = RunnerClient(self._link.start(tuple(command)), self.place, self._options.timeout_s)
@@ -255,6 +261,11 @@ class PinnedExecutor:
         execution = self.runner.executed(executable, arguments, files, outputs, limit_s, self.cores)
         self.readings[:] = execution.readings
         return _finished(execution, limit_s)
+
+
+def runner_directory(options: SshOptions) -> str:
+    """Where the runner works there: as root in a directory of its own, for what it makes is root's."""
+    return posixpath.join(options.remote_directory, "root") if options.sudo else options.remote_directory
 
 
 def identity_of(info: RunnerInfo, backend: Backend) -> BoardIdentity:
@@ -328,13 +339,6 @@ def _cpu_alone(profile: DeviceProfile, machine: str, place: str) -> Backend:
             "name the board's own profile"
         )
     return "none"
-
-
-def _build(backend: Backend, profile: DeviceProfile) -> Path:
-    if backend == "virtual":
-        return build_runner(backend, software_name())
-    target = profile.target() if profile.compiler_target else THIS_MACHINE
-    return build_runner(backend, f"runner built by {compiler_identity(target.compiler[0])}", target)
 
 
 def _constants(backend: Backend, profile: DeviceProfile, stands_in: bool) -> Sequence[float]:

@@ -6,9 +6,18 @@ import socket
 from collections.abc import Callable, Mapping
 
 from microbench.boards.ssh_link import SshLink
-from microbench.boards.ssh_runner import RemoteRunner, backend_for
+from microbench.boards.ssh_runner import RemoteRunner, backend_for, runner_directory
+from microbench.boards.ssh_sudo import MEANS
 from microbench.doctor.diagnosis import Diagnosis, failed, in_order, untold
-from microbench.doctor.gpu import check_gpu_memory, check_kernel, check_overlay, check_vcio, without_qpus
+from microbench.doctor.gpu import (
+    check_gpu_memory,
+    check_kernel,
+    check_memory_device,
+    check_overlay,
+    check_vcio,
+    is_root,
+    without_qpus,
+)
 from microbench.doctor.probes import lock_of, probe
 from microbench.doctor.system import check_clocks, check_lock, check_space, check_throttling
 from microbench.errors import BoardError
@@ -18,6 +27,8 @@ from microbench.profile import DeviceProfile
 REACH_TIMEOUT_S = 10.0
 _ON = "check that the board is on, in this network, and that its SSH server runs (raspi-config, Interface Options)"
 _AS_SAID = "do as the message says, then examine again"
+
+_MAY_ALL = ("sh", "-c", "sudo -n -- true >/dev/null 2>&1 </dev/null && echo all || :")
 
 Report = Callable[[Diagnosis], None]
 
@@ -79,26 +90,41 @@ def _examine_inside(link: SshLink, profile: DeviceProfile, options: SshOptions, 
     told = probe(link)
     architecture = check_architecture(profile, told["machine"], told["model"], options)
     report(architecture)
-    for diagnosis in judged(profile, told):
+    for diagnosis in judged(profile, told, options.sudo):
         report(diagnosis)
-    lock = check_lock(
-        *lock_of(link, options.remote_directory), options.remote_directory, _shared(profile, told, options)
-    )
+    directory = runner_directory(options)
+    lock = check_lock(*lock_of(link, directory), directory, _shared(profile, told, options))
     if architecture.verdict == "failed" or lock.verdict == "failed":
         reason = architecture if architecture.verdict == "failed" else lock
         report(untold("runner", f"not started, because of: {reason.check}", reason.remedy))
     else:
         report(check_runner(profile, options))
+    report(check_sudo(link.run(_MAY_ALL), told["user"], options.sudo))
     report(lock)
 
 
-def judged(profile: DeviceProfile, told: Mapping[str, str]) -> tuple[Diagnosis, ...]:
-    """The checks between architecture and runner, from what was read (`doctor_probes`)."""
+def check_sudo(may_all: str, user: str, wanted: bool) -> Diagnosis:
+    """What this user's rights amount to; `may_all`: `all` where sudo runs any program without a password."""
+    check = "rights of the runner"
+    if is_root(user):
+        return in_order(check, "root's, as this connection is: any program that is sent to it is run as root")
+    if not wanted:
+        return in_order(check, "this user's")
+    if may_all == "all":
+        return in_order(check, "root's; this user may run any program as root without a password anyway")
+    return in_order(check, f"root's; {MEANS}")
+
+
+def judged(profile: DeviceProfile, told: Mapping[str, str], as_root: bool = False) -> tuple[Diagnosis, ...]:
+    """The checks between architecture and runner, from what was read (`probes`); `as_root`: the runner is."""
     qpus = bool(profile.v3d)
     now, since = check_throttling(told["throttled"])
     return (
         check_kernel(told["machine"], told["release"], told["word_bits"], qpus),
-        check_vcio(told["vcio"], told["user"]) if qpus else without_qpus("/dev/vcio"),
+        check_vcio(told["vcio"], told["user"], as_root) if qpus else without_qpus("/dev/vcio"),
+        check_memory_device(told["mem"], told["lockdown"], told["user"], as_root)
+        if qpus
+        else without_qpus("/dev/mem"),
         check_overlay(told["vc4"], told["config"], told["model"])
         if qpus
         else without_qpus("vc4-kms-v3d overlay"),

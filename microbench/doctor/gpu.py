@@ -1,15 +1,20 @@
 """Checks of what stands between a program and the QPUs of a Raspberry Pi: each judges text read there.
 
-The reasons are those known to stop QPU programs on real systems: no /dev/vcio or no right to it, a 64-bit kernel, the
-overlay vc4-kms-v3d (the firmware refuses QPU calls then), too small a gpu_mem.
+The reasons are those known to stop QPU programs on real systems: no /dev/vcio or /dev/mem, or no right to them, a
+64-bit kernel, the overlay vc4-kms-v3d (the firmware refuses QPU calls then), too small a gpu_mem.
 """
 
 from __future__ import annotations
 
 import re
 
+from microbench.boards.ssh_sudo import REMEDY
 from microbench.doctor.diagnosis import Diagnosis, doubtful, failed, in_order, not_needed, untold
 
+AS_ROOT = (
+    "start the runner as root: with --sudo (a named board: sudo = true), or as root over SSH; "
+    f"for --sudo, {REMEDY}"
+)
 CONFIG_FILE = "config.txt (/boot/firmware/config.txt, older systems /boot/config.txt)"
 _OVERLAY = re.compile(r"dtoverlay\s*=\s*(vc4-f?kms-v3d(?:-pi4)?)\s*(?:,|$)")
 _SECTION = re.compile(r"\[([^\]]*)\]")
@@ -23,8 +28,15 @@ _MODELS = {
 }  # fmt: skip
 
 
-def check_vcio(listing: str, user: str) -> Diagnosis:
-    """`listing`: `ls -l` of the device and the word `usable`; `user`: the name, then the groups."""
+def is_root(user: str) -> bool:
+    """`user`: the name, then the number."""
+    return user.split()[-1:] == ["0"]
+
+
+def check_vcio(listing: str, user: str, as_root: bool) -> Diagnosis:
+    """`listing`: `ls -l` of the device and the word `usable`; `user`: the name, then the number; `as_root`: the runner
+    is started as root, whoever asks.
+    """
     check = "/dev/vcio"
     words = listing.split()
     if not words:
@@ -32,15 +44,32 @@ def check_vcio(listing: str, user: str) -> Diagnosis:
             check, "there is none: no way to the firmware's mailbox",
             "run on a Raspberry Pi with Raspberry Pi OS, whose kernel makes it (driver vcio)",
         )  # fmt: skip
-    if "usable" in words:
-        return in_order(check, "there, readable and writable")
-    group = words[3] if len(words) > 3 else "its group"
-    name = (user.splitlines() or ["this user"])[0]
-    if group == "root" or group == "its group":
-        remedy = 'give it to group video by a udev rule: KERNEL=="vcio", GROUP="video", MODE="0660"; restart'
-    else:
-        remedy = f"on the board: sudo usermod -aG {group} {name}; then connect anew"
-    return failed(check, f"there, but {name} may not use it ({words[0]}, group {group})", remedy)
+    if as_root or "usable" in words:
+        return in_order(check, "there, readable and writable" + (" for root" if as_root else ""))
+    return failed(check, f"there, but {_name(user)} may not use it ({words[0]})", AS_ROOT)
+
+
+def check_memory_device(listing: str, lockdown: str, user: str, as_root: bool) -> Diagnosis:
+    """`listing`: `ls -l` of /dev/mem, which the kernel opens for root alone, whatever its file's rights (it asks for
+    CAP_SYS_RAWIO); `lockdown`: of the kernel, the chosen one in brackets.
+    """
+    check = "/dev/mem"
+    if not listing:
+        return failed(
+            check, "there is none: no way to GPU memory", "take the kernel of Raspberry Pi OS, which has it"
+        )
+    if "[integrity]" in lockdown or "[confidentiality]" in lockdown:
+        return failed(
+            check, f"the kernel is locked down ({lockdown}): nobody may map it",
+            "remove lockdown= from cmdline.txt beside config.txt and restart the board",
+        )  # fmt: skip
+    if as_root or is_root(user):
+        return in_order(check, "there, and the runner is root's")
+    return failed(check, f"there, and the kernel lets root alone open it, not {_name(user)}", AS_ROOT)
+
+
+def _name(user: str) -> str:
+    return (user.split() or ["this user"])[0]
 
 
 def check_overlay(driver: str, config: str, model: str) -> Diagnosis:

@@ -64,17 +64,19 @@ def check_space(answer: str) -> Diagnosis:
 
 
 def check_lock(pid: int | None, command_line: str, directory: str, shared: bool) -> Diagnosis:
-    """`shared`: runners with a simulator do not keep each other away. A process of another program is no holder."""
+    """`shared`: runners with a simulator do not keep each other away. A process of another program is no holder: a
+    runner is called with its directory.
+    """
     check = "lock holder"
     if pid is None:
         return in_order(check, "none")
-    if f"/{directory.strip('/')}/bin/" not in f"/{command_line}":
+    if f" {directory} " not in command_line:
         return in_order(check, f"none (process {pid}, which had it, has ended)")
     if shared:
         return in_order(check, f"process {pid}; simulators share the board")
     return failed(
         check, f"process {pid} there serves another run",
-        f"wait until that run ends, or end it there: kill {pid}",
+        f"wait until that run ends, or end it there: kill {pid} (where it is root's: sudo kill {pid})",
     )  # fmt: skip
 
 

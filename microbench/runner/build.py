@@ -8,9 +8,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
-from codegen.engines.cpu.toolchain import compile_executable, runtime_source
+from codegen.engines.cpu.toolchain import compile_executable, compiler_identity, runtime_source
 from codegen.target import Target
-from microbench.virtual.build import SIMULATOR_FLAGS, THIS_MACHINE, simulator_sources
+from microbench.profile import DeviceProfile
+from microbench.virtual.build import SIMULATOR_FLAGS, THIS_MACHINE, simulator_sources, software_name
 
 Backend = Literal["virtual", "mailbox", "none"]
 
@@ -47,6 +48,14 @@ def build_runner(backend: Backend, software: str, target: Target = THIS_MACHINE)
     """The cached executable; raises ToolchainError where it cannot be compiled."""
     flags = (*FLAGS, *(SIMULATOR_FLAGS if backend == "virtual" else ()))
     return compile_executable(runner_sources(backend, software), target, flags)
+
+
+def device_runner(backend: Backend, profile: DeviceProfile) -> Path:
+    """The runner for boards of a profile: a simulator's for this machine; raises as `build_runner`."""
+    if backend == "virtual":
+        return build_runner(backend, software_name())
+    target = profile.target() if profile.compiler_target else THIS_MACHINE
+    return build_runner(backend, f"runner built by {compiler_identity(target.compiler[0])}", target)
 
 
 def content_sha256(path: Path) -> str:

@@ -75,8 +75,8 @@ class LoopbackServer:
 
 
 @contextlib.contextmanager
-def loopback_server(directory: Path) -> Iterator[LoopbackServer]:
-    """Starts a server and ends it; skips the test where this machine cannot have one."""
+def loopback_server(directory: Path, more: str = "") -> Iterator[LoopbackServer]:
+    """Starts a server, with `more` in its configuration, and ends it; skips the test where there cannot be one."""
     need("ssh server")
     PRIVILEGE_DIRECTORY.mkdir(mode=0o755, exist_ok=True)
     server = LoopbackServer(free_port(), directory, getpass.getuser())
@@ -85,7 +85,7 @@ def loopback_server(directory: Path) -> Iterator[LoopbackServer]:
     shutil.copy(directory / "user_key.pub", directory / "authorized_keys")
     server.known_hosts_for(server.port, server.known_hosts)
     config = directory / "sshd_config"
-    config.write_text(CONFIG.format(port=server.port, directory=directory, user=server.user))
+    config.write_text(CONFIG.format(port=server.port, directory=directory, user=server.user) + more)
     log = directory / "sshd.log"
     command = (str(sshd_program()), "-D", "-f", str(config), "-E", str(log))
     with subprocess.Popen(command, stdin=subprocess.DEVNULL) as process:

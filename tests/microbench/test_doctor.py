@@ -11,11 +11,12 @@ from hypothesis import strategies as st
 
 from microbench.boards.ssh_runner import RemoteRunner
 from microbench.doctor.diagnosis import Diagnosis
-from microbench.doctor.examination import check_architecture, check_reachable, examine, judged
+from microbench.doctor.examination import check_architecture, check_reachable, check_sudo, examine, judged
 from microbench.doctor.gpu import (
     applying_overlays,
     check_gpu_memory,
     check_kernel,
+    check_memory_device,
     check_overlay,
     check_vcio,
 )
@@ -36,7 +37,8 @@ FOUR = "Raspberry Pi 4 Model B Rev 1.4"
 VCIO_USABLE = "crw-rw---- 1 root video 249, 0 Nov  3 10:17 /dev/vcio\nusable"
 VCIO_NOT_OURS = "crw-rw---- 1 root video 249, 0 Nov  3 10:17 /dev/vcio"
 VCIO_OF_ROOT = "crw------- 1 root root 249, 0 Nov  3 10:17 /dev/vcio"
-USER = "pi\npi adm dialout sudo"
+MEMORY = "crw-r----- 1 root kmem 1, 1 Nov  3 10:17 /dev/mem"
+USER = "pi\n1000"
 CONFIG_KMS = "# Enable DRM VC4 V3D driver\ndtoverlay=vc4-kms-v3d\nmax_framebuffers=2\n[all]\n"
 CONFIG_OFF = "dtparam=audio=on\n#dtoverlay=vc4-kms-v3d\n[all]\ngpu_mem=128\n"
 CONFIG_FOUR_ONLY = "[pi4]\ndtoverlay=vc4-kms-v3d,cma-512\n[all]\ngpu_mem=128\n"
@@ -45,8 +47,9 @@ Filesystem     1024-blocks    Used Available Capacity Mounted on
 /dev/root         14987656 6021504 {available} 43% /"""
 
 GOOD = {
-    "machine": "armv6l", "release": "6.1.21+", "word_bits": "32", "model": ZERO, "user": "pi\npi video",
-    "vcio": VCIO_USABLE, "vc4": "", "config": CONFIG_OFF, "gpu_mem": "gpu=128M",
+    "machine": "armv6l", "release": "6.1.21+", "word_bits": "32", "model": ZERO, "user": "root\n0",
+    "vcio": VCIO_USABLE, "mem": MEMORY, "lockdown": "[none] integrity", "vc4": "",
+    "config": CONFIG_OFF, "gpu_mem": "gpu=128M",
     "cpu_clock": "frequency(48)=1000000000", "v3d_clock": "frequency(43)=300000992",
     "cpu_range": "1000000\n1000000", "governor": "performance", "throttled": "throttled=0x0",
     "space": DF.format(available="8300000"),
@@ -77,7 +80,7 @@ def test_a_board_that_says_nothing_fails_or_is_unknown_everywhere() -> None:
 def test_a_profile_without_qpus_wants_no_mailbox() -> None:
     told = {**GOOD, "machine": "aarch64", "word_bits": "64", "model": FOUR, "vcio": "", "vc4": "loaded"}
     verdicts = {diagnosis.check: diagnosis.verdict for diagnosis in judged(load_profile("pi-4"), told)}
-    for check in ("/dev/vcio", "vc4-kms-v3d overlay", "gpu_mem"):
+    for check in ("/dev/vcio", "/dev/mem", "vc4-kms-v3d overlay", "gpu_mem"):
         assert verdicts[check] == "not needed"
     assert verdicts["kernel"] == "ok"
 
@@ -115,10 +118,35 @@ def test_the_kernel_s_word_size(machine: str, bits: str, qpus: bool, verdict: st
 
 
 def test_the_mailbox_and_the_right_to_it() -> None:
-    verdict_of(check_vcio(VCIO_USABLE, USER), "ok", "writable")
-    verdict_of(check_vcio(VCIO_NOT_OURS, USER), "failed", "usermod -aG video pi", "pi may not use it")
-    verdict_of(check_vcio(VCIO_OF_ROOT, USER), "failed", "udev rule", "crw-------")
-    verdict_of(check_vcio("", USER), "failed", "there is none", "Raspberry Pi OS")
+    verdict_of(check_vcio(VCIO_USABLE, USER, False), "ok", "writable")
+    for listing in (VCIO_NOT_OURS, VCIO_OF_ROOT):
+        verdict_of(
+            check_vcio(listing, USER, False), "failed", "--sudo", "pi may not use it", listing.split()[0]
+        )
+        verdict_of(check_vcio(listing, USER, True), "ok", "for root")
+    for as_root in (False, True):
+        verdict_of(check_vcio("", USER, as_root), "failed", "there is none", "Raspberry Pi OS")
+
+
+def test_memory_is_root_s_whatever_its_file_says() -> None:
+    told = "[none] integrity confidentiality"
+    verdict_of(
+        check_memory_device(MEMORY, told, USER, False), "failed", "root alone", "explore runner package"
+    )
+    everyone = "crw-rw-rw- 1 root kmem 1, 1 Nov  3 10:17 /dev/mem"
+    verdict_of(check_memory_device(everyone, "", USER, False), "failed", "--sudo", "amounts to root")
+    verdict_of(check_memory_device(MEMORY, "", USER, True), "ok", "root's")
+    verdict_of(check_memory_device(MEMORY, "", "root\n0", False), "ok", "root's")
+    verdict_of(check_memory_device("", "", USER, True), "failed", "there is none")
+    locked = "none [integrity] confidentiality"
+    verdict_of(check_memory_device(MEMORY, locked, USER, True), "failed", "locked down", "lockdown=")
+
+
+def test_what_the_runner_s_rights_amount_to_is_said() -> None:
+    verdict_of(check_sudo("", USER, wanted=True), "ok", "amounts to root")
+    verdict_of(check_sudo("all", USER, wanted=True), "ok", "may run any program as root")
+    verdict_of(check_sudo("all", USER, wanted=False), "ok", "this user's")
+    verdict_of(check_sudo("", "root\n0", wanted=False), "ok", "run as root")
 
 
 @pytest.mark.parametrize(
@@ -226,8 +254,8 @@ def test_the_lock_s_holder_is_a_living_runner_of_that_directory() -> None:
 @given(st.text(max_size=200), st.text(max_size=200))
 def test_no_check_fails_on_what_a_board_may_say(first: str, second: str) -> None:
     told = dict.fromkeys(PROBES, first)
-    assert len(judged(load_profile("pi-zero"), told)) == 8
-    assert len(judged(load_profile("pi-zero"), {**dict.fromkeys(PROBES, second), "machine": "armv6l"})) == 8
+    assert len(judged(load_profile("pi-zero"), told)) == 9
+    assert len(judged(load_profile("pi-zero"), {**dict.fromkeys(PROBES, second), "machine": "armv6l"})) == 9
 
 
 class SpyLink:
@@ -263,8 +291,9 @@ def test_this_machine_is_examined_in_order_and_told_that_it_is_no_board(
 ) -> None:
     found = diagnoses_at(sshd.options(tmp_path / "there"))
     assert list(found) == [
-        "reachable", "key", "architecture", "kernel", "/dev/vcio", "vc4-kms-v3d overlay", "gpu_mem",
-        "clocks and governor", "throttling now", "throttling since boot", "free space", "runner", "lock holder",
+        "reachable", "key", "architecture", "kernel", "/dev/vcio", "/dev/mem", "vc4-kms-v3d overlay", "gpu_mem",
+        "clocks and governor", "throttling now", "throttling since boot", "free space", "runner",
+        "rights of the runner", "lock holder",
     ]  # fmt: skip
     verdict_of(found["reachable"], "ok", f"port {sshd.port}")
     verdict_of(found["key"], "ok", sshd.user)

@@ -225,7 +225,7 @@ def test_the_runner_is_told_how_to_launch(
 ) -> None:
     own_runner = build_runner("none", "nothing 1")
     monkeypatch.setattr(ssh_runner, "SshLink", RecordingLink)
-    monkeypatch.setattr(ssh_runner, "_build", lambda backend, profile: own_runner)
+    monkeypatch.setattr(ssh_runner, "device_runner", lambda backend, profile: own_runner)
     monkeypatch.setattr(ssh_runner, "check_executable", lambda content, processors, static: None)
     with pytest.raises(Recorded) as recorded:
         RemoteRunner(profile(), SshOptions("board", launch=launch))
