@@ -13,15 +13,17 @@ from codegen.canonical import content_hash
 from codegen.engine_registry import engine_named, layout_named
 from codegen.errors import ScheduleError
 from codegen.graph import LayerSpec
-from codegen.program import Program
+from codegen.program import CpuProgram, Program
 from codegen.revision import algorithm_revision
 from codegen.schedule import Candidate, Work
 from codegen.target import Target
 from codegen.tensor import AnyArray, TensorType
+from explorer.measure.kept import Kept
 from microbench.board import Job
 from microbench.store import Sample
 
 ENTRY = "candidate"
+MOST_BYTES = 1 << 27  # of programs that are kept, and of values
 MOST_WHOLE = 2  # of whole numbers: indices that most axes have
 
 
@@ -31,6 +33,10 @@ class LayerValues:
 
     inputs: tuple[AnyArray, ...]
     weights: tuple[AnyArray, ...]
+
+    @property
+    def size_bytes(self) -> int:
+        return sum(value.nbytes for value in (*self.inputs, *self.weights))
 
 
 def layer_values(spec: LayerSpec, seed: int) -> LayerValues:
@@ -56,6 +62,8 @@ class JobBuilder:
         self.algorithms = algorithms
         self._repeats = repeats
         self._work: dict[str, Work] = {}
+        self._values: Kept[LayerSpec, LayerValues] = Kept(MOST_BYTES, lambda values: values.size_bytes)
+        self._programs: Kept[str, Program] = Kept(MOST_BYTES, _size_bytes)
 
     def work(self, candidate: Candidate) -> Work:
         """What the candidate's algorithm says it asks of the machine."""
@@ -79,25 +87,34 @@ class JobBuilder:
         Raises what the algorithm raises (ScheduleError, AssemblyError, LinkError) where no program can
         be made.
         """
-        values = layer_values(candidate.spec, self.seed)
+        values = self._values_of(candidate.spec)
         layouts = [layout_named(name) for name in candidate.choice.input_layouts]
         images = tuple(layout.pack(value) for layout, value in zip(layouts, values.inputs, strict=True))
-        program, work = self._program(candidate, values), self.work(candidate)
+        program, work = self.program(candidate), self.work(candidate)
         return Job(candidate, program, images, work, self._repeats, self.revision(candidate))
 
     def program(self, candidate: Candidate) -> Program:
-        """The candidate's program alone; raises as `job`."""
-        return self._program(candidate, layer_values(candidate.spec, self.seed))
+        """The candidate's program alone, made once while there is memory for it; raises as `job`."""
+        return self._programs.get(candidate.hash, lambda: self._program(candidate))
 
-    def _program(self, candidate: Candidate, values: LayerValues) -> Program:
-        engine = engine_named(candidate.choice.engine)
-        return engine.program(self._algorithm(candidate), candidate, self.target, values.weights, ENTRY)
+    def _program(self, candidate: Candidate) -> Program:
+        engine, weights = engine_named(candidate.choice.engine), self._values_of(candidate.spec).weights
+        return engine.program(self._algorithm(candidate), candidate, self.target, weights, ENTRY)
+
+    def _values_of(self, spec: LayerSpec) -> LayerValues:
+        return self._values.get(spec, lambda: layer_values(spec, self.seed))
 
     def _algorithm(self, candidate: Candidate) -> Algorithm:
         name = candidate.choice.algorithm
         if name not in self.algorithms:
             raise ScheduleError(f"unknown algorithm {name!r}; known: {', '.join(self.algorithms)}")
         return self.algorithms[name]
+
+
+def _size_bytes(program: Program) -> int:
+    if isinstance(program, CpuProgram):
+        return len(program.source) + program.weights.nbytes
+    return program.words.nbytes + program.relocations.nbytes
 
 
 def _scale(tensor: TensorType) -> float:

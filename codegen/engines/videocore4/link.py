@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 
 import numpy as np
 
@@ -184,6 +185,7 @@ def _dispatch(k: Assembler) -> None:
     k.branch_register(_TARGET)
 
 
+@cache
 def _entry() -> tuple[int, ...]:
     k = Assembler()
     k.mov(EPILOGUE, UNIFORM)
@@ -191,6 +193,7 @@ def _entry() -> tuple[int, ...]:
     return k.assemble()
 
 
+@cache
 def _epilogue() -> tuple[int, ...]:
     k = Assembler()
     k.mov(_TARGET, UNIFORM)
@@ -198,6 +201,7 @@ def _epilogue() -> tuple[int, ...]:
     return k.assemble()
 
 
+@cache
 def _barrier(master: bool, parity: int, num_qpus: int) -> tuple[int, ...]:
     k = Assembler()
     if master:
@@ -212,18 +216,21 @@ def _barrier(master: bool, parity: int, num_qpus: int) -> tuple[int, ...]:
     return k.assemble()
 
 
+@cache
 def _again() -> tuple[int, ...]:
     k = Assembler()
     _dispatch(k)
     return k.assemble()
 
 
+@cache
 def _idle() -> tuple[int, ...]:
     k = Assembler()
     leave(k)
     return k.assemble()
 
 
+@cache
 def _end() -> tuple[int, ...]:
     k = Assembler()
     k.thread_end()
@@ -368,15 +375,16 @@ class _Writer:
             start = self._blocks[number, index, q, n]
             last = n + 1 >= len(blocks)
             words, addresses = self._first_words(number, layers, index, q, n, last=last, idle=not blocks)
-            for place, uniform in enumerate(uniforms, _FIRST_WORDS):
-                # A network has half a million of these: what is cheapest to ask comes first.
-                if type(uniform) is int:
-                    words.append(uniform & 0xFFFFFFFF)
-                elif isinstance(uniform, Address):
-                    addresses.append(place)
-                    words.append(self._resolve(uniform, number, layers[index], index, start))
+            # A network has half a million of these, nearly all of them integers.
+            words += [uniform & 0xFFFFFFFF if type(uniform) is int else 0 for uniform in uniforms]
+            for place in [p for p, uniform in enumerate(uniforms) if type(uniform) is not int]:
+                uniform = uniforms[place]
+                if isinstance(uniform, Address):
+                    addresses.append(_FIRST_WORDS + place)
+                    word = self._resolve(uniform, number, layers[index], index, start)
                 else:
-                    words.append(word_of(uniform))
+                    word = word_of(uniform)
+                words[_FIRST_WORDS + place] = word
             self._put(start, words, addresses)
 
     def _first_words(
