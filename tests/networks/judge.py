@@ -26,6 +26,7 @@ from explorer.plans.modelled_plan import modelled_plan
 from explorer.plans.network import load_network
 from explorer.settings import RunSettings
 from explorer.studies.foreign_networks import SEEDS, peer_session, seeded_inputs, spread_error
+from microbench.board import Board
 from tests.networks.places import launched_share, why_not_launched
 
 BOARD = "pi-zero"
@@ -107,16 +108,29 @@ def judge_on_board(path: Path, shapes: Shapes, given: Given = left_to_chance) ->
             compile_bundle(network.graph, plan, board.target, Path(place))
             gpu = read_manifest(Path(place)).gpu
             found = replace(found, launches=0 if gpu is None else len(gpu.launches))
-            sets = [tuple(values[name] for name in network.graph.inputs) for values in inputs]
-            runs = [board.run_bundle(Path(place), one) for one in sets]
+            off, time_s = _off(board, Path(place), network.graph, path, model, inputs)
     except ExploreError as error:
         return replace(found, reason=_reason(error))
+    return replace(found, error=off, time_s=time_s)
+
+
+def bundle_error(board: Board, bundle: Path, graph: Graph, path: Path, shapes: Shapes, given: Given) -> float:
+    """The error of a bundle of a file's graph on a board, as `OnBoard` has it."""
+    model = onnx.load(path)
+    return _off(board, bundle, graph, path, model, _inputs(model, shapes, given))[0]
+
+
+def _off(
+    board: Board, bundle: Path, graph: Graph, path: Path, model: ModelProto, inputs: Sequence[Inputs]
+) -> tuple[float, float]:
+    """The error of a bundle, and its time."""
+    runs = [board.run_bundle(bundle, tuple(values[name] for name in graph.inputs)) for values in inputs]
     peer = _peer(path, model, inputs)
     shaped = [
         [np.reshape(mine, np.shape(theirs)) for mine, theirs in zip(run.outputs, wanted, strict=True)]
         for run, wanted in zip(runs, peer, strict=True)
     ]
-    return replace(found, error=_greatest(shaped, peer), time_s=runs[0].time_s)
+    return _greatest(shaped, peer), runs[0].time_s
 
 
 def _inputs(model: ModelProto, shapes: Shapes, given: Given) -> list[Inputs]:

@@ -13,7 +13,7 @@ import resource
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -23,11 +23,13 @@ from codegen.engine_registry import engine_named
 from codegen.graph import LayerSpec
 from explorer.pipeline.boards import open_board_of
 from explorer.plans.network import load_network
-from explorer.runs.data import RunData, open_run
+from explorer.runs.data import BUNDLE_DIRECTORY, SUMMARY_FILE, RunData, open_run
 from explorer.settings import RunSettings
+from tests.networks.judge import bundle_error
 from tests.networks.places import launched_share, why_not_launched
 from tests.networks.searched_networks import SEARCHED, Searched
 from tests.networks.searches_page import Found, page
+from tests.networks.trained import TRAINED, Trained
 
 DEVICE = "pi-zero"
 KEPT, SPENT = "searched.jsonl", "spent.jsonl"
@@ -88,11 +90,12 @@ def searched(network: Searched, path: Path, work: Path) -> Found:
     for name, shape in network.shapes.items():
         command += ["--shape", f"{name}={','.join(map(str, shape))}"]
     place.parent.mkdir(parents=True, exist_ok=True)
-    reason = _run(network.name, command, work)
+    is_done = (place / SUMMARY_FILE).is_file()  # written at the end, whatever its check says
+    reason = "" if is_done else _run(network.name, command, work)
     spent = [json.loads(line) for line in (work / SPENT).read_text(encoding="utf-8").splitlines()]
     parts = [one for one in spent if one["name"] == network.name]
     seconds: dict[str, float] = {key: sum(one[key] for one in parts) for key in ("wall_s", "processor_s")}
-    if reason:
+    if not (place / SUMMARY_FILE).is_file():
         return Found(network.name, network.purpose, {**seconds, "reason": reason})
     return Found(network.name, network.purpose, {**seconds, **_results(network, path, open_run(place))})
 
@@ -121,7 +124,9 @@ def _run(name: str, command: Sequence[str], work: Path) -> str:
 def _results(network: Searched, path: Path, run: RunData) -> dict[str, Any]:
     report, graph = run.report, load_network(path, network.shapes, network.name).graph
     assert report is not None
-    target = open_board_of(RunSettings(device=DEVICE)).target
+    board = open_board_of(RunSettings(device=DEVICE))
+    carried = next((one for one in TRAINED if one.file == network.carried and one.like), None)
+    bundle = run.directory / BUNDLE_DIRECTORY
     on_cpu = sum(step.run_s or 0.0 for step in report.steps if not engine_named(step.choice.engine).launches)
     return {
         "shapes": {name: list(graph.types[name].shape) for name in graph.inputs},
@@ -130,12 +135,22 @@ def _results(network: Searched, path: Path, run: RunData) -> dict[str, Any]:
         "launches": report.launches,
         "peak_share": report.peak_share,
         "launched": launched_share(graph, run.plan),
-        "why_not": why_not_launched(graph, run.plan, target),
+        "why_not": why_not_launched(graph, run.plan, board.target),
         "cpu_share": on_cpu / report.time_s,
         "measured": report.samples["measured now"] + report.samples["known from the store"],
         "error": report.check.largest_error if report.check else None,
         "tolerance": report.check.tolerance if report.check else None,
+        "own_error": bundle_error(board, bundle, graph, path, network.shapes, _pictures(carried, network))
+        if carried
+        else None,
     }
+
+
+def _pictures(carried: Trained, network: Searched) -> Callable[[int], Mapping[str, Any]]:
+    """Inputs by seed of the kind that a network was trained for."""
+    like = carried.like
+    assert like is not None
+    return lambda seed: {name: like(shape, seed) for name, shape in network.shapes.items()}
 
 
 if __name__ == "__main__":
