@@ -33,6 +33,10 @@ class BoardView:
         """What it takes as far as constants say."""
         return self._seen[place].expected_s
 
+    def numbers(self, place: int) -> tuple[float, ...]:
+        """All that it knows of a candidate without names."""
+        return self._seen[place].numbers
+
     def matrix(self, features: FeatureSet, places: Sequence[int]) -> Matrix:
         """Their columns, (places, columns)."""
         if features != self._features:

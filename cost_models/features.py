@@ -58,9 +58,15 @@ class FeatureSet:
 
     @staticmethod
     def of(candidates: Sequence[Candidate]) -> FeatureSet:
-        """The columns for a training set, in an order that does not depend on the candidates' order."""
-        axes = {name for candidate in candidates for name in _axes(candidate)}
-        return FeatureSet(tuple(sorted(axes)), tuple(sorted({c.choice.algorithm for c in candidates})))
+        """The columns for a training set, in an order that rests on what is in them: on names where that is equal."""
+        numbers = [_axes(candidate) for candidate in candidates]
+        algorithms = [candidate.choice.algorithm for candidate in candidates]
+        axes = {name: [one.get(name, -1) for one in numbers] for one in numbers for name in one}
+        own = {name: [name == one for one in algorithms] for name in algorithms}
+        return FeatureSet(
+            tuple(sorted(axes, key=lambda name: (axes[name], name))),
+            tuple(sorted(own, key=lambda name: (own[name], name))),
+        )
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -89,6 +95,11 @@ class SeenCandidate:
     fixed: tuple[float, ...]
     axes: Mapping[str, int]
     algorithm: str
+
+    @property
+    def numbers(self) -> tuple[float, ...]:
+        """All that is known of it without names."""
+        return (*self.fixed, *sorted(self.axes.values()))
 
     @staticmethod
     def of(candidate: Candidate, work: Work, terms: RooflineTerms, machine: Machine) -> SeenCandidate:

@@ -69,7 +69,7 @@ class ResidualModel:
     compute their layer fast weigh more: which of the slow ones is slowest matters to nobody. An algorithm with fewer
     than ENOUGH_OBSERVATIONS is predicted by the expected time and its median ratio, one with none by its engine's
     median ratio (or nothing else), both with an interval that says so. The intervals of the others are those of
-    `LearnedRatio`. Observations are sorted by content first, so their order does not matter.
+    `LearnedRatio`. Observations are sorted by content first, so neither their order nor what things are called matters.
     """
 
     name = "residual"
@@ -88,8 +88,8 @@ class ResidualModel:
         Raises CostModelError for a measured time that is not a positive number, or a prior one of a board that lacks
         its engine.
         """
-        order = sorted(range(len(own)), key=lambda i: (own[i].candidate.hash, own[i].time_s))
-        rows, more = [own[i] for i in order], sorted(prior, key=_content)
+        order = sorted(range(len(own)), key=lambda i: self._content(own[i]))
+        rows, more = [own[i] for i in order], sorted(prior, key=self._content)
         every = [*rows, *more]
         features = FeatureSet.of([o.candidate for o in every])
         ratios = [self._log_ratio(o) for o in every]
@@ -172,6 +172,17 @@ class ResidualModel:
             )
         return math.log(observation.time_s / self._expected_s(observation))
 
+    def _content(self, observation: Observation) -> tuple[object, ...]:
+        """What observations are sorted by: numbers first, so that other names teach the same."""
+        board = self._board(observation.profile)
+        (place,) = board.places([(observation.candidate, observation.work)])
+        return (
+            board.numbers(place),
+            observation.time_s,
+            observation.candidate.hash,
+            _profile_hash(observation),
+        )
+
     def _expected_s(self, observation: Observation) -> float:
         board = self._board(observation.profile)
         (place,) = board.places([(observation.candidate, observation.work)])
@@ -248,9 +259,8 @@ class ResidualModel:
         return _Correction.around(0.0, math.log(NONE_FACTOR))
 
 
-def _content(observation: Observation) -> tuple[str, str, float]:
-    profile = observation.profile
-    return observation.candidate.hash, profile.hash if profile else "", observation.time_s
+def _profile_hash(observation: Observation) -> str:
+    return observation.profile.hash if observation.profile else ""
 
 
 def _by_algorithm(observations: Sequence[Observation], ratios: Sequence[float]) -> dict[str, list[float]]:
@@ -270,7 +280,7 @@ def _by_engine(observations: Sequence[Observation], ratios: Sequence[float]) -> 
 def _weights(observations: Sequence[Observation], own: int) -> Matrix:
     """The first `own` are the model's own."""
     best: dict[tuple[LayerSpec, str, str], float] = {}
-    keys = [(o.candidate.spec, o.candidate.choice.engine, _content(o)[1]) for o in observations]
+    keys = [(o.candidate.spec, o.candidate.choice.engine, _profile_hash(o)) for o in observations]
     for key, o in zip(keys, observations, strict=True):
         best[key] = min(best.get(key, math.inf), o.time_s)
     return np.array(

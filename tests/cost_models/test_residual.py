@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
+from codegen.schedule import values
 from cost_models.errors import CostModelError
 from cost_models.metrics import mape, spearman
 from cost_models.model import Observation
@@ -152,3 +154,34 @@ def test_models_are_found_by_name() -> None:
     assert cost_model_named("residual", PROFILE).name == "residual"
     with pytest.raises(CostModelError, match="known: residual, roofline"):
         cost_model_named("crystal-ball", PROFILE)
+
+
+def renamed(o: Observation) -> Observation:
+    """The same decisions under names that sort otherwise, and so under another hash."""
+    choice = o.candidate.choice
+    called = replace(
+        choice,
+        algorithm={"gemm": "zebra", "other": "ape"}[choice.algorithm],
+        split=values({f"z{name}": value for name, value in choice.split}),
+        tile=values({f"a{name}": value for name, value in choice.tile}),
+    )
+    return replace(o, candidate=replace(o.candidate, choice=called))
+
+
+def test_other_names_for_the_same_teach_the_same() -> None:
+    named = [with_second_axis(o) for o in observations(60)]
+    found = []
+    for training in (named, [renamed(o) for o in named]):
+        model = ResidualModel(PROFILE)
+        model.fit(training)
+        found.append((model.predict([(o.candidate, o.work) for o in training]), model.unseen()))
+    assert found[0] == found[1]
+
+
+def with_second_axis(o: Observation) -> Observation:
+    """One more decision, whose column is another than the first's."""
+    choice = o.candidate.choice
+    more = values(
+        {**choice.tiles, "columns": 9 - choice.tiles["rows"] + o.candidate.spec.output.shape[1] % 3}
+    )
+    return replace(o, candidate=replace(o.candidate, choice=replace(choice, tile=more)))
