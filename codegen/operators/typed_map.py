@@ -13,6 +13,7 @@ from codegen.errors import GraphSpecError
 from codegen.expression import Constant, Expression, Operand, apply, less, maximum, minimum, select, text
 from codegen.onnx_import.registry import OnnxHandler, handles
 from codegen.operator import Arrays, Operator, Types, broadcast_axis
+from codegen.operators.reshape import Reshape
 from codegen.tensor import Doubles, TensorType
 
 if TYPE_CHECKING:
@@ -158,9 +159,7 @@ def where(node: OnnxNode, builder: GraphBuilder) -> None:
 @handles("Cast", "between floating types of 16 to 64 bits, integers and bool")
 def cast(node: OnnxNode, builder: GraphBuilder) -> None:
     """Cast as a TypedMap that changes nothing else."""
-    tensor = builder.tensor(node)
-    result = node.element_type("to")
-    emit_typed(node, builder, Operand(0), [tensor], result=result)
+    _emit_cast(node, builder, builder.tensor(node), node.element_type("to"))
 
 
 @handles("CastLike", "as Cast")
@@ -171,7 +170,14 @@ def cast_like(node: OnnxNode, builder: GraphBuilder) -> None:
         with np.errstate(all="ignore"):
             builder.define_constant(node, node.output, np.asarray(builder.constant(node, 0).astype(dtype)))
     else:
-        emit_typed(node, builder, Operand(0), [builder.activation(node)], result=dtype)
+        _emit_cast(node, builder, builder.activation(node), dtype)
+
+
+def _emit_cast(node: OnnxNode, builder: GraphBuilder, tensor: str, result: str) -> None:
+    if builder.type_of(tensor).dtype == result:  # a pass removes it
+        builder.emit(node, Reshape(), tensor, shape=builder.shape_of(tensor))
+    else:
+        emit_typed(node, builder, Operand(0), [tensor], result=result)
 
 
 @handles("Mod", "all")

@@ -130,12 +130,18 @@ LAYERS: dict[str, LayerSpec] = {
     "global average, few pixels": inferred_layer(Pool2d("average", (1, 3)), (1, 16, 1, 3)),
     "fully connected": inferred_layer(FullyConnected(RESULT), (1, 26), weights=((37, 26), (37,))),
     "fully connected, clamped": inferred_layer(FullyConnected(RELU), (1, 24), weights=((21, 24), (21,))),
+    "fully connected, few outputs": inferred_layer(FullyConnected(RELU), (2, 21), weights=((5, 21), (5,))),
     "sum": inferred_layer(sum_of_two(RELU), *((1, 21, 6, 7),) * 2),
     "sum of vectors": inferred_layer(sum_of_two(), *((1, 83),) * 2),
     "expression": inferred_layer(Map(EXPRESSIONS["HardSwish"](Operand(0))), (1, 9, 5, 7)),
     "exponentials": inferred_layer(Map(apply("exp", Operand(0)) - Operand(1)), *((1, 9, 5, 7),) * 2),
     "scaled channels": inferred_layer(Map(Operand(0) * Operand(1)), (1, 9, 5, 7), (1, 9, 1, 1)),
     "scaled, two channels": inferred_layer(Map(Operand(0) * Operand(1)), (1, 2, 5, 7), (1, 2, 1, 1)),
+    "broadcast rows": inferred_layer(
+        Map(Operand(0) * Operand(1) + Operand(2)), (3, 5, 7), (3, 5, 1), weights=((5, 7),)
+    ),
+    "broadcast to what neither is": inferred_layer(Map(Operand(0) - Operand(1)), (3, 1, 16), (2, 1)),
+    "a few words": inferred_layer(TypedMap(abs(Operand(0)), "float32", "float32"), (3, 2)),
     "words of few lines": inferred_layer(Map(EXPRESSIONS["HardSwish"](Operand(0))), (3, 4, 3)),
     "channels of three": inferred_layer(Concat(), (1, 9, 6, 5), (1, 16, 6, 5), (1, 36, 6, 5)),
     "softmax": inferred_layer(Softmax(1), (1, 37)),
@@ -180,6 +186,8 @@ LAYERS: dict[str, LayerSpec] = {
     "largest in order": inferred_layer(TopK(1, 3), (2, 7, 3)),
     "logarithms of softmax": inferred_layer(AlongAxis("log_softmax", 0), (5, 3)),
     "products": inferred_layer(Contraction(("abc", "dcb"), "ad"), (3, 4, 5), (2, 5, 4)),
+    "products of batches": inferred_layer(Contraction(("bhik", "bhjk"), "bhij"), (2, 3, 7, 8), (2, 3, 19, 8)),
+    "products along diagonals": inferred_layer(Contraction(("iik", "kj"), "jik"), (5, 5, 3), (3, 4)),
     "in three dimensions": inferred_layer(
         ConvNd((2, 3, 1), (1, 2, 1), (1, 1, 1), (1, 0, 0), (3, 2, 2), 2), (1, 4, 3, 5, 2), (6, 2, 2, 3, 1)
     ),
@@ -229,6 +237,7 @@ MOST_ERROR = 2e-5  # truncating adds of a few hundred terms
 ERRORS = {
     ("cpu_blocked_winograd", "many channels"): 3e-5,  # its transforms round more
     ("qpu_map", "exponentials"): 1e-3,  # of the special function unit, as those below
+    ("qpu_broadcast", "exponentials"): 1e-3,
     ("qpu_reduce", "reduced"): 1e-3,
     ("qpu_reduce", "norms over all"): 1e-3,
     ("qpu_softmax", "softmax"): 1e-3,

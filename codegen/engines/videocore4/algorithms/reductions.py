@@ -36,7 +36,7 @@ from codegen.tensor import FloatArray, Shape, TensorType
 ROWS = 1, 2, 4, 8, 16
 LANES_ARE = "results", "elements"
 LAYOUTS = "pixel16", "nchw"
-MOST_STEPS = 1 << 20  # of one result, whose places are all in the stream
+MOST_STEPS = 1 << 18  # of one result, whose places are all in the stream
 
 _ELEMENT, _JOINED, _FIRST, _SECOND = Operand(0), Operand(0), Operand(1), Operand(2)
 _LARGEST = Statistic("fmax", finished=maximum(_JOINED, -LARGEST))  # finite, so that differences are numbers

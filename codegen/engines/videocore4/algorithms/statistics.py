@@ -22,6 +22,7 @@ from codegen.program import WORD_BYTES
 from codegen.schedule import Work
 from codegen.target import Target
 
+MOST_TERMS = 1 << 14  # of a sum one after the other: additions truncate, and are still right to 1e-3
 LINE = tuple(WORD_BYTES * lane for lane in range(LANES))
 
 
@@ -69,13 +70,15 @@ class Program:
 
 
 def form_of(program: Program, steps: Steps, *, across: bool, rows: int) -> Form:
-    """Raises ScheduleError where steps are too far from each other for one store, or there are far too few."""
+    """Raises ScheduleError where steps are too far from each other for one store, far too few, or too many."""
     if program.result is not None and rows > 1 and not across:
         gap = steps.pitch_bytes - WORD_BYTES * steps.words
         if gap > MOST_STRIDE_BYTES:
             raise ScheduleError(f"lines {gap} bytes apart are no rows of one store; take one row")
     if rows > 1 and rows >= 2 * len(steps.offsets):
         raise ScheduleError(f"{rows} steps at a time exceed the {len(steps.offsets)} that there are")
+    if len(steps.offsets) > rows * MOST_TERMS:
+        raise ScheduleError(f"sums of {len(steps.offsets)} terms, {rows} at a time, lose too much; take more")
     form = program.form(across=across, rows=rows)
     statistics_kernel(form)  # refuses what has no registers
     return form

@@ -12,6 +12,7 @@ from codegen.algorithm_base import AlgorithmBase
 from codegen.engines.videocore4.algorithms.geometry import Geometry, bounds, busiest_share, starts
 from codegen.engines.videocore4.algorithms.images import for_each_image, work_of_images
 from codegen.engines.videocore4.algorithms.words import float_words
+from codegen.engines.videocore4.assembler import Assembler
 from codegen.engines.videocore4.kernels.results import coded, epilogue_instructions
 from codegen.engines.videocore4.kernels.vectors import AHEAD as GLOBAL_POOL_AHEAD
 from codegen.engines.videocore4.kernels.vectors import (
@@ -43,6 +44,11 @@ def _deal(tiles: Sequence[int], qpus: int, dealing: str) -> list[list[int]]:
     return [list(tiles[a:b]) for a, b in pairwise(cuts)]
 
 
+def _first_outputs(outputs: int) -> tuple[int, ...]:
+    """Of each tile; of few outputs there is one tile."""
+    return starts(outputs, LANES) if outputs >= LANES else (0,)
+
+
 def _check_flat(name: str, output_lines: int | None) -> None:
     if output_lines is not None:
         raise ScheduleError(f"{name} writes nchw, which has no blocks of {output_lines} lines")
@@ -56,9 +62,7 @@ class QpuFullyConnected(AlgorithmBase):
     axis_names: ClassVar[AxisNames] = {"dealing": DEALINGS}
 
     def computes(self, spec: LayerSpec, target: Target) -> bool:
-        if not isinstance(spec.op, FullyConnected) or len(spec.inputs) != 1 or not target.has_qpus:
-            return False
-        return spec.output.shape[1] >= LANES
+        return isinstance(spec.op, FullyConnected) and len(spec.inputs) == 1 and target.has_qpus
 
     def space(self, spec: LayerSpec, target: Target) -> Space:
         inputs = spec.inputs[0].shape[1]
@@ -67,7 +71,7 @@ class QpuFullyConnected(AlgorithmBase):
 
     def choice_at(self, spec: LayerSpec, target: Target, point: Point) -> Choice:
         # Refuses what has no registers.
-        fully_connected_kernel(point["unroll"], coded(self._op(spec).epilogue))
+        self._kernel(spec, point["unroll"])
         return Choice(
             self.engine,
             self.name,
@@ -80,7 +84,7 @@ class QpuFullyConnected(AlgorithmBase):
     def work(self, spec: LayerSpec, target: Target, choice: Choice) -> Work:
         inputs, outputs = spec.inputs[0].shape[1], spec.output.shape[1]
         epilogue = self._op(spec).epilogue
-        tiles = _deal(starts(outputs, LANES), target.qpus, choice.splits["dealing"])
+        tiles = _deal(_first_outputs(outputs), target.qpus, choice.splits["dealing"])
         count = sum(map(len, tiles))
         work = Work(
             macs=float(inputs * outputs),
@@ -92,7 +96,7 @@ class QpuFullyConnected(AlgorithmBase):
             dma_stores=float(count),
             unique_bytes_read=float(WORD_BYTES * (inputs * (outputs + 1) + outputs)),
             streamed_bytes_read=float(count * (inputs + 1) * LINE_BYTES),
-            bytes_written=float(count * LINE_BYTES),
+            bytes_written=float(count * WORD_BYTES * min(LANES, outputs)),
             balance=busiest_share([len(t) for t in tiles]),
             working_set_bytes=float(WORD_BYTES * inputs),
         )
@@ -111,7 +115,9 @@ class QpuFullyConnected(AlgorithmBase):
         _check_flat(self.name, output_lines)
         matrix, bias = weights[0], weights[1]
         inputs, unroll = matrix.shape[1], choice.tiles["unroll"]
-        first_outputs = starts(matrix.shape[0], LANES)
+        first_outputs = _first_outputs(matrix.shape[0])
+        lacking = max(0, LANES - matrix.shape[0])
+        matrix, bias = np.pad(matrix, ((0, lacking), (0, 0))), np.pad(bias, (0, lacking))
         lines = [
             np.concatenate([bias[o : o + LANES][None, :], matrix[o : o + LANES].T], axis=0)
             for o in first_outputs
@@ -134,9 +140,12 @@ class QpuFullyConnected(AlgorithmBase):
             return tuple(words)
 
         dealt = _deal(range(len(first_outputs)), target.qpus, choice.splits["dealing"])
-        kernel = fully_connected_kernel(unroll, coded(op.epilogue))
-        layer = QpuLayer(kernel.words, packed, tuple(block(tiles) for tiles in dealt))
+        layer = QpuLayer(self._kernel(spec, unroll).words, packed, tuple(block(tiles) for tiles in dealt))
         return for_each_image(layer, spec, choice)
+
+    def _kernel(self, spec: LayerSpec, unroll: int) -> Assembler:
+        words = min(LANES, spec.output.shape[1])
+        return fully_connected_kernel(unroll, coded(self._op(spec).epilogue), words)
 
     def _op(self, spec: LayerSpec) -> FullyConnected:
         if not isinstance(spec.op, FullyConnected):

@@ -16,7 +16,7 @@ from codegen.engines.videocore4.expressions.steps import (
     is_constant,
     number,
 )
-from codegen.expression import LARGEST, Apply, Constant, Expression, Operand, apply
+from codegen.expression import LARGEST, Apply, Constant, Expression, Operand, apply, walk
 from codegen.interval import ANYTHING, Interval
 
 
@@ -36,6 +36,11 @@ class Program:
                 if is_constant(value):
                     uses[value] = uses.get(value, 0) + 1
         return tuple(sorted(uses, key=lambda value: -uses[value]))
+
+
+def is_lowered(expression: Expression) -> bool:
+    """Whether the QPUs compute all its primitives."""
+    return all(not isinstance(node, Apply) or node.primitive in PRIMITIVES for node in walk(expression))
 
 
 @cache

@@ -74,10 +74,12 @@ def end_store(k: Assembler) -> None:
     k.mov(MUTEX_RELEASE, 0)
 
 
-def store_rows(k: Assembler, first_row: int, rows: int, address: Register) -> None:
+def store_rows(
+    k: Assembler, first_row: int, rows: int, address: Register, row_words: int = ROW_WORDS
+) -> None:
     """DMA of VPM rows to consecutive 64-byte lines at a bus address; waits for the one before."""
     k.mov(NULL, DMA_STORE_WAIT)
-    k.load(VPM_WRITE_SETUP, dma_store_rows(first_row, rows))
+    k.load(VPM_WRITE_SETUP, dma_store_rows(first_row, rows, row_words))
     k.mov(DMA_STORE_ADDRESS, address)
 
 

@@ -21,7 +21,7 @@ from codegen.engines.videocore4.kernels.pieces import (
 from codegen.engines.videocore4.kernels.results import Results, take_bounds
 from codegen.engines.videocore4.kernels.window import LOWEST
 from codegen.engines.videocore4.layer import RegisterPool, leave
-from codegen.engines.videocore4.layout import LINE_BYTES
+from codegen.engines.videocore4.layout import LANES, LINE_BYTES
 from codegen.engines.videocore4.registers import (
     ELEMENT,
     R0,
@@ -46,8 +46,8 @@ def fully_connected_tile_words(clamped: bool) -> int:
 
 
 @cache
-def fully_connected_kernel(unroll: int, epilogue: Expression | None = None) -> Assembler:
-    """16 outputs a tile: weights are lines of the TMU, the input comes as uniforms.
+def fully_connected_kernel(unroll: int, epilogue: Expression | None = None, words: int = LANES) -> Assembler:
+    """16 outputs a tile, of which `words` are stored: weights are lines of the TMU, the input comes as uniforms.
 
     Weights: for each tile a line of biases, then a line for each input; `unroll` divides the number of inputs.
     Words of a tile: weights, low, high, output, number of groups of `unroll` inputs, input. Lines are asked for
@@ -86,7 +86,7 @@ def fully_connected_kernel(unroll: int, epilogue: Expression | None = None) -> A
     k.branch("inputs", "any_zc")
     for _ in range(AHEAD):
         k.load_tmu(0)
-    _finish(k, results, output, tiles)
+    _finish(k, results, output, tiles, words)
     return k
 
 
@@ -147,12 +147,12 @@ def _ask_next_line(k: Assembler, address: Register) -> None:
     k.together(operation("add", address, address, R5), move(TMU0_S, address))
 
 
-def _finish(k: Assembler, results: Results, output: Register, tiles: Register) -> None:
+def _finish(k: Assembler, results: Results, output: Register, tiles: Register, words: int = LANES) -> None:
     results.compute(k)
     k.label("store")
     begin_store(k)
     results.write(k)
-    store_rows(k, 0, 1, output)
+    store_rows(k, 0, 1, output, words)
     end_store(k)
     k.op("sub", tiles, tiles, 1, set_flags=True)
     k.branch("tile", "any_zc")

@@ -1,0 +1,126 @@
+"""Algorithms of row-major tensors on every board of the family, with any number of QPUs, on batches."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from codegen.algorithm import algorithm_named
+from codegen.engine_registry import layout_named
+from codegen.engines.videocore4.algorithm import QpuAlgorithm
+from codegen.engines.videocore4.kernels.broadcast import broadcast_kernel, turns
+from codegen.engines.videocore4.kernels.contraction import ahead_of, contraction_kernel
+from codegen.engines.videocore4.link import link_single
+from codegen.errors import ScheduleError
+from codegen.expression import Expression, Operand
+from codegen.graph import LayerSpec
+from codegen.operators.contraction import Contraction
+from codegen.operators.elementwise import Map
+from codegen.operators.fully_connected import FullyConnected
+from codegen.operators.literal import Literal
+from codegen.operators.reduction import AlongAxis, Reduce
+from codegen.operators.softmax import Softmax
+from codegen.reference import evaluate_layer
+from codegen.schedule import Choice
+from codegen.target import Target
+from microbench.profile import load_profile
+from tests.codegen.gpu_run import execute, random_tensors
+from tests.codegen.layers import inferred_layer
+
+LAYERS = {
+    "classes": ("qpu_softmax", inferred_layer(Softmax(1), (1, 1000))),
+    "heads": ("qpu_softmax", inferred_layer(Softmax(3), (2, 3, 7, 70))),
+    "channels": ("qpu_softmax", inferred_layer(AlongAxis("log_softmax", 1), (2, 37, 3, 9))),
+    "planes": ("qpu_reduce", inferred_layer(Reduce("mean", (2, 3), True), (2, 19, 7, 7))),
+    "pixels": ("qpu_reduce", inferred_layer(Reduce("min", (1,), False), (2, 19, 7, 7))),
+    "outer": ("qpu_reduce", inferred_layer(Reduce("sum", (0, 2), False), (9, 21, 5))),
+    "normalized rows": (
+        "qpu_broadcast",
+        inferred_layer(Map((Operand(0) - Operand(1)) * Operand(2)), (2, 9, 21), (2, 9, 1), weights=((21,),)),
+    ),
+    "few words": ("qpu_broadcast", inferred_layer(Map(Operand(0) + Operand(1)), (3, 1), (1, 2))),
+    "constant": ("qpu_broadcast", inferred_layer(Literal(), weights=((2, 9, 5),))),
+    "scores": (
+        "qpu_contraction",
+        inferred_layer(Contraction(("bhik", "bhjk"), "bhij"), (2, 3, 19, 8), (2, 3, 17, 8)),
+    ),
+    "rows of several": (
+        "qpu_contraction",
+        inferred_layer(Contraction(("bik", "kj"), "bij"), (2, 5, 7), (7, 5)),
+    ),
+    "one output": ("qpu_fully_connected", inferred_layer(FullyConnected(), (2, 9), weights=((1, 9), (1,)))),
+}
+
+
+def last_choice(name: str, spec: LayerSpec, target: Target) -> Choice:
+    """Of the space that with the largest tile."""
+    algorithm = algorithm_named(name)
+    for point in reversed(list(algorithm.space(spec, target).points())):
+        with suppress(ScheduleError):
+            return algorithm.choice(spec, target, point)
+    raise AssertionError(f"{name} offers nothing for {spec.describe()}")
+
+
+@pytest.mark.parametrize(("name", "spec"), LAYERS.values(), ids=LAYERS)
+@pytest.mark.parametrize(("profile", "qpus"), [("pi-zero", 12), ("pi-1", 5), ("pi-3", 1), ("pi-zero", 6)])
+def test_any_board_and_number_of_qpus(name: str, spec: LayerSpec, profile: str, qpus: int) -> None:
+    board = load_profile(profile)
+    target = replace(board.target(), qpus=qpus)
+    choice = last_choice(name, spec, target)
+    algorithm = algorithm_named(name)
+    assert isinstance(algorithm, QpuAlgorithm)
+    inputs, weights = random_tensors(spec, 3)
+    layouts, result = (
+        [layout_named(name) for name in choice.input_layouts],
+        layout_named(choice.output_layout),
+    )
+    program = link_single(
+        algorithm.lower(spec, target, choice, weights),
+        [layout.size_bytes(tensor) for layout, tensor in zip(layouts, spec.inputs, strict=True)],
+        [result.size_bytes(spec.output)],
+        qpus,
+    )
+    images = [layout.pack(value) for layout, value in zip(layouts, inputs, strict=True)]
+    (found,), runs = execute(program, images, board)
+    (expected,) = evaluate_layer(spec, inputs, weights)
+    assert np.abs(result.unpack(found, spec.output) - expected).max() <= 1e-3 * np.abs(expected).max()
+    assert all(run.stale_reads == 0 for run in runs)
+
+
+@pytest.mark.parametrize("name", ["qpu_broadcast", "qpu_contraction"])
+def test_row_major_results_are_no_part_of_blocks(name: str) -> None:
+    target = load_profile("pi-zero").target()
+    spec = next(spec for own, spec in LAYERS.values() if own == name)
+    algorithm = algorithm_named(name)
+    assert isinstance(algorithm, QpuAlgorithm)
+    _, weights = random_tensors(spec, 0)
+    with pytest.raises(ScheduleError, match="nchw"):
+        algorithm.lower(spec, target, last_choice(name, spec, target), weights, output_lines=20)
+
+
+def test_operands_by_table_are_asked_for_first() -> None:
+    assert turns(2, [False, True]) == [(0, 1), (1, 1), (0, 0), (1, 0)]
+
+
+@pytest.mark.parametrize("count", range(1, 40))
+def test_requests_ahead_fit_the_queues(count: int) -> None:
+    ahead = ahead_of(count)
+    assert 1 <= ahead <= 8
+    for first in range(count):
+        window = [(first + i) % count % 2 for i in range(ahead)]
+        assert max(window.count(0), window.count(1)) <= 4
+
+
+def test_kernels_that_lack_registers_or_requests_are_refused() -> None:
+    with pytest.raises(ScheduleError):
+        contraction_kernel(32, 1, True)
+    sums: Expression = Operand(0)
+    for index in range(1, 9):
+        sums = sums + Operand(index)
+    with pytest.raises(ScheduleError, match="requests"):
+        broadcast_kernel(sums, (False,) * 9, 1)
+    with pytest.raises(ScheduleError, match="registers"):
+        broadcast_kernel(sums, (True,) * 8, 60)
