@@ -9,7 +9,14 @@ import pytest
 from tests.plugins.installed import PLUGINS
 from tests.test_floors import ROOT
 
-PACKAGES = ("element_offset", "engine_dsp", "expression_quick_gelu", "operator_min_max", "time_by_algorithm")
+PACKAGES = (
+    "board_adb",
+    "element_offset",
+    "engine_dsp",
+    "expression_quick_gelu",
+    "operator_min_max",
+    "time_by_algorithm",
+)
 SHOWN = re.compile(r"^`(tests/plugins/[\w./]+)`:\n\n```(?:python|toml)\n(.*?)^```$", re.M | re.S)
 
 
