@@ -64,13 +64,14 @@ class Tiles:
 @dataclass(frozen=True)
 class Lines:
     """Bytes of input lines that a round reads: `tap`, of one tap of its windows, and `distinct`, of all taps; `fresh`:
-    those of them that no pass before has read.
+    those of them that no pass before has read. `at_once`: the share of a tap's that is read before the next tap's.
     """
 
     tap: float
     distinct: float
     fresh: float
     taps: int
+    at_once: float = 1.0
 
     @staticmethod
     def of(candidate: Candidate, work: Work, tiles: Tiles) -> Lines:
@@ -91,7 +92,8 @@ class Lines:
         tap = min(blocks * op.strides[1] + 1, every)
         distinct = min(op.kernel[0] * tap, every)
         fresh = min(distinct, every / max(1.0, tiles.passes))
-        return Lines(tap * block_bytes, distinct * block_bytes, fresh * block_bytes, taps)
+        at_once = candidate.choice.tiles.get("depth", channels) / channels
+        return Lines(tap * block_bytes, distinct * block_bytes, fresh * block_bytes, taps, at_once)
 
 
 @dataclass(frozen=True)
@@ -184,7 +186,7 @@ class _Reuse:
         room = ROOM * max(1.0, l2_bytes)
         beside = tiles.columns_at_once * streams.tile
         return _Reuse(
-            (lines.tap + beside / lines.taps) / room,
+            (lines.tap + beside / lines.taps) * lines.at_once / room,
             (lines.distinct + beside) / room,
             (lines.distinct + tiles.columns * streams.tile) / room,
         )

@@ -66,6 +66,7 @@ LAYERS: dict[str, LayerSpec] = {
     "pointwise, odd depth": convolution(19, 45, (7, 8), Conv2d((1, 1), epilogue=RELU6)),
     "windows, odd depth": convolution(11, 26, (9, 8), Conv2d((3, 3), (2, 1), SAME, epilogue=RELU)),
     "windows of three channels": convolution(3, 24, (9, 10), Conv2d((3, 3), (2, 2), SAME, epilogue=RELU)),
+    "windows in two passes": convolution(64, 24, (5, 7), Conv2d((1, 3), (1, 1), (0, 1, 0, 1), epilogue=RELU)),
     "to two channels": convolution(19, 2, (7, 8), Conv2d((1, 1), epilogue=RELU)),
     "one channel": convolution(1, 13, (9, 8), Conv2d((3, 5), (1, 2), (1, 2, 1, 2), epilogue=RELU)),
     "multiplied channels": convolution(6, 18, (7, 6), Conv2d((3, 3), (1, 1), SAME, groups=6)),

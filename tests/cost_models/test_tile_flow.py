@@ -96,6 +96,7 @@ SEVERAL = [
         channels=22,
         input_layout="pixel16",
         neighbours="channels",
+        depth=24,
     ),
     pair("qpu_implicit_gemm", (16, 24, 14), 3, pixel_tiles=3, blocks=2, channels=12, input_layout="pixel16"),
     pair("qpu_implicit_relayed", (24, 24, 13), 3, pixel_tiles=12, blocks=2, channels=24, input_layout="nchw"),

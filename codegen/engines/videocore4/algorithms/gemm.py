@@ -60,6 +60,7 @@ class Tiling:
     block_starts: tuple[int, ...]
     channel_starts: tuple[int, ...]
     assignment: tuple[tuple[tuple[int, int], ...], ...]  # [qpu][n] = (index of block start, of channel start)
+    depth: int  # input channels that are gone through before the window's next tap
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,6 +94,7 @@ class GemmConvolution(AlgorithmBase):
     block_values: tuple[int, ...]
     channel_values: tuple[int, ...]
     neighbours: tuple[str, ...] = (OTHER_CHANNELS,)
+    depths: tuple[int, ...] = ()  # besides all input channels
 
     def computes(self, spec: LayerSpec, target: Target) -> bool:
         geometry = Geometry.of(spec)
@@ -153,6 +155,10 @@ class GemmConvolution(AlgorithmBase):
         ]
         if len(self.neighbours) > 1:
             axes.append(Axis("neighbours", self.neighbours, "split"))
+        if self.depths:
+            every = geometry.input_channels
+            parts = (d for d in self.depths if geometry.taps > 1 and d < every and every % d == 0)
+            axes.append(Axis("depth", (*parts, every)))
         if self.gather:
             axes.append(Axis("input_layout", INPUT_LAYOUTS))
         return Space(tuple(axes))
@@ -160,12 +166,14 @@ class GemmConvolution(AlgorithmBase):
     def choice_at(self, spec: LayerSpec, target: Target, point: Point) -> Choice:
         op, geometry = _group_of(spec)
         blocks, channels = point["blocks"], point["channels"]
-        self._kernel(blocks, channels, geometry.input_channels, op.epilogue)  # refuses what has no registers
+        self._kernel(
+            blocks, channels, point.get("depth", geometry.input_channels), op.epilogue
+        )  # refuses what has no registers
         return Choice(
             engine=self.engine,
             algorithm=self.name,
             split=values({axis: point[axis] for axis in ("pixel_tiles", "neighbours") if axis in point}),
-            tile=values({"blocks": blocks, "channels": channels}),
+            tile=values({axis: point[axis] for axis in ("blocks", "channels", "depth") if axis in point}),
             input_layouts=(point.get("input_layout", "pixel16"),),
             output_layouts=("pixel16",),
         )
@@ -179,8 +187,9 @@ class GemmConvolution(AlgorithmBase):
         words, lines = self._reads(p, j)
         inner = self._instructions(p, j)
         per_tap = 25 * p + 20 if self.gather else 20
+        passes = depth // choice.tiles.get("depth", geometry.input_channels)
         results = p * j * (2 + epilogue_instructions(op.epilogue))
-        per_tile = depth * inner + geometry.taps * per_tap + j + results + 60
+        per_tile = depth * inner + passes * per_tap + j + results + 60
         # What the QPUs' tiles of one round share is fetched once; a tap's lines mostly serve the next tap too.
         together = min(choice.splits["pixel_tiles"], rows)
         columns = min(-(-target.qpus // together), all_columns)
@@ -192,7 +201,7 @@ class GemmConvolution(AlgorithmBase):
             macs=float(spec.macs // images_of(spec)),
             alu_instructions=tiles * per_tile,
             load_instructions=tiles * depth * lines,
-            uniform_words=float(tiles * (depth * words + j + geometry.taps * p * TAP_WORDS)),
+            uniform_words=float(tiles * (depth * words + j + passes * p * TAP_WORDS)),
             hiding_instructions=self._hiding_instructions(j),
             store_instructions=float(tiles * p * j),
             dma_stores=float(tiles * p),
@@ -232,7 +241,7 @@ class GemmConvolution(AlgorithmBase):
             ]
             for group in range(op.groups)
         ]
-        code = self._kernel(tiling.blocks, tiling.channels, geometry.input_channels, op.epilogue).words
+        code = self._kernel(tiling.blocks, tiling.channels, tiling.depth, op.epilogue).words
         return for_each_image(layer_in_rounds(code, packed.words, rounds), spec, choice, output_lines)
 
     def _block(
@@ -251,7 +260,8 @@ class GemmConvolution(AlgorithmBase):
         first_line = self._first_line(geometry.input_channels)
         head: list[Uniform] = [0, len(tiles)]
         if self.gather:
-            head += [Address("input", source), Address("weights", 0)]
+            passed = geometry.input_channels - tiling.depth
+            head += [Address("input", source + passed * channel_bytes), Address("weights", 0)]
         head[0] = Address("block", WORD_BYTES * len(head))
         words: list[Uniform] = head
         for block_index, channel_index in tiles:
@@ -386,7 +396,8 @@ def _tiling(geometry: Geometry, target: Target, choice: Choice) -> Tiling:
             else:
                 order += [(row, column) for row in rows for column in beside]
     assignment = tuple(tuple(order[q :: target.qpus]) for q in range(target.qpus))
-    return Tiling(blocks, channels, block_starts, channel_starts, assignment)
+    depth = choice.tiles.get("depth", geometry.input_channels)
+    return Tiling(blocks, channels, block_starts, channel_starts, assignment, depth)
 
 
 def streams(

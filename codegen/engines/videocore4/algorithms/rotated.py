@@ -21,11 +21,11 @@ from codegen.engines.videocore4.kernels.relayed import BLOCKS
 from codegen.engines.videocore4.kernels.results import coded
 from codegen.engines.videocore4.kernels.rotated import (
     CHANNELS_OF_VECTOR,
-    PAIR_BYTES,
     STREAMED,
     VECTORS_IN_PAIR,
     first_offset,
     first_request,
+    pass_bytes,
     rotated_kernel,
 )
 from codegen.engines.videocore4.layer import Address
@@ -67,21 +67,21 @@ class _Rotated(GemmConvolution):
     ) -> Packed:
         parts: list[_Words] = [np.zeros(LANES, np.uint32)]
         places: list[list[tuple[Address, Address]]] = []
-        for bank in banks:
-            vectors = _vectors(bank[0], tiling)
-            in_channels = bank[0].shape[1]
-            begin = WORD_BYTES * sum(map(len, parts)) + first_request(in_channels)
-            tap_bytes = PAIR_BYTES * -(-in_channels // CHANNELS_OF_VECTOR)
+        offset = first_offset(tiling.depth) % 2**32
+        heads = [(*words, offset) for words in (_passes(taps, tiling, banks[0][0]) if self.gather else [()])]
+        for kernel, bias in banks:
+            by_pass = _by_pass(kernel, tiling)
+            vectors = _vectors(by_pass, tiling)
+            begin = WORD_BYTES * sum(map(len, parts)) + first_request(tiling.depth)
             parts += vectors
             found = []
             for number, start in enumerate(tiling.channel_starts):
-                padding, stream = _stream(
-                    bank, start, tiling.channels, taps if self.gather else None, tap_bytes
-                )
+                stop = start + tiling.channels
+                padding, stream = _stream(by_pass[start:stop], bias[start:stop], heads)
                 pair, beside = divmod(number, VECTORS_IN_PAIR)
                 vector = begin + WORD_BYTES * len(vectors[0]) * pair + LINE_BYTES * beside
+                vector -= pass_bytes(tiling.depth) if self.gather else 0  # every pass moves on to its own
                 first = WORD_BYTES * (sum(map(len, parts)) + padding)
-                vector -= tap_bytes if self.gather else 0  # every tap moves on to its own
                 found.append((Address("weights", vector), Address("weights", first)))
                 parts.append(stream)
             places.append(found)
@@ -105,59 +105,59 @@ class QpuImplicitRotated(_Rotated):
     name = "qpu_implicit_rotated"
     gather = True
     channel_values = (22, 23)
+    depths = (32,)  # fewer cost more addresses and more are read from memory again for each tap
 
     def _takes(self, geometry: Geometry) -> bool:
         return geometry.output_blocks >= BLOCKS
 
 
-def _vectors(kernel: FloatArray, tiling: Tiling) -> list[_Words]:
-    """[tiles / 2][taps][pairs of input channels][2 tiles][2 input channels x 8 lanes]: an array of two tiles each."""
-    kernel = np.ascontiguousarray(kernel)
-    in_channels, half = kernel.shape[1], LANES // CHANNELS_OF_VECTOR
-    by_tap = kernel.reshape(len(kernel), in_channels, -1)
-    pairs = -(-in_channels // CHANNELS_OF_VECTOR)
+def _passes(taps: Sequence[tuple[int, ...]], tiling: Tiling, kernel: FloatArray) -> list[tuple[int, ...]]:
+    """The words of each pass: those of its tap, and how far the input moves on, from the last channels to the first
+    before a tile's first pass.
+    """
+    in_channels, channel_bytes = kernel.shape[1], taps[0][-1]
+    moves = {
+        0: tiling.depth - in_channels,
+        **{i: tiling.depth for i in range(1, in_channels // tiling.depth)},
+    }
+    return [
+        (channel_bytes * (moves[i] if tap == 0 else 0) % 2**32, *words)
+        for i in moves
+        for tap, words in enumerate(taps)
+    ]
+
+
+def _by_pass(kernel: FloatArray, tiling: Tiling) -> FloatArray:
+    """[output channels][input channels of a pass][passes], taps inner."""
+    outputs, in_channels = kernel.shape[:2]
+    parts = kernel.reshape(outputs, in_channels // tiling.depth, tiling.depth, -1)
+    return parts.transpose(0, 2, 1, 3).reshape(outputs, tiling.depth, -1)
+
+
+def _vectors(by_pass: FloatArray, tiling: Tiling) -> list[_Words]:
+    """[tiles / 2][passes][pairs of input channels][2 tiles][2 input channels x 8 lanes]: an array of two tiles each."""
+    _, depth, passes = by_pass.shape
+    half, pairs = LANES // CHANNELS_OF_VECTOR, -(-depth // CHANNELS_OF_VECTOR)
     starts = tiling.channel_starts
     image = np.zeros(
-        (
-            -(-len(starts) // VECTORS_IN_PAIR),
-            by_tap.shape[2],
-            pairs,
-            VECTORS_IN_PAIR,
-            CHANNELS_OF_VECTOR,
-            half,
-        ),
+        (-(-len(starts) // VECTORS_IN_PAIR), passes, pairs, VECTORS_IN_PAIR, CHANNELS_OF_VECTOR, half),
         np.float32,
     )
     for number, start in enumerate(starts):
-        rotated = by_tap[start + STREAMED : start + tiling.channels]
-        lanes = np.zeros((half, pairs * CHANNELS_OF_VECTOR, by_tap.shape[2]), np.float32)
-        lanes[: len(rotated), :in_channels] = rotated
+        rotated = by_pass[start + STREAMED : start + tiling.channels]
+        lanes = np.zeros((half, pairs * CHANNELS_OF_VECTOR, passes), np.float32)
+        lanes[: len(rotated), :depth] = rotated
         pair, beside = divmod(number, VECTORS_IN_PAIR)
         image[pair, :, :, beside] = lanes.transpose(2, 1, 0).reshape(-1, pairs, CHANNELS_OF_VECTOR, half)
     return [float_words(x.reshape(-1)) for x in image]
 
 
-def _stream(
-    bank: Sequence[FloatArray],
-    start: int,
-    channels: int,
-    taps: Sequence[tuple[int, ...]] | None,
-    tap_bytes: int,
-) -> tuple[int, _Words]:
-    """Words of padding, and the stream with them: a tap's weights begin with a line."""
-    kernel, bias = bank[0], bank[1]
-    in_channels = kernel.shape[1]
-    by_tap = kernel.reshape(len(kernel), in_channels, -1)
-    offset = first_offset(in_channels) % 2**32
-    heads = [(offset,)] if taps is None else [(*words, offset, tap_bytes) for words in taps]
-    parts = [float_words(bias[start : start + channels])]
-    if taps is not None:
-        parts.append(np.array([len(taps) - 1], np.uint32))
-    for tap, words in enumerate(heads):
-        parts.append(np.array(words, np.uint32))
-        if tap == 0:
-            padding = -sum(map(len, parts)) % LANES
-        elif len(words) % LANES:
-            raise AssertionError("a tap's words must fill lines")
-        parts.append(float_words(by_tap[start : start + STREAMED, :, tap].T))
+def _stream(by_pass: FloatArray, bias: FloatArray, heads: Sequence[tuple[int, ...]]) -> tuple[int, _Words]:
+    """Words of padding, and the stream with them: a pass's weights begin with a line. `heads`: the words before."""
+    parts = [float_words(bias)]
+    if len(heads[0]) > 1:
+        parts.append(np.array([len(heads) - 1], np.uint32))
+    padding = -(sum(map(len, parts)) + len(heads[0])) % LANES
+    for number, words in enumerate(heads):
+        parts += [np.array(words, np.uint32), float_words(by_pass[:STREAMED, :, number].T)]
     return padding, np.concatenate([np.zeros(padding, np.uint32), *parts])

@@ -10,9 +10,10 @@ One vector holds the weights of two input channels, 8 lanes each; the vectors of
 that vectors and input lines move on alike. Lines stay in r1 and r4, the vector in r3, products in r0.
 
 Words of a tile are those of `gemm_kernel` with, before the address of the stream, that of the vectors; and all
-addresses of lines but a gather's are those of `first_request`. The stream: padding, biases, number of taps - 1
-(gather), then for each tap TAP_WORDS per block (gather), `first_offset`, bytes from this tap's vectors to the next's
-(gather), and from a line's start on 16 weights of each input channel.
+addresses of lines but a gather's are those of `first_request`. The stream: padding, biases, number of passes - 1
+(gather), then for each pass TAP_WORDS per block (gather), bytes to move the input on by (gather), `first_offset`, and
+from a line's start on 16 weights of each input channel. A pass is a tap with some of the input channels, as many in
+each; their vectors follow each other.
 """
 
 from __future__ import annotations
@@ -57,6 +58,11 @@ _LINES = (R1, R4)
 def channels_behind_loop(input_channels: int) -> int:
     """Of an even number the last pair, of an odd one the channel before too: they ask for no line beyond the tensor."""
     return CHANNELS_OF_VECTOR + input_channels % CHANNELS_OF_VECTOR
+
+
+def pass_bytes(input_channels: int) -> int:
+    """Bytes of a pass's vectors, and of those that alternate with them."""
+    return PAIR_BYTES * -(-input_channels // CHANNELS_OF_VECTOR)
 
 
 def first_offset(input_channels: int) -> int:
@@ -110,8 +116,6 @@ class _Channels:
     def accumulate(self, k: Assembler, r: TileRegisters) -> None:
         offset = r.channels
         k.mov(offset, UNIFORM)
-        if r.gather is not None:
-            k.op("add", self._vectors, self._vectors, UNIFORM)
         self._first_requests(k)
         k.label("first")
         k.load_tmu(0)
@@ -139,6 +143,11 @@ class _Channels:
         r = self._r
         k.load(R0, -PAIR_BYTES)
         k.op("add", R0, R0, r.channels)
+        if r.gather is not None:  # the vectors of this pass lie behind those of the one before
+            if self._odd:
+                k.load(R1, PAIR_BYTES)
+                k.op("add", self._vectors, self._vectors, R1)
+            k.op("sub", self._vectors, self._vectors, R0)
         k.op("add", TMU_S[0], R0, self._vectors)
         for again in (True, False):
             for p, address in enumerate(r.addresses):

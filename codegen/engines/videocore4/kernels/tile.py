@@ -198,6 +198,8 @@ def _each_tap(
 ) -> None:
     k.mov(gather.taps, UNIFORM)
     k.label("tap")
+    if r.weight_lines is not None:
+        k.op("add", gather.base, gather.base, UNIFORM)
     for origin, address, increment in zip(gather.origins, r.addresses, gather.increments, strict=True):
         tap_address(k, origin, base=gather.base, outside=gather.outside, address=address, increment=increment)
     accumulate(k, r)
