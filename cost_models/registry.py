@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from importlib.metadata import entry_points
 
+from codegen.suggestion import unknown
 from cost_models.errors import CostModelError
 from cost_models.model import CostModel
 from microbench.profile import DeviceProfile
@@ -27,4 +28,5 @@ def cost_model_named(name: str, profile: DeviceProfile) -> CostModel:
                     f"cost model {point.name!r} ({point.value}) does not load: {error}; reinstall it"
                 ) from error
             return model
-    raise CostModelError(f"unknown cost model {name!r}; known: {', '.join(known_cost_models())}")
+    known = known_cost_models()
+    raise CostModelError(f"unknown cost model {unknown(name, known)} known: {', '.join(known)}")

@@ -6,7 +6,6 @@ import os
 import re
 import tomllib
 from collections.abc import Collection
-from difflib import get_close_matches
 from functools import cached_property, reduce
 from pathlib import Path
 from typing import Annotated, Any, Self
@@ -14,6 +13,7 @@ from typing import Annotated, Any, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from codegen.canonical import content_hash
+from codegen.suggestion import unknown
 from codegen.target import SMALLEST_L1D_BYTES, GpuMemory, Target
 from microbench.errors import ProfileError
 
@@ -266,11 +266,9 @@ def unknown_device(name: str, others: Collection[str] = (), place: Path | None =
     """What to say of a name that is no profile's, nor one of `others`, boards of the file `place`: the nearest, and all
     there are.
     """
-    near = get_close_matches(name, [*others, *known_profiles()], 1)
-    meant = f", did you mean {near[0]!r}?" if near else ";"
     boards = f" boards of {place}: {', '.join(sorted(others))};" if others else ""
     known = f"known devices: {', '.join(known_profiles())} (or a profile file *.toml)"
-    return f"unknown device {name!r}{meant}{boards} {known}"
+    return f"unknown device {unknown(name, [*others, *known_profiles()])}{boards} {known}"
 
 
 def _read_profile(name_or_path: str) -> DeviceProfile:

@@ -12,6 +12,7 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Protocol
 
+from codegen.suggestion import unknown
 from codegen.target import GpuMemory
 from microbench.board import Board
 from microbench.devices import Device, find_device
@@ -48,8 +49,8 @@ def board_class(name: str, place: str = "") -> BoardClass:
     points = [point for point in entry_points(group=ENTRY_POINT_GROUP) if point.name == name]
     if not points:
         raise BoardError(
-            f"{place}unknown board {name!r}; known boards: {', '.join(known_boards())}; install the plug-in that "
-            "brings it, or take another by --board"
+            f"{place}unknown board {unknown(name, known_boards())} known boards: {', '.join(known_boards())}; "
+            "install the plug-in that brings it, or take another by --board"
         )
     if len({point.value for point in points}) > 1:
         values = ", ".join(sorted(point.value for point in points))

@@ -9,6 +9,7 @@ from typing import Literal, get_args
 from onnx import ModelProto
 
 from codegen.errors import ModelError
+from codegen.suggestion import unknown
 
 Style = Literal["pytorch", "tensorflow"]
 
@@ -64,7 +65,7 @@ def build(
     Raises ModelError for an unknown name or options outside what a network can have.
     """
     if name not in _BUILDERS:
-        raise ModelError(f"the zoo has no network {name!r}; it has {', '.join(networks())}")
+        raise ModelError(f"the zoo has no network {unknown(name, networks())} it has {', '.join(networks())}")
     if not 0.0 < width <= 4.0 or not 32 <= resolution <= 2048 or not 1 <= classes <= 1_000_000:
         raise ModelError(
             f"network {name!r} cannot have width {width}, resolution {resolution} and {classes} classes; "

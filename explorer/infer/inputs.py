@@ -16,6 +16,7 @@ from explorer.errors import InputError
 
 Fit = Literal["crop", "pad", "stretch"]
 FITS: tuple[Fit, ...] = ("crop", "pad", "stretch")
+NPY_MAGIC, NPZ_MAGIC = b"\x93NUMPY", b"PK\x03\x04"
 CHANNELS = {1: "L", 3: "RGB", 4: "RGBA"}
 MOST_PIXELS = 1 << 28  # of a picture's file: a bomb is refused before it is unpacked
 
@@ -122,6 +123,8 @@ def array_inputs(texts: Sequence[str], inputs: Sequence[PlanTensor]) -> Mapping[
 
 def _read_array(path: Path, tensor: PlanTensor) -> AnyArray:
     try:
+        if not path.read_bytes().startswith((NPY_MAGIC, NPZ_MAGIC)):
+            raise InputError(f"{path} is no array of NumPy's (.npy): save one by numpy.save")
         array = np.load(path, allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
         raise InputError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from codegen.algorithm import check_choice
@@ -33,8 +34,8 @@ def compile_plan_file(
     names = input_names(model_path)
     if not set(shapes) <= set(names):
         raise PlanError(
-            f"plan {plan_path} was made for model {plan.model_name!r} with the inputs {', '.join(shapes) or 'none'}; "
-            f"{model_path} has {', '.join(names) or 'none'}: give that model, or make a new plan by `explore run`"
+            f"plan {plan_path} was made for model {plan.model_name!r} with the inputs {_quoted(shapes)}; {model_path} "
+            f"has the inputs {_quoted(names)}: give that model, or make a new plan by `explore run`"
         )
     network = load_network(model_path, shapes, plan.model_name)
     check_plan_fits(plan, network.sha256)
@@ -48,6 +49,10 @@ def compile_plan_file(
         cpu_plan = read_plan(cpu_plan_path)
         _check_device(cpu_plan, target, cpu_plan_path)
     compile_bundle(network.graph, plan, target, directory, virtual_platform(profile, plan), cpu_plan)
+
+
+def _quoted(names: Iterable[str]) -> str:
+    return ", ".join(map(repr, names)) or "none"
 
 
 def _check_device(plan: Plan, target: Target, path: Path) -> None:

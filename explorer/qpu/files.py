@@ -29,9 +29,9 @@ def require_form(form: str, known: Sequence[Form] = FORMS) -> Form:
 
 def load_words(path: Path, form: str = "auto") -> tuple[int, ...]:
     """The 64-bit words of a program file; raises ListingError naming the file."""
-    chosen = require_form(form)
+    chosen, content = require_form(form), read_file(path)
     try:
-        return read_program(read_file(path), chosen)
+        return read_program(content, chosen)
     except ListingError as error:
         raise ListingError(f"{path}: {error}") from error
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from codegen.plan import PlanStep
 from codegen.schedule import Values
+from codegen.suggestion import unknown
 from explorer.errors import RunDataError
 from explorer.runs.data import RunData
 from explorer.terminal.units import seconds
@@ -82,8 +83,10 @@ def explain(run: RunData, layer: str) -> Explanation:
     """
     step = next((step for step in run.plan.steps if step.name == layer), None)
     if step is None:
-        names = ", ".join(step.name for step in run.plan.steps)
-        raise RunDataError(f"{run.directory} has no layer {layer!r}; there are: {names}")
+        names = [step.name for step in run.plan.steps]
+        raise RunDataError(
+            f"{run.directory} has no layer {unknown(layer, names)} there are: {', '.join(names)}"
+        )
     samples, reasons = run.samples, run.reasons
     if samples is None or reasons is None:
         raise RunDataError(f"{run.directory} has no samples.csv or no reasons.csv; {_REMEDY}")
@@ -91,8 +94,8 @@ def explain(run: RunData, layer: str) -> Explanation:
         reasons.drop(columns="spec_hash"), on="candidate"
     )
     found = [_explained(row, step) for row in rows.to_dict("records")]
-    unknown = float("inf")
-    found.sort(key=lambda one: (unknown if one.time_s is None else one.time_s, not one.is_chosen))
+    never = float("inf")
+    found.sort(key=lambda one: (never if one.time_s is None else one.time_s, not one.is_chosen))
     return Explanation(step, tuple(found))
 
 
@@ -130,9 +133,9 @@ def _number(value: object) -> float | None:
 
 
 def _rank(one: Explained) -> tuple[float, float]:
-    unknown = float("inf")
-    through_s = unknown if one.through_s is None else one.through_s
-    return through_s, unknown if one.time_s is None else one.time_s
+    never = float("inf")
+    through_s = never if one.through_s is None else one.through_s
+    return through_s, never if one.time_s is None else one.time_s
 
 
 def _name(one: Explained) -> str:

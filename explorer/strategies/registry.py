@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from importlib.metadata import entry_points
 
+from codegen.suggestion import unknown
 from explorer.errors import StrategyError
 from explorer.search.layer_search import SearchSettings
 from explorer.search.strategy import Strategy
@@ -27,4 +28,6 @@ def strategy_named(name: str, settings: SearchSettings) -> Strategy:
                     f"strategy {point.name!r} ({point.value}) does not load: {error}; reinstall it"
                 ) from error
             return strategy
-    raise StrategyError(f"unknown strategy {name!r}; known: {', '.join(known_strategies())}")
+    raise StrategyError(
+        f"unknown strategy {unknown(name, known_strategies())} known: {', '.join(known_strategies())}"
+    )

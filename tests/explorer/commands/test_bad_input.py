@@ -172,7 +172,10 @@ def test_a_plan_of_another_model_or_device(finished: Path, tmp_path: Path) -> No
     renamed.graph.input[0].name = renamed.graph.node[0].input[0] = "z"
     onnx.save(renamed, str(other))
     refused(
-        explore("compile", plan, "--model", other, "--out", tmp_path / "b"), "PlanError", "inputs x", "has z"
+        explore("compile", plan, "--model", other, "--out", tmp_path / "b"),
+        "PlanError",
+        "inputs 'x'",
+        "has the inputs 'z'",
     )
     there = ("--model", finished / "tiny.onnx", "--out", tmp_path / "b", "--device", "host")
     refused(explore("compile", plan, *there), "PlanError", "'pi-zero'", "--device host")

@@ -127,7 +127,7 @@ def test_arrays_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     for text, tensors, message in (
         ("a.npy", [INPUT], r"\(1, 3, 8, 9\); 'x' \(float32 1 x 3 x 8 x 10\)"),
         ("b.npz", [INPUT], "several arrays"),
-        ("c.npy", [INPUT], "cannot be read"),
+        ("c.npy", [INPUT], "is no array of NumPy"),
         ("d.npy", [INPUT], "cannot be read"),
         ("e.npy", [INPUT], "No such file"),
         ("a.npy", two, "say which: NAME=FILE, of x, z"),
