@@ -15,6 +15,7 @@ from codegen.passes.epilogue_fusion import fuse_epilogues
 from codegen.passes.padding import fold_padding
 from codegen.passes.reshape_elimination import eliminate_reshapes
 from codegen.passes.transposition import cancel_transposes
+from codegen.passes.truths import unite_truths
 from codegen.passes.view_transposition import fuse_view_transpositions
 from codegen.spec_check import check
 
@@ -37,6 +38,7 @@ PIPELINE = (
     Pass(cancel_transposes, "imported"),
     Pass(eliminate_reshapes, "imported"),
     Pass(fuse_view_transpositions, "imported"),
+    Pass(unite_truths, "imported"),
     Pass(remove_dead_code, "imported"),
     Pass(fold_padding, "imported"),
     Pass(fold_batch_normalization, "fused"),
