@@ -171,10 +171,8 @@ class PlanStep(_Frozen):
         return self
 
     def _check_in_place(self) -> None:
-        if not isinstance(self.spec.op, Concat) or self.spec.output.shape[0] != 1:
-            raise ValueError(
-                f"step {self.name!r}: in_place is for concatenations of a single image's channels"
-            )
+        if not isinstance(self.spec.op, Concat):
+            raise ValueError(f"step {self.name!r}: in_place is for concatenations of channels")
         if {*self.choice.input_layouts} != {self.choice.output_layout}:
             raise ValueError(
                 f"step {self.name!r}: in_place, but its inputs have other layouts than its output"

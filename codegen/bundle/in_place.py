@@ -3,7 +3,8 @@
 Row-major, a part is a run of bytes of the whole, and any layer may read it; so it is in blocks of channels where
 every part but the last fills its blocks. In pixel16 a part's lines lie in the blocks of the whole,
 [ceil(H*W / 16)][block_lines(channels of the whole)][16 pixels], from its first channel on: its producer writes with
-the whole's stride from block to block, and nobody but the concatenation reads it. A part may itself be a whole.
+the whole's stride from block to block, those of all images of a batch, and nobody but the concatenation reads it. A
+part may itself be a whole.
 """
 
 from __future__ import annotations
@@ -114,11 +115,13 @@ def _refusal(
     concat: _Layer, layers: Sequence[_Layer], inputs: Sequence[str], outputs: Sequence[str], layout: str
 ) -> str | None:
     """Why a layer cannot be a concatenation in place, None where it can."""
-    if not isinstance(concat.op, Concat) or concat.batch != 1 or layout not in layouts():
-        return "it does not put the channels of a single image behind each other in a known layout"
+    if not isinstance(concat.op, Concat) or layout not in layouts():
+        return "it does not put channels behind each other in a known layout"
+    way = layout_named(layout)
+    if concat.batch != 1 and not way.spreads_parts:
+        return f"in {layout} the parts of several images do not lie behind each other"
     if len({*concat.inputs}) != len(concat.inputs):
         return "a tensor appears twice in it"
-    way = layout_named(layout)
     if any(channels % way.part_channels for channels in concat.channels[:-1]):
         return f"a part before the last does not fill its blocks of {way.part_channels} channels"
     producers = {tensor: layer for layer in layers for tensor in layer.outputs}

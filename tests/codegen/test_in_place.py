@@ -272,14 +272,35 @@ def test_c_code_cannot_write_into_the_blocks_of_a_whole() -> None:
         schedule_of(plan)
 
 
-def test_only_concatenations_of_one_image_in_one_layout_are_in_place() -> None:
-    with pytest.raises(ValueError, match="concatenations of a single image"):
+def test_only_concatenations_are_in_place() -> None:
+    with pytest.raises(ValueError, match="for concatenations"):
         layered_plan(fire_module(), in_place=["left"])
-    build = GraphBuilder("two images", (2, 4, 3, 3))
-    graph = build.build(build.add(Concat(1), ("x", "x"), name="join"))
-    with pytest.raises(ValueError, match="concatenations of a single image"):
-        layered_plan(graph, in_place=["join"])
-    assert not can_place(graph, graph.nodes[0], "nchw")
+
+
+def images() -> Graph:
+    """Parts of a batch by rounds of kernels, by kernels of whole batches, and a whole among them."""
+    build = GraphBuilder("images", (3, 20, 7, 6))
+    first = build.add(POINTWISE, "x", [(9, 20, 1, 1), (9,)])
+    second = build.add(SAME, "x", [(13, 20, 3, 3), (13,)])
+    inner = build.add(Concat(1), (first, second), name="inner")
+    third = build.add(Softmax(1), build.add(POINTWISE, "x", [(7, 20, 1, 1), (7,)]))
+    fourth = build.add(Conv2d((3, 3), pads=(1, 1, 1, 1), groups=20), "x", [(20, 1, 3, 3), (20,)])
+    joined = build.add(Concat(1), (inner, third, fourth), name="join")
+    return build.build(joined, build.add(Map(RELU), joined))
+
+
+def test_parts_of_several_images_lie_in_the_blocks_of_all() -> None:
+    graph = images()
+    pick = {"layer 4": "qpu_softmax pixel16"}
+    in_place = layered_plan(graph, pick, in_place=["inner", "join"])
+    assert len(schedule_of(in_place).parts) == 5
+    check_same(graph, layered_plan(graph, pick), in_place)
+
+
+def test_row_major_parts_of_several_images_lie_apart() -> None:
+    graph = images()
+    join = next(node for node in graph.nodes if node.name == "join")
+    assert can_place(graph, join, "pixel16") and not can_place(graph, join, "nchw")
 
 
 BUNDLES: dict[str, Callable[[], tuple[Graph, Plan]]] = {
