@@ -11,7 +11,8 @@ from codegen.bundle.tasks import schedule_of
 from codegen.engines.videocore4.algorithm import QpuAlgorithm
 from codegen.engines.videocore4.algorithms.images import first_image, layer_in_rounds
 from codegen.engines.videocore4.layer import QpuLayer
-from codegen.engines.videocore4.link import link_single
+from codegen.engines.videocore4.link import LinkedLayer, link
+from codegen.engines.videocore4.memory import GPU_MEMORY
 from codegen.errors import LinkError
 from codegen.expression import RELU, Operand
 from codegen.graph import Graph
@@ -21,6 +22,7 @@ from codegen.operators.elementwise import Map
 from codegen.operators.fully_connected import FullyConnected
 from codegen.operators.pool2d import Pool2d
 from codegen.operators.reshape import Reshape
+from codegen.placement import Placement
 from codegen.reference import evaluate
 from tests.codegen.gpu_run import TARGET, random_tensors
 from tests.codegen.layers import inferred_layer
@@ -50,7 +52,7 @@ def batch_network() -> Graph:
 @pytest.mark.parametrize("grouped", ["qpu_grouped", "qpu_implicit_gemm"])
 def test_a_batch_goes_through_all_layers_in_one_launch(grouped: str) -> None:
     graph = batch_network()
-    plan = layered_plan(graph, {"grouped": grouped, "flat": "cpu_reshape"})
+    plan = layered_plan(graph, {"grouped": grouped, "total": "qpu_map", "flat": "cpu_reshape"})
     assert [len(run) for run in runs_of(schedule_of(plan))] == [6]
     value = np.random.default_rng(3).normal(size=(2, 8, 9, 7)).astype(np.float32)
     result = run_plan(graph, plan, value)
@@ -99,8 +101,10 @@ def test_constants_that_differ_by_image_are_not_cut() -> None:
 
 def test_more_qpus_than_there_are_are_refused_in_any_round() -> None:
     layer = QpuLayer((), np.zeros(16, np.uint32), ((1,),), (((1,), (1,)),))
+    linked = LinkedLayer("layer", layer, ("x",), ("y",))
+    places = Placement.side_by_side({"x": 64, "y": 64}, GPU_MEMORY)
     with pytest.raises(LinkError, match="split over 2 QPUs, there are 1"):
-        link_single(layer, [64], [64], 1)
+        link([[linked]], places, ["x"], ["y"], 1)
 
 
 def test_a_group_reads_its_own_channels() -> None:
