@@ -10,7 +10,7 @@ from itertools import pairwise
 import numpy as np
 
 from codegen.algorithm_base import AlgorithmBase
-from codegen.engines.videocore4.algorithms.gathered_lines import Offsets, Words
+from codegen.engines.videocore4.algorithms.gathered_lines import Offsets, Words, lines_touched
 from codegen.engines.videocore4.algorithms.geometry import busiest_share, starts
 from codegen.engines.videocore4.algorithms.words import float_words
 from codegen.engines.videocore4.expressions.lowering import is_lowered
@@ -111,17 +111,18 @@ class QpuBroadcast(AlgorithmBase):
         groups = len(_groups(spec.output.shape, rows))
         lines, tables = groups * rows, sum(by_table)
         read = lines * (len(by_table) + tables)
+        touched = sum(lines_touched(one.patterns[-1]) for one in _all_places(spec, rows))
         return Work(
             macs=0.0,
-            alu_instructions=lines * (2.0 * len(by_table) + 3.0 * tables + 1.0 + instructions(expression))
-            + groups * 25.0
-            + target.qpus * (40.0 + 8.0 * len(by_table)),
+            alu_instructions=lines * (0.4 * len(by_table) + 1.5 * tables + instructions(expression))
+            + groups * 13.0
+            + target.qpus * (20.0 + 6.0 * len(by_table)),
             load_instructions=float(read),
             uniform_words=float(read),
             store_instructions=float(lines),
             dma_stores=float(groups),
             unique_bytes_read=float(sum(t.size_bytes for t in (*spec.inputs, *spec.weights))),
-            streamed_bytes_read=float(LINE_BYTES * read),
+            streamed_bytes_read=float(LINE_BYTES * lines * (tables + touched)),
             bytes_written=float(spec.output.size_bytes),
             balance=busiest_share([last - first for first, last in pairwise(_cuts(groups, target))]),
             working_set_bytes=float(rows * len(by_table) * LINE_BYTES * target.qpus),

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from codegen.algorithm_base import AlgorithmBase
-from codegen.engines.videocore4.algorithms.gathered_lines import MOST_STRIDE_BYTES, Offsets
+from codegen.engines.videocore4.algorithms.gathered_lines import MOST_STRIDE_BYTES, Offsets, lines_touched
 from codegen.engines.videocore4.algorithms.geometry import busiest_share, dealt, starts
 from codegen.engines.videocore4.kernels.contraction import (
     HEAD_WORDS,
@@ -164,15 +164,20 @@ class QpuContraction(AlgorithmBase):
         tiles = product.tiles(rows)
         reads = len(requests(rows, product.shared))
         steps = tiles * product.steps
+        first, second = (
+            lines_touched(tensor.along(product.lanes, product.sizes)[:LANES])
+            for tensor in (product.first, product.second)
+        )
+        touched = rows * first + (reads - rows) * second
         return Work(
             macs=float(spec.macs),
-            alu_instructions=steps * (reads + rows + 3.0 + 4.0 / unroll) + tiles * (60.0 + 4.0 * rows),
+            alu_instructions=steps * (reads + rows - 0.5 + 3.0 / unroll) + tiles * (35.0 + 2.0 * rows),
             load_instructions=float(steps * reads + 2 * tiles),
             uniform_words=float(2 * steps + tiles * TILE_WORDS),
             store_instructions=float(tiles * rows),
             dma_stores=float(tiles),
             unique_bytes_read=float(sum(tensor.size_bytes for tensor in spec.inputs)),
-            streamed_bytes_read=float(LINE_BYTES * steps * reads),
+            streamed_bytes_read=float(LINE_BYTES * steps * touched),
             bytes_written=float(spec.output.size_bytes),
             balance=busiest_share(dealt(tiles, target.qpus)),
             working_set_bytes=float(LINE_BYTES * (rows + product.steps) * target.qpus),

@@ -148,6 +148,11 @@ class GatheredLines:
         return found
 
 
+def lines_touched(lanes: Sequence[int] | Offsets) -> int:
+    """How many lines of memory a request with lanes at these byte offsets reads, the first at the start of one."""
+    return len({int(offset) // LINE_BYTES for offset in lanes})
+
+
 def _number(known: dict[bytes, int], kept: list[NDArray[Number]], value: NDArray[Number]) -> int:
     number = known.setdefault(value.tobytes(), len(kept))
     if number == len(kept):

@@ -8,7 +8,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from codegen.engines.videocore4.algorithms.gathered_lines import MOST_STRIDE_BYTES, Offsets, Words
+from codegen.engines.videocore4.algorithms.gathered_lines import (
+    MOST_STRIDE_BYTES,
+    Offsets,
+    Words,
+    lines_touched,
+)
 from codegen.engines.videocore4.algorithms.geometry import busiest_share
 from codegen.engines.videocore4.expressions.placement import instructions
 from codegen.engines.videocore4.kernels.pieces import dma_store_rows, dma_store_stride
@@ -147,6 +152,7 @@ def statistics_work(spec: LayerSpec, form: Form, steps: Steps, target: Target) -
     padded = -(-lines // rows) * rows
     passes = len(form.statistics) + (form.result is not None)
     results = sum(tile.results for tile in steps.tiles)
+    touched = sum(tile.results * lines_touched(tile.lanes) for tile in steps.tiles)
     groups = results * (padded // rows)
     read = results * padded * passes
     expressions = [one.element for one in form.statistics] + ([] if form.result is None else [form.result])
@@ -155,18 +161,18 @@ def statistics_work(spec: LayerSpec, form: Form, steps: Steps, target: Target) -
     stream = len(_stream(form, steps))
     return Work(
         macs=0.0,
-        alu_instructions=read * 3.0
+        alu_instructions=read * 1.4
         + results * padded * computing
-        + groups * 8.0 * passes
-        + stores * 30.0
-        + results * (passes * (rows + 30.0) + 30.0)
-        + len(steps.tiles) * 40.0,
+        + groups * 6.0 * passes
+        + stores * 10.0
+        + results * (len(form.statistics) * (1.5 * rows + 20.0) + 20.0)
+        + len(steps.tiles) * 15.0,
         load_instructions=float(read + len(steps.tiles)),
         uniform_words=float(results * stream * passes + len(steps.tiles) * form.tile_words),
         store_instructions=float(results * padded if form.result is not None else len(steps.tiles)),
         dma_stores=float(stores + (results if form.across and form.result is not None else 0)),
         unique_bytes_read=float(sum(tensor.size_bytes for tensor in spec.inputs)),
-        streamed_bytes_read=float(LINE_BYTES * read),
+        streamed_bytes_read=float(LINE_BYTES * padded * passes * touched),
         bytes_written=float(spec.output.size_bytes),
         balance=busiest_share([sum(tile.results for tile in own) for own in dealt]),
         working_set_bytes=float(LINE_BYTES * lines * target.qpus),
