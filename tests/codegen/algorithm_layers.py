@@ -129,9 +129,9 @@ LAYERS: dict[str, LayerSpec] = {
     ),
     "global average": inferred_layer(Pool2d("average", (7, 7)), (1, 42, 7, 7)),
     "global average, few pixels": inferred_layer(Pool2d("average", (1, 3)), (1, 16, 1, 3)),
+    "fully connected, few outputs": inferred_layer(FullyConnected(RELU), (2, 21), weights=((5, 21), (5,))),
     "fully connected": inferred_layer(FullyConnected(RESULT), (1, 26), weights=((37, 26), (37,))),
     "fully connected, clamped": inferred_layer(FullyConnected(RELU), (1, 24), weights=((21, 24), (21,))),
-    "fully connected, few outputs": inferred_layer(FullyConnected(RELU), (2, 21), weights=((5, 21), (5,))),
     "sum": inferred_layer(sum_of_two(RELU), *((1, 21, 6, 7),) * 2),
     "sum of vectors": inferred_layer(sum_of_two(), *((1, 83),) * 2),
     "expression": inferred_layer(Map(EXPRESSIONS["HardSwish"](Operand(0))), (1, 9, 5, 7)),
@@ -186,9 +186,9 @@ LAYERS: dict[str, LayerSpec] = {
     "running products": inferred_layer(Cumulative("prod", 1, True, True), (3, 4, 2)),
     "largest in order": inferred_layer(TopK(1, 3), (2, 7, 3)),
     "logarithms of softmax": inferred_layer(AlongAxis("log_softmax", 0), (5, 3)),
-    "products": inferred_layer(Contraction(("abc", "dcb"), "ad"), (3, 4, 5), (2, 5, 4)),
     "products of batches": inferred_layer(Contraction(("bhik", "bhjk"), "bhij"), (2, 3, 7, 8), (2, 3, 19, 8)),
     "products along diagonals": inferred_layer(Contraction(("iik", "kj"), "jik"), (5, 5, 3), (3, 4)),
+    "products": inferred_layer(Contraction(("abc", "dcb"), "ad"), (3, 4, 5), (2, 5, 4)),
     "in three dimensions": inferred_layer(
         ConvNd((2, 3, 1), (1, 2, 1), (1, 1, 1), (1, 0, 0), (3, 2, 2), 2), (1, 4, 3, 5, 2), (6, 2, 2, 3, 1)
     ),
