@@ -59,7 +59,7 @@ DRAWN = (
     "vdr_byte_cycles",
 )
 PROBES = 10
-NOISY = Effort(rounds_factor=8, repeats=MOST_LAUNCHES)
+NOISY = Effort(rounds_factor=64, repeats=MOST_LAUNCHES)  # beside which what a launch itself takes is little
 NOTHING = "constants alone"
 STAND_IN = "a stand-in"  # how sources name the board
 
