@@ -24,7 +24,7 @@ from microbench.store import Sample
 OF_ALL = 0.3
 OF_TERMS = 0.3
 OF_AN_ALGORITHM = 0.05
-OF_A_LAYER = 0.02
+OF_A_LAYER = 0.05
 OWN = 0.02
 NOISE = 0.003  # of what a board measures
 
