@@ -8,6 +8,7 @@ from explorer.settings import RunSettings
 from microbench.board import Board
 from microbench.registry import open_board
 from microbench.twin import twin_profile
+from microbench.virtual.build import compile_ahead
 
 MOST_SIMULATORS = 2
 
@@ -31,7 +32,9 @@ def open_board_of(settings: RunSettings) -> Board:
 
 
 def alike(first: Board, settings: RunSettings) -> list[Board]:
-    """One per core, up to two, where no clock is read; a clock is never shared."""
+    """One per core, up to two, where no clock is read; a clock is never shared. Simulators are compiled meanwhile."""
+    if first.computes and not first.reads_clock:
+        compile_ahead()
     count = 1 if first.reads_clock else min(MOST_SIMULATORS, os.cpu_count() or 1)
     return [first, *(open_board_of(settings) for _ in range(count - 1))]
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
 from codegen.engines.cpu.machine import instruction_sets
 from codegen.engines.cpu.toolchain import compile_relocatable, compile_shared
+from codegen.errors import ToolchainError
 from codegen.target import Target
 
 SOURCE_DIRECTORY = Path(__file__).parent
@@ -59,6 +62,20 @@ def object_path() -> Path:
     A bundle may be taken to another machine: none of `machine_flags`.
     """
     return compile_relocatable(simulator_sources(), THIS_MACHINE, SIMULATOR_FLAGS)
+
+
+def compile_ahead() -> None:
+    """Compiles the simulator both ways while other things are done, where it is not there yet.
+
+    Nothing is raised: whoever needs it and finds that it cannot be compiled is told so.
+    """
+    threading.Thread(target=_compile_both, name="simulator", daemon=True).start()
+
+
+def _compile_both() -> None:
+    with suppress(ToolchainError, OSError):
+        library_path(machine_flags())
+        object_path()
 
 
 def software_name() -> str:
