@@ -7,12 +7,14 @@ import logging
 from pathlib import Path
 
 import numpy as np
+import onnxruntime
 import pytest
 
 from codegen.bundle import read_manifest
 from codegen.plan import read_plan
 from explorer import open_run
 from tests.explorer.command_line import explore, refused
+from tests.explorer.command_line import run as null_run
 from tests.explorer.tiny import write_tiny_model
 
 QUICK = ("run", "--device", "pi-zero", "--layer-budget", "2", "--rehearsals", "0")
@@ -86,3 +88,16 @@ def test_a_plan_without_qpus_needs_none_beside_it(tmp_path: Path) -> None:
     assert ran.exit_code == 0, ran.output
     assert "uses no QPUs" in ran.stdout and not (tmp_path / "out" / "cpu_plan.json").exists()
     assert read_manifest(tmp_path / "out" / "bundle").cpu_plan is None
+
+
+@pytest.mark.parametrize("device", ["pi-4", "pi-2"])
+def test_python_loads_a_bundle_for_another_cpu_on_this_machine(tmp_path: Path, device: str) -> None:
+    model = write_tiny_model(tmp_path / "tiny.onnx")
+    ran = null_run(model, tmp_path, "--device", device)
+    assert ran.exit_code == 0, ran.output
+    array = np.random.default_rng(2).normal(size=(1, 3, 8, 8)).astype(np.float32)
+    with open_run(tmp_path / "out").load_bundle() as loaded:
+        found = loaded.run({"x": array})["y"]
+    session = onnxruntime.InferenceSession(str(model), providers=["CPUExecutionProvider"])
+    wanted = np.asarray(session.run(["y"], {"x": array})[0])
+    assert np.abs(found - wanted).max() <= 1e-5 * np.abs(wanted).max()

@@ -24,6 +24,8 @@ def test_a_plan_keeps_the_cap_or_the_least_memory_is_named(tmp_path: Path) -> No
     capped = explore(*arguments, "--out", tmp_path / "capped", "--max-memory", str(cap))
     assert capped.exit_code == 0, capped.output
     assert peak_bytes(tmp_path / "capped") <= cap
+    command = json.loads((tmp_path / "capped" / "run.json").read_text())["command"]
+    assert command[command.index("--max-memory") + 1] == str(cap)
     refused(
         explore(*arguments, "--out", tmp_path / "none", "--max-memory", "1B"), "--max-memory", "the least"
     )
