@@ -88,7 +88,10 @@ def _exported(one: Architecture, path: Path, place: str) -> Judge:
 
         if not path.is_file():
             half = path.with_suffix(".half")
-            export(one, half)
+            try:
+                export(one, half)
+            except Exception as error:  # noqa: BLE001 - whatever the exporter fails by is not this project's
+                return {"reason": f"its exporter fails: {type(error).__name__}: {error}"}
             half.rename(path)
         if place == "host":
             return asdict(judge_on_host(path, {}))
