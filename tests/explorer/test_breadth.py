@@ -11,7 +11,7 @@ from onnx import TensorProto, helper, save
 
 from tests.networks.architectures import ARCHITECTURES
 from tests.networks.judge import judge_on_board, judge_on_host
-from tests.networks.page import Record, agrees, is_wrong, page
+from tests.networks.page import Record, agrees, page, wrong
 from tests.networks.trained import TRAINED, digits, tones
 
 
@@ -20,7 +20,7 @@ def record(place: str, package: str = "", **found: Any) -> Record:
 
 
 @pytest.mark.parametrize(
-    "place, found, wrong, right",
+    "place, found, is_wrong, right",
     [
         ("host", {"error": 2e-6, "own_error": 1e-6}, False, True),
         ("host", {"error": 2e-4, "own_error": 1e-6}, False, False),  # onnxruntime's own rounding
@@ -33,8 +33,10 @@ def record(place: str, package: str = "", **found: Any) -> Record:
         ("board", {"error": 2e-3}, True, False),
     ],
 )
-def test_what_is_wrong_and_what_agrees(place: str, found: dict[str, Any], wrong: bool, right: bool) -> None:
-    assert is_wrong(record(place, **found)) == wrong
+def test_what_is_wrong_and_what_agrees(
+    place: str, found: dict[str, Any], is_wrong: bool, right: bool
+) -> None:
+    assert bool(wrong([record(place, **found)])) == is_wrong
     assert agrees(record(place, **found)) == right
 
 
@@ -58,7 +60,15 @@ def test_the_page_joins_both_places_and_names_no_directory_of_the_machine() -> N
 def test_the_page_names_what_rounding_alone_keeps_from_agreeing() -> None:
     text = page([record("host", nodes=7, error=3e-4, own_error=2e-4, peer_error=1e-4)])
     assert "0 of 1 agree on the host" in text and "0 are wrong or crash." in text
-    assert "Off by rounding, at most 4 times as far from float64 as onnxruntime is: net." in text
+    assert "Off by rounding on the host, at most 4 times as far as onnxruntime is from float64: net." in text
+
+
+@pytest.mark.parametrize("error, count", [(1.8e-3, 0), (5e-3, 1)])
+def test_the_board_is_judged_by_how_much_the_network_makes_of_rounding(error: float, count: int) -> None:
+    host = record("host", nodes=7, error=5e-5, own_error=4e-5, peer_error=6e-5)
+    text = page([host, record("board", error=error, share=1.0, launches=1, time_s=1e-3)])
+    assert f"0 of 1 on the virtual board; {count} are wrong" in text
+    assert ("Off by rounding on the board" in text) == (count == 0)
 
 
 def test_names_are_unique_and_at_most_two_sizes_are_of_one_family() -> None:

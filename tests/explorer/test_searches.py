@@ -51,8 +51,12 @@ def test_what_is_to_be_said_of_single_networks() -> None:
     assert "1 of 2 were searched; 0 are within the tolerance." in text
     assert "- net: multiply-adds on the CPU: Gemm 40%: the CPU is faster." in text
     assert "- net: the search takes 15 minutes of processor time." in text
-    assert "trained for" not in text and "trained for the error is 2.0e-04 of" in page(
-        [found(own_error=2e-4)]
+    assert "beyond 1e-03" not in text and "beyond 1e-03; on random" in page(
+        [found(error=2e-3, rounding=4e-5)]
+    )
+    assert (
+        "trained for" not in text
+        and "trained for, in place of random inputs, the error is 2.0e-04 of" in page([found(own_error=2e-4)])
     )
     assert "- other: not searched, exit code 2: no board." in text
 

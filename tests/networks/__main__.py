@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.networks.architectures import ARCHITECTURES, Architecture, export, missing
-from tests.networks.page import Record, is_wrong, page
+from tests.networks.page import Record, page, wrong
 from tests.networks.trained import TRAINED, Trained
 
 LONGEST_S = 1200.0
@@ -52,7 +52,7 @@ def main() -> int:
         sys.stdout.flush()
     if chosen.out:
         chosen.out.write_text(page(list(known.values())), encoding="utf-8")
-    return int(any(map(is_wrong, known.values())))
+    return int(bool(wrong(list(known.values()))))
 
 
 def _known(path: Path) -> dict[tuple[str, str, str], Record]:

@@ -120,6 +120,13 @@ def bundle_error(board: Board, bundle: Path, graph: Graph, path: Path, shapes: S
     return _off(board, bundle, graph, path, model, _inputs(model, shapes, given))[0]
 
 
+def rounding(graph: Graph, path: Path, shapes: Shapes, given: Given = left_to_chance) -> float:
+    """How far onnxruntime is off from float64 on a file's graph, as errors of `OnHost`."""
+    model = onnx.load(path)
+    inputs = _inputs(model, shapes, given)
+    return _greatest(_peer(path, model, inputs), [_exact(graph, values) for values in inputs])
+
+
 def _off(
     board: Board, bundle: Path, graph: Graph, path: Path, model: ModelProto, inputs: Sequence[Inputs]
 ) -> tuple[float, float]:

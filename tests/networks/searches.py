@@ -25,7 +25,7 @@ from explorer.pipeline.boards import open_board_of
 from explorer.plans.network import load_network
 from explorer.runs.data import BUNDLE_DIRECTORY, SUMMARY_FILE, RunData, open_run
 from explorer.settings import RunSettings
-from tests.networks.judge import bundle_error
+from tests.networks.judge import bundle_error, rounding
 from tests.networks.places import launched_share, why_not_launched
 from tests.networks.searched_networks import SEARCHED, Searched
 from tests.networks.searches_page import Found, page
@@ -128,6 +128,8 @@ def _results(network: Searched, path: Path, run: RunData) -> dict[str, Any]:
     carried = next((one for one in TRAINED if one.file == network.carried and one.like), None)
     bundle = run.directory / BUNDLE_DIRECTORY
     on_cpu = sum(step.run_s or 0.0 for step in report.steps if not engine_named(step.choice.engine).launches)
+    check = report.check
+    is_off = check is not None and not check.largest_error <= check.tolerance
     return {
         "shapes": {name: list(graph.types[name].shape) for name in graph.inputs},
         "macs": sum(LayerSpec.of(graph, node).macs for node in graph.nodes),
@@ -138,8 +140,9 @@ def _results(network: Searched, path: Path, run: RunData) -> dict[str, Any]:
         "why_not": why_not_launched(graph, run.plan, board.target),
         "cpu_share": on_cpu / report.time_s,
         "measured": report.samples["measured now"] + report.samples["known from the store"],
-        "error": report.check.largest_error if report.check else None,
-        "tolerance": report.check.tolerance if report.check else None,
+        "error": check.largest_error if check else None,
+        "tolerance": check.tolerance if check else None,
+        "rounding": rounding(graph, path, network.shapes) if is_off else None,
         "own_error": bundle_error(board, bundle, graph, path, network.shapes, _pictures(carried, network))
         if carried
         else None,
