@@ -56,11 +56,15 @@ class _Places:
 @lru_cache(maxsize=256)
 def _places(shape: Shape, output: Shape, rows: int) -> _Places:
     """Where lines of the output, in groups of `rows`, lie in an operand that broadcasts to it."""
-    count = int(np.prod(shape, dtype=np.int64))
+    count, total = (int(np.prod(sizes, dtype=np.int64)) for sizes in (shape, output))
+    first = (np.array(_groups(output, rows))[:, None] + LANES * np.arange(rows)).reshape(-1)
+    if count in (1, total):  # of one pattern, without a look at every element
+        lanes = np.minimum(np.arange(LANES), total - 1) * WORD_BYTES
+        step = 0 if count == 1 else 1
+        return _Places(step * WORD_BYTES * first, 0 * first, step * lanes[None])
     places = np.broadcast_to(np.arange(count).reshape(shape), output).reshape(-1)
-    first = np.array(_groups(output, rows))[:, None] + LANES * np.arange(rows)
-    elements = first.reshape(-1, 1) + np.arange(LANES)
-    lines = places[np.minimum(elements, len(places) - 1)] * WORD_BYTES
+    elements = first[:, None] + np.arange(LANES)
+    lines = places[np.minimum(elements, total - 1)] * WORD_BYTES
     offsets = lines.min(axis=1)
     patterns, numbers = np.unique(lines - offsets[:, None], axis=0, return_inverse=True)
     return _Places(offsets, numbers.reshape(-1), patterns)
