@@ -57,6 +57,12 @@ class Workers(Generic[Owned]):
         """`work(owned)` in one of the threads."""
         return next(iter(self.map(lambda owned, _: work(owned), (None,))))
 
+    def begin(self, work: Callable[[Owned], Result]) -> Callable[[], Result]:
+        """As `call`, while other things are done: what this returns is called once and waits for the result."""
+        outcome: _Outcome[Result] = _Outcome()
+        self._tasks.put(_task(lambda owned, _: work(owned), None, outcome, threading.Event()))
+        return outcome.get
+
     def close(self, wait_s: float | None = None) -> None:
         """Ends the threads after their tasks; each releases what it owns. Waits so long, None: for ever.
 

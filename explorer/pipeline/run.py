@@ -119,7 +119,8 @@ def run(settings: RunSettings, progress: Progress, announce: Announce) -> Run:
         found, tally = _investigate(settings, network, boards, first, fingerprint, progress)
         composed = _best(found, limits, settings.max_memory_bytes)
         progress.phase("Compile")
-        place = settings.directory
+        place, seed = settings.directory, settings.search.seed
+        expected = boards.begin(lambda _: trials_of(network, seed)) if first.computes else None
         composed, plan, model = _compiled(found, composed, limits, settings.max_memory_bytes)
         write_plan(plan, place / "plan.json")
         cpu_model = None
@@ -135,9 +136,9 @@ def run(settings: RunSettings, progress: Progress, announce: Announce) -> Run:
         trials: tuple[Trial, ...] = ()
         memories_s: Mapping[str, float] = {}
         beside = None
-        if first.computes:
+        if expected is not None:
             progress.phase("Check")
-            trials = trials_of(network, settings.search.seed)
+            trials = expected()
             first_runs = partial(runs_side_by_side, boards, trial=trials[0])
             complete = partial(check_side_by_side, boards, trials=trials, tolerance=tolerance_of(plan))
             others = other_ways(plan, first.profile) if settings.gpu_memory is None else ()

@@ -43,3 +43,18 @@ def test_an_error_is_raised_where_its_result_was_due_and_drops_the_rest() -> Non
 def test_threads_never_keep_the_program_alive() -> None:
     with Workers([None]) as workers:
         assert workers.call(lambda _: threading.current_thread().daemon)
+
+
+def test_what_was_begun_is_done_meanwhile_and_its_fault_is_raised_where_it_is_due() -> None:
+    done = threading.Event()
+
+    def fail(_: None) -> None:
+        raise ValueError("late")
+
+    with Workers([None]) as workers:
+        result = workers.begin(lambda _: done.set())
+        assert done.wait(10)
+        fault = workers.begin(fail)
+        assert result() is None
+        with pytest.raises(ValueError, match="late"):
+            fault()
