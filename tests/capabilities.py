@@ -88,6 +88,12 @@ CAPABILITIES = (
         probes.report_extra,
     ),
     Capability(
+        "ortools",
+        "compositions are compared with those of CP-SAT",
+        probes.ortools,
+        may_be_lacking="its protobuf is older than the one that tests are run with",
+    ),
+    Capability(
         "instruction counting",
         "executed instructions are counted by a plugin of the emulator",
         probes.instruction_counting,

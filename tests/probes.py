@@ -78,6 +78,11 @@ def report_extra() -> str | None:
     return f"no {', '.join(missing)}: install the extra `report`" if missing else None
 
 
+def ortools() -> str | None:
+    found = importlib.util.find_spec("ortools")
+    return None if found else "no package ortools: install the extra `solvers`"
+
+
 def mount_namespace() -> str | None:
     """Whether a file system can be mounted for one program alone."""
     command = ("unshare", "-rm", "mount", "-t", "tmpfs", "tmpfs", "/mnt")

@@ -56,7 +56,7 @@ def study(shapes: Sequence[str], seconds: float) -> Iterator[Composed]:
 
 
 def _compose(shape: str, qpus: bool, seconds: float) -> list[Composed]:
-    graph = _graph(shape)
+    graph = named_graph(shape)
     times = synthetic_times(graph, SEED, qpus)
     options = sum(map(len, times.values()))
     found: list[Composed] = []
@@ -78,7 +78,8 @@ def _compose(shape: str, qpus: bool, seconds: float) -> list[Composed]:
     return found
 
 
-def _graph(name: str) -> Graph:
+def named_graph(name: str) -> Graph:
+    """A synthetic network, one of the zoo, or that of a file; errors as those of `study`."""
     if name in SHAPES:
         return SHAPES[name]()
     with network_named(name, RESOLUTION) as network:

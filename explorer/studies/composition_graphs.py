@@ -156,6 +156,7 @@ def pyramid(levels: int, repeats: int) -> Graph:
 
 SHAPES: Mapping[str, Callable[[], Graph]] = {
     "chain-5000": lambda: chain(5000),
+    "chain-500": lambda: chain(500),
     "residual-16": lambda: residual(16),
     "inception-9": lambda: inception(9),
     "branches-4": lambda: branches(4),

@@ -14,6 +14,7 @@ ROOMS = (
     "terminal",
     "objectives",
     "compose",
+    "solvers",
     "inspect",
     "measure",
     "search",
