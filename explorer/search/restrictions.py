@@ -98,14 +98,22 @@ class Admission:
     def require(
         self, spec: LayerSpec, admitted: Sequence[Candidate], every: Callable[[], Sequence[Candidate]]
     ) -> None:
-        """Raises ChoiceError where the rules of a layer leave nothing, listing what there is without them."""
-        rules = (*self._force.get(spec, ()), *self._forbid.get(spec, ()))
-        if admitted or not rules:
-            return
-        option = "--force" if spec in self._force else "--forbid"
-        told = f"{option} {rules[0].text}"
-        what = "that layer has no such choice" if spec in self._force else "no choice is left for that layer"
-        raise ChoiceError(f"{told}: {what}; there are: {_listed(every(), rules[0].algorithm)}")
+        """Raises ChoiceError for a rule of a layer that names no choice of it, and where all rules together leave
+        nothing, listing what there is without them.
+        """
+        rules = [("--force", rule) for rule in self._force.get(spec, ())]
+        rules += [("--forbid", rule) for rule in self._forbid.get(spec, ())]
+        there = every() if rules else ()
+        for option, rule in rules:
+            if not any(map(rule.fits, there)):
+                raise ChoiceError(
+                    f"{option} {rule.text}: that layer has no such choice; there are: {_listed(there, rule.algorithm)}"
+                )
+        if rules and not admitted:
+            option, rule = rules[0]
+            raise ChoiceError(
+                f"{option} {rule.text}: no choice is left for that layer; there are: {_listed(there, rule.algorithm)}"
+            )
 
 
 def _by_spec(

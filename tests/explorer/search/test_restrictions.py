@@ -53,11 +53,15 @@ def test_what_does_not_exist_is_answered_by_what_does() -> None:
         choices(force=(ChoiceRule("n9", "quick"),))
     with pytest.raises(ChoiceError, match=r"--force n0=none: .*there are: plain, quick"):
         choices(force=(ChoiceRule("n0", "none"),))
+    with pytest.raises(ChoiceError, match=r"--forbid n0=none: .*there are: plain, quick"):
+        choices(forbid=(ChoiceRule("n0", "none"),))
     with pytest.raises(ChoiceError, match=r"quick with columns=0\|1\|2\|3; rows=0"):
         choices(force=(ChoiceRule("n0", "quick", (("rows", "9"),)),))
 
 
 def test_the_last_choice_cannot_be_forbidden() -> None:
+    with pytest.raises(ChoiceError, match="no choice is left"):
+        choices(force=(ChoiceRule("n0", "quick"), ChoiceRule("n0", "plain")))
     with pytest.raises(ChoiceError, match="no choice is left"):
         choices(forbid=(ChoiceRule("n0", "quick"), ChoiceRule("n0", "plain")))
 
