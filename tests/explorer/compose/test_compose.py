@@ -3,7 +3,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from codegen.bundle.memory import MemoryUse
@@ -20,11 +20,23 @@ from tests.explorer.compositions import Table, cost, every_composition, every_cu
 from tests.explorer.held_memory import held_memory
 from tests.explorer.networks import LAYOUTS, graph_of, timed
 
+MANY = settings(max_examples=2000, deadline=None, suppress_health_check=list(HealthCheck))
+
 
 @settings(max_examples=80, deadline=None)
 @given(problems())
 def test_composition_is_exact(problem: tuple[Graph, Table, float]) -> None:
-    graph, table, launch_s = problem
+    compare_with_brute_force(*problem)
+
+
+@pytest.mark.slow
+@MANY
+@given(problems())
+def test_many_compositions_are_exact(problem: tuple[Graph, Table, float]) -> None:
+    compare_with_brute_force(*problem)
+
+
+def compare_with_brute_force(graph: Graph, table: Table, launch_s: float) -> None:
     expected = min((cost(steps, launch_s) for steps in every_composition(graph, table)), default=None)
     if expected is None:
         with pytest.raises(CompositionError, match="fits together"):
@@ -39,7 +51,21 @@ def test_composition_is_exact(problem: tuple[Graph, Table, float]) -> None:
 @settings(max_examples=100, deadline=None)
 @given(problems(most_nodes=4, most_options=3), st.data())
 def test_composition_within_caps_is_exact(problem: tuple[Graph, Table, float], data: st.DataObject) -> None:
-    graph, table, launch_s = problem
+    compare_with_brute_force_within_caps(*problem, data)
+
+
+@pytest.mark.slow
+@MANY
+@given(problems(most_nodes=4, most_options=3), st.data())
+def test_many_compositions_within_caps_are_exact(
+    problem: tuple[Graph, Table, float], data: st.DataObject
+) -> None:
+    compare_with_brute_force_within_caps(*problem, data)
+
+
+def compare_with_brute_force_within_caps(
+    graph: Graph, table: Table, launch_s: float, data: st.DataObject
+) -> None:
     every = [
         (cost(cut, launch_s), held_memory(graph, cut))
         for steps in every_composition(graph, table)
