@@ -29,6 +29,7 @@ from microbench.board import Board, Kind
 from microbench.virtual.bundle import virtual_platform
 
 FRONT_DIRECTORY = "front"
+FRONT_STUDY = "front-study.log"  # Optuna's journal
 BUNDLE = "bundle"
 FRONT_DETAILS = "front.json"
 FRONT_FORMAT = 2
@@ -88,7 +89,7 @@ def explore_front(
     """Proposes plans, runs those that stand for all, keeps the ones that no other beats; each is a directory of
     `front/` with plan and bundle. Raises CheckFailedError where one computes wrong outputs.
     """
-    proposals = propose(searched, settings.search.seed, progress)
+    proposals = propose(searched, settings.search.seed, progress, settings.directory / FRONT_STUDY)
     plain = [index for index, proposal in enumerate(proposals) if proposal.is_plain]
     predictable = compared(objectives_of(searched[0]))
     chosen = spread(np.array([proposal.values(predictable) for proposal in proposals]), MOST_PLANS, plain)
@@ -121,6 +122,7 @@ def write_front(front: Front | None, directory: Path) -> None:
         (directory / name).unlink(missing_ok=True)
     if front is None:
         shutil.rmtree(directory / FRONT_DIRECTORY, ignore_errors=True)
+        (directory / FRONT_STUDY).unlink(missing_ok=True)
         return
     with (directory / FRONT_FILE).open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")

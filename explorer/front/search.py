@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -29,6 +30,7 @@ from explorer.terminal.progress import Progress
 if TYPE_CHECKING:
     import optuna
 
+STUDY_NAME = "front"
 TRIALS = 80
 POPULATION = 20
 # Seconds of latency for a unit. Of CPU time: a core more for a layer has to save that much.
@@ -107,14 +109,20 @@ def values_of(objectives: Sequence[Objective], usage: Usage, searched: SearchedN
     return tuple(objective.of(usage, power) for objective in objectives)
 
 
-def propose(searched: Sequence[SearchedNetwork], seed: int, progress: Progress) -> tuple[Proposal, ...]:
+def propose(
+    searched: Sequence[SearchedNetwork], seed: int, progress: Progress, study_file: Path
+) -> tuple[Proposal, ...]:
     """The proposals that no other beats by prediction, and the plain ones, the fastest first; of those that differ by
     less than `TOLERANCE` in all respects one. `searched`: one for each number of QPUs, the one of all of them first.
+    `study_file`: where Optuna keeps its study; one of an earlier front is replaced.
     """
     search = _FrontSearch(searched)
     swept = search.sweep(progress)
     progress.phase("Front: knobs")
-    return _efficient([*swept, *search.sample(swept, seed, progress)], search.objectives)
+    return _efficient(
+        [*swept, *search.sample(swept, _study(seed, search.objectives, study_file), progress)],
+        search.objectives,
+    )
 
 
 class _FrontSearch:
@@ -148,13 +156,14 @@ class _FrontSearch:
             progress.done()
         return found
 
-    def sample(self, swept: Sequence[Proposal], seed: int, progress: Progress) -> Iterator[Proposal]:
+    def sample(
+        self, swept: Sequence[Proposal], study: optuna.Study, progress: Progress
+    ) -> Iterator[Proposal]:
         """What NSGA-II finds, begun with the ends of the sweeps."""
         import optuna
 
         sizes = sorted(proposal.memory_bytes for proposal in swept)
         distributions = self._distributions(sizes[0], sizes[-1])
-        study = _study(seed, len(self.objectives))
         for proposal in dict.fromkeys((swept[0], swept[-1])):
             study.enqueue_trial(self._parameters(proposal))
         progress.expect(TRIALS)
@@ -232,12 +241,20 @@ class _FrontSearch:
         return Knobs(int(params["qpus"]), int(params["cores_free"]), prices, int(params["cap_bytes"]))
 
 
-def _study(seed: int, objectives: int) -> optuna.Study:
+def _study(seed: int, objectives: Sequence[Objective], file: Path) -> optuna.Study:
     import optuna
+    from optuna.storages.journal import JournalFileBackend
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    sampler = optuna.samplers.NSGAIISampler(seed=seed, population_size=POPULATION)
-    return optuna.create_study(directions=["minimize"] * objectives, sampler=sampler)
+    file.unlink(missing_ok=True)
+    study = optuna.create_study(
+        storage=optuna.storages.JournalStorage(JournalFileBackend(str(file))),
+        study_name=STUDY_NAME,
+        directions=["minimize"] * len(objectives),
+        sampler=optuna.samplers.NSGAIISampler(seed=seed, population_size=POPULATION),
+    )
+    study.set_metric_names([objective.column for objective in objectives])
+    return study
 
 
 def _efficient(proposals: Sequence[Proposal], objectives: Sequence[Objective]) -> tuple[Proposal, ...]:

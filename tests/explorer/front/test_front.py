@@ -5,13 +5,17 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import optuna
 import pandas as pd
 import pytest
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
 
 from codegen.bundle import read_manifest
 from codegen.plan import read_plan
 from explorer.front.front import activation_bytes
 from explorer.front.pareto import dominated
+from explorer.front.search import TRIALS
 from explorer.runs.data import FRONT_COLUMNS
 from microbench.profile import load_profile
 from tests.explorer.command_line import explore
@@ -42,6 +46,14 @@ def virtual_front(tmp_path_factory: pytest.TempPathFactory) -> Path:
     model = write_tiny_model(directory / "tiny.onnx", side=48, channels=64)
     run(directory, model, "--device", "pi-zero", "--objective", "front")
     return directory
+
+
+def test_the_study_of_a_front_is_kept_where_optuna_opens_it(virtual_front: Path) -> None:
+    file = virtual_front / "out" / "front-study.log"
+    study = optuna.load_study(study_name="front", storage=JournalStorage(JournalFileBackend(str(file))))
+    assert len(study.trials) == TRIALS and study.best_trials
+    assert study.metric_names is not None and study.metric_names[0] == "latency_s"
+    assert set(study.best_trials[0].params) >= {"qpus", "cores_free", "cap_bytes"}
 
 
 def test_every_plan_of_a_front_was_run_and_is_beaten_by_none(virtual_front: Path) -> None:
