@@ -83,7 +83,8 @@ class Left:
         return f"{self.measurements:.0f} measurements left" if self._most < math.inf else ""
 
     def within(self, requests: Sequence[Request]) -> Sequence[Request]:
-        """What of the requests there is to be had. When time is over a plan is still made: what it needs is measured.
+        """What of the requests there is to be had, without those that can wait while there is more than enough for all.
+        When time is over a plan is still made: what it needs is measured.
 
         Raises BudgetError where there are too few measurements for that.
         """
@@ -95,6 +96,9 @@ class Left:
                 f"a plan needs at least {self._spent + len(needed)} measurements, --budget allows {self._most:.0f}: "
                 "allow more"
             )
+        due = [request for request in requests if not request.can_wait]
+        if due and len(requests) <= self.measurements:
+            return due
         first = sorted(requests, key=lambda request: not request.is_needed)
         return first[: int(min(self.measurements, len(first)))]
 

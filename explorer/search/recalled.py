@@ -23,7 +23,7 @@ from explorer.search.state import Searched, SearchState
 from explorer.search.strategy import Strategy
 from microbench.store import Sample
 
-VERSION = 1  # of what is kept
+VERSION = 2  # of what is kept
 
 
 class _Asked(BaseModel):
@@ -33,6 +33,7 @@ class _Asked(BaseModel):
     reason: str
     gain: float | None
     is_needed: bool
+    can_wait: bool
     predicted: tuple[float, float, float]
 
 
@@ -114,6 +115,7 @@ def _round(requests: Sequence[Request], state: SearchState) -> _Round:
                 reason=request.reason,
                 gain=request.gain,
                 is_needed=request.is_needed,
+                can_wait=request.can_wait,
                 predicted=(p.time_s, p.low_s, p.high_s),
             )
             for request, p in zip(requests, predicted, strict=True)
@@ -128,6 +130,6 @@ def _recalled(kept: _Round, state: SearchState) -> Sequence[Request]:
     state.best_s = kept.best_s
     state.recall({asked.candidate: Prediction(*asked.predicted) for asked in kept.requests})
     return [
-        Request(candidates[asked.candidate], asked.reason, asked.gain, asked.is_needed)
+        Request(candidates[asked.candidate], asked.reason, asked.gain, asked.is_needed, asked.can_wait)
         for asked in kept.requests
     ]

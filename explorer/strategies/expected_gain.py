@@ -1,10 +1,12 @@
 """Strategy `expected_gain`, the default: measures what the composed network is expected to gain most from.
 
 In every round the network is composed of what was measured, with predictions where nothing like it was. What that plan
-rests on without a measurement is measured first, for the CPU alone too, so that there is always a plan. Beside it,
-every candidate is judged by its prediction and interval: how much faster than now the whole network would be through
-it, in the mean over where its time may fall (expected improvement). The heavy layers thus get most. Candidates whose
-program was measured already are left out. It ends when all layers together promise less than `STOP` of the network.
+rests on without a measurement is measured first. Beside it, every candidate is judged by its prediction and interval:
+how much faster than now the whole network would be through it, in the mean over where its time may fall (expected
+improvement). The heavy layers thus get most. Candidates whose program was measured already are left out. It ends when
+all layers together promise less than `STOP` of the network. Then the candidates of light layers that are predicted
+best are measured, up to `LEAST` of a layer: they are cheap, and a layer may be better than its few samples say. What
+the plan for the CPU alone rests on can wait until then.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from statistics import NormalDist
 from typing import NamedTuple
 
@@ -23,7 +26,7 @@ from codegen.schedule import Candidate
 from cost_models.model import Prediction
 from explorer.compose.problem import Problem
 from explorer.compose.steps import Prices
-from explorer.compose.timed_candidates import TimedCandidate, threads_of
+from explorer.compose.timed_candidates import TimedCandidate, TimedCandidates, threads_of
 from explorer.errors import CompositionError
 from explorer.search.budget import Left
 from explorer.search.layer_search import Kind, LayerSearch, SearchSettings
@@ -35,6 +38,8 @@ from microbench.store import Sample
 
 STOP = 0.003  # of the network's time, that all layers together may still gain
 NEGLIGIBLE = 0.01  # of STOP, for a single candidate
+LEAST = 12  # measurements of a layer, where there are so many programs
+PROMISING = 1.5  # times a layer's fastest, at most, that one of these is predicted to take
 BATCH = 32  # measurements between two fits
 HEAVY = 2  # times the budget of a layer, at most
 ALIKE = 2  # of one layer, algorithm and lane in a batch
@@ -71,44 +76,23 @@ class ExpectedGain:
         if any(layer.is_hopeless for layer in state.required):
             return ()
         state.predict([candidate for layer in state.every for candidate in layer.unmeasured])  # all at once
-        views = list(self._views(state))
-        state.best_s = views[0].best_s
-        needed = self._needed(state, views)
-        chances = self._chances(state, views[0])
-        batch = _Batch(state, needed)
+        ways = {layer.spec: tuple(_ways(layer, state)) for layer in state.every}
+        through = Through(Problem(state.graph, ways, Prices(state.overheads), None))
+        state.best_s = through.best_s
+        chances = self._chances(state, through)
+        batch = _Batch(state, _needed(state, through, "the fastest plan that is expected"))
         batch.take(
             _untried(state, chances),
             lambda chance: f"fewer than {TRIED} layers have tried its algorithm",
         )
-        if not batch.requests and _promised(chances) < STOP:
-            return ()
-        batch.take((chance for chance in chances if chance.gain > NEGLIGIBLE * STOP), _reason)
-        return batch.requests
+        if batch.requests or _promised(chances) >= STOP:
+            batch.take((chance for chance in chances if chance.gain > NEGLIGIBLE * STOP), _reason)
+        if not batch.requests:
+            batch.level(chances)
+        return _with(batch.requests, _needed_alone(state, ways))
 
     def tell(self, samples: Sequence[Sample]) -> None:
         """The state has all that this needs."""
-
-    def _views(self, state: SearchState) -> Iterator[Through]:
-        """The whole network, and that of the CPU alone, which it is compared with where each layer has a way there."""
-        ways = {layer.spec: tuple(_ways(layer, state)) for layer in state.every}
-        launching = any(way.engine.launches for found in ways.values() for way in found)
-        yield Through(Problem(state.graph, ways, Prices(state.overheads), None))
-        if launching:
-            with suppress(CompositionError):
-                yield Through(Problem(state.graph, ways, Prices(state.overheads), host_engines()))
-
-    def _needed(self, state: SearchState, views: Iterable[Through]) -> list[Request]:
-        """What the plans rest on without a measurement."""
-        found: dict[str, Request] = {}
-        for number, through in enumerate(views):
-            plan = "the plan for the CPU alone" if number else "the fastest plan that is expected"
-            for candidate in dict.fromkeys(step.timed.candidate for step in through.steps):
-                if not state.layer_of(candidate).knows(candidate):
-                    reason = (
-                        f"{plan} of {seconds(through.best_s)} rests on it, and nothing like it was measured"
-                    )
-                    found.setdefault(candidate.hash, Request(candidate, reason, is_needed=True))
-        return list(found.values())
 
     def _chances(self, state: SearchState, through: Through) -> list[_Chance]:
         """Every unmeasured candidate, the best first."""
@@ -124,6 +108,33 @@ class ExpectedGain:
                 gain = expected_improvement(predicted, limits_s[kind]) / through.best_s
                 found.append(_Chance(layer, candidate, predicted, gain))
         return sorted(found, key=lambda chance: -chance.gain)
+
+
+def _needed(state: SearchState, through: Through, plan: str) -> list[Request]:
+    """What a plan rests on without a measurement."""
+    reason = f"{plan} of {seconds(through.best_s)} rests on it, and nothing like it was measured"
+    candidates = dict.fromkeys(step.timed.candidate for step in through.steps)
+    return [Request(c, reason, is_needed=True) for c in candidates if not state.layer_of(c).knows(c)]
+
+
+def _needed_alone(state: SearchState, ways: TimedCandidates) -> list[Request]:
+    """The same of the plan for the CPU alone, which others are compared with where each layer has a way there."""
+    if not any(way.engine.launches for found in ways.values() for way in found):
+        return []
+    with suppress(CompositionError):
+        through = Through(Problem(state.graph, ways, Prices(state.overheads), host_engines()))
+        found = _needed(state, through, "the plan for the CPU alone")
+        return [replace(request, can_wait=True) for request in found]
+    return []
+
+
+def _with(requests: Sequence[Request], alone: Iterable[Request]) -> list[Request]:
+    """Each candidate once; what the plan for the CPU alone needs is needed, whatever else it is asked for."""
+    needed = {request.candidate.hash: request for request in alone}
+    found = [replace(one, is_needed=one.is_needed or one.candidate.hash in needed) for one in requests]
+    for one in found:
+        needed.pop(one.candidate.hash, None)
+    return [*found, *needed.values()]
 
 
 class _Batch:
@@ -150,6 +161,22 @@ class _Batch:
                     known.add(program)
                     self._count(chance)
                     self.requests.append(Request(chance.candidate, reason(chance), chance.gain))
+
+    def level(self, chances: Iterable[_Chance]) -> None:
+        """The best predicted of layers that fewer than LEAST candidates of were measured, those of chains left out."""
+        light = {layer.spec: layer for layer in self._state.required if len(layer.samples) < LEAST}
+        room = {spec: LEAST - len(layer.samples) for spec, layer in light.items()}
+        most_s = {spec: PROMISING * min(layer.fastest.values()) for spec, layer in light.items()}
+        for chance in sorted(chances, key=lambda chance: chance.predicted.time_s):
+            spec = chance.layer.spec
+            if not room.get(spec) or chance.predicted.time_s > most_s[spec]:
+                continue
+            program = self._state.program(chance.candidate)
+            if program not in self._known(chance.layer):
+                room[spec] -= 1
+                self._known(chance.layer).add(program)
+                reason = f"fewer than {LEAST} candidates of its layer were measured"
+                self.requests.append(Request(chance.candidate, reason, chance.gain))
 
     def _has_room(self, chance: _Chance) -> bool:
         layer, lane = chance.layer, threads_of(chance.candidate)

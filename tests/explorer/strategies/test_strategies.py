@@ -19,6 +19,7 @@ from explorer.search.budget import Budget
 from explorer.search.layer_search import SearchSettings
 from explorer.search.search import SearchResult, search
 from explorer.search.state import Searched
+from explorer.strategies.expected_gain import LEAST, PROMISING
 from explorer.strategies.registry import known_strategies, strategy_named
 from explorer.terminal.progress import Silent
 from microbench.board import Fingerprint
@@ -126,6 +127,17 @@ def test_when_time_is_over_there_is_a_plan() -> None:
     result, _ = run("expected_gain", SearchSettings(budget=Budget(seconds=1e-9)))
     assert all(one.request.is_needed for one in result.asked)
     assert compose(GRAPH, result.timed_candidates, Overheads()).total_s > 0
+
+
+def test_layers_of_few_samples_get_their_most_promising_in_the_end() -> None:
+    result, _ = run("expected_gain", SearchSettings(layer_budget=2))
+    last = [one for one in result.asked if "candidates of its layer" in one.request.reason]
+    assert last
+    for one in last:
+        same = [other for other in result.asked if other.sample.candidate.spec == one.sample.candidate.spec]
+        before = [other.sample.time_s for other in same if other.round < one.round]
+        assert len(before) < len(same) <= LEAST
+        assert one.predicted.time_s <= PROMISING * min(before)
 
 
 def test_an_unknown_strategy_lists_the_known() -> None:
