@@ -11,7 +11,7 @@ import json
 import os
 import posixpath
 import random
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -127,7 +127,7 @@ def board_worths(
     stock: DeviceProfile,
     network: Network,
     ssh: SshOptions,
-    seeds: range,
+    seeds: Iterable[int],
     progress: Progress,
     place: Path,
 ) -> Iterator[BoardWorth]:

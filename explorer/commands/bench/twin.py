@@ -25,8 +25,10 @@ def twin(
         typer.Option(help="a network of the zoo, or an ONNX file; may be repeated (default: squeezenet)"),
     ] = None,
     device: Annotated[str, typer.Option(help="the profile that boards are drawn about")] = "pi-zero",
-    boards: Annotated[int, typer.Option(help="how many", min=1)] = 10,
-    first: Annotated[int, typer.Option(help="number of the first board", min=0)] = 1,
+    boards: Annotated[
+        list[int] | None,
+        typer.Option("--board", help="number of a board; may be repeated (default: 1 to 10)", min=0),
+    ] = None,
     resolution: Annotated[int, typer.Option(help="of the zoo's networks, in pixels", min=32)] = 224,
     budget: Annotated[int, typer.Option(help="most measurements per layer of a search", min=1)] = 24,
     ssh_key: Annotated[Path | None, typer.Option(help="private key for --ssh")] = None,
@@ -66,7 +68,7 @@ def twin(
         found: dict[str, list[BoardWorth]] = {}
         for name in models or ("squeezenet",):
             with network_named(name, resolution) as network, progress_on(console) as progress:
-                seeds = range(first, first + boards)
+                seeds = boards or range(1, 11)
                 for worth in board_worths(
                     settings, stock, network, where, seeds, progress, place or RUNS / "twin"
                 ):
