@@ -12,6 +12,7 @@ import numpy as np
 from codegen.errors import GraphSpecError
 from codegen.expression import Expression, text
 from codegen.interval import ANYTHING, Interval
+from codegen.places import Piece
 from codegen.tensor import Array, Doubles, TensorType
 
 Types = Sequence[TensorType]
@@ -32,6 +33,8 @@ class Operator(ABC):
     """
 
     stages: ClassVar[frozenset[Stage]] = EVERY_STAGE
+    moves_elements: ClassVar[bool] = False
+    """Whether its outputs are elements of its inputs in another arrangement, which `pieces` says."""
 
     @abstractmethod
     def infer(self, inputs: Types, weights: Types, declared: Types) -> tuple[TensorType, ...]:
@@ -77,6 +80,10 @@ class Operator(ABC):
         that the first elements of one give the first of the other; None: there is no such axis.
         """
         return (None,) * len(outputs)
+
+    def pieces(self, inputs: Types, outputs: Types) -> Sequence[Piece]:
+        """Where the elements of all outputs come from; none where it computes them."""
+        return ()
 
     def range(self, inputs: Sequence[Interval]) -> Interval:
         """Where its results lie, as far as the operator alone tells."""

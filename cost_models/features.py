@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from codegen.algorithm import algorithm_named
+from codegen.engines.videocore4.layout import LANES, LINE_BYTES
 from codegen.graph import LayerSpec
 from codegen.layout import Nchw, plane
 from codegen.operators.conv2d import Conv2d
@@ -20,7 +21,6 @@ from cost_models.machine import CONSTANT_NAMES, Machine
 from cost_models.roofline import TERM_NAMES, RooflineTerms
 from cost_models.tile_flow import TileFlow
 
-LANES, FLOAT_BYTES = 16, 4
 LEAST = 1e-6  # of what is told by its logarithm
 Matrix = NDArray[np.float64]
 
@@ -190,7 +190,7 @@ def _fits(candidate: Candidate, work: Work, machine: Machine) -> tuple[float, ..
         math.log1p(sum(tensor.size_bytes for tensor in candidate.spec.inputs) / cache_bytes),
         math.log1p(sum(tensor.size_bytes for tensor in candidate.spec.weights) / cache_bytes),
         math.log(max(work.streamed_bytes_read, unique_bytes) / unique_bytes),
-        math.log1p(work.load_instructions * LANES * FLOAT_BYTES / unique_bytes),
+        math.log1p(work.load_instructions * LINE_BYTES / unique_bytes),
     )
 
 

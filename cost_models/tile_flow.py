@@ -9,11 +9,13 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from codegen.engines.videocore4.layout import LANES, LINE_BYTES
 from codegen.operators.conv2d import Conv2d
+from codegen.program import WORD_BYTES
 from codegen.schedule import Candidate, Work
 from cost_models.gpu_paths import GpuPaths
 
-WORD_BYTES, LINE_BYTES, LINE_WORDS, LANES = 4, 64, 16, 16
+LINE_WORDS = LINE_BYTES // WORD_BYTES
 STORED_TILE_INSTRUCTIONS = 15  # while the VPM is held, beside what copies results to it
 STORED_PART_INSTRUCTIONS = 12  # the same of a tile that is stored in parts
 PARTS_OF_A_BLOCK = 2

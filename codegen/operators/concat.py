@@ -14,6 +14,7 @@ from codegen.interval import Interval, hull
 from codegen.onnx_import.registry import handles
 from codegen.operator import Arrays, Operator, Types
 from codegen.operators.reshape import Reshape
+from codegen.places import Piece, in_order
 from codegen.tensor import Doubles, Shape, TensorType
 
 if TYPE_CHECKING:
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class Concat(Operator):
     """Tensors of equal batch and planes behind each other along `axis`, which is 1: that of the channels."""
+
+    moves_elements = True
 
     axis: int = 1
 
@@ -48,6 +51,15 @@ class Concat(Operator):
 
     def describe(self) -> str:
         return f"Concat axis {self.axis}"
+
+    def pieces(self, inputs: Types, outputs: Types) -> Sequence[Piece]:
+        """A sample at a time, of each input in turn."""
+        found, channel = [], 0
+        for index, tensor in enumerate(inputs):
+            places = in_order(tensor)
+            found += [Piece(index, 0, places[n : n + 1], n, channel) for n in range(tensor.shape[0])]
+            channel += tensor.shape[1]
+        return found
 
     def range(self, inputs: Sequence[Interval]) -> Interval:
         return hull(*inputs)

@@ -15,9 +15,10 @@ from codegen.interval import Interval, hull
 from codegen.onnx_import.registry import handles
 from codegen.onnx_import.steps import Steps
 from codegen.operator import IMPORTED_ONLY, Arrays, Operator, Types, sole_input
-from codegen.operators.rearrange import NOWHERE, Places, emit_selection
+from codegen.operators.rearrange import emit_selection
 from codegen.operators.reshape import Reshape
 from codegen.operators.transpose import FROM_PLANES, TO_PLANES, Transpose
+from codegen.places import NOWHERE, Places
 from codegen.tensor import Doubles, Shape, TensorType
 from codegen.windows import Pads, padded, require_planes, summed
 

@@ -16,14 +16,12 @@ from codegen.onnx_import.registry import handles
 from codegen.onnx_import.steps import Steps
 from codegen.operator import Arrays, Operator, Types, sole_input
 from codegen.operators.reshape import Reshape
+from codegen.places import NOWHERE, Piece, Places
 from codegen.tensor import Doubles, Shape, TensorType
 
 if TYPE_CHECKING:
     from codegen.onnx_import.builder import GraphBuilder
     from codegen.onnx_import.node import OnnxNode
-
-Places = NDArray[np.int64]
-NOWHERE = -1
 
 MOST_PLACES = 2**20  # of an axis that are listed one by one
 
@@ -35,6 +33,8 @@ class Rearrange(Operator):
     An axis with a table has places of it in the stead of multiples of its stride; where one of them is -1, the result
     is `fill`.
     """
+
+    moves_elements = True
 
     shape: tuple[int, ...]
     strides: tuple[int, ...]
@@ -102,6 +102,9 @@ class Rearrange(Operator):
 
     def describe(self) -> str:
         return "Rearrange"
+
+    def pieces(self, inputs: Types, outputs: Types) -> Sequence[Piece]:
+        return (Piece(0, 0, self.places, fill=self.fill),)
 
     def range(self, inputs: Sequence[Interval]) -> Interval:
         return hull(inputs[0], Interval(self.fill, self.fill)) if any(self.tables) else inputs[0]

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from codegen.interval import Interval
 from codegen.operator import NO_STAGE, Arrays, Operator, Types, sole_input
+from codegen.places import Piece, in_order
 from codegen.tensor import Doubles, TensorType
 
 
@@ -15,6 +16,7 @@ class Relayout(Operator):
     """Moves a tensor from one memory layout to another; inserted by the composition, never by an importer."""
 
     stages = NO_STAGE
+    moves_elements = True
 
     source: str
     target: str
@@ -27,6 +29,9 @@ class Relayout(Operator):
 
     def describe(self) -> str:
         return f"Relayout {self.source} to {self.target}"
+
+    def pieces(self, inputs: Types, outputs: Types) -> Sequence[Piece]:
+        return (Piece(0, 0, in_order(inputs[0])),)
 
     def range(self, inputs: Sequence[Interval]) -> Interval:
         return inputs[0]

@@ -13,6 +13,7 @@ from codegen.errors import GraphSpecError
 from codegen.interval import Interval
 from codegen.onnx_import.registry import handles
 from codegen.operator import Arrays, Operator, Types, sole_input
+from codegen.places import Piece, in_order
 from codegen.tensor import Doubles, Shape, TensorType
 
 if TYPE_CHECKING:
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class Reshape(Operator):
     """The same elements in row-major (NCHW) order under another shape: the node's output type."""
+
+    moves_elements = True
 
     def infer(self, inputs: Types, weights: Types, declared: Types) -> tuple[TensorType, ...]:
         source = sole_input(self, inputs, weights, 0)
@@ -44,6 +47,9 @@ class Reshape(Operator):
             if size == shape[axis] and math.prod(result[:place]) == before
         ]
         return (like[0] if len(like) == 1 else None,)
+
+    def pieces(self, inputs: Types, outputs: Types) -> Sequence[Piece]:
+        return (Piece(0, 0, in_order(inputs[0]).reshape(outputs[0].shape)),)
 
     def range(self, inputs: Sequence[Interval]) -> Interval:
         return inputs[0]

@@ -12,6 +12,7 @@ from codegen.errors import GraphSpecError
 from codegen.interval import Interval
 from codegen.onnx_import.registry import handles
 from codegen.operator import Arrays, Operator, Types, sole_input
+from codegen.places import Piece, in_order
 from codegen.tensor import Doubles, TensorType
 
 if TYPE_CHECKING:
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class Split(Operator):
     """Output i holds the next `sizes[i]` elements along `axis` (non-negative)."""
+
+    moves_elements = True
 
     axis: int
     sizes: tuple[int, ...]
@@ -47,6 +50,10 @@ class Split(Operator):
 
     def describe(self) -> str:
         return f"Split axis {self.axis} into {','.join(map(str, self.sizes))}"
+
+    def pieces(self, inputs: Types, outputs: Types) -> Sequence[Piece]:
+        parts = np.split(in_order(inputs[0]), np.cumsum(self.sizes)[:-1], axis=self.axis)
+        return [Piece(0, index, part) for index, part in enumerate(parts)]
 
     def range(self, inputs: Sequence[Interval]) -> Interval:
         return inputs[0]

@@ -13,6 +13,7 @@ from codegen.interval import Interval
 from codegen.onnx_import.registry import handles
 from codegen.operator import Arrays, Operator, Types, sole_input
 from codegen.operators.reshape import Reshape
+from codegen.places import Piece, in_order
 from codegen.tensor import Doubles, Shape, TensorType
 
 if TYPE_CHECKING:
@@ -26,6 +27,8 @@ FROM_PLANES = (0, 2, 3, 1)
 @dataclass(frozen=True)
 class Transpose(Operator):
     """Axis i of the result is axis `permutation[i]` of the input."""
+
+    moves_elements = True
 
     permutation: tuple[int, ...]
 
@@ -43,6 +46,9 @@ class Transpose(Operator):
 
     def describe(self) -> str:
         return f"Transpose {','.join(map(str, self.permutation))}"
+
+    def pieces(self, inputs: Types, outputs: Types) -> Sequence[Piece]:
+        return (Piece(0, 0, in_order(inputs[0]).transpose(self.permutation)),)
 
     def range(self, inputs: Sequence[Interval]) -> Interval:
         return inputs[0]

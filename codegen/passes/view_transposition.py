@@ -7,10 +7,11 @@ from dataclasses import replace
 import numpy as np
 
 from codegen.graph import Graph, Node
-from codegen.operators.rearrange import Places, Rearrange
+from codegen.operators.rearrange import Rearrange
 from codegen.operators.reshape import Reshape
 from codegen.operators.transpose import Transpose
 from codegen.passes.rewrite import substitute
+from codegen.places import Places
 from codegen.tensor import Shape
 
 MOST_ELEMENTS = 1 << 24  # whose places are looked at

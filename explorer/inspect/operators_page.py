@@ -11,7 +11,8 @@ import onnx
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
 from codegen.algorithm import algorithms
-from codegen.engine_registry import engine_named
+from codegen.engine import Engine
+from codegen.engine_registry import engines, host_engines
 from codegen.errors import ExploreError
 from codegen.graph import Graph, LayerSpec
 from codegen.onnx_import.folding import RANDOM
@@ -126,15 +127,18 @@ def _allowed(schema: Any) -> list[str]:
 
 
 def _engines(name: str) -> str:
-    target = load_profile(PROBED).target()
-    return "cpu, videocore4" if any(_launches(graph, target) for graph in _probes(name)) else "cpu"
+    """Those of the host, which compute every operator there is, and those beside it that compute this one."""
+    target, graphs = load_profile(PROBED).target(), list(_probes(name))
+    beside = (engine for engine in engines().values() if engine.launches and engine.is_on(target))
+    others = (engine.name for engine in beside if any(_computes(engine, graph, target) for graph in graphs))
+    return ", ".join((*host_engines(), *others))
 
 
-def _launches(graph: Graph, target: Target) -> bool:
-    """Whether the QPUs compute all its layers, and there are some."""
+def _computes(engine: Engine, graph: Graph, target: Target) -> bool:
+    """Whether an engine computes all layers, and there are some."""
     return bool(graph.nodes) and all(
         any(
-            engine_named(algorithm.engine).launches and algorithm.applies(LayerSpec.of(graph, node), target)
+            engine.owns(algorithm) and algorithm.applies(LayerSpec.of(graph, node), target)
             for algorithm in algorithms().values()
         )
         for node in graph.nodes

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from codegen.canonical import content_hash
+from codegen.engines.videocore4.layout import LANES
 from codegen.schedule import Candidate
 from cost_models.evaluation import Judged, scores
 from cost_models.model import Observation, Prediction
@@ -26,7 +27,6 @@ from explorer.strategies.through import times_through
 from microbench.board import Board, BundleRun, Fingerprint
 
 Unseen = Mapping[Candidate, Prediction]
-LANES = 16
 
 
 def build_report(

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from codegen.errors import GraphSpecError
-from codegen.operators.rearrange import NOWHERE, Rearrange
+from codegen.operators.rearrange import Rearrange
+from codegen.places import NOWHERE
 from codegen.tensor import TensorType
 
 ELEMENTS = 12

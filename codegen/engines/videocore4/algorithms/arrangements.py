@@ -22,11 +22,11 @@ from codegen.engines.videocore4.algorithms.gathered_lines import (
     Run,
     Words,
 )
-from codegen.engines.videocore4.algorithms.places import NOWHERE, Piece, fill_of, pieces
 from codegen.engines.videocore4.kernels.gather import Form
 from codegen.engines.videocore4.layout import LANES, LINE_BYTES, block_lines
 from codegen.graph import LayerSpec
 from codegen.layout import plane
+from codegen.places import NOWHERE, Piece
 from codegen.program import WORD_BYTES
 from codegen.tensor import TensorType
 
@@ -162,7 +162,7 @@ def _sheets(
 def arrangement(spec: LayerSpec, layouts: tuple[str, str], output_lines: int | None = None) -> GatheredLines:
     """The layer's lines, by what is cheapest, from inputs of the first layout to outputs of the second."""
     found: list[tuple[Piece, dict[bool, tuple[float, list[Sheet]]]]] = []
-    for piece in pieces(spec):
+    for piece in spec.op.pieces(spec.inputs, spec.outputs):
         best: dict[bool, tuple[float, list[Sheet]]] = {}
         for sheets in _sheets(piece, spec, layouts, output_lines):
             for by_line in (False, True):
@@ -172,7 +172,7 @@ def arrangement(spec: LayerSpec, layouts: tuple[str, str], output_lines: int | N
         found.append((piece, best))
     by_line = sum(best[True][0] for _, best in found) < sum(best[False][0] for _, best in found)
     filled = any((piece.places == NOWHERE).any() for piece, _ in found)
-    lines = GatheredLines(Form(filled=filled, by_line=by_line), fill=fill_of(spec))
+    lines = GatheredLines(Form(filled=filled, by_line=by_line), fill=found[0][0].fill)
     for piece, best in found:
         for sheet in best[by_line][1]:
             (_add_by_line if by_line else _add)(lines, piece, sheet)

@@ -9,7 +9,6 @@ from codegen.algorithm_base import AlgorithmBase
 from codegen.engines.videocore4.algorithms.arrangements import arrangement
 from codegen.engines.videocore4.algorithms.gathered_lines import GatheredLines
 from codegen.engines.videocore4.algorithms.geometry import busiest_share
-from codegen.engines.videocore4.algorithms.places import moves
 from codegen.engines.videocore4.kernels.gather import TILE_WORDS, gather_kernel
 from codegen.engines.videocore4.layer import QpuLayer
 from codegen.engines.videocore4.layout import LINE_BYTES
@@ -38,7 +37,7 @@ class QpuMoves(AlgorithmBase):
 
     def computes(self, spec: LayerSpec, target: Target) -> bool:
         tensors = (*spec.inputs, *spec.outputs)
-        if not (target.has_qpus and moves(spec.op)) or any(
+        if not (target.has_qpus and spec.op.moves_elements) or any(
             not 0 < t.elements <= MOST_ELEMENTS for t in tensors
         ):
             return False
