@@ -8,6 +8,7 @@ board's power is known. Optuna's NSGA-II then looks at all knobs together.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -253,7 +254,9 @@ def _study(seed: int, objectives: Sequence[Objective], file: Path) -> optuna.Stu
         directions=["minimize"] * len(objectives),
         sampler=optuna.samplers.NSGAIISampler(seed=seed, population_size=POPULATION),
     )
-    study.set_metric_names([objective.column for objective in objectives])
+    with warnings.catch_warnings():  # the names of metrics are experimental in Optuna
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        study.set_metric_names([objective.column for objective in objectives])
     return study
 
 

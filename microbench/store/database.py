@@ -23,6 +23,8 @@ DRIVER_REMEDY = (
 )
 _SQLITE_HEADER = b"SQLite format 3\0"
 
+FileIdentity = tuple[int, int]
+
 _REMEDIES: dict[str, str] = {
     "SQLITE_FULL": "the disk is full: free some space and run again, samples already taken are kept",
     "SQLITE_READONLY": "it or its directory is read-only: make both writable, or name another with --store",
@@ -92,6 +94,34 @@ def connect(url: URL) -> Engine:
     return engine
 
 
+def file_identity(url: URL) -> FileIdentity | None:
+    """Device and number of a SQLite file; None where there is none at its place, and for other databases."""
+    path = _file(url)
+    try:
+        found = None if path is None else path.stat()
+    except FileNotFoundError:
+        return None
+    return None if found is None else (found.st_dev, found.st_ino)
+
+
+def rescue(url: URL, connection: Connection) -> str:
+    """Writes what an open connection still holds of a file that is no longer at its place to another, and says so. Not
+    to its place: journals of the old file may lie there still.
+    """
+    path = _file(url)
+    assert path is not None, "databases without a file stay where they are"
+    place = path.with_name(f"{path.name}.rescued")
+    driver = connection.connection.driver_connection
+    assert isinstance(driver, sqlite3.Connection)
+    told = "its file was taken away or replaced while samples were added"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        driver.execute("VACUUM INTO ?", (str(place),))
+    except (OSError, sqlite3.Error) as error:
+        return f"{told}, and what it held cannot be written to {place}: {error}; run again"
+    return f"{told}; all that it held was written to {place}: run again with that as --store"
+
+
 @contextmanager
 def explained(url: URL, doing: str) -> Iterator[None]:
     """Turns the driver's errors into StoreErrors that say what to do."""
@@ -131,13 +161,18 @@ def _postgresql_remedy(error: BaseException | None) -> str:
     )
 
 
+def _file(url: URL) -> Path | None:
+    """The file of a SQLite database, if it has one at a plain path."""
+    name = url.database if url.get_backend_name() == "sqlite" else None
+    return None if not name or name == ":memory:" or name.startswith("file:") else Path(name)
+
+
 def _make_directory(url: URL) -> None:
-    if url.get_backend_name() != "sqlite" or not url.database or url.database == ":memory:":
-        return
-    if url.database.startswith("file:"):
+    path = _file(url)
+    if path is None:
         return
     try:
-        Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise StoreError(
             f"{place_of(url)}: its directory cannot be made: {error}; name another with --store"

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from sqlalchemy import URL, Engine, Select, func
+from sqlalchemy import URL, Connection, Engine, Select, func
 from sqlalchemy import insert as insert_row
 from sqlalchemy import select as select_rows
 
@@ -16,7 +17,15 @@ from codegen.errors import CanonicalFormError
 from codegen.revive import revive_json
 from microbench.board import Fingerprint
 from microbench.errors import StoreError
-from microbench.store.database import connect, explained, parse, place_of
+from microbench.store.database import (
+    FileIdentity,
+    connect,
+    explained,
+    file_identity,
+    parse,
+    place_of,
+    rescue,
+)
 from microbench.store.sample import Sample, from_row, to_row
 from microbench.store.schema import PROGRAMS, ROUNDS, SAMPLES, SCHEMA_VERSION, bring_up_to_date, version_of
 
@@ -44,6 +53,7 @@ class Store:
     def __init__(self, engine: Engine, url: URL) -> None:
         self._engine = engine
         self._url = url
+        self._file: FileIdentity | None = None
 
     @classmethod
     def open(cls, url_or_path: str | Path) -> Store:
@@ -56,6 +66,7 @@ class Store:
         store = cls(engine, url)
         try:
             store._prepare()
+            store._file = file_identity(url)
         except StoreError:
             store.close()
             raise
@@ -64,10 +75,8 @@ class Store:
     def add(self, sample: Sample) -> int:
         """Appends a sample and returns its id; it is on the disk when this returns."""
         row = to_row(sample)
-        with explained(self._url, "append a sample"), self._engine.connect() as connection:
-            writer = connection.execution_options(writes=True)
-            with writer.begin():
-                key = writer.execute(insert_row(SAMPLES).values(**row)).inserted_primary_key
+        with self._writing("append a sample") as writer:
+            key = writer.execute(insert_row(SAMPLES).values(**row)).inserted_primary_key
         if key is None:
             raise StoreError(f"{place_of(self._url)}: the database gave a new sample no id")
         return int(key[0])
@@ -96,10 +105,8 @@ class Store:
         """Appends digests, all or none; two of one candidate and maker are equal."""
         if not programs:
             return
-        with explained(self._url, "append digests of programs"), self._engine.connect() as connection:
-            writer = connection.execution_options(writes=True)
-            with writer.begin():
-                writer.execute(insert_row(PROGRAMS), [asdict(program) for program in programs])
+        with self._writing("append digests of programs") as writer:
+            writer.execute(insert_row(PROGRAMS), [asdict(program) for program in programs])
 
     def programs(self, made_by: str) -> tuple[ProgramDigest, ...]:
         """All digests of what this made."""
@@ -109,10 +116,8 @@ class Store:
 
     def add_round(self, key: str, content: str) -> None:
         """Appends what a search asked for in a round; two of one key are equal."""
-        with explained(self._url, "append a round"), self._engine.connect() as connection:
-            writer = connection.execution_options(writes=True)
-            with writer.begin():
-                writer.execute(insert_row(ROUNDS).values(key=key, content=content))
+        with self._writing("append a round") as writer:
+            writer.execute(insert_row(ROUNDS).values(key=key, content=content))
 
     def round(self, key: str) -> str | None:
         """The round with this key; None where there is none."""
@@ -150,6 +155,16 @@ class Store:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    @contextmanager
+    def _writing(self, doing: str) -> Iterator[Connection]:
+        """A transaction that is committed, to a file that is still where it was."""
+        with explained(self._url, doing), self._engine.connect() as connection:
+            writer = connection.execution_options(writes=True)
+            with writer.begin():
+                yield writer
+            if file_identity(self._url) != self._file:
+                raise StoreError(f"{place_of(self._url)}: {rescue(self._url, connection)}")
 
     def _prepare(self) -> None:
         place = place_of(self._url)

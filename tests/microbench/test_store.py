@@ -48,6 +48,29 @@ def test_a_sample_that_says_nothing_is_refused(times: tuple[float, ...]) -> None
         sample(times_s=times)
 
 
+@pytest.mark.parametrize("is_replaced", [False, True])
+def test_a_file_that_vanishes_is_an_error_that_loses_nothing(tmp_path: Path, is_replaced: bool) -> None:
+    path = tmp_path / "samples.sqlite"
+    with Store.open(path) as store:
+        store.add(sample())
+        path.unlink()
+        if is_replaced:
+            path.write_bytes(b"")
+        with pytest.raises(StoreError, match=r"taken away or replaced.*samples\.sqlite\.rescued: run again"):
+            store.add(sample())
+    with Store.open(tmp_path / "samples.sqlite.rescued") as rescued:
+        assert rescued.count() == 2
+
+
+def test_a_file_that_vanishes_where_nothing_can_be_written_is_an_error(tmp_path: Path) -> None:
+    path = tmp_path / "samples.sqlite"
+    (tmp_path / "samples.sqlite.rescued").write_text("somebody else's")
+    with Store.open(path) as store:
+        path.unlink()
+        with pytest.raises(StoreError, match="cannot be written"):
+            store.add(sample())
+
+
 def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "s"
     path.write_text("candidate,time\n" * 100)
