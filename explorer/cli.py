@@ -22,7 +22,6 @@ def command_line() -> typer.Typer:
     app = typer.Typer(
         help="Search how each layer of a trained ONNX network runs fastest on a board, and compile the result.",
         no_args_is_help=True,
-        add_completion=False,
         pretty_exceptions_enable=False,
     )
     app.callback()(common)

@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from explorer.commands.devices import DevicesOption, SudoOption, chosen_file
+from explorer.terminal.completion import boards
 from explorer.terminal.console import shown, stderr, stdout
 from explorer.terminal.exits import reported
 
@@ -26,7 +27,12 @@ _STYLES = {"ok": "green", "warning": "yellow", "failed": "bold red", "unknown": 
 
 
 def doctor(
-    device: Annotated[str, typer.Option(help="a named board (`explore devices`), or a profile with --ssh")],
+    device: Annotated[
+        str,
+        typer.Option(
+            help="a named board (`explore devices`), or a profile with --ssh", autocompletion=boards
+        ),
+    ],
     devices: DevicesOption = None,
     ssh: Annotated[str | None, typer.Option(help="where the board is: user@host:port")] = None,
     ssh_key: Annotated[Path | None, typer.Option(help="private key for --ssh")] = None,

@@ -7,12 +7,15 @@ from typing import Annotated
 
 import typer
 
+from explorer.terminal.completion import layers
 from explorer.terminal.exits import reported
 
 
 def explain(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="a directory that `explore run` wrote")],
-    layer: Annotated[str, typer.Argument(metavar="LAYER", help="a step of its plan, by name")],
+    layer: Annotated[
+        str, typer.Argument(metavar="LAYER", help="a step of its plan, by name", autocompletion=layers)
+    ],
 ) -> None:
     """Show a layer's measured candidates, why each was measured, and why the plan has the one that it has."""
     from rich.markup import escape

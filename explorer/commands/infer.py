@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from explorer.commands.devices import BoardOptionsOption, DevicesOption, SudoOption, chosen_file
+from explorer.terminal.completion import boards
 from explorer.terminal.exits import reported
 
 if TYPE_CHECKING:
@@ -63,7 +64,8 @@ def infer(
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="print one line of JSON")] = False,
     device: Annotated[
-        str | None, typer.Option(help="a named board or a profile, in place of that of the run")
+        str | None,
+        typer.Option(help="a named board or a profile, in place of that of the run", autocompletion=boards),
     ] = None,
     devices: DevicesOption = None,
     board: Annotated[

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from explorer.commands.devices import BoardOptionsOption, DevicesOption, SudoOption, chosen_file
+from explorer.terminal.completion import boards
 from explorer.terminal.exits import reported
 
 ModelOption = Annotated[Path | None, typer.Option(help="ONNX file; without it the built-in MobileNet v1")]
@@ -23,7 +24,11 @@ def run(
     ] = None,
     model: ModelOption = None,
     device: Annotated[
-        str, typer.Option(help="a named board (`explore devices`), else a profile: a name, or a file *.toml")
+        str,
+        typer.Option(
+            help="a named board (`explore devices`), else a profile: a name, or a file *.toml",
+            autocompletion=boards,
+        ),
     ] = "pi-zero",
     devices: DevicesOption = None,
     store: Annotated[

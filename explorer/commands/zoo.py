@@ -7,11 +7,12 @@ from typing import Annotated
 
 import typer
 
+from explorer.terminal.completion import networks
 from explorer.terminal.exits import reported
 
 
 def zoo(
-    name: Annotated[str, typer.Argument(help="a network of the zoo")],
+    name: Annotated[str, typer.Argument(help="a network of the zoo", autocompletion=networks)],
     out: Annotated[Path, typer.Option(help="the ONNX file to write")],
 ) -> None:
     """Write a built-in network, with seeded weights, as ONNX."""
