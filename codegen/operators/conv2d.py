@@ -14,8 +14,10 @@ from codegen.expression import RESULT, Expression
 from codegen.interval import ANYTHING, Interval
 from codegen.onnx_import.registry import handles
 from codegen.onnx_import.windows import read_window
+from codegen.onnx_import.windows_nd import read_windows
 from codegen.operator import Arrays, Epilogued, Types
 from codegen.operators.conv_nd import emit_conv
+from codegen.operators.reshape import Reshape
 from codegen.tensor import Array, Doubles, TensorType
 from codegen.windows import (
     NO_PADS,
@@ -101,11 +103,15 @@ class Conv2d(Epilogued):
 
 def is_planar(node: OnnxNode, builder: GraphBuilder) -> bool:
     """Whether a convolution is one over (N, C, H, W) of float32 with constant weights and no pads below 0."""
+    return _is_layer(node, builder, 4)
+
+
+def _is_layer(node: OnnxNode, builder: GraphBuilder, rank: int) -> bool:
     if builder.is_constant(node.input(0)):
         return False
     constants = [index for index in (1, 2) if node.has_input(index)]
     source = builder.type(node)
-    if len(source.shape) != 4 or source.dtype != FLOAT32.name:
+    if len(source.shape) != rank or source.dtype != FLOAT32.name:
         return False
     return all(builder.is_constant(node.input(index)) for index in constants)
 
@@ -116,9 +122,30 @@ def scaled_channels(weights: Sequence[Array], factor: Doubles, offset: Doubles) 
     return weight * factor.reshape(-1, *(1,) * (weight.ndim - 1)), bias * factor + offset
 
 
-@handles("Conv", "all; in two dimensions of float32 with constant weights as Conv2d")
+def _emit_on_lines(node: OnnxNode, builder: GraphBuilder) -> None:
+    """A Conv over (N, C, L) as one over planes of a single row, between Reshapes."""
+    samples, channels, length = builder.shape(node)
+    weight = builder.weight(node, 1)
+    kernel = weight.shape[2:]
+    if weight.ndim != 3 or (node.integers("kernel_shape") or kernel) != kernel:
+        raise node.malformed(f"its weights of shape {weight.shape} do not fit (N, C, L)")
+    window = read_windows(node, (length,), kernel)
+    (taps,), (stride,), (dilation,) = window.kernel, window.strides, window.dilations
+    pads = (0, window.begins[0], 0, window.ends[0])
+    op = Conv2d((1, taps), (1, stride), pads, (1, dilation), node.integer("group", 1))
+    weights = {"weight": weight[:, :, None], "bias": builder.bias(node, 2, weight.shape[0])}
+    row = (samples, channels, 1, length)
+    rows = builder.emit(node, Reshape(), builder.activation(node), step="rows", shape=row)
+    result = builder.emit(node, op, rows, weights, step="plane")
+    builder.emit(node, Reshape(), result, shape=(samples, weight.shape[0], *window.outputs))
+
+
+@handles("Conv", "all; in one and two dimensions of float32 with constant weights as Conv2d")
 def conv(node: OnnxNode, builder: GraphBuilder) -> None:
-    """Conv to Conv2d, always with a bias, where it is one; else to a ConvNd."""
+    """Conv to Conv2d, always with a bias, where it is one or has one dimension less; else to a ConvNd."""
+    if _is_layer(node, builder, 3):
+        _emit_on_lines(node, builder)
+        return
     if not is_planar(node, builder):
         emit_conv(node, builder)
         return
