@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from codegen.canonical import content_hash, plain
 from codegen.schedule import Candidate
@@ -21,6 +21,7 @@ from explorer.search.layer_search import SearchSettings
 from explorer.search.request import Request
 from explorer.search.state import Searched, SearchState
 from explorer.search.strategy import Strategy
+from microbench.errors import StoreError
 from microbench.store import Sample
 
 VERSION = 2  # of what is kept
@@ -47,7 +48,8 @@ class _Round(BaseModel):
 class Recalled:
     """A strategy that decides by the state alone (`Strategy.is_stateless`), asked only what it was not asked before.
 
-    `basis`: a digest of all that decides beside the samples (`basis_of`). Raises what the keeper raises.
+    `basis`: a digest of all that decides beside the samples (`basis_of`). Raises what the keeper raises, and StoreError
+    for a damaged round.
     """
 
     is_stateless = True
@@ -61,7 +63,7 @@ class Recalled:
     def ask(self, state: SearchState, budget: Left) -> Sequence[Request]:
         kept = self._keeper.round(self._key)
         if kept is not None:
-            return _recalled(_Round.model_validate_json(kept), state)
+            return _recalled(_read(kept, self._key), state)
         requests = self._strategy.ask(state, budget)
         self._keeper.add_round(self._key, _round(requests, state).model_dump_json())
         return requests
@@ -121,6 +123,16 @@ def _round(requests: Sequence[Request], state: SearchState) -> _Round:
             for request, p in zip(requests, predicted, strict=True)
         ),
     )
+
+
+def _read(content: str, key: str) -> _Round:
+    try:
+        return _Round.model_validate_json(content)
+    except ValidationError as error:
+        raise StoreError(
+            f"the store's round {key[:12]} of a search is damaged: {error.errors()[0]['msg']}; take a copy that is "
+            "not, or name another store with --store"
+        ) from error
 
 
 def _recalled(kept: _Round, state: SearchState) -> Sequence[Request]:

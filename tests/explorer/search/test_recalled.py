@@ -4,6 +4,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from codegen.graph import LayerSpec
 from codegen.program import CpuProgram
 from codegen.schedule import Candidate, Choice
@@ -19,6 +21,7 @@ from explorer.search.state import Searched, SearchState
 from explorer.strategies.expected_gain import ExpectedGain
 from explorer.terminal.progress import Silent
 from microbench.board import Fingerprint
+from microbench.errors import StoreError
 from microbench.profile import load_profile
 from microbench.store import Sample, Store
 from tests.explorer.fakes import FakeAlgorithm, FakeRelayout, law_s
@@ -122,3 +125,10 @@ def test_other_times_or_settings_are_another_search(tmp_path: Path) -> None:
     assert run(tmp_path / "s", factor=2.0)[1] == asked - 1  # nothing was known yet at its beginning
     assert run(tmp_path / "s", replace(SETTINGS, layer_budget=6))[1] > 0
     assert run(tmp_path / "s", replace(SETTINGS, seed=1))[1] > 0
+
+
+def test_a_damaged_round_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run(tmp_path / "s")
+    monkeypatch.setattr(Store, "round", lambda store, key: '{"best_s": 1')
+    with pytest.raises(StoreError, match=r"round [0-9a-f]{12} of a search is damaged.*--store"):
+        run(tmp_path / "s")
