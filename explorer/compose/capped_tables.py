@@ -22,7 +22,7 @@ from explorer.compose.held import Caps
 from explorer.compose.homes import Asked, Homes
 from explorer.compose.horizon import Endless, Horizon
 from explorer.compose.labels import Label, Labels, PreparedStep, Prepending, beats
-from explorer.compose.marks import APART, EARNED, LENT, NEED, PART, PLACE, VIEWS, Marks
+from explorer.compose.marks import APART, EARNED, LENT, NEED, ON_GPU, PART, PLACE, VIEWS, Marks
 from explorer.compose.offers import Offer
 from explorer.compose.problem import OUTSIDE_LAYOUT, Problem
 from explorer.compose.rivals import INFINITE, State
@@ -313,10 +313,7 @@ class CappedTables:
         return self._prepared[key]
 
     def _efficient(self, table: Table) -> Table:
-        """Without the states that another beats which asks for one copy less. A copy whose place a later reader earns
-        spares the arena what an earlier one would else take of it: it is no burden alone where that is capped.
-        """
-        spares = EARNED | LENT if self._is_arena_capped else 0
+        """Without the states that another beats which asks for one copy less, and is no harder to come to."""
         kept = dict(table)
         for state, labels in table.items():
             for place, (tensor, mask) in enumerate(state):
@@ -325,13 +322,25 @@ class CappedTables:
                     other in kept and beats(kept[other], labels)
                     for other in (
                         (*state[:place], (tensor, self._marks.without(mask, layout)), *state[place + 1 :])
-                        for layout, bits in fields
-                        if not bits & spares
+                        for layout, _ in fields
+                        if not self._spares(layout, fields)
                     )
                 ):
                     del kept[state]
                     break
         return kept
+
+    def _spares(self, layout: str, fields: Sequence[tuple[str, int]]) -> bool:
+        """Whether a copy may spare the arena what others would else take of it, where that is capped: one whose place a
+        later reader earns, and one in GPU memory into which QPUs may turn another there that nobody else earns.
+        """
+        bits = dict(fields)
+        if not self._is_arena_capped or not bits[layout] & (EARNED | LENT | ON_GPU):
+            return False
+        others = (found for name, found in fields if name != layout)
+        return bool(bits[layout] & (EARNED | LENT)) or any(
+            found & ON_GPU and not found & EARNED for found in others
+        )
 
     # Nodes ------------------------------------------------------------------------------------------------------
 

@@ -128,3 +128,24 @@ def test_a_copy_that_the_qpus_earn_may_spare_the_arena() -> None:
     found = compose(graph, ways, Overheads(0.0), Limits(caps=Caps(2560, 0)))
     assert found.total_s == pytest.approx(5.0) and found.gap == 0
     assert (found.gpu_bytes, found.arena_bytes) == (2560, 0)
+
+
+def test_a_copy_that_the_qpus_turn_another_into_may_spare_the_arena() -> None:
+    """The first layer writes into GPU memory as the QPUs change that copy's layout, and the CPU reads both there."""
+    graph = graph_of([(0,), (1, 0), (1, 2)], [3])
+    offers: list[list[tuple[tuple[str, ...], str]]] = [
+        [(("nchw",), "pixel16")],
+        [(("pixel16", "nchw"), "pixel16"), (("nchw", "nchw"), "nchw")],
+        [(("pixel16", "pixel16"), "nchw")],
+    ]
+    ways: dict[LayerSpec, tuple[TimedCandidate, ...]] = {}
+    for node, offered in zip(graph.nodes, offers, strict=True):
+        spec = LayerSpec.of(graph, node)
+        ways[spec] = tuple(timed(spec, "cpu", *layouts, 1.0, tag) for tag, layouts in enumerate(offered))
+    for source, target in (("nchw", "pixel16"), ("pixel16", "nchw")):
+        spec = relayout_spec(graph.types["t0"], source, target)
+        engines = ("cpu", "videocore4") if source == "nchw" else ("videocore4",)
+        ways[spec] = tuple(timed(spec, engine, (source,), target, 1.0) for engine in engines)
+    found = compose(graph, ways, Overheads(0.0), Limits(caps=Caps(1408, 384)))
+    assert found.total_s == pytest.approx(5.0) and found.gap == 0
+    assert found.gpu_bytes <= 1408 and found.arena_bytes <= 384
