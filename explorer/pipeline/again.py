@@ -41,7 +41,7 @@ class _OneRun(Store):
     """A store that shows certain samples, and those that it is given."""
 
     def __init__(self, store: Store, shown: Iterable[int]) -> None:
-        super().__init__(store._engine, store._url)
+        super().__init__(store._engine, store._url, store._file)
         self._shown = set(shown)
 
     def add(self, sample: Sample) -> int:

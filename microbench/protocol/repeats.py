@@ -57,8 +57,10 @@ def _interval_of_median(times: NDArray[np.float64], seed: int, confidence: float
         method="percentile",
         rng=np.random.default_rng(seed),
     ).confidence_interval
-    low_s, high_s = np.clip((found.low, found.high), times.min(), times.max())  # its percentiles round
-    return float(low_s), float(high_s)
+    # Its percentiles round: they may lie a last bit beyond the times, and beside the median.
+    low_s, high_s = np.clip((found.low, found.high), times.min(), times.max())
+    median_s = float(np.median(times))
+    return min(float(low_s), median_s), max(float(high_s), median_s)
 
 
 def outliers(times_s: Sequence[float]) -> tuple[bool, ...]:

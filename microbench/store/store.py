@@ -50,10 +50,10 @@ class Store:
     Every method raises StoreError where the database fails: full, read-only, locked, damaged.
     """
 
-    def __init__(self, engine: Engine, url: URL) -> None:
+    def __init__(self, engine: Engine, url: URL, file: FileIdentity | None = None) -> None:
         self._engine = engine
         self._url = url
-        self._file: FileIdentity | None = None
+        self._file = file
 
     @classmethod
     def open(cls, url_or_path: str | Path) -> Store:

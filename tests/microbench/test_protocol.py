@@ -14,6 +14,7 @@ from microbench.protocol.order import shuffled
 TIMES = st.lists(st.floats(1e-9, 1e3), min_size=1, max_size=20)
 
 
+@example(times=[1.0, 640.7957365841952, 640.7957365841952], seed=0)
 @given(TIMES, st.integers(0, 5))
 @example([1.0, 320.8510558961555], 0)
 def test_the_interval_holds_the_median_and_lies_within_the_times(times: list[float], seed: int) -> None:

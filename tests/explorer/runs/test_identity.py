@@ -23,6 +23,7 @@ CHANGES: tuple[dict[str, Any], ...] = (
     {"device": "host"},
     {"model": Path("a/other.onnx")},
     {"board": "null"},
+    {"with_cpu_plan": True},
     {"ssh": BOARD},
     {"ssh": replace(BOARD, port=2222)},
     {"ssh": replace(BOARD, launch="registers")},
