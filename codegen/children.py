@@ -12,6 +12,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 
 
 class _Children:
@@ -73,9 +74,33 @@ def started(
 
     Raises OSError where it cannot be started.
     """
-    process = _CHILDREN.start([str(argument) for argument in arguments], directory, stdout)
-    with process:
-        try:
-            yield process
-        finally:
+    process = None
+    try:
+        with _interrupts_held():
+            process = _CHILDREN.start([str(argument) for argument in arguments], directory, stdout)
+        with process:
+            try:
+                yield process
+            finally:
+                _CHILDREN.kill(process)
+    except BaseException:
+        if process is not None:
             _CHILDREN.kill(process)
+        raise
+
+
+@contextmanager
+def _interrupts_held() -> Iterator[None]:
+    """An interrupt that comes meanwhile is raised behind the block: a child may run before its `Popen` is known."""
+    before = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or not callable(before):
+        yield
+        return
+    came: list[tuple[int, FrameType | None]] = []
+    signal.signal(signal.SIGINT, lambda number, frame: came.append((number, frame)))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if came:
+        before(*came[0])

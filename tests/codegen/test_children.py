@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -81,3 +82,22 @@ def test_an_interrupt_from_the_terminal_does_not_reach_a_child() -> None:
         grandchild = int(child.stdout.readline())
         assert [os.getpgid(pid) for pid in (child.pid, grandchild)] == [child.pid, child.pid]
         assert os.getpgid(0) != child.pid
+
+
+def test_an_interrupt_while_a_child_starts_leaves_no_child(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The child runs already when the interrupt comes, and its `Popen` is not known yet."""
+    known: list[subprocess.Popen[bytes]] = []
+
+    class Interrupted(subprocess.Popen):
+        def __init__(self, *arguments: Any, **options: Any) -> None:
+            super().__init__(*arguments, **options)
+            known.append(self)
+            os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(subprocess, "Popen", Interrupted)
+    with pytest.raises(KeyboardInterrupt), started(["sleep", "60"]):
+        pass
+    assert [process.returncode for process in known] == [-signal.SIGKILL]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
