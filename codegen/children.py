@@ -10,7 +10,7 @@ import signal
 import subprocess
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import FrameType
 
@@ -74,19 +74,13 @@ def started(
 
     Raises OSError where it cannot be started.
     """
-    process = None
-    try:
+    with ExitStack() as ending:
         with _interrupts_held():
-            process = _CHILDREN.start([str(argument) for argument in arguments], directory, stdout)
-        with process:
-            try:
-                yield process
-            finally:
-                _CHILDREN.kill(process)
-    except BaseException:
-        if process is not None:
-            _CHILDREN.kill(process)
-        raise
+            process = ending.enter_context(
+                _CHILDREN.start([str(argument) for argument in arguments], directory, stdout)
+            )
+            ending.callback(_CHILDREN.kill, process)
+        yield process
 
 
 @contextmanager

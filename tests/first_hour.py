@@ -146,7 +146,8 @@ def bare_debian() -> Iterator[Bare]:
                 "/etc/pip.conf",
             ):
                 _copied(Path(place), root)
-            _copied(Path.home() / ".config" / "pip" / "pip.conf", root, Path("/root/.config/pip/pip.conf"))
+            # The user's own, beside the machine's: in the root everybody's.
+            _copied(Path.home() / ".config" / "pip" / "pip.conf", root, Path("/etc/xdg/pip/pip.conf"))
             _unpack_project(root)
             yield Bare(root)
         finally:

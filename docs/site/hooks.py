@@ -18,7 +18,6 @@ from mkdocs.structure.files import File, Files
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")
 _LINK = re.compile(r"(!?)\[([^\]]*)\]\(([^)\s]+)\)")
-_FENCE = re.compile(r"^(```|~~~|    )")
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -73,6 +72,6 @@ def _with_links(path: str, documents: dict[str, str]) -> str:
     for number, line in enumerate(lines):
         if line.startswith("```"):
             fenced = not fenced
-        elif not fenced and not _FENCE.match(line):
+        elif not fenced and not line.startswith("    "):
             lines[number] = _LINK.sub(resolved, line)
     return "\n".join(lines)

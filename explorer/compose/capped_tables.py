@@ -322,25 +322,27 @@ class CappedTables:
                     other in kept and beats(kept[other], labels)
                     for other in (
                         (*state[:place], (tensor, self._marks.without(mask, layout)), *state[place + 1 :])
-                        for layout, _ in fields
-                        if not self._spares(layout, fields)
+                        for layout in self._burdens(fields)
                     )
                 ):
                     del kept[state]
                     break
         return kept
 
-    def _spares(self, layout: str, fields: Sequence[tuple[str, int]]) -> bool:
-        """Whether a copy may spare the arena what others would else take of it, where that is capped: one whose place a
-        later reader earns, and one in GPU memory into which QPUs may turn another there that nobody else earns.
+    def _burdens(self, fields: Sequence[tuple[str, int]]) -> list[str]:
+        """The layouts of copies that cannot spare the arena, where that is capped, what others would else take of it.
+
+        One may whose place a later reader earns, and one in GPU memory into which QPUs may turn another there that
+        nobody else earns.
         """
-        bits = dict(fields)
-        if not self._is_arena_capped or not bits[layout] & (EARNED | LENT | ON_GPU):
-            return False
-        others = (found for name, found in fields if name != layout)
-        return bool(bits[layout] & (EARNED | LENT)) or any(
-            found & ON_GPU and not found & EARNED for found in others
-        )
+        if not self._is_arena_capped:
+            return [layout for layout, _ in fields]
+        unearned = [layout for layout, bits in fields if bits & ON_GPU and not bits & EARNED]
+        return [
+            layout
+            for layout, bits in fields
+            if not bits & (EARNED | LENT) and (not bits & ON_GPU or unearned == [layout])
+        ]
 
     # Nodes ------------------------------------------------------------------------------------------------------
 

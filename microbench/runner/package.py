@@ -140,10 +140,8 @@ _SUDOERS_TEXT = """\
 """
 
 _COPYRIGHT = """\
-Format: https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/
-Upstream-Name: explore-edge
+The runner of explore-edge.
 
-Files: *
 Copyright: 2026 the authors of explore-edge
 License: Apache-2.0
  The full text of the Apache License 2.0 is in /usr/share/common-licenses/Apache-2.0.

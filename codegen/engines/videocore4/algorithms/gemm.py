@@ -44,10 +44,8 @@ from codegen.target import Target
 from codegen.tensor import FloatArray
 
 INPUT_LAYOUTS = "pixel16", "nchw"
-OTHER_CHANNELS, OTHER_PIXELS = NEIGHBOURS = (
-    "channels",
-    "pixels",
-)  # what neighbouring QPUs, which share caches, differ in
+# What neighbouring QPUs, which share caches, differ in.
+OTHER_CHANNELS, OTHER_PIXELS = NEIGHBOURS = "channels", "pixels"
 MINIMUM_CHANNELS = 2  # the kernel's last two channels stand outside its loop
 
 
@@ -166,9 +164,8 @@ class GemmConvolution(AlgorithmBase):
     def choice_at(self, spec: LayerSpec, target: Target, point: Point) -> Choice:
         op, geometry = _group_of(spec)
         blocks, channels = point["blocks"], point["channels"]
-        self._kernel(
-            blocks, channels, point.get("depth", geometry.input_channels), op.epilogue
-        )  # refuses what has no registers
+        depth = point.get("depth", geometry.input_channels)
+        self._kernel(blocks, channels, depth, op.epilogue)  # refuses what has no registers
         return Choice(
             engine=self.engine,
             algorithm=self.name,

@@ -22,6 +22,7 @@ from codegen.engines.videocore4.kernels.results import coded
 from codegen.engines.videocore4.kernels.rotated import (
     CHANNELS_OF_VECTOR,
     STREAMED,
+    THROUGH_A,
     VECTORS_IN_PAIR,
     first_offset,
     first_request,
@@ -48,10 +49,10 @@ class _Rotated(GemmConvolution):
         return rotated_kernel(channels, self.gather, odd, coded(epilogue))
 
     def _instructions(self, blocks: int, channels: int) -> float:
-        return blocks * STREAMED + (blocks + 1) * (channels - STREAMED) + 2.5
+        return blocks * THROUGH_A + self._hiding_instructions(channels)
 
     def _hiding_instructions(self, channels: int) -> float:
-        return 2.0 * BLOCKS + (BLOCKS + 1.0) * (channels - STREAMED) + 2.5
+        return BLOCKS * (STREAMED - THROUGH_A) + (BLOCKS + 1) * (channels - STREAMED) + 2.5
 
     def _reads(self, blocks: int, channels: int) -> tuple[int, float]:
         return STREAMED, blocks + 1 / CHANNELS_OF_VECTOR

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from codegen.engines.videocore4.assembler import Assembler, move, operation
+from codegen.engines.videocore4.isa import small_immediate
 from codegen.engines.videocore4.kernels.pieces import (
     WINDOW_ORIGIN_WORDS,
     StoredPart,
@@ -34,7 +35,6 @@ from codegen.engines.videocore4.registers import (
 )
 from codegen.expression import Expression
 
-SMALL_IMMEDIATES = range(-16, 16)
 ROWS_WORTH_TWO_STORES = 8  # one's set-up is hidden then by the other's rows
 
 
@@ -167,7 +167,7 @@ def tiles_kernel(
     k.load(R5_ALL, LINE_BYTES)
     if constant is not None:
         register, value = constant
-        (k.mov if value in SMALL_IMMEDIATES else k.load)(register, value)
+        (k.load if small_immediate(value) is None else k.mov)(register, value)
     if r.gather is not None:
         k.mov(r.gather.base, UNIFORM)
         lane_bytes(k, r.gather.outside)
