@@ -113,8 +113,9 @@ class RooflineModel:
             store=work.dma_stores * value("vdw_setup_s") + work.store_instructions * self._stored_row_s(),
             memory=_least_bytes(work) / self._profile.memory_bytes_per_s,
             streamed=_streamed_bytes(work) / self._profile.memory_bytes_per_s,
-            # Every stored block begins with an empty request queue, so its first load waits for SDRAM.
-            latency=(work.dma_stores + qpus) * self._first_load_s() / qpus * work.balance,
+            # Every stored block begins with an empty request queue, so its first load waits for SDRAM; before the first
+            # one code and uniforms come from there, to all QPUs at once.
+            latency=(work.dma_stores * work.balance / qpus + 1) * self._first_load_s(),
         )
 
     def _stored_row_s(self) -> float:

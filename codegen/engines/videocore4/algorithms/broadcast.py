@@ -116,11 +116,12 @@ class QpuBroadcast(AlgorithmBase):
         lines, tables = groups * rows, sum(by_table)
         read = lines * (len(by_table) + tables)
         touched = sum(lines_touched(one.patterns[-1]) for one in _all_places(spec, rows))
+        balance = busiest_share([last - first for first, last in pairwise(_cuts(groups, target))])
         return Work(
             macs=0.0,
             alu_instructions=lines * (0.4 * len(by_table) + 1.5 * tables + instructions(expression))
             + groups * 13.0
-            + target.qpus * (20.0 + 6.0 * len(by_table)),
+            + target.qpus / balance * (20.0 + 6.0 * len(by_table)),  # once, also of the busiest QPU
             load_instructions=float(read),
             uniform_words=float(read),
             store_instructions=float(lines),
@@ -128,7 +129,7 @@ class QpuBroadcast(AlgorithmBase):
             unique_bytes_read=float(sum(t.size_bytes for t in (*spec.inputs, *spec.weights))),
             streamed_bytes_read=float(LINE_BYTES * lines * (tables + touched)),
             bytes_written=float(spec.output.size_bytes),
-            balance=busiest_share([last - first for first, last in pairwise(_cuts(groups, target))]),
+            balance=balance,
             working_set_bytes=float(rows * len(by_table) * LINE_BYTES * target.qpus),
         )
 
