@@ -27,7 +27,7 @@ from codegen.target import GpuMemory
 from codegen.tensor import TensorType
 from codegen.views import is_view
 
-PLAN_VERSION: Literal[2] = 2
+PLAN_VERSION: Literal[3] = 3
 SCHEMA_PATH = Path(__file__).parent / "schemas" / f"plan-v{PLAN_VERSION}.schema.json"
 
 Hash = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
@@ -182,9 +182,12 @@ class PlanStep(_Frozen):
 class Plan(_Frozen):
     """All decisions about one network on one board, in the order of execution."""
 
-    schema_version: Literal[2] = PLAN_VERSION
+    schema_version: Literal[3] = PLAN_VERSION
     model_name: str
-    model_sha256: Hash = Field(description="of the model the plan was made for; a compiler refuses another")
+    model_sha256: Hash | None = Field(
+        description="of what the model says that the plan was made for; a compiler refuses another. Null in a plan of "
+        "version 1 or 2, whose hash was of the imported form: then layers are compared, weights are not"
+    )
     inputs: tuple[PlanTensor, ...]
     outputs: tuple[PlanTensor, ...]
     device: str = Field(description="name of the device profile")
@@ -301,12 +304,19 @@ def read_plan(path: Path) -> Plan:
 
 
 def check_plan_fits(plan: Plan, model_sha256: str) -> None:
-    """Raises PlanError unless the plan was made for the model of that hash."""
-    if plan.model_sha256 != model_sha256:
+    """Raises PlanError where the plan is known to be made for another model than that of the hash."""
+    if plan.model_sha256 not in (model_sha256, None):
         raise PlanError(
             f"the plan was made for model {plan.model_name!r} ({plan.model_sha256[:12]}), not for this one "
             f"({model_sha256[:12]}); give that model, or make a new plan by `explore run`"
         )
+
+
+def are_of_one_model(first: Plan, second: Plan) -> bool:
+    """Whether two plans are of one network in equal shapes; by names and shapes where a plan does not tell its hash."""
+    hashes = {first.model_sha256, second.model_sha256}
+    names = first.model_name == second.model_name if None in hashes else len(hashes) == 1
+    return names and (first.inputs, first.outputs) == (second.inputs, second.outputs)
 
 
 def plan_json_schema() -> dict[str, Any]:
@@ -328,7 +338,7 @@ def plan_schema_text() -> str:
 
 
 def _of_version_1(content: dict[str, Any], path: Path) -> dict[str, Any]:
-    """A plan of version 1 in this version's form: equal decisions, under the specs' new hashes."""
+    """A plan of version 1 in the form of version 2: equal decisions, under the specs' new hashes."""
     steps = content.get("steps")
     if not isinstance(steps, list) or not all(isinstance(step, dict) for step in steps):
         raise PlanError(f"plan {path}: steps: not a list of steps; make it again by `explore run`")
@@ -345,11 +355,11 @@ def _of_version_1(content: dict[str, Any], path: Path) -> dict[str, Any]:
                 "outputs": [step.get("output")],
             }
         )
-    return {**content, "schema_version": PLAN_VERSION, "steps": renewed}
+    return {**content, "steps": renewed}
 
 
 def _with_names(content: dict[str, Any]) -> dict[str, Any]:
-    """A plan whose choices have names where older programs of this version wrote numbers."""
+    """A plan whose choices have names where programs wrote numbers until version 2 was a while old."""
     steps = content.get("steps")
     if not isinstance(steps, list) or not all(isinstance(step, dict) for step in steps):
         return content
@@ -366,11 +376,13 @@ def _validated(content: Any, path: Path) -> Plan:
             content = _of_version_1(content, path)
         except CanonicalFormError as error:
             raise PlanError(f"plan {path}: steps: {error}; make it again by `explore run`") from error
-    elif version != PLAN_VERSION:
+    elif version not in (2, PLAN_VERSION):
         raise PlanError(
-            f"plan {path} is of version {version!r}, this program reads versions 1 and {PLAN_VERSION}; "
+            f"plan {path} is of version {version!r}, this program reads versions 1 to {PLAN_VERSION}; "
             "make it again by `explore run`"
         )
+    if version in (1, 2):
+        content = {**content, "schema_version": PLAN_VERSION, "model_sha256": None}
     try:
         return Plan.model_validate(_with_names(content))
     except ValidationError as error:

@@ -26,13 +26,14 @@ from codegen.errors import ModelError, NotConstantError, ObstaclesError, TensorE
 from codegen.graph import Graph
 from codegen.lengths import cut_to_lengths
 from codegen.loaded import LoadedBundle, load_bundle
+from codegen.onnx_import.content import model_sha256
 from codegen.onnx_import.reader import import_model
 from codegen.operators.literal import Literal
 from codegen.passes.pipeline import optimize
 from codegen.target import Target
 from explorer.errors import SearchError, UsageError
 from explorer.plans.modelled_plan import modelled_plan
-from explorer.plans.network import Network, graph_sha256
+from explorer.plans.network import Network
 from microbench.boards.virtual import VirtualBoard
 from microbench.profile import load_profile
 
@@ -128,7 +129,9 @@ class PreparedModel(BackendRep):
 
     def _compile(self, inputs: Mapping[str, AnyArray]) -> Compiled:
         graph, bound = _imported(self._model, inputs)
-        network = Network(self._model.graph.name or "model", Path(), optimize(graph), graph_sha256(graph))
+        given = {name: value.shape for name, value in inputs.items()}
+        content = model_sha256(self._model, Path(), given)
+        network = Network(self._model.graph.name or "model", Path(), optimize(graph), content)
         directory = TemporaryDirectory(prefix="explore-backend-")
         compiled = self._for_cpu if self._device == CPU else _for_qpus
         return Compiled(compiled(network, Path(directory.name)), directory, bound, network.graph)

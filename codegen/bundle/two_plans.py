@@ -12,7 +12,7 @@ from codegen.bundle.names import c_comment
 from codegen.bundle.source import Surroundings, model_text
 from codegen.engines.cpu.source import fill
 from codegen.errors import PlanError
-from codegen.plan import plan_text
+from codegen.plan import are_of_one_model, plan_text
 
 CPU_SOURCE, CPU_WEIGHTS, CPU_PLAN = "cpu_plan.c", "cpu_weights.bin", "cpu_plan.json"
 TWO_PLANS_FILES = ("gpu_plan.c", CPU_SOURCE, "gpu_plan.h", "cpu_plan.h", CPU_WEIGHTS, CPU_PLAN)
@@ -46,11 +46,7 @@ def _check(model: Model, cpu_model: Model) -> None:
         raise PlanError(
             f"the plan beside that of {first.model_name!r} uses the GPU too; give one for the CPU"
         )
-    if (first.model_sha256, first.inputs, first.outputs) != (
-        second.model_sha256,
-        second.inputs,
-        second.outputs,
-    ):
+    if not are_of_one_model(first, second):
         raise PlanError(
             f"the plan for the CPU is of {second.model_name!r}, another network than {first.model_name!r} or with "
             "other shapes; give one of the same run"

@@ -30,8 +30,14 @@ def compile_plan(
 ) -> None:
     """Write the bundle of a plan: GPU program, weights, C sources, build files, manifest."""
     from explorer.plans.compilation import compile_plan_file
-    from explorer.terminal.console import stdout
+    from explorer.terminal.console import stderr, stdout
 
     with reported():
-        compile_plan_file(plan, model, out, device, chosen_file(devices), with_cpu_plan)
+        compiled = compile_plan_file(plan, model, out, device, chosen_file(devices), with_cpu_plan)
+        if compiled.model_sha256 is None:
+            stderr().print(
+                "note: the plan is of an older version: its layers are those of the model, which is checked; whether "
+                "its weights are the ones it was made for cannot be told",
+                markup=False,
+            )
         stdout().print(f"bundle: {out}", markup=False)

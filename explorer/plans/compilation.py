@@ -24,8 +24,8 @@ def compile_plan_file(
     device: str | None,
     devices: Path | None = None,
     cpu_plan_path: Path | None = None,
-) -> None:
-    """Writes the bundle of a plan file, with another for the CPU alone where one is given.
+) -> Plan:
+    """Writes the bundle of a plan file, with another for the CPU alone where one is given, and returns the plan.
 
     Raises PlanError where a plan was made for another model or device.
     """
@@ -49,6 +49,7 @@ def compile_plan_file(
         cpu_plan = read_plan(cpu_plan_path)
         _check_device(cpu_plan, target, cpu_plan_path)
     compile_bundle(network.graph, plan, target, directory, virtual_platform(profile, plan), cpu_plan)
+    return plan
 
 
 def _quoted(names: Iterable[str]) -> str:

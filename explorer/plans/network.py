@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
-
-from codegen.canonical import canonical_json
 from codegen.graph import Graph
+from codegen.onnx_import.content import model_sha256
+from codegen.onnx_import.model_file import read_model
 from codegen.onnx_import.reader import load_graph
 from codegen.passes.pipeline import optimize
 from explorer.settings import BUILT_IN_NETWORK, RunSettings, Shapes
@@ -20,7 +18,7 @@ BUILT_IN_FILE = "model.onnx"
 
 @dataclass(frozen=True, eq=False)
 class Network:
-    """A model file, its fused graph and the hash of what was imported from it."""
+    """A model file, its fused graph and the hash of what it says."""
 
     name: str
     path: Path
@@ -51,8 +49,9 @@ def kept(network: Network, settings: RunSettings) -> Network:
 
 def load_network(path: Path, shapes: Shapes, name: str) -> Network:
     """A network from an ONNX file, with shapes for what the file leaves open."""
-    imported = load_graph(path, shapes)
-    return Network(name, path, optimize(imported), graph_sha256(imported))
+    graph = optimize(load_graph(path, shapes))
+    given = {tensor: graph.types[tensor].shape for tensor in graph.inputs}
+    return Network(name, path, graph, model_sha256(read_model(path), path.parent, given))
 
 
 def write_zoo_model(name: str, path: Path) -> None:
@@ -67,16 +66,3 @@ def write_zoo_model(name: str, path: Path) -> None:
         if path.is_file():
             path.unlink()  # half a model is worse than none
         raise
-
-
-def graph_sha256(graph: Graph) -> str:
-    """Of structure, shapes and constants; how the file stores them does not matter."""
-    digest = hashlib.sha256()
-    types = {name: [list(tensor.shape), tensor.dtype] for name, tensor in graph.types.items()}
-    nodes = [[node.name, node.op, node.inputs, node.outputs, node.weights] for node in graph.nodes]
-    digest.update(canonical_json([graph.inputs, graph.outputs, nodes, types]).encode())
-    for name in sorted(graph.constants):
-        value = np.ascontiguousarray(graph.constants[name])
-        digest.update(canonical_json([name, list(value.shape), str(value.dtype)]).encode())
-        digest.update(value.astype(value.dtype.newbyteorder("<"), copy=False).tobytes())
-    return digest.hexdigest()

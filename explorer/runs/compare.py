@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from codegen.plan import are_of_one_model
 from explorer.errors import RunDataError
 from explorer.runs.data import RunData, open_run, open_runs
 from explorer.runs.frames import steps_frame, was_run
@@ -86,7 +87,7 @@ def resolve_pair(first: str, second: str, runs_directory: Path) -> tuple[RunData
     Of a device's runs the one of the other side's model is meant; RunDataError where that leaves none or several.
     """
     sides = [_candidates(word, runs_directory) for word in (first, second)]
-    pairs = [(a, b) for a in sides[0] for b in sides[1] if _same_model(a, b)]
+    pairs = [(a, b) for a in sides[0] for b in sides[1] if are_of_one_model(a.plan, b.plan)]
     if len(pairs) == 1:
         return pairs[0]
     if len(sides[0]) == len(sides[1]) == 1:
@@ -107,10 +108,6 @@ def _candidates(word: str, runs_directory: Path) -> list[RunData]:
             f"{word!r} is no run, no plan file, and no device with a run in {runs_directory}; `explore runs` lists them"
         )
     return found
-
-
-def _same_model(first: RunData, second: RunData) -> bool:
-    return first.plan.model_sha256 == second.plan.model_sha256
 
 
 def _merged(first: list[str], second: list[str]) -> list[str]:

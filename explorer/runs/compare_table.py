@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from rich.markup import escape
 from rich.table import Table
 
+from codegen.plan import are_of_one_model
 from explorer.runs.compare import Comparison, Half, Row
 from explorer.runs.data import RunData
 from explorer.runs.frames import NO_KIND
@@ -62,7 +63,7 @@ def comparison_lines(comparison: Comparison) -> Sequence[str]:
         lines.append(
             "note: one of them was not run as a whole: times are those expected of the steps, and their sums"
         )
-    if first.plan.model_sha256 != second.plan.model_sha256:
+    if not are_of_one_model(first.plan, second.plan):
         lines.append(f"note: A is of model {first.plan.model_name}, B of another, {second.plan.model_name}")
     return lines
 

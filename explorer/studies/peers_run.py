@@ -94,6 +94,10 @@ def _compiled(path: Path, models: dict[str, Path], directory: Path) -> Bundle:
     from microbench.peers.bundles import runs_here
 
     plan = read_plan(path)
+    if plan.model_sha256 is None:
+        raise UsageError(
+            f"plan {path} is of an older version, which does not say of which model; make it again"
+        )
     if plan.model_sha256 not in models:
         raise UsageError(
             f"plan {path} is for model {plan.model_name!r}, which is none of those given; give it too"

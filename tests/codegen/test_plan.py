@@ -17,6 +17,7 @@ from codegen.operators.conv2d import Conv2d
 from codegen.plan import (
     SCHEMA_PATH,
     Plan,
+    are_of_one_model,
     check_plan_fits,
     plan_hash,
     plan_json_schema,
@@ -79,7 +80,7 @@ def test_schema_file_is_current_and_accepts_a_plan(plan: Plan) -> None:
     validator = jsonschema.Draft202012Validator(plan_json_schema())
     validator.check_schema(plan_json_schema())
     validator.validate(json.loads(plan_text(plan)))
-    assert not validator.is_valid(changed(plan, schema_version=3))
+    assert not validator.is_valid(changed(plan, schema_version=2))
     assert not validator.is_valid(changed(plan, steps=[]))
     assert not validator.is_valid(changed(plan, wall_clock="now"))
 
@@ -94,8 +95,8 @@ def test_a_plan_holds_no_wall_clock_time(plan: Plan) -> None:
         ("{", "not JSON"),
         ("[]", "no JSON object"),
         ("{}", "of version None"),
-        ('{"schema_version": 7}', "of version 7, this program reads versions 1 and 2"),
-        ('{"schema_version": 2}', "model_name: Field required"),
+        ('{"schema_version": 7}', "of version 7, this program reads versions 1 to 3"),
+        ('{"schema_version": 3}', "model_name: Field required"),
     ],
 )
 def test_other_files_are_refused(content: str, message: str, tmp_path: Path) -> None:
@@ -152,6 +153,22 @@ def test_a_plan_for_another_model_is_refused(plan: Plan) -> None:
     check_plan_fits(plan, MODEL_HASH)
     with pytest.raises(PlanError, match="was made for model 'small net'"):
         check_plan_fits(plan, "0" * 64)
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_a_plan_of_before_whose_hash_was_of_the_imported_form_fits_by_its_layers(
+    plan: Plan, tmp_path: Path, version: int
+) -> None:
+    content = json.loads(plan.model_dump_json())
+    content["schema_version"] = version
+    for step in content["steps"] if version == 1 else ():
+        (step["output"],) = step.pop("outputs")
+    old = read_plan(written(content, tmp_path))
+    assert old == plan.model_copy(update={"model_sha256": None})
+    check_plan_fits(old, "0" * 64)
+    assert are_of_one_model(old, plan)
+    assert not are_of_one_model(old, plan.model_copy(update={"model_name": "another net"}))
+    assert not are_of_one_model(plan, plan.model_copy(update={"model_sha256": "0" * 64}))
 
 
 def test_an_unwritable_place_is_a_plan_error_and_keeps_the_old_file(plan: Plan, tmp_path: Path) -> None:

@@ -58,7 +58,7 @@ def provenance(run: RunData) -> Exhibit:
     """What the plan rests on; equal values give an equal plan wherever times do not come from a clock."""
     plan = run.plan
     rows = [
-        ("model", plan.model_name, plan.model_sha256),
+        ("model", plan.model_name, plan.model_sha256 or "unknown"),
         ("device profile", plan.device, plan.profile_hash),
         ("board", run.board, plan.board_fingerprint),
         ("seed", str(plan.seed), ""),

@@ -70,7 +70,11 @@ def kinds(run: RunData) -> Exhibit:
 
 def _plan_facts(run: RunData) -> Iterator[tuple[str, str, str]]:
     plan = run.plan
-    yield "model", plan.model_name, f"SHA-256 {plan.model_sha256[:12]}"
+    yield (
+        "model",
+        plan.model_name,
+        f"SHA-256 {plan.model_sha256[:12]}" if plan.model_sha256 else "hash unknown",
+    )
     yield "device", plan.device, "" if run.board is None else f"board: {run.board}"
     what = "the bundle as a whole" if was_run(run) else "the sum of steps, and launches"
     yield "time", seconds(run.time_s), f"{' + '.join(run.kinds)}; {what}"
