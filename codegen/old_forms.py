@@ -51,10 +51,8 @@ NAMED: Mapping[tuple[str, str], tuple[str, tuple[str, ...]]] = {
             "cpu_pointwise_gemm",
         )
     },
-    **{
-        (algorithm, "layout"): ("layout", ("nchw", "pixel16"))
-        for algorithm in ("cpu_concat", "cpu_map", "cpu_reshape")
-    },
+    **{(algorithm, "layout"): ("layout", ("nchw", "pixel16")) for algorithm in ("cpu_concat", "cpu_map")},
+    ("cpu_reshape", "layout"): ("layout", ("nchw", "pixel16", "channel4", "channel8", "channel16")),
     **{
         (algorithm, "row_major"): ("input", ("blocks", "row_major"))
         for algorithm in ("cpu_blocked_chain", "cpu_blocked_conv", "cpu_blocked_fully_connected")

@@ -17,13 +17,13 @@ def choice(algorithm: str, tile: list[Any], split: list[Any] | None = None) -> d
     return {"type": "Choice", "algorithm": algorithm, "split": split or [], "tile": tile}
 
 
-@pytest.mark.parametrize("code", [0, 1])
-def test_numbers_become_the_names_that_the_algorithm_gives_them(code: int) -> None:
+@pytest.mark.parametrize("role", ["split", "tile"])
+def test_numbers_become_the_names_that_the_algorithm_gives_them(role: str) -> None:
     for (name, old_axis), (axis, names) in NAMED.items():
         assert algorithms()[name].axis_names[axis][: len(names)] == names
-        for role in ("split", "tile"):
+        for code, value in enumerate(names):
             old = {**choice(name, []), role: [[old_axis, code]]}
-            assert upgraded(old)[role] == [[axis, names[code]]], name
+            assert upgraded(old)[role] == [[axis, value]], name
 
 
 def test_pairs_are_sorted_by_their_new_names() -> None:
