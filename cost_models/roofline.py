@@ -16,6 +16,7 @@ from microbench.profile import DeviceProfile
 UNFITTED_FACTOR = 3.0  # the interval of a roofline, which knows nothing of stalls and overlaps
 SHORTEST_S = 1e-7
 VECTOR_BYTES = 64  # of a QPU
+BOUNDING = "compute", "load", "uniform", "store", "memory"  # resources that overlap
 
 # A CPU without a cost table, in nanoseconds and bytes per second: a few-GHz out-of-order core that vectorises
 # some of what it meets. Only the order of magnitude matters; the residual corrects it from measurements.
@@ -43,9 +44,14 @@ class RooflineTerms:
     latency: float
 
     @property
+    def bound_by(self) -> str:
+        """The resource that is busy longest, of those that `bound_s` counts; of equal ones the first."""
+        return max(BOUNDING, key=lambda name: float(getattr(self, name)))
+
+    @property
     def bound_s(self) -> float:
         """The time no schedule of this work can beat, in seconds, as far as its instructions are counted right."""
-        busiest = max(self.compute, self.load, self.uniform, self.store, self.memory)
+        busiest: float = getattr(self, self.bound_by)
         return max(SHORTEST_S, busiest + self.latency)
 
     @property

@@ -165,7 +165,8 @@ def explore(
     >>> {step.choice.engine for step in run.plan.steps}
     {'cpu'}
     >>> sorted(run.files)
-    ['bundle', 'layers.csv', 'plan.json', 'reasons.csv', 'run.json', 'samples.csv', 'summary.json', 'table.txt']
+    ['bundle', 'counters.csv', 'layers.csv', 'plan.json', 'reasons.csv', 'run.json', 'samples.csv', 'summary.json',
+     'table.txt']
     """
     with output_errors(settings.out or RUNS):
         with _progress(console, progress) as told:

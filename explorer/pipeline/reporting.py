@@ -9,6 +9,7 @@ from codegen.engines.videocore4.layout import LANES
 from codegen.schedule import Candidate
 from cost_models.evaluation import Judged, scores
 from cost_models.model import Observation, Prediction
+from cost_models.roofline import RooflineModel
 from explorer.compose.compose import Composition
 from explorer.compose.steps import ComposedStep, Overheads, starts_launch, wakes
 from explorer.measure.measurer import Tally
@@ -19,6 +20,7 @@ from explorer.runs.report import (
     CheckReport,
     MeasuredCandidate,
     ModelQuality,
+    QpuCeilings,
     RunReport,
     StepReport,
 )
@@ -64,7 +66,8 @@ def build_report(
         },
         noise_floor=tally.noise_floor,
         reference=tally.reference,
-        measured=_measured(searched, unseen),
+        measured=_measured(searched, unseen, board),
+        ceilings=_ceilings(board),
         regret=searched.regret,
         gap=composed.gap,
         gpu_memories_s=gpu_memories_s,
@@ -143,6 +146,13 @@ def _qpu_peak_flops(board: Board) -> float:
     return value("clock_hz") / value("issue_cycles") * value("qpus") * LANES * 2
 
 
+def _ceilings(board: Board) -> QpuCeilings | None:
+    if not board.target.has_qpus:
+        return None
+    value = board.profile.v3d_value
+    return QpuCeilings(int(value("qpus")), value("issue_cycles"), board.profile.memory_bytes_per_s)
+
+
 def _quality(found: SearchResult, unseen: Unseen) -> ModelQuality | None:
     judged = scores(Judged(o, unseen[o.candidate]) for o in _timed(found))
     return ModelQuality(found.model.name, judged) if judged else None
@@ -154,7 +164,7 @@ def _timed(found: SearchResult) -> tuple[Observation, ...]:
     return tuple(o for o in found.observations if o.candidate not in modelled)
 
 
-def _measured(searched: SearchedNetwork, unseen: Unseen) -> tuple[MeasuredCandidate, ...]:
+def _measured(searched: SearchedNetwork, unseen: Unseen, board: Board) -> tuple[MeasuredCandidate, ...]:
     found = searched.result
     asked = {
         one.sample.candidate: Asking(
@@ -163,6 +173,8 @@ def _measured(searched: SearchedNetwork, unseen: Unseen) -> tuple[MeasuredCandid
         for place, one in enumerate(found.asked)
     }
     through_s = times_through(searched.network.graph, searched.expected, searched.overheads)
+    roofline = RooflineModel(board.profile)
+    terms = {sample.candidate: roofline.terms(sample.candidate, sample.work) for sample in found.samples}
     return tuple(
         MeasuredCandidate(
             layer=sample.candidate.spec.describe(),
@@ -177,6 +189,9 @@ def _measured(searched: SearchedNetwork, unseen: Unseen) -> tuple[MeasuredCandid
             message=sample.message,
             asked=asked.get(sample.candidate),
             through_s=through_s.get(sample.candidate),
+            bound_s=terms[sample.candidate].bound_s,
+            bound_by=terms[sample.candidate].bound_by,
+            counters=sample.counters,
         )
         for sample in found.samples
     )

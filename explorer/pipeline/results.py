@@ -10,6 +10,7 @@ from rich.console import Console
 from explorer.front.front import write_front
 from explorer.front.table import front_table
 from explorer.pipeline.run import Announce, Run, run
+from explorer.runs.counters import COUNTERS_FILE, write_counters
 from explorer.runs.data import SUMMARY_FILE
 from explorer.runs.figures import remove_figures
 from explorer.runs.files import SAMPLES_FILE, write_samples
@@ -46,6 +47,7 @@ def write_results(result: Run) -> None:
     write_summary(result.report, result.directory / SUMMARY_FILE)
     write_samples(result.report.measured, result.directory / SAMPLES_FILE)
     write_reasons(result.report.measured, result.directory / REASONS_FILE)
+    write_counters(result.report.measured, result.directory / COUNTERS_FILE)
     write_front(result.front, result.directory)
     write_layers(result.report, result.directory / LAYERS_FILE)
     with (result.directory / TABLE_FILE).open("w", encoding="utf-8") as file:

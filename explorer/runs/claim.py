@@ -18,8 +18,9 @@ DIGITS = 8  # of an identity, in a directory's name
 UNKNOWN = "unknown"  # the identity of a run that did not say it
 # What a run and its report leave; of another run that is overwritten, nothing else is removed.
 FILES = (
-    "plan.json", "cpu_plan.json", "summary.json", "samples.csv", "reasons.csv", "run.json", "table.txt", "layers.csv",
-    "layers.png", "candidates.png", "model.onnx", "front.csv", "front.json", "report.ipynb", "report.html",
+    "plan.json", "cpu_plan.json", "summary.json", "samples.csv", "reasons.csv", "counters.csv", "run.json",
+    "table.txt", "layers.csv", "layers.png", "candidates.png", "model.onnx", "front.csv", "front.json",
+    "report.ipynb", "report.html",
 )  # fmt: skip
 DIRECTORIES = ("bundle", "front")
 

@@ -15,6 +15,7 @@ from codegen.errors import PlanError
 from codegen.plan import Plan, read_plan
 from explorer.errors import RunDataError
 from explorer.objectives.objective import OBJECTIVES
+from explorer.runs.counters import COUNTER_COLUMNS, COUNTERS_FILE
 from explorer.runs.files import COMMAND_FILE, COMMAND_FORMAT, SAMPLE_COLUMNS, SAMPLES_FILE
 from explorer.runs.reasons import REASON_COLUMNS, REASONS_FILE
 from explorer.runs.report import SUMMARY_FORMAT, RunReport
@@ -87,6 +88,11 @@ class RunData:
     def reasons(self) -> pd.DataFrame | None:
         """Why candidates were measured, one a row, columns as `REASON_COLUMNS`."""
         return _table(self.directory / REASONS_FILE, REASON_COLUMNS)
+
+    @cached_property
+    def counters(self) -> pd.DataFrame | None:
+        """What roofline and board say of candidates, one a row: `COUNTER_COLUMNS`, and a column for each counter."""
+        return _table(self.directory / COUNTERS_FILE, COUNTER_COLUMNS)
 
     @cached_property
     def front(self) -> pd.DataFrame | None:
@@ -178,18 +184,19 @@ def _json(path: Path) -> dict[str, Any]:
     return content
 
 
+def _is_number(name: str, columns: Collection[str]) -> bool:
+    """Whether a column of a table holds numbers; those that are not of its `columns` do, as counters."""
+    return name not in columns or name.endswith(("_s", "_bytes", "_j")) or name in ("macs", "round", "gain")
+
+
 def _table(path: Path, columns: Collection[str]) -> pd.DataFrame | None:
     import pandas as pd
 
     if not path.is_file():
         return None
-    numbers = {
-        name: float
-        for name in columns
-        if name.endswith(("_s", "_bytes", "_j")) or name in ("macs", "round", "gain")
-    }
-    texts = {name: str for name in columns if name not in numbers}
     try:
+        numbers = {name: float for name in pd.read_csv(path, nrows=0).columns if _is_number(name, columns)}
+        texts = {name: str for name in columns if name not in numbers}
         table = pd.read_csv(
             path, dtype={**numbers, **texts}, keep_default_na=False, na_values=dict.fromkeys(numbers, "")
         )

@@ -62,6 +62,15 @@ class CpuPlanReport:
 
 
 @dataclass(frozen=True)
+class QpuCeilings:
+    """Constants of the board's QPUs that say how far from its limits a layer is."""
+
+    qpus: int
+    issue_cycles: float  # of an instruction
+    memory_bytes_per_s: float  # to and from memory, all engines of the GPU together
+
+
+@dataclass(frozen=True)
 class ModelQuality:
     """The cost model of a run by its name, and its scores on layers that it has not seen."""
 
@@ -90,6 +99,7 @@ class MeasuredCandidate:
     `layer` describes the layer in a line, `candidate` is the candidate's hash. `time_s` is the layer's time within
     a launch, None for one that failed; `predicted` is what the cost model says without having seen the layer.
     `through_s`: of the fastest network that has it, by candidates' own times; None for a change of layout.
+    `bound_s`: the roofline's, which no schedule of this work can beat, and `bound_by` the resource that sets it.
     """
 
     layer: str
@@ -104,6 +114,9 @@ class MeasuredCandidate:
     message: str
     asked: Asking | None = None
     through_s: float | None = None
+    bound_s: float | None = None
+    bound_by: str = ""
+    counters: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -176,6 +189,7 @@ class RunReport:
     )  # by how GPU memory is allocated, where tried
     regret: Regret | None = None  # of a plan that was chosen under several profiles
     cpu_plan: CpuPlanReport | None = None  # the one that the bundle carries too; None without --with-cpu-plan
+    ceilings: QpuCeilings | None = None  # of a board with QPUs
     gap: float | None = None  # the part of expected_s that no other composition can save; None in older runs
 
     @property

@@ -21,6 +21,13 @@ def test_pure_arithmetic_runs_at_the_issue_rate() -> None:
     assert terms.bound_s == pytest.approx(terms.compute + terms.latency)
 
 
+def test_a_bound_names_the_resource_that_sets_it() -> None:
+    layer = candidate(16, 1)
+    assert MODEL.terms(layer, Work(macs=0, alu_instructions=12e6)).bound_by == "compute"
+    assert MODEL.terms(layer, Work(macs=0, alu_instructions=12, load_instructions=1e6)).bound_by == "load"
+    assert MODEL.terms(layer, Work(macs=0, unique_bytes_read=1e9)).bound_by == "memory"
+
+
 def test_an_unbalanced_split_takes_as_long_as_its_busiest_qpu() -> None:
     even, skew, alone = (
         MODEL.terms(

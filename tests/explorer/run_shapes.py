@@ -17,9 +17,17 @@ plan-2,0.012,50000,40000,0.002,0.009,simulated,modelled
 plan-3,0.300,40000,0,0.300,0.360,modelled,modelled
 """
 SHAPES: dict[str, tuple[str, ...]] = {
-    "run": ("plan.json", "summary.json", "samples.csv", "reasons.csv", "run.json"),
+    "run": ("plan.json", "summary.json", "samples.csv", "reasons.csv", "counters.csv", "run.json"),
     "plan only": ("plan.json",),
-    "front": ("plan.json", "summary.json", "samples.csv", "reasons.csv", "run.json", "front.csv"),
+    "front": (
+        "plan.json",
+        "summary.json",
+        "samples.csv",
+        "reasons.csv",
+        "counters.csv",
+        "run.json",
+        "front.csv",
+    ),
 }
 
 MakeRun = Callable[..., Path]
