@@ -5,9 +5,11 @@ Numbers of channels and pixels leave padding in blocks and lines, and remainders
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
-from codegen.expression import RELU, RESULT, Operand, apply, clamp, less
+from codegen.expression import RELU, RESULT, Expression, Operand, apply, clamp, less
 from codegen.graph import LayerSpec
 from codegen.operators.bit_cast import BitCast
 from codegen.operators.chain import Chain
@@ -53,13 +55,42 @@ def _chain(*members: LayerSpec) -> LayerSpec:
     return LayerSpec(Chain(members, sources), members[0].inputs, members[-1].outputs, weights)
 
 
+def _with_residual(layer: LayerSpec, epilogue: Expression) -> LayerSpec:
+    """A convolution whose epilogue has a second operand, of the result's shape."""
+    op = replace(layer.op, epilogue=epilogue)  # type: ignore[type-var]
+    return replace(layer, op=op, inputs=(*layer.inputs, *layer.outputs))
+
+
+def _and_sum(layer: LayerSpec, sources: tuple[int, int], epilogue: Expression = RESULT) -> LayerSpec:
+    """A convolution and the sum of its result and another input, or its own, as a chain."""
+    chained = Chain((layer, inferred_layer(sum_of_two(epilogue), *layer.outputs * 2)), ((0,), sources))
+    inputs = (*layer.inputs, *(layer.outputs if 1 in sources else ()))
+    return LayerSpec(chained, inputs, layer.outputs, layer.weights)
+
+
 def rows_of(shape: tuple[int, ...], rows: list[int]) -> Rearrange:
     """These elements of the first axis; of a row -1, sevens."""
     others = [np.arange(size) for size in shape[1:]]
     return selection(shape, [np.array(rows), *others], 7.0)
 
 
+X, Y = Operand(0), Operand(1)
 LAYERS: dict[str, LayerSpec] = {
+    "residual": _with_residual(convolution(7, 41, (7, 8), Conv2d((1, 1))), X + Y),
+    "residual behind an activation": _with_residual(
+        convolution(6, 29, (6, 7), Conv2d((3, 3), (1, 1), SAME)),
+        RELU.substitute((Y + EXPRESSIONS["Elu"](X),)),
+    ),
+    "residual of two images": _with_residual(
+        inferred_layer(Conv2d((1, 1)), (2, 12, 5, 8), weights=((27, 12, 1, 1), (27,))), X + Y
+    ),
+    "residual of groups": _with_residual(
+        convolution(12, 54, (6, 7), Conv2d((3, 3), (2, 2), SAME, groups=2)), RELU.substitute((X + Y,))
+    ),
+    "chain with an addition": _and_sum(convolution(8, 43, (7, 9), Conv2d((1, 1))), (-1, 1)),
+    "chain with its own input": _and_sum(
+        convolution(24, 24, (7, 6), Conv2d((3, 3), (1, 1), SAME, epilogue=RELU6)), (0, -1), RELU
+    ),
     "grouped by fours": convolution(20, 30, (6, 7), Conv2d((3, 3), (2, 1), SAME, groups=5, epilogue=RELU)),
     "grouped, many channels": convolution(70, 54, (5, 6), Conv2d((3, 3), (1, 1), SAME, groups=2)),
     "grouped pointwise": convolution(27, 36, (7, 5), Conv2d((1, 1), groups=3, epilogue=RELU6)),

@@ -1,4 +1,4 @@
-"""Algorithms of row-major tensors on every board of the family, with any number of QPUs, on batches."""
+"""Row-major tensors and residuals on every board of the family, with any number of QPUs, on batches."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ from codegen.reference import evaluate_layer
 from codegen.schedule import Choice
 from codegen.target import Target
 from microbench.profile import load_profile
+from tests.codegen import algorithm_layers
 from tests.codegen.gpu_run import execute, random_tensors
 from tests.codegen.layers import inferred_layer
 
@@ -52,6 +53,18 @@ LAYERS = {
         inferred_layer(Contraction(("bik", "kj"), "bij"), (2, 5, 7), (7, 5)),
     ),
     "one output": ("qpu_fully_connected", inferred_layer(FullyConnected(), (2, 9), weights=((1, 9), (1,)))),
+    **{
+        f"{layer} by {name}": (name, algorithm_layers.LAYERS[layer])
+        for layer, names in (
+            (
+                "residual of two images",
+                ("qpu_pointwise_blocked", "qpu_pointwise_streamed", "qpu_pointwise_relayed"),
+            ),
+            ("residual of two images", ("qpu_pointwise_rotated", "qpu_implicit_gemm")),
+            ("chain with its own input", ("qpu_implicit_relayed", "qpu_implicit_rotated")),
+        )
+        for name in names
+    },
 }
 
 

@@ -108,9 +108,36 @@ def test_activations_of_numbers_of_every_size_behind_a_convolution(name: str) ->
     check(ACTIVATIONS[name], [image.reshape(-1)], result.reshape(-1))
 
 
-def test_an_epilogue_of_a_further_tensor_is_not_offered() -> None:
-    spec = fused("pointwise", X + Y)
+@pytest.mark.parametrize(
+    "epilogue", [X * Y, X - Y, X + Y + Y, clamp(Y, 0.0, None), EXPRESSIONS["Tanh"](X + Y)]
+)
+def test_an_epilogue_of_a_further_tensor_is_not_offered_unless_it_is_a_sum(epilogue: Expression) -> None:
+    spec = fused("pointwise", epilogue)
     assert not ends(replace(spec, inputs=(*spec.inputs, spec.output)))
+
+
+@pytest.mark.parametrize("shape", [(1, 26, 1, 1), (1, 26, 7, 9)])
+def test_a_residual_of_another_shape_is_not_offered(shape: Shape) -> None:
+    spec = fused("pointwise", X + Y)
+    assert spec.output.shape == (1, 26, 9, 7)
+    assert not ends(replace(spec, inputs=(*spec.inputs, TensorType(shape))))
+
+
+def test_a_residual_counts_as_work() -> None:
+    plain = fused("pointwise", RESULT)
+    more = fused("pointwise", X + Y)
+    more = replace(more, inputs=(*more.inputs, more.output))
+    for name, offered in ends(more).items():
+        choice = offered[0]
+        works = [
+            algorithms()[name].work(
+                spec, TARGET, replace(choice, input_layouts=choice.input_layouts[: len(spec.inputs)])
+            )
+            for spec in (plain, more)
+        ]
+        assert works[1].streamed_bytes_read - works[0].streamed_bytes_read >= 26 * 64 * 4
+        assert works[1].unique_bytes_read - works[0].unique_bytes_read == more.output.size_bytes
+        assert works[1].alu_instructions > works[0].alu_instructions
 
 
 def test_epilogues_count_as_work() -> None:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from codegen.algorithm_base import AlgorithmBase
+from codegen.engines.videocore4.algorithms.convolution import Convolution
 from codegen.engines.videocore4.algorithms.geometry import (
     Geometry,
     bounds,
@@ -30,7 +31,7 @@ from codegen.engines.videocore4.assembler import Assembler
 from codegen.engines.videocore4.kernels.gemm import gemm_kernel
 from codegen.engines.videocore4.kernels.pieces import TAP_WORDS
 from codegen.engines.videocore4.kernels.relayed import BLOCKS, relayed_kernel
-from codegen.engines.videocore4.kernels.results import coded, epilogue_instructions
+from codegen.engines.videocore4.kernels.results import adds_residual, coded, epilogue_instructions
 from codegen.engines.videocore4.kernels.tile import words_after_weights, words_before_weights
 from codegen.engines.videocore4.layer import Address, QpuLayer, Uniform
 from codegen.engines.videocore4.layout import LANES, LINE_BYTES
@@ -79,6 +80,17 @@ class Packed:
         return Packed(np.concatenate([outside, *streams]), places)
 
 
+@dataclass(frozen=True)
+class _Residual:
+    """The input that is added to the result, which has blocks as the result has them when it is no part of a whole."""
+
+    index: int
+    geometry: Geometry
+
+    def line(self, block: int, channel: int) -> Address:
+        return Address("input", self.geometry.output_line_bytes(block, channel), self.index)
+
+
 class GemmConvolution(AlgorithmBase):
     """What the algorithms share; a subclass says which layers it takes and which tiles it offers.
 
@@ -87,6 +99,7 @@ class GemmConvolution(AlgorithmBase):
 
     name: str
     engine: str = "videocore4"
+    takes_residuals = True
     axis_names: ClassVar[AxisNames] = {"input_layout": INPUT_LAYOUTS, "neighbours": NEIGHBOURS}
     gather: bool
     block_values: tuple[int, ...]
@@ -95,12 +108,13 @@ class GemmConvolution(AlgorithmBase):
     depths: tuple[int, ...] = ()  # besides all input channels
 
     def computes(self, spec: LayerSpec, target: Target) -> bool:
-        geometry = Geometry.of(spec)
-        if geometry is None or not isinstance(spec.op, Conv2d) or not target.has_qpus:
+        found = Convolution.of(spec)
+        if found is None or not target.has_qpus:
             return False
+        geometry, groups = found.geometry, found.op.groups
         return (
-            geometry.input_channels >= MINIMUM_CHANNELS * spec.op.groups
-            and geometry.output_channels >= self._fewest_channels * spec.op.groups
+            geometry.input_channels >= MINIMUM_CHANNELS * groups
+            and geometry.output_channels >= self._fewest_channels * groups
             and self._takes(geometry)
         )
 
@@ -113,7 +127,8 @@ class GemmConvolution(AlgorithmBase):
         raise NotImplementedError
 
     def _kernel(self, blocks: int, channels: int, input_channels: int, epilogue: Expression) -> Assembler:
-        return gemm_kernel(blocks, channels, self.gather, coded(epilogue))
+        residual = adds_residual(epilogue)
+        return gemm_kernel(blocks, channels, self.gather, coded(epilogue), residual=residual)
 
     def _weights(
         self,
@@ -163,6 +178,12 @@ class GemmConvolution(AlgorithmBase):
 
     def choice_at(self, spec: LayerSpec, target: Target, point: Point) -> Choice:
         op, geometry = _group_of(spec)
+        residual = Convolution.require(spec).residual
+        layout = point.get("input_layout", "pixel16")
+        if residual == 0 and layout != "pixel16":
+            raise ScheduleError(
+                f"{self.name} adds its input to the result, which is pixel16, and not {layout}"
+            )
         blocks, channels = point["blocks"], point["channels"]
         depth = point.get("depth", geometry.input_channels)
         self._kernel(blocks, channels, depth, op.epilogue)  # refuses what has no registers
@@ -171,12 +192,13 @@ class GemmConvolution(AlgorithmBase):
             algorithm=self.name,
             split=values({axis: point[axis] for axis in ("pixel_tiles", "neighbours") if axis in point}),
             tile=values({axis: point[axis] for axis in ("blocks", "channels", "depth") if axis in point}),
-            input_layouts=(point.get("input_layout", "pixel16"),),
+            input_layouts=(layout, *("pixel16",) * (len(spec.inputs) - 1)),
             output_layouts=("pixel16",),
         )
 
     def work(self, spec: LayerSpec, target: Target, choice: Choice) -> Work:
         op, geometry = _group_of(spec)
+        residual_lines = 0.0 if Convolution.require(spec).residual is None else 1.0
         p, j = choice.tiles["blocks"], choice.tiles["channels"]
         rows, all_columns = tile_count(geometry.output_blocks, p), tile_count(geometry.output_channels, j)
         tiles = rows * all_columns * op.groups
@@ -193,17 +215,19 @@ class GemmConvolution(AlgorithmBase):
         round_lines = together * geometry.input_channels * p * LINE_BYTES
         round_weights = WORD_BYTES * columns * depth * (words + LANES * (lines - p))
         weight_bytes = sum(tensor.size_bytes for tensor in spec.weights)
-        input_bytes = spec.inputs[0].size_bytes // images_of(spec)
+        input_bytes = sum(tensor.size_bytes for tensor in spec.inputs) // images_of(spec)
+        residual_lines *= tiles * p * j
         work = Work(
             macs=float(spec.macs // images_of(spec)),
             alu_instructions=tiles * per_tile,
-            load_instructions=tiles * depth * lines,
+            load_instructions=tiles * depth * lines + residual_lines,
             uniform_words=float(tiles * (depth * words + j + passes * p * TAP_WORDS)),
             hiding_instructions=self._hiding_instructions(j),
             store_instructions=float(tiles * p * j),
             dma_stores=float(tiles * p),
             unique_bytes_read=float(weight_bytes + input_bytes),
-            streamed_bytes_read=tiles / (together * columns) * (round_lines + round_weights),
+            streamed_bytes_read=tiles / (together * columns) * (round_lines + round_weights)
+            + residual_lines * LINE_BYTES,
             bytes_written=float(tiles * p * j * LINE_BYTES),
             balance=busiest_share(dealt(tiles, target.qpus)),
             working_set_bytes=float(round_lines + round_weights),
@@ -219,8 +243,9 @@ class GemmConvolution(AlgorithmBase):
         *,
         output_lines: int | None = None,
     ) -> QpuLayer:
-        op, geometry = _group_of(spec)
-        geometry = geometry.within(output_lines)
+        op, whole = _group_of(spec)
+        geometry = whole.within(output_lines)
+        residual = Convolution.require(spec).residual
         tiling = _tiling(geometry, target, choice)
         if self.gather:
             steps = input_steps(geometry, choice)
@@ -231,9 +256,10 @@ class GemmConvolution(AlgorithmBase):
         packed = self._weights(banks, tiling, taps)
         channel_bytes = input_steps(geometry, choice)[1]
         clamp = bounds(op.epilogue)
+        added = None if residual is None else _Residual(residual, whole)
         rounds = [
             [
-                self._block(geometry, tiling, tiles, group, packed.places[group], channel_bytes, clamp)
+                self._block(geometry, tiling, tiles, group, packed.places[group], channel_bytes, clamp, added)
                 for tiles in tiling.assignment
             ]
             for group in range(op.groups)
@@ -250,6 +276,7 @@ class GemmConvolution(AlgorithmBase):
         places: Sequence[Sequence[Address]],
         channel_bytes: int,
         clamp: tuple[float, ...],
+        residual: _Residual | None,
     ) -> tuple[Uniform, ...] | None:
         if not tiles:
             return None
@@ -270,11 +297,13 @@ class GemmConvolution(AlgorithmBase):
                     line = source + (first + p) * geometry.input_block_bytes
                     words.append(Address("input", line + first_line))
             words += places[channel_index]
-            words += clamp
             channel = geometry.output_channels * group + tiling.channel_starts[channel_index]
+            if residual is not None:
+                words += [residual.line(first + p, channel) for p in range(tiling.blocks)]
+            words += clamp
             for p in range(tiling.blocks):
                 words.append(Address("output", geometry.output_line_bytes(first + p, channel)))
-        after = words_after_weights(tiling.blocks, bool(clamp))
+        after = words_after_weights(tiling.blocks, bool(clamp), residual is not None)
         per_tile = words_before_weights(tiling.blocks, self.gather) + len(places[0]) - 1 + after
         if len(words) != (4 if self.gather else 2) + per_tile * len(tiles):
             raise ScheduleError(f"{self.name}: the block's words do not match what the kernel reads")
@@ -317,7 +346,8 @@ class QpuPointwiseRelayed(GemmConvolution):
         return is_pointwise(geometry) and geometry.output_blocks >= BLOCKS
 
     def _kernel(self, blocks: int, channels: int, input_channels: int, epilogue: Expression) -> Assembler:
-        return relayed_kernel(channels, self.gather, coded(epilogue))
+        residual = adds_residual(epilogue)
+        return relayed_kernel(channels, self.gather, coded(epilogue), residual=residual)
 
     def _instructions(self, blocks: int, channels: int) -> float:
         return blocks * channels + 5.0
@@ -353,21 +383,13 @@ def is_pointwise(geometry: Geometry) -> bool:
 
 def _group_of(spec: LayerSpec) -> tuple[Conv2d, Geometry]:
     """Operator, and geometry of one group."""
-    op, geometry = convolution_of(spec)
-    return op, geometry.of_group(op.groups)
-
-
-def convolution_of(spec: LayerSpec) -> tuple[Conv2d, Geometry]:
-    """Operator and geometry; raises ScheduleError for other layers."""
-    geometry = Geometry.of(spec)
-    if geometry is None or not isinstance(spec.op, Conv2d):
-        raise ScheduleError(f"no convolution on planes: {spec.op}")
-    return spec.op, geometry
+    found = Convolution.require(spec)
+    return found.op, found.geometry.of_group(found.op.groups)
 
 
 def input_steps(geometry: Geometry, choice: Choice) -> tuple[int, int]:
     """Bytes from one block of 16 input pixels to the next, and from channel to channel."""
-    if choice.input_layouts == ("nchw",):
+    if choice.input_layouts[0] == "nchw":
         return LINE_BYTES, WORD_BYTES * geometry.input_rows * geometry.input_columns
     return geometry.input_block_bytes, LINE_BYTES
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 
-from codegen.engines.videocore4.kernels.results import coded
+from codegen.engines.videocore4.kernels.results import is_clamped
 from codegen.engines.videocore4.layer import Uniform
 from codegen.engines.videocore4.layout import LANES, LINE_BYTES, block_lines
 from codegen.expression import Expression, as_clamp
@@ -118,7 +118,7 @@ def _pair(sizes: tuple[int, ...]) -> tuple[int, int]:
 
 def bounds(epilogue: Expression) -> tuple[float, ...]:
     """The uniforms of an epilogue: the ends of a clamp, open ones at the limits of float32; else none."""
-    if coded(epilogue) is not None:
+    if not is_clamped(epilogue):
         return ()
     _, low, high = as_clamp(epilogue)
     return -UNBOUNDED if low is None else low, UNBOUNDED if high is None else high

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from codegen.algorithm_base import AlgorithmBase
-from codegen.engines.videocore4.algorithms.gemm import INPUT_LAYOUTS, convolution_of, input_steps
+from codegen.engines.videocore4.algorithms.convolution import Convolution
+from codegen.engines.videocore4.algorithms.gemm import INPUT_LAYOUTS, input_steps
 from codegen.engines.videocore4.algorithms.geometry import Geometry, bounds, busiest_share, dealt, starts
 from codegen.engines.videocore4.algorithms.images import for_each_image, images_of, work_of_images
 from codegen.engines.videocore4.algorithms.window import depthwise_window
@@ -59,14 +60,16 @@ class QpuGrouped(AlgorithmBase):
     axis_names: ClassVar[AxisNames] = {"input_layout": INPUT_LAYOUTS}
 
     def computes(self, spec: LayerSpec, target: Target) -> bool:
-        geometry = Geometry.of(spec)
-        if geometry is None or not isinstance(spec.op, Conv2d) or not target.has_qpus:
+        found = Convolution.of(spec)
+        if found is None or found.residual is not None or not target.has_qpus:
             return False
-        most = MOST_LINES if spec.op.groups > 1 else MOST_UNGROUPED_LINES
-        return geometry.input_channels // spec.op.groups <= most and depthwise_window(spec) is None
+        most = MOST_LINES if found.op.groups > 1 else MOST_UNGROUPED_LINES
+        lines = found.geometry.input_channels // found.op.groups
+        return lines <= most and depthwise_window(spec) is None
 
     def space(self, spec: LayerSpec, target: Target) -> Space:
-        op, geometry = convolution_of(spec)
+        found = Convolution.require(spec)
+        op, geometry = found.op, found.geometry
         whole = geometry.output_channels // op.groups
         outputs = {n for n in (*OUTPUTS, whole) if n <= min(whole, MOST_RESULTS)}
         return Space(
@@ -78,7 +81,8 @@ class QpuGrouped(AlgorithmBase):
         )
 
     def choice_at(self, spec: LayerSpec, target: Target, point: Point) -> Choice:
-        op, geometry = convolution_of(spec)
+        found = Convolution.require(spec)
+        op, geometry = found.op, found.geometry
         groups, outputs = point["groups"], point["outputs"]
         if groups > 1 and outputs < geometry.output_channels // op.groups:
             raise ScheduleError(f"{self.name}: a tile of {groups} groups has all of their outputs")
@@ -93,7 +97,8 @@ class QpuGrouped(AlgorithmBase):
         )
 
     def work(self, spec: LayerSpec, target: Target, choice: Choice) -> Work:
-        op, geometry = convolution_of(spec)
+        found = Convolution.require(spec)
+        op, geometry = found.op, found.geometry
         groups, outputs = choice.tiles["groups"], choice.tiles["outputs"]
         lines, results = groups * geometry.input_channels // op.groups, groups * outputs
         count = geometry.output_blocks * len(_tiles(op, geometry, groups, outputs))
@@ -128,7 +133,8 @@ class QpuGrouped(AlgorithmBase):
         *,
         output_lines: int | None = None,
     ) -> QpuLayer:
-        op, geometry = convolution_of(spec)
+        found = Convolution.require(spec)
+        op, geometry = found.op, found.geometry
         geometry = geometry.within(output_lines)
         groups, outputs = choice.tiles["groups"], choice.tiles["outputs"]
         steps = input_steps(geometry, choice)

@@ -18,7 +18,7 @@ from codegen.engines.videocore4.algorithms.geometry import Geometry
 from codegen.engines.videocore4.algorithms.words import float_words
 from codegen.engines.videocore4.assembler import Assembler
 from codegen.engines.videocore4.kernels.relayed import BLOCKS
-from codegen.engines.videocore4.kernels.results import coded
+from codegen.engines.videocore4.kernels.results import adds_residual, coded
 from codegen.engines.videocore4.kernels.rotated import (
     CHANNELS_OF_VECTOR,
     STREAMED,
@@ -46,7 +46,8 @@ class _Rotated(GemmConvolution):
 
     def _kernel(self, blocks: int, channels: int, input_channels: int, epilogue: Expression) -> Assembler:
         odd = input_channels % CHANNELS_OF_VECTOR == 1
-        return rotated_kernel(channels, self.gather, odd, coded(epilogue))
+        residual = adds_residual(epilogue)
+        return rotated_kernel(channels, self.gather, odd, coded(epilogue), residual=residual)
 
     def _instructions(self, blocks: int, channels: int) -> float:
         return blocks * THROUGH_A + self._hiding_instructions(channels)

@@ -9,7 +9,8 @@ The kernel's block of uniforms: address of the first tile's words, number of til
 input's address and the zero line's. Words of a tile:
     direct: the input address of each block | gather: first pixel of each block and WINDOW_ORIGIN_WORDS of each
     address of its weights stream
-    then: low, high (where no epilogue is `coded`), output address of each block
+    then: with a residual its address for each block; low, high (where no epilogue is `coded`, and with a residual),
+    output address of each block
 The weights stream: biases, number of taps - 1 (gather), then for each tap: TAP_WORDS per block (gather), number of
 input channels - 2, and channels x input channels weights.
 """
@@ -70,13 +71,15 @@ def _allocate(blocks: int, channels: int, gather: bool) -> TileRegisters:
 
 
 @cache
-def gemm_kernel(blocks: int, channels: int, gather: bool, epilogue: Expression | None = None) -> Assembler:
+def gemm_kernel(
+    blocks: int, channels: int, gather: bool, epilogue: Expression | None = None, *, residual: bool = False
+) -> Assembler:
     """Code for tiles of `blocks` pixel vectors by `channels` outputs; ScheduleError where registers or rows lack."""
     if blocks * channels > VPM_ROWS:
         raise ScheduleError(f"a tile of {blocks} x {channels} rows exceeds the VPM's {VPM_ROWS}")
     if not 1 <= blocks <= 4:
         raise ScheduleError(f"{blocks} pixel blocks: 1 to 4 keep at most four requests in a TMU's queue")
-    return tiles_kernel(_allocate(blocks, channels, gather), _accumulate, epilogue)
+    return tiles_kernel(_allocate(blocks, channels, gather), _accumulate, epilogue, residual=residual)
 
 
 def _accumulate(k: Assembler, r: TileRegisters) -> None:

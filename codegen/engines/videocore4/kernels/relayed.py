@@ -40,7 +40,9 @@ MINIMUM_CHANNELS = 6  # room for the two requests between weights
 
 
 @cache
-def relayed_kernel(channels: int, gather: bool, epilogue: Expression | None = None) -> Assembler:
+def relayed_kernel(
+    channels: int, gather: bool, epilogue: Expression | None = None, *, residual: bool = False
+) -> Assembler:
     """Code for tiles of 2 pixel vectors by `channels` outputs; ScheduleError where registers or rows lack."""
     if channels < MINIMUM_CHANNELS or BLOCKS * channels > VPM_ROWS:
         raise ScheduleError(f"{channels} channels: a tile has {MINIMUM_CHANNELS} to {VPM_ROWS // BLOCKS}")
@@ -50,7 +52,7 @@ def relayed_kernel(channels: int, gather: bool, epilogue: Expression | None = No
     def accumulate(k: Assembler, r: TileRegisters) -> None:
         _accumulate(k, r, one)
 
-    return tiles_kernel(_allocate(pool, channels, gather), accumulate, epilogue, (one, 1))
+    return tiles_kernel(_allocate(pool, channels, gather), accumulate, epilogue, (one, 1), residual=residual)
 
 
 def _allocate(pool: RegisterPool, channels: int, gather: bool) -> TileRegisters:

@@ -76,7 +76,9 @@ def first_request(input_channels: int) -> int:
 
 
 @cache
-def rotated_kernel(channels: int, gather: bool, odd: bool, epilogue: Expression | None = None) -> Assembler:
+def rotated_kernel(
+    channels: int, gather: bool, odd: bool, epilogue: Expression | None = None, *, residual: bool = False
+) -> Assembler:
     """Code for tiles of 2 pixel vectors by `channels` outputs, of an odd or even number of input channels.
 
     Raises ScheduleError where registers or rows lack.
@@ -103,7 +105,9 @@ def rotated_kernel(channels: int, gather: bool, odd: bool, epilogue: Expression 
         rest=pool.rest(),
         weight_lines=vectors,
     )
-    return tiles_kernel(r, _Channels(r, step, odd).accumulate, epilogue, (step, LINE_BYTES))
+    return tiles_kernel(
+        r, _Channels(r, step, odd).accumulate, epilogue, (step, LINE_BYTES), residual=residual
+    )
 
 
 class _Channels:

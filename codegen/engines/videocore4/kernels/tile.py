@@ -27,6 +27,7 @@ from codegen.engines.videocore4.registers import (
     NULL,
     R0,
     R3,
+    R4,
     R5,
     R5_ALL,
     TMU_S,
@@ -35,6 +36,7 @@ from codegen.engines.videocore4.registers import (
 )
 from codegen.expression import Expression
 
+IN_FLIGHT = 8  # requests of both TMUs together
 ROWS_WORTH_TWO_STORES = 8  # one's set-up is hidden then by the other's rows
 
 
@@ -43,9 +45,9 @@ def words_before_weights(blocks: int, gather: bool, weight_lines: bool = False) 
     return blocks * (1 + WINDOW_ORIGIN_WORDS if gather else 1) + weight_lines + 1
 
 
-def words_after_weights(blocks: int, clamped: bool) -> int:
+def words_after_weights(blocks: int, clamped: bool, residual: bool = False) -> int:
     """Words of a tile that its store reads."""
-    return blocks + (2 if clamped else 0)
+    return blocks * (2 if residual else 1) + (2 if clamped else 0)
 
 
 @dataclass
@@ -124,12 +126,44 @@ def request_lines(k: Assembler, r: TileRegisters) -> None:
         k.together(operation("add", address, address, step), move(TMU_S[p % 2], address))
 
 
-def store_tile(k: Assembler, r: TileRegisters, results: Results) -> None:
+def add_residual(k: Assembler, r: TileRegisters) -> None:
+    """Adds lines of another tensor, whose addresses are uniforms, to the accumulators. Both TMUs have as many requests
+    as they hold; the blocks' addresses serve for these lines too.
+    """
+    k.label("residual")
+    lane_bytes(k, R0)
+    for address in r.addresses:
+        k.op("add", address, R0, UNIFORM)
+    k.load(R5_ALL, LINE_BYTES)
+    lines = [
+        (address, accumulator)
+        for column in zip(*r.accumulators, strict=True)
+        for address, accumulator in zip(r.addresses, column, strict=True)
+    ]
+
+    def request(number: int) -> None:
+        address = lines[number][0]
+        tmu = TMU_S[number % len(TMU_S)]
+        k.together(operation("add", address, address, R5), move(tmu, address))
+
+    for number in range(min(IN_FLIGHT, len(lines))):
+        request(number)
+    for number, (_, accumulator) in enumerate(lines):
+        k.load_tmu(number % len(TMU_S))
+        k.op("fadd", accumulator, accumulator, R4)
+        if number + IN_FLIGHT < len(lines):
+            request(number + IN_FLIGHT)
+
+
+def store_tile(k: Assembler, r: TileRegisters, results: Results, residual: bool) -> None:
     results.load_constants(k)
     k.label("store")
     stream_from(k, r.tile)
-    advance(k, r.tile, words_after_weights(len(r.vectors), bool(results.bounds)))
-    results.compute_all(k)
+    advance(k, r.tile, words_after_weights(len(r.vectors), bool(results.bounds), residual))
+    results.compute(k)
+    if residual:
+        add_residual(k, r)
+    results.compute_low(k)
     parts = [StoredPart(tuple(row), UNIFORM) for row in r.accumulators]
     if len(parts) == 1 and len(parts[0].values) >= ROWS_WORTH_TWO_STORES:
         half = len(parts[0].values) // 2
@@ -154,13 +188,16 @@ def tiles_kernel(
     accumulate: Callable[[Assembler, TileRegisters], None],
     epilogue: Expression | None,
     constant: tuple[Register, int] | None = None,
+    *,
+    residual: bool = False,
 ) -> Assembler:
     """A whole kernel around `accumulate`, which adds all input channels of one tap to the accumulators.
 
-    `constant`: a register and what it holds throughout. Raises ScheduleError where the epilogue lacks registers.
+    `constant`: a register and what it holds throughout; `residual`: whether the tile's lines of another tensor are
+    added behind the epilogue, and clamped then. Raises ScheduleError where the epilogue lacks registers.
     """
     accumulators = [x for row in r.accumulators for x in row]
-    results = Results.of(accumulators, epilogue, (UNIFORM, UNIFORM), r.free_at_store)
+    results = Results.of(accumulators, epilogue, (UNIFORM, UNIFORM), r.free_at_store, residual=residual)
     k = Assembler()
     k.mov(r.tile, UNIFORM)
     k.mov(r.tiles, UNIFORM)
@@ -185,7 +222,7 @@ def tiles_kernel(
         accumulate(k, r)
     else:
         _each_tap(k, r, r.gather, accumulate)
-    store_tile(k, r, results)
+    store_tile(k, r, results, residual)
     k.op("sub", r.tiles, r.tiles, 1, set_flags=True)
     k.branch("tile", "any_zc")
     k.mov(NULL, DMA_STORE_WAIT)
