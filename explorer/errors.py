@@ -21,6 +21,17 @@ class UndecidedError(CompositionError):
     """None was found in the effort allowed, and there may be one."""
 
 
+class TooLittleMemoryError(CompositionError):
+    """None was found within so much memory; `least_bytes`: the least that one was found for."""
+
+    def __init__(self, room_bytes: int, least_bytes: int) -> None:
+        super().__init__(
+            f"no plan was found within {room_bytes:,} bytes, weights included; the least that one was found for is "
+            f"{least_bytes:,} bytes"
+        )
+        self.least_bytes = least_bytes
+
+
 class UsageError(ExplorerError):
     """A command line option is malformed or contradicts another."""
 

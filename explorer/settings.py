@@ -68,7 +68,7 @@ class RunSettings:
     `with_cpu_plan`: the bundle carries the best plan for the CPU alone too, and uses it where the QPUs are not to be
     had.
 
-    `max_memory_bytes`: what the plan's activations may take, GPU memory and the CPU's arena together; None: no cap.
+    `max_memory_bytes`: what the plan may take of the GPU's memory and of the CPU's together; None: no cap.
 
     `twin`: the profile of a virtual board that stands in for the device in the search, a name or a file *.toml, or
     `calibrated`: that which `explore calibrate` wrote for it. None: that one, where it has constants found on the

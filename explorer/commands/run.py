@@ -159,9 +159,9 @@ def run(
         str | None,
         typer.Option(
             metavar="SIZE",
-            help="most memory that the plan's activations may take, on the GPU and in the CPU's arena together, with "
-            "the working memory of the CPU's steps, without weights, code and scratch memory of the QPUs: 64MiB, or a "
-            "number of bytes",
+            help="most memory that the plan may take, of the GPU's and of the CPU's together: activations, working and "
+            "scratch memory, weights as they are packed, the QPUs' code and streams (the caller's arrays and the CPU's "
+            "code are not counted): 64MiB, or a number of bytes",
         ),
     ] = None,
     with_cpu_plan: Annotated[

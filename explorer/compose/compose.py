@@ -52,6 +52,11 @@ class Limits:
     called: frozenset[str] = frozenset()
     launched: frozenset[str] = frozenset()
 
+    def price(self, composition: Composition) -> float:
+        """What is minimised, with the charges of its steps."""
+        charges = (step.timed.charge for step in composition.steps if not step.is_free)
+        return self.weights.of(composition.usage) + sum(charges)
+
 
 UNLIMITED = Limits()
 

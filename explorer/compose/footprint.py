@@ -1,4 +1,4 @@
-"""What a candidate takes of an engine that launches whatever runs: memory that no launch gives back, and marks."""
+"""What a candidate takes whatever runs: memory that nothing gives back, and marks of an engine that launches."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ import numpy as np
 from codegen.algorithm import algorithm_named
 from codegen.engine_registry import engine_named
 from codegen.launches import Piece
-from codegen.program import GpuProgram
+from codegen.memory_space import HOST_MEMORY
+from codegen.program import CpuProgram, GpuProgram, Program
 from codegen.schedule import Candidate
 from codegen.target import Target
 
@@ -38,23 +39,47 @@ class Footprint:
 FootprintOf = Callable[[Candidate], Footprint]
 
 
-@lru_cache(maxsize=MOST_KEPT)
 def footprint_of(candidate: Candidate, target: Target) -> Footprint:
     """Of the candidate's own program, a launch of its own included; nothing where its engine does not launch.
 
     Raises what its algorithm raises where there is no program.
     """
-    choice, spec = candidate.choice, candidate.spec
-    engine = engine_named(choice.engine)
-    if not engine.launches:
+    if not engine_named(candidate.choice.engine).launches:
         return Footprint(marks=0)
-    weights = [np.zeros(tensor.shape, np.float32) for tensor in spec.weights]
-    algorithm = algorithm_named(choice.algorithm)
-    program = engine.program(algorithm, candidate, target, weights, "layer")
-    assert isinstance(program, GpuProgram), f"engine {engine.name} launches"
+    return _launched(candidate, target)
+
+
+def kept_bytes_of(candidate: Candidate, target: Target) -> int:
+    """What a bundle keeps for the candidate beside its buffers and workspace, on whatever engine: of one that is called
+    its packed weights. Raises as `footprint_of`.
+    """
+    if engine_named(candidate.choice.engine).launches:
+        return _launched(candidate, target).kept_bytes
+    return _weights_bytes(candidate, target)
+
+
+@lru_cache(maxsize=MOST_KEPT)
+def _launched(candidate: Candidate, target: Target) -> Footprint:
+    program = _program(candidate, target)
+    assert isinstance(program, GpuProgram), f"engine {candidate.choice.engine} launches"
     buffers = (*program.inputs, *program.outputs)
+    choice = candidate.choice
     return Footprint(
         min(buffer.offset_bytes for buffer in buffers),
         sum(len(launch.layers) for launch in program.launches),
-        engine.parts(algorithm, candidate, target),
+        engine_named(choice.engine).parts(algorithm_named(choice.algorithm), candidate, target),
     )
+
+
+@lru_cache(maxsize=MOST_KEPT)
+def _weights_bytes(candidate: Candidate, target: Target) -> int:
+    program = _program(candidate, target)
+    assert isinstance(program, CpuProgram), f"engine {candidate.choice.engine} is called"
+    return HOST_MEMORY.taken_bytes(program.weights.nbytes)
+
+
+def _program(candidate: Candidate, target: Target) -> Program:
+    choice, spec = candidate.choice, candidate.spec
+    weights = [np.zeros(tensor.shape, np.float32) for tensor in spec.weights]
+    algorithm = algorithm_named(choice.algorithm)
+    return engine_named(choice.engine).program(algorithm, candidate, target, weights, "layer")

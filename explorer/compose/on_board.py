@@ -6,17 +6,16 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 
-from codegen.bundle.tasks import is_view
 from codegen.graph import Graph, LayerSpec
 from codegen.launches import Filling
 from codegen.target import Target
-from explorer.compose.compose import UNLIMITED, Composition, Limits, compose, priced, retimed
+from explorer.compose.compose import UNLIMITED, Composition, Limits, compose, priced
 from explorer.compose.footprint import Footprint, FootprintOf, footprint_of
-from explorer.compose.gpu_memory import Charged, Request, within_gpu_memory
+from explorer.compose.kept_memory import Keeping
 from explorer.compose.memory_use import held_bytes
 from explorer.compose.steps import ComposedStep, Overheads, starts_launch
-from explorer.compose.timed_candidates import TimedCandidate, TimedCandidates, by_candidate, launchable
-from explorer.objectives.usage import Usage
+from explorer.compose.timed_candidates import TimedCandidate, TimedCandidates, launchable
+from explorer.errors import CompositionError, TooLittleMemoryError
 
 MOST_PHASES = 2  # of a layer
 AMPLE_CODE_BYTES = 32 << 10  # of a layer, with its streams
@@ -41,16 +40,13 @@ def compose_on(
     ways = launchable(timed_candidates, target, of)
     found = compose(graph, ways, overheads, limits)
     if has_gpu_memory_to_mind(graph, target):
-        chargeable = _Chargeable(graph, ways, overheads, limits, of)
-        found = within_gpu_memory(
-            chargeable.charged(found, found, 0.0), target.gpu_memory_bytes, chargeable.compose
-        )
+        found = _within_gpu_memory(found, _keeping(graph, ways, overheads, limits, of), target)
     steps, parts = divided(found.steps, target, of)
     if steps == found.steps:
         return replace(found, launches=found.launches + parts)
     more = priced(steps, overheads, *held_bytes(graph, steps), found.gap)
-    price = limits.weights.of(more.usage)
-    gap = 1 - limits.weights.of(found.usage) * (1 - found.gap) / price if price else 0.0
+    price = limits.price(more)
+    gap = 1 - limits.price(found) * (1 - found.gap) / price if price else 0.0
     return replace(more, launches=more.launches + parts, gap=gap)
 
 
@@ -62,7 +58,7 @@ def exceeds_gpu_memory(
         return False
     ways, of = launchable(timed_candidates, target), partial(footprint_of, target=target)
     found = compose(graph, ways, overheads)
-    charged = _Chargeable(graph, ways, overheads, UNLIMITED, of).charged(found, found, 0.0)
+    charged = _keeping(graph, ways, overheads, UNLIMITED, of).charged(found, found, 0.0)
     return charged.needed > target.gpu_memory_bytes
 
 
@@ -102,53 +98,27 @@ def divided(
     return tuple(found), more
 
 
-class _Chargeable:
-    """Compositions of one graph where what stays in GPU memory has a price."""
+def _within_gpu_memory(free: Composition, keeping: Keeping, target: Target) -> Composition:
+    room = target.gpu_memory_bytes
+    try:
+        return keeping.within(free, room)
+    except TooLittleMemoryError as error:
+        raise CompositionError(
+            f"no plan was found within the {room:,} bytes of GPU memory that the board has, weights included; the "
+            f"least that one was found for is {error.least_bytes:,} bytes: raise gpu_mem, or let layers run on the CPU"
+        ) from error
 
-    def __init__(
-        self,
-        graph: Graph,
-        ways: TimedCandidates,
-        overheads: Overheads,
-        limits: Limits,
-        footprint: FootprintOf,
-    ) -> None:
-        self._graph = graph
-        self._ways = ways
-        self._overheads = overheads
-        self._limits = limits
-        self._footprint = footprint
-        self._by_candidate = by_candidate(ways)
-        self._second = limits.weights.of(Usage(latency_s=1.0, accelerator_s=1.0))
 
-    def compose(self, request: Request) -> Charged:
-        """Raises CompositionError where there is none."""
-        caps, penalty = self._limits.caps, request.penalty
-        limits = replace(
-            self._limits,
-            caps=replace(caps, gpu_bytes=min(caps.gpu_bytes, request.cap)),
-            called=request.sides.called,
-            launched=request.sides.launched,
-        )
-        dear = {spec: tuple(self._dearer(way, penalty) for way in ways) for spec, ways in self._ways.items()}
-        found = compose(self._graph, dear, self._overheads, limits)
-        return self.charged(found, retimed(found, self._by_candidate, self._overheads), penalty)
+def _keeping(
+    graph: Graph, ways: TimedCandidates, overheads: Overheads, limits: Limits, footprint: FootprintOf
+) -> Keeping:
+    """Of GPU memory alone."""
 
-    def charged(self, found: Composition, own: Composition, penalty: float) -> Charged:
-        """`found` with dearer times as what it is by its `own`."""
-        weights = self._limits.weights
-        keeps: dict[str, int] = {}
-        for step in own.steps:
-            if not step.is_free and step.timed.engine.launches:
-                name = step.node.name if step.node is not None else ""
-                keeps[name] = keeps.get(name, 0) + self._kept(step.timed)
-        least = weights.of(found.usage) * (1 - found.gap)
-        return Charged(own, weights.of(own.usage), keeps, penalty, least)
+    def composed(dear: TimedCandidates, within: Limits, cap: float) -> Composition:
+        caps = replace(within.caps, gpu_bytes=min(within.caps.gpu_bytes, cap))
+        return compose(graph, dear, overheads, replace(within, caps=caps))
 
-    def _kept(self, way: TimedCandidate) -> int:
-        return self._footprint(way.candidate).kept_bytes if way.engine.launches else 0
+    def kept(way: TimedCandidate) -> int:
+        return footprint(way.candidate).kept_bytes if way.engine.launches else 0
 
-    def _dearer(self, way: TimedCandidate, penalty: float) -> TimedCandidate:
-        if not penalty or is_view(way.candidate.spec, way.candidate.choice):
-            return way
-        return replace(way, time_s=way.time_s + penalty * self._kept(way) / self._second)
+    return Keeping(ways, overheads, limits, composed, kept, lambda found: found.gpu_bytes)

@@ -69,7 +69,7 @@ class Prices:
     weights: Weights = field(default_factory=Weights)
 
     def of(self, timed: TimedCandidate) -> float:
-        return timed.time_s if self._by_latency else self.weights.of(timed.usage)
+        return timed.charge + (timed.time_s if self._by_latency else self.weights.of(timed.usage))
 
     @cached_property
     def _by_latency(self) -> bool:

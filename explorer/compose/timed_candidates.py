@@ -24,7 +24,7 @@ from microbench.board import Kind
 @dataclass(frozen=True)
 class TimedCandidate:
     """A candidate that works, with its time on the board and the sample that says so. `traffic_bytes` are read,
-    re-reads included, and written.
+    re-reads included, and written. `charge`: what it costs beside what it takes, in the unit of prices.
     """
 
     candidate: Candidate
@@ -33,6 +33,7 @@ class TimedCandidate:
     sample_id: int
     workspace_bytes: int = 0
     traffic_bytes: float = 0.0
+    charge: float = 0.0
 
     @property
     def engine(self) -> Engine:

@@ -21,13 +21,13 @@ CPU_PLAN_FILE = CPU_PLAN  # in a run's directory as in its bundle
 
 
 def cpu_plan_within(found: SearchedNetwork, cap_bytes: int | None) -> Plan:
-    """The fastest plan without the QPUs whose activations take at most `cap_bytes`; raises CompositionError where there
-    is none.
+    """The fastest plan without the QPUs that takes at most `cap_bytes` of memory in all; raises CompositionError where
+    there is none.
     """
     try:
         composed = found.compose(cpu_only())
-        if cap_bytes is not None and found.memory(composed).total_bytes > cap_bytes:
-            composed = found.compose_within(cap_bytes, cpu_only())
+        if cap_bytes is not None:
+            composed = found.compose_within_all(cap_bytes, cpu_only())
     except CompositionError as error:
         raise CompositionError(
             f"there is no plan for the CPU alone, which --with-cpu-plan asks for: {error}; leave it out, or loosen "

@@ -14,7 +14,7 @@ from codegen.errors import GpuMemoryError
 from codegen.plan import Plan, write_plan
 from cost_models.registry import cost_model_named
 from explorer.compose.compose import UNLIMITED, Composition, Limits
-from explorer.errors import CompositionError, UsageError
+from explorer.errors import CompositionError, TooLittleMemoryError, UsageError
 from explorer.front.front import Front, explore_front
 from explorer.front.search import fewer_qpus
 from explorer.measure.clocked import require_rest, rested
@@ -122,6 +122,8 @@ def run(settings: RunSettings, progress: Progress, announce: Announce) -> Run:
         place, seed = settings.directory, settings.search.seed
         expected = boards.begin(lambda _: trials_of(network, seed)) if first.computes else None
         composed, plan, model = _compiled(found, composed, limits, settings.max_memory_bytes)
+        if settings.max_memory_bytes is not None:
+            announce(f"The plan takes at most {found.all_memory_bytes(composed):,} bytes of memory in all.")
         write_plan(plan, place / "plan.json")
         cpu_model = None
         if settings.with_cpu_plan and model.image is None:
@@ -160,15 +162,15 @@ def _write(board: Board, model: Model, directory: Path, cpu_model: Model | None)
 def _best(found: SearchedNetwork, limits: Limits, cap_bytes: int | None) -> Composition:
     """The plan that a run is for; raises CompositionError that names the least memory where none keeps the cap."""
     fastest = found.fastest if limits == UNLIMITED else found.compose(limits)
-    if cap_bytes is None or found.memory(fastest).total_bytes <= cap_bytes:
+    if cap_bytes is None or found.all_memory_bytes(fastest) <= cap_bytes:
         return fastest
     try:
-        return found.compose_within(cap_bytes, limits)
-    except CompositionError as error:
-        least = least_bytes(found, cap_bytes, fastest, limits)
+        return found.compose_within_all(cap_bytes, limits)
+    except TooLittleMemoryError as error:
+        least = least_bytes(found, cap_bytes, error.least_bytes, limits)
         raise CompositionError(
-            f"no plan was found whose activations take at most {cap_bytes:,} bytes (--max-memory); the least that one "
-            f"was found for is {least:,} bytes"
+            f"no plan was found that takes at most {cap_bytes:,} bytes of memory (--max-memory), weights included; the "
+            f"least that one was found for is {least:,} bytes"
         ) from error
 
 

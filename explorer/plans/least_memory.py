@@ -49,13 +49,14 @@ def memory_range(found: SearchedNetwork, chains: bool, threads: int) -> MemoryRa
     return MemoryRange(fastest, smallest)
 
 
-def least_bytes(found: SearchedNetwork, too_little: float, fastest: Composition, limits: Limits) -> int:
-    """The least memory, within some percent, of which a plan was found, where `too_little` is not enough."""
-    least = found.memory(fastest).total_bytes
+def least_bytes(found: SearchedNetwork, too_little: int, least: int, limits: Limits) -> int:
+    """The least memory in all, within some percent, of which a plan was found, where `too_little` is not enough and
+    `least` is.
+    """
     while least > too_little * (1 + STEP) + 1:
-        cap = math.sqrt(max(too_little, 1.0) * least)
+        cap = int(math.sqrt(too_little * least))
         try:
-            least = found.memory(found.compose_within(cap, limits)).total_bytes
+            least = found.all_memory_bytes(found.compose_within_all(cap, limits))
         except CompositionError:
             too_little = cap
     return least

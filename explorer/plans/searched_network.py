@@ -8,7 +8,9 @@ from functools import cached_property
 from codegen.bundle.memory import MemoryUse, memory_use
 from codegen.plan import Plan
 from codegen.target import Target
+from explorer.compose.all_memory import AllMemory
 from explorer.compose.compose import UNLIMITED, Composition, Limits, cpu_only
+from explorer.compose.footprint import kept_bytes_of
 from explorer.compose.held import Caps
 from explorer.compose.memory_cap import compose_within
 from explorer.compose.on_board import compose_on
@@ -78,8 +80,28 @@ class SearchedNetwork:
             cap_bytes,
             lambda caps: self.compose(_capped(limits, caps)),
             self.memory,
-            lambda composition: limits.weights.of(composition.usage),
+            limits.price,
         )
+
+    def compose_within_all(self, cap_bytes: int, limits: Limits) -> Composition:
+        """The same, with a cap on all memory that its bundle allocates; raises TooLittleMemoryError where none is
+        found.
+        """
+        return self._all_memory.compose_within(
+            cap_bytes,
+            self.expected,
+            self.overheads,
+            limits,
+            lambda ways, within: compose_on(self.network.graph, ways, self.overheads, within, self.target),
+        )
+
+    def all_memory_bytes(self, composition: Composition) -> int:
+        """Of a bundle of the composition, what its steps share counted for each."""
+        return self._all_memory.of(composition)
+
+    @cached_property
+    def _all_memory(self) -> AllMemory:
+        return AllMemory(self.memory, lambda way: kept_bytes_of(way.candidate, self.target))
 
     def plan(self, composition: Composition) -> Plan:
         """The plan file's content."""

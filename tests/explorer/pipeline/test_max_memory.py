@@ -1,17 +1,21 @@
-"""A plan within a cap on its activations, and what is said where none keeps it."""
+"""A plan within a cap on its memory, and what is said where none keeps it."""
 
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
+from codegen.bundle import read_manifest
 from tests.explorer.command_line import explore, refused
 from tests.explorer.tiny import write_tiny_model
 
 
-def peak_bytes(directory: Path) -> int:
-    found: int = json.loads((directory / "plan.json").read_text())["peak_activation_bytes"]
-    return found
+def taken_bytes(directory: Path) -> int:
+    """What the bundle of a run allocates: of the CPU's memory and of the GPU's, weights included."""
+    manifest = read_manifest(directory / "bundle")
+    weights = sum(entry.size_bytes for entry in manifest.cpu_weights)
+    return weights + manifest.arena_bytes + (manifest.gpu.size_bytes if manifest.gpu else 0)
 
 
 def test_a_plan_keeps_the_cap_or_the_least_memory_is_named(tmp_path: Path) -> None:
@@ -20,13 +24,16 @@ def test_a_plan_keeps_the_cap_or_the_least_memory_is_named(tmp_path: Path) -> No
     arguments = (*few, "--model", model, "--store", tmp_path / "samples.sqlite")
     free = explore(*arguments, "--out", tmp_path / "free")
     assert free.exit_code == 0, free.output
-    cap = peak_bytes(tmp_path / "free") - 1
+    cap = taken_bytes(tmp_path / "free") - 1
     capped = explore(*arguments, "--out", tmp_path / "capped", "--max-memory", str(cap))
     assert capped.exit_code == 0, capped.output
-    assert peak_bytes(tmp_path / "capped") <= cap
+    assert taken_bytes(tmp_path / "capped") <= cap
     command = json.loads((tmp_path / "capped" / "run.json").read_text())["command"]
     assert command[command.index("--max-memory") + 1] == str(cap)
-    refused(
-        explore(*arguments, "--out", tmp_path / "none", "--max-memory", "1B"), "--max-memory", "the least"
-    )
+    none = explore(*arguments, "--out", tmp_path / "none", "--max-memory", "1B")
+    refused(none, "--max-memory", "the least")
+    (least,) = re.findall(r"found for is ([\d,]+) bytes", " ".join(none.output.split()))
+    at_least = explore(*arguments, "--out", tmp_path / "least", "--max-memory", least.replace(",", ""))
+    assert at_least.exit_code == 0, at_least.output
+    assert taken_bytes(tmp_path / "least") <= int(least.replace(",", ""))
     refused(explore(*arguments, "--max-memory", "64XB"), "64XB", "64MiB")

@@ -1,9 +1,9 @@
-"""The cheapest composition that GPU memory holds, with a lower bound.
+"""The cheapest composition that so much memory holds, with a lower bound: the board's for its GPU, or all of a plan's.
 
-What a launch gives back peaks; what stays there (weights, streams, code, scratch memory) adds up over all layers. The
-sum is kept by a price for each of its bytes: the cheapest composition at any price bounds what one within the budget
-costs (Lagrangian relaxation; the best price by Kelley's cutting planes, of one variable). What is left is branch and
-bound: the layer that keeps most is launched or it is not. The peak is kept by the caps of `explorer.compose.capped`.
+What buffers take peaks; what layers keep for themselves (weights, streams, code, scratch memory) adds up. The sum is
+kept by a price for each of its bytes: the cheapest composition at any price bounds what one within the budget costs
+(Lagrangian relaxation; the best price by Kelley's cutting planes, of one variable). What is left is branch and bound:
+the layer that keeps most is launched or it is not. The peak is kept by caps on what is held.
 """
 
 from __future__ import annotations
@@ -12,12 +12,17 @@ import heapq
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import count
 
-from explorer.compose.compose import Composition
+from codegen.bundle.tasks import is_view
+from codegen.schedule import Candidate
+from explorer.compose.compose import Composition, Limits, retimed
 from explorer.compose.decomposition import CLOSE
 from explorer.compose.problem import Sides
-from explorer.errors import CompositionError, UndecidedError
+from explorer.compose.steps import Overheads
+from explorer.compose.timed_candidates import TimedCandidate, TimedCandidates, by_candidate
+from explorer.errors import CompositionError, TooLittleMemoryError, UndecidedError
 
 THRIFT = 1e4  # free compositions that a byte less is worth where nothing but memory counts
 MOST_PRICES = 20
@@ -27,8 +32,8 @@ NEAR = 1e-3  # a proven gap that is small enough
 
 @dataclass(frozen=True)
 class Charged:
-    """A composition by its own price, and the bytes of GPU memory that each layer keeps beside the buffers, by name;
-    layout changes and what else has no name are one.
+    """A composition by its own price, the bytes that each layer keeps beside the buffers, by name (layout changes and
+    what else has no name are one), and those that buffers hold.
 
     `penalty`: the price of a byte that is kept; `least_charged`: what any composition of the same request costs at
     least with it.
@@ -37,6 +42,7 @@ class Charged:
     composition: Composition
     price: float
     keeps: Mapping[str, int]
+    held: int
     penalty: float
     least_charged: float
 
@@ -47,8 +53,8 @@ class Charged:
 
     @property
     def needed(self) -> int:
-        """All bytes of GPU memory."""
-        return self.kept + self.composition.gpu_bytes
+        """All bytes."""
+        return self.kept + self.held
 
     @property
     def charged(self) -> float:
@@ -62,27 +68,75 @@ class Charged:
 
 @dataclass(frozen=True)
 class Request:
-    """The cheapest composition, where a byte that is kept costs so much, and buffers take no more than the cap."""
+    """The cheapest composition, where a byte that is kept costs so much, and buffers hold no more than the cap."""
 
     penalty: float
     cap: float
     sides: Sides = Sides()  # noqa: RUF009
 
 
-Compose = Callable[[Request], Charged]
-"""Raises CompositionError where there is none."""
+Compose = Callable[[TimedCandidates, Limits, float], Composition]
+"""The cheapest composition of candidates within limits, whose buffers hold no more than a cap; raises CompositionError
+where there is none.
+"""
 
 
-def within_gpu_memory(free: Charged, room: int, compose: Compose) -> Composition:
-    """The best found that keeps within so many bytes of GPU memory; `free` is the cheapest without that limit.
-
-    Raises CompositionError that names the least memory that a plan was found for, where none keeps within.
+@dataclass(frozen=True)
+class Keeping:
+    """Compositions of one graph whose layers keep memory: what each candidate of a layer `keeps`, and what the buffers
+    of a composition hold (`held`).
     """
-    if free.needed <= room:
-        return free.composition
-    search = _Search(free, room, compose)
-    search.run()
-    return search.result()
+
+    ways: TimedCandidates
+    overheads: Overheads
+    limits: Limits
+    compose: Compose
+    keeps: Callable[[TimedCandidate], int]
+    held: Callable[[Composition], int]
+
+    def within(self, free: Composition, room: int) -> Composition:
+        """The best found that keeps within so many bytes; `free` is the cheapest without that limit.
+
+        Raises TooLittleMemoryError where none keeps within.
+        """
+        charged = self.charged(free, free, 0.0)
+        if charged.needed <= room:
+            return free
+        search = _Search(charged, room, self.charged_composition)
+        search.run()
+        return search.result()
+
+    def charged_composition(self, request: Request) -> Charged:
+        """What is best where kept bytes have a price; raises CompositionError where there is none."""
+        sides, penalty = request.sides, request.penalty
+        limits = replace(
+            self.limits,
+            called=self.limits.called | sides.called,
+            launched=self.limits.launched | sides.launched,
+        )
+        dear = {spec: tuple(self._dearer(way, penalty) for way in ways) for spec, ways in self.ways.items()}
+        found = self.compose(dear, limits, request.cap)
+        own = retimed(found, self._by_candidate, self.overheads)
+        return self.charged(found, replace(own, launches=found.launches), penalty)
+
+    def charged(self, found: Composition, own: Composition, penalty: float) -> Charged:
+        """`found`, with dearer candidates, as what it is by its `own`."""
+        keeps: dict[str, int] = {}
+        for step in own.steps:
+            if not step.is_free:
+                name = step.node.name if step.node is not None else ""
+                keeps[name] = keeps.get(name, 0) + self.keeps(step.timed)
+        least = self.limits.price(found) * (1 - found.gap)
+        return Charged(own, self.limits.price(own), keeps, self.held(own), penalty, least)
+
+    @cached_property
+    def _by_candidate(self) -> Mapping[Candidate, TimedCandidate]:
+        return by_candidate(self.ways)
+
+    def _dearer(self, way: TimedCandidate, penalty: float) -> TimedCandidate:
+        if not penalty or is_view(way.candidate.spec, way.candidate.choice):
+            return way
+        return replace(way, charge=way.charge + penalty * self.keeps(way))
 
 
 @dataclass(frozen=True)
@@ -94,15 +148,14 @@ class _Branch:
     found: Charged
 
     def undecided(self) -> str | None:
-        """The layer that keeps most of those that may yet be called."""
-        free = {
-            name: kept for name, kept in self.found.keeps.items() if name and name not in self.sides.launched
-        }
+        """The layer that keeps most of those whose side is open."""
+        decided = {"", *self.sides.called, *self.sides.launched}
+        free = {name: kept for name, kept in self.found.keeps.items() if kept and name not in decided}
         return max(free, key=lambda name: free[name], default=None)
 
 
 class _Search:
-    def __init__(self, free: Charged, room: int, compose: Compose) -> None:
+    def __init__(self, free: Charged, room: int, compose: Callable[[Request], Charged]) -> None:
         self._free = free
         self._room = room
         self._compose = compose
@@ -119,11 +172,7 @@ class _Search:
 
     def result(self) -> Composition:
         if self._best is None:
-            raise CompositionError(
-                f"no plan was found within the {self._room:,} bytes of GPU memory that the board has, weights "
-                f"included; the least that one was found for is {self._least:,} bytes: raise gpu_mem, or let layers "
-                "run on the CPU"
-            )
+            raise TooLittleMemoryError(self._room, self._least)
         gap = self._gap(self._bound)
         return replace(self._best.composition, gap=gap if gap > CLOSE else 0.0)
 
