@@ -68,6 +68,8 @@ class RunSettings:
     `with_cpu_plan`: the bundle carries the best plan for the CPU alone too, and uses it where the QPUs are not to be
     had.
 
+    `live`: a page on loopback shows the run while it goes on.
+
     `max_memory_bytes`: what the plan may take of the GPU's memory and of the CPU's together; None: no cap.
 
     `twin`: the profile of a virtual board that stands in for the device in the search, a name or a file *.toml, or
@@ -105,6 +107,7 @@ class RunSettings:
     prices: Mapping[str, float] = field(default_factory=dict)
     max_memory_bytes: int | None = None
     with_cpu_plan: bool = False
+    live: bool = False
 
     def __post_init__(self) -> None:
         for name in ("model", "out", "devices", "samples", "again"):

@@ -175,6 +175,13 @@ def run(
         int,
         typer.Option(help="most rounds of running whole plans, where a clock is read; 0: none", min=0),
     ] = 4,
+    live: Annotated[
+        bool,
+        typer.Option(
+            "--live",
+            help="show the run on a page for this machine's browser while it goes on; as `explore watch` does",
+        ),
+    ] = False,
     wide: Annotated[
         bool, typer.Option("--wide", help="the whole table of layers, however narrow the terminal")
     ] = False,
@@ -247,6 +254,7 @@ def run(
                 prices=parse_prices(price or ()),
                 max_memory_bytes=parse_memory(max_memory),
                 with_cpu_plan=with_cpu_plan,
+                live=live,
             ),
             console=stdout(wide),
         )

@@ -19,12 +19,12 @@ from explorer.front.kept_runs import KeptRuns, key_of, read_runs, write_runs
 from explorer.front.pareto import dominated, spread
 from explorer.front.search import Knobs, Proposal, compared, objectives_of, propose, values_of
 from explorer.measure.workers import Workers
-from explorer.objectives.objective import ENERGY, LATENCY, OBJECTIVES, Objective
+from explorer.objectives.objective import ENERGY, LATENCY, MEMORY, OBJECTIVES, Objective
 from explorer.plans.check import Trial, check_bundle, require, tolerance_of
 from explorer.plans.searched_network import SearchedNetwork
 from explorer.runs.data import FRONT_COLUMNS, FRONT_FILE
 from explorer.settings import RunSettings
-from explorer.terminal.progress import Progress
+from explorer.terminal.progress import FoundPlan, Progress
 from microbench.board import Board, Kind
 from microbench.virtual.bundle import virtual_platform
 
@@ -207,17 +207,28 @@ def _measured(
         write_runs(known, one.directory)
         progress.done()
 
+    def tell(one: _Compiled) -> None:
+        plan = _front_plan(one, kept[one.name])
+        values = plan.objectives
+        progress.plan(FoundPlan(one.name, values[LATENCY.column], values[MEMORY.column], plan.kind))
+
+    for one in compiled:
+        if one.name in kept:
+            tell(one)
     new = [one for one in compiled if one.name not in kept]
     checks = boards.map(lambda board, one: check_bundle(board, one.bundle, trials, one.tolerance), new)
     for one, (check, run) in zip(new, checks, strict=True):
         require(check)
         empty = KeptRuns(key=one.key, largest_error=check.largest_error, same_top5=check.same_top5, runs=())
         keep(one, empty.with_run(run))
+        tell(one)
     for number in range(1, rounds):
         waiting = [one for one in compiled if len(kept[one.name].runs) <= number]
         again = boards.map(lambda board, one: board.run_bundle(one.bundle, trials[0].inputs), waiting)
         for one, run in zip(waiting, again, strict=True):
             keep(one, kept[one.name].with_run(run))
+            if len(kept[one.name].runs) == rounds:
+                tell(one)
     return [_front_plan(one, kept[one.name]) for one in compiled]
 
 

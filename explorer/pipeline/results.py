@@ -9,6 +9,7 @@ from rich.console import Console
 
 from explorer.front.front import write_front
 from explorer.front.table import front_table
+from explorer.live.watching import watchable
 from explorer.pipeline.run import Announce, Run, run
 from explorer.runs.counters import COUNTERS_FILE, write_counters
 from explorer.runs.data import SUMMARY_FILE
@@ -35,9 +36,10 @@ LAYERS_FILE = "layers.csv"
 
 def run_with_results(settings: RunSettings, progress: Progress, announce: Announce) -> Run:
     """A run, all its files written. Raises as `run`; the check's verdict is in the report."""
-    result = run(settings, progress, announce)
-    progress.phase("Report")
-    write_results(result)
+    with watchable(settings, progress, announce) as told:
+        result = run(settings, told, announce)
+        told.phase("Report")
+        write_results(result)
     return result
 
 

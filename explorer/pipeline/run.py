@@ -57,7 +57,7 @@ from explorer.search.search import search
 from explorer.search.state import Searched
 from explorer.settings import RunSettings
 from explorer.strategies.registry import strategy_named
-from explorer.terminal.progress import Progress
+from explorer.terminal.progress import FoundPlan, Progress
 from explorer.twin.default import told, with_default_twin
 from explorer.twin.plans import fastest_plan
 from explorer.twin.put_right import Asking, put_right
@@ -116,6 +116,7 @@ def run(settings: RunSettings, progress: Progress, announce: Announce) -> Run:
             network = open_network(settings, Path(scratch))
             settings = claim(settings, identity_of(settings, network.sha256))
             network = kept(network, settings)
+        progress.directory(settings.directory)
         found, tally = _investigate(settings, network, boards, first, fingerprint, progress)
         composed = _best(found, limits, settings.max_memory_bytes)
         progress.phase("Compile")
@@ -125,6 +126,7 @@ def run(settings: RunSettings, progress: Progress, announce: Announce) -> Run:
         if settings.max_memory_bytes is not None:
             announce(f"The plan takes at most {found.all_memory_bytes(composed):,} bytes of memory in all.")
         write_plan(plan, place / "plan.json")
+        progress.plan(_told("composed", plan, plan.predicted_s))
         cpu_model = None
         if settings.with_cpu_plan and model.image is None:
             announce("The plan uses no QPUs: it needs none for the CPU beside it.")
@@ -147,12 +149,18 @@ def run(settings: RunSettings, progress: Progress, announce: Announce) -> Run:
             tried = fastest_way(model, others, write, place, first_runs, complete)
             plan, checked, memories_s = tried.plan, tried.checked, tried.times_s
             require_rest(checked[1], tally.clocks)
+            progress.plan(_told("run as a whole", plan, checked[0].time_s))
             if cpu_model is not None:
                 beside = cpu_plan_report(cpu_model, place / "bundle", boards, first, trials)
     front = _front(settings, found, trials, progress) if settings.objective == "front" else None
     report = build_report(settings.device, first, fingerprint, found, composed, checked, tally, memories_s)
     report = replace(report, cpu_plan=beside)
     return Run(report, plan, settings.directory, front)
+
+
+def _told(name: str, plan: Plan, time_s: float) -> FoundPlan:
+    kinds = sorted({step.kind for step in plan.steps if step.predicted_s > 0})
+    return FoundPlan(name, time_s, plan.peak_activation_bytes, " + ".join(kinds))
 
 
 def _write(board: Board, model: Model, directory: Path, cpu_model: Model | None) -> None:

@@ -20,7 +20,7 @@ UNKNOWN = "unknown"  # the identity of a run that did not say it
 FILES = (
     "plan.json", "cpu_plan.json", "summary.json", "samples.csv", "reasons.csv", "counters.csv", "run.json",
     "table.txt", "layers.csv", "layers.png", "candidates.png", "model.onnx", "front.csv", "front.json",
-    "report.ipynb", "report.html",
+    "report.ipynb", "report.html", "live.jsonl",
 )  # fmt: skip
 DIRECTORIES = ("bundle", "front")
 

@@ -14,8 +14,9 @@ from microbench.store.database import parse, place_of
 from microbench.twin import twin_profile
 
 # Fields of RunSettings that say no more: where results go, the file that says what `device` means, what the store takes
-# in first, for a store counts by its name, and that a twin is not wanted, for the one that there is counts.
-WITHOUT_EFFECT = ("out", "overwrite", "devices", "samples", "no_twin")
+# in first, for a store counts by its name, whether somebody watches, and that a twin is not wanted, for the one that
+# there is counts.
+WITHOUT_EFFECT = ("out", "overwrite", "devices", "samples", "live", "no_twin")
 
 
 def identity_of(settings: RunSettings, model_sha256: str) -> str:

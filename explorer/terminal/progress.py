@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 from explorer.terminal.units import seconds
@@ -28,8 +29,22 @@ class Outlook:
         return ", ".join(part for part in (best, self.left) if part)
 
 
+@dataclass(frozen=True)
+class FoundPlan:
+    """A plan of the whole network: seconds of an inference, of which `kind` they are, and bytes of its activations."""
+
+    name: str
+    time_s: float
+    memory_bytes: float
+    kind: str
+
+
 class Progress(Protocol):
     """Receives news from the main thread only."""
+
+    def directory(self, place: Path) -> None:
+        """The run has a directory of results."""
+        ...
 
     def phase(self, title: str) -> None:
         """A new part of the run begins."""
@@ -51,9 +66,15 @@ class Progress(Protocol):
         """One of them is known; `measured` is False where the store knew it."""
         ...
 
+    def plan(self, plan: FoundPlan) -> None:
+        """A whole plan was composed, or run."""
+        ...
+
 
 class Silent:
     """Tells nobody."""
+
+    def directory(self, place: Path) -> None: ...
 
     def phase(self, title: str) -> None: ...
 
@@ -64,3 +85,5 @@ class Silent:
     def done(self) -> None: ...
 
     def sample(self, sample: Sample, measured: bool) -> None: ...
+
+    def plan(self, plan: FoundPlan) -> None: ...

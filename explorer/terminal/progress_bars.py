@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -18,8 +19,9 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from explorer.terminal.progress import Outlook
+from explorer.terminal.progress import FoundPlan, Outlook
 from explorer.terminal.rounds import Round
+from explorer.terminal.units import seconds
 from microbench.store import Sample
 
 
@@ -55,6 +57,9 @@ class ConsoleProgress:
         self._bars.line = ""
         self._bars.stop()
 
+    def directory(self, place: Path) -> None:
+        """The end of the run tells it."""
+
     def phase(self, title: str) -> None:
         """Ends the bar before and starts one that pulses until something is expected."""
         self._finish()
@@ -82,6 +87,10 @@ class ConsoleProgress:
         self._bars.line = self._round.line
         if self._task is not None:
             self._bars.update(self._task, advance=1, note=self._round.note)
+
+    def plan(self, plan: FoundPlan) -> None:
+        """Shows it below the bars until the phase ends."""
+        self._bars.line = f"{plan.name}: {seconds(plan.time_s)} ({plan.kind})"
 
     def _take_back(self) -> None:
         """A bar that never had a length says nothing beside the error that ended it."""

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from rich.console import Console
 
-from explorer.terminal.progress import Outlook
+from explorer.terminal.progress import FoundPlan, Outlook
 from explorer.terminal.progress_bars import ConsoleProgress
 from explorer.terminal.rounds import Round
+from explorer.terminal.units import seconds
 from microbench.store import Sample
 
 
@@ -31,6 +33,9 @@ class ProgressLines:
     ) -> None:
         if kind is None:
             self._finish()
+
+    def directory(self, place: Path) -> None:
+        """The end of the run tells it."""
 
     def phase(self, title: str) -> None:
         """Tells what the one before came to."""
@@ -54,6 +59,10 @@ class ProgressLines:
         self._round.take(sample, measured)
         self._sampled = True
         self._count += 1
+
+    def plan(self, plan: FoundPlan) -> None:
+        """Tells it."""
+        self._say(f"{self._title}: {plan.name}, {seconds(plan.time_s)} ({plan.kind})")
 
     def _begin(self, title: str) -> None:
         self._title, self._start = title, self._clock()

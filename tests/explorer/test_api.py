@@ -22,7 +22,7 @@ from explorer.runs.data import FRONT_COLUMNS
 from explorer.runs.files import SAMPLE_COLUMNS
 from explorer.runs.frames import STEP_COLUMNS
 from explorer.terminal.console import text_file
-from explorer.terminal.progress import Outlook
+from explorer.terminal.progress import Outlook, Silent
 from microbench.store import Sample
 from tests.explorer.command_line import explore as command
 from tests.explorer.tiny import write_tiny_model
@@ -110,19 +110,18 @@ def test_nothing_is_printed_and_progress_is_told_to_whom_it_was_promised(
 ) -> None:
     phases, outlooks, samples = [], [], []
 
-    class Notes:
+    class Notes(Silent):
         def phase(self, title: str) -> None:
             phases.append(title)
 
         def outlook(self, outlook: Outlook) -> None:
             outlooks.append(outlook)
 
-        def expect(self, measurements: int) -> None: ...
-
-        def done(self) -> None: ...
-
         def sample(self, sample: Sample, measured: bool) -> None:
             samples.append(sample)
+
+        def directory(self, place: Path) -> None:
+            assert place == Path("out") and (place / "run.json").is_file()
 
     run = explore(null_settings(), progress=Notes())
     assert phases[0] == "Import" and phases[-1] == "Report"

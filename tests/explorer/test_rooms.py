@@ -23,6 +23,7 @@ ROOMS = (
     "runs",
     "plans",
     "front",
+    "live",
     "rehearse",
     "robust",
     "samples",
