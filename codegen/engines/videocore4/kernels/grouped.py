@@ -21,10 +21,9 @@ from codegen.engines.videocore4.kernels.pieces import (
     WINDOW_ORIGIN_WORDS,
     WindowOrigin,
     advance,
-    begin_store,
-    end_store,
+    in_halves,
     lane_bytes,
-    store_rows,
+    store_in_parts,
     stream_from,
     tap_address,
     window_origin,
@@ -32,7 +31,7 @@ from codegen.engines.videocore4.kernels.pieces import (
 from codegen.engines.videocore4.kernels.results import Results
 from codegen.engines.videocore4.kernels.window import QUEUE_DEPTH
 from codegen.engines.videocore4.layer import RegisterPool, leave
-from codegen.engines.videocore4.registers import ELEMENT, R0, R3, TMU_S, UNIFORM
+from codegen.engines.videocore4.registers import DMA_STORE_WAIT, ELEMENT, NULL, R0, R3, TMU_S, UNIFORM
 from codegen.errors import ScheduleError
 from codegen.expression import Expression
 
@@ -121,11 +120,10 @@ def grouped_kernel(
     k.label("store")
     stream_from(k, tile)
     advance(k, tile, words_after_weights(epilogue is None))
-    begin_store(k)
-    results.write(k)
-    store_rows(k, 0, len(results.registers), UNIFORM)
-    end_store(k)
+    results.compute_low(k)
+    store_in_parts(k, in_halves(results.registers, UNIFORM), results.write_high)
     k.op("sub", tiles, tiles, 1, set_flags=True)
     k.branch("tile", "any_zc")
+    k.mov(NULL, DMA_STORE_WAIT)
     leave(k)
     return k

@@ -19,17 +19,26 @@ from codegen.engines.videocore4.expressions.emission import Element
 from codegen.engines.videocore4.expressions.placement import Placement, place
 from codegen.engines.videocore4.kernels.pieces import (
     advance,
-    begin_store,
-    end_store,
+    in_halves,
     lane_bytes,
-    store_rows,
+    store_in_parts,
     stream_from,
-    write_clamped,
 )
-from codegen.engines.videocore4.kernels.results import ACCUMULATORS
+from codegen.engines.videocore4.kernels.results import ACCUMULATORS, Results
 from codegen.engines.videocore4.layer import RegisterPool, leave
 from codegen.engines.videocore4.layout import LINE_BYTES
-from codegen.engines.videocore4.registers import R1, R3, R4, R5, R5_ALL, TMU_S, UNIFORM, VPM_WRITE, Register
+from codegen.engines.videocore4.registers import (
+    DMA_STORE_WAIT,
+    NULL,
+    R1,
+    R3,
+    R4,
+    R5,
+    R5_ALL,
+    TMU_S,
+    UNIFORM,
+    Register,
+)
 from codegen.errors import ScheduleError
 from codegen.expression import Expression, Operand, apply, as_clamp
 
@@ -93,6 +102,7 @@ def _kernel(expression: Expression, accesses: tuple[Access, ...], rows: int, cla
     tile = pool.take()
     bounds = (pool.take(), pool.take()) if clamped else ()
     lines = tuple(pool.take() for _ in range(rows))
+    results = Results(lines, bounds, None)
     computation = None if clamped else _computation(expression, accesses, sources, lines, pool)
     k = Assembler()
     k.mov(tile, UNIFORM)
@@ -114,20 +124,14 @@ def _kernel(expression: Expression, accesses: tuple[Access, ...], rows: int, cla
         _group(k, sources, lines)
     else:
         computation.group(k)
-    k.label("store")
-    begin_store(k)
-    if clamped:
-        write_clamped(k, lines, *bounds)
-    else:
-        for line in lines:
-            k.mov(VPM_WRITE, line)
-    store_rows(k, 0, rows, output)
+    results.compute_low(k)
+    store_in_parts(k, in_halves(lines, output), results.write_high)
     k.op("add", output, output, step)
-    end_store(k)
     k.op("sub", groups, groups, 1, set_flags=True)
     k.branch("group", "any_zc")
     k.op("sub", tiles, tiles, 1, set_flags=True)
     k.branch("tile", "any_zc")
+    k.mov(NULL, DMA_STORE_WAIT)
     leave(k)
     return k
 

@@ -19,13 +19,13 @@ from codegen.engines.videocore4.registers import (
     R3,
     UNIFORM,
     UNIFORM_ADDRESS,
-    VPM_WRITE,
     VPM_WRITE_SETUP,
     Register,
 )
 from codegen.program import WORD_BYTES
 
 VPM_ROWS = 64
+ROWS_WORTH_TWO_STORES = 8  # one's set-up is hidden then by the other's rows
 ROW_WORDS = 16
 
 
@@ -126,14 +126,12 @@ def store_in_parts(
     k.mov(MUTEX_RELEASE, 0)
 
 
-def write_clamped(k: Assembler, values: Sequence[Register], low: Register, high: Register) -> None:
-    """Clamps registers and writes each as one VPM row; the bounds go to r2 and r3, which every file can meet."""
-    k.mov(R2, low)
-    k.mov(R3, high)
-    for index, value in enumerate(values):
-        temporary = (R0, R1)[index % 2]
-        k.op("fmax", temporary, value, R2)
-        k.op("fmin", VPM_WRITE, temporary, R3)
+def in_halves(values: Sequence[Register], address: Register) -> list[StoredPart]:
+    """Consecutive lines as two parts, where there are enough of them."""
+    if len(values) < ROWS_WORTH_TWO_STORES:
+        return [StoredPart(tuple(values), address)]
+    half = len(values) // 2
+    return [StoredPart(tuple(values[:half]), address), StoredPart(tuple(values[half:]), None)]
 
 
 @dataclass(frozen=True)

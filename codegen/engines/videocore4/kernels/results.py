@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from codegen.engines.videocore4.assembler import Assembler
 from codegen.engines.videocore4.expressions.emission import Element
 from codegen.engines.videocore4.expressions.placement import Placement, instructions, place
-from codegen.engines.videocore4.kernels.pieces import write_clamped
 from codegen.engines.videocore4.layer import RegisterPool
 from codegen.engines.videocore4.registers import R0, R1, R2, R3, VPM_WRITE, Register
 from codegen.expression import RESULT, Apply, Expression, Operand, as_clamp
@@ -125,12 +124,3 @@ class Results:
                 k.op("fmin", VPM_WRITE, register, R3)
             else:
                 k.mov(VPM_WRITE, register)
-
-    def write(self, k: Assembler) -> None:
-        """Each as one VPM row, which must have been set up."""
-        if self.placement is None:
-            low, high = self.bounds
-            write_clamped(k, self.registers, low, high)
-            return
-        for register in self.registers:
-            k.mov(VPM_WRITE, register)

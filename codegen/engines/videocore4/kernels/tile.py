@@ -12,6 +12,7 @@ from codegen.engines.videocore4.kernels.pieces import (
     StoredPart,
     WindowOrigin,
     advance,
+    in_halves,
     lane_bytes,
     store_in_parts,
     stream_from,
@@ -37,7 +38,6 @@ from codegen.engines.videocore4.registers import (
 from codegen.expression import Expression
 
 IN_FLIGHT = 8  # requests of both TMUs together
-ROWS_WORTH_TWO_STORES = 8  # one's set-up is hidden then by the other's rows
 
 
 def words_before_weights(blocks: int, gather: bool, weight_lines: bool = False) -> int:
@@ -165,9 +165,8 @@ def store_tile(k: Assembler, r: TileRegisters, results: Results, residual: bool)
         add_residual(k, r)
     results.compute_low(k)
     parts = [StoredPart(tuple(row), UNIFORM) for row in r.accumulators]
-    if len(parts) == 1 and len(parts[0].values) >= ROWS_WORTH_TWO_STORES:
-        half = len(parts[0].values) // 2
-        parts = [StoredPart(parts[0].values[:half], UNIFORM), StoredPart(parts[0].values[half:], None)]
+    if len(parts) == 1:
+        parts = in_halves(parts[0].values, UNIFORM)
     store_in_parts(k, parts, results.write_high)
 
 

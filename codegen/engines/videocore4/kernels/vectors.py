@@ -148,10 +148,10 @@ def _ask_next_line(k: Assembler, address: Register) -> None:
 
 
 def _finish(k: Assembler, results: Results, output: Register, tiles: Register, words: int = LANES) -> None:
-    results.compute(k)
+    results.compute_all(k)
     k.label("store")
     begin_store(k)
-    results.write(k)
+    results.write_high(k, results.registers)
     store_rows(k, 0, 1, output, words)
     end_store(k)
     k.op("sub", tiles, tiles, 1, set_flags=True)

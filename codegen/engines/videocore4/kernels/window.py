@@ -28,17 +28,28 @@ from codegen.engines.videocore4.kernels.pieces import (
     WINDOW_ORIGIN_WORDS,
     WindowOrigin,
     advance,
-    begin_store,
-    end_store,
+    in_halves,
     lane_bytes,
-    store_rows,
+    store_in_parts,
     stream_from,
     tap_address,
     window_origin,
 )
 from codegen.engines.videocore4.kernels.results import Results, take_bounds
 from codegen.engines.videocore4.layer import RegisterPool, leave
-from codegen.engines.videocore4.registers import ELEMENT, R0, R1, R2, R3, R4, TMU_S, UNIFORM, Register
+from codegen.engines.videocore4.registers import (
+    DMA_STORE_WAIT,
+    ELEMENT,
+    NULL,
+    R0,
+    R1,
+    R2,
+    R3,
+    R4,
+    TMU_S,
+    UNIFORM,
+    Register,
+)
 from codegen.errors import ScheduleError
 from codegen.expression import Expression
 
@@ -141,6 +152,7 @@ def window_kernel(
         k.load_tmu(requests.tmu(number))
     k.op("sub", r.tiles, r.tiles, 1, set_flags=True)
     k.branch("tile", "any_zc")
+    k.mov(NULL, DMA_STORE_WAIT)
     leave(k)
     return k
 
@@ -221,10 +233,6 @@ def _group(k: Assembler, r: _Registers, window: Window, taps: int, requests: _Re
 
 
 def _store(k: Assembler, r: _Registers, results: Results) -> None:
-    results.compute(k)
-    k.label("store")
-    begin_store(k)
-    results.write(k)
-    store_rows(k, 0, len(r.results), r.output)
+    results.compute_all(k)
+    store_in_parts(k, in_halves(r.results, r.output), results.write_high)
     k.op("add", r.output, r.output, r.output_step)
-    end_store(k)

@@ -26,10 +26,9 @@ from codegen.engines.videocore4.kernels.pieces import (
     WINDOW_ORIGIN_WORDS,
     WindowOrigin,
     advance,
-    begin_store,
-    end_store,
+    in_halves,
     lane_bytes,
-    store_rows,
+    store_in_parts,
     stream_from,
     window_origin,
 )
@@ -38,6 +37,7 @@ from codegen.engines.videocore4.kernels.window import LOWEST, QUEUE_DEPTH, Windo
 from codegen.engines.videocore4.layer import RegisterPool, leave
 from codegen.engines.videocore4.layout import LINE_BYTES
 from codegen.engines.videocore4.registers import (
+    DMA_STORE_WAIT,
     ELEMENT,
     NULL,
     R0,
@@ -128,14 +128,11 @@ def window_rows_kernel(
         for result in r.results:
             k.op("fmul", result, result, r.divisor)
     results.load_constants(k)
-    results.compute(k)
-    k.label("store")
-    begin_store(k)
-    results.write(k)
-    store_rows(k, 0, channels, r.output)
-    end_store(k)
+    results.compute_all(k)
+    store_in_parts(k, in_halves(r.results, r.output), results.write_high)
     k.op("sub", r.tiles, r.tiles, 1, set_flags=True)
     k.branch("tile", "any_zc")
+    k.mov(NULL, DMA_STORE_WAIT)
     leave(k)
     return k
 
