@@ -1,5 +1,5 @@
-"""Follows docs/first-hour-virtual.md line by line in a bare Debian, and what of docs/first-hour-pi-zero.md needs no
-board; writes what happened to a page in results/.
+"""Follows docs/first-hour-virtual.md and README.md's first commands line by line in a bare Debian, and what of
+docs/first-hour-pi-zero.md needs no board; writes what happened to a page in results/.
 
     python3 -m tests.first_hour [--model FILE] [--out FILE]
 
@@ -29,10 +29,12 @@ from tests.probes import NETWORKS
 
 ROOT = Path(__file__).parents[1]
 VIRTUAL, BOARD = (ROOT / "docs" / f"first-hour-{name}.md" for name in ("virtual", "pi-zero"))
+README = ROOT / "README.md"
 PROJECT = "project"  # the directory's name there
 ABSENT = ("cc", "gcc", "clang", "git", "make")
 COMPILER = ("gcc", "libc6-dev")
 WITHOUT_A_BOARD = ("explore runner", "explore devices add")
+OF_README = ("./bootstrap run", ".venv/bin/explore ")
 SHOWN = (
     "run",
     "infer",
@@ -146,6 +148,9 @@ def bare_debian() -> Iterator[Bare]:
                 "/etc/pip.conf",
             ):
                 _copied(Path(place), root)
+            # A machine's own authorities, which the package ca-certificates adds to Debian's when it is installed.
+            for authority in sorted(Path("/usr/local/share/ca-certificates").glob("*.crt")):
+                _copied(authority, root)
             # The user's own, beside the machine's: in the root everybody's.
             _copied(Path.home() / ".config" / "pip" / "pip.conf", root, Path("/etc/xdg/pip/pip.conf"))
             _unpack_project(root)
@@ -202,6 +207,7 @@ def follow(bare: Bare, model: Path | None) -> tuple[list[Step], list[str], dict[
             steps.append(bare.step(f"apt-get install -y -q --no-install-recommends {' '.join(COMPILER)}"))
         steps.append(bare.step(line))
     answers = _answers(bare)
+    steps += [bare.step(line) for line in lines_of(README) if line.startswith(OF_README)]
     typed = [line for line in lines_of(BOARD) if any(text in line for text in WITHOUT_A_BOARD)]
     steps += [bare.step(line) for line in typed]
     return steps, [line for line in lines_of(BOARD) if line not in typed], answers
@@ -234,8 +240,9 @@ def page_of(
     )
     parts = [
         "# The first hour, followed line by line\n",
-        "Made by `python3 -m tests.first_hour`: each line of docs/first-hour-virtual.md, and those of "
-        "docs/first-hour-pi-zero.md that need no board, typed in a bare Debian that has neither compiler nor git; the "
+        "Made by `python3 -m tests.first_hour`: each line of docs/first-hour-virtual.md, README.md's commands but "
+        "`./bootstrap test`, and those of docs/first-hour-pi-zero.md that need no board, typed in a bare Debian "
+        "that has neither compiler nor git; the "
         f"project arrived as a tarball (of {commit}). The network is {trained}. Seconds are this machine's, shared "
         "with other work. Nothing was tried on silicon.\n",
         "| line | seconds |\n|---|--:|",

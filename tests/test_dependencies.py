@@ -6,7 +6,8 @@ import re
 import sys
 import tomllib
 from collections.abc import Iterator
-from importlib.metadata import packages_distributions
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, metadata, packages_distributions
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ INSTALLED = packages_distributions()
 ELSEWHERE = ROOT / "microbench" / "peers" / "programs"
 # An extra that cannot be installed beside the others: it wants an older protobuf.
 IN_ENVIRONMENTS_OF_THEIR_OWN = frozenset({"ortools"})
+DEBIAN_12 = (3, 11, 2)  # its Python
 # Modules of the packages outside the tree, which import each other.
 OF_PLUGINS = frozenset(path.stem for path in (ROOT / "tests" / "plugins").glob("*/*.py"))
 
@@ -69,6 +71,18 @@ def test_what_is_declared_has_one_version() -> None:
     pinned = {normal(line.partition("==")[0]) for line in lines}
     every = declared(PROJECT["dependencies"]).union(*map(declared, EXTRAS.values()))
     assert every - {"explore-edge"} - IN_ENVIRONMENTS_OF_THEIR_OWN <= pinned
+
+
+def test_what_is_pinned_runs_on_debian_12() -> None:
+    too_new = {}
+    for line in (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines():
+        name, _, pinned = line.partition("==")
+        with suppress(PackageNotFoundError):
+            about = metadata(name)
+            least = re.findall(r">=\s*(\d+(?:\.\d+)*)", about["Requires-Python"] or "")
+            if about["Version"] == pinned and any(tuple(map(int, v.split("."))) > DEBIAN_12 for v in least):
+                too_new[line] = about["Requires-Python"]
+    assert too_new == {}
 
 
 def test_an_import_inside_a_function_counts(tmp_path: Path) -> None:
