@@ -104,7 +104,11 @@ class Expression:
 
 @dataclass(frozen=True)
 class Constant(Expression):
-    """A finite number, the same for all elements."""
+    """A finite number, the same for all elements.
+
+    Fields:
+        value: the number
+    """
 
     value: float
 
@@ -115,14 +119,24 @@ class Constant(Expression):
 
 @dataclass(frozen=True)
 class Operand(Expression):
-    """The element of operand number `index`; in an epilogue, number 0 is the layer's result."""
+    """The element of operand number `index`; in an epilogue, number 0 is the layer's result.
+
+    Fields:
+        index: number of the operand, from 0
+    """
 
     index: int
 
 
 @dataclass(frozen=True)
 class Apply(Expression):
-    """A primitive applied to its arguments; made by `apply`, which simplifies."""
+    """A primitive applied to its arguments; made by `apply`, which simplifies.
+
+    Fields:
+        primitive: name of the function, NumPy's or C's; less, equal, not and the like give 1 or 0; select is its
+            second argument where the first is not 0, else the third; mod has the divisor's sign, fmod the dividend's
+        arguments: what it is applied to; how many that are, x-arguments says
+    """
 
     primitive: str
     arguments: tuple[Expression, ...]

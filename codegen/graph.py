@@ -82,7 +82,14 @@ class Graph:
 
 @dataclass(frozen=True)
 class LayerSpec:
-    """What a layer computes, without its name and its weights' values: equal specs share measurements."""
+    """What a layer computes, without its name and its weights' values: equal specs share measurements.
+
+    Fields:
+        op: the operator, with its parameters
+        inputs: types of the activations that it reads, in the operator's order
+        outputs: types of what it computes
+        weights: types of its constants, in the operator's order; their values are the model's
+    """
 
     op: Operator
     inputs: tuple[TensorType, ...]

@@ -57,7 +57,12 @@ def plane(tensor: TensorType) -> tuple[int, int, int]:
 
 
 class Nchw(Layout):
-    """Row-major, as ONNX has it: what CPU code and the world outside use."""
+    """Row-major, as ONNX has it: what CPU code and the world outside use.
+
+    Formulas:
+        place: (n * C + c) * P + p
+        elements: N * C * P
+    """
 
     name = "nchw"
 

@@ -28,7 +28,6 @@ from codegen.tensor import TensorType
 from codegen.views import is_view
 
 PLAN_VERSION: Literal[3] = 3
-SCHEMA_PATH = Path(__file__).parent / "schemas" / f"plan-v{PLAN_VERSION}.schema.json"
 
 Hash = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 Seconds = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
@@ -41,9 +40,13 @@ class _Frozen(BaseModel):
 class PlanTensor(_Frozen):
     """An input or output of the network, row-major (NCHW), with the name of its element type."""
 
-    name: str
-    shape: tuple[int, ...]
-    dtype: str = Field(default=FLOAT32.name, exclude_if=lambda name: name == FLOAT32.name)
+    name: str = Field(description="of the tensor, in the model")
+    shape: tuple[int, ...] = Field(description="sizes of its axes, outermost first")
+    dtype: str = Field(
+        default=FLOAT32.name,
+        exclude_if=lambda name: name == FLOAT32.name,
+        description="name of the type of its elements",
+    )
 
     @property
     def type(self) -> TensorType:
@@ -54,21 +57,26 @@ class PlanTensor(_Frozen):
 class PlanStep(_Frozen):
     """One layer and how it is computed.
 
-    A step reads each tensor of `inputs` in the layout of the same place in its choice, and writes `outputs` likewise;
-    a tensor in one layout is a buffer, which only one step writes. A change of layout is a step of its own: operator
-    Relayout, named `relayout:<tensor>:<layout>` (`free_name`), the same tensor in and out.
+    A step reads each tensor of `inputs` in the layout of the same place of `choice.input_layouts`, and writes `outputs`
+    in those of `choice.output_layouts`; a tensor in one layout is a buffer, which only one step writes. A change of
+    layout is a step of its own: operator Relayout, the same tensor in and out, named `relayout:<tensor>:<layout>` with
+    as many ' behind it as it takes to be the name of no other step.
     """
 
-    name: str
-    summary: str
+    name: str = Field(description="of the layer, in the fused network; no two steps have one name")
+    summary: str = Field(description="the layer in a line, for people")
     spec: SpecField
-    spec_hash: Hash
-    inputs: tuple[str, ...]
-    outputs: tuple[str, ...] = Field(min_length=1)
+    spec_hash: Hash = Field(description="SHA-256 of the canonical JSON of spec")
+    inputs: tuple[str, ...] = Field(
+        description="names of the tensors that it reads, in the order of spec.inputs"
+    )
+    outputs: tuple[str, ...] = Field(
+        min_length=1, description="names of the tensors that it writes, in the order of spec.outputs"
+    )
     choice: ChoiceField
-    predicted_s: Seconds
-    low_s: Seconds
-    high_s: Seconds
+    predicted_s: Seconds = Field(description="seconds that it is expected to take in this place")
+    low_s: Seconds = Field(description="lower end, in seconds, of the interval of predicted_s")
+    high_s: Seconds = Field(description="upper end, in seconds, of the interval of predicted_s")
     kind: Literal["silicon", "host", "simulated", "modelled"] = Field(description="what the times are")
     sample_ids: tuple[str, ...] = Field(default=(), description="measurements the prediction rests on")
     starts_launch: bool = Field(
@@ -182,14 +190,14 @@ class PlanStep(_Frozen):
 class Plan(_Frozen):
     """All decisions about one network on one board, in the order of execution."""
 
-    schema_version: Literal[3] = PLAN_VERSION
-    model_name: str
+    schema_version: Literal[3] = Field(default=PLAN_VERSION, description="version of the form of this file")
+    model_name: str = Field(description="the model's, for people")
     model_sha256: Hash | None = Field(
-        description="of what the model says that the plan was made for; a compiler refuses another. Null in a plan of "
-        "version 1 or 2, whose hash was of the imported form: then layers are compared, weights are not"
+        description="SHA-256 of what the model says that the plan was made for; a compiler refuses another. Null in a "
+        "plan of version 1 or 2, whose hash was of the imported form: then layers are compared, weights are not"
     )
-    inputs: tuple[PlanTensor, ...]
-    outputs: tuple[PlanTensor, ...]
+    inputs: tuple[PlanTensor, ...] = Field(description="what the network reads, in nchw")
+    outputs: tuple[PlanTensor, ...] = Field(description="what the network computes, in nchw")
     device: str = Field(description="name of the device profile")
     qpus: int | None = Field(default=None, ge=1, description="QPUs in use; null: all that the device has")
     gpu_memory: GpuMemory | None = Field(
@@ -197,21 +205,24 @@ class Plan(_Frozen):
         exclude_if=lambda chosen: chosen is None,
         description="cached in the L2 that the system of a BCM2835 has, or past it (direct); null: as the board has it",
     )
-    profile_hash: Hash
-    board_fingerprint: Hash
-    seed: int
+    profile_hash: Hash = Field(description="SHA-256 of the device profile's constants")
+    board_fingerprint: Hash = Field(description="SHA-256 of what identifies the board that was measured on")
+    seed: int = Field(description="of the search")
     versions: Mapping[str, str] = Field(description="of this program, the simulator, the compiler")
-    steps: tuple[PlanStep, ...] = Field(min_length=1)
-    predicted_s: Seconds
-    low_s: Seconds
-    high_s: Seconds
+    steps: tuple[PlanStep, ...] = Field(min_length=1, description="in the order of execution")
+    predicted_s: Seconds = Field(
+        description="seconds that the whole is expected to take: its steps, launches and waking threads"
+    )
+    low_s: Seconds = Field(description="lower end, in seconds, of the interval of predicted_s")
+    high_s: Seconds = Field(description="upper end, in seconds, of the interval of predicted_s")
     peak_activation_bytes: int = Field(
         ge=0,
         description="what a bundle of the plan allocates for activations and workspaces: its share of GPU memory, "
         "guards included, and the CPU's arena; the caller's input and output arrays are not counted",
     )
     cpu_only_predicted_s: Seconds | None = Field(
-        default=None, description="the best plan of the same board without its QPUs"
+        default=None,
+        description="seconds that the best plan of the same board without its QPUs is expected to take",
     )
 
     @property
@@ -317,24 +328,6 @@ def are_of_one_model(first: Plan, second: Plan) -> bool:
     hashes = {first.model_sha256, second.model_sha256}
     names = first.model_name == second.model_name if None in hashes else len(hashes) == 1
     return names and (first.inputs, first.outputs) == (second.inputs, second.outputs)
-
-
-def plan_json_schema() -> dict[str, Any]:
-    """The JSON Schema of plan files of this version."""
-    return {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": f"explore-edge plan, version {PLAN_VERSION}",
-        **{
-            key: value
-            for key, value in Plan.model_json_schema(mode="serialization").items()
-            if key != "title"
-        },
-    }
-
-
-def plan_schema_text() -> str:
-    """The JSON Schema as its file has it."""
-    return json.dumps(plan_json_schema(), sort_keys=True, indent=2, ensure_ascii=False) + "\n"
 
 
 def _of_version_1(content: dict[str, Any], path: Path) -> dict[str, Any]:

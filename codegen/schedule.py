@@ -27,7 +27,17 @@ def values(point: Point) -> Values:
 
 @dataclass(frozen=True, order=True)
 class Choice:
-    """How one layer is computed. The search point, the cache key, the plan's entry and the test fixture."""
+    """How one layer is computed. The search point, the cache key, the plan's entry and the test fixture.
+
+    Fields:
+        engine: name of the processor that runs it
+        algorithm: name of the algorithm, which is a definition here; of a plug-in's, that one's
+        split: decisions on how the work goes over threads or QPUs: pairs of an axis and its value, sorted
+        tile: decisions on what is computed at a time, and how: pairs of an axis and its value, sorted
+        input_layouts: the layout in which each input is read
+        output_layouts: the layout in which each output is written
+        precision: name of the type that sums are in
+    """
 
     engine: str
     algorithm: str

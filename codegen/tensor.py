@@ -20,7 +20,12 @@ Shape = tuple[int, ...]
 
 @dataclass(frozen=True, order=True)
 class TensorType:
-    """Shape (outermost first, activations NCHW or NC) and name of the element type of a tensor."""
+    """Shape (outermost first, activations NCHW or NC) and name of the element type of a tensor.
+
+    Fields:
+        shape: sizes of its axes, outermost first
+        dtype: name of the type of its elements
+    """
 
     shape: Shape
     dtype: str = "float32"

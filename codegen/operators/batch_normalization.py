@@ -23,7 +23,11 @@ ROLES = ("scale", "bias", "mean", "variance")
 
 @dataclass(frozen=True)
 class BatchNormalization(Operator):
-    """Per-channel affine with weights scale, bias, mean, variance. Imported stage only."""
+    """Per-channel affine with weights scale, bias, mean, variance. Imported stage only.
+
+    Fields:
+        epsilon: added to the variance before its root is taken
+    """
 
     stages = IMPORTED_ONLY
 

@@ -18,7 +18,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class BitCast(Operator):
-    """Elements of type `source`, read as elements of type `result`."""
+    """Elements of type `source`, read as elements of type `result`.
+
+    Fields:
+        source: name of the input's element type
+        result: name of the output's element type
+    """
 
     source: str
     result: str

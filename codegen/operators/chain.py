@@ -19,6 +19,10 @@ class Chain(Operator):
 
     `sources[i]` are the inputs of member i: number k of the chain's inputs as k, the output of member i - 1 as -1.
     The chain's weights are those of its members one behind the other.
+
+    Fields:
+        members: the layers, in order
+        sources: for each member where its inputs come from: a number of the chain's inputs, or -1, the member before
     """
 
     stages = NO_STAGE

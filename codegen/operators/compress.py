@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 class Compress(Operator):
     """Slices of the first input along `axis` where the second is not 0, and how many there are; 0 behind them. A
     condition that is shorter than the axis ends there.
+
+    Fields:
+        axis: the axis, counted from 0
     """
 
     axis: int

@@ -24,7 +24,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Concat(Operator):
-    """Tensors of equal batch and planes behind each other along `axis`, which is 1: that of the channels."""
+    """Tensors of equal batch and planes behind each other along `axis`, which is 1: that of the channels.
+
+    Fields:
+        axis: the axis, counted from 0
+    """
 
     moves_elements = True
 

@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 class Contraction(Operator):
     """Einstein's sum: a letter for each axis of each input, and those of the result in order. What is not in the result
     is summed over; a letter that an input has twice walks along its diagonal.
+
+    Fields:
+        terms: for each input a letter for each axis
+        result: the letters of the output's axes
     """
 
     terms: tuple[str, ...]

@@ -38,7 +38,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Conv2d(Epilogued):
-    """Cross-correlation; weights (out, in / groups, kh, kw) and bias (out). Pads: top, left, bottom, right."""
+    """Cross-correlation; weights (out, in / groups, kh, kw) and bias (out). Pads: top, left, bottom, right.
+
+    Fields:
+        kernel: rows and columns of the window
+        strides: elements from one window to the next, by rows and by columns
+        pads: elements beside the plane: top, left, bottom, right
+        dilations: elements from one tap of the window to the next, by rows and by columns
+        groups: groups of channels; inputs of one reach the outputs of the same alone
+        epilogue: what is done to each element of the result, which is operand 0; operand 1 is a further input
+    """
 
     kernel: Pair
     strides: Pair = (1, 1)

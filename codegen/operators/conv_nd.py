@@ -27,6 +27,15 @@ class ConvNd(Operator):
     """Cross-correlation of (N, C, ...) and weights (out, C / groups, kernel...); `outputs` are the sizes of the result.
 
     Transposed: weights (C, out / groups, kernel...), each element adds its multiple of the kernel to the result.
+
+    Fields:
+        kernel: elements of the window along each axis behind the channels
+        strides: elements from one window to the next along each axis
+        dilations: elements from one tap to the next along each axis
+        begins: elements before the first along each axis
+        outputs: sizes of the result behind the channels
+        groups: groups of channels; inputs of one reach the outputs of the same alone
+        transposed: whether each input adds to the results under the window, in place of the reverse
     """
 
     kernel: Sizes

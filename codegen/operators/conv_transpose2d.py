@@ -40,6 +40,15 @@ class ConvTranspose2d(Epilogued):
 
     Weights (out, in / groups, kh, kw) and bias (out). `pads` (top, left, bottom, right) cut the result off, behind
     which `output_pads` (bottom, right) add rows and columns that may lie beyond every tap.
+
+    Fields:
+        kernel: rows and columns of the window
+        strides: elements from one window to the next, by rows and by columns
+        pads: rows and columns that are cut off the result: top, left, bottom, right
+        dilations: elements from one tap of the window to the next, by rows and by columns
+        output_pads: rows and columns that are added to it: bottom, right
+        groups: groups of channels; inputs of one reach the outputs of the same alone
+        epilogue: what is done to each element of the result, which is operand 0; operand 1 is a further input
     """
 
     kernel: Pair

@@ -26,6 +26,15 @@ class DeformConv(Operator):
     """A convolution of (N, C, H, W) by (M, C / groups, kernel) whose taps lie where the third input
     (N, offset_groups x taps x (y, x), output's plane) moves them, between pixels too; behind it stand, where
     `has_bias` and `has_mask` say so, a bias (M) and factors (N, offset_groups x taps, output's plane).
+
+    Fields:
+        strides: elements from one window to the next, by rows and by columns
+        pads: elements beside the plane: top, left, bottom, right
+        dilations: elements from one tap of the window to the next, by rows and by columns
+        groups: groups of channels; inputs of one reach the outputs of the same alone
+        offset_groups: groups of input channels with offsets of their own
+        has_bias: whether there is a bias among the inputs
+        has_mask: whether there are factors among the inputs
     """
 
     strides: Pair

@@ -49,7 +49,11 @@ Line = Callable[..., Expression]
 
 @dataclass(frozen=True)
 class Map(Operator):
-    """An expression of its inputs and, numbered behind them, its weights; they broadcast as in numpy."""
+    """An expression of its inputs and, numbered behind them, its weights; they broadcast as in numpy.
+
+    Fields:
+        expression: of the inputs and behind them the weights, element by element
+    """
 
     expression: Expression
 

@@ -28,7 +28,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class FullyConnected(Epilogued):
-    """`y = x @ weights.T + bias`; x (batch, in), weights (out, in), bias (out)."""
+    """`y = x @ weights.T + bias`; x (batch, in), weights (out, in), bias (out).
+
+    Fields:
+        epilogue: what is done to each element of the result, which is operand 0; operand 1 is a further input
+    """
 
     epilogue: Expression = RESULT
 

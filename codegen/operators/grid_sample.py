@@ -34,6 +34,11 @@ class GridSample(Operator):
     A point has a coordinate for each axis, the last one first, -1 to 1 from edge to edge of the axis: `aligned` from
     the middle of its first element to that of the last. `mode`: the nearest element (of two the even one), linear or
     cubic interpolation. `padding`: what lies outside is 0, the nearest element, or a mirror image.
+
+    Fields:
+        mode: nearest, linear or cubic
+        padding: zeros, border or reflection
+        aligned: whether -1 and 1 are the middles of the first and the last element, in place of their edges
     """
 
     mode: str

@@ -37,7 +37,11 @@ def _whole(indices: Doubles, size: int) -> NDArray[np.int64]:
 
 @dataclass(frozen=True)
 class Gather(Operator):
-    """Along `axis`, in its place, the elements at indices of any shape; negative ones count from the end."""
+    """Along `axis`, in its place, the elements at indices of any shape; negative ones count from the end.
+
+    Fields:
+        axis: the axis, counted from 0
+    """
 
     axis: int
 
@@ -63,7 +67,11 @@ class Gather(Operator):
 
 @dataclass(frozen=True)
 class GatherElements(Operator):
-    """An element for each index, whose other coordinates are the index's own."""
+    """An element for each index, whose other coordinates are the index's own.
+
+    Fields:
+        axis: the axis, counted from 0
+    """
 
     axis: int
 
@@ -87,7 +95,11 @@ class GatherElements(Operator):
 
 @dataclass(frozen=True)
 class GatherND(Operator):
-    """Slices at tuples of indices, the last axis of the second input, behind `batch` common axes."""
+    """Slices at tuples of indices, the last axis of the second input, behind `batch` common axes.
+
+    Fields:
+        batch: how many leading axes both inputs have in common
+    """
 
     batch: int
 
@@ -121,6 +133,10 @@ class GatherND(Operator):
 class ScatterElements(Operator):
     """The first input with updates at indices along `axis`, whose other coordinates are the update's own; several of
     one place come one behind the other.
+
+    Fields:
+        axis: the axis, counted from 0
+        reduction: what an update does to the element: none (takes its place), add, mul, min or max
     """
 
     axis: int
@@ -147,7 +163,11 @@ class ScatterElements(Operator):
 
 @dataclass(frozen=True)
 class ScatterND(Operator):
-    """The first input with slices of updates at tuples of indices, the last axis of the second input."""
+    """The first input with slices of updates at tuples of indices, the last axis of the second input.
+
+    Fields:
+        reduction: what an update does to the element: none (takes its place), add, mul, min or max
+    """
 
     reduction: str = "none"
 

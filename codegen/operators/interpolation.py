@@ -23,6 +23,12 @@ class Interpolation(Operator):
     """Row y of the result is the sum of the rows `row_places[y]`, each times its weight; so are its columns.
 
     Every row has as many places; of those that it does not need the weight is 0.
+
+    Fields:
+        row_places: for each row of the result, the rows of the input that it is made of
+        row_weights: the factor of each of these
+        column_places: for each column of the result, the columns of the input that it is made of
+        column_weights: the factor of each of these
     """
 
     row_places: Places

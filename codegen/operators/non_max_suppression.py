@@ -26,6 +26,10 @@ class NonMaxSuppression(Operator):
     intersection over union with one before them exceeds the fourth input, nor those whose score does not exceed the
     fifth, if there is one; as many as the third input says, at most `most`. A box is two opposite corners (y, x, y, x),
     or where `centered` (x, y, width, height).
+
+    Fields:
+        most: how many boxes of an image and class are kept at most
+        centered: whether a box is (x, y, width, height), in place of two corners
     """
 
     most: int

@@ -31,7 +31,11 @@ Ends = list[tuple[int, int]]  # for each axis the elements before and after
 
 @dataclass(frozen=True)
 class Pad2d(Operator):
-    """Zeros around the plane; pads are top, left, bottom, right. Imported stage only."""
+    """Zeros around the plane; pads are top, left, bottom, right. Imported stage only.
+
+    Fields:
+        pads: elements beside the plane: top, left, bottom, right
+    """
 
     stages = IMPORTED_ONLY
 

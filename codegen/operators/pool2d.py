@@ -40,7 +40,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Pool2d(Epilogued):
-    """Maximum or average over windows. A window over the whole plane is a global pool."""
+    """Maximum or average over windows. A window over the whole plane is a global pool.
+
+    Fields:
+        kind: max or average
+        kernel: rows and columns of the window
+        strides: elements from one window to the next, by rows and by columns
+        pads: elements beside the plane: top, left, bottom, right
+        dilations: elements from one tap of the window to the next, by rows and by columns
+        include_padding: whether the divisor of an average counts padding
+        epilogue: what is done to each element of the result, which is operand 0; operand 1 is a further input
+    """
 
     kind: str  # "max" | "average"
     kernel: Pair

@@ -32,6 +32,18 @@ class PoolNd(Operator):
     Elements outside the tensor take no part, but the divisor of a mean counts those in the declared pads where
     `counts_pads`. `places`: a second output of the int64 places of maxima in the whole tensor, in row-major order
     (`places` 1) or with the last two axes swapped (2).
+
+    Fields:
+        kind: max, average or lp
+        kernel: elements of the window along each axis behind the channels
+        strides: elements from one window to the next along each axis
+        dilations: elements from one tap to the next along each axis
+        begins: elements before the first along each axis
+        ends: elements behind the last along each axis
+        outputs: sizes of the result behind the channels
+        counts_pads: whether the divisor of an average counts padding
+        order: of the norm of lp
+        places: 0: no second output; 1, 2: places of the maxima, as said above
     """
 
     kind: str

@@ -32,6 +32,13 @@ class Rearrange(Operator):
 
     An axis with a table has places of it in the stead of multiples of its stride; where one of them is -1, the result
     is `fill`.
+
+    Fields:
+        shape: sizes of the result
+        strides: elements of the input from one index of each axis to the next
+        offset: place in the input of the first element
+        tables: for each axis the places that its indices add, or nothing: then its stride says so
+        fill: the element where a table has -1
     """
 
     moves_elements = True

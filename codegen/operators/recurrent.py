@@ -51,6 +51,14 @@ class Recurrent(Operator):
     C.
 
     `activations`: those of each direction, with their parameters; `clip` bounds what goes into them (0: nothing).
+
+    Fields:
+        kind: RNN, GRU or LSTM
+        backward: for each direction whether it goes from the last step to the first
+        activations: for each direction its functions, each a name and two parameters
+        clip: bound of what goes into an activation; 0: none
+        resets_behind: of a GRU: the reset gate is applied to the product, in place of the state
+        couples: of an LSTM: the forget gate is what the input gate leaves of 1
     """
 
     kind: str

@@ -42,7 +42,13 @@ KINDS: Mapping[str, Callable[..., Any]] = {
 
 @dataclass(frozen=True)
 class Reduce(Operator):
-    """One of `KINDS` over axes, which stay with size 1 or go."""
+    """One of `KINDS` over axes, which stay with size 1 or go.
+
+    Fields:
+        kind: what is computed of the elements
+        axes: the axes that are reduced, counted from 0
+        keeps: whether these stay, with size 1
+    """
 
     kind: str
     axes: tuple[int, ...]
@@ -70,7 +76,14 @@ class Reduce(Operator):
 
 @dataclass(frozen=True)
 class ArgReduce(Operator):
-    """The int64 place along an axis of the largest or least element, the first or the last one of equals."""
+    """The int64 place along an axis of the largest or least element, the first or the last one of equals.
+
+    Fields:
+        axis: the axis, counted from 0
+        keeps: whether it stays, with size 1
+        largest: the largest element, in place of the least
+        last: of equals the last, in place of the first
+    """
 
     axis: int
     keeps: bool
@@ -101,6 +114,12 @@ class ArgReduce(Operator):
 class Cumulative(Operator):
     """Running sums or products ("sum", "prod") along an axis, without the element itself where `exclusive`, from
     the end where `reverse`.
+
+    Fields:
+        kind: sum or prod
+        axis: the axis, counted from 0
+        exclusive: whether an element itself is left out
+        reverse: whether it begins at the end
     """
 
     kind: str
@@ -133,7 +152,13 @@ class Cumulative(Operator):
 
 @dataclass(frozen=True)
 class TopK(Operator):
-    """The `count` largest or least elements along an axis in order, and their int64 places; of equals the first."""
+    """The `count` largest or least elements along an axis in order, and their int64 places; of equals the first.
+
+    Fields:
+        axis: the axis, counted from 0
+        count: how many elements are kept
+        largest: the largest elements, in place of the least
+    """
 
     axis: int
     count: int
@@ -160,7 +185,12 @@ class TopK(Operator):
 
 @dataclass(frozen=True)
 class AlongAxis(Operator):
-    """ "log_softmax", "hardmax" (1 at the first largest element, else 0) or "softmax" along an axis."""
+    """ "log_softmax", "hardmax" (1 at the first largest element, else 0) or "softmax" along an axis.
+
+    Fields:
+        kind: log_softmax, hardmax or softmax
+        axis: the axis, counted from 0
+    """
 
     kind: str
     axis: int

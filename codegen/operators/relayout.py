@@ -13,7 +13,12 @@ from codegen.tensor import Doubles, TensorType
 
 @dataclass(frozen=True)
 class Relayout(Operator):
-    """Moves a tensor from one memory layout to another; inserted by the composition, never by an importer."""
+    """Moves a tensor from one memory layout to another; inserted by the composition, never by an importer.
+
+    Fields:
+        source: name of the layout that is read
+        target: name of the layout that is written
+    """
 
     stages = NO_STAGE
     moves_elements = True

@@ -28,6 +28,13 @@ class RoiAlign(Operator):
     A bin is the mean ("avg") or the largest ("max") of `samples` by `samples` points of it (0: about one for each
     pixel), interpolated between four pixels. Of "max" it is the largest weighted pixel, as ONNX has it. `half_pixel`:
     coordinates are those of a pixel's middle, not of its corner.
+
+    Fields:
+        mode: avg or max
+        bins: rows and columns of bins of a region
+        samples: points of a bin along each axis; 0: about one for each pixel
+        scale: what coordinates of regions are multiplied by
+        half_pixel: whether coordinates are those of a pixel's middle, in place of its corner
     """
 
     mode: str

@@ -26,7 +26,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Softmax(Operator):
-    """Softmax over one axis (non-negative)."""
+    """Softmax over one axis (non-negative).
+
+    Fields:
+        axis: the axis, counted from 0
+    """
 
     axis: int
 

@@ -22,7 +22,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Split(Operator):
-    """Output i holds the next `sizes[i]` elements along `axis` (non-negative)."""
+    """Output i holds the next `sizes[i]` elements along `axis` (non-negative).
+
+    Fields:
+        axis: the axis, counted from 0
+        sizes: elements along it of each output
+    """
 
     moves_elements = True
 

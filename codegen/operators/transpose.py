@@ -26,7 +26,11 @@ FROM_PLANES = (0, 2, 3, 1)
 
 @dataclass(frozen=True)
 class Transpose(Operator):
-    """Axis i of the result is axis `permutation[i]` of the input."""
+    """Axis i of the result is axis `permutation[i]` of the input.
+
+    Fields:
+        permutation: for each axis of the result the input's, counted from 0
+    """
 
     moves_elements = True
 

@@ -25,6 +25,11 @@ if TYPE_CHECKING:
 class TypedMap(Operator):
     """An expression of inputs that broadcast as in numpy, computed by the arithmetic of the element type `computed` (of
     float16 by that of float32); results are converted to `result`.
+
+    Fields:
+        expression: of the inputs, element by element
+        computed: name of the element type whose arithmetic is taken
+        result: name of the output's element type
     """
 
     expression: Expression

@@ -23,6 +23,10 @@ class Unique(Operator):
     """The slices along `axis` that differ, each once, in ascending order of their elements or in that of their first
     places. Outputs: the slices, their first places, for each slice of the input the place of its like among them, how
     often each occurs, and how many there are; 0 behind them. Numbers that are none are alike, and come last.
+
+    Fields:
+        axis: the axis, counted from 0
+        ascending: whether results are sorted, in place of the order of their first places
     """
 
     axis: int

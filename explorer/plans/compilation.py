@@ -11,7 +11,7 @@ from codegen.errors import PlanError, ScheduleError
 from codegen.onnx_import.reader import input_names
 from codegen.plan import Plan, check_plan_fits, read_plan
 from codegen.target import Target
-from explorer.plans.network import load_network
+from explorer.plans.network import Network, load_network
 from microbench.devices import find_device
 from microbench.profile import load_profile, split_variants
 from microbench.virtual.bundle import virtual_platform
@@ -30,15 +30,7 @@ def compile_plan_file(
     Raises PlanError where a plan was made for another model or device.
     """
     plan = read_plan(plan_path)
-    shapes = {tensor.name: tensor.shape for tensor in plan.inputs}
-    names = input_names(model_path)
-    if not set(shapes) <= set(names):
-        raise PlanError(
-            f"plan {plan_path} was made for model {plan.model_name!r} with the inputs {_quoted(shapes)}; {model_path} "
-            f"has the inputs {_quoted(names)}: give that model, or make a new plan by `explore run`"
-        )
-    network = load_network(model_path, shapes, plan.model_name)
-    check_plan_fits(plan, network.sha256)
+    network = network_of(plan, plan_path, model_path)
     profile = load_profile(find_device(device, devices).profile if device else plan.device)
     if plan.qpus:
         profile = profile.with_qpus(plan.qpus)
@@ -50,6 +42,20 @@ def compile_plan_file(
         _check_device(cpu_plan, target, cpu_plan_path)
     compile_bundle(network.graph, plan, target, directory, virtual_platform(profile, plan), cpu_plan)
     return plan
+
+
+def network_of(plan: Plan, plan_path: Path, model_path: Path) -> Network:
+    """The network that a plan was made for; raises PlanError where the model is another."""
+    shapes = {tensor.name: tensor.shape for tensor in plan.inputs}
+    names = input_names(model_path)
+    if not set(shapes) <= set(names):
+        raise PlanError(
+            f"plan {plan_path} was made for model {plan.model_name!r} with the inputs {_quoted(shapes)}; {model_path} "
+            f"has the inputs {_quoted(names)}: give that model, or make a new plan by `explore run`"
+        )
+    network = load_network(model_path, shapes, plan.model_name)
+    check_plan_fits(plan, network.sha256)
+    return network
 
 
 def _quoted(names: Iterable[str]) -> str:

@@ -27,7 +27,12 @@ CALL_INSTRUCTIONS = 20.0  # entering and leaving memcpy
 
 
 class CpuConcat(CpuKernel):
-    """All inputs and the output have one layout: `layout` is 0 for nchw, 1 for pixel16. Threads share every copy."""
+    """All inputs and the output have one layout. Threads share every copy.
+
+    Axes:
+        layout: of all inputs and of the output
+        threads: how many threads of the CPU share the layer
+    """
 
     name = "cpu_concat"
     axis_names: ClassVar[AxisNames] = {"layout": _LAYOUTS}

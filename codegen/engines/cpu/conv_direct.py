@@ -47,6 +47,21 @@ class CpuConvDirect(CpuKernel):
     The input is copied with its padding once per group, split into as many phases as the stride is wide: the
     inner loop runs over consecutive elements and never asks about borders. Threads share the output rows, each
     with a copy of the input rows that it needs.
+
+    Axes:
+        rows: output channels whose sums are in registers at once
+        columns: neighbouring outputs whose sums are in registers at once
+        threads: how many threads of the CPU share the layer
+
+    Formulas:
+        own: O // G
+        depth: I * Y * X
+        padded: (own + rows - 1) // rows * rows
+        group: o // own * padded * (depth + 1)
+        row: o % own
+        weight: group + row // rows * rows * depth + ((i * Y + y) * X + x) * rows + row % rows
+        bias: group + padded * depth + row
+        elements: G * padded * (depth + 1)
     """
 
     name = "cpu_conv_direct"

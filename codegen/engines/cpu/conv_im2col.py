@@ -24,6 +24,19 @@ class CpuConvIm2col(CpuKernel):
     registers.
 
     One group only; the workspace holds the unfolded block. Threads share the blocks, each with a workspace of its own.
+
+    Axes:
+        rows: output channels whose sums are in registers at once
+        columns: pixels whose sums are in registers at once
+        block: rows of outputs that are unfolded at a time
+        threads: how many threads of the CPU share the layer
+
+    Formulas:
+        depth: I * Y * X
+        padded: (O + rows - 1) // rows * rows
+        weight: o // rows * rows * depth + ((i * Y + y) * X + x) * rows + o % rows
+        bias: padded * depth + o
+        elements: padded * (depth + 1)
     """
 
     name = "cpu_conv_im2col"

@@ -33,6 +33,10 @@ TAP_INSTRUCTIONS = 8.0  # whether a row of taps meets a row of inputs
 class CpuConvTranspose(CpuKernel):
     """Any groups. The outputs of a row that meet the same taps lie behind each other while they are summed, so that
     neighbours meet neighbouring inputs; `rows` output channels share these. Threads share the tiles of channels.
+
+    Axes:
+        rows: output channels that share the inputs
+        threads: how many threads of the CPU share the layer
     """
 
     name = "cpu_conv_transpose"

@@ -14,6 +14,11 @@ class ChannelBlocked(Layout):
 
     The last block's lanes beyond the channels are padding: kernels may write anything there, and what they compute
     from it stays in such lanes.
+
+    Formulas:
+        blocks: (C + lanes - 1) // lanes
+        place: ((n * blocks + c // lanes) * P + p) * lanes + c % lanes
+        elements: N * blocks * P * lanes
     """
 
     def __init__(self, lanes: int) -> None:

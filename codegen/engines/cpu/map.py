@@ -78,6 +78,11 @@ class CpuMap(CpuKernel):
 
     `layout` may be pixel16 for tensors of equal shape with channels. Threads share the outermost loop, or the elements
     where there is but one.
+
+    Axes:
+        block: elements of a step
+        layout: of all inputs and of the output
+        threads: how many threads of the CPU share the layer
     """
 
     name = "cpu_map"

@@ -25,8 +25,22 @@ PIXELS_OUTER, CHANNELS_OUTER = "pixels", "channels"
 class CpuPointwiseGemm(CpuKernel):
     """`rows` output channels by `columns` pixels in registers, `k_block` input channels at a time.
 
-    `outer` says which of the two is walked in the outer loop: pixels (0, the weights are passed over again
-    for each tile) or output channels (1, the activations are). Threads share the outer loop.
+    Threads share the outer loop.
+
+    Axes:
+        rows: output channels whose sums are in registers at once
+        columns: pixels whose sums are in registers at once
+        k_block: input channels that are added before the next tile
+        outer: what the outer loop walks: pixels (the weights are passed over again for each tile) or channels (the
+            activations are)
+        threads: how many threads of the CPU share the layer
+
+    Formulas:
+        depth: I
+        padded: (O + rows - 1) // rows * rows
+        weight: o // rows * rows * depth + i * rows + o % rows
+        bias: padded * depth + o
+        elements: padded * (depth + 1)
     """
 
     name = "cpu_pointwise_gemm"

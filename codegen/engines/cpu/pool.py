@@ -35,6 +35,10 @@ class CpuPool(CpuKernel):
 
     `columns` outputs of a row are in registers at once; of a global pool, that many partial results. Threads share
     the channels.
+
+    Axes:
+        columns: outputs of a row in registers at once; of a global pool, partial results
+        threads: how many threads of the CPU share the layer
     """
 
     name = "cpu_pool"

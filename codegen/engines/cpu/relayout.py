@@ -29,6 +29,10 @@ class CpuRelayout(CpuKernel):
     """Lines of 16 pixels are copied whole; `inner` is the faster loop: channels or blocks of pixels.
 
     Threads share the slower one.
+
+    Axes:
+        inner: what the faster loop walks: channels, or blocks of pixels
+        threads: how many threads of the CPU share the layer
     """
 
     name = "cpu_relayout"

@@ -29,8 +29,11 @@ _LAYOUTS = ("nchw", "pixel16", *CHANNEL_LAYOUTS)  # by their place in plans
 class CpuReshape(CpuKernel):
     """A copy of the elements; a bundle makes it a view of its input and copies nothing.
 
-    `layout` is 0 for nchw and, where batch, channels and pixels stay what they are, the place of pixel16 or of the
-    target's blocks of channels in `_LAYOUTS`: there too the elements do not move.
+    Where batch, channels and pixels stay what they are, the elements do not move in pixel16 and in the target's
+    blocks of channels either.
+
+    Axes:
+        layout: of the input and of the output
     """
 
     name = "cpu_reshape"

@@ -19,7 +19,11 @@ from codegen.tensor import FloatArray
 
 
 class CpuSplit(CpuKernel):
-    """One run of elements copied to each output in turn, for each index before the axis; threads share these."""
+    """One run of elements copied to each output in turn, for each index before the axis; threads share these.
+
+    Axes:
+        threads: how many threads of the CPU share the layer
+    """
 
     name = "cpu_split"
 

@@ -26,6 +26,10 @@ class CpuTranspose(CpuKernel):
     """A loop per axis; `inner` is the fastest: the axis whose stores are neighbours, or whose loads are.
 
     Threads share the outermost loop that has more than one turn.
+
+    Axes:
+        inner: the axis of the fastest loop: the one whose stores are neighbours, or whose loads are
+        threads: how many threads of the CPU share the layer
     """
 
     name = "cpu_transpose"

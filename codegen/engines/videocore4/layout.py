@@ -30,7 +30,15 @@ class Pixel16(Layout):
     """[N][ceil(H*W / 16)][block_lines(C)][16 pixels]: a 64-byte line holds 16 neighbouring pixels of a channel.
 
     The QPUs' layout: a lane is a pixel, a line a vector, and a tile of channels one contiguous DMA block. Lines
-    beyond the channels are padding that nobody reads or writes.
+    beyond the channels are padding that nobody reads or writes. Its elements are of 4 bytes. In the formulas `many` is
+    1 from 32 channels on, else 0, and `lines` are `block_lines`.
+
+    Formulas:
+        many: min(C // 32, 1)
+        lines: many * (C + (17 + 31 * C) % 32) + (1 - many) * (C + 1 - C % 2)
+        blocks: (P + 15) // 16
+        place: ((n * blocks + p // 16) * lines + c) * 16 + p % 16
+        elements: N * blocks * lines * 16
     """
 
     name = "pixel16"

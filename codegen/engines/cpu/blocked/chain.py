@@ -52,6 +52,13 @@ class CpuBlockedChain(BlockedKernel):
 
     Rows that two bands need, their `halos`, are kept (moved to the top of their buffer) or recomputed. `outer` is
     that of the dense convolutions, whose register tiles follow from their shapes. Threads share the last layer's rows.
+
+    Axes:
+        band: rows of the last layer that are computed at a time
+        halos: rows that two bands need: kept, or recomputed
+        outer: what the outer loop walks: pixels (the weights are passed over again for each tile) or channels (the
+            activations are)
+        input: how the first input lies: in blocks (channel<lanes>) or row_major (nchw)
     """
 
     name = "cpu_blocked_chain"

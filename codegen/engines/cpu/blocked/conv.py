@@ -22,6 +22,21 @@ class CpuBlockedConv(RegisterTiledConv[ConvCode]):
 
     A 1x1 convolution takes the whole plane for one row. The `input` may be row-major where it fills no block: the first
     layer of a network.
+
+    Axes:
+        input: how the first input lies: in blocks (channel<lanes>) or row_major (nchw)
+
+    Formulas:
+        block: o // lanes
+        padded: (O + lanes - 1) // lanes
+        first: block // blocks * blocks
+        wide: min(blocks, padded - first)
+        start: i // lanes * lanes
+        deep: min(lanes, I - start)
+        weight: (first * I + start * wide) * lanes * Y * X + (((y * deep + i - start) * X + x) * wide + block - first)
+            * lanes + o % lanes
+        bias: padded * lanes * I * Y * X + o
+        elements: padded * lanes * (I * Y * X + 1)
     """
 
     name = "cpu_blocked_conv"

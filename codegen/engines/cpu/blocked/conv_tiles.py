@@ -38,6 +38,13 @@ class RegisterTiledConv(BlockedKernel, Generic[Code]):
 
     `outer` is walked in the outer loop: tiles of pixels (the weights are passed over for each) or tiles of channels
     (the inputs are); `shared` is what threads share out.
+
+    Axes:
+        pixels: outputs whose sums are in registers at once, of each channel
+        blocks: blocks of output channels whose sums are in registers at once
+        outer: what the outer loop walks: pixels (the weights are passed over again for each tile) or channels (the
+            activations are)
+        shared: what the threads share out: pixels (or rows) of all channels, or all pixels of some channels
     """
 
     axis_names: ClassVar[AxisNames] = {**SHARED_NAMES, "outer": (PIXELS_OUTER, CHANNELS_OUTER)}

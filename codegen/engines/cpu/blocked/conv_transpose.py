@@ -40,6 +40,11 @@ class CpuBlockedConvTranspose(BlockedKernel):
 
     `blocks` of output channels by as many pixels as the registers hold are computed at once; threads share the
     blocks of output channels of every phase or, where pixels are shared, its tiles of pixels.
+
+    Axes:
+        pixels: outputs of a phase whose sums are in registers at once
+        blocks: blocks of output channels whose sums are in registers at once
+        shared: what the threads share out: pixels (or rows) of all channels, or all pixels of some channels
     """
 
     name = "cpu_blocked_conv_transpose"

@@ -37,6 +37,17 @@ class CpuBlockedDepthwise(BlockedKernel):
 
     With one row, a row of the kernel's weights is in registers beside them; with more, all its weights are, and a
     row of inputs is loaded once for all outputs that it goes into.
+
+    Axes:
+        pixels: outputs of a row whose sums are in registers at once
+        rows: rows of outputs whose sums are in registers at once
+        shared: what the threads share out: pixels (or rows) of all channels, or all pixels of some channels
+
+    Formulas:
+        padded: (O + lanes - 1) // lanes * lanes
+        weight: (o // lanes * Y * X + y * X + x) * lanes + o % lanes
+        bias: padded * Y * X + o
+        elements: padded * (Y * X + 1)
     """
 
     name = "cpu_blocked_depthwise"

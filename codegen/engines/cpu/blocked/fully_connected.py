@@ -35,6 +35,18 @@ class CpuBlockedFullyConnected(BlockedKernel):
     With fewer sums than hide the latency of an addition, several inputs add to sums of their own; where a core has no
     vectors, each lane is a sum. The `input` is in blocks or, row-major, as ONNX has it; the output always is.
     Threads share the tiles.
+
+    Axes:
+        blocks: vectors of outputs whose sums are in registers at once
+        input: how the first input lies: in blocks (channel<lanes>) or row_major (nchw)
+
+    Formulas:
+        rows: blocks * lanes
+        depth: I
+        padded: (O + rows - 1) // rows * rows
+        weight: o // rows * rows * depth + i * rows + o % rows
+        bias: padded * depth + o
+        elements: padded * (depth + 1)
     """
 
     name = "cpu_blocked_fully_connected"

@@ -34,6 +34,18 @@ class CpuBlockedIndirect(RegisterTiledConv[IndirectCode]):
     used for more pixels; taps beside the picture read zeros, which are multiplied too. Where `offsets` are literals
     each tile has code of its own instead, with its part of the table in the instructions and without those taps.
     Nothing is copied.
+
+    Axes:
+        offsets: where inputs lie: in a table, or as literals in the code of each tile
+
+    Formulas:
+        block: o // lanes
+        padded: (O + lanes - 1) // lanes
+        first: block // blocks * blocks
+        wide: min(blocks, padded - first)
+        weight: first * lanes * I * Y * X + (((y * X + x) * I + i) * wide + block - first) * lanes + o % lanes
+        bias: padded * lanes * I * Y * X + o
+        elements: padded * lanes * (I * Y * X + 1)
     """
 
     name = "cpu_blocked_indirect"

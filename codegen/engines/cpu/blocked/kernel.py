@@ -18,6 +18,10 @@ class BlockedKernel(CpuKernel):
     """Base of the kernels whose activations lie in blocks of `lanes` channels; None: of as many as fit the target.
 
     Blocks of one channel are the row-major layout: for kernels of products and windows, and concatenation.
+
+    Axes:
+        lanes: channels of a block, whose layout is channel<lanes>; 1 is nchw
+        threads: how many threads of the CPU share the layer
     """
 
     def __init__(self, lanes: int | None = None) -> None:

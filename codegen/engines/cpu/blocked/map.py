@@ -38,6 +38,9 @@ from codegen.tensor import FloatArray, Shape, TensorType
 class CpuBlockedMap(BlockedKernel):
     """One pass over all vectors. Beside tensors of the output's shape it takes one number for each channel: a tensor
     whose planes are single pixels, and weights.
+
+    Axes:
+        shared: what the threads share out: pixels (or rows) of all channels, or all pixels of some channels
     """
 
     name = "cpu_blocked_map"

@@ -37,6 +37,10 @@ class CpuBlockedPool(BlockedKernel):
     """`pixels` outputs of a row in registers; padding never takes part, it only counts in a divisor.
 
     Where an output has the registers for itself, several parts of its window are reduced at the same time.
+
+    Axes:
+        pixels: outputs of a row that are in registers at once
+        shared: what the threads share out: pixels (or rows) of all channels, or all pixels of some channels
     """
 
     name = "cpu_blocked_pool"

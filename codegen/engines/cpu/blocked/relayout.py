@@ -22,7 +22,11 @@ from codegen.tensor import FloatArray
 
 
 class CpuBlockedRelayout(CpuKernel):
-    """Blocks of channels by tiles of as many pixels are transposed; threads share the tiles of all blocks."""
+    """Blocks of channels by tiles of as many pixels are transposed; threads share the tiles of all blocks.
+
+    Axes:
+        threads: how many threads of the CPU share the layer
+    """
 
     name = "cpu_blocked_relayout"
 

@@ -41,10 +41,17 @@ class CpuBlockedWinograd(BlockedKernel):
     """F(`tile` x `tile`, 3 x 3): `pixels` tiles by `blocks` blocks of output channels of a product in registers.
 
     `chunk` times as many tiles are transformed into the workspace; then, for one tile of output channels after the
-    other, the products are summed there and transformed back. Threads share the tiles (`shared` 0) or the output
-    channels (1): then each of them transforms all inputs.
+    other, the products are summed there and transformed back. Threads share the tiles (pixels) or the output
+    channels: then each of them transforms all inputs.
 
     Rounding errors grow with the tile, so that its results are judged by `rms_tolerance` as well.
+
+    Axes:
+        tile: rows and columns of outputs that are transformed back together
+        pixels: tiles whose products are in registers at once
+        blocks: blocks of output channels whose products are in registers at once
+        chunk: how many times as many tiles are transformed at a time as are in registers
+        shared: what the threads share out: pixels (or rows) of all channels, or all pixels of some channels
     """
 
     rms_tolerance = 1e-4

@@ -79,6 +79,9 @@ def _groups(output: Shape, rows: int) -> tuple[int, ...]:
 class QpuBroadcast(AlgorithmBase):
     """An expression of row-major tensors that broadcast in any way: lanes gather them by patterns, `rows` lines at a
     time; a constant is copied.
+
+    Axes:
+        rows: lines of 16 elements that a QPU computes before it stores them
     """
 
     name = "qpu_broadcast"

@@ -122,7 +122,12 @@ def _product(spec: LayerSpec) -> _Product:
 
 
 class QpuContraction(AlgorithmBase):
-    """Sums of products of two tensors: 16 lanes by `rows` results in registers, elements are gathered step by step."""
+    """Sums of products of two tensors: 16 lanes by `rows` results in registers, elements are gathered step by step.
+
+    Axes:
+        rows: lines of 16 results in registers at once
+        unroll: products of a turn of the inner loop
+    """
 
     name = "qpu_contraction"
     engine: str = "videocore4"

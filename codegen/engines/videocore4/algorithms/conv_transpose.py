@@ -86,6 +86,11 @@ def _taps(row: AxisPhase, column: AxisPhase) -> list[Tap]:
 class QpuConvTranspose(AlgorithmBase):
     """Any ungrouped transposed convolution: outputs of equal remainder by the strides meet the same taps, as implicit
     GEMM of `blocks` of pixels by `channels`; then `rows` lines at a time take their pixels from all phases.
+
+    Axes:
+        blocks: blocks of 16 pixels of a phase in a tile
+        channels: output channels of a tile
+        rows: lines of 16 outputs that take their pixels from all phases at a time
     """
 
     name = "qpu_conv_transpose"

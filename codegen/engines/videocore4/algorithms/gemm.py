@@ -95,6 +95,11 @@ class GemmConvolution(AlgorithmBase):
     """What the algorithms share; a subclass says which layers it takes and which tiles it offers.
 
     Groups of channels are rounds of one kernel.
+
+    Axes:
+        pixel_tiles: tiles of pixels that QPUs compute at the same time; they share the channels among them
+        blocks: blocks of 16 pixels of a tile
+        channels: output channels of a tile
     """
 
     name: str
@@ -354,7 +359,11 @@ class QpuPointwiseRelayed(GemmConvolution):
 
 
 class QpuImplicitGemm(GemmConvolution):
-    """Any convolution: the im2col matrix is never written, lanes gather their own taps."""
+    """Any convolution: the im2col matrix is never written, lanes gather their own taps.
+
+    Axes:
+        input_layout: the layout of the inputs
+    """
 
     name = "qpu_implicit_gemm"
     gather = True
@@ -367,7 +376,11 @@ class QpuImplicitGemm(GemmConvolution):
 
 
 class QpuImplicitRelayed(QpuPointwiseRelayed):
-    """Any convolution as implicit GEMM on two pixel blocks with relayed weights."""
+    """Any convolution as implicit GEMM on two pixel blocks with relayed weights.
+
+    Axes:
+        input_layout: the layout of the inputs
+    """
 
     name = "qpu_implicit_relayed"
     gather = True

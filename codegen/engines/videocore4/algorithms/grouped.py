@@ -53,7 +53,13 @@ class _Tile:
 
 
 class QpuGrouped(AlgorithmBase):
-    """Convolution in groups of up to 32 input channels, or ungrouped of up to 4, in straight code for each tap."""
+    """Convolution in groups of up to 32 input channels, or ungrouped of up to 4, in straight code for each tap.
+
+    Axes:
+        groups: groups of channels of a tile
+        outputs: output channels of each group in a tile
+        input_layout: the layout of the inputs
+    """
 
     name = "qpu_grouped"
     engine: str = "videocore4"

@@ -26,7 +26,12 @@ GROUPS = 1, 4, 16
 
 
 class QpuInterpolation(AlgorithmBase):
-    """Weighted sums of up to 16 neighbours: a table for each block of pixels says where they lie in a channel."""
+    """Weighted sums of up to 16 neighbours: a table for each block of pixels says where they lie in a channel.
+
+    Axes:
+        groups: tiles of `rows` channels that a QPU computes one behind the other
+        rows: channels of 16 pixels each that are stored at a time
+    """
 
     name = "qpu_interpolation"
     engine: str = "videocore4"

@@ -158,6 +158,11 @@ class QpuMap(_QpuLines):
     """An expression of tensors: those of the output's layout line by line, padding included, unless one operand has
     only a plane or a number for each channel, or the output is a part of a whole: then block by block. Tensors that
     are no single image are runs of words. `numbers` is the layout of inputs that have one for each channel.
+
+    Axes:
+        groups: tiles of `rows` lines that a QPU computes one behind the other
+        rows: lines of 16 elements that a QPU computes before it stores them
+        numbers: the layout of inputs that have one number for each channel
     """
 
     name = "qpu_map"
@@ -266,7 +271,11 @@ class QpuMap(_QpuLines):
 
 
 class QpuConcat(_QpuLines):
-    """Channels of several tensors behind each other: every block's lines are copied to their place."""
+    """Channels of several tensors behind each other: every block's lines are copied to their place.
+
+    Axes:
+        rows: lines of 16 elements that a QPU computes before it stores them
+    """
 
     name = "qpu_concat"
 

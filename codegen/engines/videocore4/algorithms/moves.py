@@ -29,7 +29,14 @@ MOST_ELEMENTS = 1 << 24  # whose places a compiler keeps in memory while it arra
 
 
 class QpuMoves(AlgorithmBase):
-    """Elements in another arrangement, or in another layout: lanes gather them by tables, `rows` lines at a time."""
+    """Elements in another arrangement, or in another layout: lanes gather them by tables, `rows` lines at a time.
+
+    Axes:
+        groups: tiles of `rows` lines that a QPU computes one behind the other
+        rows: lines of 16 elements that a QPU computes before it stores them
+        input_layout: the layout of the inputs
+        output_layout: the layout of the outputs
+    """
 
     name = "qpu_moves"
     engine: str = "videocore4"

@@ -62,7 +62,13 @@ _REDUCTIONS: Mapping[str, Program] = {
 
 
 class _QpuStatistics(AlgorithmBase):
-    """What reductions and softmax share; a subclass says what is computed, and by which steps."""
+    """What reductions and softmax share; a subclass says what is computed, and by which steps.
+
+    Axes:
+        lanes: what the 16 lanes are: results, or elements of one result
+        input_layout: the layout of the inputs
+        rows: lines of 16 results that are stored at a time
+    """
 
     name: str
     engine: str = "videocore4"

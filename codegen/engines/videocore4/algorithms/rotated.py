@@ -39,7 +39,12 @@ _Words = NDArray[np.uint32]
 
 
 class _Rotated(GemmConvolution):
-    """Two pixel blocks a tile; of each input channel's weights 16 are uniforms and the others lanes of a vector."""
+    """Two pixel blocks a tile; of each input channel's weights 16 are uniforms and the others lanes of a vector.
+
+    Axes:
+        neighbours: what the QPU of the next number computes at the same time: other channels of the same pixels, or
+            other pixels of the same channels
+    """
 
     block_values = (BLOCKS,)
     neighbours = NEIGHBOURS
@@ -102,7 +107,12 @@ class QpuPointwiseRotated(_Rotated):
 
 
 class QpuImplicitRotated(_Rotated):
-    """Any convolution as implicit GEMM on two pixel blocks, a part of the weights as vectors."""
+    """Any convolution as implicit GEMM on two pixel blocks, a part of the weights as vectors.
+
+    Axes:
+        depth: input channels that are gone through before the next tap of the kernel
+        input_layout: the layout of the inputs
+    """
 
     name = "qpu_implicit_rotated"
     gather = True

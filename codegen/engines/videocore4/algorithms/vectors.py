@@ -55,7 +55,12 @@ def _check_flat(name: str, output_lines: int | None) -> None:
 
 
 class QpuFullyConnected(AlgorithmBase):
-    """Matrix times vector, for each of a batch: weights are read once, as lines of 16 outputs."""
+    """Matrix times vector, for each of a batch: weights are read once, as lines of 16 outputs.
+
+    Axes:
+        dealing: how tiles of 16 outputs go to the QPUs: runs of neighbours, or interleaved, every so many-th
+        unroll: inputs of a turn of the inner loop
+    """
 
     name = "qpu_fully_connected"
     engine: str = "videocore4"
@@ -154,7 +159,12 @@ class QpuFullyConnected(AlgorithmBase):
 
 
 class _QpuGlobalPool(AlgorithmBase):
-    """What pools over the whole plane share; lanes are channels."""
+    """What pools over the whole plane share; lanes are channels.
+
+    Axes:
+        dealing: how tiles of 16 channels go to the QPUs: runs of neighbours, or interleaved, every so many-th
+        ahead: pixels that are asked for before the first is used
+    """
 
     name: str
     engine: str = "videocore4"

@@ -30,7 +30,12 @@ _BLOCK_HEAD_WORDS = 4
 
 
 class QpuWindow(AlgorithmBase):
-    """What depthwise convolution and pooling share."""
+    """What depthwise convolution and pooling share.
+
+    Axes:
+        channel_chunk: channels of a block of pixels that one QPU computes
+        rows: channels of 16 pixels each that are stored at a time
+    """
 
     name: str
     engine: str = "videocore4"

@@ -47,7 +47,11 @@ def parts_of(columns: int) -> tuple[range, ...]:
 
 
 class QpuWindowRows(AlgorithmBase):
-    """What depthwise convolution and pooling share."""
+    """What depthwise convolution and pooling share.
+
+    Axes:
+        channels: channels of a block of 16 pixels that are computed at a time
+    """
 
     name: str
     engine: str = "videocore4"
