@@ -1,7 +1,8 @@
 """The outer search of a front: a few knobs for the whole network, the exact composition inside.
 
-For every number of QPUs and of cores in use the cap on memory is swept from none to the least that fits: each cap is
-just below what the plan before needed, so that no trade of memory for latency is missed but those too small to matter.
+For every number of QPUs and of cores in use the cap on memory is walked from none to the least that fits: each cap is
+below what the plan before needed by the tolerance of what is left out, so that no trade of memory for latency is missed
+but by that.
 The price of every other summed objective is swept too: of CPU time where several cores are in use, of energy where the
 board's power is known. Optuna's NSGA-II then looks at all knobs together.
 """
@@ -22,6 +23,7 @@ from codegen.target import Target
 from explorer.compose.compose import Composition, Limits
 from explorer.errors import CompositionError
 from explorer.front.pareto import dominated, spread_out
+from explorer.front.walk import walk
 from explorer.objectives.objective import CPU_TIME, ENERGY, Objective, objectives_for, weights_of
 from explorer.objectives.power import Power, power_of
 from explorer.objectives.usage import Usage
@@ -39,8 +41,6 @@ PRICES = {
     CPU_TIME.name: (0.05, 0.2, 0.5, 0.8, 1.2, 1.6, 2.0, 2.5, 3.0, 3.5, 4.0, 5.0, 7.0, 10.0),
     ENERGY.name: (0.1, 0.3, 1.0, 3.0, 10.0, 100.0),
 }
-SMALLEST_STEP = 0.04  # of memory, from one cap to the next
-MOST_CAPS = 30
 TOLERANCE = 0.005  # plans that save no more than this of anything are left out
 
 
@@ -184,13 +184,7 @@ class _FrontSearch:
         return tuple(name for name in names if name != CPU_TIME.name or cores > 1)
 
     def _caps(self, qpus: int, cores_free: int) -> Iterator[Proposal]:
-        cap: int | None = None
-        for _ in range(MOST_CAPS):
-            found = self.evaluate(Knobs(qpus, cores_free, (), cap))
-            if found is None:
-                return
-            yield found
-            cap = min(found.memory_bytes - 1, int(found.memory_bytes * (1 - SMALLEST_STEP)))
+        return walk(lambda cap: self.evaluate(Knobs(qpus, cores_free, (), cap)), TOLERANCE)
 
     def _prices(self, qpus: int, cores_free: int, name: str) -> Iterator[Proposal]:
         for price in PRICES[name]:

@@ -11,7 +11,7 @@ from codegen.target import Target
 from explorer.compose.all_memory import AllMemory
 from explorer.compose.compose import UNLIMITED, Composition, Limits, cpu_only
 from explorer.compose.footprint import kept_bytes_of
-from explorer.compose.held import Caps
+from explorer.compose.known_compositions import KnownCompositions
 from explorer.compose.memory_cap import compose_within
 from explorer.compose.on_board import compose_on
 from explorer.compose.steps import Overheads
@@ -76,12 +76,10 @@ class SearchedNetwork:
 
     def compose_within(self, cap_bytes: float, limits: Limits) -> Composition:
         """The same, with a cap on all activation memory that its bundle allocates."""
-        return compose_within(
-            cap_bytes,
-            lambda caps: self.compose(_capped(limits, caps)),
-            self.memory,
-            limits.price,
+        known = self._within_caps.setdefault(
+            limits, KnownCompositions(lambda caps: self.compose(replace(limits, caps=caps)))
         )
+        return compose_within(cap_bytes, known, self.memory, limits.price)
 
     def compose_within_all(self, cap_bytes: int, limits: Limits) -> Composition:
         """The same, with a cap on all memory that its bundle allocates; raises TooLittleMemoryError where none is
@@ -100,6 +98,10 @@ class SearchedNetwork:
         return self._all_memory.of(composition)
 
     @cached_property
+    def _within_caps(self) -> dict[Limits, KnownCompositions]:
+        return {}
+
+    @cached_property
     def _all_memory(self) -> AllMemory:
         return AllMemory(self.memory, lambda way: kept_bytes_of(way.candidate, self.target))
 
@@ -113,7 +115,3 @@ class SearchedNetwork:
     def memory(self, composition: Composition) -> MemoryUse:
         """What a bundle of the composition allocates for activations."""
         return memory_use(self.plan(composition), workspaces_of(composition))
-
-
-def _capped(limits: Limits, caps: Caps) -> Limits:
-    return replace(limits, caps=caps)
