@@ -138,13 +138,19 @@ def retimed(
 
 
 def priced(
-    steps: tuple[ComposedStep, ...], overheads: Overheads, gpu_bytes: int, arena_bytes: int, gap: float
+    steps: tuple[ComposedStep, ...],
+    overheads: Overheads,
+    gpu_bytes: int,
+    arena_bytes: int,
+    gap: float,
+    launches: int | None = None,
 ) -> Composition:
-    """What steps take together, of which so much is held."""
-    launches = sum(starts_launch(steps))
-    overhead_s = launches * overheads.launch_s + sum(wakes(steps, overheads)) * overheads.wake_s
+    """What steps take together, of which so much is held; `launches`, where parts of layers have some of their own."""
+    begun = sum(starts_launch(steps))
+    overhead_s = begun * overheads.launch_s + sum(wakes(steps, overheads)) * overheads.wake_s
     taken = total((*(step.usage for step in steps), overhead(overhead_s)))
-    return Composition(steps, replace(taken, gpu_bytes=gpu_bytes, arena_bytes=arena_bytes), launches, gap)
+    held = replace(taken, gpu_bytes=gpu_bytes, arena_bytes=arena_bytes)
+    return Composition(steps, held, begun if launches is None else launches, gap)
 
 
 def _why_none(caps: Caps) -> str:

@@ -23,6 +23,7 @@ from explorer.objectives.objective import ENERGY, LATENCY, MEMORY, OBJECTIVES, O
 from explorer.plans.check import Trial, check_bundle, require, tolerance_of
 from explorer.plans.searched_network import SearchedNetwork
 from explorer.runs.data import FRONT_COLUMNS, FRONT_FILE
+from explorer.search.keeper import RoundKeeper
 from explorer.settings import RunSettings
 from explorer.terminal.progress import FoundPlan, Progress
 from microbench.board import Board, Kind
@@ -85,11 +86,12 @@ def explore_front(
     first: Board,
     trials: Sequence[Trial],
     progress: Progress,
+    keeper: RoundKeeper | None,
 ) -> Front:
     """Proposes plans, runs those that stand for all, keeps the ones that no other beats; each is a directory of
     `front/` with plan and bundle. Raises CheckFailedError where one computes wrong outputs.
     """
-    proposals = propose(searched, settings.search.seed, progress, settings.directory / FRONT_STUDY)
+    proposals = propose(searched, settings.search.seed, progress, settings.directory / FRONT_STUDY, keeper)
     plain = [index for index, proposal in enumerate(proposals) if proposal.is_plain]
     predictable = compared(objectives_of(searched[0]))
     chosen = spread(np.array([proposal.values(predictable) for proposal in proposals]), MOST_PLANS, plain)

@@ -21,13 +21,16 @@ from codegen.canonical import content_hash
 from codegen.engine_registry import host_engines
 from codegen.target import Target
 from explorer.compose.compose import Composition, Limits
-from explorer.errors import CompositionError
+from explorer.compose.least_held import least_alive_bytes
+from explorer.errors import UndecidedError
 from explorer.front.pareto import dominated, spread_out
-from explorer.front.walk import walk
+from explorer.front.walk import counted, walk
 from explorer.objectives.objective import CPU_TIME, ENERGY, Objective, objectives_for, weights_of
 from explorer.objectives.power import Power, power_of
 from explorer.objectives.usage import Usage
+from explorer.plans.kept_compositions import KeptCompositions
 from explorer.plans.searched_network import SearchedNetwork
+from explorer.search.keeper import RoundKeeper
 from explorer.terminal.progress import Progress
 
 if TYPE_CHECKING:
@@ -41,6 +44,7 @@ PRICES = {
     CPU_TIME.name: (0.05, 0.2, 0.5, 0.8, 1.2, 1.6, 2.0, 2.5, 3.0, 3.5, 4.0, 5.0, 7.0, 10.0),
     ENERGY.name: (0.1, 0.3, 1.0, 3.0, 10.0, 100.0),
 }
+PARTS = 20  # of a walk along caps, for whoever watches
 TOLERANCE = 0.005  # plans that save no more than this of anything are left out
 
 
@@ -111,13 +115,18 @@ def values_of(objectives: Sequence[Objective], usage: Usage, searched: SearchedN
 
 
 def propose(
-    searched: Sequence[SearchedNetwork], seed: int, progress: Progress, study_file: Path
+    searched: Sequence[SearchedNetwork],
+    seed: int,
+    progress: Progress,
+    study_file: Path,
+    keeper: RoundKeeper | None = None,
 ) -> tuple[Proposal, ...]:
     """The proposals that no other beats by prediction, and the plain ones, the fastest first; of those that differ by
     less than `TOLERANCE` in all respects one. `searched`: one for each number of QPUs, the one of all of them first.
-    `study_file`: where Optuna keeps its study; one of an earlier front is replaced.
+    `study_file`: where Optuna keeps its study; one of an earlier front is replaced. `keeper`: where compositions
+    outlive an interruption.
     """
-    search = _FrontSearch(searched)
+    search = _FrontSearch(searched, keeper)
     swept = search.sweep(progress)
     progress.phase("Front: knobs")
     return _efficient(
@@ -127,9 +136,10 @@ def propose(
 
 
 class _FrontSearch:
-    def __init__(self, searched: Sequence[SearchedNetwork]) -> None:
+    def __init__(self, searched: Sequence[SearchedNetwork], keeper: RoundKeeper | None) -> None:
         self._searched = {found.target.qpus: found for found in searched}
         self._searched.setdefault(0, searched[0])
+        self._kept = {qpus: KeptCompositions(found, keeper) for qpus, found in self._searched.items()}
         self._cores = searched[0].target.cores
         self._known: dict[Knobs, Proposal | None] = {}
         self.objectives = compared(objectives_of(searched[0]))
@@ -149,13 +159,17 @@ class _FrontSearch:
             for cores_free in range(self._cores)
         ]
         progress.phase("Front: caps and prices")
-        progress.expect(len(families))
+        progress.expect(len(families) * PARTS)
         for qpus, cores_free in families:
-            found += self._caps(qpus, cores_free)
+            found += counted(self._caps(qpus, cores_free), self._least_bytes(), PARTS, progress.done)
             for name in self._priced(self._cores - cores_free):
                 found += self._prices(qpus, cores_free, name)
-            progress.done()
         return found
+
+    def _least_bytes(self) -> int:
+        """What about the last plan of a walk should take: row-major activations of the largest layer."""
+        graph = self._searched[0].network.graph
+        return least_alive_bytes(graph, {}, lambda tensor: graph.types[tensor].size_bytes)
 
     def sample(
         self, swept: Sequence[Proposal], study: optuna.Study, progress: Progress
@@ -199,12 +213,17 @@ class _FrontSearch:
             self._cores - knobs.cores_free,
             weights_of(dict(knobs.prices), power_of(found.profile, found.target)),
         )
-        try:
+
+        def compose() -> Composition:
             if knobs.cap_bytes is None:
-                composition = found.compose(limits)
-            else:
-                composition = found.compose_within(knobs.cap_bytes, limits)
-        except CompositionError:
+                return found.compose(limits)
+            return found.compose_within(knobs.cap_bytes, limits)
+
+        try:
+            composition = self._kept[knobs.qpus].composition(knobs, compose)
+        except UndecidedError:
+            return None
+        if composition is None:
             return None
         memory = found.memory(composition)
         usage = replace(composition.usage, gpu_bytes=memory.gpu_bytes, arena_bytes=memory.arena_bytes)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol, TypeVar
 
 
@@ -29,3 +30,23 @@ def walk(cheapest_within: Callable[[int | None], Found | None], tolerance: float
     while (found := cheapest_within(cap)) is not None:
         yield found
         cap = min(found.memory_bytes - 1, int(found.memory_bytes * (1 - tolerance)))
+
+
+def counted(
+    walked: Iterable[Found], least_bytes: int, parts: int, done: Callable[[], object]
+) -> Iterator[Found]:
+    """The same, told in `parts`: as many are done as of the way from the first one's memory to about the last one's is
+    behind, by its logarithm, and all of them at the end.
+    """
+    told, first = 0, 0
+    for found in walked:
+        first = first or found.memory_bytes
+        way = math.log(max(first, 1) / max(least_bytes, 1))
+        behind = math.log(max(first, 1) / max(found.memory_bytes, 1))
+        share = min(1.0, behind / way) if way > 0 else 0.0
+        while told < int(share * (parts - 1)):
+            done()
+            told += 1
+        yield found
+    for _ in range(parts - told):
+        done()

@@ -213,8 +213,9 @@ def _front(
     fewer = (replace(settings, qpus=count) for count in fewer_qpus(found.target))
     variants = [found, *(searched(variant, found.network, progress) for variant in fewer)]
     first = open_board_of(settings)
-    with Workers(alike(first, settings), close) as boards:
-        return explore_front(settings, variants, boards, first, trials[:1], progress)
+    with Workers(alike(first, settings), close) as boards, store_of(settings, first) as store:
+        keeper = store if first.records else None
+        return explore_front(settings, variants, boards, first, trials[:1], progress, keeper)
 
 
 def searched(settings: RunSettings, network: Network, progress: Progress) -> SearchedNetwork:

@@ -16,7 +16,7 @@ from explorer.compose.known_compositions import KnownCompositions
 from explorer.compose.memory_cap import compose_within
 from explorer.compose.steps import Overheads
 from explorer.errors import CompositionError
-from explorer.front.walk import walk
+from explorer.front.walk import counted, walk
 from explorer.objectives.usage import Usage
 from tests.explorer.compositions import Table, cost, every_composition, every_cut, problems
 from tests.explorer.held_memory import held_memory
@@ -80,3 +80,13 @@ def test_what_is_known_is_not_asked_for_again() -> None:
         with pytest.raises(CompositionError):
             known(narrow)
     assert asked[2:] == [Caps(9, 20)]
+
+
+@pytest.mark.parametrize(
+    ("memories", "told"), [((1000, 100, 10), [0, 4, 9]), ((10,), [0]), ((1000, 5), [0, 9])]
+)
+def test_a_walk_tells_how_much_is_behind(memories: tuple[int, ...], told: list[int]) -> None:
+    done: list[int] = []
+    points = [Point(1.0, memory) for memory in memories]
+    seen = [len(done) for _ in counted(points, 10, 10, lambda: done.append(1))]
+    assert (seen, len(done)) == (told, 10)
