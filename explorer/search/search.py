@@ -16,6 +16,7 @@ from codegen.schedule import Candidate
 from cost_models.model import CostModel, Observation, Prediction
 from explorer.compose.on_board import exceeds_gpu_memory
 from explorer.compose.timed_candidates import TimedCandidate
+from explorer.errors import BudgetError
 from explorer.search.budget import Left
 from explorer.search.layer_search import Kind, SearchSettings
 from explorer.search.recalled import Recalled, basis_of
@@ -103,7 +104,7 @@ def search(
         state.record(samples)
         strategy.tell(samples)
 
-    while due := left.within(strategy.ask(state, left)):
+    while due := _affordable(strategy.ask(state, left), state, left):
         measure(due)
     state.require_timed()
     target = searched.jobs.target
@@ -121,6 +122,18 @@ def search(
         strategy.name,
         tuple(asked),
     )
+
+
+def _affordable(requests: Sequence[Request], state: SearchState, left: Left) -> Sequence[Request]:
+    """What of the requests there is to be had; nothing where there are too few measurements left for a plan that may
+    be faster than what was measured makes one. Raises BudgetError where that makes none.
+    """
+    try:
+        return left.within(requests)
+    except BudgetError:
+        if state.has_plan():
+            return ()
+        raise
 
 
 def _crossings(state: SearchState) -> list[Request]:

@@ -10,8 +10,10 @@ from codegen.graph import Graph, LayerSpec
 from codegen.schedule import Candidate
 from cost_models.model import CostModel, Observation, Prediction
 from cost_models.roofline import RooflineModel
+from explorer.compose.compose import compose
 from explorer.compose.steps import Overheads
 from explorer.compose.timed_candidates import TimedCandidates
+from explorer.errors import CompositionError
 from explorer.measure.jobs import JobBuilder
 from explorer.measure.programs import Programs
 from explorer.search.keeper import Keeper
@@ -151,6 +153,14 @@ class SearchState:
     def keep_programs(self) -> None:
         """Lets the digests of programs that were asked for outlive the search; raises StoreError."""
         self._programs.keep()
+
+    def has_plan(self) -> bool:
+        """Whether a plan can be made of what was measured."""
+        try:
+            compose(self.graph, self.timed_candidates, self.overheads)
+        except CompositionError:
+            return False
+        return True
 
     def require_timed(self) -> None:
         """Raises SearchError naming a layer none of whose candidates works."""

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
@@ -121,6 +122,16 @@ def test_a_program_is_measured_once_whatever_it_is_called() -> None:
 def test_a_budget_too_small_for_a_plan_says_how_much_that_needs() -> None:
     with pytest.raises(BudgetError, match=r"needs at least \d+ measurements, --budget allows 2"):
         run("expected_gain", SearchSettings(budget=Budget(measurements=2)))
+
+
+def test_a_budget_that_made_a_plan_is_never_too_small_for_a_faster_one() -> None:
+    with pytest.raises(BudgetError) as raised:
+        run("expected_gain", SearchSettings(budget=Budget(measurements=2)))
+    (needed,) = re.findall(r"needs at least (\d+)", str(raised.value))
+    for more in range(6):
+        budget = Budget(measurements=int(needed) + more)
+        result, _ = run("expected_gain", SearchSettings(budget=budget))
+        assert compose(GRAPH, result.timed_candidates, Overheads()).total_s > 0
 
 
 def test_when_time_is_over_there_is_a_plan() -> None:
