@@ -42,7 +42,7 @@ from explorer.plans.least_memory import least_bytes
 from explorer.plans.network import Network, kept, open_network
 from explorer.plans.searched_network import SearchedNetwork
 from explorer.rehearse.rehearsal import Perform, Rehearsals
-from explorer.runs.claim import claim
+from explorer.runs.claim import claim, given_back_if_refused
 from explorer.runs.files import (
     COMMAND_FILE,
     MEASURED,
@@ -117,7 +117,8 @@ def run(settings: RunSettings, progress: Progress, announce: Announce) -> Run:
             settings = claim(settings, identity_of(settings, network.sha256))
             network = kept(network, settings)
         progress.directory(settings.directory)
-        found, tally = _investigate(settings, network, boards, first, fingerprint, progress)
+        with given_back_if_refused(settings.directory):
+            found, tally = _investigate(settings, network, boards, first, fingerprint, progress)
         composed = _best(found, limits, settings.max_memory_bytes)
         progress.phase("Compile")
         place, seed = settings.directory, settings.search.seed

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from explorer.errors import RunExistsError
+from explorer.errors import RunExistsError, UsageError
 from explorer.runs.files import COMMAND_FILE, command_text
 from explorer.settings import RunSettings
 
@@ -40,6 +40,19 @@ def claim(settings: RunSettings, identity: str) -> RunSettings:
         f"{places[-1]} holds results of another run ({_command(places[-1])}): name another directory with --out, or "
         "give --overwrite to put this run in its place"
     )
+
+
+@contextlib.contextmanager
+def given_back_if_refused(directory: Path) -> Iterator[None]:
+    """Leaves a claimed directory to whoever asks next, where what was asked for cannot be done and no plan is there."""
+    try:
+        yield
+    except UsageError:
+        if not (directory / "plan.json").exists():
+            (directory / COMMAND_FILE).unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                directory.rmdir()  # unless somebody has something there
+        raise
 
 
 def owner_of(directory: Path) -> str | None:
