@@ -148,7 +148,7 @@ def _algorithm(algorithm: Algorithm) -> Schema:
         "description": description(type(algorithm)),
         "properties": {
             "engine": {"const": algorithm.engine},
-            **{role: {"items": {"anyOf": axes} if axes else False} for role in ("split", "tile")},
+            **{role: {"items": {"anyOf": axes}} for role in ("split", "tile") if axes},
         },
         "x-element-types": sorted(algorithm.element_types),
     }

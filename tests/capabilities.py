@@ -59,6 +59,12 @@ CAPABILITIES = (
         package="gcc",
     ),
     Capability(
+        "node",
+        "a program in JavaScript computes plans from their files alone",
+        probes.programs("node"),
+        package="nodejs",
+    ),
+    Capability(
         "make",
         "bundles are built by their Makefile",
         probes.programs("make"),
