@@ -2,7 +2,9 @@
 
 Weights are drawn, never fetched, those too that training begins with at nothing, which would leave branches or all of
 the network without effect. Each layer is scaled so that what it gives has the variance 1, and the statistics of batch
-normalisation are the first input's, one variance for all channels, so that activations neither vanish nor grow.
+normalisation are those of several inputs, one variance for all channels, so that activations neither vanish nor grow:
+those of a single input would be its own means, of few pixels in the end, and what another input differs by, rounding
+too, would grow from layer to layer.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
 
 OPSET = 17
 SEED = 0
+EXAMPLES = 16  # inputs whose statistics are taken
 VANISHING = 1e-3  # the largest weight of a layer without effect
 
 
@@ -90,7 +93,7 @@ def detector(name: str, family: str, size: int) -> Architecture:
                 self.net = models.get_model(name, weights=None, weights_backbone=None)
 
             def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-                found = self.net([x[0]])[0]
+                found = self.net([x[image] for image in range(x.shape[0])])[0]
                 return found["boxes"], found["scores"], found["labels"]
 
         return Flat()
@@ -193,12 +196,11 @@ def export(architecture: Architecture, path: Path) -> None:
 
     torch.manual_seed(SEED)
     net = architecture.build().eval()
-    shape, words = architecture.shape, architecture.words
-    example = torch.randint(0, words, shape) if words else torch.randn(shape)
+    example = _drawn(architecture, 1)
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")
         draw_vanishing(net)
-        _keep_variance(net, example)
+        _keep_variance(net, _drawn(architecture, EXAMPLES))
         net(example)  # exporters fix what the first call leaves open
         torch.onnx.export(
             net,
@@ -209,6 +211,14 @@ def export(architecture: Architecture, path: Path) -> None:
             dynamo=False,
             do_constant_folding=True,
         )
+
+
+def _drawn(architecture: Architecture, count: int) -> Tensor:
+    """Several inputs."""
+    import torch
+
+    shape = (count, *architecture.shape[1:])
+    return torch.randint(0, architecture.words, shape) if architecture.words else torch.randn(shape)
 
 
 def draw_vanishing(net: nn.Module) -> list[str]:
@@ -227,7 +237,7 @@ def draw_vanishing(net: nn.Module) -> list[str]:
     return drawn
 
 
-def _keep_variance(net: nn.Module, example: Tensor) -> None:
+def _keep_variance(net: nn.Module, examples: Tensor) -> None:
     from torch import nn
 
     hooks = []
@@ -237,7 +247,7 @@ def _keep_variance(net: nn.Module, example: Tensor) -> None:
         elif isinstance(module, nn.modules.conv._ConvNd | nn.Linear):
             hooks.append(module.register_forward_hook(_scale))
     for _ in range(2):  # modules that are called twice are scaled twice
-        net(example)
+        net(examples)
     for hook in hooks:
         hook.remove()
 
