@@ -24,11 +24,11 @@ def write_report(directory: Path) -> dict[str, Path]:
     import nbformat
 
     run = open_run(directory)
-    notebook = build_notebook(report_cells(run, report_sections()))
+    sections = report_sections()
+    written = {"page": run.directory / PAGE_FILE, "notebook": run.directory / NOTEBOOK_FILE}
+    written["page"].write_text(page(run, sections, NOTEBOOK_FILE), encoding="utf-8")
+    notebook = build_notebook(report_cells(run, sections))
     execute_notebook(notebook, run.directory)
     nbformat.validate(notebook)
-    title = f"{run.plan.model_name} on {run.plan.device}"
-    nbformat.write(notebook, run.directory / NOTEBOOK_FILE)
-    (run.directory / PAGE_FILE).write_text(page(notebook, title, NOTEBOOK_FILE), encoding="utf-8")
-    written = {"notebook": run.directory / NOTEBOOK_FILE, "page": run.directory / PAGE_FILE}
+    nbformat.write(notebook, written["notebook"])
     return written | {f"figure of {name}": path for name, path in figures(run).items()}

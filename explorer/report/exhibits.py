@@ -1,62 +1,137 @@
-"""What a report shows: tables, figures with their reading, commands. Each knows how a notebook displays it."""
+"""What a report shows: tables, figures with their reading, sentences. Each knows how page and notebook display it."""
 
 from __future__ import annotations
 
+import hashlib
 import html
 import io
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+from explorer.report.markup import MISSING, part
+from explorer.report.svg import Mark, inline_svg
 
 if TYPE_CHECKING:
     import pandas as pd
+    from markupsafe import Markup
     from matplotlib.figure import Figure
 
 PIXELS_PER_INCH = 160
-MISSING = "–"
+WORDY = "what it computes", "split and tile", "waits most for"  # columns that need room
+MOST_ROWS = 200  # of a table in a notebook's output; its frame has all
+
+
+class Shown(Protocol):
+    """Anything that a section shows. In a notebook it is displayed by IPython's rules."""
+
+    def markup(self) -> Markup:
+        """As a part of the page; made by templates, so that names in it are escaped."""
+        ...
 
 
 @dataclass(frozen=True, eq=False)
 class Exhibit:
-    """A table with one line below it that says how to read it; numbers are shown with three digits."""
+    """A table with one line below it that says how to read it; numbers are shown with three digits.
+
+    `label` says what it is for those who do not see it. `layers`: the step of the plan behind each row, from 1, so that
+    one layer can be followed through all figures. Columns called `algorithm` have its colour and marker, `bars` a
+    bar beside their number.
+    """
 
     frame: pd.DataFrame
     note: str = ""
+    label: str = "table"
+    layers: Sequence[int | None] = ()
+    bars: tuple[str, ...] = ()
+    candidates: bool = False
 
-    def _repr_html_(self) -> str:
-        numeric = [self.frame[name].dtype.kind in "iuf" for name in self.frame.columns]
-        head = "".join(
-            _cell("th", str(name), right) for name, right in zip(self.frame.columns, numeric, strict=True)
-        )
-        rows = (
-            "".join(_cell("td", shown(value), right) for value, right in zip(row, numeric, strict=True))
-            for row in self.frame.itertuples(index=False, name=None)
-        )
-        body = "".join(f"<tr>{cells}</tr>" for cells in rows)
-        note = f'<p class="reading">{html.escape(self.note)}</p>' if self.note else ""
-        return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{note}"
+    def markup(self) -> Markup:
+        columns = [self._column(str(name)) for name in self.frame.columns]
+        greatest = {name: float(self.frame[name].max()) for name in self.bars}
+        layers = self.layers or (None,) * len(self.frame)
+        rows = [
+            {
+                "layer": layer,
+                "cells": [
+                    _cell(value, layer, greatest.get(str(name)))
+                    for name, value in zip(self.frame.columns, values, strict=True)
+                ],
+            }
+            for layer, values in zip(layers, self.frame.itertuples(index=False, name=None), strict=True)
+        ]
+        return part("table", columns, rows, self.label, self.candidates) + part("reading", self.note)
+
+    def _ipython_display_(self) -> None:
+        """The DataFrame, as pandas shows it, and the note."""
+        import pandas as pd
+        from IPython.display import HTML, display
+
+        with pd.option_context("display.html.use_mathjax", False, "display.max_rows", MOST_ROWS):
+            display(self.frame)
+        if self.note:
+            display(HTML(f"<p>{html.escape(self.note)}</p>"))
+
+    def _column(self, name: str) -> Mapping[str, object]:
+        is_number = self.frame[name].dtype.kind in "iuf"
+        wide = {"layer": " name", **dict.fromkeys(WORDY, " wordy")}.get(name, "")
+        css = "number" if is_number else f"text{wide}"
+        return {
+            "name": name, "css": css, "is_number": is_number, "is_bar": name in self.bars,
+            "is_algorithm": name == "algorithm", "is_layer": name == "layer",
+        }  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class Panel:
+    """One of the figures that are read together; `marks` by ids of its artists. A wide one has a row for itself."""
+
+    figure: Figure
+    title: str
+    marks: Mapping[str, Mark] = field(default_factory=dict)
+    wide: bool = False
 
 
 @dataclass(frozen=True, eq=False)
 class CaptionedFigure:
-    """A figure and its reading: one sentence computed from the data that the figure shows."""
+    """Panels and their reading: a sentence computed from the data that they show, empty where there is nothing to say.
 
-    figure: Figure
-    reading: str
+    `algorithms`: whose colours and markers occur, for the key.
+    """
+
+    panels: Sequence[Panel]
+    reading: str = ""
+    algorithms: Sequence[str] = ()
+
+    @property
+    def figure(self) -> Figure:
+        """The first, to go on from."""
+        return self.panels[0].figure
+
+    def markup(self) -> Markup:
+        panels = [
+            {"title": panel.title, "wide": panel.wide, "svg": self._svg(number, panel)}
+            for number, panel in enumerate(self.panels)
+        ]
+        return part("figure", panels, sorted(set(self.algorithms)), self.reading)
 
     def png(self) -> bytes:
-        """The figure as PNG; equal figures give equal bytes."""
-        buffer = io.BytesIO()
-        self.figure.savefig(buffer, format="png", dpi=PIXELS_PER_INCH, metadata={"Software": None})
-        return buffer.getvalue()
+        """The panels' PNG images one behind the other; equal figures give equal bytes."""
+        return b"".join(_png(panel.figure) for panel in self.panels)
+
+    def _svg(self, number: int, panel: Panel) -> Markup:
+        label = panel.title if number else f"{panel.title}. {self.reading}"
+        prefix = hashlib.sha256(f"{panel.title} {self.reading}".encode()).hexdigest()[:8]
+        return inline_svg(panel.figure, label, panel.marks, f"f{prefix}{number}")
 
     def _ipython_display_(self) -> None:
         from IPython.display import HTML, Image, display
 
-        width = round(self.figure.get_figwidth() * 96)
-        display(Image(data=self.png(), format="png", width=width, alt=self.reading))
-        display(HTML(f'<p class="reading">{html.escape(self.reading)}</p>'))
+        for panel in self.panels:
+            width = round(panel.figure.get_figwidth() * 96)
+            display(Image(data=_png(panel.figure), format="png", width=width, alt=panel.title))
+        display(HTML(f"<p>{html.escape(self.reading)}</p>"))
 
 
 @dataclass(frozen=True)
@@ -65,8 +140,24 @@ class Sentence:
 
     text: str
 
-    def _repr_html_(self) -> str:
-        return f"<p>{html.escape(self.text)}</p>"
+    def markup(self) -> Markup:
+        return part("paragraph", self.text)
+
+    def _ipython_display_(self) -> None:
+        _show_markup(self.markup())
+
+
+@dataclass(frozen=True)
+class Tiles:
+    """The figures to remember: what each is called, its value, and what the value is."""
+
+    items: tuple[tuple[str, str, str], ...]
+
+    def markup(self) -> Markup:
+        return part("tiles", self.items)
+
+    def _ipython_display_(self) -> None:
+        _show_markup(self.markup())
 
 
 @dataclass(frozen=True)
@@ -75,8 +166,30 @@ class Commands:
 
     lines: tuple[str, ...]
 
-    def _repr_html_(self) -> str:
-        return f'<pre class="commands">{html.escape(chr(10).join(self.lines))}</pre>'
+    def markup(self) -> Markup:
+        return part("commands", self.lines)
+
+    def _ipython_display_(self) -> None:
+        _show_markup(self.markup())
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A part that is markup already, made by templates; the notebook shows it as it is."""
+
+    content: Markup
+
+    def markup(self) -> Markup:
+        return self.content
+
+    def _ipython_display_(self) -> None:
+        _show_markup(self.content)
+
+
+def _show_markup(markup: Markup) -> None:
+    from IPython.display import HTML, display
+
+    display(HTML(str(markup)))
 
 
 def shown(value: object) -> str:
@@ -103,6 +216,18 @@ def counted(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
-def _cell(tag: str, text: str, right: bool) -> str:
-    style = ' style="text-align: right"' if right else ' style="text-align: left"'
-    return f"<{tag}{style}>{html.escape(text)}</{tag}>"
+def _png(figure: Figure) -> bytes:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=PIXELS_PER_INCH, metadata={"Software": None})
+    return buffer.getvalue()
+
+
+def _cell(value: object, layer: int | None, greatest: float | None) -> Mapping[str, object]:
+    number = float(value) if isinstance(value, int | float) else math.nan
+    known = not math.isnan(number)
+    return {
+        "text": shown(value),
+        "layer": layer,
+        "sorted_by": f"{number:.6g}" if known else "",
+        "fraction": max(0.0, number) / greatest if greatest and known else None,
+    }

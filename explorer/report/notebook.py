@@ -8,24 +8,39 @@ import signal
 import sys
 import tempfile
 from collections.abc import Sequence
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from explorer.errors import MissingExtraError, ReportError
-from explorer.report.section import Cell, ReportSection, prose
+from explorer.report.section import Part, ReportSection
 from explorer.runs.data import RunData
 
 if TYPE_CHECKING:
     from jupyter_client.manager import AsyncKernelManager
     from nbformat import NotebookNode
 
-EXTRA_PACKAGES = ("nbformat", "nbclient", "nbconvert", "ipykernel")
+EXTRA_PACKAGES = ("nbformat", "nbclient", "ipykernel", "jinja2")
 INSTALL_LINE = "pip install -e '.[report]'"
 LONGEST_EXECUTION_S = 120.0
 LOOPBACK = "127.0.0.1"
 KERNEL = {"name": "python3", "display_name": "Python 3", "language": "python"}
 SETUP = "from explorer.runs.data import open_run\n\nrun = open_run('.')"
+HOW = (
+    "Every table below is a pandas DataFrame and every figure one of matplotlib: `layer_table(run).frame` and "
+    "`roofline(run).figure` are what a cell shows, to sort, join, plot or save. `run` has the rest: `run.samples`, "
+    "`run.reasons`, `run.counters` and `run.front` are tables, `run.plan` and `run.report` objects."
+)
+GOING_ON = (
+    "from explorer.runs.frames import steps_frame\n\n"
+    "layers = steps_frame(run)\n"
+    'layers.nlargest(5, "time_s")[["layer", "algorithm", "time_s", "kind", "share"]]',
+    'axes = layers.plot.barh(x="layer", y="share", figsize=(7, 1 + 0.18 * len(layers)), legend=False, fontsize=7)\n'
+    "axes.invert_yaxis()",
+    'working = run.samples[run.samples["status"] == "ok"]\n'
+    'working.groupby(["algorithm", "kind"])["time_s"].describe()[["count", "min", "50%", "max"]]',
+)
 
 
 def require_extra() -> None:
@@ -37,22 +52,46 @@ def require_extra() -> None:
         )
 
 
+@dataclass(frozen=True)
+class Cell:
+    """One cell of a notebook: Markdown or Python."""
+
+    kind: Literal["markdown", "code"]
+    source: str
+
+
 def report_cells(run: RunData, sections: Sequence[ReportSection]) -> tuple[tuple[str, Cell], ...]:
     """Every cell of a run's notebook, with an id that says which section it is of."""
+    title = f"# {_plain(run.plan.model_name)} on {_plain(run.plan.device)}"
     cells = [
-        ("title", prose(f"# {_plain(run.plan.model_name)} on {_plain(run.plan.device)}")),
+        ("title", Cell("markdown", title)),
+        ("how", Cell("markdown", HOW)),
         ("setup", Cell("code", SETUP)),
     ]
-    absent = []
     for section in sections:
-        if not section.applies(run):
-            absent.append(f"{section.title} (needs {section.needs})")
-            continue
-        own = (prose(f"## {section.title}"), *section.cells(run))
-        cells += [(f"{section.name}-{number}", cell) for number, cell in enumerate(own)]
-    if absent:
-        cells.append(("absent", prose(f"Left out, for want of data: {'; '.join(absent)}.")))
-    return tuple(cells)
+        if section.applies(run):
+            own = (Cell("markdown", f"## {section.title}"), *map(_cell, section.parts(run)))
+            cells += [(f"{section.name}-{number}", cell) for number, cell in enumerate(own)]
+    going_on = GOING_ON if run.samples is not None else GOING_ON[:-1]
+    cells += [
+        ("going-on", Cell("markdown", "## To go on from")),
+        *((f"going-on-{number}", Cell("code", source)) for number, source in enumerate(going_on)),
+    ]
+    absent = left_out(run, sections)
+    return tuple([*cells, ("absent", Cell("markdown", absent))] if absent else cells)
+
+
+def left_out(run: RunData, sections: Sequence[ReportSection]) -> str:
+    """A sentence with the sections that a run has no data for; empty where there are none."""
+    absent = [f"{one.title} (needs {one.needs})" for one in sections if not one.applies(run)]
+    return f"Left out, for want of data: {'; '.join(absent)}." if absent else ""
+
+
+def _cell(part: Part) -> Cell:
+    if isinstance(part, str):
+        return Cell("markdown", part)
+    name = part.__name__
+    return Cell("code", f"from {part.__module__} import {name}\n\n{name}(run)")
 
 
 def build_notebook(cells: Sequence[tuple[str, Cell]]) -> NotebookNode:

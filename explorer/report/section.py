@@ -1,32 +1,28 @@
-"""The fourth axis of extension: a section of a report turns a run's data into a few cells of a notebook."""
+"""The fourth axis of extension: a section of a report turns a run's data into a few tables and figures."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from functools import cache
 from importlib.metadata import entry_points
-from typing import Literal, Protocol
+from typing import Protocol
 
 from explorer.errors import ReportError
+from explorer.report.exhibits import Shown
 from explorer.runs.data import RunData
 
 ENTRY_POINT_GROUP = "explore.report_sections"
 
 
-@dataclass(frozen=True)
-class Cell:
-    """One cell of a notebook: Markdown or Python."""
-
-    kind: Literal["markdown", "code"]
-    source: str
+# A paragraph, or a function that makes something to show of a run: the page calls it, the notebook has a cell for it.
+Part = str | Callable[[RunData], Shown]
 
 
 class ReportSection(Protocol):
     """One part of a report, made of the run's directory alone.
 
-    Code cells find the run as `run`, import what they use, and end in an expression that is displayed. Cells
-    hold no data of the run: a cell's code takes it from `run`, so that text from a model file is never run as code.
+    Its functions are named ones of a module, so that a notebook can import and call them; data come from `run`, so that
+    text from a model file is never run as code. A paragraph holds no data of the run.
     """
 
     name: str  # as in file names: lower case, underscores
@@ -38,22 +34,9 @@ class ReportSection(Protocol):
         """Whether the run left what the section needs."""
         ...
 
-    def cells(self, run: RunData) -> Sequence[Cell]:
-        """The cells below the heading, at least one; asked only where the section applies."""
+    def parts(self, run: RunData) -> Sequence[Part]:
+        """What stands below the heading, at least one part; asked only where the section applies."""
         ...
-
-
-def prose(text: str) -> Cell:
-    """A cell of Markdown."""
-    return Cell("markdown", text)
-
-
-def code(module: str, *expressions: str) -> tuple[Cell, ...]:
-    """A cell for each expression `f(run)`, which imports `f` from the module and shows what it returns."""
-    return tuple(
-        Cell("code", f"from {module} import {expression.partition('(')[0]}\n\n{expression}")
-        for expression in expressions
-    )
 
 
 @cache

@@ -14,6 +14,7 @@ COUNTER_COLUMNS = {
     "spec_hash": "hash of the layer, as in samples.csv",
     "candidate": "hash of layer and choice, as in samples.csv",
     "bound_s": "seconds that no schedule of this work can beat, by the roofline (modelled)",
+    "unique_bytes": "bytes that must be read or written at least: each distinct one once, counted from shapes",
     "bound_by": "the resource that sets this bound: compute, load, uniform, store or memory",
 }
 
@@ -27,4 +28,6 @@ def write_counters(measured: Sequence[MeasuredCandidate], path: Path) -> None:
         writer.writerow((*COUNTER_COLUMNS, *names))
         for one in working:
             counted = (one.counters.get(name) for name in names)
-            writer.writerow((one.spec_hash, one.candidate, one.bound_s, one.bound_by, *counted))
+            unique_bytes = one.work.unique_bytes_read + one.work.bytes_written
+            own = (one.spec_hash, one.candidate, one.bound_s, unique_bytes, one.bound_by)
+            writer.writerow((*own, *counted))

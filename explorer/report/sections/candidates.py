@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 
-from explorer.report.exhibits import CaptionedFigure, Exhibit, counted
+from explorer.report.drawing import draw_point, draw_ring, new_panel, spans_much
+from explorer.report.exhibits import CaptionedFigure, Exhibit, Panel, counted, listed
+from explorer.report.reading import SILENT, alike, more_text
 from explorer.report.sections.staircase import draw_staircase, unbeaten
+from explorer.report.svg import Mark
 from explorer.runs.data import RunData
-from explorer.runs.figures import algorithm_colours, plain_ticks
+from explorer.runs.figures import plain_ticks
 from explorer.runs.frames import steps_frame
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
+from explorer.terminal.units import seconds
 
 PANELS = 6
 SLOWEST = 8.0  # times the fastest: what is slower is counted, but would squeeze the rest into a corner
-COLUMNS = 3
-MARKERS = {"simulated": "o", "modelled": "^", "silicon": "s", "host": "D"}
 MB = 1e6
 
 
@@ -32,6 +30,7 @@ class LayerCandidates:
     """
 
     name: str
+    step: int  # of the plan, from 1: the first of those alike
     alike: int  # steps of the network that are this layer
     share: float  # of the network's time, all alike together
     rows: pd.DataFrame
@@ -41,6 +40,27 @@ class LayerCandidates:
     @property
     def fastest(self) -> pd.Series[Any]:
         return self.rows.sort_values(["time_s", "traffic_bytes", "candidate"]).iloc[0]
+
+    @property
+    def fastest_s(self) -> float:
+        return float(self.fastest["time_s"])
+
+    @property
+    def chosen_s(self) -> float | None:
+        """None where what the plan has was not measured, or is among the far slower."""
+        return float(self.rows["time_s"][self.chosen].min()) if self.chosen.any() else None
+
+    @property
+    def is_fastest(self) -> bool:
+        """Whether the plan's candidate is as fast as the fastest, by what readings may claim."""
+        return self.chosen_s is not None and alike(self.chosen_s, self.fastest_s)
+
+    @property
+    def saved_bytes_share(self) -> float:
+        """What part of the bytes the leanest saves beside the fastest; of equally fast ones beside the leanest."""
+        equal = self.rows[self.rows["time_s"] <= (1 + SILENT) * self.fastest_s]
+        least = float(equal["traffic_bytes"].min())
+        return 1 - float(self.leanest["traffic_bytes"]) / least if least else 0.0
 
     @property
     def leanest(self) -> pd.Series[Any]:
@@ -63,93 +83,82 @@ def longest_layers(run: RunData) -> tuple[LayerCandidates, ...]:
 
 
 def candidates_figure(run: RunData) -> CaptionedFigure:
-    """A panel per layer, bytes moved across and time up, both logarithmic."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
+    """A panel per layer, bytes moved across and time up, logarithmic where they span much."""
     layers = longest_layers(run)
-    rows = -(-len(layers) // COLUMNS)
-    figure = Figure(figsize=(9.5, 3.0 * rows + 0.9), layout="constrained")
-    FigureCanvasAgg(figure)
-    panels = figure.subplots(rows, COLUMNS, squeeze=False).ravel()
-    colours = algorithm_colours(name for layer in layers for name in layer.rows["algorithm"])
-    for axes, layer in zip(panels, layers, strict=False):
-        _panel(axes, layer, colours)
-    for axes in panels[len(layers) :]:
-        axes.set_axis_off()
-    for index, axes in enumerate(panels[: len(layers)]):
-        if index % COLUMNS == 0:
-            axes.set_ylabel("time alone, ms")
-        if index + COLUMNS >= len(layers):
-            axes.set_xlabel("bytes moved, MB (counted)")
-    handles = {
-        label: h for axes in panels for h, label in zip(*axes.get_legend_handles_labels(), strict=True)
-    }
-    labels = sorted(handles)
-    figure.legend(
-        [handles[label] for label in labels], labels, loc="outside lower center", ncols=3, fontsize=8
-    )
-    return CaptionedFigure(figure, _reading(layers))
+    panels = [_panel(layer) for layer in layers]
+    names = [name for layer in layers for name in layer.rows["algorithm"]]
+    return CaptionedFigure(panels, _reading(layers), names)
 
 
 def candidates_table(run: RunData) -> Exhibit:
     """Per layer: what the plan chose, the fastest, and the one that moves the fewest bytes."""
-    return Exhibit(pd.DataFrame([_table_row(layer) for layer in longest_layers(run)]))
+    layers = longest_layers(run)
+    frame = pd.DataFrame([_table_row(layer) for layer in layers])
+    return Exhibit(
+        frame, label="Candidates of the longest layers", layers=tuple(layer.step for layer in layers)
+    )
 
 
 def _layer(steps: pd.DataFrame, rows: pd.DataFrame) -> LayerCandidates:
     near = rows[rows["time_s"] <= SLOWEST * rows["time_s"].min()]
     chosen = near["candidate"].isin(steps["candidate"])
     share = float(steps["share"].sum())
-    return LayerCandidates(steps["layer"].iloc[0], len(steps), share, near, chosen, len(rows) - len(near))
+    step = int(str(steps.index[0])) + 1
+    return LayerCandidates(
+        steps["layer"].iloc[0], step, len(steps), share, near, chosen, len(rows) - len(near)
+    )
 
 
-def _panel(axes: Axes, layer: LayerCandidates, colours: Mapping[str, tuple[float, ...]]) -> None:
+def _panel(layer: LayerCandidates) -> Panel:
+    figure, axes = new_panel()
     across, up = layer.rows["traffic_bytes"] / MB, 1e3 * layer.rows["time_s"]
     draw_staircase(axes, across, up)
-    for key, rows in layer.rows.groupby(["algorithm", "kind"]):
-        algorithm, kind = map(str, key)
-        axes.scatter(
-            across[rows.index],
-            up[rows.index],
-            s=18,
-            color=colours[algorithm],
-            marker=MARKERS.get(kind, "x"),
-            label=f"{algorithm} ({kind})",
-            zorder=2,
-        )
-    axes.scatter(
-        across[layer.chosen],
-        up[layer.chosen],
-        s=110,
-        facecolors="none",
-        edgecolors="black",
-        label="in the plan",
-        zorder=3,
-    )
+    marks = {}
+    rows = layer.rows.to_dict("records")
+    for number, (row, x, y, is_chosen) in enumerate(zip(rows, across, up, layer.chosen, strict=True)):
+        gid = f"mark-{number}"
+        draw_point(axes, x, y, str(row["algorithm"]), gid)
+        how = " ".join(str(row[name]) for name in ("split", "tile") if row[name])
+        text = f"{row['algorithm']} {how}: {seconds(row['time_s'])} ({row['kind']}), {x:.3g} MB"
+        marks[gid] = Mark(text, layer.step)
+        if is_chosen:
+            draw_ring(axes, x, y)
+    for values, scale, axis in ((across, axes.set_xscale, axes.xaxis), (up, axes.set_yscale, axes.yaxis)):
+        if spans_much(values.min(), values.max()):
+            scale("log")
+            plain_ticks(axis)
+    axes.margins(0.08)
+    axes.set_xlabel("bytes moved, MB (counted)")
+    axes.set_ylabel(f"time alone, ms ({' + '.join(sorted(set(layer.rows['kind'])))})")
     alike = "" if layer.alike == 1 else f" and {layer.alike - 1} alike"
-    axes.set_title(f"{layer.name[len(alike) - 36 :]}{alike}", fontsize=9, loc="left", parse_math=False)
-    axes.set(yscale="log", xscale="log")
-    plain_ticks(axes.xaxis, axes.yaxis)
-    axes.tick_params(labelsize=8)
-    axes.grid(alpha=0.3)
+    return Panel(figure, f"{layer.step}. {layer.name}{alike}, {100 * layer.share:.0f} % of the time", marks)
 
 
 def _reading(layers: tuple[LayerCandidates, ...]) -> str:
-    fastest = sum(bool(layer.chosen.get(layer.fastest.name)) for layer in layers)
-    costs = {layer.name: layer.leanest["time_s"] / layer.fastest["time_s"] for layer in layers}
-    dearest = max(costs, key=lambda name: costs[name])
-    both = sum(cost == 1.0 for cost in costs.values())
-    tail = (
-        f"at most, in {dearest}, the candidate that moves the fewest bytes takes {costs[dearest]:.3g} times as long "
-        "as the fastest"
-        if costs[dearest] > 1
-        else "nowhere do fewer bytes cost time"
-    )
+    """What the plan takes of each layer's candidates, and what fewer bytes would cost; ties are no difference."""
+    share = 100 * sum(layer.share for layer in layers)
+    slower = {
+        layer: time_s for layer in layers if (time_s := layer.chosen_s) is not None and not layer.is_fastest
+    }
+    text = f"Of these {counted(len(layers), 'layer')} ({share:.0f} % of the time) the plan takes "
+    if not any(layer.chosen.any() for layer in layers):
+        text += "none of the candidates shown"
+    elif not slower:
+        text += "a candidate within 1 % of the fastest in each"
+    else:
+        costs = (
+            f"{layer.name} ({more_text(time_s, layer.fastest_s)} alone)" for layer, time_s in slower.items()
+        )
+        text += f"a candidate slower alone than another in {listed(list(costs))}, and within 1 % of the fastest in "
+        text += f"the {len(layers) - len(slower)} others"
+    saving = {layer: saved for layer in layers if (saved := layer.saved_bytes_share) >= SILENT}
+    dear = [layer for layer in saving if layer.leanest["time_s"] >= (1 + SILENT) * layer.fastest_s]
+    if not dear:
+        return f"{text}; nowhere would fewer bytes cost time."
+    most = max(dear, key=lambda layer: (layer.leanest["time_s"] / layer.fastest_s, layer.name))
     return (
-        f"The plan takes the fastest measured candidate in {fastest} of these {counted(len(layers), 'layer')} "
-        f"({100 * sum(layer.share for layer in layers):.0f} % of the time); in {both} of them the fastest also moves "
-        f"the fewest bytes, and {tail}."
+        f"{text}. Fewer bytes than the fastest's cost time in {len(dear)} of them; most in {most.name}, where "
+        f"{100 * saving[most]:.2g} % fewer take {more_text(most.leanest['time_s'], most.fastest_s)} time."
     )
 
 

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from explorer.front.pareto import dominated
 from explorer.objectives.objective import OBJECTIVES
-from explorer.report.exhibits import CaptionedFigure, Exhibit, counted
+from explorer.report.drawing import new_panel, spans_much
+from explorer.report.exhibits import CaptionedFigure, Exhibit, Panel, counted
+from explorer.report.reading import alike, more_text
 from explorer.report.sections.staircase import draw_staircase
+from explorer.report.svg import INK, Mark
+from explorer.runs.algorithm_style import LIGHT
 from explorer.runs.data import FRONT_COLUMNS, RunData
 from explorer.runs.figures import plain_ticks
 from explorer.runs.noise import noise_of_run
@@ -19,34 +24,31 @@ from explorer.terminal.units import seconds
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+NEAR = 1.25  # of the least latency: what the zoom shows
 MARKERS = "osD^vP"
-LABEL_PIXELS = 60.0, 14.0  # width and height of a name
-WIDE = 8.0  # the ratio of the ends from which an axis is logarithmic
+LABEL_PIXELS = 34.0, 12.0  # width and height of a name at 100 dots an inch
 KIB = 1024
 
 
-def front_figure(run: RunData) -> CaptionedFigure:
-    """Panels that share the latency: peak memory, CPU time, and energy where it is told."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
+@dataclass(frozen=True)
+class Axis:
+    """What latency is traded for: its column, what a number is multiplied by to be shown, and the label."""
 
+    column: str
+    factor: float
+    label: str
+    title: str
+
+
+def front_figure(run: RunData) -> CaptionedFigure:
+    """A panel for each: peak memory, CPU time, and energy where it is told; then the same near the least latency."""
     plans = _plans(run)
-    panels = [
-        (plans["peak_memory_bytes"] / KIB, "peak memory, KiB (counted)"),
-        (1e3 * plans["cpu_time_s"], f"CPU time, ms ({_kinds(plans)})"),
-    ]
-    if _tells_energy(plans):
-        kinds = " + ".join(sorted(set(plans["energy_kind"])))
-        panels.append((1e3 * plans["energy_j"], f"energy, mJ ({kinds})"))
-    figure = Figure(figsize=(4.75 * len(panels), 4.6), layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.subplots(1, len(panels), sharey=True)
-    for place, (across, label) in zip(axes, panels, strict=True):
-        _panel(place, plans, across, label)
-    memory = axes[0]
-    memory.set_ylabel(f"latency, ms ({_kinds(plans)})")
-    memory.legend(fontsize=8, title="kind of time")
-    return CaptionedFigure(figure, _reading(plans))
+    near = plans[plans["latency_s"] <= NEAR * plans["latency_s"].min()]
+    panels = [_panel(plans, axis, axis.title) for axis in _axes(plans)]
+    if 1 < len(near) < len(plans):
+        zoom = f"within {100 * (NEAR - 1):.0f} % of the least latency"
+        panels += [_panel(near, axis, f"{axis.title}, {zoom}") for axis in _axes(plans)]
+    return CaptionedFigure(panels, _reading(plans))
 
 
 def front_table(run: RunData) -> Exhibit:
@@ -65,7 +67,7 @@ def front_table(run: RunData) -> Exhibit:
             "memory / fastest": plans["peak_memory_bytes"] / plans["peak_memory_bytes"].iloc[0],
         }
     )
-    return Exhibit(table, f"Noise floor: {noise_of_run(run)}.")
+    return Exhibit(table, f"Noise floor: {noise_of_run(run)}.", "Plans of the front")
 
 
 def _plans(run: RunData) -> pd.DataFrame:
@@ -79,23 +81,45 @@ def _tells_energy(plans: pd.DataFrame) -> bool:
     return bool(plans["energy_j"].notna().any())
 
 
-def _panel(axes: Axes, plans: pd.DataFrame, across: pd.Series[float], label: str) -> None:
-    latency_ms = 1e3 * plans["latency_s"]
+def _axes(plans: pd.DataFrame) -> tuple[Axis, ...]:
+    memory = Axis("peak_memory_bytes", 1 / KIB, "peak memory, KiB (counted)", "Latency against memory")
+    cpu = Axis("cpu_time_s", 1e3, f"CPU time, ms ({_kinds(plans)})", "Latency against CPU time")
+    if not _tells_energy(plans):
+        return memory, cpu
+    kinds = " + ".join(sorted(set(plans["energy_kind"]) - {""}))
+    return memory, cpu, Axis("energy_j", 1e3, f"energy, mJ ({kinds})", "Latency against energy")
+
+
+def _panel(plans: pd.DataFrame, axis: Axis, title: str) -> Panel:
+    """One trade; a plan's marker says what kind its time is of."""
+    figure, axes = new_panel()
+    known = plans[plans[axis.column].notna()]
+    across, latency_ms = axis.factor * known[axis.column], 1e3 * known["latency_s"]
     draw_staircase(axes, across, latency_ms)
-    for marker, (kind, rows) in zip(_endless(plans["kind"].nunique()), plans.groupby("kind"), strict=True):
-        axes.scatter(
-            across[rows.index], latency_ms[rows.index], marker=marker, s=36, label=str(kind), zorder=3
+    kinds = sorted(set(plans["kind"]))
+    marks = {}
+    for number, (plan, x, y) in enumerate(zip(known.to_dict("records"), across, latency_ms, strict=True)):
+        gid = f"mark-{number}"
+        marker = MARKERS[kinds.index(plan["kind"]) % len(MARKERS)]
+        axes.plot(
+            [x], [y], linestyle="none", marker=marker, color=LIGHT[0], markersize=6, markeredgewidth=0, gid=gid,
+            zorder=3,
+        )  # fmt: skip
+        marks[gid] = Mark(
+            f"{plan['plan']}: {seconds(plan['latency_s'])} ({plan['kind']}), {x:.4g} {axis.label}"
         )
-    axes.set_xlabel(label)
-    axes.margins(x=0.16, y=0.1)
-    axes.grid(alpha=0.3)
-    if _wide(across):
-        axes.set_xscale("log")
-        plain_ticks(axes.xaxis)
-    if _wide(latency_ms):
-        axes.set_yscale("log")
-        plain_ticks(axes.yaxis)
-    _label(axes, plans["plan"], across, latency_ms)
+    axes.set_xlabel(axis.label)
+    axes.set_ylabel(f"latency, ms ({_kinds(plans)})")
+    axes.margins(x=0.16, y=0.12)
+    for values, scale, side in (
+        (across, axes.set_xscale, axes.xaxis),
+        (latency_ms, axes.set_yscale, axes.yaxis),
+    ):
+        if len(values) and spans_much(values.min(), values.max()):
+            scale("log")
+            plain_ticks(side)
+    _label(axes, known["plan"], across, latency_ms)
+    return Panel(figure, title, marks)
 
 
 def _label(axes: Axes, names: pd.Series[str], x: pd.Series[float], y: pd.Series[float]) -> None:
@@ -111,16 +135,14 @@ def _label(axes: Axes, names: pd.Series[str], x: pd.Series[float], y: pd.Series[
             continue
         taken.append((right, up))
         axes.annotate(
-            str(name), place, xytext=(5, 4), textcoords="offset points", fontsize=8, parse_math=False
+            str(name),
+            place,
+            xytext=(5, 4),
+            textcoords="offset points",
+            fontsize=7.5,
+            color=INK,
+            parse_math=False,
         )
-
-
-def _wide(values: pd.Series[float]) -> bool:
-    return bool(values.min() > 0 and values.max() > WIDE * values.min())
-
-
-def _endless(count: int) -> list[str]:
-    return [MARKERS[index % len(MARKERS)] for index in range(count)]
 
 
 def _kinds(plans: pd.DataFrame) -> str:
@@ -139,22 +161,30 @@ def _reading(plans: pd.DataFrame) -> str:
     told = [o.column for o in OBJECTIVES if o.compared and plans[o.column].notna().all()]
     beaten = int(dominated(plans[told].to_numpy(float)).sum())
     verdict = "none is beaten by another in all respects" if not beaten else f"{beaten} are beaten by another"
+    memory = _instead(smallest, fastest, "peak_memory_bytes", "holds least", _kib)
+    cpu = _instead(idlest, fastest, "cpu_time_s", "needs the CPU least", _cpu)
     return (
         f"Of {counted(len(plans), 'plan')} ({_kinds(plans)}) {verdict}: the fastest takes "
-        f"{seconds(fastest['latency_s'])}, {_instead(smallest, fastest, 'holds least', _kib)}, and "
-        f"{_instead(idlest, fastest, 'needs the CPU least', _cpu)}."
+        f"{seconds(fastest['latency_s'])}, {memory}, and {cpu}."
     )
 
 
 def _instead(
-    plan: pd.Series[Any], fastest: pd.Series[Any], what: str, shown: Callable[[pd.Series[Any]], str]
+    plan: pd.Series[Any],
+    fastest: pd.Series[Any],
+    column: str,
+    what: str,
+    shown: Callable[[pd.Series[Any]], str],
 ) -> str:
-    """What the best plan in one respect gains, and what it costs in latency."""
-    if plan.name == fastest.name:
-        return f"the fastest also {what}, {shown(plan)}"
-    slower = plan["latency_s"] / fastest["latency_s"] - 1
-    longer = f"{100 * slower:.2g} % more latency" if slower < 1 else f"{slower + 1:.3g} times the latency"
-    return f"the one that {what} has {shown(plan)} instead of {shown(fastest)} at {longer}"
+    """What the best plan in one respect gains, and what it costs in latency; nothing where neither is worth a word."""
+    if plan.name == fastest.name or alike(plan[column], fastest[column]):
+        return f"the fastest also {what}, {shown(fastest)}"
+    cost = (
+        "the same latency within 1 %"
+        if alike(plan["latency_s"], fastest["latency_s"])
+        else f"{more_text(plan['latency_s'], fastest['latency_s'])} latency"
+    )
+    return f"the one that {what} has {shown(plan)} instead of {shown(fastest)} at {cost}"
 
 
 def _kib(plan: pd.Series[Any]) -> str:

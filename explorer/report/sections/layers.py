@@ -1,4 +1,4 @@
-"""Every layer's algorithm, split, tile and time."""
+"""Every layer's algorithm, split, tile and time, and why it takes that long."""
 
 from __future__ import annotations
 
@@ -6,54 +6,37 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from explorer.report.exhibits import CaptionedFigure, Exhibit, counted
-from explorer.report.section import Cell, code
+from explorer.report.exhibits import Exhibit, counted, listed
+from explorer.report.reading import SILENT
+from explorer.report.section import Part
+from explorer.report.sections.roofline import limits_table, roofline
+from explorer.report.sections.why import layer_cards
 from explorer.runs.data import RunData
-from explorer.runs.figures import algorithm_colours, new_figure
 from explorer.runs.frames import steps_frame, where_timed
+from explorer.runs.limits import limits_of
 from explorer.terminal.units import seconds
 
 LONGEST = 5
-INCHES_PER_STEP = 0.24
+CARDS = (
+    "Each layer by itself: its place under the roofline, what binds it, what was chosen and the runner-up, and the "
+    "fastest candidates. Times are of candidates alone; the last column is the fastest network that has the candidate."
+)
 
 
 class Layers:
-    """Where the time goes, by layer and by algorithm."""
+    """Where the time goes, by layer and by algorithm, and what keeps each layer from being faster."""
 
     name = "layers"
-    title = "Algorithms and times of the layers"
+    title = "Layers: times, limits, reasons"
     place = 30
     needs = "plan.json"
 
     def applies(self, run: RunData) -> bool:
         return True
 
-    def cells(self, run: RunData) -> Sequence[Cell]:
-        return code(__name__, "layer_times(run)", "algorithm_shares(run)", "layer_table(run)")
-
-
-def layer_times(run: RunData) -> CaptionedFigure:
-    """A bar per step, coloured by algorithm."""
-    from matplotlib.patches import Patch
-
-    steps = steps_frame(run)
-    figure, axes = new_figure(9.5, INCHES_PER_STEP * max(len(steps), 6) + 1.2)
-    colours = algorithm_colours(steps["algorithm"])
-    axes.barh(
-        range(len(steps)),
-        1e3 * steps["time_s"],
-        color=[colours[name] for name in steps["algorithm"]],
-        height=0.8,
-    )
-    axes.set_yticks(range(len(steps)), _short(steps["layer"]), fontsize=8, parse_math=False)
-    axes.invert_yaxis()
-    axes.margins(y=0.01)
-    axes.set_xlabel(f"time {where_timed(run)}, ms ({' + '.join(run.kinds)})")
-    axes.grid(axis="x", alpha=0.3)
-    axes.set_axisbelow(True)
-    handles = [Patch(facecolor=colour, label=name) for name, colour in colours.items()]
-    figure.legend(handles=handles, loc="outside upper center", ncols=4, fontsize=8)
-    return CaptionedFigure(figure, _reading(run, steps))
+    def parts(self, run: RunData) -> Sequence[Part]:
+        limited: tuple[Part, ...] = (roofline, limits_table) if limits_of(run) else ()
+        return (algorithm_shares, layer_table, *limited, CARDS, layer_cards)
 
 
 def algorithm_shares(run: RunData) -> Exhibit:
@@ -63,11 +46,12 @@ def algorithm_shares(run: RunData) -> Exhibit:
         {
             "steps": groups.size(),
             f"time {where_timed(run)}, ms": 1e3 * groups["time_s"].sum(),
-            "share of the network, %": 100 * groups["share"].sum(),
+            "share, %": 100 * groups["share"].sum(),
             "the time is": groups["kind"].agg(lambda kinds: " + ".join(sorted(set(kinds)))),
         }
     ).reset_index()
-    return Exhibit(table.sort_values(["share of the network, %", "algorithm"], ascending=[False, True]))
+    table = table.sort_values(["share, %", "algorithm"], ascending=[False, True])
+    return Exhibit(table, label="Time by algorithm", bars=("share, %",))
 
 
 def layer_table(run: RunData) -> Exhibit:
@@ -75,12 +59,11 @@ def layer_table(run: RunData) -> Exhibit:
     steps = steps_frame(run)
     table = pd.DataFrame(
         {
+            "step": range(1, len(steps) + 1),
             "layer": steps["layer"],
             "what it computes": steps["summary"].str.replace("->", "→"),
             "algorithm": steps["algorithm"],
-            "split": steps["split"],
-            "tile": steps["tile"],
-            "layouts": steps["layouts"].str.replace(">", "→"),
+            "split and tile": (steps["split"] + " " + steps["tile"]).str.strip(),
             f"time {where_timed(run)}, ms": 1e3 * steps["time_s"],
             "the time is": steps["kind"],
             "share, %": 100 * steps["share"],
@@ -92,20 +75,24 @@ def layer_table(run: RunData) -> Exhibit:
             (steps["expected_s"] > 0) & (steps["cpu_only_s"] > 0)
         )
         table[f"CPU-only ({kinds}) / expected"] = faster
-    total = f"The whole network takes {seconds(run.time_s)} ({' + '.join(run.kinds)})."
-    return Exhibit(table, total)
-
-
-def _reading(run: RunData, steps: pd.DataFrame) -> str:
-    longest = steps.sort_values(["time_s", "layer"], ascending=[False, True]).head(LONGEST)
-    first = longest.iloc[0]
-    best = steps.groupby("algorithm")["share"].sum().sort_values(ascending=False)
-    return (
-        f"The {len(longest)} longest of {counted(len(steps), 'step')} take {100 * longest['share'].sum():.0f} % of "
-        f"{seconds(run.time_s)} ({' + '.join(run.kinds)}); the longest is {first['layer']} with "
-        f"{seconds(first['time_s'])}, and {best.index[0]} computes {100 * best.iloc[0]:.0f} % of the time."
+    return Exhibit(
+        table, _reading(run, steps), "Steps of the plan", tuple(range(1, len(steps) + 1)), ("share, %",)
     )
 
 
-def _short(names: pd.Series[str]) -> list[str]:
-    return [name if len(name) <= 40 else f"…{name[-39:]}" for name in names]
+def _reading(run: RunData, steps: pd.DataFrame) -> str:
+    """What takes longest; where several take as long within a hundredth, all of them, and many are only counted."""
+    order = steps.sort_values(["time_s", "layer"], ascending=[False, True])
+    text = f"The whole network takes {seconds(run.time_s)} ({' + '.join(run.kinds)})"
+    head = order.head(LONGEST)
+    if len(steps) > LONGEST:
+        text += f"; the {LONGEST} longest of {counted(len(steps), 'step')} take {100 * head['share'].sum():.0f} % of it"
+    longest = order[order["time_s"] > (1 - SILENT) * order["time_s"].iloc[0]]
+    if len(longest) > LONGEST:
+        return (
+            f"{text}. {len(longest)} steps take as long as the longest, {seconds(order['time_s'].iloc[0])}."
+        )
+    names = listed(list(longest["layer"]))
+    verb = "is" if len(longest) == 1 else "are"
+    each = "" if len(longest) == 1 else " each"
+    return f"{text}. The longest {verb} {names} with {seconds(longest['time_s'].iloc[0])}{each}."

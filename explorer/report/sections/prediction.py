@@ -8,12 +8,21 @@ import numpy as np
 import pandas as pd
 
 from cost_models.metrics import mape, spearman
-from explorer.report.exhibits import CaptionedFigure, Exhibit, Sentence, counted
-from explorer.report.section import Cell, code, prose
+from explorer.report.drawing import WIDE, draw_point, new_panel, spans_much
+from explorer.report.exhibits import CaptionedFigure, Exhibit, Panel, Sentence, counted
+from explorer.report.reading import SILENT, alike
+from explorer.report.section import Part
+from explorer.report.svg import GRID, INK, Mark
 from explorer.runs.data import RunData
-from explorer.runs.figures import algorithm_colours, new_figure, plain_ticks
+from explorer.runs.figures import plain_ticks
 from explorer.runs.frames import steps_frame, timed_candidates, where_timed
 from explorer.terminal.units import seconds
+
+SMALL = 3.5  # points: there are hundreds of candidates
+TEXT = (
+    "Each prediction is made by a model that has seen no candidate of that layer. Modelled times are left out of the "
+    "points: they come from a formula, and to predict them would be no feat."
+)
 
 
 class PredictedAgainstMeasured:
@@ -27,39 +36,39 @@ class PredictedAgainstMeasured:
     def applies(self, run: RunData) -> bool:
         return len(timed_candidates(run)) > 1 or bool(steps_frame(run)["predicted_s"].notna().any())
 
-    def cells(self, run: RunData) -> Sequence[Cell]:
-        text = (
-            "Each prediction is made by a model that has seen no candidate of that layer. Modelled times are "
-            "left out of the points: they come from a formula, and to predict them would be no feat."
-        )
-        shown = [prose(text)]
+    def parts(self, run: RunData) -> Sequence[Part]:
+        shown: list[Part] = [TEXT]
         if len(timed_candidates(run)) > 1:
-            shown += code(__name__, "prediction_figure(run)", "errors_by_algorithm(run)")
+            shown += [prediction_figure, errors_by_algorithm]
         if steps_frame(run)["predicted_s"].notna().any():
-            shown += code(__name__, "step_predictions(run)", "whole_network(run)")
+            shown += [step_predictions, step_prediction_table, whole_network]
         return shown
 
 
 def prediction_figure(run: RunData) -> CaptionedFigure:
-    """A point per candidate, measured across and predicted up, and the line where both are equal."""
+    """A point per candidate, measured across and predicted up with its interval, and the line where both are equal."""
     points = timed_candidates(run)
-    figure, axes = new_figure(7.5, 5.6)
-    for name, colour in algorithm_colours(points["algorithm"]).items():
-        rows = points[points["algorithm"] == name]
-        kinds = " + ".join(sorted(set(rows["kind"])))
-        axes.scatter(
-            1e3 * rows["time_s"], 1e3 * rows["predicted_s"], s=14, color=colour, label=f"{name} ({kinds})"
+    figure, axes = new_panel(4.4, 5.2)
+    measured, predicted = 1e3 * points["time_s"], 1e3 * points["predicted_s"]
+    low, high = 1e3 * points["predicted_low_s"], 1e3 * points["predicted_high_s"]
+    axes.vlines(measured, low, high, color=GRID, linewidth=1.0, zorder=1)
+    marks = {}
+    for number, row in enumerate(points.to_dict("records")):
+        gid = f"mark-{number}"
+        draw_point(axes, 1e3 * row["time_s"], 1e3 * row["predicted_s"], str(row["algorithm"]), gid, SMALL)
+        marks[gid] = Mark(
+            f"{row['layer']}: {row['algorithm']}, {seconds(row['time_s'])} ({row['kind']}), predicted "
+            f"{seconds(row['predicted_s'])} ({seconds(row['predicted_low_s'])} to {seconds(row['predicted_high_s'])})"
         )
-    both = 1e3 * pd.concat([points["time_s"], points["predicted_s"]])
+    both = pd.concat([measured, predicted])
     ends = (both.min() / 1.3, both.max() * 1.3)
-    axes.plot(ends, ends, color="black", linewidth=0.8)
+    axes.plot(ends, ends, color=INK, linewidth=0.8, zorder=2)
     axes.set(xscale="log", yscale="log", xlim=ends, ylim=ends)
     plain_ticks(axes.xaxis, axes.yaxis)
     axes.set_xlabel(f"measured, ms ({' + '.join(sorted(set(points['kind'])))})")
     axes.set_ylabel("predicted without having seen it, ms (modelled)")
-    axes.grid(alpha=0.3)
-    axes.legend(fontsize=8)
-    return CaptionedFigure(figure, _reading(points))
+    panel = Panel(figure, "Candidates: predicted with interval, against measured", marks)
+    return CaptionedFigure([panel], _reading(points), list(points["algorithm"]))
 
 
 def errors_by_algorithm(run: RunData) -> Exhibit:
@@ -74,49 +83,76 @@ def errors_by_algorithm(run: RunData) -> Exhibit:
         if quality
         else ""
     )
-    return Exhibit(table, note)
+    return Exhibit(table, note, "Errors of predictions")
 
 
 def step_predictions(run: RunData) -> CaptionedFigure:
-    """The steps of the plan: the predicted interval, and the time in the run."""
+    """The steps of the plan by their numbers: the predicted interval, and the time in the run."""
+    from matplotlib.ticker import MaxNLocator
+
+    steps = _predicted_steps(run)
+    figure, axes = new_panel(3.4, WIDE)
+    low, high = 1e3 * steps["predicted_low_s"], 1e3 * steps["predicted_high_s"]
+    axes.vlines(steps["step"], low, high, color=GRID, linewidth=6, zorder=1, label="predicted (modelled)")
+    marks = {}
+    for step in steps.to_dict("records"):
+        number = int(step["step"])
+        gid = f"mark-{number}"
+        draw_point(axes, number, 1e3 * step["time_s"], str(step["algorithm"]), gid)
+        marks[gid] = Mark(
+            f"{number}. {step['layer']}: {seconds(step['time_s'])} ({step['kind']}), predicted "
+            f"{seconds(step['predicted_low_s'])} to {seconds(step['predicted_high_s'])}",
+            number,
+        )
+    if spans_much(float(steps["time_s"].min()), float(steps["time_s"].max())):
+        axes.set_yscale("log")
+        plain_ticks(axes.yaxis)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.set_xlabel("step")
+    axes.set_ylabel(f"ms {where_timed(run)} ({' + '.join(run.kinds)})")
+    panel = Panel(figure, "Steps: predicted interval (modelled) and time", marks, wide=True)
+    return CaptionedFigure([panel], _steps_reading(run, steps), list(steps["algorithm"]))
+
+
+def step_prediction_table(run: RunData) -> Exhibit:
+    """A row per step that was predicted."""
+    steps = _predicted_steps(run)
+    table = pd.DataFrame(
+        {
+            "step": steps["step"],
+            "layer": steps["layer"],
+            "algorithm": steps["algorithm"],
+            "predicted, ms (modelled)": 1e3 * steps["predicted_s"],
+            "from": 1e3 * steps["predicted_low_s"],
+            "to": 1e3 * steps["predicted_high_s"],
+            f"time {where_timed(run)}, ms": 1e3 * steps["time_s"],
+            "the time is": steps["kind"],
+            "time / predicted": steps["time_s"] / steps["predicted_s"],
+        }
+    )
+    return Exhibit(table, label="Steps predicted", layers=tuple(int(step) for step in steps["step"]))
+
+
+def _predicted_steps(run: RunData) -> pd.DataFrame:
     steps = steps_frame(run)
-    steps = steps[steps["predicted_s"].notna() & (steps["time_s"] > 0)].reset_index(drop=True)
-    figure, axes = new_figure(9.5, 0.24 * max(len(steps), 6) + 1.2)
-    low, high = steps["predicted_low_s"], steps["predicted_high_s"]
-    axes.barh(
-        steps.index,
-        1e3 * (high - low),
-        left=1e3 * low,
-        height=0.7,
-        color="#9ecae1",
-        label="predicted (modelled)",
+    steps["step"] = range(1, len(steps) + 1)
+    return steps[steps["predicted_s"].notna() & (steps["time_s"] > 0)].reset_index(drop=True)
+
+
+def _steps_reading(run: RunData, steps: pd.DataFrame) -> str:
+    inside = int(
+        ((steps["time_s"] >= steps["predicted_low_s"]) & (steps["time_s"] <= steps["predicted_high_s"])).sum()
     )
-    kinds = " + ".join(run.kinds)
-    axes.plot(
-        1e3 * steps["time_s"],
-        steps.index,
-        "o",
-        color="#08306b",
-        markersize=4,
-        label=f"{where_timed(run)} ({kinds})",
+    text = (
+        f"{inside} of {counted(len(steps), 'step')} take a time {where_timed(run)} that lies within the predicted "
+        "interval"
     )
-    axes.set_yticks(steps.index, [name[-40:] for name in steps["layer"]], fontsize=8, parse_math=False)
-    axes.invert_yaxis()
-    axes.margins(y=0.01)
-    axes.set_xlim(left=0)
-    axes.set_xlabel("ms")
-    axes.grid(axis="x", alpha=0.3)
-    axes.set_axisbelow(True)
-    axes.legend(fontsize=8)
-    inside = int(((steps["time_s"] >= low) & (steps["time_s"] <= high)).sum())
     ratios = (steps["time_s"] / steps["predicted_s"]).to_numpy()
     furthest = int(np.abs(np.log(ratios)).argmax())
-    name, ratio = steps["layer"].iloc[furthest], ratios[furthest]
-    return CaptionedFigure(
-        figure,
-        f"{inside} of {counted(len(steps), 'step')} take a time {where_timed(run)} that lies within the predicted "
-        f"interval; furthest from its prediction is {name}, with {ratio:.3g} times the predicted time.",
-    )
+    name, ratio = steps["layer"].iloc[furthest], float(ratios[furthest])
+    if alike(ratio, 1.0):
+        return f"{text}; all are within 1 % of their predictions."
+    return f"{text}; furthest from its prediction is {name}, with {ratio:.3g} times the predicted time."
 
 
 def whole_network(run: RunData) -> Sentence:
@@ -133,6 +169,8 @@ def whole_network(run: RunData) -> Sentence:
         return Sentence(f"{text}; it was not run.")
     change = 100 * (report.check.time_s / report.expected_s - 1)
     run_text = f"{seconds(report.check.time_s)} as one bundle ({report.check.kind})"
+    if alike(report.check.time_s, report.expected_s):
+        return Sentence(f"{text}, and {run_text}, as composed within 1 %.")
     return Sentence(
         f"{text}, and {run_text}, {abs(change):.1f} % {'more' if change >= 0 else 'less'} than composed."
     )
@@ -157,6 +195,8 @@ def _error(rows: pd.DataFrame) -> pd.Series[float]:
 def _reading(points: pd.DataFrame) -> str:
     errors = _error(points)
     worst = points.iloc[int(errors.to_numpy().argmax())]
+    if errors.max() < SILENT:
+        return f"All of {counted(len(points), 'candidate')} are predicted within 1 %."
     return (
         f"Half of {counted(len(points), 'candidate')} are predicted within {100 * errors.median():.1f} %, nine of ten "
         f"within {100 * errors.quantile(0.9):.1f} %; furthest off, by {100 * errors.max():.0f} %, is a candidate of "

@@ -10,11 +10,15 @@ import pandas as pd
 
 from codegen.plan import plan_hash
 from explorer.report.exhibits import Commands, Exhibit
-from explorer.report.section import Cell, code, prose
+from explorer.report.section import Part
+from explorer.runs.counters import COUNTERS_FILE
 from explorer.runs.data import FRONT_FILE, PLAN_FILE, SUMMARY_FILE, RunData
 from explorer.runs.files import COMMAND_FILE, SAMPLES_FILE
+from explorer.runs.reasons import REASONS_FILE
 
-DATA_FILES = (PLAN_FILE, SUMMARY_FILE, SAMPLES_FILE, COMMAND_FILE, FRONT_FILE, "front.json")
+DATA_FILES = (
+    PLAN_FILE, SUMMARY_FILE, SAMPLES_FILE, REASONS_FILE, COUNTERS_FILE, COMMAND_FILE, FRONT_FILE, "front.json",
+)  # fmt: skip
 
 
 class Reproduction:
@@ -28,12 +32,12 @@ class Reproduction:
     def applies(self, run: RunData) -> bool:
         return True
 
-    def cells(self, run: RunData) -> Sequence[Cell]:
+    def parts(self, run: RunData) -> Sequence[Part]:
         text = (
-            "This notebook reads nothing but the files of its own directory. The first command makes the run again, "
-            "the second the bundle from the plan alone, the third this notebook and its page."
+            "This report is made of nothing but the files of its own directory. The first command makes the run again, "
+            "the second the bundle from the plan alone, the third the report: a page and a notebook."
         )
-        return (prose(text), *code(__name__, "commands(run)", "provenance(run)", "data_files(run)"))
+        return (text, commands, provenance, data_files)
 
 
 def commands(run: RunData) -> Commands:
@@ -65,12 +69,12 @@ def provenance(run: RunData) -> Exhibit:
         *((f"version of {name}", version, "") for name, version in sorted(plan.versions.items())),
         ("plan", f"{len(plan.steps)} steps", plan_hash(plan)),
     ]
-    return Exhibit(pd.DataFrame(rows, columns=["what", "name", "hash"]))
+    return Exhibit(pd.DataFrame(rows, columns=["what", "name", "hash"]), label="What the plan rests on")
 
 
 def data_files(run: RunData) -> Exhibit:
     """The files that this report was made from."""
-    return Exhibit(pd.DataFrame(_files(run), columns=["file", "bytes", "SHA-256"]))
+    return Exhibit(pd.DataFrame(_files(run), columns=["file", "bytes", "SHA-256"]), label="Files")
 
 
 def _files(run: RunData) -> Iterator[tuple[str, int, str]]:

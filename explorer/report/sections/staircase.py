@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from explorer.report.svg import MUTED
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
@@ -25,4 +27,4 @@ def unbeaten(across: pd.Series[float], up: pd.Series[float]) -> list[int]:
 def draw_staircase(axes: Axes, across: pd.Series[float], up: pd.Series[float]) -> None:
     """A grey line from each unbeaten point to the next, in steps: what lies above it is beaten."""
     chosen = unbeaten(across, up)
-    axes.step(across.iloc[chosen], up.iloc[chosen], where="post", color="0.6", linewidth=1.0, zorder=1)
+    axes.step(across.iloc[chosen], up.iloc[chosen], where="post", color=MUTED, linewidth=1.0, zorder=1)

@@ -7,8 +7,9 @@ from collections.abc import Iterator, Sequence
 import pandas as pd
 
 from codegen.engine_registry import host_engines
-from explorer.report.exhibits import Exhibit, Sentence, counted
-from explorer.report.section import Cell, code
+from explorer.report.exhibits import Exhibit, Sentence, Tiles, counted
+from explorer.report.reading import alike
+from explorer.report.section import Part
 from explorer.runs.data import RunData
 from explorer.runs.frames import NO_KIND, steps_frame, was_run
 from explorer.runs.noise import noise_of_report
@@ -35,8 +36,8 @@ class Summary:
     def applies(self, run: RunData) -> bool:
         return True
 
-    def cells(self, run: RunData) -> Sequence[Cell]:
-        return code(__name__, "headline(run)", "facts(run)", "kinds(run)")
+    def parts(self, run: RunData) -> Sequence[Part]:
+        return (headline, key_figures, facts, kinds)
 
 
 def headline(run: RunData) -> Sentence:
@@ -44,17 +45,38 @@ def headline(run: RunData) -> Sentence:
     text = f"{run.plan.model_name} on {run.plan.device}: {seconds(run.time_s)} ({' + '.join(run.kinds)})"
     if run.speedup is not None:
         cpu_kinds = f" ({' + '.join(run.report.cpu_only_kinds)})" if run.report else ""
-        text += f", {run.speedup:.3g} times as fast as the best plan without QPUs{cpu_kinds}"
+        faster = "as fast" if alike(run.speedup, 1.0) else f"{run.speedup:.3g} times as fast"
+        text += f", {faster} as the best plan without QPUs{cpu_kinds}"
     steps = steps_frame(run)
     beside = steps["engine"][~steps["engine"].isin(host_engines())].value_counts()
     shares = [f"{count} of {counted(len(steps), 'step')} run on {name}" for name, count in beside.items()]
     return Sentence(f"{text}; {', '.join(shares) or 'all of it on the CPU'}.")
 
 
+def key_figures(run: RunData) -> Tiles:
+    """Time, speed-up, memory, error: each with what it is."""
+    report = run.report
+    items = [("time of one inference", seconds(run.time_s), " + ".join(run.kinds))]
+    if run.speedup is not None:
+        kinds = f" ({' + '.join(report.cpu_only_kinds)})" if report else ""
+        items.append(
+            ("beside the best plan without QPUs", f"{run.speedup:.3g}×", f"its time over this one's{kinds}")
+        )
+    items.append(("peak of activations", f"{run.plan.peak_activation_bytes / 1024:,.0f} KiB", "counted"))
+    if report and report.peak_share is not None:
+        items.append(("share of the QPUs' peak", f"{100 * report.peak_share:.0f} %", "useful operations"))
+    if report and report.check:
+        top = "the same top 5" if report.check.same_top5 else "a DIFFERENT top 5"
+        items.append(("largest error", f"{report.check.largest_error:.1e}", f"against onnxruntime; {top}"))
+    return Tiles(tuple(items))
+
+
 def facts(run: RunData) -> Exhibit:
     """Name and value of everything that describes the run as a whole."""
     rows = [*_plan_facts(run), *(_report_facts(run.report) if run.report else ())]
-    return Exhibit(pd.DataFrame(rows, columns=["", "value", "what the value is"]))
+    return Exhibit(
+        pd.DataFrame(rows, columns=["what", "value", "what the value is"]), label="Facts of the run"
+    )
 
 
 def kinds(run: RunData) -> Exhibit:
@@ -65,7 +87,7 @@ def kinds(run: RunData) -> Exhibit:
     if run.report:
         found |= {*run.report.cpu_only_kinds, *({"modelled"} if run.report.quality else ())}
     rows = [(kind, meaning) for kind, meaning in KINDS.items() if kind in found]
-    return Exhibit(pd.DataFrame(rows, columns=["kind of time", "what it is"]))
+    return Exhibit(pd.DataFrame(rows, columns=["kind of time", "what it is"]), label="Kinds of times")
 
 
 def _plan_facts(run: RunData) -> Iterator[tuple[str, str, str]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from explorer.report.section import Cell, code, prose
+from explorer.report.section import Part
 from explorer.report.sections import candidates, front
 from explorer.runs.data import RunData
 
@@ -20,10 +20,10 @@ class TradeOffs:
     def applies(self, run: RunData) -> bool:
         return run.front is not None or bool(candidates.longest_layers(run))
 
-    def cells(self, run: RunData) -> Sequence[Cell]:
-        shown: list[Cell] = []
+    def parts(self, run: RunData) -> Sequence[Part]:
+        shown: list[Part] = []
         if run.front is not None:
-            shown += code(front.__name__, "front_figure(run)", "front_table(run)")
+            shown += [front.front_figure, front.front_table]
         if candidates.longest_layers(run):
             text = (
                 "Candidates that worked, of the layers that take most of the time. Each point is one measured "
@@ -31,8 +31,5 @@ class TradeOffs:
                 "candidate in the plan, the grey line those that no other beats in both time and bytes. What takes "
                 f"more than {candidates.SLOWEST:g} times as long as the fastest is only counted in the table."
             )
-            shown += [
-                prose(text),
-                *code(candidates.__name__, "candidates_figure(run)", "candidates_table(run)"),
-            ]
+            shown += [text, candidates.candidates_figure, candidates.candidates_table]
         return shown

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from explorer.report.exhibits import Exhibit
-from explorer.report.section import Cell, code
+from explorer.report.section import Part
 from explorer.runs.data import RunData
 
 
@@ -22,8 +22,8 @@ class Uncertainty:
     def applies(self, run: RunData) -> bool:
         return run.report is not None and run.report.regret is not None
 
-    def cells(self, run: RunData) -> Sequence[Cell]:
-        return code(__name__, "times_under(run)")
+    def parts(self, run: RunData) -> Sequence[Part]:
+        return (times_under,)
 
 
 def times_under(run: RunData) -> Exhibit:
@@ -43,4 +43,5 @@ def times_under(run: RunData) -> Exhibit:
         f"The plan is the one with the smallest largest ratio of {regret.compositions} that were composed from "
         f"{regret.retimed:,} candidates timed under every profile: {regret.worst:.4f}. No plan of these candidates is "
         f"below {regret.bound:.4f}; the fastest under the run's own profile has {regret.own_best:.4f}.",
+        "The plan under each profile",
     )

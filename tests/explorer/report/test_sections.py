@@ -56,16 +56,26 @@ def test_the_reading_of_layer_times_follows_from_the_times(make_run: MakeRun) ->
         step["run_s"] = 0.040 if step["name"] == "classifier" else 0.005
     content["check"]["time_s"] = 0.1
     (directory / "summary.json").write_text(json.dumps(content))
-    reading = layers.layer_times(open_run(directory)).reading
-    assert "the longest is classifier with 40 ms" in reading
+    reading = layers.layer_table(open_run(directory)).note
+    assert "The longest is classifier with 40 ms." in reading
     assert "100 ms (modelled + simulated)" in reading
+
+
+def test_steps_that_take_as_long_share_the_first_place(make_run: MakeRun) -> None:
+    directory = make_run()
+    content = json.loads((directory / "summary.json").read_text())
+    for step in content["steps"]:
+        step["run_s"] = {"first": 0.0399, "classifier": 0.040}.get(step["name"], 0.005)
+    (directory / "summary.json").write_text(json.dumps(content))
+    note = layers.layer_table(open_run(directory)).note
+    assert "The longest are classifier and first with 40 ms each." in note
 
 
 def test_a_front_is_read_from_its_columns(make_run: MakeRun) -> None:
     reading = front.front_figure(open_run(make_run("front"))).reading
     assert "Of 3 plans (modelled + simulated) none is beaten" in reading
     assert "the fastest takes 10 ms" in reading
-    assert "39 KiB instead of 88 KiB at 30 times the latency" in reading
+    assert "39 KiB instead of 88 KiB at 30 times as much latency" in reading
     assert "the fastest also needs the CPU least, 1 ms" in reading
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from explorer.report.exhibits import Exhibit
-from explorer.report.section import Cell, code
+from explorer.report.section import Part
 from explorer.runs.data import RunData
 from explorer.runs.frames import steps_frame
 
@@ -21,8 +21,8 @@ class TimeByAlgorithm:
     def applies(self, run: RunData) -> bool:
         return True
 
-    def cells(self, run: RunData) -> Sequence[Cell]:
-        return code(__name__, "algorithms_table(run)")
+    def parts(self, run: RunData) -> Sequence[Part]:
+        return (algorithms_table,)
 
 
 def algorithms_table(run: RunData) -> Exhibit:
@@ -31,4 +31,5 @@ def algorithms_table(run: RunData) -> Exhibit:
     shares = steps.groupby(["algorithm", "kind"], as_index=False)[["time_s", "share"]].sum()
     shares = shares.sort_values("time_s", ascending=False)
     table = shares.assign(**{"time, ms": 1e3 * shares["time_s"], "share, %": 100 * shares["share"]})
-    return Exhibit(table[["algorithm", "time, ms", "kind", "share, %"]])
+    columns = table[["algorithm", "time, ms", "kind", "share, %"]]
+    return Exhibit(columns, label="Time by algorithm and kind", bars=("share, %",))
