@@ -303,6 +303,8 @@ def read_plan(path: Path) -> Plan:
     """Reads a plan file; raises PlanError naming what is wrong and where."""
     try:
         text = path.read_text(encoding="utf-8")
+    except IsADirectoryError as error:
+        raise PlanError(f"plan {path} is a directory: name the plan.json in it") from error
     except OSError as error:
         raise PlanError(f"plan {path} cannot be read: {error.strerror}; `explore run` writes one") from error
     except UnicodeDecodeError as error:
@@ -363,7 +365,11 @@ def _with_names(content: dict[str, Any]) -> dict[str, Any]:
 def _validated(content: Any, path: Path) -> Plan:
     if not isinstance(content, dict):
         raise PlanError(f"plan {path} is no JSON object; make it again by `explore run`")
-    version = content.get("schema_version")
+    if "schema_version" not in content:
+        raise PlanError(
+            f"{path} is no plan: it has no schema_version; name the plan.json that `explore run` wrote"
+        )
+    version = content["schema_version"]
     if version == 1:
         try:
             content = _of_version_1(content, path)

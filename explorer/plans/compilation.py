@@ -39,6 +39,7 @@ def compile_plan_file(
     cpu_plan = None
     if cpu_plan_path is not None:
         cpu_plan = read_plan(cpu_plan_path)
+        check_plan_fits(cpu_plan, network.sha256)
         _check_device(cpu_plan, target, cpu_plan_path)
     compile_bundle(network.graph, plan, target, directory, virtual_platform(profile, plan), cpu_plan)
     return plan

@@ -13,6 +13,8 @@ from explorer.runs.data import RunData, open_run, open_runs
 from explorer.runs.frames import steps_frame, was_run
 
 DECISIONS = ("split", "tile", "layouts")
+MOST = 0.8  # of a difference in time, which the layers that explain it make up
+FEW = 5  # of them are named at most
 
 Step = Mapping[str, Any]
 
@@ -28,12 +30,21 @@ class Half:
 
 @dataclass(frozen=True)
 class Row:
-    """One layer; a side is None where it has no such step. `differs` names the decisions that are not the same."""
+    """One layer; a side is None where it has no such step. `differs` names the decisions that are not the same, and
+    `why` says what they are.
+    """
 
     layer: str
     first: Half | None
     second: Half | None
     differs: tuple[str, ...]
+    why: str = ""
+
+    @property
+    def gap_s(self) -> float:
+        """Seconds that the second takes longer for it; a side without the step takes none."""
+        first, second = (half.time_s if half else 0.0 for half in (self.first, self.second))
+        return second - first
 
     @property
     def ratio(self) -> float | None:
@@ -66,6 +77,22 @@ class Comparison:
     def ratio(self) -> float:
         """The second network's time over the first's."""
         return self.totals_s[1] / self.totals_s[0]
+
+    @property
+    def explaining(self) -> tuple[Row, ...]:
+        """The layers computed otherwise whose times differ most, the largest difference first: a few, or as many as
+        make up most of all that such layers differ by. None where times are of different kinds.
+        """
+        if self.first.kinds != self.second.kinds:
+            return ()
+        rows = sorted((row for row in self.rows if row.why), key=lambda row: -abs(row.gap_s))
+        whole, found, sum_s = sum(abs(row.gap_s) for row in rows), list[Row](), 0.0
+        for row in rows[:FEW]:
+            if sum_s >= MOST * whole:
+                break
+            found.append(row)
+            sum_s += abs(row.gap_s)
+        return tuple(found)
 
 
 def compare(first: RunData, second: RunData) -> Comparison:
@@ -131,7 +158,15 @@ def _steps(run: RunData, in_the_run: bool) -> dict[str, Step]:
 
 def _row(layer: str, first: Mapping[str, Step], second: Mapping[str, Step]) -> Row:
     one, other = first.get(layer), second.get(layer)
-    return Row(layer, _half(one), _half(other), _differs(one, other) if one and other else ())
+    if one is None or other is None:
+        return Row(layer, _half(one), _half(other), (), "only in B" if one is None else "only in A")
+    differs = _differs(one, other)
+    why = "; ".join(f"{name} {_told(other[name])} in place of {_told(one[name])}" for name in differs)
+    return Row(layer, _half(one), _half(other), differs, why)
+
+
+def _told(decisions: Any) -> str:
+    return str(decisions) or "none"
 
 
 def _differs(first: Step, second: Step) -> tuple[str, ...]:

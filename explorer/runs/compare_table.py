@@ -41,7 +41,7 @@ def comparison_table(comparison: Comparison) -> Table:
 
 
 def comparison_lines(comparison: Comparison) -> Sequence[str]:
-    """What the table cannot say: which layers changed most, and what makes the sides incomparable."""
+    """What the table cannot say: which layers' decisions make the difference, and what makes the sides incomparable."""
     first, second = comparison.first, comparison.second
     same = sum(
         row.first is not None and row.second is not None and not row.differs for row in comparison.rows
@@ -52,6 +52,7 @@ def comparison_lines(comparison: Comparison) -> Sequence[str]:
         f"peak of activations: A {first.plan.peak_activation_bytes / 1024:,.0f} KiB, "
         f"B {second.plan.peak_activation_bytes / 1024:,.0f} KiB",
     ]
+    lines += [f"{row.layer}: {_gap(row.gap_s)}, {row.why}" for row in comparison.explaining]
     lines += [f"noise floor of A: {noise_of_run(first)}", f"noise floor of B: {noise_of_run(second)}"]
     floors = [run.report.noise_floor if run.report else None for run in (first, second)]
     told = verdict(comparison.ratio, floors)
@@ -97,8 +98,12 @@ def _time(half: Half | None) -> str:
 
 def _differ(row: Row) -> str:
     if row.first is None or row.second is None:
-        return "only in B" if row.first is None else "only in A"
+        return row.why
     return ", ".join(row.differs) or ABSENT
+
+
+def _gap(time_s: float) -> str:
+    return f"{'-' if time_s < 0 else '+'}{seconds(abs(time_s))}"
 
 
 def _kinds(first: str, second: str) -> str:

@@ -79,7 +79,8 @@ def test_a_plan_holds_no_wall_clock_time(plan: Plan) -> None:
     [
         ("{", "not JSON"),
         ("[]", "no JSON object"),
-        ("{}", "of version None"),
+        ("{}", "is no plan: it has no schema_version"),
+        ('{"schema_version": null}', "of version None"),
         ('{"schema_version": 7}', "of version 7, this program reads versions 1 to 3"),
         ('{"schema_version": 3}', "model_name: Field required"),
     ],
@@ -95,6 +96,8 @@ def test_other_files_are_refused(content: str, message: str, tmp_path: Path) -> 
 def test_a_missing_file_or_text_in_another_encoding_is_refused(tmp_path: Path) -> None:
     with pytest.raises(PlanError, match="cannot be read"):
         read_plan(tmp_path / "absent.json")
+    with pytest.raises(PlanError, match=r"is a directory: name the plan\.json in it"):
+        read_plan(tmp_path)
     (tmp_path / "latin").write_bytes(b'"\xe9"')
     with pytest.raises(PlanError, match="is no text"):
         read_plan(tmp_path / "latin")

@@ -39,6 +39,26 @@ def test_decisions_that_differ_are_named_and_times_compared(make_run: MakeRun) -
     assert rows["second"].ratio == pytest.approx(2)
 
 
+def test_the_decisions_behind_a_difference_are_told_largest_first(make_run: MakeRun) -> None:
+    first, second = make_run("plan only", "a"), make_run("plan only", "b")
+    plan = json.loads((second / "plan.json").read_text())
+    timed = [step for step in plan["steps"] if step["choice"]["tile"] and step["predicted_s"] > 0]
+    small, large, alike = timed[:3]
+    for step, more_s in ((small, 0.001), (large, 0.5), (alike, 2.0)):
+        for name in ("predicted_s", "high_s"):
+            step[name] += more_s
+    for step in (small, large):
+        step["choice"]["tile"] = [["rows", 77]]
+    plan["predicted_s"] += 3
+    plan["high_s"] += 3
+    (second / "plan.json").write_text(json.dumps(plan))
+    (row,) = compare(open_run(first), open_run(second)).explaining
+    assert row.layer == large["name"] and row.gap_s == pytest.approx(0.5)
+    told = explore("compare", str(first / "plan.json"), str(second / "plan.json"))
+    assert f"{large['name']}: +500 ms, tile rows=77 in place of " in " ".join(told.output.split())
+    assert compare(open_run(first), open_run(first)).explaining == ()
+
+
 def test_a_step_of_one_side_alone_stands_where_it_runs(make_run: MakeRun) -> None:
     first, second = make_run("plan only", "a"), make_run("plan only", "b")
     plan = json.loads((second / "plan.json").read_text())
