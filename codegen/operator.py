@@ -81,6 +81,12 @@ class Operator(ABC):
         """
         return (None,) * len(outputs)
 
+    def filler(self, axis: int, source: int, inputs: Types) -> float | None:
+        """The number with which input `source` gives, where it stands behind the first elements along an axis, what
+        these alone would give; None: there is none.
+        """
+        return None
+
     def pieces(self, inputs: Types, outputs: Types) -> Sequence[Piece]:
         """Where the elements of all outputs come from; none where it computes them."""
         return ()

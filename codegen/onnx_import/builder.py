@@ -25,6 +25,7 @@ from codegen.onnx_import.carried_lengths import CarriedLengths
 from codegen.onnx_import.inference import inferred_types, outer_names
 from codegen.onnx_import.names import Names
 from codegen.onnx_import.node import OnnxNode
+from codegen.onnx_import.quantities import Quantities
 from codegen.onnx_import.sequences import Sequences
 from codegen.onnx_import.tensors import MAX_ELEMENTS, to_array
 from codegen.operator import Operator
@@ -63,6 +64,7 @@ class GraphBuilder:
         self.folded_bytes = 0
         self.folding_s = 0.0
         self.sequences = Sequences()
+        self.quantities = Quantities()
         self._initializers = dict(initializers)
         self._constants: dict[str, Array] = {}
         self._types: dict[str, TensorType] = {}
@@ -76,6 +78,8 @@ class GraphBuilder:
         self._names = Names()
         self._tensors = Names()
         self._lengths = CarriedLengths()
+        self._kept: dict[object, str] = {}
+        self._bounded: dict[object, tuple[str, ...]] = {}
 
     def reserve(self, nodes: set[str], tensors: set[str]) -> None:
         """Names that the model itself uses, which nothing emitted beside them may take."""
@@ -306,11 +310,21 @@ class GraphBuilder:
             raise _reads_empty(node, empty[0])
         constants = {f"{name}.{role}": np.asarray(array, order="C") for role, array in arrays.items()}
         self._lengths.carry(node, op, inputs, self._types, written, types)
+        read = tuple(self._filled(node, op, inputs, source) for source in range(len(inputs)))
         for output, type_ in zip(written, types, strict=True):
             self._define(output, type_, node.where)
         self._weights.update(constants)
-        self._nodes.append(Node(name, op, inputs, written, tuple(constants)))
+        self._nodes.append(Node(name, op, read, written, tuple(constants)))
         return written[0]
+
+    def _filled(self, node: OnnxNode, op: Operator, inputs: Sequence[str], source: int) -> str:
+        from codegen.onnx_import.sizes import filled
+
+        length = self._lengths.of(inputs[source])
+        if length is None:
+            return inputs[source]
+        value = op.filler(length.axis, source, [self._types[name] for name in inputs])
+        return inputs[source] if value is None else filled(node, self, inputs[source], value)
 
     def emit_bounded(
         self, node: OnnxNode, op: Operator, tensors: str | Sequence[str], axes: Sequence[int | None]
@@ -319,16 +333,46 @@ class GraphBuilder:
         Errors as for `emit`.
         """
         given = (*node.outputs, *("",) * len(axes))[: len(axes)]
-        names = [name or self._tensors.take(f"{node.name}/unused") for name in given]
+        names = [name or self.free_tensor(f"{node.name}/unused") for name in given]
+        key = (op, tensors if isinstance(tensors, str) else tuple(tensors))
+        if key in self._bounded:  # what is computed twice has one length
+            for earlier, name in zip(self._bounded[key], names, strict=True):
+                self.emit(node, _reshape(), earlier, shape=self.shape_of(earlier), outputs=(name,))
+            return
+        self._bounded[key] = tuple(names)
         length = self.length_name(node.output)
         self.emit(node, op, tensors, outputs=(*names, length))
         for name, axis in zip(names, axes, strict=True):
             if axis is not None:
                 self.set_length(name, Length(axis, length))
 
+    def free_tensor(self, name: str) -> str:
+        """That name, or one like it, which no other tensor has."""
+        return self._tensors.take(name)
+
     def length_name(self, tensor: str) -> str:
         """A new name for the length of a tensor."""
-        return self._tensors.take(f"{tensor}.length")
+        return self.free_tensor(f"{tensor}.length")
+
+    def to_bound(self, node: OnnxNode, tensor: str) -> str:
+        """A tensor with what stands behind its length, as one all of which may be read."""
+        if self._lengths.of(tensor) is None:
+            return tensor
+        key = ("to_bound", tensor)
+        if key not in self._kept:
+            view = self.emit(node, _reshape(), tensor, step="to_bound", shape=self.shape_of(tensor))
+            self._lengths.drop(view)
+            self._kept[key] = view
+        return self._kept[key]
+
+    def kept_step(self, key: object) -> str | None:
+        """The tensor that was made for a key before."""
+        return self._kept.get(key)
+
+    def keep_step(self, key: object, tensor: str) -> str:
+        """Keeps a tensor for a key; gives the tensor."""
+        self._kept[key] = tensor
+        return tensor
 
     def set_length(self, tensor: str, length: Length) -> None:
         """Declares that a tensor holds results up to a length."""
@@ -397,7 +441,12 @@ class GraphBuilder:
         self._unknown.update(name for name in node.outputs if name and not self._is_defined(name))
 
     def guess(self, node: OnnxNode) -> None:
-        """What a node that cannot be imported writes has the types that ONNX's own inference gives."""
+        """What a node that cannot be imported writes has the types that ONNX's own inference gives; nothing is known
+        where a size of what it reads depends on data.
+        """
+        if any(self._lengths.of(name) for name in outer_names(node)):
+            self.forget(node)
+            return
         for name, type_ in inferred_types(node, self).items():
             if not self._is_defined(name) and type_.elements <= MAX_ELEMENTS:
                 self._types[name] = type_
@@ -438,6 +487,12 @@ class GraphBuilder:
             raise ModelError(
                 f"{where}: tensor {name!r} is defined twice; the model is malformed, export it again"
             )
+
+
+def _reshape() -> Operator:
+    from codegen.operators.reshape import Reshape
+
+    return Reshape()
 
 
 def _reads_empty(node: OnnxNode, tensor: str) -> UnsupportedOperatorError:

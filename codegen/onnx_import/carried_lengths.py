@@ -11,7 +11,9 @@ from codegen.tensor import TensorType
 
 
 class CarriedLengths:
-    """A length goes on where an operator keeps its axis as it is (`Operator.carried`); any other reader is refused."""
+    """A length goes on where an operator keeps its axis as it is (`Operator.carried`), and ends where one reads what is
+    filled behind it (`Operator.filler`); any other reader is refused.
+    """
 
     def __init__(self) -> None:
         self._lengths: dict[str, Length] = {}
@@ -24,6 +26,10 @@ class CarriedLengths:
         """Declares the length of a tensor."""
         self._lengths[tensor] = length
 
+    def drop(self, tensor: str) -> None:
+        """Declares that all of a tensor may be read."""
+        self._lengths.pop(tensor, None)
+
     def carry(
         self,
         node: OnnxNode,
@@ -33,8 +39,9 @@ class CarriedLengths:
         outputs: Sequence[str],
         results: Sequence[TensorType],
     ) -> None:
-        """Gives the outputs of an operator the lengths of its inputs; raises UnsupportedOperatorError where it does
-        not keep their axes, or puts two lengths, or one and a fixed size, on one axis.
+        """Gives the outputs of an operator the lengths of its inputs; raises UnsupportedOperatorError where it neither
+        keeps their axes nor has them filled behind their lengths, or puts two lengths, or one and a fixed size, on one
+        axis.
         """
         if not any(name in self._lengths for name in inputs):
             return
@@ -42,12 +49,13 @@ class CarriedLengths:
         carried: list[Length | None] = [None] * len(outputs)
         for source, name in enumerate(inputs):
             length = self._lengths.get(name)
-            for place, axis in enumerate(op.carried(length.axis, source, read, results) if length else ()):
-                if (
-                    length is None
-                    or axis is None
-                    or carried[place] not in (None, Length(axis, length.tensor))
-                ):
+            if length is None:
+                continue
+            is_filled = op.filler(length.axis, source, read) is not None
+            for place, axis in enumerate(op.carried(length.axis, source, read, results)):
+                if axis is None and is_filled:
+                    continue
+                if axis is None or carried[place] not in (None, Length(axis, length.tensor)):
                     raise _refused(node, name)
                 carried[place] = Length(axis, length.tensor)
         for source, name in enumerate(inputs):

@@ -25,6 +25,7 @@ from codegen.onnx_import.inputs import input_types
 from codegen.onnx_import.model_file import NEWEST_OPSET, check_names, check_unique, opset_of, read_model
 from codegen.onnx_import.names import Names
 from codegen.onnx_import.node import OnnxNode
+from codegen.onnx_import.number_rules import follow
 from codegen.onnx_import.signature import check_signature, refusal
 from codegen.operator_registry import registry
 from codegen.spec_check import check
@@ -224,6 +225,8 @@ class _Reader:
         key = (node.domain, node.op_type)
         if not node.domain and is_foldable(node, builder):
             fold(node, builder)
+        elif follow(node, builder):
+            return
         elif key in handlers:  # of a model's own function too: a package may know better what to do with it
             handlers[key](node, builder)
         else:

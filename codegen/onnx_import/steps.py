@@ -72,4 +72,4 @@ class Steps:
 
     def _fresh(self, what: str) -> str:
         self._count += 1
-        return f"{self._node.name}/{what}_{self._count}"
+        return self._builder.free_tensor(f"{self._node.name}/{what}_{self._count}")

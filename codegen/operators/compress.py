@@ -45,6 +45,9 @@ class Compress(Operator):
         np.moveaxis(result, self.axis, 0)[: len(places)] = np.moveaxis(inputs[0], self.axis, 0)[places]
         return result, np.asarray(float(len(places)))
 
+    def filler(self, axis: int, source: int, inputs: Types) -> float | None:
+        return 0.0 if source == 1 else None
+
     def describe(self) -> str:
         return f"Compress axis {self.axis}"
 
@@ -64,5 +67,9 @@ def compress(node: OnnxNode, builder: GraphBuilder) -> None:
         places = np.flatnonzero(condition[: steps.shape(source)[axis]])
         steps("Gather", source, steps.constant(places, "int64"), to=node.output, axis=axis)
     else:
-        tensors = (builder.tensor_of(node, source), builder.activation(node, 1))
+        tensor = builder.tensor_of(node, source)
+        length = builder.length(tensor)
+        if length is not None and length.axis == axis:  # what lies behind it is chosen by none
+            tensor = builder.to_bound(node, tensor)
+        tensors = (tensor, builder.activation(node, 1))
         builder.emit_bounded(node, Compress(axis), tensors, (axis,))

@@ -11,7 +11,12 @@ import numpy as np
 
 from codegen.errors import GraphSpecError
 from codegen.interval import Interval, hull
+from codegen.lengths import Length
+from codegen.onnx_import.arithmetic import Arithmetic
+from codegen.onnx_import.quantities import Number, Quantity
 from codegen.onnx_import.registry import handles
+from codegen.onnx_import.sizes import sizes_of, within_length
+from codegen.onnx_import.steps import Steps
 from codegen.operator import Arrays, Operator, Types
 from codegen.operators.reshape import Reshape
 from codegen.places import Piece, in_order
@@ -90,12 +95,46 @@ def concat(node: OnnxNode, builder: GraphBuilder) -> None:
     axis += rank if axis < 0 else 0
     if len({(*shape[:axis], -1, *shape[axis + 1 :]) for shape in shapes}) != 1:
         raise node.malformed(f"tensors of shapes {shapes} differ beside axis {axis}")
+    lengths = {builder.length(tensor) for tensor in tensors}
     if len(tensors) == 1:
         builder.emit(node, Reshape(), tensors[0], shape=shapes[0])
-    elif axis == 1:
-        builder.emit(node, Concat(1), tensors)
+    elif any(length is not None and length.axis == axis for length in lengths):
+        _concat_lengths(node, builder, tensors, axis)
+    elif len(lengths) > 1:
+        raise node.unsupported(
+            "it joins tensors of which a size depends on data, not all on the same", "give them one size"
+        )
     else:
-        _concat_views(node, builder, tensors, axis)
+        wholes = [builder.to_bound(node, tensor) for tensor in tensors]
+        if axis == 1:
+            builder.emit(node, Concat(1), wholes)
+        else:
+            _concat_views(node, builder, wholes, axis)
+        for length in filter(None, lengths):
+            builder.set_length(node.output, length)
+
+
+def _concat_lengths(node: OnnxNode, builder: GraphBuilder, tensors: list[str], axis: int) -> None:
+    """Of what stands behind each other the part that holds results, closed up."""
+    steps, arithmetic = Steps(node, builder), Arithmetic(node, builder)
+    total: Number = 0
+    masks = list[str]()
+    for tensor in tensors:
+        bound, length = builder.shape_of(tensor)[axis], builder.length(tensor)
+        if length is not None and length.axis != axis:
+            raise node.unsupported(
+                "two sizes of its result depend on data", "compute it outside of the network"
+            )
+        holds = steps.constant(np.ones(bound, dtype=bool))
+        if length is not None:
+            holds = within_length(node, builder, Length(0, length.tensor), 1, bound)
+        masks.append(holds)
+        total = arithmetic.add(total, sizes_of(builder, tensor)[axis])
+    joined = steps("Concat", *(builder.to_bound(node, tensor) for tensor in tensors), axis=axis)
+    closed = steps("Compress", joined, steps("Concat", *masks, axis=0), axis=axis)
+    builder.emit(node, Reshape(), builder.to_bound(node, closed), shape=builder.shape_of(closed))
+    assert isinstance(total, Quantity)
+    builder.set_length(node.output, Length(axis, total.tensor))
 
 
 def _concat_views(node: OnnxNode, builder: GraphBuilder, tensors: list[str], axis: int) -> None:

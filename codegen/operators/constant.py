@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from codegen.onnx_import.arithmetic import Arithmetic
+from codegen.onnx_import.quantities import Quantity, as_numbers
 from codegen.onnx_import.registry import OnnxHandler, handles
+from codegen.onnx_import.sizes import bounds_of, declare, numbers_of, sizes_of
 from codegen.onnx_import.steps import Steps
 from codegen.tensor import Array
 
@@ -29,30 +31,31 @@ def shape(node: OnnxNode, builder: GraphBuilder) -> None:
     """The shape of an activation is a constant; `start` and `end` cut it as a Python slice does. A size that depends
     on data is the length that stands for it.
     """
-    sizes = builder.shape(node)
-    chosen = range(len(sizes))[node.integer("start", 0) : node.integer("end", len(sizes))]
-    length = builder.length(node.input(0))
-    if length is None or length.axis not in chosen:
-        builder.define_constant(
-            node, node.output, np.asarray([sizes[axis] for axis in chosen], dtype=np.int64)
-        )
+    sizes = sizes_of(builder, builder.activation(node))
+    chosen = as_numbers(sizes[node.integer("start", 0) : node.integer("end", len(sizes))])
+    if not any(isinstance(number, Quantity) for number in chosen):
+        builder.define_constant(node, node.output, chosen.astype(np.int64))
         return
     steps = Steps(node, builder)
-    own = steps("Reshape", length.tensor, steps.integers(1))
-    parts = [own if axis == length.axis else steps.integers(sizes[axis]) for axis in chosen]
+    parts = [
+        steps("Reshape", number.tensor, steps.integers(1))
+        if isinstance(number, Quantity)
+        else steps.integers(number)
+        for number in chosen
+    ]
+    builder.quantities.set_numbers(node.output, chosen)
     steps("Concat", *parts, to=node.output, axis=0)
 
 
 @handles("Size", "all; a constant but for sizes that depend on data")
 def size(node: OnnxNode, builder: GraphBuilder) -> None:
     """The number of elements of an activation is a constant; a size that depends on data is the length for it."""
-    sizes, length = builder.shape(node), builder.length(node.input(0))
-    if length is None:
-        builder.define_constant(node, node.output, np.asarray(math.prod(sizes), dtype=np.int64))
+    number = Arithmetic(node, builder).product(sizes_of(builder, builder.activation(node)))
+    if not isinstance(number, Quantity):
+        builder.define_constant(node, node.output, np.asarray(number, dtype=np.int64))
         return
-    steps = Steps(node, builder)
-    others = math.prod(sizes[: length.axis] + sizes[length.axis + 1 :])
-    steps("Mul", length.tensor, steps.constant(others, "int64"), to=node.output)
+    builder.quantities.set_numbers(node.output, as_numbers(number))
+    Steps(node, builder)("Identity", number.tensor, to=node.output)
 
 
 @handles("EyeLike", "all, since every shape is fixed")
@@ -65,6 +68,41 @@ def eye_like(node: OnnxNode, builder: GraphBuilder) -> None:
     dtype = node.element_type("dtype") if "dtype" in node.attributes else type_.dtype
     value = np.eye(*type_.shape, k=node.integer("k", 0)).astype(dtype)
     builder.define_constant(node, node.output, value)
+
+
+@handles("ConstantOfShape", "constant shape, or one of sizes that depend on data")
+def constant_of_shape(node: OnnxNode, builder: GraphBuilder) -> None:
+    """One number under a shape of which a size is known in the run alone: all of its bound."""
+    sizes = numbers_of(node, builder, 0)
+    shape = bounds_of(node, sizes)
+    given = node.tensor("value")
+    value = np.zeros(1, np.float32) if given is None else builder.array(given, f"{node.where}: its value")
+    if value.size != 1:
+        raise node.malformed(f"its value has {value.size} elements, not one")
+    steps = Steps(node, builder)
+    one = builder.literal(node, value.reshape((1,) * len(shape)), step="value")
+    steps("Expand", one, steps.integers(*shape), to=node.output)
+    declare(builder, node.output, sizes)
+
+
+@handles("Range", "constant inputs, or integers between sizes that depend on data")
+def range_(node: OnnxNode, builder: GraphBuilder) -> None:
+    """Numbers a known step apart, as many as there may be: between ends of which one is known in the run alone."""
+    if any(builder.type(node, index).dtype not in ("int32", "int64") for index in range(3)):
+        for index in range(3):
+            builder.constant(node, index)
+    steps, arithmetic = Steps(node, builder), Arithmetic(node, builder)
+    start, limit = (numbers_of(node, builder, index)[0] for index in range(2))
+    step = builder.whole(node, 2)
+    if step == 0:
+        raise node.malformed("its step is 0")
+    way = arithmetic.subtract(limit, start) if step > 0 else arithmetic.subtract(start, limit)
+    count = arithmetic.divide(arithmetic.add(arithmetic.larger(way, 0), abs(step) - 1), abs(step))
+    (bound,) = bounds_of(node, [count])
+    places = builder.literal(node, np.arange(bound, dtype=np.int64) * step, step="places")
+    numbers = steps("Add", places, arithmetic.tensor(start)) if start != 0 else places
+    steps.cast(numbers, builder.type(node, 1).dtype, to=node.output)
+    declare(builder, node.output, [count])
 
 
 def _constant_inputs(op_type: str) -> OnnxHandler:
@@ -81,7 +119,7 @@ def _constant_inputs(op_type: str) -> OnnxHandler:
 HANDLERS = tuple(
     map(
         _constant_inputs,
-        ("ConstantOfShape", "Range", "HannWindow", "HammingWindow", "BlackmanWindow", "MelWeightMatrix"),
+        ("HannWindow", "HammingWindow", "BlackmanWindow", "MelWeightMatrix"),
     )
 )
 

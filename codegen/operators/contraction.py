@@ -47,6 +47,9 @@ class Contraction(Operator):
         place = self.result.find(self.terms[source][axis])
         return (place if place >= 0 else None,)
 
+    def filler(self, axis: int, source: int, inputs: Types) -> float | None:
+        return None if self.terms[source][axis] in self.result else 0.0
+
     def describe(self) -> str:
         return f"Contraction {','.join(self.terms)}->{self.result}"
 

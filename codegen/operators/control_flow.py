@@ -8,8 +8,11 @@ import numpy as np
 from onnx import AttributeProto, GraphProto
 
 from codegen.errors import NotConstantError
+from codegen.onnx_import.arithmetic import Arithmetic
 from codegen.onnx_import.expansion import graph_nodes
+from codegen.onnx_import.quantities import most
 from codegen.onnx_import.registry import handles
+from codegen.onnx_import.sizes import bounds_of, declare, sizes_of
 from codegen.onnx_import.steps import Steps
 
 if TYPE_CHECKING:
@@ -51,7 +54,8 @@ def insert(
 
 
 @handles(
-    "If", "all; by a condition that is computed both branches run and one is selected, if their shapes agree"
+    "If",
+    "all; by a condition that is computed both branches run and one is selected, with a length where one size differs",
 )
 def if_(node: OnnxNode, builder: GraphBuilder) -> None:
     """The branch that the condition chooses, where it is known; else both, and of each output the one chosen."""
@@ -81,14 +85,38 @@ def select(
     if one in builder.sequences or other in builder.sequences:
         raise node.unsupported("it selects one of two sequences", "export the model with tensors")
     types = [builder.type_by_name(name) for name in (one, other) if builder.is_known(name)]
-    if len(types) == 2 and types[0] != types[1]:
+    sizes = [sizes_of(builder, name) for name in (one, other) if builder.is_known(name)]
+    if len(types) == 2 and (types[0] != types[1] or sizes[0] != sizes[1]):
+        differing = [axis for axis, pair in enumerate(zip(*sizes, strict=False)) if pair[0] != pair[1]]
+        if types[0].dtype == types[1].dtype and len(sizes[0]) == len(sizes[1]) and len(differing) == 1:
+            return _select_part(node, builder, condition, (one, other), differing[0], to)
         raise NotConstantError(
             f"{node.where}: its condition is computed from the model's inputs, and what it gives is "
             f"{_text(types[0])} or {_text(types[1])}; only one of both can be selected while the network runs: export "
-            "the model with a condition that is known, or with equal shapes",
+            "the model with a condition that is known, or with shapes that differ along one axis alone",
             builder.sources(condition),
         )
     return steps("Where", condition, one, other, to=to)
+
+
+def _select_part(
+    node: OnnxNode, builder: GraphBuilder, condition: str, both: tuple[str, str], axis: int, to: str
+) -> str:
+    """One of two tensors that are of different sizes along an axis: as large as the larger, with a length."""
+    steps, sizes = Steps(node, builder), [sizes_of(builder, name) for name in both]
+    bound = max(most(size[axis]) for size in sizes)
+    padded = []
+    for name in both:
+        shape, whole = builder.type_by_name(name).shape, builder.to_bound(node, name)
+        lacking = (*shape[:axis], bound - shape[axis], *shape[axis + 1 :])
+        rest = steps.constant(np.zeros(lacking), builder.type_by_name(name).dtype)
+        padded.append(steps("Concat", whole, rest, axis=axis) if lacking[axis] else whole)
+    chosen = Arithmetic(node, builder).chosen(condition, *(size[axis] for size in sizes))
+    selected = [*sizes[0][:axis], chosen, *sizes[0][axis + 1 :]]
+    bounds_of(node, selected)
+    result = steps("Where", condition, *padded, to=to)
+    declare(builder, result, selected)
+    return result
 
 
 def _text(type_: TensorType) -> str:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from codegen.errors import GraphSpecError
 from codegen.onnx_import.registry import handles
+from codegen.onnx_import.sizes import within_length
 from codegen.onnx_import.steps import Steps
 from codegen.operator import Arrays, Operator, Types
 from codegen.tensor import Doubles, TensorType
@@ -206,11 +207,31 @@ def _write(result: Doubles, places: tuple[Any, ...], updates: Doubles, reduction
     ufunc.at(result, places, updates)
 
 
+def from_front(node: OnnxNode, builder: GraphBuilder, indices: str, length: str) -> str:
+    """Indices of an axis that has a length, negative ones counted from its end."""
+    known = builder.value(indices) if builder.is_constant(indices) else None
+    if known is not None and known.size and known.min() >= 0:
+        return builder.tensor_of(node, indices)
+    steps = Steps(node, builder)
+    whole = steps.cast(indices, "int64")
+    behind = steps("Less", whole, steps.constant(0, "int64"))
+    chosen = steps("Where", behind, steps("Add", whole, length), whole)
+    return builder.tensor_of(node, chosen)
+
+
 @handles("GatherElements", "all")
 def gather_elements(node: OnnxNode, builder: GraphBuilder) -> None:
     """GatherElements along one axis."""
     tensors = [builder.tensor(node, index) for index in range(2)]
-    axis = node.axis(node.integer("axis", 0), len(builder.shape_of(tensors[0])))
+    axis, length = (
+        node.axis(node.integer("axis", 0), len(builder.shape_of(tensors[0]))),
+        builder.length(tensors[0]),
+    )
+    if length is not None and length.axis == axis:
+        tensors = [
+            builder.to_bound(node, tensors[0]),
+            from_front(node, builder, node.input(1), length.tensor),
+        ]
     builder.emit(node, GatherElements(axis), tensors)
 
 
@@ -218,30 +239,83 @@ def gather_elements(node: OnnxNode, builder: GraphBuilder) -> None:
 def gather_nd(node: OnnxNode, builder: GraphBuilder) -> None:
     """GatherND behind common axes."""
     tensors = [builder.tensor(node, index) for index in range(2)]
-    builder.emit(node, GatherND(node.integer("batch_dims", 0)), tensors)
+    batch, length = node.integer("batch_dims", 0), builder.length(tensors[0])
+    depth = builder.shape_of(tensors[1])[-1:]
+    if length is not None and depth and batch <= length.axis < batch + depth[0]:
+        steps = Steps(node, builder)
+        place = length.axis - batch
+        is_own = steps.constant(np.arange(depth[0]) == place)
+        size = steps("Where", is_own, length.tensor, steps.constant(0, "int64"))
+        fixed = np.array([builder.shape_of(tensors[0])[batch + other] for other in range(depth[0])])
+        fixed[place] = 0
+        sizes = steps("Add", size, steps.constant(fixed, "int64"))
+        tensors = [builder.to_bound(node, tensors[0]), from_front(node, builder, node.input(1), sizes)]
+    builder.emit(node, GatherND(batch), tensors)
 
 
 @handles("ScatterElements", "all")
 def scatter_elements(node: OnnxNode, builder: GraphBuilder) -> None:
     """ScatterElements along one axis."""
-    tensors = [builder.tensor(node, index) for index in range(3)]
-    axis = node.axis(node.integer("axis", 0), len(builder.shape_of(tensors[0])))
-    builder.emit(node, ScatterElements(axis, node.text("reduction", "none")), tensors)
+    _scattered(node, builder, node.text("reduction", "none"))
 
 
 @handles("Scatter", "all")
 def scatter(node: OnnxNode, builder: GraphBuilder) -> None:
     """The older name of ScatterElements."""
+    _scattered(node, builder, "none")
+
+
+def _scattered(node: OnnxNode, builder: GraphBuilder, reduction: str) -> None:
     tensors = [builder.tensor(node, index) for index in range(3)]
     axis = node.axis(node.integer("axis", 0), len(builder.shape_of(tensors[0])))
-    builder.emit(node, ScatterElements(axis), tensors)
+    op = ScatterElements(axis, reduction)
+    if any(builder.length(tensor) for tensor in tensors):
+        _scatter_with_lengths(node, builder, op, axis)
+    else:
+        builder.emit(node, op, tensors)
 
 
 @handles("ScatterND", "all")
 def scatter_nd(node: OnnxNode, builder: GraphBuilder) -> None:
     """ScatterND of slices."""
     tensors = [builder.tensor(node, index) for index in range(3)]
-    builder.emit(node, ScatterND(node.text("reduction", "none")), tensors)
+    op = ScatterND(node.text("reduction", "none"))
+    if any(builder.length(tensor) for tensor in tensors):
+        _scatter_with_lengths(node, builder, op, 0)
+    else:
+        builder.emit(node, op, tensors)
+
+
+def _scatter_with_lengths(
+    node: OnnxNode, builder: GraphBuilder, op: ScatterElements | ScatterND, axis: int
+) -> None:
+    """Updates behind their length go to one more place of the axis, which is cut off again."""
+    steps, (source, indices, updates) = (
+        Steps(node, builder),
+        (builder.tensor(node, index) for index in range(3)),
+    )
+    own, length = builder.length(source), builder.length(indices)
+    if builder.length(updates) != length:
+        raise node.unsupported("indices and updates have different lengths", "give them one")
+    shape = builder.shape_of(source)
+    places = builder.to_bound(node, indices)
+    if own is not None and own.axis == axis:
+        if isinstance(op, ScatterND) and builder.shape_of(indices)[-1] != 1:
+            raise node.unsupported(
+                "it writes parts of rows of which there are as many as data say", "write rows"
+            )
+        places = from_front(node, builder, places, own.tensor)
+    spare = steps.constant(np.zeros((*shape[:axis], 1, *shape[axis + 1 :])), builder.type_of(source).dtype)
+    extended = steps("Concat", builder.to_bound(node, source), spare, axis=axis)
+    if length is not None:
+        rank, bound = len(builder.shape_of(indices)), builder.shape_of(indices)[length.axis]
+        mask = within_length(node, builder, length, rank, bound)
+        places = steps("Where", mask, places, steps.constant(shape[axis], builder.type_of(places).dtype))
+    written = builder.emit(node, op, (extended, places, builder.to_bound(node, updates)), step="written")
+    cut = (steps.integers(0), steps.integers(shape[axis]), steps.integers(axis))
+    steps("Slice", written, *cut, to=node.output)
+    if own is not None:
+        builder.set_length(node.output, own)
 
 
 @handles("OneHot", "constant depth")

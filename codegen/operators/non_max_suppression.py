@@ -24,47 +24,51 @@ class NonMaxSuppression(Operator):
 
     In each image and class, boxes in descending order of their scores (of equals the first), without those whose
     intersection over union with one before them exceeds the fourth input, nor those whose score does not exceed the
-    fifth, if there is one; as many as the third input says, at most `most`. A box is two opposite corners (y, x, y, x),
-    or where `centered` (x, y, width, height).
+    fifth, if there is one; as many as the third input says, at most `most`. Where `counted` the last input says of how
+    many boxes, the first ones. A box is two opposite corners (y, x, y, x), or where `centered` (x, y, width, height).
 
     Fields:
         most: how many boxes of an image and class are kept at most
         centered: whether a box is (x, y, width, height), in place of two corners
+        counted: whether the last input says how many boxes there are
     """
 
     most: int
     centered: bool
+    counted: bool = False
 
     def infer(self, inputs: Types, weights: Types, declared: Types) -> tuple[TensorType, ...]:
-        if len(inputs) not in (4, 5) or weights:
-            raise GraphSpecError(f"NonMaxSuppression of {len(inputs)} inputs and {len(weights)} weights")
-        boxes, scores, count, *limits = inputs
+        if len(inputs) - self.counted not in (4, 5) or weights:
+            raise GraphSpecError(f"{self.describe()} of {len(inputs)} inputs and {len(weights)} weights")
+        boxes, scores, count, *limits = inputs[: len(inputs) - self.counted]
+        counts = [count, *inputs[len(inputs) - self.counted :]]
         fits = (
             len(boxes.shape) == len(scores.shape) == 3
             and boxes.shape[0] == scores.shape[0]
             and boxes.shape[1:] == (scores.shape[2], 4)
-            and all(tensor.elements == 1 for tensor in (count, *limits))
+            and all(tensor.elements == 1 for tensor in (*counts, *limits))
         )
         if not fits or self.most < 1 or {t.dtype for t in (boxes, scores, *limits)} != {"float32"}:
             raise GraphSpecError(f"NonMaxSuppression of {', '.join(map(str, inputs))}, at most {self.most}")
-        if count.dtype != "int64":
-            raise GraphSpecError(f"NonMaxSuppression of as many boxes as a {count.dtype} says")
+        if {tensor.dtype for tensor in counts} != {"int64"}:
+            raise GraphSpecError(f"{self.describe()} of as many boxes as {', '.join(map(str, counts))} say")
         rows = scores.shape[0] * scores.shape[1] * self.most
         return TensorType((rows, 3), "int64"), TensorType((), "int64")
 
     def evaluate(self, inputs: Arrays, weights: Arrays, outputs: Types) -> tuple[Doubles, ...]:
-        boxes, scores, count, overlap, *threshold = inputs
+        boxes, scores, count, overlap, *threshold = inputs[: len(inputs) - self.counted]
+        boxes_read = int(inputs[-1].reshape(-1)[0]) if self.counted else scores.shape[2]
         found: list[tuple[int, int, int]] = []
         most = min(self.most, int(count.reshape(-1)[0]))
         for image, class_ in np.ndindex(*scores.shape[:2]):
-            own, kept = scores[image, class_], list[int]()
+            own, kept = scores[image, class_, :boxes_read], list[int]()
             corners = self._corners(boxes[image])
             for box in np.argsort(-own, kind="stable"):
                 if len(kept) >= most:
                     break
                 if threshold and not own[box] > threshold[0].reshape(-1)[0]:
                     continue
-                if all(not _overlap(corners[box], corners[other]) > overlap.reshape(-1)[0] for other in kept):
+                if not np.any(_overlaps(corners[box], corners[kept]) > overlap.reshape(-1)[0]):
                     kept.append(int(box))
             found += [(image, class_, box) for box in kept]
         result = np.zeros(outputs[0].shape)
@@ -79,15 +83,17 @@ class NonMaxSuppression(Operator):
         return np.concatenate([np.minimum(first, second), np.maximum(first, second)], axis=1)
 
     def describe(self) -> str:
-        return f"NonMaxSuppression {self.most}{' centered' if self.centered else ''}"
+        words = (self.centered * " centered", self.counted * " counted")
+        return f"NonMaxSuppression {self.most}{''.join(words)}"
 
 
-def _overlap(one: Doubles, other: Doubles) -> float:
-    sides = np.minimum(one[2:], other[2:]) - np.maximum(one[:2], other[:2])
-    if min(sides) <= 0:
-        return -np.inf
-    areas = [float(np.prod(box[2:] - box[:2])) for box in (one, other)]
-    return float(np.prod(sides)) / (sum(areas) - float(np.prod(sides))) if min(areas) > 0 else -np.inf
+def _overlaps(one: Doubles, others: Doubles) -> Doubles:
+    """Intersection over union of a box with others; less than any limit where there is none."""
+    sides = np.minimum(one[2:], others[:, 2:]) - np.maximum(one[:2], others[:, :2])
+    common, own = np.prod(sides, axis=1), float(np.prod(one[2:] - one[:2]))
+    areas = np.prod(others[:, 2:] - others[:, :2], axis=1)
+    is_common = (sides > 0).all(axis=1) & (areas > 0) & (own > 0)
+    return np.where(is_common, common / np.where(is_common, areas + own - common, 1.0), -np.inf)
 
 
 @handles("NonMaxSuppression", "all; with a length")
@@ -106,5 +112,8 @@ def non_max_suppression(node: OnnxNode, builder: GraphBuilder) -> None:
     names.append(node.input(3) if node.has_input(3) else steps.constant(0.0, "float32"))
     names += [node.input(4)] if node.has_input(4) else []
     tensors = [builder.tensor_of(node, name) for name in names]
-    op = NonMaxSuppression(most, node.flag("center_point_box"))
+    length = builder.length(tensors[1]) or builder.length(tensors[0])
+    if length is not None and length.axis == (2 if builder.length(tensors[1]) else 1):
+        tensors = [*(builder.to_bound(node, tensor) for tensor in tensors), length.tensor]
+    op = NonMaxSuppression(most, node.flag("center_point_box"), len(tensors) > len(names))
     builder.emit_bounded(node, op, tensors, (0,))

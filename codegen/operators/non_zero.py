@@ -35,6 +35,9 @@ class NonZero(Operator):
         result[:, : found.shape[1]] = found
         return result, np.asarray(float(found.shape[1]))
 
+    def filler(self, axis: int, source: int, inputs: Types) -> float | None:
+        return 0.0
+
 
 @handles("NonZero", "all; with a length")
 def non_zero(node: OnnxNode, builder: GraphBuilder) -> None:

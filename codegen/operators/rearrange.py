@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,7 +12,10 @@ from numpy.typing import NDArray
 
 from codegen.errors import GraphSpecError
 from codegen.interval import Interval, hull
+from codegen.onnx_import.arithmetic import Arithmetic
+from codegen.onnx_import.quantities import Number, Quantity, most
 from codegen.onnx_import.registry import handles
+from codegen.onnx_import.sizes import bounds_of, declare, number_of, numbers_of, sizes_of
 from codegen.onnx_import.steps import Steps
 from codegen.operator import Arrays, Operator, Types, sole_input
 from codegen.operators.reshape import Reshape
@@ -173,22 +176,35 @@ def whole(shape: Shape) -> list[Places]:
     return [np.arange(size) for size in shape]
 
 
-@handles("Expand", "constant shape")
+@handles("Expand", "constant shape, or one of sizes that depend on data")
 def expand(node: OnnxNode, builder: GraphBuilder) -> None:
     """Expand to what shape and tensor broadcast to."""
-    tensor, wanted = builder.tensor(node), builder.integers(node, 1)
-    own = builder.shape_of(tensor)
-    try:
-        result = tuple(np.broadcast_shapes(own, wanted))
-    except ValueError as error:
-        raise node.malformed(f"a tensor of shape {own} does not expand to {wanted}") from error
-    builder.require_size(node, result)
-    view = (1,) * (len(result) - len(own)) + own
+    tensor, wanted = builder.tensor(node), numbers_of(node, builder, 1)
+    own = sizes_of(builder, tensor)
+    rank = max(len(own), len(wanted))
+    view, target = [[*(1,) * (rank - len(sizes)), *sizes] for sizes in (own, wanted)]
+    result = [_broadcast(node, one, other) for one, other in zip(view, target, strict=True)]
+    shape = bounds_of(node, result)
+    bounds = tuple(map(most, view))
     indices = [
         np.zeros(size, np.int64) if old == 1 else np.arange(size)
-        for old, size in zip(view, result, strict=True)
+        for old, size in zip(bounds, shape, strict=True)
     ]
-    emit_selection(node, builder, tensor, indices, view=view)
+    emit_selection(node, builder, builder.to_bound(node, tensor), indices, view=bounds)
+    declare(builder, node.output, result)
+
+
+def _broadcast(node: OnnxNode, own: Number, wanted: Number) -> Number:
+    """What an axis and the size that is wanted of it broadcast to."""
+    if own == wanted or wanted == 1:
+        return own
+    if own == 1:
+        return wanted
+    if isinstance(own, int) and isinstance(wanted, int):
+        raise node.malformed(f"an axis of {own} elements does not expand to {wanted}")
+    raise node.unsupported(
+        "two sizes that it expands to each other depend on data", "compute it outside of the network"
+    )
 
 
 @handles("Tile", "constant repeats")
@@ -203,16 +219,18 @@ def tile(node: OnnxNode, builder: GraphBuilder) -> None:
     emit_selection(node, builder, tensor, indices)
 
 
-@handles("Slice", "constant starts, ends, axes and steps, by attribute or input")
+@handles("Slice", "constant, by attribute or input; along one axis between computed ends, with a length")
 def slice_(node: OnnxNode, builder: GraphBuilder) -> None:
     """Slice as Python's slices do, but that a start or end beyond the tensor is its edge."""
     tensor = builder.tensor(node)
     shape = builder.shape_of(tensor)
+    starts: list[Number]
+    ends: list[Number]
     if node.opset < 10:
-        starts, ends = node.integers("starts") or (), node.integers("ends") or ()
+        starts, ends = list(node.integers("starts") or ()), list(node.integers("ends") or ())
         axes, steps = node.integers("axes"), None
     else:
-        starts, ends = builder.integers(node, 1), builder.integers(node, 2)
+        starts, ends = number_of(node, builder, 1), number_of(node, builder, 2)
         axes = builder.integers(node, 3) if node.has_input(3) else None
         steps = builder.integers(node, 4) if node.has_input(4) else None
     axes = tuple(range(len(starts))) if axes is None else axes
@@ -221,11 +239,74 @@ def slice_(node: OnnxNode, builder: GraphBuilder) -> None:
         raise node.malformed(
             f"starts {starts}, ends {ends}, axes {axes}, steps {steps} do not fit each other"
         )
-    indices = whole(shape)
+    sizes, indices, moving = sizes_of(builder, tensor), whole(shape), list[Part]()
     for start, end, axis, step in zip(starts, ends, axes, steps, strict=True):
         axis = node.axis(axis, len(shape))
-        indices[axis] = np.arange(shape[axis])[_slice(start, end, step, shape[axis])]
-    emit_selection(node, builder, tensor, indices)
+        if isinstance(start, int) and isinstance(end, int) and isinstance(sizes[axis], int):
+            indices[axis] = np.arange(shape[axis])[_slice(start, end, step, shape[axis])]
+        else:
+            part = part_of(node, builder, sizes[axis], start, end, step)
+            moving.append(replace(part, axis=axis))
+    if not moving:
+        emit_selection(node, builder, tensor, indices)
+        return
+    if len(moving) > 1:
+        raise node.unsupported(
+            "it cuts several axes at places that depend on data", "cut one after the other"
+        )
+    emit_part(node, builder, tensor, indices, moving[0])
+
+
+@dataclass(frozen=True)
+class Part:
+    """`count` elements along an axis from `first` on, each `step` behind the one before."""
+
+    first: Number
+    count: Number
+    step: int
+    axis: int = 0
+
+
+def part_of(
+    node: OnnxNode, builder: GraphBuilder, size: Number, start: Number, end: Number, step: int
+) -> Part:
+    """What a slice cuts out of an axis of that size."""
+    known = Arithmetic(node, builder)
+    start, end = (known.from_front(place, size) for place in (start, end))
+    if step > 0:
+        first, last = (known.smaller(known.larger(place, 0), size) for place in (start, end))
+        first = start if isinstance(start, int) else first  # of nothing where it lies behind the end
+        way = known.subtract(last, first)
+    else:
+        edge = known.subtract(size, 1)
+        first, last = (known.smaller(known.larger(place, -1), edge) for place in (start, end))
+        way = known.subtract(first, last)
+    count = known.divide(known.add(known.larger(way, 0), abs(step) - 1), abs(step))
+    return Part(first, known.smaller(count, size), step)
+
+
+def emit_part(node: OnnxNode, builder: GraphBuilder, tensor: str, indices: list[Places], part: Part) -> None:
+    """The selection of a tensor, whatever its length, with a part of one axis that depends on data."""
+    bound, axis, steps = most(part.count), part.axis, Steps(node, builder)
+    beside = [size for other, size in enumerate(sizes_of(builder, tensor)) if other != axis]
+    sizes: list[Number] = [*beside[:axis], part.count, *beside[axis:]]
+    sizes = [
+        size if other == axis or isinstance(size, Quantity) else len(indices[other])
+        for other, size in enumerate(sizes)
+    ]
+    bounds_of(node, sizes)
+    source, places = builder.to_bound(node, tensor), np.arange(bound, dtype=np.int64) * part.step
+    if isinstance(part.first, int):
+        indices[axis] = part.first + places
+        emit_selection(node, builder, source, indices)
+    else:
+        if any(
+            not np.array_equal(*pair) for pair in zip(indices, whole(builder.shape_of(tensor)), strict=True)
+        ):
+            source = emit_selection(node, builder, source, indices, step="cut")
+        moved = steps("Add", steps.constant(places), part.first.tensor)
+        steps("Gather", source, moved, to=node.output, axis=axis)
+    declare(builder, node.output, sizes)
 
 
 def _slice(start: int, end: int, step: int, size: int) -> slice:
@@ -309,12 +390,15 @@ def gather_constant(
 
 @handles("Gather", "all")
 def gather(node: OnnxNode, builder: GraphBuilder) -> None:
-    """Gather along an axis, by constant indices or computed ones."""
-    from codegen.operators.indexing import Gather
+    """Gather along an axis, by constant indices or computed ones, which count from the end of what has a length."""
+    from codegen.operators.indexing import Gather, from_front
 
     tensor = builder.tensor(node)
-    axis = node.axis(node.integer("axis", 0), len(builder.shape_of(tensor)))
-    if builder.is_constant(node.input(1)):
+    axis, length = node.axis(node.integer("axis", 0), len(builder.shape_of(tensor))), builder.length(tensor)
+    if length is not None and length.axis == axis:
+        indices = from_front(node, builder, node.input(1), length.tensor)
+        builder.emit(node, Gather(axis), (builder.to_bound(node, tensor), indices))
+    elif builder.is_constant(node.input(1)):
         gather_constant(node, builder, tensor, np.asarray(builder.constant(node, 1)), axis)
     else:
         builder.emit(node, Gather(axis), (tensor, builder.activation(node, 1)))

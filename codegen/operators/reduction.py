@@ -9,7 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from codegen.errors import GraphSpecError
+from codegen.onnx_import.arithmetic import Arithmetic
+from codegen.onnx_import.quantities import Number, Quantity, most
 from codegen.onnx_import.registry import OnnxHandler, handles
+from codegen.onnx_import.sizes import bounds_of, declare, number_of, sizes_of
+from codegen.onnx_import.steps import Steps
 from codegen.operator import Arrays, Operator, Types, sole_input
 from codegen.operators.reshape import Reshape
 from codegen.tensor import Doubles, Shape, TensorType
@@ -70,6 +74,13 @@ class Reduce(Operator):
     def carried(self, axis: int, source: int, inputs: Types, outputs: Types) -> tuple[int | None, ...]:
         return (_axis_behind(axis, self.axes, self.keeps),)
 
+    def filler(self, axis: int, source: int, inputs: Types) -> float | None:
+        if axis not in self.axes or self.kind == "mean":
+            return None
+        if self.kind in ("max", "min", "log_sum_exp"):
+            return extreme(inputs[0].dtype, self.kind == "min")
+        return 1.0 if self.kind == "prod" else 0.0
+
     def describe(self) -> str:
         return f"Reduce {self.kind} over {','.join(map(str, self.axes))}"
 
@@ -105,6 +116,9 @@ class ArgReduce(Operator):
 
     def carried(self, axis: int, source: int, inputs: Types, outputs: Types) -> tuple[int | None, ...]:
         return (_axis_behind(axis, (self.axis,), self.keeps),)
+
+    def filler(self, axis: int, source: int, inputs: Types) -> float | None:
+        return None if axis != self.axis or self.last else extreme(inputs[0].dtype, not self.largest)
 
     def describe(self) -> str:
         return f"ArgReduce {'max' if self.largest else 'min'} axis {self.axis}"
@@ -144,7 +158,10 @@ class Cumulative(Operator):
         return (np.asarray(np.flip(result, self.axis) if self.reverse else result, dtype=np.float64),)
 
     def carried(self, axis: int, source: int, inputs: Types, outputs: Types) -> tuple[int | None, ...]:
-        return (None if axis == self.axis and self.reverse else axis,)
+        return (axis,)
+
+    def filler(self, axis: int, source: int, inputs: Types) -> float | None:
+        return float(self.kind == "prod") if axis == self.axis and self.reverse else None
 
     def describe(self) -> str:
         return f"Cumulative {self.kind} axis {self.axis}"
@@ -178,6 +195,9 @@ class TopK(Operator):
 
     def carried(self, axis: int, source: int, inputs: Types, outputs: Types) -> tuple[int | None, ...]:
         return (None if axis == self.axis else axis,) * 2
+
+    def filler(self, axis: int, source: int, inputs: Types) -> float | None:
+        return extreme(inputs[0].dtype, not self.largest) if axis == self.axis else None
 
     def describe(self) -> str:
         return f"TopK {self.count} axis {self.axis}"
@@ -213,10 +233,23 @@ class AlongAxis(Operator):
         return (logarithm if self.kind == "log_softmax" else np.exp(logarithm),)
 
     def carried(self, axis: int, source: int, inputs: Types, outputs: Types) -> tuple[int | None, ...]:
-        return (None if axis == self.axis else axis,)
+        return (axis,)
+
+    def filler(self, axis: int, source: int, inputs: Types) -> float | None:
+        return -np.inf if axis == self.axis and inputs[0].element_type.is_floating else None
 
     def describe(self) -> str:
         return f"{self.kind} axis {self.axis}"
+
+
+def extreme(dtype: str, largest: bool) -> float:
+    """The largest, or least, number of an element type: of floating ones an infinite one."""
+    kind = np.dtype(dtype).kind
+    if kind == "f":
+        return np.inf if largest else -np.inf
+    if kind == "b":
+        return float(largest)
+    return int(np.iinfo(dtype).max if largest else np.iinfo(dtype).min)
 
 
 def _reduced(shape: Shape, axes: tuple[int, ...], keeps: bool) -> Shape:
@@ -254,10 +287,22 @@ def emit_reduction(node: OnnxNode, builder: GraphBuilder, kind: str) -> None:
     """A Reduce by the node's axes; over no axes what its kind does to single elements."""
     tensor = builder.tensor(node)
     axes = reduce_axes(node, builder, len(builder.shape_of(tensor)))
+    length, keeps = builder.length(tensor), node.integer("keepdims", 1)
     if not axes and kind in ("max", "mean", "min", "prod", "sum"):
         builder.emit(node, Reshape(), tensor, shape=builder.shape_of(tensor))
+    elif kind == "mean" and length is not None and length.axis in axes:
+        _emit_mean(node, builder, tensor, axes, keeps)
     else:
-        builder.emit(node, Reduce(kind, axes, bool(node.integer("keepdims", 1))), tensor)
+        builder.emit(node, Reduce(kind, axes, bool(keeps)), tensor)
+
+
+def _emit_mean(node: OnnxNode, builder: GraphBuilder, tensor: str, axes: tuple[int, ...], keeps: int) -> None:
+    """The sum over axes of which one has a length, divided by how many elements there are."""
+    steps, arithmetic, sizes = Steps(node, builder), Arithmetic(node, builder), sizes_of(builder, tensor)
+    count = arithmetic.product(sizes[axis] for axis in axes)
+    total = steps("ReduceSum", tensor, steps.integers(*axes), keepdims=keeps)
+    divisor = steps.cast(arithmetic.tensor(count), builder.type_of(tensor).dtype)
+    steps("Div", total, divisor, to=node.output)
 
 
 def _handler(op_type: str, kind: str) -> OnnxHandler:
@@ -319,14 +364,24 @@ def _cumulative(node: OnnxNode, builder: GraphBuilder, kind: str) -> None:
     builder.emit(node, Cumulative(kind, axis, node.flag("exclusive"), node.flag("reverse")), tensor)
 
 
-@handles("TopK", "constant k")
+@handles("TopK", "all; with a length where k is computed")
 def top_k(node: OnnxNode, builder: GraphBuilder) -> None:
-    """TopK in order, whether that is asked for or not."""
+    """TopK in order, whether that is asked for or not; of a k that depends on data as many as there may be."""
     tensor = builder.tensor(node)
-    count = node.integer("k", 0) if node.opset < 10 else builder.integers(node, 1)[0]
     axis = node.axis(node.integer("axis", -1), len(builder.shape_of(tensor)))
+    sizes = sizes_of(builder, tensor)
+    count: Number = node.integer("k", 0)
+    if node.opset >= 10:
+        count = next(iter(number_of(node, builder, 1)), 0)
+    if isinstance(count, Quantity):
+        count = Arithmetic(node, builder).smaller(count, sizes[axis])
     outputs = [name or f"{node.name}/unused_{i}" for i, name in enumerate((*node.outputs, "", "")[:2])]
-    builder.emit(node, TopK(axis, count, bool(node.integer("largest", 1))), tensor, outputs=outputs)
+    builder.emit(node, TopK(axis, most(count), bool(node.integer("largest", 1))), tensor, outputs=outputs)
+    if isinstance(count, Quantity):
+        sizes[axis] = count
+        bounds_of(node, sizes)
+        for output in outputs:
+            declare(builder, output, sizes)
 
 
 @handles("LogSoftmax", "all")

@@ -9,9 +9,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from codegen.errors import GraphSpecError
+from codegen.errors import GraphSpecError, UnsupportedOperatorError
 from codegen.interval import Interval
+from codegen.onnx_import.arithmetic import Arithmetic
+from codegen.onnx_import.quantities import Number, Quantity, most
 from codegen.onnx_import.registry import handles
+from codegen.onnx_import.sizes import bounds_of, declare, numbers_of, sizes_of
+from codegen.onnx_import.steps import Steps
 from codegen.operator import Arrays, Operator, Types, sole_input
 from codegen.places import Piece, in_order
 from codegen.tensor import Doubles, Shape, TensorType
@@ -40,6 +44,8 @@ class Reshape(Operator):
 
     def carried(self, axis: int, source: int, inputs: Types, outputs: Types) -> tuple[int | None, ...]:
         shape, result = inputs[0].shape, outputs[0].shape
+        if shape == result:
+            return (axis,)
         before = math.prod(shape[:axis])
         like = [
             place
@@ -55,55 +61,125 @@ class Reshape(Operator):
         return inputs[0]
 
 
-@handles("Reshape", "constant shape, with 0, -1 and allowzero")
+@handles("Reshape", "constant shape, with 0, -1 and allowzero, or one of sizes that depend on data")
 def reshape(node: OnnxNode, builder: GraphBuilder) -> None:
     """Reshape with its shape made explicit."""
-    source = builder.type(node).shape
-    wanted = list(builder.integers(node, 1))
+    tensor = builder.tensor(node)
+    source, wanted = sizes_of(builder, tensor), numbers_of(node, builder, 1)
     if not node.flag("allowzero"):
         for axis, size in enumerate(wanted):
             if size == 0:
                 if axis >= len(source):
                     raise node.malformed(
-                        f"shape {wanted} copies dimension {axis} of a tensor of shape {source}"
+                        f"shape {wanted} copies dimension {axis} of a tensor of {len(source)} dimensions"
                     )
                 wanted[axis] = source[axis]
-    _emit(node, builder, _infer_open_dimension(node, source, wanted))
+    if any(isinstance(size, Quantity) for size in source):
+        emit_sizes(node, builder, tensor, _open_dimension(node, builder, source, wanted))
+        return
+    known = [size if isinstance(size, int) else -1 for size in wanted]
+    _emit(node, builder, _infer_open_dimension(node, builder.shape_of(tensor), known))
+
+
+def _open_dimension(
+    node: OnnxNode, builder: GraphBuilder, source: list[Number], wanted: list[Number]
+) -> list[Number]:
+    """The sizes that are wanted, with that which stands for the rest."""
+    arithmetic, rest = Arithmetic(node, builder), [size for size in wanted if size != -1]
+    if len(rest) == len(wanted):
+        return wanted
+    known, elements = arithmetic.product(rest), arithmetic.product(source)
+    (root, times), (other, others) = map(builder.quantities.factor, (elements, known))
+    if len(wanted) - len(rest) > 1 or most(known) < 1:
+        raise node.malformed(f"shape {wanted} has several open dimensions")
+    if isinstance(known, int):
+        found = arithmetic.divide(elements, known)
+    elif root == other and times % others == 0:
+        found = times // others
+    else:
+        raise _reshaped_by_data(node)
+    return [found if size == -1 else size for size in wanted]
+
+
+def emit_sizes(node: OnnxNode, builder: GraphBuilder, tensor: str, sizes: list[Number]) -> None:
+    """A tensor under another shape, one size of which may depend on data as its own does. Its first elements in
+    row-major order must be those of the result: the axis with a length stays where it is, or is the outermost of both.
+    """
+    shape, whole = builder.shape_of(tensor), builder.to_bound(node, tensor)
+    own, place = ([isinstance(size, Quantity) for size in one] for one in (sizes_of(builder, tensor), sizes))
+    if sum(own) != 1 or sum(place) != 1:
+        if sum(own) or sum(place):
+            raise _reshaped_by_data(node)
+        builder.emit(node, Reshape(), whole, shape=bounds_of(node, sizes))
+        return
+    axis, target = own.index(True), place.index(True)
+    before, behind = _around(shape, axis), _around(tuple(map(most, sizes)), target)
+    if before != behind and (before[0] != 1 or behind[0] != 1):
+        raise _reshaped_by_data(node)
+    bound = shape[axis] * before[1] // behind[1]
+    if before != behind and bound * behind[1] != shape[axis] * before[1]:
+        flat = builder.emit(node, Reshape(), whole, step="flat", shape=(shape[axis] * before[1],))
+        steps = Steps(node, builder)
+        whole = steps("Slice", flat, steps.integers(0), steps.integers(bound * behind[1]), steps.integers(0))
+    result = tuple(bound if number == target else most(size) for number, size in enumerate(sizes))
+    builder.emit(node, Reshape(), whole, shape=result)
+    declare(builder, node.output, sizes)
+
+
+def _around(shape: Sequence[int], axis: int) -> tuple[int, int]:
+    """How many elements an axis has before it and behind it, of the others."""
+    return math.prod(shape[:axis]), math.prod(shape[axis + 1 :])
+
+
+def _reshaped_by_data(node: OnnxNode) -> UnsupportedOperatorError:
+    return node.unsupported(
+        "it gives a tensor whose size depends on data another shape, which does not keep that axis",
+        "make that tensor an output and compute the rest outside of the network",
+    )
 
 
 @handles("Flatten", "all")
 def flatten(node: OnnxNode, builder: GraphBuilder) -> None:
     """Flatten to a matrix, split at an axis."""
-    shape = builder.type(node).shape
+    sizes = sizes_of(builder, node.input(0))
     axis = node.integer("axis", 1)
-    if not -len(shape) <= axis <= len(shape):
-        raise node.malformed(f"axis {axis} is outside a tensor of shape {shape}")
-    axis += len(shape) if axis < 0 else 0
-    _emit(node, builder, (math.prod(shape[:axis]), math.prod(shape[axis:])))
+    if not -len(sizes) <= axis <= len(sizes):
+        raise node.malformed(f"axis {axis} is outside a tensor of {len(sizes)} dimensions")
+    axis += len(sizes) if axis < 0 else 0
+    arithmetic = Arithmetic(node, builder)
+    parts = [arithmetic.product(part) for part in (sizes[:axis], sizes[axis:])]
+    emit_sizes(node, builder, builder.tensor(node), parts)
 
 
 @handles("Squeeze", "axes by attribute or constant input, or none")
 def squeeze(node: OnnxNode, builder: GraphBuilder) -> None:
     """Squeeze drops dimensions of size 1."""
-    shape = builder.type(node).shape
+    sizes = sizes_of(builder, node.input(0))
     given = _axes(node, builder)
-    every = tuple(axis for axis, size in enumerate(shape) if size == 1)
-    axes = every if given is None else _normalised(node, given, len(shape))
-    if any(shape[axis] != 1 for axis in axes):
-        raise node.malformed(f"axes {axes} of a tensor of shape {shape} are not all of size 1")
-    _emit(node, builder, tuple(size for axis, size in enumerate(shape) if axis not in axes))
+    every = tuple(axis for axis, size in enumerate(sizes) if size == 1)
+    axes = every if given is None else _normalised(node, given, len(sizes))
+    if any(isinstance(sizes[axis], Quantity) for axis in (axes if given else range(len(sizes)))):
+        raise node.unsupported(
+            "whether it drops an axis depends on data", "export the model with axes to drop"
+        )
+    if any(sizes[axis] != 1 for axis in axes):
+        raise node.malformed(f"axes {sorted(axes)} of a tensor of shape {sizes} are not all of size 1")
+    kept = [size for axis, size in enumerate(sizes) if axis not in axes]
+    emit_sizes(node, builder, builder.tensor(node), kept)
 
 
 @handles("Unsqueeze", "axes by attribute or constant input")
 def unsqueeze(node: OnnxNode, builder: GraphBuilder) -> None:
     """Unsqueeze inserts dimensions of size 1."""
-    shape = builder.type(node).shape
+    sizes = sizes_of(builder, node.input(0))
     given = _axes(node, builder)
     if given is None:
         raise node.malformed("it has no axes")
-    rank = len(shape) + len(given)
-    axes, sizes = _normalised(node, given, rank), iter(shape)
-    _emit(node, builder, tuple(1 if axis in axes else next(sizes) for axis in range(rank)))
+    rank = len(sizes) + len(given)
+    axes, own = _normalised(node, given, rank), iter(sizes)
+    emit_sizes(
+        node, builder, builder.tensor(node), [1 if axis in axes else next(own) for axis in range(rank)]
+    )
 
 
 @handles("Identity", "all")

@@ -45,7 +45,10 @@ class Softmax(Operator):
         return (np.asarray(exponentials / exponentials.sum(axis=self.axis, keepdims=True)),)
 
     def carried(self, axis: int, source: int, inputs: Types, outputs: Types) -> tuple[int | None, ...]:
-        return (None if axis == self.axis else axis,)
+        return (axis,)
+
+    def filler(self, axis: int, source: int, inputs: Types) -> float | None:
+        return -np.inf if axis == self.axis else None
 
     def describe(self) -> str:
         return f"Softmax axis {self.axis}"

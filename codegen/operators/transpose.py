@@ -11,8 +11,9 @@ import numpy as np
 from codegen.errors import GraphSpecError
 from codegen.interval import Interval
 from codegen.onnx_import.registry import handles
+from codegen.onnx_import.sizes import sizes_of
 from codegen.operator import Arrays, Operator, Types, sole_input
-from codegen.operators.reshape import Reshape
+from codegen.operators.reshape import emit_sizes
 from codegen.places import Piece, in_order
 from codegen.tensor import Doubles, Shape, TensorType
 
@@ -73,6 +74,7 @@ def transpose(node: OnnxNode, builder: GraphBuilder) -> None:
     if sorted(permutation) != list(range(len(shape))):
         raise node.malformed(f"attribute perm is {list(permutation)}, for a tensor of shape {shape}")
     if moves_nothing(permutation, shape):
-        builder.emit(node, Reshape(), tensor, shape=tuple(shape[axis] for axis in permutation))
+        sizes = sizes_of(builder, tensor)
+        emit_sizes(node, builder, tensor, [sizes[axis] for axis in permutation])
     else:
         builder.emit(node, Transpose(permutation), tensor)

@@ -45,9 +45,13 @@ the operator on images or rows; [algorithms.md](algorithms.md) says by which alg
 An output whose size depends on data ("with a length": the places that NonZero finds, the boxes that NonMaxSuppression
 keeps) is a tensor of the largest size that there can be, and beside it stands an int64 scalar `<output>.length`: so
 many elements along that axis hold results, what is behind them means nothing. What reads such a tensor and keeps the
-axis as it is (elementwise operators, Gather and GatherND of rows, Transpose, Reshape, Concat and Split along others,
-products of rows, reductions over others) carries the length on; what would mix results with what is behind them is
-refused. `explorer.backend` gives outputs that are cut to their lengths.
+axis as it is (elementwise operators, Gather and GatherND of rows, Transpose, Concat and Split along others, products
+of rows, reductions over others) carries the length on. What reads along the axis (reductions, ArgMax, TopK, Softmax,
+CumSum, NonZero, NonMaxSuppression, Scatter, Slice, Concat and Gather along it, Reshape that joins or parts it) sees
+the results alone. Sizes computed from such a length (Shape, and what exporters do with it) are followed, so that
+ConstantOfShape, Expand, Range, Reshape and TopK have a bound. Two lengths that need not be equal in one tensor, and
+what else would mix results with what is behind them, is refused. `explorer.backend` gives outputs that are cut to
+their lengths.
 """
 _ONES = np.ones(SHAPE[1], dtype=np.float32)
 _CONSTANTS: Mapping[str, Sequence[Any]] = {

@@ -104,7 +104,9 @@ IMPOSSIBLE = {
     "copies": Impossible("Tile", *COMPUTED, inputs=(MATRIX, (INT64, (2,)))),
     "wide": Impossible("Expand", *COMPUTED, inputs=(MATRIX, (INT64, (2,)))),
     "zeros": Impossible("ConstantOfShape", *COMPUTED, inputs=((INT64, (2,)),)),
-    "cut": Impossible("Slice", *COMPUTED, inputs=(MATRIX, COUNT, COUNT)),
+    "cut": Impossible(
+        "Slice", *COMPUTED, inputs=(MATRIX, (TensorProto.INT64, (2,)), (TensorProto.INT64, (2,)))
+    ),
     "axis": Impossible("Unsqueeze", *COMPUTED, inputs=(MATRIX, COUNT)),
     "text_in": Impossible("Identity", *DENSE_TYPES, inputs=((TensorProto.STRING, (3,)),), subject="input"),
     "lower_case": Impossible(

@@ -49,11 +49,18 @@ def test_of_both_branches_one_is_selected() -> None:
     check(model_of([*TEST, node], X, ["y"], CONSTANTS), X, {"x": -X["x"]})
 
 
-def test_branches_of_other_shapes_are_refused() -> None:
+def test_of_branches_of_other_lengths_one_is_selected() -> None:
     node = helper.make_node(
         "If", ["is_large"], ["y"], then_branch=branch("Exp"), else_branch=branch("ReduceSum", "row")
     )
-    with pytest.raises(NotConstantError, match=r"If_2.* shape \(2, 2\) or float32 of shape \(1, 2\)"):
+    assert check(model_of([*TEST, node], X, ["y"], CONSTANTS), X, {"x": -X["x"]}) == [(2, 2), (1, 2)]
+
+
+def test_branches_of_other_shapes_are_refused() -> None:
+    node = helper.make_node(
+        "If", ["is_large"], ["y"], then_branch=branch("Exp"), else_branch=branch("ReduceSum", "axes")
+    )
+    with pytest.raises(NotConstantError, match=r"If_2.* shape \(2, 2\) or float32 of shape \(1, 1\)"):
         import_model(model_of([*TEST, node], X, ["y"], CONSTANTS))
 
 

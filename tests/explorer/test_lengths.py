@@ -153,33 +153,41 @@ def test_rows_that_are_found_are_read_and_transformed() -> None:
 @pytest.mark.parametrize(
     "reader",
     [
-        helper.make_node("ReduceSum", ["rows"], ["y"], keepdims=0),
-        helper.make_node("Concat", ["rows", "x"], ["y"], axis=0),
-        helper.make_node("Gather", ["rows", "zero"], ["y"], axis=0),
-        helper.make_node("MatMul", ["turned", "rows"], ["y"]),
         helper.make_node("Add", ["rows", "x"], ["y"]),
-        helper.make_node("Reshape", ["rows", "flat"], ["y"]),
+        helper.make_node("Add", ["rows", "others"], ["y"]),
+        helper.make_node("Concat", ["rows", "x"], ["y"], axis=1),
         helper.make_node("Conv", ["image", "kernel"], ["y"]),
         helper.make_node("EyeLike", ["rows"], ["y"]),
-        helper.make_node("CumSum", ["rows", "zero"], ["y"], reverse=1),
+        helper.make_node("Expand", ["rows", "six"], ["y"]),
+        helper.make_node("Flatten", ["turned"], ["y"], axis=0),
+        helper.make_node("Mul", ["column", "other_columns"], ["y"]),
+        helper.make_node("Reshape", ["rows", "halves"], ["y"]),
+        helper.make_node("Reshape", ["rows", "six"], ["y"]),
+        helper.make_node("Squeeze", ["rows"], ["y"]),
+        helper.make_node("Unique", ["rows"], ["y"], axis=0),
     ],
-    ids=lambda node: node.op_type,
+    ids=lambda node: f"{node.op_type} of {', '.join(node.input)}",
 )
 def test_what_would_mix_rows_with_what_stands_behind_them_is_refused(reader: NodeProto) -> None:
     nodes = [
         helper.make_node("Compress", ["x", "c"], ["rows"], axis=0),
+        helper.make_node("Compress", ["x", "d"], ["others"], axis=0),
         helper.make_node("Transpose", ["rows"], ["turned"]),
+        helper.make_node("Gather", ["rows", "zero"], ["column"], axis=1),
+        helper.make_node("Gather", ["others", "one"], ["other_columns"], axis=1),
         helper.make_node("Unsqueeze", ["rows", "planes"], ["image"]),
         reader,
     ]
-    inputs = {"x": np.ones((6, 4), np.float32), "c": np.ones(6, bool)}
+    inputs = {"x": np.ones((6, 4), np.float32), "c": np.ones(6, bool), "d": np.ones(6, bool)}
     constants = {
         "zero": np.array(0),
-        "flat": np.array([-1]),
+        "one": np.array([1]),
+        "six": np.array([6, 4]),
+        "halves": np.array([2, -1]),
         "planes": np.array([0, 1]),
         "kernel": np.ones((2, 1, 3, 3), np.float32),
     }
-    with pytest.raises(UnsupportedOperatorError, match="depends on data"):
+    with pytest.raises(UnsupportedOperatorError, match="depend"):
         import_model(model_of(nodes, inputs, ["y"], constants))
 
 

@@ -18,6 +18,7 @@ from codegen.bundle.manifest import read_manifest
 from codegen.engine_registry import engines
 from codegen.errors import ExploreError, ObstaclesError
 from codegen.graph import Graph, LayerSpec
+from codegen.lengths import cut_to_lengths
 from codegen.onnx_import.reader import Shapes
 from codegen.reference import evaluate
 from explorer.backend import CompilerBackend
@@ -133,9 +134,16 @@ def _off(
     """The error of a bundle, and its time."""
     runs = [board.run_bundle(bundle, tuple(values[name] for name in graph.inputs)) for values in inputs]
     peer = _peer(path, model, inputs)
+    shapes = [graph.types[name].shape for name in graph.outputs]
     shaped = [
-        [np.reshape(mine, np.shape(theirs)) for mine, theirs in zip(run.outputs, wanted, strict=True)]
-        for run, wanted in zip(runs, peer, strict=True)
+        _cut(
+            graph,
+            {
+                name: np.reshape(value, shape)
+                for name, value, shape in zip(graph.outputs, run.outputs, shapes, strict=True)
+            },
+        )
+        for run in runs
     ]
     return _greatest(shaped, peer), runs[0].time_s
 
@@ -160,8 +168,14 @@ def _are_equal(several: Sequence[Sequence[NDArray[Any]]]) -> bool:
 
 
 def _exact(graph: Graph, inputs: Inputs) -> list[NDArray[Any]]:
-    results = evaluate(graph, {name: inputs[name] for name in graph.inputs})
-    return [results[name] for name in graph.outputs]
+    return _cut(graph, evaluate(graph, {name: inputs[name] for name in graph.inputs}))
+
+
+def _cut(graph: Graph, results: Mapping[str, NDArray[Any]]) -> list[NDArray[Any]]:
+    """The outputs that the model has, those with a length up to it."""
+    lengths = {length.tensor for length in graph.lengths.values()}
+    cut = cut_to_lengths(results, graph.lengths)
+    return [cut[name] for name in graph.outputs if name not in lengths]
 
 
 def _greatest(own: Sequence[Sequence[NDArray[Any]]], others: Sequence[Sequence[NDArray[Any]]]) -> float:

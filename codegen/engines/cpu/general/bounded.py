@@ -200,7 +200,8 @@ class CpuNonMaxSuppression(GeneralKernel):
             images=images,
             classes=classes,
             boxes=boxes,
-            passes="own[b] > x4[0]" if len(spec.inputs) > 4 else "1",
+            read=f"x{len(spec.inputs) - 1}[0]" if op.counted else boxes,
+            passes="own[b] > x4[0]" if len(spec.inputs) - op.counted > 4 else "1",
             overlap="overlap_of_centered" if op.centered else "overlap_of_corners",
         )
 
@@ -272,7 +273,7 @@ for (long n = 0; n < $images; ++n)
         const float *const own = x1 + (n * $classes + c) * $boxes, *const boxes = x0 + n * $boxes * 4;
         const long first = found;
         long size = 0;
-        for (long b = 0; b < $boxes; ++b)
+        for (long b = 0; b < $read; ++b)
             if ($passes)
                 heap[size++] = b;
         for (long k = size / 2 - 1; k >= 0; --k)
