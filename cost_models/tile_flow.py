@@ -80,7 +80,8 @@ class Lines:
         """Of windows that lanes gather, from shapes; of others, what the work counts."""
         spec = candidate.spec
         op = spec.op
-        if not isinstance(op, Conv2d) or op.groups != 1:
+        # An algorithm with fewer products than the layer reads no windows, but what it has made of them.
+        if not isinstance(op, Conv2d) or op.groups != 1 or work.macs < spec.macs:
             round_bytes = max(work.streamed_bytes_read, work.unique_bytes_read) / max(1.0, tiles.passes)
             return Lines(round_bytes, round_bytes, round_bytes, 1)
         channels, height, width = spec.inputs[0].shape[1:]

@@ -140,6 +140,10 @@ LAYERS: dict[str, LayerSpec] = {
     "pointwise, two channels": convolution(2, 16, (5, 13), Conv2d((1, 1))),
     "first layer": convolution(3, 12, (15, 13), Conv2d((3, 3), (2, 2), (0, 0, 1, 1), epilogue=RELU6)),
     "same padding": convolution(4, 17, (8, 9), Conv2d((3, 3), (1, 1), SAME, epilogue=RELU)),
+    "tiles of two and of four": convolution(19, 23, (19, 22), Conv2d((3, 3), (1, 1), SAME, epilogue=RELU)),
+    "tiles of two images": inferred_layer(
+        Conv2d((3, 3), (1, 1), (0, 1, 2, 0), epilogue=RELU6), (2, 4, 13, 14), weights=((21, 4, 3, 3), (21,))
+    ),
     "many channels": convolution(18, 21, (7, 6), Conv2d((3, 3), (1, 1), SAME, epilogue=RELU)),
     "dilated, wide": convolution(2, 8, (12, 11), Conv2d((3, 5), (1, 2), (2, 4, 2, 4), (2, 2))),
     "strided pointwise": convolution(3, 8, (9, 9), Conv2d((1, 1), (2, 2))),

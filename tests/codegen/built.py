@@ -15,6 +15,7 @@ from codegen.engine_registry import layout_named
 from codegen.engines.cpu.algorithm import CpuAlgorithm
 from codegen.engines.cpu.toolchain import compile_shared
 from codegen.engines.videocore4.algorithm import QpuAlgorithm
+from codegen.engines.videocore4.layer import QpuLayer
 from codegen.engines.videocore4.link import link_single
 from codegen.errors import ScheduleError
 from codegen.graph import LayerSpec
@@ -145,7 +146,7 @@ def _linked(algorithm: QpuAlgorithm, case: Case) -> Built:
         case,
         inputs,
         outputs,
-        layer.weights.nbytes,
+        _weights_bytes(layer),
         0,
         partial(_simulated, program),
         partial(_stored_bytes, program, case.images),
@@ -161,3 +162,8 @@ def _simulated(program: GpuProgram, images: list[FloatArray], poison: np.float32
 def _stored_bytes(program: GpuProgram, images: list[FloatArray]) -> float:
     _, runs = execute(program, images)
     return sum(run.counters["dma_store_bytes"] for run in runs)
+
+
+def _weights_bytes(layer: QpuLayer) -> int:
+    """Of all phases."""
+    return int(layer.weights.nbytes) + (_weights_bytes(layer.then) if layer.then is not None else 0)

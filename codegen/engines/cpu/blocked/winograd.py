@@ -9,7 +9,7 @@ from codegen.engine_registry import layout_named
 from codegen.engines.cpu.blocked.kernel import BlockedKernel, blocks_of
 from codegen.engines.cpu.blocked.winograd_code import WinogradCode, pack_winograd
 from codegen.engines.cpu.blocked.winograd_source import winograd_text
-from codegen.engines.cpu.blocked.winograd_transform import TAPS, TILES, input_operations, output_operations
+from codegen.engines.cpu.blocked.winograd_transform import input_operations, output_operations
 from codegen.engines.cpu.instructions import Count, epilogue_instructions, input_bytes, loads_of
 from codegen.engines.cpu.kernel import checked_workspace
 from codegen.engines.cpu.machine import FLOAT_BYTES, block_registers, cache_bytes, is_scalar
@@ -30,6 +30,7 @@ from codegen.program import CpuProgram
 from codegen.schedule import Axis, Choice, Point, Work
 from codegen.target import Target
 from codegen.tensor import FloatArray
+from codegen.winograd import TAPS, TILES
 
 BLOCKS = (1, 2, 3, 4)
 GROUPS = (1, 4)

@@ -8,11 +8,12 @@ from functools import cached_property
 
 import numpy as np
 
-from codegen.engines.cpu.blocked.winograd_transform import TAPS, transformed_filters
+from codegen.engines.cpu.blocked.winograd_transform import POINTS
 from codegen.engines.cpu.gemm_tile import matrix_and_bias
 from codegen.engines.cpu.machine import FLOAT_BYTES
 from codegen.expression import RESULT, Expression
 from codegen.tensor import FloatArray
+from codegen.winograd import TAPS, transformed_filters
 
 LINE = 16  # elements of 64 bytes
 
@@ -128,7 +129,7 @@ def pack_winograd(weights: Sequence[FloatArray], code: WinogradCode) -> FloatArr
     lanes, padded = code.lanes, code.out_blocks * code.lanes
     filters = matrix.reshape(code.outputs, code.channels, TAPS, TAPS)
     values = np.zeros((code.points**2, padded, code.channels), dtype=np.float32)
-    values[:, : code.outputs] = transformed_filters(filters, code.tile).reshape(
+    values[:, : code.outputs] = transformed_filters(filters, code.tile, POINTS).reshape(
         -1, code.outputs, code.channels
     )
     parts = []

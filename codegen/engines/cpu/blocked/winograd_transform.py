@@ -1,49 +1,22 @@
-"""The transforms of Winograd's minimal filtering F(m x m, 3 x 3): their matrices, and C text with few operations."""
+"""C text, with few operations, of Winograd's transforms of inputs and products: F(m x m, 3 x 3)."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
 
-import numpy as np
-from numpy.typing import NDArray
-
 from codegen.engines.cpu.source import float_literal
-from codegen.tensor import FloatArray
 
 Step = tuple[str, str]
 
-TAPS = 3
-TILES = (2, 4)
-NEAR, FAR = 0.625, 1.5
-"""F(4 x 4) is interpolated at 0, +-NEAR, +-FAR and infinity.
-
+NEAR, FAR = POINTS = 0.625, 1.5
+"""
 Rounding errors grow with the spread of the points' powers. All constants of these two are exact in float32, and the
 errors a third of those of the usual +-1 and +-2, for as many operations. Every transform needs only the squares of
 the points and one product per point, because the two of a pair share their even and odd parts.
 """
 
 _NAMES = re.compile(r"[A-Za-z_]\w*")
-
-
-def filter_matrix(tile: int) -> NDArray[np.float64]:
-    """G of shape (tile + 2, 3), for the C text below (Lavin and Gray, Fast Algorithms for Convolutional Neural
-    Networks, 2016, and the Toom-Cook interpolation that they take it from).
-    """
-    if tile == 2:
-        return np.array([[1, 0, 0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0, 0, 1]])
-    rows = [[1 / (NEAR * FAR) ** 2, 0.0, 0.0]]
-    for point, other in ((NEAR, FAR), (FAR, NEAR)):
-        scale = 1 / (2 * point**2 * (point**2 - other**2))
-        rows += [[scale, sign * scale * point, scale * point**2] for sign in (1, -1)]
-    return np.array([*rows, [0.0, 0.0, 1.0]])
-
-
-def transformed_filters(filters: FloatArray, tile: int) -> NDArray[np.float64]:
-    """(out, in, 3, 3) as (tile + 2, tile + 2, out, in), in float64: rounded once, by the caller."""
-    matrix = filter_matrix(tile)
-    half = np.tensordot(matrix, filters.astype(np.float64), axes=(1, 2))  # row, out, in, kx
-    return np.moveaxis(np.tensordot(half, matrix, axes=(3, 1)), 3, 1)
 
 
 def input_steps(tile: int, sources: Sequence[str], results: Sequence[str], name: str) -> list[Step]:

@@ -1,0 +1,387 @@
+"""The two transforms of a Winograd convolution F(m x m, 3 x 3): of inputs before the products, and of these after.
+
+Lanes are 16 tiles of one channel. The points of F(4 x 4) are 0, +-1/2, +-1 and infinity: every constant is a small
+immediate. A transformed tile has `points` = (m + 2)**2 elements, in the order of `element_order`: columns one behind
+the other, in which rows come as the transform of the products wants them.
+
+The input's kernel. The block: address of the first tile's words, number of tiles. Words of a tile: address of its
+table, of the input's first channel, of the zeros that lanes outside read (a line for each channel), number of channels,
+output address of its first line. The table holds a line of byte offsets for each element of the (m + 2) x (m + 2)
+inputs, row by row; below 0: outside. The first elements of all channels lie behind each other, then the second ones.
+
+The products' kernel. Words of a tile: address of the first channel's first products, output address, address of the
+biases, number of channels, and, where no epilogue is `coded`, low, high. Results of a channel are m * m lines, row by
+row, and those of the channels follow each other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
+
+from codegen.engines.videocore4.assembler import Assembler, move, operation
+from codegen.engines.videocore4.kernels.pieces import (
+    StoredPart,
+    advance,
+    lane_bytes,
+    store_in_parts,
+    stream_from,
+)
+from codegen.engines.videocore4.kernels.results import Results, take_bounds
+from codegen.engines.videocore4.layer import RegisterPool, leave
+from codegen.engines.videocore4.layout import LINE_BYTES
+from codegen.engines.videocore4.registers import (
+    DMA_STORE_WAIT,
+    NULL,
+    R0,
+    R1,
+    R2,
+    R3,
+    R4,
+    R5,
+    R5_ALL,
+    TMU_S,
+    UNIFORM,
+    VPM_WRITE,
+    Register,
+)
+from codegen.expression import Expression
+from codegen.winograd import Points
+
+POINTS: Points = (0.5, 1.0)
+INPUT_WORDS = 5  # of a tile
+QUEUE_DEPTH = 4  # requests of one TMU
+
+_ROWS = {2: (1, 2, 0, 3), 4: (1, 2, 3, 4, 0, 5)}
+_COLUMNS = {2: ((0, 1, 2, 3),), 4: ((0, 1, 2), (3, 4, 5))}  # whose results are in registers at a time
+_READ = {2: ((0, 2, 1, 3),), 4: ((2, 4, 0, 1, 3), (2, 4, 1, 3, 5))}  # of a line, in order
+
+
+def product_words(clamped: bool) -> int:
+    """Words of a tile of the products' kernel."""
+    return 4 + (2 if clamped else 0)
+
+
+def element_order(tile: int) -> tuple[tuple[int, int], ...]:
+    """(row, column) of each element of a transformed tile."""
+    return tuple((row, column) for columns in _COLUMNS[tile] for column in columns for row in _ROWS[tile])
+
+
+@dataclass(frozen=True)
+class _Request:
+    tmu: int
+    ask: Callable[[], object]
+
+
+class _Reader:
+    """Requests in the order of their answers, as many ahead as the TMUs take; in order where the TMUs take turns."""
+
+    def __init__(self, k: Assembler, requests: Sequence[_Request]) -> None:
+        self._k = k
+        self._order = [request.tmu for request in requests]
+        self._waiting = list(requests)
+        self._in_flight = [0, 0]
+        self._fill()
+
+    def _fill(self) -> None:
+        for request in tuple(self._waiting):
+            if self._in_flight[request.tmu] < QUEUE_DEPTH:
+                request.ask()
+                self._in_flight[request.tmu] += 1
+                self._waiting.remove(request)
+
+    def next(self) -> None:
+        """The next answer to r4."""
+        tmu = self._order.pop(0)
+        self._k.load_tmu(tmu)
+        self._in_flight[tmu] -= 1
+        self._fill()
+
+
+@cache
+def input_kernel(tile: int, channels: int) -> Assembler:
+    """Code for a tensor of so many channels, whose transformed elements lie as many lines apart."""
+    side = tile + 2
+    pool = RegisterPool()
+    # What meets in one instruction is of two files.
+    line_files = ["a", "a", "b", "b", "a", "a"]
+    columns = max(len(columns) for columns in _COLUMNS[tile])
+    values = [[pool.take("a" if line_files[i] == "a" else "b") for i in range(side)] for _ in range(columns)]
+    left, tiles = pool.take("a"), pool.take("a")  # they meet small immediates
+    words, output = pool.take("b"), pool.take("b")
+    addresses = [[pool.take() for _ in range(side)] for _ in range(side)]
+    k = Assembler()
+    k.mov(words, UNIFORM)
+    k.mov(tiles, UNIFORM)
+    k.label("tile")
+    stream_from(k, words)
+    advance(k, words, INPUT_WORDS)
+    _read_table(k, [address for row in addresses for address in row])
+    k.mov(left, UNIFORM)
+    k.mov(output, UNIFORM)
+    k.mov(R5_ALL, 0)
+    k.label("channel")
+    for number, (part, read) in enumerate(zip(_COLUMNS[tile], _READ[tile], strict=True)):
+        k.label(f"part{number}")
+        reader = _Reader(k, [_of_input(k, i, addresses[i][j]) for i in range(side) for j in read])
+        for i in range(side):
+            _input_row(k, reader, [values[c][i] for c in range(len(part))], tile, number)
+        for column in values[: len(part)]:
+            _input_column(k, column)
+        first = number * len(_COLUMNS[tile][0]) * side
+        ordered = [column[i] for column in values[: len(part)] for i in _ROWS[tile]]
+        _store_elements(k, ordered, output, first, channels)
+    k.load(R0, LINE_BYTES)
+    k.op("add", output, output, R0)
+    k.op("add", R5_ALL, R5, R0)
+    k.op("sub", left, left, 1, set_flags=True)
+    k.branch("channel", "any_zc")
+    k.op("sub", tiles, tiles, 1, set_flags=True)
+    k.branch("tile", "any_zc")
+    k.mov(NULL, DMA_STORE_WAIT)
+    leave(k)
+    return k
+
+
+def _of_input(k: Assembler, row: int, address: Register) -> _Request:
+    """A line's elements lie in few lines of memory, which one TMU's cache then holds."""
+    tmu = row % 2
+    return _Request(tmu, lambda: k.op("add", TMU_S[tmu], address, R5))
+
+
+def _read_table(k: Assembler, addresses: Sequence[Register]) -> None:
+    """Lanes outside read zeros."""
+    lane_bytes(k, R3)
+    k.op("add", R0, R3, UNIFORM)
+    k.load(R5_ALL, LINE_BYTES)
+    k.mov(R2, UNIFORM)
+    k.op("add", R3, R3, UNIFORM)
+
+    def ask(tmu: int) -> Callable[[], None]:
+        return lambda: k.together(operation("add", R0, R0, R5), move(TMU_S[tmu], R0))
+
+    reader = _Reader(k, [_Request(n % 2, ask(n % 2)) for n in range(len(addresses))])
+    for address in addresses:
+        reader.next()
+        k.mov(NULL, R4, set_flags=True)
+        k.op("add", address, R4, R2)
+        k.mov(address, R3, condition="ns")
+
+
+def _input_row(k: Assembler, reader: _Reader, results: Sequence[Register], tile: int, part: int) -> None:
+    """Of a row of inputs, which come in the order of `_READ`, the transform's elements of the part's columns."""
+    if tile == 2:
+        reader.next()
+        k.mov(R0, R4)
+        reader.next()
+        k.mov(R1, R4)
+        k.op("fsub", results[0], R0, R4)
+        reader.next()
+        k.op("fadd", results[1], R4, R1)
+        k.op("fsub", results[2], R1, R4)
+        k.mov(R0, R4)
+        reader.next()
+        k.op("fsub", results[3], R4, R0)
+    elif part == 0:
+        reader.next()
+        k.mov(R0, R4)
+        reader.next()
+        k.op("fsub", R1, R4, R0)  # 4 - 2
+        reader.next()
+        k.op("fsub", R2, R0, R4)  # 2 - 0
+        k.op("fmul", R2, R2, 0.25)
+        k.op("fsub", results[0], R1, R2)
+        reader.next()
+        k.mov(R0, R4)
+        reader.next()
+        k.op("fsub", R2, R4, R0)  # 3 - 1
+        k.op("fmul", R2, R2, 0.5)
+        k.op("fadd", results[1], R1, R2)
+        k.op("fsub", results[2], R1, R2)
+    else:
+        reader.next()
+        k.op("fmul", R0, R4, 0.25)
+        reader.next()
+        k.op("fsub", R1, R4, R0)  # 4 - 2 / 4
+        reader.next()
+        k.mov(R2, R4)
+        k.op("fmul", R0, R4, 0.25)
+        reader.next()
+        k.op("fsub", R0, R4, R0)  # 3 - 1 / 4
+        k.op("fsub", R2, R4, R2)  # 3 - 1
+        k.op("fadd", results[0], R1, R0)
+        k.op("fsub", results[1], R1, R0)
+        k.mov(R1, R4)
+        k.op("fmul", R2, R2, 0.25)
+        reader.next()
+        k.op("fsub", R0, R4, R1)  # 5 - 3
+        k.op("fsub", results[2], R0, R2)
+
+
+def _input_column(k: Assembler, t: Sequence[Register]) -> None:
+    """The transform of a column, in place."""
+    if len(t) == 4:
+        k.op("fsub", R0, t[0], t[2])
+        k.op("fadd", R1, t[1], t[2])
+        k.op("fsub", t[3], t[3], t[1])
+        k.op("fsub", t[2], t[2], t[1])
+        k.mov(t[0], R0)
+        k.mov(t[1], R1)
+        return
+    k.op("fsub", R0, t[4], t[2])
+    k.op("fsub", R1, t[2], t[0])
+    k.mov(R3, t[2])
+    k.op("fmul", R1, R1, 0.25)
+    k.op("fmul", R3, R3, 0.25)
+    k.op("fsub", t[0], R0, R1)
+    k.op("fsub", R3, t[4], R3)  # 4 - 2 / 4
+    k.op("fsub", R2, t[3], t[1])
+    k.op("fmul", R1, t[1], 0.25)
+    k.op("fsub", t[5], t[5], t[3])
+    k.op("fsub", R1, t[3], R1)  # 3 - 1 / 4
+    k.op("fadd", t[3], R3, R1)
+    k.op("fsub", t[4], R3, R1)
+    k.op("fmul", R1, R2, 0.25)
+    k.op("fmul", R2, R2, 0.5)
+    k.op("fsub", t[5], t[5], R1)
+    k.op("fadd", t[1], R0, R2)
+    k.op("fsub", t[2], R0, R2)
+
+
+def _store_elements(
+    k: Assembler, values: Sequence[Register], output: Register, first: int, channels: int
+) -> None:
+    """Each a line, `channels` lines apart, from that of element `first` on."""
+    pitch, half = channels * LINE_BYTES, len(values) // 2
+    k.load(R0, first * pitch)
+    k.op("add", R2, output, R0)
+    k.load(R0, half * pitch)
+    k.op("add", R3, R2, R0)
+
+    def write(k: Assembler, registers: Sequence[Register]) -> None:
+        for register in registers:
+            k.mov(VPM_WRITE, register)
+
+    parts = [StoredPart(tuple(values[:half]), R2), StoredPart(tuple(values[half:]), R3)]
+    store_in_parts(k, parts, write, pitch - LINE_BYTES, f"vpm{first}")
+
+
+@cache
+def product_kernel(tile: int, channels: int, epilogue: Expression | None = None) -> Assembler:
+    """Code for products whose elements lie `channels` lines apart; ScheduleError where the epilogue lacks registers."""
+    side = tile + 2
+    pool = RegisterPool()
+    sums = [[pool.take() for _ in range(side)] for _ in range(tile)]
+    spare = [pool.take("a"), pool.take("b")]
+    left, tiles = pool.take("a"), pool.take("a")  # they meet small immediates
+    words, source, output = (pool.take() for _ in range(3))
+    pitch = pool.take("b")  # meets the first of `spare`
+    bounds = take_bounds(pool, epilogue)
+    outputs = [row[:tile] for row in sums]
+    results = Results.of(
+        [x for row in outputs for x in row], epilogue, bounds, [*pool.rest(), *spare, *(r[-1] for r in sums)]
+    )
+    k = Assembler()
+    k.mov(words, UNIFORM)
+    k.mov(tiles, UNIFORM)
+    k.load(pitch, channels * LINE_BYTES)
+    k.label("tile")
+    stream_from(k, words)
+    advance(k, words, product_words(epilogue is None))
+    lane_bytes(k, R0)
+    k.op("add", source, R0, UNIFORM)
+    k.mov(output, UNIFORM)
+    k.mov(R3, UNIFORM)
+    k.mov(left, UNIFORM)
+    for bound in bounds:
+        k.mov(bound, UNIFORM)
+    stream_from(k, R3)
+    results.load_constants(k)
+    k.label("channel")
+    k.mov(R5_ALL, UNIFORM)
+    k.mov(spare[0], source)
+    address = spare[0]
+
+    def ask(tmu: int) -> Callable[[], None]:
+        return lambda: k.together(operation("add", address, address, pitch), move(TMU_S[tmu], address))
+
+    reader = _Reader(k, [_Request(n % 2, ask(n % 2)) for n in range(side * side)])
+    for column in (column for columns in _COLUMNS[tile] for column in columns):
+        _product_column(k, reader, [row[column] for row in sums], spare[1])
+    for row in sums:
+        _product_row(k, row)
+    k.load(R0, LINE_BYTES)
+    k.op("add", source, source, R0)
+    for result in results.registers:
+        k.op("fadd", result, result, R5)
+    results.compute_all(k)
+    half = len(results.registers) // 2
+    parts = [
+        StoredPart(results.registers[:half], output),
+        StoredPart(results.registers[half:], None),
+    ]
+    store_in_parts(k, parts, results.write_high)
+    k.load(R0, len(results.registers) * LINE_BYTES)
+    k.op("add", output, output, R0)
+    k.op("sub", left, left, 1, set_flags=True)
+    k.branch("channel", "any_zc")
+    k.op("sub", tiles, tiles, 1, set_flags=True)
+    k.branch("tile", "any_zc")
+    k.mov(NULL, DMA_STORE_WAIT)
+    leave(k)
+    return k
+
+
+def _product_column(k: Assembler, reader: _Reader, results: Sequence[Register], spare: Register) -> None:
+    """A column's products, which come in the order of `_ROWS`, to a column of sums."""
+    reader.next()
+    k.mov(R0, R4)
+    reader.next()
+    k.op("fadd", R1, R0, R4)  # 1 + 2
+    k.op("fsub", R2, R0, R4)  # 1 - 2
+    if len(results) == 2:
+        reader.next()
+        k.op("fadd", results[0], R4, R1)
+        reader.next()
+        k.op("fadd", results[1], R4, R2)
+        return
+    reader.next()
+    k.mov(R0, R4)
+    reader.next()
+    k.op("fadd", R3, R0, R4)  # 3 + 4
+    k.op("fsub", R0, R0, R4)  # 3 - 4
+    reader.next()
+    k.op("fadd", spare, R4, R1)
+    k.op("fadd", results[0], spare, R3)
+    k.op("fmul", R1, R1, 0.25)
+    k.op("fadd", results[2], R1, R3)
+    k.op("fmul", R1, R2, 0.5)
+    k.op("fmul", R2, R2, 0.125)
+    k.op("fadd", results[1], R1, R0)
+    reader.next()
+    k.op("fadd", R2, R4, R2)
+    k.op("fadd", results[3], R2, R0)
+
+
+def _product_row(k: Assembler, m: Sequence[Register]) -> None:
+    """A row of sums to the outputs, in the first places of it."""
+    k.mov(R0, m[1])
+    k.op("fadd", R1, R0, m[2])
+    k.op("fsub", R2, R0, m[2])
+    if len(m) == 4:
+        k.op("fadd", m[0], m[0], R1)
+        k.op("fadd", m[1], m[3], R2)
+        return
+    k.mov(R0, m[3])
+    k.op("fadd", R3, R0, m[4])
+    k.op("fsub", R0, R0, m[4])
+    k.op("fadd", m[0], m[0], R1)
+    k.op("fadd", m[0], m[0], R3)
+    k.op("fmul", R1, R1, 0.25)
+    k.op("fadd", m[2], R1, R3)
+    k.op("fmul", R1, R2, 0.5)
+    k.op("fmul", R2, R2, 0.125)
+    k.op("fadd", m[1], R1, R0)
+    k.op("fadd", R2, m[5], R2)
+    k.op("fadd", m[3], R2, R0)
