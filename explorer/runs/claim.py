@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from explorer.errors import RunExistsError, UsageError
+from explorer.errors import RunExistsError, SampleFileError, UsageError
 from explorer.runs.files import COMMAND_FILE, command_text
 from explorer.settings import RunSettings
 
@@ -47,7 +47,7 @@ def given_back_if_refused(directory: Path) -> Iterator[None]:
     """Leaves a claimed directory to whoever asks next, where what was asked for cannot be done and no plan is there."""
     try:
         yield
-    except UsageError:
+    except (SampleFileError, UsageError):
         if not (directory / "plan.json").exists():
             (directory / COMMAND_FILE).unlink(missing_ok=True)
             with contextlib.suppress(OSError):

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from codegen.plan import read_plan
-from explorer.errors import ChoiceError, RunExistsError
+from explorer.errors import ChoiceError, ExplorerError, RunExistsError, SampleFileError
 from explorer.runs.claim import DIRECTORIES, FILES, UNKNOWN, claim, given_back_if_refused, owner_of
 from explorer.runs.data import open_runs
 from explorer.settings import RunSettings
@@ -56,15 +56,16 @@ def test_a_directory_of_another_run_is_refused(settings: RunSettings) -> None:
     claim(named, ONE)
 
 
+@pytest.mark.parametrize("refusal", [ChoiceError("no such layer"), SampleFileError("no such file")])
 @pytest.mark.parametrize(("left", "owner"), [((), None), (("notes.txt",), None), (("plan.json",), ONE)])
 def test_what_was_asked_for_in_vain_takes_no_directory(
-    settings: RunSettings, left: tuple[str, ...], owner: str | None
+    settings: RunSettings, refusal: ExplorerError, left: tuple[str, ...], owner: str | None
 ) -> None:
     directory = claim(settings, ONE).directory
     for name in left:
         (directory / name).touch()
-    with pytest.raises(ChoiceError), given_back_if_refused(directory):
-        raise ChoiceError("no such layer")
+    with pytest.raises(type(refusal)), given_back_if_refused(directory):
+        raise refusal
     assert directory.exists() == bool(left)
     assert owner_of(directory) == owner
 
