@@ -166,7 +166,9 @@ class _Batch:
         """The best predicted of layers that fewer than LEAST candidates of were measured, those of chains left out."""
         light = {layer.spec: layer for layer in self._state.required if len(layer.samples) < LEAST}
         room = {spec: LEAST - len(layer.samples) for spec, layer in light.items()}
-        most_s = {spec: PROMISING * min(layer.fastest.values()) for spec, layer in light.items()}
+        most_s = {
+            spec: PROMISING * min(layer.fastest.values(), default=math.inf) for spec, layer in light.items()
+        }
         for chance in sorted(chances, key=lambda chance: chance.predicted.time_s):
             spec = chance.layer.spec
             if not room.get(spec) or chance.predicted.time_s > most_s[spec]:
