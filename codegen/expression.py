@@ -130,7 +130,7 @@ class Operand(Expression):
 
 @dataclass(frozen=True)
 class Apply(Expression):
-    """A primitive applied to its arguments; made by `apply`, which simplifies.
+    """A primitive applied to its arguments, simplified where it was made.
 
     Fields:
         primitive: name of the function, NumPy's or C's; less, equal, not and the like give 1 or 0; select is its

@@ -19,10 +19,9 @@ from codegen.algorithm import Algorithm, algorithms
 from codegen.docstrings import description, section
 from codegen.element_type import element_types
 from codegen.engine_registry import engines, layouts
-from codegen.expression import KNOWN, Apply, Constant, Expression, Operand
+from codegen.expression import KNOWN, Apply, Constant, Operand
 from codegen.graph import LayerSpec
 from codegen.layout import Layout
-from codegen.operator import Operator
 from codegen.operator_registry import registry
 from codegen.plan import PLAN_VERSION, Plan
 from codegen.schedule import Choice
@@ -81,11 +80,11 @@ def _definitions() -> Schema:
         "TensorType": _dataclass(TensorType, dtype="Element"),
         "LayerSpec": _dataclass(LayerSpec),
         "Operator": {
-            "description": description(Operator),
+            "description": "What a layer computes: an operator with its parameters",
             "oneOf": [_reference(kind) for kind in operators.values()],
         },
         "Expression": {
-            "description": description(Expression),
+            "description": "A function of operands, element by element: a number, an operand, or a function of others",
             "oneOf": [_reference(kind) for kind in (Constant, Operand, Apply)],
         },
         **{kind.__name__: _dataclass(kind) for kind in kinds},

@@ -46,10 +46,10 @@ KINDS: Mapping[str, Callable[..., Any]] = {
 
 @dataclass(frozen=True)
 class Reduce(Operator):
-    """One of `KINDS` over axes, which stay with size 1 or go.
+    """A sum, mean, extreme or norm over axes, which stay with size 1 or go.
 
     Fields:
-        kind: what is computed of the elements
+        kind: l1, l2, log_sum, log_sum_exp, max, mean, min, prod, sum or sum_square
         axes: the axes that are reduced, counted from 0
         keeps: whether these stay, with size 1
     """

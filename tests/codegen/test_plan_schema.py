@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -95,6 +96,31 @@ def test_every_field_is_described() -> None:
     ]
     assert not silent
     assert all(definition.get("description") for definition in DEFINITIONS.values())
+
+
+def said(schema: Any) -> Iterator[tuple[str, set[str]]]:
+    """Every description of a schema, and the names of all that it defines."""
+    if isinstance(schema, list):
+        for one in schema:
+            yield from said(one)
+    if isinstance(schema, dict):
+        names = {*schema, *map(str, schema.get("enum", ())), str(schema.get("const", ""))}
+        yield str(schema.get("description", "")), names
+        for one in schema.values():
+            yield from said(one)
+
+
+def test_texts_name_nothing_that_is_not_there() -> None:
+    texts, names = zip(*said(SCHEMA), strict=True)
+    known = {"weights", "bias", "x", "y", "T", "i", "tensor", "layout", "offset"}.union(*names)
+    told = [
+        word
+        for text in texts
+        for part in re.findall("`([^`]+)`", text)
+        for word in re.findall(r"[A-Za-z_]\w*", part)
+    ]
+    assert {word for word in told if word not in known} <= {"relayout"}
+    assert {"choice", "input_layouts", "kernel"} <= known
 
 
 def test_every_axis_of_every_algorithm_is_described() -> None:

@@ -27,11 +27,12 @@ def block_lines(channels: int) -> int:
 
 
 class Pixel16(Layout):
-    """[N][ceil(H*W / 16)][block_lines(C)][16 pixels]: a 64-byte line holds 16 neighbouring pixels of a channel.
+    """[N][ceil(H*W / 16)][lines][16 pixels]: a 64-byte line holds 16 neighbouring pixels of a channel.
 
     The QPUs' layout: a lane is a pixel, a line a vector, and a tile of channels one contiguous DMA block. Lines
-    beyond the channels are padding that nobody reads or writes. Its elements are of 4 bytes. In the formulas `many` is
-    1 from 32 channels on, else 0, and `lines` are `block_lines`.
+    beyond the channels are padding that nobody reads or writes. Its elements are of 4 bytes. A block has an
+    odd number of `lines`: one for each channel, and one more where that is even; 17 modulo 32 from 32 channels on,
+    where `many` is 1, else 0.
 
     Formulas:
         many: min(C // 32, 1)

@@ -45,7 +45,7 @@ class CpuBlockedWinograd(BlockedKernel):
     other, the products are summed there and transformed back. Threads share the tiles (pixels) or the output
     channels: then each of them transforms all inputs.
 
-    Rounding errors grow with the tile, so that its results are judged by `rms_tolerance` as well.
+    Rounding errors grow with the tile, so that its results are judged by their root mean square as well.
 
     Axes:
         tile: rows and columns of outputs that are transformed back together
