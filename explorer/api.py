@@ -5,7 +5,7 @@ The examples run in a directory with `tiny.onnx`, a network with an input `x` of
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from codegen.plan import Plan
 from explorer.errors import RunDataError
 from explorer.pipeline.results import run_with_results, show_results
+from explorer.pipeline.run import Run
 from explorer.plans.check import require
 from explorer.runs.data import BUNDLE_DIRECTORY, RunData
 from explorer.runs.data import open_run as read_run
@@ -143,11 +144,16 @@ class FinishedRun:
 
 
 def explore(
-    settings: RunSettings, *, console: Console | None = None, progress: Progress | None = None
+    settings: RunSettings,
+    *,
+    console: Console | None = None,
+    progress: Progress | None = None,
+    show: Callable[[Run, Console], None] = show_results,
 ) -> FinishedRun:
     """Searches, composes, compiles and checks a network: the same as `explore run`, with the same files.
 
-    Nothing is printed. A rich `console` shows what the command shows; `progress` is told the news in place of its bars.
+    Nothing is printed. A rich `console` shows what the command shows; `progress` is told the news in place of its
+    bars, and `show` shows the results in place of its tables.
 
     Raises ExploreError, whose subclasses name what went wrong; texts name options of the command line, which are the
     fields of the settings. Among them: UsageError for settings that contradict each other; ModelError for a network
@@ -176,7 +182,7 @@ def explore(
                 lambda line: console.print(line, style="bold", markup=False) if console else None,
             )
         if console is not None:
-            show_results(result, console)
+            show(result, console)
     if result.report.check is not None:
         require(result.report.check)
     if result.report.cpu_plan is not None:

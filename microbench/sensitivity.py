@@ -56,17 +56,43 @@ def sensitivities(profile: DeviceProfile, time_of: TimeOf) -> Iterator[Sensitivi
         yield Sensitivity(name, profile.v3d[name].source, times)
 
 
-def sensitivity_table(profile: DeviceProfile, time_of: TimeOf) -> Table:
+@dataclass(frozen=True)
+class VariantTime:
+    """A time in seconds, simulated, by a variant of the profile."""
+
+    variant: str
+    source: str
+    time_s: float
+
+
+@dataclass(frozen=True)
+class Sensitivities:
     """Simulated times: as the profile has it, with each assumed or fitted constant varied, and by each variant."""
-    base_s = time_of(profile)
-    table = Table("constant", *(f"at {factor}x" for factor in FACTORS), "source")
-    table.add_row("(as in the profile)", *([_duration(base_s)] * len(FACTORS)), "")
-    for row in sensitivities(profile, time_of):
-        table.add_row(row.constant, *(_change(time_s, base_s) for time_s in row.times_s), row.source)
-    for name, variant in profile.variants.items():
-        time_s = time_of(profile.with_variant(name))
-        table.add_row(f":{name}", _change(time_s, base_s), "", variant.source)
-    return table
+
+    time_s: float
+    constants: tuple[Sensitivity, ...]
+    variants: tuple[VariantTime, ...]
+    factors: tuple[float, ...] = FACTORS
+
+    @classmethod
+    def of(cls, profile: DeviceProfile, time_of: TimeOf) -> Sensitivities:
+        """All of a profile's."""
+        variants = (
+            VariantTime(name, variant.source, time_of(profile.with_variant(name)))
+            for name, variant in profile.variants.items()
+        )
+        return cls(time_of(profile), tuple(sensitivities(profile, time_of)), tuple(variants))
+
+    def table(self) -> Table:
+        """For a terminal."""
+        table = Table("constant", *(f"at {factor}x" for factor in self.factors), "source")
+        table.add_row("(as in the profile)", *([_duration(self.time_s)] * len(self.factors)), "")
+        for row in self.constants:
+            changes = (_change(time_s, self.time_s) for time_s in row.times_s)
+            table.add_row(row.constant, *changes, row.source)
+        for one in self.variants:
+            table.add_row(f":{one.variant}", _change(one.time_s, self.time_s), "", one.source)
+        return table
 
 
 def _change(time_s: float, base_s: float) -> str:
@@ -93,7 +119,7 @@ def main() -> None:
     parser.add_argument("device", nargs="?", default="pi-zero")
     arguments = parser.parse_args()
     profile = load_profile(arguments.device)
-    Console().print(sensitivity_table(profile, lambda varied: bundle_time_s(varied, arguments.bundle)))
+    Console().print(Sensitivities.of(profile, lambda varied: bundle_time_s(varied, arguments.bundle)).table())
 
 
 if __name__ == "__main__":

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from explorer.terminal.exits import reported
+from explorer.terminal.json_output import json_option
 
 
-def algorithms() -> None:
+def algorithms(
+    as_json: Annotated[bool, json_option("a list of algorithm, engine, summary")] = False,
+) -> None:
     """List the registered algorithms."""
-    from rich.markup import escape
-    from rich.table import Table
-
     from codegen.algorithm import algorithms as registered
     from codegen.algorithm_base import first_sentence
-    from explorer.terminal.console import stdout
+    from explorer.terminal.console import say_next, stdout, table_of
+    from explorer.terminal.json_output import print_json
 
     with reported():
-        table = Table("algorithm", "engine", "what it does")
-        for algorithm in registered().values():
-            table.add_row(escape(algorithm.name), algorithm.engine, escape(first_sentence(algorithm)))
-        stdout().print(table)
+        rows = [(known.name, known.engine, first_sentence(known)) for known in registered().values()]
+        if as_json:
+            print_json([dict(zip(("algorithm", "engine", "summary"), row, strict=True)) for row in rows])
+            return
+        console = stdout()
+        console.print(table_of("", ("algorithm", "engine", "what it does"), rows))
+        say_next(console, "explore run --force LAYER=ALGORITHM, or --forbid, to overrule a search")

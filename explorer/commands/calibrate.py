@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,8 +14,9 @@ from rich.table import Table
 from rich.text import Text
 
 from explorer.commands.devices import DevicesOption, SudoOption, chosen_file
-from explorer.terminal.console import stdout
+from explorer.terminal.console import say_next, stdout
 from explorer.terminal.exits import reported
+from explorer.terminal.json_output import json_option, print_json, told
 
 if TYPE_CHECKING:
     from rich.status import Status
@@ -77,6 +78,14 @@ def calibrate(
         bool,
         typer.Option("--cpu", help="the constants of the CPU, here or over SSH, instead of the GPU's"),
     ] = False,
+    as_json: Annotated[
+        bool,
+        json_option(
+            "profile (the file), place, benchmarks, rms, constants (name, unit, start, value, interval: low and high, "
+            "note), variants and failed; with --cpu profile, place, benchmarks, latency_cycles, memory_s, constants "
+            "(name, value, unit, source); with --table a list of figure, unit, published, suite, ratio, sets, worth"
+        ),
+    ] = False,
 ) -> None:
     """Measure a board with microbenchmarks and fit a device profile to what they take."""
     from explorer.commands.calibrate_cpu import calibrate_cpu_command
@@ -92,19 +101,19 @@ def calibrate(
         if cpu:
             name = Path(device).stem
             file = measurements or PROFILES_DIRECTORY / f"{name}.cpu.jsonl"
-            calibrate_cpu_command(name, load_profile(named.profile), reached, file, out)
+            calibrate_cpu_command(name, load_profile(named.profile), reached, file, out, as_json)
         elif table:
-            published_command(named.profile, gpu_memory)
+            published_command(named.profile, gpu_memory, as_json)
         elif reached is None:
             calibrate_command(
-                named.profile, start or "pi-zero", gpu_memory, out, Effort(rounds_factor, repeats)
+                named.profile, start or "pi-zero", gpu_memory, out, Effort(rounds_factor, repeats), as_json
             )
         else:
             name = Path(device).stem
             where = Place(name, _allocated(named.profile, gpu_memory), reached)
             file = measurements or PROFILES_DIRECTORY / f"{name}.measurements.jsonl"
             begun = _allocated(start, gpu_memory) if start else where.profile
-            calibrate_remote_command(where, begun, file, out, Effort(rounds_factor, repeats))
+            calibrate_remote_command(where, begun, file, out, Effort(rounds_factor, repeats), as_json)
 
 
 def _allocated(device: str, gpu_memory: str | None) -> DeviceProfile:
@@ -116,11 +125,27 @@ def _allocated(device: str, gpu_memory: str | None) -> DeviceProfile:
     return profile.with_gpu_memory(chosen) if chosen else profile
 
 
-def published_command(device: str, gpu_memory: str | None) -> None:
+def published_command(device: str, gpu_memory: str | None, as_json: bool) -> None:
     """`explore calibrate --table`; raises ProfileError for a device without QPUs."""
     from microbench.suite.table import run_virtual
 
     comparisons = run_virtual(_allocated(device, gpu_memory)).comparisons
+    if as_json:
+        print_json(
+            [
+                {
+                    "figure": c.figure.what,
+                    "unit": c.figure.unit,
+                    "published": c.figure.value,
+                    "suite": c.measured,
+                    "ratio": c.ratio,
+                    "sets": c.figure.sets,
+                    "worth": c.figure.worth,
+                }
+                for c in comparisons
+            ]
+        )
+        return
     view = Table("figure", "published", "suite", "ratio", "constants set from it", "worth of the comparison")
     for c in comparisons:
         unit = "" if c.figure.unit == "1" else f" {c.figure.unit}"
@@ -137,7 +162,7 @@ def published_command(device: str, gpu_memory: str | None) -> None:
 
 
 def calibrate_command(
-    device: str, start: str, gpu_memory: str | None, out: Path | None, effort: Effort
+    device: str, start: str, gpu_memory: str | None, out: Path | None, effort: Effort, as_json: bool
 ) -> None:
     """`explore calibrate` on the virtual board; raises ProfileError for a device without QPUs, HazardError when a
     launch fails.
@@ -150,11 +175,11 @@ def calibrate_command(
     board, begun = _allocated(device, gpu_memory), _allocated(start, gpu_memory)
     shape = BoardShape.of(board)
     BoardShape.of(begun)
-    with stdout().status("Measure") as status, VirtualV3D(board) as gpu:
+    with told(as_json).status("Measure") as status, VirtualV3D(board) as gpu:
         found = fit_profile(gpu, shape, begun, effort, os.cpu_count() or 1, _teller(status))
     path = out or calibrated_file(board.name)
     _write(found, board, f"{board.name}-calibrated", path)
-    _show(found, begun, f"the virtual board of {board.name}", path)
+    _show(Shown(found, begun, f"the virtual board of {board.name}", path), as_json)
 
 
 @dataclass(frozen=True)
@@ -167,7 +192,7 @@ class Place:
 
 
 def calibrate_remote_command(
-    where: Place, begun: DeviceProfile, file: Path, out: Path | None, effort: Effort
+    where: Place, begun: DeviceProfile, file: Path, out: Path | None, effort: Effort, as_json: bool
 ) -> None:
     """`explore calibrate` on a board over SSH; raises BoardError, CalibrationError and ProfileError."""
     from microbench.boards.ssh import SshBoard
@@ -175,7 +200,7 @@ def calibrate_remote_command(
     from microbench.calibration.calibrate import fitted
     from microbench.twin import calibrated_file
 
-    console = stdout()
+    console = told(as_json)
     with console.status("Connect") as status:
         with SshBoard(where.profile, where.ssh) as board:
             console.print(board.describe(), markup=False)
@@ -194,9 +219,8 @@ def calibrate_remote_command(
         )
     path = out or calibrated_file(where.name)
     _write(found, _with_cpu_of(path, where.profile), f"{where.name}-calibrated", path)
-    _show(found, begun, f"{where.name}, measured with {times.launches} launches and kept in {file}", path)
-    for name, message in times.failed.items():
-        console.print(f"{name} has no time: {message}", markup=False)
+    place = f"{where.name}, measured with {times.launches} launches and kept in {file}"
+    _show(Shown(found, begun, place, path, times.failed), as_json)
 
 
 def _with_cpu_of(path: Path, profile: DeviceProfile) -> DeviceProfile:
@@ -221,19 +245,48 @@ def _write(found: Calibration, board: DeviceProfile, name: str, path: Path) -> N
     write_profile(board.model_copy(update={"name": name, "v3d": found.profile.v3d}), path)
 
 
-def _show(found: Calibration, begun: DeviceProfile, place: str, path: Path) -> None:
+@dataclass(frozen=True)
+class Shown:
+    """A calibration with what it began with, where it was measured, the profile that it wrote, and what failed."""
+
+    found: Calibration
+    begun: DeviceProfile
+    place: str
+    path: Path
+    failed: Mapping[str, str] = field(default_factory=dict)
+
+
+def _show(shown: Shown, as_json: bool) -> None:
+    found, begun, path = shown.found, shown.begun, shown.path
+    variants = found.variants(begun)
+    if as_json:
+        print_json(
+            {
+                "profile": path,
+                "place": shown.place,
+                "benchmarks": found.benchmarks,
+                "rms": found.rms,
+                "constants": found.fitted_constants,
+                "variants": [{"constants": names, "variant": one} for names, one in variants.items()],
+                "failed": shown.failed,
+            }
+        )
+        return
     console = stdout()
     console.print(_constants_table(found))
     console.print(
-        f"{found.benchmarks} benchmarks on {place}; {len(found.identified)} constants "
+        f"{found.benchmarks} benchmarks on {shown.place}; {len(found.identified)} constants "
         f"fitted, root mean square of what is left {found.rms:.1e}",
         markup=False,
     )
-    for constants, variant in found.variants(begun).items():
+    for constants, variant in variants.items():
         console.print(
             f"{', '.join(constants)}: {variant or 'no launch time tells variants apart'}", markup=False
         )
+    for name, message in shown.failed.items():
+        console.print(f"{name} has no time: {message}", markup=False)
     console.print(f"profile: {path}", markup=False)
+    say_next(console, f"explore run --device {path}, which searches with these constants")
 
 
 def _constants_table(found: Calibration) -> Table:

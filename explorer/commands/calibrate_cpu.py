@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 from rich.text import Text
 
-from explorer.terminal.console import stdout
+from explorer.terminal.console import say_next
+from explorer.terminal.json_output import print_json, told
 
 if TYPE_CHECKING:
     from codegen.target import Target
@@ -31,7 +32,7 @@ class _Machine:
 
 
 def calibrate_cpu_command(
-    name: str, profile: DeviceProfile, ssh: SshOptions | None, file: Path, out: Path | None
+    name: str, profile: DeviceProfile, ssh: SshOptions | None, file: Path, out: Path | None, as_json: bool
 ) -> None:
     """Measures, and writes the profile with what was measured; what calibration found of the GPU before is kept.
 
@@ -44,7 +45,7 @@ def calibrate_cpu_command(
     from microbench.profile import load_profile
     from microbench.twin import calibrated_file
 
-    console, path = stdout(), out or calibrated_file(name)
+    console, path = told(as_json), out or calibrated_file(name)
     begun = load_profile(str(path)) if path.exists() else profile
     with console.status("Connect") as status, _machine(profile, ssh) as machine:
         cores = machine.target.cores
@@ -58,6 +59,21 @@ def calibrate_cpu_command(
     found = cpu_constants(times_s, cores)
     calibrated = with_cpu_constants(begun, found, name)
     write_profile(calibrated.model_copy(update={"name": f"{name}-calibrated"}), path)
+    if as_json:
+        print_json(
+            {
+                "profile": path,
+                "place": machine.called,
+                "benchmarks": len(times_s),
+                "latency_cycles": found.latency_cycles,
+                "memory_s": found.memory_s,
+                "constants": [
+                    dict(zip(("name", "value", "unit", "source"), row, strict=True))
+                    for row in _rows(calibrated, found)
+                ],
+            }
+        )
+        return
     console.print(_table(calibrated, found))
     console.print(
         f"{len(times_s)} benchmarks on {machine.called}, kept in {file}; a multiply-accumulate waits "
@@ -65,6 +81,7 @@ def calibrate_cpu_command(
         markup=False,
     )
     console.print(f"profile: {path}", markup=False)
+    say_next(console, f"explore run --device {path}")
 
 
 @contextmanager
@@ -85,11 +102,16 @@ def _machine(profile: DeviceProfile, ssh: SshOptions | None) -> Iterator[_Machin
 
 
 def _table(profile: DeviceProfile, found: CpuConstants) -> Table:
-    """Every constant of the CPU, and whether it was measured."""
     table = Table("constant", "value", "unit", "source")
+    for name, value, unit, source in _rows(profile, found):
+        table.add_row(name, f"{value:.6g}", unit, Text(source))
+    return table
+
+
+def _rows(profile: DeviceProfile, found: CpuConstants) -> Iterator[tuple[str, float, str, str]]:
+    """Every constant of the CPU with its unit, and whether it was measured."""
     measured = {*found.costs, *found.caches, *found.threads}
     for group in ("cpu_costs", "cpu_caches", "threads"):
         for name, constant in getattr(profile, group).items():
             source = "measured" if name in measured else constant.source
-            table.add_row(f"{group}.{name}", f"{constant.value:.6g}", constant.unit, Text(source))
-    return table
+            yield f"{group}.{name}", constant.value, constant.unit, source

@@ -9,6 +9,7 @@ import typer
 
 from explorer.commands.run import ShapeOption
 from explorer.terminal.exits import EXIT_CHECK_FAILED, reported
+from explorer.terminal.json_output import json_option
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -24,31 +25,37 @@ def check(
         list[str] | None,
         typer.Option(help="profile to model times for; may be repeated (default: all that come along)"),
     ] = None,
-    json_: Annotated[bool, typer.Option("--json", help="the same as JSON on standard output")] = False,
+    as_json: Annotated[
+        bool,
+        json_option(
+            "model, operators (how often each), obstacles (reason, remedy), unjudged, and size: layers, macs, weights, "
+            "weight_bytes, peak_bytes, peak_layer, least_bytes, and times by device"
+        ),
+    ] = False,
 ) -> None:
     """Tell in seconds whether a network can be compiled: all that is not supported, or its size and rough times."""
     with reported():
-        import json
-        from dataclasses import asdict
-
         from explorer.inspect.inspection import inspect
         from explorer.settings import parse_shapes
         from explorer.terminal.console import stdout
+        from explorer.terminal.json_output import print_json
         from microbench.profile import known_profiles, load_profile
 
         profiles = [load_profile(name) for name in device or known_profiles()]
         found = inspect(model, parse_shapes(shape or ()), profiles)
-        if json_:
-            typer.echo(json.dumps(asdict(found), indent=2))
+        if as_json:
+            print_json(found)
         else:
-            _show(found, stdout())
+            _show(found, stdout(), model)
     if found.obstacles or (found.size is not None and any(time.missing for time in found.size.times)):
         raise typer.Exit(EXIT_CHECK_FAILED)
 
 
-def _show(found: Inspection, console: Console) -> None:
+def _show(found: Inspection, console: Console, model: Path) -> None:
     from rich.markup import escape
     from rich.table import Table
+
+    from explorer.terminal.console import say_next
 
     if found.obstacles:
         table = Table("not supported", "what would help", title=escape(found.model), title_justify="left")
@@ -63,6 +70,7 @@ def _show(found: Inspection, console: Console) -> None:
     console.print(f"operators: {used}", markup=False)
     if found.size is not None:
         _show_size(found.size, console)
+        say_next(console, f"explore run --model {model} --device DEVICE")
 
 
 def _show_size(size: Size, console: Console) -> None:

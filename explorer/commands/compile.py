@@ -30,7 +30,7 @@ def compile_plan(
 ) -> None:
     """Write the bundle of a plan: GPU program, weights, C sources, build files, manifest."""
     from explorer.plans.compilation import compile_plan_file
-    from explorer.terminal.console import stderr, stdout
+    from explorer.terminal.console import say_next, stderr, stdout
 
     with reported():
         compiled = compile_plan_file(plan, model, out, device, chosen_file(devices), with_cpu_plan)
@@ -40,4 +40,6 @@ def compile_plan(
                 "its weights are the ones it was made for cannot be told",
                 markup=False,
             )
-        stdout().print(f"bundle: {out}", markup=False)
+        console = stdout()
+        console.print(f"bundle: {out}", markup=False)
+        say_next(console, f"make -C {out}; its README says how")

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
 from rich.table import Table
 
-from explorer.terminal.console import stdout
+from explorer.terminal.console import say_next, stdout
 from explorer.terminal.exits import reported
+from explorer.terminal.json_output import json_option, print_json
+
+if TYPE_CHECKING:
+    from microbench.devices import NamedBoard
 
 DevicesOption = Annotated[
     Path | None, typer.Option("--devices", help="file of named boards (default: devices.toml of the user)")
@@ -39,12 +43,22 @@ devices_app = typer.Typer(
 
 
 @devices_app.callback()
-def devices(context: typer.Context, devices: DevicesOption = None) -> None:
+def devices(
+    context: typer.Context,
+    devices: DevicesOption = None,
+    as_json: Annotated[
+        bool,
+        json_option(
+            "profiles (device, title, cpu, qpus, gpu_clock_hz, board, variants), boards (name, profile, place, key, "
+            "known_hosts) and ways (board, summary, options)"
+        ),
+    ] = False,
+) -> None:
     """List the known devices and the ways to reach them."""
     context.obj = devices
     if context.invoked_subcommand is None:
         with reported():
-            list_command(chosen_file(devices, existing=False))
+            list_command(chosen_file(devices, existing=False), as_json)
 
 
 @devices_app.command()
@@ -92,7 +106,7 @@ def add(
         add_board(path, name, added, replace)
         console = stdout()
         console.print(f"{name}: {added.place}, profile {profile}; written to {path}", markup=False)
-        console.print(f"try it: explore devices test {name}", markup=False)
+        say_next(console, f"explore devices test {name}")
 
 
 @devices_app.command()
@@ -102,14 +116,17 @@ def test(context: typer.Context, name: NameArgument, devices: DevicesOption = No
         test_command(name, chosen_file(devices or context.obj, existing=False))
 
 
-def list_command(path: Path) -> None:
+def list_command(path: Path, as_json: bool) -> None:
     """`explore devices`; raises DevicesError for a malformed file."""
     from microbench.devices import read_devices
     from microbench.registry import known_boards
 
+    boards = read_devices(path)
+    if as_json:
+        print_json(_listed(boards, known_boards()))
+        return
     console = stdout()
     console.print(_profiles_table())
-    boards = read_devices(path)
     if boards:
         table = Table(
             "board", "profile", "place", "key", "known hosts", title=f"boards of {escape(str(path))}"
@@ -121,6 +138,7 @@ def list_command(path: Path) -> None:
     else:
         console.print(f"no boards are configured in {path}; `explore devices add` names one", markup=False)
     console.print(_boards_table(known_boards()))
+    say_next(console, "explore check MODEL, or explore run --device DEVICE --model MODEL")
 
 
 def test_command(name: str, path: Path) -> None:
@@ -136,7 +154,9 @@ def test_command(name: str, path: Path) -> None:
     with open_board(name, devices=path) as board:
         found = board.fingerprint()
     clock = f", GPU clock {found.clock_hz / 1e6:g} MHz" if found.clock_hz else ""
-    stdout().print(f"{boards[name].place} answers: {found.board}{clock} ({found.software})", markup=False)
+    console = stdout()
+    console.print(f"{boards[name].place} answers: {found.board}{clock} ({found.software})", markup=False)
+    say_next(console, f"explore doctor --device {name}, then explore calibrate --device {name}")
 
 
 def chosen_file(devices: Path | None, existing: bool = True) -> Path:
@@ -149,6 +169,37 @@ def chosen_file(devices: Path | None, existing: bool = True) -> Path:
     if existing and devices is not None and not devices.is_file():
         raise DevicesError(f"there is no file {devices}; `explore devices --devices {devices} add` makes it")
     return devices or default_devices_file()
+
+
+def _listed(boards: Mapping[str, NamedBoard], ways: Iterable[str]) -> dict[str, object]:
+    from microbench.profile import known_profiles, load_profile
+
+    profiles = [load_profile(name) for name in known_profiles()]
+    return {
+        "profiles": [
+            {
+                "device": profile.name,
+                "title": profile.title,
+                "cpu": profile.cpu,
+                "qpus": profile.target().qpus,
+                "gpu_clock_hz": profile.target().v3d_clock_hz if profile.target().has_qpus else None,
+                "board": profile.board,
+                "variants": list(profile.variants),
+            }
+            for profile in profiles
+        ],
+        "boards": [
+            {
+                "name": name,
+                "profile": board.profile,
+                "place": board.place,
+                "key": board.key,
+                "known_hosts": board.known_hosts,
+            }
+            for name, board in sorted(boards.items())
+        ],
+        "ways": [dict(zip(("board", "summary", "options"), _way(name), strict=True)) for name in ways],
+    }
 
 
 def _profiles_table() -> Table:
@@ -165,21 +216,26 @@ def _profiles_table() -> Table:
 
 
 def _boards_table(names: Iterable[str]) -> Table:
-    """A plug-in that does not load is listed with the reason: the others can still be used."""
+    rows = [(name, summary, "\n".join(options) or "-") for name, summary, options in map(_way, names)]
+    table = Table("--board", "what it is", "options of its own", title="ways to reach a device")
+    for row in rows:
+        table.add_row(*map(escape, row))
+    return table
+
+
+def _way(name: str) -> tuple[str, str, tuple[str, ...]]:
+    """A board with what it is and its options. A plug-in that does not load is listed with the reason: the others can
+    still be used.
+    """
     from microbench.errors import BoardError
     from microbench.options import explained_options
     from microbench.registry import board_class
 
-    table = Table("--board", "what it is", "options of its own", title="ways to reach a device")
-    for name in names:
-        try:
-            found = board_class(name)
-        except BoardError as error:
-            table.add_row(name, escape(str(error)), "-")
-            continue
-        summary = (found.__doc__ or "").strip().split("\n")[0]
-        table.add_row(name, escape(summary), escape("\n".join(explained_options(found.own_options))) or "-")
-    return table
+    try:
+        found = board_class(name)
+    except BoardError as error:
+        return name, str(error), ()
+    return name, (found.__doc__ or "").strip().split("\n")[0], tuple(explained_options(found.own_options))
 
 
 def _absolute(path: Path | None) -> str | None:

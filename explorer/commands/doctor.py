@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,8 +12,9 @@ from rich.text import Text
 
 from explorer.commands.devices import DevicesOption, SudoOption, chosen_file
 from explorer.terminal.completion import boards
-from explorer.terminal.console import shown, stderr, stdout
+from explorer.terminal.console import say_next, shown, stderr, stdout
 from explorer.terminal.exits import reported
+from explorer.terminal.json_output import json_option, print_json
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,7 +37,7 @@ def doctor(
     ssh_key: Annotated[Path | None, typer.Option(help="private key for --ssh")] = None,
     known_hosts: Annotated[Path | None, typer.Option(help="file with the host key for --ssh")] = None,
     sudo: SudoOption = False,
-    as_json: Annotated[bool, typer.Option("--json", help="print the diagnoses as JSON")] = False,
+    as_json: Annotated[bool, json_option("a list of check, verdict, result, remedy")] = False,
 ) -> None:
     """Examine a board over SSH: what keeps it from being measured on, and the remedy of each."""
     from explorer.settings import parse_ssh
@@ -67,8 +66,7 @@ def doctor_command(device: str, devices: Path, ssh: SshOptions | None, as_json: 
 
         examine(profile, options, report)
     if as_json:
-        text = json.dumps([asdict(diagnosis) for diagnosis in diagnoses], indent=2, ensure_ascii=False)
-        console.print(text, markup=False, soft_wrap=True)
+        print_json(diagnoses)
     else:
         console.print(diagnoses_table(diagnoses))
     bad = [diagnosis.check for diagnosis in diagnoses if diagnosis.verdict == "failed"]
@@ -76,6 +74,8 @@ def doctor_command(device: str, devices: Path, ssh: SshOptions | None, as_json: 
         raise CheckFailedError(
             f"device {device!r} is not fit to be measured on: {', '.join(bad)}; see the remedies"
         )
+    if not as_json:
+        say_next(console, f"explore calibrate --device {device}, then explore run --device {device}")
 
 
 def diagnoses_table(diagnoses: Sequence[Diagnosis]) -> Table:

@@ -9,6 +9,7 @@ import typer
 
 from explorer.terminal.completion import layers
 from explorer.terminal.exits import reported
+from explorer.terminal.json_output import json_option
 
 
 def explain(
@@ -16,6 +17,13 @@ def explain(
     layer: Annotated[
         str, typer.Argument(metavar="LAYER", help="a step of its plan, by name", autocompletion=layers)
     ],
+    as_json: Annotated[
+        bool,
+        json_option(
+            "layer, candidates (candidate, algorithm, split, tile, layouts, expected_s with its interval, time_s, "
+            "through_s, round, reason, message, is_chosen), notes"
+        ),
+    ] = False,
 ) -> None:
     """Show a layer's measured candidates, why each was measured, and why the plan has the one that it has."""
     from rich.markup import escape
@@ -24,18 +32,25 @@ def explain(
     from explorer.runs.data import open_run
     from explorer.runs.explain import HEADINGS, rows_of
     from explorer.runs.explain import explain as explained
-    from explorer.terminal.console import stdout
+    from explorer.terminal.console import say_next, shown, stdout
+    from explorer.terminal.json_output import print_json
 
     with reported():
         found = explained(open_run(run), layer)
+        if as_json:
+            print_json({"layer": layer, "candidates": found.candidates, "notes": list(found.lines())})
+            return
         console = stdout()
         table = Table(
-            title=escape(f"{layer}: {found.step.spec.describe()}"), title_justify="left", pad_edge=False
+            title=escape(shown(f"{layer}: {found.step.spec.describe()}")),
+            title_justify="left",
+            pad_edge=False,
         )
         for heading in HEADINGS:
             table.add_column(heading, overflow="fold")
         for row in rows_of(found):
-            table.add_row(*map(escape, row))
+            table.add_row(*map(escape, map(shown, row)))
         console.print(table)
         for line in found.lines():
-            console.print(line, markup=False, soft_wrap=True)
+            console.print(shown(line), markup=False, soft_wrap=True)
+        say_next(console, f"explore run --again {run} --force {shown(layer)}=ALGORITHM tries another")

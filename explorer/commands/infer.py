@@ -10,6 +10,7 @@ import typer
 from explorer.commands.devices import BoardOptionsOption, DevicesOption, SudoOption, chosen_file
 from explorer.terminal.completion import boards
 from explorer.terminal.exits import reported
+from explorer.terminal.json_output import json_option
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -62,7 +63,13 @@ def infer(
     out: Annotated[
         Path | None, typer.Option(help="directory that all outputs are written to, as NAME.npy")
     ] = None,
-    json: Annotated[bool, typer.Option("--json", help="print one line of JSON")] = False,
+    as_json: Annotated[
+        bool,
+        json_option(
+            "time_s, kind, board, and outputs (by name a list of number, score, label), or boxes (number, score, left, "
+            "top, right, bottom, label) and drawn"
+        ),
+    ] = False,
     device: Annotated[
         str | None,
         typer.Option(help="a named board or a profile, in place of that of the run", autocompletion=boards),
@@ -109,12 +116,12 @@ def infer(
             output_files(result.outputs, out)
         if wanted_boxes is None:
             answers = {name: top_classes(value, top, names) for name, value in result.outputs.items()}
-            _show_classes(answers, result, json)
+            _show_classes(answers, result, as_json)
             return
         seen = found_boxes(result.outputs, wanted_boxes, frame, least_score, names)
         place = drawn or run / "boxes.png"
         draw_boxes(picture, seen, place)
-        _show_boxes(seen, place, result, json)
+        _show_boxes(seen, place, result, as_json)
 
 
 def _told(result: Inference) -> dict[str, Any]:
@@ -122,21 +129,20 @@ def _told(result: Inference) -> dict[str, Any]:
 
 
 def _show_time(result: Inference) -> None:
-    from explorer.terminal.console import stdout
+    from explorer.terminal.console import say_next, stdout
     from explorer.terminal.units import seconds
 
-    stdout().print(f"{seconds(result.time_s)} ({result.kind}) on {result.board}", markup=False)
+    console = stdout()
+    console.print(f"{seconds(result.time_s)} ({result.kind}) on {result.board}", markup=False)
+    say_next(console, "the bundle in the run's directory does the same on the board: its README says how")
 
 
 def _show_classes(answers: Mapping[str, Sequence[Class]], result: Inference, as_json: bool) -> None:
-    from dataclasses import asdict
-
-    from explorer.infer.options import json_line
     from explorer.terminal.console import stdout, table_of
+    from explorer.terminal.json_output import print_json
 
     if as_json:
-        shown = {name: [asdict(answer) for answer in found] for name, found in answers.items()}
-        typer.echo(json_line({**_told(result), "outputs": shown}))
+        print_json({**_told(result), "outputs": answers})
         return
     console = stdout()
     for name, found in answers.items():
@@ -146,13 +152,11 @@ def _show_classes(answers: Mapping[str, Sequence[Class]], result: Inference, as_
 
 
 def _show_boxes(found: Sequence[Box], place: Path, result: Inference, as_json: bool) -> None:
-    from dataclasses import asdict
-
-    from explorer.infer.options import json_line
     from explorer.terminal.console import stdout, table_of
+    from explorer.terminal.json_output import print_json
 
     if as_json:
-        typer.echo(json_line({**_told(result), "boxes": [asdict(box) for box in found], "drawn": str(place)}))
+        print_json({**_told(result), "boxes": found, "drawn": place})
         return
     rows = [
         (

@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
 
 from explorer.terminal.exits import reported
+from explorer.terminal.json_output import json_option
 
 
-def operators() -> None:
+def operators(
+    as_json: Annotated[
+        bool, json_option("a list of operator, operator_sets, element_types, engines, forms")
+    ] = False,
+) -> None:
     """Print the page of supported ONNX operators: operator sets, element types, engines, forms."""
     with reported():
-        from explorer.inspect.operators_page import page
+        from explorer.inspect.operators_page import HEADINGS, operator_rows, page
+        from explorer.terminal.json_output import print_json
 
-        typer.echo(page(), nl=False)
+        if as_json:
+            names = [heading.lower().replace(" ", "_") for heading in HEADINGS]
+            print_json([dict(zip(names, row, strict=True)) for row in operator_rows()])
+        else:
+            typer.echo(page(), nl=False)

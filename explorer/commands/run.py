@@ -10,6 +10,7 @@ import typer
 from explorer.commands.devices import BoardOptionsOption, DevicesOption, SudoOption, chosen_file
 from explorer.terminal.completion import boards
 from explorer.terminal.exits import reported
+from explorer.terminal.json_output import json_option, told
 
 ModelOption = Annotated[Path | None, typer.Option(help="ONNX file; without it the built-in MobileNet v1")]
 ShapeOption = Annotated[
@@ -185,11 +186,19 @@ def run(
     wide: Annotated[
         bool, typer.Option("--wide", help="the whole table of layers, however narrow the terminal")
     ] = False,
+    as_json: Annotated[
+        bool,
+        json_option(
+            "directory, files (by name), time_s, kinds, speedup, and summary, the content of summary.json, with steps: "
+            "name, operator, choice, predicted, expected_s, run_s, run_kind, cpu_only_s"
+        ),
+    ] = False,
 ) -> None:
     """Search, compose, compile and check a network on a board; interrupted runs go on where they stopped."""
     from explorer.api import explore
     from explorer.commands.again import REPEATED, repeat
     from explorer.errors import UsageError
+    from explorer.pipeline.results import show_json, show_results
     from explorer.search.budget import parse_budget
     from explorer.search.layer_search import SearchSettings
     from explorer.search.restrictions import Restrictions, parse_rule
@@ -207,7 +216,6 @@ def run(
         parse_shapes,
         parse_ssh,
     )
-    from explorer.terminal.console import stdout
 
     with reported(resumable=True, place=out or RUNS):
         if network is not None and model is not None:
@@ -256,5 +264,6 @@ def run(
                 with_cpu_plan=with_cpu_plan,
                 live=live,
             ),
-            console=stdout(wide),
+            console=told(as_json, wide),
+            show=show_json if as_json else show_results,
         )

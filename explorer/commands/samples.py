@@ -8,8 +8,9 @@ from typing import Annotated
 import typer
 
 from explorer.errors import UsageError
-from explorer.terminal.console import stdout
+from explorer.terminal.console import say_next, stdout
 from explorer.terminal.exits import reported
+from explorer.terminal.json_output import json_option
 
 samples_app = typer.Typer(help="List, export and import measured samples.", no_args_is_help=True)
 
@@ -44,14 +45,25 @@ def list_samples(
     series: Annotated[
         bool, typer.Option("--series", help="show what else was read while measuring: power, temperatures")
     ] = False,
+    as_json: Annotated[
+        bool,
+        json_option(
+            "samples (id, layer, engine, algorithm, split, tile, status, kind, role, board, fingerprint, times_s, "
+            "message, series) and left_out, how many more there are"
+        ),
+    ] = False,
 ) -> None:
     """List samples: layer, candidate, board, median with its confidence interval, outliers."""
-    from explorer.samples.table import SampleFilter, samples_table
+    from explorer.samples.table import SampleFilter, samples_json, samples_table
+    from explorer.terminal.json_output import print_json
     from microbench.store import Store
 
     with reported():
         wanted = SampleFilter(layer, algorithm, status, board, role, kind)
         with Store.open(_existing(store)) as opened:
+            if as_json:
+                print_json(samples_json(wanted.of(opened.samples()), limit))
+                return
             table, left_out = samples_table(wanted.of(opened.samples()), limit, series)
         console = stdout()
         if not table.row_count:
@@ -62,6 +74,7 @@ def list_samples(
             console.print(
                 f"{left_out} more; see them with --limit, or choose by --layer, --algorithm, --board"
             )
+        say_next(console, "explore samples export FILE.csv hands them to others")
 
 
 @samples_app.command(name="export")
@@ -85,7 +98,9 @@ def export(
         check_format(file)
         with Store.open(_existing(store)) as opened:
             count = export_samples(wanted.of(opened.samples()), file)
-        typer.echo(f"{count} samples: {file}")
+        console = stdout()
+        console.print(f"{count} samples: {file}", markup=False)
+        say_next(console, f"explore samples import {file.name}, there, or explore run --from {file.name}")
 
 
 @samples_app.command(name="import")
@@ -104,7 +119,9 @@ def import_(
         samples = read_samples(file)  # before the store is made: a bad file leaves none behind
         with Store.open(store or DEFAULT_STORE) as opened:
             imported = import_samples(samples, opened)
-        typer.echo(f"{imported.new} new samples, {imported.known} known already: {file}")
+        console = stdout()
+        console.print(f"{imported.new} new samples, {imported.known} known already: {file}", markup=False)
+        say_next(console, "explore run with this --store takes them up")
 
 
 def _existing(store: str | None) -> str:

@@ -17,8 +17,10 @@ def zoo(
 ) -> None:
     """Write a built-in network, with seeded weights, as ONNX."""
     from explorer.plans.network import write_zoo_model
-    from explorer.terminal.console import stdout
+    from explorer.terminal.console import say_next, stdout
 
     with reported(place=out):
         write_zoo_model(name, out)
-        stdout().print(f"model: {out}", markup=False)
+        console = stdout()
+        console.print(f"model: {out}", markup=False)
+        say_next(console, f"explore check {out}")

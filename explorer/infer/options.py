@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -64,19 +62,6 @@ def output_files(outputs: Mapping[str, AnyArray], directory: Path) -> None:
             stem += "_"
         taken.add(stem)
         np.save(directory / f"{stem}.npy", value)
-
-
-def json_line(content: Mapping[str, Any]) -> str:
-    """One line; what is no number is null, as JSON has none of them."""
-    return json.dumps(_finite(content), ensure_ascii=True, allow_nan=False)
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {name: _finite(part) for name, part in value.items()}
-    if isinstance(value, list):
-        return [_finite(part) for part in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _numbers(option: str, text: str) -> tuple[float, ...]:

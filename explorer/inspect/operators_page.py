@@ -25,6 +25,7 @@ from microbench.profile import load_profile
 
 PROBED = "pi-zero"
 SHAPE = (1, 16, 8, 8)
+HEADINGS = ("Operator", "Operator sets", "Element types", "Engines", "Forms")
 FUNCTION = "as the function that ONNX says it is"
 KINDS = {
     "floats": ("float16", "float", "double"),
@@ -74,11 +75,14 @@ _OPSET = 17
 
 def page() -> str:
     """The page's text."""
-    forms = {**{name: FUNCTION for name in _functions()}, **supported_operators()}
-    head = ("Operator", "Operator sets", "Element types", "Engines", "Forms")
-    rows = [(name, _versions(name), _types(name), _engines(name), forms[name]) for name in sorted(forms)]
-    lines = [head, ("---",) * len(head), *rows]
+    lines = [HEADINGS, ("---",) * len(HEADINGS), *operator_rows()]
     return f"{HEAD}\n" + "".join(f"| {' | '.join(map(_cell, line))} |\n" for line in lines)
+
+
+def operator_rows() -> list[tuple[str, ...]]:
+    """A row for each operator, by name: `HEADINGS`."""
+    forms = {**{name: FUNCTION for name in _functions()}, **supported_operators()}
+    return [(name, _versions(name), _types(name), _engines(name), forms[name]) for name in sorted(forms)]
 
 
 def _cell(text: str) -> str:

@@ -17,7 +17,7 @@ from explorer.runs.figures import remove_figures
 from explorer.runs.files import SAMPLES_FILE, write_samples
 from explorer.runs.noise import noise_of_report
 from explorer.runs.reasons import REASONS_FILE, write_reasons
-from explorer.runs.report import RunReport, write_summary
+from explorer.runs.report import RunReport, summary_content, write_summary
 from explorer.runs.tables import (
     LAYER_COLUMNS,
     layer_rows,
@@ -27,7 +27,8 @@ from explorer.runs.tables import (
     summary_table,
 )
 from explorer.settings import RunSettings
-from explorer.terminal.console import fits, text_file
+from explorer.terminal.console import fits, say_next, text_file
+from explorer.terminal.json_output import print_json
 from explorer.terminal.progress import Progress
 
 TABLE_FILE = "table.txt"
@@ -76,6 +77,21 @@ def next_step(result: Run) -> str:
     return f"explore infer {result.directory} {given}, or explore report {result.directory}"
 
 
+def show_json(result: Run, console: Console) -> None:
+    """The same as JSON on standard output."""
+    report = result.report
+    print_json(
+        {
+            "directory": result.directory,
+            "files": sorted(path.name for path in result.directory.iterdir()),
+            "time_s": report.time_s,
+            "kinds": report.kinds,
+            "speedup": report.speedup,
+            "summary": summary_content(report),
+        }
+    )
+
+
 def show_results(result: Run, console: Console) -> None:
     """The steps, the run in a few lines, the front, and where all of it is."""
     whole = step_table(result.report)
@@ -88,4 +104,4 @@ def show_results(result: Run, console: Console) -> None:
             f"not checked: the board {result.report.board} computes no outputs", style="bold yellow"
         )
     console.print(f"results: {result.directory}", markup=False)
-    console.print(f"next: {next_step(result)}", markup=False, soft_wrap=True)
+    say_next(console, next_step(result))

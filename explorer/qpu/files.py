@@ -91,6 +91,27 @@ def print_findings(words: Sequence[int], findings: Sequence[Finding], quiet: boo
         console.print(f"{len(words)} instructions, {errors} errors, {len(findings) - errors} warnings")
 
 
+def check_json(words: Sequence[int], findings: Sequence[Finding]) -> dict[str, object]:
+    """Findings and loops as data; no loops of a program that does not decode."""
+    try:
+        found = loops([decode(word) for word in words])
+    except AssemblyError:
+        found = []
+    return {
+        "instructions": len(words),
+        "findings": [
+            {
+                "rule": finding.rule.number,
+                "severity": finding.rule.severity,
+                "index": finding.index,
+                "text": finding_text(words, finding),
+            }
+            for finding in findings
+        ],
+        "loops": found,
+    }
+
+
 def print_slots(words: Sequence[int]) -> None:
     """A table of loops: operations issued of the two that each instruction has room for."""
     table = Table("loop", "instructions", "fewest", "add", "mul", "load", "idle", "slots used", "share")

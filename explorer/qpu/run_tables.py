@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from rich.console import Console
 from rich.table import Table
@@ -46,7 +46,49 @@ def print_run(job: Job, done: ProgramRun, profile: bool) -> None:
     console.print(launch_table(job, done))
 
 
+def run_json(
+    job: Job, done: ProgramRun, profile: bool, comparisons: Sequence[Comparison]
+) -> dict[str, object]:
+    """The same as data."""
+    launches = []
+    for launch, execution in zip(job.program.launches, done.executions, strict=True):
+        instructions = {
+            job.names[code]: [
+                {
+                    "index": index,
+                    "executions": entry.executions,
+                    "stall_cycles": entry.stall_cycles,
+                    "text": instruction_line(code[index]),
+                }
+                for index, entry in _of_code(execution, bus, code)
+            ]
+            for bus, code in done.codes.items()
+            if code in launch.codes
+        }
+        launches.append(
+            {
+                "code": list(dict.fromkeys(job.names[code] for code in launch.codes)),
+                "qpus": launch.qpus,
+                "time_s": execution.time_s,
+                "overhead_s": execution.overhead_s,
+                "counters": execution.counters,
+                "notes": _notes(execution),
+                **({"instructions": instructions} if profile else {}),
+            }
+        )
+    compared = [
+        {"buffer": c.expectation.buffer, "error": c.error, "beyond": c.beyond, "text": str(c)}
+        for c in comparisons
+    ]
+    return {"launches": launches, "comparisons": compared}
+
+
 def _print_notes(console: Console, execution: Execution, before: str) -> None:
+    for note in _notes(execution):
+        console.print(before + note, style="yellow", markup=False)
+
+
+def _notes(execution: Execution) -> list[str]:
     """What is remarkable about a launch: warnings, stale reads, a trace that is cut."""
     notes = [warning_text(warned) for warned in execution.warnings]
     notes += [
@@ -60,8 +102,7 @@ def _print_notes(console: Console, execution: Execution, before: str) -> None:
         notes.append(
             f"{execution.trace.dropped} intervals did not fit into the trace: raise --trace-intervals"
         )
-    for note in notes:
-        console.print(before + note, style="yellow", markup=False)
+    return notes
 
 
 def print_comparisons(comparisons: Sequence[Comparison]) -> None:
@@ -116,11 +157,6 @@ def warning_text(warned: Warned) -> str:
     return f"warning {number}, {warned.count} times, {first}: {what}"
 
 
-def print_table(table: Table) -> None:
-    """A table on standard output, not squeezed where that is no terminal."""
-    stdout().print(table)
-
-
 def counter_table(execution: Execution) -> Table:
     """Every counter that is not 0."""
     table = Table("counter", "value")
@@ -136,13 +172,19 @@ def profile_table(title: str, execution: Execution, bus: int, code: Code) -> Tab
     table = Table("index", "executions", "stall cycles", "of them", "instruction", title=title)
     for column in table.columns[:3]:
         column.justify = "right"
+    for index, entry in _of_code(execution, bus, code):
+        stalls = sum(entry.stall_cycles.values())
+        text = instruction_line(code[index])
+        table.add_row(str(index), str(entry.executions), str(stalls or ""), causes(entry), text)
+    return table
+
+
+def _of_code(execution: Execution, bus: int, code: Code) -> Iterator[tuple[int, InstructionProfile]]:
+    """The profile's entries of a code at a bus address, with their indices in it."""
     for entry in execution.profile:
         index = (entry.bus - bus) // INSTRUCTION_BYTES
         if 0 <= index < len(code):
-            stalls = sum(entry.stall_cycles.values())
-            text = instruction_line(code[index])
-            table.add_row(str(index), str(entry.executions), str(stalls or ""), causes(entry), text)
-    return table
+            yield index, entry
 
 
 def causes(entry: InstructionProfile) -> str:

@@ -40,6 +40,28 @@ def comparison_table(comparison: Comparison) -> Table:
     return table
 
 
+def comparison_json(comparison: Comparison) -> dict[str, object]:
+    """What table and lines say, as data."""
+    sides = zip(("first", "second"), (comparison.first, comparison.second), comparison.totals_s, strict=True)
+    return {
+        **{
+            name: {
+                "run": str(run.directory),
+                "model": run.plan.model_name,
+                "device": run.plan.device,
+                "time_s": time_s,
+                "kinds": run.kinds,
+                "peak_activation_bytes": run.plan.peak_activation_bytes,
+            }
+            for name, run, time_s in sides
+        },
+        "ratio": comparison.ratio,
+        "in_the_run": comparison.in_the_run,
+        "layers": comparison.rows,
+        "notes": comparison_lines(comparison),
+    }
+
+
 def comparison_lines(comparison: Comparison) -> Sequence[str]:
     """What the table cannot say: which layers' decisions make the difference, and what makes the sides incomparable."""
     first, second = comparison.first, comparison.second

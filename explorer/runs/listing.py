@@ -33,6 +33,28 @@ def runs_table(runs: Sequence[tuple[Path, RunData | str]]) -> Table:
     return table
 
 
+def runs_json(runs: Sequence[tuple[Path, RunData | str]]) -> list[dict[str, object]]:
+    """The same as data; of a damaged run its place and a note."""
+    return [{"run": str(place), **_json(run)} for place, run in runs]
+
+
+def _json(run: RunData | str) -> dict[str, object]:
+    if isinstance(run, str):
+        return {"note": run}
+    check = run.report.check if run.report else None
+    return {
+        "model": run.plan.model_name,
+        "device": run.plan.device,
+        "board": run.board,
+        "time_s": run.time_s,
+        "kinds": run.kinds,
+        "noise_floor": run.report.noise_floor if run.report else None,
+        "speedup": run.speedup,
+        "largest_error": check.largest_error if check else None,
+        "note": _error(run)[1],
+    }
+
+
 def _row(run: RunData | str) -> Sequence[str]:
     if isinstance(run, str):
         return (*[UNKNOWN] * 8, run)

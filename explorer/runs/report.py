@@ -225,9 +225,14 @@ class RunReport:
 
 
 def write_summary(report: RunReport, path: Path) -> None:
-    """summary.json: the report without single candidates; every time has its kind beside it."""
+    """summary.json: `summary_content`."""
+    text = json.dumps(summary_content(report), indent=2, sort_keys=True)
+    path.write_text(text + "\n", encoding="utf-8")
+
+
+def summary_content(report: RunReport) -> dict[str, Any]:
+    """The report without single candidates; every time has its kind beside it."""
     content: dict[str, Any] = asdict(replace(report, measured=()))
     del content["measured"]
     content |= {"speedup": report.speedup, "peak_share": report.peak_share, "time_s": report.time_s}
-    content["format"] = SUMMARY_FORMAT
-    path.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    return content | {"format": SUMMARY_FORMAT}

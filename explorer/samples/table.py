@@ -85,6 +85,32 @@ def samples_table(samples: Iterable[Sample], limit: int, with_series: bool = Fal
     return table, left_out
 
 
+def samples_json(samples: Iterable[Sample], limit: int) -> dict[str, object]:
+    """At most so many as data, and how many were left out."""
+    every = list(samples)
+    return {"samples": [_json(sample) for sample in every[:limit]], "left_out": max(0, len(every) - limit)}
+
+
+def _json(sample: Sample) -> dict[str, object]:
+    choice = sample.candidate.choice
+    return {
+        "id": sample.id,
+        "layer": describe_layer(sample.candidate.spec),
+        "engine": choice.engine,
+        "algorithm": choice.algorithm,
+        "split": dict(choice.split),
+        "tile": dict(choice.tile),
+        "status": sample.status,
+        "kind": sample.kind,
+        "role": sample.role,
+        "board": sample.fingerprint.board,
+        "fingerprint": sample.fingerprint_hash,
+        "times_s": sample.times_s,
+        "message": sample.message,
+        "series": [{"name": one.name, "unit": one.unit, "values": one.values} for one in sample.series],
+    }
+
+
 def _row(sample: Sample) -> Iterator[str]:
     choice = sample.candidate.choice
     yield str(sample.id)

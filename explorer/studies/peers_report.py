@@ -9,10 +9,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from rich.markup import escape
-from rich.table import Table
 
 from codegen.engines.cpu.toolchain import cpu_model
+from explorer.studies.study_table import LEFT, RIGHT, StudyTable
 from microbench.peers.comparison import TOLERANCE, Cell, mean_of
 from microbench.peers.ratios import spread_of
 from microbench.peers.rounds import Entry, RoundSettings
@@ -31,22 +30,17 @@ COLUMNS = (
 MEAN_COLUMNS = ("threads", "ours / fastest peer", "95 % interval", "networks", "not among them")
 
 
-def cell_table(cell: Cell) -> Table:
+def cell_table(cell: Cell) -> StudyTable:
     """One network by one number of threads."""
-    table = Table(title=f"{escape(cell.network)}, threads: {cell.threads}", title_justify="left")
-    for place, column in enumerate(COLUMNS):
-        table.add_column(column, justify="right" if place > 1 else "left", overflow="fold")
-    for entry in ordered(cell):
-        table.add_row(*map(escape, _row(cell, entry)))
-    return table
+    columns = tuple((name, RIGHT if place > 1 else LEFT) for place, name in enumerate(COLUMNS))
+    rows = tuple(_row(cell, entry) for entry in ordered(cell))
+    return StudyTable(f"{cell.network}, threads: {cell.threads}", columns, rows)
 
 
-def mean_table(cells: Sequence[Cell], seed: int) -> Table:
+def mean_table(cells: Sequence[Cell], seed: int) -> StudyTable:
     """The geometric means."""
-    table = Table(*MEAN_COLUMNS, title="Geometric mean over networks", title_justify="left")
-    for row in _mean_rows(cells, seed):
-        table.add_row(*map(escape, row))
-    return table
+    columns = tuple((name, LEFT) for name in MEAN_COLUMNS)
+    return StudyTable("Geometric mean over networks", columns, tuple(_mean_rows(cells, seed)))
 
 
 def ordered(cell: Cell) -> tuple[Entry, ...]:

@@ -10,7 +10,8 @@ from explorer.errors import UsageError
 from explorer.plans.compilation import compile_plan_file
 from explorer.plans.network import load_network
 from explorer.studies.peers_report import cell_table, mean_table, write_markdown, write_times
-from explorer.terminal.console import stdout
+from explorer.studies.study_table import show
+from explorer.terminal.json_output import told
 from explorer.terminal.progress_lines import progress_on
 from microbench.errors import PeerError
 from microbench.peers.bundles import OUR_NAME, OUR_TITLE, Bundle, choose_bundle, find_bundles, our_contender
@@ -36,12 +37,12 @@ class PeersSettings:
     scratch: Path
 
 
-def bench_peers(settings: PeersSettings) -> None:
-    """Measures and writes.
+def bench_peers(settings: PeersSettings, as_json: bool) -> None:
+    """Measures, shows and writes.
 
     Raises UsageError, PeerError and the errors of models, plans and bundles, all before anything is timed.
     """
-    console = stdout()
+    console = told(as_json)
     _check(settings)
     with progress_on(console) as progress:
 
@@ -63,9 +64,11 @@ def bench_peers(settings: PeersSettings) -> None:
                 cells.append(
                     compare(network, (ours, *ready[network.name]), threads, settings.rounds, progress.done)
                 )
-                console.print(cell_table(cells[-1]))
+                if not as_json:
+                    show([cell_table(cells[-1])], as_json)
                 _write(cells, settings)  # at once: an interrupt loses no cell
-    console.print(mean_table(cells, settings.rounds.seed))
+    means = mean_table(cells, settings.rounds.seed)
+    show([*map(cell_table, cells), means] if as_json else [means], as_json)
     console.print(f"results: {settings.out / 'cpu-peers.md'}", markup=False)
 
 

@@ -6,9 +6,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+
+from explorer.terminal.console import stdout
+from explorer.terminal.json_output import print_json
 
 LEFT, RIGHT = "left", "right"
 
@@ -31,6 +33,12 @@ class StudyTable:
             table.add_row(*map(escape, row))
         return table
 
+    def cells(self) -> dict[str, object]:
+        """As in the table, by heading."""
+        headings = [heading for heading, _ in self.columns]
+        rows = [dict(zip(headings, row, strict=True)) for row in self.rows]
+        return {"title": self.title, "rows": rows, "notes": list(self.notes)}
+
     def markdown(self) -> str:
         """A section: heading, table, notes."""
         lines = [f"## {self.title}", ""]
@@ -42,8 +50,12 @@ class StudyTable:
         return "\n".join(lines) + "\n"
 
 
-def show(tables: Iterable[StudyTable], console: Console) -> None:
-    """Prints tables and their notes."""
+def show(tables: Iterable[StudyTable], as_json: bool) -> None:
+    """Prints tables and their notes, or the same as JSON."""
+    if as_json:
+        print_json([table.cells() for table in tables])
+        return
+    console = stdout()
     for table in tables:
         console.print(table.rich())
         for note in table.notes:

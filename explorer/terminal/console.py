@@ -49,6 +49,11 @@ def table_of(title: str, headings: Sequence[str], rows: Iterable[Sequence[str]])
     return table
 
 
+def say_next(console: Console, text: str) -> None:
+    """What a person may do now."""
+    console.print(f"next: {text}", markup=False, soft_wrap=True)
+
+
 def shown(text: str) -> str:
     """A name as people may see it: characters that command a terminal are written as escapes."""
     return "".join(c if c.isprintable() or c == " " else c.encode("unicode_escape").decode() for c in text)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from explorer.commands.bench.layer_names import chosen_layers
-from explorer.terminal.console import stdout
+from explorer.commands.bench.options import JsonOption
 from explorer.terminal.exits import reported
 
 if TYPE_CHECKING:
@@ -47,6 +47,7 @@ def cpu_families(
     ] = None,
     points: Annotated[int, typer.Option(help="candidates of each algorithm, best ranked first", min=1)] = 3,
     markdown: Annotated[Path | None, typer.Option(help="write the tables to this file too")] = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Count what row-major and blocked kernels of the same layer execute on a device's CPU."""
     with reported(place=markdown):
@@ -56,12 +57,15 @@ def cpu_families(
         from microbench.profile import load_profile
 
         layers = chosen_layers({**REPRESENTATIVE_LAYERS, **LAYERS_OF_OTHER_KINDS}, layer)
-        tables, console = [], stdout()
+        tables = []
         for profile in [load_profile(name) for name in device or DEVICES]:
             tables.append(_table(profile, list(count_families(profile, layers, points)), points))
-            show(tables[-1:], console)
+            if not as_json:
+                show(tables[-1:], as_json)
             if markdown is not None:  # after each device: an interrupt loses none that is done
                 write_markdown(markdown, TITLE, INTRODUCTION, tables)
+        if as_json:
+            show(tables, as_json)
 
 
 def _table(profile: DeviceProfile, counts: Sequence[KernelCount], points: int) -> StudyTable:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from explorer.commands.bench.layer_names import chosen_layers
-from explorer.terminal.console import stdout
+from explorer.commands.bench.options import JsonOption
 from explorer.terminal.exits import reported
 
 if TYPE_CHECKING:
@@ -52,6 +52,7 @@ def cpu_inner_loops(
     ] = None,
     points: Annotated[int, typer.Option(help="candidates of each algorithm, best ranked first", min=1)] = 1,
     markdown: Annotated[Path | None, typer.Option(help="write the tables to this file too")] = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Compile the kernels for a device and show what their inner loops consist of."""
     with reported(place=markdown):
@@ -62,10 +63,13 @@ def cpu_inner_loops(
 
         layers = chosen_layers(REPRESENTATIVE_LAYERS, layer)
         profiles = [load_profile(name) for name in device or DEVICES]
-        tables, console = [], stdout()
+        tables = []
         for profile in profiles:
             tables.append(_table(profile, list(inspect_device(profile, layers, points))))
-            show(tables[-1:], console)
+            if not as_json:
+                show(tables[-1:], as_json)
+        if as_json:
+            show(tables, as_json)
         if markdown is not None:
             write_markdown(markdown, "Inner loops of the CPU kernels", INTRODUCTION, tables)
 

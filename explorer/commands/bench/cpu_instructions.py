@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from explorer.terminal.console import stdout
+from explorer.commands.bench.options import JsonOption
 from explorer.terminal.exits import reported
+from explorer.terminal.json_output import told
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -50,6 +51,7 @@ def cpu_instructions(
     ] = None,
     resolution: Annotated[int, typer.Option(help="of the zoo's networks, in pixels", min=32)] = 224,
     markdown: Annotated[Path | None, typer.Option(help="write the table to this file too")] = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Run networks under emulation of a device's CPU, check their outputs and count instructions."""
     with reported(place=markdown):
@@ -59,7 +61,7 @@ def cpu_instructions(
         from explorer.studies.zoo_networks import network_named
         from microbench.profile import load_profile
 
-        profiles, counts, console = [load_profile(name) for name in device or DEVICES], [], stdout()
+        profiles, counts, console = [load_profile(name) for name in device or DEVICES], [], told(as_json)
         for name in models or MODELS:
             with network_named(name, resolution) as network:
                 (trial,) = trials_of(network, seed=0, count=1)
@@ -69,7 +71,7 @@ def cpu_instructions(
                     console.print(f"{name} for {profile.name}: outputs {right}", markup=False)
             if markdown is not None:  # after each network: an interrupt loses none that is done
                 write_markdown(markdown, TITLE, INTRODUCTION, [_table(counts, resolution)])
-        show([_table(counts, resolution)], console)
+        show([_table(counts, resolution)], as_json)
         require_right(counts)
 
 

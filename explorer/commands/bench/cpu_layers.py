@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from explorer.terminal.console import stdout
+from explorer.commands.bench.options import JsonOption
 from explorer.terminal.exits import reported
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ def cpu_layers(
     rounds: Annotated[int, typer.Option(help="rounds, each between two measurements of the peak", min=1)] = 5,
     repeats: Annotated[int, typer.Option(help="timed runs of the network in a round", min=1)] = 10,
     markdown: Annotated[Path | None, typer.Option(help="write the tables to this file too")] = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Show for each layer of a compiled network its time, its speed and its share of this machine's peak."""
     with reported(place=markdown), ExitStack() as places:
@@ -45,12 +46,15 @@ def cpu_layers(
         from microbench.boards.execution import LocalExecutor
         from microbench.profile import load_profile
 
-        profile, console, tables = load_profile("host"), stdout(), []
+        profile, tables = load_profile("host"), []
         for bundle in _bundles(runs or [], plan, model, profile, places):
             times = measure_layers(bundle, profile, LocalExecutor(), rounds, repeats)
             found = [layer_table(times), kind_table(times)]
-            show(found, console)
+            if not as_json:
+                show(found, as_json)
             tables += found
+        if as_json:
+            show(tables, as_json)
         if markdown is not None:
             write_markdown(markdown, "Layers on this machine's CPU", INTRODUCTION, tables)
 

@@ -7,10 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from explorer.terminal.console import stdout
+from explorer.commands.bench.options import JsonOption
 from explorer.terminal.exits import reported
+from explorer.terminal.json_output import told
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from explorer.plans.least_memory import MemoryRange
     from explorer.studies.study_table import StudyTable
 
@@ -31,19 +34,20 @@ def cpu_memory(
     ] = None,
     threads: Annotated[int, typer.Option(help="most threads of a layer", min=1)] = 1,
     markdown: Annotated[Path | None, typer.Option(help="write the table to this file too")] = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Show how much memory the activations of networks take, layer by layer and depth first."""
     with reported(resumable=True, place=markdown):
         from explorer.studies.study_table import show, write_markdown
 
-        console = stdout()
-        tables = [_table(model, device, store, threads) for model in models]
-        show(tables, console)
+        console = told(as_json)
+        tables = [_table(model, device, store, threads, console) for model in models]
+        show(tables, as_json)
         if markdown is not None:
             write_markdown(markdown, "Memory of activations on the CPU", INTRODUCTION, tables)
 
 
-def _table(model: Path, device: str, store: str | None, threads: int) -> StudyTable:
+def _table(model: Path, device: str, store: str | None, threads: int, console: Console) -> StudyTable:
     from explorer.pipeline.run import searched
     from explorer.plans.least_memory import memory_range
     from explorer.plans.network import load_network
@@ -52,7 +56,7 @@ def _table(model: Path, device: str, store: str | None, threads: int) -> StudyTa
     from explorer.terminal.progress_lines import progress_on
 
     settings = RunSettings(device=device, model=model, store=store or str(DEFAULT_STORE))
-    with progress_on(stdout()) as progress:
+    with progress_on(console) as progress:
         found = searched(settings, load_network(model, {}, model.stem), progress)
         progress.phase("Memory")
         ranges = {

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from explorer.commands.bench.options import JsonOption
 from explorer.terminal.exits import reported
 
 ROUNDS, RUNS = 15, 10
@@ -40,6 +41,7 @@ def cpu_peers(
         typer.Option(help="where peers are installed (default: the cache directory; about 10 GB)"),
     ] = None,
     out: Annotated[Path, typer.Option(help="directory of cpu-peers.md and cpu-peers.csv")] = Path("results"),
+    as_json: JsonOption = False,
 ) -> None:
     """Time this project's bundles and other inference engines on this machine's CPU, turn by turn.
 
@@ -61,7 +63,8 @@ def cpu_peers(
                 environments=environments or default_directory(),
                 out=out,
                 scratch=Path(scratch),
-            )
+            ),
+            as_json,
         )
 
 

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from explorer.commands.bench.options import JsonOption
 from explorer.commands.devices import DevicesOption, chosen_file
-from explorer.terminal.console import stdout
 from explorer.terminal.exits import reported
+from explorer.terminal.json_output import told
 
 if TYPE_CHECKING:
     from explorer.settings import RunSettings
@@ -38,6 +39,7 @@ def link(
         Path | None, typer.Option(help="directory of both runs (default results/runs/link-DEVICE)")
     ] = None,
     markdown: Annotated[Path | None, typer.Option(help="write the tables to this file too")] = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Compare the same search on this machine directly and over SSH to it: choices, and what the link costs."""
     with reported(resumable=True, place=out):
@@ -51,17 +53,17 @@ def link(
             ssh=parse_ssh(ssh, ssh_key, known_hosts),
             search=SearchSettings(seed=seed, layer_budget=layer_budget),
         )
-        _compare(settings, candidates, out or RUNS / f"link-{Path(device).stem}", markdown)
+        _compare(settings, candidates, out or RUNS / f"link-{Path(device).stem}", markdown, as_json)
 
 
-def _compare(settings: RunSettings, candidates: int, out: Path, markdown: Path | None) -> None:
+def _compare(settings: RunSettings, candidates: int, out: Path, markdown: Path | None, as_json: bool) -> None:
     from explorer.pipeline.run import run
     from explorer.studies.link_choices import choice_table, searched
     from explorer.studies.link_cost import cost_table, link_costs
     from explorer.studies.study_table import show, write_markdown
     from explorer.terminal.progress import Silent
 
-    console = stdout()
+    console = told(as_json)
     direct, remote = both_ways(settings, out)
     console.print("timing the link")
     tables = [cost_table(link_costs(direct, remote, candidates))]
@@ -71,7 +73,7 @@ def _compare(settings: RunSettings, candidates: int, out: Path, markdown: Path |
         result = run(way, Silent(), lambda line: console.print(line, markup=False))
         found.append(searched(result, way.store))
     tables.append(choice_table(*found))
-    show(tables, console)
+    show(tables, as_json)
     if markdown is not None:
         write_markdown(markdown, "The link", INTRODUCTION, tables)
         console.print(f"tables: {markdown}", markup=False)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from explorer.commands.bench.ground_truth import MODELS
-from explorer.terminal.console import stdout
+from explorer.commands.bench.options import JsonOption
 from explorer.terminal.exits import reported
 
 if TYPE_CHECKING:
@@ -67,6 +67,7 @@ def models(
     ] = 10,
     resolution: Annotated[int, typer.Option(help="of the zoo's networks, in pixels", min=32)] = 224,
     markdown: Annotated[Path | None, typer.Option(help="write the table to this file too")] = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Judge cost models by what they predict of candidates, layers and networks that they have not seen."""
     with reported(place=markdown):
@@ -98,7 +99,7 @@ def models(
             bound_kept(judged, profile).sentence,
         )
         table = StudyTable(f"{profile.name}: errors of what was not seen", COLUMNS, rows, notes)
-        show([table], stdout())
+        show([table], as_json)
         if markdown is not None:
             write_markdown(markdown, TITLE, INTRODUCTION, [table])
 

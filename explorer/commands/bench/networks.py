@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from explorer.commands.bench.options import JsonOption
 from explorer.commands.run import ShapeOption
-from explorer.terminal.console import stdout
 from explorer.terminal.exits import reported
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ def networks(
     files: Annotated[list[Path], typer.Argument(help="ONNX files")],
     shape: ShapeOption = None,
     markdown: Annotated[Path | None, typer.Option(help="write the table to this file too")] = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Compile networks from files: what is not supported, the error against onnxruntime, times."""
     with reported(place=markdown):
@@ -49,7 +50,7 @@ def networks(
             done.append(compared(path, shapes))
             if markdown is not None:  # after each: an interrupt loses none that is done
                 write_markdown(markdown, "Networks from files", INTRODUCTION, [_table(done)])
-        show([_table(done)], stdout())
+        show([_table(done)], as_json)
 
 
 def _table(done: Sequence[Compared]) -> StudyTable:

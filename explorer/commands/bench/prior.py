@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from explorer.commands.bench.ground_truth import MODELS
-from explorer.terminal.console import stdout
+from explorer.commands.bench.options import JsonOption
 from explorer.terminal.exits import reported
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ def prior(
     store: Annotated[str | None, typer.Option(help="the truth (default results/runs/truth.sqlite)")] = None,
     resolution: Annotated[int, typer.Option(help="of the zoo's networks, in pixels", min=32)] = 224,
     markdown: Annotated[Path | None, typer.Option(help="write the table to this file too")] = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Replay searches of networks after each other: how many samples what was learned before saves."""
     with reported(place=markdown), ExitStack() as opened:
@@ -60,7 +61,7 @@ def prior(
             rows += _rows(found)
         notes = ("Times are those of the virtual board (simulated); whoever never comes so close says so.",)
         table = StudyTable(f"{device}: searches after each other", COLUMNS, tuple(rows), notes)
-        show([table], stdout())
+        show([table], as_json)
         if markdown is not None:
             write_markdown(markdown, "What a search learns from another", INTRODUCTION, [table])
 

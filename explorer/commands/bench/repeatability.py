@@ -7,9 +7,10 @@ from typing import Annotated
 
 import typer
 
+from explorer.commands.bench.options import JsonOption
 from explorer.commands.devices import DevicesOption, chosen_file
-from explorer.terminal.console import stdout
 from explorer.terminal.exits import reported
+from explorer.terminal.json_output import told
 
 INTRODUCTION = """\
 `explore bench repeatability` measures the same candidates in separate processes, each with a store of its own and with
@@ -31,6 +32,7 @@ def repeatability(
     ] = None,
     markdown: Annotated[Path | None, typer.Option(help="write the tables to this file too")] = None,
     seed: Annotated[int, typer.Option(help="of trial values and of the order", min=0)] = 0,
+    as_json: JsonOption = False,
 ) -> None:
     """Measure the same candidates in separate runs; show the spread of their medians beside the noise floor."""
     with reported(place=stores):
@@ -42,14 +44,14 @@ def repeatability(
         settings = RunSettings(
             device=device, model=model, devices=chosen_file(devices), search=SearchSettings(seed=seed)
         )
-        console = stdout()
+        console = told(as_json)
         found = []
         directory = stores or RUNS / f"repeatability-{Path(device).stem}"
         for run in separate_runs(settings, runs, candidates, directory):
             found.append(run)
             console.print(f"run {len(found)} of {runs}: {len(run.medians_s)} candidates, {run.wall_s:.0f} s")
         shown = tables(found)
-        show(shown, console)
+        show(shown, as_json)
         if markdown is not None:
             write_markdown(markdown, "Repeatability", INTRODUCTION, shown)
             console.print(f"tables: {markdown}", markup=False)

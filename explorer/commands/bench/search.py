@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from explorer.commands.bench.options import JsonOption
 from explorer.errors import UsageError
-from explorer.terminal.console import stdout
 from explorer.terminal.exits import reported
 
 if TYPE_CHECKING:
@@ -73,6 +73,7 @@ def search(
         ),
     ] = None,
     markdown: Annotated[Path | None, typer.Option(help="write the table to this file too")] = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Compose networks that are hard to compose: time, memory, and the proven gap."""
     with reported(place=markdown):
@@ -83,17 +84,17 @@ def search(
         if unknown:
             raise UsageError(f"no network {unknown[0]!r}; there are {', '.join(names())}")
         if solvers:
-            _compare(network or names(), solvers, markdown)
+            _compare(network or names(), solvers, markdown, as_json)
             return
         done = []
         for composed in study(network or names(), seconds):
             done.append(composed)
             if markdown is not None:  # after each: an interrupt loses none that is done
                 write_markdown(markdown, "Composition", INTRODUCTION, [_table(done, seconds)])
-        show([_table(done, seconds)], stdout())
+        show([_table(done, seconds)], as_json)
 
 
-def _compare(networks: Sequence[str], solvers: Sequence[str], markdown: Path | None) -> None:
+def _compare(networks: Sequence[str], solvers: Sequence[str], markdown: Path | None, as_json: bool) -> None:
     from explorer.solvers.composing import solver_named
     from explorer.studies.solvers import study
     from explorer.studies.study_table import show, write_markdown
@@ -103,7 +104,7 @@ def _compare(networks: Sequence[str], solvers: Sequence[str], markdown: Path | N
         done.append(compared)
         if markdown is not None:
             write_markdown(markdown, "Composition by solvers", BY_SOLVERS, [_compared_table(done)])
-    show([_compared_table(done)], stdout())
+    show([_compared_table(done)], as_json)
 
 
 def _compared_table(done: Sequence[Compared]) -> StudyTable:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from explorer.commands.bench.ground_truth import MODELS
-from explorer.terminal.console import stdout
+from explorer.commands.bench.options import JsonOption
 from explorer.terminal.exits import reported
 
 if TYPE_CHECKING:
@@ -53,6 +53,7 @@ def strategies(
     markdown: Annotated[
         Path | None, typer.Option(help="write the tables to this file too, and curves beside it")
     ] = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Replay every strategy on a store of ground truth: samples, and regret of network and layers."""
     with reported(place=markdown):
@@ -72,12 +73,15 @@ def strategies(
                     for seed in range(seeds if name in DRAWING else 1):
                         done.append(truth.replay(name, seed))
                 table = _table(model, truth.describe(), done, truth.best_s)
-            show([table], stdout())
+            if not as_json:
+                show([table], as_json)
             tables.append(table)
             if markdown is not None:
                 figure = _figure(markdown, model, done)
                 tables[-1] = _with_figure(table, figure, model)
                 write_markdown(markdown, "Strategies", INTRODUCTION, tables)
+        if as_json:
+            show(tables, as_json)
 
 
 def _table(model: str, described: str, done: Sequence[Replayed], best_s: float) -> StudyTable:

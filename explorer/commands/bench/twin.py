@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
-from explorer.terminal.console import stdout
+from explorer.commands.bench.options import JsonOption
 from explorer.terminal.exits import reported
+from explorer.terminal.json_output import told
 
 INTRODUCTION = """\
 `explore bench twin` puts boards whose clock and memory constants are drawn anew behind an SSH server, as simulators
@@ -45,6 +46,7 @@ def twin(
         ),
     ] = None,
     markdown: Annotated[Path | None, typer.Option(help="write the tables to this file too")] = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Calibrate boards drawn at random over SSH; show what plans lose that are searched with what was found."""
     with reported(resumable=True, place=markdown):
@@ -56,7 +58,7 @@ def twin(
         from explorer.terminal.progress_lines import progress_on
         from microbench.profile import load_profile
 
-        console, stock = stdout(), load_profile(device)
+        stock = load_profile(device)
         settings = RunSettings(
             store=store or str(RUNS / "twin.sqlite"),
             devices=None,
@@ -67,7 +69,7 @@ def twin(
         assert where is not None
         found: dict[str, list[BoardWorth]] = {}
         for name in models or ("squeezenet",):
-            with network_named(name, resolution) as network, progress_on(console) as progress:
+            with network_named(name, resolution) as network, progress_on(told(as_json)) as progress:
                 seeds = boards or range(1, 11)
                 for worth in board_worths(
                     settings, stock, network, where, seeds, progress, place or RUNS / "twin"
@@ -75,4 +77,4 @@ def twin(
                     found.setdefault(f"{name} at {resolution} pixels", []).append(worth)
                     if markdown is not None:
                         write_markdown(markdown, "Twins of boards", INTRODUCTION, worth_tables(found))
-        show(worth_tables(found), console)
+        show(worth_tables(found), as_json)

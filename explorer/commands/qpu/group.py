@@ -9,6 +9,7 @@ import typer
 
 from explorer.commands.qpu.run import run, sensitivity
 from explorer.terminal.exits import EXIT_CHECK_FAILED, reported
+from explorer.terminal.json_output import json_option
 
 qpu_app = typer.Typer(
     help="Programs of the GPU's QPUs: assemble, disassemble, check. Files may be - for the standard streams.",
@@ -90,16 +91,27 @@ def check(
         bool, typer.Option("--part", help="the program is a part: nothing holds at its ends")
     ] = False,
     slots: Annotated[bool, typer.Option("--slots", help="tell how full every loop is")] = False,
+    as_json: Annotated[
+        bool,
+        json_option(
+            "instructions (how many), findings (rule, severity, index, text) and loops (start, stop, instructions, "
+            "adds, muls, loads, idle, inner)"
+        ),
+    ] = False,
 ) -> None:
     """Check a program against the hardware's rules; exit code 1 where it breaks one."""
     from codegen.engines.videocore4.validate import check_words
-    from explorer.qpu.files import load_words, print_findings, print_slots
+    from explorer.qpu.files import check_json, load_words, print_findings, print_slots
+    from explorer.terminal.json_output import print_json
 
     with reported():
         words = load_words(file, form)
         findings = check_words(words, whole=not part)
-        print_findings(words, findings)
-        if slots:
+        if as_json:
+            print_json(check_json(words, findings))
+        else:
+            print_findings(words, findings)
+        if slots and not as_json:
             print_slots(words)
         if any(finding.rule.severity == "error" for finding in findings):
             raise typer.Exit(EXIT_CHECK_FAILED)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from explorer.terminal.exits import reported
+from explorer.terminal.json_output import json_option
 
 if TYPE_CHECKING:
     from microbench.profile import DeviceProfile
@@ -95,12 +96,20 @@ def run(
         typer.Option(help="write a Chrome trace of the last launch, which Perfetto opens, to this file"),
     ] = None,
     trace_intervals: Annotated[int, typer.Option(help="most intervals in the trace", min=1)] = 200_000,
+    as_json: Annotated[
+        bool,
+        json_option(
+            "launches (code, qpus, time_s, overhead_s, counters, notes, and with --profile instructions by code: "
+            "index, executions, stall_cycles, text) and comparisons (buffer, error, beyond, text)"
+        ),
+    ] = False,
 ) -> None:
     """Run a QPU program, or a job file of several launches, on the virtual GPU, in simulated time."""
     from explorer.qpu.expectations import compare, require
     from explorer.qpu.job import write_outputs
     from explorer.qpu.run_options import ProgramOptions, with_files
-    from explorer.qpu.run_tables import print_comparisons, print_run
+    from explorer.qpu.run_tables import print_comparisons, print_run, run_json
+    from explorer.terminal.json_output import print_json
     from microbench.virtual import VirtualV3D
     from microbench.virtual.program import run_program
 
@@ -116,9 +125,12 @@ def run(
         last = done.executions[-1].trace
         if trace is not None and last is not None:
             last.write(trace)
-        print_run(job, done, profile)
         comparisons = [compare(e, done.buffers[e.buffer]) for e in job.expectations]
-        print_comparisons(comparisons)
+        if as_json:
+            print_json(run_json(job, done, profile, comparisons))
+        else:
+            print_run(job, done, profile)
+            print_comparisons(comparisons)
         require(comparisons)
 
 
@@ -132,24 +144,34 @@ def sensitivity(
     device: DeviceOption = None,
     v3d_hz: ClockOption = None,
     gpu_memory: GpuMemoryOption = None,
+    as_json: Annotated[
+        bool,
+        json_option(
+            "time_s, factors, constants (constant, source, times_s by factor), variants (variant, source, time_s)"
+        ),
+    ] = False,
 ) -> None:
     """Time of a QPU program or a bundle with each assumed or fitted constant of the GPU at 0.75 and 1.5 times it."""
     from codegen.bundle.manifest import MANIFEST_NAME
     from explorer.qpu.job import DEFAULT_DEVICE
     from explorer.qpu.run_options import ProgramOptions
-    from explorer.qpu.run_tables import print_table
-    from microbench.sensitivity import bundle_time_s, sensitivity_table
+    from explorer.terminal.console import stdout
+    from explorer.terminal.json_output import print_json
+    from microbench.sensitivity import Sensitivities, bundle_time_s
     from microbench.virtual.program import program_time_s
 
     with reported():
         if (target / MANIFEST_NAME).is_file():
             constants = _device(device or DEFAULT_DEVICE, v3d_hz, gpu_memory)
-            table = sensitivity_table(constants, lambda varied: bundle_time_s(varied, target))
+            found = Sensitivities.of(constants, lambda varied: bundle_time_s(varied, target))
         else:
             job = ProgramOptions(target, form, qpus, uniform or [], in_ or [], buffer or []).load()
             constants = _device(device or job.device, v3d_hz or job.v3d_hz, gpu_memory or job.gpu_memory)
-            table = sensitivity_table(constants, lambda varied: program_time_s(varied, job.program))
-        print_table(table)
+            found = Sensitivities.of(constants, lambda varied: program_time_s(varied, job.program))
+        if as_json:
+            print_json(found)
+        else:
+            stdout().print(found.table())
 
 
 def _device(name: str, v3d_hz: float | None, gpu_memory: str | None) -> DeviceProfile:

@@ -106,7 +106,7 @@ def test_a_table_says_who_is_wrong_and_who_did_not_run(tmp_path: Path) -> None:
     )
     cell = Cell("net", 2, (0, 1), entries)
     assert [entry.name for entry in ordered(cell)] == ["b", "a", "c"]
-    assert cell_table(cell).row_count == 3
+    assert len(cell_table(cell).rows) == 3
     write_markdown([cell], RoundSettings(), tmp_path / "out.md")
     text = (tmp_path / "out.md").read_text(encoding="utf-8")
     assert "| A | 1 | 2.000 | 2.000 to 2.000 | 2.000 | 1.0e-06 | 1.00 | 25.0% |" in text
