@@ -12,7 +12,7 @@ from rich.text import Text
 
 from explorer.commands.devices import DevicesOption, SudoOption, chosen_file
 from explorer.terminal.completion import boards
-from explorer.terminal.console import say_next, shown, stderr, stdout
+from explorer.terminal.console import say_next, stderr, stdout
 from explorer.terminal.exits import reported
 from explorer.terminal.json_output import json_option, print_json
 
@@ -79,11 +79,11 @@ def doctor_command(device: str, devices: Path, ssh: SshOptions | None, as_json: 
 
 
 def diagnoses_table(diagnoses: Sequence[Diagnosis]) -> Table:
-    """One row a diagnosis; what the board says is shown as text, never as markup."""
+    """One row a diagnosis; what the board says is text, never markup."""
     table = Table("check", "verdict", "result", "remedy")
     for diagnosis in diagnoses:
         verdict = f"[{_STYLES[diagnosis.verdict]}]{diagnosis.verdict}[/]"
-        texts = (escape(shown(text)) for text in (diagnosis.result, diagnosis.remedy))
+        texts = (escape(text) for text in (diagnosis.result, diagnosis.remedy))
         table.add_row(escape(diagnosis.check), verdict, *texts)
     return table
 

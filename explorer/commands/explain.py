@@ -32,7 +32,7 @@ def explain(
     from explorer.runs.data import open_run
     from explorer.runs.explain import HEADINGS, rows_of
     from explorer.runs.explain import explain as explained
-    from explorer.terminal.console import say_next, shown, stdout
+    from explorer.terminal.console import say_next, stdout
     from explorer.terminal.json_output import print_json
 
     with reported():
@@ -42,15 +42,15 @@ def explain(
             return
         console = stdout()
         table = Table(
-            title=escape(shown(f"{layer}: {found.step.spec.describe()}")),
+            title=escape(f"{layer}: {found.step.spec.describe()}"),
             title_justify="left",
             pad_edge=False,
         )
         for heading in HEADINGS:
             table.add_column(heading, overflow="fold")
         for row in rows_of(found):
-            table.add_row(*map(escape, map(shown, row)))
+            table.add_row(*map(escape, row))
         console.print(table)
         for line in found.lines():
-            console.print(shown(line), markup=False, soft_wrap=True)
-        say_next(console, f"explore run --again {run} --force {shown(layer)}=ALGORITHM tries another")
+            console.print(line, markup=False, soft_wrap=True)
+        say_next(console, f"explore run --again {run} --force {layer}=ALGORITHM tries another")

@@ -10,7 +10,6 @@ from rich.table import Table
 from codegen.schedule import Values
 from explorer.runs.noise import noise_of_report
 from explorer.runs.report import CpuPlanReport, ModelQuality, Regret, RunReport, StepReport
-from explorer.terminal.console import shown
 from explorer.terminal.units import seconds
 
 _SEPARATORS = "/._:"
@@ -29,7 +28,7 @@ def axes(values: Values) -> str:
 
 def step_table(report: RunReport) -> Table:
     """One row per step of the plan, and their sum."""
-    title = escape(shown(f"{report.model} on {report.device} ({report.board})"))
+    title = escape(f"{report.model} on {report.device} ({report.board})")
     table = Table(title=title, title_justify="left", show_footer=True, pad_edge=False)
     table.add_column("layer", footer="total", overflow="fold", max_width=28)
     table.add_column("algorithm", overflow="fold", max_width=24)
@@ -50,7 +49,7 @@ def narrow_step_table(report: RunReport) -> Table:
     """What matters most of every step, within 80 columns: what all names begin with is in the title alone."""
     begin = common_beginning([step.name for step in report.steps])
     names = f"; layers: {begin}..." if begin else ""
-    title = escape(shown(f"{report.model} on {report.device} ({report.board}){names}"))
+    title = escape(f"{report.model} on {report.device} ({report.board}){names}")
     table = Table(title=title, title_justify="left", show_footer=True, pad_edge=False)
     table.add_column("layer", footer="total", overflow="fold", max_width=20)
     table.add_column("algorithm", overflow="fold", max_width=16)
@@ -61,7 +60,7 @@ def narrow_step_table(report: RunReport) -> Table:
     for step in report.steps:
         share, part = _time_s(step) / report.time_s, _time_s(step) / largest if largest else 0.0
         table.add_row(
-            escape(shown(step.name[len(begin) :])),
+            escape(step.name[len(begin) :]),
             escape(step.choice.algorithm),
             seconds(_time_s(step)),
             step.run_kind if step.expected_s else "-",
@@ -96,7 +95,7 @@ def _row(step: StepReport, total_s: float) -> Iterable[str]:
     ratio = step.cpu_only_s / step.expected_s if step.cpu_only_s and step.expected_s else None
     predicted = step.predicted.time_s if step.predicted else None
     return (
-        escape(shown(step.name)),
+        escape(step.name),
         escape(step.choice.algorithm),
         axes(step.choice.split),
         axes(step.choice.tile),

@@ -2,30 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import TextIO
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, TextIO
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.markup import escape
 from rich.measure import Measurement
+from rich.segment import Segment
 from rich.table import Table
+from rich.text import Text
 
 NARROWEST = 220  # columns where no terminal says how many there are: a pipe gets whole tables and whole lines
 
 
+class ShowingConsole(Console):
+    """What commands a terminal, in names of models, layers and boards, is shown on it and not obeyed."""
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        """Before its width is counted: texts of cells, titles and lines."""
+        return super().render_str(shown(text, kept="\n\t"), **options)
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterator[Segment]:
+        """Whatever else comes, as texts of bars do; commands of the console's own go on."""
+        for segment in super().render(renderable, options):
+            own = segment.control or segment.text.replace("\n", "").isprintable()
+            yield segment if own else Segment(shown(segment.text, kept="\n\t"), segment.style)
+
+
 def stdout(wide: bool = False) -> Console:
     """Standard output, as wide as the terminal; as `NARROWEST` where there is none, or `wide` asks for it."""
-    console = Console(highlight=False, emoji=False)
+    console = ShowingConsole(highlight=False, emoji=False)
     return (
         console
         if console.is_terminal and not wide
-        else Console(highlight=False, emoji=False, width=NARROWEST)
+        else ShowingConsole(highlight=False, emoji=False, width=NARROWEST)
     )
 
 
 def stderr() -> Console:
     """Standard error; lines are left to the terminal to wrap."""
-    return Console(stderr=True, highlight=False, emoji=False, soft_wrap=True)
+    return ShowingConsole(stderr=True, highlight=False, emoji=False, soft_wrap=True)
 
 
 def fits(table: Table, console: Console) -> bool:
@@ -36,16 +52,16 @@ def fits(table: Table, console: Console) -> bool:
 
 def text_file(file: TextIO) -> Console:
     """Plain text in a file that is open for writing, without colours."""
-    return Console(file=file, highlight=False, emoji=False, width=NARROWEST, color_system=None)
+    return ShowingConsole(file=file, highlight=False, emoji=False, width=NARROWEST, color_system=None)
 
 
 def table_of(title: str, headings: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
-    """A plain table; what looks like markup or commands a terminal in names is shown, not obeyed."""
+    """A plain table; what looks like markup in names is shown, not obeyed."""
     table = Table(title=escape(title), title_justify="left", pad_edge=False)
     for heading in headings:
         table.add_column(heading, overflow="fold")
     for row in rows:
-        table.add_row(*map(escape, map(shown, row)))
+        table.add_row(*map(escape, row))
     return table
 
 
@@ -54,6 +70,6 @@ def say_next(console: Console, text: str) -> None:
     console.print(f"next: {text}", markup=False, soft_wrap=True)
 
 
-def shown(text: str) -> str:
-    """A name as people may see it: characters that command a terminal are written as escapes."""
-    return "".join(c if c.isprintable() or c == " " else c.encode("unicode_escape").decode() for c in text)
+def shown(text: str, kept: str = "") -> str:
+    """A name as people may see it: characters that command a terminal, but for those `kept`, are written as escapes."""
+    return "".join(c if c.isprintable() or c in kept else c.encode("unicode_escape").decode() for c in text)

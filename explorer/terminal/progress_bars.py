@@ -19,6 +19,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from explorer.terminal.console import shown
 from explorer.terminal.progress import FoundPlan, Outlook
 from explorer.terminal.rounds import Round
 from explorer.terminal.units import seconds
@@ -64,7 +65,7 @@ class ConsoleProgress:
         """Ends the bar before and starts one that pulses until something is expected."""
         self._finish()
         self._round, self._bars.line = Round(), ""
-        self._task = self._bars.add_task(title, total=None, note="")
+        self._task = self._bars.add_task(shown(title), total=None, note="")
 
     def outlook(self, outlook: Outlook) -> None:
         """Shows the line."""
@@ -113,4 +114,4 @@ class _BarsAndLine(Progress):
     def get_renderables(self) -> Iterable[RenderableType]:
         yield from super().get_renderables()
         if self.line:
-            yield Text(self.line, no_wrap=True, overflow="ellipsis")
+            yield Text(shown(self.line), no_wrap=True, overflow="ellipsis")

@@ -4,7 +4,6 @@ import io
 from dataclasses import replace
 
 import pytest
-from rich.console import Console
 
 from codegen.schedule import Choice, values
 from cost_models.model import Prediction
@@ -18,7 +17,7 @@ from explorer.runs.tables import (
     step_table,
     summary_lines,
 )
-from explorer.terminal.console import fits
+from explorer.terminal.console import ShowingConsole, fits
 
 
 def report(engine: str = "videocore4", check: CheckReport | None = None) -> RunReport:
@@ -36,7 +35,7 @@ def report(engine: str = "videocore4", check: CheckReport | None = None) -> RunR
 
 
 def shown(run: RunReport) -> str:
-    console = Console(file=io.StringIO(), width=200, color_system=None)
+    console = ShowingConsole(file=io.StringIO(), width=200, color_system=None)
     console.print(step_table(run))
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()
@@ -69,7 +68,7 @@ def test_a_plan_without_qpu_steps_is_not_compared_with_itself() -> None:
 
 
 def narrow(run: RunReport) -> str:
-    console = Console(file=io.StringIO(), width=80, color_system=None)
+    console = ShowingConsole(file=io.StringIO(), width=80, color_system=None)
     console.print(narrow_step_table(run))
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()
@@ -84,10 +83,10 @@ def test_the_narrow_table_fits_80_columns_and_cuts_no_kind() -> None:
     assert max(map(len, text.splitlines())) <= 80
     assert text.count("simulated") == 4
     assert "layers: /network/features/features...." in text
-    console = Console(file=io.StringIO(), width=80)
+    console = ShowingConsole(file=io.StringIO(), width=80)
     assert not fits(step_table(run), console)
     assert fits(narrow_step_table(run), console)
-    assert fits(step_table(run), Console(file=io.StringIO(), width=220))
+    assert fits(step_table(run), ShowingConsole(file=io.StringIO(), width=220))
 
 
 def test_commands_to_a_terminal_in_names_are_shown_and_not_obeyed() -> None:

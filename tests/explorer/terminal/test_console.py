@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 
 import pytest
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from explorer.terminal import console
+from explorer.terminal.progress import Outlook
 from explorer.terminal.progress_bars import ConsoleProgress
 
 NAME = "relayout:x:channel16"  # a step's name; `:x:` is an emoji to rich
@@ -57,3 +60,40 @@ def test_a_bar_without_a_length_goes_with_the_error_that_ends_it() -> None:
         progress.phase("Import")
         raise ValueError("broken")
     assert "Import" not in file.getvalue()
+
+
+HOSTILE = "a\x1b[2J\u202eb"
+SHOWN = "a\\x1b[2J\\u202eb"
+
+
+@pytest.mark.parametrize("made", [console.stdout, console.stderr])
+def test_what_commands_a_terminal_is_shown(
+    made: Callable[[], Console], capsys: pytest.CaptureFixture[str]
+) -> None:
+    target = made()
+    table = console.table_of(HOSTILE, (HOSTILE,), [(HOSTILE,)])
+    table.add_row(Text(HOSTILE))
+    target.print(HOSTILE, markup=False)
+    target.print(table)
+    target.print(Text(HOSTILE))
+    captured = capsys.readouterr()
+    text = captured.out + captured.err
+    assert text.count(SHOWN) == 6 and text.replace("\n", "").isprintable()
+
+
+def test_a_table_stays_straight_around_what_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    console.stdout().print(console.table_of("", ("name", "n"), [(HOSTILE, "1"), ("b", "2")]))
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.strip()]
+    assert len({len(line) for line in lines}) == 1
+
+
+def test_bars_show_it_too_and_still_move_the_cursor() -> None:
+    file = io.StringIO()
+    terminal = console.ShowingConsole(file=file, force_terminal=True, emoji=False, width=200)
+    with ConsoleProgress(terminal) as progress:
+        progress.phase(HOSTILE)
+        progress.outlook(Outlook(0.1, HOSTILE, {}))
+        progress._bars.refresh()
+    text = file.getvalue()
+    assert SHOWN in text and "\x1b[2J" not in text and "\u202e" not in text
+    assert "\x1b[" in text  # of the console's own
