@@ -10,8 +10,8 @@ from typing import Annotated
 
 import typer
 
+from codegen.errors import ExploreError
 from explorer.commands.registry import add_commands
-from explorer.errors import CommandError
 from explorer.terminal.exits import EXIT_ERROR, EXIT_INTERRUPTED, tell_error
 
 DISTRIBUTION = "explore-edge"
@@ -54,7 +54,7 @@ def main() -> None:
     """The console script."""
     try:
         command_line()()
-    except CommandError as error:
+    except ExploreError as error:
         tell_error(error)
         sys.exit(EXIT_ERROR)
     except KeyboardInterrupt:  # outside of a command's body: nothing was begun

@@ -48,6 +48,10 @@ class StrategyError(ExplorerError):
     """A strategy is unknown, does not load, or asks for what there is not."""
 
 
+class ObjectiveError(ExplorerError):
+    """An objective that cannot be had."""
+
+
 class CommandError(ExplorerError):
     """A command of the command line does not load, or has the name of another."""
 

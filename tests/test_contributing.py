@@ -11,10 +11,13 @@ from tests.test_floors import ROOT
 
 PACKAGES = (
     "board_adb",
+    "cost_model_rates",
     "element_offset",
     "engine_dsp",
     "expression_quick_gelu",
+    "objective_traffic",
     "operator_min_max",
+    "strategy_largest_tiles",
     "time_by_algorithm",
 )
 SHOWN = re.compile(r"^`(tests/plugins/[\w./]+)`:\n\n```(?:python|toml)\n(.*?)^```$", re.M | re.S)

@@ -19,7 +19,8 @@ from explorer.front.kept_runs import KeptRuns, key_of, read_runs, write_runs
 from explorer.front.pareto import dominated, spread
 from explorer.front.search import Knobs, Proposal, compared, objectives_of, propose, values_of
 from explorer.measure.workers import Workers
-from explorer.objectives.objective import ENERGY, LATENCY, MEMORY, OBJECTIVES, Objective
+from explorer.objectives.objective import ENERGY, LATENCY, MEMORY, Objective
+from explorer.objectives.registry import objectives
 from explorer.plans.check import Trial, check_bundle, require, tolerance_of
 from explorer.plans.searched_network import SearchedNetwork
 from explorer.runs.data import FRONT_COLUMNS, FRONT_FILE
@@ -105,7 +106,7 @@ def explore_front(
     progress.phase("Front: runs")
     rounds = ROUNDS if first.reads_clock else 1
     measured = _measured(compiled, trials, boards, rounds, progress)
-    told = tuple(o for o in OBJECTIVES if all(o.column in plan.objectives for plan in measured))
+    told = tuple(o for o in objectives() if all(o.column in plan.objectives for plan in measured))
     values = np.array([[plan.objectives[o.column] for o in compared(told)] for plan in measured])
     beaten = dominated(values)
     order = sorted(range(len(measured)), key=lambda index: tuple(values[index]))

@@ -25,8 +25,9 @@ from explorer.compose.least_held import least_alive_bytes
 from explorer.errors import UndecidedError
 from explorer.front.pareto import dominated, spread_out
 from explorer.front.walk import counted, walk
-from explorer.objectives.objective import CPU_TIME, ENERGY, Objective, objectives_for, weights_of
+from explorer.objectives.objective import CPU_TIME, ENERGY, Objective
 from explorer.objectives.power import Power, power_of
+from explorer.objectives.registry import objectives_for, weights_of
 from explorer.objectives.usage import Usage
 from explorer.plans.kept_compositions import KeptCompositions
 from explorer.plans.searched_network import SearchedNetwork

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
-from explorer.errors import UsageError
 from explorer.objectives.power import Power
 from explorer.objectives.usage import Usage
 
@@ -75,11 +74,6 @@ ENERGY = Objective(
 OBJECTIVES = (LATENCY, MEMORY, GPU_MEMORY, CPU_TIME, ENERGY)
 
 
-def objectives_for(power: Power | None) -> tuple[Objective, ...]:
-    """All that can be told of a board's plans: energy where somebody says what the board draws."""
-    return tuple(objective for objective in OBJECTIVES if objective is not ENERGY or power is not None)
-
-
 @dataclass(frozen=True)
 class Weights:
     """What a composition minimises: the sum of summed objectives, each by its weight."""
@@ -90,19 +84,3 @@ class Weights:
     def of(self, usage: Usage) -> float:
         """The price of a step, or of a whole plan."""
         return sum(weight * objective.of(usage, self.power) for objective, weight in self.terms)
-
-
-def weights_of(prices: Mapping[str, float], power: Power | None) -> Weights:
-    """Latency, and of other objectives, by their names, the seconds of it that a unit is worth. Raises UsageError
-    listing those that can be priced.
-    """
-    known = {o.name: o for o in objectives_for(power) if o.summed and o is not LATENCY}
-    terms = []
-    for name, price in prices.items():
-        if name not in known:
-            raise UsageError(
-                f"nothing called {name!r} can be priced here; there are {', '.join(known)} (energy where the profile "
-                "has [power]; memory is held at once and has no price)"
-            )
-        terms.append((known[name], price))
-    return replace(Weights(), terms=((LATENCY, 1.0), *terms), power=power or Power())

@@ -21,8 +21,8 @@ from explorer.measure.clocked import require_rest, rested
 from explorer.measure.jobs import JobBuilder
 from explorer.measure.measurer import Measurer, Tally, overheads_of
 from explorer.measure.workers import Workers
-from explorer.objectives.objective import weights_of
 from explorer.objectives.power import power_of
+from explorer.objectives.registry import weights_of
 from explorer.pipeline.again import contents_of, store_of
 from explorer.pipeline.boards import alike, close, open_board_of
 from explorer.pipeline.cpu_plan import CPU_PLAN_FILE, cpu_plan_report, cpu_plan_within

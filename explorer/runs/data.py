@@ -14,7 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 from codegen.errors import PlanError
 from codegen.plan import Plan, read_plan
 from explorer.errors import RunDataError
-from explorer.objectives.objective import OBJECTIVES
+from explorer.objectives.registry import objectives
 from explorer.runs.counters import COUNTER_COLUMNS, COUNTERS_FILE
 from explorer.runs.files import COMMAND_FILE, COMMAND_FORMAT, SAMPLE_COLUMNS, SAMPLES_FILE
 from explorer.runs.reasons import REASON_COLUMNS, REASONS_FILE
@@ -30,7 +30,7 @@ FRONT_FILE = "front.csv"
 # Of front.csv, with what they say.
 FRONT_COLUMNS = {
     "plan": "name of the plan: its directory in front/",
-    **{objective.column: objective.explanation for objective in OBJECTIVES},
+    **{objective.column: objective.explanation for objective in objectives()},
     "kind": "what the times are: silicon, host, simulated or modelled",
     "energy_kind": "what the energy is: metered or modelled; empty where nothing is known of it",
 }

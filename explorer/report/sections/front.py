@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from explorer.front.pareto import dominated
-from explorer.objectives.objective import OBJECTIVES
+from explorer.objectives.registry import objectives
 from explorer.report.drawing import new_panel, spans_much
 from explorer.report.exhibits import CaptionedFigure, Exhibit, Panel, counted
 from explorer.report.reading import alike, more_text
@@ -158,7 +158,7 @@ def _reading(plans: pd.DataFrame) -> str:
             f"The front has one plan ({_kinds(plans)}): {seconds(fastest['latency_s'])}, of which the CPU works "
             f"{seconds(fastest['cpu_time_s'])}, with {_kib(fastest)}."
         )
-    told = [o.column for o in OBJECTIVES if o.compared and plans[o.column].notna().all()]
+    told = [o.column for o in objectives() if o.compared and plans[o.column].notna().all()]
     beaten = int(dominated(plans[told].to_numpy(float)).sum())
     verdict = "none is beaten by another in all respects" if not beaten else f"{beaten} are beaten by another"
     memory = _instead(smallest, fastest, "peak_memory_bytes", "holds least", _kib)

@@ -145,7 +145,7 @@ def test_a_run_and_what_is_told_of_it(model: Path, tmp_path: Path) -> None:
 
 def test_programs_of_the_qpus(tmp_path: Path) -> None:
     text = tmp_path / "end.txt"
-    text.write_text("nop ; thrend\nnop\nnop\n")
+    text.write_text("thread_end\nnop\nnop\n")
     listing = tmp_path / "end.hex"
     assembled = explore("qpu", "asm", text, "--out", listing)
     assert assembled.exit_code == 0, assembled.output

@@ -14,7 +14,7 @@ from explorer.compose.memory_cap import compose_within
 from explorer.compose.steps import Overheads, starts_launch
 from explorer.compose.timed_candidates import efficient, launchable, relayout_spec
 from explorer.errors import CompositionError
-from explorer.objectives.objective import weights_of
+from explorer.objectives.registry import weights_of
 from microbench.profile import load_profile
 from tests.explorer.compositions import Table, cost, every_composition, every_cut, problems
 from tests.explorer.held_memory import held_memory

@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from explorer.errors import UsageError
-from explorer.objectives.objective import ENERGY, OBJECTIVES, Weights, objectives_for, weights_of
+from explorer.objectives.objective import ENERGY, OBJECTIVES, Weights
 from explorer.objectives.power import Power, power_of
+from explorer.objectives.registry import objectives_for, weights_of
 from explorer.objectives.usage import Usage, total
 from microbench.errors import ProfileError
 from microbench.profile import load_profile
