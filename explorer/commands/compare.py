@@ -28,7 +28,7 @@ def compare(
     """Compare two runs, plans or devices, layer by layer."""
     from explorer.runs.compare import compare as compared
     from explorer.runs.compare import resolve_pair
-    from explorer.runs.compare_table import comparison_json, comparison_lines, comparison_table
+    from explorer.runs.compare_table import comparison_json, comparison_lines, comparison_sheet
     from explorer.settings import RUNS
     from explorer.terminal.console import say_next, stdout
     from explorer.terminal.json_output import print_json
@@ -39,7 +39,7 @@ def compare(
             print_json(comparison_json(comparison))
             return
         console = stdout()
-        console.print(comparison_table(comparison))
+        comparison_sheet(comparison).show(console)
         for line in comparison_lines(comparison):
             console.print(line, markup=False)
         say_next(console, "explore explain RUN LAYER says why a layer is computed as it is")

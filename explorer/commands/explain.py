@@ -26,14 +26,12 @@ def explain(
     ] = False,
 ) -> None:
     """Show a layer's measured candidates, why each was measured, and why the plan has the one that it has."""
-    from rich.markup import escape
-    from rich.table import Table
-
     from explorer.runs.data import open_run
     from explorer.runs.explain import HEADINGS, rows_of
     from explorer.runs.explain import explain as explained
     from explorer.terminal.console import say_next, stdout
     from explorer.terminal.json_output import print_json
+    from explorer.terminal.sheet import Sheet
 
     with reported():
         found = explained(open_run(run), layer)
@@ -41,16 +39,9 @@ def explain(
             print_json({"layer": layer, "candidates": found.candidates, "notes": list(found.lines())})
             return
         console = stdout()
-        table = Table(
-            title=escape(f"{layer}: {found.step.spec.describe()}"),
-            title_justify="left",
-            pad_edge=False,
-        )
-        for heading in HEADINGS:
-            table.add_column(heading, overflow="fold")
-        for row in rows_of(found):
-            table.add_row(*map(escape, row))
-        console.print(table)
+        title = f"{layer}: {found.step.spec.describe()}"
+        spare = ("layouts", "round", "predicted when asked for", "why it was measured", "split")
+        Sheet(title, HEADINGS, rows_of(found), spare=spare).show(console)
         for line in found.lines():
             console.print(line, markup=False, soft_wrap=True)
         say_next(console, f"explore run --again {run} --force {layer}=ALGORITHM tries another")

@@ -22,7 +22,7 @@ def runs(
 ) -> None:
     """List runs: model, device, board, time and what it is, speed-up, error."""
     from explorer.runs.data import open_runs
-    from explorer.runs.listing import runs_json, runs_table
+    from explorer.runs.listing import runs_json, runs_sheet
     from explorer.settings import RUNS
     from explorer.terminal.console import say_next, stdout
     from explorer.terminal.json_output import print_json
@@ -35,7 +35,7 @@ def runs(
             return
         console = stdout()
         if found:
-            console.print(runs_table(found))
+            runs_sheet(found).show(console)
             say_next(console, "explore report RUN, explore compare RUN OTHER, or explore infer RUN")
         else:
             console.print(f"{place} holds no run; `explore run` makes one", markup=False)

@@ -54,7 +54,7 @@ def list_samples(
     ] = False,
 ) -> None:
     """List samples: layer, candidate, board, median with its confidence interval, outliers."""
-    from explorer.samples.table import SampleFilter, samples_json, samples_table
+    from explorer.samples.table import SampleFilter, samples_json, samples_sheet
     from explorer.terminal.json_output import print_json
     from microbench.store import Store
 
@@ -64,12 +64,12 @@ def list_samples(
             if as_json:
                 print_json(samples_json(wanted.of(opened.samples()), limit))
                 return
-            table, left_out = samples_table(wanted.of(opened.samples()), limit, series)
+            sheet, left_out = samples_sheet(wanted.of(opened.samples()), limit, series)
         console = stdout()
-        if not table.row_count:
+        if not sheet.rows:
             console.print("no sample of this kind in the store")
             return
-        console.print(table)
+        sheet.show(console)
         if left_out:
             console.print(
                 f"{left_out} more; see them with --limit, or choose by --layer, --algorithm, --board"

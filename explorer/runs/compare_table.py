@@ -4,40 +4,39 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rich.markup import escape
-from rich.table import Table
-
 from codegen.plan import are_of_one_model
 from explorer.runs.compare import Comparison, Half, Row
 from explorer.runs.data import RunData
 from explorer.runs.frames import NO_KIND
 from explorer.runs.noise import noise_of_run, verdict
+from explorer.runs.tables import common_beginning
+from explorer.terminal.sheet import Sheet
 from explorer.terminal.units import seconds
 
 ABSENT = "-"
 
 
-def comparison_table(comparison: Comparison) -> Table:
-    """One row per layer, and the totals."""
+def comparison_sheet(comparison: Comparison) -> Sheet:
+    """One row per layer, and the totals; what all names begin with is in the title alone."""
     first, second, totals_s = comparison.first, comparison.second, comparison.totals_s
     where = "in the run" if comparison.in_the_run else "expected"
-    table = Table(
-        title=f"A: {escape(_side(first))}\nB: {escape(_side(second))}",
-        title_justify="left",
-        show_footer=True,
-        pad_edge=False,
+    begin = common_beginning([row.layer for row in comparison.rows])
+    named = f"\nlayers: {begin}..." if begin else ""
+    times = (f"A, {where}", f"B, {where}")
+    return Sheet(
+        f"A: {_side(first)}\nB: {_side(second)}{named}",
+        ("layer", "algorithm of A", "algorithm of B", *times, "times are", "B / A", "differ in"),
+        [(row.layer[len(begin) :], *_cells(row)) for row in comparison.rows],
+        right=(*times, "B / A"),
+        spare=("differ in", "algorithm of A", "algorithm of B"),
+        footers={
+            "layer": "total",
+            times[0]: seconds(totals_s[0]),
+            times[1]: seconds(totals_s[1]),
+            "times are": _kinds(" + ".join(first.kinds), " + ".join(second.kinds)),
+            "B / A": f"{comparison.ratio:.3g}",
+        },
     )
-    table.add_column("layer", footer="total", overflow="fold", max_width=32)
-    table.add_column("algorithm of A", overflow="fold")
-    table.add_column("algorithm of B", overflow="fold")
-    table.add_column(f"A, {where}", justify="right", footer=seconds(totals_s[0]))
-    table.add_column(f"B, {where}", justify="right", footer=seconds(totals_s[1]))
-    table.add_column("times are", footer=_kinds(" + ".join(first.kinds), " + ".join(second.kinds)))
-    table.add_column("B / A", justify="right", footer=f"{comparison.ratio:.3g}")
-    table.add_column("differ in", overflow="fold")
-    for row in comparison.rows:
-        table.add_row(*map(escape, _cells(row)))
-    return table
 
 
 def comparison_json(comparison: Comparison) -> dict[str, object]:
@@ -101,7 +100,6 @@ def _cells(row: Row) -> Sequence[str]:
     kinds = _kinds(first.kind if first else NO_KIND, second.kind if second else NO_KIND)
     ratio = ABSENT if row.ratio is None else f"{row.ratio:.3g}"
     return (
-        row.layer,
         *map(_algorithm, (first, second)),
         *map(_time, (first, second)),
         kinds,

@@ -5,32 +5,25 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from rich.markup import escape
-from rich.table import Table
-
 from explorer.runs.data import RunData
 from explorer.runs.noise import CLOCKLESS
+from explorer.terminal.sheet import Sheet
 from explorer.terminal.units import seconds
 
 UNKNOWN = "-"
 
 
-def runs_table(runs: Sequence[tuple[Path, RunData | str]]) -> Table:
+HEADINGS = (
+    "run", "model", "device", "board", "time", "time is", "noise\nfloor", "CPU-only\n/ this",
+    "largest error\n(of the largest output)", "note",
+)  # fmt: skip
+
+
+def runs_sheet(runs: Sequence[tuple[Path, RunData | str]]) -> Sheet:
     """One row per run; a damaged one has what is wrong with it in place of its numbers."""
-    table = Table(pad_edge=False)
-    table.add_column("run", overflow="fold")
-    table.add_column("model", overflow="fold")
-    table.add_column("device")
-    table.add_column("board", overflow="fold")
-    table.add_column("time", justify="right")
-    table.add_column("time is")
-    table.add_column("noise\nfloor", justify="right")
-    table.add_column("CPU-only\n/ this", justify="right")
-    table.add_column("largest error\n(of the largest output)", justify="right")
-    table.add_column("note", overflow="fold")
-    for place, run in runs:
-        table.add_row(escape(place.resolve().name), *map(escape, _row(run)))
-    return table
+    rows = [(place.resolve().name, *_row(run)) for place, run in runs]
+    spare = ("board", HEADINGS[6], "model", HEADINGS[7], "device", HEADINGS[8])
+    return Sheet("", HEADINGS, rows, right=("time", *HEADINGS[6:9]), spare=spare)
 
 
 def runs_json(runs: Sequence[tuple[Path, RunData | str]]) -> list[dict[str, object]]:

@@ -6,13 +6,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import get_args
 
-from rich.markup import escape
-from rich.table import Table
-
 from codegen.canonical import content_hash
 from codegen.graph import LayerSpec
 from codegen.tensor import TensorType
 from explorer.errors import UsageError
+from explorer.terminal.sheet import Sheet
 from microbench.board import Kind
 from microbench.protocol import estimate
 from microbench.store import Role, Sample, Status
@@ -69,20 +67,20 @@ def describe_layer(spec: LayerSpec) -> str:
     return f"{type(spec.op).__name__} {inputs} -> {', '.join(map(_shape, spec.outputs))}"
 
 
-def samples_table(samples: Iterable[Sample], limit: int, with_series: bool = False) -> tuple[Table, int]:
+HEADINGS = (
+    "id", "layer", "engine", "algorithm", "tile", "status", "kind", "role", "board", "median", "95 % interval",
+    "repeats", "outliers",
+)  # fmt: skip
+SERIES = "series: mean (readings)"
+
+
+def samples_sheet(samples: Iterable[Sample], limit: int, with_series: bool = False) -> tuple[Sheet, int]:
     """A row per sample, at most so many, on request with the mean of every series; and how many were left out."""
-    table = Table("id", "layer", "engine", "algorithm", "tile", "status", "kind", "role", "board")
-    for column in ("median", "95 % interval", "repeats", "outliers"):
-        table.add_column(column, justify="right")
-    if with_series:
-        table.add_column("series: mean (readings)", no_wrap=True)
-    left_out = 0
-    for sample in samples:
-        if table.row_count < limit:
-            table.add_row(*_row(sample), *([_series(sample)] if with_series else []))
-        else:
-            left_out += 1
-    return table, left_out
+    every = list(samples)
+    rows = [(*_row(one), *([_series(one)] if with_series else [])) for one in every[:limit]]
+    headings = (*HEADINGS, *([SERIES] if with_series else []))
+    spare = ("outliers", "engine", "repeats", "role", "board", "tile", "95 % interval", "id")
+    return Sheet("", headings, rows, right=HEADINGS[9:], spare=spare), max(0, len(every) - limit)
 
 
 def samples_json(samples: Iterable[Sample], limit: int) -> dict[str, object]:
@@ -116,10 +114,10 @@ def _row(sample: Sample) -> Iterator[str]:
     yield str(sample.id)
     yield describe_layer(sample.candidate.spec)
     yield choice.engine
-    yield escape(choice.algorithm)
+    yield choice.algorithm
     yield " ".join(f"{name}={value}" for name, value in choice.tile) or "-"
     yield from (sample.status, sample.kind, sample.role)
-    yield escape(f"{sample.fingerprint.board} {sample.fingerprint_hash[:HASH_DIGITS]}")
+    yield f"{sample.fingerprint.board} {sample.fingerprint_hash[:HASH_DIGITS]}"
     if not sample.times_s:
         yield from ("-", "-", "0", "0")
         return
@@ -132,7 +130,7 @@ def _row(sample: Sample) -> Iterator[str]:
 
 def _series(sample: Sample) -> str:
     texts = (f"{one.name} {one.mean:.4g} {one.unit} ({len(one.values)})" for one in sample.series)
-    return escape("\n".join(texts)) or "-"
+    return "\n".join(texts) or "-"
 
 
 def _shape(tensor: TensorType) -> str:

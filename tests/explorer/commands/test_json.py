@@ -20,7 +20,7 @@ from tests.explorer.command_line import explore, run
 
 # Functions and classes whose names say that they are, print or show a table.
 TABLE = re.compile(
-    r"(^|_)tables?($|_)|Table$|^show$|^_show|^print_(run|slots|findings)|^(step|summary)_|show_results"
+    r"(^|_)tables?($|_)|(Table|Sheet|_sheet)$|^show$|^_show|^print_(run|slots|findings)|^(step|summary)_|show_results"
 )
 WITHOUT = {  # what they print is no table
     "bench ground-truth",

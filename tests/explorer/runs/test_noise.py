@@ -12,7 +12,7 @@ from explorer.report.sections import front, summary
 from explorer.runs.compare import compare
 from explorer.runs.compare_table import comparison_lines
 from explorer.runs.data import open_run
-from explorer.runs.listing import runs_table
+from explorer.runs.listing import runs_sheet
 from explorer.runs.noise import NO_CLOCK, noise_of_report, noise_of_run, noise_text, verdict
 from explorer.runs.tables import summary_lines
 from microbench.protocol import ReferenceTimes
@@ -101,7 +101,7 @@ def test_the_list_of_runs_has_it(make_run: MakeRun) -> None:
         clocked(make_run("run", "b"), 0.02, 9),
         clocked(make_run("run", "c"), None, 0),
     ]
-    table = runs_table([(place, open_run(place)) for place in places])
+    table = runs_sheet([(place, open_run(place)) for place in places]).table()
     column = next(column for column in table.columns if "noise" in str(column.header))
     assert list(column.cells) == ["no clock", "±2.0 %", "unknown"]
 
