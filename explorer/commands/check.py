@@ -74,10 +74,7 @@ def _show(found: Inspection, console: Console, model: Path) -> None:
 
 
 def _show_size(size: Size, console: Console) -> None:
-    from rich.markup import escape
-    from rich.table import Table
-
-    from explorer.terminal.units import seconds
+    from explorer.terminal.sheet import Sheet
 
     console.print(
         f"layers: {size.layers}; multiply-adds: {size.macs / 1e6:,.1f} million; "
@@ -86,19 +83,25 @@ def _show_size(size: Size, console: Console) -> None:
         f"least memory, for weights and activations in any plan: {size.least_bytes / 1e6:,.2f} MB",
         markup=False,
     )
-    table = Table(
-        "device",
-        "rough time (modelled)",
-        "of it on QPUs",
+    headings = (
+        "--device",
+        "what it is",
+        "rough time\n(modelled)",
+        "of it\non QPUs",
         "GPU memory for that",
-        "layers without an algorithm",
+        "layers without\nan algorithm",
     )
-    for time in size.times:
-        share = f"{time.launched_seconds / time.seconds:.0%}" if time.seconds else "-"
-        missing = ", ".join(time.missing[:5]) + (", ..." if len(time.missing) > 5 else "")
-        about = f"about {seconds(time.seconds)}"
-        table.add_row(escape(time.title), about, share, _gpu_memory(time), escape(missing) or "none")
-    console.print(table)
+    rows = [_cells(time) for time in size.times]
+    Sheet("", headings, rows, right=headings[2:4], spare=headings[1:2]).show(console)
+
+
+def _cells(time: RoughTime) -> tuple[str, ...]:
+    from explorer.terminal.units import seconds
+
+    share = f"{time.launched_seconds / time.seconds:.0%}" if time.seconds else "-"
+    missing = ", ".join(time.missing[:5]) + (", ..." if len(time.missing) > 5 else "")
+    about = f"about {seconds(time.seconds)}"
+    return time.device, time.title, about, share, _gpu_memory(time), missing or "none"
 
 
 def _gpu_memory(time: RoughTime) -> str:

@@ -15,6 +15,7 @@ from explorer.terminal.exits import reported
 from explorer.terminal.json_output import json_option, print_json
 
 if TYPE_CHECKING:
+    from explorer.terminal.sheet import Sheet
     from microbench.devices import NamedBoard
 
 DevicesOption = Annotated[
@@ -126,7 +127,7 @@ def list_command(path: Path, as_json: bool) -> None:
         print_json(_listed(boards, known_boards()))
         return
     console = stdout()
-    console.print(_profiles_table())
+    _profiles_sheet().show(console)
     if boards:
         table = Table(
             "board", "profile", "place", "key", "known hosts", title=f"boards of {escape(str(path))}"
@@ -202,17 +203,19 @@ def _listed(boards: Mapping[str, NamedBoard], ways: Iterable[str]) -> dict[str, 
     }
 
 
-def _profiles_table() -> Table:
+def _profiles_sheet() -> Sheet:
+    from explorer.terminal.sheet import Sheet
     from microbench.profile import known_profiles, load_profile
 
-    table = Table("device", "title", "CPU", "QPUs", "GPU clock", "default board", "variants")
+    headings = ("device", "title", "CPU", "QPUs", "GPU clock", "default board", "variants")
+    rows = []
     for name in known_profiles():
         profile = load_profile(name)
         target = profile.target()
         clock = f"{target.v3d_clock_hz / 1e6:g} MHz" if target.has_qpus else "-"
         qpus, variants = str(target.qpus or "-"), "\n".join(f":{variant}" for variant in profile.variants)
-        table.add_row(name, profile.title, profile.cpu, qpus, clock, profile.board, variants or "-")
-    return table
+        rows.append((name, profile.title, profile.cpu, qpus, clock, profile.board, variants or "-"))
+    return Sheet("", headings, rows, right=("QPUs", "GPU clock"), spare=("CPU", "default board"))
 
 
 def _boards_table(names: Iterable[str]) -> Table:

@@ -21,7 +21,7 @@ from explorer.runs.report import RunReport, summary_content, write_summary
 from explorer.runs.tables import (
     LAYER_COLUMNS,
     layer_rows,
-    narrow_step_table,
+    step_sheet,
     step_table,
     summary_lines,
     summary_table,
@@ -95,7 +95,10 @@ def show_json(result: Run, console: Console) -> None:
 def show_results(result: Run, console: Console) -> None:
     """The steps, the run in a few lines, the front, and where all of it is."""
     whole = step_table(result.report)
-    console.print(whole if fits(whole, console) else narrow_step_table(result.report))
+    if fits(whole, console):
+        console.print(whole)
+    else:
+        step_sheet(result.report).show(console)
     console.print(summary_table(result.report))
     if result.front is not None:
         console.print(front_table(result.front, noise_of_report(result.report)))

@@ -28,7 +28,8 @@ def comparison_sheet(comparison: Comparison) -> Sheet:
         ("layer", "algorithm of A", "algorithm of B", *times, "times are", "B / A", "differ in"),
         [(row.layer[len(begin) :], *_cells(row)) for row in comparison.rows],
         right=(*times, "B / A"),
-        spare=("differ in", "algorithm of A", "algorithm of B"),
+        spare=("algorithm of A", "algorithm of B", "differ in"),
+        long=("layer",),
         footers={
             "layer": "total",
             times[0]: seconds(totals_s[0]),

@@ -10,11 +10,12 @@ from rich.table import Table
 from codegen.schedule import Values
 from explorer.runs.noise import noise_of_report
 from explorer.runs.report import CpuPlanReport, ModelQuality, Regret, RunReport, StepReport
+from explorer.terminal.sheet import Sheet
 from explorer.terminal.units import seconds
 
 _SEPARATORS = "/._:"
 _WORTH_CUTTING = 4  # characters
-_BAR_CELLS = 8
+_BAR_CELLS = 5
 
 
 def _times(ratio: float | None) -> str:
@@ -45,28 +46,49 @@ def step_table(report: RunReport) -> Table:
     return table
 
 
-def narrow_step_table(report: RunReport) -> Table:
-    """What matters most of every step, within 80 columns: what all names begin with is in the title alone."""
+def step_sheet(report: RunReport) -> Sheet:
+    """What matters most of every step, as much of it as there is room for: what all names begin with is in the title
+    alone.
+    """
     begin = common_beginning([step.name for step in report.steps])
     names = f"; layers: {begin}..." if begin else ""
-    title = escape(f"{report.model} on {report.device} ({report.board}){names}")
-    table = Table(title=title, title_justify="left", show_footer=True, pad_edge=False)
-    table.add_column("layer", footer="total", overflow="fold", max_width=20)
-    table.add_column("algorithm", overflow="fold", max_width=16)
-    table.add_column("time", justify="right", footer=seconds(report.time_s), no_wrap=True)
-    table.add_column("time is", footer=" + ".join(report.kinds), max_width=9, overflow="fold")
-    table.add_column("share", footer="100 %", no_wrap=True)
     largest = max((_time_s(step) for step in report.steps), default=0.0)
+    rows = []
     for step in report.steps:
         share, part = _time_s(step) / report.time_s, _time_s(step) / largest if largest else 0.0
-        table.add_row(
-            escape(step.name[len(begin) :]),
-            escape(step.choice.algorithm),
-            seconds(_time_s(step)),
-            step.run_kind if step.expected_s else "-",
-            f"{100 * share:4.1f} % {bar(part, _BAR_CELLS)}",
+        rows.append(
+            (
+                step.name[len(begin) :],
+                step.choice.algorithm,
+                axes(step.choice.split),
+                axes(step.choice.tile),
+                seconds(_time_s(step)),
+                step.run_kind if step.expected_s else "-",
+                f"{100 * share:4.1f} % {bar(part, _BAR_CELLS)}",
+                _times(_ratio(step)),
+            )
         )
-    return table
+    headings = ("layer", "algorithm", "split", "tile", "time", "time is", "share", "CPU-only\n/ this")
+    total = (
+        "total",
+        "",
+        "",
+        "",
+        seconds(report.time_s),
+        " + ".join(report.kinds),
+        "100 %",
+        _times(report.speedup),
+    )
+    return Sheet(
+        f"{report.model} on {report.device} ({report.board}){names}",
+        headings,
+        rows,
+        right=("time", headings[-1]),
+        spare=("tile", "split", headings[-1]),
+        whole=("share",),
+        long=("layer",),
+        footers=dict(zip(headings, total, strict=True)),
+    )
 
 
 def common_beginning(names: Sequence[str]) -> str:
@@ -90,9 +112,12 @@ def _time_s(step: StepReport) -> float:
     return step.expected_s if step.run_s is None else step.run_s
 
 
+def _ratio(step: StepReport) -> float | None:
+    return step.cpu_only_s / step.expected_s if step.cpu_only_s and step.expected_s else None
+
+
 def _row(step: StepReport, total_s: float) -> Iterable[str]:
     time_s = _time_s(step)
-    ratio = step.cpu_only_s / step.expected_s if step.cpu_only_s and step.expected_s else None
     predicted = step.predicted.time_s if step.predicted else None
     return (
         escape(step.name),
@@ -104,7 +129,7 @@ def _row(step: StepReport, total_s: float) -> Iterable[str]:
         seconds(step.run_s),
         step.run_kind if step.expected_s else "-",
         f"{100 * time_s / total_s:.1f} %",
-        _times(ratio),
+        _times(_ratio(step)),
     )
 
 

@@ -13,12 +13,14 @@ from rich.table import Table
 
 from explorer.terminal.console import shown
 
-_SEPARATOR = 3  # columns of the terminal between two of the table, and at its ends
+_LEAST_OF_LONG = 20  # columns of the terminal that a word is broken into
+_SEPARATOR = 2  # columns of the terminal between two of the table, and at its ends
 
 
 @dataclass(frozen=True)
 class Sheet:
     """A table's texts. `right`: columns that stand to the right; `spare`: those that can be left out, the first first;
+    `whole`: those whose lines are not broken, as no number is; `long`: those whose words may be, as names of layers;
     `footers` by heading.
     """
 
@@ -27,6 +29,8 @@ class Sheet:
     rows: Sequence[Sequence[str]]
     right: Collection[str] = ()
     spare: tuple[str, ...] = ()
+    whole: Collection[str] = ()
+    long: Collection[str] = ()
     footers: Mapping[str, str] = field(default_factory=dict)
 
     def show(self, console: Console) -> None:
@@ -49,6 +53,7 @@ class Sheet:
             title_justify="left",
             pad_edge=False,
             box=SIMPLE_HEAD,
+            padding=(0, 1, 0, 0),
             show_footer=bool(self.footers),
         )
         kept = self._kept(without)
@@ -74,10 +79,7 @@ class Sheet:
         texts = [self._texts(place) for place in kept]
         widths = [max(cell_len(line) for text in column for line in text.split("\n")) for column in texts]
         words = [max(cell_len(word) for text in column for word in text.split() or [""]) for column in texts]
-        # A number is one word with its unit.
-        least = [
-            widths[n] if self.headings[place] in self.right else words[n] for n, place in enumerate(kept)
-        ]
+        least = [self._least(self.headings[place], widths[n], words[n]) for n, place in enumerate(kept)]
         room = console.width - _SEPARATOR * len(widths)
         if sum(least) > room:
             return None
@@ -85,6 +87,11 @@ class Sheet:
             widest = max((n for n in range(len(widths)) if widths[n] > least[n]), key=widths.__getitem__)
             widths[widest] -= 1
         return widths
+
+    def _least(self, heading: str, widest: int, word: int) -> int:
+        if heading in (*self.right, *self.whole):
+            return widest
+        return min(word, _LEAST_OF_LONG) if heading in self.long else word
 
     def _texts(self, place: int) -> list[str]:
         heading = self.headings[place]

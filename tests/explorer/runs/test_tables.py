@@ -13,7 +13,7 @@ from explorer.runs.tables import (
     bar,
     common_beginning,
     layer_rows,
-    narrow_step_table,
+    step_sheet,
     step_table,
     summary_lines,
 )
@@ -69,7 +69,7 @@ def test_a_plan_without_qpu_steps_is_not_compared_with_itself() -> None:
 
 def narrow(run: RunReport) -> str:
     console = ShowingConsole(file=io.StringIO(), width=80, color_system=None)
-    console.print(narrow_step_table(run))
+    step_sheet(run).show(console)
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()
 
@@ -85,7 +85,7 @@ def test_the_narrow_table_fits_80_columns_and_cuts_no_kind() -> None:
     assert "layers: /network/features/features...." in text
     console = ShowingConsole(file=io.StringIO(), width=80)
     assert not fits(step_table(run), console)
-    assert fits(narrow_step_table(run), console)
+    assert "left out here: tile" in text
     assert fits(step_table(run), ShowingConsole(file=io.StringIO(), width=220))
 
 
