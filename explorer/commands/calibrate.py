@@ -32,43 +32,57 @@ def calibrate(
         str,
         typer.Option(
             help="the board to measure: a named board (`explore devices`), else the virtual board of a profile: a "
-            "name, or a file *.toml"
+            "name, or a file *.toml",
+            metavar="DEVICE",
         ),
     ] = "pi-zero",
     devices: DevicesOption = None,
-    ssh: Annotated[str | None, typer.Option(help="measure over SSH, on user@host:port")] = None,
-    ssh_key: Annotated[Path | None, typer.Option(help="private key for --ssh")] = None,
-    known_hosts: Annotated[Path | None, typer.Option(help="file with the host key for --ssh")] = None,
+    ssh: Annotated[
+        str | None, typer.Option(help="measure over SSH, on user@host:port", metavar="USER@HOST:PORT")
+    ] = None,
+    ssh_key: Annotated[Path | None, typer.Option(help="private key for --ssh", metavar="FILE")] = None,
+    known_hosts: Annotated[
+        Path | None, typer.Option(help="file with the host key for --ssh", metavar="FILE")
+    ] = None,
     sudo: SudoOption = False,
     start: Annotated[
         str | None,
         typer.Option(
-            help="profile that the fit starts from (default: the board's own over SSH, else pi-zero)"
+            help="profile that the fit starts from (default: the board's own over SSH, else pi-zero)",
+            metavar="PROFILE",
         ),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(help="profile to write (default results/profiles/DEVICE-calibrated.toml)")
+        Path | None,
+        typer.Option(
+            help="profile to write (default results/profiles/DEVICE-calibrated.toml)", metavar="FILE"
+        ),
     ] = None,
     gpu_memory: Annotated[
         str | None,
         typer.Option(
             help="cached: GPU memory in the L2 that the system of a Pi 1 or Zero has, whose constants show only so; "
-            "direct: past it (the default)"
+            "direct: past it (the default)",
+            metavar="cached|direct",
         ),
     ] = None,
-    rounds_factor: Annotated[int, typer.Option(help="longer loops, for a clock with noise", min=1)] = 1,
+    rounds_factor: Annotated[
+        int, typer.Option(help="longer loops, for a clock with noise", min=1, metavar="N")
+    ] = 1,
     repeats: Annotated[
         int,
         typer.Option(
             help="launches of which the median counts; over SSH at most what 300 launches a family of benchmarks allow",
             min=1,
+            metavar="N",
         ),
     ] = 1,
     measurements: Annotated[
         Path | None,
         typer.Option(
             help="file that keeps what was measured over SSH, so that an interrupted calibration goes on "
-            "(default results/profiles/DEVICE.measurements.jsonl)"
+            "(default results/profiles/DEVICE.measurements.jsonl)",
+            metavar="FILE",
         ),
     ] = None,
     table: Annotated[

@@ -19,11 +19,14 @@ if TYPE_CHECKING:
 
 
 def check(
-    model: Annotated[Path, typer.Argument(help="ONNX file")],
+    model: Annotated[Path, typer.Argument(help="ONNX file", metavar="FILE")],
     shape: ShapeOption = None,
     device: Annotated[
         list[str] | None,
-        typer.Option(help="profile to model times for; may be repeated (default: all that come along)"),
+        typer.Option(
+            help="profile to model times for; may be repeated (default: all that come along)",
+            metavar="DEVICE",
+        ),
     ] = None,
     as_json: Annotated[
         bool,

@@ -15,7 +15,8 @@ def compare(
     first: Annotated[str, typer.Argument(metavar="A", help="a run, a plan.json, or a device that has a run")],
     second: Annotated[str, typer.Argument(metavar="B", help="the same, for the other side")],
     among: Annotated[
-        Path | None, typer.Option("--runs", help="where the runs of devices are (default results/runs)")
+        Path | None,
+        typer.Option("--runs", help="where the runs of devices are (default results/runs)", metavar="DIR"),
     ] = None,
     as_json: Annotated[
         bool,

@@ -12,9 +12,9 @@ from explorer.terminal.exits import reported
 
 
 def compile_plan(
-    plan: Annotated[Path, typer.Argument(help="plan.json of a run")],
-    model: Annotated[Path, typer.Option(help="the ONNX file that the plan was made for")],
-    out: Annotated[Path, typer.Option(help="directory of the bundle")],
+    plan: Annotated[Path, typer.Argument(help="plan.json of a run", metavar="PLAN")],
+    model: Annotated[Path, typer.Option(help="the ONNX file that the plan was made for", metavar="FILE")],
+    out: Annotated[Path, typer.Option(help="directory of the bundle", metavar="DIR")],
     with_cpu_plan: Annotated[
         Path | None,
         typer.Option(
@@ -24,7 +24,10 @@ def compile_plan(
         ),
     ] = None,
     device: Annotated[
-        str | None, typer.Option(help="device profile, where it is not the built-in one that the plan names")
+        str | None,
+        typer.Option(
+            help="device profile, where it is not the built-in one that the plan names", metavar="DEVICE"
+        ),
     ] = None,
     devices: DevicesOption = None,
 ) -> None:

@@ -19,13 +19,17 @@ if TYPE_CHECKING:
     from microbench.devices import NamedBoard
 
 DevicesOption = Annotated[
-    Path | None, typer.Option("--devices", help="file of named boards (default: devices.toml of the user)")
+    Path | None,
+    typer.Option(
+        "--devices", help="file of named boards (default: devices.toml of the user)", metavar="FILE"
+    ),
 ]
 BoardOptionsOption = Annotated[
     list[str] | None,
     typer.Option(
         "--board-option",
         help="an option of the board's own, as NAME=VALUE; may be repeated; `explore devices` lists them",
+        metavar="NAME=VALUE",
     ),
 ]
 SudoOption = Annotated[
@@ -66,22 +70,35 @@ def devices(
 def add(
     context: typer.Context,
     name: NameArgument,
-    profile: Annotated[str, typer.Option(help="its device profile: a name, or a file *.toml")],
-    host: Annotated[str | None, typer.Option(help="name or address, where it is reached over SSH")] = None,
+    profile: Annotated[
+        str, typer.Option(help="its device profile: a name, or a file *.toml", metavar="PROFILE")
+    ],
+    host: Annotated[
+        str | None, typer.Option(help="name or address, where it is reached over SSH", metavar="HOST")
+    ] = None,
     board: Annotated[
-        str | None, typer.Option(help="how it is reached otherwise; `explore devices` lists")
+        str | None, typer.Option(help="how it is reached otherwise; `explore devices` lists", metavar="BOARD")
     ] = None,
     board_option: BoardOptionsOption = None,
-    port: Annotated[int, typer.Option(min=1, max=65535)] = 22,
-    user: Annotated[str | None, typer.Option(help="user there (default: the same as here)")] = None,
-    key: Annotated[Path | None, typer.Option(help="private key (default: agent and default keys)")] = None,
-    known_hosts: Annotated[
-        Path | None, typer.Option(help="file with its host key (default ~/.ssh/known_hosts)")
+    port: Annotated[int, typer.Option(min=1, max=65535, metavar="PORT")] = 22,
+    user: Annotated[
+        str | None, typer.Option(help="user there (default: the same as here)", metavar="USER")
     ] = None,
-    jump: Annotated[str | None, typer.Option(help="user@host:port of a host to go through")] = None,
+    key: Annotated[
+        Path | None, typer.Option(help="private key (default: agent and default keys)", metavar="FILE")
+    ] = None,
+    known_hosts: Annotated[
+        Path | None, typer.Option(help="file with its host key (default ~/.ssh/known_hosts)", metavar="FILE")
+    ] = None,
+    jump: Annotated[
+        str | None, typer.Option(help="user@host:port of a host to go through", metavar="USER@HOST:PORT")
+    ] = None,
     launch: Annotated[
         str | None,
-        typer.Option(help="how a Raspberry Pi launches QPU programs: mailbox (default) or registers"),
+        typer.Option(
+            help="how a Raspberry Pi launches QPU programs: mailbox (default) or registers",
+            metavar="mailbox|registers",
+        ),
     ] = None,
     sudo: SudoOption = False,
     replace: Annotated[

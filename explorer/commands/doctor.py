@@ -29,13 +29,19 @@ def doctor(
     device: Annotated[
         str,
         typer.Option(
-            help="a named board (`explore devices`), or a profile with --ssh", autocompletion=boards
+            help="a named board (`explore devices`), or a profile with --ssh",
+            autocompletion=boards,
+            metavar="DEVICE",
         ),
     ],
     devices: DevicesOption = None,
-    ssh: Annotated[str | None, typer.Option(help="where the board is: user@host:port")] = None,
-    ssh_key: Annotated[Path | None, typer.Option(help="private key for --ssh")] = None,
-    known_hosts: Annotated[Path | None, typer.Option(help="file with the host key for --ssh")] = None,
+    ssh: Annotated[
+        str | None, typer.Option(help="where the board is: user@host:port", metavar="USER@HOST:PORT")
+    ] = None,
+    ssh_key: Annotated[Path | None, typer.Option(help="private key for --ssh", metavar="FILE")] = None,
+    known_hosts: Annotated[
+        Path | None, typer.Option(help="file with the host key for --ssh", metavar="FILE")
+    ] = None,
     sudo: SudoOption = False,
     as_json: Annotated[bool, json_option("a list of check, verdict, result, remedy")] = False,
 ) -> None:

@@ -23,7 +23,9 @@ def infer(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="a directory that `explore run` wrote")],
     image: Annotated[
         Path | None,
-        typer.Option(help="a picture, of any kind that Pillow reads, for the input that takes one"),
+        typer.Option(
+            help="a picture, of any kind that Pillow reads, for the input that takes one", metavar="FILE"
+        ),
     ] = None,
     input: Annotated[
         list[str] | None,
@@ -39,10 +41,15 @@ def infer(
         str, typer.Option(metavar="S[,S,S]", help="of the picture's channels likewise; divided by")
     ] = "1",
     fit: Annotated[
-        str, typer.Option(help="how the picture comes to the input's size: crop, pad or stretch")
+        str,
+        typer.Option(
+            help="how the picture comes to the input's size: crop, pad or stretch", metavar="crop|pad|stretch"
+        ),
     ] = "crop",
-    top: Annotated[int, typer.Option(min=1, help="classes to show of each output")] = 5,
-    labels: Annotated[Path | None, typer.Option(help="names of the classes, one a line")] = None,
+    top: Annotated[int, typer.Option(min=1, help="classes to show of each output", metavar="N")] = 5,
+    labels: Annotated[
+        Path | None, typer.Option(help="names of the classes, one a line", metavar="FILE")
+    ] = None,
     boxes: Annotated[str | None, typer.Option(metavar="NAME", help="output that holds boxes")] = None,
     scores: Annotated[str | None, typer.Option(metavar="NAME", help="output that holds their scores")] = None,
     classes: Annotated[
@@ -53,15 +60,19 @@ def infer(
         typer.Option(metavar="NAME", help="output of NonMaxSuppression, which chooses of boxes and scores"),
     ] = None,
     box_order: Annotated[
-        str, typer.Option(help="of a box's numbers: xyxy (left, top, right, bottom) or yxyx")
+        str,
+        typer.Option(help="of a box's numbers: xyxy (left, top, right, bottom) or yxyx", metavar="xyxy|yxyx"),
     ] = "xyxy",
-    least_score: Annotated[float, typer.Option(help="of a box that is shown")] = 0.5,
+    least_score: Annotated[float, typer.Option(help="of a box that is shown", metavar="SCORE")] = 0.5,
     drawn: Annotated[
         Path | None,
-        typer.Option(help="the picture with its boxes (default: boxes.png in the run's directory)"),
+        typer.Option(
+            help="the picture with its boxes (default: boxes.png in the run's directory)", metavar="FILE"
+        ),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(help="directory that all outputs are written to, as NAME.npy")
+        Path | None,
+        typer.Option(help="directory that all outputs are written to, as NAME.npy", metavar="DIR"),
     ] = None,
     as_json: Annotated[
         bool,
@@ -72,16 +83,24 @@ def infer(
     ] = False,
     device: Annotated[
         str | None,
-        typer.Option(help="a named board or a profile, in place of that of the run", autocompletion=boards),
+        typer.Option(
+            help="a named board or a profile, in place of that of the run",
+            autocompletion=boards,
+            metavar="DEVICE",
+        ),
     ] = None,
     devices: DevicesOption = None,
     board: Annotated[
-        str | None, typer.Option(help="how the device is reached; `explore devices` lists")
+        str | None, typer.Option(help="how the device is reached; `explore devices` lists", metavar="BOARD")
     ] = None,
     board_option: BoardOptionsOption = None,
-    ssh: Annotated[str | None, typer.Option(help="run over SSH, on user@host:port")] = None,
-    ssh_key: Annotated[Path | None, typer.Option(help="private key for --ssh")] = None,
-    known_hosts: Annotated[Path | None, typer.Option(help="file with the host key for --ssh")] = None,
+    ssh: Annotated[
+        str | None, typer.Option(help="run over SSH, on user@host:port", metavar="USER@HOST:PORT")
+    ] = None,
+    ssh_key: Annotated[Path | None, typer.Option(help="private key for --ssh", metavar="FILE")] = None,
+    known_hosts: Annotated[
+        Path | None, typer.Option(help="file with the host key for --ssh", metavar="FILE")
+    ] = None,
     sudo: SudoOption = False,
 ) -> None:
     """Run a finished run's network on a picture or arrays, and show what comes out and how long it took."""

@@ -30,8 +30,8 @@ def schema() -> None:
 @plan_app.command()
 def weights(
     plan: PlanArgument,
-    model: Annotated[Path, typer.Option(help="the ONNX file that the plan was made for")],
-    out: Annotated[Path, typer.Option(help="the file of Safetensors to write")],
+    model: Annotated[Path, typer.Option(help="the ONNX file that the plan was made for", metavar="FILE")],
+    out: Annotated[Path, typer.Option(help="the file of Safetensors to write", metavar="DIR")],
 ) -> None:
     """Write the constants of a plan's steps, as the fused network has them."""
     from explorer.plans.weights_file import write_plan_weights
@@ -45,7 +45,7 @@ def weights(
 @plan_app.command()
 def migrate(
     plan: PlanArgument,
-    out: Annotated[Path, typer.Option(help="the plan file to write")],
+    out: Annotated[Path, typer.Option(help="the plan file to write", metavar="DIR")],
 ) -> None:
     """Write a plan of an older version in the form of this one: the same decisions."""
     from codegen.plan import read_plan, write_plan

@@ -11,7 +11,7 @@ from explorer.terminal.exits import reported
 
 
 def report(
-    run: Annotated[Path, typer.Argument(help="directory of a run")],
+    run: Annotated[Path, typer.Argument(help="directory of a run", metavar="RUN")],
 ) -> None:
     """Write a report of a run: an executed notebook, an HTML page and figures (needs the extra `report`)."""
     from explorer.report.document import write_report

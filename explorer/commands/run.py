@@ -12,16 +12,21 @@ from explorer.terminal.completion import boards
 from explorer.terminal.exits import reported
 from explorer.terminal.json_output import json_option, told
 
-ModelOption = Annotated[Path | None, typer.Option(help="ONNX file; without it the built-in MobileNet v1")]
+ModelOption = Annotated[
+    Path | None, typer.Option(help="ONNX file; without it the built-in MobileNet v1", metavar="FILE")
+]
 ShapeOption = Annotated[
-    list[str] | None, typer.Option("--shape", help="an input's shape, as name=1,3,224,224; may be repeated")
+    list[str] | None,
+    typer.Option(
+        "--shape", help="an input's shape, as name=1,3,224,224; may be repeated", metavar="NAME=SIZES"
+    ),
 ]
 
 
 def run(
     context: typer.Context,
     network: Annotated[
-        Path | None, typer.Argument(metavar="[MODEL]", help="the ONNX file; the same as --model")
+        Path | None, typer.Argument(metavar="MODEL", help="the ONNX file; the same as --model")
     ] = None,
     model: ModelOption = None,
     device: Annotated[
@@ -29,17 +34,22 @@ def run(
         typer.Option(
             help="a named board (`explore devices`), else a profile: a name, or a file *.toml",
             autocompletion=boards,
+            metavar="DEVICE",
         ),
     ] = "pi-zero",
     devices: DevicesOption = None,
     store: Annotated[
         str | None,
-        typer.Option(help="samples: a SQLite file or a database URL (default results/runs/samples.sqlite)"),
+        typer.Option(
+            help="samples: a SQLite file or a database URL (default results/runs/samples.sqlite)",
+            metavar="STORE",
+        ),
     ] = None,
     out: Annotated[
         Path | None,
         typer.Option(
-            help="directory of results (default results/runs/MODEL-DEVICE, or one more for another run)"
+            help="directory of results (default results/runs/MODEL-DEVICE, or one more for another run)",
+            metavar="DIR",
         ),
     ] = None,
     overwrite: Annotated[
@@ -47,19 +57,25 @@ def run(
         typer.Option("--overwrite", help="take the directory where another run has it, and lose its results"),
     ] = False,
     shape: ShapeOption = None,
-    v3d_hz: Annotated[float | None, typer.Option(help="clock of the GPU, in Hz", min=1e6, max=5e9)] = None,
-    qpus: Annotated[int | None, typer.Option(help="QPUs to use (default: all there are)", min=1)] = None,
+    v3d_hz: Annotated[
+        float | None, typer.Option(help="clock of the GPU, in Hz", min=1e6, max=5e9, metavar="HZ")
+    ] = None,
+    qpus: Annotated[
+        int | None, typer.Option(help="QPUs to use (default: all there are)", min=1, metavar="N")
+    ] = None,
     gpu_memory: Annotated[
         str | None,
         typer.Option(
             help="cached: GPU memory in the L2 that the system of a Pi 1 or Zero has; direct: past it; without this, "
-            "layers are timed past it and the whole plan both ways"
+            "layers are timed past it and the whole plan both ways",
+            metavar="cached|direct",
         ),
     ] = None,
     objective: Annotated[
         str,
         typer.Option(
-            help="latency: the fastest plan; front: every best trade of latency, memory, CPU time and energy"
+            help="latency: the fastest plan; front: every best trade of latency, memory, CPU time and energy",
+            metavar="latency|front",
         ),
     ] = "latency",
     price: Annotated[
@@ -83,7 +99,8 @@ def run(
         typer.Option(
             help="profile of a virtual board on which the search is made in the device's place, a name or a file "
             "*.toml; calibrated: the one that `explore calibrate` wrote for it (the default where it found constants "
-            "over SSH). The device itself is asked of the best candidates and of whole plans"
+            "over SSH). The device itself is asked of the best candidates and of whole plans",
+            metavar="PROFILE",
         ),
     ] = None,
     no_twin: Annotated[
@@ -93,51 +110,67 @@ def run(
         int | None,
         typer.Option(
             help="search on a virtual board, the twin or that of the device's profile, and put its times right by so "
-            "many measurements on the device (at least 3), the last two of them whole plans"
+            "many measurements on the device (at least 3), the last two of them whole plans",
+            metavar="N",
         ),
     ] = None,
     board: Annotated[
-        str | None, typer.Option(help="how the device is reached; `explore devices` lists")
+        str | None, typer.Option(help="how the device is reached; `explore devices` lists", metavar="BOARD")
     ] = None,
     board_option: BoardOptionsOption = None,
-    ssh: Annotated[str | None, typer.Option(help="measure over SSH, on user@host:port")] = None,
-    ssh_key: Annotated[Path | None, typer.Option(help="private key for --ssh")] = None,
-    known_hosts: Annotated[Path | None, typer.Option(help="file with the host key for --ssh")] = None,
+    ssh: Annotated[
+        str | None, typer.Option(help="measure over SSH, on user@host:port", metavar="USER@HOST:PORT")
+    ] = None,
+    ssh_key: Annotated[Path | None, typer.Option(help="private key for --ssh", metavar="FILE")] = None,
+    known_hosts: Annotated[
+        Path | None, typer.Option(help="file with the host key for --ssh", metavar="FILE")
+    ] = None,
     sudo: SudoOption = False,
-    cost_model: Annotated[str, typer.Option(help="what predicts times")] = "residual",
+    cost_model: Annotated[str, typer.Option(help="what predicts times", metavar="NAME")] = "residual",
     prior: Annotated[
         str,
         typer.Option(
-            help="store: the cost model also learns from the store's other networks and boards; none: it does not"
+            help="store: the cost model also learns from the store's other networks and boards; none: it does not",
+            metavar="store|none",
         ),
     ] = "store",
     samples: Annotated[
         Path | None,
         typer.Option(
-            "--from", help="samples to begin with, by `explore samples export`: the store takes them in"
+            "--from",
+            help="samples to begin with, by `explore samples export`: the store takes them in",
+            metavar="FILE",
         ),
     ] = None,
     again: Annotated[
         Path | None,
         typer.Option(
             help="directory of a run to make again, with its options and from exactly the samples that it learned from "
-            "and took; other options replace those it had"
+            "and took; other options replace those it had",
+            metavar="RUN",
         ),
     ] = None,
-    seed: Annotated[int, typer.Option(help="of trial values and of the search", min=0)] = 0,
+    seed: Annotated[int, typer.Option(help="of trial values and of the search", min=0, metavar="N")] = 0,
     strategy: Annotated[
         str | None,
         typer.Option(
             help="what decides which candidates are measured next (default: expected_gain; for fronts and robust plans "
-            "successive)"
+            "successive)",
+            metavar="NAME",
         ),
     ] = None,
     budget: Annotated[
         str | None,
-        typer.Option(help="of the whole search: measurements (400) or time (90s, 5m, 1h); default: no limit"),
+        typer.Option(
+            help="of the whole search: measurements (400) or time (90s, 5m, 1h); default: no limit",
+            metavar="N|TIME",
+        ),
     ] = None,
     layer_budget: Annotated[
-        int, typer.Option(help="most measurements per layer on the QPUs, and per number of threads", min=1)
+        int,
+        typer.Option(
+            help="most measurements per layer on the QPUs, and per number of threads", min=1, metavar="N"
+        ),
     ] = 24,
     force: Annotated[
         list[str] | None,
@@ -154,7 +187,7 @@ def run(
         ),
     ] = None,
     keep_cores_free: Annotated[
-        int, typer.Option(help="cores of the CPU that no step of the plan uses", min=0)
+        int, typer.Option(help="cores of the CPU that no step of the plan uses", min=0, metavar="N")
     ] = 0,
     max_memory: Annotated[
         str | None,
@@ -174,7 +207,9 @@ def run(
     ] = False,
     rehearsals: Annotated[
         int,
-        typer.Option(help="most rounds of running whole plans, where a clock is read; 0: none", min=0),
+        typer.Option(
+            help="most rounds of running whole plans, where a clock is read; 0: none", min=0, metavar="N"
+        ),
     ] = 4,
     live: Annotated[
         bool,

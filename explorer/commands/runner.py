@@ -25,10 +25,14 @@ def runner() -> None:
 @runner_app.command()
 def package(
     device: Annotated[
-        str, typer.Option(help="a named board (`explore devices`), else a profile: armhf or arm64 is its own")
+        str,
+        typer.Option(
+            help="a named board (`explore devices`), else a profile: armhf or arm64 is its own",
+            metavar="DEVICE",
+        ),
     ] = "pi-zero",
     devices: DevicesOption = None,
-    out: Annotated[Path, typer.Option(help="directory of the package")] = Path(),
+    out: Annotated[Path, typer.Option(help="directory of the package", metavar="DIR")] = Path(),
 ) -> None:
     """Write the runner as a Debian package for a board, whose group may start it as root (`--sudo`)."""
     from explorer.terminal.console import stdout

@@ -12,7 +12,9 @@ from explorer.terminal.json_output import json_option
 
 
 def runs(
-    directory: Annotated[Path | None, typer.Argument(help="directory of runs (default results/runs)")] = None,
+    directory: Annotated[
+        Path | None, typer.Argument(help="directory of runs (default results/runs)", metavar="DIR")
+    ] = None,
     as_json: Annotated[
         bool,
         json_option(

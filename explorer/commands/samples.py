@@ -16,20 +16,26 @@ samples_app = typer.Typer(help="List, export and import measured samples.", no_a
 
 StoreOption = Annotated[
     str | None,
-    typer.Option(help="samples: a SQLite file or a database URL (default results/runs/samples.sqlite)"),
+    typer.Option(
+        help="samples: a SQLite file or a database URL (default results/runs/samples.sqlite)", metavar="STORE"
+    ),
 ]
 LayerOption = Annotated[
-    str, typer.Option(help="only layers whose operator and shapes contain this, or of this hash")
+    str,
+    typer.Option(help="only layers whose operator and shapes contain this, or of this hash", metavar="LAYER"),
 ]
-AlgorithmOption = Annotated[str, typer.Option(help="only this algorithm")]
-StatusOption = Annotated[str, typer.Option(help="only ok, wrong or failed ones")]
+AlgorithmOption = Annotated[str, typer.Option(help="only this algorithm", metavar="ALGORITHM")]
+StatusOption = Annotated[str, typer.Option(help="only ok, wrong or failed ones", metavar="STATUS")]
 BoardOption = Annotated[
-    str, typer.Option(help="only boards whose model contains this, or of this fingerprint")
+    str, typer.Option(help="only boards whose model contains this, or of this fingerprint", metavar="BOARD")
 ]
 RoleOption = Annotated[
-    str, typer.Option(help="only what was timed as a candidate, as reference, or while disturbed")
+    str,
+    typer.Option(help="only what was timed as a candidate, as reference, or while disturbed", metavar="ROLE"),
 ]
-KindOption = Annotated[str, typer.Option(help="only silicon, host, simulated or modelled times")]
+KindOption = Annotated[
+    str, typer.Option(help="only silicon, host, simulated or modelled times", metavar="KIND")
+]
 
 
 @samples_app.command(name="list")
@@ -41,7 +47,7 @@ def list_samples(
     board: BoardOption = "",
     role: RoleOption = "",
     kind: KindOption = "",
-    limit: Annotated[int, typer.Option(help="most rows shown", min=1)] = 200,
+    limit: Annotated[int, typer.Option(help="most rows shown", min=1, metavar="N")] = 200,
     series: Annotated[
         bool, typer.Option("--series", help="show what else was read while measuring: power, temperatures")
     ] = False,
@@ -79,7 +85,9 @@ def list_samples(
 
 @samples_app.command(name="export")
 def export(
-    file: Annotated[Path, typer.Argument(help="the file to write: *.csv, or *.parquet (extra `parquet`)")],
+    file: Annotated[
+        Path, typer.Argument(help="the file to write: *.csv, or *.parquet (extra `parquet`)", metavar="FILE")
+    ],
     store: StoreOption = None,
     layer: LayerOption = "",
     algorithm: AlgorithmOption = "",
@@ -106,7 +114,8 @@ def export(
 @samples_app.command(name="import")
 def import_(
     file: Annotated[
-        Path, typer.Argument(help="a file that `explore samples export` wrote, here or elsewhere")
+        Path,
+        typer.Argument(help="a file that `explore samples export` wrote, here or elsewhere", metavar="FILE"),
     ],
     store: StoreOption = None,
 ) -> None:

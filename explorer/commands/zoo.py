@@ -12,8 +12,10 @@ from explorer.terminal.exits import reported
 
 
 def zoo(
-    name: Annotated[str, typer.Argument(help="a network of the zoo", autocompletion=networks)],
-    out: Annotated[Path, typer.Option(help="the ONNX file to write")],
+    name: Annotated[
+        str, typer.Argument(help="a network of the zoo", autocompletion=networks, metavar="NETWORK")
+    ],
+    out: Annotated[Path, typer.Option(help="the ONNX file to write", metavar="FILE")],
 ) -> None:
     """Write a built-in network, with seeded weights, as ONNX."""
     from explorer.plans.network import write_zoo_model

@@ -39,14 +39,20 @@ first are counted, and the one with the fewest instructions is shown. Changes of
 def cpu_families(
     device: Annotated[
         list[str] | None,
-        typer.Option(help=f"device profile; may be repeated (default: {', '.join(DEVICES)})"),
+        typer.Option(
+            help=f"device profile; may be repeated (default: {', '.join(DEVICES)})", metavar="DEVICE"
+        ),
     ] = None,
     layer: Annotated[
         list[str] | None,
-        typer.Option(help="only layers whose name contains this; may be repeated"),
+        typer.Option(help="only layers whose name contains this; may be repeated", metavar="LAYER"),
     ] = None,
-    points: Annotated[int, typer.Option(help="candidates of each algorithm, best ranked first", min=1)] = 3,
-    markdown: Annotated[Path | None, typer.Option(help="write the tables to this file too")] = None,
+    points: Annotated[
+        int, typer.Option(help="candidates of each algorithm, best ranked first", min=1, metavar="N")
+    ] = 3,
+    markdown: Annotated[
+        Path | None, typer.Option(help="write the tables to this file too", metavar="FILE")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Count what row-major and blocked kernels of the same layer execute on a device's CPU."""

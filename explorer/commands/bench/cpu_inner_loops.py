@@ -44,14 +44,20 @@ the sum that takes it. `stack` are the loads and stores of the stack among the o
 def cpu_inner_loops(
     device: Annotated[
         list[str] | None,
-        typer.Option(help=f"device profile; may be repeated (default: {', '.join(DEVICES)})"),
+        typer.Option(
+            help=f"device profile; may be repeated (default: {', '.join(DEVICES)})", metavar="DEVICE"
+        ),
     ] = None,
     layer: Annotated[
         list[str] | None,
-        typer.Option(help="only layers whose name contains this; may be repeated"),
+        typer.Option(help="only layers whose name contains this; may be repeated", metavar="LAYER"),
     ] = None,
-    points: Annotated[int, typer.Option(help="candidates of each algorithm, best ranked first", min=1)] = 1,
-    markdown: Annotated[Path | None, typer.Option(help="write the tables to this file too")] = None,
+    points: Annotated[
+        int, typer.Option(help="candidates of each algorithm, best ranked first", min=1, metavar="N")
+    ] = 1,
+    markdown: Annotated[
+        Path | None, typer.Option(help="write the tables to this file too", metavar="FILE")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Compile the kernels for a device and show what their inner loops consist of."""

@@ -41,16 +41,23 @@ NOTE = "A Cortex-A53 in 32-bit code is emulated as the core `max`: qemu-arm has 
 def cpu_instructions(
     device: Annotated[
         list[str] | None,
-        typer.Option(help=f"device profile; may be repeated (default: {', '.join(DEVICES)})"),
+        typer.Option(
+            help=f"device profile; may be repeated (default: {', '.join(DEVICES)})", metavar="DEVICE"
+        ),
     ] = None,
     models: Annotated[
         list[str] | None,
         typer.Option(
-            help=f"a network of the zoo, or an ONNX file; may be repeated (default: {', '.join(MODELS)})"
+            help=f"a network of the zoo, or an ONNX file; may be repeated (default: {', '.join(MODELS)})",
+            metavar="MODEL",
         ),
     ] = None,
-    resolution: Annotated[int, typer.Option(help="of the zoo's networks, in pixels", min=32)] = 224,
-    markdown: Annotated[Path | None, typer.Option(help="write the table to this file too")] = None,
+    resolution: Annotated[
+        int, typer.Option(help="of the zoo's networks, in pixels", min=32, metavar="PIXELS")
+    ] = 224,
+    markdown: Annotated[
+        Path | None, typer.Option(help="write the table to this file too", metavar="FILE")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Run networks under emulation of a device's CPU, check their outputs and count instructions."""

@@ -27,15 +27,24 @@ the estimate with what caches lose; GB/s are streamed bytes over time."""
 def cpu_layers(
     runs: Annotated[
         list[Path] | None,
-        typer.Argument(help="directories that `explore run --device host` wrote, or bundles"),
+        typer.Argument(help="directories that `explore run --device host` wrote, or bundles", metavar="RUN"),
     ] = None,
     plan: Annotated[
-        Path | None, typer.Option(help="a plan to compile and run instead; give its --model too")
+        Path | None,
+        typer.Option(help="a plan to compile and run instead; give its --model too", metavar="FILE"),
     ] = None,
-    model: Annotated[Path | None, typer.Option(help="ONNX file that --plan was made for")] = None,
-    rounds: Annotated[int, typer.Option(help="rounds, each between two measurements of the peak", min=1)] = 5,
-    repeats: Annotated[int, typer.Option(help="timed runs of the network in a round", min=1)] = 10,
-    markdown: Annotated[Path | None, typer.Option(help="write the tables to this file too")] = None,
+    model: Annotated[
+        Path | None, typer.Option(help="ONNX file that --plan was made for", metavar="FILE")
+    ] = None,
+    rounds: Annotated[
+        int, typer.Option(help="rounds, each between two measurements of the peak", min=1, metavar="N")
+    ] = 5,
+    repeats: Annotated[
+        int, typer.Option(help="timed runs of the network in a round", min=1, metavar="N")
+    ] = 10,
+    markdown: Annotated[
+        Path | None, typer.Option(help="write the tables to this file too", metavar="FILE")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Show for each layer of a compiled network its time, its speed and its share of this machine's peak."""

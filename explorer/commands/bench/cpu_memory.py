@@ -27,13 +27,16 @@ MIB = 1 << 20
 
 
 def cpu_memory(
-    models: Annotated[list[Path], typer.Argument(help="ONNX files")],
-    device: Annotated[str, typer.Option(help="device profile or named board")] = "host",
+    models: Annotated[list[Path], typer.Argument(help="ONNX files", metavar="FILE")],
+    device: Annotated[str, typer.Option(help="device profile or named board", metavar="DEVICE")] = "host",
     store: Annotated[
-        str | None, typer.Option(help="samples, as for `explore run`; what is missing is measured")
+        str | None,
+        typer.Option(help="samples, as for `explore run`; what is missing is measured", metavar="STORE"),
     ] = None,
-    threads: Annotated[int, typer.Option(help="most threads of a layer", min=1)] = 1,
-    markdown: Annotated[Path | None, typer.Option(help="write the table to this file too")] = None,
+    threads: Annotated[int, typer.Option(help="most threads of a layer", min=1, metavar="N")] = 1,
+    markdown: Annotated[
+        Path | None, typer.Option(help="write the table to this file too", metavar="FILE")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Show how much memory the activations of networks take, layer by layer and depth first."""

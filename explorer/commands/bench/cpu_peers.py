@@ -17,30 +17,41 @@ ROUNDS, RUNS = 15, 10
 BundlesOption = Annotated[
     Path | None,
     typer.Option(
-        help="directory of bundles, or of runs by `explore run --device host`; searched to its depths"
+        help="directory of bundles, or of runs by `explore run --device host`; searched to its depths",
+        metavar="DIR",
     ),
 ]
 
 
 def cpu_peers(
-    models: Annotated[list[Path], typer.Argument(help="ONNX files, or directories of them")],
+    models: Annotated[
+        list[Path], typer.Argument(help="ONNX files, or directories of them", metavar="FILE|DIR")
+    ],
     bundles: BundlesOption = None,
     plan: Annotated[
         list[Path] | None,
-        typer.Option(help="a plan.json to compile for one of the networks; may be repeated"),
+        typer.Option(help="a plan.json to compile for one of the networks; may be repeated", metavar="FILE"),
     ] = None,
     threads: Annotated[
-        list[int] | None, typer.Option(help="may be repeated (default 1 and 2)", min=1)
+        list[int] | None, typer.Option(help="may be repeated (default 1 and 2)", min=1, metavar="N")
     ] = None,
-    peer: Annotated[list[str] | None, typer.Option(help="only this peer; may be repeated")] = None,
-    rounds: Annotated[int, typer.Option(help="turns of every engine", min=1)] = ROUNDS,
-    runs: Annotated[int, typer.Option(help="timed inferences in a turn", min=1)] = RUNS,
-    seed: Annotated[int, typer.Option(help="of inputs, of the order of turns and of resampling", min=0)] = 0,
+    peer: Annotated[
+        list[str] | None, typer.Option(help="only this peer; may be repeated", metavar="PEER")
+    ] = None,
+    rounds: Annotated[int, typer.Option(help="turns of every engine", min=1, metavar="N")] = ROUNDS,
+    runs: Annotated[int, typer.Option(help="timed inferences in a turn", min=1, metavar="N")] = RUNS,
+    seed: Annotated[
+        int, typer.Option(help="of inputs, of the order of turns and of resampling", min=0, metavar="N")
+    ] = 0,
     environments: Annotated[
         Path | None,
-        typer.Option(help="where peers are installed (default: the cache directory; about 10 GB)"),
+        typer.Option(
+            help="where peers are installed (default: the cache directory; about 10 GB)", metavar="DIR"
+        ),
     ] = None,
-    out: Annotated[Path, typer.Option(help="directory of cpu-peers.md and cpu-peers.csv")] = Path("results"),
+    out: Annotated[
+        Path, typer.Option(help="directory of cpu-peers.md and cpu-peers.csv", metavar="DIR")
+    ] = Path("results"),
     as_json: JsonOption = False,
 ) -> None:
     """Time this project's bundles and other inference engines on this machine's CPU, turn by turn.

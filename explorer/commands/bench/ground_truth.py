@@ -20,19 +20,27 @@ def ground_truth(
     models: Annotated[
         list[str] | None,
         typer.Option(
-            help=f"a network of the zoo, or an ONNX file; may be repeated (default: {', '.join(MODELS)})"
+            help=f"a network of the zoo, or an ONNX file; may be repeated (default: {', '.join(MODELS)})",
+            metavar="MODEL",
         ),
     ] = None,
-    device: Annotated[str, typer.Option(help="a named board, else a profile")] = "pi-zero",
+    device: Annotated[str, typer.Option(help="a named board, else a profile", metavar="DEVICE")] = "pi-zero",
     layer: Annotated[
-        list[str] | None, typer.Option(help="only layers whose name contains this; may be repeated")
+        list[str] | None,
+        typer.Option(help="only layers whose name contains this; may be repeated", metavar="LAYER"),
     ] = None,
     store: Annotated[
         str | None,
-        typer.Option(help="samples: a SQLite file or a database URL (default results/runs/truth.sqlite)"),
+        typer.Option(
+            help="samples: a SQLite file or a database URL (default results/runs/truth.sqlite)",
+            metavar="STORE",
+        ),
     ] = None,
     limit: Annotated[
-        int, typer.Option(help="spaces of an algorithm with more points than this are left out", min=1)
+        int,
+        typer.Option(
+            help="spaces of an algorithm with more points than this are left out", min=1, metavar="N"
+        ),
     ] = 4000,
     share: Annotated[
         float,
@@ -41,9 +49,12 @@ def ground_truth(
             "by their hashes; a larger share goes on from a smaller one",
             min=0.0,
             max=1.0,
+            metavar="PART",
         ),
     ] = 1.0,
-    resolution: Annotated[int, typer.Option(help="of the zoo's networks, in pixels", min=32)] = 224,
+    resolution: Annotated[
+        int, typer.Option(help="of the zoo's networks, in pixels", min=32, metavar="PIXELS")
+    ] = 224,
     devices: DevicesOption = None,
 ) -> None:
     """Measure every candidate of every layer, what `explore bench models` judges by; goes on where it stopped."""

@@ -23,22 +23,34 @@ measured both ways one after the other, which gives what the link costs."""
 
 def link(
     device: Annotated[
-        str, typer.Option(help="a named board that is this machine, else a profile with --ssh")
+        str,
+        typer.Option(help="a named board that is this machine, else a profile with --ssh", metavar="DEVICE"),
     ] = "host",
-    ssh: Annotated[str | None, typer.Option(help="this machine, as user@host:port")] = None,
-    ssh_key: Annotated[Path | None, typer.Option(help="private key for --ssh")] = None,
-    known_hosts: Annotated[Path | None, typer.Option(help="file with the host key for --ssh")] = None,
+    ssh: Annotated[
+        str | None, typer.Option(help="this machine, as user@host:port", metavar="USER@HOST:PORT")
+    ] = None,
+    ssh_key: Annotated[Path | None, typer.Option(help="private key for --ssh", metavar="FILE")] = None,
+    known_hosts: Annotated[
+        Path | None, typer.Option(help="file with the host key for --ssh", metavar="FILE")
+    ] = None,
     devices: DevicesOption = None,
     model: Annotated[
-        Path | None, typer.Option(help="ONNX file; without it the built-in MobileNet v1")
+        Path | None, typer.Option(help="ONNX file; without it the built-in MobileNet v1", metavar="FILE")
     ] = None,
-    candidates: Annotated[int, typer.Option(help="most candidates to time the link with", min=1)] = 40,
-    layer_budget: Annotated[int, typer.Option(help="of the searches, as for `explore run`", min=1)] = 24,
-    seed: Annotated[int, typer.Option(help="of both searches", min=0)] = 0,
+    candidates: Annotated[
+        int, typer.Option(help="most candidates to time the link with", min=1, metavar="N")
+    ] = 40,
+    layer_budget: Annotated[
+        int, typer.Option(help="of the searches, as for `explore run`", min=1, metavar="N")
+    ] = 24,
+    seed: Annotated[int, typer.Option(help="of both searches", min=0, metavar="N")] = 0,
     out: Annotated[
-        Path | None, typer.Option(help="directory of both runs (default results/runs/link-DEVICE)")
+        Path | None,
+        typer.Option(help="directory of both runs (default results/runs/link-DEVICE)", metavar="DIR"),
     ] = None,
-    markdown: Annotated[Path | None, typer.Option(help="write the tables to this file too")] = None,
+    markdown: Annotated[
+        Path | None, typer.Option(help="write the tables to this file too", metavar="FILE")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Compare the same search on this machine directly and over SSH to it: choices, and what the link costs."""

@@ -45,28 +45,37 @@ figure is the median of these, that in brackets the worst."""
 
 def models(
     store: Annotated[
-        str | None, typer.Option(help="samples to judge by (default results/runs/truth.sqlite)")
+        str | None,
+        typer.Option(help="samples to judge by (default results/runs/truth.sqlite)", metavar="STORE"),
     ] = None,
     learned_from: Annotated[
         str | None,
-        typer.Option(help="a store whose samples alone models learn from (default: those judged by)"),
+        typer.Option(
+            help="a store whose samples alone models learn from (default: those judged by)", metavar="STORE"
+        ),
     ] = None,
-    device: Annotated[str, typer.Option(help="profile whose times are judged")] = "pi-zero",
+    device: Annotated[str, typer.Option(help="profile whose times are judged", metavar="DEVICE")] = "pi-zero",
     networks: Annotated[
         list[str] | None,
         typer.Option(
             "--models",
             help=f"networks to hold out: of the zoo, or ONNX files; may be repeated (default: {', '.join(MODELS)})",
+            metavar="MODEL",
         ),
     ] = None,
     cost_model: Annotated[
-        list[str] | None, typer.Option(help="only these cost models; may be repeated (default: all)")
+        list[str] | None,
+        typer.Option(help="only these cost models; may be repeated (default: all)", metavar="NAME"),
     ] = None,
     seeds: Annotated[
-        int, typer.Option(help="in how many ways candidates and shapes are dealt out", min=1)
+        int, typer.Option(help="in how many ways candidates and shapes are dealt out", min=1, metavar="N")
     ] = 10,
-    resolution: Annotated[int, typer.Option(help="of the zoo's networks, in pixels", min=32)] = 224,
-    markdown: Annotated[Path | None, typer.Option(help="write the table to this file too")] = None,
+    resolution: Annotated[
+        int, typer.Option(help="of the zoo's networks, in pixels", min=32, metavar="PIXELS")
+    ] = 224,
+    markdown: Annotated[
+        Path | None, typer.Option(help="write the table to this file too", metavar="FILE")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Judge cost models by what they predict of candidates, layers and networks that they have not seen."""

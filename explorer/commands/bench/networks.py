@@ -34,9 +34,11 @@ MOST_REASONS = 4
 
 
 def networks(
-    files: Annotated[list[Path], typer.Argument(help="ONNX files")],
+    files: Annotated[list[Path], typer.Argument(help="ONNX files", metavar="FILE")],
     shape: ShapeOption = None,
-    markdown: Annotated[Path | None, typer.Option(help="write the table to this file too")] = None,
+    markdown: Annotated[
+        Path | None, typer.Option(help="write the table to this file too", metavar="FILE")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Compile networks from files: what is not supported, the error against onnxruntime, times."""

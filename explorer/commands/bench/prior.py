@@ -37,12 +37,23 @@ of a layer takes longer than the fastest that there is, in the end."""
 def prior(
     models: Annotated[
         list[str] | None,
-        typer.Option(help=f"of the zoo, or an ONNX file; may be repeated (default: {', '.join(MODELS)})"),
+        typer.Option(
+            help=f"of the zoo, or an ONNX file; may be repeated (default: {', '.join(MODELS)})",
+            metavar="MODEL",
+        ),
     ] = None,
-    device: Annotated[str, typer.Option(help="profile that the truth was measured with")] = "pi-zero",
-    store: Annotated[str | None, typer.Option(help="the truth (default results/runs/truth.sqlite)")] = None,
-    resolution: Annotated[int, typer.Option(help="of the zoo's networks, in pixels", min=32)] = 224,
-    markdown: Annotated[Path | None, typer.Option(help="write the table to this file too")] = None,
+    device: Annotated[
+        str, typer.Option(help="profile that the truth was measured with", metavar="DEVICE")
+    ] = "pi-zero",
+    store: Annotated[
+        str | None, typer.Option(help="the truth (default results/runs/truth.sqlite)", metavar="STORE")
+    ] = None,
+    resolution: Annotated[
+        int, typer.Option(help="of the zoo's networks, in pixels", min=32, metavar="PIXELS")
+    ] = 224,
+    markdown: Annotated[
+        Path | None, typer.Option(help="write the table to this file too", metavar="FILE")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Replay searches of networks after each other: how many samples what was learned before saves."""

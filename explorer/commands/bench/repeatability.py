@@ -19,19 +19,25 @@ candidate differ by from run to run is held against the noise floor that the run
 
 
 def repeatability(
-    device: Annotated[str, typer.Option(help="a named board, else a profile")] = "host",
-    runs: Annotated[int, typer.Option(help="separate runs", min=2)] = 10,
-    candidates: Annotated[int, typer.Option(help="most candidates, over all layers in turn", min=1)] = 60,
+    device: Annotated[str, typer.Option(help="a named board, else a profile", metavar="DEVICE")] = "host",
+    runs: Annotated[int, typer.Option(help="separate runs", min=2, metavar="N")] = 10,
+    candidates: Annotated[
+        int, typer.Option(help="most candidates, over all layers in turn", min=1, metavar="N")
+    ] = 60,
     model: Annotated[
-        Path | None, typer.Option(help="ONNX file; without it the built-in MobileNet v1")
+        Path | None, typer.Option(help="ONNX file; without it the built-in MobileNet v1", metavar="FILE")
     ] = None,
     devices: DevicesOption = None,
     stores: Annotated[
         Path | None,
-        typer.Option(help="directory of the runs' stores (default results/runs/repeatability-DEVICE)"),
+        typer.Option(
+            help="directory of the runs' stores (default results/runs/repeatability-DEVICE)", metavar="DIR"
+        ),
     ] = None,
-    markdown: Annotated[Path | None, typer.Option(help="write the tables to this file too")] = None,
-    seed: Annotated[int, typer.Option(help="of trial values and of the order", min=0)] = 0,
+    markdown: Annotated[
+        Path | None, typer.Option(help="write the tables to this file too", metavar="FILE")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="of trial values and of the order", min=0, metavar="N")] = 0,
     as_json: JsonOption = False,
 ) -> None:
     """Measure the same candidates in separate runs; show the spread of their medians beside the noise floor."""

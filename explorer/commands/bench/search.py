@@ -57,12 +57,17 @@ def search(
     network: Annotated[
         list[str] | None,
         typer.Option(
-            help="only these networks, or ONNX files; may be repeated (default: all that have names)"
+            help="only these networks, or ONNX files; may be repeated (default: all that have names)",
+            metavar="NETWORK",
         ),
     ] = None,
     seconds: Annotated[
         float,
-        typer.Option(help="of one core, as counted work, for one composition; then the best found", min=0.1),
+        typer.Option(
+            help="of one core, as counted work, for one composition; then the best found",
+            min=0.1,
+            metavar="SECONDS",
+        ),
     ] = 10.0,
     solvers: Annotated[
         list[str] | None,
@@ -70,9 +75,12 @@ def search(
             "--with",
             help="compare with this solver instead, without caps: cp-sat (of the extra `solvers`) or highs; may be "
             "repeated",
+            metavar="cp-sat|highs",
         ),
     ] = None,
-    markdown: Annotated[Path | None, typer.Option(help="write the table to this file too")] = None,
+    markdown: Annotated[
+        Path | None, typer.Option(help="write the table to this file too", metavar="FILE")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Compose networks that are hard to compose: time, memory, and the proven gap."""

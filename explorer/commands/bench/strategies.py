@@ -41,17 +41,28 @@ do the same every time. Strategies but `expected_gain` and `successive` ask no c
 def strategies(
     models: Annotated[
         list[str] | None,
-        typer.Option(help=f"of the zoo, or an ONNX file; may be repeated (default: {', '.join(MODELS)})"),
+        typer.Option(
+            help=f"of the zoo, or an ONNX file; may be repeated (default: {', '.join(MODELS)})",
+            metavar="MODEL",
+        ),
     ] = None,
     strategy: Annotated[
-        list[str] | None, typer.Option(help="only these beside the default; may be repeated (default: all)")
+        list[str] | None,
+        typer.Option(help="only these beside the default; may be repeated (default: all)", metavar="NAME"),
     ] = None,
-    device: Annotated[str, typer.Option(help="profile that the truth was measured with")] = "pi-zero",
-    store: Annotated[str | None, typer.Option(help="the truth (default results/runs/truth.sqlite)")] = None,
-    seeds: Annotated[int, typer.Option(help="of strategies that draw", min=1)] = 10,
-    resolution: Annotated[int, typer.Option(help="of the zoo's networks, in pixels", min=32)] = 224,
+    device: Annotated[
+        str, typer.Option(help="profile that the truth was measured with", metavar="DEVICE")
+    ] = "pi-zero",
+    store: Annotated[
+        str | None, typer.Option(help="the truth (default results/runs/truth.sqlite)", metavar="STORE")
+    ] = None,
+    seeds: Annotated[int, typer.Option(help="of strategies that draw", min=1, metavar="N")] = 10,
+    resolution: Annotated[
+        int, typer.Option(help="of the zoo's networks, in pixels", min=32, metavar="PIXELS")
+    ] = 224,
     markdown: Annotated[
-        Path | None, typer.Option(help="write the tables to this file too, and curves beside it")
+        Path | None,
+        typer.Option(help="write the tables to this file too, and curves beside it", metavar="FILE"),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:

@@ -20,32 +20,56 @@ the first of these no constant of a profile expresses."""
 
 
 def twin(
-    ssh: Annotated[str, typer.Option(help="where boards are put: user@host:port, of this machine's kind")],
+    ssh: Annotated[
+        str,
+        typer.Option(
+            help="where boards are put: user@host:port, of this machine's kind", metavar="USER@HOST:PORT"
+        ),
+    ],
     models: Annotated[
         list[str] | None,
-        typer.Option(help="a network of the zoo, or an ONNX file; may be repeated (default: squeezenet)"),
+        typer.Option(
+            help="a network of the zoo, or an ONNX file; may be repeated (default: squeezenet)",
+            metavar="MODEL",
+        ),
     ] = None,
-    device: Annotated[str, typer.Option(help="the profile that boards are drawn about")] = "pi-zero",
+    device: Annotated[
+        str, typer.Option(help="the profile that boards are drawn about", metavar="DEVICE")
+    ] = "pi-zero",
     boards: Annotated[
         list[int] | None,
-        typer.Option("--board", help="number of a board; may be repeated (default: 1 to 10)", min=0),
+        typer.Option(
+            "--board", help="number of a board; may be repeated (default: 1 to 10)", min=0, metavar="NUMBER"
+        ),
     ] = None,
-    resolution: Annotated[int, typer.Option(help="of the zoo's networks, in pixels", min=32)] = 224,
-    budget: Annotated[int, typer.Option(help="most measurements per layer of a search", min=1)] = 24,
-    ssh_key: Annotated[Path | None, typer.Option(help="private key for --ssh")] = None,
-    known_hosts: Annotated[Path | None, typer.Option(help="file with the host key for --ssh")] = None,
+    resolution: Annotated[
+        int, typer.Option(help="of the zoo's networks, in pixels", min=32, metavar="PIXELS")
+    ] = 224,
+    budget: Annotated[
+        int, typer.Option(help="most measurements per layer of a search", min=1, metavar="N")
+    ] = 24,
+    ssh_key: Annotated[Path | None, typer.Option(help="private key for --ssh", metavar="FILE")] = None,
+    known_hosts: Annotated[
+        Path | None, typer.Option(help="file with the host key for --ssh", metavar="FILE")
+    ] = None,
     store: Annotated[
         str | None,
-        typer.Option(help="samples: a SQLite file or a database URL (default results/runs/twin.sqlite)"),
+        typer.Option(
+            help="samples: a SQLite file or a database URL (default results/runs/twin.sqlite)",
+            metavar="STORE",
+        ),
     ] = None,
     place: Annotated[
         Path | None,
         typer.Option(
             help="directory that keeps measurements, profiles and boards that are done, so that an interrupted study "
-            "goes on (default results/runs/twin)"
+            "goes on (default results/runs/twin)",
+            metavar="DIR",
         ),
     ] = None,
-    markdown: Annotated[Path | None, typer.Option(help="write the tables to this file too")] = None,
+    markdown: Annotated[
+        Path | None, typer.Option(help="write the tables to this file too", metavar="FILE")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Calibrate boards drawn at random over SSH; show what plans lose that are searched with what was found."""

@@ -26,6 +26,7 @@ FormOption = Annotated[
     typer.Option(
         "--form",
         help="how the file is read: auto, raw, words32 (low half first), words32-high-first, words64",
+        metavar="FORM",
     ),
 ]
 
@@ -44,9 +45,12 @@ def asm(
     source: Annotated[
         Path, typer.Argument(metavar="FILE", help="program text; `explore qpu isa` has its syntax")
     ],
-    out: Annotated[Path, typer.Option(help="file to write; - prints")] = Path("-"),
+    out: Annotated[Path, typer.Option(help="file to write; - prints", metavar="FILE")] = Path("-"),
     form: Annotated[
-        str, typer.Option("--form", help="what is written: words32 (low half first), words64 or raw")
+        str,
+        typer.Option(
+            "--form", help="what is written: words32 (low half first), words64 or raw", metavar="FORM"
+        ),
     ] = "words32",
     check: Annotated[bool, typer.Option(help="refuse a program that breaks a rule of the hardware")] = True,
     part: Annotated[
@@ -73,7 +77,7 @@ def asm(
 def disasm(
     file: CodeArgument,
     form: FormOption = "auto",
-    out: Annotated[Path, typer.Option(help="file to write; - prints")] = Path("-"),
+    out: Annotated[Path, typer.Option(help="file to write; - prints", metavar="FILE")] = Path("-"),
 ) -> None:
     """Print a program as text that `explore qpu asm` reads back to the same words."""
     from codegen.engines.videocore4.disassembler import disassemble

@@ -24,30 +24,40 @@ ProgramArgument = Annotated[
 FormOption = Annotated[
     str | None,
     typer.Option(
-        "--form", help="how the file is read: auto (the default), raw, words32, words32-high-first, words64"
+        "--form",
+        help="how the file is read: auto (the default), raw, words32, words32-high-first, words64",
+        metavar="FORM",
     ),
 ]
 TargetArgument = Annotated[
-    Path, typer.Argument(help="a program as in `explore qpu run`, or a bundle's directory")
+    Path,
+    typer.Argument(help="a program as in `explore qpu run`, or a bundle's directory", metavar="FILE|BUNDLE"),
 ]
-QpusOption = Annotated[int | None, typer.Option(help="how many QPUs run the program, 1 by default", min=1)]
+QpusOption = Annotated[
+    int | None, typer.Option(help="how many QPUs run the program, 1 by default", min=1, metavar="N")
+]
 UniformOption = Annotated[
     list[str] | None,
     typer.Option(
         "--uniform", "-u",
         help="next word of the uniforms: a number (5, 0x10, 1.5), a buffer's address (NAME, NAME+64, "
         "NAME+256*qpu), that of the QPU's own uniforms (uniforms), the QPU's number (qpu), how many there are (qpus), "
-        "or the words of a file (@FILE); may be repeated",
+        "or the words of a file (@FILE); may be repeated", metavar="WORD",
     ),
 ]  # fmt: skip
 InOption = Annotated[
-    list[str] | None, typer.Option("--in", help="NAME=FILE: a buffer with a file's bytes; may be repeated")
+    list[str] | None,
+    typer.Option(
+        "--in", help="NAME=FILE: a buffer with a file's bytes; may be repeated", metavar="NAME=FILE"
+    ),
 ]
 BufferOption = Annotated[
-    list[str] | None, typer.Option("--buffer", help="NAME=BYTES: a buffer of zeros; may be repeated")
+    list[str] | None,
+    typer.Option("--buffer", help="NAME=BYTES: a buffer of zeros; may be repeated", metavar="NAME=BYTES"),
 ]
 DeviceOption = Annotated[
-    str | None, typer.Option(help="device profile: a name, or a file *.toml; pi-zero by default")
+    str | None,
+    typer.Option(help="device profile: a name, or a file *.toml; pi-zero by default", metavar="DEVICE"),
 ]
 GpuMemoryOption = Annotated[
     str | None,
@@ -56,7 +66,9 @@ GpuMemoryOption = Annotated[
         help="how memory is allocated: cached, in the L2 that the system of a Pi 1 or Zero has, or direct, past it",
     ),
 ]
-ClockOption = Annotated[float | None, typer.Option(help="clock of the GPU, in Hz", min=1e6, max=5e9)]
+ClockOption = Annotated[
+    float | None, typer.Option(help="clock of the GPU, in Hz", min=1e6, max=5e9, metavar="HZ")
+]
 
 
 def run(
@@ -68,10 +80,15 @@ def run(
     buffer: BufferOption = None,
     launches: Annotated[
         int | None,
-        typer.Option(help="launches in a row on the same buffers, caches cleared before each", min=1),
+        typer.Option(
+            help="launches in a row on the same buffers, caches cleared before each", min=1, metavar="N"
+        ),
     ] = None,
     out: Annotated[
-        list[str] | None, typer.Option("--out", help="NAME=FILE: write a buffer afterwards; may be repeated")
+        list[str] | None,
+        typer.Option(
+            "--out", help="NAME=FILE: write a buffer afterwards; may be repeated", metavar="NAME=FILE"
+        ),
     ] = None,
     expect: Annotated[
         list[str] | None,
@@ -79,13 +96,17 @@ def run(
             "--expect",
             help="NAME=FILE:TOLERANCE: compare a buffer afterwards with a file of float32, or of another type with "
             ":TYPE behind, and exit 1 where a number is further off; may be repeated",
+            metavar="NAME=FILE:TOLERANCE",
         ),
     ] = None,
     device: DeviceOption = None,
     v3d_hz: ClockOption = None,
     gpu_memory: GpuMemoryOption = None,
     timeout: Annotated[
-        float | None, typer.Option(help="limit of a launch in simulated seconds, 1 by default", min=1e-6)
+        float | None,
+        typer.Option(
+            help="limit of a launch in simulated seconds, 1 by default", min=1e-6, metavar="SECONDS"
+        ),
     ] = None,
     lax: Annotated[
         bool, typer.Option("--lax", help="go on where silicon goes on after a broken rule, and count it")
@@ -93,9 +114,13 @@ def run(
     profile: Annotated[bool, typer.Option("--profile", help="executions and stalls by instruction")] = False,
     trace: Annotated[
         Path | None,
-        typer.Option(help="write a Chrome trace of the last launch, which Perfetto opens, to this file"),
+        typer.Option(
+            help="write a Chrome trace of the last launch, which Perfetto opens, to this file", metavar="FILE"
+        ),
     ] = None,
-    trace_intervals: Annotated[int, typer.Option(help="most intervals in the trace", min=1)] = 200_000,
+    trace_intervals: Annotated[
+        int, typer.Option(help="most intervals in the trace", min=1, metavar="N")
+    ] = 200_000,
     as_json: Annotated[
         bool,
         json_option(
