@@ -82,7 +82,7 @@ def draw(name: str, words: Sequence[str], directory: Path) -> None:
             record=True, width=width, file=io.StringIO(), force_terminal=True, color_system="truecolor"
         )
         shown = screen(printed([*PROGRAM, *words], width, directory))
-        console.print(Text.from_ansi(shown), soft_wrap=True)
+        console.print(Text.from_ansi(shown))
         path = directory / f"{name}-{width}.svg"
         path.write_text(console.export_svg(title=f"explore {' '.join(words)}"), encoding="utf-8")
 

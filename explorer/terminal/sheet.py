@@ -14,6 +14,7 @@ from rich.table import Table
 from explorer.terminal.console import shown
 
 _LEAST_OF_LONG = 20  # columns of the terminal that a word is broken into
+_LEAST_OF_PROSE = 28  # that a sentence is broken into
 _SEPARATOR = 2  # columns of the terminal between two of the table, and at its ends
 
 
@@ -91,7 +92,9 @@ class Sheet:
     def _least(self, heading: str, widest: int, word: int) -> int:
         if heading in (*self.right, *self.whole):
             return widest
-        return min(word, _LEAST_OF_LONG) if heading in self.long else word
+        if heading in self.long:
+            return min(word, _LEAST_OF_LONG)
+        return max(word, _LEAST_OF_PROSE) if widest > 2 * _LEAST_OF_PROSE else word
 
     def _texts(self, place: int) -> list[str]:
         heading = self.headings[place]
