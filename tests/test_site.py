@@ -98,3 +98,10 @@ def test_the_api_page_has_every_public_name(site: Path) -> None:
     text = (site / "docs" / "api.html").read_text(encoding="utf-8")
     for name in explorer.__all__:
         assert re.search(rf'id="[\w.]+\.{name}"', text), name
+
+
+def test_the_picture_of_the_flow_is_what_its_script_draws(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(ROOT / "docs" / "site")
+    from flow import PICTURE, picture
+
+    assert PICTURE.read_text(encoding="utf-8") == picture()
