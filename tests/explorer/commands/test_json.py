@@ -95,7 +95,7 @@ def test_a_command_that_prints_a_table_is_seen() -> None:
     from explorer.commands import algorithms, runs, zoo
     from explorer.commands.bench import networks
 
-    assert all(map(prints_a_table, (algorithms.algorithms, runs.runs, networks.networks)))
+    assert all(prints_a_table(one) for one in (algorithms.algorithms, runs.runs, networks.networks))
     assert not prints_a_table(zoo.zoo)
 
 

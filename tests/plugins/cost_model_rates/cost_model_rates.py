@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from statistics import median
 
+from codegen.graph import LayerSpec
 from codegen.schedule import Candidate, Work
 from cost_models.errors import CostModelError
 from cost_models.model import Observation, Prediction
@@ -28,7 +29,7 @@ class RatesModel:
     def fit(self, own: Sequence[Observation], prior: Sequence[Observation] = ()) -> None:
         """Of the board's own observations alone: factors of others are of other boards."""
         self._own = tuple(own)
-        self._factors = self._fitted(lambda observation: True)
+        self._factors = self._fitted(without=None)
 
     def predict(self, candidates: Sequence[tuple[Candidate, Work]]) -> tuple[Prediction, ...]:
         return tuple(self._by(self._factors, candidate, work) for candidate, work in candidates)
@@ -36,7 +37,7 @@ class RatesModel:
     def unseen(self) -> tuple[Prediction, ...]:
         """By factors that were fitted without the layer."""
         layers = {o.candidate.spec for o in self._own}
-        without = {layer: self._fitted(lambda o, layer=layer: o.candidate.spec != layer) for layer in layers}
+        without = {layer: self._fitted(layer) for layer in layers}
         return tuple(self._by(without[o.candidate.spec], o.candidate, o.work) for o in self._own)
 
     def to_text(self) -> str:
@@ -51,9 +52,9 @@ class RatesModel:
                 f"these are no factors by algorithm: {error}; fit the model again"
             ) from error
 
-    def _fitted(self, counts: Callable[[Observation], bool]) -> dict[str, float]:
+    def _fitted(self, without: LayerSpec | None) -> dict[str, float]:
         ratios: dict[str, list[float]] = {}
-        for one in filter(counts, self._own):
+        for one in (one for one in self._own if one.candidate.spec != without):
             bound_s = self._roofline.predict([(one.candidate, one.work)])[0].time_s
             ratios.setdefault(one.candidate.choice.algorithm, []).append(one.time_s / bound_s)
         return {name: median(several) for name, several in ratios.items()}
