@@ -41,13 +41,14 @@ class RatesModel:
         return tuple(self._by(without[o.candidate.spec], o.candidate, o.work) for o in self._own)
 
     def to_text(self) -> str:
-        return json.dumps(self._factors, sort_keys=True)
+        return json.dumps({self.name: self._factors}, sort_keys=True)
 
     def load_text(self, text: str) -> None:
         """Raises CostModelError for what `to_text` did not write."""
         try:
-            self._factors = {str(name): float(factor) for name, factor in json.loads(text).items()}
-        except (ValueError, TypeError, AttributeError) as error:
+            factors = json.loads(text)[self.name]
+            self._factors = {str(name): float(factor) for name, factor in factors.items()}
+        except (ValueError, TypeError, AttributeError, KeyError) as error:
             raise CostModelError(
                 f"these are no factors by algorithm: {error}; fit the model again"
             ) from error
