@@ -130,7 +130,10 @@ class QpuWinograd(AlgorithmBase):
 
     Axes:
         tile: rows and columns of outputs of a transformed tile
-        pixel_tiles, blocks, channels, neighbours: those of the products, whose pixels are tiles
+        pixel_tiles: blocks of 32 tiles that QPUs multiply at the same time; they share the channels among them
+        blocks: blocks of 16 tiles that a QPU multiplies at a time
+        channels: output channels that it does so for
+        neighbours: what QPUs that share caches differ in then
     """
 
     name = "qpu_winograd"
