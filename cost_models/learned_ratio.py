@@ -1,4 +1,4 @@
-"""Trees for the logarithm of measured over expected time, with intervals that hold for shapes they have not seen."""
+"""The logarithm of measured over expected time, learned, with intervals that hold for shapes not seen."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,7 @@ from pydantic import BaseModel, ConfigDict
 
 from cost_models.boosting import Trees
 from cost_models.features import Matrix
+from cost_models.smooth import Smooth, SmoothState
 
 Folds = NDArray[np.int64]
 Held = NDArray[np.bool_]
@@ -22,6 +24,7 @@ Held = NDArray[np.bool_]
 FOLDS = 5
 COVERAGE = 0.8
 NARROWEST = 0.01  # log ratio: one per cent either way, however well the folds agree
+LEAST_SPREAD = 0.02  # log ratio: half of what quantiles lie apart at least, before it is stretched
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,72 +65,114 @@ class RatioState(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    centre: str
+    trees: str
+    smooth: SmoothState
     low: str
     high: str
-    margins: dict[str, float]
+    stretches: dict[str, float]
+
+
+@dataclass(frozen=True, eq=False)
+class Centre:
+    """The mean of trees, which find steps, and of a smooth function, which goes on between shapes and beyond them."""
+
+    trees: Trees
+    smooth: Smooth
+
+    @staticmethod
+    def fit(own: Table, prior: Table, names: tuple[str, ...]) -> Centre:
+        """Of both tables alike."""
+        rows = (
+            np.concatenate([own.matrix, prior.matrix]),
+            np.concatenate([own.ratios, prior.ratios]),
+            np.concatenate([own.weights, prior.weights]),
+            names,
+        )
+        return Centre(Trees.fit_mean(*rows), Smooth.fit(*rows))
+
+    def predict(self, matrix: Matrix) -> Matrix:
+        """(rows, 2): the log ratio, and how new the row is, from 0 to 1."""
+        smooth, newness = self.smooth.predict(matrix)
+        return np.stack([(self.trees.predict(matrix) + smooth) / 2, newness], axis=1)
 
 
 @dataclass(frozen=True, eq=False)
 class LearnedRatio:
-    """`low` and `high` are trees for quantiles of the errors that `centre` makes on shapes that it has not seen;
-    `margins`, by engine, are what the intervals had to grow by, or shrink, to hold as many errors as they should.
+    """`low` and `high` are trees for quantiles of the errors that `centre` makes on shapes that it has not seen; they
+    spread with how new a candidate is, and `stretches`, by engine, are what intervals had to be multiplied by to hold
+    as many errors as they should.
 
     Conformalised quantile regression (Romano, Patterson and Candes, 2019), on errors out of folds of whole shapes.
     """
 
-    centre: Trees
+    centre: Centre
     low: Trees
     high: Trees
-    margins: dict[str, float]
+    stretches: dict[str, float]
 
     @staticmethod
     def fit(own: Table, prior: Table, names: tuple[str, ...]) -> tuple[LearnedRatio, Ratios]:
         """What is learned, and the own rows as predicted without their shapes; the prior has no part in intervals."""
         folds = _folds(own.shapes)
 
-        def without(held: Held) -> Trees:
+        def without(held: Held) -> Centre:
             hidden = {shape for shape, is_held in zip(own.shapes, held, strict=True) if is_held}
             rest = prior.where(np.array([shape not in hidden for shape in prior.shapes], dtype=bool))
-            return _centre(own.where(~held), rest, names)
+            return Centre.fit(own.where(~held), rest, names)
 
         with _fitters() as pool:
-            centre = pool.submit(_centre, own, prior, names)
+            centre = pool.submit(Centre.fit, own, prior, names)
             held_out = _OutOfFolds(pool, own.matrix, folds, without).values
-            errors = own.ratios - held_out
+            errors = own.ratios - held_out[:, 0]
             low, high = [_Quantile.begin(pool, own, errors, folds, level, names) for level in _LEVELS]
-            low_held, high_held = low.held_out.values, high.held_out.values
-            margins = _margins(own.engines, np.maximum(low_held - errors, errors - high_held))
-            learned = LearnedRatio(centre.result(), low.trees.result(), high.trees.result(), margins)
-        return learned, learned.around(held_out, low_held, high_held, own.engines)
+            spread = _Spread.of(low.held_out.values, high.held_out.values, held_out[:, 1])
+            stretches = _stretches(own.engines, np.abs(errors - spread.middle) / spread.half)
+            learned = LearnedRatio(centre.result(), low.trees.result(), high.trees.result(), stretches)
+        return learned, learned._around(held_out[:, 0], spread, own.engines)
 
     def predict(self, matrix: Matrix, engines: Sequence[str]) -> Ratios:
         """The ratios of candidates by their features and engines."""
-        centre, low, high = (trees.predict(matrix) for trees in (self.centre, self.low, self.high))
-        return self.around(centre, low, high, engines)
+        centre, newness = self.centre.predict(matrix).T
+        spread = _Spread.of(self.low.predict(matrix), self.high.predict(matrix), newness)
+        return self._around(centre, spread, engines)
 
-    def around(self, centre: Matrix, low: Matrix, high: Matrix, engines: Sequence[str]) -> Ratios:
-        """Intervals around predictions, from quantiles of their errors; none is narrower than NARROWEST either way."""
-        widest = max(self.margins.values())
-        margins = np.array([self.margins.get(engine, widest) for engine in engines])
+    def _around(self, centre: Matrix, spread: _Spread, engines: Sequence[str]) -> Ratios:
+        """None is narrower than NARROWEST either way."""
+        widest = max(self.stretches.values())
+        half = spread.half * np.array([self.stretches.get(engine, widest) for engine in engines])
         return Ratios(
             centre,
-            centre + np.minimum(low - margins, -NARROWEST),
-            centre + np.maximum(high + margins, NARROWEST),
+            centre + np.minimum(spread.middle - half, -NARROWEST),
+            centre + np.maximum(spread.middle + half, NARROWEST),
         )
 
     @property
     def state(self) -> RatioState:
         """What `of_state` restores."""
         return RatioState(
-            centre=self.centre.text, low=self.low.text, high=self.high.text, margins=self.margins
+            trees=self.centre.trees.text,
+            smooth=self.centre.smooth.state,
+            low=self.low.text,
+            high=self.high.text,
+            stretches=self.stretches,
         )
 
     @staticmethod
     def of_state(state: RatioState) -> LearnedRatio:
-        """Raises CostModelError where LightGBM cannot read a text."""
-        centre, low, high = (Trees.from_text(text) for text in (state.centre, state.low, state.high))
-        return LearnedRatio(centre, low, high, state.margins)
+        """Raises CostModelError where LightGBM cannot read a text, or parts do not belong together."""
+        trees, low, high = (Trees.from_text(text) for text in (state.trees, state.low, state.high))
+        return LearnedRatio(Centre(trees, Smooth.of_state(state.smooth)), low, high, state.stretches)
+
+
+class _Spread(NamedTuple):
+    """The middle of expected errors, and half of what they spread by, (rows,) each."""
+
+    middle: Matrix
+    half: Matrix
+
+    @staticmethod
+    def of(low: Matrix, high: Matrix, newness: Matrix) -> _Spread:
+        return _Spread((low + high) / 2, np.maximum((high - low) / 2, LEAST_SPREAD) * np.sqrt(newness))
 
 
 _LEVELS = ((1 - COVERAGE) / 2, (1 + COVERAGE) / 2)
@@ -142,7 +187,11 @@ class _OutOfFolds:
     """What trees say of each row that were fitted without its fold; they are under way when this is made."""
 
     def __init__(
-        self, pool: ThreadPoolExecutor, matrix: Matrix, folds: Folds, without: Callable[[Held], Trees]
+        self,
+        pool: ThreadPoolExecutor,
+        matrix: Matrix,
+        folds: Folds,
+        without: Callable[[Held], Centre | Trees],
     ) -> None:
         self._rows = len(folds)
         self._parts = [
@@ -152,10 +201,11 @@ class _OutOfFolds:
 
     @property
     def values(self) -> Matrix:
-        """One of each row, (rows,)."""
-        found = np.zeros(self._rows)
-        for held, part in self._parts:
-            found[held] = part.result()
+        """What is said of each row, (rows, ...)."""
+        parts = [part.result() for _, part in self._parts]
+        found = np.zeros((self._rows, *parts[0].shape[1:]))
+        for (held, _), part in zip(self._parts, parts, strict=True):
+            found[held] = part
         return found
 
 
@@ -182,15 +232,6 @@ class _Quantile:
         return _Quantile(pool.submit(Trees.fit_quantile, own.matrix, errors, level, names), held_out)
 
 
-def _centre(own: Table, prior: Table, names: tuple[str, ...]) -> Trees:
-    return Trees.fit_mean(
-        np.concatenate([own.matrix, prior.matrix]),
-        np.concatenate([own.ratios, prior.ratios]),
-        np.concatenate([own.weights, prior.weights]),
-        names,
-    )
-
-
 def _folds(shapes: Sequence[str]) -> Folds:
     """The fold of each row: whole shapes, dealt out by size; single rows where there is one shape alone."""
     sizes = Counter(shapes)
@@ -201,11 +242,11 @@ def _folds(shapes: Sequence[str]) -> Folds:
     return np.array([fold_of[shape] for shape in shapes])
 
 
-def _margins(engines: Sequence[str], misses: Matrix) -> dict[str, float]:
+def _stretches(engines: Sequence[str], misses: Matrix) -> dict[str, float]:
     """Of each engine the conformal quantile: of n misses that of rank ceil((n + 1) * coverage), or the largest."""
-    margins = {}
+    stretches = {}
     for engine in sorted(set(engines)):
         own = np.sort(misses[np.array([one == engine for one in engines])])
         rank = min(len(own), math.ceil((len(own) + 1) * COVERAGE))
-        margins[engine] = float(own[rank - 1])
-    return margins
+        stretches[engine] = float(own[rank - 1])
+    return stretches

@@ -1,4 +1,4 @@
-"""The learned cost model: an analytic estimate times what gradient-boosted trees learned of its error."""
+"""The learned cost model: an analytic estimate times what was learned of its error."""
 
 from __future__ import annotations
 
@@ -62,8 +62,8 @@ class _State(BaseModel):
 
 
 class ResidualModel:
-    """`expected * exp(trees(features))`, the trees fitted to the logarithm of measured over expected time, that of
-    `TileFlow` on QPUs and of the roofline elsewhere.
+    """`expected * exp(learned(features))`, fitted to the logarithm of measured over expected time: that of `TileFlow`
+    on QPUs, of the roofline elsewhere.
 
     Of the own and the prior observations alike, each of the latter by the constants of its own board. Candidates that
     compute their layer fast weigh more: which of the slow ones is slowest matters to nobody. An algorithm with fewer
@@ -131,7 +131,7 @@ class ResidualModel:
         return self._unseen
 
     def to_text(self) -> str:
-        """JSON that holds the trees in LightGBM's own text format."""
+        """JSON that holds trees in LightGBM's own text format."""
         state = self._state.model_copy(update={"learned": self._learned.state if self._learned else None})
         return json.dumps(state.model_dump(mode="json"), sort_keys=True, indent=1) + "\n"
 
@@ -156,7 +156,7 @@ class ResidualModel:
         self._state, self._unseen = state, ()
 
     def _unfitted(self) -> _State:
-        return _State(model=self.name, version=5, profile_hash=self._profile.hash)
+        return _State(model=self.name, version=6, profile_hash=self._profile.hash)
 
     def _board(self, profile: DeviceProfile | None) -> BoardView:
         own = profile or self._profile

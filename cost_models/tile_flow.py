@@ -7,8 +7,11 @@ of pixels or of channels read the same lines at about the same time, so that eac
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import fmean
 
+from codegen.engines.videocore4.algorithms.gemm import OTHER_PIXELS
 from codegen.engines.videocore4.layout import LANES, LINE_BYTES
 from codegen.operators.conv2d import Conv2d
 from codegen.program import WORD_BYTES
@@ -19,6 +22,8 @@ LINE_WORDS = LINE_BYTES // WORD_BYTES
 STORED_TILE_INSTRUCTIONS = 15  # while the VPM is held, beside what copies results to it
 STORED_PART_INSTRUCTIONS = 12  # the same of a tile that is stored in parts
 PARTS_OF_A_BLOCK = 2
+QPUS_OF_A_TMU = 2
+APART = 0.15  # of what several slices read, the share that each other asks for too late for L2 to have it
 CROWDING = 2.5  # resources that are about equally busy wait for each other: of the norm that adds them
 SHARPNESS = 8.0  # how suddenly a cache stops to hold what is read again, as more is read in between
 ROOM = 1.15  # times a cache's size: where half of what is read again is held
@@ -26,27 +31,53 @@ ROOM = 1.15  # times a cache's size: where half of what is read again is held
 
 @dataclass(frozen=True)
 class Tiles:
-    """Tiles of pixels (rows) by tiles of channels (columns), and how many different ones the QPUs work on at once."""
+    """Tiles of pixels (rows) by tiles of channels (columns), and how many different ones the QPUs work on at once;
+    `columns_of_slice`: those of a slice. `asked`: the share of lines that TMUs ask for, where each serves two QPUs in a
+    row and asks once for what both read.
+    """
 
     rows: float
     columns: float
     rows_at_once: float
     columns_at_once: float
+    columns_of_slice: float
+    rows_of_slice: float
+    slices: int
+    asked: float
 
     @staticmethod
-    def of(candidate: Candidate, work: Work, qpus: int) -> Tiles:
+    def of(candidate: Candidate, work: Work, paths: GpuPaths) -> Tiles:
         """Where a choice does not say how tiles are dealt out, every tile is a row of its own."""
-        choice = candidate.choice
+        choice, qpus = candidate.choice, paths.qpus
         count = max(1.0, work.dma_stores / choice.tiles.get("blocks", 1))
         together, channels = choice.splits.get("pixel_tiles"), choice.tiles.get("channels")
         if not together or not channels:
-            return Tiles(count, 1.0, min(count, qpus), 1.0)
+            return Tiles(count, 1.0, min(count, qpus), 1.0, 1.0, min(count, paths.slice_qpus), 1, 1.0)
         columns = float(math.ceil(candidate.spec.outputs[0].shape[1] / channels))
         rows = max(1.0, round(count / columns))
         beside, above = min(math.ceil(qpus / together), columns), min(together, rows)
+        by_rows = choice.splits.get("neighbours") == OTHER_PIXELS
+        places = [_place(qpu, int(above), int(beside), by_rows) for qpu in range(min(qpus, int(count)))]
+        slices = _parts(places, paths.slice_qpus)
         return Tiles(
-            rows, columns, min(rows, max(above, qpus / beside)), min(columns, max(beside, qpus / above))
+            rows,
+            columns,
+            min(rows, max(above, qpus / beside)),
+            min(columns, max(beside, qpus / above)),
+            min(columns, fmean(len({column for _, column in one}) for one in slices)),
+            min(rows, fmean(len({row for row, _ in one}) for one in slices)),
+            len(slices),
+            sum(len({row for row, _ in pair}) for pair in _parts(places, QPUS_OF_A_TMU)) / len(places),
         )
+
+    @property
+    def slices_of_column(self) -> float:
+        """How many read the weights of one tile of channels."""
+        return max(1.0, self.slices * self.columns_of_slice / self.columns_at_once)
+
+    @property
+    def slices_of_row(self) -> float:
+        return max(1.0, self.slices * self.rows_of_slice / self.rows_at_once)
 
     @property
     def count(self) -> float:
@@ -129,8 +160,8 @@ class TileFlow:
     @staticmethod
     def of(candidate: Candidate, work: Work, paths: GpuPaths) -> TileFlow:
         """Of a candidate that runs on QPUs."""
-        tiles = Tiles.of(candidate, work, paths.qpus)
-        lines, streams = Lines.of(candidate, work, tiles), Streams.of(work, tiles, paths)
+        tiles = Tiles.of(candidate, work, paths)
+        lines, streams = Lines.of(candidate, work, tiles), Streams.of(candidate, work, tiles, paths)
         reuse = _Reuse.of(tiles, lines, streams, paths.l2_bytes)
         held, copied = _stored_cycles(candidate, work, tiles, paths)
         waits = _waits(work, tiles, streams, _held(reuse.between_passes), paths)
@@ -157,20 +188,24 @@ class TileFlow:
 
 @dataclass(frozen=True)
 class Streams:
-    """Bytes of a tile's uniforms; those that a slice's QPUs read before they read the same again, as a part of its
-    cache; `distinct`: the share of its QPUs whose stream no other of them reads.
+    """Bytes of a tile's uniforms, with `vectors` of weights that TMUs read too; those that a slice's QPUs read before
+    they read the same again, as a part of its cache; `distinct`: the share of its QPUs whose stream no other of them
+    reads.
     """
 
     tile: float
+    weights: float
     slice_share: float
     distinct: float
 
     @staticmethod
-    def of(work: Work, tiles: Tiles, paths: GpuPaths) -> Streams:
+    def of(candidate: Candidate, work: Work, tiles: Tiles, paths: GpuPaths) -> Streams:
         tile = work.uniform_words / tiles.count * WORD_BYTES
-        beside = min(paths.slice_qpus, tiles.columns_at_once)
+        beside = tiles.columns_of_slice
         slice_bytes = tile * beside * max(1.0, tiles.turns)
-        return Streams(tile, slice_bytes / max(1.0, paths.uniform_cache_bytes), beside / paths.slice_qpus)
+        vectors = _vectors_of_weights(candidate, work, tiles)
+        slice_share = slice_bytes / max(1.0, paths.uniform_cache_bytes)
+        return Streams(tile, tile + vectors * LINE_BYTES, slice_share, beside / paths.slice_qpus)
 
     @property
     def missed(self) -> float:
@@ -187,12 +222,34 @@ class _Reuse:
     @staticmethod
     def of(tiles: Tiles, lines: Lines, streams: Streams, l2_bytes: float) -> _Reuse:
         room = ROOM * max(1.0, l2_bytes)
-        beside = tiles.columns_at_once * streams.tile
+        beside = tiles.columns_at_once * streams.weights
         return _Reuse(
             (lines.tap + beside / lines.taps) * lines.at_once / room,
             (lines.distinct + beside) / room,
-            (lines.distinct + tiles.columns * streams.tile) / room,
+            (lines.distinct + tiles.columns * streams.weights) / room,
         )
+
+
+def _place(qpu: int, height: int, width: int, by_rows: bool) -> tuple[int, int]:
+    """Row and column of a QPU's first tile, in blocks of `height` by `width` of them, dealt out to the right."""
+    block, inside = divmod(qpu, height * width)
+    row, column = divmod(inside, width)
+    if by_rows:
+        column, row = divmod(inside, height)
+    return row, block * width + column
+
+
+def _parts(places: Sequence[tuple[int, int]], size: int) -> list[Sequence[tuple[int, int]]]:
+    return [places[i : i + size] for i in range(0, len(places), size)]
+
+
+def _vectors_of_weights(candidate: Candidate, work: Work, tiles: Tiles) -> float:
+    """Lines of a tile that are weights: those beyond one of each input channel, tap and block of pixels."""
+    op, blocks = candidate.spec.op, candidate.choice.tiles.get("blocks")
+    if not isinstance(op, Conv2d) or op.groups != 1 or blocks is None:
+        return 0.0
+    pixels = blocks * op.kernel[0] * op.kernel[1] * candidate.spec.inputs[0].shape[1]
+    return max(0.0, work.load_instructions / tiles.count - pixels)
 
 
 def _held(between: float) -> float:
@@ -235,7 +292,8 @@ def _waits(work: Work, tiles: Tiles, streams: Streams, in_l2: float, paths: GpuP
 def _streamed(tiles: Tiles, streams: Streams, reuse: _Reuse) -> float:
     """Bytes of uniforms from SDRAM: each stream once, and again in each pass that L2 does not keep it for."""
     again = max(0.0, tiles.passes - 1) * (1 - _held(reuse.between_passes))
-    return tiles.columns * streams.tile * (1 + again)
+    late = 1 + APART * (tiles.slices_of_column - 1) * (1 - _held(reuse.between_turns))
+    return tiles.columns * streams.weights * (1 + again) * late
 
 
 def _read(tiles: Tiles, lines: Lines, reuse: _Reuse) -> float:
@@ -247,19 +305,11 @@ def _read(tiles: Tiles, lines: Lines, reuse: _Reuse) -> float:
         later = lines.fresh + (turn - lines.fresh) * (1 - _held(reuse.between_passes))
     passes = max(1.0, tiles.passes)
     again = passes * turn * (max(1.0, tiles.turns) - 1) * (1 - _held(reuse.between_turns))
-    return turn + (passes - 1) * later + again
+    late = 1 + APART * (tiles.slices_of_row - 1) * (1 - for_taps)
+    return (turn + (passes - 1) * later + again) * late
 
 
 def _fetched(work: Work, tiles: Tiles, streams: Streams, paths: GpuPaths) -> float:
     """Lines out of L2: what a TMU's cache or a slice's cache of uniforms has not, since no neighbour asked for it."""
     uniforms = work.uniform_words / LINE_WORDS * streams.distinct * streams.missed
-    return work.load_instructions * _asked(tiles.columns_at_once) + uniforms
-
-
-def _asked(beside: float) -> float:
-    """The share of lines that a slice's two TMUs ask for, where so many QPUs in a row compute the same pixels: each
-    TMU serves one pair of QPUs first, and both ask for what all four share.
-    """
-    if beside < 2:
-        return 1.0
-    return 2 / 3 if 3 <= beside < 4 else 1 / 2
+    return work.load_instructions * tiles.asked + uniforms

@@ -12,7 +12,7 @@ from codegen.operators.conv2d import Conv2d
 from codegen.schedule import Candidate, Work
 from cost_models.gpu_paths import GpuPaths
 from cost_models.roofline import RooflineModel
-from cost_models.tile_flow import TileFlow, Tiles
+from cost_models.tile_flow import Streams, TileFlow, Tiles
 from explorer.measure.jobs import JobBuilder
 from microbench.board import Board
 from microbench.boards.virtual import VirtualBoard
@@ -38,7 +38,7 @@ def pair(
 
 def tiles(layer: tuple[int, int, int], pixel_tiles: int, channels: int) -> Tiles:
     streamed = pair("qpu_pointwise_streamed", layer, pixel_tiles=pixel_tiles, blocks=1, channels=channels)
-    return Tiles.of(*streamed, PATHS.qpus)
+    return Tiles.of(*streamed, PATHS)
 
 
 def test_all_qpus_on_one_tile_of_channels_are_twelve_rows() -> None:
@@ -80,6 +80,31 @@ def test_results_that_are_stored_one_after_another_bound_layers_with_little_to_a
         for c in (8, 256)
     )
     assert deep.vpm < 0.5 < 1 < shallow.vpm
+
+
+@pytest.mark.parametrize(
+    ("neighbours", "columns_of_slice", "asked"), [("channels", 4.0, 0.5), ("pixels", 2.0, 1.0)]
+)
+def test_neighbours_share_lines_of_pixels_or_streams_of_weights(
+    neighbours: str, columns_of_slice: float, asked: float
+) -> None:
+    """Two rows by six columns: a slice's four QPUs are in one row, or in two columns."""
+    rotated = pair(
+        "qpu_pointwise_rotated", (64, 240, 28), pixel_tiles=2, blocks=2, channels=20, neighbours=neighbours
+    )
+    found = Tiles.of(*rotated, PATHS)
+    assert (found.rows_at_once, found.columns_at_once, found.slices) == (2, 6, 3)
+    assert (found.columns_of_slice, found.asked) == (pytest.approx(columns_of_slice, rel=0.2), asked)
+
+
+def test_weights_that_come_as_vectors_are_read_from_memory_too() -> None:
+    point = {"pixel_tiles": 12, "blocks": 2, "channels": 24}
+    relayed = pair("qpu_pointwise_relayed", (512, 480, 28), **point)
+    rotated = pair("qpu_pointwise_rotated", (512, 480, 28), neighbours="channels", **point)
+    streams = [Streams.of(*one, Tiles.of(*one, PATHS), PATHS) for one in (relayed, rotated)]
+    assert streams[0].weights == streams[0].tile
+    assert streams[1].weights - streams[1].tile == 512 / 2 * 64
+    assert streams[1].weights == pytest.approx(streams[0].weights, rel=0.05)  # 16 uniforms and 8 lanes of 24
 
 
 SEVERAL = [

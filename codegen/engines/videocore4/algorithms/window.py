@@ -90,7 +90,7 @@ class QpuWindow(AlgorithmBase):
         count = geometry.output_blocks * len(starts(geometry.output_channels, chunk))
         outputs = count * chunk
         input_bytes = WORD_BYTES * geometry.input_channels * geometry.input_rows * geometry.input_columns
-        rows_reread = 1 + (geometry.kernel[0] - 1) * (chunk * LINE_BYTES * LANES > target.l2_bytes)
+        lines_bytes = LINE_BYTES * geometry.input_channels * geometry.input_blocks
         work = Work(
             macs=float(geometry.output_pixels * geometry.output_channels * geometry.taps),
             alu_instructions=outputs * per_output + count * (20.0 * geometry.taps + 30),
@@ -102,7 +102,7 @@ class QpuWindow(AlgorithmBase):
             store_instructions=float(outputs),
             dma_stores=outputs / rows,
             unique_bytes_read=float(input_bytes + sum(tensor.size_bytes for tensor in spec.weights)),
-            streamed_bytes_read=float(input_bytes * rows_reread),
+            streamed_bytes_read=lines_bytes * _times_read(geometry, chunk, target),
             bytes_written=float(outputs * LINE_BYTES),
             balance=busiest_share(dealt(count, target.qpus)),
             working_set_bytes=float(geometry.taps * 2 * LINE_BYTES * target.qpus),
@@ -190,6 +190,19 @@ class QpuWindow(AlgorithmBase):
         if len(words) != _BLOCK_HEAD_WORDS + len(tiles) * tile_words(window, geometry.taps, bool(clamp)):
             raise ScheduleError("the block's words do not match what the window kernel reads")
         return tuple(words)
+
+
+def _times_read(geometry: Geometry, chunk: int, target: Target) -> float:
+    """How often input lines come from memory. The QPUs' blocks lie beside each other: the rows of input that they share
+    with those that come next are read again, unless a chunk of all of them stays in L2 until then.
+    """
+    rows = min(target.qpus * LANES / geometry.output_columns, geometry.output_rows)
+    shared = max(0, (geometry.kernel[0] - 1) * geometry.dilations[0] + 1 - geometry.strides[0])
+    if rows == geometry.output_rows or not shared:
+        return 1.0
+    input_rows = rows * geometry.strides[0]
+    lines = (input_rows + shared) * geometry.input_columns / LANES
+    return 1.0 + shared / input_rows * (chunk * lines * LINE_BYTES > target.l2_bytes)
 
 
 class QpuDepthwise(QpuWindow):
