@@ -61,8 +61,9 @@ class FeatureSet:
         """The columns for a training set, in an order that rests on what is in them: on names where that is equal."""
         numbers = [_axes(candidate) for candidate in candidates]
         algorithms = [candidate.choice.algorithm for candidate in candidates]
-        axes = {name: [one.get(name, -1) for one in numbers] for one in numbers for name in one}
-        own = {name: [name == one for one in algorithms] for name in algorithms}
+        names = {name for one in numbers for name in one}
+        axes = {name: [one.get(name, -1) for one in numbers] for name in names}
+        own = {name: [name == one for one in algorithms] for name in set(algorithms)}
         return FeatureSet(
             tuple(sorted(axes, key=lambda name: (axes[name], name))),
             tuple(sorted(own, key=lambda name: (own[name], name))),
