@@ -69,7 +69,7 @@ class Smooth:
         bumps = _bumps(rows, landmarks)
         weighed = weights[:, None] * bumps
         normal = bumps.T @ weighed + RIDGE * _bumps(landmarks, landmarks) + ALIKE * np.eye(len(landmarks))
-        heights = np.linalg.solve(normal, weighed.T @ (target - level))
+        heights = np.asarray(np.linalg.solve(normal, weighed.T @ (target - level)), dtype=np.float64)
         return Smooth(tuple(own), centres, scales, landmarks, heights, level)
 
     def predict(self, matrix: Matrix) -> tuple[Matrix, Matrix]:

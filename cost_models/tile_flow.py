@@ -248,7 +248,7 @@ def _vectors_of_weights(candidate: Candidate, work: Work, tiles: Tiles) -> float
     op, blocks = candidate.spec.op, candidate.choice.tiles.get("blocks")
     if not isinstance(op, Conv2d) or op.groups != 1 or blocks is None:
         return 0.0
-    pixels = blocks * op.kernel[0] * op.kernel[1] * candidate.spec.inputs[0].shape[1]
+    pixels = float(blocks * op.kernel[0] * op.kernel[1] * candidate.spec.inputs[0].shape[1])
     return max(0.0, work.load_instructions / tiles.count - pixels)
 
 
