@@ -23,7 +23,8 @@ class SectionStep:
 
     `index`: its place in the plan, `entry`: the name of its C function, which layers that are equal but for their
     weights share. `output_lines`: where the only output is a part of a concatenation in blocks, the lines from one
-    block to the next. `predicted_s`: how long it takes.
+    block to the next. `predicted_s`: how long it takes. `filled`: the share of its first input's elements that are
+    likely to be other than zero.
     """
 
     index: int
@@ -36,6 +37,7 @@ class SectionStep:
     writes: tuple[str, ...]
     output_lines: int | None
     predicted_s: float
+    filled: float = 1.0
 
 
 @dataclass(frozen=True, eq=False)

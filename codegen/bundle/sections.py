@@ -10,6 +10,7 @@ import numpy as np
 
 from codegen.algorithm import algorithm_named
 from codegen.bundle.arrangement import Arrangement
+from codegen.bundle.filled import filled_shares
 from codegen.bundle.names import c_identifier
 from codegen.bundle.tasks import Schedule, Task
 from codegen.engine import Engine
@@ -74,8 +75,9 @@ def sections_of(
     programs: dict[int, CpuProgram] = {}
     images: dict[str, GpuProgram] = {}
     engines = {task.engine.name: task.engine for task in arrangement.schedule.computing}
+    filled = filled_shares(task.step for task in arrangement.schedule.tasks)
     for engine in engines.values():
-        share = _share(engine, arrangement, weights, prefix)
+        share = _share(engine, arrangement, weights, filled, prefix)
         section = engine.section(share, target)
         if isinstance(section, GpuProgram):
             images[engine.name] = section
@@ -93,6 +95,7 @@ def _share(
     engine: Engine,
     arrangement: Arrangement,
     weights: Sequence[Sequence[FloatArray]],
+    filled: Mapping[str, float],
     prefix: str,
 ) -> Share:
     schedule = arrangement.schedule
@@ -100,14 +103,16 @@ def _share(
     runs = [run for run in arrangement.runs if run[0].engine is engine] if engine.launches else [own]
     written, read = _by_others(schedule, {task.index for task in own})
     return Share(
-        [[_step(task, schedule, weights[task.index], prefix) for task in run] for run in runs],
+        [[_step(task, schedule, weights[task.index], filled, prefix) for task in run] for run in runs],
         arrangement.launched,
         tuple(name for name in arrangement.launched_wholes if name in written),
         tuple(name for name in arrangement.launched_wholes if name in read),
     )
 
 
-def _step(task: Task, schedule: Schedule, weights: Sequence[FloatArray], prefix: str) -> SectionStep:
+def _step(
+    task: Task, schedule: Schedule, weights: Sequence[FloatArray], filled: Mapping[str, float], prefix: str
+) -> SectionStep:
     step = task.step
     part = schedule.parts.get(task.writes[0]) if len(task.writes) == 1 else None
     return SectionStep(
@@ -121,6 +126,7 @@ def _step(task: Task, schedule: Schedule, weights: Sequence[FloatArray], prefix:
         task.writes,
         part.output_lines if part else None,
         step.predicted_s,
+        filled.get(step.inputs[0], 1.0) if step.inputs else 1.0,
     )
 
 

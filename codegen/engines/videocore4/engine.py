@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from codegen.algorithm import Algorithm
 from codegen.engine_registry import layout_named
 from codegen.engines.videocore4.algorithm import QpuAlgorithm
+from codegen.engines.videocore4.cut_sums import SumsInOrder, made_up_for
 from codegen.engines.videocore4.layer import QpuLayer
 from codegen.engines.videocore4.layout import Pixel16
 from codegen.engines.videocore4.link import LinkedLayer, link, link_single
@@ -97,7 +98,9 @@ class VideoCore4Engine:
         self, step: SectionStep, target: Target, limits: LaunchLimits
     ) -> list[tuple[Piece, Sequence[LinkedLayer]]]:
         """What a launch holds whole of a step. Each phase of a divided layer may take all its time: nothing tells."""
-        layer = self._lowered(step.algorithm, step.candidate, target, step.weights, step.output_lines)
+        layer = self._lowered(
+            step.algorithm, step.candidate, target, step.weights, step.filled, step.output_lines
+        )
         phases = LinkedLayer(step.name, layer, step.reads, step.writes).phases(target.qpus)
         most = max(map(len, phases))
         part_s = step.predicted_s / most
@@ -117,11 +120,15 @@ class VideoCore4Engine:
         candidate: Candidate,
         target: Target,
         weights: Sequence[FloatArray],
+        filled: float = 1.0,
         output_lines: int | None = None,
     ) -> QpuLayer:
         if algorithm.engine != self.name or not isinstance(algorithm, QpuAlgorithm):
             raise ScheduleError(
                 f"algorithm {algorithm.name!r} makes no program for the QPUs: it needs a method lower"
             )
+        spec, choice = candidate.spec, candidate.choice
         dealt = dealt_to(target, parts_of(algorithm, candidate, target))
-        return algorithm.lower(candidate.spec, dealt, candidate.choice, weights, output_lines=output_lines)
+        if isinstance(algorithm, SumsInOrder):
+            weights = made_up_for(weights, algorithm.order_of_sums(spec, choice), filled)
+        return algorithm.lower(spec, dealt, choice, weights, output_lines=output_lines)

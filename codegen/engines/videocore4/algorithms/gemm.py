@@ -272,6 +272,14 @@ class GemmConvolution(AlgorithmBase):
         code = self._kernel(tiling.blocks, tiling.channels, tiling.depth, op.epilogue).words
         return for_each_image(layer_in_rounds(code, packed.words, rounds), spec, choice, output_lines)
 
+    def order_of_sums(self, spec: LayerSpec, choice: Choice) -> NDArray[np.intp]:
+        """All channels of a depth for each tap, then those of the next."""
+        geometry = _group_of(spec)[1]
+        channels, taps = geometry.input_channels, geometry.taps
+        depth = choice.tiles.get("depth", channels)
+        places = np.arange(channels * taps).reshape(channels // depth, taps, depth)
+        return places.swapaxes(1, 2).reshape(channels, *spec.weights[0].shape[2:])
+
     def _block(
         self,
         geometry: Geometry,

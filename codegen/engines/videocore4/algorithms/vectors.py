@@ -7,6 +7,7 @@ from itertools import pairwise
 from typing import ClassVar, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from codegen.algorithm_base import AlgorithmBase
 from codegen.engines.videocore4.algorithms.geometry import Geometry, bounds, busiest_share, starts
@@ -148,6 +149,9 @@ class QpuFullyConnected(AlgorithmBase):
         layer = QpuLayer(self._kernel(spec, unroll).words, packed, tuple(block(tiles) for tiles in dealt))
         return for_each_image(layer, spec, choice)
 
+    def order_of_sums(self, spec: LayerSpec, choice: Choice) -> NDArray[np.intp]:
+        return np.arange(spec.inputs[0].shape[1])
+
     def _kernel(self, spec: LayerSpec, unroll: int) -> Assembler:
         words = min(LANES, spec.output.shape[1])
         return fully_connected_kernel(unroll, coded(self._op(spec).epilogue), words)
@@ -208,9 +212,10 @@ class _QpuGlobalPool(AlgorithmBase):
         pixels, channels = geometry.taps, geometry.output_channels
         tiles = _deal(starts(channels, LANES), target.qpus, choice.splits["dealing"])
         count = sum(map(len, tiles))
+        each = 9.0 if self.kind == "average" else 6.0
         work = Work(
             macs=float(pixels * channels),
-            alu_instructions=count * (pixels * 6.0 + 60.0 + epilogue_instructions(epilogue)),
+            alu_instructions=count * (pixels * each + 60.0 + epilogue_instructions(epilogue)),
             load_instructions=float(count * pixels),
             uniform_words=float(count * (pixels + global_pool_fixed_words(bool(bounds(epilogue))))),
             store_instructions=float(count),

@@ -73,7 +73,7 @@ class _Lowering:
             return self.value(other)
         if node.primitive == "exp":
             inner, factor = _scaled(node.arguments[0])
-            return primitives.exponential(self.steps, self.value(inner), factor)
+            return primitives.exponential(self.steps, self.value(inner), _interval(inner), factor)
         if node.primitive == "select":
             test = node.arguments[0]
             if isinstance(test, Apply) and test.primitive in ("less", "equal"):

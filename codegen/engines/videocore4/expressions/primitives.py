@@ -1,8 +1,8 @@
-"""How the QPUs compute each primitive, with a relative error below 1e-3 where ONNX has a finite, normal number.
+"""How the QPUs compute each primitive, with a relative error below 3e-5 where ONNX has a finite, normal number.
 
-The special functions are right to 10 to 14 bits: reciprocals get a Newton step; 2**x, right to 11 or more, is used as
-it is; the logarithm is computed without them. Polynomials are minimax fits of the relative error, made
-for this file; their errors stand beside them.
+The special functions are right to 10 to 14 bits, and off to one side: what a network makes of that grows from layer to
+layer. So reciprocals and inverse roots get a Newton step, and powers of two and logarithms are computed without them.
+Polynomials are minimax fits of the relative error, made for this file; their errors stand beside them.
 
 Where ONNX has no finite, normal number: there is no NaN on the QPU, denormals are 0 wherever they are read or arise,
 also between the primitives of an expression, and 0 times anything is 0. So
@@ -29,7 +29,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 
 from codegen.engines.videocore4.expressions.steps import Result, Steps, Value, number
-from codegen.interval import Interval
+from codegen.interval import ANYTHING, Interval
 
 LOG2_E = math.log2(math.e)
 _SIGN = 0x80000000
@@ -38,41 +38,56 @@ _ROOT_HALF = 0x3F3504F3  # sqrt(1/2): mantissas lie from it to its double
 _EXPONENT = -9  # a shift by 23, as a small immediate: shifts count modulo 32
 _LARGEST_POWER = 8  # up to which powers are products
 
-# log(1 + f) / f for f from sqrt(1/2) - 1 to sqrt(2) - 1: error 6.1e-5, and 1.4e-6 where an exponent magnifies it.
-LOG = (1.0, -0.4995359394285235, 0.3357071926047389, -0.26991423525284813, 0.178406129812602)
-LOG_FINE = (
+# 2**f for f from 0 to 1: 9.5e-8.
+EXP2 = (
+    1.0,
+    0.6931512951850891,
+    0.24016444385051727,
+    0.05579991266131401,
+    0.009017029777169228,
+    0.0018671301659196615,
+)
+WHOLE = (
+    1.5 * 2.0**23 + 127.0
+)  # a sum with it is cut to a whole number, and its word ends with the exponent of that
+# log(1 + f) / f for f from sqrt(1/2) - 1 to sqrt(2) - 1: 1.4e-6.
+LOG = (
     1.0,
     -0.5000084858265188,
     0.3331922129975107,
     -0.24919062238607306,
     0.20449119402033336,
     -0.18587607712406654,
-    0.11949443418373915,
+    0.11949446418373915,
 )
-# expm1(x) / x for |x - 1/4| <= 1: 1.2e-4. Beyond, exp(x) - 1 loses at most 1.5 of the error of exp(x).
-EXPM1 = (1.0, 0.49974519367504283, 0.1658018260419223, 0.042816911216508, 0.01010844880101619)
-# tanh(x) / x in x**2 for |x| <= 4.6, behind which 1 - tanh(x) < 2.1e-4: 3.3e-5.
-TANH_END = 4.6
-TANH_ABOVE = (0.9999679328657238, 0.10362475676518747, 0.0007095843774236093)
-TANH_BELOW = (1.0, 0.43674722161843654, 0.013197063330683734)
-# erf(x) / x in x**2 for |x| <= 2.7, behind which erfc(x) < 1.4e-4: 1.9e-4.
-ERF_END = 2.7
-ERF = (
-    1.1281661405353787,
-    -0.37350237231957145,
-    0.10709081791888984,
-    -0.021799251432337765,
-    0.002898544679683931,
-    -0.0002212760267831002,
-    7.254217323828646e-06,
+# expm1(x) / x for |x - 1/4| <= 1: 5.0e-7. Beyond, exp(x) - 1 loses at most 1.5 of the error of exp(x).
+EXPM1 = (
+    1.0,
+    0.5000004768371582,
+    0.16667503118515015,
+    0.04166317358613014,
+    0.008292659185826778,
+    0.0014055412029847503,
+    0.0002449835301376879,
 )
-# exp(t**2) erfc(t) / k in k = 1 / (1 + t / 2) for t >= 0: 1.2e-4.
+# tanh(x) / x in x**2 for |x| <= 7.5, behind which 1 - tanh(x) < 6.2e-7: 1.8e-6.
+TANH_END = 7.5
+TANH_ABOVE = (0.9999982714653015, 0.12258769571781158, 0.00223639328032732, 3.729848231159849e-06)
+TANH_BELOW = (1.0, 0.45590874552726746, 0.020887555554509163, 0.00013783432950731367)
+# erf(x) / x in x**2 for |x| <= 3.5, behind which erfc(x) < 7.5e-7: 5.4e-6.
+ERF_END = 3.5
+ERF_ABOVE = (1.128373146057129, 0.1573977917432785, 0.04255808889865875, 0.0007116043707355857)
+ERF_BELOW = (1.0, 0.4727741479873657, 0.09535714238882065, 0.00899068545550108)
+# exp(t**2) erfc(t) / k in k = 1 / (1 + t / 2) for t >= 0: 2.8e-6.
 ERFC = (
-    0.28044058599363103,
-    0.3061291092004771,
-    0.1233066645130625,
-    0.45330625236735256,
-    -0.16307257957505072,
+    0.28209561109542847,
+    0.281993567943573,
+    0.2488463670015335,
+    0.16213683784008026,
+    0.12520457804203033,
+    -0.04093785956501961,
+    -0.11019115895032883,
+    0.050854798406362534,
 )
 
 Bounds = Sequence[Interval]
@@ -141,9 +156,23 @@ def magnitude(s: Steps, x: Value, bounds: Interval) -> Value:
     return x if bounds.low >= 0.0 else s.op("fmaxabs", x, x)
 
 
-def exponential(s: Steps, x: Value, factor: float = 1.0) -> Result:
+def exponential(s: Steps, x: Value, bounds: Interval, factor: float = 1.0) -> Value:
     """exp(factor * x)."""
-    return s.function("exp2", multiply(s, x, factor * LOG2_E))
+    ends = (bounds.low * factor * LOG2_E, bounds.high * factor * LOG2_E)
+    return power_of_two(s, multiply(s, x, factor * LOG2_E), Interval(min(ends), max(ends)))
+
+
+def power_of_two(s: Steps, x: Value, bounds: Interval = ANYTHING) -> Value:
+    """2**x = 2**n 2**f for the next whole number n below x: sums are cut, so one with a large number is the next below,
+    and its word ends with the exponent of 2**n.
+    """
+    if not bounds.low >= -127.0:
+        x = s.op("fmax", x, -127.0)
+    if not bounds.high <= 128.0:
+        x = s.op("fmin", x, 128.0)
+    whole = s.op("fadd", x, WHOLE)
+    fraction = s.op("fsub", x, s.op("fsub", whole, WHOLE))
+    return s.op("fmul", polynomial(s, fraction, EXP2), s.op("shl", whole, _EXPONENT))
 
 
 def less(s: Steps, first: Value, second: Value, then: Value, otherwise: Value) -> Value:
@@ -162,20 +191,22 @@ def floor(s: Steps, x: Value) -> Value:
 
 
 def root(s: Steps, x: Value, bounds: Interval) -> Value:
+    """x / sqrt(x) with one Newton step."""
     x = x if bounds.low >= 0.0 else s.op("fmax", x, 0)
-    return s.op("fmul", x, s.function("rsqrt", x))
+    inverse = s.function("rsqrt", x)
+    guess = s.op("fmul", x, inverse)
+    correction = s.op("fsub", 1.5, s.op("fmul", s.op("fmul", guess, inverse), 0.5))
+    return s.op("fmul", guess, correction)
 
 
-def logarithm(
-    s: Steps, x: Value, coefficients: Sequence[float], base: float, near_one: Value | None = None
-) -> Value:
+def logarithm(s: Steps, x: Value, base: float, near_one: Value | None = None) -> Value:
     """log(x) for x > 0: x = 2**e (1 + f); `near_one`, where given, is x - 1 more precisely."""
     exponent = s.op("asr", s.op("sub", x, _ROOT_HALF), _EXPONENT)
     f: Value = subtract(s, s.op("sub", x, s.op("shl", exponent, _EXPONENT)), 1.0)
     if near_one is not None:
         f = s.choose(("mov", exponent, exponent), "zs", near_one, f)
     scale = 1.0 / math.log(base)
-    mantissa = s.op("fmul", f, polynomial(s, f, [c * scale for c in coefficients]))
+    mantissa = s.op("fmul", f, polynomial(s, f, [c * scale for c in LOG]))
     return s.op("fadd", multiply(s, s.op("itof", exponent), math.log(2.0) * scale), mantissa)
 
 
@@ -183,14 +214,13 @@ def logarithm_of_any(
     s: Steps,
     x: Value,
     bounds: Interval,
-    coefficients: Sequence[float] = LOG,
     base: float = math.e,
     near_one: Value | None = None,
 ) -> Value:
     """log |x|, -infinity of 0."""
     if bounds.low >= 2.0**-126:
-        return logarithm(s, x, coefficients, base, near_one)
-    finite = logarithm(s, magnitude(s, x, bounds), coefficients, base, near_one)
+        return logarithm(s, x, base, near_one)
+    finite = logarithm(s, magnitude(s, x, bounds), base, near_one)
     return s.choose(("fadd", x, 0), "zs", _MINUS_INFINITY, finite)
 
 
@@ -199,29 +229,35 @@ def log1p(s: Steps, x: Value, bounds: Interval) -> Value:
     return logarithm_of_any(s, s.op("fadd", x, 1.0), above, near_one=x)
 
 
-def expm1(s: Steps, x: Value) -> Value:
+def expm1(s: Steps, x: Value, bounds: Interval) -> Value:
     near = s.op("fmul", x, polynomial(s, x, EXPM1))
-    far = s.op("fsub", exponential(s, x), 1.0)
+    far = s.op("fsub", exponential(s, x, bounds), 1.0)
     return s.choose(("fmaxabs", s.op("fsub", x, 0.25), 1.0), "cs", far, near)
 
 
 def tanh(s: Steps, x: Value) -> Value:
-    x = s.op("fmin", s.op("fmax", x, -TANH_END), TANH_END)
+    return _odd_quotient(s, x, TANH_END, TANH_ABOVE, TANH_BELOW)
+
+
+def _odd_quotient(
+    s: Steps, x: Value, end: float, numerator: Sequence[float], denominator: Sequence[float]
+) -> Value:
+    """x times a quotient of polynomials in x**2, up to an end on both sides."""
+    x = s.op("fmin", s.op("fmax", x, -end), end)
     square = s.op("fmul", x, x)
-    below = reciprocal(s, polynomial(s, square, TANH_BELOW))
-    return s.op("fmul", s.op("fmul", x, polynomial(s, square, TANH_ABOVE)), below)
+    below = reciprocal(s, polynomial(s, square, denominator))
+    return s.op("fmul", s.op("fmul", x, polynomial(s, square, numerator)), below)
 
 
 def erf(s: Steps, x: Value) -> Value:
-    x = s.op("fmin", s.op("fmax", x, -ERF_END), ERF_END)
-    return s.op("fmul", x, polynomial(s, s.op("fmul", x, x), ERF))
+    return _odd_quotient(s, x, ERF_END, ERF_ABOVE, ERF_BELOW)
 
 
 def erfc(s: Steps, x: Value, bounds: Interval) -> Value:
     t = magnitude(s, x, bounds)
     k = reciprocal(s, s.op("fadd", s.op("fmul", t, 0.5), 1.0))
     share = s.op("fmul", k, polynomial(s, k, ERFC))
-    above = s.op("fmul", exponential(s, s.op("fmul", t, t), -1.0), share)
+    above = s.op("fmul", exponential(s, s.op("fmul", t, t), Interval(0.0, math.inf), -1.0), share)
     return above if t == x else s.choose(("mov", x, x), "ns", s.op("fsub", 2.0, above), above)
 
 
@@ -233,9 +269,9 @@ def power(s: Steps, base: Value, exponent: Value, bounds: Interval) -> Value:
         if exponent == 0.5:
             return root(s, base, bounds)
     if isinstance(base, float) and base > 0.0:
-        return s.function("exp2", multiply(s, exponent, math.log2(base)))
-    log = logarithm_of_any(s, base, bounds, LOG_FINE, 2.0)
-    result = s.function("exp2", s.op("fmul", log, exponent))
+        return power_of_two(s, multiply(s, exponent, math.log2(base)))
+    log = logarithm_of_any(s, base, bounds, 2.0)
+    result = power_of_two(s, s.op("fmul", log, exponent))
     if bounds.low >= 0.0:
         return result
     if isinstance(exponent, float):
@@ -271,8 +307,8 @@ PRIMITIVES: Mapping[str, Lowering] = {
     "equal": lambda s, v, _: equal(s, v[0], v[1], 1.0, 0),
     "select": lambda s, v, _: s.choose(("fadd", v[0], 0), "zc", v[1], v[2]),
     "sqrt": lambda s, v, b: root(s, v[0], b[0]),
-    "exp": lambda s, v, _: exponential(s, v[0]),
-    "expm1": lambda s, v, _: expm1(s, v[0]),
+    "exp": lambda s, v, b: exponential(s, v[0], b[0]),
+    "expm1": lambda s, v, b: expm1(s, v[0], b[0]),
     "log": lambda s, v, b: logarithm_of_any(s, v[0], b[0]),
     "log1p": lambda s, v, b: log1p(s, v[0], b[0]),
     "tanh": lambda s, v, _: tanh(s, v[0]),

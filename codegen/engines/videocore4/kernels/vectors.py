@@ -24,6 +24,7 @@ from codegen.engines.videocore4.layer import RegisterPool, leave
 from codegen.engines.videocore4.layout import LANES, LINE_BYTES
 from codegen.engines.videocore4.registers import (
     ELEMENT,
+    NULL,
     R0,
     R1,
     R3,
@@ -38,6 +39,7 @@ from codegen.errors import ScheduleError
 from codegen.expression import Expression
 
 AHEAD = 4  # requests in flight on one TMU
+PART = 16  # pixels that are summed before their sum joins the others: a sum loses something with every term
 
 
 def fully_connected_tile_words(clamped: bool) -> int:
@@ -103,6 +105,7 @@ def global_pool_kernel(
 
     Words of a tile: input address of its first channel, low, high, output, 1 / pixels (float; 1 for a maximum),
     pixels - ahead, then every pixel's byte offset. low and high are there without an epilogue that is `coded`.
+    Sums are of sums of `PART` pixels.
     """
     if not 1 <= ahead <= AHEAD:
         raise ScheduleError(f"{ahead} requests ahead: a TMU takes 1 to {AHEAD}")
@@ -112,6 +115,7 @@ def global_pool_kernel(
     base, accumulator, output = (pool.take() for _ in range(3))
     bounds = take_bounds(pool, epilogue)
     scale = pool.take()
+    part = pool.take() if kind == "average" else accumulator
     results = Results.of([accumulator], epilogue, bounds, pool.rest())
     k = Assembler()
     # Tiles follow one another in the stream, which never leaves it.
@@ -126,17 +130,25 @@ def global_pool_kernel(
     for register in (*bounds, output, scale, pixels):
         k.mov(register, UNIFORM)
     k.load(accumulator, LOWEST if kind == "max" else 0)
+    if part != accumulator:
+        k.mov(part, 0)
     for _ in range(ahead):
         k.op("add", TMU0_S, base, UNIFORM)
     k.label("pixels")
     k.load_tmu(0)
     k.op("add", TMU0_S, base, UNIFORM)
-    k.op(joined, accumulator, accumulator, R4)
+    k.op(joined, part, part, R4)
+    if part != accumulator:
+        k.op("and", NULL, pixels, PART - 1, set_flags=True)
+        k.op("fadd", accumulator, accumulator, part, condition="zs")
+        k.mov(part, 0, condition="zs")
     k.op("sub", pixels, pixels, 1, set_flags=True)
     k.branch("pixels", "any_zc")
     for _ in range(ahead):
         k.load_tmu(0)
-        k.op(joined, accumulator, accumulator, R4)
+        k.op(joined, part, part, R4)
+    if part != accumulator:
+        k.op("fadd", accumulator, accumulator, part)
     k.mov(R0, accumulator)
     k.op("fmul", accumulator, R0, scale)
     _finish(k, results, output, tiles)

@@ -1,0 +1,59 @@
+"""What the QPUs' rounding takes from long sums, given back by the weights.
+
+Adders and multipliers round towards zero. A number that is cut loses half of its last place on average, so that a sum
+shrinks by as much with every term that is added: after a thousand terms by more than float32 is off otherwise, all to
+one side. Where a layer's weights are constants, each is made larger by what its product is going to lose, at no cost.
+What is left is about a tenth.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from codegen.graph import LayerSpec
+from codegen.schedule import Choice
+from codegen.tensor import FloatArray
+
+SHORT = 16  # terms: fewer lose less than float32 rounds
+LOST = 2.0**-25 / math.log(2.0)  # of a number that is cut: half of 2**-23 over its mantissa, on average
+
+
+@runtime_checkable
+class SumsInOrder(Protocol):
+    """An algorithm whose first weights, of shape (outputs, ...), are multiplied and added to the second, one by one."""
+
+    def order_of_sums(self, spec: LayerSpec, choice: Choice) -> NDArray[np.intp]:
+        """The place in an output's sum, from 0, of each of its weights."""
+        ...
+
+
+def made_up_for(weights: Sequence[FloatArray], order: NDArray[np.intp], filled: float) -> list[FloatArray]:
+    """Weights and biases so much larger that cut sums are right on average; those of short sums as they are.
+
+    `filled`: the share of the inputs that are not zero, for zeros are added without a loss, as are products with
+    weights that are zero.
+    """
+    factors, biases, *others = weights
+    in_order = np.argsort(order, axis=None)
+    terms = factors.reshape(len(factors), -1)[:, in_order] != 0.0
+    sums = filled * np.cumsum(terms[:, ::-1], axis=1)[:, ::-1]  # from each term's own on
+    is_long = sums[:, :1] >= SHORT
+    larger = np.empty(terms.shape)
+    larger[:, in_order] = LOST * (1.0 + sums) * is_long
+    return [
+        _enlarged(factors, larger.reshape(factors.shape)),
+        _enlarged(biases, (LOST * sums[:, :1] * is_long).reshape(biases.shape)),
+        *others,
+    ]
+
+
+def _enlarged(values: FloatArray, by: NDArray[np.float64]) -> FloatArray:
+    """Numbers that would leave float32 stay as they are."""
+    with np.errstate(over="ignore"):
+        larger = (values * (1.0 + by)).astype(np.float32)
+    return np.where(np.isfinite(larger), larger, values)
