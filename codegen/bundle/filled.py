@@ -8,6 +8,7 @@ import numpy as np
 
 from codegen.expression import Expression
 from codegen.operator import Epilogued, Operator
+from codegen.operators.chain import Chain
 from codegen.operators.elementwise import Map
 from codegen.plan import PlanStep
 
@@ -34,6 +35,8 @@ def _share(step: PlanStep, known: Mapping[str, float]) -> float:
 
 
 def _last(op: Operator) -> Expression | None:
+    if isinstance(op, Chain):
+        return _last(op.members[-1].op)
     if isinstance(op, Map):
         return op.expression
     return op.epilogue if isinstance(op, Epilogued) else None

@@ -11,6 +11,7 @@ from codegen.engines.videocore4.cut_sums import SumsInOrder, made_up_for
 from codegen.expression import RELU, RESULT, Expression, Operand, apply, maximum
 from codegen.graph import LayerSpec
 from codegen.operator import Operator
+from codegen.operators.chain import Chain
 from codegen.operators.concat import Concat
 from codegen.operators.conv2d import Conv2d
 from codegen.operators.elementwise import Map
@@ -120,7 +121,18 @@ def test_half_of_what_is_rectified_is_zero(expression: Expression, share: float)
     steps = [
         step(Map(expression), ("x",), "map"),
         step(Conv2d((1, 1), epilogue=expression), ("x",), "conv"),
+        step(
+            Chain((LayerSpec(Concat(1), (), ()), LayerSpec(Map(expression), (), ())), ((0,), (-1,))),
+            ("x",),
+            "chain",
+        ),
         step(Concat(1), ("map", "x"), "both"),
         step(Pool2d("max", (2, 2)), ("map",), "pool"),
     ]
-    assert filled_shares(steps) == {"map": share, "conv": share, "both": (share + 1.0) / 2, "pool": 1.0}
+    assert filled_shares(steps) == {
+        "map": share,
+        "conv": share,
+        "chain": share,
+        "both": (share + 1.0) / 2,
+        "pool": 1.0,
+    }

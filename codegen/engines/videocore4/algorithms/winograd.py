@@ -22,6 +22,7 @@ from codegen.engines.videocore4.algorithms.images import images_of
 from codegen.engines.videocore4.algorithms.moves import work_of
 from codegen.engines.videocore4.algorithms.rotated import QpuPointwiseRotated
 from codegen.engines.videocore4.algorithms.words import float_words
+from codegen.engines.videocore4.cut_sums import made_up_for
 from codegen.engines.videocore4.kernels.results import coded, epilogue_instructions
 from codegen.engines.videocore4.kernels.winograd import (
     POINTS,
@@ -247,10 +248,10 @@ class QpuWinograd(AlgorithmBase):
         back = _products_transformed(parts, geometry, target, weights[1], bounds(op.epilogue))
         kernel = product_kernel(parts.tile, geometry.output_channels, coded(op.epilogue))
         third = QpuLayer(kernel.words, *back, then=_moved(last, results), scratch_bytes=end)
-        by_element = _by_element(weights[0], parts.tile)
-        multiplied = self._products.lower(
-            parts.multiplication, target, self._inner(spec, target, point), by_element
-        )
+        inner = self._inner(spec, target, point)
+        order = self._products.order_of_sums(parts.multiplication, inner)
+        by_element = made_up_for(_by_element(weights[0], parts.tile), order, filled=1.0)
+        multiplied = self._products.lower(parts.multiplication, target, inner, by_element)
         second = _between(multiplied, inputs, products)
         table, blocks = _inputs_transformed(parts, geometry, target)
         first = input_kernel(parts.tile, geometry.input_channels).words
