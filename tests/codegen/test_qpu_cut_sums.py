@@ -50,7 +50,8 @@ def drawn(spec: LayerSpec, rectified: bool = False) -> tuple[list[FloatArray], l
 
 def shrunk(spec: LayerSpec, actual: FloatArray, inputs: list[FloatArray], weights: list[FloatArray]) -> float:
     """By what share the results are nearer to zero than they should be, as the slope of a line through both."""
-    wanted = spec.op.evaluate(inputs, weights, spec.outputs)[0]
+    values, constants = ([value.astype(np.float64) for value in some] for some in (inputs, weights))
+    wanted = spec.op.evaluate(values, constants, spec.outputs)[0]
     return float(1.0 - (actual * wanted).sum() / (wanted * wanted).sum())
 
 
