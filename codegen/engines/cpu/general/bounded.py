@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from codegen.engines.cpu.general.kernel import GeneralKernel, nest, strides_of
+from codegen.engines.cpu.general.kernel import PLACE_BYTES, GeneralKernel, nest, strides_of
 from codegen.engines.cpu.source import fill
 from codegen.graph import LayerSpec
 from codegen.operators.compress import Compress
@@ -12,8 +12,6 @@ from codegen.operators.non_max_suppression import NonMaxSuppression
 from codegen.operators.non_zero import NonZero
 from codegen.operators.unique import Unique
 from codegen.target import Target
-
-PLACE_BYTES = 8
 
 
 class CpuNonZero(GeneralKernel):

@@ -21,6 +21,7 @@ from codegen.target import Target
 from codegen.tensor import Array, FloatArray
 
 ALIGNMENT = 8  # of constants, bytes: the largest element
+PLACE_BYTES = 8  # of an index in the workspace
 PARAMETERS = (
     "const float *const *inputs, const float *weights, float *const *outputs, void *workspace, int part"
 )

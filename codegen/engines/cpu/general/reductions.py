@@ -7,7 +7,7 @@ from textwrap import indent
 
 from codegen.element_type import ElementType
 from codegen.engines.cpu.general.expressions import converted
-from codegen.engines.cpu.general.kernel import GeneralKernel, at, nest, strides_of
+from codegen.engines.cpu.general.kernel import PLACE_BYTES, GeneralKernel, at, nest, strides_of
 from codegen.engines.cpu.source import fill
 from codegen.graph import LayerSpec
 from codegen.operators.reduction import AlongAxis, ArgReduce, Cumulative, Reduce, TopK
@@ -101,7 +101,18 @@ class CpuAlongAxis(GeneralKernel):
         return isinstance(op, ArgReduce | Cumulative | TopK)
 
     def steps(self, spec: LayerSpec) -> float:
-        return float(spec.inputs[0].elements * (spec.op.count if isinstance(spec.op, TopK) else 1))
+        depth = 1 + math.log2(spec.op.count) if isinstance(spec.op, TopK) else 1.0
+        return spec.inputs[0].elements * depth
+
+    def workspace_bytes(self, spec: LayerSpec) -> int:
+        return PLACE_BYTES * spec.op.count if isinstance(spec.op, TopK) else 0
+
+    def prologue(self, spec: LayerSpec) -> str:
+        if not isinstance(spec.op, TopK):
+            return ""
+        element, better = spec.inputs[0].element_type, ">" if spec.op.largest else "<"
+        order = "descending" if spec.op.largest else "ascending"
+        return fill(_TOP_HEAP, type=element.c_type, value=element.c_value, better=better, order=order)
 
     def body(self, spec: LayerSpec) -> str:
         op, shape, element = spec.op, spec.inputs[0].shape, spec.inputs[0].element_type
@@ -129,7 +140,8 @@ class CpuAlongAxis(GeneralKernel):
             }
         else:
             text = _TOP_K
-            words |= {"count": op.count, "better": ">" if op.largest else "<"}
+            order = "descending" if op.largest else "ascending"
+            words |= {"count": op.count, "type": element.c_type, "order": order}
         loops = "const long b = o * $length * $inner + i;\n" if not isinstance(op, TopK) else ""
         inside = fill(loops + text, **words)
         return nest((math.prod(shape[: op.axis]), inner), f"const long o = i0, i = i1;\n{inside}")
@@ -156,26 +168,52 @@ for (long k = 0; k < $length; ++k) {
 }
 """
 
-# The next best of what comes behind the one before it, in the order of values and then of places.
-_TOP_K = """
-const long b = o * $length * $inner + i;
-long before = -1;
-for (long n = 0; n < $count; ++n) {
-    long best = -1;
-    for (long k = 0; k < $length; ++k) {
-        const $value v = ($value)x0[b + k * $inner];
-        if (before >= 0) {
-            const $value last = ($value)x0[b + before * $inner];
-            if (v $better last || (v == last && k <= before))
-                continue;
-        }
-        if (best < 0 || v $better ($value)x0[b + best * $inner])
-            best = k;
+# A heap of the best so far, the worst of them on top: of equal numbers the later one, and what is no number before all.
+_TOP_HEAP = """
+    #ifndef EXPLORE_TOP_HEAP_${type}_$order
+    #define EXPLORE_TOP_HEAP_${type}_$order
+    static inline int is_worse_${type}_$order(const $type *x, long inner, int64_t a, int64_t b)
+    {
+        const $value v = ($value)x[a * inner], w = ($value)x[b * inner];
+        if (v != v || w != w)
+            return v != v && (w == w || a > b);
+        return w $better v || (v == w && a > b);
     }
-    best = best < 0 ? 0 : best; /* of numbers that are none */
-    y0[(o * $count + n) * $inner + i] = x0[b + best * $inner];
-    y1[(o * $count + n) * $inner + i] = best;
-    before = best;
+
+    static inline void sink_${type}_$order(int64_t *heap, long size, const $type *x, long inner)
+    {
+        for (long k = 0, below = 1; below < size; k = below, below = 2 * k + 1) {
+            if (below + 1 < size && is_worse_${type}_$order(x, inner, heap[below + 1], heap[below]))
+                ++below;
+            if (!is_worse_${type}_$order(x, inner, heap[below], heap[k]))
+                return;
+            const int64_t entry = heap[k];
+            heap[k] = heap[below];
+            heap[below] = entry;
+        }
+    }
+    #endif
+"""
+
+_TOP_K = """
+const $type *const line = x0 + o * $length * $inner + i;
+int64_t *const heap = workspace;
+for (long k = 0; k < $length; ++k) {
+    if (k < $count) {
+        long n = k;
+        for (; n > 0 && is_worse_${type}_$order(line, $inner, k, heap[(n - 1) / 2]); n = (n - 1) / 2)
+            heap[n] = heap[(n - 1) / 2];
+        heap[n] = k;
+    } else if (is_worse_${type}_$order(line, $inner, heap[0], k)) {
+        heap[0] = k;
+        sink_${type}_$order(heap, $count, line, $inner);
+    }
+}
+for (long n = $count - 1; n >= 0; --n) {
+    y0[(o * $count + n) * $inner + i] = line[heap[0] * $inner];
+    y1[(o * $count + n) * $inner + i] = heap[0];
+    heap[0] = heap[n];
+    sink_${type}_$order(heap, n, line, $inner);
 }
 """
 
