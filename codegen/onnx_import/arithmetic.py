@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from codegen.onnx_import.node import OnnxNode
-from codegen.onnx_import.quantities import Number, Quantity, least, most
+from codegen.onnx_import.quantities import LEAST, MOST, Number, Quantity, least, most
 from codegen.onnx_import.steps import Steps
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ class Arithmetic:
     """Sums, products and ends of numbers, for a node: what is known is computed here, the rest by the network."""
 
     def __init__(self, node: OnnxNode, builder: GraphBuilder) -> None:
-        self._steps, self._known = Steps(node, builder), builder.quantities
+        self._node, self._steps, self._known = node, Steps(node, builder), builder.quantities
 
     def add(self, a: Number, b: Number) -> Number:
         """a + b."""
@@ -105,7 +105,13 @@ class Arithmetic:
 
     def tensor(self, number: Number) -> str:
         """The number as an int64 scalar."""
-        return number.tensor if isinstance(number, Quantity) else self._steps.constant(number, "int64")
+        if isinstance(number, Quantity):
+            return number.tensor
+        if not LEAST <= number <= MOST:
+            raise self._node.unsupported(
+                f"it computes with {number}, which int64 has not", "use smaller numbers"
+            )
+        return self._steps.constant(number, "int64")
 
     def _combined(self, op_type: str, a: Number, b: Number, least: int, most: int) -> Number:
         if op_type != "Sub" and op_type != "Div" and isinstance(a, int):

@@ -47,6 +47,8 @@ class Concat(Operator):
             )
         if self.axis != 1:
             raise GraphSpecError(f"Concat along axis {self.axis}, not along the channels (axis 1)")
+        if len({tensor.dtype for tensor in inputs}) != 1:
+            raise GraphSpecError(f"Concat of tensors of {', '.join(tensor.dtype for tensor in inputs)}")
         if any(len(shape) < 2 for shape in shapes) or len(set(map(_without_channels, shapes))) != 1:
             raise GraphSpecError(f"Concat of tensors of shapes {shapes}, which differ beside the channels")
         channels = sum(shape[1] for shape in shapes)

@@ -28,6 +28,8 @@ def _require(op: Operator, inputs: Types, weights: Types, count: int) -> None:
         raise GraphSpecError(
             f"{type(op).__name__} takes {count} inputs, the second of int32 or int64 indices, not {inputs}"
         )
+    if inputs[-1].dtype != inputs[0].dtype and count > 2:
+        raise GraphSpecError(f"{type(op).__name__} of updates of {inputs[2].dtype} to {inputs[0].dtype}")
 
 
 def _whole(indices: Doubles, size: int) -> NDArray[np.int64]:
@@ -209,6 +211,8 @@ def _write(result: Doubles, places: tuple[Any, ...], updates: Doubles, reduction
 
 def from_front(node: OnnxNode, builder: GraphBuilder, indices: str, length: str) -> str:
     """Indices of an axis that has a length, negative ones counted from its end."""
+    if builder.type_by_name(indices).dtype not in INDEX_TYPES:
+        raise node.malformed(f"its indices are {builder.type_by_name(indices).dtype}, not integers")
     known = builder.value(indices) if builder.is_constant(indices) else None
     if known is not None and known.size and known.min() >= 0:
         return builder.tensor_of(node, indices)

@@ -17,6 +17,7 @@ from codegen.onnx_import.quantities import Number, Quantity, most
 from codegen.onnx_import.registry import handles
 from codegen.onnx_import.sizes import bounds_of, declare, number_of, numbers_of, sizes_of
 from codegen.onnx_import.steps import Steps
+from codegen.onnx_import.tensors import MAX_ELEMENTS
 from codegen.operator import Arrays, Operator, Types, sole_input
 from codegen.operators.reshape import Reshape
 from codegen.places import NOWHERE, Piece, Places
@@ -271,7 +272,7 @@ def part_of(
     node: OnnxNode, builder: GraphBuilder, size: Number, start: Number, end: Number, step: int
 ) -> Part:
     """What a slice cuts out of an axis of that size."""
-    known = Arithmetic(node, builder)
+    known, step = Arithmetic(node, builder), min(max(step, -MAX_ELEMENTS), MAX_ELEMENTS)
     start, end = (known.from_front(place, size) for place in (start, end))
     if step > 0:
         first, last = (known.smaller(known.larger(place, 0), size) for place in (start, end))

@@ -78,6 +78,8 @@ def reshape(node: OnnxNode, builder: GraphBuilder) -> None:
         emit_sizes(node, builder, tensor, _open_dimension(node, builder, source, wanted))
         return
     known = [size if isinstance(size, int) else -1 for size in wanted]
+    if known.count(-1) > 1 and known != wanted:
+        raise _reshaped_by_data(node)
     _emit(node, builder, _infer_open_dimension(node, builder.shape_of(tensor), known))
 
 
@@ -114,7 +116,7 @@ def emit_sizes(node: OnnxNode, builder: GraphBuilder, tensor: str, sizes: list[N
         return
     axis, target = own.index(True), place.index(True)
     before, behind = _around(shape, axis), _around(tuple(map(most, sizes)), target)
-    if before != behind and (before[0] != 1 or behind[0] != 1):
+    if before != behind and (before[0] != 1 or behind[0] != 1 or not behind[1]):
         raise _reshaped_by_data(node)
     bound = shape[axis] * before[1] // behind[1]
     if before != behind and bound * behind[1] != shape[axis] * before[1]:

@@ -82,7 +82,7 @@ def segmenter(name: str, family: str, size: int = 64) -> Architecture:
     return Architecture(name, family, build, (1, 3, size, size))
 
 
-def detector(name: str, family: str, size: int) -> Architecture:
+def detector(name: str, family: str, size: int, **options: float) -> Architecture:
     def build() -> nn.Module:
         from torch import nn
         from torchvision import models
@@ -90,7 +90,7 @@ def detector(name: str, family: str, size: int) -> Architecture:
         class Flat(nn.Module):
             def __init__(self) -> None:
                 super().__init__()
-                self.net = models.get_model(name, weights=None, weights_backbone=None)
+                self.net = models.get_model(name, weights=None, weights_backbone=None, **options)
 
             def forward(self, x: Tensor) -> tuple[Tensor, ...]:
                 found = self.net([x[image] for image in range(x.shape[0])])[0]
@@ -185,7 +185,7 @@ ARCHITECTURES = (
     of_torchvision("alexnet", "AlexNet", 224),
     detector("ssdlite320_mobilenet_v3_large", "SSDLite", 320),
     detector("fasterrcnn_mobilenet_v3_large_320_fpn", "Faster R-CNN", 160),
-    detector("retinanet_resnet50_fpn", "RetinaNet", 160),
+    detector("retinanet_resnet50_fpn", "RetinaNet", 160, score_thresh=5e-4),  # which seeded weights exceed
     of_torchvision("inception_v3", "Inception v3", 96, aux_logits=False, init_weights=False),
 )
 
