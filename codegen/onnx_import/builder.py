@@ -198,6 +198,12 @@ class GraphBuilder:
             if name and not self._is_defined(name):
                 self.activation(node, index)
 
+    def refuse_sequences(self, node: OnnxNode) -> None:
+        """Raises UnsupportedOperatorError where an input is a sequence of tensors."""
+        for index, name in enumerate(node.inputs):
+            if name in self.sequences:
+                self.activation(node, index)
+
     def shape(self, node: OnnxNode, index: int = 0) -> Shape:
         """The shape of a computed input."""
         return self._types[self.activation(node, index)].shape

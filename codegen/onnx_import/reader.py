@@ -228,6 +228,8 @@ class _Reader:
         elif follow(node, builder):
             return
         elif key in handlers:  # of a model's own function too: a package may know better what to do with it
+            if not handlers[key].takes_sequences:
+                builder.refuse_sequences(node)
             handlers[key](node, builder)
         else:
             function = self._functions.get(key) or function_of(node, builder)

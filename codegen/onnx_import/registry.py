@@ -18,21 +18,25 @@ Handler = Callable[["OnnxNode", "GraphBuilder"], None]
 @dataclass(frozen=True)
 class OnnxHandler:
     """The import of one ONNX operator, and in words the forms of it that are taken. A module of operators holds it as
-    a global; `codegen.operator_registry` finds it there.
+    a global; `codegen.operator_registry` finds it there. `takes_sequences`: an input may be a sequence of tensors.
     """
 
     op_type: str
     forms: str
     handler: Handler
     domain: str = ""
+    takes_sequences: bool = False
 
     def __call__(self, node: OnnxNode, builder: GraphBuilder) -> None:
         self.handler(node, builder)
 
 
-def handles(op_type: str, forms: str, domain: str = "") -> Callable[[Handler], OnnxHandler]:
+def handles(
+    op_type: str, forms: str, domain: str = "", *, takes_sequences: bool = False
+) -> Callable[[Handler], OnnxHandler]:
     """Makes a function the handler of an ONNX operator, of the default domain unless another is given."""
-    return lambda handler: OnnxHandler(op_type, forms, handler, "" if domain == "ai.onnx" else domain)
+    home = "" if domain == "ai.onnx" else domain
+    return lambda handler: OnnxHandler(op_type, forms, handler, home, takes_sequences)
 
 
 def line_parameters(line: Callable[..., Any], node: OnnxNode) -> dict[str, Any]:

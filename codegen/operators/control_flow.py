@@ -123,7 +123,7 @@ def _text(type_: TensorType) -> str:
     return f"{type_.dtype} of shape {type_.shape}"
 
 
-@handles("Scan", "without a batch axis: since operator set 9")
+@handles("Scan", "without a batch axis: since operator set 9", takes_sequences=True)
 def scan(node: OnnxNode, builder: GraphBuilder) -> None:
     """The body once for each slice of the scanned inputs; scanned outputs are stacked."""
     if node.opset < 9:

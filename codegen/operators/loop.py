@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from codegen.onnx_import.node import OnnxNode
 
 
-@handles("Loop", "constant count; a condition that is computed ends it by a length")
+@handles("Loop", "constant count; a condition that is computed ends it by a length", takes_sequences=True)
 def loop(node: OnnxNode, builder: GraphBuilder) -> None:
     """The body once for each turn; scanned outputs are stacked, with a length where data decide how many there are."""
     _Turns(node, builder).run()

@@ -184,7 +184,7 @@ def unsqueeze(node: OnnxNode, builder: GraphBuilder) -> None:
     )
 
 
-@handles("Identity", "all")
+@handles("Identity", "all", takes_sequences=True)
 def identity(node: OnnxNode, builder: GraphBuilder) -> None:
     """Identity to a Reshape to the same shape, which a pass removes; of a sequence another name."""
     if node.input(0) in builder.sequences:

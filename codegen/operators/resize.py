@@ -162,6 +162,8 @@ def emit_resize(node: OnnxNode, builder: GraphBuilder, axes: list[Axis], method:
     product with a matrix.
     """
     steps, dtype, tensor = Steps(node, builder), builder.type(node).dtype, node.input(0)
+    if any(axis.result < 0 for axis in axes):
+        raise node.malformed(f"its result has the shape {tuple(axis.result for axis in axes)}")
     builder.require_size(node, [axis.result for axis in axes])
     longest = max((axis.result for axis in axes), default=0)
     if method.mode != "nearest" and longest > MOST_SUMS:

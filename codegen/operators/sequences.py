@@ -28,7 +28,7 @@ def sequence_empty(node: OnnxNode, builder: GraphBuilder) -> None:
     builder.sequences.define(node.output, ())
 
 
-@handles("SequenceInsert", FORMS)
+@handles("SequenceInsert", FORMS, takes_sequences=True)
 def sequence_insert(node: OnnxNode, builder: GraphBuilder) -> None:
     """A tensor before a position, or behind all others."""
     tensors = list(builder.sequences.read(node, 0))
@@ -36,7 +36,7 @@ def sequence_insert(node: OnnxNode, builder: GraphBuilder) -> None:
     builder.sequences.define(node.output, [*tensors[:place], node.input(1), *tensors[place:]])
 
 
-@handles("SequenceErase", FORMS)
+@handles("SequenceErase", FORMS, takes_sequences=True)
 def sequence_erase(node: OnnxNode, builder: GraphBuilder) -> None:
     """All tensors but one: the last where no position is given."""
     tensors = list(builder.sequences.read(node, 0))
@@ -45,7 +45,7 @@ def sequence_erase(node: OnnxNode, builder: GraphBuilder) -> None:
     builder.sequences.define(node.output, tensors)
 
 
-@handles("SequenceAt", FORMS)
+@handles("SequenceAt", FORMS, takes_sequences=True)
 def sequence_at(node: OnnxNode, builder: GraphBuilder) -> None:
     """The tensor at a position."""
     tensors = builder.sequences.read(node, 0)
@@ -53,14 +53,14 @@ def sequence_at(node: OnnxNode, builder: GraphBuilder) -> None:
     Steps(node, builder)("Identity", chosen, to=node.output)
 
 
-@handles("SequenceLength", FORMS)
+@handles("SequenceLength", FORMS, takes_sequences=True)
 def sequence_length(node: OnnxNode, builder: GraphBuilder) -> None:
     """How many tensors there are, a constant."""
     count = len(builder.sequences.read(node, 0))
     builder.define_constant(node, node.output, np.asarray(count, dtype=np.int64))
 
 
-@handles("ConcatFromSequence", FORMS)
+@handles("ConcatFromSequence", FORMS, takes_sequences=True)
 def concat_from_sequence(node: OnnxNode, builder: GraphBuilder) -> None:
     """All tensors along an axis, or stacked along a new one."""
     steps, tensors = Steps(node, builder), builder.sequences.read(node, 0)
@@ -96,19 +96,19 @@ def split_to_sequence(node: OnnxNode, builder: GraphBuilder) -> None:
     builder.sequences.define(node.output, names)
 
 
-@handles("OptionalHasElement", "of what is known to be there or not")
+@handles("OptionalHasElement", "of what is known to be there or not", takes_sequences=True)
 def optional_has_element(node: OnnxNode, builder: GraphBuilder) -> None:
     """Whether there is an input: a tensor or a sequence always is."""
     builder.define_constant(node, node.output, np.asarray(node.has_input(0)))
 
 
-@handles("OptionalGetElement", "of a tensor or a sequence")
+@handles("OptionalGetElement", "of a tensor or a sequence", takes_sequences=True)
 def optional_get_element(node: OnnxNode, builder: GraphBuilder) -> None:
     """Its input."""
     Steps(node, builder)("Identity", node.input(0), to=node.output)
 
 
-@handles("Optional", "with a value")
+@handles("Optional", "with a value", takes_sequences=True)
 def optional(node: OnnxNode, builder: GraphBuilder) -> None:
     """Its input."""
     if not node.has_input(0):

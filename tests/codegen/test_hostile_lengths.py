@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from onnx import NodeProto, helper
@@ -36,6 +38,10 @@ HOSTILE = {
     "plain ones of two types": (["Concat x plain -> y"], "float32, int64"),
     "as many as there are of another axis": (["TopK rows counts -> y places"], "two sizes of its result"),
     "a step of nothing": (["Slice rows axis_0 counts axis_0 axis_0 -> y"], "do not fit each other"),
+    "fewer elements than none": (
+        ["Unsqueeze x both_axes -> z", "Resize z _ _ sizes -> y"],
+        r"the shape \(1, 1, -8, 8\)",
+    ),
     "an axis that there is not": (["Slice rows axis_0 counts few -> y"], "axis 3 is outside"),
 }
 MORE = {
@@ -45,6 +51,7 @@ MORE = {
     "least": np.array(-(2**63)),
     "open": np.array([-1]),
     "plain": np.zeros((6, 4), np.int64),
+    "sizes": np.array([1, 1, -8, 8]),
 }
 
 
@@ -52,9 +59,10 @@ def nodes_of(lines: list[str]) -> list[NodeProto]:
     nodes = []
     for line in lines:
         (op_type, *inputs), outputs = (part.split() for part in line.split(" -> "))
-        attributes = {"axis": 0} if op_type == "Concat" else {}
+        attributes: dict[str, Any] = {"axis": 0} if op_type == "Concat" else {}
         attributes |= {"allowzero": 1} if op_type == "Reshape" else {}
-        nodes.append(helper.make_node(op_type, inputs, outputs, **attributes))
+        names = ["" if name == "_" else name for name in inputs]
+        nodes.append(helper.make_node(op_type, names, outputs, **attributes))
     return nodes
 
 

@@ -105,6 +105,10 @@ def test_what_is_optional_and_there_is_itself() -> None:
             [node("SequenceConstruct", ["x"], ["s"]), node("Relu", ["s"], ["y"])],
             r"'Relu_1'.*input 0 \('s'\) is a sequence",
         ),
+        (
+            [node("SequenceConstruct", ["x"], ["s"]), node("RNN", ["s", "x", "x"], ["y"])],
+            r"'RNN_1'.*input 0 \('s'\) is a sequence",
+        ),
         ([node("SequenceAt", ["x", "one"], ["y"])], "no sequence whose tensors are known"),
         (
             [node("SequenceConstruct", ["x"], ["s"]), node("SequenceAt", ["s", "two"], ["y"])],
@@ -120,7 +124,7 @@ def test_what_is_optional_and_there_is_itself() -> None:
             r"'SequenceAt_3'.*input 1 \('place'\) is computed",
         ),
     ],
-    ids=["output", "reader", "tensor", "position", "computed position"],
+    ids=["output", "reader", "reader of shapes", "tensor", "position", "computed position"],
 )
 def test_those_that_remain_are_refused(nodes: list[NodeProto], reason: str) -> None:
     with pytest.raises(ModelError, match=reason):
