@@ -94,6 +94,17 @@ CAPABILITIES = (
         probes.report_extra,
     ),
     Capability(
+        "browser",
+        "pages are looked at in a browser",
+        probes.programs("chromium", "chromedriver"),
+        package="chromium, chromium-driver",
+    ),
+    Capability(
+        "axe-core",
+        "pages are judged by the rules of accessibility",
+        probes.axe_core,
+    ),
+    Capability(
         "ortools",
         "compositions are compared with those of CP-SAT",
         probes.ortools,

@@ -25,6 +25,9 @@ NETWORKS = BESIDE_THE_PROJECT / "models"
 SILICON_VECTORS = BESIDE_THE_PROJECT / "data"
 
 
+AXE = Path(__file__).parent / "explorer" / "report" / "node_modules" / "axe-core" / "axe.min.js"
+
+
 def programs(*names: str) -> Probe:
     """A probe for programs on the search path."""
     return partial(_programs, names)
@@ -76,6 +79,10 @@ def instruction_counting() -> str | None:
 def report_extra() -> str | None:
     missing = [name for name in EXTRA_PACKAGES if importlib.util.find_spec(name) is None]
     return f"no {', '.join(missing)}: install the extra `report`" if missing else None
+
+
+def axe_core() -> str | None:
+    return None if AXE.is_file() else f"no axe-core: npm ci --prefix {AXE.parents[2]}"
 
 
 def ortools() -> str | None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from explorer.report.markup import MISSING, part
 from explorer.report.svg import Mark, inline_svg
+from explorer.runs.frames import NO_KIND
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -214,6 +215,14 @@ def listed(items: Sequence[str]) -> str:
 def counted(number: int, noun: str) -> str:
     """`1 layer`, `3 layers`."""
     return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def kinds_in_headings(table: pd.DataFrame, heading: str) -> pd.DataFrame:
+    """The table with the kind of its times in their heading, where all that take any are of one kind."""
+    kinds = set(table["the time is"]) - {NO_KIND}
+    if len(kinds) != 1:
+        return table
+    return table.drop(columns="the time is").rename(columns={heading: f"{heading} ({kinds.pop()})"})
 
 
 def _png(figure: Figure) -> bytes:

@@ -11,6 +11,7 @@ from codegen.schedule import Values
 from codegen.suggestion import unknown
 from explorer.errors import RunDataError
 from explorer.runs.data import RunData
+from explorer.runs.reading import SILENT, alike
 from explorer.terminal.units import seconds
 
 _REMEDY = "make the run again by `explore run`"
@@ -56,23 +57,26 @@ class Explanation:
             yield f"{self.step.name}: its choice was not measured in this run"
             return
         yield f"chosen of {len(self.candidates)} measured: {_name(winner)}, {seconds(winner.time_s)}"
-        faster = [one for one in timed if one.time_s is not None and one.time_s < winner.time_s]
+        least_s = (1 - SILENT) * winner.time_s
+        faster = [one for one in timed if one.time_s is not None and one.time_s < least_s]
         if faster:
             yield (
                 f"{len(faster)} take less alone, {_name(faster[0])} {seconds(faster[0].time_s)}: changes of layout, "
                 "launches or the layers beside it cost more than that saves"
             )
         else:
-            yield "none takes less alone"
+            yield "none takes less alone, but for differences below 1 %"
         rival = min((one for one in timed if not one.is_chosen), key=_rank, default=None)
         if rival is None:
             yield "no other candidate works"
         elif rival.through_s is not None and winner.through_s is not None:
             lost_s = max(0.0, rival.through_s - winner.through_s)
-            yield (
-                f"runner-up: {_name(rival)}, {seconds(rival.time_s)}: the network would take {seconds(lost_s)} "
-                f"({100 * lost_s / winner.through_s:.2g} %) longer"
+            longer = (
+                "as long within 1 %"
+                if alike(rival.through_s, winner.through_s)
+                else f"{seconds(lost_s)} ({100 * lost_s / winner.through_s:.2g} %) longer"
             )
+            yield f"runner-up: {_name(rival)}, {seconds(rival.time_s)}: the network would take {longer}"
         else:
             yield f"runner-up: {_name(rival)}, {seconds(rival.time_s)}"
 

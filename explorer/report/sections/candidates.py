@@ -9,12 +9,12 @@ import pandas as pd
 
 from explorer.report.drawing import draw_point, draw_ring, new_panel, spans_much
 from explorer.report.exhibits import CaptionedFigure, Exhibit, Panel, counted, listed
-from explorer.report.reading import SILENT, alike, more_text
 from explorer.report.sections.staircase import draw_staircase, unbeaten
 from explorer.report.svg import Mark
 from explorer.runs.data import RunData
 from explorer.runs.figures import plain_ticks
 from explorer.runs.frames import steps_frame
+from explorer.runs.reading import SILENT, alike, more_text
 from explorer.terminal.units import seconds
 
 PANELS = 6

@@ -12,13 +12,13 @@ from explorer.front.pareto import dominated
 from explorer.objectives.registry import objectives
 from explorer.report.drawing import new_panel, spans_much
 from explorer.report.exhibits import CaptionedFigure, Exhibit, Panel, counted
-from explorer.report.reading import alike, more_text
 from explorer.report.sections.staircase import draw_staircase
 from explorer.report.svg import INK, Mark
 from explorer.runs.algorithm_style import LIGHT
 from explorer.runs.data import FRONT_COLUMNS, RunData
 from explorer.runs.figures import plain_ticks
 from explorer.runs.noise import noise_of_run
+from explorer.runs.reading import alike, more_text
 from explorer.terminal.units import seconds
 
 if TYPE_CHECKING:
@@ -165,8 +165,17 @@ def _reading(plans: pd.DataFrame) -> str:
     cpu = _instead(idlest, fastest, "cpu_time_s", "needs the CPU least", _cpu)
     return (
         f"Of {counted(len(plans), 'plan')} ({_kinds(plans)}) {verdict}: the fastest takes "
-        f"{seconds(fastest['latency_s'])}, {memory}, and {cpu}."
+        f"{seconds(fastest['latency_s'])}, {memory}, and {cpu}.{_as_fast(plans, fastest)}"
     )
+
+
+def _as_fast(plans: pd.DataFrame, fastest: pd.Series[Any]) -> str:
+    """What of the memory can be saved for no latency worth a word; nothing where none can."""
+    equal = plans[[alike(latency_s, fastest["latency_s"]) for latency_s in plans["latency_s"]]]
+    leanest = equal.iloc[int(equal["peak_memory_bytes"].to_numpy().argmin())]
+    if alike(leanest["peak_memory_bytes"], fastest["peak_memory_bytes"]):
+        return ""
+    return f" Of those as fast within 1 %, {leanest['plan']} holds least, {_kib(leanest)}."
 
 
 def _instead(

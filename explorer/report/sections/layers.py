@@ -6,14 +6,14 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from explorer.report.exhibits import Exhibit, counted, listed
-from explorer.report.reading import SILENT
+from explorer.report.exhibits import Exhibit, counted, kinds_in_headings, listed
 from explorer.report.section import Part
 from explorer.report.sections.roofline import limits_table, roofline
 from explorer.report.sections.why import layer_cards
 from explorer.runs.data import RunData
 from explorer.runs.frames import steps_frame, where_timed
 from explorer.runs.limits import limits_of
+from explorer.runs.reading import SILENT
 from explorer.terminal.units import seconds
 
 LONGEST = 5
@@ -51,6 +51,7 @@ def algorithm_shares(run: RunData) -> Exhibit:
         }
     ).reset_index()
     table = table.sort_values(["share, %", "algorithm"], ascending=[False, True])
+    table = kinds_in_headings(table, f"time {where_timed(run)}, ms")
     return Exhibit(table, label="Time by algorithm", bars=("share, %",))
 
 
@@ -61,14 +62,15 @@ def layer_table(run: RunData) -> Exhibit:
         {
             "step": range(1, len(steps) + 1),
             "layer": steps["layer"],
-            "what it computes": steps["summary"].str.replace("->", "→"),
-            "algorithm": steps["algorithm"],
-            "split and tile": (steps["split"] + " " + steps["tile"]).str.strip(),
             f"time {where_timed(run)}, ms": 1e3 * steps["time_s"],
             "the time is": steps["kind"],
             "share, %": 100 * steps["share"],
+            "algorithm": steps["algorithm"],
+            "what it computes": steps["summary"].str.replace("->", "→"),
+            "split and tile": (steps["split"] + " " + steps["tile"]).str.strip(),
         }
     )
+    table = kinds_in_headings(table, f"time {where_timed(run)}, ms")
     if steps["cpu_only_s"].notna().any() and run.speedup is not None:
         kinds = " + ".join(run.report.cpu_only_kinds) if run.report else "modelled"
         faster = (steps["cpu_only_s"] / steps["expected_s"]).where(

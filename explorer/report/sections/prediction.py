@@ -9,13 +9,13 @@ import pandas as pd
 
 from cost_models.metrics import mape, spearman
 from explorer.report.drawing import WIDE, draw_point, new_panel, spans_much
-from explorer.report.exhibits import CaptionedFigure, Exhibit, Panel, Sentence, counted
-from explorer.report.reading import SILENT, alike
+from explorer.report.exhibits import CaptionedFigure, Exhibit, Panel, Sentence, counted, kinds_in_headings
 from explorer.report.section import Part
 from explorer.report.svg import GRID, INK, Mark
 from explorer.runs.data import RunData
 from explorer.runs.figures import plain_ticks
 from explorer.runs.frames import steps_frame, timed_candidates, where_timed
+from explorer.runs.reading import SILENT, alike
 from explorer.terminal.units import seconds
 
 SMALL = 3.5  # points: there are hundreds of candidates
@@ -130,6 +130,7 @@ def step_prediction_table(run: RunData) -> Exhibit:
             "time / predicted": steps["time_s"] / steps["predicted_s"],
         }
     )
+    table = kinds_in_headings(table, f"time {where_timed(run)}, ms")
     return Exhibit(table, label="Steps predicted", layers=tuple(int(step) for step in steps["step"]))
 
 

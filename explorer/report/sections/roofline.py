@@ -8,7 +8,7 @@ import pandas as pd
 
 from codegen.engine_registry import engine_named
 from explorer.report.drawing import draw_point, new_panel
-from explorer.report.exhibits import CaptionedFigure, Exhibit, Panel, counted
+from explorer.report.exhibits import CaptionedFigure, Exhibit, Panel, counted, kinds_in_headings
 from explorer.report.svg import INK, Mark
 from explorer.runs.data import RunData
 from explorer.runs.figures import plain_ticks
@@ -48,7 +48,7 @@ def limits_table(run: RunData) -> Exhibit:
     """A row per step whose candidate was measured: its roofline, and where the QPUs' cycles went."""
     steps = limits_of(run)
     rows = [_row(one) for one in steps]
-    table = pd.DataFrame(rows)
+    table = kinds_in_headings(pd.DataFrame(rows), "time alone, ms")
     if not table["issuing, %"].notna().any():
         table = table.drop(columns=["issuing, %", "waits most for", "waiting for it, %"])
     return Exhibit(
@@ -96,14 +96,15 @@ def _draw_ceilings(axes: Axes, run: RunData) -> None:
     low, high = axes.get_xlim()
     knee = peak / bandwidth
     left, right = min(low, knee / 4), max(high, knee * 4)
+    middle = (left * knee) ** 0.5
     axes.plot([left, knee, right], [left * bandwidth, peak, peak], color=INK, linewidth=1.2, zorder=2)
     axes.annotate(
         f"QPUs: {peak:g} GFLOP/s", (right, peak), xytext=(-2, 4), textcoords="offset points", ha="right",
         fontsize=8, color=INK,
     )  # fmt: skip
     axes.annotate(
-        f"memory: {bandwidth:.3g} GB/s", (left, left * bandwidth), xytext=(4, 14), textcoords="offset points",
-        ha="left", fontsize=8, color=INK,
+        f"memory: {bandwidth:.3g} GB/s", (middle, middle * bandwidth), xytext=(-6, 4), textcoords="offset points",
+        ha="right", fontsize=8, color=INK,
     )  # fmt: skip
 
 

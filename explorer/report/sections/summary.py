@@ -8,11 +8,11 @@ import pandas as pd
 
 from codegen.engine_registry import host_engines
 from explorer.report.exhibits import Exhibit, Sentence, Tiles, counted
-from explorer.report.reading import alike
 from explorer.report.section import Part
 from explorer.runs.data import RunData
 from explorer.runs.frames import NO_KIND, steps_frame, was_run
 from explorer.runs.noise import noise_of_report
+from explorer.runs.reading import alike
 from explorer.runs.report import RunReport
 from explorer.runs.tables import gap_text
 from explorer.terminal.units import seconds

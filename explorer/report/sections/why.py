@@ -11,13 +11,14 @@ from explorer.report.exhibits import Drawing, Exhibit
 from explorer.report.markup import part
 from explorer.runs.data import RunData
 from explorer.runs.explain import Explained, Explanation, explain
-from explorer.runs.frames import steps_frame
+from explorer.runs.frames import NO_KIND, steps_frame
 from explorer.runs.limits import Limits, limits_of
 from explorer.terminal.units import seconds
 from microbench.virtual.counters import CYCLES
 
 MOST_CANDIDATES = 8  # of a layer, and the chosen one
 LEAST_SHOWN = 0.005  # of the cycles
+MOST_CAUSES = 6
 
 
 def layer_cards(run: RunData) -> Drawing:
@@ -42,7 +43,9 @@ def _card(
         "number": number,
         "name": step["layer"],
         "algorithm": step["algorithm"],
-        "time": f"{seconds(float(str(step['time_s'])))} ({step['kind']}), {100 * share:.1f} %",
+        "time": f"{seconds(float(str(step['time_s'])))} ({step['kind']}), {100 * share:.1f} %"
+        if step["kind"] != NO_KIND
+        else "takes no time",
         "summary": str(step["summary"]).replace("->", "→"),
         "lines": lines,
         "shares": _shares(limits),
@@ -79,15 +82,14 @@ def _limit_lines(limits: Limits) -> Sequence[str]:
 
 
 def _shares(limits: Limits | None) -> Sequence[Mapping[str, object]]:
-    """Where cycles went, the largest first, for a bar; six hues, the smallest left out."""
+    """Where cycles went, the largest first, for a bar; the smallest are left out."""
     if limits is None or limits.binding is None:
         return ()
     order = sorted(limits.binding.shares.items(), key=lambda item: -item[1])
-    kept = [(name, share) for name, share in order if share >= LEAST_SHOWN][:6]
-    hues = {name: number % 6 for number, name in enumerate(CYCLES)}
+    kept = [(name, share) for name, share in order if share >= LEAST_SHOWN][:MOST_CAUSES]
     return [
-        {"hue": hues[name], "share": share, "text": f"{CYCLES[name]} {100 * share:.0f} %"}
-        for name, share in kept
+        {"rank": rank, "share": share, "text": f"{CYCLES[name]} {100 * share:.0f} %"}
+        for rank, (name, share) in enumerate(kept)
     ]
 
 

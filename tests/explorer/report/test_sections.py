@@ -77,6 +77,15 @@ def test_a_front_is_read_from_its_columns(make_run: MakeRun) -> None:
     assert "the fastest takes 10 ms" in reading
     assert "39 KiB instead of 88 KiB at 30 times as much latency" in reading
     assert "the fastest also needs the CPU least, 1 ms" in reading
+    assert "as fast" not in reading
+
+
+def test_what_memory_costs_no_latency_is_said(make_run: MakeRun) -> None:
+    directory = make_run("front")
+    with (directory / "front.csv").open("a") as file:
+        file.write("plan-4,0.01005,60000,0,0.003,0.4,simulated,modelled\n")
+    reading = front.front_figure(open_run(directory)).reading
+    assert "Of those as fast within 1 %, plan-4 holds least, 59 KiB." in reading
 
 
 def test_a_plan_that_another_beats_is_said_to_be_beaten(make_run: MakeRun) -> None:
@@ -150,3 +159,33 @@ def test_a_built_in_network_needs_no_model_file(make_run: MakeRun) -> None:
     (directory / "model.onnx").write_bytes(b"")
     lines = reproduction.commands(open_run(directory)).lines
     assert "--model" not in lines[0] and "--model model.onnx" in lines[1]
+
+
+def test_a_tie_is_no_difference_and_a_thousandth_of_the_bytes_is_none(make_run: MakeRun) -> None:
+    directory = make_run()
+    samples = pd.read_csv(directory / "samples.csv", dtype=str, keep_default_na=False)
+    working = samples["status"] == "ok"
+    samples.loc[working, "time_s"] = [
+        repr(0.01 * (1 + 0.004 * (number % 2))) for number in range(working.sum())
+    ]
+    samples.loc[working, "traffic_bytes"] = [
+        repr(1e6 * (1 - 0.001 * (number % 2))) for number in range(working.sum())
+    ]
+    samples.to_csv(directory / "samples.csv", index=False)
+    reading = candidates.candidates_figure(open_run(directory)).reading
+    assert "within 1 % of the fastest in each; nowhere would fewer bytes cost time." in reading
+
+
+def test_what_fewer_bytes_cost_is_said_beside_the_leanest_of_the_fastest(make_run: MakeRun) -> None:
+    directory = make_run()
+    layer = next(one for one in candidates.longest_layers(open_run(directory)) if len(one.rows) > 2)
+    samples = pd.read_csv(directory / "samples.csv", dtype=str, keep_default_na=False)
+    rows = list(layer.rows.index)
+    others = samples.index[samples["spec_hash"] == layer.rows["spec_hash"].iloc[0]].difference(rows)
+    samples.loc[others, "status"] = "failed"
+    samples.loc[rows, "time_s"], samples.loc[rows, "traffic_bytes"] = "0.01", "1000000.0"
+    samples.loc[rows[-1], ["time_s", "traffic_bytes"]] = ["0.03", "500000.0"]
+    samples.to_csv(directory / "samples.csv", index=False)
+    changed = next(one for one in candidates.longest_layers(open_run(directory)) if one.name == layer.name)
+    assert changed.saved_bytes_share == pytest.approx(0.5)
+    assert changed.leanest["time_s"] == 0.03 and changed.is_fastest
