@@ -143,7 +143,7 @@ def first_choice(plan: Json) -> Json:
     "change, texts",
     [
         (lambda plan: plan.update(schema_version=4), ("version 4", "reads versions 1 to 3", "explore run")),
-        (lambda plan: plan.pop("schema_version"), ("version None", "explore run")),
+        (lambda plan: plan.pop("schema_version"), ("no schema_version", "explore run")),
         (lambda plan: plan.update(extra=1), ("extra", "explore run")),
         (lambda plan: plan["steps"].pop(), ("no step writes output 'y'",)),
         (
