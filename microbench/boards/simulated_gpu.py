@@ -31,7 +31,7 @@ class SimulatedGpu:
     ) -> tuple[tuple[LaunchTimes, ...], tuple[FloatArray, ...]]:
         with VirtualV3D(self._profile) as gpu:
             memory = gpu.alloc(program.size_bytes)
-            _load(memory, program)
+            load(memory, program)
             for region, image in zip(program.inputs, inputs, strict=True):
                 end = region.offset_bytes + region.size_bytes
                 memory.view[region.offset_bytes : end] = image.reshape(-1).view(np.uint8)
@@ -40,7 +40,7 @@ class SimulatedGpu:
             return launches, tuple(region.view(np.float32).copy() for region in regions)
 
 
-def _load(memory: Allocation, program: GpuProgram) -> None:
+def load(memory: Allocation, program: GpuProgram) -> None:
     """The program's words at its allocation's start, relocated to where that is."""
     words = memory.view[: program.words.nbytes].view(np.uint32)
     words[:] = program.words

@@ -1,4 +1,4 @@
-"""What binds a program on the QPUs, from the counters of the simulated launches that ran it."""
+"""What binds a program on the QPUs: beside what they wait for, which of the resources that they share is saturated."""
 
 from __future__ import annotations
 
@@ -6,19 +6,23 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from microbench.profile import DeviceProfile
+from microbench.virtual.counters import IDLE, what_binds
+from microbench.virtual.counters import ISSUE as ISSUED
 
 ISSUE, SDRAM, TMU, DMA, IMBALANCE = "issue", "SDRAM", "TMU", "DMA", "imbalance"
 SATURATED = 0.8  # of a resource's time at work: who waits then, waits for that
-# Why QPUs wait, by the counter of those cycles. All meet at semaphores, where the fast wait for the slowest.
-WAITS: Mapping[str, str] = {
-    "tmu_stall_cycles": TMU,
-    "uniform_stall_cycles": "uniforms",
-    "mutex_stall_cycles": "store lock",
-    "dma_stall_cycles": DMA,
-    "vpm_stall_cycles": "VPM",
-    "icache_stall_cycles": "instruction cache",
-    "sfu_stall_cycles": "special functions",
-    "semaphore_stall_cycles": IMBALANCE,
+# What a share of the QPUs' cycles is called. All meet at semaphores, where the fast wait for the slowest.
+CALLED: Mapping[str, str] = {
+    ISSUED: ISSUE,
+    "tmu": TMU,
+    "uniform": "uniforms",
+    "mutex": "store lock",
+    "dma": DMA,
+    "vpm": "VPM",
+    "icache": "instruction cache",
+    "sfu": "special functions",
+    "semaphore": IMBALANCE,
+    IDLE: IMBALANCE,
 }
 _CAUSES_OF_BYTES = ("tmu_sdram", "uniform_sdram", "icache_sdram", "dma_load", "dma_store")
 
@@ -45,14 +49,13 @@ def bound_of(counters: Mapping[str, float], profile: DeviceProfile) -> Bound | N
     """What binds launches on all QPUs that programs of the profile's board use; None where the counters are no
     simulator's. Raises ProfileError where the profile lacks a constant.
     """
-    cycles = counters.get("cycles", 0.0)
-    if not cycles or "instructions" not in counters:
+    binding = what_binds(counters, profile.target().qpus, profile.v3d_value("issue_cycles"))
+    if binding is None:
         return None
-    in_all = cycles * profile.target().qpus
-    shares = {ISSUE: counters["instructions"] * profile.v3d_value("issue_cycles") / in_all}
-    shares |= {name: counters[counter] / in_all for counter, name in WAITS.items()}
-    shares[IMBALANCE] += max(0.0, 1.0 - sum(shares.values()))  # QPUs that have ended
-    at_work = {name: busy / cycles for name, busy in _busy_cycles(counters, profile).items()}
+    shares = dict.fromkeys(CALLED.values(), 0.0)
+    for cause, share in binding.shares.items():
+        shares[CALLED[cause]] += share
+    at_work = {name: busy / counters["cycles"] for name, busy in _busy_cycles(counters, profile).items()}
     saturated = {**at_work, ISSUE: shares[ISSUE]}
     busiest = max(saturated, key=saturated.__getitem__)
     name = busiest if saturated[busiest] >= SATURATED else max(shares, key=shares.__getitem__)

@@ -69,7 +69,8 @@ class Execution:
     """What one launch took, in simulated time. `time_s` includes `overhead_s`, the cost of the launch call itself.
 
     `mark_times_s`: seconds from the launch's start (without overhead) to the n-th passing of the mark by the last QPU.
-    `profile` (by address) and `trace` are there when they were asked for.
+    `profile` (by address), `marks` (the counters when all QPUs had passed each mark; what they wait for there counts
+    for the next) and `trace` are there when they were asked for.
     """
 
     cycles: int
@@ -80,5 +81,6 @@ class Execution:
     mark_times_s: tuple[float, ...] = ()
     first_stale: StaleRead | None = field(default=None)
     profile: tuple[InstructionProfile, ...] = ()
+    marks: tuple[Mapping[str, float], ...] = ()
     trace: Trace | None = None
     warnings: tuple[Warned, ...] = ()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
@@ -16,7 +17,7 @@ from microbench.profile import DeviceProfile, load_profile
 from microbench.virtual.execution import Execution, InstructionProfile, StaleRead, StaleReads, Warned
 from microbench.virtual.launch import GpuLaunch, idle
 from microbench.virtual.library import library
-from microbench.virtual.trace import Interval, Trace, track_name, what_name
+from microbench.virtual.trace import Intervals, Trace
 from microbench.virtual.window import window
 
 _OK, _USAGE, _CANCELLED = 0, 7, 5
@@ -140,6 +141,7 @@ class VirtualV3D:
             mark_times_s=tuple(c / self._clock_hz for c in result.mark_cycles[: result.mark_count]),
             first_stale=stale[0] if stale else None,
             profile=self._profile(handle),
+            marks=self._marks(handle, result) if self._observed[0] else (),
             trace=self._trace(handle) if self._observed[1] else None,
             warnings=self._warnings(result),
         )
@@ -158,14 +160,17 @@ class VirtualV3D:
             for e in self._library.profile_of(handle)
         )
 
-    def _trace(self, handle: int) -> Trace:
-        entries, dropped = self._library.trace_of(handle)
-        tmus, causes = int(self.profile.v3d_value("tmus_per_slice")), self._library.cause_names
-        intervals = tuple(
-            Interval(track_name(e.track, tmus), what_name(e.what, causes), e.start, e.end, e.bus)
-            for e in entries
+    def _marks(self, handle: int, result: Any) -> tuple[Mapping[str, float], ...]:
+        counts = self._library.marks_of(handle, min(result.mark_count, len(result.mark_cycles)))
+        return tuple(
+            {"cycles": float(cycles), **{name: float(value) for name, value in counted.items()}}
+            for cycles, counted in zip(result.mark_cycles, counts, strict=False)
         )
-        return Trace(self._clock_hz, intervals, dropped)
+
+    def _trace(self, handle: int) -> Trace:
+        columns, dropped = self._library.trace_of(handle)
+        tmus = int(self.profile.v3d_value("tmus_per_slice"))
+        return Trace(self._clock_hz, Intervals(columns, self._library.cause_names, tmus), dropped)
 
     def _open(self) -> int:
         if not self._handle:

@@ -219,6 +219,13 @@ enum resource { LOAD_ENGINE, STORE_ENGINE, MUTEX, RESOURCES };
 
 /* ---- observe.c: what a launch may be asked to leave behind ---- */
 
+enum {
+#define V3D_COUNTER(name) COUNTER_##name,
+    V3D_COUNTERS(V3D_COUNTER)
+#undef V3D_COUNTER
+    COUNTERS
+};
+
 typedef struct {
     int on, profile;
     v3d_instruction_profile *instructions;
@@ -226,6 +233,7 @@ typedef struct {
     v3d_interval *intervals;
     uint32_t capacity, count;
     uint64_t dropped;
+    uint64_t (*at_marks)[COUNTERS];
     cycles busy_from[MAX_TMUS], busy_to[MAX_TMUS]; /* of TMUs, not yet traced */
 } observation;
 
@@ -302,6 +310,10 @@ void observe_stall(qpu *q, cycles until, enum cause cause);
 void observe_reset(struct v3d *gpu);
 /* Takes the profile out of the decoded code, which is about to go. */
 void observe_code(struct v3d *gpu);
+/* Keeps the counters as they are once every QPU has passed the mark so often. */
+void observe_mark(struct v3d *gpu, uint32_t number);
+/* v3d.c: adds up in the result what QPUs and instructions count. */
+void collect(struct v3d *gpu);
 void observe_free(observation *seen);
 void trace_busy(struct v3d *gpu, uint16_t track, cycles start, cycles end, uint32_t bus);
 void trace_runs(struct v3d *gpu);

@@ -8,6 +8,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from microbench.errors import BoardError
 from microbench.profile import DeviceProfile
 from microbench.virtual.build import library_path, machine_flags
@@ -53,6 +56,7 @@ class Library:
             "v3d_observe": (ctypes.c_int, (pointer, ctypes.c_int, word)),
             "v3d_profile_of": (ctypes.POINTER(InstructionEntry), (pointer, count)),
             "v3d_trace_of": (ctypes.POINTER(IntervalEntry), (pointer, count, long_count)),
+            "v3d_marks_of": (long_count, (pointer,)),
             "v3d_cancel": (None, (pointer,)),
             "v3d_alu": (ctypes.c_int, (*[ctypes.c_int] * 2, *[pointer] * 2, ctypes.c_int, *[pointer] * 3)),
         }
@@ -106,11 +110,20 @@ class Library:
         entries = self._dll.v3d_profile_of(handle, ctypes.byref(count))
         return [entries[i] for i in range(count.value)] if entries else []
 
-    def trace_of(self, handle: int) -> tuple[list[IntervalEntry], int]:
-        """The last launch's intervals, valid until the next launch, and how many did not fit."""
+    def trace_of(self, handle: int) -> tuple[NDArray[Any], int]:
+        """The last launch's intervals, with the fields of IntervalEntry, and how many did not fit."""
         count, dropped = ctypes.c_uint32(), ctypes.c_uint64()
         entries = self._dll.v3d_trace_of(handle, ctypes.byref(count), ctypes.byref(dropped))
-        return ([entries[i] for i in range(count.value)] if entries else []), dropped.value
+        kept = ctypes.string_at(entries, count.value * ctypes.sizeof(IntervalEntry)) if entries else b""
+        return np.frombuffer(kept, np.dtype(IntervalEntry)), dropped.value
+
+    def marks_of(self, handle: int, count: int) -> list[dict[str, int]]:
+        """Of the last launch, all counters at each mark; valid until the next launch."""
+        values, names = self._dll.v3d_marks_of(handle), self.counter_names
+        return [
+            {name: values[mark * len(names) + place] for place, name in enumerate(names)}
+            for mark in range(count if values else 0)
+        ]
 
     def cancel(self, handle: int) -> None:
         self._dll.v3d_cancel(handle)

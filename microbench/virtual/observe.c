@@ -17,6 +17,11 @@ int v3d_observe(v3d *gpu, int profile, uint32_t intervals)
         if (seen->intervals == NULL)
             return -1;
     }
+    if (profile) {
+        seen->at_marks = calloc(V3D_MARKS, sizeof *seen->at_marks);
+        if (seen->at_marks == NULL)
+            return -1;
+    }
     seen->capacity = intervals;
     seen->profile = profile != 0;
     seen->on = seen->profile || intervals > 0;
@@ -27,6 +32,8 @@ void observe_free(observation *seen)
 {
     free(seen->instructions);
     free(seen->intervals);
+    free(seen->at_marks);
+    seen->at_marks = NULL;
     seen->instructions = NULL;
     seen->intervals = NULL;
 }
@@ -151,6 +158,28 @@ static void keep_line(struct v3d *gpu, uint32_t line_bus, const instruction *lin
         if (line[i].stall != NULL)
             memcpy(p->stall_cycles, line[i].stall, sizeof p->stall_cycles);
     }
+}
+
+void observe_mark(struct v3d *gpu, uint32_t number)
+{
+    for (int i = 0; i < gpu->qpu_count; i++)
+        if (gpu->qpus[i].marks <= number)
+            return;
+    v3d_result *result = gpu->result, now = *result;
+    gpu->result = &now;
+    collect(gpu);
+    gpu->result = result;
+    const uint64_t counted[] = {
+#define V3D_COUNTER(name) now.name,
+        V3D_COUNTERS(V3D_COUNTER)
+#undef V3D_COUNTER
+    };
+    memcpy(gpu->seen.at_marks[number], counted, sizeof counted);
+}
+
+const uint64_t *v3d_marks_of(const v3d *gpu)
+{
+    return gpu->seen.at_marks == NULL ? NULL : gpu->seen.at_marks[0];
 }
 
 void observe_code(struct v3d *gpu)

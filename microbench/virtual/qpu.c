@@ -382,6 +382,8 @@ static void record_mark(qpu *q)
     result->mark_cycles[n] = later(result->mark_cycles[n], q->now);
     if (n + 1 > result->mark_count)
         result->mark_count = n + 1;
+    if (q->gpu->seen.profile)
+        observe_mark(q->gpu, n);
 }
 
 static void move_on(qpu *q, int branched, int ends)

@@ -6,7 +6,9 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
+
+from numpy.typing import NDArray
 
 from microbench.errors import BoardError
 from microbench.virtual.structures import TRACK_TMU, TRACK_VDR, TRACK_VDW, WHAT_BUSY, WHAT_RUN
@@ -29,12 +31,37 @@ class Interval:
     bus: int
 
 
+class Intervals(Sequence[Interval]):
+    """Of a launch, as the simulator keeps them: `columns` has the fields of v3d_interval, `causes` name its stalls."""
+
+    def __init__(self, columns: NDArray[Any], causes: Sequence[str], tmus_per_slice: int) -> None:
+        self.columns, self.causes = columns, tuple(causes)
+        self._tmus_per_slice = tmus_per_slice
+
+    def __len__(self) -> int:
+        return len(self.columns)
+
+    @overload
+    def __getitem__(self, index: int) -> Interval: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Intervals: ...
+
+    def __getitem__(self, index: int | slice) -> Interval | Intervals:
+        if isinstance(index, slice):
+            return Intervals(self.columns[index], self.causes, self._tmus_per_slice)
+        start, end, bus, track, what = self.columns[index].item()
+        return Interval(
+            track_name(track, self._tmus_per_slice), what_name(what, self.causes), start, end, bus
+        )
+
+
 @dataclass(frozen=True)
 class Trace:
     """The intervals of a launch, in no order; `dropped` more did not fit into what was asked for."""
 
     clock_hz: float
-    intervals: tuple[Interval, ...]
+    intervals: Intervals
     dropped: int
 
     def write(self, path: Path) -> None:

@@ -369,7 +369,7 @@ static void count_operations(struct v3d *gpu, uint32_t line_bus, const instructi
     }
 }
 
-static void collect(struct v3d *gpu)
+void collect(struct v3d *gpu)
 {
     v3d_result *r = gpu->result;
     icache_each(gpu, count_operations);

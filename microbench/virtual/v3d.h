@@ -226,6 +226,9 @@ int v3d_observe(v3d *gpu, int profile, uint32_t intervals);
 /* What the last launch left of either, until the next; `dropped` intervals did not fit. */
 const v3d_instruction_profile *v3d_profile_of(const v3d *gpu, uint32_t *count);
 const v3d_interval *v3d_trace_of(const v3d *gpu, uint32_t *count, uint64_t *dropped);
+/* With a profile: all counters when the last QPU passed the mark for the n-th time, in the order of v3d_counter_names,
+ * one after another; as many as mark_count. */
+const uint64_t *v3d_marks_of(const v3d *gpu);
 /* Ends a running execution soon; may be called from any thread. */
 void v3d_cancel(v3d *gpu);
 

@@ -6,15 +6,19 @@ import pytest
 
 from microbench.profile import load_profile
 from microbench.virtual import VirtualV3D
-from microbench.virtual.bounds import IMBALANCE, ISSUE, SDRAM, WAITS, bound_of, memory_bytes
+from microbench.virtual.bounds import CALLED, IMBALANCE, ISSUE, SDRAM, bound_of, memory_bytes
+from microbench.virtual.counters import IDLE
 from microbench.virtual.program import QpuLaunch, QpuProgram, run_program
 from tests.microbench.qpu_programs import END, NOP
 
 PROFILE = load_profile("pi-zero")
 CYCLES = 1e6
+WAITS = {f"{cause}_stall_cycles": name for cause, name in CALLED.items() if cause not in (ISSUE, IDLE)}
 NOTHING = {
     "cycles": CYCLES,
     "instructions": 0.0,
+    "add_operations": 0.0,
+    "mul_operations": 0.0,
     "tmu_requests": 0.0,
     **dict.fromkeys(WAITS, 0.0),
     **{f"{cause}_sdram_bytes": 0.0 for cause in ("tmu", "uniform", "icache")},

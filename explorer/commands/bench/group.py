@@ -15,6 +15,7 @@ from explorer.commands.bench.link import link
 from explorer.commands.bench.models import models
 from explorer.commands.bench.networks import networks
 from explorer.commands.bench.prior import prior
+from explorer.commands.bench.qpu import qpu
 from explorer.commands.bench.repeatability import repeatability
 from explorer.commands.bench.search import search
 from explorer.commands.bench.strategies import strategies
@@ -39,3 +40,4 @@ bench_app.command()(strategies)
 bench_app.command()(prior)
 bench_app.command()(twin)
 bench_app.command()(networks)
+bench_app.command()(qpu)
