@@ -1,7 +1,7 @@
-"""Follows docs/first-hour-virtual.md and README.md's first commands line by line in a bare Debian, and what of
+"""Follows docs/first-hour-virtual.md line by line in a bare Debian, then README.md's first commands, and what of
 docs/first-hour-pi-zero.md needs no board; writes what happened to a page in results/.
 
-    python3 -m tests.first_hour [--model FILE] [--out FILE]
+    python3 -m tests.first_hour [--model FILE] [--out FILE] [--searches]
 
 As root. The bare Debian is made by mmdebstrap from this machine's own package sources, without a compiler and without
 git; the project arrives there as a tarball, and what pip needs is found as this machine finds it. Where there is no
@@ -34,7 +34,8 @@ PROJECT = "project"  # the directory's name there
 ABSENT = ("cc", "gcc", "clang", "git", "make")
 COMPILER = ("gcc", "libc6-dev")
 WITHOUT_A_BOARD = ("explore runner", "explore devices add")
-OF_README = ("./bootstrap run", ".venv/bin/explore ")
+OF_README = (".venv/bin/explore check",)
+SEARCHES = ("./bootstrap run", ".venv/bin/explore run")  # of README.md: each takes as long as the page's
 SHOWN = (
     "run",
     "infer",
@@ -191,7 +192,9 @@ def _unpack_project(root: Path) -> None:
     subprocess.run(["chroot", str(root), "tar", "-xf", "/project.tar"], check=True)
 
 
-def follow(bare: Bare, model: Path | None) -> tuple[list[Step], list[str], dict[str, list[int]]]:
+def follow(
+    bare: Bare, model: Path | None, searches: bool
+) -> tuple[list[Step], list[str], dict[str, list[int]]]:
     """The lines that were typed, those that need a board, and the five best classes by each way to compute them.
 
     Ends the program where anything is not as it should be.
@@ -207,7 +210,8 @@ def follow(bare: Bare, model: Path | None) -> tuple[list[Step], list[str], dict[
             steps.append(bare.step(f"apt-get install -y -q --no-install-recommends {' '.join(COMPILER)}"))
         steps.append(bare.step(line))
     answers = _answers(bare)
-    steps += [bare.step(line) for line in lines_of(README) if line.startswith(OF_README)]
+    of_readme = OF_README + SEARCHES if searches else OF_README
+    steps += [bare.step(line) for line in lines_of(README) if line.startswith(of_readme)]
     typed = [line for line in lines_of(BOARD) if any(text in line for text in WITHOUT_A_BOARD)]
     steps += [bare.step(line) for line in typed]
     return steps, [line for line in lines_of(BOARD) if line not in typed], answers
@@ -240,9 +244,8 @@ def page_of(
     )
     parts = [
         "# The first hour, followed line by line\n",
-        "Made by `python3 -m tests.first_hour`: each line of docs/first-hour-virtual.md, README.md's commands but "
-        "`./bootstrap test`, and those of docs/first-hour-pi-zero.md that need no board, typed in a bare Debian "
-        "that has neither compiler nor git; the "
+        "Made by `python3 -m tests.first_hour`: the lines of docs/first-hour-virtual.md, then of README.md and of "
+        "docs/first-hour-pi-zero.md, typed in a bare Debian that has neither compiler nor git; the "
         f"project arrived as a tarball (of {commit}). The network is {trained}. Seconds are this machine's, shared "
         "with other work. Nothing was tried on silicon.\n",
         "| line | seconds |\n|---|--:|",
@@ -256,8 +259,12 @@ def page_of(
         if step.output.strip() and any(re.search(rf"\b{word}\b", step.line) for word in SHOWN):
             shown = [line.rstrip()[:160] for line in step.output.splitlines()][-LINES_SHOWN:]
             parts.append(f"`{step.line}`\n\n```text\n" + "\n".join(shown) + "\n```\n")
-    parts.append("## Lines that need a board, not typed\n")
-    parts += [f"- `{line}`" for line in untried]
+    parts.append(
+        "## Not typed: what needs a board, and of README.md the tests and searches that take as long again\n"
+    )
+    typed = {step.line for step in steps}
+    readme = [line for line in lines_of(README) if line.startswith(("./", ".venv/")) and line not in typed]
+    parts += [f"- `{line}`" for line in (*untried, *readme)]
     return "\n".join(parts) + "\n"
 
 
@@ -266,6 +273,7 @@ def main() -> None:
     default = NETWORKS / "squeezenet1_1_224.onnx"
     parser.add_argument("--model", type=Path, default=default if default.is_file() else None)
     parser.add_argument("--out", type=Path, default=ROOT / "results" / "first-hour.md")
+    parser.add_argument("--searches", action="store_true", help="the README's too, which take as long again")
     chosen = parser.parse_args()
     for program in ("mmdebstrap", "chroot", "git"):
         if shutil.which(program) is None or os.geteuid() != 0:
@@ -273,7 +281,7 @@ def main() -> None:
     words = ["git", "rev-parse", "--short", "HEAD"]
     commit = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
     with bare_debian() as bare:
-        steps, untried, answers = follow(bare, chosen.model)
+        steps, untried, answers = follow(bare, chosen.model, chosen.searches)
     chosen.out.write_text(page_of(steps, untried, answers, chosen.model, commit), encoding="utf-8")
 
 
