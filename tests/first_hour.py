@@ -244,8 +244,8 @@ def page_of(
     )
     parts = [
         "# The first hour, followed line by line\n",
-        "Made by `python3 -m tests.first_hour`: the lines of docs/first-hour-virtual.md, then of README.md and of "
-        "docs/first-hour-pi-zero.md, typed in a bare Debian that has neither compiler nor git; the "
+        "Made by `python3 -m tests.first_hour`: the lines of docs/first-hour-virtual.md, README.md and "
+        "docs/first-hour-pi-zero.md, but for those at the end, typed in a bare Debian without compiler and git; the "
         f"project arrived as a tarball (of {commit}). The network is {trained}. Seconds are this machine's, shared "
         "with other work. Nothing was tried on silicon.\n",
         "| line | seconds |\n|---|--:|",
@@ -260,7 +260,8 @@ def page_of(
             shown = [line.rstrip()[:160] for line in step.output.splitlines()][-LINES_SHOWN:]
             parts.append(f"`{step.line}`\n\n```text\n" + "\n".join(shown) + "\n```\n")
     parts.append(
-        "## Not typed: what needs a board, and of README.md the tests and searches that take as long again\n"
+        "## Not typed\n\nWhat needs a board; tests and searches of README.md, which take as long again; and what comes "
+        "behind where a run was ended.\n"
     )
     typed = {step.line for step in steps}
     readme = [line for line in lines_of(README) if line.startswith(("./", ".venv/")) and line not in typed]
