@@ -42,8 +42,10 @@ def test_names_are_unique_and_what_is_required_can_be_installed() -> None:
     names = [capability.name for capability in CAPABILITIES]
     assert len(set(names)) == len(names)
     installed = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
-    packages = set(re.findall(r"[\w.-]+", next(re.finditer(r"apt-get install (.*)", installed))[1]))
-    assert {capability.package for capability in CAPABILITIES if capability.package} <= packages
+    lines = re.findall(r"apt-get install (.*)", installed.replace("\\\n", " "))
+    packages = {word for line in lines for word in line.split()}
+    wanted = {package for capability in CAPABILITIES for package in capability.package.split(", ") if package}
+    assert wanted <= packages
     for capability in CAPABILITIES:
         assert capability.purpose and not (capability.package and capability.may_be_lacking)
 
