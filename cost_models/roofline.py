@@ -112,6 +112,7 @@ class RooflineModel:
         tmus = qpus / value("qpus_per_slice") * value("tmus_per_slice")
         tmus_at_work = min(tmus, qpus / work.balance * value("tmus_per_slice"))
         per_qpu_s = cycle_s / qpus * work.balance
+        tiles = work.dma_stores / candidate.choice.tiles.get("blocks", 1)
         return RooflineTerms(
             compute=work.alu_instructions * value("issue_cycles") * per_qpu_s,
             load=work.load_instructions * value("tmu_cycles_per_request") * cycle_s / tmus_at_work,
@@ -119,9 +120,9 @@ class RooflineModel:
             store=work.dma_stores * value("vdw_setup_s") + work.store_instructions * self._stored_row_s(),
             memory=_least_bytes(work) / self._profile.memory_bytes_per_s,
             streamed=_streamed_bytes(work) / self._profile.memory_bytes_per_s,
-            # Every stored block begins with an empty request queue, so its first load waits for SDRAM; before the first
-            # one code and uniforms come from there, to all QPUs at once.
-            latency=(work.dma_stores * work.balance / qpus + 1) * self._first_load_s(),
+            # Every tile begins with an empty request queue, so its first load waits for SDRAM; before the first of all,
+            # code and uniforms come from there, to all QPUs at once.
+            latency=(tiles * work.balance / qpus + 1) * self._first_load_s(),
         )
 
     def _stored_row_s(self) -> float:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from explorer.runs.algorithm_style import style_of
 from explorer.runs.data import RunData
 from explorer.runs.frames import timed_candidates
 from explorer.runs.report import RunReport, StepReport
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
 PREDICTED, MEASURED = "#9ecae1", "#08519c"
 SHORTEST_AXIS_STEPS = 4
 MOST_TICKED = 3000.0
-
-Colour = tuple[float, float, float, float]
 
 
 def figures(run: RunData) -> Mapping[str, Path]:
@@ -61,15 +60,6 @@ def new_figure(width: float, height: float) -> tuple[Figure, Axes]:
     figure = NewFigure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
     return figure, figure.add_subplot()
-
-
-def algorithm_colours(names: Iterable[str]) -> Mapping[str, Colour]:
-    """A colour for each algorithm, in the order of their names."""
-    import matplotlib
-
-    distinct = sorted(set(names))
-    palette = matplotlib.colormaps["tab10" if len(distinct) <= 10 else "tab20"]
-    return {name: palette(index % palette.N) for index, name in enumerate(distinct)}
 
 
 def plain_ticks(*axes: Axis) -> None:
@@ -116,9 +106,16 @@ def _time_s(step: StepReport) -> float:
 
 def _candidates(report: RunReport, points: pd.DataFrame) -> Figure:
     figure, axes = new_figure(7, 6)
-    for name, colour in algorithm_colours(points["algorithm"]).items():
-        rows = points[points["algorithm"] == name]
-        axes.scatter(1e3 * rows["time_s"], 1e3 * rows["predicted_s"], s=14, color=colour, label=name)
+    for name in sorted(set(points["algorithm"])):
+        rows, style = points[points["algorithm"] == name], style_of(name)
+        axes.scatter(
+            1e3 * rows["time_s"],
+            1e3 * rows["predicted_s"],
+            s=14,
+            color=style.colour,
+            marker=style.marker,
+            label=name,
+        )
     times = [*(1e3 * points["time_s"]), *(1e3 * points["predicted_s"])]
     ends = (min(times) / 1.3, max(times) * 1.3)
     axes.plot(ends, ends, color="black", linewidth=0.8)

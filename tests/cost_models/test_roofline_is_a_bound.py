@@ -26,6 +26,7 @@ TARGET = PROFILE.target()
 ROOFLINE = RooflineModel(PROFILE)
 MOST = 3  # candidates of an algorithm
 TINY = (
+    convolution(32, 16, (40, 40), Conv2d((1, 1))),  # many blocks of few channels: several are one tile
     convolution(16, 16, (1, 1), Conv2d((1, 1))),
     convolution(4, 8, (3, 3), Conv2d((1, 1))),
     convolution(4, 4, (4, 4), Conv2d((3, 3), (1, 1), (1, 1, 1, 1), groups=4)),

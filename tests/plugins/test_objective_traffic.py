@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from codegen.plan import Plan, read_plan
@@ -13,19 +12,18 @@ from tests.plugins.installed import explore_with, install
 
 def planned(directory: Path, site: Path, *more: str) -> Plan:
     directory.mkdir()
-    words = null_run(write_tiny_model(directory / "tiny.onnx", side=32), directory, *more)
+    words = null_run(write_tiny_model(directory / "tiny.onnx", side=48), directory, *more)
     ended = explore_with(site, *words, cwd=directory)
     assert ended.returncode == 0, ended.stderr
     return read_plan(directory / "out" / "plan.json")
 
 
-def test_a_plan_is_searched_for_by_its_price(tmp_path: Path) -> None:
+def test_a_price_for_it_changes_the_plan(tmp_path: Path) -> None:
     site = install("objective_traffic", tmp_path / "site")
     fastest = planned(tmp_path / "fastest", site)
     priced = planned(tmp_path / "priced", site, "--price", "traffic=1")  # a second for each byte
-    assert priced.predicted_s >= fastest.predicted_s  # of a tiny network they may be one plan
-    command = json.loads((tmp_path / "priced" / "out" / "run.json").read_text())["command"]
-    assert command[command.index("--price") + 1] == "traffic=1"
+    assert priced.predicted_s > fastest.predicted_s
+    assert [step.choice for step in priced.steps] != [step.choice for step in fastest.steps]
 
 
 def test_without_the_package_nothing_of_that_name_can_be_priced(tmp_path: Path) -> None:
