@@ -24,6 +24,7 @@ Held = NDArray[np.bool_]
 FOLDS = 5
 COVERAGE = 0.8
 NARROWEST = 0.01  # log ratio: one per cent either way, however well the folds agree
+WIDEST = math.log(1000.0)  # of a log ratio either way: it says that nothing is known
 LEAST_SPREAD = 0.02  # log ratio: half of what quantiles lie apart at least, before it is stretched
 
 
@@ -137,13 +138,13 @@ class LearnedRatio:
         return self._around(centre, spread, engines)
 
     def _around(self, centre: Matrix, spread: _Spread, engines: Sequence[str]) -> Ratios:
-        """None is narrower than NARROWEST either way."""
+        """None is narrower than NARROWEST either way, and none wider than WIDEST."""
         widest = max(self.stretches.values())
         half = spread.half * np.array([self.stretches.get(engine, widest) for engine in engines])
         return Ratios(
             centre,
-            centre + np.minimum(spread.middle - half, -NARROWEST),
-            centre + np.maximum(spread.middle + half, NARROWEST),
+            centre + np.clip(spread.middle - half, -WIDEST, -NARROWEST),
+            centre + np.clip(spread.middle + half, NARROWEST, WIDEST),
         )
 
     @property

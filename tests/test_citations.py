@@ -31,7 +31,7 @@ def texts() -> dict[Path, str]:
         path: path.read_text(encoding="utf-8")
         for path in files
         if path.is_file() and path.suffix in TEXTS and path != Path(__file__)
-        if not WRITTEN.match(str(path.relative_to(ROOT)))
+        if not WRITTEN.match(str(path.relative_to(ROOT))) and "node_modules" not in path.parts
     }
 
 

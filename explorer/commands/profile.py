@@ -18,15 +18,22 @@ def profile(
     trace: Annotated[
         Path | None,
         typer.Option(
-            help="write the launch in time to this file, as Chrome's trace events (Perfetto opens it)"
+            help="write the launch in time to this file, as Chrome's trace events (Perfetto opens it)",
+            metavar="FILE",
         ),
     ] = None,
     roofline: Annotated[
-        Path | None, typer.Option(help="draw the layers under the board's roofline, as .svg, .png or .pdf")
+        Path | None,
+        typer.Option(
+            help="draw the layers under the board's roofline, as .svg, .png or .pdf", metavar="FILE"
+        ),
     ] = None,
-    markdown: Annotated[Path | None, typer.Option(help="write the table to this file too")] = None,
+    markdown: Annotated[
+        Path | None, typer.Option(help="write the table to this file too", metavar="FILE")
+    ] = None,
     device: Annotated[
-        str | None, typer.Option(help="profile of the virtual board (default: the plan's device)")
+        str | None,
+        typer.Option(help="profile of the virtual board (default: the plan's device)", metavar="DEVICE"),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:

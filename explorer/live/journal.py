@@ -58,7 +58,10 @@ class Journal:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             self._file.truncate(0)
         except OSError as error:
-            self._give_up(error)
+            _say_why(error)
+            if self._file is not None:
+                file, self._file = self._file, None  # another's
+                _close_quietly(file)
             return
         self._write("run", directory=str(place), **self._about)
         self._has_begun(place)
@@ -107,13 +110,8 @@ class Journal:
             self._file.write(line + "\n")
             self._file.flush()
         except OSError as error:
-            self._give_up(error)
-
-    def _give_up(self, error: OSError) -> None:
-        _LOG.warning("nobody can watch this run: %s cannot be written (%s)", JOURNAL_FILE, error.strerror)
-        if self._file is not None:
-            file, self._file = self._file, None
-            _close_quietly(file)
+            _say_why(error)
+            self._close()  # on a full disk it is in the way of what the run is for
 
     def _close(self) -> None:
         """Readers that have it open read it to its end."""
@@ -121,6 +119,10 @@ class Journal:
             Path(self._file.name).unlink(missing_ok=True)
             file, self._file = self._file, None
             _close_quietly(file)
+
+
+def _say_why(error: OSError) -> None:
+    _LOG.warning("nobody can watch this run: %s cannot be written (%s)", JOURNAL_FILE, error.strerror)
 
 
 def _close_quietly(file: IO[str]) -> None:

@@ -81,7 +81,7 @@ def test_a_fire_module_on_the_qpus_writes_its_concatenation_in_place() -> None:
 
 def module_of(algorithm: str) -> Graph:
     """Three parts, the middle one ("part") a layer that the algorithm computes."""
-    build = GraphBuilder("parts", (1, 20, 7, 6))
+    build = GraphBuilder("parts", (1, 20, 13, 14) if algorithm == "qpu_winograd" else (1, 20, 7, 6))
     other = build.add(POINTWISE, "x", [(20, 20, 1, 1), (20,)], name="other")
     first = build.add(POINTWISE, other, [(9, 20, 1, 1), (9,)], name="first")
     if algorithm == "qpu_map":

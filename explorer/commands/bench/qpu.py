@@ -23,7 +23,9 @@ def qpu(
         list[Path],
         typer.Argument(metavar="RUN...", help="directories that `explore run` wrote, or plan files"),
     ],
-    markdown: Annotated[Path | None, typer.Option(help="write the tables to this file too")] = None,
+    markdown: Annotated[
+        Path | None, typer.Option(help="write the tables to this file too", metavar="FILE")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Show how near networks on the QPUs come to the larger of their arithmetic and of the bytes that must move."""
