@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from codegen.algorithm import algorithm_named
 from codegen.bundle.arrangement import arrange
 from codegen.bundle.sections import sections_of
 from codegen.bundle.tasks import schedule_of
+from codegen.engine_registry import layout_named
 from codegen.errors import PlanError
 from codegen.plan import Plan, PlanStep
 from codegen.program import GpuProgram, Launch
@@ -154,8 +156,9 @@ def _layers(
     barriers = _barriers(execution, ends)
     value = profile.v3d_value
     peak = value("clock_hz") / value("issue_cycles") * profile.target().qpus * LANES * OPERATIONS
-    for number, step in enumerate(steps):
-        before, after = marks[number], marks[number + 1]
+    for step, phases in _phases(steps):
+        number = phases[0]
+        before, after = marks[number], marks[phases[-1] + 1]
         counted = {name: after[name] - before[name] for name in after}
         counted["semaphore_stall_cycles"] -= barriers[number - 1] if number else 0.0
         counted["semaphore_stall_cycles"] = max(0.0, counted["semaphore_stall_cycles"])
@@ -169,10 +172,24 @@ def _layers(
             counted["cycles"] / value("clock_hz"),
             Bound(bound.name, shares, bound.at_work),
             memory_bytes(counted),
-            work.unique_bytes_read + work.bytes_written,
+            work.unique_bytes_read + min(work.bytes_written, _output_bytes(step)),
             peak,
             profile.memory_bytes_per_s,
         )
+
+
+def _phases(steps: Sequence[PlanStep]) -> Iterator[tuple[PlanStep, Sequence[int]]]:
+    """Each step with the numbers of its marks: of several phases, which follow each other, every one has its own."""
+    numbered = groupby(enumerate(steps), key=lambda entry: entry[1].name)
+    for _, group in numbered:
+        marks = list(group)
+        yield marks[0][1], [number for number, _ in marks]
+
+
+def _output_bytes(step: PlanStep) -> float:
+    """Of what is written for others: phases write for each other besides."""
+    pairs = zip(step.choice.output_layouts, step.spec.outputs, strict=True)
+    return float(sum(layout_named(layout).size_bytes(tensor) for layout, tensor in pairs))
 
 
 def _barriers(execution: Execution, ends: Sequence[float]) -> Sequence[float]:

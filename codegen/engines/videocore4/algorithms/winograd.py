@@ -42,6 +42,7 @@ from codegen.target import Target
 from codegen.tensor import FloatArray, TensorType
 from codegen.winograd import TAPS, TILES, transformed_filters
 
+_HEAD_WORDS = 2  # of a block of the products: where its tiles' words are, and how many tiles
 CHUNKS = 2, 4, 8, 16, 32  # channels that are transformed with one table
 ROWS, GROUPS = 16, 16  # of the last phase: what is read is shared by blocks side by side, in all channels
 # Instructions of a tile of either transform, and of each channel in it: to choose its chunk by.
@@ -252,7 +253,7 @@ class QpuWinograd(AlgorithmBase):
         order = self._products.order_of_sums(parts.multiplication, inner)
         by_element = made_up_for(_by_element(weights[0], parts.tile), order, filled=1.0)
         multiplied = self._products.lower(parts.multiplication, target, inner, by_element)
-        second = _between(multiplied, inputs, products)
+        second = _between(_in_one_round(multiplied), inputs, products)
         table, blocks = _inputs_transformed(parts, geometry, target)
         first = input_kernel(parts.tile, geometry.input_channels).words
         return QpuLayer(
@@ -277,6 +278,17 @@ def _by_element(kernel: FloatArray, tile: int) -> list[FloatArray]:
         ordered.reshape(outputs, -1, 1, 1).astype(np.float32),
         np.zeros(outputs, np.float32),
     ]
+
+
+def _in_one_round(layer: QpuLayer) -> QpuLayer:
+    """All tiles of a QPU as one block: a layer whose QPUs enter a kernel again and again passes its mark as often."""
+    merged: list[tuple[Uniform, ...] | None] = []
+    for q in range(len(layer.blocks)):
+        own = layer.of_qpu(q)
+        tiles = [word for block in own for word in block[_HEAD_WORDS:]]
+        count = sum(number for block in own if isinstance(number := block[1], int))
+        merged.append((own[0][0], count, *tiles) if own else None)
+    return replace(layer, blocks=tuple(merged), more=())
 
 
 def _between(layer: QpuLayer, inputs: int, products: int) -> QpuLayer:
