@@ -116,7 +116,7 @@ def link(
         size_bytes=size_bytes,
         relocations=np.array(sorted(image.relocations), np.uint32),
         launches=tuple(
-            Launch(control, num_qpus, tuple(x.name for x in layers), code.epilogue)
+            Launch(control, num_qpus, _passed(layers), code.epilogue)
             for control, layers in zip(controls, launches, strict=True)
         ),
         inputs=tuple(regions[name] for name in inputs),
@@ -282,7 +282,21 @@ def _place_blocks(
 
 
 def _blocks_of(layers: Sequence[LinkedLayer], index: int, q: int) -> list[tuple[Uniform, ...]]:
-    return [] if index == len(layers) else layers[index].layer.of_qpu(q)
+    """A QPU's blocks of a layer; where others have more, it passes as often without work."""
+    if index == len(layers):
+        return []
+    own, passes = layers[index].layer.of_qpu(q), _passes(layers[index])
+    return own if passes == 1 else [*own, *[()] * (passes - len(own))]
+
+
+def _passes(layer: LinkedLayer) -> int:
+    """How often every QPU passes the mark behind a layer's blocks."""
+    return max(1, *(len(layer.layer.of_qpu(q)) for q in range(len(layer.layer.blocks))))
+
+
+def _passed(layers: Sequence[LinkedLayer]) -> tuple[str, ...]:
+    """The layer of each mark."""
+    return tuple(layer.name for layer in layers for _ in range(_passes(layer)))
 
 
 def _aligned(offset: int) -> int:
@@ -374,7 +388,7 @@ class _Writer:
         for n, uniforms in enumerate(blocks or [()]):
             start = self._blocks[number, index, q, n]
             last = n + 1 >= len(blocks)
-            words, addresses = self._first_words(number, layers, index, q, n, last=last, idle=not blocks)
+            words, addresses = self._first_words(number, layers, index, q, n, last=last, idle=not uniforms)
             # A network has half a million of these, nearly all of them integers.
             words += [uniform & 0xFFFFFFFF if type(uniform) is int else 0 for uniform in uniforms]
             for place in [p for p, uniform in enumerate(uniforms) if type(uniform) is not int]:
