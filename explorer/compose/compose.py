@@ -39,7 +39,8 @@ class Limits:
     `engines`: those that layers may run on, None for all; `chains`: whether layers may be computed
     together; `seconds`: after work that takes one core about so long the best found so far is taken, with the gap that
     is left: work is counted, so that every machine finds the same. `wall_s`: the same by the clock, where that matters
-    more. `called`, `launched`: layers, by name, that may not, or have to, run on an engine that launches.
+    more. `effort`: that several compositions share, in the place of these. `called`, `launched`: layers, by name, that
+    may not, or have to, run on an engine that launches.
     """
 
     engines: Sequence[str] | None = None
@@ -48,6 +49,7 @@ class Limits:
     caps: Caps = field(default_factory=Caps)
     chains: bool = True
     seconds: float = 10.0
+    effort: Effort | None = field(default=None, compare=False)
     wall_s: float | None = None
     called: frozenset[str] = frozenset()
     launched: frozenset[str] = frozenset()
@@ -59,6 +61,7 @@ class Limits:
 
 
 UNLIMITED = Limits()
+PART = 0.125  # of the effort that several compositions share
 
 
 def cpu_only() -> Limits:
@@ -108,7 +111,7 @@ def compose(
     nothing keeps within the caps.
     """
     allowed = {spec: _allowed(ways, limits) for spec, ways in timed_candidates.items()}
-    effort = Effort(limits.seconds, limits.wall_s)
+    effort = limits.effort.share(PART) if limits.effort else Effort(limits.seconds, limits.wall_s)
     prices, sides = Prices(overheads, limits.weights), Sides(limits.called, limits.launched)
     problem = Problem(graph, allowed, prices, limits.engines, limits.chains, sides)
     free = limits.caps == Caps()

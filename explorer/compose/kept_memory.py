@@ -19,6 +19,7 @@ from codegen.bundle.tasks import is_view
 from codegen.schedule import Candidate
 from explorer.compose.compose import Composition, Limits, retimed
 from explorer.compose.decomposition import CLOSE
+from explorer.compose.effort import Effort
 from explorer.compose.problem import Sides
 from explorer.compose.steps import Overheads
 from explorer.compose.timed_candidates import TimedCandidate, TimedCandidates, by_candidate
@@ -28,6 +29,7 @@ THRIFT = 1e4  # free compositions that a byte less is worth where nothing but me
 MOST_PRICES = 20
 MOST_BRANCHES = 60
 NEAR = 1e-3  # a proven gap that is small enough
+TOGETHER = 6.0  # times what one composition may take, for all that keep within a limit
 
 
 @dataclass(frozen=True)
@@ -102,7 +104,9 @@ class Keeping:
         charged = self.charged(free, free, 0.0)
         if charged.needed <= room:
             return free
-        search = _Search(charged, room, self.charged_composition)
+        effort = Effort(TOGETHER * self.limits.seconds, self.limits.wall_s)
+        sharing = replace(self, limits=replace(self.limits, effort=effort))
+        search = _Search(charged, room, sharing.charged_composition, effort)
         search.run()
         return search.result()
 
@@ -155,7 +159,10 @@ class _Branch:
 
 
 class _Search:
-    def __init__(self, free: Charged, room: int, compose: Callable[[Request], Charged]) -> None:
+    def __init__(
+        self, free: Charged, room: int, compose: Callable[[Request], Charged], effort: Effort
+    ) -> None:
+        self._effort = effort
         self._free = free
         self._room = room
         self._compose = compose
@@ -192,7 +199,7 @@ class _Search:
         dear, thrifty = self._free, self._take(Request(self._thrift, self._room))
         penalty = 0.0
         for _ in range(MOST_PRICES):
-            if thrifty is None or not thrifty.kept <= self._room < dear.kept:
+            if thrifty is None or not thrifty.kept <= self._room < dear.kept or self._effort.is_spent():
                 break
             penalty = (thrifty.price - dear.price) / (dear.kept - thrifty.kept)
             middle = self._take(Request(penalty, self._room)) if penalty > 0 else None
@@ -213,7 +220,7 @@ class _Search:
 
         consider(Sides())
         for _ in range(MOST_BRANCHES):
-            if not waiting or self._gap(waiting[0][0]) <= NEAR:
+            if not waiting or self._gap(waiting[0][0]) <= NEAR or self._effort.is_spent():
                 break
             _, _, branch = heapq.heappop(waiting)
             name = branch.undecided()

@@ -17,7 +17,7 @@ from explorer.compose.steps import ComposedStep, Overheads, starts_launch
 from explorer.compose.timed_candidates import TimedCandidate, TimedCandidates, launchable
 from explorer.errors import CompositionError, TooLittleMemoryError
 
-MOST_PHASES = 2  # of a layer
+MOST_PHASES = 4  # of a layer
 AMPLE_CODE_BYTES = 32 << 10  # of a layer, with its streams
 AMPLE_WEIGHTS = 4  # as often as any packing has them
 AMPLE_COPIES = 3  # of what a layer writes: in two layouts, and as scratch memory
