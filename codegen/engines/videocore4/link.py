@@ -291,6 +291,8 @@ def _blocks_of(layers: Sequence[LinkedLayer], index: int, q: int) -> list[tuple[
 
 def _passes(layer: LinkedLayer) -> int:
     """How often every QPU passes the mark behind a layer's blocks."""
+    if not layer.layer.more:
+        return 1
     return max(1, *(len(layer.layer.of_qpu(q)) for q in range(len(layer.layer.blocks))))
 
 

@@ -6,7 +6,7 @@ of channels of its own, tiles are its pixels), sums transformed back, and result
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import ClassVar
@@ -30,7 +30,7 @@ from codegen.engines.videocore4.kernels.winograd import (
     input_kernel,
     product_kernel,
 )
-from codegen.engines.videocore4.layer import Address, QpuLayer, Uniform
+from codegen.engines.videocore4.layer import Address, Base, QpuLayer, Uniform
 from codegen.engines.videocore4.layout import LANES, LINE_BYTES, Pixel16, block_lines
 from codegen.engines.videocore4.memory import GPU_MEMORY
 from codegen.graph import LayerSpec
@@ -248,12 +248,12 @@ class QpuWinograd(AlgorithmBase):
         )
         back = _products_transformed(parts, geometry, target, weights[1], bounds(op.epilogue))
         kernel = product_kernel(parts.tile, geometry.output_channels, coded(op.epilogue))
-        third = QpuLayer(kernel.words, *back, then=_moved(last, results), scratch_bytes=end)
+        third = QpuLayer(kernel.words, *back, then=_in_scratch(last, {"scratch": results}), scratch_bytes=end)
         inner = self._inner(spec, target, point)
         order = self._products.order_of_sums(parts.multiplication, inner)
         by_element = made_up_for(_by_element(weights[0], parts.tile), order, filled=1.0)
         multiplied = self._products.lower(parts.multiplication, target, inner, by_element)
-        second = _between(_in_one_round(multiplied), inputs, products)
+        second = _in_scratch(_in_one_round(multiplied), {"input": inputs, "output": products})
         table, blocks = _inputs_transformed(parts, geometry, target)
         first = input_kernel(parts.tile, geometry.input_channels).words
         return QpuLayer(
@@ -281,7 +281,7 @@ def _by_element(kernel: FloatArray, tile: int) -> list[FloatArray]:
 
 
 def _in_one_round(layer: QpuLayer) -> QpuLayer:
-    """All tiles of a QPU as one block: a layer whose QPUs enter a kernel again and again passes its mark as often."""
+    """All tiles of a QPU as one block: a launch has room for few marks, and each round would pass one."""
     merged: list[tuple[Uniform, ...] | None] = []
     for q in range(len(layer.blocks)):
         own = layer.of_qpu(q)
@@ -291,32 +291,16 @@ def _in_one_round(layer: QpuLayer) -> QpuLayer:
     return replace(layer, blocks=tuple(merged), more=())
 
 
-def _between(layer: QpuLayer, inputs: int, products: int) -> QpuLayer:
-    """A layer that reads and writes the scratch."""
-    starts = {"input": inputs, "output": products}
+def _in_scratch(layer: QpuLayer, starts: Mapping[Base, int]) -> QpuLayer:
+    """A layer whose addresses of these bases are of the scratch, from such bytes of it on."""
 
     def moved(word: Uniform) -> Uniform:
         if isinstance(word, Address) and word.base in starts:
             return Address("scratch", starts[word.base] + word.offset_bytes)
         return word
 
-    return _with_words(layer, moved)
-
-
-def _moved(layer: QpuLayer, start: int) -> QpuLayer:
-    """A layer whose scratch begins so many bytes later."""
-
-    def moved(word: Uniform) -> Uniform:
-        if isinstance(word, Address) and word.base == "scratch":
-            return Address("scratch", start + word.offset_bytes)
-        return word
-
-    return _with_words(layer, moved)
-
-
-def _with_words(layer: QpuLayer, change: Callable[[Uniform], Uniform]) -> QpuLayer:
     rounds = [
-        tuple(None if block is None else tuple(map(change, block)) for block in blocks)
+        tuple(None if block is None else tuple(map(moved, block)) for block in blocks)
         for blocks in (layer.blocks, *layer.more)
     ]
     return replace(layer, blocks=rounds[0], more=tuple(rounds[1:]))
