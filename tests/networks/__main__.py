@@ -94,8 +94,8 @@ def _exported(one: Architecture, path: Path, place: str) -> Judge:
                 return {"reason": f"its exporter fails: {type(error).__name__}: {error}"}
             half.rename(path)
         if place == "host":
-            return asdict(judge_on_host(path, {}))
-        return asdict(judge_on_board(path, {}))
+            return asdict(judge_on_host(path, {}, comparison=one.comparison))
+        return asdict(judge_on_board(path, {}, comparison=one.comparison))
 
     return judge
 

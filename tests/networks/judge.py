@@ -26,8 +26,9 @@ from explorer.pipeline.boards import open_board_of
 from explorer.plans.modelled_plan import modelled_plan
 from explorer.plans.network import load_network
 from explorer.settings import RunSettings
-from explorer.studies.foreign_networks import SEEDS, peer_session, seeded_inputs, spread_error
+from explorer.studies.foreign_networks import SEEDS, peer_session, seeded_inputs
 from microbench.board import Board
+from tests.networks.comparisons import BY_PLACE, Comparison
 from tests.networks.places import launched_share, why_not_launched
 
 BOARD = "pi-zero"
@@ -46,7 +47,7 @@ def left_to_chance(seed: int) -> Inputs:
 class OnHost:
     """A network on this machine. Errors are relative to the spread of the output, the greatest over three inputs:
     `error` against onnxruntime, `own_error` and `peer_error` of this compiler and of onnxruntime against the imported
-    graph in float64. `reason`: why it is not known.
+    graph in float64, `compared` as that says. `reason`: why it is not known.
     """
 
     nodes: int
@@ -55,6 +56,7 @@ class OnHost:
     own_error: float | None = None
     peer_error: float | None = None
     reason: str = ""
+    compared: str = BY_PLACE.name
 
 
 @dataclass(frozen=True)
@@ -71,11 +73,13 @@ class OnBoard:
     reason: str = ""
 
 
-def judge_on_host(path: Path, shapes: Shapes, given: Given = left_to_chance) -> OnHost:
+def judge_on_host(
+    path: Path, shapes: Shapes, given: Given = left_to_chance, comparison: Comparison = BY_PLACE
+) -> OnHost:
     """Imports, compiles and runs a file on three inputs: those that are `given` for a seed, the others random."""
     model = onnx.load(path)
     inputs = _inputs(model, shapes, given)
-    found = OnHost(len(model.graph.node))
+    found = OnHost(len(model.graph.node), compared=comparison.name)
     try:
         prepared = CompilerBackend.prepare(model, flags=FLAGS)
         own = [prepared.run(values) for values in inputs]
@@ -86,12 +90,16 @@ def judge_on_host(path: Path, shapes: Shapes, given: Given = left_to_chance) -> 
     if _are_equal(peer):
         return replace(found, reason="its outputs are the same for every input")
     graph = prepared.compiled.graph
-    found = replace(found, macs=macs_of(graph), error=_greatest(own, peer))
+    found = replace(found, macs=macs_of(graph), error=_greatest(own, peer, comparison))
     exact = [_exact(graph, values) for values in inputs]
-    return replace(found, own_error=_greatest(own, exact), peer_error=_greatest(peer, exact))
+    return replace(
+        found, own_error=_greatest(own, exact, comparison), peer_error=_greatest(peer, exact, comparison)
+    )
 
 
-def judge_on_board(path: Path, shapes: Shapes, given: Given = left_to_chance) -> OnBoard:
+def judge_on_board(
+    path: Path, shapes: Shapes, given: Given = left_to_chance, comparison: Comparison = BY_PLACE
+) -> OnBoard:
     """Plans a file for the virtual board by modelled times, without a search, and runs the plan there."""
     model = onnx.load(path)
     inputs, found = _inputs(model, shapes, given), OnBoard()
@@ -109,7 +117,7 @@ def judge_on_board(path: Path, shapes: Shapes, given: Given = left_to_chance) ->
             compile_bundle(network.graph, plan, board.target, Path(place))
             gpu = read_manifest(Path(place)).gpu
             found = replace(found, launches=0 if gpu is None else len(gpu.launches))
-            off, time_s = _off(board, Path(place), network.graph, path, model, inputs)
+            off, time_s = _off(board, Path(place), network.graph, path, model, inputs, comparison)
     except ExploreError as error:
         return replace(found, reason=_reason(error))
     return replace(found, error=off, time_s=time_s)
@@ -118,18 +126,24 @@ def judge_on_board(path: Path, shapes: Shapes, given: Given = left_to_chance) ->
 def bundle_error(board: Board, bundle: Path, graph: Graph, path: Path, shapes: Shapes, given: Given) -> float:
     """The error of a bundle of a file's graph on a board, as `OnBoard` has it."""
     model = onnx.load(path)
-    return _off(board, bundle, graph, path, model, _inputs(model, shapes, given))[0]
+    return _off(board, bundle, graph, path, model, _inputs(model, shapes, given), BY_PLACE)[0]
 
 
 def rounding(graph: Graph, path: Path, shapes: Shapes, given: Given = left_to_chance) -> float:
     """How far onnxruntime is off from float64 on a file's graph, as errors of `OnHost`."""
     model = onnx.load(path)
     inputs = _inputs(model, shapes, given)
-    return _greatest(_peer(path, model, inputs), [_exact(graph, values) for values in inputs])
+    return _greatest(_peer(path, model, inputs), [_exact(graph, values) for values in inputs], BY_PLACE)
 
 
 def _off(
-    board: Board, bundle: Path, graph: Graph, path: Path, model: ModelProto, inputs: Sequence[Inputs]
+    board: Board,
+    bundle: Path,
+    graph: Graph,
+    path: Path,
+    model: ModelProto,
+    inputs: Sequence[Inputs],
+    comparison: Comparison,
 ) -> tuple[float, float]:
     """The error of a bundle, and its time."""
     runs = [board.run_bundle(bundle, tuple(values[name] for name in graph.inputs)) for values in inputs]
@@ -145,7 +159,7 @@ def _off(
         )
         for run in runs
     ]
-    return _greatest(shaped, peer), runs[0].time_s
+    return _greatest(shaped, peer, comparison), runs[0].time_s
 
 
 def _inputs(model: ModelProto, shapes: Shapes, given: Given) -> list[Inputs]:
@@ -178,13 +192,10 @@ def _cut(graph: Graph, results: Mapping[str, NDArray[Any]]) -> list[NDArray[Any]
     return [cut[name] for name in graph.outputs if name not in lengths]
 
 
-def _greatest(own: Sequence[Sequence[NDArray[Any]]], others: Sequence[Sequence[NDArray[Any]]]) -> float:
-    pairs = zip(own, others, strict=True)
-    return max(
-        spread_error(np.asarray(mine), np.asarray(theirs))
-        for ours, those in pairs
-        for mine, theirs in zip(ours, those, strict=True)
-    )
+def _greatest(
+    own: Sequence[Sequence[NDArray[Any]]], others: Sequence[Sequence[NDArray[Any]]], comparison: Comparison
+) -> float:
+    return max(comparison.error(ours, those) for ours, those in zip(own, others, strict=True))
 
 
 def macs_of(graph: Graph) -> int:

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from tests.networks.comparisons import BY_PLACE
+
 HOST_TOLERANCE, BOARD_TOLERANCE = 1e-4, 1e-3
 MOST_TIMES = 4  # what onnxruntime is off
 INTRODUCTION = """\
@@ -22,7 +24,13 @@ difference over the standard deviation of the output that it is in; at most 1e-4
 board. The two host errors in brackets are against the imported graph in float64, of this compiler and of onnxruntime:
 the second is how much of rounding the network itself makes. "On QPUs" is the share of the multiply-adds; where it is
 less than 95%, the last column says which operators' stay on the CPU, and whether the QPUs have an algorithm for them
-that is slower by the modelled times."""
+that is slower by the modelled times.
+
+Detectors with their post-processing are compared as sets, for of scores within rounding of each other either may come
+first. Boxes of one label that overlap most, by half at least, are one detection: it is off by its corners over the
+spread of all corners, and by its score over the spread of all scores. What only one side has is off by the distance of
+its score from the cut of the side that lacks it (the detector's threshold, or the least score there where that side is
+full) over the spread of scores."""
 
 
 @dataclass(frozen=True)
@@ -157,9 +165,10 @@ def _error(value: float | None) -> str:
 
 def _errors(found: dict[str, Any]) -> str:
     text = _error(found.get("error"))
-    if found.get("own_error") is None:
-        return text
-    return f"{text} ({_error(found['own_error'])}, {_error(found['peer_error'])})"
+    if found.get("own_error") is not None:
+        text += f" ({_error(found['own_error'])}, {_error(found['peer_error'])})"
+    compared = found.get("compared", BY_PLACE.name)
+    return text if compared == BY_PLACE.name else f"{text} {compared}"
 
 
 def _text(text: str) -> str:

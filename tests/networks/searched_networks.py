@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from explorer.plans.network import write_zoo_model
-from tests.networks.architectures import Architecture, detector, export, missing, of_timm, of_torchvision, own
+from tests.networks.architectures import SSDLITE, Architecture, export, missing, of_timm, of_torchvision, own
 
 
 @dataclass(frozen=True)
@@ -75,5 +75,5 @@ SEARCHED = (
     _exported(of_torchvision("shufflenet_v2_x1_0", "ShuffleNet v2", 224), "image classification"),
     _exported(of_torchvision("mnasnet0_5", "MnasNet", 224), "image classification"),
     _exported(of_torchvision("densenet121", "DenseNet", 224), "image classification"),
-    _exported(detector("ssdlite320_mobilenet_v3_large", "SSDLite", 320), "object detection"),
+    _exported(SSDLITE, "object detection"),
 )
