@@ -147,6 +147,25 @@ static double clock_s(void)
     return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
 }
 
+/* The child's number stays its own until it is fetched, and with it that of its group. */
+static int has_ended(pid_t child, int flags)
+{
+    siginfo_t ended;
+    ended.si_pid = 0;
+    return waitid(P_PID, (id_t)child, &ended, WEXITED | WNOWAIT | flags) == 0 && ended.si_pid == child;
+}
+
+static int fetch(pid_t child)
+{
+    int status = 0;
+    watch_hold();
+    while (waitpid(child, &status, 0) < 0 && errno == EINTR)
+        ;
+    watch_child(0);
+    watch_go_on();
+    return status;
+}
+
 /* Waits for the child within the limit, then kills it with all it started. */
 static enum ending wait_for(pid_t child, double limit_s, int *code)
 {
@@ -154,8 +173,8 @@ static enum ending wait_for(pid_t child, double limit_s, int *code)
     sigset_t on_child;
     sigemptyset(&on_child);
     sigaddset(&on_child, SIGCHLD);
-    int status = 0, limited = 0;
-    while (waitpid(child, &status, limited ? 0 : WNOHANG) == 0) {
+    int limited = 0;
+    while (!has_ended(child, limited ? 0 : WNOHANG)) {
         const double rest_s = until_s - clock_s();
         const struct timespec rest = {(time_t)rest_s, (long)((rest_s - (double)(time_t)rest_s) * 1e9)};
         limited = rest_s <= 0.0;
@@ -165,26 +184,36 @@ static enum ending wait_for(pid_t child, double limit_s, int *code)
             sigtimedwait(&on_child, NULL, &rest);
     }
     kill(-child, SIGKILL); /* what it left running */
+    const int status = fetch(child);
     *code = WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status);
     return limited ? ENDED_BY_LIMIT : WIFSIGNALED(status) ? ENDED_BY_SIGNAL : ENDED_BY_EXIT;
+}
+
+static pid_t start_child(exec_request *run)
+{
+    const pid_t parent = getpid();
+    watch_hold();
+    const pid_t child = fork();
+    if (child == 0)
+        become(run, parent);
+    if (child > 0) {
+        setpgid(child, child); /* whichever of the two comes first */
+        watch_child(child);
+    }
+    watch_go_on();
+    return child;
 }
 
 static int run_child(exec_request *run, writer *answer, backend_message *why)
 {
     const conditions before = read_conditions();
     const double start_s = clock_s();
-    const pid_t parent = getpid();
     watch_limit(run->limit_s + GRACE_S);
-    const pid_t child = fork();
+    const pid_t child = start_child(run);
     if (child < 0)
         return fail(why, FAULT_BOARD, "cannot start a process: %s", strerror(errno));
-    if (child == 0)
-        become(run, parent);
-    setpgid(child, child); /* whichever of the two comes first */
-    watch_child(child);
     int code = 0;
     const enum ending ending = wait_for(child, run->limit_s, &code);
-    watch_child(0);
     put_u32(answer, ending);
     put_u32(answer, (uint32_t)code);
     put_f64(answer, clock_s() - start_s);
@@ -205,8 +234,8 @@ static int run_child(exec_request *run, writer *answer, backend_message *why)
 
 static int check_names(const reader *from, const exec_request *run, backend_message *why)
 {
-    if (from->bad || from->at != from->size || !(run->limit_s > 0))
-        return fail(why, FAULT_PROTOCOL, "EXEC does not have the length its counts say, or no time limit");
+    if (from->bad || from->at != from->size || !watch_takes(run->limit_s))
+        return fail(why, FAULT_PROTOCOL, "EXEC does not have the length its counts say, or no time limit of at most a month");
     for (uint32_t i = 0; i < run->output_count; ++i)
         if (!is_file_name(run->outputs[i]))
             return fail(why, FAULT_PROTOCOL, "EXEC asks for a file whose name is not plain");

@@ -75,8 +75,9 @@ static int check(const reader *from, const gpu_request *run, backend_message *wh
 {
     if (from->bad || from->at != from->size)
         return fail(why, FAULT_PROTOCOL, "GPU_RUN does not have the length its counts say");
-    if (run->repeats == 0 || run->launch_count == 0 || !(run->limit_s > 0) || !(run->launch_limit_s > 0))
-        return fail(why, FAULT_PROTOCOL, "GPU_RUN wants at least one launch, one repeat and time for them");
+    if (run->repeats == 0 || run->launch_count == 0 || !watch_takes(run->limit_s) ||
+        !watch_takes(run->launch_limit_s))
+        return fail(why, FAULT_PROTOCOL, "GPU_RUN wants at least one launch, one repeat and time for them, at most a month");
     if (run->word_count > run->size_bytes / 4)
         return fail(why, FAULT_CANDIDATE, "the program is larger than the memory it asks for");
     for (uint32_t i = 0; i < run->relocation_count; ++i)
@@ -127,11 +128,9 @@ static int launch(const gpu_request *run, uint32_t index, uint32_t bus, int coun
                                  run->launch_limit_s};
     static backend_times times;
     memset(&times, 0, sizeof times);
-    watch_gpu_begin();
     const double cpu_before_s = cpu_time_s();
     const int fault = backend_execute(&what, &times, why);
     const double cpu_s = cpu_time_s() - cpu_before_s;
-    watch_gpu_end();
     if (fault)
         return fault;
     put_f64(answer, times.time_s);
@@ -181,11 +180,15 @@ int answer_gpu_run(reader *request, writer *answer, backend_message *why)
     void *memory = NULL;
     if (!fault) {
         watch_limit(run.limit_s);
+        watch_hold();
         fault = backend_alloc(run.size_bytes, &bus, &memory, why);
+        watch_go_on();
     }
     if (!fault) {
         fault = run_loaded(&run, bus, memory, answer, why);
+        watch_hold();
         backend_free(bus);
+        watch_go_on();
     }
     free(run.inputs);
     free(run.outputs);

@@ -11,6 +11,7 @@
 #include "identity.h"
 #include "protocol.h"
 #include "requests.h"
+#include "watch.h"
 
 #define ROOT ""
 
@@ -42,7 +43,12 @@ int answer_hello(reader *request, writer *answer, backend_message *why)
     double clock_hz = 0.0;
     int fault = !constants     ? fail(why, FAULT_BOARD, "out of memory")
                 : request->bad ? fail(why, FAULT_PROTOCOL, "HELLO is shorter than it says")
-                               : backend_open(constants, count, &clock_hz, why);
+                               : 0;
+    if (!fault) {
+        watch_hold();
+        fault = backend_open(constants, count, &clock_hz, why);
+        watch_go_on();
+    }
     free(constants);
     if (fault)
         return fault;

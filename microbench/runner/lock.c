@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,7 +21,8 @@
 /* One that is ending, or sweeping before it shares, is waited for; one left behind frees its GPU first. */
 enum { WAIT_MS = 1000, TAKE_OVER_MS = 6000, STEP_MS = 20, RECORD_BYTES = 256, PATH_BYTES = 4096 };
 
-static int lock_fd = -1, recorded;
+static int lock_fd = -1;
+static atomic_int recorded; /* what ends the process may leave while it leaves by itself */
 
 /* The first one in cleans up; it then lets others in where they do no harm. 0 when locked. */
 static int lock_and_sweep(const char *directory)
@@ -78,7 +80,7 @@ static int write_record(const char *path, const char *holder, backend_message *w
         return fail(why, FAULT_BOARD, "the holder's name is too long");
     if (ftruncate(lock_fd, 0) != 0 || pwrite(lock_fd, record, (size_t)length, 0) != length)
         return fail_to_write(path, (uint64_t)length, why);
-    recorded = !backend_shares();
+    atomic_store(&recorded, !backend_shares());
     return 0;
 }
 
@@ -108,6 +110,6 @@ int lock_take(const char *directory, const char *holder, backend_message *why)
 
 void lock_leave(void)
 {
-    if (recorded)
-        recorded = ftruncate(lock_fd, 0) != 0;
+    if (atomic_exchange(&recorded, 0) && ftruncate(lock_fd, 0) != 0)
+        atomic_store(&recorded, 1);
 }

@@ -43,13 +43,6 @@ static int take_output(void)
     return answers < 0 || nowhere < 0 || dup2(nowhere, STDOUT_FILENO) < 0 ? -1 : answers;
 }
 
-/* What must not stay behind, whatever ends the process. */
-static void release(void)
-{
-    backend_close();
-    lock_leave();
-}
-
 static int answer_one(const char *directory, uint32_t type, reader *request, writer *answer, backend_message *why)
 {
     switch (type) {
@@ -104,9 +97,9 @@ int main(int argc, char **argv)
     const int complete = argc == 4 || argc == 5;
     const double idle_limit_s = complete ? strtod(argv[2], &end) : 0.0;
     char *directory = complete ? realpath(argv[1], NULL) : NULL;
-    if (!directory || *end != '\0' || !(idle_limit_s > 0.0)) {
-        fprintf(stderr, "usage: runner DIRECTORY IDLE_LIMIT_S HOLDER [mailbox|registers] (an existing directory, a "
-                        "number above 0, a name)\n");
+    if (!directory || *end != '\0' || !watch_takes(idle_limit_s)) {
+        fprintf(stderr, "usage: runner DIRECTORY IDLE_LIMIT_S HOLDER [mailbox|registers] (an existing directory, "
+                        "seconds above 0 and at most a month, a name)\n");
         return EXIT_USAGE;
     }
     const int answers = take_output();
@@ -114,7 +107,7 @@ int main(int argc, char **argv)
     if (answers < 0)
         return EXIT_REFUSED;
     int fault = backend_prepare(directory, argc == 5 ? argv[4] : NULL, &why);
-    if (!fault && watch_start(STDIN_FILENO, release) != 0)
+    if (!fault && watch_start(STDIN_FILENO, lock_leave) != 0)
         fault = fail(&why, FAULT_BOARD, "cannot watch the connection: %s", strerror(errno));
     if (!fault)
         fault = lock_take(directory, argv[3], &why);
@@ -124,7 +117,8 @@ int main(int argc, char **argv)
     }
     const int code = serve(directory, answers, idle_limit_s);
     watch_leave();
-    release();
+    backend_close();
+    lock_leave();
     free(directory);
     return code;
 }

@@ -13,38 +13,31 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { RELEASE_WAIT_S = 2, EXIT_STOPPED = 70, EXIT_CRASHED = 71 };
+enum { HOPELESS_S = 2, LONGEST_LIMIT_S = 31 * 86400, EXIT_STOPPED = 70, EXIT_CRASHED = 71 };
 
 static int watched_fd, signal_fd, timer_fd;
-static void (*release_all)(void);
-static atomic_int child_pid, leaving;
-static pthread_mutex_t gpu_lock = PTHREAD_MUTEX_INITIALIZER;
+static void (*leave_all)(void);
+static atomic_int child_pid;
+static int has_left; /* of the thread that serves */
+static pthread_mutex_t whole_steps = PTHREAD_MUTEX_INITIALIZER;
 
-/* A launch on silicon ends within a second, so the wait succeeds; a simulated GPU needs no freeing. */
 static void stop(void)
 {
-    const pid_t child = atomic_load(&child_pid);
-    while (atomic_load(&leaving))
-        pause();
-    if (child > 0)
-        kill(-child, SIGKILL);
     struct timespec until;
     clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_sec += RELEASE_WAIT_S;
-    if (pthread_mutex_timedlock(&gpu_lock, &until) == 0)
-        release_all();
+    until.tv_sec += HOPELESS_S;
+    pthread_mutex_timedlock(&whole_steps, &until); /* never given back */
+    const pid_t child = atomic_load(&child_pid);
+    if (child > 0)
+        kill(-child, SIGKILL);
+    leave_all();
     _exit(EXIT_STOPPED);
 }
 
-/*
- * A crash of the runner itself must not keep GPU memory until the next boot. Releasing is not safe in a handler in
- * general: a second crash takes the default way out, and a deadlock meets the alarm that the watching thread receives.
- */
 static void crashed(int number)
 {
     (void)number;
-    alarm(1);
-    release_all();
+    leave_all();
     _exit(EXIT_CRASHED);
 }
 
@@ -71,7 +64,7 @@ static void *watch(void *unused)
     return unused;
 }
 
-int watch_start(int input_fd, void (*release)(void))
+int watch_start(int input_fd, void (*leave)(void))
 {
     sigset_t fatal, blocked;
     sigemptyset(&fatal);
@@ -85,12 +78,14 @@ int watch_start(int input_fd, void (*release)(void))
     if (pthread_sigmask(SIG_BLOCK, &blocked, NULL) != 0)
         return -1;
     watched_fd = input_fd;
-    release_all = release;
+    leave_all = leave;
     signal_fd = signalfd(-1, &fatal, SFD_CLOEXEC);
     timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC);
     pthread_t thread;
     return signal_fd < 0 || timer_fd < 0 || catch_crashes() || pthread_create(&thread, NULL, watch, NULL) != 0 ? -1 : 0;
 }
+
+int watch_takes(double seconds) { return seconds > 0.0 && seconds <= LONGEST_LIMIT_S; }
 
 void watch_limit(double seconds)
 {
@@ -103,8 +98,13 @@ void watch_limit(double seconds)
 
 void watch_child(pid_t child) { atomic_store(&child_pid, (int)child); }
 
-void watch_leave(void) { atomic_store(&leaving, 1); }
+void watch_hold(void) { pthread_mutex_lock(&whole_steps); }
 
-void watch_gpu_begin(void) { pthread_mutex_lock(&gpu_lock); }
+void watch_go_on(void) { pthread_mutex_unlock(&whole_steps); }
 
-void watch_gpu_end(void) { pthread_mutex_unlock(&gpu_lock); }
+void watch_leave(void)
+{
+    if (!has_left)
+        watch_hold();
+    has_left = 1;
+}

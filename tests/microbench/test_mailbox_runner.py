@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import os
 import signal
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -194,6 +195,20 @@ def test_a_killed_runner_leaves_no_memory_taken(start: Callable[..., PipeTranspo
     wait_until(lambda: pi.calls(RELEASE) != [], "the release")
     by_guardian = [call for call in pi.calls() if call.pid != transport.process.pid]
     assert [(call.tag, call.word) for call in by_guardian] == [(ENABLE, 0), (UNLOCK, 7), (RELEASE, 7)]
+
+
+def test_an_end_while_memory_is_being_taken_leaves_none_taken(
+    start: Callable[..., PipeTransport], pi: FakePi
+) -> None:
+    transport = start()
+    with pi.hanging(ALLOCATE):
+        ask(transport)
+        wait_until(lambda: pi.calls(ALLOCATE) != [], "the allocation")
+        transport.process.send_signal(signal.SIGTERM)
+        time.sleep(0.2)  # for long enough that it has come, and less than a wait is hopeless after
+    transport.process.wait(timeout=60)
+    wait_until(lambda: pi.guardians() == [], "the guardian's end")
+    assert [(call.tag, call.word) for call in pi.calls(UNLOCK, RELEASE)] == [(UNLOCK, 7), (RELEASE, 7)]
 
 
 def test_what_was_freed_in_order_is_not_freed_again(start: Callable[..., PipeTransport], pi: FakePi) -> None:
