@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
-from onnx import AttributeProto, helper
+from onnx import AttributeProto, ModelProto, NodeProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
 from codegen.element_type import element_types
 from codegen.errors import FoldingError, UnsupportedTypeError
+from codegen.graph import Graph
 from codegen.onnx_import.builder import GraphBuilder
 from codegen.onnx_import.folding_limits import check_size, within_time
 from codegen.onnx_import.node import OnnxNode
+from codegen.reference import evaluate
 from codegen.tensor import Array
 
 RANDOM = frozenset(
@@ -18,6 +22,24 @@ RANDOM = frozenset(
 )
 LISTS = frozenset({"Optional", "SequenceConstruct", "SplitToSequence"})  # whose results are no tensors
 SUBGRAPHS = frozenset({AttributeProto.GRAPH, AttributeProto.GRAPHS})
+OWN = frozenset(
+    {
+        "BatchNormalization",
+        "DequantizeLinear",
+        "GlobalLpPool",
+        "Hardmax",
+        "LRN",
+        "LogSoftmax",
+        "Resize",
+        "Scatter",
+        "Softmax",
+        "Upsample",
+    }
+)
+"""Operators that ONNX's reference implementation does not have at every version, or has with another meaning than that
+of the version: softmax of several axes before version 13, batch normalisation by statistics of its input."""
+
+Importer = Callable[[ModelProto], Graph]
 
 
 def is_foldable(node: OnnxNode, builder: GraphBuilder) -> bool:
@@ -31,27 +53,29 @@ def is_foldable(node: OnnxNode, builder: GraphBuilder) -> bool:
     )
 
 
-def fold(node: OnnxNode, builder: GraphBuilder) -> None:
-    """Evaluates the node by the reference implementation of ONNX and defines its outputs as constants.
+def fold(node: OnnxNode, builder: GraphBuilder, imported: Importer) -> None:
+    """Evaluates the node and defines its outputs as constants: by the reference implementation of ONNX, or by that of
+    this compiler, for which the node is `imported` as a model of its own.
 
     Raises FoldingError where the node cannot be evaluated, or not within the limits.
     """
     check_size(node, builder)
     values = {name: builder.constant(node, index) for index, name in enumerate(node.inputs) if name}
+    own = _alone(node, values) if node.op_type in OWN else None
+    graph = None if own is None else imported(own)
     with within_time(node, builder):
-        results = _evaluate(node, values)
-    for name, value in zip(node.outputs, results, strict=False):
-        if name and not isinstance(value, np.ndarray | np.generic):
+        results = _evaluate(node, values) if graph is None else _evaluate_own(graph, values[node.input(0)])
+    for name, value in zip(filter(None, node.outputs), results, strict=False):
+        if not isinstance(value, np.ndarray | np.generic):
             raise UnsupportedTypeError(
                 f"{node.where}: output {name!r} is a sequence or an optional value; export the model with tensors"
             )
-        if name and str(np.asarray(value).dtype) not in element_types():
+        if str(np.asarray(value).dtype) not in element_types():
             raise UnsupportedTypeError(
                 f"{node.where}: output {name!r} is constant, of {np.asarray(value).dtype}; supported are "
                 f"{', '.join(sorted(element_types()))}; export the model with these, and with every input of the node"
             )
-        if name:
-            builder.define_constant(node, name, np.asarray(value))
+        builder.define_constant(node, name, np.asarray(value))
 
 
 def _evaluate(node: OnnxNode, values: dict[str, Array]) -> list[Array]:
@@ -79,3 +103,32 @@ def _evaluate(node: OnnxNode, values: dict[str, Array]) -> list[Array]:
             f"{node.where}: its inputs are constant but it cannot be evaluated ({error}); export the model without it, "
             "or with its result"
         ) from error
+
+
+def _alone(node: OnnxNode, values: dict[str, Array]) -> ModelProto | None:
+    """A model of the node alone: its first input is the model's, the others are initializers. None where that input is
+    of a type that graphs do not have.
+    """
+    first = values[node.input(0)]
+    if str(first.dtype) not in element_types():
+        return None
+    given = NodeProto()
+    given.CopyFrom(node.proto)
+    given.name = node.name
+    given.input[:] = [f"input {index}" if name else "" for index, name in enumerate(node.inputs)]
+    others = {own: values[name] for own, name in zip(given.input, node.inputs, strict=True) if name}
+    del others[given.input[0]]
+    dtype = helper.np_dtype_to_tensor_dtype(first.dtype)
+    graph = helper.make_graph(
+        [given],
+        "constant",
+        [helper.make_tensor_value_info(given.input[0], dtype, first.shape)],
+        [helper.make_empty_tensor_value_info(name) for name in node.outputs if name],
+        [numpy_helper.from_array(value, name) for name, value in others.items()],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", node.opset)])
+
+
+def _evaluate_own(graph: Graph, value: Array) -> list[Array]:
+    results = evaluate(graph, dict.fromkeys(graph.inputs, value))
+    return [results[name].astype(graph.types[name].element_type.dtype) for name in graph.outputs]

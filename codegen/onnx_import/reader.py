@@ -224,7 +224,7 @@ class _Reader:
         handlers, builder = registry().handlers, self._builder
         key = (node.domain, node.op_type)
         if not node.domain and is_foldable(node, builder):
-            fold(node, builder)
+            fold(node, builder, import_model)
         elif follow(node, builder):
             return
         elif key in handlers:  # of a model's own function too: a package may know better what to do with it
