@@ -9,7 +9,7 @@ from onnx import AttributeProto, ModelProto, NodeProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
 from codegen.element_type import element_types
-from codegen.errors import FoldingError, UnsupportedTypeError
+from codegen.errors import FoldingError, ModelError, UnsupportedTypeError
 from codegen.graph import Graph
 from codegen.onnx_import.builder import GraphBuilder
 from codegen.onnx_import.folding_limits import check_size, within_time
@@ -25,19 +25,19 @@ SUBGRAPHS = frozenset({AttributeProto.GRAPH, AttributeProto.GRAPHS})
 OWN = frozenset(
     {
         "BatchNormalization",
-        "DequantizeLinear",
-        "GlobalLpPool",
         "Hardmax",
         "LRN",
         "LogSoftmax",
         "Resize",
-        "Scatter",
         "Softmax",
         "Upsample",
     }
 )
-"""Operators that ONNX's reference implementation does not have at every version, or has with another meaning than that
-of the version: softmax of several axes before version 13, batch normalisation by statistics of its input."""
+"""Operators that ONNX's reference implementation computes wrongly: softmax of several axes before version 13, batch
+normalisation by statistics of its input, resizing by another rule than that of the version, response normalisation of
+as many channels as there are images."""
+MOST_EXACT = 2**53
+"""The largest integer up to which float64 has them all."""
 
 Importer = Callable[[ModelProto], Graph]
 
@@ -61,10 +61,8 @@ def fold(node: OnnxNode, builder: GraphBuilder, imported: Importer) -> None:
     """
     check_size(node, builder)
     values = {name: builder.constant(node, index) for index, name in enumerate(node.inputs) if name}
-    own = _alone(node, values) if node.op_type in OWN else None
-    graph = None if own is None else imported(own)
     with within_time(node, builder):
-        results = _evaluate(node, values) if graph is None else _evaluate_own(graph, values[node.input(0)])
+        results = _evaluate(node, values, imported)
     for name, value in zip(filter(None, node.outputs), results, strict=False):
         if not isinstance(value, np.ndarray | np.generic):
             raise UnsupportedTypeError(
@@ -78,7 +76,21 @@ def fold(node: OnnxNode, builder: GraphBuilder, imported: Importer) -> None:
         builder.define_constant(node, name, np.asarray(value))
 
 
-def _evaluate(node: OnnxNode, values: dict[str, Array]) -> list[Array]:
+def _evaluate(node: OnnxNode, values: dict[str, Array], imported: Importer) -> list[Array]:
+    """By the reference implementation; by this compiler's where that is wrong, lacks the node's version or fails."""
+    if node.op_type in OWN:
+        return _evaluate_own(node, values, imported)
+    try:
+        return _evaluate_by_onnx(node, values)
+    except FoldingError:
+        try:
+            return _evaluate_own(node, values, imported)
+        except ModelError:
+            pass  # what ONNX says of it tells more
+        raise
+
+
+def _evaluate_by_onnx(node: OnnxNode, values: dict[str, Array]) -> list[Array]:
     try:
         inputs = [
             helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(value.dtype), value.shape)
@@ -105,30 +117,32 @@ def _evaluate(node: OnnxNode, values: dict[str, Array]) -> list[Array]:
         ) from error
 
 
-def _alone(node: OnnxNode, values: dict[str, Array]) -> ModelProto | None:
-    """A model of the node alone: its first input is the model's, the others are initializers. None where that input is
-    of a type that graphs do not have.
-    """
+def _evaluate_own(node: OnnxNode, values: dict[str, Array], imported: Importer) -> list[Array]:
+    """The node as a model whose input is its first input, in float64; raises ModelError and its kin."""
     first = values[node.input(0)]
-    if str(first.dtype) not in element_types():
-        return None
+    if any(
+        value.dtype.kind in "iu" and np.abs(value).max(initial=0) > MOST_EXACT for value in values.values()
+    ):
+        raise FoldingError(
+            f"{node.where}: its inputs are constant but beyond {MOST_EXACT}; export the model with its result"
+        )
+    graph = imported(_alone(node, values))
+    results = evaluate(graph, dict.fromkeys(graph.inputs, first))
+    return [results[name].astype(graph.types[name].element_type.dtype) for name in graph.outputs]
+
+
+def _alone(node: OnnxNode, values: dict[str, Array]) -> ModelProto:
     given = NodeProto()
     given.CopyFrom(node.proto)
     given.name = node.name
     given.input[:] = [f"input {index}" if name else "" for index, name in enumerate(node.inputs)]
-    others = {own: values[name] for own, name in zip(given.input, node.inputs, strict=True) if name}
-    del others[given.input[0]]
-    dtype = helper.np_dtype_to_tensor_dtype(first.dtype)
+    first, *others = ((own, values[name]) for own, name in zip(given.input, node.inputs, strict=True) if name)
+    dtype = helper.np_dtype_to_tensor_dtype(first[1].dtype)
     graph = helper.make_graph(
         [given],
         "constant",
-        [helper.make_tensor_value_info(given.input[0], dtype, first.shape)],
+        [helper.make_tensor_value_info(first[0], dtype, first[1].shape)],
         [helper.make_empty_tensor_value_info(name) for name in node.outputs if name],
-        [numpy_helper.from_array(value, name) for name, value in others.items()],
+        [numpy_helper.from_array(value, name) for name, value in others],
     )
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", node.opset)])
-
-
-def _evaluate_own(graph: Graph, value: Array) -> list[Array]:
-    results = evaluate(graph, dict.fromkeys(graph.inputs, value))
-    return [results[name].astype(graph.types[name].element_type.dtype) for name in graph.outputs]
