@@ -36,12 +36,19 @@ def check_signature(node: OnnxNode) -> None:
             raise node.malformed(f"it has {len(names)} {what}; {node.op_type} has {wanted}")
 
 
+REMEDIES = {
+    "com.microsoft": "export the model without it: by onnxruntime's optimizer at the level ORT_ENABLE_BASIC, and by its "
+    "quantizer in the format QDQ, or with a function that says what it is"
+}
+"""What is to be done about operator sets that many models have."""
+
+
 def refusal(node: OnnxNode, known_domains: Iterable[str]) -> UnsupportedOperatorError:
     """The error for an operator that has no handler and is no function."""
     if node.domain and node.domain not in known_domains:
         return node.unsupported(
             f"it is of the operator set {node.domain!r}; only the default one of ONNX is supported",
-            "export the model without it, or with a function that says what it is",
+            REMEDIES.get(node.domain, "export the model without it, or with a function that says what it is"),
         )
     if node.op_type in RANDOM:
         return node.unsupported(
