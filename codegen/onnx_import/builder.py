@@ -189,7 +189,7 @@ class GraphBuilder:
                 f"input {index} ({name!r}) is constant", "only a computed tensor is supported here"
             )
         if name in self._written:
-            raise node.malformed(f"reads {name!r}, which a later node writes: a cycle, or nodes out of order")
+            raise node.malformed(f"reads {name!r}, which is part of a cycle, or computed behind one")
         raise node.malformed(f"reads {name!r}, which nothing in the model gives")
 
     def require_inputs(self, node: OnnxNode) -> None:

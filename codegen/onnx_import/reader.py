@@ -26,6 +26,7 @@ from codegen.onnx_import.model_file import NEWEST_OPSET, check_names, check_uniq
 from codegen.onnx_import.names import Names
 from codegen.onnx_import.node import OnnxNode
 from codegen.onnx_import.number_rules import follow
+from codegen.onnx_import.order import in_order
 from codegen.onnx_import.signature import check_signature, refusal
 from codegen.operator_registry import registry
 from codegen.spec_check import check
@@ -178,15 +179,19 @@ class _Reader:
         self._in_steps = 0
 
     def named(self, protos: Iterable[NodeProto], sets: Mapping[str, int]) -> list[OnnxNode]:
-        """Nodes under unique names: their own, or operator and index; the second of a name gets a number."""
-        return [
-            OnnxNode.of(
-                node,
-                self._names.take(node.name or f"{node.op_type}_{index}"),
-                sets.get("" if node.domain == "ai.onnx" else node.domain, sets.get("", NEWEST_OPSET)),
-            )
-            for index, node in enumerate(protos)
-        ]
+        """Nodes under unique names, each behind those that it reads: their own names, or operator and index; the second
+        of a name gets a number.
+        """
+        return in_order(
+            [
+                OnnxNode.of(
+                    node,
+                    self._names.take(node.name or f"{node.op_type}_{index}"),
+                    sets.get("" if node.domain == "ai.onnx" else node.domain, sets.get("", NEWEST_OPSET)),
+                )
+                for index, node in enumerate(protos)
+            ]
+        )
 
     def import_node(self, node: OnnxNode) -> None:
         """Emits what the node computes, or adds what keeps it from that to `obstacles`; raises ModelError where the
