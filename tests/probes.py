@@ -14,6 +14,13 @@ from pathlib import Path
 
 from explorer.report.notebook import EXTRA_PACKAGES
 from microbench.emulation.emulator import why_no_counting
+from microbench.emulation.judges.userland import (
+    NCNN_OF_THE_TABLE,
+    default_directory,
+    make_userland,
+    unpack_wheel,
+)
+from microbench.errors import PeerError
 
 Probe = Callable[[], str | None]
 
@@ -74,6 +81,17 @@ def postgresql_server() -> str | None:
 
 def instruction_counting() -> str | None:
     return why_no_counting("qemu-arm") or why_no_counting("qemu-aarch64")
+
+
+def peers_for_arm64() -> str | None:
+    """Whether Debian's packages and a peer's wheel can be had; they are kept where the benchmark keeps them."""
+    place = default_directory()
+    try:
+        make_userland(place, lambda text: None)
+        unpack_wheel(NCNN_OF_THE_TABLE, place, lambda text: None)
+    except PeerError as error:
+        return str(error)
+    return None
 
 
 def report_extra() -> str | None:

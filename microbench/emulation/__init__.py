@@ -1,1 +1,1 @@
-"""Boards' CPUs emulated by qemu-user: programs run as they would there, and their instructions are counted."""
+"""Boards' CPUs emulated by qemu-user: programs run as they would there, instructions are counted, time is modelled."""

@@ -1,0 +1,142 @@
+"""`explore bench cpu-clock`: the modelled clock of a Cortex-A53, judged by other engines' programs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from explorer.commands.bench.options import JsonOption
+from explorer.terminal.exits import reported
+from explorer.terminal.json_output import told
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from explorer.studies.cpu_clock import LoopRow, NetworkRow
+    from explorer.studies.study_table import StudyTable
+
+CLOCK_HZ = 1.4e9  # of the board whose times are published
+TITLE = "The clock of a Cortex-A53"
+INTRODUCTION = """\
+`explore bench cpu-clock --params DIR` runs programs for AArch64 under qemu-user with a plugin that models the core: an
+in-order pipeline of two instructions a cycle, caches, prefetches and memory
+([core model](../microbench/emulation/cores/cortex-a53.toml), every constant with its source). The judges are loops
+whose cycles on silicon are published, and another engine's own build on networks whose times on a Raspberry Pi 3B+ are
+([published.toml](../microbench/emulation/judges/published.toml)). Times are `simulated`; ratios are modelled time to
+published time. The model is identified by its hash; kernels of this project are tuned on it only as it stands here."""
+LOOP_COLUMNS = (
+    ("loop", "left"),
+    ("published cycles", "right"),
+    ("modelled cycles", "right"),
+    ("within 6 % or 0.03", "left"),
+    ("source", "left"),
+)
+
+
+def cpu_clock(
+    params: Annotated[
+        Path | None,
+        typer.Option(
+            help="directory of networks as ncnn's benchmark has them, NAME.param; without it loops alone",
+            metavar="DIR",
+        ),
+    ] = None,
+    network: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="only this network; may be repeated (default: all with a published time)", metavar="NAME"
+        ),
+    ] = None,
+    peer: Annotated[
+        list[str] | None,
+        typer.Option(help="only this release of ncnn; may be repeated", metavar="VERSION"),
+    ] = None,
+    cpu_hz: Annotated[
+        float, typer.Option(help="clock of the modelled core", min=1e6, metavar="HZ")
+    ] = CLOCK_HZ,
+    cache: Annotated[
+        Path | None,
+        typer.Option(
+            help="where packages, wheels and finished runs are kept (default: the cache directory; about 100 MB)",
+            metavar="DIR",
+        ),
+    ] = None,
+    markdown: Annotated[
+        Path | None, typer.Option(help="write the tables to this file too", metavar="FILE")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Judge the modelled clock of a Cortex-A53 by published loops and by networks of another engine."""
+    with reported(place=markdown):
+        from explorer.errors import UsageError
+        from explorer.studies.cpu_clock import CORE, ClockSettings, loop_rows, network_rows
+        from explorer.studies.study_table import show, write_markdown
+        from microbench.emulation.core_model import load_core
+        from microbench.emulation.judges.judge import load_published
+        from microbench.emulation.judges.userland import PEERS, default_directory
+
+        model, console = load_core(CORE), told(as_json)
+        console.print(f"model {model.hash} of a {CORE}", markup=False)
+        peers = tuple(wheel for wheel in PEERS if not peer or wheel.version in peer)
+        if not peers:
+            raise UsageError(f"no such release; there are: {', '.join(wheel.version for wheel in PEERS)}")
+        tables, rows = [_loops(loop_rows(model), model.hash)], []
+        if params is not None:
+            settings = ClockSettings(
+                params=params,
+                cache=(cache or default_directory()).absolute(),
+                clock_hz=cpu_hz,
+                networks=tuple(network or load_published()),
+                peers=peers,
+            )
+            for row in network_rows(model, settings, lambda text: console.print(text, markup=False)):
+                rows.append(row)
+            tables += [
+                _networks([row for row in rows if row.peer == str(wheel)], str(wheel), cpu_hz)
+                for wheel in peers
+            ]
+        if markdown is not None:
+            write_markdown(markdown, TITLE, INTRODUCTION, tables)
+        show(tables, as_json)
+
+
+def _loops(rows: Sequence[LoopRow], model_hash: str) -> StudyTable:
+    from explorer.studies.study_table import StudyTable
+
+    within = sum(row.within for row in rows)
+    cells = tuple(
+        (row.name, f"{row.published:.2f}", f"{row.modelled:.2f}", "yes" if row.within else "NO", row.source)
+        for row in rows
+    )
+    note = f"{within} of {len(rows)} loops within 6 % or 0.03 cycle. Model {model_hash}."
+    return StudyTable("Loops of the core", LOOP_COLUMNS, cells, (note,))
+
+
+def _networks(rows: Sequence[NetworkRow], peer: str, cpu_hz: float) -> StudyTable:
+    from explorer.studies.cpu_clock import BANDWIDTHS, verdict
+    from explorer.studies.study_table import StudyTable
+
+    columns = [("network", "left"), ("seen before", "left"), ("published, ms", "right")]
+    for bandwidth in BANDWIDTHS:
+        columns += [(f"{bandwidth / 1e9:g} GB/s, ms", "right"), ("ratio", "right")]
+    columns.append(("instructions, millions", "right"))
+    cells = tuple(
+        (
+            row.network,
+            "yes" if row.published.seen else "no",
+            f"{row.published.ms:.2f}",
+            *(
+                cell
+                for place, judged in enumerate(row.judged)
+                for cell in (f"{judged.time_s * 1e3:.1f}", f"{row.ratio(place):.2f}")
+            ),
+            f"{row.judged[0].instructions / 1e6:.1f}",
+        )
+        for row in rows
+    )
+    note = "Published: Raspberry Pi 3B+, 1.4 GHz, one thread, ncnn of 2023-06-23."
+    return StudyTable(
+        f"{peer}, {cpu_hz / 1e9:g} GHz, one thread", tuple(columns), cells, (note, verdict(rows))
+    )

@@ -1,0 +1,119 @@
+"""Peers' networks under a modelled core's clock beside published times of the board, each run kept in a journal."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from codegen.canonical import content_hash
+from explorer.errors import UsageError
+from microbench.emulation.core_loops import load_loops, modelled_cycles
+from microbench.emulation.core_model import CoreModel
+from microbench.emulation.judges.judge import Judged, Published, judge, load_published
+from microbench.emulation.judges.userland import Wheel, make_userland, unpack_wheel
+
+CORE = "cortex-a53"
+BANDWIDTHS = (2.0e9, 2.5e9)  # bytes a second
+GOOD_MEDIAN, GOOD_EACH = (0.95, 1.10), (0.85, 1.20)
+
+
+@dataclass(frozen=True)
+class LoopRow:
+    """A loop of the core beside silicon, in cycles."""
+
+    name: str
+    published: float
+    modelled: float
+    within: bool
+    source: str
+
+
+@dataclass(frozen=True)
+class NetworkRow:
+    """A network by a peer: its modelled time in seconds at each bandwidth of `BANDWIDTHS`, beside the board's."""
+
+    network: str
+    peer: str
+    published: Published
+    judged: tuple[Judged, ...]
+
+    def ratio(self, place: int) -> float:
+        """Of the modelled time to the published one."""
+        return self.judged[place].time_s * 1e3 / self.published.ms
+
+
+@dataclass(frozen=True)
+class ClockSettings:
+    """`params`: directory of the peers' network files; `cache`: of packages, wheels and the journal."""
+
+    params: Path
+    cache: Path
+    clock_hz: float
+    networks: tuple[str, ...]
+    peers: tuple[Wheel, ...]
+
+
+def loop_rows(model: CoreModel) -> tuple[LoopRow, ...]:
+    """All loops of the model's core; raises BoardError where the emulator is missing."""
+    loops = load_loops(model.name)
+    cycles = modelled_cycles(model, loops)
+    return tuple(
+        LoopRow(
+            name, loop.cycles, cycles[name], abs(cycles[name] - loop.cycles) <= loop.tolerance, loop.source
+        )
+        for name, loop in loops.items()
+    )
+
+
+def network_rows(
+    model: CoreModel, settings: ClockSettings, tell: Callable[[str], None]
+) -> Iterator[NetworkRow]:
+    """Each network by each peer, what the journal has of the same model not run again.
+
+    Raises UsageError for a network without file or published time, PeerError where packages or wheels cannot be had.
+    """
+    published = load_published()
+    paths = {name: settings.params / f"{name}.param" for name in settings.networks}
+    lacking = [name for name, path in paths.items() if name not in published or not path.is_file()]
+    if lacking:
+        raise UsageError(
+            f"no file or no published time of {', '.join(lacking)}: give a directory with NAME.param by --params, of "
+            f"{', '.join(published)}"
+        )
+    root = make_userland(settings.cache, tell)
+    for name in settings.networks:
+        for wheel in settings.peers:
+            site = unpack_wheel(wheel, settings.cache, tell)
+            judged = []
+            for bandwidth in BANDWIDTHS:
+                varied = model.with_memory(bytes_per_s=bandwidth)
+                key = content_hash(
+                    [varied.hash, settings.clock_hz, str(wheel), paths[name].read_text("ascii")]
+                )
+                kept = settings.cache / "journal" / f"{key}.json"
+                if not kept.is_file():
+                    tell(f"{name} by {wheel} at {bandwidth / 1e9:g} GB/s")
+                    ran = judge(
+                        varied, settings.clock_hz, root, site, wheel, paths[name], published[name].pixels
+                    )
+                    kept.parent.mkdir(parents=True, exist_ok=True)
+                    kept.write_text(json.dumps(asdict(ran)), encoding="utf-8")
+                judged.append(Judged(**json.loads(kept.read_text(encoding="utf-8"))))
+            yield NetworkRow(name, str(wheel), published[name], tuple(judged))
+
+
+def verdict(rows: Sequence[NetworkRow]) -> str:
+    """The ratios' median and extremes, of networks that the model had seen and of those that it had not."""
+    sentences = []
+    for seen, whose in ((True, "that the model had seen"), (False, "kept out of it")):
+        for place, bandwidth in enumerate(BANDWIDTHS):
+            ratios = [row.ratio(place) for row in rows if row.published.seen is seen]
+            if ratios:
+                sentences.append(
+                    f"{len(ratios)} networks {whose}, {bandwidth / 1e9:g} GB/s: median ratio "
+                    f"{statistics.median(ratios):.2f}, from {min(ratios):.2f} to {max(ratios):.2f}."
+                )
+    return " ".join(sentences)

@@ -1,0 +1,125 @@
+"""An executor that runs programs for AArch64 under qemu-user by the clock of a modelled core."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from codegen.engines.cpu.toolchain import compile_shared
+from microbench.boards.execution import Finished, LocalExecutor
+from microbench.emulation.core_model import CoreModel
+from microbench.emulation.emulator import why_no_counting
+from microbench.errors import BoardError
+from microbench.virtual.build import THIS_MACHINE
+
+EMULATOR = "qemu-aarch64"
+REPORT = "clock.txt"
+FLAGS = ("-std=gnu11", "-O3", "-fvisibility=hidden", "-Wall", "-Wextra")
+# Nothing of this machine's environment reaches the program, and what the kernel would draw at random is the same.
+_ALONE = ("-i",)
+_SAME_RANDOM_BYTES = ("-seed", "1")
+# The emulator finds room for the program in a range of its own: elsewhere what the kernel picks differs by the run.
+_SAME_ADDRESSES = ("-R", f"{8 << 30:#x}")
+_OUTSIDE_GROUPS = frozenset({"threads", "cycles", "instructions"})
+
+
+@dataclass(frozen=True)
+class ClockReport:
+    """What a program took on the modelled core since the model woke: cycles, instructions, and counts by name."""
+
+    cycles: int
+    instructions: int
+    threads: int
+    counts: Mapping[str, int]
+
+
+@cache
+def why_no_clock() -> str | None:
+    """Why programs for AArch64 cannot be run by a modelled clock here, or None."""
+    if shutil.which("env") is None:
+        return "no program env"
+    return why_no_counting(EMULATOR)
+
+
+class ClockedExecutor:
+    """`microbench.boards.execution.Executor` under qemu-user: whatever clock a program reads is the modelled core's.
+
+    The same program with the same files takes the same cycles every time, and threads of this process may run several.
+    With `wakes_at_yield` the model sleeps, and its clock stands, until the program first calls sched_yield: what goes
+    before runs several times as fast. `library_root`: where programs find their dynamic loader and libraries.
+    """
+
+    def __init__(
+        self,
+        model: CoreModel,
+        clock_hz: float,
+        wakes_at_yield: bool = False,
+        library_root: Path | None = None,
+    ) -> None:
+        """Raises BoardError where the emulator is missing, has no plugins or wants another version of them."""
+        reason = why_no_clock()
+        if reason is not None:
+            raise BoardError(f"programs cannot be run by the clock of a {model.name}: {reason}")
+        self._plugin = compile_shared(model.sources(clock_hz), THIS_MACHINE, FLAGS)
+        self._model = model
+        self._wakes = ",wakes=yield" if wakes_at_yield else ""
+        self._root = ("-L", str(library_root)) if library_root else ()
+
+    def execute(
+        self,
+        executable: Path,
+        arguments: Sequence[str],
+        files: Mapping[str, bytes],
+        outputs: Sequence[str],
+        limit_s: float,
+    ) -> Finished:
+        """See `Executor`; raises BoardError as `clocked`."""
+        return self.clocked(executable, arguments, files, outputs, limit_s)[0]
+
+    def clocked(
+        self,
+        executable: Path,
+        arguments: Sequence[str],
+        files: Mapping[str, bytes],
+        outputs: Sequence[str],
+        limit_s: float,
+        environment: Mapping[str, str] | None = None,
+    ) -> tuple[Finished, ClockReport | None]:
+        """The program's end, and what it took; None where it did not end well.
+
+        `environment` is all that the program sees of one. Raises BoardError where the plugin was not loaded, or where
+        the program had more than one thread: the model has one core.
+        """
+        words = (
+            *(*_ALONE, *(f"{name}={value}" for name, value in (environment or {}).items())),
+            *(str(shutil.which(EMULATOR)), "-cpu", self._model.emulated, *_SAME_RANDOM_BYTES),
+            *(*_SAME_ADDRESSES, *self._root),
+            *("-plugin", f"{self._plugin},out={REPORT}{self._wakes}", str(executable), *arguments),
+        )
+        finished = LocalExecutor().execute(
+            Path(str(shutil.which("env"))), words, files, (*outputs, REPORT), limit_s
+        )
+        if not finished.ended.is_good:
+            return finished, None
+        report = _parsed(finished.outputs.get(REPORT, b""))
+        if report is None:
+            raise BoardError(
+                f"{EMULATOR} reported no cycles: it did not load {self._plugin.name}; take QEMU 7 or 8"
+            )
+        if report.threads != 1:
+            raise BoardError(
+                f"{executable.name} had {report.threads} threads, and the model has one core: ask for one thread"
+            )
+        return finished, report
+
+
+def _parsed(content: bytes) -> ClockReport | None:
+    lines = [line.rsplit(" ", 1) for line in content.decode("ascii", "replace").splitlines()]
+    numbers = {name: int(value) for name, value in lines}
+    if not numbers.keys() >= _OUTSIDE_GROUPS:
+        return None
+    counts = {name: value for name, value in numbers.items() if name not in _OUTSIDE_GROUPS}
+    return ClockReport(numbers["cycles"], numbers["instructions"], numbers["threads"], counts)

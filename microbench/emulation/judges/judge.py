@@ -1,0 +1,75 @@
+"""One network by a peer's own build under a modelled core's clock."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, TypeAdapter
+
+from microbench.emulation.clock import ClockedExecutor
+from microbench.emulation.core_model import CoreModel
+from microbench.emulation.judges.userland import PYTHON, Wheel
+from microbench.errors import PeerError
+
+PUBLISHED = Path(__file__).with_name("published.toml")
+PROGRAM = Path(__file__).with_name("time_ncnn.py")
+RUNS = 2  # the first finds caches cold and memory not yet allocated; the last counts
+LIMIT_S = 1800.0
+_PARAM, _RESULT = "network.param", "result.json"
+
+
+class Published(BaseModel):
+    """What a board took for a network, in milliseconds; `pixels`: of its square picture."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    ms: float
+    pixels: int
+    seen: bool
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A network's run: its time in seconds on the modelled core, and instructions of all runs by run."""
+
+    version: str
+    time_s: float
+    instructions: int
+    shape: tuple[int, ...]
+
+
+def load_published() -> dict[str, Published]:
+    """By network's name."""
+    content = tomllib.loads(PUBLISHED.read_text(encoding="utf-8"))
+    return TypeAdapter(dict[str, Published]).validate_python(content["networks"])
+
+
+def judge(
+    model: CoreModel, clock_hz: float, root: Path, site: Path, wheel: Wheel, param: Path, pixels: int
+) -> Judged:
+    """Runs a network (a file *.param of ncnn) `RUNS` times and takes the last.
+
+    Raises PeerError where the engine refuses it or is not the release that was asked for, BoardError without emulator.
+    """
+    executor = ClockedExecutor(model, clock_hz, wakes_at_yield=True, library_root=root)
+    files = {_PARAM: param.read_bytes(), PROGRAM.name: PROGRAM.read_bytes()}
+    environment = {"PYTHONPATH": str(site), "PYTHONHASHSEED": "0", "OMP_NUM_THREADS": "1"}
+    finished, report = executor.clocked(
+        root / "usr" / "bin" / f"python{PYTHON}",
+        ("-S", "-B", PROGRAM.name, _PARAM, str(pixels), str(RUNS), _RESULT),
+        files,
+        (_RESULT,),
+        LIMIT_S,
+        environment,
+    )
+    if report is None or _RESULT not in finished.outputs:
+        raise PeerError(f"{wheel}: {param.name}: {finished.ended.complaint or 'it wrote no result'}")
+    said = json.loads(finished.outputs[_RESULT])
+    if said["version"] != wheel.version:
+        raise PeerError(f"{wheel}: what ran calls itself {said['version']}")
+    return Judged(
+        said["version"], said["times_s"][-1], report.instructions // RUNS, tuple(map(int, said["shape"]))
+    )

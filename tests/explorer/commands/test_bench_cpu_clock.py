@@ -1,0 +1,127 @@
+"""`explore bench cpu-clock`: loops, judges and their journal; the judges' own programs in the slow suite."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from explorer.studies import cpu_clock
+from explorer.studies.cpu_clock import ClockSettings, network_rows, verdict
+from microbench.emulation.core_model import CoreModel, load_core
+from microbench.emulation.judges import userland
+from microbench.emulation.judges.judge import Judged, judge, load_published
+from microbench.emulation.judges.userland import NCNN_OF_THE_TABLE, make_userland, unpack_wheel
+from microbench.errors import PeerError
+from tests.explorer.command_line import explore, refused
+
+LAYER = """7767517
+2 2
+Input        data 0 1 data 0=32 1=32 2=3
+Convolution  conv 1 1 data out 0=16 1=3 5=1 6=432
+"""
+
+
+@pytest.fixture
+def judged(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """A judge that takes 100 ms at 2 GB/s and less where memory is faster; what it was asked for."""
+    asked: list[float] = []
+
+    def answer(model: CoreModel, *others: object) -> Judged:
+        asked.append(model.memory["bytes_per_s"].value)
+        return Judged("1.0", 0.1 * 2e9 / asked[-1], 171_000_000, (1000, 1, 1))
+
+    monkeypatch.setattr(cpu_clock, "judge", answer)
+    monkeypatch.setattr(cpu_clock, "make_userland", lambda place, tell: place)
+    monkeypatch.setattr(cpu_clock, "unpack_wheel", lambda wheel, place, tell: place)
+    return asked
+
+
+@pytest.fixture
+def params(tmp_path: Path) -> Path:
+    for name in ("squeezenet", "blazeface"):
+        (tmp_path / f"{name}.param").write_text(LAYER)
+    return tmp_path
+
+
+@pytest.mark.needs("instruction counting")
+def test_networks_stand_beside_published_times_and_the_loops(
+    judged: list[float], params: Path, tmp_path: Path
+) -> None:
+    page = tmp_path / "page.md"
+    more = ("--network", "squeezenet", "--cache", tmp_path, "--markdown", page)
+    result = explore("bench", "cpu-clock", "--params", params, "--peer", NCNN_OF_THE_TABLE.version, *more)
+    assert result.exit_code == 0, result.output
+    text = page.read_text(encoding="utf-8")
+    assert "| squeezenet | yes | 125.58 | 100.0 | 0.80 | 80.0 | 0.64 | 171.0 |" in text
+    assert f"37 of 38 loops within 6 % or 0.03 cycle. Model {load_core('cortex-a53').hash}." in text
+    assert judged == [2.0e9, 2.5e9]
+
+
+def test_what_the_journal_has_is_not_run_again(judged: list[float], params: Path, tmp_path: Path) -> None:
+    settings = ClockSettings(params, tmp_path, 1.4e9, ("squeezenet", "blazeface"), (NCNN_OF_THE_TABLE,))
+    first, again = (
+        list(network_rows(load_core("cortex-a53"), settings, lambda text: None)) for _ in range(2)
+    )
+    assert [row.judged for row in again] == [tuple(row.judged) for row in first]
+    assert len(judged) == 2  # equal files of networks, two bandwidths
+    other = load_core("cortex-a53").with_memory(latency_s=90e-9)
+    list(network_rows(other, settings, lambda text: None))
+    assert len(judged) == 4
+    said = verdict(first)
+    assert "1 networks that the model had seen, 2 GB/s: median ratio 0.80" in said
+    assert "1 networks kept out of it, 2 GB/s: median ratio 4.36" in said
+
+
+@pytest.mark.needs("instruction counting")
+def test_a_network_without_file_or_published_time_is_refused(params: Path, tmp_path: Path) -> None:
+    named = ("--params", params, "--cache", tmp_path, "--network")
+    refused(explore("bench", "cpu-clock", *named, "lenet"), "lenet", "squeezenet")
+    refused(explore("bench", "cpu-clock", *named, "alexnet"), "alexnet", "--params")
+    refused(explore("bench", "cpu-clock", "--peer", "3"), NCNN_OF_THE_TABLE.version)
+
+
+def test_networks_that_the_model_had_seen_are_told_apart() -> None:
+    published = load_published()
+    assert sum(one.seen for one in published.values()) == 10
+    assert not any(one.seen for name, one in published.items() if name.endswith("int8"))
+
+
+def test_a_machine_without_debians_tools_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shutil.which", lambda name: None)
+    with pytest.raises(PeerError, match="no program apt-get"):
+        make_userland(tmp_path, lambda text: None)
+
+
+def test_a_wheel_that_cannot_be_had_is_told_and_leaves_nothing_that_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    false = shutil.which("false")
+    assert false is not None
+    monkeypatch.setattr("sys.executable", false)
+    for _ in range(2):
+        with pytest.raises(PeerError, match="failed"):
+            unpack_wheel(NCNN_OF_THE_TABLE, tmp_path, lambda text: None)
+
+
+@pytest.mark.slow
+@pytest.mark.needs("instruction counting")
+@pytest.mark.needs("peers for arm64")
+def test_another_engine_runs_a_layer_by_the_clock(tmp_path: Path) -> None:
+    root = make_userland(userland.default_directory(), lambda text: None)
+    site = unpack_wheel(NCNN_OF_THE_TABLE, userland.default_directory(), lambda text: None)
+    param = tmp_path / "layer.param"
+    param.write_text(LAYER)
+    runs = [
+        judge(load_core("cortex-a53"), hz, root, site, NCNN_OF_THE_TABLE, param, 32)
+        for hz in (1.4e9, 1.4e9, 0.7e9)
+    ]
+    assert runs[0] == runs[1]
+    assert runs[0].shape == (30, 30, 16)
+    assert runs[0].time_s < runs[2].time_s
+    # 389 thousand multiply-adds, at most four a cycle.
+    assert runs[0].time_s > 30 * 30 * 16 * 27 / 4 / 1.4e9
+    param.write_text(LAYER.replace("Convolution ", "Unheardof"))
+    with pytest.raises(PeerError, match=r"layer\.param"):
+        judge(load_core("cortex-a53"), 1.4e9, root, site, NCNN_OF_THE_TABLE, param, 32)

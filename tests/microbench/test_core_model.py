@@ -1,0 +1,63 @@
+"""A core's model as data: complete, each constant with its source, told apart by its hash."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from microbench.emulation import core_model
+from microbench.emulation.core_model import CoreModel, known_cores, load_core
+from microbench.errors import ProfileError
+
+SOURCES = ("manual", "insn_bench", "qsdr", "ncnn", "loops", "assumed")
+
+
+@pytest.fixture
+def model() -> CoreModel:
+    return load_core("cortex-a53")
+
+
+@pytest.mark.parametrize("name", known_cores())
+def test_every_constant_has_a_source_of_the_list_or_is_assumed(name: str) -> None:
+    core = load_core(name)
+    sources = {name: constant.source for name, constant in (*core.pipeline.items(), *core.memory.items())}
+    sources |= {name: row.source for name, row in core.classes.items()}
+    assert {name for name, source in sources.items() if not source.startswith(SOURCES)} == set()
+
+
+def test_the_hash_follows_numbers_and_not_words(model: CoreModel) -> None:
+    reworded = model.model_copy(deep=True).model_dump()
+    reworded["memory"]["l2_cycles"]["source"] = "assumed: in other words"
+    assert CoreModel.model_validate(reworded).hash == model.hash
+    assert model.with_memory(l2_cycles=14).hash != model.hash
+    assert model.with_memory(bytes_per_s=2.5e9).hash != model.hash
+
+
+def test_times_of_memory_become_cycles_of_the_clock(model: CoreModel) -> None:
+    header = model.sources(1.4e9)["core_model.h"]
+    assert "#define MEMORY_CYCLES 154" in header  # 110 ns
+    assert "#define CYCLES_PER_LINE 45" in header  # 64 bytes of 2 GB/s
+    assert "#define L1_SETS 128" in header
+
+
+def test_larger_forms_have_times_of_their_own(model: CoreModel) -> None:
+    load = model.classes["load_vector"]
+    assert (load.form(0)["issue"], load.form(1)["issue"]) == (1, 2)
+    assert (load.form(0)["first"], load.form(1)["first"]) == (0, 1)
+
+
+def test_a_model_that_lacks_a_class_is_refused(model: CoreModel) -> None:
+    content = model.model_dump()
+    del content["classes"]["fused"]
+    with pytest.raises(ValueError, match="lacking: fused"):
+        CoreModel.model_validate(content)
+
+
+def test_an_unknown_core_and_a_damaged_file_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ProfileError, match="cortex-a53"):
+        load_core("6502")
+    (tmp_path / "odd.toml").write_text("name = [")
+    monkeypatch.setattr(core_model, "CORE_DIRECTORY", tmp_path)
+    with pytest.raises(ProfileError, match=r"odd\.toml"):
+        load_core("odd")
