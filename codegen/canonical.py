@@ -8,6 +8,9 @@ import json
 from functools import cache
 from typing import Any
 
+OPTIONAL = {"optional": "no part of canonical forms where it is None"}
+"""Metadata of a field that is younger than forms in stores and plans: those of things without it stay what they are."""
+
 
 def plain(value: Any) -> Any:
     """Dataclasses as `{"type": name, fields...}`, tuples as lists, scalars unchanged."""
@@ -18,7 +21,9 @@ def plain(value: Any) -> Any:
     kind: Any = type(value)
     names = _field_names(kind)
     if names is not None:
-        return {"type": kind.__name__, **{name: plain(getattr(value, name)) for name in names}}
+        content = {name: plain(getattr(value, name)) for name in names}
+        absent = [name for name in _optional_names(kind) if content[name] is None]
+        return {"type": kind.__name__, **{k: v for k, v in content.items() if k not in absent}}
     if isinstance(value, dict):
         return {str(key): plain(item) for key, item in sorted(value.items())}
     raise TypeError(f"no canonical form for {type(value).__name__}")
@@ -37,6 +42,16 @@ def content_hash(value: Any) -> str:
 def text_hash(canonical: str) -> str:
     """The content hash of a value whose canonical JSON is known."""
     return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def is_optional(field: dataclasses.Field[Any]) -> bool:
+    """Whether canonical forms lack the field where it is None."""
+    return field.metadata.keys() >= OPTIONAL.keys()
+
+
+@cache
+def _optional_names(kind: Any) -> tuple[str, ...]:
+    return tuple(field.name for field in dataclasses.fields(kind) if is_optional(field))
 
 
 @cache

@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from codegen.canonical import canonical_json
+from codegen.canonical import OPTIONAL, canonical_json
 from codegen.errors import GraphSpecError
 from codegen.lengths import Length
 from codegen.operator import Operator, epilogue_text
+from codegen.sparsity import Sparsity, sparsity_of
 from codegen.tensor import Array, TensorType
 
 
@@ -63,6 +64,19 @@ class Graph:
         """The types of the constants a node uses."""
         return tuple(self._constant_types[name] for name in node.weights)
 
+    def sparsity_of(self, node: Node) -> Sparsity | None:
+        """Of the weights that a node multiplies by; None where it has none, or hardly any of them is zero."""
+        if not node.op.skips_zeros or not node.weights:
+            return None
+        name = node.weights[0]
+        if name not in self._sparsities:
+            self._sparsities[name] = sparsity_of(self.constants[name])
+        return self._sparsities[name]
+
+    @cached_property
+    def _sparsities(self) -> dict[str, Sparsity | None]:
+        return {}
+
     @cached_property
     def _constant_types(self) -> dict[str, TensorType]:
         return {name: type_of(value) for name, value in self.constants.items()}
@@ -89,12 +103,15 @@ class LayerSpec:
         inputs: types of the activations that it reads, in the operator's order
         outputs: types of what it computes
         weights: types of its constants, in the operator's order; their values are the model's
+        sparsity: how many of weights[0] are not zero, where that is known and not all; a part of what a layer is, as
+            measurements at one sparsity say nothing of another
     """
 
     op: Operator
     inputs: tuple[TensorType, ...]
     outputs: tuple[TensorType, ...]
     weights: tuple[TensorType, ...] = ()
+    sparsity: Sparsity | None = field(default=None, metadata=OPTIONAL)
 
     @staticmethod
     def of(graph: Graph, node: Node) -> LayerSpec:
@@ -102,7 +119,7 @@ class LayerSpec:
         inputs, outputs = (
             tuple(graph.types[tensor] for tensor in tensors) for tensors in (node.inputs, node.outputs)
         )
-        return LayerSpec(node.op, inputs, outputs, graph.weight_types_of(node))
+        return LayerSpec(node.op, inputs, outputs, graph.weight_types_of(node), graph.sparsity_of(node))
 
     @cached_property
     def canonical(self) -> str:
@@ -111,7 +128,7 @@ class LayerSpec:
 
     @cached_property
     def _hash(self) -> int:
-        return hash((self.op, self.inputs, self.outputs, self.weights))
+        return hash((self.op, self.inputs, self.outputs, self.weights, self.sparsity))
 
     def __hash__(self) -> int:
         return self._hash
@@ -134,9 +151,18 @@ class LayerSpec:
         return self.op.macs(self.inputs, self.weights, self.outputs)
 
     def describe(self) -> str:
-        """Operator, its parameters, shapes and epilogue in a line: `Conv2d 3x3 s2 p1 1x3x8x8 -> 1x16x4x4 relu`."""
+        """Operator, its parameters, shapes, epilogue and sparsity in a line: `Conv2d 3x3 s2 p1 1x3x8x8 -> 1x16x4x4
+        relu`.
+        """
         shapes = f"{', '.join(map(_shape, self.inputs))} -> {', '.join(map(_shape, self.outputs))}"
-        return " ".join(part for part in (self.op.describe(), shapes, epilogue_text(self.op)) if part)
+        parts = (self.op.describe(), shapes, epilogue_text(self.op), self._zeros)
+        return " ".join(part for part in parts if part)
+
+    @property
+    def _zeros(self) -> str:
+        if self.sparsity is None:
+            return ""
+        return f"{1 - self.sparsity.weights / self.weights[0].elements:.0%} zeros"
 
 
 def type_of(value: Array) -> TensorType:

@@ -69,6 +69,11 @@ class Operator(ABC):
         return None
 
     @property
+    def skips_zeros(self) -> bool:
+        """Whether weights[0] are factors of sums, outputs first: an algorithm may leave out those that are zero."""
+        return False
+
+    @property
     def chain_part(self) -> Literal["window", "end"] | None:
         """What it can be in a chain of layers computed by bands of rows: one whose windows slide over its only input,
         or an end that reads its inputs pixel by pixel; None: no part of any.

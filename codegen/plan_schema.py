@@ -16,6 +16,7 @@ from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from codegen.algorithm import Algorithm, algorithms
+from codegen.canonical import is_optional
 from codegen.docstrings import description, section
 from codegen.element_type import element_types
 from codegen.engine_registry import engines, layouts
@@ -25,6 +26,7 @@ from codegen.layout import Layout
 from codegen.operator_registry import registry
 from codegen.plan import PLAN_VERSION, Plan
 from codegen.schedule import Choice
+from codegen.sparsity import Sparsity
 from codegen.tensor import TensorType
 
 SCHEMA_PATH = Path(__file__).parent / "schemas" / f"plan-v{PLAN_VERSION}.schema.json"
@@ -79,6 +81,7 @@ def _definitions() -> Schema:
         },
         "TensorType": _dataclass(TensorType, dtype="Element"),
         "LayerSpec": _dataclass(LayerSpec),
+        "Sparsity": _dataclass(Sparsity),
         "Operator": {
             "description": "What a layer computes: an operator with its parameters",
             "oneOf": [_reference(kind) for kind in operators.values()],
@@ -185,7 +188,7 @@ def _dataclass(kind: type, **names: str) -> Schema:
                 for text in (texts.get(field.name, ""),)
             },
         },
-        "required": ["type", *(field.name for field, _ in fields)],
+        "required": ["type", *(field.name for field, _ in fields if not is_optional(field))],
         "additionalProperties": False,
     }
 

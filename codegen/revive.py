@@ -9,7 +9,7 @@ from functools import cache
 from types import UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from codegen import expression, graph, schedule, tensor
+from codegen import expression, graph, schedule, sparsity, tensor
 from codegen.canonical import plain
 from codegen.errors import CanonicalFormError
 from codegen.operator_registry import registry
@@ -22,6 +22,7 @@ def revivable() -> Mapping[str, type[Any]]:
     """The classes that canonical forms of this package hold, by name; registered operators are among them."""
     kinds = (
         tensor.TensorType,
+        sparsity.Sparsity,
         expression.Constant,
         expression.Operand,
         expression.Apply,

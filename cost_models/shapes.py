@@ -9,6 +9,7 @@ from codegen.graph import LayerSpec
 
 @cache
 def shape_of(spec: LayerSpec) -> str:
-    """The operator's kind and all shapes: layers that differ in pads or in what follows them (relu, relu6) have one."""
+    """The operator's kind, shapes and sparsity: layers that differ in pads or epilogues (relu, relu6) have one."""
     tensors = ((tensor.shape for tensor in side) for side in (spec.inputs, spec.outputs, spec.weights))
-    return f"{type(spec.op).__name__} {' -> '.join(str(list(side)) for side in tensors)}"
+    zeros = f" {spec.sparsity}" if spec.sparsity else ""
+    return f"{type(spec.op).__name__} {' -> '.join(str(list(side)) for side in tensors)}{zeros}"

@@ -32,14 +32,14 @@ class Chain(Operator):
 
     def infer(self, inputs: Types, weights: Types, declared: Types) -> tuple[TensorType, ...]:
         result: tuple[TensorType, ...] = (inputs[0],)
-        for member, sources, own in self._with_weights(weights):
+        for member, sources, own in self.with_weights(weights):
             arguments = [result[0] if source < 0 else inputs[source] for source in sources]
             result = member.op.infer(arguments, own, member.outputs)
         return result
 
     def evaluate(self, inputs: Arrays, weights: Arrays, outputs: Types) -> tuple[Doubles, ...]:
         result: tuple[Doubles, ...] = (inputs[0],)
-        for member, sources, own in self._with_weights(weights):
+        for member, sources, own in self.with_weights(weights):
             arguments = [result[0] if source < 0 else inputs[source] for source in sources]
             result = member.op.evaluate(arguments, own, member.outputs)
         return result
@@ -50,7 +50,7 @@ class Chain(Operator):
     def macs(self, inputs: Types, weights: Types, outputs: Types) -> int:
         return sum(member.macs for member in self.members)
 
-    def _with_weights(self, weights: Sequence[T]) -> Iterator[tuple[LayerSpec, tuple[int, ...], Sequence[T]]]:
+    def with_weights(self, weights: Sequence[T]) -> Iterator[tuple[LayerSpec, tuple[int, ...], Sequence[T]]]:
         """Every member with its sources and its share of the weights."""
         left = list(weights)
         for member, sources in zip(self.members, self.sources, strict=True):

@@ -103,6 +103,10 @@ class Conv2d(Epilogued):
         return replace(self, pads=summed(self.pads, pads))
 
     @property
+    def skips_zeros(self) -> bool:
+        return self.groups == 1
+
+    @property
     def chain_part(self) -> Literal["window"] | None:
         return "window" if self.epilogue.arity <= 1 else None
 

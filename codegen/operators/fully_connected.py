@@ -58,6 +58,10 @@ class FullyConnected(Epilogued):
     def range(self, inputs: Sequence[Interval]) -> Interval:
         return self.epilogue.interval((ANYTHING, *inputs[1:]))
 
+    @property
+    def skips_zeros(self) -> bool:
+        return True
+
     def carried(self, axis: int, source: int, inputs: Types, outputs: Types) -> tuple[int | None, ...]:
         return (axis if axis == source == 0 else None,)
 

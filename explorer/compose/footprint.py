@@ -15,6 +15,7 @@ from codegen.memory_space import HOST_MEMORY
 from codegen.program import CpuProgram, GpuProgram, Program
 from codegen.schedule import Candidate
 from codegen.target import Target
+from codegen.trial_zeros import with_zeros
 
 MOST_KEPT = 1 << 14  # footprints in mind
 
@@ -80,6 +81,7 @@ def _weights_bytes(candidate: Candidate, target: Target) -> int:
 
 def _program(candidate: Candidate, target: Target) -> Program:
     choice, spec = candidate.choice, candidate.spec
-    weights = [np.zeros(tensor.shape, np.float32) for tensor in spec.weights]
+    ones = [np.ones(tensor.shape, np.float32) for tensor in spec.weights]
+    weights = with_zeros(spec, ones, np.random.default_rng(0))
     algorithm = algorithm_named(choice.algorithm)
     return engine_named(choice.engine).program(algorithm, candidate, target, weights, "layer")

@@ -18,6 +18,7 @@ from codegen.revision import algorithm_revision
 from codegen.schedule import Candidate, Work
 from codegen.target import Target
 from codegen.tensor import AnyArray, TensorType
+from codegen.trial_zeros import with_zeros
 from explorer.measure.kept import Kept
 from microbench.board import Job
 from microbench.store import Sample
@@ -42,12 +43,13 @@ class LayerValues:
 def layer_values(spec: LayerSpec, seed: int) -> LayerValues:
     """Normally distributed values, of whole numbers small ones, that depend on the layer's content and the seed alone.
 
-    Weights are scaled so that outputs are near 1 whatever the depth of the sums.
+    Weights are scaled so that outputs are near 1 whatever the depth of the sums, and as sparse as the layer's.
     """
     digest = content_hash([spec, seed])
     random = np.random.default_rng(int(digest[:16], 16))
     inputs = tuple(_values(random, tensor, 1.0) for tensor in spec.inputs)
     weights = tuple(_values(random, tensor, _scale(tensor)) for tensor in spec.weights)
+    weights = with_zeros(spec, weights, random)
     return LayerValues(inputs, weights)
 
 

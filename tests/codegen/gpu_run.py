@@ -16,6 +16,7 @@ from codegen.reference import evaluate_layer
 from codegen.schedule import Choice
 from codegen.target import Target
 from codegen.tensor import FloatArray, TensorType
+from codegen.trial_zeros import with_zeros
 from microbench.profile import DeviceProfile, load_profile
 from microbench.virtual import Execution, VirtualV3D
 from tests.codegen.cpu_run import NAN
@@ -35,7 +36,7 @@ def random_tensors(spec: LayerSpec, seed: int) -> tuple[list[FloatArray], list[F
     inputs, weights = list(map(values, spec.inputs)), list(map(values, spec.weights))
     if weights:
         weights[0] /= np.float32(np.sqrt(np.prod(weights[0].shape[1:])))
-    return inputs, weights
+    return inputs, list(with_zeros(spec, weights, rng))
 
 
 def execute(

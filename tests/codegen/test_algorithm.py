@@ -56,13 +56,11 @@ def test_an_algorithm_of_another_layer_is_refused(plan: Plan) -> None:
 @pytest.mark.parametrize("dtype", ["float16", "int8", "float64"])
 def test_every_algorithm_refuses_element_types_that_it_does_not_take(plan: Plan, dtype: str) -> None:
     for step in plan.steps:
-        retyped = LayerSpec(
-            step.spec.op,
-            *(
-                tuple(TensorType(tensor.shape, dtype) for tensor in tensors)
-                for tensors in (step.spec.inputs, step.spec.outputs, step.spec.weights)
-            ),
+        inputs, outputs, weights = (
+            tuple(TensorType(tensor.shape, dtype) for tensor in tensors)
+            for tensors in (step.spec.inputs, step.spec.outputs, step.spec.weights)
         )
+        retyped = LayerSpec(step.spec.op, inputs, outputs, weights)
         algorithm = algorithm_named(step.choice.algorithm)
         assert not algorithm.applies(retyped, PI_ZERO)
         with pytest.raises(ScheduleError, match="does not compute"):
