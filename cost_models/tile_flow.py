@@ -15,7 +15,7 @@ from codegen.engines.videocore4.algorithms.gemm import OTHER_PIXELS
 from codegen.engines.videocore4.layout import LANES, LINE_BYTES
 from codegen.operators.conv2d import Conv2d
 from codegen.program import WORD_BYTES
-from codegen.schedule import Candidate, Work
+from codegen.schedule import Candidate, Choice, Work
 from cost_models.gpu_paths import GpuPaths
 
 LINE_WORDS = LINE_BYTES // WORD_BYTES
@@ -31,9 +31,9 @@ ROOM = 1.15  # times a cache's size: where half of what is read again is held
 
 @dataclass(frozen=True)
 class Tiles:
-    """Tiles of pixels (rows) by tiles of channels (columns), and how many different ones the QPUs work on at once;
-    `columns_of_slice`: those of a slice. `asked`: the share of lines that TMUs ask for, where each serves two QPUs in a
-    row and asks once for what both read.
+    """Tiles of what comes as lines (rows) by tiles of what comes as uniforms (columns), and how many different ones the
+    QPUs work on at once: of pixels and of channels, or the other way round. `columns_of_slice`: those of a slice.
+    `asked`: the share of lines that TMUs ask for, where each serves two QPUs in a row and asks once for what both read.
     """
 
     rows: float
@@ -49,7 +49,7 @@ class Tiles:
     def of(candidate: Candidate, work: Work, paths: GpuPaths) -> Tiles:
         """Where a choice does not say how tiles are dealt out, every tile is a row of its own."""
         choice, qpus = candidate.choice, paths.qpus
-        count = max(1.0, work.dma_stores / choice.tiles.get("blocks", 1))
+        count = max(1.0, work.dma_stores / (stores_of_tile(candidate.choice) or 1))
         together, channels = choice.splits.get("pixel_tiles"), choice.tiles.get("channels")
         if not together or not channels:
             return Tiles(count, 1.0, min(count, qpus), 1.0, 1.0, min(count, paths.slice_qpus), 1, 1.0)
@@ -57,6 +57,8 @@ class Tiles:
         rows = max(1.0, round(count / columns))
         beside, above = min(math.ceil(qpus / together), columns), min(together, rows)
         by_rows = choice.splits.get("neighbours") == OTHER_PIXELS
+        if _has_pixels_as_uniforms(choice):
+            rows, columns, above, beside, by_rows = columns, rows, beside, above, not by_rows
         places = [_place(qpu, int(above), int(beside), by_rows) for qpu in range(min(qpus, int(count)))]
         slices = _parts(places, paths.slice_qpus)
         return Tiles(
@@ -230,6 +232,18 @@ class _Reuse:
         )
 
 
+def _has_pixels_as_uniforms(choice: Choice) -> bool:
+    return "pixels" in choice.tiles
+
+
+def stores_of_tile(choice: Choice) -> int | None:
+    """Of tiles that are several blocks of pixels, or one and a few pixels more; None where a choice does not say."""
+    if _has_pixels_as_uniforms(choice):
+        return PARTS_OF_A_BLOCK
+    blocks = choice.tiles.get("blocks")
+    return None if blocks is None else int(blocks)
+
+
 def _place(qpu: int, height: int, width: int, by_rows: bool) -> tuple[int, int]:
     """Row and column of a QPU's first tile, in blocks of `height` by `width` of them, dealt out to the right."""
     block, inside = divmod(qpu, height * width)
@@ -266,7 +280,7 @@ def _stored_cycles(candidate: Candidate, work: Work, tiles: Tiles, paths: GpuPat
     """
     rows = work.store_instructions / tiles.count
     transfers = work.dma_stores * paths.store_setup_cycles + work.store_instructions * paths.stored_row_cycles
-    blocks = candidate.choice.tiles.get("blocks")
+    blocks = stores_of_tile(candidate.choice)
     if blocks is None or rows < max(blocks, PARTS_OF_A_BLOCK):
         copied = 2 * rows * paths.issue_cycles
         around = STORED_TILE_INSTRUCTIONS * paths.issue_cycles

@@ -77,6 +77,10 @@ def rows_of(shape: tuple[int, ...], rows: list[int]) -> Rearrange:
 X, Y = Operand(0), Operand(1)
 LAYERS: dict[str, LayerSpec] = {
     "residual": _with_residual(convolution(7, 41, (7, 8), Conv2d((1, 1))), X + Y),
+    "residual of two images in groups": _with_residual(
+        inferred_layer(Conv2d((1, 1), groups=2), (2, 16, 7, 13), weights=((68, 8, 1, 1), (68,))),
+        RELU.substitute((X + Y,)),
+    ),
     "residual behind an activation": _with_residual(
         convolution(6, 29, (6, 7), Conv2d((3, 3), (1, 1), SAME)),
         RELU.substitute((Y + EXPRESSIONS["Elu"](X),)),

@@ -61,6 +61,7 @@ LAYERS = {
                 ("qpu_pointwise_blocked", "qpu_pointwise_streamed", "qpu_pointwise_relayed"),
             ),
             ("residual of two images", ("qpu_pointwise_rotated", "qpu_implicit_gemm")),
+            ("residual of two images in groups", ("qpu_pointwise_channels",)),
             ("tiles of two images", ("qpu_winograd",)),
             ("chain with its own input", ("qpu_implicit_relayed", "qpu_implicit_rotated")),
         )

@@ -24,7 +24,13 @@ from tests.codegen.gpu_run import TARGET, run_layer
 from tests.codegen.layers import convolution, inferred_layer
 
 TERMS = 1024
-CONVOLUTIONS = ("qpu_pointwise_blocked", "qpu_pointwise_rotated", "qpu_implicit_gemm", "qpu_implicit_rotated")
+CONVOLUTIONS = (
+    "qpu_pointwise_blocked",
+    "qpu_pointwise_channels",
+    "qpu_pointwise_rotated",
+    "qpu_implicit_gemm",
+    "qpu_implicit_rotated",
+)
 
 
 def cut(values: Doubles) -> Doubles:
@@ -73,7 +79,7 @@ def test_weights_make_up_for_what_is_cut(name: str, filled: float) -> None:
     if name in CONVOLUTIONS:
         side, pads = (3, (1, 1, 1, 1)) if "implicit" in name else (1, (0, 0, 0, 0))
         channels = TERMS // 8 if side == 3 else TERMS
-        spec = convolution(channels, 24, (8, 8), Conv2d((side, side), pads=pads))
+        spec = convolution(channels, 32, (8, 8), Conv2d((side, side), pads=pads))
     inputs, weights = drawn(spec, rectified=filled < 1.0)
     choice, algorithm = chosen(name, spec), algorithm_named(name)
     assert isinstance(algorithm, SumsInOrder)

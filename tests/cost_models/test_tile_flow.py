@@ -98,6 +98,23 @@ def test_neighbours_share_lines_of_pixels_or_streams_of_weights(
     assert found.asked == asked
 
 
+def test_pixels_that_are_uniforms_are_the_streams() -> None:
+    """Of 12 tiles of channels, four at once, by 9 of 22 pixels, three at once; a slice is on one of pixels."""
+    found = Tiles.of(
+        *pair(
+            "qpu_pointwise_channels",
+            (64, 384, 14),
+            pixel_tiles=3,
+            channels=32,
+            pixels=22,
+            neighbours="channels",
+        ),
+        PATHS,
+    )
+    assert (found.rows, found.columns, found.rows_at_once, found.columns_at_once) == (12, 9, 4, 3)
+    assert (found.columns_of_slice, found.rows_of_slice, found.asked) == (1, 4, 1)
+
+
 def test_weights_that_come_as_vectors_are_read_from_memory_too() -> None:
     point = {"pixel_tiles": 12, "blocks": 2, "channels": 24}
     relayed = pair("qpu_pointwise_relayed", (512, 480, 28), **point)
@@ -113,6 +130,9 @@ SEVERAL = [
     pair("qpu_pointwise_blocked", (32, 64, 28), pixel_tiles=2, blocks=2, channels=16),
     pair("qpu_pointwise_relayed", (64, 48, 20), pixel_tiles=6, blocks=2, channels=24),
     pair("qpu_pointwise_rotated", (64, 48, 20), pixel_tiles=3, blocks=2, channels=24, neighbours="pixels"),
+    pair(
+        "qpu_pointwise_channels", (64, 96, 14), pixel_tiles=3, channels=32, pixels=22, neighbours="channels"
+    ),
     pair(
         "qpu_implicit_rotated",
         (24, 44, 13),

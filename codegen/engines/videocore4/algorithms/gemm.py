@@ -163,7 +163,7 @@ class GemmConvolution(AlgorithmBase):
         return channels, float(blocks)
 
     def space(self, spec: LayerSpec, target: Target) -> Space:
-        _, geometry = _group_of(spec)
+        _, geometry = group_of(spec)
         fitting = tuple(c for c in self.channel_values if c <= geometry.output_channels)
         blocks = tuple(b for b in self.block_values if b <= geometry.output_blocks)
         axes = [
@@ -182,7 +182,7 @@ class GemmConvolution(AlgorithmBase):
         return Space(tuple(axes))
 
     def choice_at(self, spec: LayerSpec, target: Target, point: Point) -> Choice:
-        op, geometry = _group_of(spec)
+        op, geometry = group_of(spec)
         residual = Convolution.require(spec).residual
         layout = point.get("input_layout", "pixel16")
         if residual == 0 and layout != "pixel16":
@@ -202,7 +202,7 @@ class GemmConvolution(AlgorithmBase):
         )
 
     def work(self, spec: LayerSpec, target: Target, choice: Choice) -> Work:
-        op, geometry = _group_of(spec)
+        op, geometry = group_of(spec)
         residual_lines = 0.0 if Convolution.require(spec).residual is None else 1.0
         p, j = choice.tiles["blocks"], choice.tiles["channels"]
         rows, all_columns = tile_count(geometry.output_blocks, p), tile_count(geometry.output_channels, j)
@@ -248,7 +248,7 @@ class GemmConvolution(AlgorithmBase):
         *,
         output_lines: int | None = None,
     ) -> QpuLayer:
-        op, whole = _group_of(spec)
+        op, whole = group_of(spec)
         geometry = whole.within(output_lines)
         residual = Convolution.require(spec).residual
         tiling = _tiling(geometry, target, choice)
@@ -274,7 +274,7 @@ class GemmConvolution(AlgorithmBase):
 
     def order_of_sums(self, spec: LayerSpec, choice: Choice) -> NDArray[np.intp]:
         """All channels of a depth for each tap, then those of the next."""
-        geometry = _group_of(spec)[1]
+        geometry = group_of(spec)[1]
         channels, taps = geometry.input_channels, geometry.taps
         depth = choice.tiles.get("depth", channels)
         places = np.arange(channels * taps).reshape(channels // depth, taps, depth)
@@ -402,7 +402,7 @@ def is_pointwise(geometry: Geometry) -> bool:
     return geometry.kernel == (1, 1) and geometry.strides == (1, 1) and geometry.pads == (0, 0, 0, 0)
 
 
-def _group_of(spec: LayerSpec) -> tuple[Conv2d, Geometry]:
+def group_of(spec: LayerSpec) -> tuple[Conv2d, Geometry]:
     """Operator, and geometry of one group."""
     found = Convolution.require(spec)
     return found.op, found.geometry.of_group(found.op.groups)
@@ -416,28 +416,34 @@ def input_steps(geometry: Geometry, choice: Choice) -> tuple[int, int]:
 
 
 def _tiling(geometry: Geometry, target: Target, choice: Choice) -> Tiling:
-    """Tiles are dealt out in turn, so that all QPUs have the same number but for one.
-
-    The order makes those that run at the same time share what they read: `pixel_tiles` tiles of pixels by as many
-    tiles of channels as there are QPUs for.
-    """
     blocks, channels = choice.tiles["blocks"], choice.tiles["channels"]
     block_starts = starts(geometry.output_blocks, blocks)
     channel_starts = starts(geometry.output_channels, channels)
+    assignment = in_turn(target.qpus, choice, len(block_starts), len(channel_starts))
+    depth = choice.tiles.get("depth", geometry.input_channels)
+    return Tiling(blocks, channels, block_starts, channel_starts, assignment, depth)
+
+
+def in_turn(
+    qpus: int, choice: Choice, pixel_tiles: int, channel_tiles: int
+) -> tuple[tuple[tuple[int, int], ...], ...]:
+    """Each QPU's tiles, as (tile of pixels, of channels), dealt out in turn: all have the same number but for one.
+
+    The order makes those that run at the same time share what they read: the choice's `pixel_tiles` tiles of pixels by
+    as many tiles of channels as there are QPUs for.
+    """
     together = choice.splits["pixel_tiles"]
-    columns = -(-target.qpus // together)
+    columns = -(-qpus // together)
     order: list[tuple[int, int]] = []
-    for first in range(0, len(block_starts), together):
-        rows = range(first, min(first + together, len(block_starts)))
-        for left in range(0, len(channel_starts), columns):
-            beside = range(left, min(left + columns, len(channel_starts)))
+    for first in range(0, pixel_tiles, together):
+        rows = range(first, min(first + together, pixel_tiles))
+        for left in range(0, channel_tiles, columns):
+            beside = range(left, min(left + columns, channel_tiles))
             if choice.splits.get("neighbours") == OTHER_PIXELS:
                 order += [(row, column) for column in beside for row in rows]
             else:
                 order += [(row, column) for row in rows for column in beside]
-    assignment = tuple(tuple(order[q :: target.qpus]) for q in range(target.qpus))
-    depth = choice.tiles.get("depth", geometry.input_channels)
-    return Tiling(blocks, channels, block_starts, channel_starts, assignment, depth)
+    return tuple(tuple(order[q::qpus]) for q in range(qpus))
 
 
 def streams(

@@ -105,21 +105,30 @@ def rotated_kernel(
         rest=pool.rest(),
         weight_lines=vectors,
     )
-    return tiles_kernel(
-        r, _Channels(r, step, odd).accumulate, epilogue, (step, LINE_BYTES), residual=residual
-    )
+    sums = ChannelSums(r, vectors, step, odd)
+
+    def accumulate(k: Assembler, r: TileRegisters) -> None:
+        k.mov(r.channels, UNIFORM)
+        sums.add(k)
+
+    return tiles_kernel(r, accumulate, epilogue, (step, LINE_BYTES), residual=residual)
 
 
-class _Channels:
-    """All input channels of a tap."""
+class ChannelSums:
+    """All input channels of a tap: two lines times 16 uniforms, and times the lanes of a vector.
 
-    def __init__(self, r: TileRegisters, step: Register, odd: bool) -> None:
-        assert r.weight_lines is not None
-        self._r, self._step, self._odd, self._vectors = r, step, odd, r.weight_lines
+    `vectors`: the address of the vectors; `step`: holds LINE_BYTES. With `alone` a vector has one channel, and may have
+    more lanes of it than half.
+    """
 
-    def accumulate(self, k: Assembler, r: TileRegisters) -> None:
-        offset = r.channels
-        k.mov(offset, UNIFORM)
+    def __init__(
+        self, r: TileRegisters, vectors: Register, step: Register, odd: bool, *, alone: bool = False
+    ) -> None:
+        self._r, self._step, self._odd, self._vectors, self._alone = r, step, odd, vectors, alone
+
+    def add(self, k: Assembler) -> None:
+        """From the counter's `first_offset` on."""
+        offset = self._r.channels
         self._first_requests(k)
         k.label("first")
         k.load_tmu(0)
@@ -152,8 +161,9 @@ class _Channels:
                 k.load(R1, PAIR_BYTES)
                 k.op("add", self._vectors, self._vectors, R1)
             k.op("sub", self._vectors, self._vectors, R0)
-        k.op("add", TMU_S[0], R0, self._vectors)
         for again in (True, False):
+            if again or self._alone:
+                k.op("add", TMU_S[0], R0, self._vectors)
             for p, address in enumerate(r.addresses):
                 if r.gather is None:
                     k.op("add", TMU_S[p], R0, address)
@@ -181,10 +191,13 @@ class _Channels:
     def _channel(self, k: Assembler, parity: int, *, lines: bool, vector: bool, then: str) -> None:
         """One input channel. `then`: what the next one needs, a "line" of its own or a "vector" too."""
         accumulators = self._r.accumulators
+        if self._alone:
+            vector, then = lines, then and "vector"
         requests = self._requests(lines, vector, count=parity == 1)
         pending = _streamed(k, accumulators)
+        first_lane = 0 if self._alone else LANES // CHANNELS_OF_VECTOR * parity
         for i in range(len(accumulators[0]) - STREAMED):
-            lane = LANES // CHANNELS_OF_VECTOR * parity + i
+            lane = first_lane + i
             k.together(pending, _broadcast(lane))
             free = requests[:1]
             del requests[:1]

@@ -1,0 +1,331 @@
+"""Pointwise convolution whose lanes are output channels: a tile may have any number of pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from codegen.algorithm_base import AlgorithmBase
+from codegen.engines.videocore4.algorithms.convolution import Convolution
+from codegen.engines.videocore4.algorithms.gemm import (
+    MINIMUM_CHANNELS,
+    NEIGHBOURS,
+    group_of,
+    in_turn,
+    is_pointwise,
+)
+from codegen.engines.videocore4.algorithms.geometry import (
+    Geometry,
+    bounds,
+    busiest_share,
+    dealt,
+    divisors,
+    starts,
+    tile_count,
+)
+from codegen.engines.videocore4.algorithms.images import (
+    for_each_image,
+    images_of,
+    layer_in_rounds,
+    work_of_images,
+)
+from codegen.engines.videocore4.algorithms.words import float_words
+from codegen.engines.videocore4.kernels.channel_lanes import (
+    CHANNELS,
+    DMA_WORDS,
+    GATHERED,
+    PAIRED,
+    PIECES,
+    VECTORS,
+    WORDS_BEFORE,
+    alone,
+    channel_lanes_kernel,
+    piece_set_up,
+    words_behind,
+)
+from codegen.engines.videocore4.kernels.results import adds_residual, coded, epilogue_instructions
+from codegen.engines.videocore4.kernels.rotated import STREAMED, first_offset, first_request
+from codegen.engines.videocore4.layer import Address, QpuLayer, Uniform
+from codegen.engines.videocore4.layout import LANE_BYTES, LANES, LINE_BYTES, block_lines
+from codegen.errors import ScheduleError
+from codegen.graph import LayerSpec
+from codegen.program import WORD_BYTES
+from codegen.schedule import Axis, AxisNames, Choice, Point, Space, Work, values
+from codegen.target import Target
+from codegen.tensor import FloatArray
+
+PIXELS = 20, 22, 24, 25, 26
+_HEAD_WORDS = 2
+_INSTRUCTIONS_OF_TILE = 150  # its start, and its store beside the results
+
+
+@dataclass(frozen=True)
+class _Pixels:
+    """The pixels of each tile: those of block `tile`, and `gathered` of those behind the last such block."""
+
+    geometry: Geometry
+    pixels: int
+
+    @property
+    def gathered(self) -> int:
+        return self.pixels - STREAMED
+
+    @property
+    def tiles(self) -> int:
+        return tile_count(self.geometry.output_pixels, self.pixels)
+
+    def of(self, tile: int) -> list[int]:
+        """The last pixel of all stands for those that there are not."""
+        first = STREAMED * self.tiles + self.gathered * tile
+        last = self.geometry.output_pixels - 1
+        own = [STREAMED * tile + i for i in range(STREAMED)]
+        return [min(pixel, last) for pixel in (*own, *range(first, first + self.gathered))]
+
+    def pieces(self, tile: int) -> list[range]:
+        """The gathered pixels by the block that they lie in."""
+        first = STREAMED * self.tiles + self.gathered * tile
+        end = min(first + self.gathered, self.geometry.output_pixels)
+        if first >= end:
+            return []
+        boundary = -(-(first + 1) // LANES) * LANES
+        return [piece for piece in (range(first, min(boundary, end)), range(boundary, end)) if piece]
+
+    def table(self) -> NDArray[np.uint32]:
+        """For each tile a line of bytes from the input's first line to the gathered pixels, by lanes."""
+        geometry = self.geometry
+        together = alone(self.gathered, geometry.input_channels % 2 == 1)
+        width = LANES if together else PAIRED
+        table = np.zeros((self.tiles, LANES), np.uint32)
+        for tile in range(self.tiles):
+            gathered = self.of(tile)[STREAMED:]
+            lanes = np.array(gathered + gathered[-1:] * (width - len(gathered)))
+            offsets = lanes // LANES * geometry.input_block_bytes + lanes % LANES * LANE_BYTES
+            table[tile] = offsets if together else [*offsets, *(offsets + LINE_BYTES)]
+        return table
+
+
+class QpuPointwiseChannels(AlgorithmBase):
+    """1x1 convolution, 32 output channels a tile on the lanes: pixels are the scalars, 16 of a block by uniforms and
+    others gathered, so that a tile may have any number of them. Groups of channels are rounds of one kernel.
+
+    Axes:
+        pixel_tiles: tiles of pixels that QPUs compute at the same time; they share the channels among them
+        neighbours: what the QPU of the next number computes at the same time: other channels of the same pixels, or
+            other pixels of the same channels
+        channels: output channels of a tile
+        pixels: pixels of a tile
+    """
+
+    name = "qpu_pointwise_channels"
+    engine: str = "videocore4"
+    takes_residuals = True
+    axis_names: ClassVar[AxisNames] = {"neighbours": NEIGHBOURS}
+
+    def computes(self, spec: LayerSpec, target: Target) -> bool:
+        found = Convolution.of(spec)
+        if found is None or not target.has_qpus or not is_pointwise(found.geometry):
+            return False
+        geometry = found.geometry.of_group(found.op.groups)
+        return (
+            geometry.input_channels >= MINIMUM_CHANNELS
+            and geometry.output_channels >= CHANNELS
+            and geometry.output_pixels > STREAMED
+        )
+
+    def space(self, spec: LayerSpec, target: Target) -> Space:
+        _, geometry = group_of(spec)
+        return Space(
+            (
+                Axis("pixel_tiles", divisors(target.qpus), "split"),
+                Axis("channels", (CHANNELS,)),
+                Axis("neighbours", NEIGHBOURS, "split"),
+                Axis("pixels", _pixels(geometry.output_pixels)),
+            )
+        )
+
+    def choice_at(self, spec: LayerSpec, target: Target, point: Point) -> Choice:
+        op, geometry = group_of(spec)
+        # Refuses what has no registers.
+        channel_lanes_kernel(
+            point["pixels"],
+            geometry.input_channels % 2 == 1,
+            coded(op.epilogue),
+            residual=adds_residual(op.epilogue),
+        )
+        return Choice(
+            engine=self.engine,
+            algorithm=self.name,
+            split=values({axis: point[axis] for axis in ("pixel_tiles", "neighbours")}),
+            tile=values({axis: point[axis] for axis in ("channels", "pixels")}),
+            input_layouts=("pixel16",) * len(spec.inputs),
+            output_layouts=("pixel16",),
+        )
+
+    def work(self, spec: LayerSpec, target: Target, choice: Choice) -> Work:
+        op, geometry = group_of(spec)
+        pixels = choice.tiles["pixels"]
+        depth = geometry.input_channels
+        rows = tile_count(geometry.output_pixels, pixels)
+        columns = tile_count(geometry.output_channels, CHANNELS)
+        tiles = rows * columns * op.groups
+        gathered = pixels - STREAMED
+        vectors = 1.0 if alone(gathered, depth % 2 == 1) else 0.5
+        hiding = (VECTORS + 1) * gathered + VECTORS * 2 + 2 + vectors
+        inner = VECTORS * (STREAMED - 2) + hiding
+        results = VECTORS * pixels
+        residual_lines = 0.0 if Convolution.require(spec).residual is None else float(tiles * results)
+        together = min(choice.splits["pixel_tiles"], rows)
+        beside = min(-(-target.qpus // together), columns)
+        round_pixels = WORD_BYTES * together * depth * pixels
+        round_weights = LINE_BYTES * beside * depth * VECTORS
+        weight_bytes = sum(tensor.size_bytes for tensor in spec.weights)
+        input_bytes = sum(tensor.size_bytes for tensor in spec.inputs) // images_of(spec)
+        words = WORDS_BEFORE + words_behind(pixels, bool(bounds(op.epilogue)), bool(residual_lines))
+        work = Work(
+            macs=float(spec.macs // images_of(spec)),
+            alu_instructions=tiles
+            * (depth * inner + results * (2 + epilogue_instructions(op.epilogue)) + _INSTRUCTIONS_OF_TILE),
+            load_instructions=tiles * (depth * (VECTORS + vectors) + VECTORS + 1) + residual_lines,
+            uniform_words=float(tiles * (depth * STREAMED + words)),
+            hiding_instructions=hiding,
+            store_instructions=float(tiles * results),
+            dma_stores=float(tiles * PIECES),
+            unique_bytes_read=float(weight_bytes + input_bytes),
+            streamed_bytes_read=tiles / (together * beside) * (round_pixels + round_weights)
+            + residual_lines * LINE_BYTES,
+            bytes_written=float(
+                WORD_BYTES * columns * op.groups * CHANNELS * max(STREAMED * rows, geometry.output_pixels)
+            ),
+            balance=busiest_share(dealt(tiles, target.qpus)),
+            working_set_bytes=float(round_pixels + round_weights),
+        )
+        return work_of_images(work, spec)
+
+    def lower(
+        self,
+        spec: LayerSpec,
+        target: Target,
+        choice: Choice,
+        weights: Sequence[FloatArray],
+        *,
+        output_lines: int | None = None,
+    ) -> QpuLayer:
+        op, whole = group_of(spec)
+        residual = Convolution.require(spec).residual
+        part = _Part(
+            whole.within(output_lines),
+            _Pixels(whole, choice.tiles["pixels"]),
+            starts(whole.output_channels, CHANNELS),
+            bounds(op.epilogue),
+            None if residual is None else (residual, whole),
+        )
+        table = part.pixels.table()
+        banks = zip(*(np.split(w, op.groups) for w in weights[:2]), strict=True)
+        lines = [_lines(kernel, bias, part.channel_starts) for kernel, bias in banks]
+        order = in_turn(target.qpus, choice, part.pixels.tiles, len(part.channel_starts))
+        rounds = []
+        for group in range(op.groups):
+            first = table.nbytes + group * lines[0].nbytes
+            rounds.append([part.block(tiles, group, first) for tiles in order])
+        code = channel_lanes_kernel(
+            choice.tiles["pixels"],
+            whole.input_channels % 2 == 1,
+            coded(op.epilogue),
+            residual=residual is not None,
+        ).words
+        packed = np.concatenate([table.reshape(-1), *(float_words(x.reshape(-1)) for x in lines)])
+        return for_each_image(layer_in_rounds(code, packed, rounds), spec, choice, output_lines)
+
+    def order_of_sums(self, spec: LayerSpec, choice: Choice) -> NDArray[np.intp]:
+        """Channel by channel."""
+        channels = group_of(spec)[1].input_channels
+        return np.arange(channels).reshape(channels, 1, 1)
+
+
+@dataclass(frozen=True)
+class _Part:
+    """What QPUs compute of a group. `residual`: number and geometry of the input that is added."""
+
+    geometry: Geometry
+    pixels: _Pixels
+    channel_starts: tuple[int, ...]
+    clamp: tuple[float, ...]
+    residual: tuple[int, Geometry] | None
+
+    def block(self, tiles: Sequence[tuple[int, int]], group: int, weights: int) -> tuple[Uniform, ...] | None:
+        """Uniforms of a QPU with these tiles, as (tile of pixels, of channels); `weights`: where the group's begin."""
+        if not tiles:
+            return None
+        words: list[Uniform] = [Address("block", WORD_BYTES * _HEAD_WORDS), len(tiles)]
+        for row, column in tiles:
+            words += self._before(row, column, group, weights)
+            words += self._behind(row, self.geometry.output_channels * group + self.channel_starts[column])
+        behind = words_behind(self.pixels.pixels, bool(self.clamp), self.residual is not None)
+        if len(words) != _HEAD_WORDS + len(tiles) * (WORDS_BEFORE + behind):
+            raise ScheduleError("the block's words do not match what the kernel reads")
+        return tuple(words)
+
+    def _before(self, row: int, column: int, group: int, weights: int) -> list[Uniform]:
+        depth = self.geometry.input_channels
+        source, ahead = LINE_BYTES * depth * group, first_request(depth)
+        vector = block_lines(depth + 1) * LINE_BYTES
+        biases = [weights + vector * (VECTORS * column + p) for p in range(VECTORS)]
+        return [
+            Address("weights", LINE_BYTES * row),
+            *(Address("weights", bias) for bias in biases),
+            *(Address("weights", bias + LINE_BYTES + ahead) for bias in biases),
+            Address("input", source + ahead),
+            first_offset(depth),
+            Address("input", source + self.geometry.input_block_bytes * row),
+        ]
+
+    def _behind(self, row: int, channel: int) -> list[Uniform]:
+        words: list[Uniform] = []
+        if self.residual is not None:
+            index, whole = self.residual
+            words += [
+                Address("input", _pixel_bytes(whole, pixel, channel + LANES * p), index)
+                for p in range(VECTORS)
+                for pixel in self.pixels.of(row)
+            ]
+        words += [*self.clamp, Address("output", self.geometry.output_line_bytes(row, channel))]
+        column = 0
+        for piece in self.pixels.pieces(row):
+            set_up, stride = piece_set_up(column, len(piece))
+            words += [set_up, stride, Address("output", _pixel_bytes(self.geometry, piece[0], channel))]
+            column += len(piece)
+        absent = PIECES - len(self.pixels.pieces(row))
+        return words + [0] * (DMA_WORDS * absent)
+
+
+def _pixels(of_plane: int) -> tuple[int, ...]:
+    """Numbers of pixels a tile to choose from, each the least for as many tiles."""
+    least = {}
+    for pixels in PIXELS:
+        tiles = tile_count(of_plane, pixels)
+        evenly = max(-(-of_plane // tiles), STREAMED + GATHERED[0])
+        least[tiles] = evenly
+    return tuple(sorted(set(least.values())))
+
+
+def _pixel_bytes(geometry: Geometry, pixel: int, channel: int) -> int:
+    """Byte offset of a pixel of an output's channel."""
+    block, inside = divmod(pixel, LANES)
+    return geometry.output_line_bytes(block, channel) + LANE_BYTES * inside
+
+
+def _lines(kernel: FloatArray, bias: FloatArray, channel_starts: Sequence[int]) -> FloatArray:
+    """[tiles][vectors][lines][16 output channels]: biases, weights of each input channel, and what spreads vectors over
+    the caches' sets.
+    """
+    depth = kernel.shape[1]
+    lines = np.zeros((len(channel_starts), VECTORS, block_lines(depth + 1), LANES), np.float32)
+    for number, start in enumerate(channel_starts):
+        own = slice(start, start + CHANNELS)
+        lines[number, :, 0] = bias[own].reshape(VECTORS, LANES)
+        lines[number, :, 1 : depth + 1] = kernel[own].reshape(VECTORS, LANES, depth).transpose(0, 2, 1)
+    return lines
