@@ -42,6 +42,7 @@ from codegen.operators.split import Split
 from codegen.operators.transpose import Transpose
 from codegen.operators.typed_map import TypedMap
 from codegen.operators.unique import Unique
+from codegen.sparsity import sparsity_of
 from codegen.tensor import TensorType
 from tests.codegen.layers import convolution, inferred_layer, sum_of_two
 
@@ -74,8 +75,20 @@ def rows_of(shape: tuple[int, ...], rows: list[int]) -> Rearrange:
     return selection(shape, [np.array(rows), *others], 7.0)
 
 
+def _pruned(layer: LayerSpec, nonzero: float, block: int = 1) -> LayerSpec:
+    """The layer with that share of weights, or of blocks of so many outputs, that are not zero."""
+    outputs, *others = layer.weights[0].shape
+    kept = np.random.default_rng(outputs).random((-(-outputs // block), *others)) < nonzero
+    return replace(layer, sparsity=sparsity_of(kept.repeat(block, axis=0)[:outputs].astype(np.float32)))
+
+
 X, Y = Operand(0), Operand(1)
 LAYERS: dict[str, LayerSpec] = {
+    "sparse pointwise": _pruned(convolution(37, 53, (6, 7), Conv2d((1, 1), epilogue=RELU6)), 0.2),
+    "sparse windows by blocks": _pruned(
+        convolution(9, 31, (8, 9), Conv2d((3, 3), (2, 1), (1, 0, 2, 1), (1, 2), epilogue=RELU)), 0.3, 4
+    ),
+    "sparse, many operands": _pruned(convolution(300, 20, (3, 3), Conv2d((1, 1))), 0.1),
     "residual": _with_residual(convolution(7, 41, (7, 8), Conv2d((1, 1))), X + Y),
     "residual of two images in groups": _with_residual(
         inferred_layer(Conv2d((1, 1), groups=2), (2, 16, 7, 13), weights=((68, 8, 1, 1), (68,))),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -37,8 +37,10 @@ from codegen.operators.split import Split
 from codegen.operators.transpose import Transpose
 from codegen.reference import evaluate_layer
 from codegen.schedule import Choice
+from codegen.sparsity import Sparsity, sparsity_of
 from codegen.target import Target
 from codegen.tensor import FloatArray, TensorType
+from codegen.trial_zeros import with_zeros
 from tests.codegen.cpu_run import AVX2, HOST, NEON, SCALAR, call
 from tests.codegen.layers import inferred_shape, layer_spec, sum_of_two
 
@@ -304,10 +306,22 @@ def chain_specs(draw: st.DrawFn) -> LayerSpec:
     return layer_spec(Chain(tuple(members), tuple(sources)), tuple(inputs), last.output, constants)
 
 
+@st.composite
+def sparse_specs(draw: st.DrawFn) -> LayerSpec:
+    """Weights of any sparsity, all zero too, in blocks of outputs that are zero together."""
+    spec = draw(st.one_of(conv_specs(st.just(1), wide=True), pointwise_specs()))
+    outputs, *others = spec.weights[0].shape
+    block, share = draw(st.sampled_from([1, 4, 16])), draw(st.floats(0.0, 0.9))
+    kept = np.random.default_rng(draw(st.integers(0, 99))).random((-(-outputs // block), *others)) < share
+    found = sparsity_of(kept.repeat(block, axis=0)[:outputs].astype(np.float32))
+    return replace(spec, sparsity=found or Sparsity(0, 0, 0))
+
+
 SPECS: dict[str, st.SearchStrategy[LayerSpec]] = {
     "cpu_conv_direct": conv_specs(st.sampled_from([1, 1, 2, 3])),
     "cpu_conv_im2col": conv_specs(st.just(1)),
     "cpu_pointwise_gemm": pointwise_specs(),
+    "cpu_sparse_conv": sparse_specs(),
     "cpu_conv_transpose": transposed_specs(st.sampled_from([1, 1, 2, 3])),
     "cpu_pool": pool_specs(),
     "cpu_split": split_specs(),
@@ -371,7 +385,7 @@ def draw_values(case: Case) -> tuple[list[FloatArray], list[FloatArray]]:
         (generator.normal(size=t.shape) / np.sqrt(np.prod(t.shape[1:]))).astype(np.float32)
         for t in case.spec.weights
     ]
-    return inputs, weights
+    return inputs, list(with_zeros(case.spec, weights, generator))
 
 
 def check_all(drawn: list[Case]) -> None:

@@ -52,9 +52,13 @@ class Count:
         *,
         balance: float = 1.0,
         workspace_bytes: float = 0.0,
+        constant_bytes: int | None = None,
     ) -> Work:
-        """The Work of a layer with these instructions; `streamed_bytes` is at least every input byte once."""
-        unique = float(input_bytes(spec) + weight_bytes(spec))
+        """The Work of a layer with these instructions; `streamed_bytes` is at least every input byte once.
+
+        `constant_bytes`: of what is read of the weights; None: all of them.
+        """
+        unique = float(input_bytes(spec) + (weight_bytes(spec) if constant_bytes is None else constant_bytes))
         return Work(
             macs=macs,
             alu_instructions=self.alu,
