@@ -21,6 +21,14 @@ class BoardError(MicrobenchError):
     """A board is unreachable, or answers what it must not."""
 
 
+class KnownHostsError(BoardError):
+    """The list of known hosts cannot be read, or what it has for a board is damaged."""
+
+
+class TimeLimitError(BoardError):
+    """A time limit that is none: not above 0, endless, or longer than a month."""
+
+
 class BoardOptionError(BoardError):
     """A board has no such option of its own, or the option cannot have this value."""
 

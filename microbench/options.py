@@ -10,6 +10,7 @@ from typing import Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from microbench.errors import BoardOptionError
+from microbench.limits import check_limit
 
 Launch = Literal["mailbox", "registers"]
 GpuThere = Literal["virtual", "stand-in", "mailbox"]
@@ -43,6 +44,11 @@ class SshOptions:
     silence_s: float = 30.0
     reconnect_s: float = 120.0
     sudo: bool = False
+
+    def __post_init__(self) -> None:
+        """Raises TimeLimitError for a time limit that cannot be kept."""
+        for name in ("timeout_s", "silence_s", "reconnect_s"):
+            check_limit(f"SSH board {self.host}: {name}", getattr(self, name))
 
 
 class OwnOptions(BaseModel):

@@ -16,9 +16,10 @@ from pathlib import Path
 
 import paramiko
 
+from microbench.boards.known_hosts import KnownHosts, host_name, known_hosts
 from microbench.boards.ssh_channel import BROKEN, CHUNK_BYTES, REACH, SETTLE_S, ChannelTransport, Heartbeat
 from microbench.boards.ssh_upload import FILE_NAME, free_bytes, has_whole, make_directories, put_whole
-from microbench.errors import BoardError
+from microbench.errors import BoardError, KnownHostsError
 from microbench.options import SshOptions
 from microbench.runner.client import BoardFullError, ConnectionLostError
 
@@ -39,6 +40,7 @@ class SshLink:
         self.place = f"{options.user or getpass.getuser()}@{options.host}:{options.port}"
         check_remote_directory(options.remote_directory)
         self._client = paramiko.SSHClient()
+        self._known = KnownHosts()
         self._heartbeat: Heartbeat | None = None
         self._jump: SshLink | None = None
         try:
@@ -125,9 +127,9 @@ class SshLink:
     def _connect(self) -> None:
         options = self.options
         known = options.known_hosts_path or Path("~/.ssh/known_hosts").expanduser()
-        self._load_known_hosts(known)
+        self._known = self._trust(known)
         self._check_key()
-        self._client.set_missing_host_key_policy(_RefuseUnknown(known, self.place))
+        self._client.set_missing_host_key_policy(_RefuseUnknown(known, self._known, self.place))
         with self._explained("connect"):
             connected = self._through() if options.jump is not None else _connected(options)
             own_key = options.key_path is not None
@@ -169,13 +171,16 @@ class SshLink:
             self._heartbeat.start()
         return self._heartbeat
 
-    def _load_known_hosts(self, path: Path) -> None:
-        if not path.is_file():
-            return  # the policy then says that the key is unknown, and how to make it known
+    def _trust(self, path: Path) -> KnownHosts:
+        """Tells paramiko the first key of each kind that the list has for this host."""
+        name = host_name(self.options.host, self.options.port)
         try:
-            self._client.load_host_keys(str(path))
-        except (OSError, paramiko.SSHException, ValueError) as error:
-            raise BoardError(f"{self.place}: {path} is no list of known hosts: {error}") from error
+            known = known_hosts(path, name)
+        except KnownHostsError as error:
+            raise KnownHostsError(f"{self.place}: {error}") from error
+        for key in reversed(known.trusted):
+            self._client.get_host_keys().add(name, key.get_name(), key)
+        return known
 
     def _check_key(self) -> None:
         """paramiko's own words for a file that is no key would not name it, nor tell it from an unreachable board."""
@@ -208,6 +213,8 @@ class SshLink:
         try:
             yield
         except paramiko.BadHostKeyException as error:
+            if error.key.asbytes() in self._known.revoked:
+                raise BoardError(f"{self.place}: {_revoked(error.key)}") from error
             known = self.options.known_hosts_path or Path("~/.ssh/known_hosts")
             raise BoardError(
                 f"{self.place}: its host key has CHANGED: it shows {_shown(error.key)}, {known} has "
@@ -247,13 +254,17 @@ class SshLink:
 class _RefuseUnknown(paramiko.MissingHostKeyPolicy):
     """A board whose key nobody has confirmed is not spoken to."""
 
-    def __init__(self, known: Path, place: str) -> None:
+    def __init__(self, path: Path, known: KnownHosts, place: str) -> None:
+        self._path = path
         self._known = known
         self._place = place
 
     def missing_host_key(self, client: paramiko.SSHClient, hostname: str, key: paramiko.PKey) -> None:
+        if key.asbytes() in self._known.revoked:
+            raise BoardError(f"{self._place}: {_revoked(key)}")
+        vouched = "its certificate authorities are not asked here. " if self._known.authorities else ""
         raise BoardError(
-            f"{self._place}: its host key is unknown to {self._known}: it shows {_shown(key)}. "
+            f"{self._place}: its host key is unknown to {self._path}: it shows {_shown(key)}. {vouched}"
             f"Compare that with the board's own (ssh-keygen -lf /etc/ssh/ssh_host_*_key.pub there); if equal, "
             f"append the line '{hostname} {key.get_name()} {key.get_base64()}'"
         )
@@ -278,6 +289,13 @@ def _loads(path: Path) -> bool:
             continue
         return True
     return False
+
+
+def _revoked(key: paramiko.PKey) -> str:
+    return (
+        f"its host key {_shown(key)} is REVOKED by the list of known hosts: somebody else may have it. Give the board "
+        "a new one (on it: sudo rm /etc/ssh/ssh_host_*; sudo ssh-keygen -A), then make that known"
+    )
 
 
 def _shown(key: paramiko.PKey) -> str:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from codegen.children import started
+from microbench.limits import check_limit
 
 _LONGEST_MESSAGE = 2000
 
@@ -26,7 +27,11 @@ class Ended:
 
 
 def run_limited(arguments: Sequence[str | Path], limit_s: float, directory: Path | None = None) -> Ended:
-    """Runs a program to its end, or kills it at the time limit. An interrupt kills it too and goes on."""
+    """Runs a program to its end, or kills it at the time limit. An interrupt kills it too and goes on.
+
+    Raises TimeLimitError for a limit that is none.
+    """
+    check_limit("a program's time limit", limit_s)
     try:
         with started(arguments, directory, subprocess.DEVNULL) as process:
             _, stderr = process.communicate(timeout=limit_s)

@@ -121,6 +121,13 @@ class Reader:
     def u32(self) -> int:
         return int(struct.unpack("<I", self.raw(4))[0])
 
+    def count(self, item_bytes: int = 1, product: int = 1) -> int:
+        """How many items, each of at least so many bytes, `product` of each; raises FrameError where they cannot be."""
+        value = self.u32()
+        if value * product * item_bytes > len(self._payload) - self._at:
+            raise FrameError("the answer is shorter than its counts say")
+        return value
+
     def f64(self) -> float:
         return float(struct.unpack("<d", self.raw(8))[0])
 
@@ -129,6 +136,12 @@ class Reader:
 
     def data(self) -> bytes:
         return self.raw(self.u32())
+
+    def floats(self) -> NDArray[np.float32]:
+        content = self.data()
+        if len(content) % 4:
+            raise FrameError("the answer has a part of a number")
+        return np.frombuffer(content, dtype="<f4").astype(np.float32)
 
     def string(self) -> str:
         return self.data().decode(errors="replace")

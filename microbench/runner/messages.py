@@ -9,8 +9,11 @@ import numpy as np
 
 from codegen.program import GpuProgram
 from codegen.tensor import FloatArray
-from microbench.runner.frames import NO_MARK, PROTOCOL_VERSION, Ending, Reader, Writer
+from microbench.limits import check_limit
+from microbench.runner.frames import NO_MARK, PROTOCOL_VERSION, Ending, FrameError, Reader, Writer
 from microbench.runner.readings import Readings, readings_answer
+
+LEAST_LAUNCH_BYTES = 20  # two times and the number of marks
 
 
 @dataclass(frozen=True)
@@ -122,6 +125,8 @@ def gpu_run_request(
     launch_limit_s: float,
     limit_s: float,
 ) -> bytes:
+    check_limit("a launch's time limit", launch_limit_s)
+    check_limit("a program's time limit", limit_s)
     writer = Writer()
     writer.u32(program.size_bytes)
     writer.words(program.words)
@@ -147,10 +152,11 @@ def gpu_run_request(
 
 def gpu_run_answer(payload: bytes) -> GpuRun:
     reader = Reader(payload)
-    names = tuple(reader.string() for _ in range(reader.u32()))
-    repeats, launches = reader.u32(), reader.u32()
+    names = tuple(reader.string() for _ in range(reader.count(4)))
+    repeats = reader.count()
+    launches = reader.count(LEAST_LAUNCH_BYTES, repeats)
     runs = tuple(tuple(_launch(reader, names) for _ in range(launches)) for _ in range(repeats))
-    outputs = tuple(np.frombuffer(reader.data(), dtype="<f4").astype(np.float32) for _ in range(reader.u32()))
+    outputs = tuple(reader.floats() for _ in range(reader.count(4)))
     readings = readings_answer(reader)
     reader.end()
     return GpuRun(runs, outputs, readings)
@@ -158,11 +164,12 @@ def gpu_run_answer(payload: bytes) -> GpuRun:
 
 def _launch(reader: Reader, names: tuple[str, ...]) -> LaunchTimes:
     time_s, cpu_s = reader.f64(), reader.f64()
-    marks_s = reader.f64s(reader.u32())
+    marks_s = reader.f64s(reader.count(8))
     return LaunchTimes(time_s, marks_s, dict(zip(names, reader.f64s(len(names)), strict=True)), cpu_s)
 
 
 def exec_request(request: ExecutionRequest) -> bytes:
+    check_limit("a program's time limit", request.limit_s)
     writer = Writer()
     writer.string(request.sha256)
     writer.u32(len(request.arguments))
@@ -180,9 +187,15 @@ def exec_request(request: ExecutionRequest) -> bytes:
     return writer.payload()
 
 
+def _ending(value: int) -> Ending:
+    if value not in tuple(Ending):
+        raise FrameError(f"the answer has a program that ended in no known way ({value})")
+    return Ending(value)
+
+
 def exec_answer(payload: bytes, names: tuple[str, ...]) -> Execution:
     reader = Reader(payload)
-    ending, code, wall_s = Ending(reader.u32()), reader.u32(), reader.f64()
+    ending, code, wall_s = _ending(reader.u32()), reader.u32(), reader.f64()
     stdout, stderr = reader.data(), reader.data()
     outputs: dict[str, bytes | None] = {}
     reader.u32()

@@ -355,6 +355,17 @@ def test_senseless_requests_are_answered_with_a_fault(
         assert answered == 0xFF
 
 
+@pytest.mark.parametrize("limit_s", [float("inf"), float("nan"), 1e300, -1.0])
+def test_limits_that_no_clock_keeps_are_refused(
+    start: Callable[..., PipeTransport], request_of: ExecutionRequest, limit_s: float
+) -> None:
+    transport = start()
+    sound = exec_request(dataclasses.replace(request_of, limit_s=7.0))
+    transport.send(encode(3, sound.replace(struct.pack("<d", 7.0), struct.pack("<d", limit_s))), 1.0)
+    kind, payload = decode(lambda size: transport.receive(size, 30.0))
+    assert (kind, Reader(payload).u32()) == (0xFF, Fault.PROTOCOL)
+
+
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(kind=st.sampled_from([1, 2, 3, 5, 200]), payload=st.binary(max_size=120))
 def test_whatever_a_sound_frame_holds_is_answered(fuzzed: PipeTransport, kind: int, payload: bytes) -> None:
