@@ -26,7 +26,12 @@ DATA, RESULT = "data.bin", "result.bin"
 
 
 def time_kernel(
-    job: Job, program: CpuProgram, target: Target, executor: Executor, timing: Timing = STANDARD
+    job: Job,
+    program: CpuProgram,
+    target: Target,
+    executor: Executor,
+    timing: Timing = STANDARD,
+    limit_s: float = CANDIDATE_LIMIT_S,
 ) -> tuple[FloatArray, tuple[float, ...]]:
     """Output images, each in whole words behind the other, and the time of each repeat in seconds.
 
@@ -40,7 +45,7 @@ def time_kernel(
     data = b"".join(map(_in_words, (*job.inputs, program.weights)))
     spans_s = (f"{timing.warm_up_s:g}", f"{timing.minimum_total_s:g}")
     arguments = (DATA, RESULT, str(job.repeats), *spans_s)
-    finished = executor.execute(executable, arguments, {DATA: data}, (RESULT,), CANDIDATE_LIMIT_S)
+    finished = executor.execute(executable, arguments, {DATA: data}, (RESULT,), limit_s)
     if not finished.ended.is_good:
         raise CandidateError(f"{place}: the program {finished.ended.complaint}")
     return _parsed(finished.outputs.get(RESULT, b""), job, program, place)

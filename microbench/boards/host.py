@@ -20,13 +20,14 @@ from codegen.tensor import AnyArray, FloatArray
 from microbench.board import BundleRun, Fingerprint, Job, Kind, Measurement, clocked_on
 from microbench.boards.admission import admit
 from microbench.boards.bundle_bench import BenchReport, time_bundle
-from microbench.boards.cpu_harness import time_kernel
+from microbench.boards.cpu_harness import CANDIDATE_LIMIT_S, time_kernel
 from microbench.boards.execution import Executor, LocalExecutor
 from microbench.boards.local_machine import serial_hash
 from microbench.conditions import read_local_conditions
 from microbench.errors import BoardError, CandidateError
 from microbench.options import BoardOptions, OwnOptions
 from microbench.profile import DeviceProfile
+from microbench.protocol import STANDARD
 
 BUNDLE_RUNS = 15  # other programs disturb this machine's times
 
@@ -34,7 +35,8 @@ BUNDLE_RUNS = 15  # other programs disturb this machine's times
 class HostBoard:
     """Times are this machine's clock (kind `host`); there are no QPUs.
 
-    A board that runs the same programs elsewhere derives from this one, with an executor and a `kind` of its own.
+    A board that runs the same programs elsewhere derives from this one, with an executor, a `kind`, a `timing` and
+    limits of its own.
     """
 
     name = "host"
@@ -44,6 +46,9 @@ class HostBoard:
     reads_clock = True
     records = True
     kind: Kind = "host"
+    timing = STANDARD
+    candidate_limit_s = CANDIDATE_LIMIT_S
+    bundle_runs = BUNDLE_RUNS
 
     def __init__(self, profile: DeviceProfile, executor: Executor | None = None) -> None:
         """`executor` None: programs run on this machine."""
@@ -96,7 +101,7 @@ class HostBoard:
         admit(job, self.target)
         if not isinstance(job.program, CpuProgram):
             raise CandidateError(f"candidate {job.candidate.hash[:12]}: the {self.name} board has no QPUs")
-        return time_kernel(job, job.program, self.target, executor)
+        return time_kernel(job, job.program, self.target, executor, self.timing, self.candidate_limit_s)
 
     def run_bundle(self, bundle: Path, inputs: tuple[AnyArray, ...]) -> BundleRun:
         """Builds and runs a bundle; times are medians over several runs after a warm-up.
@@ -109,7 +114,7 @@ class HostBoard:
                 f"bundle {bundle} was compiled for {manifest.device!r} with steps on its QPUs; this machine has none: "
                 "make a plan with --device host, or a bundle --with-cpu-plan"
             )
-        outputs, report = time_bundle(self._executor, self.target, bundle, "none", inputs, BUNDLE_RUNS)
+        outputs, report = time_bundle(self._executor, self.target, bundle, "none", inputs, self.bundle_runs)
         return _bundle_run(outputs, report, self.kind)
 
     def close(self) -> None:

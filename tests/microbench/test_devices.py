@@ -214,19 +214,19 @@ def test_a_board_that_is_not_reached_over_ssh_has_no_host(tmp_path: Path) -> Non
 
 def test_every_board_of_the_family_has_a_profile() -> None:
     assert set(known_profiles()) == {
-        "host", "pi-1", "pi-2", "pi-3", "pi-3-64", "pi-4", "pi-zero", "pi-zero-2"
+        "host", "pi-1", "pi-2", "pi-3", "pi-3-64", "pi-4", "pi-zero", "pi-zero-2", "pi-zero-2-64"
     }  # fmt: skip
     zero_2 = load_profile("pi-zero-2")
     assert zero_2.v3d and zero_2.cores == 4 and zero_2.cpu == "cortex-a53"
 
 
 @pytest.mark.parametrize("name", ["pi-4", "pi-3-64"])
-def test_a_cpu_alone_is_measured_where_it_is_or_not_at_all(name: str) -> None:
+def test_a_cpu_alone_has_no_qpus_to_simulate(name: str) -> None:
     profile = load_profile(name)
     assert not profile.v3d and profile.compiler_target.startswith("aarch64")
     assert all(constant.unit and constant.source for constant in profile.cpu_costs.values())
     with pytest.raises(BoardError, match=rf"{name}.*--ssh user@host.*explore devices add"):
-        open_board(name)
+        open_board(name, board="ssh")
     assert backend_for(profile, "aarch64", SshOptions("h")) == "none"
     for machine in ("armv7l", "x86_64"):
         with pytest.raises(BoardError, match=rf"{machine}.*does not run programs of profile '{name}'"):

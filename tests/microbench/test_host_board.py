@@ -133,7 +133,7 @@ def test_faulty_kernels_are_candidate_errors(board: Board, body: str, message: s
 
 
 def test_a_kernel_that_hangs_is_killed(board: Board, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("microbench.boards.cpu_harness.CANDIDATE_LIMIT_S", 0.3)
+    monkeypatch.setattr(HostBoard, "candidate_limit_s", 0.3)
     with pytest.raises(CandidateError, match="did not end within"):
         board.measure(with_body(conv_job(board)[0], "for (volatile int i = 0;; ++i) outputs[0][0] = i;"))
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from microbench.board import Job
-from microbench.boards import cpu_harness
+from microbench.boards.host import HostBoard
 from microbench.boards.ssh import SshBoard
 from microbench.boards.ssh_runner import pauses
 from microbench.errors import BoardError, CandidateError
@@ -171,7 +171,7 @@ def test_a_kernel_that_hangs_or_crashes_is_its_own_fault(
     options: SshOptions, cpu: SoundJob, statement: str, complaint: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with host_board(options) as board:
-        monkeypatch.setattr(cpu_harness, "CANDIDATE_LIMIT_S", 0.5)
+        monkeypatch.setattr(HostBoard, "candidate_limit_s", 0.5)
         with pytest.raises(CandidateError, match=complaint):
             board.measure(changed(cpu.job, statement))
         monkeypatch.undo()

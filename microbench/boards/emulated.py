@@ -1,0 +1,78 @@
+"""A board's CPU under emulation by a modelled core's clock: real programs, their outputs, and simulated times."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from codegen.engines.cpu.toolchain import compiler_identity
+from codegen.errors import ToolchainError
+from microbench.board import Fingerprint, Job, Kind, Measurement
+from microbench.boards.host import HostBoard
+from microbench.emulation.clock import ClockedExecutor
+from microbench.emulation.core_model import known_cores, load_core
+from microbench.errors import BoardError
+from microbench.options import BoardOptions
+from microbench.profile import DeviceProfile
+from microbench.protocol import Timing
+
+# A modelled clock is read once: the first run fills the caches, the next says all.
+ONE_RUN = Timing(warm_up_s=0.0, minimum_total_s=0.0, most_runs=1)
+CANDIDATE_LIMIT_S = 300.0  # of this machine's time; one modelled instruction takes 40 ns
+
+
+class EmulatedBoard(HostBoard):
+    """Programs for AArch64 run under qemu-user, and the clock that they read is the core model's (`simulated`).
+
+    The model has one core, so programs have one thread. Times are the same every time, and any number of boards may
+    measure at once.
+    """
+
+    name = "emulated"
+    reads_clock = False
+    kind: Kind = "simulated"
+    timing = ONE_RUN
+    candidate_limit_s = CANDIDATE_LIMIT_S
+    bundle_runs = 1
+
+    def __init__(self, profile: DeviceProfile) -> None:
+        """Raises BoardError where this machine lacks the emulator, ProfileError for a core without a model."""
+        self._model = load_core(profile.cpu)
+        self._clock_hz = profile.cpu_cost("clock_hz")
+        super().__init__(profile, ClockedExecutor(self._model, self._clock_hz))
+        self.target = replace(self.target, cores=1)
+
+    @classmethod
+    def open(cls, profile: DeviceProfile, options: BoardOptions) -> EmulatedBoard:
+        """The emulated board of a profile; raises BoardError for one whose CPU there is no model of."""
+        if profile.cpu not in known_cores() or not profile.compiler_target.startswith("aarch64"):
+            raise BoardError(
+                f"profile {profile.name!r} ({profile.cpu}, {profile.compiler_target or 'this machine'}) has no "
+                f"modelled clock: there is one of {', '.join(known_cores())} in 64-bit state; take "
+                "--device pi-3-64, or a board over SSH by --ssh user@host"
+            )
+        return cls(profile)
+
+    def fingerprint(self) -> Fingerprint:
+        """Names the model, by its hash, and the compiler; nothing of this machine."""
+        try:
+            compiler = compiler_identity(self.profile.compiler_target)
+        except ToolchainError as error:
+            raise BoardError(str(error)) from error
+        return Fingerprint(
+            f"emulated {self.profile.name}",
+            self.profile.hash,
+            0.0,
+            f"clock model {self._model.hash} of a {self._model.name}, {compiler} {' '.join(self.target.compiler[1:])}",
+            cpu_clock_hz=self._clock_hz,
+        )
+
+    def describe(self) -> str:
+        return (
+            f"a {self._model.name} under qemu-user, no silicon.\n"
+            f"Times are those of one core's modelled clock at {self._clock_hz / 1e9:g} GHz (model {self._model.hash})."
+        )
+
+    def measure(self, job: Job) -> Measurement:
+        """Raises CandidateError as `timed`."""
+        output, times_s = self.timed(job, self._executor)
+        return Measurement(times_s, self.kind, output)

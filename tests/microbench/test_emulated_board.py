@@ -1,0 +1,89 @@
+"""The emulated board: real programs for AArch64 by a modelled clock, their outputs and what they take."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from codegen.bundle import compile_bundle
+from codegen.program import CpuProgram
+from codegen.reference import evaluate
+from microbench.board import Board
+from microbench.boards.emulated import EmulatedBoard
+from microbench.errors import BoardError, CandidateError
+from microbench.options import BoardOptions
+from microbench.profile import load_profile
+from microbench.registry import open_board
+from tests.codegen.planned import plan_of, small_network
+from tests.microbench.board_conformance import BoardConformance
+from tests.microbench.measured import cpu_job, sound_cpu_job
+
+pytestmark = pytest.mark.needs("instruction counting")
+
+
+class TestEmulatedBoard(BoardConformance):
+    kinds = frozenset({"simulated"})
+    computes = frozenset({"cpu"})
+
+    @pytest.fixture
+    def board(self) -> Iterator[Board]:
+        with open_board("pi-3-64") as board:
+            assert isinstance(board, EmulatedBoard)
+            yield board
+
+
+@pytest.fixture
+def board() -> Iterator[Board]:
+    with open_board("pi-zero-2-64") as opened:
+        yield opened
+
+
+def test_a_time_is_the_same_every_time_and_on_every_board_of_the_profile(board: Board) -> None:
+    first = board.measure(sound_cpu_job().job)
+    with open_board("pi-zero-2-64") as other:
+        assert other.measure(sound_cpu_job().job).times_s == first.times_s
+        assert other.fingerprint() == board.fingerprint()
+
+
+def test_a_faster_clock_takes_less_and_is_another_board(board: Board) -> None:
+    job = cpu_job(elements=4096)
+    with open_board("pi-3-64") as faster:
+        ratio = board.measure(job).times_s[0] / faster.measure(job).times_s[0]
+        assert faster.fingerprint() != board.fingerprint()
+    assert 1.0 < ratio <= 1.21  # 1.2 GHz to 1.0 GHz, and memory that is as fast
+
+
+def test_a_bundle_runs_with_the_time_of_each_step(board: Board, tmp_path: Path) -> None:
+    graph = small_network()
+    compile_bundle(graph, plan_of(graph), board.target, tmp_path / "bundle")
+    source = np.random.default_rng(0).normal(size=graph.types["x"].shape).astype(np.float32)
+    runs = [board.run_bundle(tmp_path / "bundle", (source.reshape(-1),)) for _ in range(2)]
+    for output, expected in zip(runs[0].outputs, evaluate(graph, {"x": source}).values(), strict=True):
+        assert np.abs(output - expected.reshape(-1)).max() <= 1e-5 * np.abs(expected).max()
+    assert runs[0].times_s == runs[1].times_s
+    assert runs[0].step_times_s == runs[1].step_times_s
+    assert runs[0].kind == "simulated" and set(runs[0].step_kinds.values()) == {"simulated"}
+    assert 0 < sum(runs[0].step_times_s.values()) <= runs[0].time_s * 1.01
+
+
+def test_programs_have_one_thread_as_the_model_has_one_core(board: Board) -> None:
+    assert board.target.cores == 1
+    assert load_profile("pi-zero-2-64").cores == 4
+
+
+def test_a_fault_of_a_kernel_is_the_candidates(board: Board) -> None:
+    job = cpu_job()
+    assert isinstance(job.program, CpuProgram)
+    source = job.program.source.replace("{", "{ *(volatile int *)0 = 1; ", 1)
+    with pytest.raises(CandidateError, match="died of SIGSEGV"):
+        board.measure(dataclasses.replace(job, program=dataclasses.replace(job.program, source=source)))
+
+
+@pytest.mark.parametrize("name", ["pi-zero", "pi-3", "host", "pi-4"])
+def test_a_profile_without_a_modelled_core_is_refused(name: str) -> None:
+    with pytest.raises(BoardError, match=rf"{name}.*no modelled clock.*--ssh"):
+        EmulatedBoard.open(load_profile(name), BoardOptions())
