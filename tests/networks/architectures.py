@@ -12,6 +12,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 OPSET = 17
+NEWER = 18  # operator sets from it on are written by torch's newer exporter
 SEED = 0
 EXAMPLES = 16  # inputs whose statistics are taken
 VANISHING = 1e-3  # the largest weight of a layer without effect
@@ -28,8 +30,9 @@ VANISHING = 1e-3  # the largest weight of a layer without effect
 
 @dataclass(frozen=True)
 class Architecture:
-    """A network of a family; `shape` of its one input, `words` where that has integers below it; how its outputs are
-    compared.
+    """A network of a family; `shape` of its input, `words` where that has integers below it, and the shapes of
+    `further` inputs, all with the batch first; how its outputs are compared. Operator sets from 18 on are written by
+    torch's newer exporter.
     """
 
     name: str
@@ -37,6 +40,8 @@ class Architecture:
     build: Callable[[], nn.Module]
     shape: tuple[int, ...]
     words: int = 0
+    further: tuple[tuple[int, ...], ...] = ()
+    opset: int = OPSET
     comparison: Comparison = BY_PLACE
 
 
@@ -107,14 +112,22 @@ def detector(name: str, family: str, size: int, cut: AsSets, **options: float) -
 
 
 def own(
-    name: str, family: str, make: str, shape: tuple[int, ...], words: int = 0, **options: Any
+    name: str,
+    family: str,
+    make: str,
+    shape: tuple[int, ...],
+    words: int = 0,
+    further: tuple[tuple[int, ...], ...] = (),
+    opset: int = OPSET,
+    **options: Any,
 ) -> Architecture:
+    """Of this folder: `make` is a name in `own_modules`, or `module.name`."""
+
     def build() -> nn.Module:
-        from tests.networks import own_modules
+        module, _, maker = make.rpartition(".")
+        return getattr(import_module(f"tests.networks.{module or 'own_modules'}"), maker)(**options)
 
-        return getattr(own_modules, make)(**options)
-
-    return Architecture(name, family, build, shape, words)
+    return Architecture(name, family, build, shape, words, further, opset)
 
 
 SSDLITE = detector("ssdlite320_mobilenet_v3_large", "SSDLite", 320, AsSets(0.001, 300))
@@ -196,6 +209,34 @@ ARCHITECTURES = (
         "retinanet_resnet50_fpn", "RetinaNet", 160, AsSets(5e-4, 300), score_thresh=5e-4
     ),  # which seeded ones exceed
     of_torchvision("inception_v3", "Inception v3", 96, aux_logits=False, init_weights=False),
+    own("yolo8", "YOLOv8", "image_modules.Yolo", (1, 3, 64, 64)),
+    own("yolo8_opset18", "YOLOv8", "image_modules.Yolo", (1, 3, 64, 64), opset=18),
+    own("unet_plus_plus", "U-Net++", "image_modules.UNetPlusPlus", (1, 3, 32, 32)),
+    own("nafnet", "NAFNet", "image_modules.NafNet", (1, 3, 32, 32)),
+    own("srgan", "SRGAN", "image_modules.SrGan", (1, 3, 24, 24)),
+    own("optical_flow", "SPyNet", "image_modules.Flow", (1, 3, 32, 32), further=((1, 3, 32, 32),), opset=20),
+    own("lenet_opset7", "LeNet", "image_modules.lenet", (1, 1, 28, 28), opset=7),
+    own("squeezenext_opset9", "SqueezeNext", "image_modules.SqueezeNext", (1, 3, 32, 32), opset=9),
+    own("nasnet_opset8", "NASNet", "image_modules.NasNet", (1, 3, 32, 32), opset=8),
+    own("conformer", "Conformer", "sequence_modules.Conformer", (1, 61, 40)),
+    own("llama_cached", "LLaMA", "sequence_modules.Llama", (1, 3), 256, ((1, 4, 2, 5, 16),), opset=18),
+    own("demucs", "Demucs", "sequence_modules.Demucs", (1, 1, 804)),
+    of_timm("swin_tiny_patch4_window7_224", "Swin", 56, img_size=56),
+    of_timm("mambaout_femto", "MambaOut"),
+    of_timm("hgnetv2_b0", "HGNet v2"),
+    of_timm("repvit_m0_9", "RepViT"),
+    of_timm("inception_next_atto", "InceptionNeXt"),
+    of_timm("shvit_s1", "SHViT", 128),
+    of_timm("seresnext26d_32x4d", "SE-ResNeXt"),
+    of_timm("nf_regnet_b0", "NF-Net"),
+    of_timm("res2net50_14w_8s", "Res2Net"),
+    of_timm("cs3darknet_focus_s", "CSPDarknet"),
+    of_timm("coat_lite_tiny", "CoaT", img_size=64),
+    of_timm("focalnet_tiny_srf", "FocalNet"),
+    of_timm("crossvit_tiny_240", "CrossViT", 240),
+    of_timm("tiny_vit_5m_224", "TinyViT", 64, img_size=64),
+    of_timm("sequencer2d_s", "Sequencer"),
+    of_timm("visformer_tiny", "Visformer", img_size=64),
 )
 
 
@@ -205,29 +246,30 @@ def export(architecture: Architecture, path: Path) -> None:
 
     torch.manual_seed(SEED)
     net = architecture.build().eval()
-    example = _drawn(architecture, 1)
+    examples = _drawn(architecture, 1)
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")
         draw_vanishing(net)
         _keep_variance(net, _drawn(architecture, EXAMPLES))
-        net(example)  # exporters fix what the first call leaves open
+        net(*examples)  # exporters fix what the first call leaves open
         torch.onnx.export(
             net,
-            (example,),
+            examples,
             str(path),
-            input_names=["x"],
-            opset_version=OPSET,
-            dynamo=False,
-            do_constant_folding=True,
+            input_names=["x", *(f"x{index}" for index in range(1, len(examples)))],
+            opset_version=architecture.opset,
+            dynamo=architecture.opset >= NEWER,
+            external_data=False,
         )
 
 
-def _drawn(architecture: Architecture, count: int) -> Tensor:
-    """Several inputs."""
+def _drawn(architecture: Architecture, count: int) -> tuple[Tensor, ...]:
+    """Several values of each input."""
     import torch
 
     shape = (count, *architecture.shape[1:])
-    return torch.randint(0, architecture.words, shape) if architecture.words else torch.randn(shape)
+    first = torch.randint(0, architecture.words, shape) if architecture.words else torch.randn(shape)
+    return (first, *(torch.randn(count, *rest) for _, *rest in architecture.further))
 
 
 def draw_vanishing(net: nn.Module) -> list[str]:
@@ -246,7 +288,7 @@ def draw_vanishing(net: nn.Module) -> list[str]:
     return drawn
 
 
-def _keep_variance(net: nn.Module, examples: Tensor) -> None:
+def _keep_variance(net: nn.Module, examples: tuple[Tensor, ...]) -> None:
     from torch import nn
 
     hooks = []
@@ -256,7 +298,7 @@ def _keep_variance(net: nn.Module, examples: Tensor) -> None:
         elif isinstance(module, nn.modules.conv._ConvNd | nn.Linear):
             hooks.append(module.register_forward_hook(_scale))
     for _ in range(2):  # modules that are called twice are scaled twice
-        net(examples)
+        net(*examples)
     for hook in hooks:
         hook.remove()
 

@@ -15,7 +15,8 @@ INTRODUCTION = """\
 # Networks that people bring
 
 `python -m tests.networks --work DIR --site SITE_PACKAGES --board --out results/breadth.md`: exports of torchvision,
-timm and small modules with seeded weights, and trained networks that packages carry. Seeded layers give results of
+timm and small modules with seeded weights, of operator sets 7 to 20 by both of torch's exporters, and trained networks
+that packages carry. Seeded layers give results of
 variance 1, and batch normalisation has the statistics of 16 inputs: with those of one, a network magnifies rounding a
 thousandfold, and the comparison tells of that alone. Each is planned by modelled times, without a search, compiled, and
 compared with onnxruntime on three seeded inputs: on this machine's CPU, and on the virtual `pi-zero` where a network
