@@ -3,19 +3,21 @@
 With `--engine videocore4` on the virtual board's QPUs, where results may differ by 1e-3 of the largest one.
 
 A test passes under the tolerances of ONNX's runner, is declined by a typed error, gives something wrong, or crashes:
-the last two make the exit code 1. Words choose tests whose names contain one of them.
+the last two make the exit code 1. Words choose tests whose names contain one of them. With --known FILE what is known
+is kept there, so that a run that was ended goes on.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import multiprocessing
 import os
 import sys
 import warnings
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import asdict, dataclass
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
@@ -126,10 +128,12 @@ class _Worker:
         self.number: int | None = None
 
 
-def outcomes(words: Sequence[str], processes: int, engine: str = "cpu") -> Iterator[Outcome]:
-    """Every chosen case, in the order in which they end."""
+def outcomes(
+    words: Sequence[str], processes: int, engine: str = "cpu", known: Collection[str] = ()
+) -> Iterator[Outcome]:
+    """Every chosen case that is not known, in the order in which they end."""
     names = [case.name for case in tests(words)]
-    left = iter(range(len(names)))
+    left = iter([number for number, name in enumerate(names) if name not in known])
     workers = [_Worker(words, engine) for _ in range(processes)]
     while workers:
         for worker in list(workers):
@@ -162,9 +166,18 @@ def main() -> int:
     parser.add_argument("--out", type=Path)
     parser.add_argument("--engine", choices=tuple(DEVICES), default="cpu")
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
+    parser.add_argument(
+        "--known", type=Path, help="file of outcomes: those are not run again, new ones are added"
+    )
     parser.add_argument("--list", choices=("passed", "folded", "declined", "wrong", "crashed"))
     chosen = parser.parse_args()
-    found = sorted(outcomes(chosen.words, chosen.processes, chosen.engine), key=lambda one: one.test)
+    known = _known(chosen.known)
+    for one in outcomes(chosen.words, chosen.processes, chosen.engine, known):
+        known[one.test] = one
+        if chosen.known:
+            with chosen.known.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(asdict(one)) + "\n")
+    found = sorted(known.values(), key=lambda one: one.test)
     text = table(found, chosen.engine)
     if chosen.out:
         chosen.out.write_text(text, encoding="utf-8")
@@ -173,6 +186,11 @@ def main() -> int:
         if one.verdict == chosen.list or one.verdict in ("wrong", "crashed"):
             sys.stdout.write(f"{one.verdict} {one.test}: {one.reason.strip()[:600]}\n")
     return int(any(one.verdict in ("wrong", "crashed") for one in found))
+
+
+def _known(path: Path | None) -> dict[str, Outcome]:
+    lines = path.read_text(encoding="utf-8").splitlines() if path and path.is_file() else []
+    return {one.test: one for one in (Outcome(**json.loads(line)) for line in lines)}
 
 
 def table(found: Sequence[Outcome], engine: str = "cpu") -> str:
