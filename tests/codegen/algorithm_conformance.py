@@ -19,8 +19,9 @@ from tests.codegen.algorithm_layers import allowed_error
 from tests.codegen.built import Built, Case, built, bytes_of, cases, targets_of
 
 POISONS = {"NaN": np.float32(np.nan), "inf": np.float32(np.inf), "-inf": np.float32(-np.inf)}
-SPARSE = {"cpu_sparse_conv"}  # that read only weights which are not zero
+SPARSE = {"cpu_sparse_conv", "cpu_sparse_chain"}  # that read only weights which are not zero
 OTHER_MACS = {
+    "cpu_sparse_chain": "products of weights that are not zero",
     "cpu_sparse_conv": "products of weights that are not zero",
     "cpu_blocked_winograd": "products of transformed tiles, which are fewer",
     "cpu_blocked_chain": "rows that two bands need may be computed twice",
@@ -116,8 +117,8 @@ class AlgorithmConformance:
             assert algorithm.name in OTHER_MACS or work.macs == spec.macs, one.case
             assert work.workspace_bytes == one.workspace_bytes, one.case
             tensors = sum(tensor.size_bytes for tensor in (*spec.inputs, *spec.weights))
-            if algorithm.name in SPARSE and spec.sparsity is not None:
-                tensors -= spec.weights[0].size_bytes - 4 * spec.sparsity.weights
+            if algorithm.name in SPARSE:
+                tensors -= sum(map(zero_bytes, getattr(spec.op, "members", [spec])))
             emitted = bytes_of(one.input_sizes, spec.inputs) + one.weights_bytes
             assert tensors <= work.unique_bytes_read <= emitted, one.case
             assert work.streamed_bytes_read >= work.unique_bytes_read or isinstance(algorithm, QpuAlgorithm)
@@ -160,6 +161,11 @@ def retyped(spec: LayerSpec, dtype: str) -> LayerSpec:
         for tensors in (spec.inputs, spec.outputs, spec.weights)
     )
     return LayerSpec(spec.op, inputs, outputs, weights)
+
+
+def zero_bytes(spec: LayerSpec) -> int:
+    """Bytes of the weights that are zero."""
+    return spec.weights[0].size_bytes - 4 * spec.sparsity.weights if spec.sparsity else 0
 
 
 def padding(layout: str, type_: TensorType) -> np.ndarray:

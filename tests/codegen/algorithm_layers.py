@@ -82,9 +82,17 @@ def _pruned(layer: LayerSpec, nonzero: float, block: int = 1) -> LayerSpec:
     return replace(layer, sparsity=sparsity_of(kept.repeat(block, axis=0)[:outputs].astype(np.float32)))
 
 
+_SPARSE = _pruned(convolution(37, 53, (6, 7), Conv2d((1, 1), epilogue=RELU6)), 0.2)
 X, Y = Operand(0), Operand(1)
 LAYERS: dict[str, LayerSpec] = {
-    "sparse pointwise": _pruned(convolution(37, 53, (6, 7), Conv2d((1, 1), epilogue=RELU6)), 0.2),
+    "sparse pointwise": _SPARSE,
+    "sparse pointwise behind depthwise": _chain(
+        convolution(37, 37, (12, 14), Conv2d((3, 3), (2, 2), SAME, groups=37, epilogue=RELU6)), _SPARSE
+    ),
+    "sparse pointwise behind dilated depthwise": _chain(
+        convolution(6, 6, (9, 37), Conv2d((3, 5), (1, 2), (2, 1, 2, 3), (2, 1), groups=6)),
+        _pruned(convolution(6, 21, (9, 19), Conv2d((1, 1))), 0.4),
+    ),
     "sparse windows by blocks": _pruned(
         convolution(9, 31, (8, 9), Conv2d((3, 3), (2, 1), (1, 0, 2, 1), (1, 2), epilogue=RELU)), 0.3, 4
     ),

@@ -317,11 +317,26 @@ def sparse_specs(draw: st.DrawFn) -> LayerSpec:
     return replace(spec, sparsity=found or Sparsity(0, 0, 0))
 
 
+@st.composite
+def sparse_chain_specs(draw: st.DrawFn) -> LayerSpec:
+    first = draw(conv_specs(st.integers(2, 40), multiplier=True, equal=True))
+    batch, channels, height, width = first.output.shape
+    pointwise = conv_spec(
+        Conv2d((1, 1), epilogue=draw(activations)), batch, channels, draw(st.integers(1, 50)), height, width
+    )
+    kept = np.random.default_rng(draw(st.integers(0, 99))).random(pointwise.weights[0].shape)
+    found = sparsity_of((kept < draw(st.floats(0.0, 0.9))).astype(np.float32))
+    second = replace(pointwise, sparsity=found or Sparsity(0, 0, 0))
+    chained = Chain((first, second), ((0,), (-1,)))
+    return LayerSpec(chained, first.inputs, second.outputs, (*first.weights, *second.weights))
+
+
 SPECS: dict[str, st.SearchStrategy[LayerSpec]] = {
     "cpu_conv_direct": conv_specs(st.sampled_from([1, 1, 2, 3])),
     "cpu_conv_im2col": conv_specs(st.just(1)),
     "cpu_pointwise_gemm": pointwise_specs(),
     "cpu_sparse_conv": sparse_specs(),
+    "cpu_sparse_chain": sparse_chain_specs(),
     "cpu_conv_transpose": transposed_specs(st.sampled_from([1, 1, 2, 3])),
     "cpu_pool": pool_specs(),
     "cpu_split": split_specs(),

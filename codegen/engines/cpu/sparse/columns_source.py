@@ -7,9 +7,7 @@ from codegen.windows import Windows
 
 
 def columns_text(entry: str, windows: Windows, pixels: int, lanes: int) -> str:
-    """`<entry>_columns(x, first, end, p, count, tile)`: of weights [first, end), each of an input channel and tap, the
-    operands of the `count` outputs from number `p` of the plane on; zeros up to `pixels`. `x` is row-major.
-    """
+    """`<entry>_columns` of operands as they are: each of an input channel and tap; zeros behind the last."""
     if windows.is_pointwise:
         plane = windows.rows.inputs * windows.columns.inputs
         return fill(_POINTWISE, entry=entry, plane=plane, pixels=pixels, lanes=lanes)
@@ -33,8 +31,10 @@ def columns_text(entry: str, windows: Windows, pixels: int, lanes: int) -> str:
 
 
 _POINTWISE = """
-    static void ${entry}_columns(const float *restrict x, int first, int end, int p, int count, float *restrict tile)
+    static void ${entry}_columns(const float *restrict x, const float *constants, int first, int end, int p, int count,
+                                 float *restrict tile, float *scratch)
     {
+        (void)constants, (void)scratch;
         for (int k = first; k < end; ++k, tile += $pixels) {
             const float *from = x + (size_t)k * $plane + p;
             if (count == $pixels)
@@ -48,8 +48,10 @@ _POINTWISE = """
 """
 
 _WINDOWS = """
-    static void ${entry}_columns(const float *restrict x, int first, int end, int p, int count, float *restrict tile)
+    static void ${entry}_columns(const float *restrict x, const float *constants, int first, int end, int p, int count,
+                                 float *restrict tile, float *scratch)
     {
+        (void)constants, (void)scratch;
         for (int k = first; k < end; ++k, tile += $pixels) {
             const int tap = k % $taps, dy = tap / $row_taps * $dilation_y - $pad_y;
             const int dx = tap % $row_taps * $dilation_x - $pad_x;

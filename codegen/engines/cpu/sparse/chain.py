@@ -1,0 +1,69 @@
+"""A depthwise convolution and the sparse pointwise one behind it: what lies between them never leaves the cache."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from codegen.engines.cpu.gemm_tile import matrix_and_bias
+from codegen.engines.cpu.instructions import Count, epilogue_instructions
+from codegen.engines.cpu.sparse.depthwise_source import ROWS, depthwise_text, padded_rows, pitch
+from codegen.engines.cpu.sparse.kernel import Columns, SparseKernel
+from codegen.engines.cpu.sparse.pattern import tile_bytes
+from codegen.graph import LayerSpec
+from codegen.operators.chain import Chain
+from codegen.operators.conv2d import Conv2d
+from codegen.target import Target
+from codegen.tensor import FloatArray
+from codegen.windows import Windows
+
+
+class CpuSparseChain(SparseKernel):
+    """`rows` outputs by `vectors` vectors of pixels of a pointwise convolution in registers, zero weights skipped;
+    a depthwise convolution computes their operands tile by tile.
+    """
+
+    name = "cpu_sparse_chain"
+
+    def computes(self, spec: LayerSpec, target: Target) -> bool:
+        if not isinstance(spec.op, Chain) or len(spec.op.members) != 2:
+            return False
+        first, second = spec.op.members
+        if not isinstance(first.op, Conv2d) or not isinstance(second.op, Conv2d):
+            return False
+        is_depthwise = first.op.groups == first.inputs[0].shape[1] == first.output.shape[1] > 1
+        return is_depthwise and second.sparsity is not None and Windows.of(second).is_pointwise
+
+    def product(self, spec: LayerSpec) -> LayerSpec:
+        return _members(spec)[1]
+
+    def columns(
+        self, spec: LayerSpec, weights: Sequence[FloatArray], pixels: int, lanes: int, entry: str
+    ) -> Columns:
+        first, _ = _members(spec)
+        assert isinstance(first.op, Conv2d)
+        matrix, bias = matrix_and_bias(weights[:2])
+        constants = np.concatenate([matrix, bias[:, None]], axis=1).reshape(-1)
+        text = depthwise_text(entry, Windows.of(first), pixels, lanes, first.op.epilogue)
+        return Columns(text, constants)
+
+    def scratch_bytes(self, spec: LayerSpec, pixels: int, lanes: int) -> int:
+        windows = Windows.of(_members(spec)[0])
+        return tile_bytes(padded_rows(windows, pixels), pitch(windows, lanes))
+
+    def count_columns(self, count: Count, spec: LayerSpec, operands: float) -> float:
+        """An input is loaded once for several rows of outputs; what a tile reads is copied with its padding."""
+        first, _ = _members(spec)
+        windows = Windows.of(first)
+        taps = windows.rows.taps * windows.columns.taps
+        loads = ((ROWS - 1) * windows.rows.stride + windows.rows.taps) * windows.columns.taps / ROWS
+        count.add(operands, alu=taps + epilogue_instructions(first), loads=loads, stores=1)
+        count.add_copy(operands * windows.rows.stride * windows.columns.stride)
+        return float(first.output.elements * taps)
+
+
+def _members(spec: LayerSpec) -> tuple[LayerSpec, LayerSpec]:
+    assert isinstance(spec.op, Chain)
+    first, second = spec.op.members
+    return first, second

@@ -1,0 +1,285 @@
+"""Products that skip zero weights: pixels on lanes, the pattern of the others walked row by row."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+import numpy as np
+
+from codegen.engines.cpu.gemm_tile import matrix_and_bias
+from codegen.engines.cpu.instructions import (
+    ADDRESS_INSTRUCTIONS,
+    LOOP_INSTRUCTIONS,
+    Count,
+    epilogue_instructions,
+    input_bytes,
+    loads_of,
+)
+from codegen.engines.cpu.kernel import CpuKernel, checked_workspace
+from codegen.engines.cpu.machine import FLOAT_BYTES, block_registers, cache_bytes, vector_lanes
+from codegen.engines.cpu.source import fill
+from codegen.engines.cpu.sparse.pattern import Walk, entries_of, pack_walk, tile_bytes
+from codegen.engines.cpu.sparse.walk_source import walk_text
+from codegen.engines.cpu.threads import (
+    PIXELS_SHARED,
+    SHARED_NAMES,
+    Share,
+    nothing_shared,
+    own_workspace,
+    shared_axis,
+    threads_axis,
+)
+from codegen.graph import LayerSpec
+from codegen.operators.conv2d import Conv2d
+from codegen.program import CpuProgram
+from codegen.schedule import Axis, AxisNames, Choice, Point, Work
+from codegen.sparsity import QUAD, SIXTEEN
+from codegen.target import Target
+from codegen.tensor import FloatArray
+
+ROWS = (1, QUAD, SIXTEEN)
+VECTORS = (4, 7, 14, 28)  # of pixels: few leave operands in the first cache, many make entries cheap
+BLOCKS = (64, 128, 256)  # operands at a time
+ROW_INSTRUCTIONS = 20.0  # a loop of unforeseen length ends
+
+
+@dataclass(frozen=True, eq=False)
+class Columns:
+    """What puts the operands of a tile of pixels in order: C text of a function, and what it needs.
+
+    `text`: `<entry>_columns(x, constants, first, end, p, count, tile, scratch)`: of operands [first, end) the
+    values of the `count` pixels from number `p` of the plane on, each in a row of `pixels`, whose rest is never used.
+    """
+
+    text: str
+    constants: FloatArray = field(default_factory=lambda: np.zeros(0, np.float32))
+    scratch_bytes: int = 0
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """Of one thread: operands of a tile, and a vector behind them; sums between blocks of operands; scratch."""
+
+    tile_bytes: int
+    sums_bytes: int
+    scratch_bytes: int
+
+    @property
+    def size_bytes(self) -> int:
+        return self.tile_bytes + self.sums_bytes + self.scratch_bytes
+
+
+class SparseKernel(CpuKernel):
+    """Base of the kernels that hold `rows` outputs by `vectors` vectors of pixels in registers.
+
+    Operands of a tile of pixels are put in order, then every row of outputs walks its entries: where an operand
+    lies, and a weight for each output of the row. Activations are row-major.
+
+    Axes:
+        lanes: pixels of a vector
+        vectors: vectors of pixels whose sums are in registers at once
+        rows: neighbouring outputs that share an entry, of which some weights may be zero
+        k_block: operands (input channels by taps) that all rows walk before the next
+        shared: what the threads share out: pixels (or rows) of all channels, or all pixels of some channels
+        threads: how many threads of the CPU share the layer
+    """
+
+    axis_names: ClassVar[AxisNames] = SHARED_NAMES
+
+    @abstractmethod
+    def product(self, spec: LayerSpec) -> LayerSpec:
+        """The convolution whose weights are sparse."""
+
+    @abstractmethod
+    def columns(
+        self, spec: LayerSpec, weights: Sequence[FloatArray], pixels: int, lanes: int, entry: str
+    ) -> Columns:
+        """How operands of a tile of pixels come in order."""
+
+    @abstractmethod
+    def scratch_bytes(self, spec: LayerSpec, pixels: int, lanes: int) -> int:
+        """Memory that it takes beside the tile, for a thread."""
+
+    @abstractmethod
+    def count_columns(self, count: Count, spec: LayerSpec, operands: float) -> float:
+        """Adds what it takes to put so many operands in order to the count; the multiply-adds among that."""
+
+    def axes(self, spec: LayerSpec, target: Target) -> tuple[Axis, ...]:
+        spec = self.product(spec)
+        widths = {
+            (lanes, rows): _vectors(spec, target, lanes, rows)
+            for lanes in _lanes(spec, target)
+            for rows in ROWS
+        }
+        depth = _depth(spec)
+        return (
+            Axis("lanes", _lanes(spec, target)),
+            Axis("vectors", tuple(sorted({width for several in widths.values() for width in several}))),
+            Axis("rows", tuple(sorted({rows for (_, rows), several in widths.items() if several}))),
+            Axis("k_block", tuple(sorted({depth, *(block for block in BLOCKS if block < depth)}))),
+            shared_axis(target),
+            threads_axis(target),
+        )
+
+    def pieces(self, spec: LayerSpec, point: Point) -> int:
+        return _share(self.product(spec), point, point["threads"], point["shared"]).pieces
+
+    def refusal(self, spec: LayerSpec, target: Target, point: Point) -> str | None:
+        if point["vectors"] not in _vectors(self.product(spec), target, point["lanes"], point["rows"]):
+            return "tiles of that width leave registers unused, or want more than there are"
+        return nothing_shared(point) or checked_workspace(
+            point["threads"] * self._workspace(spec, point).size_bytes
+        )
+
+    def work(self, spec: LayerSpec, target: Target, choice: Choice) -> Work:
+        product, point = self.product(spec), {**choice.splits, **choice.tiles}
+        assert product.sparsity is not None
+        walk, pixels = _walk(product, point), point["vectors"] * point["lanes"]
+        entries, tiles = (
+            entries_of(product.sparsity, walk.rows),
+            product.output.shape[0] * _tiles(product, point),
+        )
+        copies = choice.threads if walk.lists > 1 else 1  # each thread puts in order what it reads
+        count = Count()
+        count.add(
+            float(tiles * entries),
+            alu=walk.rows * pixels + LOOP_INSTRUCTIONS + ADDRESS_INSTRUCTIONS,
+            loads=pixels + walk.rows + 1,
+        )
+        count.add(float(tiles * walk.blocks * walk.row_count), alu=ROW_INSTRUCTIONS, loads=2)
+        sums = float(tiles * walk.row_count * walk.rows * pixels)
+        count.add(sums * (walk.blocks - 1), loads=1, stores=1)
+        count.add(sums, alu=epilogue_instructions(product), stores=1)
+        macs = self.count_columns(count, spec, float(copies * tiles * walk.depth * pixels))
+        constants = walk.bytes_for(entries) + sum(tensor.size_bytes for tensor in spec.weights)
+        constants -= sum(tensor.size_bytes for tensor in product.weights)
+        streamed = loads_of(constants, tiles, cache_bytes(target)) + copies * input_bytes(spec)
+        return count.work(
+            spec,
+            macs + float(entries * walk.rows * product.output.elements // walk.outputs),
+            streamed,
+            tile_bytes(walk.block, pixels),
+            constant_bytes=constants,
+            balance=_share(product, point, choice.threads, point["shared"]).balance,
+            workspace_bytes=choice.threads * self._workspace(spec, point).size_bytes,
+        )
+
+    def emit(
+        self, spec: LayerSpec, target: Target, choice: Choice, weights: Sequence[FloatArray], entry: str
+    ) -> CpuProgram:
+        product, point = self.product(spec), {**choice.splits, **choice.tiles}
+        op = product.op
+        assert isinstance(op, Conv2d)
+        walk, lanes = _walk(product, point), point["lanes"]
+        pixels, workspace = point["vectors"] * lanes, self._workspace(spec, point)
+        share = _share(product, point, choice.threads, PIXELS_SHARED) if walk.lists == 1 else None
+        batch, out, height, width = spec.output.shape
+        matrix, bias = matrix_and_bias(weights[-2:])
+        pattern, columns = pack_walk(matrix, bias, walk), self.columns(spec, weights, pixels, lanes, entry)
+        source = walk_text(entry, walk, point["vectors"], lanes, height * width, op.epilogue) + columns.text
+        source += fill(
+            _ENTRY,
+            entry=entry,
+            share=share.declaration if share else "",
+            first=share.first if share else "0",
+            end=share.end if share else str(batch * _tiles(product, point)),
+            list="0" if share else "part",
+            tiles=_tiles(product, point),
+            pixels=pixels,
+            plane=height * width,
+            input=spec.inputs[0].elements // batch,
+            output=out * height * width,
+            depth=walk.depth,
+            block=walk.block,
+            constants=columns.constants.size,
+            starts=walk.row_count * walk.rows,
+            tile=own_workspace(choice.threads, workspace.size_bytes),
+            sums=workspace.tile_bytes // FLOAT_BYTES,
+            scratch=workspace.sums_bytes // FLOAT_BYTES,
+        )
+        return CpuProgram(
+            source="#include <stddef.h>\n#include <string.h>\n" + source,
+            entry=entry,
+            weights=np.concatenate([columns.constants, pattern]),
+            input_sizes=(spec.inputs[0].elements,),
+            output_sizes=(spec.output.elements,),
+            workspace_bytes=choice.threads * workspace.size_bytes,
+            threads=choice.threads,
+        )
+
+    def _workspace(self, spec: LayerSpec, point: Point) -> Workspace:
+        walk, pixels = _walk(self.product(spec), point), point["vectors"] * point["lanes"]
+        return Workspace(
+            tile_bytes(walk.block, pixels) + tile_bytes(1, point["lanes"]),
+            tile_bytes(walk.row_count * walk.rows, pixels) if walk.blocks > 1 else 0,
+            self.scratch_bytes(spec, pixels, point["lanes"]),
+        )
+
+
+def _depth(spec: LayerSpec) -> int:
+    return spec.weights[0].elements // spec.weights[0].shape[0]
+
+
+def _pixels(spec: LayerSpec) -> int:
+    return spec.output.shape[2] * spec.output.shape[3]
+
+
+def _lanes(spec: LayerSpec, target: Target) -> tuple[int, ...]:
+    """A vector register's; half as many as well where whole ones leave more unused."""
+    whole, pixels = vector_lanes(target), _pixels(spec)
+    half = whole // 2
+    return (
+        (half, whole) if whole > 8 and -(-pixels // half) * half < -(-pixels // whole) * whole else (whole,)
+    )
+
+
+def _vectors(spec: LayerSpec, target: Target, lanes: int, rows: int) -> tuple[int, ...]:
+    """Widths of tiles that cut the plane evenly and leave registers for a weight and an operand."""
+    most = (block_registers(target, lanes) - 2) // rows
+    every = -(-_pixels(spec) // lanes)
+    cuts = {-(-every // min(width, most)) for width in VECTORS} if most else set()
+    return tuple(sorted({-(-every // cut) for cut in cuts}))
+
+
+def _tiles(spec: LayerSpec, point: Point) -> int:
+    """Tiles of one plane."""
+    pixels: int = point["vectors"] * point["lanes"]
+    return -(-_pixels(spec) // pixels)
+
+
+def _walk(spec: LayerSpec, point: Point) -> Walk:
+    lists = 1 if point["shared"] == PIXELS_SHARED else point["threads"]
+    operand_bytes = point["vectors"] * point["lanes"] * FLOAT_BYTES
+    return Walk(spec.output.shape[1], _depth(spec), point["rows"], point["k_block"], lists, operand_bytes)
+
+
+def _share(spec: LayerSpec, point: Point, threads: int, shared: str) -> Share:
+    if shared == PIXELS_SHARED:
+        return Share(spec.output.shape[0] * _tiles(spec, point), threads)
+    return Share(-(-spec.output.shape[1] // point["rows"]), threads)
+
+
+_ENTRY = """
+    void $entry(const float *const *inputs, const float *weights, float *const *outputs, void *workspace, int part)
+    {
+        const float *pattern = weights + $constants;
+        const int *words = (const void *)pattern;
+        float *tile = $tile, *sums = tile + $sums, *scratch = sums + $scratch;
+        $share
+        (void)part;
+        for (int t = $first; t < $end; ++t) {
+            const int n = t / $tiles, p = t % $tiles * $pixels;
+            const int count = $plane - p < $pixels ? $plane - p : $pixels;
+            const int *s = words + words[$starts + $list];
+            for (int k = 0; k < $depth; k += $block) {
+                const int end = k + $block < $depth ? k + $block : $depth;
+                ${entry}_columns(inputs[0] + (size_t)n * $input, weights, k, end, p, count, tile, scratch);
+                s = ${entry}_rows(tile, s, pattern, sums, outputs[0] + (size_t)n * $output + p, count, k == 0,
+                                  end == $depth);
+            }
+        }
+    }
+"""
