@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
+from functools import lru_cache
 from typing import ClassVar, final
 
 from codegen.element_type import FLOAT32
@@ -12,6 +13,8 @@ from codegen.graph import LayerSpec
 from codegen.operator import reads_further_tensor
 from codegen.schedule import AxisNames, Choice, Point, Space
 from codegen.target import Target
+
+SPACES = 64  # kept: the points of one are asked for one after another
 
 
 def first_sentence(algorithm: object) -> str:
@@ -56,9 +59,10 @@ class AlgorithmBase(ABC):
         """The choice at a point; raises ScheduleError where the algorithm does not apply, the point lies outside the
         space, or no kernel exists for it.
         """
-        if not self.applies(spec, target):
+        space = _space(self, spec, target)
+        if space is None:
             raise ScheduleError(f"{self.name} does not compute {spec.describe()} on {target.name}")
-        self._check_point(self.space(spec, target), point)
+        self._check_point(space, point)
         return self.choice_at(spec, target, point)
 
     def _check_point(self, space: Space, point: Point) -> None:
@@ -72,3 +76,9 @@ class AlgorithmBase(ABC):
                 raise ScheduleError(
                     f"{self.name}: {axis.name} is one of {axis.values}, not {point[axis.name]}"
                 )
+
+
+@lru_cache(maxsize=SPACES)
+def _space(algorithm: AlgorithmBase, spec: LayerSpec, target: Target) -> Space | None:
+    """None where the algorithm does not apply."""
+    return algorithm.space(spec, target) if algorithm.applies(spec, target) else None

@@ -11,19 +11,24 @@ from typing import Any
 OPTIONAL = {"optional": "no part of canonical forms where it is None"}
 """Metadata of a field that is younger than forms in stores and plans: those of things without it stay what they are."""
 
+_encoded = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False).encode
+_SCALARS = frozenset({type(None), bool, int, float, str})
+
 
 def plain(value: Any) -> Any:
     """Dataclasses as `{"type": name, fields...}`, tuples as lists, scalars unchanged."""
-    if value is None or isinstance(value, (bool, int, float, str)):
+    kind: Any = type(value)
+    if kind in _SCALARS or isinstance(value, (int, float, str)):
         return value
     if isinstance(value, (list, tuple)):
-        return [plain(item) for item in value]
-    kind: Any = type(value)
+        return [item if type(item) in _SCALARS else plain(item) for item in value]
     names = _field_names(kind)
     if names is not None:
-        content = {name: plain(getattr(value, name)) for name in names}
-        absent = [name for name in _optional_names(kind) if content[name] is None]
-        return {"type": kind.__name__, **{k: v for k, v in content.items() if k not in absent}}
+        content = {"type": kind.__name__, **{name: plain(getattr(value, name)) for name in names}}
+        for name in _optional_names(kind):
+            if content[name] is None:
+                del content[name]
+        return content
     if isinstance(value, dict):
         return {str(key): plain(item) for key, item in sorted(value.items())}
     raise TypeError(f"no canonical form for {type(value).__name__}")
@@ -31,7 +36,7 @@ def plain(value: Any) -> Any:
 
 def canonical_json(value: Any) -> str:
     """Sorted keys, no white space, shortest round-trip floats."""
-    return json.dumps(plain(value), sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return _encoded(plain(value))
 
 
 def content_hash(value: Any) -> str:

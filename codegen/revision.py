@@ -142,20 +142,23 @@ class _Reader:
         """A syntax tree as tuples, without places, strings that only stand there, and fields that say nothing:
         versions of Python differ in those."""
         if isinstance(node, list):
-            return tuple(self.plain(one) for one in node if not _only_stands_there(one))
+            return tuple([self.plain(one) for one in node if not _only_stands_there(one)])
+        if not isinstance(node, ast.AST):
+            return node
         if isinstance(node, ast.Constant):
             if isinstance(node.value, str) and node.value.endswith((".c", ".h")):
                 self.strings.add(node.value)
             return "Constant", node.value
-        if not isinstance(node, ast.AST):
-            return node
         if isinstance(node, ast.Import):
             self.imports.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
             self.imports.update((node.module, *(f"{node.module}.{alias.name}" for alias in node.names)))
-        fields = [(name, getattr(node, name, None)) for name in node._fields if name != "ctx"]
-        said = [(name, self.plain(value)) for name, value in fields if value is not None and value != []]
-        return type(node).__name__, *said
+        said: list[object] = [type(node).__name__]
+        for name in node._fields:
+            value = getattr(node, name, None)
+            if name != "ctx" and value is not None and value != []:
+                said.append((name, value if type(value) is str else self.plain(value)))
+        return tuple(said)
 
 
 def _only_stands_there(statement: object) -> bool:

@@ -15,6 +15,7 @@ from explorer.commands.registry import add_commands
 from explorer.terminal.exits import EXIT_ERROR, EXIT_INTERRUPTED, tell_error
 
 DISTRIBUTION = "explore-edge"
+GARBAGE = 50_000, 20, 100  # see `gc.set_threshold`: what a command makes mostly lives to its end
 
 
 def command_line() -> typer.Typer:
@@ -52,6 +53,7 @@ def common(
 
 def main() -> None:
     """The console script."""
+    gc.set_threshold(*GARBAGE)
     try:
         command_line()()
     except ExploreError as error:

@@ -120,12 +120,7 @@ class _Cut(NamedTuple):
 
 def _cut(offsets: Offsets) -> _Cut:
     inner = offsets.shape[1]
-    nowhere = offsets == NOWHERE
-    both = ~(nowhere[:, 1:] | nowhere[:, :-1])
-    steps = np.where(both, offsets[:, 1:] - offsets[:, :-1], 0)
-    low = np.where(both, steps, np.iinfo(np.int64).max).min(axis=(0, 2), initial=np.iinfo(np.int64).max)
-    high = np.where(both, steps, np.iinfo(np.int64).min).max(axis=(0, 2), initial=np.iinfo(np.int64).min)
-    alike = (nowhere[:, 1:] == nowhere[:, :-1]).all(axis=(0, 2))
+    low, high, alike = _steps(offsets)
     is_even = alike & (low >= high)
     step = np.where(low == high, low, 0)
     starts = (0, *(int(line) + 1 for line in np.flatnonzero(~is_even)))
@@ -134,6 +129,22 @@ def _cut(offsets: Offsets) -> _Cut:
     for start, end in zip(starts, (*starts[1:], inner), strict=True):
         found[start:end] = total[start:end] - total[start]
     return _Cut(starts, found)
+
+
+def _steps(offsets: Offsets) -> tuple[Offsets, Offsets, NDArray[np.bool_]]:
+    """From each line to the next: the shortest and the longest distance that a lane's places have, the largest number
+    and the least where no lane has one; whether the same lanes are filled.
+    """
+    steps, outermost = np.diff(offsets, axis=1), (0, 2)
+    longest, shortest = np.iinfo(np.int64).max, np.iinfo(np.int64).min
+    nowhere = offsets == NOWHERE
+    if not nowhere.any():
+        alike = np.ones(steps.shape[1], dtype=np.bool_)
+        return steps.min(axis=outermost, initial=longest), steps.max(axis=outermost, initial=shortest), alike
+    both = ~(nowhere[:, 1:] | nowhere[:, :-1])
+    low = np.where(both, steps, longest).min(axis=outermost)
+    high = np.where(both, steps, shortest).max(axis=outermost)
+    return low, high, (nowhere[:, 1:] == nowhere[:, :-1]).all(axis=outermost)
 
 
 def _cost(offsets: Offsets, *, by_line: bool) -> float:

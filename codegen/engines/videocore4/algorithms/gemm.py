@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import ClassVar
 
 import numpy as np
@@ -48,6 +49,7 @@ INPUT_LAYOUTS = "pixel16", "nchw"
 # What neighbouring QPUs, which share caches, differ in.
 OTHER_CHANNELS, OTHER_PIXELS = NEIGHBOURS = "channels", "pixels"
 MINIMUM_CHANNELS = 2  # the kernel's last two channels stand outside its loop
+LAYERS = 512  # of which is kept what all points of a space ask for
 
 
 @dataclass(frozen=True)
@@ -191,7 +193,9 @@ class GemmConvolution(AlgorithmBase):
             )
         blocks, channels = point["blocks"], point["channels"]
         depth = point.get("depth", geometry.input_channels)
-        self._kernel(blocks, channels, depth, op.epilogue)  # refuses what has no registers
+        refusal = _refusal(self, blocks, channels, depth, op.epilogue)
+        if refusal is not None:
+            raise ScheduleError(refusal)
         return Choice(
             engine=self.engine,
             algorithm=self.name,
@@ -398,10 +402,23 @@ class QpuImplicitRelayed(QpuPointwiseRelayed):
         return geometry.output_blocks >= BLOCKS
 
 
+@lru_cache(maxsize=LAYERS)
+def _refusal(
+    algorithm: GemmConvolution, blocks: int, channels: int, input_channels: int, epilogue: Expression
+) -> str | None:
+    """Why there is no kernel, in most cases that registers lack; None where there is one."""
+    try:
+        algorithm._kernel(blocks, channels, input_channels, epilogue)
+    except ScheduleError as error:
+        return str(error)
+    return None
+
+
 def is_pointwise(geometry: Geometry) -> bool:
     return geometry.kernel == (1, 1) and geometry.strides == (1, 1) and geometry.pads == (0, 0, 0, 0)
 
 
+@lru_cache(maxsize=LAYERS)
 def group_of(spec: LayerSpec) -> tuple[Conv2d, Geometry]:
     """Operator, and geometry of one group."""
     found = Convolution.require(spec)
