@@ -230,6 +230,9 @@ def run(
     ] = False,
 ) -> None:
     """Search, compose, compile and check a network on a board; interrupted runs go on where they stopped."""
+    from explorer.one_thread import import_numpy_for_one_thread
+
+    import_numpy_for_one_thread()
     from explorer.api import explore
     from explorer.commands.again import REPEATED, repeat
     from explorer.errors import UsageError

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from threading import Event
 
 from codegen.engine_registry import engine_named
 from codegen.errors import AssemblyError, LinkError, ScheduleError
@@ -78,6 +79,8 @@ class Measurer:
         self._launch_overhead_s = launch_overhead_s
         self._recording = boards.call(lambda board: board.records)
         self._known: dict[str, Sample] = {}
+        self._dropped = Event()
+        self._begun: dict[str, Callable[[], Sample]] = {}  # by hash; each waits for the measurement
         stored = tuple(store.samples(fingerprint.hash))
         self.rehearsals = tuple(sample for sample in stored if sample.role == "rehearsal")
         held = tuple(sample for sample in stored if sample.role != "rehearsal" and jobs.is_current(sample))
@@ -123,6 +126,16 @@ class Measurer:
                 self._tell(candidate, measured=False)
         return tuple(self._known[candidate.hash] for candidate in asked)
 
+    def begin(self, candidate: Candidate) -> None:
+        """Measures a candidate that is going to be asked for while other things are done, where no clock would notice.
+
+        Until it is asked for nothing is recorded of it.
+        """
+        if self._clocked is None and candidate.hash not in self._known and candidate.hash not in self._begun:
+            self._begun[candidate.hash] = self._boards.begin(
+                lambda board: self._measure(board, candidate), self._dropped
+            )
+
     def _one_by_one(self, candidates: Sequence[Candidate]) -> Iterator[Sample]:
         assert self._clocked is not None
         yield from self._clocked.measured(candidates)
@@ -135,8 +148,20 @@ class Measurer:
             self.tally.clocks = self._clocked.clocks
 
     def _side_by_side(self, candidates: Sequence[Candidate]) -> Iterator[Sample]:
-        for sample in self._boards.map(self._measure, candidates):
-            yield replace(sample, id=self._append(sample))
+        for candidate in candidates:
+            self.begin(candidate)
+        try:
+            for candidate in candidates:
+                sample = self._begun.pop(candidate.hash)()
+                yield replace(sample, id=self._append(sample))
+        except BaseException:
+            self._drop()
+            raise
+
+    def _drop(self) -> None:
+        """Leaves out what was begun and no board has started."""
+        self._dropped.set()
+        self._dropped, self._begun = Event(), {}
 
     def _append(self, sample: Sample) -> int:
         return self._store.add(sample) if self._recording else 0

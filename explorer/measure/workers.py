@@ -57,10 +57,14 @@ class Workers(Generic[Owned]):
         """`work(owned)` in one of the threads."""
         return next(iter(self.map(lambda owned, _: work(owned), (None,))))
 
-    def begin(self, work: Callable[[Owned], Result]) -> Callable[[], Result]:
-        """As `call`, while other things are done: what this returns is called once and waits for the result."""
+    def begin(
+        self, work: Callable[[Owned], Result], dropped: threading.Event | None = None
+    ) -> Callable[[], Result]:
+        """As `call`, while other things are done: what this returns is called once and waits for the result, which
+        does not come where the work had not started when it was `dropped`.
+        """
         outcome: _Outcome[Result] = _Outcome()
-        self._tasks.put(_task(lambda owned, _: work(owned), None, outcome, threading.Event()))
+        self._tasks.put(_task(lambda owned, _: work(owned), None, outcome, dropped or threading.Event()))
         return outcome.get
 
     def close(self, wait_s: float | None = None) -> None:

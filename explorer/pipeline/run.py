@@ -254,7 +254,9 @@ def _investigate(
             prior = _prior(settings, store, first, fingerprint, network)
             strategy = strategy_named(settings.strategy, settings.search)
             keeper = store if first.records else None
-            asked = Searched(network.graph, jobs, first.profile, overheads, keeper=keeper)
+            asked = Searched(
+                network.graph, jobs, first.profile, overheads, keeper=keeper, begin=measurer.begin
+            )
             result = search(asked, model, measurer, strategy, settings.search, progress, prior.observations)
         seed = settings.search.seed
         alone = SearchedNetwork(

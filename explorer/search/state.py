@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -18,6 +18,7 @@ from explorer.measure.jobs import JobBuilder
 from explorer.measure.programs import Programs
 from explorer.search.keeper import Keeper
 from explorer.search.layer_search import LayerSearch, SearchSettings
+from explorer.search.request import Request
 from explorer.search.restrictions import Admission, Admits
 from explorer.search.searched_layers import (
     Layers,
@@ -33,7 +34,8 @@ from microbench.store import Sample
 @dataclass(frozen=True)
 class Searched:
     """What is searched: a fused graph, what makes its candidates' programs, what changes of engines cost;
-    `admits`: which candidates there are; `keeper`: where digests of programs and rounds outlive the search.
+    `admits`: which candidates there are; `keeper`: where digests of programs and rounds outlive the search; `begin`: of
+    a measurer that may take a candidate before the whole round is known.
     """
 
     graph: Graph
@@ -42,6 +44,7 @@ class Searched:
     overheads: Overheads = field(default_factory=Overheads)
     admits: Admits = lambda candidate: True
     keeper: Keeper | None = None
+    begin: Callable[[Candidate], None] = lambda candidate: None
 
     @cached_property
     def programs(self) -> Programs:
@@ -69,6 +72,7 @@ class SearchState:
         self._is_behind = bool(prior)  # the model, of what is known
         self._jobs = searched.jobs
         self._programs = searched.programs
+        self._begin = searched.begin
         self._roofline = RooflineModel(searched.profile)
         self.prior = prior
         self._predictions: dict[str, Prediction] = {}  # of the model as it is, by hash
@@ -141,6 +145,11 @@ class SearchState:
         """What no learning says, in seconds."""
         found = self._roofline.predict([(candidate, self._jobs.work(candidate)) for candidate in candidates])
         return [prediction.time_s for prediction in found]
+
+    def decide(self, request: Request) -> Request:
+        """Told as soon as it is certain that a strategy will ask for it: boards are free while it looks for others."""
+        self._begin(request.candidate)
+        return request
 
     def program(self, candidate: Candidate) -> str:
         """A digest of the candidate's program: those of a layer with equal ones are one to their neighbours too."""

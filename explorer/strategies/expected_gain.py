@@ -145,7 +145,7 @@ class _Batch:
         self._alike: Counter[tuple[LayerSpec, str, int]] = Counter()
         self._spent: Counter[tuple[LayerSpec, int]] = Counter()
         self._programs: dict[LayerSpec, set[str]] = {}
-        self.requests = list(needed)
+        self.requests = [state.decide(request) for request in needed]
         for request in needed:
             self._known(state.layer_of(request.candidate)).add(state.program(request.candidate))
 
@@ -160,7 +160,8 @@ class _Batch:
                 if program not in known:
                     known.add(program)
                     self._count(chance)
-                    self.requests.append(Request(chance.candidate, reason(chance), chance.gain))
+                    request = Request(chance.candidate, reason(chance), chance.gain)
+                    self.requests.append(self._state.decide(request))
 
     def level(self, chances: Iterable[_Chance]) -> None:
         """The best predicted of layers that fewer than LEAST candidates of were measured, those of chains left out."""
@@ -178,7 +179,8 @@ class _Batch:
                 room[spec] -= 1
                 self._known(chance.layer).add(program)
                 reason = f"fewer than {LEAST} candidates of its layer were measured"
-                self.requests.append(Request(chance.candidate, reason, chance.gain))
+                request = Request(chance.candidate, reason, chance.gain)
+                self.requests.append(self._state.decide(request))
 
     def _has_room(self, chance: _Chance) -> bool:
         layer, lane = chance.layer, threads_of(chance.candidate)

@@ -40,14 +40,19 @@ def made_up_for(weights: Sequence[FloatArray], order: NDArray[np.intp], filled: 
     """
     factors, biases, *others = weights
     in_order = np.argsort(order, axis=None)
-    terms = factors.reshape(len(factors), -1)[:, in_order] != 0.0
+    rows = factors.reshape(len(factors), -1)
+    terms = (rows if not np.all(rows) else rows[:1])[
+        :, in_order
+    ] != 0.0  # without zeros all outputs are alike
     sums = filled * np.cumsum(terms[:, ::-1], axis=1)[:, ::-1]  # from each term's own on
     is_long = sums[:, :1] >= SHORT
     larger = np.empty(terms.shape)
     larger[:, in_order] = LOST * (1.0 + sums) * is_long
     return [
-        _enlarged(factors, larger.reshape(factors.shape)),
-        _enlarged(biases, (LOST * sums[:, :1] * is_long).reshape(biases.shape)),
+        _enlarged(factors, larger.reshape(-1, *factors.shape[1:])),
+        _enlarged(
+            biases, np.broadcast_to(LOST * sums[:, :1] * is_long, (len(rows), 1)).reshape(biases.shape)
+        ),
         *others,
     ]
 

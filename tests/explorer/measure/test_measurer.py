@@ -10,7 +10,8 @@ from explorer.measure.jobs import JobBuilder
 from explorer.measure.measurer import Measurer
 from explorer.measure.workers import Workers
 from explorer.terminal.progress import Silent
-from microbench.board import Board, Kind
+from microbench.board import Board, Job, Kind, Measurement
+from microbench.errors import BoardError
 from microbench.store import Sample, Store
 from tests.explorer.fakes import FakeAlgorithm, FakeBoard, law_s
 from tests.explorer.networks import graph_of
@@ -91,3 +92,53 @@ def test_a_sample_of_an_algorithm_that_is_not_installed_is_left(tmp_path: Path) 
     assert not jobs.is_current(
         Sample(candidate, board.fingerprint(), "host", "ok", (1e-3,), Work(macs=1), revision="")
     )
+
+
+def test_what_is_begun_is_measured_once_and_recorded_when_it_is_asked_for(tmp_path: Path) -> None:
+    board, algorithm = FakeBoard(law_s), FakeAlgorithm("plain")
+    board.reads_clock = False
+    jobs = JobBuilder(board.target, 0, {"plain": algorithm})
+    first, second, third = (
+        Candidate(SPEC, algorithm.choice(SPEC, board.target, {"rows": rows, "columns": 0}))
+        for rows in range(3)
+    )
+    owned: list[Board] = [board]
+    with Store.open(tmp_path / "s.sqlite") as store, Workers(owned) as workers:
+        measurer = Measurer(workers, jobs, store, board.fingerprint(), Silent())
+        for candidate in (third, second, second):
+            measurer.begin(candidate)
+        workers.call(lambda _: None)
+        assert len(board.measured) == 2
+        assert store.count() == 0
+        measurer.samples([first, second])
+        measurer.begin(second)
+        assert [sample.candidate for sample in store.samples()] == [first, second]
+    assert len(board.measured) == 3
+
+
+def test_what_was_begun_goes_with_a_board_that_fails_and_is_measured_when_asked_for_again(
+    tmp_path: Path,
+) -> None:
+    board, algorithm = FakeBoard(law_s), FakeAlgorithm("plain")
+    board.reads_clock = False
+    jobs = JobBuilder(board.target, 0, {"plain": algorithm})
+    candidates = [
+        Candidate(SPEC, algorithm.choice(SPEC, board.target, {"rows": rows, "columns": 0}))
+        for rows in range(3)
+    ]
+    owned: list[Board] = [board]
+    with Store.open(tmp_path / "s.sqlite") as store, Workers(owned) as workers:
+        measurer = Measurer(workers, jobs, store, board.fingerprint(), Silent())
+        asked = iter([BoardError("lost")])
+        measure = board.measure
+
+        def lost_once(job: Job) -> Measurement:
+            for error in asked:
+                raise error
+            return measure(job)
+
+        board.measure = lost_once  # type: ignore[method-assign]
+        with pytest.raises(BoardError, match="lost"):
+            measurer.samples(candidates)
+        assert [s.candidate for s in measurer.samples(candidates)] == candidates
+        assert store.count() == 3

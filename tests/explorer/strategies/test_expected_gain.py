@@ -38,6 +38,7 @@ def test_a_layer_that_plans_take_in_chains_alone_is_levelled_without_any_time_of
         measured_programs=lambda _: set(),
         required=(layer,),
         layer_of=lambda _: layer,
+        decide=lambda request: request,
         program=lambda candidate: candidate.hash,
     )
     batch = _Batch(state, [])
