@@ -9,6 +9,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from codegen.engines.cpu.blocked.vectors import vector_prologue
 from codegen.engines.cpu.gemm_tile import matrix_and_bias
 from codegen.engines.cpu.instructions import (
     ADDRESS_INSTRUCTIONS,
@@ -21,6 +22,14 @@ from codegen.engines.cpu.instructions import (
 from codegen.engines.cpu.kernel import CpuKernel, checked_workspace
 from codegen.engines.cpu.machine import FLOAT_BYTES, block_registers, cache_bytes, vector_lanes
 from codegen.engines.cpu.source import fill
+from codegen.engines.cpu.sparse.compiled_source import (
+    GROUP,
+    LANES,
+    compiled_pattern,
+    finish_text,
+    group_count,
+    has_instructions,
+)
 from codegen.engines.cpu.sparse.pattern import Walk, entries_of, pack_walk, tile_bytes
 from codegen.engines.cpu.sparse.walk_source import walk_text
 from codegen.engines.cpu.threads import (
@@ -40,6 +49,7 @@ from codegen.sparsity import QUAD, SIXTEEN
 from codegen.target import Target
 from codegen.tensor import FloatArray
 
+WALKED, COMPILED = "walked", "compiled"
 ROWS = (1, QUAD, SIXTEEN)
 VECTORS = (4, 7, 14, 28)  # of pixels: few leave operands in the first cache, many make entries cheap
 BLOCKS = (64, 128, 256)  # operands at a time
@@ -82,12 +92,13 @@ class SparseKernel(CpuKernel):
         lanes: pixels of a vector
         vectors: vectors of pixels whose sums are in registers at once
         rows: neighbouring outputs that share an entry, of which some weights may be zero
+        pattern: where the pattern is: data that every row of outputs walks, or instructions made of it (compiled)
         k_block: operands (input channels by taps) that all rows walk before the next
         shared: what the threads share out: pixels (or rows) of all channels, or all pixels of some channels
         threads: how many threads of the CPU share the layer
     """
 
-    axis_names: ClassVar[AxisNames] = SHARED_NAMES
+    axis_names: ClassVar[AxisNames] = {**SHARED_NAMES, "pattern": (WALKED, COMPILED)}
 
     @abstractmethod
     def product(self, spec: LayerSpec) -> LayerSpec:
@@ -119,6 +130,7 @@ class SparseKernel(CpuKernel):
             Axis("lanes", _lanes(spec, target)),
             Axis("vectors", tuple(sorted({width for several in widths.values() for width in several}))),
             Axis("rows", tuple(sorted({rows for (_, rows), several in widths.items() if several}))),
+            Axis("pattern", (WALKED, COMPILED) if has_instructions(target) else (WALKED,)),
             Axis("k_block", tuple(sorted({depth, *(block for block in BLOCKS if block < depth)}))),
             shared_axis(target),
             threads_axis(target),
@@ -130,6 +142,12 @@ class SparseKernel(CpuKernel):
     def refusal(self, spec: LayerSpec, target: Target, point: Point) -> str | None:
         if point["vectors"] not in _vectors(self.product(spec), target, point["lanes"], point["rows"]):
             return "tiles of that width leave registers unused, or want more than there are"
+        if point["pattern"] == COMPILED and (point["lanes"], point["rows"], point["k_block"]) != (
+            LANES,
+            1,
+            _depth(self.product(spec)),
+        ):
+            return "instructions are of single weights, for whole vectors and all operands at once"
         return nothing_shared(point) or checked_workspace(
             point["threads"] * self._workspace(spec, point).size_bytes
         )
@@ -144,17 +162,24 @@ class SparseKernel(CpuKernel):
         )
         copies = choice.threads if walk.lists > 1 else 1  # each thread puts in order what it reads
         count = Count()
-        count.add(
-            float(tiles * entries),
-            alu=walk.rows * pixels + LOOP_INSTRUCTIONS + ADDRESS_INSTRUCTIONS,
-            loads=pixels + walk.rows + 1,
-        )
-        count.add(float(tiles * walk.blocks * walk.row_count), alu=ROW_INSTRUCTIONS, loads=2)
+        if point["pattern"] == COMPILED:
+            groups = group_count(walk.outputs)
+            met = walk.depth * (1 - (1 - entries / (walk.depth * walk.outputs)) ** (walk.outputs / groups))
+            count.add(float(tiles * pixels), alu=entries, loads=groups * met + entries / LANES)
+        else:
+            count.add(
+                float(tiles * entries),
+                alu=walk.rows * pixels + LOOP_INSTRUCTIONS + ADDRESS_INSTRUCTIONS,
+                loads=pixels + walk.rows + 1,
+            )
+            count.add(float(tiles * walk.blocks * walk.row_count), alu=ROW_INSTRUCTIONS, loads=2)
         sums = float(tiles * walk.row_count * walk.rows * pixels)
         count.add(sums * (walk.blocks - 1), loads=1, stores=1)
         count.add(sums, alu=epilogue_instructions(product), stores=1)
         macs = self.count_columns(count, spec, float(copies * tiles * walk.depth * pixels))
-        constants = walk.bytes_for(entries) + sum(tensor.size_bytes for tensor in spec.weights)
+        pattern = FLOAT_BYTES * (entries + walk.outputs)
+        constants = pattern if point["pattern"] == COMPILED else walk.bytes_for(entries)
+        constants += sum(tensor.size_bytes for tensor in spec.weights)
         constants -= sum(tensor.size_bytes for tensor in product.weights)
         streamed = loads_of(constants, tiles, cache_bytes(target)) + copies * input_bytes(spec)
         return count.work(
@@ -178,27 +203,44 @@ class SparseKernel(CpuKernel):
         share = _share(product, point, choice.threads, PIXELS_SHARED) if walk.lists == 1 else None
         batch, out, height, width = spec.output.shape
         matrix, bias = matrix_and_bias(weights[-2:])
-        pattern, columns = pack_walk(matrix, bias, walk), self.columns(spec, weights, pixels, lanes, entry)
-        source = walk_text(entry, walk, point["vectors"], lanes, height * width, op.epilogue) + columns.text
+        columns = self.columns(spec, weights, pixels, lanes, entry)
+        names = {"entry": entry, "depth": walk.depth, "lanes": lanes}
+        if point["pattern"] == COMPILED:
+            compiled = compiled_pattern(entry, matrix, bias, walk.operand_bytes)
+            pattern, groups = compiled.stream, Share(len(compiled.groups), walk.lists)
+            text = compiled.text + finish_text(entry, height * width, op.epilogue)
+            product_text = fill(
+                _COMPILED,
+                **names,
+                share="" if share else groups.declaration,
+                first="0" if share else groups.first,
+                end=len(compiled.groups) if share else groups.end,
+                plane=height * width,
+            )
+        else:
+            pattern = pack_walk(matrix, bias, walk)
+            text = walk_text(entry, walk, point["vectors"], lanes, height * width, op.epilogue)
+            starts = walk.row_count * walk.rows
+            product_text = fill(
+                _WALKED, **names, list="0" if share else "part", block=walk.block, starts=starts
+            )
+        source = vector_prologue(lanes, op.epilogue) + text + columns.text
         source += fill(
             _ENTRY,
             entry=entry,
             share=share.declaration if share else "",
             first=share.first if share else "0",
             end=share.end if share else str(batch * _tiles(product, point)),
-            list="0" if share else "part",
             tiles=_tiles(product, point),
             pixels=pixels,
             plane=height * width,
             input=spec.inputs[0].elements // batch,
             output=out * height * width,
-            depth=walk.depth,
-            block=walk.block,
             constants=columns.constants.size,
-            starts=walk.row_count * walk.rows,
             tile=own_workspace(choice.threads, workspace.size_bytes),
             sums=workspace.tile_bytes // FLOAT_BYTES,
             scratch=workspace.sums_bytes // FLOAT_BYTES,
+            product=product_text,
         )
         return CpuProgram(
             source="#include <stddef.h>\n#include <string.h>\n" + source,
@@ -214,7 +256,9 @@ class SparseKernel(CpuKernel):
         walk, pixels = _walk(self.product(spec), point), point["vectors"] * point["lanes"]
         return Workspace(
             tile_bytes(walk.block, pixels) + tile_bytes(1, point["lanes"]),
-            tile_bytes(walk.row_count * walk.rows, pixels) if walk.blocks > 1 else 0,
+            GROUP * LANES * FLOAT_BYTES
+            if point["pattern"] == COMPILED
+            else tile_bytes(walk.row_count * walk.rows, pixels) * (walk.blocks > 1),
             self.scratch_bytes(spec, pixels, point["lanes"]),
         )
 
@@ -266,20 +310,37 @@ _ENTRY = """
     void $entry(const float *const *inputs, const float *weights, float *const *outputs, void *workspace, int part)
     {
         const float *pattern = weights + $constants;
-        const int *words = (const void *)pattern;
         float *tile = $tile, *sums = tile + $sums, *scratch = sums + $scratch;
         $share
         (void)part;
         for (int t = $first; t < $end; ++t) {
             const int n = t / $tiles, p = t % $tiles * $pixels;
             const int count = $plane - p < $pixels ? $plane - p : $pixels;
-            const int *s = words + words[$starts + $list];
-            for (int k = 0; k < $depth; k += $block) {
-                const int end = k + $block < $depth ? k + $block : $depth;
-                ${entry}_columns(inputs[0] + (size_t)n * $input, weights, k, end, p, count, tile, scratch);
-                s = ${entry}_rows(tile, s, pattern, sums, outputs[0] + (size_t)n * $output + p, count, k == 0,
-                                  end == $depth);
-            }
+            const float *x = inputs[0] + (size_t)n * $input;
+            float *y = outputs[0] + (size_t)n * $output + p;
+            $product
+        }
+    }
+"""
+
+_WALKED = """
+    const int *s = (const int *)(const void *)pattern;
+    s += s[$starts + $list];
+    for (int k = 0; k < $depth; k += $block) {
+        const int last = k + $block < $depth ? k + $block : $depth;
+        ${entry}_columns(x, weights, k, last, p, count, tile, scratch);
+        s = ${entry}_rows(tile, s, pattern, sums, y, count, k == 0, last == $depth);
+    }
+"""
+
+_COMPILED = """
+    $share
+    ${entry}_columns(x, weights, 0, $depth, p, count, tile, scratch);
+    for (int g = $first; g < $end; ++g) {
+        const __typeof__(${entry}_groups[0]) *group = &${entry}_groups[g];
+        for (int v = 0; v < count; v += $lanes) {
+            group->code(tile + v, pattern + group->start, sums);
+            ${entry}_finish(sums, group->end - group->first, y + (size_t)group->first * $plane + v, count - v);
         }
     }
 """

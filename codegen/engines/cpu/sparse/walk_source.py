@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from codegen.engines.cpu.blocked.vectors import constant_vector, vector, vector_epilogue, vector_prologue
+from codegen.engines.cpu.blocked.vectors import constant_vector, vector, vector_epilogue
 from codegen.engines.cpu.source import fill
 from codegen.engines.cpu.sparse.pattern import Walk
 from codegen.expression import Expression
@@ -31,7 +31,7 @@ def walk_text(entry: str, walk: Walk, vectors: int, lanes: int, plane: int, epil
         ]
     starts = [f"a{r}_{t} = (vec{lanes}){{0}} + bias[o + {r}];" for r, t in sums]
     results = [_results(r, walk, vectors, lanes, plane, epilogue) for r in rows]
-    return vector_prologue(lanes, epilogue) + fill(
+    return fill(
         _ROWS,
         entry=entry,
         lanes=lanes,
