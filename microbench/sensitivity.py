@@ -1,26 +1,22 @@
 """What a simulated time owes to constants that nobody has measured by themselves.
 
-Run as `python -m microbench.sensitivity BUNDLE [DEVICE]`: the bundle is run on the virtual board with every constant
-of the GPU that is assumed or fitted at 0.75 and at 1.5 times its value, one at a time, and by each variant of the
-profile. The plan stays what it is. For any QPU program: `explore qpu sensitivity`.
+`explore qpu sensitivity`: a bundle or a QPU program is run on the virtual board with every constant of the GPU that is
+assumed or fitted at 0.75 and at 1.5 times its value, one at a time, and by each variant of the profile.
 """
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from rich.console import Console
-from rich.table import Table
 
 from codegen.bundle import read_manifest
 from codegen.plan import read_plan
 from codegen.tensor import FloatArray
 from microbench.boards.virtual import VirtualBoard
-from microbench.profile import DeviceProfile, load_profile
+from microbench.profile import DeviceProfile
 
 FACTORS = (0.75, 1.5)
 # Whole numbers of things; a share of one is no machine.
@@ -83,16 +79,18 @@ class Sensitivities:
         )
         return cls(time_of(profile), tuple(sensitivities(profile, time_of)), tuple(variants))
 
-    def table(self) -> Table:
-        """For a terminal."""
-        table = Table("constant", *(f"at {factor}x" for factor in self.factors), "source")
-        table.add_row("(as in the profile)", *([_duration(self.time_s)] * len(self.factors)), "")
+    def headings(self) -> tuple[str, ...]:
+        """Of the columns of `rows`."""
+        return ("constant", *(f"at {factor}x" for factor in self.factors), "source")
+
+    def rows(self) -> Iterator[tuple[str, ...]]:
+        """The times as texts, with what they change by."""
+        yield ("(as in the profile)", *([_duration(self.time_s)] * len(self.factors)), "")
         for row in self.constants:
-            changes = (_change(time_s, self.time_s) for time_s in row.times_s)
-            table.add_row(row.constant, *changes, row.source)
+            yield (row.constant, *(_change(time_s, self.time_s) for time_s in row.times_s), row.source)
         for one in self.variants:
-            table.add_row(f":{one.variant}", _change(one.time_s, self.time_s), "", one.source)
-        return table
+            empty = ("",) * (len(self.factors) - 1)
+            yield (f":{one.variant}", _change(one.time_s, self.time_s), *empty, one.source)
 
 
 def _change(time_s: float, base_s: float) -> str:
@@ -110,17 +108,3 @@ def bundle_time_s(profile: DeviceProfile, bundle: Path) -> float:
     inputs: tuple[FloatArray, ...] = tuple(np.ones(t.shape, np.float32) for t in plan.inputs)
     with VirtualBoard(profile) as board:
         return board.run_bundle(bundle, inputs).time_s
-
-
-def main() -> None:
-    """Prints the table; errors propagate."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("bundle", type=Path)
-    parser.add_argument("device", nargs="?", default="pi-zero")
-    arguments = parser.parse_args()
-    profile = load_profile(arguments.device)
-    Console().print(Sensitivities.of(profile, lambda varied: bundle_time_s(varied, arguments.bundle)).table())
-
-
-if __name__ == "__main__":
-    main()

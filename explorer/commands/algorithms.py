@@ -14,8 +14,9 @@ def algorithms(
     """List the registered algorithms."""
     from codegen.algorithm import algorithms as registered
     from codegen.algorithm_base import first_sentence
-    from explorer.terminal.console import say_next, stdout, table_of
+    from explorer.terminal.console import say_next, stdout
     from explorer.terminal.json_output import print_json
+    from explorer.terminal.sheet import Sheet
 
     with reported():
         rows = [(known.name, known.engine, first_sentence(known)) for known in registered().values()]
@@ -23,5 +24,5 @@ def algorithms(
             print_json([dict(zip(("algorithm", "engine", "summary"), row, strict=True)) for row in rows])
             return
         console = stdout()
-        console.print(table_of("", ("algorithm", "engine", "what it does"), rows))
+        Sheet("", ("algorithm", "engine", "what it does"), rows).show(console)
         say_next(console, "explore run --force LAYER=ALGORITHM, or --forbid, to overrule a search")

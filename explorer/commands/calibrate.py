@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.markup import escape
-from rich.table import Table
 from rich.text import Text
 
 from explorer.commands.devices import DevicesOption, SudoOption, chosen_file
 from explorer.terminal.console import say_next, stdout
 from explorer.terminal.exits import reported
 from explorer.terminal.json_output import json_option, print_json, told
+from explorer.terminal.sheet import Sheet
 
 if TYPE_CHECKING:
     from rich.status import Status
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
     from microbench.options import SshOptions
     from microbench.profile import DeviceProfile
     from microbench.suite.runner import Effort
+    from microbench.suite.table import Comparison
 
 
 def calibrate(
@@ -55,7 +55,7 @@ def calibrate(
     out: Annotated[
         Path | None,
         typer.Option(
-            help="profile to write (default results/profiles/DEVICE-calibrated.toml)", metavar="FILE"
+            help="profile to write (default DEVICE-calibrated.toml in results/profiles)", metavar="FILE"
         ),
     ] = None,
     gpu_memory: Annotated[
@@ -81,7 +81,7 @@ def calibrate(
         Path | None,
         typer.Option(
             help="file that keeps what was measured over SSH, so that an interrupted calibration goes on "
-            "(default results/profiles/DEVICE.measurements.jsonl)",
+            "(default DEVICE.measurements.jsonl in results/profiles)",
             metavar="FILE",
         ),
     ] = None,
@@ -160,19 +160,20 @@ def published_command(device: str, gpu_memory: str | None, as_json: bool) -> Non
             ]
         )
         return
-    view = Table("figure", "published", "suite", "ratio", "constants set from it", "worth of the comparison")
+    console = stdout()
+    _comparisons_sheet(comparisons).show(console)
+    say_next(console, f"explore calibrate --device {device} fits the constants to what is measured")
+
+
+def _comparisons_sheet(comparisons: Iterable[Comparison]) -> Sheet:
+    headings = ("figure", "published", "suite", "ratio", "constants set from it", "worth of the comparison")
+    rows = []
     for c in comparisons:
         unit = "" if c.figure.unit == "1" else f" {c.figure.unit}"
         ratio = "-" if c.ratio is None else f"{c.ratio:.2f}"
-        view.add_row(
-            escape(c.figure.what),
-            f"{c.figure.value:.4g}{unit}",
-            f"{c.measured:.4g}{unit}",
-            ratio,
-            c.figure.sets or "none",
-            c.figure.worth,
-        )
-    stdout().print(view)
+        values = (f"{c.figure.value:.4g}{unit}", f"{c.measured:.4g}{unit}")
+        rows.append((c.figure.what, *values, ratio, c.figure.sets or "none", c.figure.worth))
+    return Sheet("", headings, rows, right=headings[1:4], spare=headings[4:])
 
 
 def calibrate_command(
@@ -287,7 +288,7 @@ def _show(shown: Shown, as_json: bool) -> None:
         )
         return
     console = stdout()
-    console.print(_constants_table(found))
+    _constants_sheet(found).show(console)
     console.print(
         f"{found.benchmarks} benchmarks on {shown.place}; {len(found.identified)} constants "
         f"fitted, root mean square of what is left {found.rms:.1e}",
@@ -303,17 +304,16 @@ def _show(shown: Shown, as_json: bool) -> None:
     say_next(console, f"explore run --device {path}, which searches with these constants")
 
 
-def _constants_table(found: Calibration) -> Table:
-    table = Table("constant", "start", "fitted", "interval", "unit", "")
-    for fitted in found.fitted_constants:
-        table.add_row(*_constant_row(fitted))
-    return table
+def _constants_sheet(found: Calibration) -> Sheet:
+    headings = ("constant", "start", "fitted", "interval", "unit", "note")
+    rows = [_constant_row(fitted) for fitted in found.fitted_constants]
+    return Sheet("", headings, rows, right=("start", "fitted"), spare=("start",))
 
 
 def _constant_row(fitted: FittedConstant) -> tuple[str, ...]:
     if fitted.interval is None:
         value = f"{fitted.value:.6g}" if fitted.value != fitted.start else "-"
-        return fitted.name, f"{fitted.start:.6g}", value, "-", escape(fitted.unit), fitted.note
+        return fitted.name, f"{fitted.start:.6g}", value, "-", fitted.unit, fitted.note
     interval = f"{fitted.interval.low:.6g} to {fitted.interval.high:.6g}"
     start, value = f"{fitted.start:.6g}", f"{fitted.value:.6g}"
-    return fitted.name, start, value, interval, escape(fitted.unit), fitted.note
+    return fitted.name, start, value, interval, fitted.unit, fitted.note

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.table import Table
 from rich.text import Text
 
 from explorer.terminal.console import say_next
 from explorer.terminal.json_output import print_json, told
+from explorer.terminal.sheet import Sheet
 
 if TYPE_CHECKING:
     from codegen.target import Target
@@ -74,7 +74,7 @@ def calibrate_cpu_command(
             }
         )
         return
-    console.print(_table(calibrated, found))
+    _sheet(calibrated, found).show(console)
     console.print(
         f"{len(times_s)} benchmarks on {machine.called}, kept in {file}; a multiply-accumulate waits "
         f"{found.latency_cycles:.1f} cycles for the one before, a load from memory {1e9 * found.memory_s:.0f} ns",
@@ -101,11 +101,9 @@ def _machine(profile: DeviceProfile, ssh: SshOptions | None) -> Iterator[_Machin
         yield _Machine(board.cpu(), board.target, f"{fingerprint.board}, {fingerprint.serial_hash}")
 
 
-def _table(profile: DeviceProfile, found: CpuConstants) -> Table:
-    table = Table("constant", "value", "unit", "source")
-    for name, value, unit, source in _rows(profile, found):
-        table.add_row(name, f"{value:.6g}", unit, Text(source))
-    return table
+def _sheet(profile: DeviceProfile, found: CpuConstants) -> Sheet:
+    rows = [(name, f"{value:.6g}", unit, source) for name, value, unit, source in _rows(profile, found)]
+    return Sheet("", ("constant", "value", "unit", "source"), rows, right=("value",))
 
 
 def _rows(profile: DeviceProfile, found: CpuConstants) -> Iterator[tuple[str, float, str, str]]:

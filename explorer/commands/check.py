@@ -55,16 +55,12 @@ def check(
 
 
 def _show(found: Inspection, console: Console, model: Path) -> None:
-    from rich.markup import escape
-    from rich.table import Table
-
     from explorer.terminal.console import say_next
+    from explorer.terminal.sheet import Sheet
 
     if found.obstacles:
-        table = Table("not supported", "what would help", title=escape(found.model), title_justify="left")
-        for obstacle in found.obstacles:
-            table.add_row(escape(obstacle.reason), escape(obstacle.remedy))
-        console.print(table)
+        rows = [(obstacle.reason, obstacle.remedy) for obstacle in found.obstacles]
+        Sheet(found.model, ("not supported", "what would help"), rows).show(console)
         if found.unjudged:
             console.print(
                 f"{found.unjudged} nodes behind these are known by their operators alone.", markup=False

@@ -7,8 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.markup import escape
-from rich.table import Table
 
 from explorer.terminal.console import say_next, stdout
 from explorer.terminal.exits import reported
@@ -146,16 +144,10 @@ def list_command(path: Path, as_json: bool) -> None:
     console = stdout()
     _profiles_sheet().show(console)
     if boards:
-        table = Table(
-            "board", "profile", "place", "key", "known hosts", title=f"boards of {escape(str(path))}"
-        )
-        for name, board in sorted(boards.items()):
-            row = (name, board.profile, board.place, board.key or "-", board.known_hosts or "-")
-            table.add_row(*map(escape, row))
-        console.print(table)
+        _named_sheet(path, boards).show(console)
     else:
         console.print(f"no boards are configured in {path}; `explore devices add` names one", markup=False)
-    console.print(_boards_table(known_boards()))
+    _ways_sheet(known_boards()).show(console)
     say_next(console, "explore check MODEL, or explore run --device DEVICE --model MODEL")
 
 
@@ -235,12 +227,22 @@ def _profiles_sheet() -> Sheet:
     return Sheet("", headings, rows, right=("QPUs", "GPU clock"), spare=("CPU", "default board"))
 
 
-def _boards_table(names: Iterable[str]) -> Table:
+def _named_sheet(path: Path, boards: Mapping[str, NamedBoard]) -> Sheet:
+    from explorer.terminal.sheet import Sheet
+
+    headings = ("board", "profile", "place", "key", "known hosts")
+    rows = [
+        (name, board.profile, board.place, board.key or "-", board.known_hosts or "-")
+        for name, board in sorted(boards.items())
+    ]
+    return Sheet(f"boards of {path}", headings, rows, spare=("known hosts", "key"))
+
+
+def _ways_sheet(names: Iterable[str]) -> Sheet:
+    from explorer.terminal.sheet import Sheet
+
     rows = [(name, summary, "\n".join(options) or "-") for name, summary, options in map(_way, names)]
-    table = Table("--board", "what it is", "options of its own", title="ways to reach a device")
-    for row in rows:
-        table.add_row(*map(escape, row))
-    return table
+    return Sheet("ways to reach a device", ("--board", "what it is", "options of its own"), rows)
 
 
 def _way(name: str) -> tuple[str, str, tuple[str, ...]]:

@@ -6,8 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.markup import escape
-from rich.table import Table
 from rich.text import Text
 
 from explorer.commands.devices import DevicesOption, SudoOption, chosen_file
@@ -15,6 +13,7 @@ from explorer.terminal.completion import boards
 from explorer.terminal.console import say_next, stderr, stdout
 from explorer.terminal.exits import reported
 from explorer.terminal.json_output import json_option, print_json
+from explorer.terminal.sheet import Sheet
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -74,7 +73,7 @@ def doctor_command(device: str, devices: Path, ssh: SshOptions | None, as_json: 
     if as_json:
         print_json(diagnoses)
     else:
-        console.print(diagnoses_table(diagnoses))
+        diagnoses_sheet(diagnoses).show(console)
     bad = [diagnosis.check for diagnosis in diagnoses if diagnosis.verdict == "failed"]
     if bad:
         raise CheckFailedError(
@@ -84,14 +83,10 @@ def doctor_command(device: str, devices: Path, ssh: SshOptions | None, as_json: 
         say_next(console, f"explore calibrate --device {device}, then explore run --device {device}")
 
 
-def diagnoses_table(diagnoses: Sequence[Diagnosis]) -> Table:
-    """One row a diagnosis; what the board says is text, never markup."""
-    table = Table("check", "verdict", "result", "remedy")
-    for diagnosis in diagnoses:
-        verdict = f"[{_STYLES[diagnosis.verdict]}]{diagnosis.verdict}[/]"
-        texts = (escape(text) for text in (diagnosis.result, diagnosis.remedy))
-        table.add_row(escape(diagnosis.check), verdict, *texts)
-    return table
+def diagnoses_sheet(diagnoses: Sequence[Diagnosis]) -> Sheet:
+    """One row a diagnosis."""
+    rows = [(one.check, one.verdict, one.result, one.remedy) for one in diagnoses]
+    return Sheet("", ("check", "verdict", "result", "remedy"), rows, whole=("verdict",), styles=_STYLES)
 
 
 def _way(device: str, devices: Path, named: SshOptions | None, given: SshOptions | None) -> SshOptions:

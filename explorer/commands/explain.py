@@ -43,5 +43,5 @@ def explain(
         spare = ("layouts", "round", "predicted when asked for", "why it was measured", "split")
         Sheet(title, HEADINGS, rows_of(found), spare=spare).show(console)
         for line in found.lines():
-            console.print(line, markup=False, soft_wrap=True)
+            console.print(line, markup=False)
         say_next(console, f"explore run --again {run} --force {layer}=ALGORITHM tries another")

@@ -157,8 +157,9 @@ def _show_time(result: Inference) -> None:
 
 
 def _show_classes(answers: Mapping[str, Sequence[Class]], result: Inference, as_json: bool) -> None:
-    from explorer.terminal.console import stdout, table_of
+    from explorer.terminal.console import stdout
     from explorer.terminal.json_output import print_json
+    from explorer.terminal.sheet import Sheet
 
     if as_json:
         print_json({**_told(result), "outputs": answers})
@@ -166,13 +167,14 @@ def _show_classes(answers: Mapping[str, Sequence[Class]], result: Inference, as_
     console = stdout()
     for name, found in answers.items():
         rows = [(str(c.number), f"{c.score:.4f}", c.label or "-") for c in found]
-        console.print(table_of(name, ("class", "value", "label"), rows))
+        Sheet(name, ("class", "value", "label"), rows, right=("class", "value")).show(console)
     _show_time(result)
 
 
 def _show_boxes(found: Sequence[Box], place: Path, result: Inference, as_json: bool) -> None:
-    from explorer.terminal.console import stdout, table_of
+    from explorer.terminal.console import stdout
     from explorer.terminal.json_output import print_json
+    from explorer.terminal.sheet import Sheet
 
     if as_json:
         print_json({**_told(result), "boxes": found, "drawn": place})
@@ -186,6 +188,7 @@ def _show_boxes(found: Sequence[Box], place: Path, result: Inference, as_json: b
         for b in found
     ]
     console = stdout()
-    console.print(table_of("boxes", ("class", "score", "left", "top", "right", "bottom"), rows))
+    headings = ("class", "score", "left", "top", "right", "bottom")
+    Sheet("boxes", headings, rows, right=headings[1:]).show(console)
     console.print(f"drawn: {place}", markup=False)
     _show_time(result)

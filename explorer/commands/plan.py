@@ -35,11 +35,16 @@ def weights(
 ) -> None:
     """Write the constants of a plan's steps, as the fused network has them."""
     from explorer.plans.weights_file import write_plan_weights
-    from explorer.terminal.console import stdout
+    from explorer.terminal.console import say_next, stdout
 
     with reported(place=out):
         write_plan_weights(plan, model, out)
-        stdout().print(f"weights: {out}", markup=False)
+        console = stdout()
+        console.print(f"weights: {out}", markup=False)
+        say_next(
+            console,
+            "explore plan schema says how they are laid out, docs/plan-files.md reads them",
+        )
 
 
 @plan_app.command()
@@ -49,8 +54,10 @@ def migrate(
 ) -> None:
     """Write a plan of an older version in the form of this one: the same decisions."""
     from codegen.plan import read_plan, write_plan
-    from explorer.terminal.console import stdout
+    from explorer.terminal.console import say_next, stdout
 
     with reported(place=out):
         write_plan(read_plan(plan), out)
-        stdout().print(f"plan: {out}", markup=False)
+        console = stdout()
+        console.print(f"plan: {out}", markup=False)
+        say_next(console, f"explore compile {out} --model FILE --out DIR")

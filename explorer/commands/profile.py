@@ -48,7 +48,8 @@ def profile(
         plan = open_run(run).plan
         found = profile_plan(plan, load_profile(device or plan.device))
         tables = [layer_table(found), network_table([found])]
-        show(tables, as_json)
+        then = f"explore explain {run} LAYER says why a layer is computed so; --trace FILE has the launch in time"
+        show(tables, as_json, then)
         if trace is not None:
             for number, one in enumerate(found.traces):
                 one.write(trace if not number else trace.with_stem(f"{trace.stem}-{number + 1}"))

@@ -41,14 +41,14 @@ def run(
     store: Annotated[
         str | None,
         typer.Option(
-            help="samples: a SQLite file or a database URL (default results/runs/samples.sqlite)",
+            help="samples: a SQLite file or a database URL (default samples.sqlite in results/runs)",
             metavar="STORE",
         ),
     ] = None,
     out: Annotated[
         Path | None,
         typer.Option(
-            help="directory of results (default results/runs/MODEL-DEVICE, or one more for another run)",
+            help="directory of results (default MODEL-DEVICE in results/runs, or one more for another run)",
             metavar="DIR",
         ),
     ] = None,

@@ -35,7 +35,7 @@ def package(
     out: Annotated[Path, typer.Option(help="directory of the package", metavar="DIR")] = Path(),
 ) -> None:
     """Write the runner as a Debian package for a board, whose group may start it as root (`--sudo`)."""
-    from explorer.terminal.console import stdout
+    from explorer.terminal.console import say_next, stdout
     from microbench.devices import find_device
     from microbench.profile import load_profile
     from microbench.runner.package import GROUP, write_package
@@ -45,9 +45,9 @@ def package(
         console = stdout()
         console.print(f"package: {written}", markup=False, soft_wrap=True)
         console.print(
-            f"next, on the board: sudo apt install ./{written.name} && sudo adduser USER {GROUP}; then connect anew, "
-            "and give --sudo here. That right amounts to root on the board: the runner runs programs that are sent "
-            "to it",
+            "The right to start it by sudo amounts to root on the board: it runs programs that are sent to it.",
             markup=False,
             soft_wrap=True,
         )
+        on_the_board = f"sudo apt install ./{written.name} && sudo adduser USER {GROUP}"
+        say_next(console, f"on the board {on_the_board}; then connect anew, and give --sudo here")

@@ -40,4 +40,5 @@ def runs(
             runs_sheet(found).show(console)
             say_next(console, "explore report RUN, explore compare RUN OTHER, or explore infer RUN")
         else:
-            console.print(f"{place} holds no run; `explore run` makes one", markup=False)
+            console.print(f"{place} holds no run", markup=False)
+            say_next(console, "explore run --model MODEL --device DEVICE")

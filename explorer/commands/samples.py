@@ -17,7 +17,8 @@ samples_app = typer.Typer(help="List, export and import measured samples.", no_a
 StoreOption = Annotated[
     str | None,
     typer.Option(
-        help="samples: a SQLite file or a database URL (default results/runs/samples.sqlite)", metavar="STORE"
+        help="samples: a SQLite file or a database URL (default samples.sqlite in results/runs)",
+        metavar="STORE",
     ),
 ]
 LayerOption = Annotated[

@@ -23,7 +23,7 @@ def watch(
     from explorer.live.server import LiveServer
     from explorer.live.tail import Tail
     from explorer.live.watching import told
-    from explorer.terminal.console import stdout
+    from explorer.terminal.console import say_next, stdout
 
     with reported():
         console = stdout()
@@ -33,4 +33,4 @@ def watch(
                 time.sleep(LOOK_S)
         console.print(f"the run has ended: {ended}", markup=False)
         if ended == "finished":
-            console.print(f"next: explore report {run}", markup=False, soft_wrap=True)
+            say_next(console, f"explore report {run}")

@@ -1,30 +1,24 @@
-"""A front as a rich table."""
+"""A front as a table."""
 
 from __future__ import annotations
-
-from rich.markup import escape
-from rich.table import Table
 
 from explorer.front.front import Front, FrontPlan
 from explorer.front.search import Knobs
 from explorer.objectives.objective import LATENCY, Objective
+from explorer.terminal.sheet import Sheet
 from explorer.terminal.units import joules, seconds
 
 KIB = 1024
 TEXT_COLUMNS = ("plan", "times are", "knobs")
 
 
-def front_table(front: Front, noise: str) -> Table:
-    """One row per plan of the front, the fastest first; below it how many are beaten, and the noise floor."""
+def front_sheet(front: Front) -> Sheet:
+    """One row per plan of the front, the fastest first."""
     compared = [objective for objective in front.objectives if objective.compared]
     names = [objective.title for objective in compared]
-    table = Table(
-        title=f"front of {', '.join(names[:-1])} and {names[-1]}", title_justify="left", pad_edge=False
-    )
-    for title in ("plan", *names, "predicted", "times are", "error", "launches", "knobs"):
-        table.add_column(title, justify="left" if title in TEXT_COLUMNS else "right")
-    for plan in front.plans:
-        table.add_row(
+    headings = ("plan", *names, "predicted", "times are", "error", "launches", "knobs")
+    rows = [
+        (
             plan.name,
             *(value_text(objective, plan.objectives[objective.column]) for objective in compared),
             seconds(plan.predicted[LATENCY.column]),
@@ -33,12 +27,20 @@ def front_table(front: Front, noise: str) -> Table:
             str(plan.launches),
             knobs_text(plan.knobs),
         )
-    table.caption = (
+        for plan in front.plans
+    ]
+    title = f"front of {', '.join(names[:-1])} and {names[-1]}"
+    right = [heading for heading in headings if heading not in TEXT_COLUMNS]
+    return Sheet(title, headings, rows, right=right, spare=("knobs", "launches", "error", "predicted"))
+
+
+def front_lines(front: Front, noise: str) -> tuple[str, str]:
+    """How many plans are beaten, and the noise floor."""
+    return (
         f"{len(front.beaten)} more were run and are beaten by one of these; {front.not_run} more were not run, "
-        f"being close to one that was\nnoise floor: {escape(noise)}"
+        "being close to one that was",
+        f"noise floor: {noise}",
     )
-    table.caption_justify = "left"
-    return table
 
 
 def value_text(objective: Objective, value: float) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 from rich.console import Console
 
 from explorer.front.front import write_front
-from explorer.front.table import front_table
+from explorer.front.table import front_lines, front_sheet
 from explorer.live.watching import watchable
 from explorer.pipeline.run import Announce, Run, run
 from explorer.runs.counters import COUNTERS_FILE, write_counters
@@ -21,10 +21,9 @@ from explorer.runs.report import RunReport, summary_content, write_summary
 from explorer.runs.tables import (
     LAYER_COLUMNS,
     layer_rows,
+    show_summary,
     step_sheet,
     step_table,
-    summary_lines,
-    summary_table,
 )
 from explorer.settings import RunSettings
 from explorer.terminal.console import fits, say_next, text_file
@@ -56,8 +55,7 @@ def write_results(result: Run) -> None:
     with (result.directory / TABLE_FILE).open("w", encoding="utf-8") as file:
         text = text_file(file)
         text.print(step_table(result.report))
-        for name, line in summary_lines(result.report):
-            text.print(f"{name}: {line}", markup=False, soft_wrap=True)
+        show_summary(result.report, text)
 
 
 def write_layers(report: RunReport, path: Path) -> None:
@@ -99,9 +97,11 @@ def show_results(result: Run, console: Console) -> None:
         console.print(whole)
     else:
         step_sheet(result.report).show(console)
-    console.print(summary_table(result.report))
+    show_summary(result.report, console)
     if result.front is not None:
-        console.print(front_table(result.front, noise_of_report(result.report)))
+        front_sheet(result.front).show(console)
+        for line in front_lines(result.front, noise_of_report(result.report)):
+            console.print(line, markup=False)
     if result.report.check is None:
         console.print(
             f"not checked: the board {result.report.board} computes no outputs", style="bold yellow"

@@ -6,8 +6,6 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from rich.table import Table
-
 from codegen.engines.videocore4.isa import Instruction, decode
 from codegen.engines.videocore4.listing import FORMS, Form, read_program
 from codegen.engines.videocore4.rules import RESERVED, Finding
@@ -15,6 +13,7 @@ from codegen.engines.videocore4.slots import loops
 from codegen.engines.videocore4.validate import check_words, message
 from codegen.errors import AssemblyError, ListingError
 from explorer.terminal.console import stderr, stdout
+from explorer.terminal.sheet import Sheet
 
 STREAM = Path("-")
 
@@ -114,9 +113,9 @@ def check_json(words: Sequence[int], findings: Sequence[Finding]) -> dict[str, o
 
 def print_slots(words: Sequence[int]) -> None:
     """A table of loops: operations issued of the two that each instruction has room for."""
-    table = Table("loop", "instructions", "fewest", "add", "mul", "load", "idle", "slots used", "share")
-    for loop in loops(_instructions(words)):
-        table.add_row(
+    headings = ("loop", "instructions", "fewest", "add", "mul", "load", "idle", "slots used", "share")
+    rows = [
+        (
             f"{loop.start} to {loop.stop}{' (inner)' if loop.inner else ''}",
             str(loop.instructions),
             str(loop.bound),
@@ -127,7 +126,9 @@ def print_slots(words: Sequence[int]) -> None:
             f"{loop.used} of {loop.slots}",
             f"{100 * loop.share:.0f} %",
         )
-    stdout().print(table)
+        for loop in loops(_instructions(words))
+    ]
+    Sheet("", headings, rows, right=headings[1:]).show(stdout())
 
 
 def _instructions(words: Sequence[int]) -> list[Instruction]:

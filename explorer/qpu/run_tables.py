@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from rich.console import Console
-from rich.table import Table
 
 from codegen.engines.videocore4.rules import DMA_BUSY, IDLE_ADD_WRITE, ROTATE_AFTER_PART, SAME_VALUE
 from explorer.qpu.expectations import Comparison
 from explorer.qpu.job import Job
 from explorer.terminal.console import stdout
+from explorer.terminal.sheet import Sheet
 from microbench.virtual import Execution, InstructionProfile, Warned
 from microbench.virtual.program import Code, ProgramRun
 from microbench.virtual.window import instruction_line
@@ -36,14 +36,14 @@ def print_run(job: Job, done: ProgramRun, profile: bool) -> None:
     for number, (launch, execution) in enumerate(zip(job.program.launches, done.executions, strict=True), 1):
         if not several:
             console.print(time_text(execution))
-            console.print(counter_table(execution))
+            counter_sheet(execution).show(console)
         _print_notes(console, execution, f"launch {number}: " if several else "")
         if profile:
             for bus, code in done.codes.items():
                 if code in launch.codes:
                     title = f"launch {number}, {job.names[code]}"
-                    console.print(profile_table(title, execution, bus, code))
-    console.print(launch_table(job, done))
+                    profile_sheet(title, execution, bus, code).show(console)
+    launch_sheet(job, done).show(console)
 
 
 def run_json(
@@ -118,17 +118,16 @@ def time_text(execution: Execution) -> str:
     )
 
 
-def launch_table(job: Job, done: ProgramRun) -> Table:
+def launch_sheet(job: Job, done: ProgramRun) -> Sheet:
     """Time and counts of each launch; the time is without the launch call."""
-    table = Table(
+    headings = (
         "launch", "code", "QPUs", "us", "cycles", "instructions", "DMA loads", "DMA stores", "TMU requests",
         "uniform words", "address writes", "stale reads", "warnings",
     )  # fmt: skip
-    for column in table.columns[2:]:
-        column.justify = "right"
+    rows = []
     for number, (launch, execution) in enumerate(zip(job.program.launches, done.executions, strict=True), 1):
         counts = {name: f"{value:.0f}" for name, value in execution.counters.items()}
-        table.add_row(
+        row = (
             str(number),
             ", ".join(dict.fromkeys(job.names[code] for code in launch.codes)),
             str(launch.qpus),
@@ -143,7 +142,8 @@ def launch_table(job: Job, done: ProgramRun) -> Table:
             counts["stale_reads"],
             counts["warnings"],
         )
-    return table
+        rows.append(row)
+    return Sheet("", headings, rows, right=headings[2:])
 
 
 def _transfers(counts: Mapping[str, str], kind: str) -> str:
@@ -157,26 +157,21 @@ def warning_text(warned: Warned) -> str:
     return f"warning {number}, {warned.count} times, {first}: {what}"
 
 
-def counter_table(execution: Execution) -> Table:
+def counter_sheet(execution: Execution) -> Sheet:
     """Every counter that is not 0."""
-    table = Table("counter", "value")
-    table.columns[1].justify = "right"
-    for name, value in execution.counters.items():
-        if value:
-            table.add_row(name, f"{value:.0f}")
-    return table
+    rows = [(name, f"{value:.0f}") for name, value in execution.counters.items() if value]
+    return Sheet("", ("counter", "value"), rows, right=("value",))
 
 
-def profile_table(title: str, execution: Execution, bus: int, code: Code) -> Table:
+def profile_sheet(title: str, execution: Execution, bus: int, code: Code) -> Sheet:
     """Executions and stall cycles of every instruction of a code at a bus address that was run, over all QPUs."""
-    table = Table("index", "executions", "stall cycles", "of them", "instruction", title=title)
-    for column in table.columns[:3]:
-        column.justify = "right"
+    headings = ("index", "executions", "stall cycles", "of them", "instruction")
+    rows = []
     for index, entry in _of_code(execution, bus, code):
         stalls = sum(entry.stall_cycles.values())
         text = instruction_line(code[index])
-        table.add_row(str(index), str(entry.executions), str(stalls or ""), causes(entry), text)
-    return table
+        rows.append((str(index), str(entry.executions), str(stalls or ""), causes(entry), text))
+    return Sheet(title, headings, rows, right=headings[:3])
 
 
 def _of_code(execution: Execution, bus: int, code: Code) -> Iterator[tuple[int, InstructionProfile]]:

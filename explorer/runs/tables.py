@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
+from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
@@ -180,14 +181,18 @@ def _quality_text(quality: ModelQuality) -> str:
     )
 
 
-def summary_table(report: RunReport) -> Table:
-    """The run in a few lines."""
+def show_summary(report: RunReport, console: Console) -> None:
+    """The run in a few lines, which a terminal has in two columns and a file whole."""
+    if not console.is_terminal:
+        for name, text in summary_lines(report):
+            console.print(f"{name}: {text}", markup=False, soft_wrap=True)
+        return
     table = Table(show_header=False, pad_edge=False, box=None)
     table.add_column(style="bold")
     table.add_column(overflow="fold")
     for name, text in summary_lines(report):
         table.add_row(name, escape(text))
-    return table
+    console.print(table)
 
 
 def summary_lines(report: RunReport) -> list[tuple[str, str]]:

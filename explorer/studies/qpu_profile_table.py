@@ -27,6 +27,7 @@ _LAYERS = (
     ("bound by", "left"),
     ("the QPUs' time", "left"),
 )
+_SPARE = ("computes", "MB, least", "the QPUs' time", "MB moved", "share of peak")
 _NETWORKS = (
     ("network", "left"),
     ("time", "right"),
@@ -61,7 +62,7 @@ def layer_table(found: PlanProfile) -> StudyTable:
         f"{found.profile.name}, profile {found.profile.hash[:12]}. A layer's bound is the larger of its arithmetic at "
         "peak and of the bytes that must move, each tensor once, at the bandwidth of memory.",
     )
-    return StudyTable(f"{found.plan.model_name} on the QPUs: layers", _LAYERS, tuple(rows), notes)
+    return StudyTable(f"{found.plan.model_name} on the QPUs: layers", _LAYERS, tuple(rows), notes, _SPARE)
 
 
 def network_table(found: Sequence[PlanProfile]) -> StudyTable:

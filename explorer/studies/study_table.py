@@ -6,32 +6,30 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from rich.markup import escape
-from rich.table import Table
-
-from explorer.terminal.console import stdout
+from explorer.terminal.console import say_next, stdout
 from explorer.terminal.json_output import print_json
+from explorer.terminal.sheet import Sheet
 
 LEFT, RIGHT = "left", "right"
 
 
 @dataclass(frozen=True)
 class StudyTable:
-    """Columns by heading with their side (`left` or `right`), rows of text; `notes` say what the numbers are."""
+    """Columns by heading with their side (`left` or `right`), rows of text; `notes` say what the numbers are, `spare`
+    which columns a narrow terminal may go without, the first first.
+    """
 
     title: str
     columns: tuple[tuple[str, str], ...]
     rows: tuple[tuple[str, ...], ...]
     notes: tuple[str, ...] = ()
+    spare: tuple[str, ...] = ()
 
-    def rich(self) -> Table:
+    def sheet(self) -> Sheet:
         """For a terminal."""
-        table = Table(title=escape(self.title), title_justify="left", pad_edge=False)
-        for heading, side in self.columns:
-            table.add_column(escape(heading), justify="right" if side == RIGHT else "left", overflow="fold")
-        for row in self.rows:
-            table.add_row(*map(escape, row))
-        return table
+        headings = tuple(heading for heading, _ in self.columns)
+        right = tuple(heading for heading, side in self.columns if side == RIGHT)
+        return Sheet(self.title, headings, self.rows, right=right, spare=self.spare, long=headings[:1])
 
     def cells(self) -> dict[str, object]:
         """As in the table, by heading."""
@@ -50,16 +48,18 @@ class StudyTable:
         return "\n".join(lines) + "\n"
 
 
-def show(tables: Iterable[StudyTable], as_json: bool) -> None:
-    """Prints tables and their notes, or the same as JSON."""
+def show(tables: Iterable[StudyTable], as_json: bool, then: str = "") -> None:
+    """Prints tables, their notes and what may be done `then`, or tables and notes as JSON."""
     if as_json:
         print_json([table.cells() for table in tables])
         return
     console = stdout()
     for table in tables:
-        console.print(table.rich())
+        table.sheet().show(console)
         for note in table.notes:
             console.print(note, markup=False)
+    if then:
+        say_next(console, then)
 
 
 def write_markdown(path: Path, title: str, introduction: str, tables: Sequence[StudyTable]) -> None:

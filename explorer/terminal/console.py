@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import Any, TextIO
 
 from rich.console import Console, ConsoleOptions, RenderableType
-from rich.markup import escape
 from rich.measure import Measurement
 from rich.segment import Segment
 from rich.table import Table
@@ -24,9 +23,25 @@ class ShowingConsole(Console):
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterator[Segment]:
         """Whatever else comes, as texts of bars do; commands of the console's own go on."""
-        for segment in super().render(renderable, options):
+        segments = super().render(renderable, options)
+        for segment in segments if self.is_terminal else _without_ends(segments):
             own = segment.control or segment.text.replace("\n", "").isprintable()
             yield segment if own else Segment(shown(segment.text, kept="\n\t"), segment.style)
+
+
+def _without_ends(segments: Iterable[Segment]) -> Iterator[Segment]:
+    """The same without the blanks that lines end with, which a file has no use for."""
+    blanks = ""
+    for segment in segments:
+        text = segment.text if segment.control or segment.text == "\n" else segment.text.rstrip(" ")
+        if text == "\n":
+            blanks = ""
+        if text:
+            yield Segment(blanks + text, segment.style, segment.control)
+            blanks = ""
+        blanks += " " * (len(segment.text) - len(text))
+    if blanks:
+        yield Segment(blanks)
 
 
 def stdout(wide: bool = False) -> Console:
@@ -53,16 +68,6 @@ def fits(table: Table, console: Console) -> bool:
 def text_file(file: TextIO) -> Console:
     """Plain text in a file that is open for writing, without colours."""
     return ShowingConsole(file=file, highlight=False, emoji=False, width=NARROWEST, color_system=None)
-
-
-def table_of(title: str, headings: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
-    """A plain table; what looks like markup in names is shown, not obeyed."""
-    table = Table(title=escape(title), title_justify="left", pad_edge=False)
-    for heading in headings:
-        table.add_column(heading, overflow="fold")
-    for row in rows:
-        table.add_row(*map(escape, row))
-    return table
 
 
 def say_next(console: Console, text: str) -> None:

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import typer
+from rich.text import Text
 
 from codegen.errors import ExploreError
 from explorer.errors import CheckFailedError
@@ -40,8 +41,8 @@ def reported(resumable: bool = False, place: Path | None = None) -> Iterator[Non
 def tell_error(error: ExploreError) -> None:
     """Class and message on standard error."""
     console = stderr()
-    console.print(f"[bold red]error[/bold red] ({type(error).__name__}):", end=" ")
-    console.print(str(error), markup=False)
+    text = Text.assemble(("error", "bold red"), f" ({type(error).__name__}): {error}")
+    console.print(text, soft_wrap=not console.is_terminal)
 
 
 def _leave(error: ExploreError, code: int) -> None:

@@ -70,8 +70,8 @@ def cpu_families(
                 show(tables[-1:], as_json)
             if markdown is not None:  # after each device: an interrupt loses none that is done
                 write_markdown(markdown, TITLE, INTRODUCTION, tables)
-        if as_json:
-            show(tables, as_json)
+        then = "explore bench cpu-inner-loops says what the innermost loops consist of"
+        show(tables if as_json else (), as_json, then)
 
 
 def _table(profile: DeviceProfile, counts: Sequence[KernelCount], points: int) -> StudyTable:

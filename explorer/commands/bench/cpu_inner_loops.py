@@ -74,10 +74,10 @@ def cpu_inner_loops(
             tables.append(_table(profile, list(inspect_device(profile, layers, points))))
             if not as_json:
                 show(tables[-1:], as_json)
-        if as_json:
-            show(tables, as_json)
         if markdown is not None:
             write_markdown(markdown, "Inner loops of the CPU kernels", INTRODUCTION, tables)
+        then = "explore bench cpu-instructions counts what whole networks execute"
+        show(tables if as_json else (), as_json, then)
 
 
 def _table(profile: DeviceProfile, inspections: Sequence[Inspection]) -> StudyTable:

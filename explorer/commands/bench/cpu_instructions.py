@@ -78,7 +78,8 @@ def cpu_instructions(
                     console.print(f"{name} for {profile.name}: outputs {right}", markup=False)
             if markdown is not None:  # after each network: an interrupt loses none that is done
                 write_markdown(markdown, TITLE, INTRODUCTION, [_table(counts, resolution)])
-        show([_table(counts, resolution)], as_json)
+        then = "explore bench cpu-inner-loops says what the innermost loops consist of"
+        show([_table(counts, resolution)], as_json, then)
         require_right(counts)
 
 

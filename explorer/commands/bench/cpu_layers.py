@@ -62,10 +62,10 @@ def cpu_layers(
             if not as_json:
                 show(found, as_json)
             tables += found
-        if as_json:
-            show(tables, as_json)
         if markdown is not None:
             write_markdown(markdown, "Layers on this machine's CPU", INTRODUCTION, tables)
+        then = "explore explain RUN LAYER says why a layer is computed as it is"
+        show(tables if as_json else (), as_json, then)
 
 
 def _bundles(

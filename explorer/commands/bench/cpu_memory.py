@@ -45,7 +45,7 @@ def cpu_memory(
 
         console = told(as_json)
         tables = [_table(model, device, store, threads, console) for model in models]
-        show(tables, as_json)
+        show(tables, as_json, "explore run --device host --max-memory SIZE searches below a bound")
         if markdown is not None:
             write_markdown(markdown, "Memory of activations on the CPU", INTRODUCTION, tables)
 

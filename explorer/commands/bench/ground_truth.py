@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from explorer.commands.devices import DevicesOption, chosen_file
-from explorer.terminal.console import stdout
+from explorer.terminal.console import say_next, stdout
 from explorer.terminal.exits import reported
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def ground_truth(
     store: Annotated[
         str | None,
         typer.Option(
-            help="samples: a SQLite file or a database URL (default results/runs/truth.sqlite)",
+            help="samples: a SQLite file or a database URL (default truth.sqlite in results/runs)",
             metavar="STORE",
         ),
     ] = None,
@@ -73,6 +73,9 @@ def ground_truth(
                 layers = distinct_layers(network.graph, layer or ())
                 for truth in measured_layers(settings, layers, limit, share, progress):
                     console.print(f"{name}: {_line(truth)}", markup=False, soft_wrap=True)
+        say_next(
+            console, f"explore bench models --store {settings.store}, or explore bench strategies, by that"
+        )
 
 
 def _line(truth: LayerTruth) -> str:

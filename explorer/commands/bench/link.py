@@ -46,7 +46,7 @@ def link(
     seed: Annotated[int, typer.Option(help="of both searches", min=0, metavar="N")] = 0,
     out: Annotated[
         Path | None,
-        typer.Option(help="directory of both runs (default results/runs/link-DEVICE)", metavar="DIR"),
+        typer.Option(help="directory of both runs (default link-DEVICE in results/runs)", metavar="DIR"),
     ] = None,
     markdown: Annotated[
         Path | None, typer.Option(help="write the tables to this file too", metavar="FILE")
@@ -85,10 +85,10 @@ def _compare(settings: RunSettings, candidates: int, out: Path, markdown: Path |
         result = run(way, Silent(), lambda line: console.print(line, markup=False))
         found.append(searched(result, way.store))
     tables.append(choice_table(*found))
-    show(tables, as_json)
     if markdown is not None:
         write_markdown(markdown, "The link", INTRODUCTION, tables)
         console.print(f"tables: {markdown}", markup=False)
+    show(tables, as_json, f"explore compare {out / 'direct'} {out / 'link'}")
 
 
 def both_ways(settings: RunSettings, out: Path) -> tuple[RunSettings, RunSettings]:

@@ -46,7 +46,7 @@ figure is the median of these, that in brackets the worst."""
 def models(
     store: Annotated[
         str | None,
-        typer.Option(help="samples to judge by (default results/runs/truth.sqlite)", metavar="STORE"),
+        typer.Option(help="samples to judge by (default truth.sqlite in results/runs)", metavar="STORE"),
     ] = None,
     learned_from: Annotated[
         str | None,
@@ -108,7 +108,7 @@ def models(
             bound_kept(judged, profile).sentence,
         )
         table = StudyTable(f"{profile.name}: errors of what was not seen", COLUMNS, rows, notes)
-        show([table], as_json)
+        show([table], as_json, "explore run --cost-model NAME searches with another than the default")
         if markdown is not None:
             write_markdown(markdown, TITLE, INTRODUCTION, [table])
 

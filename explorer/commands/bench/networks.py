@@ -52,7 +52,8 @@ def networks(
             done.append(compared(path, shapes))
             if markdown is not None:  # after each: an interrupt loses none that is done
                 write_markdown(markdown, "Networks from files", INTRODUCTION, [_table(done)])
-        show([_table(done)], as_json)
+        then = f"explore run --device host --model {files[0]} searches for faster choices"
+        show([_table(done)], as_json, then)
 
 
 def _table(done: Sequence[Compared]) -> StudyTable:

@@ -46,7 +46,7 @@ def prior(
         str, typer.Option(help="profile that the truth was measured with", metavar="DEVICE")
     ] = "pi-zero",
     store: Annotated[
-        str | None, typer.Option(help="the truth (default results/runs/truth.sqlite)", metavar="STORE")
+        str | None, typer.Option(help="the truth (default truth.sqlite in results/runs)", metavar="STORE")
     ] = None,
     resolution: Annotated[
         int, typer.Option(help="of the zoo's networks, in pixels", min=32, metavar="PIXELS")
@@ -72,7 +72,7 @@ def prior(
             rows += _rows(found)
         notes = ("Times are those of the virtual board (simulated); whoever never comes so close says so.",)
         table = StudyTable(f"{device}: searches after each other", COLUMNS, tuple(rows), notes)
-        show([table], as_json)
+        show([table], as_json, "explore run --prior none leaves out what the store has of other networks")
         if markdown is not None:
             write_markdown(markdown, "What a search learns from another", INTRODUCTION, [table])
 

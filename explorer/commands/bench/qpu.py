@@ -39,6 +39,6 @@ def qpu(
         plans = [open_run(run).plan for run in runs]
         found = [profile_plan(plan, load_profile(plan.device)) for plan in plans]
         tables = [network_table(found), *map(layer_table, found)]
-        show(tables, as_json)
+        show(tables, as_json, f"explore profile {runs[0]} --trace FILE has the launch in time")
         if markdown is not None:
             write_markdown(markdown, "How near the QPUs' limits", INTRODUCTION, tables)

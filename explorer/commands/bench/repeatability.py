@@ -31,7 +31,7 @@ def repeatability(
     stores: Annotated[
         Path | None,
         typer.Option(
-            help="directory of the runs' stores (default results/runs/repeatability-DEVICE)", metavar="DIR"
+            help="directory of the runs' stores (default repeatability-DEVICE in results/runs)", metavar="DIR"
         ),
     ] = None,
     markdown: Annotated[
@@ -57,7 +57,7 @@ def repeatability(
             found.append(run)
             console.print(f"run {len(found)} of {runs}: {len(run.medians_s)} candidates, {run.wall_s:.0f} s")
         shown = tables(found)
-        show(shown, as_json)
         if markdown is not None:
             write_markdown(markdown, "Repeatability", INTRODUCTION, shown)
             console.print(f"tables: {markdown}", markup=False)
+        show(shown, as_json, f"explore run --device {device} searches, and tells the noise floor of its own")

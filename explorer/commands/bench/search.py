@@ -99,7 +99,7 @@ def search(
             done.append(composed)
             if markdown is not None:  # after each: an interrupt loses none that is done
                 write_markdown(markdown, "Composition", INTRODUCTION, [_table(done, seconds)])
-        show([_table(done, seconds)], as_json)
+        show([_table(done, seconds)], as_json, "explore bench search --with highs compares with a solver")
 
 
 def _compare(networks: Sequence[str], solvers: Sequence[str], markdown: Path | None, as_json: bool) -> None:
@@ -112,7 +112,7 @@ def _compare(networks: Sequence[str], solvers: Sequence[str], markdown: Path | N
         done.append(compared)
         if markdown is not None:
             write_markdown(markdown, "Composition by solvers", BY_SOLVERS, [_compared_table(done)])
-    show([_compared_table(done)], as_json)
+    show([_compared_table(done)], as_json, "explore bench search has caps of memory too")
 
 
 def _compared_table(done: Sequence[Compared]) -> StudyTable:

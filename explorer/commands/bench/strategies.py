@@ -54,7 +54,7 @@ def strategies(
         str, typer.Option(help="profile that the truth was measured with", metavar="DEVICE")
     ] = "pi-zero",
     store: Annotated[
-        str | None, typer.Option(help="the truth (default results/runs/truth.sqlite)", metavar="STORE")
+        str | None, typer.Option(help="the truth (default truth.sqlite in results/runs)", metavar="STORE")
     ] = None,
     seeds: Annotated[int, typer.Option(help="of strategies that draw", min=1, metavar="N")] = 10,
     resolution: Annotated[
@@ -91,8 +91,7 @@ def strategies(
                 figure = _figure(markdown, model, done)
                 tables[-1] = _with_figure(table, figure, model)
                 write_markdown(markdown, "Strategies", INTRODUCTION, tables)
-        if as_json:
-            show(tables, as_json)
+        show(tables if as_json else (), as_json, "explore run --strategy NAME searches by another")
 
 
 def _table(model: str, described: str, done: Sequence[Replayed], best_s: float) -> StudyTable:

@@ -55,7 +55,7 @@ def twin(
     store: Annotated[
         str | None,
         typer.Option(
-            help="samples: a SQLite file or a database URL (default results/runs/twin.sqlite)",
+            help="samples: a SQLite file or a database URL (default twin.sqlite in results/runs)",
             metavar="STORE",
         ),
     ] = None,
@@ -63,7 +63,7 @@ def twin(
         Path | None,
         typer.Option(
             help="directory that keeps measurements, profiles and boards that are done, so that an interrupted study "
-            "goes on (default results/runs/twin)",
+            "goes on (default twin in results/runs)",
             metavar="DIR",
         ),
     ] = None,
@@ -101,4 +101,5 @@ def twin(
                     found.setdefault(f"{name} at {resolution} pixels", []).append(worth)
                     if markdown is not None:
                         write_markdown(markdown, "Twins of boards", INTRODUCTION, worth_tables(found))
-        show(worth_tables(found), as_json)
+        then = "explore calibrate --device NAME, then explore run --device NAME, on a board of your own"
+        show(worth_tables(found), as_json, then)

@@ -60,7 +60,8 @@ def asm(
     """Assemble program text."""
     from codegen.engines.videocore4.listing import write_listing, write_raw
     from codegen.engines.videocore4.text import assemble_text
-    from explorer.qpu.files import read_text, require_form, require_sound, write_file
+    from explorer.qpu.files import STREAM, read_text, require_form, require_sound, write_file
+    from explorer.terminal.console import say_next, stdout
 
     with reported(place=out):
         chosen = require_form(form, ("words32", "words64", "raw"))
@@ -71,6 +72,8 @@ def asm(
             write_file(out, write_raw(words))
         else:
             write_file(out, write_listing(words, "words64" if chosen == "words64" else "words32").encode())
+        if out != STREAM:
+            say_next(stdout(), f"explore qpu run {out}")
 
 
 @qpu_app.command()
@@ -81,10 +84,13 @@ def disasm(
 ) -> None:
     """Print a program as text that `explore qpu asm` reads back to the same words."""
     from codegen.engines.videocore4.disassembler import disassemble
-    from explorer.qpu.files import load_words, write_file
+    from explorer.qpu.files import STREAM, load_words, write_file
+    from explorer.terminal.console import say_next, stdout
 
     with reported(place=out):
         write_file(out, disassemble(load_words(file, form)).encode())
+        if out != STREAM:
+            say_next(stdout(), f"explore qpu asm {out}")
 
 
 @qpu_app.command()
@@ -106,6 +112,7 @@ def check(
     """Check a program against the hardware's rules; exit code 1 where it breaks one."""
     from codegen.engines.videocore4.validate import check_words
     from explorer.qpu.files import check_json, load_words, print_findings, print_slots
+    from explorer.terminal.console import say_next, stdout
     from explorer.terminal.json_output import print_json
 
     with reported():
@@ -119,6 +126,8 @@ def check(
             print_slots(words)
         if any(finding.rule.severity == "error" for finding in findings):
             raise typer.Exit(EXIT_CHECK_FAILED)
+        if not as_json:
+            say_next(stdout(), f"explore qpu run {file}")
 
 
 qpu_app.command()(run)

@@ -134,6 +134,7 @@ def run(
     from explorer.qpu.job import write_outputs
     from explorer.qpu.run_options import ProgramOptions, with_files
     from explorer.qpu.run_tables import print_comparisons, print_run, run_json
+    from explorer.terminal.console import say_next, stdout
     from explorer.terminal.json_output import print_json
     from microbench.virtual import VirtualV3D
     from microbench.virtual.program import run_program
@@ -156,6 +157,7 @@ def run(
         else:
             print_run(job, done, profile)
             print_comparisons(comparisons)
+            say_next(stdout(), _next_of(profile))
         require(comparisons)
 
 
@@ -180,8 +182,9 @@ def sensitivity(
     from codegen.bundle.manifest import MANIFEST_NAME
     from explorer.qpu.job import DEFAULT_DEVICE
     from explorer.qpu.run_options import ProgramOptions
-    from explorer.terminal.console import stdout
+    from explorer.terminal.console import say_next, stdout
     from explorer.terminal.json_output import print_json
+    from explorer.terminal.sheet import Sheet
     from microbench.sensitivity import Sensitivities, bundle_time_s
     from microbench.virtual.program import program_time_s
 
@@ -196,7 +199,17 @@ def sensitivity(
         if as_json:
             print_json(found)
         else:
-            stdout().print(found.table())
+            console, headings = stdout(), found.headings()
+            Sheet("", headings, tuple(found.rows()), right=headings[1:-1], spare=headings[-1:]).show(console)
+            say_next(console, "explore calibrate --device NAME measures these constants on a board")
+
+
+def _next_of(profiled: bool) -> str:
+    if profiled:
+        return (
+            "explore qpu sensitivity, with the same options, says what the time owes to uncertain constants"
+        )
+    return "explore qpu run with --profile says where the time goes"
 
 
 def _device(name: str, v3d_hz: float | None, gpu_memory: str | None) -> DeviceProfile:

@@ -50,7 +50,7 @@ def test_the_page_shows_the_example_and_what_comes_out_of_it() -> None:
     assert f"```toml\n{(EXAMPLES / 'axpy.toml').read_text()}```" in page
     result = explore("qpu", "run", EXAMPLES / "axpy.toml")
     assert result.exit_code == 0, result.output
-    assert f"\n    {result.output.splitlines()[-1]}\n" in page
+    assert f"\n    {result.output.splitlines()[-2]}\n" in page
 
 
 def test_a_launch_on_four_qpus_and_another_on_what_it_left(place: Path) -> None:
@@ -59,7 +59,7 @@ def test_a_launch_on_four_qpus_and_another_on_what_it_left(place: Path) -> None:
     assert result.exit_code == 0, result.output
     assert np.fromfile(place / "y.bin", np.float32).tolist() == [6.0 * i for i in range(64)]
     rows = [line for line in result.output.splitlines() if "axpy" in line]
-    assert [row.split("│")[1].strip() for row in rows] == ["1", "2", "3"]
+    assert [row.split()[0] for row in rows] == ["1", "2", "3"]
     assert all("4: 4 rows, 256 B" in row for row in rows)
 
 
@@ -154,7 +154,7 @@ def test_what_is_beyond_the_tolerance_exits_with_1_and_says_where(place: Path) -
     )
     assert explore(*command, "--expect", f"y={place / 'wrong.bin'}:0.5").exit_code == 0
     twice = explore(*command, "--launches", "2", "--expect", f"y={place / 'two.bin'}:0")
-    assert twice.exit_code == 1 and "launch │" in twice.output.replace("┃", "│")
+    assert twice.exit_code == 1 and "launch  code" in twice.output
 
 
 def test_integers_compare_as_what_they_are(place: Path) -> None:

@@ -142,7 +142,7 @@ def test_runs_are_listed_with_time_kind_speed_up_and_error(make_run: MakeRun, tm
     edit(wrong / "summary.json", check={**check, "largest_error": 0.5, "same_top5": False})
     result = explore("runs", tmp_path)
     assert result.exit_code == 0, result.output
-    lines = {line.split()[0].strip("│"): line for line in result.output.splitlines() if "pi-zero" in line}
+    lines = {line.split()[0]: line for line in result.output.splitlines() if "pi-zero" in line}
     for text in (
         "tiny",
         "virtual pi-zero",

@@ -11,6 +11,7 @@ from rich.text import Text
 from explorer.terminal import console
 from explorer.terminal.progress import Outlook
 from explorer.terminal.progress_bars import ConsoleProgress
+from explorer.terminal.sheet import Sheet
 
 NAME = "relayout:x:channel16"  # a step's name; `:x:` is an emoji to rich
 
@@ -46,7 +47,7 @@ def test_a_name_stays_as_it_is_in_a_bar() -> None:
 
 
 def test_where_there_is_no_terminal_lines_and_tables_are_whole(capsys: pytest.CaptureFixture[str]) -> None:
-    line = "word " * (console.NARROWEST // 5 - 1)
+    line = "word " * (console.NARROWEST // 5 - 1) + "end"
     console.stdout().print(line)
     assert capsys.readouterr().out.rstrip("\n") == line
 
@@ -71,7 +72,7 @@ def test_what_commands_a_terminal_is_shown(
     made: Callable[[], Console], capsys: pytest.CaptureFixture[str]
 ) -> None:
     target = made()
-    table = console.table_of(HOSTILE, (HOSTILE,), [(HOSTILE,)])
+    table = Sheet(HOSTILE, (HOSTILE,), [(HOSTILE,)]).table()
     table.add_row(Text(HOSTILE))
     target.print(HOSTILE, markup=False)
     target.print(table)
@@ -82,7 +83,7 @@ def test_what_commands_a_terminal_is_shown(
 
 
 def test_a_table_stays_straight_around_what_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
-    console.stdout().print(console.table_of("", ("name", "n"), [(HOSTILE, "1"), ("b", "2")]))
+    console.stdout().print(Sheet("", ("name", "n"), [(HOSTILE, "1"), ("b", "2")]).table())
     lines = [line for line in capsys.readouterr().out.splitlines() if line.strip()]
     assert len({len(line) for line in lines}) == 1
 
@@ -97,3 +98,14 @@ def test_bars_show_it_too_and_still_move_the_cursor() -> None:
     text = file.getvalue()
     assert SHOWN in text and "\x1b[2J" not in text and "\u202e" not in text
     assert "\x1b[" in text  # of the console's own
+
+
+def test_in_a_file_no_line_ends_with_blanks() -> None:
+    file = io.StringIO()
+    target = console.text_file(file)
+    target.print(Sheet("title", ("name", "n"), [("a", "1"), ("longer", "22")]).table())
+    target.print("error:", end=" ")
+    target.print("a  b  ")
+    lines = file.getvalue().split("\n")
+    assert [line for line in lines if line != line.rstrip()] == []
+    assert lines[-2:] == ["error: a  b", ""]
