@@ -69,6 +69,30 @@ def _and_sum(layer: LayerSpec, sources: tuple[int, int], epilogue: Expression = 
     return LayerSpec(chained, inputs, layer.outputs, layer.weights)
 
 
+def _separable(
+    channels: int, outputs: int, shape: tuple[int, int, int], window: Conv2d, last: Conv2d
+) -> LayerSpec:
+    """A depthwise convolution of so many images, rows and columns, and the pointwise one that reads it."""
+    images, *size = shape
+    depthwise = inferred_layer(
+        replace(window, groups=channels),
+        (images, channels, *size),
+        weights=((channels, 1, 3, 3), (channels,)),
+    )
+    pointwise = inferred_layer(last, *depthwise.outputs, weights=((outputs, channels, 1, 1), (outputs,)))
+    return _chain(depthwise, pointwise)
+
+
+def _and_its_sum(layer: LayerSpec, source: int) -> LayerSpec:
+    """The chain with a sum behind it, of its result and its own input (0) or another one (1)."""
+    chain = layer.op
+    assert isinstance(chain, Chain)
+    members = (*chain.members, inferred_layer(sum_of_two(), *layer.outputs * 2))
+    op = Chain(members, (*chain.sources, (-1, source)))
+    inputs = (*layer.inputs, *layer.outputs * source)
+    return replace(layer, op=op, inputs=inputs)
+
+
 def rows_of(shape: tuple[int, ...], rows: list[int]) -> Rearrange:
     """These elements of the first axis; of a row -1, sevens."""
     others = [np.arange(size) for size in shape[1:]]
@@ -115,6 +139,21 @@ LAYERS: dict[str, LayerSpec] = {
     "chain with an addition": _and_sum(convolution(8, 43, (7, 9), Conv2d((1, 1))), (-1, 1)),
     "chain with its own input": _and_sum(
         convolution(24, 24, (7, 6), Conv2d((3, 3), (1, 1), SAME, epilogue=RELU6)), (0, -1), RELU
+    ),
+    "separable": _separable(
+        9, 33, (1, 11, 17), Conv2d((3, 3), (1, 1), SAME, epilogue=RELU6), Conv2d((1, 1), epilogue=RELU6)
+    ),
+    "separable, halved": _separable(
+        10, 26, (1, 10, 33), Conv2d((3, 3), (2, 2), (0, 0, 1, 1), epilogue=RELU), Conv2d((1, 1))
+    ),
+    "separable of two images and a sum": _and_its_sum(
+        _separable(7, 25, (2, 6, 15), Conv2d((3, 3), (1, 1), SAME, epilogue=RELU6), Conv2d((1, 1))), 1
+    ),
+    "separable with its own input": _and_its_sum(
+        _separable(
+            24, 24, (1, 27, 29), Conv2d((3, 3), (1, 1), SAME), Conv2d((1, 1), epilogue=EXPRESSIONS["Elu"](X))
+        ),
+        0,
     ),
     "grouped by fours": convolution(20, 30, (6, 7), Conv2d((3, 3), (2, 1), SAME, groups=5, epilogue=RELU)),
     "grouped, many channels": convolution(70, 54, (5, 6), Conv2d((3, 3), (1, 1), SAME, groups=2)),

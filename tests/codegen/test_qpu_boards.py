@@ -63,6 +63,10 @@ LAYERS = {
             ("residual of two images", ("qpu_pointwise_rotated", "qpu_implicit_gemm")),
             ("residual of two images in groups", ("qpu_pointwise_channels",)),
             ("tiles of two images", ("qpu_winograd",)),
+            ("separable", ("qpu_separable",)),
+            ("separable, halved", ("qpu_separable",)),
+            ("separable of two images and a sum", ("qpu_separable",)),
+            ("separable with its own input", ("qpu_separable",)),
             ("chain with its own input", ("qpu_implicit_relayed", "qpu_implicit_rotated")),
         )
         for name in names

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from codegen.engines.videocore4.assembler import Assembler, move, operation
@@ -134,11 +134,18 @@ def add_residual(k: Assembler, r: TileRegisters) -> None:
     lane_bytes(k, R0)
     for address in r.addresses:
         k.op("add", address, R0, UNIFORM)
+    add_lines(k, r.addresses, r.accumulators)
+
+
+def add_lines(
+    k: Assembler, addresses: Sequence[Register], accumulators: Sequence[Sequence[Register]]
+) -> None:
+    """Adds lines from an address on to each row of accumulators; the addresses move."""
     k.load(R5_ALL, LINE_BYTES)
     lines = [
         (address, accumulator)
-        for column in zip(*r.accumulators, strict=True)
-        for address, accumulator in zip(r.addresses, column, strict=True)
+        for column in zip(*accumulators, strict=True)
+        for address, accumulator in zip(addresses, column, strict=True)
     ]
 
     def request(number: int) -> None:
