@@ -10,14 +10,18 @@ from pathlib import Path
 
 from codegen.canonical import content_hash
 from explorer.errors import UsageError
+from explorer.plans.check import trials_of
+from explorer.studies.own_clock import OwnRun, clock_network
+from explorer.studies.zoo_networks import network_named
 from microbench.emulation.core_loops import load_loops, modelled_cycles
 from microbench.emulation.core_model import CoreModel
 from microbench.emulation.judges.judge import Judged, Published, judge, load_published
 from microbench.emulation.judges.userland import Wheel, make_userland, unpack_wheel
+from microbench.profile import load_profile
 
 CORE = "cortex-a53"
 BANDWIDTHS = (2.0e9, 2.5e9)  # bytes a second
-GOOD_MEDIAN, GOOD_EACH = (0.95, 1.10), (0.85, 1.20)
+OWN_DEVICE, OWN_PIXELS = "pi-3-64", 224
 
 
 @dataclass(frozen=True)
@@ -103,6 +107,17 @@ def network_rows(
                     kept.write_text(json.dumps(asdict(ran)), encoding="utf-8")
                 judged.append(Judged(**json.loads(kept.read_text(encoding="utf-8"))))
             yield NetworkRow(name, str(wheel), published[name], tuple(judged))
+
+
+def own_rows(model: CoreModel, names: Sequence[str], clock_hz: float) -> list[tuple[OwnRun, ...]]:
+    """This project's plan of each network at each bandwidth; of its zoo at 224 x 224 pixels."""
+    profile, rows = load_profile(OWN_DEVICE), []
+    for name in names:
+        with network_named(name, OWN_PIXELS) as network:
+            (trial,) = trials_of(network, seed=0, count=1)
+            varied = (model.with_memory(bytes_per_s=bandwidth) for bandwidth in BANDWIDTHS)
+            rows.append(tuple(clock_network(network, profile, core, clock_hz, trial) for core in varied))
+    return rows
 
 
 def verdict(rows: Sequence[NetworkRow]) -> str:

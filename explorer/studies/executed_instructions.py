@@ -68,7 +68,7 @@ def count_network(network: Network, profile: DeviceProfile, trial: Trial) -> Ins
         algorithms=tuple(sorted({step.choice.algorithm for step in plan.steps if step.spec.macs})),
         instructions=twice - once,
         macs=sum(step.spec.macs for step in plan.steps),
-        error=_largest_error(outputs, trial),
+        error=largest_error(outputs, trial),
         tolerance=tolerance_of(plan),
     )
 
@@ -97,6 +97,7 @@ def require_right(counts: Iterable[InstructionCount]) -> None:
         )
 
 
-def _largest_error(outputs: Sequence[FloatArray], trial: Trial) -> float:
+def largest_error(outputs: Sequence[FloatArray], trial: Trial) -> float:
+    """Of all outputs, relative to the largest value of each."""
     pairs = zip(outputs, trial.outputs, strict=True)
     return max(relative_error(out.reshape(wanted.shape), wanted.astype("f8")) for out, wanted in pairs)

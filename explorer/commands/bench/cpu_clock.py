@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from explorer.studies.cpu_clock import LoopRow, NetworkRow
+    from explorer.studies.own_clock import OwnRun
     from explorer.studies.study_table import StudyTable
 
 CLOCK_HZ = 1.4e9  # of the board whose times are published
@@ -26,6 +27,7 @@ in-order pipeline of two instructions a cycle, caches, prefetches and memory
 whose cycles on silicon are published, and another engine's own build on networks whose times on a Raspberry Pi 3B+ are
 ([published.toml](../microbench/emulation/judges/published.toml)). Times are `simulated`; ratios are modelled time to
 published time. The model is identified by its hash; kernels of this project are tuned on it only as it stands here."""
+OWN_COUNTS = ("multiply-add", "vector load", "vector store")
 LOOP_COLUMNS = (
     ("loop", "left"),
     ("published cycles", "right"),
@@ -53,6 +55,13 @@ def cpu_clock(
         list[str] | None,
         typer.Option(help="only this release of ncnn; may be repeated", metavar="VERSION"),
     ] = None,
+    own: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="a network of the zoo, or an ONNX file, by this project's plan too; may be repeated",
+            metavar="MODEL",
+        ),
+    ] = None,
     cpu_hz: Annotated[
         float, typer.Option(help="clock of the modelled core", min=1e6, metavar="HZ")
     ] = CLOCK_HZ,
@@ -71,7 +80,7 @@ def cpu_clock(
     """Judge the modelled clock of a Cortex-A53 by published loops and by networks of another engine."""
     with reported(place=markdown):
         from explorer.errors import UsageError
-        from explorer.studies.cpu_clock import CORE, ClockSettings, loop_rows, network_rows
+        from explorer.studies.cpu_clock import CORE, ClockSettings, loop_rows, network_rows, own_rows
         from explorer.studies.study_table import show, write_markdown
         from microbench.emulation.core_model import load_core
         from microbench.emulation.judges.judge import load_published
@@ -97,6 +106,8 @@ def cpu_clock(
                 _networks([row for row in rows if row.peer == str(wheel)], str(wheel), cpu_hz)
                 for wheel in peers
             ]
+        if own:
+            tables.append(_own(own_rows(model, own, cpu_hz), cpu_hz))
         if markdown is not None:
             write_markdown(markdown, TITLE, INTRODUCTION, tables)
         show(tables, as_json)
@@ -140,3 +151,25 @@ def _networks(rows: Sequence[NetworkRow], peer: str, cpu_hz: float) -> StudyTabl
     return StudyTable(
         f"{peer}, {cpu_hz / 1e9:g} GHz, one thread", tuple(columns), cells, (note, verdict(rows))
     )
+
+
+def _own(rows: Sequence[tuple[OwnRun, ...]], cpu_hz: float) -> StudyTable:
+    from explorer.studies.cpu_clock import BANDWIDTHS
+    from explorer.studies.study_table import StudyTable
+
+    columns = [("network", "left")]
+    columns += [(f"{bandwidth / 1e9:g} GB/s, ms", "right") for bandwidth in BANDWIDTHS]
+    columns += [(f"{name}, millions", "right") for name in ("instructions", *OWN_COUNTS)]
+    columns.append(("largest error", "right"))
+    cells = tuple(
+        (
+            runs[0].model,
+            *(f"{run.time_s * 1e3:.1f}" for run in runs),
+            f"{runs[0].instructions / 1e6:.1f}",
+            *(f"{runs[0].counts[name] / 1e6:.1f}" for name in OWN_COUNTS),
+            f"{runs[0].error:.1e}{'' if runs[0].is_right else ' WRONG'}",
+        )
+        for runs in rows
+    )
+    note = "Plans are those that the roofline model ranks first, not searched; outputs are compared with onnxruntime's."
+    return StudyTable(f"This project, {cpu_hz / 1e9:g} GHz, one thread", tuple(columns), cells, (note,))

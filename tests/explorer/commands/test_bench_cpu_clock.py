@@ -7,13 +7,19 @@ from pathlib import Path
 
 import pytest
 
+from codegen.zoo import build
+from explorer.plans.check import trials_of
+from explorer.plans.modelled_plan import modelled_plan
+from explorer.plans.network import load_network
 from explorer.studies import cpu_clock
 from explorer.studies.cpu_clock import ClockSettings, network_rows, verdict
+from explorer.studies.own_clock import clock_network
 from microbench.emulation.core_model import CoreModel, load_core
 from microbench.emulation.judges import userland
 from microbench.emulation.judges.judge import Judged, judge, load_published
 from microbench.emulation.judges.userland import NCNN_OF_THE_TABLE, make_userland, unpack_wheel
 from microbench.errors import PeerError
+from microbench.profile import load_profile
 from tests.explorer.command_line import explore, refused
 
 LAYER = """7767517
@@ -103,6 +109,26 @@ def test_a_wheel_that_cannot_be_had_is_told_and_leaves_nothing_that_counts(
     for _ in range(2):
         with pytest.raises(PeerError, match="failed"):
             unpack_wheel(NCNN_OF_THE_TABLE, tmp_path, lambda text: None)
+
+
+@pytest.mark.needs("instruction counting")
+def test_this_projects_plan_of_a_network_runs_by_the_clock(tmp_path: Path) -> None:
+    path = tmp_path / "tiny.onnx"
+    path.write_bytes(build("mobilenet_v1", resolution=32, classes=10).SerializeToString())
+    network, profile = load_network(path, {}, "tiny"), load_profile("pi-3-64")
+    (trial,) = trials_of(network, seed=0, count=1)
+    core = load_core("cortex-a53")
+    run, again = (clock_network(network, profile, core, 1.4e9, trial) for _ in range(2))
+    assert run == again
+    assert run.is_right
+    assert sum(count for name, count in run.counts.items() if name in core_groups()) == run.instructions
+    macs = sum(step.spec.macs for step in modelled_plan(network, profile).steps)
+    assert run.time_s > macs / 4 / 1.4e9  # four floats a cycle
+    assert run.counts["multiply-add"] > 0.9 * macs / 4  # padding is left out
+
+
+def core_groups() -> set[str]:
+    return {row.group for row in load_core("cortex-a53").classes.values()}
 
 
 @pytest.mark.slow
