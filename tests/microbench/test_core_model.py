@@ -10,6 +10,7 @@ from microbench.emulation import core_model
 from microbench.emulation.core_model import CoreModel, known_cores, load_core
 from microbench.errors import ProfileError
 
+JUDGES = Path(__file__).parents[2] / "results" / "cpu-clock.md"
 SOURCES = ("manual", "insn_bench", "qsdr", "ncnn", "loops", "assumed")
 
 
@@ -32,6 +33,11 @@ def test_the_hash_follows_numbers_and_not_words(model: CoreModel) -> None:
     assert CoreModel.model_validate(reworded).hash == model.hash
     assert model.with_memory(l2_cycles=14).hash != model.hash
     assert model.with_memory(bytes_per_s=2.5e9).hash != model.hash
+
+
+def test_the_judges_table_is_of_the_model_as_it_is(model: CoreModel) -> None:
+    """A model that changes needs a new table of every judge, before kernels are tuned on it."""
+    assert f"Model {model.hash}." in JUDGES.read_text(encoding="utf-8")
 
 
 def test_times_of_memory_become_cycles_of_the_clock(model: CoreModel) -> None:
