@@ -62,14 +62,13 @@ class NonMaxSuppression(Operator):
         most = min(self.most, int(count.reshape(-1)[0]))
         for image, class_ in np.ndindex(*scores.shape[:2]):
             own, kept = scores[image, class_, :boxes_read], list[int]()
-            corners = self._corners(boxes[image])
-            for box in np.argsort(-own, kind="stable"):
-                if len(kept) >= most:
-                    break
-                if threshold and not own[box] > threshold[0].reshape(-1)[0]:
-                    continue
-                if not np.any(_overlaps(corners[box], corners[kept]) > overlap.reshape(-1)[0]):
-                    kept.append(int(box))
+            corners, left = self._corners(boxes[image]), np.argsort(-own, kind="stable")
+            if threshold:
+                left = left[own[left] > threshold[0].reshape(-1)[0]]
+            while len(left) and len(kept) < most:
+                box, left = int(left[0]), left[1:]
+                kept.append(box)
+                left = left[~(_overlaps(corners[box], corners[left]) > overlap.reshape(-1)[0])]
             found += [(image, class_, box) for box in kept]
         result = np.zeros(outputs[0].shape)
         result[: len(found)] = np.array(found).reshape(-1, 3)
