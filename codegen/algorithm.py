@@ -12,7 +12,7 @@ from typing import ClassVar, Protocol
 from codegen.errors import ScheduleError
 from codegen.graph import LayerSpec
 from codegen.old_forms import REPLACED
-from codegen.schedule import AxisNames, Choice, Point, Space, Work
+from codegen.schedule import AxisNames, Choice, Phase, Point, Space, Work
 from codegen.target import Target
 
 ENTRY_POINT_GROUP = "explore.algorithms"
@@ -45,6 +45,10 @@ class Algorithm(Protocol):
 
     def work(self, spec: LayerSpec, target: Target, choice: Choice) -> Work:
         """What the candidate asks of the machine, from shapes alone."""
+        ...
+
+    def phases(self, spec: LayerSpec, target: Target, choice: Choice) -> tuple[Phase, ...]:
+        """The parts of that work which are done one after the other; () where it is one."""
         ...
 
 

@@ -11,7 +11,7 @@ from codegen.element_type import FLOAT32
 from codegen.errors import ScheduleError
 from codegen.graph import LayerSpec
 from codegen.operator import reads_further_tensor
-from codegen.schedule import AxisNames, Choice, Point, Space
+from codegen.schedule import AxisNames, Choice, Phase, Point, Space
 from codegen.target import Target
 
 SPACES = 64  # kept: the points of one are asked for one after another
@@ -45,6 +45,10 @@ class AlgorithmBase(ABC):
     @abstractmethod
     def choice_at(self, spec: LayerSpec, target: Target, point: Point) -> Choice:
         """The choice at a point of the space; raises ScheduleError where no kernel exists for it."""
+
+    def phases(self, spec: LayerSpec, target: Target, choice: Choice) -> tuple[Phase, ...]:
+        """See `Algorithm.phases`."""
+        return ()
 
     @final
     def applies(self, spec: LayerSpec, target: Target) -> bool:

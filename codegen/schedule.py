@@ -118,6 +118,14 @@ class Work:
 
 
 @dataclass(frozen=True)
+class Phase:
+    """A part of a candidate that is done before the next begins: a candidate of its own for whoever predicts times."""
+
+    candidate: Candidate
+    work: Work
+
+
+@dataclass(frozen=True)
 class Axis:
     """One decision and the values it may take: numbers, or names."""
 

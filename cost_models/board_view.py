@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from codegen.schedule import Candidate, Work
+from codegen.algorithm import algorithms
+from codegen.schedule import Candidate, Phase, Work
 from cost_models.features import FeatureSet, Matrix, SeenCandidate
 from cost_models.machine import Machine
 from cost_models.roofline import RooflineModel
@@ -19,6 +20,7 @@ class BoardView:
     def __init__(self, profile: DeviceProfile) -> None:
         self._roofline = RooflineModel(profile)
         self._machine = Machine.of(profile)
+        self._target = profile.target()
         self._places: dict[str, int] = {}  # by the candidate's hash; what follows is by place
         self._works: list[Work] = []
         self._seen: list[SeenCandidate] = []
@@ -50,7 +52,13 @@ class BoardView:
         place = self._places.get(candidate.hash)
         if place is None or (self._works[place] is not work and self._works[place] != work):
             terms = self._roofline.terms(candidate, work)
+            phases = self._phases(candidate)
             place = self._places[candidate.hash] = len(self._works)
             self._works.append(work)
-            self._seen.append(SeenCandidate.of(candidate, work, terms, self._machine))
+            self._seen.append(SeenCandidate.of(candidate, work, terms, self._machine, phases))
         return place
+
+    def _phases(self, candidate: Candidate) -> tuple[Phase, ...]:
+        """Of an algorithm that is not installed here, only the work that somebody counted is known."""
+        algorithm = algorithms().get(candidate.choice.algorithm)
+        return algorithm.phases(candidate.spec, self._target, candidate.choice) if algorithm else ()

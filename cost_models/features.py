@@ -16,7 +16,7 @@ from codegen.layout import Nchw, plane
 from codegen.operators.conv2d import Conv2d
 from codegen.operators.conv_transpose2d import ConvTranspose2d
 from codegen.operators.pool2d import Pool2d
-from codegen.schedule import Candidate, Value, Work
+from codegen.schedule import Candidate, Phase, Value, Work
 from cost_models.machine import CONSTANT_NAMES, Machine
 from cost_models.roofline import TERM_NAMES, RooflineTerms
 from cost_models.tile_flow import TileFlow, stores_of_tile
@@ -103,9 +103,15 @@ class SeenCandidate:
         return (*self.fixed, *sorted(self.axes.values()))
 
     @staticmethod
-    def of(candidate: Candidate, work: Work, terms: RooflineTerms, machine: Machine) -> SeenCandidate:
-        """A candidate as a machine's model sees it."""
-        flow = _flow_of(candidate, work, machine)
+    def of(
+        candidate: Candidate,
+        work: Work,
+        terms: RooflineTerms,
+        machine: Machine,
+        phases: Sequence[Phase] = (),
+    ) -> SeenCandidate:
+        """A candidate as a machine's model sees it; `phases`: those of its algorithm."""
+        flow = _flow_of(phases or (Phase(candidate, work),), machine)
         roofline_cycles = machine.cycles(terms.expected_s, candidate.choice)
         expected_s = terms.expected_s if flow is None else flow.cycles / machine.gpu_clock_hz
         fixed = (
@@ -194,10 +200,10 @@ def _fits(candidate: Candidate, work: Work, machine: Machine) -> tuple[float, ..
     )
 
 
-def _flow_of(candidate: Candidate, work: Work, machine: Machine) -> TileFlow | None:
-    if machine.paths is None or not machine.on_gpu(candidate.choice):
+def _flow_of(phases: Sequence[Phase], machine: Machine) -> TileFlow | None:
+    if machine.paths is None or not machine.on_gpu(phases[0].candidate.choice):
         return None
-    return TileFlow.of(candidate, work, machine.paths)
+    return TileFlow.of_phases(phases, machine.paths)
 
 
 def _flow(flow: TileFlow | None, work: Work, roofline_cycles: float) -> tuple[float, ...]:

@@ -32,8 +32,9 @@ GENERIC_SYNC_S = 1e-6  # handing parts to threads that are awake, and waiting fo
 class RooflineTerms:
     """Seconds that each resource is busy for a candidate; 0 where it is not used.
 
-    `compute` to `streamed` overlap, so the slowest one decides; `latency` is added, nothing hides it. `memory` is every
-    byte moved once, which no cache can save; `streamed` is what a small cache is estimated to fetch, re-reads included.
+    `compute` to `streamed` overlap, so the slowest one decides. `latency` is what processors wait for with nothing to
+    do; the memory waits for the `start` alone, since one moves bytes while others wait. `memory` is every byte moved
+    once, which no cache can save; `streamed` is what a small cache is estimated to fetch, re-reads included.
     """
 
     compute: float
@@ -43,22 +44,26 @@ class RooflineTerms:
     memory: float
     streamed: float
     latency: float
+    start: float
 
     @property
     def bound_by(self) -> str:
         """The resource that is busy longest, of those that `bound_s` counts; of equal ones the first."""
-        return max(BOUNDING, key=lambda name: float(getattr(self, name)))
+        return max(BOUNDING, key=self._bound)
 
     @property
     def bound_s(self) -> float:
         """The time no schedule of this work can beat, in seconds, as far as its instructions are counted right."""
-        busiest: float = getattr(self, self.bound_by)
-        return max(SHORTEST_S, busiest + self.latency)
+        return max(SHORTEST_S, self._bound(self.bound_by))
 
     @property
     def expected_s(self) -> float:
         """The bound, or longer where more is fetched again than the rest takes."""
-        return max(self.bound_s, self.streamed + self.latency)
+        return max(self.bound_s, max(self.memory, self.streamed) + self.latency)
+
+    def _bound(self, resource: str) -> float:
+        busy: float = getattr(self, resource)
+        return busy + (self.start if resource == "memory" else self.latency)
 
 
 class RooflineModel:
@@ -124,6 +129,7 @@ class RooflineModel:
             # Every tile begins with an empty request queue, so its first load waits for SDRAM; before the first of all,
             # code and uniforms come from there, to all QPUs at once.
             latency=(tiles * work.balance / qpus + 1) * self._first_load_s(),
+            start=self._first_load_s(),
         )
 
     def _stored_row_s(self) -> float:
@@ -154,6 +160,7 @@ class RooflineModel:
             memory=_least_bytes(work) / GENERIC_BYTES_PER_S,
             streamed=_streamed_bytes(work) / GENERIC_BYTES_PER_S,
             latency=sync_s,
+            start=sync_s,
         )
 
     def _tabled_cpu_terms(self, work: Work, threads: int) -> RooflineTerms:
@@ -161,7 +168,7 @@ class RooflineModel:
         registers_only = replace(work, streamed_bytes_read=0.0, unique_bytes_read=0.0, bytes_written=0.0)
         compute_s = cpu_time_s(registers_only, self._profile, threads)
         memory_s = cpu_time_s(work, self._profile, threads) - compute_s
-        return RooflineTerms(compute_s, 0.0, 0.0, 0.0, 0.0, 0.0, memory_s)
+        return RooflineTerms(compute_s, 0.0, 0.0, 0.0, 0.0, 0.0, memory_s, memory_s)
 
 
 def _least_bytes(work: Work) -> float:

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import fmean
 
 from codegen.engines.videocore4.algorithms.gemm import OTHER_PIXELS
 from codegen.engines.videocore4.layout import LANES, LINE_BYTES
 from codegen.operators.conv2d import Conv2d
 from codegen.program import WORD_BYTES
-from codegen.schedule import Candidate, Choice, Work
+from codegen.schedule import Candidate, Choice, Phase, Work
 from cost_models.gpu_paths import GpuPaths
 
 LINE_WORDS = LINE_BYTES // WORD_BYTES
@@ -99,13 +99,15 @@ class Tiles:
 @dataclass(frozen=True)
 class Lines:
     """Bytes of input lines that a round reads: `tap`, of one tap of its windows, and `distinct`, of all taps; `fresh`:
-    those of them that no pass before has read. `at_once`: the share of a tap's that is read before the next tap's.
+    those of them that no pass before has read. `turns`: how often a pass reads them. `at_once`: the share of a tap's
+    that is read before the next tap's.
     """
 
     tap: float
     distinct: float
     fresh: float
     taps: int
+    turns: float
     at_once: float = 1.0
 
     @staticmethod
@@ -116,7 +118,7 @@ class Lines:
         # An algorithm with fewer products than the layer reads no windows, but what it has made of them.
         if not isinstance(op, Conv2d) or op.groups != 1 or work.macs < spec.macs:
             round_bytes = max(work.streamed_bytes_read, work.unique_bytes_read) / max(1.0, tiles.passes)
-            return Lines(round_bytes, round_bytes, round_bytes, 1)
+            return Lines(round_bytes, round_bytes, round_bytes, 1, 1.0)
         channels, height, width = spec.inputs[0].shape[1:]
         block_bytes = channels * LINE_BYTES
         taps = op.kernel[0] * op.kernel[1]
@@ -124,12 +126,14 @@ class Lines:
         blocks = candidate.choice.tiles.get("blocks", of_tile) * tiles.rows_at_once
         every = math.ceil(height * width / LANES)
         if taps == 1:
-            return Lines(blocks * block_bytes, blocks * block_bytes, blocks * block_bytes, 1)
+            return Lines(blocks * block_bytes, blocks * block_bytes, blocks * block_bytes, 1, tiles.turns)
         tap = min(blocks * op.strides[1] + 1, every)
         distinct = min(op.kernel[0] * tap, every)
         fresh = min(distinct, every / max(1.0, tiles.passes))
         at_once = candidate.choice.tiles.get("depth", channels) / channels
-        return Lines(tap * block_bytes, distinct * block_bytes, fresh * block_bytes, taps, at_once)
+        return Lines(
+            tap * block_bytes, distinct * block_bytes, fresh * block_bytes, taps, tiles.turns, at_once
+        )
 
 
 @dataclass(frozen=True)
@@ -139,7 +143,8 @@ class TileFlow:
 
     `rounds`: tiles of the busiest QPU. `vpm`: how busy stores keep the VPM, where 1 is always. `waited`: for uniforms,
     as a part of a tile's own time. `between_taps`, `between_turns`, `between_passes`: what is read before lines, and
-    before streams of uniforms, are read again, as a part of L2; `slice_streams`: of the cache of a slice.
+    before streams of uniforms, are read again, as a part of L2; `slice_streams`: of the cache of a slice. `others`:
+    cycles of the phases before and behind this, of which this is the longest.
     """
 
     tiles: Tiles
@@ -153,15 +158,23 @@ class TileFlow:
     between_turns: float
     between_passes: float
     slice_streams: float
+    others: float = 0.0
 
     @property
     def cycles(self) -> float:
         """What is expected of all together."""
-        return float((self.pipeline**CROWDING + self.memory**CROWDING) ** (1 / CROWDING))
+        return self.others + float((self.pipeline**CROWDING + self.memory**CROWDING) ** (1 / CROWDING))
+
+    @staticmethod
+    def of_phases(phases: Sequence[Phase], paths: GpuPaths) -> TileFlow:
+        """Of at least one phase on the QPUs after the other."""
+        flows = [TileFlow.of(phase.candidate, phase.work, paths) for phase in phases]
+        longest = max(flows, key=lambda flow: flow.cycles)
+        return replace(longest, others=sum(flow.cycles for flow in flows) - longest.cycles)
 
     @staticmethod
     def of(candidate: Candidate, work: Work, paths: GpuPaths) -> TileFlow:
-        """Of a candidate that runs on QPUs."""
+        """Of a candidate that runs on QPUs in one phase."""
         tiles = Tiles.of(candidate, work, paths)
         lines, streams = Lines.of(candidate, work, tiles), Streams.of(candidate, work, tiles, paths)
         reuse = _Reuse.of(tiles, lines, streams, paths.l2_bytes)
@@ -318,7 +331,7 @@ def _read(tiles: Tiles, lines: Lines, reuse: _Reuse) -> float:
     if lines.taps > 1 and for_taps > 0.5:
         later = lines.fresh + (turn - lines.fresh) * (1 - _held(reuse.between_passes))
     passes = max(1.0, tiles.passes)
-    again = passes * turn * (max(1.0, tiles.turns) - 1) * (1 - _held(reuse.between_turns))
+    again = passes * turn * (max(1.0, lines.turns) - 1) * (1 - _held(reuse.between_turns))
     late = 1 + APART * (tiles.slices_of_row - 1) * (1 - for_taps)
     return (turn + (passes - 1) * later + again) * late
 

@@ -26,7 +26,7 @@ def test_a_name_is_its_place(algorithm: str, axis: str) -> None:
         for name in names
     ]
     features = FeatureSet.of(candidates)
-    terms = RooflineTerms(1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0)
+    terms = RooflineTerms(1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0)
     machine = Machine.of(load_profile("pi-zero"))
     rows = features.matrix(
         [SeenCandidate.of(candidate, Work(1.0), terms, machine) for candidate in candidates]
@@ -44,7 +44,7 @@ def test_channels_of_a_row_major_input_may_begin_within_a_vector(
     spec = inferred_layer(Map(RESULT), (1, 4, size, size))
     candidate = Candidate(spec, Choice("cpu", NAMED[0][0], (), (), (layout,), ("nchw",)))
     features = FeatureSet.of([candidate])
-    terms = RooflineTerms(1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0)
+    terms = RooflineTerms(1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0)
     machine = Machine.of(load_profile("pi-zero"))
     (row,) = features.matrix([SeenCandidate.of(candidate, Work(1.0), terms, machine)])
     assert row[features.names.index("in.row_major")] == (layout == "nchw")

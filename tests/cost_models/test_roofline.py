@@ -54,8 +54,16 @@ def test_loads_stores_and_memory_have_the_profiles_rates() -> None:
 
 def test_what_is_read_again_is_expected_but_no_bound() -> None:
     terms = MODEL.terms(candidate(16, 1), Work(macs=0, unique_bytes_read=1e6, streamed_bytes_read=9e6))
-    assert terms.bound_s == pytest.approx(terms.memory + terms.latency)
+    assert terms.bound_s == pytest.approx(terms.memory + terms.start)
     assert terms.expected_s == pytest.approx(9 * terms.memory + terms.latency)
+
+
+def test_the_memory_moves_bytes_of_one_qpu_while_another_waits_for_its_first_load() -> None:
+    work = Work(macs=0, dma_stores=1e4, unique_bytes_read=1e8)
+    terms = MODEL.terms(candidate(16, 1), work)
+    assert terms.bound_by == "memory"
+    assert terms.start < 0.01 * terms.latency
+    assert terms.bound_s == pytest.approx(terms.memory + terms.start)
 
 
 def test_the_clock_scales_cycles_and_memory_up_to_what_the_sdram_moves() -> None:

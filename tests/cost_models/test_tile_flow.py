@@ -165,3 +165,31 @@ def test_the_virtual_board_takes_about_as_long_and_never_less_than_the_roofline(
     measured = board.measure(job).counters["cycles"]
     assert TileFlow.of(candidate, work, PATHS).cycles == pytest.approx(measured, rel=0.25)
     assert RooflineModel(PROFILE).terms(candidate, work).bound_s * TARGET.v3d_clock_hz <= measured
+
+
+def test_phases_take_the_sum_of_their_times_and_look_like_the_longest() -> None:
+    candidate, _ = pair(
+        "qpu_winograd", (64, 64, 28), 3, tile=2, pixel_tiles=2, blocks=2, channels=20, neighbours="pixels"
+    )
+    phases = algorithm_named("qpu_winograd").phases(candidate.spec, TARGET, candidate.choice)
+    flows = [TileFlow.of(phase.candidate, phase.work, PATHS) for phase in phases]
+    together = TileFlow.of_phases(phases, PATHS)
+    assert len(flows) == 2
+    assert together.cycles == pytest.approx(sum(flow.cycles for flow in flows))
+    assert together.pipeline == max(flows, key=lambda flow: flow.cycles).pipeline
+
+
+def test_the_work_of_phases_is_that_of_the_candidate() -> None:
+    candidate, work = pair(
+        "qpu_winograd", (64, 64, 28), 3, tile=4, pixel_tiles=2, blocks=2, channels=20, neighbours="pixels"
+    )
+    phases = algorithm_named("qpu_winograd").phases(candidate.spec, TARGET, candidate.choice)
+    for name in (
+        "macs",
+        "alu_instructions",
+        "load_instructions",
+        "uniform_words",
+        "dma_stores",
+        "bytes_written",
+    ):
+        assert sum(getattr(phase.work, name) for phase in phases) == pytest.approx(getattr(work, name))

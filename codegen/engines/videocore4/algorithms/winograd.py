@@ -37,7 +37,7 @@ from codegen.graph import LayerSpec
 from codegen.operators.conv2d import Conv2d
 from codegen.operators.rearrange import Rearrange
 from codegen.program import WORD_BYTES
-from codegen.schedule import Axis, AxisNames, Choice, Point, Space, Work, values
+from codegen.schedule import Axis, AxisNames, Candidate, Choice, Phase, Point, Space, Work, values
 from codegen.target import Target
 from codegen.tensor import FloatArray, TensorType
 from codegen.winograd import TAPS, TILES, transformed_filters
@@ -190,13 +190,28 @@ class QpuWinograd(AlgorithmBase):
         return self._products.choice_at(parts.multiplication, target, own)
 
     def work(self, spec: LayerSpec, target: Target, choice: Choice) -> Work:
+        products, others = (phase.work for phase in self.phases(spec, target, choice))
+        elements = choice.tiles["tile"] + TAPS - 1
+        read = spec.inputs[0].size_bytes + spec.weights[0].size_bytes * elements**2 / TAPS**2
+        return replace(
+            products,
+            alu_instructions=products.alu_instructions + others.alu_instructions,
+            load_instructions=products.load_instructions + others.load_instructions,
+            uniform_words=products.uniform_words + others.uniform_words,
+            store_instructions=products.store_instructions + others.store_instructions,
+            dma_stores=products.dma_stores + others.dma_stores,
+            unique_bytes_read=float(read + spec.weights[1].size_bytes),
+            streamed_bytes_read=products.streamed_bytes_read + others.streamed_bytes_read,
+            bytes_written=products.bytes_written + others.bytes_written,
+        )
+
+    def phases(self, spec: LayerSpec, target: Target, choice: Choice) -> tuple[Phase, ...]:
+        """The products, and all that is done to get at them and at what they add up to."""
         found = Convolution.require(spec)
         op, geometry = found.op, found.geometry
         parts = _Parts.of(spec, choice.tiles["tile"])
         tile, blocks = parts.tile, parts.blocks
-        inner = self._products.work(
-            parts.multiplication, target, self._inner(spec, target, {**choice.splits, **choice.tiles})
-        )
+        inner = self._inner(spec, target, {**choice.splits, **choice.tiles})
         last = work_of(_placing(parts, None), ROWS, GROUPS, target, 0.0)
         read = 16.0 if tile == 2 else 60.0  # of a channel of 16 tiles
         first_lines, last_lines = blocks * geometry.input_channels, blocks * geometry.output_channels
@@ -204,29 +219,24 @@ class QpuWinograd(AlgorithmBase):
         moved = LINE_BYTES * (
             first_lines * tile * tile + last_lines * parts.elements
         )  # of the inputs, about, and of all products
-        return Work(
-            macs=inner.macs,
-            alu_instructions=inner.alu_instructions
-            + first_lines * _INPUT[tile]
+        others = Work(
+            macs=0.0,
+            alu_instructions=first_lines * _INPUT[tile]
             + last_lines * (_PRODUCT[tile] + tile * tile * epilogue_instructions(op.epilogue))
             + last.alu_instructions,
-            load_instructions=inner.load_instructions
-            + first_lines * read
-            + last_lines * parts.elements
-            + last.load_instructions,
-            uniform_words=inner.uniform_words + last_lines + last.uniform_words,
-            hiding_instructions=inner.hiding_instructions,
-            store_instructions=inner.store_instructions + stored + last.store_instructions,
-            dma_stores=inner.dma_stores + 2.0 * (first_lines + last_lines) + last.dma_stores,
-            unique_bytes_read=float(
-                spec.inputs[0].size_bytes
-                + spec.weights[0].size_bytes * parts.elements / TAPS**2
-                + spec.weights[1].size_bytes
+            load_instructions=first_lines * read + last_lines * parts.elements + last.load_instructions,
+            uniform_words=last_lines + last.uniform_words,
+            store_instructions=stored + last.store_instructions,
+            dma_stores=2.0 * (first_lines + last_lines) + last.dma_stores,
+            streamed_bytes_read=moved + last.streamed_bytes_read,
+            bytes_written=stored * LINE_BYTES + last.bytes_written,
+        )
+        return (
+            Phase(
+                Candidate(parts.multiplication, inner),
+                self._products.work(parts.multiplication, target, inner),
             ),
-            streamed_bytes_read=inner.streamed_bytes_read + moved + last.streamed_bytes_read,
-            bytes_written=inner.bytes_written + stored * LINE_BYTES + last.bytes_written,
-            balance=inner.balance,
-            working_set_bytes=inner.working_set_bytes,
+            Phase(Candidate(spec, replace(choice, split=(), tile=())), others),
         )
 
     def lower(
