@@ -109,7 +109,8 @@ def upgraded(form: Any) -> Any:
             result["output_layouts"] = [result.pop("output_layout")]
         if isinstance(result.get("processor"), str):
             result["engine"] = engine_of(result.pop("processor"))
-        result["algorithm"] = _ALGORITHMS.get(result.get("algorithm", ""), result.get("algorithm"))
+        if isinstance(result.get("algorithm"), str):
+            result["algorithm"] = _ALGORITHMS.get(result["algorithm"], result["algorithm"])
         result = _with_names(result)
     return result
 
@@ -117,10 +118,12 @@ def upgraded(form: Any) -> Any:
 def _with_names(choice: dict[str, Any]) -> dict[str, Any]:
     """A choice with names for the numbers of axes that have names, sorted; malformed pairs are left for the reader."""
 
+    algorithm = str(choice.get("algorithm", ""))
+
     def named(pair: Any) -> Any:
         match pair:
             case [str(axis), int(code)]:
-                name, names = NAMED.get((choice.get("algorithm", ""), axis), ("", ()))
+                name, names = NAMED.get((algorithm, axis), ("", ()))
                 return [name, names[code]] if 0 <= code < len(names) else pair
         return pair
 

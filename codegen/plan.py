@@ -15,7 +15,7 @@ from codegen.canonical import content_hash
 from codegen.element_type import FLOAT32
 from codegen.engine import Engine
 from codegen.engine_registry import engine_named, engines
-from codegen.errors import CanonicalFormError, PlanError
+from codegen.errors import CanonicalFormError, GraphSpecError, PlanError
 from codegen.free_name import MARK
 from codegen.graph import LayerSpec
 from codegen.old_forms import upgraded
@@ -23,6 +23,7 @@ from codegen.operators.concat import Concat
 from codegen.operators.relayout import Relayout
 from codegen.plan_fields import ChoiceField, SpecField
 from codegen.schedule import Candidate, Choice
+from codegen.spec_check import check_layer
 from codegen.target import GpuMemory
 from codegen.tensor import TensorType
 from codegen.views import is_view
@@ -313,7 +314,12 @@ def read_plan(path: Path) -> Plan:
         content = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise PlanError(f"plan {path} is not JSON: {error}; make it again by `explore run`") from error
-    return _validated(content, path)
+    try:
+        return _validated(content, path)
+    except RecursionError as error:
+        raise PlanError(
+            f"plan {path} is nested too deeply to be one; make it again by `explore run`"
+        ) from error
 
 
 def check_plan_fits(plan: Plan, model_sha256: str) -> None:
@@ -383,7 +389,7 @@ def _validated(content: Any, path: Path) -> Plan:
     if version in (1, 2):
         content = {**content, "schema_version": PLAN_VERSION, "model_sha256": None}
     try:
-        return Plan.model_validate(_with_names(content))
+        plan = Plan.model_validate(_with_names(content))
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         place = ".".join(str(part) for part in first["loc"]) or "plan"
@@ -391,3 +397,11 @@ def _validated(content: Any, path: Path) -> Plan:
         raise PlanError(
             f"plan {path}: {place}: {first['msg']}{more}; make it again by `explore run`"
         ) from error
+    for step in plan.steps:
+        try:
+            check_layer(step.spec.op, step.spec.inputs, step.spec.weights, step.spec.outputs)
+        except GraphSpecError as error:
+            raise PlanError(
+                f"plan {path}: step {step.name!r}: its spec is of no layer: {error}; make it again by `explore run`"
+            ) from error
+    return plan

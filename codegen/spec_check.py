@@ -5,10 +5,13 @@ from __future__ import annotations
 from codegen.element_type import element_types
 from codegen.errors import GraphSpecError
 from codegen.graph import Graph, Node, type_of
-from codegen.operator import Stage
+from codegen.operator import Operator, Stage, Types
 from codegen.operator_registry import operators_of
 from codegen.operators.literal import Literal
 from codegen.tensor import TensorType
+
+# What type rules raise for parameters and ranks that no import gives: they are written for operators that it made.
+_UNFIT = (GraphSpecError, ArithmeticError, LookupError, TypeError, ValueError)
 
 
 def check(graph: Graph, stage: Stage) -> None:
@@ -110,5 +113,26 @@ def _check_shape(graph: Graph, node: Node, where: str) -> None:
         )
 
 
-def _shapes(types: tuple[TensorType, ...]) -> str:
+def check_layer(op: Operator, inputs: Types, weights: Types, outputs: Types) -> None:
+    """Raises GraphSpecError unless what one layer, from a file perhaps, says of itself holds as in a graph: registered
+    types, no empty dimension of an activation that is no Literal, outputs that the operator gives.
+    """
+    of_result = 0 if isinstance(op, Literal) else 1
+    for types, least in ((inputs, 1), (weights, 0), (outputs, of_result)):
+        for type_ in types:
+            if type_.dtype not in element_types() or min(type_.shape, default=least) < least:
+                raise GraphSpecError(f"{_shapes((type_,))} is no registered type with dimensions above 0")
+    try:
+        expected = tuple(op.infer(inputs, weights, outputs))
+    except _UNFIT as error:
+        raise GraphSpecError(
+            f"{type(op).__name__} does not take {_shapes((*inputs, *weights))}: {error}"
+        ) from error
+    if expected != tuple(outputs):
+        raise GraphSpecError(
+            f"outputs are typed {_shapes(outputs)} but the operator gives {_shapes(expected)}"
+        )
+
+
+def _shapes(types: Types) -> str:
     return ", ".join(f"{type_.dtype} {type_.shape}" for type_ in types)

@@ -26,7 +26,7 @@ def number_word(text: str) -> int | None:
     if number is not None:
         return integer_word(number)
     try:
-        return float_word(float(text))
+        return float_word(float(text)) if text.isascii() else None
     except OverflowError as error:
         raise ValueError("the number does not fit float32") from error
     except ValueError:
@@ -67,8 +67,8 @@ def file_words(data: bytes) -> tuple[int, ...]:
 
 
 def integer(text: str) -> int | None:
-    """A decimal or 0x integer, None for other text."""
+    """A decimal or 0x integer, None for other text: digits are those of ASCII."""
     try:
-        return int(text, 0)
+        return int(text, 0) if text.isascii() else None
     except ValueError:
         return None

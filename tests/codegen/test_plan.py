@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from codegen.canonical import content_hash
 from codegen.errors import PlanError
 from codegen.operators.conv2d import Conv2d
 from codegen.plan import (
@@ -124,6 +125,52 @@ def test_contradictions_name_the_step(plan: Plan, tmp_path: Path) -> None:
         path = written({**content, "steps": [steps[0], step, *steps[2:]]}, tmp_path)
         with pytest.raises(PlanError, match=message):
             read_plan(path)
+
+
+def with_spec(plan: Plan, number: int, **fields: Any) -> dict[str, Any]:
+    """A plan with fields of a step's spec changed, and the hash that such a spec has."""
+    content = changed(plan)
+    spec = content["steps"][number]["spec"]
+    spec.update({key: value if key == "op" else types(spec[key], value) for key, value in fields.items()})
+    content["steps"][number]["spec_hash"] = content_hash(spec)
+    return content
+
+
+def types(before: list[dict[str, Any]], shape: tuple[int, ...]) -> list[dict[str, Any]]:
+    return [{**before[0], "shape": list(shape)}, *before[1:]]
+
+
+@pytest.mark.parametrize(
+    ("number", "fields", "message"),
+    [
+        (0, {"inputs": (3, 17, 17)}, "does not take"),
+        (0, {"inputs": (1, 3, 17, 17, 1)}, "does not take"),
+        (0, {"inputs": ()}, "does not take"),
+        (0, {"outputs": (1, 8, 9, 10)}, r"typed .*\(1, 8, 9, 10\) but the operator gives .*\(1, 8, 9, 9\)"),
+        (0, {"weights": (0, 3, 3, 3)}, "does not take"),
+        (0, {"outputs": (1, 0, 9, 9)}, "dimensions above 0"),
+        (5, {"inputs": (1, 12)}, "does not take"),
+        (9, {"inputs": (1, 12, 1)}, "does not take|operator gives"),
+    ],
+)
+def test_a_spec_of_no_layer_is_refused_whatever_its_hash(
+    plan: Plan, tmp_path: Path, number: int, fields: dict[str, Any], message: str
+) -> None:
+    content = with_spec(plan, number, **fields)
+    with pytest.raises(PlanError, match=rf"{plan.steps[number].name}.*no layer.*({message})"):
+        read_plan(written(content, tmp_path))
+
+
+def test_a_plan_that_is_nested_or_named_as_none_is_refused(plan: Plan, tmp_path: Path) -> None:
+    deep: list[Any] = []
+    for _ in range(600):
+        deep = [deep]
+    content = changed(plan)
+    hostile: tuple[Any, ...] = (["cpu_conv_direct"], {}, 7, deep)
+    for algorithm in hostile:
+        content["steps"][0]["choice"]["algorithm"] = algorithm
+        with pytest.raises(PlanError, match="explore run"):
+            read_plan(written(content, tmp_path))
 
 
 def test_relayout_steps_keep_to_their_name_and_tensor() -> None:

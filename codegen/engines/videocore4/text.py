@@ -38,7 +38,7 @@ _MODES = {mode.name: mode.code for mode in IMMEDIATE_MODES if mode.name}
 _LABEL = re.compile(r"([A-Za-z_]\w*):\s*")
 _NAME = re.compile(r"[A-Za-z_]\w*")
 _ATTRIBUTES = re.compile(r"(.*?)\s*\{([^{}]*)\}")
-_BRANCH_OPERAND = re.compile(r"ra(\d+)\s*(?:([+-])\s*(\S+))?")
+_BRANCH_OPERAND = re.compile(r"ra([0-9]{1,2})\s*(?:([+-])\s*(\S+))?")
 
 
 def assemble_text(text: str) -> tuple[int, ...]:

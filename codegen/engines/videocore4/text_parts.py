@@ -11,8 +11,9 @@ from codegen.engines.videocore4.isa import CONDITIONS, NOP_ADDRESS, ROTATE_BY_R5
 from codegen.engines.videocore4.syntax import PACK_A_CODES, PACK_MUL_CODES, WRITES
 from codegen.errors import AssemblyError
 
-INTEGER = re.compile(r"[+-]?(0[xX][0-9a-fA-F]+|\d+)")
-FLOAT = re.compile(r"[+-]?(\d+\.\d*|\.\d+|\d+)([eE][+-]?\d+)?")
+_DIGITS = "[0-9]{1,64}"  # more make no number that is meant, and Python refuses thousands
+INTEGER = re.compile(rf"[+-]?(0[xX][0-9a-fA-F]{{1,64}}|{_DIGITS})")
+FLOAT = re.compile(rf"[+-]?({_DIGITS}\.(?:{_DIGITS})?|\.{_DIGITS}|{_DIGITS})([eE][+-]?{_DIGITS})?")
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ def modifiers_of(part: Part, usual: int, *, rotates: bool = False, skip: int = 0
             found = replace(found, set_flags=1)
         elif rotates and modifier == "rot_r5":
             found = replace(found, rotate=ROTATE_BY_R5)
-        elif rotates and re.fullmatch(r"rot\d+", modifier):
+        elif rotates and re.fullmatch(r"rot[0-9]{1,2}", modifier):
             found = replace(found, rotate=rotation(int(modifier[3:])))
         elif modifier.startswith("rot"):
             raise AssemblyError(f"{part.name}.{modifier}: only the mul ALU rotates, by 1 to 15 or r5")
