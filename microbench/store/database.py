@@ -25,13 +25,15 @@ _SQLITE_HEADER = b"SQLite format 3\0"
 
 FileIdentity = tuple[int, int]
 
+DAMAGED = "the file is damaged: restore it from a copy, or name another with --store"
+
 _REMEDIES: dict[str, str] = {
     "SQLITE_FULL": "the disk is full: free some space and run again, samples already taken are kept",
     "SQLITE_READONLY": "it or its directory is read-only: make both writable, or name another with --store",
     "SQLITE_BUSY": "another process keeps it locked: wait for it to end, then run again",
     "SQLITE_LOCKED": "another process keeps it locked: wait for it to end, then run again",
     "SQLITE_NOTADB": "the file is not a SQLite database: name another with --store",
-    "SQLITE_CORRUPT": "the file is damaged: restore it from a copy, or name another with --store",
+    "SQLITE_CORRUPT": DAMAGED,
     "SQLITE_CANTOPEN": "it cannot be opened: check that its directory exists and may be written",
     "SQLITE_IOERR": "reading or writing it failed: check the disk and its free space",
 }
@@ -131,6 +133,8 @@ def explained(url: URL, doing: str) -> Iterator[None]:
         raise StoreError(f"{place_of(url)}: cannot {doing}: {remedy(error.orig)}") from error
     except SQLAlchemyError as error:
         raise StoreError(f"{place_of(url)}: cannot {doing}: {error}") from error
+    except UnicodeDecodeError as error:  # of SQLite's own words about a damaged file
+        raise StoreError(f"{place_of(url)}: cannot {doing}: {DAMAGED}") from error
 
 
 def remedy(error: BaseException | None) -> str:

@@ -22,8 +22,9 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 
 from microbench.errors import StoreError
 from microbench.store.migrations import STEPS
+from microbench.store.seal import SEAL
 
-SCHEMA_VERSION = 9
+SCHEMA_VERSION = 10
 
 METADATA = MetaData()
 _ADVISORY_LOCK = 0x65787065  # any number that no other program on the same server takes
@@ -55,6 +56,7 @@ SAMPLES = Table(
     Column("context", Text, nullable=False),
     Column("series_json", Text, nullable=False),
     Column("revision", String(64), nullable=False),
+    Column(SEAL, String(64), nullable=False),
     sqlite_autoincrement=True,
 )
 
@@ -65,6 +67,7 @@ PROGRAMS = Table(
     Column("made_by", String(64), nullable=False),
     Column("candidate_hash", String(64), nullable=False),
     Column("digest", String(64), nullable=False),
+    Column(SEAL, String(64), nullable=False),
     sqlite_autoincrement=True,
 )
 
@@ -74,6 +77,7 @@ ROUNDS = Table(
     Column("id", Integer, primary_key=True, autoincrement=True),
     Column("key", String(64), nullable=False),
     Column("content", Text, nullable=False),
+    Column(SEAL, String(64), nullable=False),
     sqlite_autoincrement=True,
 )
 
@@ -97,7 +101,7 @@ def version_of(connection: Connection, place: str) -> int:
             )
         return 0
     versions = [row.version for row in connection.execute(select_rows(VERSION.c.version))]
-    if len(versions) != 1 or not 1 <= versions[0] <= SCHEMA_VERSION:
+    if len(versions) != 1 or not isinstance(versions[0], int) or not 1 <= versions[0] <= SCHEMA_VERSION:
         found = ", ".join(map(str, versions)) or "none"
         raise StoreError(
             f"{place} has store version {found}, this program reads version {SCHEMA_VERSION} and those before; "

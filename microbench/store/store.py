@@ -18,6 +18,7 @@ from codegen.revive import revive_json
 from microbench.board import Fingerprint
 from microbench.errors import StoreError
 from microbench.store.database import (
+    DAMAGED,
     FileIdentity,
     connect,
     explained,
@@ -28,6 +29,7 @@ from microbench.store.database import (
 )
 from microbench.store.sample import Sample, from_row, to_row
 from microbench.store.schema import PROGRAMS, ROUNDS, SAMPLES, SCHEMA_VERSION, bring_up_to_date, version_of
+from microbench.store.seal import check_seal, sealed
 
 __all__ = ["SCHEMA_VERSION", "Store"]
 
@@ -74,7 +76,7 @@ class Store:
 
     def add(self, sample: Sample) -> int:
         """Appends a sample and returns its id; it is on the disk when this returns."""
-        row = to_row(sample)
+        row = sealed(to_row(sample))
         with self._writing("append a sample") as writer:
             key = writer.execute(insert_row(SAMPLES).values(**row)).inserted_primary_key
         if key is None:
@@ -86,7 +88,10 @@ class Store:
         query = select_rows(SAMPLES).where(
             SAMPLES.c.candidate_hash == candidate_hash, SAMPLES.c.fingerprint_hash == fingerprint_hash
         )
-        return tuple(from_row(row) for row in self._rows(query.order_by(SAMPLES.c.id)))
+        found = tuple(from_row(row) for row in self._whole_rows(query.order_by(SAMPLES.c.id)))
+        if any((s.candidate_hash, s.fingerprint_hash) != (candidate_hash, fingerprint_hash) for s in found):
+            raise StoreError(f"{place_of(self._url)}: cannot read it: {DAMAGED}")
+        return found
 
     def samples(self, fingerprint_hash: str | None = None) -> Iterator[Sample]:
         """Every sample of a board, None: of all, in the order they were taken; holds no lock between pages."""
@@ -95,7 +100,7 @@ class Store:
             query = select_rows(SAMPLES).where(SAMPLES.c.id > last_id)
             if fingerprint_hash is not None:
                 query = query.where(SAMPLES.c.fingerprint_hash == fingerprint_hash)
-            page = self._rows(query.order_by(SAMPLES.c.id).limit(PAGE_ROWS))
+            page = self._whole_rows(query.order_by(SAMPLES.c.id).limit(PAGE_ROWS))
             yield from (from_row(row) for row in page)
             if len(page) < PAGE_ROWS:
                 return
@@ -106,39 +111,45 @@ class Store:
         if not programs:
             return
         with self._writing("append digests of programs") as writer:
-            writer.execute(insert_row(PROGRAMS), [asdict(program) for program in programs])
+            writer.execute(insert_row(PROGRAMS), [sealed(asdict(program)) for program in programs])
 
     def programs(self, made_by: str) -> tuple[ProgramDigest, ...]:
         """All digests of what this made."""
-        columns = (PROGRAMS.c.made_by, PROGRAMS.c.candidate_hash, PROGRAMS.c.digest)
-        query = select_rows(*columns).where(PROGRAMS.c.made_by == made_by).order_by(PROGRAMS.c.id)
-        return tuple(ProgramDigest(**row) for row in self._rows(query))
+        query = select_rows(PROGRAMS).where(PROGRAMS.c.made_by == made_by).order_by(PROGRAMS.c.id)
+        return tuple(
+            ProgramDigest(row["made_by"], row["candidate_hash"], row["digest"])
+            for row in self._whole_rows(query)
+            if row["made_by"] == made_by
+        )
 
     def add_round(self, key: str, content: str) -> None:
         """Appends what a search asked for in a round; two of one key are equal."""
         with self._writing("append a round") as writer:
-            writer.execute(insert_row(ROUNDS).values(key=key, content=content))
+            writer.execute(insert_row(ROUNDS).values(**sealed({"key": key, "content": content})))
 
     def round(self, key: str) -> str | None:
         """The round with this key; None where there is none."""
-        query = select_rows(ROUNDS.c.content).where(ROUNDS.c.key == key).order_by(ROUNDS.c.id).limit(1)
-        rows = self._rows(query)
+        query = select_rows(ROUNDS).where(ROUNDS.c.key == key).order_by(ROUNDS.c.id).limit(1)
+        rows = [row for row in self._whole_rows(query) if row["key"] == key]
         return str(rows[0]["content"]) if rows else None
 
     def fingerprints(self) -> tuple[Fingerprint, ...]:
         """The boards that have samples, in the order of their first one."""
         query = (
-            select_rows(SAMPLES.c.fingerprint_json)
-            .group_by(SAMPLES.c.fingerprint_json)
+            select_rows(SAMPLES.c.fingerprint_json, SAMPLES.c.fingerprint_hash)
+            .group_by(SAMPLES.c.fingerprint_json, SAMPLES.c.fingerprint_hash)
             .order_by(func.min(SAMPLES.c.id))
         )
-        try:
-            return tuple(
-                revive_json(Fingerprint, row["fingerprint_json"], {"Fingerprint": Fingerprint})
-                for row in self._rows(query)
-            )
-        except CanonicalFormError as error:
-            raise StoreError(f"{place_of(self._url)}: malformed fingerprint: {error}") from error
+        found = []
+        for row in self._rows(query):
+            try:
+                fingerprint = revive_json(Fingerprint, row["fingerprint_json"], {"Fingerprint": Fingerprint})
+            except (CanonicalFormError, TypeError) as error:
+                raise StoreError(f"{place_of(self._url)}: malformed fingerprint: {error}") from error
+            if fingerprint.hash != row["fingerprint_hash"]:
+                raise StoreError(f"{place_of(self._url)}: cannot read it: {DAMAGED}")
+            found.append(fingerprint)
+        return tuple(found)
 
     def count(self) -> int:
         """How many samples there are, of all boards."""
@@ -176,6 +187,13 @@ class Store:
             writer = connection.execution_options(writes=True)
             with writer.begin():
                 bring_up_to_date(writer, place)
+
+    def _whole_rows(self, query: Select[Any]) -> list[dict[str, Any]]:
+        """Rows of which every column is read, each as it was written."""
+        rows = self._rows(query)
+        for row in rows:
+            check_seal(row, place_of(self._url))
+        return rows
 
     def _rows(self, query: Select[Any]) -> list[dict[str, Any]]:
         with explained(self._url, "read it"), self._engine.connect() as connection, connection.begin():

@@ -27,6 +27,7 @@ READINGS = (
     Conditions(),
 )
 
+UNSEALED = "ALTER TABLE samples DROP COLUMN row_sha256"
 POWER = Series("power", "W", (3.5, 4.25), (0.0, 0.1 + 0.2))
 WARMTH = Series("temperature", "°C", (48.5,))
 
@@ -149,6 +150,7 @@ class StoreConformance:
             place,
             "DROP TABLE programs",
             "DROP TABLE rounds",
+            UNSEALED,
             "ALTER TABLE samples DROP COLUMN series_json",
             "ALTER TABLE samples DROP COLUMN revision",
             "UPDATE schema_version SET version = 3",
@@ -173,6 +175,7 @@ class StoreConformance:
             place,
             "DROP TABLE programs",
             "DROP TABLE rounds",
+            UNSEALED,
             "ALTER TABLE samples DROP COLUMN revision",
             "UPDATE schema_version SET version = 5",
         )
@@ -206,7 +209,13 @@ class StoreConformance:
     def test_a_store_of_version_6_has_no_digests_yet(self, place: str) -> None:
         with Store.open(place) as store:
             store.add(sample(3))
-        execute(place, "DROP TABLE programs", "DROP TABLE rounds", "UPDATE schema_version SET version = 6")
+        execute(
+            place,
+            "DROP TABLE programs",
+            "DROP TABLE rounds",
+            UNSEALED,
+            "UPDATE schema_version SET version = 6",
+        )
         with Store.open(place) as store:
             assert (store.count(), store.programs("a")) == (1, ())
             store.add_programs((ProgramDigest("a", "candidate", "digest"),))
@@ -230,6 +239,9 @@ class StoreConformance:
         execute(
             place,
             f"UPDATE samples SET candidate_json = '{old}', candidate_hash = '{text_hash(old)}'",
+            UNSEALED,
+            "ALTER TABLE programs DROP COLUMN row_sha256",
+            "ALTER TABLE rounds DROP COLUMN row_sha256",
             "UPDATE schema_version SET version = 8",
         )
         with Store.open(place) as store:
@@ -240,7 +252,13 @@ class StoreConformance:
     def test_a_store_of_version_7_has_no_rounds_yet(self, place: str) -> None:
         with Store.open(place) as store:
             store.add(sample(3))
-        execute(place, "DROP TABLE rounds", "UPDATE schema_version SET version = 7")
+        execute(
+            place,
+            "DROP TABLE rounds",
+            UNSEALED,
+            "ALTER TABLE programs DROP COLUMN row_sha256",
+            "UPDATE schema_version SET version = 7",
+        )
         with Store.open(place) as store:
             assert (store.count(), store.round("a")) == (1, None)
             store.add_round("a", "round")
@@ -304,8 +322,67 @@ class StoreConformance:
         with Store.open(place) as store:
             store.add(sample(3))
         execute(place, f"UPDATE samples SET candidate_hash = '{candidate(4).hash}'")
-        with Store.open(place) as store, pytest.raises(StoreError, match="hash it is filed under"):
+        with Store.open(place) as store, pytest.raises(StoreError, match="row 1 is damaged"):
             store.find(candidate(4).hash, FINGERPRINT.hash)
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            "times_s = '[0.002]'",
+            "status = 'wrong'",
+            "message = 'another'",
+            "counters_json = '{}'",
+            "role = 'reference'",
+            "revision = 'another'",
+            "row_sha256 = ''",
+        ],
+    )
+    def test_a_sample_that_is_sound_but_another_is_no_sample(self, place: str, change: str) -> None:
+        with Store.open(place) as store:
+            store.add(replace(sample(3), counters={"pages": 2.0}))
+        execute(place, f"UPDATE samples SET {change}")
+        with Store.open(place) as store:
+            with pytest.raises(StoreError, match=r"row 1 is damaged.*copy"):
+                list(store.samples())
+            with pytest.raises(StoreError, match="row 1 is damaged"):
+                store.find(candidate(3).hash, FINGERPRINT.hash)
+
+    def test_digests_rounds_and_boards_that_are_others_are_refused(self, place: str) -> None:
+        with Store.open(place) as store:
+            store.add(sample(3))
+            store.add_programs((ProgramDigest("a", "candidate", "digest"),))
+            store.add_round("key", "content")
+        changed = canonical_json(FINGERPRINT).replace("virtual test", "virtual best")
+        execute(
+            place,
+            "UPDATE programs SET digest = 'other'",
+            "UPDATE rounds SET content = 'other'",
+            f"UPDATE samples SET fingerprint_json = '{changed}'",
+        )
+        with Store.open(place) as store:
+            for read in (lambda: store.programs("a"), lambda: store.round("key"), store.fingerprints):
+                with pytest.raises(StoreError, match="damaged"):
+                    read()
+
+    def test_a_store_of_version_9_gains_seals(self, place: str) -> None:
+        with Store.open(place) as store:
+            store.add(sample(3))
+            store.add_programs((ProgramDigest("a", "candidate", "digest"),))
+            store.add_round("key", "content")
+            kept = tuple(store.samples())
+        seals = [rows(place, f"SELECT row_sha256 FROM {name}") for name in ("samples", "programs", "rounds")]
+        execute(
+            place,
+            UNSEALED,
+            "ALTER TABLE programs DROP COLUMN row_sha256",
+            "ALTER TABLE rounds DROP COLUMN row_sha256",
+            "UPDATE schema_version SET version = 9",
+        )
+        with Store.open(place) as store:
+            assert tuple(store.samples()) == kept
+            assert (len(store.programs("a")), store.round("key")) == (1, "content")
+        again = [rows(place, f"SELECT row_sha256 FROM {name}") for name in ("samples", "programs", "rounds")]
+        assert again == seals
 
 
 def lay_old_store(place: str) -> None:

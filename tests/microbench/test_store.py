@@ -191,6 +191,16 @@ def test_a_file_cut_short_is_refused(tmp_path: Path) -> None:
         list(store.samples())
 
 
+def test_words_of_sqlite_that_are_no_text_are_damage(tmp_path: Path) -> None:
+    """A name in the schema that is no UTF-8 gets into SQLite's message, and its driver cannot read that."""
+    path = tmp_path / "s"
+    Store.open(path).close()
+    whole = path.read_bytes()
+    path.write_bytes(whole.replace(b"CREATE TABLE samples", b"CREATE \xfaABLE samples"))
+    with pytest.raises(StoreError, match="damaged"):
+        Store.open(path)
+
+
 def test_the_content_of_a_sample_is_all_but_its_id() -> None:
     first = sample()
     assert content_digest(replace(first, id=7)) == content_digest(first)
