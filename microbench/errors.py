@@ -25,6 +25,10 @@ class KnownHostsError(BoardError):
     """The list of known hosts cannot be read, or what it has for a board is damaged."""
 
 
+class UploadPlaceError(BoardError):
+    """Others than the user could change what is uploaded to a directory on the board."""
+
+
 class TimeLimitError(BoardError):
     """A time limit that is none: not above 0, endless, or longer than a month."""
 

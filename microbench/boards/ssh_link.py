@@ -12,20 +12,22 @@ import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 
 import paramiko
 
 from microbench.boards.known_hosts import KnownHosts, host_name, known_hosts
 from microbench.boards.ssh_channel import BROKEN, CHUNK_BYTES, REACH, SETTLE_S, ChannelTransport, Heartbeat
-from microbench.boards.ssh_upload import FILE_NAME, free_bytes, has_whole, make_directories, put_whole
-from microbench.errors import BoardError, KnownHostsError
+from microbench.boards.ssh_upload import FILE_NAME, free_bytes, make_directories, may_be_whole, put_whole
+from microbench.errors import BoardError, KnownHostsError, UploadPlaceError
 from microbench.options import SshOptions
 from microbench.runner.client import BoardFullError, ConnectionLostError
 
 SHORT_TIMEOUT_S = 30.0
 SPARE_BYTES = 16384  # what directories and the last, incomplete block of a file take besides
 _DISK = 'df -Pk -- "$1" 2>/dev/null || df -Pk .'  # before the first upload the directory is not there
+_HASH = 'sha256sum <"$1" 2>/dev/null || :'
 _REMOTE_PATH = re.compile(r"/?[A-Za-z0-9._][A-Za-z0-9._-]*(/[A-Za-z0-9._][A-Za-z0-9._-]*)*")
 
 # What paramiko would log of a lost connection, the BoardError says.
@@ -79,10 +81,10 @@ class SshLink:
         return ChannelTransport(channel, self.place, self._alive())
 
     def upload(self, content: bytes, directory: str, name: str) -> str:
-        """Puts an executable file there unless a file of that name and size is; returns its remote path.
+        """Puts an executable file there unless one of that name and content is; returns its remote path.
 
-        The name must stand for the content (a hash): the file appears under it only when complete. Raises
-        BoardFullError where the board's disk has no room for it.
+        The file appears under its name only when complete. Raises BoardFullError where the board's disk has no room
+        for it, UploadPlaceError where others than this user could change it.
         """
         if not FILE_NAME.fullmatch(name):
             raise BoardError(f"{self.place}: {name!r} is no file name for an upload")
@@ -91,19 +93,34 @@ class SshLink:
             channel = sftp.get_channel()
             if channel is not None:
                 channel.settimeout(self.options.timeout_s)
-            if not has_whole(sftp, path, len(content)):
-                try:
-                    make_directories(sftp, directory)
+            try:
+                make_directories(sftp, directory, self._user_id)
+                if not self._has(sftp, path, content):
                     put_whole(sftp, content, directory, name)
-                except OSError as error:  # the protocol has no code for a full disk
-                    self._refuse_full(directory, len(content), error)
-                    raise
+            except OSError as error:  # the protocol has no code for a full disk
+                self._refuse_full(directory, len(content), error)
+                raise
         return path
 
+    @cached_property
+    def _user_id(self) -> int:
+        """This user's number there."""
+        told = self.run(("id", "-u"))
+        if not (told.isascii() and told.isdecimal()):
+            raise BoardError(f"{self.place}: `id -u` says {told[:100]!r}, which is no user's number; {REACH}")
+        return int(told)
+
+    def _has(self, sftp: paramiko.SFTPClient, path: str, content: bytes) -> bool:
+        """Whether the very content is there; where the board cannot tell, it is not."""
+        if not may_be_whole(sftp, path, len(content), self._user_id):
+            return False
+        told = self.run(("sh", "-c", _HASH, "sh", path))
+        return told.partition(" ")[0] == hashlib.sha256(content).hexdigest()
+
     def make_directory(self, directory: str) -> None:
-        """Those of the path that are missing, for this user alone."""
+        """Those of the path that are missing, for this user alone; raises UploadPlaceError as `upload` does."""
         with self._explained(f"make {directory}"), self._client.open_sftp() as sftp:
-            make_directories(sftp, directory)
+            make_directories(sftp, directory, self._user_id)
 
     def _refuse_full(self, directory: str, needed: int, error: OSError) -> None:
         """Raises BoardFullError where the disk's space explains the failure of an upload."""
@@ -212,6 +229,8 @@ class SshLink:
     def _explained(self, doing: str) -> Iterator[None]:
         try:
             yield
+        except UploadPlaceError as error:
+            raise UploadPlaceError(f"{self.place}: cannot {doing}: {error}") from error
         except paramiko.BadHostKeyException as error:
             if error.key.asbytes() in self._known.revoked:
                 raise BoardError(f"{self.place}: {_revoked(error.key)}") from error

@@ -83,6 +83,7 @@ class RemoteRunner:
         self._holder = _holder()  # a runner of its own that it lost is its to end, another's is not
         self._is_closed = False
         self._client: RunnerClient | None = None
+        self._there: set[str] = set()  # hashes of programs that this connection found or put there
         self._directory = runner_directory(options)
         self._link = SshLink(options)
         try:
@@ -135,13 +136,18 @@ class RemoteRunner:
         limit_s: float,
         cores: int = 0,
     ) -> Execution:
-        """A program on the CPU there, uploaded where it is not there yet; `cores` 0: not pinned."""
+        """A program on the CPU there, uploaded where it is not there yet; `cores` 0: not pinned.
+
+        The runner takes a program by its name: what is in the file is checked once a connection.
+        """
         content = executable.read_bytes()  # once: another process may build it anew meanwhile
         request = ExecutionRequest(
             hashlib.sha256(content).hexdigest(), tuple(arguments), files, tuple(outputs), limit_s, cores
         )
 
         def ask(runner: RunnerClient) -> Execution:
+            if request.sha256 not in self._there:
+                self._upload(content)
             try:
                 return runner.execute(request)
             except ExecutableAbsentError:
@@ -220,9 +226,13 @@ class RemoteRunner:
             check_executable(content, self._processors, static=self.machine != platform.machine())
         except ElfError as error:
             raise WrongProcessorError(f"{self.place}: {error}") from error
-        return self._link.upload(content, directory, hashlib.sha256(content).hexdigest())
+        sha256 = hashlib.sha256(content).hexdigest()
+        path = self._link.upload(content, directory, sha256)
+        self._there.add(sha256)
+        return path
 
     def _start(self) -> RunnerInfo:
+        self._there.clear()
         content = device_runner(self.backend, self._profile).read_bytes()
         if self._options.sudo:
             self._link.make_directory(posixpath.join(self._directory, "bin"))

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from microbench.boards.ssh_link import SshLink
-from microbench.errors import BoardError
+from microbench.errors import BoardError, UploadPlaceError
 from microbench.runner.build import build_runner, content_sha256
 from microbench.runner.client import ConnectionLostError, RunnerClient
 from tests.microbench.link_proxy import LinkProxy
@@ -165,6 +165,53 @@ def test_uploads_are_private_whole_and_made_once(sshd: LoopbackServer, there: Pa
     there.write_text("a file is in the way")
     with pytest.raises(BoardError, match="upload"):
         link.upload(content, str(there / "bin"), "abc123")
+    link.close()
+
+
+def test_an_upload_is_known_by_its_content(sshd: LoopbackServer, there: Path) -> None:
+    """A file of its name and size that is another, and what is no file of the user's, are not taken for it."""
+    content = bytes(range(256)) * 500
+    link = SshLink(sshd.options(there))
+    path = Path(link.upload(content, str(there / "bin"), "abc"))
+    path.write_bytes(b"x" * len(content))
+    assert Path(link.upload(content, str(there / "bin"), "abc")).read_bytes() == content
+    elsewhere = there / "elsewhere"
+    path.rename(elsewhere)
+    path.symlink_to(elsewhere)
+    link.upload(content, str(there / "bin"), "abc")
+    assert path.read_bytes() == content and not path.is_symlink()
+    link.close()
+
+
+def test_a_directory_that_others_may_change_is_refused(sshd: LoopbackServer, there: Path) -> None:
+    link = SshLink(sshd.options(there))
+    real = there / "real"
+    real.mkdir(parents=True)
+    (there / "link").symlink_to(real)
+    with pytest.raises(UploadPlaceError, match=r"127\.0\.0\.1.*link is a symbolic link.*real path"):
+        link.upload(b"x", str(there / "link" / "bin"), "abc")
+    with pytest.raises(UploadPlaceError, match="symbolic link"):
+        link.make_directory(str(there / "link"))
+    assert list(real.iterdir()) == []
+    real.chmod(0o777)
+    with pytest.raises(UploadPlaceError, match=r"anybody.*chmod o-w"):
+        link.upload(b"x", str(real), "abc")
+    real.chmod(0o1777)
+    link.upload(b"x", str(real / "mine"), "abc")
+    link.close()
+
+
+def test_a_directory_of_somebody_else_is_refused(
+    sshd: LoopbackServer, there: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is this user's own, and the link takes itself for another's."""
+    link = SshLink(sshd.options(there))
+    (there / "bin").mkdir(parents=True)
+    monkeypatch.setattr("microbench.boards.ssh_upload.ROOT", 54321)
+    monkeypatch.setitem(vars(link), "_user_id", 12345)
+    with pytest.raises(UploadPlaceError, match=r"belongs to user \d+, not to 12345.*user's own"):
+        link.upload(b"x", str(there / "bin"), "abc")
+    assert list((there / "bin").iterdir()) == []
     link.close()
 
 
