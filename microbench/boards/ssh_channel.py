@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import struct
 import threading
 import time
 
@@ -15,6 +16,17 @@ SETTLE_S = 0.2
 REACH = "check that the board is on, reachable and has space on its disk"
 _AGAIN = f"{REACH}, then run again"
 BROKEN = (OSError, EOFError, paramiko.SSHException)  # how paramiko says that a connection is gone
+
+# What paramiko raises for bytes that no SSH server sends.
+NO_SSH = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    LookupError,
+    TypeError,
+    ValueError,
+    struct.error,
+)
 
 
 class Heartbeat(threading.Thread):

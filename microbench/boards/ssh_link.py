@@ -18,7 +18,15 @@ from pathlib import Path
 import paramiko
 
 from microbench.boards.known_hosts import KnownHosts, host_name, known_hosts
-from microbench.boards.ssh_channel import BROKEN, CHUNK_BYTES, REACH, SETTLE_S, ChannelTransport, Heartbeat
+from microbench.boards.ssh_channel import (
+    BROKEN,
+    CHUNK_BYTES,
+    NO_SSH,
+    REACH,
+    SETTLE_S,
+    ChannelTransport,
+    Heartbeat,
+)
 from microbench.boards.ssh_upload import FILE_NAME, free_bytes, make_directories, may_be_whole, put_whole
 from microbench.errors import BoardError, KnownHostsError, UploadPlaceError
 from microbench.options import SshOptions
@@ -250,6 +258,11 @@ class SshLink:
             raise ConnectionLostError(f"{self.place}: cannot {doing}: {error.text}; {REACH}") from error
         except TimeoutError as error:
             raise ConnectionLostError(f"{self.place}: cannot {doing}: no answer in time; {REACH}") from error
+        except NO_SSH as error:
+            raise BoardError(
+                f"{self.place}: cannot {doing}: what answers there speaks no sound SSH ({error}); "
+                "see that host and port are the board's"
+            ) from error
         except BROKEN as error:
             # A refused upload, for instance on a full disk, leaves the connection whole: trying again is no help.
             kind = BoardError if self._holds_after(error) else ConnectionLostError
