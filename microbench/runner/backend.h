@@ -44,6 +44,9 @@ void backend_free(uint32_t bus);
 int backend_counter_names(const char *const **names);
 int backend_execute(const backend_launch *launch, backend_times *times, backend_message *why);
 
+/* Frees what a program beside the runner, which was ended, left taken of the GPU. */
+void backend_recover(void);
+
 /* Frees everything; harmless when nothing is open. */
 void backend_close(void);
 

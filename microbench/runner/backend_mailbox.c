@@ -175,6 +175,8 @@ int backend_execute(const backend_launch *launch, backend_times *times, backend_
     return by_registers() ? execute_by_registers(launch, times, why) : execute_by_mailbox(launch, times, why);
 }
 
+void backend_recover(void) { platform_gpu_recover(); }
+
 void backend_close(void)
 {
     for (int i = 0; i < MOST_ALLOCATIONS; ++i)

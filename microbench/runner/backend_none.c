@@ -56,4 +56,6 @@ int backend_execute(const backend_launch *launch, backend_times *times, backend_
     return FAULT_CANDIDATE;
 }
 
+void backend_recover(void) {}
+
 void backend_close(void) {}

@@ -188,6 +188,8 @@ int backend_execute(const backend_launch *launch, backend_times *times, backend_
     return 0;
 }
 
+void backend_recover(void) {}
+
 void backend_close(void)
 {
     v3d_delete(gpu);

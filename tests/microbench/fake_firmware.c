@@ -1,7 +1,8 @@
 /*
- * Stands in for a Raspberry Pi: /dev/vcio, /dev/mem and the device tree are files below $FAKE_PI, and what the firmware
- * is asked is written to the file `calls` there, a line each: process, tag, first word (of an allocation its flags). Linked with
- * -Wl,--wrap=open,--wrap=ioctl. While the file `hang-TAG` is there, calls of that tag do not return.
+ * Stands in for a Raspberry Pi: /dev/vcio, /dev/mem, the device tree and the record of GPU memory are files below
+ * $FAKE_PI, and what the firmware is asked is written to the file `calls` there, a line each: process, tag, first word (of
+ * an allocation its flags). Linked with -Wl,--wrap=open,--wrap=ioctl. While the file `hang-TAG` is there, calls of that
+ * tag do not return.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
@@ -27,7 +28,7 @@ int __wrap_open(const char *path, int flags, ...)
     const unsigned mode = flags & O_CREAT ? va_arg(rest, unsigned) : 0;
     va_end(rest);
     if (strncmp(path, "/dev/vcio", 9) != 0 && strncmp(path, "/dev/mem", 8) != 0 &&
-        strncmp(path, "/proc/device-tree", 17) != 0)
+        strncmp(path, "/proc/device-tree", 17) != 0 && strncmp(path, "/run/explore-edge", 17) != 0)
         return __real_open(path, flags, mode);
     below(faked, sizeof faked, path);
     return __real_open(faked, flags & ~O_SYNC, mode);

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from codegen.engines.cpu.toolchain import compile_executable
+from codegen.engines.cpu.toolchain import compile_executable, runtime_source
 from codegen.target import Target
 from microbench.runner.build import FLAGS, runner_sources
 from microbench.virtual.build import THIS_MACHINE
@@ -26,6 +26,14 @@ def runner_of_fake_pi(target: Target = THIS_MACHINE) -> Path:
     """The runner with the mailbox, and a firmware linked in."""
     firmware = Path(__file__).with_name("fake_firmware.c").read_text()
     sources = {**runner_sources("mailbox", "mailbox 1"), "fake_firmware.c": firmware}
+    return compile_executable(sources, target, (*FLAGS, *WRAPPED))
+
+
+def user_of_fake_pi(target: Target = THIS_MACHINE) -> Path:
+    """A program that takes GPU memory as bundles do, then does as its argument says: `leave`, `hang` or `crash`."""
+    names = ("fake_firmware.c", "gpu_user.c")
+    sources = {name: Path(__file__).with_name(name).read_text() for name in names}
+    sources |= {name: runtime_source(name) for name in ("platform.h", "platform_mailbox.c")}
     return compile_executable(sources, target, (*FLAGS, *WRAPPED))
 
 
@@ -91,6 +99,7 @@ class FakePi:
 def fake_pi(directory: Path) -> FakePi:
     """A machine whose firmware answers and whose device tree is a Pi Zero's."""
     (directory / "dev").mkdir(parents=True)
+    (directory / "run").mkdir()
     (directory / "dev" / "vcio").touch()
     with (directory / "dev" / "mem").open("wb") as memory:
         memory.truncate(MEMORY_BYTES)

@@ -50,6 +50,10 @@ void platform_gpu_free(uint32_t bus);
 void platform_memory_taken(uint32_t handle) __attribute__((weak));
 void platform_memory_released(uint32_t handle) __attribute__((weak));
 
+/* Of platform_mailbox.c alone, for such a program: frees what other processes, which were killed, had taken. Opening the
+ * GPU does so as well. */
+void platform_gpu_recover(void);
+
 /*
  * Runs `num_qpus` programs; `control_bus` holds a pair of words (uniforms, code) for each. Returns when all have
  * ended. `*time_s` is the launch's time, overhead included. `mark_bus` is the bus address of an instruction

@@ -3,10 +3,11 @@
  *
  * A property call has succeeded when the response word is 0x80000000; what ioctl itself returns is not asked, for
  * an emulator that answers for the firmware cannot set it. Memory that is not released stays taken until
- * the next boot, so what is still allocated is released when the process exits.
+ * the next boot, so what is still allocated is released when the process exits; what one that was killed had taken is in a
+ * record that whoever opens the GPU next finds.
  */
 #define _DEFAULT_SOURCE
-#define _POSIX_C_SOURCE 200112L
+#define _POSIX_C_SOURCE 200809L
 
 #include "platform.h"
 
@@ -17,6 +18,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/types.h>
 #include <time.h>
 #include <unistd.h>
@@ -51,11 +53,16 @@ typedef struct allocation {
     size_t bytes;
 } allocation;
 
+/* Which memory is whose: a slot of handles for each process, locked for as long as it lives. In a directory that is empty
+ * at every boot (Filesystem Hierarchy Standard 3.0, section 3.15), as the GPU's memory is. */
+#define RECORD "/run/explore-edge.gpu"
+enum { SLOTS = 64, HANDLES = 32, SLOT_BYTES = 4 * HANDLES };
+
 static struct {
-    int opened, mailbox, memory, exit_is_hooked, is_bcm2835;
+    int opened, mailbox, memory, exit_is_hooked, is_bcm2835, record, slot;
     allocation *allocations;
     char detail[256];
-} gpu = {0, -1, -1, 0, 0, NULL, ""};
+} gpu = {0, -1, -1, 0, 0, -1, -1, NULL, ""};
 
 static int failed(int code, const char *what, const char *why)
 {
@@ -101,7 +108,9 @@ static void close_devices(void)
         close(gpu.mailbox);
     if (gpu.memory >= 0)
         close(gpu.memory);
-    gpu.mailbox = gpu.memory = -1;
+    if (gpu.record >= 0)
+        close(gpu.record); /* and with it the slot is free */
+    gpu.mailbox = gpu.memory = gpu.record = gpu.slot = -1;
 }
 
 /* BCM2835 is processor 0 of a new-style revision code, and every old-style one. */
@@ -120,17 +129,120 @@ static int enable_qpus(uint32_t enable)
     return code;
 }
 
+static void release_handle(uint32_t handle)
+{
+    uint32_t values[1] = {handle};
+    (void)property("unlock GPU memory", TAG_UNLOCK, values, 1, 1);
+    values[0] = handle;
+    (void)property("release GPU memory", TAG_RELEASE, values, 1, 1);
+}
+
+/* Puts `new` in the place of `old` in the own slot; a handle that finds no place is freed at the exit, as all are. */
+static void record(uint32_t old, uint32_t new)
+{
+    uint32_t handles[HANDLES];
+    const off_t slot = (off_t)SLOT_BYTES * gpu.slot;
+    if (gpu.slot < 0 || pread(gpu.record, handles, sizeof handles, slot) != (ssize_t)sizeof handles)
+        return;
+    for (int i = 0; i < HANDLES; ++i)
+        if (handles[i] == old && pwrite(gpu.record, &new, sizeof new, slot + 4 * (off_t)i) == (ssize_t)sizeof new)
+            return;
+}
+
+static int lock_slot(int record_file, int slot, int kind)
+{
+    struct flock lock;
+    memset(&lock, 0, sizeof lock);
+    lock.l_type = (short)kind;
+    lock.l_whence = SEEK_SET;
+    lock.l_start = (off_t)SLOT_BYTES * slot;
+    lock.l_len = SLOT_BYTES;
+    return fcntl(record_file, F_SETLK, &lock);
+}
+
+/* The record, if it is this user's own. Where there can be none, memory of a killed process stays taken until the boot. */
+static int open_record(void)
+{
+    static const uint32_t nothing[SLOTS * HANDLES];
+    const int file = open(RECORD, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+    struct stat status;
+    if (file < 0)
+        return -1;
+    const int is_own = fstat(file, &status) == 0 && S_ISREG(status.st_mode) && status.st_uid == geteuid();
+    if (!is_own || (status.st_size < (off_t)sizeof nothing && ftruncate(file, sizeof nothing) != 0)) {
+        close(file);
+        return -1;
+    }
+    return file;
+}
+
+/* Frees what is in slots that no living process has locked; of one of them `*own`, if it is -1, becomes the number and keeps
+ * the lock. The QPUs are switched off before, for a program of the dead may run there still, unless they are a living
+ * process' too. */
+static void recover(int file, int *own)
+{
+    uint32_t handles[SLOTS][HANDLES];
+    int dead[SLOTS], living = 0, left = 0;
+    memset(handles, 0, sizeof handles);
+    for (int slot = 0; slot < SLOTS; ++slot) {
+        dead[slot] = lock_slot(file, slot, F_WRLCK) == 0;
+        living += !dead[slot];
+        if (dead[slot] && pread(file, handles[slot], SLOT_BYTES, (off_t)SLOT_BYTES * slot) != SLOT_BYTES)
+            memset(handles[slot], 0, SLOT_BYTES);
+        for (int i = 0; i < HANDLES; ++i)
+            left |= handles[slot][i] != 0;
+    }
+    if (left && !living)
+        (void)enable_qpus(0);
+    for (int slot = 0; slot < SLOTS; ++slot) {
+        static const uint32_t none = 0;
+        for (int i = 0; i < HANDLES; ++i)
+            if (handles[slot][i]) {
+                release_handle(handles[slot][i]);
+                if (pwrite(file, &none, sizeof none, (off_t)SLOT_BYTES * slot + 4 * (off_t)i) < 0)
+                    break;
+            }
+        if (dead[slot] && own && *own < 0)
+            *own = slot;
+        else if (dead[slot])
+            (void)lock_slot(file, slot, F_UNLCK);
+    }
+    if (left && !living && gpu.opened)
+        (void)enable_qpus(1);
+}
+
+/* One with a slot leaves it alone: closing the file anew would give the slot away. */
+void platform_gpu_recover(void)
+{
+    const int file = gpu.opened && gpu.record < 0 ? open_record() : -1;
+    if (file < 0)
+        return;
+    recover(file, NULL);
+    close(file);
+}
+
 static void release(allocation *taken)
 {
-    uint32_t values[1] = {taken->handle};
     if (taken->mapping)
         munmap(taken->mapping, taken->bytes);
-    (void)property("unlock GPU memory", TAG_UNLOCK, values, 1, 1);
-    values[0] = taken->handle;
-    (void)property("release GPU memory", TAG_RELEASE, values, 1, 1);
+    release_handle(taken->handle);
     if (platform_memory_released)
         platform_memory_released(taken->handle);
+    record(taken->handle, 0);
     free(taken);
+}
+
+/* Of a program that has its memory freed by other means the record keeps nothing. */
+static void begin_record(void)
+{
+    const int file = open_record();
+    if (file < 0)
+        return;
+    recover(file, platform_memory_taken ? NULL : &gpu.slot);
+    if (gpu.slot >= 0)
+        gpu.record = file;
+    else
+        close(file);
 }
 
 static void shut_down(void)
@@ -159,6 +271,8 @@ int platform_open(void)
         code = open_device("/dev/mem", O_RDWR | O_SYNC, &gpu.memory);
     if (code == PLATFORM_OK)
         code = property("read board revision", TAG_BOARD_REVISION, revision, 0, 1);
+    if (code == PLATFORM_OK)
+        begin_record();
     if (code == PLATFORM_OK)
         code = enable_qpus(1);
     if (code != PLATFORM_OK) {
@@ -260,6 +374,7 @@ int platform_gpu_alloc(uint32_t bytes, int memory, uint32_t *bus, void **pointer
     }
     if (platform_memory_taken)
         platform_memory_taken(taken->handle);
+    record(0, taken->handle);
     code = property("lock GPU memory", TAG_LOCK, values, 1, 1);
     taken->bus = values[0];
     if (code == PLATFORM_OK && taken->bus == 0)
