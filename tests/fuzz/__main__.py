@@ -64,17 +64,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _told(title: str, judge: Judge, first: int, count: int, processes: int) -> bool:
-    """Prints the verdicts; whether there was a failure."""
+    """Prints the verdicts, also where it is interrupted; whether there was a failure."""
     verdicts: Counter[str] = Counter()
     failures = []
-    for number, outcome in outcomes(judge, first, count, processes):
-        verdicts[outcome.verdict] += 1
-        if outcome.is_failure:
-            failures.append(f"{outcome.verdict} {number}: {outcome.reason}\n")
-    rows = "".join(f"| {verdict} | {found:,} |\n" for verdict, found in verdicts.most_common())
-    sys.stdout.write(f"## {title}\n\n| of {count:,} | |\n|---|---|\n{rows}\n")
-    sys.stdout.write("".join(failures[:MOST_SHOWN]))
-    sys.stdout.flush()
+    try:
+        for number, outcome in outcomes(judge, first, count, processes):
+            verdicts[outcome.verdict] += 1
+            if outcome.is_failure:
+                failures.append(f"{outcome.verdict} {number}: {outcome.reason}\n")
+    finally:
+        rows = "".join(f"| {verdict} | {found:,} |\n" for verdict, found in verdicts.most_common())
+        sys.stdout.write(f"## {title}\n\n| of {verdicts.total():,} | |\n|---|---|\n{rows}\n")
+        sys.stdout.write("".join(failures[:MOST_SHOWN]))
+        sys.stdout.flush()
     return bool(failures)
 
 
