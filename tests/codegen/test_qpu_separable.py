@@ -22,7 +22,7 @@ CACHED_INSTRUCTIONS = 512
 
 @pytest.mark.parametrize(
     "form",
-    [Form(2, 24, 1, 0), Form(2, 16, 1, None), Form(1, 32, 1, 0), Form(1, 24, 2, 0), Form(2, 22, 1, 0, True)],
+    [Form(2, 24, 1, 0), Form(2, 16, 1, None), Form(1, 32, 1, 0), Form(1, 24, 2, 0), Form(2, 22, 1, 0, 12)],
 )
 def test_kernels_and_their_work(form: Form) -> None:
     """A few instructions besides where vectors take turns, or requests find no slot."""

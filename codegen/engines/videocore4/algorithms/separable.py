@@ -102,9 +102,13 @@ class Separable:
             raise ScheduleError(f"no depthwise separable convolution: {spec.describe()}")
         return found
 
-    def form(self, point: Point) -> Form:
+    def form(self, point: Point, target: Target) -> Form:
         return Form(
-            point["rows"], point["channels"], self.window.strides[0], self.low, point["pace"] == IN_STEP
+            point["rows"],
+            point["channels"],
+            self.window.strides[0],
+            self.low,
+            target.qpus * (point["pace"] == IN_STEP),
         )
 
 
@@ -185,7 +189,7 @@ class QpuSeparable(AlgorithmBase):
     def choice_at(self, spec: LayerSpec, target: Target, point: Point) -> Choice:
         found = Separable.require(spec)
         op = found.pointwise.op
-        form = found.form(point)
+        form = found.form(point, target)
         # Refuses what has no registers.
         separable_kernel(form, coded(op.epilogue), residual=adds_residual(op.epilogue))
         tiles = len(_places(found, form)) * len(
@@ -205,13 +209,13 @@ class QpuSeparable(AlgorithmBase):
     def work(self, spec: LayerSpec, target: Target, choice: Choice) -> Work:
         found = Separable.require(spec)
         op, window, geometry = found.pointwise.op, found.window, found.pointwise.geometry
-        form = found.form(choice.tiles)
+        form = found.form(choice.tiles, target)
         groups = len(starts(geometry.output_channels, form.channels))
         count, depth = len(_places(found, form)) * groups, window.input_channels
-        count += -count % target.qpus * form.in_step
+        count += -count % max(1, form.in_step)
         results = form.rows * form.channels
         per_tile = depth * channel_instructions(form) + results * (3 + epilogue_instructions(op.epilogue))
-        per_tile += 90.0 + 8 * form.lines + 2 * target.qpus * form.in_step
+        per_tile += 90.0 + 8 * form.lines + 2 * form.in_step
         added_lines = float(adds_residual(op.epilogue) * count * results)
         input_bytes = spec.inputs[0].size_bytes // images_of(spec)
         weight_bytes = sum(tensor.size_bytes for tensor in spec.weights)
@@ -245,7 +249,7 @@ class QpuSeparable(AlgorithmBase):
     ) -> QpuLayer:
         found = Separable.require(spec)
         op = found.pointwise.op
-        form = found.form(choice.tiles)
+        form = found.form(choice.tiles, target)
         channel_starts = starts(found.pointwise.geometry.output_channels, form.channels)
         packed = _Packed.of(weights, form, channel_starts)
         tiles = [(place, group) for place in _places(found, form) for group in range(len(channel_starts))]
@@ -255,15 +259,15 @@ class QpuSeparable(AlgorithmBase):
         )
         blocks: list[tuple[Uniform, ...] | None] = []
         if form.in_step:  # all have as many
-            tiles += tiles[len(tiles) - -len(tiles) % target.qpus :]
+            tiles += tiles[len(tiles) - -len(tiles) % form.in_step :]
         for q in range(target.qpus):
             own = tiles[q :: target.qpus]
             words: list[Uniform] = [Address("block", WORD_BYTES * _HEAD_WORDS), found.high]
             for number, (place, group) in enumerate(own):
-                if form.in_step:
-                    words += [0 if q else target.qpus - 1, number % 2]
                 words += _before_stream(found, form, place, packed.zeros)
                 words += packed.places[group]
+                if form.in_step:
+                    words += [int(q == 0), number % 2]
                 words += _behind_stream(found, form, place, channel_starts[group], clamp, output_lines)
                 words.append(int(number < len(own) - 1))
             if len(words) != _HEAD_WORDS + expected * len(own):

@@ -19,10 +19,10 @@ asked for up to two channels behind the last: nobody reads what they hold. The l
 zeros; a plane of them lies with the vectors.
 
 The kernel's block: address of the first tile's words, the depthwise clamp's upper end. Words of a tile:
-    (in step) how many others the QPU gathers, 0 where it is not the one that gathers, and 1 in tiles of odd numbers;
     first lane's input column, input columns, bytes from one block of the input to the next less those of a line,
     the input's address and that of the zeros (both `first_request`), for each input row its first pixel or `OUTSIDE`,
     for each plane of vectors its address (`first_vector`), the address of the stream;
+    (in step) 1 for the QPU that gathers the others, else 0, and 1 in tiles of odd numbers, else 0;
     (residual) the last pixel's number in a row of the tile, bytes from one block of the output to the next less those
     of a line, the residual's address at the tile's first channel, for each row its first pixel;
     low, high (where no epilogue is `coded`); for each part that is stored for each of its two pieces: setup of the
@@ -91,14 +91,14 @@ _SUMS = (R1, R2)
 @dataclass(frozen=True)
 class Form:
     """What tells one kernel from another. `low`: the depthwise clamp's lower end, a small immediate, or None;
-    `in_step`: whether all QPUs begin their tiles together.
+    `in_step`: how many QPUs begin their tiles together, or 0.
     """
 
     rows: int
     channels: int
     stride: int
     low: float | None
-    in_step: bool = False
+    in_step: int = 0
 
     @property
     def input_rows(self) -> int:
@@ -132,7 +132,7 @@ class Form:
         return (0, range(half)), (0, range(half, self.channels))
 
     def words_before_stream(self) -> int:
-        return STEP_WORDS * self.in_step + 5 + self.input_rows + self.vectors + 1
+        return STEP_WORDS * (self.in_step > 0) + 5 + self.input_rows + self.vectors + 1
 
     def words_behind_stream(self, *, clamped: bool, residual: bool) -> int:
         return (3 + self.rows) * residual + 2 * clamped + 3 * PIECES * len(self.parts) + 1
@@ -233,44 +233,38 @@ def separable_kernel(form: Form, epilogue: Expression | None = None, *, residual
     return k
 
 
-def _meet(k: Assembler, r: _Registers) -> None:
+def _meet(k: Assembler, qpus: int) -> None:
     """Waits for all QPUs, as the linker's barrier does: tiles of even and of odd numbers have tokens of their own."""
-    others, left = r.offset, r.sums[-1][-1]
-    k.mov(others, UNIFORM, set_flags=True)
-    k.mov(left, others)
-    k.branch("master", "any_zc")
-    k.label("others")
+    gathers, odd = R1, R2
+    k.label("meet")
+    k.mov(NULL, gathers, set_flags=True)
+    k.branch("gathers", "any_zc")
+    k.label("arrives")
     k.release(ARRIVE)
-    k.mov(NULL, UNIFORM, set_flags=True)
+    k.mov(NULL, odd, set_flags=True)
     k.branch("odd", "any_zc")
     k.acquire(DEPART[0])
     k.branch("met")
     k.label("odd")
     k.acquire(DEPART[1])
     k.branch("met")
-    k.label("master")
-    k.acquire(ARRIVE)
-    k.op("sub", left, left, 1, set_flags=True)
-    k.branch("master", "any_zc")
-    k.mov(NULL, UNIFORM, set_flags=True)
-    k.branch("odd_master", "any_zc")
-    k.label("even_master")
-    k.release(DEPART[0])
-    k.op("sub", others, others, 1, set_flags=True)
-    k.branch("even_master", "any_zc")
+    k.label("gathers")
+    for _ in range(qpus - 1):
+        k.acquire(ARRIVE)
+    k.mov(NULL, odd, set_flags=True)
+    k.branch("gathers_odd", "any_zc")
+    for _ in range(qpus - 1):
+        k.release(DEPART[0])
     k.branch("met")
-    k.label("odd_master")
-    k.release(DEPART[1])
-    k.op("sub", others, others, 1, set_flags=True)
-    k.branch("odd_master", "any_zc")
+    k.label("gathers_odd")
+    for _ in range(qpus - 1):
+        k.release(DEPART[1])
     k.label("met")
 
 
 def _start(k: Assembler, r: _Registers, form: Form) -> None:
     stream_from(k, r.tile)
     advance(k, r.tile, form.words_before_stream())
-    if form.in_step:
-        _meet(k, r)
     columns = _columns(k, r, form)
     gap, base, outside = r.results[3:6]
     for register in (gap, base, outside):
@@ -287,6 +281,9 @@ def _start(k: Assembler, r: _Registers, form: Form) -> None:
     for vector in r.vectors:
         k.op("add", vector, R0, UNIFORM)
     k.mov(R3, UNIFORM)
+    if form.in_step:
+        k.mov(R1, UNIFORM)
+        k.mov(R2, UNIFORM)
     stream_from(k, R3)
     for sums in zip(*r.sums, strict=True):
         k.mov(R0, UNIFORM)
@@ -302,6 +299,8 @@ def _start(k: Assembler, r: _Registers, form: Form) -> None:
         k.op("add", TMU_S[number % 2], r.offset, address)
     for number, vector in enumerate(r.vectors, form.lines):
         k.op("add", TMU_S[number % 2], r.offset, vector)
+    if form.in_step:
+        _meet(k, form.in_step)
 
 
 def _columns(k: Assembler, r: _Registers, form: Form) -> list[Register]:
