@@ -66,6 +66,18 @@ def test_few_tiles_are_not_in_step() -> None:
         ALGORITHM.choice(spec, replace(TARGET, qpus=64), {"rows": 2, "channels": 16, "pace": "in_step"})
 
 
+def test_a_layer_of_several_launches_is_not_in_step() -> None:
+    """The QPUs of one launch would wait for those of another."""
+    spec = LAYERS["separable"]
+    point = {"rows": 2, "channels": 16, "pace": "in_step"}
+    work = ALGORITHM.work(spec, TARGET, ALGORITHM.choice(spec, TARGET, point))
+    seconds = 4 * work.instructions / TARGET.qpus / TARGET.v3d_clock_hz
+    slow = replace(TARGET, launch_limit_s=2 * seconds)
+    with pytest.raises(ScheduleError, match="one launch"):
+        ALGORITHM.choice(spec, slow, point)
+    ALGORITHM.choice(spec, slow, {**point, "pace": "free"})
+
+
 def test_images_of_a_batch_are_not_in_step() -> None:
     spec = LAYERS["separable of two images and a sum"]
     (axis,) = (axis for axis in ALGORITHM.space(spec, TARGET).axes if axis.name == "pace")

@@ -45,13 +45,14 @@ from codegen.engines.videocore4.kernels.separable import (
 )
 from codegen.engines.videocore4.layer import Address, QpuLayer, Uniform
 from codegen.engines.videocore4.layout import LANES, LINE_BYTES
+from codegen.engines.videocore4.parts import parts_of
 from codegen.errors import ScheduleError
 from codegen.expression import RESULT, as_clamp
 from codegen.graph import LayerSpec
 from codegen.operators.chain import Chain
 from codegen.operators.conv2d import Conv2d
 from codegen.program import WORD_BYTES
-from codegen.schedule import Axis, AxisNames, Choice, Point, Space, Work, values
+from codegen.schedule import Axis, AxisNames, Candidate, Choice, Point, Space, Work, values
 from codegen.target import Target
 from codegen.tensor import FloatArray
 
@@ -197,7 +198,7 @@ class QpuSeparable(AlgorithmBase):
         )
         if form.in_step and tiles < target.qpus:
             raise ScheduleError(f"{self.name}: {tiles} tiles do not keep {target.qpus} QPUs in step")
-        return Choice(
+        choice = Choice(
             engine=self.engine,
             algorithm=self.name,
             split=values({}),
@@ -205,6 +206,11 @@ class QpuSeparable(AlgorithmBase):
             input_layouts=("pixel16",) * len(spec.inputs),
             output_layouts=("pixel16",),
         )
+        if form.in_step and parts_of(self, Candidate(spec, choice), target) > 1:
+            raise ScheduleError(
+                f"{self.name}: QPUs in step do all tiles in one launch, which would take too long"
+            )
+        return choice
 
     def work(self, spec: LayerSpec, target: Target, choice: Choice) -> Work:
         found = Separable.require(spec)
