@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import ClassVar
 
 import numpy as np
@@ -65,10 +66,13 @@ _INSTRUCTIONS_OF_TILE = 150  # its start, and its store beside the results
 
 @dataclass(frozen=True)
 class _Pixels:
-    """The pixels of each tile: those of block `tile`, and `gathered` of those behind the last such block."""
+    """The pixels of each tile: those of a block, and `gathered` of those behind the last such block. Blocks of tiles
+    that are computed at the same time, `together` of them, lie apart: neighbouring ones crowd the same sets of caches.
+    """
 
     geometry: Geometry
     pixels: int
+    together: int
 
     @property
     def gathered(self) -> int:
@@ -78,11 +82,17 @@ class _Pixels:
     def tiles(self) -> int:
         return tile_count(self.geometry.output_pixels, self.pixels)
 
+    @cached_property
+    def blocks(self) -> NDArray[np.intp]:
+        """The block of each tile."""
+        by_place = np.argsort(np.arange(self.tiles) % self.together, kind="stable")
+        return np.argsort(by_place)
+
     def of(self, tile: int) -> list[int]:
         """The last pixel of all stands for those that there are not."""
         first = STREAMED * self.tiles + self.gathered * tile
         last = self.geometry.output_pixels - 1
-        own = [STREAMED * tile + i for i in range(STREAMED)]
+        own = [STREAMED * int(self.blocks[tile]) + i for i in range(STREAMED)]
         return [min(pixel, last) for pixel in (*own, *range(first, first + self.gathered))]
 
     def pieces(self, tile: int) -> list[range]:
@@ -218,7 +228,7 @@ class QpuPointwiseChannels(AlgorithmBase):
         residual = Convolution.require(spec).residual
         part = _Part(
             whole.within(output_lines),
-            _Pixels(whole, choice.tiles["pixels"]),
+            _Pixels(whole, choice.tiles["pixels"], choice.splits["pixel_tiles"]),
             starts(whole.output_channels, CHANNELS),
             bounds(op.epilogue),
             None if residual is None else (residual, whole),
@@ -272,6 +282,7 @@ class _Part:
     def _before(self, row: int, column: int, group: int, weights: int) -> list[Uniform]:
         depth = self.geometry.input_channels
         source, ahead = LINE_BYTES * depth * group, first_request(depth)
+        stream = source + self.geometry.input_block_bytes * int(self.pixels.blocks[row])
         vector = block_lines(depth + 1) * LINE_BYTES
         biases = [weights + vector * (VECTORS * column + p) for p in range(VECTORS)]
         return [
@@ -280,7 +291,7 @@ class _Part:
             *(Address("weights", bias + LINE_BYTES + ahead) for bias in biases),
             Address("input", source + ahead),
             first_offset(depth),
-            Address("input", source + self.geometry.input_block_bytes * row),
+            Address("input", stream),
         ]
 
     def _behind(self, row: int, channel: int) -> list[Uniform]:
@@ -292,7 +303,8 @@ class _Part:
                 for p in range(VECTORS)
                 for pixel in self.pixels.of(row)
             ]
-        words += [*self.clamp, Address("output", self.geometry.output_line_bytes(row, channel))]
+        block = int(self.pixels.blocks[row])
+        words += [*self.clamp, Address("output", self.geometry.output_line_bytes(block, channel))]
         column = 0
         for piece in self.pixels.pieces(row):
             set_up, stride = piece_set_up(column, len(piece))

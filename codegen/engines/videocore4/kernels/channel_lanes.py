@@ -161,7 +161,6 @@ def _start(k: Assembler, r: TileRegisters) -> None:
     k.op("add", r.weight_lines, R4, UNIFORM)
     k.mov(r.channels, UNIFORM)
     k.mov(R3, UNIFORM)
-    stream_from(k, R3)
     advance(k, r.tile, WORDS_BEFORE)
     for p, row in enumerate(r.accumulators):
         k.load_tmu(p)
@@ -171,6 +170,7 @@ def _start(k: Assembler, r: TileRegisters) -> None:
         shared = min(len(through_a), len(through_b))
         for register in (*through_a[shared:], *through_b[shared:]):
             k.mov(register, R4)
+    stream_from(k, R3)
 
 
 def _add_residual(k: Assembler, accumulators: list[Register]) -> None:
