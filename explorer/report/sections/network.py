@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
 
 from codegen.plan import PlanStep
 from explorer.report.exhibits import Drawing
@@ -17,6 +19,7 @@ from explorer.terminal.units import seconds
 
 WIDTH, GAP_ACROSS, GAP_DOWN, MARGIN = 244, 26, 30, 12  # pixels
 LINE, CHARACTERS, CHANNEL = 16, 30, 9
+BAND, NARROW = 300, 400  # least height of what paper does not break, greatest width of what it has in columns
 TEXT = (
     "Every step is a node that leads to its reasons; the bar at its left has the colour of its algorithm. Lines are "
     "tensors from the step that writes to those that read."
@@ -35,6 +38,15 @@ class Node:
     @property
     def height(self) -> int:
         return LINE * len(self.lines) + 12
+
+
+@dataclass(frozen=True)
+class Path:
+    """A tensor's way from one node to another, as SVG draws it, from its top to its bottom."""
+
+    drawing: str
+    top: float
+    bottom: float
 
 
 class Network:
@@ -62,13 +74,37 @@ def graph(run: RunData) -> Drawing:
     paths, channels = [], Channels()
     for source, target in sorted(edges, key=lambda edge: row_of[edge[0]]):
         if row_of[target] == row_of[source] + 1:
-            paths.append({"path": _short_path(nodes, places, source, target)})
+            path = _short_path(nodes, places, source, target)
         else:
             channel = width + CHANNEL * channels.free(row_of[source], row_of[target])
-            paths.append({"path": _long_path(nodes, places, source, target, channel)})
+            path = _long_path(nodes, places, source, target, channel)
+        paths.append(Path(path, places[source][1] + nodes[source].height, places[target][1]))
     width += CHANNEL * channels.used + MARGIN
     label = f"Graph of {run.plan.model_name}"
-    return Drawing(part("graph", width, height, label, paths, drawn))
+    cuts = _cuts([min(places[index][1] for index in row) for row in rows], height)
+    return Drawing(part("graph", width, label, width < NARROW, list(_bands(cuts, paths, drawn))))
+
+
+def _cuts(tops: Sequence[float], height: int) -> list[float]:
+    """Where the graph can be cut, between rows, into bands of at least `BAND`, and its ends."""
+    cuts = [0.0]
+    for top in tops:
+        if top - GAP_DOWN / 2 >= cuts[-1] + BAND:
+            cuts.append(top - GAP_DOWN / 2)
+    return [*cuts, float(height)]
+
+
+def _bands(
+    cuts: Sequence[float], paths: Sequence[Path], drawn: Sequence[Mapping[str, Any]]
+) -> Iterator[Mapping[str, object]]:
+    """What stands between two cuts; a path that crosses one is in both."""
+    for top, bottom in pairwise(cuts):
+        yield {
+            "top": top,
+            "height": bottom - top,
+            "paths": [path.drawing for path in paths if path.top < bottom and path.bottom > top],
+            "nodes": [node for node in drawn if top <= node["y"] < bottom],
+        }
 
 
 def _nodes_and_edges(run: RunData) -> tuple[list[Node], list[tuple[int, int]]]:
@@ -194,7 +230,7 @@ class Channels:
         return len(self._ends) - 1
 
 
-def _drawn(node: Node, left: float, top: float) -> Mapping[str, object]:
+def _drawn(node: Node, left: float, top: float) -> Mapping[str, Any]:
     return {
         "x": left,
         "y": top,

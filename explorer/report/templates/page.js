@@ -92,7 +92,7 @@
   };
   for (const table of all("table.candidates")) {
     const names = [...table.tHead.rows[0].cells].map((cell) => cell.textContent);
-    table.tHead.rows[0].append(make("th", "compare", { scope: "col" }));
+    table.tHead.rows[0].append(make("th", "compare", { scope: "col", class: "pick" }));
     for (const row of table.tBodies[0].rows) {
       const cells = [...row.cells];
       const entry = {
@@ -106,7 +106,9 @@
         else ticked.delete(box);
         compare();
       });
-      row.insertCell().append(box);
+      const cell = make("td", "", { class: "pick" });
+      cell.append(box);
+      row.append(cell);
     }
   }
 })();

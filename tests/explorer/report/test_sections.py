@@ -8,7 +8,7 @@ import pytest
 
 from explorer.errors import ReportError
 from explorer.report.section import ReportSection, report_sections
-from explorer.report.sections import candidates, front, layers, prediction, reproduction, summary
+from explorer.report.sections import candidates, front, layers, network, prediction, reproduction, summary
 from explorer.report.sections.staircase import unbeaten
 from explorer.runs.data import open_run
 from explorer.runs.frames import timed_candidates
@@ -189,3 +189,13 @@ def test_what_fewer_bytes_cost_is_said_beside_the_leanest_of_the_fastest(make_ru
     changed = next(one for one in candidates.longest_layers(open_run(directory)) if one.name == layer.name)
     assert changed.saved_bytes_share == pytest.approx(0.5)
     assert changed.leanest["time_s"] == 0.03 and changed.is_fastest
+
+
+def test_the_graph_is_cut_between_rows_and_has_every_step_once(make_run: MakeRun) -> None:
+    tops = [12.0, 130.0, 250.0, 370.0, 480.0]
+    assert network._cuts(tops, 600) == [0.0, 355.0, 600.0]
+    assert network._cuts(tops[:1], 130) == [0.0, 130.0]
+    run = open_run(make_run("run"))
+    drawn = str(network.graph(run).markup())
+    for number in range(1, len(run.plan.steps) + 1):
+        assert drawn.count(f'data-layer="{number}"') == 1

@@ -103,7 +103,7 @@ def test_the_list_of_runs_has_it(make_run: MakeRun) -> None:
     ]
     table = runs_sheet([(place, open_run(place)) for place in places]).table()
     column = next(column for column in table.columns if "noise" in str(column.header))
-    assert list(column.cells) == ["no clock", "±2.0 %", "unknown"]
+    assert list(map(str, column.cells)) == ["no clock", "±2.0 %", "unknown"]
 
 
 def test_tables_still_print() -> None:
