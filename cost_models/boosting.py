@@ -4,23 +4,17 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Any
+from functools import cache, cached_property
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from cost_models.errors import CostModelError
 from cost_models.features import Matrix
 
-try:
+if TYPE_CHECKING:
     import lightgbm
-except OSError as error:  # the wheel links to the system's OpenMP runtime
-    raise CostModelError(
-        f"LightGBM cannot be loaded: {error}; install libgomp1 (`apt install libgomp1`)"
-    ) from error
-
-lightgbm.register_logger(logging.getLogger(__name__))  # its own default writes to the standard output
-logging.getLogger(__name__).setLevel(logging.ERROR)  # its warnings are of trees that are as they should be
 
 _COMMON: dict[str, Any] = {
     "min_data_in_bin": 1,
@@ -51,6 +45,21 @@ QUANTILE: dict[str, Any] = {
 }
 
 
+@cache
+def _lightgbm() -> ModuleType:
+    """Loaded when something is fitted or restored; raises CostModelError where it cannot be."""
+    try:
+        import lightgbm
+    except OSError as error:  # the wheel links to the system's OpenMP runtime
+        raise CostModelError(
+            f"LightGBM cannot be loaded: {error}; install libgomp1 (`apt install libgomp1`)"
+        ) from error
+    log = logging.getLogger(__name__)
+    lightgbm.register_logger(log)  # its own default writes to the standard output
+    log.setLevel(logging.ERROR)  # its warnings are of trees that are as they should be
+    return lightgbm
+
+
 @dataclass(frozen=True)
 class Trees:
     """A fitted ensemble."""
@@ -71,8 +80,8 @@ class Trees:
     def from_text(text: str) -> Trees:
         """Raises CostModelError where LightGBM cannot read the text."""
         try:
-            return Trees(lightgbm.Booster(model_str=text))
-        except lightgbm.basic.LightGBMError as error:
+            return Trees(_lightgbm().Booster(model_str=text))
+        except _lightgbm().basic.LightGBMError as error:
             raise CostModelError(f"LightGBM cannot read the model text: {error}; fit it again") from error
 
     @cached_property
@@ -93,7 +102,7 @@ def _fit(
     names: tuple[str, ...],
 ) -> Trees:
     columns = [name.replace(".", "_") for name in names]  # LightGBM refuses JSON's special characters
-    data = lightgbm.Dataset(
+    data = _lightgbm().Dataset(
         matrix, label=target, weight=weights, feature_name=columns, params={"verbosity": -1}
     )
-    return Trees(lightgbm.train(parameters, data, keep_training_booster=True))
+    return Trees(_lightgbm().train(parameters, data, keep_training_booster=True))

@@ -75,8 +75,7 @@ def build_report(
 
 
 def _unseen_predictions(found: SearchResult) -> Unseen:
-    predictions = found.model.unseen()
-    return {o.candidate: p for o, p in zip(found.observations, predictions, strict=True)}
+    return {o.candidate: p for o, p in zip(found.observations, found.unseen, strict=True)}
 
 
 def _steps(

@@ -8,6 +8,7 @@ the strategy all the time.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -24,7 +25,10 @@ from explorer.search.strategy import Strategy
 from microbench.errors import StoreError
 from microbench.store import Sample
 
-VERSION = 2  # of what is kept
+VERSION = 3  # of what is kept
+
+
+Kept = TypeVar("Kept", bound=BaseModel)
 
 
 class _Asked(BaseModel):
@@ -45,6 +49,12 @@ class _Round(BaseModel):
     requests: tuple[_Asked, ...]
 
 
+class _Unseen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    predicted: tuple[tuple[float, float, float], ...]
+
+
 class Recalled:
     """A strategy that decides by the state alone (`Strategy.is_stateless`), asked only what it was not asked before.
 
@@ -63,10 +73,21 @@ class Recalled:
     def ask(self, state: SearchState, budget: Left) -> Sequence[Request]:
         kept = self._keeper.round(self._key)
         if kept is not None:
-            return _recalled(_read(kept, self._key), state)
+            return _recalled(_read(_Round, kept, self._key), state)
         requests = self._strategy.ask(state, budget)
         self._keeper.add_round(self._key, _round(requests, state).model_dump_json())
         return requests
+
+    def unseen(self, state: SearchState) -> tuple[Prediction, ...]:
+        """What the state's model says of its observations unseen; fitted for that where it never was."""
+        key = content_hash([self._key, "unseen"])
+        kept = self._keeper.round(key)
+        if kept is not None:
+            return tuple(Prediction(*times) for times in _read(_Unseen, kept, key).predicted)
+        predictions = state.model.unseen()
+        told = _Unseen(predicted=tuple((p.time_s, p.low_s, p.high_s) for p in predictions))
+        self._keeper.add_round(key, told.model_dump_json())
+        return predictions
 
     def tell(self, samples: Sequence[Sample]) -> None:
         self._key = content_hash([self._key, *map(_content, samples)])
@@ -125,9 +146,9 @@ def _round(requests: Sequence[Request], state: SearchState) -> _Round:
     )
 
 
-def _read(content: str, key: str) -> _Round:
+def _read(kind: type[Kept], content: str, key: str) -> Kept:
     try:
-        return _Round.model_validate_json(content)
+        return kind.model_validate_json(content)
     except ValidationError as error:
         raise StoreError(
             f"the store's round {key[:12]} of a search is damaged: {error.errors()[0]['msg']}; take a copy that is "

@@ -47,14 +47,17 @@ class Asked:
 
 @dataclass(frozen=True)
 class SearchResult:
-    """Working timed candidates of every layer and relayout, everything measured, and the model fitted to it.
+    """Working timed candidates of every layer and relayout, and everything measured.
 
-    `asked`: why each was measured, in the order that it was asked for.
+    `unseen`: what the cost model says of each of the observations, in their order, without having seen its layer
+    (`CostModel.unseen`); `model` is fitted to them where that was not known from another run. `asked`: why each was
+    measured, in the order that it was asked for.
     """
 
     timed_candidates: Mapping[LayerSpec, tuple[TimedCandidate, ...]]
     samples: tuple[Sample, ...]
     model: CostModel
+    unseen: tuple[Prediction, ...]
     candidates: int
     rounds: int
     strategy: str = ""
@@ -85,9 +88,10 @@ def search(
     BoardError and StoreError as the measurer does.
     """
     state = SearchState(searched, model, settings, prior)
+    recalled: Recalled | None = None
     if searched.keeper is not None and strategy.is_stateless:
         basis = basis_of(searched, model, strategy, settings, prior)
-        strategy = Recalled(strategy, searched.keeper, basis)
+        strategy = recalled = Recalled(strategy, searched.keeper, basis)
     left, rounds = Left(settings.budget), 0
     asked: list[Asked] = []
 
@@ -116,7 +120,8 @@ def search(
     return SearchResult(
         state.timed_candidates,
         state.samples,
-        state.model,
+        model,
+        recalled.unseen(state) if recalled else state.model.unseen(),
         sum(len(layer.candidates) for layer in state.every),
         rounds,
         strategy.name,

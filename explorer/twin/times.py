@@ -66,7 +66,7 @@ class Times:
         """
         samples = tuple(self.board.get(sample.candidate, sample) for sample in twin.samples)
         twin.model.fit(observations(samples), ())
-        result = replace(twin, timed_candidates=self.known(), samples=samples)
+        result = replace(twin, timed_candidates=self.known(), samples=samples, unseen=twin.model.unseen())
         return Corrected(result, tuple(compositions))
 
     def _known(self, way: TimedCandidate, factor: float) -> TimedCandidate | None:

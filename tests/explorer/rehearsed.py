@@ -68,7 +68,7 @@ def searched_tiny_network(directory: Path, *, threads: int = 1, channels: int = 
         timed_candidates[spec] = tuple(
             TimedCandidate(s.candidate, s.time_s, s.kind, s.id) for s in samples if s.candidate.spec == spec
         )
-    result = SearchResult(timed_candidates, tuple(samples), model, len(samples), 1)
+    result = SearchResult(timed_candidates, tuple(samples), model, (), len(samples), 1)
     return SearchedNetwork(network, profile, target, fingerprint, Overheads(), 0, result, timed_candidates)
 
 

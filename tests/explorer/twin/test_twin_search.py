@@ -61,7 +61,7 @@ def searched(law: Law = law_s) -> SearchResult:
         )
         for spec in specs()
     }
-    return SearchResult(ways, tuple(samples), RooflineModel(HOST), len(samples), 1)
+    return SearchResult(ways, tuple(samples), RooflineModel(HOST), (), len(samples), 1)
 
 
 @dataclass
