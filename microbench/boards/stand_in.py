@@ -74,14 +74,15 @@ class StandInBoard(VirtualBoard):
     def run_bundle(self, bundle: Path, inputs: tuple[AnyArray, ...]) -> BundleRun:
         """As the virtual board does, a few times, with the constants of the board there."""
         manifest = read_manifest(bundle)
+        plan = read_plan(bundle / "plan.json")
         try:
-            executable = build_virtual_bundle(bundle, manifest, self.profile, stands_in=True)
+            executable = build_virtual_bundle(bundle, manifest, plan, self.profile, stands_in=True)
         except ToolchainError as error:
             raise BoardError(f"bundle {bundle}: {error}") from error
         outputs, report = run_bench(
             self._executor, executable, bundle, manifest, inputs, runs=RUNS, warmup=0, limit_s=BUNDLE_LIMIT_S
         )
-        return virtual_bundle_run(self.profile, read_plan(bundle / "plan.json"), outputs, report)
+        return virtual_bundle_run(self.profile, plan, outputs, report)
 
 
 def board_file(profile: DeviceProfile, habits: Habits) -> str:

@@ -98,7 +98,7 @@ class VirtualBoard:
         manifest = read_manifest(bundle)
         plan = read_plan(bundle / "plan.json")
         try:
-            executable = build_virtual_bundle(bundle, manifest, self.profile)
+            executable = build_virtual_bundle(bundle, manifest, plan, self.profile)
         except ToolchainError as error:
             raise BoardError(f"bundle {bundle}: {error}") from error
         outputs, report = run_bench(

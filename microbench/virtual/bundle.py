@@ -7,7 +7,7 @@ from pathlib import Path
 from codegen.bundle.manifest import Manifest, bundle_sources
 from codegen.bundle.pool import pool_flags
 from codegen.engines.cpu.toolchain import compile_executable
-from codegen.plan import Plan, read_plan
+from codegen.plan import Plan
 from microbench.profile import DeviceProfile
 from microbench.virtual.build import (
     SIMULATOR_FLAGS,
@@ -25,14 +25,13 @@ BOARD_FILE = "../../board.constants"  # from where a runner's programs run
 
 
 def virtual_bundle_sources(
-    bundle: Path, manifest: Manifest, profile: DeviceProfile, stands_in: bool = False
+    bundle: Path, manifest: Manifest, plan: Plan, profile: DeviceProfile, stands_in: bool = False
 ) -> dict[str, str]:
     """C files and headers by name; the profile's constants are compiled in, with GPU memory as the plan has it.
 
     `stands_in`: the constants are those of the board that the simulator stands for where the bundle runs.
     Raises ProfileError where the board has no such memory.
     """
-    plan = read_plan(bundle / "plan.json")
     return {**bundle_sources(bundle, manifest, None), **virtual_platform(profile, plan, stands_in)}
 
 
@@ -52,10 +51,10 @@ def virtual_platform(profile: DeviceProfile, plan: Plan, stands_in: bool = False
 
 
 def build_virtual_bundle(
-    bundle: Path, manifest: Manifest, profile: DeviceProfile, stands_in: bool = False
+    bundle: Path, manifest: Manifest, plan: Plan, profile: DeviceProfile, stands_in: bool = False
 ) -> Path:
     """The cached bench program, static so that it also runs elsewhere; raises ToolchainError."""
-    sources = virtual_bundle_sources(bundle, manifest, profile, stands_in)
+    sources = virtual_bundle_sources(bundle, manifest, plan, profile, stands_in)
     simulator = simulator_sources()
     own = {name: text for name, text in sources.items() if name not in simulator or name.endswith(".h")}
     flags = (*SIMULATOR_FLAGS, "-static", *pool_flags(manifest.files))
