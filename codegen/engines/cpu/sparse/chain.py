@@ -8,7 +8,7 @@ import numpy as np
 
 from codegen.engines.cpu.gemm_tile import matrix_and_bias
 from codegen.engines.cpu.instructions import Count, epilogue_instructions
-from codegen.engines.cpu.sparse.depthwise_source import ROWS, depthwise_text, padded_rows, pitch
+from codegen.engines.cpu.sparse.depthwise_source import ROWS, copy_elements, depthwise_text
 from codegen.engines.cpu.sparse.kernel import Columns, SparseKernel
 from codegen.engines.cpu.sparse.pattern import tile_bytes
 from codegen.graph import LayerSpec
@@ -50,7 +50,7 @@ class CpuSparseChain(SparseKernel):
 
     def scratch_bytes(self, spec: LayerSpec, pixels: int, lanes: int) -> int:
         windows = Windows.of(_members(spec)[0])
-        return tile_bytes(padded_rows(windows, pixels), pitch(windows, lanes))
+        return tile_bytes(2, copy_elements(windows, pixels, lanes))
 
     def count_columns(self, count: Count, spec: LayerSpec, operands: float) -> float:
         """An input is loaded once for several rows of outputs; what a tile reads is copied with its padding."""

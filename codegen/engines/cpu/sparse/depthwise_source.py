@@ -10,21 +10,19 @@ from codegen.windows import Windows
 ROWS = 4  # of outputs whose sums grow from one load of an input
 
 
-def pitch(windows: Windows, lanes: int) -> int:
-    """Elements from one padded row of inputs to the next: for each phase of the stride whole vectors and the taps."""
-    return windows.columns.stride * _phase(windows, lanes)
-
-
-def padded_rows(windows: Windows, pixels: int) -> int:
-    """Rows of inputs that a tile of so many pixels reads at most."""
+def copy_elements(windows: Windows, pixels: int, lanes: int) -> int:
+    """Of the inputs of one channel that a tile of so many pixels reads at most, with their padding."""
     rows = min(windows.rows.outputs, (pixels - 1) // windows.columns.outputs + 2)
-    return (rows - 1) * windows.rows.stride + _reach(windows.rows.taps, windows.rows.dilation)
+    return ((rows - 1) * windows.rows.stride + _reach(windows.rows.taps, windows.rows.dilation)) * _pitch(
+        windows, lanes
+    )
 
 
 def depthwise_text(entry: str, windows: Windows, pixels: int, lanes: int, epilogue: Expression) -> str:
     """`<entry>_columns` of operands that a depthwise convolution computes, a channel each.
 
-    The rows of inputs that a tile reads are copied between zeros, the columns of a stride's phases behind each other.
+    The rows of inputs that a tile reads are copied between zeros, the columns of a stride's phases behind each other;
+    those of the next channel before one is computed, as loads wait for stores that they overlap.
     Vectors of outputs are stored whole: what they write behind a row is overwritten by the next, and behind the last
     channel there is room for a vector. Constants are the weights of each channel and its bias.
     """
@@ -36,6 +34,7 @@ def depthwise_text(entry: str, windows: Windows, pixels: int, lanes: int, epilog
                 _COLUMNS,
                 entry=entry,
                 pixels=pixels,
+                copy=copy_elements(windows, pixels, lanes),
                 constants=rows.taps * columns.taps + 1,
                 height=rows.inputs,
                 width=columns.inputs,
@@ -44,7 +43,7 @@ def depthwise_text(entry: str, windows: Windows, pixels: int, lanes: int, epilog
                 pad=rows.pad,
                 reach=_reach(rows.taps, rows.dilation),
                 copies="\n            ".join(_copies(windows, lanes)),
-                pitch=pitch(windows, lanes),
+                pitch=_pitch(windows, lanes),
                 rows=ROWS,
             ),
         ]
@@ -55,26 +54,33 @@ def _reach(taps: int, dilation: int) -> int:
     return (taps - 1) * dilation + 1
 
 
+def _pitch(windows: Windows, lanes: int) -> int:
+    """Elements from one padded row of inputs to the next: the phases of the stride."""
+    return windows.columns.stride * _phase(windows, lanes)
+
+
 def _phase(windows: Windows, lanes: int) -> int:
+    """Elements of a phase: a vector that ends where the row begins, whole vectors, and what taps read behind them."""
     columns = windows.columns
-    return (
-        round_up(columns.outputs, lanes)
-        + (_reach(columns.taps, columns.dilation) - 1) // columns.stride
-        + lanes
-    )
+    behind = (_reach(columns.taps, columns.dilation) - 1) // columns.stride
+    return round_up(_lead(windows, lanes) + round_up(columns.outputs, lanes) + behind, lanes)
+
+
+def _lead(windows: Windows, lanes: int) -> int:
+    """Elements before a phase, so that what is copied first lies where a vector begins."""
+    return -(-windows.columns.pad // windows.columns.stride) * (lanes - 1) % lanes
 
 
 def _copies(windows: Windows, lanes: int) -> list[str]:
     """Statements that copy a row to its phases, without its padding."""
     columns, found = windows.columns, []
+    lead, size = _lead(windows, lanes), _phase(windows, lanes)
     for phase in range(columns.stride):
         first = -(-max(0, columns.pad - phase) // columns.stride)
-        end = min(_phase(windows, lanes), -(-(columns.inputs + columns.pad - phase) // columns.stride))
-        source = f"row[{columns.stride} * c + {phase - columns.pad}]"
+        end = min(size - lead, -(-(columns.inputs + columns.pad - phase) // columns.stride))
+        place, source = phase * size + lead, f"row[{columns.stride} * c + {phase - columns.pad}]"
         if first < end:
-            found.append(
-                f"for (int c = {first}; c < {end}; ++c) at[{phase * _phase(windows, lanes)} + c] = {source};"
-            )
+            found.append(f"for (int c = {first}; c < {end}; ++c) at[{place} + c] = {source};")
     return found
 
 
@@ -90,7 +96,11 @@ def _rows_text(entry: str, windows: Windows, lanes: int, count: int, epilogue: E
         ]
         for kx in range(columns.taps) if meeting else ():
             shift = kx * columns.dilation
-            place = y * pitch(windows, lanes) + shift % columns.stride * _phase(windows, lanes)
+            place = (
+                y * _pitch(windows, lanes)
+                + shift % columns.stride * _phase(windows, lanes)
+                + _lead(windows, lanes)
+            )
             value = constant_vector(lanes, f"x + m + {place + shift // columns.stride}")
             updates = " ".join(f"a{r} += v * w[{ky * columns.taps + kx}];" for r, ky in meeting)
             lines.append(f"{{ const vec{lanes} v = {value}; {updates} }}")
@@ -135,14 +145,17 @@ _COLUMNS = """
     {
         const int top = p / $out_width, bottom = (p + count - 1) / $out_width;
         const int iy = top * $stride - $pad, needed = (bottom - top) * $stride + $reach;
-        memset(scratch, 0, (size_t)needed * $pitch * sizeof *scratch); /* padding, which stays */
+        float *copies[2] = {scratch, scratch + $copy};
+        memset(scratch, 0, sizeof *scratch * 2 * $copy); /* padding, which stays */
+        ${entry}_inside(x + (size_t)first * ($height * $width), iy, needed, copies[first & 1]);
         for (int k = first; k < end; ++k, tile += $pixels) {
             const float *w = constants + k * $constants;
-            ${entry}_inside(x + (size_t)k * ($height * $width), iy, needed, scratch);
+            if (k + 1 < end)
+                ${entry}_inside(x + (size_t)(k + 1) * ($height * $width), iy, needed, copies[(k + 1) & 1]);
             for (int j = 0; j < count;) {
                 const int oy = (p + j) / $out_width, ox = (p + j) % $out_width, left = count - j;
                 const int n = $out_width - ox < left ? $out_width - ox : left;
-                const float *from = scratch + (oy - top) * $stride * $pitch + ox;
+                const float *from = copies[k & 1] + (oy - top) * $stride * $pitch + ox;
                 if (ox == 0 && left >= $rows * $out_width) {
                     ${entry}_rows_of$rows(from, w, tile + j, $out_width);
                     j += $rows * $out_width;
