@@ -73,7 +73,7 @@ def choose_bundle(bundles: Sequence[Bundle], model_sha256: str, threads: int) ->
     return min(fitting, key=lambda bundle: (bundle.plan.predicted_s, str(bundle.directory)))
 
 
-def our_contender(bundle: Bundle) -> Contender:
+def our_contender(bundle: Bundle, name: str = OUR_NAME) -> Contender:
     """The bundle as one more contender, run by this very interpreter."""
     release = f"{version('explore-edge')}, plan's threads: {bundle.threads}"
-    return Contender(OUR_NAME, OUR_TITLE, release, Path(sys.executable), OUR_ENGINE, bundle.directory)
+    return Contender(name, OUR_TITLE, release, Path(sys.executable), OUR_ENGINE, bundle.directory)

@@ -97,7 +97,8 @@ def compare(
     with tempfile.TemporaryDirectory() as directory:
         value = Path(directory) / "input.npy"
         np.save(value, network.value)
-        ran = run_rounds(contenders, value, network.expected, threads, cpus, settings, done)
+        expected = {who.name: network.expected for who in contenders}
+        ran = run_rounds(contenders, value, expected, threads, cpus, settings, done)
     by_name = {entry.name: entry for entry in ran}
     entries = tuple(by_name[who.name] if isinstance(who, Contender) else who for who in ready)
     return Cell(network.name, threads, cpus, entries)

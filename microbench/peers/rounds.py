@@ -71,7 +71,7 @@ class _Record:
 def run_rounds(
     contenders: Sequence[Contender],
     value: Path,
-    expected: FloatArray,
+    expected: Mapping[str, FloatArray],
     threads: int,
     cpus: Sequence[int],
     settings: RoundSettings,
@@ -79,8 +79,8 @@ def run_rounds(
 ) -> tuple[Entry, ...]:
     """Entries in the order of the contenders; `done` is called after each round.
 
-    `value` is the input as .npy, `expected` the output that errors are told from. One that does not load, dies or
-    answers nonsense becomes an entry with the reason, and the others go on.
+    `value` is the input as .npy, `expected` the output of each contender that errors are told from. One that does
+    not load, dies or answers nonsense becomes an entry with the reason, and the others go on.
     """
     entries: dict[str, Entry] = {}
     with ExitStack() as stack:
@@ -89,7 +89,7 @@ def run_rounds(
             try:
                 worker = stack.enter_context(Worker(who, value, threads, cpus))
                 worker.run(1)
-                records.append(_Record(worker, relative_error(worker.output(), expected)))
+                records.append(_Record(worker, relative_error(worker.output(), expected[who.name])))
             except PeerError as error:
                 entries[who.name] = Entry(who.name, who.title, who.version, reason=str(error))
         order = random.Random(settings.seed)
@@ -99,7 +99,7 @@ def run_rounds(
                 _turn(record, [other for other in alive if other is not record], settings)
             done()
         for record in records:
-            _check_last(record, expected)
+            _check_last(record, expected[record.worker.contender.name])
         entries |= {record.worker.contender.name: record.entry() for record in records}
     return tuple(entries[who.name] for who in contenders)
 

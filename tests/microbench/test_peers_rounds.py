@@ -48,7 +48,7 @@ def entries_of(
     settings: RoundSettings = SETTINGS,
 ) -> dict[str, Entry]:
     contenders = [contender(model.parent, name, text, model) for name, text in engines.items()]
-    expected: FloatArray = 3 * VALUE
+    expected: dict[str, FloatArray] = {name: 3 * VALUE for name in engines}
     entries = run_rounds(contenders, value, expected, 1, cpus, settings, lambda: None)
     assert [entry.name for entry in entries] == list(engines)
     return {entry.name: entry for entry in entries}

@@ -19,6 +19,7 @@ from explorer.commands.bench.prior import prior
 from explorer.commands.bench.qpu import qpu
 from explorer.commands.bench.repeatability import repeatability
 from explorer.commands.bench.search import search
+from explorer.commands.bench.sparse import sparse
 from explorer.commands.bench.strategies import strategies
 from explorer.commands.bench.twin import twin
 
@@ -32,6 +33,7 @@ bench_app.command()(cpu_inner_loops)
 bench_app.command()(cpu_layers)
 bench_app.command()(cpu_memory)
 bench_app.command()(cpu_peers)
+bench_app.command()(sparse)
 bench_app.command()(cpu_instructions)
 bench_app.command()(cpu_families)
 bench_app.command()(cpu_clock)
