@@ -19,9 +19,14 @@ from tests.codegen.algorithm_layers import allowed_error
 from tests.codegen.built import Built, Case, built, bytes_of, cases, targets_of
 
 POISONS = {"NaN": np.float32(np.nan), "inf": np.float32(np.inf), "-inf": np.float32(-np.inf)}
-SPARSE = {"cpu_sparse_conv", "cpu_sparse_chain"}  # that read only weights which are not zero
+SPARSE = {
+    "cpu_sparse_conv",
+    "cpu_sparse_chain",
+    "cpu_sparse_fully_connected",
+}  # that read only weights which are not zero
 OTHER_MACS = {
     "cpu_sparse_chain": "products of weights that are not zero",
+    "cpu_sparse_fully_connected": "products of weights that are not zero",
     "cpu_sparse_conv": "products of weights that are not zero",
     "cpu_blocked_winograd": "products of transformed tiles, which are fewer",
     "cpu_blocked_chain": "rows that two bands need may be computed twice",

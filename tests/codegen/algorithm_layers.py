@@ -120,6 +120,9 @@ LAYERS: dict[str, LayerSpec] = {
     "sparse windows by blocks": _pruned(
         convolution(9, 31, (8, 9), Conv2d((3, 3), (2, 1), (1, 0, 2, 1), (1, 2), epilogue=RELU)), 0.3, 4
     ),
+    "sparse fully connected": _pruned(
+        inferred_layer(FullyConnected(RELU), (2, 45), weights=((37, 45), (37,))), 0.2
+    ),
     "sparse, many operands": _pruned(convolution(300, 20, (3, 3), Conv2d((1, 1))), 0.1),
     "residual": _with_residual(convolution(7, 41, (7, 8), Conv2d((1, 1))), X + Y),
     "residual of two images in groups": _with_residual(

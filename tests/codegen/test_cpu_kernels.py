@@ -307,9 +307,9 @@ def chain_specs(draw: st.DrawFn) -> LayerSpec:
 
 
 @st.composite
-def sparse_specs(draw: st.DrawFn) -> LayerSpec:
+def sparse_specs(draw: st.DrawFn, dense: st.SearchStrategy[LayerSpec]) -> LayerSpec:
     """Weights of any sparsity, all zero too, in blocks of outputs that are zero together."""
-    spec = draw(st.one_of(conv_specs(st.just(1), wide=True), pointwise_specs()))
+    spec = draw(dense)
     outputs, *others = spec.weights[0].shape
     block, share = draw(st.sampled_from([1, 4, 16])), draw(st.floats(0.0, 0.9))
     kept = np.random.default_rng(draw(st.integers(0, 99))).random((-(-outputs // block), *others)) < share
@@ -335,7 +335,8 @@ SPECS: dict[str, st.SearchStrategy[LayerSpec]] = {
     "cpu_conv_direct": conv_specs(st.sampled_from([1, 1, 2, 3])),
     "cpu_conv_im2col": conv_specs(st.just(1)),
     "cpu_pointwise_gemm": pointwise_specs(),
-    "cpu_sparse_conv": sparse_specs(),
+    "cpu_sparse_conv": sparse_specs(st.one_of(conv_specs(st.just(1), wide=True), pointwise_specs())),
+    "cpu_sparse_fully_connected": sparse_specs(fully_connected_specs()),
     "cpu_sparse_chain": sparse_chain_specs(),
     "cpu_conv_transpose": transposed_specs(st.sampled_from([1, 1, 2, 3])),
     "cpu_pool": pool_specs(),

@@ -30,7 +30,14 @@ from codegen.engines.cpu.sparse.compiled_source import (
     group_count,
     has_instructions,
 )
-from codegen.engines.cpu.sparse.pattern import Walk, entries_of, pack_walk, tile_bytes
+from codegen.engines.cpu.sparse.pattern import (
+    ROW_INSTRUCTIONS,
+    ROWS,
+    Walk,
+    entries_of,
+    pack_walk,
+    tile_bytes,
+)
 from codegen.engines.cpu.sparse.walk_source import walk_text
 from codegen.engines.cpu.threads import (
     PIXELS_SHARED,
@@ -45,15 +52,12 @@ from codegen.graph import LayerSpec
 from codegen.operators.conv2d import Conv2d
 from codegen.program import CpuProgram
 from codegen.schedule import Axis, AxisNames, Choice, Point, Work
-from codegen.sparsity import QUAD, SIXTEEN
 from codegen.target import Target
 from codegen.tensor import FloatArray
 
 WALKED, COMPILED = "walked", "compiled"
-ROWS = (1, QUAD, SIXTEEN)
 VECTORS = (4, 7, 14, 28)  # of pixels: few leave operands in the first cache, many make entries cheap
 BLOCKS = (64, 128, 256)  # operands at a time
-ROW_INSTRUCTIONS = 20.0  # a loop of unforeseen length ends
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,6 +11,8 @@ from codegen.engines.cpu.source import round_up
 from codegen.sparsity import QUAD, SIXTEEN, Sparsity, blocks_of
 from codegen.tensor import FloatArray
 
+ROWS = (1, QUAD, SIXTEEN)  # outputs that share an entry
+ROW_INSTRUCTIONS = 20.0  # a loop of unforeseen length ends
 ENTRY_WORDS = 1  # beside an entry's weights: where its operand lies
 ROW_WORDS = 2  # of a row: its number, and how many entries it has
 Words = NDArray[np.int32]
