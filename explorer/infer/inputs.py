@@ -62,7 +62,9 @@ def open_picture(path: Path) -> Image.Image:
             opened.load()
             return opened.convert("RGB") if opened.mode in ("P", "CMYK", "YCbCr", "LA") else opened.copy()
     except UnidentifiedImageError as error:
-        raise InputError(f"{path} is no picture that Pillow reads") from error
+        raise InputError(
+            f"{path} is no picture that Pillow reads: name a JPEG, a PNG, or the like"
+        ) from error
     except (OSError, ValueError, Image.DecompressionBombError) as error:
         raise InputError(f"{path} cannot be read as a picture: {reason_of(error)}") from error
 
@@ -95,7 +97,10 @@ def picture_array(
     values = np.asarray(fitted, dtype=np.uint8).reshape(height, width, channels)
     dtype = tensor.type.element_type.dtype
     if dtype.kind == "f":
-        mean, std = (_of_channels(part, channels) for part in (preparation.mean, preparation.std))
+        mean, std = (
+            _of_channels(name, part, channels)
+            for name, part in (("--mean", preparation.mean), ("--std", preparation.std))
+        )
         array: AnyArray = ((values / 255.0 - mean) / std).astype(dtype)
     else:
         array = values.astype(dtype)
@@ -163,9 +168,9 @@ def _fitted(picture: Image.Image, width: int, height: int, fit: Fit) -> tuple[Im
     return cut, Frame(size[0] / picture.width, size[1] / picture.height, -left, -top, width, height)
 
 
-def _of_channels(values: tuple[float, ...], channels: int) -> AnyArray:
+def _of_channels(name: str, values: tuple[float, ...], channels: int) -> AnyArray:
     if len(values) not in (1, channels):
-        raise InputError(f"one number for all channels or {channels}, not {len(values)}")
+        raise InputError(f"{name}: one number for all channels or {channels}, not {len(values)}")
     return np.asarray(values, dtype=np.float64)
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from codegen.graph import Graph, LayerSpec
 from codegen.operators.chain import Chain
 from codegen.schedule import Candidate, Value
+from codegen.suggestion import unknown
 from codegen.target import Target
 from explorer.compose.timed_candidates import threads_of
 from explorer.errors import ChoiceError
@@ -106,8 +107,11 @@ class Admission:
         there = every() if rules else ()
         for option, rule in rules:
             if not any(map(rule.fits, there)):
+                listed = _listed(there, rule.algorithm)
+                named = {candidate.choice.algorithm for candidate in there}
+                what = ";" if rule.algorithm in named else f" {unknown(rule.algorithm, sorted(named))}"
                 raise ChoiceError(
-                    f"{option} {rule.text}: that layer has no such choice; there are: {_listed(there, rule.algorithm)}"
+                    f"{option} {rule.text}: that layer has no such choice{what} there are: {listed}"
                 )
         if rules and not admitted:
             option, rule = rules[0]
@@ -122,7 +126,9 @@ def _by_spec(
     found: dict[LayerSpec, tuple[ChoiceRule, ...]] = {}
     for rule in rules:
         if rule.layer not in specs:
-            raise ChoiceError(f"{option} {rule.text}: no layer {rule.layer!r}; there are: {', '.join(specs)}")
+            raise ChoiceError(
+                f"{option} {rule.text}: no layer {unknown(rule.layer, specs)} there are: {', '.join(specs)}"
+            )
         spec = specs[rule.layer]
         found[spec] = (*found.get(spec, ()), rule)
     return found

@@ -82,7 +82,7 @@ def test_the_input_of_a_picture_must_be_plain() -> None:
 
 
 def test_a_mean_of_two_numbers_fits_no_three_channels() -> None:
-    with pytest.raises(InputError, match="one number for all channels or 3, not 2"):
+    with pytest.raises(InputError, match="--mean: one number for all channels or 3, not 2"):
         picture_array(picture(8, 10), INPUT, Preparation(mean=(0.5, 0.5)))
 
 

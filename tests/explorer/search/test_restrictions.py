@@ -53,6 +53,8 @@ def test_what_does_not_exist_is_answered_by_what_does() -> None:
         choices(force=(ChoiceRule("n9", "quick"),))
     with pytest.raises(ChoiceError, match=r"--force n0=none: .*there are: plain, quick"):
         choices(force=(ChoiceRule("n0", "none"),))
+    with pytest.raises(ChoiceError, match=r"no such choice 'quik', did you mean 'quick'\?"):
+        choices(force=(ChoiceRule("n0", "quik"),))
     with pytest.raises(ChoiceError, match=r"--forbid n0=none: .*there are: plain, quick"):
         choices(forbid=(ChoiceRule("n0", "none"),))
     with pytest.raises(ChoiceError, match=r"quick with columns=0\|1\|2\|3; rows=0"):
