@@ -1,7 +1,7 @@
-"""Follows docs/first-hour-virtual.md line by line in a bare Debian, then README.md's first commands, and what of
-docs/first-hour-pi-zero.md needs no board; writes what happened to a page in results/.
+"""Follows docs/first-hour-virtual.md line by line in a bare Debian, then README.md's first commands and those that its
+text names, and what of docs/first-hour-pi-zero.md needs no board; writes what happened to a page in results/.
 
-    python3 -m tests.first_hour [--model FILE] [--out FILE] [--searches]
+    python3 -m tests.first_hour [--model FILE] [--out FILE]
 
 As root. The bare Debian is made by mmdebstrap from this machine's own package sources, without a compiler and without
 git; the project arrives there as a tarball, and what pip needs is found as this machine finds it. Where there is no
@@ -34,8 +34,7 @@ PROJECT = "project"  # the directory's name there
 ABSENT = ("cc", "gcc", "clang", "git", "make")
 COMPILER = ("gcc", "libc6-dev")
 WITHOUT_A_BOARD = ("explore runner", "explore devices add")
-OF_README = (".venv/bin/explore check",)
-SEARCHES = ("./bootstrap run", ".venv/bin/explore run")  # of README.md: each takes as long as the page's
+OF_README = (".venv/bin/explore check", "./bootstrap run", ".venv/bin/explore run")
 SHOWN = (
     "run",
     "infer",
@@ -46,6 +45,15 @@ SHOWN = (
 )  # whose output is worth a place in the log
 LINES_SHOWN = 24
 RUN = "results/runs/my_network-pi-zero"
+IN_TEXT = {  # commands that README.md names in its text, and what is typed for them
+    "explore operators": "explore operators",
+    "explore runs": "explore runs",
+    "explore report": f"explore report {RUN}",
+    "explore compare A B": f"explore compare {RUN} results/runs/mobilenet_v1-pi-zero",
+    "explore profile RUN": f"explore profile {RUN} --trace launch.json --roofline layers.svg",
+    "explore bench qpu RUN...": f"explore bench qpu {RUN}",
+    "explore qpu isa": "explore qpu isa",
+}
 PREPARED = "--mean 0.485,0.456,0.406 --std 0.229,0.224,0.225"
 
 # The same array for onnxruntime, for the compiled network on the virtual board, and for the bundle built by cc.
@@ -192,9 +200,7 @@ def _unpack_project(root: Path) -> None:
     subprocess.run(["chroot", str(root), "tar", "-xf", "/project.tar"], check=True)
 
 
-def follow(
-    bare: Bare, model: Path | None, searches: bool
-) -> tuple[list[Step], list[str], dict[str, list[int]]]:
+def follow(bare: Bare, model: Path | None) -> tuple[list[Step], list[str], dict[str, list[int]]]:
     """The lines that were typed, those that need a board, and the five best classes by each way to compute them.
 
     Ends the program where anything is not as it should be.
@@ -210,8 +216,8 @@ def follow(
             steps.append(bare.step(f"apt-get install -y -q --no-install-recommends {' '.join(COMPILER)}"))
         steps.append(bare.step(line))
     answers = _answers(bare)
-    of_readme = OF_README + SEARCHES if searches else OF_README
-    steps += [bare.step(line) for line in lines_of(README) if line.startswith(of_readme)]
+    steps += [bare.step(line) for line in lines_of(README) if line.startswith(OF_README)]
+    steps += [bare.step(f".venv/bin/{typed}") for typed in IN_TEXT.values()]
     typed = [line for line in lines_of(BOARD) if any(text in line for text in WITHOUT_A_BOARD)]
     steps += [bare.step(line) for line in typed]
     return steps, [line for line in lines_of(BOARD) if line not in typed], answers
@@ -260,8 +266,7 @@ def page_of(
             shown = [line.rstrip()[:160] for line in step.output.splitlines()][-LINES_SHOWN:]
             parts.append(f"`{step.line}`\n\n```text\n" + "\n".join(shown) + "\n```\n")
     parts.append(
-        "## Not typed\n\nWhat needs a board; tests and searches of README.md, which take as long again; and what comes "
-        "behind where a run was ended.\n"
+        "## Not typed\n\nWhat needs a board; tests of README.md; and what comes behind where a run was ended.\n"
     )
     typed = {step.line for step in steps}
     readme = [line for line in lines_of(README) if line.startswith(("./", ".venv/")) and line not in typed]
@@ -274,7 +279,6 @@ def main() -> None:
     default = NETWORKS / "squeezenet1_1_224.onnx"
     parser.add_argument("--model", type=Path, default=default if default.is_file() else None)
     parser.add_argument("--out", type=Path, default=ROOT / "results" / "first-hour.md")
-    parser.add_argument("--searches", action="store_true", help="the README's too, which take as long again")
     chosen = parser.parse_args()
     for program in ("mmdebstrap", "chroot", "git"):
         if shutil.which(program) is None or os.geteuid() != 0:
@@ -282,7 +286,7 @@ def main() -> None:
     words = ["git", "rev-parse", "--short", "HEAD"]
     commit = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
     with bare_debian() as bare:
-        steps, untried, answers = follow(bare, chosen.model, chosen.searches)
+        steps, untried, answers = follow(bare, chosen.model)
     chosen.out.write_text(page_of(steps, untried, answers, chosen.model, commit), encoding="utf-8")
 
 

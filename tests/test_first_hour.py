@@ -14,14 +14,14 @@ from microbench.profile import load_profile
 from microbench.virtual.bundle import virtual_platform
 from tests.codegen.planned import PI_ZERO, GraphBuilder, plan_of, qpu_plan
 from tests.explorer.command_line import explore
-from tests.first_hour import BOARD, README, VIRTUAL, WITHOUT_A_BOARD, lines_of
+from tests.first_hour import BOARD, IN_TEXT, OF_README, README, VIRTUAL, WITHOUT_A_BOARD, lines_of
 
 COMMANDS = [
     line.partition(".venv/bin/explore ")[2]
     for page in (README, *sorted(VIRTUAL.parent.glob("*.md")))
     for line in lines_of(page)
     if ".venv/bin/explore " in line
-]
+] + [typed.removeprefix("explore ") for typed in IN_TEXT.values()]
 
 
 @pytest.mark.parametrize("line", COMMANDS)
@@ -33,6 +33,13 @@ def test_every_command_takes_the_options_that_are_typed(line: str) -> None:
 def test_the_pages_have_commands() -> None:
     assert len(COMMANDS) >= 12
     assert [line for line in lines_of(BOARD) if any(text in line for text in WITHOUT_A_BOARD)]
+
+
+def test_what_is_typed_stands_in_the_readme() -> None:
+    text = " ".join(README.read_text(encoding="utf-8").split())
+    assert [named for named in IN_TEXT if f"`{named}" not in text] == []
+    for begin in OF_README:
+        assert [line for line in lines_of(README) if line.startswith(begin)], begin
 
 
 def test_the_compiler_s_line_is_the_bundle_s(tmp_path: Path) -> None:
