@@ -6,6 +6,7 @@ from dataclasses import dataclass, fields
 from enum import IntEnum
 
 from microbench.conditions import Conditions
+from microbench.errors import BoardError
 from microbench.runner.frames import FrameError, Reader
 
 
@@ -44,6 +45,8 @@ class Readings:
     def conditions(self) -> Conditions:
         """What is available of them; raises BoardError for a value that no sensor gives."""
         flags = self.throttle_flags.value
+        if flags is not None and not flags.is_integer():
+            raise BoardError(f"throttle flags are a word of bits, not {flags!r}")
         return Conditions(
             cpu_clock_hz=self.arm_clock_hz.value,
             gpu_clock_hz=self.v3d_clock_hz.value,

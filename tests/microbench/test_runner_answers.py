@@ -20,6 +20,7 @@ from microbench.runner.messages import (
     gpu_run_request,
     hello_answer,
 )
+from microbench.runner.readings import Reading, Readings, ReadingState
 from tests.microbench.gpu_jobs import sound_gpu_job
 
 ANSWERS: tuple[Callable[[bytes], object], ...] = (
@@ -59,6 +60,13 @@ def test_an_unknown_ending_and_half_a_number_are_damage() -> None:
     outputs.data(b"abcde")
     with pytest.raises(FrameError, match="part of a number"):
         gpu_run_answer(outputs.payload())
+
+
+@pytest.mark.parametrize("flags", [float("nan"), float("inf"), 0.5])
+def test_throttle_flags_that_are_no_word_are_refused(flags: float) -> None:
+    told = [Reading(ReadingState.GOOD, value) for value in (250e6, 1e9, 48.3, flags, 1.2)]
+    with pytest.raises(BoardError, match="word of bits"):
+        Readings(*told).conditions()
 
 
 @pytest.mark.parametrize("limit_s", [float("inf"), float("nan"), 1e300, 0.0])
