@@ -214,8 +214,11 @@ static int run_child(exec_request *run, writer *answer, backend_message *why)
         return fail(why, FAULT_BOARD, "cannot start a process: %s", strerror(errno));
     int code = 0;
     const enum ending ending = wait_for(child, run->limit_s, &code);
-    if (ending != ENDED_BY_EXIT)
+    if (ending != ENDED_BY_EXIT) {
+        watch_hold();
         backend_recover();
+        watch_go_on();
+    }
     put_u32(answer, ending);
     put_u32(answer, (uint32_t)code);
     put_f64(answer, clock_s() - start_s);
