@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 
 import numpy as np
 from onnx import AttributeProto, ModelProto, NodeProto, helper, numpy_helper
@@ -79,28 +80,22 @@ def fold(node: OnnxNode, builder: GraphBuilder, imported: Importer) -> None:
 def _evaluate(node: OnnxNode, values: dict[str, Array], imported: Importer) -> list[Array]:
     """By the reference implementation; by this compiler's where that is wrong, lacks the node's version or fails."""
     if node.op_type in OWN:
-        return _evaluate_own(node, values, imported)
-    try:
-        return _evaluate_by_onnx(node, values)
-    except FoldingError:
-        try:
+        with _failures(node):
             return _evaluate_own(node, values, imported)
-        except ModelError:
-            pass  # what ONNX says of it tells more
+    try:
+        with _failures(node):
+            return _evaluate_by_onnx(node, values)
+    except FoldingError:
+        with suppress(ModelError), _failures(node):  # what ONNX says of it tells more
+            return _evaluate_own(node, values, imported)
         raise
 
 
-def _evaluate_by_onnx(node: OnnxNode, values: dict[str, Array]) -> list[Array]:
+@contextmanager
+def _failures(node: OnnxNode) -> Iterator[None]:
+    """What an evaluation ends by that was not made for the node's values, as FoldingError."""
     try:
-        inputs = [
-            helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(value.dtype), value.shape)
-            for name, value in values.items()
-        ]
-        outputs = [helper.make_empty_tensor_value_info(name) for name in node.outputs if name]
-        graph = helper.make_graph([node.proto], "constant", inputs, outputs)
-        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", node.opset)])
-        with np.errstate(all="ignore"):
-            return list(ReferenceEvaluator(model).run(None, values))
+        yield
     except (
         ArithmeticError,
         AssertionError,
@@ -115,6 +110,18 @@ def _evaluate_by_onnx(node: OnnxNode, values: dict[str, Array]) -> list[Array]:
             f"{node.where}: its inputs are constant but it cannot be evaluated ({error}); export the model without it, "
             "or with its result"
         ) from error
+
+
+def _evaluate_by_onnx(node: OnnxNode, values: dict[str, Array]) -> list[Array]:
+    inputs = [
+        helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(value.dtype), value.shape)
+        for name, value in values.items()
+    ]
+    outputs = [helper.make_empty_tensor_value_info(name) for name in node.outputs if name]
+    graph = helper.make_graph([node.proto], "constant", inputs, outputs)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", node.opset)])
+    with np.errstate(all="ignore"):
+        return list(ReferenceEvaluator(model).run(None, values))
 
 
 def _evaluate_own(node: OnnxNode, values: dict[str, Array], imported: Importer) -> list[Array]:

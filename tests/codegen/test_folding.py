@@ -101,3 +101,9 @@ def test_what_cannot_be_evaluated_is_said_of_the_node() -> None:
     model = constant_model("GridSample", 20, [X, normal(2, 3, 3, 3)], {"mode": "linear"})
     with pytest.raises(FoldingError, match=r"node 'GridSample_0' .* cannot be evaluated"):
         import_model(model)
+
+
+def test_truth_values_are_not_normalized() -> None:
+    model = constant_model("BatchNormalization", 15, [np.array(True), *[number([1.0])] * 4], {})
+    with pytest.raises(FoldingError, match=r"node 'BatchNormalization_0' .* cannot be evaluated"):
+        import_model(model)
