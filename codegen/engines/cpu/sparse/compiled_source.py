@@ -87,21 +87,20 @@ def _function(
     place = -REACH
     loaded, register = -1, 0
 
-    def weight() -> str:
+    def weight() -> int:
         nonlocal place
         if place == REACH:
             lines.append(f"add ${2 * REACH * FLOAT_BYTES},%rsi")
             place = -REACH
         place += 1
-        return f"{(place - 1) * FLOAT_BYTES}(%rsi)"
+        return (place - 1) * FLOAT_BYTES
 
-    lines += [f"vbroadcastss {weight()},%zmm{row}" for row in range(outputs)]
+    lines += [f"vbroadcastss {weight()}(%rsi),%zmm{row}" for row in range(outputs)]
     for operand, row in zip(operands.tolist(), rows.tolist(), strict=True):
         if operand != loaded:
             loaded, register = operand, GROUP + (register + 1) % OPERAND_REGISTERS
-            lines.append(f"vmovups {operand * operand_bytes}(%rdi),%zmm{register}")
-        source = weight()
-        lines.append(f"vfmadd231ps {source}{{1to16}},%zmm{register},%zmm{row}")
+            lines.append(f"operand {operand * operand_bytes},{register}")
+        lines.append(f"madd {weight()},{register},{row}")
     lines += [f"vmovups %zmm{row},{row * LANES * FLOAT_BYTES}(%rdx)" for row in range(outputs)]
     return [*lines, "vzeroupper", "ret"]
 
@@ -116,11 +115,19 @@ def _text(entry: str, lines: list[str], groups: list[Group]) -> str:
     )
     body = "\n".join(f'"{line}\\n"' for line in lines)
     return (
-        f'__asm__(".pushsection .text\\n"\n{body}\n".popsection\\n");\n{functions}'
+        f"__asm__({_BEGIN}\n{body}\n{_END});\n{functions}"
         f"static const struct {{ void (*code)(const float *, const float *, float *); int start, first, end; }}\n"
         f"{entry}_groups[] = {{{rows}}};\n"
     )
 
+
+# Macros keep the text short: most of its lines are multiply-adds.
+_BEGIN = (
+    r'".pushsection .text\n"'
+    r'".macro madd weight,operand,sum\nvfmadd231ps \\weight(%rsi){1to16},%zmm\\operand,%zmm\\sum\n.endm\n"'
+    r'".macro operand place,register\nvmovups \\place(%rdi),%zmm\\register\n.endm\n"'
+)
+_END = r'".purgem madd\n.purgem operand\n.popsection\n"'
 
 _FINISH = """
     static void ${entry}_finish(const float *restrict sums, int outputs, float *restrict y, int count)
