@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
@@ -10,6 +11,8 @@ from codegen.target import Target
 
 FLOAT_BYTES = FLOAT32.size_bytes  # of the C kernels' `float`s, which they compute in
 REGISTERS = 32  # VFPv2 single registers (ARM1176 TRM), AVX-512 and AArch64 vector registers
+_ADDRESSES = 12  # of pixels that clang keeps in the general registers of AArch64
+_SPARE = 4  # registers that clang moves streamed inputs through, as its code for AArch64 shows
 MOST_WORKSPACE_BYTES = 32 * 1024 * 1024
 
 
@@ -36,6 +39,41 @@ def block_registers(target: Target, lanes: int) -> int:
     if target.compiler[0].startswith("aarch64") or vector_lanes(target) == 16:
         return REGISTERS
     return 16  # NEON of 32-bit ARM, AVX2, SSE
+
+
+@dataclass(frozen=True)
+class TileRegisters:
+    """The registers that hold a tile of pixels by blocks of channels, a block each.
+
+    `by_element`: products take one element of a register of inputs, as those of AArch64 do. Compilers then load the
+    inputs of every pixel of a tile at once, and what does not fit beside sums and weights is spilled in the innermost
+    loop. Elsewhere one broadcast at a time is enough.
+    """
+
+    count: int
+    by_element: bool
+
+    def pixels(self, blocks: int) -> int:
+        """The most pixels by so many blocks of output channels that leave room for weights and inputs; 0: none."""
+        if self.by_element:
+            return max(0, min(_ADDRESSES, (self.count - 2 - blocks) // (blocks + 1)))
+        return max(0, (self.count - 1) // blocks - 1)
+
+    def streamed_pixels(self, blocks: int) -> int:
+        """The same where inputs are read once each, in the order of their use."""
+        return max(0, (self.count - 1 - (_SPARE if self.by_element else 0)) // blocks - 1)
+
+    def window_sums(self, taps: int, shared: bool) -> int:
+        """The most sums of a window of so many taps, whose weights are held; `shared`: inputs wait for the next sum."""
+        if not self.by_element:
+            return self.count - 1 - taps
+        return (self.count - _SPARE - taps) // 2 if shared else self.count - 2 * taps - _SPARE
+
+
+def tile_registers(target: Target, lanes: int) -> TileRegisters:
+    """The registers for blocks of so many floats."""
+    by_element = target.compiler[0].startswith("aarch64") and lanes > 1
+    return TileRegisters(block_registers(target, lanes), by_element)
 
 
 @cache

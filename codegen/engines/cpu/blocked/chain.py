@@ -33,7 +33,7 @@ from codegen.engines.cpu.blocked.kernel import (
 from codegen.engines.cpu.blocked.window_source import WindowCode
 from codegen.engines.cpu.instructions import Count, input_bytes, loads_of, weight_bytes
 from codegen.engines.cpu.kernel import checked_workspace
-from codegen.engines.cpu.machine import FLOAT_BYTES, cache_bytes, is_scalar
+from codegen.engines.cpu.machine import FLOAT_BYTES, TileRegisters, cache_bytes, is_scalar
 from codegen.engines.cpu.source import fill, round_up
 from codegen.engines.cpu.threads import LINE, Share, own_workspace, threads_axis
 from codegen.graph import LayerSpec
@@ -162,7 +162,7 @@ class _ChainPlan:
     spec: LayerSpec
     point: Point
     entry: str
-    registers: int
+    registers: TileRegisters
 
     @cached_property
     def stages(self) -> tuple[Stage, ...]:

@@ -15,6 +15,7 @@ from codegen.engines.cpu.blocked.kernel import blocks_of
 from codegen.engines.cpu.blocked.pool import pool_code
 from codegen.engines.cpu.blocked.window_source import WindowCode, window_text
 from codegen.engines.cpu.instructions import ADDRESS_INSTRUCTIONS, LOOP_INSTRUCTIONS, Count
+from codegen.engines.cpu.machine import TileRegisters
 from codegen.expression import RESULT, Expression, as_clamp, clamp
 from codegen.graph import LayerSpec
 from codegen.operators.chain import Chain
@@ -77,7 +78,7 @@ def stages_of(chain: Chain) -> tuple[Stage, ...] | None:
 
 
 def stage_code(
-    stage: Stage, entry: str, source: Image, result: Image, outer: str, registers: int
+    stage: Stage, entry: str, source: Image, result: Image, outer: str, registers: TileRegisters
 ) -> ConvCode | WindowCode:
     """The parameters of the stage's span function between two pictures."""
     lanes, spec = result.lanes, stage.spec
@@ -155,12 +156,12 @@ def count_stage(count: Count, code: ConvCode | WindowCode, stage: Stage, rows: i
     count.add(float(rows * blocks * code.lanes * columns.outputs), alu=1.0, stores=1)
 
 
-def _dense_tile(stage: Stage, lanes: int, registers: int) -> tuple[int, int]:
+def _dense_tile(stage: Stage, lanes: int, registers: TileRegisters) -> tuple[int, int]:
     """(pixels, blocks) of the register tile that needs the fewest cycles for a row, by counting multiplications."""
     width, out_blocks = stage.windows.columns.outputs, blocks_of(stage.spec.output.shape[1], lanes)
     best = (float("inf"), 1, 1)
     for blocks in range(1, min(MOST_BLOCKS, out_blocks) + 1):
-        most = max(1, (registers - 1) // blocks - 1)
+        most = max(1, registers.pixels(blocks))
         tiles = -(-width // most)
         pixels = -(-width // tiles)
         cost = tiles * -(-out_blocks // blocks) * (max(LATENCY_PIXELS, pixels * blocks) + TILE_OVERHEAD)

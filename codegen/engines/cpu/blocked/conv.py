@@ -9,6 +9,7 @@ from codegen.engines.cpu.blocked.conv_source import ConvCode, conv_text, pack_co
 from codegen.engines.cpu.blocked.conv_tiles import RegisterTiledConv, even_widths
 from codegen.engines.cpu.blocked.geometry import Image
 from codegen.engines.cpu.blocked.kernel import IN_BLOCKS, INPUT_NAMES, ROW_MAJOR
+from codegen.engines.cpu.machine import TileRegisters
 from codegen.graph import LayerSpec
 from codegen.operators.conv2d import Conv2d
 from codegen.schedule import Axis, AxisNames, Point
@@ -51,7 +52,7 @@ class CpuBlockedConv(RegisterTiledConv[ConvCode]):
         (source,), result = super().layouts(spec, point)
         return ("nchw" if point["input"] == ROW_MAJOR else source,), result
 
-    def widths(self, spec: LayerSpec, blocks: int, registers: int) -> tuple[int, ...]:
+    def widths(self, spec: LayerSpec, blocks: int, registers: TileRegisters) -> tuple[int, ...]:
         return even_widths(_windows(spec).columns.outputs, blocks, registers)
 
     def text(self, code: ConvCode) -> str:

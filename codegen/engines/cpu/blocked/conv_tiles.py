@@ -10,7 +10,7 @@ from codegen.engine_registry import layout_named
 from codegen.engines.cpu.blocked.conv_source import CHANNELS_OUTER, PIXELS_OUTER, ConvCode
 from codegen.engines.cpu.blocked.kernel import BlockedKernel, blocks_of
 from codegen.engines.cpu.instructions import Count, epilogue_instructions, input_bytes, loads_of, weight_bytes
-from codegen.engines.cpu.machine import FLOAT_BYTES, cache_bytes
+from codegen.engines.cpu.machine import FLOAT_BYTES, TileRegisters, cache_bytes
 from codegen.engines.cpu.source import fill
 from codegen.engines.cpu.threads import (
     PIXELS_SHARED,
@@ -53,7 +53,7 @@ class RegisterTiledConv(BlockedKernel, Generic[Code]):
     """C arguments that say with which row the pictures begin, where the kernel's span function has them."""
 
     @abstractmethod
-    def widths(self, spec: LayerSpec, blocks: int, registers: int) -> tuple[int, ...]:
+    def widths(self, spec: LayerSpec, blocks: int, registers: TileRegisters) -> tuple[int, ...]:
         """Widths of tiles worth trying with so many blocks of output channels."""
 
     @abstractmethod
@@ -166,13 +166,12 @@ class RegisterTiledConv(BlockedKernel, Generic[Code]):
         )
 
 
-def even_widths(outputs: int, blocks: int, registers: int) -> tuple[int, ...]:
+def even_widths(outputs: int, blocks: int, registers: TileRegisters) -> tuple[int, ...]:
     """The widest tiles that fit with so many blocks of output channels, and the next that cut `outputs` evenly.
 
-    Sums, one vector of weights per block and a broadcast are in registers. A row is cut evenly, so that of two widths
-    which need as many tiles the smaller is as good.
+    A row is cut evenly, so that of two widths which need as many tiles the smaller is as good.
     """
-    widest = (registers - 1) // blocks - 1
+    widest = registers.pixels(blocks)
     fewest = -(-outputs // max(1, widest))
     widths = {-(-outputs // count) for count in range(fewest, fewest + WIDTHS)}
     return tuple(sorted(widths)) if widest > 0 else ()

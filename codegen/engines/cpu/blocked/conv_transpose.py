@@ -12,7 +12,7 @@ from codegen.engines.cpu.blocked.conv_source import ConvCode, conv_text, pack_co
 from codegen.engines.cpu.blocked.geometry import Image
 from codegen.engines.cpu.blocked.kernel import BlockedKernel, blocks_of
 from codegen.engines.cpu.instructions import Count, epilogue_instructions, input_bytes, loads_of, weight_bytes
-from codegen.engines.cpu.machine import FLOAT_BYTES, cache_bytes
+from codegen.engines.cpu.machine import FLOAT_BYTES, TileRegisters, cache_bytes
 from codegen.engines.cpu.source import fill
 from codegen.engines.cpu.threads import (
     PIXELS_SHARED,
@@ -193,10 +193,10 @@ def _packed(weights: Sequence[FloatArray], phase: _Phase) -> FloatArray:
     return pack_conv([np.ascontiguousarray(taps), weights[1]], phase.code)
 
 
-def _width(spec: LayerSpec, blocks: int, registers: int) -> int:
-    """Pixels that fit the registers beside a vector of weights per block and a broadcast, a row being cut evenly."""
+def _width(spec: LayerSpec, blocks: int, registers: TileRegisters) -> int:
+    """Pixels that fit the registers beside weights and inputs, a row being cut evenly."""
     outputs = max(phase.window.outputs for phase in axis_phases(spec, 1))
-    widest = max(1, (registers - 1) // blocks - 1)
+    widest = max(1, registers.pixels(blocks))
     return -(-outputs // -(-outputs // widest))
 
 

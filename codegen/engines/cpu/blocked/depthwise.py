@@ -18,7 +18,7 @@ from codegen.engines.cpu.instructions import (
     Count,
     epilogue_instructions,
 )
-from codegen.engines.cpu.machine import FLOAT_BYTES, block_registers, is_scalar
+from codegen.engines.cpu.machine import FLOAT_BYTES, TileRegisters, is_scalar, tile_registers
 from codegen.engines.cpu.threads import SHARED_NAMES, nothing_shared, shared_axis, threads_axis
 from codegen.graph import LayerSpec
 from codegen.operators.conv2d import Conv2d
@@ -119,10 +119,10 @@ class CpuBlockedDepthwise(BlockedKernel):
 
 
 def _widths(spec: LayerSpec, rows: int, target: Target, lanes: int) -> tuple[int, ...]:
-    return tile_widths(spec, rows, block_registers(target, lanes))
+    return tile_widths(spec, rows, tile_registers(target, lanes))
 
 
-def tile_widths(spec: LayerSpec, rows: int, registers: int) -> tuple[int, ...]:
+def tile_widths(spec: LayerSpec, rows: int, registers: TileRegisters) -> tuple[int, ...]:
     """The width of tiles worth trying with so many rows of outputs; none where they do not fit the registers.
 
     Sums, weights (of a row of the kernel, or all) and an input are in registers; weights that leave room for few sums
@@ -130,8 +130,9 @@ def tile_widths(spec: LayerSpec, rows: int, registers: int) -> tuple[int, ...]:
     """
     windows = Windows.of(spec)
     taps = windows.columns.taps * (windows.rows.taps if rows > 1 else 1)
-    outputs, most = windows.columns.outputs, (registers - 1 - taps) // rows
-    if rows > 1 and (3 * taps > 2 * registers or most < 1 or rows > windows.rows.outputs):
+    shared = 1 < windows.columns.stride < windows.columns.taps
+    outputs, most = windows.columns.outputs, registers.window_sums(taps, shared) // rows
+    if rows > 1 and (3 * taps > 2 * registers.count or most < 1 or rows > windows.rows.outputs):
         return ()
     most = max(1, most)
     fewest = -(-outputs // most)

@@ -56,7 +56,7 @@ class CpuBlockedFullyConnected(BlockedKernel):
         return isinstance(spec.op, FullyConnected)
 
     def axes(self, spec: LayerSpec, target: Target) -> tuple[Axis, ...]:
-        most = self.registers(target) // 2
+        most = self.registers(target).count // 2
         return (
             self.lanes_axis(target),
             Axis("blocks", tuple(blocks for blocks in BLOCKS if blocks <= most)),

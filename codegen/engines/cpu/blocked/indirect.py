@@ -10,6 +10,7 @@ from codegen.engines.cpu.blocked.geometry import Image
 from codegen.engines.cpu.blocked.indirect_source import indirect_text, pack_indirect
 from codegen.engines.cpu.blocked.indirect_tile import IndirectCode
 from codegen.engines.cpu.instructions import Count
+from codegen.engines.cpu.machine import TileRegisters
 from codegen.graph import LayerSpec
 from codegen.operators.conv2d import Conv2d
 from codegen.schedule import Axis, AxisNames, Point
@@ -54,11 +55,16 @@ class CpuBlockedIndirect(RegisterTiledConv[IndirectCode]):
     def computes(self, spec: LayerSpec, target: Target) -> bool:
         return super().computes(spec, target) and bool(self.widths_of_blocks(spec, target))
 
-    def widths(self, spec: LayerSpec, blocks: int, registers: int) -> tuple[int, ...]:
+    def widths(self, spec: LayerSpec, blocks: int, registers: TileRegisters) -> tuple[int, ...]:
         windows = Windows.of(spec)
         rows, columns = windows.rows.outputs, windows.columns.outputs
         widths = even_widths(rows * columns, blocks, registers)
-        if registers > MOST_REGISTERS or windows.is_pointwise or not widths or rows * columns > MOST_OUTPUTS:
+        if (
+            registers.count > MOST_REGISTERS
+            or windows.is_pointwise
+            or not widths
+            or rows * columns > MOST_OUTPUTS
+        ):
             return ()
         by_rows = rows * -(-columns // widths[-1])
         return widths if -(-rows * columns // widths[-1]) <= FEWER_TILES * by_rows else ()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from codegen.engines.cpu.kernel import CpuKernel
 from codegen.engines.cpu.layout import ChannelBlocked
-from codegen.engines.cpu.machine import block_lanes, block_registers
+from codegen.engines.cpu.machine import TileRegisters, block_lanes, tile_registers
 from codegen.graph import LayerSpec
 from codegen.schedule import Axis, AxisNames, Point
 from codegen.target import Target
@@ -40,9 +40,9 @@ class BlockedKernel(CpuKernel):
         """The one size of blocks."""
         return Axis("lanes", (self.lanes(target),))
 
-    def registers(self, target: Target) -> int:
-        """How many blocks of channels the registers hold."""
-        return block_registers(target, self.lanes(target))
+    def registers(self, target: Target) -> TileRegisters:
+        """What holds tiles of blocks of channels."""
+        return tile_registers(target, self.lanes(target))
 
     def layouts(self, spec: LayerSpec, point: Point) -> tuple[tuple[str, ...], str]:
         name = blocked_layout(point["lanes"])

@@ -51,7 +51,7 @@ class CpuBlockedPool(BlockedKernel):
 
     def axes(self, spec: LayerSpec, target: Target) -> tuple[Axis, ...]:
         outputs = spec.output.shape[3]
-        fewest = -(-outputs // min(WIDEST, self.registers(target) - 2))
+        fewest = -(-outputs // min(WIDEST, self.registers(target).count - 2))
         return (
             self.lanes_axis(target),
             Axis("pixels", (-(-outputs // fewest),)),

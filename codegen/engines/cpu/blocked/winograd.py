@@ -12,7 +12,7 @@ from codegen.engines.cpu.blocked.winograd_source import winograd_text
 from codegen.engines.cpu.blocked.winograd_transform import input_operations, output_operations
 from codegen.engines.cpu.instructions import Count, epilogue_instructions, input_bytes, loads_of
 from codegen.engines.cpu.kernel import checked_workspace
-from codegen.engines.cpu.machine import FLOAT_BYTES, block_registers, cache_bytes, is_scalar
+from codegen.engines.cpu.machine import FLOAT_BYTES, cache_bytes, is_scalar, tile_registers
 from codegen.engines.cpu.source import fill
 from codegen.engines.cpu.threads import (
     CHANNELS_SHARED,
@@ -161,10 +161,10 @@ class CpuBlockedWinograd(BlockedKernel):
 
 
 def _register_tiles(spec: LayerSpec, target: Target, lanes: int) -> dict[int, int]:
-    """Tiles for each number of blocks: sums, a vector of weights per block and a broadcast fill the registers."""
-    registers = block_registers(target, lanes)
+    """Tiles for each number of blocks: sums, weights and inputs fill the registers."""
+    registers = tile_registers(target, lanes)
     most = blocks_of(spec.output.shape[1], lanes)
-    sizes = {b: (registers - 1) // b - 1 for b in BLOCKS if b <= most}
+    sizes = {b: registers.streamed_pixels(b) for b in BLOCKS if b <= most}
     sizes = {b: size for b, size in sizes.items() if size > 1}
     if len(sizes) > 1 and not is_scalar(target):
         del sizes[1]  # would load a broadcast for every sum
