@@ -28,8 +28,6 @@ def operators(
             print_json([dict(zip(names, row, strict=True)) for row in operator_rows()])
         elif console.is_terminal:
             Sheet("", HEADINGS, tuple(operator_rows()), spare=("Element types",)).show(console)
-            say_next(
-                console, "explore check MODEL says what of a network's own nodes is not supported, and why"
-            )
+            say_next(console, "explore check MODEL says what of a network is not supported")
         else:
             typer.echo(page(), nl=False)

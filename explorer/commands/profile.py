@@ -48,7 +48,7 @@ def profile(
         plan = open_run(run).plan
         found = profile_plan(plan, load_profile(device or plan.device))
         tables = [layer_table(found), network_table([found])]
-        then = f"explore explain {run} LAYER says why a layer is computed so; --trace FILE has the launch in time"
+        then = f"explore explain {run} LAYER, or the same with --trace FILE"
         show(tables, as_json, then)
         if trace is not None:
             for number, one in enumerate(found.traces):

@@ -68,8 +68,9 @@ def bench_peers(settings: PeersSettings, as_json: bool) -> None:
                     show([cell_table(cells[-1])], as_json)
                 _write(cells, settings)  # at once: an interrupt loses no cell
     means = mean_table(cells, settings.rounds.seed)
-    show([*map(cell_table, cells), means] if as_json else [means], as_json)
     console.print(f"results: {settings.out / 'cpu-peers.md'}", markup=False)
+    then = "explore bench cpu-layers RUN says where the time goes"
+    show([*map(cell_table, cells), means] if as_json else [means], as_json, then)
 
 
 def _check(settings: PeersSettings) -> None:

@@ -73,9 +73,7 @@ def ground_truth(
                 layers = distinct_layers(network.graph, layer or ())
                 for truth in measured_layers(settings, layers, limit, share, progress):
                     console.print(f"{name}: {_line(truth)}", markup=False, soft_wrap=True)
-        say_next(
-            console, f"explore bench models --store {settings.store}, or explore bench strategies, by that"
-        )
+        say_next(console, f"explore bench models --store {settings.store}")
 
 
 def _line(truth: LayerTruth) -> str:

@@ -52,7 +52,7 @@ def networks(
             done.append(compared(path, shapes))
             if markdown is not None:  # after each: an interrupt loses none that is done
                 write_markdown(markdown, "Networks from files", INTRODUCTION, [_table(done)])
-        then = f"explore run --device host --model {files[0]} searches for faster choices"
+        then = f"explore run --device host --model {files[0]}"
         show([_table(done)], as_json, then)
 
 

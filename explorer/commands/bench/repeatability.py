@@ -60,4 +60,4 @@ def repeatability(
         if markdown is not None:
             write_markdown(markdown, "Repeatability", INTRODUCTION, shown)
             console.print(f"tables: {markdown}", markup=False)
-        show(shown, as_json, f"explore run --device {device} searches, and tells the noise floor of its own")
+        show(shown, as_json, f"explore run --device {device} tells its own noise floor")

@@ -101,5 +101,5 @@ def twin(
                     found.setdefault(f"{name} at {resolution} pixels", []).append(worth)
                     if markdown is not None:
                         write_markdown(markdown, "Twins of boards", INTRODUCTION, worth_tables(found))
-        then = "explore calibrate --device NAME, then explore run --device NAME, on a board of your own"
+        then = "explore calibrate --device NAME, then explore run --device NAME"
         show(worth_tables(found), as_json, then)

@@ -206,9 +206,7 @@ def sensitivity(
 
 def _next_of(profiled: bool) -> str:
     if profiled:
-        return (
-            "explore qpu sensitivity, with the same options, says what the time owes to uncertain constants"
-        )
+        return "explore qpu sensitivity varies the constants that nobody measured"
     return "explore qpu run with --profile says where the time goes"
 
 
