@@ -221,22 +221,12 @@ ARCHITECTURES = (
     own("conformer", "Conformer", "sequence_modules.Conformer", (1, 61, 40)),
     own("llama_cached", "LLaMA", "sequence_modules.Llama", (1, 3), 256, ((1, 4, 2, 5, 16),), opset=18),
     own("demucs", "Demucs", "sequence_modules.Demucs", (1, 1, 804)),
-    of_timm("swin_tiny_patch4_window7_224", "Swin", 56, img_size=56),
     of_timm("mambaout_femto", "MambaOut"),
     of_timm("hgnetv2_b0", "HGNet v2"),
     of_timm("repvit_m0_9", "RepViT"),
     of_timm("inception_next_atto", "InceptionNeXt"),
     of_timm("shvit_s1", "SHViT", 128),
     of_timm("seresnext26d_32x4d", "SE-ResNeXt"),
-    of_timm("nf_regnet_b0", "NF-Net"),
-    of_timm("res2net50_14w_8s", "Res2Net"),
-    of_timm("cs3darknet_focus_s", "CSPDarknet"),
-    of_timm("coat_lite_tiny", "CoaT", img_size=64),
-    of_timm("focalnet_tiny_srf", "FocalNet"),
-    of_timm("crossvit_tiny_240", "CrossViT", 240),
-    of_timm("tiny_vit_5m_224", "TinyViT", 64, img_size=64),
-    of_timm("sequencer2d_s", "Sequencer"),
-    of_timm("visformer_tiny", "Visformer", img_size=64),
 )
 
 
