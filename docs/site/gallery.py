@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+_LINK = re.compile(r"\[([^\]]*)\]\([^)]+\)")
 _FIGURE = re.compile(r"!\[[^\]]*\]\((figures/[^)]+)\)")
 
 
@@ -31,4 +32,5 @@ def _head(path: Path) -> tuple[str, str]:
     text = next((block for block in blocks[1:] if not block.startswith(("#", "|", "!", "```"))), None)
     if text is None:
         raise ValueError(f"{path} does not say what it shows")
-    return blocks[0].removeprefix("# ").split("\n")[0], text
+    # Links lead on from the page itself: from another they would lead astray.
+    return blocks[0].removeprefix("# ").split("\n")[0], _LINK.sub(r"\1", text)
