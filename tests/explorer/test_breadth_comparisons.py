@@ -90,3 +90,11 @@ def test_one_detection_or_none(found: int) -> None:
 def test_a_comparison_says_what_it_is(comparison: Comparison) -> None:
     assert comparison.name in ("by place", "as sets")
     assert comparison.error(detections(), detections()) == 0.0
+
+
+def test_boxes_without_area_are_told_apart_by_their_scores() -> None:
+    line = np.array([[0.0, 0.0, 0.0, 160.0]] * 3 + [[10.0, 10.0, 50.0, 90.0]])
+    wanted = [line, np.array([0.9, 0.8, 0.7, 0.6]), np.array([2, 2, 2, 1])]
+    swapped = [value[[1, 0, 2, 3]] for value in wanted]
+    assert AS_SETS.error(swapped, wanted) == 0.0
+    assert AS_SETS.error([line, np.array([0.9, 0.8, 0.5, 0.6]), wanted[2]], wanted) > 0.1

@@ -14,6 +14,8 @@ from explorer.studies.foreign_networks import spread_error
 AnyArray = NDArray[Any]
 LEAST_OVERLAP = 0.5
 """Intersection over union from which on two boxes may be the same detection."""
+MARGIN = 0.01
+"""Of the spread of all corners, around boxes whose overlap is asked for."""
 
 
 class Comparison(Protocol):
@@ -45,10 +47,10 @@ BY_PLACE = ByPlace()
 class AsSets:
     """Detections (boxes (N, 4) by corners, scores (N), labels (N)) as sets, for rounding changes the order of scores.
 
-    Boxes of one label that overlap most are the same detection: it is off by its corners, over the spread of all
-    corners wanted, and by its score, over the spread of all scores wanted. What has no partner is off by the distance
-    of its score from the cut of the side that lacks it, over the spread of scores: `threshold`, which scores exceed
-    there, or the least score there, where that side has `most`.
+    Boxes of one label that overlap are the same detection, the nearest first: it is off by its corners, over the spread
+    of all corners wanted, and by its score, over the spread of all scores wanted. What has no partner is off by the
+    distance of its score from the cut of the side that lacks it, over the spread of scores: `threshold`, which scores
+    exceed there, or the least score there, where that side has `most`.
     """
 
     threshold: float
@@ -58,15 +60,12 @@ class AsSets:
     def error(self, own: Sequence[AnyArray], wanted: Sequence[AnyArray]) -> float:
         mine, theirs = _Side.of(own), _Side.of(wanted)
         box_spread, score_spread = _spread(theirs.boxes), _spread(theirs.scores)
-        pairs = _partners(mine, theirs)
-        errors = [
-            error
-            for a, b in pairs
-            for error in (
-                *np.abs(mine.boxes[a] - theirs.boxes[b]) / box_spread,
-                abs(mine.scores[a] - theirs.scores[b]) / score_spread,
-            )
-        ]
+        distances = np.maximum(
+            np.abs(mine.boxes[:, None] - theirs.boxes[None]).max(-1, initial=0.0) / box_spread,
+            np.abs(mine.scores[:, None] - theirs.scores[None]) / score_spread,
+        )
+        pairs = _partners(mine, theirs, distances, MARGIN * box_spread)
+        errors = [float(distances[pair]) for pair in pairs]
         for side, other, paired in (
             (mine, theirs, {a for a, _ in pairs}),
             (theirs, mine, {b for _, b in pairs}),
@@ -91,17 +90,22 @@ class _Side:
         return cls(np.asarray(boxes, np.float64).reshape(-1, 4), np.asarray(scores, np.float64), labels)
 
 
-def _partners(mine: _Side, theirs: _Side) -> list[tuple[int, int]]:
-    """Pairs of one label, those that overlap most first, none twice."""
-    overlaps = np.where(mine.labels[:, None] == theirs.labels[None], _overlaps(mine.boxes, theirs.boxes), 0.0)
+def _partners(
+    mine: _Side, theirs: _Side, distances: NDArray[np.float64], margin: float
+) -> list[tuple[int, int]]:
+    """Pairs of one label that overlap, the nearest first, none twice. A margin around all boxes lets those overlap that
+    have no area.
+    """
+    grown = [side.boxes + np.array([-margin, -margin, margin, margin]) for side in (mine, theirs)]
+    fits = (mine.labels[:, None] == theirs.labels[None]) & (_overlaps(*grown) >= LEAST_OVERLAP)
+    left = np.where(fits & np.isfinite(distances), distances, np.inf)
     found: list[tuple[int, int]] = []
-    left = overlaps.copy()
     for _ in range(min(left.shape)):
-        a, b = np.unravel_index(int(left.argmax()), left.shape)
-        if not left[a, b] >= LEAST_OVERLAP:
+        a, b = np.unravel_index(int(left.argmin()), left.shape)
+        if not np.isfinite(left[a, b]):
             break
         found.append((int(a), int(b)))
-        left[a, :], left[:, b] = -1.0, -1.0
+        left[a, :], left[:, b] = np.inf, np.inf
     return found
 
 

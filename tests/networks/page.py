@@ -28,10 +28,10 @@ less than 95%, the last column says which operators' stay on the CPU, and whethe
 that is slower by the modelled times.
 
 Detectors with their post-processing are compared as sets, for of scores within rounding of each other either may come
-first. Boxes of one label that overlap most, by half at least, are one detection: it is off by its corners over the
-spread of all corners, and by its score over the spread of all scores. What only one side has is off by the distance of
-its score from the cut of the side that lacks it (the detector's threshold, or the least score there where that side is
-full) over the spread of scores."""
+first. Boxes of one label that overlap by half at least are one detection, the nearest first: it is off by its corners
+over the spread of all corners, and by its score over the spread of all scores. What only one side has is off by the
+distance of its score from the cut of the side that lacks it (the detector's threshold, or the least score there where
+that side is full) over the spread of scores."""
 
 
 @dataclass(frozen=True)
