@@ -17,8 +17,13 @@ from tests.test_floors import FLOORS, ROOT, imported_modules
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 EXTRAS: dict[str, list[str]] = PROJECT["optional-dependencies"]
 INSTALLED = packages_distributions()
-# Files that run in environments of their own (microbench/peers/peers.toml).
-ELSEWHERE = ROOT / "microbench" / "peers" / "programs"
+# Files that run where other packages are: environments of their own (microbench/peers), an emulated userland.
+ELSEWHERE = frozenset(
+    {
+        ROOT / "microbench" / "peers" / "programs",
+        ROOT / "microbench" / "emulation" / "judges" / "time_ncnn.py",
+    }
+)
 # An extra that cannot be installed beside the others: it wants an older protobuf.
 IN_ENVIRONMENTS_OF_THEIR_OWN = frozenset({"ortools"})
 DEBIAN_12 = (3, 11, 2)  # its Python
@@ -49,7 +54,7 @@ def imported(package: str) -> dict[str, set[str]]:
     """Distributions, with the files that import them."""
     found: dict[str, set[str]] = {}
     for path in sorted((ROOT / package).rglob("*.py")):
-        if ELSEWHERE not in path.parents:
+        if ELSEWHERE.isdisjoint({path, *path.parents}):
             for distribution in distributions_of(path):
                 found.setdefault(distribution, set()).add(str(path.relative_to(ROOT)))
     return found
