@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from codegen.errors import PlanError
 from codegen.expression import RELU, RESULT, clamp
 from codegen.graph import Graph, Node
 from codegen.operator import Operator
+from codegen.operators.chain import Chain
 from codegen.operators.concat import Concat
 from codegen.operators.conv2d import Conv2d
 from codegen.operators.conv_transpose2d import ConvTranspose2d
@@ -34,7 +36,7 @@ from codegen.plan import Plan
 from codegen.reference import evaluate
 from microbench.boards.virtual import VirtualBoard
 from microbench.profile import load_profile
-from tests.codegen.layers import sum_of_two
+from tests.codegen.layers import inferred_layer, sum_of_two
 from tests.codegen.plan_run import layered_plan, run_plan
 from tests.codegen.planned import PI_ZERO, GraphBuilder
 
@@ -81,7 +83,8 @@ def test_a_fire_module_on_the_qpus_writes_its_concatenation_in_place() -> None:
 
 def module_of(algorithm: str) -> Graph:
     """Three parts, the middle one ("part") a layer that the algorithm computes."""
-    build = GraphBuilder("parts", (1, 20, 13, 14) if algorithm == "qpu_winograd" else (1, 20, 7, 6))
+    wide = algorithm in ("qpu_pointwise_channels", "qpu_winograd")
+    build = GraphBuilder("parts", (1, 20, 13, 14) if wide else (1, 20, 7, 6))
     other = build.add(POINTWISE, "x", [(20, 20, 1, 1), (20,)], name="other")
     first = build.add(POINTWISE, other, [(9, 20, 1, 1), (9,)], name="first")
     if algorithm == "qpu_map":
@@ -110,8 +113,14 @@ def module_of(algorithm: str) -> Graph:
         part = build.add(
             Conv2d((3, 3), pads=(1, 1, 1, 1), groups=5), other, [(15, 4, 3, 3), (15,)], name="part"
         )
+    elif algorithm == "qpu_separable":
+        window = inferred_layer(replace(SAME, groups=20), (1, 20, 7, 6), weights=((20, 1, 3, 3), (20,)))
+        behind = inferred_layer(POINTWISE, *window.outputs, weights=((26, 20, 1, 1), (26,)))
+        weights = [tensor.shape for tensor in (*window.weights, *behind.weights)]
+        part = build.add(Chain((window, behind), ((0,), (-1,))), other, weights, name="part")
     elif "pointwise" in algorithm:
-        part = build.add(POINTWISE, other, [(26, 20, 1, 1), (26,)], name="part")
+        outputs = 42 if wide else 26
+        part = build.add(POINTWISE, other, [(outputs, 20, 1, 1), (outputs,)], name="part")
     else:
         part = build.add(SAME, other, [(26, 20, 3, 3), (26,)], name="part")
     last = build.add(POINTWISE, other, [(11, 20, 1, 1), (11,)], name="last")

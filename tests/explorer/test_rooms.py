@@ -11,6 +11,7 @@ from tests.test_floors import imported_modules
 # Rooms and the few files beside them, the lowest first.
 ROOMS = (
     "errors",
+    "one_thread",
     "terminal",
     "objectives",
     "compose",

@@ -40,8 +40,8 @@ def offered(line: str, cwd: Path) -> list[str]:
     ("line", "expected"),
     [
         ("explore che", ["check"]),
-        ("explore run --device pi-ze", ["pi-zero", "pi-zero-2"]),
-        ("explore doctor --device pi-ze", ["pi-zero", "pi-zero-2"]),
+        ("explore run --device pi-ze", ["pi-zero", "pi-zero-2", "pi-zero-2-64"]),
+        ("explore doctor --device pi-ze", ["pi-zero", "pi-zero-2", "pi-zero-2-64"]),
         ("explore zoo resn", ["resnet18"]),
         ("explore explain RUN la", ["last"]),
         ("explore explain NOWHERE la", []),
