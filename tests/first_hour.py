@@ -49,7 +49,7 @@ IN_TEXT = {  # commands that README.md names in its text, and what is typed for 
     "explore operators": "explore operators",
     "explore runs": "explore runs",
     "explore report": f"explore report {RUN}",
-    "explore compare A B": f"explore compare {RUN} results/runs/mobilenet_v1-pi-zero",
+    "explore compare A B": f"explore compare {RUN} {RUN}/plan.json",
     "explore profile RUN": f"explore profile {RUN} --trace launch.json --roofline layers.svg",
     "explore bench qpu RUN...": f"explore bench qpu {RUN}",
     "explore qpu isa": "explore qpu isa",

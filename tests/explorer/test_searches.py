@@ -8,11 +8,15 @@ from typing import Any
 import pytest
 from onnx import TensorProto, helper, save
 
+from codegen.chains import chain_nodes
 from codegen.graph import LayerSpec
+from codegen.operators.conv2d import Conv2d
 from explorer.pipeline.boards import open_board_of
 from explorer.plans.modelled_plan import modelled_plan
 from explorer.plans.network import load_network
 from explorer.settings import RunSettings
+from tests.codegen.plan_run import choice_of
+from tests.codegen.planned import GraphBuilder, plan_of, relayout_step, step_of
 from tests.networks.places import launched_share, why_not_launched
 from tests.networks.searched_networks import SEARCHED, Searched
 from tests.networks.searches import searched
@@ -101,6 +105,20 @@ def test_where_multiply_adds_are(small: Path) -> None:
     assert share is not None and share == pytest.approx(macs[0] / sum(macs))
     why = why_not_launched(network.graph, plan, board.target)
     assert why.endswith(": no algorithm of the QPUs takes it") and f"{1 - share:.0%}" in why
+
+
+def test_members_of_a_chain_are_where_the_chain_is() -> None:
+    build = GraphBuilder("separable", (1, 20, 7, 6))
+    window = build.add(Conv2d((3, 3), pads=(1, 1, 1, 1), groups=20), "x", [(20, 1, 3, 3), (20,)])
+    graph = build.build(build.add(Conv2d((1, 1)), window, [(26, 20, 1, 1), (26,)]))
+    (chain,) = chain_nodes(graph)
+    node, spec = chain.node, LayerSpec.of(graph, chain.node)
+    steps = (
+        relayout_step("x", graph.types["x"], "nchw", "pixel16"),
+        step_of(node.name, spec, node.inputs, node.output, choice_of(spec, "qpu_separable")),
+        relayout_step(node.output, graph.types[node.output], "pixel16", "nchw"),
+    )
+    assert launched_share(graph, plan_of(graph, steps)) == 1.0
 
 
 @pytest.mark.slow
