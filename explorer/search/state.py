@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from codegen.graph import Graph, LayerSpec
+from codegen.chains import chain_nodes
+from codegen.graph import Graph, LayerSpec, Node
 from codegen.schedule import Candidate
 from cost_models.model import CostModel, Observation, Prediction
 from cost_models.roofline import RooflineModel
@@ -172,9 +173,20 @@ class SearchState:
         return True
 
     def require_timed(self) -> None:
-        """Raises SearchError naming a layer none of whose candidates works."""
-        for node in self.graph.nodes:
-            require_timed(node.name, self.layers[LayerSpec.of(self.graph, node)])
+        """Raises SearchError naming a layer none of whose candidates works, and none of a chain that it is part of."""
+        covered = {
+            index
+            for chain in chain_nodes(self.graph)
+            if self._is_timed(chain.node)
+            for index in range(chain.first, chain.last + 1)
+        }
+        for index, node in enumerate(self.graph.nodes):
+            if index not in covered:
+                require_timed(node.name, self.layers[LayerSpec.of(self.graph, node)])
+
+    def _is_timed(self, node: Node) -> bool:
+        layer = self.layers.get(LayerSpec.of(self.graph, node))
+        return layer is not None and bool(layer.timed_candidates)
 
     def _extend(self, layers: Iterable[LayerSearch]) -> None:
         for layer in layers:

@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from codegen.algorithm import Algorithm
+from codegen.algorithm import Algorithm, algorithms
+from codegen.chains import chain_nodes
 from codegen.graph import Graph, LayerSpec
+from codegen.operators.conv2d import Conv2d
 from codegen.schedule import Candidate
 from cost_models.residual import ResidualModel
 from explorer.compose.compose import compose
@@ -17,12 +19,13 @@ from explorer.measure.measurer import Measurer, Tally
 from explorer.measure.workers import Workers
 from explorer.search.layer_search import SearchSettings
 from explorer.search.search import SearchResult, search
-from explorer.search.state import Searched
+from explorer.search.state import Searched, SearchState
 from explorer.strategies.successive import Successive
 from explorer.terminal.progress import Silent
 from microbench.board import Board, Job, Measurement
 from microbench.errors import BoardError
 from microbench.store import Store
+from tests.codegen.planned import GraphBuilder
 from tests.explorer.fakes import FakeAlgorithm, FakeBoard, FakeRelayout, law_s
 from tests.explorer.networks import graph_of
 
@@ -156,3 +159,22 @@ def test_the_result_composes_with_its_relayouts(tmp_path: Path) -> None:
         result, _ = run(FakeBoard(law), tmp_path / f"{law.__name__}.sqlite")
         found = compose(GRAPH, result.timed_candidates, Overheads())
         assert [step.timed.candidate.choice.algorithm for step in found.steps] == expected
+
+
+def test_a_layer_that_was_measured_as_a_member_of_a_chain_alone_is_no_obstacle(tmp_path: Path) -> None:
+    build = GraphBuilder("separable", (1, 20, 7, 6))
+    window = build.add(
+        Conv2d((3, 3), pads=(1, 1, 1, 1), groups=20), "x", [(20, 1, 3, 3), (20,)], name="window"
+    )
+    graph = build.build(build.add(Conv2d((1, 1)), window, [(26, 20, 1, 1), (26,)]))
+    (chain,) = chain_nodes(graph)
+    board = FakeBoard(lambda _: 1e-4)
+    jobs = JobBuilder(board.target, 0, algorithms())
+    state = SearchState(Searched(graph, jobs, board.profile), ResidualModel(board.profile), SETTINGS)
+    with pytest.raises(SearchError, match="'window'"):
+        state.require_timed()
+    with Store.open(tmp_path / "s.sqlite") as store, Workers([board]) as workers:
+        measurer = Measurer(workers, jobs, store, board.fingerprint(), Silent())
+        candidates = state.layers[LayerSpec.of(graph, chain.node)].candidates
+        state.record(measurer.samples(candidates[:1]))
+    state.require_timed()
