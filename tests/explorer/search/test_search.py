@@ -173,7 +173,8 @@ def test_a_layer_that_was_measured_as_a_member_of_a_chain_alone_is_no_obstacle(t
     state = SearchState(Searched(graph, jobs, board.profile), ResidualModel(board.profile), SETTINGS)
     with pytest.raises(SearchError, match="'window'"):
         state.require_timed()
-    with Store.open(tmp_path / "s.sqlite") as store, Workers([board]) as workers:
+    owned: list[Board] = [board]
+    with Store.open(tmp_path / "s.sqlite") as store, Workers(owned) as workers:
         measurer = Measurer(workers, jobs, store, board.fingerprint(), Silent())
         candidates = state.layers[LayerSpec.of(graph, chain.node)].candidates
         state.record(measurer.samples(candidates[:1]))
