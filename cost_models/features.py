@@ -19,7 +19,7 @@ from codegen.operators.pool2d import Pool2d
 from codegen.schedule import Candidate, Phase, Value, Work
 from cost_models.machine import CONSTANT_NAMES, Machine
 from cost_models.roofline import TERM_NAMES, RooflineTerms
-from cost_models.tile_flow import TileFlow, stores_of_tile
+from cost_models.tile_flow import TileFlow, stored_tiles
 
 LEAST = 1e-6  # of what is told by its logarithm
 Matrix = NDArray[np.float64]
@@ -170,7 +170,7 @@ def _staircase(candidate: Candidate, work: Work, machine: Machine) -> tuple[floa
     choice = candidate.choice
     elements = machine.elements(choice)
     stores = max(work.dma_stores, 1.0)
-    tiles = max(1.0, stores / (stores_of_tile(choice) or 1))
+    tiles = max(1.0, stored_tiles(choice, work))
     rounds = math.ceil(tiles * work.balance / elements - 1e-9)
     share = work.balance / elements
     results = sum(tensor.elements for tensor in candidate.spec.outputs)

@@ -10,7 +10,7 @@ from codegen.engine_registry import engine_named
 from codegen.schedule import Candidate, Work
 from cost_models.errors import CostModelError
 from cost_models.model import Observation, Prediction
-from cost_models.tile_flow import stores_of_tile
+from cost_models.tile_flow import stored_tiles
 from microbench.cpu_cost import cpu_time_s
 from microbench.profile import DeviceProfile
 
@@ -118,7 +118,7 @@ class RooflineModel:
         tmus = qpus / value("qpus_per_slice") * value("tmus_per_slice")
         tmus_at_work = min(tmus, qpus / work.balance * value("tmus_per_slice"))
         per_qpu_s = cycle_s / qpus * work.balance
-        tiles = work.dma_stores / (stores_of_tile(candidate.choice) or 1)
+        tiles = stored_tiles(candidate.choice, work)
         return RooflineTerms(
             compute=work.alu_instructions * value("issue_cycles") * per_qpu_s,
             load=work.load_instructions * value("tmu_cycles_per_request") * cycle_s / tmus_at_work,

@@ -49,7 +49,7 @@ class Tiles:
     def of(candidate: Candidate, work: Work, paths: GpuPaths) -> Tiles:
         """Where a choice does not say how tiles are dealt out, every tile is a row of its own."""
         choice, qpus = candidate.choice, paths.qpus
-        count = max(1.0, work.dma_stores / (stores_of_tile(candidate.choice) or 1))
+        count = max(1.0, stored_tiles(choice, work))
         together, channels = choice.splits.get("pixel_tiles"), choice.tiles.get("channels")
         if not together or not channels:
             return Tiles(count, 1.0, min(count, qpus), 1.0, 1.0, min(count, paths.slice_qpus), 1, 1.0)
@@ -249,7 +249,12 @@ def _has_pixels_as_uniforms(choice: Choice) -> bool:
     return "pixels" in choice.tiles
 
 
-def stores_of_tile(choice: Choice) -> int | None:
+def stored_tiles(choice: Choice, work: Work) -> float:
+    """How many tiles results are stored in, on QPUs."""
+    return work.dma_stores / (_stores_of_tile(choice) or 1)
+
+
+def _stores_of_tile(choice: Choice) -> int | None:
     """Of tiles that are several blocks of pixels, or one and a few pixels more; None where a choice does not say."""
     if _has_pixels_as_uniforms(choice):
         return PARTS_OF_A_BLOCK
@@ -293,7 +298,7 @@ def _stored_cycles(candidate: Candidate, work: Work, tiles: Tiles, paths: GpuPat
     """
     rows = work.store_instructions / tiles.count
     transfers = work.dma_stores * paths.store_setup_cycles + work.store_instructions * paths.stored_row_cycles
-    blocks = stores_of_tile(candidate.choice)
+    blocks = _stores_of_tile(candidate.choice)
     if blocks is None or rows < max(blocks, PARTS_OF_A_BLOCK):
         copied = 2 * rows * paths.issue_cycles
         around = STORED_TILE_INSTRUCTIONS * paths.issue_cycles
