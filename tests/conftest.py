@@ -12,8 +12,10 @@ from tests.capabilities import missing_requirements, need, unexcused
 SLOW = "slow; give --slow to run it"
 SLOW_LIMIT_S = 1800.0  # for a test; the others have that of pyproject.toml
 
-settings.register_profile("shared machine", deadline=None)  # others' load is no defect of the code
-settings.load_profile("shared machine")
+# Others' load is no defect of the code. A change is judged by the same examples each time; the slow suite draws new ones.
+settings.register_profile("same examples", deadline=None, derandomize=True)
+settings.register_profile("new examples", deadline=None)
+settings.load_profile("same examples")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import re
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -169,7 +170,7 @@ def test_work_and_text_are_complete(name: str, data: st.DataObject) -> None:
     second = case.algorithm.emit(case.spec, case.target, case.choice, weights, "entry")
     assert first.source == second.source
     assert first.weights.dtype == np.float32
-    assert "$" not in first.source
+    assert not re.search(r"\$[a-zA-Z_{]", first.source)  # "$8" is an operand of an x86 instruction
     assert first.threads == case.choice.threads
     assert work.workspace_bytes == first.workspace_bytes
     assert 1.0 <= work.balance <= case.choice.threads
