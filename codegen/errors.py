@@ -121,5 +121,17 @@ class GpuUnavailableError(BundleError):
     """A bundle's steps on the GPU cannot be computed here, and it has no plan for the CPU beside."""
 
 
+class FrameQueueError(CodegenError):
+    """A queue of frames is closed, its thread cannot be started, or a bundle is not free for what is asked of it."""
+
+
+class QueueFullError(FrameQueueError):
+    """A queue of frames has no room: tell the end of an earlier frame first, or drop this one."""
+
+
+class TicketError(FrameQueueError):
+    """A ticket is not this bundle's, or the end of its frame was told already."""
+
+
 class TensorError(CodegenError):
     """An array given to a loaded bundle is not the model's: its name, type, shape or order in memory."""

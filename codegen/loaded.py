@@ -23,17 +23,25 @@ from codegen.bundle.build_files import VIRTUAL, VIRTUAL_FLAGS
 from codegen.bundle.manifest import Manifest, bundle_sources, read_manifest
 from codegen.bundle.pool import pool_flags
 from codegen.engines.cpu.toolchain import KERNEL_FLAGS, compile_shared
-from codegen.errors import BundleError, GpuUnavailableError, TensorError
+from codegen.errors import (
+    BundleError,
+    FrameQueueError,
+    GpuUnavailableError,
+    QueueFullError,
+    TensorError,
+    TicketError,
+)
+from codegen.frame_queue import Frame, FrameQueue, FrameStruct, Ticket, TimesStruct
 from codegen.plan import PlanTensor
 from codegen.processors import ARM_MACHINES
 from codegen.target import Target
 from codegen.tensor import Array
 
-PROGRAM_FILES = ("main.c", "bench_report.c", "bench_report.h")
 TIMER_FILE = "model_timer.c"
 ERROR_BYTES = 1024
 ALIGNMENT = 64
 GPU_ABSENCES = range(1, 6)  # PLATFORM_IS_ABSENCE of platform.h
+FRAME_PENDING, FRAME_QUEUE_FULL, FRAME_UNKNOWN = 32, 33, 34  # of frame_queue.h
 
 Platform = Literal["none", "mailbox", "virtual"]
 log = logging.getLogger(__name__)
@@ -84,7 +92,8 @@ class Description:
 
 
 class LoadedBundle:
-    """A handle of a bundle: `run`, `time_s`, `step_times_s`, `describe`; a context manager.
+    """A handle of a bundle: `run`, `time_s`, `step_times_s`, `describe`; `submit`, `wait` and `poll` for frames in a
+    queue; a context manager.
 
     Calls from several threads wait for each other; handles do not: load the bundle once for each thread.
     """
@@ -94,6 +103,7 @@ class LoadedBundle:
         GpuUnavailableError where QPUs are not to be had.
         """
         self._manifest, self._platform, self._lock = manifest, platform, threading.Lock()
+        self._tickets: dict[int, Ticket] = {}
         try:
             self._library = ctypes.CDLL(str(library))
         except OSError as error:
@@ -124,7 +134,7 @@ class LoadedBundle:
         outputs = {tensor.name: _aligned(tensor) for tensor in self._manifest.outputs}
         with self._lock:
             code = self._function("run", ctypes.c_int)(
-                self._open(), _pointers(arrays), _pointers(list(outputs.values()))
+                self._idle(), _pointers(arrays), _pointers(list(outputs.values()))
             )
         self._check(code)
         return outputs
@@ -144,10 +154,87 @@ class LoadedBundle:
         timer.restype = ctypes.c_int
         with self._lock:
             code = timer(
-                self._open(), _pointers(arrays), _pointers(outputs), ctypes.c_int(warmup + runs), seconds
+                self._idle(), _pointers(arrays), _pointers(outputs), ctypes.c_int(warmup + runs), seconds
             )
         self._check(code)
         return tuple(seconds[warmup:])
+
+    def submit(
+        self,
+        queue: FrameQueue,
+        inputs: Mapping[str, Array],
+        *,
+        priority: int = 0,
+        deadline_s: float | None = None,
+    ) -> Ticket:
+        """Queues one inference and returns at once; the inputs must not change before its end is told.
+
+        Frames of higher `priority` are run first; one that ends after `deadline_s`, of time.monotonic(), is counted as
+        late. Raises QueueFullError, FrameQueueError where frames of this bundle are in another queue, else as `run`.
+        """
+        arrays = [self._checked(tensor, inputs) for tensor in self._wanted(inputs)]
+        outputs = {tensor.name: _aligned(tensor) for tensor in self._manifest.outputs}
+        given, taken = _pointers(arrays), _pointers(list(outputs.values()))
+        job = FrameStruct(ctypes.addressof(given), ctypes.addressof(taken), priority, deadline_s or 0.0)
+        number = ctypes.c_uint64()
+        with self._lock:
+            if any(ticket.queue is not queue for ticket in self._queued()):
+                raise FrameQueueError(
+                    f"model {self._manifest.model_name!r} has frames in another queue; wait for them first"
+                )
+            code = self._function("submit", ctypes.c_int)(
+                self._open(), queue.address, ctypes.byref(job), ctypes.byref(number)
+            )
+            if code == FRAME_QUEUE_FULL:
+                raise QueueFullError(
+                    f"the queue has its {queue.capacity} frames; wait for one of them, or drop this one"
+                )
+            self._check(code)
+            ticket = Ticket(number.value, queue, dict(inputs), outputs, (given, taken))
+            self._tickets[id(ticket)] = ticket
+        return ticket
+
+    def wait(self, ticket: Ticket) -> Frame:
+        """The frame, once it has ended. Raises TicketError where it is another bundle's or was told already,
+        BundleError where its run failed.
+        """
+        frame = self._told(ticket, "wait")
+        assert frame is not None
+        return frame
+
+    def poll(self, ticket: Ticket) -> Frame | None:
+        """The frame, or None where it has not ended; raises as `wait`."""
+        return self._told(ticket, "poll")
+
+    def _told(self, ticket: Ticket, way: Literal["wait", "poll"]) -> Frame | None:
+        with self._lock:
+            self._require(ticket)
+        times = TimesStruct()
+        code = self._function(way, ctypes.c_int)(
+            self._open(), ticket.queue.address, ctypes.c_uint64(ticket.number), ctypes.byref(times)
+        )
+        if code == FRAME_PENDING:
+            return None
+        with self._lock:
+            self._require(ticket, is_told=code == FRAME_UNKNOWN)  # by another thread, meanwhile
+            del self._tickets[id(ticket)]
+        self._check(code)
+        return Frame(
+            ticket.outputs,
+            times.submitted_s,
+            times.started_s,
+            times.ended_s,
+            times.awaited_s,
+            times.launched_s,
+            bool(times.is_late),
+        )
+
+    def _require(self, ticket: Ticket, is_told: bool = False) -> None:
+        if is_told or id(ticket) not in self._tickets:
+            raise TicketError(
+                f"model {self._manifest.model_name!r} waits for no such frame: the ticket is another bundle's, or its "
+                "end was told already"
+            )
 
     def median_s(self, inputs: Mapping[str, Array], runs: int = 10, warmup: int = 2) -> float:
         """The median of `time_s`."""
@@ -189,8 +276,13 @@ class LoadedBundle:
         return second.steps if second else self._manifest.steps
 
     def close(self) -> None:
-        """Frees the handle and ends its threads; a second call does nothing."""
+        """Frees the handle and ends its threads, once its frames in a queue have ended; a second call does nothing."""
         with self._lock:
+            for ticket in self._queued():
+                self._function("wait", ctypes.c_int)(
+                    self._open(), ticket.queue.address, ctypes.c_uint64(ticket.number), None
+                )
+            self._tickets.clear()
             handle, self._handle = self._handle, None
             if handle is not None:
                 self._function("free", None)(ctypes.c_void_p(handle))
@@ -214,6 +306,18 @@ class LoadedBundle:
         if self._handle is None:
             raise BundleError(f"model {self._manifest.model_name!r} is closed; load the bundle again")
         return ctypes.c_void_p(self._handle)
+
+    def _queued(self) -> list[Ticket]:
+        """Frames whose end was not told; those of a queue that is closed have ended."""
+        return [ticket for ticket in self._tickets.values() if not ticket.queue.is_closed]
+
+    def _idle(self) -> ctypes.c_void_p:
+        """The handle, where no queue has it."""
+        if self._queued():
+            raise FrameQueueError(
+                f"model {self._manifest.model_name!r} has frames in a queue; wait for them before it is run"
+            )
+        return self._open()
 
     def _check(self, code: int) -> None:
         if code != 0:
@@ -262,10 +366,9 @@ def load_bundle(directory: Path, target: Target, platform: Platform | None = Non
         raise BundleError(
             f"bundle {directory} has no virtual board; `explore compile` writes one for plans with steps on QPUs"
         )
-    sources = bundle_sources(directory, manifest, chosen)
-    own = {name: text for name, text in sources.items() if name not in PROGRAM_FILES}
+    sources = bundle_sources(directory, manifest, chosen, program=None)
     flags = (*KERNEL_FLAGS, *pool_flags(manifest.files), *(VIRTUAL_FLAGS if chosen == VIRTUAL else ()))
-    library = compile_shared({**own, TIMER_FILE: _TIMER}, target, flags)
+    library = compile_shared({**sources, TIMER_FILE: _TIMER}, target, flags)
     return LoadedBundle(library, directory, manifest, chosen)
 
 

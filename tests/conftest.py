@@ -12,7 +12,8 @@ from tests.capabilities import missing_requirements, need, unexcused
 SLOW = "slow; give --slow to run it"
 SLOW_LIMIT_S = 1800.0  # for a test; the others have that of pyproject.toml
 
-# Others' load is no defect of the code. A change is judged by the same examples each time; the slow suite draws new ones.
+# Others' load is no defect of the code. A change is judged by the same examples each time; new ones are the slow
+# suite's.
 settings.register_profile("same examples", deadline=None, derandomize=True)
 settings.register_profile("new examples", deadline=None)
 settings.load_profile("same examples")

@@ -6,16 +6,16 @@ import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from codegen.bundle.manifest import CLASSIFY_SOURCE
+from codegen.bundle.frames import QUEUE_FLAGS, QUEUE_SOURCE
+from codegen.bundle.manifest import PROGRAMS
 from codegen.bundle.pool import pool_flags
 from codegen.engines.cpu.source import fill
 from codegen.engines.cpu.toolchain import KERNEL_FLAGS
 from codegen.errors import ToolchainError
 from codegen.target import Target
 
-BENCH_SOURCES = ("main.c", "bench_report.c")
 MODEL_SOURCES = ("model.c", "gpu_plan.c", "cpu_plan.c")  # the others where there is a plan for the CPU too
-COMMON_HEADERS = ("model.h", "model_info.h", "bench_report.h", "platform.h")
+COMMON_HEADERS = ("model.h", "model_info.h", "bench_report.h", "frame_queue.h", "platform.h")
 VIRTUAL = "virtual"  # directory of the virtual board's sources, and its platform's name
 # Fused operations would change what the virtual board's arithmetic gives.
 VIRTUAL_FLAGS = ("-O3", "-ffp-contract=off")
@@ -43,6 +43,7 @@ class Build:
         words = (
             self.compiler,
             self.kernel_flags,
+            *self.own_flags(program),
             self.flags,
             "-o",
             program,
@@ -50,6 +51,11 @@ class Build:
             *self.models,
         )
         return " ".join(word for word in (*words, f"platform_{self.platform}.c", "-lm") if word)
+
+    def own_flags(self, program: str) -> tuple[str, ...]:
+        """Compiler flags that a program needs beside those of all."""
+        has_queue = QUEUE_SOURCE in self.programs[program].split()
+        return tuple(flag for flag in QUEUE_FLAGS if has_queue and flag not in self.kernel_flags.split())
 
     @property
     def is_native(self) -> bool:
@@ -64,22 +70,21 @@ class Build:
     def virtual_line(self, program: str, compiler: str) -> str:
         """The same for the virtual board on this machine."""
         sources = f"{self.programs[program]} {' '.join(self.models)} {VIRTUAL}/*.c"
-        flags = f"{self.kernel_flags} {' '.join(VIRTUAL_FLAGS)} -I."
+        flags = " ".join((self.kernel_flags, *self.own_flags(program), *VIRTUAL_FLAGS, "-I."))
         return f"{compiler} {flags} -o {program}-{VIRTUAL} {sources} -lm"
 
 
 def build_of(target: Target, platform: str, files: Collection[str]) -> Build:
     """Raises ToolchainError where a compiler flag of the target has characters that a shell would interpret."""
     compiler, flags = _compiler_and_flags(target)
-    programs = {"bench": " ".join(BENCH_SOURCES)}
-    if CLASSIFY_SOURCE in files:
-        programs["classify"] = CLASSIFY_SOURCE
     return Build(
         compiler=compiler,
         flags=flags,
         kernel_flags=" ".join((*KERNEL_FLAGS, *pool_flags(files))),
         platform=platform,
-        programs=programs,
+        programs={
+            name: " ".join(sources) for name, sources in PROGRAMS.items() if set(sources) <= set(files)
+        },
         models=tuple(name for name in MODEL_SOURCES if name in files),
         headers=" ".join(sorted(name for name in files if name.endswith(".h") and "/" not in name)),
         is_virtual=any(name.startswith(f"{VIRTUAL}/") for name in files),
@@ -123,12 +128,12 @@ def makefile_text(build: Build) -> str:
         fill(
             """
             $program: $sources platform_$$(PLATFORM).c $objects $$(HEADERS)
-            \t$$(CC) $kernel_flags $$(CFLAGS) -o $$@ $sources $objects platform_$$(PLATFORM).c -lm
+            \t$$(CC) $flags $$(CFLAGS) -o $$@ $sources $objects platform_$$(PLATFORM).c -lm
             """,
             program=program,
             sources=sources,
             objects=build.objects,
-            kernel_flags=build.kernel_flags,
+            flags=" ".join((build.kernel_flags, *build.own_flags(program))),
         )
         for program, sources in build.programs.items()
     ]
@@ -146,7 +151,8 @@ def build_script_text(build: Build) -> str:
     """The same for a machine without make."""
     lines = [f"$CC {build.kernel_flags} $CFLAGS -c -o {_object(source)} {source}" for source in build.models]
     lines += [
-        f'$CC {build.kernel_flags} $CFLAGS -o {program} {sources} {build.objects} "platform_$PLATFORM.c" -lm'
+        f"$CC {' '.join((build.kernel_flags, *build.own_flags(program)))} $CFLAGS -o {program} {sources} "
+        f'{build.objects} "platform_$PLATFORM.c" -lm'
         for program, sources in build.programs.items()
     ]
     return fill(
@@ -170,7 +176,8 @@ def cmake_text(build: Build) -> str:
     """The same for CMake, where the model is a library of its own too; PLATFORM=virtual is the virtual board."""
     flags = [*build.kernel_flags.split(), *(build.flags.split() if build.is_native else ())]
     programs = "".join(
-        f"\nadd_executable({program} {sources})\ntarget_link_libraries({program} PRIVATE model)\n"
+        f"\nadd_executable({program} {sources})\n"
+        f"target_link_libraries({program} PRIVATE {' '.join(('model', *build.own_flags(program)))})\n"
         for program, sources in build.programs.items()
     )
     return (

@@ -46,6 +46,7 @@ from codegen.target import Target
 
 RUNTIME_FILES = (
     "bench_report.c",
+    "frame_queue.c",
     "main.c",
     "platform_mailbox.c",
     "platform_none.c",

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from codegen.bundle.manifest import CLASSIFY_SOURCE
+from codegen.bundle.manifest import PROGRAMS
 from codegen.element_type import FLOAT32
 from codegen.plan import Plan
 
-EXAMPLES = (CLASSIFY_SOURCE, "classify.py")
+EXAMPLES = (*PROGRAMS["classify"], "classify.py")
 DIRECTORY = Path(__file__).parent / "programs"
 PICTURE_CHANNELS = (1, 3)
 PICTURE_TYPES = (FLOAT32.name, "uint8")

@@ -38,6 +38,7 @@ _HEADER = """
 
     #include <stddef.h>
 
+    #include "frame_queue.h"
     #include "model_info.h"
 
     #ifdef __cplusplus
@@ -59,6 +60,13 @@ _HEADER = """
     /* One inference on row-major arrays of the types in model_info. 0, or a PLATFORM_ code (platform.h); allocates
      * nothing. */
     int ${id}_run(${id}_handle *handle, const $element *const *inputs, $element *const *outputs);
+
+    /* The same in a queue's turn (frame_queue.h) and in its thread: `submit` gives a ticket, or FRAME_QUEUE_FULL and 0;
+     * `wait` returns when that frame has ended, with what its run returned, and `poll` returns FRAME_PENDING before.
+     * Either tells the end once, which makes room for another frame; `times` may be NULL. */
+    int ${id}_submit(${id}_handle *handle, frame_queue *queue, const frame *job, frame_ticket *ticket);
+    int ${id}_wait(${id}_handle *handle, frame_queue *queue, frame_ticket ticket, frame_times *times);
+    int ${id}_poll(${id}_handle *handle, frame_queue *queue, frame_ticket ticket, frame_times *times);
 
     /* Seconds of each step, and of each launch on the GPU, of the last run; -1 where a step's is not known. */
     void ${id}_step_times(const ${id}_handle *handle, double *seconds);
@@ -86,6 +94,9 @@ _HEADER = """
     #define model_active ${id}_active
     #define model_without_gpu ${id}_without_gpu
     #define model_run ${id}_run
+    #define model_submit ${id}_submit
+    #define model_wait ${id}_wait
+    #define model_poll ${id}_poll
     #define model_step_times ${id}_step_times
     #define model_launch_times ${id}_launch_times
     #define model_threads ${id}_threads

@@ -10,6 +10,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
+from types import MappingProxyType
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -20,7 +21,14 @@ MANIFEST_NAME = "manifest.json"
 SUMS_NAME = "SHA256SUMS"
 BUNDLE_FORMAT = 2
 OLD_FORMAT = 1  # without SHA256SUMS
-CLASSIFY_SOURCE = "classify.c"  # a program of its own
+PROGRAMS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "bench": ("main.c", "bench_report.c"),
+        "stream": ("stream.c", "frame_queue.c"),
+        "classify": ("classify.c",),
+    }
+)
+"""Sources of each program beside the model's and the platform's; the last one is there for some networks only."""
 
 
 class _Frozen(BaseModel):
@@ -138,17 +146,20 @@ def read_manifest(directory: Path) -> Manifest:
     return manifest
 
 
-def bundle_sources(directory: Path, manifest: Manifest, platform: str | None) -> dict[str, str]:
-    """C files and headers of a bundle's bench program by name, with the files of one platform (`none`, `mailbox`,
-    `virtual`), or without any.
+def bundle_sources(
+    directory: Path, manifest: Manifest, platform: str | None, program: str | None = "bench"
+) -> dict[str, str]:
+    """C files and headers of one of a bundle's programs by name, or of the model alone, with the files of one platform
+    (`none`, `mailbox`, `virtual`), or without any.
     """
     chosen = f"platform_{platform}.c"
+    others = {source for name, sources in PROGRAMS.items() if name != program for source in sources}
     sources = {
         name: (directory / name).read_text(encoding="utf-8")
         for name in manifest.files
         if Path(name).suffix in (".c", ".h")
         and "/" not in name
-        and name != CLASSIFY_SOURCE
+        and name not in others
         and (name == chosen or not (name.startswith("platform_") and name.endswith(".c")))
     }
     own = (PurePosixPath(name) for name in manifest.files)

@@ -169,6 +169,10 @@ _C_AND_PYTHON = """
 
     `model.h` has the functions: `${header_name}_open` loads this directory, `${header_name}_run` makes an inference,
     `${header_name}_free` ends. $models: the C library is all that they need, and `platform_*.c` where they use the GPU.
+
+    For a video, `${header_name}_submit`, `${header_name}_wait` and `${header_name}_poll` put frames into a queue
+    (`frame_queue.h`), whose thread runs them while the next one is prepared; several networks may share a queue, with
+    priorities and deadlines. That takes `frame_queue.c` and `-pthread` more.
 """
 
 _CHECKED = """

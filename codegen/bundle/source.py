@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from textwrap import indent
 
 from codegen.bundle.entries import one_unit
+from codegen.bundle.frames import frames_text
 from codegen.bundle.header import interface_element
 from codegen.bundle.memory import Place
 from codegen.bundle.model import Model
@@ -158,6 +159,7 @@ def _functions(model: Model) -> str:
         pass_weights="" if model.image else ", weights, size",
         unload=unload,
         init_from_memory="" if model.image else fill(_INIT_FROM_MEMORY, id=model.identifier),
+        frames=frames_text(model.identifier, has_gpu=model.image is not None),
         **pool_text(model.sections.threads, unload),
     )
 
@@ -299,6 +301,7 @@ _FUNCTIONS = """
         return PLATFORM_OK;
     }
 
+    $frames
     void ${id}_step_times(const ${id}_handle *handle, double *seconds)
     {
         memcpy(seconds, handle->step_s, sizeof handle->step_s);

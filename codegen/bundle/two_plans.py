@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from codegen.bundle.frames import frames_of_either_text
 from codegen.bundle.header import header_text, interface_element
 from codegen.bundle.model import Model
 from codegen.bundle.names import c_comment
@@ -27,7 +28,13 @@ def two_plans_texts(model: Model, cpu_model: Model) -> dict[str, str]:
     own = replace(model, identifier=f"{identifier}_gpu")
     other = replace(cpu_model, identifier=f"{identifier}_cpu")
     return {
-        "model.c": fill(_MODEL, id=identifier, name=c_comment(model.plan.model_name), element=element),
+        "model.c": fill(
+            _MODEL,
+            id=identifier,
+            name=c_comment(model.plan.model_name),
+            element=element,
+            frames=frames_of_either_text(identifier),
+        ),
         "gpu_plan.c": model_text(own, Surroundings("gpu_plan.h", without_gpu="")),
         "gpu_plan.h": header_text(own.identifier, element, has_gpu=True),
         CPU_SOURCE: model_text(other, Surroundings("cpu_plan.h", CPU_WEIGHTS)),
@@ -115,6 +122,7 @@ _MODEL = """
         return handle->cpu ? ${id}_cpu_run(handle->cpu, inputs, outputs) : ${id}_gpu_run(handle->gpu, inputs, outputs);
     }
 
+    $frames
     void ${id}_step_times(const ${id}_handle *handle, double *seconds)
     {
         if (handle->cpu)

@@ -22,7 +22,6 @@ from tests.codegen.planned import GraphBuilder, plan_of, small_network
 from tests.codegen.test_cpu_pool import DUAL, threaded_choice
 
 WRAPPED = ("malloc", "calloc", "realloc", "posix_memalign", "mmap")
-PROGRAM_FILES = ("main.c", "bench_report.c", "bench_report.h")
 
 
 def one_output() -> Graph:
@@ -40,8 +39,7 @@ def bundle_of(graph: Graph, directory: Path, threads: int) -> Manifest:
 def test_runs_take_no_memory_and_weights_may_come_from_memory(threads: int, tmp_path: Path) -> None:
     graph = one_output()
     manifest = bundle_of(graph, tmp_path / "bundle", threads)
-    sources = bundle_sources(tmp_path / "bundle", manifest, "none")
-    sources = {name: text for name, text in sources.items() if name not in PROGRAM_FILES}
+    sources = bundle_sources(tmp_path / "bundle", manifest, "none", program=None)
     sources["model_api.c"] = (Path(__file__).parent / "model_api.c").read_text(encoding="utf-8")
     wraps = ",".join(f"--wrap={name}" for name in WRAPPED)
     flags = (*KERNEL_FLAGS, "-Wall", "-Wextra", "-Werror", *pool_flags(manifest.files), f"-Wl,{wraps}")
@@ -97,6 +95,9 @@ def test_model_c_is_all_that_a_program_needs_to_link(tmp_path: Path) -> None:
         "init",
         "init_from_memory",
         "run",
+        "submit",
+        "wait",
+        "poll",
         "step_times",
         "launch_times",
         "active",

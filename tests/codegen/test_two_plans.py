@@ -14,6 +14,7 @@ from codegen.bundle import Manifest, compile_bundle, read_manifest
 from codegen.bundle.manifest import bundle_sources
 from codegen.engines.cpu.toolchain import KERNEL_FLAGS, compile_executable
 from codegen.errors import BundleError, GpuUnavailableError, PlanError
+from codegen.frame_queue import FrameQueue
 from codegen.graph import Graph
 from codegen.loaded import Description, Platform, load_bundle
 from codegen.operators.conv2d import Conv2d
@@ -193,8 +194,12 @@ def loaded_outputs(bundle: Path, platform: Platform | None = None) -> tuple[Desc
     graph, inputs = network(), {"x": np.random.default_rng(3).normal(size=(1, 4, 8, 8)).astype(np.float32)}
     (name,) = graph.outputs
     wanted = np.asarray(evaluate(graph, inputs)[name])
-    with load_bundle(bundle, HOST, platform) as model:
+    with load_bundle(bundle, HOST, platform) as model, FrameQueue(1, HOST) as queue:
         found = model.run(inputs)[name]
+        frame = model.wait(model.submit(queue, inputs))
+        assert np.array_equal(frame.outputs[name], found)
+        is_launched = model.describe().platform == "virtual"
+        assert (frame.launched_s > 0.0, frame.awaited_s > 0.0) == (is_launched, is_launched)
         assert list(model.step_times_s()) == list(model.describe().steps)
         return model.describe(), float(np.abs(found - wanted).max() / np.abs(wanted).max())
 

@@ -36,6 +36,7 @@ typedef struct bundle_memory {
     unsigned char *gpu; /* NULL without model.qpu */
     uint32_t gpu_bus;
     bundle_launch_entry *launches;
+    double awaited_s; /* what launches took by this machine's clock, added up */
     int platform_is_open;
 } bundle_memory;
 

@@ -158,15 +158,17 @@ static int bundle_load_gpu(const char *directory, const bundle_layout *layout, b
  * Runs one launch. `steps` are the indices of the steps that its marks are of, in order; their times are added to
  * steps_s, which are -1 where the platform has no marks. Returns a PLATFORM_ code.
  */
-static int bundle_execute(const bundle_memory *memory, uint32_t launch, const int *steps, double *launch_s,
+static int bundle_execute(bundle_memory *memory, uint32_t launch, const int *steps, double *launch_s,
                           double *steps_s)
 {
     const bundle_launch_entry *entry = &memory->launches[launch];
     const uint32_t mark_bus = entry->mark_offset == 0xFFFFFFFFu ? 0 : memory->gpu_bus + entry->mark_offset;
     const int layers = (int)entry->layers;
     double marks[BUNDLE_MOST_LAYERS];
+    const double start_s = bundle_clock_s();
     const int code =
         platform_gpu_execute(entry->num_qpus, memory->gpu_bus + entry->control_offset, mark_bus, launch_s);
+    memory->awaited_s += bundle_clock_s() - start_s;
     if (code != PLATFORM_OK)
         return code;
     const int known = platform_gpu_marks(marks, BUNDLE_MOST_LAYERS) == layers || layers == 1;
