@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 Pair = tuple[int, int]
 Pads = tuple[int, int, int, int]  # top, left, bottom, right
 NO_PADS: Pads = (0, 0, 0, 0)
+LAYERS = 64  # kept: all points of one layer's spaces ask for its windows
 
 
 def window_extent(kernel: int, dilation: int) -> int:
@@ -46,13 +48,13 @@ class Window:
         inside = [tap for tap in range(self.taps) if 0 <= start + tap * self.dilation < self.inputs]
         return (inside[0], inside[-1] + 1) if inside else (0, 0)
 
-    @property
+    @cached_property
     def is_clipped(self) -> bool:
         """Whether some output lacks taps; only the first and last outputs can."""
         whole = (0, self.taps)
         return any(self.clipped(output) != whole for output in range(self.outputs))
 
-    @property
+    @cached_property
     def interior(self) -> tuple[int, int]:
         """[first, end) of the outputs whose taps all lie inside the input."""
         first = min(self.outputs, -(-self.pad // self.stride))
@@ -92,6 +94,7 @@ class Windows:
     columns: Window
 
     @staticmethod
+    @lru_cache(maxsize=LAYERS)
     def of(spec: LayerSpec) -> Windows:
         """Those of a layer whose operator has a window; raises TypeError for others."""
         op, source, result = windowed(spec), spec.inputs[0].shape, spec.output.shape
@@ -108,7 +111,7 @@ class Windows:
         )
         return Windows(*axes)
 
-    @property
+    @cached_property
     def is_pointwise(self) -> bool:
         """Whether every output reads the one input at its own place."""
         return all(
@@ -116,7 +119,7 @@ class Windows:
             for w in (self.rows, self.columns)
         )
 
-    @property
+    @cached_property
     def flattened(self) -> Windows:
         """Of a pointwise layer: the whole plane as one row."""
         pixels = self.rows.outputs * self.columns.outputs

@@ -4,12 +4,14 @@
 
 #include "internal.h"
 
+enum { MOST_BYTES = 1 << 26 };
+
 int cache_create(cache *c, double bytes, double ways)
 {
-    c->ways = (uint32_t)ways;
-    c->sets = c->ways ? (uint32_t)(bytes / (LINE_BYTES * ways)) : 0;
-    if (c->sets == 0)
+    if (!(ways >= 1 && bytes >= LINE_BYTES * ways && bytes <= MOST_BYTES))
         return -1;
+    c->ways = (uint32_t)ways;
+    c->sets = (uint32_t)(bytes / (LINE_BYTES * ways));
     c->mask = (c->sets & (c->sets - 1)) == 0 ? c->sets - 1 : 0;
     c->lines = aligned_alloc(LINE_BYTES, (size_t)c->sets * c->ways * sizeof *c->lines);
     if (c->lines == NULL)

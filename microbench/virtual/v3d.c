@@ -130,12 +130,32 @@ static void take_constants(struct v3d *gpu)
     gpu->memory_bytes = (uint32_t)c->gpu_memory_bytes;
 }
 
+#define MOST_OF_A_CONSTANT 1e12
+enum { LONGEST_BURST = 1 << 20, MANTISSA_BITS = 24 };
+
+/* No constant of a board is negative, and none is so large that a count or a time in whole cycles could not hold it. */
+static int are_numbers(const v3d_config *c)
+{
+    const double values[] = {
+#define V3D_FIELD(name) c->name,
+        V3D_CONFIG_FIELDS(V3D_FIELD)
+#undef V3D_FIELD
+    };
+    for (size_t i = 0; i < sizeof values / sizeof *values; i++)
+        if (!(values[i] >= 0 && values[i] <= MOST_OF_A_CONSTANT)) /* false of what is no number */
+            return 0;
+    return 1;
+}
+
 static int makes_sense(const v3d_config *c)
 {
-    return c->clock_hz > 0 && c->qpus >= 1 && c->qpus <= MAX_QPUS && c->qpus_per_slice >= 1 && c->tmus_per_slice >= 1 &&
+    return are_numbers(c) && c->clock_hz > 0 && c->qpus >= 1 && c->qpus <= MAX_QPUS && c->qpus_per_slice >= 1 && c->qpus / c->qpus_per_slice <= MAX_SLICES && c->tmus_per_slice >= 1 &&
            c->tmus_per_slice <= 2 && c->issue_cycles >= 1 && c->tmu_queue_depth >= 1 &&
            c->tmu_queue_depth <= TMU_QUEUE_MAX && c->vpm_write_fifo_vectors >= 1 && c->vpm_write_fifo_vectors <= 8 &&
-           c->uniform_fifo_words >= 0 && c->uniform_fifo_words < LINE_WORDS && c->sdram_bytes_per_s > 0 && c->memory_bytes_per_cycle > 0 &&
+           c->uniform_fifo_words < LINE_WORDS &&
+           c->uniform_burst_words <= LONGEST_BURST && c->sfu_recip_bits <= MANTISSA_BITS &&
+           c->sfu_recipsqrt_bits <= MANTISSA_BITS && c->sfu_exp_bits <= MANTISSA_BITS && c->sfu_log_bits <= MANTISSA_BITS &&
+           c->sdram_bytes_per_s > 0 && c->memory_bytes_per_cycle > 0 &&
            c->l2_bytes_per_cycle > 0 && c->vpm_rows == VPM_ROWS_MAX && c->gpu_memory_bytes >= 4096 &&
            c->gpu_memory_bytes <= 0x40000000;
 }

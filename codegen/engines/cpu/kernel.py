@@ -39,10 +39,10 @@ class CpuKernel(AlgorithmBase):
         return Space(self.axes(spec, target))
 
     def choice_at(self, spec: LayerSpec, target: Target, point: Point) -> Choice:
-        axes = self.axes(spec, target)
         reason = self._idle(spec, point) or self.refusal(spec, target, point)
         if reason is not None:
             raise ScheduleError(f"{self.name}: no kernel at {dict(sorted(point.items()))}: {reason}")
+        axes = self.axes(spec, target)
         split, tile = (
             values({axis.name: point[axis.name] for axis in axes if axis.role == role})
             for role in ("split", "tile")
