@@ -20,7 +20,7 @@ MOST_FRAMES = 1 << 16
 
 
 class FrameStruct(ctypes.Structure):
-    """`frame` of frame_queue.h."""
+    """`frame_job` of frame_queue.h."""
 
     _fields_ = (
         ("inputs", ctypes.c_void_p),

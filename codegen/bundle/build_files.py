@@ -15,7 +15,14 @@ from codegen.errors import ToolchainError
 from codegen.target import Target
 
 MODEL_SOURCES = ("model.c", "gpu_plan.c", "cpu_plan.c")  # the others where there is a plan for the CPU too
-COMMON_HEADERS = ("model.h", "model_info.h", "bench_report.h", "frame_queue.h", "platform.h")
+COMMON_HEADERS = (
+    "model.h",
+    "model_info.h",
+    "bench_report.h",
+    "frame_queue.h",
+    "platform.h",
+    "stream_report.h",
+)
 VIRTUAL = "virtual"  # directory of the virtual board's sources, and its platform's name
 # Fused operations would change what the virtual board's arithmetic gives.
 VIRTUAL_FLAGS = ("-O3", "-ffp-contract=off")
@@ -165,7 +172,7 @@ def build_script_text(build: Build) -> str:
         CFLAGS=$${CFLAGS:-"$flags"}
         PLATFORM=$${PLATFORM:-$platform}
         """,
-        programs=" and ".join(build.programs),
+        programs=", ".join(build.programs),
         compiler=build.compiler,
         flags=build.flags,
         platform=build.platform,

@@ -50,6 +50,8 @@ RUNTIME_FILES = (
     "main.c",
     "platform_mailbox.c",
     "platform_none.c",
+    "stream.c",
+    "stream_report.c",
 )
 WEIGHTS_MAGIC = b"EXPLWTS1"
 WEIGHTS_VERSION = 1

@@ -40,7 +40,7 @@ _RUN_LAUNCHES = """
 """
 
 _FRAMES = """
-    int ${id}_submit(${id}_handle *handle, frame_queue *queue, const frame *job, frame_ticket *ticket)
+    int ${id}_submit(${id}_handle *handle, frame_queue *queue, const frame_job *job, frame_ticket *ticket)
     {
         return queue->submit(queue, handle, run_frame, job, ticket);
     }
@@ -57,7 +57,7 @@ _FRAMES = """
 """
 
 _FRAMES_OF_EITHER = """
-    int ${id}_submit(${id}_handle *handle, frame_queue *queue, const frame *job, frame_ticket *ticket)
+    int ${id}_submit(${id}_handle *handle, frame_queue *queue, const frame_job *job, frame_ticket *ticket)
     {
         return handle->cpu ? ${id}_cpu_submit(handle->cpu, queue, job, ticket)
                            : ${id}_gpu_submit(handle->gpu, queue, job, ticket);

@@ -64,7 +64,7 @@ _HEADER = """
     /* The same in a queue's turn (frame_queue.h) and in its thread: `submit` gives a ticket, or FRAME_QUEUE_FULL and 0;
      * `wait` returns when that frame has ended, with what its run returned, and `poll` returns FRAME_PENDING before.
      * Either tells the end once, which makes room for another frame; `times` may be NULL. */
-    int ${id}_submit(${id}_handle *handle, frame_queue *queue, const frame *job, frame_ticket *ticket);
+    int ${id}_submit(${id}_handle *handle, frame_queue *queue, const frame_job *job, frame_ticket *ticket);
     int ${id}_wait(${id}_handle *handle, frame_queue *queue, frame_ticket ticket, frame_times *times);
     int ${id}_poll(${id}_handle *handle, frame_queue *queue, frame_ticket ticket, frame_times *times);
 

@@ -24,7 +24,7 @@ OLD_FORMAT = 1  # without SHA256SUMS
 PROGRAMS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "bench": ("main.c", "bench_report.c"),
-        "stream": ("stream.c", "frame_queue.c"),
+        "stream": ("stream.c", "stream_report.c", "frame_queue.c"),
         "classify": ("classify.c",),
     }
 )

@@ -25,7 +25,7 @@ def readme_text(model: Model, build: Build, cpu_plan: CpuPlanEntry | None = None
         parts.append(fill(_CLASSIFY))
     if build.is_virtual:
         lines = "\n".join(f"    {build.virtual_line(program, 'cc')}" for program in build.programs)
-        runs = {"bench": "--runs 1 --warmup 0", "classify": "cat.ppm"}
+        runs = {"bench": "--runs 1 --warmup 0", "stream": "--frames 2", "classify": "cat.ppm"}
         shown = "".join(f"    ./{program}-{VIRTUAL} {runs[program]}\n" for program in build.programs)
         parts.append(fill(_VIRTUAL, lines=lines, shown=shown, directory=VIRTUAL))
     parts.append(
@@ -90,6 +90,7 @@ def _building(build: Build) -> str:
         $elsewhere$privilege
             ./bench                                        # how long it takes, on trial values
             ./bench --input input.bin --output output.bin  # on yours
+            ./stream --fps 30                              # as a camera gives frames: latency, dropped frames
         """,
         cmake=" `cmake -S . -B build && cmake --build build`, or" if build.is_native else "",
         lines="\n".join(f"    {build.line(program)}" for program in build.programs),

@@ -56,13 +56,13 @@ static int order_and_counts(void)
         return 20;
     pthread_mutex_lock(&gate); /* the first is taken at once and held: the others find their order behind it */
     for (int i = 0; i < CAPACITY; ++i) {
-        const frame job = {inputs, outputs, priorities[i], i == 1 ? 1.0 : i == 2 ? now_s() + 1e3 : 0.0};
+        const frame_job job = {inputs, outputs, priorities[i], i == 1 ? 1.0 : i == 2 ? now_s() + 1e3 : 0.0};
         if (queue->submit(queue, &names[i], hold, &job, &tickets[i]) != 0 || tickets[i] == 0)
             return 21;
         while (!__atomic_load_n(&begun, __ATOMIC_ACQUIRE))
             sched_yield();
     }
-    const frame more = {inputs, outputs, 9, 0.0};
+    const frame_job more = {inputs, outputs, 9, 0.0};
     if (queue->submit(queue, &names[0], hold, &more, &tickets[CAPACITY]) != FRAME_QUEUE_FULL ||
         tickets[CAPACITY] != 0)
         return 22;
@@ -95,11 +95,11 @@ static int wrong_uses(model_handle *model, frame_queue *queue)
     if (frame_queue_new(0) || frame_queue_new(1 << 20))
         return 10;
     if (model_submit(model, queue, NULL, &ticket) != FRAME_NO_ARRAYS ||
-        model_submit(model, queue, &(frame){inputs, NULL, 0, 0.0}, &ticket) != FRAME_NO_ARRAYS || ticket != 0)
+        model_submit(model, queue, &(frame_job){inputs, NULL, 0, 0.0}, &ticket) != FRAME_NO_ARRAYS || ticket != 0)
         return 11;
     if (model_wait(model, queue, 0, NULL) != FRAME_UNKNOWN || model_poll(model, queue, 12345, NULL) != FRAME_UNKNOWN)
         return 12;
-    if (model_submit(model, queue, &(frame){inputs, outputs, 0, 0.0}, &ticket) != 0)
+    if (model_submit(model, queue, &(frame_job){inputs, outputs, 0, 0.0}, &ticket) != 0)
         return 13;
     int code;
     while ((code = model_poll(model, queue, ticket, NULL)) == FRAME_PENDING)
@@ -123,7 +123,7 @@ static int many(model_handle *const *models, frame_queue *queue, size_t bytes)
             tickets[place] = 0;
         }
         lists[place][0] = outputs[0];
-        if (i < FRAMES && model_submit(models[place % 2], queue, &(frame){inputs, lists[place], 0, 0.0}, &tickets[place]))
+        if (i < FRAMES && model_submit(models[place % 2], queue, &(frame_job){inputs, lists[place], 0, 0.0}, &tickets[place]))
             return 31;
     }
     frame_counts counts;

@@ -240,7 +240,7 @@ def test_make_and_build_sh_build_the_same_programs(model: Path, tmp_path: Path) 
         place = compiled(model, tmp_path / name, "host")
         before = {path.name for path in place.iterdir()}
         shell(line, place)
-        assert {path.name for path in place.iterdir()} - before == {"bench", "classify", "model.o"}
+        assert {path.name for path in place.iterdir()} - before == {"bench", "stream", "classify", "model.o"}
         assert "tiny" in shell("./bench --runs 1 --warmup 0", place)
         if line == "make":
             shell("make clean", place)

@@ -20,7 +20,7 @@ typedef struct slot {
     frame_ticket ticket;
     void *handle;
     frame_run *run;
-    frame job;
+    frame_job job;
     frame_times times;
     int code;
 } slot;
@@ -110,7 +110,7 @@ static void *queue_work(void *argument)
     return NULL;
 }
 
-static int queue_submit(frame_queue *functions, void *handle, frame_run *run, const frame *job, frame_ticket *ticket)
+static int queue_submit(frame_queue *functions, void *handle, frame_run *run, const frame_job *job, frame_ticket *ticket)
 {
     queue *const self = (queue *)(void *)functions;
     *ticket = 0;

@@ -29,12 +29,12 @@ enum {
 typedef uint64_t frame_ticket;
 
 /* The arrays, and these lists of their addresses, are the queue's until the frame's end is told. */
-typedef struct frame {
+typedef struct frame_job {
     const void *const *inputs;
     void *const *outputs;
     int priority;      /* higher ones first; of equal ones that which was submitted first. A frame that runs ends first */
     double deadline_s; /* of CLOCK_MONOTONIC; 0: none. A frame that ends later is late; it is run all the same */
-} frame;
+} frame_job;
 
 /* When a frame was what; of CLOCK_MONOTONIC. */
 typedef struct frame_times {
@@ -60,7 +60,7 @@ typedef int frame_run(void *handle, const void *const *inputs, void *const *outp
 
 /* What model.c calls: through the queue, so that it links without frame_queue.c, and queues cross libraries. */
 struct frame_queue {
-    int (*submit)(frame_queue *self, void *handle, frame_run *run, const frame *job, frame_ticket *ticket);
+    int (*submit)(frame_queue *self, void *handle, frame_run *run, const frame_job *job, frame_ticket *ticket);
     int (*end)(frame_queue *self, const void *handle, frame_ticket ticket, int waits, frame_times *times);
 };
 
