@@ -4,9 +4,10 @@ In every round the network is composed of what was measured, with predictions wh
 rests on without a measurement is measured first. Beside it, every candidate is judged by its prediction and interval:
 how much faster than now the whole network would be through it, in the mean over where its time may fall (expected
 improvement). The heavy layers thus get most. Candidates whose program was measured already are left out. It ends when
-all layers together promise less than `STOP` of the network. Then the candidates of light layers that are predicted
-best are measured, up to `LEAST` of a layer: they are cheap, and a layer may be better than its few samples say. What
-the plan for the CPU alone rests on can wait until then.
+all layers together promise less than `STOP` of the network, by what may still be asked for. Then whatever promises a
+little is measured in one round, with the candidates of light layers that are predicted best, up to `LEAST` of a layer:
+they are cheap, and a layer may be better than its few samples say. What the plan for the CPU alone rests on can wait
+until then.
 """
 
 from __future__ import annotations
@@ -40,7 +41,8 @@ STOP = 0.003  # of the network's time, that all layers together may still gain
 NEGLIGIBLE = 0.01  # of STOP, for a single candidate
 LEAST = 12  # measurements of a layer, where there are so many programs
 PROMISING = 1.5  # times a layer's fastest, at most, that one of these is predicted to take
-BATCH = 32  # measurements between two fits
+BATCH = 32  # measurements between two fits, at most
+GROWTH = 8  # of what was measured, the part that may be measured between two fits where that is more
 HEAVY = 2  # times the budget of a layer, at most
 ALIKE = 2  # of one layer, algorithm and lane in a batch
 TRIED = (
@@ -85,10 +87,11 @@ class ExpectedGain:
             _untried(state, chances),
             lambda chance: f"fewer than {TRIED} layers have tried its algorithm",
         )
-        if batch.requests or _promised(chances) >= STOP:
-            batch.take((chance for chance in chances if chance.gain > NEGLIGIBLE * STOP), _reason)
-        if not batch.requests:
-            batch.level(chances)
+        promising = [chance for chance in chances if chance.gain > NEGLIGIBLE * STOP]
+        if batch.requests or batch.promised(promising) >= STOP:
+            batch.take(promising, _reason)
+        else:
+            batch.level(chances, promising)
         return _with(batch.requests, _needed_alone(state, ways))
 
     def tell(self, samples: Sequence[Sample]) -> None:
@@ -149,22 +152,34 @@ class _Batch:
         for request in needed:
             self._known(state.layer_of(request.candidate)).add(state.program(request.candidate))
 
-    def take(self, chances: Iterable[_Chance], reason: Callable[[_Chance], str]) -> None:
+    def promised(self, chances: Iterable[_Chance]) -> float:
+        """The part of the network's time that is expected to be gained by the best candidate of every layer that there
+        is room for; what is more than STOP may be left out.
+        """
+        best: dict[LayerSpec, float] = {}
+        for chance in chances:
+            if sum(best.values()) >= STOP:
+                break
+            if chance.layer.spec not in best and self._has_room(chance) and not self._is_known(chance):
+                best[chance.layer.spec] = chance.gain
+        return sum(best.values())
+
+    def take(
+        self, chances: Iterable[_Chance], reason: Callable[[_Chance], str], can_wait: bool = False
+    ) -> None:
         """The best that there is room for."""
-        most = len(self.requests) + BATCH
+        most = len(self.requests) + max(BATCH, len(self._state.samples) // GROWTH)
         for chance in chances:
             if len(self.requests) == most:
                 return
-            if self._has_room(chance):
-                program, known = self._state.program(chance.candidate), self._known(chance.layer)
-                if program not in known:
-                    known.add(program)
-                    self._count(chance)
-                    request = Request(chance.candidate, reason(chance), chance.gain)
-                    self.requests.append(self._state.decide(request))
+            if self._has_room(chance) and not self._is_known(chance):
+                self._count(chance)
+                self._ask(chance, reason(chance), can_wait)
 
-    def level(self, chances: Iterable[_Chance]) -> None:
-        """The best predicted of layers that fewer than LEAST candidates of were measured, those of chains left out."""
+    def level(self, chances: Iterable[_Chance], promising: Iterable[_Chance]) -> None:
+        """The best predicted of layers that fewer than LEAST candidates of were measured, those of chains left out;
+        beside them those that promise a little.
+        """
         light = {layer.spec: layer for layer in self._state.required if len(layer.samples) < LEAST}
         room = {spec: LEAST - len(layer.samples) for spec, layer in light.items()}
         most_s = {
@@ -172,15 +187,20 @@ class _Batch:
         }
         for chance in sorted(chances, key=lambda chance: chance.predicted.time_s):
             spec = chance.layer.spec
-            if not room.get(spec) or chance.predicted.time_s > most_s[spec]:
+            if not room.get(spec) or chance.predicted.time_s > most_s[spec] or self._is_known(chance):
                 continue
-            program = self._state.program(chance.candidate)
-            if program not in self._known(chance.layer):
-                room[spec] -= 1
-                self._known(chance.layer).add(program)
-                reason = f"fewer than {LEAST} candidates of its layer were measured"
-                request = Request(chance.candidate, reason, chance.gain)
-                self.requests.append(self._state.decide(request))
+            room[spec] -= 1
+            self._ask(chance, f"fewer than {LEAST} candidates of its layer were measured", can_wait=True)
+        if self.requests:
+            self.take(promising, _reason, can_wait=True)
+
+    def _ask(self, chance: _Chance, reason: str, can_wait: bool) -> None:
+        self._known(chance.layer).add(self._state.program(chance.candidate))
+        request = Request(chance.candidate, reason, chance.gain, can_wait=can_wait)
+        self.requests.append(self._state.decide(request))
+
+    def _is_known(self, chance: _Chance) -> bool:
+        return self._state.program(chance.candidate) in self._known(chance.layer)
 
     def _has_room(self, chance: _Chance) -> bool:
         layer, lane = chance.layer, threads_of(chance.candidate)
@@ -221,14 +241,6 @@ def expected_improvement(predicted: Prediction, limits_s: Iterable[float]) -> fl
             if place > NOWHERE:
                 gain += max(0.0, limit_s * NORMAL.cdf(place) - mean * NORMAL.cdf(place - deviation))
     return gain
-
-
-def _promised(chances: Iterable[_Chance]) -> float:
-    """The part of the network's time that is expected to be gained by the best candidate of every layer."""
-    best: dict[object, float] = {}
-    for chance in chances:
-        best[chance.layer.spec] = max(best.get(chance.layer.spec, 0.0), chance.gain)
-    return sum(best.values())
 
 
 def _untried(state: SearchState, chances: Iterable[_Chance]) -> Iterator[_Chance]:

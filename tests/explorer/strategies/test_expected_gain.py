@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -7,6 +8,7 @@ import numpy as np
 import pytest
 
 from codegen.algorithm import algorithms
+from codegen.schedule import Candidate
 from cost_models.model import Prediction
 from explorer.search.layer_search import LayerSearch, SearchSettings
 from explorer.strategies.expected_gain import INTERVAL, LEAST, _Batch, _Chance, expected_improvement
@@ -29,19 +31,58 @@ def test_nothing_is_gained_where_nothing_may_be_saved() -> None:
     assert expected_improvement(Prediction(1.0, 0.1, 3.0), [-1.0]) == 0.0
 
 
-def test_a_layer_that_plans_take_in_chains_alone_is_levelled_without_any_time_of_its_own() -> None:
+def _layer(settings: SearchSettings | None = None) -> LayerSearch:
     target = load_profile("pi-zero").target()
     spec = inferred_layer(sum_of_two(), (1, 8, 9, 9), (1, 8, 9, 9))
-    layer = LayerSearch(spec, algorithms().values(), target, SearchSettings())
-    assert not layer.fastest
+    return LayerSearch(spec, algorithms().values(), target, settings or SearchSettings())
+
+
+def _batch(layer: LayerSearch, measured: Sequence[Candidate] = ()) -> _Batch:
     state: Any = SimpleNamespace(
-        measured_programs=lambda _: set(),
+        measured_programs=lambda _: {candidate.hash for candidate in measured},
         required=(layer,),
+        samples=(),
         layer_of=lambda _: layer,
         decide=lambda request: request,
         program=lambda candidate: candidate.hash,
     )
-    batch = _Batch(state, [])
-    slower = Prediction(2.0, 1.0, 3.0)
-    batch.level([_Chance(layer, candidate, slower, 0.0) for candidate in layer.candidates])
+    return _Batch(state, [])
+
+
+def _chances(layer: LayerSearch, gain: float) -> list[_Chance]:
+    return [
+        _Chance(layer, candidate, Prediction(2.0, 1.0, 3.0), gain / (1 + place))
+        for place, candidate in enumerate(layer.candidates)
+    ]
+
+
+def test_a_layer_that_plans_take_in_chains_alone_is_levelled_without_any_time_of_its_own() -> None:
+    layer = _layer()
+    assert not layer.fastest
+    batch = _batch(layer)
+    batch.level(_chances(layer, 0.0), [])
     assert len(batch.requests) == LEAST
+
+
+def test_what_promises_a_little_is_measured_with_what_levels_layers_and_never_without() -> None:
+    layer = _layer()
+    chances = _chances(layer, 0.001)
+    batch = _batch(layer)
+    batch.level(chances, chances[LEAST:])
+    promising = {chance.candidate for chance in chances[LEAST:]}
+    assert len(batch.requests) > LEAST
+    assert {request.candidate for request in batch.requests[LEAST:]} < promising
+    assert all(request.can_wait for request in batch.requests)
+    known = _batch(layer, [chance.candidate for chance in chances[:-1]])
+    known.level([], chances)
+    assert not known.requests
+
+
+def test_a_promise_is_of_what_can_still_be_asked_for() -> None:
+    layer = _layer()
+    chances = _chances(layer, 0.002)
+    assert _batch(layer).promised(chances) == 0.002
+    assert _batch(layer, [chances[0].candidate]).promised(chances) == 0.001
+    assert _batch(layer, layer.candidates).promised(chances) == 0.0
+    spent = _layer(SearchSettings(layer_budget=0))
+    assert _batch(spent).promised(_chances(spent, 0.002)) == 0.0
