@@ -39,7 +39,7 @@ def time_kernel(
     """
     place = f"candidate {job.candidate.hash[:12]} ({job.candidate.choice.algorithm})"
     try:
-        executable = compile_kernel(program, target, job.candidate.spec)
+        executable = compile_kernel(program, target, job.candidate.spec, timing.modelled)
     except ToolchainError as error:
         raise CandidateError(f"{place}: {error}") from error
     data = b"".join(map(_in_words, (*job.inputs, program.weights)))
@@ -51,13 +51,18 @@ def time_kernel(
     return _parsed(finished.outputs.get(RESULT, b""), job, program, place)
 
 
-def compile_kernel(program: CpuProgram, target: Target, spec: LayerSpec) -> Path:
-    """The executable that times a layer's kernel, from the cache if it was compiled before; raises ToolchainError."""
-    sources = _sources(program, spec)
+def compile_kernel(
+    program: CpuProgram, target: Target, spec: LayerSpec, modelled: bool = STANDARD.modelled
+) -> Path:
+    """The executable that times a layer's kernel, from the cache if it was compiled before; raises ToolchainError.
+
+    `modelled`: by a modelled clock, as in `Timing`.
+    """
+    sources = _sources(program, spec, modelled)
     return compile_executable(sources, target, (*KERNEL_FLAGS, *pool_flags(sources)))
 
 
-def _sources(program: CpuProgram, spec: LayerSpec) -> dict[str, str]:
+def _sources(program: CpuProgram, spec: LayerSpec, modelled: bool) -> dict[str, str]:
     config = "\n".join(
         [
             f"#define MEASURE_ENTRY {program.entry}",
@@ -68,6 +73,7 @@ def _sources(program: CpuProgram, spec: LayerSpec) -> dict[str, str]:
             f"#define MEASURE_OUTPUT_SIZES {{{_sizes(_words(program.output_sizes, spec.outputs))}}}",
             f"#define MEASURE_WORKSPACE {program.workspace_bytes}u",
             f"#define MEASURE_THREADS {program.threads}",
+            f"#define MEASURE_MODELLED {int(modelled)}",
             "",
         ]
     )

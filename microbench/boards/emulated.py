@@ -15,8 +15,7 @@ from microbench.options import BoardOptions
 from microbench.profile import DeviceProfile
 from microbench.protocol import Timing
 
-# A modelled clock is read once: the first run fills the caches, the next says all.
-ONE_RUN = Timing(warm_up_s=0.0, minimum_total_s=0.0, most_runs=1)
+ONE_RUN = Timing(warm_up_s=0.0, minimum_total_s=0.0, most_runs=1, modelled=True)
 CANDIDATE_LIMIT_S = 300.0  # of this machine's time; one modelled instruction takes 40 ns
 
 
@@ -38,7 +37,8 @@ class EmulatedBoard(HostBoard):
         """Raises BoardError where this machine lacks the emulator, ProfileError for a core without a model."""
         self._model = load_core(profile.cpu)
         self._clock_hz = profile.cpu_cost("clock_hz")
-        super().__init__(profile, ClockedExecutor(self._model, self._clock_hz))
+        super().__init__(profile, ClockedExecutor(self._model, self._clock_hz))  # of bundles
+        self._kernels = ClockedExecutor(self._model, self._clock_hz, wakes_at_yield=True)
         self.target = replace(self.target, cores=1)
 
     @classmethod
@@ -74,5 +74,5 @@ class EmulatedBoard(HostBoard):
 
     def measure(self, job: Job) -> Measurement:
         """Raises CandidateError as `timed`."""
-        output, times_s = self.timed(job, self._executor)
+        output, times_s = self.timed(job, self._kernels)
         return Measurement(times_s, self.kind, output)

@@ -15,12 +15,14 @@ class Timing:
 
     A clock that a governor lets sink while nobody works rises within `warm_up_s`; the time of one short run is little
     more than the resolution and the jitter of its clock, the mean of `minimum_total_s` of them is not. `most_runs`
-    bounds how many runs one answer of a board may hold.
+    bounds how many runs one answer of a board may hold. `modelled`: a model keeps the clock, and no run goes before the
+    one that it times: arrays are visited for the caches' sake.
     """
 
     warm_up_s: float = 0.02
     minimum_total_s: float = 0.02
     most_runs: int = 2000
+    modelled: bool = False
 
     def warm_up_runs(self, once_s: float) -> int:
         """Untimed runs before the timed ones, given the time of one."""

@@ -57,6 +57,21 @@ def test_a_faster_clock_takes_less_and_is_another_board(board: Board) -> None:
     assert 1.0 < ratio <= 1.21  # 1.2 GHz to 1.0 GHz, and memory that is as fast
 
 
+def test_a_kernel_is_called_once_and_by_a_clock_that_stood_until_then(board: Board) -> None:
+    job = cpu_job()
+    assert isinstance(job.program, CpuProgram)
+    source = job.program.source.replace("{", "{ static int calls; ++calls; ", 1).replace(
+        "inputs[0][i] * weights[0]", "calls"
+    )
+    counting = dataclasses.replace(job, program=dataclasses.replace(job.program, source=source))
+    measured = board.measure(counting)
+    assert measured.output is not None and set(measured.output.tolist()) == {1.0}
+    assert measured.times_s[0] < 2e-6  # 16 elements
+    with open_board("host") as host:
+        often = host.measure(counting)
+    assert often.output is not None and often.output[0] > 1
+
+
 def test_a_bundle_runs_with_the_time_of_each_step(board: Board, tmp_path: Path) -> None:
     graph = small_network()
     compile_bundle(graph, plan_of(graph), board.target, tmp_path / "bundle")

@@ -9,6 +9,9 @@
  * MEASURE_WEIGHTS, MEASURE_OUTPUT_COUNT, MEASURE_OUTPUT_SIZES (elements), MEASURE_WORKSPACE (bytes) and MEASURE_THREADS: with more than one, pool.c
  * is linked in, and its threads are awake when a repeat begins.
  *
+ * With MEASURE_MODELLED the clock is a model's, which is read once: there is one call, and the model wakes, at
+ * sched_yield, right before it. Caches then hold what they hold in a network, where the layer before was just computed.
+ *
  * Exit code: 0 done; 1 files or memory.
  */
 #define _POSIX_C_SOURCE 200112L
@@ -20,6 +23,9 @@
 #include <time.h>
 
 #include "measure_config.h"
+#if MEASURE_MODELLED
+#include <sched.h>
+#endif
 #if MEASURE_THREADS > 1
 #include "pool.h"
 #endif
@@ -29,7 +35,7 @@ void MEASURE_ENTRY(const float *const *inputs, const float *weights, float *cons
 /* Between two runs of a layer a network reads the weights of all its other layers. Calls take turns with copies of the
  * weights, so that they come from as far away as they will then. */
 enum { ROTATED_BYTES = 16 << 20, MOST_COPIES = 64, COPY_ELEMENTS = (MEASURE_WEIGHTS + 15) / 16 * 16 + 16 };
-#define COPIES_FOR_ALL (ROTATED_BYTES / (COPY_ELEMENTS * (int)sizeof(float)))
+#define COPIES_FOR_ALL (MEASURE_MODELLED ? 1 : ROTATED_BYTES / (COPY_ELEMENTS * (int)sizeof(float)))
 enum { COPIES = COPIES_FOR_ALL < 1 ? 1 : COPIES_FOR_ALL > MOST_COPIES ? MOST_COPIES : COPIES_FOR_ALL };
 #define NEXT_WEIGHTS() (weights + (size_t)(turn++ % COPIES) * COPY_ELEMENTS)
 
@@ -62,6 +68,14 @@ static int fail(const char *what)
     fprintf(stderr, "error: %s\n", what);
     return 1;
 }
+
+#if MEASURE_MODELLED
+static void visit(const float *array, size_t bytes)
+{
+    for (size_t place = 0; place < bytes; place += 64)
+        (void)*(volatile const char *)((const char *)array + place);
+}
+#endif
 
 int main(int argc, char **argv)
 {
@@ -103,6 +117,17 @@ int main(int argc, char **argv)
         return fail("threads cannot be started");
 #endif
 
+#if MEASURE_MODELLED
+    const long calls = 1;
+    (void)warm_up_s;
+    (void)minimum_total_s;
+    sched_yield();
+    visit(workspace, (size_t)MEASURE_WORKSPACE);
+    for (int i = 0; i < MEASURE_OUTPUT_COUNT; ++i)
+        visit(outputs[i], output_sizes[i] * sizeof(float));
+    for (int i = 0; i < MEASURE_INPUT_COUNT; ++i)
+        visit(inputs[i], sizes[i] * sizeof(float));
+#else
     /* Pages, caches, threads, and a clock that rises with work; the last call is as fast as it gets. */
     const double warm_s = now_s() + warm_up_s;
     double once_s = 0.0, end_s = 0.0;
@@ -114,6 +139,7 @@ int main(int argc, char **argv)
     } while (end_s < warm_s);
     const double share_s = minimum_total_s / repeats;
     const long calls = once_s >= share_s ? 1 : (long)(share_s / (once_s + 1e-8)) + 1;
+#endif
     for (int r = 0; r < repeats; ++r) {
         const double begin_s = now_s();
         for (long i = 0; i < calls; ++i)
