@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import median
 from types import TracebackType
@@ -23,7 +23,11 @@ Kind = Literal["silicon", "host", "simulated", "modelled"]
 
 @dataclass(frozen=True)
 class Fingerprint:
-    """What makes two boards' times comparable; equal fingerprints share samples."""
+    """What makes two boards' times comparable; equal fingerprints share samples.
+
+    All but `serial_hash` is the board's class; that tells its instances apart, whose times reference kernels make
+    comparable.
+    """
 
     board: str  # model, e.g. "virtual pi-zero"
     profile_hash: str
@@ -37,6 +41,15 @@ class Fingerprint:
     @property
     def hash(self) -> str:
         return content_hash(self)
+
+    @property
+    def of_class(self) -> Fingerprint:
+        """That of no instance: what all boards of the class have in common."""
+        return replace(self, serial_hash="")
+
+    @property
+    def class_hash(self) -> str:
+        return self.of_class.hash
 
 
 def clocked_on(fingerprint: Fingerprint) -> str:

@@ -49,8 +49,11 @@ class _OneRun(Store):
         self._shown.add(number)
         return number
 
-    def samples(self, fingerprint_hash: str | None = None) -> Iterator[Sample]:
-        return (sample for sample in super().samples(fingerprint_hash) if sample.id in self._shown)
+    def samples(
+        self, fingerprint_hash: str | None = None, *, class_hash: str | None = None
+    ) -> Iterator[Sample]:
+        every = super().samples(fingerprint_hash, class_hash=class_hash)
+        return (sample for sample in every if sample.id in self._shown)
 
 
 def _recorded(store: Store, run: Path) -> tuple[int, ...]:

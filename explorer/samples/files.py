@@ -23,6 +23,7 @@ from microbench.protocol import outliers
 from microbench.store import Sample, Store, content_digest, from_row, to_row
 from microbench.store.migrations.to_5 import upgraded_candidate
 from microbench.store.migrations.to_6 import without_generator
+from microbench.store.migrations.to_11 import class_hash
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -58,9 +59,11 @@ STORE_COLUMNS = (
     "output_sha256",
     "message",
     "revision",
+    "normalisation_json",
 )
-# Exported before samples had such a column: all were timed alone, nothing else was read, by code of no known revision.
-WITHOUT = {"context": "", "series_json": "[]", "revision": ""}
+# Exported before samples had such a column: all were timed alone, nothing else was read, by code of no known revision,
+# and the times are as they were timed.
+WITHOUT = {"context": "", "series_json": "[]", "revision": "", "normalisation_json": "null"}
 
 
 @dataclass(frozen=True)
@@ -139,12 +142,12 @@ def read_samples(path: Path) -> tuple[Sample, ...]:
 def _upgraded(row: Mapping[str, Any]) -> Mapping[str, Any]:
     """A row as this version exports it; what is not filed under its own hash stays as it is, to be refused."""
     candidate, fingerprint = row["candidate_json"], row["fingerprint_json"]
-    upgraded = dict(row)
+    upgraded = {**row, "class_hash": ""}
     if _hash(candidate) == row["candidate_hash"]:
         upgraded["candidate_json"], upgraded["candidate_hash"] = upgraded_candidate(candidate)
     if _hash(fingerprint) == row["fingerprint_hash"]:
         new, new_hash, generator = without_generator(fingerprint)
-        upgraded |= {"fingerprint_json": new, "fingerprint_hash": new_hash}
+        upgraded |= {"fingerprint_json": new, "fingerprint_hash": new_hash, "class_hash": class_hash(new)}
         upgraded["revision"] = row["revision"] or generator
     return upgraded
 

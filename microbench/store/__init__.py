@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from microbench.store.sample import Role, Sample, Status, content_digest, from_row, to_row
+from microbench.store.sample import Normalisation, Role, Sample, Status, content_digest, from_row, to_row
 from microbench.store.store import SCHEMA_VERSION, ProgramDigest, Store
 
 __all__ = [
     "SCHEMA_VERSION",
+    "Normalisation",
     "ProgramDigest",
     "Role",
     "Sample",

@@ -6,8 +6,8 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cache, lru_cache
 from statistics import median
 from typing import Any, Literal, get_args
@@ -33,6 +33,25 @@ _SHA256 = re.compile("[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
+class Normalisation:
+    """How one board's times became those of another of its class: multiplied by `factor`, what a reference kernel took
+    there over what it took here. `reference_ids`: the samples that say so, of both boards.
+
+    Raises StoreError for a factor that is none.
+    """
+
+    raw_times_s: tuple[float, ...]
+    factor: float
+    reference_ids: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.factor) and self.factor > 0):
+            raise StoreError(f"a sample cannot be normalised by the factor {self.factor!r}")
+        if not all(math.isfinite(time_s) and time_s >= 0 for time_s in self.raw_times_s):
+            raise StoreError("a normalised sample has a raw time that is none")
+
+
+@dataclass(frozen=True)
 class Sample:
     """One measurement as it is kept: `ok`, `wrong` (the output differs from the reference) or `failed`.
 
@@ -42,9 +61,10 @@ class Sample:
     while clock or temperature moved; neither is ever chosen. A `rehearsal` was timed as a step of a whole network, each
     time the median of a few runs; `context` says where: a digest of the network's plan, the round and the step's name.
     `series` are quantities read while it was timed, each of its own name and unit. `revision` is the algorithm's whose
-    code was timed, of a rehearsal the whole network's (`codegen.revision`): code of another one has other times. `id`
-    is 0 until the store gives it one. Raises StoreError for a sample that says nothing, SeriesError for two series of
-    one name.
+    code was timed, of a rehearsal the whole network's (`codegen.revision`): code of another one has other times.
+    `normalisation`: of times that were made comparable with those of another board of the class, None: they are as they
+    were timed. `id` is 0 until the store gives it one. Raises StoreError for a sample that says nothing, SeriesError
+    for two series of one name.
     """
 
     candidate: Candidate
@@ -62,6 +82,7 @@ class Sample:
     context: str = ""
     series: tuple[Series, ...] = ()
     revision: str = ""
+    normalisation: Normalisation | None = None
 
     def __post_init__(self) -> None:
         if self.kind not in get_args(Kind) or self.status not in get_args(Status):
@@ -74,6 +95,8 @@ class Sample:
             raise StoreError(f"sample of candidate {self.candidate.hash[:12]} is ok but has no time")
         if not all(math.isfinite(time_s) and time_s >= 0 for time_s in self.times_s):
             raise StoreError(f"sample of candidate {self.candidate.hash[:12]} has a time that is none")
+        if self.normalisation and len(self.normalisation.raw_times_s) != len(self.times_s):
+            raise StoreError(f"sample of candidate {self.candidate.hash[:12]} has not a raw time for each")
         check_names(self.series)
 
     @property
@@ -88,6 +111,20 @@ class Sample:
     def time_s(self) -> float:
         """The median of the repeats, in seconds."""
         return median(self.times_s)
+
+    def normalised(self, factor: float, reference_ids: Iterable[int]) -> Sample:
+        """With the times of another board of its class; raises as `Normalisation`."""
+        normalisation = Normalisation(self.times_s, factor, tuple(reference_ids))
+        return replace(
+            self, times_s=tuple(factor * time_s for time_s in self.times_s), normalisation=normalisation
+        )
+
+    @property
+    def as_timed(self) -> Sample:
+        """With the times that its own board took."""
+        if self.normalisation is None:
+            return self
+        return replace(self, times_s=self.normalisation.raw_times_s, normalisation=None)
 
     @property
     def is_timed(self) -> bool:
@@ -178,12 +215,35 @@ def to_row(sample: Sample) -> dict[str, Any]:
         "context": sample.context,
         "series_json": json.dumps(plain_series(sample.series), sort_keys=True),
         "revision": sample.revision,
+        "class_hash": sample.fingerprint.class_hash,
+        "normalisation_json": json.dumps(
+            sample.normalisation and asdict(sample.normalisation), sort_keys=True
+        ),
     }
 
 
 def content_digest(sample: Sample) -> str:
-    """SHA-256 of all a sample says, its id apart: what tells whether two stores hold the same sample."""
-    return hashlib.sha256(json.dumps(to_row(sample), sort_keys=True).encode()).hexdigest()
+    """SHA-256 of all a sample says, its id apart: what tells whether two stores hold the same sample.
+
+    That of a sample whose times are as they were timed is the same as before there was a normalisation.
+    """
+    row = to_row(sample)
+    del row["class_hash"]  # the fingerprint has it
+    if sample.normalisation is None:
+        del row["normalisation_json"]
+    return hashlib.sha256(json.dumps(row, sort_keys=True).encode()).hexdigest()
+
+
+def _normalisation(text: str) -> Normalisation | None:
+    form = json.loads(text)
+    if form is None:
+        return None
+    if not isinstance(form, dict) or set(form) != {one.name for one in fields(Normalisation)}:
+        raise ValueError("a normalisation has raw times, a factor and references")
+    ids = form["reference_ids"]
+    if not isinstance(ids, list) or not all(isinstance(number, int) for number in ids):
+        raise ValueError("references are ids of samples")
+    return Normalisation(tuple(form["raw_times_s"]), form["factor"], tuple(ids))
 
 
 def _counters(text: str) -> dict[str, float]:
@@ -221,9 +281,11 @@ def from_row(row: Row, place: str = "", remedy: str = "restore the store from a 
             row["context"],
             series_of_plain(json.loads(row["series_json"])),
             row["revision"],
+            _normalisation(row["normalisation_json"]),
         )
     except (CanonicalFormError, BoardError, StoreError, ValueError, TypeError) as error:
         raise StoreError(f"{place} is malformed: {error}; {remedy}") from error
-    if (sample.candidate_hash, sample.fingerprint_hash) != (row["candidate_hash"], row["fingerprint_hash"]):
+    hashes = (sample.candidate_hash, sample.fingerprint_hash, sample.fingerprint.class_hash)
+    if hashes != (row["candidate_hash"], row["fingerprint_hash"], row["class_hash"]):
         raise StoreError(f"{place} does not have the hash it is filed under; {remedy}")
     return sample

@@ -24,7 +24,7 @@ from microbench.errors import StoreError
 from microbench.store.migrations import STEPS
 from microbench.store.seal import SEAL
 
-SCHEMA_VERSION = 10
+SCHEMA_VERSION = 11
 
 METADATA = MetaData()
 _ADVISORY_LOCK = 0x65787065  # any number that no other program on the same server takes
@@ -56,6 +56,8 @@ SAMPLES = Table(
     Column("context", Text, nullable=False),
     Column("series_json", Text, nullable=False),
     Column("revision", String(64), nullable=False),
+    Column("class_hash", String(64), nullable=False),
+    Column("normalisation_json", Text, nullable=False),
     Column(SEAL, String(64), nullable=False),
     sqlite_autoincrement=True,
 )
@@ -84,6 +86,7 @@ ROUNDS = Table(
 BY_ROUND = Index("rounds_by_key", ROUNDS.c.key)
 BY_MAKER = Index("programs_by_maker", PROGRAMS.c.made_by)
 BY_KEY = Index("samples_by_key", SAMPLES.c.fingerprint_hash, SAMPLES.c.candidate_hash)
+BY_CLASS = Index("samples_by_class", SAMPLES.c.class_hash)
 
 
 def version_of(connection: Connection, place: str) -> int:
@@ -129,6 +132,6 @@ def bring_up_to_date(connection: Connection, place: str) -> None:
 def _create(connection: Connection) -> None:
     for table in (VERSION, SAMPLES, PROGRAMS, ROUNDS):
         connection.execute(CreateTable(table))
-    for index in (BY_KEY, BY_MAKER, BY_ROUND):
+    for index in (BY_KEY, BY_CLASS, BY_MAKER, BY_ROUND):
         connection.execute(CreateIndex(index))
     connection.execute(insert_row(VERSION).values(id=1, version=SCHEMA_VERSION))

@@ -93,13 +93,19 @@ class Store:
             raise StoreError(f"{place_of(self._url)}: cannot read it: {DAMAGED}")
         return found
 
-    def samples(self, fingerprint_hash: str | None = None) -> Iterator[Sample]:
-        """Every sample of a board, None: of all, in the order they were taken; holds no lock between pages."""
+    def samples(
+        self, fingerprint_hash: str | None = None, *, class_hash: str | None = None
+    ) -> Iterator[Sample]:
+        """Every sample of a board or of a class of boards, None: of all, in the order they were taken; holds no lock
+        between pages.
+        """
         last_id = 0
         while True:
             query = select_rows(SAMPLES).where(SAMPLES.c.id > last_id)
             if fingerprint_hash is not None:
                 query = query.where(SAMPLES.c.fingerprint_hash == fingerprint_hash)
+            if class_hash is not None:
+                query = query.where(SAMPLES.c.class_hash == class_hash)
             page = self._whole_rows(query.order_by(SAMPLES.c.id).limit(PAGE_ROWS))
             yield from (from_row(row) for row in page)
             if len(page) < PAGE_ROWS:

@@ -18,6 +18,7 @@ from microbench.errors import StoreError
 from microbench.series import Series
 from microbench.store import SCHEMA_VERSION, ProgramDigest, Store
 from microbench.store.database import parse
+from microbench.store.seal import seal_of
 from tests.microbench.measured import FINGERPRINT, OTHER, candidate, sample
 
 OLD_STORE = Path(__file__).with_name("store_version_1.sql")
@@ -27,7 +28,12 @@ READINGS = (
     Conditions(),
 )
 
-UNSEALED = "ALTER TABLE samples DROP COLUMN row_sha256"
+CLASSLESS = (  # as before version 11
+    "DROP INDEX samples_by_class",
+    "ALTER TABLE samples DROP COLUMN class_hash",
+    "ALTER TABLE samples DROP COLUMN normalisation_json",
+)
+UNSEALED = (*CLASSLESS, "ALTER TABLE samples DROP COLUMN row_sha256")  # as before version 10
 POWER = Series("power", "W", (3.5, 4.25), (0.0, 0.1 + 0.2))
 WARMTH = Series("temperature", "°C", (48.5,))
 
@@ -150,7 +156,7 @@ class StoreConformance:
             place,
             "DROP TABLE programs",
             "DROP TABLE rounds",
-            UNSEALED,
+            *UNSEALED,
             "ALTER TABLE samples DROP COLUMN series_json",
             "ALTER TABLE samples DROP COLUMN revision",
             "UPDATE schema_version SET version = 3",
@@ -175,7 +181,7 @@ class StoreConformance:
             place,
             "DROP TABLE programs",
             "DROP TABLE rounds",
-            UNSEALED,
+            *UNSEALED,
             "ALTER TABLE samples DROP COLUMN revision",
             "UPDATE schema_version SET version = 5",
         )
@@ -213,7 +219,7 @@ class StoreConformance:
             place,
             "DROP TABLE programs",
             "DROP TABLE rounds",
-            UNSEALED,
+            *UNSEALED,
             "UPDATE schema_version SET version = 6",
         )
         with Store.open(place) as store:
@@ -239,7 +245,7 @@ class StoreConformance:
         execute(
             place,
             f"UPDATE samples SET candidate_json = '{old}', candidate_hash = '{text_hash(old)}'",
-            UNSEALED,
+            *UNSEALED,
             "ALTER TABLE programs DROP COLUMN row_sha256",
             "ALTER TABLE rounds DROP COLUMN row_sha256",
             "UPDATE schema_version SET version = 8",
@@ -255,7 +261,7 @@ class StoreConformance:
         execute(
             place,
             "DROP TABLE rounds",
-            UNSEALED,
+            *UNSEALED,
             "ALTER TABLE programs DROP COLUMN row_sha256",
             "UPDATE schema_version SET version = 7",
         )
@@ -334,6 +340,8 @@ class StoreConformance:
             "counters_json = '{}'",
             "role = 'reference'",
             "revision = 'another'",
+            "class_hash = 'another'",
+            "normalisation_json = '[!'",
             "row_sha256 = ''",
         ],
     )
@@ -373,7 +381,7 @@ class StoreConformance:
         seals = [rows(place, f"SELECT row_sha256 FROM {name}") for name in ("samples", "programs", "rounds")]
         execute(
             place,
-            UNSEALED,
+            *UNSEALED,
             "ALTER TABLE programs DROP COLUMN row_sha256",
             "ALTER TABLE rounds DROP COLUMN row_sha256",
             "UPDATE schema_version SET version = 9",
@@ -383,6 +391,61 @@ class StoreConformance:
             assert (len(store.programs("a")), store.round("key")) == (1, "content")
         again = [rows(place, f"SELECT row_sha256 FROM {name}") for name in ("samples", "programs", "rounds")]
         assert again == seals
+
+    def test_a_normalised_sample_keeps_its_raw_times_factor_and_references(self, place: str) -> None:
+        taken = replace(sample(times_s=(2e-3, 0.1 + 0.2)), fingerprint=replace(FINGERPRINT, serial_hash="b"))
+        written = taken.normalised(0.75, (1, 2, 40))
+        assert written.times_s == (1.5e-3, 0.75 * (0.1 + 0.2))
+        with Store.open(place) as store:
+            number = store.add(written)
+        with Store.open(place) as store:
+            (read,) = store.samples()
+        assert read == replace(written, id=number)
+        assert read.as_timed == replace(taken, id=number)
+
+    def test_boards_of_a_class_are_found_together_and_apart(self, place: str) -> None:
+        first, second = (replace(FINGERPRINT, serial_hash=serial) for serial in "ab")
+        with Store.open(place) as store:
+            for fingerprint in (first, OTHER, second, FINGERPRINT):
+                store.add(sample(3, fingerprint))
+            assert [s.id for s in store.samples(class_hash=first.class_hash)] == [1, 3, 4]
+            assert [s.id for s in store.samples(second.hash, class_hash=first.class_hash)] == [3]
+            assert [s.id for s in store.samples(OTHER.hash, class_hash=first.class_hash)] == []
+
+    def test_samples_of_a_store_of_version_10_are_found_by_their_class(self, place: str) -> None:
+        boards = [replace(FINGERPRINT, serial_hash=serial) for serial in ("a", "b", "")]
+        with Store.open(place) as store:
+            for fingerprint in boards:
+                store.add(sample(3, fingerprint))
+            kept = tuple(store.samples())
+        seals = rows(place, "SELECT row_sha256 FROM samples ORDER BY id")
+        lay_version_10(place)
+        with Store.open(place) as store:
+            assert tuple(store.samples()) == tuple(store.samples(class_hash=FINGERPRINT.class_hash)) == kept
+            assert [s.id for s in store.samples(boards[1].hash)] == [2]
+        assert rows(place, "SELECT row_sha256 FROM samples ORDER BY id") == seals
+
+    def test_a_row_that_was_damaged_before_version_11_is_not_sealed_anew(self, place: str) -> None:
+        with Store.open(place) as store:
+            store.add(sample(3))
+        lay_version_10(place)
+        execute(place, "UPDATE samples SET times_s = '[0.002]'")
+        with pytest.raises(StoreError, match="row 1 of the store is damaged"):
+            Store.open(place)
+        assert rows(place, "SELECT version FROM schema_version") == [(10,)]
+
+
+def lay_version_10(place: str) -> None:
+    """Makes the samples of a store what version 10 wrote: no class, no normalisation, seals without them."""
+    execute(place, *CLASSLESS, "UPDATE schema_version SET version = 10")
+    engine = create_engine(parse(place))
+    try:
+        with engine.begin() as connection:
+            for row in connection.execute(text("SELECT * FROM samples")).mappings().all():
+                place_of_row = {"id": row["id"], "seal": seal_of(dict(row))}
+                connection.execute(text("UPDATE samples SET row_sha256 = :seal WHERE id = :id"), place_of_row)
+    finally:
+        engine.dispose()
 
 
 def lay_old_store(place: str) -> None:

@@ -18,6 +18,8 @@ from microbench.store.migrations import STEPS
 from tests.microbench.measured import FINGERPRINT, cpu_job, sample
 from tests.microbench.store_conformance import POWER, READINGS, StoreConformance
 
+DIGEST = "55a93253c347e07e1233c3fd6b6be88e1b4bfe538af8206cde8bdda781c28868"
+
 
 class TestSqliteStore(StoreConformance):
     """A file that is not there yet."""
@@ -210,8 +212,21 @@ def test_the_content_of_a_sample_is_all_but_its_id() -> None:
         replace(first, role="disturbed"),
         replace(first, series=(POWER,)),
         replace(first, fingerprint=replace(FINGERPRINT, serial_hash="ab")),
+        first.normalised(1.0, (1,)),
     )
-    assert len({content_digest(other) for other in (first, *others)}) == 6
+    assert len({content_digest(other) for other in (first, *others)}) == 7
+
+
+def test_the_content_of_a_sample_is_told_as_runs_of_before_have_it() -> None:
+    """They name what they learned from by these digests."""
+    assert content_digest(sample()) == DIGEST
+    assert content_digest(replace(sample(), fingerprint=replace(FINGERPRINT, serial_hash="ab"))) != DIGEST
+
+
+@pytest.mark.parametrize("factor", [0.0, -1.0, float("inf"), float("nan")])
+def test_a_factor_that_is_none_normalises_nothing(factor: float) -> None:
+    with pytest.raises(StoreError, match="factor"):
+        sample().normalised(factor, ())
 
 
 def test_the_driver_for_postgresql_may_be_missing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 
 from sqlalchemy import Connection
 
-from microbench.store.migrations import to_2, to_3, to_4, to_5, to_6, to_7, to_8, to_9, to_10
+from microbench.store.migrations import to_2, to_3, to_4, to_5, to_6, to_7, to_8, to_9, to_10, to_11
 
 # By the version that a step leads to; without gaps.
 STEPS: Mapping[int, Callable[[Connection], None]] = {
@@ -25,4 +25,5 @@ STEPS: Mapping[int, Callable[[Connection], None]] = {
     8: to_8.migrate,
     9: to_9.migrate,
     10: to_10.migrate,
+    11: to_11.migrate,
 }

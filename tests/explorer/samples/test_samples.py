@@ -67,7 +67,15 @@ def test_a_rehearsal_comes_back_with_its_context(tmp_path: Path, ending: str) ->
     assert read_samples(file) == (REHEARSED,)
 
 
-@pytest.mark.parametrize("column", ["context", "series_json", "revision"])
+@both_formats
+def test_a_normalised_sample_comes_back_with_its_raw_times(tmp_path: Path, ending: str) -> None:
+    file = tmp_path / f"samples.{ending}"
+    normalised = sample(3, OTHER).normalised(1.25, (1, 7))
+    export_samples([normalised], file)
+    assert read_samples(file) == (normalised,)
+
+
+@pytest.mark.parametrize("column", ["context", "series_json", "revision", "normalisation_json"])
 def test_an_export_from_before_samples_had_a_column_is_read(tmp_path: Path, column: str) -> None:
     file = tmp_path / "samples.csv"
     export_samples(SAMPLES, file)
