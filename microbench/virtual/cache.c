@@ -8,7 +8,7 @@ enum { MOST_BYTES = 1 << 26 };
 
 int cache_create(cache *c, double bytes, double ways)
 {
-    if (!(ways >= 1 && bytes >= LINE_BYTES * ways && bytes <= MOST_BYTES))
+    if (!(ways >= 1 && bytes <= MOST_BYTES && bytes >= LINE_BYTES * ways && ways == (uint32_t)ways))
         return -1;
     c->ways = (uint32_t)ways;
     c->sets = (uint32_t)(bytes / (LINE_BYTES * ways));

@@ -147,15 +147,20 @@ static int are_numbers(const v3d_config *c)
     return 1;
 }
 
+/* What is counted is a whole number, at most so many. */
+static int is_count(double value, int least, int most)
+{
+    return value >= least && value <= most && value == (int)value;
+}
+
 static int makes_sense(const v3d_config *c)
 {
-    return are_numbers(c) && c->clock_hz > 0 && c->qpus >= 1 && c->qpus <= MAX_QPUS && c->qpus_per_slice >= 1 && c->qpus / c->qpus_per_slice <= MAX_SLICES && c->tmus_per_slice >= 1 &&
-           c->tmus_per_slice <= 2 && c->issue_cycles >= 1 && c->tmu_queue_depth >= 1 &&
-           c->tmu_queue_depth <= TMU_QUEUE_MAX && c->vpm_write_fifo_vectors >= 1 && c->vpm_write_fifo_vectors <= 8 &&
-           c->uniform_fifo_words < LINE_WORDS &&
-           c->uniform_burst_words <= LONGEST_BURST && c->sfu_recip_bits <= MANTISSA_BITS &&
-           c->sfu_recipsqrt_bits <= MANTISSA_BITS && c->sfu_exp_bits <= MANTISSA_BITS && c->sfu_log_bits <= MANTISSA_BITS &&
-           c->sdram_bytes_per_s > 0 && c->memory_bytes_per_cycle > 0 &&
+    return are_numbers(c) && c->clock_hz > 0 && is_count(c->qpus, 1, MAX_QPUS) && is_count(c->qpus_per_slice, 1, MAX_QPUS) &&
+           is_count(c->tmus_per_slice, 1, 2) && c->issue_cycles >= 1 && is_count(c->tmu_queue_depth, 1, TMU_QUEUE_MAX) &&
+           is_count(c->vpm_write_fifo_vectors, 1, 8) && is_count(c->uniform_fifo_words, 0, LINE_WORDS - 1) &&
+           is_count(c->uniform_burst_words, 0, LONGEST_BURST) && is_count(c->sfu_recip_bits, 0, MANTISSA_BITS) &&
+           is_count(c->sfu_recipsqrt_bits, 0, MANTISSA_BITS) && is_count(c->sfu_exp_bits, 0, MANTISSA_BITS) &&
+           is_count(c->sfu_log_bits, 0, MANTISSA_BITS) && c->sdram_bytes_per_s > 0 && c->memory_bytes_per_cycle > 0 &&
            c->l2_bytes_per_cycle > 0 && c->vpm_rows == VPM_ROWS_MAX && c->gpu_memory_bytes >= 4096 &&
            c->gpu_memory_bytes <= 0x40000000;
 }

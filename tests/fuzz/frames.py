@@ -68,13 +68,16 @@ class Conversation:
             program = self.directory / "bin" / content_sha256(_tool())
             program.write_bytes(_tool().read_bytes())
             program.chmod(0o700)
-            self.process = subprocess.Popen(
-                (self.runner.program, self.directory, "60", "fuzz"),
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-                bufsize=0,
-            )
+            with (self.runner.reports / "said").open(
+                "wb"
+            ) as said:  # of undefined behaviour it tells there alone
+                self.process = subprocess.Popen(
+                    (self.runner.program, self.directory, "60", "fuzz"),
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=said,
+                    bufsize=0,
+                )
             kind, payload = sound()[0]
             self.ask(encode(kind, payload), 1)
         return self.process

@@ -51,6 +51,7 @@ DAMAGE = (
     ("uniform_cache_bytes", 63.0),
     ("uniform_burst_words", 1e10),
     ("sfu_exp_bits", 25.0),
+    *((name, 1.5) for name in ("qpus", "qpus_per_slice", "tmus_per_slice", "l2_ways", "tmu_queue_depth")),
 )
 
 
