@@ -20,11 +20,14 @@ from microbench.boards.cpu_harness import time_kernel
 from microbench.boards.gpu_measurement import measure_on_gpu
 from microbench.boards.ssh_runner import RemoteRunner
 from microbench.profile import DeviceProfile
+from microbench.protocol import STANDARD, Timing
 
 
 class SiliconBoard:
-    """Everything it measures is of kind `silicon`. The runner is its owner's to close."""
+    """Everything it measures is of one kind. The runner is its owner's to close."""
 
+    kind: Kind = "silicon"
+    timing: Timing = STANDARD
     name = "ssh"
     computes = True
     reads_clock = True
@@ -49,24 +52,25 @@ class SiliconBoard:
         return clocked_on(self.fingerprint())
 
     def kind_of(self, engine: str) -> Kind:
-        return "silicon"
+        return self.kind
 
     def measure(self, job: Job) -> Measurement:
         """Raises CandidateError, HazardError where the GPU stopped the program, BoardError."""
         admit(job, self.target)
         if isinstance(job.program, GpuProgram):
-            return measure_on_gpu(self._remote, job, job.program, "silicon")
+            measured = measure_on_gpu(self._remote, job, job.program, "silicon", self.timing)
+            return replace(measured, kind=self.kind)
         executor = self._remote.pinned(job.program.threads)
-        output, times_s = time_kernel(job, job.program, self.target, executor)
+        output, times_s = time_kernel(job, job.program, self.target, executor, self.timing)
         taken = tuple(readings.conditions() for readings in executor.readings)
-        return Measurement(times_s, "silicon", output, conditions=taken)
+        return Measurement(times_s, self.kind, output, conditions=taken)
 
     def run_bundle(self, bundle: Path, inputs: tuple[AnyArray, ...]) -> BundleRun:
         """Cross-compiles a bundle and runs it there; times are medians over several runs after a warm-up."""
         platform = "none" if read_manifest(bundle).gpu is None else "mailbox"
         executor = self._remote.pinned(0)  # to no core: for its readings
         outputs, report = time_bundle(executor, self.target, bundle, platform, inputs)
-        return replace(_bundle_run(outputs, report), conditions=executor.conditions)
+        return replace(_bundle_run(outputs, report, self.kind), conditions=executor.conditions)
 
     def close(self) -> None:
         """Nothing of its own to free."""
@@ -80,7 +84,7 @@ class SiliconBoard:
         self.close()
 
 
-def _bundle_run(outputs: tuple[AnyArray, ...], report: BenchReport) -> BundleRun:
+def _bundle_run(outputs: tuple[AnyArray, ...], report: BenchReport, kind: Kind) -> BundleRun:
     """Steps that cannot be told from others of their launch have no time of their own."""
     times_s: dict[str, float] = {}
     for step in report.steps:
@@ -91,8 +95,8 @@ def _bundle_run(outputs: tuple[AnyArray, ...], report: BenchReport) -> BundleRun
         outputs=outputs,
         times_s=report.wall_s,
         cpu_time_s=statistics.fmean(report.cpu_s),
-        kind="silicon",
+        kind=kind,
         step_times_s=times_s,
-        step_kinds={name: "silicon" for name in times_s},
+        step_kinds={name: kind for name in times_s},
         counters=report.counters,
     )

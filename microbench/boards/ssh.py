@@ -16,6 +16,7 @@ from microbench.boards.silicon import SiliconBoard
 from microbench.boards.ssh_runner import RemoteRunner
 from microbench.boards.stand_in import StandInBoard
 from microbench.boards.virtual import VirtualBoard
+from microbench.boards.virtual_pi import VirtualPiBoard, VirtualPiCpuBoard
 from microbench.errors import BoardError
 from microbench.options import BoardOptions, OwnOptions, SshOptions
 from microbench.profile import DeviceProfile
@@ -111,10 +112,11 @@ class SshBoard:
 
 
 def _board_at(profile: DeviceProfile, remote: RemoteRunner) -> Board:
+    is_virtual = remote.info.is_virtual_pi
     if remote.backend == "none":
-        return RemoteCpuBoard(profile, remote)
+        return (VirtualPiCpuBoard if is_virtual else RemoteCpuBoard)(profile, remote)
     if remote.backend == "mailbox":
-        return SiliconBoard(profile, remote)
+        return (VirtualPiBoard if is_virtual else SiliconBoard)(profile, remote)
     if not remote.info.software.startswith(software_name()):
         raise BoardError(
             f"{remote.place}: its simulator is {remote.info.software!r}, this program's {software_name()!r}; "

@@ -12,6 +12,7 @@ from codegen.tensor import FloatArray
 from microbench.limits import check_limit
 from microbench.runner.frames import NO_MARK, PROTOCOL_VERSION, Ending, FrameError, Reader, Writer
 from microbench.runner.readings import Readings, readings_answer
+from microbench.virtual_pi.machine import VIRTUAL
 
 LEAST_LAUNCH_BYTES = 20  # two times and the number of marks
 
@@ -40,6 +41,11 @@ class RunnerInfo:
     def is_raspberry_pi(self) -> bool:
         """Whether the machine says of itself that it is one."""
         return any(model.startswith("Raspberry Pi") for model in (self.board, self.cpu))
+
+    @property
+    def is_virtual_pi(self) -> bool:
+        """Whether it says that a simulator and an emulator play one."""
+        return self.board.startswith(f"{VIRTUAL}Raspberry Pi")
 
 
 @dataclass(frozen=True)

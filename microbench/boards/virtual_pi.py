@@ -1,0 +1,41 @@
+"""A virtual Pi behind its SSH server: measured as a real one is, and said to be none."""
+
+from __future__ import annotations
+
+from microbench.board import Kind, clocked_on
+from microbench.boards.emulated import CANDIDATE_LIMIT_S, ONE_RUN
+from microbench.boards.remote_cpu import RemoteCpuBoard
+from microbench.boards.silicon import SiliconBoard
+from microbench.boards.ssh_runner import RemoteRunner
+from microbench.profile import DeviceProfile
+
+_NO_SILICON = (
+    "This is no silicon: its QPUs are simulated, its CPU is emulated, its clock is an instruction a cycle."
+)
+
+
+class VirtualPiBoard(SiliconBoard):
+    """One with QPUs: the same programs as on silicon, through the same mailbox; times are `simulated`."""
+
+    kind: Kind = "simulated"
+    timing = ONE_RUN
+    reads_clock = False
+
+    def describe(self) -> str:
+        return f"{clocked_on(self.fingerprint())}\n{_NO_SILICON}"
+
+
+class VirtualPiCpuBoard(RemoteCpuBoard):
+    """One whose QPUs are out of reach, under a 64-bit kernel; times are `simulated`."""
+
+    timing = ONE_RUN
+    reads_clock = False
+    candidate_limit_s = CANDIDATE_LIMIT_S
+    bundle_runs = 1
+
+    def __init__(self, profile: DeviceProfile, remote: RemoteRunner) -> None:
+        super().__init__(profile, remote)
+        self.kind = "simulated"
+
+    def describe(self) -> str:
+        return f"{clocked_on(self.fingerprint())}\n{_NO_SILICON}"
