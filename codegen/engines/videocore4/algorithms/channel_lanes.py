@@ -49,7 +49,13 @@ from codegen.engines.videocore4.kernels.channel_lanes import (
     words_behind,
 )
 from codegen.engines.videocore4.kernels.results import adds_residual, coded, epilogue_instructions
-from codegen.engines.videocore4.kernels.rotated import STREAMED, first_offset, first_request
+from codegen.engines.videocore4.kernels.rotated import (
+    STREAMED,
+    THROUGH_A,
+    first_offset,
+    first_request,
+    hiding_instructions,
+)
 from codegen.engines.videocore4.layer import Address, QpuLayer, Uniform
 from codegen.engines.videocore4.layout import LANE_BYTES, LANES, LINE_BYTES, block_lines
 from codegen.errors import ScheduleError
@@ -183,9 +189,10 @@ class QpuPointwiseChannels(AlgorithmBase):
         columns = tile_count(geometry.output_channels, CHANNELS)
         tiles = rows * columns * op.groups
         gathered = pixels - STREAMED
-        vectors = 1.0 if alone(gathered, depth % 2 == 1) else 0.5
-        hiding = (VECTORS + 1) * gathered + VECTORS * 2 + 2 + vectors
-        inner = VECTORS * (STREAMED - 2) + hiding
+        by_itself = alone(gathered, depth % 2 == 1)
+        vectors = 1.0 if by_itself else 0.5
+        hiding = hiding_instructions(pixels, alone=by_itself)
+        inner = VECTORS * THROUGH_A + hiding
         results = VECTORS * pixels
         residual_lines = 0.0 if Convolution.require(spec).residual is None else float(tiles * results)
         together = min(choice.splits["pixel_tiles"], rows)

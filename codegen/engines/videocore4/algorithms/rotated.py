@@ -26,6 +26,7 @@ from codegen.engines.videocore4.kernels.rotated import (
     VECTORS_IN_PAIR,
     first_offset,
     first_request,
+    hiding_instructions,
     pass_bytes,
     rotated_kernel,
 )
@@ -58,7 +59,7 @@ class _Rotated(GemmConvolution):
         return blocks * THROUGH_A + self._hiding_instructions(channels)
 
     def _hiding_instructions(self, channels: int) -> float:
-        return BLOCKS * (STREAMED - THROUGH_A) + (BLOCKS + 1) * (channels - STREAMED) + 2.5
+        return hiding_instructions(channels, gather=self.gather)
 
     def _reads(self, blocks: int, channels: int) -> tuple[int, float]:
         return STREAMED, blocks + 1 / CHANNELS_OF_VECTOR

@@ -29,7 +29,7 @@ from codegen.engines.videocore4.kernels.pieces import (
     stream_from,
 )
 from codegen.engines.videocore4.kernels.results import Results
-from codegen.engines.videocore4.kernels.rotated import STREAMED, THROUGH_A, ChannelSums
+from codegen.engines.videocore4.kernels.rotated import STREAMED, ChannelSums, take_accumulators
 from codegen.engines.videocore4.kernels.tile import IN_FLIGHT, TileRegisters
 from codegen.engines.videocore4.layer import RegisterPool, leave
 from codegen.engines.videocore4.layout import LANES, LINE_BYTES
@@ -127,10 +127,7 @@ def channel_lanes_kernel(
 def _allocate(pixels: int) -> tuple[TileRegisters, Register]:
     """A tile's registers, and one for a line's bytes."""
     pool = RegisterPool()
-    accumulators: list[list[Register]] = [[], []]
-    for j in range(pixels):
-        for row in accumulators:
-            row.append(pool.take("b" if j < THROUGH_A else "a"))
+    accumulators = take_accumulators(pool, pixels)
     addresses = [pool.take("b") for _ in range(VECTORS)]
     gathered, step = pool.take("b"), pool.take("b")
     offset, tile, tiles = (pool.take("a") for _ in range(3))
@@ -164,11 +161,11 @@ def _start(k: Assembler, r: TileRegisters) -> None:
     advance(k, r.tile, WORDS_BEFORE)
     for p, row in enumerate(r.accumulators):
         k.load_tmu(p)
-        through_a, through_b = row[:THROUGH_A], row[THROUGH_A:]
-        for one, other in zip(through_a, through_b, strict=False):
+        by_file = [[x for x in row if x.write_files == file] for file in ("a", "b")]
+        shared = min(map(len, by_file))
+        for one, other in zip(*by_file, strict=False):
             k.together(move(one, R4), move(other, R4))
-        shared = min(len(through_a), len(through_b))
-        for register in (*through_a[shared:], *through_b[shared:]):
+        for register in (x for found in by_file for x in found[shared:]):
             k.mov(register, R4)
     stream_from(k, R3)
 

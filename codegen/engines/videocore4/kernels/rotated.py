@@ -4,10 +4,12 @@ one line of the stream, and the others lanes of a vector that a TMU fetches and 
 The FIFO of uniforms asks for the next line when word 14 of a line is read. The products of the vector's weights stand
 behind that word, so that the line arrives meanwhile. 14 uniforms come through port A with accumulators in file B, the
 last two through port B, each used again as the port's last value (see `relayed`); a vector's weight goes to r5. Beside
-the first product of each the add ALU has nothing to add: there stand the requests of lines and the counter.
+the first product of each the add ALU has nothing to add: there stand the requests of lines and the counter, and the
+next lines' way out of r4 where slots are left for it.
 
 One vector holds the weights of two input channels, 8 lanes each; the vectors of two tiles of channels alternate, so
-that vectors and input lines move on alike. Lines stay in r1 and r4, the vector in r3, products in r0.
+that vectors and input lines move on alike. Lines stay in r1 and r4, the second in r2 while r4 receives the next; the
+vector is in r3, products are in r0.
 
 Words of a tile are those of `gemm_kernel` with, before the address of the stream, that of the vectors; and all
 addresses of lines but a gather's are those of `first_request`. The stream: padding, biases, number of passes - 1
@@ -19,9 +21,11 @@ each; their vectors follow each other.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cache
+from typing import Literal, NamedTuple
 
-from codegen.engines.videocore4.assembler import Assembler, move, operation
+from codegen.engines.videocore4.assembler import Assembler, operation
 from codegen.engines.videocore4.kernels.pieces import VPM_ROWS
 from codegen.engines.videocore4.kernels.relayed import BLOCKS
 from codegen.engines.videocore4.kernels.tile import TileRegisters, take_gather, tiles_kernel
@@ -29,8 +33,10 @@ from codegen.engines.videocore4.layer import RegisterPool
 from codegen.engines.videocore4.layout import LANES, LINE_BYTES
 from codegen.engines.videocore4.operation import Operation
 from codegen.engines.videocore4.registers import (
+    NULL,
     R0,
     R1,
+    R2,
     R3,
     R4,
     R5,
@@ -88,10 +94,7 @@ def rotated_kernel(
         least, most = STREAMED + ROTATED[0], STREAMED + ROTATED[-1]
         raise ScheduleError(f"{channels} channels: a tile has {least} to {most}")
     pool = RegisterPool()
-    accumulators: list[list[Register]] = [[], []]
-    for j in range(channels):
-        for row in accumulators:
-            row.append(pool.take("b" if j < THROUGH_A else "a"))
+    accumulators = take_accumulators(pool, channels)
     addresses = [pool.take("a" if gather else "b") for _ in range(BLOCKS)]
     offset, vectors, step = pool.take("a"), pool.take("b"), pool.take("b")
     r = TileRegisters(
@@ -112,6 +115,16 @@ def rotated_kernel(
         sums.add(k)
 
     return tiles_kernel(r, accumulate, epilogue, (step, LINE_BYTES), residual=residual)
+
+
+def take_accumulators(pool: RegisterPool, columns: int) -> list[list[Register]]:
+    """Those of each of the two lines, in the file opposite to the port that is taken where they are added to. The
+    second line's sums come one instruction late.
+    """
+    late = THROUGH_A - 1
+    first = [pool.take("b" if j < THROUGH_A else "a") for j in range(columns)]
+    second = [pool.take("b" if j < late or j == columns - 1 else "a") for j in range(columns)]
+    return [first, second]
 
 
 class ChannelSums:
@@ -135,21 +148,24 @@ class ChannelSums:
         k.mov(R3, R4)
         k.load_tmu(0)
         k.mov(R1, R4)
-        k.op("sub", offset, offset, 0, set_flags=True)
+        k.mov(NULL, offset, set_flags=True)
         k.load_tmu(1)
         k.branch("last", "all_zs")
         k.verbatim("channels")
-        self._channel(k, 0, lines=True, vector=True, then="line")
-        self._channel(k, 1, lines=True, vector=False, then="vector")
+        late = self._channel(k, 0, None, _Asked(vector=True), "line")
+        self._channel(k, 1, late, _Asked(), "vector")
         k.branch("channels", "any_ns")
         k.verbatim("last")
+        nothing = _Asked(lines=False)
         if self._odd:
-            self._channel(k, 0, lines=True, vector=True, then="line")
-            self._channel(k, 1, lines=False, vector=False, then="vector")
-            self._channel(k, 0, lines=False, vector=False, then="")
+            late = self._channel(k, 0, None, _Asked(vector=True), "line")
+            late = self._channel(k, 1, late, nothing, "vector")
+            late = self._channel(k, 0, late, nothing, "")
         else:
-            self._channel(k, 0, lines=False, vector=False, then="line")
-            self._channel(k, 1, lines=False, vector=False, then="")
+            late = self._channel(k, 0, None, nothing, "line")
+            late = self._channel(k, 1, late, nothing, "")
+        assert late is not None
+        k.together(late)
 
     def _first_requests(self, k: Assembler) -> None:
         """Of the first vector and the lines of two channels."""
@@ -174,58 +190,129 @@ class ChannelSums:
             if again and r.gather is None:
                 k.op("add", R0, R0, self._step)
 
-    def _requests(self, lines: bool, vector: bool, count: bool) -> list[Operation]:
-        """What the add ALU does in the slots without a sum, in order: the lines two channels ahead, the next vector."""
+    def _requests(self, asked: _Asked, count: bool) -> list[Operation]:
+        """What the add ALU does beside products, in order: the lines two channels ahead, the next vector."""
         r = self._r
-        found = [operation("add", TMU_S[0], r.channels, self._vectors)] if vector else []
-        for p, address in enumerate(r.addresses if lines else ()):
+        found = []
+        if asked.vector or (asked.lines and self._alone):
+            found.append(operation("add", TMU_S[0], r.channels, self._vectors))
+        for p, address in enumerate(r.addresses if asked.lines else ()):
             if r.gather is None:
                 found.append(operation("add", TMU_S[p], r.channels, address))
             else:
                 found.append(operation("add", address, address, r.gather.increments[p]))
                 found.append(Operation("mov", "add", TMU_S[p], (address,)))
-        if lines:
+        if asked.lines:
             found.append(operation("add", r.channels, r.channels, self._step, set_flags=count))
         return found
 
-    def _channel(self, k: Assembler, parity: int, *, lines: bool, vector: bool, then: str) -> None:
-        """One input channel. `then`: what the next one needs, a "line" of its own or a "vector" too."""
-        accumulators = self._r.accumulators
-        if self._alone:
-            vector, then = lines, then and "vector"
-        requests = self._requests(lines, vector, count=parity == 1)
-        pending = _streamed(k, accumulators)
+    def _received(self, then: str) -> list[_Received]:
+        """What r4 receives during a channel, in order."""
+        if not then:
+            return []
+        vector = [_Received(0, R3)] if then == "vector" or self._alone else []
+        return [*vector, _Received(0, R1), _Received(1, R4)]
+
+    def _channel(
+        self,
+        k: Assembler,
+        parity: int,
+        late: Operation | None,
+        asked: _Asked,
+        then: str,
+    ) -> Operation | None:
+        """One input channel. `then`: what the next one needs, a "line" of its own or a "vector" too. `late`: the sum
+        that the channel before has left, as this one may leave its last.
+        """
+        first_row, second_row = self._r.accumulators
+        rotated = len(first_row) - STREAMED
+        slots = _Slots.of(rotated, self._requests(asked, count=parity == 1), self._received(then))
         first_lane = 0 if self._alone else LANES // CHANNELS_OF_VECTOR * parity
-        for i in range(len(accumulators[0]) - STREAMED):
-            lane = first_lane + i
-            k.together(pending, _broadcast(lane))
-            free = requests[:1]
-            del requests[:1]
-            k.together(*free, operation("fmul", R0, R1, R5))
-            last = then != "" and i == len(accumulators[0]) - STREAMED - 1
-            first, second = (row[STREAMED + i] for row in accumulators)
-            k.together(_sum(first), operation("fmul", R0, R4, R5), signal="load_tmu0" if last else "none")
-            pending = _sum(second)
-        if requests:
-            raise ScheduleError(
-                f"{len(accumulators[0])} channels: too few sums' slots are free for a tile's requests"
-            )
-        if then == "vector":
-            k.together(pending, Operation("mov", "mul", R3, (R4,)), signal="load_tmu0")
-            k.together(move(R1, R4), signal="load_tmu1")
-        elif then == "line":
-            k.together(pending, Operation("mov", "mul", R1, (R4,)), signal="load_tmu1")
-        else:
-            k.together(pending)
-
-
-def _streamed(k: Assembler, accumulators: Sequence[Sequence[Register]]) -> Operation:
-    """Products of the uniforms; returns the last sum."""
-    pending: Operation | None = None
-    for j in range(STREAMED):
-        if j == THROUGH_A and pending is not None:
-            k.together(pending)  # its accumulator needs the port that the next weight comes through
+        pending: Operation | None = _streamed(k, self._r.accumulators, late)
+        for i, (beside, signal) in enumerate(slots.beside):
+            if i == rotated - 1:
+                for request in slots.alone:
+                    k.together(request)
+            k.together(*_present(pending), _broadcast(first_lane + i))
+            k.together(*_present(beside), operation("fmul", R0, R1, R5), signal=signal)
+            product = operation("fmul", R0, slots.second_line, R5)
+            last = slots.last if i == rotated - 1 else "none"
+            k.together(_sum(first_row[STREAMED + i]), product, signal=last)
+            pending = _sum(second_row[STREAMED + i])
+        for place, signal in slots.behind:
+            k.together(*_present(pending), _moved(place, "mul"), signal=signal)
             pending = None
+        return pending
+
+
+class _Asked(NamedTuple):
+    """What is asked for during a channel."""
+
+    lines: bool = True
+    vector: bool = False
+
+
+class _Received(NamedTuple):
+    """What r4 receives from a TMU, and where it goes before r4 receives the next."""
+
+    tmu: int
+    place: Register
+
+
+@dataclass(frozen=True)
+class _Slots:
+    """Where requests stand, and what takes lines out of r4 for the next to come."""
+
+    beside: list[
+        tuple[Operation | None, str]
+    ]  # the first product of each weight of the vector, with its signal
+    last: str  # signal of the last product
+    alone: list[Operation]  # requests that are left
+    second_line: Register
+    behind: list[tuple[Register, str]]  # instructions: where r4 goes, signal
+
+    @staticmethod
+    def of(count: int, requests: list[Operation], received: list[_Received]) -> _Slots:
+        """Moves stand beside products where that is shorter: that of the line in r4 first, that to a register whose
+        last use is in the last product last.
+        """
+        signals = [f"load_tmu{x.tmu}" for x in received]
+        moves = [(x.place, signal) for x, signal in zip(received, signals[1:], strict=False)]
+        between, behind = count - 2, moves[1:]
+        apart, beside_products = _without_product(count, len(requests), len(received))
+        if not received or apart <= beside_products:
+            beside = [(x, "none") for x in (*requests[:count], *[None] * (count - len(requests)))]
+            return _Slots(beside, signals[0] if signals else "none", requests[count:], R4, moves)
+        place, signal = moves[0]
+        beside = [
+            (_moved(R2, "add"), signals[0]),
+            *((x, "none") for x in (*requests[:between], *[None] * (between - len(requests)))),
+            (_moved(place, "add"), signal),
+        ]
+        return _Slots(beside, "none", requests[between:], R2, behind)
+
+
+def _without_product(count: int, requests: int, received: int) -> tuple[int, int]:
+    """Instructions without a product: with moves of their own for all that r4 receives, and beside products."""
+    return received - 1 + max(0, requests - count), received - 2 + max(0, requests - (count - 2))
+
+
+def hiding_instructions(columns: int, *, gather: bool = False, alone: bool = False) -> float:
+    """Instructions of an input channel from word 14 of its uniforms on: the mean of both of a pair."""
+    count, lines = columns - STREAMED, len(_LINES)
+    found = (
+        lines * (STREAMED - THROUGH_A) + (lines + 1) * count + 1 / CHANNELS_OF_VECTOR
+    )  # and the loop's branch
+    for asks, takes in ((True, alone), (alone, True)):
+        others = min(_without_product(count, lines * (1 + gather) + 1 + asks, lines + takes))
+        found += others / CHANNELS_OF_VECTOR
+    return found
+
+
+def _streamed(k: Assembler, accumulators: Sequence[Sequence[Register]], late: Operation | None) -> Operation:
+    """Products of the uniforms, beside the first of which a late sum is added; returns the last sum."""
+    pending = late
+    for j in range(STREAMED):
         weight, relay = (UNIFORM_A, RELAY_A) if j < THROUGH_A else (UNIFORM_B, RELAY_B)
         for p, line in enumerate(_LINES):
             product = operation("fmul", R0, line, relay if p else weight)
@@ -233,6 +320,15 @@ def _streamed(k: Assembler, accumulators: Sequence[Sequence[Register]]) -> Opera
             pending = _sum(accumulators[p][j])
     assert pending is not None
     return pending
+
+
+def _moved(place: Register, alu: Literal["add", "mul"]) -> Operation:
+    """The move of what r4 has received."""
+    return Operation("mov", alu, place, (R4,))
+
+
+def _present(operation: Operation | None) -> list[Operation]:
+    return [] if operation is None else [operation]
 
 
 def _sum(accumulator: Register) -> Operation:
