@@ -22,6 +22,7 @@ from codegen.errors import (
 from codegen.graph import Graph, Node, type_of
 from codegen.lengths import Length
 from codegen.onnx_import.carried_lengths import CarriedLengths
+from codegen.onnx_import.dequantized import Dequantized
 from codegen.onnx_import.inference import inferred_types, outer_names
 from codegen.onnx_import.names import Names
 from codegen.onnx_import.node import OnnxNode
@@ -65,6 +66,7 @@ class GraphBuilder:
         self.folding_s = 0.0
         self.sequences = Sequences()
         self.quantities = Quantities()
+        self.dequantized: dict[str, Dequantized] = {}
         self._initializers = dict(initializers)
         self._constants: dict[str, Array] = {}
         self._types: dict[str, TensorType] = {}

@@ -18,6 +18,7 @@ from codegen.errors import (
 )
 from codegen.graph import Graph
 from codegen.onnx_import.builder import GraphBuilder
+from codegen.onnx_import.dequantized import dequantized
 from codegen.onnx_import.expansion import function_nodes, function_of, is_function
 from codegen.onnx_import.folding import fold, is_foldable
 from codegen.onnx_import.inference import outer_names
@@ -230,6 +231,8 @@ class _Reader:
         key = (node.domain, node.op_type)
         if not node.domain and is_foldable(node, builder):
             fold(node, builder, import_model)
+            if node.op_type == "DequantizeLinear" and (origin := dequantized(node, builder)):
+                builder.dequantized[node.output] = origin
         elif follow(node, builder):
             return
         elif key in handlers:  # of a model's own function too: a package may know better what to do with it

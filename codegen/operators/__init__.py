@@ -31,6 +31,7 @@ MODULES = (
     "pool2d",
     "pool_nd",
     "quantization",
+    "quantized_conv2d",
     "rearrange",
     "recurrent",
     "reduction",

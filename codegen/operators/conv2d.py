@@ -17,6 +17,8 @@ from codegen.onnx_import.windows import read_window
 from codegen.onnx_import.windows_nd import read_windows
 from codegen.operator import Arrays, Epilogued, Types
 from codegen.operators.conv_nd import emit_conv
+from codegen.operators.integer_layers import emit_conv as integer_conv
+from codegen.operators.integer_layers import real_layer
 from codegen.operators.reshape import Reshape
 from codegen.tensor import Array, Doubles, TensorType
 from codegen.windows import (
@@ -155,7 +157,12 @@ def _emit_on_lines(node: OnnxNode, builder: GraphBuilder) -> None:
 
 @handles("Conv", "all; in one and two dimensions of float32 with constant weights as Conv2d")
 def conv(node: OnnxNode, builder: GraphBuilder) -> None:
-    """Conv to Conv2d, always with a bias, where it is one or has one dimension less; else to a ConvNd."""
+    """Conv to Conv2d, always with a bias, where it is one or has one dimension less; else to a ConvNd. Of integers with
+    a scale the sums are of integers.
+    """
+    integers = real_layer(node, builder)
+    if integers is not None and integer_conv(node, builder, integers):
+        return
     if _is_layer(node, builder, 3):
         _emit_on_lines(node, builder)
         return

@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 from onnx import TensorProto
 
-from codegen.element_type import element_type
+from codegen.element_type import FLOAT32, element_type
+from codegen.expression import RESULT, Operand
+from codegen.onnx_import.dequantized import dequantized
 from codegen.onnx_import.registry import handles
 from codegen.onnx_import.steps import Steps
+from codegen.operators.integer_layers import (
+    IntegerLayer,
+    centred,
+    emit_conv,
+    emit_product,
+    is_known,
+    of_outputs,
+)
+from codegen.operators.quantized_conv2d import BYTES
+from codegen.operators.typed_map import TypedMap
+from codegen.requantization import requantized
 
 if TYPE_CHECKING:
     from codegen.onnx_import.builder import GraphBuilder
@@ -45,11 +59,33 @@ def _quantized(node: OnnxNode, steps: Steps, real: str, zero: str, dtype: str, t
     return steps.cast(steps("Min", steps("Max", whole, low), high), dtype, to=to)
 
 
+def _emit_quantized(node: OnnxNode, builder: GraphBuilder) -> bool:
+    """To 8 bits by one constant scale, in float32, as one map; False: it is another quantisation."""
+    constants = [node.input(1), *([node.input(2)] if node.has_input(2) else [])]
+    if not is_known(builder, constants) or builder.is_constant(node.input(0)):
+        return False
+    if any(builder.value(name).size != 1 for name in constants):
+        return False
+    dtype = node.element_type("output_dtype", TensorProto.UINT8)
+    zero = 0
+    if node.has_input(2):
+        dtype, zero = builder.type(node, 2).dtype, int(builder.constant(node, 2).reshape(-1)[0])
+    scale = builder.constant(node, 1)
+    if {builder.type(node).dtype, scale.dtype.name} != {FLOAT32.name} or dtype not in BYTES:
+        return False
+    quotient = Operand(0) / float(scale.reshape(-1)[0])
+    op = TypedMap(requantized(quotient, zero, dtype), "float32", dtype)
+    builder.emit(node, op, builder.activation(node))
+    return True
+
+
 @handles(
     "QuantizeLinear", "to integers of 8 to 32 bits; scales for all, for each index of an axis, in blocks"
 )
 def quantize_linear(node: OnnxNode, builder: GraphBuilder) -> None:
     """The quotient by the scale, rounded, moved and saturated."""
+    if _emit_quantized(node, builder):
+        return
     steps, x = Steps(node, builder), node.input(0)
     if node.has_input(2):
         dtype = builder.type(node, 2).dtype
@@ -69,6 +105,13 @@ def quantize_linear(node: OnnxNode, builder: GraphBuilder) -> None:
 )
 def dequantize_linear(node: OnnxNode, builder: GraphBuilder) -> None:
     """The distance from the zero point times the scale."""
+    origin = dequantized(node, builder)
+    if origin is not None:
+        builder.dequantized[node.output] = origin
+        if origin.of_all and builder.type(node).dtype in BYTES and origin.zero.size == 1:
+            distance = (Operand(0) - float(origin.zero[0])) * float(origin.scale[0])
+            builder.emit(node, TypedMap(distance, "float32", "float32"), builder.activation(node))
+            return
     steps, x = Steps(node, builder), node.input(0)
     scale = _along(node, steps, x, node.input(1))
     dtype = builder.type(node, 1).dtype
@@ -102,9 +145,62 @@ def _rows(steps: Steps, zero: str) -> tuple[int, ...]:
     return (*own, 1) if len(own) == 1 and own[0] > 1 else ()
 
 
+def _integer_layer(
+    node: OnnxNode, builder: GraphBuilder, weights: int, zeros: tuple[int, int], *, is_product: bool = False
+) -> IntegerLayer | None:
+    """Inputs by number as a layer whose sums are the result; None: it is no layer by constant weights that int8 has."""
+    known = [weights, *(index for index in zeros if node.has_input(index))]
+    if not is_known(builder, [node.input(index) for index in known]) or builder.is_constant(node.input(0)):
+        return None
+    matrix = builder.constant(node, weights)
+    points = [
+        builder.constant(node, index) if node.has_input(index) else np.zeros(1, dtype=np.int32)
+        for index in zeros
+    ]
+    if builder.type(node).dtype not in BYTES or matrix.dtype.name not in BYTES or points[0].size != 1:
+        return None
+    if is_product:
+        if matrix.ndim != 2 or points[1].ndim > 1:
+            return None
+        matrix = matrix.T
+    values = centred(matrix, points[1])
+    if values is None:
+        return None
+    bias, factor = np.zeros(len(values), dtype=np.int32), np.ones(len(values), dtype=np.float32)
+    zero = int(points[0].reshape(-1)[0])
+    return IntegerLayer(builder.activation(node), zero, values, bias, factor, dtype="int32")
+
+
+def _requantized_layer(
+    node: OnnxNode, builder: GraphBuilder, *, is_product: bool = False
+) -> IntegerLayer | None:
+    """A QLinearConv or QLinearMatMul as a layer; None: see `_integer_layer`."""
+    layer = _integer_layer(node, builder, 3, (2, 5), is_product=is_product)
+    others = [node.input(index) for index in (1, 4, 6, 7)] + ([node.input(8)] if node.has_input(8) else [])
+    if layer is None or not is_known(builder, others):
+        return None
+    first, second, third, zero = (builder.constant(node, index) for index in (1, 4, 6, 7))
+    outputs = len(layer.bias)
+    if {first.size, third.size, zero.size} != {1} or second.ndim > 1 or zero.dtype.name not in BYTES:
+        return None
+    product = first.astype(np.float32).reshape(-1) * second.astype(np.float32).reshape(-1)
+    factor = of_outputs(product / third.astype(np.float32).reshape(-1), outputs, "float32")
+    if factor is None:
+        return None
+    bias = builder.constant(node, 8).astype(np.int32) if node.has_input(8) else layer.bias
+    epilogue = requantized(RESULT, int(zero.reshape(-1)[0]), zero.dtype.name)
+    return replace(
+        layer, bias=bias, factor=factor.astype(np.float32), epilogue=epilogue, dtype=zero.dtype.name
+    )
+
+
 @handles("MatMulInteger", "all")
 def mat_mul_integer(node: OnnxNode, builder: GraphBuilder) -> None:
     """The product of distances from the zero points, in int32."""
+    layer = _integer_layer(node, builder, 1, (2, 3), is_product=True)
+    if layer is not None:
+        emit_product(node, builder, layer)
+        return
     steps = Steps(node, builder)
     zeros = [_optional(node, index) for index in (2, 3)]
     first = _distance(steps, node.input(0), zeros[0], _rows(steps, zeros[0]))
@@ -115,6 +211,9 @@ def mat_mul_integer(node: OnnxNode, builder: GraphBuilder) -> None:
 @handles("ConvInteger", "all")
 def conv_integer(node: OnnxNode, builder: GraphBuilder) -> None:
     """The convolution of distances from the zero points, in int32."""
+    layer = _integer_layer(node, builder, 1, (2, 3))
+    if layer is not None and emit_conv(node, builder, layer):
+        return
     steps = Steps(node, builder)
     kernel = (-1, *(1,) * (len(builder.type(node, 1).shape) - 1))
     first = _distance(steps, node.input(0), _optional(node, 2))
@@ -151,6 +250,10 @@ def _requantized(
 @handles("QLinearMatMul", "all")
 def q_linear_mat_mul(node: OnnxNode, builder: GraphBuilder) -> None:
     """A product of quantised matrices, quantised: sums exact in int32, one rounding at the end."""
+    layer = _requantized_layer(node, builder, is_product=True)
+    if layer is not None:
+        emit_product(node, builder, layer)
+        return
     steps = Steps(node, builder)
     a, a_scale, a_zero, b, b_scale, b_zero, y_scale, y_zero = (node.input(index) for index in range(8))
     first = _distance(steps, a, a_zero, _rows(steps, a_zero))
@@ -161,6 +264,9 @@ def q_linear_mat_mul(node: OnnxNode, builder: GraphBuilder) -> None:
 @handles("QLinearConv", "all")
 def q_linear_conv(node: OnnxNode, builder: GraphBuilder) -> None:
     """A convolution of quantised tensors, quantised: sums exact in int32, one rounding at the end."""
+    layer = _requantized_layer(node, builder)
+    if layer is not None and emit_conv(node, builder, layer):
+        return
     steps = Steps(node, builder)
     x, x_scale, x_zero, w, w_scale, w_zero, y_scale, y_zero = (node.input(index) for index in range(8))
     rank = len(builder.type(node, 3).shape)

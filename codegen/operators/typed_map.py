@@ -51,7 +51,9 @@ class TypedMap(Operator):
 
     def evaluate(self, inputs: Arrays, weights: Arrays, outputs: Types) -> tuple[Doubles, ...]:
         computed, result = element_type(self.computed), element_type(self.result)
-        dtype = np.dtype(np.float64) if computed.is_floating else computed.dtype
+        dtype = computed.dtype
+        if computed.is_floating:  # a float16 is computed with as what C computes with
+            dtype = np.dtype(np.float64 if computed.c_value == "double" else np.float32)
         with np.errstate(all="ignore"):
             value = self.expression.typed_value([np.asarray(array).astype(dtype) for array in inputs])
             if not computed.is_floating and value.dtype.kind == "f":

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from codegen.expression import RELU, RESULT, Expression, Operand, apply, clamp, less
+from codegen.expression import RELU, RESULT, Expression, Operand, apply, clamp, less, maximum
 from codegen.graph import LayerSpec
 from codegen.operators.bit_cast import BitCast
 from codegen.operators.chain import Chain
@@ -31,6 +31,7 @@ from codegen.operators.non_max_suppression import NonMaxSuppression
 from codegen.operators.non_zero import NonZero
 from codegen.operators.pool2d import Pool2d
 from codegen.operators.pool_nd import PoolNd
+from codegen.operators.quantized_conv2d import QuantizedConv2d
 from codegen.operators.rearrange import Rearrange, selection
 from codegen.operators.recurrent import Recurrent
 from codegen.operators.reduction import AlongAxis, ArgReduce, Cumulative, Reduce, TopK
@@ -42,6 +43,7 @@ from codegen.operators.split import Split
 from codegen.operators.transpose import Transpose
 from codegen.operators.typed_map import TypedMap
 from codegen.operators.unique import Unique
+from codegen.requantization import requantized
 from codegen.sparsity import sparsity_of
 from codegen.tensor import TensorType
 from tests.codegen.layers import convolution, inferred_layer, sum_of_two
@@ -60,6 +62,14 @@ def _with_residual(layer: LayerSpec, epilogue: Expression) -> LayerSpec:
     """A convolution whose epilogue has a second operand, of the result's shape."""
     op = replace(layer.op, epilogue=epilogue)  # type: ignore[type-var]
     return replace(layer, op=op, inputs=(*layer.inputs, *layer.outputs))
+
+
+def _quantized(op: QuantizedConv2d, source: TensorType, outputs: int, *further: TensorType) -> LayerSpec:
+    """A convolution of integers of 8 bits to so many channels."""
+    kernel = TensorType((outputs, source.shape[1] // op.groups, *op.kernel), "int8")
+    return inferred_layer(
+        op, source, *further, weights=(kernel, TensorType((outputs,), "int32"), TensorType((outputs,)))
+    )
 
 
 def _and_sum(layer: LayerSpec, sources: tuple[int, int], epilogue: Expression = RESULT) -> LayerSpec:
@@ -109,6 +119,36 @@ def _pruned(layer: LayerSpec, nonzero: float, block: int = 1) -> LayerSpec:
 _SPARSE = _pruned(convolution(37, 53, (6, 7), Conv2d((1, 1), epilogue=RELU6)), 0.2)
 X, Y = Operand(0), Operand(1)
 LAYERS: dict[str, LayerSpec] = {
+    "bytes": _quantized(
+        QuantizedConv2d(
+            (1, 1), zero=3, epilogue=requantized(maximum(RESULT, -20.0), 7, "uint8"), dtype="uint8"
+        ),
+        TensorType((1, 22, 3, 5), "uint8"),
+        21,
+    ),
+    "bytes between borders": _quantized(
+        QuantizedConv2d((3, 3), (2, 1), SAME, zero=-4, epilogue=requantized(RESULT, 0, "int8"), dtype="int8"),
+        TensorType((2, 3, 7, 9), "int8"),
+        5,
+    ),
+    "bytes and a residual": _quantized(
+        QuantizedConv2d(
+            (3, 1),
+            epilogue=requantized(RESULT * 0.5 + Operand(1) * 0.25, 2, "uint8"),
+            dtype="uint8",
+        ),
+        TensorType((1, 9, 6, 4), "uint8"),
+        18,
+        TensorType((1, 18, 4, 4), "uint8"),
+    ),
+    "sums of bytes": _quantized(QuantizedConv2d((2, 2), dtype="int32"), TensorType((1, 4, 5, 5), "uint8"), 6),
+    "bytes to blocks": inferred_layer(Relayout("nchw", "channel4"), TensorType((1, 6, 3, 7), "uint8")),
+    "bytes behind each other": inferred_layer(
+        Concat(1), TensorType((1, 6, 3, 2), "uint8"), TensorType((1, 4, 3, 2), "uint8")
+    ),
+    "view of bytes": inferred_layer(
+        Reshape(), TensorType((1, 6, 3, 2), "uint8"), declared=TensorType((1, 6, 6, 1), "uint8")
+    ),
     "sparse pointwise": _SPARSE,
     "sparse pointwise behind depthwise": _chain(
         convolution(37, 37, (12, 14), Conv2d((3, 3), (2, 2), SAME, groups=37, epilogue=RELU6)), _SPARSE

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 from hypothesis import strategies as st
 
-from codegen.expression import RELU, RESULT, Operand, apply, clamp, maximum, minimum
+from codegen.expression import RELU, RESULT, Expression, Operand, apply, clamp, maximum, minimum
 from codegen.graph import LayerSpec
 from codegen.operator import Operator
 from codegen.operators.chain import Chain
@@ -18,11 +18,13 @@ from codegen.operators.elementwise import EXPRESSIONS as EXPRESSIONS_OF_ONNX
 from codegen.operators.elementwise import Map
 from codegen.operators.fully_connected import FullyConnected
 from codegen.operators.pool2d import Pool2d
+from codegen.operators.quantized_conv2d import QuantizedConv2d
 from codegen.operators.relayout import Relayout
 from codegen.operators.reshape import Reshape
 from codegen.operators.softmax import Softmax
 from codegen.operators.split import Split
 from codegen.operators.transpose import Transpose
+from codegen.requantization import requantized
 from codegen.sparsity import Sparsity, sparsity_of
 from codegen.tensor import TensorType
 from tests.codegen.layers import inferred_shape, layer_spec, sum_of_two
@@ -298,6 +300,49 @@ def sparse_chain_specs(draw: st.DrawFn) -> LayerSpec:
     return LayerSpec(chained, first.inputs, second.outputs, (*first.weights, *second.weights))
 
 
+def quantized_epilogue(dtype: str, residual: bool, zero: int) -> Expression:
+    """What ends in integers of 8 bits, of a sum and perhaps a residual."""
+    value: Expression = RESULT
+    if residual:
+        value = requantized(RESULT, zero, dtype) * 0.75 + (Operand(1) - 3.0) * 0.5
+    if dtype == "int32":
+        return RESULT
+    return value if dtype == "float32" else requantized(maximum(value, -20.0), zero, dtype)
+
+
+@st.composite
+def quantized_specs(draw: st.DrawFn, convolutions: st.SearchStrategy[LayerSpec]) -> LayerSpec:
+    """A convolution of floats as one of integers of 8 bits."""
+    spec = draw(convolutions)
+    op, source = spec.op, draw(st.sampled_from(["uint8", "int8"]))
+    assert isinstance(op, Conv2d)
+    result = draw(st.sampled_from(["uint8", "int8", "uint8", "float32", "int32"]))
+    residual = result in ("uint8", "int8") and draw(st.booleans())
+    zeros = {"uint8": [0, 128, 131], "int8": [-128, 0, 7], "int32": [0], "float32": [0]}
+    quantized = QuantizedConv2d(
+        op.kernel,
+        op.strides,
+        op.pads,
+        op.dilations,
+        op.groups,
+        draw(st.sampled_from(zeros[source])),
+        quantized_epilogue(result, residual, draw(st.sampled_from(zeros[result]))),
+        result,
+    )
+    outputs = spec.weights[0].shape[0]
+    weights = (
+        TensorType(spec.weights[0].shape, "int8"),
+        TensorType((outputs,), "int32"),
+        TensorType((outputs,)),
+    )
+    output = TensorType(spec.output.shape, result)
+    inputs = (
+        TensorType(spec.inputs[0].shape, source),
+        *([TensorType(output.shape, "uint8")] if residual else []),
+    )
+    return layer_spec(quantized, inputs, output, weights)
+
+
 SPECS: dict[str, st.SearchStrategy[LayerSpec]] = {
     "cpu_conv_direct": conv_specs(st.sampled_from([1, 1, 2, 3])),
     "cpu_conv_im2col": conv_specs(st.just(1)),
@@ -314,6 +359,7 @@ SPECS: dict[str, st.SearchStrategy[LayerSpec]] = {
     "cpu_map": st.one_of(unary_specs("clamp"), add_specs(), map_specs()),
     "cpu_concat": concat_specs(),
     "cpu_transpose": unary_specs("transpose"),
+    "cpu_int8_conv": quantized_specs(conv_specs(st.just(1), wide=True)),
     "cpu_blocked_conv": conv_specs(st.just(1), wide=True),
     "cpu_blocked_indirect": small_plane_specs(),
     "cpu_blocked_winograd": winograd_specs(),

@@ -34,7 +34,7 @@ def random_tensors(spec: LayerSpec, seed: int) -> tuple[list[FloatArray], list[F
         return rng.integers(0, 3, tensor.shape).astype(tensor.dtype)
 
     inputs, weights = list(map(values, spec.inputs)), list(map(values, spec.weights))
-    if weights:
+    if weights and weights[0].dtype == np.float32:
         weights[0] /= np.float32(np.sqrt(np.prod(weights[0].shape[1:])))
     return inputs, list(with_zeros(spec, weights, rng))
 

@@ -30,7 +30,7 @@ def is_sum(op: Operator) -> bool:
 
 
 def inferred_shape(
-    op: Operator, inputs: Iterable[Shape], weights: Iterable[Shape], declared: Shape = ()
+    op: Operator, inputs: Iterable[Shape], weights: Iterable[Shape], declared: Shape | TensorType = ()
 ) -> Shape:
     """The shape of an operator's only output."""
     types = [TensorType(declared)] if declared else []
@@ -39,16 +39,20 @@ def inferred_shape(
 
 
 def inferred_layer(
-    op: Operator, *inputs: Shape | TensorType, weights: Iterable[Shape] = (), declared: Shape = ()
+    op: Operator,
+    *inputs: Shape | TensorType,
+    weights: Iterable[Shape | TensorType] = (),
+    declared: Shape | TensorType = (),
 ) -> LayerSpec:
     """The layer of an operator on inputs of those types, or shapes of float32, and weights of those shapes; `declared`
     is the shape of a Reshape.
     """
-    types = tuple(one if isinstance(one, TensorType) else TensorType(one) for one in inputs)
-    constants = tuple(map(TensorType, weights))
-    return LayerSpec(
-        op, types, op.infer(types, constants, (TensorType(declared),) if declared else ()), constants
+    types, constants = (
+        tuple(one if isinstance(one, TensorType) else TensorType(one) for one in several)
+        for several in (inputs, tuple(weights))
     )
+    known = declared if isinstance(declared, TensorType) else TensorType(declared)
+    return LayerSpec(op, types, op.infer(types, constants, (known,) if declared else ()), constants)
 
 
 def convolution(inputs: int, outputs: int, size: tuple[int, int], op: Conv2d) -> LayerSpec:

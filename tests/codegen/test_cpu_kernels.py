@@ -22,11 +22,12 @@ from codegen.engines.cpu.toolchain import compile_shared
 from codegen.errors import ScheduleError
 from codegen.graph import LayerSpec
 from codegen.operators.conv2d import Conv2d
+from codegen.operators.quantized_conv2d import QuantizedConv2d
 from codegen.operators.reshape import Reshape
 from codegen.reference import evaluate_layer
 from codegen.schedule import Choice
 from codegen.target import Target
-from codegen.tensor import FloatArray, TensorType
+from codegen.tensor import AnyArray, TensorType
 from codegen.trial_zeros import with_zeros
 from tests.codegen.cpu_run import AVX2, HOST, NEON, SCALAR, call
 from tests.codegen.drawn_layers import SPECS, conv_spec
@@ -79,14 +80,33 @@ def cases(draw: st.DrawFn, name: str, lanes: int | None = None) -> Case:
     raise AssertionError(f"{name} has no kernel for {spec}")
 
 
-def draw_values(case: Case) -> tuple[list[FloatArray], list[FloatArray]]:
+def draw_values(case: Case) -> tuple[list[AnyArray], list[AnyArray]]:
     generator = np.random.default_rng(case.seed)
+    if isinstance(case.spec.op, QuantizedConv2d):
+        return quantized_values(case.spec, generator)
     inputs = [generator.normal(size=t.shape).astype(np.float32) for t in case.spec.inputs]
     weights = [  # results near 1
         (generator.normal(size=t.shape) / np.sqrt(np.prod(t.shape[1:]))).astype(np.float32)
         for t in case.spec.weights
     ]
     return inputs, list(with_zeros(case.spec, weights, generator))
+
+
+def quantized_values(
+    spec: LayerSpec, generator: np.random.Generator
+) -> tuple[list[AnyArray], list[AnyArray]]:
+    """Of all integers that there are; factors with which the results fill their range."""
+    inputs = [whole_numbers(tensor, generator) for tensor in spec.inputs]
+    kernel = whole_numbers(spec.weights[0], generator)
+    outputs = kernel.shape[0]
+    factor = generator.uniform(0.5, 1.0, outputs) / (150.0 * np.sqrt(kernel[0].size))
+    bias = generator.integers(-1000, 1000, outputs).astype(np.int32)
+    return inputs, [kernel, bias, factor.astype(np.float32)]
+
+
+def whole_numbers(tensor: TensorType, generator: np.random.Generator) -> AnyArray:
+    limits = np.iinfo(tensor.dtype)
+    return generator.integers(limits.min, limits.max, tensor.shape, dtype=tensor.dtype, endpoint=True)
 
 
 def check_all(drawn: list[Case]) -> None:
@@ -102,7 +122,7 @@ def check_all(drawn: list[Case]) -> None:
             layout_named(name).pack(value)
             for name, value in zip(case.choice.input_layouts, inputs, strict=True)
         ]
-        results = call(library, program, images)
+        results = call(library, program, images, dtypes=[tensor.dtype for tensor in case.spec.outputs])
         references = evaluate_layer(case.spec, inputs, weights)
         for name, image, type_, expected in zip(
             case.choice.output_layouts, results, case.spec.outputs, references, strict=True

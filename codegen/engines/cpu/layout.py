@@ -46,6 +46,9 @@ class ChannelBlocked(Layout):
         return np.ascontiguousarray(channels_first[:, :channels]).reshape(tensor.shape)
 
 
+BLOCKED_TYPES = frozenset({"float32", "int32", "uint8", "int8"})
+"""Names of the element types of tensors in blocks of channels."""
+
 CHANNEL_LAYOUTS: dict[str, ChannelBlocked] = {
     layout.name: layout for layout in map(ChannelBlocked, (4, 8, 16))
 }

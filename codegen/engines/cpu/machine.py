@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Literal
 
 from codegen.element_type import FLOAT32
 from codegen.target import Target
@@ -91,6 +92,20 @@ def _native_lanes() -> int:
     if "avx512f" in instruction_sets():
         return 16
     return 8 if {"avx2", "fma"} <= instruction_sets() else 4
+
+
+ProductForm = Literal["bytes", "words", "signed"]
+"""How products of integers of 8 bits are summed: four unsigned bytes by four signed ones at a time, pairs of words made
+of either, or signed bytes in pairs."""
+
+
+def product_form(target: Target) -> ProductForm:
+    """What the core's instructions do best: `bytes` with AVX-512 VNNI, `words` elsewhere on x86 and where a core has
+    no vectors, `signed` with NEON.
+    """
+    if target.cpu == "native" and "avx512_vnni" in instruction_sets() and vector_lanes(target) == 16:
+        return "bytes"
+    return "signed" if vector_lanes(target) == 4 else "words"
 
 
 def is_scalar(target: Target) -> bool:

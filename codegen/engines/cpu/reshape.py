@@ -7,13 +7,14 @@ from typing import ClassVar
 
 import numpy as np
 
+from codegen.element_type import FLOAT32
 from codegen.engine_registry import layout_named
 from codegen.engines.cpu.instructions import (
     Count,
 )
 from codegen.engines.cpu.kernel import CpuKernel
-from codegen.engines.cpu.layout import CHANNEL_LAYOUTS
-from codegen.engines.cpu.machine import FLOAT_BYTES, block_lanes
+from codegen.engines.cpu.layout import BLOCKED_TYPES, CHANNEL_LAYOUTS
+from codegen.engines.cpu.machine import block_lanes
 from codegen.engines.cpu.source import fill
 from codegen.graph import LayerSpec
 from codegen.layout import plane
@@ -37,13 +38,16 @@ class CpuReshape(CpuKernel):
     """
 
     name = "cpu_reshape"
+    element_types: ClassVar[frozenset[str]] = BLOCKED_TYPES
     axis_names: ClassVar[AxisNames] = {"layout": _LAYOUTS}
 
     def computes(self, spec: LayerSpec, target: Target) -> bool:
         return isinstance(spec.op, Reshape)
 
     def axes(self, spec: LayerSpec, target: Target) -> tuple[Axis, ...]:
-        offered = {"nchw", "pixel16", f"channel{block_lanes(target)}"}
+        offered = {"nchw", f"channel{block_lanes(target)}"}
+        if spec.output.element_type.size_bytes == FLOAT32.size_bytes:
+            offered.add("pixel16")
         return (Axis("layout", tuple(name for name in _layouts(spec) if name in offered)),)
 
     def layouts(self, spec: LayerSpec, point: Point) -> tuple[tuple[str, ...], str]:
@@ -57,8 +61,9 @@ class CpuReshape(CpuKernel):
     def emit(
         self, spec: LayerSpec, target: Target, choice: Choice, weights: Sequence[FloatArray], entry: str
     ) -> CpuProgram:
-        elements = layout_named(choice.output_layout).elements(spec.output)
-        source = "#include <string.h>\n" + fill(_SOURCE, entry=entry, bytes=elements * FLOAT_BYTES)
+        layout = layout_named(choice.output_layout)
+        elements, size_bytes = layout.elements(spec.output), layout.size_bytes(spec.output)
+        source = "#include <string.h>\n" + fill(_SOURCE, entry=entry, bytes=size_bytes)
         return CpuProgram(source, entry, np.zeros(0, np.float32), (elements,), (elements,), 0)
 
 

@@ -14,6 +14,18 @@ def fill(template: str, **values: int | str) -> str:
     return text.substitute({name: str(value) for name, value in values.items()})
 
 
+def element_pointer(pointer: str, c_type: str, *, written: bool = False) -> str:
+    """A pointer to floats, which is what kernels are given, as one to the elements that lie there."""
+    if c_type == "float":
+        return pointer
+    return f"({'' if written else 'const '}{c_type} *){pointer}"
+
+
+def element_header(c_type: str) -> str:
+    """What the file of a kernel begins with that names the C type of its elements."""
+    return "" if c_type == "float" else "#include <stdint.h>\n"
+
+
 def float_literal(value: float) -> str:
     """The C99 literal of the float32 nearest to `value`, exact (hexadecimal digits)."""
     single: float = struct.unpack("<f", struct.pack("<f", value))[0]

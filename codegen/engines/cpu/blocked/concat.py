@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
 from codegen.engine_registry import layout_named
 from codegen.engines.cpu.blocked.kernel import BlockedKernel, blocks_of
 from codegen.engines.cpu.instructions import ADDRESS_INSTRUCTIONS, LOOP_INSTRUCTIONS, Count
-from codegen.engines.cpu.source import fill
+from codegen.engines.cpu.layout import BLOCKED_TYPES
+from codegen.engines.cpu.source import element_header, element_pointer, fill
 from codegen.engines.cpu.threads import Share, threads_axis
 from codegen.graph import LayerSpec
 from codegen.layout import plane
@@ -42,6 +44,7 @@ class CpuBlockedConcat(BlockedKernel):
     """A piece of a block after another; threads share the pixels of every piece."""
 
     name = "cpu_blocked_concat"
+    element_types: ClassVar[frozenset[str]] = BLOCKED_TYPES
 
     def computes(self, spec: LayerSpec, target: Target) -> bool:
         return isinstance(spec.op, Concat) and spec.op.axis == 1
@@ -68,7 +71,7 @@ class CpuBlockedConcat(BlockedKernel):
         lanes = choice.tiles["lanes"]
         batch, channels, pixels = plane(spec.output)
         moves = list(pieces_of(spec, lanes))
-        share = _share(spec, choice.threads)
+        share, element = _share(spec, choice.threads), spec.output.element_type.c_type
         rows = []
         for piece in moves:
             blocks = 0 if piece.input is None else blocks_of(spec.inputs[piece.input].shape[1], lanes)
@@ -78,7 +81,7 @@ class CpuBlockedConcat(BlockedKernel):
             rows.append(f"{{{name}, {piece.input or 0}, {blocks * pixels * lanes}, {read}, {written}}}")
         counts = sorted({(piece.input is None, piece.count) for piece in moves})
         functions = [
-            fill(_CLEAR if clears else _MOVE, entry=entry, count=count, lanes=lanes)
+            fill(_CLEAR if clears else _MOVE, entry=entry, element=element, count=count, lanes=lanes)
             for clears, count in counts
         ]
         source = fill(
@@ -92,11 +95,14 @@ class CpuBlockedConcat(BlockedKernel):
             moves=len(moves),
             some=PIXELS,
             rows=",\n        ".join(rows),
+            element=element,
+            inputs=element_pointer("inputs[m->input]", element),
+            outputs=element_pointer("outputs[0]", element, written=True),
             image=blocks_of(channels, lanes) * pixels * lanes,
         )
         layout = layout_named(choice.output_layout)
         return CpuProgram(
-            source="".join(["#include <string.h>\n", *functions, source]),
+            source="".join(["#include <string.h>\n", element_header(element), *functions, source]),
             entry=entry,
             weights=np.zeros(0, dtype=np.float32),
             input_sizes=tuple(layout.elements(tensor) for tensor in spec.inputs),
@@ -126,7 +132,7 @@ def _share(spec: LayerSpec, threads: int) -> Share:
 
 
 _MOVE = """
-    static void ${entry}_move$count(const float *restrict x, float *restrict y, int pixels)
+    static void ${entry}_move$count(const $element *restrict x, $element *restrict y, int pixels)
     {
         for (int p = 0; p < pixels; ++p)
             memcpy(y + p * $lanes, x + p * $lanes, $count * sizeof *y);
@@ -134,7 +140,7 @@ _MOVE = """
 """
 
 _CLEAR = """
-    static void ${entry}_clear$count(const float *restrict x, float *restrict y, int pixels)
+    static void ${entry}_clear$count(const $element *restrict x, $element *restrict y, int pixels)
     {
         (void)x;
         for (int p = 0; p < pixels; ++p)
@@ -144,7 +150,7 @@ _CLEAR = """
 
 _SOURCE = """
     static const struct {
-        void (*move)(const float *restrict, float *restrict, int);
+        void (*move)(const $element *restrict, $element *restrict, int);
         int input, image, from, to;
     } ${entry}_moves[$moves] = {
         $rows
@@ -152,7 +158,7 @@ _SOURCE = """
 
     void $entry(const float *const *inputs, const float *weights, float *const *outputs, void *workspace, int part)
     {
-        float *const output = outputs[0];
+        $element *const output = $outputs;
         $share
         (void)weights;
         (void)workspace;
@@ -161,7 +167,7 @@ _SOURCE = """
                 const int pixels = $end - p < $some ? $end - p : $some;
                 for (int i = 0; i < $moves; ++i) {
                     __typeof__(&${entry}_moves[0]) m = &${entry}_moves[i];
-                    m->move(inputs[m->input] + n * m->image + m->from + p * $lanes,
+                    m->move($inputs + n * m->image + m->from + p * $lanes,
                             output + n * $image + m->to + p * $lanes, pixels);
                 }
             }

@@ -99,7 +99,7 @@ class RegisterTiledConv(BlockedKernel, Generic[Code]):
         return {blocks: widths for blocks, widths in every.items() if widths}
 
     def pieces(self, spec: LayerSpec, point: Point) -> int:
-        return _share(self.code(spec, point, "kernel"), point["shared"], point["threads"]).pieces
+        return conv_share(self.code(spec, point, "kernel"), point["shared"], point["threads"]).pieces
 
     def refusal(self, spec: LayerSpec, target: Target, point: Point) -> str | None:
         if point["pixels"] not in self.widths(spec, point["blocks"], self.registers(target)):
@@ -125,14 +125,14 @@ class RegisterTiledConv(BlockedKernel, Generic[Code]):
             * (code.taps * code.blocks * lanes + code.windows.rows.taps * code.pixels)
         )
         macs = float(spec.output.elements * code.channels * code.taps)
-        balance = _share(code, shared, choice.threads).balance
+        balance = conv_share(code, shared, choice.threads).balance
         return count.work(spec, macs, streamed, held, balance=balance)
 
     def emit(
         self, spec: LayerSpec, target: Target, choice: Choice, weights: Sequence[FloatArray], entry: str
     ) -> CpuProgram:
         code = self.code(spec, {**choice.splits, **choice.tiles}, entry)
-        share = _share(code, choice.splits["shared"], choice.threads)
+        share = conv_share(code, choice.splits["shared"], choice.threads)
         whole = ("0", str(code.out_blocks), "0", str(code.tile_count))
         by_pixels = choice.splits["shared"] == PIXELS_SHARED
         spans = (*whole[:2], share.first, share.end) if by_pixels else (share.first, share.end, *whole[2:])
@@ -177,7 +177,8 @@ def even_widths(outputs: int, blocks: int, registers: TileRegisters) -> tuple[in
     return tuple(sorted(widths)) if widest > 0 else ()
 
 
-def _share(code: ConvCode, shared: str, threads: int) -> Share:
+def conv_share(code: ConvCode, shared: str, threads: int) -> Share:
+    """What threads share of a convolution: its tiles, or blocks of output channels."""
     if shared == PIXELS_SHARED:
         return Share(code.tile_count, threads)
     return Share(code.out_blocks, threads, code.blocks)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 import numpy as np
 
 from codegen.engine_registry import layout_named
 from codegen.engines.cpu.instructions import LOOP_INSTRUCTIONS, Count
 from codegen.engines.cpu.kernel import CpuKernel
-from codegen.engines.cpu.layout import CHANNEL_LAYOUTS
-from codegen.engines.cpu.source import fill
+from codegen.engines.cpu.layout import BLOCKED_TYPES, CHANNEL_LAYOUTS
+from codegen.engines.cpu.source import element_header, element_pointer, fill
 from codegen.engines.cpu.threads import Share, threads_axis
 from codegen.graph import LayerSpec
 from codegen.layout import plane
@@ -29,6 +30,7 @@ class CpuBlockedRelayout(CpuKernel):
     """
 
     name = "cpu_blocked_relayout"
+    element_types: ClassVar[frozenset[str]] = BLOCKED_TYPES
 
     def computes(self, spec: LayerSpec, target: Target) -> bool:
         op = spec.op
@@ -59,7 +61,7 @@ class CpuBlockedRelayout(CpuKernel):
     ) -> CpuProgram:
         op, lanes = _relayout(spec), _lanes(spec)
         _, channels, pixels = plane(spec.output)
-        share = _share(spec, choice.threads)
+        share, element = _share(spec, choice.threads), spec.output.element_type.c_type
         to_blocks = op.source == "nchw"
         source = fill(
             _SOURCE,
@@ -72,11 +74,15 @@ class CpuBlockedRelayout(CpuKernel):
             blocks=-(-channels // lanes),
             pixels=pixels,
             tiles=-(-pixels // lanes),
+            element=element,
+            inputs=element_pointer("inputs[0]", element),
+            outputs=element_pointer("outputs[0]", element, written=True),
             x="plane" if to_blocks else "block",
             y="block" if to_blocks else "plane",
             move=_TO_BLOCKS if to_blocks else _FROM_BLOCKS,
         )
-        source = fill(source, lanes=lanes, pixels=pixels)
+        source = fill(source, lanes=lanes, pixels=pixels, zero="0.0f" if element == "float" else "0")
+        source = element_header(element) + source
         sizes = [layout_named(name).elements(spec.output) for name in (op.source, op.target)]
         nothing = np.zeros(0, dtype=np.float32)
         return CpuProgram(source, entry, nothing, (sizes[0],), (sizes[1],), 0, choice.threads)
@@ -105,7 +111,7 @@ _TO_BLOCKS = """if (channels == $lanes && pixels == $lanes)
             else
                 for (int j = 0; j < pixels; ++j)
                     for (int i = 0; i < $lanes; ++i)
-                        y[j * $lanes + i] = i < channels ? x[i * $pixels + j] : 0.0f;"""
+                        y[j * $lanes + i] = i < channels ? x[i * $pixels + j] : $zero;"""
 
 _FROM_BLOCKS = """if (channels == $lanes && pixels == $lanes)
                 for (int i = 0; i < $lanes; ++i)
@@ -119,7 +125,7 @@ _FROM_BLOCKS = """if (channels == $lanes && pixels == $lanes)
 _SOURCE = """
     void $entry(const float *const *inputs, const float *weights, float *const *outputs, void *workspace, int part)
     {
-        float *const output = outputs[0];
+        $element *const output = $outputs;
         $share
         (void)weights;
         (void)workspace;
@@ -127,8 +133,8 @@ _SOURCE = """
             const int p = t % $tiles * $lanes, b = t / $tiles % $blocks, n = t / ($tiles * $blocks);
             const int plane = (n * $channels + b * $lanes) * $pixels + p;
             const int block = ((n * $blocks + b) * $pixels + p) * $lanes;
-            const float *restrict x = inputs[0] + $x;
-            float *restrict y = output + $y;
+            const $element *restrict x = $inputs + $x;
+            $element *restrict y = output + $y;
             const int channels = $channels - b * $lanes < $lanes ? $channels - b * $lanes : $lanes;
             const int pixels = $pixels - p < $lanes ? $pixels - p : $lanes;
             $move

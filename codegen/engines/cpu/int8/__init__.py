@@ -1,0 +1,1 @@
+"""Kernels of integers of 8 bits whose sums are in int32."""

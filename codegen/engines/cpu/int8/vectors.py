@@ -1,0 +1,340 @@
+"""C text of products of integers of 8 bits, four at a time for each lane, by what a core has for them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from codegen.engines.cpu.machine import ProductForm
+from codegen.engines.cpu.source import fill
+from codegen.operators.quantized_conv2d import BYTES
+
+QUAD = 4  # products that are summed at a time
+
+
+@dataclass(frozen=True)
+class Products:
+    """`lanes` sums of products of quads of input elements and quads of weights, a quad of these for each lane.
+
+    `dtype` is the input's. `is_wide`: a weight is -128, whose products with two inputs fill no 16 bits.
+    """
+
+    lanes: int
+    form: ProductForm
+    dtype: str
+    is_wide: bool = False
+
+    @property
+    def tag(self) -> str:
+        """What the C names of the functions end with."""
+        return f"{self.lanes}_{self.form}_{self.dtype}{'_wide' if self.is_wide else ''}"
+
+    @property
+    def offset(self) -> int:
+        """What is added to every input before it is multiplied."""
+        if self.form == "bytes":
+            return 128 if self.dtype == "int8" else 0
+        return -128 if (self.form, self.dtype) == ("signed", "uint8") else 0
+
+    @property
+    def is_flipped(self) -> bool:
+        """Whether that is an exchange of the highest bit."""
+        return self.offset != 0
+
+    @property
+    def is_signed(self) -> bool:
+        """Whether inputs are signed where they are multiplied."""
+        return self.form == "signed" or (self.form == "words" and self.dtype == "int8")
+
+    def packed(self, quads: NDArray[np.int8]) -> NDArray[np.int8]:
+        """Weights (..., lanes, 4) in the order in which `weights_<tag>` reads them."""
+        if self.form != "signed":
+            return quads
+        pairs = quads.reshape(*quads.shape[:-1], 2, 2)
+        return np.ascontiguousarray(np.swapaxes(pairs, -3, -2)).reshape(quads.shape)
+
+    @property
+    def prologue(self) -> str:
+        """The types `sum<lanes>`, `real<lanes>`, `x_<tag>` and `w_<tag>` with `spread_<tag>` (of the four bytes at an
+        address to all lanes), `tap_<tag>` (of bytes by lanes), `weights_<tag>` and `dot_<tag>`; may stand in a file
+        several times.
+        """
+        assert self.dtype in BYTES
+        words: dict[str, int | str] = {
+            "lanes": self.lanes,
+            "bytes": 4 * self.lanes,
+            "tag": self.tag,
+            "guard": self.tag.upper(),
+            "flip": "0x80808080u" if self.is_flipped else "0u",
+            "byte": "int8_t" if self.is_signed else "uint8_t",
+        }
+        return fill(_TYPES, **words) + fill(
+            _PRODUCTS,
+            **words,
+            native=fill(_NATIVE[self.form], **self._native_words(words)),
+            order="2 * l + j % 2 + (j / 2) * 2 * $lanes" if self.form == "signed" else "4 * l + j",
+        ).replace("$lanes", str(self.lanes))
+
+    def _native_words(self, words: dict[str, int | str]) -> dict[str, int | str]:
+        width = 32 * self.lanes
+        vector = {512: "_mm512", 256: "_mm256"}.get(width, "_mm")
+        flip = "_mm512_xor_si512(v, _mm512_set1_epi8(-128))" if self.is_flipped else "v"
+        signs = self.dtype == "int8"
+        product = "vpadalq_s16(s, vmlal_s8(vmull_s8(x.even, w.even), x.odd, w.odd))"
+        if self.is_wide:
+            product = "vpadalq_s16(vpadalq_s16(s, vmull_s8(x.even, w.even)), vmull_s8(x.odd, w.odd))"
+        return {
+            **words,
+            "width": width,
+            "v": vector,
+            "si": f"si{width}",
+            "macro": {512: "__AVX512BW__", 256: "__AVX2__"}.get(width, "__SSE2__"),
+            "flipped": flip,
+            "neon_flip": "veor_s8(v, vdup_n_s8(-128))" if self.is_flipped else "v",
+            "even": f"{vector}_srai_epi16({vector}_slli_epi16(v, 8), 8)"
+            if signs
+            else f"{vector}_and_si{width}(v, {vector}_set1_epi16(255))",
+            "odd": f"{vector}_sra{'i' if signs else ''}_epi16(v, 8)".replace("_sra_", "_srli_"),
+            "extended": "sxtb16" if signs else "uxtb16",
+            "product": product,
+        }
+
+
+_TYPES = """
+    #ifndef EXPLORE_INT8_$lanes
+    #define EXPLORE_INT8_$lanes
+    #include <stdint.h>
+    #include <string.h>
+    #if defined(__AVX2__)
+    #include <immintrin.h>
+    #elif defined(__ARM_NEON)
+    #include <arm_neon.h>
+    #endif
+    #define INT8_INLINE static inline __attribute__((always_inline, unused))
+    typedef int32_t sum$lanes __attribute__((vector_size($bytes), aligned(4), may_alias));
+    typedef float real$lanes __attribute__((vector_size($bytes), aligned(4), may_alias));
+    typedef uint8_t byte$lanes __attribute__((vector_size($lanes), aligned(1), may_alias));
+    typedef int8_t tiny$lanes __attribute__((vector_size($lanes), aligned(1), may_alias));
+
+    INT8_INLINE real$lanes least$lanes(real$lanes v, float low)
+    {
+    #if $lanes == 16 && defined(__AVX512F__)
+        return (real$lanes)_mm512_max_ps((__m512)v, _mm512_set1_ps(low));
+    #elif $lanes == 8 && defined(__AVX2__)
+        return (real$lanes)_mm256_max_ps((__m256)v, _mm256_set1_ps(low));
+    #elif $lanes == 4 && defined(__ARM_NEON)
+        return (real$lanes)vmaxq_f32((float32x4_t)v, vdupq_n_f32(low));
+    #else
+        for (int i = 0; i < $lanes; ++i)
+            v[i] = v[i] > low ? v[i] : low;
+        return v;
+    #endif
+    }
+
+    INT8_INLINE real$lanes most$lanes(real$lanes v, float high)
+    {
+    #if $lanes == 16 && defined(__AVX512F__)
+        return (real$lanes)_mm512_min_ps((__m512)v, _mm512_set1_ps(high));
+    #elif $lanes == 8 && defined(__AVX2__)
+        return (real$lanes)_mm256_min_ps((__m256)v, _mm256_set1_ps(high));
+    #elif $lanes == 4 && defined(__ARM_NEON)
+        return (real$lanes)vminq_f32((float32x4_t)v, vdupq_n_f32(high));
+    #else
+        for (int i = 0; i < $lanes; ++i)
+            v[i] = v[i] < high ? v[i] : high;
+        return v;
+    #endif
+    }
+
+    /* To the nearest, the even one of two; of values that int32 has. */
+    INT8_INLINE sum$lanes whole$lanes(real$lanes v)
+    {
+    #if $lanes == 16 && defined(__AVX512F__)
+        return (sum$lanes)_mm512_cvtps_epi32((__m512)v);
+    #elif $lanes == 8 && defined(__AVX2__)
+        return (sum$lanes)_mm256_cvtps_epi32((__m256)v);
+    #elif $lanes == 4 && defined(__aarch64__)
+        return (sum$lanes)vcvtnq_s32_f32((float32x4_t)v);
+    #elif $lanes == 4 && defined(__ARM_NEON)
+        __asm__("" : "+w"(v)); /* what is rounded is a float, not the product that it is of */
+        const real$lanes moved = v + 12582912.0f; /* 1.5 * 2^23: the sum's last bits are the integer */
+        return (sum$lanes)moved - 0x4b400000;
+    #else
+        sum$lanes result;
+        for (int i = 0; i < $lanes; ++i) {
+    #if defined(__arm__)
+            float converted;
+            __asm__("vcvtr.s32.f32 %0, %1" : "=t"(converted) : "t"(v[i]));
+            int32_t integer;
+            memcpy(&integer, &converted, 4);
+            result[i] = integer;
+    #else
+            result[i] = (int32_t)__builtin_rintf(v[i]);
+    #endif
+        }
+        return result;
+    #endif
+    }
+    #endif
+"""
+
+_PRODUCTS = """
+    #ifndef EXPLORE_INT8_$guard
+    #define EXPLORE_INT8_$guard
+    $native
+    #else
+    typedef struct {
+        sum$lanes of[4];
+    } x_$tag, w_$tag;
+
+    INT8_INLINE x_$tag spread_$tag(const void *p)
+    {
+        uint32_t quad;
+        memcpy(&quad, p, 4);
+        quad ^= $flip;
+        x_$tag x;
+        for (int j = 0; j < 4; ++j)
+            x.of[j] = (sum$lanes){0} + ($byte)(quad >> 8 * j);
+        return x;
+    }
+
+    INT8_INLINE w_$tag weights_$tag(const int8_t *p)
+    {
+        w_$tag w;
+        for (int l = 0; l < $lanes; ++l)
+            for (int j = 0; j < 4; ++j)
+                w.of[j][l] = p[$order];
+        return w;
+    }
+
+    INT8_INLINE sum$lanes dot_$tag(sum$lanes s, x_$tag x, w_$tag w)
+    {
+        for (int j = 0; j < 4; ++j)
+            s += x.of[j] * w.of[j];
+        return s;
+    }
+    #endif
+    #endif
+"""
+
+_NATIVE = {
+    "bytes": """
+        #if defined(__AVX512VNNI__) && $lanes == 16
+        typedef __m512i x_$tag, w_$tag;
+
+        INT8_INLINE x_$tag spread_$tag(const void *p)
+        {
+            int32_t quad;
+            memcpy(&quad, p, 4);
+            const __m512i v = _mm512_set1_epi32(quad);
+            return $flipped;
+        }
+
+        INT8_INLINE w_$tag weights_$tag(const int8_t *p)
+        {
+            return _mm512_loadu_si512(p);
+        }
+
+        INT8_INLINE sum$lanes dot_$tag(sum$lanes s, x_$tag x, w_$tag w)
+        {
+            return (sum$lanes)_mm512_dpbusd_epi32((__m512i)s, x, w);
+        }
+    """,
+    "words": """
+        #if defined($macro) && defined(__AVX2__) && $lanes >= 8
+        typedef struct {
+            __m${width}i even, odd;
+        } x_$tag, w_$tag;
+
+        INT8_INLINE x_$tag spread_$tag(const void *p)
+        {
+            int32_t quad;
+            memcpy(&quad, p, 4);
+            const __m${width}i v = ${v}_set1_epi32(quad);
+            return (x_$tag){$even, $odd};
+        }
+
+        INT8_INLINE w_$tag weights_$tag(const int8_t *p)
+        {
+            const __m${width}i v = ${v}_loadu_$si((const void *)p);
+            return (w_$tag){${v}_srai_epi16(${v}_slli_epi16(v, 8), 8), ${v}_srai_epi16(v, 8)};
+        }
+
+        INT8_INLINE sum$lanes dot_$tag(sum$lanes s, x_$tag x, w_$tag w)
+        {
+            s += (sum$lanes)${v}_madd_epi16(x.even, w.even);
+            return s + (sum$lanes)${v}_madd_epi16(x.odd, w.odd);
+        }
+        #elif defined(__ARM_FEATURE_SIMD32) && !defined(__ARM_NEON) && $lanes == 4
+        typedef struct {
+            int32_t even, odd;
+        } x_$tag;
+
+        typedef struct {
+            int32_t even[4], odd[4];
+        } w_$tag;
+
+        INT8_INLINE x_$tag spread_$tag(const void *p)
+        {
+            int32_t quad;
+            memcpy(&quad, p, 4);
+            x_$tag x;
+            __asm__("$extended %0, %1" : "=r"(x.even) : "r"(quad));
+            __asm__("$extended %0, %1, ror #8" : "=r"(x.odd) : "r"(quad));
+            return x;
+        }
+
+        INT8_INLINE w_$tag weights_$tag(const int8_t *p)
+        {
+            w_$tag w;
+            for (int l = 0; l < 4; ++l) {
+                int32_t quad;
+                memcpy(&quad, p + 4 * l, 4);
+                __asm__("sxtb16 %0, %1" : "=r"(w.even[l]) : "r"(quad));
+                __asm__("sxtb16 %0, %1, ror #8" : "=r"(w.odd[l]) : "r"(quad));
+            }
+            return w;
+        }
+
+        INT8_INLINE sum4 dot_$tag(sum4 s, x_$tag x, w_$tag w)
+        {
+            for (int l = 0; l < 4; ++l) {
+                int32_t sum = s[l];
+                __asm__("smlad %0, %1, %2, %0" : "+r"(sum) : "r"(x.even), "r"(w.even[l]));
+                __asm__("smlad %0, %1, %2, %0" : "+r"(sum) : "r"(x.odd), "r"(w.odd[l]));
+                s[l] = sum;
+            }
+            return s;
+        }
+    """,
+    "signed": """
+        #if defined(__ARM_NEON) && $lanes == 4
+        typedef struct {
+            int8x8_t even, odd;
+        } x_$tag, w_$tag;
+
+        INT8_INLINE int8x8_t flipped_$tag(int8x8_t v)
+        {
+            return $neon_flip;
+        }
+
+        INT8_INLINE x_$tag spread_$tag(const void *p)
+        {
+            return (x_$tag){flipped_$tag(vreinterpret_s8_s16(vld1_dup_s16((const int16_t *)p))),
+                            flipped_$tag(vreinterpret_s8_s16(vld1_dup_s16((const int16_t *)p + 1)))};
+        }
+
+        INT8_INLINE w_$tag weights_$tag(const int8_t *p)
+        {
+            return (w_$tag){vld1_s8(p), vld1_s8(p + 8)};
+        }
+
+        INT8_INLINE sum4 dot_$tag(sum4 total, x_$tag x, w_$tag w)
+        {
+            const int32x4_t s = (int32x4_t)total;
+            return (sum4)$product;
+        }
+    """,
+}

@@ -1,0 +1,104 @@
+"""Numbers rounded to integers of a few bits: the last step of an epilogue that writes quantised elements."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from codegen.expression import RESULT, Apply, Constant, Expression, apply, as_clamp, clamp
+
+
+@dataclass(frozen=True)
+class Requantization:
+    """`min(max(round(value) + zero, low), high)`: rounded to the nearest even, moved by the zero point, saturated."""
+
+    value: Expression
+    zero: int
+    low: int
+    high: int
+
+    @property
+    def expression(self) -> Expression:
+        """As a tree."""
+        whole = apply("round", self.value)
+        return clamp(whole + self.zero if self.zero else whole, float(self.low), float(self.high))
+
+    def moved(self, distance: int) -> Requantization:
+        """The same integers, each so much larger."""
+        return Requantization(self.value, self.zero + distance, self.low + distance, self.high + distance)
+
+
+def requantized(value: Expression, zero: int, dtype: str) -> Expression:
+    """A value as integers of an element type."""
+    limits = np.iinfo(dtype)
+    return Requantization(value, zero, int(limits.min), int(limits.max)).expression
+
+
+def as_requantization(expression: Expression) -> Requantization | None:
+    """An expression as a rounding to integers between two ends, or None where it is none.
+
+    Clamps before the rounding are taken behind it, where their ends are integers: rounding is monotone.
+    """
+    whole, low, high = as_clamp(expression)
+    moved = 0
+    while isinstance(whole, Apply) and whole.primitive in ("add", "sub"):
+        inner, distance = whole.arguments
+        if isinstance(inner, Constant) and whole.primitive == "add":
+            inner, distance = distance, inner
+        if not isinstance(distance, Constant) or not distance.value.is_integer():
+            return None
+        moved += int(distance.value) if whole.primitive == "add" else -int(distance.value)
+        whole = inner
+        if as_clamp(whole).value != whole:  # ends, and again a distance behind them
+            inside = as_requantization(whole)
+            return _within(inside.moved(moved), low, high) if inside else None
+    if low is None or high is None or not (low.is_integer() and high.is_integer()):
+        return None
+    if not isinstance(whole, Apply) or whole.primitive != "round":
+        return None
+    value, first, last = as_clamp(whole.arguments[0])
+    ends = [None if end is None else float(np.rint(np.float32(end))) + moved for end in (first, last)]
+    found = Requantization(value, moved, int(low), int(high))
+    return _ended(found, *ends)
+
+
+def _within(found: Requantization, low: float | None, high: float | None) -> Requantization | None:
+    """Behind further ends, which are integers or open."""
+    if any(end is not None and not end.is_integer() for end in (low, high)):
+        return None
+    return Requantization(
+        found.value, found.zero, *(int(clamped(end, low, high)) for end in (found.low, found.high))
+    )
+
+
+def _ended(found: Requantization, first: float | None, last: float | None) -> Requantization:
+    """Its ends where the value itself lies between two ends, already rounded and moved."""
+    low = clamped(-math.inf if first is None else first, found.low, found.high)
+    high = clamped(math.inf if last is None else last, found.low, found.high)
+    return Requantization(found.value, found.zero, int(min(low, high)), int(high))
+
+
+def clamped(value: float, low: float | None, high: float | None) -> float:
+    """A number between two ends, either of which may be open."""
+    value = value if low is None else max(value, low)
+    return value if high is None else min(value, high)
+
+
+def without_factor(value: Expression) -> tuple[Expression, float]:
+    """An expression of the result alone as one of the result times a factor, and that factor, above 0; 1 where the
+    result is not multiplied first of all. Of clamps in between the ends are divided.
+    """
+    if isinstance(value, Apply) and value.primitive in ("mul", "div") and value.arity == 1:
+        inner, number = value.arguments
+        if isinstance(inner, Constant) and value.primitive == "mul":
+            inner, number = number, inner
+        if isinstance(number, Constant) and number.value > 0.0:
+            factor = number.value if value.primitive == "mul" else 1.0 / number.value
+            body, low, high = as_clamp(inner)
+            rest, further = without_factor(body)
+            if rest == RESULT:
+                ends = (None if end is None else end * factor for end in (low, high))
+                return clamp(RESULT, *ends), factor * further
+    return value, 1.0
