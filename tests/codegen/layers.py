@@ -30,7 +30,7 @@ def is_sum(op: Operator) -> bool:
 
 
 def inferred_shape(
-    op: Operator, inputs: Iterable[Shape], weights: Iterable[Shape], declared: Shape | TensorType = ()
+    op: Operator, inputs: Iterable[Shape], weights: Iterable[Shape], declared: Shape = ()
 ) -> Shape:
     """The shape of an operator's only output."""
     types = [TensorType(declared)] if declared else []
