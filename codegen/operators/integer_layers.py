@@ -97,12 +97,14 @@ def emit_conv(node: OnnxNode, builder: GraphBuilder, layer: IntegerLayer) -> boo
     weights = layer.weights
     shape = builder.shape_of(layer.tensor)
     groups = node.integer("group", 1)
-    if len(shape) != 4 or weights.ndim != 4 or groups != 1 or min(node.integers("pads") or (0,)) < 0:
+    if len(shape) != 4 or weights.ndim != 4 or min(node.integers("pads") or (0,)) < 0:
         return False
     kernel = (weights.shape[2], weights.shape[3])
     if node.pair("kernel_shape", kernel) != kernel:
         return False
     window = read_window(node, (shape[2], shape[3]), kernel)
+    if groups != 1 and not (groups == shape[1] == weights.shape[0] and window.dilations == (1, 1)):
+        return False
     op = QuantizedConv2d(
         kernel,
         window.strides,

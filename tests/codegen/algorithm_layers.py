@@ -141,6 +141,13 @@ LAYERS: dict[str, LayerSpec] = {
         18,
         TensorType((1, 18, 4, 4), "uint8"),
     ),
+    "bytes of each channel": _quantized(
+        QuantizedConv2d(
+            (3, 3), (1, 1), SAME, groups=19, zero=3, epilogue=requantized(RESULT, 7, "uint8"), dtype="uint8"
+        ),
+        TensorType((1, 19, 6, 7), "uint8"),
+        19,
+    ),
     "sums of bytes": _quantized(QuantizedConv2d((2, 2), dtype="int32"), TensorType((1, 4, 5, 5), "uint8"), 6),
     "bytes to blocks": inferred_layer(Relayout("nchw", "channel4"), TensorType((1, 6, 3, 7), "uint8")),
     "bytes behind each other": inferred_layer(

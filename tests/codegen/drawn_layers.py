@@ -360,6 +360,11 @@ SPECS: dict[str, st.SearchStrategy[LayerSpec]] = {
     "cpu_concat": concat_specs(),
     "cpu_transpose": unary_specs("transpose"),
     "cpu_int8_conv": quantized_specs(conv_specs(st.just(1), wide=True)),
+    "cpu_int8_depthwise": quantized_specs(
+        conv_specs(st.integers(2, 40), multiplier=True, equal=True).filter(
+            lambda spec: isinstance(spec.op, Conv2d) and spec.op.dilations == (1, 1)
+        )
+    ),
     "cpu_blocked_conv": conv_specs(st.just(1), wide=True),
     "cpu_blocked_indirect": small_plane_specs(),
     "cpu_blocked_winograd": winograd_specs(),

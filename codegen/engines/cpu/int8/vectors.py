@@ -58,7 +58,8 @@ class Products:
     @property
     def prologue(self) -> str:
         """The types `sum<lanes>`, `real<lanes>`, `x_<tag>` and `w_<tag>` with `spread_<tag>` (of the four bytes at an
-        address to all lanes), `tap_<tag>` (of bytes by lanes), `weights_<tag>` and `dot_<tag>`; may stand in a file
+        address to all lanes), `taps_<tag>` (of each lane its bytes of four neighbouring pixels, for
+        `dot_taps_<tag>`), `weights_<tag>` and `dot_<tag>`; may stand in a file
         several times.
         """
         assert self.dtype in BYTES
@@ -97,10 +98,28 @@ class Products:
             if signs
             else f"{vector}_and_si{width}(v, {vector}_set1_epi16(255))",
             "odd": f"{vector}_sra{'i' if signs else ''}_epi16(v, 8)".replace("_sra_", "_srli_"),
+            "gathered": fill(_GATHERED[width], lanes=self.lanes).rstrip() if width in _GATHERED else "",
             "extended": "sxtb16" if signs else "uxtb16",
             "product": product,
         }
 
+
+_PIXELS_OF_GROUPS = ", ".join(str(4 * p + g) for g in range(4) for p in range(4))
+_BYTES_OF_GROUPS = ", ".join(str(4 * p + c) for c in range(4) for p in range(4))
+_GATHERED = {
+    512: f"""
+        const __m512i groups = _mm512_permutexvar_epi32(_mm512_setr_epi32({_PIXELS_OF_GROUPS}), _mm512_loadu_si512(p));
+        const __m512i order = _mm512_broadcast_i32x4(_mm_setr_epi8({_BYTES_OF_GROUPS}));
+        const __m512i v = _mm512_shuffle_epi8(groups, order);
+    """,
+    256: f"""
+        const __m256i groups = _mm256_permutevar8x32_epi32(_mm256_loadu_si256((const void *)p),
+                                                           _mm256_setr_epi32(0, 2, 4, 6, 1, 3, 5, 7));
+        const __m256i order = _mm256_broadcastsi128_si256(_mm_setr_epi8({_BYTES_OF_GROUPS}));
+        const __m256i v = _mm256_shuffle_epi8(groups, order);
+    """,
+}
+"""The bytes of four neighbouring pixels by lanes: pixels of a group of four lanes together, then their bytes."""
 
 _TYPES = """
     #ifndef EXPLORE_INT8_$lanes
@@ -215,6 +234,22 @@ _PRODUCTS = """
             s += x.of[j] * w.of[j];
         return s;
     }
+
+    typedef x_$tag t_$tag;
+
+    INT8_INLINE t_$tag taps_$tag(const uint8_t *p)
+    {
+        t_$tag t;
+        for (int j = 0; j < 4; ++j)
+            for (int l = 0; l < $lanes; ++l)
+                t.of[j][l] = ($byte)(p[$lanes * j + l] ^ (uint8_t)$flip);
+        return t;
+    }
+
+    INT8_INLINE sum$lanes dot_taps_$tag(sum$lanes s, t_$tag t, w_$tag w)
+    {
+        return dot_$tag(s, t, w);
+    }
     #endif
     #endif
 """
@@ -241,6 +276,19 @@ _NATIVE = {
         {
             return (sum$lanes)_mm512_dpbusd_epi32((__m512i)s, x, w);
         }
+
+        typedef __m512i t_$tag;
+
+        INT8_INLINE t_$tag taps_$tag(const uint8_t *p)
+        {
+            $gathered
+            return $flipped;
+        }
+
+        INT8_INLINE sum$lanes dot_taps_$tag(sum$lanes s, t_$tag t, w_$tag w)
+        {
+            return dot_$tag(s, t, w);
+        }
     """,
     "words": """
         #if defined($macro) && defined(__AVX2__) && $lanes >= 8
@@ -266,6 +314,19 @@ _NATIVE = {
         {
             s += (sum$lanes)${v}_madd_epi16(x.even, w.even);
             return s + (sum$lanes)${v}_madd_epi16(x.odd, w.odd);
+        }
+
+        typedef x_$tag t_$tag;
+
+        INT8_INLINE t_$tag taps_$tag(const uint8_t *p)
+        {
+            $gathered
+            return (t_$tag){$even, $odd};
+        }
+
+        INT8_INLINE sum$lanes dot_taps_$tag(sum$lanes s, t_$tag t, w_$tag w)
+        {
+            return dot_$tag(s, t, w);
         }
         #elif defined(__ARM_FEATURE_SIMD32) && !defined(__ARM_NEON) && $lanes == 4
         typedef struct {
@@ -308,6 +369,31 @@ _NATIVE = {
             }
             return s;
         }
+
+        typedef w_$tag t_$tag;
+
+        INT8_INLINE t_$tag taps_$tag(const uint8_t *p)
+        {
+            t_$tag t;
+            for (int l = 0; l < 4; ++l) {
+                t.even[l] = ($byte)p[l] & 0xffff;
+                t.even[l] |= (int32_t)((uint32_t)($byte)p[8 + l] << 16);
+                t.odd[l] = ($byte)p[4 + l] & 0xffff;
+                t.odd[l] |= (int32_t)((uint32_t)($byte)p[12 + l] << 16);
+            }
+            return t;
+        }
+
+        INT8_INLINE sum4 dot_taps_$tag(sum4 s, t_$tag t, w_$tag w)
+        {
+            for (int l = 0; l < 4; ++l) {
+                int32_t sum = s[l];
+                __asm__("smlad %0, %1, %2, %0" : "+r"(sum) : "r"(t.even[l]), "r"(w.even[l]));
+                __asm__("smlad %0, %1, %2, %0" : "+r"(sum) : "r"(t.odd[l]), "r"(w.odd[l]));
+                s[l] = sum;
+            }
+            return s;
+        }
     """,
     "signed": """
         #if defined(__ARM_NEON) && $lanes == 4
@@ -335,6 +421,20 @@ _NATIVE = {
         {
             const int32x4_t s = (int32x4_t)total;
             return (sum4)$product;
+        }
+
+        typedef x_$tag t_$tag;
+
+        INT8_INLINE t_$tag taps_$tag(const uint8_t *p)
+        {
+            const int8x8x2_t pixels = {{vld1_s8((const int8_t *)p), vld1_s8((const int8_t *)p + 8)}};
+            const int8x8_t first = {0, 4, 1, 5, 2, 6, 3, 7}, last = {8, 12, 9, 13, 10, 14, 11, 15};
+            return (t_$tag){flipped_$tag(vtbl2_s8(pixels, first)), flipped_$tag(vtbl2_s8(pixels, last))};
+        }
+
+        INT8_INLINE sum4 dot_taps_$tag(sum4 total, t_$tag t, w_$tag w)
+        {
+            return dot_$tag(total, t, w);
         }
     """,
 }
