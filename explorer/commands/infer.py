@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from explorer.infer.answers import Box, Class
     from explorer.infer.inference import Inference
+    from explorer.settings import RunSettings
+    from microbench.streams import StreamRequest
 
 
 def infer(
@@ -74,10 +76,29 @@ def infer(
         Path | None,
         typer.Option(help="directory that all outputs are written to, as NAME.npy", metavar="DIR"),
     ] = None,
+    stream: Annotated[
+        str | None,
+        typer.Option(
+            help="frames come as from a camera, so many in a second or as fast as they are run: throughput, "
+            "latencies and dropped frames in place of outputs",
+            metavar="30fps|max",
+        ),
+    ] = None,
+    frames: Annotated[int, typer.Option(help="of --stream that come", metavar="N")] = 300,
+    queue: Annotated[
+        int,
+        typer.Option(
+            help="frames of --stream that there is room for, the one that runs included", metavar="N"
+        ),
+    ] = 2,
+    deadline: Annotated[
+        str | None, typer.Option(help="after which a frame of --stream is late", metavar="TIME")
+    ] = None,
     as_json: Annotated[
         bool,
         json_option(
-            "time_s, kind, board, and outputs (by name a list of number, score, label), or boxes (number, score, left, "
+            "with --stream what stream.json has; else time_s, kind, board, and outputs (by name a list of number, "
+            "score, label), or boxes (number, score, left, "
             "top, right, bottom, label) and drawn"
         ),
     ] = False,
@@ -104,6 +125,7 @@ def infer(
     sudo: SudoOption = False,
 ) -> None:
     """Run a finished run's network on a picture or arrays, and show what comes out and how long it took."""
+    from explorer.errors import UsageError
     from explorer.infer.answers import draw_boxes, found_boxes, read_labels, top_classes
     from explorer.infer.inference import infer as inferred
     from explorer.infer.inference import manifest_of
@@ -111,17 +133,10 @@ def infer(
     from explorer.infer.options import box_outputs, output_files, preparation
     from explorer.runs.data import open_run
     from explorer.settings import RunSettings, parse_board_options, parse_ssh
+    from explorer.stream.options import parse_stream
 
     with reported(place=out):
         found = open_run(run)
-        manifest = manifest_of(found)
-        names = list(read_labels(labels)) if labels else []
-        wanted_boxes = box_outputs(boxes, scores, classes, selected, box_order, image)
-        inputs = dict(array_inputs(input or (), manifest.inputs))
-        if image is not None:
-            tensor = picture_input([t for t in manifest.inputs if t.name not in inputs])
-            picture = open_picture(image)
-            inputs[tensor.name], frame = picture_array(picture, tensor, preparation(mean, std, fit))
         settings = RunSettings(
             device=device or (found.report.device if found.report else found.plan.device),
             qpus=found.plan.qpus if found.plan.qpus else None,
@@ -130,6 +145,19 @@ def infer(
             board_options=parse_board_options(board_option or ()),
             ssh=parse_ssh(ssh, ssh_key, known_hosts, sudo),
         )
+        if stream is not None:
+            if image is not None or input:
+                raise UsageError("--stream makes its frames up; leave --image and --input out")
+            _stream(run, settings, parse_stream(stream, frames, queue, deadline), as_json)
+            return
+        manifest = manifest_of(found)
+        names = list(read_labels(labels)) if labels else []
+        wanted_boxes = box_outputs(boxes, scores, classes, selected, box_order, image)
+        inputs = dict(array_inputs(input or (), manifest.inputs))
+        if image is not None:
+            tensor = picture_input([t for t in manifest.inputs if t.name not in inputs])
+            picture = open_picture(image)
+            inputs[tensor.name], frame = picture_array(picture, tensor, preparation(mean, std, fit))
         result = inferred(found, inputs, settings)
         if out is not None:
             output_files(result.outputs, out)
@@ -141,6 +169,22 @@ def infer(
         place = drawn or run / "boxes.png"
         draw_boxes(picture, seen, place)
         _show_boxes(seen, place, result, as_json)
+
+
+def _stream(run: Path, settings: RunSettings, request: StreamRequest, as_json: bool) -> None:
+    from explorer.runs.data import BUNDLE_DIRECTORY
+    from explorer.stream.streaming import streamed
+    from explorer.stream.summary import write_summary
+    from explorer.stream.table import stream_sheet
+    from explorer.terminal.console import stdout
+    from explorer.terminal.json_output import print_json
+
+    summary = streamed(run / BUNDLE_DIRECTORY, settings, request)
+    write_summary(summary, run)
+    if as_json:
+        print_json(summary)
+    else:
+        stream_sheet(summary).show(stdout())
 
 
 def _told(result: Inference) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -211,6 +212,14 @@ def run(
             help="most rounds of running whole plans, where a clock is read; 0: none", min=0, metavar="N"
         ),
     ] = 4,
+    stream: Annotated[
+        str | None,
+        typer.Option(
+            help="then frames come as from a camera, so many in a second or as fast as they are run; as by `explore "
+            "infer RUN --stream`",
+            metavar="30fps|max",
+        ),
+    ] = None,
     live: Annotated[
         bool,
         typer.Option(
@@ -237,6 +246,7 @@ def run(
     from explorer.commands.again import REPEATED, repeat
     from explorer.errors import UsageError
     from explorer.pipeline.results import show_json, show_results
+    from explorer.pipeline.stream import show_with_stream
     from explorer.search.budget import parse_budget
     from explorer.search.layer_search import SearchSettings
     from explorer.search.restrictions import Restrictions, parse_rule
@@ -254,6 +264,7 @@ def run(
         parse_shapes,
         parse_ssh,
     )
+    from explorer.stream.options import parse_stream
 
     with reported(resumable=True, place=out or RUNS):
         if network is not None and model is not None:
@@ -261,47 +272,50 @@ def run(
         if again is not None and not context.meta.get(REPEATED):
             repeat(context, again)
             return
-        explore(
-            RunSettings(
-                device=device,
-                devices=chosen_file(devices),
-                model=model or network,
-                board=board,
-                board_options=parse_board_options(board_option or ()),
-                ssh=parse_ssh(ssh, ssh_key, known_hosts, sudo),
-                v3d_hz=v3d_hz,
-                qpus=qpus,
-                gpu_memory=parse_gpu_memory(gpu_memory),
-                shapes=parse_shapes(shape or ()),
-                store=store or str(DEFAULT_STORE),
-                out=out,
-                overwrite=overwrite,
-                cost_model=cost_model,
-                prior=parse_prior(prior),
-                search=SearchSettings(
-                    seed=seed,
-                    layer_budget=layer_budget,
-                    strategy=strategy,
-                    budget=parse_budget(budget),
-                    restrictions=Restrictions(
-                        tuple(parse_rule("--force", text) for text in force or ()),
-                        tuple(parse_rule("--forbid", text) for text in forbid or ()),
-                        keep_cores_free,
-                    ),
+        request = parse_stream(stream) if stream is not None else None
+        settings = RunSettings(
+            device=device,
+            devices=chosen_file(devices),
+            model=model or network,
+            board=board,
+            board_options=parse_board_options(board_option or ()),
+            ssh=parse_ssh(ssh, ssh_key, known_hosts, sudo),
+            v3d_hz=v3d_hz,
+            qpus=qpus,
+            gpu_memory=parse_gpu_memory(gpu_memory),
+            shapes=parse_shapes(shape or ()),
+            store=store or str(DEFAULT_STORE),
+            out=out,
+            overwrite=overwrite,
+            cost_model=cost_model,
+            prior=parse_prior(prior),
+            search=SearchSettings(
+                seed=seed,
+                layer_budget=layer_budget,
+                strategy=strategy,
+                budget=parse_budget(budget),
+                restrictions=Restrictions(
+                    tuple(parse_rule("--force", text) for text in force or ()),
+                    tuple(parse_rule("--forbid", text) for text in forbid or ()),
+                    keep_cores_free,
                 ),
-                rehearsal=RehearsalSettings(rounds=rehearsals),
-                objective=parse_objective(objective),
-                robust=robust,
-                twin=twin,
-                no_twin=no_twin,
-                probes=probes,
-                samples=samples,
-                again=again,
-                prices=parse_prices(price or ()),
-                max_memory_bytes=parse_memory(max_memory),
-                with_cpu_plan=with_cpu_plan,
-                live=live,
             ),
+            rehearsal=RehearsalSettings(rounds=rehearsals),
+            objective=parse_objective(objective),
+            robust=robust,
+            twin=twin,
+            no_twin=no_twin,
+            probes=probes,
+            samples=samples,
+            again=again,
+            prices=parse_prices(price or ()),
+            max_memory_bytes=parse_memory(max_memory),
+            with_cpu_plan=with_cpu_plan,
+            live=live,
+        )
+        show = show_json if as_json else show_results
+        explore(
+            settings,
             console=told(as_json, wide),
-            show=show_json if as_json else show_results,
+            show=show if request is None else partial(show_with_stream, settings, request, show),
         )

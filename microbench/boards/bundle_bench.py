@@ -106,12 +106,12 @@ def run_bench(
     BoardError where inputs do not fit or the platform could not be opened.
     """
     _check_inputs(bundle, manifest, inputs)
-    files = {name: _content(bundle / name) for name in DATA_FILES if name in manifest.files}
+    files = data_files(bundle, manifest)
     files[INPUT] = b"".join(_file_bytes(value) for value in inputs)
     names = ("--bundle", ".", "--input", INPUT, "--output", OUTPUT, "--report", REPORT)
     arguments = (*names, "--runs", str(runs), "--warmup", str(warmup))
     finished = executor.execute(executable, arguments, files, (OUTPUT, REPORT), limit_s)
-    _check_end(finished.ended, bundle)
+    check_end(finished.ended, bundle)
     outputs = _outputs(finished.outputs.get(OUTPUT, b""), bundle, manifest)
     report = _report(finished.outputs.get(REPORT, b""), bundle)
     if report.without_gpu is not None:
@@ -153,7 +153,15 @@ def time_bundle(
     )
 
 
-def _check_end(ended: Ended, bundle: Path) -> None:
+def data_files(bundle: Path, manifest: Manifest) -> dict[str, bytes]:
+    """What a bundle's programs read, by name; raises BoardError where it cannot be read."""
+    return {name: _content(bundle / name) for name in DATA_FILES if name in manifest.files}
+
+
+def check_end(ended: Ended, bundle: Path) -> None:
+    """Raises HazardError where the GPU stopped a launch, CandidateError where the program died or hung, BoardError for
+    everything else that is no good end.
+    """
     if ended.exit_code == EXIT_LAUNCH_FAILED:
         raise HazardError(f"bundle {bundle}: {ended.complaint}")
     if ended.exit_code is None or ended.exit_code < 0:

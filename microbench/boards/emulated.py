@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 from codegen.engines.cpu.toolchain import compiler_identity
 from codegen.errors import ToolchainError
@@ -14,6 +15,7 @@ from microbench.errors import BoardError
 from microbench.options import BoardOptions
 from microbench.profile import DeviceProfile
 from microbench.protocol import Timing
+from microbench.streams import StreamRequest, StreamRun
 
 ONE_RUN = Timing(warm_up_s=0.0, minimum_total_s=0.0, most_runs=1, modelled=True)
 CANDIDATE_LIMIT_S = 300.0  # of this machine's time; one modelled instruction takes 40 ns
@@ -76,3 +78,10 @@ class EmulatedBoard(HostBoard):
         """Raises CandidateError as `timed`."""
         output, times_s = self.timed(job, self._kernels)
         return Measurement(times_s, self.kind, output)
+
+    def stream_bundle(self, bundle: Path, request: StreamRequest) -> StreamRun:
+        """Raises BoardError: a queue has a thread of its own, and the model one core."""
+        raise BoardError(
+            f"the {self.name} board models one core, which a queue's thread and its caller cannot share; "
+            "take the host, or a board over SSH"
+        )

@@ -20,6 +20,7 @@ from codegen.tensor import AnyArray, FloatArray
 from microbench.board import BundleRun, Fingerprint, Job, Kind, Measurement, clocked_on
 from microbench.boards.admission import admit
 from microbench.boards.bundle_bench import BenchReport, time_bundle
+from microbench.boards.bundle_stream import time_stream
 from microbench.boards.cpu_harness import CANDIDATE_LIMIT_S, time_kernel
 from microbench.boards.execution import Executor, LocalExecutor
 from microbench.boards.local_machine import serial_hash
@@ -28,6 +29,7 @@ from microbench.errors import BoardError, CandidateError
 from microbench.options import BoardOptions, OwnOptions
 from microbench.profile import DeviceProfile
 from microbench.protocol import STANDARD
+from microbench.streams import StreamRequest, StreamRun
 
 BUNDLE_RUNS = 15  # other programs disturb this machine's times
 
@@ -108,14 +110,14 @@ class HostBoard:
 
         Raises BundleError for a damaged bundle, BoardError for one that wants QPUs and has no plan for the CPU.
         """
-        manifest = read_manifest(bundle)
-        if manifest.gpu is not None and manifest.cpu_plan is None:
-            raise BoardError(
-                f"bundle {bundle} was compiled for {manifest.device!r} with steps on its QPUs; this machine has none: "
-                "make a plan with --device host, or a bundle --with-cpu-plan"
-            )
+        _require_cpu_plan(bundle)
         outputs, report = time_bundle(self._executor, self.target, bundle, "none", inputs, self.bundle_runs)
         return _bundle_run(outputs, report, self.kind)
+
+    def stream_bundle(self, bundle: Path, request: StreamRequest) -> StreamRun:
+        """See `StreamingBoard`."""
+        _require_cpu_plan(bundle)
+        return time_stream(self._executor, self.target, bundle, "none", request, self.kind)
 
     def close(self) -> None:
         """Nothing to free: every program has ended when its call returns."""
@@ -127,6 +129,15 @@ class HostBoard:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _require_cpu_plan(bundle: Path) -> None:
+    manifest = read_manifest(bundle)
+    if manifest.gpu is not None and manifest.cpu_plan is None:
+        raise BoardError(
+            f"bundle {bundle} was compiled for {manifest.device!r} with steps on its QPUs; this machine has none: "
+            "make a plan with --device host, or a bundle --with-cpu-plan"
+        )
 
 
 def _bundle_run(outputs: tuple[AnyArray, ...], report: BenchReport, kind: Kind) -> BundleRun:

@@ -16,11 +16,13 @@ from codegen.tensor import AnyArray
 from microbench.board import BundleRun, Fingerprint, Job, Kind, Measurement, clocked_on
 from microbench.boards.admission import admit
 from microbench.boards.bundle_bench import BenchReport, time_bundle
+from microbench.boards.bundle_stream import time_stream
 from microbench.boards.cpu_harness import time_kernel
 from microbench.boards.gpu_measurement import measure_on_gpu
 from microbench.boards.ssh_runner import RemoteRunner
 from microbench.profile import DeviceProfile
 from microbench.protocol import STANDARD, Timing
+from microbench.streams import StreamRequest, StreamRun
 
 
 class SiliconBoard:
@@ -71,6 +73,11 @@ class SiliconBoard:
         executor = self._remote.pinned(0)  # to no core: for its readings
         outputs, report = time_bundle(executor, self.target, bundle, platform, inputs)
         return replace(_bundle_run(outputs, report, self.kind), conditions=executor.conditions)
+
+    def stream_bundle(self, bundle: Path, request: StreamRequest) -> StreamRun:
+        """See `StreamingBoard`."""
+        platform = "none" if read_manifest(bundle).gpu is None else "mailbox"
+        return time_stream(self._remote.pinned(0), self.target, bundle, platform, request, self.kind)
 
     def close(self) -> None:
         """Nothing of its own to free."""

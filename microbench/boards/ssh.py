@@ -20,6 +20,7 @@ from microbench.boards.virtual_pi import VirtualPiBoard, VirtualPiCpuBoard
 from microbench.errors import BoardError
 from microbench.options import BoardOptions, OwnOptions, SshOptions
 from microbench.profile import DeviceProfile
+from microbench.streams import StreamRequest, StreamRun, stream_on
 from microbench.virtual.build import software_name
 
 
@@ -76,6 +77,10 @@ class SshBoard:
     def run_bundle(self, bundle: Path, inputs: tuple[AnyArray, ...]) -> BundleRun:
         """Builds the bundle here and runs it there."""
         return self._board.run_bundle(bundle, inputs)
+
+    def stream_bundle(self, bundle: Path, request: StreamRequest) -> StreamRun:
+        """Builds the bundle's program here and runs it there."""
+        return stream_on(self._board, bundle, request)
 
     def launcher(self) -> GpuLauncher:
         """The QPUs there, for microbenchmarks; raises BoardError where there are none."""

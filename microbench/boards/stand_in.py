@@ -51,6 +51,7 @@ class StandInBoard(VirtualBoard):
 
     name = "ssh"
     reads_clock = True
+    stands_in = True
 
     def __init__(self, profile: DeviceProfile, remote: RemoteRunner) -> None:
         super().__init__(
@@ -76,7 +77,7 @@ class StandInBoard(VirtualBoard):
         manifest = read_manifest(bundle)
         plan = read_plan(bundle / "plan.json")
         try:
-            executable = build_virtual_bundle(bundle, manifest, plan, self.profile, stands_in=True)
+            executable = build_virtual_bundle(bundle, manifest, plan, self.profile, stands_in=self.stands_in)
         except ToolchainError as error:
             raise BoardError(f"bundle {bundle}: {error}") from error
         outputs, report = run_bench(

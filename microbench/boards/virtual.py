@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -18,6 +19,9 @@ from codegen.tensor import AnyArray
 from microbench.board import BundleRun, Fingerprint, Job, Kind, Measurement
 from microbench.boards.admission import admit
 from microbench.boards.bundle_bench import BenchReport, Times, run_bench
+from microbench.boards.bundle_stream import PROGRAM as STREAM_PROGRAM
+from microbench.boards.bundle_stream import run_stream
+from microbench.boards.camera import replayed
 from microbench.boards.execution import Executor, LocalExecutor
 from microbench.boards.gpu_measurement import Gpu, measure_on_gpu
 from microbench.boards.simulated_gpu import SimulatedGpu
@@ -25,10 +29,12 @@ from microbench.cpu_cost import cpu_time_s
 from microbench.errors import BoardError, HazardError
 from microbench.options import BoardOptions, OwnOptions
 from microbench.profile import DeviceProfile
+from microbench.streams import StreamRequest, StreamRun
 from microbench.virtual.build import software_name
 from microbench.virtual.bundle import build_virtual_bundle
 
 BUNDLE_LIMIT_S = 1800.0  # of this machine's time, for a network's one run
+COMPUTED_FRAMES = 3  # of a stream: their times are the same every time
 
 
 class VirtualBoard:
@@ -42,6 +48,7 @@ class VirtualBoard:
     own_options = OwnOptions
     computes = True
     reads_clock = False
+    stands_in = False
     records = True
 
     def __init__(
@@ -111,6 +118,37 @@ class VirtualBoard:
             if report.counters.get(counter, 0.0) > 0:
                 raise HazardError(f"bundle {bundle}: {report.counters[counter]:.0f} {what}")
         return virtual_bundle_run(self.profile, plan, outputs, report)
+
+    def stream_bundle(self, bundle: Path, request: StreamRequest) -> StreamRun:
+        """Computes frames one after another by way of the queue and lets them come in simulated time; otherwise as
+        `run_bundle`. Between two frames there is no time: what a queue's hand-over takes has no model.
+        """
+        manifest, plan = read_manifest(bundle), read_plan(bundle / "plan.json")
+        computed = min(request.frames, request.computed or COMPUTED_FRAMES)
+        try:
+            executable = build_virtual_bundle(
+                bundle, manifest, plan, self.profile, stands_in=self.stands_in, program=STREAM_PROGRAM
+            )
+        except ToolchainError as error:
+            raise BoardError(f"bundle {bundle}: {error}") from error
+        asked = replace(request, fps=None, frames=computed, deadline_s=None)
+        limit_s = BUNDLE_LIMIT_S * computed
+        report = run_stream(self._executor, executable, bundle, manifest, asked, limit_s)
+        called = [step for step in plan.steps if _kind_of(step.choice.engine) == "modelled"]
+        called_s = sum(_cpu_step_s(self.profile, step) for step in called)
+        frames, dropped = replayed([(called_s, frame.launched_s) for frame in report.ran], request)
+        launches = len(manifest.gpu.launches) if manifest.gpu else 0
+        busy_s = sum(_cpu_step_s(self.profile, step) * step.choice.threads for step in called)
+        busy_s += launches * self.profile.v3d_value("launch_overhead_s")
+        return StreamRun(
+            request=request,
+            kind="simulated" if launches else "modelled",
+            frames=frames,
+            dropped=dropped,
+            computed=computed,
+            elapsed_s=frames[-1].ended_s,
+            cpu_s=busy_s * len(frames),
+        )
 
     def close(self) -> None:
         """Nothing to free: every measurement's GPU has gone when its call returns."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from codegen.bundle.frames import QUEUE_FLAGS, QUEUE_SOURCE
 from codegen.bundle.manifest import Manifest, bundle_sources
 from codegen.bundle.pool import pool_flags
 from codegen.engines.cpu.toolchain import compile_executable
@@ -25,14 +26,20 @@ BOARD_FILE = "../../board.constants"  # from where a runner's programs run
 
 
 def virtual_bundle_sources(
-    bundle: Path, manifest: Manifest, plan: Plan, profile: DeviceProfile, stands_in: bool = False
+    bundle: Path,
+    manifest: Manifest,
+    plan: Plan,
+    profile: DeviceProfile,
+    stands_in: bool = False,
+    program: str = "bench",
 ) -> dict[str, str]:
-    """C files and headers by name; the profile's constants are compiled in, with GPU memory as the plan has it.
+    """C files and headers of a program by name; the profile's constants are compiled in, with GPU memory as the plan
+    has it.
 
     `stands_in`: the constants are those of the board that the simulator stands for where the bundle runs.
     Raises ProfileError where the board has no such memory.
     """
-    return {**bundle_sources(bundle, manifest, None), **virtual_platform(profile, plan, stands_in)}
+    return {**bundle_sources(bundle, manifest, None, program), **virtual_platform(profile, plan, stands_in)}
 
 
 def virtual_platform(profile: DeviceProfile, plan: Plan, stands_in: bool = False) -> dict[str, str]:
@@ -51,13 +58,22 @@ def virtual_platform(profile: DeviceProfile, plan: Plan, stands_in: bool = False
 
 
 def build_virtual_bundle(
-    bundle: Path, manifest: Manifest, plan: Plan, profile: DeviceProfile, stands_in: bool = False
+    bundle: Path,
+    manifest: Manifest,
+    plan: Plan,
+    profile: DeviceProfile,
+    stands_in: bool = False,
+    program: str = "bench",
 ) -> Path:
-    """The cached bench program, static so that it also runs elsewhere; raises ToolchainError."""
-    sources = virtual_bundle_sources(bundle, manifest, plan, profile, stands_in)
+    """One of its programs, cached, static so that it also runs elsewhere; raises ToolchainError."""
+    sources = virtual_bundle_sources(bundle, manifest, plan, profile, stands_in, program)
     simulator = simulator_sources()
     own = {name: text for name, text in sources.items() if name not in simulator or name.endswith(".h")}
-    flags = (*SIMULATOR_FLAGS, "-static", *pool_flags(manifest.files))
+    flags = (
+        *SIMULATOR_FLAGS,
+        "-static",
+        *(QUEUE_FLAGS if QUEUE_SOURCE in own else pool_flags(manifest.files)),
+    )
     return compile_executable(own, THIS_MACHINE, flags, (str(object_path()), "-lm"))
 
 
