@@ -258,6 +258,15 @@ LAYERS: dict[str, LayerSpec] = {
     "tiles of two images": inferred_layer(
         Conv2d((3, 3), (1, 1), (0, 1, 2, 0), epilogue=RELU6), (2, 4, 13, 14), weights=((21, 4, 3, 3), (21,))
     ),
+    "tiles by channels": convolution(3, 35, (15, 18), Conv2d((3, 3), (1, 1), SAME, epilogue=RELU)),
+    "unfolded, two images": inferred_layer(
+        Conv2d((3, 2), (2, 1), (1, 0, 2, 1), (1, 2), epilogue=RELU),
+        (2, 5, 11, 9),
+        weights=((37, 5, 3, 2), (37,)),
+    ),
+    "unfolded, and its input": _and_sum(
+        convolution(33, 33, (5, 6), Conv2d((3, 3), (1, 1), SAME, epilogue=RELU6)), (-1, 0), RELU
+    ),
     "many channels": convolution(18, 21, (7, 6), Conv2d((3, 3), (1, 1), SAME, epilogue=RELU)),
     "dilated, wide": convolution(2, 8, (12, 11), Conv2d((3, 5), (1, 2), (2, 4, 2, 4), (2, 2))),
     "strided pointwise": convolution(3, 8, (9, 9), Conv2d((1, 1), (2, 2))),

@@ -83,7 +83,8 @@ def test_a_fire_module_on_the_qpus_writes_its_concatenation_in_place() -> None:
 
 def module_of(algorithm: str) -> Graph:
     """Three parts, the middle one ("part") a layer that the algorithm computes."""
-    wide = algorithm in ("qpu_pointwise_channels", "qpu_winograd")
+    wide = algorithm.endswith("_channels") or algorithm == "qpu_winograd"
+    outputs = 42 if wide else 26
     build = GraphBuilder("parts", (1, 20, 13, 14) if wide else (1, 20, 7, 6))
     other = build.add(POINTWISE, "x", [(20, 20, 1, 1), (20,)], name="other")
     first = build.add(POINTWISE, other, [(9, 20, 1, 1), (9,)], name="first")
@@ -119,10 +120,9 @@ def module_of(algorithm: str) -> Graph:
         weights = [tensor.shape for tensor in (*window.weights, *behind.weights)]
         part = build.add(Chain((window, behind), ((0,), (-1,))), other, weights, name="part")
     elif "pointwise" in algorithm:
-        outputs = 42 if wide else 26
         part = build.add(POINTWISE, other, [(outputs, 20, 1, 1), (outputs,)], name="part")
     else:
-        part = build.add(SAME, other, [(26, 20, 3, 3), (26,)], name="part")
+        part = build.add(SAME, other, [(outputs, 20, 3, 3), (outputs,)], name="part")
     last = build.add(POINTWISE, other, [(11, 20, 1, 1), (11,)], name="last")
     joined = build.add(Concat(1), (first, part, last), name="join")
     return build.build(joined, build.add(Map(RELU), joined, name="next"))

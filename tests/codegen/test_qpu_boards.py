@@ -18,6 +18,7 @@ from codegen.errors import ScheduleError
 from codegen.expression import Expression, Operand
 from codegen.graph import LayerSpec
 from codegen.operators.contraction import Contraction
+from codegen.operators.conv2d import Conv2d
 from codegen.operators.elementwise import Map
 from codegen.operators.fully_connected import FullyConnected
 from codegen.operators.literal import Literal
@@ -29,7 +30,7 @@ from codegen.target import Target
 from microbench.profile import load_profile
 from tests.codegen import algorithm_layers
 from tests.codegen.gpu_run import execute, random_tensors
-from tests.codegen.layers import inferred_layer
+from tests.codegen.layers import convolution, inferred_layer
 
 LAYERS = {
     "classes": ("qpu_softmax", inferred_layer(Softmax(1), (1, 1000))),
@@ -54,6 +55,13 @@ LAYERS = {
     ),
     "one output": ("qpu_fully_connected", inferred_layer(FullyConnected(), (2, 9), weights=((1, 9), (1,)))),
     **{
+        f"tiles of many channels by {name}": (
+            name,
+            convolution(130, 33, (9, 9), Conv2d((3, 3), pads=(1, 1, 1, 1))),
+        )
+        for name in ("qpu_winograd", "qpu_winograd_channels")
+    },
+    **{
         f"{layer} by {name}": (name, algorithm_layers.LAYERS[layer])
         for layer, names in (
             (
@@ -63,6 +71,9 @@ LAYERS = {
             ("residual of two images", ("qpu_pointwise_rotated", "qpu_implicit_gemm")),
             ("residual of two images in groups", ("qpu_pointwise_channels",)),
             ("tiles of two images", ("qpu_winograd",)),
+            ("tiles by channels", ("qpu_winograd_channels",)),
+            ("unfolded, two images", ("qpu_im2col_channels",)),
+            ("unfolded, and its input", ("qpu_im2col_channels",)),
             ("separable", ("qpu_separable",)),
             ("separable, halved", ("qpu_separable",)),
             ("separable of two images and a sum", ("qpu_separable",)),

@@ -8,7 +8,7 @@ outer index, and one stream for all. Where that gives runs of few lines, every l
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -16,16 +16,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from codegen.engines.videocore4.algorithms.gathered_lines import (
-    MOST_STRIDE_BYTES,
     GatheredLines,
     Offsets,
     Run,
     Words,
 )
 from codegen.engines.videocore4.kernels.gather import Form
+from codegen.engines.videocore4.kernels.pieces import MOST_STRIDE_BYTES
 from codegen.engines.videocore4.layout import LANES, LINE_BYTES, block_lines
 from codegen.graph import LayerSpec
 from codegen.layout import plane
+from codegen.operator import Types
 from codegen.places import NOWHERE, Piece
 from codegen.program import WORD_BYTES
 from codegen.tensor import TensorType
@@ -159,10 +160,10 @@ def _cost(offsets: Offsets, *, by_line: bool) -> float:
 
 
 def _sheets(
-    piece: Piece, spec: LayerSpec, layouts: tuple[str, str], output_lines: int | None
+    piece: Piece, inputs: Types, outputs: Types, layouts: tuple[str, str], output_lines: int | None
 ) -> Iterator[list[Sheet]]:
-    offsets = _bytes_of(piece, spec.inputs[piece.input], layouts[0])
-    output = spec.outputs[piece.output]
+    offsets = _bytes_of(piece, inputs[piece.input], layouts[0])
+    output = outputs[piece.output]
     if layouts[1] == "nchw":
         yield from _flat(piece, offsets, output)
     else:
@@ -172,10 +173,22 @@ def _sheets(
 @lru_cache(maxsize=128)
 def arrangement(spec: LayerSpec, layouts: tuple[str, str], output_lines: int | None = None) -> GatheredLines:
     """The layer's lines, by what is cheapest, from inputs of the first layout to outputs of the second."""
+    pieces = spec.op.pieces(spec.inputs, spec.outputs)
+    return arrangement_of(pieces, spec.inputs, spec.outputs, layouts, output_lines)
+
+
+def arrangement_of(
+    pieces: Sequence[Piece],
+    inputs: Types,
+    outputs: Types,
+    layouts: tuple[str, str],
+    output_lines: int | None = None,
+) -> GatheredLines:
+    """The lines of pieces, likewise."""
     found: list[tuple[Piece, dict[bool, tuple[float, list[Sheet]]]]] = []
-    for piece in spec.op.pieces(spec.inputs, spec.outputs):
+    for piece in pieces:
         best: dict[bool, tuple[float, list[Sheet]]] = {}
-        for sheets in _sheets(piece, spec, layouts, output_lines):
+        for sheets in _sheets(piece, inputs, outputs, layouts, output_lines):
             for by_line in (False, True):
                 cost = sum(_cost(sheet.offsets, by_line=by_line) for sheet in sheets)
                 if by_line not in best or cost < best[by_line][0]:

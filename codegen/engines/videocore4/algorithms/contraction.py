@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from codegen.algorithm_base import AlgorithmBase
-from codegen.engines.videocore4.algorithms.gathered_lines import MOST_STRIDE_BYTES, Offsets, lines_touched
+from codegen.engines.videocore4.algorithms.gathered_lines import Offsets, lines_touched
 from codegen.engines.videocore4.algorithms.geometry import busiest_share, dealt, starts
 from codegen.engines.videocore4.kernels.contraction import (
     HEAD_WORDS,
@@ -20,7 +20,7 @@ from codegen.engines.videocore4.kernels.contraction import (
     contraction_kernel,
     requests,
 )
-from codegen.engines.videocore4.kernels.pieces import dma_store_rows, dma_store_stride
+from codegen.engines.videocore4.kernels.pieces import MOST_STRIDE_BYTES, dma_store_rows, dma_store_stride
 from codegen.engines.videocore4.layer import Address, QpuLayer, Uniform
 from codegen.engines.videocore4.layout import LANES, LINE_BYTES
 from codegen.errors import ScheduleError

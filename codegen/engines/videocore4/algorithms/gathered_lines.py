@@ -19,7 +19,6 @@ from codegen.target import Target
 Words = NDArray[np.uint32]
 Offsets = NDArray[np.int64]
 Number = TypeVar("Number", bound=np.generic)
-MOST_STRIDE_BYTES = 8191  # between the end of a stored row and the next, as its setup has room for
 
 
 class Run(NamedTuple):

@@ -9,14 +9,13 @@ from typing import NamedTuple
 import numpy as np
 
 from codegen.engines.videocore4.algorithms.gathered_lines import (
-    MOST_STRIDE_BYTES,
     Offsets,
     Words,
     lines_touched,
 )
 from codegen.engines.videocore4.algorithms.geometry import busiest_share
 from codegen.engines.videocore4.expressions.placement import instructions
-from codegen.engines.videocore4.kernels.pieces import dma_store_rows, dma_store_stride
+from codegen.engines.videocore4.kernels.pieces import MOST_STRIDE_BYTES, dma_store_rows, dma_store_stride
 from codegen.engines.videocore4.kernels.statistics import Form, Statistic, statistics_kernel
 from codegen.engines.videocore4.layer import Address, QpuLayer, Uniform
 from codegen.engines.videocore4.layout import LANES, LINE_BYTES

@@ -6,7 +6,7 @@ of channels of its own, tiles are its pixels), sums transformed back, and result
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import ClassVar
@@ -15,24 +15,28 @@ import numpy as np
 
 from codegen.algorithm_base import AlgorithmBase
 from codegen.engines.videocore4.algorithms.arrangements import arrangement
+from codegen.engines.videocore4.algorithms.channel_lanes import QpuPointwiseChannels
 from codegen.engines.videocore4.algorithms.convolution import Convolution
-from codegen.engines.videocore4.algorithms.gathered_lines import MOST_STRIDE_BYTES, GatheredLines, Words
+from codegen.engines.videocore4.algorithms.gathered_lines import GatheredLines, Words
 from codegen.engines.videocore4.algorithms.geometry import Geometry, bounds, dealt
 from codegen.engines.videocore4.algorithms.images import images_of
 from codegen.engines.videocore4.algorithms.moves import work_of
+from codegen.engines.videocore4.algorithms.phased import Buffer, both, in_scratch
 from codegen.engines.videocore4.algorithms.rotated import QpuPointwiseRotated
 from codegen.engines.videocore4.algorithms.words import float_words
 from codegen.engines.videocore4.cut_sums import made_up_for
 from codegen.engines.videocore4.kernels.results import coded, epilogue_instructions
 from codegen.engines.videocore4.kernels.winograd import (
     POINTS,
+    channels_together,
     element_order,
     input_kernel,
     product_kernel,
 )
-from codegen.engines.videocore4.layer import Address, Base, QpuLayer, Uniform
+from codegen.engines.videocore4.layer import Address, QpuLayer, Uniform
 from codegen.engines.videocore4.layout import LANES, LINE_BYTES, Pixel16, block_lines
 from codegen.engines.videocore4.memory import GPU_MEMORY
+from codegen.errors import ScheduleError
 from codegen.graph import LayerSpec
 from codegen.operators.conv2d import Conv2d
 from codegen.operators.rearrange import Rearrange
@@ -126,22 +130,19 @@ class _Parts:
         return first, second, third, end
 
 
-class QpuWinograd(AlgorithmBase):
-    """F(`tile` x `tile`, 3 x 3): the products as `qpu_pointwise_rotated` has them, of 2 blocks of 16 tiles by
-    `channels` output channels.
+class _Winograd(AlgorithmBase):
+    """F(`tile` x `tile`, 3 x 3) around an algorithm of the products, which has the other axes.
 
     Axes:
         tile: rows and columns of outputs of a transformed tile
-        pixel_tiles: blocks of 32 tiles that QPUs multiply at the same time; they share the channels among them
-        blocks: blocks of 16 tiles that a QPU multiplies at a time
-        channels: output channels that it does so for
+        pixel_tiles: tiles of the products, of several transformed tiles each, that QPUs multiply at the same time; they
+            share the channels among them
+        channels: output channels of a tile of the products
         neighbours: what QPUs that share caches differ in then
     """
 
-    name = "qpu_winograd"
     engine: str = "videocore4"
-    _products = QpuPointwiseRotated()
-    axis_names: ClassVar[AxisNames] = _products.axis_names
+    _products: QpuPointwiseRotated | QpuPointwiseChannels
 
     def computes(self, spec: LayerSpec, target: Target) -> bool:
         geometry = Geometry.of(spec)
@@ -152,14 +153,17 @@ class QpuWinograd(AlgorithmBase):
             and spec.op.kernel == (TAPS, TAPS)
             and spec.op.strides == spec.op.dilations == (1, 1)
             and spec.op.groups == 1
-            # The rows of a store lie as many lines apart.
-            and (geometry.input_channels - 1) * LINE_BYTES <= MOST_STRIDE_BYTES
+            and geometry.input_channels % channels_together(geometry.input_channels) == 0
             and bool(self._tiles(spec, target))
         )
 
     def _tiles(self, spec: LayerSpec, target: Target) -> tuple[int, ...]:
+        channels = Convolution.require(spec).geometry.input_channels
         return tuple(
-            tile for tile in TILES if self._products.computes(_Parts.of(spec, tile).multiplication, target)
+            tile
+            for tile in TILES
+            if _refusal(tile, channels) is None
+            and self._products.computes(_Parts.of(spec, tile).multiplication, target)
         )
 
     def space(self, spec: LayerSpec, target: Target) -> Space:
@@ -172,7 +176,7 @@ class QpuWinograd(AlgorithmBase):
         op, geometry = found.op, found.geometry
         tile = point["tile"]
         inner = self._inner(spec, target, point)
-        input_kernel(tile, geometry.input_channels)  # these refuse what has no registers
+        # Refuses what has no registers.
         product_kernel(tile, geometry.output_channels, coded(op.epilogue))
         return Choice(
             engine=self.engine,
@@ -193,17 +197,7 @@ class QpuWinograd(AlgorithmBase):
         products, others = (phase.work for phase in self.phases(spec, target, choice))
         elements = choice.tiles["tile"] + TAPS - 1
         read = spec.inputs[0].size_bytes + spec.weights[0].size_bytes * elements**2 / TAPS**2
-        return replace(
-            products,
-            alu_instructions=products.alu_instructions + others.alu_instructions,
-            load_instructions=products.load_instructions + others.load_instructions,
-            uniform_words=products.uniform_words + others.uniform_words,
-            store_instructions=products.store_instructions + others.store_instructions,
-            dma_stores=products.dma_stores + others.dma_stores,
-            unique_bytes_read=float(read + spec.weights[1].size_bytes),
-            streamed_bytes_read=products.streamed_bytes_read + others.streamed_bytes_read,
-            bytes_written=products.bytes_written + others.bytes_written,
-        )
+        return replace(both(products, others), unique_bytes_read=float(read + spec.weights[1].size_bytes))
 
     def phases(self, spec: LayerSpec, target: Target, choice: Choice) -> tuple[Phase, ...]:
         """The products, and all that is done to get at them and at what they add up to."""
@@ -258,12 +252,21 @@ class QpuWinograd(AlgorithmBase):
         )
         back = _products_transformed(parts, geometry, target, weights[1], bounds(op.epilogue))
         kernel = product_kernel(parts.tile, geometry.output_channels, coded(op.epilogue))
-        third = QpuLayer(kernel.words, *back, then=_in_scratch(last, {"scratch": results}), scratch_bytes=end)
+        third = QpuLayer(
+            kernel.words,
+            *back,
+            then=in_scratch(last, {("scratch", 0): Address("scratch", results)}),
+            scratch_bytes=end,
+        )
         inner = self._inner(spec, target, point)
         order = self._products.order_of_sums(parts.multiplication, inner)
         by_element = made_up_for(_by_element(weights[0], parts.tile), order, filled=1.0)
         multiplied = self._products.lower(parts.multiplication, target, inner, by_element)
-        second = _in_scratch(_in_one_round(multiplied), {"input": inputs, "output": products})
+        places: dict[Buffer, Address] = {
+            ("input", 0): Address("scratch", inputs),
+            ("output", 0): Address("scratch", products),
+        }
+        second = in_scratch(_in_one_round(multiplied), places)
         table, blocks = _inputs_transformed(parts, geometry, target)
         first = input_kernel(parts.tile, geometry.input_channels).words
         return QpuLayer(
@@ -273,6 +276,42 @@ class QpuWinograd(AlgorithmBase):
             then=replace(second, then=third, scratch_bytes=end),
             scratch_bytes=end,
         )
+
+
+class QpuWinograd(_Winograd):
+    """F(`tile` x `tile`, 3 x 3): the products as `qpu_pointwise_rotated` has them, of 2 blocks of 16 tiles by
+    `channels` output channels.
+
+    Axes:
+        blocks: blocks of 16 tiles that a QPU multiplies at a time
+    """
+
+    name = "qpu_winograd"
+    _products = QpuPointwiseRotated()
+    axis_names: ClassVar[AxisNames] = _products.axis_names
+
+
+class QpuWinogradChannels(_Winograd):
+    """F(`tile` x `tile`, 3 x 3): the products as `qpu_pointwise_channels` has them, of any number of tiles by 32 output
+    channels on the lanes.
+
+    Axes:
+        pixels: transformed tiles of a tile of the products
+    """
+
+    name = "qpu_winograd_channels"
+    _products = QpuPointwiseChannels()
+    axis_names: ClassVar[AxisNames] = _products.axis_names
+
+
+@cache
+def _refusal(tile: int, channels: int) -> str | None:
+    """Why there is no transform of inputs of so many channels; None where there is one."""
+    try:
+        input_kernel(tile, channels)
+    except ScheduleError as error:
+        return str(error)
+    return None
 
 
 def _placing(parts: _Parts, output_lines: int | None) -> GatheredLines:
@@ -299,21 +338,6 @@ def _in_one_round(layer: QpuLayer) -> QpuLayer:
         count = sum(number for block in own if isinstance(number := block[1], int))
         merged.append((own[0][0], count, *tiles) if own else None)
     return replace(layer, blocks=tuple(merged), more=())
-
-
-def _in_scratch(layer: QpuLayer, starts: Mapping[Base, int]) -> QpuLayer:
-    """A layer whose addresses of these bases are of the scratch, from such bytes of it on."""
-
-    def moved(word: Uniform) -> Uniform:
-        if isinstance(word, Address) and word.base in starts:
-            return Address("scratch", starts[word.base] + word.offset_bytes)
-        return word
-
-    rounds = [
-        tuple(None if block is None else tuple(map(moved, block)) for block in blocks)
-        for blocks in (layer.blocks, *layer.more)
-    ]
-    return replace(layer, blocks=rounds[0], more=tuple(rounds[1:]))
 
 
 def _chunks(channels: int, blocks: int, per_channel: float, qpus: int) -> list[tuple[int, range]]:

@@ -27,6 +27,7 @@ from codegen.program import WORD_BYTES
 VPM_ROWS = 64
 ROWS_WORTH_TWO_STORES = 8  # one's set-up is hidden then by the other's rows
 ROW_WORDS = 16
+MOST_STRIDE_BYTES = 8191  # between the end of a stored row and the next, as its setup has room for
 
 
 def vpm_write_rows(first_row: int) -> int:

@@ -22,17 +22,24 @@ from functools import cache
 
 from codegen.engines.videocore4.assembler import Assembler, move, operation
 from codegen.engines.videocore4.kernels.pieces import (
+    MOST_STRIDE_BYTES,
     StoredPart,
     advance,
+    dma_store_rows,
+    dma_store_stride,
     lane_bytes,
     store_in_parts,
     stream_from,
+    vpm_write_rows,
 )
 from codegen.engines.videocore4.kernels.results import Results, take_bounds
 from codegen.engines.videocore4.layer import RegisterPool, leave
 from codegen.engines.videocore4.layout import LINE_BYTES
 from codegen.engines.videocore4.registers import (
+    DMA_STORE_ADDRESS,
     DMA_STORE_WAIT,
+    MUTEX,
+    MUTEX_RELEASE,
     NULL,
     R0,
     R1,
@@ -44,6 +51,7 @@ from codegen.engines.videocore4.registers import (
     TMU_S,
     UNIFORM,
     VPM_WRITE,
+    VPM_WRITE_SETUP,
     Register,
 )
 from codegen.expression import Expression
@@ -99,15 +107,28 @@ class _Reader:
         self._fill()
 
 
+def channels_together(channels: int) -> int:
+    """Of a tensor of so many channels, how many a store of transformed elements takes: where elements lie too far apart
+    for one store of all, each is one of two lines.
+    """
+    return 1 if (channels - 1) * LINE_BYTES <= MOST_STRIDE_BYTES else 2
+
+
 @cache
 def input_kernel(tile: int, channels: int) -> Assembler:
-    """Code for a tensor of so many channels, whose transformed elements lie as many lines apart."""
-    side = tile + 2
+    """Code for a tensor of so many channels, whose transformed elements lie as many lines apart.
+
+    Raises ScheduleError where registers lack.
+    """
+    side, together = tile + 2, channels_together(channels)
     pool = RegisterPool()
     # What meets in one instruction is of two files.
     line_files = ["a", "a", "b", "b", "a", "a"]
     columns = max(len(columns) for columns in _COLUMNS[tile])
-    values = [[pool.take("a" if line_files[i] == "a" else "b") for i in range(side)] for _ in range(columns)]
+    values = [
+        [[pool.take("a" if line_files[i] == "a" else "b") for i in range(side)] for _ in range(columns)]
+        for _ in range(together)
+    ]
     left, tiles = pool.take("a"), pool.take("a")  # they meet small immediates
     words, output = pool.take("b"), pool.take("b")
     addresses = [[pool.take() for _ in range(side)] for _ in range(side)]
@@ -122,26 +143,35 @@ def input_kernel(tile: int, channels: int) -> Assembler:
     k.mov(output, UNIFORM)
     k.mov(R5_ALL, 0)
     k.label("channel")
-    for number, (part, read) in enumerate(zip(_COLUMNS[tile], _READ[tile], strict=True)):
-        k.label(f"part{number}")
-        reader = _Reader(k, [_of_input(k, i, addresses[i][j]) for i in range(side) for j in read])
-        for i in range(side):
-            _input_row(k, reader, [values[c][i] for c in range(len(part))], tile, number)
-        for column in values[: len(part)]:
-            _input_column(k, column)
-        first = number * len(_COLUMNS[tile][0]) * side
-        ordered = [column[i] for column in values[: len(part)] for i in _ROWS[tile]]
-        _store_elements(k, ordered, output, first, channels)
-    k.load(R0, LINE_BYTES)
+    for place in range(together):
+        for number, (part, read) in enumerate(zip(_COLUMNS[tile], _READ[tile], strict=True)):
+            k.label(f"part{number}_{place}")
+            reader = _Reader(k, [_of_input(k, i, addresses[i][j]) for i in range(side) for j in read])
+            for i in range(side):
+                _input_row(k, reader, [values[place][c][i] for c in range(len(part))], tile, number)
+            for column in values[place][: len(part)]:
+                _input_column(k, column)
+            if together == 1:
+                first = number * len(_COLUMNS[tile][0]) * side
+                _store_elements(k, _ordered(values[0][: len(part)], tile), output, first, channels)
+        k.load(R0, LINE_BYTES)
+        k.op("add", R5_ALL, R5, R0)
+    if together > 1:
+        _store_lines(k, [_ordered(columns, tile) for columns in values], output, channels)
+    k.load(R0, LINE_BYTES * together)
     k.op("add", output, output, R0)
-    k.op("add", R5_ALL, R5, R0)
-    k.op("sub", left, left, 1, set_flags=True)
+    k.op("sub", left, left, together, set_flags=True)
     k.branch("channel", "any_zc")
     k.op("sub", tiles, tiles, 1, set_flags=True)
     k.branch("tile", "any_zc")
     k.mov(NULL, DMA_STORE_WAIT)
     leave(k)
     return k
+
+
+def _ordered(columns: Sequence[Sequence[Register]], tile: int) -> list[Register]:
+    """In the order of `element_order`."""
+    return [column[i] for column in columns for i in _ROWS[tile]]
 
 
 def _of_input(k: Assembler, row: int, address: Register) -> _Request:
@@ -265,6 +295,31 @@ def _store_elements(
 
     parts = [StoredPart(tuple(values[:half]), R2), StoredPart(tuple(values[half:]), R3)]
     store_in_parts(k, parts, write, pitch - LINE_BYTES, f"vpm{first}")
+
+
+def _store_lines(k: Assembler, values: Sequence[Sequence[Register]], output: Register, channels: int) -> None:
+    """An element's lines of neighbouring channels as a store of their own. `values`: [channel][element].
+
+    As in `pieces.store_in_parts`: whoever takes the VPM next fills the first half of the rows meanwhile.
+    """
+    lines, half = len(values), len(values[0]) // 2
+    k.label("vpm")
+    k.mov(NULL, MUTEX)
+    k.load(VPM_WRITE_SETUP, dma_store_stride(0))
+    k.load(VPM_WRITE_SETUP, vpm_write_rows(0))
+    k.load(R2, channels * LINE_BYTES)
+    k.mov(R1, output)
+    for element, column in enumerate(zip(*values, strict=True)):
+        if element == half:
+            k.mov(NULL, DMA_STORE_WAIT)
+        for value in column:
+            k.mov(VPM_WRITE, value)
+    for element in range(2 * half):
+        k.mov(NULL, DMA_STORE_WAIT)
+        k.load(VPM_WRITE_SETUP, dma_store_rows(lines * element, lines))
+        k.mov(DMA_STORE_ADDRESS, R1)
+        k.op("add", R1, R1, R2)
+    k.mov(MUTEX_RELEASE, 0)
 
 
 @cache

@@ -1,0 +1,40 @@
+"""Layers in phases that hand over what they compute in the scratch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from codegen.engines.videocore4.layer import Address, Base, QpuLayer, Uniform
+from codegen.schedule import Work
+
+Buffer = tuple[Base, int]  # with the number of the input or output
+
+
+def in_scratch(layer: QpuLayer, places: Mapping[Buffer, Address]) -> QpuLayer:
+    """A layer some of whose buffers lie from such an address on, in the scratch or as another input or output."""
+
+    def moved(word: Uniform) -> Uniform:
+        if isinstance(word, Address) and (place := places.get((word.base, word.index))) is not None:
+            return replace(place, offset_bytes=place.offset_bytes + word.offset_bytes)
+        return word
+
+    rounds = [
+        tuple(None if block is None else tuple(map(moved, block)) for block in blocks)
+        for blocks in (layer.blocks, *layer.more)
+    ]
+    return replace(layer, blocks=rounds[0], more=tuple(rounds[1:]))
+
+
+def both(main: Work, other: Work) -> Work:
+    """The work of two phases; what is no sum is the main one's."""
+    return replace(
+        main,
+        alu_instructions=main.alu_instructions + other.alu_instructions,
+        load_instructions=main.load_instructions + other.load_instructions,
+        uniform_words=main.uniform_words + other.uniform_words,
+        store_instructions=main.store_instructions + other.store_instructions,
+        dma_stores=main.dma_stores + other.dma_stores,
+        streamed_bytes_read=main.streamed_bytes_read + other.streamed_bytes_read,
+        bytes_written=main.bytes_written + other.bytes_written,
+    )
