@@ -1,6 +1,8 @@
 /*
- * Every worker has a gate that the caller raises for each call it takes part in; all raise the caller's gate when
- * they are done. No other memory is shared but the task, which is written while no worker reads it.
+ * Each thread has a range of parts. It takes them from its front, and once that is empty from the back of the others':
+ * so neighbours stay together where all are equally fast, and one slow core holds nobody longer than by the part that it
+ * computes. Who takes a part reads the task behind it, which the caller wrote before there were parts: a worker that
+ * wakes late finds none, or helps with the call that is under way by then. The caller waits for parts, not for workers.
  *
  * Compiled on its own, or as a piece of a model.c that defines POOL_LINKAGE as static.
  */
@@ -20,9 +22,10 @@
 
 #define SPIN_S 1e-3 /* who sleeps between two steps of a run is woken while the next one waits */
 
-enum { POOL_LINE = 64, LOOKS_PER_CLOCK = 32 };
+enum { POOL_LINE = 64, LOOKS_PER_CLOCK = 32, RANGE_BITS = 16, RANGE_MASK = (1 << RANGE_BITS) - 1 };
 
-/* A counter that one thread waits for and others raise. It may wrap around: only equality is asked for. */
+/* A counter that one thread waits for and others raise. It may wrap around: only whether it is one of its values is asked
+ * for. */
 typedef struct gate {
     unsigned count; /* these three are atomic */
     int is_asleep;
@@ -31,21 +34,27 @@ typedef struct gate {
     pthread_cond_t raised;
 } gate;
 
+/* Parts from `next` up to `end`, in 16 bits each: one word, so that both change at once. */
+typedef struct range {
+    unsigned parts; /* atomic */
+} __attribute__((aligned(POOL_LINE))) range;
+
 typedef struct worker {
     gate handed; /* calls handed to this worker so far */
     pool *owner;
-    int first; /* its first part; the others follow at a distance of `stride` */
+    int number; /* of its range; the caller's is 0 */
     pthread_t thread;
 } __attribute__((aligned(POOL_LINE))) worker;
 
 struct pool {
-    gate done; /* calls that workers have ended so far */
+    gate done; /* parts that workers have computed so far */
     unsigned expected;
-    int parts, stride;
-    pool_task *task; /* NULL ends a worker */
+    int is_closing; /* atomic */
+    pool_task *task;
     void *context;
     int worker_count;
     worker *workers;
+    range *ranges; /* one more than workers */
 };
 
 static double pool_clock_s(void)
@@ -84,9 +93,9 @@ static void gate_destroy(gate *self)
 }
 
 /* Either the sleeper sees the new count, or this sees the sleeper: both sides write before they read. */
-static void gate_raise(gate *self)
+static void gate_raise(gate *self, unsigned by)
 {
-    __atomic_add_fetch(&self->count, 1u, __ATOMIC_SEQ_CST);
+    __atomic_add_fetch(&self->count, by, __ATOMIC_SEQ_CST);
     if (!__atomic_load_n(&self->is_asleep, __ATOMIC_SEQ_CST))
         return;
     pthread_mutex_lock(&self->mutex);
@@ -94,11 +103,11 @@ static void gate_raise(gate *self)
     pthread_mutex_unlock(&self->mutex);
 }
 
-static void gate_sleep(gate *self, unsigned wanted)
+static void gate_sleep(gate *self, unsigned wanted, int is_past)
 {
     pthread_mutex_lock(&self->mutex);
     __atomic_store_n(&self->is_asleep, 1, __ATOMIC_SEQ_CST);
-    while (__atomic_load_n(&self->count, __ATOMIC_SEQ_CST) != wanted)
+    while ((__atomic_load_n(&self->count, __ATOMIC_SEQ_CST) == wanted) == is_past)
         pthread_cond_wait(&self->raised, &self->mutex);
     __atomic_store_n(&self->is_asleep, 0, __ATOMIC_SEQ_CST);
     pthread_mutex_unlock(&self->mutex);
@@ -127,45 +136,75 @@ static int is_in_the_way(gate *self)
     return cpu >= 0 && __atomic_load_n(&self->raiser_cpu, __ATOMIC_RELAXED) == cpu;
 }
 
-static void gate_wait(gate *self, unsigned wanted)
+/* Until the count is `wanted`, or where `is_past`, any other. */
+static void gate_wait(gate *self, unsigned wanted, int is_past)
 {
     const double until_s = pool_clock_s() + SPIN_S;
     do {
         for (int i = 0; i < LOOKS_PER_CLOCK; ++i) {
-            if (__atomic_load_n(&self->count, __ATOMIC_ACQUIRE) == wanted)
+            if ((__atomic_load_n(&self->count, __ATOMIC_ACQUIRE) == wanted) != is_past)
                 return;
             relax();
         }
     } while (pool_clock_s() < until_s && !is_in_the_way(self));
-    gate_sleep(self, wanted);
+    gate_sleep(self, wanted, is_past);
 }
 
-static void run_parts(const pool *threads, int first)
+/* A part of a range, from its front or its back; -1 where it is empty. */
+static int take_part(range *from, int is_own)
 {
-    for (int part = first; part < threads->parts; part += threads->stride)
+    unsigned parts = __atomic_load_n(&from->parts, __ATOMIC_RELAXED);
+    for (;;) {
+        const unsigned next = parts & RANGE_MASK, end = parts >> RANGE_BITS;
+        if (next == end)
+            return -1;
+        const unsigned left = is_own ? parts + 1 : parts - (1u << RANGE_BITS);
+        if (__atomic_compare_exchange_n(&from->parts, &parts, left, 0, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
+            return (int)(is_own ? next : end - 1);
+    }
+}
+
+/* Computes what is left of a range; how many parts that were. */
+static unsigned run_range(const pool *threads, range *from, int is_own)
+{
+    unsigned count = 0;
+    for (int part; (part = take_part(from, is_own)) >= 0; ++count)
         threads->task(threads->context, part);
+    return count;
+}
+
+/* First a thread's own range, then the others'. */
+static unsigned run_parts(const pool *threads, int number)
+{
+    const int count = threads->worker_count + 1;
+    unsigned done = run_range(threads, &threads->ranges[number], 1);
+    for (int i = 1; i < count; ++i)
+        done += run_range(threads, &threads->ranges[(number + i) % count], 0);
+    return done;
 }
 
 static void *pool_work(void *argument)
 {
     worker *const self = argument;
     pool *const threads = self->owner;
-    for (unsigned handed = 1;; ++handed) {
-        gate_wait(&self->handed, handed);
-        if (!threads->task)
+    for (unsigned seen = 0;;) {
+        gate_wait(&self->handed, seen, 1);
+        seen = __atomic_load_n(&self->handed.count, __ATOMIC_ACQUIRE);
+        if (__atomic_load_n(&threads->is_closing, __ATOMIC_RELAXED))
             return NULL;
         gate_approach(&threads->done);
-        run_parts(threads, self->first);
-        gate_raise(&threads->done);
+        const unsigned done = run_parts(threads, self->number);
+        if (done > 0)
+            gate_raise(&threads->done, done);
     }
 }
 
 /* The program's signals are for the program's own threads. */
-static int start_worker(pool *threads, worker *self, int first)
+static int start_worker(pool *threads, worker *self, int number)
 {
     sigset_t all, before;
     self->owner = threads;
-    self->first = first;
+    self->number = number;
     if (gate_init(&self->handed) != 0)
         return -1;
     sigfillset(&all);
@@ -204,6 +243,8 @@ pool *pool_new(int threads)
     const int cpus = allowed_cpus(), wanted = (threads < cpus ? threads : cpus) - 1;
     int failed = posix_memalign(&memory, POOL_LINE, (size_t)(wanted + 1) * sizeof(worker)) != 0;
     made->workers = failed ? NULL : memory;
+    failed = failed || posix_memalign(&memory, POOL_LINE, (size_t)(wanted + 1) * sizeof(range)) != 0;
+    made->ranges = failed ? NULL : memset(memory, 0, (size_t)(wanted + 1) * sizeof(range));
     while (!failed && made->worker_count < wanted) {
         failed = start_worker(made, &made->workers[made->worker_count], made->worker_count + 1) != 0;
         made->worker_count += !failed;
@@ -221,19 +262,20 @@ int pool_threads(const pool *threads)
 
 void pool_run(pool *threads, int parts, pool_task *task, void *context)
 {
-    const int workers = parts - 1 < threads->worker_count ? parts - 1 : threads->worker_count;
+    const int workers = parts - 1 < threads->worker_count ? parts - 1 : threads->worker_count, count = workers + 1;
     threads->task = task;
     threads->context = context;
-    threads->parts = parts;
-    threads->stride = workers + 1;
-    threads->expected += (unsigned)workers;
+    for (int i = 0; i < count; ++i) { /* the other ranges are empty, as each is after a call */
+        const unsigned first = (unsigned)(i * parts / count), end = (unsigned)((i + 1) * parts / count);
+        __atomic_store_n(&threads->ranges[i].parts, end << RANGE_BITS | first, __ATOMIC_RELEASE);
+    }
     for (int i = 0; i < workers; ++i) {
         gate_approach(&threads->workers[i].handed);
-        gate_raise(&threads->workers[i].handed);
+        gate_raise(&threads->workers[i].handed, 1);
     }
-    run_parts(threads, 0);
+    threads->expected += (unsigned)parts - run_parts(threads, 0);
     if (workers > 0)
-        gate_wait(&threads->done, threads->expected);
+        gate_wait(&threads->done, threads->expected, 0);
 }
 
 typedef struct kernel_call {
@@ -261,14 +303,15 @@ void pool_free(pool *threads)
 {
     if (!threads)
         return;
-    threads->task = NULL;
+    __atomic_store_n(&threads->is_closing, 1, __ATOMIC_RELAXED);
     for (int i = 0; i < threads->worker_count; ++i)
-        gate_raise(&threads->workers[i].handed);
+        gate_raise(&threads->workers[i].handed, 1);
     for (int i = 0; i < threads->worker_count; ++i) {
         pthread_join(threads->workers[i].thread, NULL);
         gate_destroy(&threads->workers[i].handed);
     }
     gate_destroy(&threads->done);
     free(threads->workers);
+    free(threads->ranges);
     free(threads);
 }

@@ -3,7 +3,8 @@
  *
  * A pool belongs to one thread at a time, its caller; different pools are independent. Workers that find nothing
  * to do spin for a moment, since the next step often follows at once, and then sleep. There are never more threads
- * than CPUs that the one which makes the pool may run on: the threads there are then run several parts each.
+ * than CPUs that the one which makes the pool may run on. Parts are dealt out evenly, neighbours to one thread; a thread
+ * that is done takes over parts that others have not begun, also from one that does not come to run at all.
  */
 #ifndef EXPLORE_POOL_H
 #define EXPLORE_POOL_H
@@ -27,7 +28,7 @@ POOL_LINKAGE pool *pool_new(int threads);
 /* How many it has, the caller included: `threads`, or as many as there are CPUs for. */
 POOL_LINKAGE int pool_threads(const pool *threads);
 
-/* Runs parts 0 to parts - 1, part 0 in the caller's thread, and returns when all have ended. */
+/* Runs parts 0 to parts - 1, at most 65535 of them, and returns when all have ended. */
 POOL_LINKAGE void pool_run(pool *threads, int parts, pool_task *task, void *context);
 
 /* The same for a kernel. */
