@@ -132,8 +132,10 @@ ROW_MAJOR = {
     "qpu_broadcast",
     "qpu_contraction",
     "qpu_fully_connected",
+    "qpu_fully_connected_rows",
     "qpu_global_average",
     "qpu_global_maximum",
+    "qpu_matrix_product",
 }
 WRITERS = sorted(name for name in algorithms() if name.startswith("qpu_") and name not in ROW_MAJOR)
 

@@ -132,6 +132,8 @@ class GatheredLines:
         self, run: Run, rows: int, tables: Sequence[int], streams: Sequence[int], source: Base
     ) -> Iterable[Uniform]:
         groups, stored = (1, run.lines) if run.lines < rows else (run.lines // rows, rows)
+        first = min(stored, rows // 2)
+        second = dma_store_rows(first, stored - first, run.words) if stored > first else 0
         table = tables[run.table] + (LINE_BYTES * run.line if self.form.by_line else 0)
         found = (
             Address("weights", table),
@@ -139,8 +141,9 @@ class GatheredLines:
             Address(source, run.input_bytes, run.input),
             groups,
             Address("output", run.output_bytes, run.output),
-            dma_store_stride(run.pitch_bytes - WORD_BYTES * run.words if stored > 1 else 0),
-            dma_store_rows(0, stored, run.words),
+            dma_store_stride(run.pitch_bytes - WORD_BYTES * run.words if first > 1 else 0),
+            dma_store_rows(0, first, run.words),
+            second,
             rows * run.pitch_bytes,
         )
         assert len(found) == TILE_WORDS

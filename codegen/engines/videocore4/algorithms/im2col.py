@@ -29,7 +29,7 @@ from codegen.schedule import Axis, AxisNames, Candidate, Choice, Phase, Point, S
 from codegen.target import Target
 from codegen.tensor import FloatArray, TensorType
 
-ROWS, GROUPS = 16, 16  # of the first phase: a block's channels of a tap lie behind each other
+ROWS, GROUPS = 32, 8  # of the first phase: a block's channels of a tap lie behind each other
 MOST_ELEMENTS = 1 << 21  # of the matrix: larger ones take longer to write than a kernel that reads taps again
 
 

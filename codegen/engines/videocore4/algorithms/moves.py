@@ -120,7 +120,7 @@ def work_of(lines: GatheredLines, rows: int, groups: int, target: Target, unique
         load_instructions=read * form.taps + of_table,
         uniform_words=float(tiles * TILE_WORDS + read * (not form.by_line)),
         store_instructions=float(lines.lines),
-        dma_stores=float(all_groups),
+        dma_stores=2.0 * all_groups,
         unique_bytes_read=float(unique_bytes),
         streamed_bytes_read=float(LINE_BYTES * (lines.lines + of_table)),
         bytes_written=float(stored),

@@ -48,7 +48,7 @@ from codegen.winograd import TAPS, TILES, transformed_filters
 
 _HEAD_WORDS = 2  # of a block of the products: where its tiles' words are, and how many tiles
 CHUNKS = 2, 4, 8, 16, 32  # channels that are transformed with one table
-ROWS, GROUPS = 16, 16  # of the last phase: what is read is shared by blocks side by side, in all channels
+ROWS, GROUPS = 32, 8  # of the last phase: what is read is shared by blocks side by side, in all channels
 # Instructions of a tile of either transform, and of each channel in it: to choose its chunk by.
 _TABLE, _INPUT, _PRODUCT = 250.0, {2: 95.0, 4: 330.0}, {2: 85.0, 4: 215.0}
 

@@ -21,7 +21,6 @@ from codegen.engines.videocore4.assembler import Assembler, move, operation
 from codegen.engines.videocore4.kernels.pieces import (
     VPM_ROWS,
     advance,
-    end_store,
     lane_bytes,
     stream_from,
     vpm_write_rows,
@@ -32,6 +31,7 @@ from codegen.engines.videocore4.registers import (
     DMA_STORE_ADDRESS,
     DMA_STORE_WAIT,
     MUTEX,
+    MUTEX_RELEASE,
     NULL,
     R0,
     R1,
@@ -49,7 +49,8 @@ from codegen.engines.videocore4.registers import (
 from codegen.errors import ScheduleError
 
 IN_FLIGHT = 8  # requests of both TMUs together
-TILE_WORDS = 8  # table, stream, input, groups, output, DMA stride, DMA rows, bytes from group to group
+# Table, stream, input, groups, output, DMA stride, DMA rows of each half (0: none), bytes from group to group.
+TILE_WORDS = 9
 
 
 class Form(NamedTuple):
@@ -76,7 +77,7 @@ def gather_kernel(form: Form, rows: int) -> Assembler:
     pool = RegisterPool()
     tiles, groups = pool.take("a"), pool.take("a")
     output, step = pool.take("b"), pool.take("a")  # they meet in one addition
-    tile, stream, stride, setup = (pool.take() for _ in range(4))
+    tile, stream, stride, first, second = (pool.take() for _ in range(5))
     addresses = [pool.take() for _ in range(form.taps)]
     weights = [pool.take() for _ in range(form.taps if form.weighted else 0)]
     fill, mask = (pool.take(), pool.take()) if form.filled else (NULL, NULL)
@@ -100,7 +101,7 @@ def gather_kernel(form: Form, rows: int) -> Assembler:
         k.mov(stream, UNIFORM)
         k.mov(R2, UNIFORM)
         _read_table(k, R1, [*addresses, *weights, *([mask] if form.filled else [])], form.taps, R2)
-    for register in (groups, output, stride, setup, step):
+    for register in (groups, output, stride, first, second, step):
         k.mov(register, UNIFORM)
     if not form.by_line:
         stream_from(k, stream)
@@ -115,23 +116,49 @@ def gather_kernel(form: Form, rows: int) -> Assembler:
         k.mov(NULL, mask, set_flags=True)
         for line in lines:
             k.mov(line, fill, condition="zc")
-    k.label("store")
-    k.mov(NULL, MUTEX)
-    k.load(VPM_WRITE_SETUP, vpm_write_rows(0))
-    k.mov(VPM_WRITE_SETUP, stride)
-    for line in lines:
-        k.mov(VPM_WRITE, line)
-    k.mov(NULL, DMA_STORE_WAIT)
-    k.mov(VPM_WRITE_SETUP, setup)
-    k.mov(DMA_STORE_ADDRESS, output)
-    k.op("add", output, output, step)
-    end_store(k)
+    _store(k, lines, stride, (first, second), output, step)
     k.op("sub", groups, groups, 1, set_flags=True)
     k.branch("group", "any_zc")
     k.op("sub", tiles, tiles, 1, set_flags=True)
     k.branch("tile", "any_zc")
+    k.mov(NULL, DMA_STORE_WAIT)
     leave(k)
     return k
+
+
+def _store(
+    k: Assembler,
+    lines: Sequence[Register],
+    stride: Register,
+    halves: tuple[Register, Register],
+    output: Register,
+    step: Register,
+) -> None:
+    """In halves, as `pieces.store_in_parts` does; one half alone is waited for."""
+    half = len(lines) // 2
+    k.label("store")
+    k.mov(NULL, MUTEX)
+    k.load(VPM_WRITE_SETUP, vpm_write_rows(0))
+    k.mov(VPM_WRITE_SETUP, stride)
+    for line in lines[:half]:
+        k.mov(VPM_WRITE, line)
+    k.mov(NULL, DMA_STORE_WAIT)
+    k.mov(VPM_WRITE_SETUP, halves[0])
+    k.mov(DMA_STORE_ADDRESS, output)
+    for line in lines[half:]:
+        k.mov(VPM_WRITE, line)
+    k.mov(R0, step)
+    k.op("shr", R0, R0, 1)
+    k.op("add", R0, R0, output)
+    k.op("add", output, output, step)
+    k.mov(NULL, DMA_STORE_WAIT)
+    k.mov(R1, halves[1], set_flags=True)
+    k.branch("stored", "all_zs")
+    k.label("second")
+    k.mov(VPM_WRITE_SETUP, R1)
+    k.mov(DMA_STORE_ADDRESS, R0)
+    k.label("stored")
+    k.mov(MUTEX_RELEASE, 0)
 
 
 def _read_table(

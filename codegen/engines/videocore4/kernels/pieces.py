@@ -99,18 +99,22 @@ def store_in_parts(
     k: Assembler,
     parts: Sequence[StoredPart],
     write: Callable[[Assembler, Sequence[Register]], None],
-    gap_bytes: int = 0,
+    gap: int | Register = 0,
     label: str = "vpm",
 ) -> None:
     """Stores parts in VPM rows of their own, and gives the VPM back once the last DMA has started.
 
     Whoever takes it next fills the first part's rows meanwhile, and other rows only when a store of its own has ended,
     which is after all earlier ones. One part alone is waited for. `write` copies values to the VPM. The kernel ends
-    with a wait for its last store. `gap_bytes`: from a line's end to the next line of its part.
+    with a wait for its last store. `gap`: bytes from a line's end to the next line of its part, or a register with the
+    set-up of that stride.
     """
     k.label(label)  # keeps the mutex behind what computes the values
     k.mov(NULL, MUTEX)
-    k.load(VPM_WRITE_SETUP, dma_store_stride(gap_bytes))
+    if isinstance(gap, int):
+        k.load(VPM_WRITE_SETUP, dma_store_stride(gap))
+    else:
+        k.mov(VPM_WRITE_SETUP, gap)
     row = 0
     for number, part in enumerate(parts):
         if number == 1:

@@ -152,13 +152,13 @@ class ChannelSums:
         k.load_tmu(1)
         k.branch("last", "all_zs")
         k.verbatim("channels")
-        late = self._channel(k, 0, None, _Asked(vector=True), "line")
-        self._channel(k, 1, late, _Asked(), "vector")
+        late = self._channel(k, 0, None, Asked(vector=True), "line")
+        self._channel(k, 1, late, Asked(), "vector")
         k.branch("channels", "any_ns")
         k.verbatim("last")
-        nothing = _Asked(lines=False)
+        nothing = Asked(lines=False)
         if self._odd:
-            late = self._channel(k, 0, None, _Asked(vector=True), "line")
+            late = self._channel(k, 0, None, Asked(vector=True), "line")
             late = self._channel(k, 1, late, nothing, "vector")
             late = self._channel(k, 0, late, nothing, "")
         else:
@@ -190,7 +190,7 @@ class ChannelSums:
             if again and r.gather is None:
                 k.op("add", R0, R0, self._step)
 
-    def _requests(self, asked: _Asked, count: bool) -> list[Operation]:
+    def _requests(self, asked: Asked, count: bool) -> list[Operation]:
         """What the add ALU does beside products, in order: the lines two channels ahead, the next vector."""
         r = self._r
         found = []
@@ -218,7 +218,7 @@ class ChannelSums:
         k: Assembler,
         parity: int,
         late: Operation | None,
-        asked: _Asked,
+        asked: Asked,
         then: str,
     ) -> Operation | None:
         """One input channel. `then`: what the next one needs, a "line" of its own or a "vector" too. `late`: the sum
@@ -245,7 +245,7 @@ class ChannelSums:
         return pending
 
 
-class _Asked(NamedTuple):
+class Asked(NamedTuple):
     """What is asked for during a channel."""
 
     lines: bool = True

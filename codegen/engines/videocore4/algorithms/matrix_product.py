@@ -1,0 +1,449 @@
+"""Products of row-major matrices, of two activations or with a constant, whose rows and columns fill tiles."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache, reduce
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from codegen.algorithm_base import AlgorithmBase
+from codegen.engines.videocore4.algorithms.arrangements import arrangement
+from codegen.engines.videocore4.algorithms.gathered_lines import GatheredLines
+from codegen.engines.videocore4.algorithms.gemm import NEIGHBOURS, in_turn
+from codegen.engines.videocore4.algorithms.geometry import (
+    bounds,
+    busiest_share,
+    dealt,
+    divisors,
+    starts,
+    tile_count,
+)
+from codegen.engines.videocore4.algorithms.moves import work_of
+from codegen.engines.videocore4.algorithms.phased import Buffer, both, in_scratch
+from codegen.engines.videocore4.algorithms.words import float_words
+from codegen.engines.videocore4.assembler import Assembler
+from codegen.engines.videocore4.kernels.matrix_product import (
+    COLUMNS,
+    COLUMNS_WORDS,
+    HEAD_WORDS,
+    ROWS,
+    columns_kernel,
+    first_offset,
+    first_request,
+    matrix_product_kernel,
+    words_before,
+    words_behind,
+)
+from codegen.engines.videocore4.kernels.pieces import MOST_STRIDE_BYTES, dma_store_stride
+from codegen.engines.videocore4.kernels.results import coded, epilogue_instructions
+from codegen.engines.videocore4.kernels.rotated import STREAMED
+from codegen.engines.videocore4.layer import Address, QpuLayer, Uniform
+from codegen.engines.videocore4.layout import LANES, LINE_BYTES, block_lines
+from codegen.engines.videocore4.memory import GPU_MEMORY
+from codegen.errors import ScheduleError
+from codegen.expression import RESULT, Expression
+from codegen.graph import LayerSpec
+from codegen.operator import reads_further_tensor
+from codegen.operators.contraction import Contraction
+from codegen.operators.fully_connected import FullyConnected
+from codegen.operators.rearrange import Rearrange
+from codegen.program import WORD_BYTES
+from codegen.schedule import Axis, AxisNames, Candidate, Choice, Phase, Point, Space, Work, values
+from codegen.target import Target
+from codegen.tensor import FloatArray, Shape, TensorType
+
+_VECTORS = COLUMNS // LANES
+_COPY = 32, 4  # lines of the second matrix at a time, and groups of them
+_CHUNK = 16  # times 16 columns that a QPU puts in order at a time
+_INSTRUCTIONS_OF_TILE = 130  # its start, and its store beside the results
+
+
+@dataclass(frozen=True)
+class _Product:
+    """`batches` products of (rows, depth) by (depth, columns). `first`: the number of the input that has the rows; no
+    `second` where the other matrix is constant.
+    """
+
+    batches: int
+    rows: int
+    depth: int
+    columns: int
+    first: int = 0
+    second: int | None = None
+    epilogue: Expression = RESULT
+
+    @staticmethod
+    @lru_cache(maxsize=128)
+    def of(spec: LayerSpec) -> _Product | None:
+        """None where the layer is no such product, or one that tiles do not fill."""
+        found = _of_constant(spec) if isinstance(spec.op, FullyConnected) else _of_two(spec)
+        if found is None or found.rows < ROWS[0] or found.columns < COLUMNS:
+            return None
+        if found.depth % LANES or found.depth < 2 * LANES:  # 16 columns are put in order at a time
+            return None
+        return found if found.gap_bytes <= MOST_STRIDE_BYTES else None
+
+    @property
+    def constant(self) -> bool:
+        return self.second is None
+
+    @property
+    def gap_bytes(self) -> int:
+        """Between the end of a stored line and the next row's."""
+        return WORD_BYTES * (self.columns - LANES)
+
+    def stream_bytes(self) -> int:
+        """From the stream of one tile of rows to the next one's."""
+        return LINE_BYTES * block_lines(self.depth)
+
+    def vector_bytes(self) -> int:
+        """The same of their vectors."""
+        return LINE_BYTES * block_lines(self.depth // 2)
+
+    def row_starts(self, rows: int) -> tuple[int, ...]:
+        return starts(self.rows, rows)
+
+    @property
+    def column_starts(self) -> tuple[int, ...]:
+        return starts(self.columns, COLUMNS)
+
+    def first_bytes(self, rows: int) -> int:
+        """Of the first matrix in the order of tiles of so many rows; what is read ahead of it is no other phase's."""
+        tiles = self.batches * len(self.row_starts(rows))
+        return tiles * (self.stream_bytes() + self.vector_bytes()) + GPU_MEMORY.guard_bytes
+
+    def second_bytes(self) -> int:
+        """Of the other one in the order of tiles of columns: from one tile to the next."""
+        return LINE_BYTES * _VECTORS * block_lines(self.depth + 1)
+
+    def copied(self, spec: LayerSpec) -> LayerSpec | None:
+        """What puts the second matrix into that order, where it is no constant: [tile][row][32 columns]. Rows that fill
+        up the distance to the next tile are the last one.
+        """
+        if self.second is None:
+            return None
+        rows = self.second_bytes() // (WORD_BYTES * COLUMNS)
+        op = Rearrange(
+            (self.batches, len(self.column_starts), rows, COLUMNS),
+            (self.depth * self.columns, 0, 0, 1),
+            0,
+            (
+                (),
+                self.column_starts,
+                tuple(self.columns * min(row, self.depth - 1) for row in range(rows)),
+                (),
+            ),
+        )
+        return LayerSpec(op, (spec.inputs[self.second],), (TensorType(op.shape),))
+
+
+def _of_constant(spec: LayerSpec) -> _Product | None:
+    op = spec.op
+    assert isinstance(op, FullyConnected)
+    if reads_further_tensor(op):
+        return None
+    rows, depth = spec.inputs[0].shape
+    return _Product(1, rows, depth, spec.output.shape[1], epilogue=op.epilogue)
+
+
+def _of_two(spec: LayerSpec) -> _Product | None:
+    """Of tensors whose last axes are the matrices'. Where the second has no axes but these, the first's are rows."""
+    op = spec.op
+    if not isinstance(op, Contraction) or len(spec.inputs) != 2 or len(op.result) < 2:
+        return None
+    for first, second in ((0, 1), (1, 0)):
+        one, other = op.terms[first], op.terms[second]
+        if len(one) < 2 or len(other) < 2:
+            continue
+        summed, outer = one[-1], one[:-2]
+        if len({*one, *other}) != len(outer) + 3 or other[-2] != summed or one[:-1] + other[-1] != op.result:
+            continue
+        shape: Shape = spec.inputs[first].shape
+        _, columns = spec.inputs[second].shape[-2:]
+        batches, rows = int(np.prod(shape[:-2], dtype=np.int64)), shape[-2]
+        if other[:-2] == outer:
+            return _Product(batches, rows, shape[-1], columns, first, second)
+        if not other[:-2]:
+            return _Product(1, batches * rows, shape[-1], columns, first, second)
+    return None
+
+
+class _MatrixProduct(AlgorithmBase):
+    """What both have in common.
+
+    Axes:
+        pixel_tiles: tiles of rows that QPUs compute at the same time; they share the columns among them
+        neighbours: what the QPU of the next number computes at the same time: other columns of the same rows
+            (channels), or other rows of the same columns (pixels)
+        rows: rows of a tile
+    """
+
+    name: str
+    engine: str = "videocore4"
+    axis_names: ClassVar[AxisNames] = {"neighbours": NEIGHBOURS}
+    _operator: ClassVar[type[Contraction | FullyConnected]]
+
+    def computes(self, spec: LayerSpec, target: Target) -> bool:
+        return target.has_qpus and isinstance(spec.op, self._operator) and _Product.of(spec) is not None
+
+    def space(self, spec: LayerSpec, target: Target) -> Space:
+        product = _require(spec)
+        return Space(
+            (
+                Axis("pixel_tiles", divisors(target.qpus), "split"),
+                Axis("neighbours", NEIGHBOURS, "split"),
+                Axis("rows", tuple(rows for rows in ROWS if rows <= product.rows)),
+            )
+        )
+
+    def choice_at(self, spec: LayerSpec, target: Target, point: Point) -> Choice:
+        _kernel(_require(spec), point["rows"])  # refuses what has no registers
+        return Choice(
+            engine=self.engine,
+            algorithm=self.name,
+            split=values({axis: point[axis] for axis in ("pixel_tiles", "neighbours")}),
+            tile=values({"rows": point["rows"]}),
+            input_layouts=("nchw",) * len(spec.inputs),
+            output_layouts=("nchw",),
+        )
+
+    def work(self, spec: LayerSpec, target: Target, choice: Choice) -> Work:
+        first, *others = (phase.work for phase in self.phases(spec, target, choice))
+        return reduce(both, others, first)
+
+    def phases(self, spec: LayerSpec, target: Target, choice: Choice) -> tuple[Phase, ...]:
+        """The products, and the putting in order of the rows."""
+        product, rows = _require(spec), choice.tiles["rows"]
+        read = sum(tensor.size_bytes for tensor in (*spec.inputs, *spec.weights))
+        return (
+            Phase(Candidate(spec, choice), self._products(product, target, choice, read)),
+            Phase(
+                Candidate(spec, replace(choice, split=(), tile=())),
+                self._ordering(product, spec, target, rows),
+            ),
+        )
+
+    def _ordering(self, product: _Product, spec: LayerSpec, target: Target, rows: int) -> Work:
+        groups = product.batches * len(product.row_starts(rows)) * product.depth // LANES
+        first = Work(
+            macs=0.0,
+            alu_instructions=groups * (4.0 * rows + 40),
+            load_instructions=float(groups * rows),
+            uniform_words=float(groups / _CHUNK * COLUMNS_WORDS),
+            store_instructions=float(groups * 2 * LANES),
+            dma_stores=2.0 * groups,
+            streamed_bytes_read=float(LINE_BYTES * groups * rows),
+            bytes_written=float(LINE_BYTES * groups * (LANES + LANES // 2)),
+        )
+        copied = product.copied(spec)
+        return both(first, work_of(_copying(copied), *_COPY, target, 0.0)) if copied else first
+
+    def _products(self, product: _Product, target: Target, choice: Choice, read: int) -> Work:
+        rows, depth = choice.tiles["rows"], product.depth
+        down, across = len(product.row_starts(rows)), tile_count(product.columns, COLUMNS)
+        tiles = product.batches * down * across
+        together = min(choice.splits["pixel_tiles"], down)
+        beside = min(-(-target.qpus // together), across)
+        scalars = WORD_BYTES * together * depth * (STREAMED + LANES // 2)
+        lines = LINE_BYTES * beside * depth * _VECTORS
+        hiding = (_VECTORS + 1) * (rows - STREAMED) + _VECTORS * 2 + 2.5
+        results = _VECTORS * rows
+        return Work(
+            macs=float(product.batches * product.rows * depth * product.columns),
+            alu_instructions=tiles
+            * (
+                depth * (_VECTORS * (STREAMED - 2) + hiding)
+                + results * (2 + epilogue_instructions(product.epilogue))
+                + _INSTRUCTIONS_OF_TILE
+            ),
+            load_instructions=float(tiles * depth * (_VECTORS + 0.5)),
+            uniform_words=float(
+                tiles * (depth * STREAMED + words_before(product.constant) + words_behind(product.constant))
+            ),
+            hiding_instructions=hiding,
+            store_instructions=float(tiles * results),
+            dma_stores=float(tiles * _VECTORS),
+            unique_bytes_read=float(read),
+            streamed_bytes_read=tiles / (together * beside) * float(scalars + lines),
+            bytes_written=float(WORD_BYTES * product.batches * product.rows * product.columns),
+            balance=busiest_share(dealt(tiles, target.qpus)),
+            working_set_bytes=float(scalars + lines),
+        )
+
+    def lower(
+        self,
+        spec: LayerSpec,
+        target: Target,
+        choice: Choice,
+        weights: Sequence[FloatArray],
+        *,
+        output_lines: int | None = None,
+    ) -> QpuLayer:
+        if output_lines is not None:
+            raise ScheduleError(f"{self.name} writes nchw, which has no blocks of {output_lines} lines")
+        product, rows = _require(spec), choice.tiles["rows"]
+        part = _Part(product, rows)
+        order = in_turn(target.qpus, choice, len(product.row_starts(rows)), len(product.column_starts))
+        blocks: list[list[tuple[int, int, int]]] = [[] for _ in range(target.qpus)]
+        for batch in range(product.batches):
+            for q, own in enumerate(order):  # begins where the last one has left QPUs with a tile less
+                shifted = (q + batch * sum(map(len, order))) % target.qpus
+                blocks[shifted] += [(batch, row, column) for row, column in own]
+        scratch = product.first_bytes(rows)
+        packed = np.zeros(LANES, np.uint32)
+        copied = product.copied(spec)
+        if copied is None:
+            packed = _packed(weights, product.column_starts, product.second_bytes())
+        else:
+            scratch += product.second_bytes() * product.batches * len(product.column_starts)
+            scratch += GPU_MEMORY.guard_bytes
+        last = QpuLayer(
+            _kernel(product, rows).words, packed, tuple(map(part.block, blocks)), scratch_bytes=scratch
+        )
+        if copied is not None:
+            places: dict[Buffer, Address] = {
+                ("input", 0): Address("input", 0, product.second or 0),
+                ("output", 0): Address("scratch", product.first_bytes(rows)),
+            }
+            copying = in_scratch(_copying(copied).lower(*_COPY, target), places)
+            last = replace(copying, then=last, scratch_bytes=scratch)
+        chunks = list(part.chunks())
+        return QpuLayer(
+            columns_kernel(rows).words,
+            np.zeros(LANES, np.uint32),
+            tuple(_in_order(chunks[q :: target.qpus]) for q in range(target.qpus)),
+            then=last,
+            scratch_bytes=scratch,
+        )
+
+
+class QpuMatrixProduct(_MatrixProduct):
+    """Products of two row-major matrices, or of batches of them: `rows` rows by 32 columns in registers, both put
+    in order before.
+    """
+
+    name = "qpu_matrix_product"
+    _operator = Contraction
+
+
+class QpuFullyConnectedRows(_MatrixProduct):
+    """Many rows times a constant matrix: `rows` of them by 32 outputs in registers, put in order before."""
+
+    name = "qpu_fully_connected_rows"
+    _operator = FullyConnected
+
+    def order_of_sums(self, spec: LayerSpec, choice: Choice) -> NDArray[np.intp]:
+        """Input by input."""
+        return np.arange(_require(spec).depth)
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Where a product's tiles lie."""
+
+    product: _Product
+    rows: int
+
+    @property
+    def _row_starts(self) -> tuple[int, ...]:
+        return self.product.row_starts(self.rows)
+
+    def _stream(self, batch: int, row: int) -> int:
+        """Bytes of the scratch at which a tile's stream begins."""
+        return self.product.stream_bytes() * (batch * len(self._row_starts) + row)
+
+    def _vectors(self, batch: int, row: int) -> int:
+        product, tiles = self.product, len(self._row_starts)
+        streams = product.batches * tiles * product.stream_bytes()
+        return streams + product.vector_bytes() * (batch * tiles + row)
+
+    def chunks(self) -> Iterator[tuple[Uniform, ...]]:
+        """The words of each tile of `columns_kernel`."""
+        product = self.product
+        pitch, groups = WORD_BYTES * product.depth, product.depth // LANES
+        for first in range(0, groups, _CHUNK):
+            for batch in range(product.batches):
+                for row, start in enumerate(self._row_starts):
+                    source = pitch * (batch * product.rows + start) + LINE_BYTES * first
+                    yield (
+                        Address("input", source, product.first),
+                        pitch,
+                        min(_CHUNK, groups - first),
+                        Address("scratch", self._stream(batch, row) + LANES * LINE_BYTES * first),
+                        Address("scratch", self._vectors(batch, row) + LANES * LINE_BYTES // 2 * first),
+                    )
+
+    def block(self, tiles: Sequence[tuple[int, int, int]]) -> tuple[Uniform, ...] | None:
+        """Uniforms of a QPU with these tiles, as (batch, tile of rows, of columns)."""
+        if not tiles:
+            return None
+        product = self.product
+        clamp = bounds(product.epilogue) if product.constant else ()
+        words: list[Uniform] = [Address("block", WORD_BYTES * HEAD_WORDS), len(tiles)]
+        words.append(dma_store_stride(product.gap_bytes))
+        for batch, row, column in tiles:
+            words += self._lines(batch, column)
+            words += [
+                Address("scratch", self._vectors(batch, row)),
+                first_offset(product.depth),
+                Address("scratch", self._stream(batch, row)),
+                *clamp,
+            ]
+            place = (batch * product.rows + self._row_starts[row]) * product.columns + product.column_starts[
+                column
+            ]
+            words += [Address("output", WORD_BYTES * (place + LANES * p)) for p in range(_VECTORS)]
+        per_tile = words_before(product.constant) + words_behind(bool(clamp))
+        assert len(words) == HEAD_WORDS + per_tile * len(tiles)
+        return tuple(words)
+
+    def _lines(self, batch: int, column: int) -> list[Uniform]:
+        """Where a tile's biases and rows of the second matrix lie."""
+        product = self.product
+        ahead = first_request(product.depth)
+        tile = product.second_bytes() * (batch * len(product.column_starts) + column)
+        if product.constant:
+            biases = [Address("weights", tile + LINE_BYTES * p) for p in range(_VECTORS)]
+            first = tile + LINE_BYTES * _VECTORS + ahead
+            return [*biases, *(Address("weights", first + LINE_BYTES * p) for p in range(_VECTORS))]
+        first = product.first_bytes(self.rows) + tile + ahead
+        return [Address("scratch", first + LINE_BYTES * p) for p in range(_VECTORS)]
+
+
+def _packed(weights: Sequence[FloatArray], columns: Sequence[int], tile_bytes: int) -> NDArray[np.uint32]:
+    """[tiles][biases, then a pair of lines for each input][2 vectors][16 outputs]."""
+    matrix, bias = weights[:2]
+    depth = matrix.shape[1]
+    lines = np.zeros((len(columns), tile_bytes // (WORD_BYTES * COLUMNS), COLUMNS), np.float32)
+    for number, start in enumerate(columns):
+        lines[number, 0] = bias[start : start + COLUMNS]
+        lines[number, 1 : depth + 1] = matrix[start : start + COLUMNS].T
+    return float_words(lines.reshape(-1))
+
+
+def _copying(copied: LayerSpec) -> GatheredLines:
+    return arrangement(copied, ("nchw", "nchw"))
+
+
+def _in_order(chunks: Sequence[tuple[Uniform, ...]]) -> tuple[Uniform, ...] | None:
+    """The block of a QPU of `columns_kernel`."""
+    if not chunks:
+        return None
+    assert all(len(chunk) == COLUMNS_WORDS for chunk in chunks)
+    return (Address("block", 2 * WORD_BYTES), len(chunks), *(word for chunk in chunks for word in chunk))
+
+
+def _require(spec: LayerSpec) -> _Product:
+    """Raises ScheduleError where the layer is no product that tiles fill."""
+    found = _Product.of(spec)
+    if found is None:
+        raise ScheduleError(f"no product of matrices that tiles fill: {spec.describe()}")
+    return found
+
+
+def _kernel(product: _Product, rows: int) -> Assembler:
+    return matrix_product_kernel(rows, coded(product.epilogue), constant=product.constant)
