@@ -76,6 +76,10 @@ class InputError(ExplorerError):
     """A picture, array or file of labels cannot be read, or does not fit the network."""
 
 
+class FarmError(ExplorerError):
+    """A farm cannot listen or be reached, has no board of the wanted class, or lost all of them."""
+
+
 class MissingExtraError(ExplorerError):
     """A command needs packages of an optional extra that is not installed."""
 

@@ -68,6 +68,9 @@ class RunSettings:
     `with_cpu_plan`: the bundle carries the best plan for the CPU alone too, and uses it where the QPUs are not to be
     had.
 
+    `farm`: the address of a farm whose boards share the candidates, `farm_tls`: a directory with the files of TLS for
+    it (`explorer.farm.place`).
+
     `live`: a page on loopback shows the run while it goes on.
 
     `max_memory_bytes`: what the plan may take of the GPU's memory and of the CPU's together; None: no cap.
@@ -108,9 +111,11 @@ class RunSettings:
     max_memory_bytes: int | None = None
     with_cpu_plan: bool = False
     live: bool = False
+    farm: str | None = None
+    farm_tls: Path | None = None
 
     def __post_init__(self) -> None:
-        for name in ("model", "out", "devices", "samples", "again"):
+        for name in ("model", "out", "devices", "samples", "again", "farm_tls"):
             if isinstance(given := getattr(self, name), str):
                 object.__setattr__(self, name, Path(given))
         for name in ("device", "store"):
@@ -136,6 +141,20 @@ class RunSettings:
         if self.max_memory_bytes is not None and (self.robust or self.objective == "front"):
             other = "--robust" if self.robust else "--objective front"
             raise UsageError(f"--max-memory caps the one plan that is searched for; leave it out, or {other}")
+        if self.farm_tls and not self.farm:
+            raise UsageError("--farm-tls says nothing without --farm tls://HOST:PORT")
+        for option, is_given in (
+            ("--ssh", self.ssh is not None),
+            ("--board-option", bool(self.board_options)),
+            ("--twin", bool(self.twin)),
+            ("--probes", bool(self.probes)),
+            ("--robust", self.robust),
+            ("--objective front", self.objective == "front"),
+        ):
+            if self.farm and is_given:
+                raise UsageError(
+                    f"{option} does not go with --farm, whose boards are open already: leave it out"
+                )
         if self.gpu_memory not in (None, *GPU_MEMORIES):
             raise UsageError(
                 f"gpu_memory cannot be {self.gpu_memory!r}: {' or '.join(GPU_MEMORIES)}, or None"

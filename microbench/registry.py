@@ -83,13 +83,7 @@ def open_board(
     for a malformed file of boards, BoardError for an unknown or unreachable board, BoardOptionError.
     """
     named = find_device(device, devices)
-    profile = profile or load_profile(named.profile)
-    if v3d_hz is not None:
-        profile = profile.with_v3d(clock_hz=v3d_hz)
-    if gpu_memory is not None:
-        profile = profile.with_gpu_memory(gpu_memory)
-    if qpus is not None:
-        profile = profile.with_qpus(qpus)
+    profile = profile_with(profile or load_profile(named.profile), v3d_hz, qpus, gpu_memory)
     usual = _usual_board(named, ssh, profile)
     name = board or usual
     chosen = board_class(name, f"device {device!r}: ")
@@ -113,6 +107,17 @@ def open_board(
             f"board {name!r} does not say {', '.join(missing)} of itself; ask its author to add it"
         )
     return opened
+
+
+def profile_with(
+    profile: DeviceProfile, v3d_hz: float | None, qpus: int | None, gpu_memory: GpuMemory | None
+) -> DeviceProfile:
+    """The profile with another GPU clock, fewer QPUs, another way to allocate GPU memory; None: as it has it."""
+    if v3d_hz is not None:
+        profile = profile.with_v3d(clock_hz=v3d_hz)
+    if gpu_memory is not None:
+        profile = profile.with_gpu_memory(gpu_memory)
+    return profile if qpus is None else profile.with_qpus(qpus)
 
 
 def is_over_ssh(device: str, *, board: str | None, ssh: SshOptions | None, devices: Path | None) -> bool:

@@ -84,7 +84,7 @@ def test_what_is_pinned_runs_on_debian_12() -> None:
         name, _, pinned = line.partition("==")
         with suppress(PackageNotFoundError):
             about = metadata(name)
-            least = re.findall(r">=\s*(\d+(?:\.\d+)*)", about["Requires-Python"] or "")
+            least = re.findall(r">=\s*(\d+(?:\.\d+)*)", str(about.json.get("requires_python", "")))
             if about["Version"] == pinned and any(tuple(map(int, v.split("."))) > DEBIAN_12 for v in least):
                 too_new[line] = about["Requires-Python"]
     assert too_new == {}

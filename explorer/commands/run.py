@@ -127,6 +127,17 @@ def run(
         Path | None, typer.Option(help="file with the host key for --ssh", metavar="FILE")
     ] = None,
     sudo: SudoOption = False,
+    farm: Annotated[
+        str | None,
+        typer.Option(
+            help="measure on the boards of a farm that are of the device's profile (`explore farm up`)",
+            metavar="ADDRESS",
+        ),
+    ] = None,
+    farm_tls: Annotated[
+        Path | None,
+        typer.Option(help="directory with ca.pem, cert.pem and key.pem for --farm tls://", metavar="DIR"),
+    ] = None,
     cost_model: Annotated[str, typer.Option(help="what predicts times", metavar="NAME")] = "residual",
     prior: Annotated[
         str,
@@ -312,6 +323,8 @@ def run(
             max_memory_bytes=parse_memory(max_memory),
             with_cpu_plan=with_cpu_plan,
             live=live,
+            farm=farm,
+            farm_tls=farm_tls,
         )
         show = show_json if as_json else show_results
         explore(

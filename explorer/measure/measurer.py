@@ -6,24 +6,22 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from threading import Event
+from typing import Protocol
 
 from codegen.engine_registry import engine_named
-from codegen.errors import AssemblyError, LinkError, ScheduleError
-from codegen.schedule import Candidate, Work
+from codegen.schedule import Candidate
 from explorer.compose.steps import Overheads
 from explorer.measure.clocked import ClockedBatches, reference_candidates
 from explorer.measure.jobs import JobBuilder
-from explorer.measure.judge import Judge
 from explorer.measure.preparation import prepare
+from explorer.measure.taking import SampleTaker
 from explorer.measure.workers import Workers
 from explorer.terminal.progress import Progress
 from microbench.board import Board, Fingerprint, Kind
 from microbench.conditions import Conditions
-from microbench.errors import CandidateError
 from microbench.protocol import ReferenceTimes
-from microbench.store import Sample, Status, Store
+from microbench.store import Sample, Store
 
-CANDIDATE_FAULTS = (CandidateError, ScheduleError, AssemblyError, LinkError)
 LAUNCHED: frozenset[Kind] = frozenset({"simulated", "silicon"})  # a modelled QPU time knows no launch
 SHORTEST_S = 1e-7
 
@@ -50,6 +48,22 @@ class Tally:
         self.wrong += sample.status == "wrong"
 
 
+class Farm(Protocol):
+    """Boards of one class elsewhere that share the candidates among them; samples go to the store as they come."""
+
+    def known(self) -> Iterable[Sample]:
+        """What the store has of the class: all that was timed on whichever of its boards, its times comparable."""
+        ...
+
+    def begin(self, candidate: Candidate) -> None:
+        """Measures a candidate that is going to be asked for."""
+        ...
+
+    def taken(self, candidates: Sequence[Candidate]) -> Iterator[Sample]:
+        """A stored sample of each, as they come; raises BoardError where no board is left."""
+        ...
+
+
 class Measurer:
     """Boards, the store and the judge. A candidate that has a sample on such a board, of its algorithm as it is now, is
     not measured again.
@@ -58,7 +72,8 @@ class Measurer:
     clock is read they are measured one at a time in the order of `ClockedBatches`, each stored before the next
     starts. Either way an interrupted run has exactly the first samples of an uninterrupted one. On boards that
     record nothing, nothing is appended: what a replay board does not know is no failure of the board that was recorded.
-    `rehearsals` are the store's, from before this search, of whatever code.
+    On a `farm` they are measured by whichever of its boards is free and stored as they come. `rehearsals` are the
+    store's, from before this search, of whatever code.
     """
 
     def __init__(
@@ -69,26 +84,27 @@ class Measurer:
         fingerprint: Fingerprint,
         progress: Progress,
         launch_overhead_s: float = 0.0,
+        farm: Farm | None = None,
     ) -> None:
         self._boards = boards
         self._store = store
-        self._fingerprint = fingerprint
         self._jobs = jobs
-        self._judge = Judge(jobs.seed)
+        self._taker = SampleTaker(jobs, fingerprint)
+        self._farm = farm
         self._progress = progress
         self._launch_overhead_s = launch_overhead_s
         self._recording = boards.call(lambda board: board.records)
         self._known: dict[str, Sample] = {}
         self._dropped = Event()
         self._begun: dict[str, Callable[[], Sample]] = {}  # by hash; each waits for the measurement
-        stored = tuple(store.samples(fingerprint.hash))
+        stored = tuple(farm.known() if farm else (one.as_timed for one in store.samples(fingerprint.hash)))
         self.rehearsals = tuple(sample for sample in stored if sample.role == "rehearsal")
         held = tuple(sample for sample in stored if sample.role != "rehearsal" and jobs.is_current(sample))
         for sample in held:
             if sample.role == "candidate":
                 self._known[sample.candidate_hash] = self._within_a_launch(sample)
         self._clocked: ClockedBatches | None = None
-        if boards.call(lambda board: board.reads_clock):
+        if farm is None and boards.call(lambda board: board.reads_clock):
             self._clocked = ClockedBatches(
                 self._measure_alone,
                 self._append,
@@ -114,7 +130,7 @@ class Measurer:
                 self._tell(candidate, measured=False)
         distinct = tuple(dict.fromkeys(unknown))
         told = set()
-        for sample in self._one_by_one(distinct) if self._clocked else self._side_by_side(distinct):
+        for sample in self._taken(distinct):
             self._known[sample.candidate_hash] = self._within_a_launch(sample)
             if sample.candidate_hash not in told:  # a batch that was disturbed comes again
                 told.add(sample.candidate_hash)
@@ -131,10 +147,19 @@ class Measurer:
 
         Until it is asked for nothing is recorded of it.
         """
-        if self._clocked is None and candidate.hash not in self._known and candidate.hash not in self._begun:
+        if self._clocked or candidate.hash in self._known:
+            return
+        if self._farm:
+            self._farm.begin(candidate)
+        elif candidate.hash not in self._begun:
             self._begun[candidate.hash] = self._boards.begin(
-                lambda board: self._measure(board, candidate), self._dropped
+                lambda board: self._taker.take(board, candidate), self._dropped
             )
+
+    def _taken(self, candidates: Sequence[Candidate]) -> Iterator[Sample]:
+        if self._farm:
+            return self._farm.taken(candidates)
+        return self._one_by_one(candidates) if self._clocked else self._side_by_side(candidates)
 
     def _one_by_one(self, candidates: Sequence[Candidate]) -> Iterator[Sample]:
         assert self._clocked is not None
@@ -172,33 +197,13 @@ class Measurer:
         self._progress.sample(sample, measured)
 
     def _measure_alone(self, candidate: Candidate) -> Sample:
-        return self._boards.call(lambda board: self._measure(board, candidate))
+        return self._boards.call(lambda board: self._taker.take(board, candidate))
 
     def _within_a_launch(self, sample: Sample) -> Sample:
         if not engine_named(sample.candidate.choice.engine).launches or sample.kind not in LAUNCHED:
             return sample
         times_s = tuple(max(t - self._launch_overhead_s, SHORTEST_S) for t in sample.times_s)
         return replace(sample, times_s=times_s)
-
-    def _measure(self, board: Board, candidate: Candidate) -> Sample:
-        work = self._jobs.work(candidate)
-        try:
-            job = self._jobs.job(candidate)
-            measurement = board.measure(job)
-        except CANDIDATE_FAULTS as error:
-            return self._failed(board, candidate, work, str(error))
-        if measurement.output is None:
-            return Sample.of(job, self._fingerprint, measurement)
-        verdict = self._judge.judge(candidate, measurement.output)
-        status: Status = "ok" if verdict.correct else "wrong"
-        return Sample.of(job, self._fingerprint, measurement, status, verdict.message)
-
-    def _failed(self, board: Board, candidate: Candidate, work: Work, message: str) -> Sample:
-        kind = board.kind_of(candidate.choice.engine)
-        revision = self._jobs.revision(candidate)
-        return Sample(
-            candidate, self._fingerprint, kind, "failed", (), work, message=message, revision=revision
-        )
 
 
 def overheads_of(board: Board) -> Overheads:

@@ -3,20 +3,30 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 
+from explorer.farm.place import place_of
+from explorer.measure.jobs import JobBuilder
+from explorer.measure.measurer import Farm
 from explorer.settings import RunSettings
 from microbench.board import Board
-from microbench.registry import open_board
+from microbench.devices import find_device
+from microbench.profile import load_profile
+from microbench.registry import open_board, profile_with
+from microbench.store import Store
 from microbench.twin import twin_profile
 from microbench.virtual.build import compile_ahead
 
 MOST_SIMULATORS = 2
+FARM = "farm"  # what a FarmBoard is named
 
 
 def open_board_of(settings: RunSettings) -> Board:
     """The board that the settings name, with its twin's constants where it has one; raises as `open_board`, and
-    TwinError.
+    TwinError. Of a farm all of its boards that are such boards; raises as `FarmBoard`.
     """
+    if settings.farm:
+        return _of_farm(settings, settings.farm)
     return open_board(
         settings.device,
         board=settings.board,
@@ -31,14 +41,46 @@ def open_board_of(settings: RunSettings) -> Board:
     )
 
 
+def _of_farm(settings: RunSettings, address: str) -> Board:
+    place = place_of(address, settings.farm_tls)
+    from explorer.farm.board import FarmBoard  # it needs packages of an extra
+
+    named = find_device(settings.device, settings.devices)
+    profile = profile_with(load_profile(named.profile), settings.v3d_hz, settings.qpus, settings.gpu_memory)
+    return FarmBoard(place, profile, settings.board or "")
+
+
 def alike(first: Board, settings: RunSettings) -> list[Board]:
     """One per core, up to two, where no clock is read; a clock is never shared. Simulators are compiled meanwhile."""
-    if first.computes and not first.reads_clock:
+    if first.computes and not first.reads_clock and not settings.farm:
         compile_ahead()
-    count = 1 if first.reads_clock else min(MOST_SIMULATORS, os.cpu_count() or 1)
+    count = 1 if first.reads_clock or settings.farm else min(MOST_SIMULATORS, os.cpu_count() or 1)
     return [first, *(open_board_of(settings) for _ in range(count - 1))]
 
 
 def close(board: Board) -> None:
     """Frees a board."""
     board.close()  # of the board's own class: that of the protocol does nothing
+
+
+def farm_samples(
+    first: Board, jobs: JobBuilder, store: Store, repeats: int, tell: Callable[[str], None]
+) -> Farm | None:
+    """What takes samples on the boards of a farm; None where the board is none. `tell` hears of boards set aside."""
+    if first.name != FARM:
+        return None
+    from explorer.farm.board import FarmBoard
+    from explorer.farm.samples import FarmSamples
+
+    assert isinstance(first, FarmBoard)
+    return FarmSamples(first.pool, first, jobs, store, repeats, tell)
+
+
+def width_of(first: Board) -> int:
+    """How many candidates boards measure in the time of one: as many as a farm has boards, when it is asked."""
+    if first.name != FARM:
+        return 1
+    from explorer.farm.board import FarmBoard
+
+    assert isinstance(first, FarmBoard)
+    return max(1, first.pool.width)

@@ -24,7 +24,7 @@ from explorer.measure.workers import Workers
 from explorer.objectives.power import power_of
 from explorer.objectives.registry import weights_of
 from explorer.pipeline.again import contents_of, store_of
-from explorer.pipeline.boards import alike, close, open_board_of
+from explorer.pipeline.boards import alike, close, farm_samples, open_board_of, width_of
 from explorer.pipeline.cpu_plan import CPU_PLAN_FILE, cpu_plan_report, cpu_plan_within
 from explorer.pipeline.gpu_memory import fastest_way, other_ways
 from explorer.pipeline.prior import Prior, prior_of
@@ -118,7 +118,7 @@ def run(settings: RunSettings, progress: Progress, announce: Announce) -> Run:
             network = kept(network, settings)
         progress.directory(settings.directory)
         with given_back_if_refused(settings.directory):
-            found, tally = _investigate(settings, network, boards, first, fingerprint, progress)
+            found, tally = _investigate(settings, network, boards, first, fingerprint, progress, announce)
         composed = _best(found, limits, settings.max_memory_bytes)
         progress.phase("Compile")
         place, seed = settings.directory, settings.search.seed
@@ -234,13 +234,15 @@ def _investigate(
     first: Board,
     fingerprint: Fingerprint,
     progress: Progress,
+    announce: Announce = lambda _: None,
 ) -> tuple[SearchedNetwork, Tally]:
     """Searches the network on a board."""
     repeats = REPEATS if first.reads_clock else 1
     jobs = JobBuilder(first.target, settings.search.seed, algorithms(), repeats)
     overheads = overheads_of(first)
     with store_of(settings, first) as store:
-        measurer = Measurer(boards, jobs, store, fingerprint, progress, overheads.launch_s)
+        farm = farm_samples(first, jobs, store, repeats, announce)
+        measurer = Measurer(boards, jobs, store, fingerprint, progress, overheads.launch_s, farm)
         model = cost_model_named(settings.cost_model, first.profile)
         compositions: tuple[Composition, ...] = ()
         prior = Prior()
@@ -255,7 +257,13 @@ def _investigate(
             strategy = strategy_named(settings.strategy, settings.search)
             keeper = store if first.records else None
             asked = Searched(
-                network.graph, jobs, first.profile, overheads, keeper=keeper, begin=measurer.begin
+                network.graph,
+                jobs,
+                first.profile,
+                overheads,
+                keeper=keeper,
+                begin=measurer.begin,
+                at_once=width_of(first),
             )
             result = search(asked, model, measurer, strategy, settings.search, progress, prior.observations)
         seed = settings.search.seed

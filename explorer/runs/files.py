@@ -187,6 +187,8 @@ def _arguments(settings: RunSettings) -> Iterable[str]:
         yield "--no-twin"
     if settings.probes:
         yield from ("--probes", str(settings.probes))
+    if settings.farm:
+        yield from ("--farm", settings.farm)
     yield from ("--cost-model", settings.cost_model)
     if settings.prior != "store":
         yield from ("--prior", settings.prior)

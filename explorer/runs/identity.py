@@ -15,8 +15,8 @@ from microbench.twin import twin_profile
 
 # Fields of RunSettings that say no more: where results go, the file that says what `device` means, what the store takes
 # in first, for a store counts by its name, whether somebody watches, and that a twin is not wanted, for the one that
-# there is counts.
-WITHOUT_EFFECT = ("out", "overwrite", "devices", "samples", "live", "no_twin")
+# there is counts, and who may speak to a farm.
+WITHOUT_EFFECT = ("out", "overwrite", "devices", "samples", "live", "no_twin", "farm_tls")
 
 
 def identity_of(settings: RunSettings, model_sha256: str) -> str:
@@ -51,6 +51,7 @@ def identity_of(settings: RunSettings, model_sha256: str) -> str:
             **({"with_cpu_plan": True} if settings.with_cpu_plan else {}),
             **({"twin": twin.hash} if twin else {}),
             **({"probes": settings.probes} if settings.probes else {}),
+            **({"farm": True} if settings.farm else {}),
         }
     )
 

@@ -119,6 +119,7 @@ def basis_of(
             [jobs.target, jobs.seed, searched.profile.hash, searched.overheads],
             plain(settings) | {"budget": plain(Budget())},
             [[o.candidate.hash, o.work, o.time_s, o.profile.hash if o.profile else ""] for o in prior],
+            searched.at_once,
         ]
     )
 

@@ -36,7 +36,8 @@ from microbench.store import Sample
 class Searched:
     """What is searched: a fused graph, what makes its candidates' programs, what changes of engines cost;
     `admits`: which candidates there are; `keeper`: where digests of programs and rounds outlive the search; `begin`: of
-    a measurer that may take a candidate before the whole round is known.
+    a measurer that may take a candidate before the whole round is known. `at_once`: how many candidates are measured in
+    the time of one.
     """
 
     graph: Graph
@@ -46,6 +47,7 @@ class Searched:
     admits: Admits = lambda candidate: True
     keeper: Keeper | None = None
     begin: Callable[[Candidate], None] = lambda candidate: None
+    at_once: int = 1
 
     @cached_property
     def programs(self) -> Programs:
@@ -69,6 +71,7 @@ class SearchState:
     ) -> None:
         self.graph = searched.graph
         self.overheads = searched.overheads
+        self.at_once = searched.at_once
         self._model = model
         self._is_behind = bool(prior)  # the model, of what is known
         self._jobs = searched.jobs

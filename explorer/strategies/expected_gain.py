@@ -167,8 +167,9 @@ class _Batch:
     def take(
         self, chances: Iterable[_Chance], reason: Callable[[_Chance], str], can_wait: bool = False
     ) -> None:
-        """The best that there is room for."""
+        """The best that there is room for; where several are measured at once, as many as leave no board idle."""
         most = len(self.requests) + max(BATCH, len(self._state.samples) // GROWTH)
+        most += -most % self._state.at_once
         for chance in chances:
             if len(self.requests) == most:
                 return

@@ -10,7 +10,7 @@ from statistics import median
 
 from codegen.schedule import Candidate
 from explorer.errors import UsageError
-from explorer.measure.measurer import CANDIDATE_FAULTS
+from explorer.measure.taking import CANDIDATE_FAULTS
 from explorer.pipeline.boards import open_board_of
 from explorer.settings import RunSettings
 from explorer.studies.same_candidates import job_builder, same_candidates

@@ -15,7 +15,7 @@ def with_default_twin(settings: RunSettings) -> RunSettings:
     Where many plans are compared, the board itself is asked of everything. Raises DevicesError and ProfileError for a
     device that cannot be understood, TwinError for a calibrated profile that cannot be read.
     """
-    if settings.twin or settings.no_twin:
+    if settings.twin or settings.no_twin or settings.farm:
         return settings
     if not is_over_ssh(settings.device, board=settings.board, ssh=settings.ssh, devices=settings.devices):
         return settings

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import ClassVar, Self
+
+from pydantic import Field
 
 from codegen.schedule import Work
 from codegen.target import Target
@@ -22,24 +25,33 @@ NOMINAL_BYTES_PER_S = 1e9
 NOMINAL_OVERHEAD_S = 1e-6
 
 
+class NullOptions(OwnOptions):
+    """What only a null board wants to know."""
+
+    answer_s: float = Field(default=0.0, ge=0, le=60, description="seconds until it answers")
+
+
 class NullBoard:
-    """Times are a nominal roofline of the job's Work, of kind `modelled`; it computes no output."""
+    """Times are a nominal roofline of the job's Work, of kind `modelled`; it computes no output. It answers at once, or
+    after `answer_s`, as a board does that has to work for its times.
+    """
 
     name = "null"
     over_ssh = False
-    own_options = OwnOptions
+    own_options: ClassVar[type[OwnOptions]] = NullOptions
     computes = False
     reads_clock = False
     records = True
 
-    def __init__(self, profile: DeviceProfile) -> None:
+    def __init__(self, profile: DeviceProfile, answer_s: float = 0.0) -> None:
         self.profile = profile
+        self._answer_s = answer_s
         self.target: Target = profile.target()
 
     @classmethod
     def open(cls, profile: DeviceProfile, options: BoardOptions) -> NullBoard:
-        """The null board of a profile; no option concerns it."""
-        return cls(profile)
+        """The null board of a profile; of the options its own alone concern it."""
+        return cls(profile, options.own_as(NullOptions).answer_s)
 
     def fingerprint(self) -> Fingerprint:
         return Fingerprint(f"null {self.profile.name}", self.profile.hash, self.target.v3d_clock_hz, "null 1")
@@ -53,6 +65,8 @@ class NullBoard:
     def measure(self, job: Job) -> Measurement:
         """Raises CandidateError for a job that no board of this profile could run."""
         admit(job, self.target)
+        if self._answer_s:
+            time.sleep(self._answer_s)
         choice = job.candidate.choice
         time_s = roofline_s(job.work, self.target, job.program.kind, choice.threads)
         return Measurement((time_s,) * job.repeats, "modelled")

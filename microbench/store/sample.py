@@ -34,8 +34,9 @@ _SHA256 = re.compile("[0-9a-f]{64}")
 
 @dataclass(frozen=True)
 class Normalisation:
-    """How one board's times became those of another of its class: multiplied by `factor`, what a reference kernel took
-    there over what it took here. `reference_ids`: the samples that say so, of both boards.
+    """How one board's times became those of another of its class: multiplied by `factor`, what reference kernels took
+    there over what they took here. `reference_ids`: the samples that say so, of both boards, in the store that the
+    sample was taken for; `onto`: the hash of the other's serial number.
 
     Raises StoreError for a factor that is none.
     """
@@ -43,6 +44,7 @@ class Normalisation:
     raw_times_s: tuple[float, ...]
     factor: float
     reference_ids: tuple[int, ...]
+    onto: str
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.factor) and self.factor > 0):
@@ -112,9 +114,9 @@ class Sample:
         """The median of the repeats, in seconds."""
         return median(self.times_s)
 
-    def normalised(self, factor: float, reference_ids: Iterable[int]) -> Sample:
+    def normalised(self, factor: float, reference_ids: Iterable[int], onto: str) -> Sample:
         """With the times of another board of its class; raises as `Normalisation`."""
-        normalisation = Normalisation(self.times_s, factor, tuple(reference_ids))
+        normalisation = Normalisation(self.times_s, factor, tuple(reference_ids), onto)
         return replace(
             self, times_s=tuple(factor * time_s for time_s in self.times_s), normalisation=normalisation
         )
@@ -239,11 +241,11 @@ def _normalisation(text: str) -> Normalisation | None:
     if form is None:
         return None
     if not isinstance(form, dict) or set(form) != {one.name for one in fields(Normalisation)}:
-        raise ValueError("a normalisation has raw times, a factor and references")
+        raise ValueError("a normalisation has raw times, a factor, references and a board")
     ids = form["reference_ids"]
     if not isinstance(ids, list) or not all(isinstance(number, int) for number in ids):
         raise ValueError("references are ids of samples")
-    return Normalisation(tuple(form["raw_times_s"]), form["factor"], tuple(ids))
+    return Normalisation(tuple(form["raw_times_s"]), form["factor"], tuple(ids), str(form["onto"]))
 
 
 def _counters(text: str) -> dict[str, float]:

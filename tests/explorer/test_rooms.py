@@ -20,6 +20,7 @@ ROOMS = (
     "measure",
     "search",
     "strategies",
+    "farm",
     "settings",
     "runs",
     "plans",

@@ -394,7 +394,7 @@ class StoreConformance:
 
     def test_a_normalised_sample_keeps_its_raw_times_factor_and_references(self, place: str) -> None:
         taken = replace(sample(times_s=(2e-3, 0.1 + 0.2)), fingerprint=replace(FINGERPRINT, serial_hash="b"))
-        written = taken.normalised(0.75, (1, 2, 40))
+        written = taken.normalised(0.75, (1, 2, 40), "a")
         assert written.times_s == (1.5e-3, 0.75 * (0.1 + 0.2))
         with Store.open(place) as store:
             number = store.add(written)

@@ -165,10 +165,17 @@ def test_an_option_that_the_board_does_not_take_lists_those_it_takes(
 
 
 def test_a_board_without_options_refuses_all() -> None:
-    with pytest.raises(BoardOptionError, match=r"'null': it has no option 'cores'; its options are: none"):
-        open_board("pi-zero", board="null", options={"cores": 1})
+    with pytest.raises(BoardOptionError, match=r"'virtual': it has no option 'cores'; its options are: none"):
+        open_board("pi-zero", board="virtual", options={"cores": 1})
 
 
 def test_a_board_that_does_not_say_what_it_can_is_refused(tuned: str) -> None:
     with pytest.raises(BoardError, match="'silent' does not say computes of itself"):
         open_board(tuned, board="silent", options={})
+
+
+@pytest.mark.parametrize("answer_s", [-1, 61, "soon"])
+def test_a_null_board_answers_within_a_minute(answer_s: object) -> None:
+    assert open_board("pi-zero", board="null", options={"answer_s": "0.25"})
+    with pytest.raises(BoardOptionError, match="answer_s"):
+        open_board("pi-zero", board="null", options={"answer_s": answer_s})

@@ -212,7 +212,7 @@ def test_the_content_of_a_sample_is_all_but_its_id() -> None:
         replace(first, role="disturbed"),
         replace(first, series=(POWER,)),
         replace(first, fingerprint=replace(FINGERPRINT, serial_hash="ab")),
-        first.normalised(1.0, (1,)),
+        first.normalised(1.0, (1,), "a"),
     )
     assert len({content_digest(other) for other in (first, *others)}) == 7
 
@@ -226,7 +226,7 @@ def test_the_content_of_a_sample_is_told_as_runs_of_before_have_it() -> None:
 @pytest.mark.parametrize("factor", [0.0, -1.0, float("inf"), float("nan")])
 def test_a_factor_that_is_none_normalises_nothing(factor: float) -> None:
     with pytest.raises(StoreError, match="factor"):
-        sample().normalised(factor, ())
+        sample().normalised(factor, (), "a")
 
 
 def test_the_driver_for_postgresql_may_be_missing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,6 +24,7 @@ CHANGES: tuple[dict[str, Any], ...] = (
     {"model": Path("a/other.onnx")},
     {"board": "null"},
     {"with_cpu_plan": True},
+    {"farm": "tcp://127.0.0.1:8786"},
     {"ssh": BOARD},
     {"ssh": replace(BOARD, port=2222)},
     {"ssh": replace(BOARD, launch="registers")},

@@ -70,7 +70,7 @@ def test_a_rehearsal_comes_back_with_its_context(tmp_path: Path, ending: str) ->
 @both_formats
 def test_a_normalised_sample_comes_back_with_its_raw_times(tmp_path: Path, ending: str) -> None:
     file = tmp_path / f"samples.{ending}"
-    normalised = sample(3, OTHER).normalised(1.25, (1, 7))
+    normalised = sample(3, OTHER).normalised(1.25, (1, 7), "a")
     export_samples([normalised], file)
     assert read_samples(file) == (normalised,)
 

@@ -42,6 +42,7 @@ def _batch(layer: LayerSearch, measured: Sequence[Candidate] = ()) -> _Batch:
         measured_programs=lambda _: {candidate.hash for candidate in measured},
         required=(layer,),
         samples=(),
+        at_once=1,
         layer_of=lambda _: layer,
         decide=lambda request: request,
         program=lambda candidate: candidate.hash,
