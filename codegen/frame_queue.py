@@ -17,6 +17,7 @@ from codegen.target import Target
 from codegen.tensor import Array
 
 MOST_FRAMES = 1 << 16
+THIS_MACHINE = Target(name="this machine", qpus=0, cpu="native", compiler=("", "-O2"), cores=1)
 
 
 class FrameStruct(ctypes.Structure):
@@ -103,8 +104,8 @@ class FrameQueue:
     A context manager. Bundles that use this machine's GPU share one queue. Closing it runs what is queued to the end.
     """
 
-    def __init__(self, capacity: int, target: Target) -> None:
-        """`capacity`: frames that are submitted and not told the end of; `target` is this machine, for its compiler.
+    def __init__(self, capacity: int) -> None:
+        """`capacity`: frames that are submitted and not told the end of.
 
         Raises ValueError for a capacity out of 1 to 65536, FrameQueueError where no thread can be started,
         ToolchainError where its code cannot be compiled.
@@ -112,7 +113,7 @@ class FrameQueue:
         if not 1 <= capacity <= MOST_FRAMES:
             raise ValueError(f"a queue has room for 1 to {MOST_FRAMES} frames, not {capacity}")
         sources = {name: runtime_source(name) for name in (QUEUE_SOURCE, QUEUE_HEADER)}
-        self._library = ctypes.CDLL(str(compile_shared(sources, target, (*KERNEL_FLAGS, *QUEUE_FLAGS))))
+        self._library = ctypes.CDLL(str(compile_shared(sources, THIS_MACHINE, (*KERNEL_FLAGS, *QUEUE_FLAGS))))
         self._library.frame_queue_new.restype = ctypes.c_void_p
         self.capacity = capacity
         self._queue: int | None = self._library.frame_queue_new(ctypes.c_int(capacity))

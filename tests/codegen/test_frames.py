@@ -74,7 +74,7 @@ def model(bundle: Path) -> Iterator[LoadedBundle]:
 
 @pytest.fixture
 def queue() -> Iterator[FrameQueue]:
-    with FrameQueue(4, DUAL) as made:
+    with FrameQueue(4) as made:
         yield made
 
 
@@ -118,7 +118,7 @@ def test_wrong_uses_are_told(model: LoadedBundle, queue: FrameQueue, bundle: Pat
     inputs = inputs_of(small_network(), 1)
     with pytest.raises(TensorError, match="has the inputs"):
         model.submit(queue, {})
-    with load_bundle(bundle, DUAL) as other, FrameQueue(1, DUAL) as small:
+    with load_bundle(bundle, DUAL) as other, FrameQueue(1) as small:
         ticket = model.submit(queue, inputs)
         with pytest.raises(TicketError, match="another bundle's"):
             other.wait(ticket)
@@ -141,7 +141,7 @@ def test_wrong_uses_are_told(model: LoadedBundle, queue: FrameQueue, bundle: Pat
                 late()
         other.run(inputs)
     with pytest.raises(ValueError, match="1 to 65536"):
-        FrameQueue(0, DUAL)
+        FrameQueue(0)
 
 
 def test_a_bundle_that_is_closed_waits_for_its_frames(bundle: Path, queue: FrameQueue) -> None:

@@ -194,7 +194,7 @@ def loaded_outputs(bundle: Path, platform: Platform | None = None) -> tuple[Desc
     graph, inputs = network(), {"x": np.random.default_rng(3).normal(size=(1, 4, 8, 8)).astype(np.float32)}
     (name,) = graph.outputs
     wanted = np.asarray(evaluate(graph, inputs)[name])
-    with load_bundle(bundle, HOST, platform) as model, FrameQueue(1, HOST) as queue:
+    with load_bundle(bundle, HOST, platform) as model, FrameQueue(1) as queue:
         found = model.run(inputs)[name]
         frame = model.wait(model.submit(queue, inputs))
         assert np.array_equal(frame.outputs[name], found)
