@@ -34,6 +34,7 @@ from microbench.virtual.build import software_name
 from microbench.virtual.bundle import build_virtual_bundle
 
 BUNDLE_LIMIT_S = 1800.0  # of this machine's time, for a network's one run
+STREAM_LIMIT_S = 86400.0  # likewise
 COMPUTED_FRAMES = 3  # of a stream: their times are the same every time
 
 
@@ -132,7 +133,7 @@ class VirtualBoard:
         except ToolchainError as error:
             raise BoardError(f"bundle {bundle}: {error}") from error
         asked = replace(request, fps=None, frames=computed, deadline_s=None)
-        limit_s = BUNDLE_LIMIT_S * computed
+        limit_s = min(BUNDLE_LIMIT_S * computed, STREAM_LIMIT_S)
         report = run_stream(self._executor, executable, bundle, manifest, asked, limit_s)
         called = [step for step in plan.steps if _kind_of(step.choice.engine) == "modelled"]
         called_s = sum(_cpu_step_s(self.profile, step) for step in called)

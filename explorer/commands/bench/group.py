@@ -21,6 +21,7 @@ from explorer.commands.bench.repeatability import repeatability
 from explorer.commands.bench.search import search
 from explorer.commands.bench.sparse import sparse
 from explorer.commands.bench.strategies import strategies
+from explorer.commands.bench.stream import stream
 from explorer.commands.bench.twin import twin
 
 bench_app = typer.Typer(
@@ -44,4 +45,5 @@ bench_app.command()(strategies)
 bench_app.command()(prior)
 bench_app.command()(twin)
 bench_app.command()(networks)
+bench_app.command()(stream)
 bench_app.command()(qpu)

@@ -247,16 +247,23 @@ static void sleep_until(double due_s)
     nanosleep(&pause, NULL);
 }
 
+/* What has passed since a clock and the process's own clock said these. */
+static void add_time(stream *self, double since_s, double since_cpu_s)
+{
+    self->result.wall_s += clock_s(CLOCK_MONOTONIC) - since_s;
+    self->result.cpu_s += clock_s(CLOCK_PROCESS_CPUTIME_ID) - since_cpu_s;
+}
+
 static void stream_paced(stream *self)
 {
-    const double start_s = clock_s(CLOCK_MONOTONIC);
+    const double start_s = clock_s(CLOCK_MONOTONIC), start_cpu_s = clock_s(CLOCK_PROCESS_CPUTIME_ID);
     for (int number = 0; number < self->chosen->frames; ++number) {
         self->result.frames[number].due_s = start_s + number / self->chosen->fps;
         sleep_until(self->result.frames[number].due_s);
         give_frame(self, number, 0);
     }
     take_all(self);
-    self->result.wall_s = clock_s(CLOCK_MONOTONIC) - start_s;
+    add_time(self, start_s, start_cpu_s);
 }
 
 /* The same work without the queue: prepare, run, compare. */
@@ -281,19 +288,16 @@ static int stream_in_turn(stream *self)
 {
     for (int first = 0; first < self->chosen->frames; first += BLOCK) {
         const int last = first + BLOCK < self->chosen->frames ? first + BLOCK : self->chosen->frames;
-        const double start_s = clock_s(CLOCK_MONOTONIC);
+        const double start_s = clock_s(CLOCK_MONOTONIC), start_cpu_s = clock_s(CLOCK_PROCESS_CPUTIME_ID);
         for (int number = first; number < last; ++number)
             give_frame(self, number, 1);
-        if (self->chosen->direct)
+        if (self->chosen->direct || last == self->chosen->frames)
             take_all(self);
-        self->result.wall_s += clock_s(CLOCK_MONOTONIC) - start_s;
+        add_time(self, start_s, start_cpu_s);
         const int code = self->chosen->direct ? run_direct(self, first, last - first) : 0;
         if (code != 0)
             return code;
     }
-    const double start_s = clock_s(CLOCK_MONOTONIC);
-    take_all(self);
-    self->result.wall_s += clock_s(CLOCK_MONOTONIC) - start_s;
     return 0;
 }
 
@@ -324,13 +328,11 @@ static int run_stream(stream *self)
         if (code != PLATFORM_OK)
             return fail(EXIT_FRAME, "run", platform_message(code));
     }
-    const double start_cpu_s = clock_s(CLOCK_PROCESS_CPUTIME_ID);
     int code = 0;
     if (self->chosen->fps > 0.0)
         stream_paced(self);
     else
         code = stream_in_turn(self);
-    self->result.cpu_s = clock_s(CLOCK_PROCESS_CPUTIME_ID) - start_cpu_s;
     if (code != 0)
         return fail(EXIT_FRAME, "run", platform_message(code));
     code = show(self);
