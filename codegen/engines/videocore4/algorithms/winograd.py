@@ -372,9 +372,11 @@ def _inputs_transformed(
     inside = (y >= 0) & (y < geometry.input_rows) & (x >= 0) & (x < geometry.input_columns)
     inside &= (number < parts.tiles).reshape(-1, 1, LANES)
     table = np.where(inside, offsets, -1).astype(np.int32).view(np.uint32)
-    zeros = LANES * max(CHUNKS)
+    together = channels_together(geometry.input_channels)
+    zeros = LANES * (max(CHUNKS) + geometry.input_channels // together * (together - 1))
     words = np.concatenate([np.zeros(zeros, np.uint32), table.reshape(-1)])
-    tiles = _chunks(geometry.input_channels, parts.blocks, _INPUT[tile], target.qpus)
+    each = geometry.input_channels // together
+    tiles = _chunks(each, parts.blocks, _INPUT[tile] * together, target.qpus)
     pitch = block_lines(parts.inputs.shape[1])
 
     def words_of(block: int, channels: range) -> list[Uniform]:

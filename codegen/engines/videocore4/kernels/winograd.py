@@ -5,9 +5,10 @@ immediate. A transformed tile has `points` = (m + 2)**2 elements, in the order o
 the other, in which rows come as the transform of the products wants them.
 
 The input's kernel. The block: address of the first tile's words, number of tiles. Words of a tile: address of its
-table, of the input's first channel, of the zeros that lanes outside read (a line for each channel), number of channels,
-output address of its first line. The table holds a line of byte offsets for each element of the (m + 2) x (m + 2)
-inputs, row by row; below 0: outside. The first elements of all channels lie behind each other, then the second ones.
+table, of the input's first channel, of the zeros that lanes outside read (a line for each channel), number of times
+`channels_together`, output address of its first line. The table holds a line of byte offsets for each element of the
+(m + 2) x (m + 2) inputs, row by row; below 0: outside. The first elements of all channels lie behind each other, then
+the second ones.
 
 The products' kernel. Words of a tile: address of the first channel's first products, output address, address of the
 biases, number of channels, and, where no epilogue is `coded`, low, high. Results of a channel are m * m lines, row by
@@ -25,21 +26,15 @@ from codegen.engines.videocore4.kernels.pieces import (
     MOST_STRIDE_BYTES,
     StoredPart,
     advance,
-    dma_store_rows,
-    dma_store_stride,
     lane_bytes,
     store_in_parts,
     stream_from,
-    vpm_write_rows,
 )
 from codegen.engines.videocore4.kernels.results import Results, take_bounds
 from codegen.engines.videocore4.layer import RegisterPool, leave
 from codegen.engines.videocore4.layout import LINE_BYTES
 from codegen.engines.videocore4.registers import (
-    DMA_STORE_ADDRESS,
     DMA_STORE_WAIT,
-    MUTEX,
-    MUTEX_RELEASE,
     NULL,
     R0,
     R1,
@@ -51,7 +46,6 @@ from codegen.engines.videocore4.registers import (
     TMU_S,
     UNIFORM,
     VPM_WRITE,
-    VPM_WRITE_SETUP,
     Register,
 )
 from codegen.expression import Expression
@@ -108,10 +102,10 @@ class _Reader:
 
 
 def channels_together(channels: int) -> int:
-    """Of a tensor of so many channels, how many a store of transformed elements takes: where elements lie too far apart
-    for one store of all, each is one of two lines.
+    """Of a tensor of so many channels, how many are transformed together: where a channel's elements lie too far apart
+    for one store, those of others, each a part of all channels further on, lie between them.
     """
-    return 1 if (channels - 1) * LINE_BYTES <= MOST_STRIDE_BYTES else 2
+    return -(-channels * LINE_BYTES // (MOST_STRIDE_BYTES + LINE_BYTES))
 
 
 @cache
@@ -154,13 +148,17 @@ def input_kernel(tile: int, channels: int) -> Assembler:
             if together == 1:
                 first = number * len(_COLUMNS[tile][0]) * side
                 _store_elements(k, _ordered(values[0][: len(part)], tile), output, first, channels)
-        k.load(R0, LINE_BYTES)
+        apart = channels // together * LINE_BYTES
+        back = (together - 1) * apart  # and on to the channel behind the first
+        k.load(R0, apart if place < together - 1 else LINE_BYTES - back)
         k.op("add", R5_ALL, R5, R0)
     if together > 1:
-        _store_lines(k, [_ordered(columns, tile) for columns in values], output, channels)
-    k.load(R0, LINE_BYTES * together)
+        ordered = [_ordered(columns, tile) for columns in values]
+        between = [x for elements in zip(*ordered, strict=True) for x in elements]
+        _store_elements(k, between, output, 0, channels // together)
+    k.load(R0, LINE_BYTES)
     k.op("add", output, output, R0)
-    k.op("sub", left, left, together, set_flags=True)
+    k.op("sub", left, left, 1, set_flags=True)
     k.branch("channel", "any_zc")
     k.op("sub", tiles, tiles, 1, set_flags=True)
     k.branch("tile", "any_zc")
@@ -295,31 +293,6 @@ def _store_elements(
 
     parts = [StoredPart(tuple(values[:half]), R2), StoredPart(tuple(values[half:]), R3)]
     store_in_parts(k, parts, write, pitch - LINE_BYTES, f"vpm{first}")
-
-
-def _store_lines(k: Assembler, values: Sequence[Sequence[Register]], output: Register, channels: int) -> None:
-    """An element's lines of neighbouring channels as a store of their own. `values`: [channel][element].
-
-    As in `pieces.store_in_parts`: whoever takes the VPM next fills the first half of the rows meanwhile.
-    """
-    lines, half = len(values), len(values[0]) // 2
-    k.label("vpm")
-    k.mov(NULL, MUTEX)
-    k.load(VPM_WRITE_SETUP, dma_store_stride(0))
-    k.load(VPM_WRITE_SETUP, vpm_write_rows(0))
-    k.load(R2, channels * LINE_BYTES)
-    k.mov(R1, output)
-    for element, column in enumerate(zip(*values, strict=True)):
-        if element == half:
-            k.mov(NULL, DMA_STORE_WAIT)
-        for value in column:
-            k.mov(VPM_WRITE, value)
-    for element in range(2 * half):
-        k.mov(NULL, DMA_STORE_WAIT)
-        k.load(VPM_WRITE_SETUP, dma_store_rows(lines * element, lines))
-        k.mov(DMA_STORE_ADDRESS, R1)
-        k.op("add", R1, R1, R2)
-    k.mov(MUTEX_RELEASE, 0)
 
 
 @cache
