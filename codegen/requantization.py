@@ -36,6 +36,62 @@ def requantized(value: Expression, zero: int, dtype: str) -> Expression:
     return Requantization(value, zero, int(limits.min), int(limits.max)).expression
 
 
+def is_within(expression: Expression, dtype: str) -> bool:
+    """Whether it gives whole numbers that an element type of integers has."""
+    found, limits = as_requantization(expression), np.iinfo(dtype)
+    return found is not None and limits.min <= found.low and found.high <= limits.max
+
+
+def is_arithmetic(expression: Expression) -> bool:
+    """Whether it is made of sums, products, quotients, ends, and rounding between ends."""
+    found = as_requantization(expression)
+    if found is not None:
+        return is_arithmetic(found.value)
+    value, low, high = as_clamp(expression)
+    if low is not None or high is not None:
+        return is_arithmetic(value)
+    if isinstance(expression, Apply):
+        known = ("add", "sub", "mul", "div", "neg")
+        return expression.primitive in known and all(map(is_arithmetic, expression.arguments))
+    return True
+
+
+def by_reciprocals(expression: Expression) -> Expression:
+    """Quotients by numbers as products, which round differently in the last place."""
+    if not isinstance(expression, Apply):
+        return expression
+    arguments = [by_reciprocals(argument) for argument in expression.arguments]
+    if expression.primitive == "div" and isinstance(divisor := arguments[1], Constant) and divisor.value:
+        return apply("mul", arguments[0], 1.0 / divisor.value)
+    return apply(expression.primitive, *arguments)
+
+
+@dataclass(frozen=True)
+class Dequantization:
+    """`(x - zero) * scale` of integers."""
+
+    zero: int
+    scale: float
+
+    @property
+    def expression(self) -> Expression:
+        """As a tree."""
+        return (RESULT - float(self.zero)) * self.scale
+
+
+def as_dequantization(expression: Expression) -> Dequantization | None:
+    """An expression as a distance from a zero point times a scale, or None where it is none."""
+    if not isinstance(expression, Apply) or expression.primitive != "mul":
+        return None
+    distance, scale = expression.arguments
+    if not isinstance(distance, Apply) or distance.primitive != "sub" or not isinstance(scale, Constant):
+        return None
+    value, zero = distance.arguments
+    if value != RESULT or not isinstance(zero, Constant) or not zero.value.is_integer():
+        return None
+    return Dequantization(int(zero.value), scale.value)
+
+
 def as_requantization(expression: Expression) -> Requantization | None:
     """An expression as a rounding to integers between two ends, or None where it is none.
 

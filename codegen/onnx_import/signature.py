@@ -45,9 +45,9 @@ REMEDIES = {
 
 def refusal(node: OnnxNode, known_domains: Iterable[str]) -> UnsupportedOperatorError:
     """The error for an operator that has no handler and is no function."""
-    if node.domain and node.domain not in known_domains:
+    if node.domain in REMEDIES or (node.domain and node.domain not in known_domains):
         return node.unsupported(
-            f"it is of the operator set {node.domain!r}; only the default one of ONNX is supported",
+            f"it is of the operator set {node.domain!r}, of which it is not supported",
             REMEDIES.get(node.domain, "export the model without it, or with a function that says what it is"),
         )
     if node.op_type in RANDOM:

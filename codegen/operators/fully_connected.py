@@ -18,6 +18,8 @@ from codegen.onnx_import.steps import Steps
 from codegen.operator import Arrays, Epilogued, Types
 from codegen.operators.contraction import emit_product
 from codegen.operators.conv2d import scaled_channels
+from codegen.operators.integer_layers import emit_product as integer_product
+from codegen.operators.integer_layers import real_layer
 from codegen.operators.reshape import Reshape
 from codegen.tensor import Array, Doubles, FloatArray, TensorType
 
@@ -70,6 +72,10 @@ class FullyConnected(Epilogued):
 def gemm(node: OnnxNode, builder: GraphBuilder) -> None:
     """`alpha * op(A) @ op(B) + beta * C`, the factors folded into weights and bias where these are constant."""
     transposed = (node.flag("transA"), node.flag("transB"))
+    integers = real_layer(node, builder, outputs_last=not transposed[1])
+    if integers is not None and not transposed[0] and {node.real(n, 1.0) for n in ("alpha", "beta")} == {1.0}:
+        integer_product(node, builder, integers)
+        return
     constant = 1 if builder.is_constant(node.input(1)) else 0
     if not _is_layer(node, builder, constant, transposed):
         _emit_products(node, builder, transposed)
@@ -131,6 +137,10 @@ def matmul(node: OnnxNode, builder: GraphBuilder) -> None:
     """MatMul to FullyConnected where one operand is a constant matrix; leading dimensions of the other are rows. All
     others as Contractions.
     """
+    integers = real_layer(node, builder, outputs_last=True)
+    if integers is not None:
+        integer_product(node, builder, integers)
+        return
     constant = 1 if builder.is_constant(node.input(1)) else 0
     if not _is_vectorial(node, builder, constant):
         emit_product(node, builder, builder.tensor(node, 0), builder.tensor(node, 1))

@@ -64,23 +64,29 @@ def of_outputs(value: Array, outputs: int, dtype: str) -> Array | None:
     return np.array(np.broadcast_to(value.reshape(-1), (outputs,)), dtype=dtype)
 
 
-def real_layer(node: OnnxNode, builder: GraphBuilder, bias_index: int = 2) -> IntegerLayer | None:
-    """A node of floats whose input, weights (outputs first) and bias are integers of scales; None: they are not."""
+def real_layer(node: OnnxNode, builder: GraphBuilder, *, outputs_last: bool = False) -> IntegerLayer | None:
+    """A node of floats whose input, weights (outputs first, or last of two) and bias are integers of scales; None: they
+    are not.
+    """
     first, second = (builder.dequantized.get(node.input(index)) for index in (0, 1))
     if first is None or second is None or not first.of_all or builder.is_constant(first.tensor):
         return None
     if not builder.is_constant(second.tensor) or builder.type_by_name(first.tensor).dtype not in BYTES:
         return None
     matrix = builder.value(second.tensor)
-    if matrix.dtype.name not in BYTES or (not second.of_all and second.axis != 0):
+    if matrix.dtype.name not in BYTES or (not second.of_all and second.axis != int(outputs_last)):
         return None
+    if outputs_last:
+        if matrix.ndim != 2:
+            return None
+        matrix = matrix.T
     weights, outputs = centred(matrix, second.zero), matrix.shape[0]
     factor = of_outputs((first.scale * second.scale).astype(np.float32), outputs, "float32")
     if weights is None or factor is None:
         return None
     bias = np.zeros(outputs, dtype=np.int32)
-    if node.has_input(bias_index):
-        third = builder.dequantized.get(node.input(bias_index))
+    if node.has_input(2):
+        third = builder.dequantized.get(node.input(2))
         if third is None or not builder.is_constant(third.tensor) or third.zero.any():
             return None
         whole, scale = builder.value(third.tensor), of_outputs(third.scale, outputs, "float32")

@@ -16,6 +16,7 @@ from codegen.onnx_import.registry import handles
 from codegen.onnx_import.windows import ceil_pads, read_window
 from codegen.operator import Arrays, Epilogued, Types
 from codegen.operators.pool_nd import emit_global, emit_pool
+from codegen.operators.quantized_conv2d import BYTES
 from codegen.operators.reduction import emit_reduction, reduce_axes
 from codegen.operators.reshape import Reshape
 from codegen.operators.transpose import FROM_PLANES, TO_PLANES, Transpose, moves_nothing
@@ -117,7 +118,7 @@ class Pool2d(Epilogued):
             )
 
 
-@handles("MaxPool", "all; in two dimensions of float32 and without indices as Pool2d")
+@handles("MaxPool", "all; in two dimensions of float32 or 8 bits and without indices as Pool2d")
 def max_pool(node: OnnxNode, builder: GraphBuilder) -> None:
     """MaxPool to Pool2d where it is one, else to a PoolNd."""
     _emit(node, builder, "max")
@@ -155,7 +156,8 @@ def _emit(node: OnnxNode, builder: GraphBuilder, kind: str) -> None:
 
 def _is_planar(node: OnnxNode, builder: GraphBuilder) -> bool:
     type_ = builder.type(node)
-    planar = len(type_.shape) == 4 and type_.dtype == FLOAT32.name
+    known = {FLOAT32.name, *(BYTES if node.op_type == "MaxPool" else ())}
+    planar = len(type_.shape) == 4 and type_.dtype in known
     return planar and not builder.is_constant(node.input(0)) and not any(node.outputs[1:])
 
 

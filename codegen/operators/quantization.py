@@ -23,7 +23,7 @@ from codegen.operators.integer_layers import (
 )
 from codegen.operators.quantized_conv2d import BYTES
 from codegen.operators.typed_map import TypedMap
-from codegen.requantization import requantized
+from codegen.requantization import Dequantization, requantized
 
 if TYPE_CHECKING:
     from codegen.onnx_import.builder import GraphBuilder
@@ -109,7 +109,7 @@ def dequantize_linear(node: OnnxNode, builder: GraphBuilder) -> None:
     if origin is not None:
         builder.dequantized[node.output] = origin
         if origin.of_all and builder.type(node).dtype in BYTES and origin.zero.size == 1:
-            distance = (Operand(0) - float(origin.zero[0])) * float(origin.scale[0])
+            distance = Dequantization(int(origin.zero[0]), float(origin.scale[0])).expression
             builder.emit(node, TypedMap(distance, "float32", "float32"), builder.activation(node))
             return
     steps, x = Steps(node, builder), node.input(0)

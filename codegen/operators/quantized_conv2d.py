@@ -10,8 +10,8 @@ import numpy as np
 from codegen.errors import GraphSpecError
 from codegen.expression import RESULT, Expression
 from codegen.interval import ANYTHING, Interval
-from codegen.operator import Arrays, Epilogued, Types
-from codegen.requantization import as_requantization
+from codegen.operator import Arrays, Epilogued, Operator, Types
+from codegen.requantization import is_within
 from codegen.tensor import Doubles, TensorType
 from codegen.windows import (
     NO_PADS,
@@ -84,10 +84,7 @@ class QuantizedConv2d(Epilogued):
             raise GraphSpecError(
                 f"QuantizedConv2d to {self.dtype} behind an epilogue; it gives {', '.join(RESULTS)}"
             )
-        if self.dtype in BYTES:
-            found, limits = as_requantization(self.epilogue), np.iinfo(self.dtype)
-            if found is None or found.low < limits.min or found.high > limits.max:
-                raise GraphSpecError(f"QuantizedConv2d to {self.dtype} does not saturate to that last")
+        check_bytes(self, self.epilogue, self.dtype)
 
     def evaluate(self, inputs: Arrays, weights: Arrays, outputs: Types) -> tuple[Doubles, ...]:
         kernel, bias, factor = weights
@@ -117,3 +114,9 @@ class QuantizedConv2d(Epilogued):
 
     def range(self, inputs: Sequence[Interval]) -> Interval:
         return self.epilogue.interval((ANYTHING, *inputs[1:]))
+
+
+def check_bytes(op: Operator, epilogue: Expression, dtype: str) -> None:
+    """Raises GraphSpecError where an epilogue to integers of 8 bits may give others."""
+    if dtype in BYTES and not is_within(epilogue, dtype):
+        raise GraphSpecError(f"{type(op).__name__} to {dtype} does not saturate to that last")

@@ -12,6 +12,7 @@ from codegen.passes.batch_norm import fold_batch_normalization
 from codegen.passes.canonical_form import canonicalize
 from codegen.passes.dead_code import remove_dead_code
 from codegen.passes.epilogue_fusion import fuse_epilogues
+from codegen.passes.integer_layers import keep_integers
 from codegen.passes.padding import fold_padding
 from codegen.passes.reshape_elimination import eliminate_reshapes
 from codegen.passes.transposition import cancel_transposes
@@ -40,6 +41,7 @@ PIPELINE = (
     Pass(fuse_view_transpositions, "imported"),
     Pass(unite_truths, "imported"),
     Pass(remove_dead_code, "imported"),
+    Pass(keep_integers, "imported"),
     Pass(fold_padding, "imported"),
     Pass(fold_batch_normalization, "fused"),
     Pass(fuse_epilogues, "fused"),

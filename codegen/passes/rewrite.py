@@ -57,6 +57,10 @@ class GraphEditor:
         nodes = tuple(sorted(self._nodes.values(), key=lambda node: self._places[node.name]))
         return _with_nodes(replace(self._origin, types=self.types, constants=self.constants), nodes)
 
+    def has(self, name: str) -> bool:
+        """Whether a node of that name is still there."""
+        return name in self._nodes
+
     def node(self, name: str) -> Node:
         """The node of a name as it is now."""
         return self._nodes[name]

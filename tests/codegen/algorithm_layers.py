@@ -32,6 +32,7 @@ from codegen.operators.non_zero import NonZero
 from codegen.operators.pool2d import Pool2d
 from codegen.operators.pool_nd import PoolNd
 from codegen.operators.quantized_conv2d import QuantizedConv2d
+from codegen.operators.quantized_pool2d import QuantizedPool2d
 from codegen.operators.rearrange import Rearrange, selection
 from codegen.operators.recurrent import Recurrent
 from codegen.operators.reduction import AlongAxis, ArgReduce, Cumulative, Reduce, TopK
@@ -147,6 +148,21 @@ LAYERS: dict[str, LayerSpec] = {
         ),
         TensorType((1, 19, 6, 7), "uint8"),
         19,
+    ),
+    "floats to bytes": inferred_layer(
+        TypedMap(requantized(Operand(0) / 0.02, 128, "uint8"), "float32", "uint8"), (1, 3, 5, 6)
+    ),
+    "sum of two of bytes": inferred_layer(
+        TypedMap(requantized(Operand(0) * 0.5 + Operand(1) * 0.3, 2, "int8"), "float32", "int8"),
+        TensorType((1, 9, 3, 5), "int8"),
+        TensorType((1, 9, 3, 5), "uint8"),
+    ),
+    "largest of bytes": inferred_layer(
+        Pool2d("max", (3, 3), (2, 2), SAME), TensorType((1, 9, 7, 6), "uint8")
+    ),
+    "average of bytes": inferred_layer(
+        QuantizedPool2d((7, 6), zero=2, epilogue=requantized(RESULT * 0.024, 2, "uint8"), dtype="uint8"),
+        TensorType((1, 9, 7, 6), "uint8"),
     ),
     "sums of bytes": _quantized(QuantizedConv2d((2, 2), dtype="int32"), TensorType((1, 4, 5, 5), "uint8"), 6),
     "bytes to blocks": inferred_layer(Relayout("nchw", "channel4"), TensorType((1, 6, 3, 7), "uint8")),

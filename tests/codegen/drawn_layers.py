@@ -19,11 +19,13 @@ from codegen.operators.elementwise import Map
 from codegen.operators.fully_connected import FullyConnected
 from codegen.operators.pool2d import Pool2d
 from codegen.operators.quantized_conv2d import QuantizedConv2d
+from codegen.operators.quantized_pool2d import QuantizedPool2d
 from codegen.operators.relayout import Relayout
 from codegen.operators.reshape import Reshape
 from codegen.operators.softmax import Softmax
 from codegen.operators.split import Split
 from codegen.operators.transpose import Transpose
+from codegen.operators.typed_map import TypedMap
 from codegen.requantization import requantized
 from codegen.sparsity import Sparsity, sparsity_of
 from codegen.tensor import TensorType
@@ -343,6 +345,46 @@ def quantized_specs(draw: st.DrawFn, convolutions: st.SearchStrategy[LayerSpec])
     return layer_spec(quantized, inputs, output, weights)
 
 
+@st.composite
+def quantized_map_specs(draw: st.DrawFn) -> LayerSpec:
+    """To integers of 8 bits or back, of one tensor or two."""
+    shape = draw(
+        st.one_of(
+            st.tuples(st.integers(1, 2), st.integers(1, 40), st.integers(1, 9), st.integers(1, 9)),
+            st.tuples(st.integers(1, 3), st.integers(1, 70)),
+        )
+    )
+    sources = draw(
+        st.sampled_from([("float32",), ("uint8",), ("int8",), ("uint8", "int8"), ("float32", "uint8")])
+    )
+    result = draw(
+        st.sampled_from(["uint8", "int8"] if "float32" in sources else ["uint8", "int8", "float32"])
+    )
+    value: Expression = Operand(0) / 0.37
+    for place in range(1, len(sources)):
+        value = value + (Operand(place) - 3.0) * 0.5
+    if result != "float32":
+        value = requantized(maximum(value, -90.0), draw(st.sampled_from([0, 7])), result)
+    inputs = tuple(TensorType(shape, dtype) for dtype in sources)
+    return layer_spec(TypedMap(value, "float32", result), inputs, TensorType(shape, result))
+
+
+@st.composite
+def quantized_pool_specs(draw: st.DrawFn) -> LayerSpec:
+    spec, source = draw(pool_specs(wide=True)), draw(st.sampled_from(["uint8", "int8"]))
+    op, shape = spec.op, spec.inputs[0].shape
+    assert isinstance(op, Pool2d)
+    largest = Pool2d("max", op.kernel, op.strides, op.pads, op.dilations)
+    result = draw(st.sampled_from(["uint8", "int8", "float32"]))
+    value: Expression = RESULT * (1.0 / (op.kernel[0] * op.kernel[1]))
+    ended = value if result == "float32" else requantized(value, 5, result)
+    fits = all(shape[2 + axis] >= op.kernel[axis] for axis in (0, 1))
+    summed = QuantizedPool2d(op.kernel, op.strides, draw(st.sampled_from([0, 9])), ended, result)
+    chosen: Operator = summed if fits and draw(st.booleans()) else largest
+    types = (TensorType(shape, source),)
+    return LayerSpec(chosen, types, chosen.infer(types, (), ()))
+
+
 SPECS: dict[str, st.SearchStrategy[LayerSpec]] = {
     "cpu_conv_direct": conv_specs(st.sampled_from([1, 1, 2, 3])),
     "cpu_conv_im2col": conv_specs(st.just(1)),
@@ -360,6 +402,8 @@ SPECS: dict[str, st.SearchStrategy[LayerSpec]] = {
     "cpu_concat": concat_specs(),
     "cpu_transpose": unary_specs("transpose"),
     "cpu_int8_conv": quantized_specs(conv_specs(st.just(1), wide=True)),
+    "cpu_int8_map": quantized_map_specs(),
+    "cpu_int8_pool": quantized_pool_specs(),
     "cpu_int8_depthwise": quantized_specs(
         conv_specs(st.integers(2, 40), multiplier=True, equal=True).filter(
             lambda spec: isinstance(spec.op, Conv2d) and spec.op.dilations == (1, 1)

@@ -22,7 +22,7 @@ from codegen.engines.cpu.toolchain import compile_shared
 from codegen.errors import ScheduleError
 from codegen.graph import LayerSpec
 from codegen.operators.conv2d import Conv2d
-from codegen.operators.quantized_conv2d import QuantizedConv2d
+from codegen.operators.quantized_conv2d import BYTES, QuantizedConv2d
 from codegen.operators.reshape import Reshape
 from codegen.reference import evaluate_layer
 from codegen.schedule import Choice
@@ -84,6 +84,8 @@ def draw_values(case: Case) -> tuple[list[AnyArray], list[AnyArray]]:
     generator = np.random.default_rng(case.seed)
     if isinstance(case.spec.op, QuantizedConv2d):
         return quantized_values(case.spec, generator)
+    if any(tensor.dtype in BYTES for tensor in (*case.spec.inputs, *case.spec.outputs)):
+        return [byte_values(tensor, generator) for tensor in case.spec.inputs], []
     inputs = [generator.normal(size=t.shape).astype(np.float32) for t in case.spec.inputs]
     weights = [  # results near 1
         (generator.normal(size=t.shape) / np.sqrt(np.prod(t.shape[1:]))).astype(np.float32)
@@ -102,6 +104,13 @@ def quantized_values(
     factor = generator.uniform(0.5, 1.0, outputs) / (150.0 * np.sqrt(kernel[0].size))
     bias = generator.integers(-1000, 1000, outputs).astype(np.int32)
     return inputs, [kernel, bias, factor.astype(np.float32)]
+
+
+def byte_values(tensor: TensorType, generator: np.random.Generator) -> AnyArray:
+    """Whole numbers, or floats of their size."""
+    if tensor.dtype == "float32":
+        return generator.normal(0.0, 40.0, tensor.shape).astype(np.float32)
+    return whole_numbers(tensor, generator)
 
 
 def whole_numbers(tensor: TensorType, generator: np.random.Generator) -> AnyArray:

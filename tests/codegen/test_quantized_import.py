@@ -99,3 +99,123 @@ def test_q_linear_mat_mul() -> None:
     assert (
         len(layers(checked(model_of([node], (3, 6), constants, "int8"), whole_numbers((3, 6), "int8")))) == 1
     )
+
+
+def between(nodes: list[Any], weights: dict[str, np.ndarray], zero: int = 3) -> ModelProto:
+    """Nodes from `a` to `b` between DequantizeLinear and QuantizeLinear."""
+    constants = {
+        "xs": scale(0.02),
+        "xz": np.array(zero, np.uint8),
+        "ys": scale(0.05),
+        "yz": np.array(9, np.uint8),
+    }
+    ends = [
+        helper.make_node("DequantizeLinear", ["x", "xs", "xz"], ["a"]),
+        helper.make_node("QuantizeLinear", ["b", "ys", "yz"], ["y"]),
+    ]
+    return model_of([ends[0], *nodes, ends[1]], SHAPE, {**constants, **weights}, "uint8")
+
+
+def dequantized_weights(shape: tuple[int, ...], name: str = "w") -> tuple[list[Any], dict[str, np.ndarray]]:
+    """Nodes and constants of int8 weights with a scale for each output, and their bias."""
+    outputs = shape[0]
+    scales = np.linspace(0.001, 0.004, outputs, dtype=np.float32)
+    constants = {
+        f"{name}q": whole_numbers(shape, "int8"),
+        f"{name}s": scales,
+        f"{name}z": np.zeros(outputs, np.int8),
+        f"{name}bq": np.arange(outputs, dtype=np.int32) * 100,
+        f"{name}bs": scales * np.float32(0.02),
+    }
+    nodes = [
+        helper.make_node("DequantizeLinear", [f"{name}q", f"{name}s", f"{name}z"], [name], axis=0),
+        helper.make_node("DequantizeLinear", [f"{name}bq", f"{name}bs"], [f"{name}b"], axis=0),
+    ]
+    return nodes, constants
+
+
+@pytest.mark.parametrize("groups", [1, 5])
+@pytest.mark.parametrize("activation", ["", "Relu", "Clip"])
+def test_a_convolution_between_conversions_is_one_layer(activation: str, groups: int) -> None:
+    nodes, constants = dequantized_weights((5, 5 // groups, 3, 3))
+    last = "c" if activation else "b"
+    nodes.append(helper.make_node("Conv", ["a", "w", "wb"], [last], group=groups, pads=[1, 1, 1, 1]))
+    if activation:
+        ends = ["low", "high"] if activation == "Clip" else []
+        nodes.append(helper.make_node(activation, ["c", *ends], ["b"]))
+        constants |= {"low": scale(0.0), "high": scale(6.0)} if ends else {}
+    graph = checked(between(nodes, constants), whole_numbers(SHAPE, "uint8"), most_off=1)
+    assert [type(node.op).__name__ for node in graph.nodes] == ["QuantizedConv2d"]
+
+
+def rounded(source: str, result: str) -> list[Any]:
+    """Nodes and constants of a conversion to integers and back."""
+    return [
+        helper.make_node("QuantizeLinear", [source, f"{result}s", f"{result}z"], [f"{result}q"]),
+        helper.make_node("DequantizeLinear", [f"{result}q", f"{result}s", f"{result}z"], [result]),
+    ]
+
+
+def test_a_sum_is_the_end_of_the_convolution_before_it() -> None:
+    nodes, constants = dequantized_weights((5, 5, 3, 3))
+    nodes.append(helper.make_node("Conv", ["a", "w", "wb"], ["c"], pads=[1, 1, 1, 1]))
+    nodes += rounded("c", "d")
+    nodes.append(helper.make_node("Add", ["d", "a"], ["e"]))
+    nodes.append(helper.make_node("Relu", ["e"], ["b"]))
+    constants |= {"ds": scale(0.1), "dz": np.array(128, np.uint8)}
+    graph = checked(between(nodes, constants), whole_numbers(SHAPE, "uint8"), most_off=1)
+    (node,) = graph.nodes
+    assert isinstance(node.op, QuantizedConv2d) and len(node.inputs) == 2
+
+
+def test_parts_are_rounded_before_they_stand_behind_each_other() -> None:
+    first, constants = dequantized_weights((4, 5, 1, 1), "w")
+    second, others = dequantized_weights((6, 5, 1, 1), "v")
+    nodes = [
+        *first,
+        *second,
+        helper.make_node("Conv", ["a", "w", "wb"], ["c"]),
+        helper.make_node("Conv", ["a", "v", "vb"], ["d"]),
+        helper.make_node("Concat", ["c", "d"], ["b"], axis=1),
+    ]
+    graph = checked(between(nodes, {**constants, **others}), whole_numbers(SHAPE, "uint8"), most_off=1)
+    assert sorted(type(node.op).__name__ for node in graph.nodes) == [
+        "Concat",
+        "QuantizedConv2d",
+        "QuantizedConv2d",
+    ]
+
+
+def test_the_largest_of_integers_is_an_integer() -> None:
+    node = helper.make_node("MaxPool", ["a"], ["b"], kernel_shape=[3, 3], pads=[1, 1, 1, 1])
+    graph = checked(between([node], {}), whole_numbers(SHAPE, "uint8"))
+    assert {graph.types[name].dtype for one in graph.nodes for name in one.outputs} == {"uint8"}
+
+
+def test_an_average_of_integers_is_their_sum() -> None:
+    node = helper.make_node("GlobalAveragePool", ["a"], ["b"])
+    graph = checked(between([node], {}), whole_numbers(SHAPE, "uint8"), most_off=1)
+    assert [type(one.op).__name__ for one in graph.nodes] == ["QuantizedPool2d"]
+
+
+def test_conversions_that_give_back_what_was_there_go() -> None:
+    model = between([helper.make_node("Identity", ["a"], ["b"])], {})
+    for tensor in model.graph.initializer:
+        if tensor.name in ("ys", "yz"):
+            tensor.CopyFrom(
+                next(other for other in model.graph.initializer if other.name == f"x{tensor.name[1]}")
+            )
+            tensor.name = f"y{tensor.name[1]}"
+    graph = checked(model, whole_numbers(SHAPE, "uint8"))
+    assert [type(node.op).__name__ for node in graph.nodes] == ["Reshape"]
+
+
+def test_a_product_between_conversions_is_one_layer() -> None:
+    nodes, constants = dequantized_weights((7, 6))
+    nodes.append(helper.make_node("Gemm", ["a", "w", "wb"], ["b"], transB=1))
+    model = between(nodes, constants)
+    for sizes in (model.graph.input[0].type.tensor_type.shape.dim,):
+        del sizes[2:]
+        sizes[0].dim_value, sizes[1].dim_value = 3, 6
+    graph = checked(model, whole_numbers((3, 6), "uint8"), most_off=1)
+    assert len(layers(graph)) == 1

@@ -14,7 +14,6 @@ from codegen.engines.cpu.blocked.geometry import Image
 from codegen.engines.cpu.blocked.kernel import IN_BLOCKS, blocked_layout
 from codegen.engines.cpu.instructions import Count
 from codegen.engines.cpu.int8.conv_source import QuantizedConvCode, c_type, conv_text, pack_conv
-from codegen.engines.cpu.int8.epilogue import is_printable
 from codegen.engines.cpu.int8.vectors import QUAD, Products
 from codegen.engines.cpu.machine import TileRegisters, product_form
 from codegen.engines.cpu.source import fill
@@ -22,6 +21,7 @@ from codegen.engines.cpu.threads import PIXELS_SHARED
 from codegen.graph import LayerSpec
 from codegen.operators.quantized_conv2d import RESULTS, QuantizedConv2d
 from codegen.program import CpuProgram
+from codegen.requantization import is_arithmetic
 from codegen.schedule import Axis, AxisNames, Choice, Point
 from codegen.target import Target
 from codegen.tensor import Array, FloatArray
@@ -50,7 +50,7 @@ class CpuInt8Conv(RegisterTiledConv[QuantizedConvCode]):
 
     def computes(self, spec: LayerSpec, target: Target) -> bool:
         op = spec.op
-        if not isinstance(op, QuantizedConv2d) or op.groups != 1 or not is_printable(op.epilogue):
+        if not isinstance(op, QuantizedConv2d) or op.groups != 1 or not is_arithmetic(op.epilogue):
             return False
         return all(tensor.shape == spec.output.shape for tensor in spec.inputs[1:])
 

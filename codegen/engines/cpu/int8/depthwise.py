@@ -18,7 +18,6 @@ from codegen.engines.cpu.instructions import (
 )
 from codegen.engines.cpu.int8.conv_source import c_type
 from codegen.engines.cpu.int8.depthwise_source import DepthwiseCode, depthwise_text, pack_depthwise
-from codegen.engines.cpu.int8.epilogue import is_printable
 from codegen.engines.cpu.int8.vectors import QUAD, Products
 from codegen.engines.cpu.machine import product_form
 from codegen.engines.cpu.source import fill
@@ -26,6 +25,7 @@ from codegen.engines.cpu.threads import PIXELS_SHARED, SHARED_NAMES, nothing_sha
 from codegen.graph import LayerSpec
 from codegen.operators.quantized_conv2d import RESULTS, QuantizedConv2d
 from codegen.program import CpuProgram
+from codegen.requantization import is_arithmetic
 from codegen.schedule import Axis, Choice, Point, Work
 from codegen.target import Target
 from codegen.tensor import Array
@@ -49,7 +49,7 @@ class CpuInt8Depthwise(BlockedKernel):
         op = spec.op
         if not isinstance(op, QuantizedConv2d) or op.groups == 1 or op.dilations != (1, 1):
             return False
-        return is_printable(op.epilogue) and all(t.shape == spec.output.shape for t in spec.inputs[1:])
+        return is_arithmetic(op.epilogue) and all(t.shape == spec.output.shape for t in spec.inputs[1:])
 
     def axes(self, spec: LayerSpec, target: Target) -> tuple[Axis, ...]:
         return self.lanes_axis(target), shared_axis(target), threads_axis(target)

@@ -13,19 +13,6 @@ VECTORS = {"float32": "real", "int32": "sum", "uint8": "byte", "int8": "tiny"}
 """The C types of as many elements as there are lanes, without their number."""
 
 
-def is_printable(expression: Expression) -> bool:
-    """Whether an epilogue is made of what this file has: arithmetic, ends, and rounding between ends."""
-    found = as_requantization(expression)
-    if found is not None:
-        return is_printable(found.value)
-    value, low, high = as_clamp(expression)
-    if low is not None or high is not None:
-        return is_printable(value)
-    if isinstance(expression, Apply):
-        return expression.primitive in (*INFIX, "neg") and all(map(is_printable, expression.arguments))
-    return True
-
-
 def real_text(lanes: int, expression: Expression, operands: Sequence[str]) -> str:
     """C text of an expression of vectors `real<lanes>`."""
     if as_requantization(expression) is not None:

@@ -71,7 +71,7 @@ class Products:
             "flip": "0x80808080u" if self.is_flipped else "0u",
             "byte": "int8_t" if self.is_signed else "uint8_t",
         }
-        return fill(_TYPES, **words) + fill(
+        return types_text(self.lanes) + fill(
             _PRODUCTS,
             **words,
             native=fill(_NATIVE[self.form], **self._native_words(words)),
@@ -102,6 +102,11 @@ class Products:
             "extended": "sxtb16" if signs else "uxtb16",
             "product": product,
         }
+
+
+def types_text(lanes: int) -> str:
+    """Vectors of as many elements as lanes, their ends and their rounding; may stand in a file several times."""
+    return fill(_TYPES, lanes=lanes, bytes=4 * lanes)
 
 
 _PIXELS_OF_GROUPS = ", ".join(str(4 * p + g) for g in range(4) for p in range(4))
