@@ -22,6 +22,7 @@ from explorer.commands.bench.search import search
 from explorer.commands.bench.sparse import sparse
 from explorer.commands.bench.strategies import strategies
 from explorer.commands.bench.stream import stream
+from explorer.commands.bench.threads import threads
 from explorer.commands.bench.twin import twin
 
 bench_app = typer.Typer(
@@ -46,4 +47,5 @@ bench_app.command()(prior)
 bench_app.command()(twin)
 bench_app.command()(networks)
 bench_app.command()(stream)
+bench_app.command()(threads)
 bench_app.command()(qpu)

@@ -20,6 +20,9 @@
 #include <time.h>
 #include <unistd.h>
 
+#ifndef POOL_TAKES_OVER
+#define POOL_TAKES_OVER 1 /* 0: a static split, to compare with */
+#endif
 #define SPIN_S 1e-3 /* who sleeps between two steps of a run is woken while the next one waits */
 
 enum { POOL_LINE = 64, LOOKS_PER_CLOCK = 32, RANGE_BITS = 16, RANGE_MASK = (1 << RANGE_BITS) - 1 };
@@ -178,7 +181,7 @@ static unsigned run_parts(const pool *threads, int number)
 {
     const int count = threads->worker_count + 1;
     unsigned done = run_range(threads, &threads->ranges[number], 1);
-    for (int i = 1; i < count; ++i)
+    for (int i = 1; POOL_TAKES_OVER && i < count; ++i)
         done += run_range(threads, &threads->ranges[(number + i) % count], 0);
     return done;
 }
