@@ -17,7 +17,7 @@ from microbench.errors import PeerError
 from microbench.peers.bundles import Bundle, choose_bundle, find_bundles, our_contender
 from microbench.peers.comparison import TOLERANCE
 from microbench.peers.cpus import pinned_cpus
-from microbench.peers.network import PeerNetwork, open_peer_network
+from microbench.peers.network import PeerNetwork, open_peer_network, save_inputs
 from microbench.peers.ratios import Network, TimesArray, mean_ratio, spread_of
 from microbench.peers.rounds import Entry, RoundSettings, run_rounds
 
@@ -72,18 +72,20 @@ def zeros_of(graph: Graph) -> float:
 def time_networks(
     networks: Sequence[PrunedNetwork], threads: int, settings: RoundSettings, done: Callable[[], None]
 ) -> tuple[Entry, ...]:
-    """An entry for each network, all of one input; raises PeerError where they do not take the same."""
-    shapes = {one.network.value.shape for one in networks}
+    """An entry for each network, all of the same inputs; raises PeerError where they do not take the same."""
+    shapes = {_inputs(one.network) for one in networks}
     if len(shapes) > 1:
-        raise PeerError(
-            f"the networks take inputs of shapes {', '.join(map(str, sorted(shapes)))}; compare like ones"
-        )
+        raise PeerError(f"the networks take other inputs: {'; '.join(sorted(shapes))}; compare like ones")
     contenders = [our_contender(one.bundle, one.network.name) for one in networks]
     expected = {one.network.name: one.network.expected for one in networks}
     with tempfile.TemporaryDirectory() as directory:
-        value = Path(directory) / "input.npy"
-        np.save(value, networks[0].network.value)
-        return run_rounds(contenders, value, expected, threads, pinned_cpus(threads), settings, done)
+        inputs = Path(directory) / "inputs.npz"
+        save_inputs(networks[0].network, inputs)
+        return run_rounds(contenders, inputs, expected, threads, pinned_cpus(threads), settings, done)
+
+
+def _inputs(network: PeerNetwork) -> str:
+    return ", ".join(f"{name} {value.dtype} {value.shape}" for name, value in network.inputs.items())
 
 
 def sparse_table(

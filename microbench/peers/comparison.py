@@ -7,14 +7,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from microbench.errors import PeerError
 from microbench.peers.bundles import OUR_NAME
 from microbench.peers.conversion import convert
 from microbench.peers.cpus import pinned_cpus
 from microbench.peers.environments import Environment, make_environment
-from microbench.peers.network import PeerNetwork
+from microbench.peers.network import PeerNetwork, save_inputs
 from microbench.peers.ratios import MeanRatio, Network, TimesArray, fastest, mean_ratio
 from microbench.peers.registry import Peer
 from microbench.peers.rounds import Entry, RoundSettings, run_rounds
@@ -95,10 +93,10 @@ def compare(
     cpus = pinned_cpus(threads)
     contenders = [who for who in ready if isinstance(who, Contender)]
     with tempfile.TemporaryDirectory() as directory:
-        value = Path(directory) / "input.npy"
-        np.save(value, network.value)
+        inputs = Path(directory) / "inputs.npz"
+        save_inputs(network, inputs)
         expected = {who.name: network.expected for who in contenders}
-        ran = run_rounds(contenders, value, expected, threads, cpus, settings, done)
+        ran = run_rounds(contenders, inputs, expected, threads, cpus, settings, done)
     by_name = {entry.name: entry for entry in ran}
     entries = tuple(by_name[who.name] if isinstance(who, Contender) else who for who in ready)
     return Cell(network.name, threads, cpus, entries)

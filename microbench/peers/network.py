@@ -1,50 +1,83 @@
-"""A network under comparison: its one input, and the output that onnxruntime computes from it."""
+"""A network under comparison: inputs for it, and the outputs that onnxruntime computes from them."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime
+from numpy.typing import NDArray
+from scipy.optimize import linear_sum_assignment
 
 from codegen.tensor import FloatArray
 from microbench.errors import PeerError
 
+_TYPES = {
+    "tensor(float)": np.float32,
+    "tensor(int64)": np.int64,
+    "tensor(int32)": np.int32,
+    "tensor(uint8)": np.uint8,
+    "tensor(int8)": np.int8,
+    "tensor(bool)": np.bool_,
+}
+
 
 @dataclass(frozen=True, eq=False)
 class PeerNetwork:
-    """A model file, an input for it (batch 1, float32, row-major NCHW) and the output expected from that."""
+    """A model file, by name its inputs (row-major, NCHW), and the outputs expected from these in the model's order."""
 
     name: str
     path: Path
-    value: FloatArray
-    expected: FloatArray
+    inputs: Mapping[str, NDArray[Any]]
+    expected: tuple[FloatArray, ...]
 
 
 def open_peer_network(path: Path, seed: int) -> PeerNetwork:
-    """A network with a normally distributed input.
+    """A network with normally distributed inputs; those of integers are 0 or 1, which every vocabulary has.
 
-    Raises PeerError where onnxruntime refuses it, or it has not one input of a fixed shape and one output.
+    Raises PeerError where onnxruntime refuses it, or an input has no fixed shape or a type that peers do not share.
     """
     try:
         session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     except Exception as error:
         raise PeerError(f"model {path}: onnxruntime refuses it: {error}") from error
-    inputs, outputs = session.get_inputs(), session.get_outputs()
-    if len(inputs) != 1 or len(outputs) != 1:
+    random = np.random.default_rng(seed)
+    inputs = {tensor.name: _drawn(path, tensor, random) for tensor in session.get_inputs()}
+    outputs = session.run(None, inputs)
+    return PeerNetwork(path.stem, path, inputs, tuple(np.asarray(one, dtype=np.float32) for one in outputs))
+
+
+def _drawn(path: Path, tensor: Any, random: np.random.Generator) -> NDArray[Any]:
+    if tensor.type not in _TYPES or not all(isinstance(length, int) for length in tensor.shape):
         raise PeerError(
-            f"model {path} has {len(inputs)} inputs and {len(outputs)} outputs; "
-            "peers are compared on networks of one each"
+            f"model {path}: its input {tensor.name!r} is {tensor.type} of shape {tensor.shape}; peers want "
+            f"one of {', '.join(_TYPES)}, of a fixed shape"
         )
-    shape = inputs[0].shape
-    if not all(isinstance(length, int) for length in shape) or inputs[0].type != "tensor(float)":
-        raise PeerError(
-            f"model {path}: its input is {inputs[0].type} of shape {shape}; peers want float32 of a fixed shape"
-        )
-    value = np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
-    expected = np.asarray(session.run(None, {inputs[0].name: value})[0], dtype=np.float32)
-    return PeerNetwork(path.stem, path, value, expected)
+    dtype = np.dtype(_TYPES[tensor.type])
+    if dtype.kind == "f":
+        return random.standard_normal(tensor.shape).astype(dtype)
+    return random.integers(0, 2, tensor.shape).astype(dtype)
+
+
+def save_inputs(network: PeerNetwork, path: Path) -> None:
+    """Writes names and arrays as serve.py reads them (.npz)."""
+    np.savez(path, np.array(list(network.inputs)), *network.inputs.values())
+
+
+def worst_error(outputs: Sequence[FloatArray], expected: Sequence[FloatArray]) -> float:
+    """The greatest `relative_error` of several outputs; infinite where there are more or fewer than expected.
+
+    Engines name outputs and order them as they please: each is held against the one that it is nearest to, every one
+    against another.
+    """
+    if len(outputs) != len(expected):
+        return float("inf")
+    errors = np.array([[relative_error(output, wanted) for wanted in expected] for output in outputs])
+    rows, columns = linear_sum_assignment(np.minimum(errors, np.finfo(np.float32).max))
+    return float(errors[rows, columns].max())
 
 
 def relative_error(output: FloatArray, expected: FloatArray) -> float:

@@ -13,7 +13,7 @@ import numpy as np
 
 from codegen.tensor import FloatArray
 from microbench.errors import PeerError
-from microbench.peers.network import relative_error
+from microbench.peers.network import worst_error
 from microbench.peers.ratios import TimesArray
 from microbench.peers.worker import Contender, Worker
 
@@ -70,8 +70,8 @@ class _Record:
 
 def run_rounds(
     contenders: Sequence[Contender],
-    value: Path,
-    expected: Mapping[str, FloatArray],
+    inputs: Path,
+    expected: Mapping[str, Sequence[FloatArray]],
     threads: int,
     cpus: Sequence[int],
     settings: RoundSettings,
@@ -79,17 +79,17 @@ def run_rounds(
 ) -> tuple[Entry, ...]:
     """Entries in the order of the contenders; `done` is called after each round.
 
-    `value` is the input as .npy, `expected` the output of each contender that errors are told from. One that does
-    not load, dies or answers nonsense becomes an entry with the reason, and the others go on.
+    `inputs` is a file of `save_inputs`, `expected` the outputs of each contender that errors are told from. One that
+    does not load, dies or answers nonsense becomes an entry with the reason, and the others go on.
     """
     entries: dict[str, Entry] = {}
     with ExitStack() as stack:
         records: list[_Record] = []
         for who in contenders:
             try:
-                worker = stack.enter_context(Worker(who, value, threads, cpus))
+                worker = stack.enter_context(Worker(who, inputs, threads, cpus))
                 worker.run(1)
-                records.append(_Record(worker, relative_error(worker.output(), expected[who.name])))
+                records.append(_Record(worker, worst_error(worker.outputs(), expected[who.name])))
             except PeerError as error:
                 entries[who.name] = Entry(who.name, who.title, who.version, reason=str(error))
         order = random.Random(settings.seed)
@@ -119,12 +119,12 @@ def _turn(record: _Record, others: Sequence[_Record], settings: RoundSettings) -
         other.watched_s += lasted_s
 
 
-def _check_last(record: _Record, expected: FloatArray) -> None:
-    """The output after all rounds: one that has become wrong meanwhile counts."""
+def _check_last(record: _Record, expected: Sequence[FloatArray]) -> None:
+    """The outputs after all rounds: one that has become wrong meanwhile counts."""
     if record.reason:
         return
     try:
-        record.error = max(record.error, relative_error(record.worker.output(), expected))
+        record.error = max(record.error, worst_error(record.worker.outputs(), expected))
     except PeerError as error:
         record.reason = str(error)
 

@@ -43,12 +43,12 @@ class Contender:
 class Worker:
     """A started contender; its process ends with this object, and at the latest with this program."""
 
-    def __init__(self, contender: Contender, value: Path, threads: int, cpus: Sequence[int]) -> None:
-        """`value` is the input as .npy. Raises PeerError with the reason where the engine does not load."""
+    def __init__(self, contender: Contender, inputs: Path, threads: int, cpus: Sequence[int]) -> None:
+        """`inputs` is a file of `save_inputs`. Raises PeerError with the reason where the engine does not load."""
         self.contender = contender
         self._log = tempfile.TemporaryFile()  # noqa: SIM115  closed by close()
         self._rest = b""
-        self._process = self._start(contender, value, threads, cpus)
+        self._process = self._start(contender, inputs, threads, cpus)
         try:
             self._answer("ready", LOAD_LIMIT_S)
         except BaseException:
@@ -63,13 +63,14 @@ class Worker:
             raise PeerError(f"it was to run {count} times and answered {times_ns!r}")
         return times_ns
 
-    def output(self) -> FloatArray:
-        """The last result; raises PeerError as `run`."""
+    def outputs(self) -> list[FloatArray]:
+        """The last results; raises PeerError as `run`."""
         with tempfile.TemporaryDirectory() as directory:
-            path = Path(directory) / "output.npy"
+            path = Path(directory) / "outputs.npz"
             self._say(f"output {path}")
             self._answer("output", ANSWER_LIMIT_S)
-            return np.asarray(np.load(path, allow_pickle=False), dtype=np.float32)
+            with np.load(path, allow_pickle=False) as found:
+                return [np.asarray(one, dtype=np.float32) for one in found.values()]
 
     def cpu_s(self) -> float:
         """How long its threads that are alive have been on a CPU; 0 once it has ended."""
@@ -104,12 +105,12 @@ class Worker:
         self.close()
 
     def _start(
-        self, contender: Contender, value: Path, threads: int, cpus: Sequence[int]
+        self, contender: Contender, inputs: Path, threads: int, cpus: Sequence[int]
     ) -> subprocess.Popen[bytes]:
         arguments = {
             "--engine": str(contender.engine),
             "--model": str(contender.model),
-            "--input": str(value),
+            "--inputs": str(inputs),
             "--threads": str(threads),
             "--cpus": ",".join(map(str, cpus)),
         }

@@ -14,17 +14,17 @@ SOUND = """
 import numpy as np
 
 class Engine:
-    def __init__(self, model, value, threads):
+    def __init__(self, model, inputs, threads):
         print("an engine that talks")
-        self.value, self.factor = value, np.load(model)
+        (self.value,), self.factor = inputs.values(), np.load(model)
 
     def run(self):
         self.result = self.value * self.factor
 
-    def output(self):
-        return self.result
+    def outputs(self):
+        return [self.result]
 """
-REFUSES = "class Engine:\n    def __init__(self, model, value, threads):\n        raise ValueError('no such layer')\n"
+REFUSES = "class Engine:\n    def __init__(self, model, inputs, threads):\n        raise ValueError('no such layer')\n"
 MISSING = "import a_package_that_is_not_there\n"
 CRASHES = SOUND.replace(
     "        self.result =", "        import os\n        os._exit(7)\n        self.result ="
@@ -45,12 +45,12 @@ FAILS_LATER = SOUND.replace(
     "            raise RuntimeError('out of patience')\n"
     "        self.result =",
 )
-WRONG = SOUND.replace("return self.result", "return self.result + 1")
+WRONG = SOUND.replace("return [self.result]", "return [self.result + 1]")
 SPINS = SOUND.replace(
-    "        self.value, self.factor",
+    "        (self.value,), self.factor",
     "        import threading\n"
     "        threading.Thread(target=self.spin, daemon=True).start()\n"
-    "        self.value, self.factor",
+    "        (self.value,), self.factor",
 ).replace(
     "    def run(self):", "    def spin(self):\n        while True:\n            pass\n\n    def run(self):"
 )

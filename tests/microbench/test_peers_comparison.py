@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
+from onnx import TensorProto, helper, numpy_helper
 
 from microbench.errors import PeerError
 from microbench.peers.bundles import OUR_NAME, find_bundles
@@ -15,10 +18,11 @@ from microbench.peers.comparison import Cell, compare, make_environments, mean_o
 from microbench.peers.conversion import convert
 from microbench.peers.cpus import pinned_cpus, spread
 from microbench.peers.environments import Environment, last_lines, make_environment
-from microbench.peers.network import PeerNetwork, open_peer_network, relative_error
+from microbench.peers.network import PeerNetwork, open_peer_network, relative_error, worst_error
 from microbench.peers.ratios import TimesArray
-from microbench.peers.registry import chosen_peers, read_peers
+from microbench.peers.registry import PROGRAMS, chosen_peers, read_peers
 from microbench.peers.rounds import Entry, RoundSettings
+from microbench.peers.worker import Contender
 from tests.microbench import fake_peers
 from tests.microbench.fake_peers import installed, peer
 
@@ -44,7 +48,7 @@ def network(directory: Path) -> PeerNetwork:
     path = directory / "net.onnx"
     path.write_bytes(b"weights")
     value = np.arange(1, 7, dtype=np.float32).reshape(1, 6)
-    return PeerNetwork("net", path, value, np.float32(FACTOR) * value)
+    return PeerNetwork("net", path, {"x": value}, (np.float32(FACTOR) * value,))
 
 
 def constant(time_ns: float) -> TimesArray:
@@ -58,7 +62,7 @@ def entry(name: str, time_ns: float, error: float = 0.0) -> Entry:
 def test_every_peer_of_the_table_has_its_programs_and_pins() -> None:
     peers = read_peers()
     assert {made.name for made in peers} == {
-        *("onnxruntime", "openvino", "litert", "executorch", "ncnn", "deepsparse"),
+        *("onnxruntime", "openvino", "litert", "executorch", "ncnn", "mnn", "deepsparse"),
     }
     for made in peers:
         assert made.engine.is_file()
@@ -188,6 +192,40 @@ def test_errors_are_relative_and_nonsense_is_infinite() -> None:
     assert relative_error(np.array([[3.0], [-3.0]], dtype=np.float32), expected) == pytest.approx(1 / rms)
     assert relative_error(expected[:1], expected) == float("inf")
     assert relative_error(np.array([3.0, np.nan], dtype=np.float32), expected) == float("inf")
+
+
+def test_outputs_are_held_against_those_they_are_nearest_to_each_against_another() -> None:
+    first, second = np.array([1.0, 2.0], np.float32), np.array([5.0, 6.0], np.float32)
+    assert worst_error([second, first], [first, second]) == 0.0
+    assert worst_error([first, first], [first, second]) > 0.5
+    assert worst_error([first], [first, second]) == float("inf")
+    assert worst_error([first, second[:1]], [first, second]) == float("inf")
+
+
+def test_a_network_of_several_inputs_and_outputs_is_computed_by_an_engine(tmp_path: Path) -> None:
+    parts = (
+        helper.make_node("Gather", ["table", "ids"], ["rows"], axis=0),
+        helper.make_node("Add", ["rows", "shift"], ["sum"]),
+        helper.make_node("Relu", ["rows"], ["positive"]),
+    )
+    graph = helper.make_graph(
+        parts,
+        "two",
+        [
+            helper.make_tensor_value_info("ids", TensorProto.INT64, [3]),
+            helper.make_tensor_value_info("shift", TensorProto.FLOAT, [3, 4]),
+        ],
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, [3, 4]) for name in ("sum", "positive")],
+        [numpy_helper.from_array(np.linspace(-1, 1, 8, dtype=np.float32).reshape(2, 4), "table")],
+    )
+    path = tmp_path / "two.onnx"
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
+    net = open_peer_network(path, 0)
+    assert set(np.unique(net.inputs["ids"])) <= {0, 1}
+    engine = PROGRAMS / "run_onnxruntime.py"
+    ready = [Contender("onnxruntime", "ONNX Runtime", "1", Path(sys.executable), engine, path)]
+    cell = compare(net, ready, 1, RoundSettings(rounds=1, runs=1, warmup=0, settle_s=0.0), lambda: None)
+    assert cell.entries[0].error == 0.0 and len(net.expected) == 2
 
 
 def test_cpus_are_of_different_cores_first() -> None:

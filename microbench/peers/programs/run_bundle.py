@@ -15,18 +15,17 @@ from microbench.profile import load_profile
 class Engine:
     """How many threads a bundle uses was decided in its plan; `threads` is what it was chosen for."""
 
-    def __init__(self, model: str, value: Any, threads: int) -> None:
+    def __init__(self, model: str, inputs: Any, threads: int) -> None:
         directory = Path(model)
         manifest = read_manifest(directory)
         self._model = load_bundle(directory, load_profile(manifest.device).target())
-        self._inputs = {manifest.inputs[0].name: np.ascontiguousarray(value, dtype=np.float32)}
-        self._output = manifest.outputs[0].name
-        self._result: Any = None
+        self._inputs = {name: np.ascontiguousarray(value) for name, value in inputs.items()}
+        self._result: Any = {}
 
     def run(self) -> None:
         """One inference."""
-        self._result = self._model.run(self._inputs)[self._output]
+        self._result = self._model.run(self._inputs)
 
-    def output(self) -> Any:
-        """The last result."""
-        return self._result
+    def outputs(self) -> Any:
+        """The last results."""
+        return list(self._result.values())

@@ -15,15 +15,15 @@ import deepsparse
 class Engine:
     """`threads` are the engine's cores."""
 
-    def __init__(self, model: str, value: Any, threads: int) -> None:
+    def __init__(self, model: str, inputs: Any, threads: int) -> None:
         self._engine = deepsparse.Engine(model=model, batch_size=1, num_cores=threads)
-        self._inputs = [value]
+        self._inputs = list(inputs.values())
         self._result: list[Any] = []
 
     def run(self) -> None:
         """One inference."""
         self._result = self._engine.run(self._inputs, val_inp=False)
 
-    def output(self) -> Any:
-        """The last result."""
-        return self._result[0]
+    def outputs(self) -> Any:
+        """The last results."""
+        return self._result

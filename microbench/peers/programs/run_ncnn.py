@@ -12,7 +12,7 @@ import numpy as np
 class Engine:
     """Storage and arithmetic in float32: ncnn would take shorter numbers where the CPU has them."""
 
-    def __init__(self, model: str, value: Any, threads: int) -> None:
+    def __init__(self, model: str, inputs: Any, threads: int) -> None:
         self._net = ncnn.Net()
         options = self._net.opt
         options.num_threads = threads
@@ -22,19 +22,24 @@ class Engine:
         for load, name in ((self._net.load_param, "model.param"), (self._net.load_model, "model.bin")):
             if load(str(Path(model) / name)) != 0:
                 raise RuntimeError(f"ncnn refuses {name}")
-        self._names = (self._net.input_names()[0], self._net.output_names()[0])
-        self._value = np.ascontiguousarray(value[0])  # without the batch; Mat only points to its memory
-        self._input = ncnn.Mat(self._value)
-        self._result: Any = None
+        self._names = self._net.output_names()
+        names = sorted(self._net.input_names(), key=lambda name: (len(name), name))  # in0, in1, ... in10
+        # Without the batch; a Mat only points to its memory. pnnx numbers inputs in the model's order.
+        self._values = [np.ascontiguousarray(value[0]) for value in inputs.values()]
+        self._inputs = dict(zip(names, map(ncnn.Mat, self._values), strict=True))
+        self._results: list[Any] = []
 
     def run(self) -> None:
         """One inference."""
         extractor = self._net.create_extractor()
-        extractor.input(self._names[0], self._input)
-        code, self._result = extractor.extract(self._names[1])
-        if code != 0:
-            raise RuntimeError(f"ncnn stopped with code {code}")
+        for name, value in self._inputs.items():
+            extractor.input(name, value)
+        results = [extractor.extract(name) for name in self._names]
+        failed = [code for code, _ in results if code != 0]
+        if failed:
+            raise RuntimeError(f"ncnn stopped with code {failed[0]}")
+        self._results = [result for _, result in results]
 
-    def output(self) -> Any:
-        """The last result."""
-        return np.array(self._result)
+    def outputs(self) -> Any:
+        """The last results."""
+        return [np.array(result) for result in self._results]

@@ -10,7 +10,7 @@ import openvino
 class Engine:
     """One stream for latency; float32 is said, as the device takes bfloat16 where the CPU has it."""
 
-    def __init__(self, model: str, value: Any, threads: int) -> None:
+    def __init__(self, model: str, inputs: Any, threads: int) -> None:
         core = openvino.Core()
         compiled = core.compile_model(
             core.read_model(model),
@@ -23,13 +23,14 @@ class Engine:
             },
         )
         self._request = compiled.create_infer_request()
-        self._value = value  # the tensor only points to its memory
-        self._request.set_input_tensor(openvino.Tensor(self._value, shared_memory=True))
+        self._inputs = inputs  # tensors only point to their memory
+        for name, value in inputs.items():
+            self._request.set_tensor(name, openvino.Tensor(value, shared_memory=True))
 
     def run(self) -> None:
         """One inference."""
         self._request.infer()
 
-    def output(self) -> Any:
-        """The last result."""
-        return self._request.get_output_tensor(0).data.copy()
+    def outputs(self) -> Any:
+        """The last results."""
+        return [tensor.data.copy() for tensor in self._request.output_tensors]

@@ -1,13 +1,14 @@
 """Runs one engine for the benchmark: started by the interpreter of the engine's own environment.
 
-    python serve.py --engine FILE.py --model PATH --input FILE.npy --threads N --cpus 0,1
+    python serve.py --engine FILE.py --model PATH --inputs FILE.npz --threads N --cpus 0,1
 
-FILE.py has a class `Engine`: `Engine(model: str, value: ndarray, threads: int)`, a method `run()` that computes one
-inference, and a method `output()` with the last result, row-major (NCHW). The first line on stdout is
+FILE.npz has the names of the inputs, then the inputs in that order. FILE.py has a class `Engine`:
+`Engine(model: str, inputs: dict[str, ndarray], threads: int)`, a method `run()` that computes one inference, and a
+method `outputs()` with the last results, row-major (NCHW), in any order. The first line on stdout is
 `{"ready": true, "cpus": [...]}`; then each line on stdin is answered by one line of JSON:
 
     run N          {"times_ns": [...]}    N inferences, each timed here
-    output PATH    {"output": "PATH"}     the last result as float32 .npy
+    output PATH    {"output": "PATH"}     the last results as float32 .npz
     quit           {"quit": true}
 
 A failure is answered by `{"error": "..."}` and ends the process, as does the end of stdin. What engines print goes to
@@ -34,8 +35,8 @@ class Engine(Protocol):
         """One inference, finished when this returns."""
         ...
 
-    def output(self) -> Any:
-        """The last result as an array."""
+    def outputs(self) -> Sequence[Any]:
+        """The last results as arrays."""
         ...
 
 
@@ -47,7 +48,7 @@ def main(arguments: Sequence[str]) -> int:
     # Before anything that starts threads is imported, numpy too: they inherit it.
     os.sched_setaffinity(0, cpus)
     try:
-        engine = _load(Path(options.engine), options.model, options.input, options.threads)
+        engine = _load(Path(options.engine), options.model, options.inputs, options.threads)
         _reply(replies, {"ready": True, "cpus": sorted(os.sched_getaffinity(0))})
         for line in sys.stdin:
             answer = _answer(engine, line.split(maxsplit=1))
@@ -62,7 +63,7 @@ def main(arguments: Sequence[str]) -> int:
 
 def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser()
-    for name in ("--engine", "--model", "--input", "--cpus"):
+    for name in ("--engine", "--model", "--inputs", "--cpus"):
         parser.add_argument(name, required=True)
     parser.add_argument("--threads", type=int, required=True)
     return parser.parse_args(arguments)
@@ -80,7 +81,7 @@ def _reply(replies: TextIO, answer: dict[str, Any]) -> None:
     replies.flush()
 
 
-def _load(path: Path, model: str, value: str, threads: int) -> Engine:
+def _load(path: Path, model: str, inputs: str, threads: int) -> Engine:
     import numpy as np
 
     spec = importlib.util.spec_from_file_location(f"engine_{path.stem}", path)
@@ -88,7 +89,8 @@ def _load(path: Path, model: str, value: str, threads: int) -> Engine:
         raise FileNotFoundError(f"{path} is no Python file")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    engine: Engine = module.Engine(model, np.load(value), threads)
+    names, *values = np.load(inputs).values()
+    engine: Engine = module.Engine(model, dict(zip(map(str, names), values, strict=True)), threads)
     return engine
 
 
@@ -99,7 +101,7 @@ def _answer(engine: Engine, words: Sequence[str]) -> dict[str, Any]:
         case ["run", count]:
             return {"times_ns": _times_ns(engine, int(count))}
         case ["output", path]:
-            np.save(path.strip(), np.asarray(engine.output(), dtype=np.float32))
+            np.savez(path.strip(), *(np.asarray(one, dtype=np.float32) for one in engine.outputs()))
             return {"output": path.strip()}
         case ["quit"]:
             return {"quit": True}
