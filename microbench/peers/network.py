@@ -57,9 +57,8 @@ def _drawn(path: Path, tensor: Any, random: np.random.Generator) -> NDArray[Any]
             f"one of {', '.join(_TYPES)}, of a fixed shape"
         )
     dtype = np.dtype(_TYPES[tensor.type])
-    if dtype.kind == "f":
-        return random.standard_normal(tensor.shape).astype(dtype)
-    return random.integers(0, 2, tensor.shape).astype(dtype)
+    drawn = random.standard_normal(tensor.shape) if dtype.kind == "f" else random.integers(0, 2, tensor.shape)
+    return np.asarray(drawn, dtype=dtype)
 
 
 def save_inputs(network: PeerNetwork, path: Path) -> None:
