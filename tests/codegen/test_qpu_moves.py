@@ -193,3 +193,23 @@ def test_more_lines_than_registers_are_refused() -> None:
         gather_kernel(Form(), 65)
     with pytest.raises(ScheduleError, match="taps"):
         gather_kernel(Form(taps=2, by_line=True), 4)
+
+
+@pytest.mark.parametrize(
+    ("shape", "touched", "fetched"),
+    [
+        ((1, 64, 1, 1), 64, 64),  # each element lies in a line of its own
+        ((1, 4, 8, 8), 16, 16),  # four lines of each plane, one after the other
+        ((1, 4, 1, 24), 10, 10),  # blocks of 16 and of 8 pixels: some requests read lines of both
+    ],
+)
+def test_memory_moves_the_lines_that_lanes_touch(shape: Shape, touched: int, fetched: int) -> None:
+    spec = inferred_layer(Relayout("pixel16", "nchw"), shape)
+    lines = arrangement(spec, ("pixel16", "nchw"))
+    assert lines.touched == touched
+    choice = MOVES.choice(
+        spec, TARGET, {"groups": 1, "rows": 4, "input_layout": "pixel16", "output_layout": "nchw"}
+    )
+    work = MOVES.work(spec, TARGET, choice)
+    tables = work.load_instructions - sum(-(-run.lines // 4) * 4 for run in lines.runs)
+    assert work.streamed_bytes_read == 64 * (fetched + tables)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import NamedTuple, TypeVar
 
 import numpy as np
@@ -71,6 +72,22 @@ class GatheredLines:
     @property
     def lines(self) -> int:
         return sum(run.lines for run in self.runs)
+
+    @cached_property
+    def touched(self) -> int:
+        """How many lines of memory all requests read, each counted by itself; of runs that are all known."""
+        found = 0
+        known: dict[tuple[int, int], int] = {}
+        for run in self.runs:
+            lanes = self.tables[run.table].view(np.int32).reshape(-1, LANES).astype(np.int64)
+            if self.form.by_line:
+                found += int(_lines_of(lanes[run.line : run.line + run.lines]).sum())
+                continue
+            inside = (run.input_bytes + int(self.streams[run.stream][run.line])) % LINE_BYTES
+            if (run.table, inside) not in known:
+                known[run.table, inside] = int(_lines_of(lanes[: self.form.taps] + inside).sum())
+            found += run.lines * known[run.table, inside]
+        return found
 
     def tiles(self, rows: int, groups: int) -> list[Run]:
         """Runs of at most `groups` whole groups of `rows` lines, and of what is left over."""
@@ -153,6 +170,12 @@ class GatheredLines:
 def lines_touched(lanes: Sequence[int] | Offsets) -> int:
     """How many lines of memory a request with lanes at these byte offsets reads, the first at the start of one."""
     return len({int(offset) // LINE_BYTES for offset in lanes})
+
+
+def _lines_of(requests: Offsets) -> NDArray[np.int64]:
+    """The same of each request of [requests][lanes]."""
+    lines = np.sort(requests // LINE_BYTES, axis=1)
+    return np.asarray(1 + np.count_nonzero(np.diff(lines, axis=1), axis=1), dtype=np.int64)
 
 
 def _number(known: dict[bytes, int], kept: list[NDArray[Number]], value: NDArray[Number]) -> int:

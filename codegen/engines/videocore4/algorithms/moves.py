@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from codegen.algorithm_base import AlgorithmBase
+from codegen.engine_registry import layout_named
 from codegen.engines.videocore4.algorithms.arrangements import arrangement
 from codegen.engines.videocore4.algorithms.gathered_lines import GatheredLines
 from codegen.engines.videocore4.algorithms.geometry import busiest_share
@@ -87,7 +88,9 @@ class QpuMoves(AlgorithmBase):
     def work(self, spec: LayerSpec, target: Target, choice: Choice) -> Work:
         lines, rows = _lines(spec, choice), choice.tiles["rows"]
         read = sum(tensor.size_bytes for tensor in spec.inputs)
-        return work_of(lines, rows, choice.splits["groups"], target, read)
+        layout = layout_named(choice.input_layouts[0])
+        held = sum(layout.size_bytes(tensor) for tensor in spec.inputs)
+        return work_of(lines, rows, choice.splits["groups"], target, read, held)
 
     def lower(
         self,
@@ -104,13 +107,23 @@ class QpuMoves(AlgorithmBase):
         return lines.lower(choice.tiles["rows"], choice.splits["groups"], target)
 
 
-def work_of(lines: GatheredLines, rows: int, groups: int, target: Target, unique_bytes: float) -> Work:
-    """What gathered lines ask of the machine."""
+def work_of(
+    lines: GatheredLines,
+    rows: int,
+    groups: int,
+    target: Target,
+    unique_bytes: float,
+    held_bytes: float = 0.0,
+) -> Work:
+    """What gathered lines ask of the machine; `held_bytes`: of the lines that inputs lie in. Whole lines come from
+    memory, and L2 has those that several requests touch.
+    """
     dealt = lines.dealt(rows, groups, target)
     groups_of = [[-(-run.lines // rows) for run in tiles] for tiles in dealt]
     tiles, all_groups = sum(map(len, dealt)), sum(map(sum, groups_of))
     read, form = all_groups * rows, lines.form
     of_table = float(form.table_lines * (read if form.by_line else tiles))
+    fetched = min(float(lines.touched), max(float(lines.lines), held_bytes / LINE_BYTES))
     stored = sum(WORD_BYTES * run.lines * run.words for run in lines.runs)
     return Work(
         macs=float(form.taps * lines.lines * LINE_BYTES / WORD_BYTES) if form.weighted else 0.0,
@@ -122,7 +135,7 @@ def work_of(lines: GatheredLines, rows: int, groups: int, target: Target, unique
         store_instructions=float(lines.lines),
         dma_stores=2.0 * all_groups,
         unique_bytes_read=float(unique_bytes),
-        streamed_bytes_read=float(LINE_BYTES * (lines.lines + of_table)),
+        streamed_bytes_read=LINE_BYTES * (fetched + of_table),
         bytes_written=float(stored),
         balance=busiest_share([sum(counts) for counts in groups_of]),
         working_set_bytes=float(rows * form.taps * LINE_BYTES * target.qpus),
