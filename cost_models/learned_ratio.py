@@ -23,6 +23,9 @@ Held = NDArray[np.bool_]
 
 FOLDS = 5
 COVERAGE = 0.8
+OUT_OF_FOLDS = (
+    0.77  # of errors without a fifth of the shapes: so many that COVERAGE of those with all shapes are held
+)
 NARROWEST = 0.01  # log ratio: one per cent either way, however well the folds agree
 WIDEST = math.log(1000.0)  # of a log ratio either way: it says that nothing is known
 LEAST_SPREAD = 0.02  # log ratio: half of what quantiles lie apart at least, before it is stretched
@@ -244,10 +247,10 @@ def _folds(shapes: Sequence[str]) -> Folds:
 
 
 def _stretches(engines: Sequence[str], misses: Matrix) -> dict[str, float]:
-    """Of each engine the conformal quantile: of n misses that of rank ceil((n + 1) * coverage), or the largest."""
+    """Of each engine the conformal quantile: of n misses that of rank ceil((n + 1) * OUT_OF_FOLDS), or the largest."""
     stretches = {}
     for engine in sorted(set(engines)):
         own = np.sort(misses[np.array([one == engine for one in engines])])
-        rank = min(len(own), math.ceil((len(own) + 1) * COVERAGE))
+        rank = min(len(own), math.ceil((len(own) + 1) * OUT_OF_FOLDS))
         stretches[engine] = float(own[rank - 1])
     return stretches
