@@ -36,6 +36,21 @@ def add_board(path: Path, name: str, board: NamedBoard, replace: bool = False) -
         raise DevicesError(f"{path} has a board {name!r}; choose another name, or give --replace")
     text = _with_board(path, name, board)
     parse_devices(text, str(path))
+    _put(path, text)
+
+
+def remove_board(path: Path, name: str) -> None:
+    """Takes a board out of the file, the rest of which stays; harmless where it is not in it. Raises as `add_board`."""
+    if name not in read_devices(path):
+        return
+    document = _document(path)
+    boards = document["boards"]
+    assert isinstance(boards, dict)
+    del boards[name]
+    _put(path, tomlkit.dumps(document))
+
+
+def _put(path: Path, text: str) -> None:
     try:
         _write_whole(path, text)
     except OSError as error:
@@ -44,11 +59,15 @@ def add_board(path: Path, name: str, board: NamedBoard, replace: bool = False) -
         ) from error
 
 
-def _with_board(path: Path, name: str, board: NamedBoard) -> str:
+def _document(path: Path) -> tomlkit.TOMLDocument:
     try:
-        document = tomlkit.parse(path.read_text(encoding="utf-8") if path.exists() else "")
+        return tomlkit.parse(path.read_text(encoding="utf-8") if path.exists() else "")
     except (OSError, TOMLKitError) as error:
         raise DevicesError(f"{path}: cannot be read: {error}; name another file with --devices") from error
+
+
+def _with_board(path: Path, name: str, board: NamedBoard) -> str:
+    document = _document(path)
     if "boards" not in document:
         document["boards"] = tomlkit.table(is_super_table=True)
     entry = tomlkit.table()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from explorer.commands.virtual_pi import start_virtual, stop_virtual
 from explorer.terminal.console import say_next, stdout
 from explorer.terminal.exits import reported
 from explorer.terminal.json_output import json_option, print_json
@@ -130,6 +131,10 @@ def test(context: typer.Context, name: NameArgument, devices: DevicesOption = No
     """Open the connection to a named board and say what answered."""
     with reported():
         test_command(name, chosen_file(devices or context.obj, existing=False))
+
+
+devices_app.command()(start_virtual)
+devices_app.command()(stop_virtual)
 
 
 def list_command(path: Path, as_json: bool) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from contextlib import suppress
 
 from explorer.farm.place import place_of
 from explorer.measure.jobs import JobBuilder
@@ -13,6 +14,7 @@ from microbench.board import Board
 from microbench.devices import find_device
 from microbench.profile import load_profile
 from microbench.registry import open_board, profile_with
+from microbench.runner.client import BoardBusyError
 from microbench.store import Store
 from microbench.twin import twin_profile
 from microbench.virtual.build import compile_ahead
@@ -51,11 +53,18 @@ def _of_farm(settings: RunSettings, address: str) -> Board:
 
 
 def alike(first: Board, settings: RunSettings) -> list[Board]:
-    """One per core, up to two, where no clock is read; a clock is never shared. Simulators are compiled meanwhile."""
+    """One per core, up to two, where no clock is read and the device takes two hosts; a clock is never shared.
+
+    Simulators are compiled meanwhile.
+    """
     if first.computes and not first.reads_clock and not settings.farm:
         compile_ahead()
     count = 1 if first.reads_clock or settings.farm else min(MOST_SIMULATORS, os.cpu_count() or 1)
-    return [first, *(open_board_of(settings) for _ in range(count - 1))]
+    boards = [first]
+    with suppress(BoardBusyError):
+        while len(boards) < count:
+            boards.append(open_board_of(settings))
+    return boards
 
 
 def close(board: Board) -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from microbench.board import Kind, clocked_on
+from dataclasses import replace
+
+from microbench.board import Job, Kind, Measurement, clocked_on
 from microbench.boards.emulated import CANDIDATE_LIMIT_S, ONE_RUN
 from microbench.boards.remote_cpu import RemoteCpuBoard
 from microbench.boards.silicon import SiliconBoard
 from microbench.boards.ssh_runner import RemoteRunner
 from microbench.profile import DeviceProfile
 
+_NS_DIGITS = 9
 _NO_SILICON = (
     "This is no silicon: its QPUs are simulated, its CPU is emulated, its clock is an instruction a cycle."
 )
@@ -20,6 +23,15 @@ class VirtualPiBoard(SiliconBoard):
     kind: Kind = "simulated"
     timing = ONE_RUN
     reads_clock = False
+
+    def measure(self, job: Job) -> Measurement:
+        """As on silicon; its clock counts whole nanoseconds, which the runner computes with as with any."""
+        measured = super().measure(job)
+        if job.program.kind == "cpu":
+            return measured
+        counters = {name: round(value, _NS_DIGITS) for name, value in measured.counters.items()}
+        times_s = tuple(round(time_s, _NS_DIGITS) for time_s in measured.times_s)
+        return replace(measured, times_s=times_s, counters=counters)
 
     def describe(self) -> str:
         return f"{clocked_on(self.fingerprint())}\n{_NO_SILICON}"

@@ -76,6 +76,7 @@ def _write_system(root: Path, profile: DeviceProfile, machine: Machine) -> None:
         **dict.fromkeys(("dev/vcio", MEMORY, RECORD), b""),
         **dict.fromkeys((f"{_CPU}/{name}" for name in _CLOCKS), khz),
         f"{_CPU}/scaling_governor": b"performance",
+        "boot/firmware/config.txt": f"gpu_mem={profile.gpu_memory_bytes >> 20}\n".encode(),
         "proc/cpuinfo": machine.cpuinfo(profile.cores or 1).encode(),
         **{f"proc/device-tree/{name}": content for name, content in machine.device_tree().items()},
     }

@@ -43,8 +43,12 @@ def record_of(name: str) -> Path:
     return user_cache_path("explore-edge") / "virtual-pi" / f"{name}.json"
 
 
-def start_kept(name: str, profile: DeviceProfile, parent: int) -> Kept:
-    """Starts one that ends with the process `parent`; raises BoardError where one of this name runs, or none can."""
+def start_kept(name: str, device: str, parent: int) -> Kept:
+    """Starts one of a profile, by name or file, that ends with the process `parent`.
+
+    Raises BoardError where one of this name runs, or none can; ProfileError as `load_profile`.
+    """
+    profile = load_profile(device)
     reason = why_no_virtual_pi(profile)
     if reason is not None:
         raise BoardError(f"a virtual {profile.name} cannot be started here: {reason}")
@@ -52,7 +56,7 @@ def start_kept(name: str, profile: DeviceProfile, parent: int) -> Kept:
         raise BoardError(f"a virtual Pi {name!r} runs already; `explore devices stop-virtual {name}` ends it")
     record = record_of(name)
     record.parent.mkdir(parents=True, exist_ok=True)
-    command = (sys.executable, "-m", __name__, profile.name, str(record), str(parent))
+    command = (sys.executable, "-m", __name__, device, str(record), str(parent))
     with record.with_suffix(".log").open("wb") as log:
         keeper = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True

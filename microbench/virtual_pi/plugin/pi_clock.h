@@ -23,5 +23,7 @@ uint64_t pi_clock_computed_ns(void);
 uint64_t pi_clock_thread_ns(unsigned thread);
 /* A thread that waited for another has the process' time. */
 void pi_clock_join(unsigned thread);
+/* A thread that waited for a request: a new second begins, so that what it takes does not depend on what was before. */
+void pi_clock_next_second(unsigned thread);
 
 #endif

@@ -4,6 +4,7 @@
 
 #include "pi_board.h"
 #include "pi_gpu.h"
+#include "pi_registers.h"
 
 enum {
     TAG_BOARD_REVISION = 0x10002,
@@ -100,6 +101,7 @@ static uint32_t serve(pi_state *state, const pi_conditions *now, uint32_t tag, u
         return 1;
     case TAG_ENABLE_QPU:
         state->qpus_enabled = values[0] != 0 && now->refuses_qpus == 0.0;
+        pi_registers_power(state->qpus_enabled);
         values[0] = now->refuses_qpus != 0.0 ? REFUSED : 0;
         return 1;
     default:

@@ -22,11 +22,13 @@ enum { STRICT = 1, PAGE = 4096, GUARD = PAGE };
 #define BUS_ALIAS 0xC0000000u
 #define BCM2835_DIRECT_OFFSET 0x20000000u
 
+static const double LONGEST_S = 10.0; /* of simulated time: who launches by registers has a limit of its own */
+
 static stand_in board;
 static int is_read; /* 1: there is a V3D, -1: there is none */
 static uint8_t *memory;
 
-static int is_bcm2835(void)
+int pi_gpu_is_bcm2835(void)
 {
     const uint32_t revision = (uint32_t)pi_conditions_after(0).board_revision;
     return !(revision >> 23 & 1) || (revision >> 12 & 0xF) == 0;
@@ -105,7 +107,7 @@ int pi_gpu_release(pi_state *state, uint32_t handle)
 /* The pages of the guest's /dev/mem, at the same distance from `memory` as the V3D sees them from the memory's start. */
 static int map_block(int file, const pi_block *block)
 {
-    const uint32_t offset = is_bcm2835() && !(block->flags & FLAG_CACHED) ? BCM2835_DIRECT_OFFSET : 0;
+    const uint32_t offset = pi_gpu_is_bcm2835() && !(block->flags & FLAG_CACHED) ? BCM2835_DIRECT_OFFSET : 0;
     const uint32_t physical = (block->bus + offset) & ~BUS_ALIAS;
     void *place = memory + (block->bus - MEMORY_BUS);
     return mmap(place, align_up(block->bytes, PAGE), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, file,
@@ -147,14 +149,15 @@ static int give_blocks(v3d *gpu, const pi_state *state)
     return 0;
 }
 
-static v3d *new_core(const pi_state *state, const pi_conditions *now, uint32_t control_bus)
+/* `bus`: an address in the launch's memory, which tells how that is cached. */
+static v3d *new_core(const pi_state *state, const pi_conditions *now, uint32_t bus)
 {
     stand_in built = board;
     if (now->v3d_clock_hz > 0.0)
         built.config.clock_hz = now->v3d_clock_hz;
     built.config.memory_is_cached = 0;
     for (int i = 0; i < PI_MOST_BLOCKS && state->blocks[i].handle; ++i)
-        if (control_bus >= state->blocks[i].bus && control_bus - state->blocks[i].bus < state->blocks[i].bytes)
+        if (bus >= state->blocks[i].bus && bus - state->blocks[i].bus < state->blocks[i].bytes)
             built.config.memory_is_cached = (state->blocks[i].flags & FLAG_CACHED) != 0;
     v3d *gpu = stand_in_new(&built, STRICT);
     if (!gpu)
@@ -186,18 +189,58 @@ static int run(v3d *gpu, uint32_t qpus, uint32_t control_bus, int keeps_caches, 
     return -1;
 }
 
-int pi_gpu_execute(pi_state *state, uint32_t qpus, uint32_t control_bus, int keeps_caches, double limit_s, double *time_s)
+/* A page of its own behind all others, for the list that the registers' requests make. */
+static uint32_t add_control(v3d *gpu, const uint32_t *pairs, uint32_t qpus)
+{
+    const uint32_t bus = MEMORY_BUS + (uint32_t)board.config.gpu_memory_bytes - PAGE;
+    allocation **last = &gpu->allocations;
+    uint8_t *page = memory + (bus - MEMORY_BUS);
+    while (*last)
+        last = &(*last)->next;
+    *last = malloc(sizeof **last);
+    if (!*last || mmap(page, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) != page)
+        return 0;
+    **last = (allocation){bus, PAGE, NULL, NULL};
+    memcpy(page, pairs, 2 * qpus * sizeof *pairs);
+    return bus;
+}
+
+/* What is launched: a list in GPU memory at `control_bus`, or where that is 0, `pairs`. */
+typedef struct launched {
+    uint32_t qpus, control_bus;
+    const uint32_t *pairs;
+    int keeps_caches;
+    double limit_s;
+} launched;
+
+static int execute(pi_state *state, const launched *what, double *time_s)
 {
     const pi_conditions now = pi_conditions_after(state->launches++);
     int failed = -1;
-    *time_s = limit_s;
+    *time_s = what->limit_s;
     if (map_blocks(state) != 0)
         return failed;
-    v3d *gpu = new_core(state, &now, control_bus);
-    if (gpu && give_blocks(gpu, state) == 0)
-        failed = run(gpu, qpus, control_bus, keeps_caches, limit_s, time_s);
+    v3d *gpu = new_core(state, &now, what->control_bus ? what->control_bus : what->pairs[1]);
+    if (gpu && give_blocks(gpu, state) == 0) {
+        const uint32_t control = what->control_bus ? what->control_bus : add_control(gpu, what->pairs, what->qpus);
+        failed = run(gpu, what->qpus, control, what->keeps_caches, what->limit_s, time_s);
+    }
     if (gpu)
         delete_core(gpu);
     munmap(memory, (size_t)board.config.gpu_memory_bytes);
+    return failed;
+}
+
+int pi_gpu_execute(pi_state *state, uint32_t qpus, uint32_t control_bus, int keeps_caches, double limit_s, double *time_s)
+{
+    const launched what = {qpus, control_bus, NULL, keeps_caches, limit_s};
+    return execute(state, &what, time_s);
+}
+
+int pi_gpu_run(pi_state *state, const uint32_t *pairs, uint32_t qpus, double *time_s)
+{
+    const launched what = {qpus, 0, pairs, 0, LONGEST_S};
+    const int failed = execute(state, &what, time_s);
+    *time_s -= board.config.launch_overhead_s; /* of the firmware's call */
     return failed;
 }

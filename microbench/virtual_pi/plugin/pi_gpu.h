@@ -6,6 +6,8 @@
 
 #include "pi_board.h"
 
+enum { PI_MOST_QPUS = 16 };
+
 /* Whether the board has a V3D: a file of its constants that can be read. */
 int pi_gpu_there(void);
 
@@ -22,5 +24,10 @@ int pi_gpu_release(pi_state *state, uint32_t handle); /* 0 when there was such a
  * hardware's rules forbid counts as never ending; the log says what it was.
  */
 int pi_gpu_execute(pi_state *state, uint32_t qpus, uint32_t control_bus, int keeps_caches, double limit_s, double *time_s);
+
+/* The same for programs that were requested by registers: pairs of bus addresses (uniforms, code), without a call. */
+int pi_gpu_run(pi_state *state, const uint32_t *pairs, uint32_t qpus, double *time_s);
+
+int pi_gpu_is_bcm2835(void);
 
 #endif

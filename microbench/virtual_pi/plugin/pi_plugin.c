@@ -22,9 +22,13 @@
 #include "pi_firmware.h"
 #include "pi_newer.h"
 #include "pi_programs.h"
+#include "pi_registers.h"
 #include "pi_tcg.h"
 
-enum { NS_PER_S = 1000000000, ARM_WORD = 4 };
+#define MAILBOX "/dev/vcio"
+#define MEMORY "/dev/mem"
+
+enum { PAGE = 4096, NS_PER_S = 1000000000, ARM_WORD = 4 };
 enum clock_number { WALL = 0, PROCESS_CPU = 2, THREAD_CPU = 3 };
 
 /* What a system call is to this plugin. */
@@ -34,11 +38,13 @@ enum role {
     ROLE_EXECUTE,
     ROLE_LINK,    /* reads a link, whose path is the first argument */
     ROLE_LINK_AT, /* the second */
+    ROLE_MAP,     /* the fifth argument is the file, the sixth the page in it */
     ROLE_CLOCK,
     ROLE_CLOCK_64, /* with 64-bit times */
     ROLE_SLEEP,    /* the first argument says how long */
     ROLE_SLEEP_ON, /* the third, of a clock; the second: until when */
     ROLE_SLEEP_ON_64,
+    ROLE_READ,
     ROLE_WAIT, /* for somebody else: takes as long as it takes here */
     ROLE_JOIN  /* for another thread */
 };
@@ -50,21 +56,21 @@ typedef struct numbered {
 
 /* Numbers of Linux's system calls (arch/arm/tools/syscall.tbl, include/uapi/asm-generic/unistd.h). */
 static const numbered calls_arm[] = {
-    {54, ROLE_IOCTL},         {11, ROLE_EXECUTE}, {85, ROLE_LINK},   {332, ROLE_LINK_AT},  {263, ROLE_CLOCK},
+    {192, ROLE_MAP},          {54, ROLE_IOCTL},         {11, ROLE_EXECUTE}, {85, ROLE_LINK},   {332, ROLE_LINK_AT},  {263, ROLE_CLOCK},
     {403, ROLE_CLOCK_64},     {162, ROLE_SLEEP}, {265, ROLE_SLEEP_ON}, {407, ROLE_SLEEP_ON_64},
     {177, ROLE_WAIT},         {421, ROLE_WAIT},   {168, ROLE_WAIT},  {336, ROLE_WAIT},     {414, ROLE_WAIT},
-    {114, ROLE_WAIT},         {280, ROLE_WAIT},   {240, ROLE_JOIN},  {422, ROLE_JOIN},
+    {3, ROLE_READ},           {114, ROLE_WAIT},         {280, ROLE_WAIT},   {240, ROLE_JOIN},  {422, ROLE_JOIN},
 };
 static const numbered calls_aarch64[] = {
     {29, ROLE_IOCTL}, {221, ROLE_EXECUTE}, {78, ROLE_LINK_AT}, {113, ROLE_CLOCK_64},
     {101, ROLE_SLEEP}, {115, ROLE_SLEEP_ON_64}, {137, ROLE_WAIT}, {73, ROLE_WAIT}, {260, ROLE_WAIT},
-    {95, ROLE_WAIT}, {98, ROLE_JOIN},
+    {95, ROLE_WAIT}, {63, ROLE_READ}, {98, ROLE_JOIN},
 };
 
 /* A call that a thread is in. */
 typedef struct call {
     enum role role;
-    uint64_t arguments[4];
+    uint64_t arguments[6];
     double since_s; /* of this machine's clock */
 } call;
 
@@ -112,39 +118,48 @@ static void look_at(struct qemu_plugin_insn *instruction)
         qemu_plugin_register_vcpu_insn_exec_cb(instruction, refused, QEMU_PLUGIN_CB_NO_REGS, (void *)(uintptr_t)extension);
 }
 
+static void stored(unsigned thread, qemu_plugin_meminfo_t info, uint64_t address, void *data)
+{
+    (void)thread, (void)data;
+    if (qemu_plugin_mem_is_store(info)) /* QEMU 7 tells of loads too, whatever it is asked for */
+        pi_registers_stored(address);
+}
+
 static void translated(qemu_plugin_id_t id, struct qemu_plugin_tb *block)
 {
     const size_t count = qemu_plugin_tb_n_insns(block);
     (void)id;
     for (size_t i = 0; i < count && looks_for_newer; ++i)
         look_at(qemu_plugin_tb_get_insn(block, i));
+    for (size_t i = 0; i < count && pi_registers_watched(); ++i)
+        qemu_plugin_register_vcpu_mem_cb(qemu_plugin_tb_get_insn(block, i), stored, QEMU_PLUGIN_CB_NO_REGS,
+                                         QEMU_PLUGIN_MEM_W, NULL);
     struct qemu_plugin_insn *first = qemu_plugin_tb_get_insn(block, 0);
     guest_base = (uint64_t)(uintptr_t)qemu_plugin_insn_haddr(first) - qemu_plugin_insn_vaddr(first);
     qemu_plugin_register_vcpu_tb_exec_cb(block, entered, QEMU_PLUGIN_CB_NO_REGS, (void *)(uintptr_t)count);
 }
 
-static int is_mailbox(uint64_t descriptor)
+static int is_device(uint64_t descriptor, const char *device)
 {
-    static const char device[] = "/dev/vcio";
     char link[64], path[PI_PATH_BYTES];
     snprintf(link, sizeof link, "/proc/self/fd/%d", (int)descriptor);
     const ssize_t length = readlink(link, path, sizeof path);
-    const size_t wanted = sizeof device - 1;
+    const size_t wanted = strlen(device);
     return length >= (ssize_t)wanted && memcmp(path + length - wanted, device, wanted) == 0;
 }
 
 static void control(unsigned thread, uint64_t descriptor, uint64_t request, uint64_t message)
 {
-    if (((uint32_t)request == PI_PROPERTY_CALL_32 || (uint32_t)request == PI_PROPERTY_CALL_64) && is_mailbox(descriptor))
+    if (((uint32_t)request == PI_PROPERTY_CALL_32 || (uint32_t)request == PI_PROPERTY_CALL_64) && is_device(descriptor, MAILBOX))
         pi_clock_pass(thread, pi_firmware_answer(at(message)));
 }
 
 static void called(qemu_plugin_id_t id, unsigned thread, int64_t number, uint64_t a1, uint64_t a2, uint64_t a3,
                    uint64_t a4, uint64_t a5, uint64_t a6, uint64_t a7, uint64_t a8)
 {
-    (void)id, (void)a5, (void)a6, (void)a7, (void)a8;
+    (void)id, (void)a7, (void)a8;
     call *own = &current[thread % PI_MOST_THREADS];
-    *own = (call){role_of(number), {a1, a2, a3, a4}, 0.0};
+    *own = (call){role_of(number), {a1, a2, a3, a4, a5, a6}, 0.0};
     switch (own->role) {
     case ROLE_IOCTL:
         control(thread, a1, a2, a3);
@@ -213,6 +228,11 @@ static void answered(qemu_plugin_id_t id, unsigned thread, int64_t number, int64
         pi_clock_pass(thread, here_s() - own->since_s);
     else if (role == ROLE_JOIN)
         pi_clock_join(thread);
+    else if (role == ROLE_READ && own->arguments[0] == STDIN_FILENO)
+        pi_clock_next_second(thread);
+    if (role == ROLE_MAP && own->arguments[5] && pi_registers_are_at(own->arguments[5] * PAGE) &&
+        is_device(own->arguments[4], MEMORY) && (result < -PAGE || result > 0))
+        pi_registers_mapped((uint32_t)result, at((uint32_t)result));
     if (result != 0)
         return;
     if ((role == ROLE_CLOCK || role == ROLE_CLOCK_64) && own->arguments[0] != WALL)
@@ -221,6 +241,10 @@ static void answered(qemu_plugin_id_t id, unsigned thread, int64_t number, int64
         pi_clock_pass(thread, seconds_at(own->arguments[0], wide_pointers));
     else if (role == ROLE_SLEEP_ON || role == ROLE_SLEEP_ON_64)
         sleep_on(thread, own, role == ROLE_SLEEP_ON_64);
+    else
+        return;
+    if (role != ROLE_CLOCK && role != ROLE_CLOCK_64)
+        pi_registers_slept();
 }
 
 EXPORT int qemu_plugin_version = 1;

@@ -45,7 +45,8 @@ static void read_line(const char *name, char *line, size_t bytes)
 /* Of what the kernel shows of a machine the board's own, where it has it. */
 static const char *shown(const char *path, char *own)
 {
-    if (strncmp(path, "/proc/", 6) != 0 && strncmp(path, "/sys/", 5) != 0 && strncmp(path, "/dev/", 5) != 0)
+    if (strncmp(path, "/proc/", 6) != 0 && strncmp(path, "/sys/", 5) != 0 && strncmp(path, "/dev/", 5) != 0 &&
+        strncmp(path, "/boot/", 6) != 0)
         return path;
     snprintf(own, PATH_BYTES, "%s/sysroot%s", board(), path);
     int (*next)(const char *, int) = dlsym(RTLD_NEXT, "access");

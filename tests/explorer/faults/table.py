@@ -26,10 +26,14 @@ from tests.explorer.faults.link import LINK_FAULTS
 from tests.explorer.faults.processes import PROCESS_FAULTS
 from tests.explorer.faults.steps import Step
 from tests.explorer.faults.trial import Trial, attempt
+from tests.explorer.faults.virtual_pi import VIRTUAL_PI_FAULTS
 from tests.explorer.tiny import write_tiny_model
 from tests.microbench.loopback_sshd import LoopbackServer, loopback_server
 
-FAULTS: tuple[Fault, ...] = (*LINK_FAULTS, *PROCESS_FAULTS, *DISK_FAULTS, *KERNEL_FAULTS, *CLOCK_FAULTS)
+FAULTS: tuple[Fault, ...] = (
+    *(*LINK_FAULTS, *PROCESS_FAULTS, *DISK_FAULTS, *KERNEL_FAULTS, *CLOCK_FAULTS),
+    *VIRTUAL_PI_FAULTS,
+)
 RESULT = Path(__file__).parents[3] / "results" / "faults.md"
 
 INTRODUCTION = """\
