@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
 
+from codegen.engines.videocore4.algorithms.channel_lanes import IN_STEP
 from codegen.engines.videocore4.algorithms.gemm import OTHER_PIXELS
 from codegen.engines.videocore4.layout import LANES, LINE_BYTES
 from codegen.operators.conv2d import Conv2d
@@ -23,7 +24,7 @@ STORED_TILE_INSTRUCTIONS = 15  # while the VPM is held, beside what copies resul
 STORED_PART_INSTRUCTIONS = 12  # the same of a tile that is stored in parts
 PARTS_OF_A_BLOCK = 2
 QPUS_OF_A_TMU = 2
-APART = 0.15  # of what several slices read, the share that each other asks for too late for L2 to have it
+APART = 0.15  # `Tiles.late` of slices that do not keep in step
 CROWDING = 2.5  # resources that are about equally busy wait for each other: of the norm that adds them
 SHARPNESS = 8.0  # how suddenly a cache stops to hold what is read again, as more is read in between
 ROOM = 1.15  # times a cache's size: where half of what is read again is held
@@ -34,6 +35,7 @@ class Tiles:
     """Tiles of what comes as lines (rows) by tiles of what comes as uniforms (columns), and how many different ones the
     QPUs work on at once: of pixels and of channels, or the other way round. `columns_of_slice`: those of a slice.
     `asked`: the share of lines that TMUs ask for, where each serves two QPUs in a row and asks once for what both read.
+    `late`: of what several slices read, the share that each other asks for too late for L2 to have it.
     """
 
     rows: float
@@ -44,6 +46,7 @@ class Tiles:
     rows_of_slice: float
     slices: int
     asked: float
+    late: float = APART
 
     @staticmethod
     def of(candidate: Candidate, work: Work, paths: GpuPaths) -> Tiles:
@@ -70,6 +73,7 @@ class Tiles:
             min(rows, fmean(len({row for row, _ in one}) for one in slices)),
             len(slices),
             sum(len({row for row, _ in pair}) for pair in _parts(places, QPUS_OF_A_TMU)) / len(places),
+            0.0 if choice.tiles.get("pace") == IN_STEP else APART,
         )
 
     @property
@@ -324,7 +328,7 @@ def _waits(work: Work, tiles: Tiles, streams: Streams, in_l2: float, paths: GpuP
 def _streamed(tiles: Tiles, streams: Streams, reuse: _Reuse) -> float:
     """Bytes of uniforms from SDRAM: each stream once, and again in each pass that L2 does not keep it for."""
     again = max(0.0, tiles.passes - 1) * (1 - _held(reuse.between_passes))
-    late = 1 + APART * (tiles.slices_of_column - 1) * (1 - _held(reuse.between_turns))
+    late = 1 + tiles.late * (tiles.slices_of_column - 1) * (1 - _held(reuse.between_turns))
     return tiles.columns * streams.weights * (1 + again) * late
 
 
@@ -337,7 +341,7 @@ def _read(tiles: Tiles, lines: Lines, reuse: _Reuse) -> float:
         later = lines.fresh + (turn - lines.fresh) * (1 - _held(reuse.between_passes))
     passes = max(1.0, tiles.passes)
     again = passes * turn * (max(1.0, lines.turns) - 1) * (1 - _held(reuse.between_turns))
-    late = 1 + APART * (tiles.slices_of_row - 1) * (1 - for_taps)
+    late = 1 + tiles.late * (tiles.slices_of_row - 1) * (1 - for_taps)
     return (turn + (passes - 1) * later + again) * late
 
 

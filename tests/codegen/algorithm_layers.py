@@ -224,6 +224,7 @@ LAYERS: dict[str, LayerSpec] = {
     "grouped by fours": convolution(20, 30, (6, 7), Conv2d((3, 3), (2, 1), SAME, groups=5, epilogue=RELU)),
     "grouped, many channels": convolution(70, 54, (5, 6), Conv2d((3, 3), (1, 1), SAME, groups=2)),
     "grouped pointwise": convolution(27, 36, (7, 5), Conv2d((1, 1), groups=3, epilogue=RELU6)),
+    "pointwise, many channels": convolution(98, 33, (3, 8), Conv2d((1, 1), epilogue=RELU6)),
     "pointwise, odd depth": convolution(19, 45, (7, 8), Conv2d((1, 1), epilogue=RELU6)),
     "windows, odd depth": convolution(11, 26, (9, 8), Conv2d((3, 3), (2, 1), SAME, epilogue=RELU)),
     "windows of three channels": convolution(3, 24, (9, 10), Conv2d((3, 3), (2, 2), SAME, epilogue=RELU)),

@@ -15,7 +15,7 @@ from codegen.engines.videocore4.kernels.broadcast import broadcast_kernel, turns
 from codegen.engines.videocore4.kernels.contraction import ahead_of, contraction_kernel
 from codegen.engines.videocore4.link import link_single
 from codegen.errors import ScheduleError
-from codegen.expression import Expression, Operand
+from codegen.expression import RESULT, Expression, Operand, clamp
 from codegen.graph import LayerSpec
 from codegen.operators.contraction import Contraction
 from codegen.operators.conv2d import Conv2d
@@ -61,6 +61,11 @@ LAYERS = {
         )
         for name in ("qpu_winograd", "qpu_winograd_channels")
     },
+    "in step": (
+        "qpu_pointwise_channels",
+        convolution(100, 192, (11, 12), Conv2d((1, 1), epilogue=clamp(RESULT, 0.0, 6.0))),
+    ),
+    "in step, odd": ("qpu_pointwise_channels", convolution(99, 170, (11, 12), Conv2d((1, 1)))),
     **{
         f"{layer} by {name}": (name, algorithm_layers.LAYERS[layer])
         for layer, names in (

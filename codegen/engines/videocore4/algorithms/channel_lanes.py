@@ -40,14 +40,16 @@ from codegen.engines.videocore4.kernels.channel_lanes import (
     DMA_WORDS,
     GATHERED,
     PAIRED,
+    PAUSE,
     PIECES,
     VECTORS,
-    WORDS_BEFORE,
     alone,
     channel_lanes_kernel,
     piece_set_up,
+    words_before,
     words_behind,
 )
+from codegen.engines.videocore4.kernels.pace import MOST_QPUS, Token
 from codegen.engines.videocore4.kernels.results import adds_residual, coded, epilogue_instructions
 from codegen.engines.videocore4.kernels.rotated import (
     STREAMED,
@@ -58,14 +60,17 @@ from codegen.engines.videocore4.kernels.rotated import (
 )
 from codegen.engines.videocore4.layer import Address, QpuLayer, Uniform
 from codegen.engines.videocore4.layout import LANE_BYTES, LANES, LINE_BYTES, block_lines
+from codegen.engines.videocore4.parts import parts_of
 from codegen.errors import ScheduleError
 from codegen.graph import LayerSpec
 from codegen.program import WORD_BYTES
-from codegen.schedule import Axis, AxisNames, Choice, Point, Space, Work, values
+from codegen.schedule import Axis, AxisNames, Candidate, Choice, Point, Space, Work, values
 from codegen.target import Target
 from codegen.tensor import FloatArray
 
 PIXELS = 20, 22, 24, 25, 26
+FREE, IN_STEP = PACES = "free", "in_step"
+_LEAST_IN_STEP = 96  # input channels: fewer are soon gone through
 _HEAD_WORDS = 2
 _INSTRUCTIONS_OF_TILE = 150  # its start, and its store beside the results
 
@@ -79,6 +84,7 @@ class _Pixels:
     geometry: Geometry
     pixels: int
     together: int
+    in_step: bool
 
     @property
     def gathered(self) -> int:
@@ -111,14 +117,17 @@ class _Pixels:
         return [piece for piece in (range(first, min(boundary, end)), range(boundary, end)) if piece]
 
     def table(self) -> NDArray[np.uint32]:
-        """For each tile a line of bytes from the input's first line to the gathered pixels, by lanes."""
+        """For each tile a line of bytes from the input's first line to the gathered pixels, by lanes. In step, others
+        are of the block's own line, which is wanted as uniforms soon.
+        """
         geometry = self.geometry
         together = alone(self.gathered, geometry.input_channels % 2 == 1)
         width = LANES if together else PAIRED
         table = np.zeros((self.tiles, LANES), np.uint32)
         for tile in range(self.tiles):
-            gathered = self.of(tile)[STREAMED:]
-            lanes = np.array(gathered + gathered[-1:] * (width - len(gathered)))
+            own, *_, last = pixels = self.of(tile)
+            others = [own if self.in_step else last] * (width - self.gathered)
+            lanes = np.array(pixels[STREAMED:] + others)
             offsets = lanes // LANES * geometry.input_block_bytes + lanes % LANES * LANE_BYTES
             table[tile] = offsets if together else [*offsets, *(offsets + LINE_BYTES)]
         return table
@@ -134,12 +143,15 @@ class QpuPointwiseChannels(AlgorithmBase):
             other pixels of the same channels
         channels: output channels of a tile
         pixels: pixels of a tile
+        pace: where an image has many channels, whether QPUs go through their tiles each at its own pace (free), or
+            keep near each other (in_step), so that lines that several need are read once
     """
 
     name = "qpu_pointwise_channels"
     engine: str = "videocore4"
     takes_residuals = True
-    axis_names: ClassVar[AxisNames] = {"neighbours": NEIGHBOURS}
+    axis_names: ClassVar[AxisNames] = {"neighbours": NEIGHBOURS, "pace": PACES}
+    in_step = True  # where it is a whole layer, whose launches are counted
 
     def computes(self, spec: LayerSpec, target: Target) -> bool:
         found = Convolution.of(spec)
@@ -153,15 +165,17 @@ class QpuPointwiseChannels(AlgorithmBase):
         )
 
     def space(self, spec: LayerSpec, target: Target) -> Space:
-        _, geometry = group_of(spec)
-        return Space(
-            (
-                Axis("pixel_tiles", divisors(target.qpus), "split"),
-                Axis("channels", (CHANNELS,)),
-                Axis("neighbours", NEIGHBOURS, "split"),
-                Axis("pixels", _pixels(geometry.output_pixels)),
-            )
-        )
+        op, geometry = group_of(spec)
+        axes = [
+            Axis("pixel_tiles", divisors(target.qpus), "split"),
+            Axis("channels", (CHANNELS,)),
+            Axis("neighbours", NEIGHBOURS, "split"),
+            Axis("pixels", _pixels(geometry.output_pixels)),
+        ]
+        deep = geometry.input_channels >= _LEAST_IN_STEP
+        if self.in_step and deep and images_of(spec) == op.groups == 1 and 1 < target.qpus <= MOST_QPUS:
+            axes.append(Axis("pace", PACES))
+        return Space(tuple(axes))
 
     def choice_at(self, spec: LayerSpec, target: Target, point: Point) -> Choice:
         op, geometry = group_of(spec)
@@ -171,15 +185,21 @@ class QpuPointwiseChannels(AlgorithmBase):
             geometry.input_channels % 2 == 1,
             coded(op.epilogue),
             residual=adds_residual(op.epilogue),
+            in_step=target.qpus * (point.get("pace") == IN_STEP),
         )
-        return Choice(
+        choice = Choice(
             engine=self.engine,
             algorithm=self.name,
             split=values({axis: point[axis] for axis in ("pixel_tiles", "neighbours")}),
-            tile=values({axis: point[axis] for axis in ("channels", "pixels")}),
+            tile=values({axis: point[axis] for axis in ("channels", "pixels", "pace") if axis in point}),
             input_layouts=("pixel16",) * len(spec.inputs),
             output_layouts=("pixel16",),
         )
+        if point.get("pace") == IN_STEP and parts_of(self, Candidate(spec, choice), target) > 1:
+            raise ScheduleError(
+                f"{self.name}: QPUs in step do all tiles in one launch, which would take too long"
+            )
+        return choice
 
     def work(self, spec: LayerSpec, target: Target, choice: Choice) -> Work:
         op, geometry = group_of(spec)
@@ -191,6 +211,7 @@ class QpuPointwiseChannels(AlgorithmBase):
         gathered = pixels - STREAMED
         by_itself = alone(gathered, depth % 2 == 1)
         vectors = 1.0 if by_itself else 0.5
+        in_step = choice.tiles.get("pace") == IN_STEP
         hiding = hiding_instructions(pixels, alone=by_itself)
         inner = VECTORS * THROUGH_A + hiding
         results = VECTORS * pixels
@@ -201,7 +222,7 @@ class QpuPointwiseChannels(AlgorithmBase):
         round_weights = LINE_BYTES * beside * depth * VECTORS
         weight_bytes = sum(tensor.size_bytes for tensor in spec.weights)
         input_bytes = sum(tensor.size_bytes for tensor in spec.inputs) // images_of(spec)
-        words = WORDS_BEFORE + words_behind(pixels, bool(bounds(op.epilogue)), bool(residual_lines))
+        words = words_before(in_step) + words_behind(pixels, bool(bounds(op.epilogue)), bool(residual_lines))
         work = Work(
             macs=float(spec.macs // images_of(spec)),
             alu_instructions=tiles
@@ -233,9 +254,10 @@ class QpuPointwiseChannels(AlgorithmBase):
     ) -> QpuLayer:
         op, whole = group_of(spec)
         residual = Convolution.require(spec).residual
+        in_step = choice.tiles.get("pace") == IN_STEP
         part = _Part(
             whole.within(output_lines),
-            _Pixels(whole, choice.tiles["pixels"], choice.splits["pixel_tiles"]),
+            _Pixels(whole, choice.tiles["pixels"], choice.splits["pixel_tiles"], in_step),
             starts(whole.output_channels, CHANNELS),
             bounds(op.epilogue),
             None if residual is None else (residual, whole),
@@ -244,15 +266,18 @@ class QpuPointwiseChannels(AlgorithmBase):
         banks = zip(*(np.split(w, op.groups) for w in weights[:2]), strict=True)
         lines = [_lines(kernel, bias, part.channel_starts) for kernel, bias in banks]
         order = in_turn(target.qpus, choice, part.pixels.tiles, len(part.channel_starts))
+        together = min(map(len, order)) if in_step else 0
         rounds = []
         for group in range(op.groups):
             first = table.nbytes + group * lines[0].nbytes
-            rounds.append([part.block(tiles, group, first) for tiles in order])
+            qpus = [_Qpu(tiles, q == 0, together) for q, tiles in enumerate(order)]
+            rounds.append([part.block(qpu, group, first, in_step) for qpu in qpus])
         code = channel_lanes_kernel(
             choice.tiles["pixels"],
             whole.input_channels % 2 == 1,
             coded(op.epilogue),
             residual=residual is not None,
+            in_step=target.qpus * in_step,
         ).words
         packed = np.concatenate([table.reshape(-1), *(float_words(x.reshape(-1)) for x in lines)])
         return for_each_image(layer_in_rounds(code, packed, rounds), spec, choice, output_lines)
@@ -261,6 +286,33 @@ class QpuPointwiseChannels(AlgorithmBase):
         """Channel by channel."""
         channels = group_of(spec)[1].input_channels
         return np.arange(channels).reshape(channels, 1, 1)
+
+
+class ChannelProducts(QpuPointwiseChannels):
+    """The same as a phase of another algorithm."""
+
+    in_step = False
+
+
+@dataclass(frozen=True)
+class _Qpu:
+    """A QPU's tiles, as (tile of pixels, of channels), the first `together` of which all begin in step."""
+
+    tiles: Sequence[tuple[int, int]]
+    gathers: bool
+    together: int
+
+    def takes(self, number: int) -> Token:
+        """The token that a tile begins with."""
+        taken = not self.gathers and 0 < number < self.together
+        return Token.of_tile(number) if taken else Token.NONE
+
+    def rest(self, number: int, input_channels: int) -> int:
+        """Bytes of input channels that are left of a tile when others may begin the next, or 0."""
+        return LINE_BYTES * PAUSE if number + 1 < self.together and input_channels > PAUSE + 3 else 0
+
+    def gives(self, number: int) -> Token:
+        return Token.of_tile(number + 1) if self.gathers else Token.NONE
 
 
 @dataclass(frozen=True)
@@ -273,23 +325,30 @@ class _Part:
     clamp: tuple[float, ...]
     residual: tuple[int, Geometry] | None
 
-    def block(self, tiles: Sequence[tuple[int, int]], group: int, weights: int) -> tuple[Uniform, ...] | None:
-        """Uniforms of a QPU with these tiles, as (tile of pixels, of channels); `weights`: where the group's begin."""
+    def block(self, qpu: _Qpu, group: int, weights: int, in_step: bool) -> tuple[Uniform, ...] | None:
+        """A QPU's uniforms; `weights`: where the group's begin."""
+        tiles = qpu.tiles
         if not tiles:
             return None
         words: list[Uniform] = [Address("block", WORD_BYTES * _HEAD_WORDS), len(tiles)]
-        for row, column in tiles:
-            words += self._before(row, column, group, weights)
+        for number, (row, column) in enumerate(tiles):
+            rest = qpu.rest(number, self.geometry.input_channels)
+            words += self._before(row, column, group, weights, rest)
+            if in_step:
+                words += [qpu.takes(number), rest, qpu.gives(number) if rest else Token.NONE]
             words += self._behind(row, self.geometry.output_channels * group + self.channel_starts[column])
         behind = words_behind(self.pixels.pixels, bool(self.clamp), self.residual is not None)
-        if len(words) != _HEAD_WORDS + len(tiles) * (WORDS_BEFORE + behind):
+        if len(words) != _HEAD_WORDS + len(tiles) * (words_before(in_step) + behind):
             raise ScheduleError("the block's words do not match what the kernel reads")
         return tuple(words)
 
-    def _before(self, row: int, column: int, group: int, weights: int) -> list[Uniform]:
+    def _stream(self, row: int, group: int) -> int:
         depth = self.geometry.input_channels
-        source, ahead = LINE_BYTES * depth * group, first_request(depth)
-        stream = source + self.geometry.input_block_bytes * int(self.pixels.blocks[row])
+        return LINE_BYTES * depth * group + self.geometry.input_block_bytes * int(self.pixels.blocks[row])
+
+    def _before(self, row: int, column: int, group: int, weights: int, rest: int) -> list[Uniform]:
+        depth = self.geometry.input_channels
+        source, ahead = LINE_BYTES * depth * group, first_request(depth) - rest
         vector = block_lines(depth + 1) * LINE_BYTES
         biases = [weights + vector * (VECTORS * column + p) for p in range(VECTORS)]
         return [
@@ -297,8 +356,8 @@ class _Part:
             *(Address("weights", bias) for bias in biases),
             *(Address("weights", bias + LINE_BYTES + ahead) for bias in biases),
             Address("input", source + ahead),
-            first_offset(depth),
-            Address("input", stream),
+            first_offset(depth) + rest,
+            Address("input", self._stream(row, group)),
         ]
 
     def _behind(self, row: int, channel: int) -> list[Uniform]:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from codegen.algorithm_base import AlgorithmBase
 from codegen.engines.videocore4.algorithms.arrangements import arrangement_of
-from codegen.engines.videocore4.algorithms.channel_lanes import QpuPointwiseChannels
+from codegen.engines.videocore4.algorithms.channel_lanes import ChannelProducts
 from codegen.engines.videocore4.algorithms.convolution import Convolution
 from codegen.engines.videocore4.algorithms.gathered_lines import GatheredLines
 from codegen.engines.videocore4.algorithms.gemm import INPUT_LAYOUTS, is_pointwise
@@ -71,7 +71,7 @@ class QpuIm2colChannels(AlgorithmBase):
     name = "qpu_im2col_channels"
     engine: str = "videocore4"
     takes_residuals = True
-    _products = QpuPointwiseChannels()
+    _products = ChannelProducts()
     axis_names: ClassVar[AxisNames] = {**_products.axis_names, "input_layout": INPUT_LAYOUTS}
 
     def computes(self, spec: LayerSpec, target: Target) -> bool:

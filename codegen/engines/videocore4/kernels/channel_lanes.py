@@ -7,9 +7,14 @@ gathers from wherever they lie, and that rotation sends to all lanes (`rotated.C
 Results are written to the VPM in columns and stored in rows, so that a line holds pixels of one channel again: first
 32 channels of the block, then the other pixels' parts of lines, in two pieces where they lie in two blocks.
 
+QPUs in step share lines in the L2: none begins a tile before all are `PAUSE` channels from the end of the one before.
+Then lanes of the gathered vector that are left over bring lines of uniforms into the L2 before the FIFO asks for them.
+
 The kernel's block: address of the first tile's words, number of tiles. Words of a tile:
     addresses of a line with the bytes from the input's first line to the gathered pixels, of the biases and of the
     weights of both vectors, the input's, `first_offset`, the address of the block's lines
+    (in step) the token that the tile begins with (`Token`), the bytes of channels that are left when all meet, or 0,
+    and the token that the QPU which gathers the others gives them
     then: with a residual the address of each pixel for each vector; low, high (where no epilogue is `coded`, and with a
     residual), the block's output address, then PIECES of DMA_WORDS: set-up of the store (0: none), of its stride,
     address
@@ -18,9 +23,11 @@ The addresses of weights and of the input lie `first_request` behind their first
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import cache
 
 from codegen.engines.videocore4.assembler import Assembler, move
+from codegen.engines.videocore4.kernels.pace import give_tokens, take_token
 from codegen.engines.videocore4.kernels.pieces import (
     advance,
     dma_store_rows,
@@ -55,13 +62,19 @@ from codegen.expression import Expression
 
 VECTORS = 2
 CHANNELS = VECTORS * LANES
-GATHERED = range(4, 12)  # as many as requests need slots for, up to what the register files hold
+GATHERED = range(1, 12)  # up to what the register files hold
 PAIRED = LANES // 2  # gathered pixels of which a vector holds two input channels
 PIECES = 2
 DMA_WORDS = 3
-WORDS_BEFORE = 4 + 2 * VECTORS
+PAUSE = 8  # channels: more, and the L2 has not room for what lies between the first and the last QPU
+_PACE_WORDS = 3
 _LINE_SHIFT = 6
 assert 1 << _LINE_SHIFT == LINE_BYTES
+
+
+def words_before(in_step: bool) -> int:
+    """Words of a tile that its start reads."""
+    return 4 + 2 * VECTORS + _PACE_WORDS * in_step
 
 
 def words_behind(pixels: int, clamped: bool, residual: bool) -> int:
@@ -86,9 +99,15 @@ def piece_set_up(column: int, pixels: int) -> tuple[int, int]:
 
 @cache
 def channel_lanes_kernel(
-    pixels: int, odd: bool, epilogue: Expression | None = None, *, residual: bool = False
+    pixels: int,
+    odd: bool,
+    epilogue: Expression | None = None,
+    *,
+    residual: bool = False,
+    in_step: int = 0,
 ) -> Assembler:
-    """Code for tiles of 32 output channels by `pixels`, of an odd or even number of input channels.
+    """Code for tiles of 32 output channels by `pixels`, of an odd or even number of input channels. `in_step`: how many
+    QPUs keep in step, or 0.
 
     Raises ScheduleError where registers lack.
     """
@@ -96,7 +115,7 @@ def channel_lanes_kernel(
     if gathered not in GATHERED:
         least, most = STREAMED + GATHERED[0], STREAMED + GATHERED[-1]
         raise ScheduleError(f"{pixels} pixels: a tile has {least} to {most}")
-    r, step = _allocate(pixels)
+    r, step, pace = _allocate(pixels, in_step)
     assert r.weight_lines is not None
     accumulators = [x for row in r.accumulators for x in row]
     results = Results.of(accumulators, epilogue, (UNIFORM, UNIFORM), r.free_at_store, residual=residual)
@@ -106,8 +125,8 @@ def channel_lanes_kernel(
     k.mov(r.tiles, UNIFORM)
     k.load(step, LINE_BYTES)
     k.label("tile")
-    _start(k, r)
-    sums.add(k)
+    _start(k, r, pace)
+    sums.add(k, None if pace is None else lambda k: _pause(k, r, pace))
     results.load_constants(k)
     k.label("store")
     stream_from(k, r.tile)
@@ -124,13 +143,23 @@ def channel_lanes_kernel(
     return k
 
 
-def _allocate(pixels: int) -> tuple[TileRegisters, Register]:
-    """A tile's registers, and one for a line's bytes."""
+@dataclass(frozen=True)
+class _Pace:
+    """Registers of QPUs in step."""
+
+    qpus: int
+    rest: Register  # bytes of channels behind the pause
+    gives: Register  # the token that the others get from this QPU
+
+
+def _allocate(pixels: int, in_step: int) -> tuple[TileRegisters, Register, _Pace | None]:
+    """A tile's registers, one for a line's bytes, and those of QPUs in step."""
     pool = RegisterPool()
     accumulators = take_accumulators(pool, pixels)
     addresses = [pool.take("b") for _ in range(VECTORS)]
     gathered, step = pool.take("b"), pool.take("b")
     offset, tile, tiles = (pool.take("a") for _ in range(3))
+    pace = _Pace(in_step, pool.take(), pool.take()) if in_step else None
     registers = TileRegisters(
         accumulators,
         vectors=[{}, {}],
@@ -142,10 +171,10 @@ def _allocate(pixels: int) -> tuple[TileRegisters, Register]:
         rest=pool.rest(),
         weight_lines=gathered,
     )
-    return registers, step
+    return registers, step, pace
 
 
-def _start(k: Assembler, r: TileRegisters) -> None:
+def _start(k: Assembler, r: TileRegisters, pace: _Pace | None) -> None:
     stream_from(k, r.tile)
     lane_bytes(k, R2)
     k.op("add", TMU_S[0], R2, UNIFORM)
@@ -158,7 +187,11 @@ def _start(k: Assembler, r: TileRegisters) -> None:
     k.op("add", r.weight_lines, R4, UNIFORM)
     k.mov(r.channels, UNIFORM)
     k.mov(R3, UNIFORM)
-    advance(k, r.tile, WORDS_BEFORE)
+    advance(k, r.tile, words_before(pace is not None))
+    if pace is not None:
+        k.mov(R2, UNIFORM)
+        k.mov(pace.rest, UNIFORM)
+        k.mov(pace.gives, UNIFORM)
     for p, row in enumerate(r.accumulators):
         k.load_tmu(p)
         by_file = [[x for x in row if x.write_files == file] for file in ("a", "b")]
@@ -168,6 +201,23 @@ def _start(k: Assembler, r: TileRegisters) -> None:
         for register in (x for found in by_file for x in found[shared:]):
             k.mov(register, R4)
     stream_from(k, R3)
+    if pace is not None:
+        take_token(k, R2)
+
+
+def _pause(k: Assembler, r: TileRegisters, pace: _Pace) -> None:
+    """Once a tile, where there is a rest: all QPUs get here, then each may begin the next tile."""
+    k.label("pause")
+    k.mov(R0, pace.rest, set_flags=True)
+    k.branch("last", "all_zs")
+    k.label("meet")
+    k.mov(pace.rest, 0)
+    k.op("sub", r.channels, r.channels, R0)
+    for register in (*r.addresses, r.weight_lines):
+        assert register is not None
+        k.op("add", register, register, R0)
+    give_tokens(k, pace.gives, pace.qpus)
+    k.branch("channels")
 
 
 def _add_residual(k: Assembler, accumulators: list[Register]) -> None:

@@ -20,7 +20,7 @@ each; their vectors follow each other.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Literal, NamedTuple
@@ -139,8 +139,10 @@ class ChannelSums:
     ) -> None:
         self._r, self._step, self._odd, self._vectors, self._alone = r, step, odd, vectors, alone
 
-    def add(self, k: Assembler) -> None:
-        """From the counter's `first_offset` on."""
+    def add(self, k: Assembler, pause: Callable[[Assembler], None] | None = None) -> None:
+        """From the counter's `first_offset` on. `pause`: what is done when the counter reaches 0; it may set it back
+        and go on at "channels". r1, r3 and r4 are in use then.
+        """
         offset = self._r.channels
         self._first_requests(k)
         k.label("first")
@@ -155,6 +157,8 @@ class ChannelSums:
         late = self._channel(k, 0, None, Asked(vector=True), "line")
         self._channel(k, 1, late, Asked(), "vector")
         k.branch("channels", "any_ns")
+        if pause is not None:
+            pause(k)
         k.verbatim("last")
         nothing = Asked(lines=False)
         if self._odd:
@@ -230,15 +234,14 @@ class ChannelSums:
         first_lane = 0 if self._alone else LANES // CHANNELS_OF_VECTOR * parity
         pending: Operation | None = _streamed(k, self._r.accumulators, late)
         for i, (beside, signal) in enumerate(slots.beside):
-            if i == rotated - 1:
-                for request in slots.alone:
-                    k.together(request)
             k.together(*_present(pending), _broadcast(first_lane + i))
             k.together(*_present(beside), operation("fmul", R0, R1, R5), signal=signal)
             product = operation("fmul", R0, slots.second_line, R5)
             last = slots.last if i == rotated - 1 else "none"
             k.together(_sum(first_row[STREAMED + i]), product, signal=last)
             pending = _sum(second_row[STREAMED + i])
+        for request in slots.alone:
+            k.together(request)
         for place, signal in slots.behind:
             k.together(*_present(pending), _moved(place, "mul"), signal=signal)
             pending = None
