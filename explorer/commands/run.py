@@ -257,7 +257,6 @@ def run(
     from explorer.commands.again import REPEATED, repeat
     from explorer.errors import UsageError
     from explorer.pipeline.results import show_json, show_results
-    from explorer.pipeline.stream import show_with_stream
     from explorer.search.budget import parse_budget
     from explorer.search.layer_search import SearchSettings
     from explorer.search.restrictions import Restrictions, parse_rule
@@ -275,6 +274,7 @@ def run(
         parse_shapes,
         parse_ssh,
     )
+    from explorer.stream.after_run import show_with_stream
     from explorer.stream.options import parse_stream
 
     with reported(resumable=True, place=out or RUNS):

@@ -32,6 +32,7 @@ ROOMS = (
     "twin",
     "pipeline",
     "infer",
+    "stream",
     "report",
     "backend",
     "studies",
