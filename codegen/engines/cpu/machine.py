@@ -60,6 +60,12 @@ class TileRegisters:
             return max(0, min(_ADDRESSES, (self.count - 2 - blocks) // (blocks + 1)))
         return max(0, (self.count - 1) // blocks - 1)
 
+    def pointwise_pixels(self, blocks: int) -> int:
+        """The same of a pointwise convolution, which on AArch64 holds all weights from a block of inputs."""
+        if self.by_element:
+            return max(0, (self.count - 4 * blocks) // (blocks + 1))
+        return self.pixels(blocks)
+
     def streamed_pixels(self, blocks: int) -> int:
         """The same where inputs are read once each, in the order of their use."""
         return max(0, (self.count - 1 - (_SPARE if self.by_element else 0)) // blocks - 1)

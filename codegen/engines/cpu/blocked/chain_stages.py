@@ -99,6 +99,7 @@ def stage_code(
             epilogue=op.epilogue,
             addend=stage.addend is not None,
             sum_epilogue=stage.sum_epilogue,
+            by_element=registers.by_element,
         )
     point = {"lanes": lanes, "rows": 1, "pixels": depthwise_widths(spec, 1, registers)[0]}
     code = depthwise_code(spec, point, entry) if stage.is_depthwise else pool_code(spec, point, entry)
@@ -161,7 +162,8 @@ def _dense_tile(stage: Stage, lanes: int, registers: TileRegisters) -> tuple[int
     width, out_blocks = stage.windows.columns.outputs, blocks_of(stage.spec.output.shape[1], lanes)
     best = (float("inf"), 1, 1)
     for blocks in range(1, min(MOST_BLOCKS, out_blocks) + 1):
-        most = max(1, registers.pixels(blocks))
+        pointwise = stage.windows.is_pointwise
+        most = max(1, registers.pointwise_pixels(blocks) if pointwise else registers.pixels(blocks))
         tiles = -(-width // most)
         pixels = -(-width // tiles)
         cost = tiles * -(-out_blocks // blocks) * (max(LATENCY_PIXELS, pixels * blocks) + TILE_OVERHEAD)

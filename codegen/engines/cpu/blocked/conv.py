@@ -53,7 +53,9 @@ class CpuBlockedConv(RegisterTiledConv[ConvCode]):
         return ("nchw" if point["input"] == ROW_MAJOR else source,), result
 
     def widths(self, spec: LayerSpec, blocks: int, registers: TileRegisters) -> tuple[int, ...]:
-        return even_widths(_windows(spec).columns.outputs, blocks, registers)
+        windows = _windows(spec)
+        widest = registers.pointwise_pixels(blocks) if windows.is_pointwise else registers.pixels(blocks)
+        return even_widths(windows.columns.outputs, widest)
 
     def text(self, code: ConvCode) -> str:
         return conv_text(code)

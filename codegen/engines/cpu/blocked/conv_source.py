@@ -8,8 +8,16 @@ from dataclasses import dataclass
 import numpy as np
 
 from codegen.engines.cpu.blocked.geometry import Image, Tile, row_tiles
+from codegen.engines.cpu.blocked.scheduled_tile import (
+    CHANNELS,
+    TileShape,
+    can_schedule,
+    clobbers,
+    tile_assembly,
+)
 from codegen.engines.cpu.blocked.vectors import constant_vector, vector, vector_epilogue, vector_prologue
 from codegen.engines.cpu.gemm_tile import matrix_and_bias
+from codegen.engines.cpu.machine import FLOAT_BYTES
 from codegen.engines.cpu.source import fill
 from codegen.expression import RESULT, Expression
 from codegen.tensor import FloatArray
@@ -23,7 +31,9 @@ BARRIER = '__asm__ volatile("" ::: "memory");'
 
 @dataclass(frozen=True)
 class ConvCode:
-    """What the text depends on. `addend`: a picture like the output is added before `sum_epilogue` applies."""
+    """What the text depends on. `addend`: a picture like the output is added before `sum_epilogue` applies.
+    `by_element`: on AArch64 pointwise tiles are in assembly (`scheduled_tile`), elsewhere this text too is C.
+    """
 
     entry: str
     channels: int
@@ -37,6 +47,7 @@ class ConvCode:
     epilogue: Expression = RESULT
     addend: bool = False
     sum_epilogue: Expression = RESULT
+    by_element: bool = False
 
     @property
     def lanes(self) -> int:
@@ -191,19 +202,64 @@ def _tile_text(code: ConvCode, name: str, shape: Sequence[tuple[int, int]], bloc
         static void $name(const float *restrict x, const float *restrict w, const float *restrict bias,
                           $addend float *restrict y, int ky_first, int ky_end)
         {
-            $starts
-            (void)ky_first;
-            (void)ky_end;
-            $parts
+            $sums
             $results
         }
         """,
         name=name,
         addend="const float *restrict addend," if code.addend else "",
-        starts=starts_text(code.lanes, len(shape), blocks),
-        parts="\n    ".join(parts),
+        sums=_in_assembly(code, len(shape), blocks, starts_text(code.lanes, len(shape), blocks), parts),
         results=results_text(code, len(shape), blocks),
     )
+
+
+def _in_assembly(code: ConvCode, pixels: int, blocks: int, starts: str, parts: Sequence[str]) -> str:
+    """The sums: on AArch64 in scheduled assembly where there is one, else as C."""
+    unused = "(void)ky_first;\n    (void)ky_end;"
+    in_c = "\n    ".join([starts, unused, *parts])
+    shape = scheduled_shape(code, pixels, blocks)
+    if shape is None:
+        return in_c
+    names = [f"a{p}_{b} = sums[{shape.total(p, b)}]" for p in range(pixels) for b in range(blocks)]
+    return fill(
+        """
+        #if defined(__aarch64__)
+            $unused
+            vec$lanes sums[$count], *const to = sums;
+            const float *next = x + $block;
+            long steps = $steps;
+            __asm__ volatile(
+                $instructions
+                : [x] "+r"(x), [next] "+r"(next), [w] "+r"(w), [steps] "+r"(steps)
+                : [step] "r"(${step_bytes}l), [bias] "r"(bias), [sums] "r"(to)
+                : $clobbers);
+            vec$lanes $names;
+        #else
+            $in_c
+        #endif
+        """,
+        lanes=code.lanes,
+        unused=unused,
+        count=pixels * blocks,
+        block=code.source.block,
+        steps=code.channels // code.lanes - 1,
+        instructions="\n                ".join(f'"{line}\\n"' for line in tile_assembly(shape)),
+        step_bytes=shape.step,
+        clobbers=", ".join(f'"{name}"' for name in clobbers(shape)),
+        names=", ".join(names),
+        in_c=in_c,
+    ).strip()
+
+
+def scheduled_shape(code: ConvCode, pixels: int, blocks: int) -> TileShape | None:
+    """The tile as `scheduled_tile` takes it; None where the C text is all there is."""
+    source, columns = code.source, code.windows.columns
+    if not code.by_element or code.taps != 1 or code.windows.rows.is_clipped or columns.is_clipped:
+        return None
+    if code.lanes != CHANNELS or source.lanes != CHANNELS or source.channel != 1 or code.channels % CHANNELS:
+        return None
+    shape = TileShape(pixels, blocks, columns.stride * source.pixel * FLOAT_BYTES, source.block * FLOAT_BYTES)
+    return shape if can_schedule(shape) else None
 
 
 def _input_block_text(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import ClassVar, Generic, TypeVar
 
 from codegen.engine_registry import layout_named
@@ -132,6 +133,7 @@ class RegisterTiledConv(BlockedKernel, Generic[Code]):
         self, spec: LayerSpec, target: Target, choice: Choice, weights: Sequence[FloatArray], entry: str
     ) -> CpuProgram:
         code = self.code(spec, {**choice.splits, **choice.tiles}, entry)
+        code = replace(code, by_element=self.registers(target).by_element)
         share = conv_share(code, choice.splits["shared"], choice.threads)
         whole = ("0", str(code.out_blocks), "0", str(code.tile_count))
         by_pixels = choice.splits["shared"] == PIXELS_SHARED
@@ -166,12 +168,12 @@ class RegisterTiledConv(BlockedKernel, Generic[Code]):
         )
 
 
-def even_widths(outputs: int, blocks: int, registers: TileRegisters) -> tuple[int, ...]:
-    """The widest tiles that fit with so many blocks of output channels, and the next that cut `outputs` evenly.
+def even_widths(outputs: int, widest: int) -> tuple[int, ...]:
+    """Widths of the fewest tiles of at most so many pixels that cut `outputs` evenly, and of one more tile; none where
+    none fits.
 
     A row is cut evenly, so that of two widths which need as many tiles the smaller is as good.
     """
-    widest = registers.pixels(blocks)
     fewest = -(-outputs // max(1, widest))
     widths = {-(-outputs // count) for count in range(fewest, fewest + WIDTHS)}
     return tuple(sorted(widths)) if widest > 0 else ()

@@ -58,7 +58,7 @@ class CpuBlockedIndirect(RegisterTiledConv[IndirectCode]):
     def widths(self, spec: LayerSpec, blocks: int, registers: TileRegisters) -> tuple[int, ...]:
         windows = Windows.of(spec)
         rows, columns = windows.rows.outputs, windows.columns.outputs
-        widths = even_widths(rows * columns, blocks, registers)
+        widths = even_widths(rows * columns, registers.pixels(blocks))
         if (
             registers.count > MOST_REGISTERS
             or windows.is_pointwise

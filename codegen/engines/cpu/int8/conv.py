@@ -71,7 +71,7 @@ class CpuInt8Conv(RegisterTiledConv[QuantizedConvCode]):
         )  # weights and inputs are two each
 
     def widths(self, spec: LayerSpec, blocks: int, registers: TileRegisters) -> tuple[int, ...]:
-        return even_widths(_windows(spec).columns.outputs, blocks, registers)
+        return even_widths(_windows(spec).columns.outputs, registers.pixels(blocks))
 
     def count_tiles(self, count: Count, code: QuantizedConvCode, tiles: float, target: Target) -> None:
         steps = tiles * code.quads * QUAD * code.taps

@@ -1,0 +1,156 @@
+"""Scheduled assembly of pointwise tiles: what its instructions compute, followed symbol by symbol, and on a core."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from codegen.algorithm import algorithms
+from codegen.engines.cpu.blocked.conv_source import scheduled_shape
+from codegen.engines.cpu.blocked.conv_tiles import RegisterTiledConv
+from codegen.engines.cpu.blocked.scheduled_tile import (
+    CHANNELS,
+    REGISTER_BYTES,
+    TileShape,
+    can_schedule,
+    clobbers,
+    tile_assembly,
+)
+from codegen.engines.cpu.machine import tile_registers
+from codegen.operators.conv2d import Conv2d
+from codegen.program import CpuProgram
+from explorer.measure.jobs import JobBuilder
+from explorer.search.roofline_ranking import ranked_candidates
+from microbench.profile import load_profile
+from microbench.registry import open_board
+from tests.codegen.layers import convolution
+
+SHAPES = [
+    shape
+    for pixels in range(1, 15)
+    for blocks in range(1, 5)
+    if can_schedule(shape := TileShape(pixels, blocks, REGISTER_BYTES, 3136))
+]
+ACCESS = re.compile(r"(ldr|str|prfm) (\w+), \[%\[(\w+)\], #(\d+)\]")
+PRODUCT = re.compile(r"fmla v(\d+)\.4s, v(\d+)\.4s, v(\d+)\.s\[(\d)\]")
+INSERTION = re.compile(r"ins v(\d+)\.d\[1\], (\w+)")
+COPY = re.compile(r"mov v(\d+)\.16b, v(\d+)\.16b")
+ADVANCE = re.compile(r"add %\[(\w+)\], %\[\w+\], (.+)")
+
+
+class Machine:
+    """Registers that hold names of what was loaded: halves of 128 bits by base and byte, sums as lists of products."""
+
+    def __init__(self, shape: TileShape, steps: int) -> None:
+        self.shape = shape
+        self.bases = {"x": 0, "next": shape.step, "w": 0, "bias": 0, "sums": 0}
+        self.steps = steps
+        self.halves: dict[str, object] = {}
+        self.sums: dict[int, list[object]] = {}
+        self.stored: dict[int, list[object]] = {}
+
+    def run(self, lines: list[str]) -> None:
+        labels = {line[:-1]: number for number, line in enumerate(lines) if line.endswith(":")}
+        place = 0
+        while place < len(lines):
+            line = lines[place]
+            place += 1
+            if line.startswith("subs"):
+                self.steps -= 1
+            elif (line.startswith("cbz") and not self.steps) or (line.startswith("b.ne") and self.steps):
+                place = labels[line.split()[-1][0]]
+            elif not line.endswith(":") and not line.startswith(("cbz", "b.ne", "prfm")):
+                self.execute(line)
+
+    def execute(self, line: str) -> None:
+        if found := ACCESS.fullmatch(line):
+            self.access(*found.groups())
+        elif found := PRODUCT.fullmatch(line):
+            total, weight, source, channel = map(int, found.groups())
+            operands = tuple(self.halves[f"{half}{number}"] for number in (weight, source) for half in "dh")
+            self.sums[total].append((operands, channel))
+        elif found := INSERTION.fullmatch(line):
+            self.halves[f"h{found[1]}"] = self.halves[found[2]]
+        elif found := COPY.fullmatch(line):
+            self.sums[int(found[1])] = list(self.sums[int(found[2])])
+        elif found := ADVANCE.fullmatch(line):
+            self.bases[found[1]] += self.shape.step if found[2] == "%[step]" else int(found[2][1:])
+        else:
+            raise AssertionError(f"unknown instruction {line!r}")
+
+    def access(self, name: str, register: str, base: str, offset: str) -> None:
+        address = self.bases[base] + int(offset)
+        origin = "x" if base == "next" else base
+        if name == "str":
+            self.stored[address] = self.sums[int(register[1:])]
+        elif base == "bias":
+            self.sums[int(register[1:])] = [("bias", address)]
+        elif register[0] == "q":
+            self.halves[f"d{register[1:]}"] = (origin, address)
+            self.halves[f"h{register[1:]}"] = (origin, address + 8)
+        else:
+            self.halves[register] = (origin, address)
+            if register[0] == "d":
+                self.halves.pop(f"h{register[1:]}", None)  # it is zero until the insertion
+
+
+def expected(shape: TileShape, pixel: int, block: int, steps: int) -> Iterator[object]:
+    """The terms of a sum in order."""
+    yield ("bias", block * REGISTER_BYTES)
+    for step in range(steps):
+        x = step * shape.step + pixel * shape.stride
+        for channel in range(CHANNELS):
+            w = ((step * CHANNELS + channel) * shape.blocks + block) * REGISTER_BYTES
+            yield ((("w", w), ("w", w + 8), ("x", x), ("x", x + 8)), channel)
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: f"{shape.pixels}x{shape.blocks}")
+@pytest.mark.parametrize("steps", [1, 2, 5])
+def test_every_sum_gets_its_products_in_order(shape: TileShape, steps: int) -> None:
+    machine = Machine(shape, steps - 1)
+    machine.run(tile_assembly(shape))
+    for pixel in range(shape.pixels):
+        for block in range(shape.blocks):
+            place = shape.total(pixel, block) * REGISTER_BYTES
+            assert machine.stored[place] == list(expected(shape, pixel, block, steps))
+
+
+def test_widest_tiles_of_the_search_are_scheduled() -> None:
+    registers = tile_registers(load_profile("pi-3-64").target(), CHANNELS)
+    for blocks in range(1, 5):
+        shape = TileShape(registers.pointwise_pixels(blocks), blocks, REGISTER_BYTES, 3136)
+        assert can_schedule(shape)
+        assert shape.registers <= registers.count < TileShape(shape.pixels + 1, blocks, 16, 0).registers
+        assert {line.split()[1].strip(",") for line in tile_assembly(shape) if line.startswith("ldr x")} <= {
+            *clobbers(shape)
+        }
+
+
+def test_small_tiles_are_left_to_the_compiler() -> None:
+    assert not can_schedule(TileShape(1, 1, REGISTER_BYTES, 64))
+    assert not can_schedule(TileShape(8, 2, 1024, 64))
+
+
+@pytest.mark.needs("instruction counting")
+@pytest.mark.parametrize(("inputs", "outputs", "size"), [(16, 40, 9), (4, 8, 5), (32, 12, 7)])
+def test_assembly_and_c_give_equal_bits(inputs: int, outputs: int, size: int) -> None:
+    op = Conv2d((1, 1), (1, 1), (0, 0, 0, 0), (1, 1), 1)
+    spec, algorithm = convolution(inputs, outputs, (size, size), op), algorithms()["cpu_blocked_conv"]
+    assert isinstance(algorithm, RegisterTiledConv)
+    with open_board("pi-3-64") as board:
+        jobs = JobBuilder(board.target, 0, algorithms())
+        for candidate, _ in ranked_candidates(algorithm, spec, board.profile, threads=1)[:4]:
+            job = jobs.job(candidate)
+            program, choice = job.program, candidate.choice
+            assert isinstance(program, CpuProgram)
+            code = algorithm.code(spec, {**choice.splits, **choice.tiles}, program.entry)
+            assert scheduled_shape(replace(code, by_element=True), code.pixels, code.blocks) is not None
+            assert "fmla" in program.source
+            in_c = replace(program, source=program.source.replace("__aarch64__", "EXPLORE_NEVER"))
+            outputs_of = [board.measure(replace(job, program=one)).output for one in (program, in_c)]
+            assert outputs_of[0] is not None and outputs_of[1] is not None
+            np.testing.assert_array_equal(outputs_of[0], outputs_of[1])
