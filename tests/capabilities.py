@@ -117,6 +117,12 @@ CAPABILITIES = (
         may_be_lacking="from QEMU 9 on the interface of plugins is another one",
     ),
     Capability(
+        "virtual pi",
+        "runs over SSH are tried on a whole virtual Pi",
+        probes.virtual_pi,
+        may_be_lacking="from QEMU 9 on the interface of plugins is another one",
+    ),
+    Capability(
         "peers for arm64",
         "another engine's build for AArch64 runs by a modelled clock",
         probes.peers_for_arm64,

@@ -21,6 +21,8 @@ from microbench.emulation.judges.userland import (
     unpack_wheel,
 )
 from microbench.errors import PeerError
+from microbench.profile import load_profile
+from microbench.virtual_pi.server import why_no_virtual_pi
 
 Probe = Callable[[], str | None]
 
@@ -81,6 +83,14 @@ def postgresql_server() -> str | None:
 
 def instruction_counting() -> str | None:
     return why_no_counting("qemu-arm") or why_no_counting("qemu-aarch64")
+
+
+def virtual_pi() -> str | None:
+    return (
+        ssh_server()
+        or why_no_virtual_pi(load_profile("pi-zero"))
+        or why_no_virtual_pi(load_profile("pi-3-64"))
+    )
 
 
 def peers_for_arm64() -> str | None:

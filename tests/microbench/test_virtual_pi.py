@@ -33,7 +33,7 @@ from tests.microbench.board_conformance import BoardConformance
 from tests.microbench.gpu_jobs import hanging_gpu_job, sound_gpu_job, straying_gpu_job
 from tests.microbench.measured import SoundJob, sound_cpu_job
 
-pytestmark = [pytest.mark.needs("instruction counting"), pytest.mark.needs("ssh server")]
+pytestmark = pytest.mark.needs("virtual pi")
 
 BLOCKS_AT = 12  # of the firmware's state: behind launches, whether the QPUs are on, and the last handle
 LONGEST_POLL_S = 100e-6  # of a launch as short as these

@@ -34,7 +34,7 @@ from tests.microbench.gpu_jobs import sound_gpu_job
 from tests.microbench.link_proxy import LinkProxy
 from tests.microbench.measured import sound_cpu_job
 
-pytestmark = [pytest.mark.needs("instruction counting"), pytest.mark.needs("ssh server")]
+pytestmark = pytest.mark.needs("virtual pi")
 
 CARD_BYTES = 16 << 20
 GPU, CPU = sound_gpu_job().job, sound_cpu_job().job

@@ -20,8 +20,7 @@ from tests.explorer.command_line import PROGRAM, explore, refused
 from tests.explorer.tiny import write_tiny_model
 
 NAME = "virtual-pi-zero"
-needs_emulation = pytest.mark.needs("instruction counting")
-needs_server = pytest.mark.needs("ssh server")
+needs_virtual_pi = pytest.mark.needs("virtual pi")
 
 
 @pytest.fixture(scope="module")
@@ -47,8 +46,7 @@ def devices(place: Path) -> Iterator[Path]:
     refused(explore("devices", "stop-virtual", "pi-zero", "--devices", path), "start-virtual")
 
 
-@needs_emulation
-@needs_server
+@needs_virtual_pi
 def test_it_answers_by_its_name_and_is_in_order(devices: Path) -> None:
     answered = explore("devices", "test", NAME, "--devices", devices)
     assert answered.exit_code == 0, answered.output
@@ -58,14 +56,12 @@ def test_it_answers_by_its_name_and_is_in_order(devices: Path) -> None:
     assert "failed" not in examined.output
 
 
-@needs_emulation
-@needs_server
+@needs_virtual_pi
 def test_a_second_one_of_the_name_is_refused(devices: Path) -> None:
     refused(explore("devices", "start-virtual", "pi-zero", "--devices", devices), "stop-virtual")
 
 
-@needs_emulation
-@needs_server
+@needs_virtual_pi
 def test_it_ends_with_the_process_that_started_it(tmp_path: Path) -> None:
     """`sh` starts it, and is gone."""
     command = (*PROGRAM, "devices", "start-virtual", "pi-zero", "--name", f"brief-{os.getpid()}")
@@ -90,8 +86,7 @@ def test_what_this_machine_lacks_is_said(monkeypatch: pytest.MonkeyPatch, tmp_pa
 
 
 @pytest.mark.slow
-@needs_emulation
-@needs_server
+@needs_virtual_pi
 def test_a_run_there_chooses_as_the_board_in_process(devices: Path, tmp_path: Path) -> None:
     """The bundle runs there in the end, and is compared with ONNX Runtime. The pool is not left to the CPU: its clock
     there, an instruction a cycle, is not the table that the board in process has.
@@ -112,8 +107,7 @@ def test_a_run_there_chooses_as_the_board_in_process(devices: Path, tmp_path: Pa
 
 
 @pytest.mark.slow
-@needs_emulation
-@needs_server
+@needs_virtual_pi
 def test_calibration_finds_the_constants_of_the_board_there(devices: Path, tmp_path: Path) -> None:
     true = load_profile("pi-zero").with_v3d(vdw_row_cycles=11.0, tmu_cycles_per_request=20)
     write_profile(true, tmp_path / "attic.toml")

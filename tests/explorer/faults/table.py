@@ -41,7 +41,8 @@ INTRODUCTION = """\
 
 What becomes of `explore run` when something fails. Every row is one run of a network of four layers over a real OpenSSH
 server on loopback, through a proxy that fails at that step; the program stops at the step until the fault has
-happened. `python -m tests.explorer.faults.table` makes this file.
+happened. Where a fault is a virtual Pi's, the programs, the firmware and the QPUs of one are at the other end.
+`python -m tests.explorer.faults.table` makes this file.
 
 - **Samples lost**: measurements that the board had answered with and that the store does not hold in the end.
 - **Commands**: how often the user had to give `explore run`; 1 where it went on by itself. Before the second, what the
