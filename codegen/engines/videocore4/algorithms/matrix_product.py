@@ -56,6 +56,8 @@ from codegen.schedule import Axis, AxisNames, Candidate, Choice, Phase, Point, S
 from codegen.target import Target
 from codegen.tensor import FloatArray, Shape, TensorType
 
+IN_PLACE, COPIED = SECONDS = "in_place", "copied"
+MOST_COPIED = 1 << 22  # elements, whose places a compiler keeps in memory while it arranges them
 _VECTORS = COLUMNS // LANES
 _COPY = 32, 4  # lines of the second matrix at a time, and groups of them
 _CHUNK = 16  # times 16 columns that a QPU puts in order at a time
@@ -117,15 +119,14 @@ class _Product:
         return tiles * (self.stream_bytes() + self.vector_bytes()) + GPU_MEMORY.guard_bytes
 
     def second_bytes(self) -> int:
-        """Of the other one in the order of tiles of columns: from one tile to the next."""
+        """Of the other one in the order of tiles of columns, in which its rows are neighbours: from tile to tile."""
         return LINE_BYTES * _VECTORS * block_lines(self.depth + 1)
 
-    def copied(self, spec: LayerSpec) -> LayerSpec | None:
-        """What puts the second matrix into that order, where it is no constant: [tile][row][32 columns]. Rows that fill
-        up the distance to the next tile are the last one.
+    def copied(self, spec: LayerSpec) -> LayerSpec:
+        """What puts the second matrix into that order: [tile][row][32 columns]. Rows that fill up the distance to the
+        next tile are the last one.
         """
-        if self.second is None:
-            return None
+        assert self.second is not None
         rows = self.second_bytes() // (WORD_BYTES * COLUMNS)
         op = Rearrange(
             (self.batches, len(self.column_starts), rows, COLUMNS),
@@ -186,27 +187,31 @@ class _MatrixProduct(AlgorithmBase):
     engine: str = "videocore4"
     axis_names: ClassVar[AxisNames] = {"neighbours": NEIGHBOURS}
     _operator: ClassVar[type[Contraction | FullyConnected]]
+    _own_axes: ClassVar[tuple[Axis, ...]] = ()
 
     def computes(self, spec: LayerSpec, target: Target) -> bool:
         return target.has_qpus and isinstance(spec.op, self._operator) and _Product.of(spec) is not None
 
     def space(self, spec: LayerSpec, target: Target) -> Space:
         product = _require(spec)
-        return Space(
-            (
-                Axis("pixel_tiles", divisors(target.qpus), "split"),
-                Axis("neighbours", NEIGHBOURS, "split"),
-                Axis("rows", tuple(rows for rows in ROWS if rows <= product.rows)),
-            )
-        )
+        axes = [
+            Axis("pixel_tiles", divisors(target.qpus), "split"),
+            Axis("neighbours", NEIGHBOURS, "split"),
+            Axis("rows", tuple(rows for rows in ROWS if rows <= product.rows)),
+        ]
+        return Space((*axes, *self._own_axes))
 
     def choice_at(self, spec: LayerSpec, target: Target, point: Point) -> Choice:
-        _kernel(_require(spec), point["rows"])  # refuses what has no registers
+        product = _require(spec)
+        _kernel(product, point["rows"])  # refuses what has no registers
+        size = product.batches * product.depth * product.columns
+        if point.get("second") == COPIED and size > MOST_COPIED:
+            raise ScheduleError(f"{self.name}: a matrix of {size} elements is read where it lies")
         return Choice(
             engine=self.engine,
             algorithm=self.name,
             split=values({axis: point[axis] for axis in ("pixel_tiles", "neighbours")}),
-            tile=values({"rows": point["rows"]}),
+            tile=values({name: value for name, value in point.items() if name in ("rows", "second")}),
             input_layouts=("nchw",) * len(spec.inputs),
             output_layouts=("nchw",),
         )
@@ -227,7 +232,8 @@ class _MatrixProduct(AlgorithmBase):
             ),
         )
 
-    def _ordering(self, product: _Product, spec: LayerSpec, target: Target, rows: int) -> Work:
+    def _ordering(self, product: _Product, spec: LayerSpec, target: Target, choice: Choice) -> Work:
+        rows = choice.tiles["rows"]
         groups = product.batches * len(product.row_starts(rows)) * product.depth // LANES
         first = Work(
             macs=0.0,
@@ -239,8 +245,9 @@ class _MatrixProduct(AlgorithmBase):
             streamed_bytes_read=float(LINE_BYTES * groups * rows),
             bytes_written=float(LINE_BYTES * groups * (LANES + LANES // 2)),
         )
-        copied = product.copied(spec)
-        return both(first, work_of(_copying(copied), *_COPY, target, 0.0)) if copied else first
+        if choice.tiles.get("second") != COPIED:
+            return first
+        return both(first, work_of(_copying(product.copied(spec)), *_COPY, target, 0.0))
 
     def _products(self, product: _Product, target: Target, choice: Choice, read: int) -> Work:
         rows, depth = choice.tiles["rows"], product.depth
@@ -286,7 +293,7 @@ class _MatrixProduct(AlgorithmBase):
         if output_lines is not None:
             raise ScheduleError(f"{self.name} writes nchw, which has no blocks of {output_lines} lines")
         product, rows = _require(spec), choice.tiles["rows"]
-        part = _Part(product, rows)
+        part = _Part(product, rows, choice.tiles.get("second") == COPIED)
         order = in_turn(target.qpus, choice, len(product.row_starts(rows)), len(product.column_starts))
         blocks: list[list[tuple[int, int, int]]] = [[] for _ in range(target.qpus)]
         for batch in range(product.batches):
@@ -295,21 +302,20 @@ class _MatrixProduct(AlgorithmBase):
                 blocks[shifted] += [(batch, row, column) for row, column in own]
         scratch = product.first_bytes(rows)
         packed = np.zeros(LANES, np.uint32)
-        copied = product.copied(spec)
-        if copied is None:
+        if product.constant:
             packed = _packed(weights, product.column_starts, product.second_bytes())
-        else:
+        if part.copied:
             scratch += product.second_bytes() * product.batches * len(product.column_starts)
             scratch += GPU_MEMORY.guard_bytes
         last = QpuLayer(
             _kernel(product, rows).words, packed, tuple(map(part.block, blocks)), scratch_bytes=scratch
         )
-        if copied is not None:
+        if part.copied:
             places: dict[Buffer, Address] = {
                 ("input", 0): Address("input", 0, product.second or 0),
                 ("output", 0): Address("scratch", product.first_bytes(rows)),
             }
-            copying = in_scratch(_copying(copied).lower(*_COPY, target), places)
+            copying = in_scratch(_copying(product.copied(spec)).lower(*_COPY, target), places)
             last = replace(copying, then=last, scratch_bytes=scratch)
         chunks = list(part.chunks())
         return QpuLayer(
@@ -322,12 +328,18 @@ class _MatrixProduct(AlgorithmBase):
 
 
 class QpuMatrixProduct(_MatrixProduct):
-    """Products of two row-major matrices, or of batches of them: `rows` rows by 32 columns in registers, both put
-    in order before.
+    """Products of two row-major matrices, or of batches of them: `rows` rows by 32 columns in registers, the first one
+    put in order before.
+
+    Axes:
+        second: whether the second matrix is read where it lies (in_place) or put in order too (copied), as pays where
+            its rows crowd few sets of the caches
     """
 
     name = "qpu_matrix_product"
     _operator = Contraction
+    _own_axes = (Axis("second", SECONDS),)
+    axis_names: ClassVar[AxisNames] = {"neighbours": NEIGHBOURS, "second": SECONDS}
 
 
 class QpuFullyConnectedRows(_MatrixProduct):
@@ -347,6 +359,13 @@ class _Part:
 
     product: _Product
     rows: int
+    copied: bool  # whether the second matrix is in the order of tiles, in the scratch
+
+    @property
+    def _pitch_bytes(self) -> int:
+        """From row to row of the second matrix."""
+        close = self.copied or self.product.constant
+        return WORD_BYTES * (COLUMNS if close else self.product.columns)
 
     @property
     def _row_starts(self) -> tuple[int, ...]:
@@ -384,12 +403,12 @@ class _Part:
         product = self.product
         clamp = bounds(product.epilogue) if product.constant else ()
         words: list[Uniform] = [Address("block", WORD_BYTES * HEAD_WORDS), len(tiles)]
-        words.append(dma_store_stride(product.gap_bytes))
+        words += [dma_store_stride(product.gap_bytes), self._pitch_bytes]
         for batch, row, column in tiles:
             words += self._lines(batch, column)
             words += [
                 Address("scratch", self._vectors(batch, row)),
-                first_offset(product.depth),
+                first_offset(product.depth, self._pitch_bytes),
                 Address("scratch", self._stream(batch, row)),
                 *clamp,
             ]
@@ -404,14 +423,19 @@ class _Part:
     def _lines(self, batch: int, column: int) -> list[Uniform]:
         """Where a tile's biases and rows of the second matrix lie."""
         product = self.product
-        ahead = first_request(product.depth)
+        ahead = first_request(product.depth, self._pitch_bytes)
         tile = product.second_bytes() * (batch * len(product.column_starts) + column)
-        if product.constant:
-            biases = [Address("weights", tile + LINE_BYTES * p) for p in range(_VECTORS)]
-            first = tile + LINE_BYTES * _VECTORS + ahead
-            return [*biases, *(Address("weights", first + LINE_BYTES * p) for p in range(_VECTORS))]
-        first = product.first_bytes(self.rows) + tile + ahead
-        return [Address("scratch", first + LINE_BYTES * p) for p in range(_VECTORS)]
+        pair = [LINE_BYTES * p for p in range(_VECTORS)]
+        if product.second is None:
+            first = tile + LINE_BYTES * _VECTORS + ahead  # behind the biases
+            return [
+                *(Address("weights", tile + x) for x in pair),
+                *(Address("weights", first + x) for x in pair),
+            ]
+        if self.copied:
+            return [Address("scratch", product.first_bytes(self.rows) + tile + ahead + x) for x in pair]
+        place = batch * product.depth * product.columns + product.column_starts[column]
+        return [Address("input", WORD_BYTES * place + ahead + x, product.second) for x in pair]
 
 
 def _packed(weights: Sequence[FloatArray], columns: Sequence[int], tile_bytes: int) -> NDArray[np.uint32]:

@@ -9,7 +9,8 @@ tile: address of its first row, bytes from row to row, number of times 16 column
 `matrix_product_kernel`: a tile is `rows` rows by 32 columns of the result. The last lane of each half of a vector's
 request is no part of it: it fetches one of the same two lines of the stream into the L2, so that uniforms hardly keep a
 QPU waiting; further ahead QPUs would drift apart, and fetch lines from memory again that they share.
-The block: address of the first tile's words, number of tiles, set-up of the stride of a store. Words of a tile: with
+The block: address of the first tile's words, number of tiles, set-up of the stride of a store, bytes from row to row of
+the second matrix. Words of a tile: with
 `constant` the address of a line of biases for each vector; address of the second matrix' first row for each vector,
 `first_request` bytes on; of the tile's vectors; `first_offset`; address of the stream; with `constant` and no epilogue
 that is `coded` low and high; output address of each vector. Rows of the second matrix are an even number.
@@ -60,20 +61,20 @@ from codegen.expression import Expression
 COLUMNS = CHANNELS
 ROWS = range(STREAMED + 4, STREAMED + PAIRED)  # a lane of each half of a vector is left
 COLUMNS_WORDS = 5  # of a tile of `columns_kernel`
-HEAD_WORDS = 3
-_PAIR_BYTES = VECTORS * LINE_BYTES  # of a row of the second matrix, and of two lines of the stream
+HEAD_WORDS = 4
+_PAIR_BYTES = 2 * LINE_BYTES  # of the stream
 _LANE_BYTES = LINE_BYTES // PAIRED  # the last lanes of both halves are a line apart then
 assert PAIRED == 1 << 3
 
 
-def first_offset(depth: int) -> int:
+def first_offset(depth: int, pitch_bytes: int) -> int:
     """What the counter starts with, up to 0 behind the loop. `depth`: rows of the second matrix."""
-    return -_PAIR_BYTES * (depth - 2)
+    return -pitch_bytes * (depth - 2)
 
 
-def first_request(depth: int) -> int:
+def first_request(depth: int, pitch_bytes: int) -> int:
     """Bytes from the second matrix' first row to what the counter is added to."""
-    return 2 * _PAIR_BYTES - first_offset(depth)
+    return 2 * pitch_bytes - first_offset(depth, pitch_bytes)
 
 
 def words_before(constant: bool) -> int:
@@ -180,12 +181,12 @@ def matrix_product_kernel(rows: int, epilogue: Expression | None = None, *, cons
     bounds = (UNIFORM, UNIFORM) if constant else ()
     results = Results.of([x for row in accumulators for x in row], epilogue, bounds, r.free_at_store)
     k = Assembler()
-    for register in (tile, tiles, stride):
+    for register in (tile, tiles, stride, step):
         k.mov(register, UNIFORM)
-    k.load(step, _PAIR_BYTES)
     k.load(vector_step, LINE_BYTES)
+    k.load(R1, _PAIR_BYTES)
     _mark_last_lanes(k)
-    k.mov(vector_step, step, condition="zs")
+    k.mov(vector_step, R1, condition="zs")
     k.label("tile")
     _start(k, r, constant)
     _MatrixSums(r, vectors, step, vector_step).add(k)
@@ -253,8 +254,8 @@ class _MatrixSums(ChannelSums):
     def _first_requests(self, k: Assembler) -> None:
         k.mov(TMU_S[0], self._vectors)
         k.op("add", self._vectors, self._vectors, self._vector_step)
-        k.load(R0, -2 * _PAIR_BYTES)
-        k.op("add", R0, R0, self._r.channels)
+        k.op("add", R0, self._step, self._step)
+        k.op("sub", R0, self._r.channels, R0)
         for row in range(2):
             for p, address in enumerate(self._r.addresses):
                 k.op("add", TMU_S[p], R0, address)
