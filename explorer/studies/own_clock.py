@@ -10,6 +10,7 @@ from tempfile import TemporaryDirectory
 from codegen.bundle import compile_bundle
 from codegen.bundle.manifest import bundle_sources, read_manifest
 from codegen.engines.cpu.toolchain import KERNEL_FLAGS, compile_executable
+from codegen.plan import Plan
 from explorer.plans.check import Trial, tolerance_of
 from explorer.plans.modelled_plan import modelled_plan
 from explorer.plans.network import Network
@@ -26,7 +27,7 @@ LIMIT_S = 1800.0
 
 @dataclass(frozen=True)
 class OwnRun:
-    """One inference of a network by the plan that the roofline model composes, one thread.
+    """One inference of a network by a plan, one thread.
 
     `time_s` of a run after another one; `counts` and `instructions` of that run alone, printing its time included.
     """
@@ -64,13 +65,20 @@ class _Reporting:
 
 
 def clock_network(
-    network: Network, profile: DeviceProfile, core: CoreModel, clock_hz: float, trial: Trial
+    network: Network,
+    profile: DeviceProfile,
+    core: CoreModel,
+    clock_hz: float,
+    trial: Trial,
+    plan: Plan | None = None,
 ) -> OwnRun:
-    """Compiles the modelled plan of a network for one thread and runs it by the clock of a core.
+    """Compiles a plan of a network, or for one thread the one that the roofline model composes, and runs it by the
+    clock of a core.
 
     Raises BoardError where the board cannot be emulated or the program fails.
     """
-    plan, executor = modelled_plan(network, profile), _Reporting(ClockedExecutor(core, clock_hz))
+    plan = plan or modelled_plan(network, profile)
+    executor = _Reporting(ClockedExecutor(core, clock_hz))
     with TemporaryDirectory(prefix="explore-bundle-") as scratch:
         bundle = Path(scratch) / "bundle"
         compile_bundle(network.graph, plan, profile.target(), bundle)

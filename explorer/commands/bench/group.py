@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from explorer.commands.bench.arm_peers import arm_peers
 from explorer.commands.bench.cpu_clock import cpu_clock
 from explorer.commands.bench.cpu_families import cpu_families
 from explorer.commands.bench.cpu_inner_loops import cpu_inner_loops
@@ -39,6 +40,7 @@ bench_app.command()(sparse)
 bench_app.command()(cpu_instructions)
 bench_app.command()(cpu_families)
 bench_app.command()(cpu_clock)
+bench_app.command()(arm_peers)
 bench_app.command()(ground_truth)
 bench_app.command()(models)
 bench_app.command()(search)

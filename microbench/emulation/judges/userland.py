@@ -21,7 +21,7 @@ PACKAGES = (
     *("libc6", "libstdc++6", "libgcc-s1", "libgomp1", "zlib1g", "libexpat1"),
     *(f"python{PYTHON}-minimal", f"libpython{PYTHON}-minimal", f"libpython{PYTHON}-stdlib"),
 )
-WHEEL_PLATFORMS = ("manylinux2014_aarch64", "manylinux_2_28_aarch64")
+WHEEL_PLATFORMS = ("manylinux2014_aarch64", "manylinux_2_27_aarch64", "manylinux_2_28_aarch64")
 _LIMIT_S = 600.0
 _SHOWN_LINES = 3
 

@@ -1,0 +1,136 @@
+"""`explore bench arm-peers`: this project's plans beside other engines' builds on the clock of a modelled core."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from explorer.commands.bench.cpu_clock import CLOCK_HZ
+from explorer.commands.bench.options import JsonOption
+from explorer.terminal.exits import reported
+from explorer.terminal.json_output import told
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from explorer.studies.arm_peers import ArmRow, Clocked
+    from explorer.studies.study_table import StudyTable
+
+TITLE = "Networks on the clock of a Cortex-A53, beside other engines"
+INTRODUCTION = """\
+`explore bench arm-peers` runs networks by this project's plans and by other engines' own builds for AArch64 under one
+clock: qemu-user with the model of a Cortex-A53 that `explore bench cpu-clock` judges (results/cpu-clock.md). Every
+engine converts the same ONNX file by its own converter, has one thread, float32, and its output is compared with
+onnxruntime's. Times are `simulated`, those of the second inference; a model of memory has one free constant, so both of
+its values are given."""
+
+
+def arm_peers(
+    networks: Annotated[
+        list[str], typer.Argument(help="networks of the zoo, or ONNX files", metavar="NETWORK|FILE")
+    ],
+    plan: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="a plan.json of one of the networks; without it the one that the roofline model composes",
+            metavar="FILE",
+        ),
+    ] = None,
+    cpu_hz: Annotated[
+        float, typer.Option(help="clock of the modelled core", min=1e6, metavar="HZ")
+    ] = CLOCK_HZ,
+    cache: Annotated[
+        Path | None,
+        typer.Option(
+            help="where packages, wheels and finished runs are kept (default: the cache directory)",
+            metavar="DIR",
+        ),
+    ] = None,
+    environments: Annotated[
+        Path | None,
+        typer.Option(help="where the engines' converters are (default: the cache directory)", metavar="DIR"),
+    ] = None,
+    markdown: Annotated[
+        Path | None, typer.Option(help="write the tables to this file too", metavar="FILE")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Time this project's plans and other engines' builds for AArch64 on the modelled clock of a Cortex-A53."""
+    with reported(place=markdown):
+        from explorer.studies.arm_peers import ArmSettings, arm_rows
+        from explorer.studies.cpu_clock import CORE
+        from explorer.studies.study_table import show, write_markdown
+        from microbench.emulation.core_model import load_core
+        from microbench.emulation.judges.userland import default_directory
+        from microbench.peers import environments as peers
+
+        console, model = told(as_json), load_core(CORE)
+        settings = ArmSettings(
+            networks=tuple(networks),
+            plans=tuple(plan or ()),
+            cache=(cache or default_directory()).absolute(),
+            environments=(environments or peers.default_directory()).absolute(),
+            clock_hz=cpu_hz,
+        )
+        rows = list(arm_rows(model, settings, lambda text: console.print(text, markup=False)))
+        tables = _tables(rows, cpu_hz, model.hash)
+        if markdown is not None:
+            write_markdown(markdown, TITLE, INTRODUCTION, tables)
+        show(tables, as_json)
+
+
+def _tables(rows: Sequence[ArmRow], cpu_hz: float, model_hash: str) -> list[StudyTable]:
+    from explorer.studies.arm_peers import Clocked, means
+    from explorer.studies.cpu_clock import BANDWIDTHS
+    from explorer.studies.study_table import StudyTable
+
+    names = list(dict.fromkeys(name for row in rows for name in row.contenders))
+    note = f"{cpu_hz / 1e9:g} GHz, one thread, model {model_hash}."
+    tables = []
+    for place, bandwidth in enumerate(BANDWIDTHS):
+        columns = [("network", "left"), *((f"{name}, ms", "right") for name in names)]
+        cells = tuple(
+            (
+                row.network,
+                *(
+                    f"{one.times_s[place] * 1e3:.1f}" if isinstance(one, Clocked) else "-"
+                    for one in _of(row, names)
+                ),
+                f"{row.ratio(place):.2f}",
+            )
+            for row in rows
+        )
+        title = f"Memory of {bandwidth / 1e9:g} GB/s"
+        tables.append(
+            StudyTable(title, (*columns, ("ours / fastest other", "right")), cells, (note, means(rows)))
+        )
+    columns = [
+        ("network", "left"),
+        *((f"{name}, millions", "right") for name in names),
+        ("largest error", "right"),
+    ]
+    cells = tuple(
+        (
+            row.network,
+            *(
+                f"{one.instructions / 1e6:.1f}" if isinstance(one, Clocked) else "-"
+                for one in _of(row, names)
+            ),
+            f"{max(one.error for one in _of(row, names) if isinstance(one, Clocked)):.1e}",
+        )
+        for row in rows
+    )
+    refused = tuple(
+        f"{row.network}: {one}." for row in rows for one in _of(row, names) if isinstance(one, str)
+    )
+    errors = (
+        "Errors are largest differences from onnxruntime's output: ours relative to the largest value, others' to the "
+        "root mean square."
+    )
+    return [*tables, StudyTable("Instructions of one inference", tuple(columns), cells, (errors, *refused))]
+
+
+def _of(row: ArmRow, names: Sequence[str]) -> list[Clocked | str]:
+    return [row.contenders[name] for name in names]
