@@ -75,6 +75,8 @@ def _composed(editor: GraphEditor, node: Node, op: TypedMap) -> bool:
         inner = _map_of(editor, before)
         if inner is None or len(before.inputs) + len(node.inputs) > 3:
             continue
+        if op.result == FLOAT32.name and inner.result in BYTES:
+            continue  # it may be integers again behind what reads it
         sources = [editor.types[name] for name in before.inputs]
         if any(source.shape != editor.types[tensor].shape for source in sources):
             continue
@@ -88,7 +90,8 @@ def _composed(editor: GraphEditor, node: Node, op: TypedMap) -> bool:
             *(Operand(i + len(before.inputs) - 1) for i in range(place + 1, len(node.inputs))),
         ]
         renewed = replace(node, op=replace(op, expression=op.expression.substitute(values)), inputs=inputs)
-        gone = {} if not editor.is_read_once(tensor) else {before.name: ()}
+        is_last = editor.is_read_once(tensor) and tensor not in inputs
+        gone: dict[str, tuple[Node, ...]] = {before.name: ()} if is_last else {}
         editor.substitute({**gone, node.name: (renewed,)})
         return True
     return False

@@ -12,7 +12,7 @@ import numpy as np
 
 from codegen.engines.cpu.toolchain import cpu_model
 from explorer.studies.study_table import LEFT, RIGHT, StudyTable
-from microbench.peers.comparison import TOLERANCE, Cell, mean_of
+from microbench.peers.comparison import Cell, mean_of
 from microbench.peers.ratios import spread_of
 from microbench.peers.rounds import Entry, RoundSettings
 
@@ -89,7 +89,7 @@ def _row(cell: Cell, entry: Entry) -> tuple[str, ...]:
     if entry.times_ns is None:
         return (entry.title, entry.version or "-", *("-",) * (len(COLUMNS) - 3), f"not run: {entry.reason}")
     spread = spread_of(entry.times_ns)
-    wrong = " (wrong)" if entry.error > TOLERANCE else ""
+    wrong = " (wrong)" if entry.error > cell.tolerance else ""
     return (
         entry.title,
         entry.version,
@@ -124,6 +124,16 @@ def _mean_rows(cells: Sequence[Cell], seed: int) -> list[tuple[str, ...]]:
     return rows
 
 
+def _limits(cells: Sequence[Cell]) -> str:
+    """The largest error that counts, and of which networks it is another: of quantised ones some units."""
+    by_limit: dict[str, list[str]] = {}
+    for cell in cells:
+        by_limit.setdefault(f"{cell.tolerance:.2g}", []).append(cell.network)
+    if len(by_limit) == 1:
+        return next(iter(by_limit))
+    return ", ".join(f"{limit} ({', '.join(dict.fromkeys(names))})" for limit, names in by_limit.items())
+
+
 def _method(cells: Sequence[Cell], settings: RoundSettings) -> list[str]:
     load = ", ".join(f"{value:.2f}" for value in os.getloadavg())
     pinned = "; ".join(sorted({f"{cell.threads}: CPU {', '.join(map(str, cell.cpus))}" for cell in cells}))
@@ -136,7 +146,7 @@ def _method(cells: Sequence[Cell], settings: RoundSettings) -> list[str]:
         f"wait: {settings.warmup} inferences to warm up, {settings.runs} timed. Between turns "
         f"{settings.settle_s * 1e3:.0f} ms pass; `idle CPU` is what an engine used of a CPU while others had "
         "their turns. `error` is the largest difference to onnxruntime's output over that output's root mean "
-        f"square; above {TOLERANCE:g} an engine is not compared with. The interval is of a bootstrap over "
+        f"square; above {_limits(cells)} an engine is not compared with. The interval is of a bootstrap over "
         "rounds, which peer is the fastest decided anew in each resample.",
         "",
         "Made by `explore bench cpu-peers`; all times are in `cpu-peers.csv` beside this file.",

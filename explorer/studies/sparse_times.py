@@ -15,9 +15,8 @@ from explorer.plans.network import load_network
 from explorer.studies.study_table import LEFT, RIGHT, StudyTable
 from microbench.errors import PeerError
 from microbench.peers.bundles import Bundle, choose_bundle, find_bundles, our_contender
-from microbench.peers.comparison import TOLERANCE
 from microbench.peers.cpus import pinned_cpus
-from microbench.peers.network import PeerNetwork, open_peer_network, save_inputs
+from microbench.peers.network import TOLERANCE, PeerNetwork, open_peer_network, save_inputs
 from microbench.peers.ratios import Network, TimesArray, mean_ratio, spread_of
 from microbench.peers.rounds import Entry, RoundSettings, run_rounds
 

@@ -12,13 +12,11 @@ from microbench.peers.bundles import OUR_NAME
 from microbench.peers.conversion import convert
 from microbench.peers.cpus import pinned_cpus
 from microbench.peers.environments import Environment, make_environment
-from microbench.peers.network import PeerNetwork, save_inputs
+from microbench.peers.network import TOLERANCE, PeerNetwork, save_inputs
 from microbench.peers.ratios import MeanRatio, Network, TimesArray, fastest, mean_ratio
 from microbench.peers.registry import Peer
 from microbench.peers.rounds import Entry, RoundSettings, run_rounds
 from microbench.peers.worker import Contender
-
-TOLERANCE = 1e-3  # of errors: float32 sums in another order stay far below, half precision does not
 
 
 @dataclass(frozen=True)
@@ -29,6 +27,7 @@ class Cell:
     threads: int
     cpus: tuple[int, ...]
     entries: tuple[Entry, ...]
+    tolerance: float = TOLERANCE
 
     @property
     def agreeing(self) -> dict[str, TimesArray]:
@@ -36,7 +35,7 @@ class Cell:
         return {
             entry.name: entry.times_ns
             for entry in self.entries
-            if entry.times_ns is not None and entry.error <= TOLERANCE
+            if entry.times_ns is not None and entry.error <= self.tolerance
         }
 
     @property
@@ -99,7 +98,7 @@ def compare(
         ran = run_rounds(contenders, inputs, expected, threads, cpus, settings, done)
     by_name = {entry.name: entry for entry in ran}
     entries = tuple(by_name[who.name] if isinstance(who, Contender) else who for who in ready)
-    return Cell(network.name, threads, cpus, entries)
+    return Cell(network.name, threads, cpus, entries, network.tolerance)
 
 
 def mean_of(cells: Sequence[Cell], threads: int, seed: int) -> MeanRatio | None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import onnxruntime
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
@@ -24,15 +25,22 @@ _TYPES = {
     "tensor(bool)": np.bool_,
 }
 
+QUANTIZED = frozenset({"QuantizeLinear", "QLinearConv", "QLinearMatMul"})
+TOLERANCE = 1e-3  # of errors: float32 sums in another order stay far below, half precision does not
+UNITS = 8  # of a quantised output: engines round otherwise, and what is off by one in a layer grows in those behind it
+
 
 @dataclass(frozen=True, eq=False)
 class PeerNetwork:
-    """A model file, by name its inputs (row-major, NCHW), and the outputs expected from these in the model's order."""
+    """A model file, by name its inputs (row-major, NCHW), and the outputs expected from these in the model's order.
+    `tolerance` is the largest `worst_error` of an engine that computes the network.
+    """
 
     name: str
     path: Path
     inputs: Mapping[str, NDArray[Any]]
     expected: tuple[FloatArray, ...]
+    tolerance: float = TOLERANCE
 
 
 def open_peer_network(path: Path, seed: int) -> PeerNetwork:
@@ -47,7 +55,20 @@ def open_peer_network(path: Path, seed: int) -> PeerNetwork:
     random = np.random.default_rng(seed)
     inputs = {tensor.name: _drawn(path, tensor, random) for tensor in session.get_inputs()}
     outputs = session.run(None, inputs)
-    return PeerNetwork(path.stem, path, inputs, tuple(np.asarray(one, dtype=np.float32) for one in outputs))
+    expected = tuple(np.asarray(one, dtype=np.float32) for one in outputs)
+    return PeerNetwork(path.stem, path, inputs, expected, _tolerance(path, expected))
+
+
+def _tolerance(path: Path, expected: Sequence[FloatArray]) -> float:
+    """Of a quantised network so many units, the smallest distances between numbers of an output."""
+    operators = {node.op_type for node in onnx.load(path, load_external_data=False).graph.node}
+    return TOLERANCE if operators.isdisjoint(QUANTIZED) else max(TOLERANCE, *map(_units, expected))
+
+
+def _units(output: FloatArray) -> float:
+    distances = np.diff(np.unique(output.astype(np.float64)))
+    rms = float(np.sqrt(np.mean(np.square(output, dtype=np.float64))))
+    return UNITS * float(np.min(distances)) / rms if distances.size and rms else 0.0
 
 
 def _drawn(path: Path, tensor: Any, random: np.random.Generator) -> NDArray[Any]:

@@ -198,6 +198,14 @@ def test_an_average_of_integers_is_their_sum() -> None:
     assert [type(one.op).__name__ for one in graph.nodes] == ["QuantizedPool2d"]
 
 
+def test_an_average_of_a_sum_that_is_rounded_first_reads_integers() -> None:
+    nodes = [helper.make_node("Add", ["a", "a"], ["c"]), *rounded("c", "d")]
+    nodes.append(helper.make_node("GlobalAveragePool", ["d"], ["b"]))
+    constants = {"ds": scale(0.1), "dz": np.array(128, np.uint8)}
+    graph = checked(between(nodes, constants), whole_numbers(SHAPE, "uint8"), most_off=1)
+    assert [type(one.op).__name__ for one in graph.nodes] == ["TypedMap", "QuantizedPool2d"]
+
+
 def test_conversions_that_give_back_what_was_there_go() -> None:
     model = between([helper.make_node("Identity", ["a"], ["b"])], {})
     for tensor in model.graph.initializer:
