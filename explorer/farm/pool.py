@@ -70,7 +70,9 @@ class Pool:
         self._failures: Counter[str] = Counter()  # of boards, by address
         self._due: deque[_Asked] = deque()
         self._out: dict[Future, _Asked] = {}
-        self._done: SimpleQueue[Future] = SimpleQueue()
+        self._done: SimpleQueue[tuple[float, Future]] = SimpleQueue()
+        self.busy_s = 0.0  # in which a candidate was with a board, or on its way
+        self._busy_from_s = 0.0
         self._begun: set[str] = set()
         self._looked_s = 0.0
         self._boards: Mapping[str, tuple[str, str]] = {}
@@ -179,8 +181,10 @@ class Pool:
                 retries=0,
                 **where,
             )
+            if not self._out:
+                self._busy_from_s = time.monotonic()
             self._out[future] = asked
-            future.add_done_callback(self._done.put)
+            future.add_done_callback(self._note_done)
             room -= 1
 
     def _arrived(self) -> list[Future]:
@@ -188,7 +192,7 @@ class Pool:
         waited_from_s = time.monotonic()
         while True:
             try:
-                found = [self._done.get(timeout=REFRESH_S)]
+                done = [self._done.get(timeout=REFRESH_S)]
                 break
             except Empty:
                 self._hand_out()
@@ -199,8 +203,14 @@ class Pool:
                 if self._client.status not in ("running", "connecting"):
                     raise FarmError(f"{self._lost}; start it again") from None
         while not self._done.empty():
-            found.append(self._done.get())
-        return [future for future in found if future in self._out]
+            done.append(self._done.get())
+        found = [future for _, future in done if future in self._out]
+        if len(found) == len(self._out):
+            self.busy_s += max(done_s for done_s, _ in done) - self._busy_from_s
+        return found
+
+    def _note_done(self, future: Future) -> None:
+        self._done.put((time.monotonic(), future))
 
     def _answer(self, future: Future) -> Answer | str:
         """What a board said, or how all were lost that were asked."""

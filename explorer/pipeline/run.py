@@ -118,7 +118,7 @@ def run(settings: RunSettings, progress: Progress, announce: Announce) -> Run:
             network = kept(network, settings)
         progress.directory(settings.directory)
         with given_back_if_refused(settings.directory):
-            found, tally = _investigate(settings, network, boards, first, fingerprint, progress, announce)
+            found, tally = investigate(settings, network, boards, first, fingerprint, progress, announce)
         composed = _best(found, limits, settings.max_memory_bytes)
         progress.phase("Compile")
         place, seed = settings.directory, settings.search.seed
@@ -224,10 +224,10 @@ def searched(settings: RunSettings, network: Network, progress: Progress) -> Sea
     first = open_board_of(settings)
     with Workers(alike(first, settings), close) as boards:
         fingerprint = boards.call(lambda board: board.fingerprint())
-        return _investigate(settings, network, boards, first, fingerprint, progress)[0]
+        return investigate(settings, network, boards, first, fingerprint, progress)[0]
 
 
-def _investigate(
+def investigate(
     settings: RunSettings,
     network: Network,
     boards: Workers[Board],
