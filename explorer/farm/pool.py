@@ -67,6 +67,7 @@ class Pool:
     def __init__(self, place: Place, profile_hash: str, board: str, describe: str) -> None:
         self.place = place
         self.set_aside: list[SetAside] = []
+        self.answered: set[str] = set()  # names of boards
         self._failures: Counter[str] = Counter()  # of boards, by address
         self._due: deque[_Asked] = deque()
         self._out: dict[Future, _Asked] = {}
@@ -218,6 +219,7 @@ class Pool:
             answer: Answer = self._result(future)
         except KilledWorker as error:
             return f"every board that took it was lost: {error}"
+        self.answered.add(answer.board)
         return answer
 
     def _settle(self, asked: _Asked, answer: Answer | str) -> Settled:

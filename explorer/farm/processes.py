@@ -16,16 +16,17 @@ from typing import TYPE_CHECKING, Self
 
 from codegen.errors import ExploreError
 from explorer.errors import FarmError
+from explorer.farm.bench import Bench
 from explorer.farm.place import Place
 from microbench.registry import open_board
 
 if TYPE_CHECKING:
     from multiprocessing.queues import Queue
 
-    from explorer.farm.bench import Bench
 
 START_S = 120.0  # for a process to import what it needs and open its boards
 POLL_S = 0.2
+FEW = 5  # names in a message
 PATIENCE_S = 5.0  # for a process to end by itself
 
 JOINED, LEFT, REFUSED, LISTENING = "joined", "left", "was refused", "listening"
@@ -33,13 +34,19 @@ JOINED, LEFT, REFUSED, LISTENING = "joined", "left", "was refused", "listening"
 
 @dataclass(frozen=True)
 class BoardToOpen:
-    """A board by its name in the farm, and what `microbench.registry.open_board` takes."""
+    """A board by its name in the farm, and what `microbench.registry.open_board` takes; `open` does it, in a process of
+    the board's, and raises ExploreError.
+    """
 
     name: str
     device: str
     board: str | None = None
     devices: Path | None = None
     options: Mapping[str, str] = field(default_factory=dict)
+
+    def open(self) -> Bench:
+        board = open_board(self.device, board=self.board, devices=self.devices, options=self.options)
+        return Bench(board, self.name)
 
 
 @dataclass(frozen=True)
@@ -64,8 +71,8 @@ class FarmProcesses:
 
     def start_scheduler(self, place: Place, dashboard_port: int = 0) -> Event:
         """Returns where it listens (a port of 0 becomes one that is free); raises FarmError."""
-        self._start(_run_scheduler, place, dashboard_port, self._events)
-        event = self._next(START_S)
+        process = self._start(_run_scheduler, place, dashboard_port, self._events)
+        event = self._next(START_S, process)
         if event is None or event.what != LISTENING:
             raise FarmError(
                 event.detail if event else f"the farm's scheduler does not start within {START_S:.0f} s"
@@ -77,9 +84,13 @@ class FarmProcesses:
         process = self._start(_run_boards, place, tuple(boards), self._events)
         waiting, joined = {board.name for board in boards}, 0
         while waiting:
-            event = self._next(START_S)
-            if event is None or not process.is_alive():
-                raise FarmError(f"the process of {', '.join(sorted(waiting))} ended; see what it said above")
+            event = self._next(START_S + len(boards), process)
+            if event is None:
+                few = ", ".join(sorted(waiting)[:FEW])
+                raise FarmError(
+                    f"{len(waiting)} boards ({few}{', ...' * (len(waiting) > FEW)}) do not join the farm: their "
+                    "process ended or takes too long; see what it said above, or let fewer share a process"
+                )
             hear(event)
             waiting.discard(event.name)
             joined += event.what == JOINED
@@ -88,7 +99,7 @@ class FarmProcesses:
     def watch(self, hear: Hear) -> None:
         """Tells of boards until all processes have ended."""
         while any(process.is_alive() for process in self._processes):
-            if event := self._next(POLL_S, others=False):
+            if event := self._next(POLL_S):
                 hear(event)
 
     @property
@@ -117,15 +128,16 @@ class FarmProcesses:
         self._processes.append(process)
         return process
 
-    def _next(self, seconds: float, others: bool = True) -> Event | None:
-        """The next event; None where there is none so long, or a process ended meanwhile."""
-        waited = 0.0
-        while waited < seconds:
+    def _next(self, seconds: float, awaited: BaseProcess | None = None) -> Event | None:
+        """The next event; None where there is none so long, or the process that it is awaited of has ended."""
+        waited_s = 0.0
+        while waited_s < seconds:
+            has_ended = awaited is not None and not awaited.is_alive()
             try:
                 return self._events.get(timeout=POLL_S)
             except Empty:
-                waited += POLL_S
-                if others and not all(process.is_alive() for process in self._processes):
+                waited_s += POLL_S
+                if has_ended:  # before the look at the events: what it said last is among them
                     return None
         return None
 
@@ -150,7 +162,6 @@ def _run_scheduler(place: Place, dashboard_port: int, events: Queue[Event]) -> N
 
 
 def _run_boards(place: Place, boards: Sequence[BoardToOpen], events: Queue[Event]) -> None:
-    from explorer.farm.bench import Bench
     from explorer.farm.serving import configure, serve
     from explorer.one_thread import import_numpy_for_one_thread
 
@@ -160,8 +171,7 @@ def _run_boards(place: Place, boards: Sequence[BoardToOpen], events: Queue[Event
     benches: list[Bench] = []
     for one in boards:
         try:
-            opened = open_board(one.device, board=one.board, devices=one.devices, options=one.options)
-            benches.append(Bench(opened, one.name))
+            benches.append(one.open())
         except ExploreError as error:
             events.put(Event(one.name, REFUSED, str(error)))
     with tempfile.TemporaryDirectory() as scratch:

@@ -12,6 +12,7 @@ from explorer.commands.bench.cpu_instructions import cpu_instructions
 from explorer.commands.bench.cpu_layers import cpu_layers
 from explorer.commands.bench.cpu_memory import cpu_memory
 from explorer.commands.bench.cpu_peers import cpu_peers
+from explorer.commands.bench.farm import farm
 from explorer.commands.bench.ground_truth import ground_truth
 from explorer.commands.bench.link import link
 from explorer.commands.bench.models import models
@@ -32,6 +33,7 @@ bench_app = typer.Typer(
 )
 bench_app.command()(repeatability)
 bench_app.command()(link)
+bench_app.command()(farm)
 bench_app.command()(cpu_inner_loops)
 bench_app.command()(cpu_layers)
 bench_app.command()(cpu_memory)
