@@ -94,7 +94,9 @@ def for_each_image(
 
 
 def work_of_images(work: Work, spec: LayerSpec) -> Work:
-    """The work of a batch from that of one image, whose weights are the same bytes for all."""
+    """The work of a batch from that of one image, whose weights are the same bytes for all. Each image
+    begins with the QPUs that the last one has left with less to do (`layer_in_rounds`).
+    """
     images = images_of(spec)
     weights = sum(tensor.size_bytes for tensor in spec.weights)
     return replace(
@@ -108,4 +110,5 @@ def work_of_images(work: Work, spec: LayerSpec) -> Work:
         unique_bytes_read=(work.unique_bytes_read - weights) * images + weights,
         streamed_bytes_read=work.streamed_bytes_read * images,
         bytes_written=work.bytes_written * images,
+        balance=max(1.0, work.balance / images),
     )

@@ -222,13 +222,13 @@ class _MatrixProduct(AlgorithmBase):
 
     def phases(self, spec: LayerSpec, target: Target, choice: Choice) -> tuple[Phase, ...]:
         """The products, and the putting in order of the rows."""
-        product, rows = _require(spec), choice.tiles["rows"]
+        product = _require(spec)
         read = sum(tensor.size_bytes for tensor in (*spec.inputs, *spec.weights))
         return (
             Phase(Candidate(spec, choice), self._products(product, target, choice, read)),
             Phase(
                 Candidate(spec, replace(choice, split=(), tile=())),
-                self._ordering(product, spec, target, rows),
+                self._ordering(product, spec, target, choice),
             ),
         )
 
