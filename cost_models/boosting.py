@@ -31,7 +31,7 @@ MEAN: dict[str, Any] = {
     "alpha": 0.1,
     "num_boost_round": 120,
     "learning_rate": 0.1,
-    "num_leaves": 10,
+    "num_leaves": 31,
     "min_data_in_leaf": 3,
     "lambda_l2": 0.5,
 }
