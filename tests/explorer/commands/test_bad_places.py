@@ -122,7 +122,7 @@ def test_a_full_disk_keeps_every_sample_and_the_next_run_goes_on(
     arguments = null_run(finished / "tiny.onnx", tmp_path, "--store", private / "samples.sqlite")
     saved = tmp_path / "saved"
     script = (
-        f'mount -t tmpfs -o size=140k tmpfs {private}; "$@" && exit 9; code=$?; '
+        f'mount -t tmpfs -o size=170k tmpfs {private}; "$@" && exit 9; code=$?; '
         f"cp -r {private} {saved} && exit $code; true"
     )
     ended = program(*arguments, before=script)
