@@ -76,6 +76,34 @@ static int one_slow_part_holds_nobody(void)
     return under_test == NULL;
 }
 
+static void nothing(void *context, int part)
+{
+    (void)context;
+    (void)part;
+}
+
+static void count_late(void *context, int part)
+{
+    for (int i = 0; i < 300; ++i)
+        __asm__ volatile("" ::: "memory");
+    *(int *)context += part + 1;
+}
+
+/* A worker that is late for a call of two parts may take the only part of the next. */
+static int a_late_worker_is_waited_for(void)
+{
+    pool *const under_test = pool_new(2);
+    int seen = 0;
+    for (int call = 1; under_test && call <= 100 * calls; ++call) {
+        pool_run(under_test, 2, nothing, NULL);
+        pool_run(under_test, 1, count_late, &seen);
+        if (seen != call)
+            return 1;
+    }
+    pool_free(under_test);
+    return under_test == NULL;
+}
+
 static void *stress_all(void *failed)
 {
     for (int threads = 1; threads <= MOST; ++threads)
@@ -95,5 +123,5 @@ int main(int argc, char **argv)
     for (int i = 0; i < 100; ++i)
         pool_free(pool_new(3));
     pool_free(NULL);
-    return failed[0] || failed[1] || one_slow_part_holds_nobody();
+    return failed[0] || failed[1] || one_slow_part_holds_nobody() || a_late_worker_is_waited_for();
 }

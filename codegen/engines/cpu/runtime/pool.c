@@ -277,7 +277,7 @@ void pool_run(pool *threads, int parts, pool_task *task, void *context)
         gate_raise(&threads->workers[i].handed, 1);
     }
     threads->expected += (unsigned)parts - run_parts(threads, 0);
-    if (workers > 0)
+    if (threads->worker_count > 0) /* a single part too: a worker that is late from the last call may have taken it */
         gate_wait(&threads->done, threads->expected, 0);
 }
 
