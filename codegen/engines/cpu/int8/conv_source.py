@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from codegen.engines.cpu.blocked.conv_source import BARRIER, ConvCode, block_widths, tile_function, tile_walks
 from codegen.engines.cpu.blocked.geometry import Tile
-from codegen.engines.cpu.int8.epilogue import VECTORS, loaded, stored
+from codegen.engines.cpu.int8.epilogue import VECTORS, finished
 from codegen.engines.cpu.int8.vectors import QUAD, Products
 from codegen.engines.cpu.source import fill
 from codegen.tensor import Array, FloatArray
@@ -164,16 +164,8 @@ def _results(code: QuantizedConvCode, pixels: int, blocks: int) -> list[str]:
             lines.append(f"const real{lanes} f{b} = *(const real{lanes} *)(factor + {b * lanes});")
         for p in range(pixels):
             place = f"{b * code.result.block + p * code.result.pixel}"
-            if code.dtype == "int32":
-                lines.append(f"*(sum{lanes} *)(y + {place}) = a{p}_{b};")
-                continue
-            operands = [f"(__builtin_convertvector(a{p}_{b}, real{lanes}) * f{b})"]
-            if code.further is not None:
-                operands.append(loaded(lanes, f"z + {place}", code.further))
-            names = ", ".join(f"v{i} = {text}" for i, text in enumerate(operands))
-            named = [f"v{i}" for i, _ in enumerate(operands)]
-            statement = stored(lanes, f"y + {place}", code.epilogue, code.dtype, named)
-            lines.append(f"{{ const real{lanes} {names}; {statement} }}")
+            ended = code.epilogue, code.dtype, code.further
+            lines.append(finished(lanes, f"a{p}_{b}", f"f{b}", place, *ended))
     return lines
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from codegen.engines.cpu.int8.conv_source import c_type
-from codegen.engines.cpu.int8.epilogue import loaded, stored
+from codegen.engines.cpu.int8.epilogue import finished
 from codegen.engines.cpu.int8.vectors import QUAD, Products
 from codegen.engines.cpu.source import fill, round_up
 from codegen.expression import Expression
@@ -153,16 +153,7 @@ def _group(code: DepthwiseCode, index: str, outputs: int) -> list[str]:
                 lines.append(f"{{ const t_{tag} t = taps_{tag}({place}); {' '.join(updates)} }}")
     for o in range(outputs):
         place = f"{index} * {code.together * lanes} + {o * lanes}"
-        if code.dtype == "int32":
-            lines.append(f"*(sum{lanes} *)(y + {place}) = a{o};")
-            continue
-        operands = [f"(__builtin_convertvector(a{o}, real{lanes}) * f)"]
-        if code.further is not None:
-            operands.append(loaded(lanes, f"z + {place}", code.further))
-        names = ", ".join(f"v{i} = {text}" for i, text in enumerate(operands))
-        named = [f"v{i}" for i, _ in enumerate(operands)]
-        statement = stored(lanes, f"y + {place}", code.epilogue, code.dtype, named)
-        lines.append(f"{{ const real{lanes} {names}; {statement} }}")
+        lines.append(finished(lanes, f"a{o}", "f", place, code.epilogue, code.dtype, code.further))
     return lines
 
 

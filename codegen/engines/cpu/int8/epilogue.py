@@ -52,6 +52,22 @@ def stored(lanes: int, place: str, expression: Expression, dtype: str, operands:
     )
 
 
+def finished(
+    lanes: int, total: str, factor: str, place: str, expression: Expression, dtype: str, further: str | None
+) -> str:
+    """The statement that ends a vector of sums and writes it to `y + place`: as it is where int32 is asked for, else
+    times its factor and through the epilogue, which may read elements of the type `further` at `z + place`.
+    """
+    if dtype == "int32":
+        return f"*(sum{lanes} *)(y + {place}) = {total};"
+    operands = [f"(__builtin_convertvector({total}, real{lanes}) * {factor})"]
+    if further is not None:
+        operands.append(loaded(lanes, f"z + {place}", further))
+    names = ", ".join(f"v{i} = {text}" for i, text in enumerate(operands))
+    named = [f"v{i}" for i, _ in enumerate(operands)]
+    return f"{{ const real{lanes} {names}; {stored(lanes, f'y + {place}', expression, dtype, named)} }}"
+
+
 def loaded(lanes: int, place: str, dtype: str) -> str:
     """Elements of a type at an address, as a vector of floats."""
     value = f"*(const {VECTORS[dtype]}{lanes} *)({place})"
