@@ -23,7 +23,7 @@ from microbench.options import SshOptions
 from microbench.profile import DeviceProfile
 from microbench.virtual_pi.card import Card
 from microbench.virtual_pi.emulation import why_no_emulation
-from microbench.virtual_pi.files import HOME, boot, make_board
+from microbench.virtual_pi.files import HOME, SHELL, boot, make_board
 
 LOOPBACK = "127.0.0.1"
 NO_HABITS = Habits()
@@ -35,6 +35,7 @@ _SFTP_PLACES = (
 )
 _END_S = 10.0
 _WAIT_S = 0.02
+_CONFIGURATION_FILE = "sshd_config"
 _CONFIGURATION = """\
 HostKey {board}/host_key
 AuthorizedKeysFile {board}/authorized_keys
@@ -163,7 +164,7 @@ class VirtualPi:
             _make_key(self.directory / name)
         shutil.copy(self.directory / "user_key.pub", self.directory / "authorized_keys")
         configuration = _CONFIGURATION.format(board=self.directory, user=self.user, sftp=_sftp())
-        (self.directory / "sshd_config").write_text(configuration, encoding="utf-8")
+        (self.directory / _CONFIGURATION_FILE).write_text(configuration, encoding="utf-8")
 
     def _write_known_hosts(self) -> None:
         path = self.directory / "known_hosts"
@@ -173,7 +174,7 @@ class VirtualPi:
 
     def _serve(self, listener: socket.socket) -> None:
         """A server for each connection, until the listener is closed."""
-        files = ("-f", str(self.directory / "sshd_config"), "-E", str(self.directory / "sshd.log"))
+        files = ("-f", str(self.directory / _CONFIGURATION_FILE), "-E", str(self.directory / "sshd.log"))
         command = (str(_sshd()), "-i", *files)
         inside = self._card.inside() if self._card else ()
         while True:
@@ -187,14 +188,19 @@ class VirtualPi:
             self._servers = [server for server in self._servers if server.poll() is None]
 
     def _processes(self) -> Iterator[int]:
-        """Numbers of all that run on the board: its directory is in their command lines or environments."""
+        """Numbers of all that run on the board, told by what its server begins sessions and programs with. Who names
+        a file of its directory otherwise, as a client does its key, is not on it.
+        """
         yield from (server.pid for server in self._servers if server.poll() is None)
-        mark = str(self.directory).encode()
+        begun = {str(self.directory / name).encode() for name in (SHELL, _CONFIGURATION_FILE)}
+        setting, option = f"VIRTUAL_PI={self.directory}".encode(), f",board={self.directory},".encode()
         card = self._card.holder if self._card else None
         for place in Path("/proc").iterdir():
             if place.name.isdecimal() and int(place.name) not in (os.getpid(), card):
                 with contextlib.suppress(OSError):
-                    if any(mark in (place / name).read_bytes() for name in ("cmdline", "environ")):
+                    words = (place / "cmdline").read_bytes().split(b"\0")
+                    settings = (place / "environ").read_bytes().split(b"\0")
+                    if setting in settings or any(word in begun or option in word for word in words):
                         yield int(place.name)
 
 

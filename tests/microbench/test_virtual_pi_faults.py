@@ -6,6 +6,8 @@ import contextlib
 import dataclasses
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -67,6 +69,20 @@ def test_a_reboot_between_two_measurements_is_gone_over(pi: VirtualPi, board: Ss
     before = [board.measure(job).times_s for job in (GPU, CPU)]
     pi.reboot()
     assert [board.measure(job).times_s for job in (GPU, CPU)] == before
+
+
+def test_a_reboot_ends_what_runs_on_the_board_and_nobody_who_names_its_files(
+    pi: VirtualPi, board: SshBoard
+) -> None:
+    board.measure(CPU)
+    waiting = (sys.executable, "-c", "input()", str(pi.directory / "user_key"))
+    with subprocess.Popen(waiting, stdin=subprocess.PIPE) as client:
+        runner = runner_of(pi)
+        assert Path(f"/proc/{runner}").exists()
+        pi.reboot()
+        assert not Path(f"/proc/{runner}/exe").exists()
+        assert client.poll() is None
+        client.communicate(b"\n")
 
 
 def test_a_reboot_within_measurements_changes_none(pi: VirtualPi, board: SshBoard) -> None:
@@ -160,10 +176,13 @@ def test_a_killed_runner_leaves_no_gpu_memory_taken(pi: VirtualPi) -> None:
 
 
 def kill_runner(pi: VirtualPi) -> None:
-    """The process that holds the board's lock."""
-    lock = pi.directory / HOME / ".cache/explore-edge/lock"
     with contextlib.suppress(ValueError, IndexError, ProcessLookupError):
-        os.kill(int(lock.read_text().split()[0]), signal.SIGKILL)
+        os.kill(runner_of(pi), signal.SIGKILL)
+
+
+def runner_of(pi: VirtualPi) -> int:
+    """The process that holds the board's lock."""
+    return int((pi.directory / HOME / ".cache/explore-edge/lock").read_text().split()[0])
 
 
 def test_nothing_of_a_closed_board_is_left() -> None:
