@@ -1,4 +1,4 @@
-"""Scheduled assembly of pointwise tiles: what its instructions compute, followed symbol by symbol, and on a core."""
+"""Scheduled assembly of pointwise tiles and of Winograd's products: what it computes, followed symbol by symbol."""
 
 from __future__ import annotations
 
@@ -149,6 +149,24 @@ def test_assembly_and_c_give_equal_bits(inputs: int, outputs: int, size: int) ->
             assert isinstance(program, CpuProgram)
             code = algorithm.code(spec, {**choice.splits, **choice.tiles}, program.entry)
             assert scheduled_shape(replace(code, by_element=True), code.pixels, code.blocks) is not None
+            assert "fmla" in program.source
+            in_c = replace(program, source=program.source.replace("__aarch64__", "EXPLORE_NEVER"))
+            outputs_of = [board.measure(replace(job, program=one)).output for one in (program, in_c)]
+            assert outputs_of[0] is not None and outputs_of[1] is not None
+            np.testing.assert_array_equal(outputs_of[0], outputs_of[1])
+
+
+@pytest.mark.needs("instruction counting")
+@pytest.mark.parametrize(("inputs", "outputs", "size"), [(8, 24, 18), (36, 12, 13)])
+def test_winograd_products_in_assembly_and_in_c_give_equal_bits(inputs: int, outputs: int, size: int) -> None:
+    op = Conv2d((3, 3), (1, 1), (1, 1, 1, 1), (1, 1), 1)
+    spec, algorithm = convolution(inputs, outputs, (size, size), op), algorithms()["cpu_blocked_winograd"]
+    with open_board("pi-3-64") as board:
+        jobs = JobBuilder(board.target, 0, algorithms())
+        for candidate, _ in ranked_candidates(algorithm, spec, board.profile, threads=1)[:3]:
+            job = jobs.job(candidate)
+            program = job.program
+            assert isinstance(program, CpuProgram)
             assert "fmla" in program.source
             in_c = replace(program, source=program.source.replace("__aarch64__", "EXPLORE_NEVER"))
             outputs_of = [board.measure(replace(job, program=one)).output for one in (program, in_c)]

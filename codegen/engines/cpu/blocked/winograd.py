@@ -137,6 +137,7 @@ class CpuBlockedWinograd(BlockedKernel):
         self, spec: LayerSpec, target: Target, choice: Choice, weights: Sequence[FloatArray], entry: str
     ) -> CpuProgram:
         code = _code(spec, {**choice.splits, **choice.tiles}, entry)
+        code = replace(code, by_element=tile_registers(target, code.lanes).by_element)
         share = _share(code, choice.splits["shared"], choice.threads)
         blocks, groups = ("0", str(code.out_blocks)), ("0", str(code.group_count))
         own = (share.first, share.end)
@@ -164,7 +165,9 @@ def _register_tiles(spec: LayerSpec, target: Target, lanes: int) -> dict[int, in
     """Tiles for each number of blocks: sums, weights and inputs fill the registers."""
     registers = tile_registers(target, lanes)
     most = blocks_of(spec.output.shape[1], lanes)
-    sizes = {b: registers.streamed_pixels(b) for b in BLOCKS if b <= most}
+    is_scheduled = registers.by_element and spec.inputs[0].shape[1] % lanes == 0
+    pixels = registers.pointwise_pixels if is_scheduled else registers.streamed_pixels
+    sizes = {b: pixels(b) for b in BLOCKS if b <= most}
     sizes = {b: size for b, size in sizes.items() if size > 1}
     if len(sizes) > 1 and not is_scalar(target):
         del sizes[1]  # would load a broadcast for every sum

@@ -21,7 +21,8 @@ LINE = 16  # elements of 64 bytes
 @dataclass(frozen=True)
 class WinogradCode:
     """What the text depends on. `pixels` tiles by `blocks` blocks of output channels are in registers; `groups` times
-    as many tiles are transformed, multiplied and transformed back at a time: a chunk.
+    as many tiles are transformed, multiplied and transformed back at a time: a chunk. `by_element`: on AArch64 products
+    are in assembly (`scheduled_tile`), elsewhere this text too is C.
     """
 
     entry: str
@@ -37,6 +38,7 @@ class WinogradCode:
     blocks: int
     groups: int
     epilogue: Expression = RESULT
+    by_element: bool = False
 
     @property
     def points(self) -> int:

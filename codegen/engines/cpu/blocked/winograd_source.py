@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from codegen.engines.cpu.blocked.vectors import constant_vector, vector, vector_prologue
 from codegen.engines.cpu.blocked.winograd_code import WinogradCode
-from codegen.engines.cpu.blocked.winograd_tiles import input_text, output_text, product_text
+from codegen.engines.cpu.blocked.winograd_products import product_text
+from codegen.engines.cpu.blocked.winograd_tiles import input_text, output_text
 from codegen.engines.cpu.source import fill
 
 
@@ -105,9 +106,9 @@ def _scatter_text(code: WinogradCode) -> str:
                 $place
                 const int rows = $height - ty < $tile ? $height - ty : $tile;
                 const int columns = $width - tx < $tile ? $width - tx : $tile;
-                const float *from = m + (t - t_first) * $lanes;
+                const float *from = m + (t - t_first) * (b_end - b_first) * $lanes;
                 float *to = y + ((n * $blocks + b_first) * $height + ty) * $row + tx * $lanes;
-                for (int b = b_first; b < b_end; ++b, from += $step, to += $plane) {
+                for (int b = b_first; b < b_end; ++b, from += $lanes, to += $plane) {
                     $calls
                 }
             }
@@ -122,7 +123,6 @@ def _scatter_text(code: WinogradCode) -> str:
         lanes=code.lanes,
         row=width * code.lanes,
         plane=height * width * code.lanes,
-        step=code.chunk_tiles * code.lanes,
         calls="\n            else ".join(calls),
     )
 
@@ -170,7 +170,7 @@ def _span_text(code: WinogradCode) -> str:
                         for (int g = chunk; g < end; ++g) {
                             const int t = ${entry}_edge(g), place = (t - t_first) * $lanes;
                             ${entry}_product(${entry}_edge(g + 1) - t, blocks, v + p * $input_stride + place, k,
-                                             m + p * $product_stride + place);
+                                             m + p * $product_stride + place * blocks);
                         }
                     ${entry}_scatter(m, bias, y, t_first, t_end, b, b + blocks);
                 }

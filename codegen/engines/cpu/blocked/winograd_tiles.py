@@ -1,16 +1,13 @@
-"""C text of the three parts of a Winograd convolution, of one tile: input transform, products, output transform."""
+"""C text of the two transforms of a Winograd convolution, of one tile: of inputs and of products."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from textwrap import indent
 
 from codegen.engines.cpu.blocked.vectors import constant_vector, vector, vector_epilogue
-from codegen.engines.cpu.blocked.winograd_code import LINE, WinogradCode
+from codegen.engines.cpu.blocked.winograd_code import WinogradCode
 from codegen.engines.cpu.blocked.winograd_transform import Step, input_steps, output_steps, statements
 from codegen.engines.cpu.source import fill
-
-AHEAD = 256  # vectors from the weights in use to those fetched: large layers stream them from main memory
 
 
 def _lines(steps: Sequence[str]) -> str:
@@ -80,63 +77,4 @@ def output_text(code: WinogradCode, rows: int, columns: int) -> str:
         vec=vec,
         start=constant_vector(lanes, "bias"),
         steps=_lines(statements(vec, steps)),
-    )
-
-
-def product_text(code: WinogradCode, height: int, width: int) -> str:
-    """`height` tiles by `width` blocks of output channels, of one of the products of a tile."""
-    vec, lanes = f"vec{code.lanes}", code.lanes
-    whole, rest = divmod(code.channels, lanes)
-    sums = [f"a{p}_{b} = {{0}}" for p in range(height) for b in range(width)]
-    loads = [f"const {vec} w{b} = {constant_vector(lanes, f'w + {b * lanes}')};" for b in range(width)]
-    updates = [
-        f"{{ const float s = v[c + {p * lanes}]; "
-        + " ".join(f"a{p}_{b} += w{b} * s;" for b in range(width))
-        + " }"
-        for p in range(height)
-    ]
-    loop = fill(
-        """
-        for (int i = 0; i < $count; ++i, v += $block)
-            for (int c = 0; c < $channels; ++c, w += $step) {
-                $loads
-                $prefetch
-                $updates
-            }
-        """,
-        prefetch=" ".join(
-            f"__builtin_prefetch(w + {AHEAD * lanes + line});" for line in range(0, width * lanes, LINE)
-        ),
-        count="$count",
-        channels="$channels",
-        block=code.chunk_tiles * lanes,
-        step=width * lanes,
-        loads="\n        ".join(loads),
-        updates="\n        ".join(updates),
-    )
-    parts = [fill(loop, count=whole, channels=lanes)] if whole else []
-    if rest:
-        parts.append(fill(loop, count=1, channels=rest))
-    results = [
-        f"{vector(lanes, f'm + {(b * code.chunk_tiles + p) * lanes}')} = a{p}_{b};"
-        for p in range(height)
-        for b in range(width)
-    ]
-    return fill(
-        """
-        static void ${entry}_product${height}x$width(const float *restrict v, const float *restrict w,
-                                                     float *restrict m)
-        {
-            $vec $sums;
-            $parts
-            $results
-        }
-        """,
-        entry=code.entry,
-        height=height,
-        width=width,
-        vec=vec,
-        sums=", ".join(sums),
-        parts=indent("".join(parts), "    ").strip(),
-        results="\n    ".join(results),
     )
