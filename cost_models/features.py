@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from codegen.algorithm import algorithm_named
 from codegen.engines.videocore4.layout import LANES, LINE_BYTES
 from codegen.graph import LayerSpec
-from codegen.layout import Nchw, plane
+from codegen.layout import Nchw
 from codegen.operators.conv2d import Conv2d
 from codegen.operators.conv_transpose2d import ConvTranspose2d
 from codegen.operators.pool2d import Pool2d
@@ -161,7 +161,7 @@ def _row_major(candidate: Candidate) -> tuple[float, float]:
     """
     if candidate.choice.input_layouts[:1] != (Nchw.name,):
         return 0.0, 0.0
-    _, _, pixels = plane(candidate.spec.inputs[0])
+    pixels = math.prod(candidate.spec.inputs[0].shape[2:])
     return 1.0, 1.0 - math.gcd(pixels, LANES) / LANES
 
 

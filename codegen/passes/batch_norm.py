@@ -1,13 +1,17 @@
-"""Batch-norm folding: into the convolution or matrix before it, else into a depthwise 1x1 convolution."""
+"""Batch-norm folding: into the convolution or matrix before it, else a layer of its own."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import replace
 
+import numpy as np
+
+from codegen.expression import RESULT, Constant, Expression, Operand
 from codegen.graph import Graph, Node
 from codegen.operators.batch_normalization import BatchNormalization, affine_of
 from codegen.operators.conv2d import Conv2d
+from codegen.operators.elementwise import Map
 from codegen.operators.reshape import Reshape
 from codegen.passes.rewrite import GraphEditor, absorb, chain_above
 from codegen.tensor import Doubles, TensorType
@@ -45,7 +49,10 @@ def _channels_above(editor: GraphEditor, node: Node) -> tuple[Node, ...]:
 
 
 def _stand_alone(editor: GraphEditor, node: Node, factor: Doubles, offset: Doubles) -> None:
-    """A depthwise 1x1 convolution, between Reshapes where the tensor is not (N, C, H, W)."""
+    """A depthwise 1x1 convolution of planes, between Reshapes where it is read as another shape; of rows a Map."""
+    if not _are_planes(editor, node.inputs[0]):
+        _as_map(editor, node, factor, offset)
+        return
     shape = editor.types[node.output].shape
     op = Conv2d((1, 1), groups=shape[1])
     conv, constants = editor.with_weights(
@@ -62,3 +69,44 @@ def _stand_alone(editor: GraphEditor, node: Node, factor: Doubles, offset: Doubl
         Node(editor.fresh_node(f"{node.name}/shape"), Reshape(), (after,), node.outputs),
     )
     editor.substitute({node.name: nodes}, types={before: plane, after: plane}, constants=constants)
+
+
+def _are_planes(editor: GraphEditor, tensor: str) -> bool:
+    """Whether a tensor is (N, C, H, W), or one of these behind Reshapes that keep (N, C)."""
+    kept = editor.types[tensor].shape[:2]
+    while len(editor.types[tensor].shape) != 4:
+        above = editor.producer(tensor)
+        if above is None or not isinstance(above.op, Reshape):
+            return False
+        (tensor,) = above.inputs
+        if editor.types[tensor].shape[:2] != kept:
+            return False
+    return True
+
+
+def _as_map(editor: GraphEditor, node: Node, factor: Doubles, offset: Doubles) -> None:
+    """Elementwise, so that it becomes one layer with elementwise ones beside it; numbers that all channels share are
+    constants of the expression.
+    """
+    shape = editor.types[node.output].shape
+    expression: Expression = RESULT
+    roles: list[str] = []
+    values: list[Doubles] = []
+
+    def operand(role: str, value: Doubles) -> Expression:
+        rounded = value.astype(np.float32)
+        if np.all(rounded == rounded[0]) and np.isfinite(rounded[0]):
+            return Constant(float(rounded[0]))
+        roles.append(role)
+        values.append(value.reshape(-1, *(1,) * (len(shape) - 2)))
+        return Operand(len(roles))
+
+    if np.any(factor != 1.0):
+        expression = expression * operand("factor", factor)
+    if np.any(offset != 0.0):
+        expression = expression + operand("offset", offset)
+    if expression == RESULT:
+        editor.substitute({node.name: (Node(node.name, Reshape(), node.inputs, node.outputs),)})
+        return
+    mapped, constants = editor.with_weights(replace(node, op=Map(expression)), roles, values)
+    editor.substitute({node.name: (mapped,)}, constants=constants)

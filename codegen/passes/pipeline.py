@@ -15,6 +15,7 @@ from codegen.passes.epilogue_fusion import fuse_epilogues
 from codegen.passes.integer_layers import keep_integers
 from codegen.passes.padding import fold_padding
 from codegen.passes.reshape_elimination import eliminate_reshapes
+from codegen.passes.row_affine import fold_row_affines
 from codegen.passes.transposition import cancel_transposes
 from codegen.passes.truths import unite_truths
 from codegen.passes.view_transposition import fuse_view_transpositions
@@ -44,6 +45,7 @@ PIPELINE = (
     Pass(keep_integers, "imported"),
     Pass(fold_padding, "imported"),
     Pass(fold_batch_normalization, "fused"),
+    Pass(fold_row_affines, "fused"),
     Pass(fuse_epilogues, "fused"),
     Pass(canonicalize, "fused"),
     Pass(eliminate_reshapes, "fused"),

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from codegen.errors import GraphSpecError
-from codegen.expression import RELU, RESULT, Expression, clamp, is_clamp
+from codegen.expression import RELU, RESULT, Expression, Operand, clamp, is_clamp
 from codegen.graph import Graph, Node
 from codegen.operator import Operator
 from codegen.operators.conv2d import Conv2d
@@ -24,7 +26,9 @@ from codegen.passes.canonical_form import canonicalize
 from codegen.passes.dead_code import remove_dead_code
 from codegen.passes.epilogue_fusion import fuse_epilogues
 from codegen.passes.reshape_elimination import eliminate_reshapes
+from codegen.passes.row_affine import fold_row_affines
 from codegen.reference import evaluate
+from codegen.tensor import TensorType
 from tests.codegen.chains import (
     CHANNELS,
     CONV,
@@ -40,6 +44,8 @@ from tests.codegen.chains import (
     same_results,
     straight,
 )
+
+AFFINE = Map(Operand(0) * Operand(1) + Operand(2))
 
 # --- batch-norm folding -----------------------------------------------------------------------------------
 
@@ -61,8 +67,7 @@ def test_batch_norm_folds_behind_reshape_that_keeps_channels() -> None:
 
 def test_batch_norm_does_not_fold_behind_reshape_that_mixes_channels() -> None:
     graph = straight(CONV, (2, CHANNELS * 25), NORM)
-    ops = rewritten(graph, fold_batch_normalization)
-    assert ops == [CONV, Reshape(), Reshape(), Conv2d((1, 1), groups=CHANNELS * 25), Reshape()]
+    assert rewritten(graph, fold_batch_normalization) == [CONV, Reshape(), AFFINE]
 
 
 @pytest.mark.parametrize(
@@ -74,9 +79,26 @@ def test_batch_norm_stands_alone_as_depthwise(before: Operator) -> None:
 
 
 @pytest.mark.parametrize("shape", [(3, 6), (2, 6, 5), (1, 6, 2, 3, 2)])
-def test_batch_norm_of_other_ranks_goes_through_a_plane(shape: tuple[int, ...]) -> None:
-    ops = rewritten(straight(NORM, shape=shape), fold_batch_normalization)
-    assert ops == [Reshape(), Conv2d((1, 1), groups=6), Reshape()]
+def test_batch_norm_of_other_ranks_is_elementwise(shape: tuple[int, ...]) -> None:
+    assert rewritten(straight(NORM, shape=shape), fold_batch_normalization) == [AFFINE]
+
+
+def test_batch_norm_behind_planes_stays_with_them() -> None:
+    graph = straight(Pool2d("max", (2, 2)), (2, CHANNELS, 16), NORM)
+    ops = rewritten(graph, fold_batch_normalization)
+    assert ops == [Pool2d("max", (2, 2)), Reshape(), Reshape(), Conv2d((1, 1), groups=CHANNELS), Reshape()]
+
+
+def test_numbers_that_all_channels_share_are_constants_of_an_expression() -> None:
+    graph = straight(Softmax(1), NORM, Map(RELU), shape=(3, 6))
+    shared = {name: np.full_like(graph.constants[name], 0.5) for name in graph.nodes[1].weights}
+    same = replace(graph, constants={**graph.constants, **shared})
+    factor = 0.5 / np.sqrt(0.5 + NORM.epsilon)
+    (affine,) = fold_batch_normalization(same).nodes[1:2]
+    assert not affine.weights
+    assert affine.op == Map(Operand(0) * float(np.float32(factor)) + float(np.float32(0.5 - 0.5 * factor)))
+    assert len(optimize(same).nodes) == 2
+    same_results(same, optimize(same))
 
 
 @pytest.mark.parametrize("outputs", [("y", "z"), ("y", "a")])
@@ -114,6 +136,53 @@ def test_batch_norm_is_folded_in_double_precision() -> None:
     np.testing.assert_allclose(
         np.asarray(found_bias, np.float64), (bias - mean) * factor + shift, rtol=1e-6, atol=1e-7
     )
+
+
+def rows_and(expression: Expression, value: tuple[int, ...], between: tuple[int, ...] = (2, 3, 6)) -> Graph:
+    """A matrix product of six rows of six numbers, seen as `between`, and a Map of it with a weight of that shape."""
+    graph = straight(FullyConnected(), between, Map(RELU), shape=(6, 6))
+    *before, last = graph.nodes
+    weight = np.random.default_rng(3).standard_normal(value).astype(np.float32)
+    after = replace(last, op=Map(expression), weights=("w",))
+    return replace(graph, nodes=(*before, after), constants={**graph.constants, "w": weight})
+
+
+@pytest.mark.parametrize("expression", [Operand(0) + Operand(1), Operand(1) * Operand(0)])
+@pytest.mark.parametrize("value", [(6,), (1, 1, 6), (1,)])
+def test_a_number_for_each_column_folds_into_the_matrix(
+    expression: Expression, value: tuple[int, ...]
+) -> None:
+    assert rewritten(rows_and(expression, value), fold_row_affines) == [FullyConnected(), Reshape()]
+
+
+def test_a_factor_for_all_folds_into_the_matrix() -> None:
+    graph = straight(FullyConnected(), (2, 3, 6), Map(2.5 * Operand(0)), shape=(6, 6))
+    assert rewritten(graph, fold_row_affines) == [FullyConnected(), Reshape()]
+
+
+def test_a_number_without_axes_has_no_columns() -> None:
+    op = Map(Operand(0) + 1.0)
+    assert rewritten(straight(op, shape=()), fold_row_affines) == [op]
+
+
+@pytest.mark.parametrize(
+    ("expression", "value", "between"),
+    [
+        (Operand(0) + Operand(1), (3, 1), (2, 3, 6)),  # a number for each row
+        (Operand(0) + Operand(1), (6,), (3, 2, 6, 1)),  # the columns are no longer the last axis
+        (Operand(0) + Operand(1), (4, 1, 1, 6), (2, 3, 6)),  # the result is larger
+        (Operand(0) - Operand(1), (6,), (2, 3, 6)),
+    ],
+)
+def test_other_maps_behind_a_matrix_stay(
+    expression: Expression, value: tuple[int, ...], between: tuple[int, ...]
+) -> None:
+    graph = rows_and(expression, value, between)
+    if len(value) > len(between):
+        graph = replace(graph, types={**graph.types, "y": TensorType((4, *between))})
+    if between[-1] == 1:
+        graph = replace(graph, types={**graph.types, "y": TensorType((3, 2, 6, 6))})
+    assert len(rewritten(graph, fold_row_affines)) == 3
 
 
 # --- activation fusing ------------------------------------------------------------------------------------

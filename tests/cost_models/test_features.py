@@ -36,12 +36,20 @@ def test_a_name_is_its_place(algorithm: str, axis: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("size", "layout", "expected"), [(4, "nchw", 0.0), (3, "nchw", 15 / 16), (3, "pixel16", 0.0)]
+    ("shape", "layout", "expected"),
+    [
+        ((1, 4, 4, 4), "nchw", 0.0),
+        ((1, 4, 3, 3), "nchw", 15 / 16),
+        ((1, 4, 3, 3), "pixel16", 0.0),
+        ((4, 16), "nchw", 15 / 16),
+        ((64,), "nchw", 15 / 16),
+        ((), "nchw", 15 / 16),
+    ],
 )
 def test_channels_of_a_row_major_input_may_begin_within_a_vector(
-    size: int, layout: str, expected: float
+    shape: tuple[int, ...], layout: str, expected: float
 ) -> None:
-    spec = inferred_layer(Map(RESULT), (1, 4, size, size))
+    spec = inferred_layer(Map(RESULT), shape)
     candidate = Candidate(spec, Choice("cpu", NAMED[0][0], (), (), (layout,), ("nchw",)))
     features = FeatureSet.of([candidate])
     terms = RooflineTerms(1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0)
