@@ -80,8 +80,7 @@ class JobBuilder:
 
     def is_current(self, sample: Sample) -> bool:
         """Whether the code that was timed is what the sample's algorithm generates now."""
-        candidate = sample.candidate
-        return candidate.choice.algorithm in self.algorithms and sample.revision == self.revision(candidate)
+        return is_current(sample, self.algorithms)
 
     def job(self, candidate: Candidate) -> Job:
         """The candidate with seeded values, ready for a board of this target.
@@ -111,6 +110,12 @@ class JobBuilder:
         if name not in self.algorithms:
             raise ScheduleError(f"unknown algorithm {name!r}; known: {', '.join(self.algorithms)}")
         return self.algorithms[name]
+
+
+def is_current(sample: Sample, algorithms: Mapping[str, Algorithm]) -> bool:
+    """Whether the code that was timed is what one of these algorithms generates now."""
+    algorithm = algorithms.get(sample.candidate.choice.algorithm)
+    return algorithm is not None and sample.revision == algorithm_revision(algorithm)
 
 
 def _size_bytes(program: Program) -> int:

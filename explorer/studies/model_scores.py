@@ -14,8 +14,9 @@ from cost_models.model import Observation
 from cost_models.registry import cost_model_named
 from cost_models.shapes import shape_of
 from explorer.errors import UsageError
+from explorer.studies.truth_samples import truth_samples
 from microbench.profile import DeviceProfile
-from microbench.store import Sample, Store
+from microbench.store import Sample
 
 NEAR = 3.0  # times the fastest of a layer: whoever takes longer is never chosen
 SHORTEST_S = 1e-7
@@ -34,28 +35,36 @@ class ModelScores:
     scores: tuple[Scores, ...]
 
 
-def timed_observations(store: str, profile: DeviceProfile) -> tuple[Observation, ...]:
-    """The newest sample of each candidate on boards with the profile's constants, modelled ones left out.
+@dataclass(frozen=True)
+class TimedObservations:
+    """What a store says of one board; `left_out`: a sentence on samples of other code."""
+
+    observations: tuple[Observation, ...]
+    left_out: str
+
+
+def timed_observations(store: str, profile: DeviceProfile) -> TimedObservations:
+    """The newest sample of each candidate on boards with the profile's constants, of the algorithms as they are
+    installed; modelled ones are left out.
 
     Times are those within a launch, and work is as it is counted now. Raises UsageError where there is none, StoreError
     for a damaged store.
     """
     found: dict[str, Observation] = {}
     boards: dict[str, list[Sample]] = {}
-    with Store.open(store) as opened:
-        for sample in opened.samples():
-            if sample.fingerprint.profile_hash == profile.hash and _counts(sample):
-                boards.setdefault(sample.fingerprint_hash, []).append(sample)
+    known = truth_samples(store, profile, _counts)
+    for sample in known.samples:
+        boards.setdefault(sample.fingerprint_hash, []).append(sample)
     for sample in max(boards.values(), key=len, default=[]):
         candidate, algorithm = sample.candidate, algorithms()[sample.candidate.choice.algorithm]
         work = algorithm.work(candidate.spec, profile.target(), candidate.choice)
         found[candidate.hash] = Observation(candidate, work, _within_a_launch(sample, profile))
     if not found:
         raise UsageError(
-            f"{store} has no times of {profile.name} that a model could be judged by: take them by "
-            "`explore bench ground-truth`, or name another store"
+            f"{store} has no times of {profile.name} that a model could be judged by: {known.remedy}, or name another "
+            "store"
         )
-    return tuple(found.values())
+    return TimedObservations(tuple(found.values()), known.sentence)
 
 
 def model_scores(
@@ -98,12 +107,7 @@ def _grouped(
 
 
 def _counts(sample: Sample) -> bool:
-    return (
-        sample.role == "candidate"
-        and sample.kind != "modelled"
-        and sample.is_timed
-        and sample.candidate.choice.algorithm in algorithms()
-    )
+    return sample.kind != "modelled" and sample.is_timed
 
 
 def _within_a_launch(sample: Sample, profile: DeviceProfile) -> float:

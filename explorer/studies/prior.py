@@ -13,6 +13,7 @@ from explorer.pipeline.boards import open_board_of
 from explorer.pipeline.prior import prior_of
 from explorer.settings import RunSettings
 from explorer.studies.strategies import Replayed, open_truth
+from explorer.studies.truth_samples import truth_samples
 from microbench.store import Store
 
 STRATEGY = "expected_gain"
@@ -50,15 +51,11 @@ def _prior(settings: RunSettings, graph: Graph, asked: Collection[str]) -> tuple
     """What a run of the graph finds in a store with these samples of the truth."""
     with (
         TemporaryDirectory() as scratch,
-        Store.open(settings.store) as truth,
         Store.open(str(Path(scratch) / "samples.sqlite")) as store,
         open_board_of(settings) as board,
     ):
-        samples = [
-            sample
-            for sample in truth.samples()
-            if sample.candidate_hash in asked and sample.fingerprint.profile_hash == board.profile.hash
-        ]
+        truth = truth_samples(settings.store, board.profile, lambda one: one.candidate_hash in asked)
+        samples = truth.samples
         for sample in samples:
             store.add(sample)
         fingerprint = samples[0].fingerprint if samples else board.fingerprint()

@@ -31,6 +31,7 @@ from explorer.search.search import search
 from explorer.search.state import Searched
 from explorer.settings import RunSettings
 from explorer.strategies.registry import strategy_named
+from explorer.studies.truth_samples import truth_samples
 from explorer.terminal.progress import Silent
 from microbench.board import Board
 from microbench.store import Sample, Store
@@ -94,8 +95,8 @@ class Replayed:
 
 
 class Truth:
-    """The samples that a store has of a network's layers, on boards with the constants of a profile. Changes of layout,
-    of which there is little to choose, are measured.
+    """The samples that a store has of a network's layers, on boards with the constants of a profile, of the algorithms
+    as they are installed. Changes of layout, of which there is little to choose, are measured.
 
     Raises UsageError naming a layer of which the store has none.
     """
@@ -107,17 +108,13 @@ class Truth:
         self._samples: dict[str, Sample] = {}
         self._changed: dict[str, Sample] = {}
         layers = {LayerSpec.of(graph, node): node.name for node in graph.nodes}
-        with Store.open(store) as opened:
-            for sample in opened.samples():
-                of_board = sample.fingerprint.profile_hash == board.profile.hash
-                if of_board and sample.role == "candidate" and sample.candidate.spec in layers:
-                    self._samples[sample.candidate_hash] = self._within_a_launch(sample)
+        self._truth = truth_samples(store, board.profile, lambda sample: sample.candidate.spec in layers)
+        for sample in self._truth.samples:
+            self._samples[sample.candidate_hash] = self._within_a_launch(sample)
         known = {sample.candidate.spec for sample in self._samples.values()}
         for spec, name in layers.items():
             if spec not in known:
-                raise UsageError(
-                    f"{store} has no sample of layer {name!r}; `explore bench ground-truth` takes them"
-                )
+                raise UsageError(f"{store} has no sample of layer {name!r}; {self._truth.remedy}")
 
     def samples(self, candidates: Iterable[Candidate]) -> tuple[Sample, ...]:
         """As a measurer answers, and at once but for changes of layout."""
@@ -151,7 +148,9 @@ class Truth:
     def describe(self) -> str:
         """What the store has."""
         layers = {sample.candidate.spec for sample in self._samples.values()}
-        return f"The store has {len(self._samples)} candidates of {len(layers)} layers."
+        return (
+            f"The store has {len(self._samples)} candidates of {len(layers)} layers. {self._truth.sentence}"
+        )
 
     @property
     def best_s(self) -> float:

@@ -39,8 +39,8 @@ share of large spaces that their hashes tell. Layers that differ in padding or i
 Errors are relative to the measured time. The rank correlation and the regret of the first choice are means over layers;
 an interval should hold eight times of ten, the worst layer is that of at least ten candidates whose times they hold
 least, and the width is relative to the time. Judged are all candidates, and those that take at most three times as long
-as the fastest of their layer. Modelled times are left out. Candidates and shapes are dealt out in several ways: a
-figure is the median of these, that in brackets the worst."""
+as the fastest of their layer. Modelled times are left out, and those of kernels that are generated otherwise now.
+Candidates and shapes are dealt out in several ways: a figure is the median of these, that in brackets the worst."""
 
 
 def models(
@@ -99,13 +99,16 @@ def models(
                     spec: name for spec in distinct_layers(network.graph).values() if spec not in owners
                 }
         names = cost_model or known_cost_models()
-        rows = tuple(map(_row, model_scores(names, profile, judged, learned, owners, seeds)))
+        taught = learned.observations if learned else None
+        rows = tuple(map(_row, model_scores(names, profile, judged.observations, taught, owners, seeds)))
         source = (
-            f"samples of another store ({len(learned)})" if learned is not None else "the samples judged by"
+            f"samples of another store ({len(learned.observations)}). {learned.left_out}"
+            if learned
+            else "the samples judged by."
         )
         notes = (
-            f"Times of {profile.title}. Models learn from {source}.",
-            bound_kept(judged, profile).sentence,
+            f"Times of {profile.title}. {judged.left_out} Models learn from {source}",
+            bound_kept(judged.observations, profile).sentence,
         )
         table = StudyTable(f"{profile.name}: errors of what was not seen", COLUMNS, rows, notes)
         show([table], as_json, "explore run --cost-model NAME searches with another than the default")

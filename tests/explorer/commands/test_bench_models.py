@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from codegen.algorithm import algorithms
 from codegen.operators.conv2d import Conv2d
 from explorer.measure.jobs import JobBuilder
 from explorer.studies.ground_truth import all_candidates, chosen_share
+from explorer.studies.model_scores import timed_observations
 from microbench.profile import load_profile
 from microbench.store import Store
 from tests.codegen.layers import convolution
@@ -36,6 +38,28 @@ def test_ground_truth_goes_on_and_models_are_judged_by_it(tmp_path: Path) -> Non
     assert {line.split("|")[1].strip() for line in rows} >= {"residual", "roofline"}
     assert {line.split("|")[2].strip() for line in rows} == {"candidate", "shape"}
     assert "candidates take less than the roofline's bound" in page.read_text()
+
+
+def test_samples_of_other_kernels_are_left_out_and_said_to_be(tmp_path: Path) -> None:
+    model = write_tiny_model(tmp_path / "tiny.onnx", side=8, channels=16)
+    store, mixed, old = (tmp_path / f"{name}.sqlite" for name in ("truth", "mixed", "old"))
+    taken = explore("bench", "ground-truth", "--models", model, "--store", store)
+    assert taken.exit_code == 0, taken.output
+    with Store.open(store) as opened:
+        samples = tuple(opened.samples())
+    for place, is_old in ((mixed, True), (old, True), (mixed, False)):
+        with Store.open(place) as opened:
+            for sample in samples:
+                slower = replace(sample, revision="0" * 16, times_s=tuple(9 * t for t in sample.times_s))
+                opened.add(slower if is_old else sample)
+    profile = load_profile("pi-zero")
+    alone, beside = timed_observations(str(store), profile), timed_observations(str(mixed), profile)
+    assert beside.observations == alone.observations
+    assert "is of the kernels as they are generated now" in alone.left_out
+    count = sum(sample.kind != "modelled" for sample in samples)
+    assert beside.left_out == f"{count} samples of kernels that are generated otherwise now are left out."
+    refused(explore("bench", "models", "--store", old), "UsageError", "generated otherwise now")
+    refused(explore("bench", "strategies", "--models", model, "--store", old), "generated otherwise now")
 
 
 def test_a_share_is_part_of_a_larger_one_and_small_spaces_are_whole(tmp_path: Path) -> None:
