@@ -12,6 +12,7 @@ from rich.text import Text
 from codegen.errors import ExploreError
 from explorer.errors import CheckFailedError
 from explorer.terminal.console import stderr
+from explorer.terminal.interrupts import no_interrupt_lost
 from explorer.terminal.output_errors import output_errors
 
 EXIT_CHECK_FAILED = 1
@@ -26,7 +27,7 @@ def reported(resumable: bool = False, place: Path | None = None) -> Iterator[Non
     `place` is where the command writes: a disk that is full does not say which.
     """
     try:
-        with output_errors(place):
+        with no_interrupt_lost(), output_errors(place):
             yield
     except CheckFailedError as error:
         _leave(error, EXIT_CHECK_FAILED)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -16,6 +17,8 @@ from microbench.errors import StoreError
 
 BUSY_TIMEOUT_S = 10.0
 _BUSY_PAUSE_S = 0.01
+# What fails is raised too: an interrupt is not to be printed with a traceback as well.
+logging.getLogger("sqlalchemy").addHandler(logging.NullHandler())
 POSTGRESQL_DRIVER = "postgresql+psycopg"
 DRIVER_REMEDY = (
     "install it (for PostgreSQL: pip install -e '.[postgresql]' in the project's directory), or name a SQLite "
