@@ -55,6 +55,7 @@ import signal, sys, time, typer, weakref
 from sqlalchemy import event
 from explorer.terminal.exits import reported
 from microbench.store import Store
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have told its jobs to ignore it
 def body():{body}
 try:
     with reported(resumable=True):
