@@ -24,7 +24,8 @@ from tests.codegen.test_qpu_expressions import ACTIVATIONS, LINE, check
 TOLERANCE = 1e-3
 X, Y, Z = (Operand(i) for i in range(3))
 PRODUCERS = (
-    "pointwise", "same padding", "depthwise", "maximum", "average", "global average", "fully connected",
+    "pointwise", "pointwise, many channels", "same padding", "tiles by channels", "depthwise", "maximum", "average",
+    "global average", "global maximum", "fully connected", "fully connected, many rows", "transposed",
 )  # fmt: skip
 # fmt: off
 EPILOGUES: dict[str, Expression] = {
@@ -54,6 +55,15 @@ def ends(spec: LayerSpec) -> dict[str, list[Choice]]:
     return found
 
 
+def algorithms_of(spec: LayerSpec) -> set[str]:
+    """Names of the algorithms of the QPUs that apply."""
+    return {
+        algorithm.name
+        for algorithm in algorithms().values()
+        if isinstance(algorithm, QpuAlgorithm) and algorithm.applies(spec, TARGET)
+    }
+
+
 def _first(algorithm: QpuAlgorithm, spec: LayerSpec, points: list[dict[str, int]]) -> Choice | None:
     for point in points:
         try:
@@ -73,6 +83,12 @@ def test_every_algorithm_has_tiles_for_the_usual_epilogues(name: str, epilogue: 
         assert offered, f"{algorithm} offers nothing with {epilogue}"
         for choice in offered:
             assert relative_error(spec, choice) < TOLERANCE, choice
+
+
+def test_the_producers_are_of_every_algorithm_that_takes_an_epilogue() -> None:
+    layers = [name for name, spec in LAYERS.items() if isinstance(spec.op, Epilogued)]
+    known = {name: algorithms_of(fused(name, EPILOGUES["HardSwish"])) for name in layers}
+    assert set[str]().union(*known.values()) == set[str]().union(*(known[name] for name in PRODUCERS))
 
 
 @pytest.mark.parametrize("epilogue", sorted(set(EPILOGUES) - set(EVERYWHERE)))

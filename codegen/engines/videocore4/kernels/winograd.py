@@ -325,7 +325,6 @@ def product_kernel(tile: int, channels: int, epilogue: Expression | None = None)
     for bound in bounds:
         k.mov(bound, UNIFORM)
     stream_from(k, R3)
-    results.load_constants(k)
     k.label("channel")
     k.mov(R5_ALL, UNIFORM)
     k.mov(spare[0], source)
@@ -343,6 +342,7 @@ def product_kernel(tile: int, channels: int, epilogue: Expression | None = None)
     k.op("add", source, source, R0)
     for result in results.registers:
         k.op("fadd", result, result, R5)
+    results.load_constants(k)  # into registers that the next channel's sums need
     results.compute_all(k)
     half = len(results.registers) // 2
     parts = [
