@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from codegen.expression import RESULT, Apply, Constant, Expression, apply, as_clamp, clamp
+from codegen.expression import RESULT, Apply, Constant, Expression, Operand, apply, as_clamp, clamp
+from codegen.tensor import Doubles, FloatArray
+
+LARGEST_INSIDE = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -28,6 +32,53 @@ class Requantization:
     def moved(self, distance: int) -> Requantization:
         """The same integers, each so much larger."""
         return Requantization(self.value, self.zero + distance, self.low + distance, self.high + distance)
+
+
+@dataclass(frozen=True)
+class RoundedProduct:
+    """`min(max(round(product + inside) + zero, low), high)` of a product that is exact: it is rounded once."""
+
+    inside: int
+    zero: int
+    low: int
+    high: int
+
+    def values(self, product: Doubles) -> Doubles:
+        """Of products in float64."""
+        return np.clip(np.rint(product + self.inside) + self.zero, self.low, self.high)
+
+
+def as_rounded_product(expression: Expression) -> RoundedProduct | None:
+    """A rounding of a layer's result, or of it and an integer, to a few bits; None: it is something else."""
+    found = as_requantization(expression)
+    if found is None:
+        return None
+    inside, value = 0.0, found.value
+    if isinstance(value, Apply) and value.primitive == "add" and isinstance(value.arguments[1], Constant):
+        value, inside = value.arguments[0], value.arguments[1].value
+    if value != RESULT or not inside.is_integer() or abs(inside) > LARGEST_INSIDE:
+        return None
+    return RoundedProduct(int(inside), found.zero, found.low, found.high)
+
+
+def with_exact_products(
+    expression: Expression, product: Doubles, operands: Sequence[FloatArray]
+) -> FloatArray:
+    """An epilogue's value in float32; where it rounds the result (a product in float64) to integers, there is one
+    rounding alone.
+    """
+    given = list(operands)
+
+    def replaced(part: Expression) -> Expression:
+        rounded = as_rounded_product(part)
+        if rounded is not None:
+            given.append(rounded.values(product).astype(np.float32))
+            return Operand(len(given) - 1)
+        if not isinstance(part, Apply):
+            return part
+        return apply(part.primitive, *map(replaced, part.arguments))
+
+    return replaced(expression).typed_value(given)
 
 
 def requantized(value: Expression, zero: int, dtype: str) -> Expression:
@@ -54,16 +105,6 @@ def is_arithmetic(expression: Expression) -> bool:
         known = ("add", "sub", "mul", "div", "neg")
         return expression.primitive in known and all(map(is_arithmetic, expression.arguments))
     return True
-
-
-def by_reciprocals(expression: Expression) -> Expression:
-    """Quotients by numbers as products, which round differently in the last place."""
-    if not isinstance(expression, Apply):
-        return expression
-    arguments = [by_reciprocals(argument) for argument in expression.arguments]
-    if expression.primitive == "div" and isinstance(divisor := arguments[1], Constant) and divisor.value:
-        return apply("mul", arguments[0], 1.0 / divisor.value)
-    return apply(expression.primitive, *arguments)
 
 
 @dataclass(frozen=True)

@@ -188,7 +188,10 @@ def _requantized_layer(
     if factor is None:
         return None
     bias = builder.constant(node, 8).astype(np.int32) if node.has_input(8) else layer.bias
-    epilogue = requantized(RESULT, int(zero.reshape(-1)[0]), zero.dtype.name)
+    point = int(
+        zero.reshape(-1)[0]
+    )  # ONNX's reference adds it before it rounds: of ties that of an odd one matters
+    epilogue = requantized(RESULT + float(point) if point else RESULT, 0, zero.dtype.name)
     return replace(
         layer, bias=bias, factor=factor.astype(np.float32), epilogue=epilogue, dtype=zero.dtype.name
     )

@@ -11,7 +11,7 @@ from codegen.errors import GraphSpecError
 from codegen.expression import RESULT, Expression
 from codegen.interval import ANYTHING, Interval
 from codegen.operator import Arrays, Epilogued, Operator, Types
-from codegen.requantization import is_within
+from codegen.requantization import is_within, with_exact_products
 from codegen.tensor import Doubles, TensorType
 from codegen.windows import (
     NO_PADS,
@@ -33,7 +33,8 @@ WEIGHTS = ("int8", "int32", "float32")
 class QuantizedConv2d(Epilogued):
     """Cross-correlation of distances from a zero point: int8 weights (out, in / groups, kh, kw), int32 bias (out) and
     float32 factor (out). Sums are exact in int32; those of each output channel times its factor are what the epilogue
-    gets, computed in float32. To int32 the sums themselves are written.
+    gets, computed in float32, but where it rounds this product to integers first of all the product is exact: there is
+    one rounding. To int32 the sums themselves are written.
 
     Groups are 1, or as many as there are input and output channels.
 
@@ -99,8 +100,10 @@ class QuantizedConv2d(Epilogued):
         total = total.reshape(outputs[0].shape) + bias[:, None, None]
         if self.dtype == "int32":
             return (total,)
+        product = total * factor.astype(np.float32)[:, None, None].astype(np.float64)
+        others = (other.astype(np.float32) for other in inputs[1:])
         value = total.astype(np.float32) * factor.astype(np.float32)[:, None, None]
-        result = self.epilogue.typed_value([value, *(other.astype(np.float32) for other in inputs[1:])])
+        result = with_exact_products(self.epilogue, product, [value, *others])
         return (np.broadcast_to(result.astype(np.float64), outputs[0].shape),)
 
     def describe(self) -> str:

@@ -24,7 +24,6 @@ from codegen.requantization import (
     Requantization,
     as_dequantization,
     as_requantization,
-    by_reciprocals,
     is_arithmetic,
     is_within,
     without_factor,
@@ -189,7 +188,7 @@ def _ending(editor: GraphEditor, node: Node, op: TypedMap) -> bool:
         if op.result == FLOAT32.name and conv.op.dtype in BYTES:
             continue  # it may be integers again behind what reads it
         values = [conv.op.epilogue if name == tensor else Operand(1) for name in node.inputs]
-        epilogue = by_reciprocals(op.expression.substitute(values))
+        epilogue = op.expression.substitute(values)
         _end(editor, conv, node, _with_epilogue(editor, conv, epilogue, op.result), others)
         return True
     return False
@@ -253,7 +252,7 @@ def _averaged(editor: GraphEditor, node: Node, op: TypedMap) -> bool:
     if real is None:
         return False
     share = real.scale / (pool.op.kernel[0] * pool.op.kernel[1])
-    epilogue = by_reciprocals(op.expression.substitute([RESULT * share]))
+    epilogue = op.expression.substitute([RESULT * share])
     summed = QuantizedPool2d(pool.op.kernel, pool.op.strides, real.zero, epilogue, op.result)
     renewed = replace(pool, op=summed, inputs=before.inputs, outputs=node.outputs)
     editor.substitute({pool.name: (renewed,), node.name: ()})

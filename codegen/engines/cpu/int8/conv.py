@@ -14,6 +14,7 @@ from codegen.engines.cpu.blocked.geometry import Image
 from codegen.engines.cpu.blocked.kernel import IN_BLOCKS, blocked_layout
 from codegen.engines.cpu.instructions import Count
 from codegen.engines.cpu.int8.conv_source import QuantizedConvCode, c_type, conv_text, pack_conv
+from codegen.engines.cpu.int8.epilogue import sums_are_large
 from codegen.engines.cpu.int8.vectors import QUAD, Products
 from codegen.engines.cpu.machine import TileRegisters, product_form
 from codegen.engines.cpu.source import fill
@@ -115,7 +116,7 @@ class CpuInt8Conv(RegisterTiledConv[QuantizedConvCode]):
         point = {**choice.splits, **choice.tiles}
         is_wide = product_form(target) == "signed" and int(np.min(weights[0], initial=0)) == -128
         products = Products(point["lanes"], product_form(target), spec.inputs[0].dtype, is_wide)
-        code = self.code_for(spec, point, entry, products)
+        code = replace(self.code_for(spec, point, entry, products), is_large=sums_are_large(weights))
         share = conv_share(code, choice.splits["shared"], choice.threads)
         whole = ("0", str(code.out_blocks), "0", str(code.tile_count))
         by_pixels = choice.splits["shared"] == PIXELS_SHARED

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from codegen.engines.cpu.blocked.conv_source import BARRIER, ConvCode, block_widths, tile_function, tile_walks
 from codegen.engines.cpu.blocked.geometry import Tile
-from codegen.engines.cpu.int8.epilogue import VECTORS, finished
+from codegen.engines.cpu.int8.epilogue import VECTORS, Total, finished
 from codegen.engines.cpu.int8.vectors import QUAD, Products
 from codegen.engines.cpu.source import fill
 from codegen.tensor import Array, FloatArray
@@ -20,12 +20,15 @@ Bytes = NDArray[np.int8]
 
 @dataclass(frozen=True)
 class QuantizedConvCode(ConvCode):
-    """What the text depends on beside the picture's shape. `further`: the type of what the epilogue reads."""
+    """What the text depends on beside the picture's shape. `further`: the type of what the epilogue reads; `is_large`:
+    see `Total`.
+    """
 
     products: Products = field(kw_only=True)
     zero: int = 0
     dtype: str = "float32"
     further: str | None = None
+    is_large: bool = False
 
     @property
     def input_blocks(self) -> int:
@@ -165,7 +168,7 @@ def _results(code: QuantizedConvCode, pixels: int, blocks: int) -> list[str]:
         for p in range(pixels):
             place = f"{b * code.result.block + p * code.result.pixel}"
             ended = code.epilogue, code.dtype, code.further
-            lines.append(finished(lanes, f"a{p}_{b}", f"f{b}", place, *ended))
+            lines.append(finished(lanes, Total(f"a{p}_{b}", f"f{b}", code.is_large), place, *ended))
     return lines
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import ClassVar
 
 import numpy as np
@@ -18,6 +19,7 @@ from codegen.engines.cpu.instructions import (
 )
 from codegen.engines.cpu.int8.conv_source import c_type
 from codegen.engines.cpu.int8.depthwise_source import DepthwiseCode, depthwise_text, pack_depthwise
+from codegen.engines.cpu.int8.epilogue import sums_are_large
 from codegen.engines.cpu.int8.vectors import QUAD, Products
 from codegen.engines.cpu.machine import product_form
 from codegen.engines.cpu.source import fill
@@ -80,6 +82,7 @@ class CpuInt8Depthwise(BlockedKernel):
     ) -> CpuProgram:
         is_wide = product_form(target) == "signed" and int(np.min(weights[0], initial=0)) == -128
         code = _code(spec, choice.tiles["lanes"], target, entry, is_wide=is_wide)
+        code = replace(code, is_large=sums_are_large(weights))
         sizes = tuple(
             layout_named(layout).elements(tensor)
             for layout, tensor in zip(choice.input_layouts, spec.inputs, strict=True)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from codegen.engines.cpu.int8.conv_source import c_type
-from codegen.engines.cpu.int8.epilogue import finished
+from codegen.engines.cpu.int8.epilogue import Total, finished
 from codegen.engines.cpu.int8.vectors import QUAD, Products
 from codegen.engines.cpu.source import fill, round_up
 from codegen.expression import Expression
@@ -20,7 +20,7 @@ HELD = 12  # vectors of weights that stay in registers over a row
 
 @dataclass(frozen=True)
 class DepthwiseCode:
-    """What the text depends on. `further`: the type of what the epilogue reads."""
+    """What the text depends on. `further`: the type of what the epilogue reads; `is_large`: see `Total`."""
 
     entry: str
     channels: int
@@ -30,6 +30,7 @@ class DepthwiseCode:
     epilogue: Expression
     dtype: str
     further: str | None
+    is_large: bool = False
 
     @property
     def lanes(self) -> int:
@@ -153,7 +154,8 @@ def _group(code: DepthwiseCode, index: str, outputs: int) -> list[str]:
                 lines.append(f"{{ const t_{tag} t = taps_{tag}({place}); {' '.join(updates)} }}")
     for o in range(outputs):
         place = f"{index} * {code.together * lanes} + {o * lanes}"
-        lines.append(finished(lanes, f"a{o}", "f", place, code.epilogue, code.dtype, code.further))
+        total = Total(f"a{o}", "f", code.is_large)
+        lines.append(finished(lanes, total, place, code.epilogue, code.dtype, code.further))
     return lines
 
 

@@ -142,6 +142,31 @@ _TYPES = """
     typedef uint8_t byte$lanes __attribute__((vector_size($lanes), aligned(1), may_alias));
     typedef int8_t tiny$lanes __attribute__((vector_size($lanes), aligned(1), may_alias));
 
+    /* A product that no compiler makes a part of a sum, which would be rounded once. */
+    INT8_INLINE real$lanes apart$lanes(real$lanes v)
+    {
+    #if $lanes == 16 && defined(__AVX512F__)
+        __asm__("" : "+v"(v));
+    #elif ($lanes == 8 && defined(__AVX2__)) || ($lanes == 4 && defined(__FMA__))
+        __asm__("" : "+x"(v));
+    #elif $lanes == 4 && defined(__ARM_NEON)
+        __asm__("" : "+w"(v));
+    #elif defined(__FMA__) || defined(__ARM_FEATURE_FMA)
+    #error "products of so many lanes have no register here"
+    #endif
+        return v;
+    }
+
+    #if $lanes == 16 && defined(__AVX512F__)
+    #define EXPLORE_FUSED_$lanes(a, b, c) (real$lanes)_mm512_fmadd_ps((__m512)(a), (__m512)(b), (__m512)(c))
+    #elif $lanes == 8 && defined(__FMA__)
+    #define EXPLORE_FUSED_$lanes(a, b, c) (real$lanes)_mm256_fmadd_ps((__m256)(a), (__m256)(b), (__m256)(c))
+    #elif $lanes == 4 && defined(__FMA__)
+    #define EXPLORE_FUSED_$lanes(a, b, c) (real$lanes)_mm_fmadd_ps((__m128)(a), (__m128)(b), (__m128)(c))
+    #elif $lanes == 4 && defined(__ARM_NEON) && defined(__ARM_FEATURE_FMA)
+    #define EXPLORE_FUSED_$lanes(a, b, c) (real$lanes)vfmaq_f32((float32x4_t)(c), (float32x4_t)(a), (float32x4_t)(b))
+    #endif
+
     INT8_INLINE real$lanes least$lanes(real$lanes v, float low)
     {
     #if $lanes == 16 && defined(__AVX512F__)
@@ -199,6 +224,53 @@ _TYPES = """
     #endif
         }
         return result;
+    #endif
+    }
+
+    /* round(total * factor + inside) between two ends: to the nearest, the even one of two, once. */
+    INT8_INLINE sum$lanes rounded_large$lanes(sum$lanes total, real$lanes factor, float inside, float low, float high)
+    {
+        sum$lanes result;
+        for (int i = 0; i < $lanes; ++i) {
+            double v = (double)total[i] * (double)factor[i] + (double)inside;
+            v = v > low ? v : low;
+            v = v < high ? v : high;
+    #if defined(__arm__)
+            float converted;
+            __asm__("vcvtr.s32.f64 %0, %P1" : "=t"(converted) : "w"(v));
+            int32_t integer;
+            memcpy(&integer, &converted, 4);
+            result[i] = integer;
+    #else
+            result[i] = (int32_t)__builtin_rint(v);
+    #endif
+        }
+        return result;
+    }
+
+    /* The same of totals that floats hold: the sum of a product and of 1.5 * 2^23 has the integer in its last bits. */
+    INT8_INLINE sum$lanes rounded$lanes(sum$lanes total, real$lanes factor, float inside, float low, float high)
+    {
+    #if defined(EXPLORE_FUSED_$lanes)
+        const real$lanes place = (real$lanes){0} + (12582912.0f + inside);
+        real$lanes v = EXPLORE_FUSED_$lanes(__builtin_convertvector(total, real$lanes), factor, place);
+        v = most$lanes(least$lanes(v, 12582912.0f + low), 12582912.0f + high);
+        return (sum$lanes)v - 0x4b400000;
+    #else
+        return rounded_large$lanes(total, factor, inside, low, high);
+    #endif
+    }
+
+    /* A quotient of finite numbers, rounded as a division rounds it (Markstein 1990): `reciprocal` is 1 / divisor. */
+    INT8_INLINE real$lanes quotient$lanes(real$lanes v, float divisor, float reciprocal)
+    {
+    #if defined(EXPLORE_FUSED_$lanes)
+        const real$lanes by = (real$lanes){0} + reciprocal, first = v * by;
+        const real$lanes rest = EXPLORE_FUSED_$lanes(-first, (real$lanes){0} + divisor, v);
+        return EXPLORE_FUSED_$lanes(rest, by, first);
+    #else
+        (void)reciprocal;
+        return v / divisor;
     #endif
     }
     #endif
