@@ -18,7 +18,7 @@ _SYMBOL = re.compile(r"\s*<[^>]*>")
 _TARGET = re.compile(r"(?:^|,\s*)#?0x([0-9a-f]+)$")
 _DATA = re.compile(r"^(?:[0-9a-f]{2}|\..*|<unknown>)$")
 _BRANCH = re.compile(
-    r"^(b|bl|blx|bx|br|blr|ret|cbn?z|tbn?z|b\.?(eq|ne|cs|hs|cc|lo|mi|pl|vs|vc|hi|ls|ge|lt|gt|le|al))$"
+    r"^(b|bl|blx|bx|br|blr|ret|cbn?z|tbn?z|b\.?(eq|ne|cs|hs|cc|lo|mi|pl|vs|vc|hi|ls|ge|lt|gt|le|al))(\.[nw])?$"
 )
 
 

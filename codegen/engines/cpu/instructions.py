@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from codegen.engines.cpu.machine import accumulator_capacity
+from codegen.engines.cpu.machine import ORDERED_LANES, OrderedForm, accumulator_capacity
 from codegen.graph import LayerSpec
 from codegen.operator import Epilogued
 from codegen.schedule import Work
@@ -28,8 +28,17 @@ class Count:
         self.loads += times * loads
         self.stores += times * stores
 
-    def add_tiles(self, steps: float, rows: int, columns: int, target: Target) -> None:
-        """`steps` rank-1 updates of a register tile; accumulators that do not fit spill at each step."""
+    def add_tiles(
+        self, steps: float, rows: int, columns: int, target: Target, ordered: OrderedForm = ""
+    ) -> None:
+        """`steps` rank-1 updates of a register tile; accumulators that do not fit spill at each step.
+
+        Those in an order of their own (`ordered`) are unrolled by channels of a block; VFP loads two columns at a time.
+        """
+        if ordered:
+            loads = rows + (columns / 2 if ordered == "vfp" else columns)
+            self.add(steps, alu=rows * columns + LOOP_INSTRUCTIONS / ORDERED_LANES, loads=loads)
+            return
         held = rows * columns + min(rows, columns) + 1
         spilled = max(0, held - accumulator_capacity(target))
         self.add(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -14,7 +15,15 @@ FLOAT_BYTES = FLOAT32.size_bytes  # of the C kernels' `float`s, which they compu
 REGISTERS = 32  # VFPv2 single registers (ARM1176 TRM), AVX-512 and AArch64 vector registers
 _ADDRESSES = 12  # of pixels that clang keeps in the general registers of AArch64
 _SPARE = 4  # registers that clang moves streamed inputs through, as its code for AArch64 shows
+ORDERED_LANES = 4  # of blocks whose products `blocked.ordered` has
 MOST_WORKSPACE_BYTES = 32 * 1024 * 1024
+OrderedForm = Literal["", "neon", "vfp"]
+"""Instructions that products have in an order which compilers keep (`blocked.ordered`): none, NEON's or VFP's."""
+GUARDS: Mapping[OrderedForm, str] = {
+    "neon": "defined(__ARM_NEON) && !defined(__aarch64__)",
+    "vfp": "defined(__arm__) && defined(__ARM_FP)",
+}
+"""Of the preprocessor: where a compiler's target has them."""
 
 
 def vector_lanes(target: Target) -> int:
@@ -48,16 +57,20 @@ class TileRegisters:
 
     `by_element`: products take one element of a register of inputs, as those of AArch64 do. Compilers then load the
     inputs of every pixel of a tile at once, and what does not fit beside sums and weights is spilled in the innermost
-    loop. Elsewhere one broadcast at a time is enough.
+    loop. `ordered`: products are in assembly whose order compilers keep, for 32-bit ARM: with NEON's a tile has its
+    inputs and two registers of weights, with VFP's two registers for both. Elsewhere one broadcast at a time is enough.
     """
 
     count: int
     by_element: bool
+    ordered: OrderedForm = ""
 
     def pixels(self, blocks: int) -> int:
         """The most pixels by so many blocks of output channels that leave room for weights and inputs; 0: none."""
         if self.by_element:
             return max(0, min(_ADDRESSES, (self.count - 2 - blocks) // (blocks + 1)))
+        if self.ordered:
+            return max(0, (self.count - 2) // (blocks + (self.ordered == "neon")))
         return max(0, (self.count - 1) // blocks - 1)
 
     def pointwise_pixels(self, blocks: int) -> int:
@@ -68,19 +81,27 @@ class TileRegisters:
 
     def streamed_pixels(self, blocks: int) -> int:
         """The same where inputs are read once each, in the order of their use."""
+        if self.ordered:
+            return self.pixels(blocks)
         return max(0, (self.count - 1 - (_SPARE if self.by_element else 0)) // blocks - 1)
 
     def window_sums(self, taps: int, shared: bool) -> int:
         """The most sums of a window of so many taps, whose weights are held; `shared`: inputs wait for the next sum."""
         if not self.by_element:
-            return self.count - 1 - taps
+            return self.count - 1 - (self.ordered == "neon") - taps  # a limit of the epilogue keeps one too
         return (self.count - _SPARE - taps) // 2 if shared else self.count - 2 * taps - _SPARE
 
 
 def tile_registers(target: Target, lanes: int) -> TileRegisters:
     """The registers for blocks of so many floats."""
     by_element = target.compiler[0].startswith("aarch64") and lanes > 1
-    return TileRegisters(block_registers(target, lanes), by_element)
+    return TileRegisters(block_registers(target, lanes), by_element, _ordered(target, lanes))
+
+
+def _ordered(target: Target, lanes: int) -> OrderedForm:
+    if lanes != ORDERED_LANES or not target.compiler[0].startswith("arm"):
+        return ""
+    return "vfp" if is_scalar(target) else "neon"
 
 
 @cache
@@ -126,7 +147,8 @@ def cache_bytes(target: Target) -> int:
 
 def accumulator_capacity(target: Target) -> int:
     """How many float accumulators and operands fit in registers."""
-    return REGISTERS * vector_lanes(target)
+    lanes = vector_lanes(target)
+    return block_registers(target, lanes) * lanes
 
 
 def tile_rows(target: Target) -> tuple[int, ...]:

@@ -100,10 +100,11 @@ def stage_code(
             addend=stage.addend is not None,
             sum_epilogue=stage.sum_epilogue,
             by_element=registers.by_element,
+            ordered=registers.ordered,
         )
     point = {"lanes": lanes, "rows": 1, "pixels": depthwise_widths(spec, 1, registers)[0]}
     code = depthwise_code(spec, point, entry) if stage.is_depthwise else pool_code(spec, point, entry)
-    return replace(code, source=source, result=result)
+    return replace(code, source=source, result=result, ordered=registers.ordered)
 
 
 def stage_text(code: ConvCode | WindowCode) -> str:
@@ -148,7 +149,7 @@ def count_stage(count: Count, code: ConvCode | WindowCode, stage: Stage, rows: i
     blocks = blocks_of(stage.spec.output.shape[1], code.lanes)
     if isinstance(code, ConvCode):
         steps = rows * len(code.tiles) * -(-blocks // code.blocks) * code.channels * taps
-        count.add_tiles(float(steps), code.pixels, code.blocks * code.lanes, target)
+        count.add_tiles(float(steps), code.pixels, code.blocks * code.lanes, target, code.ordered)
     else:
         vectors = float(rows * blocks)
         count.add(vectors * code.lanes, alu=columns.outputs * taps, loads=(columns.outputs + 1) * taps)

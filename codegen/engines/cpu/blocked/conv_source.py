@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from codegen.engines.cpu.blocked.geometry import Image, Tile, row_tiles
+from codegen.engines.cpu.blocked.ordered import either, ordered_ends, ordered_prologue, ordered_starts
+from codegen.engines.cpu.blocked.ordered_conv import OrderedTile
 from codegen.engines.cpu.blocked.scheduled_tile import (
     CHANNELS,
     TileShape,
@@ -17,7 +19,7 @@ from codegen.engines.cpu.blocked.scheduled_tile import (
 )
 from codegen.engines.cpu.blocked.vectors import constant_vector, vector, vector_epilogue, vector_prologue
 from codegen.engines.cpu.gemm_tile import matrix_and_bias
-from codegen.engines.cpu.machine import FLOAT_BYTES
+from codegen.engines.cpu.machine import FLOAT_BYTES, OrderedForm
 from codegen.engines.cpu.source import fill
 from codegen.expression import RESULT, Expression
 from codegen.tensor import FloatArray
@@ -32,7 +34,8 @@ BARRIER = '__asm__ volatile("" ::: "memory");'
 @dataclass(frozen=True)
 class ConvCode:
     """What the text depends on. `addend`: a picture like the output is added before `sum_epilogue` applies.
-    `by_element`: on AArch64 pointwise tiles are in assembly (`scheduled_tile`), elsewhere this text too is C.
+    `by_element`: on AArch64 pointwise tiles are in assembly (`scheduled_tile`), elsewhere this text too is C; with
+    `ordered` the same holds of 32-bit ARM and all tiles (`ordered_conv`).
     """
 
     entry: str
@@ -48,6 +51,7 @@ class ConvCode:
     addend: bool = False
     sum_epilogue: Expression = RESULT
     by_element: bool = False
+    ordered: OrderedForm = ""
 
     @property
     def lanes(self) -> int:
@@ -114,6 +118,7 @@ def conv_text(code: ConvCode) -> str:
     return "".join(
         [
             vector_prologue(code.lanes, code.epilogue, code.sum_epilogue),
+            ordered_prologue(code.ordered),
             *functions,
             _span_text(code, rows, widths),
         ]
@@ -208,9 +213,29 @@ def _tile_text(code: ConvCode, name: str, shape: Sequence[tuple[int, int]], bloc
         """,
         name=name,
         addend="const float *restrict addend," if code.addend else "",
-        sums=_in_assembly(code, len(shape), blocks, starts_text(code.lanes, len(shape), blocks), parts),
+        sums=_sums_text(code, shape, blocks, parts),
         results=results_text(code, len(shape), blocks),
     )
+
+
+def _sums_text(code: ConvCode, shape: Sequence[tuple[int, int]], blocks: int, in_c: Sequence[str]) -> str:
+    pixels, starts = len(shape), starts_text(code.lanes, len(shape), blocks)
+    if not code.ordered:
+        return _in_assembly(code, pixels, blocks, starts, in_c)
+    tile = OrderedTile(code, shape, blocks)
+    whole, rest = divmod(code.channels, code.source.lanes)
+    parts = [tile.products(code.source.lanes, whole)] if whole else []
+    if rest:
+        parts.append(tile.products(rest, 1))
+    unused = "(void)ky_first;\n    (void)ky_end;"
+    text = "\n    ".join([starts, unused, *in_c])
+    if None in parts:
+        return text
+    begin = ordered_starts(
+        code.ordered, pixels, blocks, [f"((const vec4 *)bias)[{b}]" for b in range(blocks)]
+    )
+    lines = [unused, begin, *(part for part in parts if part), ordered_ends(code.ordered, pixels, blocks)]
+    return either(code.ordered, "\n    ".join(lines), text)
 
 
 def _in_assembly(code: ConvCode, pixels: int, blocks: int, starts: str, parts: Sequence[str]) -> str:

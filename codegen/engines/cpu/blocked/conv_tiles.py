@@ -75,7 +75,8 @@ class RegisterTiledConv(BlockedKernel, Generic[Code]):
 
     def count_tiles(self, count: Count, code: Code, tiles: float, target: Target) -> None:
         """Adds the instructions of so many register tiles to the count."""
-        count.add_tiles(tiles * code.channels * code.taps, code.pixels, code.blocks * code.lanes, target)
+        steps = tiles * code.channels * code.taps
+        count.add_tiles(steps, code.pixels, code.blocks * code.lanes, target, self.registers(target).ordered)
 
     def computes(self, spec: LayerSpec, target: Target) -> bool:
         return isinstance(spec.op, Conv2d) and spec.op.groups == 1
@@ -133,7 +134,8 @@ class RegisterTiledConv(BlockedKernel, Generic[Code]):
         self, spec: LayerSpec, target: Target, choice: Choice, weights: Sequence[FloatArray], entry: str
     ) -> CpuProgram:
         code = self.code(spec, {**choice.splits, **choice.tiles}, entry)
-        code = replace(code, by_element=self.registers(target).by_element)
+        registers = self.registers(target)
+        code = replace(code, by_element=registers.by_element, ordered=registers.ordered)
         share = conv_share(code, choice.splits["shared"], choice.threads)
         whole = ("0", str(code.out_blocks), "0", str(code.tile_count))
         by_pixels = choice.splits["shared"] == PIXELS_SHARED

@@ -82,7 +82,8 @@ class CpuBlockedConvTranspose(BlockedKernel):
             code = phase.code
             tiles = batch * code.tile_count * -(-code.out_blocks // code.blocks)
             steps = float(tiles * code.channels * code.taps)
-            count.add_tiles(steps, code.pixels, code.blocks * code.lanes, target)
+            ordered = self.registers(target).ordered
+            count.add_tiles(steps, code.pixels, code.blocks * code.lanes, target, ordered)
             places = float(batch * code.windows.rows.outputs * code.windows.columns.outputs)
             outputs += places * code.out_blocks * code.lanes
             macs += places * spec.output.shape[1] * code.channels * code.taps
@@ -101,7 +102,11 @@ class CpuBlockedConvTranspose(BlockedKernel):
     def emit(
         self, spec: LayerSpec, target: Target, choice: Choice, weights: Sequence[FloatArray], entry: str
     ) -> CpuProgram:
-        phases = _phases(spec, {**choice.splits, **choice.tiles}, entry)
+        ordered = self.registers(target).ordered
+        phases = [
+            replace(phase, code=replace(phase.code, ordered=ordered))
+            for phase in _phases(spec, {**choice.splits, **choice.tiles}, entry)
+        ]
         shares = _shares(phases, choice.splits["shared"], choice.threads)
         layout, batch = layout_named(choice.output_layout), spec.output.shape[0]
         sizes = [layout.elements(tensor) for tensor in (spec.inputs[0], spec.output)]

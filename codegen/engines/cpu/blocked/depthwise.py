@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -103,7 +104,8 @@ class CpuBlockedDepthwise(BlockedKernel):
     def emit(
         self, spec: LayerSpec, target: Target, choice: Choice, weights: Sequence[FloatArray], entry: str
     ) -> CpuProgram:
-        code = depthwise_code(spec, choice.tiles, entry)
+        ordered = tile_registers(target, choice.tiles["lanes"]).ordered
+        code = replace(depthwise_code(spec, choice.tiles, entry), ordered=ordered)
         packed = pack_depthwise(weights, code)
         biases = packed.size - blocks_of(spec.output.shape[1], code.lanes) * code.lanes
         layout = layout_named(choice.output_layout)

@@ -12,6 +12,7 @@ import numpy as np
 
 from codegen.engines.cpu.blocked.conv_source import block_widths, in_whole_blocks, tile_function, tile_walks
 from codegen.engines.cpu.blocked.indirect_tile import IndirectCode, input_offsets, literal_tile, table_tile
+from codegen.engines.cpu.blocked.ordered import ordered_prologue
 from codegen.engines.cpu.blocked.vectors import vector_prologue
 from codegen.engines.cpu.source import fill
 from codegen.tensor import FloatArray
@@ -49,6 +50,7 @@ def indirect_text(code: IndirectCode) -> str:
     return "".join(
         [
             vector_prologue(code.lanes, code.epilogue),
+            ordered_prologue(code.ordered),
             zeros,
             table,
             *functions,

@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from codegen.engines.cpu.blocked.conv_source import BARRIER, ConvCode, results_text, starts_text
 from codegen.engines.cpu.blocked.geometry import Tile, row_tiles
+from codegen.engines.cpu.blocked.ordered import (
+    REGISTER_BYTES,
+    Place,
+    Read,
+    chained,
+    either,
+    neon_products,
+    ordered_ends,
+    ordered_starts,
+    vfp_products,
+)
 from codegen.engines.cpu.blocked.vectors import constant_vector
+from codegen.engines.cpu.machine import FLOAT_BYTES, OrderedForm
 from codegen.engines.cpu.source import fill
 from codegen.windows import Window
 
@@ -64,6 +76,26 @@ def table_tile(code: IndirectCode, name: str, pixels: int, blocks: int) -> str:
 
     Zeros are read from the same place for every block of inputs: their pointers stand still.
     """
+    in_c = _table_sums(code, pixels, blocks)
+    if code.ordered:
+        in_c = either(code.ordered, _table_sums(code, pixels, blocks, code.ordered), in_c)
+    return fill(
+        """
+        static void $name(const float *restrict x, const float *restrict w, const float *restrict bias,
+                          const int *restrict in, float *restrict y)
+        {
+            $sums
+            $results
+        }
+        """,
+        name=name,
+        sums=in_c,
+        results=results_text(code, pixels, blocks),
+    )
+
+
+def _table_sums(code: IndirectCode, pixels: int, blocks: int, form: OrderedForm = "") -> str:
+    """The sums of such a tile, in C or in a form of assembly."""
     lanes, each = code.source.lanes, range(pixels)
     reads = {p: _Read(f"p{p}", 0) for p in each}
     whole, rest = divmod(code.channels, lanes)
@@ -71,40 +103,70 @@ def table_tile(code: IndirectCode, name: str, pixels: int, blocks: int) -> str:
     if code.reads_zeros:
         pointers = [f"in[{p}] < 0 ? {code.entry}_zeros : x + in[{p}]" for p in each]
         advance = [f"d{p}" for p in each]
-        steps = f"const long {', '.join(f'd{p} = in[{p}] < 0 ? 0 : {code.source.block}' for p in each)};"
+        step = code.source.block * (FLOAT_BYTES if form == "neon" else 1)
+        steps = f"const long {', '.join(f'd{p} = in[{p}] < 0 ? 0 : {step}' for p in each)};"
     parts = [steps] if whole else []
-    if whole:
+    if form == "neon":
+        if not code.reads_zeros:
+            advance = [str(code.source.block * FLOAT_BYTES)] * pixels
+        moved = [Read(p, f"p{p}", step) for p, step in enumerate(advance)]
+        last = [Read(p, f"p{p}", REGISTER_BYTES) for p in each]
+        parts += [*_neon_loop(moved, blocks, whole, lanes), *_neon_loop(last, blocks, 1, rest)]
+    elif whole:
         moves = " ".join(f"p{p} += {step};" for p, step in enumerate(advance))
-        block = _channels_text(code, reads, blocks, lanes)
+        block = _channels_text(code, reads, blocks, lanes, form)
         parts.append(f"for (int i = 0; i < {whole}; ++i) {{\n{block}\n{moves}\n}}")
-    if rest:
-        parts.append(_channels_text(code, reads, blocks, rest))
+    if rest and form != "neon":
+        parts.append(_channels_text(code, reads, blocks, rest, form))
     return fill(
         """
-        static void $name(const float *restrict x, const float *restrict w, const float *restrict bias,
-                          const int *restrict in, float *restrict y)
-        {
             $starts
             for (int tap = 0; tap < $taps; ++tap, in += $outputs) {
                 const float $pointers;
                 $parts
             }
-            $results
-        }
+            $ends
         """,
-        name=name,
-        starts=starts_text(code.lanes, pixels, blocks),
+        starts=_starts(code, pixels, blocks, form),
+        ends=ordered_ends(form, pixels, blocks) if form else "",
         taps=code.taps,
         outputs=code.windows.rows.outputs * code.windows.columns.outputs,
         pointers=", ".join(f"*p{p} = {pointer}" for p, pointer in enumerate(pointers)),
         parts="\n".join(parts),
-        results=results_text(code, pixels, blocks),
     )
+
+
+def _starts(code: IndirectCode, pixels: int, blocks: int, form: OrderedForm) -> str:
+    if not form:
+        return starts_text(code.lanes, pixels, blocks)
+    starts = [constant_vector(code.lanes, f"bias + {b * code.lanes}") for b in range(blocks)]
+    return ordered_starts(form, pixels, blocks, starts)
 
 
 def literal_tile(code: IndirectCode, name: str, tile: Tile, blocks: int) -> str:
     """A function for one tile: at each tap only the pixels whose inputs lie in the picture."""
-    whole, rest = divmod(code.channels, code.source.lanes)
+    sums = _literal_sums(code, tile, blocks)
+    if code.ordered:
+        sums = either(code.ordered, _literal_sums(code, tile, blocks, code.ordered), sums)
+    return fill(
+        """
+        static void $name(const float *restrict x, const float *restrict w, const float *restrict bias,
+                          float *restrict y)
+        {
+            (void)x;
+            (void)w;
+            $sums
+            $results
+        }
+        """,
+        name=name,
+        sums=sums,
+        results=results_text(code, tile.pixels, blocks),
+    )
+
+
+def _literal_sums(code: IndirectCode, tile: Tile, blocks: int, form: OrderedForm = "") -> str:
+    """The sums of such a tile, in C or in a form of assembly."""
     parts = []
     for offsets in input_offsets(code):
         places = enumerate(offsets[tile.first : tile.first + tile.pixels])
@@ -112,30 +174,38 @@ def literal_tile(code: IndirectCode, name: str, tile: Tile, blocks: int) -> str:
         if not reads:
             parts.append(f"w += {code.channels * blocks * code.lanes};")
             continue
-        loops = ["const float *q = x;"]
-        if whole:
-            block = _channels_text(code, reads, blocks, code.source.lanes)
-            loops.append(f"for (int i = 0; i < {whole}; ++i, q += {code.source.block}) {{\n{block}\n}}")
-        if rest:
-            loops.append(_channels_text(code, reads, blocks, rest))
-        parts.append("{\n" + "\n".join(loops) + "\n}")
-    return fill(
-        """
-        static void $name(const float *restrict x, const float *restrict w, const float *restrict bias,
-                          float *restrict y)
-        {
-            $starts
-            (void)x;
-            (void)w;
-            $parts
-            $results
-        }
-        """,
-        name=name,
-        starts=starts_text(code.lanes, tile.pixels, blocks),
-        parts="\n    ".join(parts),
-        results=results_text(code, tile.pixels, blocks),
-    )
+        parts.append(_literal_tap(code, reads, blocks, form))
+    starts = _starts(code, tile.pixels, blocks, form)
+    return "\n".join([starts, *parts, ordered_ends(form, tile.pixels, blocks) if form else ""])
+
+
+def _literal_tap(code: IndirectCode, reads: Mapping[int, _Read], blocks: int, form: OrderedForm) -> str:
+    """One tap of a tile with literals, over all channels."""
+    whole, rest = divmod(code.channels, code.source.lanes)
+    if form == "neon":
+        places = [(p, read.offset) for p, read in reads.items()]
+        first = places[0][1]
+        moved = chained("q", places, first + code.source.block)
+        loops = [
+            f"const float *q = x + {first};",
+            *_neon_loop(moved, blocks, whole, code.source.lanes),
+            *_neon_loop(moved, blocks, 1, rest),
+        ]
+        return "{\n" + "\n".join(loops) + "\n}"
+    loops = ["const float *q = x;"]
+    if whole:
+        block = _channels_text(code, reads, blocks, code.source.lanes, form)
+        loops.append(f"for (int i = 0; i < {whole}; ++i, q += {code.source.block}) {{\n{block}\n}}")
+    if rest:
+        loops.append(_channels_text(code, reads, blocks, rest, form))
+    return "{\n" + "\n".join(loops) + "\n}"
+
+
+def _neon_loop(reads: Sequence[Read], blocks: int, count: int, channels: int) -> Iterator[str]:
+    """The loop over blocks of inputs of which so many channels are read, if there are any."""
+    if count and channels:
+        body = "\n".join(neon_products(reads, blocks, channels, "w", 0, 0))
+        yield f"for (int i = 0; i < {count}; ++i) {{\n{body}\n}}"
 
 
 class _Read(NamedTuple):
@@ -145,8 +215,16 @@ class _Read(NamedTuple):
     offset: int
 
 
-def _channels_text(code: IndirectCode, reads: Mapping[int, _Read], blocks: int, channels: int) -> str:
+def _channels_text(
+    code: IndirectCode, reads: Mapping[int, _Read], blocks: int, channels: int, form: OrderedForm
+) -> str:
     """The loop over the channels of one block of which `channels` are read, for the pixels of a tile that read any."""
+    if form == "vfp":
+        return "\n".join(
+            line
+            for c in range(channels)
+            for line in ("{", *vfp_products(_places(reads, c), blocks, "w"), "}")
+        )
     unrolled = UNROLLED if channels % UNROLLED == 0 else 1
     width = blocks * code.lanes
     parts = []
@@ -162,6 +240,10 @@ def _channels_text(code: IndirectCode, reads: Mapping[int, _Read], blocks: int, 
         parts.append("{ " + "\n    ".join([loads, *updates]) + " }")
     body = f"\n{BARRIER}\n".join(parts)
     return f"for (int c = 0; c < {channels}; c += {unrolled}, w += {unrolled * width}) {{\n{body}\n}}"
+
+
+def _places(reads: Mapping[int, _Read], channel: int) -> list[Place]:
+    return [Place(pixel, read.pointer, read.offset + channel) for pixel, read in reads.items()]
 
 
 def _inputs(window: Window) -> list[list[int]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from codegen.engines.cpu.expression_text import vector_text
-from codegen.engines.cpu.machine import FLOAT_BYTES
+from codegen.engines.cpu.machine import FLOAT_BYTES, GUARDS
 from codegen.engines.cpu.source import fill, float_literal
 from codegen.engines.cpu.vector_math import math_prologue
 from codegen.expression import RESULT, Expression, as_clamp, is_clamp
@@ -36,11 +36,13 @@ def vector_prologue(lanes: int, *epilogues: Expression) -> str:
 
 
 def _comparisons(lanes: int) -> str:
-    """`_larger`, `_least` and `_most`: on AArch64 an instruction each, which compilers do not take for comparisons."""
+    """`_larger`, `_least` and `_most`: of NEON an instruction each, which compilers do not take for comparisons."""
     in_c = fill(_COMPARISONS, lanes=lanes)
     if lanes != NEON_LANES:
         return in_c
-    return f"#if defined(__aarch64__)\n{fill(_INSTRUCTIONS)}#else\n{in_c}#endif"
+    wide = fill(_INSTRUCTIONS, larger="fmax %0.4s, %1.4s, %2.4s", smaller="fmin %0.4s, %1.4s, %2.4s")
+    narrow = fill(_INSTRUCTIONS, larger="vmax.f32 %q0, %q1, %q2", smaller="vmin.f32 %q0, %q1, %q2")
+    return f"#if defined(__aarch64__)\n{wide}#elif {GUARDS['neon']}\n{narrow}#else\n{in_c}#endif"
 
 
 def vector(lanes: int, address: str) -> str:
@@ -90,22 +92,22 @@ _COMPARISONS = """
     }
 """
 
-# What is no number stays.
+# Instructions of NEON, of which what is no number stays. gcc takes vectors of floats apart in 32-bit code.
 _INSTRUCTIONS = """
     static inline __attribute__((always_inline, unused)) vec4 vec4_larger(vec4 a, vec4 b)
     {
         vec4 larger;
-        __asm__("fmax %0.4s, %1.4s, %2.4s" : "=w"(larger) : "w"(a), "w"(b));
+        __asm__("$larger" : "=w"(larger) : "w"(a), "w"(b));
         return larger;
     }
     static inline __attribute__((always_inline, unused)) vec4 vec4_least(vec4 v, float low)
     {
-        return vec4_larger(v, (vec4){0} + low);
+        return vec4_larger(v, (vec4){low, low, low, low});
     }
     static inline __attribute__((always_inline, unused)) vec4 vec4_most(vec4 v, float high)
     {
-        vec4 smaller, limit = (vec4){0} + high;
-        __asm__("fmin %0.4s, %1.4s, %2.4s" : "=w"(smaller) : "w"(v), "w"(limit));
+        vec4 smaller, limit = {high, high, high, high};
+        __asm__("$smaller" : "=w"(smaller) : "w"(v), "w"(limit));
         return smaller;
     }
 """

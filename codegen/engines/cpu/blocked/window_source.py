@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from codegen.engines.cpu.blocked.geometry import Image, Tile
+from codegen.engines.cpu.blocked.ordered import Read, chained, either, ordered_prologue, taken
 from codegen.engines.cpu.blocked.vectors import constant_vector, vector, vector_epilogue, vector_prologue
+from codegen.engines.cpu.machine import OrderedForm
 from codegen.engines.cpu.source import fill
 from codegen.expression import RESULT, Expression
 from codegen.windows import Window, Windows
@@ -44,10 +46,16 @@ class WindowCode:
     multiplier: int = 1
     include_padding: bool = False
     epilogue: Expression = RESULT
+    ordered: OrderedForm = ""
 
     @property
     def lanes(self) -> int:
         return self.result.lanes
+
+    @property
+    def has_assembly(self) -> bool:
+        """Whether sums are written in assembly too: products of NEON."""
+        return self.kind == "product" and self.ordered == "neon"
 
     @property
     def block_weights(self) -> int:
@@ -71,7 +79,10 @@ def window_text(code: WindowCode) -> str:
     functions = [_row_text(code)]
     if code.rows > 1:
         functions.append(_rows_text(code))
-    return "".join([vector_prologue(code.lanes, code.epilogue), *functions, _span_text(code)])
+    prologue = vector_prologue(code.lanes, code.epilogue)
+    if code.has_assembly:
+        prologue += ordered_prologue(code.ordered)
+    return "".join([prologue, *functions, _span_text(code)])
 
 
 def row_runs(columns: Window, most: int) -> tuple[Run, ...]:
@@ -159,8 +170,61 @@ def _repeated(code: WindowCode, run: Run, body: Sequence[str]) -> str:
 
 
 def _one_row(code: WindowCode, run: Run) -> list[str]:
+    pixels = len(run.taps)
+    if code.has_assembly:
+        lines = [either(code.ordered, "\n".join(_ordered_row(code, run)), "\n".join(_row_sums(code, run)))]
+    else:
+        lines = _row_sums(code, run)
+    columns = code.windows.columns
+    chains = _chains(code, pixels)
+    for p, (low, high) in enumerate(run.taps):
+        total = _joined(code, [f"a{p}_{chain}" for chain in range(chains)])
+        if code.kind == "average":
+            width = columns.taps if code.include_padding else high - low
+            total = f"{total} / ({width} * divisor)"
+        lines.append(_stored(code, total, p * code.result.pixel))
+    return lines
+
+
+def _chains(code: WindowCode, pixels: int) -> int:
+    """Sums of each output that grow at the same time."""
+    return max(1, min(code.windows.columns.taps, CHAINS // pixels))
+
+
+def _ordered_row(code: WindowCode, run: Run) -> list[str]:
+    """The sums of one row in assembly: of each row of the kernel the weights, then each input and what it goes into."""
+    lanes, columns, chains = code.lanes, code.windows.columns, _chains(code, len(run.taps))
+    names = [f"a{p}_{chain}" for p in range(len(run.taps)) for chain in range(chains)]
+    starts = ", ".join(f"{name} = {'start' if name.endswith('_0') else '{0}'}" for name in names)
+    readers = _readers(columns, run.taps)
+    lines = [f"vec{lanes} {starts};", "for (int ky = ky_first; ky < ky_end; ++ky) {"]
+    if readers:
+        first = next(iter(readers)) * code.source.pixel
+        used = sorted({kx for reading in readers.values() for _, kx in reading})
+        lines += [
+            f"const float *from = in + ky * {code.windows.rows.dilation * code.source.row} + {first};",
+            f"const float *k = w + ky * {columns.taps * lanes} + {used[0] * lanes};",
+            f"vec{lanes} {', '.join(f'w{kx}' for kx in used)};",
+        ]
+        weights = chained("k", [(kx, kx * lanes) for kx in used], used[-1] * lanes)
+        lines += [taken(f"w{read.pixel}", "k", read.advance) for read in weights]
+        places = [(column, column * code.source.pixel) for column in readers]
+        for read in chained("from", places, first):
+            updates = [(f"a{p}_{kx % chains}", f"w{kx}") for p, kx in readers[read.pixel]]
+            lines.append(_ordered_input(lanes, read, updates))
+    return [*lines, "}"]
+
+
+def _ordered_input(lanes: int, read: Read, updates: Sequence[tuple[str, str]]) -> str:
+    """One input, and the sums that it goes into by their weights."""
+    products = " ".join(f"EXPLORE_MULTIPLIED({total}, {weight}, v);" for total, weight in updates)
+    return f"{{ vec{lanes} v; {taken('v', read.pointer, read.advance)} {products} }}"
+
+
+def _row_sums(code: WindowCode, run: Run) -> list[str]:
+    """The sums of one row in C."""
     lanes, pixels = code.lanes, len(run.taps)
-    chains = max(1, min(code.windows.columns.taps, CHAINS // pixels))
+    chains = _chains(code, pixels)
     names = [f"a{p}_{chain}" for p in range(pixels) for chain in range(chains)]
     first = "start" if code.kind == "max" else "{0}"
     values = (f"{name} = {'start' if name.endswith('_0') else first}" for name in names)
@@ -180,17 +244,45 @@ def _one_row(code: WindowCode, run: Run) -> list[str]:
         load = f"const vec{lanes} v = {constant_vector(lanes, f'row + {column * code.source.pixel}')};"
         updates = [_update(code, f"a{p}_{kx % chains}", f"w{kx}") for p, kx in reading]
         lines.append(f"    {{ {' '.join([load, *updates])} }}")
-    lines += ["    (void)row;" if not readers else "", "}"]
-    for p, (low, high) in enumerate(run.taps):
-        total = _joined(code, [f"a{p}_{chain}" for chain in range(chains)])
-        if code.kind == "average":
-            width = columns.taps if code.include_padding else high - low
-            total = f"{total} / ({width} * divisor)"
-        lines.append(_stored(code, total, p * code.result.pixel))
-    return lines
+    return [*lines, "    (void)row;" if not readers else "", "}"]
 
 
 def _many_rows(code: WindowCode, run: Run) -> list[str]:
+    lines = _rows_sums(code, run)
+    if code.has_assembly:
+        lines = [either(code.ordered, "\n".join(_ordered_rows(code, run)), "\n".join(lines))]
+    for r in range(code.rows):
+        for p in range(len(run.taps)):
+            place = r * code.result.row + p * code.result.pixel
+            lines.append(_stored(code, f"a{r}_{p}", place))
+    return lines
+
+
+def _ordered_rows(code: WindowCode, run: Run) -> list[str]:
+    """The sums of several rows in assembly; they begin with the bias in memory, which leaves its register to them."""
+    lanes, rows, columns = code.lanes, code.windows.rows, code.windows.columns
+    across = _readers(columns, run.taps)
+    down = _readers(rows, ((0, rows.taps),) * code.rows)
+    names = [f"a{r}_{p}" for r in range(code.rows) for p in range(len(run.taps))]
+    lines = [f"vec{lanes} {', '.join(names)};", *(f"EXPLORE_AT({name}, bias);" for name in names)]
+    inputs = [
+        (row * code.source.row + column * code.source.pixel, below, beside)
+        for row, below in down.items()
+        for column, beside in across.items()
+    ]
+    if not inputs:
+        return lines
+    first = inputs[0][0]
+    lines.append(f"const float *from = in + {first};")
+    reads = chained("from", [(0, place) for place, _, _ in inputs], first)
+    for read, (_, below, beside) in zip(reads, inputs, strict=True):
+        updates = [(f"a{r}_{p}", f"w{ky}_{kx}") for r, ky in below for p, kx in beside]
+        lines.append(_ordered_input(lanes, read, updates))
+    return lines
+
+
+def _rows_sums(code: WindowCode, run: Run) -> list[str]:
+    """The sums of several rows in C."""
     lanes, rows, columns = code.lanes, code.windows.rows, code.windows.columns
     names = [f"a{r}_{p} = start" for r in range(code.rows) for p in range(len(run.taps))]
     lines = [f"vec{lanes} {', '.join(names)};"]
@@ -202,10 +294,6 @@ def _many_rows(code: WindowCode, run: Run) -> list[str]:
             load = f"const vec{lanes} v = {constant_vector(lanes, f'in + {place}')};"
             updates = [_update(code, f"a{r}_{p}", f"w{ky}_{kx}") for r, ky in below for p, kx in beside]
             lines.append(f"{{ {' '.join([load, *updates])} }}")
-    for r in range(code.rows):
-        for p in range(len(run.taps)):
-            place = r * code.result.row + p * code.result.pixel
-            lines.append(_stored(code, f"a{r}_{p}", place))
     return lines
 
 

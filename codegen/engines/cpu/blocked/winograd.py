@@ -114,7 +114,8 @@ class CpuBlockedWinograd(BlockedKernel):
         lines = 2 * code.points  # 1D transforms
         count.add(gathers * inputs, alu=lines * input_operations(code.tile), loads=squared, stores=squared)
         steps = float(squared * code.group_count * channel_tiles * code.channels)
-        count.add_tiles(steps, max(code.heights), code.blocks * code.lanes, target)
+        ordered = self.registers(target).ordered
+        count.add_tiles(steps, max(code.heights), code.blocks * code.lanes, target, ordered)
         lines = code.points + code.tile
         clamps = epilogue_instructions(spec) * code.tile**2
         alu = lines * output_operations(code.tile) + clamps
@@ -137,7 +138,8 @@ class CpuBlockedWinograd(BlockedKernel):
         self, spec: LayerSpec, target: Target, choice: Choice, weights: Sequence[FloatArray], entry: str
     ) -> CpuProgram:
         code = _code(spec, {**choice.splits, **choice.tiles}, entry)
-        code = replace(code, by_element=tile_registers(target, code.lanes).by_element)
+        registers = tile_registers(target, code.lanes)
+        code = replace(code, by_element=registers.by_element, ordered=registers.ordered)
         share = _share(code, choice.splits["shared"], choice.threads)
         blocks, groups = ("0", str(code.out_blocks)), ("0", str(code.group_count))
         own = (share.first, share.end)

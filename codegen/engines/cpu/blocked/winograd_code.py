@@ -10,7 +10,7 @@ import numpy as np
 
 from codegen.engines.cpu.blocked.winograd_transform import POINTS
 from codegen.engines.cpu.gemm_tile import matrix_and_bias
-from codegen.engines.cpu.machine import FLOAT_BYTES
+from codegen.engines.cpu.machine import FLOAT_BYTES, OrderedForm
 from codegen.expression import RESULT, Expression
 from codegen.tensor import FloatArray
 from codegen.winograd import TAPS, transformed_filters
@@ -22,7 +22,7 @@ LINE = 16  # elements of 64 bytes
 class WinogradCode:
     """What the text depends on. `pixels` tiles by `blocks` blocks of output channels are in registers; `groups` times
     as many tiles are transformed, multiplied and transformed back at a time: a chunk. `by_element`: on AArch64 products
-    are in assembly (`scheduled_tile`), elsewhere this text too is C.
+    are in assembly (`scheduled_tile`), elsewhere this text too is C; with `ordered` they are on 32-bit ARM.
     """
 
     entry: str
@@ -39,6 +39,7 @@ class WinogradCode:
     groups: int
     epilogue: Expression = RESULT
     by_element: bool = False
+    ordered: OrderedForm = ""
 
     @property
     def points(self) -> int:

@@ -4,6 +4,16 @@ from __future__ import annotations
 
 from textwrap import indent
 
+from codegen.engines.cpu.blocked.ordered import (
+    Place,
+    ahead,
+    chained,
+    either,
+    neon_products,
+    ordered_ends,
+    ordered_starts,
+    vfp_products,
+)
 from codegen.engines.cpu.blocked.scheduled_tile import (
     CHANNELS,
     TileShape,
@@ -13,7 +23,7 @@ from codegen.engines.cpu.blocked.scheduled_tile import (
 )
 from codegen.engines.cpu.blocked.vectors import constant_vector, vector
 from codegen.engines.cpu.blocked.winograd_code import LINE, WinogradCode
-from codegen.engines.cpu.machine import FLOAT_BYTES
+from codegen.engines.cpu.machine import FLOAT_BYTES, ORDERED_LANES
 from codegen.engines.cpu.source import fill
 
 AHEAD = 256  # vectors from the weights in use to those fetched: large layers stream them from main memory
@@ -99,6 +109,9 @@ def _product_in_c(code: WinogradCode, height: int, width: int) -> str:
     parts = [fill(loop, count=whole, channels=lanes)] if whole else []
     if rest:
         parts.append(fill(loop, count=1, channels=rest))
+    in_c = f"{vec} {', '.join(sums)};\n" + "".join(parts).strip()
+    if code.ordered:
+        in_c = either(code.ordered, _ordered_sums(code, height, width), in_c)
     results = [
         f"{vector(lanes, f'm + {(p * width + b) * lanes}')} = a{p}_{b};"
         for p in range(height)
@@ -109,16 +122,36 @@ def _product_in_c(code: WinogradCode, height: int, width: int) -> str:
         static void ${entry}_product${height}x$width(const float *restrict v, const float *restrict w,
                                                      float *restrict m)
         {
-            $vec $sums;
-            $parts
+            $sums
             $results
         }
         """,
         entry=code.entry,
         height=height,
         width=width,
-        vec=vec,
-        sums=", ".join(sums),
-        parts=indent("".join(parts), "    ").strip(),
+        sums=indent(in_c, "    ").strip(),
         results="\n    ".join(results),
     )
+
+
+def _ordered_sums(code: WinogradCode, height: int, width: int) -> str:
+    """The sums in assembly of 32-bit ARM."""
+    step = width * ORDERED_LANES
+    whole, rest = divmod(code.channels, ORDERED_LANES)
+    lines = [ordered_starts(code.ordered, height, width, ["{0}"] * width)]
+    for count, channels in ((whole, ORDERED_LANES), (1, rest)):
+        if not count or not channels:
+            continue
+        lines.append(f"for (int i = 0; i < {count}; ++i) {{")
+        lines += [ahead(code.ordered, "w", line) for line in range(0, channels * step, LINE)]
+        if code.ordered == "neon":
+            places = [(p, p * ORDERED_LANES) for p in range(height)]
+            reads = chained("v", places, code.chunk_tiles * ORDERED_LANES)
+            lines += neon_products(reads, width, channels, "w", 0, 0)
+        else:
+            for c in range(channels):
+                inputs = [Place(p, "v", p * ORDERED_LANES + c) for p in range(height)]
+                lines += ["{", *vfp_products(inputs, width, "w"), "}"]
+            lines.append(f"v += {code.chunk_tiles * ORDERED_LANES};")
+        lines.append("}")
+    return "\n".join([*lines, ordered_ends(code.ordered, height, width)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from codegen.engines.cpu.blocked.ordered import ordered_prologue
 from codegen.engines.cpu.blocked.vectors import constant_vector, vector, vector_prologue
 from codegen.engines.cpu.blocked.winograd_code import WinogradCode
 from codegen.engines.cpu.blocked.winograd_products import product_text
@@ -19,6 +20,7 @@ def winograd_text(code: WinogradCode) -> str:
     return "".join(
         [
             vector_prologue(code.lanes, code.epilogue),
+            ordered_prologue(code.ordered),
             input_text(code),
             *products,
             *(output_text(code, rows, columns) for rows, columns in code.cuts),

@@ -68,7 +68,7 @@ class CpuInt8Conv(RegisterTiledConv[QuantizedConvCode]):
         if product_form(target) == "bytes":
             return registers
         return replace(
-            registers, count=registers.count - 4, by_element=False
+            registers, count=registers.count - 4, by_element=False, ordered=""
         )  # weights and inputs are two each
 
     def widths(self, spec: LayerSpec, blocks: int, registers: TileRegisters) -> tuple[int, ...]:
