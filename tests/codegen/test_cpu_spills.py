@@ -19,6 +19,7 @@ from codegen.graph import LayerSpec
 from codegen.operators.conv2d import Conv2d
 from codegen.program import CpuProgram
 from codegen.schedule import Choice
+from codegen.target import Target
 from codegen.tensor import TensorType
 from microbench.inner_loops.counts import count_loop
 from microbench.inner_loops.disassembly import disassemble
@@ -57,13 +58,13 @@ LAYERS = {
 }
 
 
-def widest(algorithm: CpuAlgorithm, spec: LayerSpec) -> Iterator[Choice]:
+def widest(algorithm: CpuAlgorithm, spec: LayerSpec, target: Target = TARGET) -> Iterator[Choice]:
     """Of one thread, the widest tile for each number of blocks or rows."""
     found: dict[tuple[int | str, ...], Choice] = {}
-    for point in algorithm.space(spec, TARGET).points():
+    for point in algorithm.space(spec, target).points():
         with suppress(ScheduleError):
             if point["threads"] == 1:
-                found[point.get("blocks", 0), point.get("rows", 0)] = algorithm.choice(spec, TARGET, point)
+                found[point.get("blocks", 0), point.get("rows", 0)] = algorithm.choice(spec, target, point)
     yield from found.values()
 
 
