@@ -37,10 +37,11 @@ class ModelScores:
 
 @dataclass(frozen=True)
 class TimedObservations:
-    """What a store says of one board; `left_out`: a sentence on samples of other code."""
+    """What a store says of one board; sentences: `left_out` on samples of other code, `noise` on the noise floor."""
 
     observations: tuple[Observation, ...]
     left_out: str
+    noise: str
 
 
 def timed_observations(store: str, profile: DeviceProfile) -> TimedObservations:
@@ -64,7 +65,7 @@ def timed_observations(store: str, profile: DeviceProfile) -> TimedObservations:
             f"{store} has no times of {profile.name} that a model could be judged by: {known.remedy}, or name another "
             "store"
         )
-    return TimedObservations(tuple(found.values()), known.sentence)
+    return TimedObservations(tuple(found.values()), known.sentence, known.noise)
 
 
 def model_scores(

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from statistics import median
 
 from codegen.algorithm import algorithms
 from explorer.measure.jobs import is_current
+from explorer.runs.noise import noise_text
 from microbench.profile import DeviceProfile
+from microbench.protocol import ReferenceTimes, noise_floor
 from microbench.store import Sample, Store
 
 TAKE = "take them by `explore bench ground-truth`"
@@ -16,11 +19,24 @@ TAKE = "take them by `explore bench ground-truth`"
 @dataclass(frozen=True)
 class TruthSamples:
     """Samples of candidates on boards with a profile's constants, in the order they were taken; `outdated`: how many
-    more there are, timed with code that their algorithms generate no longer.
+    more there are, timed with code that their algorithms generate no longer. `references`: kernels timed several times
+    in between, where a clock was read.
     """
 
     samples: tuple[Sample, ...]
     outdated: int
+    references: tuple[Sample, ...] = ()
+
+    @property
+    def noise(self) -> str:
+        """The noise floor, of the reference whose times spread most."""
+        times_s: dict[str, list[float]] = {}
+        for sample in self.references:
+            times_s.setdefault(sample.candidate_hash, []).append(sample.time_s)
+        widest = max(times_s.values(), key=lambda found: noise_floor(found) or 0.0, default=[])
+        kinds = frozenset(sample.kind for sample in (*self.samples, *self.references))
+        reference = ReferenceTimes(len(widest), median(widest), " ".join(sorted(kinds))) if widest else None
+        return f"Noise floor: {noise_text(noise_floor(widest), reference, kinds)}."
 
     @property
     def sentence(self) -> str:
@@ -42,13 +58,17 @@ def truth_samples(
 ) -> TruthSamples:
     """Those that are wanted, of the algorithms as they are installed. Raises StoreError for a damaged store."""
     current: list[Sample] = []
+    references: list[Sample] = []
     outdated = 0
     with Store.open(store) as opened:
         for sample in opened.samples():
-            of_board = sample.fingerprint.profile_hash == profile.hash
-            if of_board and sample.role == "candidate" and wanted(sample):
+            if sample.fingerprint.profile_hash != profile.hash:
+                continue
+            if sample.role == "reference" and sample.is_timed:
+                references.append(sample)
+            elif sample.role == "candidate" and wanted(sample):
                 if is_current(sample, algorithms()):
                     current.append(sample)
                 else:
                     outdated += 1
-    return TruthSamples(tuple(current), outdated)
+    return TruthSamples(tuple(current), outdated, tuple(references))

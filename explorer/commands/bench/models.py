@@ -108,6 +108,7 @@ def models(
         )
         notes = (
             f"Times of {profile.title}. {judged.left_out} Models learn from {source}",
+            judged.noise,
             bound_kept(judged.observations, profile).sentence,
         )
         table = StudyTable(f"{profile.name}: errors of what was not seen", COLUMNS, rows, notes)

@@ -10,6 +10,7 @@ from codegen.operators.conv2d import Conv2d
 from explorer.measure.jobs import JobBuilder
 from explorer.studies.ground_truth import all_candidates, chosen_share
 from explorer.studies.model_scores import timed_observations
+from explorer.studies.truth_samples import TruthSamples
 from microbench.profile import load_profile
 from microbench.store import Store
 from tests.codegen.layers import convolution
@@ -55,6 +56,15 @@ def test_samples_of_other_kernels_are_left_out_and_said_to_be(tmp_path: Path) ->
     profile = load_profile("pi-zero")
     alone, beside = timed_observations(str(store), profile), timed_observations(str(mixed), profile)
     assert beside.observations == alone.observations
+    assert alone.noise == "Noise floor: simulated: deterministic, no noise floor."
+    spreads = ((samples[0], (1.0, 1.0, 1.0)), (samples[1], (0.9, 1.0, 1.1)))
+    references = [
+        replace(sample, kind="host", role="reference", times_s=(time_s,))
+        for sample, times_s in spreads
+        for time_s in times_s
+    ]
+    floor = TruthSamples((), 0, tuple(references)).noise
+    assert floor.startswith("Noise floor: ±9.5 %, half the spread of 3 timings of a reference kernel")
     assert "is of the kernels as they are generated now" in alone.left_out
     count = sum(sample.kind != "modelled" for sample in samples)
     assert beside.left_out == f"{count} samples of kernels that are generated otherwise now are left out."
