@@ -73,6 +73,9 @@ def models(
     resolution: Annotated[
         int, typer.Option(help="of the zoo's networks, in pixels", min=32, metavar="PIXELS")
     ] = 224,
+    note: Annotated[
+        str, typer.Option(help="how the times were taken, for below the table", metavar="SENTENCE")
+    ] = "",
     markdown: Annotated[
         Path | None, typer.Option(help="write the table to this file too", metavar="FILE")
     ] = None,
@@ -107,7 +110,11 @@ def models(
             else "the samples judged by."
         )
         notes = (
-            f"Times of {profile.title}. {judged.left_out} Models learn from {source}",
+            " ".join(
+                filter(
+                    None, (f"Times of {profile.title}.", note, judged.left_out, f"Models learn from {source}")
+                )
+            ),
             judged.noise,
             bound_kept(judged.observations, profile).sentence,
         )

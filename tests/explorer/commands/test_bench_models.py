@@ -32,12 +32,23 @@ def test_ground_truth_goes_on_and_models_are_judged_by_it(tmp_path: Path) -> Non
     with Store.open(store) as opened:
         assert opened.count() == count
     judged = explore(
-        "bench", "models", "--models", model, "--store", store, "--seeds", "2", "--markdown", page
+        "bench",
+        "models",
+        "--models",
+        model,
+        "--store",
+        store,
+        "--seeds",
+        "2",
+        "--markdown",
+        page,
+        *("--note", "Nothing else was going on."),
     )
     assert judged.exit_code == 0, judged.output
     rows = [line for line in page.read_text().splitlines() if line.startswith("| r")]
     assert {line.split("|")[1].strip() for line in rows} >= {"residual", "roofline"}
     assert {line.split("|")[2].strip() for line in rows} == {"candidate", "shape"}
+    assert "Nothing else was going on. Every sample is of the kernels" in page.read_text()
     assert "candidates take less than the roofline's bound" in page.read_text()
 
 
