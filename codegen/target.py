@@ -12,12 +12,16 @@ SMALLEST_L1D_BYTES = 16 * 1024  # of the boards' cores: what every one has
 GpuMemory = Literal["cached", "direct"]
 GPU_MEMORIES: tuple[GpuMemory, ...] = get_args(GpuMemory)
 
+WeightType = Literal["float32", "float16", "int8"]
+WEIGHT_TYPES: tuple[WeightType, ...] = get_args(WeightType)
+
 
 @dataclass(frozen=True)
 class Target:
     """A board as the compiler sees it. `compiler` is an argument vector for C; `qpus` 0 where there is no GPU.
 
     `l2_bytes` is the GPU's, the CPU's caches have their own: data of the first level, and the second level or 0.
+    `weights`: as what algorithms that can do so store them; the user's wish, which no board has.
     """
 
     name: str
@@ -31,6 +35,7 @@ class Target:
     l2_bytes: int = 0
     cpu_l1d_bytes: int = SMALLEST_L1D_BYTES
     cpu_l2_bytes: int = 0
+    weights: WeightType = "float32"
 
     @property
     def has_qpus(self) -> bool:

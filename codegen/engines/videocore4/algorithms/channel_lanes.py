@@ -34,7 +34,7 @@ from codegen.engines.videocore4.algorithms.images import (
     layer_in_rounds,
     work_of_images,
 )
-from codegen.engines.videocore4.algorithms.words import float_words
+from codegen.engines.videocore4.assembler import Assembler
 from codegen.engines.videocore4.kernels.channel_lanes import (
     CHANNELS,
     DMA_WORDS,
@@ -63,9 +63,11 @@ from codegen.engines.videocore4.layout import LANE_BYTES, LANES, LINE_BYTES, blo
 from codegen.engines.videocore4.parts import parts_of
 from codegen.errors import ScheduleError
 from codegen.graph import LayerSpec
+from codegen.operators.conv2d import Conv2d
 from codegen.program import WORD_BYTES
 from codegen.schedule import Axis, AxisNames, Candidate, Choice, Point, Space, Work, values
-from codegen.target import Target
+from codegen.stored_weights import WEIGHTS, halves, weight_type, weights_axis
+from codegen.target import WEIGHT_TYPES, Target, WeightType
 from codegen.tensor import FloatArray
 
 PIXELS = 20, 22, 24, 25, 26
@@ -145,13 +147,15 @@ class QpuPointwiseChannels(AlgorithmBase):
         pixels: pixels of a tile
         pace: where an image has many channels, whether QPUs go through their tiles each at its own pace (free), or
             keep near each other (in_step), so that lines that several need are read once
+        weights: type of the weights as they are stored, where it is not float32
     """
 
     name = "qpu_pointwise_channels"
     engine: str = "videocore4"
     takes_residuals = True
-    axis_names: ClassVar[AxisNames] = {"neighbours": NEIGHBOURS, "pace": PACES}
+    axis_names: ClassVar[AxisNames] = {"neighbours": NEIGHBOURS, "pace": PACES, WEIGHTS: WEIGHT_TYPES}
     in_step = True  # where it is a whole layer, whose launches are counted
+    narrow: tuple[WeightType, ...] = ("float16",)  # what weights may be stored as, of pairs of channels
 
     def computes(self, spec: LayerSpec, target: Target) -> bool:
         found = Convolution.of(spec)
@@ -175,26 +179,22 @@ class QpuPointwiseChannels(AlgorithmBase):
         deep = geometry.input_channels >= _LEAST_IN_STEP
         if self.in_step and deep and images_of(spec) == op.groups == 1 and 1 < target.qpus <= MOST_QPUS:
             axes.append(Axis("pace", PACES))
-        return Space(tuple(axes))
+        narrow = self.narrow if geometry.input_channels % 2 == 0 else ()
+        return Space((*axes, *weights_axis(target, narrow)))
 
     def choice_at(self, spec: LayerSpec, target: Target, point: Point) -> Choice:
         op, geometry = group_of(spec)
-        # Refuses what has no registers.
-        channel_lanes_kernel(
-            point["pixels"],
-            geometry.input_channels % 2 == 1,
-            coded(op.epilogue),
-            residual=adds_residual(op.epilogue),
-            in_step=target.qpus * (point.get("pace") == IN_STEP),
-        )
         choice = Choice(
             engine=self.engine,
             algorithm=self.name,
             split=values({axis: point[axis] for axis in ("pixel_tiles", "neighbours")}),
-            tile=values({axis: point[axis] for axis in ("channels", "pixels", "pace") if axis in point}),
+            tile=values(
+                {axis: point[axis] for axis in ("channels", "pixels", "pace", WEIGHTS) if axis in point}
+            ),
             input_layouts=("pixel16",) * len(spec.inputs),
             output_layouts=("pixel16",),
         )
+        _kernel(op, geometry, target, choice)  # refuses what has no registers
         if point.get("pace") == IN_STEP and parts_of(self, Candidate(spec, choice), target) > 1:
             raise ScheduleError(
                 f"{self.name}: QPUs in step do all tiles in one launch, which would take too long"
@@ -212,15 +212,16 @@ class QpuPointwiseChannels(AlgorithmBase):
         by_itself = alone(gathered, depth % 2 == 1)
         vectors = 1.0 if by_itself else 0.5
         in_step = choice.tiles.get("pace") == IN_STEP
-        hiding = hiding_instructions(pixels, alone=by_itself)
+        halves = weight_type(choice) == "float16"
+        hiding = hiding_instructions(pixels, alone=by_itself, by_pair=halves)
         inner = VECTORS * THROUGH_A + hiding
         results = VECTORS * pixels
         residual_lines = 0.0 if Convolution.require(spec).residual is None else float(tiles * results)
         together = min(choice.splits["pixel_tiles"], rows)
         beside = min(-(-target.qpus // together), columns)
         round_pixels = WORD_BYTES * together * depth * pixels
-        round_weights = LINE_BYTES * beside * depth * VECTORS
-        weight_bytes = sum(tensor.size_bytes for tensor in spec.weights)
+        round_weights = LINE_BYTES * beside * depth * VECTORS // (1 + halves)
+        weight_bytes = sum(tensor.size_bytes for tensor in spec.weights) // (1 + halves)
         input_bytes = sum(tensor.size_bytes for tensor in spec.inputs) // images_of(spec)
         words = words_before(in_step) + words_behind(pixels, bool(bounds(op.epilogue)), bool(residual_lines))
         work = Work(
@@ -261,10 +262,11 @@ class QpuPointwiseChannels(AlgorithmBase):
             starts(whole.output_channels, CHANNELS),
             bounds(op.epilogue),
             None if residual is None else (residual, whole),
+            _Places(whole.input_channels, weight_type(choice) == "float16"),
         )
         table = part.pixels.table()
         banks = zip(*(np.split(w, op.groups) for w in weights[:2]), strict=True)
-        lines = [_lines(kernel, bias, part.channel_starts) for kernel, bias in banks]
+        lines = [_lines(kernel, bias, part.channel_starts, part.places) for kernel, bias in banks]
         order = in_turn(target.qpus, choice, part.pixels.tiles, len(part.channel_starts))
         together = min(map(len, order)) if in_step else 0
         rounds = []
@@ -272,14 +274,8 @@ class QpuPointwiseChannels(AlgorithmBase):
             first = table.nbytes + group * lines[0].nbytes
             qpus = [_Qpu(tiles, q == 0, together) for q, tiles in enumerate(order)]
             rounds.append([part.block(qpu, group, first, in_step) for qpu in qpus])
-        code = channel_lanes_kernel(
-            choice.tiles["pixels"],
-            whole.input_channels % 2 == 1,
-            coded(op.epilogue),
-            residual=residual is not None,
-            in_step=target.qpus * in_step,
-        ).words
-        packed = np.concatenate([table.reshape(-1), *(float_words(x.reshape(-1)) for x in lines)])
+        packed = np.concatenate([table.reshape(-1), *(x.reshape(-1) for x in lines)])
+        code = _kernel(op, whole, target, choice).words
         return for_each_image(layer_in_rounds(code, packed, rounds), spec, choice, output_lines)
 
     def order_of_sums(self, spec: LayerSpec, choice: Choice) -> NDArray[np.intp]:
@@ -324,6 +320,7 @@ class _Part:
     channel_starts: tuple[int, ...]
     clamp: tuple[float, ...]
     residual: tuple[int, Geometry] | None
+    places: _Places
 
     def block(self, qpu: _Qpu, group: int, weights: int, in_step: bool) -> tuple[Uniform, ...] | None:
         """A QPU's uniforms; `weights`: where the group's begin."""
@@ -349,12 +346,11 @@ class _Part:
     def _before(self, row: int, column: int, group: int, weights: int, rest: int) -> list[Uniform]:
         depth = self.geometry.input_channels
         source, ahead = LINE_BYTES * depth * group, first_request(depth) - rest
-        vector = block_lines(depth + 1) * LINE_BYTES
-        biases = [weights + vector * (VECTORS * column + p) for p in range(VECTORS)]
+        tile = weights + self.places.tile_bytes * column
         return [
             Address("weights", LINE_BYTES * row),
-            *(Address("weights", bias) for bias in biases),
-            *(Address("weights", bias + LINE_BYTES + ahead) for bias in biases),
+            *(Address("weights", tile + self.places.bias(p)) for p in range(VECTORS)),
+            *(Address("weights", tile + self.places.first_line(p) + ahead) for p in range(VECTORS)),
             Address("input", source + ahead),
             first_offset(depth) + rest,
             Address("input", self._stream(row, group)),
@@ -396,14 +392,61 @@ def _pixel_bytes(geometry: Geometry, pixel: int, channel: int) -> int:
     return geometry.output_line_bytes(block, channel) + LANE_BYTES * inside
 
 
-def _lines(kernel: FloatArray, bias: FloatArray, channel_starts: Sequence[int]) -> FloatArray:
-    """[tiles][vectors][lines][16 output channels]: biases, weights of each input channel, and what spreads vectors over
-    the caches' sets.
+@dataclass(frozen=True)
+class _Places:
+    """Where the lines of a tile of channels lie, in bytes: of each vector its biases and a line for each input channel,
+    and what spreads vectors over the caches' sets. Half floats: the biases of both, then for each two input channels a
+    line of each vector, and what spreads tiles.
     """
+
+    input_channels: int
+    halves: bool
+
+    @property
+    def tile_bytes(self) -> int:
+        return (
+            VECTORS * self._vector
+            if not self.halves
+            else LINE_BYTES * block_lines(self.input_channels + VECTORS)
+        )
+
+    def bias(self, vector: int) -> int:
+        return (LINE_BYTES if self.halves else self._vector) * vector
+
+    def first_line(self, vector: int) -> int:
+        return self.bias(vector) + LINE_BYTES * (VECTORS if self.halves else 1)
+
+    @property
+    def _vector(self) -> int:
+        return LINE_BYTES * block_lines(self.input_channels + 1)
+
+
+def _lines(
+    kernel: FloatArray, bias: FloatArray, channel_starts: Sequence[int], places: _Places
+) -> NDArray[np.uint32]:
+    """The lines of all tiles, 16 output channels each, as `places` says."""
     depth = kernel.shape[1]
-    lines = np.zeros((len(channel_starts), VECTORS, block_lines(depth + 1), LANES), np.float32)
+    lines = np.zeros((len(channel_starts), places.tile_bytes // LINE_BYTES, LANES), np.uint32)
+    together = 2 if places.halves else 1
+    stored = halves(kernel) if places.halves else kernel
+    words = np.ascontiguousarray(stored.reshape(-1, depth)).view("<u4")
     for number, start in enumerate(channel_starts):
-        own = slice(start, start + CHANNELS)
-        lines[number, :, 0] = bias[own].reshape(VECTORS, LANES)
-        lines[number, :, 1 : depth + 1] = kernel[own].reshape(VECTORS, LANES, depth).transpose(0, 2, 1)
+        for vector in range(VECTORS):
+            own = slice(start + LANES * vector, start + LANES * (vector + 1))
+            lines[number, places.bias(vector) // LINE_BYTES] = bias[own].view("<u4")
+            first = places.first_line(vector) // LINE_BYTES
+            every = slice(first, first + depth, together)
+            lines[number, every] = words[own].T
     return lines
+
+
+def _kernel(op: Conv2d, geometry: Geometry, target: Target, choice: Choice) -> Assembler:
+    """Raises ScheduleError where registers lack."""
+    return channel_lanes_kernel(
+        choice.tiles["pixels"],
+        geometry.input_channels % 2 == 1,
+        coded(op.epilogue),
+        residual=adds_residual(op.epilogue),
+        in_step=target.qpus * (choice.tiles.get("pace") == IN_STEP),
+        halves=weight_type(choice) == "float16",
+    )

@@ -17,6 +17,8 @@ from codegen.engines.videocore4.assembler import Assembler
 from codegen.engines.videocore4.kernels.results import coded, epilogue_instructions
 from codegen.engines.videocore4.kernels.vectors import AHEAD as GLOBAL_POOL_AHEAD
 from codegen.engines.videocore4.kernels.vectors import (
+    BYTE_LARGEST,
+    PARTS,
     fully_connected_kernel,
     fully_connected_tile_words,
     global_pool_fixed_words,
@@ -30,10 +32,13 @@ from codegen.operators.fully_connected import FullyConnected
 from codegen.operators.pool2d import Pool2d
 from codegen.program import WORD_BYTES
 from codegen.schedule import Axis, AxisNames, Choice, Point, Space, Work, values
-from codegen.target import Target
+from codegen.stored_weights import WEIGHTS, bytes_of, halves, weight_type, weights_axis
+from codegen.target import WEIGHT_TYPES, Target, WeightType
 from codegen.tensor import FloatArray
 
 _HEAD_WORDS = 2
+UNROLLS = (1, 2, 4, 8, 16)
+NARROW: tuple[WeightType, ...] = ("float16", "int8")  # weights that r4 unpacks
 DEALINGS = RUNS, INTERLEAVED = "runs", "interleaved"
 
 
@@ -50,6 +55,32 @@ def _first_outputs(outputs: int) -> tuple[int, ...]:
     return starts(outputs, LANES) if outputs >= LANES else (0,)
 
 
+def _lines(kind: WeightType, inputs: int) -> tuple[int, int]:
+    """Of a tile of 16 outputs: those of biases and of what bytes are worth, and those of weights."""
+    return 2 if kind == "int8" else 1, inputs // len(PARTS[kind])
+
+
+def _packed(
+    kind: WeightType, matrix: FloatArray, bias: FloatArray, first_outputs: Sequence[int]
+) -> NDArray[np.uint32]:
+    """[tiles][lines][16 outputs], each word the weights of several neighbouring inputs, the first lowest."""
+    heads = [bias]
+    parts: NDArray[np.generic] = matrix
+    if kind == "float16":
+        parts = halves(matrix)
+    elif kind == "int8":
+        parts, scales = bytes_of(matrix)
+        heads.append(scales * np.float32(BYTE_LARGEST))
+    weights = np.ascontiguousarray(parts).view("<u4")
+    tiles = [
+        np.concatenate(
+            [*(float_words(x[o : o + LANES])[None, :] for x in heads), weights[o : o + LANES].T], axis=0
+        )
+        for o in first_outputs
+    ]
+    return np.stack(tiles).reshape(-1)
+
+
 def _check_flat(name: str, output_lines: int | None) -> None:
     if output_lines is not None:
         raise ScheduleError(f"{name} writes nchw, which has no blocks of {output_lines} lines")
@@ -61,47 +92,55 @@ class QpuFullyConnected(AlgorithmBase):
     Axes:
         dealing: how tiles of 16 outputs go to the QPUs: runs of neighbours, or interleaved, every so many-th
         unroll: inputs of a turn of the inner loop
+        weights: type of the weights as they are stored, where it is not float32
     """
 
     name = "qpu_fully_connected"
     engine: str = "videocore4"
-    axis_names: ClassVar[AxisNames] = {"dealing": DEALINGS}
+    axis_names: ClassVar[AxisNames] = {"dealing": DEALINGS, WEIGHTS: WEIGHT_TYPES}
 
     def computes(self, spec: LayerSpec, target: Target) -> bool:
         return isinstance(spec.op, FullyConnected) and len(spec.inputs) == 1 and target.has_qpus
 
     def space(self, spec: LayerSpec, target: Target) -> Space:
         inputs = spec.inputs[0].shape[1]
-        unrolls = tuple(u for u in (1, 2, 4, 8, 16) if inputs % u == 0)
-        return Space((Axis("dealing", DEALINGS, "split"), Axis("unroll", unrolls)))
+        unrolls = tuple(u for u in UNROLLS if inputs % u == 0)
+        can = [kind for kind in NARROW if inputs % len(PARTS[kind]) == 0]
+        axes = weights_axis(target, can)
+        if axes:
+            unrolls = tuple(u for u in unrolls if u % len(PARTS[target.weights]) == 0)
+        return Space((Axis("dealing", DEALINGS, "split"), Axis("unroll", unrolls), *axes))
 
     def choice_at(self, spec: LayerSpec, target: Target, point: Point) -> Choice:
-        # Refuses what has no registers.
-        self._kernel(spec, point["unroll"])
-        return Choice(
+        choice = Choice(
             self.engine,
             self.name,
             values({"dealing": point["dealing"]}),
-            values({"unroll": point["unroll"]}),
+            values({axis: point[axis] for axis in ("unroll", WEIGHTS) if axis in point}),
             ("nchw",),
             ("nchw",),
         )
+        self._kernel(spec, choice)  # refuses what has no registers
+        return choice
 
     def work(self, spec: LayerSpec, target: Target, choice: Choice) -> Work:
         inputs, outputs = spec.inputs[0].shape[1], spec.output.shape[1]
         epilogue = self._op(spec).epilogue
         tiles = _deal(_first_outputs(outputs), target.qpus, choice.splits["dealing"])
         count = sum(map(len, tiles))
+        kind = weight_type(choice)
+        heads, lines = _lines(kind, inputs)
+        of_input = 3.0 if kind == "int8" else 2.0
         work = Work(
             macs=float(inputs * outputs),
             alu_instructions=count
-            * (inputs * (2 + 2 / choice.tiles["unroll"]) + 60.0 + epilogue_instructions(epilogue)),
-            load_instructions=float(count * (inputs + 1)),
+            * (inputs * (of_input + 2 / choice.tiles["unroll"]) + 60.0 + epilogue_instructions(epilogue)),
+            load_instructions=float(count * (lines + heads)),
             uniform_words=float(count * (inputs + fully_connected_tile_words(bool(bounds(epilogue))))),
             store_instructions=float(count),
             dma_stores=float(count),
-            unique_bytes_read=float(WORD_BYTES * (inputs * (outputs + 1) + outputs)),
-            streamed_bytes_read=float(count * (inputs + 1) * LINE_BYTES),
+            unique_bytes_read=float(WORD_BYTES * (lines * outputs + inputs + heads * outputs)),
+            streamed_bytes_read=float(count * (lines + heads) * LINE_BYTES),
             bytes_written=float(count * WORD_BYTES * min(LANES, outputs)),
             balance=busiest_share([len(t) for t in tiles]),
             working_set_bytes=float(WORD_BYTES * inputs),
@@ -124,12 +163,9 @@ class QpuFullyConnected(AlgorithmBase):
         first_outputs = _first_outputs(matrix.shape[0])
         lacking = max(0, LANES - matrix.shape[0])
         matrix, bias = np.pad(matrix, ((0, lacking), (0, 0))), np.pad(bias, (0, lacking))
-        lines = [
-            np.concatenate([bias[o : o + LANES][None, :], matrix[o : o + LANES].T], axis=0)
-            for o in first_outputs
-        ]
-        packed = float_words(np.stack(lines))
-        tile_bytes = (inputs + 1) * LINE_BYTES
+        kind = weight_type(choice)
+        packed = _packed(kind, matrix, bias, first_outputs)
+        tile_bytes = sum(_lines(kind, inputs)) * LINE_BYTES
         clamp = bounds(op.epilogue)
 
         def block(tiles: Sequence[int]) -> tuple[Uniform, ...] | None:
@@ -146,15 +182,16 @@ class QpuFullyConnected(AlgorithmBase):
             return tuple(words)
 
         dealt = _deal(range(len(first_outputs)), target.qpus, choice.splits["dealing"])
-        layer = QpuLayer(self._kernel(spec, unroll).words, packed, tuple(block(tiles) for tiles in dealt))
+        layer = QpuLayer(self._kernel(spec, choice).words, packed, tuple(block(tiles) for tiles in dealt))
         return for_each_image(layer, spec, choice)
 
     def order_of_sums(self, spec: LayerSpec, choice: Choice) -> NDArray[np.intp]:
         return np.arange(spec.inputs[0].shape[1])
 
-    def _kernel(self, spec: LayerSpec, unroll: int) -> Assembler:
+    def _kernel(self, spec: LayerSpec, choice: Choice) -> Assembler:
         words = min(LANES, spec.output.shape[1])
-        return fully_connected_kernel(unroll, coded(self._op(spec).epilogue), words)
+        epilogue = coded(self._op(spec).epilogue)
+        return fully_connected_kernel(choice.tiles["unroll"], epilogue, words, weight_type(choice))
 
     def _op(self, spec: LayerSpec) -> FullyConnected:
         if not isinstance(spec.op, FullyConnected):

@@ -18,7 +18,8 @@ The kernel's block: address of the first tile's words, number of tiles. Words of
     then: with a residual the address of each pixel for each vector; low, high (where no epilogue is `coded`, and with a
     residual), the block's output address, then PIECES of DMA_WORDS: set-up of the store (0: none), of its stride,
     address
-The addresses of weights and of the input lie `first_request` behind their first lines.
+The addresses of weights and of the input lie `first_request` behind their first lines. Half floats of two neighbouring
+input channels share a word, the first lowest, and the lines of both vectors alternate.
 """
 
 from __future__ import annotations
@@ -36,7 +37,12 @@ from codegen.engines.videocore4.kernels.pieces import (
     stream_from,
 )
 from codegen.engines.videocore4.kernels.results import Results
-from codegen.engines.videocore4.kernels.rotated import STREAMED, ChannelSums, take_accumulators
+from codegen.engines.videocore4.kernels.rotated import (
+    PAIR_BYTES,
+    STREAMED,
+    ChannelSums,
+    take_accumulators,
+)
 from codegen.engines.videocore4.kernels.tile import IN_FLIGHT, TileRegisters
 from codegen.engines.videocore4.layer import RegisterPool, leave
 from codegen.engines.videocore4.layout import LANES, LINE_BYTES
@@ -105,9 +111,10 @@ def channel_lanes_kernel(
     *,
     residual: bool = False,
     in_step: int = 0,
+    halves: bool = False,
 ) -> Assembler:
     """Code for tiles of 32 output channels by `pixels`, of an odd or even number of input channels. `in_step`: how many
-    QPUs keep in step, or 0.
+    QPUs keep in step, or 0. `halves`: weights are half floats, those of two input channels in one word.
 
     Raises ScheduleError where registers lack.
     """
@@ -115,15 +122,19 @@ def channel_lanes_kernel(
     if gathered not in GATHERED:
         least, most = STREAMED + GATHERED[0], STREAMED + GATHERED[-1]
         raise ScheduleError(f"{pixels} pixels: a tile has {least} to {most}")
+    together = alone(gathered, odd)
+    if halves and odd:
+        raise ScheduleError("half floats are those of pairs of input channels")
     r, step, pace = _allocate(pixels, in_step)
     assert r.weight_lines is not None
     accumulators = [x for row in r.accumulators for x in row]
     results = Results.of(accumulators, epilogue, (UNIFORM, UNIFORM), r.free_at_store, residual=residual)
-    sums = ChannelSums(r, r.weight_lines, step, odd, alone=alone(gathered, odd))
+    parts = ("16a", "16b") if halves else ("", "")
+    sums = ChannelSums(r, r.weight_lines, step, odd, alone=together, parts=parts)
     k = Assembler()
     k.mov(r.tile, UNIFORM)
     k.mov(r.tiles, UNIFORM)
-    k.load(step, LINE_BYTES)
+    k.load(step, PAIR_BYTES if halves and not together else LINE_BYTES)
     k.label("tile")
     _start(k, r, pace)
     sums.add(k, None if pace is None else lambda k: _pause(k, r, pace))
@@ -153,7 +164,7 @@ class _Pace:
 
 
 def _allocate(pixels: int, in_step: int) -> tuple[TileRegisters, Register, _Pace | None]:
-    """A tile's registers, one for a line's bytes, and those of QPUs in step."""
+    """A tile's registers, one for bytes from line to line, and those of QPUs in step."""
     pool = RegisterPool()
     accumulators = take_accumulators(pool, pixels)
     addresses = [pool.take("b") for _ in range(VECTORS)]

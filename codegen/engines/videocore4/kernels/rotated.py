@@ -21,7 +21,7 @@ each; their vectors follow each other.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Literal, NamedTuple
 
@@ -59,6 +59,7 @@ CHANNELS_OF_VECTOR = 2
 PAIR_BYTES = CHANNELS_OF_VECTOR * LINE_BYTES  # from one pair of channels to the next, of lines and of vectors
 VECTORS_IN_PAIR = PAIR_BYTES // LINE_BYTES  # tiles of channels whose vectors alternate
 _LINES = (R1, R4)
+_WHOLE = ("", "")
 
 
 def channels_behind_loop(input_channels: int) -> int:
@@ -132,12 +133,24 @@ class ChannelSums:
 
     `vectors`: the address of the vectors; `step`: holds LINE_BYTES. With `alone` a vector has one channel, and may have
     more lanes of it than half.
+
+    `parts`: how r4 unpacks the lines of the two channels of a pair. Where it does, both are parts of the same lines,
+    which are asked for twice and lie PAIR_BYTES apart from pair to pair: `step` holds that. With `alone` it holds
+    LINE_BYTES all the same, and the vector of a pair's second channel is asked for between two of them.
     """
 
     def __init__(
-        self, r: TileRegisters, vectors: Register, step: Register, odd: bool, *, alone: bool = False
+        self,
+        r: TileRegisters,
+        vectors: Register,
+        step: Register,
+        odd: bool,
+        *,
+        alone: bool = False,
+        parts: tuple[str, str] = _WHOLE,
     ) -> None:
         self._r, self._step, self._odd, self._vectors, self._alone = r, step, odd, vectors, alone
+        self._parts, self._by_pair = parts, parts != _WHOLE
 
     def add(self, k: Assembler, pause: Callable[[Assembler], None] | None = None) -> None:
         """From the counter's `first_offset` on. `pause`: what is done when the counter reaches 0; it may set it back
@@ -149,7 +162,7 @@ class ChannelSums:
         k.load_tmu(0)
         k.mov(R3, R4)
         k.load_tmu(0)
-        k.mov(R1, R4)
+        k.together(_Received(0, R1, self._parts[0]).moved("any"))
         k.mov(NULL, offset, set_flags=True)
         k.load_tmu(1)
         k.branch("last", "all_zs")
@@ -182,7 +195,8 @@ class ChannelSums:
                 k.op("add", self._vectors, self._vectors, R1)
             k.op("sub", self._vectors, self._vectors, R0)
         for again in (True, False):
-            if again or self._alone:
+            vector_last = self._by_pair and not again
+            if again or (self._alone and not vector_last):
                 k.op("add", TMU_S[0], R0, self._vectors)
             for p, address in enumerate(r.addresses):
                 if r.gather is None:
@@ -191,31 +205,40 @@ class ChannelSums:
                     k.mov(TMU_S[p], address)
                     if again:
                         k.op("add", address, address, r.gather.increments[p])
-            if again and r.gather is None:
+            if r.gather is None and again != self._by_pair:
                 k.op("add", R0, R0, self._step)
+            if self._alone and vector_last:
+                k.op("add", TMU_S[0], R0, self._vectors)
 
-    def _requests(self, asked: Asked, count: bool) -> list[Operation]:
+    def _requests(self, asked: Asked, parity: int) -> list[Operation]:
         """What the add ALU does beside products, in order: the lines two channels ahead, the next vector."""
         r = self._r
-        found = []
-        if asked.vector or (asked.lines and self._alone):
-            found.append(operation("add", TMU_S[0], r.channels, self._vectors))
+        count = operation("add", r.channels, r.channels, self._step)
+        vector = operation("add", TMU_S[0], r.channels, self._vectors)
+        wanted = asked.vector or (asked.lines and self._alone)
+        vector_last = self._by_pair and parity == 1
+        found = [vector] if wanted and not vector_last else []
         for p, address in enumerate(r.addresses if asked.lines else ()):
             if r.gather is None:
                 found.append(operation("add", TMU_S[p], r.channels, address))
             else:
                 found.append(operation("add", address, address, r.gather.increments[p]))
                 found.append(Operation("mov", "add", TMU_S[p], (address,)))
-        if asked.lines:
-            found.append(operation("add", r.channels, r.channels, self._step, set_flags=count))
+        if wanted and vector_last:
+            found += [count, vector]
+        if asked.lines and (parity == 1 or not self._by_pair):
+            found.append(replace(count, set_flags=parity == 1))
         return found
 
-    def _received(self, then: str) -> list[_Received]:
-        """What r4 receives during a channel, in order."""
+    def _received(self, then: str, parity: int) -> list[_Received]:
+        """What r4 receives for a channel, in the order in which it was asked for."""
         if not then:
             return []
         vector = [_Received(0, R3)] if then == "vector" or self._alone else []
-        return [*vector, _Received(0, R1), _Received(1, R4)]
+        first, second = _Received(0, R1, self._parts[parity]), _Received(1, R4)
+        if self._by_pair and parity == 1:
+            return [first, *vector, second]
+        return [*vector, first, second]
 
     def _channel(
         self,
@@ -230,9 +253,10 @@ class ChannelSums:
         """
         first_row, second_row = self._r.accumulators
         rotated = len(first_row) - STREAMED
-        slots = _Slots.of(rotated, self._requests(asked, count=parity == 1), self._received(then))
+        second = _unpacked(self._parts[parity])
+        slots = _Slots.of(rotated, self._requests(asked, parity), self._received(then, 1 - parity), second)
         first_lane = 0 if self._alone else LANES // CHANNELS_OF_VECTOR * parity
-        pending: Operation | None = _streamed(k, self._r.accumulators, late)
+        pending: Operation | None = _streamed(k, self._r.accumulators, (R1, second), late)
         for i, (beside, signal) in enumerate(slots.beside):
             k.together(*_present(pending), _broadcast(first_lane + i))
             k.together(*_present(beside), operation("fmul", R0, R1, R5), signal=signal)
@@ -242,8 +266,8 @@ class ChannelSums:
             pending = _sum(second_row[STREAMED + i])
         for request in slots.alone:
             k.together(request)
-        for place, signal in slots.behind:
-            k.together(*_present(pending), _moved(place, "mul"), signal=signal)
+        for received, signal in slots.behind:
+            k.together(*_present(pending), received.moved("mul"), signal=signal)
             pending = None
         return pending
 
@@ -256,10 +280,15 @@ class Asked(NamedTuple):
 
 
 class _Received(NamedTuple):
-    """What r4 receives from a TMU, and where it goes before r4 receives the next."""
+    """What r4 receives from a TMU, where it goes before r4 receives the next, and which part of it."""
 
     tmu: int
     place: Register
+    part: str = ""
+
+    def moved(self, alu: Literal["add", "mul", "any"]) -> Operation:
+        """Its move out of r4."""
+        return Operation("mov", alu, self.place, (_unpacked(self.part),))
 
 
 @dataclass(frozen=True)
@@ -272,25 +301,25 @@ class _Slots:
     last: str  # signal of the last product
     alone: list[Operation]  # requests that are left
     second_line: Register
-    behind: list[tuple[Register, str]]  # instructions: where r4 goes, signal
+    behind: list[tuple[_Received, str]]  # instructions: what leaves r4, signal
 
     @staticmethod
-    def of(count: int, requests: list[Operation], received: list[_Received]) -> _Slots:
+    def of(count: int, requests: list[Operation], received: list[_Received], second_line: Register) -> _Slots:
         """Moves stand beside products where that is shorter: that of the line in r4 first, that to a register whose
         last use is in the last product last.
         """
         signals = [f"load_tmu{x.tmu}" for x in received]
-        moves = [(x.place, signal) for x, signal in zip(received, signals[1:], strict=False)]
+        moves = list(zip(received, signals[1:], strict=False))
         between, behind = count - 2, moves[1:]
         apart, beside_products = _without_product(count, len(requests), len(received))
         if not received or apart <= beside_products:
             beside = [(x, "none") for x in (*requests[:count], *[None] * (count - len(requests)))]
-            return _Slots(beside, signals[0] if signals else "none", requests[count:], R4, moves)
-        place, signal = moves[0]
+            return _Slots(beside, signals[0] if signals else "none", requests[count:], second_line, moves)
+        leaves, signal = moves[0]
         beside = [
-            (_moved(R2, "add"), signals[0]),
+            (Operation("mov", "add", R2, (second_line,)), signals[0]),
             *((x, "none") for x in (*requests[:between], *[None] * (between - len(requests)))),
-            (_moved(place, "add"), signal),
+            (leaves.moved("add"), signal),
         ]
         return _Slots(beside, "none", requests[between:], R2, behind)
 
@@ -300,24 +329,33 @@ def _without_product(count: int, requests: int, received: int) -> tuple[int, int
     return received - 1 + max(0, requests - count), received - 2 + max(0, requests - (count - 2))
 
 
-def hiding_instructions(columns: int, *, gather: bool = False, alone: bool = False) -> float:
-    """Instructions of an input channel from word 14 of its uniforms on: the mean of both of a pair."""
+def hiding_instructions(
+    columns: int, *, gather: bool = False, alone: bool = False, by_pair: bool = False
+) -> float:
+    """Instructions of an input channel from word 14 of its uniforms on: the mean of both of a pair. `by_pair`: lines
+    are of both.
+    """
     count, lines = columns - STREAMED, len(_LINES)
     found = (
         lines * (STREAMED - THROUGH_A) + (lines + 1) * count + 1 / CHANNELS_OF_VECTOR
     )  # and the loop's branch
-    for asks, takes in ((True, alone), (alone, True)):
-        others = min(_without_product(count, lines * (1 + gather) + 1 + asks, lines + takes))
+    for asks, takes, counts in ((True, alone, not by_pair), (alone, True, 1 + (by_pair and alone))):
+        others = min(_without_product(count, lines * (1 + gather) + counts + asks, lines + takes))
         found += others / CHANNELS_OF_VECTOR
     return found
 
 
-def _streamed(k: Assembler, accumulators: Sequence[Sequence[Register]], late: Operation | None) -> Operation:
+def _streamed(
+    k: Assembler,
+    accumulators: Sequence[Sequence[Register]],
+    lines: Sequence[Register],
+    late: Operation | None,
+) -> Operation:
     """Products of the uniforms, beside the first of which a late sum is added; returns the last sum."""
     pending = late
     for j in range(STREAMED):
         weight, relay = (UNIFORM_A, RELAY_A) if j < THROUGH_A else (UNIFORM_B, RELAY_B)
-        for p, line in enumerate(_LINES):
+        for p, line in enumerate(lines):
             product = operation("fmul", R0, line, relay if p else weight)
             k.together(*([pending] if pending else []), product)
             pending = _sum(accumulators[p][j])
@@ -325,9 +363,9 @@ def _streamed(k: Assembler, accumulators: Sequence[Sequence[Register]], late: Op
     return pending
 
 
-def _moved(place: Register, alu: Literal["add", "mul"]) -> Operation:
-    """The move of what r4 has received."""
-    return Operation("mov", alu, place, (R4,))
+def _unpacked(part: str) -> Register:
+    """r4, or a part of each of its words as a float."""
+    return R4.unpacked(part) if part else R4
 
 
 def _present(operation: Operation | None) -> list[Operation]:

@@ -6,8 +6,11 @@ number of tiles, and the tiles' words as each kernel lists them.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cache
 from typing import Literal
+
+import numpy as np
 
 from codegen.engines.videocore4.assembler import Assembler, move, operation
 from codegen.engines.videocore4.kernels.pieces import (
@@ -37,8 +40,17 @@ from codegen.engines.videocore4.registers import (
 )
 from codegen.errors import ScheduleError
 from codegen.expression import Expression
+from codegen.stored_weights import CENTRE
+from codegen.target import WeightType
 
 AHEAD = 4  # requests in flight on one TMU
+PARTS: Mapping[WeightType, tuple[str, ...]] = {  # of a word, by how r4 is unpacked
+    "float32": ("",),
+    "float16": ("16a", "16b"),
+    "int8": ("8a", "8b", "8c", "8d"),
+}
+BYTE_LARGEST = 255  # which is 1 where a byte is unpacked as a float
+BYTE_CENTRE = np.float32(CENTRE) / np.float32(BYTE_LARGEST)
 PART = 16  # pixels that are summed before their sum joins the others: a sum loses something with every term
 
 
@@ -48,10 +60,15 @@ def fully_connected_tile_words(clamped: bool) -> int:
 
 
 @cache
-def fully_connected_kernel(unroll: int, epilogue: Expression | None = None, words: int = LANES) -> Assembler:
+def fully_connected_kernel(
+    unroll: int, epilogue: Expression | None = None, words: int = LANES, weights: WeightType = "float32"
+) -> Assembler:
     """16 outputs a tile, of which `words` are stored: weights are lines of the TMU, the input comes as uniforms.
 
     Weights: for each tile a line of biases, then a line for each input; `unroll` divides the number of inputs.
+    Narrow ones are parts of a line's words, which r4 unpacks where they are multiplied: a line has those of
+    `len(PARTS[weights])` inputs, which divide `unroll`. Bytes stand for 0 to 1: `CENTRE` is taken from each, and sums
+    are multiplied by a further line, behind the biases, of what a 1 is worth.
     Words of a tile: weights, low, high, output, number of groups of `unroll` inputs, input. Lines are asked for
     up to `AHEAD` behind the tile's last. low and high are there without an epilogue that is `coded`.
     """
@@ -59,12 +76,16 @@ def fully_connected_kernel(unroll: int, epilogue: Expression | None = None, word
     tiles, groups = pool.take("a"), pool.take("a")
     tile, address, accumulator, output = (pool.take() for _ in range(4))
     bounds = take_bounds(pool, epilogue)
+    scaled = weights == "int8"
+    centre, bias, scale = (pool.take("b"), pool.take(), pool.take()) if scaled else (None, accumulator, None)
     results = Results.of([accumulator], epilogue, bounds, pool.rest())
     k = Assembler()
     k.mov(tile, UNIFORM)
     k.mov(tiles, UNIFORM)
     k.load(R5_ALL, LINE_BYTES)
     results.load_constants(k)
+    if centre is not None:
+        k.load(centre, float(BYTE_CENTRE))
     k.label("tile")
     stream_from(k, tile)
     advance(k, tile, fully_connected_tile_words(epilogue is None))
@@ -75,19 +96,34 @@ def fully_connected_kernel(unroll: int, epilogue: Expression | None = None, word
         k.mov(register, UNIFORM)
     stream_from(k, R3)
     k.load_tmu(0)
-    k.mov(accumulator, R4)
+    k.mov(bias, R4)
     for _ in range(AHEAD):
         _ask_next_line(k, address)
+    if scale is not None:
+        k.load_tmu(0)
+        k.mov(scale, R4)
+        _ask_next_line(k, address)
+        k.mov(accumulator, 0)
     k.label("inputs")
-    for _ in range(unroll):
+    parts = PARTS[weights]
+    for _ in range(unroll // len(parts)):
         k.load_tmu(0)
         _ask_next_line(k, address)
-        k.op("fmul", R1, R4, UNIFORM)
-        k.op("fadd", accumulator, accumulator, R1)
+        for part in parts:
+            weight = R4.unpacked(part) if part else R4
+            if centre is not None:
+                k.op("fsub", R0, weight, centre)
+                weight = R0
+            k.op("fmul", R1, weight, UNIFORM)
+            k.op("fadd", accumulator, accumulator, R1)
     k.op("sub", groups, groups, 1, set_flags=True)
     k.branch("inputs", "any_zc")
     for _ in range(AHEAD):
         k.load_tmu(0)
+    if scale is not None:
+        k.mov(R0, accumulator)
+        k.op("fmul", R0, R0, scale)
+        k.op("fadd", accumulator, bias, R0)
     _finish(k, results, output, tiles, words)
     return k
 

@@ -1,0 +1,73 @@
+"""Weights as programs store them: float32, or where the user asks for it half floats or bytes, which QPUs unpack."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from codegen.errors import ScheduleError
+from codegen.schedule import Axis, Choice
+from codegen.target import WEIGHT_TYPES, Target, WeightType
+from codegen.tensor import FloatArray
+
+WEIGHTS = "weights"  # the axis: without it weights are float32
+STEPS = 127  # of a byte on either side of 0
+CENTRE = 128  # the byte that is 0
+_SMALLEST = 2.0**-14  # half floats below are not normal, and silicon converts those wrongly
+
+
+class Bytes(NamedTuple):
+    """Weights as bytes around `CENTRE`, and of each output what a step is worth."""
+
+    values: NDArray[np.uint8]
+    scales: FloatArray
+
+
+def weights_axis(target: Target, can: Sequence[WeightType]) -> tuple[Axis, ...]:
+    """How weights may be stored: as asked for where an algorithm can, which offers no such axis otherwise."""
+    return (Axis(WEIGHTS, (target.weights,)),) if target.weights in can else ()
+
+
+def weight_type(choice: Choice) -> WeightType:
+    """How a choice's weights are stored."""
+    name = choice.tiles.get(WEIGHTS, WEIGHT_TYPES[0])
+    return next(known for known in WEIGHT_TYPES if known == name)
+
+
+def stored(weights: Sequence[FloatArray], choice: Choice) -> tuple[FloatArray, ...]:
+    """A layer's constants with the values that its program has: the first of them, (outputs, ...), may be rounded."""
+    kind = weight_type(choice)
+    if kind == "float32":
+        return tuple(weights)
+    first, *others = weights
+    if kind == "float16":
+        return (halves(first).astype(np.float32), *others)
+    packed = bytes_of(first)
+    shape = (-1, *(1 for _ in first.shape[1:]))
+    steps = packed.values.astype(np.float32) - CENTRE
+    return (steps * packed.scales.reshape(shape), *others)
+
+
+def halves(values: FloatArray) -> NDArray[np.float16]:
+    """The nearest normal half floats, or 0. Raises ScheduleError where one is too large."""
+    with np.errstate(over="ignore"):
+        found = values.astype(np.float16)
+    if not np.all(np.isfinite(found)):
+        raise ScheduleError(
+            f"a weight of {np.max(np.abs(values)):.3g} is no half float: leave out --weights float16"
+        )
+    small = np.abs(values) < _SMALLEST
+    rounded = np.where(np.abs(values) < _SMALLEST / 2, 0.0, np.copysign(_SMALLEST, values))
+    return np.where(small, rounded.astype(np.float16), found)
+
+
+def bytes_of(values: FloatArray) -> Bytes:
+    """The nearest of 255 steps around 0, of a size for each output: its largest weight is the last step."""
+    rows = values.reshape(len(values), -1)
+    largest = np.max(np.abs(rows), axis=1, initial=0.0)
+    scales = np.where(largest > 0.0, largest / STEPS, 1.0).astype(np.float32)
+    steps = np.clip(np.rint(rows / scales[:, None]), -STEPS, STEPS)
+    return Bytes((steps + CENTRE).astype(np.uint8).reshape(values.shape), scales)
