@@ -24,7 +24,7 @@ from codegen.operators.relayout import Relayout
 from codegen.plan_fields import ChoiceField, SpecField
 from codegen.schedule import Candidate, Choice
 from codegen.spec_check import check_layer
-from codegen.target import GpuMemory
+from codegen.target import GpuMemory, WeightType
 from codegen.tensor import TensorType
 from codegen.views import is_view
 
@@ -205,6 +205,11 @@ class Plan(_Frozen):
         default=None,
         exclude_if=lambda chosen: chosen is None,
         description="cached in the L2 that the system of a BCM2835 has, or past it (direct); null: as the board has it",
+    )
+    weights: WeightType = Field(
+        default="float32",
+        exclude_if=lambda chosen: chosen == "float32",
+        description="type that weights may be stored as; steps that do so have an axis of that name",
     )
     profile_hash: Hash = Field(description="SHA-256 of the device profile's constants")
     board_fingerprint: Hash = Field(description="SHA-256 of what identifies the board that was measured on")

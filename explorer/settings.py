@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from codegen.target import GPU_MEMORIES, GpuMemory
+from codegen.target import GPU_MEMORIES, WEIGHT_TYPES, GpuMemory, WeightType
 from explorer.errors import UsageError
 from explorer.search.layer_search import SearchSettings
 from microbench.devices import default_devices_file
@@ -54,8 +54,9 @@ class RunSettings:
     `device`: a named board, a profile's name or a file *.toml. `model`: an ONNX file, None: the built-in network.
     `board`: how the device is reached, None: as its profile says; `board_options`: the board's own, as they were
     typed. `v3d_hz`: clock of the GPU. `qpus` None: all there are. `gpu_memory`: how the GPU's memory is
-    allocated, None: as the profile has it. `shapes`: of inputs that the model leaves open, by name. `store`: samples,
-    a SQLite file or a database URL. `out` None: a directory of its own below `RUNS`.
+    allocated, None: as the profile has it. `weights`: the type that QPUs may have them stored as. `shapes`: of inputs
+    that the model leaves open, by name. `store`: samples, a SQLite file or a database URL. `out` None: a directory of
+    its own below `RUNS`.
     `overwrite`: another run's results may be lost. `robust`: the plan that does least badly over
     the device's profile and the variants that it names, in place of the fastest under the profile alone. `devices`: the
     file of named boards, None: there is none.
@@ -90,6 +91,7 @@ class RunSettings:
     v3d_hz: float | None = None
     qpus: int | None = None
     gpu_memory: GpuMemory | None = None
+    weights: WeightType = "float32"
     shapes: Shapes = field(default_factory=dict)
     store: str = str(DEFAULT_STORE)
     out: Path | None = None
@@ -159,6 +161,7 @@ class RunSettings:
             raise UsageError(
                 f"gpu_memory cannot be {self.gpu_memory!r}: {' or '.join(GPU_MEMORIES)}, or None"
             )
+        parse_weights(self.weights)
         for name, value, least, most in self._bounded():
             if value is None or (isinstance(value, int | float) and least <= value <= most):
                 continue
@@ -213,6 +216,14 @@ def parse_gpu_memory(text: str | None) -> GpuMemory | None:
     if text is not None:
         raise UsageError(f"--gpu-memory cannot be {text!r}: {' or '.join(GPU_MEMORIES)}")
     return None
+
+
+def parse_weights(text: str) -> WeightType:
+    """What --weights names; raises UsageError listing the types there are."""
+    for known in WEIGHT_TYPES:
+        if text == known:
+            return known
+    raise UsageError(f"--weights cannot be {text!r}: {', '.join(WEIGHT_TYPES[:-1])} or {WEIGHT_TYPES[-1]}")
 
 
 def parse_shapes(texts: Sequence[str]) -> Shapes:

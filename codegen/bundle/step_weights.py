@@ -2,15 +2,40 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import cast
 
 from codegen.canonical import content_hash
 from codegen.chains import chain_nodes
 from codegen.errors import PlanError
+from codegen.free_name import free_name
 from codegen.graph import Graph, LayerSpec
 from codegen.operators.relayout import Relayout
 from codegen.plan import Plan
+from codegen.stored_weights import stored, weight_type
 from codegen.tensor import FloatArray
+
+
+def as_stored(graph: Graph, plan: Plan) -> Graph:
+    """The graph with the weights that a bundle of the plan has: some rounded. Of a chain those of its first layer."""
+    nodes = {node.name: node for node in graph.nodes}
+    chains = {chain.node.name: chain for chain in chain_nodes(graph)}
+    narrow = {}
+    for step in plan.steps:
+        if weight_type(step.choice) != "float32":
+            chain = chains.get(step.name)
+            node = graph.nodes[chain.first] if chain else nodes[step.name]
+            constants = cast(tuple[FloatArray, ...], graph.weights_of(node))
+            names = [free_name(f"{node.name}.stored{i}", graph.constants) for i in range(len(constants))]
+            narrow[node.name] = dict(zip(names, stored(constants, step.choice), strict=True))
+    return replace(
+        graph,
+        nodes=tuple(
+            replace(node, weights=tuple(narrow[node.name])) if node.name in narrow else node
+            for node in graph.nodes
+        ),
+        constants={**graph.constants, **{name: x for own in narrow.values() for name, x in own.items()}},
+    )
 
 
 def weights_of_steps(graph: Graph, plan: Plan) -> list[tuple[FloatArray, ...]]:

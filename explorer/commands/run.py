@@ -72,6 +72,14 @@ def run(
             metavar="cached|direct",
         ),
     ] = None,
+    weights: Annotated[
+        str,
+        typer.Option(
+            help="float16 or int8: the QPUs' weights may be stored as half floats, or as bytes with a scale for each "
+            "output channel, where unpacking costs nothing; outputs change, by as much as the summary says",
+            metavar="float32|float16|int8",
+        ),
+    ] = "float32",
     objective: Annotated[
         str,
         typer.Option(
@@ -273,6 +281,7 @@ def run(
         parse_prior,
         parse_shapes,
         parse_ssh,
+        parse_weights,
     )
     from explorer.stream.after_run import show_with_stream
     from explorer.stream.options import parse_stream
@@ -294,6 +303,7 @@ def run(
             v3d_hz=v3d_hz,
             qpus=qpus,
             gpu_memory=parse_gpu_memory(gpu_memory),
+            weights=parse_weights(weights),
             shapes=parse_shapes(shape or ()),
             store=store or str(DEFAULT_STORE),
             out=out,

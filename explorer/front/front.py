@@ -21,7 +21,7 @@ from explorer.front.search import Knobs, Proposal, compared, objectives_of, prop
 from explorer.measure.workers import Workers
 from explorer.objectives.objective import ENERGY, LATENCY, MEMORY, Objective
 from explorer.objectives.registry import objectives
-from explorer.plans.check import Trial, check_bundle, require, tolerance_of
+from explorer.plans.check import Trial, check_bundle, require, tolerance_of, trials_as_stored
 from explorer.plans.searched_network import SearchedNetwork
 from explorer.runs.data import FRONT_COLUMNS, FRONT_FILE
 from explorer.search.keeper import RoundKeeper
@@ -101,11 +101,12 @@ def explore_front(
     _tidy(place, names)
     seed = settings.search.seed
     compiled = [
-        _compiled(proposals[index], place / name, seed) for index, name in zip(chosen, names, strict=True)
+        _compiled(proposals[index], place / name, seed, trials)
+        for index, name in zip(chosen, names, strict=True)
     ]
     progress.phase("Front: runs")
     rounds = ROUNDS if first.reads_clock else 1
-    measured = _measured(compiled, trials, boards, rounds, progress)
+    measured = _measured(compiled, boards, rounds, progress)
     told = tuple(o for o in objectives() if all(o.column in plan.objectives for plan in measured))
     values = np.array([[plan.objectives[o.column] for o in compared(told)] for plan in measured])
     beaten = dominated(values)
@@ -131,7 +132,8 @@ def write_front(front: Front | None, directory: Path) -> None:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(FRONT_COLUMNS)
         for plan in front.plans:
-            cells = {"plan": plan.name, **plan.objectives, "kind": plan.kind, "energy_kind": plan.energy_kind}
+            cells = {"plan": plan.name, **plan.objectives, "largest_error": plan.largest_error}
+            cells |= {"kind": plan.kind, "energy_kind": plan.energy_kind}
             writer.writerow([cells.get(column) for column in FRONT_COLUMNS])
     content = {"format": FRONT_FORMAT, **_details(front)}
     (directory / FRONT_DETAILS).write_text(
@@ -159,6 +161,7 @@ class _Compiled:
     tolerance: float
     manifest: Manifest
     key: str
+    trials: tuple[Trial, ...]  # by the weights that it has
 
     @property
     def bundle(self) -> Path:
@@ -172,7 +175,7 @@ def _tidy(place: Path, names: Collection[str]) -> None:
             shutil.rmtree(directory)
 
 
-def _compiled(proposal: Proposal, directory: Path, seed: int) -> _Compiled:
+def _compiled(proposal: Proposal, directory: Path, seed: int, trials: Sequence[Trial]) -> _Compiled:
     plan = proposal.searched.plan(proposal.composition)
     bundle = directory / BUNDLE
     shutil.rmtree(bundle, ignore_errors=True)
@@ -181,7 +184,8 @@ def _compiled(proposal: Proposal, directory: Path, seed: int) -> _Compiled:
     compile_bundle(searched.network.graph, plan, searched.target, bundle, virtual)
     write_plan(plan, directory / "plan.json")
     key = key_of(bundle, proposal.searched.fingerprint, seed)
-    return _Compiled(directory.name, proposal, directory, tolerance_of(plan), read_manifest(bundle), key)
+    own = trials_as_stored(searched.network.graph, plan, trials)
+    return _Compiled(directory.name, proposal, directory, tolerance_of(plan), read_manifest(bundle), key, own)
 
 
 def gpu_activation_bytes(manifest: Manifest) -> int:
@@ -196,7 +200,6 @@ def activation_bytes(manifest: Manifest) -> int:
 
 def _measured(
     compiled: Sequence[_Compiled],
-    trials: Sequence[Trial],
     boards: Workers[Board],
     rounds: int,
     progress: Progress,
@@ -219,15 +222,16 @@ def _measured(
         if one.name in kept:
             tell(one)
     new = [one for one in compiled if one.name not in kept]
-    checks = boards.map(lambda board, one: check_bundle(board, one.bundle, trials, one.tolerance), new)
+    checks = boards.map(lambda board, one: check_bundle(board, one.bundle, one.trials, one.tolerance), new)
     for one, (check, run) in zip(new, checks, strict=True):
         require(check)
-        empty = KeptRuns(key=one.key, largest_error=check.largest_error, same_top5=check.same_top5, runs=())
+        error = check.accuracy.largest_error if check.accuracy else check.largest_error
+        empty = KeptRuns(key=one.key, largest_error=error, same_top5=check.same_top5, runs=())
         keep(one, empty.with_run(run))
         tell(one)
     for number in range(1, rounds):
         waiting = [one for one in compiled if len(kept[one.name].runs) <= number]
-        again = boards.map(lambda board, one: board.run_bundle(one.bundle, trials[0].inputs), waiting)
+        again = boards.map(lambda board, one: board.run_bundle(one.bundle, one.trials[0].inputs), waiting)
         for one, run in zip(waiting, again, strict=True):
             keep(one, kept[one.name].with_run(run))
             if len(kept[one.name].runs) == rounds:

@@ -15,6 +15,8 @@ from codegen.graph import LayerSpec
 from codegen.program import WORD_BYTES
 from codegen.reference import evaluate_layer
 from codegen.schedule import Candidate
+from codegen.stored_weights import stored, weight_type
+from codegen.target import WeightType
 from codegen.tensor import Array, FloatArray
 from explorer.measure.jobs import layer_values
 
@@ -59,7 +61,7 @@ class Judge:
 
     def __init__(self, seed: int) -> None:
         self._seed = seed
-        self._references: dict[LayerSpec, tuple[NDArray[np.float64], ...]] = {}
+        self._references: dict[tuple[LayerSpec, WeightType], tuple[NDArray[np.float64], ...]] = {}
         self._lock = threading.Lock()
 
     def judge(self, candidate: Candidate, output: FloatArray) -> Verdict:
@@ -77,7 +79,7 @@ class Judge:
         ]
         verdicts = [
             self._verdict(candidate, value, reference)
-            for value, reference in zip(found, self._reference(spec), strict=True)
+            for value, reference in zip(found, self._reference(candidate), strict=True)
         ]
         return max(verdicts, key=lambda verdict: (not verdict.correct, verdict.error))
 
@@ -95,9 +97,13 @@ class Judge:
             return Verdict(False, error, message)
         return Verdict(True, error)
 
-    def _reference(self, spec: LayerSpec) -> tuple[NDArray[np.float64], ...]:
+    def _reference(self, candidate: Candidate) -> tuple[NDArray[np.float64], ...]:
+        """With the weights that its program has."""
+        spec = candidate.spec
+        kind = weight_type(candidate.choice)
         with self._lock:
-            if spec not in self._references:
+            if (spec, kind) not in self._references:
                 values = layer_values(spec, self._seed)
-                self._references[spec] = evaluate_layer(spec, values.inputs, values.weights)
-            return self._references[spec]
+                weights = values.weights if kind == "float32" else stored(values.weights, candidate.choice)
+                self._references[spec, kind] = evaluate_layer(spec, values.inputs, weights)
+            return self._references[spec, kind]

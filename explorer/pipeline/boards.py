@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 
 from explorer.farm.place import place_of
 from explorer.measure.jobs import JobBuilder
@@ -29,7 +30,7 @@ def open_board_of(settings: RunSettings) -> Board:
     """
     if settings.farm:
         return _of_farm(settings, settings.farm)
-    return open_board(
+    opened = open_board(
         settings.device,
         board=settings.board,
         ssh=settings.ssh,
@@ -41,6 +42,8 @@ def open_board_of(settings: RunSettings) -> Board:
         options=settings.board_options,
         profile=twin_profile(settings.device, settings.devices, settings.twin) if settings.twin else None,
     )
+    opened.target = replace(opened.target, weights=settings.weights)
+    return opened
 
 
 def _of_farm(settings: RunSettings, address: str) -> Board:
@@ -49,7 +52,9 @@ def _of_farm(settings: RunSettings, address: str) -> Board:
 
     named = find_device(settings.device, settings.devices)
     profile = profile_with(load_profile(named.profile), settings.v3d_hz, settings.qpus, settings.gpu_memory)
-    return FarmBoard(place, profile, settings.board or "")
+    opened = FarmBoard(place, profile, settings.board or "")
+    opened.target = replace(opened.target, weights=settings.weights)
+    return opened
 
 
 def alike(first: Board, settings: RunSettings) -> list[Board]:

@@ -36,6 +36,7 @@ from explorer.plans.check import (
     failure_of,
     runs_side_by_side,
     tolerance_of,
+    trials_as_stored,
     trials_of,
 )
 from explorer.plans.least_memory import least_bytes
@@ -144,8 +145,9 @@ def run(settings: RunSettings, progress: Progress, announce: Announce) -> Run:
         if expected is not None:
             progress.phase("Check")
             trials = expected()
-            first_runs = partial(runs_side_by_side, boards, trial=trials[0])
-            complete = partial(check_side_by_side, boards, trials=trials, tolerance=tolerance_of(plan))
+            own = trials_as_stored(network.graph, plan, trials)
+            first_runs = partial(runs_side_by_side, boards, trial=own[0])
+            complete = partial(check_side_by_side, boards, trials=own, tolerance=tolerance_of(plan))
             others = other_ways(plan, first.profile) if settings.gpu_memory is None else ()
             tried = fastest_way(model, others, write, place, first_runs, complete)
             plan, checked, memories_s = tried.plan, tried.checked, tried.times_s
@@ -324,6 +326,7 @@ def _performer(boards: Workers[Board], network: Network, seed: int, clocks: Cond
     def perform(bundle: Path, plan: Plan) -> tuple[BundleRun, str]:
         inputs = trial().inputs
         run = rested(lambda: boards.call(lambda board: board.run_bundle(bundle, inputs)), clocks)
-        return run, failure_of(run, trial(), plan)
+        (own,) = trials_as_stored(network.graph, plan, [trial()])
+        return run, failure_of(run, own, plan)
 
     return perform

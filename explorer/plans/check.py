@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from codegen.bundle.step_weights import as_stored
 from codegen.errors import ModelError
 from codegen.graph import Graph
 from codegen.lengths import cut_to_lengths
 from codegen.operators.quantized_conv2d import QuantizedConv2d
 from codegen.plan import Plan
 from codegen.reference import evaluate
+from codegen.stored_weights import weight_type
 from codegen.tensor import AnyArray, TensorType
 from explorer.errors import CheckFailedError
 from explorer.measure.judge import relative_error
 from explorer.measure.workers import Workers
 from explorer.plans.network import Network
-from explorer.runs.report import CheckReport
+from explorer.runs.report import AccuracyReport, CheckReport
 from microbench.board import Board, BundleRun
 
 INPUTS = 3
@@ -37,6 +39,14 @@ class Trial:
     inputs: tuple[AnyArray, ...]
     outputs: tuple[AnyArray, ...]
     graph: Graph | None = None
+    exact: tuple[AnyArray, ...] | None = (
+        None  # with the network's own weights, where `outputs` are of rounded ones
+    )
+
+    @property
+    def of_network(self) -> Trial:
+        """What the network itself makes of the inputs."""
+        return self if self.exact is None else replace(self, outputs=self.exact, exact=None)
 
     def compared(self, run: BundleRun) -> Iterator[tuple[AnyArray, AnyArray]]:
         """The outputs of a run beside these; of another size where the run found another length."""
@@ -66,9 +76,23 @@ def trials_of(network: Network, seed: int, count: int = INPUTS) -> tuple[Trial, 
     return tuple(Trial(*one, graph) for one in zip(inputs, outputs, strict=True))
 
 
-def _of_integers(graph: Graph, inputs: Sequence[AnyArray], near: Sequence[AnyArray]) -> tuple[AnyArray, ...]:
+def trials_as_stored(graph: Graph, plan: Plan, trials: Sequence[Trial]) -> tuple[Trial, ...]:
+    """The same inputs with what the network makes of them by the weights that the plan's bundle has."""
+    if all(weight_type(step.choice) == "float32" for step in plan.steps):
+        return tuple(trials)
+    rounded = as_stored(graph, plan)
+    return tuple(
+        replace(trial, outputs=_evaluated(rounded, trial.inputs), exact=trial.outputs) for trial in trials
+    )
+
+
+def _evaluated(graph: Graph, inputs: Sequence[AnyArray]) -> tuple[AnyArray, ...]:
     found = evaluate(graph, dict(zip(graph.inputs, inputs, strict=True)))
-    outputs = tuple(found[name].astype(graph.types[name].element_type.dtype) for name in graph.outputs)
+    return tuple(found[name].astype(graph.types[name].element_type.dtype) for name in graph.outputs)
+
+
+def _of_integers(graph: Graph, inputs: Sequence[AnyArray], near: Sequence[AnyArray]) -> tuple[AnyArray, ...]:
+    outputs = _evaluated(graph, inputs)
     for name, output, other in zip(graph.outputs, outputs, near, strict=True):
         error = relative_error(output, other.astype(np.float64))
         if not error <= NEAR:
@@ -154,8 +178,20 @@ def _verdict(
         for output, expected in trial.compared(run)
     )
     error, first = max(_error_of(run, trial) for run, trial in checked), runs[0]
-    report = CheckReport(len(runs), error, tolerance, same_top5, first.time_s, first.kind)
+    report = CheckReport(len(runs), error, tolerance, same_top5, first.time_s, first.kind, _accuracy(checked))
     return report, first
+
+
+def _accuracy(checked: Sequence[tuple[BundleRun, Trial]]) -> AccuracyReport | None:
+    """None where no weights are rounded."""
+    if all(trial.exact is None for _, trial in checked):
+        return None
+    own = [(run, trial.of_network) for run, trial in checked]
+    same = [
+        all(top_classes(output)[0] == top_classes(exact)[0] for output, exact in trial.compared(run))
+        for run, trial in own
+    ]
+    return AccuracyReport(max(_error_of(run, trial) for run, trial in own), sum(same))
 
 
 def failure_of(run: BundleRun, trial: Trial, plan: Plan) -> str:

@@ -9,6 +9,7 @@ from codegen.bundle.memory import memory_use
 from codegen.free_name import free_name
 from codegen.graph import Graph, LayerSpec
 from codegen.plan import Plan, PlanStep, PlanTensor, relayout_name
+from codegen.target import WeightType
 from explorer.compose.compose import Composition
 from explorer.compose.steps import ComposedStep
 from explorer.compose.timed_candidates import relayout_spec
@@ -28,6 +29,7 @@ def build_plan(
     fingerprint: Fingerprint,
     seed: int,
     cpu_only_s: float | None,
+    weights: WeightType = "float32",
 ) -> Plan:
     """The plan of a composition. A step's prediction is its own measurement, its interval that of the repeats;
     a view costs nothing.
@@ -48,6 +50,7 @@ def build_plan(
         device=profile.name,
         qpus=profile.qpus_used,
         gpu_memory=profile.gpu_memory if len(profile.gpu_memories) > 1 else None,
+        weights=weights,
         profile_hash=profile.hash,
         board_fingerprint=fingerprint.hash,
         seed=seed,

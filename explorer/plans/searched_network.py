@@ -109,7 +109,7 @@ class SearchedNetwork:
         """The plan file's content."""
         return build_plan(
             self.network, composition, self._samples, self.profile, self.fingerprint, self.seed,
-            self.cpu_only.total_s if self.cpu_only else None,
+            self.cpu_only.total_s if self.cpu_only else None, self.target.weights,
         )  # fmt: skip
 
     def memory(self, composition: Composition) -> MemoryUse:

@@ -8,7 +8,9 @@ from typing import Any
 
 from codegen.plan import PlanStep
 from codegen.schedule import Values
+from codegen.stored_weights import weight_type
 from codegen.suggestion import unknown
+from codegen.target import WeightType
 from explorer.errors import RunDataError
 from explorer.runs.data import RunData
 from explorer.runs.reading import SILENT, alike
@@ -43,6 +45,7 @@ class Explanation:
 
     step: PlanStep
     candidates: tuple[Explained, ...]
+    weights: WeightType = "float32"  # that the run asked for
 
     @property
     def winner(self) -> Explained | None:
@@ -52,6 +55,8 @@ class Explanation:
     def lines(self) -> Iterator[str]:
         """Why the winner won, and what the runner-up lost by."""
         winner = self.winner
+        if self.step.spec.weights and weight_type(self.step.choice) != self.weights:
+            yield f"its weights stay float32: {self.step.choice.algorithm} unpacks no {self.weights} for nothing"
         timed = [one for one in self.candidates if one.time_s is not None]
         if winner is None or winner.time_s is None:
             yield f"{self.step.name}: its choice was not measured in this run"
@@ -100,7 +105,7 @@ def explain(run: RunData, layer: str) -> Explanation:
     found = [_explained(row, step) for row in rows.to_dict("records")]
     never = float("inf")
     found.sort(key=lambda one: (never if one.time_s is None else one.time_s, not one.is_chosen))
-    return Explanation(step, tuple(found))
+    return Explanation(step, tuple(found), run.plan.weights)
 
 
 def _explained(row: Mapping[Any, Any], step: PlanStep) -> Explained:

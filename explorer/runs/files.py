@@ -171,6 +171,8 @@ def _arguments(settings: RunSettings) -> Iterable[str]:
         yield from ("--qpus", str(settings.qpus))
     if settings.gpu_memory:
         yield from ("--gpu-memory", settings.gpu_memory)
+    if settings.weights != "float32":
+        yield from ("--weights", settings.weights)
     if settings.objective != "latency":
         yield from ("--objective", settings.objective)
     for name, price in sorted(settings.prices.items()):

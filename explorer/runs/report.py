@@ -50,6 +50,17 @@ class CheckReport:
     same_top5: bool
     time_s: float
     kind: Kind
+    accuracy: AccuracyReport | None = (
+        None  # where weights are rounded, without which the rest is then compared
+    )
+
+
+@dataclass(frozen=True)
+class AccuracyReport:
+    """What rounded weights cost: outputs beside those of the network as it is."""
+
+    largest_error: float  # relative to the largest output
+    same_top1: int  # inputs with the same largest output
 
 
 @dataclass(frozen=True)

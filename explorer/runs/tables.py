@@ -10,7 +10,7 @@ from rich.table import Table
 
 from codegen.schedule import Values
 from explorer.runs.noise import noise_of_report
-from explorer.runs.report import CpuPlanReport, ModelQuality, Regret, RunReport, StepReport
+from explorer.runs.report import AccuracyReport, CpuPlanReport, ModelQuality, Regret, RunReport, StepReport
 from explorer.terminal.sheet import Sheet
 from explorer.terminal.units import seconds
 
@@ -207,11 +207,13 @@ def summary_lines(report: RunReport) -> list[tuple[str, str]]:
         lines += [
             ("the bundle as a whole", f"{seconds(check.time_s)} ({check.kind}), {100 * difference:+.1f} %"),
             (
-                "against onnxruntime",
+                "against onnxruntime" if check.accuracy is None else "against its own weights",
                 f"largest error {check.largest_error:.2e} of the largest output on {check.inputs} inputs "
                 f"(allowed {check.tolerance:g}); top 5 {'the same' if check.same_top5 else 'DIFFERENT'}",
             ),
         ]
+    if report.check and report.check.accuracy:
+        lines.append(("rounded weights cost", _accuracy(report.check.accuracy, report.check.inputs)))
     if report.gpu_memories_s:
         tried = ", ".join(f"{way} {seconds(time_s)}" for way, time_s in report.gpu_memories_s.items())
         lines.append(("GPU memory, whole plan", f"{tried}; the faster is kept"))
@@ -229,6 +231,13 @@ def summary_lines(report: RunReport) -> list[tuple[str, str]]:
     lines.append(("noise floor", noise_of_report(report)))
     counts = ", ".join(f"{count} {name}" for name, count in report.samples.items())
     return [*lines, ("candidates", counts)]
+
+
+def _accuracy(accuracy: AccuracyReport, inputs: int) -> str:
+    return (
+        f"largest error {accuracy.largest_error:.2e} of the largest output against the network's own weights; top 1 "
+        f"the same on {accuracy.same_top1} of {inputs} inputs"
+    )
 
 
 def _beside(plan: CpuPlanReport) -> str:

@@ -13,7 +13,7 @@ from explorer.runs.data import RunData
 from explorer.runs.frames import NO_KIND, steps_frame, was_run
 from explorer.runs.noise import noise_of_report
 from explorer.runs.reading import alike
-from explorer.runs.report import RunReport
+from explorer.runs.report import CheckReport, RunReport
 from explorer.runs.tables import gap_text
 from explorer.terminal.units import seconds
 
@@ -67,7 +67,7 @@ def key_figures(run: RunData) -> Tiles:
         items.append(("share of the QPUs' peak", f"{100 * report.peak_share:.0f} %", "useful operations"))
     if report and report.check:
         top = "the same top 5" if report.check.same_top5 else "a DIFFERENT top 5"
-        items.append(("largest error", f"{report.check.largest_error:.1e}", f"against onnxruntime; {top}"))
+        items.append(("largest error", f"{_error(report.check):.1e}", f"against onnxruntime; {top}"))
     return Tiles(tuple(items))
 
 
@@ -108,6 +108,11 @@ def _plan_facts(run: RunData) -> Iterator[tuple[str, str, str]]:
     yield "peak of activations", f"{plan.peak_activation_bytes / 1024:,.0f} KiB", "most held at one time"
 
 
+def _error(check: CheckReport) -> float:
+    """Of outputs beside onnxruntime's."""
+    return check.accuracy.largest_error if check.accuracy else check.largest_error
+
+
 def _gap(run: RunData) -> str:
     return "" if run.report is None else gap_text(run.report.gap)
 
@@ -124,8 +129,13 @@ def _report_facts(report: RunReport) -> Iterator[tuple[str, str, str]]:
     if report.check:
         check = report.check
         top = "the same top 5" if check.same_top5 else "a DIFFERENT top 5"
-        text = f"of the largest output, on {counted(check.inputs, 'input')} against onnxruntime; {top}"
+        against = "onnxruntime" if check.accuracy is None else "the network with its rounded weights"
+        text = f"of the largest output, on {counted(check.inputs, 'input')} against {against}; {top}"
         yield "largest error", f"{check.largest_error:.2e}", f"{text}; allowed {check.tolerance:g}"
+        if check.accuracy:
+            same = f"{check.accuracy.same_top1} of {counted(check.inputs, 'input')}"
+            text = f"of the largest output against the network's own weights; top 1 the same on {same}"
+            yield "rounded weights cost", f"{check.accuracy.largest_error:.2e}", text
     else:
         yield "largest error", "not checked", "this board computes no outputs"
     floor = "-" if report.noise_floor is None else f"±{100 * report.noise_floor:.1f} %"

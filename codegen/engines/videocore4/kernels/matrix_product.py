@@ -262,8 +262,8 @@ class _MatrixSums(ChannelSums):
             if row == 0:
                 k.op("add", R0, R0, self._step)
 
-    def _requests(self, asked: Asked, count: bool) -> list[Operation]:
-        found = super()._requests(asked._replace(vector=False), count)
+    def _requests(self, asked: Asked, parity: int) -> list[Operation]:
+        found = super()._requests(asked._replace(vector=False), parity)
         if asked.vector:
             found.insert(0, Operation("mov", "add", TMU_S[0], (self._vectors,)))
             found.append(operation("add", self._vectors, self._vectors, self._vector_step))
