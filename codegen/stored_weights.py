@@ -18,6 +18,8 @@ STEPS = 127  # of a byte on either side of 0
 CENTRE = 128  # the byte that is 0
 _SMALLEST = 2.0**-14  # half floats below are not normal, and silicon converts those wrongly
 
+_NOTHING = 2.0**-100  # weights as small are 0
+
 
 class Bytes(NamedTuple):
     """Weights as bytes around `CENTRE`, and of each output what a step is worth."""
@@ -68,6 +70,6 @@ def bytes_of(values: FloatArray) -> Bytes:
     """The nearest of 255 steps around 0, of a size for each output: its largest weight is the last step."""
     rows = values.reshape(len(values), -1)
     largest = np.max(np.abs(rows), axis=1, initial=0.0)
-    scales = np.where(largest > 0.0, largest / STEPS, 1.0).astype(np.float32)
+    scales = np.where(largest > _NOTHING, largest / STEPS, 1.0).astype(np.float32)
     steps = np.clip(np.rint(rows / scales[:, None]), -STEPS, STEPS)
     return Bytes((steps + CENTRE).astype(np.uint8).reshape(values.shape), scales)

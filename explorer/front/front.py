@@ -132,8 +132,7 @@ def write_front(front: Front | None, directory: Path) -> None:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(FRONT_COLUMNS)
         for plan in front.plans:
-            cells = {"plan": plan.name, **plan.objectives, "largest_error": plan.largest_error}
-            cells |= {"kind": plan.kind, "energy_kind": plan.energy_kind}
+            cells = {"plan": plan.name, **plan.objectives, "kind": plan.kind, "energy_kind": plan.energy_kind}
             writer.writerow([cells.get(column) for column in FRONT_COLUMNS])
     content = {"format": FRONT_FORMAT, **_details(front)}
     (directory / FRONT_DETAILS).write_text(

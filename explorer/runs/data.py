@@ -31,7 +31,6 @@ FRONT_FILE = "front.csv"
 FRONT_COLUMNS = {
     "plan": "name of the plan: its directory in front/",
     **{objective.column: objective.explanation for objective in objectives()},
-    "largest_error": "largest error against onnxruntime, relative to the largest output, rounded weights included",
     "kind": "what the times are: silicon, host, simulated or modelled",
     "energy_kind": "what the energy is: metered or modelled; empty where nothing is known of it",
 }
@@ -185,12 +184,9 @@ def _json(path: Path) -> dict[str, Any]:
     return content
 
 
-NUMBERS = ("macs", "round", "gain", "largest_error")
-
-
 def _is_number(name: str, columns: Collection[str]) -> bool:
     """Whether a column of a table holds numbers; those that are not of its `columns` do, as counters."""
-    return name not in columns or name.endswith(("_s", "_bytes", "_j")) or name in NUMBERS
+    return name not in columns or name.endswith(("_s", "_bytes", "_j")) or name in ("macs", "round", "gain")
 
 
 def _table(path: Path, columns: Collection[str]) -> pd.DataFrame | None:

@@ -30,6 +30,7 @@ CHANGES: tuple[dict[str, Any], ...] = (
     {"ssh": replace(BOARD, launch="registers")},
     {"v3d_hz": 3e8},
     {"gpu_memory": "cached"},
+    {"weights": "int8"},
     {"qpus": 8},
     {"shapes": {"x": (1, 3, 8, 8)}},
     {"store": "another.sqlite"},

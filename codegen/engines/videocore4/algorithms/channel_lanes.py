@@ -290,6 +290,12 @@ class ChannelProducts(QpuPointwiseChannels):
     in_step = False
 
 
+class TransformedProducts(ChannelProducts):
+    """The same with weights that were transformed, which makes what rounding takes from them larger."""
+
+    narrow = ()
+
+
 @dataclass(frozen=True)
 class _Qpu:
     """A QPU's tiles, as (tile of pixels, of channels), the first `together` of which all begin in step."""

@@ -15,7 +15,7 @@ import numpy as np
 
 from codegen.algorithm_base import AlgorithmBase
 from codegen.engines.videocore4.algorithms.arrangements import arrangement
-from codegen.engines.videocore4.algorithms.channel_lanes import ChannelProducts
+from codegen.engines.videocore4.algorithms.channel_lanes import TransformedProducts
 from codegen.engines.videocore4.algorithms.convolution import Convolution
 from codegen.engines.videocore4.algorithms.gathered_lines import GatheredLines, Words
 from codegen.engines.videocore4.algorithms.geometry import Geometry, bounds, dealt
@@ -142,7 +142,7 @@ class _Winograd(AlgorithmBase):
     """
 
     engine: str = "videocore4"
-    _products: QpuPointwiseRotated | ChannelProducts
+    _products: QpuPointwiseRotated | TransformedProducts
 
     def computes(self, spec: LayerSpec, target: Target) -> bool:
         geometry = Geometry.of(spec)
@@ -300,7 +300,7 @@ class QpuWinogradChannels(_Winograd):
     """
 
     name = "qpu_winograd_channels"
-    _products = ChannelProducts()
+    _products = TransformedProducts()
     axis_names: ClassVar[AxisNames] = _products.axis_names
 
 
