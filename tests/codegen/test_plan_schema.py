@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import jsonschema
@@ -128,7 +129,8 @@ def test_every_axis_of_every_algorithm_is_described() -> None:
         axes = {
             axis.name
             for spec in LAYERS.values()
-            for target in targets_of(algorithm)
+            for board in targets_of(algorithm)
+            for target in (board, replace(board, weights="float16"))
             if algorithm.applies(spec, target)
             for axis in algorithm.space(spec, target).axes
         }

@@ -1,4 +1,4 @@
-"""`explore run --weights`: layers store their weights narrow, outputs are right for these, and what it costs is told."""
+"""`explore run --weights`: layers store their weights narrow, outputs are right for these, what it costs is told."""
 
 from __future__ import annotations
 

@@ -65,6 +65,7 @@ class QpuIm2colChannels(AlgorithmBase):
         neighbours: what the QPU of the next number multiplies at the same time: other channels of the same pixels, or
             other pixels of the same channels
         pixels: pixels of a tile
+        weights: type of the weights as they are stored, where it is not float32
         input_layout: the layout of the inputs
     """
 
