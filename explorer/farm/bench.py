@@ -7,12 +7,14 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from codegen.algorithm import algorithms
 from codegen.canonical import canonical_json
 from codegen.engine_registry import engines
+from codegen.revision import algorithm_revision
 from codegen.revive import revivable, revive_json
 from codegen.schedule import Candidate
 from codegen.tensor import AnyArray
@@ -75,7 +77,8 @@ class Bench:
     """A board with its name in the farm. One thing is done on it at a time."""
 
     def __init__(self, board: Board, name: str) -> None:
-        """Asks the board what it is; raises BoardError."""
+        """Asks the board what it is; raises BoardError. What every order needs of the installed code is read now."""
+        read_code()
         self.name = name
         self.fingerprint = board.fingerprint()
         self._board = board
@@ -171,6 +174,14 @@ class _RunOnBoard:
         self._clocks = self._clocks or last
         advice = throttle_advice(sample.conditions)
         return advice or (f"it does not come to rest: {', '.join(changes)}" if changes else "")
+
+
+@cache
+def read_code() -> None:
+    """The algorithms, their revisions, and what orders are written in: a second, which no order then waits for."""
+    revivable()
+    for algorithm in algorithms().values():
+        algorithm_revision(algorithm)
 
 
 def resource_of(board: str, fingerprint: Fingerprint) -> str:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import time
 import uuid
 from collections import Counter, deque
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
 from types import TracebackType
@@ -96,20 +97,25 @@ class Pool:
         """The link of Dask's pages about the farm."""
         return str(self._client.dashboard_link)
 
-    def begin(self, candidate: Candidate, order: Callable[[Candidate], Order]) -> None:
-        """Hands out a candidate as soon as a board has room; once, until it is settled."""
-        if candidate.hash not in self._begun:
-            self._begun.add(candidate.hash)
-            self._order = order
-            self._due.append(_Asked(candidate))
-            self._hand_out()
-
-    def settled(self) -> Iterator[Settled]:
-        """Waits for answers, at least one; raises FarmError where no board is left, or the farm is."""
-        answers = [(self._out.pop(future), self._answer(future)) for future in self._arrived()]
-        for asked, answer in answers:  # all are here before a board is set aside with what it answered
-            yield self._settle(asked, answer)
+    def begin(self, candidates: Iterable[Candidate], order: Callable[[Candidate], Order]) -> None:
+        """Hands out candidates as soon as boards have room; each once, until it is settled."""
+        self._order = order
+        for candidate in candidates:
+            if candidate.hash not in self._begun:
+                self._begun.add(candidate.hash)
+                self._due.append(_Asked(candidate))
         self._hand_out()
+
+    def settled(self) -> tuple[Settled, ...]:
+        """Waits for answers, at least one; raises FarmError where no board is left, or the farm is. Boards have their
+        next orders before this returns.
+        """
+        futures = self._arrived()
+        asked = [self._out.pop(future) for future in futures]
+        answers = self._answers(futures)  # all are here before a board is set aside with what it answered
+        found = tuple(self._settle(one, answers[future]) for one, future in zip(asked, futures, strict=True))
+        self._hand_out()
+        return found
 
     def run_bundle(self, files: Mapping[str, bytes], inputs: tuple[AnyArray, ...]) -> BundleRun:
         """On the first of the boards by name, the same one as long as it is there; raises what the board raises."""
@@ -168,25 +174,35 @@ class Pool:
         return self._result(future)
 
     def _hand_out(self) -> None:
+        """Together what may go to any board: a message to the scheduler takes both ends as long as several orders."""
         room = QUEUED * len(self._present()) - len(self._out)
+        anywhere: list[_Asked] = []
         while self._due and room > 0:
             asked = self._due.popleft()
             others = [address for address in self._boards if address not in asked.failures]
-            where = {"workers": others, "allow_other_workers": True} if asked.failures and others else {}
-            future = self._client.submit(
-                tasks.measure,
-                self._order(asked.candidate),
-                key=_key(f"measure-{asked.candidate.hash[:12]}"),
-                resources={self._resource: 1},
-                pure=False,
-                retries=0,
-                **where,
-            )
-            if not self._out:
-                self._busy_from_s = time.monotonic()
+            if asked.failures and others:
+                self._submit([asked], workers=others, allow_other_workers=True)
+            else:
+                anywhere.append(asked)
+            room -= 1
+        if anywhere:
+            self._submit(anywhere)
+
+    def _submit(self, orders: Sequence[_Asked], **where: Any) -> None:
+        if not self._out:
+            self._busy_from_s = time.monotonic()
+        futures = self._client.map(
+            tasks.measure,
+            [self._order(asked.candidate) for asked in orders],
+            key=[_key(f"measure-{asked.candidate.hash[:12]}") for asked in orders],
+            resources={self._resource: 1},
+            pure=False,
+            retries=0,
+            **where,
+        )
+        for future, asked in zip(futures, orders, strict=True):
             self._out[future] = asked
             future.add_done_callback(self._note_done)
-            room -= 1
 
     def _arrived(self) -> list[Future]:
         """All that is done by now, at least one."""
@@ -213,14 +229,23 @@ class Pool:
     def _note_done(self, future: Future) -> None:
         self._done.put((time.monotonic(), future))
 
-    def _answer(self, future: Future) -> Answer | str:
-        """What a board said, or how all were lost that were asked."""
-        try:
-            answer: Answer = self._result(future)
-        except KilledWorker as error:
-            return f"every board that took it was lost: {error}"
-        self.answered.add(answer.board)
-        return answer
+    def _answers(self, futures: Sequence[Future]) -> dict[Future, Answer | str]:
+        """What boards said, fetched together, or how all were lost that were asked."""
+        fetched = [future for future in futures if future.status == "finished"]
+        with self._explained():
+            answers: dict[Future, Answer | str] = dict(
+                zip(fetched, self._client.gather(fetched), strict=True)
+            )
+        for future in futures:
+            if future in answers:
+                future.release()
+                continue
+            try:
+                answers[future] = self._result(future)
+            except KilledWorker as error:
+                answers[future] = f"every board that took it was lost: {error}"
+        self.answered.update(answer.board for answer in answers.values() if isinstance(answer, Answer))
+        return answers
 
     def _settle(self, asked: _Asked, answer: Answer | str) -> Settled:
         if isinstance(answer, str):
@@ -247,11 +272,17 @@ class Pool:
     def _result(self, future: Future) -> Any:
         """Raises FarmError where the farm was lost, and what the task raised."""
         try:
-            return future.result()
-        except (CancelledError, FutureCancelledError, OSError) as error:
-            raise FarmError(f"{self._lost}: {error}; start it again") from error
+            with self._explained():
+                return future.result()
         finally:
             future.release()
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except (CancelledError, FutureCancelledError, OSError) as error:
+            raise FarmError(f"{self._lost}: {error}; start it again") from error
 
     @property
     def _lost(self) -> str:

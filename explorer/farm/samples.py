@@ -46,15 +46,13 @@ class FarmSamples:
 
     def begin(self, candidate: Candidate) -> None:
         """Hands it out as soon as a board has room."""
-        self._pool.begin(candidate, self._order)
+        self._pool.begin((candidate,), self._order)
 
     def taken(self, candidates: Sequence[Candidate]) -> Iterator[Sample]:
         """A stored sample of each, as they come; raises FarmError where no board is left, and StoreError."""
         wanted = {candidate.hash for candidate in candidates}
         early = {settled.candidate.hash for settled in self._early if settled.is_last}
-        for candidate in candidates:
-            if candidate.hash not in early:
-                self.begin(candidate)
+        self._pool.begin((one for one in candidates if one.hash not in early), self._order)
         try:
             due, self._early = self._early, []
             while wanted:
