@@ -63,7 +63,7 @@ class Machine:
                 self.steps -= 1
             elif (line.startswith("cbz") and not self.steps) or (line.startswith("b.ne") and self.steps):
                 place = labels[line.split()[-1][0]]
-            elif not line.endswith(":") and not line.startswith(("cbz", "b.ne", "prfm")):
+            elif not line.endswith(":") and not line.startswith(("cbz", "b.ne", "prfm", "nop")):
                 self.execute(line)
 
     def execute(self, line: str) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 from codegen.engines.cpu.blocked.geometry import Image, Tile, row_tiles
 from codegen.engines.cpu.blocked.ordered import either, ordered_ends, ordered_prologue, ordered_starts
 from codegen.engines.cpu.blocked.ordered_conv import OrderedTile
+from codegen.engines.cpu.blocked.row_source import RowCode, row_sums
 from codegen.engines.cpu.blocked.scheduled_tile import (
     CHANNELS,
     TileShape,
@@ -221,7 +222,7 @@ def _tile_text(code: ConvCode, name: str, shape: Sequence[tuple[int, int]], bloc
 def _sums_text(code: ConvCode, shape: Sequence[tuple[int, int]], blocks: int, in_c: Sequence[str]) -> str:
     pixels, starts = len(shape), starts_text(code.lanes, len(shape), blocks)
     if not code.ordered:
-        return _in_assembly(code, pixels, blocks, starts, in_c)
+        return _rows_in_assembly(code, shape, blocks, _in_assembly(code, pixels, blocks, starts, in_c))
     tile = OrderedTile(code, shape, blocks)
     whole, rest = divmod(code.channels, code.source.lanes)
     parts = [tile.products(code.source.lanes, whole)] if whole else []
@@ -236,6 +237,26 @@ def _sums_text(code: ConvCode, shape: Sequence[tuple[int, int]], blocks: int, in
     )
     lines = [unused, begin, *(part for part in parts if part), ordered_ends(code.ordered, pixels, blocks)]
     return either(code.ordered, "\n    ".join(lines), text)
+
+
+def _rows_in_assembly(code: ConvCode, shape: Sequence[tuple[int, int]], blocks: int, otherwise: str) -> str:
+    """The sums of a tile: where the kernel has several taps, on AArch64 in assembly, row by row."""
+    rows = row_code(code, shape, blocks)
+    lines = rows.assembly if rows else None
+    if rows is None or lines is None:
+        return otherwise
+    names = [f"a{p}_{b} = sums[{p * blocks + b}]" for p in range(len(shape)) for b in range(blocks)]
+    return (
+        f"#if defined(__aarch64__)\n(void)ky_first;\n(void)ky_end;\n{row_sums(rows, lines)}\n"
+        f"vec{code.lanes} {', '.join(names)};\n#else\n{otherwise}\n#endif"
+    )
+
+
+def row_code(code: ConvCode, shape: Sequence[tuple[int, int]], blocks: int) -> RowCode | None:
+    """A tile as `row_source` takes it; None where products take no element of a register."""
+    if not code.by_element or code.lanes != CHANNELS:
+        return None
+    return RowCode(code.windows, code.source, code.channels, tuple(shape), blocks)
 
 
 def _in_assembly(code: ConvCode, pixels: int, blocks: int, starts: str, parts: Sequence[str]) -> str:
@@ -255,7 +276,7 @@ def _in_assembly(code: ConvCode, pixels: int, blocks: int, starts: str, parts: S
             long steps = $steps;
             __asm__ volatile(
                 $instructions
-                : [x] "+r"(x), [next] "+r"(next), [w] "+r"(w), [steps] "+r"(steps)
+                : [x] "+&r"(x), [next] "+&r"(next), [w] "+&r"(w), [steps] "+&r"(steps)
                 : [step] "r"(${step_bytes}l), [bias] "r"(bias), [sums] "r"(to)
                 : $clobbers);
             vec$lanes $names;

@@ -25,6 +25,7 @@ MOST_PREFETCH = 32760
 LINE_BYTES = 64
 WEIGHT_STEPS = 4  # that weights are fetched ahead: longer than memory takes
 TEMPORARIES = ("x9", "x10")
+NOP = "nop"
 
 
 @dataclass(frozen=True)
@@ -213,6 +214,11 @@ def _step(
     beside |= dict(zip(range(len(products) - gap, len(products)), moves, strict=False))
     lines = []
     for number, product in enumerate(products):
+        if number and number + gap in kept and number not in kept and number - gap not in kept:
+            lines += [
+                NOP,
+                NOP,
+            ]  # a cycle without a product four before a load; one alone stands beside a product
         lines.append(product.text)
         if number in beside:
             lines.append(beside[number])

@@ -58,7 +58,7 @@ def _product_in_assembly(code: WinogradCode, shape: TileShape) -> str:
             long steps = $steps;
             __asm__ volatile(
                 $instructions
-                : [x] "+r"(v), [next] "+r"(next), [w] "+r"(w), [steps] "+r"(steps)
+                : [x] "+&r"(v), [next] "+&r"(next), [w] "+&r"(w), [steps] "+&r"(steps)
                 : [step] "r"(${step}l), [bias] "r"(zeros), [sums] "r"(m)
                 : $clobbers);
         }
