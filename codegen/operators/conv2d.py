@@ -121,6 +121,11 @@ def is_planar(node: OnnxNode, builder: GraphBuilder) -> bool:
     return _is_layer(node, builder, 4)
 
 
+def is_linear(node: OnnxNode, builder: GraphBuilder) -> bool:
+    """The same over (N, C, L)."""
+    return _is_layer(node, builder, 3)
+
+
 def _is_layer(node: OnnxNode, builder: GraphBuilder, rank: int) -> bool:
     if builder.is_constant(node.input(0)):
         return False
@@ -163,7 +168,7 @@ def conv(node: OnnxNode, builder: GraphBuilder) -> None:
     integers = real_layer(node, builder)
     if integers is not None and integer_conv(node, builder, integers):
         return
-    if _is_layer(node, builder, 3):
+    if is_linear(node, builder):
         _emit_on_lines(node, builder)
         return
     if not is_planar(node, builder):

@@ -13,10 +13,12 @@ from codegen.expression import RESULT, Expression
 from codegen.interval import ANYTHING, Interval
 from codegen.onnx_import.registry import handles
 from codegen.onnx_import.windows import transposed_window
+from codegen.onnx_import.windows_nd import read_transposed
 from codegen.operator import Arrays, Epilogued, Types
-from codegen.operators.conv2d import is_planar, scaled_channels
+from codegen.operators.conv2d import is_linear, is_planar, scaled_channels
 from codegen.operators.conv_nd import emit_conv
-from codegen.tensor import Array, Doubles, TensorType
+from codegen.operators.reshape import Reshape
+from codegen.tensor import Array, Doubles, FloatArray, TensorType
 from codegen.windows import (
     NO_PADS,
     Pads,
@@ -125,21 +127,60 @@ class ConvTranspose2d(Epilogued):
         return self.epilogue.interval((ANYTHING, *inputs[1:]))
 
 
-@handles("ConvTranspose", "all; in two dimensions of float32 with constant weights as ConvTranspose2d")
+@handles(
+    "ConvTranspose", "all; in one and two dimensions of float32 with constant weights as ConvTranspose2d"
+)
 def conv_transpose(node: OnnxNode, builder: GraphBuilder) -> None:
-    """ConvTranspose to ConvTranspose2d, always with a bias, where it is one; else to a ConvNd. ONNX has its weights as
-    (in, out / group, kh, kw).
+    """ConvTranspose to ConvTranspose2d, always with a bias, where it is one or has one dimension less; else to a
+    ConvNd.
     """
+    if is_linear(node, builder):
+        _emit_on_lines(node, builder)
+        return
     if not is_planar(node, builder):
         emit_conv(node, builder)
         return
     shape = builder.shape(node)
+    weights = _weights(node, builder, 4)
+    height, width = weights["weight"].shape[2:]
+    window, output_pads = transposed_window(node, (shape[2], shape[3]), (height, width))
+    groups = node.integer("group", 1)
+    op = ConvTranspose2d(window.kernel, window.strides, window.pads, output_pads, window.dilations, groups)
+    builder.emit(node, op, node.input(0), weights)
+
+
+def _emit_on_lines(node: OnnxNode, builder: GraphBuilder) -> None:
+    """A ConvTranspose over (N, C, L) as one over planes of a single row, between Reshapes."""
+    samples, channels, length = builder.shape(node)
+    weights = _weights(node, builder, 3)
+    kernel = weights["weight"].shape[2:]
+    if (node.integers("kernel_shape") or kernel) != kernel:
+        raise node.malformed(f"attribute kernel_shape is not that of its weights, {kernel}")
+    window = read_transposed(node, (length,), kernel)
+    (taps,), (stride,), (dilation,), (size,) = window.kernel, window.strides, window.dilations, window.outputs
+    begin, end = window.begins[0], window.ends[0]
+    reached = (length - 1) * stride + window_extent(taps, dilation) - begin - end
+    op = ConvTranspose2d(
+        (1, taps),
+        (1, stride),
+        (0, begin, 0, end),
+        (0, size - reached),
+        (1, dilation),
+        node.integer("group", 1),
+    )
+    row = (samples, channels, 1, length)
+    rows = builder.emit(node, Reshape(), builder.activation(node), step="rows", shape=row)
+    on_plane = {"weight": weights["weight"][:, :, None], "bias": weights["bias"]}
+    result = builder.emit(node, op, rows, on_plane, step="plane")
+    builder.emit(node, Reshape(), result, shape=(samples, weights["bias"].size, size))
+
+
+def _weights(node: OnnxNode, builder: GraphBuilder, rank: int) -> dict[str, FloatArray]:
+    """Weights (out, in / groups, ...) and bias; ONNX has (in, out / groups, ...)."""
     weight, groups = builder.weight(node, 1), node.integer("group", 1)
-    if weight.ndim != 4 or groups < 1 or weight.shape[0] % groups:
+    if weight.ndim != rank or groups < 1 or weight.shape[0] % groups:
         raise node.malformed(f"its weights have shape {weight.shape}, not (in, out / group, kh, kw)")
     inputs, per_group, *kernel = weight.shape
-    window, output_pads = transposed_window(node, (shape[2], shape[3]), (kernel[0], kernel[1]))
     grouped = weight.reshape(groups, inputs // groups, per_group, *kernel).swapaxes(1, 2)
     weight = np.ascontiguousarray(grouped).reshape(groups * per_group, inputs // groups, *kernel)
-    op = ConvTranspose2d(window.kernel, window.strides, window.pads, output_pads, window.dilations, groups)
-    builder.emit(node, op, node.input(0), {"weight": weight, "bias": builder.bias(node, 2, weight.shape[0])})
+    return {"weight": weight, "bias": builder.bias(node, 2, weight.shape[0])}

@@ -13,7 +13,8 @@ from codegen.errors import GraphSpecError
 from codegen.expression import RESULT, Expression
 from codegen.interval import Interval, hull
 from codegen.onnx_import.registry import handles
-from codegen.onnx_import.windows import ceil_pads, read_window
+from codegen.onnx_import.windows import WindowParameters, ceil_pads, read_window
+from codegen.onnx_import.windows_nd import list_attribute, read_windows
 from codegen.operator import Arrays, Epilogued, Types
 from codegen.operators.pool_nd import emit_global, emit_pool
 from codegen.operators.quantized_conv2d import BYTES
@@ -118,13 +119,13 @@ class Pool2d(Epilogued):
             )
 
 
-@handles("MaxPool", "all; in two dimensions of float32 or 8 bits and without indices as Pool2d")
+@handles("MaxPool", "all; in one and two dimensions of float32 or two of 8 bits, without indices, as Pool2d")
 def max_pool(node: OnnxNode, builder: GraphBuilder) -> None:
     """MaxPool to Pool2d where it is one, else to a PoolNd."""
     _emit(node, builder, "max")
 
 
-@handles("AveragePool", "all; in two dimensions of float32 as Pool2d")
+@handles("AveragePool", "all; in one and two dimensions of float32 as Pool2d")
 def average_pool(node: OnnxNode, builder: GraphBuilder) -> None:
     """AveragePool to Pool2d where it is one, else to a PoolNd.
 
@@ -147,25 +148,29 @@ def global_max_pool(node: OnnxNode, builder: GraphBuilder) -> None:
 
 
 def _emit(node: OnnxNode, builder: GraphBuilder, kind: str) -> None:
-    op = _planar(node, builder, kind) if _is_planar(node, builder) else None
-    if op is None:
+    plane = _plane(node, builder)
+    op = _planar(node, builder, plane, kind) if plane is not None else None
+    if plane is None or op is None:
         emit_pool(node, builder, kind)
     else:
-        builder.emit(node, op, node.input(0))
+        _emit_on(node, builder, plane, op)
 
 
-def _is_planar(node: OnnxNode, builder: GraphBuilder) -> bool:
+def _plane(node: OnnxNode, builder: GraphBuilder) -> TensorType | None:
+    """What a Pool2d reads: the input as it is, or of three axes as planes of a single row; None where it is neither."""
     type_ = builder.type(node)
+    if builder.is_constant(node.input(0)) or any(node.outputs[1:]):
+        return None
+    if len(type_.shape) == 3 and type_.dtype == FLOAT32.name:
+        return replace(type_, shape=(*type_.shape[:2], 1, type_.shape[2]))
     known = {FLOAT32.name, *(BYTES if node.op_type == "MaxPool" else ())}
-    planar = len(type_.shape) == 4 and type_.dtype in known
-    return planar and not builder.is_constant(node.input(0)) and not any(node.outputs[1:])
+    return type_ if len(type_.shape) == 4 and type_.dtype in known else None
 
 
-def _planar(node: OnnxNode, builder: GraphBuilder, kind: str) -> Pool2d | None:
+def _planar(node: OnnxNode, builder: GraphBuilder, type_: TensorType, kind: str) -> Pool2d | None:
     """The pool as a Pool2d; None where that cannot say it: two kinds of padding, or windows of nothing but padding."""
-    type_ = builder.type(node)
     plane = (type_.shape[2], type_.shape[3])
-    declared = read_window(node, plane, node.pair("kernel_shape"))
+    declared = _declared(node, plane, len(builder.shape(node)))
     window = replace(declared, pads=ceil_pads(declared, plane)) if node.flag("ceil_mode") else declared
     include_padding = kind == "average" and node.flag("count_include_pad") and any(window.pads)
     if include_padding and window != declared:
@@ -180,12 +185,33 @@ def _planar(node: OnnxNode, builder: GraphBuilder, kind: str) -> Pool2d | None:
     return op
 
 
+def _declared(node: OnnxNode, plane: Pair, rank: int) -> WindowParameters:
+    """The node's window over planes, which for an input of three axes have a single row."""
+    if rank == 4:
+        return read_window(node, plane, node.pair("kernel_shape"))
+    kernel = list_attribute(node, "kernel_shape", 1, 0, 1)
+    line = read_windows(node, plane[1:], kernel, ceil=node.flag("ceil_mode"))
+    pads = (0, line.begins[0], 0, line.ends[0])
+    return WindowParameters((1, *kernel), (1, *line.strides), pads, (1, *line.dilations))
+
+
+def _emit_on(node: OnnxNode, builder: GraphBuilder, plane: TensorType, op: Pool2d) -> None:
+    """The pool, between Reshapes where its planes are of a single row."""
+    if builder.shape(node) == plane.shape:
+        builder.emit(node, op, node.input(0))
+        return
+    (result,) = op.infer([plane], [], [])
+    rows = builder.emit(node, Reshape(), builder.activation(node), step="rows", shape=plane.shape)
+    pooled = builder.emit(node, op, rows, step="plane")
+    builder.emit(node, Reshape(), pooled, shape=(*result.shape[:2], result.shape[3]))
+
+
 def _emit_global(node: OnnxNode, builder: GraphBuilder, kind: str) -> None:
-    if not _is_planar(node, builder):
+    plane = _plane(node, builder)
+    if plane is None:
         emit_global(node, builder, "mean" if kind == "average" else "max")
         return
-    shape = builder.shape(node)
-    builder.emit(node, Pool2d(kind, (shape[2], shape[3])), node.input(0))
+    _emit_on(node, builder, plane, Pool2d(kind, (plane.shape[2], plane.shape[3])))
 
 
 @handles("ReduceMean", "over any constant axes")
