@@ -7,18 +7,17 @@ from pathlib import Path
 
 from codegen.engines.cpu.toolchain import compiler_identity
 from codegen.errors import ToolchainError
-from microbench.board import Fingerprint, Job, Kind, Measurement
+from microbench.board import Board, Fingerprint, Job, Kind, Measurement
+from microbench.boards.emulated_pi import EmulatedPiBoard
 from microbench.boards.host import HostBoard
 from microbench.emulation.clock import ClockedExecutor
 from microbench.emulation.core_model import known_cores, load_core
+from microbench.emulation.emulator import CANDIDATE_LIMIT_S
 from microbench.errors import BoardError
 from microbench.options import BoardOptions
 from microbench.profile import DeviceProfile
-from microbench.protocol import Timing
+from microbench.protocol import MODELLED
 from microbench.streams import StreamRequest, StreamRun
-
-ONE_RUN = Timing(warm_up_s=0.0, minimum_total_s=0.0, most_runs=1, modelled=True)
-CANDIDATE_LIMIT_S = 300.0  # of this machine's time; one modelled instruction takes 40 ns
 
 
 class EmulatedBoard(HostBoard):
@@ -31,7 +30,7 @@ class EmulatedBoard(HostBoard):
     name = "emulated"
     reads_clock = False
     kind: Kind = "simulated"
-    timing = ONE_RUN
+    timing = MODELLED
     candidate_limit_s = CANDIDATE_LIMIT_S
     bundle_runs = 1
 
@@ -44,8 +43,12 @@ class EmulatedBoard(HostBoard):
         self.target = replace(self.target, cores=1)
 
     @classmethod
-    def open(cls, profile: DeviceProfile, options: BoardOptions) -> EmulatedBoard:
-        """The emulated board of a profile; raises BoardError for one whose CPU there is no model of."""
+    def open(cls, profile: DeviceProfile, options: BoardOptions) -> Board:
+        """The emulated board of a profile, of one with QPUs a virtual Pi without its server; raises BoardError for one
+        of neither kind.
+        """
+        if profile.v3d:
+            return EmulatedPiBoard(profile)
         if profile.cpu not in known_cores() or not profile.compiler_target.startswith("aarch64"):
             raise BoardError(
                 f"profile {profile.name!r} ({profile.cpu}, {profile.compiler_target or 'this machine'}) has no "

@@ -17,7 +17,7 @@ from codegen.errors import ToolchainError
 from codegen.program import CpuProgram
 from codegen.target import Target
 from codegen.tensor import AnyArray, FloatArray
-from microbench.board import BundleRun, Fingerprint, Job, Kind, Measurement, clocked_on
+from microbench.board import Board, BundleRun, Fingerprint, Job, Kind, Measurement, clocked_on
 from microbench.boards.admission import admit
 from microbench.boards.bundle_bench import BenchReport, time_bundle
 from microbench.boards.bundle_stream import time_stream
@@ -59,7 +59,7 @@ class HostBoard:
         self._executor = executor or LocalExecutor()
 
     @classmethod
-    def open(cls, profile: DeviceProfile, options: BoardOptions) -> HostBoard:
+    def open(cls, profile: DeviceProfile, options: BoardOptions) -> Board:
         """The board of this machine; raises BoardError for a profile of another machine."""
         if profile.compiler_target:
             raise BoardError(

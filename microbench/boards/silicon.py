@@ -72,7 +72,7 @@ class SiliconBoard:
         platform = "none" if read_manifest(bundle).gpu is None else "mailbox"
         executor = self._remote.pinned(0)  # to no core: for its readings
         outputs, report = time_bundle(executor, self.target, bundle, platform, inputs)
-        return replace(_bundle_run(outputs, report, self.kind), conditions=executor.conditions)
+        return replace(bundle_run(outputs, report, self.kind), conditions=executor.conditions)
 
     def stream_bundle(self, bundle: Path, request: StreamRequest) -> StreamRun:
         """See `StreamingBoard`."""
@@ -91,8 +91,8 @@ class SiliconBoard:
         self.close()
 
 
-def _bundle_run(outputs: tuple[AnyArray, ...], report: BenchReport, kind: Kind) -> BundleRun:
-    """Steps that cannot be told from others of their launch have no time of their own."""
+def bundle_run(outputs: tuple[AnyArray, ...], report: BenchReport, kind: Kind) -> BundleRun:
+    """Medians of a bundle's runs. Steps that cannot be told from others of their launch have no time of their own."""
     times_s: dict[str, float] = {}
     for step in report.steps:
         known = [time_s for time_s in step.times_s if time_s is not None]

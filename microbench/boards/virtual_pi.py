@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 from microbench.board import Job, Kind, Measurement, clocked_on
-from microbench.boards.emulated import CANDIDATE_LIMIT_S, ONE_RUN
 from microbench.boards.remote_cpu import RemoteCpuBoard
 from microbench.boards.silicon import SiliconBoard
 from microbench.boards.ssh_runner import RemoteRunner
+from microbench.emulation.emulator import CANDIDATE_LIMIT_S
 from microbench.profile import DeviceProfile
+from microbench.protocol import MODELLED
 
 _NS_DIGITS = 9
 _NO_SILICON = (
@@ -21,7 +22,7 @@ class VirtualPiBoard(SiliconBoard):
     """One with QPUs: the same programs as on silicon, through the same mailbox; times are `simulated`."""
 
     kind: Kind = "simulated"
-    timing = ONE_RUN
+    timing = MODELLED
     reads_clock = False
 
     def measure(self, job: Job) -> Measurement:
@@ -40,7 +41,7 @@ class VirtualPiBoard(SiliconBoard):
 class VirtualPiCpuBoard(RemoteCpuBoard):
     """One whose QPUs are out of reach, under a 64-bit kernel; times are `simulated`."""
 
-    timing = ONE_RUN
+    timing = MODELLED
     reads_clock = False
     candidate_limit_s = CANDIDATE_LIMIT_S
     bundle_runs = 1

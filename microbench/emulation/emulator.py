@@ -17,6 +17,7 @@ from microbench.errors import BoardError
 from microbench.virtual.build import THIS_MACHINE
 
 COUNT = "instructions.txt"
+CANDIDATE_LIMIT_S = 300.0  # of this machine's time, for a program that is emulated
 _SOURCE = Path(__file__).with_name("count_instructions.c")
 _VERSION = re.compile(r"version (\d+)\.")
 _LAST_VERSION = 8

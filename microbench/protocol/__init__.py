@@ -12,10 +12,11 @@ from microbench.protocol.repeats import (
     noise_floor,
     outliers,
 )
-from microbench.protocol.timing import STANDARD, Timing, repeats_of
+from microbench.protocol.timing import MODELLED, STANDARD, Timing, repeats_of
 
 __all__ = [
     "FEWEST_REFERENCES",
+    "MODELLED",
     "STANDARD",
     "Estimate",
     "Limits",

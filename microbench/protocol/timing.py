@@ -34,6 +34,7 @@ class Timing:
 
 
 STANDARD = Timing()
+MODELLED = Timing(warm_up_s=0.0, minimum_total_s=0.0, most_runs=1, modelled=True)
 
 
 def repeats_of(runs_s: Sequence[float], repeats: int) -> tuple[float, ...]:

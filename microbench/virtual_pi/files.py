@@ -53,7 +53,15 @@ esac
 
 
 def make_board(board: Path, profile: DeviceProfile, habits: Habits, user: str, sftp: Path) -> None:
-    """Raises BoardError for a profile of no Pi, ToolchainError where what it needs cannot be compiled."""
+    """A machine, and what its sessions begin with. Raises as `make_machine`."""
+    machine = make_machine(board, profile, habits)
+    _write_programs(board, profile, machine, user, sftp)
+
+
+def make_machine(board: Path, profile: DeviceProfile, habits: Habits) -> Machine:
+    """What programs are run with, booted; raises BoardError for a profile of no Pi, ToolchainError where what it needs
+    cannot be compiled.
+    """
     machine = machine_of(profile.name)
     constants = board_file(profile, habits) if profile.v3d else ""
     release = release_of(profile, constants)
@@ -65,8 +73,8 @@ def make_board(board: Path, profile: DeviceProfile, habits: Habits, user: str, s
         if text:
             (board / name).write_text(text, encoding="utf-8")
     write_conditions(board, {0: normal_conditions(profile, machine)})
-    _write_programs(board, profile, machine, user, sftp)
     boot(board)
+    return machine
 
 
 def _write_system(root: Path, profile: DeviceProfile, machine: Machine) -> None:
