@@ -13,7 +13,7 @@ from distributed import Scheduler, Worker
 
 from explorer.errors import FarmError
 from explorer.farm.bench import Bench
-from explorer.farm.place import LOOPBACK, Place, security_of
+from explorer.farm.place import LOOPBACK, Place, is_loopback, security_of
 from explorer.farm.tasks import BenchPlugin
 
 LOST_BOARDS = 3  # that a candidate may be lost with before it counts as its fault
@@ -60,7 +60,6 @@ async def serve(
     `joined` and `left` hear names; a board leaves when it is set aside, or the farm ends.
     """
     security = security_of(place)
-    host = place.host if place.tls else LOOPBACK
     workers = [
         Worker(
             place.address,
@@ -70,7 +69,7 @@ async def serve(
             memory_limit=None,
             local_directory=scratch,
             plugins=[BenchPlugin(bench)],
-            host=None if place.tls else host,
+            host=LOOPBACK if is_loopback(place.host) else None,
             dashboard=False,
             dashboard_address=f"{LOOPBACK}:0",
             **({"security": security} if security else {}),
