@@ -191,8 +191,8 @@ def _declared(node: OnnxNode, plane: Pair, rank: int) -> WindowParameters:
         return read_window(node, plane, node.pair("kernel_shape"))
     kernel = list_attribute(node, "kernel_shape", 1, 0, 1)
     line = read_windows(node, plane[1:], kernel, ceil=node.flag("ceil_mode"))
-    pads = (0, line.begins[0], 0, line.ends[0])
-    return WindowParameters((1, *kernel), (1, *line.strides), pads, (1, *line.dilations))
+    (taps,), (stride,), (dilation,) = line.kernel, line.strides, line.dilations
+    return WindowParameters((1, taps), (1, stride), (0, line.begins[0], 0, line.ends[0]), (1, dilation))
 
 
 def _emit_on(node: OnnxNode, builder: GraphBuilder, plane: TensorType, op: Pool2d) -> None:
