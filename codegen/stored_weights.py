@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from codegen.errors import ScheduleError
-from codegen.schedule import Axis, Choice
+from codegen.schedule import Axis, Candidate, Choice
 from codegen.target import WEIGHT_TYPES, Target, WeightType
 from codegen.tensor import FloatArray
+
+if TYPE_CHECKING:
+    from codegen.algorithm import Algorithm
 
 WEIGHTS = "weights"  # the axis: without it weights are float32
 STEPS = 127  # of a byte on either side of 0
@@ -19,6 +22,17 @@ CENTRE = 128  # the byte that is 0
 _SMALLEST = 2.0**-14  # half floats below are not normal, and silicon converts those wrongly
 
 _NOTHING = 2.0**-100  # weights as small are 0
+
+
+@runtime_checkable
+class StoresNarrow(Protocol):
+    """An engine whose programs may have narrow weights."""
+
+    def stored(
+        self, algorithm: Algorithm, candidate: Candidate, weights: Sequence[FloatArray], filled: float
+    ) -> tuple[FloatArray, ...]:
+        """A layer's constants with the values that its program computes with. `filled`: see `SectionStep`."""
+        ...
 
 
 class Bytes(NamedTuple):

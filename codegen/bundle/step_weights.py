@@ -5,19 +5,25 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import cast
 
+from codegen.algorithm import algorithm_named
+from codegen.bundle.filled import filled_shares
 from codegen.canonical import content_hash
 from codegen.chains import chain_nodes
+from codegen.engine_registry import engine_named
 from codegen.errors import PlanError
 from codegen.free_name import free_name
 from codegen.graph import Graph, LayerSpec
 from codegen.operators.relayout import Relayout
 from codegen.plan import Plan
-from codegen.stored_weights import stored, weight_type
+from codegen.stored_weights import StoresNarrow, weight_type
 from codegen.tensor import FloatArray
 
 
 def as_stored(graph: Graph, plan: Plan) -> Graph:
-    """The graph with the weights that a bundle of the plan has: some rounded. Of a chain those of its first layer."""
+    """The graph with the weights that a bundle of the plan computes with: some rounded. Of a chain those of its first
+    layer.
+    """
+    filled = filled_shares(plan.steps)
     nodes = {node.name: node for node in graph.nodes}
     chains = {chain.node.name: chain for chain in chain_nodes(graph)}
     narrow = {}
@@ -27,7 +33,11 @@ def as_stored(graph: Graph, plan: Plan) -> Graph:
             node = graph.nodes[chain.first] if chain else nodes[step.name]
             constants = cast(tuple[FloatArray, ...], graph.weights_of(node))
             names = [free_name(f"{node.name}.stored{i}", graph.constants) for i in range(len(constants))]
-            narrow[node.name] = dict(zip(names, stored(constants, step.choice), strict=True))
+            engine, algorithm = engine_named(step.choice.engine), algorithm_named(step.choice.algorithm)
+            assert isinstance(engine, StoresNarrow)
+            share = filled.get(step.inputs[0], 1.0)
+            own = engine.stored(algorithm, step.candidate, constants, share)
+            narrow[node.name] = dict(zip(names, own, strict=True))
     return replace(
         graph,
         nodes=tuple(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from codegen.algorithm import Algorithm
 from codegen.engine_registry import layout_named
 from codegen.engines.videocore4.algorithm import QpuAlgorithm
@@ -20,6 +22,7 @@ from codegen.memory_space import GPU
 from codegen.program import Program
 from codegen.schedule import Candidate
 from codegen.section import Section, SectionStep, Share
+from codegen.stored_weights import stored
 from codegen.target import Target
 from codegen.tensor import FloatArray
 
@@ -83,6 +86,19 @@ class VideoCore4Engine:
             launches, share.placement, share.inputs, share.outputs, target.qpus, target.gpu_memory_bytes
         )
 
+    def stored(
+        self, algorithm: Algorithm, candidate: Candidate, weights: Sequence[FloatArray], filled: float
+    ) -> tuple[FloatArray, ...]:
+        """Rounded after they were made larger by what sums lose, which is then taken from them again: what the program
+        computes with.
+        """
+        if not isinstance(algorithm, SumsInOrder):
+            return stored(weights, candidate.choice)
+        order = algorithm.order_of_sums(candidate.spec, candidate.choice)
+        larger = made_up_for(weights, order, filled)
+        rounded = stored(larger, candidate.choice)
+        return tuple(map(_without_more, rounded, larger, weights))
+
     def _launches(self, run: Sequence[SectionStep], target: Target) -> list[list[LinkedLayer]]:
         """The steps' phases, cut where launches would exceed their limits."""
         limits = self.launch_limits(target)
@@ -132,3 +148,9 @@ class VideoCore4Engine:
         if isinstance(algorithm, SumsInOrder):
             weights = made_up_for(weights, algorithm.order_of_sums(spec, choice), filled)
         return algorithm.lower(spec, dealt, choice, weights, output_lines=output_lines)
+
+
+def _without_more(found: FloatArray, larger: FloatArray, plain: FloatArray) -> FloatArray:
+    """By the factor by which `larger` are larger than `plain`."""
+    factor = np.divide(plain, larger, out=np.ones_like(plain), where=larger != 0.0)
+    return found * factor
