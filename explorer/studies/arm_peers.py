@@ -6,7 +6,7 @@ import hashlib
 import json
 import statistics
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from codegen.canonical import content_hash
@@ -31,12 +31,15 @@ from microbench.profile import load_profile
 
 OURS = "explore-edge"
 ENGINES = ("ncnn", "mnn")
+BANDWIDTH = "bytes_per_s"
+FACTORS = (0.75, 1.5)
+CONTINUOUS = ("s", "B/s")  # units of constants that are no whole numbers
 LARGEST_ERROR = 1e-3  # relative to the root mean square of what is expected
 
 
 @dataclass(frozen=True)
 class Clocked:
-    """One inference: seconds at each bandwidth of `BANDWIDTHS`, instructions in the first, the outputs' error."""
+    """One inference: seconds at each bandwidth, instructions in the first, the outputs' error."""
 
     times_s: tuple[float, ...]
     instructions: int
@@ -62,7 +65,7 @@ class ArmRow:
 @dataclass(frozen=True)
 class ArmSettings:
     """`networks`: names of the zoo or ONNX files; `plans`: files plan.json of some of them; `cache`: of packages,
-    wheels and the journal; `environments`: of the peers' converters.
+    wheels and the journal; `environments`: of the peers' converters; `bandwidths` of the modelled memory, bytes/s.
     """
 
     networks: tuple[str, ...]
@@ -70,6 +73,16 @@ class ArmSettings:
     cache: Path
     environments: Path
     clock_hz: float
+    bandwidths: tuple[float, ...] = BANDWIDTHS
+
+
+@dataclass(frozen=True)
+class Varied:
+    """A constant of the modelled memory that no source gives, at `value`, and the networks then."""
+
+    constant: str
+    value: float
+    rows: tuple[ArmRow, ...]
 
 
 @dataclass(frozen=True)
@@ -103,6 +116,25 @@ def arm_rows(model: CoreModel, settings: ArmSettings, tell: Callable[[str], None
     if len(used) < len(plans):
         unused = [str(path) for place, path in enumerate(settings.plans) if place not in used]
         raise UsageError(f"{', '.join(unused)}: a plan of none of the networks; name its network too")
+
+
+def varied_rows(model: CoreModel, settings: ArmSettings, tell: Callable[[str], None]) -> Iterator[Varied]:
+    """The networks at the first bandwidth with each assumed constant of the memory system, one after the other, at
+    `FACTORS` of its value; the bandwidth itself is such a constant. Raises as `arm_rows`.
+    """
+    at_first = replace(settings, bandwidths=BANDWIDTHS[:1])
+    for name, constant in model.memory.items():
+        if not constant.source.startswith("assumed"):
+            continue
+        for factor in FACTORS:
+            value = constant.value * factor
+            if constant.unit not in CONTINUOUS:
+                value = round(value)
+            if name == BANDWIDTH:
+                rows = arm_rows(model, replace(settings, bandwidths=(value,)), tell)
+            else:
+                rows = arm_rows(model.with_memory(**{name: value}), at_first, tell)
+            yield Varied(name, value, tuple(rows))
 
 
 def means(rows: Sequence[ArmRow]) -> str:
@@ -182,7 +214,7 @@ def _at_both(
     begins: Callable[[], None],
 ) -> Clocked:
     runs = []
-    for bandwidth in BANDWIDTHS:
+    for bandwidth in settings.bandwidths:
         core = model.with_memory(bytes_per_s=bandwidth)
         kept = settings.cache / "journal" / f"{content_hash([core.hash, settings.clock_hz, *key])}.json"
         if not kept.is_file():

@@ -15,7 +15,7 @@ from explorer.terminal.json_output import told
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from explorer.studies.arm_peers import ArmRow, Clocked
+    from explorer.studies.arm_peers import ArmRow, Clocked, Varied
     from explorer.studies.study_table import StudyTable
 
 TITLE = "Networks on the clock of a Cortex-A53, beside other engines"
@@ -52,6 +52,13 @@ def arm_peers(
         Path | None,
         typer.Option(help="where the engines' converters are (default: the cache directory)", metavar="DIR"),
     ] = None,
+    vary_assumed: Annotated[
+        bool,
+        typer.Option(
+            "--vary-assumed",
+            help="also with each assumed constant of the memory at 0.75 and 1.5 of its value: minutes each",
+        ),
+    ] = False,
     markdown: Annotated[
         Path | None, typer.Option(help="write the tables to this file too", metavar="FILE")
     ] = None,
@@ -59,7 +66,7 @@ def arm_peers(
 ) -> None:
     """Time this project's plans and other engines' builds for AArch64 on the modelled clock of a Cortex-A53."""
     with reported(place=markdown):
-        from explorer.studies.arm_peers import ArmSettings, arm_rows
+        from explorer.studies.arm_peers import ArmSettings, arm_rows, varied_rows
         from explorer.studies.cpu_clock import CORE
         from explorer.studies.study_table import show, write_markdown
         from microbench.emulation.core_model import load_core
@@ -74,8 +81,13 @@ def arm_peers(
             environments=(environments or peers.default_directory()).absolute(),
             clock_hz=cpu_hz,
         )
-        rows = list(arm_rows(model, settings, lambda text: console.print(text, markup=False)))
-        tables = _tables(rows, cpu_hz, model.hash)
+
+        def tell(text: str) -> None:
+            console.print(text, markup=False)
+
+        tables = _tables(list(arm_rows(model, settings, tell)), cpu_hz, model.hash)
+        if vary_assumed:
+            tables.append(_varied_table(list(varied_rows(model, settings, tell))))
         if markdown is not None:
             write_markdown(markdown, TITLE, INTRODUCTION, tables)
         show(tables, as_json)
@@ -130,6 +142,20 @@ def _tables(rows: Sequence[ArmRow], cpu_hz: float, model_hash: str) -> list[Stud
         "root mean square."
     )
     return [*tables, StudyTable("Instructions of one inference", tuple(columns), cells, (errors, *refused))]
+
+
+def _varied_table(varied: Sequence[Varied]) -> StudyTable:
+    from explorer.studies.study_table import StudyTable
+
+    networks = [row.network for row in varied[0].rows]
+    cells = tuple(
+        (one.constant, f"{one.value:g}", *(f"{row.ratio(0):.2f}" for row in one.rows)) for one in varied
+    )
+    columns = (("constant", "left"), ("value", "right"), *((name, "right") for name in networks))
+    note = "Ours to the fastest other; memory of 2 GB/s but where that is varied."
+    return StudyTable(
+        "Each assumed constant of the memory at 0.75 and 1.5 of its value", columns, cells, (note,)
+    )
 
 
 def _of(row: ArmRow, names: Sequence[str]) -> list[Clocked | str]:

@@ -79,6 +79,21 @@ def test_contenders_stand_beside_each_other_and_are_run_once(
     assert asked.count(str(WRONG)) == 2  # a failure is no result: it is tried again
 
 
+def test_every_assumed_constant_is_varied(asked: list[str], model: Path, tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    result = explore("bench", "arm-peers", model, "--vary-assumed", "--cache", tmp_path, "--markdown", page)
+    assert result.exit_code == 0, result.output
+    text = page.read_text(encoding="utf-8")
+    assumed = [
+        name for name, one in load_core("cortex-a53").memory.items() if one.source.startswith("assumed")
+    ]
+    assert {"latency_s", "bytes_per_s"} <= set(assumed)
+    assert all(text.count(f"| {name} |") == 2 for name in assumed)
+    assert "| bytes_per_s | 1.5e+09 | 0.67 |" in text and "| bytes_per_s | 3e+09 | 1.35 |" in text
+    assert "| latency_s | 8.25e-08 | 0.90 |" in text
+    assert asked.count(OURS) == 2 + 2 * len(assumed)
+
+
 def test_means_are_over_networks_that_two_could_run() -> None:
     def row(own: float, other: float | None) -> ArmRow:
         contenders: dict[str, Clocked | str] = {OURS: Clocked((own, own), 1, 0.0), "a": "refused"}
