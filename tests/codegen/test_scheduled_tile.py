@@ -21,6 +21,7 @@ from codegen.engines.cpu.blocked.scheduled_tile import (
     tile_assembly,
 )
 from codegen.engines.cpu.machine import tile_registers
+from codegen.engines.cpu.partial_sums import Parts
 from codegen.operators.conv2d import Conv2d
 from codegen.program import CpuProgram
 from explorer.measure.jobs import JobBuilder
@@ -40,15 +41,20 @@ PRODUCT = re.compile(r"fmla v(\d+)\.4s, v(\d+)\.4s, v(\d+)\.s\[(\d)\]")
 INSERTION = re.compile(r"ins v(\d+)\.d\[1\], (\w+)")
 COPY = re.compile(r"mov v(\d+)\.16b, v(\d+)\.16b")
 ADVANCE = re.compile(r"add %\[(\w+)\], %\[\w+\], (.+)")
+ZERO = re.compile(r"movi v(\d+)\.4s, #0")
+COUNT = re.compile(r"(mov|subs?) %\[(\w+)\], (?:%\[\w+\], )?#(\d+)")
+BRANCH = re.compile(r"(cbz|cbnz) %\[(\w+)\], (\d)[bf]")
 
 
 class Machine:
     """Registers that hold names of what was loaded: halves of 128 bits by base and byte, sums as lists of products."""
 
-    def __init__(self, shape: TileShape, steps: int) -> None:
+    def __init__(self, shape: TileShape, parts: Parts) -> None:
         self.shape = shape
         self.bases = {"x": 0, "next": shape.step, "w": 0, "bias": 0, "sums": 0}
-        self.steps = steps
+        first = parts.steps - 1 if parts.count == 1 else parts.span
+        self.counters = {"steps": first, "parts": parts.count - 1}
+        self.is_zero = False
         self.halves: dict[str, object] = {}
         self.sums: dict[int, list[object]] = {}
         self.stored: dict[int, list[object]] = {}
@@ -59,11 +65,16 @@ class Machine:
         while place < len(lines):
             line = lines[place]
             place += 1
-            if line.startswith("subs"):
-                self.steps -= 1
-            elif (line.startswith("cbz") and not self.steps) or (line.startswith("b.ne") and self.steps):
-                place = labels[line.split()[-1][0]]
-            elif not line.endswith(":") and not line.startswith(("cbz", "b.ne", "prfm", "nop")):
+            if found := COUNT.fullmatch(line):
+                before = 0 if found[1] == "mov" else self.counters[found[2]]
+                self.counters[found[2]] = abs(before - int(found[3]))
+                self.is_zero = self.counters[found[2]] == 0
+            elif found := BRANCH.fullmatch(line):
+                if (self.counters[found[2]] == 0) == (found[1] == "cbz"):
+                    place = labels[found[3]]
+            elif line == "b.ne 1b":
+                place = place if self.is_zero else labels["1"]
+            elif not line.endswith(":") and not line.startswith(("prfm", "nop")):
                 self.execute(line)
 
     def execute(self, line: str) -> None:
@@ -75,6 +86,8 @@ class Machine:
             self.sums[total].append((operands, channel))
         elif found := INSERTION.fullmatch(line):
             self.halves[f"h{found[1]}"] = self.halves[found[2]]
+        elif found := ZERO.fullmatch(line):
+            self.sums[int(found[1])] = []
         elif found := COPY.fullmatch(line):
             self.sums[int(found[1])] = list(self.sums[int(found[2])])
         elif found := ADVANCE.fullmatch(line):
@@ -98,10 +111,11 @@ class Machine:
                 self.halves.pop(f"h{register[1:]}", None)  # it is zero until the insertion
 
 
-def expected(shape: TileShape, pixel: int, block: int, steps: int) -> Iterator[object]:
-    """The terms of a sum in order."""
-    yield ("bias", block * REGISTER_BYTES)
-    for step in range(steps):
+def expected(shape: TileShape, pixel: int, block: int, steps: range) -> Iterator[object]:
+    """The terms of a sum of some steps in order."""
+    if steps.start == 0:
+        yield ("bias", block * REGISTER_BYTES)
+    for step in steps:
         x = step * shape.step + pixel * shape.stride
         for channel in range(CHANNELS):
             w = ((step * CHANNELS + channel) * shape.blocks + block) * REGISTER_BYTES
@@ -109,14 +123,22 @@ def expected(shape: TileShape, pixel: int, block: int, steps: int) -> Iterator[o
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: f"{shape.pixels}x{shape.blocks}")
-@pytest.mark.parametrize("steps", [1, 2, 5])
-def test_every_sum_gets_its_products_in_order(shape: TileShape, steps: int) -> None:
-    machine = Machine(shape, steps - 1)
-    machine.run(tile_assembly(shape))
+@pytest.mark.parametrize(
+    "parts",
+    [Parts(1, 1), Parts(2, 2), Parts(5, 5), Parts(4, 2), Parts(7, 3), Parts(6, 3), Parts(5, 1)],
+    ids=lambda parts: f"{parts.steps} by {parts.span}",
+)
+def test_every_sum_gets_its_products_in_order(shape: TileShape, parts: Parts) -> None:
+    machine = Machine(shape, parts)
+    machine.run(tile_assembly(shape, parts))
+    totals = shape.pixels * shape.blocks
+    assert len(machine.stored) == totals * parts.count
     for pixel in range(shape.pixels):
         for block in range(shape.blocks):
-            place = shape.total(pixel, block) * REGISTER_BYTES
-            assert machine.stored[place] == list(expected(shape, pixel, block, steps))
+            for part in range(parts.count):
+                place = (part * totals + shape.total(pixel, block)) * REGISTER_BYTES
+                steps = range(parts.steps)[part * parts.span : (part + 1) * parts.span]
+                assert machine.stored[place] == list(expected(shape, pixel, block, steps))
 
 
 def test_widest_tiles_of_the_search_are_scheduled() -> None:
@@ -125,9 +147,11 @@ def test_widest_tiles_of_the_search_are_scheduled() -> None:
         shape = TileShape(registers.pointwise_pixels(blocks), blocks, REGISTER_BYTES, 3136)
         assert can_schedule(shape)
         assert shape.registers <= registers.count < TileShape(shape.pixels + 1, blocks, 16, 0).registers
-        assert {line.split()[1].strip(",") for line in tile_assembly(shape) if line.startswith("ldr x")} <= {
-            *clobbers(shape)
-        }
+        assert {
+            line.split()[1].strip(",")
+            for line in tile_assembly(shape, Parts(8, 8))
+            if line.startswith("ldr x")
+        } <= {*clobbers(shape)}
 
 
 def test_small_tiles_are_left_to_the_compiler() -> None:
@@ -136,7 +160,7 @@ def test_small_tiles_are_left_to_the_compiler() -> None:
 
 
 @pytest.mark.needs("instruction counting")
-@pytest.mark.parametrize(("inputs", "outputs", "size"), [(16, 40, 9), (4, 8, 5), (32, 12, 7)])
+@pytest.mark.parametrize(("inputs", "outputs", "size"), [(16, 40, 9), (4, 8, 5), (32, 12, 7), (1000, 24, 3)])
 def test_assembly_and_c_give_equal_bits(inputs: int, outputs: int, size: int) -> None:
     op = Conv2d((1, 1), (1, 1), (0, 0, 0, 0), (1, 1), 1)
     spec, algorithm = convolution(inputs, outputs, (size, size), op), algorithms()["cpu_blocked_conv"]

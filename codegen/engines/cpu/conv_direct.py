@@ -11,7 +11,8 @@ from codegen.engines.cpu.expression_text import scalar_prologue, scalar_text
 from codegen.engines.cpu.gemm_tile import matrix_and_bias, pack_rows
 from codegen.engines.cpu.instructions import Count, epilogue_instructions, input_bytes, loads_of, weight_bytes
 from codegen.engines.cpu.kernel import CpuKernel, at_most, checked_workspace
-from codegen.engines.cpu.machine import FLOAT_BYTES, cache_bytes, tile_columns, tile_rows
+from codegen.engines.cpu.machine import FLOAT_BYTES, cache_bytes, tile_columns, tile_rows, vector_lanes
+from codegen.engines.cpu.partial_sums import Parts
 from codegen.engines.cpu.source import fill, round_up
 from codegen.engines.cpu.threads import Share, own_workspace, threads_axis
 from codegen.graph import LayerSpec
@@ -134,7 +135,7 @@ class CpuConvDirect(CpuKernel):
             "row_pitch": plane.row_pitch,
             "stride_h": op.strides[0],
         }
-        source = _tile(entry, rows, columns, per_group, _tap_offsets(op, plane), plane)
+        source = _tile(entry, rows, columns, per_group, _tap_offsets(op, plane), plane, vector_lanes(target))
         source += fill(_COPY, **shape) if plane.copied else ""
         source += fill(
             _ENTRY,
@@ -222,7 +223,9 @@ def _pack(spec: LayerSpec, weights: Sequence[FloatArray], rows: int) -> FloatArr
     return np.concatenate(parts)
 
 
-def _tile(entry: str, rows: int, columns: int, per_group: int, offsets: list[int], plane: _Plane) -> str:
+def _tile(
+    entry: str, rows: int, columns: int, per_group: int, offsets: list[int], plane: _Plane, lanes: int
+) -> str:
     names = range(rows)
     each = "\n            ".join
     return fill(
@@ -232,20 +235,23 @@ def _tile(entry: str, rows: int, columns: int, per_group: int, offsets: list[int
         {
             static const int taps[$taps] = {$offsets};
             float $accumulators;
-            for (int j = 0; j < $columns; ++j) {
-                $starts
-            }
-            for (int c = 0; c < $per_group; ++c, x += $plane_size)
-                for (int t = 0; t < $taps; ++t, w += $rows) {
-                    const float *restrict from = x + taps[t];
-                    const float $factors;
-                    for (int j = 0; j < $columns; ++j) {
-                        const float v = from[j];
-                        $updates
-                    }
+            for (int first = 0; first < $per_group; first += $span) {
+                const int end = $per_group - first < $span ? $per_group : first + $span;
+                for (int j = 0; j < $columns; ++j) {
+                    $starts
                 }
-            for (int j = 0; j < $columns; ++j) {
-                $results
+                for (int c = first; c < end; ++c, x += $plane_size)
+                    for (int t = 0; t < $taps; ++t, w += $rows) {
+                        const float *restrict from = x + taps[t];
+                        const float $factors;
+                        for (int j = 0; j < $columns; ++j) {
+                            const float v = from[j];
+                            $updates
+                        }
+                    }
+                for (int j = 0; j < $columns; ++j) {
+                    $results
+                }
             }
         }
         """,
@@ -253,14 +259,17 @@ def _tile(entry: str, rows: int, columns: int, per_group: int, offsets: list[int
         rows=rows,
         columns=columns,
         per_group=per_group,
+        span=Parts.of(per_group, len(offsets), lanes).span,
         plane_size=plane.height * plane.row_pitch,
         taps=len(offsets),
         offsets=", ".join(map(str, offsets)),
         accumulators=", ".join(f"c{i}[{columns}]" for i in names),
-        starts=each(f"c{i}[j] = bias[{i}];" for i in names),
+        starts=each(f"c{i}[j] = first ? 0.0f : bias[{i}];" for i in names),
         factors=", ".join(f"w{i} = w[{i}]" for i in names),
         updates=each(f"c{i}[j] += w{i} * v;" for i in names),
-        results=each(f"tile[{i * columns} + j] = c{i}[j];" for i in names),
+        results=each(
+            f"tile[{i * columns} + j] = first ? tile[{i * columns} + j] + c{i}[j] : c{i}[j];" for i in names
+        ),
     )
 
 

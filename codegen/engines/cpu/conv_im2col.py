@@ -9,6 +9,7 @@ from codegen.engines.cpu.gemm_tile import matrix_and_bias, pack_rows, packed_siz
 from codegen.engines.cpu.instructions import Count, epilogue_instructions, input_bytes, loads_of, weight_bytes
 from codegen.engines.cpu.kernel import CpuKernel, at_most, checked_workspace
 from codegen.engines.cpu.machine import FLOAT_BYTES, cache_bytes, tile_columns, tile_rows
+from codegen.engines.cpu.partial_sums import SCALAR, Parts
 from codegen.engines.cpu.source import fill, round_up
 from codegen.engines.cpu.threads import Share, own_workspace, threads_axis
 from codegen.graph import LayerSpec
@@ -93,7 +94,8 @@ class CpuConvIm2col(CpuKernel):
         rows, columns, block = tiles["rows"], tiles["columns"], tiles["block"]
         depth, share = _depth(spec), _share(spec, block, choice.threads)
         workspace_bytes = _workspace_bytes(spec, block, columns)
-        source = tile_source(entry, rows, columns, op.epilogue) + fill(
+        parts = Parts.of(depth, 1, SCALAR)
+        source = tile_source(entry, rows, columns, parts, op.epilogue) + fill(
             _UNFOLD_AND_ENTRY,
             entry=entry,
             batch=batch,

@@ -7,17 +7,19 @@ from collections.abc import Sequence
 import numpy as np
 
 from codegen.engines.cpu.expression_text import scalar_text
+from codegen.engines.cpu.partial_sums import Parts
 from codegen.engines.cpu.source import fill, round_up
 from codegen.expression import Expression
 from codegen.tensor import FloatArray
 
 
-def tile_source(entry: str, rows: int, columns: int, epilogue: Expression) -> str:
-    """Two static functions that compute `rows` x `columns` outputs from `depth` rank-1 updates.
+def tile_source(entry: str, rows: int, columns: int, parts: Parts, epilogue: Expression) -> str:
+    """Static functions that compute `rows` x `columns` outputs from `depth` rank-1 updates, at most those of
+    `parts`.
 
-    `<entry>_tile` works on a full tile, `<entry>_block` on one cut off at the right or lower edge. Weights
-    lie as [depth][rows]. Every row of accumulators is its own array and one loop runs over the columns:
-    compilers keep these in registers and vectorise the loop.
+    `<entry>_tile` adds a part to a full tile, `<entry>_sums` all parts, `<entry>_block` those of one that may be cut
+    off at the right or lower edge. Weights lie as [depth][rows]. Every row of accumulators is its own array and one
+    loop runs over the columns: compilers keep these in registers and vectorise the loop.
     """
     names = range(rows)
     each = "\n        ".join
@@ -34,7 +36,7 @@ def tile_source(entry: str, rows: int, columns: int, epilogue: Expression) -> st
                 }
             } else {
                 for (int j = 0; j < $columns; ++j) {
-                    $set_partial
+                    $set_zero
                 }
             }
             for (int k = 0; k < depth; ++k) {
@@ -45,6 +47,11 @@ def tile_source(entry: str, rows: int, columns: int, epilogue: Expression) -> st
                 }
                 w += $rows;
                 x += x_pitch;
+            }
+            if (!first) {
+                for (int j = 0; j < $columns; ++j) {
+                    $add_partial
+                }
             }
             if (last) {
                 for (int j = 0; j < $columns; ++j) {
@@ -57,12 +64,21 @@ def tile_source(entry: str, rows: int, columns: int, epilogue: Expression) -> st
             }
         }
 
+        static void ${entry}_sums(int depth, const float *restrict w, const float *restrict x, int x_pitch,
+                                  const float *restrict start, int first, int last,
+                                  float *restrict y, int y_pitch)
+        {
+            for (; depth > $span; depth -= $span, w += $span * $rows, x += $span * x_pitch, first = 0)
+                ${entry}_tile($span, w, x, x_pitch, start, first, 0, y, y_pitch);
+            ${entry}_tile(depth, w, x, x_pitch, start, first, last, y, y_pitch);
+        }
+
         static void ${entry}_block(int depth, const float *restrict w, const float *restrict x, int x_pitch,
                                    const float *restrict start, int first, int last,
                                    float *restrict y, int y_pitch, int rows, int columns)
         {
             if (rows >= $rows && columns >= $columns) {
-                ${entry}_tile(depth, w, x, x_pitch, start, first, last, y, y_pitch);
+                ${entry}_sums(depth, w, x, x_pitch, start, first, last, y, y_pitch);
                 return;
             }
             float edge[$size] = {0.0f};
@@ -71,7 +87,7 @@ def tile_source(entry: str, rows: int, columns: int, epilogue: Expression) -> st
             for (int i = 0; !first && i < rows; ++i)
                 for (int j = 0; j < columns; ++j)
                     edge[i * $columns + j] = y[i * y_pitch + j];
-            ${entry}_tile(depth, w, x, x_pitch, start, first, last, edge, $columns);
+            ${entry}_sums(depth, w, x, x_pitch, start, first, last, edge, $columns);
             for (int i = 0; i < rows; ++i)
                 for (int j = 0; j < columns; ++j)
                     y[i * y_pitch + j] = edge[i * $columns + j];
@@ -80,11 +96,13 @@ def tile_source(entry: str, rows: int, columns: int, epilogue: Expression) -> st
         entry=entry,
         rows=rows,
         columns=columns,
+        span=parts.span,
         size=rows * columns,
         accumulators=", ".join(f"c{i}[{columns}]" for i in names),
         factors=", ".join(f"w{i} = w[{i}]" for i in names),
         set_start=each(f"c{i}[j] = start[{i}];" for i in names),
-        set_partial=each(f"c{i}[j] = y[{i} * y_pitch + j];" for i in names),
+        set_zero=each(f"c{i}[j] = 0.0f;" for i in names),
+        add_partial=each(f"c{i}[j] += y[{i} * y_pitch + j];" for i in names),
         updates=each(f"c{i}[j] += w{i} * v;" for i in names),
         finals=each(f"y[{i} * y_pitch + j] = {scalar_text(epilogue, (f'c{i}[j]',))};" for i in names),
         partials=each(f"y[{i} * y_pitch + j] = c{i}[j];" for i in names),

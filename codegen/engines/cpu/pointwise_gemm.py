@@ -10,6 +10,7 @@ from codegen.engines.cpu.gemm_tile import matrix_and_bias, pack_rows, packed_siz
 from codegen.engines.cpu.instructions import Count, epilogue_instructions, input_bytes, loads_of, weight_bytes
 from codegen.engines.cpu.kernel import CpuKernel
 from codegen.engines.cpu.machine import FLOAT_BYTES, cache_bytes, tile_columns, tile_rows
+from codegen.engines.cpu.partial_sums import SCALAR, Parts
 from codegen.engines.cpu.source import fill, round_up
 from codegen.engines.cpu.threads import Share, own_workspace, threads_axis
 from codegen.graph import LayerSpec
@@ -113,7 +114,8 @@ class CpuPointwiseGemm(CpuKernel):
             loops = [_loop("m", share), _loop("p", Share(pixels, 1, columns))]
         tail_bytes = _tail_bytes(spec, columns)
         shape: dict[str, int | str] = {"entry": entry, "depth": depth, "pixels": pixels, "columns": columns}
-        source = tile_source(entry, rows, columns, op.epilogue)
+        parts = Parts.of(tiles["k_block"], 1, SCALAR)
+        source = tile_source(entry, rows, columns, parts, op.epilogue)
         source += fill(_PACK_TAIL, **shape, tail=tail) if tail else ""
         source += fill(
             _ENTRY,

@@ -7,6 +7,9 @@ import struct
 from string import Template
 from textwrap import dedent
 
+BARRIER = '__asm__ volatile("" ::: "memory");'
+"""Compilers keep nothing of memory in registers over it."""
+
 
 def fill(template: str, **values: int | str) -> str:
     """A dedented C template with every `$name` replaced; a name without a value raises KeyError."""

@@ -8,28 +8,32 @@ from dataclasses import dataclass
 import numpy as np
 
 from codegen.engines.cpu.blocked.geometry import Image, Tile, row_tiles
-from codegen.engines.cpu.blocked.ordered import either, ordered_ends, ordered_prologue, ordered_starts
+from codegen.engines.cpu.blocked.ordered import (
+    either,
+    ordered_ends,
+    ordered_prologue,
+    ordered_starts,
+    ordered_sums,
+)
 from codegen.engines.cpu.blocked.ordered_conv import OrderedTile
 from codegen.engines.cpu.blocked.row_source import RowCode, row_sums
 from codegen.engines.cpu.blocked.scheduled_tile import (
     CHANNELS,
     TileShape,
     can_schedule,
-    clobbers,
-    tile_assembly,
+    part_sums,
+    tile_statements,
 )
 from codegen.engines.cpu.blocked.vectors import constant_vector, vector, vector_epilogue, vector_prologue
 from codegen.engines.cpu.gemm_tile import matrix_and_bias
 from codegen.engines.cpu.machine import FLOAT_BYTES, OrderedForm
-from codegen.engines.cpu.source import fill
+from codegen.engines.cpu.partial_sums import Parts, summed
+from codegen.engines.cpu.source import BARRIER, fill
 from codegen.expression import RESULT, Expression
 from codegen.tensor import FloatArray
 from codegen.windows import Windows
 
 PIXELS_OUTER, CHANNELS_OUTER = "pixels", "channels"
-
-# Taps of a row share inputs. Compilers would keep these for the next tap, and sums would leave the registers.
-BARRIER = '__asm__ volatile("" ::: "memory");'
 
 
 @dataclass(frozen=True)
@@ -65,6 +69,12 @@ class ConvCode:
     @property
     def taps(self) -> int:
         return self.windows.rows.taps * self.windows.columns.taps
+
+    @property
+    def parts(self) -> Parts:
+        """Of the loop over whole blocks of input channels."""
+        lanes = self.source.lanes
+        return Parts.of(self.channels // lanes, lanes * self.taps, self.lanes)
 
     @property
     def block_weights(self) -> int:
@@ -197,12 +207,17 @@ def results_text(code: ConvCode, pixels: int, blocks: int) -> str:
 
 
 def _tile_text(code: ConvCode, name: str, shape: Sequence[tuple[int, int]], blocks: int) -> str:
-    whole_blocks, rest = divmod(code.channels, code.source.lanes)
+    rest = code.channels % code.source.lanes
+    sums = [f"a{p}_{b}" for p in range(len(shape)) for b in range(blocks)]
+
+    def whole_blocks(first: str, end: str) -> str:
+        return _input_block_text(code, shape, blocks, code.source.lanes, first, end)
+
     parts = []
-    if whole_blocks:
-        parts.append(_input_block_text(code, shape, blocks, code.source.lanes, whole_blocks))
+    if code.channels >= code.source.lanes:
+        parts.append(summed(code.parts, f"vec{code.lanes}", sums, whole_blocks))
     if rest:
-        parts.append(_input_block_text(code, shape, blocks, rest, 1))
+        parts.append(_input_block_text(code, shape, blocks, rest, "0", "1"))
     return fill(
         """
         static void $name(const float *restrict x, const float *restrict w, const float *restrict bias,
@@ -224,18 +239,23 @@ def _sums_text(code: ConvCode, shape: Sequence[tuple[int, int]], blocks: int, in
     if not code.ordered:
         return _rows_in_assembly(code, shape, blocks, _in_assembly(code, pixels, blocks, starts, in_c))
     tile = OrderedTile(code, shape, blocks)
-    whole, rest = divmod(code.channels, code.source.lanes)
-    parts = [tile.products(code.source.lanes, whole)] if whole else []
-    if rest:
-        parts.append(tile.products(rest, 1))
+    lanes, rest = code.source.lanes, code.channels % code.source.lanes
     unused = "(void)ky_first;\n    (void)ky_end;"
     text = "\n    ".join([starts, unused, *in_c])
-    if None in parts:
-        return text
+    parts = []
+    if code.channels >= lanes:
+        if not tile.has_products(lanes):
+            return text
+        kind, sums = ordered_sums(code.ordered, pixels, blocks)
+        parts.append(summed(code.parts, kind, sums, lambda first, end: tile.products(lanes, first, end)))
+    if rest:
+        if not tile.has_products(rest):
+            return text
+        parts.append(tile.products(rest, "0", "1"))
     begin = ordered_starts(
         code.ordered, pixels, blocks, [f"((const vec4 *)bias)[{b}]" for b in range(blocks)]
     )
-    lines = [unused, begin, *(part for part in parts if part), ordered_ends(code.ordered, pixels, blocks)]
+    lines = [unused, begin, *parts, ordered_ends(code.ordered, pixels, blocks)]
     return either(code.ordered, "\n    ".join(lines), text)
 
 
@@ -266,19 +286,16 @@ def _in_assembly(code: ConvCode, pixels: int, blocks: int, starts: str, parts: S
     shape = scheduled_shape(code, pixels, blocks)
     if shape is None:
         return in_c
-    names = [f"a{p}_{b} = sums[{shape.total(p, b)}]" for p in range(pixels) for b in range(blocks)]
+    names = [
+        f"a{p}_{b} = {part_sums(shape, code.parts, shape.total(p, b))}"
+        for p in range(pixels)
+        for b in range(blocks)
+    ]
     return fill(
         """
         #if defined(__aarch64__)
             $unused
-            vec$lanes sums[$count], *const to = sums;
-            const float *next = x + $block;
-            long steps = $steps;
-            __asm__ volatile(
-                $instructions
-                : [x] "+&r"(x), [next] "+&r"(next), [w] "+&r"(w), [steps] "+&r"(steps)
-                : [step] "r"(${step_bytes}l), [bias] "r"(bias), [sums] "r"(to)
-                : $clobbers);
+            $assembly
             vec$lanes $names;
         #else
             $in_c
@@ -286,12 +303,7 @@ def _in_assembly(code: ConvCode, pixels: int, blocks: int, starts: str, parts: S
         """,
         lanes=code.lanes,
         unused=unused,
-        count=pixels * blocks,
-        block=code.source.block,
-        steps=code.channels // code.lanes - 1,
-        instructions="\n                ".join(f'"{line}\\n"' for line in tile_assembly(shape)),
-        step_bytes=shape.step,
-        clobbers=", ".join(f'"{name}"' for name in clobbers(shape)),
+        assembly=tile_statements(shape, code.parts, "x", "bias"),
         names=", ".join(names),
         in_c=in_c,
     ).strip()
@@ -309,9 +321,9 @@ def scheduled_shape(code: ConvCode, pixels: int, blocks: int) -> TileShape | Non
 
 
 def _input_block_text(
-    code: ConvCode, shape: Sequence[tuple[int, int]], blocks: int, channels: int, count: int
+    code: ConvCode, shape: Sequence[tuple[int, int]], blocks: int, channels: int, first: str, end: str
 ) -> str:
-    """The loops over `count` blocks of input channels of which `channels` are read."""
+    """The loops over the blocks of input channels from `first` to below `end`, of which `channels` are read."""
     columns, lanes = code.windows.columns, code.lanes
     step = columns.taps * blocks * lanes
     taps = []
@@ -331,7 +343,7 @@ def _input_block_text(
         taps.append("{ " + "\n                    ".join([loads, *lines]) + " }")
     return fill(
         """
-        for (int i = 0; i < $count; ++i, x += $block, w += $weights)
+        for (int i = $first; i < $end; ++i, x += $block, w += $weights)
             for (int ky = $ky_first; ky < $ky_end; ++ky) {
                 const float *restrict row = x + ky * $row;
                 const float *restrict k = w + ky * $row_weights;
@@ -340,7 +352,8 @@ def _input_block_text(
                 }
             }
         """,
-        count=count,
+        first=first,
+        end=end,
         block=code.source.block,
         weights=code.windows.rows.taps * channels * step,
         ky_first="ky_first" if code.windows.rows.is_clipped else 0,
@@ -350,6 +363,7 @@ def _input_block_text(
         channels=channels,
         channel=code.source.channel,
         step=step,
+        # Taps of a row share inputs. Compilers would keep these for the next tap, and sums would leave the registers.
         taps=f"\n            {BARRIER}\n            ".join(taps),
     ).strip()
 

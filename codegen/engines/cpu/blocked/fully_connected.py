@@ -16,6 +16,7 @@ from codegen.engines.cpu.blocked.vectors import constant_vector, vector_epilogue
 from codegen.engines.cpu.gemm_tile import matrix_and_bias, pack_rows, packed_sizes
 from codegen.engines.cpu.instructions import Count, epilogue_instructions, weight_bytes
 from codegen.engines.cpu.machine import FLOAT_BYTES, cache_bytes, is_scalar
+from codegen.engines.cpu.partial_sums import Parts, summed
 from codegen.engines.cpu.source import fill
 from codegen.engines.cpu.threads import Share, threads_axis
 from codegen.graph import LayerSpec
@@ -103,18 +104,20 @@ class CpuBlockedFullyConnected(BlockedKernel):
         values = [f"{name} = {starts[i] if i < blocks else '{0}'}" for i, name in enumerate(sums)]
         joined = [" + ".join(f"a{chain}_{b}" for chain in range(chains)) for b in range(blocks)]
         results = [vector_epilogue(lanes, total, op.epilogue) for total in joined]
+
+        def whole(first: str, end: str) -> str:
+            loop = f"for (int i = {first}; i < {end}; ++i, k += {chains}, w += {chains * rows})"
+            return f"{loop} {{\n    {_updates(lanes, blocks, chains)}\n}}"
+
         text = fill(
             _SOURCE,
             entry=entry,
             lanes=lanes,
             blocks=blocks,
             sums=", ".join(values),
-            whole=depth - depth % chains,
+            whole=summed(Parts.of(depth // chains, 1, lanes), f"vec{lanes}", sums, whole),
             depth=depth,
-            chains=chains,
             rows=rows,
-            step=chains * rows,
-            updates=_updates(lanes, blocks, chains),
             rest=_updates(lanes, blocks, 1),
             results=", ".join(results),
             batch=batch,
@@ -158,9 +161,7 @@ _SOURCE = """
     {
         vec$lanes $sums;
         int k = 0;
-        for (; k < $whole; k += $chains, w += $step) {
-            $updates
-        }
+        $whole
         for (; k < $depth; ++k, w += $rows) {
             $rest
         }

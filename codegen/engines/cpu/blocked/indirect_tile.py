@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from codegen.engines.cpu.blocked.conv_source import BARRIER, ConvCode, results_text, starts_text
+from codegen.engines.cpu.blocked.conv_source import ConvCode, results_text, starts_text
 from codegen.engines.cpu.blocked.geometry import Tile, row_tiles
 from codegen.engines.cpu.blocked.ordered import (
     REGISTER_BYTES,
@@ -17,11 +17,13 @@ from codegen.engines.cpu.blocked.ordered import (
     neon_products,
     ordered_ends,
     ordered_starts,
+    ordered_sums,
     vfp_products,
 )
 from codegen.engines.cpu.blocked.vectors import constant_vector
 from codegen.engines.cpu.machine import FLOAT_BYTES, OrderedForm
-from codegen.engines.cpu.source import fill
+from codegen.engines.cpu.partial_sums import Moves, Parts, moving
+from codegen.engines.cpu.source import BARRIER, fill
 from codegen.windows import Window
 
 OUTSIDE = -1  # the offset of a tap beside the picture
@@ -44,6 +46,17 @@ class IndirectCode(ConvCode):
     @property
     def tile_count(self) -> int:
         return len(self.tiles)
+
+    @property
+    def parts(self) -> Parts:
+        """Of the loop over whole blocks of input channels of a tap."""
+        lanes = self.source.lanes
+        return Parts.of(self.channels // lanes, lanes, self.lanes)
+
+    @property
+    def taps_of_a_part(self) -> int:
+        """Taps whose products are added before the sums begin anew; 0: not even those of one."""
+        return 0 if self.parts.count > 1 else Parts.of(self.taps, self.channels, self.lanes).span
 
     @property
     def reads_zeros(self) -> bool:
@@ -105,29 +118,39 @@ def _table_sums(code: IndirectCode, pixels: int, blocks: int, form: OrderedForm 
         advance = [f"d{p}" for p in each]
         step = code.source.block * (FLOAT_BYTES if form == "neon" else 1)
         steps = f"const long {', '.join(f'd{p} = in[{p}] < 0 ? 0 : {step}' for p in each)};"
-    parts = [steps] if whole else []
+    memory, moves = _partial_sums(code, pixels, blocks, form)
+    span, parts = code.taps_of_a_part, [steps] if whole else []
+    if 0 < span < code.taps:
+        parts.append(moves.begun(f"tap == {span}", f"tap > {span} && tap % {span} == 0"))
     if form == "neon":
         if not code.reads_zeros:
             advance = [str(code.source.block * FLOAT_BYTES)] * pixels
         moved = [Read(p, f"p{p}", step) for p, step in enumerate(advance)]
         last = [Read(p, f"p{p}", REGISTER_BYTES) for p in each]
-        parts += [*_neon_loop(moved, blocks, whole, lanes), *_neon_loop(last, blocks, 1, rest)]
+        if whole:
+            parts.append(_whole_blocks(code, moves, _neon_text(moved, blocks, lanes)))
+        if rest:
+            parts.append(f"{{\n{_neon_text(last, blocks, rest)}\n}}")
     elif whole:
-        moves = " ".join(f"p{p} += {step};" for p, step in enumerate(advance))
+        advances = " ".join(f"p{p} += {step};" for p, step in enumerate(advance))
         block = _channels_text(code, reads, blocks, lanes, form)
-        parts.append(f"for (int i = 0; i < {whole}; ++i) {{\n{block}\n{moves}\n}}")
+        parts.append(_whole_blocks(code, moves, f"{block}\n{advances}"))
     if rest and form != "neon":
         parts.append(_channels_text(code, reads, blocks, rest, form))
     return fill(
         """
             $starts
+            $memory
             for (int tap = 0; tap < $taps; ++tap, in += $outputs) {
                 const float $pointers;
                 $parts
             }
+            $joined
             $ends
         """,
         starts=_starts(code, pixels, blocks, form),
+        memory=memory,
+        joined=_joined(code, moves, code.taps),
         ends=ordered_ends(form, pixels, blocks) if form else "",
         taps=code.taps,
         outputs=code.windows.rows.outputs * code.windows.columns.outputs,
@@ -167,45 +190,87 @@ def literal_tile(code: IndirectCode, name: str, tile: Tile, blocks: int) -> str:
 
 def _literal_sums(code: IndirectCode, tile: Tile, blocks: int, form: OrderedForm = "") -> str:
     """The sums of such a tile, in C or in a form of assembly."""
-    parts = []
+    memory, moves = _partial_sums(code, tile.pixels, blocks, form)
+    parts, span, read = [], code.taps_of_a_part, 0
     for offsets in input_offsets(code):
         places = enumerate(offsets[tile.first : tile.first + tile.pixels])
         reads = {p: _Read("q", place) for p, place in places if place != OUTSIDE}
         if not reads:
             parts.append(f"w += {code.channels * blocks * code.lanes};")
             continue
-        parts.append(_literal_tap(code, reads, blocks, form))
+        if span and read and read % span == 0:
+            parts.append(moves.kept if read == span else moves.added)
+        read += 1
+        parts.append(_literal_tap(code, reads, blocks, moves, form))
     starts = _starts(code, tile.pixels, blocks, form)
-    return "\n".join([starts, *parts, ordered_ends(form, tile.pixels, blocks) if form else ""])
+    ends = ordered_ends(form, tile.pixels, blocks) if form else ""
+    return "\n".join([starts, memory, *parts, _joined(code, moves, read), ends])
 
 
-def _literal_tap(code: IndirectCode, reads: Mapping[int, _Read], blocks: int, form: OrderedForm) -> str:
+def _literal_tap(
+    code: IndirectCode, reads: Mapping[int, _Read], blocks: int, moves: Moves, form: OrderedForm
+) -> str:
     """One tap of a tile with literals, over all channels."""
     whole, rest = divmod(code.channels, code.source.lanes)
     if form == "neon":
         places = [(p, read.offset) for p, read in reads.items()]
         first = places[0][1]
         moved = chained("q", places, first + code.source.block)
-        loops = [
-            f"const float *q = x + {first};",
-            *_neon_loop(moved, blocks, whole, code.source.lanes),
-            *_neon_loop(moved, blocks, 1, rest),
-        ]
+        loops = [f"const float *q = x + {first};"]
+        if whole:
+            loops.append(_whole_blocks(code, moves, _neon_text(moved, blocks, code.source.lanes)))
+        if rest:
+            loops.append(f"{{\n{_neon_text(moved, blocks, rest)}\n}}")
         return "{\n" + "\n".join(loops) + "\n}"
     loops = ["const float *q = x;"]
     if whole:
         block = _channels_text(code, reads, blocks, code.source.lanes, form)
-        loops.append(f"for (int i = 0; i < {whole}; ++i, q += {code.source.block}) {{\n{block}\n}}")
+        loops.append(_whole_blocks(code, moves, f"{block}\nq += {code.source.block};"))
     if rest:
         loops.append(_channels_text(code, reads, blocks, rest, form))
     return "{\n" + "\n".join(loops) + "\n}"
 
 
-def _neon_loop(reads: Sequence[Read], blocks: int, count: int, channels: int) -> Iterator[str]:
-    """The loop over blocks of inputs of which so many channels are read, if there are any."""
-    if count and channels:
-        body = "\n".join(neon_products(reads, blocks, channels, "w", 0, 0))
-        yield f"for (int i = 0; i < {count}; ++i) {{\n{body}\n}}"
+def _neon_text(reads: Sequence[Read], blocks: int, channels: int) -> str:
+    """The products of a block of inputs of which so many channels are read."""
+    return "\n".join(neon_products(reads, blocks, channels, "w", 0, 0))
+
+
+def _partial_sums(code: IndirectCode, pixels: int, blocks: int, form: OrderedForm) -> tuple[str, Moves]:
+    """Memory for the sums of a tile, empty where their products are few, and the statements that move them there."""
+    names = [f"a{p}_{b}" for p in range(pixels) for b in range(blocks)]
+    vec, sums = ordered_sums(form, pixels, blocks) if form else (f"vec{code.lanes}", names)
+    memory, moves = moving(sums, vec)
+    if code.taps_of_a_part:
+        return (memory if code.taps_of_a_part < code.taps else ""), moves
+    return f"{memory}\nint part = 0;", moves
+
+
+def _joined(code: IndirectCode, moves: Moves, taps: int) -> str:
+    """What ends a tile that reads so many taps."""
+    return moves.joined if taps > code.taps_of_a_part else ""
+
+
+def _whole_blocks(code: IndirectCode, moves: Moves, body: str) -> str:
+    """The loop over the whole blocks of input channels of a tap."""
+    parts = code.parts
+    if parts.count == 1:
+        return f"for (int i = 0; i < {parts.steps}; ++i) {{\n{body}\n}}"
+    return fill(
+        """
+        for (int i = 0; i < $steps;) {
+            $moves
+            ++part;
+            for (const int end = $steps - i < $span ? $steps : i + $span; i < end; ++i) {
+                $body
+            }
+        }
+        """,
+        steps=parts.steps,
+        span=parts.span,
+        moves=moves.begun("part == 1", "part > 1"),
+        body=body,
+    ).strip()
 
 
 class _Read(NamedTuple):

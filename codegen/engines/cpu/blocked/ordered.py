@@ -57,6 +57,14 @@ def ordered_starts(form: OrderedForm, pixels: int, blocks: int, starts: Sequence
     return f"{vectors}\nfloat {', '.join(names)};"
 
 
+def ordered_sums(form: OrderedForm, pixels: int, blocks: int) -> tuple[str, list[str]]:
+    """The C type and the names of the sums."""
+    names = [f"a{p}_{b}" for p in range(pixels) for b in range(blocks)]
+    if form == "neon":
+        return "vec4", names
+    return "float", [f"{name}_{i}" for name in names for i in range(ORDERED_LANES)]
+
+
 def ordered_ends(form: OrderedForm, pixels: int, blocks: int) -> str:
     """Makes the sums vectors where they are not."""
     if form == "neon":

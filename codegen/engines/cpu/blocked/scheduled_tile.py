@@ -13,6 +13,10 @@ from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
 
+from codegen.engines.cpu.machine import FLOAT_BYTES
+from codegen.engines.cpu.partial_sums import Parts
+from codegen.engines.cpu.source import fill
+
 REGISTERS = 32
 CHANNELS = 4  # of a block: elements of a register that products take one of
 REGISTER_BYTES = 16
@@ -108,11 +112,12 @@ class _Placed:
         return f"[%[w], #{offset + self.ahead * _weight_bytes(shape)}]"
 
 
-def tile_assembly(shape: TileShape) -> list[str]:
-    """Instructions from the bias to sums in memory.
+def tile_assembly(shape: TileShape, parts: Parts) -> list[str]:
+    """Instructions from the bias to sums in memory, those of each part behind those of the part before.
 
-    Operands: `x` and `next`, the first two blocks of inputs; `w`; `steps`, blocks of inputs less one; `step`, bytes
-    from block to block; `bias`; `sums`. The first four are changed.
+    Operands: `x` and `next`, the first two blocks of inputs; `w`; `steps`, blocks of inputs of the first part, less one
+    where it is the last; `parts`, those behind the first; `sums`; `step`, bytes from block to block; `bias`. All but
+    the last two are changed.
     """
     products = _products(shape)
     gap = _gap(shape, products)
@@ -122,10 +127,43 @@ def tile_assembly(shape: TileShape) -> list[str]:
     lines = [f"ldr q{one.load.register}, {_Placed(one.load, 0, False).address(shape, 0)}" for one in before]
     lines += _starts(shape)
     lines += ["cbz %[steps], 2f", "1:", *_step(shape, products, placed, gap, is_last=False)]
-    lines += ["subs %[steps], %[steps], #1", "b.ne 1b"]
+    lines += ["subs %[steps], %[steps], #1", "b.ne 1b", *_next_part(shape, parts)]
     lines += ["2:", *_step(shape, products, placed, gap, is_last=True)]
-    totals = shape.pixels * shape.blocks
-    return [*lines, *(f"str q{i}, [%[sums], #{i * REGISTER_BYTES}]" for i in range(totals))]
+    return [*lines, *_stores(shape)]
+
+
+def tile_statements(shape: TileShape, parts: Parts, x: str, bias: str, only_to: str = "") -> str:
+    """C statements that leave the sums of each part in an array `sums`, or those of the only part at `only_to`; inputs
+    lie at `x`, weights at `w`, which both are changed, and the first part begins with vectors at `bias`.
+    """
+    count = parts.count * shape.pixels * shape.blocks
+    return fill(
+        """
+        $sums;
+        const float *next = $x + $block;
+        long steps = $steps, parts = $parts;
+        __asm__ volatile(
+            $instructions
+            : [x] "+&r"($x), [next] "+&r"(next), [w] "+&r"(w), [steps] "+&r"(steps), [parts] "+&r"(parts),
+              [sums] "+&r"(to)
+            : [step] "r"(${step}l), [bias] "r"($bias)
+            : $clobbers);
+        """,
+        sums=f"vec4 *to = (vec4 *){only_to}" if only_to else f"vec4 sums[{count}], *to = sums",
+        x=x,
+        block=shape.step // FLOAT_BYTES,
+        steps=parts.steps - 1 if parts.count == 1 else parts.span,
+        parts=parts.count - 1,
+        instructions="\n    ".join(f'"{line}\\n"' for line in tile_assembly(shape, parts)),
+        step=shape.step,
+        bias=bias,
+        clobbers=", ".join(f'"{name}"' for name in clobbers(shape)),
+    ).strip()
+
+
+def part_sums(shape: TileShape, parts: Parts, total: int) -> str:
+    """The C expression of a sum of all parts."""
+    return " + ".join(f"sums[{part * shape.pixels * shape.blocks + total}]" for part in range(parts.count))
 
 
 def clobbers(shape: TileShape) -> tuple[str, ...]:
@@ -141,6 +179,30 @@ def _starts(shape: TileShape) -> list[str]:
         for block in range(shape.blocks):
             lines.append(f"mov v{shape.total(pixel, block)}.16b, v{shape.total(0, block)}.16b")
     return lines
+
+
+def _next_part(shape: TileShape, parts: Parts) -> list[str]:
+    """Stores the sums and begins them anew, where there is a part behind; the step of the last part's last block is
+    not in the loop.
+    """
+    if parts.count == 1:
+        return []
+    totals = shape.pixels * shape.blocks
+    return [
+        "cbz %[parts], 2f",
+        *_stores(shape),
+        f"add %[sums], %[sums], #{totals * REGISTER_BYTES}",
+        *(f"movi v{i}.4s, #0" for i in range(totals)),
+        "sub %[parts], %[parts], #1",
+        f"mov %[steps], #{parts.span}",
+        "cbnz %[parts], 1b",
+        f"mov %[steps], #{parts.last - 1}",
+        "cbnz %[steps], 1b",
+    ]
+
+
+def _stores(shape: TileShape) -> list[str]:
+    return [f"str q{i}, [%[sums], #{i * REGISTER_BYTES}]" for i in range(shape.pixels * shape.blocks)]
 
 
 def _products(shape: TileShape) -> list[_Product]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from textwrap import indent
 
 from codegen.engines.cpu.blocked.ordered import (
@@ -12,20 +13,23 @@ from codegen.engines.cpu.blocked.ordered import (
     neon_products,
     ordered_ends,
     ordered_starts,
+    ordered_sums,
     vfp_products,
 )
 from codegen.engines.cpu.blocked.scheduled_tile import (
     CHANNELS,
     TileShape,
     can_schedule,
-    clobbers,
-    tile_assembly,
+    part_sums,
+    tile_statements,
 )
 from codegen.engines.cpu.blocked.vectors import constant_vector, vector
 from codegen.engines.cpu.blocked.winograd_code import LINE, WinogradCode
 from codegen.engines.cpu.machine import FLOAT_BYTES, ORDERED_LANES
+from codegen.engines.cpu.partial_sums import Parts, summed
 from codegen.engines.cpu.source import fill
 
+LIMITS = 32, 128  # of partial sums: the transform back magnifies their rounding
 AHEAD = 256  # vectors from the weights in use to those fetched: large layers stream them from main memory
 
 
@@ -48,38 +52,42 @@ def scheduled_shape(code: WinogradCode, height: int, width: int) -> TileShape | 
 
 
 def _product_in_assembly(code: WinogradCode, shape: TileShape) -> str:
+    parts, only_to = _parts(code), ""
+    results = [
+        f"{vector(CHANNELS, f'm + {total * CHANNELS}')} = {part_sums(shape, parts, total)};"
+        for total in range(shape.pixels * shape.blocks)
+    ]
+    if parts.count == 1:
+        only_to, results = "m", []
     return fill(
         """
         static void ${entry}_product${height}x$width(const float *restrict v, const float *restrict w,
                                                      float *restrict m)
         {
             static const vec$lanes zeros[$width];
-            const float *next = v + $block;
-            long steps = $steps;
-            __asm__ volatile(
-                $instructions
-                : [x] "+&r"(v), [next] "+&r"(next), [w] "+&r"(w), [steps] "+&r"(steps)
-                : [step] "r"(${step}l), [bias] "r"(zeros), [sums] "r"(m)
-                : $clobbers);
+            $assembly
+            $results
         }
         """,
         entry=code.entry,
         height=shape.pixels,
         width=shape.blocks,
         lanes=code.lanes,
-        block=code.chunk_tiles * code.lanes,
-        steps=code.channels // code.lanes - 1,
-        instructions="\n        ".join(f'"{line}\\n"' for line in tile_assembly(shape)),
-        step=shape.step,
-        clobbers=", ".join(f'"{name}"' for name in clobbers(shape)),
+        assembly=tile_statements(shape, parts, "v", "zeros", only_to),
+        results="\n    ".join(results),
     )
+
+
+def _parts(code: WinogradCode) -> Parts:
+    """Of the loop over whole blocks of input channels."""
+    return Parts.of(code.channels // code.lanes, code.lanes, code.lanes, LIMITS)
 
 
 def _product_in_c(code: WinogradCode, height: int, width: int) -> str:
     """`height` tiles by `width` blocks of output channels, of one of the products of a tile."""
     vec, lanes = f"vec{code.lanes}", code.lanes
-    whole, rest = divmod(code.channels, lanes)
-    sums = [f"a{p}_{b} = {{0}}" for p in range(height) for b in range(width)]
+    rest = code.channels % lanes
+    names = [f"a{p}_{b}" for p in range(height) for b in range(width)]
     loads = [f"const {vec} w{b} = {constant_vector(lanes, f'w + {b * lanes}')};" for b in range(width)]
     updates = [
         f"{{ const float s = v[c + {p * lanes}]; "
@@ -89,7 +97,7 @@ def _product_in_c(code: WinogradCode, height: int, width: int) -> str:
     ]
     loop = fill(
         """
-        for (int i = 0; i < $count; ++i, v += $block)
+        for (int i = $first; i < $end; ++i, v += $block)
             for (int c = 0; c < $channels; ++c, w += $step) {
                 $loads
                 $prefetch
@@ -99,17 +107,22 @@ def _product_in_c(code: WinogradCode, height: int, width: int) -> str:
         prefetch=" ".join(
             f"__builtin_prefetch(w + {AHEAD * lanes + line});" for line in range(0, width * lanes, LINE)
         ),
-        count="$count",
+        first="$first",
+        end="$end",
         channels="$channels",
         block=code.chunk_tiles * lanes,
         step=width * lanes,
         loads="\n        ".join(loads),
         updates="\n        ".join(updates),
     )
-    parts = [fill(loop, count=whole, channels=lanes)] if whole else []
+
+    def whole_blocks(first: str, end: str) -> str:
+        return fill(loop, first=first, end=end, channels=lanes)
+
+    parts = [summed(_parts(code), vec, names, whole_blocks)] if code.channels >= lanes else []
     if rest:
-        parts.append(fill(loop, count=1, channels=rest))
-    in_c = f"{vec} {', '.join(sums)};\n" + "".join(parts).strip()
+        parts.append(fill(loop, first="0", end="1", channels=rest))
+    in_c = f"{vec} {', '.join(f'{name} = {{0}}' for name in names)};\n" + "\n".join(parts).strip()
     if code.ordered:
         in_c = either(code.ordered, _ordered_sums(code, height, width), in_c)
     results = [
@@ -136,22 +149,32 @@ def _product_in_c(code: WinogradCode, height: int, width: int) -> str:
 
 def _ordered_sums(code: WinogradCode, height: int, width: int) -> str:
     """The sums in assembly of 32-bit ARM."""
-    step = width * ORDERED_LANES
-    whole, rest = divmod(code.channels, ORDERED_LANES)
+    rest = code.channels % ORDERED_LANES
+    kind, names = ordered_sums(code.ordered, height, width)
     lines = [ordered_starts(code.ordered, height, width, ["{0}"] * width)]
-    for count, channels in ((whole, ORDERED_LANES), (1, rest)):
-        if not count or not channels:
-            continue
-        lines.append(f"for (int i = 0; i < {count}; ++i) {{")
-        lines += [ahead(code.ordered, "w", line) for line in range(0, channels * step, LINE)]
-        if code.ordered == "neon":
-            places = [(p, p * ORDERED_LANES) for p in range(height)]
-            reads = chained("v", places, code.chunk_tiles * ORDERED_LANES)
-            lines += neon_products(reads, width, channels, "w", 0, 0)
-        else:
-            for c in range(channels):
-                inputs = [Place(p, "v", p * ORDERED_LANES + c) for p in range(height)]
-                lines += ["{", *vfp_products(inputs, width, "w"), "}"]
-            lines.append(f"v += {code.chunk_tiles * ORDERED_LANES};")
-        lines.append("}")
+
+    def blocks(channels: int) -> Callable[[str, str], str]:
+        body = "\n".join(_ordered_block(code, height, width, channels))
+        return lambda first, end: f"for (int i = {first}; i < {end}; ++i) {{\n{body}\n}}"
+
+    if code.channels >= ORDERED_LANES:
+        lines.append(summed(_parts(code), kind, names, blocks(ORDERED_LANES)))
+    if rest:
+        lines.append(blocks(rest)("0", "1"))
     return "\n".join([*lines, ordered_ends(code.ordered, height, width)])
+
+
+def _ordered_block(code: WinogradCode, height: int, width: int, channels: int) -> list[str]:
+    """The products of one block of inputs of which so many channels are read."""
+    step = width * ORDERED_LANES
+    lines = [ahead(code.ordered, "w", line) for line in range(0, channels * step, LINE)]
+    if code.ordered == "neon":
+        places = [(p, p * ORDERED_LANES) for p in range(height)]
+        reads = chained("v", places, code.chunk_tiles * ORDERED_LANES)
+        lines += neon_products(reads, width, channels, "w", 0, 0)
+    else:
+        for c in range(channels):
+            inputs = [Place(p, "v", p * ORDERED_LANES + c) for p in range(height)]
+            lines += ["{", *vfp_products(inputs, width, "w"), "}"]
+        lines.append(f"v += {code.chunk_tiles * ORDERED_LANES};")
+    return lines

@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from codegen.engines.cpu.blocked.conv_source import BARRIER, ConvCode, block_widths, tile_function, tile_walks
+from codegen.engines.cpu.blocked.conv_source import ConvCode, block_widths, tile_function, tile_walks
 from codegen.engines.cpu.blocked.geometry import Tile
 from codegen.engines.cpu.int8.epilogue import VECTORS, Total, finished
 from codegen.engines.cpu.int8.vectors import QUAD, Products
-from codegen.engines.cpu.source import fill
+from codegen.engines.cpu.source import BARRIER, fill
 from codegen.tensor import Array, FloatArray
 
 Bytes = NDArray[np.int8]
