@@ -27,6 +27,15 @@ class BoundKept:
         return f"{found} candidates take less than the roofline's bound; the least takes {self.least:.3f} times it."
 
 
+def bound_sentence(observations: Sequence[Observation], profile: DeviceProfile) -> str:
+    """For a page, of at least one observation on boards with the profile's constants."""
+    if not (profile.v3d or profile.cpu_costs):
+        return (
+            f"The profile {profile.name} has no constants of its processor: the roofline is no bound there."
+        )
+    return bound_kept(observations, profile).sentence
+
+
 def bound_kept(observations: Sequence[Observation], profile: DeviceProfile) -> BoundKept:
     """Of observations on boards with the profile's constants, of which there is at least one."""
     roofline = RooflineModel(profile)

@@ -87,7 +87,7 @@ def models(
         from explorer.settings import RUNS
         from explorer.studies.ground_truth import distinct_layers
         from explorer.studies.model_scores import model_scores, timed_observations
-        from explorer.studies.roofline_bound import bound_kept
+        from explorer.studies.roofline_bound import bound_sentence
         from explorer.studies.study_table import StudyTable, show, write_markdown
         from explorer.studies.zoo_networks import network_named
         from microbench.profile import load_profile
@@ -109,14 +109,11 @@ def models(
             if learned
             else "the samples judged by."
         )
+        told = (f"Times of {profile.title}.", note, judged.left_out, f"Models learn from {source}")
         notes = (
-            " ".join(
-                filter(
-                    None, (f"Times of {profile.title}.", note, judged.left_out, f"Models learn from {source}")
-                )
-            ),
+            " ".join(filter(None, told)),
             judged.noise,
-            bound_kept(judged.observations, profile).sentence,
+            bound_sentence(judged.observations, profile),
         )
         table = StudyTable(f"{profile.name}: errors of what was not seen", COLUMNS, rows, notes)
         show([table], as_json, "explore run --cost-model NAME searches with another than the default")

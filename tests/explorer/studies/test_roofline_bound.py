@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from cost_models.roofline import RooflineModel
-from explorer.studies.roofline_bound import bound_kept
+from explorer.studies.roofline_bound import bound_kept, bound_sentence
 from microbench.profile import load_profile
 from tests.cost_models.samples import observations
 
@@ -34,3 +34,9 @@ def test_a_time_below_the_bound_is_counted() -> None:
         found.sentence
         == "1 of 20 candidates take less than the roofline's bound; the least takes 0.900 times it."
     )
+
+
+def test_a_profile_without_constants_has_no_bound() -> None:
+    every = [one for one, _ in BOUNDED]
+    assert bound_sentence(every, PROFILE) == bound_kept(every, PROFILE).sentence
+    assert "no bound there" in bound_sentence(every, load_profile("host"))
