@@ -274,6 +274,13 @@ def steady(graph: Graph, device: str, count: int, answer_s: float, digests: Kept
         return searched_on(graph, place, device, digests, SearchSettings())
 
 
+def simulated(graph: Graph, device: str, count: int, digests: KeptDigests) -> FarmRun:
+    """A search on so many virtual boards, each in a process of its own: their host makes programs and simulates."""
+    boards = [BoardToOpen(f"virtual-{number}", device, "virtual") for number in range(count)]
+    with farm_of(boards, count) as (_, place):
+        return searched_on(graph, place, device, digests, SearchSettings())
+
+
 def changing(graph: Graph, device: str, count: int, answer_s: float, digests: KeptDigests) -> FarmRun:
     """The same, but that the process of a quarter of the boards is killed midway, and as many others join."""
     quarter = count // 4

@@ -10,18 +10,25 @@ from typing import Any
 
 from codegen.graph import Graph
 from explorer.errors import RunDataError
-from explorer.studies.farm import Crowd, FarmRun, KeptDigests, changing, crowded, steady
+from explorer.studies.farm import Crowd, FarmRun, KeptDigests, changing, crowded, simulated, steady
 
-CROWD, CHANGING = "crowd", "change"
+CROWD, CHANGING, VIRTUAL = "crowd", "change", "virtual"
 CROWD_PROCESSES = 4
 CROWD_ANSWER_S = 20.0  # a thousand boards that answer faster are more than a host of two cores asks
 Part = FarmRun | Crowd
 
 
 def parts_of(
-    graph: Graph, device: str, boards: tuple[int, ...], answer_s: float, crowd: int
+    graph: Graph,
+    device: str,
+    boards: tuple[int, ...],
+    answer_s: float,
+    crowd: int,
+    virtual: tuple[int, ...] = (),
 ) -> Mapping[str, Callable[[KeptDigests], Part]]:
-    """By name, the crowd first, then the most boards first; the change is on as many as the most."""
+    """By name, the crowd first, then the most boards first; the change is on as many as the most. `virtual`: numbers of
+    virtual boards, whose parts are the last.
+    """
     most = max(boards)
     found: dict[str, Callable[[KeptDigests], Part]] = {}
     if crowd:
@@ -30,6 +37,8 @@ def parts_of(
         found[str(count)] = lambda digests, count=count: steady(graph, device, count, answer_s, digests)  # type: ignore[misc]
     if most >= 4:
         found[f"{CHANGING}{most}"] = lambda digests: changing(graph, device, most, answer_s, digests)
+    for count in sorted(virtual, reverse=True):
+        found[f"{VIRTUAL}{count}"] = lambda digests, count=count: simulated(graph, device, count, digests)  # type: ignore[misc]
     return found
 
 

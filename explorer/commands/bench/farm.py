@@ -32,7 +32,7 @@ with a nominal time, and make no programs: a host core that makes them for real 
 the table does not contain. "Measuring" is the time in which candidates were out: they are handed out by the round, as
 soon as the strategy has decided on all of it. "Whole search" has what the strategy and the cost model take between the
 rounds, on one core, and the composition in the end. Times are of this machine's clock (host), with whatever else it
-did; plans are modelled."""
+did; plans are modelled, those of virtual boards simulated, whose host makes programs and simulates them."""
 
 
 def farm(
@@ -47,6 +47,12 @@ def farm(
     answer_s: Annotated[
         float, typer.Option(help="seconds until a board answers", min=0.0, max=60.0, metavar="SECONDS")
     ] = 0.2,
+    virtual: Annotated[
+        list[int] | None,
+        typer.Option(
+            help="so many virtual boards too, each in a process; may be repeated", min=1, metavar="N"
+        ),
+    ] = None,
     crowd: Annotated[
         int, typer.Option(help="boards that share four processes; 0: none", min=0, metavar="N")
     ] = 1000,
@@ -72,13 +78,14 @@ def farm(
 
         place_of(DEFAULT_ADDRESS)  # the extra is there
         from explorer.studies.farm import Crowd
-        from explorer.studies.farm_records import parts_of, recorded
+        from explorer.studies.farm_records import CHANGING, VIRTUAL, parts_of, recorded
         from explorer.studies.study_table import StudyTable, show, write_markdown
         from explorer.studies.zoo_networks import network_named
 
         counts = tuple(sorted(set(boards or (1, 4, 16))))
+        simulated = tuple(sorted(set(virtual or ())))
         with network_named(network, resolution) as imported:
-            parts = parts_of(imported.graph, device, counts, answer_s, crowd)
+            parts = parts_of(imported.graph, device, counts, answer_s, crowd, simulated)
             done = recorded(parts, records or RUNS / "farm.jsonl")
         runs = {name: part for name, part in done.items() if not isinstance(part, Crowd)}
         fewest = runs[str(counts[0])]
@@ -86,9 +93,13 @@ def farm(
         rows += [
             _row(run, fewest, f"{run.boards}, a quarter killed, as many joined")
             for name, run in runs.items()
-            if not name.isdigit()
+            if name.startswith(CHANGING)
         ]
         tables = [StudyTable(f"{network} on null boards that answer in {answer_s:g} s", COLUMNS, tuple(rows))]
+        if simulated:
+            of_virtual = [runs[f"{VIRTUAL}{count}"] for count in simulated]
+            rows = [_row(run, of_virtual[0], str(run.boards)) for run in of_virtual]
+            tables.append(StudyTable(f"{network} on virtual boards, a process each", COLUMNS, tuple(rows)))
         for part in done.values():
             if isinstance(part, Crowd):
                 tables.append(StudyTable(f"{part.boards} boards", CROWD_COLUMNS, _crowd_rows(part)))

@@ -25,15 +25,21 @@ def test_a_small_farm_is_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(farm_records, "CROWD_PROCESSES", 1)
     model, records = write_tiny_model(tmp_path / "tiny.onnx"), tmp_path / "r" / "farm.jsonl"
     words = ("--network", model, "--boards", "2", "--answer-s", "0", "--crowd", "4", "--records", records)
+    words = (*words, "--virtual", "1")
     ran = explore("bench", "farm", *words, "--json")
     assert ran.exit_code == 0, ran.output
-    searched, crowd = json.loads(ran.stdout)
+    searched, simulated, crowd = json.loads(ran.stdout)
     (row,) = searched["rows"]
     assert (row["boards"], row["of linear"], row["measured twice"]) == ("2", "1.00", "0")
     assert int(row["measured"]) > 50
+    assert int(simulated["rows"][0]["measured"]) > 50
     figures = {one["of a farm"]: one["figure"] for one in crowd["rows"]}
     assert (figures["candidates measured"], figures["measured twice"]) == ("8", "0")
-    assert [json.loads(line)["part"] for line in records.read_text().splitlines()] == ["crowd", "2"]
+    assert [json.loads(line)["part"] for line in records.read_text().splitlines()] == [
+        "crowd",
+        "2",
+        "virtual1",
+    ]
 
 
 def test_parts_that_are_done_are_not_done_again(tmp_path: Path) -> None:

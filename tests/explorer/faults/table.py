@@ -1,18 +1,21 @@
 """Every fault at every step of a run, and the table of what came of it.
 
     python -m tests.explorer.faults.table [--out results/faults.md] [--only TEXT] [--at TEXT] [--side-by-side N]
+        [--records FILE]
 
-Each row is a run of its own over a real OpenSSH server on loopback. Ends with exit code 1 where a sample was lost or a
-run did not end well.
+Each row is a run of its own over a real OpenSSH server on loopback; what is in the file of records is not tried again.
+Ends with exit code 1 where a sample was lost or a run did not end well.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 import tempfile
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import asdict
 from pathlib import Path
 from statistics import median
 
@@ -61,9 +64,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--only", default="", help="only faults whose name contains this")
     parser.add_argument("--at", default="", help="only steps whose title contains this")
     parser.add_argument("--side-by-side", type=int, default=4, help="runs at one time; most of them wait")
+    parser.add_argument("--records", type=Path, help="trials as they end, a line of JSON each")
     asked = parser.parse_args(arguments)
     faults = [fault for fault in FAULTS if asked.only in fault.name]
-    trials, not_tried = _tried(faults, asked.at, asked.side_by_side)
+    trials, not_tried = _tried(faults, asked.at, asked.side_by_side, _Records(asked.records))
     asked.out.write_text("\n".join(_document(trials, not_tried)) + "\n", encoding="utf-8")
     bad = [trial for trial in trials if trial.lost or not trial.ended_well]
     console = Console(soft_wrap=True, highlight=False)
@@ -73,7 +77,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 1 if bad or not trials else 0
 
 
-def _tried(faults: Iterable[Fault], at: str, side_by_side: int) -> tuple[list[Trial], list[str]]:
+class _Records:
+    """Trials that are done; `path` None: none are kept."""
+
+    def __init__(self, path: Path | None) -> None:
+        self._path = path
+        lines = path.read_text(encoding="utf-8").splitlines() if path and path.exists() else []
+        trials = [Trial(**json.loads(line)) for line in lines]
+        self._known = {(trial.fault, trial.step): trial for trial in trials}
+
+    def trial(self, fault: Fault, step: Step) -> Trial | None:
+        """What came of it; None where it is not known."""
+        return self._known.get((fault.name, step.title))
+
+    def add(self, trial: Trial) -> None:
+        """A line is written at once, whoever writes others meanwhile."""
+        if self._path:
+            with self._path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(asdict(trial)) + "\n")
+
+
+def _tried(
+    faults: Iterable[Fault], at: str, side_by_side: int, records: _Records
+) -> tuple[list[Trial], list[str]]:
     """Every trial, in the order of the table, and why others were none."""
     not_tried = []
     with tempfile.TemporaryDirectory(prefix="faults-") as scratch:
@@ -90,12 +116,18 @@ def _tried(faults: Iterable[Fault], at: str, side_by_side: int) -> tuple[list[Tr
                 for step in fault.steps:
                     if at in step.title:
                         place = directory / f"trial-{len(due)}"
-                        due.append(pool.submit(_attempt, fault, step, server, model, place))
+                        due.append(pool.submit(_attempt, fault, step, server, model, place, records))
             return [future.result() for future in due], not_tried
 
 
-def _attempt(fault: Fault, step: Step, server: LoopbackServer, model: Path, place: Path) -> Trial:
+def _attempt(
+    fault: Fault, step: Step, server: LoopbackServer, model: Path, place: Path, records: _Records
+) -> Trial:
+    known = records.trial(fault, step)
+    if known:
+        return known
     trial = attempt(fault, step, server, model, place)
+    records.add(trial)
     sys.stderr.write(f"{trial.fault}, {trial.step}: {_seconds(trial.recovery_s)}, {trial.lost} lost\n")
     return trial
 
