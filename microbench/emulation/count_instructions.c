@@ -5,28 +5,13 @@
  *
  * FILE receives one decimal number when the program ends. Blocks of instructions are counted as they are entered; the
  * counter is not atomic, so the number is exact for programs of one thread.
- *
- * Distributions ship no header for plugins: what is used of the interface, version 1, is declared here as QEMU's
- * documentation of TCG plugins has it.
  */
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 
-#define EXPORT __attribute__((visibility("default")))
-
-typedef uint64_t qemu_plugin_id_t;
-struct qemu_plugin_tb;
-enum qemu_plugin_op { QEMU_PLUGIN_INLINE_ADD_U64 };
-
-void qemu_plugin_register_vcpu_tb_trans_cb(qemu_plugin_id_t id,
-                                           void (*callback)(qemu_plugin_id_t id, struct qemu_plugin_tb *block));
-void qemu_plugin_register_vcpu_tb_exec_inline(struct qemu_plugin_tb *block, enum qemu_plugin_op operation,
-                                              void *counter, uint64_t amount);
-void qemu_plugin_register_atexit_cb(qemu_plugin_id_t id, void (*callback)(qemu_plugin_id_t id, void *data),
-                                    void *data);
-size_t qemu_plugin_tb_n_insns(const struct qemu_plugin_tb *block);
+#include "qemu_plugin.h"
 
 EXPORT int qemu_plugin_version = 1;
 
@@ -51,7 +36,7 @@ static void ended(qemu_plugin_id_t id, void *data)
     }
 }
 
-EXPORT int qemu_plugin_install(qemu_plugin_id_t id, const void *info, int count, char **arguments)
+EXPORT int qemu_plugin_install(qemu_plugin_id_t id, const qemu_info_t *info, int count, char **arguments)
 {
     static const char name[] = "out=";
     (void)info;

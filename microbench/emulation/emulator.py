@@ -18,7 +18,7 @@ from microbench.virtual.build import THIS_MACHINE
 
 COUNT = "instructions.txt"
 CANDIDATE_LIMIT_S = 300.0  # of this machine's time, for a program that is emulated
-_SOURCE = Path(__file__).with_name("count_instructions.c")
+_SOURCES = tuple(Path(__file__).with_name(name) for name in ("count_instructions.c", "qemu_plugin.h"))
 _VERSION = re.compile(r"version (\d+)\.")
 _LAST_VERSION = 8
 _CORES_32 = {"arm1176jzf-s": "arm1176", "cortex-a7": "cortex-a7"}
@@ -76,8 +76,8 @@ class EmulatedExecutor:
         reason = why_no_counting(self._emulation.program)
         if reason is not None:
             raise BoardError(f"device {target.name!r} cannot be emulated: {reason}")
-        source = _SOURCE.read_text(encoding="utf-8")
-        self._plugin = compile_shared({_SOURCE.name: source}, THIS_MACHINE, ("-O2", "-fvisibility=hidden"))
+        sources = {path.name: path.read_text(encoding="utf-8") for path in _SOURCES}
+        self._plugin = compile_shared(sources, THIS_MACHINE, ("-O2", "-fvisibility=hidden"))
         self._program = Path(str(shutil.which(self._emulation.program)))
         self.instructions = 0
 

@@ -13,6 +13,7 @@ from microbench.profile import DeviceProfile
 from microbench.runner.build import c_files
 from microbench.virtual.build import SIMULATOR_FLAGS, THIS_MACHINE, simulator_sources
 
+_INTERFACE = Path(__file__).parents[1] / "emulation" / "qemu_plugin.h"
 _PLUGIN, _SESSION = (Path(__file__).with_name(name) for name in ("plugin", "session"))
 _FLAGS = (*SIMULATOR_FLAGS, "-std=gnu11", "-fvisibility=hidden", "-pthread")
 _SAME_RANDOM_BYTES = ("-seed", "1")
@@ -61,4 +62,5 @@ def session_path() -> Path:
 
 def _sources() -> dict[str, str]:
     shared = {name: text for name, text in c_files(_SESSION).items() if name.startswith("emulator.")}
-    return {**simulator_sources(), **c_files(_PLUGIN), **shared}
+    interface = {_INTERFACE.name: _INTERFACE.read_text(encoding="utf-8")}
+    return {**simulator_sources(), **c_files(_PLUGIN), **shared, **interface}

@@ -23,7 +23,7 @@
 #include "pi_newer.h"
 #include "pi_programs.h"
 #include "pi_registers.h"
-#include "pi_tcg.h"
+#include "qemu_plugin.h"
 
 #define MAILBOX "/dev/vcio"
 #define MEMORY "/dev/mem"
