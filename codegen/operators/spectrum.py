@@ -134,8 +134,14 @@ def dft(node: OnnxNode, builder: GraphBuilder) -> None:
 
 @handles("STFT", "constant step and length of frames")
 def stft(node: OnnxNode, builder: GraphBuilder) -> None:
-    """STFT: frames of the signal, weighted by the window, each transformed."""
+    """STFT: frames of the signal, weighted by the window, each transformed. Exporters leave out the axis of parts of
+    real signals, which onnxruntime takes too.
+    """
     steps, shape = Steps(node, builder), builder.type(node).shape
+    signal = node.input(0)
+    if len(shape) == 2:
+        shape = (*shape, 1)
+        signal = steps("Reshape", signal, steps.integers(*shape))
     if len(shape) != 3:
         raise node.malformed(f"a tensor of shape {shape} is no batch of signals")
     step = builder.whole(node, 1, 0)
@@ -150,7 +156,7 @@ def stft(node: OnnxNode, builder: GraphBuilder) -> None:
         )
     builder.require_size(node, (shape[0], count, width, shape[2]))
     places = np.arange(count)[:, None] * step + np.arange(width)
-    frames = steps("Gather", node.input(0), steps.constant(places, "int64"), axis=1)
+    frames = steps("Gather", signal, steps.constant(places, "int64"), axis=1)
     if node.has_input(2):
         frames = steps("Mul", frames, steps("Reshape", node.input(2), steps.integers(width, 1)))
     halved = bool(node.integer("onesided", 1))

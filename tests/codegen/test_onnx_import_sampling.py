@@ -44,6 +44,7 @@ CASES = [
     *((Case("DFT", (2, 10, 1), [integers(length)[0]], {"axis": 1}), 17) for length in (6, 12)),
     (Case("STFT", (2, 30, 1), [integers(4)[0], None, integers(12)[0]]), 17),
     (Case("STFT", (2, 30, 1), [integers(5)[0], np.abs(normal(16)), None], {"onesided": 0}), 17),
+    (Case("STFT", (2, 30), [integers(5)[0], np.abs(normal(16)), None]), 17),
     (Case("Col2Im", (2, 12, 20), [integers(5, 6), integers(2, 2)], {"strides": [1, 1]}), 18),
     (
         Case(
