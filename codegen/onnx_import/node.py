@@ -11,6 +11,8 @@ from onnx import AttributeProto, NodeProto, TensorProto, helper
 from codegen.errors import ModelError, UnsupportedOperatorError, UnsupportedTypeError
 from codegen.onnx_import.tensors import CONVERTIBLE, type_name
 
+MALFORMED = "; the model is malformed, export it again"
+
 Pair = tuple[int, int]
 
 
@@ -58,7 +60,7 @@ class OnnxNode:
 
     def malformed(self, reason: str) -> ModelError:
         """The error for a node that ONNX does not allow."""
-        return ModelError(f"{self.where}: {reason}; the model is malformed, export it again")
+        return ModelError(f"{self.where}: {reason}{MALFORMED}")
 
     def unsupported(self, reason: str, remedy: str) -> UnsupportedOperatorError:
         """The error for what ONNX allows and the project does not know."""

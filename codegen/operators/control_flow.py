@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from onnx import AttributeProto, GraphProto
 
-from codegen.errors import NotConstantError
+from codegen.errors import ModelError, NotConstantError
 from codegen.onnx_import.arithmetic import Arithmetic
 from codegen.onnx_import.expansion import graph_nodes
+from codegen.onnx_import.node import MALFORMED
 from codegen.onnx_import.quantities import most
 from codegen.onnx_import.registry import handles
 from codegen.onnx_import.sizes import bounds_of, declare, sizes_of
@@ -70,10 +71,28 @@ def if_(node: OnnxNode, builder: GraphBuilder) -> None:
     for name in branches:
         prefix = f"{node.name}/{name}"
         given.append([f"{prefix}//{index}" for index in range(len(node.outputs))])
-        insert(node, builder, body_of(node, name), prefix, [], given[-1])
+        _insert_branch(node, builder, name, prefix, given[-1])
     for output, one, other in zip(node.outputs, *given, strict=True):
         if output:
             select(node, builder, steps, condition, one, other, to=output)
+
+
+def _insert_branch(node: OnnxNode, builder: GraphBuilder, name: str, prefix: str, outputs: list[str]) -> None:
+    """A branch that is computed whatever the condition is. Raises NotConstantError where that cannot be for the shapes
+    of the model's inputs: it may be the other one that is meant for them.
+    """
+    try:
+        insert(node, builder, body_of(node, name), prefix, [], outputs)
+    except ModelError as error:
+        if type(error) is not ModelError:
+            raise
+        reason = str(error).removesuffix(MALFORMED)
+        raise NotConstantError(
+            f"{node.where}: its condition is computed from the model's inputs, and its {name} cannot be computed for "
+            f"inputs of these shapes ({reason}): export the model with a condition that is known, or give shapes that "
+            "both branches take",
+            builder.sources(node.input(0)),
+        ) from error
 
 
 def select(

@@ -64,6 +64,15 @@ def test_branches_of_other_shapes_are_refused() -> None:
         import_model(model_of([*TEST, node], X, ["y"], CONSTANTS))
 
 
+def test_a_branch_that_does_not_fit_the_inputs_shapes_is_no_malformed_model() -> None:
+    turned = graph_of([helper.make_node("Transpose", ["x"], ["z"], perm=[0, 2, 1])], ["z"])
+    node = helper.make_node("If", ["is_large"], ["y"], then_branch=branch("Exp"), else_branch=turned)
+    with pytest.raises(NotConstantError, match="its else_branch cannot be computed for") as caught:
+        import_model(model_of([*TEST, node], X, ["y"], CONSTANTS))
+    assert caught.value.sources == {"x"}
+    assert "malformed" not in str(caught.value)
+
+
 def test_what_a_branch_cannot_do_is_said_of_its_node() -> None:
     node = helper.make_node(
         "If", ["is_large"], ["y"], then_branch=branch("Exp"), else_branch=branch("TfIdfVectorizer")
