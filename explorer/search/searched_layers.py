@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Protocol
 
 from codegen.chains import chain_nodes
 from codegen.graph import Graph, LayerSpec, Node
+from codegen.schedule import Candidate
 from explorer.compose.problem import OUTSIDE_LAYOUT
 from explorer.compose.timed_candidates import relayout_spec
 from explorer.errors import SearchError
@@ -14,6 +16,13 @@ from explorer.search.layer_search import LayerSearch, SearchSettings
 from explorer.search.restrictions import Admission
 
 Layers = Mapping[LayerSpec, LayerSearch]
+
+
+class Offering(Protocol):
+    """Whatever has candidates of a layer."""
+
+    @property
+    def candidates(self) -> tuple[Candidate, ...]: ...
 
 
 def layer_searches(
@@ -54,7 +63,7 @@ def layer_search(
     return found
 
 
-def relayout_specs(graph: Graph, layers: Layers) -> tuple[LayerSpec, ...]:
+def relayout_specs(graph: Graph, layers: Mapping[LayerSpec, Offering]) -> tuple[LayerSpec, ...]:
     """Every layout change that some pair of neighbouring candidates would need, in the graph's order."""
     found: dict[LayerSpec, None] = {}
     nodes = [node for node in searched_nodes(graph) if LayerSpec.of(graph, node) in layers]

@@ -12,6 +12,7 @@ from explorer.commands.bench.cpu_instructions import cpu_instructions
 from explorer.commands.bench.cpu_layers import cpu_layers
 from explorer.commands.bench.cpu_memory import cpu_memory
 from explorer.commands.bench.cpu_peers import cpu_peers
+from explorer.commands.bench.engines import engines
 from explorer.commands.bench.farm import farm
 from explorer.commands.bench.ground_truth import ground_truth
 from explorer.commands.bench.link import link
@@ -53,3 +54,4 @@ bench_app.command()(networks)
 bench_app.command()(stream)
 bench_app.command()(threads)
 bench_app.command()(qpu)
+bench_app.command()(engines)
