@@ -20,7 +20,7 @@ MOST_WORKSPACE_BYTES = 32 * 1024 * 1024
 OrderedForm = Literal["", "neon", "vfp"]
 """Instructions that products have in an order which compilers keep (`blocked.ordered`): none, NEON's or VFP's."""
 GUARDS: Mapping[OrderedForm, str] = {
-    "neon": "defined(__ARM_NEON) && !defined(__aarch64__)",
+    "neon": "defined(__arm__) && defined(__ARM_NEON)",
     "vfp": "defined(__arm__) && defined(__ARM_FP)",
 }
 """Of the preprocessor: where a compiler's target has them."""

@@ -154,7 +154,7 @@ def _loaded(place: Place) -> str:
 
 _NEON_PROLOGUE = fill(
     r"""
-    #if defined(__ARM_NEON) && !defined(__aarch64__) && !defined(EXPLORE_TAKE)
+    #if defined(__arm__) && defined(__ARM_NEON) && !defined(EXPLORE_TAKE)
     #define EXPLORE_TAKE(v, p) \
         __asm__ volatile("vld1.32 {%e0, %f0}, [%1]!" : "=w"(v), "+r"(p) : : "memory")
     #define EXPLORE_TAKE_BY(v, p, bytes) \
