@@ -87,6 +87,24 @@ def test_no_tile_spills_in_its_innermost_loop(name: str, layer: str) -> None:
         assert count_loop(loop).stack_accesses == 0, choice
 
 
+@pytest.mark.needs("llvm")
+@pytest.mark.parametrize(
+    ("name", "layer"), [("cpu_blocked_conv", "pointwise"), ("cpu_blocked_winograd", "3x3")]
+)
+def test_a_core_that_issues_out_of_order_gets_the_compilers_schedule(name: str, layer: str) -> None:
+    target, algorithm, spec = load_profile("pi-4").target(), algorithms()[name], LAYERS[name][layer]
+    assert isinstance(algorithm, CpuAlgorithm)
+    weights = [np.ones(type_.shape, np.float32) for type_ in spec.weights]
+    for choice in widest(algorithm, spec, target):
+        program = algorithm.emit(spec, target, choice, weights, "kernel")
+        assert isinstance(program, CpuProgram) and "fmla" not in program.source
+        code = compile_object({"kernel.c": kernel_file(program.entry, program.source)}, target, KERNEL_FLAGS)
+        loop = busiest_loop(disassemble(code))
+        assert loop is not None and count_loop(loop).stack_accesses == 0, choice
+    scheduled = algorithm.emit(spec, TARGET, next(widest(algorithm, spec)), weights, "kernel")
+    assert isinstance(scheduled, CpuProgram) and "fmla" in scheduled.source
+
+
 @pytest.mark.parametrize("blocks", [1, 2, 3, 4])
 def test_sums_weights_and_inputs_of_a_tile_fit_the_registers(blocks: int) -> None:
     by_element = TileRegisters(32, by_element=True)

@@ -16,6 +16,9 @@ REGISTERS = 32  # VFPv2 single registers (ARM1176 TRM), AVX-512 and AArch64 vect
 _ADDRESSES = 12  # of pixels that clang keeps in the general registers of AArch64
 _SPARE = 4  # registers that clang moves streamed inputs through, as its code for AArch64 shows
 ORDERED_LANES = 4  # of blocks whose products `blocked.ordered` has
+IN_ORDER = frozenset(
+    {"cortex-a53"}
+)  # of the cores that profiles name for AArch64: an A72 issues out of order
 MOST_WORKSPACE_BYTES = 32 * 1024 * 1024
 OrderedForm = Literal["", "neon", "vfp"]
 """Instructions that products have in an order which compilers keep (`blocked.ordered`): none, NEON's or VFP's."""
@@ -59,11 +62,14 @@ class TileRegisters:
     inputs of every pixel of a tile at once, and what does not fit beside sums and weights is spilled in the innermost
     loop. `ordered`: products are in assembly whose order compilers keep, for 32-bit ARM: with NEON's a tile has its
     inputs and two registers of weights, with VFP's two registers for both. Elsewhere one broadcast at a time is enough.
+    `scheduled`: products by element are in assembly for a core that issues in order, which makes more instructions of
+    loads than cores that do not care need.
     """
 
     count: int
     by_element: bool
     ordered: OrderedForm = ""
+    scheduled: bool = False
 
     def pixels(self, blocks: int) -> int:
         """The most pixels by so many blocks of output channels that leave room for weights and inputs; 0: none."""
@@ -95,7 +101,8 @@ class TileRegisters:
 def tile_registers(target: Target, lanes: int) -> TileRegisters:
     """The registers for blocks of so many floats."""
     by_element = target.compiler[0].startswith("aarch64") and lanes > 1
-    return TileRegisters(block_registers(target, lanes), by_element, _ordered(target, lanes))
+    scheduled = by_element and target.cpu in IN_ORDER
+    return TileRegisters(block_registers(target, lanes), by_element, _ordered(target, lanes), scheduled)
 
 
 def _ordered(target: Target, lanes: int) -> OrderedForm:

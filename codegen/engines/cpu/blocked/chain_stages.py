@@ -99,7 +99,7 @@ def stage_code(
             epilogue=op.epilogue,
             addend=stage.addend is not None,
             sum_epilogue=stage.sum_epilogue,
-            by_element=registers.by_element,
+            by_element=registers.scheduled,
             ordered=registers.ordered,
         )
     point = {"lanes": lanes, "rows": 1, "pixels": depthwise_widths(spec, 1, registers)[0]}

@@ -135,7 +135,7 @@ class RegisterTiledConv(BlockedKernel, Generic[Code]):
     ) -> CpuProgram:
         code = self.code(spec, {**choice.splits, **choice.tiles}, entry)
         registers = self.registers(target)
-        code = replace(code, by_element=registers.by_element, ordered=registers.ordered)
+        code = replace(code, by_element=registers.scheduled, ordered=registers.ordered)
         share = conv_share(code, choice.splits["shared"], choice.threads)
         whole = ("0", str(code.out_blocks), "0", str(code.tile_count))
         by_pixels = choice.splits["shared"] == PIXELS_SHARED

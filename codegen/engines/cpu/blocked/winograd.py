@@ -139,7 +139,7 @@ class CpuBlockedWinograd(BlockedKernel):
     ) -> CpuProgram:
         code = _code(spec, {**choice.splits, **choice.tiles}, entry)
         registers = tile_registers(target, code.lanes)
-        code = replace(code, by_element=registers.by_element, ordered=registers.ordered)
+        code = replace(code, by_element=registers.scheduled, ordered=registers.ordered)
         share = _share(code, choice.splits["shared"], choice.threads)
         blocks, groups = ("0", str(code.out_blocks)), ("0", str(code.group_count))
         own = (share.first, share.end)
@@ -167,7 +167,7 @@ def _register_tiles(spec: LayerSpec, target: Target, lanes: int) -> dict[int, in
     """Tiles for each number of blocks: sums, weights and inputs fill the registers."""
     registers = tile_registers(target, lanes)
     most = blocks_of(spec.output.shape[1], lanes)
-    is_scheduled = registers.by_element and spec.inputs[0].shape[1] % lanes == 0
+    is_scheduled = registers.scheduled and spec.inputs[0].shape[1] % lanes == 0
     pixels = registers.pointwise_pixels if is_scheduled else registers.streamed_pixels
     sizes = {b: pixels(b) for b in BLOCKS if b <= most}
     sizes = {b: size for b, size in sizes.items() if size > 1}
