@@ -45,7 +45,7 @@ class RoundedProduct:
 
     def values(self, product: Doubles) -> Doubles:
         """Of products in float64."""
-        return np.clip(np.rint(product + self.inside) + self.zero, self.low, self.high)
+        return np.asarray(np.clip(np.rint(product + self.inside) + self.zero, self.low, self.high))
 
 
 def as_rounded_product(expression: Expression) -> RoundedProduct | None:
@@ -54,8 +54,10 @@ def as_rounded_product(expression: Expression) -> RoundedProduct | None:
     if found is None:
         return None
     inside, value = 0.0, found.value
-    if isinstance(value, Apply) and value.primitive == "add" and isinstance(value.arguments[1], Constant):
-        value, inside = value.arguments[0], value.arguments[1].value
+    if isinstance(value, Apply) and value.primitive == "add":
+        first, second = value.arguments
+        if isinstance(second, Constant):
+            value, inside = first, second.value
     if value != RESULT or not inside.is_integer() or abs(inside) > LARGEST_INSIDE:
         return None
     return RoundedProduct(int(inside), found.zero, found.low, found.high)
@@ -78,7 +80,7 @@ def with_exact_products(
             return part
         return apply(part.primitive, *map(replaced, part.arguments))
 
-    return replaced(expression).typed_value(given)
+    return np.asarray(replaced(expression).typed_value(given), dtype=np.float32)
 
 
 def requantized(value: Expression, zero: int, dtype: str) -> Expression:

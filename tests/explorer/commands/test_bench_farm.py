@@ -25,8 +25,7 @@ def test_a_small_farm_is_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(farm_records, "CROWD_PROCESSES", 1)
     model, records = write_tiny_model(tmp_path / "tiny.onnx"), tmp_path / "r" / "farm.jsonl"
     words = ("--network", model, "--boards", "2", "--answer-s", "0", "--crowd", "4", "--records", records)
-    words = (*words, "--virtual", "1")
-    ran = explore("bench", "farm", *words, "--json")
+    ran = explore("bench", "farm", *words, "--virtual", "1", "--json")
     assert ran.exit_code == 0, ran.output
     searched, simulated, crowd = json.loads(ran.stdout)
     (row,) = searched["rows"]
