@@ -22,6 +22,7 @@ DASK = {
     "distributed.scheduler.allowed-failures": LOST_BOARDS,
     "distributed.worker.profile.enabled": False,  # samples every worker's stack a hundred times a second
     "distributed.admin.system-monitor.interval": "10s",
+    "distributed.admin.tick.interval": "1s",  # each worker of a process has a watch over its event loop, 50 a second
     "distributed.worker.http.routes": [],
 }
 
