@@ -14,6 +14,7 @@ from microbench.boards.bundle_stream import time_stream
 from microbench.boards.cpu_harness import time_kernel
 from microbench.boards.silicon import bundle_run
 from microbench.boards.virtual import VirtualBoard
+from microbench.boards.virtual_pi import in_whole_ns
 from microbench.emulation.emulator import CANDIDATE_LIMIT_S
 from microbench.profile import DeviceProfile
 from microbench.protocol import MODELLED
@@ -61,7 +62,7 @@ class EmulatedPiBoard(VirtualBoard):
             return super().measure(job)
         admit(job, self.target)
         output, times_s = time_kernel(job, job.program, self.target, self._guest, MODELLED, CANDIDATE_LIMIT_S)
-        return Measurement(times_s, "simulated", output)
+        return in_whole_ns(Measurement(times_s, "simulated", output))
 
     def run_bundle(self, bundle: Path, inputs: tuple[AnyArray, ...]) -> BundleRun:
         """As a virtual Pi does: cross-compiled, its launches through the mailbox."""

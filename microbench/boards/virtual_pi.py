@@ -18,6 +18,15 @@ _NO_SILICON = (
 )
 
 
+def in_whole_ns(measured: Measurement) -> Measurement:
+    """Times and counters by the clock of a virtual Pi, which counts so: differences of its readings, in floats, do not
+    depend on when they were taken.
+    """
+    counters = {name: round(value, _NS_DIGITS) for name, value in measured.counters.items()}
+    times_s = tuple(round(time_s, _NS_DIGITS) for time_s in measured.times_s)
+    return replace(measured, times_s=times_s, counters=counters)
+
+
 class VirtualPiBoard(SiliconBoard):
     """One with QPUs: the same programs as on silicon, through the same mailbox; times are `simulated`."""
 
@@ -26,13 +35,8 @@ class VirtualPiBoard(SiliconBoard):
     reads_clock = False
 
     def measure(self, job: Job) -> Measurement:
-        """As on silicon; its clock counts whole nanoseconds, which the runner computes with as with any."""
-        measured = super().measure(job)
-        if job.program.kind == "cpu":
-            return measured
-        counters = {name: round(value, _NS_DIGITS) for name, value in measured.counters.items()}
-        times_s = tuple(round(time_s, _NS_DIGITS) for time_s in measured.times_s)
-        return replace(measured, times_s=times_s, counters=counters)
+        """As on silicon, in whole nanoseconds."""
+        return in_whole_ns(super().measure(job))
 
     def describe(self) -> str:
         return f"{clocked_on(self.fingerprint())}\n{_NO_SILICON}"
