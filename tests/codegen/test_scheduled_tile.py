@@ -22,6 +22,7 @@ from codegen.engines.cpu.blocked.scheduled_tile import (
 )
 from codegen.engines.cpu.machine import tile_registers
 from codegen.engines.cpu.partial_sums import Parts
+from codegen.expression import RELU, RESULT, Expression, apply, clamp
 from codegen.operators.conv2d import Conv2d
 from codegen.program import CpuProgram
 from explorer.measure.jobs import JobBuilder
@@ -44,6 +45,11 @@ ADVANCE = re.compile(r"add %\[(\w+)\], %\[\w+\], (.+)")
 ZERO = re.compile(r"movi v(\d+)\.4s, #0")
 COUNT = re.compile(r"(mov|subs?) %\[(\w+)\], (?:%\[\w+\], )?#(\d+)")
 BRANCH = re.compile(r"(cbz|cbnz) %\[(\w+)\], (\d)[bf]")
+
+
+def without_assembly(source: str) -> str:
+    """As it is compiled where there are neither AArch64's instructions nor 32-bit NEON's."""
+    return source.replace("__aarch64__", "EXPLORE_NEVER").replace("__ARM_NEON", "EXPLORE_NEVER")
 
 
 class Machine:
@@ -160,9 +166,18 @@ def test_small_tiles_are_left_to_the_compiler() -> None:
 
 
 @pytest.mark.needs("instruction counting")
-@pytest.mark.parametrize(("inputs", "outputs", "size"), [(16, 40, 9), (4, 8, 5), (32, 12, 7), (1000, 24, 3)])
-def test_assembly_and_c_give_equal_bits(inputs: int, outputs: int, size: int) -> None:
-    op = Conv2d((1, 1), (1, 1), (0, 0, 0, 0), (1, 1), 1)
+@pytest.mark.parametrize(
+    ("inputs", "outputs", "size", "epilogue"),
+    [
+        (16, 40, 9, RESULT),
+        (4, 8, 5, RELU),
+        (32, 12, 7, clamp(RESULT, -0.5, 1.25)),
+        (16, 16, 6, apply("neg", RESULT)),
+        (1000, 24, 3, RELU),
+    ],
+)
+def test_assembly_and_c_give_equal_bits(inputs: int, outputs: int, size: int, epilogue: Expression) -> None:
+    op = Conv2d((1, 1), (1, 1), (0, 0, 0, 0), (1, 1), 1, epilogue=epilogue)
     spec, algorithm = convolution(inputs, outputs, (size, size), op), algorithms()["cpu_blocked_conv"]
     assert isinstance(algorithm, RegisterTiledConv)
     with open_board("pi-3-64") as board:
@@ -174,7 +189,7 @@ def test_assembly_and_c_give_equal_bits(inputs: int, outputs: int, size: int) ->
             code = algorithm.code(spec, {**choice.splits, **choice.tiles}, program.entry)
             assert scheduled_shape(replace(code, by_element=True), code.pixels, code.blocks) is not None
             assert "fmla" in program.source
-            in_c = replace(program, source=program.source.replace("__aarch64__", "EXPLORE_NEVER"))
+            in_c = replace(program, source=without_assembly(program.source))
             outputs_of = [board.measure(replace(job, program=one)).output for one in (program, in_c)]
             assert outputs_of[0] is not None and outputs_of[1] is not None
             np.testing.assert_array_equal(outputs_of[0], outputs_of[1])
@@ -192,7 +207,7 @@ def test_winograd_products_in_assembly_and_in_c_give_equal_bits(inputs: int, out
             program = job.program
             assert isinstance(program, CpuProgram)
             assert "fmla" in program.source
-            in_c = replace(program, source=program.source.replace("__aarch64__", "EXPLORE_NEVER"))
+            in_c = replace(program, source=without_assembly(program.source))
             outputs_of = [board.measure(replace(job, program=one)).output for one in (program, in_c)]
             assert outputs_of[0] is not None and outputs_of[1] is not None
             np.testing.assert_array_equal(outputs_of[0], outputs_of[1])

@@ -24,6 +24,7 @@ from codegen.engines.cpu.blocked.scheduled_tile import (
     part_sums,
     tile_statements,
 )
+from codegen.engines.cpu.blocked.tile_results import Results
 from codegen.engines.cpu.blocked.vectors import constant_vector, vector, vector_epilogue, vector_prologue
 from codegen.engines.cpu.gemm_tile import matrix_and_bias
 from codegen.engines.cpu.machine import FLOAT_BYTES, OrderedForm
@@ -34,6 +35,7 @@ from codegen.tensor import FloatArray
 from codegen.windows import Windows
 
 PIXELS_OUTER, CHANNELS_OUTER = "pixels", "channels"
+UNUSED = "(void)ky_first;\n    (void)ky_end;"
 
 
 @dataclass(frozen=True)
@@ -223,14 +225,34 @@ def _tile_text(code: ConvCode, name: str, shape: Sequence[tuple[int, int]], bloc
         static void $name(const float *restrict x, const float *restrict w, const float *restrict bias,
                           $addend float *restrict y, int ky_first, int ky_end)
         {
-            $sums
             $results
         }
         """,
         name=name,
         addend="const float *restrict addend," if code.addend else "",
-        sums=_sums_text(code, shape, blocks, parts),
-        results=results_text(code, len(shape), blocks),
+        results=_results_in_assembly(code, shape, blocks, parts),
+    )
+
+
+def _results_in_assembly(
+    code: ConvCode, shape: Sequence[tuple[int, int]], blocks: int, in_c: Sequence[str]
+) -> str:
+    """The body of a tile: where assembly has the sums of one part and clamps them, it stores them too."""
+    pixels, results = len(shape), results_text(code, len(shape), blocks)
+    tile = scheduled_shape(code, pixels, blocks)
+    stored = None if code.addend else Results.of(code.epilogue, code.result.block)
+    if tile is None or stored is None or code.parts.count > 1 or code.result.pixel != code.lanes:
+        return f"{_sums_text(code, shape, blocks, in_c)}\n{results}"
+    starts = starts_text(code.lanes, pixels, blocks)
+    return "\n".join(
+        [
+            "#if defined(__aarch64__)",
+            UNUSED,
+            tile_statements(tile, code.parts, "x", "bias", "y", stored),
+            "#else",
+            *(starts, UNUSED, *in_c, results),
+            "#endif",
+        ]
     )
 
 
@@ -240,8 +262,7 @@ def _sums_text(code: ConvCode, shape: Sequence[tuple[int, int]], blocks: int, in
         return _rows_in_assembly(code, shape, blocks, _in_assembly(code, pixels, blocks, starts, in_c))
     tile = OrderedTile(code, shape, blocks)
     lanes, rest = code.source.lanes, code.channels % code.source.lanes
-    unused = "(void)ky_first;\n    (void)ky_end;"
-    text = "\n    ".join([starts, unused, *in_c])
+    text = "\n    ".join([starts, UNUSED, *in_c])
     parts = []
     if code.channels >= lanes:
         if not tile.has_products(lanes):
@@ -255,7 +276,7 @@ def _sums_text(code: ConvCode, shape: Sequence[tuple[int, int]], blocks: int, in
     begin = ordered_starts(
         code.ordered, pixels, blocks, [f"((const vec4 *)bias)[{b}]" for b in range(blocks)]
     )
-    lines = [unused, begin, *parts, ordered_ends(code.ordered, pixels, blocks)]
+    lines = [UNUSED, begin, *parts, ordered_ends(code.ordered, pixels, blocks)]
     return either(code.ordered, "\n    ".join(lines), text)
 
 
@@ -267,7 +288,7 @@ def _rows_in_assembly(code: ConvCode, shape: Sequence[tuple[int, int]], blocks: 
         return otherwise
     names = [f"a{p}_{b} = sums[{p * blocks + b}]" for p in range(len(shape)) for b in range(blocks)]
     return (
-        f"#if defined(__aarch64__)\n(void)ky_first;\n(void)ky_end;\n{row_sums(rows, lines)}\n"
+        f"#if defined(__aarch64__)\n{UNUSED}\n{row_sums(rows, lines)}\n"
         f"vec{code.lanes} {', '.join(names)};\n#else\n{otherwise}\n#endif"
     )
 
@@ -281,8 +302,7 @@ def row_code(code: ConvCode, shape: Sequence[tuple[int, int]], blocks: int) -> R
 
 def _in_assembly(code: ConvCode, pixels: int, blocks: int, starts: str, parts: Sequence[str]) -> str:
     """The sums: on AArch64 in scheduled assembly where there is one, else as C."""
-    unused = "(void)ky_first;\n    (void)ky_end;"
-    in_c = "\n    ".join([starts, unused, *parts])
+    in_c = "\n    ".join([starts, UNUSED, *parts])
     shape = scheduled_shape(code, pixels, blocks)
     if shape is None:
         return in_c
@@ -302,7 +322,7 @@ def _in_assembly(code: ConvCode, pixels: int, blocks: int, starts: str, parts: S
         #endif
         """,
         lanes=code.lanes,
-        unused=unused,
+        unused=UNUSED,
         assembly=tile_statements(shape, code.parts, "x", "bias"),
         names=", ".join(names),
         in_c=in_c,

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
 
+from codegen.engines.cpu.blocked.tile_results import RESULT_CLOBBERS, Results, result_lines
 from codegen.engines.cpu.machine import FLOAT_BYTES
 from codegen.engines.cpu.partial_sums import Parts
 from codegen.engines.cpu.source import fill
@@ -112,8 +113,9 @@ class _Placed:
         return f"[%[w], #{offset + self.ahead * _weight_bytes(shape)}]"
 
 
-def tile_assembly(shape: TileShape, parts: Parts) -> list[str]:
-    """Instructions from the bias to sums in memory, those of each part behind those of the part before.
+def tile_assembly(shape: TileShape, parts: Parts, results: Results | None = None) -> list[str]:
+    """Instructions from the bias to sums in memory, those of each part behind those of the part before; or of the only
+    part to results at `to`.
 
     Operands: `x` and `next`, the first two blocks of inputs; `w`; `steps`, blocks of inputs of the first part, less one
     where it is the last; `parts`, those behind the first; `sums`; `step`, bytes from block to block; `bias`. All but
@@ -129,12 +131,17 @@ def tile_assembly(shape: TileShape, parts: Parts) -> list[str]:
     lines += ["cbz %[steps], 2f", "1:", *_step(shape, products, placed, gap, is_last=False)]
     lines += ["subs %[steps], %[steps], #1", "b.ne 1b", *_next_part(shape, parts)]
     lines += ["2:", *_step(shape, products, placed, gap, is_last=True)]
-    return [*lines, *_stores(shape)]
+    if results is None:
+        return [*lines, *_stores(shape)]
+    return [*lines, *result_lines(shape.pixels, shape.blocks, results)]
 
 
-def tile_statements(shape: TileShape, parts: Parts, x: str, bias: str, only_to: str = "") -> str:
-    """C statements that leave the sums of each part in an array `sums`, or those of the only part at `only_to`; inputs
-    lie at `x`, weights at `w`, which both are changed, and the first part begins with vectors at `bias`.
+def tile_statements(
+    shape: TileShape, parts: Parts, x: str, bias: str, only_to: str = "", results: Results | None = None
+) -> str:
+    """C statements that leave the sums of each part in an array `sums`, or those of the only part at `only_to`, where
+    they may be results; inputs lie at `x`, weights at `w`, which both are changed, and the first part begins with
+    vectors at `bias`.
     """
     count = parts.count * shape.pixels * shape.blocks
     return fill(
@@ -146,7 +153,7 @@ def tile_statements(shape: TileShape, parts: Parts, x: str, bias: str, only_to: 
             $instructions
             : [x] "+&r"($x), [next] "+&r"(next), [w] "+&r"(w), [steps] "+&r"(steps), [parts] "+&r"(parts),
               [sums] "+&r"(to)
-            : [step] "r"(${step}l), [bias] "r"($bias)
+            : [step] "r"(${step}l), [bias] "r"($bias)$inputs
             : $clobbers);
         """,
         sums=f"vec4 *to = (vec4 *){only_to}" if only_to else f"vec4 sums[{count}], *to = sums",
@@ -154,16 +161,21 @@ def tile_statements(shape: TileShape, parts: Parts, x: str, bias: str, only_to: 
         block=shape.step // FLOAT_BYTES,
         steps=parts.steps - 1 if parts.count == 1 else parts.span,
         parts=parts.count - 1,
-        instructions="\n    ".join(f'"{line}\\n"' for line in tile_assembly(shape, parts)),
+        instructions="\n    ".join(f'"{line}\\n"' for line in tile_assembly(shape, parts, results)),
         step=shape.step,
         bias=bias,
-        clobbers=", ".join(f'"{name}"' for name in clobbers(shape)),
+        clobbers=", ".join(f'"{name}"' for name in _changed(shape, results)),
+        inputs="".join(f', [{name}] "r"({value})' for name, value in (results.operands if results else ())),
     ).strip()
 
 
 def part_sums(shape: TileShape, parts: Parts, total: int) -> str:
     """The C expression of a sum of all parts."""
     return " + ".join(f"sums[{part * shape.pixels * shape.blocks + total}]" for part in range(parts.count))
+
+
+def _changed(shape: TileShape, results: Results | None) -> tuple[str, ...]:
+    return tuple(dict.fromkeys((*clobbers(shape), *(RESULT_CLOBBERS if results else ()))))
 
 
 def clobbers(shape: TileShape) -> tuple[str, ...]:
