@@ -15,6 +15,7 @@ from codegen.engines.cpu.blocked.kernel import IN_BLOCKS, blocked_layout
 from codegen.engines.cpu.instructions import Count
 from codegen.engines.cpu.int8.conv_source import QuantizedConvCode, c_type, conv_text, pack_conv
 from codegen.engines.cpu.int8.epilogue import sums_are_large
+from codegen.engines.cpu.int8.grouped_tile import most_pixels
 from codegen.engines.cpu.int8.vectors import QUAD, Products
 from codegen.engines.cpu.machine import TileRegisters, product_form
 from codegen.engines.cpu.source import fill
@@ -35,7 +36,8 @@ QUADS_LAYOUT = blocked_layout(QUAD)
 
 class CpuInt8Conv(RegisterTiledConv[QuantizedConvCode]):
     """`pixels` outputs of a row by `blocks` blocks of output channels in registers, four input channels at a time:
-    by vpdpbusd with AVX-512 VNNI, pairs of words on other x86, smull and sadalp with NEON, smlad on ARMv6.
+    by vpdpbusd with AVX-512 VNNI, pairs of words on other x86, smull and sadalp with NEON (pointwise on AArch64 by
+    elements of 16 bits, in scheduled assembly), smlad on ARMv6.
 
     Nothing is copied: windows read zero points beside the picture, or skip what adds nothing. A few channels may lie in
     blocks of four.
@@ -67,12 +69,14 @@ class CpuInt8Conv(RegisterTiledConv[QuantizedConvCode]):
         registers = super().registers(target)
         if product_form(target) == "bytes":
             return registers
-        return replace(
-            registers, count=registers.count - 4, by_element=False, ordered=""
-        )  # weights and inputs are two each
+        return replace(registers, count=registers.count - 4, ordered="")  # weights and inputs are two each
 
     def widths(self, spec: LayerSpec, blocks: int, registers: TileRegisters) -> tuple[int, ...]:
-        return even_widths(_windows(spec).columns.outputs, registers.pixels(blocks))
+        windows = _windows(spec)
+        if registers.by_element and windows.is_pointwise:
+            stride = QUAD * windows.columns.stride
+            return even_widths(windows.columns.outputs, most_pixels(blocks, stride))
+        return even_widths(windows.columns.outputs, replace(registers, by_element=False).pixels(blocks))
 
     def count_tiles(self, count: Count, code: QuantizedConvCode, tiles: float, target: Target) -> None:
         steps = tiles * code.quads * QUAD * code.taps
@@ -116,7 +120,11 @@ class CpuInt8Conv(RegisterTiledConv[QuantizedConvCode]):
         point = {**choice.splits, **choice.tiles}
         is_wide = product_form(target) == "signed" and int(np.min(weights[0], initial=0)) == -128
         products = Products(point["lanes"], product_form(target), spec.inputs[0].dtype, is_wide)
-        code = replace(self.code_for(spec, point, entry, products), is_large=sums_are_large(weights))
+        code = replace(
+            self.code_for(spec, point, entry, products),
+            is_large=sums_are_large(weights),
+            by_element=super().registers(target).by_element and not is_wide,
+        )
         share = conv_share(code, choice.splits["shared"], choice.threads)
         whole = ("0", str(code.out_blocks), "0", str(code.tile_count))
         by_pixels = choice.splits["shared"] == PIXELS_SHARED

@@ -11,11 +11,19 @@ from numpy.typing import NDArray
 from codegen.engines.cpu.blocked.conv_source import ConvCode, block_widths, tile_function, tile_walks
 from codegen.engines.cpu.blocked.geometry import Tile
 from codegen.engines.cpu.int8.epilogue import VECTORS, Total, finished
+from codegen.engines.cpu.int8.grouped_tile import (
+    GroupedShape,
+    clobbers,
+    flags_of,
+    grouped_assembly,
+    packed_quads,
+)
 from codegen.engines.cpu.int8.vectors import QUAD, Products
-from codegen.engines.cpu.source import BARRIER, fill
+from codegen.engines.cpu.source import BARRIER, fill, round_up
 from codegen.tensor import Array, FloatArray
 
 Bytes = NDArray[np.int8]
+LINE_BYTES = 64
 
 
 @dataclass(frozen=True)
@@ -47,8 +55,24 @@ class QuantizedConvCode(ConvCode):
 
     @property
     def block_weights(self) -> int:
-        """Bytes of the weights of one block of output channels."""
+        """Bytes of the weights of one block of output channels; in grouped tiles the most, with zeros and flags."""
+        if self.is_grouped:
+            return 2 * 2 * self.quads * QUAD * self.lanes + round_up(self.quads, LINE_BYTES)
         return self.quads * QUAD * self.taps * self.lanes
+
+    @property
+    def is_grouped(self) -> bool:
+        """Whether tiles are in assembly of AArch64, with weights in its order (`grouped_tile`)."""
+        columns = self.windows.columns
+        is_pointwise = self.taps == 1 and not self.windows.rows.is_clipped and not columns.is_clipped
+        if not self.by_element or not is_pointwise or not self.source.lanes == self.lanes == QUAD:
+            return False
+        return all(self.grouped_shape(self.pixels, blocks).fits for blocks in block_widths(self))
+
+    def grouped_shape(self, pixels: int, blocks: int) -> GroupedShape:
+        """A tile as `grouped_tile` takes it."""
+        stride = self.windows.columns.stride * self.source.pixel
+        return GroupedShape(pixels, blocks, stride, self.products.dtype == "uint8")
 
     @property
     def skips_pads(self) -> bool:
@@ -93,10 +117,21 @@ def pack_conv(weights: Sequence[Array], code: QuantizedConvCode) -> FloatArray:
     for first in range(0, code.out_blocks, code.blocks):
         blocks = min(code.blocks, code.out_blocks - first)
         tile = whole[first * lanes : (first + blocks) * lanes]
+        if code.is_grouped:
+            parts.append(_packed_group(tile.reshape(blocks, lanes, -1, QUAD).transpose(2, 0, 1, 3), code))
+            continue
         for start in range(0, whole.shape[1], code.source.lanes):
             part = tile[:, start : start + code.source.lanes].reshape(blocks, lanes, -1, QUAD, rows, columns)
             parts.append(code.products.packed(part.transpose(4, 2, 5, 0, 1, 3)).reshape(-1))
     return np.concatenate([*(part.view(np.float32) for part in parts), *starts_and_factors(weights, code)])
+
+
+def _packed_group(tile: Bytes, code: QuantizedConvCode) -> Bytes:
+    """A tile's weights (quads, blocks, lanes, quad), then its flags, in as many bytes as its blocks have."""
+    packed = np.zeros(tile.shape[1] * code.block_weights, dtype=np.int8)
+    content = np.concatenate([packed_quads(tile), flags_of(tile)])
+    packed[: len(content)] = content
+    return packed
 
 
 def starts_and_factors(weights: Sequence[Array], code: QuantizedConvCode) -> tuple[FloatArray, FloatArray]:
@@ -124,7 +159,56 @@ def _pads_text(code: QuantizedConvCode) -> str:
     return f"static const uint8_t {code.entry}_pads[{end + 1}] = {{[0 ... {end}] = {code.zero & 255}}};\n"
 
 
+def _grouped_text(code: QuantizedConvCode, pixels: int, blocks: int) -> str:
+    """The sums by assembly."""
+    shape = code.grouped_shape(pixels, blocks)
+    names = [f"a{p}_{b} = sums[{p * blocks + b}]" for p in range(pixels) for b in range(blocks)]
+    return fill(
+        """
+        sum$lanes sums[$count], *const to = sums;
+        const int8_t *flags = w + $flags;
+        long steps = $steps;
+        __asm__ volatile(
+            $instructions
+            : [x] "+r"(x), [w] "+r"(w), [flags] "+r"(flags), [steps] "+r"(steps)
+            : [step] "r"(${step}l), [bias] "r"(bias), [sums] "r"(to)
+            : $clobbers);
+        const sum$lanes $names;
+        """,
+        lanes=code.lanes,
+        count=pixels * blocks,
+        flags=code.quads * shape.weight_bytes,
+        steps=code.quads,
+        instructions="\n                ".join(f'"{line}\\n"' for line in grouped_assembly(shape)),
+        step=code.source.block,
+        clobbers=", ".join(f'"{name}"' for name in clobbers(shape)),
+        names=", ".join(names),
+    ).strip()
+
+
 def _tile_text(code: QuantizedConvCode, name: str, shape: Sequence[tuple[int, int]], blocks: int) -> str:
+    sums = _grouped_text(code, len(shape), blocks) if code.is_grouped else _sums_text(code, shape, blocks)
+    return fill(
+        """
+        static void $name(const uint8_t *restrict x, int iy, const int8_t *restrict w, const int32_t *restrict bias,
+                          const float *restrict factor, $further $result *restrict y)
+        {
+            (void)iy;
+            (void)factor;
+            $sums
+            $results
+        }
+        """,
+        name=name,
+        further=_parameter(code, "restrict z,"),
+        result=c_type(code.dtype),
+        sums=sums,
+        results="\n    ".join(_results(code, len(shape), blocks)),
+    )
+
+
+def _sums_text(code: QuantizedConvCode, shape: Sequence[tuple[int, int]], blocks: int) -> str:
+    """The sums by C."""
     parts = []
     whole_quads = code.source.lanes // QUAD
     if code.last_quads == whole_quads:
@@ -136,28 +220,7 @@ def _tile_text(code: QuantizedConvCode, name: str, shape: Sequence[tuple[int, in
     lanes = code.lanes
     starts = [f"const sum{lanes} s{b} = *(const sum{lanes} *)(bias + {b * lanes});" for b in range(blocks)]
     sums = ", ".join(f"a{p}_{b} = s{b}" for p in range(len(shape)) for b in range(blocks))
-    return fill(
-        """
-        static void $name(const uint8_t *restrict x, int iy, const int8_t *restrict w, const int32_t *restrict bias,
-                          const float *restrict factor, $further $result *restrict y)
-        {
-            $starts
-            sum$lanes $sums;
-            (void)iy;
-            (void)factor;
-            $parts
-            $results
-        }
-        """,
-        name=name,
-        further=_parameter(code, "restrict z,"),
-        result=c_type(code.dtype),
-        starts="\n    ".join(starts),
-        lanes=lanes,
-        sums=sums,
-        parts="\n    ".join(parts),
-        results="\n    ".join(_results(code, len(shape), blocks)),
-    )
+    return "\n    ".join([*starts, f"sum{lanes} {sums};", *parts])
 
 
 def _results(code: QuantizedConvCode, pixels: int, blocks: int) -> list[str]:
