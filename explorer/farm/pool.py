@@ -7,7 +7,7 @@ import uuid
 from collections import Counter, deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
 from types import TracebackType
@@ -232,10 +232,12 @@ class Pool:
     def _answers(self, futures: Sequence[Future]) -> dict[Future, Answer | str]:
         """What boards said, fetched together, or how all were lost that were asked."""
         fetched = [future for future in futures if future.status == "finished"]
-        with self._explained():
-            answers: dict[Future, Answer | str] = dict(
-                zip(fetched, self._client.gather(fetched), strict=True)
-            )
+        answers: dict[Future, Answer | str] = {}
+        with (
+            self._explained(),
+            suppress(KilledWorker),
+        ):  # an answer was lost with its board, and all who took it again
+            answers.update(zip(fetched, self._client.gather(fetched), strict=True))
         for future in futures:
             if future in answers:
                 future.release()
