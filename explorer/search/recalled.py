@@ -25,7 +25,7 @@ from explorer.search.strategy import Strategy
 from microbench.errors import StoreError
 from microbench.store import Sample
 
-VERSION = 3  # of what is kept
+VERSION = 4  # of what is kept
 
 
 Kept = TypeVar("Kept", bound=BaseModel)
@@ -116,6 +116,7 @@ def basis_of(
                 [list(graph.constants[name].shape), str(graph.constants[name].dtype)]
                 for name in sorted(graph.constants)
             ],
+            [graph.sparsity_of(node) for node in graph.nodes],
             [jobs.target, jobs.seed, searched.profile.hash, searched.overheads],
             plain(settings) | {"budget": plain(Budget())},
             [[o.candidate.hash, o.work, o.time_s, o.profile.hash if o.profile else ""] for o in prior],

@@ -4,17 +4,20 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from codegen.graph import LayerSpec
+from codegen.graph import Graph, LayerSpec, Node
+from codegen.operators.conv2d import Conv2d
 from codegen.program import CpuProgram
 from codegen.schedule import Candidate, Choice
 from codegen.target import Target
-from codegen.tensor import FloatArray
+from codegen.tensor import FloatArray, TensorType
 from cost_models.residual import ResidualModel
 from explorer.measure.jobs import JobBuilder
 from explorer.search.budget import Budget, Left
 from explorer.search.layer_search import SearchSettings
+from explorer.search.recalled import basis_of
 from explorer.search.request import Request
 from explorer.search.search import SearchResult, search
 from explorer.search.state import Searched, SearchState
@@ -132,3 +135,21 @@ def test_a_damaged_round_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(Store, "round", lambda store, key: '{"best_s": 1')
     with pytest.raises(StoreError, match=r"round [0-9a-f]{12} of a search is damaged.*--store"):
         run(tmp_path / "s")
+
+
+def test_a_network_of_other_zeros_is_another_search() -> None:
+    """Its layers have other candidates."""
+    settings, algorithms = SETTINGS, {"plain": Distinct("plain")}
+    jobs = JobBuilder(PROFILE.target(), settings.seed, algorithms)
+    weights = np.random.default_rng(0).standard_normal((64, 64, 1, 1)).astype(np.float32)
+
+    def basis(values: FloatArray) -> str:
+        types = {"x": TensorType((1, 64, 4, 4)), "y": TensorType((1, 64, 4, 4))}
+        node = Node("n", Conv2d((1, 1)), ("x",), ("y",), ("w", "b"))
+        constants = {"w": values, "b": np.zeros(64, np.float32)}
+        graph = Graph("pruned", ("x",), ("y",), (node,), types, constants)
+        searched = Searched(graph, jobs, PROFILE)
+        return basis_of(searched, ResidualModel(PROFILE), ExpectedGain(settings), settings, ())
+
+    pruned = np.where(np.abs(weights) > 1.5, weights, np.float32(0))
+    assert basis(weights) == basis(2 * weights) != basis(pruned)
