@@ -1,7 +1,7 @@
 """Every fault at every step of a run, and the table of what came of it.
 
     python -m tests.explorer.faults.table [--out results/faults.md] [--only TEXT] [--at TEXT] [--side-by-side N]
-        [--records FILE]
+        [--records FILE] [--note TEXT]
 
 Each row is a run of its own over a real OpenSSH server on loopback; what is in the file of records is not tried again.
 Ends with exit code 1 where a sample was lost or a run did not end well.
@@ -65,10 +65,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--at", default="", help="only steps whose title contains this")
     parser.add_argument("--side-by-side", type=int, default=4, help="runs at one time; most of them wait")
     parser.add_argument("--records", type=Path, help="trials as they end, a line of JSON each")
+    parser.add_argument("--note", default="", help="what the page says of the machine and when it was made")
     asked = parser.parse_args(arguments)
     faults = [fault for fault in FAULTS if asked.only in fault.name]
     trials, not_tried = _tried(faults, asked.at, asked.side_by_side, _Records(asked.records))
-    asked.out.write_text("\n".join(_document(trials, not_tried)) + "\n", encoding="utf-8")
+    asked.out.write_text("\n".join(_document(trials, not_tried, asked.note)) + "\n", encoding="utf-8")
     bad = [trial for trial in trials if trial.lost or not trial.ended_well]
     console = Console(soft_wrap=True, highlight=False)
     for trial in bad:
@@ -132,8 +133,10 @@ def _attempt(
     return trial
 
 
-def _document(trials: Sequence[Trial], not_tried: Sequence[str]) -> Iterable[str]:
+def _document(trials: Sequence[Trial], not_tried: Sequence[str], note: str = "") -> Iterable[str]:
     yield INTRODUCTION
+    if note:
+        yield f"{note}\n"
     yield "| fault | steps | samples lost | went on by itself | time to recover, median | worst |"
     yield "|---|---:|---:|---:|---:|---:|"
     names = list(dict.fromkeys(trial.fault for trial in trials))

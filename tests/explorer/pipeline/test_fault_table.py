@@ -63,6 +63,16 @@ def test_the_table_sums_up_its_trials() -> None:
     assert "\nNot tried on this machine: another fault: no root." in lines
 
 
+def test_a_trial_of_the_records_is_not_done_again(tmp_path: Path) -> None:
+    fault, step = table.FAULTS[0], table.FAULTS[0].steps[0]
+    known = dataclasses.replace(GOOD, fault=fault.name, step=step.title)
+    path = tmp_path / "trials.jsonl"
+    table._Records(path).add(known)
+    assert table._Records(path).trial(fault, step) == known
+    assert table._Records(path).trial(fault, table.FAULTS[0].steps[1]) is None
+    assert "on a slow machine\n" in table._document([known], [], "on a slow machine")
+
+
 def test_a_spoilt_kernel_does_what_it_is_told() -> None:
     sound = sound_cpu_job()
     board = HostBoard(load_profile("host"))
