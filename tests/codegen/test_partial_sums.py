@@ -96,4 +96,4 @@ def test_loops_are_cut_into_equal_parts_of_about_the_limit() -> None:
 
 
 def test_one_part_is_the_loop_alone() -> None:
-    assert summed(Parts(4, 4), "vec4", ["a"], lambda first, end: f"{first} to {end}") == "0 to 4"
+    assert summed(Parts(4, 4), "vec4", ["a"], lambda count: f"{count} steps") == "4 steps"

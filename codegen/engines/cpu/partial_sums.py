@@ -46,19 +46,19 @@ class Parts:
         return self.steps - self.span * (self.count - 1)
 
 
-def summed(parts: Parts, vec: str, sums: Sequence[str], body: Callable[[str, str], str]) -> str:
+def summed(parts: Parts, vec: str, sums: Sequence[str], body: Callable[[str], str]) -> str:
     """Statements that end with all products in `sums`, variables of type `vec` that have their first values.
 
-    `body`: the loop from one C expression to below another.
+    `body`: the loop of as many steps as a C expression says.
     """
     if parts.count <= 1:
-        return body("0", str(parts.steps))
+        return body(str(parts.steps))
     memory, moves = moving(sums, vec)
     return fill(
         """
         $memory
         for (int first = 0; first < $steps; first += $span) {
-            const int end = $steps - first < $span ? $steps : first + $span;
+            const int count = $steps - first < $span ? $steps - first : $span;
             $moves
             $body
         }
@@ -68,7 +68,7 @@ def summed(parts: Parts, vec: str, sums: Sequence[str], body: Callable[[str, str
         steps=parts.steps,
         span=parts.span,
         moves=moves.begun(f"first == {parts.span}", f"first > {parts.span}" if parts.count > 2 else ""),
-        body=body("first", "end"),
+        body=body("count"),
         joined=moves.joined,
     ).strip()
 

@@ -212,14 +212,14 @@ def _tile_text(code: ConvCode, name: str, shape: Sequence[tuple[int, int]], bloc
     rest = code.channels % code.source.lanes
     sums = [f"a{p}_{b}" for p in range(len(shape)) for b in range(blocks)]
 
-    def whole_blocks(first: str, end: str) -> str:
-        return _input_block_text(code, shape, blocks, code.source.lanes, first, end)
+    def whole_blocks(count: str) -> str:
+        return _input_block_text(code, shape, blocks, code.source.lanes, count)
 
     parts = []
     if code.channels >= code.source.lanes:
         parts.append(summed(code.parts, f"vec{code.lanes}", sums, whole_blocks))
     if rest:
-        parts.append(_input_block_text(code, shape, blocks, rest, "0", "1"))
+        parts.append(_input_block_text(code, shape, blocks, rest, "1"))
     return fill(
         """
         static void $name(const float *restrict x, const float *restrict w, const float *restrict bias,
@@ -268,11 +268,11 @@ def _sums_text(code: ConvCode, shape: Sequence[tuple[int, int]], blocks: int, in
         if not tile.has_products(lanes):
             return text
         kind, sums = ordered_sums(code.ordered, pixels, blocks)
-        parts.append(summed(code.parts, kind, sums, lambda first, end: tile.products(lanes, first, end)))
+        parts.append(summed(code.parts, kind, sums, lambda count: tile.products(lanes, count)))
     if rest:
         if not tile.has_products(rest):
             return text
-        parts.append(tile.products(rest, "0", "1"))
+        parts.append(tile.products(rest, "1"))
     begin = ordered_starts(
         code.ordered, pixels, blocks, [f"((const vec4 *)bias)[{b}]" for b in range(blocks)]
     )
@@ -341,9 +341,9 @@ def scheduled_shape(code: ConvCode, pixels: int, blocks: int) -> TileShape | Non
 
 
 def _input_block_text(
-    code: ConvCode, shape: Sequence[tuple[int, int]], blocks: int, channels: int, first: str, end: str
+    code: ConvCode, shape: Sequence[tuple[int, int]], blocks: int, channels: int, count: str
 ) -> str:
-    """The loops over the blocks of input channels from `first` to below `end`, of which `channels` are read."""
+    """The loops over `count` blocks of input channels of which `channels` are read."""
     columns, lanes = code.windows.columns, code.lanes
     step = columns.taps * blocks * lanes
     taps = []
@@ -363,7 +363,7 @@ def _input_block_text(
         taps.append("{ " + "\n                    ".join([loads, *lines]) + " }")
     return fill(
         """
-        for (int i = $first; i < $end; ++i, x += $block, w += $weights)
+        for (int i = 0; i < $count; ++i, x += $block, w += $weights)
             for (int ky = $ky_first; ky < $ky_end; ++ky) {
                 const float *restrict row = x + ky * $row;
                 const float *restrict k = w + ky * $row_weights;
@@ -372,8 +372,7 @@ def _input_block_text(
                 }
             }
         """,
-        first=first,
-        end=end,
+        count=count,
         block=code.source.block,
         weights=code.windows.rows.taps * channels * step,
         ky_first="ky_first" if code.windows.rows.is_clipped else 0,

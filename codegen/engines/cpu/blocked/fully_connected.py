@@ -105,8 +105,8 @@ class CpuBlockedFullyConnected(BlockedKernel):
         joined = [" + ".join(f"a{chain}_{b}" for chain in range(chains)) for b in range(blocks)]
         results = [vector_epilogue(lanes, total, op.epilogue) for total in joined]
 
-        def whole(first: str, end: str) -> str:
-            loop = f"for (int i = {first}; i < {end}; ++i, k += {chains}, w += {chains * rows})"
+        def whole(count: str) -> str:
+            loop = f"for (int i = 0; i < {count}; ++i, k += {chains}, w += {chains * rows})"
             return f"{loop} {{\n    {_updates(lanes, blocks, chains)}\n}}"
 
         text = fill(

@@ -258,10 +258,11 @@ def _whole_blocks(code: IndirectCode, moves: Moves, body: str) -> str:
         return f"for (int i = 0; i < {parts.steps}; ++i) {{\n{body}\n}}"
     return fill(
         """
-        for (int i = 0; i < $steps;) {
+        for (int first = 0; first < $steps; first += $span) {
+            const int count = $steps - first < $span ? $steps - first : $span;
             $moves
             ++part;
-            for (const int end = $steps - i < $span ? $steps : i + $span; i < end; ++i) {
+            for (int i = 0; i < count; ++i) {
                 $body
             }
         }

@@ -55,20 +55,20 @@ class OrderedTile:
         row_major = self.code.source.channel != 1
         return self.code.ordered == "vfp" or not row_major or _neon_columns(self, channels) is not None
 
-    def products(self, channels: int, first: str, end: str) -> str:
-        """The loops over the blocks of input channels from `first` to below `end`, of which `channels` are read."""
+    def products(self, channels: int, count: str) -> str:
+        """The loops over `count` blocks of input channels of which `channels` are read."""
         if self.code.ordered == "vfp":
-            return _rows(self, channels, first, end, _vfp_row(self, channels))
+            return _rows(self, channels, count, _vfp_row(self, channels))
         if self.code.source.channel != 1:
             columns = _neon_columns(self, channels)
             assert columns is not None, "ask has_products first"
-            return _rows(self, channels, first, end, columns)
+            return _rows(self, channels, count, columns)
         if self.code.windows.is_pointwise and channels == ORDERED_LANES:
-            return _neon_pointwise(self, first, end)
-        return _rows(self, channels, first, end, _neon_row(self, channels))
+            return _neon_pointwise(self, count)
+        return _rows(self, channels, count, _neon_row(self, channels))
 
 
-def _rows(tile: OrderedTile, channels: int, first: str, end: str, row: Sequence[str]) -> str:
+def _rows(tile: OrderedTile, channels: int, count: str, row: Sequence[str]) -> str:
     """Statements for a row of the kernel, `row` and `k` being where its inputs and weights begin, in their loops."""
     code, rows = tile.code, tile.code.windows.rows
     row_weights = code.windows.columns.taps * tile.blocks * ORDERED_LANES * channels
@@ -87,7 +87,7 @@ def _rows(tile: OrderedTile, channels: int, first: str, end: str, row: Sequence[
     moves = f"x += {code.source.block}, w += {rows.taps * row_weights}"
     return fill(
         text,
-        blocks_loop=f"for (int i = {first}; i < {end}; ++i, {moves})",
+        blocks_loop=f"for (int i = 0; i < {count}; ++i, {moves})",
         rows_loop=rows_loop,
         ky=ky,
         row_step=rows.dilation * code.source.row,
@@ -118,13 +118,13 @@ def _vfp_row(tile: OrderedTile, channels: int) -> list[str]:
     return [*lines, "}"]
 
 
-def _neon_pointwise(tile: OrderedTile, first: str, end: str) -> str:
+def _neon_pointwise(tile: OrderedTile, count: str) -> str:
     """One tap and whole blocks of inputs: pointers run on from block to block."""
     code = tile.code
     places = [(p, tile.column(p, 0) * code.source.pixel) for p in tile.pixels]
     reads = chained("x", places, code.source.block)
     body = "\n".join(neon_products(reads, tile.blocks, ORDERED_LANES, "w", 0, 0))
-    return f"for (int i = {first}; i < {end}; ++i) {{\n{body}\n}}"
+    return f"for (int i = 0; i < {count}; ++i) {{\n{body}\n}}"
 
 
 def _neon_row(tile: OrderedTile, channels: int) -> list[str]:

@@ -97,7 +97,7 @@ def _product_in_c(code: WinogradCode, height: int, width: int) -> str:
     ]
     loop = fill(
         """
-        for (int i = $first; i < $end; ++i, v += $block)
+        for (int i = 0; i < $count; ++i, v += $block)
             for (int c = 0; c < $channels; ++c, w += $step) {
                 $loads
                 $prefetch
@@ -107,8 +107,7 @@ def _product_in_c(code: WinogradCode, height: int, width: int) -> str:
         prefetch=" ".join(
             f"__builtin_prefetch(w + {AHEAD * lanes + line});" for line in range(0, width * lanes, LINE)
         ),
-        first="$first",
-        end="$end",
+        count="$count",
         channels="$channels",
         block=code.chunk_tiles * lanes,
         step=width * lanes,
@@ -116,12 +115,12 @@ def _product_in_c(code: WinogradCode, height: int, width: int) -> str:
         updates="\n        ".join(updates),
     )
 
-    def whole_blocks(first: str, end: str) -> str:
-        return fill(loop, first=first, end=end, channels=lanes)
+    def whole_blocks(count: str) -> str:
+        return fill(loop, count=count, channels=lanes)
 
     parts = [summed(_parts(code), vec, names, whole_blocks)] if code.channels >= lanes else []
     if rest:
-        parts.append(fill(loop, first="0", end="1", channels=rest))
+        parts.append(fill(loop, count="1", channels=rest))
     in_c = f"{vec} {', '.join(f'{name} = {{0}}' for name in names)};\n" + "\n".join(parts).strip()
     if code.ordered:
         in_c = either(code.ordered, _ordered_sums(code, height, width), in_c)
@@ -153,14 +152,14 @@ def _ordered_sums(code: WinogradCode, height: int, width: int) -> str:
     kind, names = ordered_sums(code.ordered, height, width)
     lines = [ordered_starts(code.ordered, height, width, ["{0}"] * width)]
 
-    def blocks(channels: int) -> Callable[[str, str], str]:
+    def blocks(channels: int) -> Callable[[str], str]:
         body = "\n".join(_ordered_block(code, height, width, channels))
-        return lambda first, end: f"for (int i = {first}; i < {end}; ++i) {{\n{body}\n}}"
+        return lambda count: f"for (int i = 0; i < {count}; ++i) {{\n{body}\n}}"
 
     if code.channels >= ORDERED_LANES:
         lines.append(summed(_parts(code), kind, names, blocks(ORDERED_LANES)))
     if rest:
-        lines.append(blocks(rest)("0", "1"))
+        lines.append(blocks(rest)("1"))
     return "\n".join([*lines, ordered_ends(code.ordered, height, width)])
 
 
