@@ -92,19 +92,18 @@ def test_a_run_there_chooses_as_one_without_its_server(devices: Path, tmp_path: 
     """The bundle runs there in the end, and is compared with ONNX Runtime. Nothing is forced; kernels of the CPU take
     the same to the nanosecond.
     """
-    model = write_tiny_model(tmp_path / "model.onnx", side=48, channels=32)
+    model = write_tiny_model(tmp_path / "model.onnx")
     plans, cpu_s = [], []
     for name, way in (("here", ("pi-zero", "--board", "emulated")), ("there", (NAME,))):
         out, store = tmp_path / name, tmp_path / f"{name}.sqlite"
         places = ("--out", out, "--store", store, "--devices", devices)
-        result = explore("run", "--model", model, "--layer-budget", "4", *places, "--device", *way)
+        result = explore("run", "--model", model, "--layer-budget", "2", *places, "--device", *way)
         assert result.exit_code == 0, result.output
         assert "top 5 the same" in result.output
         plans.append(read_plan(out / "plan.json"))
         cpu_s.append(times_of_the_cpu(store))
     here, there = ([step.choice for step in plan.steps] for plan in plans)
     assert there == here
-    assert {choice.engine for choice in here} == {"videocore4", "cpu"}
     assert cpu_s[0] == cpu_s[1] and len(cpu_s[0]) >= 10
 
 
@@ -113,6 +112,7 @@ def times_of_the_cpu(path: Path) -> dict[str, float]:
     with Store.open(path) as store:
         found = [sample for sample in store.samples() if sample.role == "candidate" and sample.is_timed]
     assert {sample.kind for sample in found} == {"simulated"}
+    assert {sample.candidate.choice.engine for sample in found} == {"videocore4", "cpu"}
     return {one.candidate_hash: one.time_s for one in found if one.candidate.choice.engine == "cpu"}
 
 
