@@ -63,5 +63,29 @@ def test_registers_are_there_and_have_one_role(shape: GroupedShape) -> None:
     assert sorted(roles) == list(range(shape.registers))
 
 
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_every_half_of_a_register_comes_from_the_address_of_its_weights(shape: GroupedShape) -> None:
+    """As instructions are executed in their order."""
+    held: dict[str, int] = {}
+    loaded: dict[int, set[int]] = {}
+    for line in grouped_assembly(shape):
+        if found := re.fullmatch(r"ldr ([xdq])(\d+), \[%\[w\], #(\d+)\]", line):
+            kind, number, offset = found[1], int(found[2]), int(found[3])
+            if kind == "x":
+                held[f"x{number}"] = offset
+            else:
+                loaded[number] = {offset, offset + 8} if kind == "q" else {offset}
+        elif found := re.fullmatch(r"ins v(\d+)\.d\[1\], (x\d+)", line):
+            loaded[int(found[1])].add(held.pop(found[2]))
+        elif line == "cbnz %[steps], 1b":
+            places = [(channel, pair) for channel in range(4) for pair in range(shape.pairs)]
+            expected = {
+                shape.weight(channel, pair): 16 * (channel * shape.pairs + pair) for channel, pair in places
+            }
+            assert loaded == {register: {first, first + 8} for register, first in expected.items()}
+            assert not held
+            loaded = {}
+
+
 def test_widest_tiles_are_whole_rounds() -> None:
     assert [most_pixels(blocks, 4) for blocks in (1, 2, 3, 4)] == [8, 8, 4, 4]

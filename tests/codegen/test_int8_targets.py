@@ -102,6 +102,16 @@ def layers(source: str) -> list[LayerSpec]:
             TensorType((2, 24, 9, 9), source),
             29,
         ),
+        quantized(
+            QuantizedConv2d((1, 1), zero=zero, epilogue=ended, dtype="uint8"),
+            TensorType((1, 40, 1, 1), source),
+            203,
+        ),
+        quantized(
+            QuantizedConv2d((1, 1), zero=zero, epilogue=ended, dtype="uint8"),
+            TensorType((1, 40, 1, 3), source),
+            75,
+        ),
         inferred_layer(Pool2d("max", (3, 3), (2, 2), (1, 1, 1, 1)), plane),
         inferred_layer(
             TypedMap(requantized(Operand(0) / 0.7, 1, "uint8"), "float32", "uint8"), TensorType((1, 3, 5, 7))

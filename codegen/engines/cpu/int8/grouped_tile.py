@@ -229,19 +229,22 @@ def _quad(shape: GroupedShape) -> list[str]:
     for number, move in enumerate(_moves(shape)):
         beside[number].append(move)
     free = [(max(last[f"v{register}"], MOVES), register, offset) for register, offset in _weights(shape)]
-    place = 0
+    place, late = 0, []
     for moved, (earliest, register, offset) in enumerate(sorted(free)):
-        place = min(max(place + 1, earliest), len(lines) - 1)
+        place = max(place + 1, earliest)
+        if place + 1 >= len(lines):
+            late.append(f"ldr q{register}, [%[w], #{offset}]")
+            continue
         name = TEMPORARIES[moved % 2]
-        beside[max(place - 1, 0)].insert(0, f"ldr {name}, [%[w], #{offset + 8}]")
+        beside[place - 1].insert(0, f"ldr {name}, [%[w], #{offset + 8}]")
         beside[place].append(f"ldr d{register}, [%[w], #{offset}]")
-        beside[min(place + 1, len(lines) - 1)].append(f"ins v{register}.d[1], {name}")
+        beside[place + 1].append(f"ins v{register}.d[1], {name}")
         place += 1
     for register in range(shape.inputs):
         place = max(last[f"v{register}"], MOVES)
         beside[place].append(_input_load(shape, register))
         beside[min(place + ROUND, len(lines) - 1)].append(_widened(shape, register))
-    return [text for number, line in enumerate(lines) for text in (line, *beside[number])]
+    return [*(text for number, line in enumerate(lines) for text in (line, *beside[number])), *late]
 
 
 def _cautious_quad(shape: GroupedShape) -> list[str]:
