@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import math
+import operator
 
 import numpy as np
 import pytest
@@ -232,6 +234,14 @@ def test_instructions_are_those_of_the_generated_code() -> None:
         steps = len(lowered(expression).steps)
         assert steps / 2 <= instructions(expression) <= 2.5 * steps + 1, name
     assert instructions(SIGMOID) < instructions(ACTIVATIONS["gelu"])
+
+
+def test_expressions_of_more_operands_than_usual_have_a_length_too() -> None:
+    for operands in (8, 9, 18, 30):
+        total = functools.reduce(operator.add, map(Operand, range(operands)))
+        assert operands - 1 <= instructions(total) <= operands
+    with pytest.raises(ScheduleError, match="33 operands"):
+        instructions(functools.reduce(operator.add, map(Operand, range(33))))
 
 
 def test_elements_that_share_nothing_are_computed_together() -> None:

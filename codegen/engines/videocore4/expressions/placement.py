@@ -25,7 +25,10 @@ from codegen.engines.videocore4.registers import (
 from codegen.errors import ScheduleError
 from codegen.expression import Expression
 
-_FOR_OPERANDS = 8  # registers of each file that `instructions` takes for operands
+_FOR_OPERANDS = (
+    8  # registers of each file that `instructions` takes for operands, more where one element has more
+)
+_IN_A_FILE = 32
 _SAMPLE = 4  # elements that the choice of a placement is judged by
 _WIDTHS = (4, 2, 1)  # elements that go through the steps together
 
@@ -99,14 +102,20 @@ def _length(placement: Placement, elements: Sequence[Element]) -> float:
 
 @cache
 def instructions(expression: Expression) -> float:
-    """Instructions that an expression adds for 16 elements, in the middle of many and with registers to spare."""
+    """Instructions that an expression adds for 16 elements, in the middle of many and with registers to spare.
+
+    Raises ScheduleError where registers do not suffice.
+    """
     operands = max(1, expression.arity)
+    taken = max(_FOR_OPERANDS, operands)
+    if taken > _IN_A_FILE:
+        raise ScheduleError(f"an expression of {operands} operands needs more registers than there are")
     elements = [
         Element(tuple((A, B)[i % 2](e * operands + i) for i in range(operands)), A(e * operands))
         for e in range(_SAMPLE)
-        if (e + 1) * operands <= _FOR_OPERANDS
+        if (e + 1) * operands <= taken
     ]
-    free = [R0, R1, R2, R3, *(file(i) for i in range(_FOR_OPERANDS, 32) for file in (A, B))]
+    free = [R0, R1, R2, R3, *(file(i) for i in range(taken, _IN_A_FILE) for file in (A, B))]
     placement = place(expression, elements, free)
     k = Assembler()
     placement.apply(k, elements)
