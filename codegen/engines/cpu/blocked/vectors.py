@@ -36,13 +36,19 @@ def vector_prologue(lanes: int, *epilogues: Expression) -> str:
 
 
 def _comparisons(lanes: int) -> str:
-    """`_larger`, `_least` and `_most`: of NEON an instruction each, which compilers do not take for comparisons."""
+    """`_larger`, `_least` and `_most`: of NEON an instruction each, which compilers do not take for comparisons.
+
+    clang has it as a function, and places it better than assembly, whose length it does not know.
+    """
     in_c = fill(_COMPARISONS, lanes=lanes)
     if lanes != NEON_LANES:
         return in_c
     wide = fill(_INSTRUCTIONS, larger="fmax %0.4s, %1.4s, %2.4s", smaller="fmin %0.4s, %1.4s, %2.4s")
     narrow = fill(_INSTRUCTIONS, larger="vmax.f32 %q0, %q1, %q2", smaller="vmin.f32 %q0, %q1, %q2")
-    return f"#if defined(__aarch64__)\n{wide}#elif {GUARDS['neon']}\n{narrow}#else\n{in_c}#endif"
+    return (
+        f"{_ASK_FOR_FUNCTIONS}#if defined(EXPLORE_HAS_MAXIMUM)\n{_FUNCTIONS}#elif defined(__aarch64__)\n{wide}"
+        f"#elif {GUARDS['neon']}\n{narrow}#else\n{in_c}#endif"
+    )
 
 
 def vector(lanes: int, address: str) -> str:
@@ -93,6 +99,29 @@ _COMPARISONS = """
 """
 
 # Instructions of NEON, of which what is no number stays. gcc takes vectors of floats apart in 32-bit code.
+_ASK_FOR_FUNCTIONS = """\
+#if defined(__aarch64__) && defined(__has_builtin)
+#if __has_builtin(__builtin_elementwise_maximum)
+#define EXPLORE_HAS_MAXIMUM
+#endif
+#endif
+"""
+
+_FUNCTIONS = """\
+static inline __attribute__((always_inline, unused)) vec4 vec4_larger(vec4 a, vec4 b)
+{
+    return __builtin_elementwise_maximum(a, b);
+}
+static inline __attribute__((always_inline, unused)) vec4 vec4_least(vec4 v, float low)
+{
+    return __builtin_elementwise_maximum(v, (vec4){low, low, low, low});
+}
+static inline __attribute__((always_inline, unused)) vec4 vec4_most(vec4 v, float high)
+{
+    return __builtin_elementwise_minimum(v, (vec4){high, high, high, high});
+}
+"""
+
 _INSTRUCTIONS = """
     static inline __attribute__((always_inline, unused)) vec4 vec4_larger(vec4 a, vec4 b)
     {
