@@ -16,7 +16,7 @@ from codegen.engines.cpu.instructions import Count
 from codegen.engines.cpu.int8.conv_source import QuantizedConvCode, c_type, conv_text, pack_conv
 from codegen.engines.cpu.int8.epilogue import sums_are_large
 from codegen.engines.cpu.int8.grouped_tile import most_pixels
-from codegen.engines.cpu.int8.vectors import QUAD, Products
+from codegen.engines.cpu.int8.products import QUAD, Products
 from codegen.engines.cpu.machine import TileRegisters, product_form
 from codegen.engines.cpu.source import fill
 from codegen.engines.cpu.threads import PIXELS_SHARED

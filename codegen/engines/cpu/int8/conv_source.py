@@ -18,7 +18,7 @@ from codegen.engines.cpu.int8.grouped_tile import (
     grouped_assembly,
     packed_quads,
 )
-from codegen.engines.cpu.int8.vectors import QUAD, Products
+from codegen.engines.cpu.int8.products import QUAD, Products
 from codegen.engines.cpu.source import BARRIER, fill, round_up
 from codegen.tensor import Array, FloatArray
 

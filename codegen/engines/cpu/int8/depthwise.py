@@ -20,7 +20,7 @@ from codegen.engines.cpu.instructions import (
 from codegen.engines.cpu.int8.conv_source import c_type
 from codegen.engines.cpu.int8.depthwise_source import DepthwiseCode, depthwise_text, pack_depthwise
 from codegen.engines.cpu.int8.epilogue import sums_are_large
-from codegen.engines.cpu.int8.vectors import QUAD, Products
+from codegen.engines.cpu.int8.products import QUAD, Products
 from codegen.engines.cpu.machine import product_form
 from codegen.engines.cpu.source import fill
 from codegen.engines.cpu.threads import PIXELS_SHARED, SHARED_NAMES, nothing_shared, shared_axis, threads_axis

@@ -9,7 +9,7 @@ import numpy as np
 
 from codegen.engines.cpu.int8.conv_source import c_type
 from codegen.engines.cpu.int8.epilogue import Total, finished
-from codegen.engines.cpu.int8.vectors import QUAD, Products
+from codegen.engines.cpu.int8.products import QUAD, Products
 from codegen.engines.cpu.source import fill, round_up
 from codegen.expression import Expression
 from codegen.tensor import Array, FloatArray

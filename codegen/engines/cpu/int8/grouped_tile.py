@@ -18,7 +18,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from codegen.engines.cpu.int8.vectors import QUAD
+from codegen.engines.cpu.int8.products import QUAD
 
 REGISTERS = 32
 BY_ELEMENT = 16  # registers that products can take an element of
