@@ -206,6 +206,13 @@ LAYERS: dict[str, LayerSpec] = {
     "chain with its own input": _and_sum(
         convolution(24, 24, (7, 6), Conv2d((3, 3), (1, 1), SAME, epilogue=RELU6)), (0, -1), RELU
     ),
+    "tiles of two images and a sum": _with_residual(
+        inferred_layer(Conv2d((3, 3), pads=SAME), (2, 9, 14, 18), weights=((35, 9, 3, 3), (35,))),
+        clamp(X + Y, 0.0, 6.0),
+    ),
+    "tiles and their own input": _and_sum(
+        convolution(33, 33, (17, 19), Conv2d((3, 3), (1, 1), SAME, epilogue=EXPRESSIONS["Elu"](X))), (-1, 0)
+    ),
     "separable": _separable(
         9, 33, (1, 11, 17), Conv2d((3, 3), (1, 1), SAME, epilogue=RELU6), Conv2d((1, 1), epilogue=RELU6)
     ),

@@ -87,6 +87,8 @@ LAYERS = {
             ("separable of two images and a sum", ("qpu_separable",)),
             ("separable with its own input", ("qpu_separable",)),
             ("chain with its own input", ("qpu_implicit_relayed", "qpu_implicit_rotated")),
+            ("tiles of two images and a sum", ("qpu_winograd", "qpu_winograd_channels")),
+            ("tiles and their own input", ("qpu_winograd", "qpu_winograd_channels")),
         )
         for name in names
     },

@@ -12,6 +12,7 @@ from functools import cache
 from typing import ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from codegen.algorithm_base import AlgorithmBase
 from codegen.engines.videocore4.algorithms.arrangements import arrangement
@@ -24,8 +25,9 @@ from codegen.engines.videocore4.algorithms.moves import work_of
 from codegen.engines.videocore4.algorithms.phased import Buffer, both, in_scratch
 from codegen.engines.videocore4.algorithms.rotated import QpuPointwiseRotated
 from codegen.engines.videocore4.algorithms.words import float_words
+from codegen.engines.videocore4.assembler import Assembler
 from codegen.engines.videocore4.cut_sums import made_up_for
-from codegen.engines.videocore4.kernels.results import coded, epilogue_instructions
+from codegen.engines.videocore4.kernels.results import adds_residual, coded, epilogue_instructions
 from codegen.engines.videocore4.kernels.winograd import (
     POINTS,
     channels_together,
@@ -45,6 +47,8 @@ from codegen.schedule import Axis, AxisNames, Candidate, Choice, Phase, Point, S
 from codegen.target import Target
 from codegen.tensor import FloatArray, TensorType
 from codegen.winograd import TAPS, TILES, transformed_filters
+
+Places = NDArray[np.intp]
 
 _HEAD_WORDS = 2  # of a block of the products: where its tiles' words are, and how many tiles
 CHUNKS = 2, 4, 8, 16, 32  # channels that are transformed with one table
@@ -142,18 +146,19 @@ class _Winograd(AlgorithmBase):
     """
 
     engine: str = "videocore4"
+    takes_residuals = True
     _products: QpuPointwiseRotated | TransformedProducts
 
     def computes(self, spec: LayerSpec, target: Target) -> bool:
-        geometry = Geometry.of(spec)
+        found = Convolution.of(spec)
+        if found is None or not target.has_qpus:
+            return False
+        op, channels = found.op, found.geometry.input_channels
         return (
-            geometry is not None
-            and isinstance(spec.op, Conv2d)
-            and target.has_qpus
-            and spec.op.kernel == (TAPS, TAPS)
-            and spec.op.strides == spec.op.dilations == (1, 1)
-            and spec.op.groups == 1
-            and geometry.input_channels % channels_together(geometry.input_channels) == 0
+            op.kernel == (TAPS, TAPS)
+            and op.strides == op.dilations == (1, 1)
+            and op.groups == 1
+            and channels % channels_together(channels) == 0
             and bool(self._tiles(spec, target))
         )
 
@@ -177,13 +182,13 @@ class _Winograd(AlgorithmBase):
         tile = point["tile"]
         inner = self._inner(spec, target, point)
         # Refuses what has no registers.
-        product_kernel(tile, geometry.output_channels, coded(op.epilogue))
+        _product_kernel(op, geometry, tile)
         return Choice(
             engine=self.engine,
             algorithm=self.name,
             split=inner.split,
             tile=values({"tile": tile, **inner.tiles}),
-            input_layouts=("pixel16",),
+            input_layouts=("pixel16",) * len(spec.inputs),
             output_layouts=("pixel16",),
         )
 
@@ -196,7 +201,8 @@ class _Winograd(AlgorithmBase):
     def work(self, spec: LayerSpec, target: Target, choice: Choice) -> Work:
         products, others = (phase.work for phase in self.phases(spec, target, choice))
         elements = choice.tiles["tile"] + TAPS - 1
-        read = spec.inputs[0].size_bytes + spec.weights[0].size_bytes * elements**2 / TAPS**2
+        read = sum(tensor.size_bytes for tensor in spec.inputs)
+        read += spec.weights[0].size_bytes * elements**2 / TAPS**2
         return replace(both(products, others), unique_bytes_read=float(read + spec.weights[1].size_bytes))
 
     def phases(self, spec: LayerSpec, target: Target, choice: Choice) -> tuple[Phase, ...]:
@@ -209,16 +215,22 @@ class _Winograd(AlgorithmBase):
         last = work_of(_placing(parts, None), ROWS, GROUPS, target, 0.0)
         read = 16.0 if tile == 2 else 60.0  # of a channel of 16 tiles
         first_lines, last_lines = blocks * geometry.input_channels, blocks * geometry.output_channels
-        stored = first_lines * parts.elements + last_lines * tile * tile
+        results = last_lines * tile * tile
+        residual_lines = 0 if found.residual is None else results
+        stored = first_lines * parts.elements + results
         moved = LINE_BYTES * (
-            first_lines * tile * tile + last_lines * parts.elements
-        )  # of the inputs, about, and of all products
+            first_lines * tile * tile + last_lines * parts.elements + residual_lines
+        )  # of the inputs, about, of all products, and of what is added
         others = Work(
             macs=0.0,
             alu_instructions=first_lines * _INPUT[tile]
-            + last_lines * (_PRODUCT[tile] + tile * tile * epilogue_instructions(op.epilogue))
+            + last_lines * _PRODUCT[tile]
+            + results * epilogue_instructions(op.epilogue)
             + last.alu_instructions,
-            load_instructions=first_lines * read + last_lines * parts.elements + last.load_instructions,
+            load_instructions=first_lines * read
+            + last_lines * parts.elements
+            + residual_lines
+            + last.load_instructions,
             uniform_words=last_lines + last.uniform_words,
             store_instructions=stored + last.store_instructions,
             dma_stores=2.0 * (first_lines + last_lines) + last.dma_stores,
@@ -250,8 +262,8 @@ class _Winograd(AlgorithmBase):
         last = replace(
             _placing(parts, output_lines).lower(ROWS, GROUPS, target, "scratch"), scratch_bytes=end
         )
-        back = _products_transformed(parts, geometry, target, weights[1], bounds(op.epilogue))
-        kernel = product_kernel(parts.tile, geometry.output_channels, coded(op.epilogue))
+        back = _products_transformed(parts, found, target, weights[1])
+        kernel = _product_kernel(op, geometry, parts.tile)
         third = QpuLayer(
             kernel.words,
             *back,
@@ -354,14 +366,20 @@ def _chunks(channels: int, blocks: int, per_channel: float, qpus: int) -> list[t
     ]
 
 
+def _first_outputs(parts: _Parts, number: Places) -> tuple[Places, Places, Places]:
+    """Image, row and column of the first output of each tile."""
+    image, place = np.divmod(number, parts.rows * parts.columns)
+    row, column = np.divmod(place, parts.columns)
+    return image, parts.tile * row, parts.tile * column
+
+
 def _inputs_transformed(
     parts: _Parts, geometry: Geometry, target: Target
 ) -> tuple[Words, tuple[tuple[Uniform, ...] | None, ...]]:
     """Weights and blocks of the first phase."""
     tile, side = parts.tile, parts.tile + TAPS - 1
     number = np.arange(parts.blocks * LANES)
-    image, place = np.divmod(number, parts.rows * parts.columns)
-    row, column = (tile * line for line in np.divmod(place, parts.columns))
+    image, row, column = _first_outputs(parts, number)
     down, right = np.divmod(np.arange(side * side), side)
     top, left, _, _ = geometry.pads
     y = row.reshape(-1, 1, LANES) + down[:, None] - top
@@ -391,14 +409,28 @@ def _inputs_transformed(
     return words, _blocks(tiles, words_of, target)
 
 
+def _product_kernel(op: Conv2d, geometry: Geometry, tile: int) -> Assembler:
+    """Raises ScheduleError where registers lack."""
+    residual = adds_residual(op.epilogue)
+    return product_kernel(tile, geometry.output_channels, coded(op.epilogue), residual=residual)
+
+
 def _products_transformed(
-    parts: _Parts, geometry: Geometry, target: Target, bias: FloatArray, clamp: tuple[float, ...]
+    parts: _Parts, found: Convolution, target: Target, bias: FloatArray
 ) -> tuple[Words, tuple[tuple[Uniform, ...] | None, ...]]:
     """Weights and blocks of the third phase."""
+    geometry, clamp = found.geometry, bounds(found.op.epilogue)
     tiles = _chunks(geometry.output_channels, parts.blocks, _PRODUCT[parts.tile], target.qpus)
     _, products, results, _ = parts.starts()
     from_block, to_block = (block_lines(tensor.shape[1]) for tensor in (parts.products, parts.results))
     lines = parts.tile**2
+    padded = float_words(np.pad(bias, (0, -len(bias) % LANES)))
+
+    def of_residual(block: int, channel: int) -> list[Uniform]:
+        if found.residual is None:
+            return []
+        table = Address("weights", padded.nbytes + LINE_BYTES * lines * block)
+        return [table, Address("input", LINE_BYTES * channel, found.residual)]
 
     def words_of(block: int, channels: range) -> list[Uniform]:
         return [
@@ -407,10 +439,28 @@ def _products_transformed(
             Address("weights", WORD_BYTES * channels.start),
             len(channels),
             *clamp,
+            *of_residual(block, channels.start),
         ]
 
-    padded = np.pad(bias, (0, -len(bias) % LANES))
-    return float_words(padded), _blocks(tiles, words_of, target)
+    table = [] if found.residual is None else [_residual_table(parts, geometry)]
+    return np.concatenate([padded, *table]), _blocks(tiles, words_of, target)
+
+
+def _residual_table(parts: _Parts, geometry: Geometry) -> Words:
+    """For each block of tiles and each output of a tile the bytes to it, by lanes, in the whole layer's output. Lanes
+    outside, which nothing is made of, read its first element.
+    """
+    number = np.arange(parts.blocks * LANES)
+    image, row, column = _first_outputs(parts, number)
+    down, right = np.divmod(np.arange(parts.tile**2), parts.tile)
+    y = row.reshape(-1, 1, LANES) + down[:, None]
+    x = column.reshape(-1, 1, LANES) + right[:, None]
+    block, lane = np.divmod(y * geometry.output_columns + x, LANES)
+    block += image.reshape(-1, 1, LANES) * geometry.output_blocks
+    offsets = block * block_lines(geometry.output_channels) * LINE_BYTES + lane * WORD_BYTES
+    inside = (y < geometry.output_rows) & (x < geometry.output_columns)
+    inside &= (number < parts.tiles).reshape(-1, 1, LANES)
+    return np.where(inside, offsets, 0).astype(np.uint32).reshape(-1)
 
 
 def _blocks(

@@ -11,8 +11,9 @@ table, of the input's first channel, of the zeros that lanes outside read (a lin
 the second ones.
 
 The products' kernel. Words of a tile: address of the first channel's first products, output address, address of the
-biases, number of channels, and, where no epilogue is `coded`, low, high. Results of a channel are m * m lines, row by
-row, and those of the channels follow each other.
+biases, number of channels, low, high (where no epilogue is `coded`, and with a residual), then with a residual the
+addresses of its table and of its first channel. That table holds a line of byte offsets for each of the m * m outputs,
+row by row. Results of a channel are m * m lines, row by row, and those of the channels follow each other.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
+from math import isqrt
 
 from codegen.engines.videocore4.assembler import Assembler, move, operation
 from codegen.engines.videocore4.kernels.pieces import (
@@ -60,9 +62,9 @@ _COLUMNS = {2: ((0, 1, 2, 3),), 4: ((0, 1, 2), (3, 4, 5))}  # whose results are 
 _READ = {2: ((0, 2, 1, 3),), 4: ((2, 4, 0, 1, 3), (2, 4, 1, 3, 5))}  # of a line, in order
 
 
-def product_words(clamped: bool) -> int:
+def product_words(clamped: bool, residual: bool = False) -> int:
     """Words of a tile of the products' kernel."""
-    return 4 + (2 if clamped else 0)
+    return 4 + (2 if clamped else 0) + (2 if residual else 0)
 
 
 def element_order(tile: int) -> tuple[tuple[int, int], ...]:
@@ -140,7 +142,7 @@ def input_kernel(tile: int, channels: int) -> Assembler:
     for place in range(together):
         for number, (part, read) in enumerate(zip(_COLUMNS[tile], _READ[tile], strict=True)):
             k.label(f"part{number}_{place}")
-            reader = _Reader(k, [_of_input(k, i, addresses[i][j]) for i in range(side) for j in read])
+            reader = _Reader(k, [_of_line(k, i, addresses[i][j], R5) for i in range(side) for j in read])
             for i in range(side):
                 _input_row(k, reader, [values[place][c][i] for c in range(len(part))], tile, number)
             for column in values[place][: len(part)]:
@@ -172,10 +174,10 @@ def _ordered(columns: Sequence[Sequence[Register]], tile: int) -> list[Register]
     return [column[i] for column in columns for i in _ROWS[tile]]
 
 
-def _of_input(k: Assembler, row: int, address: Register) -> _Request:
+def _of_line(k: Assembler, row: int, address: Register, offset: Register) -> _Request:
     """A line's elements lie in few lines of memory, which one TMU's cache then holds."""
     tmu = row % 2
-    return _Request(tmu, lambda: k.op("add", TMU_S[tmu], address, R5))
+    return _Request(tmu, lambda: k.op("add", TMU_S[tmu], address, offset))
 
 
 def _read_table(k: Assembler, addresses: Sequence[Register]) -> None:
@@ -296,7 +298,9 @@ def _store_elements(
 
 
 @cache
-def product_kernel(tile: int, channels: int, epilogue: Expression | None = None) -> Assembler:
+def product_kernel(
+    tile: int, channels: int, epilogue: Expression | None = None, *, residual: bool = False
+) -> Assembler:
     """Code for products whose elements lie `channels` lines apart; ScheduleError where the epilogue lacks registers."""
     side = tile + 2
     pool = RegisterPool()
@@ -305,18 +309,18 @@ def product_kernel(tile: int, channels: int, epilogue: Expression | None = None)
     left, tiles = pool.take("a"), pool.take("a")  # they meet small immediates
     words, source, output = (pool.take() for _ in range(3))
     pitch = pool.take("b")  # meets the first of `spare`
-    bounds = take_bounds(pool, epilogue)
+    bounds = take_bounds(pool, None if residual else epilogue)
+    added = _Residual([pool.take() for _ in range(tile * tile)], pool.take()) if residual else None
     outputs = [row[:tile] for row in sums]
-    results = Results.of(
-        [x for row in outputs for x in row], epilogue, bounds, [*pool.rest(), *spare, *(r[-1] for r in sums)]
-    )
+    free = [*pool.rest(), *spare, *(row[-1] for row in sums)]
+    results = Results.of([x for row in outputs for x in row], epilogue, bounds, free, residual=residual)
     k = Assembler()
     k.mov(words, UNIFORM)
     k.mov(tiles, UNIFORM)
     k.load(pitch, channels * LINE_BYTES)
     k.label("tile")
     stream_from(k, words)
-    advance(k, words, product_words(epilogue is None))
+    advance(k, words, product_words(bool(bounds), residual))
     lane_bytes(k, R0)
     k.op("add", source, R0, UNIFORM)
     k.mov(output, UNIFORM)
@@ -324,6 +328,8 @@ def product_kernel(tile: int, channels: int, epilogue: Expression | None = None)
     k.mov(left, UNIFORM)
     for bound in bounds:
         k.mov(bound, UNIFORM)
+    if added is not None:
+        added.read_table(k)
     stream_from(k, R3)
     k.label("channel")
     k.mov(R5_ALL, UNIFORM)
@@ -340,10 +346,14 @@ def product_kernel(tile: int, channels: int, epilogue: Expression | None = None)
         _product_row(k, row)
     k.load(R0, LINE_BYTES)
     k.op("add", source, source, R0)
+    lines = None if added is None else added.ask(k)
     for result in results.registers:
         k.op("fadd", result, result, R5)
     results.load_constants(k)  # into registers that the next channel's sums need
-    results.compute_all(k)
+    results.compute(k)
+    if added is not None and lines is not None:
+        added.add(k, lines, results.registers)
+    results.compute_low(k)
     half = len(results.registers) // 2
     parts = [
         StoredPart(results.registers[:half], output),
@@ -359,6 +369,47 @@ def product_kernel(tile: int, channels: int, epilogue: Expression | None = None)
     k.mov(NULL, DMA_STORE_WAIT)
     leave(k)
     return k
+
+
+@dataclass(frozen=True)
+class _Residual:
+    """What is added to a tile's results: where each output's first channel lies for every lane, and the bytes from
+    there to the channel at hand.
+    """
+
+    addresses: Sequence[Register]
+    offset: Register
+
+    def read_table(self, k: Assembler) -> None:
+        """Reads uniforms: the addresses of the table and of the first channel; leaves r3."""
+        lane_bytes(k, R1)
+        k.op("add", R1, R1, UNIFORM)
+        k.load(R5_ALL, LINE_BYTES)
+        k.mov(R2, UNIFORM)
+
+        def ask(tmu: int) -> Callable[[], None]:
+            return lambda: k.together(operation("add", R1, R1, R5), move(TMU_S[tmu], R1))
+
+        reader = _Reader(k, [_Request(n % 2, ask(n % 2)) for n in range(len(self.addresses))])
+        for address in self.addresses:
+            reader.next()
+            k.op("add", address, R4, R2)
+        k.mov(self.offset, 0)
+
+    def ask(self, k: Assembler) -> _Reader:
+        """The first of a channel's values, while what they are added to is computed."""
+        side = isqrt(len(self.addresses))
+        k.mov(R3, self.offset)
+        return _Reader(k, [_of_line(k, n // side, address, R3) for n, address in enumerate(self.addresses)])
+
+    def add(self, k: Assembler, reader: _Reader, results: Sequence[Register]) -> None:
+        k.label("residual")
+        k.mov(R3, self.offset)
+        for result in results:
+            reader.next()
+            k.op("fadd", result, result, R4)
+        k.load(R0, LINE_BYTES)
+        k.op("add", self.offset, self.offset, R0)
 
 
 def _product_column(k: Assembler, reader: _Reader, results: Sequence[Register], spare: Register) -> None:
