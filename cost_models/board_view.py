@@ -35,6 +35,10 @@ class BoardView:
         """What it takes as far as constants say."""
         return self._seen[place].expected_s
 
+    def serial_s(self, place: int) -> float:
+        """See `SeenCandidate`."""
+        return self._seen[place].serial_s
+
     def numbers(self, place: int) -> tuple[float, ...]:
         """All that it knows of a candidate without names."""
         return self._seen[place].numbers

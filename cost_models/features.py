@@ -89,10 +89,12 @@ class FeatureSet:
 @dataclass(frozen=True, eq=False)
 class SeenCandidate:
     """What columns are made of, whichever there are: the fixed ones, the axes' numbers and the algorithm; `expected_s`:
-    what is to be expected without any learning.
+    what is to be expected without any learning; `serial_s`: what a program that overlaps nothing takes, infinite where
+    constants do not tell.
     """
 
     expected_s: float
+    serial_s: float
     fixed: tuple[float, ...]
     axes: Mapping[str, int]
     algorithm: str
@@ -113,7 +115,10 @@ class SeenCandidate:
         """A candidate as a machine's model sees it; `phases`: those of its algorithm."""
         flow = _flow_of(phases or (Phase(candidate, work),), machine)
         roofline_cycles = machine.cycles(terms.expected_s, candidate.choice)
-        expected_s = terms.expected_s if flow is None else flow.cycles / machine.gpu_clock_hz
+        expected_s, serial_s = terms.expected_s, math.inf
+        if flow is not None:
+            serial_s = terms.serial_s
+            expected_s = min(serial_s, flow.cycles / machine.gpu_clock_hz)
         fixed = (
             *(math.log1p(getattr(work, name)) for name in _WORK_NAMES),
             *(getattr(terms, name) / terms.expected_s for name in TERM_NAMES),
@@ -126,7 +131,7 @@ class SeenCandidate:
             *_flow(flow, work, roofline_cycles),
             *machine.constants,
         )
-        return SeenCandidate(expected_s, fixed, _axes(candidate), candidate.choice.algorithm)
+        return SeenCandidate(expected_s, serial_s, fixed, _axes(candidate), candidate.choice.algorithm)
 
 
 def _axes(candidate: Candidate) -> dict[str, int]:

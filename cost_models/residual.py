@@ -39,11 +39,13 @@ class _Correction(NamedTuple):
     def around(centre: float, width: float) -> _Correction:
         return _Correction(centre, centre - width, centre + width)
 
-    def of(self, expected_s: float) -> Prediction:
+    def of(self, expected_s: float, longest_s: float) -> Prediction:
+        """Of an expected time; the whole interval moves down where its centre is more than the longest time."""
+        base_s = min(expected_s, longest_s / math.exp(self.log_ratio))
         return Prediction(
-            expected_s * math.exp(self.log_ratio),
-            expected_s * math.exp(self.low),
-            expected_s * math.exp(self.high),
+            base_s * math.exp(self.log_ratio),
+            base_s * math.exp(self.low),
+            base_s * math.exp(self.high),
         )
 
 
@@ -58,6 +60,7 @@ class _State(BaseModel):
     known: tuple[str, ...] = ()  # algorithms that the trees know
     medians: dict[str, tuple[float, float]] = {}  # those with few observations: log ratio, width
     fallback: dict[str, float] = {}  # engine -> median log ratio, for algorithms without any
+    slowest: float | None = None  # of observations: times what overlaps nothing
     learned: RatioState | None = None
 
 
@@ -69,7 +72,9 @@ class ResidualModel:
     compute their layer fast weigh more: which of the slow ones is slowest matters to nobody. An algorithm with fewer
     than ENOUGH_OBSERVATIONS is predicted by the expected time and its median ratio, one with none by its engine's
     median ratio (or nothing else), both with an interval that says so. The intervals of the others are those of
-    `LearnedRatio`. Observations are sorted by content first, so neither their order nor what things are called matters.
+    `LearnedRatio`. Nothing is said to take longer than a program that overlaps nothing, times the most that any
+    observation took of that: trees know little of what is unlike all that they saw. Observations are sorted by content
+    first, so neither their order nor what things are called matters.
     """
 
     name = "residual"
@@ -110,6 +115,7 @@ class ResidualModel:
                 "known": known,
                 "medians": {n: _median_and_width(found) for n, found in numbers.items() if n not in known},
                 "fallback": _by_engine(every, ratios),
+                "slowest": self._slowest(every),
             }
         )
         unseen = dict(zip(order, self._predicted_unseen(rows, every, ratios, held_out), strict=True))
@@ -122,7 +128,9 @@ class ResidualModel:
         places = self._own_board.places(candidates)
         ratios = self._learned_ratios(candidates, places)
         return tuple(
-            self._correction(candidate, ratios, row).of(self._own_board.expected_s(place))
+            self._correction(candidate, ratios, row).of(
+                self._own_board.expected_s(place), self._longest_s(self._own_board, place)
+            )
             for row, ((candidate, _), place) in enumerate(zip(candidates, places, strict=True))
         )
 
@@ -156,7 +164,7 @@ class ResidualModel:
         self._state, self._unseen = state, ()
 
     def _unfitted(self) -> _State:
-        return _State(model=self.name, version=6, profile_hash=self._profile.hash)
+        return _State(model=self.name, version=7, profile_hash=self._profile.hash)
 
     def _board(self, profile: DeviceProfile | None) -> BoardView:
         own = profile or self._profile
@@ -174,8 +182,7 @@ class ResidualModel:
 
     def _content(self, observation: Observation) -> tuple[object, ...]:
         """What observations are sorted by: numbers first, so that other names teach the same."""
-        board = self._board(observation.profile)
-        (place,) = board.places([(observation.candidate, observation.work)])
+        board, place = self._seen_on(observation)
         return (
             board.numbers(place),
             observation.time_s,
@@ -184,9 +191,22 @@ class ResidualModel:
         )
 
     def _expected_s(self, observation: Observation) -> float:
+        board, place = self._seen_on(observation)
+        return board.expected_s(place)
+
+    def _slowest(self, observations: Sequence[Observation]) -> float | None:
+        shares = [
+            o.time_s / board.serial_s(place) for o in observations for board, place in [self._seen_on(o)]
+        ]
+        return max(shares, default=0.0) or None
+
+    def _longest_s(self, board: BoardView, place: int) -> float:
+        return math.inf if self._state.slowest is None else self._state.slowest * board.serial_s(place)
+
+    def _seen_on(self, observation: Observation) -> tuple[BoardView, int]:
         board = self._board(observation.profile)
         (place,) = board.places([(observation.candidate, observation.work)])
-        return board.expected_s(place)
+        return board, place
 
     def _table(
         self, features: FeatureSet, every: Sequence[Observation], ratios: Sequence[float], own: int
@@ -247,7 +267,10 @@ class ResidualModel:
                 if o.candidate.choice.algorithm not in self._state.known
                 else []
             )
-            yield self._unseen_correction(o, row, elsewhere, held_out).of(self._expected_s(o))
+            board, place = self._seen_on(o)
+            yield self._unseen_correction(o, row, elsewhere, held_out).of(
+                board.expected_s(place), self._longest_s(board, place)
+            )
 
     def _unseen_correction(
         self, o: Observation, row: int, elsewhere: Sequence[float], held_out: Ratios | None

@@ -18,6 +18,7 @@ UNFITTED_FACTOR = 3.0  # the interval of a roofline, which knows nothing of stal
 SHORTEST_S = 1e-7
 VECTOR_BYTES = 64  # of a QPU
 BOUNDING = "compute", "load", "uniform", "store", "memory"  # resources that overlap
+OF_ALL = "store", "memory"  # those of them that work for one processor while others wait
 
 # A CPU without a cost table, in nanoseconds and bytes per second: a few-GHz out-of-order core that vectorises
 # some of what it meets. Only the order of magnitude matters; the residual corrects it from measurements.
@@ -33,8 +34,9 @@ class RooflineTerms:
     """Seconds that each resource is busy for a candidate; 0 where it is not used.
 
     `compute` to `streamed` overlap, so the slowest one decides. `latency` is what processors wait for with nothing to
-    do; the memory waits for the `start` alone, since one moves bytes while others wait. `memory` is every byte moved
-    once, which no cache can save; `streamed` is what a small cache is estimated to fetch, re-reads included.
+    do; the memory and the store engine wait for the `start` alone, since they serve one while others wait. `memory` is
+    every byte moved once, which no cache can save; `streamed` is what a small cache is estimated to fetch, re-reads
+    included.
     """
 
     compute: float
@@ -61,9 +63,15 @@ class RooflineTerms:
         """The bound, or longer where more is fetched again than the rest takes."""
         return max(self.bound_s, max(self.memory, self.streamed) + self.latency)
 
+    @property
+    def serial_s(self) -> float:
+        """The time where nothing overlaps: one resource after another."""
+        busy = self.compute + self.load + self.uniform + self.store + max(self.memory, self.streamed)
+        return max(SHORTEST_S, busy + self.latency)
+
     def _bound(self, resource: str) -> float:
         busy: float = getattr(self, resource)
-        return busy + (self.start if resource == "memory" else self.latency)
+        return busy + (self.start if resource in OF_ALL else self.latency)
 
 
 class RooflineModel:

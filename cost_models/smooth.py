@@ -21,8 +21,8 @@ COLUMNS = (
     "axis.",
     "is.",
 )  # what the function is smooth in, by their names
-LANDMARKS = 256  # rows that it is a sum of bumps about
-REACH = 8.0  # of a bump, in deviations of all columns together
+LANDMARKS = 512  # rows that it is a sum of bumps about
+REACH = 12.0
 RIDGE = 0.03  # how much a row of weight 1 may be off, against what bumps weigh
 FURTHEST = 4.0  # deviations beyond which a column tells nothing more
 ALIKE = 1e-5  # of a bump: a row that others tell so well is no landmark

@@ -5,7 +5,8 @@ from dataclasses import replace
 
 import pytest
 
-from codegen.schedule import values
+from codegen.schedule import Work, values
+from cost_models.board_view import BoardView
 from cost_models.errors import CostModelError
 from cost_models.metrics import mape, spearman
 from cost_models.model import Observation
@@ -50,6 +51,22 @@ def test_intervals_hold_most_unseen_candidates() -> None:
     predictions = model.predict([(o.candidate, o.work) for o in rest])
     inside = sum(p.low_s <= o.time_s <= p.high_s for p, o in zip(predictions, rest, strict=True))
     assert inside >= 0.75 * len(rest)
+
+
+def test_nothing_takes_longer_than_without_any_overlap_times_what_was_seen() -> None:
+    """One that overlaps nothing, taken from a program that might, says too much of one that cannot."""
+    board, model = BoardView(PROFILE), ResidualModel(PROFILE)
+    much, little = work(64, 2), Work(macs=1e6, alu_instructions=1e6)
+    serial_s = [board.serial_s(*board.places([(candidate(64, 2), one)])) for one in (much, little)]
+    expected_s = board.expected_s(*board.places([(candidate(64, 2), little)]))
+    model.fit([Observation(candidate(64, 2), much, 2.0 * serial_s[0])])
+    (told,) = model.predict([(candidate(64, 2), little)])
+    (unlimited,) = model.predict([(candidate(64, 2), much)])
+    assert told.time_s == pytest.approx(2.0 * serial_s[1])
+    assert told.time_s < 0.9 * expected_s * unlimited.time_s / board.expected_s(
+        *board.places([(candidate(64, 2), much)])
+    )
+    assert told.high_s / told.low_s == pytest.approx(unlimited.high_s / unlimited.low_s)
 
 
 def test_a_few_observations_give_their_median_and_a_wide_interval() -> None:
