@@ -56,7 +56,7 @@ def build_report(
         launch_overhead_s=overheads.launch_s,
         cpu_only_s=cpu_only.total_s if cpu_only else None,
         cpu_only_kinds=tuple(sorted({step.timed.kind for step in cpu_only.steps})) if cpu_only else (),
-        macs=_macs(composed, found),
+        macs=_macs(composed),
         qpu_peak_flops=_qpu_peak_flops(board),
         check=check,
         quality=_quality(found, unseen),
@@ -132,9 +132,8 @@ def _step(
     )
 
 
-def _macs(composed: Composition, found: SearchResult) -> float:
-    work = {sample.candidate: sample.work for sample in found.samples}
-    return sum(work[step.timed.candidate].macs for step in composed.steps if step.node is not None)
+def _macs(composed: Composition) -> int:
+    return sum(step.timed.candidate.spec.macs for step in composed.steps)
 
 
 def _qpu_peak_flops(board: Board) -> float:

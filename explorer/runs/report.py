@@ -185,7 +185,7 @@ class RunReport:
     launch_overhead_s: float
     cpu_only_s: float | None  # None where a layer cannot be computed, or must not, without the QPUs
     cpu_only_kinds: tuple[Kind, ...]
-    macs: float
+    macs: int  # multiply-adds of direct computation: an algorithm that does fewer, as Winograd's, counts as much
     qpu_peak_flops: float  # 0 on a board without QPUs
     check: CheckReport | None
     quality: ModelQuality | None
@@ -229,7 +229,10 @@ class RunReport:
 
     @property
     def peak_share(self) -> float | None:
-        """Useful floating point operations over what the QPUs could do in the same time; None where they do nothing."""
+        """The operations of direct computation, two for a multiply-add, over what the QPUs could do in the same time.
+
+        None where they do nothing.
+        """
         if not self.launches or not self.qpu_peak_flops:
             return None
         return 2 * self.macs / self.time_s / self.qpu_peak_flops

@@ -220,7 +220,8 @@ def summary_lines(report: RunReport) -> list[tuple[str, str]]:
     if report.regret is not None:
         lines.append(("under other constants", _regret(report.regret)))
     if report.peak_share is not None:
-        lines.append(("share of the QPUs' peak", f"{100 * report.peak_share:.1f} %"))
+        share = f"{100 * report.peak_share:.1f} %, by multiply-adds of direct computation"
+        lines.append(("share of the QPUs' peak", share))
     if report.speedup is not None:
         text = f"{seconds(report.cpu_only_s)} ({cpu_kinds}), {report.speedup:.3g}x as long"
         lines.append(("CPU-only plan", text))

@@ -12,11 +12,11 @@ INTRODUCTION = """\
 
 `python -m tests.networks.searches --work DIR --models DIR --site SITE_PACKAGES --out results/searches.md`: each line is
 one `explore run --device pi-zero --model FILE` by default options from an empty store, seed 0, batch 1, float32. Times
-are of the virtual board (simulated: no number here was taken on silicon); "of peak" is the share of what the QPUs could
-do in that time, "on QPUs" that of the multiply-adds that they do, "on the CPU" that of the time that steps of the CPU
-take. The error is the greatest difference from onnxruntime on three inputs over the largest output; 1e-3 is allowed.
-"Search" is the processor time of the whole command on this machine: the search and the simulation, the composition, the
-compilation and the check."""
+are of the virtual board (simulated: no number here was taken on silicon); "of peak" is the multiply-adds of direct
+computation, whatever the algorithm, over what the QPUs could do in that time; "on QPUs" the share of the multiply-adds
+that they do, "on the CPU" that of the time that steps of the CPU take. The error is the greatest difference from
+onnxruntime on three inputs over the largest output; 1e-3 is allowed. "Search" is the processor time of the whole
+command on this machine: the search and the simulation, the composition, the compilation and the check."""
 COLUMNS = (
     "network",
     "what it is",

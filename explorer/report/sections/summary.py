@@ -64,7 +64,7 @@ def key_figures(run: RunData) -> Tiles:
         )
     items.append(("peak of activations", f"{run.plan.peak_activation_bytes / 1024:,.0f} KiB", "counted"))
     if report and report.peak_share is not None:
-        items.append(("share of the QPUs' peak", f"{100 * report.peak_share:.0f} %", "useful operations"))
+        items.append(("share of the QPUs' peak", f"{100 * report.peak_share:.0f} %", "direct computation's"))
     if report and report.check:
         top = "the same top 5" if report.check.same_top5 else "a DIFFERENT top 5"
         items.append(("largest error", f"{_error(report.check):.1e}", f"against onnxruntime; {top}"))
@@ -122,7 +122,8 @@ def _report_facts(report: RunReport) -> Iterator[tuple[str, str, str]]:
         yield "launches of the QPUs", str(report.launches), f"{seconds(report.launch_overhead_s)} each"
     if report.peak_share is not None:
         peak = f"{report.qpu_peak_flops / 1e9:g} GFLOP/s"
-        yield "share of the QPUs' peak", f"{100 * report.peak_share:.1f} %", f"of {peak}, at the time above"
+        what = f"multiply-adds of direct computation, of {peak}, at the time above"
+        yield "share of the QPUs' peak", f"{100 * report.peak_share:.1f} %", what
     if report.speedup is not None:
         text = f"{' + '.join(report.cpu_only_kinds)}; {report.speedup:.3g} times as long"
         yield "best plan without QPUs", seconds(report.cpu_only_s), text
