@@ -52,11 +52,11 @@ class RunSettings:
     """One `explore run`: each field is an option of that name there. Files may be given as texts too.
 
     `device`: a named board, a profile's name or a file *.toml. `model`: an ONNX file, None: the built-in network.
-    `board`: how the device is reached, None: as its profile says; `board_options`: the board's own, as they were
-    typed. `v3d_hz`: clock of the GPU. `qpus` None: all there are. `gpu_memory`: how the GPU's memory is
-    allocated, None: as the profile has it. `weights`: the type that QPUs may have them stored as. `shapes`: of inputs
-    that the model leaves open, by name. `store`: samples, a SQLite file or a database URL. `out` None: a directory of
-    its own below `RUNS`.
+    `board`: how the device is reached, None: as its profile says; `board_options`: the board's own, as they were typed.
+    `v3d_hz`: clock of the GPU. `qpus` None: all there are. `gpu_memory`: how the GPU's memory is allocated, None: as
+    the profile has it. `weights`: the type that QPUs may have them stored as. `shapes`: of inputs that the model leaves
+    open, by name. `values`: of inputs that are constants, by name, as `codegen.onnx_import.fixed_inputs` reads them.
+    `store`: samples, a SQLite file or a database URL. `out` None: a directory of its own below `RUNS`.
     `overwrite`: another run's results may be lost. `robust`: the plan that does least badly over
     the device's profile and the variants that it names, in place of the fastest under the profile alone. `devices`: the
     file of named boards, None: there is none.
@@ -93,6 +93,7 @@ class RunSettings:
     gpu_memory: GpuMemory | None = None
     weights: WeightType = "float32"
     shapes: Shapes = field(default_factory=dict)
+    values: Mapping[str, str] = field(default_factory=dict)
     store: str = str(DEFAULT_STORE)
     out: Path | None = None
     cost_model: str = "residual"
@@ -238,6 +239,19 @@ def parse_shapes(texts: Sequence[str]) -> Shapes:
             raise UsageError(f"--shape gives input {name!r} two shapes; leave one out")
         shapes[name] = tuple(int(part) for part in parts)
     return shapes
+
+
+def parse_values(texts: Sequence[str]) -> Mapping[str, str]:
+    """`name=16000` of every --value; raises UsageError naming the malformed one."""
+    values: dict[str, str] = {}
+    for text in texts:
+        name, separator, value = text.rpartition("=")
+        if not separator or not name or not value:
+            raise UsageError(f"--value {text!r} is malformed; an example: --value rate=16000")
+        if name in values:
+            raise UsageError(f"--value gives input {name!r} two values; leave one out")
+        values[name] = value
+    return values
 
 
 def parse_board_options(texts: Sequence[str]) -> Mapping[str, str]:

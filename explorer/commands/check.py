@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from explorer.commands.run import ShapeOption
+from explorer.commands.run import ShapeOption, ValueOption
 from explorer.terminal.exits import EXIT_CHECK_FAILED, reported
 from explorer.terminal.json_output import json_option
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 def check(
     model: Annotated[Path, typer.Argument(help="ONNX file", metavar="FILE")],
     shape: ShapeOption = None,
+    value: ValueOption = None,
     device: Annotated[
         list[str] | None,
         typer.Option(
@@ -39,13 +40,13 @@ def check(
     """Tell in seconds whether a network can be compiled: all that is not supported, or its size and rough times."""
     with reported():
         from explorer.inspect.inspection import inspect
-        from explorer.settings import parse_shapes
+        from explorer.settings import parse_shapes, parse_values
         from explorer.terminal.console import stdout
         from explorer.terminal.json_output import print_json
         from microbench.profile import known_profiles, load_profile
 
         profiles = [load_profile(name) for name in device or known_profiles()]
-        found = inspect(model, parse_shapes(shape or ()), profiles)
+        found = inspect(model, parse_shapes(shape or ()), profiles, parse_values(value or ()))
         if as_json:
             print_json(found)
         else:

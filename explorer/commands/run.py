@@ -23,6 +23,16 @@ ShapeOption = Annotated[
     ),
 ]
 
+ValueOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--value",
+        help="what an input always is, such as a sampling rate, as name=16000: its elements in row-major order with "
+        "commas between them; the network is compiled with it as a constant; may be repeated",
+        metavar="NAME=ELEMENTS",
+    ),
+]
+
 
 def run(
     context: typer.Context,
@@ -58,6 +68,7 @@ def run(
         typer.Option("--overwrite", help="take the directory where another run has it, and lose its results"),
     ] = False,
     shape: ShapeOption = None,
+    value: ValueOption = None,
     v3d_hz: Annotated[
         float | None, typer.Option(help="clock of the GPU, in Hz", min=1e6, max=5e9, metavar="HZ")
     ] = None,
@@ -281,6 +292,7 @@ def run(
         parse_prior,
         parse_shapes,
         parse_ssh,
+        parse_values,
         parse_weights,
     )
     from explorer.stream.after_run import show_with_stream
@@ -305,6 +317,7 @@ def run(
             gpu_memory=parse_gpu_memory(gpu_memory),
             weights=parse_weights(weights),
             shapes=parse_shapes(shape or ()),
+            values=parse_values(value or ()),
             store=store or str(DEFAULT_STORE),
             out=out,
             overwrite=overwrite,

@@ -13,6 +13,7 @@ from onnx import AttributeProto, ModelProto, NodeProto
 from codegen.chains import ChainNode, chain_nodes
 from codegen.errors import ModelError
 from codegen.graph import Graph, LayerSpec
+from codegen.onnx_import.fixed_inputs import with_fixed_inputs
 from codegen.onnx_import.model_file import read_model
 from codegen.onnx_import.reader import Shapes, survey
 from codegen.passes.pipeline import optimize
@@ -67,10 +68,17 @@ class Inspection:
     size: Size | None
 
 
-def inspect(path: Path, shapes: Shapes, profiles: Sequence[DeviceProfile]) -> Inspection:
-    """Raises ModelError for a file that is no model, or a malformed one."""
+def inspect(
+    path: Path, shapes: Shapes, profiles: Sequence[DeviceProfile], values: Mapping[str, str] | None = None
+) -> Inspection:
+    """With `values` of inputs that are constants. Raises ModelError for a file that is no model, or a malformed one,
+    and for values that do not fit.
+    """
     try:
         model = read_model(path)
+        if values:
+            model = with_fixed_inputs(model, values, shapes, path.parent)
+            shapes = {name: shape for name, shape in shapes.items() if name not in values}
         found = survey(model, directory=path.parent, shapes=shapes, name=path.stem)
     except ModelError as error:
         error.args = (f"{path}: {error}",)

@@ -6,14 +6,17 @@ import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from codegen.errors import ModelError
 from codegen.graph import Graph
 from codegen.onnx_import.content import model_sha256
+from codegen.onnx_import.fixed_inputs import with_fixed_inputs
 from codegen.onnx_import.model_file import read_model
 from codegen.onnx_import.reader import load_graph
 from codegen.passes.pipeline import optimize
 from explorer.settings import BUILT_IN_NETWORK, RunSettings, Shapes
 
 BUILT_IN_FILE = "model.onnx"
+FIXED_FILE = "fixed.onnx"
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,20 +30,31 @@ class Network:
 
 
 def open_network(settings: RunSettings, scratch: Path) -> Network:
-    """The user's model, or the built-in network written to `scratch`, a directory.
+    """The user's model, or, written to `scratch`, a directory, the built-in network or the model with the values that
+    inputs are to have.
 
-    Raises ModelError and its kin for a file that cannot be imported.
+    Raises ModelError and its kin for a file that cannot be imported, and values that do not fit an input.
     """
     path = settings.model
     if path is None:
         path = scratch / BUILT_IN_FILE
         write_zoo_model(BUILT_IN_NETWORK, path)
-    return load_network(path, settings.shapes, settings.model_name)
+    if not settings.values:
+        return load_network(path, settings.shapes, settings.model_name)
+    written = scratch / FIXED_FILE
+    try:
+        model = with_fixed_inputs(read_model(path), settings.values, settings.shapes, path.parent)
+    except ModelError as error:
+        error.args = (f"{path}: {error}",)
+        raise
+    written.write_bytes(model.SerializeToString(deterministic=True))
+    shapes = {name: shape for name, shape in settings.shapes.items() if name not in settings.values}
+    return load_network(written, shapes, settings.model_name)
 
 
 def kept(network: Network, settings: RunSettings) -> Network:
-    """The same network where it stays: the built-in one goes to the run's directory."""
-    if settings.model is not None:
+    """The same network where it stays: the built-in one, and one with values of inputs, goes to the run's directory."""
+    if settings.model is not None and not settings.values:
         return network
     path = settings.directory / BUILT_IN_FILE
     shutil.copy(network.path, path)

@@ -159,6 +159,8 @@ def _arguments(settings: RunSettings) -> Iterable[str]:
         yield from ("--model", settings.model.name)
     for name, shape in sorted(settings.shapes.items()):
         yield from ("--shape", f"{name}={','.join(map(str, shape))}")
+    for name, value in sorted(settings.values.items()):
+        yield from ("--value", f"{name}={value}")
     if settings.board:
         yield from ("--board", settings.board)
     for name in sorted(settings.board_options):  # a value may be a place, or the serial number of a board

@@ -47,6 +47,7 @@ def identity_of(settings: RunSettings, model_sha256: str) -> str:
             "objective": settings.objective,
             "prices": dict(settings.prices),
             "robust": settings.robust,
+            **({"values": dict(settings.values)} if settings.values else {}),
             **({} if settings.weights == "float32" else {"weights": settings.weights}),
             **({} if settings.max_memory_bytes is None else {"max_memory": settings.max_memory_bytes}),
             **({"with_cpu_plan": True} if settings.with_cpu_plan else {}),

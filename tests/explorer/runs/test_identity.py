@@ -33,6 +33,7 @@ CHANGES: tuple[dict[str, Any], ...] = (
     {"weights": "int8"},
     {"qpus": 8},
     {"shapes": {"x": (1, 3, 8, 8)}},
+    {"values": {"rate": "16000"}},
     {"store": "another.sqlite"},
     {"cost_model": "roofline"},
     {"search": SearchSettings(seed=1)},
