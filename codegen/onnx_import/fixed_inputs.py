@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from onnx import AttributeProto, GraphProto, ModelProto, TensorProto, ValueInfoProto, numpy_helper
@@ -75,7 +76,7 @@ def _type(info: ValueInfoProto, count: int, shapes: Mapping[str, tuple[int, ...]
     return types[info.name]
 
 
-def _element(name: str, text: str, dtype: np.dtype[np.generic]) -> int | float:
+def _element(name: str, text: str, dtype: np.dtype[Any]) -> int | float:
     try:
         if dtype.kind == "f":
             value = float(text)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import resource
+import signal
 import subprocess
 import sys
 import time
@@ -56,6 +57,7 @@ def main() -> int:
     parser.add_argument("--site", type=Path, help="site-packages with packages that carry trained networks")
     parser.add_argument("--out", type=Path, help="the page")
     chosen = parser.parse_args()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # what a part has taken is written down then too
     places = Places(chosen.work, chosen.models, chosen.site)
     places.work.mkdir(parents=True, exist_ok=True)
     known = {one.name: one for one in _read(places.work / KEPT)}

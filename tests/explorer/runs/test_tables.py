@@ -29,7 +29,7 @@ def report(engine: str = "videocore4", check: CheckReport | None = None) -> RunR
     )  # fmt: skip
     return RunReport(
         model="net", device="pi-zero", board="virtual pi-zero", steps=(step,), expected_s=2e-3, launches=1,
-        launch_overhead_s=1e-4, cpu_only_s=40e-3, cpu_only_kinds=("modelled",), macs=12e6, qpu_peak_flops=24e9,
+        launch_overhead_s=1e-4, cpu_only_s=40e-3, cpu_only_kinds=("modelled",), macs=12_000_000, qpu_peak_flops=24e9,
         check=check, quality=None, samples={"considered": 5},
     )  # fmt: skip
 
