@@ -286,6 +286,7 @@ LAYERS: dict[str, LayerSpec] = {
     "products of matrices": inferred_layer(Contraction(("bik", "bkj"), "bij"), (2, 25, 48), (2, 48, 39)),
     "rows of several by one matrix": inferred_layer(Contraction(("kj", "bik"), "bij"), (32, 33), (3, 9, 32)),
     "fully connected, many rows": inferred_layer(FullyConnected(RELU6), (29, 32), weights=((45, 32), (45,))),
+    "fully connected, a few rows": inferred_layer(FullyConnected(RELU6), (5, 48), weights=((45, 48), (45,))),
     "unfolded, two images": inferred_layer(
         Conv2d((3, 2), (2, 1), (1, 0, 2, 1), (1, 2), epilogue=RELU),
         (2, 5, 11, 9),

@@ -132,6 +132,7 @@ ROW_MAJOR = {
     "qpu_broadcast",
     "qpu_contraction",
     "qpu_fully_connected",
+    "qpu_fully_connected_few_rows",
     "qpu_fully_connected_rows",
     "qpu_global_average",
     "qpu_global_maximum",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,13 +36,14 @@ from codegen.stored_weights import WEIGHTS, bytes_of, halves, weight_type, weigh
 from codegen.target import WEIGHT_TYPES, Target, WeightType
 from codegen.tensor import FloatArray
 
+T = TypeVar("T")
 _HEAD_WORDS = 2
 UNROLLS = (1, 2, 4, 8, 16)
 NARROW: tuple[WeightType, ...] = ("float16", "int8")  # weights that r4 unpacks
 DEALINGS = RUNS, INTERLEAVED = "runs", "interleaved"
 
 
-def _deal(tiles: Sequence[int], qpus: int, dealing: str) -> list[list[int]]:
+def dealt_out(tiles: Sequence[T], qpus: int, dealing: str) -> list[list[T]]:
     """Tiles of each QPU: every qpus-th, or a run of neighbours."""
     if dealing == INTERLEAVED:
         return [list(tiles[q::qpus]) for q in range(qpus)]
@@ -60,7 +61,7 @@ def _lines(kind: WeightType, inputs: int) -> tuple[int, int]:
     return 2 if kind == "int8" else 1, inputs // len(PARTS[kind])
 
 
-def _packed(
+def packed_outputs(
     kind: WeightType, matrix: FloatArray, bias: FloatArray, first_outputs: Sequence[int]
 ) -> NDArray[np.uint32]:
     """[tiles][lines][16 outputs], each word the weights of several neighbouring inputs, the first lowest."""
@@ -126,7 +127,7 @@ class QpuFullyConnected(AlgorithmBase):
     def work(self, spec: LayerSpec, target: Target, choice: Choice) -> Work:
         inputs, outputs = spec.inputs[0].shape[1], spec.output.shape[1]
         epilogue = self._op(spec).epilogue
-        tiles = _deal(_first_outputs(outputs), target.qpus, choice.splits["dealing"])
+        tiles = dealt_out(_first_outputs(outputs), target.qpus, choice.splits["dealing"])
         count = sum(map(len, tiles))
         kind = weight_type(choice)
         heads, lines = _lines(kind, inputs)
@@ -164,7 +165,7 @@ class QpuFullyConnected(AlgorithmBase):
         lacking = max(0, LANES - matrix.shape[0])
         matrix, bias = np.pad(matrix, ((0, lacking), (0, 0))), np.pad(bias, (0, lacking))
         kind = weight_type(choice)
-        packed = _packed(kind, matrix, bias, first_outputs)
+        packed = packed_outputs(kind, matrix, bias, first_outputs)
         tile_bytes = sum(_lines(kind, inputs)) * LINE_BYTES
         clamp = bounds(op.epilogue)
 
@@ -181,7 +182,7 @@ class QpuFullyConnected(AlgorithmBase):
                 ]
             return tuple(words)
 
-        dealt = _deal(range(len(first_outputs)), target.qpus, choice.splits["dealing"])
+        dealt = dealt_out(range(len(first_outputs)), target.qpus, choice.splits["dealing"])
         layer = QpuLayer(self._kernel(spec, choice).words, packed, tuple(block(tiles) for tiles in dealt))
         return for_each_image(layer, spec, choice)
 
@@ -247,7 +248,7 @@ class _QpuGlobalPool(AlgorithmBase):
         geometry = self._geometry(spec)
         epilogue = self._op(spec).epilogue
         pixels, channels = geometry.taps, geometry.output_channels
-        tiles = _deal(starts(channels, LANES), target.qpus, choice.splits["dealing"])
+        tiles = dealt_out(starts(channels, LANES), target.qpus, choice.splits["dealing"])
         count = sum(map(len, tiles))
         each = 9.0 if self.kind == "average" else 6.0
         work = Work(
@@ -293,7 +294,7 @@ class _QpuGlobalPool(AlgorithmBase):
                 words += [Address("output", WORD_BYTES * channel), scale, pixels - ahead, *offsets]
             return tuple(words)
 
-        dealt = _deal(starts(channels, LANES), target.qpus, choice.splits["dealing"])
+        dealt = dealt_out(starts(channels, LANES), target.qpus, choice.splits["dealing"])
         kernel = global_pool_kernel(self.kind, ahead, coded(op.epilogue))
         layer = QpuLayer(kernel.words, np.zeros(LANES, np.uint32), tuple(block(t) for t in dealt))
         return for_each_image(layer, spec, choice)
