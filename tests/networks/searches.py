@@ -57,7 +57,8 @@ def main() -> int:
     parser.add_argument("--site", type=Path, help="site-packages with packages that carry trained networks")
     parser.add_argument("--out", type=Path, help="the page")
     chosen = parser.parse_args()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # what a part has taken is written down then too
+    # So that what a part has taken is written down.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     places = Places(chosen.work, chosen.models, chosen.site)
     places.work.mkdir(parents=True, exist_ok=True)
     known = {one.name: one for one in _read(places.work / KEPT)}
