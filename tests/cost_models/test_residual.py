@@ -16,6 +16,7 @@ from cost_models.roofline import RooflineModel
 from microbench.profile import load_profile
 from tests.cost_models.conformance import CostModelConformance, Factory
 from tests.cost_models.samples import candidate, law_s, observations, work
+from tests.cost_models.test_tile_flow import pair
 
 PROFILE = load_profile("pi-zero")
 
@@ -54,19 +55,17 @@ def test_intervals_hold_most_unseen_candidates() -> None:
 
 
 def test_nothing_takes_longer_than_without_any_overlap_times_what_was_seen() -> None:
-    """One that overlaps nothing, taken from a program that might, says too much of one that cannot."""
+    """A program that overlaps a lot and took as long as if it did not, teaches too much of one that cannot."""
     board, model = BoardView(PROFILE), ResidualModel(PROFILE)
-    much, little = work(64, 2), Work(macs=1e6, alu_instructions=1e6)
-    serial_s = [board.serial_s(*board.places([(candidate(64, 2), one)])) for one in (much, little)]
-    expected_s = board.expected_s(*board.places([(candidate(64, 2), little)]))
-    model.fit([Observation(candidate(64, 2), much, 2.0 * serial_s[0])])
-    (told,) = model.predict([(candidate(64, 2), little)])
-    (unlimited,) = model.predict([(candidate(64, 2), much)])
-    assert told.time_s == pytest.approx(2.0 * serial_s[1])
-    assert told.time_s < 0.9 * expected_s * unlimited.time_s / board.expected_s(
-        *board.places([(candidate(64, 2), much)])
-    )
-    assert told.high_s / told.low_s == pytest.approx(unlimited.high_s / unlimited.low_s)
+    overlapping = pair("qpu_pointwise_streamed", (64, 64, 28), pixel_tiles=4, blocks=1, channels=16)
+    alone = overlapping[0], Work(macs=1e6, alu_instructions=1e6)
+    seen, unseen = board.places([overlapping, alone])
+    model.fit([Observation(*overlapping, 2.0 * board.serial_s(seen))])
+    told, again = model.predict([alone, overlapping])
+    assert again.time_s == pytest.approx(2.0 * board.serial_s(seen))
+    assert told.time_s == pytest.approx(2.0 * board.serial_s(unseen))
+    assert again.time_s / board.expected_s(seen) > 1.5 * told.time_s / board.expected_s(unseen)
+    assert told.high_s / told.low_s == pytest.approx(again.high_s / again.low_s)
 
 
 def test_a_few_observations_give_their_median_and_a_wide_interval() -> None:
