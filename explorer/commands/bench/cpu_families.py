@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from explorer.commands.bench.layer_names import chosen_layers
-from explorer.commands.bench.options import JsonOption
+from explorer.commands.bench.options import JsonOption, MarkdownOption
 from explorer.terminal.exits import reported
 
 if TYPE_CHECKING:
@@ -50,9 +49,7 @@ def cpu_families(
     points: Annotated[
         int, typer.Option(help="candidates of each algorithm, best ranked first", min=1, metavar="N")
     ] = 3,
-    markdown: Annotated[
-        Path | None, typer.Option(help="write the tables to this file too", metavar="FILE")
-    ] = None,
+    markdown: MarkdownOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Count what row-major and blocked kernels of the same layer execute on a device's CPU."""

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from explorer.commands.bench.layer_names import chosen_layers
-from explorer.commands.bench.options import JsonOption
+from explorer.commands.bench.options import JsonOption, MarkdownOption
 from explorer.terminal.exits import reported
 
 if TYPE_CHECKING:
@@ -55,9 +54,7 @@ def cpu_inner_loops(
     points: Annotated[
         int, typer.Option(help="candidates of each algorithm, best ranked first", min=1, metavar="N")
     ] = 1,
-    markdown: Annotated[
-        Path | None, typer.Option(help="write the tables to this file too", metavar="FILE")
-    ] = None,
+    markdown: MarkdownOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Compile the kernels for a device and show what their inner loops consist of."""

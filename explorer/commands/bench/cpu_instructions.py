@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from explorer.commands.bench.options import JsonOption
+from explorer.commands.bench.options import JsonOption, MarkdownOption, ResolutionOption
 from explorer.terminal.exits import reported
 from explorer.terminal.json_output import told
 
@@ -52,12 +51,8 @@ def cpu_instructions(
             metavar="MODEL",
         ),
     ] = None,
-    resolution: Annotated[
-        int, typer.Option(help="of the zoo's networks, in pixels", min=32, metavar="PIXELS")
-    ] = 224,
-    markdown: Annotated[
-        Path | None, typer.Option(help="write the table to this file too", metavar="FILE")
-    ] = None,
+    resolution: ResolutionOption = 224,
+    markdown: MarkdownOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Run networks under emulation of a device's CPU, check their outputs and count instructions."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from explorer.commands.bench.options import JsonOption
+from explorer.commands.bench.options import JsonOption, MarkdownOption
 from explorer.terminal.exits import reported
 
 if TYPE_CHECKING:
@@ -42,9 +42,7 @@ def cpu_layers(
     repeats: Annotated[
         int, typer.Option(help="timed runs of the network in a round", min=1, metavar="N")
     ] = 10,
-    markdown: Annotated[
-        Path | None, typer.Option(help="write the tables to this file too", metavar="FILE")
-    ] = None,
+    markdown: MarkdownOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Show for each layer of a compiled network its time, its speed and its share of this machine's peak."""

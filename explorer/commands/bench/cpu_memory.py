@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from explorer.commands.bench.options import JsonOption
+from explorer.commands.bench.options import JsonOption, MarkdownOption
 from explorer.terminal.exits import reported
 from explorer.terminal.json_output import told
 
@@ -34,9 +34,7 @@ def cpu_memory(
         typer.Option(help="samples, as for `explore run`; what is missing is measured", metavar="STORE"),
     ] = None,
     threads: Annotated[int, typer.Option(help="most threads of a layer", min=1, metavar="N")] = 1,
-    markdown: Annotated[
-        Path | None, typer.Option(help="write the table to this file too", metavar="FILE")
-    ] = None,
+    markdown: MarkdownOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Show how much memory the activations of networks take, layer by layer and depth first."""

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from explorer.commands.bench.options import JsonOption
+from explorer.commands.bench.options import JsonOption, MarkdownOption, ResolutionOption
 from explorer.terminal.exits import reported
 
 MODELS = ("mobilenet_v1",)
@@ -35,15 +34,11 @@ def engines(
             metavar="MODEL",
         ),
     ] = None,
-    resolution: Annotated[
-        int, typer.Option(help="of the zoo's networks, in pixels", min=32, metavar="PIXELS")
-    ] = 224,
+    resolution: ResolutionOption = 224,
     bandwidth: Annotated[
         float, typer.Option(help="of the cores' memory, in bytes per second", min=1.0, metavar="B/S")
     ] = 2.0e9,
-    markdown: Annotated[
-        Path | None, typer.Option(help="write the tables to this file too", metavar="FILE")
-    ] = None,
+    markdown: MarkdownOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Show for each layer how long the QPUs and the cores of a device take, and the plan that may use both."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from explorer.commands.bench.options import JsonOption
+from explorer.commands.bench.options import JsonOption, MarkdownOption, ResolutionOption
 from explorer.terminal.exits import reported
 
 if TYPE_CHECKING:
@@ -56,9 +56,7 @@ def farm(
     crowd: Annotated[
         int, typer.Option(help="boards that share four processes; 0: none", min=0, metavar="N")
     ] = 1000,
-    resolution: Annotated[
-        int, typer.Option(help="of the zoo's networks, in pixels", min=32, metavar="PIXELS")
-    ] = 224,
+    resolution: ResolutionOption = 224,
     records: Annotated[
         Path | None,
         typer.Option(
@@ -66,9 +64,7 @@ def farm(
             metavar="FILE",
         ),
     ] = None,
-    markdown: Annotated[
-        Path | None, typer.Option(help="write the tables to this file too", metavar="FILE")
-    ] = None,
+    markdown: MarkdownOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Measure what a farm gains, and what its boards take of a host."""

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from explorer.commands.bench.options import ResolutionOption
 from explorer.commands.devices import DevicesOption, chosen_file
 from explorer.terminal.console import say_next, stdout
 from explorer.terminal.exits import reported
@@ -52,9 +53,7 @@ def ground_truth(
             metavar="PART",
         ),
     ] = 1.0,
-    resolution: Annotated[
-        int, typer.Option(help="of the zoo's networks, in pixels", min=32, metavar="PIXELS")
-    ] = 224,
+    resolution: ResolutionOption = 224,
     devices: DevicesOption = None,
 ) -> None:
     """Measure every candidate of every layer, what `explore bench models` judges by; goes on where it stopped."""

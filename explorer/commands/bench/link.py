@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from explorer.commands.bench.options import JsonOption
+from explorer.commands.bench.options import JsonOption, KnownHostsOption, MarkdownOption, SshKeyOption
 from explorer.commands.devices import DevicesOption, chosen_file
 from explorer.terminal.exits import reported
 from explorer.terminal.json_output import told
@@ -29,10 +29,8 @@ def link(
     ssh: Annotated[
         str | None, typer.Option(help="this machine, as user@host:port", metavar="USER@HOST:PORT")
     ] = None,
-    ssh_key: Annotated[Path | None, typer.Option(help="private key for --ssh", metavar="FILE")] = None,
-    known_hosts: Annotated[
-        Path | None, typer.Option(help="file with the host key for --ssh", metavar="FILE")
-    ] = None,
+    ssh_key: SshKeyOption = None,
+    known_hosts: KnownHostsOption = None,
     devices: DevicesOption = None,
     model: Annotated[
         Path | None, typer.Option(help="ONNX file; without it the built-in MobileNet v1", metavar="FILE")
@@ -48,9 +46,7 @@ def link(
         Path | None,
         typer.Option(help="directory of both runs (default link-DEVICE in results/runs)", metavar="DIR"),
     ] = None,
-    markdown: Annotated[
-        Path | None, typer.Option(help="write the tables to this file too", metavar="FILE")
-    ] = None,
+    markdown: MarkdownOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Compare the same search on this machine directly and over SSH to it: choices, and what the link costs."""

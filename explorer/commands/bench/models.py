@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from explorer.commands.bench.ground_truth import MODELS
-from explorer.commands.bench.options import JsonOption
+from explorer.commands.bench.options import JsonOption, MarkdownOption, ResolutionOption
 from explorer.terminal.exits import reported
 
 if TYPE_CHECKING:
@@ -70,15 +69,11 @@ def models(
     seeds: Annotated[
         int, typer.Option(help="in how many ways candidates and shapes are dealt out", min=1, metavar="N")
     ] = 10,
-    resolution: Annotated[
-        int, typer.Option(help="of the zoo's networks, in pixels", min=32, metavar="PIXELS")
-    ] = 224,
+    resolution: ResolutionOption = 224,
     note: Annotated[
         str, typer.Option(help="how the times were taken, for below the table", metavar="SENTENCE")
     ] = "",
-    markdown: Annotated[
-        Path | None, typer.Option(help="write the table to this file too", metavar="FILE")
-    ] = None,
+    markdown: MarkdownOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Judge cost models by what they predict of candidates, layers and networks that they have not seen."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from explorer.commands.bench.options import JsonOption
+from explorer.commands.bench.options import JsonOption, MarkdownOption
 from explorer.commands.run import ShapeOption
 from explorer.terminal.exits import reported
 
@@ -36,9 +36,7 @@ MOST_REASONS = 4
 def networks(
     files: Annotated[list[Path], typer.Argument(help="ONNX files", metavar="FILE")],
     shape: ShapeOption = None,
-    markdown: Annotated[
-        Path | None, typer.Option(help="write the table to this file too", metavar="FILE")
-    ] = None,
+    markdown: MarkdownOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Compile networks from files: what is not supported, the error against onnxruntime, times."""

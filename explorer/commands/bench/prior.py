@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from explorer.commands.bench.ground_truth import MODELS
-from explorer.commands.bench.options import JsonOption
+from explorer.commands.bench.options import JsonOption, MarkdownOption, ResolutionOption
 from explorer.terminal.exits import reported
 
 if TYPE_CHECKING:
@@ -48,12 +47,8 @@ def prior(
     store: Annotated[
         str | None, typer.Option(help="the truth (default truth.sqlite in results/runs)", metavar="STORE")
     ] = None,
-    resolution: Annotated[
-        int, typer.Option(help="of the zoo's networks, in pixels", min=32, metavar="PIXELS")
-    ] = 224,
-    markdown: Annotated[
-        Path | None, typer.Option(help="write the table to this file too", metavar="FILE")
-    ] = None,
+    resolution: ResolutionOption = 224,
+    markdown: MarkdownOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Replay searches of networks after each other: how many samples what was learned before saves."""

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from explorer.commands.bench.options import JsonOption
+from explorer.commands.bench.options import JsonOption, MarkdownOption
 from explorer.terminal.exits import reported
 
 INTRODUCTION = """\
@@ -23,9 +23,7 @@ def qpu(
         list[Path],
         typer.Argument(metavar="RUN...", help="directories that `explore run` wrote, or plan files"),
     ],
-    markdown: Annotated[
-        Path | None, typer.Option(help="write the tables to this file too", metavar="FILE")
-    ] = None,
+    markdown: MarkdownOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Show how near networks on the QPUs come to the larger of their arithmetic and of the bytes that must move."""

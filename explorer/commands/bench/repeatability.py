@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from explorer.commands.bench.options import JsonOption
+from explorer.commands.bench.options import JsonOption, MarkdownOption
 from explorer.commands.devices import DevicesOption, chosen_file
 from explorer.terminal.exits import reported
 from explorer.terminal.json_output import told
@@ -34,9 +34,7 @@ def repeatability(
             help="directory of the runs' stores (default repeatability-DEVICE in results/runs)", metavar="DIR"
         ),
     ] = None,
-    markdown: Annotated[
-        Path | None, typer.Option(help="write the tables to this file too", metavar="FILE")
-    ] = None,
+    markdown: MarkdownOption = None,
     seed: Annotated[int, typer.Option(help="of trial values and of the order", min=0, metavar="N")] = 0,
     as_json: JsonOption = False,
 ) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from explorer.commands.bench.options import JsonOption
+from explorer.commands.bench.options import JsonOption, MarkdownOption
 from explorer.errors import UsageError
 from explorer.terminal.exits import reported
 
@@ -78,9 +78,7 @@ def search(
             metavar="cp-sat|highs",
         ),
     ] = None,
-    markdown: Annotated[
-        Path | None, typer.Option(help="write the table to this file too", metavar="FILE")
-    ] = None,
+    markdown: MarkdownOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Compose networks that are hard to compose: time, memory, and the proven gap."""

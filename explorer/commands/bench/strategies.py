@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from explorer.commands.bench.ground_truth import MODELS
-from explorer.commands.bench.options import JsonOption
+from explorer.commands.bench.options import JsonOption, ResolutionOption
 from explorer.terminal.exits import reported
 
 if TYPE_CHECKING:
@@ -57,9 +57,7 @@ def strategies(
         str | None, typer.Option(help="the truth (default truth.sqlite in results/runs)", metavar="STORE")
     ] = None,
     seeds: Annotated[int, typer.Option(help="of strategies that draw", min=1, metavar="N")] = 10,
-    resolution: Annotated[
-        int, typer.Option(help="of the zoo's networks, in pixels", min=32, metavar="PIXELS")
-    ] = 224,
+    resolution: ResolutionOption = 224,
     markdown: Annotated[
         Path | None,
         typer.Option(help="write the tables to this file too, and curves beside it", metavar="FILE"),

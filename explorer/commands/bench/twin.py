@@ -7,7 +7,13 @@ from typing import Annotated
 
 import typer
 
-from explorer.commands.bench.options import JsonOption
+from explorer.commands.bench.options import (
+    JsonOption,
+    KnownHostsOption,
+    MarkdownOption,
+    ResolutionOption,
+    SshKeyOption,
+)
 from explorer.terminal.exits import reported
 from explorer.terminal.json_output import told
 
@@ -42,16 +48,12 @@ def twin(
             "--board", help="number of a board; may be repeated (default: 1 to 10)", min=0, metavar="NUMBER"
         ),
     ] = None,
-    resolution: Annotated[
-        int, typer.Option(help="of the zoo's networks, in pixels", min=32, metavar="PIXELS")
-    ] = 224,
+    resolution: ResolutionOption = 224,
     budget: Annotated[
         int, typer.Option(help="most measurements per layer of a search", min=1, metavar="N")
     ] = 24,
-    ssh_key: Annotated[Path | None, typer.Option(help="private key for --ssh", metavar="FILE")] = None,
-    known_hosts: Annotated[
-        Path | None, typer.Option(help="file with the host key for --ssh", metavar="FILE")
-    ] = None,
+    ssh_key: SshKeyOption = None,
+    known_hosts: KnownHostsOption = None,
     store: Annotated[
         str | None,
         typer.Option(
@@ -67,9 +69,7 @@ def twin(
             metavar="DIR",
         ),
     ] = None,
-    markdown: Annotated[
-        Path | None, typer.Option(help="write the tables to this file too", metavar="FILE")
-    ] = None,
+    markdown: MarkdownOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Calibrate boards drawn at random over SSH; show what plans lose that are searched with what was found."""
