@@ -20,7 +20,7 @@ from tests.codegen.layers import convolution
 from tests.codegen.test_scheduled_tile import without_assembly
 
 LOAD = re.compile(r"ldr ([qdx])(\d+), \[(\w+), #(\d+)\]")
-INSERTION = re.compile(r"ins v(\d+)\.d\[1\], x(\d+)")
+INSERTION = re.compile(r"ins v(\d+)\.d\[(\d)\], x(\d+)")
 USE = re.compile(r"use v(\d+), v(\d+)")
 READS = [(i // 8, 6 + i // 2) for i in range(48)]
 VALUES = [Value("now", 16 * i, "next", 16 * i) for i in range(30)]
@@ -43,7 +43,7 @@ class Registers:
                 if kind == "q":
                     self.halves[f"h{number}"] = (value[0], value[1] + 8)
             elif found := INSERTION.fullmatch(line):
-                self.halves[f"h{found[1]}"] = self.halves[f"x{found[2]}"]
+                self.halves[f"{'vh'[int(found[2])]}{found[1]}"] = self.halves[f"x{found[3]}"]
             elif found := USE.fullmatch(line):
                 self.read.append(
                     tuple(self.halves[f"{half}{number}"] for number in found.groups() for half in "vh")

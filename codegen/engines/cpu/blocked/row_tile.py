@@ -17,7 +17,8 @@ VECTOR_BYTES = 16
 FLOAT_BYTES = 4
 LINE_BYTES = 64
 MOST_OFFSET = 16384  # bytes: of halves of registers from their base
-SCRATCH = tuple(f"x{number}" for number in range(9, 17))  # of the schedule, and of pointers
+SCRATCH = tuple(f"x{number}" for number in range(9, 18))  # of the schedule, and of pointers
+POINTERS = "x15", "x16"
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ def row_assembly(shape: RowShape) -> list[str] | None:
     if found is None:
         return None
     lines = [*_moves(shape, first=True), *found.before, *_starts(shape)]
-    lines += ["cbz %[steps], 2f", "1:", *found.body, "subs %[steps], %[steps], #1", "b.ne 1b"]
+    lines += ["cbz %[steps], 2f", "1:", *found.body, "cbnz %[steps], 1b"]
     lines += ["2:", *found.last]
     return [*lines, *(f"str q{i}, [%[sums], #{i * VECTOR_BYTES}]" for i in range(shape.sums))]
 
@@ -159,15 +160,15 @@ def _prefetches(shape: RowShape, places: dict[int, tuple[int, int]]) -> list[str
 
 def _moves(shape: RowShape, first: bool) -> list[str]:
     """The pointers of the next step."""
-    taken = [] if first else ["mov %[x], %[nx]", "mov %[w], %[nw]"]
+    taken = [] if first else ["sub %[steps], %[steps], #1", "mov %[x], %[nx]", "mov %[w], %[nw]"]
     return [
         *taken,
         "subs %[left], %[left], #1",
-        f"csel {SCRATCH[-1]}, %[row], %[jump], ne",
-        f"csel {SCRATCH[-2]}, %[wrow], %[wjump], ne",
+        f"csel {POINTERS[0]}, %[row], %[jump], ne",
+        f"csel {POINTERS[1]}, %[wrow], %[wjump], ne",
         "csel %[left], %[left], %[inner], ne",
-        f"add %[nx], %[nx], {SCRATCH[-1]}",
-        f"add %[nw], %[nw], {SCRATCH[-2]}",
+        f"add %[nx], %[nx], {POINTERS[0]}",
+        f"add %[nw], %[nw], {POINTERS[1]}",
     ]
 
 
