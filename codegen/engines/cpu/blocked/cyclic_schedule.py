@@ -275,9 +275,9 @@ class _Writer:
         companions.update(zip(early, beside, strict=False))
         lines = list(beside[len(early) :])
         for place, operation in enumerate(self.operations):
-            lines += alone.get(place, [])
             for cycle in at.get(place, []):
                 lines += self._cycle_lines(cycle, is_vector_load[cycle], loaded)
+            lines += alone.get(place, [])  # behind insertions: their temporaries are free again
             lines.append(operation.text.format(*(self.registers[value] for value in operation.reads)))
             if place in companions:
                 lines.append(companions[place])
@@ -305,14 +305,12 @@ class _Writer:
             ]
             if not choices:
                 return None
-            value = self.values[half.slot.value]
-            text = f"ldr {{}}, {value.address(half.half, half.slot.is_ahead)}"
-            free = [one for one in choices if one[0] not in companions]
-            beside, name = (free or choices[-1:])[0]
-            if free:
-                companions[beside] = text.format(name)
+            beside, name = next((one for one in choices if one[0] not in companions), choices[-1])
+            address = self.values[half.slot.value].address(half.half, half.slot.is_ahead)
+            if beside not in companions:
+                companions[beside] = f"ldr {name}, {address}"
             else:
-                alone.setdefault(beside, []).append(text.format(name))
+                alone.setdefault(beside, []).append(f"ldr {name}, {address}")
             busy[name].append((beside, place))
             found[half] = name, max(0, LOAD_CYCLES - (place - beside))
         return found
