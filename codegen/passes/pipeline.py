@@ -12,6 +12,7 @@ from codegen.passes.batch_norm import fold_batch_normalization
 from codegen.passes.canonical_form import canonicalize
 from codegen.passes.dead_code import remove_dead_code
 from codegen.passes.epilogue_fusion import fuse_epilogues
+from codegen.passes.gates import unite_gates
 from codegen.passes.integer_layers import keep_integers
 from codegen.passes.padding import fold_padding
 from codegen.passes.reshape_elimination import eliminate_reshapes
@@ -46,6 +47,7 @@ PIPELINE = (
     Pass(fold_padding, "imported"),
     Pass(fold_batch_normalization, "fused"),
     Pass(fold_row_affines, "fused"),
+    Pass(unite_gates, "fused"),
     Pass(fuse_epilogues, "fused"),
     Pass(canonicalize, "fused"),
     Pass(eliminate_reshapes, "fused"),

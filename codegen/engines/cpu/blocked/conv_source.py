@@ -122,7 +122,7 @@ def conv_text(code: ConvCode) -> str:
                     (tile.first * code.windows.columns.stride - code.windows.columns.pad) * code.source.pixel
                 ),
                 str(tile.first * code.result.pixel),
-                *(f"{code.entry}_tile{shapes.index(tile.taps)}x{blocks}" for blocks in widths),
+                *_tile_members(code, shapes.index(tile.taps), widths),
             ]
         )
         + "}"
@@ -133,9 +133,21 @@ def conv_text(code: ConvCode) -> str:
             vector_prologue(code.lanes, code.epilogue, code.sum_epilogue),
             ordered_prologue(code.ordered),
             *functions,
-            _span_text(code, rows, widths),
+            _span_text(code, rows, widths, len(shapes)),
         ]
     )
+
+
+def _tile_members(code: ConvCode, shape: int, widths: Sequence[int]) -> list[str]:
+    """What a tile's record has behind its places: its functions; where they are inlined the number of its shape.
+
+    A function keeps the registers that it changes in memory, which costs a core that issues in order more than a call:
+    caches that see parts of lines stored among whole ones read those before they are written.
+    """
+    if code.by_element:
+        return [str(shape)]
+    return [f"{code.entry}_tile{shape}x{blocks}" for blocks in widths]
+
 
 
 def pack_conv(weights: Sequence[FloatArray], code: ConvCode) -> FloatArray:
@@ -222,12 +234,13 @@ def _tile_text(code: ConvCode, name: str, shape: Sequence[tuple[int, int]], bloc
         parts.append(_input_block_text(code, shape, blocks, rest, "1"))
     return fill(
         """
-        static void $name(const float *restrict x, const float *restrict w, const float *restrict bias,
+        static$inline void $name(const float *restrict x, const float *restrict w, const float *restrict bias,
                           $addend float *restrict y, int ky_first, int ky_end)
         {
             $results
         }
         """,
+        inline=" inline __attribute__((always_inline))" if code.by_element else "",
         name=name,
         addend="const float *restrict addend," if code.addend else "",
         results=_results_in_assembly(code, shape, blocks, parts),
@@ -387,21 +400,19 @@ def _input_block_text(
     ).strip()
 
 
-def _span_text(code: ConvCode, tiles: Sequence[str], widths: Sequence[int]) -> str:
+def _span_text(code: ConvCode, tiles: Sequence[str], widths: Sequence[int], shapes: int) -> str:
     rows = code.windows.rows
     outer, inner = tile_walks(code)
     return fill(
         """
-        typedef void ${entry}_compute(const float *restrict, const float *restrict, const float *restrict,
-                                      $addend_type float *restrict, int, int);
-
+        $compute_type
         static void ${entry}_span(const float *x, int x_first, const float *w, const float *bias,
                                   $addend_parameter float *y, int y_first, int b_first, int b_end,
                                   int t_first, int t_end)
         {
             static const struct {
                 int in, out;
-                ${entry}_compute $members;
+                $members;
             } tiles[$count] = {$tiles};
             $outer
                 $inner {
@@ -410,17 +421,16 @@ def _span_text(code: ConvCode, tiles: Sequence[str], widths: Sequence[int]) -> s
                     const int fit = ($inputs - iy + $reach) / $dilation;
                     const int place = b * $result_block + (oy - y_first) * $result_row;
                     __typeof__(&tiles[0]) tile = &tiles[t % $count];
-                    $compute(x + (iy - x_first) * $source_row + tile->in, w + b * $block_weights,
-                             bias + b * $lanes, $addend_argument y + place + tile->out,
-                             below, fit < $taps ? fit : $taps);
+                    $calls
                 }
         }
         """,
         entry=code.entry,
-        addend_type="const float *restrict," if code.addend else "",
+        compute_type="" if code.by_element else _compute_type(code),
         addend_parameter="const float *addend," if code.addend else "",
-        addend_argument="addend + place + tile->out," if code.addend else "",
-        members=", ".join(f"*blocks{i}" for i, _ in enumerate(widths)),
+        members="int shape"
+        if code.by_element
+        else f"{code.entry}_compute {', '.join(f'*blocks{i}' for i, _ in enumerate(widths))}",
         count=len(tiles),
         tiles=", ".join(tiles),
         outer=outer,
@@ -430,11 +440,42 @@ def _span_text(code: ConvCode, tiles: Sequence[str], widths: Sequence[int]) -> s
         dilation=rows.dilation,
         reach=rows.dilation - 1,
         inputs=rows.inputs,
-        taps=rows.taps,
         result_block=code.result.block,
         result_row=code.result.row,
+        calls=_calls(code, widths, shapes),
+    )
+
+
+def _compute_type(code: ConvCode) -> str:
+    return fill(
+        """
+        typedef void ${entry}_compute(const float *restrict, const float *restrict, const float *restrict,
+                                      $addend_type float *restrict, int, int);
+        """,
+        entry=code.entry,
+        addend_type="const float *restrict," if code.addend else "",
+    )
+
+
+def _calls(code: ConvCode, widths: Sequence[int], shapes: int) -> str:
+    """The call of a tile's function for the blocks from `b` on."""
+    arguments = fill(
+        """
+        (x + (iy - x_first) * $source_row + tile->in, w + b * $block_weights,
+                 bias + b * $lanes, $addend_argument y + place + tile->out,
+                 below, fit < $taps ? fit : $taps);
+        """,
         source_row=code.source.row,
         block_weights=code.block_weights,
         lanes=code.lanes,
-        compute=tile_function(code, widths),
+        addend_argument="addend + place + tile->out," if code.addend else "",
+        taps=code.windows.rows.taps,
+    ).strip()
+    if not code.by_element:
+        return f"{tile_function(code, widths)}{arguments}".replace("\n", "\n            ")
+    whole = f" && b + {code.blocks} <= {code.out_blocks}" if len(widths) > 1 else ""
+    return "\nelse ".join(
+        f"if (tile->shape == {shape}{condition})\n    {code.entry}_tile{shape}x{blocks}{arguments}"
+        for shape in range(shapes)
+        for blocks, condition in zip(widths, (whole, ""), strict=False)
     )
