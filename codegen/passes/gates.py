@@ -1,4 +1,4 @@
-"""Gates: a tensor multiplied by a function of itself, as exporters write x * sigmoid(x), becomes one elementwise layer."""
+"""Gates: a tensor times a function of itself, as exporters write x * sigmoid(x), becomes one elementwise layer."""
 
 from __future__ import annotations
 

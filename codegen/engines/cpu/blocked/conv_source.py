@@ -149,7 +149,6 @@ def _tile_members(code: ConvCode, shape: int, widths: Sequence[int]) -> list[str
     return [f"{code.entry}_tile{shape}x{blocks}" for blocks in widths]
 
 
-
 def pack_conv(weights: Sequence[FloatArray], code: ConvCode) -> FloatArray:
     """Weights (out, in, kh, kw) as [tile of blocks][block of inputs][kh][input of the block][kw][blocks][lanes], then
     the bias; zeros fill the last block.

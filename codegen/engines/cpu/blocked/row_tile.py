@@ -154,7 +154,9 @@ def _prefetches(shape: RowShape, places: dict[int, tuple[int, int]]) -> list[str
     size = shape.pixel or FLOAT_BYTES
     first, end = min(places) * size, (max(places) + 1) * size
     weights = [f"[%[nw], #{offset}]" for offset in range(0, shape.weight_bytes, LINE_BYTES)]
-    inputs = [f"[%[nx], #{offset // 8 * 8}]" for offset in (*range(first, end, LINE_BYTES), end - FLOAT_BYTES)]
+    inputs = [
+        f"[%[nx], #{offset // 8 * 8}]" for offset in (*range(first, end, LINE_BYTES), end - FLOAT_BYTES)
+    ]
     touched = [f"ldr xzr, {weights[0]}", f"ldr xzr, {inputs[0]}"]
     return [*touched, *(f"prfm pldl1keep, {address}" for address in (*weights[1:], *inputs[1:]))]
 

@@ -34,6 +34,7 @@ from codegen.winograd import TAPS, TILES
 
 BLOCKS = (1, 2, 3, 4)
 GROUPS = (1, 4)
+GROUPS_BY_POINT = (1, 2, 4, 8)
 FEW_TILES, MANY_TILES = 8, 16  # of 4x4: how often each weight is used decides between F(2 x 2) and F(4 x 4)
 FEW_BLOCKS = 8  # up to here a narrower last tile of output channels costs much
 
@@ -77,7 +78,7 @@ class CpuBlockedWinograd(BlockedKernel):
             Axis("tile", TILES),
             Axis("pixels", tuple(sorted(set(sizes.values())))),
             Axis("blocks", tuple(sizes)),
-            Axis("chunk", GROUPS),
+            Axis("chunk", GROUPS_BY_POINT if self.registers(target).scheduled else GROUPS),
             shared_axis(target),
             threads_axis(target),
         )
@@ -86,7 +87,8 @@ class CpuBlockedWinograd(BlockedKernel):
         return _share(_code(spec, point, "kernel"), point["shared"], point["threads"]).pieces
 
     def refusal(self, spec: LayerSpec, target: Target, point: Point) -> str | None:
-        code, sizes = _code(spec, point, "kernel"), _register_tiles(spec, target, self.lanes(target))
+        code = self._targeted(_code(spec, point, "kernel"), target)
+        sizes = _register_tiles(spec, target, self.lanes(target))
         if point["pixels"] != sizes[point["blocks"]]:
             return "tiles of that size leave registers unused, or want more than there are"
         largest = replace(code, tile=max(TILES)).tiles
@@ -104,7 +106,7 @@ class CpuBlockedWinograd(BlockedKernel):
         return nothing_shared(point) or checked_workspace(point["threads"] * code.workspace_bytes)
 
     def work(self, spec: LayerSpec, target: Target, choice: Choice) -> Work:
-        code = _code(spec, {**choice.splits, **choice.tiles}, "kernel")
+        code = self._targeted(_code(spec, {**choice.splits, **choice.tiles}, "kernel"), target)
         shared, threads, cache = choice.splits["shared"], choice.threads, cache_bytes(target)
         gathers = 1 if shared == PIXELS_SHARED else threads
         squared, channel_tiles = code.points**2, -(-code.out_blocks // code.blocks)
@@ -134,12 +136,16 @@ class CpuBlockedWinograd(BlockedKernel):
             workspace_bytes=float(threads * code.workspace_bytes),
         )
 
+    def _targeted(self, code: WinogradCode, target: Target) -> WinogradCode:
+        """With the forms of products that a target has."""
+        registers = tile_registers(target, code.lanes)
+        scheduled = registers.scheduled
+        return replace(code, by_element=scheduled, by_point=scheduled, ordered=registers.ordered)
+
     def emit(
         self, spec: LayerSpec, target: Target, choice: Choice, weights: Sequence[FloatArray], entry: str
     ) -> CpuProgram:
-        code = _code(spec, {**choice.splits, **choice.tiles}, entry)
-        registers = tile_registers(target, code.lanes)
-        code = replace(code, by_element=registers.scheduled, ordered=registers.ordered)
+        code = self._targeted(_code(spec, {**choice.splits, **choice.tiles}, entry), target)
         share = _share(code, choice.splits["shared"], choice.threads)
         blocks, groups = ("0", str(code.out_blocks)), ("0", str(code.group_count))
         own = (share.first, share.end)

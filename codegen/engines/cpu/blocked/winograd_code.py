@@ -23,6 +23,8 @@ class WinogradCode:
     """What the text depends on. `pixels` tiles by `blocks` blocks of output channels are in registers; `groups` times
     as many tiles are transformed, multiplied and transformed back at a time: a chunk. `by_element`: on AArch64 products
     are in assembly (`scheduled_tile`), elsewhere this text too is C; with `ordered` they are on 32-bit ARM.
+    `by_point`: of a chunk the products of one point with all output channels come before those of the next point, and
+    the weights of a point are neighbours: a core with small caches reads transformed inputs once.
     """
 
     entry: str
@@ -39,6 +41,7 @@ class WinogradCode:
     groups: int
     epilogue: Expression = RESULT
     by_element: bool = False
+    by_point: bool = False
     ordered: OrderedForm = ""
 
     @property
@@ -82,7 +85,8 @@ class WinogradCode:
     @property
     def product_stride(self) -> int:
         """Elements from the products of one point of a tile to those of the next."""
-        return self._spread(self.blocks * self.chunk_tiles * self.lanes)
+        blocks = self.out_blocks if self.by_point else self.blocks
+        return self._spread(blocks * self.chunk_tiles * self.lanes)
 
     def _spread(self, elements: int) -> int:
         """An odd number of cache lines: the planes of a tile lie in different sets."""
@@ -127,7 +131,9 @@ class WinogradCode:
 
 
 def pack_winograd(weights: Sequence[FloatArray], code: WinogradCode) -> FloatArray:
-    """Filters as [tile of blocks][row and column of the product][input channel][blocks][lanes], then the bias."""
+    """Filters as [tile of blocks][row and column of the product][input channel][blocks][lanes], then the bias; by point
+    rows and columns of products come first.
+    """
     matrix, bias = matrix_and_bias(weights)
     lanes, padded = code.lanes, code.out_blocks * code.lanes
     filters = matrix.reshape(code.outputs, code.channels, TAPS, TAPS)
@@ -139,7 +145,9 @@ def pack_winograd(weights: Sequence[FloatArray], code: WinogradCode) -> FloatArr
     for first in range(0, code.out_blocks, code.blocks):
         blocks = min(code.blocks, code.out_blocks - first)
         part = values[:, first * lanes : (first + blocks) * lanes]
-        parts.append(part.transpose(0, 2, 1).reshape(-1))
+        parts.append(part.transpose(0, 2, 1).reshape(len(part), -1))
     tail = np.zeros(padded, dtype=np.float32)
     tail[: code.outputs] = bias
-    return np.concatenate([*parts, tail])
+    if code.by_point:
+        return np.concatenate([np.concatenate(parts, axis=1).reshape(-1), tail])
+    return np.concatenate([*(part.reshape(-1) for part in parts), tail])

@@ -27,7 +27,8 @@ def winograd_text(code: WinogradCode) -> str:
             _gather_text(code),
             _scatter_text(code),
             _choice_text(code),
-            _span_text(code),
+            _edge_text(code),
+            _span_by_point(code) if code.by_point else _span_text(code),
         ]
     )
 
@@ -149,14 +150,19 @@ def _choice_text(code: WinogradCode) -> str:
     )
 
 
-def _span_text(code: WinogradCode) -> str:
-    return fill(
-        """
+def _edge_text(code: WinogradCode) -> str:
+    text = """
         static inline int ${entry}_edge(int group)
         {
             return (int)((long long)group * $tiles / $group_count);
         }
+    """
+    return fill(text, entry=code.entry, tiles=code.tiles, group_count=code.group_count) + "\n"
 
+
+def _span_text(code: WinogradCode) -> str:
+    return fill(
+        """
         static void ${entry}_span(const float *x, const float *w, const float *bias, float *y, float *work,
                                   int b_first, int b_end, int g_first, int g_end)
         {
@@ -180,8 +186,6 @@ def _span_text(code: WinogradCode) -> str:
         }
         """,
         entry=code.entry,
-        tiles=code.tiles,
-        group_count=code.group_count,
         inputs=code.points**2 * code.input_stride,
         groups=code.groups,
         blocks=code.blocks,
@@ -190,6 +194,48 @@ def _span_text(code: WinogradCode) -> str:
         products=code.points**2,
         panel=code.channels * code.lanes,
         lanes=code.lanes,
+        input_stride=code.input_stride,
+        product_stride=code.product_stride,
+    )
+
+
+def _span_by_point(code: WinogradCode) -> str:
+    return fill(
+        """
+        static void ${entry}_span(const float *x, const float *w, const float *bias, float *y, float *work,
+                                  int b_first, int b_end, int g_first, int g_end)
+        {
+            float *v = work, *m = work + $inputs;
+            for (int chunk = g_first; chunk < g_end; chunk += $groups) {
+                const int end = chunk + $groups < g_end ? chunk + $groups : g_end;
+                const int t_first = ${entry}_edge(chunk), t_end = ${entry}_edge(end);
+                const int step = (t_end - t_first) * $lanes;
+                ${entry}_gather(x, v, t_first, t_end);
+                for (int p = 0; p < $products; ++p)
+                    for (int b = b_first; b < b_end; b += $blocks) {
+                        const int blocks = b + $blocks < $out_blocks ? $blocks : $out_blocks - b;
+                        const float *k = w + (p * $out_blocks + b) * $panel;
+                        for (int g = chunk; g < end; ++g) {
+                            const int t = ${entry}_edge(g), place = (t - t_first) * $lanes;
+                            ${entry}_product(${entry}_edge(g + 1) - t, blocks, v + p * $input_stride + place, k,
+                                             m + p * $product_stride + (b - b_first) * step + place * blocks);
+                        }
+                    }
+                for (int b = b_first; b < b_end; b += $blocks) {
+                    const int blocks = b + $blocks < $out_blocks ? $blocks : $out_blocks - b;
+                    ${entry}_scatter(m + (b - b_first) * step, bias, y, t_first, t_end, b, b + blocks);
+                }
+            }
+        }
+        """,
+        entry=code.entry,
+        inputs=code.points**2 * code.input_stride,
+        groups=code.groups,
+        lanes=code.lanes,
+        products=code.points**2,
+        blocks=code.blocks,
+        out_blocks=code.out_blocks,
+        panel=code.channels * code.lanes,
         input_stride=code.input_stride,
         product_stride=code.product_stride,
     )
