@@ -29,12 +29,15 @@ TEMPORARIES = ("x9", "x10", "x11", "x12", "x13", "x14", "x15", "x16", "x17")
 
 @dataclass(frozen=True)
 class TileShape:
-    """`pixels` by `blocks` of sums; inputs lie `stride` bytes apart, their blocks of channels `step` bytes."""
+    """`pixels` by `blocks` of sums; inputs lie `stride` bytes apart, their blocks of channels `step` bytes. `fetched`
+    bytes that a later tile reads are fetched beside each block of inputs; 0: weights of blocks to come.
+    """
 
     pixels: int
     blocks: int
     stride: int
     step: int
+    fetched: int = 0
 
     @property
     def sums(self) -> int:
@@ -76,9 +79,9 @@ def tile_assembly(shape: TileShape, parts: Parts, results: Results | None = None
     """Instructions from the bias to sums in memory, those of each part behind those of the part before; or of the only
     part to results at `to`.
 
-    Operands: `x` and `next`, the first two blocks of inputs; `w`; `steps`, blocks of inputs of the first part, less one
-    where it is the last; `parts`, those behind the first; `sums`; `step`, bytes from block to block; `bias`. All but
-    the last two are changed.
+    Operands: `x` and `next`, the first two blocks of inputs; `w`; `fetch`, what a later tile reads; `steps`, blocks of
+    inputs of the first part, less one where it is the last; `parts`, those behind the first; `sums`; `step`, bytes from
+    block to block; `bias`. All but the last two are changed.
     """
     found = _scheduled(shape)
     assert found is not None, "ask can_schedule first"
@@ -91,11 +94,16 @@ def tile_assembly(shape: TileShape, parts: Parts, results: Results | None = None
 
 
 def tile_statements(
-    shape: TileShape, parts: Parts, x: str, bias: str, only_to: str = "", results: Results | None = None
+    shape: TileShape,
+    parts: Parts,
+    x: str,
+    bias: str,
+    only_to: str = "",
+    results: Results | None = None,
 ) -> str:
     """C statements that leave the sums of each part in an array `sums`, or those of the only part at `only_to`, where
     they may be results; inputs lie at `x`, weights at `w`, which both are changed, and the first part begins with
-    vectors at `bias`.
+    vectors at `bias`. What is fetched for a later tile lies at `fetch`, which is changed too.
     """
     count = parts.count * shape.pixels * shape.blocks
     return fill(
@@ -106,11 +114,12 @@ def tile_statements(
         __asm__ volatile(
             $instructions
             : [x] "+&r"($x), [next] "+&r"(next), [w] "+&r"(w), [steps] "+&r"(steps), [parts] "+&r"(parts),
-              [sums] "+&r"(to)
+              [sums] "+&r"(to)$fetch
             : [step] "r"(${step}l), [bias] "r"($bias)$inputs
             : $clobbers);
         """,
         sums=f"vec4 *to = (vec4 *){only_to}" if only_to else f"vec4 sums[{count}], *to = sums",
+        fetch=', [fetch] "+&r"(fetch)' if shape.fetched else "",
         x=x,
         block=shape.step // FLOAT_BYTES,
         steps=parts.steps - 1 if parts.count == 1 else parts.span,
@@ -192,6 +201,7 @@ def _products(shape: TileShape) -> list[Operation]:
 def _moves(shape: TileShape) -> list[str]:
     """The bases of the next step, for behind the last load."""
     return [
+        *([f"add %[fetch], %[fetch], #{shape.fetched}"] if shape.fetched else []),
         "sub %[steps], %[steps], #1",
         f"add %[w], %[w], #{_weight_bytes(shape)}",
         "add %[next], %[next], %[step]",
@@ -209,6 +219,8 @@ def _prefetches(shape: TileShape) -> list[str]:
     weights = [
         f"prfm pldl1keep, [%[w], #{first + line}]" for line in range(0, _weight_bytes(shape), LINE_BYTES)
     ]
+    if shape.fetched:  # a load that nobody waits for shows where the base is, as in `row_tile`
+        weights = [f"ldr xzr, [%[fetch], #{line}]" for line in range(0, shape.fetched, LINE_BYTES)]
     further = shape.step if shape.step + end <= MOST_PREFETCH else 0
     inputs = [f"prfm pldl1keep, [%[next], #{further + offset}]" for offset in offsets]
     return [*weights, *inputs]

@@ -34,7 +34,6 @@ from codegen.winograd import TAPS, TILES
 
 BLOCKS = (1, 2, 3, 4)
 GROUPS = (1, 4)
-GROUPS_BY_POINT = (1, 2, 4, 8)
 FEW_TILES, MANY_TILES = 8, 16  # of 4x4: how often each weight is used decides between F(2 x 2) and F(4 x 4)
 FEW_BLOCKS = 8  # up to here a narrower last tile of output channels costs much
 
@@ -78,7 +77,7 @@ class CpuBlockedWinograd(BlockedKernel):
             Axis("tile", TILES),
             Axis("pixels", tuple(sorted(set(sizes.values())))),
             Axis("blocks", tuple(sizes)),
-            Axis("chunk", GROUPS_BY_POINT if self.registers(target).scheduled else GROUPS),
+            Axis("chunk", GROUPS),
             shared_axis(target),
             threads_axis(target),
         )

@@ -65,6 +65,11 @@ class WinogradCode:
         return -(-self.tiles // self.pixels)
 
     @property
+    def chunk_groups(self) -> int:
+        """Register tiles of the largest chunk."""
+        return min(self.groups, self.group_count)
+
+    @property
     def chunk_tiles(self) -> int:
         """Tiles of the largest chunk."""
         return min(self.tiles, self.groups * -(-self.tiles // self.group_count))

@@ -29,12 +29,13 @@ from codegen.engines.cpu.machine import FLOAT_BYTES, ORDERED_LANES
 from codegen.engines.cpu.partial_sums import Parts, summed
 from codegen.engines.cpu.source import fill
 
+_FETCH = ", const float *fetch"
 LIMITS = 32, 128  # of partial sums: the transform back magnifies their rounding
 AHEAD = 256  # vectors from the weights in use to those fetched: large layers stream them from main memory
 
 
 def product_text(code: WinogradCode, height: int, width: int) -> str:
-    """`<entry>_product<height>x<width>(v, w, m)`: one of the products of each tile, whose blocks lie side by side."""
+    """`<entry>_product<height>x<width>(v, w, m, [fetch])`: one of the products of each tile, blocks side by side."""
     in_c = _product_in_c(code, height, width)
     shape = scheduled_shape(code, height, width)
     if shape is None:
@@ -47,7 +48,9 @@ def scheduled_shape(code: WinogradCode, height: int, width: int) -> TileShape | 
     if not code.by_element or code.lanes != CHANNELS or code.channels % CHANNELS:
         return None
     block = code.lanes * FLOAT_BYTES
-    shape = TileShape(height, width, block, code.chunk_tiles * block)
+    weights = CHANNELS * width * block
+    fetched = -(-weights // code.chunk_groups) if code.by_point else 0
+    shape = TileShape(height, width, block, code.chunk_tiles * block, fetched)
     return shape if can_schedule(shape) else None
 
 
@@ -62,7 +65,7 @@ def _product_in_assembly(code: WinogradCode, shape: TileShape) -> str:
     return fill(
         """
         static void ${entry}_product${height}x$width(const float *restrict v, const float *restrict w,
-                                                     float *restrict m)
+                                                     float *restrict m$fetch)
         {
             static const vec$lanes zeros[$width];
             $assembly
@@ -70,6 +73,7 @@ def _product_in_assembly(code: WinogradCode, shape: TileShape) -> str:
         }
         """,
         entry=code.entry,
+        fetch=_FETCH if code.by_point else "",
         height=shape.pixels,
         width=shape.blocks,
         lanes=code.lanes,
@@ -132,16 +136,17 @@ def _product_in_c(code: WinogradCode, height: int, width: int) -> str:
     return fill(
         """
         static void ${entry}_product${height}x$width(const float *restrict v, const float *restrict w,
-                                                     float *restrict m)
+                                                     float *restrict m$fetch)
         {
             $sums
             $results
         }
         """,
         entry=code.entry,
+        fetch=_FETCH if code.by_point else "",
         height=height,
         width=width,
-        sums=indent(in_c, "    ").strip(),
+        sums=("(void)fetch;\n    " if code.by_point else "") + indent(in_c, "    ").strip(),
         results="\n    ".join(results),
     )
 

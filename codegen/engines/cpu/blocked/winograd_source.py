@@ -24,7 +24,7 @@ def winograd_text(code: WinogradCode) -> str:
             input_text(code),
             *products,
             *(output_text(code, rows, columns) for rows, columns in code.cuts),
-            _gather_text(code),
+            _gather_by_point(code) if code.by_point else _gather_text(code),
             _scatter_text(code),
             _choice_text(code),
             _edge_text(code),
@@ -92,6 +92,53 @@ def _gather_text(code: WinogradCode) -> str:
     )
 
 
+def _gather_by_point(code: WinogradCode) -> str:
+    """The same, of neighbouring tiles of a block one after the other: they write the same lines."""
+    height, width = code.source
+    return fill(
+        """
+        static void ${entry}_gather(const float *x, float *v, int t_first, int t_end)
+        {
+            for (int i = 0; i < $blocks; ++i)
+                for (int t = t_first; t < t_end; ++t) {
+                    $place
+                    const int top = ty - $above, left = tx - $beside;
+                    const float *from = x + ((n * $blocks + i) * $height + top) * $row + left * $lanes;
+                    float *to = v + i * $step + (t - t_first) * $lanes;
+                    if (top >= 0 && left >= 0 && top + $points <= $height && left + $points <= $width) {
+                        ${entry}_input(from, $row, to);
+                        continue;
+                    }
+                    const int first = left < 0 ? -left : 0, end = $width - left < $points ? $width - left : $points;
+                    float tile[$size] __attribute__((aligned(64)));
+                    for (int r = 0; r < $points; ++r)
+                        for (int c = 0; c < $points; ++c) {
+                            const vec$lanes zero = {0};
+                            const int inside = top + r >= 0 && top + r < $height && c >= first && c < end;
+                            $target = inside ? $value : zero;
+                        }
+                    ${entry}_input(tile, $tile_row, to);
+                }
+        }
+        """,
+        entry=code.entry,
+        place=_place_text(code),
+        above=code.pads[0],
+        beside=code.pads[1],
+        blocks=code.in_blocks,
+        height=height,
+        width=width,
+        row=width * code.lanes,
+        lanes=code.lanes,
+        points=code.points,
+        size=code.points**2 * code.lanes,
+        tile_row=code.points * code.lanes,
+        step=code.chunk_tiles * code.lanes,
+        target=vector(code.lanes, f"tile + (r * {code.points} + c) * {code.lanes}"),
+        value=constant_vector(code.lanes, f"from + r * {width * code.lanes} + c * {code.lanes}"),
+    )
+
+
 def _scatter_text(code: WinogradCode) -> str:
     """The outputs of the tiles of a chunk, of some blocks; tiles that reach over a border are cut off."""
     height, width = code.result
@@ -133,19 +180,21 @@ def _scatter_text(code: WinogradCode) -> str:
 def _choice_text(code: WinogradCode) -> str:
     """The products of a group of tiles, by the code for its height and width."""
     shapes = [(height, width) for height in code.heights for width in code.widths]
+    given = "v, w, m, fetch" if code.by_point else "v, w, m"
     calls = [
-        f"if (tiles == {height} && blocks == {width})\n        {code.entry}_product{height}x{width}(v, w, m);"
+        f"if (tiles == {height} && blocks == {width})\n        {code.entry}_product{height}x{width}({given});"
         for height, width in shapes
     ]
     return fill(
         """
         static inline void ${entry}_product(int tiles, int blocks, const float *restrict v, const float *restrict w,
-                                            float *restrict m)
+                                            float *restrict m$fetch)
         {
             $calls
         }
         """,
         entry=code.entry,
+        fetch=", const float *fetch" if code.by_point else "",
         calls="\n    else ".join(calls),
     )
 
@@ -200,6 +249,7 @@ def _span_text(code: WinogradCode) -> str:
 
 
 def _span_by_point(code: WinogradCode) -> str:
+    """While a chunk's groups meet some weights, each fetches a part of those behind them."""
     return fill(
         """
         static void ${entry}_span(const float *x, const float *w, const float *bias, float *y, float *work,
@@ -215,10 +265,12 @@ def _span_by_point(code: WinogradCode) -> str:
                     for (int b = b_first; b < b_end; b += $blocks) {
                         const int blocks = b + $blocks < $out_blocks ? $blocks : $out_blocks - b;
                         const float *k = w + (p * $out_blocks + b) * $panel;
+                        const float *fetch = k + 2 * blocks * $panel <= bias ? k + blocks * $panel : w;
                         for (int g = chunk; g < end; ++g) {
                             const int t = ${entry}_edge(g), place = (t - t_first) * $lanes;
                             ${entry}_product(${entry}_edge(g + 1) - t, blocks, v + p * $input_stride + place, k,
-                                             m + p * $product_stride + (b - b_first) * step + place * blocks);
+                                             m + p * $product_stride + (b - b_first) * step + place * blocks,
+                                             fetch + (g - chunk) * (blocks * $panel / $fetching));
                         }
                     }
                 for (int b = b_first; b < b_end; b += $blocks) {
@@ -231,6 +283,7 @@ def _span_by_point(code: WinogradCode) -> str:
         entry=code.entry,
         inputs=code.points**2 * code.input_stride,
         groups=code.groups,
+        fetching=code.chunk_groups,
         lanes=code.lanes,
         products=code.points**2,
         blocks=code.blocks,
