@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from codegen.expression import RELU, RESULT, clamp
+from codegen.expression import RELU, RESULT, Operand, apply, clamp
 from codegen.operator import Operator
 from codegen.operators.concat import Concat
 from codegen.operators.conv2d import Conv2d
@@ -20,6 +20,7 @@ from codegen.operators.transpose import Transpose
 from codegen.passes import optimize
 from codegen.passes.dead_code import remove_dead_code
 from codegen.passes.epilogue_fusion import fuse_epilogues
+from codegen.passes.gates import unite_gates
 from codegen.passes.padding import fold_padding
 from codegen.passes.reshape_elimination import eliminate_reshapes
 from codegen.passes.transposition import cancel_transposes
@@ -64,6 +65,31 @@ def test_clamp_does_not_fuse_over_a_join() -> None:
             (join, ("a", "b"), "y", None),
         ]
         assert rewritten(graph_of(steps), fuse_epilogues) == [CONV, Map(RELU), join]
+
+
+def test_gate_becomes_one_expression_and_the_epilogue_before_it() -> None:
+    gate, product = clamp(RESULT * 0.25 + 0.5, 0.0, 1.0), Operand(1) * Operand(0)
+    steps: list[Step] = [
+        (CONV, "x", "a", None),
+        (Map(gate), "a", "g", None),
+        (Map(product), ("g", "a"), "y", None),
+    ]
+    graph = graph_of(steps)
+    assert rewritten(graph, unite_gates) == [CONV, Map(RESULT * gate)]
+    same_results(graph, optimize(graph))
+    assert len(optimize(graph).nodes) == 1
+
+
+def test_what_is_no_gate_stays() -> None:
+    """The function's result is read twice, is of another tensor, or is an output."""
+    gate = Map(apply("exp", RESULT))
+    twice, product = Map(Operand(0) * Operand(1) + Operand(1)), Map(Operand(0) * Operand(1))
+    doubled: list[Step] = [(CONV, "x", "a", None), (gate, "a", "g", None), (twice, ("a", "g"), "y", None)]
+    assert rewritten(graph_of(doubled), unite_gates) == [CONV, gate, twice]
+    foreign: list[Step] = [(CONV, "x", "a", None), (gate, "a", "g", None), (product, ("x", "g"), "y", None)]
+    assert rewritten(graph_of(foreign), unite_gates) == [CONV, gate, product]
+    plain: list[Step] = [(CONV, "x", "a", None), (gate, "a", "g", None), (product, ("a", "g"), "y", None)]
+    assert rewritten(graph_of(plain, ("g", "y")), unite_gates) == [CONV, gate, product]
 
 
 def test_normalised_sum_is_a_depthwise_convolution() -> None:

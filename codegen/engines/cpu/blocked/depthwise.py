@@ -104,8 +104,9 @@ class CpuBlockedDepthwise(BlockedKernel):
     def emit(
         self, spec: LayerSpec, target: Target, choice: Choice, weights: Sequence[FloatArray], entry: str
     ) -> CpuProgram:
-        ordered = tile_registers(target, choice.tiles["lanes"]).ordered
-        code = replace(depthwise_code(spec, choice.tiles, entry), ordered=ordered)
+        registers = tile_registers(target, choice.tiles["lanes"])
+        code = depthwise_code(spec, choice.tiles, entry)
+        code = replace(code, ordered=registers.ordered, fetches=registers.scheduled)
         packed = pack_depthwise(weights, code)
         biases = packed.size - blocks_of(spec.output.shape[1], code.lanes) * code.lanes
         layout = layout_named(choice.output_layout)

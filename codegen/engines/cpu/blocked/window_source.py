@@ -14,6 +14,8 @@ from codegen.engines.cpu.source import fill
 from codegen.expression import RESULT, Expression
 from codegen.windows import Window, Windows
 
+LINE_ELEMENTS = 16  # of 64 bytes
+FETCHED_TILES = 2
 CHAINS = (
     8  # sums that grow at the same time, to hide the latency of an addition: two a cycle, four cycles each
 )
@@ -33,7 +35,8 @@ class WindowCode:
     """What the text depends on. `kind`: "product" (with weights and bias), "max" or "average".
 
     `rows` by `pixels` outputs are in registers at once; more than one row only where the windows see no border, their
-    weights all being in registers too. `multiplier`: so many blocks in turn read one of the input.
+    weights all being in registers too. `multiplier`: so many blocks in turn read one of the input. `fetches`: inputs
+    are fetched ahead of their use; rows of a tile are more streams than a small core's prefetcher follows.
     """
 
     entry: str
@@ -47,6 +50,7 @@ class WindowCode:
     include_padding: bool = False
     epilogue: Expression = RESULT
     ordered: OrderedForm = ""
+    fetches: bool = False
 
     @property
     def lanes(self) -> int:
@@ -247,8 +251,28 @@ def _row_sums(code: WindowCode, run: Run) -> list[str]:
     return [*lines, "    (void)row;" if not readers else "", "}"]
 
 
+def _fetched(code: WindowCode, run: Run, row: str) -> list[str]:
+    """Prefetches of what the tile after the next reads of a row."""
+    if not code.fetches:
+        return []
+    step = len(run.taps) * code.windows.columns.stride * code.source.pixel
+    return [
+        f"__builtin_prefetch({row} + {FETCHED_TILES * step + line});"
+        for line in range(0, step, LINE_ELEMENTS)
+    ]
+
+
 def _many_rows(code: WindowCode, run: Run) -> list[str]:
     lines = _rows_sums(code, run)
+    down = (
+        (code.rows - 1) * code.windows.rows.stride
+        + (code.windows.rows.taps - 1) * code.windows.rows.dilation
+        + 1
+    )
+    lines = [
+        *(line for row in range(down) for line in _fetched(code, run, f"in + {row * code.source.row}")),
+        *lines,
+    ]
     if code.has_assembly:
         lines = [either(code.ordered, "\n".join(_ordered_rows(code, run)), "\n".join(lines))]
     for r in range(code.rows):

@@ -18,6 +18,9 @@ def input_text(code: WinogradCode) -> str:
     """One tile of one block of channels: columns first, then rows."""
     vec, lanes, points = f"vec{code.lanes}", code.lanes, range(code.points)
     steps: list[Step] = []
+    if code.by_point:  # what the next tiles read: more rows than a small core's prefetcher follows
+        ahead = (code.points + code.tile) * lanes
+        steps += [("", f"__builtin_prefetch(x + {i} * row + {ahead});") for i in points]
     for j in points:
         d = [f"d{i}_{j}" for i in points]
         steps += [(d[i], constant_vector(lanes, f"x + {i} * row + {j * lanes}")) for i in points]
