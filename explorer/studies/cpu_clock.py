@@ -37,16 +37,29 @@ class LoopRow:
 
 @dataclass(frozen=True)
 class NetworkRow:
-    """A network by a peer: its modelled time in seconds at each bandwidth of `BANDWIDTHS`, beside the board's."""
+    """A network by a peer on some threads: its modelled time in seconds at each bandwidth of the settings, beside
+    the board's.
+    """
 
     network: str
     peer: str
+    threads: int
     published: Published
     judged: tuple[Judged, ...]
 
     def ratio(self, place: int) -> float:
         """Of the modelled time to the published one."""
-        return self.judged[place].time_s * 1e3 / self.published.ms
+        return self.judged[place].time_s * 1e3 / self.published_ms
+
+    @property
+    def published_ms(self) -> float:
+        """The board's time of these threads."""
+        return self.published.ms_on(self.threads)
+
+    @property
+    def is_seen(self) -> bool:
+        """Whether the model was compared with that time while it was made."""
+        return self.published.seen and self.threads == 1
 
 
 @dataclass(frozen=True)
@@ -58,6 +71,8 @@ class ClockSettings:
     clock_hz: float
     networks: tuple[str, ...]
     peers: tuple[Wheel, ...]
+    threads: tuple[int, ...] = (1,)
+    bandwidths: tuple[float, ...] = BANDWIDTHS
 
 
 def loop_rows(model: CoreModel) -> tuple[LoopRow, ...]:
@@ -77,7 +92,8 @@ def network_rows(
 ) -> Iterator[NetworkRow]:
     """Each network by each peer, what the journal has of the same model not run again.
 
-    Raises UsageError for a network without file or published time, PeerError where packages or wheels cannot be had.
+    Raises UsageError for a network without file or published time, PeerError for a number of threads without one, or
+    where packages or wheels cannot be had.
     """
     published = load_published()
     paths = {name: settings.params / f"{name}.param" for name in settings.networks}
@@ -87,26 +103,43 @@ def network_rows(
             f"no file or no published time of {', '.join(lacking)}: give a directory with NAME.param by --params, of "
             f"{', '.join(published)}"
         )
+    for threads in settings.threads:
+        for name in settings.networks:
+            published[name].ms_on(threads)
     root = make_userland(settings.cache, tell)
-    for name in settings.networks:
-        for wheel in settings.peers:
-            site = unpack_wheel(wheel, settings.cache, tell)
-            judged = []
-            for bandwidth in BANDWIDTHS:
-                varied = model.with_memory(bytes_per_s=bandwidth)
-                key = content_hash(
-                    [varied.hash, settings.clock_hz, str(wheel), paths[name].read_text("ascii")]
-                )
-                kept = settings.cache / "journal" / f"{key}.json"
-                if not kept.is_file():
-                    tell(f"{name} by {wheel} at {bandwidth / 1e9:g} GB/s")
-                    ran = judge(
-                        varied, settings.clock_hz, root, site, wheel, paths[name], published[name].pixels
+    for threads in settings.threads:
+        for name in settings.networks:
+            for wheel in settings.peers:
+                judged = tuple(
+                    _judged(
+                        model.with_memory(bytes_per_s=one), settings, root, wheel, paths[name], threads, tell
                     )
-                    kept.parent.mkdir(parents=True, exist_ok=True)
-                    kept.write_text(json.dumps(asdict(ran)), encoding="utf-8")
-                judged.append(Judged(**json.loads(kept.read_text(encoding="utf-8"))))
-            yield NetworkRow(name, str(wheel), published[name], tuple(judged))
+                    for one in settings.bandwidths
+                )
+                yield NetworkRow(name, str(wheel), threads, published[name], judged)
+
+
+def _judged(
+    model: CoreModel,
+    settings: ClockSettings,
+    root: Path,
+    wheel: Wheel,
+    param: Path,
+    threads: int,
+    tell: Callable[[str], None],
+) -> Judged:
+    """From the journal, or run and kept there."""
+    key = content_hash([model.hash, settings.clock_hz, str(wheel), threads, param.read_text("ascii")])
+    kept = settings.cache / "journal" / f"{key}.json"
+    if not kept.is_file():
+        site = unpack_wheel(wheel, settings.cache, tell)
+        bandwidth = model.memory["bytes_per_s"].value
+        tell(f"{param.stem} by {wheel} on {threads} thread{'s' * (threads > 1)} at {bandwidth / 1e9:g} GB/s")
+        pixels = load_published()[param.stem].pixels
+        ran = judge(model, settings.clock_hz, root, site, wheel, param, pixels, threads)
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        kept.write_text(json.dumps(asdict(ran)), encoding="utf-8")
+    return Judged(**json.loads(kept.read_text(encoding="utf-8")))
 
 
 def own_rows(model: CoreModel, names: Sequence[str], clock_hz: float) -> list[tuple[OwnRun, ...]]:
@@ -120,12 +153,12 @@ def own_rows(model: CoreModel, names: Sequence[str], clock_hz: float) -> list[tu
     return rows
 
 
-def verdict(rows: Sequence[NetworkRow]) -> str:
+def verdict(rows: Sequence[NetworkRow], bandwidths: Sequence[float] = BANDWIDTHS) -> str:
     """The ratios' median and extremes, of networks that the model had seen and of those that it had not."""
     sentences = []
     for seen, whose in ((True, "that the model had seen"), (False, "kept out of it")):
-        for place, bandwidth in enumerate(BANDWIDTHS):
-            ratios = [row.ratio(place) for row in rows if row.published.seen is seen]
+        for place, bandwidth in enumerate(bandwidths):
+            ratios = [row.ratio(place) for row in rows if row.is_seen is seen]
             if ratios:
                 sentences.append(
                     f"{len(ratios)} networks {whose}, {bandwidth / 1e9:g} GB/s: median ratio "

@@ -1,4 +1,4 @@
-"""An executor that runs programs for AArch64 under qemu-user by the clock of a modelled core."""
+"""An executor that runs programs for AArch64 under qemu-user by the clocks of modelled cores."""
 
 from __future__ import annotations
 
@@ -28,7 +28,9 @@ _OUTSIDE_GROUPS = frozenset({"threads", "cycles", "instructions"})
 
 @dataclass(frozen=True)
 class ClockReport:
-    """What a program took on the modelled core since the model woke: cycles, instructions, and counts by name."""
+    """What a program took on the modelled cores since the model woke: cycles until its end, and the instructions and
+    counts by name of all its threads.
+    """
 
     cycles: int
     instructions: int
@@ -47,9 +49,11 @@ def why_no_clock() -> str | None:
 class ClockedExecutor:
     """`microbench.boards.execution.Executor` under qemu-user: whatever clock a program reads is the modelled core's.
 
-    The same program with the same files takes the same cycles every time, and threads of this process may run several.
-    With `wakes_at_yield` the model sleeps, and its clock stands, until the program first calls sched_yield: what goes
-    before runs several times as fast. `library_root`: where programs find their dynamic loader and libraries.
+    A program's threads have a core each; where more run at once than the model has, or one waits in a way that is not
+    modelled, the program ends with a message. The same program with the same files takes the same cycles every time,
+    and threads of this process may run several. With `wakes_at_yield` the model sleeps, and its clocks stand, until the
+    program first calls sched_yield: what goes before runs several times as fast. `library_root`: where programs find
+    their dynamic loader and libraries.
     """
 
     def __init__(
@@ -90,8 +94,7 @@ class ClockedExecutor:
     ) -> tuple[Finished, ClockReport | None]:
         """The program's end, and what it took; None where it did not end well.
 
-        `environment` is all that the program sees of one. Raises BoardError where the plugin was not loaded, or where
-        the program had more than one thread: the model has one core.
+        `environment` is all that the program sees of one. Raises BoardError where the plugin was not loaded.
         """
         words = (
             *(*_ALONE, *(f"{name}={value}" for name, value in (environment or {}).items())),
@@ -108,10 +111,6 @@ class ClockedExecutor:
         if report is None:
             raise BoardError(
                 f"{EMULATOR} reported no cycles: it did not load {self._plugin.name}; take QEMU 7 or 8"
-            )
-        if report.threads != 1:
-            raise BoardError(
-                f"{executable.name} had {report.threads} threads, and the model has one core: ask for one thread"
             )
         return finished, report
 

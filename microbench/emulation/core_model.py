@@ -16,6 +16,7 @@ from microbench.profile import Constant, Constants
 
 CORE_DIRECTORY = Path(__file__).parent / "cores"
 CLOCK_DIRECTORY = Path(__file__).parent / "clock_plugin"
+INTERFACE = Path(__file__).with_name("qemu_plugin.h")
 HEADER = "core_model.h"
 Forms = int | tuple[int, int]
 Flags = bool | tuple[bool, bool]
@@ -46,7 +47,8 @@ MEMORY = (
     "latency_s",
     "bytes_per_s",
 )
-# Those of the decoder (clock_plugin/decode.c).
+CLUSTER = ("cores", "ahead_cycles", "wake_s", "waking_s")
+# Those of the decoder (clock_plugin/decode.c, decode_vector.c).
 CLASSES = (
     *("alu", "shifted", "multiply", "multiply_64", "multiply_add_64", "divide"),
     *("branch", "hint", "system", "prefetch"),
@@ -55,7 +57,9 @@ CLASSES = (
     *("store", "store_pair", "store_vector", "store_vector_pair", "store_structure", "store_interleaved"),
     *("store_lane", "fused", "float_multiply", "float", "float_step", "float_divide", "float_move"),
     *("float_select", "float_root", "divide_single", "divide_double", "float_to_general", "general_to_float"),
-    *("logical", "vector", "integer", "integer_multiply", "integer_fused", "dot_product"),
+    *("logical", "vector", "integer", "integer_late", "saturating", "integer_long", "integer_twice"),
+    *("widen", "narrow", "narrow_rounded", "narrow_saturating", "integer_multiply", "integer_multiply_long"),
+    *("integer_fused", "integer_fused_long", "dot_product"),
     *("permute", "insert", "vector_to_general"),
 )
 _NO_UNIT = "none"
@@ -108,6 +112,7 @@ class CoreModel(BaseModel):
     emulated: str
     pipeline: Constants
     memory: Constants
+    cluster: Constants
     classes: dict[str, InstructionClass]
 
     @field_validator("pipeline")
@@ -122,11 +127,22 @@ class CoreModel(BaseModel):
         _require(given, MEMORY)
         return given
 
+    @field_validator("cluster")
+    @classmethod
+    def _whole_cluster(cls, given: Constants) -> Constants:
+        _require(given, CLUSTER)
+        return given
+
     @field_validator("classes")
     @classmethod
     def _all_classes(cls, given: dict[str, InstructionClass]) -> dict[str, InstructionClass]:
         _require(given, CLASSES)
         return given
+
+    @property
+    def cores(self) -> int:
+        """How many threads may run at once."""
+        return round(self.cluster["cores"].value)
 
     @cached_property
     def hash(self) -> str:
@@ -146,7 +162,7 @@ class CoreModel(BaseModel):
 
     def sources(self, clock_hz: float) -> dict[str, str]:
         """The C files of the plugin with this model at that clock."""
-        paths = sorted((*CLOCK_DIRECTORY.glob("*.c"), *CLOCK_DIRECTORY.glob("*.h")))
+        paths = sorted((*CLOCK_DIRECTORY.glob("*.c"), *CLOCK_DIRECTORY.glob("*.h"), INTERFACE))
         return {
             **{path.name: path.read_text(encoding="utf-8") for path in paths},
             HEADER: self._header(clock_hz),
@@ -161,6 +177,10 @@ class CoreModel(BaseModel):
             "l1_sets": l1 / line / memory["l1_ways"],
             "l2_sets": l2 / line / memory["l2_ways"],
             "memory_cycles": memory["latency_s"] * clock_hz,
+            "cores": self.cluster["cores"].value,
+            "ahead_cycles": self.cluster["ahead_cycles"].value,
+            "wake_cycles": self.cluster["wake_s"].value * clock_hz,
+            "waking_cycles": self.cluster["waking_s"].value * clock_hz,
             "cycles_per_line": line / memory["bytes_per_s"] * clock_hz,
         }
         groups = sorted({row.group for row in self.classes.values()})

@@ -22,6 +22,8 @@ typedef struct qemu_info_t {
     const char *target_name;
 } qemu_info_t; /* its beginning */
 
+void qemu_plugin_register_vcpu_init_cb(qemu_plugin_id_t id, void (*callback)(qemu_plugin_id_t id, unsigned vcpu));
+void qemu_plugin_register_vcpu_exit_cb(qemu_plugin_id_t id, void (*callback)(qemu_plugin_id_t id, unsigned vcpu));
 void qemu_plugin_register_vcpu_tb_trans_cb(qemu_plugin_id_t id,
                                            void (*callback)(qemu_plugin_id_t id, struct qemu_plugin_tb *block));
 void qemu_plugin_register_vcpu_tb_exec_cb(struct qemu_plugin_tb *block, void (*callback)(unsigned vcpu, void *data),
@@ -42,7 +44,9 @@ void qemu_plugin_register_vcpu_syscall_cb(qemu_plugin_id_t id,
 void qemu_plugin_register_vcpu_syscall_ret_cb(qemu_plugin_id_t id, void (*callback)(qemu_plugin_id_t id, unsigned vcpu,
                                                                                     int64_t number, int64_t result));
 void qemu_plugin_register_atexit_cb(qemu_plugin_id_t id, void (*callback)(qemu_plugin_id_t id, void *data), void *data);
+unsigned qemu_plugin_mem_size_shift(qemu_plugin_meminfo_t info);
 _Bool qemu_plugin_mem_is_store(qemu_plugin_meminfo_t info);
+uint64_t qemu_plugin_tb_vaddr(const struct qemu_plugin_tb *block);
 size_t qemu_plugin_tb_n_insns(const struct qemu_plugin_tb *block);
 struct qemu_plugin_insn *qemu_plugin_tb_get_insn(const struct qemu_plugin_tb *block, size_t place);
 const void *qemu_plugin_insn_data(const struct qemu_plugin_insn *instruction);

@@ -18,7 +18,7 @@ def test_all_but_one_of_the_published_loops_take_the_cycles_of_silicon() -> None
     modelled = modelled_cycles(model, loops)
     off = {name for name, loop in loops.items() if abs(modelled[name] - loop.cycles) > loop.tolerance}
     assert off == KNOWN_OUTLIERS
-    assert len(loops) == 38
+    assert len(loops) == 69
 
 
 def test_the_tolerance_is_six_percent_or_a_few_hundredths_of_a_cycle() -> None:

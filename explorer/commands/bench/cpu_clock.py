@@ -14,7 +14,7 @@ from explorer.terminal.json_output import told
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from explorer.studies.cpu_clock import LoopRow, NetworkRow
+    from explorer.studies.cpu_clock import ClockSettings, LoopRow, NetworkRow
     from explorer.studies.own_clock import OwnRun
     from explorer.studies.study_table import StudyTable
 
@@ -23,10 +23,13 @@ TITLE = "The clock of a Cortex-A53"
 INTRODUCTION = """\
 `explore bench cpu-clock --params DIR` runs programs for AArch64 under qemu-user with a plugin that models the core: an
 in-order pipeline of two instructions a cycle, caches, prefetches and memory
-([core model](../microbench/emulation/cores/cortex-a53.toml), every constant with its source). The judges are loops
-whose cycles on silicon are published, and another engine's own build on networks whose times on a Raspberry Pi 3B+ are
+([core model](../microbench/emulation/cores/cortex-a53.toml), every constant with its source). Threads have a core and a
+clock each, and go on in the order of their clocks; the second level and the channel to memory are shared, and a thread
+that waits costs what it waits. The judges are loops whose cycles on silicon are published, and another engine's own
+build on networks whose times on a Raspberry Pi 3B+ are
 ([published.toml](../microbench/emulation/judges/published.toml)). Times are `simulated`; ratios are modelled time to
-published time. The model is identified by its hash; kernels of this project are tuned on it only as it stands here."""
+published time. `seen before`: the model was compared with that time while it was made; nothing was fitted to a time of
+four threads. The model is identified by its hash; kernels of this project are tuned on it only as it stands here."""
 OWN_COUNTS = ("multiply-add", "vector load", "vector store")
 LOOP_COLUMNS = (
     ("loop", "left"),
@@ -55,6 +58,22 @@ def cpu_clock(
         list[str] | None,
         typer.Option(help="only this release of ncnn; may be repeated", metavar="VERSION"),
     ] = None,
+    threads: Annotated[
+        list[int] | None,
+        typer.Option(
+            help="threads of the networks; may be repeated (default: 1; there are published times of 1 and 4)",
+            min=1,
+            metavar="N",
+        ),
+    ] = None,
+    bandwidth: Annotated[
+        list[float] | None,
+        typer.Option(
+            help="bytes a second of the modelled memory; may be repeated (default: 2e9 and 2.5e9)",
+            min=1e6,
+            metavar="B/S",
+        ),
+    ] = None,
     own: Annotated[
         list[str] | None,
         typer.Option(
@@ -80,7 +99,14 @@ def cpu_clock(
     """Judge the modelled clock of a Cortex-A53 by published loops and by networks of another engine."""
     with reported(place=markdown):
         from explorer.errors import UsageError
-        from explorer.studies.cpu_clock import CORE, ClockSettings, loop_rows, network_rows, own_rows
+        from explorer.studies.cpu_clock import (
+            BANDWIDTHS,
+            CORE,
+            ClockSettings,
+            loop_rows,
+            network_rows,
+            own_rows,
+        )
         from explorer.studies.study_table import show, write_markdown
         from microbench.emulation.core_model import load_core
         from microbench.emulation.judges.judge import load_published
@@ -99,12 +125,20 @@ def cpu_clock(
                 clock_hz=cpu_hz,
                 networks=tuple(network or load_published()),
                 peers=peers,
+                threads=tuple(dict.fromkeys(threads or (1,))),
+                bandwidths=tuple(bandwidth or BANDWIDTHS),
             )
             for row in network_rows(model, settings, lambda text: console.print(text, markup=False)):
                 rows.append(row)
             tables += [
-                _networks([row for row in rows if row.peer == str(wheel)], str(wheel), cpu_hz)
+                _networks(
+                    [row for row in rows if (row.peer, row.threads) == (str(wheel), count)],
+                    str(wheel),
+                    settings,
+                    count,
+                )
                 for wheel in peers
+                for count in settings.threads
             ]
         if own:
             tables.append(_own(own_rows(model, own, cpu_hz), cpu_hz))
@@ -125,19 +159,19 @@ def _loops(rows: Sequence[LoopRow], model_hash: str) -> StudyTable:
     return StudyTable("Loops of the core", LOOP_COLUMNS, cells, (note,))
 
 
-def _networks(rows: Sequence[NetworkRow], peer: str, cpu_hz: float) -> StudyTable:
-    from explorer.studies.cpu_clock import BANDWIDTHS, verdict
+def _networks(rows: Sequence[NetworkRow], peer: str, settings: ClockSettings, threads: int) -> StudyTable:
+    from explorer.studies.cpu_clock import verdict
     from explorer.studies.study_table import StudyTable
 
     columns = [("network", "left"), ("seen before", "left"), ("published, ms", "right")]
-    for bandwidth in BANDWIDTHS:
+    for bandwidth in settings.bandwidths:
         columns += [(f"{bandwidth / 1e9:g} GB/s, ms", "right"), ("ratio", "right")]
     columns.append(("instructions, millions", "right"))
     cells = tuple(
         (
             row.network,
-            "yes" if row.published.seen else "no",
-            f"{row.published.ms:.2f}",
+            "yes" if row.is_seen else "no",
+            f"{row.published_ms:.2f}",
             *(
                 cell
                 for place, judged in enumerate(row.judged)
@@ -147,10 +181,10 @@ def _networks(rows: Sequence[NetworkRow], peer: str, cpu_hz: float) -> StudyTabl
         )
         for row in rows
     )
-    note = "Published: Raspberry Pi 3B+, 1.4 GHz, one thread, ncnn of 2023-06-23."
-    return StudyTable(
-        f"{peer}, {cpu_hz / 1e9:g} GHz, one thread", tuple(columns), cells, (note, verdict(rows))
-    )
+    named = "one thread" if threads == 1 else f"{threads} threads"
+    note = f"Published: Raspberry Pi 3B+, 1.4 GHz, {named}, ncnn of 2023-06-23."
+    title = f"{peer}, {settings.clock_hz / 1e9:g} GHz, {named}"
+    return StudyTable(title, tuple(columns), cells, (note, verdict(rows, settings.bandwidths)))
 
 
 def _own(rows: Sequence[tuple[OwnRun, ...]], cpu_hz: float) -> StudyTable:

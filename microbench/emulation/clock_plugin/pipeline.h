@@ -1,4 +1,4 @@
-/* An in-order core that issues up to two instructions a cycle: the times of one block of them after another. */
+/* In-order cores that issue up to two instructions a cycle: the times of one block of them after another. */
 #ifndef EXPLORE_PIPELINE_H
 #define EXPLORE_PIPELINE_H
 
@@ -20,14 +20,16 @@ typedef struct {
     uint64_t groups[GROUPS]; /* instructions */
 } pipeline_counts;
 
-extern pipeline_counts pipeline_counted;
+/* A core's clock, and what it counted. */
+uint64_t pipeline_cycles(unsigned core);
+const pipeline_counts *pipeline_counted(unsigned core);
 
-/* The core's clock. */
-uint64_t pipeline_cycles(void);
+/* The core does nothing until then. */
+void pipeline_resume(unsigned core, uint64_t at);
 
 /* Runs a block of instructions that ends before the address `end`; `next` is where execution went on. Accesses come in
  * the order of their instructions. */
-void pipeline_run(const instruction *block, uint32_t count, uint64_t end, uint64_t next, const memory_access *accesses,
-                  size_t access_count);
+void pipeline_run(unsigned core, const instruction *block, uint32_t count, uint64_t end, uint64_t next,
+                  const memory_access *accesses, size_t access_count);
 
 #endif

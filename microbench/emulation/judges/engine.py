@@ -42,8 +42,9 @@ def run_engine(
     peer: Peer,
     converted: Path,
     network: PeerNetwork,
+    threads: int = 1,
 ) -> EngineRun:
-    """Runs a converted network of a peer: `sites` hold its wheel and NumPy's, `root` what both need.
+    """Runs a converted network of a peer on so many threads: `sites` hold its wheel and NumPy's, `root` what both need.
 
     Raises PeerError where the engine refuses it, BoardError without emulator.
     """
@@ -58,13 +59,24 @@ def run_engine(
     environment = {
         "PYTHONPATH": ":".join(map(str, sites)),
         "PYTHONHASHSEED": "0",
-        "OMP_NUM_THREADS": "1",
+        "OMP_NUM_THREADS": str(threads),
         "OPENBLAS_NUM_THREADS": "1",
     }
     where = "." if converted.is_dir() else converted.name
     finished, report = executor.clocked(
         root / "usr" / "bin" / f"python{PYTHON}",
-        ("-S", "-B", PROGRAM.name, peer.engine.name, where, _INPUTS, str(RUNS), _TIMES, _OUTPUTS),
+        (
+            "-S",
+            "-B",
+            PROGRAM.name,
+            peer.engine.name,
+            where,
+            _INPUTS,
+            str(threads),
+            str(RUNS),
+            _TIMES,
+            _OUTPUTS,
+        ),
         files,
         (_TIMES, _OUTPUTS),
         LIMIT_S,

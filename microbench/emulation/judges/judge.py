@@ -22,13 +22,23 @@ _PARAM, _RESULT = "network.param", "result.json"
 
 
 class Published(BaseModel):
-    """What a board took for a network, in milliseconds; `pixels`: of its square picture."""
+    """What a board took for a network on one thread and on four, in milliseconds; `pixels`: of its square picture."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     ms: float
+    ms_on_four: float
     pixels: int
     seen: bool
+
+    def ms_on(self, threads: int) -> float:
+        """Raises PeerError where there is no time of so many."""
+        times = {1: self.ms, 4: self.ms_on_four}
+        if threads not in times:
+            raise PeerError(
+                f"no published time of {threads} threads; there are those of {', '.join(map(str, times))}"
+            )
+        return times[threads]
 
 
 @dataclass(frozen=True)
@@ -48,18 +58,25 @@ def load_published() -> dict[str, Published]:
 
 
 def judge(
-    model: CoreModel, clock_hz: float, root: Path, site: Path, wheel: Wheel, param: Path, pixels: int
+    model: CoreModel,
+    clock_hz: float,
+    root: Path,
+    site: Path,
+    wheel: Wheel,
+    param: Path,
+    pixels: int,
+    threads: int = 1,
 ) -> Judged:
-    """Runs a network (a file *.param of ncnn) `RUNS` times and takes the last.
+    """Runs a network (a file *.param of ncnn) `RUNS` times on so many threads and takes the last.
 
     Raises PeerError where the engine refuses it or is not the release that was asked for, BoardError without emulator.
     """
     executor = ClockedExecutor(model, clock_hz, wakes_at_yield=True, library_root=root)
     files = {_PARAM: param.read_bytes(), PROGRAM.name: PROGRAM.read_bytes()}
-    environment = {"PYTHONPATH": str(site), "PYTHONHASHSEED": "0", "OMP_NUM_THREADS": "1"}
+    environment = {"PYTHONPATH": str(site), "PYTHONHASHSEED": "0", "OMP_NUM_THREADS": str(threads)}
     finished, report = executor.clocked(
         root / "usr" / "bin" / f"python{PYTHON}",
-        ("-S", "-B", PROGRAM.name, _PARAM, str(pixels), str(RUNS), _RESULT),
+        ("-S", "-B", PROGRAM.name, _PARAM, str(pixels), str(threads), str(RUNS), _RESULT),
         files,
         (_RESULT,),
         LIMIT_S,

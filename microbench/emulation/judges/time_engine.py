@@ -1,4 +1,4 @@
-"""Runs inside the emulator: time_engine.py ENGINE.py MODEL INPUTS.npz RUNS TIMES.json OUTPUTS.npz.
+"""Runs inside the emulator: time_engine.py ENGINE.py MODEL INPUTS.npz THREADS RUNS TIMES.json OUTPUTS.npz.
 
 ENGINE.py and INPUTS.npz are what serve.py of `explore bench cpu-peers` takes (microbench/peers/programs). Times are
 those of the clock that it is given, and the model wakes before the first run.
@@ -16,15 +16,15 @@ from pathlib import Path
 import numpy as np
 
 
-def main(engine: str, model: str, inputs: str, runs: int, times: str, outputs: str) -> None:
-    """The engine has one thread."""
+def main(engine: str, model: str, inputs: str, threads: int, runs: int, times: str, outputs: str) -> None:
+    """The engine has so many threads."""
     spec = importlib.util.spec_from_file_location("engine", engine)
     if spec is None or spec.loader is None:
         raise SystemExit(f"{engine} is no Python file")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     names, *values = np.load(inputs).values()
-    loaded = module.Engine(model, dict(zip(map(str, names), values, strict=True)), 1)
+    loaded = module.Engine(model, dict(zip(map(str, names), values, strict=True)), threads)
     times_s = []
     os.sched_yield()
     for _ in range(runs):
@@ -36,5 +36,5 @@ def main(engine: str, model: str, inputs: str, runs: int, times: str, outputs: s
 
 
 if __name__ == "__main__":
-    engine, model, inputs, runs, times, outputs = sys.argv[1:]
-    main(engine, model, inputs, int(runs), times, outputs)
+    engine, model, inputs, threads, runs, times, outputs = sys.argv[1:]
+    main(engine, model, inputs, int(threads), int(runs), times, outputs)

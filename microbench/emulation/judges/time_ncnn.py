@@ -1,4 +1,4 @@
-"""Runs inside the emulator: time_ncnn.py PARAM PIXELS RUNS RESULT; times are those of the clock that it is given."""
+"""Runs inside the emulator: time_ncnn.py PARAM PIXELS THREADS RUNS RESULT; times are those of its clock."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ ON = ("winograd_convolution", "sgemm_convolution", "int8_inference", "packing_la
 ON_WHERE_THE_CORE_CAN = ("fp16_packed", "fp16_storage", "fp16_arithmetic")
 
 
-def main(param: str, pixels: int, runs: int, result: str) -> None:
+def main(param: str, pixels: int, threads: int, runs: int, result: str) -> None:
     """Weights are empty, as in ncnn's own benchmark; the model wakes before the first run."""
     net = ncnn.Net()
     net.opt.lightmode = True
-    net.opt.num_threads = 1
+    net.opt.num_threads = threads
     for name in (*ON, *ON_WHERE_THE_CORE_CAN):
         setattr(net.opt, f"use_{name}", True)
     net.opt.use_bf16_storage = False
@@ -45,4 +45,5 @@ def main(param: str, pixels: int, runs: int, result: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), sys.argv[4])
+    param, pixels, threads, runs, result = sys.argv[1:]
+    main(param, int(pixels), int(threads), int(runs), result)

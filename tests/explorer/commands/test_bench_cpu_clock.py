@@ -61,8 +61,24 @@ def test_networks_stand_beside_published_times_and_the_loops(
     assert result.exit_code == 0, result.output
     text = page.read_text(encoding="utf-8")
     assert "| squeezenet | yes | 125.58 | 100.0 | 0.80 | 80.0 | 0.64 | 171.0 |" in text
-    assert f"37 of 38 loops within 6 % or 0.03 cycle. Model {load_core('cortex-a53').hash}." in text
+    assert f"68 of 69 loops within 6 % or 0.03 cycle. Model {load_core('cortex-a53').hash}." in text
     assert judged == [2.0e9, 2.5e9]
+
+
+@pytest.mark.needs("instruction counting")
+def test_threads_stand_beside_published_times_of_as_many(
+    judged: list[float], params: Path, tmp_path: Path
+) -> None:
+    page = tmp_path / "page.md"
+    more = ("--network", "squeezenet", "--cache", tmp_path, "--markdown", page, "--bandwidth", "2e9")
+    given = ("bench", "cpu-clock", "--params", params, "--peer", NCNN_OF_THE_TABLE.version, *more)
+    result = explore(*given, "--threads", "1", "--threads", "4")
+    assert result.exit_code == 0, result.output
+    text = page.read_text(encoding="utf-8")
+    assert "1.4 GHz, 4 threads" in text
+    assert "| squeezenet | no | 85.22 | 100.0 | 1.17 | 171.0 |" in text
+    assert judged == [2.0e9, 2.0e9]
+    refused(explore(*given, "--threads", "3"), "no published time of 3 threads; there are those of 1, 4")
 
 
 def test_what_the_journal_has_is_not_run_again(judged: list[float], params: Path, tmp_path: Path) -> None:
@@ -125,6 +141,21 @@ def test_this_projects_plan_of_a_network_runs_by_the_clock(tmp_path: Path) -> No
     macs = sum(step.spec.macs for step in modelled_plan(network, profile).steps)
     assert run.time_s > macs / 4 / 1.4e9  # four floats a cycle
     assert run.counts["multiply-add"] > 0.9 * macs / 4  # padding is left out
+
+
+@pytest.mark.needs("instruction counting")
+def test_a_plan_of_four_threads_takes_less_and_the_same_every_time(tmp_path: Path) -> None:
+    path = tmp_path / "tiny.onnx"
+    path.write_bytes(build("mobilenet_v1", resolution=64, classes=10).SerializeToString())
+    network, profile = load_network(path, {}, "tiny"), load_profile("pi-3-64")
+    (trial,) = trials_of(network, seed=0, count=1)
+    core = load_core("cortex-a53")
+    plan = modelled_plan(network, profile, threads=4)
+    assert {step.choice.threads for step in plan.steps} >= {4}
+    alone = clock_network(network, profile, core, 1.4e9, trial)
+    run, again = (clock_network(network, profile, core, 1.4e9, trial, plan) for _ in range(2))
+    assert run.is_right and run == again
+    assert 1 / 4 < run.time_s / alone.time_s < 3 / 4
 
 
 def core_groups() -> set[str]:
