@@ -65,7 +65,8 @@ class ArmRow:
 @dataclass(frozen=True)
 class ArmSettings:
     """`networks`: names of the zoo or ONNX files; `plans`: files plan.json of some of them; `cache`: of packages,
-    wheels and the journal; `environments`: of the peers' converters; `bandwidths` of the modelled memory, bytes/s.
+    wheels and the journal; `environments`: of the peers' converters; `bandwidths` of the modelled memory, bytes/s;
+    `threads` of every contender.
     """
 
     networks: tuple[str, ...]
@@ -74,6 +75,7 @@ class ArmSettings:
     environments: Path
     clock_hz: float
     bandwidths: tuple[float, ...] = BANDWIDTHS
+    threads: int = 1
 
 
 @dataclass(frozen=True)
@@ -122,7 +124,7 @@ def varied_rows(model: CoreModel, settings: ArmSettings, tell: Callable[[str], N
     """The networks at the first bandwidth with each assumed constant of the memory system, one after the other, at
     `FACTORS` of its value; the bandwidth itself is such a constant. Raises as `arm_rows`.
     """
-    at_first = replace(settings, bandwidths=BANDWIDTHS[:1])
+    at_first = replace(settings, bandwidths=settings.bandwidths[:1])
     for name, constant in model.memory.items():
         if not constant.source.startswith("assumed"):
             continue
@@ -137,10 +139,10 @@ def varied_rows(model: CoreModel, settings: ArmSettings, tell: Callable[[str], N
             yield Varied(name, value, tuple(rows))
 
 
-def means(rows: Sequence[ArmRow]) -> str:
+def means(rows: Sequence[ArmRow], bandwidths: Sequence[float] = BANDWIDTHS) -> str:
     """Geometric means of our time to the fastest other's, and the largest ratio."""
     sentences = []
-    for place, bandwidth in enumerate(BANDWIDTHS):
+    for place, bandwidth in enumerate(bandwidths):
         ratios = [ratio for row in rows if (ratio := row.ratio(place)) == ratio]
         if ratios:
             sentences.append(
@@ -165,7 +167,10 @@ def _own(
     model: CoreModel, settings: ArmSettings, network: Network, plan: Plan | None, tell: Callable[[str], None]
 ) -> Clocked:
     profile = load_profile(OWN_DEVICE)
-    plan = plan or modelled_plan(network, profile)
+    plan = plan or modelled_plan(network, profile, settings.threads)
+    wanted = max(step.choice.threads for step in plan.steps)
+    if wanted > settings.threads:
+        raise UsageError(f"the plan of {network.name} has {wanted} threads: give --threads {wanted}")
     (trial,) = trials_of(network, seed=0, count=1)
     revision = bundle_revision(frozenset(step.choice.algorithm for step in plan.steps))
 
@@ -175,7 +180,7 @@ def _own(
             raise PeerError(f"{network.name}: this project's output is off by {done.error:.1e}")
         return Clocked((done.time_s,), done.instructions, done.error)
 
-    key = [network.sha256, plan_hash(plan), revision]
+    key = [network.sha256, plan_hash(plan), revision, str(settings.threads)]
     return _at_both(model, settings, key, run, lambda: tell(f"{network.name} by this project's plan"))
 
 
@@ -193,13 +198,15 @@ def _engine(
 
     def run(core: CoreModel) -> Clocked:
         converted = convert(peer, contender.python, network.path, settings.environments, tell)
-        done = run_engine(core, settings.clock_hz, root, sites, wheel, peer, converted, subject)
+        done = run_engine(
+            core, settings.clock_hz, root, sites, wheel, peer, converted, subject, settings.threads
+        )
         error = worst_error(done.outputs, subject.expected)
         if error > LARGEST_ERROR:
             raise PeerError(f"{wheel}: its output is off by {error:.1e}")
         return Clocked((done.time_s,), done.instructions, error)
 
-    key = [str(wheel), hashlib.sha256(network.path.read_bytes()).hexdigest()]
+    key = [str(wheel), hashlib.sha256(network.path.read_bytes()).hexdigest(), str(settings.threads)]
     try:
         return _at_both(model, settings, key, run, lambda: tell(f"{network.name} by {wheel}"))
     except PeerError as error:

@@ -27,7 +27,7 @@ LIMIT_S = 1800.0
 
 @dataclass(frozen=True)
 class OwnRun:
-    """One inference of a network by a plan, one thread.
+    """One inference of a network by a plan.
 
     `time_s` of a run after another one; `counts` and `instructions` of that run alone, printing its time included.
     """

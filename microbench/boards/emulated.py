@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 from codegen.engines.cpu.toolchain import compiler_identity
 from codegen.errors import ToolchainError
@@ -17,14 +16,13 @@ from microbench.errors import BoardError
 from microbench.options import BoardOptions
 from microbench.profile import DeviceProfile
 from microbench.protocol import MODELLED
-from microbench.streams import StreamRequest, StreamRun
 
 
 class EmulatedBoard(HostBoard):
     """Programs for AArch64 run under qemu-user, and the clock that they read is the core model's (`simulated`).
 
-    The model has one core, so programs have one thread. Times are the same every time, and any number of boards may
-    measure at once.
+    Threads have a modelled core each, as many as profile and model have. Times are the same every time, and any number
+    of boards may measure at once.
     """
 
     name = "emulated"
@@ -40,7 +38,7 @@ class EmulatedBoard(HostBoard):
         self._clock_hz = profile.cpu_cost("clock_hz")
         super().__init__(profile, ClockedExecutor(self._model, self._clock_hz))  # of bundles
         self._kernels = ClockedExecutor(self._model, self._clock_hz, wakes_at_yield=True)
-        self.target = replace(self.target, cores=1)
+        self.target = replace(self.target, cores=min(self.target.cores, self._model.cores))
 
     @classmethod
     def open(cls, profile: DeviceProfile, options: BoardOptions) -> Board:
@@ -74,17 +72,11 @@ class EmulatedBoard(HostBoard):
     def describe(self) -> str:
         return (
             f"a {self._model.name} under qemu-user, no silicon.\n"
-            f"Times are those of one core's modelled clock at {self._clock_hz / 1e9:g} GHz (model {self._model.hash})."
+            f"Times are those of modelled clocks of {self.target.cores} cores at {self._clock_hz / 1e9:g} GHz "
+            f"(model {self._model.hash})."
         )
 
     def measure(self, job: Job) -> Measurement:
         """Raises CandidateError as `timed`."""
         output, times_s = self.timed(job, self._kernels)
         return Measurement(times_s, self.kind, output)
-
-    def stream_bundle(self, bundle: Path, request: StreamRequest) -> StreamRun:
-        """Raises BoardError: a queue has a thread of its own, and the model one core."""
-        raise BoardError(
-            f"the {self.name} board models one core, which a queue's thread and its caller cannot share; "
-            "take the host, or a board over SSH"
-        )

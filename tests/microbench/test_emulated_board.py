@@ -14,6 +14,7 @@ from codegen.program import CpuProgram
 from codegen.reference import evaluate
 from microbench.board import Board
 from microbench.boards.emulated import EmulatedBoard
+from microbench.emulation.core_model import load_core
 from microbench.errors import BoardError, CandidateError
 from microbench.options import BoardOptions
 from microbench.profile import load_profile
@@ -85,9 +86,8 @@ def test_a_bundle_runs_with_the_time_of_each_step(board: Board, tmp_path: Path) 
     assert 0 < sum(runs[0].step_times_s.values()) <= runs[0].time_s * 1.01
 
 
-def test_programs_have_one_thread_as_the_model_has_one_core(board: Board) -> None:
-    assert board.target.cores == 1
-    assert load_profile("pi-zero-2-64").cores == 4
+def test_programs_have_as_many_threads_as_the_profile_has_cores(board: Board) -> None:
+    assert board.target.cores == load_profile("pi-zero-2-64").cores == load_core("cortex-a53").cores == 4
 
 
 def test_a_fault_of_a_kernel_is_the_candidates(board: Board) -> None:

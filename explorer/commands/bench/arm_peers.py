@@ -15,14 +15,14 @@ from explorer.terminal.json_output import told
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from explorer.studies.arm_peers import ArmRow, Clocked, Varied
+    from explorer.studies.arm_peers import ArmRow, ArmSettings, Clocked, Varied
     from explorer.studies.study_table import StudyTable
 
 TITLE = "Networks on the clock of a Cortex-A53, beside other engines"
 INTRODUCTION = """\
 `explore bench arm-peers` runs networks by this project's plans and by other engines' own builds for AArch64 under one
 clock: qemu-user with the model of a Cortex-A53 that `explore bench cpu-clock` judges (results/cpu-clock.md). Every
-engine converts the same ONNX file by its own converter, has one thread, float32, and its output is compared with
+engine converts the same ONNX file by its own converter, has as many threads, float32, and its output is compared with
 onnxruntime's. Times are `simulated`, those of the second inference; a model of memory has one free constant, so both of
 its values are given."""
 
@@ -41,6 +41,17 @@ def arm_peers(
     cpu_hz: Annotated[
         float, typer.Option(help="clock of the modelled core", min=1e6, metavar="HZ")
     ] = CLOCK_HZ,
+    threads: Annotated[
+        int, typer.Option(help="threads of every engine, at most the model's four cores", min=1, max=4)
+    ] = 1,
+    bandwidth: Annotated[
+        list[float] | None,
+        typer.Option(
+            help="bytes a second of the modelled memory; may be repeated (default: 2e9 and 2.5e9)",
+            min=1e6,
+            metavar="B/S",
+        ),
+    ] = None,
     cache: Annotated[
         Path | None,
         typer.Option(
@@ -67,7 +78,7 @@ def arm_peers(
     """Time this project's plans and other engines' builds for AArch64 on the modelled clock of a Cortex-A53."""
     with reported(place=markdown):
         from explorer.studies.arm_peers import ArmSettings, arm_rows, varied_rows
-        from explorer.studies.cpu_clock import CORE
+        from explorer.studies.cpu_clock import BANDWIDTHS, CORE
         from explorer.studies.study_table import show, write_markdown
         from microbench.emulation.core_model import load_core
         from microbench.emulation.judges.userland import default_directory
@@ -80,12 +91,14 @@ def arm_peers(
             cache=(cache or default_directory()).absolute(),
             environments=(environments or peers.default_directory()).absolute(),
             clock_hz=cpu_hz,
+            bandwidths=tuple(bandwidth or BANDWIDTHS),
+            threads=threads,
         )
 
         def tell(text: str) -> None:
             console.print(text, markup=False)
 
-        tables = _tables(list(arm_rows(model, settings, tell)), cpu_hz, model.hash)
+        tables = _tables(list(arm_rows(model, settings, tell)), settings, model.hash)
         if vary_assumed:
             tables.append(_varied_table(list(varied_rows(model, settings, tell))))
         if markdown is not None:
@@ -93,15 +106,15 @@ def arm_peers(
         show(tables, as_json)
 
 
-def _tables(rows: Sequence[ArmRow], cpu_hz: float, model_hash: str) -> list[StudyTable]:
+def _tables(rows: Sequence[ArmRow], settings: ArmSettings, model_hash: str) -> list[StudyTable]:
     from explorer.studies.arm_peers import Clocked, means
-    from explorer.studies.cpu_clock import BANDWIDTHS
     from explorer.studies.study_table import StudyTable
 
     names = list(dict.fromkeys(name for row in rows for name in row.contenders))
-    note = f"{cpu_hz / 1e9:g} GHz, one thread, model {model_hash}."
+    named = "one thread" if settings.threads == 1 else f"{settings.threads} threads"
+    note = f"{settings.clock_hz / 1e9:g} GHz, {named}, model {model_hash}."
     tables = []
-    for place, bandwidth in enumerate(BANDWIDTHS):
+    for place, bandwidth in enumerate(settings.bandwidths):
         columns = [("network", "left"), *((f"{name}, ms", "right") for name in names)]
         cells = tuple(
             (
@@ -116,7 +129,12 @@ def _tables(rows: Sequence[ArmRow], cpu_hz: float, model_hash: str) -> list[Stud
         )
         title = f"Memory of {bandwidth / 1e9:g} GB/s"
         tables.append(
-            StudyTable(title, (*columns, ("ours / fastest other", "right")), cells, (note, means(rows)))
+            StudyTable(
+                title,
+                (*columns, ("ours / fastest other", "right")),
+                cells,
+                (note, means(rows, settings.bandwidths)),
+            )
         )
     columns = [
         ("network", "left"),
@@ -152,7 +170,7 @@ def _varied_table(varied: Sequence[Varied]) -> StudyTable:
         (one.constant, f"{one.value:g}", *(f"{row.ratio(0):.2f}" for row in one.rows)) for one in varied
     )
     columns = (("constant", "left"), ("value", "right"), *((name, "right") for name in networks))
-    note = "Ours to the fastest other; memory of 2 GB/s but where that is varied."
+    note = "Ours to the fastest other; memory of the first bandwidth but where that is varied."
     return StudyTable(
         "Each assumed constant of the memory at 0.75 and 1.5 of its value", columns, cells, (note,)
     )

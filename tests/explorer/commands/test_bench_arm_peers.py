@@ -7,7 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from codegen.plan import write_plan
 from codegen.zoo import build
+from explorer.plans.modelled_plan import modelled_plan
+from explorer.plans.network import load_network
 from explorer.studies import arm_peers
 from explorer.studies.arm_peers import OURS, ArmRow, Clocked, means
 from explorer.studies.own_clock import OwnRun
@@ -20,7 +23,8 @@ from microbench.peers.conversion import convert
 from microbench.peers.environments import default_directory, make_environment
 from microbench.peers.network import PeerNetwork, open_peer_network, worst_error
 from microbench.peers.registry import chosen_peers, read_peers
-from tests.explorer.command_line import explore
+from microbench.profile import load_profile
+from tests.explorer.command_line import explore, refused
 
 FAST, WRONG, ABSENT = Wheel("ncnn", "1"), Wheel("ncnn", "2"), Wheel("MNN", "3")
 
@@ -44,7 +48,8 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         runs.append(str(wheel))
         if wheel == ABSENT:
             raise PeerError("it wrote no result")
-        network = others[-1]
+        *_, network, threads = others
+        assert threads in (1, 4)
         assert isinstance(network, PeerNetwork)
         outputs = tuple(one + (1.0 if wheel == WRONG else 0.0) for one in network.expected)
         return EngineRun(0.1 * 2e9 / core.memory["bytes_per_s"].value, 7_000_000, outputs)
@@ -77,6 +82,25 @@ def test_contenders_stand_beside_each_other_and_are_run_once(
     assert "its output is off by" in text and "it wrote no result" in text
     assert asked.count(OURS) == asked.count(str(FAST)) == 2  # two bandwidths
     assert asked.count(str(WRONG)) == 2  # a failure is no result: it is tried again
+
+
+def test_every_contender_has_as_many_threads(asked: list[str], model: Path, tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    more = ("--cache", tmp_path, "--markdown", page, "--bandwidth", "2e9")
+    for threads in ("1", "4"):
+        result = explore("bench", "arm-peers", model, "--threads", threads, *more)
+        assert result.exit_code == 0, result.output
+    text = page.read_text(encoding="utf-8")
+    assert "4 threads" in text and "2.5 GB/s" not in text
+    assert asked.count(OURS) == asked.count(str(FAST)) == 2  # each number of threads has runs of its own
+
+
+def test_a_plan_of_more_threads_is_refused(asked: list[str], model: Path, tmp_path: Path) -> None:
+    plan = modelled_plan(load_network(model, {}, "tiny"), load_profile("pi-3-64"), threads=4)
+    path = tmp_path / "plan.json"
+    write_plan(plan, path)
+    result = explore("bench", "arm-peers", model, "--plan", path, "--cache", tmp_path)
+    refused(result, "has 4 threads", "--threads 4")
 
 
 def test_every_assumed_constant_is_varied(asked: list[str], model: Path, tmp_path: Path) -> None:
