@@ -213,6 +213,13 @@ LAYERS: dict[str, LayerSpec] = {
     "tiles and their own input": _and_sum(
         convolution(33, 33, (17, 19), Conv2d((3, 3), (1, 1), SAME, epilogue=EXPRESSIONS["Elu"](X))), (-1, 0)
     ),
+    "two images of three planes": inferred_layer(
+        Conv2d((7, 7), (2, 2), (3, 3, 3, 3), epilogue=RELU), (2, 3, 13, 45), weights=((40, 3, 7, 7), (40,))
+    ),
+    "planes by lines": convolution(2, 37, (9, 32), Conv2d((5, 5), (1, 1), (2, 2, 2, 2), epilogue=RELU6)),
+    "borders wider than windows": convolution(
+        4, 33, (6, 37), Conv2d((3, 2), (1, 3), (4, 0, 3, 1), epilogue=EXPRESSIONS["HardSwish"](X))
+    ),
     "separable": _separable(
         9, 33, (1, 11, 17), Conv2d((3, 3), (1, 1), SAME, epilogue=RELU6), Conv2d((1, 1), epilogue=RELU6)
     ),

@@ -88,6 +88,9 @@ LAYERS = {
             ("separable of two images and a sum", ("qpu_separable",)),
             ("separable with its own input", ("qpu_separable",)),
             ("chain with its own input", ("qpu_implicit_relayed", "qpu_implicit_rotated")),
+            ("two images of three planes", ("qpu_planes",)),
+            ("planes by lines", ("qpu_planes",)),
+            ("borders wider than windows", ("qpu_planes",)),
             ("tiles of two images and a sum", ("qpu_winograd", "qpu_winograd_channels")),
             ("tiles and their own input", ("qpu_winograd", "qpu_winograd_channels")),
         )

@@ -1,0 +1,319 @@
+"""Convolution of a few planes whose lanes are output channels: rows of the row-major input are the scalars.
+
+A tile is 16 neighbouring output pixels of a row by 2 vectors of 16 output channels, all sums in registers. Of every
+row of an input plane that meets it, the kernel has the pixels in lines of 16, in accumulators, and the weights of that
+row's taps, a register each. Every pixel is sent to all lanes once, by rotation into r5, and meets each tap that it has
+an output for: `kernel columns` / stride of them, of both vectors. What a pixel costs beside its products is that
+rotation, beside whose successor the add ALU is free; there stand the next row's requests, and its weights and lines on
+their way out of r4, each as soon as this row needs the register no more.
+
+Sums of the first vector are in file A and its weights in file B, those of the second the other way round: a sum and
+the product behind it take different ports. From the second's products to the first's leads one that has both in file A,
+and what stands beside a rotation, whose amount takes port B, is a sum in file A.
+
+The kernel's block: address of the first tile's words, number of tiles. Words of a tile: addresses of its table, of the
+biases of both vectors, of the weights, of the first plane and of the list of rows, number of rows; then low, high
+(where no epilogue is `coded`), and for each vector and each of `pieces` of a store its set-up (0: none), that of its
+stride and its address. The table has a line for each line of pixels: bytes from the row's first, below 0 outside. The
+list: for each row, and one behind the last, which is fetched like the others, the bytes to it from the first plane's
+start, and from its weights' to those behind them.
+Weights: for each row of the window, tap by tap a line of each vector.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+
+from codegen.engines.videocore4.assembler import Assembler
+from codegen.engines.videocore4.kernels.channel_lanes import DMA_WORDS, VECTORS, vpm_write_columns
+from codegen.engines.videocore4.kernels.pieces import advance, lane_bytes, stream_from
+from codegen.engines.videocore4.kernels.results import Results
+from codegen.engines.videocore4.layer import RegisterPool, leave
+from codegen.engines.videocore4.layout import LANES, LINE_BYTES
+from codegen.engines.videocore4.registers import (
+    DMA_STORE_ADDRESS,
+    DMA_STORE_WAIT,
+    MUTEX,
+    MUTEX_RELEASE,
+    NULL,
+    R0,
+    R1,
+    R2,
+    R3,
+    R4,
+    R5,
+    R5_ALL,
+    TMU_S,
+    UNIFORM,
+    VPM_WRITE_SETUP,
+    Register,
+)
+from codegen.errors import ScheduleError
+from codegen.expression import Expression
+
+PIXELS = LANES
+HEAD_WORDS = 7
+_LINES = (R1, R2, R3)  # rotation takes these
+_IN_FLIGHT = 4  # requests of one TMU
+_SIGN = 31
+
+
+def tile_words(pieces: int, clamped: bool) -> int:
+    """Words of a tile."""
+    return HEAD_WORDS + (2 if clamped else 0) + VECTORS * pieces * DMA_WORDS
+
+
+@dataclass(frozen=True)
+class Row:
+    """How 16 outputs of a row meet a row of inputs."""
+
+    taps: int
+    stride: int
+
+    @property
+    def pixels(self) -> int:
+        return (PIXELS - 1) * self.stride + self.taps
+
+    @property
+    def lines(self) -> int:
+        return -(-self.pixels // LANES)
+
+    def met(self, pixel: int) -> Iterator[tuple[int, int]]:
+        """(output, tap) of each product of a pixel."""
+        for tap in range(self.taps):
+            output, rest = divmod(pixel - tap, self.stride)
+            if rest == 0 and 0 <= output < PIXELS:
+                yield output, tap
+
+    @property
+    def instructions(self) -> int:
+        """Of a row, about: its products, rotations, and what has no room beside these."""
+        rotations = sum(any(self.met(pixel)) for pixel in range(self.pixels))
+        return PIXELS * VECTORS * self.taps + rotations + VECTORS * self.taps + self.lines
+
+
+@dataclass(frozen=True)
+class _Registers:
+    sums: list[list[Register]]
+    weights: list[list[Register]]
+    offsets: list[Register]  # of lines of pixels, from the row's address
+    masks: list[Register]
+    row: Register
+    source: Register  # of weights
+    step: Register
+    rows: Register
+    tile: Register
+    tiles: Register
+
+
+@dataclass(frozen=True)
+class _Fetch:
+    """A line on its way into a register, once a pixel has been used."""
+
+    behind: int
+    tmu: int
+    line: int | None  # of pixels
+    tap: tuple[int, int] | None  # vector and tap
+
+
+def _leading(row: Row) -> set[int]:
+    """Taps by which the second vector's products lead to the first's: in the middle, where most pixels have them."""
+    others = [range(first, row.taps, row.stride) for first in range(min(row.stride, row.taps))]
+    return {taps[(len(taps) - 1) // 2] for taps in others}
+
+
+def _allocate(row: Row) -> tuple[_Registers, list[Register]]:
+    pool = RegisterPool()
+    sums = [[pool.take(file) for _ in range(PIXELS)] for file in ("a", "b")]
+    leading = _leading(row)
+    first = [pool.take("a" if tap in leading else "b") for tap in range(row.taps)]
+    second = [pool.take("a") for _ in range(row.taps)]
+    rows, tiles = pool.take("a"), pool.take("a")  # they meet small immediates
+    offsets = [pool.take("b") for _ in range(row.lines)]
+    masks = [pool.take("b") for _ in range(row.lines)]
+    step = pool.take("b")
+    source, address = pool.take("a"), pool.take("a")  # they meet `offsets` and `step`
+    tile = pool.take("b")
+    registers = _Registers(sums, [first, second], offsets, masks, address, source, step, rows, tile, tiles)
+    done = [*offsets, *masks, *first, *second, address, source, rows]
+    return registers, [*pool.rest(), *done]
+
+
+@cache
+def planes_kernel(taps: int, stride: int, pieces: int, epilogue: Expression | None = None) -> Assembler:
+    """Code for windows of so many columns. `pieces`: parts of a line that 16 pixels are stored in, at most.
+
+    Raises ScheduleError where registers lack.
+    """
+    row = Row(taps, stride)
+    if row.lines > len(_LINES):
+        raise ScheduleError(f"{row.pixels} pixels of a row: at most {len(_LINES) * LANES} are at hand")
+    r, free = _allocate(row)
+    results = Results.of([x for sums in r.sums for x in sums], epilogue, (UNIFORM, UNIFORM), free)
+    k = Assembler()
+    k.mov(r.tile, UNIFORM)
+    k.mov(r.tiles, UNIFORM)
+    k.label("tile")
+    _start(k, r, row)
+    k.label("row")
+    k.op("sub", r.rows, r.rows, 1, set_flags=True)
+    _row(k, r, row)
+    k.branch("row", "any_zc")
+    k.label("store")
+    stream_from(k, r.tile)
+    advance(k, r.tile, tile_words(pieces, bool(results.bounds)) - HEAD_WORDS)
+    results.load_constants(k)
+    results.compute(k)
+    results.compute_low(k)
+    _store(k, r, results, pieces)
+    k.op("sub", r.tiles, r.tiles, 1, set_flags=True)
+    k.branch("tile", "any_zc")
+    k.mov(NULL, DMA_STORE_WAIT)
+    leave(k)
+    return k
+
+
+def _fetches(row: Row) -> list[_Fetch]:
+    """In the order in which registers come free."""
+    found = [
+        _Fetch(min(LANES * (line + 1), row.pixels) - 1, line % len(TMU_S), line, None)
+        for line in range(row.lines)
+    ]
+    for tap in range(row.taps):
+        behind = (PIXELS - 1) * row.stride + tap
+        found += [_Fetch(behind, vector, None, (vector, tap)) for vector in range(VECTORS)]
+    return sorted(found, key=lambda fetch: fetch.behind)
+
+
+class _Fetches:
+    """The fetches of a row, as many under way as the TMUs take."""
+
+    def __init__(self, k: Assembler, r: _Registers, row: Row) -> None:
+        self._k, self._r = k, r
+        self._waiting, self._due = _fetches(row), _fetches(row)
+        self._in_flight = [0] * len(TMU_S)
+
+    def ask(self) -> None:
+        """As many as there is room for, each TMU's in turn."""
+        while self._waiting and self._in_flight[self._waiting[0].tmu] < _IN_FLIGHT:
+            fetch = self._waiting.pop(0)
+            self._in_flight[fetch.tmu] += 1
+            target = TMU_S[fetch.tmu]
+            if fetch.line is not None:
+                self._k.op("add", target, self._r.offsets[fetch.line], self._r.row)
+            else:
+                self._k.mov(target, self._r.source)
+                self._k.op("add", self._r.source, self._r.source, self._r.step)
+
+    def take(self, used: int) -> None:
+        """What may be received once a pixel is used."""
+        while self._due and self._due[0].behind <= used:
+            fetch = self._due.pop(0)
+            self._k.load_tmu(fetch.tmu)
+            self._in_flight[fetch.tmu] -= 1
+            if fetch.line is not None:
+                self._k.op("and", _LINES[fetch.line], R4, self._r.masks[fetch.line])
+            elif fetch.tap is not None:
+                vector, tap = fetch.tap
+                self._k.mov(self._r.weights[vector][tap], R4)
+            self.ask()
+
+
+def _start(k: Assembler, r: _Registers, row: Row) -> None:
+    """Addresses, biases, and the first row's lines and weights."""
+    stream_from(k, r.tile)
+    advance(k, r.tile, HEAD_WORDS)
+    lane_bytes(k, R3)
+    k.op("add", R0, R3, UNIFORM)
+    k.load(r.step, LINE_BYTES)
+    for line in range(row.lines):
+        k.mov(TMU_S[line % len(TMU_S)], R0)
+        k.op("add", R0, R0, r.step)
+    for vector in range(VECTORS):
+        k.op("add", TMU_S[(row.lines + vector) % len(TMU_S)], R3, UNIFORM)
+    k.op("add", r.source, R3, UNIFORM)
+    k.mov(R2, UNIFORM)
+    k.mov(R1, UNIFORM)
+    k.mov(r.rows, UNIFORM)
+    stream_from(k, R1)
+    k.load(R1, _SIGN)
+    for line, (offset, mask) in enumerate(zip(r.offsets, r.masks, strict=True)):
+        k.load_tmu(line % len(TMU_S))
+        k.op("asr", R0, R4, R1)
+        k.op("not", mask, R0)
+        k.op("max", R0, R4, 0)
+        k.op("add", offset, R0, R2)
+    for vector, sums in enumerate(r.sums):
+        k.load_tmu((row.lines + vector) % len(TMU_S))
+        for register in sums:
+            k.mov(register, R4)
+    _next_row(k, r)
+    fetches = _Fetches(k, r, row)
+    fetches.ask()
+    fetches.take(row.pixels)
+
+
+def _next_row(k: Assembler, r: _Registers) -> None:
+    k.mov(r.row, UNIFORM)
+    k.op("add", r.source, r.source, UNIFORM)
+
+
+def _row(k: Assembler, r: _Registers, row: Row) -> None:
+    """All products of a row, and what the next one begins with."""
+    _next_row(k, r)
+    fetches = _Fetches(k, r, row)
+    fetches.ask()
+    pending: Register | None = None
+    for pixel in range(row.pixels):
+        products = _products(r, row, pixel)
+        if products:
+            _broadcast(k, _LINES[pixel // LANES], pixel % LANES)
+        for weight, total in products:
+            if pending is not None:
+                k.op("fadd", pending, pending, R0)
+            k.op("fmul", R0, weight, R5)
+            pending = total
+        fetches.take(pixel)
+    if pending is not None:
+        k.op("fadd", pending, pending, R0)
+
+
+def _products(r: _Registers, row: Row, pixel: int) -> list[tuple[Register, Register]]:
+    """(weight, sum) of a pixel's products: file B's sums, then one of file A's with a weight in file A, then others."""
+    met = list(row.met(pixel))
+    first = [(r.weights[0][tap], r.sums[0][output]) for output, tap in met]
+    second = [(r.weights[1][tap], r.sums[1][output]) for output, tap in met]
+    return [*second, *sorted(first, key=lambda pair: pair[0].read_ports != "a")]
+
+
+def _broadcast(k: Assembler, line: Register, lane: int) -> None:
+    if lane:
+        k.rotate(R5_ALL, line, LANES - lane)
+    else:
+        k.mov(R5_ALL, line)
+
+
+def _store(k: Assembler, r: _Registers, results: Results, pieces: int) -> None:
+    """See `pieces.store_in_parts` for who may fill which rows when."""
+    k.label("vpm")
+    k.mov(NULL, MUTEX)
+    for vector, sums in enumerate(r.sums):
+        if vector:
+            k.mov(NULL, DMA_STORE_WAIT)
+        k.load(VPM_WRITE_SETUP, vpm_write_columns(LANES * vector))
+        results.write_high(k, sums)
+        for piece in range(pieces):
+            following = f"behind{vector}_{piece}"
+            k.mov(R0, UNIFORM, set_flags=True)
+            k.mov(R1, UNIFORM)
+            k.mov(R2, UNIFORM)
+            k.branch(following, "all_zs")
+            k.label(f"piece{vector}_{piece}")
+            k.mov(NULL, DMA_STORE_WAIT)
+            k.mov(VPM_WRITE_SETUP, R1)
+            k.mov(VPM_WRITE_SETUP, R0)
+            k.mov(DMA_STORE_ADDRESS, R2)
+            k.label(following)
+    k.mov(MUTEX_RELEASE, 0)
