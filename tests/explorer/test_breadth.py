@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 from onnx import TensorProto, helper, save
 
+from codegen.onnx_import.reader import load_graph
+from codegen.reference import evaluate
 from tests.networks.architectures import ARCHITECTURES
 from tests.networks.judge import judge_on_board, judge_on_host
 from tests.networks.page import Record, agrees, page, wrong
-from tests.networks.trained import TRAINED, digits, tones
+from tests.networks.trained import TRAINED, Trained, digits, tones
 
 
 def record(place: str, package: str = "", **found: Any) -> Record:
@@ -115,3 +117,31 @@ def test_a_network_is_judged_in_both_places(tmp_path: Path) -> None:
     assert host.macs == 8 * 4 * 64 and host.error is not None and host.error < 1e-6
     assert board.error is not None and board.error < 1e-5 and not board.reason
     assert board.time_s is not None and board.time_s > 0
+
+
+def test_a_trained_network_is_judged_with_its_constants_compiled_in(tmp_path: Path) -> None:
+    x, rate, y = (
+        helper.make_tensor_value_info(name, type_, shape)
+        for name, type_, shape in (
+            ("x", TensorProto.FLOAT, [1, 4]),
+            ("rate", TensorProto.INT64, []),
+            ("y", TensorProto.FLOAT, [1, 4]),
+        )
+    )
+    nodes = [
+        helper.make_node("Cast", ["rate"], ["factor"], to=TensorProto.FLOAT),
+        helper.make_node("Mul", ["x", "factor"], ["y"]),
+    ]
+    graph_ = helper.make_graph(nodes, "rated", [x, rate], [y])
+    model = helper.make_model(graph_, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    (tmp_path / "site").mkdir()
+    save(model, tmp_path / "site" / "rated.onnx")
+    open_ = Trained("package", "rated.onnx", "gain")
+    assert open_.judged(tmp_path / "site", tmp_path) == tmp_path / "site" / "rated.onnx"
+    judged = Trained("package", "rated.onnx", "gain", constants={"rate": "3"}).judged(
+        tmp_path / "site", tmp_path
+    )
+    graph = load_graph(judged)
+    assert graph.inputs == ("x",)
+    values = np.ones((1, 4), np.float32)
+    assert evaluate(graph, {"x": values})["y"].tolist() == [[3.0] * 4]

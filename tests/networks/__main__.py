@@ -78,7 +78,7 @@ def _questions(work: Path, site: Path | None, board: bool) -> Iterator[tuple[Rec
                 name = f"{carried.package} {version}"
                 yield (
                     Record(Path(carried.file).stem, name, place, number, carried.purpose, {}),
-                    _carried(carried, site / carried.file, place),
+                    _carried(carried, site, work, place),
                 )
 
 
@@ -100,10 +100,11 @@ def _exported(one: Architecture, path: Path, place: str) -> Judge:
     return judge
 
 
-def _carried(one: Trained, path: Path, place: str) -> Judge:
+def _carried(one: Trained, site: Path, work: Path, place: str) -> Judge:
     def judge() -> Mapping[str, Any]:
         from tests.networks.judge import judge_on_board, judge_on_host
 
+        path = one.judged(site, work)
         if place == "host":
             return asdict(judge_on_host(path, one.shapes, one.given))
         return asdict(judge_on_board(path, one.shapes, one.given))

@@ -4,23 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 from numpy.typing import NDArray
+
+from codegen.onnx_import.fixed_inputs import with_fixed_inputs
+from codegen.onnx_import.model_file import read_model
 
 Shapes = Mapping[str, tuple[int, ...]]
 RAPID = "rapidocr_onnxruntime/models"
 LETTERS = {"input": np.arange(24, dtype=np.int64).reshape(1, 24)}
 Likeness = Callable[[tuple[int, ...], int], NDArray[np.float32]]
-RATE = {"sr": np.array(16000, dtype=np.int64)}
+RATE = {"sr": "16000"}
 
 
 @dataclass(frozen=True)
 class Trained:
     """A file of a package, what it is for, shapes of open inputs, and values where random ones make no sense.
 
-    `like`: what a float input is to look like, where random numbers lead to outputs of next to no spread.
+    `like`: what a float input is to look like, where random numbers lead to outputs of next to no spread. `constants`:
+    inputs that are always the same, as `--value` has them: the network is judged with them compiled in.
     """
 
     package: str
@@ -29,6 +35,16 @@ class Trained:
     shapes: Shapes = field(default_factory=dict)
     values: Mapping[str, NDArray[Any]] = field(default_factory=dict)
     like: Likeness | None = None
+    constants: Mapping[str, str] = field(default_factory=dict)
+
+    def judged(self, site: Path, work: Path) -> Path:
+        """The file in the packages' place, or one in `work` in which inputs are constants."""
+        path = site / self.file
+        if not self.constants:
+            return path
+        written = work / f"{path.stem}-fixed.onnx"
+        onnx.save(with_fixed_inputs(read_model(path), self.constants, self.shapes, path.parent), written)
+        return written
 
     def given(self, seed: int) -> dict[str, NDArray[Any]]:
         """The inputs that are not left to chance."""
@@ -172,14 +188,14 @@ TRAINED = (
         "silero_vad/data/silero_vad.onnx",
         "voice activity",
         {"input": (1, 576), "state": (2, 1, 128)},
-        RATE,
+        constants=RATE,
     ),
     Trained(
         "silero-vad",
         "silero_vad/data/silero_vad_16k_op15.onnx",
         "voice activity",
         {"input": (1, 576), "state": (2, 1, 128)},
-        RATE,
+        constants=RATE,
     ),
     Trained(
         "silero-vad",
