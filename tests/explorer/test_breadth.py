@@ -59,6 +59,14 @@ def test_the_page_joins_both_places_and_names_no_directory_of_the_machine() -> N
     assert "Off by rounding" not in text and "Beyond" not in text and "None is wrong or crashes" in text
 
 
+def test_what_is_too_large_for_the_virtual_board_is_not_counted_there() -> None:
+    host = record("host", nodes=1, error=1e-6, own_error=1e-6, peer_error=1e-6)
+    large = record("board", reason="more than 300 million multiply-adds: not simulated")
+    refused = record("board", reason="UnsupportedOperatorError: node")
+    assert "1 of 1 agree on the host, of 1 kinds; 0 of 0 on the virtual board." in page([host, large])
+    assert "0 of 1 on the virtual board." in page([host, refused])
+
+
 def test_the_page_names_what_rounding_alone_keeps_from_agreeing() -> None:
     text = page([record("host", nodes=7, error=3e-4, own_error=2e-4, peer_error=1e-4)])
     assert "0 of 1 agree on the host" in text and "None is wrong or crashes on the host." in text

@@ -29,6 +29,7 @@ from explorer.settings import RunSettings
 from explorer.studies.foreign_networks import SEEDS, peer_session, seeded_inputs
 from microbench.board import Board
 from tests.networks.comparisons import BY_PLACE, Comparison
+from tests.networks.page import NOT_SIMULATED
 from tests.networks.places import launched_share, why_not_launched
 
 BOARD = "pi-zero"
@@ -108,7 +109,7 @@ def judge_on_board(
         network = load_network(path, shapes, path.stem)
         if macs_of(network.graph) > MOST_BOARD_MACS:
             return OnBoard(
-                reason=f"more than {MOST_BOARD_MACS / 1e6:.0f} million multiply-adds: not simulated"
+                reason=f"more than {MOST_BOARD_MACS / 1e6:.0f} million multiply-adds: {NOT_SIMULATED}"
             )
         plan = modelled_plan(network, board.profile, engines=tuple(engines()))
         why_not = why_not_launched(network.graph, plan, board.target)
