@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -57,7 +58,8 @@ class Searched:
 
 class SearchState:
     """Decisions are made from this alone. `layers`: of the graph's distinct layers and chains; `relayouts`: of the
-    changes of layout between their candidates; both in the graph's order. `prior`: what others taught the model.
+    changes of layout between their candidates; both in the graph's order. `occurrences`: how often the graph has
+    each of its layers. `prior`: what others taught the model.
 
     Raises SearchError naming a layer that no algorithm applies to.
     """
@@ -72,6 +74,7 @@ class SearchState:
         self.graph = searched.graph
         self.overheads = searched.overheads
         self.at_once = searched.at_once
+        self.occurrences = Counter(LayerSpec.of(self.graph, node) for node in self.graph.nodes)
         self._model = model
         self._is_behind = bool(prior)  # the model, of what is known
         self._jobs = searched.jobs
@@ -108,9 +111,7 @@ class SearchState:
     @property
     def required(self) -> tuple[LayerSearch, ...]:
         """The layers that no network does without."""
-        return tuple(
-            self.layers[spec] for spec in dict.fromkeys(LayerSpec.of(self.graph, n) for n in self.graph.nodes)
-        )
+        return tuple(self.layers[spec] for spec in self.occurrences)
 
     @property
     def samples(self) -> tuple[Sample, ...]:

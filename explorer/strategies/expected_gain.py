@@ -43,7 +43,7 @@ LEAST = 12  # measurements of a layer, where there are so many programs
 PROMISING = 1.5  # times a layer's fastest, at most, that one of these is predicted to take
 BATCH = 32  # measurements between two fits, at most
 GROWTH = 8  # of what was measured, the part that may be measured between two fits where that is more
-HEAVY = 2  # times the budget of a layer, at most
+HEAVY = 2  # times the budget of a layer, at most, for each time that the network has it
 ALIKE = 2  # of one layer, algorithm and lane in a batch
 TRIED = (
     3  # layers that an algorithm is measured in, however little it promises: until then little is known of it
@@ -207,7 +207,8 @@ class _Batch:
         layer, lane = chance.layer, threads_of(chance.candidate)
         spent = layer.spent(lane) + self._spent[layer.spec, lane]
         alike = self._alike[layer.spec, chance.candidate.choice.algorithm, lane]
-        return alike < ALIKE and spent < HEAVY * layer.settings.layer_budget
+        most = HEAVY * layer.settings.layer_budget * max(1, self._state.occurrences[layer.spec])
+        return alike < ALIKE and spent < most
 
     def _count(self, chance: _Chance) -> None:
         lane = threads_of(chance.candidate)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 from codegen.algorithm import algorithms
 from codegen.schedule import Candidate
 from cost_models.model import Prediction
+from explorer.compose.timed_candidates import threads_of
 from explorer.search.layer_search import LayerSearch, SearchSettings
 from explorer.strategies.expected_gain import INTERVAL, LEAST, _Batch, _Chance, expected_improvement
 from microbench.profile import load_profile
@@ -37,8 +39,9 @@ def _layer(settings: SearchSettings | None = None) -> LayerSearch:
     return LayerSearch(spec, algorithms().values(), target, settings or SearchSettings())
 
 
-def _batch(layer: LayerSearch, measured: Sequence[Candidate] = ()) -> _Batch:
+def _batch(layer: LayerSearch, measured: Sequence[Candidate] = (), occurrences: int = 1) -> _Batch:
     state: Any = SimpleNamespace(
+        occurrences=Counter({layer.spec: occurrences}),
         measured_programs=lambda _: {candidate.hash for candidate in measured},
         required=(layer,),
         samples=(),
@@ -87,3 +90,15 @@ def test_a_promise_is_of_what_can_still_be_asked_for() -> None:
     assert _batch(layer, layer.candidates).promised(chances) == 0.0
     spent = _layer(SearchSettings(layer_budget=0))
     assert _batch(spent).promised(_chances(spent, 0.002)) == 0.0
+
+
+@pytest.mark.parametrize(("occurrences", "room"), [(0, 2), (1, 2), (3, 6)])
+def test_a_layer_has_a_budget_for_each_time_that_the_network_has_it(occurrences: int, room: int) -> None:
+    """None of its own: of a chain or of a change of layout, as of a layer that there is once."""
+    layer = _layer(SearchSettings(layer_budget=1))
+    chances = [chance for chance in _chances(layer, 0.002) if threads_of(chance.candidate) == 0]
+    assert len(chances) > room
+    for taken in range(len(chances)):
+        batch = _batch(layer, [], occurrences)
+        batch._spent[layer.spec, 0] = taken
+        assert bool(batch.promised(chances)) == (taken < room)
