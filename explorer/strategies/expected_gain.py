@@ -5,8 +5,9 @@ rests on without a measurement is measured first. Beside it, every candidate is 
 how much faster than now the whole network would be through it, in the mean over where its time may fall (expected
 improvement). The heavy layers thus get most. Candidates whose program was measured already are left out. It ends when
 all layers together promise less than `STOP` of the network, by what may still be asked for. Then whatever promises a
-little is measured in one round, with the candidates of light layers that are predicted best, up to `LEAST` of a layer:
-they are cheap, and a layer may be better than its few samples say. What the plan for the CPU alone rests on can wait
+little is measured in one round, with the candidates of layers that are predicted best, up to `LEAST` of a layer and up
+to its part of `DEALT`: a layer may be better than its few samples say, and where much time is, predictions are not good
+enough to tell the best of those that are close. What the plan for the CPU alone rests on can wait
 until then.
 """
 
@@ -40,6 +41,7 @@ from microbench.store import Sample
 STOP = 0.003  # of the network's time, that all layers together may still gain
 NEGLIGIBLE = 0.01  # of STOP, for a single candidate
 LEAST = 12  # measurements of a layer, where there are so many programs
+DEALT = 240  # measurements that layers have at least, by their parts of the network's time
 PROMISING = 1.5  # times a layer's fastest, at most, that one of these is predicted to take
 BATCH = 32  # measurements between two fits, at most
 GROWTH = 8  # of what was measured, the part that may be measured between two fits where that is more
@@ -178,22 +180,37 @@ class _Batch:
                 self._ask(chance, reason(chance), can_wait)
 
     def level(self, chances: Iterable[_Chance], promising: Iterable[_Chance]) -> None:
-        """The best predicted of layers that fewer than LEAST candidates of were measured, those of chains left out;
-        beside them those that promise a little.
+        """The best predicted of layers of which few candidates were measured, those of chains left out; beside them
+        those that promise a little.
         """
-        light = {layer.spec: layer for layer in self._state.required if len(layer.samples) < LEAST}
-        room = {spec: LEAST - len(layer.samples) for spec, layer in light.items()}
+        room = {layer.spec: self._least(layer) - len(layer.samples) for layer in self._state.required}
+        few = {layer.spec: layer for layer in self._state.required if room[layer.spec] > 0}
         most_s = {
-            spec: PROMISING * min(layer.fastest.values(), default=math.inf) for spec, layer in light.items()
+            spec: PROMISING * min(layer.fastest.values(), default=math.inf) for spec, layer in few.items()
         }
         for chance in sorted(chances, key=lambda chance: chance.predicted.time_s):
             spec = chance.layer.spec
-            if not room.get(spec) or chance.predicted.time_s > most_s[spec] or self._is_known(chance):
+            if (
+                spec not in few
+                or not room[spec]
+                or chance.predicted.time_s > most_s[spec]
+                or self._is_known(chance)
+            ):
                 continue
             room[spec] -= 1
-            self._ask(chance, f"fewer than {LEAST} candidates of its layer were measured", can_wait=True)
+            self._ask(
+                chance,
+                f"few candidates of its layer were measured, of which {self._least(few[spec])} are due",
+                can_wait=True,
+            )
         if self.requests:
             self.take(promising, _reason, can_wait=True)
+
+    def _least(self, layer: LayerSearch) -> int:
+        """Measurements that a layer has at least, where there are so many programs."""
+        whole_s = self._state.best_s or math.inf
+        fastest_s = min(layer.fastest.values(), default=0.0)
+        return max(LEAST, round(DEALT * self._state.occurrences[layer.spec] * fastest_s / whole_s))
 
     def _ask(self, chance: _Chance, reason: str, can_wait: bool) -> None:
         self._known(chance.layer).add(self._state.program(chance.candidate))

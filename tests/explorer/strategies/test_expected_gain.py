@@ -9,13 +9,17 @@ import numpy as np
 import pytest
 
 from codegen.algorithm import algorithms
-from codegen.schedule import Candidate
+from codegen.schedule import Candidate, Work
 from cost_models.model import Prediction
 from explorer.compose.timed_candidates import threads_of
 from explorer.search.layer_search import LayerSearch, SearchSettings
-from explorer.strategies.expected_gain import INTERVAL, LEAST, _Batch, _Chance, expected_improvement
+from explorer.strategies.expected_gain import DEALT, INTERVAL, LEAST, _Batch, _Chance, expected_improvement
+from microbench.board import Fingerprint
 from microbench.profile import load_profile
+from microbench.store import Sample
 from tests.codegen.layers import inferred_layer, sum_of_two
+
+BOARD = Fingerprint("virtual", "hash", 250e6, "simulator")
 
 
 @pytest.mark.parametrize(("limit_s", "low_s"), [(0.5, 0.6), (1.0, 0.5), (1.3, 0.8), (2.0, 0.9)])
@@ -42,6 +46,7 @@ def _layer(settings: SearchSettings | None = None) -> LayerSearch:
 def _batch(layer: LayerSearch, measured: Sequence[Candidate] = (), occurrences: int = 1) -> _Batch:
     state: Any = SimpleNamespace(
         occurrences=Counter({layer.spec: occurrences}),
+        best_s=1.0,
         measured_programs=lambda _: {candidate.hash for candidate in measured},
         required=(layer,),
         samples=(),
@@ -53,9 +58,9 @@ def _batch(layer: LayerSearch, measured: Sequence[Candidate] = (), occurrences: 
     return _Batch(state, [])
 
 
-def _chances(layer: LayerSearch, gain: float) -> list[_Chance]:
+def _chances(layer: LayerSearch, gain: float, at_s: float = 2.0) -> list[_Chance]:
     return [
-        _Chance(layer, candidate, Prediction(2.0, 1.0, 3.0), gain / (1 + place))
+        _Chance(layer, candidate, Prediction(at_s, at_s / 2, at_s * 2), gain / (1 + place))
         for place, candidate in enumerate(layer.candidates)
     ]
 
@@ -102,3 +107,14 @@ def test_a_layer_has_a_budget_for_each_time_that_the_network_has_it(occurrences:
         batch = _batch(layer, [], occurrences)
         batch._spent[layer.spec, 0] = taken
         assert bool(batch.promised(chances)) == (taken < room)
+
+
+@pytest.mark.parametrize(("part", "due"), [(0.0, LEAST), (0.02, LEAST), (0.07, round(0.07 * DEALT))])
+def test_layers_are_levelled_up_to_their_part_of_what_is_dealt_out(part: float, due: int) -> None:
+    layer = _layer()
+    measured = layer.candidates[: 1 if part else 0]
+    layer.record([Sample(c, BOARD, "simulated", "ok", (part,), Work(macs=1.0), id=1) for c in measured])
+    batch = _batch(layer, measured)
+    batch.level(_chances(layer, 0.0, at_s=part or 1.0), [])
+    assert LEAST < round(0.07 * DEALT) < len(layer.candidates)
+    assert len(batch.requests) + len(measured) == due
