@@ -74,11 +74,11 @@ PIXELS = 20, 22, 24, 25, 26
 FREE, IN_STEP = PACES = "free", "in_step"
 _LEAST_IN_STEP = 96  # input channels: fewer are soon gone through
 _HEAD_WORDS = 2
-_INSTRUCTIONS_OF_TILE = 150  # its start, and its store beside the results
+INSTRUCTIONS_OF_TILE = 150  # its start, and its store beside the results
 
 
 @dataclass(frozen=True)
-class _Pixels:
+class PixelTiles:
     """The pixels of each tile: those of a block, and `gathered` of those behind the last such block. Blocks of tiles
     that are computed at the same time, `together` of them, lie apart: neighbouring ones crowd the same sets of caches.
     """
@@ -156,6 +156,7 @@ class QpuPointwiseChannels(AlgorithmBase):
     axis_names: ClassVar[AxisNames] = {"neighbours": NEIGHBOURS, "pace": PACES, WEIGHTS: WEIGHT_TYPES}
     in_step = True  # where it is a whole layer, whose launches are counted
     narrow: tuple[WeightType, ...] = ("float16",)  # what weights may be stored as, of pairs of channels
+    tile_axes: ClassVar[tuple[str, ...]] = ("channels", "pixels", "pace", WEIGHTS)
 
     def computes(self, spec: LayerSpec, target: Target) -> bool:
         found = Convolution.of(spec)
@@ -174,7 +175,7 @@ class QpuPointwiseChannels(AlgorithmBase):
             Axis("pixel_tiles", divisors(target.qpus), "split"),
             Axis("channels", (CHANNELS,)),
             Axis("neighbours", NEIGHBOURS, "split"),
-            Axis("pixels", _pixels(geometry.output_pixels)),
+            Axis("pixels", pixels_to_choose(geometry.output_pixels)),
         ]
         deep = geometry.input_channels >= _LEAST_IN_STEP
         if self.in_step and deep and images_of(spec) == op.groups == 1 and 1 < target.qpus <= MOST_QPUS:
@@ -188,13 +189,11 @@ class QpuPointwiseChannels(AlgorithmBase):
             engine=self.engine,
             algorithm=self.name,
             split=values({axis: point[axis] for axis in ("pixel_tiles", "neighbours")}),
-            tile=values(
-                {axis: point[axis] for axis in ("channels", "pixels", "pace", WEIGHTS) if axis in point}
-            ),
+            tile=values({axis: point[axis] for axis in self.tile_axes if axis in point}),
             input_layouts=("pixel16",) * len(spec.inputs),
             output_layouts=("pixel16",),
         )
-        _kernel(op, geometry, target, choice)  # refuses what has no registers
+        kernel_of(op, geometry, target, choice)  # refuses what has no registers
         if point.get("pace") == IN_STEP and parts_of(self, Candidate(spec, choice), target) > 1:
             raise ScheduleError(
                 f"{self.name}: QPUs in step do all tiles in one launch, which would take too long"
@@ -227,7 +226,7 @@ class QpuPointwiseChannels(AlgorithmBase):
         work = Work(
             macs=float(spec.macs // images_of(spec)),
             alu_instructions=tiles
-            * (depth * inner + results * (2 + epilogue_instructions(op.epilogue)) + _INSTRUCTIONS_OF_TILE),
+            * (depth * inner + results * (2 + epilogue_instructions(op.epilogue)) + INSTRUCTIONS_OF_TILE),
             load_instructions=tiles * (depth * (VECTORS + vectors) + VECTORS + 1) + residual_lines,
             uniform_words=float(tiles * (depth * STREAMED + words)),
             hiding_instructions=hiding,
@@ -256,26 +255,26 @@ class QpuPointwiseChannels(AlgorithmBase):
         op, whole = group_of(spec)
         residual = Convolution.require(spec).residual
         in_step = choice.tiles.get("pace") == IN_STEP
-        part = _Part(
+        part = TileWords(
             whole.within(output_lines),
-            _Pixels(whole, choice.tiles["pixels"], choice.splits["pixel_tiles"], in_step),
+            PixelTiles(whole, choice.tiles["pixels"], choice.splits["pixel_tiles"], in_step),
             starts(whole.output_channels, CHANNELS),
             bounds(op.epilogue),
             None if residual is None else (residual, whole),
-            _Places(whole.input_channels, weight_type(choice) == "float16"),
+            LinePlaces(whole.input_channels, weight_type(choice) == "float16"),
         )
         table = part.pixels.table()
         banks = zip(*(np.split(w, op.groups) for w in weights[:2]), strict=True)
-        lines = [_lines(kernel, bias, part.channel_starts, part.places) for kernel, bias in banks]
+        lines = [packed_lines(kernel, bias, part.channel_starts, part.places) for kernel, bias in banks]
         order = in_turn(target.qpus, choice, part.pixels.tiles, len(part.channel_starts))
         together = min(map(len, order)) if in_step else 0
         rounds = []
         for group in range(op.groups):
             first = table.nbytes + group * lines[0].nbytes
-            qpus = [_Qpu(tiles, q == 0, together) for q, tiles in enumerate(order)]
+            qpus = [QpuTiles(tiles, q == 0, together) for q, tiles in enumerate(order)]
             rounds.append([part.block(qpu, group, first, in_step) for qpu in qpus])
         packed = np.concatenate([table.reshape(-1), *(x.reshape(-1) for x in lines)])
-        code = _kernel(op, whole, target, choice).words
+        code = kernel_of(op, whole, target, choice).words
         return for_each_image(layer_in_rounds(code, packed, rounds), spec, choice, output_lines)
 
     def order_of_sums(self, spec: LayerSpec, choice: Choice) -> NDArray[np.intp]:
@@ -297,7 +296,7 @@ class TransformedProducts(ChannelProducts):
 
 
 @dataclass(frozen=True)
-class _Qpu:
+class QpuTiles:
     """A QPU's tiles, as (tile of pixels, of channels), the first `together` of which all begin in step."""
 
     tiles: Sequence[tuple[int, int]]
@@ -318,40 +317,49 @@ class _Qpu:
 
 
 @dataclass(frozen=True)
-class _Part:
+class TileWords:
     """What QPUs compute of a group. `residual`: number and geometry of the input that is added."""
 
     geometry: Geometry
-    pixels: _Pixels
+    pixels: PixelTiles
     channel_starts: tuple[int, ...]
     clamp: tuple[float, ...]
     residual: tuple[int, Geometry] | None
-    places: _Places
+    places: LinePlaces
 
-    def block(self, qpu: _Qpu, group: int, weights: int, in_step: bool) -> tuple[Uniform, ...] | None:
+    def block(self, qpu: QpuTiles, group: int, weights: int, in_step: bool) -> tuple[Uniform, ...] | None:
         """A QPU's uniforms; `weights`: where the group's begin."""
         tiles = qpu.tiles
         if not tiles:
             return None
         words: list[Uniform] = [Address("block", WORD_BYTES * _HEAD_WORDS), len(tiles)]
-        for number, (row, column) in enumerate(tiles):
-            rest = qpu.rest(number, self.geometry.input_channels)
-            words += self._before(row, column, group, weights, rest)
-            if in_step:
-                words += [qpu.takes(number), rest, qpu.gives(number) if rest else Token.NONE]
-            words += self._behind(row, self.geometry.output_channels * group + self.channel_starts[column])
+        for number in range(len(tiles)):
+            words += self.of_tile(qpu, number, group, weights, in_step)
         behind = words_behind(self.pixels.pixels, bool(self.clamp), self.residual is not None)
         if len(words) != _HEAD_WORDS + len(tiles) * (words_before(in_step) + behind):
             raise ScheduleError("the block's words do not match what the kernel reads")
         return tuple(words)
 
+    def of_tile(self, qpu: QpuTiles, number: int, group: int, weights: int, in_step: bool) -> list[Uniform]:
+        """The words of a QPU's tile of all input channels."""
+        row, column = qpu.tiles[number]
+        rest = qpu.rest(number, self.geometry.input_channels)
+        words = self.before(row, column, group, weights, rest)
+        if in_step:
+            words += [qpu.takes(number), rest, qpu.gives(number) if rest else Token.NONE]
+        return words + self.behind(row, self.geometry.output_channels * group + self.channel_starts[column])
+
     def _stream(self, row: int, group: int) -> int:
         depth = self.geometry.input_channels
         return LINE_BYTES * depth * group + self.geometry.input_block_bytes * int(self.pixels.blocks[row])
 
-    def _before(self, row: int, column: int, group: int, weights: int, rest: int) -> list[Uniform]:
-        depth = self.geometry.input_channels
-        source, ahead = LINE_BYTES * depth * group, first_request(depth) - rest
+    def before(
+        self, row: int, column: int, group: int, weights: int, rest: int, depths: range | None = None
+    ) -> list[Uniform]:
+        """`depths`: the input channels that are summed up, all of them where none are given."""
+        channels = self.geometry.input_channels
+        first, depth = (0, channels) if depths is None else (depths.start, len(depths))
+        source, ahead = LINE_BYTES * channels * group, first_request(depth) - rest + LINE_BYTES * first
         tile = weights + self.places.tile_bytes * column
         return [
             Address("weights", LINE_BYTES * row),
@@ -359,20 +367,27 @@ class _Part:
             *(Address("weights", tile + self.places.first_line(p) + ahead) for p in range(VECTORS)),
             Address("input", source + ahead),
             first_offset(depth) + rest,
-            Address("input", self._stream(row, group)),
+            Address("input", self._stream(row, group) + LINE_BYTES * first),
         ]
 
-    def _behind(self, row: int, channel: int) -> list[Uniform]:
-        words: list[Uniform] = []
-        if self.residual is not None:
-            index, whole = self.residual
-            words += [
-                Address("input", _pixel_bytes(whole, pixel, channel + LANES * p), index)
-                for p in range(VECTORS)
-                for pixel in self.pixels.of(row)
-            ]
+    def behind(self, row: int, channel: int) -> list[Uniform]:
+        return [*self.added(row, channel), *self.stored(row, channel)]
+
+    def added(self, row: int, channel: int) -> list[Uniform]:
+        """Where the residual's pixels are."""
+        if self.residual is None:
+            return []
+        index, whole = self.residual
+        return [
+            Address("input", _pixel_bytes(whole, pixel, channel + LANES * p), index)
+            for p in range(VECTORS)
+            for pixel in self.pixels.of(row)
+        ]
+
+    def stored(self, row: int, channel: int) -> list[Uniform]:
+        """How results are clamped, and where they go."""
         block = int(self.pixels.blocks[row])
-        words += [*self.clamp, Address("output", self.geometry.output_line_bytes(block, channel))]
+        words = [*self.clamp, Address("output", self.geometry.output_line_bytes(block, channel))]
         column = 0
         for piece in self.pixels.pieces(row):
             set_up, stride = piece_set_up(column, len(piece))
@@ -382,7 +397,7 @@ class _Part:
         return words + [0] * (DMA_WORDS * absent)
 
 
-def _pixels(of_plane: int) -> tuple[int, ...]:
+def pixels_to_choose(of_plane: int) -> tuple[int, ...]:
     """Numbers of pixels a tile to choose from, each the least for as many tiles."""
     least = {}
     for pixels in PIXELS:
@@ -399,7 +414,7 @@ def _pixel_bytes(geometry: Geometry, pixel: int, channel: int) -> int:
 
 
 @dataclass(frozen=True)
-class _Places:
+class LinePlaces:
     """Where the lines of a tile of channels lie, in bytes: of each vector its biases and a line for each input channel,
     and what spreads vectors over the caches' sets. Half floats: the biases of both, then for each two input channels a
     line of each vector, and what spreads tiles.
@@ -427,8 +442,8 @@ class _Places:
         return LINE_BYTES * block_lines(self.input_channels + 1)
 
 
-def _lines(
-    kernel: FloatArray, bias: FloatArray, channel_starts: Sequence[int], places: _Places
+def packed_lines(
+    kernel: FloatArray, bias: FloatArray, channel_starts: Sequence[int], places: LinePlaces
 ) -> NDArray[np.uint32]:
     """The lines of all tiles, 16 output channels each, as `places` says."""
     depth = kernel.shape[1]
@@ -446,7 +461,7 @@ def _lines(
     return lines
 
 
-def _kernel(op: Conv2d, geometry: Geometry, target: Target, choice: Choice) -> Assembler:
+def kernel_of(op: Conv2d, geometry: Geometry, target: Target, choice: Choice) -> Assembler:
     """Raises ScheduleError where registers lack."""
     return channel_lanes_kernel(
         choice.tiles["pixels"],

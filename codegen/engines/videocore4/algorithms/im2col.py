@@ -12,15 +12,15 @@ from numpy.typing import NDArray
 
 from codegen.algorithm_base import AlgorithmBase
 from codegen.engines.videocore4.algorithms.arrangements import arrangement_of
-from codegen.engines.videocore4.algorithms.channel_lanes import ChannelProducts
+from codegen.engines.videocore4.algorithms.channel_lanes import ChannelProducts, QpuPointwiseChannels
 from codegen.engines.videocore4.algorithms.convolution import Convolution
 from codegen.engines.videocore4.algorithms.gathered_lines import GatheredLines
 from codegen.engines.videocore4.algorithms.gemm import INPUT_LAYOUTS, is_pointwise
 from codegen.engines.videocore4.algorithms.moves import work_of
-from codegen.engines.videocore4.algorithms.phased import Buffer, both, in_scratch
+from codegen.engines.videocore4.algorithms.phased import Buffer, behind, both, in_scratch
 from codegen.engines.videocore4.kernels.results import adds_residual
 from codegen.engines.videocore4.layer import Address, QpuLayer
-from codegen.engines.videocore4.layout import Pixel16
+from codegen.engines.videocore4.layout import LINE_BYTES, Pixel16
 from codegen.errors import ScheduleError
 from codegen.graph import LayerSpec
 from codegen.operators.conv2d import Conv2d
@@ -30,6 +30,7 @@ from codegen.target import Target
 from codegen.tensor import FloatArray, TensorType
 
 ROWS, GROUPS = 32, 8  # of the first phase: a block's channels of a tap lie behind each other
+_READ_AHEAD = LINE_BYTES  # by the uniforms' prefetch: not yet what the products' phases write
 MOST_ELEMENTS = 1 << 21  # of the matrix: larger ones take longer to write than a kernel that reads taps again
 
 
@@ -72,7 +73,7 @@ class QpuIm2colChannels(AlgorithmBase):
     name = "qpu_im2col_channels"
     engine: str = "videocore4"
     takes_residuals = True
-    _products = ChannelProducts()
+    _products: ClassVar[QpuPointwiseChannels] = ChannelProducts()
     axis_names: ClassVar[AxisNames] = {**_products.axis_names, "input_layout": INPUT_LAYOUTS}
 
     def computes(self, spec: LayerSpec, target: Target) -> bool:
@@ -148,10 +149,11 @@ class QpuIm2colChannels(AlgorithmBase):
         if residual is not None:
             places["input", 1] = Address("input", 0, residual)
         first = _unfolding(spec, choice.input_layouts[0]).lower(ROWS, GROUPS, target)
-        size = Pixel16().size_bytes(unfolded.matrix)
+        matrix = Pixel16().size_bytes(unfolded.matrix)
+        size = matrix + (multiplied.scratch_bytes and _READ_AHEAD + multiplied.scratch_bytes)
         return replace(
             in_scratch(first, {("output", 0): Address("scratch")}),
-            then=replace(in_scratch(multiplied, places), scratch_bytes=size),
+            then=behind(multiplied, places, matrix + _READ_AHEAD, size),
             scratch_bytes=size,
         )
 

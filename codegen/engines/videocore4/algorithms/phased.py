@@ -26,6 +26,17 @@ def in_scratch(layer: QpuLayer, places: Mapping[Buffer, Address]) -> QpuLayer:
     return replace(layer, blocks=rounds[0], more=tuple(rounds[1:]))
 
 
+def behind(
+    layer: QpuLayer, places: Mapping[Buffer, Address], passed_bytes: int, scratch_bytes: int
+) -> QpuLayer:
+    """A layer and its further phases where another phase's scratch, of `passed_bytes`, lies before their own: some of
+    its buffers lie from such an address on. `scratch_bytes`: of all.
+    """
+    passed: dict[Buffer, Address] = {("scratch", 0): Address("scratch", passed_bytes)}
+    then = None if layer.then is None else behind(layer.then, {}, passed_bytes, scratch_bytes)
+    return replace(in_scratch(layer, {**passed, **places}), then=then, scratch_bytes=scratch_bytes)
+
+
 def both(main: Work, other: Work) -> Work:
     """The work of two phases; what is no sum is the main one's."""
     return replace(
