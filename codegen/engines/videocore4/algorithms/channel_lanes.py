@@ -387,7 +387,10 @@ class TileWords:
     def stored(self, row: int, channel: int) -> list[Uniform]:
         """How results are clamped, and where they go."""
         block = int(self.pixels.blocks[row])
-        words = [*self.clamp, Address("output", self.geometry.output_line_bytes(block, channel))]
+        words: list[Uniform] = [
+            *self.clamp,
+            Address("output", self.geometry.output_line_bytes(block, channel)),
+        ]
         column = 0
         for piece in self.pixels.pieces(row):
             set_up, stride = piece_set_up(column, len(piece))

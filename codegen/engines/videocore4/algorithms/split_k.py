@@ -1,8 +1,8 @@
 """Pointwise convolutions whose last tiles are split along the input channels (split-K).
 
 Tiles of all input channels are dealt out as long as all QPUs have as many; of the others, which would leave QPUs
-without work, each is cut into ranges of input channels, one QPU's sum each. What these add up to is computed by a second
-phase, which reads the sums from the scratch.
+without work, each is cut into ranges of input channels, one QPU's sum each. A second phase reads these sums from the
+scratch and adds them.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache, cached_property, reduce
+from itertools import pairwise
 from typing import ClassVar
 
 import numpy as np
@@ -57,12 +58,12 @@ from codegen.expression import Expression, Operand, as_clamp, clamp
 from codegen.graph import LayerSpec
 from codegen.operators.elementwise import Map
 from codegen.program import WORD_BYTES
-from codegen.schedule import Axis, Candidate, Choice, Phase, Point, Space, Work, values
+from codegen.schedule import Axis, Candidate, Choice, Phase, Point, Space, Work
 from codegen.stored_weights import WEIGHTS, weight_type
 from codegen.target import Target
 from codegen.tensor import FloatArray, TensorType
 
-PARTS = (2, 3, 4, 6)
+PARTS = (2, 3, 4)
 _HEAD_WORDS = 2
 _LEAST_GAIN = 0.03  # of the busiest QPU's work: less, and the second phase takes it back
 _LEAST_CHANNELS = 16  # of a range
@@ -102,7 +103,7 @@ class Cut:
         """Of input channels: pairs of them, as equal as can be."""
         pairs = self.depth // 2
         ends = [2 * (pairs * part // self.parts) for part in range(self.parts + 1)]
-        return tuple(range(a, b) for a, b in zip(ends, ends[1:], strict=False))
+        return tuple(range(a, b) for a, b in pairwise(ends))
 
     @cached_property
     def sums(self) -> tuple[tuple[tuple[int, int, int], ...], ...]:
@@ -223,7 +224,7 @@ class QpuPointwiseSplitK(QpuPointwiseChannels):
         )
         addition = _Addition.of(spec, cut)
         table = words.pixels.table()
-        lines = packed_lines(*weights[:2], words.channel_starts, words.places)
+        lines = packed_lines(weights[0], weights[1], words.channel_starts, words.places)
         blank = np.zeros(
             (LANES, LANES), np.uint32
         )  # biases of all ranges but the first, residuals of 16 channels
