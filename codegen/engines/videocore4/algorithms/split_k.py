@@ -189,7 +189,7 @@ class QpuPointwiseSplitK(QpuPointwiseChannels):
             uniform_words=work.uniform_words + more * words,
             store_instructions=work.store_instructions + more * results,
             dma_stores=work.dma_stores + more * PIECES,
-            bytes_written=work.bytes_written + more * results * LINE_BYTES,
+            bytes_written=work.bytes_written * (1 + cut.more_tiles / (cut.pixel_tiles * cut.channel_tiles)),
             balance=busiest_share(cut.loads),
         )
         addition = _Addition.of(spec, cut)
