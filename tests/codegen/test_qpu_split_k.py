@@ -107,6 +107,18 @@ def test_one_qpu_splits_nothing() -> None:
     assert not POINTWISE.applies(DEEP, replace(TARGET, qpus=1))
 
 
+@pytest.mark.parametrize("spec", [DEEP, LAYERS["few tiles of windows"]], ids=["pointwise", "windows"])
+def test_a_layer_of_several_launches_is_not_split(spec: LayerSpec) -> None:
+    choice = of_largest_tile(spec, TARGET)
+    algorithm, point = algorithm_named(choice.algorithm), {**choice.splits, **choice.tiles}
+    if "pace" in point:
+        point["pace"] = "free"
+    work = algorithm.work(spec, TARGET, choice)
+    slow = replace(TARGET, launch_limit_s=8 * work.instructions / TARGET.qpus / TARGET.v3d_clock_hz)
+    with pytest.raises(ScheduleError, match="one launch"):
+        algorithm.choice(spec, slow, point)
+
+
 @pytest.mark.parametrize(("rows", "columns"), [(2, 32), (2, 16), (3, 5), (7, 2)])
 def test_a_cut_deals_out_every_sum_once_and_leaves_the_busiest_less_to_do(rows: int, columns: int) -> None:
     cut = Cut.best(rows, columns, 512, 3, 12)

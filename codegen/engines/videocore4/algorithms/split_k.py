@@ -15,6 +15,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from codegen.algorithm import Algorithm
 from codegen.engines.videocore4.algorithms.channel_lanes import (
     IN_STEP,
     INSTRUCTIONS_OF_TILE,
@@ -53,6 +54,7 @@ from codegen.engines.videocore4.kernels.pace import Token
 from codegen.engines.videocore4.kernels.results import coded
 from codegen.engines.videocore4.layer import Address, QpuLayer, Uniform
 from codegen.engines.videocore4.layout import LANES, LINE_BYTES, Pixel16, block_lines
+from codegen.engines.videocore4.parts import parts_of
 from codegen.errors import ScheduleError
 from codegen.expression import Expression, Operand, as_clamp, clamp
 from codegen.graph import LayerSpec
@@ -167,7 +169,9 @@ class QpuPointwiseSplitK(QpuPointwiseChannels):
 
     def choice_at(self, spec: LayerSpec, target: Target, point: Point) -> Choice:
         _cut(group_of(spec)[1], target, point)
-        return super().choice_at(spec, target, point)
+        choice = super().choice_at(spec, target, point)
+        _require_one_launch(self, Candidate(spec, choice), target)
+        return choice
 
     def work(self, spec: LayerSpec, target: Target, choice: Choice) -> Work:
         sums, added = (phase.work for phase in self.phases(spec, target, choice))
@@ -268,6 +272,23 @@ class QpuIm2colSplitK(QpuIm2colChannels):
 
     name = "qpu_im2col_split_k"
     _products = _Products()
+
+    def choice_at(self, spec: LayerSpec, target: Target, point: Point) -> Choice:
+        choice = super().choice_at(spec, target, point)
+        _require_one_launch(self, Candidate(spec, choice), target)
+        return choice
+
+
+def _require_one_launch(algorithm: Algorithm, candidate: Candidate, target: Target) -> None:
+    """Raises ScheduleError where tiles would be dealt out to several launches: as to more QPUs, for which they are cut
+    in other ways or not at all.
+    """
+    try:
+        several = parts_of(algorithm, candidate, target) > 1
+    except ScheduleError:
+        several = True
+    if several:
+        raise ScheduleError(f"{algorithm.name}: all sums are done in one launch, which would take too long")
 
 
 def _parts(geometry: Geometry, target: Target) -> tuple[int, ...]:
