@@ -3,6 +3,9 @@
 Tiles of all input channels are dealt out as long as all QPUs have as many; of the others, which would leave QPUs
 without work, each is cut into ranges of input channels, one QPU's sum each. A second phase reads these sums from the
 scratch and adds them.
+
+Weights are made up for what whole sums lose to rounding (`cut_sums`): those of ranges, which lose less, come out too
+large by less than a whole sum loses.
 """
 
 from __future__ import annotations
