@@ -81,10 +81,25 @@ def test_a_fire_module_on_the_qpus_writes_its_concatenation_in_place() -> None:
     assert memory_use(in_place, {}).gpu_bytes < memory_use(copying, {}).gpu_bytes
 
 
+DEEP = {"qpu_pointwise_split_k": POINTWISE, "qpu_im2col_split_k": SAME}
+
+
+def deep_module_of(op: Conv2d) -> Graph:
+    """Three parts, of which the middle one has few tiles and long sums."""
+    build = GraphBuilder("deep", (1, 130, 7, 7))
+    first = build.add(POINTWISE, "x", [(9, 130, 1, 1), (9,)], name="first")
+    part = build.add(op, "x", [(226, 130, *op.kernel), (226,)], name="part")
+    last = build.add(POINTWISE, "x", [(11, 130, 1, 1), (11,)], name="last")
+    joined = build.add(Concat(1), (first, part, last), name="join")
+    return build.build(joined, build.add(Map(RELU), joined, name="next"))
+
+
 def module_of(algorithm: str) -> Graph:
     """Three parts, the middle one ("part") a layer that the algorithm computes."""
     wide = algorithm.endswith("_channels") or algorithm == "qpu_winograd"
     outputs = 42 if wide else 26
+    if algorithm in DEEP:  # of so many channels that splitting their sums helps
+        return deep_module_of(DEEP[algorithm])
     build = GraphBuilder("parts", (1, 20, 13, 14) if wide else (1, 20, 7, 6))
     other = build.add(POINTWISE, "x", [(20, 20, 1, 1), (20,)], name="other")
     first = build.add(POINTWISE, other, [(9, 20, 1, 1), (9,)], name="first")
@@ -119,6 +134,9 @@ def module_of(algorithm: str) -> Graph:
         behind = inferred_layer(POINTWISE, *window.outputs, weights=((26, 20, 1, 1), (26,)))
         weights = [tensor.shape for tensor in (*window.weights, *behind.weights)]
         part = build.add(Chain((window, behind), ((0,), (-1,))), other, weights, name="part")
+    elif algorithm == "qpu_planes":
+        planes = build.add(POINTWISE, other, [(3, 20, 1, 1), (3,)], name="planes")
+        part = build.add(SAME, planes, [(outputs, 3, 3, 3), (outputs,)], name="part")
     elif "pointwise" in algorithm:
         part = build.add(POINTWISE, other, [(outputs, 20, 1, 1), (outputs,)], name="part")
     else:

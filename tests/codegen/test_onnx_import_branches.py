@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from onnx import NodeProto, helper
 
-from codegen.expression import RELU, RESULT, clamp
+from codegen.expression import RELU, RESULT, Apply, Operand, clamp
 from codegen.onnx_import.reader import import_model
 from codegen.operator import Operator
 from codegen.operators.concat import Concat
@@ -129,7 +129,8 @@ MODELS = {
     "doubled": Model([node("Add", "x x", "y")], [sum_of_two()]),
     "doubled vector": Model([node("Sum", "x x", "y")], [sum_of_two()], (5,)),
     "sum of three": Model(
-        [node("Relu", "x", "a"), node("Sum", "x a x", "y")], [Map(RELU), sum_of_two(), sum_of_two()]
+        [node("Relu", "x", "a"), node("Sum", "x a x", "y")],
+        [Map(Apply("add", (Apply("add", (Operand(0), RELU)), Operand(0))))],
     ),
     "normalised sum": Model(
         [node("Add", "x x", "s"), node("Mul", "s c", "m"), node("Relu", "m", "y")],

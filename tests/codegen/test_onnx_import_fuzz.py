@@ -75,7 +75,7 @@ def import_bytes(path: Path, data: bytes) -> None:
 def test_unchanged_model_is_imported(tmp_path: Path) -> None:
     path = tmp_path / "net.onnx"
     path.write_bytes(valid_bytes())
-    assert len(optimize(load_graph(path)).nodes) == 11
+    assert len(optimize(load_graph(path)).nodes) == 10
 
 
 @settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 
 from codegen.bundle import compile_bundle
 from microbench.boards.camera import replayed
-from microbench.boards.emulated import EmulatedBoard
 from microbench.boards.host import HostBoard
 from microbench.boards.null import NullBoard
 from microbench.boards.virtual import COMPUTED_FRAMES, VirtualBoard
@@ -112,5 +111,3 @@ def test_the_virtual_board_s_frames_have_the_times_of_its_runs(tmp_path: Path) -
 def test_boards_that_have_no_streams_say_so(tmp_path: Path) -> None:
     with pytest.raises(BoardError, match="the null board runs no streams"):
         stream_on(NullBoard(load_profile("host")), tmp_path, StreamRequest(30.0))
-    with pytest.raises(BoardError, match="one core"):
-        EmulatedBoard.stream_bundle(object.__new__(EmulatedBoard), tmp_path, StreamRequest(30.0))

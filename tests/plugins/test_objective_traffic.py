@@ -12,7 +12,7 @@ from tests.plugins.installed import explore_with, install
 
 def planned(directory: Path, site: Path, *more: str) -> Plan:
     directory.mkdir()
-    words = null_run(write_tiny_model(directory / "tiny.onnx", side=48), directory, *more)
+    words = null_run(write_tiny_model(directory / "tiny.onnx", side=64), directory, *more)
     ended = explore_with(site, *words, cwd=directory)
     assert ended.returncode == 0, ended.stderr
     return read_plan(directory / "out" / "plan.json")

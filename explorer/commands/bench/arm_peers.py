@@ -42,7 +42,10 @@ def arm_peers(
         float, typer.Option(help="clock of the modelled core", min=1e6, metavar="HZ")
     ] = CLOCK_HZ,
     threads: Annotated[
-        int, typer.Option(help="threads of every engine, at most the model's four cores", min=1, max=4)
+        int,
+        typer.Option(
+            help="threads of every engine, at most the model's four cores", min=1, max=4, metavar="N"
+        ),
     ] = 1,
     bandwidth: Annotated[
         list[float] | None,

@@ -139,7 +139,7 @@ def test_a_full_disk_keeps_every_sample_and_the_next_run_goes_on(
     assert read_plan(tmp_path / "out" / "plan.json") == read_plan(finished / "out" / "plan.json")
 
 
-@pytest.mark.parametrize("size, error", [("8k", "OutputError"), ("12k", "PlanError"), ("48k", "BundleError")])
+@pytest.mark.parametrize("size, error", [("8k", "OutputError"), ("12k", "PlanError"), ("64k", "BundleError")])
 def test_a_disk_too_small_for_the_results(
     size: str, error: str, finished: Path, private: Path, tmp_path: Path
 ) -> None:
