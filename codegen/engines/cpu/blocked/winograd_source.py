@@ -44,7 +44,6 @@ def _place_text(code: WinogradCode) -> str:
 
 def _gather_text(code: WinogradCode) -> str:
     """The transformed inputs of the tiles of a chunk; tiles that reach over a border are copied first."""
-    height, width = code.source
     return fill(
         """
         static void ${entry}_gather(const float *x, float *v, int t_first, int t_end)
@@ -73,28 +72,12 @@ def _gather_text(code: WinogradCode) -> str:
             }
         }
         """,
-        entry=code.entry,
-        place=_place_text(code),
-        above=code.pads[0],
-        beside=code.pads[1],
-        blocks=code.in_blocks,
-        height=height,
-        width=width,
-        row=width * code.lanes,
-        plane=height * width * code.lanes,
-        lanes=code.lanes,
-        points=code.points,
-        size=code.points**2 * code.lanes,
-        tile_row=code.points * code.lanes,
-        step=code.chunk_tiles * code.lanes,
-        target=vector(code.lanes, f"tile + (r * {code.points} + c) * {code.lanes}"),
-        value=constant_vector(code.lanes, f"from + r * {width * code.lanes} + c * {code.lanes}"),
+        **_gather_values(code),
     )
 
 
 def _gather_by_point(code: WinogradCode) -> str:
     """The same, of neighbouring tiles of a block one after the other: they write the same lines."""
-    height, width = code.source
     return fill(
         """
         static void ${entry}_gather(const float *x, float *v, int t_first, int t_end)
@@ -121,22 +104,31 @@ def _gather_by_point(code: WinogradCode) -> str:
                 }
         }
         """,
-        entry=code.entry,
-        place=_place_text(code),
-        above=code.pads[0],
-        beside=code.pads[1],
-        blocks=code.in_blocks,
-        height=height,
-        width=width,
-        row=width * code.lanes,
-        lanes=code.lanes,
-        points=code.points,
-        size=code.points**2 * code.lanes,
-        tile_row=code.points * code.lanes,
-        step=code.chunk_tiles * code.lanes,
-        target=vector(code.lanes, f"tile + (r * {code.points} + c) * {code.lanes}"),
-        value=constant_vector(code.lanes, f"from + r * {width * code.lanes} + c * {code.lanes}"),
+        **_gather_values(code),
     )
+
+
+def _gather_values(code: WinogradCode) -> dict[str, int | str]:
+    """What both orders of gathering are told."""
+    height, width = code.source
+    return {
+        "entry": code.entry,
+        "place": _place_text(code),
+        "above": code.pads[0],
+        "beside": code.pads[1],
+        "blocks": code.in_blocks,
+        "height": height,
+        "width": width,
+        "row": width * code.lanes,
+        "plane": height * width * code.lanes,
+        "lanes": code.lanes,
+        "points": code.points,
+        "size": code.points**2 * code.lanes,
+        "tile_row": code.points * code.lanes,
+        "step": code.chunk_tiles * code.lanes,
+        "target": vector(code.lanes, f"tile + (r * {code.points} + c) * {code.lanes}"),
+        "value": constant_vector(code.lanes, f"from + r * {width * code.lanes} + c * {code.lanes}"),
+    }
 
 
 def _scatter_text(code: WinogradCode) -> str:
