@@ -78,7 +78,8 @@ def clock_network(
     Raises BoardError where the board cannot be emulated or the program fails.
     """
     plan = plan or modelled_plan(network, profile)
-    executor = _Reporting(ClockedExecutor(core, clock_hz))
+    threads = max(step.choice.threads for step in plan.steps)
+    executor = _Reporting(ClockedExecutor(core, clock_hz, threads=threads))
     with TemporaryDirectory(prefix="explore-bundle-") as scratch:
         bundle = Path(scratch) / "bundle"
         compile_bundle(network.graph, plan, profile.target(), bundle)

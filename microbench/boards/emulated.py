@@ -36,9 +36,10 @@ class EmulatedBoard(HostBoard):
         """Raises BoardError where this machine lacks the emulator, ProfileError for a core without a model."""
         self._model = load_core(profile.cpu)
         self._clock_hz = profile.cpu_cost("clock_hz")
-        super().__init__(profile, ClockedExecutor(self._model, self._clock_hz))  # of bundles
-        self._kernels = ClockedExecutor(self._model, self._clock_hz, wakes_at_yield=True)
-        self.target = replace(self.target, cores=min(self.target.cores, self._model.cores))
+        threads = min(profile.target().cores, self._model.cores)
+        super().__init__(profile, ClockedExecutor(self._model, self._clock_hz, threads=threads))  # of bundles
+        self._kernels = ClockedExecutor(self._model, self._clock_hz, wakes_at_yield=True, threads=threads)
+        self.target = replace(self.target, cores=threads)
 
     @classmethod
     def open(cls, profile: DeviceProfile, options: BoardOptions) -> Board:

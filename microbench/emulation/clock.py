@@ -23,6 +23,7 @@ _ALONE = ("-i",)
 _SAME_RANDOM_BYTES = ("-seed", "1")
 # The emulator finds room for the program in a range of its own: elsewhere what the kernel picks differs by the run.
 _SAME_ADDRESSES = ("-R", f"{8 << 30:#x}")
+_STATE, _PROCESSOR = Path("/proc/thread-self/stat"), 36  # a thread's state, and which number of it says where it runs
 _OUTSIDE_GROUPS = frozenset({"threads", "cycles", "instructions"})
 
 
@@ -41,8 +42,9 @@ class ClockReport:
 @cache
 def why_no_clock() -> str | None:
     """Why programs for AArch64 cannot be run by a modelled clock here, or None."""
-    if shutil.which("env") is None:
-        return "no program env"
+    for program in ("env", "taskset"):
+        if shutil.which(program) is None:
+            return f"no program {program}"
     return why_no_counting(EMULATOR)
 
 
@@ -54,6 +56,9 @@ class ClockedExecutor:
     and threads of this process may run several. With `wakes_at_yield` the model sleeps, and its clocks stand, until the
     program first calls sched_yield: what goes before runs several times as fast. `library_root`: where programs find
     their dynamic loader and libraries.
+
+    A program of several `threads` is held on one of this machine's processors. One of them goes on at a time and hands
+    over every few hundred cycles of the model, which takes over ten times as long from one processor to another.
     """
 
     def __init__(
@@ -62,6 +67,7 @@ class ClockedExecutor:
         clock_hz: float,
         wakes_at_yield: bool = False,
         library_root: Path | None = None,
+        threads: int = 1,
     ) -> None:
         """Raises BoardError where the emulator is missing, has no plugins or wants another version of them."""
         reason = why_no_clock()
@@ -71,6 +77,7 @@ class ClockedExecutor:
         self._model = model
         self._wakes = ",wakes=yield" if wakes_at_yield else ""
         self._root = ("-L", str(library_root)) if library_root else ()
+        self._held = threads > 1
 
     def execute(
         self,
@@ -102,9 +109,9 @@ class ClockedExecutor:
             *(*_SAME_ADDRESSES, *self._root),
             *("-plugin", f"{self._plugin},out={REPORT}{self._wakes}", str(executable), *arguments),
         )
-        finished = LocalExecutor().execute(
-            Path(str(shutil.which("env"))), words, files, (*outputs, REPORT), limit_s
-        )
+        env = str(shutil.which("env"))
+        first, *others = (*_on_this_processor(), env, *words) if self._held else (env, *words)
+        finished = LocalExecutor().execute(Path(first), others, files, (*outputs, REPORT), limit_s)
         if not finished.ended.is_good:
             return finished, None
         report = _parsed(finished.outputs.get(REPORT, b""))
@@ -113,6 +120,14 @@ class ClockedExecutor:
                 f"{EMULATOR} reported no cycles: it did not load {self._plugin.name}; take QEMU 7 or 8"
             )
         return finished, report
+
+
+def _on_this_processor() -> tuple[str, ...]:
+    """The words before a program that hold it on the processor of this thread: several that run programs at once are
+    spread by the kernel already.
+    """
+    numbers = _STATE.read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()
+    return str(shutil.which("taskset")), "--cpu-list", numbers[_PROCESSOR]
 
 
 def _parsed(content: bytes) -> ClockReport | None:

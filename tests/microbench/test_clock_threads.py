@@ -155,7 +155,7 @@ def ran(
     program: Path, model: CoreModel, task: str, threads: int, amount: int = 1
 ) -> tuple[list[int], ClockReport]:
     """Nanoseconds from making the threads to their end, of a flag from its store to its sight; the counter; CPUs."""
-    executor = ClockedExecutor(model, HZ, wakes_at_yield=True)
+    executor = ClockedExecutor(model, HZ, wakes_at_yield=True, threads=threads)
     finished, report = executor.clocked(
         program, (task, str(threads), str(amount)), {}, ("result.txt",), 120.0
     )
@@ -221,7 +221,7 @@ def test_a_wait_ends_when_its_time_has_come(program: Path, model: CoreModel, tas
 
 
 def complaint(program: Path, model: CoreModel, task: str, threads: int) -> str:
-    executor = ClockedExecutor(model, HZ, wakes_at_yield=True)
+    executor = ClockedExecutor(model, HZ, wakes_at_yield=True, threads=threads)
     finished, report = executor.clocked(program, (task, str(threads), "5000000"), {}, (), 120.0)
     assert report is None
     return finished.ended.complaint or ""

@@ -71,7 +71,7 @@ def judge(
 
     Raises PeerError where the engine refuses it or is not the release that was asked for, BoardError without emulator.
     """
-    executor = ClockedExecutor(model, clock_hz, wakes_at_yield=True, library_root=root)
+    executor = ClockedExecutor(model, clock_hz, wakes_at_yield=True, library_root=root, threads=threads)
     files = {_PARAM: param.read_bytes(), PROGRAM.name: PROGRAM.read_bytes()}
     environment = {"PYTHONPATH": str(site), "PYTHONHASHSEED": "0", "OMP_NUM_THREADS": str(threads)}
     finished, report = executor.clocked(
