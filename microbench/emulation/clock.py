@@ -23,7 +23,10 @@ _ALONE = ("-i",)
 _SAME_RANDOM_BYTES = ("-seed", "1")
 # The emulator finds room for the program in a range of its own: elsewhere what the kernel picks differs by the run.
 _SAME_ADDRESSES = ("-R", f"{8 << 30:#x}")
-_STATE, _PROCESSOR = Path("/proc/thread-self/stat"), 36  # a thread's state, and which number of it says where it runs
+_STATE, _PROCESSOR = (
+    Path("/proc/thread-self/stat"),
+    36,
+)  # a thread's state, and which number of it says where it runs
 _OUTSIDE_GROUPS = frozenset({"threads", "cycles", "instructions"})
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -42,11 +43,14 @@ def arm_peers(
         float, typer.Option(help="clock of the modelled core", min=1e6, metavar="HZ")
     ] = CLOCK_HZ,
     threads: Annotated[
-        int,
+        list[int] | None,
         typer.Option(
-            help="threads of every engine, at most the model's four cores", min=1, max=4, metavar="N"
+            help="threads of every engine, at most the model's four cores; may be repeated (default: 1)",
+            min=1,
+            max=4,
+            metavar="N",
         ),
-    ] = 1,
+    ] = None,
     bandwidth: Annotated[
         list[float] | None,
         typer.Option(
@@ -88,6 +92,7 @@ def arm_peers(
         from microbench.peers import environments as peers
 
         console, model = told(as_json), load_core(CORE)
+        every = threads or [1]
         settings = ArmSettings(
             networks=tuple(networks),
             plans=tuple(plan or ()),
@@ -95,15 +100,18 @@ def arm_peers(
             environments=(environments or peers.default_directory()).absolute(),
             clock_hz=cpu_hz,
             bandwidths=tuple(bandwidth or BANDWIDTHS),
-            threads=threads,
+            threads=every[0],
         )
 
         def tell(text: str) -> None:
             console.print(text, markup=False)
 
-        tables = _tables(list(arm_rows(model, settings, tell)), settings, model.hash)
+        tables = []
+        for count in every:
+            each = replace(settings, threads=count)
+            tables += _tables(list(arm_rows(model, each, tell)), each, model.hash)
         if vary_assumed:
-            tables.append(_varied_table(list(varied_rows(model, settings, tell))))
+            tables.append(_varied_table(list(varied_rows(model, settings, tell)), _named(every[0])))
         if markdown is not None:
             write_markdown(markdown, TITLE, INTRODUCTION, tables)
         show(tables, as_json)
@@ -114,7 +122,7 @@ def _tables(rows: Sequence[ArmRow], settings: ArmSettings, model_hash: str) -> l
     from explorer.studies.study_table import StudyTable
 
     names = list(dict.fromkeys(name for row in rows for name in row.contenders))
-    named = "one thread" if settings.threads == 1 else f"{settings.threads} threads"
+    named, last = _named(settings.threads), len(settings.bandwidths) - 1
     note = f"{settings.clock_hz / 1e9:g} GHz, {named}, model {model_hash}."
     tables = []
     for place, bandwidth in enumerate(settings.bandwidths):
@@ -130,13 +138,13 @@ def _tables(rows: Sequence[ArmRow], settings: ArmSettings, model_hash: str) -> l
             )
             for row in rows
         )
-        title = f"Memory of {bandwidth / 1e9:g} GB/s"
+        title = f"{named.capitalize()}, memory of {bandwidth / 1e9:g} GB/s"
         tables.append(
             StudyTable(
                 title,
                 (*columns, ("ours / fastest other", "right")),
                 cells,
-                (note, means(rows, settings.bandwidths)),
+                (note, means(rows, settings.bandwidths)) if place == last else (note,),
             )
         )
     columns = [
@@ -162,10 +170,15 @@ def _tables(rows: Sequence[ArmRow], settings: ArmSettings, model_hash: str) -> l
         "Errors are largest differences from onnxruntime's output: ours relative to the largest value, others' to the "
         "root mean square."
     )
-    return [*tables, StudyTable("Instructions of one inference", tuple(columns), cells, (errors, *refused))]
+    title = f"Instructions of one inference, {named}"
+    return [*tables, StudyTable(title, tuple(columns), cells, (errors, *refused))]
 
 
-def _varied_table(varied: Sequence[Varied]) -> StudyTable:
+def _named(threads: int) -> str:
+    return "one thread" if threads == 1 else f"{threads} threads"
+
+
+def _varied_table(varied: Sequence[Varied], named: str) -> StudyTable:
     from explorer.studies.study_table import StudyTable
 
     networks = [row.network for row in varied[0].rows]
@@ -173,7 +186,7 @@ def _varied_table(varied: Sequence[Varied]) -> StudyTable:
         (one.constant, f"{one.value:g}", *(f"{row.ratio(0):.2f}" for row in one.rows)) for one in varied
     )
     columns = (("constant", "left"), ("value", "right"), *((name, "right") for name in networks))
-    note = "Ours to the fastest other; memory of the first bandwidth but where that is varied."
+    note = f"Ours to the fastest other, {named}; memory of the first bandwidth but where that is varied."
     return StudyTable(
         "Each assumed constant of the memory at 0.75 and 1.5 of its value", columns, cells, (note,)
     )

@@ -48,9 +48,7 @@ def run_engine(
 
     Raises PeerError where the engine refuses it, BoardError without emulator.
     """
-    executor = ClockedExecutor(
-        model, clock_hz, wakes_at_yield=True, library_root=root, threads=threads
-    )
+    executor = ClockedExecutor(model, clock_hz, wakes_at_yield=True, library_root=root, threads=threads)
     with tempfile.TemporaryDirectory() as scratch:
         inputs = Path(scratch) / _INPUTS
         save_inputs(network, inputs)
