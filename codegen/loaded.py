@@ -263,7 +263,13 @@ class LoadedBundle:
             steps=self._steps,
             weights_bytes=second.weights_bytes - ALIGNMENT
             if second
-            else sum(-(-entry.size_bytes // ALIGNMENT) * ALIGNMENT for entry in manifest.cpu_weights),
+            else max(
+                (
+                    entry.offset_bytes + -(-entry.size_bytes // ALIGNMENT) * ALIGNMENT
+                    for entry in manifest.cpu_weights
+                ),
+                default=0,
+            ),
             arena_bytes=second.arena_bytes if second else manifest.arena_bytes,
             threads=threads,
             platform=self._platform,

@@ -46,19 +46,27 @@ class Sections:
 
     @cached_property
     def weight_offsets(self) -> dict[int, int]:
-        """Where each function's packed weights begin, by task; bytes from the first."""
-        offsets: dict[int, int] = {}
-        end = 0
-        for task, program in self.programs.items():
-            offsets[task] = end
-            end += HOST_MEMORY.taken_bytes(program.weights.nbytes)
-        return offsets
+        """Where each function's packed weights begin, by task; bytes from the first. Equal ones lie there once."""
+        return {task: self._packed[_data(program)] for task, program in self.programs.items()}
 
     @cached_property
     def packed_weights(self) -> bytes:
         """All weights of functions, each at its offset, the last filled up too."""
-        datas = (np.asarray(program.weights, dtype="<f4").tobytes() for program in self.programs.values())
-        return b"".join(data.ljust(HOST_MEMORY.taken_bytes(len(data)), b"\0") for data in datas)
+        return b"".join(data.ljust(HOST_MEMORY.taken_bytes(len(data)), b"\0") for data in self._packed)
+
+    @cached_property
+    def _packed(self) -> dict[bytes, int]:
+        offsets: dict[bytes, int] = {}
+        end = 0
+        for data in map(_data, self.programs.values()):
+            if data not in offsets:
+                offsets[data] = end
+                end += HOST_MEMORY.taken_bytes(len(data))
+        return offsets
+
+
+def _data(program: CpuProgram) -> bytes:
+    return np.asarray(program.weights, dtype="<f4").tobytes()
 
 
 def sections_of(

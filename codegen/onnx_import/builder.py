@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -72,6 +73,7 @@ class GraphBuilder:
         self._types: dict[str, TensorType] = {}
         self._nodes: list[Node] = []
         self._weights: dict[str, Array] = {}
+        self._equal: dict[tuple[str, Shape, bytes], Array] = {}
         self._inputs: set[str] = set()
         self._literals: dict[str, str] = {}
         self._absent: dict[str, str] = {}
@@ -316,7 +318,7 @@ class GraphBuilder:
             return self._define_empty(node, written, types)
         if empty:
             raise _reads_empty(node, empty[0])
-        constants = {f"{name}.{role}": np.asarray(array, order="C") for role, array in arrays.items()}
+        constants = {f"{name}.{role}": self._shared(array) for role, array in arrays.items()}
         self._lengths.carry(node, op, inputs, self._types, written, types)
         read = tuple(self._filled(node, op, inputs, source) for source in range(len(inputs)))
         for output, type_ in zip(written, types, strict=True):
@@ -324,6 +326,14 @@ class GraphBuilder:
         self._weights.update(constants)
         self._nodes.append(Node(name, op, read, written, tuple(constants)))
         return written[0]
+
+    def _shared(self, array: Array) -> Array:
+        """The array, or an equal one that another node has: weights of a loop's turns are in memory once."""
+        content = hashlib.blake2b(array.tobytes(), digest_size=16).digest()
+        key = (array.dtype.str, array.shape, content)
+        if key not in self._equal:
+            self._equal[key] = np.asarray(array, order="C")
+        return self._equal[key]
 
     def _filled(self, node: OnnxNode, op: Operator, inputs: Sequence[str], source: int) -> str:
         from codegen.onnx_import.sizes import filled

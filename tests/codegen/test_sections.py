@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,9 +17,12 @@ from codegen.errors import PlanError
 from codegen.graph import Graph
 from codegen.operators.conv2d import Conv2d
 from codegen.operators.reduction import AlongAxis
+from codegen.plan import Plan
 from codegen.program import CpuProgram, GpuProgram
+from codegen.reference import evaluate
 from codegen.section import Section, Share
 from codegen.target import Target
+from tests.codegen.plan_run import layered_plan, run_plan
 from tests.codegen.planned import PI_ZERO, GraphBuilder, qpu_plan
 
 Words = np.zeros(16, np.uint32)
@@ -115,6 +119,46 @@ def test_a_step_of_an_algorithm_that_its_engine_does_not_own_is_refused(
         PlanError, match="step 'middle': algorithm 'cpu_along_axis' does not run on engine 'cpu'"
     ):
         compose(graph, qpu_plan(graph), PI_ZERO)
+
+
+def thrice(*, equal: bool) -> Graph:
+    """Three layers of the QPUs, and three of the CPU behind them, each three with equal weights or their own."""
+    build = GraphBuilder("thrice", (1, 16, 6, 6))
+    tensor = "x"
+    for index in range(3):
+        tensor = build.add(Conv2d((1, 1)), tensor, [(16, 16, 1, 1), (16,)], name=f"launched {index}")
+    tensor = build.add(AlongAxis("hardmax", 1), tensor)
+    for index in range(3):
+        tensor = build.add(Conv2d((1, 1)), tensor, [(16, 16, 1, 1), (16,)], name=f"called {index}")
+    graph = build.build(tensor)
+    if not equal:
+        return graph
+    firsts = {f"w{start + i}_{j}": f"w{start}_{j}" for start in (0, 4) for i in range(3) for j in range(2)}
+    constants = {name: graph.constants[firsts[name]].copy() for name in graph.constants}
+    return replace(graph, constants=constants)
+
+
+def thrice_planned(graph: Graph) -> Plan:
+    return layered_plan(graph, {f"called {index}": "cpu_conv_direct" for index in range(3)})
+
+
+def test_equal_weights_lie_once_in_a_bundle() -> None:
+    taken = []
+    for equal in (False, True):
+        made = compose(graph := thrice(equal=equal), thrice_planned(graph), PI_ZERO)
+        assert made.image is not None
+        taken.append((made.image.words.nbytes, len(made.sections.packed_weights)))
+    (image, packed), (least_image, least_packed) = taken
+    assert packed == 3 * least_packed
+    assert image - least_image >= 2 * 4 * (16 * 16 + 16)
+
+
+def test_layers_of_equal_weights_compute_what_they_would_each() -> None:
+    graph = thrice(equal=True)
+    value = np.random.default_rng(0).standard_normal((1, 16, 6, 6), dtype=np.float32)
+    (wanted,) = evaluate(graph, {"x": value}).values()
+    (found,) = run_plan(graph, thrice_planned(graph), value).outputs.values()
+    assert np.abs(found - wanted).max() <= 1e-4 * np.abs(wanted).max()
 
 
 def test_equal_layers_share_a_function_unless_its_text_depends_on_weights(

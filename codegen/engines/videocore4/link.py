@@ -308,17 +308,21 @@ def _aligned(offset: int) -> int:
 def _plan_weights(
     launches: Sequence[Sequence[LinkedLayer]], start: int
 ) -> tuple[dict[tuple[int, int], int], int]:
-    """Where each phase's weights begin: parts of one phase share them."""
+    """Where each phase's weights begin: parts of one phase share them, and layers of equal ones."""
     offsets: dict[tuple[int, int], int] = {}
-    placed: dict[int, int] = {}
+    placed: dict[bytes, int] = {}
+    known: dict[int, int] = {}  # parts of a phase have the same array
     position = start
     for number, layers in enumerate(launches):
         for index, layer in enumerate(layers):
             weights = layer.layer.weights
-            if id(weights) not in placed:
-                placed[id(weights)] = position
-                position = _aligned(position + WORD_BYTES * len(weights))
-            offsets[number, index] = placed[id(weights)]
+            if id(weights) not in known:
+                content = weights.tobytes()
+                if content not in placed:
+                    placed[content] = position
+                    position = _aligned(position + len(content))
+                known[id(weights)] = placed[content]
+            offsets[number, index] = known[id(weights)]
     return offsets, position
 
 

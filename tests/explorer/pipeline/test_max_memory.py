@@ -14,7 +14,7 @@ from tests.explorer.tiny import write_tiny_model
 def taken_bytes(directory: Path) -> int:
     """What the bundle of a run allocates: of the CPU's memory and of the GPU's, weights included."""
     manifest = read_manifest(directory / "bundle")
-    weights = sum(entry.size_bytes for entry in manifest.cpu_weights)
+    weights = max((entry.offset_bytes + entry.size_bytes for entry in manifest.cpu_weights), default=0)
     return weights + manifest.arena_bytes + (manifest.gpu.size_bytes if manifest.gpu else 0)
 
 
