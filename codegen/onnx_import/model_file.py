@@ -45,12 +45,12 @@ def opset_of(model: ModelProto) -> int:
     """The version of the default operator set, the newest where no node is of it; raises ModelError outside the
     supported range.
     """
-    versions = [entry.version for entry in model.opset_import if entry.domain in DEFAULT_DOMAIN]
+    versions = list({entry.version: None for entry in model.opset_import if entry.domain in DEFAULT_DOMAIN})
     if not versions and model.opset_import and all(n.domain not in DEFAULT_DOMAIN for n in model.graph.node):
         return NEWEST_OPSET
     if len(versions) != 1:
         raise ModelError(
-            f"imports the default operator set {len(versions)} times, not once; export or copy it again"
+            f"imports {len(versions)} versions of the default operator set, not one; export or copy it again"
         )
     if not OLDEST_OPSET <= versions[0] <= NEWEST_OPSET:
         raise ModelError(

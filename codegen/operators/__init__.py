@@ -6,6 +6,7 @@ MODULES = (
     "batch_normalization",
     "bit_cast",
     "chain",
+    "classical",
     "col2im",
     "compress",
     "concat",
@@ -47,6 +48,7 @@ MODULES = (
     "spectrum",
     "split",
     "transpose",
+    "tree_ensemble",
     "typed_map",
     "unique",
 )

@@ -87,7 +87,16 @@ def test_operator_set_outside_the_range(opset: int) -> None:
 def test_operator_set_missing() -> None:
     model = model_of([relu()])
     del model.opset_import[:]
-    with pytest.raises(ModelError, match="0 times"):
+    with pytest.raises(ModelError, match="imports 0 versions"):
+        import_model(model)
+
+
+def test_operator_set_named_again() -> None:
+    model = model_of([relu()])
+    model.opset_import.append(model.opset_import[0])
+    assert import_model(model).outputs == import_model(model_of([relu()])).outputs
+    model.opset_import[1].version -= 1
+    with pytest.raises(ModelError, match="imports 2 versions"):
         import_model(model)
 
 
