@@ -28,10 +28,11 @@ _COMMON: dict[str, Any] = {
 MEAN: dict[str, Any] = {
     **_COMMON,
     "objective": "huber",  # as least squares up to `alpha`, the rest counts less: few times are far off
-    "alpha": 0.1,
-    "num_boost_round": 120,
+    "alpha": 0.05,
+    "num_boost_round": 200,
     "learning_rate": 0.1,
-    "num_leaves": 31,
+    "num_leaves": 15,
+    "feature_fraction": 0.7,
     "min_data_in_leaf": 3,
     "lambda_l2": 0.5,
 }

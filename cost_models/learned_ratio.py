@@ -24,11 +24,14 @@ Held = NDArray[np.bool_]
 FOLDS = 5
 COVERAGE = 0.8
 OUT_OF_FOLDS = (
-    0.76  # of errors without a fifth of the shapes: so many that COVERAGE of those with all shapes are held
+    0.65  # of errors without a fifth of the shapes: so many that COVERAGE of those with all shapes are held
 )
 NARROWEST = 0.01  # log ratio: one per cent either way, however well the folds agree
 WIDEST = math.log(1000.0)  # of a log ratio either way: it says that nothing is known
 LEAST_SPREAD = 0.02  # log ratio: half of what quantiles lie apart at least, before it is stretched
+SPREAD_MORE = 0.03  # log ratio, on top of that: quantiles are learned of few errors
+TREES = 0.7  # the part of trees in what is predicted; the rest is the smooth function's
+DISAGREEMENT = 0.25  # of what trees and smooth function lie apart, which spreads errors too
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,7 +81,7 @@ class RatioState(BaseModel):
 
 @dataclass(frozen=True, eq=False)
 class Centre:
-    """The mean of trees, which find steps, and of a smooth function, which goes on between shapes and beyond them."""
+    """A mean of trees, which find steps, and of a smooth function, which goes on between shapes and beyond them."""
 
     trees: Trees
     smooth: Smooth
@@ -95,16 +98,17 @@ class Centre:
         return Centre(Trees.fit_mean(*rows), Smooth.fit(*rows))
 
     def predict(self, matrix: Matrix) -> Matrix:
-        """(rows, 2): the log ratio, and how new the row is, from 0 to 1."""
+        """(rows, 3): the log ratio, how new the row is, from 0 to 1, and how far its two parts lie apart."""
         smooth, newness = self.smooth.predict(matrix)
-        return np.stack([(self.trees.predict(matrix) + smooth) / 2, newness], axis=1)
+        trees = self.trees.predict(matrix)
+        return np.stack([TREES * trees + (1 - TREES) * smooth, newness, np.abs(trees - smooth)], axis=1)
 
 
 @dataclass(frozen=True, eq=False)
 class LearnedRatio:
     """`low` and `high` are trees for quantiles of the errors that `centre` makes on shapes that it has not seen; they
-    spread with how new a candidate is, and `stretches`, by engine, are what intervals had to be multiplied by to hold
-    as many errors as they should.
+    spread with how new a candidate is and how far the parts of the centre lie apart, and `stretches`, by engine, are
+    what intervals had to be multiplied by to hold as many errors as they should.
 
     Conformalised quantile regression (Romano, Patterson and Candes, 2019), on errors out of folds of whole shapes.
     """
@@ -129,16 +133,16 @@ class LearnedRatio:
             held_out = _OutOfFolds(pool, own.matrix, folds, without).values
             errors = own.ratios - held_out[:, 0]
             low, high = [_Quantile.begin(pool, own, errors, folds, level, names) for level in _LEVELS]
-            spread = _Spread.of(low.held_out.values, high.held_out.values, held_out[:, 1])
+            spread = _Spread.of(low.held_out.values, high.held_out.values, held_out)
             stretches = _stretches(own.engines, np.abs(errors - spread.middle) / spread.half)
             learned = LearnedRatio(centre.result(), low.trees.result(), high.trees.result(), stretches)
         return learned, learned._around(held_out[:, 0], spread, own.engines)
 
     def predict(self, matrix: Matrix, engines: Sequence[str]) -> Ratios:
         """The ratios of candidates by their features and engines."""
-        centre, newness = self.centre.predict(matrix).T
-        spread = _Spread.of(self.low.predict(matrix), self.high.predict(matrix), newness)
-        return self._around(centre, spread, engines)
+        centre = self.centre.predict(matrix)
+        spread = _Spread.of(self.low.predict(matrix), self.high.predict(matrix), centre)
+        return self._around(centre[:, 0], spread, engines)
 
     def _around(self, centre: Matrix, spread: _Spread, engines: Sequence[str]) -> Ratios:
         """None is narrower than NARROWEST either way, and none wider than WIDEST."""
@@ -175,8 +179,11 @@ class _Spread(NamedTuple):
     half: Matrix
 
     @staticmethod
-    def of(low: Matrix, high: Matrix, newness: Matrix) -> _Spread:
-        return _Spread((low + high) / 2, np.maximum((high - low) / 2, LEAST_SPREAD) * np.sqrt(newness))
+    def of(low: Matrix, high: Matrix, centre: Matrix) -> _Spread:
+        """`centre`: as it is predicted by `Centre`."""
+        _, newness, apart = centre.T
+        half = np.maximum((high - low) / 2, LEAST_SPREAD) + SPREAD_MORE + DISAGREEMENT * apart
+        return _Spread((low + high) / 2, half * newness)
 
 
 _LEVELS = ((1 - COVERAGE) / 2, (1 + COVERAGE) / 2)

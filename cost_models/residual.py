@@ -164,7 +164,7 @@ class ResidualModel:
         self._state, self._unseen = state, ()
 
     def _unfitted(self) -> _State:
-        return _State(model=self.name, version=7, profile_hash=self._profile.hash)
+        return _State(model=self.name, version=8, profile_hash=self._profile.hash)
 
     def _board(self, profile: DeviceProfile | None) -> BoardView:
         own = profile or self._profile
