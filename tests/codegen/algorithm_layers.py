@@ -311,6 +311,11 @@ LAYERS: dict[str, LayerSpec] = {
     "grouped": convolution(6, 4, (7, 9), Conv2d((3, 3), (1, 1), SAME, groups=2, epilogue=RELU)),
     "depthwise": convolution(20, 20, (10, 9), Conv2d((3, 3), (1, 1), SAME, groups=20, epilogue=RELU6)),
     "depthwise, strided": convolution(16, 16, (11, 12), Conv2d((3, 3), (2, 2), (0, 0, 1, 1), groups=16)),
+    "depthwise of two images": inferred_layer(
+        Conv2d((5, 5), (1, 1), (2, 2, 2, 2), groups=19, epilogue=RELU6),
+        (2, 19, 5, 16),
+        weights=((19, 1, 5, 5), (19,)),
+    ),
     "depthwise, 2x2": convolution(9, 9, (6, 6), Conv2d((2, 2), groups=9)),
     "transposed": inferred_layer(
         ConvTranspose2d((3, 3), (2, 2), SAME, (1, 1), epilogue=RELU),

@@ -83,6 +83,8 @@ LAYERS = {
             ("fully connected, many rows", ("qpu_fully_connected_rows", "qpu_fully_connected_few_rows")),
             ("fully connected, a few rows", ("qpu_fully_connected_few_rows",)),
             ("unfolded, and its input", ("qpu_im2col_channels",)),
+            ("depthwise of two images", ("qpu_depthwise_rotated",)),
+            ("depthwise, strided", ("qpu_depthwise_rotated",)),
             ("separable", ("qpu_separable",)),
             ("separable, halved", ("qpu_separable",)),
             ("separable of two images and a sum", ("qpu_separable",)),

@@ -4,12 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
 
 from codegen.algorithm_base import AlgorithmBase
-from codegen.engines.videocore4.algorithms.geometry import Geometry, bounds, busiest_share, dealt, starts
+from codegen.engines.videocore4.algorithms.geometry import (
+    Geometry,
+    bounds,
+    busiest_share,
+    dealt,
+    starts,
+    tile_count,
+)
 from codegen.engines.videocore4.algorithms.images import for_each_image, work_of_images
 from codegen.engines.videocore4.algorithms.window import depthwise_window, window_epilogue
 from codegen.engines.videocore4.algorithms.words import float_words
@@ -35,6 +43,7 @@ from codegen.tensor import FloatArray
 
 CHANNELS = (8, 12, 16)
 MOST_TURNS = 6
+MOST_LINES = 1.5  # of a row of tiles, over the least
 _HEAD_WORDS = 1
 
 
@@ -72,17 +81,18 @@ class QpuDepthwiseRotated(AlgorithmBase):
         )
 
     def _forms(self, spec: LayerSpec) -> list[Form]:
-        """Those for which there is a kernel; of forms with as many lines the one with most pixels."""
+        """Those that have a kernel. Of a row of tiles more lines than needed are not worth a few pixels more."""
         geometry = self._checked(spec)
-        by_lines: dict[tuple[int, int, int], Form] = {}
-        for rows in range(1, min(MOST_ROWS, geometry.output_rows) + 1):
-            for turns in range(1, MOST_TURNS + 1):
-                for channels in (c for c in CHANNELS if c <= geometry.output_channels):
-                    form = Form(geometry.kernel, geometry.strides, turns, rows, channels)
-                    if form.most_turns != turns or not _has_kernel(form, spec):
-                        continue
-                    by_lines.setdefault((rows, form.lines, channels), form)
-        return list(by_lines.values())
+        rows = range(min(2, geometry.output_rows), min(MOST_ROWS, geometry.output_rows) + 1)
+        channels = [c for c in CHANNELS if c <= geometry.output_channels]
+        lines: dict[int, int] = {}
+        for turns in range(1, MOST_TURNS + 1):
+            form = Form(geometry.kernel, geometry.strides, turns, rows[0], channels[0])
+            if form.most_turns == turns:
+                lines[turns] = tile_count(geometry.output_columns, form.pixels) * len(form.groups)
+        worth = [turns for turns, number in lines.items() if number <= MOST_LINES * min(lines.values())]
+        every = (Form(geometry.kernel, geometry.strides, *point) for point in product(worth, rows, channels))
+        return [form for form in every if _has_kernel(form, spec)]
 
     def space(self, spec: LayerSpec, target: Target) -> Space:
         forms = self._forms(spec)
