@@ -19,19 +19,19 @@ from codegen.engines.videocore4.algorithms.geometry import (
     tile_count,
 )
 from codegen.engines.videocore4.algorithms.images import for_each_image, work_of_images
+from codegen.engines.videocore4.algorithms.row_pieces import piece_words
 from codegen.engines.videocore4.algorithms.window import depthwise_window, window_epilogue
 from codegen.engines.videocore4.algorithms.words import float_words
 from codegen.engines.videocore4.kernels.depthwise_rotated import (
     MOST_ROWS,
     OUTSIDE,
-    PIECES,
     READ_AHEAD,
     Form,
     channel_instructions,
     depthwise_rotated_kernel,
 )
-from codegen.engines.videocore4.kernels.pieces import dma_store_rows, dma_store_stride
 from codegen.engines.videocore4.kernels.results import coded, epilogue_instructions
+from codegen.engines.videocore4.kernels.row_pieces import PIECES
 from codegen.engines.videocore4.layer import Address, QpuLayer, Uniform
 from codegen.engines.videocore4.layout import LANES, LINE_BYTES
 from codegen.errors import ScheduleError
@@ -234,21 +234,8 @@ def _words(
         *clamp,
     ]
     pixels = min(form.pixels, geometry.output_columns)
+    channels = range(tile.channel, tile.channel + form.channels)
     for row in range(form.rows):
         first = geometry.output_columns * (tile.row + row) + tile.column
-        block, lane = divmod(first, LANES)
-        head = min(LANES - lane, pixels)
-        for at, inside, start, count in (
-            (block, lane, form.most_turns, head),
-            (block + 1, 0, form.most_turns + head, pixels - head),
-        ):
-            set_up = dma_store_rows(row * form.channels, form.channels, count, start)
-            words += [
-                set_up if count else 0,
-                dma_store_stride(LINE_BYTES - WORD_BYTES * count),
-                Address(
-                    "output",
-                    geometry.output_line_bytes(at if count else block, tile.channel) + WORD_BYTES * inside,
-                ),
-            ]
+        words += piece_words(geometry, first, pixels, form.most_turns, channels, row * form.channels)
     return words

@@ -1,7 +1,7 @@
 """Winograd convolution: 3x3 filters as products of transformed tiles, of which there are fewer than of the taps.
 
-Four phases: tiles of the input are transformed, products summed by a pointwise kernel (an element of a tile is a group
-of channels of its own, tiles are its pixels), sums transformed back, and results put into their places.
+Three phases: tiles of the input are transformed, products summed by a pointwise kernel (an element of a tile is a group
+of channels of its own, tiles are its pixels), and sums transformed back into their places.
 """
 
 from __future__ import annotations
@@ -15,25 +15,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 from codegen.algorithm_base import AlgorithmBase
-from codegen.engines.videocore4.algorithms.arrangements import arrangement
 from codegen.engines.videocore4.algorithms.channel_lanes import TransformedProducts
 from codegen.engines.videocore4.algorithms.convolution import Convolution
-from codegen.engines.videocore4.algorithms.gathered_lines import GatheredLines, Words
-from codegen.engines.videocore4.algorithms.geometry import Geometry, bounds, dealt
+from codegen.engines.videocore4.algorithms.gathered_lines import Words
+from codegen.engines.videocore4.algorithms.geometry import Geometry, bounds, dealt, starts
 from codegen.engines.videocore4.algorithms.images import images_of
-from codegen.engines.videocore4.algorithms.moves import work_of
 from codegen.engines.videocore4.algorithms.phased import Buffer, both, in_scratch
 from codegen.engines.videocore4.algorithms.rotated import QpuPointwiseRotated
+from codegen.engines.videocore4.algorithms.row_pieces import piece_words
 from codegen.engines.videocore4.algorithms.words import float_words
 from codegen.engines.videocore4.assembler import Assembler
 from codegen.engines.videocore4.cut_sums import made_up_for
 from codegen.engines.videocore4.kernels.results import adds_residual, coded, epilogue_instructions
+from codegen.engines.videocore4.kernels.row_pieces import PIECES
 from codegen.engines.videocore4.kernels.winograd import (
+    CHANNELS,
     POINTS,
     channels_together,
     element_order,
     input_kernel,
     product_kernel,
+    row_coefficients,
 )
 from codegen.engines.videocore4.layer import Address, QpuLayer, Uniform
 from codegen.engines.videocore4.layout import LANES, LINE_BYTES, Pixel16, block_lines
@@ -41,7 +43,6 @@ from codegen.engines.videocore4.memory import GPU_MEMORY
 from codegen.errors import ScheduleError
 from codegen.graph import LayerSpec
 from codegen.operators.conv2d import Conv2d
-from codegen.operators.rearrange import Rearrange
 from codegen.program import WORD_BYTES
 from codegen.schedule import Axis, AxisNames, Candidate, Choice, Phase, Point, Space, Work, values
 from codegen.target import Target
@@ -52,14 +53,13 @@ Places = NDArray[np.intp]
 
 _HEAD_WORDS = 2  # of a block of the products: where its tiles' words are, and how many tiles
 CHUNKS = 2, 4, 8, 16, 32  # channels that are transformed with one table
-ROWS, GROUPS = 32, 8  # of the last phase: what is read is shared by blocks side by side, in all channels
-# Instructions of a tile of either transform, and of each channel in it: to choose its chunk by.
-_TABLE, _INPUT, _PRODUCT = 250.0, {2: 95.0, 4: 330.0}, {2: 85.0, 4: 215.0}
+# Instructions of a tile of either transform, and of each channel in it: the first's chunk is chosen by them.
+_TABLE, _INPUT, _PRODUCT = 250.0, {2: 95.0, 4: 330.0}, {2: 75.0, 4: 175.0}
 
 
 @dataclass(frozen=True)
 class _Parts:
-    """The shapes between the phases: transformed tiles, their products, and these transformed back."""
+    """The shapes between the phases: transformed tiles and their products."""
 
     tile: int
     images: int
@@ -67,9 +67,7 @@ class _Parts:
     columns: int
     inputs: TensorType
     products: TensorType
-    results: TensorType
     multiplication: LayerSpec
-    placing: LayerSpec
 
     @staticmethod
     @cache
@@ -86,28 +84,7 @@ class _Parts:
             (products,),
             (TensorType((elements * outputs, channels, 1, 1)), TensorType((elements * outputs,))),
         )
-        results = TensorType((1, outputs * tile * tile, images * rows, columns))
-        # Row-major places in `results` add up over image, channel, row and column.
-        image_places = (image * rows * columns for image in range(images))
-        row_places = ((y % tile) * tile * pixels + y // tile * columns for y in range(geometry.output_rows))
-        column_places = ((x % tile) * pixels + x // tile for x in range(geometry.output_columns))
-        placing = Rearrange(
-            spec.output.shape,
-            (0, tile * tile * pixels, 0, 0),
-            0,
-            (tuple(image_places), (), tuple(row_places), tuple(column_places)),
-        )
-        return _Parts(
-            tile,
-            images,
-            rows,
-            columns,
-            inputs,
-            products,
-            results,
-            multiplication,
-            LayerSpec(placing, (results,), spec.outputs),
-        )
+        return _Parts(tile, images, rows, columns, inputs, products, multiplication)
 
     @property
     def blocks(self) -> int:
@@ -119,19 +96,33 @@ class _Parts:
         return self.images * self.rows * self.columns
 
     @property
+    def outputs(self) -> int:
+        """Channels."""
+        return self.products.shape[1] // self.elements
+
+    @property
+    def pitch(self) -> int:
+        """Lines from an element's products to the next one's: odd, so that a tile's are of many sets of the caches."""
+        return self.outputs | 1
+
+    @property
+    def product_block_lines(self) -> int:
+        return block_lines(self.elements * self.pitch)
+
+    @property
     def elements(self) -> int:
         return (self.tile + TAPS - 1) ** 2
 
-    def starts(self) -> tuple[int, int, int, int]:
-        """Bytes of the scratch at which inputs, products and results begin, and where it ends: nothing that is read
-        ahead is what another phase writes.
+    def starts(self) -> tuple[int, int, int]:
+        """Bytes of the scratch at which inputs and products begin, and where it ends: nothing that is read ahead is
+        what another phase writes.
         """
         found = [0]
-        for tensor in (self.inputs, self.products, self.results):
-            size = Pixel16().size_bytes(tensor) + GPU_MEMORY.guard_bytes
-            found.append(found[-1] + -(-size // GPU_MEMORY.alignment_bytes) * GPU_MEMORY.alignment_bytes)
-        first, second, third, end = found
-        return first, second, third, end
+        for size in (Pixel16().size_bytes(self.inputs), self.blocks * self.product_block_lines * LINE_BYTES):
+            behind = size + GPU_MEMORY.guard_bytes
+            found.append(found[-1] + -(-behind // GPU_MEMORY.alignment_bytes) * GPU_MEMORY.alignment_bytes)
+        first, second, end = found
+        return first, second, end
 
 
 class _Winograd(AlgorithmBase):
@@ -177,12 +168,10 @@ class _Winograd(AlgorithmBase):
         return Space((Axis("tile", tiles), *inner.axes))
 
     def choice_at(self, spec: LayerSpec, target: Target, point: Point) -> Choice:
-        found = Convolution.require(spec)
-        op, geometry = found.op, found.geometry
-        tile = point["tile"]
+        op, tile = Convolution.require(spec).op, point["tile"]
         inner = self._inner(spec, target, point)
         # Refuses what has no registers.
-        _product_kernel(op, geometry, tile)
+        _product_kernel(op, _Parts.of(spec, tile))
         return Choice(
             engine=self.engine,
             algorithm=self.name,
@@ -212,30 +201,30 @@ class _Winograd(AlgorithmBase):
         parts = _Parts.of(spec, choice.tiles["tile"])
         tile, blocks = parts.tile, parts.blocks
         inner = self._inner(spec, target, {**choice.splits, **choice.tiles})
-        last = work_of(_placing(parts, None), ROWS, GROUPS, target, 0.0)
         read = 16.0 if tile == 2 else 60.0  # of a channel of 16 tiles
-        first_lines, last_lines = blocks * geometry.input_channels, blocks * geometry.output_channels
-        results = last_lines * tile * tile
+        first_lines = blocks * geometry.input_channels
+        rows = len(_rows_of_tiles(parts, geometry))
+        last_lines = rows * geometry.output_channels  # of 16 columns of a row of tiles
+        results = last_lines * tile
         residual_lines = 0 if found.residual is None else results
         stored = first_lines * parts.elements + results
         moved = LINE_BYTES * (
-            first_lines * tile * tile + last_lines * parts.elements + residual_lines
+            first_lines * tile * tile + blocks * geometry.output_channels * parts.elements + residual_lines
         )  # of the inputs, about, of all products, and of what is added
         others = Work(
             macs=0.0,
             alu_instructions=first_lines * _INPUT[tile]
             + last_lines * _PRODUCT[tile]
-            + results * epilogue_instructions(op.epilogue)
-            + last.alu_instructions,
-            load_instructions=first_lines * read
-            + last_lines * parts.elements
-            + residual_lines
-            + last.load_instructions,
-            uniform_words=last_lines + last.uniform_words,
-            store_instructions=stored + last.store_instructions,
-            dma_stores=2.0 * (first_lines + last_lines) + last.dma_stores,
-            streamed_bytes_read=moved + last.streamed_bytes_read,
-            bytes_written=stored * LINE_BYTES + last.bytes_written,
+            + results * epilogue_instructions(op.epilogue),
+            load_instructions=first_lines * read + last_lines * parts.elements + residual_lines,
+            uniform_words=float(last_lines),
+            store_instructions=float(stored),
+            dma_stores=2.0 * first_lines + PIECES * results / CHANNELS,
+            streamed_bytes_read=float(moved),
+            bytes_written=float(
+                first_lines * parts.elements * LINE_BYTES
+                + images_of(spec) * geometry.output_pixels * geometry.output_channels * WORD_BYTES
+            ),
         )
         return (
             Phase(
@@ -257,19 +246,11 @@ class _Winograd(AlgorithmBase):
         found = Convolution.require(spec)
         op, geometry = found.op, found.geometry
         parts = _Parts.of(spec, choice.tiles["tile"])
-        inputs, products, results, end = parts.starts()
+        inputs, products, end = parts.starts()
         point = {**choice.splits, **choice.tiles}
-        last = replace(
-            _placing(parts, output_lines).lower(ROWS, GROUPS, target, "scratch"), scratch_bytes=end
-        )
-        back = _products_transformed(parts, found, target, weights[1])
-        kernel = _product_kernel(op, geometry, parts.tile)
-        third = QpuLayer(
-            kernel.words,
-            *back,
-            then=in_scratch(last, {("scratch", 0): Address("scratch", results)}),
-            scratch_bytes=end,
-        )
+        back = _products_transformed(parts, found, target, weights[1], output_lines)
+        kernel = _product_kernel(op, parts)
+        third = QpuLayer(kernel.words, *back, scratch_bytes=end)
         inner = self._inner(spec, target, point)
         order = self._products.order_of_sums(parts.multiplication, inner)
         by_element = made_up_for(_by_element(weights[0], parts.tile), order, filled=1.0)
@@ -278,7 +259,7 @@ class _Winograd(AlgorithmBase):
             ("input", 0): Address("scratch", inputs),
             ("output", 0): Address("scratch", products),
         }
-        second = in_scratch(_in_one_round(multiplied), places)
+        second = in_scratch(_spread(_in_one_round(multiplied), parts), places)
         table, blocks = _inputs_transformed(parts, geometry, target)
         first = input_kernel(parts.tile, geometry.input_channels).words
         return QpuLayer(
@@ -326,10 +307,6 @@ def _refusal(tile: int, channels: int) -> str | None:
     return None
 
 
-def _placing(parts: _Parts, output_lines: int | None) -> GatheredLines:
-    return arrangement(parts.placing, ("pixel16", "pixel16"), output_lines)
-
-
 def _by_element(kernel: FloatArray, tile: int) -> list[FloatArray]:
     """Kernel and biases of the products: a group for each element of a tile."""
     elements = transformed_filters(kernel, tile, POINTS)
@@ -350,6 +327,23 @@ def _in_one_round(layer: QpuLayer) -> QpuLayer:
         count = sum(number for block in own if isinstance(number := block[1], int))
         merged.append((own[0][0], count, *tiles) if own else None)
     return replace(layer, blocks=tuple(merged), more=())
+
+
+def _spread(layer: QpuLayer, parts: _Parts) -> QpuLayer:
+    """The products of each element of a tile where `_Parts` has them: each store is of one element's."""
+    outputs, from_block = parts.outputs, block_lines(parts.products.shape[1])
+
+    def moved(word: Uniform) -> Uniform:
+        if not isinstance(word, Address) or word.base != "output":
+            return word
+        line, inside = divmod(word.offset_bytes, LINE_BYTES)
+        block, line = divmod(line, from_block)
+        element, channel = divmod(line, outputs)
+        at = block * parts.product_block_lines + element * parts.pitch + channel
+        return replace(word, offset_bytes=at * LINE_BYTES + inside)
+
+    blocks = (None if block is None else tuple(map(moved, block)) for block in layer.blocks)
+    return replace(layer, blocks=tuple(blocks))
 
 
 def _chunks(channels: int, blocks: int, per_channel: float, qpus: int) -> list[tuple[int, range]]:
@@ -409,58 +403,98 @@ def _inputs_transformed(
     return words, _blocks(tiles, words_of, target)
 
 
-def _product_kernel(op: Conv2d, geometry: Geometry, tile: int) -> Assembler:
+def _product_kernel(op: Conv2d, parts: _Parts) -> Assembler:
     """Raises ScheduleError where registers lack."""
     residual = adds_residual(op.epilogue)
-    return product_kernel(tile, geometry.output_channels, coded(op.epilogue), residual=residual)
+    return product_kernel(parts.tile, parts.pitch, coded(op.epilogue), residual=residual)
+
+
+@dataclass(frozen=True)
+class _RowOfTiles:
+    """Up to 16 columns of outputs of an image's row of tiles."""
+
+    image: int
+    row: int
+    column: int
+
+
+def _rows_of_tiles(parts: _Parts, geometry: Geometry) -> list[_RowOfTiles]:
+    return [
+        _RowOfTiles(image, row, column)
+        for image in range(parts.images)
+        for row in range(parts.rows)
+        for column in range(0, geometry.output_columns, LANES)
+    ]
 
 
 def _products_transformed(
-    parts: _Parts, found: Convolution, target: Target, bias: FloatArray
+    parts: _Parts, found: Convolution, target: Target, bias: FloatArray, output_lines: int | None
 ) -> tuple[Words, tuple[tuple[Uniform, ...] | None, ...]]:
     """Weights and blocks of the third phase."""
-    geometry, clamp = found.geometry, bounds(found.op.epilogue)
-    tiles = _chunks(geometry.output_channels, parts.blocks, _PRODUCT[parts.tile], target.qpus)
-    _, products, results, _ = parts.starts()
-    from_block, to_block = (block_lines(tensor.shape[1]) for tensor in (parts.products, parts.results))
-    lines = parts.tile**2
+    whole, clamp = found.geometry, bounds(found.op.epilogue)
+    geometry = whole.within(output_lines)
+    tile = parts.tile
+    rows = _rows_of_tiles(parts, geometry)
+    _, products, _ = parts.starts()
+    lines = row_coefficients(tile)[:, np.arange(LANES) % tile]
+    table = _product_table(parts, geometry, rows)
     padded = float_words(np.pad(bias, (0, -len(bias) % LANES)))
+    table_start, bias_start = WORD_BYTES * lines.size, WORD_BYTES * lines.size + table.nbytes
 
-    def of_residual(block: int, channel: int) -> list[Uniform]:
+    def of_residual(place: _RowOfTiles, channel: int) -> list[Uniform]:
         if found.residual is None:
             return []
-        table = Address("weights", padded.nbytes + LINE_BYTES * lines * block)
-        return [table, Address("input", LINE_BYTES * channel, found.residual)]
-
-    def words_of(block: int, channels: range) -> list[Uniform]:
+        at = place.image * whole.output_blocks * whole.output_lines + channel
+        last_row = whole.output_rows - 1
         return [
-            Address("scratch", products + LINE_BYTES * (from_block * block + channels.start)),
-            Address("scratch", results + LINE_BYTES * (to_block * block + lines * channels.start)),
-            Address("weights", WORD_BYTES * channels.start),
-            len(channels),
-            *clamp,
-            *of_residual(block, channels.start),
+            min(LANES, whole.output_columns - place.column) - 1,
+            (whole.output_lines - 1) * LINE_BYTES,
+            Address("input", LINE_BYTES * at, found.residual),
+            *(whole.output_columns * min(tile * place.row + y, last_row) + place.column for y in range(tile)),
         ]
 
-    table = [] if found.residual is None else [_residual_table(parts, geometry)]
-    return np.concatenate([padded, *table]), _blocks(tiles, words_of, target)
+    def words_of(number: int, channel: int, last: bool) -> list[Uniform]:
+        place = rows[number]
+        words: list[Uniform] = [
+            Address("weights", table_start + LINE_BYTES * number),
+            Address("scratch", products + LINE_BYTES * channel),
+            Address("weights", bias_start + WORD_BYTES * channel),
+            *of_residual(place, channel),
+            *clamp,
+        ]
+        for down in range(tile):
+            y = tile * place.row + down
+            pixels = min(LANES, geometry.output_columns - place.column) if y < geometry.output_rows else 0
+            first = geometry.output_columns * y + place.column
+            own = range(channel, channel + CHANNELS)
+            words += piece_words(geometry, first, pixels, 0, own, down * CHANNELS, place.image)
+        return [*words, int(not last)]
+
+    tiles = [
+        (number, channel)
+        for channel in starts(geometry.output_channels, CHANNELS)
+        for number in range(len(rows))
+    ]
+    blocks: list[tuple[Uniform, ...] | None] = []
+    for q in range(target.qpus):
+        own = tiles[q :: target.qpus]
+        words: list[Uniform] = [Address("block", 2 * WORD_BYTES), Address("weights")]
+        for n, (number, channel) in enumerate(own):
+            words += words_of(number, channel, n == len(own) - 1)
+        blocks.append(tuple(words) if own else None)
+    return np.concatenate([float_words(lines), table, padded]), tuple(blocks)
 
 
-def _residual_table(parts: _Parts, geometry: Geometry) -> Words:
-    """For each block of tiles and each output of a tile the bytes to it, by lanes, in the whole layer's output. Lanes
-    outside, which nothing is made of, read its first element.
+def _product_table(parts: _Parts, geometry: Geometry, rows: Sequence[_RowOfTiles]) -> Words:
+    """For each row of tiles a line of the bytes to the lanes' first products; lanes without a column read those of the
+    last.
     """
-    number = np.arange(parts.blocks * LANES)
-    image, row, column = _first_outputs(parts, number)
-    down, right = np.divmod(np.arange(parts.tile**2), parts.tile)
-    y = row.reshape(-1, 1, LANES) + down[:, None]
-    x = column.reshape(-1, 1, LANES) + right[:, None]
-    block, lane = np.divmod(y * geometry.output_columns + x, LANES)
-    block += image.reshape(-1, 1, LANES) * geometry.output_blocks
-    offsets = block * block_lines(geometry.output_channels) * LINE_BYTES + lane * WORD_BYTES
-    inside = (y < geometry.output_rows) & (x < geometry.output_columns)
-    inside &= (number < parts.tiles).reshape(-1, 1, LANES)
-    return np.where(inside, offsets, 0).astype(np.uint32).reshape(-1)
+    found = []
+    for place in rows:
+        x = np.minimum(place.column + np.arange(LANES), geometry.output_columns - 1)
+        number = (place.image * parts.rows + place.row) * parts.columns + x // parts.tile
+        found.append(number // LANES * parts.product_block_lines * LINE_BYTES + number % LANES * WORD_BYTES)
+    return np.concatenate(found).astype(np.uint32)
 
 
 def _blocks(

@@ -16,8 +16,8 @@ The kernel's block: address of the first tile's words. Words of a tile:
     input columns, bytes from one block of the input to the next less those of a line, the input's address at the first
     channel, that of the zeros, for each group of columns the first lane's input column, for each input row its first
     pixel or `OUTSIDE`, the address of the stream;
-    low, high (where no epilogue is `coded`), for each row of the tile for each of its two pieces: set-up of the store
-    (0: none), of its stride, address; 1 where a tile follows, else 0.
+    low, high (where no epilogue is `coded`), for each row of the tile its pieces (see `row_pieces`); 1 where a tile
+    follows, else 0.
 The stream: of each channel its bias and its weights in the order of `Form.taps`.
 """
 
@@ -28,18 +28,22 @@ from dataclasses import dataclass
 from functools import cache, cached_property
 
 from codegen.engines.videocore4.assembler import Assembler, move, operation
-from codegen.engines.videocore4.kernels.pieces import VPM_ROWS, advance, stream_from, vpm_write_rows
+from codegen.engines.videocore4.kernels.pieces import VPM_ROWS, advance, stream_from
 from codegen.engines.videocore4.kernels.results import Results
+from codegen.engines.videocore4.kernels.row_pieces import (
+    PIECE_WORDS,
+    PIECES,
+    in_order,
+    make_room,
+    store_rows_in_pieces,
+)
 from codegen.engines.videocore4.kernels.window import QUEUE_DEPTH
 from codegen.engines.videocore4.layer import RegisterPool, leave
 from codegen.engines.videocore4.layout import LANES, LINE_BYTES
 from codegen.engines.videocore4.operation import Operation
 from codegen.engines.videocore4.registers import (
-    DMA_STORE_ADDRESS,
     DMA_STORE_WAIT,
     ELEMENT,
-    MUTEX,
-    MUTEX_RELEASE,
     NULL,
     R0,
     R1,
@@ -52,13 +56,11 @@ from codegen.engines.videocore4.registers import (
     TMU_S,
     UNIFORM,
     UNIFORM_A,
-    VPM_WRITE_SETUP,
     Register,
 )
 from codegen.errors import ScheduleError
 from codegen.expression import Expression
 
-PIECES = 2  # of a row of a tile: those in one block of the output, and those in the next
 OUTSIDE = -(1 << 26)  # a pixel number: no sum with a column reaches 0
 READ_AHEAD = 2  # channels
 _LOOP_INSTRUCTIONS = 300
@@ -145,7 +147,7 @@ class Form:
         return 5 + len(self.groups) + self.input_rows
 
     def words_behind_stream(self, *, clamped: bool) -> int:
-        return 2 * clamped + 3 * PIECES * self.rows + 1
+        return 2 * clamped + PIECES * PIECE_WORDS * self.rows + 1
 
 
 def channel_instructions(form: Form) -> int:
@@ -205,7 +207,7 @@ def depthwise_rotated_kernel(form: Form, epilogue: Expression | None = None) -> 
     if passes > 1:
         k.load(r.left, passes)
         k.label("move")
-        _move_results(k, r, form)
+        make_room(k, r.results, form.unrolled)
     k.verbatim("channels")
     _Channels(k, r, form).emit(r.left if passes > 1 else None)
     if passes > 1:
@@ -218,19 +220,13 @@ def depthwise_rotated_kernel(form: Form, epilogue: Expression | None = None) -> 
     stream_from(k, r.tile)
     advance(k, r.tile, form.words_behind_stream(clamped=bool(results.bounds)))
     results.compute_all(k)
-    _store(k, r, form, results)
+    stored = [in_order(row, form.unrolled) for row in r.results]
+    store_rows_in_pieces(k, stored, results.write_high)
     k.mov(NULL, UNIFORM, set_flags=True)
     k.branch("tile", "any_zc")
     k.mov(NULL, DMA_STORE_WAIT)
     leave(k)
     return k
-
-
-def _move_results(k: Assembler, r: _Registers, form: Form) -> None:
-    """Makes room for those of the next pass."""
-    for channel in reversed(range(form.unrolled, form.channels)):
-        for row in r.results:
-            k.mov(row[channel], row[channel - form.unrolled])
 
 
 def _start(k: Assembler, r: _Registers, form: Form) -> None:
@@ -374,35 +370,3 @@ def _places(form: Form) -> dict[int, list[int]]:
         last = max(-1, latest if last is None else min(latest, last - 1))
         found.setdefault(last, []).insert(0, line)
     return found
-
-
-def _store(k: Assembler, r: _Registers, form: Form, results: Results) -> None:
-    """Rows in VPM rows of their own, and the VPM given back once the last DMA has started, as `store_in_parts`."""
-    set_up = R0
-    k.label("vpm")
-    k.mov(NULL, MUTEX)
-    for row, values in enumerate(r.results):
-        if row == 1:
-            k.mov(NULL, DMA_STORE_WAIT)
-        k.load(VPM_WRITE_SETUP, vpm_write_rows(row * form.channels))
-        results.write_high(k, stored_order(form, values))
-        for piece in range(PIECES):
-            k.mov(set_up, UNIFORM, set_flags=True)
-            k.mov(R1, UNIFORM)
-            k.mov(R2, UNIFORM)
-            k.branch(f"stored{row}{piece}", "all_zs")
-            k.label(f"piece{row}{piece}")
-            k.mov(NULL, DMA_STORE_WAIT)
-            k.mov(VPM_WRITE_SETUP, set_up)
-            k.mov(VPM_WRITE_SETUP, R1)
-            k.mov(DMA_STORE_ADDRESS, R2)
-            k.label(f"stored{row}{piece}")
-    if form.rows == 1:
-        k.mov(NULL, DMA_STORE_WAIT)
-    k.mov(MUTEX_RELEASE, 0)
-
-
-def stored_order(form: Form, values: Sequence[Register]) -> list[Register]:
-    """A row's results by channels: those of the first pass have moved furthest."""
-    passes = [values[first : first + form.unrolled] for first in range(0, form.channels, form.unrolled)]
-    return [register for one in reversed(passes) for register in one]

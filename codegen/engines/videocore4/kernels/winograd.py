@@ -10,10 +10,15 @@ table, of the input's first channel, of the zeros that lanes outside read (a lin
 (m + 2) x (m + 2) inputs, row by row; below 0: outside. The first elements of all channels lie behind each other, then
 the second ones.
 
-The products' kernel. Words of a tile: address of the first channel's first products, output address, address of the
-biases, number of channels, low, high (where no epilogue is `coded`, and with a residual), then with a residual the
-addresses of its table and of its first channel. That table holds a line of byte offsets for each of the m * m outputs,
-row by row. Results of a channel are m * m lines, row by row, and those of the channels follow each other.
+The products' kernel. Lanes are 16 columns of outputs from a multiple of 16 on: each reads the products of the tile that
+its column belongs to, and the transform of a row of them is a sum with coefficients of its lane's place in that tile.
+So results are rows of pixels. The block: address of the first tile's words, of the coefficients (a line for each column
+of a transformed tile). Words of a tile: address of its table, of the first channel's first products, of the biases,
+    then with a residual the last lane that has a column, bytes from one block of the output to the next less those of
+    a line, the residual's address at the first channel, for each row its first pixel;
+    low, high (where no epilogue is `coded`, and with a residual), for each row its pieces (see `row_pieces`); 1 where a
+    tile follows, else 0.
+The table is a line of byte offsets to the lanes' first products.
 """
 
 from __future__ import annotations
@@ -21,7 +26,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
-from math import isqrt
+
+import numpy as np
+from numpy.typing import NDArray
 
 from codegen.engines.videocore4.assembler import Assembler, move, operation
 from codegen.engines.videocore4.kernels.pieces import (
@@ -32,11 +39,20 @@ from codegen.engines.videocore4.kernels.pieces import (
     store_in_parts,
     stream_from,
 )
-from codegen.engines.videocore4.kernels.results import Results, take_bounds
+from codegen.engines.videocore4.kernels.results import Results
+from codegen.engines.videocore4.kernels.row_pieces import (
+    PIECE_WORDS,
+    PIECES,
+    in_order,
+    make_room,
+    store_rows_in_pieces,
+)
+from codegen.engines.videocore4.kernels.tile import add_lines
 from codegen.engines.videocore4.layer import RegisterPool, leave
 from codegen.engines.videocore4.layout import LINE_BYTES
 from codegen.engines.videocore4.registers import (
     DMA_STORE_WAIT,
+    ELEMENT,
     NULL,
     R0,
     R1,
@@ -56,15 +72,26 @@ from codegen.winograd import Points
 POINTS: Points = (0.5, 1.0)
 INPUT_WORDS = 5  # of a tile
 QUEUE_DEPTH = 4  # requests of one TMU
+CHANNELS = (
+    4  # of a tile of the products' kernel: with more, QPUs that read parts of the same lines drift apart
+)
 
 _ROWS = {2: (1, 2, 0, 3), 4: (1, 2, 3, 4, 0, 5)}
 _COLUMNS = {2: ((0, 1, 2, 3),), 4: ((0, 1, 2), (3, 4, 5))}  # whose results are in registers at a time
 _READ = {2: ((0, 2, 1, 3),), 4: ((2, 4, 0, 1, 3), (2, 4, 1, 3, 5))}  # of a line, in order
 
 
-def product_words(clamped: bool, residual: bool = False) -> int:
-    """Words of a tile of the products' kernel."""
-    return 4 + (2 if clamped else 0) + (2 if residual else 0)
+def product_words(tile: int, clamped: bool, residual: bool = False) -> tuple[int, int]:
+    """Words of a tile of the products' kernel before its biases, and behind them."""
+    return 3, (3 + tile) * residual + 2 * clamped + tile * PIECES * PIECE_WORDS + 1
+
+
+def row_coefficients(tile: int) -> NDArray[np.float64]:
+    """[column of a transformed tile][column of outputs]: what outputs are sums with."""
+    powers = np.arange(tile)
+    points = (1.0, -1.0) if tile == 2 else tuple(sign * point for point in POINTS for sign in (1.0, -1.0))
+    rows = [powers == 0, *(np.power(point, powers) for point in points), powers == tile - 1]
+    return np.array(rows, np.float64)
 
 
 def element_order(tile: int) -> tuple[tuple[int, int], ...]:
@@ -299,117 +326,107 @@ def _store_elements(
 
 @cache
 def product_kernel(
-    tile: int, channels: int, epilogue: Expression | None = None, *, residual: bool = False
+    tile: int, pitch_lines: int, epilogue: Expression | None = None, *, residual: bool = False
 ) -> Assembler:
-    """Code for products whose elements lie `channels` lines apart; ScheduleError where the epilogue lacks registers."""
+    """Code for products whose elements lie so many lines apart; ScheduleError where the epilogue lacks registers."""
     side = tile + 2
     pool = RegisterPool()
-    sums = [[pool.take() for _ in range(side)] for _ in range(tile)]
-    spare = [pool.take("a"), pool.take("b")]
-    left, tiles = pool.take("a"), pool.take("a")  # they meet small immediates
-    words, source, output = (pool.take() for _ in range(3))
-    pitch = pool.take("b")  # meets the first of `spare`
-    bounds = take_bounds(pool, None if residual else epilogue)
-    added = _Residual([pool.take() for _ in range(tile * tile)], pool.take()) if residual else None
-    outputs = [row[:tile] for row in sums]
-    free = [*pool.rest(), *spare, *(row[-1] for row in sums)]
-    results = Results.of([x for row in outputs for x in row], epilogue, bounds, free, residual=residual)
+    sums = [pool.take("a") for _ in range(tile)]
+    coefficients = [pool.take("b") for _ in range(side)]  # they meet sums
+    results = [[pool.take() for _ in range(CHANNELS)] for _ in range(tile)]
+    spare = pool.take()
+    address, pitch = pool.take("a"), pool.take("b")  # they meet
+    left = pool.take("a")  # meets small immediates
+    words, source, step = (pool.take() for _ in range(3))
+    stored = [in_order(row, 1) for row in results]
+    free = [*pool.rest(), *sums, spare, address, source]
+    ends = Results.of(
+        [x for row in results for x in row], epilogue, (UNIFORM, UNIFORM), free, residual=residual
+    )
+    before, behind = product_words(tile, bool(ends.bounds), residual)
     k = Assembler()
     k.mov(words, UNIFORM)
-    k.mov(tiles, UNIFORM)
-    k.load(pitch, channels * LINE_BYTES)
+    lane_bytes(k, R0)
+    k.op("add", R1, R0, UNIFORM)
+    k.load(step, LINE_BYTES)
+    k.load(pitch, pitch_lines * LINE_BYTES)
+    _read_lines(k, R1, step, coefficients)
     k.label("tile")
     stream_from(k, words)
-    advance(k, words, product_words(bool(bounds), residual))
-    lane_bytes(k, R0)
-    k.op("add", source, R0, UNIFORM)
-    k.mov(output, UNIFORM)
+    advance(k, words, before)
+    lane_bytes(k, R1)
+    k.op("add", TMU_S[0], R1, UNIFORM)
+    k.load_tmu(0)
+    k.op("add", source, R4, UNIFORM)
     k.mov(R3, UNIFORM)
-    k.mov(left, UNIFORM)
-    for bound in bounds:
-        k.mov(bound, UNIFORM)
-    if added is not None:
-        added.read_table(k)
     stream_from(k, R3)
+    k.mov(left, CHANNELS)
     k.label("channel")
+    make_room(k, results, 1)
     k.mov(R5_ALL, UNIFORM)
-    k.mov(spare[0], source)
-    address = spare[0]
+    k.mov(address, source)
 
     def ask(tmu: int) -> Callable[[], None]:
         return lambda: k.together(operation("add", address, address, pitch), move(TMU_S[tmu], address))
 
-    reader = _Reader(k, [_Request(n % 2, ask(n % 2)) for n in range(side * side)])
-    for column in (column for columns in _COLUMNS[tile] for column in columns):
-        _product_column(k, reader, [row[column] for row in sums], spare[1])
-    for row in sums:
-        _product_row(k, row)
-    k.load(R0, LINE_BYTES)
-    k.op("add", source, source, R0)
-    lines = None if added is None else added.ask(k)
-    for result in results.registers:
-        k.op("fadd", result, result, R5)
-    results.load_constants(k)  # into registers that the next channel's sums need
-    results.compute(k)
-    if added is not None and lines is not None:
-        added.add(k, lines, results.registers)
-    results.compute_low(k)
-    half = len(results.registers) // 2
-    parts = [
-        StoredPart(results.registers[:half], output),
-        StoredPart(results.registers[half:], None),
-    ]
-    store_in_parts(k, parts, results.write_high)
-    k.load(R0, len(results.registers) * LINE_BYTES)
-    k.op("add", output, output, R0)
+    reader = _Reader(k, [_Request(n % 2, ask(n % 2)) for n in range(side**2)])
+    for number, column in enumerate(column for columns in _COLUMNS[tile] for column in columns):
+        _product_column(k, reader, sums, spare)
+        for one, (result, *_) in zip(sums, results, strict=True):
+            k.op("fmul", R0, one, coefficients[column])
+            k.op("fadd", result, result if number else R5, R0)
+    k.op("add", source, source, step)
     k.op("sub", left, left, 1, set_flags=True)
     k.branch("channel", "any_zc")
-    k.op("sub", tiles, tiles, 1, set_flags=True)
+    k.label("results")
+    ends.load_constants(k)
+    stream_from(k, words)
+    advance(k, words, behind)
+    ends.compute(k)
+    if residual:
+        _add_residual(k, sums, (spare, address, source), stored)
+    ends.compute_low(k)
+    store_rows_in_pieces(k, stored, ends.write_high)
+    k.mov(NULL, UNIFORM, set_flags=True)
     k.branch("tile", "any_zc")
     k.mov(NULL, DMA_STORE_WAIT)
     leave(k)
     return k
 
 
-@dataclass(frozen=True)
-class _Residual:
-    """What is added to a tile's results: where each output's first channel lies for every lane, and the bytes from
-    there to the channel at hand.
-    """
+def _read_lines(k: Assembler, address: Register, step: Register, to: Sequence[Register]) -> None:
+    """Lines that follow each other."""
 
-    addresses: Sequence[Register]
-    offset: Register
+    def ask(tmu: int) -> Callable[[], None]:
+        return lambda: k.together(operation("add", address, address, step), move(TMU_S[tmu], address))
 
-    def read_table(self, k: Assembler) -> None:
-        """Reads uniforms: the addresses of the table and of the first channel; leaves r3."""
-        lane_bytes(k, R1)
-        k.op("add", R1, R1, UNIFORM)
-        k.load(R5_ALL, LINE_BYTES)
-        k.mov(R2, UNIFORM)
+    reader = _Reader(k, [_Request(n % 2, ask(n % 2)) for n in range(len(to))])
+    for register in to:
+        reader.next()
+        k.mov(register, R4)
 
-        def ask(tmu: int) -> Callable[[], None]:
-            return lambda: k.together(operation("add", R1, R1, R5), move(TMU_S[tmu], R1))
 
-        reader = _Reader(k, [_Request(n % 2, ask(n % 2)) for n in range(len(self.addresses))])
-        for address in self.addresses:
-            reader.next()
-            k.op("add", address, R4, R2)
-        k.mov(self.offset, 0)
-
-    def ask(self, k: Assembler) -> _Reader:
-        """The first of a channel's values, while what they are added to is computed."""
-        side = isqrt(len(self.addresses))
-        k.mov(R3, self.offset)
-        return _Reader(k, [_of_line(k, n // side, address, R3) for n, address in enumerate(self.addresses)])
-
-    def add(self, k: Assembler, reader: _Reader, results: Sequence[Register]) -> None:
-        k.label("residual")
-        k.mov(R3, self.offset)
-        for result in results:
-            reader.next()
-            k.op("fadd", result, result, R4)
-        k.load(R0, LINE_BYTES)
-        k.op("add", self.offset, self.offset, R0)
+def _add_residual(
+    k: Assembler,
+    addresses: Sequence[Register],
+    spare: tuple[Register, Register, Register],
+    rows: Sequence[Sequence[Register]],
+) -> None:
+    """Adds what lies at the results' places in another tensor; lanes without a column read that of the last."""
+    last, gap, base = spare
+    k.label("residual")
+    for register in spare:
+        k.mov(register, UNIFORM)
+    k.mov(R3, ELEMENT)
+    k.op("min", R3, R3, last)
+    for address in addresses:
+        k.op("add", R0, R3, UNIFORM)
+        k.op("shr", R1, R0, 4)
+        k.op("mul24", R1, R1, gap)
+        k.op("shl", R0, R0, 2)
+        k.op("add", R1, R1, R0)
+        k.op("add", address, R1, base)
+    add_lines(k, addresses, rows)
 
 
 def _product_column(k: Assembler, reader: _Reader, results: Sequence[Register], spare: Register) -> None:
@@ -441,26 +458,3 @@ def _product_column(k: Assembler, reader: _Reader, results: Sequence[Register], 
     reader.next()
     k.op("fadd", R2, R4, R2)
     k.op("fadd", results[3], R2, R0)
-
-
-def _product_row(k: Assembler, m: Sequence[Register]) -> None:
-    """A row of sums to the outputs, in the first places of it."""
-    k.mov(R0, m[1])
-    k.op("fadd", R1, R0, m[2])
-    k.op("fsub", R2, R0, m[2])
-    if len(m) == 4:
-        k.op("fadd", m[0], m[0], R1)
-        k.op("fadd", m[1], m[3], R2)
-        return
-    k.mov(R0, m[3])
-    k.op("fadd", R3, R0, m[4])
-    k.op("fsub", R0, R0, m[4])
-    k.op("fadd", m[0], m[0], R1)
-    k.op("fadd", m[0], m[0], R3)
-    k.op("fmul", R1, R1, 0.25)
-    k.op("fadd", m[2], R1, R3)
-    k.op("fmul", R1, R2, 0.5)
-    k.op("fmul", R2, R2, 0.125)
-    k.op("fadd", m[1], R1, R0)
-    k.op("fadd", R2, m[5], R2)
-    k.op("fadd", m[3], R2, R0)

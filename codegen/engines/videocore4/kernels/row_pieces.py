@@ -1,0 +1,73 @@
+"""Rows of up to 16 pixels anywhere in an image, of several channels, whose results stay in registers until they are
+stored together, as few rows are dear to store: each row in two pieces, where it lies in two blocks of the output.
+
+Words of a piece: set-up of the store (0: none), of its stride, address.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from codegen.engines.videocore4.assembler import Assembler
+from codegen.engines.videocore4.kernels.pieces import vpm_write_rows
+from codegen.engines.videocore4.registers import (
+    DMA_STORE_ADDRESS,
+    DMA_STORE_WAIT,
+    MUTEX,
+    MUTEX_RELEASE,
+    NULL,
+    R0,
+    R1,
+    R2,
+    UNIFORM,
+    VPM_WRITE_SETUP,
+    Register,
+)
+
+PIECES = 2
+PIECE_WORDS = 3
+
+
+def make_room(k: Assembler, rows: Sequence[Sequence[Register]], unrolled: int) -> None:
+    """Moves the results of all channels on, for those of the `unrolled` channels of a loop's next pass."""
+    for channel in reversed(range(unrolled, len(rows[0]))):
+        for row in rows:
+            k.mov(row[channel], row[channel - unrolled])
+
+
+def in_order(row: Sequence[Register], unrolled: int) -> list[Register]:
+    """A row's results by channels, after the last pass: those of the first have moved furthest."""
+    passes = [row[first : first + unrolled] for first in range(0, len(row), unrolled)]
+    return [register for one in reversed(passes) for register in one]
+
+
+def store_rows_in_pieces(
+    k: Assembler,
+    rows: Sequence[Sequence[Register]],
+    write: Callable[[Assembler, Sequence[Register]], None],
+) -> None:
+    """Each row in VPM rows of its own, and the VPM given back once the last DMA has started, as `store_in_parts`. Reads
+    the words of all pieces.
+    """
+    set_up, stride, address = R0, R1, R2
+    k.label("vpm")
+    k.mov(NULL, MUTEX)
+    for number, row in enumerate(rows):
+        if number == 1:
+            k.mov(NULL, DMA_STORE_WAIT)
+        k.load(VPM_WRITE_SETUP, vpm_write_rows(number * len(row)))
+        write(k, row)
+        for piece in range(PIECES):
+            k.mov(set_up, UNIFORM, set_flags=True)
+            k.mov(stride, UNIFORM)
+            k.mov(address, UNIFORM)
+            k.branch(f"stored{number}{piece}", "all_zs")
+            k.label(f"piece{number}{piece}")
+            k.mov(NULL, DMA_STORE_WAIT)
+            k.mov(VPM_WRITE_SETUP, set_up)
+            k.mov(VPM_WRITE_SETUP, stride)
+            k.mov(DMA_STORE_ADDRESS, address)
+            k.label(f"stored{number}{piece}")
+    if len(rows) == 1:
+        k.mov(NULL, DMA_STORE_WAIT)
+    k.mov(MUTEX_RELEASE, 0)
