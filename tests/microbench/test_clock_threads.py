@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from codegen.engines.cpu.toolchain import compile_executable
-from microbench.emulation.clock import ClockedExecutor, ClockReport
+from microbench.emulation.clock import ClockedExecutor, ClockReport, _on_this_processor
 from microbench.emulation.core_model import CoreModel, load_core
 from microbench.profile import load_profile
 from tests.capabilities import need
@@ -233,3 +234,8 @@ def test_more_threads_than_cores_are_refused(program: Path, model: CoreModel) ->
 
 def test_waits_that_are_not_modelled_are_refused(program: Path, model: CoreModel) -> None:
     assert "not modelled" in complaint(program, model, "poll", 2)
+
+
+def test_several_threads_are_held_on_a_processor_that_this_process_may_use() -> None:
+    usable = subprocess.run((*_on_this_processor(), "nproc"), capture_output=True, text=True, check=True)
+    assert usable.stdout.strip() == "1"
