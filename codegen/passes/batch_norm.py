@@ -49,8 +49,10 @@ def _channels_above(editor: GraphEditor, node: Node) -> tuple[Node, ...]:
 
 
 def _stand_alone(editor: GraphEditor, node: Node, factor: Doubles, offset: Doubles) -> None:
-    """A depthwise 1x1 convolution of planes, between Reshapes where it is read as another shape; of rows a Map."""
-    if not _are_planes(editor, node.inputs[0]):
+    """A depthwise 1x1 convolution of planes, between Reshapes where it is read as another shape; a Map of rows, and
+    where all channels have the same numbers, which goes with elementwise layers beside it.
+    """
+    if (_is_shared(factor) and _is_shared(offset)) or not _are_planes(editor, node.inputs[0]):
         _as_map(editor, node, factor, offset)
         return
     shape = editor.types[node.output].shape
@@ -69,6 +71,12 @@ def _stand_alone(editor: GraphEditor, node: Node, factor: Doubles, offset: Doubl
         Node(editor.fresh_node(f"{node.name}/shape"), Reshape(), (after,), node.outputs),
     )
     editor.substitute({node.name: nodes}, types={before: plane, after: plane}, constants=constants)
+
+
+def _is_shared(value: Doubles) -> bool:
+    """Whether all channels have the same finite float32."""
+    rounded = value.astype(np.float32)
+    return bool(np.all(rounded == rounded[0]) and np.isfinite(rounded[0]))
 
 
 def _are_planes(editor: GraphEditor, tensor: str) -> bool:
@@ -94,9 +102,8 @@ def _as_map(editor: GraphEditor, node: Node, factor: Doubles, offset: Doubles) -
     values: list[Doubles] = []
 
     def operand(role: str, value: Doubles) -> Expression:
-        rounded = value.astype(np.float32)
-        if np.all(rounded == rounded[0]) and np.isfinite(rounded[0]):
-            return Constant(float(rounded[0]))
+        if _is_shared(value):
+            return Constant(float(np.float32(value[0])))
         roles.append(role)
         values.append(value.reshape(-1, *(1,) * (len(shape) - 2)))
         return Operand(len(roles))

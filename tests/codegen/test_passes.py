@@ -89,8 +89,9 @@ def test_batch_norm_behind_planes_stays_with_them() -> None:
     assert ops == [Pool2d("max", (2, 2)), Reshape(), Reshape(), Conv2d((1, 1), groups=CHANNELS), Reshape()]
 
 
-def test_numbers_that_all_channels_share_are_constants_of_an_expression() -> None:
-    graph = straight(Softmax(1), NORM, Map(RELU), shape=(3, 6))
+@pytest.mark.parametrize("shape", [(3, CHANNELS), (1, CHANNELS, 5, 4)])
+def test_numbers_that_all_channels_share_are_constants_of_an_expression(shape: tuple[int, ...]) -> None:
+    graph = straight(Softmax(1), NORM, Map(RELU), shape=shape)
     shared = {name: np.full_like(graph.constants[name], 0.5) for name in graph.nodes[1].weights}
     same = replace(graph, constants={**graph.constants, **shared})
     factor = 0.5 / np.sqrt(0.5 + NORM.epsilon)
