@@ -24,8 +24,8 @@ INTRODUCTION = """\
 `explore bench arm-peers` runs networks by this project's plans and by other engines' own builds for AArch64 under one
 clock: qemu-user with the model of a Cortex-A53 that `explore bench cpu-clock` judges (results/cpu-clock.md). Every
 engine converts the same ONNX file by its own converter, has as many threads, float32, and its output is compared with
-onnxruntime's. Times are `simulated`, those of the second inference; a model of memory has one free constant, so both of
-its values are given."""
+onnxruntime's. Times are `simulated`, those of the second inference; the model of memory has one free constant, which
+heads each table."""
 
 
 def arm_peers(
