@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import product
+from itertools import accumulate, product
 
 
 @dataclass(frozen=True)
@@ -19,10 +19,6 @@ class Tenant:
     size_bytes: int
     first: int
     last: int
-
-    def meets(self, other: Tenant) -> bool:
-        """Whether both are alive at some moment."""
-        return self.first <= other.last and other.first <= self.last
 
 
 @dataclass(frozen=True)
@@ -63,30 +59,47 @@ def allocate(tenants: Sequence[Tenant], alignment_bytes: int, guard_bytes: int =
 
 def _most_alive(footprints: Sequence[_Footprint]) -> int:
     """The bytes alive at one moment: no memory can be smaller."""
-    return max(
-        (
-            sum(f.bytes for f in footprints if f.tenant.first <= moment <= f.tenant.last)
-            for moment in {f.tenant.first for f in footprints}
-        ),
-        default=0,
-    )
+    changes = [(f.tenant.first, f.bytes) for f in footprints]
+    changes += [(f.tenant.last + 1, -f.bytes) for f in footprints]
+    return max(accumulate(size for _, size in sorted(changes)), default=0)
+
+
+class _Placed:
+    """What lies somewhere already, found by when it is alive."""
+
+    def __init__(self) -> None:
+        self._alive: dict[int, list[_Taken]] = {}  # by every moment of their lives
+        self._born: dict[int, list[_Taken]] = {}
+
+    def add(self, tenant: Tenant, taken: _Taken) -> None:
+        self._born.setdefault(tenant.first, []).append(taken)
+        for moment in range(tenant.first, tenant.last + 1):
+            self._alive.setdefault(moment, []).append(taken)
+
+    def meeting(self, tenant: Tenant) -> list[_Taken]:
+        """Where those lie that are alive when the tenant is: when it is born, or born before it ends; in order."""
+        found = list(self._alive.get(tenant.first, ()))
+        for moment in range(tenant.first + 1, tenant.last + 1):
+            found += self._born.get(moment, ())
+        return sorted(found)
 
 
 def _placed(footprints: Iterable[_Footprint], fit: Callable[[Sequence[_Gap], int], int]) -> Allocation:
-    placed: list[tuple[int, _Footprint]] = []
+    placed, offsets, size_bytes = _Placed(), dict[str, int](), 0
     for footprint in footprints:
-        taken = sorted(
-            (start, start + other.bytes) for start, other in placed if other.tenant.meets(footprint.tenant)
-        )
-        placed.append((fit(_gaps(taken), footprint.bytes), footprint))
-    end = max((start + footprint.bytes for start, footprint in placed), default=0)
-    return Allocation({footprint.tenant.name: start for start, footprint in placed}, end)
+        start = fit(_gaps(placed.meeting(footprint.tenant)), footprint.bytes)
+        end = start + footprint.bytes
+        placed.add(footprint.tenant, (start, end))
+        offsets[footprint.tenant.name] = start
+        size_bytes = max(size_bytes, end)
+    return Allocation(offsets, size_bytes)
 
 
+_Taken = tuple[int, int]  # start and end
 _Gap = tuple[int, int | None]  # start and end; the last has none
 
 
-def _gaps(taken: Sequence[tuple[int, int]]) -> list[_Gap]:
+def _gaps(taken: Sequence[_Taken]) -> list[_Gap]:
     gaps: list[_Gap] = []
     free = 0
     for start, end in taken:
