@@ -1,6 +1,6 @@
 """Where the time of a plan's launches goes on the virtual board: layer by layer, and stretch by stretch.
 
-The plan is compiled anew with constants of zeros, for neither times nor counts depend on values.
+The plan is compiled anew with constants of its own: neither times nor counts depend on values, but on where they lie.
 """
 
 from __future__ import annotations
@@ -123,8 +123,10 @@ def profile_plan(plan: Plan, profile: DeviceProfile) -> PlanProfile:
 
 
 def _image(plan: Plan, target: Target) -> GpuProgram:
+    # Each layer's differ from all others': equal ones would lie in one place.
     weights = [
-        tuple(np.zeros(tensor.shape, np.float32) for tensor in step.spec.weights) for step in plan.steps
+        tuple(np.full(tensor.shape, number, np.float32) for tensor in step.spec.weights)
+        for number, step in enumerate(plan.steps, 1)
     ]
     image = sections_of(arrange(schedule_of(plan)), weights, target, "profiled").image
     if image is None:

@@ -6,16 +6,24 @@ import json
 from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from codegen.bundle.arrangement import arrange
+from codegen.bundle.sections import sections_of
+from codegen.bundle.tasks import schedule_of
 from codegen.errors import PlanError
 from codegen.expression import RELU
 from codegen.operators.conv2d import Conv2d
 from codegen.operators.pool2d import Pool2d
 from codegen.plan import Plan, plan_text
+from codegen.program import GpuProgram
+from explorer.studies import qpu_profile
 from explorer.studies.qpu_profile import BARRIER, PlanProfile, profile_plan, totals
 from explorer.studies.qpu_profile_table import layer_table, network_table, write_roofline
+from microbench.boards.simulated_gpu import load
 from microbench.profile import load_profile
+from microbench.virtual import Allocation
 from tests.codegen.plan_run import layered_plan
 from tests.codegen.planned import GraphBuilder
 from tests.explorer.command_line import explore
@@ -47,6 +55,31 @@ def test_layers_add_up_to_the_launch(found: PlanProfile) -> None:
         assert 0 <= layer.bound.shares[BARRIER] < 0.2
         assert 0 < layer.bound_s <= layer.time_s
         assert layer.moved_bytes > 0.9 * layer.step.spec.output.size_bytes
+
+
+def test_layers_of_one_shape_lie_where_those_of_different_weights_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    builder, weights = GraphBuilder("twice", (1, 16, 20, 20)), ((16, 16, 1, 1), (16,))
+    first = builder.add(Conv2d((1, 1)), "x", weights)
+    graph = builder.build(builder.add(Conv2d((1, 1)), first, weights))
+    plan = layered_plan(graph, engine="videocore4").model_copy(update={"device": PROFILE.name})
+    random = np.random.default_rng(0)
+    values = [
+        tuple(random.standard_normal(tensor.shape, np.float32) for tensor in step.spec.weights)
+        for step in plan.steps
+    ]
+    compiled = sections_of(arrange(schedule_of(plan)), values, PROFILE.target(), "compiled").image
+    loaded: list[GpuProgram] = []
+
+    def spy(memory: Allocation, image: GpuProgram) -> None:
+        loaded.append(image)
+        load(memory, image)
+
+    monkeypatch.setattr(qpu_profile, "load", spy)
+    profile_plan(plan, PROFILE)
+    assert compiled is not None
+    assert [(one.size_bytes, len(one.words)) for one in loaded] == [
+        (compiled.size_bytes, len(compiled.words))
+    ]
 
 
 @pytest.mark.parametrize(
