@@ -11,6 +11,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from codegen.errors import UnsupportedOperatorError
+from codegen.expression import Operand
 from codegen.onnx_import.reader import import_model, load_graph
 from codegen.operators.batch_normalization import BatchNormalization
 from codegen.operators.concat import Concat
@@ -263,8 +264,11 @@ def test_constant_node(attributes: dict[str, Any], value: np.ndarray) -> None:
         helper.make_node("Mul", ["x", "c"], ["y"]),
     ]
     fused = compare(model_of(nodes, IMAGE, {}, 13), IMAGE)
-    weight = fused.constants[fused.nodes[0].weights[0]]
-    np.testing.assert_array_equal(weight.reshape(-1), np.broadcast_to(value.reshape(-1), 6))
+    (node,) = fused.nodes
+    if value.size == 1:
+        assert node.op == Map(Operand(0) * value.item())
+    else:
+        np.testing.assert_array_equal(fused.constants[node.weights[0]].reshape(-1), value.reshape(-1))
 
 
 @pytest.mark.parametrize(
