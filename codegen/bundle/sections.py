@@ -47,7 +47,7 @@ class Sections:
     @cached_property
     def weight_offsets(self) -> dict[int, int]:
         """Where each function's packed weights begin, by task; bytes from the first. Equal ones lie there once."""
-        return {task: self._packed[_data(program)] for task, program in self.programs.items()}
+        return {task: self._packed[data] for task, data in self._datas.items()}
 
     @cached_property
     def packed_weights(self) -> bytes:
@@ -58,15 +58,15 @@ class Sections:
     def _packed(self) -> dict[bytes, int]:
         offsets: dict[bytes, int] = {}
         end = 0
-        for data in map(_data, self.programs.values()):
+        for data in self._datas.values():
             if data not in offsets:
                 offsets[data] = end
                 end += HOST_MEMORY.taken_bytes(len(data))
         return offsets
 
-
-def _data(program: CpuProgram) -> bytes:
-    return np.asarray(program.weights, dtype="<f4").tobytes()
+    @cached_property
+    def _datas(self) -> dict[int, bytes]:
+        return {t: np.asarray(one.weights, dtype="<f4").tobytes() for t, one in self.programs.items()}
 
 
 def sections_of(

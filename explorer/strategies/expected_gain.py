@@ -52,9 +52,8 @@ TRIED = (
 )
 NORMAL = NormalDist()
 NOWHERE = -9.0  # deviations below the centre: `NORMAL.cdf` is 0 from there on
-TAILS = 1.115  # times the deviation of a normal distribution that holds eight of ten in an interval as wide: errors of
-# predictions fall further off than that
-INTERVAL = NORMAL.inv_cdf(0.9) / TAILS  # deviations from the centre to the end of an interval
+TAILS = 1.115  # of deviations: errors of predictions fall further off than a normal distribution's
+INTERVAL = NORMAL.inv_cdf(0.9) / TAILS  # deviations from the centre to the end of one that holds eight of ten
 WIDEST = math.log(3.0)  # deviation in logs that is believed of an interval
 
 

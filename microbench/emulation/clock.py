@@ -23,10 +23,8 @@ _ALONE = ("-i",)
 _SAME_RANDOM_BYTES = ("-seed", "1")
 # The emulator finds room for the program in a range of its own: elsewhere what the kernel picks differs by the run.
 _SAME_ADDRESSES = ("-R", f"{8 << 30:#x}")
-_STATE, _PROCESSOR = (
-    Path("/proc/thread-self/stat"),
-    36,
-)  # a thread's state, and which number of it says where it runs
+_STATE = Path("/proc/thread-self/stat")  # of a thread
+_PROCESSOR = 36  # which number of it says where the thread runs
 _OUTSIDE_GROUPS = frozenset({"threads", "cycles", "instructions"})
 
 
