@@ -94,6 +94,24 @@ def _separable(
     return _chain(depthwise, pointwise)
 
 
+def expanded(
+    channels: int,
+    outputs: int,
+    shape: tuple[int, int, int],
+    window: Conv2d,
+    epilogue: Expression = RELU6,
+) -> LayerSpec:
+    """A pointwise convolution of so many images, rows and columns, and the depthwise one that reads it."""
+    images, *size = shape
+    first = inferred_layer(
+        Conv2d((1, 1), epilogue=epilogue),
+        (images, channels, *size),
+        weights=((outputs, channels, 1, 1), (outputs,)),
+    )
+    op = replace(window, groups=outputs)
+    return _chain(first, inferred_layer(op, *first.outputs, weights=((outputs, 1, *op.kernel), (outputs,))))
+
+
 def _and_its_sum(layer: LayerSpec, source: int) -> LayerSpec:
     """The chain with a sum behind it, of its result and its own input (0) or another one (1)."""
     chain = layer.op
@@ -234,6 +252,10 @@ LAYERS: dict[str, LayerSpec] = {
             24, 24, (1, 27, 29), Conv2d((3, 3), (1, 1), SAME), Conv2d((1, 1), epilogue=EXPRESSIONS["Elu"](X))
         ),
         0,
+    ),
+    "expanded, two images": expanded(20, 37, (2, 7, 9), Conv2d((3, 3), (1, 1), SAME, epilogue=RELU6)),
+    "expanded, halved": expanded(
+        9, 35, (1, 10, 33), Conv2d((3, 3), (2, 2), (0, 0, 1, 1), epilogue=RELU), RELU
     ),
     "few tiles": convolution(66, 98, (5, 7), Conv2d((1, 1), epilogue=RELU6)),
     "few tiles and a sum": _and_sum(convolution(66, 98, (5, 7), Conv2d((1, 1))), (-1, 1), RELU),

@@ -134,6 +134,13 @@ def module_of(algorithm: str) -> Graph:
         behind = inferred_layer(POINTWISE, *window.outputs, weights=((26, 20, 1, 1), (26,)))
         weights = [tensor.shape for tensor in (*window.weights, *behind.weights)]
         part = build.add(Chain((window, behind), ((0,), (-1,))), other, weights, name="part")
+    elif algorithm == "qpu_expand_depthwise":
+        expansion = inferred_layer(
+            replace(POINTWISE, epilogue=RELU), (1, 20, 7, 6), weights=((26, 20, 1, 1), (26,))
+        )
+        behind = inferred_layer(replace(SAME, groups=26), *expansion.outputs, weights=((26, 1, 3, 3), (26,)))
+        weights = [tensor.shape for tensor in (*expansion.weights, *behind.weights)]
+        part = build.add(Chain((expansion, behind), ((0,), (-1,))), other, weights, name="part")
     elif algorithm == "qpu_planes":
         planes = build.add(POINTWISE, other, [(3, 20, 1, 1), (3,)], name="planes")
         part = build.add(SAME, planes, [(outputs, 3, 3, 3), (outputs,)], name="part")

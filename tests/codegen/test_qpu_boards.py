@@ -89,6 +89,8 @@ LAYERS = {
             ("separable, halved", ("qpu_separable",)),
             ("separable of two images and a sum", ("qpu_separable",)),
             ("separable with its own input", ("qpu_separable",)),
+            ("expanded, two images", ("qpu_expand_depthwise",)),
+            ("expanded, halved", ("qpu_expand_depthwise",)),
             ("chain with its own input", ("qpu_implicit_relayed", "qpu_implicit_rotated")),
             ("two images of three planes", ("qpu_planes",)),
             ("planes by lines", ("qpu_planes",)),

@@ -68,9 +68,15 @@ def image_bytes(layout: str, tensor: TensorType, output_lines: int | None = None
 
 
 def for_each_image(
-    layer: QpuLayer, spec: LayerSpec, choice: Choice, output_lines: int | None = None
+    layer: QpuLayer,
+    spec: LayerSpec,
+    choice: Choice,
+    output_lines: int | None = None,
+    scratch_bytes: int = 0,
 ) -> QpuLayer:
-    """The layer of a batch from that of its first image. Inputs with one image alone serve all."""
+    """The layer of a batch from that of its first image. Inputs with one image alone serve all. `scratch_bytes`: from
+    one image in the scratch memory to the next.
+    """
     images = images_of(spec)
     if images == 1:
         return layer
@@ -78,6 +84,7 @@ def for_each_image(
         ("input", index): image_bytes(layout, tensor) if _is_batched(tensor, spec) else 0
         for index, (layout, tensor) in enumerate(zip(choice.input_layouts, spec.inputs, strict=True))
     }
+    steps["scratch", 0] = scratch_bytes
     steps["output", 0] = image_bytes(choice.output_layout, spec.output, output_lines)
 
     def moved(word: Uniform, image: int) -> Uniform:

@@ -35,6 +35,7 @@ from codegen.engines.videocore4.kernels.pieces import (
     dma_store_stride,
     lane_bytes,
     stream_from,
+    vpm_write_columns,
 )
 from codegen.engines.videocore4.kernels.results import Results
 from codegen.engines.videocore4.kernels.rotated import (
@@ -91,11 +92,6 @@ def words_behind(pixels: int, clamped: bool, residual: bool) -> int:
 def alone(gathered: int, odd: bool) -> bool:
     """Whether a vector of gathered pixels is of one input channel: the last of an odd number has none beside it."""
     return odd or gathered > PAIRED
-
-
-def vpm_write_columns(first_row: int) -> int:
-    """Setup of QPU writes: vertical 32-bit columns of 16 rows, on to those of the next 16 rows (guide table 32)."""
-    return 1 << 12 | 2 << 8 | first_row
 
 
 def piece_set_up(column: int, pixels: int) -> tuple[int, int]:

@@ -21,7 +21,7 @@ from __future__ import annotations
 from functools import cache
 
 from codegen.engines.videocore4.assembler import Assembler, move, operation
-from codegen.engines.videocore4.kernels.channel_lanes import CHANNELS, PAIRED, VECTORS, vpm_write_columns
+from codegen.engines.videocore4.kernels.channel_lanes import CHANNELS, PAIRED, VECTORS
 from codegen.engines.videocore4.kernels.pieces import (
     StoredPart,
     advance,
@@ -30,6 +30,7 @@ from codegen.engines.videocore4.kernels.pieces import (
     lane_bytes,
     store_in_parts,
     stream_from,
+    vpm_write_columns,
 )
 from codegen.engines.videocore4.kernels.results import Results
 from codegen.engines.videocore4.kernels.rotated import STREAMED, Asked, ChannelSums, take_accumulators

@@ -35,6 +35,11 @@ def vpm_write_rows(first_row: int) -> int:
     return 1 << 12 | 1 << 11 | 2 << 8 | first_row
 
 
+def vpm_write_columns(first_row: int) -> int:
+    """Setup of QPU writes: vertical 32-bit columns of 16 rows, on to those of the next 16 rows (guide table 32)."""
+    return 1 << 12 | 2 << 8 | first_row
+
+
 def dma_store_rows(first_row: int, rows: int, row_words: int = ROW_WORDS, first_word: int = 0) -> int:
     """Setup of a DMA store of VPM rows, or so many words of them, to consecutive addresses (guide table 34)."""
     return 2 << 30 | (rows % 128) << 23 | row_words << 16 | 1 << 14 | first_row << 7 | first_word << 3

@@ -27,8 +27,8 @@ from dataclasses import dataclass
 from functools import cache
 
 from codegen.engines.videocore4.assembler import Assembler
-from codegen.engines.videocore4.kernels.channel_lanes import DMA_WORDS, VECTORS, vpm_write_columns
-from codegen.engines.videocore4.kernels.pieces import advance, lane_bytes, stream_from
+from codegen.engines.videocore4.kernels.channel_lanes import DMA_WORDS, VECTORS
+from codegen.engines.videocore4.kernels.pieces import advance, lane_bytes, stream_from, vpm_write_columns
 from codegen.engines.videocore4.kernels.results import Results
 from codegen.engines.videocore4.layer import RegisterPool, leave
 from codegen.engines.videocore4.layout import LANES, LINE_BYTES

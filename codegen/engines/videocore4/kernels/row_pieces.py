@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from codegen.engines.videocore4.assembler import Assembler
-from codegen.engines.videocore4.kernels.pieces import vpm_write_rows
+from codegen.engines.videocore4.kernels.pieces import vpm_write_columns, vpm_write_rows
+from codegen.engines.videocore4.layout import LANES
 from codegen.engines.videocore4.registers import (
     DMA_STORE_ADDRESS,
     DMA_STORE_WAIT,
@@ -45,9 +46,13 @@ def store_rows_in_pieces(
     k: Assembler,
     rows: Sequence[Sequence[Register]],
     write: Callable[[Assembler, Sequence[Register]], None],
+    *,
+    columns: bool = False,
+    base: Register | None = None,
 ) -> None:
     """Each row in VPM rows of its own, and the VPM given back once the last DMA has started, as `store_in_parts`. Reads
-    the words of all pieces.
+    the words of all pieces. `columns`: registers hold a pixel of 16 channels each, instead of a channel; `base` is
+    added to the addresses.
     """
     set_up, stride, address = R0, R1, R2
     k.label("vpm")
@@ -55,12 +60,16 @@ def store_rows_in_pieces(
     for number, row in enumerate(rows):
         if number == 1:
             k.mov(NULL, DMA_STORE_WAIT)
-        k.load(VPM_WRITE_SETUP, vpm_write_rows(number * len(row)))
+        set_up_write = vpm_write_columns(number * LANES) if columns else vpm_write_rows(number * len(row))
+        k.load(VPM_WRITE_SETUP, set_up_write)
         write(k, row)
         for piece in range(PIECES):
             k.mov(set_up, UNIFORM, set_flags=True)
             k.mov(stride, UNIFORM)
-            k.mov(address, UNIFORM)
+            if base is None:
+                k.mov(address, UNIFORM)
+            else:
+                k.op("add", address, base, UNIFORM)
             k.branch(f"stored{number}{piece}", "all_zs")
             k.label(f"piece{number}{piece}")
             k.mov(NULL, DMA_STORE_WAIT)

@@ -1,0 +1,461 @@
+"""A pointwise convolution and the depthwise one that reads it: what lies between them stays in registers.
+
+Lanes are 16 channels of what lies between. A task is these by a band of `rows` output rows, along which it walks from
+left to right: every step takes the next input columns (as many as the stride) of all rows that the band's windows need,
+expands each of their pixels, and adds the result into the sums of the outputs whose windows it lies in. So no column is
+expanded twice, and a row only where bands meet.
+
+Expansion. A TMU gathers up to 16 channels x of an input pixel. With E[i] = sum of W[i, c] x[c] over rotations of x by
+4 q + s lanes and T_s = sum over q of rotate(x, 4 q) * w_{q,s},
+
+    E = T_0 + rotate(T_1, 1) + rotate(rotate(T_3, 1) + T_2, 2):
+
+the weights w stay in registers, and 6 multiplications of 22 rotate. Fewer channels are repeated over the lanes, so that
+fewer q are needed (`Vector`). More of them are several vectors, whose sums T are the same.
+
+Zeros around the depthwise input are no results of the expansion: every pixel has its own upper end of the clamp, 0
+where it lies outside, the lower end always being 0.
+
+Finished outputs stay in registers until `pixels` columns of them are stored: VPM columns are written, which makes lines
+of one channel of them. They move on by `unrolled` columns a pass of the loop.
+
+All QPUs use the TMUs unswapped: those of a slice that work on the same rows share the lines of each.
+
+The kernel's block: words of its tasks, each with
+    the address of the word behind it, that of the group's lines, for each vector the input's, the output's at the
+    band's first block, that of the band's stream; then 1 where a task follows, else 0.
+The group's lines: of each vector the lanes' bytes, the biases of the expansion and of the window, the expansion's
+weights in the order of `Form.weights`, the window's taps.
+The band's stream: of the first `ahead` pixels the places in bytes; then for each store for each of its passes of the
+loop, of all pixels the place of the pixel `ahead` of it and its upper end, and 1 where another pass follows, else 0;
+low, high, of each row its pieces (see `row_pieces`), their addresses relative; 1 where another follows, else 0.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache, cached_property
+from typing import Literal
+
+from codegen.engines.videocore4.assembler import Assembler, operation
+from codegen.engines.videocore4.kernels.pieces import VPM_ROWS, lane_bytes, stream_from
+from codegen.engines.videocore4.kernels.results import Results
+from codegen.engines.videocore4.kernels.row_pieces import make_room, store_rows_in_pieces
+from codegen.engines.videocore4.kernels.window import QUEUE_DEPTH
+from codegen.engines.videocore4.layer import RegisterPool, leave
+from codegen.engines.videocore4.layout import LANES, LINE_BYTES
+from codegen.engines.videocore4.operation import Bundle, Operation
+from codegen.engines.videocore4.packing import pack
+from codegen.engines.videocore4.registers import (
+    DMA_STORE_WAIT,
+    NULL,
+    R0,
+    R1,
+    R2,
+    R3,
+    R4,
+    R5,
+    R5_ALL,
+    TMU_NOSWAP,
+    TMU_S,
+    UNIFORM,
+    Register,
+)
+from codegen.errors import ScheduleError
+
+TAPS = 3  # of a row and of a column of the window
+SUMS = 4  # T_0 to T_3
+MOST_ROWS = VPM_ROWS // LANES
+MOST_PIXELS = LANES
+LEAST_CHANNELS, MOST_CHANNELS = 5, 2 * LANES
+_LOOP_INSTRUCTIONS = 330
+_PERIODS = (4, 8, LANES)
+
+
+@dataclass(frozen=True)
+class Vector:
+    """Input channels that a lane gathers: `channels` from `first` on, repeated every `period` lanes."""
+
+    first: int
+    channels: int
+
+    @property
+    def period(self) -> int:
+        return min(p for p in _PERIODS if p >= self.channels)
+
+    @property
+    def rotations(self) -> int:
+        """Of the vector, by 4 lanes each, the one by none among them."""
+        return self.period // SUMS
+
+    def channel(self, lane: int) -> int:
+        """That of a lane; of those without one the last."""
+        return self.first + min(lane % self.period, self.channels - 1)
+
+
+def vectors_of(channels: int) -> tuple[Vector, ...]:
+    """Of so many input channels."""
+    return tuple(Vector(first, min(LANES, channels - first)) for first in range(0, channels, LANES))
+
+
+def input_rows(rows: int, stride: int) -> int:
+    """Of a band of so many output rows."""
+    return (rows - 1) * stride + TAPS
+
+
+@dataclass(frozen=True)
+class Pixel:
+    """One that a step expands: its row among the band's input rows, and its column among those of the step."""
+
+    row: int
+    column: int
+
+
+@dataclass(frozen=True)
+class Tap:
+    """What a pixel's expansion is multiplied by (`weight`, row-major), and the sum of an output row that it goes to.
+
+    `sum`: 0 the one that is finished in this step, then those that need one step more each. `first`: it is this step's
+    first of the sum, which until then belonged to the step before; `begins`: of the output at all.
+    """
+
+    weight: int
+    row: int
+    sum: int
+    first: bool
+    begins: bool
+
+
+@dataclass(frozen=True)
+class Form:
+    """What tells one kernel from another. `tmus`: of each of a band's input rows which TMU gathers each vector."""
+
+    channels: int
+    stride: int
+    rows: int
+    pixels: int
+    tmus: tuple[tuple[int, ...], ...]
+
+    @cached_property
+    def vectors(self) -> tuple[Vector, ...]:
+        return vectors_of(self.channels)
+
+    @property
+    def weights(self) -> tuple[tuple[int, int, int], ...]:
+        """Of the expansion: (vector, q, s), in the order in which they lie in memory."""
+        return tuple(
+            (v, q, s)
+            for v, vector in enumerate(self.vectors)
+            for q in range(vector.rotations)
+            for s in range(SUMS)
+        )
+
+    @cached_property
+    def turns(self) -> tuple[tuple[int, int], ...]:
+        """(vector, q), in order."""
+        return tuple((v, q) for v, vector in enumerate(self.vectors) for q in range(vector.rotations))
+
+    @property
+    def turn_of_taps(self) -> int:
+        """The number of the turn behind whose rotation the window's products of the pixel before stand."""
+        return min(2, len(self.turns) - 1)
+
+    @property
+    def free_slots(self) -> tuple[tuple[int, int], ...]:
+        """Turns behind that one that begin with a rotation, beside whose first product there is no addition."""
+        return tuple((v, q) for v, q in self.turns[self.turn_of_taps + 1 :] if q)
+
+    @property
+    def input_rows(self) -> int:
+        return input_rows(self.rows, self.stride)
+
+    @property
+    def sums(self) -> int:
+        """Of an output row that are under way between steps."""
+        return 1 if self.stride > 1 else 2
+
+    @cached_property
+    def step(self) -> tuple[Pixel, ...]:
+        """Pixels of a step, in order."""
+        return tuple(Pixel(row, column) for column in range(self.stride) for row in range(self.input_rows))
+
+    def taps(self, pixel: Pixel) -> list[Tap]:
+        """Those of a pixel, in an order in which no sum is written before it has been read."""
+        found = []
+        for column in reversed(range(pixel.column, TAPS, self.stride)):
+            for row in range(self.rows):
+                own = pixel.row - self.stride * row
+                if 0 <= own < TAPS:
+                    late = (TAPS - 1 - column + pixel.column) // self.stride
+                    begins = own == 0 and column == 0
+                    first = own == 0 and column != 1 if self.stride > 1 else own == 0
+                    found.append(Tap(TAPS * own + column, row, late, first, begins))
+        return found
+
+    def gathered_by(self, number: int) -> tuple[int, ...]:
+        """Which TMU gathers each vector of a pixel of a step."""
+        return self.tmus[self.step[number % len(self.step)].row]
+
+    @cached_property
+    def ahead(self) -> int:
+        """Pixels under way besides the one in turn, of which all vectors but the first may be: no TMU gathers more than
+        its queue has room for.
+        """
+        found = 0
+        for ahead in range(1, 2 * QUEUE_DEPTH + 1):
+            for number in range(len(self.step)):
+                under_way = [self.gathered_by(number)[1:]]
+                under_way += [self.gathered_by(number + further) for further in range(1, ahead + 1)]
+                if max(sum(tmus.count(tmu) for tmus in under_way) for tmu in (0, 1)) > QUEUE_DEPTH:
+                    return found
+            found = ahead
+        return found
+
+    @property
+    def unrolled(self) -> int:
+        """Steps of a pass of the loop."""
+        fits = 2 * step_instructions(self) <= _LOOP_INSTRUCTIONS and self.pixels % 2 == 0
+        return 2 if fits else 1
+
+
+def step_instructions(form: Form) -> int:
+    """Of a step, where nothing but products and rotations counts."""
+    rotations = sum(vector.rotations - 1 for vector in form.vectors) + 3
+    return len(form.step) * (len(form.weights) + rotations) + TAPS * TAPS * form.rows
+
+
+@dataclass
+class _Registers:
+    weights: dict[tuple[int, int, int], Register]
+    taps: list[Register]
+    partial: list[Register]  # T_0 to T_3 until their last products
+    results: list[list[Register]]  # [row][column]: the newest first
+    sums: list[list[Register]]  # [row][steps until finished - 1]
+    lanes: list[Register]
+    expansion_bias: Register
+    window_bias: Register
+    output: Register
+    next_task: Register
+
+    @staticmethod
+    def of(form: Form) -> _Registers:
+        """Raises ScheduleError where registers lack.
+
+        A sum is read from one file while the next weight is read from the other.
+        """
+        pool = RegisterPool()
+        taps = [pool.take("a") for _ in range(TAPS * TAPS)]
+        results = [[pool.take("b") for _ in range(form.pixels)] for _ in range(form.rows)]
+        sums = [[pool.take("b") for _ in range(form.sums)] for _ in range(form.rows)]
+        t0, t1, t2 = pool.take("a"), pool.take("b"), pool.take("b")  # T_0 is added to beside a rotation
+        weights = {key: pool.take("a") for key in form.weights if key[2] < 2}
+        window_bias = pool.take("b")
+        lanes = [_preferred(pool, "a") for _ in form.vectors]
+        bias = _preferred(pool, "a")
+        weights[*form.turns[form.turn_of_taps], 3] = _preferred(
+            pool, "a"
+        )  # beside the last of the window's sums
+        beside = [
+            (0, 0, 3),
+            *((*at, 3) for at in form.free_slots),
+        ]  # beside the expansion's bias, and requests
+        weights |= {key: _preferred(pool, "b") for key in beside if key not in weights}
+        weights |= {key: pool.take() for key in form.weights if key not in weights}
+        output, next_task = pool.take(), pool.take()
+        return _Registers(
+            weights, taps, [t0, t1, t2, R3], results, sums, lanes, bias, window_bias, output, next_task
+        )
+
+    @property
+    def all_results(self) -> list[Register]:
+        return [register for row in self.results for register in row]
+
+
+def _preferred(pool: RegisterPool, file: Literal["a", "b"]) -> Register:
+    """Of that file, as long as it has one."""
+    try:
+        return pool.take(file)
+    except ScheduleError:
+        return pool.take()
+
+
+def check(form: Form) -> None:
+    """Raises ScheduleError where registers or rows of the VPM lack."""
+    if not 1 <= form.rows <= MOST_ROWS or not 1 <= form.pixels <= MOST_PIXELS:
+        raise ScheduleError(f"{form.rows} rows of {form.pixels} pixels: at most {MOST_ROWS} of {MOST_PIXELS}")
+    if not LEAST_CHANNELS <= form.channels <= MOST_CHANNELS:
+        raise ScheduleError(
+            f"{form.channels} input channels: {LEAST_CHANNELS} to {MOST_CHANNELS} are computed, which have registers"
+        )
+    _Registers.of(form)
+
+
+@cache
+def expand_depthwise_kernel(form: Form) -> Assembler:
+    """Code for a form; raises ScheduleError where registers or rows of the VPM lack."""
+    check(form)
+    r = _Registers.of(form)
+    results = Results.of(r.all_results, None, (UNIFORM, UNIFORM), [])
+    k = Assembler()
+    k.mov(TMU_NOSWAP, 1)
+    k.label("task")
+    _start(k, r, form)
+    k.label("pass")
+    _Pass(k, r, form).emit()
+    k.mov(NULL, UNIFORM, set_flags=True)
+    k.branch("pass", "any_zc")
+    k.label("results")
+    results.compute_all(k)
+    rows = [row[::-1] for row in r.results]
+    store_rows_in_pieces(k, rows, results.write_high, columns=True, base=r.output)
+    k.mov(NULL, UNIFORM, set_flags=True)
+    k.branch("pass", "any_zc")
+    k.label("drain")
+    for number in range(form.ahead):
+        for tmu in form.gathered_by(number):
+            k.load_tmu(tmu)
+    stream_from(k, r.next_task)
+    k.mov(NULL, UNIFORM, set_flags=True)
+    k.branch("task", "any_zc")
+    k.label("end")
+    k.mov(TMU_NOSWAP, 0)
+    k.mov(NULL, DMA_STORE_WAIT)
+    leave(k)
+    return k
+
+
+def _start(k: Assembler, r: _Registers, form: Form) -> None:
+    """Reads a task's words and its group's lines, asks for the first pixels."""
+    lines = [*r.lanes, r.expansion_bias, r.window_bias]
+    lines += [r.weights[key] for key in form.weights] + r.taps
+    k.mov(r.next_task, UNIFORM)
+    lane_bytes(k, R1)
+    k.load(R2, LINE_BYTES)
+    k.op("add", R1, R1, UNIFORM)
+    in_flight = 2 * QUEUE_DEPTH
+    for number in range(len(lines) + in_flight):
+        if number >= in_flight:
+            k.load_tmu(number % 2)
+            k.mov(lines[number - in_flight], R4)
+        if number < len(lines):
+            k.mov(TMU_S[number % 2], R1)
+            k.op("add", R1, R1, R2)
+    for register in r.lanes:
+        k.op("add", register, register, UNIFORM)
+    k.mov(r.output, UNIFORM)
+    for row in r.sums:
+        for register in row:
+            k.mov(register, r.window_bias)
+    k.mov(R3, UNIFORM)
+    stream_from(k, R3)
+    for number in range(form.ahead):
+        k.mov(R0, UNIFORM)
+        for tmu, lanes in zip(form.gathered_by(number), r.lanes, strict=True):
+            k.op("add", TMU_S[tmu], R0, lanes)
+
+
+class _Pass:
+    """The loop's instructions: every product goes through r0 to the addition behind it."""
+
+    def __init__(self, k: Assembler, r: _Registers, form: Form) -> None:
+        self._k, self._r, self._form = k, r, form
+
+    def emit(self) -> None:
+        """The newest of a pass lies first."""
+        before: tuple[int, Pixel] | None = None
+        for step in reversed(range(self._form.unrolled)):
+            for number, pixel in enumerate(self._form.step):
+                self._expand(number, before)
+                before = (step, pixel)
+        self._taps(before)
+
+    def _expand(self, number: int, before: tuple[int, Pixel] | None) -> None:
+        """r2 becomes a pixel's expansion; until its last products it is that of the pixel before."""
+        k, form = self._k, self._form
+        requests = self._requests(number)
+        beside: dict[tuple[int, int], Operation] = {}
+        if len(form.free_slots) >= len(requests):
+            beside, requests = dict(zip(form.free_slots, requests, strict=False)), []
+        for turn, (v, q) in enumerate(form.turns):
+            if q == 0:
+                k.load_tmu(form.gathered_by(number)[v])
+            if q == 1:
+                k.together(Operation("mov", "add", R1, (R4,)))  # the multiplier is busy
+            if q:
+                k.rotate(R1, R1, SUMS)
+            if turn == form.turn_of_taps:
+                self._taps(before, Operation("mov", "add", R5_ALL, (UNIFORM,)))
+                for request in requests:
+                    k.together(request)
+            line = R1 if q else R4
+            if turn == len(form.turns) - 1:
+                self._last(v, q, line, beside.get((v, q)))
+                continue
+            for s in (0, 3, 2, 1) if turn == 0 else (3, 2, 1, 0):
+                self._product(v, q, s, line, beside.get((v, q)) if s == 3 else None)
+
+    def _product(self, v: int, q: int, s: int, line: Register, beside: Operation | None) -> None:
+        k, r = self._k, self._r
+        weight, partial = r.weights[v, q, s], r.partial[s]
+        if (v, q) == (0, 0) and s:
+            k.fmul(partial, line, weight)
+            return
+        self._multiply(line, weight, beside)
+        k.fadd(partial, r.expansion_bias if (v, q) == (0, 0) else partial, R0)
+
+    def _multiply(self, line: Register, weight: Register, beside: Operation | None = None) -> None:
+        """To r0, in an instruction with another operation where that fits."""
+        product = operation("fmul", R0, line, weight)
+        if beside is None:
+            self._k.together(product)
+        elif pack([Bundle((beside, product))]) is not None:
+            self._k.together(beside, product)
+        else:
+            self._k.together(beside)
+            self._k.together(product)
+
+    def _requests(self, number: int) -> list[Operation]:
+        """For the pixel that is so many further."""
+        tmus = self._form.gathered_by(number + self._form.ahead)
+        return [
+            operation("add", TMU_S[tmu], R5, lanes) for tmu, lanes in zip(tmus, self._r.lanes, strict=True)
+        ]
+
+    def _last(self, v: int, q: int, line: Register, beside: Operation | None) -> None:
+        """The last products, and all sums to r2."""
+        k, r = self._k, self._r
+        t0, t1, t2, t3 = r.partial
+        w0, w1, w2, w3 = (r.weights[v, q, s] for s in range(SUMS))
+        self._multiply(line, w3, beside)
+        k.fadd(t3, t3, R0)
+        k.fmul(R0, line, w2)
+        k.fadd(t2, t2, R0)
+        k.fmul(R0, line, w1)
+        k.fadd(R2, t1, R0)
+        k.rotate(R0, t3, 1)
+        k.fadd(R3, t2, R0)
+        k.fmul(R0, line, w0)
+        k.fadd(R1, t0, R0)
+        k.rotate(R0, R2, 1)
+        k.fadd(R1, R1, R0)
+        k.rotate(R0, R3, 2)
+        k.fadd(R2, R1, R0)
+        k.fmax(R2, R2, 0)
+        k.fmin(R2, R2, UNIFORM)
+
+    def _taps(self, before: tuple[int, Pixel] | None, beside: Operation | None = None) -> None:
+        """The products of the window with the expansion in r2, the first with another operation beside it."""
+        if before is None:
+            if beside is not None:
+                self._k.together(beside)
+            return
+        k, r, form = self._k, self._r, self._form
+        step, pixel = before
+        if pixel == form.step[0] and step == form.unrolled - 1:
+            make_room(k, r.results, form.unrolled)
+        for tap in form.taps(pixel):
+            sums = [r.results[tap.row][step], *r.sums[tap.row]]
+            old = r.window_bias if tap.begins else sums[tap.sum + tap.first]
+            self._multiply(R2, r.taps[tap.weight], beside)
+            beside = None
+            k.fadd(sums[tap.sum], old, R0)
