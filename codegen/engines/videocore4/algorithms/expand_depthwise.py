@@ -32,6 +32,7 @@ from codegen.engines.videocore4.kernels.expand_depthwise import (
     SUMS,
     TAPS,
     Form,
+    Vector,
     check,
     expand_depthwise_kernel,
     input_rows,
@@ -113,32 +114,37 @@ class Expanded:
 
 @cache
 def _tmus(expansion: Geometry, stride: int, rows: int, source: Value) -> tuple[tuple[int, ...], ...]:
-    """Which TMU gathers which vectors of which row: by rows in turn or by vectors, whichever has fewer lines in the
-    same sets of a TMU's cache.
+    """Which TMU gathers which vectors of which row: of the divisions into two equal parts the one that has the fewest
+    lines in the same sets of a TMU's cache. Lines of a copy are read by all QPUs of a slice once.
     """
     vectors = vectors_of(expansion.input_channels)
     every = range(input_rows(rows, stride))
-    by_rows = tuple((row % 2,) * len(vectors) for row in every)
-    by_vectors = tuple(tuple(v % 2 for v in range(len(vectors))) for _ in every)
-    if len(vectors) == 1 or source == COPY:
-        return by_rows if len(vectors) == 1 else by_vectors
-    return min(by_rows, by_vectors, key=lambda tmus: _shared_sets(expansion, stride * rows, tmus))
+    if source == COPY:
+        return tuple(tuple((row * (len(vectors) == 1) + v) % 2 for v in range(len(vectors))) for row in every)
+    gathered = [(row, vector) for row in every for vector in vectors]
+    count = len(gathered)
+    sides = np.arange(2 ** (count - 1))[:, None] >> np.arange(count)[::-1] & 1
+    sides = sides[abs(2 * sides.sum(axis=1) - count) <= 1]
+    shared = _shared_sets(expansion, stride * rows, gathered)
+    together = sum(np.einsum("ni,ij,nj->n", side, shared, side) for side in (sides, 1 - sides))
+    best = sides[int(np.argmin(together))].reshape(len(every), -1)
+    return tuple(tuple(int(tmu) for tmu in row) for row in best)
 
 
-def _shared_sets(expansion: Geometry, band_rows: int, tmus: tuple[tuple[int, ...], ...]) -> int:
-    """Lines besides the first in a set, over some bands and columns."""
-    found = 0
+def _shared_sets(
+    expansion: Geometry, band_rows: int, gathered: Sequence[tuple[int, Vector]]
+) -> NDArray[np.float64]:
+    """Of each two rows' vectors, how many lines lie in the same sets, over some bands and columns."""
+    shared = np.zeros((len(gathered), len(gathered)))
     for band in range(_BANDS):
         for column in range(0, LANES, _COLUMNS):
-            sets = np.zeros((2, L1_LINES), int)
-            for row, of_row in enumerate(tmus):
+            sets = np.zeros((len(gathered), L1_LINES))
+            for number, (row, vector) in enumerate(gathered):
                 pixel = (band_rows * band + row) * expansion.input_columns + column
-                first = pixel // LANES * expansion.input_lines
-                for tmu, vector in zip(of_row, vectors_of(expansion.input_channels), strict=True):
-                    lines = first + vector.first + np.arange(vector.channels)
-                    sets[tmu, lines % L1_LINES] += 1
-            found += int(np.maximum(sets - 1, 0).sum())
-    return found
+                first = pixel // LANES * expansion.input_lines + vector.first
+                sets[number, (first + np.arange(vector.channels)) % L1_LINES] = 1
+            shared += sets @ sets.T
+    return shared
 
 
 class QpuExpandDepthwise(AlgorithmBase):

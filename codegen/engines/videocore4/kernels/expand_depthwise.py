@@ -196,20 +196,31 @@ class Form:
         """Which TMU gathers each vector of a pixel of a step."""
         return self.tmus[self.step[number % len(self.step)].row]
 
+    @property
+    def requested_in(self) -> tuple[tuple[int, int], ...]:
+        """Of each vector of the pixel `ahead` the turn in which it is asked for."""
+        if len(self.free_slots) >= len(self.vectors):
+            return self.free_slots[: len(self.vectors)]
+        return (self.turns[self.turn_of_taps],) * len(self.vectors)
+
     @cached_property
     def ahead(self) -> int:
-        """Pixels under way besides the one in turn, of which all vectors but the first may be: no TMU gathers more than
-        its queue has room for.
-        """
-        found = 0
-        for ahead in range(1, 2 * QUEUE_DEPTH + 1):
-            for number in range(len(self.step)):
-                under_way = [self.gathered_by(number)[1:]]
-                under_way += [self.gathered_by(number + further) for further in range(1, ahead + 1)]
-                if max(sum(tmus.count(tmu) for tmus in under_way) for tmu in (0, 1)) > QUEUE_DEPTH:
-                    return found
-            found = ahead
-        return found
+        """How much further the pixel is that is asked for: so that no TMU gathers more than its queue has room for."""
+        return max(
+            ahead for ahead in range(2 * QUEUE_DEPTH + 1) if self._most_under_way(ahead) <= QUEUE_DEPTH
+        )
+
+    def _most_under_way(self, ahead: int) -> int:
+        """Gathered by a TMU at the same time."""
+        most = 0
+        for number in range(len(self.step)):
+            between = [self.gathered_by(number + further) for further in range(1, ahead)]
+            asked = self.gathered_by(number + ahead)
+            for v, (received, _) in enumerate(self.requested_in):
+                tmus = [tmu for tmus in between for tmu in tmus]
+                tmus += [*self.gathered_by(number)[received + 1 :], *asked[: v + 1]]
+                most = max(most, tmus.count(asked[v]))
+        return most
 
     @property
     def unrolled(self) -> int:
@@ -252,13 +263,11 @@ class _Registers:
         window_bias = pool.take("b")
         lanes = [_preferred(pool, "a") for _ in form.vectors]
         bias = _preferred(pool, "a")
-        weights[*form.turns[form.turn_of_taps], 3] = _preferred(
-            pool, "a"
-        )  # beside the last of the window's sums
-        beside = [
-            (0, 0, 3),
-            *((*at, 3) for at in form.free_slots),
-        ]  # beside the expansion's bias, and requests
+        # Weights of the file that what is done beside their products does not read: the clamp, the last of the window's
+        # sums, the expansion's bias, requests.
+        for turn in {1, form.turn_of_taps}:
+            weights[*form.turns[turn], 3] = _preferred(pool, "a")
+        beside = [(0, 0, 3), (0, 0, 2), *((*at, 3) for at in form.free_slots)]
         weights |= {key: _preferred(pool, "b") for key in beside if key not in weights}
         weights |= {key: pool.take() for key in form.weights if key not in weights}
         output, next_task = pool.take(), pool.take()
@@ -375,7 +384,7 @@ class _Pass:
         requests = self._requests(number)
         beside: dict[tuple[int, int], Operation] = {}
         if len(form.free_slots) >= len(requests):
-            beside, requests = dict(zip(form.free_slots, requests, strict=False)), []
+            beside, requests = dict(zip(form.requested_in, requests, strict=True)), []
         for turn, (v, q) in enumerate(form.turns):
             if q == 0:
                 k.load_tmu(form.gathered_by(number)[v])
@@ -391,21 +400,29 @@ class _Pass:
             if turn == len(form.turns) - 1:
                 self._last(v, q, line, beside.get((v, q)))
                 continue
-            for s in (0, 3, 2, 1) if turn == 0 else (3, 2, 1, 0):
-                self._product(v, q, s, line, beside.get((v, q)) if s == 3 else None)
+            if turn == 0:
+                self._first(line)
+                continue
+            for s in reversed(range(SUMS)):
+                self._multiply(
+                    R0, line, self._r.weights[v, q, s], beside.get((v, q)) if s == SUMS - 1 else None
+                )
+                k.fadd(self._r.partial[s], self._r.partial[s], R0)
 
-    def _product(self, v: int, q: int, s: int, line: Register, beside: Operation | None) -> None:
-        k, r = self._k, self._r
-        weight, partial = r.weights[v, q, s], r.partial[s]
-        if (v, q) == (0, 0) and s:
-            k.fmul(partial, line, weight)
-            return
-        self._multiply(line, weight, beside)
-        k.fadd(partial, r.expansion_bias if (v, q) == (0, 0) else partial, R0)
+    def _first(self, line: Register) -> None:
+        """The first products become sums; the bias is added to one of them."""
+        r = self._r
+        partial, weights = r.partial, [r.weights[0, 0, s] for s in range(SUMS)]
+        self._multiply(R0, line, weights[0])
+        self._multiply(partial[3], line, weights[3])
+        self._multiply(partial[2], line, weights[2], operation("fadd", partial[0], r.expansion_bias, R0))
+        self._multiply(partial[1], line, weights[1])
 
-    def _multiply(self, line: Register, weight: Register, beside: Operation | None = None) -> None:
-        """To r0, in an instruction with another operation where that fits."""
-        product = operation("fmul", R0, line, weight)
+    def _multiply(
+        self, result: Register, line: Register, weight: Register, beside: Operation | None = None
+    ) -> None:
+        """In an instruction with another operation where that fits."""
+        product = operation("fmul", result, line, weight)
         if beside is None:
             self._k.together(product)
         elif pack([Bundle((beside, product))]) is not None:
@@ -426,7 +443,7 @@ class _Pass:
         k, r = self._k, self._r
         t0, t1, t2, t3 = r.partial
         w0, w1, w2, w3 = (r.weights[v, q, s] for s in range(SUMS))
-        self._multiply(line, w3, beside)
+        self._multiply(R0, line, w3, beside)
         k.fadd(t3, t3, R0)
         k.fmul(R0, line, w2)
         k.fadd(t2, t2, R0)
@@ -440,8 +457,8 @@ class _Pass:
         k.fadd(R1, R1, R0)
         k.rotate(R0, R3, 2)
         k.fadd(R2, R1, R0)
-        k.fmax(R2, R2, 0)
         k.fmin(R2, R2, UNIFORM)
+        k.fmax(R2, R2, 0)
 
     def _taps(self, before: tuple[int, Pixel] | None, beside: Operation | None = None) -> None:
         """The products of the window with the expansion in r2, the first with another operation beside it."""
@@ -456,6 +473,6 @@ class _Pass:
         for tap in form.taps(pixel):
             sums = [r.results[tap.row][step], *r.sums[tap.row]]
             old = r.window_bias if tap.begins else sums[tap.sum + tap.first]
-            self._multiply(R2, r.taps[tap.weight], beside)
+            self._multiply(R0, R2, r.taps[tap.weight], beside)
             beside = None
             k.fadd(sums[tap.sum], old, R0)
