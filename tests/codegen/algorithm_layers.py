@@ -112,6 +112,12 @@ def expanded(
     return _chain(first, inferred_layer(op, *first.outputs, weights=((outputs, 1, *op.kernel), (outputs,))))
 
 
+def _stem(shape: tuple[int, int, int, int], outputs: int, first: Conv2d, pool: Pool2d) -> LayerSpec:
+    """A convolution to so many channels and the pool that reads it."""
+    window = inferred_layer(first, shape, weights=((outputs, shape[1], *first.kernel), (outputs,)))
+    return _chain(window, inferred_layer(pool, *window.outputs))
+
+
 def _and_its_sum(layer: LayerSpec, source: int) -> LayerSpec:
     """The chain with a sum behind it, of its result and its own input (0) or another one (1)."""
     chain = layer.op
@@ -237,6 +243,16 @@ LAYERS: dict[str, LayerSpec] = {
     "planes by lines": convolution(2, 37, (9, 32), Conv2d((5, 5), (1, 1), (2, 2, 2, 2), epilogue=RELU6)),
     "borders wider than windows": convolution(
         4, 33, (6, 37), Conv2d((3, 2), (1, 3), (4, 0, 3, 1), epilogue=EXPRESSIONS["HardSwish"](X))
+    ),
+    "stem": _stem((1, 3, 21, 30), 20, Conv2d((3, 3), (2, 2), epilogue=RELU), Pool2d("max", (3, 3), (2, 2))),
+    "stem of two images, padded": _stem(
+        (2, 1, 12, 19),
+        33,
+        Conv2d((3, 3), (1, 1), SAME, epilogue=clamp(RESULT, -0.5, 0.7)),
+        Pool2d("max", (3, 3), (2, 2), SAME),
+    ),
+    "stem of two channels": _stem(
+        (1, 2, 9, 13), 16, Conv2d((2, 3), (1, 2), (1, 0, 0, 2)), Pool2d("max", (2, 2), (2, 1), (0, 1, 1, 0))
     ),
     "separable": _separable(
         9, 33, (1, 11, 17), Conv2d((3, 3), (1, 1), SAME, epilogue=RELU6), Conv2d((1, 1), epilogue=RELU6)

@@ -141,6 +141,12 @@ def module_of(algorithm: str) -> Graph:
         behind = inferred_layer(replace(SAME, groups=26), *expansion.outputs, weights=((26, 1, 3, 3), (26,)))
         weights = [tensor.shape for tensor in (*expansion.weights, *behind.weights)]
         part = build.add(Chain((expansion, behind), ((0,), (-1,))), other, weights, name="part")
+    elif algorithm == "qpu_stem":
+        planes = build.add(POINTWISE, other, [(3, 20, 1, 1), (3,)], name="planes")
+        window = inferred_layer(SAME, (1, 3, 7, 6), weights=((26, 3, 3, 3), (26,)))
+        behind = inferred_layer(Pool2d("max", (2, 2), pads=(1, 1, 0, 0)), *window.outputs)
+        weights = [tensor.shape for tensor in window.weights]
+        part = build.add(Chain((window, behind), ((0,), (-1,))), planes, weights, name="part")
     elif algorithm == "qpu_planes":
         planes = build.add(POINTWISE, other, [(3, 20, 1, 1), (3,)], name="planes")
         part = build.add(SAME, planes, [(outputs, 3, 3, 3), (outputs,)], name="part")
