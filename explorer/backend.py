@@ -29,6 +29,7 @@ from codegen.loaded import LoadedBundle, load_bundle
 from codegen.onnx_import.content import model_sha256
 from codegen.onnx_import.reader import import_model
 from codegen.operators.literal import Literal
+from codegen.operators.zip_map import mapped_outputs
 from codegen.passes.pipeline import optimize
 from codegen.target import Target
 from explorer.errors import SearchError, UsageError
@@ -96,10 +97,12 @@ class PreparedModel(BackendRep):
         initializers = {tensor.name for tensor in model.graph.initializer}
         self.inputs = [info.name for info in model.graph.input if info.name not in initializers]
         self.outputs = [info.name for info in model.graph.output]
+        self._maps = mapped_outputs(model)
         self.compiled: Compiled | None = None
 
-    def run(self, inputs: Any, **kwargs: Any) -> tuple[AnyArray, ...]:
-        """The outputs, in the model's order and also by name, for inputs in the model's order, or by name.
+    def run(self, inputs: Any, **kwargs: Any) -> tuple[Any, ...]:
+        """The outputs, in the model's order and also by name, for inputs in the model's order, or by name: arrays, and
+        lists of dictionaries where the model gives maps.
 
         Raises ModelError and its kin where the model cannot be imported, SearchError where a layer has no algorithm,
         TensorError for other inputs than the model's.
@@ -110,8 +113,15 @@ class PreparedModel(BackendRep):
         free = {name: value for name, value in given.items() if name not in self.compiled.bound}
         results = cut_to_lengths(self.compiled.bundle.run(free), self.compiled.graph.lengths)
         named = namedtupledict("Outputs", self.outputs)
-        outputs: tuple[AnyArray, ...] = named(*(results[name] for name in self.outputs))
+        outputs: tuple[Any, ...] = named(*(self._mapped(name, results[name]) for name in self.outputs))
         return outputs
+
+    def _mapped(self, name: str, result: AnyArray) -> AnyArray | list[dict[int | str, float]]:
+        keys = self._maps.get(name)
+        if keys is None:
+            return result
+        rows = result.reshape(-1, len(keys)).tolist()
+        return [dict(zip(keys, row, strict=True)) for row in rows]
 
     def _named(self, inputs: Any) -> dict[str, AnyArray]:
         if isinstance(inputs, Mapping):

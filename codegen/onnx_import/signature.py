@@ -39,7 +39,7 @@ def check_signature(node: OnnxNode) -> None:
 REMEDIES = {
     "com.microsoft": "export the model without it: by onnxruntime's optimizer at the level ORT_ENABLE_BASIC, by its "
     "quantizer in the format QDQ, or with a function that says what it is",
-    "ai.onnx.ml": "convert the model without it (maps of scores: by skl2onnx with the option zipmap=False)",
+    "ai.onnx.ml": "convert the model without it",
 }
 """What is to be done about operator sets that many models have."""
 

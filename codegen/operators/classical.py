@@ -7,6 +7,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+from onnx import TensorProto
 
 from codegen.onnx_import.registry import handles
 from codegen.onnx_import.steps import Steps
@@ -26,12 +27,22 @@ def features(node: OnnxNode, steps: Steps) -> str:
     type_ = steps.type(tensor)
     if type_.dtype not in ("float32", "float64"):
         tensor = steps.cast(tensor, "float32")
-    return tensor if len(type_.shape) == 2 else steps("Reshape", tensor, steps.integers(-1, type_.shape[-1]))
+    return rows_of(tensor, steps)
+
+
+def rows_of(tensor: str, steps: Steps) -> str:
+    """A tensor as rows of its last axis."""
+    shape = steps.shape(tensor)
+    return tensor if len(shape) == 2 else steps("Reshape", tensor, steps.integers(-1, shape[-1]))
 
 
 def transformed(node: OnnxNode, steps: Steps, scores: str, to: str = "") -> str:
     """What the attribute post_transform makes of scores of classes or targets, the last axis."""
-    kind = node.text("post_transform", NONE)
+    return transformed_by(node.text("post_transform", NONE), node, steps, scores, to)
+
+
+def transformed_by(kind: str, node: OnnxNode, steps: Steps, scores: str, to: str = "") -> str:
+    """What a transformation of this name makes of scores."""
     if kind == NONE:
         return steps("Identity", scores, to=to)
     if kind == LOGISTIC:
@@ -173,47 +184,6 @@ def one_hot_encoder(node: OnnxNode, builder: GraphBuilder) -> None:
     steps.cast(steps("Equal", last, steps.constant(categories, "int64")), "float32", to=node.output)
 
 
-@handles("SVMRegressor", "all but PROBIT", DOMAIN)
-def svm_regressor(node: OnnxNode, builder: GraphBuilder) -> None:
-    """Kernels of the rows and the support vectors, weighted; without such the rows' own products. `one_class`: 1 where
-    that is above 0, else -1.
-    """
-    steps = Steps(node, builder)
-    x, count = features(node, steps), node.integer("n_supports", 0)
-    dtype = steps.type(x).dtype
-    weights = np.array(node.reals("coefficients"), dtype).reshape(-1, 1)
-    if count:
-        vectors = np.array(node.reals("support_vectors"), dtype).reshape(count, -1)
-        x = _kernel(node, steps, x, vectors)
-    if len(weights) != steps.shape(x)[-1]:
-        raise node.malformed(f"it has {len(weights)} coefficients for {steps.shape(x)[-1]} columns")
-    rho = steps.constant(np.array(node.reals("rho")[:1] or (0.0,), dtype))
-    y = steps("Add", steps("MatMul", x, steps.constant(weights)), rho)
-    if node.flag("one_class"):
-        above = steps("Greater", y, steps.constant(0, dtype))
-        y = steps("Where", above, steps.constant(1, dtype), steps.constant(-1, dtype))
-    transformed(node, steps, y, to=node.output)
-
-
-def _kernel(node: OnnxNode, steps: Steps, x: str, vectors: Array) -> str:
-    """The kernel of every row with every support vector."""
-    kind, dtype = node.text("kernel_type", "LINEAR"), steps.type(x).dtype
-    gamma, offset, degree = (*node.reals("kernel_params"), 0.0, 0.0, 0.0)[:3]
-    if kind == "RBF":
-        apart = steps("Sub", steps("Unsqueeze", x, steps.integers(1)), steps.constant(vectors[None]))
-        squares = steps("ReduceSumSquare", apart, steps.integers(2), keepdims=0)
-        return steps("Exp", steps("Mul", squares, steps.constant(-gamma, dtype)))
-    product = steps("MatMul", x, steps.constant(vectors.T))
-    if kind == "LINEAR":
-        return product
-    scaled = steps("Add", steps("Mul", product, steps.constant(gamma, dtype)), steps.constant(offset, dtype))
-    if kind == "SIGMOID":
-        return steps("Tanh", scaled)
-    if kind != "POLY":
-        raise node.malformed(f"kernel_type is {kind!r}")
-    return steps("Pow", scaled, steps.constant(degree, dtype))
-
-
 def _linear(node: OnnxNode, steps: Steps, outputs: int) -> str:
     x = features(node, steps)
     dtype, columns = steps.type(x).dtype, steps.shape(x)[-1]
@@ -236,3 +206,47 @@ def _as_given(node: OnnxNode, steps: Steps, rows: str) -> None:
     """The output: rows in the shape of the input, as float32."""
     single = rows if steps.type(rows).dtype == "float32" else steps.cast(rows, "float32")
     steps("Reshape", single, steps.integers(*steps.shape(node.input(0))), to=node.output)
+
+
+@handles("LabelEncoder", "numbers to numbers", DOMAIN)
+def label_encoder(node: OnnxNode, builder: GraphBuilder) -> None:
+    """Each element's value in a table, by equality, or a default; what is no number may be a key. Of equal keys the
+    last counts.
+    """
+    steps, x = Steps(node, builder), node.input(0)
+    keys, values = (_table(node, builder, name) for name in ("keys", "values"))
+    if keys.shape != values.shape or not keys.size:
+        raise node.malformed(f"it has {keys.size} keys and {values.size} values")
+    last = {str(key): index for index, key in enumerate(keys.tolist())}
+    kept = list(last.values())
+    keys, values = keys[kept].astype(steps.type(x).dtype), values[kept]
+    wide = steps("Unsqueeze", x, steps.integers(-1))
+    found = steps("Equal", wide, steps.constant(keys))
+    if keys.dtype.kind == "f" and np.isnan(keys).any():
+        found = steps("Or", found, steps("And", steps("IsNaN", wide), steps.constant(np.isnan(keys))))
+    number = steps.cast(found, "int32")
+    place = steps("ArgMax", number, axis=-1, keepdims=0)
+    is_known = steps.cast(steps("ReduceMax", number, steps.integers(-1), keepdims=0), "bool")
+    value = steps("Gather", steps.constant(values), place, axis=0)
+    default = steps.constant(_default(node, builder, values))
+    steps("Where", is_known, value, default, to=node.output)
+
+
+def _table(node: OnnxNode, builder: GraphBuilder, what: str) -> Array:
+    """The keys or the values of a LabelEncoder."""
+    tensor = node.tensor(f"{what}_tensor")
+    if tensor is not None and tensor.data_type != TensorProto.STRING:
+        return builder.array(tensor, f"attribute {what}_tensor").reshape(-1)
+    whole, reals = node.integers(f"{what}_int64s"), node.reals(f"{what}_floats")
+    if tensor is not None or not (whole or reals):
+        raise node.unsupported(f"its {what} are texts", "encode them as numbers outside the network")
+    return np.array(whole, np.int64) if whole else np.array(reals, np.float32)
+
+
+def _default(node: OnnxNode, builder: GraphBuilder, values: Array) -> Array:
+    tensor = node.tensor("default_tensor")
+    if tensor is not None:
+        return builder.array(tensor, "attribute default_tensor").reshape(())
+    is_whole = values.dtype.kind in "iu"
+    given = node.integer("default_int64", -1) if is_whole else node.real("default_float", -0.0)
+    return np.array(given, values.dtype)

@@ -34,7 +34,7 @@ COMPARISONS = {
     "BRANCH_EQ": "Equal",
     "BRANCH_NEQ": "Equal",
 }
-LEAF = "LEAF"
+LEAF, MEMBER = "LEAF", "BRANCH_MEMBER"
 MOST_LEVELS = 256
 AGGREGATES = {"SUM": "ReduceSum", "AVERAGE": "ReduceMean", "MIN": "ReduceMin", "MAX": "ReduceMax"}
 
@@ -43,7 +43,8 @@ AGGREGATES = {"SUM": "ReduceSum", "AVERAGE": "ReduceMean", "MIN": "ReduceMin", "
 class Trees:
     """Tables by node, of all trees: column of the features, threshold, mode, the next node where it is met and where
     not (a leaf is its own), whether what is no number meets it; `weights` (nodes, outputs) of leaves, and `given`,
-    which of these there are. `roots` and `levels` of the deepest tree.
+    which of these there are. `roots` and `levels` of the deepest tree. `members` (nodes, size) are the sets of nodes
+    whose condition is to be in one, filled up by what is no number.
     """
 
     columns: Array
@@ -56,6 +57,7 @@ class Trees:
     given: Array
     roots: Array
     levels: int
+    members: Array | None = None
 
 
 @handles("TreeEnsembleRegressor", "all but PROBIT", DOMAIN)
@@ -66,11 +68,16 @@ def tree_ensemble_regressor(node: OnnxNode, builder: GraphBuilder) -> None:
     trees = _trees(node, builder, "target", node.integer("n_targets", 1), steps.type(x).dtype)
     if aggregate not in AGGREGATES:
         raise node.malformed(f"aggregate_function is {aggregate!r}")
+    y = put_together(node, steps, x, trees, aggregate)
+    transformed(node, steps, _based(node, builder, steps, y), to=node.output)
+
+
+def put_together(node: OnnxNode, steps: Steps, x: str, trees: Trees, aggregate: str) -> str:
+    """What all trees give, (rows, outputs)."""
     is_leaf = np.array([mode == LEAF for mode in trees.modes])
     if aggregate in ("MIN", "MAX") and not trees.given[is_leaf].all():
         raise node.unsupported("some of its leaves give no value for a target", "export a tree for each")
-    y = steps(AGGREGATES[aggregate], _leaves(steps, x, trees), steps.integers(1), keepdims=0)
-    transformed(node, steps, _based(node, builder, steps, y), to=node.output)
+    return steps(AGGREGATES[aggregate], leaves_of(steps, x, trees), steps.integers(1), keepdims=0)
 
 
 @handles("TreeEnsembleClassifier", "all but PROBIT; classes are integers", DOMAIN)
@@ -80,7 +87,7 @@ def tree_ensemble_classifier(node: OnnxNode, builder: GraphBuilder) -> None:
     x = features(node, steps)
     trees = _trees(node, builder, "class", len(known), steps.type(x).dtype)
     ids = sorted(set(node.integers("class_ids") or ()))
-    y = steps("ReduceSum", _leaves(steps, x, trees), steps.integers(1), keepdims=0)
+    y = steps("ReduceSum", leaves_of(steps, x, trees), steps.integers(1), keepdims=0)
     if len(known) == 2 and len(ids) == 1:
         _of_one_score(node, builder, steps, y, ids[0], not _any_negative(trees), known)
         return
@@ -146,7 +153,7 @@ def _below(trees: Trees, root: int) -> list[int]:
     return leaves
 
 
-def _leaves(steps: Steps, x: str, trees: Trees) -> str:
+def leaves_of(steps: Steps, x: str, trees: Trees) -> str:
     """What the leaf of each tree gives, (rows, trees, outputs)."""
     rows, count = steps.shape(x)[0], len(trees.roots)
     at = steps.constant(np.tile(trees.roots, (rows, 1)))
@@ -165,7 +172,11 @@ def _holds(steps: Steps, trees: Trees, at: str, value: str, threshold: str) -> s
     modes = sorted(set(trees.modes) - {LEAF})
     holds = ""
     for mode in modes:
-        own = steps(COMPARISONS[mode], value, threshold)
+        own = (
+            _is_member(steps, trees, at, value)
+            if mode == MEMBER
+            else steps(COMPARISONS[mode], value, threshold)
+        )
         if mode == "BRANCH_NEQ":
             own = steps("Not", own)
         if len(modes) > 1:
@@ -176,6 +187,14 @@ def _holds(steps: Steps, trees: Trees, at: str, value: str, threshold: str) -> s
         missing = steps("Gather", steps.constant(trees.meets_missing), at, axis=0)
         holds = steps("Or", holds, steps("And", missing, steps("IsNaN", value)))
     return holds
+
+
+def _is_member(steps: Steps, trees: Trees, at: str, value: str) -> str:
+    """Whether a value is in the set of the node where a walk is."""
+    sets = steps("Gather", steps.constant(trees.members), at, axis=0)
+    equal = steps("Equal", steps("Unsqueeze", value, steps.integers(-1)), sets)
+    any_of = steps("ReduceMax", steps.cast(equal, "int32"), steps.integers(-1), keepdims=0)
+    return steps.cast(any_of, "bool")
 
 
 def _bases(node: OnnxNode, builder: GraphBuilder, dtype: str) -> Array:
@@ -233,7 +252,7 @@ def _trees(node: OnnxNode, builder: GraphBuilder, what: str, outputs: int, dtype
         missing & ~is_leaf,
         *_weights(node, builder, what, (count, outputs), place, dtype),
         np.array(roots, np.int64),
-        _levels(node, roots, met, unmet, modes),
+        levels_of(node, roots, met, unmet, modes),
     )
 
 
@@ -259,7 +278,7 @@ def _weights(
     return table, given
 
 
-def _levels(
+def levels_of(
     node: OnnxNode, roots: list[int], met: list[int], unmet: list[int], modes: tuple[str, ...]
 ) -> int:
     """How many conditions the longest way has; raises ModelError where a node is reached twice."""

@@ -29,6 +29,7 @@ from codegen.operators.interpolation import Interpolation
 from codegen.operators.literal import Literal
 from codegen.operators.non_max_suppression import NonMaxSuppression
 from codegen.operators.non_zero import NonZero
+from codegen.operators.pairwise_coupling import PairwiseCoupling
 from codegen.operators.pool2d import Pool2d
 from codegen.operators.pool_nd import PoolNd
 from codegen.operators.quantized_conv2d import QuantizedConv2d
@@ -443,6 +444,7 @@ LAYERS: dict[str, LayerSpec] = {
         *((1, 2, 5), (1, 2, 5), (1, 15)),
     ),
     "bits": inferred_layer(BitCast("float32", "uint32"), (3, 5)),
+    "coupled pairs": inferred_layer(PairwiseCoupling(), (3, 4, 4)),
     "determinants": inferred_layer(Determinant(), (3, 4, 4)),
     "moved taps": inferred_layer(
         DeformConv((2, 1), (1, 0, 1, 1), (1, 2), 2, 2, True, True),

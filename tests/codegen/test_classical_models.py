@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import onnxruntime
 import pytest
-from onnx import ModelProto, TensorProto, helper
+from onnx import ModelProto, TensorProto, TypeProto, helper
 
 from codegen.errors import ExploreError, ModelError, UnsupportedOperatorError
 from codegen.onnx_import.reader import import_model
@@ -18,6 +18,11 @@ from codegen.reference import evaluate
 from explorer.backend import CompilerBackend
 
 ROWS, COLUMNS = 5, 4
+SCORE = TypeProto(tensor_type=TypeProto.Tensor(elem_type=TensorProto.FLOAT))
+MAPS = [
+    TypeProto.Sequence(elem_type=TypeProto(map_type=TypeProto.Map(key_type=key, value_type=SCORE)))
+    for key in (TensorProto.STRING, TensorProto.INT64)
+]
 RANDOM = np.random.default_rng(3)
 Attributes = dict[str, Any]
 
@@ -41,7 +46,7 @@ def model_of(op_type: str, attributes: Attributes, outputs: Mapping[str, int], x
 def check(op_type: str, attributes: Attributes, x: np.ndarray, *, classes: bool = False) -> None:
     """The float64 meaning and the compiled network beside onnxruntime."""
     outputs = {"y": TensorProto.INT64, "z": TensorProto.FLOAT} if classes else {"y": TensorProto.FLOAT}
-    if x.dtype == np.int64 and op_type == "Imputer":
+    if (x.dtype == np.int64 and op_type == "Imputer") or "values_int64s" in attributes:
         outputs = {"y": TensorProto.INT64}
     model = model_of(op_type, attributes, outputs, x)
     wanted = onnxruntime.InferenceSession(model.SerializeToString()).run(None, {"x": x})
@@ -135,6 +140,16 @@ SINGLE: dict[str, tuple[str, Attributes, np.ndarray]] = {
         {"cats_int64s": [3, 1, 7], "zeros": 1},
         np.array([[1, 2], [7, 3]], np.int64),
     ),
+    "encoder of labels": (
+        "LabelEncoder",
+        {"keys_int64s": [3, 1, 7], "values_floats": [0.5, -1.0, 2.0], "default_float": 9.0},
+        np.array([[1, 2], [7, 3]], np.int64),
+    ),
+    "encoder of reals": (
+        "LabelEncoder",
+        {"keys_floats": [0.5, 1.5, -1.0], "values_int64s": [3, 4, 5]},
+        rows(),
+    ),
     "vectorizer": ("FeatureVectorizer", {"inputdimensions": [4]}, drawn(ROWS, COLUMNS)),
     **{
         f"linear {transform}": (
@@ -219,6 +234,37 @@ def test_one_score_of_two_classes_is_onnxruntimes(
     check("TreeEnsembleClassifier", attributes, rows(), classes=True)
 
 
+def test_of_equal_keys_of_labels_the_last_counts() -> None:
+    """As ONNX says it from version 4 on; onnxruntime takes the first."""
+    keys = {"keys_floats": [0.5, float("nan"), -1.0, 0.5], "values_int64s": [3, 4, 5, 6]}
+    x = np.array([[0.5, np.nan, -1.0, 7.0]], np.float32)
+    model = model_of("LabelEncoder", keys, {"y": TensorProto.INT64}, x)
+    assert CompilerBackend.prepare(model, flags=("-O1",)).run({"x": x})[0].tolist() == [[6, 4, 5, -1]]
+
+
+@pytest.mark.parametrize("keys", [{"classlabels_int64s": [4, 2]}, {"classlabels_strings": ["cat", "dog"]}])
+def test_maps_are_onnxruntimes_and_tensors_in_a_bundle(keys: Attributes) -> None:
+    graph = helper.make_graph(
+        [
+            helper.make_node("Sigmoid", ["x"], ["scores"]),
+            helper.make_node("ZipMap", ["scores"], ["y"], domain="ai.onnx.ml", **keys),
+        ],
+        "maps",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, (3, 2))],
+        [helper.make_value_info("y", TypeProto(sequence_type=MAPS["classlabels_int64s" in keys]))],
+    )
+    sets = [helper.make_opsetid("", 17), helper.make_opsetid("ai.onnx.ml", 1)]
+    model = helper.make_model(graph, opset_imports=sets, ir_version=8)
+    x = drawn(3, 2)
+    (wanted,) = onnxruntime.InferenceSession(model.SerializeToString()).run(None, {"x": x})
+    (found,) = CompilerBackend.prepare(model, flags=("-O1",)).run({"x": x})
+    (names,) = keys.values()
+    assert [set(one) for one in found] == [set(one) for one in wanted] == [set(names)] * 3
+    values = [[one[name] for name in names] for one in wanted]
+    np.testing.assert_allclose([[one[name] for name in names] for one in found], values, rtol=1e-6)
+    np.testing.assert_allclose(evaluate(optimize(import_model(model)), {"x": x})["y"], values, rtol=1e-6)
+
+
 def test_places_of_the_last_axis_are_onnxruntimes() -> None:
     node = helper.make_node("ArrayFeatureExtractor", ["x", "places"], ["y"], domain="ai.onnx.ml")
     graph = helper.make_graph(
@@ -267,7 +313,14 @@ TREES = forest("target", [0], ("BRANCH_LEQ",))
         ("LinearRegressor", {"coefficients": [1.0] * 3}, ModelError, "3 coefficients for 1 times 4"),
         ("Scaler", {"offset": [1.0, 2.0]}, ModelError, "2 values for 4 columns"),
         ("OneHotEncoder", {"cats_strings": ["a"]}, UnsupportedOperatorError, "texts"),
-        ("ZipMap", {"classlabels_int64s": [1, 2, 3, 4]}, UnsupportedOperatorError, "zipmap=False"),
+        ("ZipMap", {"classlabels_int64s": [1, 2, 3]}, ModelError, "3 keys for scores"),
+        ("LabelEncoder", {"keys_floats": [1.0], "values_strings": ["a"]}, UnsupportedOperatorError, "texts"),
+        (
+            "DictVectorizer",
+            {"int64_vocabulary": [1]},
+            UnsupportedOperatorError,
+            "convert the model without it",
+        ),
     ],
 )
 def test_what_cannot_be_taken_is_said(
