@@ -24,6 +24,7 @@ from codegen.engines.videocore4.algorithms.images import for_each_image, images_
 from codegen.engines.videocore4.algorithms.phased import both
 from codegen.engines.videocore4.algorithms.pixel_source import PixelSource
 from codegen.engines.videocore4.algorithms.row_pieces import piece_words
+from codegen.engines.videocore4.algorithms.tasks import block_of_tasks
 from codegen.engines.videocore4.algorithms.window import depthwise_window
 from codegen.engines.videocore4.algorithms.words import float_words
 from codegen.engines.videocore4.kernels.expand_depthwise import (
@@ -270,7 +271,7 @@ class QpuExpandDepthwise(AlgorithmBase):
                 )
                 for group, channel in enumerate(found.groups)
             ]
-        blocks = [_block(tasks[q :: target.qpus]) for q in range(target.qpus)]
+        blocks = [block_of_tasks(tasks[q :: target.qpus]) for q in range(target.qpus)]
         code = expand_depthwise_kernel(form).words
         layer = QpuLayer(code, np.concatenate(packed), tuple(blocks))
         layer = for_each_image(layer, spec, choice, output_lines, source.copy_bytes)
@@ -304,16 +305,6 @@ def _has_kernel(form: Form) -> bool:
     except ScheduleError:
         return False
     return True
-
-
-def _block(tasks: Sequence[tuple[Uniform, ...]]) -> tuple[Uniform, ...] | None:
-    """A QPU's tasks, each with the address of the word behind it first."""
-    words: list[Uniform] = []
-    for number, task in enumerate(tasks):
-        words.append(Address("block", WORD_BYTES * (len(words) + 1 + len(task))))
-        words += task
-        words.append(int(number < len(tasks) - 1))
-    return tuple(words) if words else None
 
 
 def _group_lines(

@@ -21,6 +21,7 @@ from codegen.engines.videocore4.algorithms.geometry import (
 )
 from codegen.engines.videocore4.algorithms.images import image_bytes, images_of, work_of_images
 from codegen.engines.videocore4.algorithms.row_pieces import piece_words
+from codegen.engines.videocore4.algorithms.tasks import block_of_tasks
 from codegen.engines.videocore4.algorithms.words import float_words
 from codegen.engines.videocore4.assembler import word_of
 from codegen.engines.videocore4.kernels.results import coded
@@ -233,8 +234,9 @@ class QpuStem(AlgorithmBase):
                 )
             size += masks.nbytes + packed[-1].nbytes
         every = _of_images(tasks, spec, choice, output_lines)
+        slots = vpm_slots(pixels)
         blocks = [
-            _block(every[q :: target.qpus], vpm_columns(q % vpm_slots(pixels), pixels))
+            block_of_tasks([(vpm_columns(q % slots, pixels), *task) for task in every[q :: target.qpus]])
             for q in range(target.qpus)
         ]
         return QpuLayer(stem_kernel(form).words, np.concatenate(packed), tuple(blocks))
@@ -279,15 +281,6 @@ def _of_images(
         for image in range(images_of(spec))
         for task in tasks
     ]
-
-
-def _block(tasks: Sequence[tuple[Uniform, ...]], columns: int) -> tuple[Uniform, ...] | None:
-    """A QPU's tasks, each with the address of the word behind it, and the QPU's columns of the VPM, first."""
-    words: list[Uniform] = []
-    for number, task in enumerate(tasks):
-        words.append(Address("block", WORD_BYTES * (len(words) + 2 + len(task))))
-        words += [columns, *task, int(number < len(tasks) - 1)]
-    return tuple(words) if words else None
 
 
 def _group_lines(form: Form, weights: Sequence[FloatArray], channel: int) -> _Words:

@@ -41,9 +41,10 @@ from codegen.engines.videocore4.assembler import Assembler, operation
 from codegen.engines.videocore4.kernels.pieces import VPM_ROWS, lane_bytes, stream_from
 from codegen.engines.videocore4.kernels.results import Results
 from codegen.engines.videocore4.kernels.row_pieces import make_room, store_rows_in_pieces
+from codegen.engines.videocore4.kernels.tile import load_lines
 from codegen.engines.videocore4.kernels.window import QUEUE_DEPTH
 from codegen.engines.videocore4.layer import RegisterPool, leave
-from codegen.engines.videocore4.layout import LANES, LINE_BYTES
+from codegen.engines.videocore4.layout import LANES
 from codegen.engines.videocore4.operation import Bundle, Operation
 from codegen.engines.videocore4.packing import pack
 from codegen.engines.videocore4.registers import (
@@ -339,16 +340,8 @@ def _start(k: Assembler, r: _Registers, form: Form) -> None:
     lines += [r.weights[key] for key in form.weights] + r.taps
     k.mov(r.next_task, UNIFORM)
     lane_bytes(k, R1)
-    k.load(R2, LINE_BYTES)
     k.op("add", R1, R1, UNIFORM)
-    in_flight = 2 * QUEUE_DEPTH
-    for number in range(len(lines) + in_flight):
-        if number >= in_flight:
-            k.load_tmu(number % 2)
-            k.mov(lines[number - in_flight], R4)
-        if number < len(lines):
-            k.mov(TMU_S[number % 2], R1)
-            k.op("add", R1, R1, R2)
+    load_lines(k, R1, lines)
     for register in r.lanes:
         k.op("add", register, register, UNIFORM)
     k.mov(r.output, UNIFORM)

@@ -37,6 +37,7 @@ from codegen.engines.videocore4.assembler import Assembler
 from codegen.engines.videocore4.kernels.pieces import lane_bytes, stream_from, vpm_write_columns
 from codegen.engines.videocore4.kernels.results import Results
 from codegen.engines.videocore4.kernels.row_pieces import PIECE_WORDS, PIECES
+from codegen.engines.videocore4.kernels.tile import load_lines
 from codegen.engines.videocore4.kernels.window import QUEUE_DEPTH
 from codegen.engines.videocore4.layer import RegisterPool, leave
 from codegen.engines.videocore4.layout import LANES, LINE_BYTES
@@ -205,19 +206,11 @@ def stem_kernel(form: Form) -> Assembler:
 
 def _start(k: Assembler, r: _Registers, form: Form) -> None:
     """Reads a task's words and its group's lines, asks for the first input row."""
-    lines = [r.bias, *r.weights.values()]
     k.mov(r.task, UNIFORM)
     k.mov(r.slot, UNIFORM)
     lane_bytes(k, R1)
-    k.load(R2, LINE_BYTES)
     k.op("add", R3, R1, UNIFORM)
-    for number in range(len(lines) + MOST_LINES):
-        if number >= MOST_LINES:
-            k.load_tmu(number % len(TMU_S))
-            k.mov(lines[number - MOST_LINES], R4)
-        if number < len(lines):
-            k.mov(TMU_S[number % len(TMU_S)], R3)
-            k.op("add", R3, R3, R2)
+    load_lines(k, R3, [r.bias, *r.weights.values()])
     k.op("add", r.lanes, R1, UNIFORM)
     for mask in r.masks:
         k.op("add", TMU_S[0], R1, UNIFORM)

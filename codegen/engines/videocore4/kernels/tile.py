@@ -27,6 +27,7 @@ from codegen.engines.videocore4.registers import (
     ELEMENT,
     NULL,
     R0,
+    R2,
     R3,
     R4,
     R5,
@@ -160,6 +161,18 @@ def add_lines(
         k.op("fadd", accumulator, accumulator, R4)
         if number + IN_FLIGHT < len(lines):
             request(number + IN_FLIGHT)
+
+
+def load_lines(k: Assembler, address: Register, registers: Sequence[Register]) -> None:
+    """Consecutive lines from the lanes' address on into registers; the address moves, and r2 is a line's bytes then."""
+    k.load(R2, LINE_BYTES)
+    for number in range(len(registers) + IN_FLIGHT):
+        if number >= IN_FLIGHT:
+            k.load_tmu(number % len(TMU_S))
+            k.mov(registers[number - IN_FLIGHT], R4)
+        if number < len(registers):
+            k.mov(TMU_S[number % len(TMU_S)], address)
+            k.op("add", address, address, R2)
 
 
 def store_tile(k: Assembler, r: TileRegisters, results: Results, residual: bool) -> None:
