@@ -253,7 +253,7 @@ class QpuExpandDepthwise(AlgorithmBase):
         group_bytes = packed[0].nbytes
         size = group_bytes * len(packed)
         streams: dict[bytes, int] = {}  # where they lie
-        tasks: list[tuple[Uniform, ...]] = []
+        tasks: list[_Task] = []
         for row in starts(stored.output_rows, form.rows):
             band = _Band(found, stored, form, source, row)
             stream = band.stream()
@@ -263,15 +263,15 @@ class QpuExpandDepthwise(AlgorithmBase):
                 packed.append(stream)
                 size += stream.nbytes
             tasks += [
-                (
+                _Task(
                     Address("weights", group * group_bytes),
-                    *(source.of_vector(v, band.first_pixel) for v in range(len(form.vectors))),
+                    tuple(source.of_vector(v, band.first_pixel) for v in range(len(form.vectors))),
                     Address("output", band.output_bytes + LINE_BYTES * channel),
                     Address("weights", streams[image]),
                 )
                 for group, channel in enumerate(found.groups)
             ]
-        blocks = [block_of_tasks(tasks[q :: target.qpus]) for q in range(target.qpus)]
+        blocks = [_block(tasks[q :: target.qpus]) for q in range(target.qpus)]
         code = expand_depthwise_kernel(form).words
         layer = QpuLayer(code, np.concatenate(packed), tuple(blocks))
         layer = for_each_image(layer, spec, choice, output_lines, source.copy_bytes)
@@ -305,6 +305,31 @@ def _has_kernel(form: Form) -> bool:
     except ScheduleError:
         return False
     return True
+
+
+@dataclass(frozen=True)
+class _Task:
+    """Addresses of a group's lines, of a band's input by vectors, of its output and of its stream."""
+
+    lines: Address
+    inputs: tuple[Address, ...]
+    output: Address
+    stream: Address
+
+    def words(self, before: _Task | None) -> tuple[Uniform, ...]:
+        """Behind another task."""
+        if before is None or before.lines != self.lines:
+            return (self.lines, *self.inputs, self.output, self.stream)
+        pairs = zip(self.inputs, before.inputs, strict=True)
+        moves = (own.offset_bytes - old.offset_bytes for own, old in pairs)
+        return (0, *moves, self.output, self.stream)
+
+
+def _block(tasks: Sequence[_Task]) -> tuple[Uniform, ...] | None:
+    """A QPU's tasks."""
+    return block_of_tasks(
+        [task.words(tasks[number - 1] if number else None) for number, task in enumerate(tasks)]
+    )
 
 
 def _group_lines(

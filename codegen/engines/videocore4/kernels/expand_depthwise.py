@@ -23,7 +23,8 @@ All QPUs use the TMUs unswapped: those of a slice that work on the same rows sha
 
 The kernel's block: words of its tasks, each with
     the address of the word behind it, that of the group's lines, for each vector the input's, the output's at the
-    band's first block, that of the band's stream; then 1 where a task follows, else 0.
+    band's first block, that of the band's stream; then 1 where a task follows, else 0. Where the group is that of the
+    task before, 0 stands for its lines, and for the input's addresses how far they have moved.
 The group's lines: of each vector the lanes' bytes, the biases of the expansion and of the window, the expansion's
 weights in the order of `Form.weights`, the window's taps.
 The band's stream: of the first `ahead` pixels the places in bytes; then for each store for each of its passes of the
@@ -335,13 +336,17 @@ def expand_depthwise_kernel(form: Form) -> Assembler:
 
 
 def _start(k: Assembler, r: _Registers, form: Form) -> None:
-    """Reads a task's words and its group's lines, asks for the first pixels."""
+    """Reads a task's words, its group's lines where they are not there yet, and asks for the first pixels."""
     lines = [*r.lanes, r.expansion_bias, r.window_bias]
     lines += [r.weights[key] for key in form.weights] + r.taps
     k.mov(r.next_task, UNIFORM)
+    k.mov(R3, UNIFORM, set_flags=True)
+    k.branch("loaded", "all_zs")
+    k.label("lines")
     lane_bytes(k, R1)
-    k.op("add", R1, R1, UNIFORM)
+    k.op("add", R1, R1, R3)
     load_lines(k, R1, lines)
+    k.label("loaded")
     for register in r.lanes:
         k.op("add", register, register, UNIFORM)
     k.mov(r.output, UNIFORM)
