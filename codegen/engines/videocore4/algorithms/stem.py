@@ -236,7 +236,7 @@ class QpuStem(AlgorithmBase):
         every = _of_images(tasks, spec, choice, output_lines)
         slots = vpm_slots(pixels)
         blocks = [
-            block_of_tasks([(vpm_columns(q % slots, pixels), *task) for task in every[q :: target.qpus]])
+            block_of_tasks([(*vpm_columns(q % slots, pixels), *task) for task in every[q :: target.qpus]])
             for q in range(target.qpus)
         ]
         return QpuLayer(stem_kernel(form).words, np.concatenate(packed), tuple(blocks))

@@ -15,10 +15,10 @@ rows before. The bias is added, and a clamp taken, once an output is finished: n
 Every QPU has columns of the VPM of its own, so that none waits for another's stores: they become lines of one channel.
 
 The kernel's block: words of its tasks, each with
-    the address of the word behind it, the QPU's first column of the VPM as `vpm_columns` has it, the address of the
-    group's lines, the input's at the strip's first column, (padded) of each line of columns that of its masks, bytes
-    from the last line of an input row to the next channel's first, the address of the output at the group's first
-    channel, that of the strip's stream; then 1 where a task follows, else 0.
+    the address of the word behind it, the QPU's two words of `vpm_columns`, the address of the group's lines, the
+    input's at the strip's first column, (padded) of each line of columns that of its masks, bytes from the last line of
+    an input row to the next channel's first, the address of the output at the group's first channel, that of the
+    strip's stream; then 1 where a task follows, else 0.
 The group's lines: the bias, the weights in the order of `Form.weights`.
 The strip's stream: the place of the first input row in bytes; then for each row of the convolution's output
     of each input row of its pass (padded) 1 where it is inside or 0, and the place of the next one; behind the one that
@@ -34,7 +34,12 @@ from dataclasses import dataclass
 from functools import cache, cached_property
 
 from codegen.engines.videocore4.assembler import Assembler
-from codegen.engines.videocore4.kernels.pieces import lane_bytes, stream_from, vpm_write_columns
+from codegen.engines.videocore4.kernels.pieces import (
+    dma_store_rows,
+    lane_bytes,
+    stream_from,
+    vpm_write_columns,
+)
 from codegen.engines.videocore4.kernels.results import Results
 from codegen.engines.videocore4.kernels.row_pieces import PIECE_WORDS, PIECES
 from codegen.engines.videocore4.kernels.tile import load_lines
@@ -62,8 +67,6 @@ from codegen.errors import ScheduleError
 VPM_TILES = 4  # of 16 rows by 16 columns
 MOST_LINES = 2 * QUEUE_DEPTH  # of an input row: the next one's are under way
 MOST_LINES_OF_CHANNEL = 3  # what lies behind the last row is smaller than a guard
-_ROW_SHIFT, _COLUMN_SHIFT = 7, 3  # of a store's set-up
-_TILE_SHIFT = 4
 
 
 def vpm_slots(pixels: int) -> int:
@@ -71,10 +74,11 @@ def vpm_slots(pixels: int) -> int:
     return VPM_TILES * (LANES // pixels)
 
 
-def vpm_columns(slot: int, pixels: int) -> int:
-    """A QPU's first column, as the set-up of writes has it: tile and column in it."""
+def vpm_columns(slot: int, pixels: int) -> tuple[int, int]:
+    """The set-up of a QPU's writes to its columns, and what its set-ups of stores are more than those from column 0."""
     tile, inside = divmod(slot, LANES // pixels)
-    return tile << _TILE_SHIFT | pixels * inside
+    row, column = LANES * tile, pixels * inside
+    return vpm_write_columns(row + column), dma_store_rows(row, 0, 0, column) - dma_store_rows(0, 0, 0)
 
 
 @dataclass(frozen=True)
@@ -150,7 +154,8 @@ class _Registers:
     plane: Register
     bias: Register
     output: Register
-    slot: Register
+    writes: Register
+    stores: Register
     task: Register
 
     @staticmethod
@@ -161,8 +166,8 @@ class _Registers:
         weights = {key: pool.take("b") for key in form.weights}
         maxima = [pool.take() for _ in range(form.pixels)]
         masks, inside = ([pool.take() for _ in range(form.lines * form.padded)] for _ in range(2))
-        lanes, plane, bias, output, slot, task = (pool.take() for _ in range(6))
-        return _Registers(weights, sums, maxima, masks, inside, lanes, plane, bias, output, slot, task)
+        rest = [pool.take() for _ in range(7)]
+        return _Registers(weights, sums, maxima, masks, inside, *rest)
 
 
 @cache
@@ -207,7 +212,8 @@ def stem_kernel(form: Form) -> Assembler:
 def _start(k: Assembler, r: _Registers, form: Form) -> None:
     """Reads a task's words and its group's lines, asks for the first input row."""
     k.mov(r.task, UNIFORM)
-    k.mov(r.slot, UNIFORM)
+    k.mov(r.writes, UNIFORM)
+    k.mov(r.stores, UNIFORM)
     lane_bytes(k, R1)
     k.op("add", R3, R1, UNIFORM)
     load_lines(k, R3, [r.bias, *r.weights.values()])
@@ -330,19 +336,10 @@ class _Row:
 
 def _store(k: Assembler, r: _Registers, row: _Row, results: Results) -> None:
     """Into the QPU's own columns, once its last store has ended."""
-    k.load(R0, vpm_write_columns(0))
-    k.op("add", R0, R0, r.slot)
     k.label("vpm")
     k.mov(NULL, DMA_STORE_WAIT)
-    k.mov(VPM_WRITE_SETUP, R0)
+    k.mov(VPM_WRITE_SETUP, r.writes)
     results.write_high(k, row.results)
-    # Tile and column as the set-up of a store has them.
-    k.mov(R1, r.slot)
-    k.op("and", R0, R1, LANES - 1)
-    k.op("shl", R0, R0, _COLUMN_SHIFT)
-    k.op("shr", R1, R1, _TILE_SHIFT)
-    k.op("shl", R1, R1, _TILE_SHIFT + _ROW_SHIFT)
-    k.op("add", R3, R0, R1)
     set_up, stride, address = R0, R1, R2
     for piece in range(PIECES):
         k.mov(set_up, UNIFORM, set_flags=True)
@@ -351,7 +348,7 @@ def _store(k: Assembler, r: _Registers, row: _Row, results: Results) -> None:
         k.branch(f"stored{piece}", "all_zs")
         k.label(f"piece{piece}")
         k.mov(NULL, DMA_STORE_WAIT)
-        k.op("add", VPM_WRITE_SETUP, set_up, R3)
+        k.op("add", VPM_WRITE_SETUP, set_up, r.stores)
         k.mov(VPM_WRITE_SETUP, stride)
         k.mov(DMA_STORE_ADDRESS, address)
         k.label(f"stored{piece}")
