@@ -35,8 +35,8 @@ _SSH_PLACE = re.compile(r"(?:(?P<user>[^@\s:]+)@)?(?P<host>\[[^\]\s]+\]|[^@:\s]+
 
 @dataclass(frozen=True)
 class RehearsalSettings:
-    """How many whole plans are run on a board that reads a clock: at most `first` in the first round, `more` in each of
-    the others; each `repeats` times.
+    """How many whole plans are run: at most `first` in the first round, `more` in each of the others, each `repeats`
+    times; where times are exact, since no clock is read, one a round and once.
 
     No rounds: the times of layers alone decide.
     """

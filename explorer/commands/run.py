@@ -239,7 +239,9 @@ def run(
     rehearsals: Annotated[
         int,
         typer.Option(
-            help="most rounds of running whole plans, where a clock is read; 0: none", min=0, metavar="N"
+            help="most rounds of running whole plans, where layers of a plan have their times; 0: none",
+            min=0,
+            metavar="N",
         ),
     ] = 4,
     stream: Annotated[

@@ -279,9 +279,18 @@ def investigate(
             result,
             result.timed_candidates,
         )
-        perform = _performer(boards, network, seed, measurer.tally.clocks) if _rehearses(first) else None
-        rehearsal = replace(settings.rehearsal, rounds=0) if settings.probes else settings.rehearsal
-        rehearsals = Rehearsals(alone, perform, store.add, measurer.rehearsals, rehearsal, progress)
+        perform = _performer(boards, network, seed, measurer.tally.clocks) if first.computes else None
+        decided_otherwise = settings.probes or (settings.robust and not first.reads_clock)
+        rehearsal = replace(settings.rehearsal, rounds=0) if decided_otherwise else settings.rehearsal
+        rehearsals = Rehearsals(
+            alone,
+            perform,
+            store.add,
+            measurer.rehearsals,
+            rehearsal,
+            progress,
+            reads_clock=first.reads_clock,
+        )
         found = rehearsals.rehearsed()
         if perform is not None and compositions:
             best = fastest_plan(found, compositions, asking.plans, perform, progress)
@@ -313,10 +322,6 @@ def _prior(
     if (settings.directory / COMMAND_FILE).is_file():  # a study searches without a directory of results
         record_ids(settings.directory, PRIOR, prior.sample_ids)
     return prior
-
-
-def _rehearses(board: Board) -> bool:
-    return board.reads_clock and board.computes
 
 
 def _performer(boards: Workers[Board], network: Network, seed: int, clocks: Conditions | None) -> Perform:

@@ -41,6 +41,10 @@ class Estimates:
             self._seen.setdefault(sample.candidate, []).append(sample.time_s / pace)
             self._newest[sample.candidate] = sample.id
 
+    def hoped(self) -> TimedCandidates:
+        """All timed candidates, each with its time alone where it was not seen."""
+        return {spec: tuple(self._expected(way, 1.0) for way in ways) for spec, ways in self._alone.items()}
+
     def timed_candidates(self) -> TimedCandidates:
         """All timed candidates with the times that are expected."""
         ratios = {spec: self._ratios(ways) for spec, ways in self._alone.items()}

@@ -6,19 +6,23 @@ best of those measured alone are tried where they will run. First the fastest pl
 alike (what a core wrote it then finds near), and some that take what comes close; then, round after round, the fastest
 by what was seen beside the best so far, until the fastest has been run. The best of a round, as a whole, goes on.
 
-Only on boards that read a clock, and only plans for the CPU: a launch of the QPUs does not tell its layers apart on
-silicon. On the virtual board they mostly take what they took alone; where QPUs that share lines fall out of step, a
-layer was seen to take a third longer.
+Where a clock is read, only plans for the CPU: a launch of the QPUs does not tell its layers apart on silicon. Where
+none is, as on the virtual board, times are exact and layers of a launch have theirs: one plan a round, run once, tells
+all. Most layers take what they took alone; where QPUs that share lines fall out of step, one was seen to take a third
+longer. Rounds then take turns: the fastest if all that was not seen takes what it takes alone, which finds what is
+better, and the fastest by what is expected, which puts together what was found. They end when no more is to be hoped
+for than the search itself ends at, and the best of all that ran is the result.
 """
 
 from __future__ import annotations
 
+import math
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 
 from codegen.bundle import compile_bundle
@@ -40,6 +44,7 @@ from microbench.protocol.order import shuffled
 from microbench.store import Sample, Status
 
 SHARED = (PIXELS_SHARED, CHANNELS_SHARED)
+WORTH = 0.003  # of the network's time, that a plan has to promise where times are exact
 CLOSE = 0.25  # by as much, as a fraction, a time in the network may move one that is worse alone ahead
 
 _Key = tuple[str, str]
@@ -57,9 +62,12 @@ class Rehearsals:
         known: Iterable[Sample],
         settings: RehearsalSettings,
         progress: Progress,
+        *,
+        reads_clock: bool,
     ) -> None:
         """`perform` runs a plan's bundle and says what is wrong with its outputs, if anything is; None: the board runs
         nothing, what is known counts. `known`: samples of this board in the store; those of other code are left.
+        `reads_clock`: as the board says; without one its times are exact, those of layers in a launch among them.
         """
         self._found = found
         self._perform = perform
@@ -67,6 +75,8 @@ class Rehearsals:
         self._known = {(sample.context, sample.revision): sample for sample in known if sample.context}
         self._settings = settings
         self._progress = progress
+        self._reads_clock = reads_clock
+        self._repeats = settings.repeats if reads_clock else 1
         self._alone = {sample.candidate: sample for sample in found.result.samples}
         self._samples: list[Sample] = []
 
@@ -76,30 +86,55 @@ class Rehearsals:
             return self._found
         estimates = Estimates(self._found.result.timed_candidates)
         best: _Contender | None = None
-        run: set[str] = set()
+        run: dict[str, float] = {}
         for number in range(self._settings.rounds):
-            contenders = self._contenders(estimates, best)
+            contenders = self._contenders(estimates, best, run)
             if not contenders or contenders[0].digest in run:
                 break
             self._progress.phase(f"Rehearsal {number + 1}")
             samples = self._round(contenders, number)
             if not samples:
                 break
-            run |= {contender.digest for contender in contenders}
+            totals = [_total_s(of_one) for of_one in samples]
+            earlier = [] if self._reads_clock or best is None else [(best, run[best.digest])]
+            run |= {contender.digest: total for contender, total in zip(contenders, totals, strict=True)}
             everything = tuple(sample for of_one in samples for sample in of_one)
             self._samples += everything
             estimates.take(everything)
-            best = _best(contenders, samples) or best
+            best = _best([*zip(contenders, totals, strict=True), *earlier]) or best
         found = self._with(estimates)
-        if best is None:
-            return found
-        known = by_candidate(found.expected)
-        return replace(found, best=retimed(best.composition, known, found.overheads))
+        return found if best is None else replace(found, best=self._seen(best, estimates))
+
+    def _seen(self, contender: _Contender, estimates: Estimates) -> Composition:
+        """Its composition with the times of the network."""
+        known = by_candidate(estimates.timed_candidates())
+        return retimed(contender.composition, known, self._found.overheads)
 
     def _with(self, estimates: Estimates) -> SearchedNetwork:
         return replace(self._found, expected=estimates.timed_candidates(), rehearsals=tuple(self._samples))
 
-    def _contenders(self, estimates: Estimates, best: _Contender | None) -> tuple[_Contender, ...]:
+    def _contenders(
+        self, estimates: Estimates, best: _Contender | None, run: Mapping[str, float]
+    ) -> tuple[_Contender, ...]:
+        """The plans of a round; none where nothing is to be learned."""
+        return (
+            self._taking_turns(estimates, best) if self._reads_clock else self._unseen(estimates, best, run)
+        )
+
+    def _unseen(
+        self, estimates: Estimates, best: _Contender | None, run: Mapping[str, float]
+    ) -> tuple[_Contender, ...]:
+        """The one plan of a round of exact times; none where what is hoped for is not worth a run."""
+        expected = self._with(estimates)
+        hoped = replace(expected, expected=estimates.hoped())
+        compositions = {found: found.compose(UNLIMITED) for found in (hoped, expected)}
+        if best and compositions[hoped].total_s > (1 - WORTH) * self._seen(best, estimates).total_s:
+            return ()
+        turn = (hoped, expected) if len(run) % 2 else (expected, hoped)
+        plans = (_Contender.of(found, compositions[found]) for found in turn)
+        return tuple(islice((plan for plan in plans if plan.digest not in run), 1))
+
+    def _taking_turns(self, estimates: Estimates, best: _Contender | None) -> tuple[_Contender, ...]:
         """The plans of a round, the fastest first; none where that needs the QPUs."""
         found = self._with(estimates)
         fastest = _Contender.of(found, found.compose(UNLIMITED))
@@ -134,7 +169,7 @@ class Rehearsals:
         if not all(found):
             if self._perform is None:
                 return ()
-            self._progress.expect(len(contenders) * self._settings.repeats)
+            self._progress.expect(len(contenders) * self._repeats)
             rehearsals = self._timed([contender.plan for contender in contenders], self._perform)
             for contender, rehearsal in zip(contenders, rehearsals, strict=True):
                 for step in timed_steps(contender.plan):
@@ -162,7 +197,7 @@ class Rehearsals:
     def _order(self, count: int) -> Iterator[int]:
         """Every repeat takes all plans, each time in another order."""
         numbers = range(count)
-        for repeat in range(self._settings.repeats):
+        for repeat in range(self._repeats):
             yield from shuffled(numbers, [f"{repeat} {n}" for n in numbers], self._found.seed)
 
     def _sample(self, step: PlanStep, key: _Key, rehearsal: _Rehearsal) -> Sample:
@@ -238,14 +273,17 @@ def timed_steps(plan: Plan) -> Iterator[PlanStep]:
     return (step for step in plan.steps if not step.is_view)
 
 
-def _best(contenders: Sequence[_Contender], samples: Sequence[Sequence[Sample]]) -> _Contender | None:
+def _total_s(samples: Sequence[Sample]) -> float:
+    """What a plan's steps took together, in seconds; infinite where it does not work."""
+    if any(sample.status != "ok" for sample in samples):
+        return math.inf
+    return sum(sample.time_s for sample in samples)
+
+
+def _best(run: Sequence[tuple[_Contender, float]]) -> _Contender | None:
     """The one whose steps together took least; None where none works."""
-    totals = [
-        (sum(sample.time_s for sample in of_one), place)
-        for place, of_one in enumerate(samples)
-        if all(sample.status == "ok" for sample in of_one)
-    ]
-    return contenders[min(totals)[1]] if totals else None
+    best, total_s = min(run, key=lambda one: one[1])
+    return best if total_s < math.inf else None
 
 
 def _alike(found: SearchedNetwork, shared: str) -> _Contender:

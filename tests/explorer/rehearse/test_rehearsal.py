@@ -41,12 +41,14 @@ def rehearsed(
     stored: list[Sample],
     settings: RehearsalSettings = SETTINGS,
     known: Sequence[Sample] = (),
+    *,
+    reads_clock: bool = True,
 ) -> SearchedNetwork:
     def append(sample: Sample) -> int:
         stored.append(replace(sample, id=10_000 + len(stored)))
         return stored[-1].id
 
-    return Rehearsals(alone, perform, append, known, settings, Silent()).rehearsed()
+    return Rehearsals(alone, perform, append, known, settings, Silent(), reads_clock=reads_clock).rehearsed()
 
 
 def victim_of(alone: SearchedNetwork) -> PlanStep:
@@ -142,6 +144,27 @@ def test_rehearsals_of_other_code_are_run_again(
 
 def _digest(plan: Plan) -> str:
     return content_hash([plan.model_sha256, decisions(plan)])
+
+
+def test_exact_times_need_one_run_of_one_plan_a_round(alone: SearchedNetwork) -> None:
+    """What is slow in the network is replaced, by what is fastest alone until it was seen."""
+    stage = slow_in_the_network(alone)
+    stored: list[Sample] = []
+    found = rehearsed(alone, stage.perform, stored, reads_clock=False)
+    ran = [str(decisions(plan)) for plan in stage.plans]
+    assert 2 <= len(ran) == len(set(ran)) <= SETTINGS.rounds
+    assert {len(sample.times_s) for sample in stored} == {1}
+    took_s = [sum(stage.law(step) for step in timed_steps(plan)) for plan in stage.plans]
+    assert str(decisions(fastest(found))) == ran[took_s.index(min(took_s))] and min(took_s) < took_s[0]
+    again = rehearsed(alone, None, [], known=stored, reads_clock=False)
+    assert fastest(again) == fastest(found)
+
+
+def test_exact_times_as_alone_end_it_after_one_plan(alone: SearchedNetwork) -> None:
+    times_s = {sample.candidate: sample.time_s for sample in alone.result.samples}
+    stage = Stage(lambda step: times_s[candidate_of(step)])
+    found = rehearsed(alone, stage.perform, [], reads_clock=False)
+    assert len(stage.plans) == 1 and decisions(fastest(found)) == decisions(fastest(alone))
 
 
 def test_a_board_that_runs_nothing_leaves_the_times_alone(alone: SearchedNetwork) -> None:
