@@ -335,6 +335,7 @@ LAYERS: dict[str, LayerSpec] = {
     "products of matrices": inferred_layer(Contraction(("bik", "bkj"), "bij"), (2, 25, 48), (2, 48, 39)),
     "rows of several by one matrix": inferred_layer(Contraction(("kj", "bik"), "bij"), (32, 33), (3, 9, 32)),
     "fully connected, many rows": inferred_layer(FullyConnected(RELU6), (29, 32), weights=((45, 32), (45,))),
+    "many rows of an odd length": inferred_layer(FullyConnected(RELU6), (29, 53), weights=((45, 53), (45,))),
     "fully connected, a few rows": inferred_layer(FullyConnected(RELU6), (5, 48), weights=((45, 48), (45,))),
     "unfolded, two images": inferred_layer(
         Conv2d((3, 2), (2, 1), (1, 0, 2, 1), (1, 2), epilogue=RELU),
@@ -426,6 +427,10 @@ LAYERS: dict[str, LayerSpec] = {
     "running products": inferred_layer(Cumulative("prod", 1, True, True), (3, 4, 2)),
     "largest in order": inferred_layer(TopK(1, 3), (2, 7, 3)),
     "logarithms of softmax": inferred_layer(AlongAxis("log_softmax", 0), (5, 3)),
+    "scores of attention": inferred_layer(
+        Contraction(("bhik", "bhjk"), "bhij"), (1, 2, 25, 19), (1, 2, 37, 19)
+    ),
+    "weighted values": inferred_layer(Contraction(("bhik", "bhkj"), "bhij"), (1, 2, 25, 37), (1, 2, 37, 33)),
     "products of batches": inferred_layer(Contraction(("bhik", "bhjk"), "bhij"), (2, 3, 7, 8), (2, 3, 19, 8)),
     "products along diagonals": inferred_layer(Contraction(("iik", "kj"), "jik"), (5, 5, 3), (3, 4)),
     "products": inferred_layer(Contraction(("abc", "dcb"), "ad"), (3, 4, 5), (2, 5, 4)),

@@ -80,6 +80,8 @@ LAYERS = {
             ("unfolded, two images", ("qpu_im2col_channels",)),
             ("products of matrices", ("qpu_matrix_product",)),
             ("rows of several by one matrix", ("qpu_matrix_product",)),
+            ("scores of attention", ("qpu_matrix_product",)),
+            ("weighted values", ("qpu_matrix_product",)),
             ("fully connected, many rows", ("qpu_fully_connected_rows", "qpu_fully_connected_few_rows")),
             ("fully connected, a few rows", ("qpu_fully_connected_few_rows",)),
             ("unfolded, and its input", ("qpu_im2col_channels",)),

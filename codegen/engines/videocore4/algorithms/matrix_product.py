@@ -1,4 +1,6 @@
-"""Products of row-major matrices, of two activations or with a constant, whose rows and columns fill tiles."""
+"""Products of row-major matrices, of two activations or with a constant, whose rows and columns fill tiles; of two
+activations the second may be transposed.
+"""
 
 from __future__ import annotations
 
@@ -51,6 +53,7 @@ from codegen.operator import reads_further_tensor
 from codegen.operators.contraction import Contraction
 from codegen.operators.fully_connected import FullyConnected
 from codegen.operators.rearrange import Rearrange
+from codegen.places import NOWHERE
 from codegen.program import WORD_BYTES
 from codegen.schedule import Axis, AxisNames, Candidate, Choice, Phase, Point, Space, Work, values
 from codegen.target import Target
@@ -66,32 +69,50 @@ _INSTRUCTIONS_OF_TILE = 130  # its start, and its store beside the results
 
 @dataclass(frozen=True)
 class _Product:
-    """`batches` products of (rows, depth) by (depth, columns). `first`: the number of the input that has the rows; no
-    `second` where the other matrix is constant.
+    """`batches` products of (rows, summed) by (summed, columns). `first`: the number of the input that has the rows; no
+    `second` where the other matrix is constant; `transposed`: it lies as (columns, summed).
     """
 
     batches: int
     rows: int
-    depth: int
+    summed: int
     columns: int
     first: int = 0
     second: int | None = None
     epilogue: Expression = RESULT
+    transposed: bool = False
 
     @staticmethod
     @lru_cache(maxsize=128)
     def of(spec: LayerSpec) -> _Product | None:
         """None where the layer is no such product, or one that tiles do not fill."""
         found = _of_constant(spec) if isinstance(spec.op, FullyConnected) else _of_two(spec)
-        if found is None or found.rows < ROWS[0] or found.columns < COLUMNS:
-            return None
-        if found.depth % LANES or found.depth < 2 * LANES:  # 16 columns are put in order at a time
+        if found is None or found.rows < ROWS[0] or found.columns < COLUMNS or found.summed <= LANES:
             return None
         return found if found.gap_bytes <= MOST_STRIDE_BYTES else None
 
     @property
     def constant(self) -> bool:
         return self.second is None
+
+    @property
+    def depth(self) -> int:
+        """Columns of the first matrix in the order of tiles, into which 16 are put at a time: with `summed` no multiple
+        of that, the last 16 are the matrix' last ones, some of them once more.
+        """
+        return -(-self.summed // LANES) * LANES
+
+    @property
+    def seconds(self) -> tuple[str, ...]:
+        """How the second matrix may be read: what it is multiplied by once more has zeros there."""
+        return (COPIED,) if self.transposed or self.depth != self.summed else SECONDS
+
+    def order(self) -> NDArray[np.int64]:
+        """By row of the second matrix in that order its row, NOWHERE for zeros."""
+        last = self.depth - LANES
+        order = np.arange(self.depth)
+        order[last:] += self.summed - self.depth
+        return np.where((np.arange(self.depth) >= last) & (order < last), NOWHERE, order)
 
     @property
     def gap_bytes(self) -> int:
@@ -128,14 +149,16 @@ class _Product:
         """
         assert self.second is not None
         rows = self.second_bytes() // (WORD_BYTES * COLUMNS)
+        row, column = (1, self.summed) if self.transposed else (self.columns, 1)
+        order = np.pad(self.order(), (0, rows - self.depth), "edge")
         op = Rearrange(
             (self.batches, len(self.column_starts), rows, COLUMNS),
-            (self.depth * self.columns, 0, 0, 1),
+            (self.summed * self.columns, 0, 0, column),
             0,
             (
                 (),
-                self.column_starts,
-                tuple(self.columns * min(row, self.depth - 1) for row in range(rows)),
+                tuple(column * start for start in self.column_starts),
+                tuple(np.where(order == NOWHERE, NOWHERE, row * order).tolist()),
                 (),
             ),
         )
@@ -147,8 +170,8 @@ def _of_constant(spec: LayerSpec) -> _Product | None:
     assert isinstance(op, FullyConnected)
     if reads_further_tensor(op):
         return None
-    rows, depth = spec.inputs[0].shape
-    return _Product(1, rows, depth, spec.output.shape[1], epilogue=op.epilogue)
+    rows, summed = spec.inputs[0].shape
+    return _Product(1, rows, summed, spec.output.shape[1], epilogue=op.epilogue)
 
 
 def _of_two(spec: LayerSpec) -> _Product | None:
@@ -161,15 +184,18 @@ def _of_two(spec: LayerSpec) -> _Product | None:
         if len(one) < 2 or len(other) < 2:
             continue
         summed, outer = one[-1], one[:-2]
-        if len({*one, *other}) != len(outer) + 3 or other[-2] != summed or one[:-1] + other[-1] != op.result:
+        transposed = other[-1] == summed
+        inner, column = (other[-1], other[-2]) if transposed else (other[-2], other[-1])
+        if len({*one, *other}) != len(outer) + 3 or inner != summed or one[:-1] + column != op.result:
             continue
         shape: Shape = spec.inputs[first].shape
-        _, columns = spec.inputs[second].shape[-2:]
+        columns = spec.inputs[second].shape[-2 if transposed else -1]
         batches, rows = int(np.prod(shape[:-2], dtype=np.int64)), shape[-2]
-        if other[:-2] == outer:
-            return _Product(batches, rows, shape[-1], columns, first, second)
+        if other[:-2] and other[:-2] != outer:
+            continue
         if not other[:-2]:
-            return _Product(1, batches * rows, shape[-1], columns, first, second)
+            batches, rows = 1, batches * rows
+        return _Product(batches, rows, shape[-1], columns, first, second, transposed=transposed)
     return None
 
 
@@ -187,7 +213,6 @@ class _MatrixProduct(AlgorithmBase):
     engine: str = "videocore4"
     axis_names: ClassVar[AxisNames] = {"neighbours": NEIGHBOURS}
     _operator: ClassVar[type[Contraction | FullyConnected]]
-    _own_axes: ClassVar[tuple[Axis, ...]] = ()
 
     def computes(self, spec: LayerSpec, target: Target) -> bool:
         return target.has_qpus and isinstance(spec.op, self._operator) and _Product.of(spec) is not None
@@ -199,12 +224,14 @@ class _MatrixProduct(AlgorithmBase):
             Axis("neighbours", NEIGHBOURS, "split"),
             Axis("rows", tuple(rows for rows in ROWS if rows <= product.rows)),
         ]
-        return Space((*axes, *self._own_axes))
+        if not product.constant:
+            axes.append(Axis("second", product.seconds))
+        return Space(tuple(axes))
 
     def choice_at(self, spec: LayerSpec, target: Target, point: Point) -> Choice:
         product = _require(spec)
         _kernel(product, point["rows"])  # refuses what has no registers
-        size = product.batches * product.depth * product.columns
+        size = product.batches * product.summed * product.columns
         if point.get("second") == COPIED and size > MOST_COPIED:
             raise ScheduleError(f"{self.name}: a matrix of {size} elements is read where it lies")
         return Choice(
@@ -260,7 +287,7 @@ class _MatrixProduct(AlgorithmBase):
         hiding = (_VECTORS + 1) * (rows - STREAMED) + _VECTORS * 2 + 2.5
         results = _VECTORS * rows
         return Work(
-            macs=float(product.batches * product.rows * depth * product.columns),
+            macs=float(product.batches * product.rows * product.summed * product.columns),
             alu_instructions=tiles
             * (
                 depth * (_VECTORS * (STREAMED - 2) + hiding)
@@ -303,7 +330,7 @@ class _MatrixProduct(AlgorithmBase):
         scratch = product.first_bytes(rows)
         packed = np.zeros(LANES, np.uint32)
         if product.constant:
-            packed = _packed(weights, product.column_starts, product.second_bytes())
+            packed = _packed(weights, product)
         if part.copied:
             scratch += product.second_bytes() * product.batches * len(product.column_starts)
             scratch += GPU_MEMORY.guard_bytes
@@ -338,7 +365,6 @@ class QpuMatrixProduct(_MatrixProduct):
 
     name = "qpu_matrix_product"
     _operator = Contraction
-    _own_axes = (Axis("second", SECONDS),)
     axis_names: ClassVar[AxisNames] = {"neighbours": NEIGHBOURS, "second": SECONDS}
 
 
@@ -350,7 +376,7 @@ class QpuFullyConnectedRows(_MatrixProduct):
 
     def order_of_sums(self, spec: LayerSpec, choice: Choice) -> NDArray[np.intp]:
         """Input by input."""
-        return np.arange(_require(spec).depth)
+        return np.arange(_require(spec).summed)
 
 
 @dataclass(frozen=True)
@@ -383,15 +409,21 @@ class _Part:
     def chunks(self) -> Iterator[tuple[Uniform, ...]]:
         """The words of each tile of `columns_kernel`."""
         product = self.product
-        pitch, groups = WORD_BYTES * product.depth, product.depth // LANES
-        for first in range(0, groups, _CHUNK):
+        pitch, whole = WORD_BYTES * product.summed, product.summed // LANES
+        pieces = [
+            (first, min(_CHUNK, whole - first), LINE_BYTES * first) for first in range(0, whole, _CHUNK)
+        ]
+        if product.depth != product.summed:
+            pieces.append((whole, 1, pitch - LINE_BYTES))
+        for first, groups, column_bytes in pieces:
             for batch in range(product.batches):
                 for row, start in enumerate(self._row_starts):
-                    source = pitch * (batch * product.rows + start) + LINE_BYTES * first
                     yield (
-                        Address("input", source, product.first),
+                        Address(
+                            "input", pitch * (batch * product.rows + start) + column_bytes, product.first
+                        ),
                         pitch,
-                        min(_CHUNK, groups - first),
+                        groups,
                         Address("scratch", self._stream(batch, row) + LANES * LINE_BYTES * first),
                         Address("scratch", self._vectors(batch, row) + LANES * LINE_BYTES // 2 * first),
                     )
@@ -434,18 +466,20 @@ class _Part:
             ]
         if self.copied:
             return [Address("scratch", product.first_bytes(self.rows) + tile + ahead + x) for x in pair]
-        place = batch * product.depth * product.columns + product.column_starts[column]
+        place = batch * product.summed * product.columns + product.column_starts[column]
         return [Address("input", WORD_BYTES * place + ahead + x, product.second) for x in pair]
 
 
-def _packed(weights: Sequence[FloatArray], columns: Sequence[int], tile_bytes: int) -> NDArray[np.uint32]:
+def _packed(weights: Sequence[FloatArray], product: _Product) -> NDArray[np.uint32]:
     """[tiles][biases, then a pair of lines for each input][2 vectors][16 outputs]."""
     matrix, bias = weights[:2]
-    depth = matrix.shape[1]
-    lines = np.zeros((len(columns), tile_bytes // (WORD_BYTES * COLUMNS), COLUMNS), np.float32)
+    columns, order = product.column_starts, product.order()
+    rows = product.second_bytes() // (WORD_BYTES * COLUMNS)
+    lines = np.zeros((len(columns), rows, COLUMNS), np.float32)
     for number, start in enumerate(columns):
         lines[number, 0] = bias[start : start + COLUMNS]
-        lines[number, 1 : depth + 1] = matrix[start : start + COLUMNS].T
+        own = matrix[start : start + COLUMNS].T
+        lines[number, 1 : product.depth + 1] = np.where((order == NOWHERE)[:, None], 0.0, own[order])
     return float_words(lines.reshape(-1))
 
 
