@@ -134,14 +134,31 @@ def _stream(form: Form, steps: Steps) -> Words:
     if form.result is not None:
         words.append(groups)
         for first in range(0, len(whole), rows):
-            words += [*whole[first : first + rows], dma_store_rows(0, rows, steps.words), whole[first]]
-        words += padded
-        if form.across:  # the last line alone; the whole ones before it, or that one again
-            last = (dma_store_rows(len(tail) - 1, 1, (steps.elements - 1) % LANES + 1), tail[-1])
-            words += [*last, *((dma_store_rows(0, len(tail) - 1), tail[0]) if len(tail) > 1 else last)]
-        else:
-            words += [dma_store_rows(0, len(tail), steps.words), tail[0]]
+            own = whole[first : first + rows]
+            words += own
+            for half in form.halves(range(rows)):
+                words += [dma_store_rows(half[0], len(half), steps.words), own[half[0]]]
+        words += [*padded, *_tail_stores(form, steps, tail)]
     return np.array(words, np.int64).astype(np.uint32)
+
+
+def _tail_stores(form: Form, steps: Steps, tail: Sequence[int]) -> list[int]:
+    """Setups and byte offsets: one for each half's rows that the tail has, else for a row of that half which repeats
+    the last; across, where the last row is a part of a line, one more for it.
+    """
+    rows, last = form.rows, len(tail) - 1
+    whole = last if form.across else len(tail)
+    of_last = (steps.elements - 1) % LANES + 1 if form.across else steps.words
+    words: list[int] = []
+    for half in form.halves(range(rows)):
+        own = [row for row in half if row < whole]
+        if own:
+            words += [dma_store_rows(own[0], len(own), steps.words), tail[own[0]]]
+        else:
+            words += [dma_store_rows(half[-1], 1, of_last), tail[last]]
+    if form.across:
+        words += [dma_store_rows(rows - 1, 1, of_last), tail[last]]
+    return words
 
 
 def statistics_work(spec: LayerSpec, form: Form, steps: Steps, target: Target) -> Work:
@@ -156,7 +173,7 @@ def statistics_work(spec: LayerSpec, form: Form, steps: Steps, target: Target) -
     read = results * padded * passes
     expressions = [one.element for one in form.statistics] + ([] if form.result is None else [form.result])
     computing = sum(instructions(expression) for expression in expressions if expression != RESULT)
-    stores = groups if form.result is not None else len(steps.tiles)
+    stores = groups * min(rows, 2) if form.result is not None else len(steps.tiles)
     stream = len(_stream(form, steps))
     return Work(
         macs=0.0,

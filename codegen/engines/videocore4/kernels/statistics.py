@@ -11,7 +11,9 @@ gets a result, the stride of stores. Words of a tile:
     neighbours get one after the other, and bytes from the elements of one to those of the next.
 The stream, which is read for each statistic: number of groups of `rows` whole steps, byte offset of each, what counts
 the tail's elements, byte offsets of its `rows` steps. Behind it, for results of every element: the number again, for
-each group its byte offsets, setup and byte offset of its store, and for the tail the same, across of two stores.
+each group its byte offsets, setup and byte offset of each store, and for the tail the same, across of one store more.
+Several rows are stored in halves, and the VPM is given back once the second store has started, as in
+`pieces.store_in_parts`: what the tail stores last lies in the second half.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, TypeVar
 
 from codegen.engines.videocore4.assembler import Assembler
 from codegen.engines.videocore4.expressions.emission import Element
@@ -41,6 +43,7 @@ from codegen.engines.videocore4.registers import (
     DMA_STORE_WAIT,
     ELEMENT,
     MUTEX,
+    MUTEX_RELEASE,
     NULL,
     R0,
     R1,
@@ -55,6 +58,7 @@ from codegen.engines.videocore4.registers import (
 from codegen.errors import ScheduleError
 from codegen.expression import RESULT, Expression
 
+T = TypeVar("T")
 IN_FLIGHT = 8  # requests of both TMUs together
 MOST_ROWS = 16  # whose tree of joins has as many levels as there are accumulators
 IDENTITIES = {"fadd": 0, "fmul": 1.0, "fmax": -math.inf, "fmin": math.inf}
@@ -83,6 +87,11 @@ class Form(NamedTuple):
     def collects(self) -> bool:
         """Whether a tile is several results, one after the other."""
         return self.across and self.result is None
+
+    def halves(self, rows: Sequence[T]) -> tuple[Sequence[T], ...]:
+        """What is stored together of the `rows` that are written."""
+        half = self.rows // 2
+        return (rows[:half], rows[half:]) if half else (rows,)
 
     @property
     def head_words(self) -> int:
@@ -134,6 +143,7 @@ def statistics_kernel(form: Form) -> Assembler:
         _result(k, r, form)
     k.op("sub", r.tiles, r.tiles, 1, set_flags=True)
     k.branch("tile", "any_zc")
+    k.mov(NULL, DMA_STORE_WAIT)
     leave(k)
     return k
 
@@ -276,8 +286,8 @@ def _result(k: Assembler, r: _Registers, form: Form) -> None:
         k.op("add", r.base, r.base, r.pitch)
         k.op("sub", r.count, r.count, 1, set_flags=True)
         k.branch("row", "any_zc")
-        k.label("store")
         value = r.collected
+    k.label("store")  # keeps the mutex behind what computes the value
     begin_store(k)
     k.mov(VPM_WRITE, value)
     k.mov(NULL, DMA_STORE_WAIT)
@@ -293,20 +303,35 @@ def _results(
     placement = place(expression, elements, free)
     placement.load(k)
     _count_groups(k, r, "last")
-    for label, stores in (("elements", 1), ("last", 2 if form.across else 1)):
+    halves = form.halves(r.lines)
+    for label, more in (("elements", 0), ("last", int(form.across))):
         k.label(label)
         _read(k, r)
         placement.apply(k, elements)
+        k.label(f"vpm of {label}")  # keeps the mutex behind what computes the values
         k.mov(NULL, MUTEX)
-        k.load(VPM_WRITE_SETUP, vpm_write_rows(0))
         k.mov(VPM_WRITE_SETUP, r.setup)
-        for line in r.lines:
-            k.mov(VPM_WRITE, line)
-        for _ in range(stores):
+        row = 0
+        for number, half in enumerate(halves):
+            if number:
+                k.mov(NULL, DMA_STORE_WAIT)
+            k.load(VPM_WRITE_SETUP, vpm_write_rows(row))
+            for line in half:
+                k.mov(VPM_WRITE, line)
+            _store_next(k, r)
+            row += len(half)
+        for _ in range(more):
+            _store_next(k, r)
+        if len(halves) == 1:
             k.mov(NULL, DMA_STORE_WAIT)
-            k.mov(VPM_WRITE_SETUP, UNIFORM)
-            k.op("add", DMA_STORE_ADDRESS, r.output, UNIFORM)
-        end_store(k)
+        k.mov(MUTEX_RELEASE, 0)
         if label == "elements":
             k.op("sub", r.groups, r.groups, 1, set_flags=True)
             k.branch("elements", "any_zc")
+
+
+def _store_next(k: Assembler, r: _Registers) -> None:
+    """Starts the stream's next store, when the one before has ended."""
+    k.mov(NULL, DMA_STORE_WAIT)
+    k.mov(VPM_WRITE_SETUP, UNIFORM)
+    k.op("add", DMA_STORE_ADDRESS, r.output, UNIFORM)
