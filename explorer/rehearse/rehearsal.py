@@ -32,8 +32,9 @@ from codegen.plan import Plan, PlanStep
 from codegen.revision import bundle_revision
 from codegen.schedule import Candidate
 from explorer.compose.compose import UNLIMITED, Composition, cpu_only, retimed
+from explorer.compose.steps import starts_launch
 from explorer.compose.timed_candidates import by_candidate
-from explorer.plans.planning import decisions
+from explorer.plans.planning import decisions, step_names
 from explorer.plans.searched_network import SearchedNetwork
 from explorer.rehearse.estimates import Estimates
 from explorer.settings import RehearsalSettings
@@ -179,9 +180,21 @@ class Rehearsals:
         return tuple(found)
 
     def _known_of(self, contender: _Contender, number: int) -> tuple[Sample, ...]:
-        """All its samples or none."""
-        keys = [contender.key(number, step) for step in timed_steps(contender.plan)]
-        return tuple(self._known[key] for key in keys) if all(key in self._known for key in keys) else ()
+        """All its samples or none; of steps within a launch, as those alone are told."""
+        steps = list(timed_steps(contender.plan))
+        keys = [contender.key(number, step) for step in steps]
+        samples = [self._known[key] for key in keys if key in self._known]
+        if len(samples) < len(steps):
+            return ()
+        return tuple(
+            self._without_launch(sample) if step.name in contender.launched else sample
+            for step, sample in zip(steps, samples, strict=True)
+        )
+
+    def _without_launch(self, sample: Sample) -> Sample:
+        """The first step of a launch was timed with it."""
+        launch_s = self._found.overheads.launch_s
+        return replace(sample, times_s=tuple(time_s - launch_s for time_s in sample.times_s))
 
     def _timed(self, plans: Sequence[Plan], perform: Perform) -> list[_Rehearsal]:
         rehearsals = [_Rehearsal() for _ in plans]
@@ -236,6 +249,14 @@ class _Contender:
     @cached_property
     def candidates(self) -> frozenset[Candidate]:
         return frozenset(Candidate(step.spec, step.choice) for step in timed_steps(self.plan))
+
+    @cached_property
+    def launched(self) -> frozenset[str]:
+        """Names of the steps for which their engine is launched."""
+        steps = self.composition.steps
+        return frozenset(
+            name for name, starts in zip(step_names(steps), starts_launch(steps), strict=True) if starts
+        )
 
     @cached_property
     def revision(self) -> str:
