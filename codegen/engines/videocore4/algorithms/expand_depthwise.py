@@ -403,9 +403,10 @@ class _Band:
         """The words that all groups of channels read, padded to a line."""
         form, walk = self.form, _Walk.of(self.found.window, self.form)
         places, highs = self._pixels(walk)
-        later = np.concatenate([places, np.repeat(places[-1:], form.ahead)])[form.ahead :]
-        pixels = np.stack([later, highs], axis=1).reshape(-1)
-        words = [places[: form.ahead]]
+        # Behind the last pixel it is asked for again.
+        asked = np.concatenate([places, np.repeat(places[-1:], form.ahead)])
+        pixels = np.stack([asked[form.ahead :], highs], axis=1).reshape(-1)
+        words = [asked[: form.ahead]]
         clamp = float_words(np.array(bounds(self.found.op.epilogue), np.float32))
         step = first = 0
         stores = zip(walk.steps, walk.outputs, walk.older, strict=True)
