@@ -52,7 +52,7 @@ TRIED = (
 )
 NORMAL = NormalDist()
 NOWHERE = -9.0  # deviations below the centre: `NORMAL.cdf` is 0 from there on
-TAILS = 1.115  # of deviations: errors of predictions fall further off than a normal distribution's
+TAILS = 1.12  # of deviations: errors of predictions fall further off than a normal distribution's
 INTERVAL = NORMAL.inv_cdf(0.9) / TAILS  # deviations from the centre to the end of one that holds eight of ten
 WIDEST = math.log(3.0)  # deviation in logs that is believed of an interval
 
