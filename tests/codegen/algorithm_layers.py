@@ -457,6 +457,11 @@ LAYERS: dict[str, LayerSpec] = {
     ),
     "sampled, nearest": inferred_layer(GridSample("nearest", "border", True), (2, 3, 5), (2, 7, 1)),
     "sampled, linear": inferred_layer(GridSample("linear", "zeros", False), (1, 2, 3, 4, 5), (1, 2, 3, 2, 3)),
+    "sampled halves": inferred_layer(
+        GridSample("linear", "zeros", False),
+        TensorType((1, 2, 3, 4), "float16"),
+        TensorType((1, 3, 2, 2), "float16"),
+    ),
     "sampled, cubic": inferred_layer(GridSample("cubic", "reflection", False), (2, 3, 5, 4), (2, 3, 4, 2)),
     "regions": inferred_layer(
         RoiAlign("avg", (2, 3), 2, 1.5, True), (2, 3, 6, 5), (4, 4), TensorType((4,), "int64")

@@ -52,7 +52,7 @@ class CpuGridSample(GeneralKernel):
         points = math.prod(grid.shape[1:-1])
         planes = strides_of(source.shape)
         lines = [
-            f"const long point = n * {points}L + q;",
+            f"const long n = at0, q = at1, point = n * {points}L + q;",
             f"long p[{rank}][{taps}];",
             f"double w[{rank}][{taps}];",
         ]
@@ -62,9 +62,9 @@ class CpuGridSample(GeneralKernel):
         ]
         inside = " && ".join(f"p[{axis}][j{axis}] >= 0" for axis in range(rank))
         place = " + ".join(f"p[{axis}][j{axis}] * {planes[axis + 2]}L" for axis in range(rank))
-        place = f"n * {planes[0]}L + c * {planes[1]}L + {place}"
+        place = f"n * {planes[0]}L + c0 * {planes[1]}L + {place}"
         weight = " * ".join(f"w[{axis}][j{axis}]" for axis in range(rank))
-        target = f"y0[(n * {source.shape[1]} + c) * {points}L + q]"
+        target = f"y0[(n * {source.shape[1]} + c0) * {points}L + q]"
         if op.mode == "nearest":
             jays = "\n".join(f"enum {{ j{axis} = 0 }};" for axis in range(rank))
             lines.append(jays)
@@ -73,9 +73,8 @@ class CpuGridSample(GeneralKernel):
             summed = nest((taps,) * rank, f"if ({inside})\n    total += {weight} * (double)x0[{place}];", "j")
             stored = converted("total", "double", element)
             channel = f"double total = 0;\n{summed}\n{target} = {stored};"
-        lines.append(nest((source.shape[1],), channel, "c").replace("c0", "c"))
-        loops = nest((source.shape[0], points), "\n".join(lines), "at")
-        return loops.replace("at0", "n").replace("at1", "q")
+        lines.append(nest((source.shape[1],), channel, "c"))
+        return nest((source.shape[0], points), "\n".join(lines), "at")
 
 
 def _taps_name(op: GridSample, value: str) -> str:

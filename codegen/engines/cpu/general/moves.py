@@ -144,12 +144,12 @@ class CpuIndexing(GeneralKernel):
         common, tuples = math.prod(source.shape[:batch]), math.prod(indices.shape[batch:-1])
         run = math.prod(source.shape[batch + depth :])
         strides = strides_of(source.shape)
-        terms = [f"b * {math.prod(source.shape[batch:])}L"]
+        terms = [f"i0 * {math.prod(source.shape[batch:])}L"]
         terms += [
             f"index_within((long)x1[t * {depth} + {axis}], {source.shape[batch + axis]}) * {strides[batch + axis]}L"
             for axis in range(depth)
         ]
-        head = f"const long t = b * {tuples}L + k, place = {' + '.join(terms)};\n"
+        head = f"const long t = i0 * {tuples}L + i1, place = {' + '.join(terms)};\n"
         if isinstance(op, GatherND):
             inner = f"{head}memcpy(y0 + t * {run}L, x0 + place, {run} * sizeof(*y0));"
             copied = ""
@@ -157,8 +157,7 @@ class CpuIndexing(GeneralKernel):
             update = _updated(spec, op.reduction, "place + j", f"t * {run}L + j")
             inner = f"{head}for (long j = 0; j < {run}; ++j) {{\n{indent(update, '    ')}\n}}"
             copied = _copied(spec)
-        loops = nest((common, tuples), inner).replace("i0", "b").replace("i1", "k")
-        return copied + loops
+        return copied + nest((common, tuples), inner)
 
 
 def _copied(spec: LayerSpec) -> str:
