@@ -110,8 +110,7 @@ class Prefixes:
     def _extend(self, place: int, reading: Reading, state: State, row: Row, least: float) -> None:
         self._effort.spend(len(reading.choices))
         suffixes, table = self._suffixes, self._tables[place]
-        rest = dict(state)
-        demands = tuple((tensor, rest.pop(tensor, 0)) for tensor in reading.node.outputs)
+        rest, demands = suffixes.parted(state, reading.node.outputs)
         room = INFINITE if self._has_prices else self._most - least - min(row.costs)
         zeros = [0.0] * len(self._none)
         endings: dict[int, tuple[Ending, ...]] = {}

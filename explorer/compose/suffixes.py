@@ -9,6 +9,7 @@ skip of a U-Net) is let loose where states would be too many (see `explorer.comp
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
@@ -115,8 +116,7 @@ class Suffixes:
 
     def _extend(self, place: int, table: dict[State, Row], reading: Reading, state: State, row: Row) -> None:
         self._effort.spend(len(reading.choices))
-        rest = dict(state)
-        demands = tuple((tensor, rest.pop(tensor, 0)) for tensor in reading.node.outputs)
+        rest, demands = self.parted(state, reading.node.outputs)
         ahead = Ahead(reading, state, demands)
         room, least_behind = self._room(place, rest, reading), min(row.costs)
         endings: dict[int, tuple[Ending, ...]] = {}
@@ -142,19 +142,21 @@ class Suffixes:
                         costs[active] = cost
                         found[active] = (ahead, offer, way)
 
-    def _room(self, place: int, rest: Mapping[str, int], reading: Reading) -> float:
+    def _room(self, place: int, rest: State, reading: Reading) -> float:
         """What may be spent from a reading on, whatever it asks for itself beside the rest."""
         if self._horizon.most == INFINITE:
             return INFINITE
-        return self._horizon.room(place, (one for one in rest.items() if one[0] not in reading.readers))
+        return self._horizon.room(place, (one for one in rest if one[0] not in reading.readers))
 
     def _row(self, table: dict[State, Row], before: tuple[State, float] | None) -> tuple[Row, float] | None:
         """The row of a state, and what its loose readers pay."""
         if before is None:
             return None
-        if before[0] not in table:
-            table[before[0]] = Row.empty(len(self.activity.states))
-        return table[before[0]], before[1]
+        state, price = before
+        row = table.get(state)
+        if row is None:
+            row = table[state] = Row.empty(len(self.activity.states))
+        return row, price
 
     def made_at(self, tensor: str) -> int:
         """The number of the node that writes a tensor; -1 for an input of the network."""
@@ -167,10 +169,10 @@ class Suffixes:
         return tuple((tensor, mask | ending.bounds[0]) for tensor, mask in offer.inputs)
 
     def before(
-        self, asked: Mapping[str, int], inputs: tuple[tuple[str, int], ...], reading: Reading
+        self, rest: State, inputs: tuple[tuple[str, int], ...], reading: Reading
     ) -> tuple[State, float] | None:
         """The state before a node, and what its loose readers pay; None where demands contradict each other."""
-        every, price = dict(asked), 0.0
+        every, price = list(rest), 0.0
         for tensor, mask in inputs:
             loose = self.loose.of(tensor)
             is_tied = not loose
@@ -183,23 +185,40 @@ class Suffixes:
                     return None
                 price += paid
             if is_tied:
-                every[tensor] = every.get(tensor, 0) | mask
-                if self.demands.contradicts(every[tensor]):
+                at = self._place_of(every, tensor)
+                is_there = at < len(every) and every[at][0] == tensor
+                both = mask | every[at][1] if is_there else mask
+                if self.demands.contradicts(both):
                     return None
-        return self._state(every), price
+                every[at : at + is_there] = [(tensor, both)]
+        return tuple(every), price
 
     def leads(self, way: Way, before: State, ending: Ending) -> bool:
         """Whether a step comes from that state if its outputs are written like that."""
         ahead, offer, _ = way
-        rest = dict(ahead.state)
-        for tensor, _ in ahead.demands:
-            rest.pop(tensor, None)
+        rest, _ = self.parted(ahead.state, ahead.reading.node.outputs)
         found = self.before(rest, self.asked(offer, ending), ahead.reading)
         return found is not None and found[0] == before
 
     def _state(self, asked: Mapping[str, int]) -> State:
-        order = self._order
-        return tuple(sorted(asked.items(), key=lambda item: order[item[0]]))
+        return tuple(sorted(asked.items(), key=self._key))
+
+    def _key(self, one: tuple[str, int]) -> int:
+        return self._order[one[0]]
+
+    def _place_of(self, state: Sequence[tuple[str, int]], tensor: str) -> int:
+        """Where a tensor is in a state, or would be: states may have hundreds, and are sorted once."""
+        return bisect_left(state, self._order[tensor], key=self._key)
+
+    def parted(self, state: State, outputs: Sequence[str]) -> tuple[State, tuple[tuple[str, int], ...]]:
+        """A state without some tensors, and what it asks of these."""
+        demands = []
+        for tensor in outputs:
+            at = self._place_of(state, tensor)
+            is_there = at < len(state) and state[at][0] == tensor
+            demands.append((tensor, state[at][1] if is_there else 0))
+            state = state[:at] + state[at + is_there :]
+        return state, tuple(demands)
 
     def endings(
         self, offer: Offer, demands: Sequence[tuple[str, int]], costs: Sequence[float]

@@ -66,14 +66,17 @@ def layer_search(
 def relayout_specs(graph: Graph, layers: Mapping[LayerSpec, Offering]) -> tuple[LayerSpec, ...]:
     """Every layout change that some pair of neighbouring candidates would need, in the graph's order."""
     found: dict[LayerSpec, None] = {}
-    nodes = [node for node in searched_nodes(graph) if LayerSpec.of(graph, node) in layers]
+    touching: dict[str, list[tuple[Node, Offering]]] = {}
+    for node in searched_nodes(graph):
+        offering = layers.get(LayerSpec.of(graph, node))
+        if offering is not None:
+            for tensor in dict.fromkeys((*node.inputs, *node.outputs)):
+                touching.setdefault(tensor, []).append((node, offering))
     for tensor in (*graph.inputs, *(tensor for node in graph.nodes for tensor in node.outputs)):
         sources = {OUTSIDE_LAYOUT} if tensor in graph.inputs else set()
         targets = {OUTSIDE_LAYOUT} if tensor in graph.outputs else set()
-        for node in nodes:
-            if tensor not in (*node.inputs, *node.outputs):
-                continue
-            for candidate in layers[LayerSpec.of(graph, node)].candidates:
+        for node, offering in touching.get(tensor, ()):
+            for candidate in offering.candidates:
                 given = zip(node.outputs, candidate.choice.output_layouts, strict=True)
                 sources |= {layout for name, layout in given if name == tensor}
                 pairs = zip(node.inputs, candidate.choice.input_layouts, strict=True)

@@ -74,8 +74,7 @@ class Through:
                     self._extend(place, reading, state, row, rests)
 
     def _extend(self, place: int, reading: Reading, state: State, row: Row, rests: dict[Kind, float]) -> None:
-        rest = dict(state)
-        demands = tuple((tensor, rest.pop(tensor, 0)) for tensor in reading.node.outputs)
+        rest, demands = self._suffixes.parted(state, reading.node.outputs)
         for offer, _, _, choices in reading.choices:
             for ending in self._suffixes.endings(offer, demands, row.costs):
                 before = self._suffixes.before(rest, self._suffixes.asked(offer, ending), reading)
