@@ -16,7 +16,7 @@ NEAR = 0.005  # over the classes: what the gradient's parts may differ by in the
 
 @dataclass(frozen=True)
 class PairwiseCoupling(Operator):
-    """(rows, classes, classes) to (rows, classes): `[i, j]` is the probability of class i where it is i or j, and the
+    """(rows, classes, classes) to (rows, classes): that in row i and column j is the probability of class i where it is i or j, and the
     diagonal is not read.
 
     Algorithm 2 of Wu, Lin and Weng, Probability Estimates for Multi-class Classification by Pairwise Coupling, 2004:
