@@ -16,8 +16,8 @@ NEAR = 0.005  # over the classes: what the gradient's parts may differ by in the
 
 @dataclass(frozen=True)
 class PairwiseCoupling(Operator):
-    """(rows, classes, classes) to (rows, classes): that in row i and column j is the probability of class i where it is i or j, and the
-    diagonal is not read.
+    """(rows, classes, classes) to (rows, classes): that in row i and column j is the probability of class i where it is
+    i or j, and the diagonal is not read.
 
     Algorithm 2 of Wu, Lin and Weng, Probability Estimates for Multi-class Classification by Pairwise Coupling, 2004:
     the least p'Qp by one class after another, until the parts of its gradient are near each other. As libsvm and
