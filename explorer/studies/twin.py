@@ -247,9 +247,8 @@ class _Study:
         expected = {spec: tuple(of_one) for spec, of_one in timed.items()}
         first = found[0]
         result = replace(first.result, timed_candidates=expected, samples=samples)
-        return replace(
-            first, profile=drawn.profile, overheads=judge.overheads, result=result, expected=expected
-        )
+        alone = replace(first, best=None, rehearsals=(), expected=expected)
+        return replace(alone, profile=drawn.profile, overheads=judge.overheads, result=result)
 
     def _written(self, profile: DeviceProfile, name: str) -> str:
         file = self.place / f"{name}.toml"
