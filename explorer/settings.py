@@ -191,10 +191,10 @@ class RunSettings:
 
     @property
     def strategy(self) -> str:
-        """What decides which candidates are measured next: where one plan is wanted, what it gains by; where many are
-        chosen among, all layouts and lanes alike.
+        """What decides which candidates are measured next: for a plan, a robust one too, what it gains by; for a
+        front, all layouts and lanes alike.
         """
-        return self.search.strategy or ("expected_gain" if self.one_plan else "successive")
+        return self.search.strategy or ("successive" if self.objective == "front" else "expected_gain")
 
     @property
     def model_name(self) -> str:

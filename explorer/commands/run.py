@@ -185,8 +185,7 @@ def run(
     strategy: Annotated[
         str | None,
         typer.Option(
-            help="what decides which candidates are measured next (default: expected_gain; for fronts and robust plans "
-            "successive)",
+            help="what decides which candidates are measured next (default: expected_gain; for fronts successive)",
             metavar="NAME",
         ),
     ] = None,
