@@ -56,3 +56,12 @@ class Chain(Operator):
         for member, sources in zip(self.members, self.sources, strict=True):
             own, left = left[: len(member.weights)], left[len(member.weights) :]
             yield member, sources, own
+
+
+def pair_of(spec: LayerSpec) -> tuple[LayerSpec, LayerSpec] | None:
+    """The members of a chain of two, the second of which reads the first's output alone; None for other layers."""
+    chain = spec.op
+    if not isinstance(chain, Chain) or len(chain.members) != 2 or chain.sources != ((0,), (-1,)):
+        return None
+    first, second = chain.members
+    return first, second

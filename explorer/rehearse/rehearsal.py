@@ -127,13 +127,16 @@ class Rehearsals:
     ) -> tuple[_Contender, ...]:
         """The one plan of a round of exact times; none where what is hoped for is not worth a run."""
         expected = self._with(estimates)
+        if not run:
+            return (_Contender.of(expected, expected.compose(UNLIMITED)),)
         hoped = replace(expected, expected=estimates.hoped())
-        compositions = {found: found.compose(UNLIMITED) for found in (hoped, expected)}
-        if best and compositions[hoped].total_s > (1 - WORTH) * self._seen(best, estimates).total_s:
+        promising = _Contender.of(hoped, hoped.compose(UNLIMITED))
+        if best and promising.composition.total_s > (1 - WORTH) * self._seen(best, estimates).total_s:
             return ()
-        turn = (hoped, expected) if len(run) % 2 else (expected, hoped)
-        plans = (_Contender.of(found, compositions[found]) for found in turn)
-        return tuple(islice((plan for plan in plans if plan.digest not in run), 1))
+        if len(run) % 2 and promising.digest not in run:
+            return (promising,)
+        likely = _Contender.of(expected, expected.compose(UNLIMITED))
+        return tuple(islice((plan for plan in (likely, promising) if plan.digest not in run), 1))
 
     def _taking_turns(self, estimates: Estimates, best: _Contender | None) -> tuple[_Contender, ...]:
         """The plans of a round, the fastest first; none where that needs the QPUs."""

@@ -47,7 +47,7 @@ from codegen.engines.videocore4.layout import LANES, LINE_BYTES
 from codegen.errors import ScheduleError
 from codegen.expression import RESULT, as_clamp
 from codegen.graph import LayerSpec
-from codegen.operators.chain import Chain
+from codegen.operators.chain import pair_of
 from codegen.operators.conv2d import Conv2d
 from codegen.program import WORD_BYTES
 from codegen.schedule import Axis, AxisNames, Choice, Point, Space, Value, Work, values
@@ -76,10 +76,10 @@ class Expanded:
     @cache
     def of(spec: LayerSpec) -> Expanded | None:
         """None where the layer is no such chain, or one that the kernel does not compute."""
-        chain = spec.op
-        if not isinstance(chain, Chain) or len(chain.members) != 2 or chain.sources != ((0,), (-1,)):
+        pair = pair_of(spec)
+        if pair is None:
             return None
-        first, second = chain.members
+        first, second = pair
         expansion, window = Geometry.of(first), Geometry.of(second)
         if expansion is None or window is None or not depthwise_window(second):
             return None

@@ -39,7 +39,7 @@ from codegen.engines.videocore4.layout import LANES, LINE_BYTES
 from codegen.errors import ScheduleError
 from codegen.expression import RESULT
 from codegen.graph import LayerSpec
-from codegen.operators.chain import Chain
+from codegen.operators.chain import pair_of
 from codegen.operators.conv2d import Conv2d
 from codegen.operators.pool2d import Pool2d
 from codegen.program import WORD_BYTES
@@ -65,10 +65,10 @@ class Stem:
     @cache
     def of(spec: LayerSpec) -> Stem | None:
         """None where the layer is no such chain, or one that the kernel does not compute."""
-        chain = spec.op
-        if not isinstance(chain, Chain) or len(chain.members) != 2 or chain.sources != ((0,), (-1,)):
+        pair = pair_of(spec)
+        if pair is None:
             return None
-        first, second = chain.members
+        first, second = pair
         conv, pool = Geometry.of(first), Geometry.of(second)
         if conv is None or pool is None or not isinstance(first.op, Conv2d) or first.op.groups != 1:
             return None
