@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache, reduce
+from functools import reduce
 from typing import ClassVar
 
 import numpy as np
@@ -21,13 +21,14 @@ from codegen.engines.videocore4.algorithms.geometry import (
     busiest_share,
     dealt,
     divisors,
-    starts,
     tile_count,
 )
+from codegen.engines.videocore4.algorithms.matrices import COPIED, SECONDS, Product
 from codegen.engines.videocore4.algorithms.moves import work_of
 from codegen.engines.videocore4.algorithms.phased import Buffer, both, in_scratch
 from codegen.engines.videocore4.algorithms.words import float_words
 from codegen.engines.videocore4.assembler import Assembler
+from codegen.engines.videocore4.kernels.channel_lanes import VECTORS
 from codegen.engines.videocore4.kernels.matrix_product import (
     COLUMNS,
     COLUMNS_WORDS,
@@ -40,163 +41,26 @@ from codegen.engines.videocore4.kernels.matrix_product import (
     words_before,
     words_behind,
 )
-from codegen.engines.videocore4.kernels.pieces import MOST_STRIDE_BYTES, dma_store_stride
+from codegen.engines.videocore4.kernels.pieces import dma_store_stride
 from codegen.engines.videocore4.kernels.results import coded, epilogue_instructions
 from codegen.engines.videocore4.kernels.rotated import STREAMED
 from codegen.engines.videocore4.layer import Address, QpuLayer, Uniform
-from codegen.engines.videocore4.layout import LANES, LINE_BYTES, block_lines
+from codegen.engines.videocore4.layout import LANES, LINE_BYTES
 from codegen.engines.videocore4.memory import GPU_MEMORY
 from codegen.errors import ScheduleError
-from codegen.expression import RESULT, Expression
 from codegen.graph import LayerSpec
-from codegen.operator import reads_further_tensor
 from codegen.operators.contraction import Contraction
 from codegen.operators.fully_connected import FullyConnected
-from codegen.operators.rearrange import Rearrange
 from codegen.places import NOWHERE
 from codegen.program import WORD_BYTES
 from codegen.schedule import Axis, AxisNames, Candidate, Choice, Phase, Point, Space, Work, values
 from codegen.target import Target
-from codegen.tensor import FloatArray, Shape, TensorType
+from codegen.tensor import FloatArray
 
-IN_PLACE, COPIED = SECONDS = "in_place", "copied"
 MOST_COPIED = 1 << 22  # elements, whose places a compiler keeps in memory while it arranges them
-_VECTORS = COLUMNS // LANES
 _COPY = 32, 4  # lines of the second matrix at a time, and groups of them
 _CHUNK = 16  # times 16 columns that a QPU puts in order at a time
 _INSTRUCTIONS_OF_TILE = 130  # its start, and its store beside the results
-
-
-@dataclass(frozen=True)
-class _Product:
-    """`batches` products of (rows, summed) by (summed, columns). `first`: the number of the input that has the rows; no
-    `second` where the other matrix is constant; `transposed`: it lies as (columns, summed).
-    """
-
-    batches: int
-    rows: int
-    summed: int
-    columns: int
-    first: int = 0
-    second: int | None = None
-    epilogue: Expression = RESULT
-    transposed: bool = False
-
-    @staticmethod
-    @lru_cache(maxsize=128)
-    def of(spec: LayerSpec) -> _Product | None:
-        """None where the layer is no such product, or one that tiles do not fill."""
-        found = _of_constant(spec) if isinstance(spec.op, FullyConnected) else _of_two(spec)
-        if found is None or found.rows < ROWS[0] or found.columns < COLUMNS or found.summed <= LANES:
-            return None
-        return found if found.gap_bytes <= MOST_STRIDE_BYTES else None
-
-    @property
-    def constant(self) -> bool:
-        return self.second is None
-
-    @property
-    def depth(self) -> int:
-        """Columns of the first matrix in the order of tiles, into which 16 are put at a time: with `summed` no multiple
-        of that, the last 16 are the matrix' last ones, some of them once more.
-        """
-        return -(-self.summed // LANES) * LANES
-
-    @property
-    def seconds(self) -> tuple[str, ...]:
-        """How the second matrix may be read: what it is multiplied by once more has zeros there."""
-        return (COPIED,) if self.transposed or self.depth != self.summed else SECONDS
-
-    def order(self) -> NDArray[np.int64]:
-        """By row of the second matrix in that order its row, NOWHERE for zeros."""
-        last = self.depth - LANES
-        order = np.arange(self.depth)
-        order[last:] += self.summed - self.depth
-        return np.where((np.arange(self.depth) >= last) & (order < last), NOWHERE, order)
-
-    @property
-    def gap_bytes(self) -> int:
-        """Between the end of a stored line and the next row's."""
-        return WORD_BYTES * (self.columns - LANES)
-
-    def stream_bytes(self) -> int:
-        """From the stream of one tile of rows to the next one's."""
-        return LINE_BYTES * block_lines(self.depth)
-
-    def vector_bytes(self) -> int:
-        """The same of their vectors."""
-        return LINE_BYTES * block_lines(self.depth // 2)
-
-    def row_starts(self, rows: int) -> tuple[int, ...]:
-        return starts(self.rows, rows)
-
-    @property
-    def column_starts(self) -> tuple[int, ...]:
-        return starts(self.columns, COLUMNS)
-
-    def first_bytes(self, rows: int) -> int:
-        """Of the first matrix in the order of tiles of so many rows; what is read ahead of it is no other phase's."""
-        tiles = self.batches * len(self.row_starts(rows))
-        return tiles * (self.stream_bytes() + self.vector_bytes()) + GPU_MEMORY.guard_bytes
-
-    def second_bytes(self) -> int:
-        """Of the other one in the order of tiles of columns, in which its rows are neighbours: from tile to tile."""
-        return LINE_BYTES * _VECTORS * block_lines(self.depth + 1)
-
-    def copied(self, spec: LayerSpec) -> LayerSpec:
-        """What puts the second matrix into that order: [tile][row][32 columns]. Rows that fill up the distance to the
-        next tile are the last one.
-        """
-        assert self.second is not None
-        rows = self.second_bytes() // (WORD_BYTES * COLUMNS)
-        row, column = (1, self.summed) if self.transposed else (self.columns, 1)
-        order = np.pad(self.order(), (0, rows - self.depth), "edge")
-        op = Rearrange(
-            (self.batches, len(self.column_starts), rows, COLUMNS),
-            (self.summed * self.columns, 0, 0, column),
-            0,
-            (
-                (),
-                tuple(column * start for start in self.column_starts),
-                tuple(np.where(order == NOWHERE, NOWHERE, row * order).tolist()),
-                (),
-            ),
-        )
-        return LayerSpec(op, (spec.inputs[self.second],), (TensorType(op.shape),))
-
-
-def _of_constant(spec: LayerSpec) -> _Product | None:
-    op = spec.op
-    assert isinstance(op, FullyConnected)
-    if reads_further_tensor(op):
-        return None
-    rows, summed = spec.inputs[0].shape
-    return _Product(1, rows, summed, spec.output.shape[1], epilogue=op.epilogue)
-
-
-def _of_two(spec: LayerSpec) -> _Product | None:
-    """Of tensors whose last axes are the matrices'. Where the second has no axes but these, the first's are rows."""
-    op = spec.op
-    if not isinstance(op, Contraction) or len(spec.inputs) != 2 or len(op.result) < 2:
-        return None
-    for first, second in ((0, 1), (1, 0)):
-        one, other = op.terms[first], op.terms[second]
-        if len(one) < 2 or len(other) < 2:
-            continue
-        summed, outer = one[-1], one[:-2]
-        transposed = other[-1] == summed
-        inner, column = (other[-1], other[-2]) if transposed else (other[-2], other[-1])
-        if len({*one, *other}) != len(outer) + 3 or inner != summed or one[:-1] + column != op.result:
-            continue
-        shape: Shape = spec.inputs[first].shape
-        columns = spec.inputs[second].shape[-2 if transposed else -1]
-        batches, rows = int(np.prod(shape[:-2], dtype=np.int64)), shape[-2]
-        if other[:-2] and other[:-2] != outer:
-            continue
-        if not other[:-2]:
-            batches, rows = 1, batches * rows
-        return _Product(batches, rows, shape[-1], columns, first, second, transposed=transposed)
-    return None
 
 
 class _MatrixProduct(AlgorithmBase):
@@ -215,7 +79,7 @@ class _MatrixProduct(AlgorithmBase):
     _operator: ClassVar[type[Contraction | FullyConnected]]
 
     def computes(self, spec: LayerSpec, target: Target) -> bool:
-        return target.has_qpus and isinstance(spec.op, self._operator) and _Product.of(spec) is not None
+        return target.has_qpus and isinstance(spec.op, self._operator) and Product.of(spec) is not None
 
     def space(self, spec: LayerSpec, target: Target) -> Space:
         product = _require(spec)
@@ -259,7 +123,7 @@ class _MatrixProduct(AlgorithmBase):
             ),
         )
 
-    def _ordering(self, product: _Product, spec: LayerSpec, target: Target, choice: Choice) -> Work:
+    def _ordering(self, product: Product, spec: LayerSpec, target: Target, choice: Choice) -> Work:
         rows = choice.tiles["rows"]
         groups = product.batches * len(product.row_starts(rows)) * product.depth // LANES
         first = Work(
@@ -276,31 +140,31 @@ class _MatrixProduct(AlgorithmBase):
             return first
         return both(first, work_of(_copying(product.copied(spec)), *_COPY, target, 0.0))
 
-    def _products(self, product: _Product, target: Target, choice: Choice, read: int) -> Work:
+    def _products(self, product: Product, target: Target, choice: Choice, read: int) -> Work:
         rows, depth = choice.tiles["rows"], product.depth
         down, across = len(product.row_starts(rows)), tile_count(product.columns, COLUMNS)
         tiles = product.batches * down * across
         together = min(choice.splits["pixel_tiles"], down)
         beside = min(-(-target.qpus // together), across)
         scalars = WORD_BYTES * together * depth * (STREAMED + LANES // 2)
-        lines = LINE_BYTES * beside * depth * _VECTORS
-        hiding = (_VECTORS + 1) * (rows - STREAMED) + _VECTORS * 2 + 2.5
-        results = _VECTORS * rows
+        lines = LINE_BYTES * beside * depth * VECTORS
+        hiding = (VECTORS + 1) * (rows - STREAMED) + VECTORS * 2 + 2.5
+        results = VECTORS * rows
         return Work(
             macs=float(product.batches * product.rows * product.summed * product.columns),
             alu_instructions=tiles
             * (
-                depth * (_VECTORS * (STREAMED - 2) + hiding)
+                depth * (VECTORS * (STREAMED - 2) + hiding)
                 + results * (2 + epilogue_instructions(product.epilogue))
                 + _INSTRUCTIONS_OF_TILE
             ),
-            load_instructions=float(tiles * depth * (_VECTORS + 0.5)),
+            load_instructions=float(tiles * depth * (VECTORS + 0.5)),
             uniform_words=float(
                 tiles * (depth * STREAMED + words_before(product.constant) + words_behind(product.constant))
             ),
             hiding_instructions=hiding,
             store_instructions=float(tiles * results),
-            dma_stores=float(tiles * _VECTORS),
+            dma_stores=float(tiles * VECTORS),
             unique_bytes_read=float(read),
             streamed_bytes_read=tiles / (together * beside) * float(scalars + lines),
             bytes_written=float(WORD_BYTES * product.batches * product.rows * product.columns),
@@ -383,7 +247,7 @@ class QpuFullyConnectedRows(_MatrixProduct):
 class _Part:
     """Where a product's tiles lie."""
 
-    product: _Product
+    product: Product
     rows: int
     copied: bool  # whether the second matrix is in the order of tiles, in the scratch
 
@@ -447,7 +311,7 @@ class _Part:
             place = (batch * product.rows + self._row_starts[row]) * product.columns + product.column_starts[
                 column
             ]
-            words += [Address("output", WORD_BYTES * (place + LANES * p)) for p in range(_VECTORS)]
+            words += [Address("output", WORD_BYTES * (place + LANES * p)) for p in range(VECTORS)]
         per_tile = words_before(product.constant) + words_behind(bool(clamp))
         assert len(words) == HEAD_WORDS + per_tile * len(tiles)
         return tuple(words)
@@ -457,9 +321,9 @@ class _Part:
         product = self.product
         ahead = first_request(product.depth, self._pitch_bytes)
         tile = product.second_bytes() * (batch * len(product.column_starts) + column)
-        pair = [LINE_BYTES * p for p in range(_VECTORS)]
+        pair = [LINE_BYTES * p for p in range(VECTORS)]
         if product.second is None:
-            first = tile + LINE_BYTES * _VECTORS + ahead  # behind the biases
+            first = tile + LINE_BYTES * VECTORS + ahead  # behind the biases
             return [
                 *(Address("weights", tile + x) for x in pair),
                 *(Address("weights", first + x) for x in pair),
@@ -470,7 +334,7 @@ class _Part:
         return [Address("input", WORD_BYTES * place + ahead + x, product.second) for x in pair]
 
 
-def _packed(weights: Sequence[FloatArray], product: _Product) -> NDArray[np.uint32]:
+def _packed(weights: Sequence[FloatArray], product: Product) -> NDArray[np.uint32]:
     """[tiles][biases, then a pair of lines for each input][2 vectors][16 outputs]."""
     matrix, bias = weights[:2]
     columns, order = product.column_starts, product.order()
@@ -495,13 +359,13 @@ def _in_order(chunks: Sequence[tuple[Uniform, ...]]) -> tuple[Uniform, ...] | No
     return (Address("block", 2 * WORD_BYTES), len(chunks), *(word for chunk in chunks for word in chunk))
 
 
-def _require(spec: LayerSpec) -> _Product:
+def _require(spec: LayerSpec) -> Product:
     """Raises ScheduleError where the layer is no product that tiles fill."""
-    found = _Product.of(spec)
+    found = Product.of(spec)
     if found is None:
         raise ScheduleError(f"no product of matrices that tiles fill: {spec.describe()}")
     return found
 
 
-def _kernel(product: _Product, rows: int) -> Assembler:
+def _kernel(product: Product, rows: int) -> Assembler:
     return matrix_product_kernel(rows, coded(product.epilogue), constant=product.constant)
