@@ -159,7 +159,8 @@ def upsample(node: OnnxNode, builder: GraphBuilder) -> None:
 
 def emit_resize(node: OnnxNode, builder: GraphBuilder, axes: list[Axis], method: Method) -> None:
     """Planes whose elements are sums of few at once; else axis by axis: indices where each result is one element, or a
-    product with a matrix.
+    product with a matrix. Sums of integers are rounded once, and kept to what their type holds, as ONNX's reference has
+    it.
     """
     steps, dtype, tensor = Steps(node, builder), builder.type(node).dtype, node.input(0)
     if any(axis.result < 0 for axis in axes):
@@ -175,6 +176,9 @@ def emit_resize(node: OnnxNode, builder: GraphBuilder, axes: list[Axis], method:
     if planes is not None:
         builder.emit(node, planes, builder.tensor(node))
         return
+    computed = dtype if method.mode == "nearest" else _summed_as(dtype)
+    if computed != dtype:
+        tensor = steps.cast(tensor, computed)
     for number, axis in enumerate(axes):
         builder.require_size(node, [axis.size, axis.result])
         weights, outside = matrix(axis, method)
@@ -188,11 +192,13 @@ def emit_resize(node: OnnxNode, builder: GraphBuilder, axes: list[Axis], method:
         ):
             tensor = steps("Gather", tensor, steps.constant(weights.argmax(axis=1), "int64"), axis=number)
         else:
-            tensor = _product(steps, tensor, weights, number, len(axes), dtype)
+            tensor = _product(steps, tensor, weights, number, len(axes), computed)
         if outside.any():
             sizes = [axis.result if other == number else 1 for other in range(len(axes))]
             mask = steps.constant(outside.astype(bool).reshape(sizes))
-            tensor = steps("Where", mask, steps.constant(method.extrapolates or 0.0, dtype), tensor)
+            tensor = steps("Where", mask, steps.constant(method.extrapolates or 0.0, computed), tensor)
+    if computed != dtype:
+        tensor = _rounded(steps, tensor, computed, dtype)
     steps("Identity", tensor, to=node.output)
 
 
@@ -228,12 +234,23 @@ def _interpolation(
 
 def _product(steps: Steps, tensor: str, weights: Doubles, axis: int, rank: int, dtype: str) -> str:
     letters = "abcdefghijklmnopqrstuvwx"[:rank]
-    result = letters.replace(letters[axis], "z")
-    computed = dtype if dtype in ("float32", "float64", "float16") else "float32"
-    source = tensor if computed == dtype else steps.cast(tensor, computed)
-    equation = f"z{letters[axis]},{letters}->{result}"
-    product = steps("Einsum", steps.constant(weights, computed), source, equation=equation)
-    return product if computed == dtype else steps.cast(product, dtype)
+    equation = f"z{letters[axis]},{letters}->{letters.replace(letters[axis], 'z')}"
+    return steps("Einsum", steps.constant(weights, dtype), tensor, equation=equation)
+
+
+def _summed_as(dtype: str) -> str:
+    """The floating type that sums of elements are computed in."""
+    given = np.dtype(dtype)
+    return dtype if given.kind == "f" else "float32" if given.itemsize <= 2 else "float64"
+
+
+def _rounded(steps: Steps, tensor: str, computed: str, dtype: str) -> str:
+    """Floating numbers as integers, or truth values, that are the nearest."""
+    rounded = steps("Round", tensor)
+    if dtype != "bool":
+        ends = np.iinfo(dtype)
+        rounded = steps("Clip", rounded, *(steps.constant(end, computed) for end in (ends.min, ends.max)))
+    return steps.cast(rounded, dtype)
 
 
 def _reals(node: OnnxNode, builder: GraphBuilder, index: int) -> tuple[float, ...]:

@@ -142,3 +142,16 @@ def test_a_long_axis_that_shrinks_takes_no_square_of_its_length(mode: str) -> No
     scales = np.array([1, 1, 2, 2.0**-17], np.float32)
     case = Case("Resize", (1, 1, 2, 2**18), [None, scales], {"mode": mode})
     compare(single(case, 19), case.shape)
+
+
+@pytest.mark.parametrize("mode", ["linear", "cubic"])
+@pytest.mark.parametrize("dtype", [np.uint8, np.int32])
+def test_sums_of_integers_are_rounded_once_and_kept_to_their_type(mode: str, dtype: type) -> None:
+    x = np.random.default_rng(5).integers(0, 256, (1, 2, 4, 3, 5)).astype(dtype)
+    scales = {"scales": np.array([1, 1, 2, 2, 4], np.float32)}
+    node = helper.make_node("Resize", ["x", "", "scales"], ["y"], mode=mode)
+    model = model_of([node], x.shape, scales, 18)
+    for info in (*model.graph.input, *model.graph.output):
+        info.type.tensor_type.elem_type = helper.np_dtype_to_tensor_dtype(x.dtype)
+    (wanted,) = ReferenceEvaluator(model).run(None, {"x": x})
+    assert np.array_equal(evaluate(import_model(model), {"x": x})["y"], wanted)
