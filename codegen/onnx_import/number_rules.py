@@ -11,7 +11,7 @@ import numpy as np
 from codegen.onnx_import.arithmetic import Arithmetic
 from codegen.onnx_import.node import OnnxNode
 from codegen.onnx_import.quantities import Number, Numbers, Quantity, as_numbers, least, most
-from codegen.onnx_import.sizes import known_numbers
+from codegen.onnx_import.sizes import known_numbers, unknown_number
 
 if TYPE_CHECKING:
     from codegen.onnx_import.builder import GraphBuilder
@@ -31,6 +31,11 @@ def follow(node: OnnxNode, builder: GraphBuilder) -> bool:
     if all(builder.is_constant(name) for name in names) or not names:
         return False
     read = [known_numbers(builder, name) for name in names]
+    if node.op_type in BOUNDING and any(numbers is not None for numbers in read):
+        read = [
+            _unknown(node, builder, n) if found is None else found
+            for n, found in zip(names, read, strict=True)
+        ]
     known = [numbers for numbers in read if numbers is not None]
     if len(known) < len(read) or any(numbers.size > MOST_FOLLOWED for numbers in known):
         return False
@@ -45,6 +50,12 @@ def follow(node: OnnxNode, builder: GraphBuilder) -> bool:
         dtype = node.element_type("to")
     builder.define_constant(node, node.output, numbers.astype(dtype))
     return True
+
+
+def _unknown(node: OnnxNode, builder: GraphBuilder, name: str) -> Numbers | None:
+    """A number of which nothing is known, where a node of the model reads it: steps read quantities that are known."""
+    number = None if builder.quantities.has(name) else unknown_number(node, builder, name)
+    return None if number is None else as_numbers(number).reshape(builder.type_by_name(name).shape)
 
 
 def _moved(node: OnnxNode, builder: GraphBuilder, read: Sequence[Numbers]) -> Numbers | None:
@@ -106,6 +117,18 @@ def _elementwise(combine: Combine) -> Rule:
     return rule
 
 
+def _clipped(node: OnnxNode, builder: GraphBuilder, read: Sequence[Numbers]) -> Numbers | None:
+    """Not below the one end, then not above the other, of which either may be missing."""
+    numbers, *ends = read
+    for index, combine in ((1, Arithmetic.larger), (2, Arithmetic.smaller)):
+        if node.has_input(index):
+            found = _elementwise(combine)(node, builder, [numbers, ends.pop(0)])
+            if found is None:
+                return None
+            numbers = found
+    return numbers
+
+
 def _divided(node: OnnxNode, builder: GraphBuilder, read: Sequence[Numbers]) -> Numbers | None:
     known = read[1].reshape(-1)
     if read[1].size != 1 or _is_open(known[0]) or known[0] < 1:
@@ -165,10 +188,13 @@ TRUTHS: Mapping[str, Rule] = {
     "Greater": _judged(lambda a, b: _is_less(b, a)),
     "Less": _judged(_is_less),
 }
+BOUNDING = ("Clip", "Max", "Min")
+"""What makes of a number of which nothing is known one that has a bound."""
 RULES: Mapping[str, Rule] = {
     **TRUTHS,
     "Add": _elementwise(Arithmetic.add),
     "Cast": _cast,
+    "Clip": _clipped,
     "Concat": _joined,
     "Div": _divided,
     "Gather": _gathered,

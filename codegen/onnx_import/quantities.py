@@ -53,6 +53,10 @@ class Quantities:
         """The quantity that an int64 scalar is, within these ends where it was not known before."""
         return self._by_tensor.setdefault(tensor, Quantity(tensor, least, most))
 
+    def has(self, tensor: str) -> bool:
+        """Whether that scalar is a quantity."""
+        return tensor in self._by_tensor
+
     def numbers(self, tensor: str) -> Numbers | None:
         """What stands in a computed tensor, where that is known of every element."""
         return self._numbers.get(tensor)

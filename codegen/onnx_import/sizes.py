@@ -54,12 +54,18 @@ def number_of(node: OnnxNode, builder: GraphBuilder, index: int) -> list[Number]
     """The same of an input that may also be one number that is computed, of which nothing is known."""
     name = node.input(index)
     is_known = builder.is_constant(name) or known_numbers(builder, name) is not None
-    type_ = builder.type(node, index)
-    if is_known or type_.elements != 1 or type_.dtype not in ("int32", "int64"):
-        return numbers_of(node, builder, index)
+    unknown = None if is_known else unknown_number(node, builder, name)
+    return numbers_of(node, builder, index) if unknown is None else [unknown]
+
+
+def unknown_number(node: OnnxNode, builder: GraphBuilder, name: str) -> Quantity | None:
+    """The one whole number that a computed tensor is, of which nothing is known; None where it is another tensor."""
+    type_ = builder.type_by_name(name)
+    if type_.elements != 1 or type_.dtype not in ("int32", "int64"):
+        return None
     steps = Steps(node, builder)
     scalar = steps("Reshape", steps.cast(name, "int64"), steps.integers())
-    return [builder.quantities.add(scalar, LEAST, MOST)]
+    return builder.quantities.add(scalar, LEAST, MOST)
 
 
 def bounds_of(node: OnnxNode, sizes: Sequence[Number]) -> Shape:
@@ -75,7 +81,7 @@ def bounds_of(node: OnnxNode, sizes: Sequence[Number]) -> Shape:
     if math.prod(shape) > MAX_ELEMENTS:
         raise node.unsupported(
             f"a size of its result depends on data and may be more than {MAX_ELEMENTS}",
-            "bound it, or compute it outside of the network",
+            "bound it by Min or Clip with a constant, as an integer, or compute it outside of the network",
         )
     return shape
 

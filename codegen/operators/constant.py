@@ -9,7 +9,7 @@ import numpy as np
 from codegen.onnx_import.arithmetic import Arithmetic
 from codegen.onnx_import.quantities import Quantity, as_numbers
 from codegen.onnx_import.registry import OnnxHandler, handles
-from codegen.onnx_import.sizes import bounds_of, declare, numbers_of, sizes_of
+from codegen.onnx_import.sizes import bounds_of, declare, number_of, numbers_of, sizes_of
 from codegen.onnx_import.steps import Steps
 from codegen.tensor import Array
 
@@ -85,14 +85,19 @@ def constant_of_shape(node: OnnxNode, builder: GraphBuilder) -> None:
     declare(builder, node.output, sizes)
 
 
-@handles("Range", "constant inputs, or integers between sizes that depend on data")
+@handles(
+    "Range",
+    "constant inputs, or integers between sizes that depend on data, or numbers that the model bounds",
+)
 def range_(node: OnnxNode, builder: GraphBuilder) -> None:
-    """Numbers a known step apart, as many as there may be: between ends of which one is known in the run alone."""
+    """Numbers a known step apart, as many as there may be: between ends of which one is known in the run alone, as a
+    size that depends on data, or a computed number that Min or Clip bound.
+    """
     if any(builder.type(node, index).dtype not in ("int32", "int64") for index in range(3)):
         for index in range(3):
             builder.constant(node, index)
     steps, arithmetic = Steps(node, builder), Arithmetic(node, builder)
-    start, limit = (numbers_of(node, builder, index)[0] for index in range(2))
+    start, limit = (number_of(node, builder, index)[0] for index in range(2))
     step = builder.whole(node, 2)
     if step == 0:
         raise node.malformed("its step is 0")

@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from onnx import NodeProto, TensorProto, helper, numpy_helper
+from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
+from codegen.errors import UnsupportedOperatorError
 from codegen.onnx_import.reader import import_model
 from tests.explorer.test_lengths import Arrays, check, model_of
 
@@ -243,3 +244,37 @@ def test_sizes_are_followed_through_the_arithmetic_of_exporters() -> None:
     ]
     model = model_of(nodes, inputs_of(3, 2), ["y", "z"], CONSTANTS)
     check(model, inputs_of(3, 2), inputs_of(6, 2), inputs_of(1, 2))
+
+
+LIMITS = {
+    "the smaller": [helper.make_node("Min", ["total", "most"], ["limit"])],
+    "clipped": [helper.make_node("Clip", ["total", "zero", "most"], ["limit"])],
+    "clipped above": [helper.make_node("Clip", ["total", "", "most"], ["limit"])],
+}
+
+
+def durations(limit: list[NodeProto]) -> ModelProto:
+    """As synthesisers of speech have it: each place of a text lasts as many frames as the network says."""
+    nodes = [
+        helper.make_node("ReduceSum", ["x"], ["sum"], keepdims=0),
+        helper.make_node("Cast", ["sum"], ["total"], to=TensorProto.INT64),
+        *limit,
+        helper.make_node("Range", ["zero", "limit", "one"], ["frames"]),
+        helper.make_node("Cast", ["frames"], ["times"], to=TensorProto.FLOAT),
+        helper.make_node("CumSum", ["x", "axis"], ["ends"]),
+        helper.make_node("Less", ["times", "ends"], ["is_before"]),
+        helper.make_node("Cast", ["is_before"], ["y"], to=TensorProto.FLOAT),
+    ]
+    constants = {"zero": np.array(0), "one": np.array(1), "axis": np.array(0), "most": np.array(40)}
+    return model_of(nodes, {"x": np.zeros((6, 1), np.float32)}, ["y"], constants)
+
+
+@pytest.mark.parametrize("limit", LIMITS.values(), ids=LIMITS)
+def test_frames_as_many_as_data_say_have_the_bound_that_the_network_gives(limit: list[NodeProto]) -> None:
+    lasting = ({"x": np.full((6, 1), value, np.float32)} for value in (2, 5, 9))
+    check(durations(limit), *lasting)
+
+
+def test_frames_without_a_bound_are_told_how_to_get_one() -> None:
+    with pytest.raises(UnsupportedOperatorError, match="bound it by Min or Clip"):
+        import_model(durations([helper.make_node("Identity", ["total"], ["limit"])]))
