@@ -147,7 +147,7 @@ def test_a_long_axis_that_shrinks_takes_no_square_of_its_length(mode: str) -> No
 @pytest.mark.parametrize("mode", ["linear", "cubic"])
 @pytest.mark.parametrize("dtype", [np.uint8, np.int32])
 def test_sums_of_integers_are_rounded_once_and_kept_to_their_type(mode: str, dtype: type) -> None:
-    x = np.random.default_rng(5).integers(0, 256, (1, 2, 4, 3, 5)).astype(dtype)
+    x: np.ndarray = np.random.default_rng(5).integers(0, 256, (1, 2, 4, 3, 5)).astype(dtype)
     scales = {"scales": np.array([1, 1, 2, 2, 4], np.float32)}
     node = helper.make_node("Resize", ["x", "", "scales"], ["y"], mode=mode)
     model = model_of([node], x.shape, scales, 18)
