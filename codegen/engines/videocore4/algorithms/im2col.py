@@ -14,13 +14,13 @@ from codegen.algorithm_base import AlgorithmBase
 from codegen.engines.videocore4.algorithms.arrangements import arrangement_of
 from codegen.engines.videocore4.algorithms.channel_lanes import ChannelProducts, QpuPointwiseChannels
 from codegen.engines.videocore4.algorithms.convolution import Convolution
-from codegen.engines.videocore4.algorithms.gathered_lines import GatheredLines
+from codegen.engines.videocore4.algorithms.gathered_lines import GatheredLines, Run
 from codegen.engines.videocore4.algorithms.gemm import INPUT_LAYOUTS, is_pointwise
 from codegen.engines.videocore4.algorithms.moves import work_of
 from codegen.engines.videocore4.algorithms.phased import Buffer, behind, both, in_scratch
 from codegen.engines.videocore4.kernels.results import adds_residual
 from codegen.engines.videocore4.layer import Address, QpuLayer
-from codegen.engines.videocore4.layout import LINE_BYTES, Pixel16
+from codegen.engines.videocore4.layout import LINE_BYTES, Pixel16, block_lines
 from codegen.errors import ScheduleError
 from codegen.graph import LayerSpec
 from codegen.operators.conv2d import Conv2d
@@ -29,7 +29,7 @@ from codegen.schedule import Axis, AxisNames, Candidate, Choice, Phase, Point, S
 from codegen.target import Target
 from codegen.tensor import FloatArray, TensorType
 
-ROWS, GROUPS = 32, 8  # of the first phase: a block's channels of a tap lie behind each other
+ROWS, GROUPS = 32, 1  # of the first phase: channels of a tap that are written at a time
 _READ_AHEAD = LINE_BYTES  # by the uniforms' prefetch: not yet what the products' phases write
 MOST_ELEMENTS = 1 << 21  # of the matrix: larger ones take longer to write than a kernel that reads taps again
 
@@ -124,7 +124,9 @@ class QpuIm2colChannels(AlgorithmBase):
             Phase(Candidate(multiplication, inner), self._products.work(multiplication, target, inner)),
             Phase(
                 Candidate(spec, replace(choice, split=(), tile=())),
-                work_of(lines, ROWS, GROUPS, target, float(spec.inputs[0].size_bytes)),
+                work_of(
+                    lines, ROWS, GROUPS, target, *(float(spec.inputs[0].size_bytes),) * 2, read_once=True
+                ),
             ),
         )
 
@@ -166,9 +168,23 @@ class QpuIm2colChannels(AlgorithmBase):
 
 @cache
 def _unfolding(spec: LayerSpec, layout: str) -> GatheredLines:
-    """The lines of the matrix, a tap's behind another's."""
-    matrix = _Unfolded.of(spec).matrix
-    return arrangement_of(_taps(spec), spec.inputs[:1], (matrix,), (layout, "pixel16"))
+    """The lines of the matrix, a tap's behind another's. A few channels of all pixels are written before the next ones:
+    their input stays in the L2 for all taps.
+    """
+    matrix, channels = _Unfolded.of(spec).matrix, spec.inputs[0].shape[1]
+    lines = arrangement_of(_taps(spec), spec.inputs[:1], (matrix,), (layout, "pixel16"))
+    runs = [
+        run.cut(first, min(ROWS, run.lines - first))
+        for run in lines.runs
+        for first in range(0, run.lines, ROWS)
+    ]
+
+    def place(run: Run) -> tuple[int, int, int]:
+        block, line = divmod(run.output_bytes // LINE_BYTES, block_lines(matrix.shape[1]))
+        tap, channel = divmod(line, channels)
+        return channel, block, tap
+
+    return replace(lines, runs=sorted(runs, key=place))
 
 
 def _taps(spec: LayerSpec) -> list[Piece]:

@@ -114,16 +114,19 @@ def work_of(
     target: Target,
     unique_bytes: float,
     held_bytes: float = 0.0,
+    *,
+    read_once: bool = False,
 ) -> Work:
     """What gathered lines ask of the machine; `held_bytes`: of the lines that inputs lie in. Whole lines come from
-    memory, and L2 has those that several requests touch.
+    memory, and L2 has those that several requests touch; where they are `read_once`, for all lines that are written.
     """
     dealt = lines.dealt(rows, groups, target)
     groups_of = [[-(-run.lines // rows) for run in tiles] for tiles in dealt]
     tiles, all_groups = sum(map(len, dealt)), sum(map(sum, groups_of))
     read, form = all_groups * rows, lines.form
     of_table = float(form.table_lines * (read if form.by_line else tiles))
-    fetched = min(float(lines.touched), max(float(lines.lines), held_bytes / LINE_BYTES))
+    written = 0.0 if read_once else float(lines.lines)
+    fetched = min(float(lines.touched), max(written, held_bytes / LINE_BYTES))
     stored = sum(WORD_BYTES * run.lines * run.words for run in lines.runs)
     return Work(
         macs=float(form.taps * lines.lines * LINE_BYTES / WORD_BYTES) if form.weighted else 0.0,
