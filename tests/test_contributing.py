@@ -14,7 +14,7 @@ PACKAGES = (
     "cost_model_rates",
     "element_offset",
     "engine_dsp",
-    "expression_quick_gelu",
+    "expression_scaled_silu",
     "objective_traffic",
     "operator_min_max",
     "strategy_largest_tiles",

@@ -13,31 +13,38 @@ from codegen.onnx_import.inference import type_proto
 from codegen.onnx_import.node import OnnxNode
 
 Attributes = Mapping[str, AttributeProto]
+WRITTEN_EARLY = {"LayerNormalization": 17}
+"""Functions that onnxruntime's optimiser writes into models of older operator sets, and the set that has them first."""
 
 
 def is_function(node: OnnxNode) -> bool:
     """Whether the operator set says what a node of it is, whatever types its inputs have."""
     try:
-        schema: Any = onnx.defs.get_schema(node.op_type, node.opset, node.domain)
+        schema: Any = onnx.defs.get_schema(node.op_type, _set_of(node), node.domain)
     except (onnx.defs.SchemaError, TypeError):
         return False
     return bool(schema.has_function or schema.context_dependent_function_opset_versions)
 
 
+def _set_of(node: OnnxNode) -> int:
+    return node.opset if node.domain else max(node.opset, WRITTEN_EARLY.get(node.op_type, 0))
+
+
 def function_of(node: OnnxNode, builder: GraphBuilder) -> FunctionProto | None:
     """What the operator set says that a node of it is, as a function of other operators; None: it is primitive."""
+    opset = _set_of(node)
     try:
-        schema: Any = onnx.defs.get_schema(node.op_type, node.opset, node.domain)
+        schema: Any = onnx.defs.get_schema(node.op_type, opset, node.domain)
     except (onnx.defs.SchemaError, TypeError):  # the latter for a name that is no UTF-8
         return None
     versions = schema.function_opset_versions if schema.has_function else []
     contextual = schema.context_dependent_function_opset_versions
     data = b""
-    if any(version <= node.opset for version in versions):
-        data = schema.get_function_with_opset_version(max(v for v in versions if v <= node.opset))
-    elif any(version <= node.opset for version in contextual):
+    if any(version <= opset for version in versions):
+        data = schema.get_function_with_opset_version(max(v for v in versions if v <= opset))
+    elif any(version <= opset for version in contextual):
         types = [_type_proto(node, index, builder).SerializeToString() for index in range(len(node.inputs))]
-        version = max(v for v in contextual if v <= node.opset)
+        version = max(v for v in contextual if v <= opset)
         try:
             data = schema.get_context_dependent_function_with_opset_version(
                 version, node.proto.SerializeToString(), types

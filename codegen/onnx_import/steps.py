@@ -24,7 +24,7 @@ class Steps:
         self._node, self._builder, self._count = node, builder, 0
 
     def __call__(self, op_type: str, *inputs: str, to: str = "", **attributes: Any) -> str:
-        return self.several(op_type, inputs, [to or self._fresh(op_type)], **attributes)[0]
+        return self.several(op_type, inputs, [to or self.fresh(op_type)], **attributes)[0]
 
     def several(
         self, op_type: str, inputs: Sequence[str], outputs: Sequence[str], **attributes: Any
@@ -40,7 +40,7 @@ class Steps:
         self, op_type: str, inputs: Sequence[str], attributes: Iterable[AttributeProto], to: str = ""
     ) -> str:
         """An operator with attributes as another node has them."""
-        result = to or self._fresh(op_type)
+        result = to or self.fresh(op_type)
         proto = helper.make_node(op_type, list(inputs), [result], name=f"{self._node.name}/{op_type}")
         proto.attribute.extend(attributes)
         self._builder.expand(self._node, [proto], sets={"": OPSET}, is_step=True)
@@ -49,7 +49,7 @@ class Steps:
     def constant(self, value: Any, dtype: str = "") -> str:
         """The name of a new constant."""
         array: Array = np.asarray(value, dtype=dtype or None)
-        name = self._fresh("constant")
+        name = self.fresh("constant")
         self._builder.define_constant(self._node, name, array)
         return name
 
@@ -70,6 +70,7 @@ class Steps:
         """The shape of a tensor, computed or constant."""
         return self.type(tensor).shape
 
-    def _fresh(self, what: str) -> str:
+    def fresh(self, what: str) -> str:
+        """A name that no tensor has."""
         self._count += 1
         return self._builder.free_tensor(f"{self._node.name}/{what}_{self._count}")

@@ -28,6 +28,8 @@ MODULES = (
     "non_max_suppression",
     "non_zero",
     "normalization",
+    "onnxruntime_attention",
+    "onnxruntime_fusions",
     "onnxruntime_quantization",
     "pad2d",
     "pairwise_coupling",

@@ -140,7 +140,9 @@ IMPOSSIBLE = {
     "own": Impossible(
         "Swish", "operator set 'com.acme'", "a function that says what it is", domain="com.acme"
     ),
-    "fused": Impossible("FusedConv", "operator set 'com.microsoft'", "without it", domain="com.microsoft"),
+    "fused": Impossible(
+        "PagedAttention", "operator set 'com.microsoft'", "without it", domain="com.microsoft"
+    ),
     "map": Impossible("DictVectorizer", "operator set 'ai.onnx.ml'", "without it", domain="ai.onnx.ml"),
     "slope": Impossible("Gradient", f"operator set '{TRAINING}'", "without it", domain=TRAINING),
     "adam": Impossible(

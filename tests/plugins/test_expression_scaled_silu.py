@@ -16,7 +16,7 @@ from tests.plugins.installed import explore_with, install
 @pytest.fixture
 def words(tmp_path: Path) -> tuple[str | Path, ...]:
     model = write_tiny_model(
-        tmp_path / "gated.onnx", operator="com.microsoft.QuickGelu", side=48, channels=64
+        tmp_path / "gated.onnx", operator="com.microsoft.ScaledSiLU", side=48, channels=64
     )
     places = ("--store", tmp_path / "samples.sqlite", "--out", tmp_path / "out")
     return ("run", "--device", "pi-zero", "--model", model, "--layer-budget", "1", *places)
@@ -25,7 +25,7 @@ def words(tmp_path: Path) -> tuple[str | Path, ...]:
 def test_a_line_from_a_package_is_searched_compiled_and_checked(
     tmp_path: Path, words: tuple[str | Path, ...]
 ) -> None:
-    ended = explore_with(install("expression_quick_gelu", tmp_path / "site"), *words, cwd=tmp_path)
+    ended = explore_with(install("expression_scaled_silu", tmp_path / "site"), *words, cwd=tmp_path)
     assert ended.returncode == 0, ended.stderr
     check = json.loads((tmp_path / "out" / "summary.json").read_text())["check"]
     assert check["largest_error"] <= check["tolerance"] and check["kind"] == "simulated"
