@@ -30,6 +30,7 @@ MODULES = (
     "normalization",
     "onnxruntime_attention",
     "onnxruntime_fusions",
+    "onnxruntime_lstm",
     "onnxruntime_quantization",
     "pad2d",
     "pairwise_coupling",

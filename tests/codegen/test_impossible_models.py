@@ -99,7 +99,9 @@ IMPOSSIBLE = {
         inputs=(),
         attributes={"body": loop_body()},
     ),
-    "count": Impossible("Range", *COMPUTED, inputs=((INT64, ()),), constants=(np.int64(9), np.int64(1))),
+    "count": Impossible(
+        "Range", "depends on data", "bound it", inputs=((INT64, ()),), constants=(np.int64(9), np.int64(1))
+    ),
     "form": Impossible("Reshape", *COMPUTED, inputs=(MATRIX, (INT64, (2,)))),
     "copies": Impossible("Tile", *COMPUTED, inputs=(MATRIX, (INT64, (2,)))),
     "wide": Impossible("Expand", *COMPUTED, inputs=(MATRIX, (INT64, (2,)))),
