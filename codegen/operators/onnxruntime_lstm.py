@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from onnx import GraphProto, helper
@@ -98,9 +98,13 @@ def _body(prefix: str, recurrence: str, scale: str, zero: str) -> GraphProto:
     nodes = []
     for line in lines:
         op_type, rest = line.split(" ", 1)
-        read, written = rest.split(" -> ")
-        attributes = {"Cast": {"to": 1}, "Split": {"axis": -1, "num_outputs": GATES}}.get(op_type, {})
-        nodes.append(helper.make_node(op_type, named(read), named(written), **attributes))
+        taken, written = rest.split(" -> ")
+        attributes: dict[str, Any] = {"Cast": {"to": 1}, "Split": {"axis": -1, "num_outputs": GATES}}.get(
+            op_type, {}
+        )
+        nodes.append(helper.make_node(op_type, named(taken), named(written), **attributes))
     inputs, outputs = named("state cell given"), named("next next_cell row")
-    values = [[helper.make_tensor_value_info(name, 1, None) for name in names] for names in (inputs, outputs)]
-    return helper.make_graph(nodes, prefix, *values)
+    read, given = (
+        [helper.make_tensor_value_info(name, 1, None) for name in names] for names in (inputs, outputs)
+    )
+    return helper.make_graph(nodes, prefix, read, given)

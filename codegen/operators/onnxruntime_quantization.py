@@ -216,4 +216,5 @@ def _unpacked(node: OnnxNode, builder: GraphBuilder) -> Array:
 def _parted(rows: Array, bits: int) -> Array:
     """The numbers of so many bits that bytes hold, the lowest first."""
     shifts = np.arange(0, 8, bits, dtype=np.uint8)
-    return ((rows[..., None] >> shifts) & np.uint8(2**bits - 1)).reshape(len(rows), -1)
+    shifted = np.right_shift(rows.astype(np.uint8)[..., None], shifts)
+    return np.bitwise_and(shifted, np.uint8(2**bits - 1)).reshape(len(rows), -1)

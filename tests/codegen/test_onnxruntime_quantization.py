@@ -63,7 +63,7 @@ CHANNELS_LAST: dict[str, tuple[list[str], dict[str, Any]]] = {
 @pytest.mark.parametrize("op_type", CHANNELS_LAST)
 def test_channels_may_come_last(op_type: str) -> None:
     inputs, attributes = CHANNELS_LAST[op_type]
-    more = {
+    more: dict[str, np.ndarray] = {
         "k": whole_numbers((6, 4, 3, 2), "int8"),
         "ws6": np.linspace(0.001, 0.004, 6, dtype=np.float32),
         "wz6": np.zeros(6, np.int8),
@@ -101,7 +101,7 @@ def check(
     assert off.max() <= most and (wanted.dtype.kind == "f" or np.count_nonzero(off) <= 0.03 * off.size)
 
 
-FLOATS = {"bias": normal(7), "numbers": normal(3, 6)}
+FLOATS: dict[str, np.ndarray] = {"bias": normal(7), "numbers": normal(3, 6)}
 
 
 @pytest.mark.parametrize("last", [["xz", "wz", "bias"], ["xz"], ["", "", "bias"]])
@@ -120,7 +120,7 @@ def test_floats_are_quantised_in_the_run(last: list[str]) -> None:
 def test_weights_of_few_bits_are_unpacked(bits: int, asymmetric: bool) -> None:
     rows, columns, block = 5, 40, 16
     random = np.random.default_rng(bits)
-    constants = {
+    constants: dict[str, np.ndarray] = {
         "packed": random.integers(0, 256, (rows, 3, block * bits // 8)).astype(np.uint8),
         "scales": random.uniform(0.01, 0.1, rows * 3).astype(np.float32),
         "zeros": random.integers(0, 256, rows * -(-3 * bits // 8)).astype(np.uint8),
@@ -132,7 +132,10 @@ def test_weights_of_few_bits_are_unpacked(bits: int, asymmetric: bool) -> None:
 
 
 def test_weights_of_few_bits_that_do_not_fit_are_told() -> None:
-    constants = {"packed": np.zeros((5, 3, 8), np.uint8), "scales": np.ones(14, np.float32)}
+    constants: dict[str, np.ndarray] = {
+        "packed": np.zeros((5, 3, 8), np.uint8),
+        "scales": np.ones(14, np.float32),
+    }
     inputs, x = ["x", "packed", "scales"], normal(3, 40)
     with pytest.raises(ModelError, match="14 scales do not fit"):
         import_model(model_of("MatMulNBits", inputs, x, constants, K=40, N=5, bits=4, block_size=16))
