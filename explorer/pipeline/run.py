@@ -35,6 +35,7 @@ from explorer.plans.check import (
     check_side_by_side,
     failure_of,
     runs_side_by_side,
+    staged,
     tolerance_of,
     trials_as_stored,
     trials_of,
@@ -332,6 +333,7 @@ def _performer(boards: Workers[Board], network: Network, seed: int, clocks: Cond
         inputs = trial().inputs
         run = rested(lambda: boards.call(lambda board: board.run_bundle(bundle, inputs)), clocks)
         (own,) = trials_as_stored(network.graph, plan, [trial()])
-        return run, failure_of(run, own, plan)
+        again = partial(boards.call, lambda board: staged(board, bundle, [own]))
+        return run, failure_of(run, own, plan, again)
 
     return perform

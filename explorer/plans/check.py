@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from explorer.errors import CheckFailedError
 from explorer.measure.judge import relative_error
 from explorer.measure.workers import Workers
 from explorer.plans.network import Network
+from explorer.plans.stages import Staged, in_stages
 from explorer.runs.report import AccuracyReport, CheckReport
 from microbench.board import Board, BundleRun
 
@@ -151,8 +152,22 @@ def _reference(session: Any, graph: Graph, inputs: Mapping[str, AnyArray]) -> tu
 def check_bundle(
     board: Board, bundle: Path, trials: Sequence[Trial], tolerance: float
 ) -> tuple[CheckReport, BundleRun]:
-    """Runs the bundle on every input; the report has the largest error, the run is the first input's."""
-    return _verdict([board.run_bundle(bundle, trial.inputs) for trial in trials], trials, tolerance)
+    """Runs the bundle on every input; the report has the largest error, the run is the first input's. A network that
+    decides otherwise than onnxruntime is compared by stages.
+    """
+    runs = [board.run_bundle(bundle, trial.inputs) for trial in trials]
+    return _verdict(runs, trials, tolerance, lambda: staged(board, bundle, trials))
+
+
+def staged(board: Board, bundle: Path, trials: Sequence[Trial]) -> Staged | None:
+    """What `in_stages` says of a bundle on a board; None where the trials do not tell their graph."""
+    graph = trials[0].graph
+    if graph is None:
+        return None
+    inputs = [trial.inputs for trial in trials]
+    return in_stages(
+        lambda place, values: board.run_bundle(place, values).outputs, board.target, bundle, graph, inputs
+    )
 
 
 def runs_side_by_side(boards: Workers[Board], bundles: Sequence[Path], trial: Trial) -> list[BundleRun]:
@@ -165,10 +180,32 @@ def check_side_by_side(
 ) -> tuple[CheckReport, BundleRun]:
     """As `check_bundle` on whichever board is free, where the run of the first input is known."""
     others = boards.map(lambda board, trial: board.run_bundle(bundle, trial.inputs), trials[1:])
-    return _verdict([first, *others], trials, tolerance)
+    return _verdict(
+        [first, *others],
+        trials,
+        tolerance,
+        lambda: boards.call(lambda board: staged(board, bundle, trials)),
+    )
 
 
 def _verdict(
+    runs: Sequence[BundleRun],
+    trials: Sequence[Trial],
+    tolerance: float,
+    again: Callable[[], Staged | None],
+) -> tuple[CheckReport, BundleRun]:
+    """By the runs; where they are too far off, by what is found `again`, in stages."""
+    report, first = _by_outputs(runs, trials, tolerance)
+    found = None if report.largest_error <= tolerance else again()
+    if found is None:
+        return report, first
+    wanted = [replace(trial, outputs=outputs) for trial, outputs in zip(trials, found.outputs, strict=True)]
+    again_report, _ = _by_outputs(runs, wanted, tolerance)
+    error = max(found.error, again_report.largest_error)
+    return replace(again_report, largest_error=error, deciding=found.tensors), first
+
+
+def _by_outputs(
     runs: Sequence[BundleRun], trials: Sequence[Trial], tolerance: float
 ) -> tuple[CheckReport, BundleRun]:
     checked = list(zip(runs, trials, strict=True))
@@ -194,9 +231,14 @@ def _accuracy(checked: Sequence[tuple[BundleRun, Trial]]) -> AccuracyReport | No
     return AccuracyReport(max(_error_of(run, trial) for run, trial in own), sum(same))
 
 
-def failure_of(run: BundleRun, trial: Trial, plan: Plan) -> str:
-    """What is wrong with the outputs of a plan's bundle; empty where nothing is."""
+def failure_of(
+    run: BundleRun, trial: Trial, plan: Plan, again: Callable[[], Staged | None] = lambda: None
+) -> str:
+    """What is wrong with the outputs of a plan's bundle; empty where nothing is, or nothing `again`, in stages."""
     error, allowed = _error_of(run, trial), tolerance_of(plan)
+    if not error <= allowed:
+        found = again()
+        error = error if found is None else found.error
     if error <= allowed:
         return ""
     return f"in the network: largest error {error:.3g} of the largest output; allowed {allowed:g}"

@@ -53,6 +53,9 @@ class CheckReport:
     accuracy: AccuracyReport | None = (
         None  # where weights are rounded, without which the rest is then compared
     )
+    deciding: int = (
+        0  # tensors that decisions were made from and compared with the reference's, where these differ
+    )
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,15 @@ from rich.table import Table
 
 from codegen.schedule import Values
 from explorer.runs.noise import noise_of_report
-from explorer.runs.report import AccuracyReport, CpuPlanReport, ModelQuality, Regret, RunReport, StepReport
+from explorer.runs.report import (
+    AccuracyReport,
+    CheckReport,
+    CpuPlanReport,
+    ModelQuality,
+    Regret,
+    RunReport,
+    StepReport,
+)
 from explorer.terminal.sheet import Sheet
 from explorer.terminal.units import seconds
 
@@ -209,7 +217,8 @@ def summary_lines(report: RunReport) -> list[tuple[str, str]]:
             (
                 "against onnxruntime" if check.accuracy is None else "against its own weights",
                 f"largest error {check.largest_error:.2e} of the largest output on {check.inputs} inputs "
-                f"(allowed {check.tolerance:g}); top 5 {'the same' if check.same_top5 else 'DIFFERENT'}",
+                f"(allowed {check.tolerance:g}); top 5 {'the same' if check.same_top5 else 'DIFFERENT'}"
+                f"{_deciding(check)}",
             ),
         ]
     if report.check and report.check.accuracy:
@@ -232,6 +241,17 @@ def summary_lines(report: RunReport) -> list[tuple[str, str]]:
     lines.append(("noise floor", noise_of_report(report)))
     counts = ", ".join(f"{count} {name}" for name, count in report.samples.items())
     return [*lines, ("candidates", counts)]
+
+
+def _deciding(check: CheckReport) -> str:
+    """How outputs were compared that are not onnxruntime's, after a semicolon."""
+    if not check.deciding:
+        return ""
+    tensors = "tensor" if check.deciding == 1 else "tensors"
+    return (
+        f"; it sorts or selects otherwise than onnxruntime, by rounding: the {check.deciding} {tensors} that "
+        "decide are compared with the reference's, and the outputs with what follows from them"
+    )
 
 
 def _accuracy(accuracy: AccuracyReport, inputs: int) -> str:

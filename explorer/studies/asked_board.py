@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from statistics import fmean
 from types import TracebackType
@@ -20,7 +21,7 @@ from explorer.measure.measurer import Measurer, overheads_of
 from explorer.measure.workers import Workers
 from explorer.pipeline.boards import close
 from explorer.pipeline.run import REPEATS
-from explorer.plans.check import failure_of, trials_of
+from explorer.plans.check import failure_of, staged, trials_of
 from explorer.plans.planning import decisions
 from explorer.plans.searched_network import SearchedNetwork
 from explorer.settings import RunSettings
@@ -102,7 +103,8 @@ class AskedBoard:
         if key not in self._runs:
             trial = trials_of(found.network, self._settings.search.seed, 1)[0]
             run = self._boards.call(lambda board: board.run_bundle(bundle, trial.inputs))
-            self._runs[key] = run, failure_of(run, trial, plan)
+            again = partial(self._boards.call, lambda board: staged(board, bundle, [trial]))
+            self._runs[key] = run, failure_of(run, trial, plan, again)
         return self._runs[key]
 
 

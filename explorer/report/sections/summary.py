@@ -133,6 +133,11 @@ def _report_facts(report: RunReport) -> Iterator[tuple[str, str, str]]:
         against = "onnxruntime" if check.accuracy is None else "the network with its rounded weights"
         text = f"of the largest output, on {counted(check.inputs, 'input')} against {against}; {top}"
         yield "largest error", f"{check.largest_error:.2e}", f"{text}; allowed {check.tolerance:g}"
+        if check.deciding:
+            text = (
+                "it sorts or selects otherwise than onnxruntime, by rounding; the outputs follow from these"
+            )
+            yield "tensors that decide", str(check.deciding), text
         if check.accuracy:
             same = f"{check.accuracy.same_top1} of {counted(check.inputs, 'input')}"
             text = f"of the largest output against the network's own weights; top 1 the same on {same}"
