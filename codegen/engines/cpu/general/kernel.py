@@ -48,6 +48,10 @@ class GeneralKernel(CpuKernel):
         """How often the innermost statement is executed."""
         return float(sum(tensor.elements for tensor in spec.outputs))
 
+    def reads(self, spec: LayerSpec) -> int:
+        """Elements that it reads: of every input and constant one."""
+        return len(spec.inputs) + len(spec.weights)
+
     def workspace_bytes(self, spec: LayerSpec) -> int:
         """Bytes of `workspace` that it needs."""
         return 0
@@ -56,7 +60,7 @@ class GeneralKernel(CpuKernel):
         return ()
 
     def work(self, spec: LayerSpec, target: Target, choice: Choice) -> Work:
-        count, reads = Count(), len(spec.inputs) + len(spec.weights)
+        count, reads = Count(), self.reads(spec)
         alu = LOOP_INSTRUCTIONS + (reads + 1) * ADDRESS_INSTRUCTIONS
         count.add(self.steps(spec), alu=alu, loads=reads, stores=1)
         return count.work(spec, float(spec.macs), 0.0, 0.0, workspace_bytes=float(self.workspace_bytes(spec)))

@@ -37,6 +37,9 @@ class CpuMoves(GeneralKernel):
         others = isinstance(spec.op, Transpose | Reshape | Concat | Split)
         return others and spec.inputs[0].dtype != FLOAT32.name
 
+    def reads(self, spec: LayerSpec) -> int:
+        return 1  # each element is of one input
+
     def body(self, spec: LayerSpec) -> str:
         op = spec.op
         if isinstance(op, Reshape):
