@@ -29,7 +29,7 @@ from codegen.onnx_import.names import Names
 from codegen.onnx_import.node import OnnxNode
 from codegen.onnx_import.quantities import Quantities
 from codegen.onnx_import.sequences import Sequences
-from codegen.onnx_import.tensors import MAX_ELEMENTS, to_array
+from codegen.onnx_import.tensors import MAX_ELEMENTS, NARROW, to_array
 from codegen.operator import Operator
 from codegen.tensor import Array, FloatArray, TensorType
 
@@ -111,11 +111,17 @@ class GraphBuilder:
             )
         return self.value(name)
 
+    def is_narrow(self, name: str) -> bool:
+        """Whether it is a constant of integers of 4 bits, which those of 8 hold."""
+        return name in self._initializers and self._initializers[name].data_type in NARROW
+
     def value(self, name: str) -> Array:
         """The value of a constant by name."""
         if name not in self._constants:
             what = f"initializer {name!r}"
-            self._constants[name] = to_array(self._initializers[name], what, self.directory)
+            self._constants[name] = to_array(
+                self._initializers[name], what, self.directory, takes_narrow=True
+            )
         return self._constants[name]
 
     def weight(self, node: OnnxNode, index: int) -> FloatArray:

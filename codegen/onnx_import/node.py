@@ -118,8 +118,10 @@ class OnnxNode:
         return values[0], values[1]
 
     def element_type(self, name: str, default: int = 0) -> str:
-        """The name of the element type that an attribute numbers; raises UnsupportedTypeError for others."""
-        number = self.integer(name, default)
+        """The name of the element type that an attribute numbers, the default's where it is undefined; raises
+        UnsupportedTypeError for others.
+        """
+        number = self.integer(name, default) or default
         if number not in CONVERTIBLE:
             raise UnsupportedTypeError(
                 f"{self.where}: attribute {name} asks for elements of {type_name(number)}; supported are float16 to "

@@ -229,6 +229,10 @@ class _Reader:
     def _emit(self, node: OnnxNode) -> None:
         handlers, builder = registry().handlers, self._builder
         key = (node.domain, node.op_type)
+        if node.op_type == "QuantizeLinear" and node.has_input(2) and builder.is_narrow(node.inputs[2]):
+            raise node.unsupported(
+                "it gives integers of 4 bits", "quantise what is computed to 8 bits or more"
+            )
         if not node.domain and is_foldable(node, builder):
             fold(node, builder, import_model)
             if node.op_type == "DequantizeLinear" and (origin := dequantized(node, builder)):

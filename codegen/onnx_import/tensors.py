@@ -5,8 +5,9 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 from onnx import TensorProto, helper, numpy_helper
@@ -32,6 +33,11 @@ CONVERTIBLE = frozenset(
         TensorProto.UINT64,
     }
 )
+NARROW: Mapping[int, np.dtype[Any]] = {
+    TensorProto.INT4: np.dtype(np.int8),
+    TensorProto.UINT4: np.dtype(np.uint8),
+}
+"""Element types of weights that take half a byte, and those that hold them."""
 
 
 def type_name(data_type: int) -> str:
@@ -44,12 +50,13 @@ def type_name(data_type: int) -> str:
     )
 
 
-def to_array(tensor: TensorProto, what: str, directory: Path) -> Array:
-    """The value of a tensor; external data are looked for in `directory`.
+def to_array(tensor: TensorProto, what: str, directory: Path, *, takes_narrow: bool = False) -> Array:
+    """The value of a tensor, of integers of 4 bits in those of 8; external data are looked for in `directory`.
 
     Raises ModelError naming `what`, and the file of external data that are missing or too short.
     """
-    if tensor.data_type not in CONVERTIBLE:
+    held = NARROW.get(tensor.data_type) if takes_narrow else None
+    if held is None and tensor.data_type not in CONVERTIBLE:
         raise UnsupportedTypeError(
             f"{what} has elements of {type_name(tensor.data_type)}; supported are float16 to float64, integers of 8 to "
             "64 bits and bool; export the model with these"
@@ -60,7 +67,8 @@ def to_array(tensor: TensorProto, what: str, directory: Path) -> Array:
     if tensor.data_location == TensorProto.EXTERNAL:
         return _external(tensor, what, directory)
     try:
-        return numpy_helper.to_array(tensor)
+        value = numpy_helper.to_array(tensor)
+        return value if held is None else value.astype(held)
     except (ValueError, TypeError, OverflowError) as error:
         raise ModelError(
             f"{what} of shape {shape} does not hold its data ({error}); export the model again"
@@ -70,9 +78,11 @@ def to_array(tensor: TensorProto, what: str, directory: Path) -> Array:
 def _external(tensor: TensorProto, what: str, directory: Path) -> Array:
     entries = {entry.key: entry.value for entry in tensor.external_data}
     path = _external_path(entries.get("location", ""), what, directory)
-    dtype = np.dtype(helper.tensor_dtype_to_np_dtype(tensor.data_type)).newbyteorder("<")
+    held = NARROW.get(tensor.data_type)
+    dtype = np.dtype(held or helper.tensor_dtype_to_np_dtype(tensor.data_type)).newbyteorder("<")
     shape = tuple(tensor.dims)
-    size = int(np.prod(shape, dtype=object)) * dtype.itemsize
+    count = int(np.prod(shape, dtype=object))
+    size = count * dtype.itemsize if held is None else -(-count // 2)
     offset = _count(entries.get("offset", "0"), "offset", what)
     length = _count(entries.get("length", str(size)), "length", what)
     if length != size:
@@ -96,7 +106,15 @@ def _external(tensor: TensorProto, what: str, directory: Path) -> Array:
         raise ModelError(
             f"{what}: external data file {path} cannot be read ({error.strerror or error}); put it beside the model"
         ) from error
-    return np.frombuffer(data, dtype=dtype).reshape(shape).astype(dtype.newbyteorder("="))
+    found = np.frombuffer(data, dtype=dtype) if held is None else _halves(data, held)[:count]
+    return found.reshape(shape).astype(dtype.newbyteorder("="))
+
+
+def _halves(data: bytes, dtype: np.dtype[Any]) -> Array:
+    """The two numbers that each byte holds, the lower one first."""
+    whole: Array = np.frombuffer(data, dtype=dtype)
+    both: Array = np.stack([np.left_shift(whole, 4), whole], axis=1)
+    return np.asarray(np.right_shift(both, 4)).reshape(-1)
 
 
 def _external_path(location: str, what: str, directory: Path) -> Path:

@@ -101,10 +101,15 @@ def quantize_linear(node: OnnxNode, builder: GraphBuilder) -> None:
 
 
 @handles(
-    "DequantizeLinear", "from integers of 8 to 32 bits; scales for all, for each index of an axis, in blocks"
+    "DequantizeLinear",
+    "from integers of 8 to 32 bits, constant ones of 4; scales for all, for each index of an axis, in blocks",
 )
 def dequantize_linear(node: OnnxNode, builder: GraphBuilder) -> None:
     """The distance from the zero point times the scale."""
+    if node.element_type("output_dtype", TensorProto.FLOAT) != builder.type(node, 1).dtype and node.flag(
+        "output_dtype"
+    ):
+        raise node.unsupported("it gives another type than that of its scale", "export the model without it")
     origin = dequantized(node, builder)
     if origin is not None:
         builder.dequantized[node.output] = origin
