@@ -28,6 +28,7 @@ from codegen.lengths import cut_to_lengths
 from codegen.loaded import LoadedBundle, load_bundle
 from codegen.onnx_import.content import model_sha256
 from codegen.onnx_import.reader import import_model
+from codegen.onnx_import.texts import texts_as_places
 from codegen.operators.literal import Literal
 from codegen.operators.zip_map import mapped_outputs
 from codegen.passes.pipeline import optimize
@@ -97,12 +98,12 @@ class PreparedModel(BackendRep):
         initializers = {tensor.name for tensor in model.graph.initializer}
         self.inputs = [info.name for info in model.graph.input if info.name not in initializers]
         self.outputs = [info.name for info in model.graph.output]
-        self._maps = mapped_outputs(model)
+        self._maps, (_, self._texts) = mapped_outputs(model), texts_as_places(model)
         self.compiled: Compiled | None = None
 
     def run(self, inputs: Any, **kwargs: Any) -> tuple[Any, ...]:
-        """The outputs, in the model's order and also by name, for inputs in the model's order, or by name: arrays, and
-        lists of dictionaries where the model gives maps.
+        """The outputs, in the model's order and also by name, for inputs in the model's order, or by name: arrays, of
+        texts too where these name classes, and lists of dictionaries where the model gives maps.
 
         Raises ModelError and its kin where the model cannot be imported, SearchError where a layer has no algorithm,
         TensorError for other inputs than the model's.
@@ -117,6 +118,8 @@ class PreparedModel(BackendRep):
         return outputs
 
     def _mapped(self, name: str, result: AnyArray) -> AnyArray | list[dict[int | str, float]]:
+        if name in self._texts:
+            return np.array(self._texts[name], dtype=object)[result]
         keys = self._maps.get(name)
         if keys is None:
             return result

@@ -29,6 +29,7 @@ from codegen.onnx_import.node import OnnxNode
 from codegen.onnx_import.number_rules import follow
 from codegen.onnx_import.order import in_order
 from codegen.onnx_import.signature import check_signature, refusal
+from codegen.onnx_import.texts import texts_as_places
 from codegen.operator_registry import registry
 from codegen.spec_check import check
 from codegen.tensor import Array
@@ -105,7 +106,8 @@ def survey(
     return found
 
 
-def _survey(model: ModelProto, directory: Path, shapes: Shapes, name: str) -> Survey:
+def _survey(given: ModelProto, directory: Path, shapes: Shapes, name: str) -> Survey:
+    model, _ = texts_as_places(given)
     opset, proto = opset_of(model), model.graph
     check_names(model)
     check_unique(proto)

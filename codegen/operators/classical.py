@@ -102,7 +102,11 @@ def linear_regressor(node: OnnxNode, builder: GraphBuilder) -> None:
     transformed(node, steps, _linear(node, steps, node.integer("targets", 1)), to=node.output)
 
 
-@handles("LinearClassifier", "all but PROBIT; classes are integers", DOMAIN)
+@handles(
+    "LinearClassifier",
+    "all but PROBIT; classes that are texts as their places, `explorer.backend` gives these",
+    DOMAIN,
+)
 def linear_classifier(node: OnnxNode, builder: GraphBuilder) -> None:
     """Labels, and scores of classes; of two classes the scores of the second alone may be given."""
     steps, known = Steps(node, builder), labels(node, "classlabels_ints")
@@ -208,7 +212,11 @@ def _as_given(node: OnnxNode, steps: Steps, rows: str) -> None:
     steps("Reshape", single, steps.integers(*steps.shape(node.input(0))), to=node.output)
 
 
-@handles("LabelEncoder", "numbers to numbers", DOMAIN)
+@handles(
+    "LabelEncoder",
+    "numbers, and texts that name classes, to either; texts as their places, `explorer.backend` gives these",
+    DOMAIN,
+)
 def label_encoder(node: OnnxNode, builder: GraphBuilder) -> None:
     """Each element's value in a table, by equality, or a default; what is no number may be a key. Of equal keys the
     last counts.

@@ -42,7 +42,11 @@ def svm_regressor(node: OnnxNode, builder: GraphBuilder) -> None:
     transformed(node, steps, y, to=node.output)
 
 
-@handles("SVMClassifier", "all but PROBIT; classes are integers", DOMAIN)
+@handles(
+    "SVMClassifier",
+    "all but PROBIT; classes that are texts as their places, `explorer.backend` gives these",
+    DOMAIN,
+)
 def svm_classifier(node: OnnxNode, builder: GraphBuilder) -> None:
     """Labels, and scores: probabilities of classes where it has parameters for them, else a score of each pair of
     classes, of two classes its negative beside it; without support vectors a score of each class. The class with most

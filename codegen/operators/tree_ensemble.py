@@ -80,7 +80,11 @@ def put_together(node: OnnxNode, steps: Steps, x: str, trees: Trees, aggregate: 
     return steps(AGGREGATES[aggregate], leaves_of(steps, x, trees), steps.integers(1), keepdims=0)
 
 
-@handles("TreeEnsembleClassifier", "all but PROBIT; classes are integers", DOMAIN)
+@handles(
+    "TreeEnsembleClassifier",
+    "all but PROBIT; classes that are texts as their places, `explorer.backend` gives these",
+    DOMAIN,
+)
 def tree_ensemble_classifier(node: OnnxNode, builder: GraphBuilder) -> None:
     """Labels, and scores of classes; of two classes the trees may give the scores of one alone."""
     steps, known = Steps(node, builder), labels(node, "classlabels_int64s")

@@ -304,17 +304,11 @@ TREES = forest("target", [0], ("BRANCH_LEQ",))
             UnsupportedOperatorError,
             "MEMBER",
         ),
-        (
-            "LinearClassifier",
-            {"coefficients": [1.0] * 8, "classlabels_strings": ["a", "b"]},
-            UnsupportedOperatorError,
-            "texts",
-        ),
         ("LinearRegressor", {"coefficients": [1.0] * 3}, ModelError, "3 coefficients for 1 times 4"),
         ("Scaler", {"offset": [1.0, 2.0]}, ModelError, "2 values for 4 columns"),
         ("OneHotEncoder", {"cats_strings": ["a"]}, UnsupportedOperatorError, "texts"),
         ("ZipMap", {"classlabels_int64s": [1, 2, 3]}, ModelError, "3 keys for scores"),
-        ("LabelEncoder", {"keys_floats": [1.0], "values_strings": ["a"]}, UnsupportedOperatorError, "texts"),
+        ("LabelEncoder", {"keys_strings": ["a"], "values_floats": [1.0]}, UnsupportedOperatorError, "texts"),
         (
             "DictVectorizer",
             {"int64_vocabulary": [1]},
