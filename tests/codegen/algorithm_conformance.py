@@ -31,6 +31,7 @@ OTHER_MACS = {
     "cpu_blocked_winograd": "products of transformed tiles, which are fewer",
     "cpu_blocked_chain": "rows that two bands need may be computed twice",
     "qpu_winograd": "products of transformed tiles, which are fewer",
+    "qpu_winograd_strided": "products of transformed tiles, which are fewer",
     "qpu_winograd_channels": "products of transformed tiles, which are fewer",
     "cpu_conv_transpose": "taps that meet an output alone",
     "cpu_blocked_conv_transpose": "taps that meet an output alone",

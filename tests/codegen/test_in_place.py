@@ -96,7 +96,7 @@ def deep_module_of(op: Conv2d) -> Graph:
 
 def module_of(algorithm: str) -> Graph:
     """Three parts, the middle one ("part") a layer that the algorithm computes."""
-    wide = algorithm.endswith("_channels") or algorithm == "qpu_winograd"
+    wide = algorithm.endswith("_channels") or algorithm in ("qpu_winograd", "qpu_winograd_strided")
     outputs = 42 if wide else 26
     if algorithm in DEEP:  # of so many channels that splitting their sums helps
         return deep_module_of(DEEP[algorithm])
@@ -125,6 +125,9 @@ def module_of(algorithm: str) -> Graph:
     elif algorithm.startswith("qpu_depthwise"):
         op = Conv2d((3, 3), pads=(1, 1, 1, 1), groups=20)
         part = build.add(op, other, [(20, 1, 3, 3), (20,)], name="part")
+    elif algorithm == "qpu_winograd_strided":
+        op = Conv2d((3, 3), strides=(2, 2), pads=(7, 7, 7, 8))  # as many outputs as inputs
+        part = build.add(op, other, [(outputs, 20, 3, 3), (outputs,)], name="part")
     elif algorithm == "qpu_grouped":
         part = build.add(
             Conv2d((3, 3), pads=(1, 1, 1, 1), groups=5), other, [(15, 4, 3, 3), (15,)], name="part"

@@ -101,6 +101,8 @@ LAYERS = {
             ("planes by lines", ("qpu_planes",)),
             ("borders wider than windows", ("qpu_planes",)),
             ("tiles of two images and a sum", ("qpu_winograd", "qpu_winograd_channels")),
+            ("strided tiles", ("qpu_winograd_strided",)),
+            ("strided tiles of two images and a sum", ("qpu_winograd_strided",)),
             ("tiles and their own input", ("qpu_winograd", "qpu_winograd_channels")),
         )
         for name in names

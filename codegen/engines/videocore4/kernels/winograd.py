@@ -1,13 +1,20 @@
 """The two transforms of a Winograd convolution F(m x m, 3 x 3): of inputs before the products, and of these after.
 
 Lanes are 16 tiles of one channel. The points of F(4 x 4) are 0, +-1/2, +-1 and infinity: every constant is a small
-immediate. A transformed tile has `points` = (m + 2)**2 elements, in the order of `element_order`: columns one behind
-the other, in which rows come as the transform of the products wants them.
+immediate. A transformed tile has `Form.side`**2 elements, in the order of `element_order`: columns one behind the
+other, in which rows come as the transform of the products wants them.
+
+With strides of 2 there is F(2 x 2), of differences alone. Of a row x0 to x4 the two outputs are the sums of the first
+two and of the last two of
+
+    g0 (x0 - x2) + g1 x1,  (g0 + g2) x2,  g1 x3 + g2 (x4 - x2).
+
+So a tile's 25 elements are summed up to 9 products, of 4, 2 or 1 elements, which lie behind each other.
 
 The input's kernel. The block: address of the first tile's words, number of tiles. Words of a tile: address of its
 table, of the input's first channel, of the zeros that lanes outside read (a line for each channel), number of times
-`channels_together`, output address of its first line. The table holds a line of byte offsets for each element of the
-(m + 2) x (m + 2) inputs, row by row; below 0: outside. The first elements of all channels lie behind each other, then
+`channels_together`, output address of its first line. The table holds a line of byte offsets for each of the inputs of
+a tile, row by row; below 0: outside. The first elements of all channels lie behind each other, then
 the second ones.
 
 The products' kernel. Lanes are 16 columns of outputs from a multiple of 16 on: each reads the products of the tile that
@@ -27,9 +34,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 
-import numpy as np
-from numpy.typing import NDArray
-
 from codegen.engines.videocore4.assembler import Assembler, move, operation
 from codegen.engines.videocore4.kernels.pieces import (
     MOST_STRIDE_BYTES,
@@ -48,6 +52,13 @@ from codegen.engines.videocore4.kernels.row_pieces import (
     store_rows_in_pieces,
 )
 from codegen.engines.videocore4.kernels.tile import add_lines
+from codegen.engines.videocore4.kernels.winograd_form import (
+    COLUMNS,
+    READ,
+    STRIDED,
+    Form,
+    element_order,
+)
 from codegen.engines.videocore4.layer import RegisterPool, leave
 from codegen.engines.videocore4.layout import LINE_BYTES
 from codegen.engines.videocore4.registers import (
@@ -67,36 +78,17 @@ from codegen.engines.videocore4.registers import (
     Register,
 )
 from codegen.expression import Expression
-from codegen.winograd import Points
 
-POINTS: Points = (0.5, 1.0)
 INPUT_WORDS = 5  # of a tile
 QUEUE_DEPTH = 4  # requests of one TMU
 CHANNELS = (
     4  # of a tile of the products' kernel: with more, QPUs that read parts of the same lines drift apart
 )
 
-_ROWS = {2: (1, 2, 0, 3), 4: (1, 2, 3, 4, 0, 5)}
-_COLUMNS = {2: ((0, 1, 2, 3),), 4: ((0, 1, 2), (3, 4, 5))}  # whose results are in registers at a time
-_READ = {2: ((0, 2, 1, 3),), 4: ((2, 4, 0, 1, 3), (2, 4, 1, 3, 5))}  # of a line, in order
-
 
 def product_words(tile: int, clamped: bool, residual: bool = False) -> tuple[int, int]:
     """Words of a tile of the products' kernel before its biases, and behind them."""
     return 3, (3 + tile) * residual + 2 * clamped + tile * PIECES * PIECE_WORDS + 1
-
-
-def row_coefficients(tile: int) -> NDArray[np.float64]:
-    """[column of a transformed tile][column of outputs]: what outputs are sums with."""
-    powers = np.arange(tile)
-    points = (1.0, -1.0) if tile == 2 else tuple(sign * point for point in POINTS for sign in (1.0, -1.0))
-    rows = [powers == 0, *(np.power(point, powers) for point in points), powers == tile - 1]
-    return np.array(rows, np.float64)
-
-
-def element_order(tile: int) -> tuple[tuple[int, int], ...]:
-    """(row, column) of each element of a transformed tile."""
-    return tuple((row, column) for columns in _COLUMNS[tile] for column in columns for row in _ROWS[tile])
 
 
 @dataclass(frozen=True)
@@ -138,16 +130,17 @@ def channels_together(channels: int) -> int:
 
 
 @cache
-def input_kernel(tile: int, channels: int) -> Assembler:
+def input_kernel(form: Form, channels: int) -> Assembler:
     """Code for a tensor of so many channels, whose transformed elements lie as many lines apart.
 
     Raises ScheduleError where registers lack.
     """
-    side, together = tile + 2, channels_together(channels)
+    side, together = form.side, channels_together(channels)
     pool = RegisterPool()
     # What meets in one instruction is of two files.
     line_files = ["a", "a", "b", "b", "a", "a"]
-    columns = max(len(columns) for columns in _COLUMNS[tile])
+    parts = [[i for across in columns for i in form.summed[across]] for columns in COLUMNS[form]]
+    columns = max(map(len, parts))
     values = [
         [[pool.take("a" if line_files[i] == "a" else "b") for i in range(side)] for _ in range(columns)]
         for _ in range(together)
@@ -167,22 +160,22 @@ def input_kernel(tile: int, channels: int) -> Assembler:
     k.mov(R5_ALL, 0)
     k.label("channel")
     for place in range(together):
-        for number, (part, read) in enumerate(zip(_COLUMNS[tile], _READ[tile], strict=True)):
+        for number, (part, read) in enumerate(zip(parts, READ[form], strict=True)):
             k.label(f"part{number}_{place}")
             reader = _Reader(k, [_of_line(k, i, addresses[i][j], R5) for i in range(side) for j in read])
             for i in range(side):
-                _input_row(k, reader, [values[place][c][i] for c in range(len(part))], tile, number)
+                _input_row(k, reader, [values[place][c][i] for c in range(len(part))], form, number)
             for column in values[place][: len(part)]:
                 _input_column(k, column)
             if together == 1:
-                first = number * len(_COLUMNS[tile][0]) * side
-                _store_elements(k, _ordered(values[0][: len(part)], tile), output, first, channels)
+                first = number * len(parts[0]) * side
+                _store_elements(k, _ordered(values[0], part, form), output, first, channels)
         apart = channels // together * LINE_BYTES
         back = (together - 1) * apart  # and on to the channel behind the first
         k.load(R0, apart if place < together - 1 else LINE_BYTES - back)
         k.op("add", R5_ALL, R5, R0)
     if together > 1:
-        ordered = [_ordered(columns, tile) for columns in values]
+        ordered = [_ordered(columns, parts[0], form) for columns in values]
         between = [x for elements in zip(*ordered, strict=True) for x in elements]
         _store_elements(k, between, output, 0, channels // together)
     k.load(R0, LINE_BYTES)
@@ -196,9 +189,9 @@ def input_kernel(tile: int, channels: int) -> Assembler:
     return k
 
 
-def _ordered(columns: Sequence[Sequence[Register]], tile: int) -> list[Register]:
-    """In the order of `element_order`."""
-    return [column[i] for column in columns for i in _ROWS[tile]]
+def _ordered(columns: Sequence[Sequence[Register]], part: Sequence[int], form: Form) -> list[Register]:
+    """Those of the part's columns in the order of `element_order`."""
+    return [columns[part.index(column)][row] for row, column in element_order(form) if column in part]
 
 
 def _of_line(k: Assembler, row: int, address: Register, offset: Register) -> _Request:
@@ -226,9 +219,21 @@ def _read_table(k: Assembler, addresses: Sequence[Register]) -> None:
         k.mov(address, R3, condition="ns")
 
 
-def _input_row(k: Assembler, reader: _Reader, results: Sequence[Register], tile: int, part: int) -> None:
-    """Of a row of inputs, which come in the order of `_READ`, the transform's elements of the part's columns."""
-    if tile == 2:
+def _input_row(k: Assembler, reader: _Reader, results: Sequence[Register], form: Form, part: int) -> None:
+    """Of a row of inputs, which come in the order of `READ`, the transform's elements of the part's columns."""
+    if form == STRIDED:
+        reader.next()
+        k.mov(R0, R4)
+        reader.next()
+        k.op("fsub", results[0], R0, R4)
+        k.mov(results[2], R4)
+        k.mov(R1, R4)
+        reader.next()
+        k.op("fsub", results[4], R4, R1)
+        for column in (1, 3):
+            reader.next()
+            k.mov(results[column], R4)
+    elif form.tile == 2:
         reader.next()
         k.mov(R0, R4)
         reader.next()
@@ -278,6 +283,10 @@ def _input_row(k: Assembler, reader: _Reader, results: Sequence[Register], tile:
 
 def _input_column(k: Assembler, t: Sequence[Register]) -> None:
     """The transform of a column, in place."""
+    if len(t) == STRIDED.side:
+        k.op("fsub", t[0], t[0], t[2])
+        k.op("fsub", t[4], t[4], t[2])
+        return
     if len(t) == 4:
         k.op("fsub", R0, t[0], t[2])
         k.op("fadd", R1, t[1], t[2])
@@ -326,10 +335,10 @@ def _store_elements(
 
 @cache
 def product_kernel(
-    tile: int, pitch_lines: int, epilogue: Expression | None = None, *, residual: bool = False
+    form: Form, pitch_lines: int, epilogue: Expression | None = None, *, residual: bool = False
 ) -> Assembler:
-    """Code for products whose elements lie so many lines apart; ScheduleError where the epilogue lacks registers."""
-    side = tile + 2
+    """Code for products that lie so many lines apart; ScheduleError where the epilogue lacks registers."""
+    tile, side = form.tile, len(form.summed)
     pool = RegisterPool()
     sums = [pool.take("a") for _ in range(tile)]
     coefficients = [pool.take("b") for _ in range(side)]  # they meet sums
@@ -370,8 +379,8 @@ def product_kernel(
         return lambda: k.together(operation("add", address, address, pitch), move(TMU_S[tmu], address))
 
     reader = _Reader(k, [_Request(n % 2, ask(n % 2)) for n in range(side**2)])
-    for number, column in enumerate(column for columns in _COLUMNS[tile] for column in columns):
-        _product_column(k, reader, sums, spare)
+    for number, column in enumerate(column for columns in COLUMNS[form] for column in columns):
+        _product_column(k, reader, sums, spare, form)
         for one, (result, *_) in zip(sums, results, strict=True):
             k.op("fmul", R0, one, coefficients[column])
             k.op("fadd", result, result if number else R5, R0)
@@ -429,11 +438,19 @@ def _add_residual(
     add_lines(k, addresses, rows)
 
 
-def _product_column(k: Assembler, reader: _Reader, results: Sequence[Register], spare: Register) -> None:
-    """A column's products, which come in the order of `_ROWS`, to a column of sums."""
+def _product_column(
+    k: Assembler, reader: _Reader, results: Sequence[Register], spare: Register, form: Form
+) -> None:
+    """A column's products, which come in the order of `ROWS`, to a column of sums."""
     reader.next()
     k.mov(R0, R4)
     reader.next()
+    if form == STRIDED:
+        k.op("fadd", results[0], R0, R4)
+        k.mov(R1, R4)
+        reader.next()
+        k.op("fadd", results[1], R4, R1)
+        return
     k.op("fadd", R1, R0, R4)  # 1 + 2
     k.op("fsub", R2, R0, R4)  # 1 - 2
     if len(results) == 2:
