@@ -113,6 +113,23 @@ def expanded(
     return _chain(first, inferred_layer(op, *first.outputs, weights=((outputs, 1, *op.kernel), (outputs,))))
 
 
+def stem_depthwise(
+    shape: tuple[int, int, int, int],
+    outputs: int,
+    pads: tuple[int, int, int, int],
+    first: Expression = RELU6,
+    second: Expression = RELU6,
+) -> LayerSpec:
+    """A 3x3 convolution with stride 2 to so many channels and the 3x3 depthwise one that reads it."""
+    window = inferred_layer(
+        Conv2d((3, 3), (2, 2), pads, epilogue=first),
+        shape,
+        weights=((outputs, shape[1], 3, 3), (outputs,)),
+    )
+    op = Conv2d((3, 3), (1, 1), SAME, groups=outputs, epilogue=second)
+    return _chain(window, inferred_layer(op, *window.outputs, weights=((outputs, 1, 3, 3), (outputs,))))
+
+
 def _stem(shape: tuple[int, int, int, int], outputs: int, first: Conv2d, pool: Pool2d) -> LayerSpec:
     """A convolution to so many channels and the pool that reads it."""
     window = inferred_layer(first, shape, weights=((outputs, shape[1], *first.kernel), (outputs,)))
@@ -259,6 +276,10 @@ LAYERS: dict[str, LayerSpec] = {
     ),
     "stem of two channels": _stem(
         (1, 2, 9, 13), 16, Conv2d((2, 3), (1, 2), (1, 0, 0, 2)), Pool2d("max", (2, 2), (2, 1), (0, 1, 1, 0))
+    ),
+    "stem with a depthwise behind": stem_depthwise((1, 3, 24, 64), 16, (0, 0, 1, 1)),
+    "stem with a depthwise behind, two images": stem_depthwise(
+        (2, 1, 45, 74), 11, (1, 1, 0, 0), RELU, EXPRESSIONS["HardSwish"](X)
     ),
     "separable": _separable(
         9, 33, (1, 11, 17), Conv2d((3, 3), (1, 1), SAME, epilogue=RELU6), Conv2d((1, 1), epilogue=RELU6)

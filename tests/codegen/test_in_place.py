@@ -150,6 +150,13 @@ def module_of(algorithm: str) -> Graph:
         behind = inferred_layer(Pool2d("max", (2, 2), pads=(1, 1, 0, 0)), *window.outputs)
         weights = [tensor.shape for tensor in window.weights]
         part = build.add(Chain((window, behind), ((0,), (-1,))), planes, weights, name="part")
+    elif algorithm == "qpu_stem_depthwise":
+        planes = build.add(ConvTranspose2d((2, 2), (2, 2)), other, [(3, 20, 2, 2), (3,)], name="planes")
+        halved = Conv2d((3, 3), (2, 2), (1, 1, 0, 0), epilogue=RELU)
+        window = inferred_layer(halved, (1, 3, 14, 12), weights=((26, 3, 3, 3), (26,)))
+        behind = inferred_layer(replace(SAME, groups=26), *window.outputs, weights=((26, 1, 3, 3), (26,)))
+        weights = [tensor.shape for tensor in (*window.weights, *behind.weights)]
+        part = build.add(Chain((window, behind), ((0,), (-1,))), planes, weights, name="part")
     elif algorithm == "qpu_planes":
         planes = build.add(POINTWISE, other, [(3, 20, 1, 1), (3,)], name="planes")
         part = build.add(SAME, planes, [(outputs, 3, 3, 3), (outputs,)], name="part")

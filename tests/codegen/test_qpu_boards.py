@@ -96,6 +96,8 @@ LAYERS = {
             ("stem", ("qpu_stem",)),
             ("stem of two images, padded", ("qpu_stem",)),
             ("stem of two channels", ("qpu_stem",)),
+            ("stem with a depthwise behind", ("qpu_stem_depthwise",)),
+            ("stem with a depthwise behind, two images", ("qpu_stem_depthwise",)),
             ("chain with its own input", ("qpu_implicit_relayed", "qpu_implicit_rotated")),
             ("two images of three planes", ("qpu_planes",)),
             ("planes by lines", ("qpu_planes",)),
