@@ -162,7 +162,7 @@ def _pruned(layer: LayerSpec, nonzero: float, block: int = 1) -> LayerSpec:
 _SPARSE = _pruned(convolution(37, 53, (6, 7), Conv2d((1, 1), epilogue=RELU6)), 0.2)
 X, Y = Operand(0), Operand(1)
 LAYERS: dict[str, LayerSpec] = {
-    "strided tiles": convolution(10, 49, (19, 18), Conv2d((3, 3), (2, 2), SAME, epilogue=RELU)),
+    "strided tiles": convolution(10, 49, (27, 28), Conv2d((3, 3), (2, 2), SAME, epilogue=RELU)),
     "strided tiles of two images and a sum": _with_residual(
         inferred_layer(Conv2d((3, 3), (2, 2), (0, 1, 2, 0)), (2, 6, 13, 14), weights=((35, 6, 3, 3), (35,))),
         clamp(EXPRESSIONS["Elu"](X) + Y, -1.0, 6.0),

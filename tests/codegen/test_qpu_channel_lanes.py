@@ -9,9 +9,11 @@ import pytest
 from codegen.algorithm import algorithm_named
 from codegen.engine_registry import layout_named
 from codegen.engines.videocore4.algorithm import QpuAlgorithm
-from codegen.engines.videocore4.algorithms.channel_lanes import PIXELS
+from codegen.engines.videocore4.algorithms.channel_lanes import PIXELS, PixelTiles
+from codegen.engines.videocore4.algorithms.gemm import group_of
 from codegen.engines.videocore4.kernels.channel_lanes import GATHERED, PAUSE
 from codegen.engines.videocore4.kernels.rotated import STREAMED
+from codegen.engines.videocore4.layout import LANES
 from codegen.engines.videocore4.link import link_single
 from codegen.errors import ScheduleError
 from codegen.graph import LayerSpec
@@ -52,6 +54,19 @@ def test_any_number_of_gathered_pixels(gathered: int, depth: int) -> None:
     spec = convolution(depth, 32, (1, 2 * pixels), Conv2d((1, 1)))
     choice = ALGORITHM.choice(spec, replace(TARGET, qpus=1), {**point_of(pixels), "pixel_tiles": 1})
     assert relative_error(spec, choice) < 1e-5
+
+
+@pytest.mark.parametrize("gathered", GATHERED)
+@pytest.mark.parametrize("count", [17, 49, 196])
+def test_pixels_by_tile_have_places_of_their_own(gathered: int, count: int) -> None:
+    (_, geometry) = group_of(convolution(6, 32, (1, count), Conv2d((1, 1))))
+    tiles = PixelTiles(geometry, STREAMED + gathered, 1, in_step=False, by_tile=True)
+    places = tiles.places
+    assert len(set(places)) == count
+    assert max(places) < LANES * geometry.output_blocks
+    if any(places != range(count)):
+        for tile in range(tiles.tiles):
+            assert len(set(places[tiles.of(tile)[STREAMED:]] // LANES)) == 1
 
 
 def test_qpus_in_step_have_uniforms_in_the_l2_when_they_are_read() -> None:

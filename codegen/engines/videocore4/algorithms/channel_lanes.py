@@ -81,12 +81,16 @@ INSTRUCTIONS_OF_TILE = 150  # its start, and its store beside the results
 class PixelTiles:
     """The pixels of each tile: those of a block, and `gathered` of those behind the last such block. Blocks of tiles
     that are computed at the same time, `together` of them, lie apart: neighbouring ones crowd the same sets of caches.
+
+    `by_tile`: the input has the gathered pixels of a tile in one block, where its blocks have room for that: then their
+    lines are read for one tile alone.
     """
 
     geometry: Geometry
     pixels: int
     together: int
     in_step: bool
+    by_tile: bool = False
 
     @property
     def gathered(self) -> int:
@@ -101,6 +105,16 @@ class PixelTiles:
         """The block of each tile."""
         by_place = np.argsort(np.arange(self.tiles) % self.together, kind="stable")
         return np.argsort(by_place)
+
+    @cached_property
+    def places(self) -> NDArray[np.intp]:
+        """Where the input has each pixel."""
+        pixels = np.arange(self.geometry.output_pixels)
+        tile, inside = np.divmod(pixels - STREAMED * self.tiles, self.gathered)
+        block, number = np.divmod(tile, LANES // self.gathered)
+        apart = LANES * (self.tiles + block) + self.gathered * number + inside
+        found = np.where(tile < 0, pixels, apart)
+        return found if self.by_tile and found.max() < LANES * self.geometry.output_blocks else pixels
 
     def of(self, tile: int) -> list[int]:
         """The last pixel of all stands for those that there are not."""
@@ -129,7 +143,7 @@ class PixelTiles:
         for tile in range(self.tiles):
             own, *_, last = pixels = self.of(tile)
             others = [own if self.in_step else last] * (width - self.gathered)
-            lanes = np.array(pixels[STREAMED:] + others)
+            lanes = self.places[pixels[STREAMED:] + others]
             offsets = lanes // LANES * geometry.input_block_bytes + lanes % LANES * LANE_BYTES
             table[tile] = offsets if together else [*offsets, *(offsets + LINE_BYTES)]
         return table
@@ -155,6 +169,7 @@ class QpuPointwiseChannels(AlgorithmBase):
     takes_residuals = True
     axis_names: ClassVar[AxisNames] = {"neighbours": NEIGHBOURS, "pace": PACES, WEIGHTS: WEIGHT_TYPES}
     in_step = True  # where it is a whole layer, whose launches are counted
+    by_tile = False  # where the input is a phase's, which has its pixels where the products want them
     narrow: tuple[WeightType, ...] = ("float16",)  # what weights may be stored as, of pairs of channels
     tile_axes: ClassVar[tuple[str, ...]] = ("channels", "pixels", "pace", WEIGHTS)
 
@@ -257,7 +272,7 @@ class QpuPointwiseChannels(AlgorithmBase):
         in_step = choice.tiles.get("pace") == IN_STEP
         part = TileWords(
             whole.within(output_lines),
-            PixelTiles(whole, choice.tiles["pixels"], choice.splits["pixel_tiles"], in_step),
+            self.pixel_tiles(spec, choice),
             starts(whole.output_channels, CHANNELS),
             bounds(op.epilogue),
             None if residual is None else (residual, whole),
@@ -277,6 +292,14 @@ class QpuPointwiseChannels(AlgorithmBase):
         code = kernel_of(op, whole, target, choice).words
         return for_each_image(layer_in_rounds(code, packed, rounds), spec, choice, output_lines)
 
+    def pixel_tiles(self, spec: LayerSpec, choice: Choice) -> PixelTiles:
+        """The pixels of each tile of a choice."""
+        in_step = choice.tiles.get("pace") == IN_STEP
+        geometry = group_of(spec)[1]
+        return PixelTiles(
+            geometry, choice.tiles["pixels"], choice.splits["pixel_tiles"], in_step, self.by_tile
+        )
+
     def order_of_sums(self, spec: LayerSpec, choice: Choice) -> NDArray[np.intp]:
         """Channel by channel."""
         channels = group_of(spec)[1].input_channels
@@ -290,9 +313,12 @@ class ChannelProducts(QpuPointwiseChannels):
 
 
 class TransformedProducts(ChannelProducts):
-    """The same with weights that were transformed, which makes what rounding takes from them larger."""
+    """The same with weights that were transformed, which makes what rounding takes from them larger, and inputs whose
+    places are `PixelTiles.places`.
+    """
 
     narrow = ()
+    by_tile = True
 
 
 @dataclass(frozen=True)

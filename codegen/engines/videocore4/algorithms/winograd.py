@@ -19,6 +19,7 @@ from codegen.engines.videocore4.algorithms.phased import Buffer, both, in_scratc
 from codegen.engines.videocore4.algorithms.rotated import QpuPointwiseRotated
 from codegen.engines.videocore4.algorithms.winograd_transforms import (
     Parts,
+    Places,
     around,
     has_transform,
     product_code,
@@ -134,12 +135,17 @@ class _Winograd(AlgorithmBase):
         order = self._products.order_of_sums(multiplication, inner)
         by_element = made_up_for(_by_element(weights[0], tile), order, filled=1.0)
         multiplied = self._products.lower(multiplication, target, inner, by_element)
-        places: dict[Buffer, Address] = {
+        buffers: dict[Buffer, Address] = {
             ("input", 0): Address("scratch", inputs),
             ("output", 0): Address("scratch", products),
         }
-        second = in_scratch(_spread(_in_one_round(multiplied), parts), places)
-        return around(second, parts, Convolution.require(spec), target, weights[1], output_lines)
+        second = in_scratch(_spread(_in_one_round(multiplied), parts), buffers)
+        places = self._places(multiplication, inner)
+        return around(second, parts, Convolution.require(spec), target, places, weights[1], output_lines)
+
+    def _places(self, multiplication: LayerSpec, inner: Choice) -> Places:
+        """Where the products have their inputs' tiles."""
+        return np.arange(multiplication.output.shape[-1])
 
 
 class QpuWinograd(_Winograd):
@@ -166,6 +172,9 @@ class QpuWinogradChannels(_Winograd):
     name = "qpu_winograd_channels"
     _products = TransformedProducts()
     axis_names: ClassVar[AxisNames] = _products.axis_names
+
+    def _places(self, multiplication: LayerSpec, inner: Choice) -> Places:
+        return self._products.pixel_tiles(multiplication, inner).places
 
 
 def _multiplication(spec: LayerSpec, tile: int) -> LayerSpec:

@@ -24,7 +24,7 @@ from codegen.engines.videocore4.algorithms.channel_lanes import (
 )
 from codegen.engines.videocore4.algorithms.convolution import Convolution
 from codegen.engines.videocore4.algorithms.gemm import group_of, in_turn
-from codegen.engines.videocore4.algorithms.geometry import UNBOUNDED, Geometry, starts
+from codegen.engines.videocore4.algorithms.geometry import UNBOUNDED, starts
 from codegen.engines.videocore4.algorithms.phased import Buffer, both, in_scratch
 from codegen.engines.videocore4.algorithms.winograd_transforms import (
     Parts,
@@ -139,12 +139,14 @@ class QpuWinogradStrided(AlgorithmBase):
         parts = Parts.of(spec, STRIDED)
         inputs, products, _ = parts.starts()
         inner = self._inner(spec, target, {**choice.splits, **choice.tiles})
-        places: dict[Buffer, Address] = {
+        buffers: dict[Buffer, Address] = {
             ("input", 0): Address("scratch", inputs),
             ("output", 0): Address("scratch", products),
         }
-        second = in_scratch(_multiplied(parts, spec, target, inner, weights[0]), places)
-        return around(second, parts, Convolution.require(spec), target, weights[1], output_lines)
+        pixels = _pixels(parts, self._products.pixel_tiles(_multiplications(spec)[0], inner))
+        second = in_scratch(_multiplied(parts, spec, target, inner, pixels, weights[0]), buffers)
+        found = Convolution.require(spec)
+        return around(second, parts, found, target, pixels.places, weights[1], output_lines)
 
 
 def _multiplications(spec: LayerSpec) -> tuple[LayerSpec, ...]:
@@ -167,15 +169,17 @@ def _kernels(filters: FloatArray) -> Iterator[tuple[int, int, FloatArray]]:
         yield number, int(firsts[number]), larger
 
 
+def _pixels(parts: Parts, pixels: PixelTiles) -> PixelTiles:
+    """The same of the inputs and outputs that `Parts` has."""
+    lines, output_lines = block_lines(parts.inputs.shape[1]), parts.product_block_lines
+    return replace(pixels, geometry=replace(pixels.geometry, input_lines=lines, output_lines=output_lines))
+
+
 def _multiplied(
-    parts: Parts, spec: LayerSpec, target: Target, inner: Choice, filters: FloatArray
+    parts: Parts, spec: LayerSpec, target: Target, inner: Choice, pixels: PixelTiles, filters: FloatArray
 ) -> QpuLayer:
-    """The second phase, of inputs and outputs as `Parts` has them: each tile is given to who has the least to do."""
+    """The second phase: each tile is given to who has the least to do."""
     op, whole = group_of(_multiplications(spec)[0])
-    geometry = replace(
-        whole, input_lines=block_lines(parts.inputs.shape[1]), output_lines=parts.product_block_lines
-    )
-    pixels = PixelTiles(geometry, inner.tiles["pixels"], inner.splits["pixel_tiles"], in_step=False)
     channels = starts(parts.outputs, CHANNELS)
     by_qpu = in_turn(target.qpus, inner, pixels.tiles, len(channels))
     order = [tile for tiles in zip_longest(*by_qpu) for tile in tiles if tile is not None]
@@ -185,7 +189,7 @@ def _multiplied(
     counts = [0] * target.qpus
     for number, first, kernel in _kernels(filters):
         depth = kernel.shape[1]
-        words = _words_of(replace(geometry, input_channels=depth), pixels, channels)
+        words = _words_of(depth, pixels, channels)
         weights = sum(part.nbytes for part in packed)
         bias = np.zeros(parts.outputs, np.float32)
         packed.append(packed_lines(kernel, bias, channels, words.places).reshape(-1))
@@ -204,14 +208,15 @@ def _multiplied(
     return QpuLayer(kernel_of(op, whole, target, inner).words, np.concatenate(packed), blocks)
 
 
-def _words_of(geometry: Geometry, pixels: PixelTiles, channels: tuple[int, ...]) -> TileWords:
+def _words_of(depth: int, pixels: PixelTiles, channels: tuple[int, ...]) -> TileWords:
+    geometry = replace(pixels.geometry, input_channels=depth)
     return TileWords(
         geometry,
         replace(pixels, geometry=geometry),
         channels,
         (-UNBOUNDED, UNBOUNDED),
         None,
-        LinePlaces(geometry.input_channels, halves=False),
+        LinePlaces(depth, halves=False),
     )
 
 

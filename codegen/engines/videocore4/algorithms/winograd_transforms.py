@@ -149,11 +149,12 @@ def _first_outputs(parts: Parts, number: Places) -> tuple[Places, Places, Places
 
 
 def inputs_transformed(
-    parts: Parts, geometry: Geometry, target: Target
+    parts: Parts, geometry: Geometry, target: Target, places: Places
 ) -> tuple[Words, tuple[tuple[Uniform, ...] | None, ...]]:
-    """Weights and blocks of the first phase."""
+    """Weights and blocks of the first phase; `places`: where each transformed tile goes."""
     side, stride = parts.form.side, parts.form.stride
-    number = np.arange(parts.blocks * LANES)
+    number = np.full(parts.blocks * LANES, parts.tiles)
+    number[places] = np.arange(parts.tiles)
     image, row, column = _first_outputs(parts, number)
     down, right = np.divmod(np.arange(side * side), side)
     top, left, _, _ = geometry.pads
@@ -308,14 +309,15 @@ def around(
     parts: Parts,
     found: Convolution,
     target: Target,
+    places: Places,
     bias: FloatArray,
     output_lines: int | None,
 ) -> QpuLayer:
-    """All phases: `products` is the second."""
+    """All phases: `products` is the second, which has its inputs in these places."""
     end = parts.starts()[-1]
     back = products_transformed(parts, found, target, bias, output_lines)
     third = QpuLayer(product_code(found.op, parts).words, *back, scratch_bytes=end)
-    table, blocks = inputs_transformed(parts, found.geometry, target)
+    table, blocks = inputs_transformed(parts, found.geometry, target, places)
     first = input_kernel(parts.form, found.geometry.input_channels).words
     then = replace(products, then=third, scratch_bytes=end)
     return QpuLayer(first, table, blocks, then=then, scratch_bytes=end)
