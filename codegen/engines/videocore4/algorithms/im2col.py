@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
@@ -20,7 +21,7 @@ from codegen.engines.videocore4.algorithms.moves import work_of
 from codegen.engines.videocore4.algorithms.phased import Buffer, behind, both, in_scratch
 from codegen.engines.videocore4.kernels.results import adds_residual
 from codegen.engines.videocore4.layer import Address, QpuLayer
-from codegen.engines.videocore4.layout import LINE_BYTES, Pixel16, block_lines
+from codegen.engines.videocore4.layout import LANES, LINE_BYTES, Pixel16, block_lines
 from codegen.errors import ScheduleError
 from codegen.graph import LayerSpec
 from codegen.operators.conv2d import Conv2d
@@ -169,21 +170,27 @@ class QpuIm2colChannels(AlgorithmBase):
 @cache
 def _unfolding(spec: LayerSpec, layout: str) -> GatheredLines:
     """The lines of the matrix, a tap's behind another's. A few channels of all pixels are written before the next ones:
-    their input stays in the L2 for all taps.
+    their input stays in the L2 for all taps. Of a last block only pixels are stored.
     """
     matrix, channels = _Unfolded.of(spec).matrix, spec.inputs[0].shape[1]
     lines = arrangement_of(_taps(spec), spec.inputs[:1], (matrix,), (layout, "pixel16"))
-    runs = [
-        run.cut(first, min(ROWS, run.lines - first))
-        for run in lines.runs
-        for first in range(0, run.lines, ROWS)
-    ]
+    pixels = math.prod(matrix.shape[2:])
+    blocks, rest = -(-pixels // LANES), pixels % LANES or LANES
 
     def place(run: Run) -> tuple[int, int, int]:
         block, line = divmod(run.output_bytes // LINE_BYTES, block_lines(matrix.shape[1]))
         tap, channel = divmod(line, channels)
         return channel, block, tap
 
+    def stored(run: Run) -> Run:
+        _, block, _ = place(run)
+        return run._replace(words=rest) if block % blocks == blocks - 1 else run
+
+    runs = [
+        stored(run.cut(first, min(ROWS, run.lines - first)))
+        for run in lines.runs
+        for first in range(0, run.lines, ROWS)
+    ]
     return replace(lines, runs=sorted(runs, key=place))
 
 
