@@ -17,15 +17,18 @@ from codegen.expression import RELU, RESULT, Expression, Operand, apply, clamp
 from codegen.graph import LayerSpec
 from codegen.operators.chain import Chain
 from codegen.operators.conv2d import Conv2d
+from codegen.operators.elementwise import EXPRESSIONS
 from tests.codegen.algorithm_layers import RELU6, SAME, stem_depthwise
 from tests.codegen.gpu_run import TARGET, relative_error
 
 ALGORITHM = algorithm_named("qpu_stem_depthwise")
+X = Operand(0)
+HARD_SWISH = EXPRESSIONS["HardSwish"](X)
 Pads = tuple[int, int, int, int]
 
 
-def error(spec: LayerSpec, parts: int = 1, qpus: int = TARGET.qpus) -> float:
-    choice = ALGORITHM.choice(spec, replace(TARGET, qpus=qpus), {"parts": parts})
+def error(spec: LayerSpec, parts: int = 1, rest_parts: int = 1) -> float:
+    choice = ALGORITHM.choice(spec, TARGET, {"parts": parts, "rest_parts": rest_parts})
     return relative_error(spec, choice)
 
 
@@ -54,9 +57,13 @@ def test_any_number_of_rows(rows: int) -> None:
     assert error(stem_depthwise((1, 1, rows, 41), 9, (0, 0, 0, 0))) < 1e-5
 
 
-@pytest.mark.parametrize("parts", [1, 2, 3, 4, 6, 8])
-def test_parts_of_rows(parts: int) -> None:
-    assert error(stem_depthwise((1, 3, 40, 64), 16, (0, 0, 1, 1)), parts) < 1e-5
+@pytest.mark.parametrize(("parts", "rest_parts"), [(1, 1), (2, 1), (1, 3), (3, 4), (6, 2), (8, 8)])
+def test_parts_of_rows(parts: int, rest_parts: int) -> None:
+    """Of 14 tasks a part 12 are dealt out evenly."""
+    spec = stem_depthwise((1, 3, 40, 224), 16, (0, 0, 1, 1))
+    strips = list(StemDepthwise.require(spec).strips(TARGET.qpus, {"parts": parts, "rest_parts": rest_parts}))
+    assert len(strips) == 6 * parts + rest_parts if parts < 6 else 7 * parts
+    assert error(spec, parts, rest_parts) < 1e-5
 
 
 @pytest.mark.parametrize("channels", [1, 2, 3, 4])
@@ -65,8 +72,11 @@ def test_any_number_of_channels(channels: int, outputs: int) -> None:
     assert error(stem_depthwise((1, channels, 10, 36), outputs, SAME)) < 1e-5
 
 
-@pytest.mark.parametrize("first", [RELU, RELU6, clamp(RESULT, 0.0, 0.3)])
-@pytest.mark.parametrize("second", [RESULT, RELU6, apply("exp", Operand(0))])
+@pytest.mark.parametrize(
+    "first",
+    [RELU, RELU6, clamp(RESULT, 0.0, 0.3), RESULT, clamp(RESULT, -1.0, 1.0), HARD_SWISH, apply("exp", X)],
+)
+@pytest.mark.parametrize("second", [RESULT, RELU6, HARD_SWISH])
 def test_activations(first: Expression, second: Expression) -> None:
     assert error(stem_depthwise((2, 3, 12, 32), 8, SAME, first, second)) < 1e-4
 
@@ -86,8 +96,6 @@ def with_window(op: Conv2d) -> LayerSpec:
         stem_depthwise((1, 3, 12, 32), 16, (2, 0, 0, 0)),
         stem_depthwise((1, 3, 13, 32), 16, SAME),  # the last row is not the first of two
         stem_depthwise((1, 3, 12, 33), 16, SAME),  # both ends outside
-        stem_depthwise((1, 3, 12, 32), 16, SAME, RESULT),
-        stem_depthwise((1, 3, 12, 32), 16, SAME, clamp(RESULT, -1.0, 1.0)),
         with_window(Conv2d((3, 3), (1, 1), SAME, groups=8)),
         with_window(Conv2d((3, 3), (2, 2), SAME, groups=16)),
     ],

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,8 +23,8 @@ from codegen.engines.videocore4.algorithms.images import for_each_image, images_
 from codegen.engines.videocore4.algorithms.row_pieces import piece_words
 from codegen.engines.videocore4.algorithms.window import depthwise_window
 from codegen.engines.videocore4.algorithms.words import float_words
-from codegen.engines.videocore4.assembler import Assembler
-from codegen.engines.videocore4.kernels.results import coded, epilogue_instructions
+from codegen.engines.videocore4.assembler import Assembler, word_of
+from codegen.engines.videocore4.kernels.results import adds_residual, coded, epilogue_instructions
 from codegen.engines.videocore4.kernels.row_pieces import PIECES
 from codegen.engines.videocore4.kernels.stem_depthwise import (
     BATCH,
@@ -47,7 +48,7 @@ from codegen.engines.videocore4.kernels.stem_depthwise import FIRST_ROWS as CONV
 from codegen.engines.videocore4.layer import Address, QpuLayer, Uniform
 from codegen.engines.videocore4.layout import LANES, LINE_BYTES
 from codegen.errors import ScheduleError
-from codegen.expression import RESULT, as_clamp
+from codegen.expression import RESULT, Expression, as_clamp
 from codegen.graph import LayerSpec
 from codegen.operators.chain import pair_of
 from codegen.operators.conv2d import Conv2d
@@ -64,10 +65,13 @@ _Words = NDArray[np.uint32]
 
 @dataclass(frozen=True)
 class StemDepthwise:
-    """The convolution `conv`, whose clamp is from 0 to `high`, and the depthwise `window` that reads it."""
+    """The convolution `conv`, whose results go through `activation`, or a clamp from 0 to the number whose bits are
+    `high`, and the depthwise `window` that reads it.
+    """
 
     conv: Geometry
-    high: float
+    activation: Expression | None
+    high: int
     window: Geometry
     op: Conv2d
 
@@ -89,10 +93,14 @@ class StemDepthwise:
             return None
         if (window.kernel, window.strides, window.dilations) != ((TAPS, TAPS), (1, 1), (1, 1)):
             return None
-        value, low, high = as_clamp(first.op.epilogue)
-        if value != RESULT or low != 0 or window.pads != (1, 1, 1, 1):
+        if window.pads != (1, 1, 1, 1) or adds_residual(first.op.epilogue):
             return None
-        found = StemDepthwise(conv, UNBOUNDED if high is None else high, window, second.op)
+        value, low, high = as_clamp(first.op.epilogue)
+        if value == RESULT and low == 0:
+            upper = word_of(float(UNBOUNDED if high is None else high))
+            found = StemDepthwise(conv, None, upper, window, second.op)
+        else:
+            found = StemDepthwise(conv, first.op.epilogue, int(_ALL), window, second.op)
         return found if found._is_padded_as_the_kernel_is() else None
 
     @staticmethod
@@ -133,7 +141,7 @@ class StemDepthwise:
 
     def kernel(self) -> Assembler:
         """Raises ScheduleError where it has no registers."""
-        return stem_depthwise_kernel(self.aligned, coded(self.op.epilogue))
+        return stem_depthwise_kernel(self.aligned, coded(self.op.epilogue), self.activation)
 
     @property
     def groups(self) -> tuple[int, ...]:
@@ -145,21 +153,34 @@ class StemDepthwise:
         """(input channel, column of the window), in order."""
         return tuple((c, x) for c in range(self.conv.input_channels) for x in range(TAPS))
 
-    def strips(self, parts: int) -> Iterator[_Strip]:
-        """Parts of rows, an even number each, from top to bottom, each from left to right."""
-        pairs = -(-self.window.output_rows // ROWS)
+    def strips(self, qpus: int, tiles: Mapping[str, int]) -> Iterator[_Strip]:
+        """Parts of rows from top to bottom, each from left to right; then those of the strips that not all QPUs have
+        as many tasks of.
+        """
+        parts, rest_parts = tiles["parts"], tiles["rest_parts"]
+        columns = range(0, self.window.output_columns, LANES)
+        tasks = len(self.groups) * parts
+        even = next(n for n in range(len(columns), -1, -1) if n * tasks % qpus == 0)
+        yield from self._parts(columns[:even], parts)
+        yield from self._parts(columns[even:], rest_parts)
+
+    def _parts(self, columns: range, parts: int) -> Iterator[_Strip]:
+        """Of an even number of rows each."""
+        rows = self.window.output_rows
+        pairs = -(-rows // ROWS)
         ends = [ROWS * (pairs * part // parts) for part in range(parts + 1)]
-        for part in range(parts):
-            for column in range(0, self.window.output_columns, LANES):
-                yield _Strip(self, column, range(ends[part], min(ends[part + 1], self.window.output_rows)))
+        for first, end in pairwise(ends):
+            for column in columns:
+                yield _Strip(self, column, range(first, min(end, rows)))
 
 
 class QpuStemDepthwise(AlgorithmBase):
-    """A 3x3 convolution of few input channels with stride 2, clamped from 0 on, and the 3x3 depthwise one that reads
-    it, in one kernel: what lies between them is never stored.
+    """A 3x3 convolution of few input channels with stride 2, and the 3x3 depthwise one that reads it, in one kernel:
+    what lies between them is never stored.
 
     Axes:
         parts: of the rows, each a task of 16 columns and 8 channels of its own
+        rest_parts: of the rows of those strips that not all QPUs have as many tasks of
     """
 
     name = "qpu_stem_depthwise"
@@ -177,14 +198,15 @@ class QpuStemDepthwise(AlgorithmBase):
 
     def space(self, spec: LayerSpec, target: Target) -> Space:
         pairs = -(-StemDepthwise.require(spec).window.output_rows // ROWS)
-        return Space((Axis("parts", tuple(parts for parts in PARTS if parts <= pairs)),))
+        parts = tuple(parts for parts in PARTS if parts <= pairs)
+        return Space((Axis("parts", parts), Axis("rest_parts", parts)))
 
     def choice_at(self, spec: LayerSpec, target: Target, point: Point) -> Choice:
         return Choice(
             engine=self.engine,
             algorithm=self.name,
             split=values({}),
-            tile=values({"parts": point["parts"]}),
+            tile=values({axis: point[axis] for axis in ("parts", "rest_parts")}),
             input_layouts=("nchw",),
             output_layouts=("pixel16",),
         )
@@ -192,13 +214,15 @@ class QpuStemDepthwise(AlgorithmBase):
     def work(self, spec: LayerSpec, target: Target, choice: Choice) -> Work:
         found = StemDepthwise.require(spec)
         conv, window = found.conv, found.window
-        strips = list(found.strips(choice.tiles["parts"]))
+        strips = list(found.strips(target.qpus, choice.tiles))
         groups, steps = len(found.groups), len(found.steps)
         count = len(strips) * groups
         passes = groups * sum(len(strip.passes) for strip in strips)
         edges = groups * sum(len(strip.batches) for strip in strips)
         stores = ROWS * (passes - count)
         epilogue = epilogue_instructions(found.op.epilogue)
+        activation = 0.0 if found.activation is None else epilogue_instructions(found.activation)
+        computed = (passes + edges) * ROWS * CHANNELS * activation
         convolution = pass_instructions(steps)
         lines = (passes + edges) * (steps + 1) * INPUT_ROWS + edges * EDGE_LINES
         words = (passes + edges) * stream_words(steps) + passes * (
@@ -210,6 +234,7 @@ class QpuStemDepthwise(AlgorithmBase):
             macs=float(spec.macs // images_of(spec)),
             alu_instructions=passes * (convolution + ROWS * CHANNELS * (3.0 + epilogue) + 50.0)
             + edges * (convolution - 20.0 * CHANNELS)
+            + computed
             + count * 40.0,
             load_instructions=float(lines),
             uniform_words=float(words),
@@ -237,7 +262,7 @@ class QpuStemDepthwise(AlgorithmBase):
         packed = [_group_stream(found, weights, channel) for channel in found.groups]
         group_bytes, size = packed[0].nbytes, sum(part.nbytes for part in packed)
         tasks: list[tuple[Uniform, ...]] = []
-        for strip in found.strips(choice.tiles["parts"]):
+        for strip in found.strips(target.qpus, choice.tiles):
             tables = []
             for batch in strip.batches:
                 packed.append(strip.edge_lines(batch))
@@ -280,9 +305,9 @@ def _group_stream(found: StemDepthwise, weights: Sequence[FloatArray], channel: 
         more = number < len(found.steps) - 1
         first, last, middle = (float_words(kernel[:, c, row, x]) for row in CONVOLUTION_ROWS)
         on = np.array([LINE_BYTES], np.uint32)
-        words.append(_line(on, first, on, last[:SPLIT]))
+        words.append(_line(first, on, last[:SPLIT]))
         head = _step_head(found, number + 1 if more else 0)
-        words.append(_line(on, on, last[SPLIT:], np.array([more], np.uint32), head[:1], middle, head[1:]))
+        words.append(_line(on, last[SPLIT:], np.array([more], np.uint32), head[:1], middle, head[1:]))
     words.append(
         _line(float_words(window.reshape(-1)), float_words(np.array(bounds(found.op.epilogue), np.float32)))
     )
@@ -347,7 +372,7 @@ class _Strip:
         lines.append(_mask((columns > 0) | (not left)))
         for row in range(ROWS):
             inside = (first + row >= 0) & (first + row < conv.output_rows) & (columns >= 0) & present
-            lines.append(float_words(np.where(inside, np.float32(self.found.high), np.float32(0))))
+            lines.append(np.where(inside, np.uint32(self.found.high), np.uint32(0)))
         return np.concatenate(lines)
 
     def words(self, stored: Geometry, tables: Sequence[Address], channel: int) -> list[Uniform]:
@@ -355,11 +380,16 @@ class _Strip:
         conv = self.found.conv
         words: list[Uniform] = []
         base = Address("input", WORD_BYTES * (STRIDE * (self.column + 1) - conv.pads[1]))
-        high = int(float_words(np.array([self.found.high], np.float32))[0])
         present = min(LANES, conv.output_columns - self.column - 1)  # lanes of a main pass
         inside = present - (self.found.beyond[1] > 0 and present < LANES)
         for number, (batch, table) in enumerate(zip(self.batches, tables, strict=True)):
-            words += [table, Address("input", 0), present, high, inside if self.found.beyond[1] else LANES]
+            words += [
+                table,
+                Address("input", 0),
+                present,
+                self.found.high,
+                inside if self.found.beyond[1] else LANES,
+            ]
             for first in batch:
                 words.append(base)
                 words += [int(self._row_bytes(np.array(first), row)) for row in range(INPUT_ROWS)]

@@ -10,29 +10,37 @@ last 16 of these; the two before are those of eight passes at a time, of two row
 by the same code, whose lanes are rows: lane 2 i is column 16 t of pass i, lane 2 i + 1 column 16 t - 1. Those of its
 first rows are in one register of a channel, those of its second rows in another, and both move on by two lanes a pass.
 
-Zeros. What lies outside the convolution's output has 0 as its upper end of the clamp. Of inputs only columns of the
-first or of the last output may lie outside, by `columns`, and the row that both rows of a pass share, by `shared`.
+Zeros. What lies outside the convolution's output has 0 as its upper end of the clamp, or as the mask of its activation.
+Of inputs only columns of the first or of the last output may lie outside, by `columns`, and the row that both rows of a
+pass share, by `shared`.
 
-Input rows are numbered as in a pass: 0 to 2 are the first row's window, 2 to 4 the second's.
+Uniforms. The four QPUs of a slice compute different channels of the same strip, so that they share its lines; their
+weights are more than the cache of uniforms holds. So each line of the stream is asked for a step before it is read: the
+stream is moved there, which begins the fetch, and back at once.
 
 Stores. The VPM is given back once the last DMA has started, which is after all others' have ended: whoever takes it
 next may fill the first row's part at once, and the second's once its own first DMA has started.
 
+Input rows are numbered as in a pass: 0 to 2 are the first row's window, 2 to 4 the second's. A step is an input channel
+and a column of the window.
+
 The kernel's block: tasks, one behind the other, each
-    the address of the group's stream, that of the first main pass's words; then for each batch of passes
-    an edge pass's words: the address of its lines, the input's at the first column and channel;
+    the address of the group's stream, that of the first strip's words; then for each batch of passes
+    edge words: the address of the edge pass's lines, the input's at the first column and channel;
+    strip words: how many lanes of main passes are outputs, an upper end, in how many lanes no column is outside;
     main passes' words: the address of the strip's first input column, of each input row its place in bytes, whether
-    the shared row is inside (all bits, or none), for both rows the upper end or 0; 0, or 1 and for both output rows
+    the shared row is inside, whether each of both rows is (all bits, or none); 0, or 1 and for both output rows
     (aligned) their address, or their pieces (see `row_pieces`); then 1 where another pass of the batch follows, else 0
     and 1 where a batch follows, else 0;
     and 1 where a task follows, else 0.
-Lines of an edge pass: of each input row its lanes' places, where the shared row is inside, where columns are (of the
-edge pass, then of main passes), for both rows the upper ends, where the columns of main passes are outputs.
-The group's stream: the biases of the convolution; for each input channel and column of the window 0 where columns may
-lie outside, else all bits, the bytes to the next such one (from the last to the first), the weights of the window's
-first row, those of its last row, 1 where another follows, else 0, those of its middle row; then for each channel the
-bias of the window, its weights by columns from the last to the first, each from the last row, the first, then the
-middle one; low, high (where no epilogue is `coded`).
+Lines of an edge pass: of each input row its lanes' places, where the shared row is inside, where columns are, for both
+rows the upper ends.
+The group's stream, each part from a line's start on: the biases of the convolution and the first step's head; for each
+step two lines: weights of the window's first row, a line's bytes, those of its last row of `SPLIT` channels; and a
+line's bytes, those of the others, 1 where another step follows, else 0, the next step's head, the weights of the middle
+row in between the head's words; then for each channel the bias of the window, its weights by columns from the last to
+the first, each from the last row, the first, then the middle one; low, high (where no epilogue is `coded`).
+A step's head: 0 where columns may lie outside, else all bits; the bytes to what is asked for in it.
 """
 
 from __future__ import annotations
@@ -41,6 +49,8 @@ from dataclasses import dataclass
 from functools import cache
 
 from codegen.engines.videocore4.assembler import Assembler, move, operation
+from codegen.engines.videocore4.expressions.emission import Element
+from codegen.engines.videocore4.expressions.placement import place
 from codegen.engines.videocore4.kernels.pieces import (
     advance,
     dma_store_rows,
@@ -49,7 +59,7 @@ from codegen.engines.videocore4.kernels.pieces import (
     stream_from,
     vpm_write_rows,
 )
-from codegen.engines.videocore4.kernels.results import Results
+from codegen.engines.videocore4.kernels.results import ACCUMULATORS, Results
 from codegen.engines.videocore4.kernels.row_pieces import PIECE_WORDS, PIECES
 from codegen.engines.videocore4.kernels.tile import load_lines
 from codegen.engines.videocore4.layer import RegisterPool, leave
@@ -80,7 +90,7 @@ from codegen.engines.videocore4.registers import (
     VPM_WRITE_SETUP,
     Register,
 )
-from codegen.expression import Expression
+from codegen.expression import RESULT, Expression
 
 CHANNELS = 8
 ROWS = 2  # of a pass
@@ -96,16 +106,15 @@ MAIN_WORDS = 1 + INPUT_ROWS + 1 + ROWS
 WINDOW_ROWS = (2, 0, 1)  # in the order in which a pass takes them: no sum is added to twice in a row
 FIRST_ROWS = (0, 2, 1)  # of the convolution's window: the line of the shared row stays for the second
 _REQUESTED = (0, 2, 4, 1, 3)  # input rows, by TMUs in turn
+STEP_LINES = 2
 SPLIT = 6  # channels of the window's last row whose weights are in a step's first line
 _LANE_BYTES_SHIFT = 3  # a lane is STRIDE input columns
-
-
-WINDOW_LINES = -(-(CHANNELS * (1 + TAPS * TAPS) + 2) // LANES)
+_WINDOW_LINES = -(-(CHANNELS * (1 + TAPS * TAPS) + 2) // LANES)
 
 
 def stream_words(steps: int) -> int:
     """That are read in a main pass."""
-    return CHANNELS + 2 + steps * (7 + TAPS * CHANNELS) + CHANNELS * (1 + TAPS * TAPS) + 2
+    return CHANNELS + 2 + steps * (5 + TAPS * CHANNELS) + CHANNELS * (1 + TAPS * TAPS) + 2
 
 
 def store_words(*, aligned: bool) -> int:
@@ -114,7 +123,7 @@ def store_words(*, aligned: bool) -> int:
 
 def pass_instructions(steps: int) -> int:
     """Of a main pass without its store, about."""
-    return steps * (2 * TAPS * CHANNELS + 17) + 33 * CHANNELS + 40
+    return steps * (2 * TAPS * CHANNELS + 15) + 33 * CHANNELS + 40
 
 
 @dataclass
@@ -130,7 +139,7 @@ class _Registers:
     stream: Register
     words: Register
     line: Register  # of the stream, that is read
-    ahead: Register  # the line that is asked for then
+    ahead: Register  # bytes to the line that is asked for then
 
     @staticmethod
     def of() -> _Registers:
@@ -139,23 +148,35 @@ class _Registers:
         sums = [[pool.take("a") for _ in range(CHANNELS)] for _ in range(ROWS)]
         partial = [[pool.take("b") for _ in range(CHANNELS)] for _ in range(ROWS)]
         places = [pool.take("b") for _ in range(INPUT_ROWS)]
-        rest = [pool.take("b") for _ in range(9)]
+        shared, columns, first_high, second_high = (pool.take("b") for _ in range(4))
+        is_edge, stream, words, line = (pool.take("b") for _ in range(4))
+        ahead = pool.take("a")  # added to `line`
         edges = [[pool.take() for _ in range(CHANNELS)] for _ in range(ROWS)]
-        shared, columns, high, other, *others = rest
-        return _Registers(sums, edges, partial, places, shared, columns, [high, other], *others)
+        highs = [first_high, second_high]
+        return _Registers(
+            sums, edges, partial, places, shared, columns, highs, is_edge, stream, words, line, ahead
+        )
 
 
 @cache
-def stem_depthwise_kernel(aligned: bool, epilogue: Expression | None = None) -> Assembler:
+def stem_depthwise_kernel(
+    aligned: bool, epilogue: Expression | None = None, activation: Expression | None = None
+) -> Assembler:
     """Code for any number of input channels. `aligned`: 16 outputs of a row are lines, and all passes finish two rows.
+    `activation`: what the convolution's results go through; None: a clamp from 0 to the upper ends.
 
     Raises ScheduleError where registers lack.
     """
     r = _Registers.of()
     outputs = [register for row in r.partial for register in row]
-    results = Results.of(outputs, epilogue, (UNIFORM, UNIFORM), [*r.places, r.shared])
+    free = [*r.places, r.shared]
+    results = Results.of(outputs, epilogue, (UNIFORM, UNIFORM), free)
+    sums = [Element((register,), register) for row in r.sums for register in row]
+    between = None if activation in (None, RESULT) else place(activation, sums, [*ACCUMULATORS, *free])
+    is_masked = activation is not None
     k = Assembler()
     k.load(VPM_WRITE_SETUP, dma_store_stride(0))
+    k.load(r.ahead, STEP_LINES * LINE_BYTES)
     k.label("task")
     k.mov(r.stream, UNIFORM)
     k.mov(r.words, UNIFORM)
@@ -166,11 +187,16 @@ def stem_depthwise_kernel(aligned: bool, epilogue: Expression | None = None) -> 
     _start_main(k, r)
     k.label("convolution")
     _convolution(k, r)
+    if between is not None:
+        k.label("activation")
+        between.load(k)
+        between.apply(k, sums)
+    k.mov(NULL, r.is_edge, set_flags=True)
     k.branch("finish_edges", "any_zc")
     k.label("lines")
     _ask_for_lines(k, r)
     k.verbatim("window")
-    _Window(k, r).emit()
+    _Window(k, r, is_masked).emit()
     k.label("results")
     results.load_constants(k)
     results.compute(k)
@@ -205,7 +231,7 @@ def stem_depthwise_kernel(aligned: bool, epilogue: Expression | None = None) -> 
             k.mov(target, source)
     k.branch("following")
     k.label("finish_edges")
-    _finish_edges(k, r)
+    _finish_edges(k, r, is_masked)
     k.branch("main")
     return k
 
@@ -256,8 +282,8 @@ def _start_edges(k: Assembler, r: _Registers) -> None:
 def _ask_for_lines(k: Assembler, r: _Registers) -> None:
     """Those of the window's weights, of which the first two are there, and that of the words behind them."""
     k.load(R1, LINE_BYTES)
-    k.mov(R2, r.ahead)
-    for _ in range(WINDOW_LINES - 2):
+    k.op("add", R2, r.line, r.ahead)
+    for _ in range(_WINDOW_LINES - STEP_LINES):
         stream_from(k, R2)
         k.op("add", R2, R2, R1)
     stream_from(k, r.words)
@@ -270,8 +296,8 @@ def _start_main(k: Assembler, r: _Registers) -> None:
     k.mov(R5_ALL, UNIFORM)
     k.mov(R1, ELEMENT)
     k.op("shl", R1, R1, _LANE_BYTES_SHIFT)
-    for place in r.places:
-        k.op("add", place, R1, UNIFORM)
+    for register in r.places:
+        k.op("add", register, R1, UNIFORM)
     k.mov(r.shared, UNIFORM)
     first, second = r.highs
     k.mov(R2, second)
@@ -286,20 +312,22 @@ def _open_stream(k: Assembler, r: _Registers) -> None:
     k.load(R0, LINE_BYTES)
     k.op("add", r.line, r.stream, R0)
     k.op("add", R3, r.line, R0)
-    k.op("add", r.ahead, R3, R0)
     stream_from(k, r.line)
     stream_from(k, R3)
     stream_from(k, r.stream)
 
 
-def _finish_edges(k: Assembler, r: _Registers) -> None:
+def _finish_edges(k: Assembler, r: _Registers, is_masked: bool) -> None:
     """The edges, what is the same in all main passes of a strip, and to the first one's words."""
     stream_from(k, r.words)
     advance(k, r.words, STRIP_WORDS + MAIN_WORDS)
     for sums, edges, high in zip(r.sums, r.edges, r.highs, strict=True):
         for total, edge in zip(sums, edges, strict=True):
-            k.fmin(R1, total, high)
-            k.fmax(edge, R1, 0)
+            if is_masked:
+                k.op("and", edge, total, high)
+            else:
+                k.fmin(R1, total, high)
+                k.fmax(edge, R1, 0)
     k.mov(R1, ELEMENT)
     k.op("sub", NULL, R1, UNIFORM, set_flags=True)
     k.mov(R2, 0)
@@ -314,7 +342,7 @@ def _finish_edges(k: Assembler, r: _Registers) -> None:
 
 
 def _convolution(k: Assembler, r: _Registers) -> None:
-    """Two rows of sums; then the flags tell of what."""
+    """Two rows of sums."""
     for number, row in enumerate(_REQUESTED):
         k.op("add", TMU_S[number % 2], R5, r.places[row])
     k.label("biases")
@@ -334,7 +362,6 @@ def _convolution(k: Assembler, r: _Registers) -> None:
     k.fadd(last, last, R0)
     for number in range(1, INPUT_ROWS):
         k.load_tmu(number % 2)
-    k.mov(NULL, r.is_edge, set_flags=True)
 
 
 def _step(k: Assembler, r: _Registers) -> None:
@@ -362,26 +389,22 @@ def _step(k: Assembler, r: _Registers) -> None:
                 total = r.sums[row][channel]
                 pending = operation("fadd", total, total, R0)
 
-    def on(register: Register) -> Operation:
-        """To the next line."""
-        return operation("add", register, register, UNIFORM_A)
-
+    ask_for_line = operation("add", UNIFORM_ADDRESS, r.line, r.ahead)
+    next_line = operation("add", r.line, r.line, UNIFORM_A)
     every = range(CHANNELS)
-    k.together(move(UNIFORM_ADDRESS, r.ahead), take(R1, R3), signal="load_tmu1")
+    k.together(ask_for_line, take(R1, R3), signal="load_tmu1")
     k.together(move(UNIFORM_ADDRESS, r.line))
     k.together(operation("and", R2, R3, r.shared))
     k.together(ask(0), take(R2, R2))
     k.together(ask(1))
-    k.together(on(r.ahead))
     products((R1, R2), every, "load_tmu0")
-    k.together(on(r.line), take(R1, R3))
+    k.together(next_line, take(R1, R3))
     products((R2, R1), every[:SPLIT])
-    k.together(move(UNIFORM_ADDRESS, r.ahead))
+    k.together(ask_for_line)
     k.together(move(UNIFORM_ADDRESS, r.line))
     k.together(ask(2))
     k.together(ask(3))
-    k.together(on(r.ahead))
-    k.together(on(r.line))
+    k.together(next_line)
     products((R2, R1), every[SPLIT:], "load_tmu1")
     k.together(move(NULL, UNIFORM_A, set_flags=True), take(R1, R3), signal="load_tmu0")
     k.together(ask(4), take(R2, R3))
@@ -395,8 +418,8 @@ def _step(k: Assembler, r: _Registers) -> None:
 class _Window:
     """The depthwise products of all channels, in order: a product is added in the instruction behind it, or later."""
 
-    def __init__(self, k: Assembler, r: _Registers) -> None:
-        self._k, self._r = k, r
+    def __init__(self, k: Assembler, r: _Registers, is_masked: bool) -> None:
+        self._k, self._r, self._is_masked = k, r, is_masked
         self._pending: Operation | None = None
 
     def emit(self) -> None:
@@ -416,10 +439,16 @@ class _Window:
         r = self._r
         first, second = (sums[channel] for sums in r.sums)
         own, other = (edges[channel] for edges in r.edges)
-        self._issue(operation("fmin", R1, first, r.highs[0]))
-        self._issue(operation("fmin", R2, second, r.highs[1]))
-        self._issue(operation("fmax", R1, R1, 0))
-        self._issue(operation("fmax", R2, R2, 0), operation("v8min", R3, UNIFORM_A, UNIFORM_A))
+        bias = operation("v8min", R3, UNIFORM_A, UNIFORM_A)
+        if self._is_masked:
+            self._issue(operation("and", R1, first, r.highs[0]))
+            self._issue(operation("and", R2, second, r.highs[1]))
+            self._issue(bias)
+        else:
+            self._issue(operation("fmin", R1, first, r.highs[0]))
+            self._issue(operation("fmin", R2, second, r.highs[1]))
+            self._issue(operation("fmax", R1, R1, 0))
+            self._issue(operation("fmax", R2, R2, 0), bias)
         self._products(channel, R3, last=False)
         self._issue(move(R3, own), _rotated(R1, R1, 1))
         self._issue(move(R1, own, condition="zs"), _rotated(R2, R2, 1))
