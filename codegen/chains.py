@@ -24,7 +24,8 @@ class ChainNode:
 def chain_nodes(graph: Graph) -> tuple[ChainNode, ...]:
     """Every chain of neighbouring nodes of which each is the only reader of the one before it.
 
-    A chain has two or three convolutions and pools, or at least one and an addition behind it. What lies between
+    A chain has two or three convolutions and pools, or at least one and an addition behind it, or a concatenation and
+    one convolution or pool behind it. What lies between
     its members is no output of the graph and nobody else reads it. Its name is `first..last`, as `free_name` has it:
     none of a layer or of another chain.
     """
@@ -40,7 +41,7 @@ def chain_nodes(graph: Graph) -> tuple[ChainNode, ...]:
 
 
 def _ends(graph: Graph, first: int, outputs: frozenset[str]) -> Iterator[int]:
-    windows = 0
+    windows, begins = 0, graph.nodes[first].op.chain_part == "begin"
     for index in range(first, len(graph.nodes)):
         node = graph.nodes[index]
         if index > first and not _follows(graph, graph.nodes[index - 1], node, outputs):
@@ -48,9 +49,9 @@ def _ends(graph: Graph, first: int, outputs: frozenset[str]) -> Iterator[int]:
         part = node.op.chain_part
         if part == "window":
             windows += 1
-            if windows > MOST_WINDOWS:
+            if windows > (1 if begins else MOST_WINDOWS):
                 return
-        elif part is None or index == first:
+        elif part != ("begin" if index == first else "end") or (part == "end" and begins):
             return
         if index > first:
             yield index

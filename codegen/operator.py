@@ -74,9 +74,9 @@ class Operator(ABC):
         return False
 
     @property
-    def chain_part(self) -> Literal["window", "end"] | None:
-        """What it can be in a chain of layers computed by bands of rows: one whose windows slide over its only input,
-        or an end that reads its inputs pixel by pixel; None: no part of any.
+    def chain_part(self) -> Literal["begin", "window", "end"] | None:
+        """What it can be in a chain of layers computed together: a begin whose result one window reads as it comes, a
+        window that slides over its only input, or an end that reads its inputs pixel by pixel; None: no part of any.
         """
         return None
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -56,6 +56,10 @@ class Concat(Operator):
 
     def evaluate(self, inputs: Arrays, weights: Arrays, outputs: Types) -> tuple[Doubles, ...]:
         return (np.concatenate(inputs, axis=self.axis),)
+
+    @property
+    def chain_part(self) -> Literal["begin"]:
+        return "begin"
 
     def carried(self, axis: int, source: int, inputs: Types, outputs: Types) -> tuple[int | None, ...]:
         return (None if axis == self.axis else axis,)

@@ -130,6 +130,21 @@ def stem_depthwise(
     return _chain(window, inferred_layer(op, *window.outputs, weights=((outputs, 1, 3, 3), (outputs,))))
 
 
+def scaled_concat(
+    batch: int, channels: tuple[int, ...], epilogue: Expression, *, twice: bool = False
+) -> LayerSpec:
+    """Tensors of so many channels put behind each other, the first of them again where it comes `twice`, and a factor
+    and a bias for each channel.
+    """
+    tensors = [TensorType((batch, count, 5, 9)) for count in channels]
+    order = (*range(len(tensors)), *((0,) if twice else ()))
+    joined = inferred_layer(Concat(1), *(tensors[index] for index in order))
+    count = joined.output.shape[1]
+    op = Conv2d((1, 1), groups=count, epilogue=epilogue)
+    scaled = inferred_layer(op, *joined.outputs, weights=((count, 1, 1, 1), (count,)))
+    return LayerSpec(Chain((joined, scaled), (order, (-1,))), tuple(tensors), scaled.outputs, scaled.weights)
+
+
 def _stem(shape: tuple[int, int, int, int], outputs: int, first: Conv2d, pool: Pool2d) -> LayerSpec:
     """A convolution to so many channels and the pool that reads it."""
     window = inferred_layer(first, shape, weights=((outputs, shape[1], *first.kernel), (outputs,)))
@@ -280,6 +295,10 @@ LAYERS: dict[str, LayerSpec] = {
     "stem with a depthwise behind": stem_depthwise((1, 3, 24, 64), 16, (0, 0, 1, 1)),
     "stem with a depthwise behind, two images": stem_depthwise(
         (2, 1, 45, 74), 11, (1, 1, 0, 0), RELU, EXPRESSIONS["HardSwish"](X)
+    ),
+    "scaled concatenation": scaled_concat(1, (9, 4, 18), RELU),
+    "scaled concatenation of two images, one twice": scaled_concat(
+        2, (5, 17), apply("tanh", RESULT), twice=True
     ),
     "separable": _separable(
         9, 33, (1, 11, 17), Conv2d((3, 3), (1, 1), SAME, epilogue=RELU6), Conv2d((1, 1), epilogue=RELU6)

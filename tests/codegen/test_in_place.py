@@ -144,6 +144,12 @@ def module_of(algorithm: str) -> Graph:
         behind = inferred_layer(replace(SAME, groups=26), *expansion.outputs, weights=((26, 1, 3, 3), (26,)))
         weights = [tensor.shape for tensor in (*expansion.weights, *behind.weights)]
         part = build.add(Chain((expansion, behind), ((0,), (-1,))), other, weights, name="part")
+    elif algorithm == "qpu_scaled_concat":
+        pair = inferred_layer(Concat(1), (1, 20, 7, 6), (1, 20, 7, 6))
+        scaling = Conv2d((1, 1), groups=40, epilogue=RELU)
+        scaled = inferred_layer(scaling, *pair.outputs, weights=((40, 1, 1, 1), (40,)))
+        weights = [tensor.shape for tensor in scaled.weights]
+        part = build.add(Chain((pair, scaled), ((0, 1), (-1,))), ("x", other), weights, name="part")
     elif algorithm == "qpu_stem":
         planes = build.add(POINTWISE, other, [(3, 20, 1, 1), (3,)], name="planes")
         window = inferred_layer(SAME, (1, 3, 7, 6), weights=((26, 3, 3, 3), (26,)))

@@ -93,6 +93,8 @@ LAYERS = {
             ("separable with its own input", ("qpu_separable",)),
             ("expanded, two images", ("qpu_expand_depthwise",)),
             ("expanded, halved", ("qpu_expand_depthwise",)),
+            ("scaled concatenation", ("qpu_scaled_concat",)),
+            ("scaled concatenation of two images, one twice", ("qpu_scaled_concat",)),
             ("stem", ("qpu_stem",)),
             ("stem of two images, padded", ("qpu_stem",)),
             ("stem of two channels", ("qpu_stem",)),

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
+import numpy as np
+from numpy.typing import NDArray
+
 from codegen.algorithm_base import AlgorithmBase
 from codegen.engines.videocore4.algorithms.geometry import bounds, busiest_share, starts
 from codegen.engines.videocore4.algorithms.images import first_image, for_each_image, work_of_images
@@ -82,6 +85,9 @@ class _QpuLines(AlgorithmBase):
         accesses = [read.access for read in self._reads(spec, choice)]
         return lines_kernel(self._expression(spec), accesses, rows)
 
+    def _packed(self, spec: LayerSpec, weights: Sequence[FloatArray]) -> NDArray[np.uint32]:
+        return packed(spec, weights)
+
     def _clamp(self, spec: LayerSpec) -> tuple[float, ...]:
         """The uniforms of the clamp, where that is all there is besides a copy or a sum."""
         expression, accesses = self._expression(spec), [read.access for read in self._reads(spec)]
@@ -110,7 +116,11 @@ class _QpuLines(AlgorithmBase):
         all_reads, clamped = self._reads(spec, choice), bool(self._clamp(spec))
         asked = sum(read.access.step_bytes > 0 for read in all_reads)
         computing = 4.0 if clamped else 2.0 + instructions(self._expression(spec))
-        read = float(lines * asked * LINE_BYTES)
+        # Numbers of channels fill lines that are in the caches after the first of them.
+        read = float(
+            lines
+            * sum(LINE_BYTES if r.access.by_lane else WORD_BYTES for r in all_reads if r.access.step_bytes)
+        )
         return Work(
             macs=float(spec.output.elements * (len(all_reads) - 1)),
             alu_instructions=lines * (2.0 * asked + computing) + tiles * 40.0,
@@ -150,7 +160,7 @@ class _QpuLines(AlgorithmBase):
             rows = min(rows, spec.output.shape[1])
         dealt = _dealt(self._tiles(spec, rows, choice, output_lines), target)
         blocks = tuple(block(tiles) for tiles in dealt)
-        layer = QpuLayer(self._kernel(spec, rows, choice).words, packed(spec, weights), blocks)
+        layer = QpuLayer(self._kernel(spec, rows, choice).words, self._packed(spec, weights), blocks)
         return layer if whole is spec else for_each_image(layer, whole, choice, output_lines)
 
 
@@ -280,12 +290,18 @@ class QpuConcat(_QpuLines):
     name = "qpu_concat"
 
     def _takes(self, spec: LayerSpec) -> bool:
-        return (
-            isinstance(spec.op, Concat)
-            and spec.op.axis == 1
-            and _on_one_image(spec)
-            and self._fewest_channels(spec) >= min(ROWS)
-        )
+        return isinstance(spec.op, Concat) and self._lines_suffice(spec)
+
+    def _lines_suffice(self, spec: LayerSpec) -> bool:
+        return _on_one_image(spec) and self._fewest_channels(spec) >= min(ROWS)
+
+    def _operands(self, spec: LayerSpec, source: Address, channel: int) -> tuple[Address, ...]:
+        """Of a tile that begins at this channel of the output."""
+        return (source,)
+
+    def _order(self, spec: LayerSpec) -> Sequence[int]:
+        """The inputs in the order in which they are put behind each other."""
+        return range(len(spec.inputs))
 
     @staticmethod
     def _fewest_channels(spec: LayerSpec) -> int:
@@ -311,11 +327,11 @@ class QpuConcat(_QpuLines):
         tiles: list[Tile] = []
         for block in range(_blocks(spec)):
             first = 0
-            for index, tensor in enumerate(spec.inputs):
-                channels = tensor.shape[1]
+            for index in self._order(spec):
+                channels = spec.inputs[index].shape[1]
                 for channel, groups in _runs(channels, rows):
-                    source = LINE_BYTES * (block * block_lines(channels) + channel)
-                    target = LINE_BYTES * (block * lines + first + channel)
-                    tiles.append(((Address("input", source, index),), groups, Address("output", target)))
+                    source = Address("input", LINE_BYTES * (block * block_lines(channels) + channel), index)
+                    target = Address("output", LINE_BYTES * (block * lines + first + channel))
+                    tiles.append((self._operands(spec, source, first + channel), groups, target))
                 first += channels
         return tiles
