@@ -97,6 +97,18 @@ class Growing:
         self.tensors += written
         return written
 
+    def free(self, what: str) -> str:
+        """A name for the tensors of a body, that nothing else has."""
+        return f"{what}{len(self._nodes)}"
+
+    def read(self, tensor: Tensor) -> None:
+        """Says that a body reads it."""
+        self._read.add(tensor.name)
+
+    def forget(self, *tensors: Tensor) -> None:
+        """Nothing else reads these, whose shapes are not known before the run."""
+        self.tensors = [one for one in self.tensors if one not in tensors]
+
     def model(self) -> ModelProto:
         """The model; a graph of no node gets one."""
         if not self._nodes:

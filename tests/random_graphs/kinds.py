@@ -7,6 +7,22 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from tests.random_graphs.growing import Growing, Shape
+from tests.random_graphs.index_steps import (
+    computed_gather,
+    depth_and_space,
+    diagonal,
+    elements,
+    expanded,
+    found_or_not,
+    hard_maximum,
+    one_hot,
+    places_of_all_axes,
+    reversed_lines,
+    scattered,
+    scattered_rows,
+    selected,
+    triangle,
+)
 from tests.random_graphs.layer_steps import (
     attention,
     convolution,
@@ -18,6 +34,25 @@ from tests.random_graphs.layer_steps import (
     softmax,
     transposed,
     whole_plane,
+)
+from tests.random_graphs.more_layer_steps import (
+    bounded_unary,
+    branches,
+    convolved_integers,
+    exact_integers,
+    named_axes,
+    norm_pool,
+    other_norm,
+    other_reduction,
+    other_unary,
+    quotient,
+    regions,
+    sampled,
+    scanned,
+    several,
+    slopes,
+    spectrum,
+    turns,
 )
 from tests.random_graphs.steps import (
     FLOAT,
@@ -55,6 +90,26 @@ KINDS: Mapping[str, Sequence[Step]] = {
         *MOVES,
         *(whole_numbers, remainder, bits, comparison, logic, choice, cast, quantised, ranked, rounded) * 3,
     ),
+    "places": (
+        *MOVES,
+        *(computed_gather, elements, places_of_all_axes, scattered, scattered_rows, one_hot, expanded) * 2,
+        *(triangle, diagonal, reversed_lines, depth_and_space, selected, hard_maximum, found_or_not) * 2,
+        *(comparison, whole_numbers, cast, unary, binary),
+    ),
+    "sampling": (
+        *ALWAYS,
+        *(sampled, regions, other_norm, norm_pool, spectrum, depth_and_space, convolution, pool) * 2,
+        *(other_unary, bounded_unary, slopes, several),
+    ),
+    "control": (
+        *ALWAYS,
+        *(branches, turns, scanned, named_axes, comparison, logic) * 2,
+        *(other_reduction, quotient, several, other_unary, bounded_unary, matrix),
+    ),
+    "bytes": (
+        *MOVES,
+        *(exact_integers, convolved_integers, quantised, cast, bits, whole_numbers, comparison, choice) * 2,
+    ),
 }
 """What graphs of a kind grow by; a step that stands there twice is taken as often."""
 INPUTS: Mapping[str, Sequence[tuple[Shape, str]]] = {
@@ -68,6 +123,17 @@ INPUTS: Mapping[str, Sequence[tuple[Shape, str]]] = {
         ((4, 5), "int32"),
         ((3, 1), "bool"),
     ),
+    "places": (
+        ((4, 5), FLOAT),
+        ((2, 3, 4), FLOAT),
+        ((1, 4, 4, 6), FLOAT),
+        ((3, 4), "int64"),
+        ((4,), "bool"),
+        ((4, 5), "bool"),
+    ),
+    "sampling": (((1, 4, 9, 8), FLOAT), ((2, 4, 6, 6), FLOAT), ((2, 12), FLOAT)),
+    "control": (((2, 3, 4), FLOAT), ((3, 5), FLOAT), ((2, 1), "bool"), ((4, 2, 3), FLOAT)),
+    "bytes": (((3, 4), "uint8"), ((5, 4), FLOAT), ((2, 6), "uint8"), ((3, 4), "int32")),
 }
 
 
