@@ -21,34 +21,21 @@ class Arithmetic:
 
     def add(self, a: Number, b: Number) -> Number:
         """a + b."""
-        if isinstance(a, int) and isinstance(b, int):
-            return a + b
-        if b == 0 or a == 0:
-            return a if b == 0 else b
-        return self._combined("Add", a, b, least(a) + least(b), most(a) + most(b))
+        return self._sum(a, b, 1)
 
     def subtract(self, a: Number, b: Number) -> Number:
         """a - b."""
-        if isinstance(b, int):
-            return self.add(a, -b)
-        return 0 if a == b else self._combined("Sub", a, b, least(a) - most(b), most(a) - least(b))
+        return self._sum(a, b, -1)
 
     def multiply(self, a: Number, b: Number) -> Number:
         """a * b."""
-        if isinstance(a, int) and isinstance(b, int):
-            return a * b
         if isinstance(a, int):
             a, b = b, a
-        if b in (0, 1):
-            return a if b == 1 else 0
+        if isinstance(b, int):
+            root, times, offset = self._known.linear(a)
+            return self._of(root, times * b, offset * b)
         ends = [x * y for x in (least(a), most(a)) for y in (least(b), most(b))]
-        if not isinstance(b, int):
-            return self._combined("Mul", a, b, min(ends), max(ends))
-        root, times = self._known.factor(a)
-        product = self._combined("Mul", root, times * b, min(ends), max(ends))
-        assert isinstance(product, Quantity)
-        self._known.set_factor(product, root, times * b)
-        return product
+        return self._combined("Mul", a, b, min(ends), max(ends))
 
     def product(self, numbers: Iterable[Number]) -> Number:
         """All numbers multiplied; 1 of none."""
@@ -61,9 +48,9 @@ class Arithmetic:
         """How often a positive number goes into one that is not negative."""
         if isinstance(a, int) or by == 1:
             return a // by if isinstance(a, int) else a
-        root, times = self._known.factor(a)
-        if times % by == 0:
-            return self.multiply(root, times // by)
+        root, times, offset = self._known.linear(a)
+        if times % by == 0 and offset % by == 0:
+            return self._of(root, times // by, offset // by)
         return self._combined("Div", a, by, least(a) // by, most(a) // by)
 
     def smaller(self, a: Number, b: Number) -> Number:
@@ -113,6 +100,33 @@ class Arithmetic:
             )
         return self._steps.constant(number, "int64")
 
+    def _sum(self, a: Number, b: Number, sign: int) -> Number:
+        """a + b or a - b: of the same quantity so many times of it, whatever is added."""
+        (first, times, offset), (second, more, other) = self._known.linear(a), self._known.linear(b)
+        if first is None or second is None or first == second:
+            return self._of(first or second, times + sign * more, offset + sign * other)
+        if sign > 0:
+            return self._combined("Add", a, b, least(a) + least(b), most(a) + most(b))
+        return self._combined("Sub", a, b, least(a) - most(b), most(a) - least(b))
+
+    def _of(self, root: Quantity | None, times: int, offset: int) -> Number:
+        """A quantity so many times, and what is added."""
+        if root is None or times == 0:
+            return offset
+        ends = sorted((times * root.least, times * root.most))
+        result: Number = root
+        if times == -1:
+            result = self._combined("Sub", offset, root, ends[0] + offset, ends[1] + offset)
+        else:
+            if times != 1:
+                result = self._combined("Mul", root, times, *ends)
+                self._known.set_linear(_open(result), (root, times, 0))
+            if offset != 0:
+                result = self._combined("Add", result, offset, ends[0] + offset, ends[1] + offset)
+        if result != root:
+            self._known.set_linear(_open(result), (root, times, offset))
+        return result
+
     def _combined(self, op_type: str, a: Number, b: Number, least: int, most: int) -> Number:
         if op_type != "Sub" and op_type != "Div" and isinstance(a, int):
             a, b = b, a
@@ -123,3 +137,8 @@ class Arithmetic:
             found = self._known.add(tensor, least, most)
             self._known.keep(key, found)
         return found
+
+
+def _open(number: Number) -> Quantity:
+    assert isinstance(number, Quantity)
+    return number

@@ -59,7 +59,7 @@ def _unknown(node: OnnxNode, builder: GraphBuilder, name: str) -> Numbers | None
 
 
 def _moved(node: OnnxNode, builder: GraphBuilder, read: Sequence[Numbers]) -> Numbers | None:
-    """Of at most one axis: what has two is no list of sizes."""
+    """Of few axes: lists of sizes, and of pairs of them."""
     numbers = read[0]
     if node.op_type == "Unsqueeze":
         return numbers.reshape(1) if numbers.ndim == 0 else None
@@ -67,7 +67,15 @@ def _moved(node: OnnxNode, builder: GraphBuilder, read: Sequence[Numbers]) -> Nu
         return numbers.reshape(()) if numbers.size == 1 else None
     if node.op_type == "Reshape":
         wanted = list(read[1].reshape(-1)) if len(read) > 1 else [0, 0]
-        return numbers.reshape(wanted) if wanted in ([], [-1], [1], [numbers.size]) else None
+        if any(_is_open(size) for size in wanted) or 0 in wanted or wanted.count(-1) > 1:
+            return None
+        try:
+            return numbers.reshape(wanted)
+        except ValueError:
+            return None
+    if node.op_type == "Transpose":
+        perm = node.integers("perm") or tuple(range(numbers.ndim))[::-1]
+        return numbers.transpose(perm) if sorted(perm) == list(range(numbers.ndim)) else None
     return numbers
 
 
@@ -92,11 +100,14 @@ def _gathered(node: OnnxNode, builder: GraphBuilder, read: Sequence[Numbers]) ->
 
 def _sliced(node: OnnxNode, builder: GraphBuilder, read: Sequence[Numbers]) -> Numbers | None:
     are_known = all(builder.is_constant(name) for name in node.inputs[1:] if name)
-    if node.opset < 10 or read[0].ndim != 1 or not are_known or any(bound.size != 1 for bound in read[1:]):
+    if node.opset < 10 or not read[0].ndim or not are_known or any(bound.size != 1 for bound in read[1:]):
         return None
-    start, end = (int(bound.item()) for bound in read[1:3])
-    step = int(read[-1].item()) if node.has_input(4) else 1
-    return read[0][start:end] if step == 1 else None
+    bounds = [int(bound.item()) for bound in read[1:]]
+    step = bounds.pop() if node.has_input(4) else 1
+    axis = bounds[2] if node.has_input(3) else 0
+    if step == 0 or not -read[0].ndim <= axis < read[0].ndim:
+        return None
+    return np.moveaxis(np.moveaxis(read[0], axis, 0)[bounds[0] : bounds[1] : step], 0, axis)
 
 
 def _joined(node: OnnxNode, builder: GraphBuilder, read: Sequence[Numbers]) -> Numbers | None:
@@ -209,6 +220,7 @@ RULES: Mapping[str, Rule] = {
     "Reshape": _moved,
     "Slice": _sliced,
     "Squeeze": _moved,
+    "Transpose": _moved,
     "Sub": _elementwise(Arithmetic.subtract),
     "Unsqueeze": _moved,
     "Where": _selected,

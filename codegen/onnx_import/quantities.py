@@ -24,6 +24,8 @@ class Quantity:
 
 
 Number = int | Quantity
+Linear = tuple[Quantity | None, int, int]
+"""A quantity, or None of a known number, how many times it is taken, and what is added."""
 Numbers = NDArray[Any]
 """Of objects that are a `Number` each."""
 
@@ -47,7 +49,7 @@ class Quantities:
         self._by_tensor: dict[str, Quantity] = {}
         self._numbers: dict[str, Numbers] = {}
         self._made: dict[tuple[object, ...], Number] = {}
-        self._factors: dict[str, tuple[Number, int]] = {}
+        self._linear: dict[str, Linear] = {}
 
     def add(self, tensor: str, least: int, most: int) -> Quantity:
         """The quantity that an int64 scalar is, within these ends where it was not known before."""
@@ -73,13 +75,15 @@ class Quantities:
         """Remembers what was made of these things."""
         self._made[key] = number
 
-    def factor(self, number: Number) -> tuple[Number, int]:
-        """A number and how many times it is taken in this one."""
-        return self._factors.get(number.tensor, (number, 1)) if isinstance(number, Quantity) else (1, number)
+    def linear(self, number: Number) -> Linear:
+        """What a number is of another: that, how many times, and what is added."""
+        if isinstance(number, int):
+            return None, 0, number
+        return self._linear.get(number.tensor, (number, 1, 0))
 
-    def set_factor(self, product: Quantity, number: Number, times: int) -> None:
-        """Declares that a quantity is another one taken so many times."""
-        self._factors[product.tensor] = (number, times)
+    def set_linear(self, number: Quantity, linear: Linear) -> None:
+        """Declares what a quantity is of another one."""
+        self._linear[number.tensor] = linear
 
 
 def as_numbers(values: object) -> Numbers:

@@ -12,7 +12,10 @@ import numpy as np
 from codegen.element_type import FLOAT32
 from codegen.errors import GraphSpecError
 from codegen.interval import Interval, hull
+from codegen.onnx_import.arithmetic import Arithmetic
+from codegen.onnx_import.quantities import Quantity
 from codegen.onnx_import.registry import handles
+from codegen.onnx_import.sizes import bounds_of, declare, filled, known_numbers, sizes_of
 from codegen.onnx_import.steps import Steps
 from codegen.operator import IMPORTED_ONLY, Arrays, Operator, Types, sole_input
 from codegen.operators.rearrange import emit_selection
@@ -74,13 +77,17 @@ def _emit_beyond_numbers(
     steps("Where", steps.constant(outside), fill, moved, to=node.output)
 
 
-@handles("Pad", "every mode; pads by attribute or constant input")
+@handles(
+    "Pad", "every mode; pads by attribute or constant input, or behind an axis of sizes that depend on data"
+)
 def pad(node: OnnxNode, builder: GraphBuilder) -> None:
     """Pad to Pad2d where it puts zeros around the planes of (N, C, H, W) or (N, H, W, C), between Transposes where axis
     1 is padded, whatever it means; others as a Rearrange. Without any pads, a Reshape.
     """
     type_ = builder.type(node)
     shape = type_.shape
+    if _emit_to_length(node, builder):
+        return
     ends, mode = _ends(node, builder, shape), node.text("mode", "constant")
     builder.require_size(node, [max(0, size + sum(pair)) for size, pair in zip(shape, ends, strict=True)])
     padded = {axis for axis, pair in enumerate(ends) if any(pair)}
@@ -102,6 +109,37 @@ def pad(node: OnnxNode, builder: GraphBuilder) -> None:
     planes = builder.emit(node, Transpose(TO_PLANES), tensor, step="planes")
     result = builder.emit(node, Pad2d(_pads(ends[1:3])), planes, step="padded")
     builder.emit(node, Transpose(FROM_PLANES), result)
+
+
+def _emit_to_length(node: OnnxNode, builder: GraphBuilder) -> bool:
+    """Behind the end of an axis whose size depends on data, or by a number that does: filled to its bound."""
+    if node.opset < 11 or node.text("mode", "constant") != "constant":
+        return False
+    known = known_numbers(builder, node.input(1))
+    length, sizes = builder.length(node.input(0)), sizes_of(builder, node.input(0))
+    if known is None or (length is None and builder.is_constant(node.input(1))):
+        return False
+    axes = builder.integers(node, 3) if node.has_input(3) else tuple(range(len(sizes)))
+    axes = tuple(node.axis(axis, len(sizes)) for axis in axes)
+    pads = list(known.reshape(-1))
+    if len(pads) != 2 * len(axes):
+        raise node.malformed(
+            f"{len(pads)} pads of axes {list(axes)} do not fit a tensor of {len(sizes)} dimensions"
+        )
+    if any(isinstance(one, Quantity) for one in pads[: len(axes)]):
+        raise node.unsupported("what it puts before an axis depends on data", "put that behind the axis")
+    arithmetic, steps, fill = Arithmetic(node, builder), Steps(node, builder), _fill(node, builder)
+    wanted, before = list(sizes), [0] * len(sizes)
+    for index, axis in enumerate(axes):
+        before[axis] = pads[index]
+        wanted[axis] = arithmetic.add(arithmetic.add(sizes[axis], pads[index]), pads[len(axes) + index])
+    shape, bound = bounds_of(node, wanted), builder.type(node).shape
+    tensor = filled(node, builder, node.input(0), fill)
+    after = [new - old - first for new, old, first in zip(shape, bound, before, strict=True)]
+    value = steps.constant(fill, builder.type(node).dtype)
+    steps("Pad", tensor, steps.integers(*before, *after), value, to=node.output)
+    declare(builder, node.output, wanted)
+    return True
 
 
 def _indices(node: OnnxNode, size: int, pair: tuple[int, int], mode: str) -> Places:

@@ -193,7 +193,9 @@ def _emit(node: OnnxNode, builder: GraphBuilder, kind: str) -> None:
 def _activations(node: OnnxNode, kind: str, directions: int) -> tuple[tuple[Activation, ...], ...]:
     usual = {"RNN": ("Tanh",), "GRU": ("Sigmoid", "Tanh"), "LSTM": ("Sigmoid", "Tanh", "Tanh")}[kind]
     names = node.texts("activations") or usual * directions
-    if directions == 1 and len(names) == 2 * len(usual):  # ONNX's default of an RNN has those of two directions
+    if directions == 1 and len(names) == 2 * len(
+        usual
+    ):  # ONNX's default of an RNN has those of two directions
         names = names[: len(usual)]
     known = {name.lower(): name for name in ACTIVATIONS}
     if len(names) != len(usual) * directions or any(name.lower() not in known for name in names):

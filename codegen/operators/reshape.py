@@ -91,12 +91,12 @@ def _open_dimension(
     if len(rest) == len(wanted):
         return wanted
     known, elements = arithmetic.product(rest), arithmetic.product(source)
-    (root, times), (other, others) = map(builder.quantities.factor, (elements, known))
+    (root, times, offset), (other, others, more) = map(builder.quantities.linear, (elements, known))
     if len(wanted) - len(rest) > 1 or most(known) < 1:
         raise node.malformed(f"shape {wanted} has several open dimensions")
     if isinstance(known, int):
         found = arithmetic.divide(elements, known)
-    elif root == other and times % others == 0:
+    elif root == other and times % others == 0 and offset == times // others * more:
         found = times // others
     else:
         raise _reshaped_by_data(node)

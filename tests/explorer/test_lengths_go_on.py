@@ -40,6 +40,10 @@ CONSTANTS: Arrays = {
     "both_axes": np.array([0, 1]),
     "ones_row": np.ones((1, 4), np.float32),
     "from": np.array([1, 0]),
+    "around": np.array([2, 1, 3, 0]),
+    "beside": np.array([0, 1, 0, 2]),
+    "fewer": np.array([0, 0, -1, 0]),
+    "filler": np.array(7.0, np.float32),
     "to": np.array([2**63 - 1, 3]),
 }
 
@@ -100,6 +104,10 @@ READERS = (
     node("Range", "count", "zero", "last"),
     node("Size", "rows"),
     node("Compress", "rows", "is_positive", axis=0),
+    node("Pad", "rows", "around"),
+    node("Pad", "rows", "around", "filler"),
+    node("Pad", "rows", "beside"),
+    node("Pad", "rows", "fewer"),
 )
 
 
@@ -278,3 +286,37 @@ def test_frames_as_many_as_data_say_have_the_bound_that_the_network_gives(limit:
 def test_frames_without_a_bound_are_told_how_to_get_one() -> None:
     with pytest.raises(UnsupportedOperatorError, match="bound it by Min or Clip"):
         import_model(durations([helper.make_node("Identity", ["total"], ["limit"])]))
+
+
+def test_detections_are_padded_to_as_many_as_there_may_be() -> None:
+    """As exporters of detectors write it: flat rows, behind them zeros by pairs in the order of the axes reversed."""
+    nodes = [
+        *ROWS,
+        helper.make_node("Shape", ["rows"], ["sizes"]),
+        helper.make_node("Gather", ["sizes", "zero"], ["n"]),
+        helper.make_node("Sub", ["ten", "n"], ["missing"]),
+        helper.make_node("Mul", ["missing", "four"], ["elements"]),
+        helper.make_node("Unsqueeze", ["elements", "axis_0"], ["after"]),
+        helper.make_node("Concat", ["axis_0", "after"], ["pair"], axis=0),
+        helper.make_node("Reshape", ["pair", "two_wide"], ["pairs"]),
+        helper.make_node("Slice", ["pairs", "minus_one", "lowest", "axis_0", "minus_one"], ["last_first"]),
+        helper.make_node("Transpose", ["last_first"], ["sides"], perm=[1, 0]),
+        helper.make_node("Reshape", ["sides", "minus_one"], ["pads"]),
+        helper.make_node("Reshape", ["rows", "minus_one"], ["flat"]),
+        helper.make_node("Pad", ["flat", "pads"], ["padded"]),
+        helper.make_node("Reshape", ["padded", "four_wide"], ["y"]),
+    ]
+    constants = {**CONSTANTS, "ten": np.array(10), "four": np.array(4), "four_wide": np.array([-1, 4])}
+    model = model_of(nodes, inputs_of(3, 2), ["y"], constants)
+    assert check(model, inputs_of(3, 2), inputs_of(1, 6), inputs_of(6, 0)) == [(10, 4)] * 3
+    assert not import_model(model).lengths
+
+
+def test_what_data_put_before_an_axis_is_refused() -> None:
+    nodes = [
+        *ROWS,
+        helper.make_node("Concat", ["counts", "axis_0", "axis_0", "axis_0"], ["pads"], axis=0),
+        helper.make_node("Pad", ["x", "pads"], ["y"]),
+    ]
+    with pytest.raises(UnsupportedOperatorError, match="put that behind the axis"):
+        import_model(model_of(nodes, inputs_of(3, 2), ["y"], CONSTANTS))
