@@ -50,9 +50,9 @@ axis as it is (elementwise operators, Gather and GatherND of rows, Transpose, Co
 of rows, reductions over others) carries the length on. What reads along the axis (reductions, ArgMax, TopK, Softmax,
 CumSum, NonZero, NonMaxSuppression, Scatter, Slice, Concat and Gather along it, Reshape that joins or parts it) sees
 the results alone. Sizes computed from such a length (Shape, and what exporters do with it) are followed, so that
-ConstantOfShape, Expand, Pad, Range, Reshape and TopK have a bound. Two lengths that need not be equal in one tensor, and
-what else would mix results with what is behind them, is refused. `explorer.backend` gives outputs that are cut to
-their lengths.
+ConstantOfShape, Expand, Pad, Range, Reshape and TopK have a bound. Two lengths that need not be equal in one tensor,
+and what else would mix results with what is behind them, is refused. `explorer.backend` gives outputs that are cut
+to their lengths.
 """
 _ONES = np.ones(SHAPE[1], dtype=np.float32)
 _CONSTANTS: Mapping[str, Sequence[Any]] = {
