@@ -294,9 +294,12 @@ def _biases(bias: FloatArray, tiles: _Tiles) -> NDArray[np.uint32]:
 
 
 def _banks(kernel: FloatArray, tiles: _Tiles) -> NDArray[np.uint32]:
-    """[tile of channels][row of the window, of all planes][tap][vector][lane], and a row of zeros behind each."""
+    """[tile of channels][row of the window, of all planes][tap, by turns][vector][lane], and a row of zeros behind
+    each.
+    """
     outputs, inputs, down, right = kernel.shape
     padded = np.zeros((tiles.channels * CHANNELS, inputs * down + 1, right), np.float32)
     padded[:outputs, :-1] = kernel.reshape(outputs, -1, right)
-    by_tile = padded.reshape(tiles.channels, VECTORS, LANES, -1, right)
+    order = [tap for taps in tiles.row.turns for tap in taps]
+    by_tile = padded[:, :, order].reshape(tiles.channels, VECTORS, LANES, -1, right)
     return float_words(by_tile.transpose(0, 3, 4, 1, 2))

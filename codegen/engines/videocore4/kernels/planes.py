@@ -4,8 +4,10 @@ A tile is 16 neighbouring output pixels of a row by 2 vectors of 16 output chann
 row of an input plane that meets it, the kernel has the pixels in lines of 16, in accumulators, and the weights of that
 row's taps, a register each. Every pixel is sent to all lanes once, by rotation into r5, and meets each tap that it has
 an output for: `kernel columns` / stride of them, of both vectors. What a pixel costs beside its products is that
-rotation, beside whose successor the add ALU is free; there stand the next row's requests, and its weights and lines on
-their way out of r4, each as soon as this row needs the register no more.
+rotation, beside whose successor the add ALU is free: there weights and lines leave r4. With strides, pixels meet every
+so many of the taps: a row is gone through in as many turns, of the pixels that meet the same taps. During a turn the
+weights of the next one arrive, a request a pixel, and during the last the next row's lines. Where there is one turn,
+the next row's weights and lines arrive as soon as this row needs their registers no more.
 
 Sums of the first vector are in file A and its weights in file B, those of the second the other way round: a sum and
 the product behind it take different ports. From the second's products to the first's leads one that has both in file A,
@@ -17,7 +19,7 @@ biases of both vectors, of the weights, of the first plane and of the list of ro
 stride and its address. The table has a line for each line of pixels: bytes from the row's first, below 0 outside. The
 list: for each row, and one behind the last, which is fetched like the others, the bytes to it from the first plane's
 start, and from its weights' to those behind them.
-Weights: for each row of the window, tap by tap a line of each vector.
+Weights: for each row of the window, tap by tap in the order of `Row.turns` a line of each vector.
 """
 
 from __future__ import annotations
@@ -26,12 +28,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 
-from codegen.engines.videocore4.assembler import Assembler
+from codegen.engines.videocore4.assembler import Assembler, move, operation
 from codegen.engines.videocore4.kernels.channel_lanes import DMA_WORDS, VECTORS
 from codegen.engines.videocore4.kernels.pieces import advance, lane_bytes, stream_from, vpm_write_columns
 from codegen.engines.videocore4.kernels.results import Results
 from codegen.engines.videocore4.layer import RegisterPool, leave
 from codegen.engines.videocore4.layout import LANES, LINE_BYTES
+from codegen.engines.videocore4.operation import Operation
 from codegen.engines.videocore4.registers import (
     DMA_STORE_ADDRESS,
     DMA_STORE_WAIT,
@@ -56,7 +59,8 @@ from codegen.expression import Expression
 PIXELS = LANES
 HEAD_WORDS = 7
 _LINES = (R1, R2, R3)  # rotation takes these
-_IN_FLIGHT = 4  # requests of one TMU
+_QUEUE_DEPTH = 4  # requests of one TMU
+_LATENCY = 6  # pixels, whose products take about as long as a line
 _SIGN = 31
 
 
@@ -86,6 +90,16 @@ class Row:
             output, rest = divmod(pixel - tap, self.stride)
             if rest == 0 and 0 <= output < PIXELS:
                 yield output, tap
+
+    @property
+    def step(self) -> int:
+        """From a pixel of a turn to the next: with few taps for each pixel there is one turn."""
+        return self.stride if self.taps // self.stride > 1 else 1
+
+    @property
+    def turns(self) -> tuple[range, ...]:
+        """The taps of each: its pixels are those from the first tap on, and meet no others."""
+        return tuple(range(first, self.taps, self.step) for first in range(self.step))
 
     @property
     def instructions(self) -> int:
@@ -175,50 +189,96 @@ def planes_kernel(taps: int, stride: int, pieces: int, epilogue: Expression | No
     return k
 
 
-def _fetches(row: Row) -> list[_Fetch]:
-    """In the order in which registers come free."""
+def _fetches(row: Row, turn: int) -> list[_Fetch]:
+    """What arrives during a turn, in the order in which registers come free."""
+    turns = row.turns
+    last = (PIXELS - 1) * row.stride if len(turns) == 1 else -row.taps
     found = [
-        _Fetch(min(LANES * (line + 1), row.pixels) - 1, line % len(TMU_S), line, None)
-        for line in range(row.lines)
+        _Fetch(last + tap, vector, None, (vector, tap))
+        for tap in turns[(turn + 1) % len(turns)]
+        for vector in range(VECTORS)
     ]
-    for tap in range(row.taps):
-        behind = (PIXELS - 1) * row.stride + tap
-        found += [_Fetch(behind, vector, None, (vector, tap)) for vector in range(VECTORS)]
+    if turn == len(turns) - 1:
+        found += [
+            _Fetch(min(LANES * (line + 1), row.pixels) - 1, line % len(TMU_S), line, None)
+            for line in range(row.lines)
+        ]
     return sorted(found, key=lambda fetch: fetch.behind)
 
 
 class _Fetches:
-    """The fetches of a row, as many under way as the TMUs take."""
+    """The fetches of a turn, as many under way as the TMUs take."""
 
-    def __init__(self, k: Assembler, r: _Registers, row: Row) -> None:
+    def __init__(self, k: Assembler, r: _Registers, fetches: list[_Fetch]) -> None:
         self._k, self._r = k, r
-        self._waiting, self._due = _fetches(row), _fetches(row)
+        self._waiting, self._due = list(fetches), list(fetches)
         self._in_flight = [0] * len(TMU_S)
+        self._asked: list[int] = []  # when each that is due was, in pixels
+        self._in_r4: _Fetch | None = None
+        self._is_next = False
 
-    def ask(self) -> None:
+    def ask(self, now: int = 0, most: int | None = None) -> None:
         """As many as there is room for, each TMU's in turn."""
-        while self._waiting and self._in_flight[self._waiting[0].tmu] < _IN_FLIGHT:
+        for _ in range(len(self._waiting) if most is None else most):
+            if not self._waiting or self._in_flight[self._waiting[0].tmu] == _QUEUE_DEPTH:
+                return
             fetch = self._waiting.pop(0)
             self._in_flight[fetch.tmu] += 1
+            self._asked.append(now)
             target = TMU_S[fetch.tmu]
             if fetch.line is not None:
                 self._k.op("add", target, self._r.offsets[fetch.line], self._r.row)
             else:
-                self._k.mov(target, self._r.source)
-                self._k.op("add", self._r.source, self._r.source, self._r.step)
+                source, step = self._r.source, self._r.step
+                self._k.together(operation("add", source, source, step), move(target, source))
 
-    def take(self, used: int) -> None:
-        """What may be received once a pixel is used."""
-        while self._due and self._due[0].behind <= used:
-            fetch = self._due.pop(0)
-            self._k.load_tmu(fetch.tmu)
-            self._in_flight[fetch.tmu] -= 1
-            if fetch.line is not None:
-                self._k.op("and", _LINES[fetch.line], R4, self._r.masks[fetch.line])
-            elif fetch.tap is not None:
-                vector, tap = fetch.tap
-                self._k.mov(self._r.weights[vector][tap], R4)
+    def beside(self, number: int, pixel: int) -> Operation | None:
+        """What is done beside a pixel's products, which stay there: the next line that has had time and place is
+        received, and another is asked for. Returns how the one before leaves r4.
+        """
+        if self._in_r4 or self._due:
+            self._k.label(f"pixel{pixel}")
+        leaves = self._leaves()
+        arrived = bool(self._asked) and self._asked[0] + _LATENCY <= number
+        if arrived and self._due[0].behind <= pixel:
+            self._is_next = True
+        self.ask(number, 1)
+        return leaves
+
+    def receive_next(self) -> None:
+        """Once a line has left."""
+        if self._is_next:
+            self._receive()
+            self._is_next = False
+
+    def take_all(self, used: int) -> None:
+        """All that may be received once a pixel is used, and as many requests more."""
+        while True:
+            leaves = self._leaves()
+            if leaves is not None:
+                self._k.together(leaves)
+            if not self._due or self._due[0].behind > used:
+                return
+            self._receive()
             self.ask()
+
+    def _receive(self) -> None:
+        fetch = self._due.pop(0)
+        del self._asked[0]
+        self._k.load_tmu(fetch.tmu)
+        self._in_flight[fetch.tmu] -= 1
+        self._in_r4 = fetch
+
+    def _leaves(self) -> Operation | None:
+        """What moves the line out of r4, where there is one."""
+        fetch, self._in_r4 = self._in_r4, None
+        if fetch is None:
+            return None
+        if fetch.line is not None:
+            return operation("and", _LINES[fetch.line], R4, self._r.masks[fetch.line])
+        assert fetch.tap is not None
+        vector, tap = fetch.tap
+        return Operation("mov", "add", self._r.weights[vector][tap], (R4,))
 
 
 def _start(k: Assembler, r: _Registers, row: Row) -> None:
@@ -250,9 +310,9 @@ def _start(k: Assembler, r: _Registers, row: Row) -> None:
         for register in sums:
             k.mov(register, R4)
     _next_row(k, r)
-    fetches = _Fetches(k, r, row)
+    fetches = _Fetches(k, r, _fetches(row, len(row.turns) - 1))
     fetches.ask()
-    fetches.take(row.pixels)
+    fetches.take_all(row.pixels)
 
 
 def _next_row(k: Assembler, r: _Registers) -> None:
@@ -262,20 +322,31 @@ def _next_row(k: Assembler, r: _Registers) -> None:
 
 def _row(k: Assembler, r: _Registers, row: Row) -> None:
     """All products of a row, and what the next one begins with."""
-    _next_row(k, r)
-    fetches = _Fetches(k, r, row)
-    fetches.ask()
     pending: Register | None = None
-    for pixel in range(row.pixels):
-        products = _products(r, row, pixel)
-        if products:
-            _broadcast(k, _LINES[pixel // LANES], pixel % LANES)
-        for weight, total in products:
-            if pending is not None:
-                k.op("fadd", pending, pending, R0)
-            k.op("fmul", R0, weight, R5)
-            pending = total
-        fetches.take(pixel)
+    for turn, taps in enumerate(row.turns):
+        if turn == len(row.turns) - 1:
+            _next_row(k, r)
+        fetches = _Fetches(k, r, _fetches(row, turn))
+        if len(row.turns) == 1:
+            fetches.ask()
+        for number, pixel in enumerate(range(taps[0], row.pixels, row.step)):
+            leaves = fetches.beside(number, pixel) if len(row.turns) > 1 else None
+            products = _products(r, row, pixel)
+            if products:
+                _broadcast(k, _LINES[pixel // LANES], pixel % LANES)
+            for weight, total in products:
+                if pending is not None:
+                    k.op("fadd", pending, pending, R0)
+                if leaves is None:
+                    k.op("fmul", R0, weight, R5)
+                else:
+                    k.together(leaves, operation("fmul", R0, weight, R5))
+                    leaves = None
+                fetches.receive_next()
+                pending = total
+            if len(row.turns) == 1:
+                fetches.take_all(pixel)
+        fetches.take_all(row.pixels)
     if pending is not None:
         k.op("fadd", pending, pending, R0)
 
