@@ -226,7 +226,7 @@ class QpuStemDepthwise(AlgorithmBase):
         convolution = pass_instructions(steps)
         lines = (passes + edges) * (steps + 1) * INPUT_ROWS + edges * EDGE_LINES
         words = (passes + edges) * stream_words(steps) + passes * (
-            MAIN_WORDS + store_words(aligned=found.aligned)
+            MAIN_WORDS + 2 + store_words(aligned=found.aligned)
         )
         input_bytes = spec.inputs[0].size_bytes // images_of(spec)
         reads = -(-groups // target.qpus)
@@ -308,9 +308,7 @@ def _group_stream(found: StemDepthwise, weights: Sequence[FloatArray], channel: 
         words.append(_line(first, on, last[:SPLIT]))
         head = _step_head(found, number + 1 if more else 0)
         words.append(_line(on, last[SPLIT:], np.array([more], np.uint32), head[:1], middle, head[1:]))
-    words.append(
-        _line(float_words(window.reshape(-1)), float_words(np.array(bounds(found.op.epilogue), np.float32)))
-    )
+    words.append(_line(float_words(window.reshape(-1))))
     return np.concatenate(words)
 
 
@@ -396,7 +394,7 @@ class _Strip:
                 words.append(int(_mask(self._is_inside(np.array([first]), SHARED_ROW))[0]))
                 words += [-int(0 <= first + row < conv.output_rows) for row in range(ROWS)]
                 stores = first > self.rows.start
-                words.append(int(stores))
+                words += [*bounds(self.found.op.epilogue), int(stores)]
                 for row in range(ROWS * stores):
                     words += self._pieces(stored, first - 1 + row, LANES // 2 * row, channel)
                 words.append(int(first < batch[-1]))

@@ -29,9 +29,9 @@ The kernel's block: tasks, one behind the other, each
     edge words: the address of the edge pass's lines, the input's at the first column and channel;
     strip words: how many lanes of main passes are outputs, an upper end, in how many lanes no column is outside;
     main passes' words: the address of the strip's first input column, of each input row its place in bytes, whether
-    the shared row is inside, whether each of both rows is (all bits, or none); 0, or 1 and for both output rows
-    (aligned) their address, or their pieces (see `row_pieces`); then 1 where another pass of the batch follows, else 0
-    and 1 where a batch follows, else 0;
+    the shared row is inside, whether each of both rows is (all bits, or none); low, high (where no epilogue is
+    `coded`); 0, or 1 and for both output rows (aligned) their address, or their pieces (see `row_pieces`); then 1 where
+    another pass of the batch follows, else 0 and 1 where a batch follows, else 0;
     and 1 where a task follows, else 0.
 Lines of an edge pass: of each input row its lanes' places, where the shared row is inside, where columns are, for both
 rows the upper ends.
@@ -39,7 +39,7 @@ The group's stream, each part from a line's start on: the biases of the convolut
 step two lines: weights of the window's first row, a line's bytes, those of its last row of `SPLIT` channels; and a
 line's bytes, those of the others, 1 where another step follows, else 0, the next step's head, the weights of the middle
 row in between the head's words; then for each channel the bias of the window, its weights by columns from the last to
-the first, each from the last row, the first, then the middle one; low, high (where no epilogue is `coded`).
+the first, each from the last row, the first, then the middle one.
 A step's head: 0 where columns may lie outside, else all bits; the bytes to what is asked for in it.
 """
 
@@ -109,12 +109,12 @@ _REQUESTED = (0, 2, 4, 1, 3)  # input rows, by TMUs in turn
 STEP_LINES = 2
 SPLIT = 6  # channels of the window's last row whose weights are in a step's first line
 _LANE_BYTES_SHIFT = 3  # a lane is STRIDE input columns
-_WINDOW_LINES = -(-(CHANNELS * (1 + TAPS * TAPS) + 2) // LANES)
+_WINDOW_LINES = CHANNELS * (1 + TAPS * TAPS) // LANES
 
 
 def stream_words(steps: int) -> int:
     """That are read in a main pass."""
-    return CHANNELS + 2 + steps * (5 + TAPS * CHANNELS) + CHANNELS * (1 + TAPS * TAPS) + 2
+    return CHANNELS + 2 + steps * (5 + TAPS * CHANNELS) + CHANNELS * (1 + TAPS * TAPS)
 
 
 def store_words(*, aligned: bool) -> int:
@@ -201,13 +201,10 @@ def stem_depthwise_kernel(
     results.load_constants(k)
     results.compute(k)
     words = store_words(aligned=aligned)
-    for bound, register in zip(results.bounds, (R2, R3), strict=False):
-        k.mov(register, bound)
     stream_from(k, r.stream)  # its first line is on its way then
     stream_from(k, r.words)
-    advance(k, r.words, 1 + words + 1 + MAIN_WORDS)
-    for register in results.registers if results.bounds else ():
-        k.fmax(register, register, R2)
+    advance(k, r.words, len(results.bounds) + 1 + words + 1 + MAIN_WORDS)
+    results.compute_low(k)
     k.mov(NULL, UNIFORM, set_flags=True)
     k.branch("first", "all_zs")
     _store(k, r, results, aligned)
