@@ -277,15 +277,12 @@ def _start_edges(k: Assembler, r: _Registers) -> None:
 
 
 def _ask_for_lines(k: Assembler, r: _Registers) -> None:
-    """Those of the window's weights, of which the first two are there, and that of the words behind them."""
+    """Those of the window's weights, of which the first two are there."""
     k.load(R1, LINE_BYTES)
     k.op("add", R2, r.line, r.ahead)
     for _ in range(_WINDOW_LINES - STEP_LINES):
         stream_from(k, R2)
         k.op("add", R2, R2, R1)
-    stream_from(k, r.words)
-    k.op("add", R2, r.words, R1)
-    stream_from(k, R2)
     stream_from(k, r.line)
 
 
