@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -210,6 +210,12 @@ ARCHITECTURES = (
     of_torchvision("inception_v3", "Inception v3", 96, aux_logits=False, init_weights=False),
     own("yolo8", "YOLOv8", "image_modules.Yolo", (1, 3, 64, 64)),
     own("yolo8_opset18", "YOLOv8", "image_modules.Yolo", (1, 3, 64, 64), opset=18),
+    replace(
+        own(
+            "yolo8_detections", "YOLOv8 with its suppression", "image_modules.YoloDetections", (1, 3, 64, 64)
+        ),
+        comparison=AsSets(0.0, 20),
+    ),
     own("unet_plus_plus", "U-Net++", "image_modules.UNetPlusPlus", (1, 3, 32, 32)),
     own("nafnet", "NAFNet", "image_modules.NafNet", (1, 3, 32, 32)),
     own("srgan", "SRGAN", "image_modules.SrGan", (1, 3, 24, 24)),

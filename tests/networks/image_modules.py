@@ -55,6 +55,27 @@ class Yolo(nn.Module):
         return torch.cat(centers, 1)[None], torch.cat(strides, 1)
 
 
+class YoloDetections(nn.Module):
+    """YOLOv8 with its suppression: boxes (most, 4), scores and labels of what is kept, and behind these zeros."""
+
+    def __init__(self, candidates: int = 40, most: int = 20, overlap: float = 0.3) -> None:
+        super().__init__()
+        self.net, self.candidates, self.most, self.overlap = Yolo(), candidates, most, overlap
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        from torchvision.ops import nms
+
+        found = self.net(x)[0].T
+        scores, labels = found[:, 4:].max(1)
+        scores, places = scores.topk(self.candidates)
+        centers, half = found[places, :2], found[places, 2:4] / 2
+        boxes = torch.cat((centers - half, centers + half), 1)
+        kept = nms(boxes, scores, self.overlap)[: self.most]
+        rows = torch.cat((boxes[kept], scores[kept, None], labels[places][kept, None].float()), 1)
+        rows = nn.functional.pad(rows, (0, 0, 0, self.most - rows.shape[0]))
+        return rows[:, :4], rows[:, 4], rows[:, 5]
+
+
 class TwoWays(nn.Module):
     """Half of the channels through residual blocks, and every step of it kept."""
 
