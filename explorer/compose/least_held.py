@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from codegen.chains import ChainNode
-from codegen.engine_registry import layout_named
 from codegen.graph import Graph
 from codegen.memory_space import HOST
 from codegen.operators.concat import Concat
@@ -21,15 +20,11 @@ def may_keep(problem: Problem, caps: Caps) -> bool:
 
 
 def least_held_bytes(problem: Problem) -> int:
-    """Bytes of GPU memory and of the CPU's arena together that no composition can do without, of each value one copy in
-    its smallest layout.
+    """Bytes of GPU memory and of the CPU's arena together that no composition can do without, of each value one copy,
+    which has its elements at least.
     """
-    types, layouts = problem.graph.types, [layout_named(name) for name in problem.layouts]
-    return least_alive_bytes(
-        problem.graph,
-        problem.chains,
-        lambda tensor: min(layout.size_bytes(types[tensor]) for layout in layouts),
-    )
+    types = problem.graph.types
+    return least_alive_bytes(problem.graph, problem.chains, lambda tensor: types[tensor].size_bytes)
 
 
 def least_alive_bytes(

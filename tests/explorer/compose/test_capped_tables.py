@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from codegen.graph import Graph, LayerSpec
+from codegen.tensor import TensorType
 from explorer.compose.capped import CappedSearch
 from explorer.compose.capped_tables import CappedTables
 from explorer.compose.compose import Limits, compose
@@ -104,6 +107,16 @@ def test_gpu_memory_leaves_no_room_where_no_step_needs_it(qpus: bool) -> None:
     least = least_held_bytes(problem)
     assert may_keep(problem, Caps(arena_bytes=least))
     assert may_keep(problem, Caps(arena_bytes=least - 1)) is qpus
+
+
+def test_values_that_are_no_planes_are_held_as_they_are() -> None:
+    """A layout in blocks has no place for a scalar."""
+    graph = unet(3)
+    problem = Problem(graph, synthetic_times(graph, 0, qpus=False), Prices(OVERHEADS), None)
+    assert len(problem.layouts) > 1
+    further = replace(graph, types={**graph.types, "scalar": TensorType(())})
+    with_scalar = Problem(further, synthetic_times(graph, 0, qpus=False), Prices(OVERHEADS), None)
+    assert least_held_bytes(with_scalar) == least_held_bytes(problem) > 0
 
 
 def test_a_copy_that_the_qpus_earn_may_spare_the_arena() -> None:
