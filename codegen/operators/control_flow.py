@@ -149,6 +149,7 @@ def scan(node: OnnxNode, builder: GraphBuilder) -> None:
         raise node.unsupported("it is of operator set 8", "export the model with a newer one")
     body, steps = body_of(node, "body"), Steps(node, builder)
     scanned = node.integer("num_scan_inputs", 1)
+    _require_lists(node, scanned, len(body.output) - len(node.inputs) + scanned)
     states, inputs = list(node.inputs[: len(node.inputs) - scanned]), node.inputs[-scanned:]
     count_out = len(body.output) - len(states)
     ranks = [len(builder.type_by_name(name).shape) for name in inputs]
@@ -183,6 +184,17 @@ def scan(node: OnnxNode, builder: GraphBuilder) -> None:
         list(node.integers("scan_output_axes") or (0,) * count_out),
         [bool(flag) for flag in node.integers("scan_output_directions") or (0,) * count_out],
     )
+
+
+def _require_lists(node: OnnxNode, inputs: int, outputs: int) -> None:
+    """Raises ModelError where a Scan has other counts of scanned inputs and outputs than its attributes."""
+    if not 1 <= inputs <= len(node.inputs) or outputs < 0:
+        raise node.malformed(f"it scans {inputs} of {len(node.inputs)} inputs and gives {outputs} stacks")
+    for way, count in (("input", inputs), ("output", outputs)):
+        for what in ("axes", "directions"):
+            given = node.integers(f"scan_{way}_{what}")
+            if given is not None and len(given) != count:
+                raise node.malformed(f"attribute scan_{way}_{what} has {len(given)} elements, not {count}")
 
 
 def finish(

@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from onnx import NodeProto, helper
+from onnx import NodeProto, TensorProto, helper
 
+from codegen.errors import ModelError
 from codegen.expression import RELU, RESULT, Apply, Operand, clamp
 from codegen.onnx_import.reader import import_model
 from codegen.operator import Operator
@@ -218,3 +219,32 @@ def test_few_nodes(name: str) -> None:
 def test_imported_sum_keeps_the_order_of_its_operands() -> None:
     nodes = [node("Relu", "x", "a"), node("Add", "a x", "y")]
     assert import_model(model_of(nodes, IMAGE, {}, 13)).nodes[1].inputs == ("a", "x")
+
+
+@pytest.mark.parametrize(
+    ("attributes", "reason"),
+    [
+        ({"num_scan_inputs": 3}, "scans 3 of 2 inputs"),
+        ({"num_scan_inputs": 0}, "scans 0 of 2 inputs"),
+        (
+            {"num_scan_inputs": 1, "scan_input_directions": [0, 1]},
+            "scan_input_directions has 2 elements, not 1",
+        ),
+        ({"num_scan_inputs": 1, "scan_output_axes": [0, 0]}, "scan_output_axes has 2 elements, not 1"),
+    ],
+)
+def test_a_scan_has_as_many_directions_as_it_scans(attributes: dict[str, Any], reason: str) -> None:
+    row = [helper.make_tensor_value_info(name, TensorProto.FLOAT, (3,)) for name in ("state", "row")]
+    results = [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in ("next", "given")]
+    nodes = [helper.make_node("Add", ["state", "row"], ["next"]), helper.make_node("Neg", ["row"], ["given"])]
+    body = helper.make_graph(nodes, "body", row, results)
+    scan = helper.make_node("Scan", ["start", "x"], ["last", "y"], body=body, **attributes)
+    graph = helper.make_graph(
+        [scan],
+        "scan",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, (4, 3))],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
+        [helper.make_tensor("start", TensorProto.FLOAT, (3,), [0.0, 1.0, 2.0])],
+    )
+    with pytest.raises(ModelError, match=reason):
+        import_model(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=9))
