@@ -15,6 +15,7 @@ from codegen.engines.videocore4.algorithms.convolution import Convolution
 from codegen.engines.videocore4.algorithms.gemm import (
     MINIMUM_CHANNELS,
     NEIGHBOURS,
+    at_a_time,
     group_of,
     in_turn,
     is_pointwise,
@@ -231,8 +232,7 @@ class QpuPointwiseChannels(AlgorithmBase):
         inner = VECTORS * THROUGH_A + hiding
         results = VECTORS * pixels
         residual_lines = 0.0 if Convolution.require(spec).residual is None else float(tiles * results)
-        together = min(choice.splits["pixel_tiles"], rows)
-        beside = min(-(-target.qpus // together), columns)
+        together, beside = at_a_time(target.qpus, choice, rows, columns)
         round_pixels = WORD_BYTES * together * depth * pixels
         round_weights = LINE_BYTES * beside * depth * VECTORS // (1 + halves)
         weight_bytes = sum(tensor.size_bytes for tensor in spec.weights) // (1 + halves)

@@ -219,8 +219,7 @@ class GemmConvolution(AlgorithmBase):
         results = p * j * (2 + epilogue_instructions(op.epilogue))
         per_tile = depth * inner + passes * per_tap + j + results + 60
         # What the QPUs' tiles of one round share is fetched once; a tap's lines mostly serve the next tap too.
-        together = min(choice.splits["pixel_tiles"], rows)
-        columns = min(-(-target.qpus // together), all_columns)
+        together, columns = at_a_time(target.qpus, choice, rows, all_columns)
         round_lines = together * geometry.input_channels * p * LINE_BYTES
         round_weights = WORD_BYTES * columns * depth * (words + LANES * (lines - p))
         weight_bytes = sum(tensor.size_bytes for tensor in spec.weights)
@@ -461,6 +460,15 @@ def in_turn(
             else:
                 order += [(row, column) for row in rows for column in beside]
     return tuple(tuple(order[q::qpus]) for q in range(qpus))
+
+
+def at_a_time(qpus: int, choice: Choice, pixel_tiles: int, channel_tiles: int) -> tuple[int, int]:
+    """How many tiles of pixels and of channels the QPUs are at together in the order of `in_turn`: where there are few
+    of channels, the others have further tiles of pixels.
+    """
+    together = min(choice.splits["pixel_tiles"], pixel_tiles)
+    beside = min(-(-qpus // together), channel_tiles)
+    return max(together, min(qpus // beside, pixel_tiles)), beside
 
 
 def streams(

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from codegen.algorithm_base import AlgorithmBase
 from codegen.engines.videocore4.algorithms.arrangements import arrangement
 from codegen.engines.videocore4.algorithms.gathered_lines import GatheredLines
-from codegen.engines.videocore4.algorithms.gemm import NEIGHBOURS, in_turn
+from codegen.engines.videocore4.algorithms.gemm import NEIGHBOURS, at_a_time, in_turn
 from codegen.engines.videocore4.algorithms.geometry import (
     bounds,
     busiest_share,
@@ -144,8 +144,7 @@ class _MatrixProduct(AlgorithmBase):
         rows, depth = choice.tiles["rows"], product.depth
         down, across = len(product.row_starts(rows)), tile_count(product.columns, COLUMNS)
         tiles = product.batches * down * across
-        together = min(choice.splits["pixel_tiles"], down)
-        beside = min(-(-target.qpus // together), across)
+        together, beside = at_a_time(target.qpus, choice, down, across)
         scalars = WORD_BYTES * together * depth * (STREAMED + LANES // 2)
         lines = LINE_BYTES * beside * depth * VECTORS
         hiding = (VECTORS + 1) * (rows - STREAMED) + VECTORS * 2 + 2.5
