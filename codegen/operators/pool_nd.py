@@ -195,6 +195,8 @@ def max_unpool(node: OnnxNode, builder: GraphBuilder) -> None:
 def lrn(node: OnnxNode, builder: GraphBuilder) -> None:
     """Each element over a power of the mean square of neighbouring channels."""
     type_, size = builder.type(node), node.integer("size", 1)
+    if len(type_.shape) < 2:
+        raise node.malformed(f"a tensor of shape {type_.shape} has no channels")
     channels, steps = type_.shape[1], Steps(node, builder)
     square = steps("Mul", node.input(0), node.input(0))
     view = steps("Reshape", square, steps.integers(type_.shape[0], 1, channels, -1))

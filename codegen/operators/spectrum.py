@@ -145,7 +145,10 @@ def stft(node: OnnxNode, builder: GraphBuilder) -> None:
     if len(shape) != 3:
         raise node.malformed(f"a tensor of shape {shape} is no batch of signals")
     step = builder.whole(node, 1, 0)
-    width = steps.shape(node.input(2))[0] if node.has_input(2) else 0
+    window = steps.shape(node.input(2)) if node.has_input(2) else (0,)
+    if len(window) != 1:
+        raise node.malformed(f"a tensor of shape {window} is no window")
+    (width,) = window
     length = builder.whole(node, 3, width or shape[1])
     if step < 1 or not 1 <= length <= shape[1]:
         raise node.malformed(f"frames of {length} with a step of {step} of a signal of {shape[1]}")

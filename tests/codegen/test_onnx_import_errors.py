@@ -347,6 +347,19 @@ MALFORMED = {
         {"n": np.array(0)},
     ),
     "recurrent over an image": broken(helper.make_node("GRU", ["x", "w", "w"], ["y"]), w=WEIGHT),
+    "normalised over no channels": model_of(
+        [
+            helper.make_node("Flatten", ["x"], ["f"], axis=0),
+            helper.make_node("Squeeze", ["f", "a"], ["v"]),
+            helper.make_node("LRN", ["v"], ["y"], size=3),
+        ],
+        {"a": np.array([0])},
+    ),
+    "frames by a scalar": model_of(
+        [helper.make_node("Flatten", ["x"], ["f"], axis=0), helper.make_node("STFT", ["f", "n", "w"], ["y"])],
+        {"n": np.array(4), "w": np.array(1.0, np.float32)},
+        opset=17,
+    ),
     "body that is none": model_of([helper.make_node("SequenceMap", ["x"], ["y"])], opset=17),
     "written twice": model_of([relu("x", "a"), relu("x", "a"), relu("a", "y")]),
     "input written": model_of([relu("x", "x"), relu("x", "y")]),

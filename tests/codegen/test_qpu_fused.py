@@ -26,7 +26,7 @@ X, Y, Z = (Operand(i) for i in range(3))
 PRODUCERS = (
     "pointwise", "pointwise, many channels", "same padding", "tiles by channels", "depthwise", "maximum", "average",
     "global average", "global maximum", "fully connected", "fully connected, many rows", "fully connected, a few rows",
-    "transposed",
+    "transposed", "strided tiles",
 )  # fmt: skip
 # fmt: off
 EPILOGUES: dict[str, Expression] = {

@@ -99,6 +99,9 @@ class _QpuLines(AlgorithmBase):
     def computes(self, spec: LayerSpec, target: Target) -> bool:
         return target.has_qpus and len(spec.outputs) == 1 and self._takes(first_image(spec))
 
+    def _macs(self, spec: LayerSpec) -> float:
+        return float(spec.output.elements * (len(self._reads(spec)) - 1))
+
     def _takes(self, spec: LayerSpec) -> bool:
         """Whether it computes the layer of one image, or of tensors that are none."""
         raise NotImplementedError
@@ -122,7 +125,7 @@ class _QpuLines(AlgorithmBase):
             * sum(LINE_BYTES if r.access.by_lane else WORD_BYTES for r in all_reads if r.access.step_bytes)
         )
         return Work(
-            macs=float(spec.output.elements * (len(all_reads) - 1)),
+            macs=self._macs(spec),
             alu_instructions=lines * (2.0 * asked + computing) + tiles * 40.0,
             load_instructions=float(lines * asked),
             uniform_words=float(tiles * tile_words(len(all_reads), clamped)),

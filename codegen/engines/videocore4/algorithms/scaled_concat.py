@@ -49,6 +49,9 @@ class QpuScaledConcat(QpuConcat):
         numbers = (Read("channels", "nchw", _numbers(spec, which)) for which in (0, 1))
         return (Read.of_lines(Address("input")), *numbers)
 
+    def _macs(self, spec: LayerSpec) -> float:
+        return float(spec.output.elements)
+
     def _operands(self, spec: LayerSpec, source: Address, channel: int) -> tuple[Address, ...]:
         return (source, *(_numbers(spec, which, channel) for which in (0, 1)))
 
