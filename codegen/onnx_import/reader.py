@@ -161,6 +161,9 @@ def _needed(nodes: Sequence[OnnxNode], outputs: Iterable[str]) -> list[OnnxNode]
     return found[::-1]
 
 
+_TYPED_BY = {"QuantizeLinear": 2, "CastLike": 1}  # the input whose element type is the result's
+
+
 class _Reader:
     """Brings nodes into a builder: folded, by handlers, or as the functions that they are. Those that cannot be are
     obstacles; what they write has then the type that ONNX's own inference gives, or none.
@@ -231,9 +234,10 @@ class _Reader:
     def _emit(self, node: OnnxNode) -> None:
         handlers, builder = registry().handlers, self._builder
         key = (node.domain, node.op_type)
-        if node.op_type == "QuantizeLinear" and node.has_input(2) and builder.is_narrow(node.inputs[2]):
+        typed_by = _TYPED_BY.get(node.op_type)
+        if typed_by and node.has_input(typed_by) and builder.is_narrow(node.inputs[typed_by]):
             raise node.unsupported(
-                "it gives integers of 4 bits", "quantise what is computed to 8 bits or more"
+                "it gives integers of 4 bits", "quantise or cast what is computed to 8 bits or more"
             )
         if not node.domain and is_foldable(node, builder):
             fold(node, builder, import_model)

@@ -101,3 +101,12 @@ def test_a_type_that_is_undefined_is_the_usual_one(opset: int) -> None:
 def test_another_type_than_that_of_the_scale_is_refused() -> None:
     with pytest.raises(UnsupportedOperatorError, match="another type"):
         import_model(there_and_back(23, TensorProto.FLOAT16))
+
+
+def test_a_cast_to_the_type_of_4_bits_is_declined() -> None:
+    model = model_of(TensorProto.INT4)
+    name = next(one.name for one in model.graph.initializer if one.data_type == TensorProto.INT4)
+    del model.graph.node[:]
+    model.graph.node.append(helper.make_node("CastLike", ["x", name], ["y"]))
+    with pytest.raises(UnsupportedOperatorError, match="4 bits"):
+        import_model(model)
