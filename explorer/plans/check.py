@@ -199,10 +199,14 @@ def _verdict(
     found = None if report.largest_error <= tolerance else again()
     if found is None:
         return report, first
-    wanted = [replace(trial, outputs=outputs) for trial, outputs in zip(trials, found.outputs, strict=True)]
-    again_report, _ = _by_outputs(runs, wanted, tolerance)
-    error = max(found.error, again_report.largest_error)
-    return replace(again_report, largest_error=error, deciding=found.tensors), first
+    by_stages, _ = _by_outputs(runs, _as_decided(trials, found), tolerance)
+    error = max(found.error, by_stages.largest_error)
+    return replace(by_stages, largest_error=error, deciding=found.tensors), first
+
+
+def _as_decided(trials: Sequence[Trial], found: Staged) -> list[Trial]:
+    """The trials with the outputs that follow from what the bundle decided by."""
+    return [replace(trial, outputs=outputs) for trial, outputs in zip(trials, found.outputs, strict=True)]
 
 
 def _by_outputs(
@@ -238,7 +242,9 @@ def failure_of(
     error, allowed = _error_of(run, trial), tolerance_of(plan)
     if not error <= allowed:
         found = again()
-        error = error if found is None else found.error
+        if found is not None:
+            (decided,) = _as_decided([trial], found)
+            error = max(found.error, _error_of(run, decided))
     if error <= allowed:
         return ""
     return f"in the network: largest error {error:.3g} of the largest output; allowed {allowed:g}"

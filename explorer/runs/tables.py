@@ -249,8 +249,8 @@ def _deciding(check: CheckReport) -> str:
         return ""
     tensors = "tensor" if check.deciding == 1 else "tensors"
     return (
-        f"; it sorts or selects otherwise than onnxruntime, by rounding: the {check.deciding} {tensors} that "
-        "decide are compared with the reference's, and the outputs with what follows from them"
+        f"; it sorts or selects otherwise than onnxruntime: the {check.deciding} {tensors} that decide are compared "
+        "with this compiler's own reference, and the outputs with what follows from them there"
     )
 
 

@@ -11,8 +11,9 @@ import pytest
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
 from codegen.bundle import compile_bundle
+from codegen.plan import read_plan
 from explorer.pipeline.boards import open_board_of
-from explorer.plans.check import Trial, check_bundle, trials_of
+from explorer.plans.check import Trial, check_bundle, failure_of, staged, trials_of
 from explorer.plans.modelled_plan import modelled_plan
 from explorer.plans.network import Network, load_network
 from explorer.plans.stages import decided_by
@@ -130,3 +131,15 @@ def test_networks_that_decide_nothing_are_compared_by_place(board: Board, tmp_pa
     report, _ = check_bundle(board, compiled(plain, board, tmp_path / "bundle"), [off], TOLERANCE)
     assert report.deciding == 0
     assert report.largest_error > TOLERANCE
+
+
+def test_a_run_whose_outputs_do_not_follow_from_what_it_decided_by_is_a_failure(
+    network: Network, board: Board, tmp_path: Path
+) -> None:
+    bundle, (trial,) = compiled(network, board, tmp_path / "bundle"), trials_of(network, 0, 1)
+    plan, run = read_plan(bundle / "plan.json"), board.run_bundle(bundle, trial.inputs)
+    other = decided_otherwise(trial)
+    assert failure_of(run, other, plan)
+    assert not failure_of(run, other, plan, lambda: staged(board, bundle, [other]))
+    wrong = replace(run, outputs=tuple(1.05 * output for output in run.outputs))
+    assert failure_of(wrong, other, plan, lambda: staged(board, bundle, [other]))

@@ -134,9 +134,7 @@ def _report_facts(report: RunReport) -> Iterator[tuple[str, str, str]]:
         text = f"of the largest output, on {counted(check.inputs, 'input')} against {against}; {top}"
         yield "largest error", f"{check.largest_error:.2e}", f"{text}; allowed {check.tolerance:g}"
         if check.deciding:
-            text = (
-                "it sorts or selects otherwise than onnxruntime, by rounding; the outputs follow from these"
-            )
+            text = "it sorts or selects otherwise than onnxruntime; these are compared with the own reference"
             yield "tensors that decide", str(check.deciding), text
         if check.accuracy:
             same = f"{check.accuracy.same_top1} of {counted(check.inputs, 'input')}"
