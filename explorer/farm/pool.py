@@ -233,11 +233,8 @@ class Pool:
         """What boards said, fetched together, or how all were lost that were asked."""
         fetched = [future for future in futures if future.status == "finished"]
         answers: dict[Future, Answer | str] = {}
-        with (
-            self._explained(),
-            suppress(KilledWorker),
-        ):  # an answer was lost with its board, and all who took it again
-            answers.update(zip(fetched, self._client.gather(fetched), strict=True))
+        with suppress(KilledWorker):  # an answer was lost with its board, and all who took it again
+            answers.update(zip(fetched, self._fetched(fetched), strict=True))
         for future in futures:
             if future in answers:
                 future.release()
@@ -274,10 +271,25 @@ class Pool:
     def _result(self, future: Future) -> Any:
         """Raises FarmError where the farm was lost, and what the task raised."""
         try:
-            with self._explained():
-                return future.result()
+            return self._fetched([future])[0]
         finally:
             future.release()
+
+    def _fetched(self, futures: list[Future]) -> list[Any]:
+        """What tasks returned, or the first one's error. An answer that was lost with its board comes from the next
+        that takes the task; raises FarmError where no board is left to take it, or the farm is lost.
+        """
+        while True:
+            with self._explained():
+                try:
+                    answers: list[Any] = self._client.sync(
+                        lambda: self._client.gather(futures, asynchronous=True), callback_timeout=PATIENCE_S
+                    )
+                    return answers
+                except TimeoutError:
+                    if any(future.status == "error" for future in futures):
+                        raise  # the task's own
+            self._require_boards()
 
     @contextmanager
     def _explained(self) -> Iterator[None]:

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from distributed import Future
 
 from codegen.algorithm import algorithms
 from codegen.schedule import Candidate
@@ -179,6 +180,23 @@ def test_without_boards_a_run_ends_and_what_was_measured_is_kept(
     ):
         asked.samples(some)
     assert sum(stored(store).values()) == 5
+
+
+def test_an_answer_that_is_lost_with_the_last_board_ends_a_run(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pool_module, "PATIENCE_S", 0.5)
+    arrived = pool_module.Pool._arrived
+    with local_farm(only=MoodyBoard("only")) as farm, measurer(farm, store) as asked:
+
+        def lost_as_it_arrives(pool: pool_module.Pool) -> list[Future]:
+            found = arrived(pool)
+            farm.lose("only")
+            return found
+
+        monkeypatch.setattr(pool_module.Pool, "_arrived", lost_as_it_arrives)
+        with pytest.raises(FarmError, match=r"no board of the class is left.*no sample is lost"):
+            asked.samples(candidates(3))
 
 
 def test_a_board_that_does_not_come_to_rest_is_set_aside(store: Store) -> None:
