@@ -20,6 +20,7 @@ from explorer.commands.bench.models import models
 from explorer.commands.bench.networks import networks
 from explorer.commands.bench.prior import prior
 from explorer.commands.bench.qpu import qpu
+from explorer.commands.bench.qpu_kinds import qpu_kinds
 from explorer.commands.bench.repeatability import repeatability
 from explorer.commands.bench.search import search
 from explorer.commands.bench.sparse import sparse
@@ -54,4 +55,5 @@ bench_app.command()(networks)
 bench_app.command()(stream)
 bench_app.command()(threads)
 bench_app.command()(qpu)
+bench_app.command()(qpu_kinds)
 bench_app.command()(engines)
