@@ -132,10 +132,17 @@ def emit_pool(node: OnnxNode, builder: GraphBuilder, kind: str) -> None:
         windows.ends,
         windows.outputs,
         kind == "average" and node.flag("count_include_pad"),
-        node.integer("p", 2) if kind == "lp" else 2,
+        _order(node) if kind == "lp" else 2,
         1 + node.integer("storage_order", 0) if wants_places else 0,
     )
     builder.emit(node, op, builder.tensor(node))
+
+
+def _order(node: OnnxNode) -> int:
+    order = node.integer("p", 2)
+    if order < 1:
+        raise node.malformed(f"attribute p is {order}, which is no norm's order")
+    return order
 
 
 def _pairs(windows: Windows) -> list[tuple[int, int]]:
@@ -158,7 +165,7 @@ def lp_pool(node: OnnxNode, builder: GraphBuilder) -> None:
 @handles("GlobalLpPool", "all")
 def global_lp_pool(node: OnnxNode, builder: GraphBuilder) -> None:
     """The root of the sum of powers over all axes behind (N, C)."""
-    steps, order = Steps(node, builder), node.integer("p", 2)
+    steps, order = Steps(node, builder), _order(node)
     type_ = builder.type(node)
     power = steps("Pow", steps("Abs", node.input(0)), steps.constant(float(order), type_.dtype))
     total = steps("ReduceSum", power, steps.integers(*range(2, len(type_.shape))))

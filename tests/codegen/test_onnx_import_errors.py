@@ -360,6 +360,8 @@ MALFORMED = {
         {"n": np.array(4), "w": np.array(1.0, np.float32)},
         opset=17,
     ),
+    "norm of order 0": broken(helper.make_node("GlobalLpPool", ["x"], ["y"], p=0)),
+    "windows' norm of order 0": broken(helper.make_node("LpPool", ["x"], ["y"], kernel_shape=[2, 2], p=0)),
     "body that is none": model_of([helper.make_node("SequenceMap", ["x"], ["y"])], opset=17),
     "written twice": model_of([relu("x", "a"), relu("x", "a"), relu("a", "y")]),
     "input written": model_of([relu("x", "x"), relu("x", "y")]),
