@@ -29,6 +29,7 @@ MODULES = (
     "non_zero",
     "normalization",
     "onnxruntime_attention",
+    "onnxruntime_decoder",
     "onnxruntime_fusions",
     "onnxruntime_lstm",
     "onnxruntime_quantization",

@@ -52,7 +52,8 @@ class Network:
             [helper.make_empty_tensor_value_info(name) for name in outputs],
             [numpy_helper.from_array(value, name) for name, value in self.constants.items()],
         )
-        return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+        sets = [helper.make_opsetid("", 17), helper.make_opsetid("com.microsoft", 1)]
+        return helper.make_model(graph, opset_imports=sets, ir_version=8)
 
 
 def twin_towers() -> tuple[ModelProto, Values]:
@@ -121,7 +122,43 @@ def attending_recurrence() -> tuple[ModelProto, Values]:
     return net.model(inputs, (context, last)), inputs
 
 
-@pytest.mark.parametrize("network", [twin_towers, speech, attending_recurrence], ids=lambda one: one.__name__)
+def language() -> tuple[ModelProto, Values]:
+    """A token more of a language model as onnxruntime exports it: rotated, grouped attention over what is carried."""
+    net, width, past = Network(4), 64, (1, 2, 7, 16)
+    inputs: Values = {
+        "token": np.array([[11]]),
+        "mask": np.ones((1, 8), np.int64),
+        "keys": net.random.standard_normal(past).astype(np.float32),
+        "values": net.random.standard_normal(past).astype(np.float32),
+    }
+    ends = net("Sub", net("ReduceSum", "mask", net.integers(1), keepdims=0), net.integers(1))
+    total = net("Gather", net("Shape", "mask"), net.constant(1, "int64"), axis=0)
+    lengths = [net("Cast", one, to=6) for one in (ends, total)]
+    angles = np.arange(32)[:, None] / 100.0 ** (np.arange(8)[None] / 8)
+    caches = net.constant(np.cos(angles)), net.constant(np.sin(angles))
+    embedded, scale = net("Gather", net.weights(40, width), "token", axis=0), net.constant(np.ones(width))
+    x = net("SimplifiedLayerNormalization", embedded, scale, axis=-1, epsilon=1e-6)
+    packed = net("MatMul", x, net.weights(width, 128))
+    attended, keys, values = net(
+        "GroupQueryAttention", packed, "", "", "keys", "values", *lengths, *caches, outputs=3,
+        domain="com.microsoft", num_heads=4, kv_num_heads=2, do_rotary=1,
+    )  # fmt: skip
+    projected = net("MatMul", attended, net.weights(width, width))
+    kept = net("Add", embedded, projected)
+    x = net(
+        "SkipSimplifiedLayerNormalization", embedded, projected, scale, domain="com.microsoft", epsilon=1e-6
+    )
+    gate, up = (net("MatMul", x, net.weights(width, 96)) for _ in range(2))
+    gated = net("Mul", net("Mul", gate, net("Sigmoid", gate)), up)
+    scores = net(
+        "MatMul", net("Add", kept, net("MatMul", gated, net.weights(96, width))), net.weights(width, 40)
+    )
+    return net.model(inputs, (scores, keys, values)), inputs
+
+
+@pytest.mark.parametrize(
+    "network", [twin_towers, speech, attending_recurrence, language], ids=lambda one: one.__name__
+)
 def test_it_gives_what_onnxruntime_gives(network: Any) -> None:
     model, inputs = network()
     session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
