@@ -245,7 +245,8 @@ def gather_nd(node: OnnxNode, builder: GraphBuilder) -> None:
     tensors = [builder.tensor(node, index) for index in range(2)]
     batch, length = node.integer("batch_dims", 0), builder.length(tensors[0])
     depth = builder.shape_of(tensors[1])[-1:]
-    if length is not None and depth and batch <= length.axis < batch + depth[0]:
+    has_axes = bool(depth) and batch + depth[0] <= len(builder.shape_of(tensors[0]))
+    if length is not None and has_axes and batch <= length.axis < batch + depth[0]:
         steps = Steps(node, builder)
         place = length.axis - batch
         is_own = steps.constant(np.arange(depth[0]) == place)

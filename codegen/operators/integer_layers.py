@@ -46,7 +46,11 @@ class IntegerLayer:
 
 
 def centred(weights: Array, zero: Array) -> NDArray[np.int8] | None:
-    """Integer weights, outputs first, less their zero points, one or one for each output; None: beyond int8."""
+    """Integer weights, outputs first, less their zero points, one or one for each output; None: beyond int8, or no
+    matrix.
+    """
+    if weights.ndim == 0:
+        return None
     points = np.asarray(zero, dtype=np.int32).reshape(-1, *(1,) * (weights.ndim - 1))
     if points.size not in (1, weights.shape[0]):
         return None

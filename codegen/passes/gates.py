@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 from codegen.expression import Expression, Operand
@@ -40,7 +39,7 @@ def _occurrences(expression: Expression, index: int) -> int:
 
 def _united(outer: Node, inner: Node) -> Node:
     assert isinstance(outer.op, Map) and isinstance(inner.op, Map)
-    inputs: Sequence[str] = [tensor for tensor in outer.inputs if tensor not in inner.outputs]
+    inputs = list(dict.fromkeys(tensor for tensor in outer.inputs if tensor not in inner.outputs))
     own = Operand(inputs.index(inner.inputs[0]))
     values = [
         inner.op.expression.substitute([own]) if tensor in inner.outputs else Operand(inputs.index(tensor))

@@ -362,6 +362,21 @@ MALFORMED = {
     ),
     "norm of order 0": broken(helper.make_node("GlobalLpPool", ["x"], ["y"], p=0)),
     "windows' norm of order 0": broken(helper.make_node("LpPool", ["x"], ["y"], kernel_shape=[2, 2], p=0)),
+    "places of more axes than there are": model_of(
+        [
+            helper.make_node("NonZero", ["x"], ["n"]),
+            helper.make_node("Gather", ["n", "first"], ["v"], axis=0),
+            helper.make_node("GatherND", ["v", "p"], ["y"]),
+        ],
+        {"first": np.array(0), "p": np.array([[0, 1]])},
+    ),
+    "convolution by a scalar of integers": model_of(
+        [
+            helper.make_node("QuantizeLinear", ["x", "s", "z"], ["q"]),
+            helper.make_node("ConvInteger", ["q", "w", "z"], ["y"]),
+        ],
+        {"s": HALF, "z": np.array(3, np.uint8), "w": np.array(1, np.int8)},
+    ),
     "body that is none": model_of([helper.make_node("SequenceMap", ["x"], ["y"])], opset=17),
     "written twice": model_of([relu("x", "a"), relu("x", "a"), relu("a", "y")]),
     "input written": model_of([relu("x", "x"), relu("x", "y")]),

@@ -80,6 +80,14 @@ def test_gate_becomes_one_expression_and_the_epilogue_before_it() -> None:
     assert len(optimize(graph).nodes) == 1
 
 
+def test_a_gate_of_what_is_read_twice_reads_it_once() -> None:
+    gate = Map(apply("neg", RESULT))
+    outer = Map(Operand(0) + Operand(1) + Operand(2))
+    graph = graph_of([(CONV, "x", "a", None), (gate, "a", "g", None), (outer, ("a", "g", "a"), "y", None)])
+    assert rewritten(graph, unite_gates) == [CONV, Map(RESULT + apply("neg", RESULT) + RESULT)]
+    same_results(graph, unite_gates(graph))
+
+
 def test_what_is_no_gate_stays() -> None:
     """The function's result is read twice, is of another tensor, or is an output."""
     gate = Map(apply("exp", RESULT))
