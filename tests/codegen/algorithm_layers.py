@@ -292,6 +292,15 @@ LAYERS: dict[str, LayerSpec] = {
     "stem of two channels": _stem(
         (1, 2, 9, 13), 16, Conv2d((2, 3), (1, 2), (1, 0, 0, 2)), Pool2d("max", (2, 2), (2, 1), (0, 1, 1, 0))
     ),
+    "stem of many taps": _stem(
+        (1, 3, 23, 46),
+        40,
+        Conv2d((7, 7), (2, 2), (3,) * 4, epilogue=RELU),
+        Pool2d("max", (3, 3), (2, 2), SAME),
+    ),
+    "stem of many taps, two images": _stem(
+        (2, 2, 17, 41), 33, Conv2d((3, 7), (2, 2), (1, 3, 1, 3)), Pool2d("max", (2, 3), (3, 2), (0, 0, 1, 1))
+    ),
     "stem with a depthwise behind": stem_depthwise((1, 3, 24, 64), 16, (0, 0, 1, 1)),
     "stem with a depthwise behind, two images": stem_depthwise(
         (2, 1, 45, 74), 11, (1, 1, 0, 0), RELU, EXPRESSIONS["HardSwish"](X)

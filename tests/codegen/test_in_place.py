@@ -156,6 +156,14 @@ def module_of(algorithm: str) -> Graph:
         behind = inferred_layer(Pool2d("max", (2, 2), pads=(1, 1, 0, 0)), *window.outputs)
         weights = [tensor.shape for tensor in window.weights]
         part = build.add(Chain((window, behind), ((0,), (-1,))), planes, weights, name="part")
+    elif algorithm == "qpu_planes_pool":
+        planes = build.add(ConvTranspose2d((4, 4), (4, 4)), other, [(3, 20, 4, 4), (3,)], name="planes")
+        window = inferred_layer(
+            Conv2d((7, 7), (2, 2), (3, 3, 3, 3)), (1, 3, 28, 24), weights=((42, 3, 7, 7), (42,))
+        )
+        behind = inferred_layer(Pool2d("max", (2, 2), (2, 2)), *window.outputs)
+        weights = [tensor.shape for tensor in window.weights]
+        part = build.add(Chain((window, behind), ((0,), (-1,))), planes, weights, name="part")
     elif algorithm == "qpu_stem_depthwise":
         planes = build.add(ConvTranspose2d((2, 2), (2, 2)), other, [(3, 20, 2, 2), (3,)], name="planes")
         halved = Conv2d((3, 3), (2, 2), (1, 1, 0, 0), epilogue=RELU)

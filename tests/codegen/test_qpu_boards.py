@@ -98,6 +98,8 @@ LAYERS = {
             ("stem", ("qpu_stem",)),
             ("stem of two images, padded", ("qpu_stem",)),
             ("stem of two channels", ("qpu_stem",)),
+            ("stem of many taps", ("qpu_planes_pool",)),
+            ("stem of many taps, two images", ("qpu_planes_pool",)),
             ("stem with a depthwise behind", ("qpu_stem_depthwise",)),
             ("stem with a depthwise behind, two images", ("qpu_stem_depthwise",)),
             ("chain with its own input", ("qpu_implicit_relayed", "qpu_implicit_rotated")),

@@ -24,7 +24,7 @@ Weights: for each row of the window, tap by tap in the order of `Row.turns` a li
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -58,7 +58,7 @@ from codegen.expression import Expression
 
 PIXELS = LANES
 HEAD_WORDS = 7
-_LINES = (R1, R2, R3)  # rotation takes these
+PIXEL_LINES = (R1, R2, R3)  # rotation takes these
 _QUEUE_DEPTH = 4  # requests of one TMU
 _LATENCY = 6  # pixels, whose products take about as long as a line
 _SIGN = 31
@@ -71,14 +71,15 @@ def tile_words(pieces: int, clamped: bool) -> int:
 
 @dataclass(frozen=True)
 class Row:
-    """How 16 outputs of a row meet a row of inputs."""
+    """How outputs of a row meet a row of inputs."""
 
     taps: int
     stride: int
+    outputs: int = PIXELS
 
     @property
     def pixels(self) -> int:
-        return (PIXELS - 1) * self.stride + self.taps
+        return (self.outputs - 1) * self.stride + self.taps
 
     @property
     def lines(self) -> int:
@@ -88,7 +89,7 @@ class Row:
         """(output, tap) of each product of a pixel."""
         for tap in range(self.taps):
             output, rest = divmod(pixel - tap, self.stride)
-            if rest == 0 and 0 <= output < PIXELS:
+            if rest == 0 and 0 <= output < self.outputs:
                 yield output, tap
 
     @property
@@ -105,7 +106,7 @@ class Row:
     def instructions(self) -> int:
         """Of a row, about: its products, rotations, and what has no room beside these."""
         rotations = sum(any(self.met(pixel)) for pixel in range(self.pixels))
-        return PIXELS * VECTORS * self.taps + rotations + VECTORS * self.taps + self.lines
+        return self.outputs * VECTORS * self.taps + rotations + VECTORS * self.taps + self.lines
 
 
 @dataclass(frozen=True)
@@ -132,7 +133,7 @@ class _Fetch:
     tap: tuple[int, int] | None  # vector and tap
 
 
-def _leading(row: Row) -> set[int]:
+def leading(row: Row) -> set[int]:
     """Taps by which the second vector's products lead to the first's: in the middle, where most pixels have them."""
     others = [range(first, row.taps, row.stride) for first in range(min(row.stride, row.taps))]
     return {taps[(len(taps) - 1) // 2] for taps in others}
@@ -141,8 +142,8 @@ def _leading(row: Row) -> set[int]:
 def _allocate(row: Row) -> tuple[_Registers, list[Register]]:
     pool = RegisterPool()
     sums = [[pool.take(file) for _ in range(PIXELS)] for file in ("a", "b")]
-    leading = _leading(row)
-    first = [pool.take("a" if tap in leading else "b") for tap in range(row.taps)]
+    leads = leading(row)
+    first = [pool.take("a" if tap in leads else "b") for tap in range(row.taps)]
     second = [pool.take("a") for _ in range(row.taps)]
     rows, tiles = pool.take("a"), pool.take("a")  # they meet small immediates
     offsets = [pool.take("b") for _ in range(row.lines)]
@@ -162,8 +163,8 @@ def planes_kernel(taps: int, stride: int, pieces: int, epilogue: Expression | No
     Raises ScheduleError where registers lack.
     """
     row = Row(taps, stride)
-    if row.lines > len(_LINES):
-        raise ScheduleError(f"{row.pixels} pixels of a row: at most {len(_LINES) * LANES} are at hand")
+    if row.lines > len(PIXEL_LINES):
+        raise ScheduleError(f"{row.pixels} pixels of a row: at most {len(PIXEL_LINES) * LANES} are at hand")
     r, free = _allocate(row)
     results = Results.of([x for sums in r.sums for x in sums], epilogue, (UNIFORM, UNIFORM), free)
     k = Assembler()
@@ -275,7 +276,7 @@ class _Fetches:
         if fetch is None:
             return None
         if fetch.line is not None:
-            return operation("and", _LINES[fetch.line], R4, self._r.masks[fetch.line])
+            return operation("and", PIXEL_LINES[fetch.line], R4, self._r.masks[fetch.line])
         assert fetch.tap is not None
         vector, tap = fetch.tap
         return Operation("mov", "add", self._r.weights[vector][tap], (R4,))
@@ -331,9 +332,9 @@ def _row(k: Assembler, r: _Registers, row: Row) -> None:
             fetches.ask()
         for number, pixel in enumerate(range(taps[0], row.pixels, row.step)):
             leaves = fetches.beside(number, pixel) if len(row.turns) > 1 else None
-            products = _products(r, row, pixel)
+            products = products_of(r.weights, r.sums, row, pixel)
             if products:
-                _broadcast(k, _LINES[pixel // LANES], pixel % LANES)
+                broadcast(k, PIXEL_LINES[pixel // LANES], pixel % LANES)
             for weight, total in products:
                 if pending is not None:
                     k.op("fadd", pending, pending, R0)
@@ -351,15 +352,17 @@ def _row(k: Assembler, r: _Registers, row: Row) -> None:
         k.op("fadd", pending, pending, R0)
 
 
-def _products(r: _Registers, row: Row, pixel: int) -> list[tuple[Register, Register]]:
+def products_of(
+    weights: Sequence[Sequence[Register]], sums: Sequence[Sequence[Register]], row: Row, pixel: int
+) -> list[tuple[Register, Register]]:
     """(weight, sum) of a pixel's products: file B's sums, then one of file A's with a weight in file A, then others."""
     met = list(row.met(pixel))
-    first = [(r.weights[0][tap], r.sums[0][output]) for output, tap in met]
-    second = [(r.weights[1][tap], r.sums[1][output]) for output, tap in met]
+    first = [(weights[0][tap], sums[0][output]) for output, tap in met]
+    second = [(weights[1][tap], sums[1][output]) for output, tap in met]
     return [*second, *sorted(first, key=lambda pair: pair[0].read_ports != "a")]
 
 
-def _broadcast(k: Assembler, line: Register, lane: int) -> None:
+def broadcast(k: Assembler, line: Register, lane: int) -> None:
     if lane:
         k.rotate(R5_ALL, line, LANES - lane)
     else:
