@@ -1,4 +1,4 @@
-"""An executor that runs programs for AArch64 under qemu-user by the clocks of modelled cores."""
+"""An executor that runs programs for ARM under qemu-user by the clocks of modelled cores."""
 
 from __future__ import annotations
 
@@ -15,14 +15,11 @@ from microbench.emulation.emulator import why_no_counting
 from microbench.errors import BoardError
 from microbench.virtual.build import THIS_MACHINE
 
-EMULATOR = "qemu-aarch64"
 REPORT = "clock.txt"
 FLAGS = ("-std=gnu11", "-O3", "-fvisibility=hidden", "-Wall", "-Wextra")
 # Nothing of this machine's environment reaches the program, and what the kernel would draw at random is the same.
 _ALONE = ("-i",)
 _SAME_RANDOM_BYTES = ("-seed", "1")
-# The emulator finds room for the program in a range of its own: elsewhere what the kernel picks differs by the run.
-_SAME_ADDRESSES = ("-R", f"{8 << 30:#x}")
 _STATE = Path("/proc/thread-self/stat")  # of a thread
 _PROCESSOR = 36  # which number of it says where the thread runs
 _OUTSIDE_GROUPS = frozenset({"threads", "cycles", "instructions"})
@@ -41,12 +38,12 @@ class ClockReport:
 
 
 @cache
-def why_no_clock() -> str | None:
-    """Why programs for AArch64 cannot be run by a modelled clock here, or None."""
+def why_no_clock(emulator: str = CoreModel.emulator) -> str | None:
+    """Why programs cannot be run by a modelled clock under an emulator here, or None."""
     for program in ("env", "taskset"):
         if shutil.which(program) is None:
             return f"no program {program}"
-    return why_no_counting(EMULATOR)
+    return why_no_counting(emulator)
 
 
 class ClockedExecutor:
@@ -71,7 +68,7 @@ class ClockedExecutor:
         threads: int = 1,
     ) -> None:
         """Raises BoardError where the emulator is missing, has no plugins or wants another version of them."""
-        reason = why_no_clock()
+        reason = why_no_clock(model.emulator)
         if reason is not None:
             raise BoardError(f"programs cannot be run by the clock of a {model.name}: {reason}")
         self._plugin = compile_shared(model.sources(clock_hz), THIS_MACHINE, FLAGS)
@@ -106,8 +103,8 @@ class ClockedExecutor:
         """
         words = (
             *(*_ALONE, *(f"{name}={value}" for name, value in (environment or {}).items())),
-            *(str(shutil.which(EMULATOR)), "-cpu", self._model.emulated, *_SAME_RANDOM_BYTES),
-            *(*_SAME_ADDRESSES, *self._root),
+            *(str(shutil.which(self._model.emulator)), "-cpu", self._model.emulated, *_SAME_RANDOM_BYTES),
+            *(*self._model.emulator_options, *self._root),
             *("-plugin", f"{self._plugin},out={REPORT}{self._wakes}", str(executable), *arguments),
         )
         env = str(shutil.which("env"))
@@ -118,7 +115,7 @@ class ClockedExecutor:
         report = _parsed(finished.outputs.get(REPORT, b""))
         if report is None:
             raise BoardError(
-                f"{EMULATOR} reported no cycles: it did not load {self._plugin.name}; take QEMU 7 or 8"
+                f"{self._model.emulator} reported no cycles: it did not load {self._plugin.name}; take QEMU 7 or 8"
             )
         return finished, report
 

@@ -7,7 +7,7 @@ import tomllib
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
@@ -103,22 +103,29 @@ class InstructionClass(BaseModel):
 class CoreModel(BaseModel):
     """The model of a core, named as compilers name it; `emulated`: as qemu-user names it.
 
-    The hash covers the numbers and the programs that use them, not the sources' wording.
+    The hash covers the numbers and the programs that use them, not the sources' wording. `emulator`, and the
+    `emulator_options` that give a program the same addresses every time, are those of the core's state.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+    emulator: ClassVar[str] = "qemu-aarch64"
+    # The emulator finds room for the program in a range of its own: elsewhere what the kernel picks differs by the run.
+    emulator_options: ClassVar[tuple[str, ...]] = ("-R", f"{8 << 30:#x}")
+    pipeline_names: ClassVar[tuple[str, ...]] = PIPELINE
+    class_names: ClassVar[tuple[str, ...]] = CLASSES
+    optional_classes: ClassVar[frozenset[str]] = frozenset()  # of units that a core may lack
 
     name: str
     emulated: str
     pipeline: Constants
     memory: Constants
     cluster: Constants
-    classes: dict[str, InstructionClass]
+    classes: Mapping[str, InstructionClass]
 
     @field_validator("pipeline")
     @classmethod
     def _whole_pipeline(cls, given: Constants) -> Constants:
-        _require(given, PIPELINE)
+        _require(given, cls.pipeline_names)
         return given
 
     @field_validator("memory")
@@ -135,8 +142,8 @@ class CoreModel(BaseModel):
 
     @field_validator("classes")
     @classmethod
-    def _all_classes(cls, given: dict[str, InstructionClass]) -> dict[str, InstructionClass]:
-        _require(given, CLASSES)
+    def _all_classes(cls, given: Mapping[str, InstructionClass]) -> Mapping[str, InstructionClass]:
+        _require(given, cls.class_names, cls.optional_classes)
         return given
 
     @property
@@ -152,21 +159,33 @@ class CoreModel(BaseModel):
             digest.update(f"{name}\0{text}\0".encode())
         return digest.hexdigest()[:12]
 
-    def with_memory(self, **values: float) -> CoreModel:
+    def with_memory(self, **values: float) -> Self:
         """The same core with other constants of its memory system; raises KeyError for one it has not."""
         changed = {
             name: Constant(value=value, unit=self.memory[name].unit, source="assumed: varied")
             for name, value in values.items()
         }
-        return CoreModel.model_validate({**self.model_dump(), "memory": {**self.memory, **changed}})
+        return type(self).model_validate({**self.model_dump(), "memory": {**self.memory, **changed}})
 
     def sources(self, clock_hz: float) -> dict[str, str]:
         """The C files of the plugin with this model at that clock."""
+        return {**self._texts(), HEADER: self._header(clock_hz)}
+
+    def _texts(self) -> dict[str, str]:
+        """The C files besides the generated one, by name."""
         paths = sorted((*CLOCK_DIRECTORY.glob("*.c"), *CLOCK_DIRECTORY.glob("*.h"), INTERFACE))
-        return {
-            **{path.name: path.read_text(encoding="utf-8") for path in paths},
-            HEADER: self._header(clock_hz),
-        }
+        return {path.name: path.read_text(encoding="utf-8") for path in paths}
+
+    def _rows(self, groups: list[str], units: list[str]) -> list[str]:
+        """The C lines of the table of classes."""
+        return [
+            f"    [CLASS_{name.upper()}] = {{{', '.join(_row(row, form, groups, units) for form in (0, 1))}}},"
+            for name, row in self.classes.items()
+        ]
+
+    def _definitions(self) -> list[str]:
+        """C lines that stand before the table."""
+        return [f"enum {{ {', '.join(f'CLASS_{name.upper()}' for name in self.classes)}, CLASS_COUNT }};"]
 
     def _header(self, clock_hz: float) -> str:
         memory = {name: constant.value for name, constant in self.memory.items()}
@@ -185,10 +204,6 @@ class CoreModel(BaseModel):
         }
         groups = sorted({row.group for row in self.classes.values()})
         units = [_NO_UNIT, *sorted({row.unit for row in self.classes.values()} - {_NO_UNIT})]
-        rows = [
-            f"    [CLASS_{name.upper()}] = {{{', '.join(_row(row, form, groups, units) for form in (0, 1))}}},"
-            for name, row in self.classes.items()
-        ]
         quoted = ", ".join(f'"{group}"' for group in groups)
         return "\n".join(
             [
@@ -199,10 +214,10 @@ class CoreModel(BaseModel):
                 f"#define CLOCK_HZ {clock_hz!r}",
                 f"enum {{ UNITS = {len(units)}, GROUPS = {len(groups)} }};",
                 f"#define GROUP_NAMES {{{quoted}}}",
-                f"enum {{ {', '.join(f'CLASS_{name.upper()}' for name in self.classes)}, CLASS_COUNT }};",
+                *self._definitions(),
                 '#include "instruction.h"',
                 "static const instruction_class CLASSES[CLASS_COUNT][2] __attribute__((unused)) = {",
-                *rows,
+                *self._rows(groups, units),
                 "};",
                 "#endif",
                 "",
@@ -210,25 +225,40 @@ class CoreModel(BaseModel):
         )
 
 
+Model = TypeVar("Model", bound=CoreModel)
+
+
 def load_core(name: str) -> CoreModel:
-    """The model of a core by its compiler's name; raises ProfileError listing the known ones, or for a damaged file."""
-    path = CORE_DIRECTORY / f"{name}.toml"
+    """The model of a core in 64-bit state by its compiler's name; raises ProfileError as `load_model`."""
+    return load_model(CoreModel, CORE_DIRECTORY, name)
+
+
+def known_cores() -> tuple[str, ...]:
+    """Names of the cores that there are models of in 64-bit state."""
+    return models_in(CORE_DIRECTORY)
+
+
+def load_model(kind: type[Model], directory: Path, name: str) -> Model:
+    """A model of a directory; raises ProfileError listing those that there are, or for a damaged file."""
+    path = directory / f"{name}.toml"
     if not path.is_file():
-        raise ProfileError(f"no model of a core {name!r}; there are: {', '.join(known_cores())}")
+        raise ProfileError(f"no model of a core {name!r}; there are: {', '.join(models_in(directory))}")
     try:
         content: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
-        return CoreModel.model_validate(content)
+        return kind.model_validate(content)
     except (tomllib.TOMLDecodeError, ValidationError) as error:
         raise ProfileError(f"core model {path}: {error}") from error
 
 
-def known_cores() -> tuple[str, ...]:
-    """Names of the cores that there are models of."""
-    return tuple(sorted(path.stem for path in CORE_DIRECTORY.glob("*.toml")))
+def models_in(directory: Path) -> tuple[str, ...]:
+    """Names of the models of a directory."""
+    return tuple(sorted(path.stem for path in directory.glob("*.toml")))
 
 
-def _require(given: Mapping[str, Any], wanted: tuple[str, ...]) -> None:
-    lacking, foreign = sorted(set(wanted) - set(given)), sorted(set(given) - set(wanted))
+def _require(
+    given: Mapping[str, Any], wanted: tuple[str, ...], optional: frozenset[str] = frozenset()
+) -> None:
+    lacking, foreign = sorted(set(wanted) - optional - set(given)), sorted(set(given) - set(wanted))
     if lacking or foreign:
         raise ValueError(f"lacking: {', '.join(lacking) or 'none'}; unknown: {', '.join(foreign) or 'none'}")
 

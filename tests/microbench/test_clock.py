@@ -145,7 +145,7 @@ def test_a_program_that_fails_has_no_report(program: Path, model: CoreModel) -> 
 def test_a_machine_without_the_emulator_is_told(
     lack: str, model: CoreModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(clock, "why_no_clock", lambda: lack)
+    monkeypatch.setattr(clock, "why_no_clock", lambda emulator: lack)
     with pytest.raises(BoardError, match="clock of a cortex-a53: no qemu-aarch64"):
         ClockedExecutor(model, HZ)
 

@@ -7,10 +7,12 @@ from pathlib import Path
 import pytest
 
 from microbench.emulation import core_model
-from microbench.emulation.core_model import CoreModel, known_cores, load_core
+from microbench.emulation.core_model import CLOCK_DIRECTORY, CoreModel, known_cores, load_core
+from microbench.emulation.core_model_32 import PLUGIN_DIRECTORY_32, SHARED, known_cores_32, load_core_32
 from microbench.errors import ProfileError
 
 JUDGES = Path(__file__).parents[2] / "results" / "cpu-clock.md"
+SOURCES_32 = ("manual", "hardware", "measured", "gcc", "assumed")
 SOURCES = ("manual", "insn_bench", "qsdr", "ncnn", "loops", "assumed")
 
 
@@ -25,6 +27,33 @@ def test_every_constant_has_a_source_of_the_list_or_is_assumed(name: str) -> Non
     sources = {name: constant.source for name, constant in (*core.pipeline.items(), *core.memory.items())}
     sources |= {name: row.source for name, row in core.classes.items()}
     assert {name for name, source in sources.items() if not source.startswith(SOURCES)} == set()
+
+
+@pytest.mark.parametrize("name", known_cores_32())
+def test_every_constant_in_32_bit_state_has_a_source_of_the_list_or_is_assumed(name: str) -> None:
+    core = load_core_32(name)
+    constants = (*core.pipeline.items(), *core.memory.items(), *core.cluster.items())
+    sources = {name: constant.source for name, constant in constants}
+    sources |= {name: row.source for name, row in core.classes.items()}
+    assert {name for name, source in sources.items() if not source.startswith(SOURCES_32)} == set()
+
+
+def test_the_plugins_of_both_states_share_what_knows_no_instruction() -> None:
+    wide, narrow = load_core("cortex-a53").sources(1e9), load_core_32("cortex-a53").sources(1e9)
+    assert {name for name in wide if name in narrow and wide[name] == narrow[name]} == {
+        *SHARED,
+        "qemu_plugin.h",
+    }
+    own = {path.name for path in CLOCK_DIRECTORY.iterdir() if path.is_file()}
+    assert own <= wide.keys() and {path.name for path in PLUGIN_DIRECTORY_32.iterdir()} <= narrow.keys()
+
+
+def test_a_core_may_lack_units_but_no_class_that_every_core_has() -> None:
+    content = load_core_32("arm1176jzf-s").model_dump()
+    assert "vector_fused" not in content["classes"]
+    del content["classes"]["load"]
+    with pytest.raises(ValueError, match="lacking: load"):
+        type(load_core_32("arm1176jzf-s")).model_validate(content)
 
 
 def test_the_hash_follows_numbers_and_not_words(model: CoreModel) -> None:
