@@ -19,6 +19,7 @@ from codegen.operators.pool2d import Pool2d
 from codegen.plan import Plan, plan_text
 from codegen.program import GpuProgram
 from explorer.studies import qpu_profile
+from explorer.studies.qpu_loops import kernel_loops, loop_table
 from explorer.studies.qpu_profile import BARRIER, PlanProfile, profile_plan, totals
 from explorer.studies.qpu_profile_table import layer_table, network_table, write_roofline
 from microbench.boards.simulated_gpu import load
@@ -135,6 +136,19 @@ def test_tables_and_the_roofline(found: PlanProfile, tmp_path: Path) -> None:
     )
 
 
+def test_loops_are_those_of_every_algorithm(found: PlanProfile) -> None:
+    loops = list(kernel_loops([found, found]))
+    assert {one.step.choice.algorithm for one in loops} == {one.step.choice.algorithm for one in found.layers}
+    for one in loops:
+        assert one.loop.inner and one.loop.bound <= one.loop.instructions
+    table = loop_table([found])
+    assert len(table.rows) == len(loops)
+    assert all(
+        row[5] == f"{one.loop.used} of {2 * one.loop.instructions}"
+        for row, one in zip(table.rows, loops, strict=True)
+    )
+
+
 def test_a_plan_without_qpus_is_refused() -> None:
     with pytest.raises(PlanError, match="no layer on the QPUs"):
         profile_plan(small_plan("cpu"), PROFILE)
@@ -155,3 +169,4 @@ def test_the_commands(tmp_path: Path) -> None:
     compared = explore("bench", "qpu", plan, plan, "--markdown", page)
     assert compared.exit_code == 0, compared.output
     assert page.read_text(encoding="utf-8").count("small on pi-zero") >= 2
+    assert "Inner loops of the kernels" in page.read_text(encoding="utf-8")
