@@ -14,6 +14,7 @@ from codegen.engines.cpu.sparse.pattern import tile_bytes
 from codegen.graph import LayerSpec
 from codegen.operators.chain import Chain
 from codegen.operators.conv2d import Conv2d
+from codegen.schedule import Point
 from codegen.target import Target
 from codegen.tensor import FloatArray
 from codegen.windows import Windows
@@ -39,13 +40,14 @@ class CpuSparseChain(SparseKernel):
         return _members(spec)[1]
 
     def columns(
-        self, spec: LayerSpec, weights: Sequence[FloatArray], pixels: int, lanes: int, entry: str
+        self, spec: LayerSpec, target: Target, weights: Sequence[FloatArray], point: Point, entry: str
     ) -> Columns:
         first, _ = _members(spec)
         assert isinstance(first.op, Conv2d)
         matrix, bias = matrix_and_bias(weights[:2])
         constants = np.concatenate([matrix, bias[:, None]], axis=1).reshape(-1)
-        text = depthwise_text(entry, Windows.of(first), pixels, lanes, first.op.epilogue)
+        lanes = point["lanes"]
+        text = depthwise_text(entry, Windows.of(first), point["vectors"] * lanes, lanes, first.op.epilogue)
         return Columns(text, constants)
 
     def scratch_bytes(self, spec: LayerSpec, pixels: int, lanes: int) -> int:

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 from codegen.engines.cpu.source import fill
+from codegen.engines.cpu.sparse.walk_assembly import transposition_assembly
 from codegen.windows import Windows
 
 
-def columns_text(entry: str, windows: Windows, pixels: int, lanes: int) -> str:
-    """`<entry>_columns` of operands as they are: each of an input channel and tap; zeros behind the last."""
+def columns_text(
+    entry: str, windows: Windows, pixels: int, lanes: int, channels: int, scheduled: bool
+) -> str:
+    """`<entry>_columns` of operands as they are: each of an input channel and tap; zeros behind the last.
+
+    The input lies in blocks of so many channels, which on AArch64 are transposed in assembly (`scheduled`).
+    """
     if windows.is_pointwise:
         plane = windows.rows.inputs * windows.columns.inputs
+        if channels > 1:
+            return _blocks_text(entry, plane, pixels, channels, scheduled)
         return fill(_POINTWISE, entry=entry, plane=plane, pixels=pixels, lanes=lanes)
     rows, columns = windows.rows, windows.columns
     return fill(
@@ -27,7 +35,22 @@ def columns_text(entry: str, windows: Windows, pixels: int, lanes: int) -> str:
         pad_x=columns.pad,
         dilation_y=rows.dilation,
         dilation_x=columns.dilation,
+        channels=channels,
+        block=channels * rows.inputs * columns.inputs,
     )
+
+
+def _blocks_text(entry: str, plane: int, pixels: int, channels: int, scheduled: bool) -> str:
+    """Blocks of channels by as many pixels are transposed; blocks of operands begin and end with whole ones, or with
+    the last channel.
+    """
+    moved = "\n".join(f"to[{c * pixels} + j] = from[j * {channels} + {c}];" for c in range(channels))
+    whole = fill(_TRANSPOSED, pixels=pixels, moved=moved)
+    if scheduled and pixels % channels == 0:
+        instructions = "\n".join(f'"{line}\\n"' for line in transposition_assembly(pixels))
+        assembly = fill(_FETCHED, channels=channels, plane=plane, instructions=instructions)
+        whole = f"#if defined(__aarch64__)\n{assembly}#else\n{whole}#endif\n"
+    return fill(_BLOCKS, entry=entry, plane=plane, pixels=pixels, channels=channels, whole=whole)
 
 
 _POINTWISE = """
@@ -47,6 +70,41 @@ _POINTWISE = """
     }
 """
 
+_BLOCKS = """
+    static void ${entry}_columns(const float *restrict x, const float *constants, int first, int end, int p, int count,
+                                 float *restrict tile, float *scratch)
+    {
+        (void)constants, (void)scratch;
+        for (int k = first; k < end; k += $channels, tile += $pixels * $channels) {
+            const float *restrict from = x + ((size_t)(k / $channels) * $plane + p) * $channels;
+            float *restrict to = tile;
+            if (count == $pixels && end - k >= $channels)
+            {
+                $whole
+            } else
+                for (int c = 0; c < $channels && k + c < end; ++c)
+                    for (int j = 0; j < $pixels; ++j)
+                        to[c * $pixels + j] = j < count ? from[j * $channels + c] : 0.0f;
+        }
+    }
+"""
+
+_TRANSPOSED = """
+    for (int j = 0; j < $pixels; ++j) {
+        $moved
+    }
+"""
+
+_FETCHED = """
+    const float *fetch = end - k > $channels ? from + $plane * $channels : from;
+    __asm__ volatile(
+        $instructions
+        : [x] "+&r"(from)
+        : [fetch] "r"(fetch), [to] "r"(to)
+        : "v0", "v1", "v2", "v3", "v4", "v5", "v6", "v7", "v8", "v9", "v10", "v11", "v12", "v13", "v14", "v15", "v16",
+          "v17", "v18", "v19", "v20", "v21", "v22", "v23", "memory");
+"""
+
 _WINDOWS = """
     static void ${entry}_columns(const float *restrict x, const float *constants, int first, int end, int p, int count,
                                  float *restrict tile, float *scratch)
@@ -55,16 +113,17 @@ _WINDOWS = """
         for (int k = first; k < end; ++k, tile += $pixels) {
             const int tap = k % $taps, dy = tap / $row_taps * $dilation_y - $pad_y;
             const int dx = tap % $row_taps * $dilation_x - $pad_x;
-            const float *plane = x + (size_t)(k / $taps) * ($height * $width);
+            const int c = k / $taps;
+            const float *plane = x + (size_t)(c / $channels) * $block + c % $channels;
             int j = 0;
             for (int oy = p / $out_width, ox = p % $out_width; j < count; ++oy, ox = 0) {
                 const int left = $out_width - ox, n = left < count - j ? left : count - j;
                 const int iy = oy * $stride_y + dy, ix = ox * $stride_x + dx;
-                const float *row = plane + iy * $width;
+                const float *row = plane + iy * ($width * $channels);
                 const int inside = iy >= 0 && iy < $height;
                 for (int m = 0; m < n; ++m) {
                     const int at = ix + m * $stride_x;
-                    tile[j + m] = inside && at >= 0 && at < $width ? row[at] : 0.0f;
+                    tile[j + m] = inside && at >= 0 && at < $width ? row[at * $channels] : 0.0f;
                 }
                 j += n;
             }

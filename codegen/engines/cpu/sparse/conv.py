@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from codegen.engines.cpu.blocked.kernel import IN_BLOCKS, ROW_MAJOR
 from codegen.engines.cpu.instructions import LOOP_INSTRUCTIONS, Count
+from codegen.engines.cpu.machine import tile_registers, vector_lanes
 from codegen.engines.cpu.sparse.columns_source import columns_text
-from codegen.engines.cpu.sparse.kernel import Columns, SparseKernel
+from codegen.engines.cpu.sparse.kernel import Columns, SparseKernel, channels_of
+from codegen.engines.cpu.sparse.walk_assembly import CHANNELS
 from codegen.graph import LayerSpec
 from codegen.operators.conv2d import Conv2d
+from codegen.schedule import Point
 from codegen.target import Target
 from codegen.tensor import FloatArray
 from codegen.windows import Windows
@@ -25,13 +29,21 @@ class CpuSparseConv(SparseKernel):
     def computes(self, spec: LayerSpec, target: Target) -> bool:
         return isinstance(spec.op, Conv2d) and spec.op.groups == 1 and spec.sparsity is not None
 
+    def orders(self, target: Target) -> tuple[str, ...]:
+        """In blocks of channels too where a register holds as many."""
+        return (ROW_MAJOR, IN_BLOCKS) if vector_lanes(target) == CHANNELS else (ROW_MAJOR,)
+
     def product(self, spec: LayerSpec) -> LayerSpec:
         return spec
 
     def columns(
-        self, spec: LayerSpec, weights: Sequence[FloatArray], pixels: int, lanes: int, entry: str
+        self, spec: LayerSpec, target: Target, weights: Sequence[FloatArray], point: Point, entry: str
     ) -> Columns:
-        return Columns(columns_text(entry, Windows.of(spec), pixels, lanes))
+        lanes, channels = point["lanes"], channels_of(point)
+        scheduled = tile_registers(target, lanes).scheduled
+        return Columns(
+            columns_text(entry, Windows.of(spec), point["vectors"] * lanes, lanes, channels, scheduled)
+        )
 
     def scratch_bytes(self, spec: LayerSpec, pixels: int, lanes: int) -> int:
         return 0

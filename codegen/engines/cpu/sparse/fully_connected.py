@@ -17,7 +17,14 @@ from codegen.engines.cpu.instructions import (
 from codegen.engines.cpu.kernel import CpuKernel
 from codegen.engines.cpu.machine import FLOAT_BYTES, cache_bytes
 from codegen.engines.cpu.source import fill
-from codegen.engines.cpu.sparse.pattern import ROW_INSTRUCTIONS, ROWS, Walk, entries_of, pack_walk
+from codegen.engines.cpu.sparse.pattern import (
+    HEAD_WORDS,
+    ROW_INSTRUCTIONS,
+    ROWS,
+    Walk,
+    entries_of,
+    pack_walk,
+)
 from codegen.engines.cpu.threads import Share, threads_axis
 from codegen.graph import LayerSpec
 from codegen.operators.fully_connected import FullyConnected
@@ -86,6 +93,7 @@ class CpuSparseFullyConnected(CpuKernel):
             starts=walk.row_count * walk.rows,
             list="part" if walk.lists > 1 else "0",
             chains=CHAINS,
+            head=HEAD_WORDS,
             bias=constant_vector(lanes, "weights + o"),
             others=", ".join(f"a{chain} = {{0}}" for chain in range(1, CHAINS)),
             updates=" ".join(_update(chain, lanes) for chain in range(CHAINS)),
@@ -125,9 +133,9 @@ _SOURCE = """
         const int *s = (const void *)weights;
         (void)workspace, (void)part;
         s += s[$starts + $list];
-        const int *end_of_rows = s + 1 + 2 * s[0];
+        const int *end_of_rows = s + $head + 2 * s[0];
         const ${entry}_entry *e = (const void *)end_of_rows;
-        for (++s; s != end_of_rows; s += 2) {
+        for (s += $head; s != end_of_rows; s += 2) {
             const int o = s[0] * $lanes, count = $outputs - o < $lanes ? $outputs - o : $lanes;
             const ${entry}_entry *end = e + s[1];
             for (int n = 0; n < $batch; ++n) {

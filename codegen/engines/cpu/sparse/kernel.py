@@ -9,6 +9,8 @@ from typing import ClassVar
 
 import numpy as np
 
+from codegen.engine_registry import layout_named
+from codegen.engines.cpu.blocked.kernel import IN_BLOCKS, ROW_MAJOR, blocked_layout
 from codegen.engines.cpu.blocked.vectors import vector_prologue
 from codegen.engines.cpu.gemm_tile import matrix_and_bias
 from codegen.engines.cpu.instructions import (
@@ -20,7 +22,13 @@ from codegen.engines.cpu.instructions import (
     loads_of,
 )
 from codegen.engines.cpu.kernel import CpuKernel, checked_workspace
-from codegen.engines.cpu.machine import FLOAT_BYTES, block_registers, cache_bytes, vector_lanes
+from codegen.engines.cpu.machine import (
+    FLOAT_BYTES,
+    block_registers,
+    cache_bytes,
+    tile_registers,
+    vector_lanes,
+)
 from codegen.engines.cpu.source import fill
 from codegen.engines.cpu.sparse.compiled_source import (
     GROUP,
@@ -38,7 +46,8 @@ from codegen.engines.cpu.sparse.pattern import (
     pack_walk,
     tile_bytes,
 )
-from codegen.engines.cpu.sparse.walk_source import walk_text
+from codegen.engines.cpu.sparse.walk_assembly import CHANNELS, MOST_VECTORS
+from codegen.engines.cpu.sparse.walk_source import WalkCode, walk_text
 from codegen.engines.cpu.threads import (
     PIXELS_SHARED,
     SHARED_NAMES,
@@ -58,6 +67,7 @@ from codegen.tensor import FloatArray
 WALKED, COMPILED = "walked", "compiled"
 VECTORS = (4, 7, 14, 28)  # of pixels: few leave operands in the first cache, many make entries cheap
 BLOCKS = (64, 128, 256)  # operands at a time
+CACHE_SHARE = 2  # operands of a block that are more than this part of the first cache are fetched ahead
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,22 +85,25 @@ class Columns:
 
 @dataclass(frozen=True)
 class Workspace:
-    """Of one thread: operands of a tile, and a vector behind them; sums between blocks of operands; scratch."""
+    """Of one thread: operands of a tile, and a vector behind them; sums between blocks of operands; results of a tile
+    that is not whole; scratch.
+    """
 
     tile_bytes: int
-    sums_bytes: int
+    kept_bytes: int
+    results_bytes: int
     scratch_bytes: int
 
     @property
     def size_bytes(self) -> int:
-        return self.tile_bytes + self.sums_bytes + self.scratch_bytes
+        return self.tile_bytes + self.kept_bytes + self.results_bytes + self.scratch_bytes
 
 
 class SparseKernel(CpuKernel):
     """Base of the kernels that hold `rows` outputs by `vectors` vectors of pixels in registers.
 
     Operands of a tile of pixels are put in order, then every row of outputs walks its entries: where an operand
-    lies, and a weight for each output of the row. Activations are row-major.
+    lies, and a weight for each output of the row.
 
     Axes:
         lanes: pixels of a vector
@@ -102,7 +115,11 @@ class SparseKernel(CpuKernel):
         threads: how many threads of the CPU share the layer
     """
 
-    axis_names: ClassVar[AxisNames] = {**SHARED_NAMES, "pattern": (WALKED, COMPILED)}
+    axis_names: ClassVar[AxisNames] = {
+        **SHARED_NAMES,
+        "pattern": (WALKED, COMPILED),
+        "activations": (ROW_MAJOR, IN_BLOCKS),
+    }
 
     @abstractmethod
     def product(self, spec: LayerSpec) -> LayerSpec:
@@ -110,9 +127,13 @@ class SparseKernel(CpuKernel):
 
     @abstractmethod
     def columns(
-        self, spec: LayerSpec, weights: Sequence[FloatArray], pixels: int, lanes: int, entry: str
+        self, spec: LayerSpec, target: Target, weights: Sequence[FloatArray], point: Point, entry: str
     ) -> Columns:
         """How operands of a tile of pixels come in order."""
+
+    def orders(self, target: Target) -> tuple[str, ...]:
+        """How activations may lie."""
+        return (ROW_MAJOR,)
 
     @abstractmethod
     def scratch_bytes(self, spec: LayerSpec, pixels: int, lanes: int) -> int:
@@ -136,9 +157,14 @@ class SparseKernel(CpuKernel):
             Axis("rows", tuple(sorted({rows for (_, rows), several in widths.items() if several}))),
             Axis("pattern", (WALKED, COMPILED) if has_instructions(target) else (WALKED,)),
             Axis("k_block", tuple(sorted({depth, *(block for block in BLOCKS if block < depth)}))),
+            Axis("activations", self.orders(target)),
             shared_axis(target),
             threads_axis(target),
         )
+
+    def layouts(self, spec: LayerSpec, point: Point) -> tuple[tuple[str, ...], str]:
+        name = blocked_layout(channels_of(point))
+        return (name,) * len(spec.inputs), name
 
     def pieces(self, spec: LayerSpec, point: Point) -> int:
         return _share(self.product(spec), point, point["threads"], point["shared"]).pieces
@@ -152,8 +178,10 @@ class SparseKernel(CpuKernel):
             _depth(self.product(spec)),
         ):
             return "instructions are of single weights, for whole vectors and all operands at once"
+        if channels_of(point) > 1 and point["shared"] != PIXELS_SHARED:
+            return "threads would write into one block of channels"
         return nothing_shared(point) or checked_workspace(
-            point["threads"] * self._workspace(spec, point).size_bytes
+            point["threads"] * self._workspace(spec, target, point).size_bytes
         )
 
     def work(self, spec: LayerSpec, target: Target, choice: Choice) -> Work:
@@ -193,7 +221,7 @@ class SparseKernel(CpuKernel):
             tile_bytes(walk.block, pixels),
             constant_bytes=constants,
             balance=_share(product, point, choice.threads, point["shared"]).balance,
-            workspace_bytes=choice.threads * self._workspace(spec, point).size_bytes,
+            workspace_bytes=choice.threads * self._workspace(spec, target, point).size_bytes,
         )
 
     def emit(
@@ -203,11 +231,13 @@ class SparseKernel(CpuKernel):
         op = product.op
         assert isinstance(op, Conv2d)
         walk, lanes = _walk(product, point), point["lanes"]
-        pixels, workspace = point["vectors"] * lanes, self._workspace(spec, point)
+        pixels, workspace = point["vectors"] * lanes, self._workspace(spec, target, point)
         share = _share(product, point, choice.threads, PIXELS_SHARED) if walk.lists == 1 else None
-        batch, out, height, width = spec.output.shape
+        batch, _, height, width = spec.output.shape
         matrix, bias = matrix_and_bias(weights[-2:])
-        columns = self.columns(spec, weights, pixels, lanes, entry)
+        channels, layout = channels_of(point), layout_named(blocked_layout(channels_of(point)))
+        sizes = tuple(layout.elements(tensor) for tensor in (spec.inputs[0], spec.output))
+        columns = self.columns(spec, target, weights, point, entry)
         names = {"entry": entry, "depth": walk.depth, "lanes": lanes}
         if point["pattern"] == COMPILED:
             compiled = compiled_pattern(entry, matrix, bias, walk.operand_bytes)
@@ -223,7 +253,7 @@ class SparseKernel(CpuKernel):
             )
         else:
             pattern = pack_walk(matrix, bias, walk)
-            text = walk_text(entry, walk, point["vectors"], lanes, height * width, op.epilogue)
+            text = walk_text(entry, _code(product, target, point))
             starts = walk.row_count * walk.rows
             product_text = fill(
                 _WALKED, **names, list="0" if share else "part", block=walk.block, starts=starts
@@ -238,31 +268,35 @@ class SparseKernel(CpuKernel):
             tiles=_tiles(product, point),
             pixels=pixels,
             plane=height * width,
-            input=spec.inputs[0].elements // batch,
-            output=out * height * width,
+            input=sizes[0] // batch,
+            output=sizes[1] // batch,
+            channels=channels,
+            kept=workspace.kept_bytes // FLOAT_BYTES,
             constants=columns.constants.size,
             tile=own_workspace(choice.threads, workspace.size_bytes),
             sums=workspace.tile_bytes // FLOAT_BYTES,
-            scratch=workspace.sums_bytes // FLOAT_BYTES,
+            results=workspace.results_bytes // FLOAT_BYTES,
             product=product_text,
         )
         return CpuProgram(
             source="#include <stddef.h>\n#include <string.h>\n" + source,
             entry=entry,
             weights=np.concatenate([columns.constants, pattern]),
-            input_sizes=(spec.inputs[0].elements,),
-            output_sizes=(spec.output.elements,),
+            input_sizes=sizes[:1],
+            output_sizes=sizes[1:],
             workspace_bytes=choice.threads * workspace.size_bytes,
             threads=choice.threads,
         )
 
-    def _workspace(self, spec: LayerSpec, point: Point) -> Workspace:
-        walk, pixels = _walk(self.product(spec), point), point["vectors"] * point["lanes"]
+    def _workspace(self, spec: LayerSpec, target: Target, point: Point) -> Workspace:
+        code = _code(self.product(spec), target, point)
+        walk, pixels = code.walk, code.pixels
+        is_compiled = point["pattern"] == COMPILED
+        kept = tile_bytes(walk.row_count * walk.rows, pixels) * (walk.blocks > 1)
         return Workspace(
             tile_bytes(walk.block, pixels) + tile_bytes(1, point["lanes"]),
-            GROUP * LANES * FLOAT_BYTES
-            if point["pattern"] == COMPILED
-            else tile_bytes(walk.row_count * walk.rows, pixels) * (walk.blocks > 1),
+            GROUP * LANES * FLOAT_BYTES if is_compiled else kept,
+            0 if is_compiled else tile_bytes(1, code.copied_elements),
             self.scratch_bytes(spec, pixels, point["lanes"]),
         )
 
@@ -287,6 +321,8 @@ def _lanes(spec: LayerSpec, target: Target) -> tuple[int, ...]:
 def _vectors(spec: LayerSpec, target: Target, lanes: int, rows: int) -> tuple[int, ...]:
     """Widths of tiles that cut the plane evenly and leave registers for a weight and an operand."""
     most = (block_registers(target, lanes) - 2) // rows
+    if rows == 1 and tile_registers(target, lanes).scheduled:
+        most = MOST_VECTORS
     every = -(-_pixels(spec) // lanes)
     cuts = {-(-every // min(width, most)) for width in VECTORS} if most else set()
     return tuple(sorted({-(-every // cut) for cut in cuts}))
@@ -301,7 +337,29 @@ def _tiles(spec: LayerSpec, point: Point) -> int:
 def _walk(spec: LayerSpec, point: Point) -> Walk:
     lists = 1 if point["shared"] == PIXELS_SHARED else point["threads"]
     operand_bytes = point["vectors"] * point["lanes"] * FLOAT_BYTES
-    return Walk(spec.output.shape[1], _depth(spec), point["rows"], point["k_block"], lists, operand_bytes)
+    outputs, rows, block = spec.output.shape[1], point["rows"], point["k_block"]
+    return Walk(outputs, _depth(spec), rows, block, lists, operand_bytes, in_order=channels_of(point) > 1)
+
+
+def channels_of(point: Point) -> int:
+    """Of a block of the activations' layout."""
+    return CHANNELS if point.get("activations") == IN_BLOCKS else 1
+
+
+def _code(spec: LayerSpec, target: Target, point: Point) -> WalkCode:
+    walk, lanes, vectors = _walk(spec, point), point["lanes"], point["vectors"]
+    op = spec.op
+    assert isinstance(op, Conv2d)
+    return WalkCode(
+        walk,
+        vectors,
+        lanes,
+        _pixels(spec),
+        op.epilogue,
+        channels=channels_of(point),
+        scheduled=tile_registers(target, lanes).scheduled,
+        fetches=CACHE_SHARE * walk.block * walk.operand_bytes > target.cpu_l1d_bytes,
+    )
 
 
 def _share(spec: LayerSpec, point: Point, threads: int, shared: str) -> Share:
@@ -314,14 +372,14 @@ _ENTRY = """
     void $entry(const float *const *inputs, const float *weights, float *const *outputs, void *workspace, int part)
     {
         const float *pattern = weights + $constants;
-        float *tile = $tile, *sums = tile + $sums, *scratch = sums + $scratch;
+        float *tile = $tile, *sums = tile + $sums, *results = sums + $kept, *scratch = results + $results;
         $share
-        (void)part;
+        (void)part, (void)results;
         for (int t = $first; t < $end; ++t) {
             const int n = t / $tiles, p = t % $tiles * $pixels;
             const int count = $plane - p < $pixels ? $plane - p : $pixels;
             const float *x = inputs[0] + (size_t)n * $input;
-            float *y = outputs[0] + (size_t)n * $output + p;
+            float *y = outputs[0] + (size_t)n * $output + p * $channels;
             $product
         }
     }
@@ -333,7 +391,7 @@ _WALKED = """
     for (int k = 0; k < $depth; k += $block) {
         const int last = k + $block < $depth ? k + $block : $depth;
         ${entry}_columns(x, weights, k, last, p, count, tile, scratch);
-        s = ${entry}_rows(tile, s, pattern, sums, y, count, k == 0, last == $depth);
+        s = ${entry}_rows(tile, s, pattern, sums, results, y, count, k == 0, last == $depth);
     }
 """
 
