@@ -68,6 +68,7 @@ WALKED, COMPILED = "walked", "compiled"
 VECTORS = (4, 7, 14, 28)  # of pixels: few leave operands in the first cache, many make entries cheap
 BLOCKS = (64, 128, 256)  # operands at a time
 CACHE_SHARE = 2  # operands of a block that are more than this part of the first cache are fetched ahead
+TILES_SHARE = 0.75  # of the first cache, for operands of several tiles
 
 
 @dataclass(frozen=True, eq=False)
@@ -218,7 +219,7 @@ class SparseKernel(CpuKernel):
             spec,
             macs + float(entries * walk.rows * product.output.elements // walk.outputs),
             streamed,
-            tile_bytes(walk.block, pixels),
+            tile_bytes(walk.block * _code(product, target, point).tiles, pixels),
             constant_bytes=constants,
             balance=_share(product, point, choice.threads, point["shared"]).balance,
             workspace_bytes=choice.threads * self._workspace(spec, target, point).size_bytes,
@@ -230,7 +231,7 @@ class SparseKernel(CpuKernel):
         product, point = self.product(spec), {**choice.splits, **choice.tiles}
         op = product.op
         assert isinstance(op, Conv2d)
-        walk, lanes = _walk(product, point), point["lanes"]
+        walk, lanes, code = _walk(product, point), point["lanes"], _code(product, target, point)
         pixels, workspace = point["vectors"] * lanes, self._workspace(spec, target, point)
         share = _share(product, point, choice.threads, PIXELS_SHARED) if walk.lists == 1 else None
         batch, _, height, width = spec.output.shape
@@ -253,10 +254,15 @@ class SparseKernel(CpuKernel):
             )
         else:
             pattern = pack_walk(matrix, bias, walk)
-            text = walk_text(entry, _code(product, target, point))
+            text = walk_text(entry, code)
             starts = walk.row_count * walk.rows
             product_text = fill(
-                _WALKED, **names, list="0" if share else "part", block=walk.block, starts=starts
+                _WALKED,
+                **names,
+                list="0" if share else "part",
+                block=walk.block,
+                starts=starts,
+                columns=_columns(entry, code),
             )
         source = vector_prologue(lanes, op.epilogue) + text + columns.text
         source += fill(
@@ -266,6 +272,9 @@ class SparseKernel(CpuKernel):
             first=share.first if share else "0",
             end=share.end if share else str(batch * _tiles(product, point)),
             tiles=_tiles(product, point),
+            several=_several(
+                code, share.end if share else str(batch * _tiles(product, point)), _tiles(product, point)
+            ),
             pixels=pixels,
             plane=height * width,
             input=sizes[0] // batch,
@@ -294,7 +303,7 @@ class SparseKernel(CpuKernel):
         is_compiled = point["pattern"] == COMPILED
         kept = tile_bytes(walk.row_count * walk.rows, pixels) * (walk.blocks > 1)
         return Workspace(
-            tile_bytes(walk.block, pixels) + tile_bytes(1, point["lanes"]),
+            tile_bytes(walk.block * code.tiles, pixels) + tile_bytes(1, point["lanes"]),
             GROUP * LANES * FLOAT_BYTES if is_compiled else kept,
             0 if is_compiled else tile_bytes(1, code.copied_elements),
             self.scratch_bytes(spec, pixels, point["lanes"]),
@@ -359,7 +368,26 @@ def _code(spec: LayerSpec, target: Target, point: Point) -> WalkCode:
         channels=channels_of(point),
         scheduled=tile_registers(target, lanes).scheduled,
         fetches=CACHE_SHARE * walk.block * walk.operand_bytes > target.cpu_l1d_bytes,
+        cache_bytes=int(TILES_SHARE * target.cpu_l1d_bytes),
     )
+
+
+def _several(code: WalkCode, end: str, tiles: int) -> str:
+    """The C expression of how many tiles from `t` on are computed together: those of one image."""
+    if code.tiles == 1:
+        return "1"
+    most = f"({end} - t < {code.tiles} ? {end} - t : {code.tiles})"
+    return f"{tiles} - t % {tiles} < {most} ? {tiles} - t % {tiles} : {most}"
+
+
+def _columns(entry: str, code: WalkCode) -> str:
+    """Statements that put operands of all tiles in order."""
+    call = f"{entry}_columns(x, weights, k, last, p"
+    if code.tiles == 1:
+        return f"{call}, count, tile, scratch);"
+    count = f"count - j < {code.pixels} ? count - j : {code.pixels}"
+    place = f"tile + j * {code.walk.block}"
+    return f"for (int j = 0; j < count; j += {code.pixels}) {call} + j, {count}, {place}, scratch);"
 
 
 def _share(spec: LayerSpec, point: Point, threads: int, shared: str) -> Share:
@@ -375,9 +403,10 @@ _ENTRY = """
         float *tile = $tile, *sums = tile + $sums, *results = sums + $kept, *scratch = results + $results;
         $share
         (void)part, (void)results;
-        for (int t = $first; t < $end; ++t) {
+        for (int t = $first, several; t < $end; t += several) {
             const int n = t / $tiles, p = t % $tiles * $pixels;
-            const int count = $plane - p < $pixels ? $plane - p : $pixels;
+            several = $several;
+            const int count = $plane - p < several * $pixels ? $plane - p : several * $pixels;
             const float *x = inputs[0] + (size_t)n * $input;
             float *y = outputs[0] + (size_t)n * $output + p * $channels;
             $product
@@ -390,7 +419,7 @@ _WALKED = """
     s += s[$starts + $list];
     for (int k = 0; k < $depth; k += $block) {
         const int last = k + $block < $depth ? k + $block : $depth;
-        ${entry}_columns(x, weights, k, last, p, count, tile, scratch);
+        $columns
         s = ${entry}_rows(tile, s, pattern, sums, results, y, count, k == 0, last == $depth);
     }
 """

@@ -31,15 +31,13 @@ ROW, ENTRIES, PLACE = "x15", "x17", "x8"
 class WalkShape:
     """`vectors` of pixels of an output in registers, of which `results` are stored. `fetches`: operands are fetched
     into the first cache an entry before they are loaded. `blocks`: how often rows are walked; in between their sums are
-    in memory. `outputs`: how many there are where their results lie in blocks of channels, at least four vectors; 0: in
-    rows.
+    in memory.
     """
 
     vectors: int
     fetches: bool
     blocks: int
     results: Results
-    outputs: int = 0
 
     @property
     def ahead(self) -> int:
@@ -56,10 +54,8 @@ def walk_assembly(shape: WalkShape) -> list[str]:
     """Instructions that walk the rows of a block.
 
     Operands: `x`, operands of the tile; `heads` and `e`, of rows and entries; `rows`, how many; `next`, any; `bias`;
-    `y`, results of the tile, `plane` bytes from channel to channel, or from block to block; of several blocks `sums`,
-    and `first` and `last`, whether it is; `block`, memory for results of a block of channels, whose rows are in order.
-    `e` ends `ahead` entries
-    behind the last, which are read and have no effect.
+    `y`, results of the tile, `plane` bytes from channel to channel; of several blocks `sums`, and `first` and `last`,
+    whether it is. `e` ends `ahead` entries behind the last, which are read and have no effect.
     """
     return [
         *_limits(shape.results),
@@ -205,28 +201,5 @@ def _results(shape: WalkShape) -> list[str]:
         lines += [f"fmax v{i}.4s, v{i}.4s, v{LOW}.4s" for i in vectors]
     if shape.results.high is not None:
         lines += [f"fmin v{i}.4s, v{i}.4s, v{HIGH}.4s" for i in vectors]
-    if shape.outputs:
-        return [*lines, *_block(shape, shape.outputs)]
     place = f"madd {PLACE}, {ROW}, %[plane], %[y]"
     return [*lines, place, *(f"str q{i}, [{PLACE}, #{i * VECTOR_BYTES}]" for i in vectors)]
-
-
-def _block(shape: WalkShape, outputs: int) -> list[str]:
-    """Results of a block's channels wait for each other: lines of the cache that are written whole, one behind the
-    other, are not read before. What waits is stored in another order: it would not stay in the first cache.
-    """
-    size = shape.vectors * VECTOR_BYTES
-    lines = [f"and {UPPER[0]}, {ROW}, #{CHANNELS - 1}", f"mov {UPPER[1]}, #{size}"]
-    lines += [f"madd {PLACE}, {UPPER[0]}, {UPPER[1]}, %[block]"]
-    order = (*range(0, shape.vectors, 2), *range(1, shape.vectors, 2))
-    lines += [f"str q{i}, [{PLACE}, #{i * VECTOR_BYTES}]" for i in order]
-    lines += [f"cmp {UPPER[0]}, #{CHANNELS - 1}"]
-    if outputs % CHANNELS:
-        lines += ["b.eq 8f", f"cmp {ROW}, #{outputs - 1}"]
-    lines += ["b.ne 9f", "8:", f"lsr {UPPER[0]}, {ROW}, #2", f"madd {PLACE}, {UPPER[0]}, %[plane], %[y]"]
-    for vector in range(shape.vectors):
-        first = CHANNELS * (vector % 2) if shape.vectors >= 2 * CHANNELS else 0
-        places = ((first + i, i * size + vector * VECTOR_BYTES) for i in range(CHANNELS))
-        lines += [f"ldr q{register}, [%[block], #{place}]" for register, place in places]
-        lines.append(f"st4 {{v{first}.4s-v{first + CHANNELS - 1}.4s}}, [{PLACE}], #{CHANNELS * VECTOR_BYTES}")
-    return [*lines, "9:"]

@@ -11,7 +11,6 @@ from codegen.engines.cpu.machine import FLOAT_BYTES
 from codegen.engines.cpu.source import fill
 from codegen.engines.cpu.sparse.pattern import ENTRIES_BEHIND, HEAD_WORDS, Walk
 from codegen.engines.cpu.sparse.walk_assembly import (
-    CHANNELS,
     MOST_VECTORS,
     WalkShape,
     walk_assembly,
@@ -28,7 +27,7 @@ class WalkCode:
 
     `channels`: of a block of the channel-blocked layout that results lie in; 1: row-major. `scheduled`: on AArch64
     rows are walked in assembly, where the epilogue is a clamp and registers suffice; `fetches`: which fetches operands
-    into the first cache.
+    into the first cache, of which those of several tiles may take `cache_bytes`.
     """
 
     walk: Walk
@@ -39,6 +38,7 @@ class WalkCode:
     channels: int = 1
     scheduled: bool = False
     fetches: bool = False
+    cache_bytes: int = 0
 
     @property
     def pixels(self) -> int:
@@ -50,22 +50,24 @@ class WalkCode:
         results = Results.of(self.epilogue, 0)
         if not self.scheduled or self.walk.rows > 1 or self.vectors > MOST_VECTORS or results is None:
             return None
-        if self.channels > 1 and self.vectors < self.channels:
-            return None
-        return WalkShape(
-            self.vectors,
-            self.fetches,
-            self.walk.blocks,
-            results,
-            outputs=self.walk.outputs if self.channels > 1 else 0,
-        )
+        return WalkShape(self.vectors, self.fetches, self.walk.blocks, results)
+
+    @property
+    def tiles(self) -> int:
+        """Of pixels whose results are stored together: as many operands as stay in the first cache."""
+        if self.shape is None or self.channels == 1 or self.walk.blocks > 1:
+            return 1
+        tile_bytes = self.walk.block * self.walk.operand_bytes
+        return max(1, min(-(-self.plane // self.pixels), self.cache_bytes // tile_bytes))
 
     @property
     def copied_elements(self) -> int:
-        """Of results of a tile that is not whole, which are copied to where they belong."""
-        if self.shape is None or self.plane % self.pixels == 0:
+        """Of results that are copied to where they belong: of a block of channels, or of a tile that is not whole."""
+        if self.shape is None:
             return 0
-        return -(-self.walk.outputs // self.channels) * self.channels * self.pixels
+        if self.channels > 1:
+            return self.channels * self.tiles * self.pixels
+        return self.walk.outputs * self.pixels if self.plane % self.pixels else 0
 
 
 def walk_text(entry: str, code: WalkCode) -> str:
@@ -106,9 +108,64 @@ def walk_text(entry: str, code: WalkCode) -> str:
         ),
     )
     shape = code.shape
+    if shape is not None and code.channels > 1:
+        return _block_rows(entry, code, shape, body)
     if shape is not None:
-        body = f"#if defined(__aarch64__)\n{_assembly(code, shape)}#else\n{body}#endif\n"
-    return fill(_ROWS, entry=entry, rows=walk.rows, head=HEAD_WORDS, behind=ENTRIES_BEHIND, body=body)
+        body = f"#if defined(__aarch64__)\n{_assembly(entry, code, shape)}#else\n{body}#endif\n"
+    return fill(_ENTRY, entry=entry, rows=walk.rows) + _rows(entry, "rows", body)
+
+
+def _rows(entry: str, name: str, body: str) -> str:
+    return fill(_ROWS, entry=entry, name=name, head=HEAD_WORDS, behind=ENTRIES_BEHIND, body=body)
+
+
+def _block_rows(entry: str, code: WalkCode, shape: WalkShape, body: str) -> str:
+    """The rows of a block of channels wait for each other, over several tiles of pixels, then are stored at once: lines
+    of the cache that are written whole, one behind the other, are not read before.
+    """
+    tile = code.walk.block * code.pixels
+    names: dict[str, int | str] = {
+        "pixels": code.pixels,
+        "tile": tile,
+        "channels": code.channels,
+        "entry": entry,
+    }
+    assembly = fill(
+        _BLOCKS,
+        **names,
+        walk=_statement(code, shape),
+        row=code.tiles * code.pixels,
+        block=code.plane * code.channels,
+        head=HEAD_WORDS,
+        ahead=shape.ahead,
+        done="last" if code.walk.blocks > 1 else "1",
+        transposed=_LINE.join(_transposed(code)),
+        moved=_LINE.join(
+            f"to[j * {code.channels} + {c}] = results[{c * code.tiles * code.pixels} + j];"
+            for c in range(code.channels)
+        ),
+    )
+    tiles = fill(_TILES, **names)
+    return (
+        fill(_ENTRY, entry=entry, rows=1)
+        + f"#if defined(__aarch64__)\n{_rows(entry, 'rows', assembly)}#else\n"
+        + f"{_rows(entry, 'tile', body)}{tiles}#endif\n"
+    )
+
+
+def _transposed(code: WalkCode) -> list[str]:
+    """Statements that store four pixels of a block of channels."""
+    row = code.tiles * code.pixels
+    lines = [f"const vec4 a{c} = {constant_vector(4, f'results + {c * row} + j')};" for c in range(4)]
+    for source, target, pairs in (("a", "b", ((0, 2), (1, 3))), ("b", "c", ((0, 2), (1, 3)))):
+        for i, (one, other) in enumerate(pairs):
+            for half in (1, 2):
+                to = f"{target}{2 * i + half - 1}"
+                operands = f'"w"({source}{one}), "w"({source}{other})'
+                lines.append(
+                    f'vec4 {to}; __asm__("zip{half} %0.4s, %1.4s, %2.4s" : "=w"({to}) : {operands});'
+                )
+    return [*lines, *(f"{vector(4, f'to + (j + {p}) * 4')} = c{p};" for p in range(4))]
 
 
 def _either(flag: str, walk: Walk, usual: Sequence[str], otherwise: Sequence[str]) -> str:
@@ -145,43 +202,47 @@ def _place(channel: str, code: WalkCode, plane: int) -> str:
     return f"(size_t)({channel} / {code.channels}) * {plane * code.channels} + {channel} % {code.channels}"
 
 
-def _assembly(code: WalkCode, shape: WalkShape) -> str:
-    """Of a tile that is not whole all results are stored elsewhere, and those of its pixels copied from there."""
+def _statement(code: WalkCode, shape: WalkShape) -> str:
+    """Of `rows` from `heads` and entries from `q` on; results lie at `to`, `plane` bytes apart."""
     several = ', [sums] "r"(sums), [first] "r"(first), [last] "r"(last)' if shape.blocks > 1 else ""
-    copied = code.copied_elements > 0
-    size = f"{code.channels * FLOAT_BYTES}l"
     return fill(
-        _ASSEMBLY,
-        whole=f"count == {code.pixels}" if copied else "1",
-        plane=f"{code.plane} * {size}",
-        tile=f"{code.pixels} * {size}",
+        _STATEMENT,
         instructions="\n".join(f'"{line}\\n"' for line in walk_assembly(shape)),
-        several=several + (', [block] "r"(block)' if shape.outputs else ""),
-        block=f"float block[{CHANNELS * code.pixels}];" if shape.outputs else "",
-        ahead=shape.ahead,
-        head=HEAD_WORDS,
+        several=several,
         clobbers=", ".join(f'"{name}"' for name in walk_clobbers()),
+    )
+
+
+def _assembly(entry: str, code: WalkCode, shape: WalkShape) -> str:
+    """Of a tile that is not whole all results are stored elsewhere, and those of its pixels copied from there."""
+    copied = code.copied_elements > 0
+    return fill(
+        _PLANES,
+        entry=entry,
+        whole=f"count == {code.pixels}" if copied else "1",
+        plane=code.plane * FLOAT_BYTES,
+        tile=code.pixels * FLOAT_BYTES,
+        walk=_statement(code, shape),
+        head=HEAD_WORDS,
+        ahead=shape.ahead,
         copies=_copies(code) if copied else "(void)end_of_rows;",
     )
 
 
 def _copies(code: WalkCode) -> str:
-    return fill(
-        _COPIES,
-        source=_place("s[0]", code, code.pixels),
-        target=_place("s[0]", code, code.plane),
-        channels=code.channels,
-        head=HEAD_WORDS,
-    )
+    return fill(_COPIES, plane=code.plane, pixels=code.pixels, head=HEAD_WORDS)
 
 
-_ROWS = """
+_ENTRY = """
     typedef struct {
         int bytes;
         float weights[$rows];
     } __attribute__((may_alias)) ${entry}_entry;
 
-    static const int *${entry}_rows(const float *restrict x, const int *restrict s, const float *restrict bias,
+"""
+
+_ROWS = """
+    static const int *${entry}_$name(const float *restrict x, const int *restrict s, const float *restrict bias,
                                     float *restrict sums, float *restrict results, float *restrict y, int count,
                                     int first, int last)
     {
@@ -207,27 +268,70 @@ _BODY = """
         }
 """
 
-_ASSEMBLY = """
-        const int whole = $whole;
-        const int *heads = s + $head;
-        long rows = s[0];
+_STATEMENT = """
         const float *next;
-        $block
         __asm__ volatile(
             $instructions
-            : [heads] "+&r"(heads), [e] "+&r"(e), [rows] "+&r"(rows), [next] "=&r"(next)
-            : [x] "r"(x), [bias] "r"(bias), [y] "r"(whole ? y : results), [plane] "r"(whole ? $plane : $tile)$several
+            : [heads] "+&r"(heads), [e] "+&r"(q), [rows] "+&r"(rows), [next] "=&r"(next)
+            : [x] "r"(from), [bias] "r"(bias), [y] "r"(to), [plane] "r"(plane)$several
             : $clobbers);
-        e -= $ahead;
+"""
+
+_PLANES = """
+        const int whole = $whole;
+        const int *heads = s + $head;
+        const ${entry}_entry *q = e;
+        const float *from = x, *to = whole ? y : results;
+        long rows = s[0], plane = whole ? ${plane}l : ${tile}l;
+        $walk
+        e = q - $ahead;
         $copies
 """
 
 _COPIES = """
         if (!whole && last)
-            for (s += $head; s != end_of_rows; s += 2) {
-                const float *from = results + $source;
-                float *to = y + $target;
-                for (int j = 0; j < count; ++j)
-                    to[j * $channels] = from[j * $channels];
+            for (s += $head; s != end_of_rows; s += 2)
+                memcpy(y + (size_t)s[0] * $plane, results + s[0] * $pixels, (size_t)count * sizeof *y);
+"""
+
+_BLOCKS = """
+        long left = s[0];
+        const long plane = $row * sizeof(float);
+        for (s += $head; s != end_of_rows;) {
+            const int of_block = left < $channels ? (int)left : $channels, o = s[0];
+            const ${entry}_entry *q = e;
+            for (int t = 0; t * $pixels < count; ++t) {
+                const float *from = x + t * $tile;
+                const char *to = (const char *)(results + t * $pixels) - o * plane;
+                const int *heads = s;
+                long rows = of_block;
+                q = e;
+                $walk
             }
+            e = q - $ahead;
+            s += 2 * of_block;
+            left -= of_block;
+            if ($done) {
+                float *restrict to = y + (size_t)(o / $channels) * $block;
+                int j = 0;
+                for (; j + $channels <= count; j += $channels) {
+                    $transposed
+                }
+                for (; j < count; ++j) {
+                    $moved
+                }
+            }
+        }
+"""
+
+_TILES = """
+    static const int *${entry}_rows(const float *restrict x, const int *restrict s, const float *restrict bias,
+                                    float *restrict sums, float *restrict results, float *restrict y, int count,
+                                    int first, int last)
+    {
+        const int *end = s;
+        for (int j = 0; j < count; j += $pixels, x += $tile, y += $pixels * $channels)
+            end = ${entry}_tile(x, s, bias, sums, results, y, count - j < $pixels ? count - j : $pixels, first, last);
+        return end;
+    }
 """
