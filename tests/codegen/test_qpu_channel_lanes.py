@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from codegen.algorithm import algorithm_named
@@ -13,11 +14,13 @@ from codegen.engines.videocore4.algorithms.channel_lanes import PIXELS, PixelTil
 from codegen.engines.videocore4.algorithms.gemm import group_of
 from codegen.engines.videocore4.kernels.channel_lanes import GATHERED, PAUSE
 from codegen.engines.videocore4.kernels.rotated import STREAMED
-from codegen.engines.videocore4.layout import LANES
-from codegen.engines.videocore4.link import link_single
+from codegen.engines.videocore4.layout import LANES, LINE_BYTES
+from codegen.engines.videocore4.link import WAY_BYTES, LinkedLayer, link, link_single
+from codegen.engines.videocore4.memory import GPU_MEMORY
 from codegen.errors import ScheduleError
 from codegen.graph import LayerSpec
 from codegen.operators.conv2d import Conv2d
+from codegen.placement import Placement
 from codegen.schedule import Point
 from microbench.virtual import Execution
 from tests.codegen.gpu_run import TARGET, execute, random_tensors, relative_error
@@ -106,3 +109,36 @@ def test_a_layer_of_several_launches_is_not_in_step() -> None:
     with pytest.raises(ScheduleError, match="one launch"):
         ALGORITHM.choice(LAYER, slow, point)
     ALGORITHM.choice(LAYER, slow, point_of(22, "free"))
+
+
+@pytest.mark.parametrize("before", [(), (100,), (100, 3000, 9000)])
+def test_weights_in_step_lie_from_their_input_as_if_they_were_alone(before: tuple[int, ...]) -> None:
+    """Whatever buffers and weights there are besides."""
+    assert isinstance(ALGORITHM, QpuAlgorithm)
+    choice = ALGORITHM.choice(LAYER, TARGET, point_of(22, "in_step"))
+    layer = ALGORITHM.lower(LAYER, TARGET, choice, random_tensors(LAYER, 2)[1])
+    assert layer.apart is not None
+    free = replace(layer, apart=None)
+    others = [
+        LinkedLayer(f"other{words}", replace(free, weights=np.full(words, words, np.uint32)), ("x",), ("y",))
+        for words in before
+    ]
+    sizes = {"other": sum(before), "x": 1 << 20, "y": 1 << 20}
+    launch = [*others, LinkedLayer("layer", layer, ("x",), ("y",))]
+    program = link([launch], Placement.side_by_side(sizes, GPU_MEMORY), ("x",), ("y",), TARGET.qpus)
+    first = layer.weights[:64].tobytes()
+    begin = program.words.tobytes().index(first, program.weights_offset_bytes)
+    assert (program.inputs[0].offset_bytes - begin - layer.apart) % WAY_BYTES == 0
+
+
+def test_weights_in_step_take_the_same_room_wherever_they_lie() -> None:
+    assert isinstance(ALGORITHM, QpuAlgorithm)
+    choice = ALGORITHM.choice(LAYER, TARGET, point_of(22, "in_step"))
+    layer = ALGORITHM.lower(LAYER, TARGET, choice, random_tensors(LAYER, 2)[1])
+    sizes = {"x": 1 << 20, "y": 1 << 20}
+    taken = set()
+    for apart in range(0, WAY_BYTES, LINE_BYTES * 16):
+        linked = LinkedLayer("layer", replace(layer, apart=apart), ("x",), ("y",))
+        program = link([[linked]], Placement.side_by_side(sizes, GPU_MEMORY), ("x",), ("y",), TARGET.qpus)
+        taken.add(program.size_bytes)
+    assert len(taken) == 1

@@ -46,7 +46,8 @@ class QpuLayer:
     `code`: encoded instructions, position independent. `weights`: 32-bit words, loaded 64-byte aligned.
     `blocks[q]`: the uniform words of QPU q, or None for a QPU without work. `more`: further such blocks, with each of
     which a QPU goes through the kernel again, without waiting for the others. `then`: what runs when all QPUs have done
-    this, as its second phase; `scratch_bytes`: memory that the first writes and the second reads.
+    this, as its second phase; `scratch_bytes`: memory that the first writes and the second reads. `apart`: bytes from
+    the weights' begin to the first input's, modulo a way of the L2; None where it does not matter.
     """
 
     code: tuple[int, ...]
@@ -55,6 +56,7 @@ class QpuLayer:
     more: tuple[tuple[tuple[Uniform, ...] | None, ...], ...] = ()
     then: QpuLayer | None = None
     scratch_bytes: int = 0
+    apart: int | None = None
 
     def of_qpu(self, number: int) -> list[tuple[Uniform, ...]]:
         """A QPU's blocks in turn; none for a QPU without work."""

@@ -30,6 +30,7 @@ from codegen.placement import Placement
 from codegen.program import WORD_BYTES, GpuProgram, Launch, Region
 
 ALIGNMENT_BYTES, GUARD_BYTES = GPU_MEMORY.alignment_bytes, GPU_MEMORY.guard_bytes
+WAY_BYTES = 8192  # of the V3D's L2: addresses so far apart are in the same set
 ARRIVE, DEPART = 12, (13, 14)  # semaphores
 _TARGET = A(28)
 
@@ -98,9 +99,11 @@ def link(
     code = _place_code(image, launches, num_qpus)
     block_offsets, controls, blocks_end = _place_blocks(image, launches, num_qpus)
     weights_offset = blocks_end
-    weights, weights_end = _plan_weights(launches, weights_offset)
+    weights, weights_end = _plan_weights(launches, weights_offset, activations)
     scratch, scratch_end = _plan_scratch(launches, weights_end)
     start = _aligned(scratch_end + GUARD_BYTES)
+    if any(layer.layer.apart is not None for layers in launches for layer in layers):
+        start += -start % WAY_BYTES  # so that `_plan_weights` knows the sets of inputs
     regions, size_bytes = activations.behind(start), start + activations.size_bytes
     if memory_limit_bytes and size_bytes > memory_limit_bytes:
         raise GpuMemoryError(size_bytes, memory_limit_bytes)
@@ -306,9 +309,11 @@ def _aligned(offset: int) -> int:
 
 
 def _plan_weights(
-    launches: Sequence[Sequence[LinkedLayer]], start: int
+    launches: Sequence[Sequence[LinkedLayer]], start: int, activations: Placement
 ) -> tuple[dict[tuple[int, int], int], int]:
-    """Where each phase's weights begin: parts of one phase share them, and layers of equal ones."""
+    """Where each phase's weights begin: parts of one phase share them, and layers of equal ones. Those that want to lie
+    `apart` from the layer's input do, where the activations begin with the first set of a way.
+    """
     offsets: dict[tuple[int, int], int] = {}
     placed: dict[bytes, int] = {}
     known: dict[int, int] = {}  # parts of a phase have the same array
@@ -319,8 +324,12 @@ def _plan_weights(
             if id(weights) not in known:
                 content = weights.tobytes()
                 if content not in placed:
-                    placed[content] = position
-                    position = _aligned(position + len(content))
+                    room = gap = 0
+                    if layer.layer.apart is not None:
+                        wanted = activations.regions[layer.inputs[0]].offset_bytes - layer.layer.apart
+                        room, gap = WAY_BYTES, (wanted - position) % WAY_BYTES
+                    placed[content] = position + gap
+                    position = _aligned(position + room + len(content))  # the same wherever the input lies
                 known[id(weights)] = placed[content]
             offsets[number, index] = known[id(weights)]
     return offsets, position

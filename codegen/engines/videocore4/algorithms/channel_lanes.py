@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import ClassVar
 
@@ -74,6 +74,9 @@ from codegen.tensor import FloatArray
 PIXELS = 20, 22, 24, 25, 26
 FREE, IN_STEP = PACES = "free", "in_step"
 _LEAST_IN_STEP = 96  # input channels: fewer are soon gone through
+_APART = (
+    576  # of QPUs in step, from the weights to the input: so their lines crowd the same sets of the L2 least
+)
 _HEAD_WORDS = 2
 INSTRUCTIONS_OF_TILE = 150  # its start, and its store beside the results
 
@@ -290,7 +293,8 @@ class QpuPointwiseChannels(AlgorithmBase):
             rounds.append([part.block(qpu, group, first, in_step) for qpu in qpus])
         packed = np.concatenate([table.reshape(-1), *(x.reshape(-1) for x in lines)])
         code = kernel_of(op, whole, target, choice).words
-        return for_each_image(layer_in_rounds(code, packed, rounds), spec, choice, output_lines)
+        layer = for_each_image(layer_in_rounds(code, packed, rounds), spec, choice, output_lines)
+        return replace(layer, apart=_APART) if in_step else layer
 
     def pixel_tiles(self, spec: LayerSpec, choice: Choice) -> PixelTiles:
         """The pixels of each tile of a choice."""

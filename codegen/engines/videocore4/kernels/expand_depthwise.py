@@ -179,7 +179,7 @@ class Form:
     @cached_property
     def step(self) -> tuple[Pixel, ...]:
         """Pixels of a step, in order."""
-        return tuple(Pixel(row, column) for column in range(self.stride) for row in range(self.input_rows))
+        return tuple(Pixel(row, column) for row in range(self.input_rows) for column in range(self.stride))
 
     def taps(self, pixel: Pixel) -> list[Tap]:
         """Those of a pixel, in an order in which no sum is written before it has been read."""
