@@ -7,12 +7,11 @@ from dataclasses import replace
 import pytest
 
 from codegen.algorithm import algorithm_named
+from codegen.engines.videocore4.kernels.row_pieces import vpm_columns, vpm_slots
 from codegen.engines.videocore4.kernels.stem import (
     Form,
     row_instructions,
     stem_kernel,
-    vpm_columns,
-    vpm_slots,
 )
 from codegen.errors import ScheduleError
 from codegen.expression import RESULT, Operand, apply

@@ -41,7 +41,7 @@ from codegen.engines.videocore4.kernels.expand_depthwise import (
     vectors_of,
 )
 from codegen.engines.videocore4.kernels.results import is_clamped
-from codegen.engines.videocore4.kernels.row_pieces import PIECES
+from codegen.engines.videocore4.kernels.row_pieces import PIECES, vpm_columns, vpm_slots
 from codegen.engines.videocore4.layer import Address, QpuLayer, Uniform
 from codegen.engines.videocore4.layout import LANES, LINE_BYTES
 from codegen.errors import ScheduleError
@@ -101,11 +101,14 @@ class Expanded:
             raise ScheduleError(f"no expansion with a depthwise convolution: {spec.describe()}")
         return found
 
-    def form(self, point: Point) -> Form:
+    def form(self, point: Point, spec: LayerSpec, target: Target) -> Form:
+        """Images of a batch are rounds, in which QPUs change places: then none has columns of its own."""
         channels, stride, rows = self.expansion.input_channels, self.window.strides[0], point["rows"]
-        return Form(
-            channels, stride, rows, point["pixels"], _tmus(self.expansion, stride, rows, point["source"])
-        )
+        pixels = point["pixels"]
+        form = Form(channels, stride, rows, pixels, _tmus(self.expansion, stride, rows, point["source"]))
+        own = replace(form, own=True)
+        alone = rows == images_of(spec) == 1 and target.qpus <= vpm_slots(pixels)
+        return own if alone and _has_kernel(own) else form
 
     @property
     def groups(self) -> tuple[int, ...]:
@@ -171,11 +174,11 @@ class QpuExpandDepthwise(AlgorithmBase):
             and found.window.strides in ((1, 1), (2, 2))
             and LEAST_CHANNELS <= found.expansion.input_channels <= MOST_CHANNELS
             and found.window.output_channels >= LANES
-            and bool(_forms(found))
+            and bool(_forms(found, spec, target))
         )
 
     def space(self, spec: LayerSpec, target: Target) -> Space:
-        forms = _forms(Expanded.require(spec))
+        forms = _forms(Expanded.require(spec), spec, target)
         return Space(
             (
                 Axis("rows", tuple(sorted({form.rows for form in forms}))),
@@ -185,7 +188,7 @@ class QpuExpandDepthwise(AlgorithmBase):
         )
 
     def choice_at(self, spec: LayerSpec, target: Target, point: Point) -> Choice:
-        check(Expanded.require(spec).form(point))
+        check(Expanded.require(spec).form(point, spec, target))
         return Choice(
             engine=self.engine,
             algorithm=self.name,
@@ -197,7 +200,7 @@ class QpuExpandDepthwise(AlgorithmBase):
 
     def work(self, spec: LayerSpec, target: Target, choice: Choice) -> Work:
         found = Expanded.require(spec)
-        form, window, expansion = found.form(choice.tiles), found.window, found.expansion
+        form, window, expansion = found.form(choice.tiles, spec, target), found.window, found.expansion
         bands = len(starts(window.output_rows, form.rows))
         count = bands * len(found.groups)
         walk = _Walk.of(window, form)
@@ -246,7 +249,7 @@ class QpuExpandDepthwise(AlgorithmBase):
         output_lines: int | None = None,
     ) -> QpuLayer:
         found = Expanded.require(spec)
-        form = found.form(choice.tiles)
+        form = found.form(choice.tiles, spec, target)
         source = _source(found, form, choice)
         stored = found.window.within(output_lines)
         packed = [_group_lines(form, source, weights, channel) for channel in found.groups]
@@ -271,7 +274,11 @@ class QpuExpandDepthwise(AlgorithmBase):
                 )
                 for group, channel in enumerate(found.groups)
             ]
-        blocks = [_block(tasks[q :: target.qpus]) for q in range(target.qpus)]
+        own = [vpm_columns(q, form.pixels) if form.own else () for q in range(target.qpus)]
+        blocks = [
+            _block([replace(task, own=own[q]) for task in tasks[q :: target.qpus]])
+            for q in range(target.qpus)
+        ]
         code = expand_depthwise_kernel(form).words
         layer = QpuLayer(code, np.concatenate(packed), tuple(blocks))
         layer = for_each_image(layer, spec, choice, output_lines, source.copy_bytes)
@@ -286,11 +293,11 @@ def _source(found: Expanded, form: Form, choice: Choice) -> PixelSource:
     return PixelSource(found.expansion, form.vectors, choice.tiles["source"] == COPY)
 
 
-def _forms(found: Expanded) -> list[Form]:
+def _forms(found: Expanded, spec: LayerSpec, target: Target) -> list[Form]:
     """Those that have a kernel."""
     window = found.window
     forms = (
-        found.form({"rows": rows, "pixels": pixels, "source": INPUT})
+        found.form({"rows": rows, "pixels": pixels, "source": INPUT}, spec, target)
         for rows in ROWS
         if rows <= window.output_rows
         for pixels in PIXELS
@@ -309,20 +316,23 @@ def _has_kernel(form: Form) -> bool:
 
 @dataclass(frozen=True)
 class _Task:
-    """Addresses of a group's lines, of a band's input by vectors, of its output and of its stream."""
+    """Addresses of a group's lines, of a band's input by vectors, of its output and of its stream. `own`: the QPU's
+    words of `vpm_columns`, where it has any.
+    """
 
     lines: Address
     inputs: tuple[Address, ...]
     output: Address
     stream: Address
+    own: tuple[int, ...] = ()
 
     def words(self, before: _Task | None) -> tuple[Uniform, ...]:
         """Behind another task."""
         if before is None or before.lines != self.lines:
-            return (self.lines, *self.inputs, self.output, self.stream)
+            return (self.lines, *self.inputs, self.output, *self.own, self.stream)
         pairs = zip(self.inputs, before.inputs, strict=True)
         moves = (own.offset_bytes - old.offset_bytes for own, old in pairs)
-        return (0, *moves, self.output, self.stream)
+        return (0, *moves, self.output, *self.own, self.stream)
 
 
 def _block(tasks: Sequence[_Task]) -> tuple[Uniform, ...] | None:

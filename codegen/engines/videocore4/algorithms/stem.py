@@ -25,14 +25,12 @@ from codegen.engines.videocore4.algorithms.tasks import block_of_tasks
 from codegen.engines.videocore4.algorithms.words import float_words
 from codegen.engines.videocore4.assembler import word_of
 from codegen.engines.videocore4.kernels.results import coded
-from codegen.engines.videocore4.kernels.row_pieces import PIECES
+from codegen.engines.videocore4.kernels.row_pieces import PIECES, vpm_columns, vpm_slots
 from codegen.engines.videocore4.kernels.stem import (
     MOST_LINES,
     Form,
     row_instructions,
     stem_kernel,
-    vpm_columns,
-    vpm_slots,
 )
 from codegen.engines.videocore4.layer import Address, QpuLayer, Uniform
 from codegen.engines.videocore4.layout import LANES, LINE_BYTES

@@ -23,8 +23,9 @@ All QPUs use the TMUs unswapped: those of a slice that work on the same rows sha
 
 The kernel's block: words of its tasks, each with
     the address of the word behind it, that of the group's lines, for each vector the input's, the output's at the
-    band's first block, that of the band's stream; then 1 where a task follows, else 0. Where the group is that of the
-    task before, 0 stands for its lines, and for the input's addresses how far they have moved.
+    band's first block, (own) the QPU's two words of `vpm_columns`, the address of the band's stream; then 1 where a
+    task follows, else 0. Where the group is that of the task before, 0 stands for its lines, and for the input's
+    addresses how far they have moved.
 The group's lines: of each vector the lanes' bytes, the biases of the expansion and of the window, the expansion's
 weights in the order of `Form.weights`, the window's taps.
 The band's stream: of the first `ahead` pixels the places in bytes; then for each store for each of its passes of the
@@ -41,7 +42,12 @@ from typing import Literal
 from codegen.engines.videocore4.assembler import Assembler, operation
 from codegen.engines.videocore4.kernels.pieces import VPM_ROWS, lane_bytes, stream_from
 from codegen.engines.videocore4.kernels.results import Results
-from codegen.engines.videocore4.kernels.row_pieces import make_room, store_rows_in_pieces
+from codegen.engines.videocore4.kernels.row_pieces import (
+    OwnColumns,
+    make_room,
+    store_row_in_pieces,
+    store_rows_in_pieces,
+)
 from codegen.engines.videocore4.kernels.tile import load_lines
 from codegen.engines.videocore4.kernels.window import QUEUE_DEPTH
 from codegen.engines.videocore4.layer import RegisterPool, leave
@@ -130,13 +136,16 @@ class Tap:
 
 @dataclass(frozen=True)
 class Form:
-    """What tells one kernel from another. `tmus`: of each of a band's input rows which TMU gathers each vector."""
+    """What tells one kernel from another. `tmus`: of each of a band's input rows which TMU gathers each vector. `own`:
+    whether every QPU has columns of the VPM of its own, in bands of one row.
+    """
 
     channels: int
     stride: int
     rows: int
     pixels: int
     tmus: tuple[tuple[int, ...], ...]
+    own: bool = False
 
     @cached_property
     def vectors(self) -> tuple[Vector, ...]:
@@ -249,6 +258,7 @@ class _Registers:
     window_bias: Register
     output: Register
     next_task: Register
+    own: OwnColumns | None
 
     @staticmethod
     def of(form: Form) -> _Registers:
@@ -273,8 +283,9 @@ class _Registers:
         weights |= {key: _preferred(pool, "b") for key in beside if key not in weights}
         weights |= {key: pool.take() for key in form.weights if key not in weights}
         output, next_task = pool.take(), pool.take()
+        own = OwnColumns(pool.take(), pool.take()) if form.own else None
         return _Registers(
-            weights, taps, [t0, t1, t2, R3], results, sums, lanes, bias, window_bias, output, next_task
+            weights, taps, [t0, t1, t2, R3], results, sums, lanes, bias, window_bias, output, next_task, own
         )
 
     @property
@@ -318,7 +329,10 @@ def expand_depthwise_kernel(form: Form) -> Assembler:
     k.label("results")
     results.compute_all(k)
     rows = [row[::-1] for row in r.results]
-    store_rows_in_pieces(k, rows, results.write_high, columns=True, base=r.output)
+    if r.own is None:
+        store_rows_in_pieces(k, rows, results.write_high, columns=True, base=r.output)
+    else:
+        store_row_in_pieces(k, rows[0], results.write_high, r.own, r.output)
     k.mov(NULL, UNIFORM, set_flags=True)
     k.branch("pass", "any_zc")
     k.label("drain")
@@ -350,6 +364,9 @@ def _start(k: Assembler, r: _Registers, form: Form) -> None:
     for register in r.lanes:
         k.op("add", register, register, UNIFORM)
     k.mov(r.output, UNIFORM)
+    if r.own is not None:
+        k.mov(r.own.writes, UNIFORM)
+        k.mov(r.own.stores, UNIFORM)
     for row in r.sums:
         for register in row:
             k.mov(register, r.window_bias)

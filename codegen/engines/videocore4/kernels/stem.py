@@ -34,20 +34,14 @@ from dataclasses import dataclass
 from functools import cache, cached_property
 
 from codegen.engines.videocore4.assembler import Assembler
-from codegen.engines.videocore4.kernels.pieces import (
-    dma_store_rows,
-    lane_bytes,
-    stream_from,
-    vpm_write_columns,
-)
+from codegen.engines.videocore4.kernels.pieces import lane_bytes, stream_from
 from codegen.engines.videocore4.kernels.results import Results
-from codegen.engines.videocore4.kernels.row_pieces import PIECE_WORDS, PIECES
+from codegen.engines.videocore4.kernels.row_pieces import PIECE_WORDS, PIECES, OwnColumns, store_row_in_pieces
 from codegen.engines.videocore4.kernels.tile import load_lines
 from codegen.engines.videocore4.kernels.window import QUEUE_DEPTH
 from codegen.engines.videocore4.layer import RegisterPool, leave
 from codegen.engines.videocore4.layout import LANES, LINE_BYTES
 from codegen.engines.videocore4.registers import (
-    DMA_STORE_ADDRESS,
     DMA_STORE_WAIT,
     NULL,
     R0,
@@ -59,26 +53,12 @@ from codegen.engines.videocore4.registers import (
     R5_ALL,
     TMU_S,
     UNIFORM,
-    VPM_WRITE_SETUP,
     Register,
 )
 from codegen.errors import ScheduleError
 
-VPM_TILES = 4  # of 16 rows by 16 columns
 MOST_LINES = 2 * QUEUE_DEPTH  # of an input row: the next one's are under way
 MOST_LINES_OF_CHANNEL = 3  # what lies behind the last row is smaller than a guard
-
-
-def vpm_slots(pixels: int) -> int:
-    """How many QPUs have columns of the VPM."""
-    return VPM_TILES * (LANES // pixels)
-
-
-def vpm_columns(slot: int, pixels: int) -> tuple[int, int]:
-    """The set-up of a QPU's writes to its columns, and what its set-ups of stores are more than those from column 0."""
-    tile, inside = divmod(slot, LANES // pixels)
-    row, column = LANES * tile, pixels * inside
-    return vpm_write_columns(row + column), dma_store_rows(row, 0, 0, column) - dma_store_rows(0, 0, 0)
 
 
 @dataclass(frozen=True)
@@ -195,7 +175,7 @@ def stem_kernel(form: Form) -> Assembler:
     for register in row.results:
         k.fadd(register, register, R0)
     results.compute_all(k)
-    _store(k, r, row, results)
+    store_row_in_pieces(k, row.results, results.write_high, OwnColumns(r.writes, r.stores), r.output)
     k.mov(NULL, UNIFORM, set_flags=True)
     k.branch("row", "any_zc")
     k.label("drain")
@@ -332,23 +312,3 @@ class _Row:
             k.fmax(result, R3, highest)
             k.mov(highest, result)
             k.mov(highest, R3, condition="zc")
-
-
-def _store(k: Assembler, r: _Registers, row: _Row, results: Results) -> None:
-    """Into the QPU's own columns, once its last store has ended."""
-    k.label("vpm")
-    k.mov(NULL, DMA_STORE_WAIT)
-    k.mov(VPM_WRITE_SETUP, r.writes)
-    results.write_high(k, row.results)
-    set_up, stride, address = R0, R1, R2
-    for piece in range(PIECES):
-        k.mov(set_up, UNIFORM, set_flags=True)
-        k.mov(stride, UNIFORM)
-        k.op("add", address, r.output, UNIFORM)
-        k.branch(f"stored{piece}", "all_zs")
-        k.label(f"piece{piece}")
-        k.mov(NULL, DMA_STORE_WAIT)
-        k.op("add", VPM_WRITE_SETUP, set_up, r.stores)
-        k.mov(VPM_WRITE_SETUP, stride)
-        k.mov(DMA_STORE_ADDRESS, address)
-        k.label(f"stored{piece}")
