@@ -43,7 +43,7 @@ def sparse(
         (sparse(130, 18, 7, 1, RELU, 0.9), 13, 64),  # sums wait in memory, the last block of channels is cut
         (sparse(300, 9, 14, 1, RESULT, 0.97), 4, 300),  # rows without any weight
         (sparse(300, 9, 14, 1, RESULT, 0.97), 13, 300),  # operands are fetched ahead
-        (sparse(9, 12, 8, 3, RELU, 0.8), 4, 64),
+        (sparse(9, 12, 8, 3, RELU, 0.8), 4, 72),
     ],
     ids=["copied", "blocks", "empty rows", "fetched", "windows"],
 )

@@ -21,7 +21,7 @@ def columns_text(
         return fill(_POINTWISE, entry=entry, plane=plane, pixels=pixels, lanes=lanes)
     rows, columns = windows.rows, windows.columns
     return fill(
-        _WINDOWS,
+        _BLOCK_WINDOWS if channels > 1 else _WINDOWS,
         entry=entry,
         pixels=pixels,
         taps=rows.taps * columns.taps,
@@ -37,6 +37,7 @@ def columns_text(
         dilation_x=columns.dilation,
         channels=channels,
         block=channels * rows.inputs * columns.inputs,
+        pitch=rows.taps * columns.taps * pixels,
     )
 
 
@@ -113,22 +114,72 @@ _WINDOWS = """
         for (int k = first; k < end; ++k, tile += $pixels) {
             const int tap = k % $taps, dy = tap / $row_taps * $dilation_y - $pad_y;
             const int dx = tap % $row_taps * $dilation_x - $pad_x;
-            const int c = k / $taps;
-            const float *plane = x + (size_t)(c / $channels) * $block + c % $channels;
+            const float *plane = x + (size_t)(k / $taps) * ($height * $width);
             int j = 0;
             for (int oy = p / $out_width, ox = p % $out_width; j < count; ++oy, ox = 0) {
                 const int left = $out_width - ox, n = left < count - j ? left : count - j;
                 const int iy = oy * $stride_y + dy, ix = ox * $stride_x + dx;
-                const float *row = plane + iy * ($width * $channels);
+                const float *row = plane + iy * $width;
                 const int inside = iy >= 0 && iy < $height;
                 for (int m = 0; m < n; ++m) {
                     const int at = ix + m * $stride_x;
-                    tile[j + m] = inside && at >= 0 && at < $width ? row[at * $channels] : 0.0f;
+                    tile[j + m] = inside && at >= 0 && at < $width ? row[at] : 0.0f;
                 }
                 j += n;
             }
             for (; j < $pixels; ++j)
                 tile[j] = 0.0f;
+        }
+    }
+"""
+
+_BLOCK_WINDOWS = """
+    static inline __attribute__((always_inline)) void ${entry}_run(
+        const float *restrict row, int ix, int n, float *restrict to, int several)
+    {
+        const int before = ix < 0 ? (-ix + $stride_x - 1) / $stride_x : 0, left = before < n ? before : n;
+        const int inside = ix < $width ? ($width - ix + $stride_x - 1) / $stride_x : 0;
+        const int right = inside < left ? left : inside < n ? inside : n;
+        for (int c = 0; c < several; ++c) {
+            for (int m = 0; m < left; ++m)
+                to[c * $pitch + m] = 0.0f;
+            for (int m = right; m < n; ++m)
+                to[c * $pitch + m] = 0.0f;
+        }
+        row += (ix + left * $stride_x) * $channels;
+        to += left;
+        for (int m = 0; m < right - left; ++m)
+            for (int c = 0; c < several; ++c)
+                to[c * $pitch + m] = row[m * ($stride_x * $channels) + c];
+    }
+
+    static void ${entry}_columns(const float *restrict x, const float *constants, int first, int end, int p, int count,
+                                 float *restrict tile, float *scratch)
+    {
+        (void)constants, (void)scratch;
+        for (int k = first; k < end; k += $channels * $taps, tile += $channels * $pitch) {
+            const int several = end - k < $channels * $taps ? (end - k) / $taps : $channels;
+            const float *plane = x + (size_t)(k / ($channels * $taps)) * $block;
+            for (int tap = 0; tap < $taps; ++tap) {
+                const int dy = tap / $row_taps * $dilation_y - $pad_y, dx = tap % $row_taps * $dilation_x - $pad_x;
+                float *to = tile + tap * $pixels;
+                int j = 0;
+                for (int oy = p / $out_width, ox = p % $out_width; j < count; ++oy, ox = 0) {
+                    const int rest = $out_width - ox, n = rest < count - j ? rest : count - j;
+                    const int iy = oy * $stride_y + dy, ix = ox * $stride_x + dx;
+                    if (iy < 0 || iy >= $height)
+                        for (int c = 0; c < several; ++c)
+                            memset(to + c * $pitch + j, 0, (size_t)n * sizeof *to);
+                    else if (several == $channels)
+                        ${entry}_run(plane + iy * ($width * $channels), ix, n, to + j, $channels);
+                    else
+                        ${entry}_run(plane + iy * ($width * $channels), ix, n, to + j, several);
+                    j += n;
+                }
+                for (int c = 0; c < several; ++c)
+                    for (int m = j; m < $pixels; ++m)
+                        to[c * $pitch + m] = 0.0f;
+            }
         }
     }
 """

@@ -29,7 +29,7 @@ from codegen.engines.cpu.machine import (
     tile_registers,
     vector_lanes,
 )
-from codegen.engines.cpu.source import fill
+from codegen.engines.cpu.source import fill, round_up
 from codegen.engines.cpu.sparse.compiled_source import (
     GROUP,
     LANES,
@@ -66,7 +66,7 @@ from codegen.tensor import FloatArray
 
 WALKED, COMPILED = "walked", "compiled"
 VECTORS = (4, 7, 14, 28)  # of pixels: few leave operands in the first cache, many make entries cheap
-BLOCKS = (64, 128, 256)  # operands at a time
+BLOCKS = (64, 128, 256)  # operands at a time, about
 CACHE_SHARE = 2  # operands of a block that are more than this part of the first cache are fetched ahead
 TILES_SHARE = 0.75  # of the first cache, for operands of several tiles
 
@@ -152,12 +152,14 @@ class SparseKernel(CpuKernel):
             for rows in ROWS
         }
         depth = _depth(spec)
+        unit = CHANNELS * (depth // spec.inputs[0].shape[1])  # taps of whole blocks of channels
+        blocks = (round_up(block, unit) for block in BLOCKS)
         return (
             Axis("lanes", _lanes(spec, target)),
             Axis("vectors", tuple(sorted({width for several in widths.values() for width in several}))),
             Axis("rows", tuple(sorted({rows for (_, rows), several in widths.items() if several}))),
             Axis("pattern", (WALKED, COMPILED) if has_instructions(target) else (WALKED,)),
-            Axis("k_block", tuple(sorted({depth, *(block for block in BLOCKS if block < depth)}))),
+            Axis("k_block", tuple(sorted({depth, *(block for block in blocks if block < depth)}))),
             Axis("activations", self.orders(target)),
             shared_axis(target),
             threads_axis(target),
