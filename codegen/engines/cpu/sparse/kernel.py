@@ -217,6 +217,8 @@ class SparseKernel(CpuKernel):
         constants += sum(tensor.size_bytes for tensor in spec.weights)
         constants -= sum(tensor.size_bytes for tensor in product.weights)
         streamed = loads_of(constants, tiles, cache_bytes(target)) + copies * input_bytes(spec)
+        if tile_bytes(walk.block, pixels) > cache_bytes(target):  # every entry reads its operands anew
+            streamed += float(FLOAT_BYTES * tiles * entries * pixels)
         return count.work(
             spec,
             macs + float(entries * walk.rows * product.output.elements // walk.outputs),

@@ -9,6 +9,7 @@ loaded behind the products of the entry before, over the ends of rows too.
 
 from __future__ import annotations
 
+import math
 import struct
 from dataclasses import dataclass
 
@@ -124,7 +125,12 @@ def _advance(shape: WalkShape) -> list[str]:
     if not shape.fetches:
         return [f"mov {NEXT}, {LATER}", f"add %[next], %[x], w{NEXT[1:]}, uxtw", stream, later]
     size = shape.vectors * VECTOR_BYTES
-    places = sorted({*range(LINE_BYTES, size, LINE_BYTES), size - VECTOR_BYTES // 2})
+    places = list(range(LINE_BYTES, size, LINE_BYTES))
+    latest = LINE_BYTES - math.gcd(
+        size, LINE_BYTES
+    )  # bytes from a line to the operands, which lie `size` apart
+    if -(-(latest + size) // LINE_BYTES) > 1 + len(places):
+        places.append(size - VECTOR_BYTES // 2)
     return [
         f"ldr {NEXT}, [%[e], #{-2 * ENTRY_BYTES}]",
         f"mov %[next], {FETCHED}",
