@@ -12,6 +12,7 @@ from microbench.emulation.core_model_32 import PLUGIN_DIRECTORY_32, SHARED, know
 from microbench.errors import ProfileError
 
 JUDGES = Path(__file__).parents[2] / "results" / "cpu-clock.md"
+PAGE_32 = JUDGES.with_name("cpu-clock-32.md")
 SOURCES_32 = ("manual", "hardware", "measured", "gcc", "assumed")
 SOURCES = ("manual", "insn_bench", "qsdr", "ncnn", "loops", "assumed")
 
@@ -67,6 +68,11 @@ def test_the_hash_follows_numbers_and_not_words(model: CoreModel) -> None:
 def test_the_judges_table_is_of_the_model_as_it_is(model: CoreModel) -> None:
     """A model that changes needs a new table of every judge, before kernels are tuned on it."""
     assert f"Model {model.hash}." in JUDGES.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", known_cores_32())
+def test_the_page_of_32_bit_state_is_of_the_models_as_they_are(name: str) -> None:
+    assert f"| {name} | {load_core_32(name).hash} |" in PAGE_32.read_text(encoding="utf-8")
 
 
 def test_times_of_memory_become_cycles_of_the_clock(model: CoreModel) -> None:

@@ -108,12 +108,18 @@ def cpu_clock(
             own_rows,
         )
         from explorer.studies.study_table import show, write_markdown
-        from microbench.emulation.core_model import load_core
+        from microbench.emulation.core_model import known_cores, load_core
+        from microbench.emulation.core_model_32 import known_cores_32
         from microbench.emulation.judges.judge import load_published
         from microbench.emulation.judges.userland import PEERS, default_directory
 
         model, console = load_core(CORE), told(as_json)
         console.print(f"model {model.hash} of a {CORE}", markup=False)
+        console.print(
+            f"cores: {', '.join(known_cores())} in 64-bit state; {', '.join(known_cores_32())} in 32-bit state "
+            "(explore bench cpu-clock-32)",
+            markup=False,
+        )
         peers = tuple(wheel for wheel in PEERS if not peer or wheel.version in peer)
         if not peers:
             raise UsageError(f"no such release; there are: {', '.join(wheel.version for wheel in PEERS)}")

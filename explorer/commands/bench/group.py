@@ -6,6 +6,7 @@ import typer
 
 from explorer.commands.bench.arm_peers import arm_peers
 from explorer.commands.bench.cpu_clock import cpu_clock
+from explorer.commands.bench.cpu_clock_32 import cpu_clock_32
 from explorer.commands.bench.cpu_families import cpu_families
 from explorer.commands.bench.cpu_inner_loops import cpu_inner_loops
 from explorer.commands.bench.cpu_instructions import cpu_instructions
@@ -44,6 +45,7 @@ bench_app.command()(sparse)
 bench_app.command()(cpu_instructions)
 bench_app.command()(cpu_families)
 bench_app.command()(cpu_clock)
+bench_app.command()(cpu_clock_32)
 bench_app.command()(arm_peers)
 bench_app.command()(ground_truth)
 bench_app.command()(models)
