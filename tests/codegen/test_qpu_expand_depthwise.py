@@ -5,18 +5,19 @@ from __future__ import annotations
 import pytest
 
 from codegen.algorithm import algorithm_named
-from codegen.engines.videocore4.algorithms.expand_depthwise import COPY, INPUT
-from codegen.engines.videocore4.kernels.expand_depthwise import (
+from codegen.engines.videocore4.algorithms.expand_depthwise import shared_rows
+from codegen.engines.videocore4.algorithms.expanded_bands import COPY, INPUT, ONCE
+from codegen.engines.videocore4.kernels.expand_depthwise import check, expand_depthwise_kernel
+from codegen.engines.videocore4.kernels.expand_form import (
     Form,
     Vector,
-    check,
-    expand_depthwise_kernel,
     step_instructions,
     vectors_of,
 )
 from codegen.errors import ScheduleError
 from codegen.expression import RELU, RESULT, Expression, clamp
 from codegen.operators.conv2d import Conv2d
+from codegen.schedule import Point
 from tests.codegen.algorithm_layers import RELU6, SAME, expanded
 from tests.codegen.built import choices
 from tests.codegen.gpu_run import TARGET, relative_error
@@ -107,3 +108,46 @@ def test_any_clamp_behind_the_window(first: Expression, last: Expression) -> Non
 def test_what_it_does_not_compute(window: Conv2d, first: Expression) -> None:
     assert not ALGORITHM.applies(expanded(16, 16, (1, 8, 8), window, first), TARGET)
     assert ALGORITHM.applies(expanded(16, 16, (1, 8, 8), Conv2d((3, 3), (1, 1), SAME), RELU6), TARGET)
+
+
+@pytest.mark.parametrize("pixels", [4, 8])
+@pytest.mark.parametrize("channels", [5, 12, 16, 18, 24, 31, 32])
+def test_rows_that_are_expanded_once(channels: int, pixels: int) -> None:
+    """Of any number of vectors, each of which asks for its pixels elsewhere in a step."""
+    spec = expanded(channels, 33, (1, 9, 23), Conv2d((3, 3), (2, 2), (0, 0, 1, 1), epilogue=RELU6))
+    point = {"rows": 1, "pixels": pixels, "source": ONCE}
+    assert relative_error(spec, ALGORITHM.choice(spec, TARGET, point)) < 1e-5
+
+
+@pytest.mark.parametrize("size", [(2, 3), (14, 15), (33, 34)])
+@pytest.mark.parametrize("pads", [(0, 0, 1, 1), (1, 1, 1, 1), (2, 1, 2, 2), (1, 0, 0, 3)])
+def test_rows_that_are_expanded_once_at_any_border(
+    pads: tuple[int, int, int, int], size: tuple[int, int]
+) -> None:
+    spec = expanded(9, 40, (1, *size), Conv2d((3, 3), (2, 2), pads, epilogue=clamp(RESULT, -0.5, None)))
+    point = {"rows": 1, "pixels": 4, "source": ONCE}
+    assert relative_error(spec, ALGORITHM.choice(spec, TARGET, point)) < 1e-5
+
+
+@pytest.mark.parametrize(
+    ("images", "window", "point"),
+    [
+        (1, Conv2d((3, 3), (1, 1), SAME), {}),
+        (1, Conv2d((3, 3), (2, 2), (1, 2, 1, 1)), {}),
+        (1, Conv2d((3, 3), (2, 2), SAME), {"rows": 2}),
+        (1, Conv2d((3, 3), (2, 2), SAME), {"pixels": 6}),
+        (2, Conv2d((3, 3), (2, 2), SAME), {}),
+    ],
+)
+def test_what_is_not_expanded_once(images: int, window: Conv2d, point: Point) -> None:
+    spec = expanded(16, 16, (images, 12, 12), window, RELU6)
+    with pytest.raises(ScheduleError):
+        ALGORITHM.choice(spec, TARGET, {"rows": 1, "pixels": 8, "source": ONCE, **point})
+
+
+@pytest.mark.parametrize(("rows", "groups", "qpus"), [(56, 4, 12), (7, 9, 12), (3, 2, 5), (1, 3, 12)])
+def test_rows_are_shared_out_once(rows: int, groups: int, qpus: int) -> None:
+    shares = shared_rows(rows, groups, qpus)
+    every = [(group, row) for share in shares for group, own in share for row in own]
+    assert sorted(every) == [(group, row) for group in range(groups) for row in range(rows)]
+    assert max(map(len, shares)) - min(map(len, shares)) <= 1

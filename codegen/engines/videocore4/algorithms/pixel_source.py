@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from codegen.engines.videocore4.algorithms.geometry import Geometry
 from codegen.engines.videocore4.kernels.channels_last import channels_last_kernel
-from codegen.engines.videocore4.kernels.expand_depthwise import Vector
+from codegen.engines.videocore4.kernels.expand_form import Vector
 from codegen.engines.videocore4.kernels.pieces import dma_store_rows, dma_store_stride
 from codegen.engines.videocore4.kernels.row_pieces import PIECE_WORDS
 from codegen.engines.videocore4.layer import Address, QpuLayer, Uniform

@@ -36,11 +36,31 @@ low, high, of each row its pieces (see `row_pieces`), their addresses relative; 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cache
 from typing import Literal
 
 from codegen.engines.videocore4.assembler import Assembler, operation
-from codegen.engines.videocore4.kernels.pieces import VPM_ROWS, lane_bytes, stream_from
+from codegen.engines.videocore4.kernels.expand_form import (
+    KEPT,
+    KEPT_BY,
+    LEAST_CHANNELS,
+    MOST_CHANNELS,
+    MOST_PIXELS,
+    MOST_ROWS,
+    NEXT_TASK,
+    OUTPUT,
+    STORES,
+    SUMS,
+    TAPS,
+    WRITES,
+    Form,
+    Pixel,
+)
+from codegen.engines.videocore4.kernels.pieces import (
+    dma_store_stride,
+    lane_bytes,
+    stream_from,
+)
 from codegen.engines.videocore4.kernels.results import Results
 from codegen.engines.videocore4.kernels.row_pieces import (
     OwnColumns,
@@ -49,12 +69,12 @@ from codegen.engines.videocore4.kernels.row_pieces import (
     store_rows_in_pieces,
 )
 from codegen.engines.videocore4.kernels.tile import load_lines
-from codegen.engines.videocore4.kernels.window import QUEUE_DEPTH
 from codegen.engines.videocore4.layer import RegisterPool, leave
 from codegen.engines.videocore4.layout import LANES
 from codegen.engines.videocore4.operation import Bundle, Operation
 from codegen.engines.videocore4.packing import pack
 from codegen.engines.videocore4.registers import (
+    DMA_STORE_ADDRESS,
     DMA_STORE_WAIT,
     NULL,
     R0,
@@ -67,183 +87,28 @@ from codegen.engines.videocore4.registers import (
     TMU_NOSWAP,
     TMU_S,
     UNIFORM,
+    VPM_WRITE,
+    VPM_WRITE_SETUP,
     Register,
 )
 from codegen.errors import ScheduleError
 
-TAPS = 3  # of a row and of a column of the window
-SUMS = 4  # T_0 to T_3
-MOST_ROWS = VPM_ROWS // LANES
-MOST_PIXELS = LANES
-LEAST_CHANNELS, MOST_CHANNELS = 5, 2 * LANES
-_LOOP_INSTRUCTIONS = 330
-_PERIODS = (4, 8, LANES)
-
 
 @dataclass(frozen=True)
-class Vector:
-    """Input channels that a lane gathers: `channels` from `first` on, repeated every `period` lanes."""
-
-    first: int
-    channels: int
-
-    @property
-    def period(self) -> int:
-        return min(p for p in _PERIODS if p >= self.channels)
-
-    @property
-    def rotations(self) -> int:
-        """Of the vector, by 4 lanes each, the one by none among them."""
-        return self.period // SUMS
-
-    def channel(self, lane: int) -> int:
-        """That of a lane; of those without one the last."""
-        return self.first + min(lane % self.period, self.channels - 1)
-
-
-def vectors_of(channels: int) -> tuple[Vector, ...]:
-    """Of so many input channels."""
-    return tuple(Vector(first, min(LANES, channels - first)) for first in range(0, channels, LANES))
-
-
-def input_rows(rows: int, stride: int) -> int:
-    """Of a band of so many output rows."""
-    return (rows - 1) * stride + TAPS
-
-
-@dataclass(frozen=True)
-class Pixel:
-    """One that a step expands: its row among the band's input rows, and its column among those of the step."""
-
-    row: int
-    column: int
-
-
-@dataclass(frozen=True)
-class Tap:
-    """What a pixel's expansion is multiplied by (`weight`, row-major), and the sum of an output row that it goes to.
-
-    `sum`: 0 the one that is finished in this step, then those that need one step more each. `first`: it is this step's
-    first of the sum, which until then belonged to the step before; `begins`: of the output at all.
+class _Kept:
+    """Of what a row adds to the outputs above: where that of the row before is, and one output's; and the lanes of
+    words that are wanted between steps.
     """
 
-    weight: int
-    row: int
-    sum: int
-    first: bool
-    begins: bool
+    lanes: Register
+    value: Register
+    words: Register
 
-
-@dataclass(frozen=True)
-class Form:
-    """What tells one kernel from another. `tmus`: of each of a band's input rows which TMU gathers each vector. `own`:
-    whether every QPU has columns of the VPM of its own, in bands of one row.
-    """
-
-    channels: int
-    stride: int
-    rows: int
-    pixels: int
-    tmus: tuple[tuple[int, ...], ...]
-    own: bool = False
-
-    @cached_property
-    def vectors(self) -> tuple[Vector, ...]:
-        return vectors_of(self.channels)
-
-    @property
-    def weights(self) -> tuple[tuple[int, int, int], ...]:
-        """Of the expansion: (vector, q, s), in the order in which they lie in memory."""
-        return tuple(
-            (v, q, s)
-            for v, vector in enumerate(self.vectors)
-            for q in range(vector.rotations)
-            for s in range(SUMS)
-        )
-
-    @cached_property
-    def turns(self) -> tuple[tuple[int, int], ...]:
-        """(vector, q), in order."""
-        return tuple((v, q) for v, vector in enumerate(self.vectors) for q in range(vector.rotations))
-
-    @property
-    def turn_of_taps(self) -> int:
-        """The number of the turn behind whose rotation the window's products of the pixel before stand."""
-        return min(2, len(self.turns) - 1)
-
-    @property
-    def free_slots(self) -> tuple[tuple[int, int], ...]:
-        """Turns behind that one that begin with a rotation, beside whose first product there is no addition."""
-        return tuple((v, q) for v, q in self.turns[self.turn_of_taps + 1 :] if q)
-
-    @property
-    def input_rows(self) -> int:
-        return input_rows(self.rows, self.stride)
-
-    @property
-    def sums(self) -> int:
-        """Of an output row that are under way between steps."""
-        return 1 if self.stride > 1 else 2
-
-    @cached_property
-    def step(self) -> tuple[Pixel, ...]:
-        """Pixels of a step, in order."""
-        return tuple(Pixel(row, column) for row in range(self.input_rows) for column in range(self.stride))
-
-    def taps(self, pixel: Pixel) -> list[Tap]:
-        """Those of a pixel, in an order in which no sum is written before it has been read."""
-        found = []
-        for column in reversed(range(pixel.column, TAPS, self.stride)):
-            for row in range(self.rows):
-                own = pixel.row - self.stride * row
-                if 0 <= own < TAPS:
-                    late = (TAPS - 1 - column + pixel.column) // self.stride
-                    begins = own == 0 and column == 0
-                    first = own == 0 and column != 1 if self.stride > 1 else own == 0
-                    found.append(Tap(TAPS * own + column, row, late, first, begins))
-        return found
-
-    def gathered_by(self, number: int) -> tuple[int, ...]:
-        """Which TMU gathers each vector of a pixel of a step."""
-        return self.tmus[self.step[number % len(self.step)].row]
-
-    @property
-    def requested_in(self) -> tuple[tuple[int, int], ...]:
-        """Of each vector of the pixel `ahead` the turn in which it is asked for."""
-        if len(self.free_slots) >= len(self.vectors):
-            return self.free_slots[: len(self.vectors)]
-        return (self.turns[self.turn_of_taps],) * len(self.vectors)
-
-    @cached_property
-    def ahead(self) -> int:
-        """How much further the pixel is that is asked for: so that no TMU gathers more than its queue has room for."""
-        return max(
-            ahead for ahead in range(2 * QUEUE_DEPTH + 1) if self._most_under_way(ahead) <= QUEUE_DEPTH
-        )
-
-    def _most_under_way(self, ahead: int) -> int:
-        """Gathered by a TMU at the same time."""
-        most = 0
-        for number in range(len(self.step)):
-            between = [self.gathered_by(number + further) for further in range(1, ahead)]
-            asked = self.gathered_by(number + ahead)
-            for v, (received, _) in enumerate(self.requested_in):
-                tmus = [tmu for tmus in between for tmu in tmus]
-                tmus += [*self.gathered_by(number)[received + 1 :], *asked[: v + 1]]
-                most = max(most, tmus.count(asked[v]))
-        return most
-
-    @property
-    def unrolled(self) -> int:
-        """Steps of a pass of the loop."""
-        fits = 2 * step_instructions(self) <= _LOOP_INSTRUCTIONS and self.pixels % 2 == 0
-        return 2 if fits else 1
-
-
-def step_instructions(form: Form) -> int:
-    """Of a step, where nothing but products and rotations counts."""
-    rotations = sum(vector.rotations - 1 for vector in form.vectors) + 3
-    return len(form.step) * (len(form.weights) + rotations) + TAPS * TAPS * form.rows
+    def scalars(self, k: Assembler, *wanted: tuple[int, Register]) -> None:
+        """Words of a task, by their numbers, each in lane 0."""
+        k.mov(R0, self.words)
+        for number, register in wanted:
+            k.rotate(register, R0, LANES - number) if number else k.mov(register, R0)
 
 
 @dataclass
@@ -259,6 +124,7 @@ class _Registers:
     output: Register
     next_task: Register
     own: OwnColumns | None
+    kept: _Kept | None
 
     @staticmethod
     def of(form: Form) -> _Registers:
@@ -268,7 +134,8 @@ class _Registers:
         """
         pool = RegisterPool()
         taps = [pool.take("a") for _ in range(TAPS * TAPS)]
-        results = [[pool.take("b") for _ in range(form.pixels)] for _ in range(form.rows)]
+        columns = (form.pixels, 1) if form.once else (form.pixels,) * form.rows
+        results = [[pool.take("b") for _ in range(count)] for count in columns]
         sums = [[pool.take("b") for _ in range(form.sums)] for _ in range(form.rows)]
         t0, t1, t2 = pool.take("a"), pool.take("b"), pool.take("b")  # T_0 is added to beside a rotation
         weights = {key: pool.take("a") for key in form.weights if key[2] < 2}
@@ -282,10 +149,26 @@ class _Registers:
         beside = [(0, 0, 3), (0, 0, 2), *((*at, 3) for at in form.free_slots)]
         weights |= {key: _preferred(pool, "b") for key in beside if key not in weights}
         weights |= {key: pool.take() for key in form.weights if key not in weights}
-        output, next_task = pool.take(), pool.take()
-        own = OwnColumns(pool.take(), pool.take()) if form.own else None
+        kept = _Kept(pool.take(), pool.take(), pool.take()) if form.once else None
+        if kept is not None:  # their words come from a line when they are wanted
+            output, next_task = t2, t0
+            own: OwnColumns | None = OwnColumns(t0, t1)
+        else:
+            output, next_task = pool.take(), pool.take()
+            own = OwnColumns(pool.take(), pool.take()) if form.own else None
         return _Registers(
-            weights, taps, [t0, t1, t2, R3], results, sums, lanes, bias, window_bias, output, next_task, own
+            weights,
+            taps,
+            [t0, t1, t2, R3],
+            results,
+            sums,
+            lanes,
+            bias,
+            window_bias,
+            output,
+            next_task,
+            own,
+            kept,
         )
 
     @property
@@ -317,7 +200,8 @@ def expand_depthwise_kernel(form: Form) -> Assembler:
     """Code for a form; raises ScheduleError where registers or rows of the VPM lack."""
     check(form)
     r = _Registers.of(form)
-    results = Results.of(r.all_results, None, (UNIFORM, UNIFORM), [])
+    finished = r.results[0] if form.once else r.all_results
+    results = Results.of(finished, None, (UNIFORM, UNIFORM), [])
     k = Assembler()
     k.mov(TMU_NOSWAP, 1)
     k.label("task")
@@ -327,18 +211,31 @@ def expand_depthwise_kernel(form: Form) -> Assembler:
     k.mov(NULL, UNIFORM, set_flags=True)
     k.branch("pass", "any_zc")
     k.label("results")
+    if form.once:
+        k.mov(NULL, UNIFORM, set_flags=True)
+        k.branch("keep", "all_zs")
+        k.label("finished")
     results.compute_all(k)
     rows = [row[::-1] for row in r.results]
-    if r.own is None:
-        store_rows_in_pieces(k, rows, results.write_high, columns=True, base=r.output)
-    else:
+    if r.kept is not None:
+        r.kept.scalars(k, (OUTPUT, r.output))
+    if form.own:
+        assert r.own is not None
         store_row_in_pieces(k, rows[0], results.write_high, r.own, r.output)
+    else:
+        store_rows_in_pieces(k, rows[: form.rows_stored], results.write_high, columns=True, base=r.output)
+    if r.kept is not None:
+        _keep(k, r.kept, r.own)
     k.mov(NULL, UNIFORM, set_flags=True)
     k.branch("pass", "any_zc")
     k.label("drain")
     for number in range(form.ahead):
         for tmu in form.gathered_by(number):
             k.load_tmu(tmu)
+        if form.once and number == 0:
+            k.load_tmu(KEPT_BY)
+    if r.kept is not None:
+        r.kept.scalars(k, (NEXT_TASK, r.next_task))
     stream_from(k, r.next_task)
     k.mov(NULL, UNIFORM, set_flags=True)
     k.branch("task", "any_zc")
@@ -353,7 +250,7 @@ def _start(k: Assembler, r: _Registers, form: Form) -> None:
     """Reads a task's words, its group's lines where they are not there yet, and asks for the first pixels."""
     lines = [*r.lanes, r.expansion_bias, r.window_bias]
     lines += [r.weights[key] for key in form.weights] + r.taps
-    k.mov(r.next_task, UNIFORM)
+    k.mov(NULL if form.once else r.next_task, UNIFORM)
     k.mov(R3, UNIFORM, set_flags=True)
     k.branch("loaded", "all_zs")
     k.label("lines")
@@ -363,10 +260,18 @@ def _start(k: Assembler, r: _Registers, form: Form) -> None:
     k.label("loaded")
     for register in r.lanes:
         k.op("add", register, register, UNIFORM)
-    k.mov(r.output, UNIFORM)
-    if r.own is not None:
-        k.mov(r.own.writes, UNIFORM)
-        k.mov(r.own.stores, UNIFORM)
+    if r.kept is not None:
+        lane_bytes(k, R1)
+        k.op("add", TMU_S[0], R1, UNIFORM)
+        k.op("add", r.kept.lanes, R1, UNIFORM)
+        k.load_tmu(0)
+        k.mov(r.kept.words, R4)
+        k.mov(VPM_WRITE_SETUP, R4)
+    else:
+        k.mov(r.output, UNIFORM)
+        if r.own is not None:
+            k.mov(r.own.writes, UNIFORM)
+            k.mov(r.own.stores, UNIFORM)
     for row in r.sums:
         for register in row:
             k.mov(register, r.window_bias)
@@ -376,6 +281,24 @@ def _start(k: Assembler, r: _Registers, form: Form) -> None:
         k.mov(R0, UNIFORM)
         for tmu, lanes in zip(form.gathered_by(number), r.lanes, strict=True):
             k.op("add", TMU_S[tmu], R0, lanes)
+        if r.kept is not None and number == 0:
+            k.op("add", TMU_S[KEPT_BY], r.kept.lanes, UNIFORM)
+
+
+def _keep(k: Assembler, kept: _Kept, own: OwnColumns | None) -> None:
+    """Stores what a row adds to the outputs above, a line of each, where it is wanted."""
+    assert own is not None
+    k.label("keep")
+    kept.scalars(k, (WRITES, own.writes), (STORES, own.stores), (KEPT, kept.value))
+    k.mov(R1, UNIFORM, set_flags=True)
+    k.op("add", R2, kept.value, UNIFORM)
+    k.branch("kept", "all_zs")
+    k.label("keeps")
+    k.op("add", VPM_WRITE_SETUP, R1, own.stores)
+    k.load(VPM_WRITE_SETUP, dma_store_stride(0))
+    k.mov(DMA_STORE_ADDRESS, R2)
+    k.label("kept")
+    k.mov(VPM_WRITE_SETUP, own.writes)
 
 
 class _Pass:
@@ -392,6 +315,10 @@ class _Pass:
                 self._expand(number, before)
                 before = (step, pixel)
         self._taps(before)
+        if self._r.kept is not None:
+            self._k.label("line")
+            self._k.mov(NULL, DMA_STORE_WAIT)
+            self._k.mov(VPM_WRITE, self._r.results[1][0])
 
     def _expand(self, number: int, before: tuple[int, Pixel] | None) -> None:
         """r2 becomes a pixel's expansion; until its last products it is that of the pixel before."""
@@ -414,6 +341,7 @@ class _Pass:
             line = R1 if q else R4
             if turn == len(form.turns) - 1:
                 self._last(v, q, line, beside.get((v, q)))
+                self._receive_kept(number)
                 continue
             if turn == 0:
                 self._first(line)
@@ -423,6 +351,15 @@ class _Pass:
                     R0, line, self._r.weights[v, q, s], beside.get((v, q)) if s == SUMS - 1 else None
                 )
                 k.fadd(self._r.partial[s], self._r.partial[s], R0)
+
+    def _receive_kept(self, number: int) -> None:
+        """Behind a pixel: of the step's first output, and asks for the next step's."""
+        kept = self._r.kept
+        if kept is not None and number == 0:
+            self._k.load_tmu(KEPT_BY)
+            self._k.mov(kept.value, R4)
+        if kept is not None and number == self._form.asks_kept:
+            self._k.op("add", TMU_S[KEPT_BY], kept.lanes, UNIFORM)
 
     def _first(self, line: Register) -> None:
         """The first products become sums; the bias is added to one of them."""
@@ -484,10 +421,11 @@ class _Pass:
         k, r, form = self._k, self._r, self._form
         step, pixel = before
         if pixel == form.step[0] and step == form.unrolled - 1:
-            make_room(k, r.results, form.unrolled)
+            make_room(k, r.results[: form.rows_stored], form.unrolled)
         for tap in form.taps(pixel):
             sums = [r.results[tap.row][step], *r.sums[tap.row]]
-            old = r.window_bias if tap.begins else sums[tap.sum + tap.first]
+            begin = r.kept.value if r.kept is not None and tap.row == 0 else r.window_bias
+            old = begin if tap.begins else sums[tap.sum + tap.first]
             self._multiply(R0, R2, r.taps[tap.weight], beside)
             beside = None
             k.fadd(sums[tap.sum], old, R0)
