@@ -95,7 +95,7 @@ class ExpectedGain:
             batch.take(promising, _reason)
         else:
             batch.level(chances, promising)
-        return _with(batch.requests, _needed_alone(state, ways))
+        return _with(batch.requests, [*_needed_alone(state, ways), *_unmeasured(state)])
 
     def tell(self, samples: Sequence[Sample]) -> None:
         """The state has all that this needs."""
@@ -132,6 +132,20 @@ def _needed_alone(state: SearchState, ways: TimedCandidates) -> list[Request]:
         found = _needed(state, through, "the plan for the CPU alone")
         return [replace(request, can_wait=True) for request in found]
     return []
+
+
+def _unmeasured(state: SearchState) -> list[Request]:
+    """Of layers that have no time yet the candidate that is expected to be fastest: chains may take their places in
+    every plan, but each is composed beside the layers themselves.
+    """
+    found = []
+    for layer in state.required:
+        if not layer.timed_candidates:
+            predicted = zip(state.predict(layer.unmeasured), layer.unmeasured, strict=True)
+            _, candidate = min(predicted, key=lambda pair: pair[0].time_s)
+            reason = "plans are composed of layers that have times, and it has none yet"
+            found.append(Request(candidate, reason, is_needed=True, can_wait=True))
+    return found
 
 
 def _with(requests: Sequence[Request], alone: Iterable[Request]) -> list[Request]:

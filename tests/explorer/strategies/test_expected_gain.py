@@ -12,8 +12,17 @@ from codegen.algorithm import algorithms
 from codegen.schedule import Candidate, Work
 from cost_models.model import Prediction
 from explorer.compose.timed_candidates import threads_of
+from explorer.search.budget import Budget, Left
 from explorer.search.layer_search import LayerSearch, SearchSettings
-from explorer.strategies.expected_gain import DEALT, INTERVAL, LEAST, _Batch, _Chance, expected_improvement
+from explorer.strategies.expected_gain import (
+    DEALT,
+    INTERVAL,
+    LEAST,
+    _Batch,
+    _Chance,
+    _unmeasured,
+    expected_improvement,
+)
 from microbench.board import Fingerprint
 from microbench.profile import load_profile
 from microbench.store import Sample
@@ -71,6 +80,21 @@ def test_a_layer_that_plans_take_in_chains_alone_is_levelled_without_any_time_of
     batch = _batch(layer)
     batch.level(_chances(layer, 0.0), [])
     assert len(batch.requests) == LEAST
+
+
+def test_when_time_is_over_a_layer_without_any_time_of_its_own_is_still_measured() -> None:
+    layer = _layer()
+    times_s = {candidate.hash: 1.0 + place for place, candidate in enumerate(layer.candidates[::-1])}
+    state: Any = SimpleNamespace(
+        required=(layer,),
+        predict=lambda some: [Prediction(times_s[one.hash], 0.5, 99.0) for one in some],
+    )
+    (request,) = _unmeasured(state)
+    assert request.candidate == layer.candidates[-1]
+    over = Left(Budget(seconds=1.0), clock=iter([0.0, 2.0]).__next__)
+    assert over.within([request]) == [request]
+    layer.record([Sample(request.candidate, BOARD, "simulated", "ok", (1.0,), Work(macs=1.0), id=1)])
+    assert not _unmeasured(state)
 
 
 def test_what_promises_a_little_is_measured_with_what_levels_layers_and_never_without() -> None:
