@@ -7,7 +7,7 @@ import pytest
 
 from codegen.algorithm import algorithm_named
 from codegen.bundle.filled import filled_shares
-from codegen.engines.videocore4.cut_sums import SumsInOrder, made_up_for
+from codegen.engines.videocore4.cut_sums import SumsInOrder, made_up_for, mended
 from codegen.expression import RELU, RESULT, Expression, Operand, apply, maximum
 from codegen.graph import LayerSpec
 from codegen.operator import Operator
@@ -86,9 +86,26 @@ def test_weights_make_up_for_what_is_cut(name: str, filled: float) -> None:
     order = algorithm.order_of_sums(spec, choice)
     assert order.shape == weights[0].shape[1:] and sorted(order.reshape(-1)) == list(range(order.size))
     (plain,) = run_layer(spec, choice, inputs, weights)
-    (mended,) = run_layer(spec, choice, inputs, made_up_for(weights, order, filled))
-    before, after = (shrunk(spec, actual, inputs, weights) for actual in (plain, mended))
+    (less_cut,) = run_layer(spec, choice, inputs, made_up_for(weights, order, filled))
+    before, after = (shrunk(spec, actual, inputs, weights) for actual in (plain, less_cut))
     assert before > 4e-6 and abs(after) < 0.25 * before
+
+
+def test_weights_of_a_convolution_with_its_pool_make_up_for_what_is_cut() -> None:
+    conv = Conv2d((7, 7), (2, 2), (3, 3, 3, 3))
+    first = inferred_layer(conv, (1, 3, 64, 64), weights=((32, 3, 7, 7), (32,)))
+    second = inferred_layer(Pool2d("max", (3, 3), (2, 2), (1, 1, 1, 1)), *first.outputs)
+    chain = Chain((first, second), ((0,), (-1,)))
+    spec = LayerSpec(chain, first.inputs, second.outputs, first.weights)
+    (inputs, weights), name = drawn(spec), "qpu_planes_pool"
+    choice, algorithm = chosen(name, spec), algorithm_named(name)
+    assert isinstance(algorithm, SumsInOrder)
+    order = algorithm.order_of_sums(spec, choice)
+    assert order.shape == weights[0].shape[1:] and sorted(order.reshape(-1)) == list(range(order.size))
+    (plain,) = run_layer(spec, choice, inputs, weights)
+    (less_cut,) = run_layer(spec, choice, inputs, mended(algorithm, spec, choice, weights, 1.0))
+    before, after = (shrunk(spec, actual, inputs, weights) for actual in (plain, less_cut))
+    assert before > 1e-6 and abs(after) < 0.25 * before
 
 
 def test_what_loses_nothing_stays_as_it_is() -> None:

@@ -32,8 +32,24 @@ class SumsInOrder(Protocol):
         ...
 
 
+@runtime_checkable
+class BiasLast(SumsInOrder, Protocol):
+    """The same where the second are added to the finished sums and lose nothing."""
+
+    adds_bias_last: bool
+
+
+def mended(
+    algorithm: SumsInOrder, spec: LayerSpec, choice: Choice, weights: Sequence[FloatArray], filled: float
+) -> list[FloatArray]:
+    """The weights that an algorithm computes with: see `made_up_for`."""
+    larger = made_up_for(weights, algorithm.order_of_sums(spec, choice), filled)
+    return [larger[0], *weights[1:]] if isinstance(algorithm, BiasLast) else larger
+
+
 def made_up_for(weights: Sequence[FloatArray], order: NDArray[np.intp], filled: float) -> list[FloatArray]:
-    """Weights and biases so much larger that cut sums are right on average; those of short sums as they are.
+    """Weights and biases, which sums begin with, so much larger that cut sums are right on average; those of short sums
+    as they are.
 
     `filled`: the share of the inputs that are not zero, for zeros are added without a loss, as are products with
     weights that are zero.

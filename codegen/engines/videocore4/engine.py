@@ -9,7 +9,7 @@ import numpy as np
 from codegen.algorithm import Algorithm
 from codegen.engine_registry import layout_named
 from codegen.engines.videocore4.algorithm import QpuAlgorithm
-from codegen.engines.videocore4.cut_sums import SumsInOrder, made_up_for
+from codegen.engines.videocore4.cut_sums import SumsInOrder, mended
 from codegen.engines.videocore4.layer import QpuLayer
 from codegen.engines.videocore4.layout import Pixel16
 from codegen.engines.videocore4.link import LinkedLayer, link, link_single
@@ -94,8 +94,7 @@ class VideoCore4Engine:
         """
         if not isinstance(algorithm, SumsInOrder):
             return stored(weights, candidate.choice)
-        order = algorithm.order_of_sums(candidate.spec, candidate.choice)
-        larger = made_up_for(weights, order, filled)
+        larger = mended(algorithm, candidate.spec, candidate.choice, weights, filled)
         rounded = stored(larger, candidate.choice)
         return tuple(map(_without_more, rounded, larger, weights))
 
@@ -146,7 +145,7 @@ class VideoCore4Engine:
         spec, choice = candidate.spec, candidate.choice
         dealt = dealt_to(target, parts_of(algorithm, candidate, target))
         if isinstance(algorithm, SumsInOrder):
-            weights = made_up_for(weights, algorithm.order_of_sums(spec, choice), filled)
+            weights = mended(algorithm, spec, choice, weights, filled)
         return algorithm.lower(spec, dealt, choice, weights, output_lines=output_lines)
 
 

@@ -219,6 +219,7 @@ class QpuPlanesPool(AlgorithmBase):
 
     name = "qpu_planes_pool"
     engine: str = "videocore4"
+    adds_bias_last = True
 
     def computes(self, spec: LayerSpec, target: Target) -> bool:
         found = Stem.of(spec)
@@ -341,6 +342,11 @@ class QpuPlanesPool(AlgorithmBase):
                 block.append(int(number < len(own) - 1))
             blocks.append(tuple(block) if own else None)
         return QpuLayer(planes_pool_kernel(strips.form).words, np.concatenate(data.parts), tuple(blocks))
+
+    def order_of_sums(self, spec: LayerSpec, choice: Choice) -> NDArray[np.intp]:
+        """Of the convolution: channel by channel, row by row of the window."""
+        conv = Stem.require(spec).conv
+        return np.arange(conv.input_channels * conv.taps).reshape(conv.input_channels, *conv.kernel)
 
 
 @dataclass(frozen=True)
