@@ -112,6 +112,7 @@ class SparseKernel(CpuKernel):
         rows: neighbouring outputs that share an entry, of which some weights may be zero
         pattern: where the pattern is: data that every row of outputs walks, or instructions made of it (compiled)
         k_block: operands (input channels by taps) that all rows walk before the next
+        activations: how inputs and outputs lie: row by row, or in blocks of channels
         shared: what the threads share out: pixels (or rows) of all channels, or all pixels of some channels
         threads: how many threads of the CPU share the layer
     """
