@@ -41,6 +41,8 @@ def _along(node: OnnxNode, steps: Steps, tensor: str, parameter: str) -> str:
     if len(own) == 1:
         sizes = [own[0] if other == axis else 1 for other in range(len(shape))]
         return steps("Reshape", parameter, steps.integers(*sizes))
+    if len(own) != len(shape):
+        raise node.malformed(f"a parameter of shape {own} for a tensor of shape {shape}")
     block = node.integer("block_size", 0) or -(-shape[axis] // own[axis])
     places = steps.constant(np.arange(shape[axis]) // block, "int64")
     return steps("Gather", parameter, places, axis=axis)

@@ -377,6 +377,11 @@ MALFORMED = {
         ],
         {"s": HALF, "z": np.array(3, np.uint8), "w": np.array(1, np.int8)},
     ),
+    "blocks of fewer axes": model_of(
+        [helper.make_node("QuantizeLinear", ["x", "s"], ["q"]), helper.make_node("Relu", ["q"], ["y"])],
+        {"s": np.ones((2, 2), np.float32)},
+        opset=21,
+    ),
     "body that is none": model_of([helper.make_node("SequenceMap", ["x"], ["y"])], opset=17),
     "written twice": model_of([relu("x", "a"), relu("x", "a"), relu("a", "y")]),
     "input written": model_of([relu("x", "x"), relu("x", "y")]),
