@@ -98,14 +98,16 @@ def group_query_attention(node: OnnxNode, builder: GraphBuilder) -> None:
     """
     steps = Steps(node, builder)
     _require_plain(node)
-    total = int(builder.constant(node, 6).reshape(-1)[0])
+    lengths = builder.constant(node, 6)
+    if lengths.size != 1:
+        raise node.malformed(f"its total sequence length has the shape {lengths.shape}")
+    total = int(lengths.reshape(-1)[0])
     queries, keys, values = _factors(node, steps)
     rows = steps.shape(queries)[2]
     ends = steps("Reshape", steps.cast(node.input(5), "int64"), steps.integers(-1, 1))
-    last = steps.constant(rows - 1, "int64")
-    before = steps("Sub", ends, last)  # lengths of the past (N, 1)
-    if rows == total:
-        before = steps("Sub", ends, ends)
+    is_prompt = rows == total
+    taken = ends if is_prompt else steps.constant(rows - 1, "int64")
+    before = steps("Sub", ends, taken)  # lengths of the past (N, 1)
     places = steps("Add", before, steps.constant(np.arange(rows)[None], "int64"))
     if node.flag("do_rotary"):
         cosines, sines = _angles(steps, (node.input(7), node.input(8)), places)
@@ -124,14 +126,9 @@ def group_query_attention(node: OnnxNode, builder: GraphBuilder) -> None:
 
 
 def _require_plain(node: OnnxNode) -> None:
-    named = ("smooth_softmax", "k_quant_type", "v_quant_type", "qk_output")
-    has_types = [name for name in named[1:3] if node.text(name, "NONE") != "NONE"]
-    if (
-        node.flag("smooth_softmax")
-        or has_types
-        or node.flag("qk_output")
-        or any(map(node.has_input, (9, *range(11, 16))))
-    ):
+    has_flags = node.flag("smooth_softmax") or node.flag("qk_output")
+    has_integers = any(node.text(f"{name}_quant_type", "NONE") != "NONE" for name in "kv")
+    if has_flags or has_integers or any(map(node.has_input, (9, *range(11, 16)))):
         raise node.unsupported(
             "it has places of rows, a smooth softmax, a sink, integers in its caches or gives scores",
             "export the model without it",

@@ -147,6 +147,13 @@ def test_what_is_declined(inputs: list[str], attributes: dict[str, Any], reason:
         import_model(model)
 
 
+def test_a_length_that_is_none_is_malformed() -> None:
+    inputs = [*GROUPED, "", "", "ends", "places"]
+    model = model_of("GroupQueryAttention", inputs, {"num_heads": 4, "kv_num_heads": 2}, 1)
+    with pytest.raises(ModelError, match=r"total sequence length has the shape \(2, 5\)"):
+        import_model(model)
+
+
 def test_heads_that_do_not_share_evenly_are_malformed() -> None:
     model = model_of("GroupQueryAttention", PROMPT, {"num_heads": 4, "kv_num_heads": 3}, 1)
     with pytest.raises(ModelError, match="4 heads of queries for 3 of keys"):
