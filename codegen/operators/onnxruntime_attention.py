@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from codegen.onnx_import.heads import into_heads, out_of_heads
 from codegen.onnx_import.registry import handles
 from codegen.onnx_import.steps import Steps
 
@@ -36,8 +37,7 @@ def _parted(node: OnnxNode, steps: Steps, rows: str) -> str:
             f"rows of shape {steps.shape(rows)} for {heads} heads",
             "optimise the model without packed or padded rows",
         )
-    parted = steps("Reshape", rows, steps.integers(0, 0, heads, steps.shape(rows)[-1] // heads))
-    return steps("Transpose", parted, perm=[0, 2, 1, 3])
+    return into_heads(steps, rows, heads)
 
 
 def _excluded(node: OnnxNode, steps: Steps, mask: str, shape: Sequence[int], dtype: str) -> str:
@@ -80,9 +80,7 @@ def _attend(
         later = np.triu(np.ones(shape[-2:], bool), 1 + shape[-1] - shape[-2])
         scores = steps("Where", steps.constant(later), steps.constant(LEAST, dtype), scores)
     mixed = steps("MatMul", steps("Softmax", scores, axis=-1), values)
-    turned = steps("Transpose", mixed, perm=[0, 2, 1, 3])
-    batch, rows, heads, width = steps.shape(turned)
-    steps("Reshape", turned, steps.integers(batch, rows, heads * width), to=node.output)
+    out_of_heads(steps, mixed, node.output)
     given = [name for name in node.outputs[1:] if name]
     if node.op_type == "Attention" and given:
         parts = [steps("Unsqueeze", tensor, steps.integers(0)) for tensor in (keys, values)]

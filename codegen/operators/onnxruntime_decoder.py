@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from codegen.onnx_import.heads import into_heads, out_of_heads
 from codegen.onnx_import.registry import handles
 from codegen.onnx_import.steps import Steps
 
@@ -52,8 +53,7 @@ def _parted(node: OnnxNode, steps: Steps, rows: str, heads: int) -> str:
     shape = steps.shape(rows)
     if len(shape) != 3 or heads < 1 or shape[-1] % heads:
         raise node.malformed(f"rows of shape {shape} for {heads} heads")
-    parted = steps("Reshape", rows, steps.integers(0, 0, heads, shape[-1] // heads))
-    return steps("Transpose", parted, perm=[0, 2, 1, 3])
+    return into_heads(steps, rows, heads)
 
 
 @handles("RotaryEmbedding", "without scale or packed batches", DOMAIN)
@@ -77,12 +77,7 @@ def rotary_embedding(node: OnnxNode, builder: GraphBuilder) -> None:
     if is_parted:
         steps("Identity", turned, to=node.output)
     else:
-        steps(
-            "Reshape",
-            steps("Transpose", turned, perm=[0, 2, 1, 3]),
-            steps.integers(*steps.shape(rows)),
-            to=node.output,
-        )
+        out_of_heads(steps, turned, node.output)
 
 
 @handles(
@@ -209,5 +204,4 @@ def _attend(node: OnnxNode, steps: Steps, queries: str, carried: list[str], plac
         "Reshape", steps("Softmax", scores, axis=-1), steps.integers(batch, own, heads // own * rows, length)
     )
     mixed = steps("Reshape", steps("MatMul", weights, carried[1]), steps.integers(batch, heads, rows, width))
-    turned = steps("Transpose", mixed, perm=[0, 2, 1, 3])
-    steps("Reshape", turned, steps.integers(batch, rows, heads * width), to=node.output)
+    out_of_heads(steps, mixed, node.output)
