@@ -21,8 +21,7 @@ from codegen.engines.videocore4.algorithms.geometry import (
 from codegen.engines.videocore4.algorithms.images import image_bytes, images_of
 from codegen.engines.videocore4.algorithms.row_pieces import piece_words
 from codegen.engines.videocore4.algorithms.stem import MOST_PADS, Stem
-from codegen.engines.videocore4.algorithms.words import float_words
-from codegen.engines.videocore4.assembler import word_of
+from codegen.engines.videocore4.algorithms.words import float_words, from_base, plain_words
 from codegen.engines.videocore4.kernels.channel_lanes import CHANNELS, VECTORS
 from codegen.engines.videocore4.kernels.planes_pool import (
     Event,
@@ -323,7 +322,7 @@ class QpuPlanesPool(AlgorithmBase):
             ]
             for row, following in zip(rows.needed, (*rows.needed[1:], None), strict=True):
                 words.append(Address("block", WORD_BYTES * (position + len(words) + 2)))
-                words.append(Address("weights", data.place(_words(strips.list_of(row, following)))))
+                words.append(Address("weights", data.place(plain_words(strips.list_of(row, following)))))
                 words += strips.upper_ends(task.strip)
                 words += [int(row in rows.begins), int(row in rows.ends)]
                 if row in rows.ends:
@@ -365,22 +364,13 @@ class _Data:
         return self._places[key]
 
 
-def _words(words: Sequence[Uniform]) -> _Words:
-    return np.array([_word(word) for word in words], np.uint32)
-
-
-def _word(word: Uniform) -> int:
-    assert not isinstance(word, Address)
-    return word_of(word)
-
-
 def _stores(stored: Geometry, first: int, pixels: int) -> list[Uniform]:
     """The words of a row of outputs, whose addresses are from the output's."""
     words: list[Uniform] = []
     for vector in range(VECTORS):
         channels = range(LANES * vector, LANES * (vector + 1))
         words += piece_words(stored, first, pixels, 0, channels, LANES * vector)
-    return [word.offset_bytes if isinstance(word, Address) else word for word in words]
+    return from_base(words)
 
 
 def _group_lines(form: Form, weights: Sequence[FloatArray], channel: int) -> _Words:

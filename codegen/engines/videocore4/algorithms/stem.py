@@ -22,8 +22,7 @@ from codegen.engines.videocore4.algorithms.geometry import (
 from codegen.engines.videocore4.algorithms.images import image_bytes, images_of, work_of_images
 from codegen.engines.videocore4.algorithms.row_pieces import piece_words
 from codegen.engines.videocore4.algorithms.tasks import block_of_tasks
-from codegen.engines.videocore4.algorithms.words import float_words
-from codegen.engines.videocore4.assembler import word_of
+from codegen.engines.videocore4.algorithms.words import float_words, from_base, plain_words
 from codegen.engines.videocore4.kernels.results import coded
 from codegen.engines.videocore4.kernels.row_pieces import PIECES, vpm_columns, vpm_slots
 from codegen.engines.videocore4.kernels.stem import (
@@ -354,7 +353,7 @@ class _Strip:
                 words += [*clamp, *self._pieces(stored, self.rows[row])]
                 words.append(int(row < len(self.rows) - 1))
         words += [0] * (-len(words) % LANES)
-        return np.array([_word(word) for word in words], np.uint32)
+        return plain_words(words)
 
     def _input_row(self, begun: int, row: int) -> int:
         return self.found.conv.strides[0] * begun - self.found.conv.pads[0] + row
@@ -381,9 +380,4 @@ class _Strip:
         """The words of a store of a row of outputs."""
         first = stored.output_columns * row + self.column
         words = piece_words(stored, first, self.pixels, 0, range(LANES), 0)
-        return [word.offset_bytes if isinstance(word, Address) else word for word in words]
-
-
-def _word(word: Uniform) -> int:
-    assert not isinstance(word, Address)
-    return word_of(word)
+        return from_base(words)
