@@ -22,7 +22,8 @@ from explorer.studies.zoo_networks import network_named
 from microbench.boards.bundle_bench import run_bench
 from microbench.emulation.clock import ClockedExecutor
 from microbench.emulation.core_loops import LOOP_DIRECTORY_32, load_loops, modelled_cycles
-from microbench.emulation.core_model_32 import ASSUMED, CoreModel32, load_core_32
+from microbench.emulation.core_model import ASSUMED
+from microbench.emulation.core_model_32 import CoreModel32, load_core_32
 from microbench.emulation.judges.programs_32 import is_judged, load_programs, modelled_s
 from microbench.profile import DeviceProfile
 

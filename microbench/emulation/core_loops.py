@@ -18,6 +18,7 @@ from microbench.errors import BoardError, ProfileError
 
 LOOP_DIRECTORY = Path(__file__).parent / "loops"
 LOOP_DIRECTORY_32 = LOOP_DIRECTORY / "aarch32"
+LOOP_DIRECTORY_OUT_OF_ORDER = LOOP_DIRECTORY / "out_of_order"
 RELATIVE_TOLERANCE, CYCLE_TOLERANCE = 0.06, 0.03
 _COPIES, _ROUNDS, _WARM_ROUNDS = 100, 100, 2
 _HZ = 1e9  # a nanosecond is a cycle

@@ -62,7 +62,19 @@ CLASSES = (
     *("integer_fused", "integer_fused_long", "dot_product"),
     *("permute", "insert", "vector_to_general"),
 )
-_NO_UNIT = "none"
+NO_UNIT = "none"
+# What is varied together: constants of memory by name, and fields of every assumed class.
+ASSUMED_MEMORY = {
+    "memory latency": ("latency_s",),
+    "memory bandwidth": ("bytes_per_s",),
+    "second level": ("l2_cycles",),
+    "buffers, pages": ("line_fills", "store_buffers", "store_slack_cycles", "translation_cycles"),
+}
+ASSUMED_CLASSES = {
+    "latencies": ("latency", "forward", "next_result"),
+    "issue, busy units": ("issue", "issue_once", "busy"),
+}
+ASSUMED = (*ASSUMED_MEMORY, *ASSUMED_CLASSES)
 
 
 class InstructionClass(BaseModel):
@@ -78,7 +90,7 @@ class InstructionClass(BaseModel):
 
     group: str
     source: str
-    unit: str = _NO_UNIT
+    unit: str = NO_UNIT
     busy: Forms = 0
     issue: Forms = 1
     issue_once: Forms = 0
@@ -167,6 +179,23 @@ class CoreModel(BaseModel):
         }
         return type(self).model_validate({**self.model_dump(), "memory": {**self.memory, **changed}})
 
+    def with_assumed(self, what: str, factor: float) -> Self:
+        """The same core with a part of `ASSUMED` at so many times its value, where its source says `assumed`.
+
+        Cycles and counts are rounded to whole ones.
+        """
+        content = self.model_dump()
+        for name in ASSUMED_MEMORY.get(what, ()):
+            constant = content["memory"][name]
+            if constant["source"].startswith("assumed"):
+                value = constant["value"] * factor
+                constant["value"] = value if name in ("latency_s", "bytes_per_s") else round(value)
+        for row in content["classes"].values():
+            for field in ASSUMED_CLASSES.get(what, ()):
+                if row["source"].startswith("assumed"):
+                    row[field] = _scaled(row[field], factor)
+        return type(self).model_validate(content)
+
     def sources(self, clock_hz: float) -> dict[str, str]:
         """The C files of the plugin with this model at that clock."""
         return {**self._texts(), HEADER: self._header(clock_hz)}
@@ -203,7 +232,7 @@ class CoreModel(BaseModel):
             "cycles_per_line": line / memory["bytes_per_s"] * clock_hz,
         }
         groups = sorted({row.group for row in self.classes.values()})
-        units = [_NO_UNIT, *sorted({row.unit for row in self.classes.values()} - {_NO_UNIT})]
+        units = [NO_UNIT, *sorted({row.unit for row in self.classes.values()} - {NO_UNIT})]
         quoted = ", ".join(f'"{group}"' for group in groups)
         return "\n".join(
             [
@@ -261,6 +290,12 @@ def _require(
     lacking, foreign = sorted(set(wanted) - optional - set(given)), sorted(set(given) - set(wanted))
     if lacking or foreign:
         raise ValueError(f"lacking: {', '.join(lacking) or 'none'}; unknown: {', '.join(foreign) or 'none'}")
+
+
+def _scaled(value: Forms, factor: float) -> Forms:
+    if isinstance(value, int):
+        return round(value * factor)
+    return round(value[0] * factor), round(value[1] * factor)
 
 
 def _row(row: InstructionClass, form: int, groups: list[str], units: list[str]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import ClassVar, Self
+from typing import ClassVar
 
 from microbench.emulation.core_model import (
     CLOCK_DIRECTORY,
@@ -69,20 +69,6 @@ OPTIONAL_CLASSES = (
 )
 
 
-# What is varied together: constants of memory by name, and fields of every assumed class.
-ASSUMED_MEMORY = {
-    "memory latency": ("latency_s",),
-    "memory bandwidth": ("bytes_per_s",),
-    "second level": ("l2_cycles",),
-    "buffers, pages": ("line_fills", "store_buffers", "store_slack_cycles", "translation_cycles"),
-}
-ASSUMED_CLASSES = {
-    "latencies": ("latency", "forward", "next_result"),
-    "issue, busy units": ("issue", "issue_once", "busy"),
-}
-ASSUMED = (*ASSUMED_MEMORY, *ASSUMED_CLASSES)
-
-
 class InstructionClass32(InstructionClass):
     """As `InstructionClass`; two values are of 64-bit and 128-bit forms, and of single and double precision.
 
@@ -111,23 +97,6 @@ class CoreModel32(CoreModel):
 
     classes: Mapping[str, InstructionClass32]
 
-    def with_assumed(self, what: str, factor: float) -> Self:
-        """The same core with a part of `ASSUMED` at so many times its value, where its source says `assumed`.
-
-        Cycles and counts are rounded to whole ones.
-        """
-        content = self.model_dump()
-        for name in ASSUMED_MEMORY.get(what, ()):
-            constant = content["memory"][name]
-            if constant["source"].startswith("assumed"):
-                value = constant["value"] * factor
-                constant["value"] = value if name in ("latency_s", "bytes_per_s") else round(value)
-        for row in content["classes"].values():
-            for field in ASSUMED_CLASSES.get(what, ()):
-                if row["source"].startswith("assumed"):
-                    row[field] = _scaled(row[field], factor)
-        return type(self).model_validate(content)
-
     def _texts(self) -> dict[str, str]:
         own = (*PLUGIN_DIRECTORY_32.glob("*.c"), *PLUGIN_DIRECTORY_32.glob("*.h"))
         paths = sorted((*(CLOCK_DIRECTORY / name for name in SHARED), INTERFACE, *own))
@@ -137,12 +106,6 @@ class CoreModel32(CoreModel):
         names = ", ".join(f'"{name}"' for name in self.class_names)
         places = ", ".join(f"CLASS_{name.upper()}" for name in self.class_names)
         return [f"#define CLASS_NAMES {{{names}}}", f"enum {{ {places}, CLASS_COUNT }};"]
-
-
-def _scaled(value: Forms, factor: float) -> Forms:
-    if isinstance(value, int):
-        return round(value * factor)
-    return round(value[0] * factor), round(value[1] * factor)
 
 
 def load_core_32(name: str) -> CoreModel32:

@@ -9,11 +9,19 @@ import pytest
 from microbench.emulation import core_model
 from microbench.emulation.core_model import CLOCK_DIRECTORY, CoreModel, known_cores, load_core
 from microbench.emulation.core_model_32 import PLUGIN_DIRECTORY_32, SHARED, known_cores_32, load_core_32
+from microbench.emulation.core_model_out_of_order import (
+    PLUGIN_DIRECTORY_OUT_OF_ORDER,
+    known_cores_64,
+    known_cores_out_of_order,
+    load_core_64,
+    load_core_out_of_order,
+)
 from microbench.errors import ProfileError
 
 JUDGES = Path(__file__).parents[2] / "results" / "cpu-clock.md"
 PAGE_32 = JUDGES.with_name("cpu-clock-32.md")
 SOURCES_32 = ("manual", "hardware", "measured", "gcc", "assumed")
+SOURCES_OUT_OF_ORDER = ("manual", "guide", "insn_bench", "llvm", "sbc-bench", "assumed")
 SOURCES = ("manual", "insn_bench", "qsdr", "ncnn", "loops", "assumed")
 
 
@@ -37,6 +45,39 @@ def test_every_constant_in_32_bit_state_has_a_source_of_the_list_or_is_assumed(n
     sources = {name: constant.source for name, constant in constants}
     sources |= {name: row.source for name, row in core.classes.items()}
     assert {name for name, source in sources.items() if not source.startswith(SOURCES_32)} == set()
+
+
+@pytest.mark.parametrize("name", known_cores_out_of_order())
+def test_every_constant_of_an_out_of_order_core_has_a_source_of_the_list_or_is_assumed(name: str) -> None:
+    core = load_core_out_of_order(name)
+    constants = (*core.pipeline.items(), *core.memory.items(), *core.cluster.items())
+    sources = {name: constant.source for name, constant in constants}
+    sources |= {name: row.source for name, row in core.classes.items()}
+    sources |= {f"unit {name}": unit.source for name, unit in core.units.items()}
+    assert {name for name, source in sources.items() if not source.startswith(SOURCES_OUT_OF_ORDER)} == set()
+
+
+def test_an_in_order_core_is_hashed_without_what_an_out_of_order_one_adds() -> None:
+    wide, reordering = load_core("cortex-a53").sources(1e9), load_core_64("cortex-a72").sources(1e9)
+    own = {path.name for path in PLUGIN_DIRECTORY_OUT_OF_ORDER.iterdir()}
+    assert own <= reordering.keys() and {"decode.c", "memory.c", "plugin.c"} <= reordering.keys()
+    assert wide["pipeline.c"] != reordering["pipeline.c"] and "finer_class.c" not in wide
+    assert set(known_cores_64()) == {*known_cores(), *known_cores_out_of_order()}
+    with pytest.raises(ProfileError, match="cortex-a53"):
+        load_core_64("6502")
+
+
+def test_the_pipes_of_a_unit_are_bits_of_its_place() -> None:
+    header = load_core_out_of_order("cortex-a72").sources(1e9)["core_model.h"]
+    # of none, branch, integer, load, multi_cycle, store, vector, vector_0, vector_1; pipes B F0 F1 I0 I1 L M S
+    assert "#define UNIT_PIPES {0x0, 0x1, 0x18, 0x20, 0x40, 0x80, 0x6, 0x2, 0x4}" in header
+
+
+def test_only_assumed_constants_are_varied() -> None:
+    core = load_core_out_of_order("cortex-a72")
+    changed = core.with_assumed("latencies", 1.5)
+    assert changed.classes["divide"].latency == 12 and changed.classes["fused"] == core.classes["fused"]
+    assert core.with_assumed("memory latency", 1.5).memory == core.memory  # which is measured
 
 
 def test_the_plugins_of_both_states_share_what_knows_no_instruction() -> None:

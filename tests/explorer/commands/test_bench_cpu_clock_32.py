@@ -19,7 +19,8 @@ from explorer.studies.clock_32 import (
     core_row,
     varied,
 )
-from microbench.emulation.core_model_32 import ASSUMED, load_core_32
+from microbench.emulation.core_model import ASSUMED
+from microbench.emulation.core_model_32 import load_core_32
 from microbench.emulation.judges.programs_32 import is_judged, load_programs
 from microbench.profile import load_profile
 from tests.explorer.command_line import explore, refused
