@@ -16,12 +16,13 @@ from explorer.measure.jobs import JobBuilder
 from explorer.measure.judge import Judge
 from explorer.search.roofline_ranking import ranked_candidates
 from microbench.boards.cpu_harness import time_kernel
-from microbench.emulation.emulator import EmulatedExecutor
+from microbench.emulation.emulator import CANDIDATE_LIMIT_S, EmulatedExecutor
 from microbench.profile import DeviceProfile
 from microbench.protocol import Timing
 
 SEED = 0
 ONE_CALL = Timing(warm_up_s=0.0, minimum_total_s=0.0)
+SLOWEST_MACS_PER_S = 0.5e6  # emulated, on a machine that others keep busy
 # Further blocked kernels have no row-major twin.
 KERNELS = (
     "cpu_conv_direct",
@@ -70,6 +71,11 @@ def count_families(
                 yield min(counts, key=lambda count: count.instructions)
 
 
+def limit_s(spec: LayerSpec, repeats: int) -> float:
+    """Seconds of this machine after which so many emulated calls of a layer's kernel hang."""
+    return CANDIDATE_LIMIT_S + repeats * spec.macs / SLOWEST_MACS_PER_S
+
+
 def fewest_row_major(counts: Sequence[KernelCount]) -> Mapping[str, int]:
     """For each layer the instructions of the row-major kernel that needs fewest."""
     fewest: dict[str, int] = {}
@@ -104,7 +110,12 @@ def _counted(
     counts = []
     for repeats in (1, 2):
         output, _ = time_kernel(
-            replace(job, repeats=repeats), job.program, profile.target(), executor, ONE_CALL
+            replace(job, repeats=repeats),
+            job.program,
+            profile.target(),
+            executor,
+            ONE_CALL,
+            limit_s(candidate.spec, repeats),
         )
         counts.append(executor.instructions)
     verdict = judge.judge(candidate, output)

@@ -10,8 +10,8 @@ from codegen.operators.conv2d import Conv2d
 from codegen.operators.conv_transpose2d import ConvTranspose2d
 from codegen.operators.pool2d import Pool2d
 from codegen.tensor import TensorType
-from explorer.studies.kernel_families import count_families, fewest_row_major
-from explorer.studies.representative_layers import LAYERS_OF_OTHER_KINDS
+from explorer.studies.kernel_families import count_families, fewest_row_major, limit_s
+from explorer.studies.representative_layers import LAYERS_OF_OTHER_KINDS, REPRESENTATIVE_LAYERS
 from microbench.profile import load_profile
 from tests.codegen.layers import layer_spec
 from tests.explorer.command_line import explore, refused
@@ -21,6 +21,11 @@ POOL = layer_spec(Pool2d("max", (2, 2), (2, 2)), (TensorType((1, 6, 8, 8)),), Te
 
 def test_other_kinds_are_pools_transposed_and_grouped_convolutions() -> None:
     assert {type(spec.op) for spec in LAYERS_OF_OTHER_KINDS.values()} == {Conv2d, ConvTranspose2d, Pool2d}
+
+
+def test_a_program_may_take_the_longer_the_more_it_computes() -> None:
+    largest, small = REPRESENTATIVE_LAYERS["conv 7x7 s2"], REPRESENTATIVE_LAYERS["fully connected"]
+    assert limit_s(largest, 2) - limit_s(largest, 1) > 200 > limit_s(small, 2) - limit_s(small, 1)
 
 
 @pytest.mark.needs("instruction counting")
