@@ -21,10 +21,11 @@ from explorer.studies.own_clock import LIMIT_S
 from explorer.studies.zoo_networks import network_named
 from microbench.boards.bundle_bench import run_bench
 from microbench.emulation.clock import ClockedExecutor
-from microbench.emulation.core_loops import LOOP_DIRECTORY_32, load_loops, modelled_cycles
+from microbench.emulation.core_loops import loops_of, modelled_cycles
 from microbench.emulation.core_model import ASSUMED
 from microbench.emulation.core_model_32 import CoreModel32, load_core_32
-from microbench.emulation.judges.programs_32 import is_judged, load_programs, modelled_s
+from microbench.emulation.judges.judge import is_judged
+from microbench.emulation.judges.programs_32 import load_programs, modelled_s
 from microbench.profile import DeviceProfile
 
 DEVICES = ("pi-zero", "pi-2", "pi-3")
@@ -119,7 +120,7 @@ def core_row(profile: DeviceProfile, journal: Journal) -> CoreRow:
     model = load_core_32(profile.cpu)
     constants = (*model.pipeline.values(), *model.memory.values())
     sources = [one.source for one in constants] + [row.source for row in model.classes.values()]
-    loops = load_loops(model.name, LOOP_DIRECTORY_32)
+    loops = loops_of(model)
     cycles = modelled_cycles(model, loops)
     off = tuple(
         (name, loop.cycles, cycles[name])

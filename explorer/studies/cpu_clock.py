@@ -13,15 +13,25 @@ from explorer.errors import UsageError
 from explorer.plans.check import trials_of
 from explorer.studies.own_clock import OwnRun, clock_network
 from explorer.studies.zoo_networks import network_named
-from microbench.emulation.core_loops import load_loops, modelled_cycles
-from microbench.emulation.core_model import CoreModel
-from microbench.emulation.judges.judge import Judged, Published, judge, load_published
+from microbench.emulation.core_loops import loops_of, modelled_cycles
+from microbench.emulation.core_model import ASSUMED, CoreModel
+from microbench.emulation.judges.judge import (
+    LARGEST_RATIO,
+    LEAST_RATIO,
+    Judged,
+    Published,
+    is_judged,
+    judge,
+    load_published,
+)
 from microbench.emulation.judges.userland import Wheel, make_userland, unpack_wheel
 from microbench.profile import load_profile
 
 CORE = "cortex-a53"
 BANDWIDTHS = (2.0e9, 2.5e9)  # bytes a second
 OWN_DEVICE, OWN_PIXELS = "pi-3-64", 224
+OWN_DEVICES = {CORE: OWN_DEVICE, "cortex-a72": "pi-4"}
+FACTORS = (0.75, 1.5)
 
 
 @dataclass(frozen=True)
@@ -75,9 +85,24 @@ class ClockSettings:
     bandwidths: tuple[float, ...] = BANDWIDTHS
 
 
+@dataclass(frozen=True)
+class VariedRow:
+    """Seconds of a network with a part of what the core's model assumes at each of `FACTORS`, and as it is."""
+
+    network: str
+    what: str
+    time_s: float
+    times_s: tuple[float, ...]
+
+
+def bandwidths_of(model: CoreModel) -> tuple[float, ...]:
+    """Bytes a second that a core's times are given at: where they are assumed, two."""
+    return BANDWIDTHS if model.name == CORE else (model.memory["bytes_per_s"].value,)
+
+
 def loop_rows(model: CoreModel) -> tuple[LoopRow, ...]:
     """All loops of the model's core; raises BoardError where the emulator is missing."""
-    loops = load_loops(model.name)
+    loops = loops_of(model)
     cycles = modelled_cycles(model, loops)
     return tuple(
         LoopRow(
@@ -95,7 +120,7 @@ def network_rows(
     Raises UsageError for a network without file or published time, PeerError for a number of threads without one, or
     where packages or wheels cannot be had.
     """
-    published = load_published()
+    published = load_published(model.name).networks
     paths = {name: settings.params / f"{name}.param" for name in settings.networks}
     lacking = [name for name, path in paths.items() if name not in published or not path.is_file()]
     if lacking:
@@ -135,22 +160,48 @@ def _judged(
         site = unpack_wheel(wheel, settings.cache, tell)
         bandwidth = model.memory["bytes_per_s"].value
         tell(f"{param.stem} by {wheel} on {threads} thread{'s' * (threads > 1)} at {bandwidth / 1e9:g} GB/s")
-        pixels = load_published()[param.stem].pixels
+        pixels = load_published(model.name).networks[param.stem].pixels
         ran = judge(model, settings.clock_hz, root, site, wheel, param, pixels, threads)
         kept.parent.mkdir(parents=True, exist_ok=True)
         kept.write_text(json.dumps(asdict(ran)), encoding="utf-8")
     return Judged(**json.loads(kept.read_text(encoding="utf-8")))
 
 
-def own_rows(model: CoreModel, names: Sequence[str], clock_hz: float) -> list[tuple[OwnRun, ...]]:
+def varied_rows(
+    model: CoreModel, settings: ClockSettings, tell: Callable[[str], None]
+) -> Iterator[VariedRow]:
+    """Each network on one thread by the settings' first peer, with each part of what the model assumes varied.
+
+    Raises as `network_rows`, which has run the networks before.
+    """
+    root, wheel = make_userland(settings.cache, tell), settings.peers[0]
+    for name in settings.networks:
+        param = settings.params / f"{name}.param"
+        for what in ASSUMED:
+            cores = (model, *(model.with_assumed(what, factor) for factor in FACTORS))
+            as_it_is, *changed = (_judged(one, settings, root, wheel, param, 1, tell).time_s for one in cores)
+            yield VariedRow(name, what, as_it_is, tuple(changed))
+
+
+def own_rows(
+    model: CoreModel, names: Sequence[str], clock_hz: float, bandwidths: Sequence[float] = BANDWIDTHS
+) -> list[tuple[OwnRun, ...]]:
     """This project's plan of each network at each bandwidth; of its zoo at 224 x 224 pixels."""
-    profile, rows = load_profile(OWN_DEVICE), []
+    profile, rows = load_profile(OWN_DEVICES[model.name]), []
     for name in names:
         with network_named(name, OWN_PIXELS) as network:
             (trial,) = trials_of(network, seed=0, count=1)
-            varied = (model.with_memory(bytes_per_s=bandwidth) for bandwidth in BANDWIDTHS)
+            varied = (model.with_memory(bytes_per_s=bandwidth) for bandwidth in bandwidths)
             rows.append(tuple(clock_network(network, profile, core, clock_hz, trial) for core in varied))
     return rows
+
+
+def judgement(rows: Sequence[NetworkRow]) -> str:
+    """Whether a core's times may stand for its own by networks at the first bandwidth."""
+    ratios = tuple(row.ratio(0) for row in rows)
+    near = sum(LEAST_RATIO <= one <= LARGEST_RATIO for one in ratios)
+    said = "judged" if is_judged(ratios) else "not judged"
+    return f"{near} of {len(ratios)} networks within {LEAST_RATIO:.2f} to {LARGEST_RATIO:.2f}: {said}."
 
 
 def verdict(rows: Sequence[NetworkRow], bandwidths: Sequence[float] = BANDWIDTHS) -> str:

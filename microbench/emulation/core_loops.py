@@ -13,6 +13,7 @@ from codegen.engines.cpu.toolchain import compile_executable
 from microbench.emulation.clock import ClockedExecutor
 from microbench.emulation.core_model import CoreModel
 from microbench.emulation.core_model_32 import CoreModel32
+from microbench.emulation.core_model_out_of_order import CoreModelOutOfOrder
 from microbench.emulation.loop_assembly import AARCH64, Assembly, aarch32
 from microbench.errors import BoardError, ProfileError
 
@@ -56,6 +57,14 @@ def load_loops(core: str, directory: Path = LOOP_DIRECTORY) -> dict[str, Loop]:
         return _LOOPS.validate_python(content)
     except (OSError, tomllib.TOMLDecodeError, ValidationError) as error:
         raise ProfileError(f"loops of a core {core!r}, {path}: {error}") from error
+
+
+def loops_of(model: CoreModel) -> dict[str, Loop]:
+    """Those of a model's core in its state; raises as `load_loops`."""
+    if isinstance(model, CoreModel32):
+        return load_loops(model.name, LOOP_DIRECTORY_32)
+    reorders = isinstance(model, CoreModelOutOfOrder)
+    return load_loops(model.name, LOOP_DIRECTORY_OUT_OF_ORDER if reorders else LOOP_DIRECTORY)
 
 
 def modelled_cycles(model: CoreModel, loops: dict[str, Loop]) -> dict[str, float]:

@@ -1,7 +1,8 @@
-"""`explore bench cpu-clock`: the modelled clock of a Cortex-A53, judged by other engines' programs."""
+"""`explore bench cpu-clock`: the modelled clock of a core in 64-bit state, judged by other engines' programs."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,22 +15,12 @@ from explorer.terminal.json_output import told
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from explorer.studies.cpu_clock import ClockSettings, LoopRow, NetworkRow
+    from explorer.studies.cpu_clock import ClockSettings, LoopRow, NetworkRow, VariedRow
     from explorer.studies.own_clock import OwnRun
     from explorer.studies.study_table import StudyTable
+    from microbench.emulation.judges.judge import PublishedTimes
 
-CLOCK_HZ = 1.4e9  # of the board whose times are published
-TITLE = "The clock of a Cortex-A53"
-INTRODUCTION = """\
-`explore bench cpu-clock --params DIR` runs programs for AArch64 under qemu-user with a plugin that models the core: an
-in-order pipeline of two instructions a cycle, caches, prefetches and memory
-([core model](../microbench/emulation/cores/cortex-a53.toml), every constant with its source). Threads have a core and a
-clock each, and go on in the order of their clocks; the second level and the channel to memory are shared, and a thread
-that waits costs what it waits. The judges are loops whose cycles on silicon are published, and another engine's own
-build on networks whose times on a Raspberry Pi 3B+ are
-([published.toml](../microbench/emulation/judges/published.toml)). Times are `simulated`; ratios are modelled time to
-published time. `seen before`: the model was compared with that time while it was made; nothing was fitted to a time of
-four threads. The model is identified by its hash; kernels of this project are tuned on it only as it stands here."""
+CLOCK_HZ = 1.4e9  # of the board whose times with a Cortex-A53 are published
 OWN_COUNTS = ("multiply-add", "vector load", "vector store")
 LOOP_COLUMNS = (
     ("loop", "left"),
@@ -41,6 +32,9 @@ LOOP_COLUMNS = (
 
 
 def cpu_clock(
+    core: Annotated[
+        str, typer.Option(help="the core, as compilers name it: cortex-a53 or cortex-a72", metavar="NAME")
+    ] = "cortex-a53",
     params: Annotated[
         Path | None,
         typer.Option(
@@ -69,7 +63,8 @@ def cpu_clock(
     bandwidth: Annotated[
         list[float] | None,
         typer.Option(
-            help="bytes a second of the modelled memory; may be repeated (default: 2e9 and 2.5e9)",
+            help="bytes a second of the modelled memory; may be repeated (default: the core model's; of a "
+            "Cortex-A53 2e9 and 2.5e9)",
             min=1e6,
             metavar="B/S",
         ),
@@ -81,9 +76,19 @@ def cpu_clock(
             metavar="MODEL",
         ),
     ] = None,
+    varied: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="a network of --params also with what the model assumes at 0.75 and 1.5; may be repeated",
+            metavar="NAME",
+        ),
+    ] = None,
     cpu_hz: Annotated[
-        float, typer.Option(help="clock of the modelled core", min=1e6, metavar="HZ")
-    ] = CLOCK_HZ,
+        float | None,
+        typer.Option(
+            help="clock of the modelled core (default: the published times')", min=1e6, metavar="HZ"
+        ),
+    ] = None,
     cache: Annotated[
         Path | None,
         typer.Option(
@@ -96,45 +101,54 @@ def cpu_clock(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Judge the modelled clock of a Cortex-A53 by published loops and by networks of another engine."""
+    """Judge the modelled clock of a core by published loops and by networks of another engine."""
     with reported(place=markdown):
+        from explorer.commands.bench.cpu_clock_pages import PAGES
         from explorer.errors import UsageError
         from explorer.studies.cpu_clock import (
-            BANDWIDTHS,
-            CORE,
             ClockSettings,
+            bandwidths_of,
             loop_rows,
             network_rows,
             own_rows,
+            varied_rows,
         )
         from explorer.studies.study_table import show, write_markdown
-        from microbench.emulation.core_model import known_cores, load_core
         from microbench.emulation.core_model_32 import known_cores_32
+        from microbench.emulation.core_model_out_of_order import known_cores_64, load_core_64
         from microbench.emulation.judges.judge import load_published
         from microbench.emulation.judges.userland import PEERS, default_directory
 
-        model, console = load_core(CORE), told(as_json)
-        console.print(f"model {model.hash} of a {CORE}", markup=False)
-        console.print(
-            f"cores: {', '.join(known_cores())} in 64-bit state; {', '.join(known_cores_32())} in 32-bit state "
-            "(explore bench cpu-clock-32)",
-            markup=False,
+        if core not in PAGES:
+            raise UsageError(f"no core {core!r} is judged; there are: {', '.join(PAGES)}")
+        model, published, console = load_core_64(core), load_published(core), told(as_json)
+
+        def tell(text: str) -> None:
+            console.print(text, markup=False)
+
+        tell(f"model {model.hash} of a {core}")
+        tell(
+            f"cores: {', '.join(known_cores_64())} in 64-bit state; {', '.join(known_cores_32())} in 32-bit state "
+            "(explore bench cpu-clock-32)"
         )
         peers = tuple(wheel for wheel in PEERS if not peer or wheel.version in peer)
         if not peers:
             raise UsageError(f"no such release; there are: {', '.join(wheel.version for wheel in PEERS)}")
+        if varied and params is None:
+            raise UsageError("--varied takes networks of --params")
+        clock_hz, bandwidths = cpu_hz or published.clock_hz, tuple(bandwidth or bandwidths_of(model))
         tables, rows = [_loops(loop_rows(model), model.hash)], []
         if params is not None:
             settings = ClockSettings(
                 params=params,
                 cache=(cache or default_directory()).absolute(),
-                clock_hz=cpu_hz,
-                networks=tuple(network or load_published()),
+                clock_hz=clock_hz,
+                networks=tuple(network or published.networks),
                 peers=peers,
                 threads=tuple(dict.fromkeys(threads or (1,))),
-                bandwidths=tuple(bandwidth or BANDWIDTHS),
+                bandwidths=bandwidths,
             )
-            for row in network_rows(model, settings, lambda text: console.print(text, markup=False)):
+            for row in network_rows(model, settings, tell):
                 rows.append(row)
             tables += [
                 _networks(
@@ -142,14 +156,18 @@ def cpu_clock(
                     str(wheel),
                     settings,
                     count,
+                    published,
                 )
                 for wheel in peers
                 for count in settings.threads
             ]
+            if varied:
+                changed = varied_rows(model, replace(settings, networks=tuple(varied)), tell)
+                tables.append(_varied(tuple(changed), str(peers[0])))
         if own:
-            tables.append(_own(own_rows(model, own, cpu_hz), cpu_hz))
+            tables.append(_own(own_rows(model, own, clock_hz, bandwidths), clock_hz, bandwidths))
         if markdown is not None:
-            write_markdown(markdown, TITLE, INTRODUCTION, tables)
+            write_markdown(markdown, PAGES[core].title, PAGES[core].introduction, tables)
         show(tables, as_json)
 
 
@@ -165,8 +183,10 @@ def _loops(rows: Sequence[LoopRow], model_hash: str) -> StudyTable:
     return StudyTable("Loops of the core", LOOP_COLUMNS, cells, (note,))
 
 
-def _networks(rows: Sequence[NetworkRow], peer: str, settings: ClockSettings, threads: int) -> StudyTable:
-    from explorer.studies.cpu_clock import verdict
+def _networks(
+    rows: Sequence[NetworkRow], peer: str, settings: ClockSettings, threads: int, published: PublishedTimes
+) -> StudyTable:
+    from explorer.studies.cpu_clock import judgement, verdict
     from explorer.studies.study_table import StudyTable
 
     columns = [("network", "left"), ("seen before", "left"), ("published, ms", "right")]
@@ -188,17 +208,40 @@ def _networks(rows: Sequence[NetworkRow], peer: str, settings: ClockSettings, th
         for row in rows
     )
     named = "one thread" if threads == 1 else f"{threads} threads"
-    note = f"Published: Raspberry Pi 3B+, 1.4 GHz, {named}, ncnn of 2023-06-23."
+    note = (
+        f"Published: {published.board}, {published.clock_hz / 1e9:g} GHz, {named}, ncnn of {published.date}."
+    )
     title = f"{peer}, {settings.clock_hz / 1e9:g} GHz, {named}"
-    return StudyTable(title, tuple(columns), cells, (note, verdict(rows, settings.bandwidths)))
+    return StudyTable(
+        title, tuple(columns), cells, (note, verdict(rows, settings.bandwidths), judgement(rows))
+    )
 
 
-def _own(rows: Sequence[tuple[OwnRun, ...]], cpu_hz: float) -> StudyTable:
-    from explorer.studies.cpu_clock import BANDWIDTHS
+def _varied(rows: Sequence[VariedRow], peer: str) -> StudyTable:
+    from explorer.studies.cpu_clock import FACTORS
+    from explorer.studies.study_table import StudyTable
+
+    columns = [("network", "left"), ("assumed constants", "left"), ("as they are, ms", "right")]
+    columns += [(f"at {factor:g}", "right") for factor in FACTORS]
+    cells = tuple(
+        (
+            *(row.network, row.what, f"{row.time_s * 1e3:.1f}"),
+            *(f"{time_s / row.time_s:.2f}" for time_s in row.times_s),
+        )
+        for row in rows
+    )
+    note = (
+        f"{peer}, one thread: the time with all constants of a row that are assumed at so many times their value, "
+        "to the time as they are. Cycles are whole ones: one cycle stays one at 0.75 and becomes two at 1.5."
+    )
+    return StudyTable("What rests on assumed constants", tuple(columns), cells, (note,))
+
+
+def _own(rows: Sequence[tuple[OwnRun, ...]], cpu_hz: float, bandwidths: Sequence[float]) -> StudyTable:
     from explorer.studies.study_table import StudyTable
 
     columns = [("network", "left")]
-    columns += [(f"{bandwidth / 1e9:g} GB/s, ms", "right") for bandwidth in BANDWIDTHS]
+    columns += [(f"{bandwidth / 1e9:g} GB/s, ms", "right") for bandwidth in bandwidths]
     columns += [(f"{name}, millions", "right") for name in ("instructions", *OWN_COUNTS)]
     columns.append(("largest error", "right"))
     cells = tuple(

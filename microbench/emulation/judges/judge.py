@@ -7,17 +7,18 @@ import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, TypeAdapter
+from pydantic import BaseModel, ConfigDict
 
 from microbench.emulation.clock import ClockedExecutor
 from microbench.emulation.core_model import CoreModel
 from microbench.emulation.judges.userland import PYTHON, Wheel
 from microbench.errors import PeerError
 
-PUBLISHED = Path(__file__).with_name("published.toml")
+PUBLISHED = Path(__file__).parent / "published"
 PROGRAM = Path(__file__).with_name("time_ncnn.py")
 RUNS = 2  # the first finds caches cold and memory not yet allocated; the last counts
 LIMIT_S = 1800.0
+LEAST_JUDGES, LEAST_RATIO, LARGEST_RATIO = 5, 0.80, 1.25
 _PARAM, _RESULT = "network.param", "result.json"
 
 
@@ -41,6 +42,17 @@ class Published(BaseModel):
         return times[threads]
 
 
+class PublishedTimes(BaseModel):
+    """A table of a board with that clock, by network's name; its other words are for people."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    board: str
+    date: str
+    clock_hz: float
+    networks: dict[str, Published]
+
+
 @dataclass(frozen=True)
 class Judged:
     """A network's run: its time in seconds on the modelled core, and instructions of all runs by run."""
@@ -51,10 +63,13 @@ class Judged:
     shape: tuple[int, ...]
 
 
-def load_published() -> dict[str, Published]:
-    """By network's name."""
-    content = tomllib.loads(PUBLISHED.read_text(encoding="utf-8"))
-    return TypeAdapter(dict[str, Published]).validate_python(content["networks"])
+def load_published(core: str) -> PublishedTimes:
+    """Those of a core; raises PeerError where there are none."""
+    path = PUBLISHED / f"{core}.toml"
+    if not path.is_file():
+        there = ", ".join(sorted(one.stem for one in PUBLISHED.glob("*.toml")))
+        raise PeerError(f"no published times of a {core}; there are those of {there}")
+    return PublishedTimes.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
 
 
 def judge(
@@ -90,3 +105,8 @@ def judge(
     return Judged(
         said["version"], said["times_s"][-1], report.instructions // RUNS, tuple(map(int, said["shape"]))
     )
+
+
+def is_judged(ratios: tuple[float, ...]) -> bool:
+    """Whether a core's modelled times may stand for its own: of so many programs all are that near."""
+    return len(ratios) >= LEAST_JUDGES and all(LEAST_RATIO <= one <= LARGEST_RATIO for one in ratios)

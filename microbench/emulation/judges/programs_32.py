@@ -16,7 +16,6 @@ from microbench.errors import BoardError
 PROGRAMS = Path(__file__).with_name("programs_32.toml")
 SOURCE = Path(__file__).with_name("matrix_product.c")
 LIMIT_S = 1200.0
-LEAST_JUDGES, LEAST_RATIO, LARGEST_RATIO = 5, 0.80, 1.25
 _RESULT = "result.txt"
 
 
@@ -46,8 +45,3 @@ def modelled_s(model: CoreModel32, name: str, clock_hz: float, target: Target) -
     if not finished.ended.is_good:
         raise BoardError(f"program {name} on a {model.name}: it {finished.ended.complaint}")
     return int(finished.outputs[_RESULT].split()[0]) / 1e9
-
-
-def is_judged(ratios: tuple[float, ...]) -> bool:
-    """Whether a core's modelled times may stand for its own: of so many programs all are that near."""
-    return len(ratios) >= LEAST_JUDGES and all(LEAST_RATIO <= one <= LARGEST_RATIO for one in ratios)

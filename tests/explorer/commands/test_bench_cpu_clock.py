@@ -15,6 +15,7 @@ from explorer.studies import cpu_clock
 from explorer.studies.cpu_clock import ClockSettings, network_rows, verdict
 from explorer.studies.own_clock import clock_network
 from microbench.emulation.core_model import CoreModel, load_core
+from microbench.emulation.core_model_out_of_order import load_core_64
 from microbench.emulation.judges import userland
 from microbench.emulation.judges.judge import Judged, judge, load_published
 from microbench.emulation.judges.userland import NCNN_OF_THE_TABLE, make_userland, unpack_wheel
@@ -105,9 +106,30 @@ def test_a_network_without_file_or_published_time_is_refused(params: Path, tmp_p
 
 
 def test_networks_that_the_model_had_seen_are_told_apart() -> None:
-    published = load_published()
+    published = load_published("cortex-a53").networks
     assert sum(one.seen for one in published.values()) == 10
     assert not any(one.seen for name, one in published.items() if name.endswith("int8"))
+    assert not any(one.seen for one in load_published("cortex-a72").networks.values())
+
+
+@pytest.mark.needs("instruction counting")
+def test_another_core_has_published_times_and_a_page_of_its_own(
+    judged: list[float], params: Path, tmp_path: Path
+) -> None:
+    page = tmp_path / "page.md"
+    more = ("--network", "squeezenet", "--cache", tmp_path, "--markdown", page, "--varied", "squeezenet")
+    given = ("bench", "cpu-clock", "--params", params, "--peer", NCNN_OF_THE_TABLE.version, *more)
+    result = explore(*given, "--core", "cortex-a72")
+    assert result.exit_code == 0, result.output
+    text = page.read_text(encoding="utf-8")
+    assert text.startswith("# The clock of a Cortex-A72")
+    assert f"79 of 82 loops within 6 % or 0.03 cycle. Model {load_core_64('cortex-a72').hash}." in text
+    assert "| squeezenet | no | 73.96 | 43.0 | 0.58 | 171.0 |" in text
+    assert "| squeezenet | latencies | 43.0 | 1.00 | 1.00 |" in text
+    refused(explore("bench", "cpu-clock", "--core", "cortex-a7"), "cortex-a53, cortex-a72")
+    refused(explore("bench", "cpu-clock", "--varied", "squeezenet"), "--params")
+    with pytest.raises(PeerError, match="cortex-a53, cortex-a72"):
+        load_published("cortex-a7")
 
 
 def test_a_machine_without_debians_tools_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,7 +21,8 @@ from explorer.studies.clock_32 import (
 )
 from microbench.emulation.core_model import ASSUMED
 from microbench.emulation.core_model_32 import load_core_32
-from microbench.emulation.judges.programs_32 import is_judged, load_programs
+from microbench.emulation.judges.judge import is_judged
+from microbench.emulation.judges.programs_32 import load_programs
 from microbench.profile import load_profile
 from tests.explorer.command_line import explore, refused
 
