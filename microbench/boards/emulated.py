@@ -10,7 +10,7 @@ from microbench.board import Board, Fingerprint, Job, Kind, Measurement
 from microbench.boards.emulated_pi import EmulatedPiBoard
 from microbench.boards.host import HostBoard
 from microbench.emulation.clock import ClockedExecutor
-from microbench.emulation.core_model import known_cores, load_core
+from microbench.emulation.core_model_out_of_order import known_cores_64, load_core_64
 from microbench.emulation.emulator import CANDIDATE_LIMIT_S
 from microbench.errors import BoardError
 from microbench.options import BoardOptions
@@ -34,7 +34,7 @@ class EmulatedBoard(HostBoard):
 
     def __init__(self, profile: DeviceProfile) -> None:
         """Raises BoardError where this machine lacks the emulator, ProfileError for a core without a model."""
-        self._model = load_core(profile.cpu)
+        self._model = load_core_64(profile.cpu)
         self._clock_hz = profile.cpu_cost("clock_hz")
         threads = min(profile.target().cores, self._model.cores)
         super().__init__(profile, ClockedExecutor(self._model, self._clock_hz, threads=threads))  # of bundles
@@ -48,11 +48,11 @@ class EmulatedBoard(HostBoard):
         """
         if profile.v3d:
             return EmulatedPiBoard(profile)
-        if profile.cpu not in known_cores() or not profile.compiler_target.startswith("aarch64"):
+        if profile.cpu not in known_cores_64() or not profile.compiler_target.startswith("aarch64"):
             raise BoardError(
                 f"profile {profile.name!r} ({profile.cpu}, {profile.compiler_target or 'this machine'}) has no "
-                f"modelled clock: there is one of {', '.join(known_cores())} in 64-bit state; take "
-                "--device pi-3-64, or a board over SSH by --ssh user@host"
+                f"modelled clock: there is one of {', '.join(known_cores_64())} in 64-bit state; take "
+                "--device pi-3-64 or pi-4, or a board over SSH by --ssh user@host"
             )
         return cls(profile)
 

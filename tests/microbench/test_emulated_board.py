@@ -15,6 +15,7 @@ from codegen.reference import evaluate
 from microbench.board import Board
 from microbench.boards.emulated import EmulatedBoard
 from microbench.emulation.core_model import load_core
+from microbench.emulation.core_model_out_of_order import load_core_64
 from microbench.errors import BoardError, CandidateError
 from microbench.options import BoardOptions
 from microbench.profile import load_profile
@@ -98,7 +99,27 @@ def test_a_fault_of_a_kernel_is_the_candidates(board: Board) -> None:
         board.measure(dataclasses.replace(job, program=dataclasses.replace(job.program, source=source)))
 
 
-@pytest.mark.parametrize("name", ["host", "pi-4"])
-def test_a_profile_without_a_modelled_core_is_refused(name: str) -> None:
-    with pytest.raises(BoardError, match=rf"{name}.*no modelled clock.*--ssh"):
-        EmulatedBoard.open(load_profile(name), BoardOptions())
+def test_a_profile_without_a_modelled_core_is_refused() -> None:
+    with pytest.raises(BoardError, match=r"host.*no modelled clock.*--ssh"):
+        EmulatedBoard.open(load_profile("host"), BoardOptions())
+
+
+class TestEmulatedOutOfOrderBoard(BoardConformance):
+    kinds = frozenset({"simulated"})
+    computes = frozenset({"cpu"})
+
+    @pytest.fixture
+    def board(self) -> Iterator[Board]:
+        with open_board("pi-4") as board:
+            assert isinstance(board, EmulatedBoard)
+            assert f"clock model {load_core_64('cortex-a72').hash}" in board.fingerprint().software
+            yield board
+
+
+def test_an_out_of_order_core_takes_fewer_cycles() -> None:
+    job = cpu_job(elements=4096)
+    with open_board("pi-4") as board, open_board("pi-3-64") as in_order:
+        first, again = board.measure(job), board.measure(job)
+        ratio = first.times_s[0] / in_order.measure(job).times_s[0]
+    assert first.times_s == again.times_s
+    assert ratio * 1.5 / 1.2 < 1.0  # cycles: 1.5 GHz beside 1.2 GHz

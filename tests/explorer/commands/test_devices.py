@@ -164,7 +164,7 @@ def test_a_plan_is_compiled_for_a_named_board(model: Path, devices: Path, tmp_pa
 
 
 def test_a_run_on_a_cpu_alone_tells_how_to_name_a_board(model: Path, tmp_path: Path, home: Path) -> None:
-    result = explore("run", "--model", model, "--device", "pi-4", "--out", tmp_path / "out")
+    result = explore("run", "--model", model, "--device", "pi-4", "--board", "ssh", "--out", tmp_path / "out")
     refused(result, "pi-4", "--ssh user@host", "explore devices add")
 
 
