@@ -21,6 +21,7 @@ class Target:
     """A board as the compiler sees it. `compiler` is an argument vector for C; `qpus` 0 where there is no GPU.
 
     `l2_bytes` is the GPU's, the CPU's caches have their own: data of the first level, and the second level or 0.
+    `parts`: launches that a layer is dealt out to, where `qpus` are those of all of them together.
     `weights`: as what algorithms that can do so store them; the user's wish, which no board has.
     """
 
@@ -36,7 +37,13 @@ class Target:
     cpu_l1d_bytes: int = SMALLEST_L1D_BYTES
     cpu_l2_bytes: int = 0
     weights: WeightType = "float32"
+    parts: int = 1
 
     @property
     def has_qpus(self) -> bool:
         return self.qpus > 0
+
+    @property
+    def qpus_at_once(self) -> int:
+        """Those of a launch."""
+        return self.qpus // self.parts

@@ -46,7 +46,7 @@ def _busiest_s(algorithm: Algorithm, candidate: Candidate, target: Target, parts
 
 def dealt_to(target: Target, parts: int) -> Target:
     """The board with its QPUs once for each part: what is lowered for it, `divided` takes apart."""
-    return replace(target, qpus=target.qpus * parts)
+    return replace(target, qpus=target.qpus * parts, parts=target.parts * parts)
 
 
 def divided(layer: QpuLayer, qpus: int) -> tuple[QpuLayer, ...]:

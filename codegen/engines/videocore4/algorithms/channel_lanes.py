@@ -338,9 +338,13 @@ class QpuTiles:
         taken = not self.gathers and 0 < number < self.together
         return Token.of_tile(number) if taken else Token.NONE
 
+    def channels_left(self, number: int, input_channels: int) -> int:
+        """Input channels that are left of a tile when others may begin the next, or 0."""
+        return PAUSE if number + 1 < self.together and input_channels > PAUSE + 3 else 0
+
     def rest(self, number: int, input_channels: int) -> int:
-        """Bytes of input channels that are left of a tile when others may begin the next, or 0."""
-        return LINE_BYTES * PAUSE if number + 1 < self.together and input_channels > PAUSE + 3 else 0
+        """Their lines' bytes."""
+        return LINE_BYTES * self.channels_left(number, input_channels)
 
     def gives(self, number: int) -> Token:
         return Token.of_tile(number + 1) if self.gathers else Token.NONE

@@ -12,6 +12,8 @@ from codegen.engines.videocore4.algorithms.geometry import starts
 from codegen.engines.videocore4.kernels.channel_lanes import VECTORS
 from codegen.engines.videocore4.kernels.matrix_product import COLUMNS, ROWS
 from codegen.engines.videocore4.kernels.pieces import MOST_STRIDE_BYTES
+from codegen.engines.videocore4.kernels.rotated import STREAMED
+from codegen.engines.videocore4.kernels.streamed import AHEAD_WORDS, ROWS_BEHIND
 from codegen.engines.videocore4.layout import LANES, LINE_BYTES, block_lines
 from codegen.engines.videocore4.memory import GPU_MEMORY
 from codegen.expression import RESULT, Expression
@@ -25,6 +27,7 @@ from codegen.program import WORD_BYTES
 from codegen.tensor import Shape, TensorType
 
 IN_PLACE, COPIED = SECONDS = "in_place", "copied"
+MIXED, UNIFORMS = SCALARS = "mixed", "uniforms"
 
 
 @dataclass(frozen=True)
@@ -79,13 +82,14 @@ class Product:
         """Between the end of a stored line and the next row's."""
         return WORD_BYTES * (self.columns - LANES)
 
-    def stream_bytes(self) -> int:
-        """From the stream of one tile of rows to the next one's."""
-        return LINE_BYTES * block_lines(self.depth)
+    def stream_bytes(self, rows: int, scalars: str) -> int:
+        """From the stream of one tile of so many rows to the next one's."""
+        words = rows if scalars == UNIFORMS else STREAMED
+        return LINE_BYTES * block_lines(self.depth // LANES * words)
 
-    def vector_bytes(self) -> int:
+    def vector_bytes(self, scalars: str) -> int:
         """The same of their vectors."""
-        return LINE_BYTES * block_lines(self.depth // 2)
+        return 0 if scalars == UNIFORMS else LINE_BYTES * block_lines(self.depth // 2)
 
     def row_starts(self, rows: int) -> tuple[int, ...]:
         return starts(self.rows, rows)
@@ -94,14 +98,18 @@ class Product:
     def column_starts(self) -> tuple[int, ...]:
         return starts(self.columns, COLUMNS)
 
-    def first_bytes(self, rows: int) -> int:
+    def first_bytes(self, rows: int, scalars: str) -> int:
         """Of the first matrix in the order of tiles of so many rows; what is read ahead of it is no other phase's."""
         tiles = self.batches * len(self.row_starts(rows))
-        return tiles * (self.stream_bytes() + self.vector_bytes()) + GPU_MEMORY.guard_bytes
+        ahead = -(-AHEAD_WORDS * rows // LANES) * LINE_BYTES if scalars == UNIFORMS else 0
+        of_tile = self.stream_bytes(rows, scalars) + self.vector_bytes(scalars)
+        return tiles * of_tile + ahead + GPU_MEMORY.guard_bytes
 
     def second_bytes(self) -> int:
-        """Of the other one in the order of tiles of columns, in which its rows are neighbours: from tile to tile."""
-        return LINE_BYTES * VECTORS * block_lines(self.depth + 1)
+        """Of the other one in the order of tiles of columns, in which its rows are neighbours: from tile to tile, with
+        room for biases and for rows that are asked for and not used.
+        """
+        return LINE_BYTES * VECTORS * block_lines(1 + self.depth + ROWS_BEHIND)
 
     def copied(self, spec: LayerSpec) -> LayerSpec:
         """What puts the second matrix into that order: [tile][row][32 columns]. Rows that fill up the distance to the

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from codegen.algorithm_base import AlgorithmBase
 from codegen.engines.videocore4.algorithms.arrangements import arrangement
+from codegen.engines.videocore4.algorithms.channel_lanes import QpuTiles
 from codegen.engines.videocore4.algorithms.gathered_lines import GatheredLines
 from codegen.engines.videocore4.algorithms.gemm import NEIGHBOURS, at_a_time, in_turn
 from codegen.engines.videocore4.algorithms.geometry import (
@@ -23,11 +24,20 @@ from codegen.engines.videocore4.algorithms.geometry import (
     divisors,
     tile_count,
 )
-from codegen.engines.videocore4.algorithms.matrices import COPIED, SECONDS, Product
+from codegen.engines.videocore4.algorithms.matrices import (
+    COPIED,
+    IN_PLACE,
+    MIXED,
+    SCALARS,
+    SECONDS,
+    UNIFORMS,
+    Product,
+)
 from codegen.engines.videocore4.algorithms.moves import work_of
 from codegen.engines.videocore4.algorithms.phased import Buffer, both, in_scratch
 from codegen.engines.videocore4.algorithms.words import float_words
 from codegen.engines.videocore4.assembler import Assembler
+from codegen.engines.videocore4.kernels import streamed
 from codegen.engines.videocore4.kernels.channel_lanes import VECTORS
 from codegen.engines.videocore4.kernels.matrix_product import (
     COLUMNS,
@@ -41,9 +51,11 @@ from codegen.engines.videocore4.kernels.matrix_product import (
     words_before,
     words_behind,
 )
+from codegen.engines.videocore4.kernels.pace import MOST_QPUS, Token
 from codegen.engines.videocore4.kernels.pieces import dma_store_stride
 from codegen.engines.videocore4.kernels.results import coded, epilogue_instructions
 from codegen.engines.videocore4.kernels.rotated import STREAMED
+from codegen.engines.videocore4.kernels.streamed import STREAMED_ROWS, UNROLLED, streamed_product_kernel
 from codegen.engines.videocore4.layer import Address, QpuLayer, Uniform
 from codegen.engines.videocore4.layout import LANES, LINE_BYTES
 from codegen.engines.videocore4.memory import GPU_MEMORY
@@ -71,11 +83,14 @@ class _MatrixProduct(AlgorithmBase):
         neighbours: what the QPU of the next number computes at the same time: other columns of the same rows
             (channels), or other rows of the same columns (pixels)
         rows: rows of a tile
+        scalars: where the first matrix' elements of a row of the second come from: 16 of them from uniforms and the
+            others from the lanes of a vector, which takes instructions but hides the uniforms' way (mixed), or all
+            from uniforms (uniforms)
     """
 
     name: str
     engine: str = "videocore4"
-    axis_names: ClassVar[AxisNames] = {"neighbours": NEIGHBOURS}
+    axis_names: ClassVar[AxisNames] = {"neighbours": NEIGHBOURS, "scalars": SCALARS}
     _operator: ClassVar[type[Contraction | FullyConnected]]
 
     def computes(self, spec: LayerSpec, target: Target) -> bool:
@@ -86,7 +101,8 @@ class _MatrixProduct(AlgorithmBase):
         axes = [
             Axis("pixel_tiles", divisors(target.qpus), "split"),
             Axis("neighbours", NEIGHBOURS, "split"),
-            Axis("rows", tuple(rows for rows in ROWS if rows <= product.rows)),
+            Axis("rows", tuple(rows for rows in sorted({*ROWS, *STREAMED_ROWS}) if rows <= product.rows)),
+            Axis("scalars", SCALARS),
         ]
         if not product.constant:
             axes.append(Axis("second", product.seconds))
@@ -94,15 +110,19 @@ class _MatrixProduct(AlgorithmBase):
 
     def choice_at(self, spec: LayerSpec, target: Target, point: Point) -> Choice:
         product = _require(spec)
-        _kernel(product, point["rows"])  # refuses what has no registers
+        scalars = point.get("scalars", MIXED)
+        _kernel(product, point["rows"], scalars, target)  # refuses what has no registers
+        if scalars == UNIFORMS and point.get("second") == IN_PLACE:
+            raise ScheduleError(f"{self.name}: uniforms alone want rows behind the second matrix: copy it")
         size = product.batches * product.summed * product.columns
         if point.get("second") == COPIED and size > MOST_COPIED:
             raise ScheduleError(f"{self.name}: a matrix of {size} elements is read where it lies")
+        tile = {name: value for name, value in point.items() if name in ("rows", "second", "scalars")}
         return Choice(
             engine=self.engine,
             algorithm=self.name,
             split=values({axis: point[axis] for axis in ("pixel_tiles", "neighbours")}),
-            tile=values({name: value for name, value in point.items() if name in ("rows", "second")}),
+            tile=values(tile),
             input_layouts=("nchw",) * len(spec.inputs),
             output_layouts=("nchw",),
         )
@@ -145,30 +165,33 @@ class _MatrixProduct(AlgorithmBase):
         down, across = len(product.row_starts(rows)), tile_count(product.columns, COLUMNS)
         tiles = product.batches * down * across
         together, beside = at_a_time(target.qpus, choice, down, across)
-        scalars = WORD_BYTES * together * depth * (STREAMED + LANES // 2)
+        scalars = str(choice.tiles.get("scalars", MIXED))
+        uniforms = scalars == UNIFORMS
+        streamed_rows = rows if uniforms else STREAMED
+        elements = WORD_BYTES * together * depth * (rows if uniforms else STREAMED + LANES // 2)
         lines = LINE_BYTES * beside * depth * VECTORS
-        hiding = (VECTORS + 1) * (rows - STREAMED) + VECTORS * 2 + 2.5
+        hiding = (VECTORS + 1) * (rows - streamed_rows) + VECTORS * 2 + (3 if uniforms else 2.5)
         results = VECTORS * rows
         return Work(
             macs=float(product.batches * product.rows * product.summed * product.columns),
             alu_instructions=tiles
             * (
-                depth * (VECTORS * (STREAMED - 2) + hiding)
+                depth * (VECTORS * (streamed_rows - 2) + hiding)
                 + results * (2 + epilogue_instructions(product.epilogue))
                 + _INSTRUCTIONS_OF_TILE
             ),
-            load_instructions=float(tiles * depth * (VECTORS + 0.5)),
+            load_instructions=float(tiles * depth * (VECTORS + (1 / UNROLLED if uniforms else 0.5))),
             uniform_words=float(
-                tiles * (depth * STREAMED + words_before(product.constant) + words_behind(product.constant))
+                tiles * (depth * streamed_rows + _words_of_tile(product, scalars, _in_step(scalars, target)))
             ),
             hiding_instructions=hiding,
             store_instructions=float(tiles * results),
             dma_stores=float(tiles * VECTORS),
             unique_bytes_read=float(read),
-            streamed_bytes_read=tiles / (together * beside) * float(scalars + lines),
+            streamed_bytes_read=tiles / (together * beside) * float(elements + lines),
             bytes_written=float(WORD_BYTES * product.batches * product.rows * product.columns),
             balance=busiest_share(dealt(tiles, target.qpus)),
-            working_set_bytes=float(scalars + lines),
+            working_set_bytes=float(elements + lines),
         )
 
     def lower(
@@ -183,14 +206,16 @@ class _MatrixProduct(AlgorithmBase):
         if output_lines is not None:
             raise ScheduleError(f"{self.name} writes nchw, which has no blocks of {output_lines} lines")
         product, rows = _require(spec), choice.tiles["rows"]
-        part = _Part(product, rows, choice.tiles.get("second") == COPIED)
+        scalars = str(choice.tiles.get("scalars", MIXED))
+        part = _Part(product, rows, scalars, _in_step(scalars, target), choice.tiles.get("second") == COPIED)
         order = in_turn(target.qpus, choice, len(product.row_starts(rows)), len(product.column_starts))
         blocks: list[list[tuple[int, int, int]]] = [[] for _ in range(target.qpus)]
         for batch in range(product.batches):
             for q, own in enumerate(order):  # begins where the last one has left QPUs with a tile less
                 shifted = (q + batch * sum(map(len, order))) % target.qpus
                 blocks[shifted] += [(batch, row, column) for row, column in own]
-        scratch = product.first_bytes(rows)
+        together = min(map(len, blocks)) if part.in_step else 0
+        first_bytes = scratch = product.first_bytes(rows, scalars)
         packed = np.zeros(LANES, np.uint32)
         if product.constant:
             packed = _packed(weights, product)
@@ -198,18 +223,21 @@ class _MatrixProduct(AlgorithmBase):
             scratch += product.second_bytes() * product.batches * len(product.column_starts)
             scratch += GPU_MEMORY.guard_bytes
         last = QpuLayer(
-            _kernel(product, rows).words, packed, tuple(map(part.block, blocks)), scratch_bytes=scratch
+            _kernel(product, rows, scalars, target).words,
+            packed,
+            tuple(part.block(tiles, q, together) for q, tiles in enumerate(blocks)),
+            scratch_bytes=scratch,
         )
         if part.copied:
             places: dict[Buffer, Address] = {
                 ("input", 0): Address("input", 0, product.second or 0),
-                ("output", 0): Address("scratch", product.first_bytes(rows)),
+                ("output", 0): Address("scratch", first_bytes),
             }
             copying = in_scratch(_copying(product.copied(spec)).lower(*_COPY, target), places)
             last = replace(copying, then=last, scratch_bytes=scratch)
         chunks = list(part.chunks())
         return QpuLayer(
-            columns_kernel(rows).words,
+            columns_kernel(rows, scalars == UNIFORMS).words,
             np.zeros(LANES, np.uint32),
             tuple(_in_order(chunks[q :: target.qpus]) for q in range(target.qpus)),
             then=last,
@@ -228,7 +256,7 @@ class QpuMatrixProduct(_MatrixProduct):
 
     name = "qpu_matrix_product"
     _operator = Contraction
-    axis_names: ClassVar[AxisNames] = {"neighbours": NEIGHBOURS, "second": SECONDS}
+    axis_names: ClassVar[AxisNames] = {**_MatrixProduct.axis_names, "second": SECONDS}
 
 
 class QpuFullyConnectedRows(_MatrixProduct):
@@ -248,6 +276,8 @@ class _Part:
 
     product: Product
     rows: int
+    scalars: str
+    in_step: int  # how many QPUs keep in step, or 0
     copied: bool  # whether the second matrix is in the order of tiles, in the scratch
 
     @property
@@ -256,18 +286,32 @@ class _Part:
         close = self.copied or self.product.constant
         return WORD_BYTES * (COLUMNS if close else self.product.columns)
 
+    def gathers(self, qpu: int) -> bool:
+        """Whether the others of its launch wait for it."""
+        return self.in_step > 0 and qpu % self.in_step == 0
+
     @property
     def _row_starts(self) -> tuple[int, ...]:
         return self.product.row_starts(self.rows)
 
     def _stream(self, batch: int, row: int) -> int:
         """Bytes of the scratch at which a tile's stream begins."""
-        return self.product.stream_bytes() * (batch * len(self._row_starts) + row)
+        of_tile = self.product.stream_bytes(self.rows, self.scalars)
+        return of_tile * (batch * len(self._row_starts) + row)
 
     def _vectors(self, batch: int, row: int) -> int:
         product, tiles = self.product, len(self._row_starts)
-        streams = product.batches * tiles * product.stream_bytes()
-        return streams + product.vector_bytes() * (batch * tiles + row)
+        streams = product.batches * tiles * product.stream_bytes(self.rows, self.scalars)
+        return streams + product.vector_bytes(self.scalars) * (batch * tiles + row)
+
+    def _parts(self, batch: int, row: int, groups: int) -> list[Uniform]:
+        """Where so many times 16 columns of a tile of rows behind its first go, as `columns_kernel` has them."""
+        stream, line = self._stream(batch, row), LANES * groups
+        if self.scalars == UNIFORMS:
+            first = Address("scratch", stream + WORD_BYTES * self.rows * line)
+            return [first, replace(first, offset_bytes=first.offset_bytes + LINE_BYTES)]
+        vectors = self._vectors(batch, row) + LINE_BYTES // 2 * line
+        return [Address("scratch", stream + LINE_BYTES * line), Address("scratch", vectors)]
 
     def chunks(self) -> Iterator[tuple[Uniform, ...]]:
         """The words of each tile of `columns_kernel`."""
@@ -287,38 +331,59 @@ class _Part:
                         ),
                         pitch,
                         groups,
-                        Address("scratch", self._stream(batch, row) + LANES * LINE_BYTES * first),
-                        Address("scratch", self._vectors(batch, row) + LANES * LINE_BYTES // 2 * first),
+                        *self._parts(batch, row, first),
                     )
 
-    def block(self, tiles: Sequence[tuple[int, int, int]]) -> tuple[Uniform, ...] | None:
-        """Uniforms of a QPU with these tiles, as (batch, tile of rows, of columns)."""
+    def block(
+        self, tiles: Sequence[tuple[int, int, int]], qpu: int, together: int
+    ) -> tuple[Uniform, ...] | None:
+        """Uniforms of a QPU with these tiles, as (batch, tile of rows, of columns), the first `together` of which all
+        may begin in step.
+        """
         if not tiles:
             return None
-        product = self.product
+        product, uniforms = self.product, self.scalars == UNIFORMS
         clamp = bounds(product.epilogue) if product.constant else ()
-        words: list[Uniform] = [Address("block", WORD_BYTES * HEAD_WORDS), len(tiles)]
-        words += [dma_store_stride(product.gap_bytes), self._pitch_bytes]
-        for batch, row, column in tiles:
-            words += self._lines(batch, column)
-            words += [
-                Address("scratch", self._vectors(batch, row)),
-                first_offset(product.depth, self._pitch_bytes),
-                Address("scratch", self._stream(batch, row)),
-                *clamp,
-            ]
+        stride = dma_store_stride(product.gap_bytes)
+        head = streamed.HEAD_WORDS if uniforms else HEAD_WORDS
+        words: list[Uniform] = [Address("block", WORD_BYTES * head)]
+        words += [2 * self._pitch_bytes] if uniforms else [len(tiles), stride, self._pitch_bytes]
+        places = [(row, column) for _, row, column in tiles]
+        own = QpuTiles(places, self.gathers(qpu), together)
+        for number, (batch, row, column) in enumerate(tiles):
+            words += [*self._lines(batch, column), *self._elements(batch, row, own, number), *clamp]
+            words += [stride] if uniforms else []
             place = (batch * product.rows + self._row_starts[row]) * product.columns + product.column_starts[
                 column
             ]
             words += [Address("output", WORD_BYTES * (place + LANES * p)) for p in range(VECTORS)]
-        per_tile = words_before(product.constant) + words_behind(bool(clamp))
-        assert len(words) == HEAD_WORDS + per_tile * len(tiles)
+            words += [int(number + 1 < len(tiles))] if uniforms else []
+        assert len(words) == head + _words_of_tile(product, self.scalars, self.in_step) * len(tiles)
         return tuple(words)
+
+    def _elements(self, batch: int, row: int, own: QpuTiles, number: int) -> list[Uniform]:
+        """Where a tile's elements of the first matrix lie, the counter, and when the QPU begins its tile of that
+        number.
+        """
+        depth, stream = self.product.depth, self._stream(batch, row)
+        if self.scalars == UNIFORMS:
+            ahead = stream + UNROLLED * WORD_BYTES * self.rows
+            rest = self._pitch_bytes * own.channels_left(number, depth)
+            counter = streamed.first_offset(depth, self._pitch_bytes) + rest
+            pace = [own.takes(number), rest, own.gives(number) if rest else Token.NONE]
+            return [
+                counter,
+                Address("scratch", ahead),
+                *(pace if self.in_step else ()),
+                Address("scratch", stream),
+            ]
+        counter = first_offset(depth, self._pitch_bytes)
+        return [Address("scratch", self._vectors(batch, row)), counter, Address("scratch", stream)]
 
     def _lines(self, batch: int, column: int) -> list[Uniform]:
         """Where a tile's biases and rows of the second matrix lie."""
         product = self.product
-        ahead = first_request(product.depth, self._pitch_bytes)
+        ahead = first_request(product.depth, self._pitch_bytes) if self.scalars == MIXED else 0
         tile = product.second_bytes() * (batch * len(product.column_starts) + column)
         pair = [LINE_BYTES * p for p in range(VECTORS)]
         if product.second is None:
@@ -328,7 +393,10 @@ class _Part:
                 *(Address("weights", first + x) for x in pair),
             ]
         if self.copied:
-            return [Address("scratch", product.first_bytes(self.rows) + tile + ahead + x) for x in pair]
+            return [
+                Address("scratch", product.first_bytes(self.rows, self.scalars) + tile + ahead + x)
+                for x in pair
+            ]
         place = batch * product.summed * product.columns + product.column_starts[column]
         return [Address("input", WORD_BYTES * place + ahead + x, product.second) for x in pair]
 
@@ -366,5 +434,24 @@ def _require(spec: LayerSpec) -> Product:
     return found
 
 
-def _kernel(product: Product, rows: int) -> Assembler:
-    return matrix_product_kernel(rows, coded(product.epilogue), constant=product.constant)
+def _words_of_tile(product: Product, scalars: str, in_step: int) -> int:
+    """Words of a tile of the block but its stream."""
+    clamped = product.constant and bool(bounds(product.epilogue))
+    if scalars == UNIFORMS:
+        return streamed.words_before(product.constant, in_step > 0) + streamed.words_behind(clamped)
+    return words_before(product.constant) + words_behind(clamped)
+
+
+def _in_step(scalars: str, target: Target) -> int:
+    """How many QPUs keep in step, or 0."""
+    qpus = target.qpus_at_once
+    return qpus if scalars == UNIFORMS and 1 < qpus <= MOST_QPUS else 0
+
+
+def _kernel(product: Product, rows: int, scalars: str, target: Target) -> Assembler:
+    """Raises ScheduleError where registers lack."""
+    epilogue, constant = coded(product.epilogue), product.constant
+    if scalars == UNIFORMS:
+        in_step = _in_step(scalars, target)
+        return streamed_product_kernel(rows, epilogue, constant=constant, in_step=in_step)
+    return matrix_product_kernel(rows, epilogue, constant=constant)

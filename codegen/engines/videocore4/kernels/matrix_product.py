@@ -3,8 +3,9 @@ elements are the scalars, as `channel_lanes` has them, in an order that a kernel
 
 `columns_kernel` is that one. A tile is `rows` rows of the first matrix by several times 16 columns. Lines of 16 columns
 are written to the VPM as columns and stored as rows: a stream of lines with 16 rows of each column, and vectors with
-the other rows of two columns, 8 lanes each. The block: address of the first tile's words, number of tiles. Words of a
-tile: address of its first row, bytes from row to row, number of times 16 columns, addresses of its stream and vectors.
+the other rows of two columns, 8 lanes each; or, `streamed`, one stream with all rows of each column. The block: address
+of the first tile's words, number of tiles. Words of a tile: address of its first row, bytes from row to row, number of
+times 16 columns, addresses of its stream and vectors (`streamed`: of the stream's 17th row).
 
 `matrix_product_kernel`: a tile is `rows` rows by 32 columns of the result. The last lane of each half of a vector's
 request is no part of it: it fetches one of the same two lines of the stream into the L2, so that uniforms hardly keep a
@@ -18,6 +19,7 @@ that is `coded` low and high; output address of each vector. Rows of the second 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import cache
 
 from codegen.engines.videocore4.assembler import Assembler, move, operation
@@ -58,6 +60,7 @@ from codegen.engines.videocore4.registers import (
 )
 from codegen.errors import ScheduleError
 from codegen.expression import Expression
+from codegen.program import WORD_BYTES
 
 COLUMNS = CHANNELS
 ROWS = range(STREAMED + 4, STREAMED + PAIRED)  # a lane of each half of a vector is left
@@ -88,8 +91,27 @@ def words_behind(clamped: bool) -> int:
     return VECTORS + (2 if clamped else 0)
 
 
+@dataclass(frozen=True)
+class _Stored:
+    """How 16 columns are stored."""
+
+    words: int  # of a column's part behind its 16 rows
+    gap_bytes: int  # behind those 16 rows, to the next column's
+    other_gap_bytes: int  # behind the part
+    stream_bytes: int  # of 16 columns
+    other_bytes: int
+
+
+def _stored(rows: int, streamed: bool) -> _Stored:
+    if streamed:
+        others = rows - STREAMED
+        column = LANES * WORD_BYTES * rows
+        return _Stored(others, WORD_BYTES * others, LINE_BYTES, column, column)
+    return _Stored(PAIRED, 0, 0, LANES * LINE_BYTES, LANES * LINE_BYTES // 2)
+
+
 @cache
-def columns_kernel(rows: int) -> Assembler:
+def columns_kernel(rows: int, streamed: bool = False) -> Assembler:
     """Code that puts the first matrix' elements in order."""
     pool = RegisterPool()
     tiles, groups = pool.take("a"), pool.take("a")
@@ -121,7 +143,7 @@ def columns_kernel(rows: int) -> Assembler:
             ask(number + IN_FLIGHT)
     k.load(R0, LINE_BYTES)
     k.op("add", address, address, R0)
-    _store_columns(k, lines, stream, vectors)
+    _store_columns(k, lines, stream, vectors, _stored(rows, streamed))
     k.op("sub", groups, groups, 1, set_flags=True)
     k.branch("group", "any_zc")
     k.op("sub", tiles, tiles, 1, set_flags=True)
@@ -131,27 +153,30 @@ def columns_kernel(rows: int) -> Assembler:
     return k
 
 
-def _store_columns(k: Assembler, lines: list[Register], stream: Register, vectors: Register) -> None:
+def _store_columns(
+    k: Assembler, lines: list[Register], stream: Register, vectors: Register, stored: _Stored
+) -> None:
     """As in `pieces.store_in_parts`: whoever takes the VPM next fills the stream's rows meanwhile."""
     k.label("vpm")
     k.mov(NULL, MUTEX)
-    k.load(VPM_WRITE_SETUP, dma_store_stride(0))
     k.load(VPM_WRITE_SETUP, vpm_write_columns(0))
     for line in lines[:STREAMED]:
         k.mov(VPM_WRITE, line)
     k.mov(NULL, DMA_STORE_WAIT)
+    k.load(VPM_WRITE_SETUP, dma_store_stride(stored.gap_bytes))
     k.load(VPM_WRITE_SETUP, dma_store_rows(0, LANES))
     k.mov(DMA_STORE_ADDRESS, stream)
     k.load(VPM_WRITE_SETUP, vpm_write_columns(LANES))
     for line in lines[STREAMED:]:
         k.mov(VPM_WRITE, line)
     k.mov(NULL, DMA_STORE_WAIT)
-    k.load(VPM_WRITE_SETUP, dma_store_rows(LANES, LANES, PAIRED))
+    k.load(VPM_WRITE_SETUP, dma_store_stride(stored.other_gap_bytes))
+    k.load(VPM_WRITE_SETUP, dma_store_rows(LANES, LANES, stored.words))
     k.mov(DMA_STORE_ADDRESS, vectors)
     k.mov(MUTEX_RELEASE, 0)
-    k.load(R0, LANES * LINE_BYTES)
+    k.load(R0, stored.stream_bytes)
     k.op("add", stream, stream, R0)
-    k.load(R0, LANES * LINE_BYTES // 2)
+    k.load(R0, stored.other_bytes)
     k.op("add", vectors, vectors, R0)
 
 
