@@ -21,8 +21,8 @@ from microbench.protocol import MODELLED
 class EmulatedBoard(HostBoard):
     """Programs for AArch64 run under qemu-user, and the clock that they read is the core model's (`simulated`).
 
-    Threads have a modelled core each, as many as profile and model have. Times are the same every time, and any number
-    of boards may measure at once.
+    Threads have a modelled core each, as many as the profile has and the model is judged with. Times are the same every
+    time, and any number of boards may measure at once.
     """
 
     name = "emulated"
@@ -36,7 +36,7 @@ class EmulatedBoard(HostBoard):
         """Raises BoardError where this machine lacks the emulator, ProfileError for a core without a model."""
         self._model = load_core_64(profile.cpu)
         self._clock_hz = profile.cpu_cost("clock_hz")
-        threads = min(profile.target().cores, self._model.cores)
+        threads = min(profile.target().cores, self._model.judged_threads)
         super().__init__(profile, ClockedExecutor(self._model, self._clock_hz, threads=threads))  # of bundles
         self._kernels = ClockedExecutor(self._model, self._clock_hz, wakes_at_yield=True, threads=threads)
         self.target = replace(self.target, cores=threads)

@@ -163,6 +163,11 @@ class CoreModel(BaseModel):
         """How many threads may run at once."""
         return round(self.cluster["cores"].value)
 
+    @property
+    def judged_threads(self) -> int:
+        """How many threads' times are near published ones: a board may have so many."""
+        return self.cores
+
     @cached_property
     def hash(self) -> str:
         """Twelve hexadecimal digits: of the model at a clock of 1 GHz and of the C files that run it."""

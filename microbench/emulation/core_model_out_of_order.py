@@ -69,8 +69,13 @@ class CoreModelOutOfOrder(CoreModel):
     pipeline_names: ClassVar[tuple[str, ...]] = PIPELINE_OUT_OF_ORDER
     class_names: ClassVar[tuple[str, ...]] = (*CLASSES, *FINER_CLASSES)
 
+    judged: int  # threads
     units: Mapping[str, Unit]
     classes: Mapping[str, MicroOperations]
+
+    @property
+    def judged_threads(self) -> int:
+        return self.judged
 
     def _texts(self) -> dict[str, str]:
         own = (*PLUGIN_DIRECTORY_OUT_OF_ORDER.glob("*.c"), *PLUGIN_DIRECTORY_OUT_OF_ORDER.glob("*.h"))

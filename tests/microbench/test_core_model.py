@@ -19,6 +19,7 @@ from microbench.emulation.core_model_out_of_order import (
 from microbench.errors import ProfileError
 
 JUDGES = Path(__file__).parents[2] / "results" / "cpu-clock.md"
+PAGE_A72 = JUDGES.with_name("cpu-clock-a72.md")
 PAGE_32 = JUDGES.with_name("cpu-clock-32.md")
 SOURCES_32 = ("manual", "hardware", "measured", "gcc", "assumed")
 SOURCES_OUT_OF_ORDER = ("manual", "guide", "insn_bench", "llvm", "sbc-bench", "assumed")
@@ -109,6 +110,14 @@ def test_the_hash_follows_numbers_and_not_words(model: CoreModel) -> None:
 def test_the_judges_table_is_of_the_model_as_it_is(model: CoreModel) -> None:
     """A model that changes needs a new table of every judge, before kernels are tuned on it."""
     assert f"Model {model.hash}." in JUDGES.read_text(encoding="utf-8")
+
+
+def test_the_judges_table_of_an_out_of_order_core_is_of_the_model_as_it_is() -> None:
+    model, page = load_core_out_of_order("cortex-a72"), PAGE_A72.read_text(encoding="utf-8")
+    assert f"Model {model.hash}." in page
+    verdicts = [line for line in page.splitlines() if " networks within 0.80 to 1.25: " in line]
+    assert [line.endswith(": judged.") for line in verdicts] == [True, False]  # of one thread, of four
+    assert model.judged_threads == 1
 
 
 @pytest.mark.parametrize("name", known_cores_32())

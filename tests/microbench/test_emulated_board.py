@@ -112,6 +112,7 @@ class TestEmulatedOutOfOrderBoard(BoardConformance):
     def board(self) -> Iterator[Board]:
         with open_board("pi-4") as board:
             assert isinstance(board, EmulatedBoard)
+            assert board.target.cores == load_core_64("cortex-a72").judged_threads == 1  # of four
             assert f"clock model {load_core_64('cortex-a72').hash}" in board.fingerprint().software
             yield board
 
