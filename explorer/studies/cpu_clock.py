@@ -179,6 +179,8 @@ def varied_rows(
         param = settings.params / f"{name}.param"
         for what in ASSUMED:
             cores = (model, *(model.with_assumed(what, factor) for factor in FACTORS))
+            if {one.hash for one in cores} == {model.hash}:
+                continue  # nothing of it is assumed
             as_it_is, *changed = (_judged(one, settings, root, wheel, param, 1, tell).time_s for one in cores)
             yield VariedRow(name, what, as_it_is, tuple(changed))
 

@@ -116,7 +116,7 @@ def test_the_judges_table_of_an_out_of_order_core_is_of_the_model_as_it_is() -> 
     model, page = load_core_out_of_order("cortex-a72"), PAGE_A72.read_text(encoding="utf-8")
     assert f"Model {model.hash}." in page
     verdicts = [line for line in page.splitlines() if " networks within 0.80 to 1.25: " in line]
-    assert [line.endswith(": judged.") for line in verdicts] == [True, False]  # of one thread, of four
+    assert [line.endswith(": judged.") for line in verdicts[:2]] == [True, False]  # of one thread, of four
     assert model.judged_threads == 1
 
 
