@@ -12,7 +12,7 @@ SMALLEST_L1D_BYTES = 16 * 1024  # of the boards' cores: what every one has
 GpuMemory = Literal["cached", "direct"]
 GPU_MEMORIES: tuple[GpuMemory, ...] = get_args(GpuMemory)
 
-WeightType = Literal["float32", "float16", "int8"]
+WeightType = Literal["float32", "float16", "int8", "bfloat16"]
 WEIGHT_TYPES: tuple[WeightType, ...] = get_args(WeightType)
 
 

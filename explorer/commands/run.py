@@ -86,9 +86,10 @@ def run(
     weights: Annotated[
         str,
         typer.Option(
-            help="float16 or int8: the QPUs' weights may be stored as half floats, or as bytes with a scale for each "
-            "output channel, where unpacking costs nothing; outputs change, by as much as the summary says",
-            metavar="float32|float16|int8",
+            help="float16, bfloat16 or int8: the QPUs' weights may be stored as half floats, or as bytes with a scale "
+            "for each output channel, where unpacking costs nothing, the CPU's as half floats or bfloat16, where that "
+            "is faster; outputs change, by as much as the summary says",
+            metavar="float32|float16|bfloat16|int8",
         ),
     ] = "float32",
     objective: Annotated[

@@ -15,7 +15,7 @@ from codegen.graph import LayerSpec
 from codegen.program import WORD_BYTES
 from codegen.reference import evaluate_layer
 from codegen.schedule import Candidate
-from codegen.stored_weights import stored, weight_type
+from codegen.stored_weights import StoresNarrow, stored, weight_type
 from codegen.target import WeightType
 from codegen.tensor import Array, FloatArray
 from explorer.measure.jobs import layer_values
@@ -61,7 +61,7 @@ class Judge:
 
     def __init__(self, seed: int) -> None:
         self._seed = seed
-        self._references: dict[tuple[LayerSpec, WeightType], tuple[NDArray[np.float64], ...]] = {}
+        self._references: dict[tuple[LayerSpec, WeightType, bool], tuple[NDArray[np.float64], ...]] = {}
         self._lock = threading.Lock()
 
     def judge(self, candidate: Candidate, output: FloatArray) -> Verdict:
@@ -99,11 +99,14 @@ class Judge:
 
     def _reference(self, candidate: Candidate) -> tuple[NDArray[np.float64], ...]:
         """With the weights that its program has."""
-        spec = candidate.spec
+        spec, engine = candidate.spec, engine_named(candidate.choice.engine)
         kind = weight_type(candidate.choice)
+        subnormals = isinstance(engine, StoresNarrow) and engine.subnormals
         with self._lock:
-            if (spec, kind) not in self._references:
+            if (spec, kind, subnormals) not in self._references:
                 values = layer_values(spec, self._seed)
-                weights = values.weights if kind == "float32" else stored(values.weights, candidate.choice)
-                self._references[spec, kind] = evaluate_layer(spec, values.inputs, weights)
-            return self._references[spec, kind]
+                weights = values.weights
+                if kind != "float32":
+                    weights = stored(weights, candidate.choice, subnormals=subnormals)
+                self._references[spec, kind, subnormals] = evaluate_layer(spec, values.inputs, weights)
+            return self._references[spec, kind, subnormals]

@@ -8,7 +8,7 @@ from typing import Any
 
 from codegen.plan import PlanStep
 from codegen.schedule import Values
-from codegen.stored_weights import weight_type
+from codegen.stored_weights import WEIGHTS, weight_type
 from codegen.suggestion import unknown
 from codegen.target import WeightType
 from explorer.errors import RunDataError
@@ -56,7 +56,7 @@ class Explanation:
         """Why the winner won, and what the runner-up lost by."""
         winner = self.winner
         if self.step.spec.weights and weight_type(self.step.choice) != self.weights:
-            yield f"its weights stay float32: {self.step.choice.algorithm} unpacks no {self.weights} for nothing"
+            yield f"its weights stay float32: {self._why_float32()}"
         timed = [one for one in self.candidates if one.time_s is not None]
         if winner is None or winner.time_s is None:
             yield f"{self.step.name}: its choice was not measured in this run"
@@ -84,6 +84,12 @@ class Explanation:
             yield f"runner-up: {_name(rival)}, {seconds(rival.time_s)}: the network would take {longer}"
         else:
             yield f"runner-up: {_name(rival)}, {seconds(rival.time_s)}"
+
+    def _why_float32(self) -> str:
+        narrow = sum(f"{WEIGHTS}={self.weights}" in one.tile.split() for one in self.candidates)
+        if narrow:
+            return f"{narrow} measured that store {self.weights} were not chosen"
+        return f"{self.step.choice.algorithm} unpacks no {self.weights} for nothing"
 
 
 def explain(run: RunData, layer: str) -> Explanation:

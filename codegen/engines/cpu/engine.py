@@ -13,6 +13,7 @@ from codegen.layout import Layout, Nchw
 from codegen.memory_space import GPU, HOST
 from codegen.program import CpuProgram
 from codegen.schedule import Candidate
+from codegen.stored_weights import stored
 from codegen.target import Target
 from codegen.tensor import FloatArray
 
@@ -26,6 +27,7 @@ class CpuEngine(CalledEngine):
     layouts: tuple[Layout, ...] = tuple(CHANNEL_LAYOUTS.values())
     part_layouts = frozenset({Nchw.name, *CHANNEL_LAYOUTS})
     tolerance = 1e-4
+    subnormals = True
     program_modules: tuple[str, ...] = (
         "codegen.bundle.entries",
         "codegen.bundle.pool",
@@ -53,3 +55,9 @@ class CpuEngine(CalledEngine):
                 f"algorithm {algorithm.name!r} makes no program for the CPU: it needs a method emit"
             )
         return algorithm.emit(candidate.spec, target, candidate.choice, weights, entry)
+
+    def stored(
+        self, algorithm: Algorithm, candidate: Candidate, weights: Sequence[FloatArray], filled: float
+    ) -> tuple[FloatArray, ...]:
+        """Rounded to the nearest; sums lose nothing that weights make up for."""
+        return stored(weights, candidate.choice, subnormals=self.subnormals)

@@ -9,6 +9,7 @@ from codegen.engines.cpu.machine import MOST_WORKSPACE_BYTES
 from codegen.errors import ScheduleError
 from codegen.graph import LayerSpec
 from codegen.schedule import Axis, Choice, Point, Space, values
+from codegen.stored_weights import WEIGHTS
 from codegen.target import Target
 
 
@@ -44,7 +45,13 @@ class CpuKernel(AlgorithmBase):
             raise ScheduleError(f"{self.name}: no kernel at {dict(sorted(point.items()))}: {reason}")
         axes = self.axes(spec, target)
         split, tile = (
-            values({axis.name: point[axis.name] for axis in axes if axis.role == role})
+            values(
+                {
+                    axis.name: point[axis.name]
+                    for axis in axes
+                    if axis.role == role and (axis.name, point[axis.name]) != (WEIGHTS, "float32")
+                }
+            )
             for role in ("split", "tile")
         )
         sources, result = self.layouts(spec, point)

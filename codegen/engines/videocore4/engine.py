@@ -41,6 +41,7 @@ class VideoCore4Engine:
     launches = True
     keeps_cores_busy = False
     tolerance = 1e-3  # its multipliers and special functions round coarsely
+    subnormals = False
     program_modules: tuple[str, ...] = (
         "codegen.engines.videocore4.layout",
         "codegen.engines.videocore4.link",

@@ -37,9 +37,23 @@ def test_weights_are_rounded_where_it_is_asked_for(tmp_path: Path) -> None:
     assert "stay float32" in told.output
 
 
+def test_the_cpu_s_weights_are_rounded_too(tmp_path: Path) -> None:
+    model = write_tiny_model(tmp_path / "tiny.onnx", side=48, channels=64)
+    place = ("--store", tmp_path / "samples.sqlite", "--out", tmp_path / "out", "--device", "host")
+    force = ("--force", "classifier=cpu_blocked_fully_connected:weights=bfloat16", "--layer-budget", "2")
+    result = explore("run", "--model", model, *place, *force, "--weights", "bfloat16")
+    assert result.exit_code == 0, result.output
+    assert "rounded weights cost" in result.output
+    plan = read_plan(tmp_path / "out" / "plan.json")
+    assert plan.weights == "bfloat16"
+    assert "bfloat16" in {weight_type(step.choice) for step in plan.steps}
+    check = json.loads((tmp_path / "out" / "summary.json").read_text())["check"]
+    assert check["largest_error"] < 1e-5 < check["accuracy"]["largest_error"] < 1e-2
+
+
 def test_an_unknown_type_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="float16 or int8"):
-        RunSettings(weights="bfloat16")  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="float16, int8 or bfloat16"):
+        RunSettings(weights="float8")  # type: ignore[arg-type]
     result = explore("run", "--weights", "half", "--out", tmp_path / "out")
     assert result.exit_code == 2
     assert "--weights" in result.output

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from codegen.engines.cpu.blocked.conv_source import ConvCode, conv_text, pack_conv
-from codegen.engines.cpu.blocked.conv_tiles import RegisterTiledConv, even_widths
+from codegen.engines.cpu.blocked.conv_tiles import even_widths
 from codegen.engines.cpu.blocked.geometry import Image
 from codegen.engines.cpu.blocked.kernel import IN_BLOCKS, INPUT_NAMES, ROW_MAJOR
+from codegen.engines.cpu.blocked.widened_conv import WidenedConv
 from codegen.engines.cpu.machine import TileRegisters
 from codegen.graph import LayerSpec
 from codegen.operators.conv2d import Conv2d
@@ -18,7 +19,7 @@ from codegen.tensor import FloatArray
 from codegen.windows import Windows
 
 
-class CpuBlockedConv(RegisterTiledConv[ConvCode]):
+class CpuBlockedConv(WidenedConv[ConvCode]):
     """`pixels` outputs of a row by `blocks` blocks of output channels in registers; nothing is copied or padded.
 
     A 1x1 convolution takes the whole plane for one row. The `input` may be row-major where it fills no block: the first
@@ -41,7 +42,7 @@ class CpuBlockedConv(RegisterTiledConv[ConvCode]):
     """
 
     name = "cpu_blocked_conv"
-    axis_names: ClassVar[AxisNames] = {**RegisterTiledConv.axis_names, **INPUT_NAMES}
+    axis_names: ClassVar[AxisNames] = {**WidenedConv.axis_names, **INPUT_NAMES}
     first_row = "0,"
 
     def input_axes(self, spec: LayerSpec, target: Target) -> tuple[Axis, ...]:

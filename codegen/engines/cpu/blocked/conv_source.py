@@ -42,7 +42,8 @@ UNUSED = "(void)ky_first;\n    (void)ky_end;"
 class ConvCode:
     """What the text depends on. `addend`: a picture like the output is added before `sum_epilogue` applies.
     `by_element`: on AArch64 pointwise tiles are in assembly (`scheduled_tile`), elsewhere this text too is C; with
-    `ordered` the same holds of 32-bit ARM and all tiles (`ordered_conv`).
+    `ordered` the same holds of 32-bit ARM and all tiles (`ordered_conv`). `widened`: the weights that the text is given
+    begin with those of the first block which it computes, of one tile's blocks.
     """
 
     entry: str
@@ -59,6 +60,7 @@ class ConvCode:
     sum_epilogue: Expression = RESULT
     by_element: bool = False
     ordered: OrderedForm = ""
+    widened: bool = False
 
     @property
     def lanes(self) -> int:
@@ -82,6 +84,11 @@ class ConvCode:
     def block_weights(self) -> int:
         """Elements of the weights of one block of output channels."""
         return self.channels * self.taps * self.lanes
+
+    @property
+    def tile_weights(self) -> str:
+        """The C expression of where the weights of the blocks from `b` on begin."""
+        return "w" if self.widened else f"w + b * {self.block_weights}"
 
     @property
     def weights_size(self) -> int:
@@ -460,12 +467,12 @@ def _calls(code: ConvCode, widths: Sequence[int], shapes: int) -> str:
     """The call of a tile's function for the blocks from `b` on."""
     arguments = fill(
         """
-        (x + (iy - x_first) * $source_row + tile->in, w + b * $block_weights,
+        (x + (iy - x_first) * $source_row + tile->in, $tile_weights,
                  bias + b * $lanes, $addend_argument y + place + tile->out,
                  below, fit < $taps ? fit : $taps);
         """,
         source_row=code.source.row,
-        block_weights=code.block_weights,
+        tile_weights=code.tile_weights,
         lanes=code.lanes,
         addend_argument="addend + place + tile->out," if code.addend else "",
         taps=code.windows.rows.taps,

@@ -136,17 +136,8 @@ class RegisterTiledConv(BlockedKernel, Generic[Code]):
         code = self.code(spec, {**choice.splits, **choice.tiles}, entry)
         registers = self.registers(target)
         code = replace(code, by_element=registers.scheduled, ordered=registers.ordered)
-        share = conv_share(code, choice.splits["shared"], choice.threads)
-        whole = ("0", str(code.out_blocks), "0", str(code.tile_count))
-        by_pixels = choice.splits["shared"] == PIXELS_SHARED
-        spans = (*whole[:2], share.first, share.end) if by_pixels else (share.first, share.end, *whole[2:])
-        sizes = [
-            layout_named(layout).elements(tensor)
-            for layout, tensor in (
-                (choice.input_layouts[0], spec.inputs[0]),
-                (choice.output_layout, spec.output),
-            )
-        ]
+        share, spans = shared_spans(code, choice)
+        sizes = image_sizes(spec, choice)
         batch = spec.output.shape[0]
         source = self.text(code) + fill(
             _ENTRY,
@@ -179,6 +170,20 @@ def even_widths(outputs: int, widest: int) -> tuple[int, ...]:
     fewest = -(-outputs // max(1, widest))
     widths = {-(-outputs // count) for count in range(fewest, fewest + WIDTHS)}
     return tuple(sorted(widths)) if widest > 0 else ()
+
+
+def shared_spans(code: ConvCode, choice: Choice) -> tuple[Share, tuple[str, str, str, str]]:
+    """What threads share, and in C of which blocks and tiles each begins and ends."""
+    share = conv_share(code, choice.splits["shared"], choice.threads)
+    if choice.splits["shared"] == PIXELS_SHARED:
+        return share, ("0", str(code.out_blocks), share.first, share.end)
+    return share, (share.first, share.end, "0", str(code.tile_count))
+
+
+def image_sizes(spec: LayerSpec, choice: Choice) -> tuple[int, int]:
+    """Elements of the first input and of the output as they lie."""
+    source, result = layout_named(choice.input_layouts[0]), layout_named(choice.output_layout)
+    return source.elements(spec.inputs[0]), result.elements(spec.output)
 
 
 def conv_share(code: ConvCode, shared: str, threads: int) -> Share:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 from codegen.engine_registry import layout_named
 from codegen.engines.cpu.blocked.kernel import (
@@ -12,6 +13,7 @@ from codegen.engines.cpu.blocked.kernel import (
     BlockedKernel,
     blocked_layout,
 )
+from codegen.engines.cpu.blocked.narrow import Stored, narrow_axis
 from codegen.engines.cpu.blocked.vectors import constant_vector, vector_epilogue, vector_prologue
 from codegen.engines.cpu.gemm_tile import matrix_and_bias, pack_rows, packed_sizes
 from codegen.engines.cpu.instructions import Count, epilogue_instructions, weight_bytes
@@ -22,8 +24,9 @@ from codegen.engines.cpu.threads import Share, threads_axis
 from codegen.graph import LayerSpec
 from codegen.operators.fully_connected import FullyConnected
 from codegen.program import CpuProgram
-from codegen.schedule import Axis, Choice, Point, Work
-from codegen.target import Target
+from codegen.schedule import Axis, AxisNames, Choice, Point, Work
+from codegen.stored_weights import WEIGHTS, weight_type
+from codegen.target import WEIGHT_TYPES, Target
 from codegen.tensor import FloatArray
 
 BLOCKS = (1, 2, 4, 8, 16)
@@ -40,6 +43,7 @@ class CpuBlockedFullyConnected(BlockedKernel):
     Axes:
         blocks: vectors of outputs whose sums are in registers at once
         input: how the first input lies: in blocks (channel<lanes>) or row_major (nchw)
+        weights: type of the weights as they are stored, where it is not float32
 
     Formulas:
         rows: blocks * lanes
@@ -51,7 +55,7 @@ class CpuBlockedFullyConnected(BlockedKernel):
     """
 
     name = "cpu_blocked_fully_connected"
-    axis_names = INPUT_NAMES
+    axis_names: ClassVar[AxisNames] = {**INPUT_NAMES, WEIGHTS: WEIGHT_TYPES}
 
     def computes(self, spec: LayerSpec, target: Target) -> bool:
         return isinstance(spec.op, FullyConnected)
@@ -63,6 +67,7 @@ class CpuBlockedFullyConnected(BlockedKernel):
             Axis("blocks", tuple(blocks for blocks in BLOCKS if blocks <= most)),
             Axis("input", (IN_BLOCKS, ROW_MAJOR)),
             threads_axis(target),
+            *narrow_axis(target, self.lanes(target)),
         )
 
     def layouts(self, spec: LayerSpec, point: Point) -> tuple[tuple[str, ...], str]:
@@ -79,13 +84,21 @@ class CpuBlockedFullyConnected(BlockedKernel):
         count = Count()
         count.add_tiles(float(tiles * depth), rows, 1, target)
         count.add(float(batch * out), alu=epilogue_instructions(spec), loads=1, stores=1)
+        stored = Stored(weight_type(choice))
+        count.add(float(tiles * depth * rows * stored.is_narrow), alu=1)
+        constants = weight_bytes(spec) - stored.saved_bytes(spec.weights[0].elements)
         held = FLOAT_BYTES * depth
         again = held * tiles if held > cache_bytes(target) else held * batch
         tile_bytes = FLOAT_BYTES * rows * depth
-        streamed = weight_bytes(spec) * (float(batch) if tile_bytes > cache_bytes(target) else 1.0) + again
+        streamed = constants * (float(batch) if tile_bytes > cache_bytes(target) else 1.0) + again
         balance = _share(spec, choice.tiles, choice.threads).balance
         return count.work(
-            spec, float(batch * out * depth), streamed, held + FLOAT_BYTES * rows, balance=balance
+            spec,
+            float(batch * out * depth),
+            streamed,
+            held + FLOAT_BYTES * rows,
+            balance=balance,
+            constant_bytes=constants,
         )
 
     def emit(
@@ -95,7 +108,7 @@ class CpuBlockedFullyConnected(BlockedKernel):
         assert isinstance(op, FullyConnected)
         batch, out = spec.output.shape
         depth, rows = spec.inputs[0].shape[1], blocks * lanes
-        layout = layout_named(choice.input_layouts[0])
+        layout, stored = layout_named(choice.input_layouts[0]), Stored(weight_type(choice))
         share = _share(spec, choice.tiles, choice.threads)
         sums_each = lanes if is_scalar(target) else 1
         chains = max(1, CHAINS // (blocks * sums_each))
@@ -105,9 +118,11 @@ class CpuBlockedFullyConnected(BlockedKernel):
         joined = [" + ".join(f"a{chain}_{b}" for chain in range(chains)) for b in range(blocks)]
         results = [vector_epilogue(lanes, total, op.epilogue) for total in joined]
 
+        size, _ = packed_sizes(out, depth, rows)
+
         def whole(count: str) -> str:
             loop = f"for (int i = 0; i < {count}; ++i, k += {chains}, w += {chains * rows})"
-            return f"{loop} {{\n    {_updates(lanes, blocks, chains)}\n}}"
+            return f"{loop} {{\n    {_updates(lanes, blocks, chains, stored)}\n}}"
 
         text = fill(
             _SOURCE,
@@ -118,21 +133,24 @@ class CpuBlockedFullyConnected(BlockedKernel):
             whole=summed(Parts.of(depth // chains, 1, lanes), f"vec{lanes}", sums, whole),
             depth=depth,
             rows=rows,
-            rest=_updates(lanes, blocks, 1),
+            rest=_updates(lanes, blocks, 1, stored),
             results=", ".join(results),
             batch=batch,
             out=out,
             image=layout.elements(spec.inputs[0]) // batch,
-            bias=packed_sizes(out, depth, rows)[0],
+            type=stored.element,
+            weights=stored.weights,
+            bias=stored.bias_place(size),
             share=share.declaration,
             first=share.first,
             end=share.end,
         )
         matrix, bias = matrix_and_bias(weights)
+        prologue = vector_prologue(lanes, op.epilogue) + stored.prologue(lanes)
         return CpuProgram(
-            source="#include <string.h>\n" + vector_prologue(lanes, op.epilogue) + text,
+            source="#include <string.h>\n" + prologue + text,
             entry=entry,
-            weights=pack_rows(matrix, bias, rows),
+            weights=stored.packed(pack_rows(matrix, bias, rows), size),
             input_sizes=(layout.elements(spec.inputs[0]),),
             output_sizes=(spec.output.elements,),
             workspace_bytes=0,
@@ -140,12 +158,12 @@ class CpuBlockedFullyConnected(BlockedKernel):
         )
 
 
-def _updates(lanes: int, blocks: int, chains: int) -> str:
+def _updates(lanes: int, blocks: int, chains: int, stored: Stored) -> str:
     lines = []
     for chain in range(chains):
         parts = [f"const float v = x[k + {chain}];"]
         for b in range(blocks):
-            weight = constant_vector(lanes, f"w + {(chain * blocks + b) * lanes}")
+            weight = stored.vector(lanes, f"w + {(chain * blocks + b) * lanes}")
             parts.append(f"a{chain}_{b} += {weight} * v;")
         lines.append(f"{{ {' '.join(parts)} }}")
     return "\n        ".join(lines)
@@ -156,7 +174,7 @@ def _share(spec: LayerSpec, point: Point, threads: int) -> Share:
 
 
 _SOURCE = """
-    static void ${entry}_tile(const float *restrict x, const float *restrict w, const float *restrict bias, int count,
+    static void ${entry}_tile(const float *restrict x, const $type *restrict w, const float *restrict bias, int count,
                               float *restrict y)
     {
         vec$lanes $sums;
@@ -179,7 +197,7 @@ _SOURCE = """
         (void)workspace;
         for (int m = $first; m < $end; m += $rows)
             for (int n = 0; n < $batch; ++n)
-                ${entry}_tile(inputs[0] + n * $image, weights + (size_t)m * $depth, weights + $bias + m,
+                ${entry}_tile(inputs[0] + n * $image, $weights + (size_t)m * $depth, weights + $bias + m,
                               $out - m < $rows ? $out - m : $rows, output + n * $out + m);
     }
 """

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
-from codegen.engines.cpu.blocked.conv_tiles import RegisterTiledConv, even_widths
+from codegen.engines.cpu.blocked.conv_tiles import even_widths
 from codegen.engines.cpu.blocked.geometry import Image
 from codegen.engines.cpu.blocked.indirect_source import indirect_text, pack_indirect
 from codegen.engines.cpu.blocked.indirect_tile import IndirectCode
+from codegen.engines.cpu.blocked.widened_conv import WidenedConv
 from codegen.engines.cpu.instructions import Count
 from codegen.engines.cpu.machine import TileRegisters
 from codegen.graph import LayerSpec
@@ -28,7 +29,7 @@ MOST_POINTERS = 16  # about the general registers
 FEWER_TILES = 0.75  # than rows cut by themselves need, at most: less is not worth multiplying by zeros
 
 
-class CpuBlockedIndirect(RegisterTiledConv[IndirectCode]):
+class CpuBlockedIndirect(WidenedConv[IndirectCode]):
     """`pixels` outputs of the plane, taken as one row, by `blocks` blocks of output channels in registers.
 
     A table says where the inputs of each tap lie, so that short rows fill whole tiles and each vector of weights is
@@ -50,7 +51,7 @@ class CpuBlockedIndirect(RegisterTiledConv[IndirectCode]):
     """
 
     name = "cpu_blocked_indirect"
-    axis_names: ClassVar[AxisNames] = {**RegisterTiledConv.axis_names, "offsets": (TABLE, LITERALS)}
+    axis_names: ClassVar[AxisNames] = {**WidenedConv.axis_names, "offsets": (TABLE, LITERALS)}
 
     def computes(self, spec: LayerSpec, target: Target) -> bool:
         return super().computes(spec, target) and bool(self.widths_of_blocks(spec, target))

@@ -91,7 +91,7 @@ def _span_text(code: IndirectCode, tiles: Sequence[str], widths: Sequence[int]) 
             $outer
                 $inner {
                     __typeof__(&tiles[0]) tile = &tiles[t];
-                    $compute(x, w + b * $block_weights, bias + b * $lanes, $offsets
+                    $compute(x, $tile_weights, bias + b * $lanes, $offsets
                              y + b * $result_block + tile->first * $result_pixel);
                 }
         }
@@ -105,7 +105,7 @@ def _span_text(code: IndirectCode, tiles: Sequence[str], widths: Sequence[int]) 
         outer=outer,
         inner=inner,
         compute=tile_function(code, widths),
-        block_weights=code.block_weights,
+        tile_weights=code.tile_weights,
         lanes=code.lanes,
         result_block=code.result.block,
         result_pixel=code.result.pixel,
