@@ -212,6 +212,8 @@ def _networks(
         f"Published: {published.board}, {published.clock_hz / 1e9:g} GHz, {named}, ncnn of {published.date}."
     )
     title = f"{peer}, {settings.clock_hz / 1e9:g} GHz, {named}"
+    if len(settings.bandwidths) == 1:
+        title += f", memory of {settings.bandwidths[0] / 1e9:g} GB/s"
     return StudyTable(
         title, tuple(columns), cells, (note, verdict(rows, settings.bandwidths), judgement(rows))
     )

@@ -76,7 +76,7 @@ def test_threads_stand_beside_published_times_of_as_many(
     result = explore(*given, "--threads", "1", "--threads", "4")
     assert result.exit_code == 0, result.output
     text = page.read_text(encoding="utf-8")
-    assert "1.4 GHz, 4 threads" in text
+    assert "1.4 GHz, 4 threads, memory of 2 GB/s" in text
     assert "| squeezenet | no | 85.22 | 100.0 | 1.17 | 171.0 |" in text
     assert judged == [2.0e9, 2.0e9]
     refused(explore(*given, "--threads", "3"), "no published time of 3 threads; there are those of 1, 4")
