@@ -204,6 +204,13 @@ LAYERS: dict[str, LayerSpec] = {
         18,
         TensorType((1, 18, 4, 4), "uint8"),
     ),
+    "bytes of whole windows": _quantized(
+        QuantizedConv2d(
+            (3, 3), (1, 1), SAME, zero=9, epilogue=requantized(RESULT, 7, "uint8"), dtype="uint8"
+        ),
+        TensorType((2, 9, 9, 14), "uint8"),
+        10,
+    ),
     "bytes of each channel": _quantized(
         QuantizedConv2d(
             (3, 3), (1, 1), SAME, groups=19, zero=3, epilogue=requantized(RESULT, 7, "uint8"), dtype="uint8"

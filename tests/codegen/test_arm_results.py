@@ -20,6 +20,7 @@ from microbench.profile import load_profile
 from tests.codegen.algorithm_conformance import check_results
 from tests.codegen.algorithm_layers import LAYERS
 from tests.codegen.built import Built, Case, bytes_of, choices
+from tests.codegen.cpu_run import ON_AARCH64
 from tests.codegen.gpu_run import random_tensors
 
 DEVICES = ("pi-zero", "pi-2", "pi-3")
@@ -34,7 +35,9 @@ IN_ASSEMBLY = (
 POINTS = {True: 3, False: 1}  # of each layer, of kernels with assembly and of those in C
 LIMIT_S = 120.0
 OTHERS = sorted(
-    name for name, one in algorithms().items() if isinstance(one, CpuAlgorithm) and name not in IN_ASSEMBLY
+    name
+    for name, one in algorithms().items()
+    if isinstance(one, CpuAlgorithm) and name not in {*IN_ASSEMBLY, *ON_AARCH64}
 )
 
 

@@ -112,6 +112,29 @@ def layers(source: str) -> list[LayerSpec]:
             TensorType((1, 40, 1, 3), source),
             75,
         ),
+        quantized(
+            QuantizedConv2d((3, 3), (1, 1), (1, 1, 1, 1), zero=zero, epilogue=ended, dtype="uint8"),
+            TensorType((2, 24, 9, 15), source),
+            29,
+        ),
+        quantized(
+            QuantizedConv2d(
+                (3, 3),
+                (1, 1),
+                (1, 1, 1, 1),
+                epilogue=requantized(RESULT + Operand(1) * 0.5, 0, "int8"),
+                dtype="int8",
+                zero=zero,
+            ),
+            plane,
+            18,
+            TensorType((1, 18, 6, 7), "uint8"),
+        ),
+        quantized(
+            QuantizedConv2d((7, 7), (2, 2), (3, 3, 3, 3), zero=zero, epilogue=ended, dtype="uint8"),
+            TensorType((1, 3, 19, 33), source),
+            12,
+        ),
         inferred_layer(Pool2d("max", (3, 3), (2, 2), (1, 1, 1, 1)), plane),
         inferred_layer(
             TypedMap(requantized(Operand(0) / 0.7, 1, "uint8"), "float32", "uint8"), TensorType((1, 3, 5, 7))

@@ -78,6 +78,10 @@ class RegisterTiledConv(BlockedKernel, Generic[Code]):
         steps = tiles * code.channels * code.taps
         count.add_tiles(steps, code.pixels, code.blocks * code.lanes, target, self.registers(target).ordered)
 
+    def packed_bytes(self, spec: LayerSpec, target: Target, code: Code) -> int:
+        """Bytes of the weights as the kernel reads them."""
+        return weight_bytes(spec)
+
     def computes(self, spec: LayerSpec, target: Target) -> bool:
         return isinstance(spec.op, Conv2d) and spec.op.groups == 1
 
@@ -119,7 +123,9 @@ class RegisterTiledConv(BlockedKernel, Generic[Code]):
         count.add(float(outputs), alu=epilogue_instructions(spec), stores=1)
         readers = (choice.threads, 1) if shared == PIXELS_SHARED else (1, choice.threads)
         passes = (code.tile_count, 1) if outer == PIXELS_OUTER else (1, channel_tiles)
-        streamed = readers[0] * loads_of(weight_bytes(spec), batch * passes[0] / readers[0], cache)
+        streamed = readers[0] * loads_of(
+            self.packed_bytes(spec, target, code), batch * passes[0] / readers[0], cache
+        )
         streamed += readers[1] * loads_of(input_bytes(spec), passes[1] / readers[1], cache)
         held = (
             FLOAT_BYTES

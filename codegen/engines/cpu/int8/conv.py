@@ -31,6 +31,10 @@ from codegen.windows import Windows
 
 IN_QUADS = "quads"
 INPUTS = (IN_BLOCKS, IN_QUADS)
+IN_C, GROUPED = (
+    2.0,
+    1.25,
+)  # times as long as packed inputs (`packed`) take on AArch64, by the A53's modelled clock
 QUADS_LAYOUT = blocked_layout(QUAD)
 
 
@@ -80,7 +84,15 @@ class CpuInt8Conv(RegisterTiledConv[QuantizedConvCode]):
 
     def count_tiles(self, count: Count, code: QuantizedConvCode, tiles: float, target: Target) -> None:
         steps = tiles * code.quads * QUAD * code.taps
+        if super().registers(target).by_element:
+            steps *= GROUPED if replace(code, by_element=True).is_grouped else IN_C
         count.add_tiles(steps, code.pixels, code.blocks * code.lanes, target)
+
+    def packed_bytes(self, spec: LayerSpec, target: Target, code: QuantizedConvCode) -> int:
+        by_element = (
+            super().registers(target).by_element
+        )  # of weights without a -128, which are not known here
+        return code.out_blocks * replace(code, by_element=by_element).block_weights
 
     def text(self, code: QuantizedConvCode) -> str:
         return conv_text(code)

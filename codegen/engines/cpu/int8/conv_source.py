@@ -123,7 +123,8 @@ def pack_conv(weights: Sequence[Array], code: QuantizedConvCode) -> FloatArray:
         for start in range(0, whole.shape[1], code.source.lanes):
             part = tile[:, start : start + code.source.lanes].reshape(blocks, lanes, -1, QUAD, rows, columns)
             parts.append(code.products.packed(part.transpose(4, 2, 5, 0, 1, 3)).reshape(-1))
-    return np.concatenate([*(part.view(np.float32) for part in parts), *starts_and_factors(weights, code)])
+    tail = starts_and_factors(weights, outputs, code.zero + code.products.offset)
+    return np.concatenate([*(part.view(np.float32) for part in parts), *tail])
 
 
 def _packed_group(tile: Bytes, code: QuantizedConvCode) -> Bytes:
@@ -134,14 +135,16 @@ def _packed_group(tile: Bytes, code: QuantizedConvCode) -> Bytes:
     return packed
 
 
-def starts_and_factors(weights: Sequence[Array], code: QuantizedConvCode) -> tuple[FloatArray, FloatArray]:
-    """For whole blocks of channels what sums begin with, int32 numbers as they are in memory, and factors."""
-    size = code.out_blocks * code.lanes
+def starts_and_factors(weights: Sequence[Array], size: int, zero: int) -> tuple[FloatArray, FloatArray]:
+    """For `size` channels, whole blocks of them, what sums begin with, int32 numbers as they are in memory, and
+    factors. `zero`: which input stands for 0 where it is multiplied.
+    """
+    outputs = weights[0].shape[0]
     starts, factors = np.zeros(size, dtype=np.int32), np.zeros(size, dtype=np.float32)
-    sums = np.asarray(weights[0], dtype=np.int64).reshape(code.outputs, -1).sum(axis=1)
-    whole = np.asarray(weights[1], dtype=np.int64) - (code.zero + code.products.offset) * sums
-    starts[: code.outputs] = whole.astype(np.int32)  # of sums that fit int32, whatever their parts do
-    factors[: code.outputs] = weights[2]
+    sums = np.asarray(weights[0], dtype=np.int64).reshape(outputs, -1).sum(axis=1)
+    whole = np.asarray(weights[1], dtype=np.int64) - zero * sums
+    starts[:outputs] = whole.astype(np.int32)  # of sums that fit int32, whatever their parts do
+    factors[:outputs] = weights[2]
     return starts.view(np.float32), factors
 
 
