@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 from codegen.algorithm import check_choice
@@ -34,7 +35,7 @@ def compile_plan_file(
     profile = load_profile(find_device(device, devices).profile if device else plan.device)
     if plan.qpus:
         profile = profile.with_qpus(plan.qpus)
-    target = profile.target()
+    target = replace(profile.target(), weights=plan.weights)
     _check_device(plan, target, plan_path)
     cpu_plan = None
     if cpu_plan_path is not None:

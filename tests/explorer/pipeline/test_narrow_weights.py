@@ -49,6 +49,11 @@ def test_the_cpu_s_weights_are_rounded_too(tmp_path: Path) -> None:
     assert "bfloat16" in {weight_type(step.choice) for step in plan.steps}
     check = json.loads((tmp_path / "out" / "summary.json").read_text())["check"]
     assert check["largest_error"] < 1e-5 < check["accuracy"]["largest_error"] < 1e-2
+    again = explore("compile", tmp_path / "out" / "plan.json", "--model", model, "--out", tmp_path / "again")
+    assert again.exit_code == 0, again.output
+    bundles = (tmp_path / "out" / "bundle", tmp_path / "again")
+    first, second = ((bundle / "weights.bin").read_bytes() for bundle in bundles)
+    assert first == second
 
 
 def test_an_unknown_type_is_refused(tmp_path: Path) -> None:
