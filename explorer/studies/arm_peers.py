@@ -66,7 +66,7 @@ class ArmRow:
 class ArmSettings:
     """`networks`: names of the zoo or ONNX files; `plans`: files plan.json of some of them; `cache`: of packages,
     wheels and the journal; `environments`: of the peers' converters; `bandwidths` of the modelled memory, bytes/s;
-    `threads` of every contender.
+    `threads` of every contender; `engines` beside this project's plans.
     """
 
     networks: tuple[str, ...]
@@ -76,6 +76,7 @@ class ArmSettings:
     clock_hz: float
     bandwidths: tuple[float, ...] = BANDWIDTHS
     threads: int = 1
+    engines: tuple[str, ...] = ENGINES
 
 
 @dataclass(frozen=True)
@@ -120,6 +121,17 @@ def arm_rows(model: CoreModel, settings: ArmSettings, tell: Callable[[str], None
         raise UsageError(f"{', '.join(unused)}: a plan of none of the networks; name its network too")
 
 
+def forms(rows: Sequence[ArmRow]) -> Iterator[tuple[ArmRow, ArmRow | None]]:
+    """Every network with the one of them that it is a form of, pruned or quantised: the one whose name its own begins
+    with, before a hyphen or a full stop; None where there is none.
+    """
+    for row in rows:
+        whole = [
+            other for other in rows if row.network.startswith((f"{other.network}-", f"{other.network}."))
+        ]
+        yield row, max(whole, key=lambda other: len(other.network), default=None)
+
+
 def varied_rows(model: CoreModel, settings: ArmSettings, tell: Callable[[str], None]) -> Iterator[Varied]:
     """The networks at the first bandwidth with each assumed constant of the memory system, one after the other, at
     `FACTORS` of its value; the bandwidth itself is such a constant. Raises as `arm_rows`.
@@ -154,7 +166,7 @@ def means(rows: Sequence[ArmRow], bandwidths: Sequence[float] = BANDWIDTHS) -> s
 
 def _contenders(settings: ArmSettings, tell: Callable[[str], None]) -> list[_Contender]:
     found = []
-    for peer in chosen_peers(ENGINES, read_peers()):
+    for peer in chosen_peers(settings.engines, read_peers()) if settings.engines else ():
         environment = make_environment(peer, settings.environments, tell)
         wheels = [Wheel(peer.distribution, environment.version)]
         if peer.distribution == NCNN_OF_THE_TABLE.distribution:

@@ -27,6 +27,13 @@ engine converts the same ONNX file by its own converter, has as many threads, fl
 onnxruntime's. Times are `simulated`, those of the second inference; the model of memory has one free constant, which
 heads each table."""
 
+OWN_TITLE = "Pruned and quantised networks on the clock of a Cortex-A53"
+OWN_INTRODUCTION = """\
+`explore bench arm-peers --own` runs networks, pruned forms of them and forms whose weights and activations have 8 bits,
+by this project's plans under the clock of arm-peers.md. Plans are those of the roofline model, none is searched; pruned
+weights are zeros by magnitude, nothing is trained again. Times are `simulated`, those of the second inference. What
+ncnn's int8 takes on the same clock, for its own SqueezeNet and MobileNet, is in cpu-clock.md."""
+
 
 def arm_peers(
     networks: Annotated[
@@ -77,6 +84,14 @@ def arm_peers(
             help="also with each assumed constant of the memory at 0.75 and 1.5 of its value: minutes each",
         ),
     ] = False,
+    own: Annotated[
+        bool,
+        typer.Option(
+            "--own",
+            help="without other engines: each network beside the one that it is a pruned or quantised form of, whose "
+            "name its own begins with",
+        ),
+    ] = False,
     markdown: Annotated[
         Path | None, typer.Option(help="write the tables to this file too", metavar="FILE")
     ] = None,
@@ -84,7 +99,7 @@ def arm_peers(
 ) -> None:
     """Time this project's plans and other engines' builds for AArch64 on the modelled clock of a Cortex-A53."""
     with reported(place=markdown):
-        from explorer.studies.arm_peers import ArmSettings, arm_rows, varied_rows
+        from explorer.studies.arm_peers import ENGINES, ArmSettings, arm_rows, varied_rows
         from explorer.studies.cpu_clock import BANDWIDTHS, CORE
         from explorer.studies.study_table import show, write_markdown
         from microbench.emulation.core_model import load_core
@@ -101,6 +116,7 @@ def arm_peers(
             clock_hz=cpu_hz,
             bandwidths=tuple(bandwidth or BANDWIDTHS),
             threads=every[0],
+            engines=() if own else ENGINES,
         )
 
         def tell(text: str) -> None:
@@ -109,11 +125,13 @@ def arm_peers(
         tables = []
         for count in every:
             each = replace(settings, threads=count)
-            tables += _tables(list(arm_rows(model, each, tell)), each, model.hash)
+            rows = list(arm_rows(model, each, tell))
+            tables += _own_tables(rows, each, model.hash) if own else _tables(rows, each, model.hash)
         if vary_assumed:
             tables.append(_varied_table(list(varied_rows(model, settings, tell)), _named(every[0])))
         if markdown is not None:
-            write_markdown(markdown, TITLE, INTRODUCTION, tables)
+            heads = (OWN_TITLE, OWN_INTRODUCTION) if own else (TITLE, INTRODUCTION)
+            write_markdown(markdown, *heads, tables)
         show(tables, as_json)
 
 
@@ -172,6 +190,33 @@ def _tables(rows: Sequence[ArmRow], settings: ArmSettings, model_hash: str) -> l
     )
     title = f"Instructions of one inference, {named}"
     return [*tables, StudyTable(title, tuple(columns), cells, (errors, *refused))]
+
+
+def _own_tables(rows: Sequence[ArmRow], settings: ArmSettings, model_hash: str) -> list[StudyTable]:
+    from explorer.studies.arm_peers import OURS, Clocked, forms
+    from explorer.studies.study_table import StudyTable
+
+    named = _named(settings.threads)
+    note = f"{settings.clock_hz / 1e9:g} GHz, {named}, model {model_hash}. Errors are relative to the largest output."
+    columns = (
+        ("network", "left"),
+        ("ms", "right"),
+        ("/ whole", "right"),
+        ("millions", "right"),
+        ("error", "right"),
+    )
+    tables = []
+    for place, bandwidth in enumerate(settings.bandwidths):
+        cells = []
+        for row, whole in forms(rows):
+            one, before = row.contenders[OURS], whole.contenders[OURS] if whole else None
+            assert isinstance(one, Clocked)
+            ratio = f"{one.times_s[place] / before.times_s[place]:.2f}" if isinstance(before, Clocked) else ""
+            counted = f"{one.instructions / 1e6:.1f}", f"{one.error:.1e}"
+            cells.append((row.network, f"{one.times_s[place] * 1e3:.1f}", ratio, *counted))
+        title = f"{named.capitalize()}, memory of {bandwidth / 1e9:g} GB/s"
+        tables.append(StudyTable(title, columns, tuple(cells), (note,)))
+    return tables
 
 
 def _named(threads: int) -> str:

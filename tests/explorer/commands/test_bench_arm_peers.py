@@ -12,7 +12,7 @@ from codegen.zoo import build
 from explorer.plans.modelled_plan import modelled_plan
 from explorer.plans.network import load_network
 from explorer.studies import arm_peers
-from explorer.studies.arm_peers import OURS, ArmRow, Clocked, means
+from explorer.studies.arm_peers import OURS, ArmRow, Clocked, forms, means
 from explorer.studies.own_clock import OwnRun
 from microbench.emulation.core_model import CoreModel, load_core
 from microbench.emulation.judges import userland
@@ -116,6 +116,29 @@ def test_every_assumed_constant_is_varied(asked: list[str], model: Path, tmp_pat
     assert "| bytes_per_s | 1.5e+09 | 0.67 |" in text and "| bytes_per_s | 3e+09 | 1.35 |" in text
     assert "| latency_s | 8.25e-08 | 0.90 |" in text
     assert asked.count(OURS) == 2 + 2 * len(assumed)
+
+
+def test_own_networks_stand_beside_those_that_they_are_forms_of(
+    monkeypatch: pytest.MonkeyPatch, asked: list[str], model: Path, tmp_path: Path
+) -> None:
+    monkeypatch.undo()  # without other engines no contender is made, nor asked for
+    monkeypatch.setattr(
+        arm_peers, "clock_network", lambda *given: OwnRun("tiny", 0.09, 5_000_000, {}, 1e-6, 1e-4)
+    )
+    page, form = tmp_path / "page.md", model.with_name("tiny-90.onnx")
+    form.write_bytes(model.read_bytes())
+    given = ("--own", "--bandwidth", "2e9", "--cache", tmp_path, "--markdown", page)
+    result = explore("bench", "arm-peers", model, form, *given)
+    assert result.exit_code == 0, result.output
+    text = page.read_text(encoding="utf-8")
+    assert "| tiny | 90.0 |  | 5.0 | 1.0e-06 |" in text
+    assert "| tiny-90 | 90.0 | 1.00 | 5.0 | 1.0e-06 |" in text
+
+
+def test_a_form_is_of_the_longest_name_that_its_own_begins_with() -> None:
+    rows = [ArmRow(name, {}) for name in ("net", "net_v2", "net_v2-90", "other")]
+    found = {row.network: whole.network if whole else None for row, whole in forms(rows)}
+    assert found == {"net": None, "net_v2": None, "net_v2-90": "net_v2", "other": None}
 
 
 def test_means_are_over_networks_that_two_could_run() -> None:
