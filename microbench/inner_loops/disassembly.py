@@ -11,6 +11,7 @@ from pathlib import Path
 from microbench.errors import DisassemblyError
 
 DISASSEMBLER = "llvm-objdump"
+_FEATURES = "+dotprod"  # what ARM and AArch64 have beyond the instructions that it takes them to have
 _FUNCTION = re.compile(r"^([0-9a-f]+) <(.+)>:$")
 _INSTRUCTION = re.compile(r"^\s*([0-9a-f]+):\s+(\S+)\s*(.*)$")
 _COMMENT = re.compile(r"\s+(?:@|//|;)\s.*$")
@@ -58,7 +59,7 @@ def disassemble(path: Path) -> tuple[Function, ...]:
     reason = why_no_disassembler()
     if reason is not None:
         raise DisassemblyError(f"{path.name} cannot be disassembled: {reason}")
-    command = (DISASSEMBLER, "--disassemble", "--no-show-raw-insn", str(path))
+    command = (DISASSEMBLER, "--disassemble", "--no-show-raw-insn", f"--mattr={_FEATURES}", str(path))
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     functions = parse_disassembly(result.stdout)
     if result.returncode != 0 or not functions:

@@ -9,6 +9,7 @@ from microbench.inner_loops.disassembly import Instruction
 
 _CONDITION = "(?:eq|ne|cs|hs|cc|lo|mi|pl|vs|vc|hi|ls|ge|lt|gt|le)?"
 _FUSED = re.compile(rf"^(?:fmla|fmls|fn?madd|fn?msub|v(?:n?ml|fn?m)[as]{_CONDITION}\.f32)$")
+_DOT = re.compile(r"^[su]dot$")  # four products of bytes in each lane
 _PRODUCT = re.compile(rf"^(?:fmul|vmul{_CONDITION}\.f32)$")
 _SUM = re.compile(rf"^(?:fadd|fsub|v(?:add|sub){_CONDITION}\.f32)$")
 _STORE = re.compile(r"^(?:vstr|st[ur]*r)$")
@@ -18,12 +19,13 @@ _AARCH64_VECTOR = re.compile(r"^[qv](\d+)(?:\.\d*[a-z].*)?$")
 
 
 def multiply_accumulates(body: Sequence[Instruction]) -> int:
-    """Scalar multiply-accumulates of one pass over a loop's body: a 4-lane fmla is 4.
+    """Scalar multiply-accumulates of one pass over a loop's body: a 4-lane fmla is 4, a 4-lane sdot 16.
 
     A product counts with the addition or subtraction that reads it, also where that comes in the next iteration.
     """
     fused = sum(lanes(i) for i in body if _FUSED.match(i.mnemonic))
-    return fused + _pairs(body)
+    dots = sum(4 * lanes(i) for i in body if _DOT.match(i.mnemonic))
+    return fused + dots + _pairs(body)
 
 
 def lanes(instruction: Instruction) -> int:

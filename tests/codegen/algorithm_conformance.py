@@ -28,6 +28,7 @@ OTHER_MACS = {
     "cpu_sparse_chain": "products of weights that are not zero",
     "cpu_sparse_fully_connected": "products of weights that are not zero",
     "cpu_sparse_conv": "products of weights that are not zero",
+    "cpu_int8_dot": "one for the four products that an instruction sums",
     "cpu_int8_winograd": "products of transformed tiles, which are fewer",
     "cpu_blocked_winograd": "products of transformed tiles, which are fewer",
     "cpu_blocked_chain": "rows that two bands need may be computed twice",

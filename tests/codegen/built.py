@@ -23,7 +23,7 @@ from codegen.program import WORD_BYTES, CpuProgram, GpuProgram
 from codegen.schedule import Choice, Work
 from codegen.target import Target
 from codegen.tensor import FloatArray, TensorType
-from tests.codegen.cpu_run import A53, HOST, NEON, ON_AARCH64, SCALAR, call
+from tests.codegen.cpu_run import HOST, NEON, ON_AARCH64, SCALAR, call
 from tests.codegen.gpu_run import TARGET as PI_ZERO
 from tests.codegen.gpu_run import execute, random_tensors
 
@@ -75,7 +75,7 @@ class Built:
 def targets_of(algorithm: Algorithm) -> tuple[Target, ...]:
     """Boards whose candidates run here: their C is compiled for this machine, their GPU simulated."""
     if algorithm.name in ON_AARCH64:
-        return (A53,)
+        return (ON_AARCH64[algorithm.name],)
     return (PI_ZERO,) if isinstance(algorithm, QpuAlgorithm) else (SCALAR, NEON)
 
 

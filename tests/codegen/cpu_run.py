@@ -16,9 +16,11 @@ HOST = Target(name="host", qpus=0, cpu="native", compiler=("", "-O1", "-march=na
 SCALAR = Target(name="pi-zero", qpus=12, cpu="arm1176jzf-s", compiler=("", "-O1"), cores=1)
 NEON = Target(name="pi-2", qpus=12, cpu="cortex-a7", compiler=("", "-O1"), cores=4)
 A53 = Target(name="pi-3-64", qpus=0, cpu="cortex-a53", compiler=("aarch64-linux-musl", "-O1"), cores=4)
+A76 = Target(name="pi-5", qpus=0, cpu="cortex-a76", compiler=("aarch64-linux-musl", "-O1"), cores=4)
 ON_AARCH64 = {
-    "cpu_int8_packed",
-    "cpu_int8_winograd",
+    "cpu_int8_packed": A53,
+    "cpu_int8_winograd": A53,
+    "cpu_int8_dot": A76,
 }  # that apply there alone: their C is beside their assembly
 AVX2 = Target(name="avx2", qpus=0, cpu="x86-64-v3", compiler=("", "-O1"), cores=2)
 GUARD = 64  # elements

@@ -404,6 +404,7 @@ SPECS: dict[str, st.SearchStrategy[LayerSpec]] = {
     "cpu_int8_conv": quantized_specs(conv_specs(st.just(1), wide=True)),
     "cpu_int8_packed": quantized_specs(conv_specs(st.just(1), wide=True)),
     "cpu_int8_winograd": quantized_specs(winograd_specs()),
+    "cpu_int8_dot": quantized_specs(conv_specs(st.just(1), wide=True)),
     "cpu_int8_map": quantized_map_specs(),
     "cpu_int8_pool": quantized_pool_specs(),
     "cpu_int8_depthwise": quantized_specs(

@@ -29,7 +29,7 @@ from codegen.schedule import Choice
 from codegen.target import Target
 from codegen.tensor import AnyArray, TensorType
 from codegen.trial_zeros import with_zeros
-from tests.codegen.cpu_run import A53, AVX2, HOST, NEON, ON_AARCH64, SCALAR, call
+from tests.codegen.cpu_run import AVX2, HOST, NEON, ON_AARCH64, SCALAR, call
 from tests.codegen.drawn_layers import SPECS, conv_spec
 from tests.codegen.layers import layer_spec
 
@@ -70,7 +70,7 @@ def cases(draw: st.DrawFn, name: str, lanes: int | None = None) -> Case:
         assert isinstance(algorithm, BlockedKernel)
         algorithm = type(algorithm)(lanes)
     assert isinstance(algorithm, CpuAlgorithm)
-    targets = (A53,) if name in ON_AARCH64 else TARGETS
+    targets = (ON_AARCH64[name],) if name in ON_AARCH64 else TARGETS
     target = draw(st.sampled_from([target for target in targets if algorithm.applies(spec, target)]))
     points = algorithm.space(spec, target).points()
     start = draw(st.integers(0, len(points) - 1))

@@ -42,7 +42,7 @@ from tests.codegen.test_int8_targets import Case as EmbeddedCase
 
 KINDS: tuple[WeightType, ...] = ("float16", "bfloat16")
 NEEDED_FOR_HALVES = {"avx2": "f16c", "avx512": "avx512f"}
-WITH_MANY_REGISTERS = ("avx512", "pi-3")  # which `cpu_blocked_indirect` is not for
+WITH_MANY_REGISTERS = ("avx512", "pi-3", "pi-5")  # which `cpu_blocked_indirect` is not for
 ALGORITHMS = ("cpu_blocked_fully_connected", "cpu_blocked_conv", "cpu_blocked_indirect")
 LAYERS: dict[str, LayerSpec] = {
     "fully connected": inferred_layer(FullyConnected(RELU), (2, 37), weights=((75, 37), (75,))),
@@ -115,7 +115,9 @@ def pairs(target: Target, kind: WeightType) -> Iterator[Pair]:
                     algorithm.emit(spec, target, choice, weights, f"narrow_{number}"),
                     algorithm.emit(spec, target, without_weights(choice), alike, f"plain_{number}"),
                 )
-                cases = (EmbeddedCase(spec, one, images, choice.output_layout, expected) for one in programs)
+                cases = (
+                    EmbeddedCase(name, spec, one, images, choice.output_layout, expected) for one in programs
+                )
                 yield Pair(spec, choice, *cases)
                 number += 1
         assert number > before or (name == "cpu_blocked_indirect" and target.name in WITH_MANY_REGISTERS), (

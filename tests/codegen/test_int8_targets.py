@@ -36,6 +36,10 @@ TARGETS = {
         Target("pi-3", 0, "cortex-a53", ("aarch64-linux-musl", "-O2", "-mcpu=cortex_a53", "-static"), 1),
         "qemu-aarch64",
     ),
+    "dot products": (
+        Target("pi-5", 0, "cortex-a76", ("aarch64-linux-musl", "-O2", "-mcpu=cortex_a76", "-static"), 1),
+        "qemu-aarch64",
+    ),
     "armv7": (
         Target("pi-2", 0, "cortex-a7", ("arm-linux-musleabihf", "-O2", "-mcpu=cortex_a7", "-static"), 1),
         "qemu-arm",
@@ -174,6 +178,7 @@ def values(tensor: TensorType, random: np.random.Generator) -> AnyArray:
 class Case:
     """A kernel with its inputs as they lie in memory, and what it is to give."""
 
+    algorithm: str
     spec: LayerSpec
     program: CpuProgram
     images: tuple[AnyArray, ...]
@@ -199,22 +204,34 @@ def cases(target: Target, source: str) -> Iterator[Case]:
             weights = with_large_sums(weights) if source == "int8" else without_least(weights)
         (expected,) = evaluate_layer(spec, inputs, weights)
         before = number
-        for name, algorithm in algorithms().items():
-            if not name.startswith("cpu_int8") or not algorithm.applies(spec, target):
-                continue
-            assert isinstance(algorithm, CpuAlgorithm)
-            choices = []
-            for point in algorithm.space(spec, target).points():
-                with suppress(ScheduleError):
-                    choices.append(algorithm.choice(spec, target, point))
-            for choice in dict.fromkeys((choices[0], choices[-1])):
-                program = algorithm.emit(spec, target, choice, weights, f"kernel_{number}")
-                images = tuple(
-                    layout_named(n).pack(v) for n, v in zip(choice.input_layouts, inputs, strict=True)
-                )
-                yield Case(spec, program, images, choice.output_layout, expected)
-                number += 1
+        for case in kernels(spec, target, inputs, weights, expected, number):
+            yield case
+            number += 1
         assert number > before, spec.describe()
+
+
+def kernels(
+    spec: LayerSpec,
+    target: Target,
+    inputs: Sequence[AnyArray],
+    weights: Sequence[AnyArray],
+    expected: AnyArray,
+    number: int,
+) -> Iterator[Case]:
+    """The first and the last kernel of each algorithm for a layer; entries are numbered from `number` on."""
+    for name, algorithm in algorithms().items():
+        if not name.startswith("cpu_int8") or not algorithm.applies(spec, target):
+            continue
+        assert isinstance(algorithm, CpuAlgorithm)
+        choices = []
+        for point in algorithm.space(spec, target).points():
+            with suppress(ScheduleError):
+                choices.append(algorithm.choice(spec, target, point))
+        for choice in dict.fromkeys((choices[0], choices[-1])):
+            program = algorithm.emit(spec, target, choice, weights, f"kernel_{number}")
+            images = tuple(layout_named(n).pack(v) for n, v in zip(choice.input_layouts, inputs, strict=True))
+            yield Case(name, spec, program, images, choice.output_layout, expected)
+            number += 1
 
 
 def data_text(name: str, content: bytes) -> str:
@@ -244,6 +261,22 @@ def call_text(number: int, case: Case) -> str:
     )
 
 
+def results_of(found: Sequence[Case], target: Target, emulator: Sequence[str]) -> list[AnyArray]:
+    """What the kernels give, all called by one program; `emulator`: words that run it."""
+    calls = [call_text(number, case) for number, case in enumerate(found)]
+    body = " ".join(f"call_{number}();" for number, _ in enumerate(found))
+    main = "\n".join(["#include <stdio.h>", *calls, f"int main(void) {{ {body} return 0; }}\n"])
+    sources = {f"{case.program.entry}.c": case.program.source for case in found}
+    executable = compile_executable({**sources, "main.c": main}, target, KERNEL_FLAGS)
+    memory = subprocess.run((*emulator, str(executable)), capture_output=True, check=True, timeout=60).stdout
+    results = []
+    for case in found:
+        mine, memory = memory[: case.output_bytes], memory[case.output_bytes :]
+        image = np.frombuffer(mine, dtype=case.spec.output.element_type.dtype)
+        results.append(layout_named(case.layout).unpack(image, case.spec.output))
+    return results
+
+
 @pytest.mark.parametrize("source", ["uint8", "int8"])
 @pytest.mark.parametrize("name", TARGETS)
 def test_kernels_of_other_cores_are_exact(name: str, source: str) -> None:
@@ -253,17 +286,7 @@ def test_kernels_of_other_cores_are_exact(name: str, source: str) -> None:
     if name in NEEDED and NEEDED[name] not in instruction_sets():
         pytest.skip(f"needs {NEEDED[name]}")
     found = list(cases(target, source))
-    calls = [call_text(number, case) for number, case in enumerate(found)]
-    body = " ".join(f"call_{number}();" for number, _ in enumerate(found))
-    main = "\n".join(["#include <stdio.h>", *calls, f"int main(void) {{ {body} return 0; }}\n"])
-    sources = {f"{case.program.entry}.c": case.program.source for case in found}
-    executable = compile_executable({**sources, "main.c": main}, target, KERNEL_FLAGS)
-    words = [emulator, str(executable)] if emulator else [str(executable)]
-    memory = subprocess.run(words, capture_output=True, check=True, timeout=60).stdout
-    for case in found:
-        mine, memory = memory[: case.output_bytes], memory[case.output_bytes :]
-        image = np.frombuffer(mine, dtype=case.spec.output.element_type.dtype)
-        result = layout_named(case.layout).unpack(image, case.spec.output)
+    for case, result in zip(found, results_of(found, target, [emulator] if emulator else []), strict=True):
         off = np.abs(result - case.expected).max()
         assert np.array_equal(result, case.expected), (case.spec.describe(), case.layout, off)
         assert len(np.unique(case.expected)) > 10

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -140,6 +141,24 @@ def product_form(target: Target) -> ProductForm:
     if target.cpu == "native" and "avx512_vnni" in instruction_sets() and vector_lanes(target) == 16:
         return "bytes"
     return "signed" if vector_lanes(target) == 4 else "words"
+
+
+WITH_DOT_PRODUCTS = frozenset(
+    {"cortex-a55", "cortex-a75", "cortex-a76", "cortex-a77", "cortex-a78", "cortex-x1", "neoverse-n1"}
+)
+DOT_PRODUCTS, NATIVE_DOT_PRODUCTS = "dotprod", "asimddp"  # a feature of compilers, a word of /proc/cpuinfo
+
+
+def has_dot_products(target: Target) -> bool:
+    """Whether a core of AArch64 sums four products of bytes at a time (`sdot`, an option of ARMv8.2): one that is known
+    to, one whose name says so (`generic+dotprod`), or this machine's.
+    """
+    if target.cpu == "native":
+        is_64_bit = sys.maxsize >> 32 > 0  # 32-bit systems on such cores say that they have them too
+        return is_64_bit and NATIVE_DOT_PRODUCTS in instruction_sets()
+    core, *features = target.cpu.split("+")
+    is_there = core in WITH_DOT_PRODUCTS or DOT_PRODUCTS in features
+    return is_there and target.compiler[0].startswith("aarch64")
 
 
 def is_scalar(target: Target) -> bool:

@@ -126,17 +126,20 @@ class CpuInt8Conv(RegisterTiledConv[QuantizedConvCode]):
             further=spec.inputs[1].dtype if len(spec.inputs) > 1 else None,
         )
 
+    def code_of(
+        self, spec: LayerSpec, target: Target, point: Point, weights: Sequence[Array], entry: str
+    ) -> QuantizedConvCode:
+        """What the text depends on for a target and weights, with what it does best with these."""
+        is_wide = product_form(target) == "signed" and int(np.min(weights[0], initial=0)) == -128
+        products = Products(point["lanes"], product_form(target), spec.inputs[0].dtype, is_wide)
+        by_element = super().registers(target).by_element and not is_wide
+        return replace(self.code_for(spec, point, entry, products), by_element=by_element)
+
     def emit(
         self, spec: LayerSpec, target: Target, choice: Choice, weights: Sequence[Array], entry: str
     ) -> CpuProgram:
         point = {**choice.splits, **choice.tiles}
-        is_wide = product_form(target) == "signed" and int(np.min(weights[0], initial=0)) == -128
-        products = Products(point["lanes"], product_form(target), spec.inputs[0].dtype, is_wide)
-        code = replace(
-            self.code_for(spec, point, entry, products),
-            is_large=sums_are_large(weights),
-            by_element=super().registers(target).by_element and not is_wide,
-        )
+        code = replace(self.code_of(spec, target, point, weights, entry), is_large=sums_are_large(weights))
         share = conv_share(code, choice.splits["shared"], choice.threads)
         whole = ("0", str(code.out_blocks), "0", str(code.tile_count))
         by_pixels = choice.splits["shared"] == PIXELS_SHARED

@@ -253,13 +253,12 @@ def _input_block_text(
         loads = " ".join(
             f"const w_{tag} w{b} = weights_{tag}(k + {(kx * blocks + b) * weight});" for b in range(blocks)
         )
-        lines = []
+        places: dict[int, int | None] = {}
         for p in read:
-            place = (p * columns.stride + kx * columns.dilation) * code.source.pixel
             first, end = shape[p]
-            source = f"row + {place}" if first <= kx < end else f"{code.entry}_pads"
-            updates = " ".join(f"a{p}_{b} = dot_{tag}(a{p}_{b}, v, w{b});" for b in range(blocks))
-            lines.append(f"{{ const x_{tag} v = spread_{tag}({source}); {updates} }}")
+            place = (p * columns.stride + kx * columns.dilation) * code.source.pixel
+            places[p] = place if first <= kx < end else None
+        lines = code.products.updates(places, f"{code.entry}_pads", blocks)
         taps.append("{ " + "\n                    ".join([loads, *lines]) + " }")
     row = f"x + ky * {rows.dilation * code.source.row}"
     inside = f"(unsigned)(iy + ky * {rows.dilation}) < {rows.inputs}u"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -55,6 +56,17 @@ class Products:
             return quads
         pairs = quads.reshape(*quads.shape[:-1], 2, 2)
         return np.ascontiguousarray(np.swapaxes(pairs, -3, -2)).reshape(quads.shape)
+
+    def updates(self, places: Mapping[int, int | None], pads: str, blocks: int) -> list[str]:
+        """Statements that add to the sums `a<pixel>_<block>` the products of the weights `w<block>` and of pixels'
+        quads: so many bytes behind `row`, or None: `pads`.
+        """
+        lines = []
+        for pixel, place in places.items():
+            source = pads if place is None else f"row + {place}"
+            sums = [f"a{pixel}_{b} = dot_{self.tag}(a{pixel}_{b}, v, w{b});" for b in range(blocks)]
+            lines.append(f"{{ const x_{self.tag} v = spread_{self.tag}({source}); {' '.join(sums)} }}")
+        return lines
 
     @property
     def prologue(self) -> str:
