@@ -7,7 +7,10 @@ from dataclasses import replace
 import pytest
 
 from codegen.algorithm import algorithm_named
-from codegen.engines.videocore4.kernels.separable import Form, channel_instructions, separable_kernel
+from codegen.engines.videocore4.isa import decode
+from codegen.engines.videocore4.kernels.separable import separable_kernel
+from codegen.engines.videocore4.kernels.separable_loop import Form, channel_instructions
+from codegen.engines.videocore4.slots import loops
 from codegen.errors import ScheduleError
 from codegen.expression import Operand, clamp
 from codegen.graph import LayerSpec
@@ -58,6 +61,28 @@ def test_any_clamp_whose_lower_end_is_a_small_immediate(low: float | None) -> No
         assert not ALGORITHM.applies(spec, TARGET)
     else:
         assert relative_error(spec, ALGORITHM.choice(spec, TARGET, point)) < 1e-5
+
+
+@pytest.mark.parametrize(
+    ("layer", "rows", "channels"),
+    [("separable", rows, channels) for rows in (1, 2) for channels in (8, 22, 24)]
+    + [("separable", 1, 32)]
+    + [("separable, halved", 1, channels) for channels in (8, 22, 24)],
+)
+def test_lanes_of_one_vector_and_of_two(layer: str, rows: int, channels: int) -> None:
+    spec = LAYERS[layer]
+    choice = ALGORITHM.choice(spec, TARGET, {"rows": rows, "channels": channels, "pace": "free"})
+    assert relative_error(spec, choice) < 1e-5
+
+
+@pytest.mark.parametrize(
+    "form", [Form(2, 24, 1, 0), Form(2, 23, 1, 0), Form(2, 7, 1, None), Form(1, 23, 1, 0), Form(1, 32, 2, 0)]
+)
+def test_the_loop_has_about_the_instructions_that_its_work_says(form: Form) -> None:
+    (loop,) = (
+        loop for loop in loops([decode(word) for word in separable_kernel(form).words]) if loop.share > 0.8
+    )
+    assert abs(loop.instructions - channel_instructions(form)) <= 3
 
 
 def test_few_tiles_are_not_in_step() -> None:

@@ -9,10 +9,11 @@ from functools import cached_property
 from typing import Literal
 
 from codegen.engines.videocore4.allocate import DEFAULT_EFFORT, allocate, scheduled
-from codegen.engines.videocore4.blocks import Block, Jump
+from codegen.engines.videocore4.blocks import Block, Jump, requests_in_flight
 from codegen.engines.videocore4.flow import DELAY_SLOTS
 from codegen.engines.videocore4.isa import BRANCH_CONDITIONS, NOP, SIGNALS, Alu, Branch, Instruction
 from codegen.engines.videocore4.mnemonics import Issued, Mnemonic, mnemonic, move, operation
+from codegen.engines.videocore4.modulo import pipelined
 from codegen.engines.videocore4.operation import Bundle, Immediate, Item, Operation, SemaphoreStep, Source
 from codegen.engines.videocore4.registers import NULL, Register, virtual
 from codegen.engines.videocore4.text import lane_bits
@@ -129,6 +130,19 @@ class Assembler:
         """Names the next instruction and keeps the order up to the next label or branch: one item an instruction."""
         self.label(name)
         self._blocks[-1].verbatim = True
+
+    def pipelined_loop(self, name: str, items: Sequence[Bundle], condition: str) -> None:
+        """A loop by modulo scheduling (see `pipelined`), with real registers, that goes on under a condition.
+
+        An iteration's flags are those of the one item that sets some.
+        """
+        self.verbatim(name)
+        first, second = requests_in_flight(self._blocks)[-1]
+        if first is None or second is None:
+            raise AssemblyError(f"loop {name!r}: ways to it have different numbers of TMU requests under way")
+        for item in pipelined(items, (first, second)):
+            self._item(item)
+        self.branch(name, condition)
 
     def branch(self, label: str, condition: str = "always", link: Register | None = None) -> None:
         """Jumps to a label; the scheduler fills the three delay slots with what stands before.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 
 from codegen.engines.videocore4.blocks import asks_tmu, loads_tmu
 from codegen.engines.videocore4.isa import CONDITIONS, NOP, Alu, Instruction, LoadImmediate, Semaphore
@@ -14,8 +14,11 @@ from codegen.errors import AssemblyError
 Edges = list[dict[int, int]]  # successor -> least distance in instructions
 
 
-def dependences(items: Sequence[Item]) -> Edges:
-    """Least distances between items, from program order: read after write, write after read, write after write."""
+def dependences(items: Sequence[Item], unordered: Container[str] = ()) -> Edges:
+    """Least distances between items, from program order: read after write, write after read, write after write.
+
+    Accesses to `unordered` resources do not count.
+    """
     edges: Edges = [{} for _ in items]
     writer: dict[str, tuple[int, int]] = {}
     readers: dict[str, list[int]] = {}
@@ -25,7 +28,7 @@ def dependences(items: Sequence[Item]) -> Edges:
             edges[before][after] = max(edges[before].get(after, 0), distance)
 
     for index, item in enumerate(items):
-        touched = list(accesses(item))
+        touched = [access for access in accesses(item) if access.resource not in unordered]
         for access in touched:
             if access.resource in writer:
                 before, latency = writer[access.resource]

@@ -28,8 +28,15 @@ from codegen.engines.videocore4.isa import small_immediate
 from codegen.engines.videocore4.kernels.pieces import dma_store_rows, dma_store_stride
 from codegen.engines.videocore4.kernels.results import adds_residual, coded, epilogue_instructions
 from codegen.engines.videocore4.kernels.separable import (
-    FIRST_LANE,
     OUTSIDE,
+    first_offset,
+    first_request,
+    first_vector,
+    separable_kernel,
+    stored_rows,
+)
+from codegen.engines.videocore4.kernels.separable_loop import (
+    FIRST_LANE,
     PIECES,
     PIXELS,
     STREAMED,
@@ -37,11 +44,6 @@ from codegen.engines.videocore4.kernels.separable import (
     THROUGH_UNIFORMS,
     Form,
     channel_instructions,
-    first_offset,
-    first_request,
-    first_vector,
-    separable_kernel,
-    stored_rows,
 )
 from codegen.engines.videocore4.layer import Address, QpuLayer, Uniform
 from codegen.engines.videocore4.layout import LANES, LINE_BYTES

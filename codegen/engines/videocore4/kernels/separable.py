@@ -11,10 +11,10 @@ Of each input channel's weights 16 are uniforms, one line of the stream: the dep
 the pointwise weights, all through port A, each used again for the second row as the port's last value (see `relayed`).
 The others are lanes of vectors, which rotation sends to r5. Behind word 14 of a line of uniforms, where the FIFO asks
 for the next one, stand the products of these, so that uniforms hardly keep a QPU waiting. Beside the first product of
-each the add ALU has nothing to add: there stand the requests of lines and the counter.
+each the add ALU has nothing to add: there stand requests, the counter, and copies of what the TMUs deliver.
 
-The loop's order: the depthwise sums of a channel, while whose last steps take place the next channel's lines are
-received; its pointwise products, in whose free slots the lines after next and the next vectors are asked for. Lines are
+The loop is scheduled by `modulo`: the depthwise sums of a channel, its pointwise products, in whose free slots the next
+channel's vectors and the lines after next are asked for, the next lines are received, and last its bias. Lines are
 asked for up to two channels behind the last: nobody reads what they hold. The lines of lanes outside the input are
 zeros; a plane of them lies with the vectors.
 
@@ -33,10 +33,9 @@ The stream: padding, the pointwise biases, `first_offset`, and from a line's sta
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cache
 
-from codegen.engines.videocore4.assembler import Assembler, move, operation
+from codegen.engines.videocore4.assembler import Assembler
 from codegen.engines.videocore4.kernels.pieces import (
     VPM_ROWS,
     advance,
@@ -45,10 +44,20 @@ from codegen.engines.videocore4.kernels.pieces import (
     vpm_write_rows,
 )
 from codegen.engines.videocore4.kernels.results import Results
+from codegen.engines.videocore4.kernels.separable_loop import (
+    FIRST_LANE,
+    MOST_LINES,
+    MOST_ROWS,
+    MOST_VECTORS,
+    PIECES,
+    THROUGH_UNIFORMS,
+    Channel,
+    Form,
+    Registers,
+)
 from codegen.engines.videocore4.kernels.tile import add_lines
-from codegen.engines.videocore4.layer import RegisterPool, leave
+from codegen.engines.videocore4.layer import leave
 from codegen.engines.videocore4.layout import LANES, LINE_BYTES
-from codegen.engines.videocore4.operation import Operation
 from codegen.engines.videocore4.registers import (
     DMA_STORE_ADDRESS,
     DMA_STORE_WAIT,
@@ -61,81 +70,16 @@ from codegen.engines.videocore4.registers import (
     R2,
     R3,
     R4,
-    R5,
-    R5_ALL,
-    RELAY_A,
     TMU_S,
     UNIFORM,
-    UNIFORM_A,
     VPM_WRITE_SETUP,
     Register,
 )
 from codegen.errors import ScheduleError
 from codegen.expression import Expression
 
-TAPS = 3  # of a row and of a column of the window
-PIXELS = LANES - 2  # of a row of a tile
-FIRST_LANE = 2  # of the results
-STREAMED = LANES  # uniforms of an input channel: one line
-THROUGH_UNIFORMS = STREAMED - TAPS * TAPS - 1  # pointwise weights among them
-MOST_ROWS = 2
-MOST_LINES = 6  # of an input channel: they and the next vectors are under way at the same time
-MOST_VECTORS = 2
-PIECES = 2  # of a row of a tile: those in one block of the output, and those in the next
-STEP_WORDS = 2
 ARRIVE, DEPART = 0, (1, 2)  # semaphores; the linker's are others
 OUTSIDE = -(1 << 26)  # a pixel number: no sum with a column reaches 0
-_SUMS = (R1, R2)
-
-
-@dataclass(frozen=True)
-class Form:
-    """What tells one kernel from another. `low`: the depthwise clamp's lower end, a small immediate, or None;
-    `in_step`: how many QPUs begin their tiles together, or 0.
-    """
-
-    rows: int
-    channels: int
-    stride: int
-    low: float | None
-    in_step: int = 0
-
-    @property
-    def input_rows(self) -> int:
-        return (self.rows - 1) * self.stride + TAPS
-
-    @property
-    def lines(self) -> int:
-        """Of an input channel."""
-        return self.input_rows * self.stride
-
-    @property
-    def rotated(self) -> int:
-        """Pointwise weights of an input channel that are lanes of vectors."""
-        return self.channels - THROUGH_UNIFORMS
-
-    @property
-    def vectors(self) -> int:
-        return -(-self.rotated // LANES)
-
-    @property
-    def planes(self) -> int:
-        """Of vectors, a lane of the last of which is zero."""
-        return self.rotated // LANES + 1
-
-    @property
-    def parts(self) -> tuple[tuple[int, range], ...]:
-        """What is stored together: (row, channels)."""
-        if self.rows > 1:
-            return tuple((row, range(self.channels)) for row in range(self.rows))
-        half = self.channels // 2
-        return (0, range(half)), (0, range(half, self.channels))
-
-    def words_before_stream(self) -> int:
-        return STEP_WORDS * (self.in_step > 0) + 5 + self.input_rows + self.vectors + 1
-
-    def words_behind_stream(self, *, clamped: bool, residual: bool) -> int:
-        return (3 + self.rows) * residual + 2 * clamped + 3 * PIECES * len(self.parts) + 1
 
 
 def first_offset(input_channels: int) -> int:
@@ -153,43 +97,6 @@ def first_vector(input_channels: int) -> int:
     return LINE_BYTES * input_channels
 
 
-@dataclass
-class _Registers:
-    sums: list[list[Register]]  # [row][channel]
-    lines: list[Register]
-    addresses: list[Register]
-    vectors: list[Register]
-    offset: Register
-    step: Register
-    tile: Register
-    high: Register
-    rest: list[Register]
-
-    @staticmethod
-    def of(form: Form) -> _Registers:
-        """Raises ScheduleError where registers lack."""
-        pool = RegisterPool()
-        lines = [pool.take("b") for _ in range(form.lines)]  # they meet uniforms, which come through port A
-        sums = [[pool.take("b") for _ in range(THROUGH_UNIFORMS)] for _ in range(form.rows)]
-        addresses = [pool.take("b") for _ in range(form.lines)]  # they meet the counter
-        vectors = [pool.take("b") for _ in range(form.vectors)]
-        offset, step = pool.take("a"), pool.take("b")
-        # The last row's are added beside rotations into r5, which goes through file B.
-        sums[-1] += [pool.take("a") for _ in range(form.rotated)]
-        for row in sums[:-1]:
-            row += [pool.take() for _ in range(form.rotated)]
-        tile, high = pool.take(), pool.take()
-        return _Registers(sums, lines, addresses, vectors, offset, step, tile, high, pool.rest())
-
-    @property
-    def free_at_store(self) -> list[Register]:
-        return [*self.rest, *self.addresses, *self.lines, *self.vectors, self.offset]
-
-    @property
-    def results(self) -> list[Register]:
-        return [register for row in self.sums for register in row]
-
-
 @cache
 def separable_kernel(form: Form, epilogue: Expression | None = None, *, residual: bool = False) -> Assembler:
     """Code for a form; raises ScheduleError where registers, rows of the VPM or the TMUs' queues lack."""
@@ -203,7 +110,7 @@ def separable_kernel(form: Form, epilogue: Expression | None = None, *, residual
             f"{form.rows} rows of {form.channels} channels: a tile has more than {THROUGH_UNIFORMS} channels, and at "
             f"most {VPM_ROWS} lines"
         )
-    r = _Registers.of(form)
+    r = Registers.of(form)
     results = Results.of(r.results, epilogue, (UNIFORM, UNIFORM), r.free_at_store, residual=residual)
     k = Assembler()
     k.mov(r.tile, UNIFORM)
@@ -211,9 +118,7 @@ def separable_kernel(form: Form, epilogue: Expression | None = None, *, residual
     k.load(r.step, LINE_BYTES)
     k.label("tile")
     _start(k, r, form)
-    k.verbatim("channels")
-    _Channel(k, r, form).emit()
-    k.branch("channels", "any_ns")
+    k.pipelined_loop("channels", Channel(r, form).items(), "any_ns")
     k.label("drain")
     for number in range(form.lines + form.vectors):
         k.load_tmu(number % 2)
@@ -262,7 +167,7 @@ def _meet(k: Assembler, qpus: int) -> None:
     k.label("met")
 
 
-def _start(k: Assembler, r: _Registers, form: Form) -> None:
+def _start(k: Assembler, r: Registers, form: Form) -> None:
     stream_from(k, r.tile)
     advance(k, r.tile, form.words_before_stream())
     columns = _columns(k, r, form)
@@ -293,17 +198,17 @@ def _start(k: Assembler, r: _Registers, form: Form) -> None:
     k.op("sub", R0, r.offset, r.step)
     for number, address in enumerate(r.addresses):
         k.op("add", TMU_S[number % 2], R0, address)
-    for number, (line, address) in enumerate(zip(r.lines, r.addresses, strict=True)):
-        k.load_tmu(number % 2)
-        k.mov(line, R4)
+    for number, address in r.queued:
+        if number < form.lines:
+            k.load_tmu(number % 2)
+            k.mov(r.lines[number], R4)
         k.op("add", TMU_S[number % 2], r.offset, address)
-    for number, vector in enumerate(r.vectors, form.lines):
-        k.op("add", TMU_S[number % 2], r.offset, vector)
+    k.mov(R3, UNIFORM)
     if form.in_step:
         _meet(k, form.in_step)
 
 
-def _columns(k: Assembler, r: _Registers, form: Form) -> list[Register]:
+def _columns(k: Assembler, r: Registers, form: Form) -> list[Register]:
     """Input columns of the lanes, `OUTSIDE` where there is none: of the left taps, and with stride 2 of the middle."""
     width, *columns = r.results[: form.stride + 1]
     k.mov(R3, ELEMENT)
@@ -331,127 +236,7 @@ def _line_address(k: Assembler, pixel: Register, gap: Register, base: Register, 
     k.op("add", address, R1, base)
 
 
-def channel_instructions(form: Form) -> int:
-    """Of the loop, with its branch, where the free slots of its sums hold all requests."""
-    moved = (TAPS - form.stride) * (form.rows + 1 + (form.rows == 1))
-    ends = max(form.lines, max(1 + form.rows, form.lines - 1) + form.rows * (form.low is not None))
-    streamed = form.rows * (TAPS * TAPS + THROUGH_UNIFORMS)
-    return 1 + streamed + moved + ends + 2 + form.rotated * (form.rows + 1) + 2
-
-
-class _Channel:
-    """The loop's instructions, in order: sums are added one instruction behind their products."""
-
-    def __init__(self, k: Assembler, r: _Registers, form: Form) -> None:
-        self._k, self._r, self._form = k, r, form
-        self._sums = _SUMS[: form.rows]
-
-    def emit(self) -> None:
-        self._together(*(move(register, UNIFORM_A) for register in self._sums))
-        pending = self._depthwise()
-        self._clamp_and_receive(pending)
-        self._pointwise()
-
-    def _together(self, *operations: Operation | None, signal: str = "none") -> None:
-        self._k.together(*(o for o in operations if o is not None), signal=signal)
-
-    def _taps(self) -> list[list[tuple[int, int]]]:
-        """By how far the sums have moved, the taps: (line of the first row of the tile, lines to that of the next)."""
-        stride = self._form.stride
-        if stride == 1:
-            return [[(row, 1) for row in range(TAPS)] for _ in range(TAPS)]
-        left_and_middle = [(row * stride + column, stride**2) for row in range(TAPS) for column in range(2)]
-        return [left_and_middle, [(row * stride, stride**2) for row in range(TAPS)]]
-
-    def _depthwise(self) -> Operation | None:
-        """Returns the last sum."""
-        pending: Operation | None = None
-        phases = self._taps()
-        for phase, taps in enumerate(phases):
-            if phase:
-                self._together(pending)
-                pending = None
-                if len(self._sums) == 1:
-                    self._together()  # what is rotated was not written by the instruction before
-                for register in self._sums:
-                    self._together(operation("mov", register, register, rotate=1))
-            for line, further in taps:
-                for row, register in enumerate(self._sums):
-                    weight = RELAY_A if row else UNIFORM_A
-                    product = operation("fmul", R0, self._r.lines[line + further * row], weight)
-                    last = phase == len(phases) - 1 and (line, row) == (taps[-1][0], len(self._sums) - 1)
-                    self._together(pending, product, signal="load_tmu0" if last else "none")
-                    pending = _sum(register)
-        return pending
-
-    def _clamp_and_receive(self, pending: Operation | None) -> None:
-        """The last sum, both ends of the clamp, and the next channel's lines."""
-        r, lines = self._r, self._form.lines
-        adds: list[Operation | None] = [pending]
-        adds += [operation("fmin", register, register, r.high) for register in self._sums]
-        adds += [None] * (lines - 1 - len(adds))  # a small immediate stands where a signal does
-        if self._form.low is not None:
-            adds += [operation("fmax", register, register, self._form.low) for register in self._sums]
-        for number in range(max(lines, len(adds))):
-            beside = Operation("mov", "mul", r.lines[number], (R4,)) if number < lines else None
-            signal = f"load_tmu{(number + 1) % 2}" if number < lines - 1 else "none"
-            self._together(adds[number] if number < len(adds) else None, beside, signal=signal)
-
-    def _requests(self) -> list[Operation]:
-        """What the add ALU does in slots without a sum: the counter, the lines after next, the next vectors."""
-        r = self._r
-        found = [operation("add", r.offset, r.offset, r.step, set_flags=True)]
-        for number, address in enumerate((*r.addresses, *r.vectors)):
-            found.append(operation("add", TMU_S[number % 2], r.offset, address))
-        return found
-
-    def _pointwise(self) -> None:
-        form, last_vector = self._form, LANES * (self._form.vectors - 1)
-        load = [f"load_tmu{(form.lines + number) % 2}" for number in range(form.vectors)]
-        pending: Operation | None = None
-        for j in range(THROUGH_UNIFORMS):
-            for row, register in enumerate(self._sums):
-                product = operation("fmul", R0, register, RELAY_A if row else UNIFORM_A)
-                self._together(pending, product, signal=load[0] if (j, row) == (0, 0) else "none")
-                pending = _sum(self._r.sums[row][j])
-        requests = self._requests()
-        for i in range(form.rotated):
-            lane = i % LANES
-            if i == 0:
-                self._together(pending, Operation("mov", "mul", R3, (R4,)))
-                pending = None
-                self._together(requests.pop(0))
-            more = lane == LANES - 1 and i < form.rotated - 1
-            self._together(pending, _broadcast(lane))
-            free = move(R3, R4) if more else None
-            # The queue of the last vector's TMU has room when the one before it is received.
-            if free is None and requests and (len(requests) > 1 or i >= last_vector):
-                free = requests.pop(0)
-            for row, register in enumerate(self._sums):
-                receive = row == 0 and lane == LANES - 2 and i < form.rotated - 2
-                product = operation("fmul", R0, register, R5)
-                self._together(free if row == 0 else pending, product, signal=load[1] if receive else "none")
-                pending = _sum(self._r.sums[row][THROUGH_UNIFORMS + i])
-            if more and len(self._sums) == 1:
-                self._together(pending)
-                pending = None
-        self._together(pending)
-        for request in requests:
-            self._together(request)
-
-
-def _sum(register: Register) -> Operation:
-    return operation("fadd", register, register, R0)
-
-
-def _broadcast(lane: int) -> Operation:
-    """A lane of r3 to all lanes of r5: by rotation into lane 0."""
-    if lane == 0:
-        return Operation("mov", "mul", R5_ALL, (R3,))
-    return operation("mov", R5_ALL, R3, rotate=LANES - lane)
-
-
-def _add_residual(k: Assembler, r: _Registers, form: Form) -> None:
+def _add_residual(k: Assembler, r: Registers, form: Form) -> None:
     """Adds what lies at the results' places in another tensor."""
     k.label("residual")
     last, gap, base = r.lines[0], *r.vectors[:1], r.offset
@@ -469,7 +254,7 @@ def _add_residual(k: Assembler, r: _Registers, form: Form) -> None:
     add_lines(k, addresses, r.sums)
 
 
-def _store(k: Assembler, r: _Registers, form: Form, results: Results) -> None:
+def _store(k: Assembler, r: Registers, form: Form, results: Results) -> None:
     """Parts in VPM rows of their own, and the VPM given back once the last DMA has started, as `store_in_parts`."""
     k.label("vpm")
     k.mov(NULL, MUTEX)
