@@ -98,3 +98,13 @@ def test_the_assembler_counts_what_is_under_way() -> None:
     k.mov(NULL, R4)
     k.thread_end()
     assert k.words
+
+
+def test_what_a_load_of_the_iteration_before_gave_is_read() -> None:
+    product, kept = operation("fmul", R0, R4, UNIFORM_A), move(A(1), R0)
+    request = operation("add", TMU_S[0], R1, R2)
+    found = pipelined([*of(product, kept, request), Bundle(signal="load_tmu0")], (0, 0))
+    places = {o: number for number, row in enumerate(found) for o in row.operations}
+    load = next(number for number, row in enumerate(found) if row.signal == "load_tmu0")
+    assert places[product] <= load
+    assert load - places[request] >= 9

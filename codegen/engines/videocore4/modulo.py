@@ -143,7 +143,8 @@ class _Placing:
         """The load from a TMU that an item is the first to read, if it has no place yet."""
         if not any(source == R4 for o in self._items[index].operations for source in o.sources):
             return None
-        load = max(i for i in range(index) if self._items[i].signal != "none")
+        loads = [i for i, item in enumerate(self._items) if item.signal != "none"]
+        load = max((i for i in loads if i < index), default=loads[-1])  # the last of the iteration before
         return None if load in self._placed else load
 
     def _place(self, index: int) -> bool:
