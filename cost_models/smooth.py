@@ -26,7 +26,7 @@ REACH = 12.0
 RIDGE = 0.03  # how much a row of weight 1 may be off, against what bumps weigh
 FURTHEST = 4.0  # deviations beyond which a column tells nothing more
 ALIKE = 1e-5  # of a bump: a row that others tell so well is no landmark
-BLOCK = 4  # rows: products of so few are not worth more threads than one
+BLOCK = 64  # rows
 DIGITS = 9  # of what sums of another order may differ behind
 EVEN = 1e-9  # deviation of a column that is the same everywhere
 

@@ -44,7 +44,7 @@ class RehearsalSettings:
     rounds: int = 4
     first: int = 5
     more: int = 3
-    repeats: int = 9
+    repeats: int = 5
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,12 @@ import numpy as np
 from codegen.bundle.entries import kernel_file
 from codegen.bundle.pool import pool_files, pool_flags
 from codegen.element_type import FLOAT32
-from codegen.engines.cpu.toolchain import KERNEL_FLAGS, compile_executable, runtime_source
+from codegen.engines.cpu.toolchain import (
+    KERNEL_FLAGS,
+    compile_executable,
+    compile_relocatable,
+    runtime_source,
+)
 from codegen.errors import ToolchainError
 from codegen.graph import LayerSpec
 from codegen.program import WORD_BYTES, CpuProgram
@@ -22,7 +28,7 @@ from microbench.errors import CandidateError
 from microbench.protocol import STANDARD, Timing
 
 CANDIDATE_LIMIT_S = 60.0
-DATA, RESULT = "data.bin", "result.bin"
+DATA, RESULT, HEADER = "data.bin", "result.bin", "measure.h"
 
 
 def time_kernel(
@@ -58,27 +64,36 @@ def compile_kernel(
 
     `modelled`: by a modelled clock, as in `Timing`.
     """
-    sources = _sources(program, spec, modelled)
-    return compile_executable(sources, target, (*KERNEL_FLAGS, *pool_flags(sources)))
+    flags = (*KERNEL_FLAGS, *pool_flags(pool_files(program.threads)))
+    harness = _harness(target, flags, is_threaded=program.threads > 1, modelled=modelled)
+    return compile_executable(_sources(program, spec), target, flags, (str(harness),))
 
 
-def _sources(program: CpuProgram, spec: LayerSpec, modelled: bool) -> dict[str, str]:
-    config = "\n".join(
+@cache
+def _harness(target: Target, flags: tuple[str, ...], *, is_threaded: bool, modelled: bool) -> Path:
+    """The object file that every kernel is linked with: it is compiled once."""
+    choices = (f"-DMEASURE_THREADED={int(is_threaded)}", f"-DMEASURE_MODELLED={int(modelled)}")
+    sources = {name: runtime_source(name) for name in ("measure.c", HEADER)}
+    return compile_relocatable(sources | pool_files(2 if is_threaded else 1), target, (*flags, *choices))
+
+
+def _sources(program: CpuProgram, spec: LayerSpec) -> dict[str, str]:
+    """The kernel, and what the harness must know of it."""
+    inputs, outputs = _words(program.input_sizes, spec.inputs), _words(program.output_sizes, spec.outputs)
+    measured = "\n".join(
         [
-            f"#define MEASURE_ENTRY {program.entry}",
-            f"#define MEASURE_INPUT_COUNT {len(program.input_sizes)}",
-            f"#define MEASURE_INPUT_SIZES {{{_sizes(_words(program.input_sizes, spec.inputs))}}}",
-            f"#define MEASURE_WEIGHTS {program.weights.size}u",
-            f"#define MEASURE_OUTPUT_COUNT {len(program.output_sizes)}",
-            f"#define MEASURE_OUTPUT_SIZES {{{_sizes(_words(program.output_sizes, spec.outputs))}}}",
-            f"#define MEASURE_WORKSPACE {program.workspace_bytes}u",
-            f"#define MEASURE_THREADS {program.threads}",
-            f"#define MEASURE_MODELLED {int(modelled)}",
+            f'#include "{HEADER}"',
+            f"static const size_t measured_inputs[] = {{{_sizes(inputs)}}};",
+            f"static const size_t measured_outputs[] = {{{_sizes(outputs)}}};",
+            "const measured_kernel measured = {",
+            f"    {program.entry}, {program.threads}, {len(inputs)}, {len(outputs)},",
+            f"    measured_inputs, measured_outputs, {program.weights.size}u, {program.workspace_bytes}u,",
+            "};",
             "",
         ]
     )
-    harness = {"measure.c": runtime_source("measure.c"), "measure_config.h": config}
-    return {"kernel.c": kernel_file(program.entry, program.source), **harness, **pool_files(program.threads)}
+    kernel = kernel_file(program.entry, program.source)
+    return {"kernel.c": f"{kernel}\n{measured}", HEADER: runtime_source(HEADER)}
 
 
 def _words(sizes: Sequence[int], types: Sequence[TensorType]) -> list[int]:

@@ -114,8 +114,8 @@ _TO_BLOCKS = """if (channels == $lanes && pixels == $lanes)
                         y[j * $lanes + i] = i < channels ? x[i * $pixels + j] : $zero;"""
 
 _FROM_BLOCKS = """if (channels == $lanes && pixels == $lanes)
-                for (int j = 0; j < $lanes; ++j)
-                    for (int i = 0; i < $lanes; ++i)
+                for (int i = 0; i < $lanes; ++i)
+                    for (int j = 0; j < $lanes; ++j)
                         y[i * $pixels + j] = x[j * $lanes + i];
             else
                 for (int i = 0; i < channels; ++i)

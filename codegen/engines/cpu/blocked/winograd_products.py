@@ -24,15 +24,13 @@ from codegen.engines.cpu.blocked.scheduled_tile import (
     tile_statements,
 )
 from codegen.engines.cpu.blocked.vectors import constant_vector, vector
-from codegen.engines.cpu.blocked.winograd_code import WinogradCode
+from codegen.engines.cpu.blocked.winograd_code import LINE, WinogradCode
 from codegen.engines.cpu.machine import FLOAT_BYTES, ORDERED_LANES
 from codegen.engines.cpu.partial_sums import Parts, summed
 from codegen.engines.cpu.source import fill
-from codegen.engines.cpu.winograd_geometry import LINE_BYTES
 
 _FETCH = ", const float *fetch"
 LIMITS = 32, 128  # of partial sums: the transform back magnifies their rounding
-LINE = LINE_BYTES // FLOAT_BYTES
 AHEAD = 256  # vectors from the weights in use to those fetched: large layers stream them from main memory
 
 

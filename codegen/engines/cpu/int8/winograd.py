@@ -17,7 +17,6 @@ from codegen.engines.cpu.int8.winograd_code import (
     TRANSFORMS,
     Int8WinogradCode,
     is_exact,
-    most_tiles,
     pack_int8_winograd,
 )
 from codegen.engines.cpu.int8.winograd_source import int8_winograd_text
@@ -167,9 +166,7 @@ def _code(spec: LayerSpec, point: Point, entry: str) -> Int8WinogradCode:
         source=(source[0], source[1]),
         result=(spec.output.shape[2], spec.output.shape[3]),
         pads=op.pads[:2],
-        lanes=QUAD,
         tile=point["tile"],
-        pixels=most_tiles(point["blocks"]),
         blocks=point["blocks"],
         groups=point["chunk"],
         epilogue=op.epilogue,

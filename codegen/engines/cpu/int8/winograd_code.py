@@ -10,17 +10,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from codegen.engines.cpu.int8.conv_source import starts_and_factors
 from codegen.engines.cpu.int8.products import QUAD
-from codegen.engines.cpu.winograd_geometry import WinogradGeometry, spread_bytes
+from codegen.expression import Expression
 from codegen.tensor import Array, FloatArray
+from codegen.winograd import TAPS
 
 MOST_INPUT = 128  # magnitude of an input that is multiplied
 WORD_BITS = 32
+LINE_BYTES = 64
 SUM_BYTES, ELEMENT_BYTES = 4, 2  # of products' sums, of what is multiplied
 MOST_TILES = 8  # of a register tile
 
@@ -73,10 +76,23 @@ TRANSFORMS = {
 2016)."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Int8WinogradCode(WinogradGeometry):
-    """What the text depends on; `offset` is added to inputs."""
+@dataclass(frozen=True)
+class Int8WinogradCode:
+    """What the text depends on. `pixels` tiles by `blocks` blocks of output channels are in registers; `groups` times
+    as many tiles are transformed, multiplied and transformed back at a time: a chunk. `offset` is added to inputs.
+    """
 
+    entry: str
+    batch: int
+    channels: int
+    outputs: int
+    source: tuple[int, int]  # rows, columns
+    result: tuple[int, int]
+    pads: tuple[int, int]  # above, on the left
+    tile: int
+    blocks: int
+    groups: int
+    epilogue: Expression
     zero: int
     offset: int
     dtype: str
@@ -84,18 +100,74 @@ class Int8WinogradCode(WinogradGeometry):
     is_large: bool = False
 
     @property
+    def lanes(self) -> int:
+        """Channels of a block."""
+        return QUAD
+
+    @property
     def transform(self) -> IntegerTransform:
         return TRANSFORMS[self.tile]
 
     @property
+    def points(self) -> int:
+        """Products of an input and a filter tile, along one axis."""
+        return self.tile + TAPS - 1
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """Rows and columns of tiles in a picture."""
+        return -(-self.result[0] // self.tile), -(-self.result[1] // self.tile)
+
+    @property
+    def tiles(self) -> int:
+        """Tiles of the whole batch."""
+        return self.batch * self.grid[0] * self.grid[1]
+
+    @property
+    def pixels(self) -> int:
+        """Tiles of the largest register tile."""
+        return most_tiles(self.blocks)
+
+    @property
+    def group_count(self) -> int:
+        """Register tiles that all tiles are divided into, as evenly as it goes."""
+        return -(-self.tiles // self.pixels)
+
+    @cached_property
+    def heights(self) -> tuple[int, ...]:
+        """Tiles of the register tiles: one number, or two that are neighbours."""
+        least, larger = divmod(self.tiles, self.group_count)
+        return (least, least + 1) if larger else (least,)
+
+    @cached_property
+    def widths(self) -> tuple[int, ...]:
+        """Blocks of output channels of the register tiles: `blocks`, and what is left of all."""
+        whole = (self.blocks,) if self.out_blocks >= self.blocks else ()
+        rest = self.out_blocks % self.blocks
+        return (*whole, rest) if rest else whole
+
+    @property
+    def chunk_tiles(self) -> int:
+        """Tiles of the largest chunk."""
+        return min(self.tiles, self.groups * max(self.heights))
+
+    @property
+    def in_blocks(self) -> int:
+        return -(-self.channels // QUAD)
+
+    @property
+    def out_blocks(self) -> int:
+        return -(-self.outputs // QUAD)
+
+    @property
     def input_stride(self) -> int:
         """Elements from the transformed inputs of one product to those of the next."""
-        return spread_bytes(self.in_blocks * self.chunk_tiles * QUAD * ELEMENT_BYTES) // ELEMENT_BYTES
+        return _spread(self.in_blocks * self.chunk_tiles * QUAD * ELEMENT_BYTES) // ELEMENT_BYTES
 
     @property
     def product_stride(self) -> int:
         """Elements from the products of one point of a tile to those of the next."""
-        return spread_bytes(self.out_blocks * self.chunk_tiles * QUAD * SUM_BYTES) // SUM_BYTES
+        return _spread(self.out_blocks * self.chunk_tiles * QUAD * SUM_BYTES) // SUM_BYTES
 
     @property
     def input_bytes(self) -> int:
@@ -116,6 +188,11 @@ class Int8WinogradCode(WinogradGeometry):
     def weights_bytes(self) -> int:
         """Of the packed weights, behind which starts and factors lie."""
         return self.points**2 * self.out_blocks * self.panel * ELEMENT_BYTES
+
+
+def _spread(size_bytes: int) -> int:
+    """An odd number of cache lines: the planes of a tile lie in different sets."""
+    return (-(-size_bytes // LINE_BYTES) | 1) * LINE_BYTES
 
 
 def most_tiles(blocks: int) -> int:

@@ -11,9 +11,8 @@ from __future__ import annotations
 
 from codegen.engines.cpu.int8.moves import TEMPORARIES, Move, with_moves
 from codegen.engines.cpu.int8.products import QUAD
-from codegen.engines.cpu.int8.winograd_code import Int8WinogradCode
+from codegen.engines.cpu.int8.winograd_code import LINE_BYTES, Int8WinogradCode
 from codegen.engines.cpu.source import fill
-from codegen.engines.cpu.winograd_geometry import LINE_BYTES
 
 HALF_BYTES = 8  # four elements of 16 bits
 FETCHED_BYTES = 512  # from the weights in use to those fetched: longer than memory takes

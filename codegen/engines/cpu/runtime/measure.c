@@ -5,9 +5,9 @@
  *
  * DATA holds all inputs one after another, then the packed weights (float32); RESULT receives the outputs, then the
  * time of each repeat in seconds (float64). A repeat is the mean of as many calls as take a fair share of the
- * minimum total, at least one; calls that are not timed go before, for WARM_UP_S, at least one. Generated: measure_config.h with MEASURE_ENTRY, MEASURE_INPUT_COUNT, MEASURE_INPUT_SIZES,
- * MEASURE_WEIGHTS, MEASURE_OUTPUT_COUNT, MEASURE_OUTPUT_SIZES (elements), MEASURE_WORKSPACE (bytes) and MEASURE_THREADS: with more than one, pool.c
- * is linked in, and its threads are awake when a repeat begins.
+ * minimum total, at least one; calls that are not timed go before, for WARM_UP_S, at least one. What is timed is
+ * `measured` (measure.h): this file knows no kernel, and is compiled once for all. With MEASURE_THREADED pool.c is
+ * linked in, and its threads are awake when a repeat begins.
  *
  * With MEASURE_MODELLED the clock is a model's, which is read once: there is one call, and the model wakes, at
  * sched_yield, right before it. Caches then hold what they hold in a network, where the layer before was just computed.
@@ -22,30 +22,43 @@
 #include <sys/resource.h>
 #include <time.h>
 
-#include "measure_config.h"
 #if MEASURE_MODELLED
 #include <sched.h>
 #endif
-#if MEASURE_THREADS > 1
+#if MEASURE_THREADED
 #include "pool.h"
 #endif
-
-void MEASURE_ENTRY(const float *const *inputs, const float *weights, float *const *outputs, void *workspace, int part);
+#include "measure.h"
 
 /* Between two runs of a layer a network reads the weights of all its other layers. Calls take turns with copies of the
  * weights, so that they come from as far away as they will then. */
-enum { ROTATED_BYTES = 16 << 20, MOST_COPIES = 64, COPY_ELEMENTS = (MEASURE_WEIGHTS + 15) / 16 * 16 + 16 };
-#define COPIES_FOR_ALL (MEASURE_MODELLED ? 1 : ROTATED_BYTES / (COPY_ELEMENTS * (int)sizeof(float)))
-enum { COPIES = COPIES_FOR_ALL < 1 ? 1 : COPIES_FOR_ALL > MOST_COPIES ? MOST_COPIES : COPIES_FOR_ALL };
-#define NEXT_WEIGHTS() (weights + (size_t)(turn++ % COPIES) * COPY_ELEMENTS)
+enum { ROTATED_BYTES = 16 << 20, MOST_COPIES = 64 };
 
-#if MEASURE_THREADS > 1
-#define CALL() pool_run_kernel(threads, MEASURE_THREADS, MEASURE_ENTRY, inputs, NEXT_WEIGHTS(), outputs, workspace)
+static size_t copies_of(size_t copy_elements)
+{
+    const size_t copies = MEASURE_MODELLED ? 1 : ROTATED_BYTES / (copy_elements * sizeof(float));
+    return copies < 1 ? 1 : copies > MOST_COPIES ? MOST_COPIES : copies;
+}
+
+#if MEASURE_THREADED
+#define CALL() pool_run_kernel(threads, measured.threads, measured.entry, inputs, next_weights(&rotation), outputs, workspace)
 #else
-#define CALL() MEASURE_ENTRY(inputs, NEXT_WEIGHTS(), outputs, workspace, 0)
+#define CALL() measured.entry(inputs, next_weights(&rotation), outputs, workspace, 0)
 #endif
 
-enum { CPU_LIMIT_S = 120 * MEASURE_THREADS };
+typedef struct rotation {
+    const float *first;
+    size_t copy_elements, copies, turn;
+} rotation;
+
+static const float *next_weights(rotation *all)
+{
+    const size_t turn = all->turn;
+    all->turn = turn + 1 < all->copies ? turn + 1 : 0;
+    return all->first + turn * all->copy_elements;
+}
+
+enum { CPU_LIMIT_S = 120 };
 
 static double now_s(void)
 {
@@ -79,40 +92,42 @@ static void visit(const float *array, size_t bytes)
 
 int main(int argc, char **argv)
 {
-    static const size_t sizes[] = MEASURE_INPUT_SIZES;
-    const struct rlimit limit = {CPU_LIMIT_S, CPU_LIMIT_S}; /* a kernel that hangs, when nobody waits for it any more */
+    const rlim_t limit_s = CPU_LIMIT_S * (rlim_t)measured.threads;
+    const struct rlimit limit = {limit_s, limit_s}; /* a kernel that hangs, when nobody waits for it any more */
     setrlimit(RLIMIT_CPU, &limit);
-    static const size_t output_sizes[] = MEASURE_OUTPUT_SIZES;
-    const float *inputs[MEASURE_INPUT_COUNT];
-    float *outputs[MEASURE_OUTPUT_COUNT];
+    const size_t *const sizes = measured.input_elements, *const output_sizes = measured.output_elements;
+    const int input_count = measured.input_count, output_count = measured.output_count;
+    const float **inputs = malloc((size_t)input_count * sizeof *inputs);
+    float **outputs = malloc((size_t)output_count * sizeof *outputs);
     const int repeats = argc == 6 ? atoi(argv[3]) : 0;
     const double warm_up_s = argc == 6 ? atof(argv[4]) : 0.0;
     const double minimum_total_s = argc == 6 ? atof(argv[5]) : 0.0;
     FILE *data = argc == 6 ? fopen(argv[1], "rb") : NULL;
     if (!data || repeats < 1)
         return fail("usage: measure DATA RESULT REPEATS WARM_UP_S MINIMUM_TOTAL_S");
-    int good = 1;
-    for (int i = 0; i < MEASURE_INPUT_COUNT; ++i) {
+    int good = inputs && outputs;
+    for (int i = 0; i < input_count && good; ++i) {
         float *input = aligned_block(sizes[i] * sizeof(float));
         good = good && input && fread(input, sizeof(float), sizes[i], data) == sizes[i];
         inputs[i] = input;
     }
-    float *weights = aligned_block((size_t)COPIES * COPY_ELEMENTS * sizeof(float));
-    unsigned turn = 0;
-    for (int i = 0; i < MEASURE_OUTPUT_COUNT; ++i) {
+    const size_t copy_elements = (measured.weight_elements + 15) / 16 * 16 + 16, copies = copies_of(copy_elements);
+    float *weights = aligned_block(copies * copy_elements * sizeof(float));
+    rotation rotation = {weights, copy_elements, copies, 0};
+    for (int i = 0; i < output_count && good; ++i) {
         outputs[i] = aligned_block(output_sizes[i] * sizeof(float));
         good = good && outputs[i];
     }
-    void *workspace = aligned_block((size_t)MEASURE_WORKSPACE);
+    void *workspace = aligned_block(measured.workspace_bytes);
     double *times_s = malloc((size_t)repeats * sizeof(double));
     good = good && weights && workspace && times_s;
-    if (!good || fread(weights, sizeof(float), (size_t)MEASURE_WEIGHTS, data) != (size_t)MEASURE_WEIGHTS)
+    if (!good || fread(weights, sizeof(float), measured.weight_elements, data) != measured.weight_elements)
         return fail("data file is too short, or memory is out");
-    for (size_t i = 1; i < COPIES; ++i)
-        memcpy(weights + i * COPY_ELEMENTS, weights, (size_t)MEASURE_WEIGHTS * sizeof(float));
+    for (size_t i = 1; i < copies; ++i)
+        memcpy(weights + i * copy_elements, weights, measured.weight_elements * sizeof(float));
     fclose(data);
-#if MEASURE_THREADS > 1
-    pool *const threads = pool_new(MEASURE_THREADS);
+#if MEASURE_THREADED
+    pool *const threads = pool_new(measured.threads);
     if (!threads)
         return fail("threads cannot be started");
 #endif
@@ -122,10 +137,10 @@ int main(int argc, char **argv)
     (void)warm_up_s;
     (void)minimum_total_s;
     sched_yield();
-    visit(workspace, (size_t)MEASURE_WORKSPACE);
-    for (int i = 0; i < MEASURE_OUTPUT_COUNT; ++i)
+    visit(workspace, measured.workspace_bytes);
+    for (int i = 0; i < output_count; ++i)
         visit(outputs[i], output_sizes[i] * sizeof(float));
-    for (int i = 0; i < MEASURE_INPUT_COUNT; ++i)
+    for (int i = 0; i < input_count; ++i)
         visit(inputs[i], sizes[i] * sizeof(float));
 #else
     /* Pages, caches, threads, and a clock that rises with work; the last call is as fast as it gets. */
@@ -147,12 +162,12 @@ int main(int argc, char **argv)
         times_s[r] = (now_s() - begin_s) / (double)calls;
     }
 
-#if MEASURE_THREADS > 1
+#if MEASURE_THREADED
     pool_free(threads);
 #endif
     FILE *result = fopen(argv[2], "wb");
     good = result != NULL;
-    for (int i = 0; i < MEASURE_OUTPUT_COUNT && good; ++i)
+    for (int i = 0; i < output_count && good; ++i)
         good = fwrite(outputs[i], sizeof(float), output_sizes[i], result) == output_sizes[i];
     if (!good || fwrite(times_s, sizeof(double), (size_t)repeats, result) != (size_t)repeats || fclose(result) != 0)
         return fail("result file could not be written");
