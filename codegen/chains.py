@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from codegen.free_name import free_name
 from codegen.graph import Graph, LayerSpec, Node
 from codegen.operators.chain import Chain
+from codegen.operators.side_by_side import SideBySide
 
 MOST_WINDOWS = 3  # layers with a sliding window in one chain; an addition may follow
 
@@ -38,6 +39,30 @@ def chain_nodes(graph: Graph) -> tuple[ChainNode, ...]:
             taken.add(name)
             chains.append(ChainNode(_node(graph, name, first, last), first, last))
     return tuple(chains)
+
+
+def neighbours(graph: Graph) -> tuple[tuple[int, int], ...]:
+    """The numbers of every two nodes that follow each other and do not depend on each other."""
+    pairs = enumerate(zip(graph.nodes, graph.nodes[1:], strict=False))
+    return tuple((n, n + 1) for n, (one, other) in pairs if not {*one.outputs} & {*other.inputs})
+
+
+def node_side_by_side(graph: Graph, first: int, op: SideBySide, name: str = "") -> ChainNode | None:
+    """A node and the next one of the graph as one; None where these are not the operator's members, or depend on each
+    other. It is named `first+second`, as `free_name` has it, or as is said.
+    """
+    nodes = graph.nodes[first : first + 2]
+    if (first, first + 1) not in neighbours(graph):
+        return None
+    if tuple(LayerSpec.of(graph, node) for node in nodes) != tuple(one.spec for one in op.members):
+        return None
+    taken = {node.name for node in graph.nodes}
+    inputs, outputs, weights = (
+        tuple(tensor for node in nodes for tensor in getattr(node, kind))
+        for kind in ("inputs", "outputs", "weights")
+    )
+    own = name or free_name("+".join(node.name for node in nodes), taken)
+    return ChainNode(Node(own, op, inputs, outputs, weights), first, first + 1)
 
 
 def _ends(graph: Graph, first: int, outputs: frozenset[str]) -> Iterator[int]:

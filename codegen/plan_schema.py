@@ -25,7 +25,7 @@ from codegen.graph import LayerSpec
 from codegen.layout import Layout
 from codegen.operator_registry import registry
 from codegen.plan import PLAN_VERSION, Plan
-from codegen.schedule import Choice
+from codegen.schedule import Candidate, Choice
 from codegen.sparsity import Sparsity
 from codegen.tensor import TensorType
 
@@ -82,6 +82,7 @@ def _definitions() -> Schema:
         "TensorType": _dataclass(TensorType, dtype="Element"),
         "LayerSpec": _dataclass(LayerSpec),
         "Sparsity": _dataclass(Sparsity),
+        "Candidate": _dataclass(Candidate),
         "Operator": {
             "description": "What a layer computes: an operator with its parameters",
             "oneOf": [_reference(kind) for kind in operators.values()],

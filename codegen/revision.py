@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ast
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
@@ -19,6 +19,8 @@ from threading import Lock
 from codegen.algorithm import Algorithm, algorithm_named
 from codegen.engine_registry import engine_named
 from codegen.errors import ScheduleError
+from codegen.operators.side_by_side import members_of
+from codegen.schedule import Candidate
 
 PACKAGE = "codegen"
 OWN = Path(__file__).parent
@@ -31,6 +33,17 @@ BUNDLE_MODULE = "codegen.bundle.compiler"
 def algorithm_revision(algorithm: Algorithm) -> str:
     """The revision of an algorithm as it is installed; raises ScheduleError where its class has no source file."""
     return revision_of(type(algorithm).__module__, algorithm.engine)
+
+
+def candidate_revision(candidate: Candidate, algorithms: Mapping[str, Algorithm]) -> str:
+    """The revision of a candidate's algorithm, with those of its members where it is of several layers; raises as
+    `algorithm_revision`.
+    """
+    own = algorithm_revision(algorithms[candidate.choice.algorithm])
+    members = members_of(candidate)
+    if members == (candidate,):
+        return own
+    return _digest((own, *(algorithm_revision(algorithms[one.choice.algorithm]) for one in members)))
 
 
 @cache

@@ -72,7 +72,12 @@ class Choice:
 
 @dataclass(frozen=True)
 class Candidate:
-    """A layer and one way to compute it: the unit of measurement, identified by its content."""
+    """A layer and one way to compute it: the unit of measurement, identified by its content.
+
+    Fields:
+        spec: what the layer computes
+        choice: how it is computed
+    """
 
     spec: LayerSpec
     choice: Choice

@@ -22,9 +22,9 @@ class SectionStep:
     """A layer to compute, by an algorithm that the engine owns, from and to buffers of these names.
 
     `index`: its place in the plan, `entry`: the name of its C function, which layers that are equal but for their
-    weights share. `output_lines`: where the only output is a part of a concatenation in blocks, the lines from one
-    block to the next. `predicted_s`: how long it takes. `filled`: the share of its first input's elements that are
-    likely to be other than zero.
+    weights share. `output_lines`: for each output that is a part of a concatenation in blocks the lines from one
+    block to the next, None for others. `predicted_s`: how long it takes. `filled`: for each input the share of its
+    elements that are likely to be other than zero.
     """
 
     index: int
@@ -35,9 +35,9 @@ class SectionStep:
     weights: Sequence[FloatArray]
     reads: tuple[str, ...]
     writes: tuple[str, ...]
-    output_lines: int | None
+    output_lines: tuple[int | None, ...]
     predicted_s: float
-    filled: float = 1.0
+    filled: tuple[float, ...]
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -10,6 +10,7 @@ from codegen.expression import Expression
 from codegen.operator import Epilogued, Operator
 from codegen.operators.chain import Chain
 from codegen.operators.elementwise import Map
+from codegen.operators.side_by_side import SideBySide
 from codegen.plan import PlanStep
 
 HALF = 0.5  # of numbers that are as often below 0 as above
@@ -22,14 +23,19 @@ def filled_shares(steps: Iterable[PlanStep]) -> Mapping[str, float]:
     """
     found: dict[str, float] = {}
     for step in steps:
-        found.update(dict.fromkeys(step.outputs, _share(step, found)))
+        op = step.spec.op
+        if isinstance(op, SideBySide):
+            for member, own in op.shares():
+                share = _share(member.spec.op, step.inputs[own.inputs], found)
+                found.update(dict.fromkeys(step.outputs[own.outputs], share))
+        else:
+            found.update(dict.fromkeys(step.outputs, _share(op, step.inputs, found)))
     return found
 
 
-def _share(step: PlanStep, known: Mapping[str, float]) -> float:
-    op = step.spec.op
-    if op.moves_elements and step.inputs:
-        return float(np.mean([known.get(name, 1.0) for name in step.inputs]))
+def _share(op: Operator, inputs: Sequence[str], known: Mapping[str, float]) -> float:
+    if op.moves_elements and inputs:
+        return float(np.mean([known.get(name, 1.0) for name in inputs]))
     expression = _last(op)
     return HALF if expression is not None and _is_rectifying(expression) else 1.0
 

@@ -19,6 +19,7 @@ from codegen.operator import Operator
 from codegen.operators.concat import Concat
 from codegen.operators.relayout import Relayout
 from codegen.operators.reshape import Reshape
+from codegen.operators.side_by_side import SideBySide
 from codegen.plan import Plan, PlanStep
 
 
@@ -128,7 +129,8 @@ def _refusal(
     for part in concat.inputs:
         if part in inputs or part in outputs:
             return f"{part!r} is an input or an output of the network"
-        if len(producers[part].outputs) != 1:
+        producer = producers[part]
+        if len(producer.outputs) != 1 and not isinstance(producer.op, SideBySide):
             return f"{part!r} is one of several outputs of {producers[part].name!r}"
         if isinstance(producers[part].op, Reshape):
             return f"{part!r} may be a view"

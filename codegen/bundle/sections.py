@@ -122,7 +122,7 @@ def _step(
     task: Task, schedule: Schedule, weights: Sequence[FloatArray], filled: Mapping[str, float], prefix: str
 ) -> SectionStep:
     step = task.step
-    part = schedule.parts.get(task.writes[0]) if len(task.writes) == 1 else None
+    parts = [schedule.parts.get(buffer) for buffer in task.writes]
     return SectionStep(
         task.index,
         step.name,
@@ -132,9 +132,9 @@ def _step(
         weights,
         task.reads,
         task.writes,
-        part.output_lines if part else None,
+        tuple(part.output_lines if part else None for part in parts),
         step.predicted_s,
-        filled.get(step.inputs[0], 1.0) if step.inputs else 1.0,
+        tuple(filled.get(tensor, 1.0) for tensor in step.inputs),
     )
 
 

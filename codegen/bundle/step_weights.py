@@ -8,13 +8,14 @@ from typing import cast
 from codegen.algorithm import algorithm_named
 from codegen.bundle.filled import filled_shares
 from codegen.canonical import content_hash
-from codegen.chains import chain_nodes
+from codegen.chains import ChainNode, chain_nodes, node_side_by_side
 from codegen.engine_registry import engine_named
 from codegen.errors import PlanError
 from codegen.free_name import free_name
 from codegen.graph import Graph, LayerSpec
 from codegen.operators.relayout import Relayout
-from codegen.plan import Plan
+from codegen.operators.side_by_side import SideBySide
+from codegen.plan import Plan, PlanStep
 from codegen.stored_weights import StoresNarrow, weight_type
 from codegen.tensor import FloatArray
 
@@ -49,7 +50,9 @@ def as_stored(graph: Graph, plan: Plan) -> Graph:
 
 
 def weights_of_steps(graph: Graph, plan: Plan) -> list[tuple[FloatArray, ...]]:
-    """The constants of every step; raises PlanError unless every layer is in one step, alone or in a chain."""
+    """The constants of every step; raises PlanError unless every layer is in one step, alone, in a chain or side by
+    side with another.
+    """
     nodes = {node.name: node for node in graph.nodes}
     chains = {chain.node.name: chain for chain in chain_nodes(graph)}
     found: list[tuple[FloatArray, ...]] = []
@@ -58,7 +61,7 @@ def weights_of_steps(graph: Graph, plan: Plan) -> list[tuple[FloatArray, ...]]:
         if isinstance(step.spec.op, Relayout):
             found.append(())
             continue
-        chain = chains.get(step.name)
+        chain = _side_by_side(graph, step) or chains.get(step.name)
         node = chain.node if chain else nodes.get(step.name)
         if node is None or content_hash(LayerSpec.of(graph, node)) != step.spec_hash:
             raise PlanError(
@@ -82,3 +85,12 @@ def weights_of_steps(graph: Graph, plan: Plan) -> list[tuple[FloatArray, ...]]:
     if missing:
         raise PlanError(f"the plan has no step for layer {missing[0]!r}; make a new plan by `explore run`")
     return found
+
+
+def _side_by_side(graph: Graph, step: PlanStep) -> ChainNode | None:
+    """The two layers that a step computes at the same time; None where it does not."""
+    op = step.spec.op
+    first = next((n for n, node in enumerate(graph.nodes) if node.outputs[0] == step.outputs[0]), None)
+    if not isinstance(op, SideBySide) or first is None:
+        return None
+    return node_side_by_side(graph, first, op, step.name)

@@ -49,6 +49,7 @@ MODULES = (
     "roi_align",
     "sequence_axis",
     "sequences",
+    "side_by_side",
     "softmax",
     "spectrum",
     "split",

@@ -13,8 +13,9 @@ from codegen.canonical import content_hash
 from codegen.engine_registry import engine_named, layout_named
 from codegen.errors import ScheduleError
 from codegen.graph import LayerSpec
+from codegen.operators.side_by_side import members_of
 from codegen.program import CpuProgram, Program
-from codegen.revision import algorithm_revision
+from codegen.revision import candidate_revision
 from codegen.schedule import Candidate, Work
 from codegen.target import Target
 from codegen.tensor import AnyArray, TensorType
@@ -76,7 +77,8 @@ class JobBuilder:
 
     def revision(self, candidate: Candidate) -> str:
         """Of the candidate's algorithm as it is installed."""
-        return algorithm_revision(self._algorithm(candidate))
+        self._algorithm(candidate)
+        return candidate_revision(candidate, self.algorithms)
 
     def is_current(self, sample: Sample) -> bool:
         """Whether the code that was timed is what the sample's algorithm generates now."""
@@ -114,8 +116,9 @@ class JobBuilder:
 
 def is_current(sample: Sample, algorithms: Mapping[str, Algorithm]) -> bool:
     """Whether the code that was timed is what one of these algorithms generates now."""
-    algorithm = algorithms.get(sample.candidate.choice.algorithm)
-    return algorithm is not None and sample.revision == algorithm_revision(algorithm)
+    candidate = sample.candidate
+    names = {one.choice.algorithm for one in (candidate, *members_of(candidate))}
+    return names <= algorithms.keys() and sample.revision == candidate_revision(candidate, algorithms)
 
 
 def _size_bytes(program: Program) -> int:

@@ -28,6 +28,7 @@ from pathlib import Path
 from codegen.bundle import compile_bundle
 from codegen.canonical import content_hash
 from codegen.engines.cpu.threads import CHANNELS_SHARED, PIXELS_SHARED
+from codegen.operators.side_by_side import members_of
 from codegen.plan import Plan, PlanStep
 from codegen.revision import bundle_revision
 from codegen.schedule import Candidate
@@ -264,7 +265,10 @@ class _Contender:
     @cached_property
     def revision(self) -> str:
         """Of the whole network's code."""
-        return bundle_revision(frozenset(step.choice.algorithm for step in timed_steps(self.plan)))
+        every = (
+            one for step in timed_steps(self.plan) for one in (step.candidate, *members_of(step.candidate))
+        )
+        return bundle_revision(frozenset(one.choice.algorithm for one in every))
 
     def key(self, number: int, step: PlanStep) -> _Key:
         """Where a step was timed, in which network, in which round; and the revision of all that ran there."""

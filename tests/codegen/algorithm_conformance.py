@@ -45,6 +45,7 @@ OTHER_MACS = {
     "qpu_global_average": "an operation for each pixel",
     "qpu_global_maximum": "an operation for each pixel",
     "qpu_map": "an operation for each operand",
+    "qpu_side_by_side": "those of its layers' algorithms",
     "qpu_interpolation": "an operation for each neighbour",
 }
 

@@ -47,8 +47,10 @@ from codegen.operators.typed_map import TypedMap
 from codegen.operators.unique import Unique
 from codegen.requantization import requantized
 from codegen.sparsity import sparsity_of
+from codegen.target import Target
 from codegen.tensor import TensorType
 from tests.codegen.layers import convolution, inferred_layer, sum_of_two
+from tests.codegen.pairs import candidate, pair_spec
 
 RELU6 = clamp(RESULT, 0.0, 6.0)
 SAME = (1, 1, 1, 1)
@@ -176,7 +178,12 @@ def _pruned(layer: LayerSpec, nonzero: float, block: int = 1) -> LayerSpec:
 
 _SPARSE = _pruned(convolution(37, 53, (6, 7), Conv2d((1, 1), epilogue=RELU6)), 0.2)
 X, Y = Operand(0), Operand(1)
+_PI = Target("pi-zero", 12, "arm1176jzf-s", (), 1)
 LAYERS: dict[str, LayerSpec] = {
+    "side by side": pair_spec(
+        candidate("qpu_pointwise_relayed", convolution(24, 40, (11, 13), Conv2d((1, 1), epilogue=RELU)), _PI),
+        candidate("qpu_pool_rows", inferred_layer(Pool2d("max", (3, 3), pads=SAME), (1, 20, 13, 11)), _PI),
+    ),
     "strided tiles": convolution(10, 49, (27, 28), Conv2d((3, 3), (2, 2), SAME, epilogue=RELU)),
     "strided tiles of two images and a sum": _with_residual(
         inferred_layer(Conv2d((3, 3), (2, 2), (0, 1, 2, 0)), (2, 6, 13, 14), weights=((35, 6, 3, 3), (35,))),

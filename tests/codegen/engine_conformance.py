@@ -120,7 +120,11 @@ class EngineConformance:
             weights = [np.full(tensor.shape, index + 1, np.float32) for tensor in self.spec.weights]
             candidate = Candidate(self.spec, choice)
             runs.append(
-                [SectionStep(index, name, "f", algorithm, candidate, weights, reads, writes, None, 0.0)]
+                [
+                    SectionStep(
+                        index, name, "f", algorithm, candidate, weights, reads, writes, (None,), 0.0, (1.0,)
+                    )
+                ]
             )
             sizes.update(written)
             outputs += writes

@@ -33,7 +33,7 @@ def _code(algorithm: Algorithm, case: Case) -> str:
     if isinstance(algorithm, QpuAlgorithm):
         layer = algorithm.lower(case.spec, case.target, case.choice, case.weights)
         blocks = _digest("\n".join(map(_block_text, layer.blocks)).encode())
-        words = "\n".join(f"{word:016x}" for word in layer.code)
+        words = "\n".join(f"{word:016x}" for code in layer.codes for word in code)
         return f"uniforms {blocks}\nconstants {len(layer.weights)} words\n{words}\n"
     assert isinstance(algorithm, CpuAlgorithm)
     program = algorithm.emit(case.spec, case.target, case.choice, case.weights, "kernel")

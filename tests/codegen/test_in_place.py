@@ -193,7 +193,8 @@ ROW_MAJOR = {
     "qpu_global_maximum",
     "qpu_matrix_product",
 }
-WRITERS = sorted(name for name in algorithms() if name.startswith("qpu_") and name not in ROW_MAJOR)
+SEVERAL = {"qpu_side_by_side"}  # outputs: test_qpu_side_by_side.py
+WRITERS = sorted(name for name in algorithms() if name.startswith("qpu_") and name not in ROW_MAJOR | SEVERAL)
 
 
 @pytest.mark.parametrize("algorithm", WRITERS)

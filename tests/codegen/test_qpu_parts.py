@@ -71,7 +71,11 @@ def outputs(program: GpuProgram, candidate: Candidate, inputs: Sequence[FloatArr
     return memories
 
 
-IN_ONE_LAUNCH = {"qpu_pointwise_split_k", "qpu_im2col_split_k"}  # refused for more (test_qpu_split_k.py)
+IN_ONE_LAUNCH = {  # refused for more (test_qpu_split_k.py, test_qpu_side_by_side.py)
+    "qpu_pointwise_split_k",
+    "qpu_im2col_split_k",
+    "qpu_side_by_side",
+}
 
 
 @pytest.mark.parametrize(

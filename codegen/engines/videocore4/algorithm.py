@@ -33,3 +33,19 @@ class QpuAlgorithm(Algorithm, Protocol):
         blocks of its own.
         """
         ...
+
+
+@runtime_checkable
+class LowersEach(QpuAlgorithm, Protocol):
+    """One of layers with several outputs, each of which may be a part of a tensor with more channels."""
+
+    def lower_each(
+        self,
+        spec: LayerSpec,
+        target: Target,
+        choice: Choice,
+        weights: Sequence[FloatArray],
+        output_lines: Sequence[int | None],
+    ) -> QpuLayer:
+        """As `lower`, with the lines of each output."""
+        ...

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from codegen.algorithm import Algorithm
+from codegen.algorithm import Algorithm, algorithm_named
 from codegen.engine_registry import layout_named
-from codegen.engines.videocore4.algorithm import QpuAlgorithm
+from codegen.engines.videocore4.algorithm import LowersEach, QpuAlgorithm
 from codegen.engines.videocore4.cut_sums import SumsInOrder, mended
 from codegen.engines.videocore4.layer import QpuLayer
 from codegen.engines.videocore4.layout import Pixel16
@@ -19,6 +19,7 @@ from codegen.errors import PlanError, ScheduleError
 from codegen.launches import Filling, LaunchLimits, Piece
 from codegen.layout import Layout
 from codegen.memory_space import GPU
+from codegen.operators.side_by_side import SideBySide
 from codegen.program import Program
 from codegen.schedule import Candidate
 from codegen.section import Section, SectionStep, Share
@@ -136,8 +137,8 @@ class VideoCore4Engine:
         candidate: Candidate,
         target: Target,
         weights: Sequence[FloatArray],
-        filled: float = 1.0,
-        output_lines: int | None = None,
+        filled: Sequence[float] = (),
+        output_lines: Sequence[int | None] = (),
     ) -> QpuLayer:
         if algorithm.engine != self.name or not isinstance(algorithm, QpuAlgorithm):
             raise ScheduleError(
@@ -145,9 +146,29 @@ class VideoCore4Engine:
             )
         spec, choice = candidate.spec, candidate.choice
         dealt = dealt_to(target, parts_of(algorithm, candidate, target))
-        if isinstance(algorithm, SumsInOrder):
-            weights = mended(algorithm, spec, choice, weights, filled)
-        return algorithm.lower(spec, dealt, choice, weights, output_lines=output_lines)
+        weights = _mended(candidate, weights, filled)
+        if isinstance(algorithm, LowersEach):
+            return algorithm.lower_each(
+                spec, dealt, choice, weights, output_lines or (None,) * len(spec.outputs)
+            )
+        (lines,) = output_lines if len(output_lines) == 1 else (None,)
+        return algorithm.lower(spec, dealt, choice, weights, output_lines=lines)
+
+
+def _mended(
+    candidate: Candidate, weights: Sequence[FloatArray], filled: Sequence[float]
+) -> Sequence[FloatArray]:
+    """What a candidate, or each of those that are computed at the same time, computes with."""
+    op, algorithm = candidate.spec.op, algorithm_named(candidate.choice.algorithm)
+    if isinstance(op, SideBySide):
+        return [
+            own
+            for member, share in op.shares()
+            for own in _mended(member, weights[share.weights], filled[share.inputs])
+        ]
+    if isinstance(algorithm, SumsInOrder):
+        return mended(algorithm, candidate.spec, candidate.choice, weights, filled[0] if filled else 1.0)
+    return weights
 
 
 def _without_more(found: FloatArray, larger: FloatArray, plain: FloatArray) -> FloatArray:

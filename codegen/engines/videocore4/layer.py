@@ -47,7 +47,9 @@ class QpuLayer:
     `blocks[q]`: the uniform words of QPU q, or None for a QPU without work. `more`: further such blocks, with each of
     which a QPU goes through the kernel again, without waiting for the others. `then`: what runs when all QPUs have done
     this, as its second phase; `scratch_bytes`: memory that the first writes and the second reads. `apart`: bytes from
-    the weights' begin to the first input's, modulo a way of the L2; None where it does not matter.
+    the weights' begin to the first input's, modulo a way of the L2; None where it does not matter. `others`: more
+    kernels that QPUs run in the same phase; `runs[q]`: for QPU q's blocks in turn the number of the kernel that goes
+    through it, 0 for `code` and from 1 on for `others`; none where `code` goes through all.
     """
 
     code: tuple[int, ...]
@@ -57,6 +59,17 @@ class QpuLayer:
     then: QpuLayer | None = None
     scratch_bytes: int = 0
     apart: int | None = None
+    others: tuple[tuple[int, ...], ...] = ()
+    runs: tuple[tuple[int, ...], ...] = ()
+
+    @property
+    def codes(self) -> tuple[tuple[int, ...], ...]:
+        """Every kernel of the phase."""
+        return (self.code, *self.others)
+
+    def code_of(self, number: int, turn: int) -> tuple[int, ...]:
+        """The kernel that goes through a block of a QPU's, as `of_qpu` counts them."""
+        return self.codes[self.runs[number][turn]] if self.runs else self.code
 
     def of_qpu(self, number: int) -> list[tuple[Uniform, ...]]:
         """A QPU's blocks in turn; none for a QPU without work."""

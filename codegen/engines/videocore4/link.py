@@ -251,9 +251,9 @@ def _place_code(image: _Image, launches: Sequence[Sequence[LinkedLayer]], num_qp
     repeated = any(x.layer.more for layers in launches for x in layers)
     dispatch = image.append_code(_again()) if repeated else 0
     kernels: dict[tuple[int, ...], int] = {}
-    for layer in (x for layers in launches for x in layers):
-        if layer.layer.code not in kernels:
-            kernels[layer.layer.code] = image.append_code(layer.layer.code)
+    for kernel in (code for layers in launches for x in layers for code in x.layer.codes):
+        if kernel not in kernels:
+            kernels[kernel] = image.append_code(kernel)
     return _Code(entry, epilogue, idle, end, dispatch, barriers, kernels)
 
 
@@ -431,7 +431,7 @@ class _Writer:
         first = self._code.dispatch if n else self._code.epilogue if index == 0 else barrier
         if index == len(layers):
             return [first, self._code.end, 0], [0, 1]
-        kernel = self._code.idle if idle else self._code.kernels[layers[index].layer.code]
+        kernel = self._code.idle if idle else self._code.kernels[layers[index].layer.code_of(q, n)]
         following = (number, index + 1, q, 0) if last else (number, index, q, n + 1)
         return [first, kernel, self._blocks[following]], [0, 1, 2]
 

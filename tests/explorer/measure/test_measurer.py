@@ -78,7 +78,7 @@ def test_only_samples_of_the_algorithm_as_it_is_now_are_known(
 
         assert (measured_now(), measured_now()) == (1, 0)
         with monkeypatch.context() as patch:
-            patch.setattr("explorer.measure.jobs.algorithm_revision", lambda _: "another")
+            patch.setattr("explorer.measure.jobs.candidate_revision", lambda *_: "another")
             assert (measured_now(), measured_now()) == (1, 0)
         assert measured_now() == 0
         revisions = [sample.revision for sample in store.samples() if sample.role == "candidate"]
