@@ -8,8 +8,8 @@ from textwrap import indent
 from codegen.engines.cpu.source import fill
 from codegen.engines.cpu.toolchain import runtime_source
 
-POOL_FILES = ("pool.c", "pool.h")
-POOL_PIECES = ("pool.c",)  # of a threaded model.c, beside which pool.h lies
+POOL_FILES = ("pool.c", "pool.h", "pool_cpus.h")
+POOL_PIECES = ("pool_cpus.h", "pool.c")  # of a threaded model.c, beside which pool.h lies
 POOL_FLAGS = ("-pthread",)
 
 

@@ -40,13 +40,14 @@ def model_text(model: Model, surroundings: Surroundings = Surroundings()) -> str
     The kernels come first: none of the names behind them can disturb theirs.
     """
     pool = pool_text(model.sections.threads)
-    runtime = ["bundle.c", *(["bundle_gpu.c"] if model.image else [])]
+    threading = POOL_PIECES if model.sections.threads > 1 else ()
+    runtime = (*threading, "bundle.c", *(["bundle_gpu.c"] if model.image else []))
     return "\n".join(
         [
             fill(_START, name=c_comment(model.plan.model_name)),
             one_unit(model.sections.sources),
             fill(_INCLUDES, include_pool=pool["include_pool"], header=surroundings.header),
-            *(_piece(name) for name in (*POOL_PIECES[: model.sections.threads > 1], *runtime)),
+            *(_piece(name) for name in runtime),
             _tables(model, surroundings),
             _functions(model),
         ]
