@@ -22,7 +22,7 @@ class CalledEngine(ABC):
     memory = HOST_MEMORY
     launches = False
     keeps_cores_busy = True
-    program_files: tuple[str, ...] = ("measure.c", "measure.h")  # the harness around a kernel
+    program_files: tuple[str, ...] = ("measure.c",)  # the harness around a kernel
 
     def launch_limits(self, target: Target) -> LaunchLimits:
         """A call is no launch, and ends when it ends."""

@@ -8,14 +8,17 @@ from pathlib import Path
 
 import numpy as np
 
-from codegen.bundle.entries import kernel_file
+from codegen.bundle.entries import separate_kernel
 from codegen.bundle.pool import pool_files, pool_flags
 from codegen.element_type import FLOAT32
 from codegen.engines.cpu.toolchain import (
     KERNEL_FLAGS,
     compile_executable,
+    compile_object,
     compile_relocatable,
+    link_executable,
     runtime_source,
+    takes_objects,
 )
 from codegen.errors import ToolchainError
 from codegen.graph import LayerSpec
@@ -28,7 +31,7 @@ from microbench.errors import CandidateError
 from microbench.protocol import STANDARD, Timing
 
 CANDIDATE_LIMIT_S = 60.0
-DATA, RESULT, HEADER = "data.bin", "result.bin", "measure.h"
+DATA, RESULT = "data.bin", "result.bin"
 
 
 def time_kernel(
@@ -48,7 +51,8 @@ def time_kernel(
         executable = compile_kernel(program, target, job.candidate.spec, timing.modelled)
     except ToolchainError as error:
         raise CandidateError(f"{place}: {error}") from error
-    data = b"".join(map(_in_words, (*job.inputs, program.weights)))
+    images = map(_in_words, (*job.inputs, program.weights))
+    data = b"".join((_header(program, job.candidate.spec), *images))
     spans_s = (f"{timing.warm_up_s:g}", f"{timing.minimum_total_s:g}")
     arguments = (DATA, RESULT, str(job.repeats), *spans_s)
     finished = executor.execute(executable, arguments, {DATA: data}, (RESULT,), limit_s)
@@ -66,34 +70,27 @@ def compile_kernel(
     """
     flags = (*KERNEL_FLAGS, *pool_flags(pool_files(program.threads)))
     harness = _harness(target, flags, is_threaded=program.threads > 1, modelled=modelled)
-    return compile_executable(_sources(program, spec), target, flags, (str(harness),))
+    kernel = separate_kernel(program.entry, program.source)
+    if takes_objects(target):
+        return link_executable(
+            (compile_object({"kernel.c": kernel}, target, KERNEL_FLAGS), harness), target, flags
+        )
+    return compile_executable({"kernel.c": kernel}, target, flags, (str(harness),))
 
 
 @cache
 def _harness(target: Target, flags: tuple[str, ...], *, is_threaded: bool, modelled: bool) -> Path:
     """The object file that every kernel is linked with: it is compiled once."""
     choices = (f"-DMEASURE_THREADED={int(is_threaded)}", f"-DMEASURE_MODELLED={int(modelled)}")
-    sources = {name: runtime_source(name) for name in ("measure.c", HEADER)}
-    return compile_relocatable(sources | pool_files(2 if is_threaded else 1), target, (*flags, *choices))
+    sources = {"measure.c": runtime_source("measure.c"), **pool_files(2 if is_threaded else 1)}
+    return compile_relocatable(sources, target, (*flags, *choices))
 
 
-def _sources(program: CpuProgram, spec: LayerSpec) -> dict[str, str]:
-    """The kernel, and what the harness must know of it."""
+def _header(program: CpuProgram, spec: LayerSpec) -> bytes:
+    """What the harness must know of a kernel, at the beginning of its data."""
     inputs, outputs = _words(program.input_sizes, spec.inputs), _words(program.output_sizes, spec.outputs)
-    measured = "\n".join(
-        [
-            f'#include "{HEADER}"',
-            f"static const size_t measured_inputs[] = {{{_sizes(inputs)}}};",
-            f"static const size_t measured_outputs[] = {{{_sizes(outputs)}}};",
-            "const measured_kernel measured = {",
-            f"    {program.entry}, {program.threads}, {len(inputs)}, {len(outputs)},",
-            f"    measured_inputs, measured_outputs, {program.weights.size}u, {program.workspace_bytes}u,",
-            "};",
-            "",
-        ]
-    )
-    kernel = kernel_file(program.entry, program.source)
-    return {"kernel.c": f"{kernel}\n{measured}", HEADER: runtime_source(HEADER)}
+    counts = (program.threads, len(inputs), len(outputs), program.weights.size, program.workspace_bytes)
+    return np.array([*counts, *inputs, *outputs], dtype="<u8").tobytes()
 
 
 def _words(sizes: Sequence[int], types: Sequence[TensorType]) -> list[int]:
@@ -107,10 +104,6 @@ def _words(sizes: Sequence[int], types: Sequence[TensorType]) -> list[int]:
 def _in_words(image: Array) -> bytes:
     data = image.astype(image.dtype.newbyteorder("<"), copy=False).tobytes()
     return data.ljust(-(-len(data) // WORD_BYTES) * WORD_BYTES, b"\0")
-
-
-def _sizes(sizes: Sequence[int]) -> str:
-    return ", ".join(f"{size}u" for size in sizes)
 
 
 def _parsed(memory: bytes, job: Job, program: CpuProgram, place: str) -> tuple[FloatArray, tuple[float, ...]]:

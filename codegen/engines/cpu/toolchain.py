@@ -90,6 +90,21 @@ def compile_executable(
     return _compiled(sources, target, (*DIALECT, *flags), (*LIBRARIES, *libraries), "program")
 
 
+def takes_objects(target: Target) -> bool:
+    """Whether kernels are compiled one by one and linked, so that those that were compiled before need not be again:
+    not with zig, which takes longer to start than to compile one.
+    """
+    return target.compiler[:1] in ((), ("",)) and shutil.which("cc") is not None
+
+
+def link_executable(objects: Sequence[Path], target: Target, flags: Sequence[str] = ()) -> Path:
+    """An executable for the target from files that `compile_object` and `compile_relocatable` gave; raises
+    ToolchainError as they do.
+    """
+    words = (*(str(path) for path in objects), *LIBRARIES)
+    return _compiled({}, target, (*DIALECT, *flags), words, "program")
+
+
 def compile_shared(
     sources: Mapping[str, str], target: Target, flags: Sequence[str] = (), libraries: Sequence[str] = ()
 ) -> Path:
@@ -124,7 +139,7 @@ def runtime_texts() -> tuple[str, ...]:
 def _compiled(
     sources: Mapping[str, str], target: Target, flags: Sequence[str], libraries: Sequence[str], product: str
 ) -> Path:
-    if not any(name.endswith(".c") for name in sources):
+    if not libraries and not any(name.endswith(".c") for name in sources):
         raise ToolchainError("nothing to compile: no source ends in .c")
     triple, *target_flags = target.compiler or ("",)
     if not triple and "-static" in flags and shutil.which("cc") is None:
