@@ -20,6 +20,7 @@ from tests.codegen.built import Built, Case, built, bytes_of, cases, targets_of
 
 POISONS = {"NaN": np.float32(np.nan), "inf": np.float32(np.inf), "-inf": np.float32(-np.inf)}
 SPARSE = {
+    "cpu_sparse_compiled_conv",
     "cpu_sparse_conv",
     "cpu_sparse_chain",
     "cpu_sparse_fully_connected",
@@ -27,6 +28,7 @@ SPARSE = {
 OTHER_MACS = {
     "cpu_sparse_chain": "products of weights that are not zero",
     "cpu_sparse_fully_connected": "products of weights that are not zero",
+    "cpu_sparse_compiled_conv": "products of weights that are not zero",
     "cpu_sparse_conv": "products of weights that are not zero",
     "cpu_int8_dot": "one for the four products that an instruction sums",
     "cpu_int8_winograd": "products of transformed tiles, which are fewer",

@@ -21,6 +21,7 @@ ON_AARCH64 = {
     "cpu_int8_packed": A53,
     "cpu_int8_winograd": A53,
     "cpu_int8_dot": A76,
+    "cpu_sparse_compiled_conv": A53,
 }  # that apply there alone: their C is beside their assembly
 AVX2 = Target(name="avx2", qpus=0, cpu="x86-64-v3", compiler=("", "-O1"), cores=2)
 GUARD = 64  # elements
