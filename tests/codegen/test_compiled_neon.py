@@ -13,6 +13,7 @@ from codegen.engines.cpu.sparse.compiled_neon import MOST_OUTPUTS, group_bounds
 from codegen.engines.cpu.sparse.compiled_schedule import Product, Vector, scheduled
 from codegen.expression import RELU, RESULT, Expression, clamp
 from codegen.graph import LayerSpec
+from codegen.operators.chain import Chain
 from codegen.operators.conv2d import Conv2d
 from codegen.program import CpuProgram
 from codegen.schedule import Candidate
@@ -71,6 +72,34 @@ def test_instructions_and_c_compute_the_same(spec: LayerSpec, band: int, block: 
     layout = layout_named(candidate.choice.output_layout)
     results = [layout.unpack(np.asarray(image), spec.output) for image in images]
     np.testing.assert_allclose(results[0], results[1], atol=1e-5 * np.abs(results[1]).max())
+
+
+@pytest.mark.needs("instruction counting")
+@pytest.mark.parametrize("band", [1, 4])
+def test_a_chain_that_skips_zeros_computes_what_one_that_multiplies_does(band: int) -> None:
+    first = sparse(10, 30, (9, 12), Conv2d((1, 1), epilogue=RELU), 0.8)
+    second = convolution(30, 30, (9, 12), Conv2d((3, 3), (2, 2), (1, 1, 1, 1), groups=30))
+    chain = Chain((first, second), ((0,), (-1,)))
+    spec = LayerSpec(chain, first.inputs, second.outputs, first.weights + second.weights)
+    algorithm = algorithms()["cpu_blocked_chain"]
+    with open_board("pi-3-64") as board:
+        builder, results = JobBuilder(board.target, 0, algorithms()), []
+        for zeros in ("multiplied", "skipped"):
+            axes = algorithm.space(spec, board.target).axes
+            point = {axis.name: axis.values[0] for axis in axes} | {
+                "zeros": zeros,
+                "band": band,
+                "halos": "kept",
+            }
+            job = builder.job(Candidate(spec, algorithm.choice(spec, board.target, point)))
+            program = job.program
+            assert isinstance(program, CpuProgram)
+            in_c = replace(program, source=without_assembly(program.source))
+            results += [
+                np.asarray(board.measure(replace(job, program=one)).output) for one in (program, in_c)
+            ]
+    for other in results[1:]:
+        np.testing.assert_allclose(other, results[0], atol=1e-5 * np.abs(results[0]).max())
 
 
 @pytest.mark.parametrize("outputs", [1, 24, 25, 97])

@@ -13,14 +13,14 @@ from codegen.engine_registry import layout_named
 from codegen.engines.cpu.blocked.bands import BANDS_TEXT, Bands
 from codegen.engines.cpu.blocked.chain_stages import (
     Stage,
+    StageCode,
     count_stage,
-    pack_stage,
+    packed_stage,
     stage_call,
     stage_code,
-    stage_text,
     stages_of,
 )
-from codegen.engines.cpu.blocked.conv_source import CHANNELS_OUTER, PIXELS_OUTER, ConvCode
+from codegen.engines.cpu.blocked.conv_source import CHANNELS_OUTER, PIXELS_OUTER
 from codegen.engines.cpu.blocked.geometry import Image
 from codegen.engines.cpu.blocked.kernel import (
     IN_BLOCKS,
@@ -30,11 +30,11 @@ from codegen.engines.cpu.blocked.kernel import (
     blocked_layout,
     blocks_of,
 )
-from codegen.engines.cpu.blocked.window_source import WindowCode
 from codegen.engines.cpu.instructions import Count, input_bytes, loads_of, weight_bytes
 from codegen.engines.cpu.kernel import checked_workspace
 from codegen.engines.cpu.machine import FLOAT_BYTES, TileRegisters, cache_bytes, is_scalar
 from codegen.engines.cpu.source import fill, round_up
+from codegen.engines.cpu.sparse.chain_stage import SparseCode
 from codegen.engines.cpu.threads import LINE, Share, own_workspace, threads_axis
 from codegen.graph import LayerSpec
 from codegen.operators.chain import Chain
@@ -45,6 +45,7 @@ from codegen.tensor import FloatArray
 
 BAND_ROWS = (1, 2, 4, 8, 16)
 RECOMPUTED, KEPT = "recomputed", "kept"
+MULTIPLIED, SKIPPED = "multiplied", "skipped"
 
 
 class CpuBlockedChain(BlockedKernel):
@@ -59,12 +60,15 @@ class CpuBlockedChain(BlockedKernel):
         outer: what the outer loop walks: pixels (the weights are passed over again for each tile) or channels (the
             activations are)
         input: how the first input lies: in blocks (channel<lanes>) or row_major (nchw)
+        zeros: of weights of pointwise layers: multiplied, or skipped by instructions made of the pattern; where the
+            target has those and a layer has zeros
     """
 
     name = "cpu_blocked_chain"
     axis_names: ClassVar[AxisNames] = {
         "halos": (RECOMPUTED, KEPT),
         "outer": (PIXELS_OUTER, CHANNELS_OUTER),
+        "zeros": (MULTIPLIED, SKIPPED),
         **INPUT_NAMES,
     }
 
@@ -77,8 +81,10 @@ class CpuBlockedChain(BlockedKernel):
         overlaps = any(stage.windows.rows.taps > stage.windows.rows.stride for stage in stages[1:])
         fills_block = spec.inputs[0].shape[1] >= self.lanes(target)
         source = IN_BLOCKS if fills_block or not stages[0].is_dense else ROW_MAJOR
+        skips = self.registers(target).scheduled and any(stage.can_skip for stage in stages)
         return (
             self.lanes_axis(target),
+            *((Axis("zeros", (MULTIPLIED, SKIPPED)),) if skips else ()),
             Axis("band", bands),
             Axis("halos", (RECOMPUTED, KEPT) if overlaps else (KEPT,)),
             Axis("outer", (PIXELS_OUTER, CHANNELS_OUTER)),
@@ -107,13 +113,18 @@ class CpuBlockedChain(BlockedKernel):
     def work(self, spec: LayerSpec, target: Target, choice: Choice) -> Work:
         plan = _ChainPlan(spec, {**choice.splits, **choice.tiles}, "chain", self.registers(target))
         batch, cache = spec.output.shape[0], cache_bytes(target)
-        count, macs = Count(), 0.0
+        count, macs, zeros = Count(), 0.0, 0
         for stage, code, rows in zip(plan.stages, plan.codes, plan.bands.computed(plan.shares), strict=True):
             count_stage(count, code, stage, batch * rows, target)
             op_macs = stage.spec.weights[0].elements if stage.weights else 0
+            if isinstance(code, SparseCode):
+                assert stage.spec.sparsity is not None
+                zeros += op_macs - stage.spec.sparsity.weights
+                op_macs = stage.spec.sparsity.weights
             macs += float(op_macs) * batch * np.prod(stage.spec.output.shape[2:])
         bands = sum(len(plan.bands_of(share)) for share in plan.shares)
-        streamed = loads_of(weight_bytes(spec), batch * bands, cache) + input_bytes(spec)
+        constants = weight_bytes(spec) - FLOAT_BYTES * zeros
+        streamed = loads_of(constants, batch * bands, cache) + input_bytes(spec)
         outputs = float(spec.output.elements)
         count.add(outputs, stores=1)
         count.alu = max(count.alu, macs)
@@ -121,7 +132,8 @@ class CpuBlockedChain(BlockedKernel):
             spec,
             macs,
             streamed,
-            float(plan.workspace_bytes + weight_bytes(spec)),
+            float(plan.workspace_bytes + constants),
+            constant_bytes=constants,
             balance=Share(spec.output.shape[2], choice.threads).balance,
             workspace_bytes=choice.threads * plan.workspace_bytes,
         )
@@ -130,9 +142,10 @@ class CpuBlockedChain(BlockedKernel):
         self, spec: LayerSpec, target: Target, choice: Choice, weights: Sequence[FloatArray], entry: str
     ) -> CpuProgram:
         plan = _ChainPlan(spec, {**choice.splits, **choice.tiles}, entry, self.registers(target))
-        parts, offsets, size, left = [], [], 0, list(weights)
+        parts, texts, offsets, size, left = [], [], [], 0, list(weights)
         for stage, code in zip(plan.stages, plan.codes, strict=True):
-            packed, bias = pack_stage(code, left[: stage.weights])
+            text, packed, bias = packed_stage(code, left[: stage.weights])
+            texts.append(text)
             left = left[stage.weights :]
             offsets.append((size, size + bias))
             padded = np.zeros(round_up(packed.size, LINE), dtype=np.float32)
@@ -145,7 +158,7 @@ class CpuBlockedChain(BlockedKernel):
             for layout, tensor in zip(layouts, (*spec.inputs, spec.output), strict=True)
         ]
         return CpuProgram(
-            source=_text(plan, choice.threads, offsets, sizes),
+            source="".join(texts) + _text(plan, choice.threads, offsets, sizes),
             entry=entry,
             weights=np.concatenate(parts),
             input_sizes=tuple(sizes[:-1]),
@@ -192,7 +205,7 @@ class _ChainPlan:
         )
 
     @cached_property
-    def codes(self) -> tuple[ConvCode | WindowCode, ...]:
+    def codes(self) -> tuple[StageCode, ...]:
         _, channels, height, width = self.spec.inputs[0].shape
         first = (
             Image.row_major(channels, height, width)
@@ -201,9 +214,20 @@ class _ChainPlan:
         )
         sources = (first, *self.images[:-1])
         return tuple(
-            stage_code(stage, f"{self.entry}_s{i}", source, result, self.point["outer"], self.registers)
+            stage_code(
+                stage, f"{self.entry}_s{i}", source, result, self.point["outer"], self.registers, self.skips
+            )
             for i, (stage, source, result) in enumerate(zip(self.stages, sources, self.images, strict=True))
         )
+
+    @property
+    def skips(self) -> bool:
+        return self.point.get("zeros") == SKIPPED
+
+    @property
+    def scratch_elements(self) -> int:
+        """For operands of a layer whose zeros are skipped."""
+        return max((code.planes.elements for code in self.codes if isinstance(code, SparseCode)), default=0)
 
     @cached_property
     def buffer_sizes(self) -> tuple[int, ...]:
@@ -216,7 +240,7 @@ class _ChainPlan:
     @property
     def workspace_bytes(self) -> int:
         """What one thread needs."""
-        return FLOAT_BYTES * sum(self.buffer_sizes)
+        return FLOAT_BYTES * (sum(self.buffer_sizes) + round_up(self.scratch_elements, LINE))
 
 
 def _chain(spec: LayerSpec) -> Chain:
@@ -243,7 +267,7 @@ def _text(plan: _ChainPlan, threads: int, offsets: Sequence[tuple[int, int]], si
         )
     for i, (stage, code, (weights, bias)) in enumerate(zip(plan.stages, plan.codes, offsets, strict=True)):
         if i < last:
-            blocks = blocks_of(stage.spec.output.shape[1], code.lanes)
+            blocks = blocks_of(stage.spec.output.shape[1], code.result.lanes)
             computed.append(
                 f"lines_kept(b{i}, l{i}, n{i}, {blocks}, {code.result.block}, {code.result.row});"
             )
@@ -264,9 +288,10 @@ def _text(plan: _ChainPlan, threads: int, offsets: Sequence[tuple[int, int]], si
     for i, size in enumerate(plan.buffer_sizes):
         buffers.append(f"float *const b{i} = buffers + {offset};")
         offset += size
+    if plan.skips:
+        buffers.append(f"float *const scratch = buffers + {offset};")
     states = [f"lines l{i} = {{0, 0, 0}};" for i in range(last)]
-    texts = "".join(stage_text(code) for code in plan.codes)
-    return texts + fill(
+    return fill(
         BANDS_TEXT + _ENTRY,
         entry=plan.entry,
         share=share.declaration,

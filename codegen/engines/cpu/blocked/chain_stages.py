@@ -16,6 +16,7 @@ from codegen.engines.cpu.blocked.pool import pool_code
 from codegen.engines.cpu.blocked.window_source import WindowCode, window_text
 from codegen.engines.cpu.instructions import ADDRESS_INSTRUCTIONS, LOOP_INSTRUCTIONS, Count
 from codegen.engines.cpu.machine import TileRegisters
+from codegen.engines.cpu.sparse.chain_stage import SparseCode, can_skip, count_sparse, sparse_stage
 from codegen.expression import RESULT, Expression, as_clamp, clamp
 from codegen.graph import LayerSpec
 from codegen.operators.chain import Chain
@@ -29,6 +30,9 @@ from codegen.windows import Windows
 MOST_BLOCKS = 4
 LATENCY_PIXELS = 8  # sums that have to grow at the same time: two a cycle, four cycles each
 TILE_OVERHEAD = 0.5  # of a tile, in sums
+
+
+StageCode = ConvCode | WindowCode | SparseCode
 
 
 @dataclass(frozen=True)
@@ -51,6 +55,11 @@ class Stage:
     def is_dense(self) -> bool:
         """Whether every output channel reads all input channels."""
         return isinstance(self.spec.op, Conv2d) and self.spec.op.groups == 1
+
+    @property
+    def can_skip(self) -> bool:
+        """Whether it has zeros that can be skipped."""
+        return self.addend is None and can_skip(self.spec)
 
     @property
     def is_depthwise(self) -> bool:
@@ -78,9 +87,11 @@ def stages_of(chain: Chain) -> tuple[Stage, ...] | None:
 
 
 def stage_code(
-    stage: Stage, entry: str, source: Image, result: Image, outer: str, registers: TileRegisters
-) -> ConvCode | WindowCode:
-    """The parameters of the stage's span function between two pictures."""
+    stage: Stage, entry: str, source: Image, result: Image, outer: str, registers: TileRegisters, skips: bool
+) -> StageCode:
+    """The parameters of the stage's span function between two pictures; `skips`: zeros, where that can be."""
+    if skips and stage.can_skip:
+        return SparseCode(entry, stage.spec, source, result)
     lanes, spec = result.lanes, stage.spec
     if stage.is_dense:
         op = spec.op
@@ -107,16 +118,16 @@ def stage_code(
     return replace(code, source=source, result=result, ordered=registers.ordered)
 
 
-def stage_text(code: ConvCode | WindowCode) -> str:
-    """The C text of the stage's functions."""
-    return conv_text(code) if isinstance(code, ConvCode) else window_text(code)
-
-
-def stage_call(code: ConvCode | WindowCode, stage: Stage, lines: str, places: Sequence[str]) -> str:
+def stage_call(code: StageCode, stage: Stage, lines: str, places: Sequence[str]) -> str:
     """The statement that computes rows [lines.first, lines.have). `places`: C expressions of source, its first row,
-    weights, bias, addend, result and its first row.
+    weights, bias, addend, result and its first row; `scratch` is memory for a layer whose zeros are skipped.
     """
     source, source_first, weights, bias, addend, result, result_first = places
+    if isinstance(code, SparseCode):
+        return (
+            f"{code.entry}_span({source}, {source_first}, {weights}, scratch, {result}, {result_first}, "
+            f"{lines}.first, {lines}.have);"
+        )
     blocks = blocks_of(stage.spec.output.shape[1], code.lanes)
     rows = f"{lines}.first", f"{lines}.have"
     if isinstance(code, ConvCode):
@@ -132,18 +143,23 @@ def stage_call(code: ConvCode | WindowCode, stage: Stage, lines: str, places: Se
     )
 
 
-def pack_stage(code: ConvCode | WindowCode, weights: Sequence[FloatArray]) -> tuple[FloatArray, int]:
-    """Packed weights with the bias behind them, and where the bias begins."""
+def packed_stage(code: StageCode, weights: Sequence[FloatArray]) -> tuple[str, FloatArray, int]:
+    """The C text of the stage's functions, its packed weights with the bias, and where that begins."""
+    if isinstance(code, SparseCode):
+        return *sparse_stage(code, weights), 0
     if isinstance(code, ConvCode):
-        return pack_conv(weights, code), code.weights_size
+        return conv_text(code), pack_conv(weights, code), code.weights_size
     if not weights:
-        return np.zeros(0, dtype=np.float32), 0
+        return window_text(code), np.zeros(0, dtype=np.float32), 0
     packed = pack_depthwise(weights, code)
-    return packed, packed.size - blocks_of(weights[0].shape[0], code.lanes) * code.lanes
+    return window_text(code), packed, packed.size - blocks_of(weights[0].shape[0], code.lanes) * code.lanes
 
 
-def count_stage(count: Count, code: ConvCode | WindowCode, stage: Stage, rows: int, target: Target) -> None:
+def count_stage(count: Count, code: StageCode, stage: Stage, rows: int, target: Target) -> None:
     """Adds the instructions that computing `rows` rows takes."""
+    if isinstance(code, SparseCode):
+        count_sparse(count, code, rows)
+        return
     columns = code.windows.columns
     taps = code.windows.rows.taps * columns.taps
     blocks = blocks_of(stage.spec.output.shape[1], code.lanes)

@@ -119,12 +119,12 @@ class Planes:
         return f"{columns} - {vector} % {self.row_vectors} * 4 < 4 ? {columns} - {vector} % {self.row_vectors} * 4 : 4"
 
 
-def planes_text(entry: str, planes: Planes) -> str:
+def planes_text(entry: str, planes: Planes, plane: int | None = None) -> str:
     """`<entry>_planes(x, first, count, top, rows, tile)`: of input channels [first, first + count) what the rows of
-    outputs [top, top + rows) read; x in blocks of four channels.
+    outputs [top, top + rows) read; x in blocks of four channels of `plane` pixels, None: those of the layer.
     """
     rows, columns = planes.windows.rows, planes.windows.columns
-    plane = rows.inputs * columns.inputs
+    plane = rows.inputs * columns.inputs if plane is None else plane
     if planes.is_pointwise:
         return fill(
             _POINTWISE, entry=entry, width=columns.outputs, plane=plane, pitch=planes.channels * LANES
