@@ -46,6 +46,7 @@ def windows(stride: int, epilogue: Expression = RESULT) -> Conv2d:
         (sparse(40, 30, (7, 7), windows(1), 0.9), 7, 16),
         (sparse(9, 12, (8, 13), windows(2), 0.8), 2, 9),
         (sparse(30, 5, (40, 40), windows(1), 0.9), 16, 30),
+        (sparse(30, 5, (63, 40), windows(1), 0.995), 63, 30),
     ],
     ids=[
         "cut",
@@ -56,6 +57,7 @@ def windows(stride: int, epilogue: Expression = RESULT) -> Conv2d:
         "odd",
         "strided",
         "far operands",
+        "far operands, few weights",
     ],
 )
 def test_instructions_and_c_compute_the_same(spec: LayerSpec, band: int, block: int) -> None:

@@ -113,9 +113,9 @@ class _Function:
 
     @property
     def stream(self) -> FloatArray:
-        """The biases, and the weights up to a whole vector."""
+        """The biases, and the weights up to a whole vector behind the last."""
         values = self.matrix.T[np.nonzero(self.matrix.T)]
-        padded = np.zeros(round_up(values.size, CHANNELS), dtype=np.float32)
+        padded = np.zeros(round_up(values.size, CHANNELS) + CHANNELS, dtype=np.float32)
         padded[: values.size] = values
         return padded if self.bias is None else np.concatenate([self.bias, padded])
 
@@ -164,7 +164,7 @@ def _biases(outputs: int) -> list[str]:
 def _products(
     operands: Sequence[int], rows: Sequence[int], places: Sequence[int], registers: range
 ) -> list[str]:
-    """In stretches whose operands and weights offsets reach."""
+    """In stretches whose operands and weights offsets reach; each reads whole vectors of weights from its first on."""
     lines: list[str] = [f"add {ODD_LOWER}, {LOWER}, #4", f"add {ODD_UPPER}, {UPPER}, #4"]
     bases, base, streamed, first = (LOWER, UPPER, ODD_LOWER, ODD_UPPER), 0, 0, 0
     while first < len(operands):
@@ -173,7 +173,6 @@ def _products(
             if not 0 <= places[operands[end]] - base <= REACH:
                 break
             end += 1
-        end = end if end == len(operands) else first + (end - first) // CHANNELS * CHANNELS
         if end == first:
             before, base = base, max(0, places[operands[first]] - BEHIND) // HALF_BYTES * HALF_BYTES
             lines += [line for name in bases for line in _moved(name, base - before)]
