@@ -14,7 +14,7 @@ from explorer.compose.demands import ANYWHERE
 from explorer.compose.homes import Homes
 from explorer.compose.labels import PreparedStep
 from explorer.compose.marks import EARNED, NEED, ON_GPU, ON_HOST, PART, Marks
-from explorer.compose.offers import Offer
+from explorer.compose.offers import Offer, writes_parts
 from explorer.compose.problem import Problem
 from explorer.compose.steps import ComposedStep
 from explorer.compose.timed_candidates import TimedCandidate
@@ -69,7 +69,6 @@ def _offers(
         mask = marks.field(choice.input_layouts[0], NEED)
         yield Offer(((node.inputs[0], mask),), choice.output_layouts, ANYWHERE, False, "view")
         return
-    is_part = len(node.outputs) == 1 and choice.output_layouts[0] in engine.part_layouts
     pairs = tuple(dict.fromkeys(zip(node.inputs, choice.input_layouts, strict=True)))
     tells = [pair for pair in pairs if len(homes.spaces(pair[1])) > 1]
     for every in product(
@@ -78,7 +77,7 @@ def _offers(
         asked: dict[str, int] = {}
         for (tensor, layout), bits in zip(pairs, every, strict=True):
             asked[tensor] = asked.get(tensor, 0) | marks.field(layout, bits)
-        yield Offer(tuple(asked.items()), choice.output_layouts, engine.writes, is_part)
+        yield Offer(tuple(asked.items()), choice.output_layouts, engine.writes, writes_parts(node, timed))
     if isinstance(node.op, Concat) and {*choice.input_layouts} == {choice.output_layout}:
         layout = choice.output_layout
         if problem.can_place(node, layout):

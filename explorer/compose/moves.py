@@ -15,6 +15,7 @@ from codegen.operators.concat import Concat
 from codegen.operators.reshape import Reshape
 from codegen.plan import buffer_name
 from explorer.compose.held import Buffer, Copy, Held, Place, space_of
+from explorer.compose.offers import writes_parts
 from explorer.compose.problem import OUTSIDE_LAYOUT, Problem
 from explorer.compose.shortest_paths import Layer, Move, Waypoint
 from explorer.compose.steps import ComposedStep
@@ -53,7 +54,9 @@ class Moves:
         for index, node in enumerate(self._graph.nodes):
             places.append(len(layers))
             layers.append(Layer(partial(self._from_node, index, places), Waypoint(index)))
-            changes = [layer for tensor in node.outputs for layer in self._relayout_layers(tensor, index)]
+            behind = (tensor for pair in self._problem.pairs_behind(index) for tensor in pair.outputs)
+            written = dict.fromkeys((*node.outputs, *behind))
+            changes = [layer for tensor in written for layer in self._relayout_layers(tensor, index)]
             layers += [layer._replace(place=Waypoint(index, True)) for layer in changes[:1]] + changes[1:]
         return tuple(layers)
 
@@ -223,21 +226,26 @@ class Moves:
         return all(after.of(copy.tensor) for copy in optional)
 
     def _destinations(self, step: ComposedStep, held: Held) -> Iterator[tuple[Buffer, ...]]:
-        """The buffers that a step's outputs may be written to: each its own, or a single one a part of a
-        concatenation's.
-        """
-        choice, engine = step.timed.candidate.choice, step.timed.engine
-        own = (
-            [self._buffer(tensor, layout, place) for place in self._places(tensor, layout, engine)]
-            for tensor, layout in zip(step.tensors, choice.output_layouts, strict=True)
-        )
-        yield from product(*own)
-        if step.node is None or len(step.tensors) != 1 or choice.output_layout not in engine.part_layouts:
+        """The buffers that a step's outputs may be written to: each its own, or a part of a concatenation's."""
+        layouts = step.timed.candidate.choice.output_layouts
+        may_be_parts = step.node is not None and writes_parts(step.node, step.timed)
+        written = tuple(zip(step.tensors, layouts, strict=True))
+        yield from self._homes(written, step.timed.engine, held, may_be_parts)
+
+    def _homes(
+        self, written: Sequence[tuple[str, str]], engine: Engine, held: Held, may_be_parts: bool
+    ) -> Iterator[tuple[Buffer, ...]]:
+        if not written:
+            yield ()
             return
-        (tensor,) = step.tensors
-        for whole in self._problem.wholes(tensor, choice.output_layout):
-            for buffer in self._parts(tensor, whole, choice.output_layout, engine, held):
-                yield (buffer,)
+        (tensor, layout), *others = written
+        homes = [self._buffer(tensor, layout, place) for place in self._places(tensor, layout, engine)]
+        for whole in self._problem.wholes(tensor, layout) if may_be_parts else ():
+            homes += self._parts(tensor, whole, layout, engine, held)
+        for home in homes:
+            behind = held.with_copies((Copy(tensor, layout, home),))
+            for rest in self._homes(others, engine, behind, may_be_parts):
+                yield (home, *rest)
 
     def _parts(self, tensor: str, whole: Node, layout: str, engine: Engine, held: Held) -> Iterator[Buffer]:
         existing = held.buffer(buffer_name(whole.output, layout))

@@ -9,6 +9,7 @@ from typing import Literal, NamedTuple
 from codegen.bundle.tasks import is_view
 from codegen.graph import Node
 from codegen.operators.concat import Concat
+from codegen.operators.side_by_side import SideBySide
 from explorer.compose.activity import Activity, Rule
 from explorer.compose.demands import ANYWHERE, Demands
 from explorer.compose.problem import Problem
@@ -52,6 +53,12 @@ def offers_of(problem: Problem, node: Node, demands: Demands, activity: Activity
     return {offer: tuple(ways.values()) for offer, ways in found.items()}
 
 
+def writes_parts(node: Node, timed: TimedCandidate) -> bool:
+    """Whether what a way computes may be parts of concatenations in place."""
+    can_write = len(node.outputs) == 1 or isinstance(node.op, SideBySide)
+    return can_write and timed.engine.part_layouts.issuperset(timed.candidate.choice.output_layouts)
+
+
 def _offers(problem: Problem, node: Node, timed: TimedCandidate, demands: Demands) -> Iterator[Offer]:
     choice, engine = timed.candidate.choice, timed.engine
     if is_view(timed.candidate.spec, choice):
@@ -63,8 +70,7 @@ def _offers(problem: Problem, node: Node, timed: TimedCandidate, demands: Demand
         mask = demands.need(layout) | demands.bound(layout, engine.reads)
         asked[tensor] = asked.get(tensor, 0) | mask
     if not any(map(demands.contradicts, asked.values())):
-        is_part = len(node.outputs) == 1 and choice.output_layouts[0] in engine.part_layouts
-        yield Offer(tuple(asked.items()), choice.output_layouts, engine.writes, is_part)
+        yield Offer(tuple(asked.items()), choice.output_layouts, engine.writes, writes_parts(node, timed))
     if isinstance(node.op, Concat) and {*choice.input_layouts} == {choice.output_layout}:
         layout = choice.output_layout
         if problem.can_place(node, layout):

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from itertools import product
 from typing import NamedTuple
 
 from codegen.bundle.tasks import can_place, is_view
-from codegen.chains import ChainNode, chain_nodes
+from codegen.chains import ChainNode, chain_nodes, neighbours, node_side_by_side
 from codegen.engine_registry import engines as all_engines
+from codegen.free_name import free_name
 from codegen.graph import Graph, LayerSpec, Node
 from codegen.operators.chain import Chain
 from codegen.operators.concat import Concat
 from codegen.operators.relayout import Relayout
+from codegen.operators.side_by_side import SideBySide
 from explorer.compose.steps import ComposedStep, Prices
 from explorer.compose.timed_candidates import TimedCandidate, TimedCandidates, efficient, relayout_spec
 from explorer.errors import CompositionError
@@ -36,7 +39,9 @@ class Sides(NamedTuple):
 
 class Problem:
     """A graph with its ways. `engines`: those that layers may run on, None for all; `chains`: whether layers may be
-    computed together; `sides`: where single layers have to run. Raises CompositionError naming a layer that has no way.
+    computed together, as chains or two at the same time; `sides`: where single layers have to run.
+
+    Raises CompositionError naming a layer that has no way.
     """
 
     def __init__(
@@ -52,7 +57,9 @@ class Problem:
         self._sides = sides
         self.prices = prices
         self.ways: dict[str, tuple[TimedCandidate, ...]] = {}  # by the name of a node or chain
-        self.chains: dict[int, list[ChainNode]] = {}  # those that were timed, by their first node's number
+        self.chains: dict[
+            int, list[ChainNode]
+        ] = {}  # layers together that were timed, by the first one's number
         self._timed_candidates = timed_candidates
         self.engines = tuple(all_engines() if engines is None else engines)
         self._allowed: dict[LayerSpec, tuple[TimedCandidate, ...]] = {}
@@ -61,7 +68,7 @@ class Problem:
         self._places: dict[tuple[str, str], bool] = {}
         for node in graph.nodes:
             self.ways[node.name] = self._ways_of_node(node)
-        for chain in chain_nodes(graph) if chains else ():
+        for chain in (*chain_nodes(graph), *self._side_by_side()) if chains else ():
             members = graph.nodes[chain.first : chain.last + 1]
             ways = self._on_sides(members, self.allowed(LayerSpec.of(graph, chain.node)))
             if ways:
@@ -78,7 +85,7 @@ class Problem:
         ways = {spec: tuple(of_one) for spec, of_one in taken.items()}
         for node in self.graph.nodes:
             ways.setdefault(LayerSpec.of(self.graph, node), self.ways[node.name])
-        chains = any(isinstance(spec.op, Chain) for spec in taken)
+        chains = any(isinstance(spec.op, (Chain, SideBySide)) for spec in taken)
         return Problem(self.graph, ways, self.prices, self.engines, chains, self._sides)
 
     @cached_property
@@ -167,6 +174,11 @@ class Problem:
             for source, target in product(self.layouts, wanted):
                 yield from self.relayouts(tensor, source, target)
 
+    def pairs_behind(self, number: int) -> tuple[Node, ...]:
+        """What computes the node of that number and the one before it at the same time."""
+        chains = self.chains.get(number - 1, ())
+        return tuple(one.node for one in chains if one.last == number and isinstance(one.node.op, SideBySide))
+
     def wholes(self, tensor: str, layout: str) -> Iterator[Node]:
         """The concatenations that could be in place in that layout, with this tensor as a part."""
         for whole in self.graph.consumers(tensor):
@@ -188,6 +200,19 @@ class Problem:
                 f"{' or '.join(sorted(self.engines))}: register an algorithm for it"
             )
         return allowed
+
+    def _side_by_side(self) -> Iterator[ChainNode]:
+        """Every two layers that were timed at the same time, in one way and another."""
+        specs = [spec for spec in self._timed_candidates if isinstance(spec.op, SideBySide)]
+        taken: set[str] = set()
+        for first, _ in neighbours(self.graph) if specs else ():
+            for spec in specs:
+                assert isinstance(spec.op, SideBySide)
+                found = node_side_by_side(self.graph, first, spec.op)
+                if found is not None:
+                    name = free_name(found.node.name, taken)
+                    taken.add(name)
+                    yield replace(found, node=replace(found.node, name=name))
 
     def _on_sides(
         self, nodes: Sequence[Node], ways: tuple[TimedCandidate, ...]

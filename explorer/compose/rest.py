@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from codegen.plan import buffer_name
 from explorer.compose.demands import ANYWHERE, Demands
 from explorer.compose.held import Copy, Held, space_of
@@ -39,13 +41,21 @@ class Rest:
     def _sought(self, place: Waypoint, active: int, there: dict[str, int]) -> float:
         if not place.is_behind:
             return self._least(place.node, active, there) - self._paid(place.node, there)
-        outputs = self._problem.graph.nodes[place.node].outputs
-        masks = tuple(there.pop(tensor) for tensor in outputs)
-        return self._least_behind(place.node, active, there, masks) - self._paid(place.node + 1, there)
+        nodes = (self._problem.graph.nodes[place.node], *self._problem.pairs_behind(place.node))
+        return min(
+            self._least_behind(place.node, active, dict(there), node.outputs)
+            for node in nodes
+            if there.keys() >= {*node.outputs}
+        )
 
-    def _least_behind(self, node: int, active: int, there: dict[str, int], masks: tuple[int, ...]) -> float:
-        """The same where the layouts of a node's outputs are still to be changed."""
-        outputs = self._problem.graph.nodes[node].outputs
+    def _least_behind(self, node: int, active: int, there: dict[str, int], outputs: Sequence[str]) -> float:
+        """The same where the layouts of outputs, the last that were written, are still to be changed."""
+        masks = tuple(there.pop(tensor) for tensor in outputs)
+        return self._behind(node, active, there, outputs, masks) - self._paid(node + 1, there)
+
+    def _behind(
+        self, node: int, active: int, there: dict[str, int], outputs: Sequence[str], masks: tuple[int, ...]
+    ) -> float:
         demands = self._suffixes.demands
         sources = tuple(demands.needed(mask)[0] for mask in masks)
         placed = [demands.placed_in(mask) for mask in masks]

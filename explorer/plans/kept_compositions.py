@@ -8,8 +8,9 @@ from functools import cached_property
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from codegen.canonical import content_hash
-from codegen.chains import chain_nodes
+from codegen.chains import chain_nodes, node_side_by_side
 from codegen.graph import Node
+from codegen.operators.side_by_side import SideBySide
 from explorer.compose.compose import Composition, priced
 from explorer.compose.memory_use import held_bytes
 from explorer.compose.steps import ComposedStep
@@ -82,13 +83,23 @@ class KeptCompositions:
 
     def _step(self, kept: _Step) -> ComposedStep:
         return ComposedStep(
-            None if kept.node is None else self._nodes[kept.node],
+            None if kept.node is None else self._node(kept.node, kept.tensors[0], self._ways[kept.candidate]),
             kept.tensors,
             self._ways[kept.candidate],
             kept.is_view,
             kept.in_place,
             kept.starts_launch,
         )
+
+    def _node(self, name: str, tensor: str, way: TimedCandidate) -> Node:
+        op, graph = way.candidate.spec.op, self._found.network.graph
+        if not isinstance(op, SideBySide):
+            return self._nodes[name]
+        first = next(n for n, node in enumerate(graph.nodes) if tensor in node.outputs)
+        found = node_side_by_side(graph, first, op, name)
+        if found is None:
+            raise KeyError(name)
+        return found.node
 
     @cached_property
     def _basis(self) -> str:

@@ -21,6 +21,7 @@ from explorer.search.budget import Left
 from explorer.search.layer_search import Kind, SearchSettings
 from explorer.search.recalled import Recalled, basis_of
 from explorer.search.request import Request
+from explorer.search.side_by_side import side_by_side
 from explorer.search.state import Searched, SearchState, observations
 from explorer.search.strategy import Strategy
 from explorer.terminal.progress import Outlook, Progress
@@ -80,7 +81,8 @@ def search(
 ) -> SearchResult:
     """Searches every distinct layer of a fused graph and the layout changes between them.
 
-    Where GPU memory does not hold the fastest plan, the changes of layout that no strategy asked for are measured last.
+    Where GPU memory does not hold the fastest plan, the changes of layout that no strategy asked for are measured
+    behind all that was. Last come layers of the fastest plan that may be computed at the same time.
 
     `prior`: what other networks and boards taught, for the cost model to begin with.
 
@@ -115,6 +117,8 @@ def search(
     if exceeds_gpu_memory(searched.graph, state.timed_candidates, searched.overheads, target) and (
         due := left.within(_crossings(state))
     ):
+        measure(due)
+    if due := _affordable(side_by_side(state), state, left):
         measure(due)
     state.keep_programs()
     return SearchResult(

@@ -9,7 +9,7 @@ from functools import cached_property
 
 from codegen.chains import chain_nodes
 from codegen.graph import Graph, LayerSpec, Node
-from codegen.schedule import Candidate
+from codegen.schedule import Candidate, Work
 from cost_models.model import CostModel, Observation, Prediction
 from cost_models.roofline import RooflineModel
 from explorer.compose.compose import compose
@@ -84,8 +84,10 @@ class SearchState:
         self.prior = prior
         self._predictions: dict[str, Prediction] = {}  # of the model as it is, by hash
         self.best_s: float | None = None  # of the fastest plan that a strategy has composed, to be told
-        admission = Admission(settings.restrictions, self.graph, self._jobs.target, searched.admits)
-        self.layers: Layers = {}
+        self._settings = settings
+        self._admission = Admission(settings.restrictions, self.graph, self._jobs.target, searched.admits)
+        admission = self._admission
+        self.layers: dict[LayerSpec, LayerSearch] = {}
         self.relayouts: Layers = {}
         self.layers = layer_searches(self.graph, self._jobs, settings, admission)
         self._extend(self.layers.values())
@@ -127,6 +129,19 @@ class SearchState:
         """The layer that a candidate computes."""
         spec = candidate.spec
         return self.layers[spec] if spec in self.layers else self.relayouts[spec]
+
+    def consider(self, spec: LayerSpec) -> LayerSearch | None:
+        """Takes in layers that are computed together, where some algorithm does; None where none does."""
+        if spec not in self.layers:
+            found = layer_search(spec, self._jobs, self._settings.for_chains, self._admission)
+            if not found.algorithms:
+                return None
+            self.layers[spec] = found
+        return self.layers[spec]
+
+    def work(self, candidate: Candidate) -> Work:
+        """What a candidate asks of the machine."""
+        return self._jobs.work(candidate)
 
     def record(self, samples: Iterable[Sample]) -> None:
         """Takes in what the measurer found out."""

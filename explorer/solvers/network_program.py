@@ -13,6 +13,7 @@ from math import inf
 from typing import NamedTuple
 
 from codegen.engine_registry import engine_named
+from codegen.operators.side_by_side import SideBySide
 from explorer.compose.activity import ASLEEP, Activity
 from explorer.compose.demands import Demands
 from explorer.compose.layout_changes import LayoutChanges
@@ -68,6 +69,7 @@ class NetworkProgram:
             str, dict[tuple[int, int], list[int]]
         ] = {}  # by a reader's number and what it asks for
         self._provided: dict[str, list[_Provided]] = {}
+        self._pairs: dict[int, list[int]] = {}  # by the first layer's number
         self._build()
 
     def steps(self, ones: Iterable[int]) -> tuple[ComposedStep, ...]:
@@ -94,6 +96,8 @@ class NetworkProgram:
         for begins, readings in enumerate(self._readings):
             for reading in readings:
                 self._read(begins, reading)
+        for begins, variables in self._pairs.items():
+            self._pass_by(begins, variables)
         self._provide(-1, self._graph.inputs)
         for number, node in enumerate(self._graph.nodes):
             self._provide(number, node.outputs)
@@ -108,8 +112,21 @@ class NetworkProgram:
             for active, behind, price, way in choices:
                 is_view, in_place = offer.free == "view", offer.free == "in place"
                 step = ComposedStep(reading.node, reading.node.outputs, way.timed, is_view, in_place)
-                arc = Arc((*before, active), (reading.after - 1, 0, behind), (step,))
-                self._note(reading, offer, self._variable(arc, price))
+                is_pair = isinstance(reading.node.op, SideBySide)
+                arc = Arc((*before, active), (begins if is_pair else reading.after - 1, 0, behind), (step,))
+                variable = self._variable(arc, price)
+                self._note(reading, offer, variable)
+                if is_pair:
+                    self._pairs.setdefault(begins, []).append(variable)
+
+    def _pass_by(self, first: int, pairs: Sequence[int]) -> None:
+        """From behind the outputs of a pair's first layer to those of its second, where a pair was computed."""
+        arcs = (
+            Arc((*self._behind(first), active), (first + 1, 0, active), ())
+            for active in range(len(self._activity.states))
+        )
+        passed = {self._variable(arc, 0.0): 1.0 for arc in arcs}
+        self.program.require(passed | dict.fromkeys(pairs, -1.0), 0, 0)
 
     def _note(self, reading: Reading, offer: Offer, variable: int) -> None:
         for tensor, mask in offer.inputs:

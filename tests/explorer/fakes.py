@@ -117,12 +117,13 @@ class FakeBoard:
             raise CandidateError("it does not fit")
         spec, choice = job.candidate.spec, job.candidate.choice
         values_of_layer = layer_values(spec, 0)
-        result = evaluate_layer(spec, values_of_layer.inputs, values_of_layer.weights)[0].astype(np.float32)
-        if self._wrong is not None and self._wrong(job.candidate):
-            result = result + np.float32(0.5)
-        return Measurement(
-            (self._law(job.candidate),), "host", layout_named(choice.output_layout).pack(result)
-        )
+        added = np.float32(0.5 if self._wrong is not None and self._wrong(job.candidate) else 0.0)
+        results = evaluate_layer(spec, values_of_layer.inputs, values_of_layer.weights)
+        images = [
+            layout_named(name).pack(result.astype(np.float32) + added)
+            for name, result in zip(choice.output_layouts, results, strict=True)
+        ]
+        return Measurement((self._law(job.candidate),), "host", np.concatenate(images))
 
     def run_bundle(self, bundle: Path, inputs: tuple[FloatArray, ...]) -> BundleRun:
         raise BoardError("the fake board runs no bundle")

@@ -14,7 +14,7 @@ from codegen.engines.videocore4.side_by_side import behind_others, side_by_side
 from codegen.errors import ScheduleError
 from codegen.graph import LayerSpec
 from codegen.operators.side_by_side import SideBySide
-from codegen.schedule import Axis, AxisNames, Candidate, Choice, Point, Space, Work, values
+from codegen.schedule import Axis, AxisNames, Candidate, Choice, Phase, Point, Space, Work, values
 from codegen.stored_weights import weight_type
 from codegen.target import Target
 from codegen.tensor import FloatArray
@@ -88,6 +88,15 @@ class QpuSideBySide(AlgorithmBase):
         both = _sum(*works)
         even = both.instructions / target.qpus
         return replace(both, balance=max(1.0, longest / even) if even else 1.0)
+
+    def phases(self, spec: LayerSpec, target: Target, choice: Choice) -> tuple[Phase, ...]:
+        """Those of both layers, as if the second came behind the first."""
+        found: list[Phase] = []
+        for member, own in zip(_members(spec), _targets(target, choice.splits), strict=True):
+            algorithm = algorithm_named(member.choice.algorithm)
+            whole = Phase(member, algorithm.work(member.spec, own, member.choice))
+            found += algorithm.phases(member.spec, own, member.choice) or (whole,)
+        return tuple(found)
 
     def lower(
         self,
