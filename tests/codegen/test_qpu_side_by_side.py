@@ -30,7 +30,7 @@ from codegen.engines.videocore4.registers import (
     VPM_WRITE_SETUP,
     A,
 )
-from codegen.engines.videocore4.stores import Stores, beside, stores_of, waiting
+from codegen.engines.videocore4.stores import ROWS, Stores, beside, stores_of, waiting
 from codegen.errors import ScheduleError
 from codegen.expression import RELU
 from codegen.graph import LayerSpec
@@ -67,7 +67,10 @@ def pairs(images: int, target: Target) -> dict[str, LayerSpec]:
         "qpu_winograd_channels", convolution(images, 32, 64, (14, 12), 3), target, pixel_tiles=1
     )
     rows = candidate("qpu_pool_rows", pool, target)
+    unfolded = candidate("qpu_im2col_channels", convolution(images, 24, 64, (7, 9), 3), target, pixel_tiles=1)
+    lanes = candidate("qpu_pointwise_channels", convolution(images, 48, 64, (9, 7), 1), target, pixel_tiles=1)
     return {
+        "channels on lanes and unfolded": pair_spec(lanes, unfolded),
         "1x1 and 3x3": pair_spec(point, window),
         "phases and pool": pair_spec(winograd, rows),
         "pool and phases": pair_spec(rows, winograd),
@@ -187,6 +190,19 @@ def test_kernels_wait_only_where_the_other_fills_what_they_read() -> None:
     assert beside(even, long) == (waiting(even), long)
     assert stores_of(waiting(even)).last == frozenset()
     assert stores_of(waiting(even)).first == stores_of(even).first
+
+
+def test_rows_of_a_set_up_that_is_not_known() -> None:
+    k = Assembler()
+    k.mov(NULL, MUTEX)
+    k.mov(VPM_WRITE_SETUP, A(4))
+    k.mov(VPM_WRITE, A(1))
+    k.mov(VPM_WRITE_SETUP, A(5))
+    k.mov(DMA_STORE_ADDRESS, A(2))
+    k.mov(MUTEX_RELEASE, 0)
+    k.label("behind")
+    k.mov(NULL, 0)
+    assert stores_of(k.assemble()) == Stores(ROWS, ROWS)
 
 
 def test_the_vpm_without_the_mutex() -> None:

@@ -112,9 +112,9 @@ class _Section:
         if _writes(fact, VPM_SETUP):
             self._set_up(fact.immediate)
         if VPM in fact.outputs:
-            rows = self._next_rows()
+            is_known, rows = self.row is not None, self._next_rows()
             self.filled |= rows
-            if not self.has_stored:
+            if is_known and not self.has_stored:
                 self.before |= rows
             if not self.is_alone:
                 self.first |= rows
