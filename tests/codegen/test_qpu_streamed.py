@@ -10,7 +10,7 @@ import pytest
 from codegen.algorithm import algorithm_named
 from codegen.engine_registry import layout_named
 from codegen.engines.videocore4.algorithm import QpuAlgorithm
-from codegen.engines.videocore4.algorithms.matrices import MIXED, SCALARS, UNIFORMS
+from codegen.engines.videocore4.algorithms.matrices import BEFORE, MIXED, SCALARS, UNIFORMS
 from codegen.engines.videocore4.kernels.streamed import STREAMED_ROWS
 from codegen.engines.videocore4.link import link_single
 from codegen.engines.videocore4.parts import dealt_to
@@ -30,7 +30,13 @@ NAMES = {CONSTANT: "qpu_fully_connected_rows", TWO: "qpu_matrix_product"}
 
 
 def choice_of(spec: LayerSpec, target: Target, rows: int, scalars: str) -> Choice:
-    point: Point = {"pixel_tiles": 1, "neighbours": "channels", "rows": rows, "scalars": scalars}
+    point: Point = {
+        "pixel_tiles": 1,
+        "neighbours": "channels",
+        "rows": rows,
+        "scalars": scalars,
+        "ordering": BEFORE,
+    }
     name = NAMES.get(spec, "qpu_fully_connected_rows")
     copied: Point = {} if name == "qpu_fully_connected_rows" else {"second": "copied"}
     return algorithm_named(name).choice(spec, target, {**point, **copied})
@@ -89,6 +95,7 @@ def test_refusals() -> None:
                 "neighbours": "channels",
                 "rows": 22,
                 "scalars": UNIFORMS,
+                "ordering": BEFORE,
                 "second": "in_place",
             },
         )

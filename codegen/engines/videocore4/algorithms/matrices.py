@@ -28,6 +28,7 @@ from codegen.tensor import Shape, TensorType
 
 IN_PLACE, COPIED = SECONDS = "in_place", "copied"
 MIXED, UNIFORMS = SCALARS = "mixed", "uniforms"
+BEFORE, MEANWHILE = ORDERINGS = "before", "meanwhile"
 
 
 @dataclass(frozen=True)
@@ -82,10 +83,16 @@ class Product:
         """Between the end of a stored line and the next row's."""
         return WORD_BYTES * (self.columns - LANES)
 
-    def stream_bytes(self, rows: int, scalars: str) -> int:
-        """From the stream of one tile of so many rows to the next one's."""
+    def stream_bytes(self, rows: int, scalars: str, ordering: str) -> int:
+        """From the stream of one tile of so many rows to the next one's, no line of which is read ahead of it where it
+        may not be there yet.
+        """
         words = rows if scalars == UNIFORMS else STREAMED
-        return LINE_BYTES * block_lines(self.depth // LANES * words)
+        ahead = self._ahead_lines(rows, scalars) if ordering == MEANWHILE else 0
+        return LINE_BYTES * block_lines(self.depth // LANES * words + ahead)
+
+    def _ahead_lines(self, rows: int, scalars: str) -> int:
+        return -(-AHEAD_WORDS * rows // LANES) if scalars == UNIFORMS else 1
 
     def vector_bytes(self, scalars: str) -> int:
         """The same of their vectors."""
@@ -98,11 +105,11 @@ class Product:
     def column_starts(self) -> tuple[int, ...]:
         return starts(self.columns, COLUMNS)
 
-    def first_bytes(self, rows: int, scalars: str) -> int:
+    def first_bytes(self, rows: int, scalars: str, ordering: str) -> int:
         """Of the first matrix in the order of tiles of so many rows; what is read ahead of it is no other phase's."""
         tiles = self.batches * len(self.row_starts(rows))
-        ahead = -(-AHEAD_WORDS * rows // LANES) * LINE_BYTES if scalars == UNIFORMS else 0
-        of_tile = self.stream_bytes(rows, scalars) + self.vector_bytes(scalars)
+        ahead = LINE_BYTES * self._ahead_lines(rows, scalars) if scalars == UNIFORMS else 0
+        of_tile = self.stream_bytes(rows, scalars, ordering) + self.vector_bytes(scalars)
         return tiles * of_tile + ahead + GPU_MEMORY.guard_bytes
 
     def second_bytes(self) -> int:
@@ -111,21 +118,23 @@ class Product:
         """
         return LINE_BYTES * VECTORS * block_lines(1 + self.depth + ROWS_BEHIND)
 
-    def copied(self, spec: LayerSpec) -> LayerSpec:
-        """What puts the second matrix into that order: [tile][row][32 columns]. Rows that fill up the distance to the
-        next tile are the last one.
+    def copied(self, spec: LayerSpec, tiles: int) -> LayerSpec:
+        """What puts so many tiles of the second matrix, from the first one's on, into that order: [tile][row][32
+        columns]. Rows that fill up the distance to the next tile are the last one.
         """
         assert self.second is not None
         rows = self.second_bytes() // (WORD_BYTES * COLUMNS)
         row, column = (1, self.summed) if self.transposed else (self.columns, 1)
         order = np.pad(self.order(), (0, rows - self.depth), "edge")
+        matrices = range(0, self.batches * self.summed * self.columns, self.summed * self.columns)
+        starts = [matrix + column * start for matrix in matrices for start in self.column_starts]
         op = Rearrange(
-            (self.batches, len(self.column_starts), rows, COLUMNS),
-            (self.summed * self.columns, 0, 0, column),
+            (1, tiles, rows, COLUMNS),
+            (0, 0, 0, column),
             0,
             (
                 (),
-                tuple(column * start for start in self.column_starts),
+                tuple(starts[:tiles]),
                 tuple(np.where(order == NOWHERE, NOWHERE, row * order).tolist()),
                 (),
             ),

@@ -4,58 +4,63 @@ activations the second may be transposed.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import reduce
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from codegen.algorithm_base import AlgorithmBase
 from codegen.engines.videocore4.algorithms.arrangements import arrangement
-from codegen.engines.videocore4.algorithms.channel_lanes import QpuTiles
 from codegen.engines.videocore4.algorithms.gathered_lines import GatheredLines
-from codegen.engines.videocore4.algorithms.gemm import NEIGHBOURS, at_a_time, in_turn
+from codegen.engines.videocore4.algorithms.gemm import NEIGHBOURS, OTHER_CHANNELS, at_a_time, in_turn
 from codegen.engines.videocore4.algorithms.geometry import (
-    bounds,
     busiest_share,
     dealt,
     divisors,
     tile_count,
 )
 from codegen.engines.videocore4.algorithms.matrices import (
+    BEFORE,
     COPIED,
     IN_PLACE,
+    MEANWHILE,
     MIXED,
+    ORDERINGS,
     SCALARS,
     SECONDS,
     UNIFORMS,
     Product,
 )
 from codegen.engines.videocore4.algorithms.moves import work_of
-from codegen.engines.videocore4.algorithms.phased import Buffer, both, in_scratch
+from codegen.engines.videocore4.algorithms.phased import Buffer, both, in_scratch, share_of
+from codegen.engines.videocore4.algorithms.product_words import CHUNK, ProductWords, words_of_tile
+from codegen.engines.videocore4.algorithms.repacking import (
+    Order,
+    Tile,
+    order_of,
+)
 from codegen.engines.videocore4.algorithms.words import float_words
 from codegen.engines.videocore4.assembler import Assembler
-from codegen.engines.videocore4.kernels import streamed
 from codegen.engines.videocore4.kernels.channel_lanes import VECTORS
 from codegen.engines.videocore4.kernels.matrix_product import (
     COLUMNS,
     COLUMNS_WORDS,
-    HEAD_WORDS,
     ROWS,
     columns_kernel,
-    first_offset,
-    first_request,
     matrix_product_kernel,
-    words_before,
-    words_behind,
 )
-from codegen.engines.videocore4.kernels.pace import MOST_QPUS, Token
-from codegen.engines.videocore4.kernels.pieces import dma_store_stride
+from codegen.engines.videocore4.kernels.pace import MOST_QPUS
 from codegen.engines.videocore4.kernels.results import coded, epilogue_instructions
 from codegen.engines.videocore4.kernels.rotated import STREAMED
-from codegen.engines.videocore4.kernels.streamed import STREAMED_ROWS, UNROLLED, streamed_product_kernel
+from codegen.engines.videocore4.kernels.streamed import (
+    SHARING,
+    STREAMED_ROWS,
+    UNROLLED,
+    streamed_product_kernel,
+)
 from codegen.engines.videocore4.layer import Address, QpuLayer, Uniform
 from codegen.engines.videocore4.layout import LANES, LINE_BYTES
 from codegen.engines.videocore4.memory import GPU_MEMORY
@@ -70,8 +75,8 @@ from codegen.target import Target
 from codegen.tensor import FloatArray
 
 MOST_COPIED = 1 << 22  # elements, whose places a compiler keeps in memory while it arranges them
+Blocks = tuple[tuple[Uniform, ...] | None, ...]
 _COPY = 32, 4  # lines of the second matrix at a time, and groups of them
-_CHUNK = 16  # times 16 columns that a QPU puts in order at a time
 _INSTRUCTIONS_OF_TILE = 130  # its start, and its store beside the results
 
 
@@ -86,11 +91,13 @@ class _MatrixProduct(AlgorithmBase):
         scalars: where the first matrix' elements of a row of the second come from: 16 of them from uniforms and the
             others from the lanes of a vector, which takes instructions but hides the uniforms' way (mixed), or all
             from uniforms (uniforms)
+        ordering: whether all that is put in order is so before (before), or by DMA while QPUs, in step, compute what
+            they have, but for the first tiles' (meanwhile)
     """
 
     name: str
     engine: str = "videocore4"
-    axis_names: ClassVar[AxisNames] = {"neighbours": NEIGHBOURS, "scalars": SCALARS}
+    axis_names: ClassVar[AxisNames] = {"neighbours": NEIGHBOURS, "scalars": SCALARS, "ordering": ORDERINGS}
     _operator: ClassVar[type[Contraction | FullyConnected]]
 
     def computes(self, spec: LayerSpec, target: Target) -> bool:
@@ -103,6 +110,7 @@ class _MatrixProduct(AlgorithmBase):
             Axis("neighbours", NEIGHBOURS, "split"),
             Axis("rows", tuple(rows for rows in sorted({*ROWS, *STREAMED_ROWS}) if rows <= product.rows)),
             Axis("scalars", SCALARS),
+            Axis("ordering", ORDERINGS),
         ]
         if not product.constant:
             axes.append(Axis("second", product.seconds))
@@ -110,15 +118,13 @@ class _MatrixProduct(AlgorithmBase):
 
     def choice_at(self, spec: LayerSpec, target: Target, point: Point) -> Choice:
         product = _require(spec)
-        scalars = point.get("scalars", MIXED)
-        _kernel(product, point["rows"], scalars, target)  # refuses what has no registers
-        if scalars == UNIFORMS and point.get("second") == IN_PLACE:
+        if point.get("scalars") == UNIFORMS and point.get("second") == IN_PLACE:
             raise ScheduleError(f"{self.name}: uniforms alone want rows behind the second matrix: copy it")
         size = product.batches * product.summed * product.columns
         if point.get("second") == COPIED and size > MOST_COPIED:
             raise ScheduleError(f"{self.name}: a matrix of {size} elements is read where it lies")
-        tile = {name: value for name, value in point.items() if name in ("rows", "second", "scalars")}
-        return Choice(
+        tile = {name: point[name] for name in ("rows", "second", "scalars", "ordering") if name in point}
+        choice = Choice(
             engine=self.engine,
             algorithm=self.name,
             split=values({axis: point[axis] for axis in ("pixel_tiles", "neighbours")}),
@@ -126,6 +132,9 @@ class _MatrixProduct(AlgorithmBase):
             input_layouts=("nchw",) * len(spec.inputs),
             output_layouts=("nchw",),
         )
+        _kernel(product, choice, target)  # refuses what has no registers
+        _order(product, choice, target)  # refuses what cannot be put in order meanwhile
+        return choice
 
     def work(self, spec: LayerSpec, target: Target, choice: Choice) -> Work:
         first, *others = (phase.work for phase in self.phases(spec, target, choice))
@@ -144,13 +153,17 @@ class _MatrixProduct(AlgorithmBase):
         )
 
     def _ordering(self, product: Product, spec: LayerSpec, target: Target, choice: Choice) -> Work:
-        rows = choice.tiles["rows"]
-        groups = product.batches * len(product.row_starts(rows)) * product.depth // LANES
+        rows, order = choice.tiles["rows"], _order(product, choice, target)
+        tiles = product.batches * len(product.row_starts(rows))
+        all_columns = columns = product.batches * len(product.column_starts)
+        if order is not None:
+            tiles, columns = len(order.before) - order.columns_before, order.columns_before
+        groups = tiles * product.depth // LANES
         first = Work(
             macs=0.0,
             alu_instructions=groups * (4.0 * rows + 40),
             load_instructions=float(groups * rows),
-            uniform_words=float(groups / _CHUNK * COLUMNS_WORDS),
+            uniform_words=float(groups / CHUNK * COLUMNS_WORDS),
             store_instructions=float(groups * 2 * LANES),
             dma_stores=2.0 * groups,
             streamed_bytes_read=float(LINE_BYTES * groups * rows),
@@ -158,14 +171,16 @@ class _MatrixProduct(AlgorithmBase):
         )
         if choice.tiles.get("second") != COPIED:
             return first
-        return both(first, work_of(_copying(product.copied(spec)), *_COPY, target, 0.0))
+        copying = work_of(_copying(product.copied(spec, all_columns)), *_COPY, target, 0.0)
+        return both(first, share_of(copying, columns / all_columns))
 
     def _products(self, product: Product, target: Target, choice: Choice, read: int) -> Work:
         rows, depth = choice.tiles["rows"], product.depth
         down, across = len(product.row_starts(rows)), tile_count(product.columns, COLUMNS)
         tiles = product.batches * down * across
         together, beside = at_a_time(target.qpus, choice, down, across)
-        scalars = str(choice.tiles.get("scalars", MIXED))
+        order, scalars = _order(product, choice, target), _scalars_of(choice)
+        parts = _parts(order, scalars)
         uniforms = scalars == UNIFORMS
         streamed_rows = rows if uniforms else STREAMED
         elements = WORD_BYTES * together * depth * (rows if uniforms else STREAMED + LANES // 2)
@@ -179,17 +194,24 @@ class _MatrixProduct(AlgorithmBase):
                 depth * (VECTORS * (streamed_rows - 2) + hiding)
                 + results * (2 + epilogue_instructions(product.epilogue))
                 + _INSTRUCTIONS_OF_TILE
-            ),
+            )
+            + parts.instructions,
             load_instructions=float(tiles * depth * (VECTORS + (1 / UNROLLED if uniforms else 0.5))),
             uniform_words=float(
-                tiles * (depth * streamed_rows + _words_of_tile(product, scalars, _in_step(scalars, target)))
+                tiles
+                * (
+                    depth * streamed_rows
+                    + words_of_tile(product, scalars, _in_step(choice, target), _ordering_of(choice))
+                )
+                + parts.words
             ),
             hiding_instructions=hiding,
             store_instructions=float(tiles * results),
-            dma_stores=float(tiles * VECTORS),
+            dma_stores=float(tiles * VECTORS + parts.stores),
             unique_bytes_read=float(read),
-            streamed_bytes_read=tiles / (together * beside) * float(elements + lines),
-            bytes_written=float(WORD_BYTES * product.batches * product.rows * product.columns),
+            streamed_bytes_read=tiles / (together * beside) * float(elements + lines) + parts.moved_bytes,
+            bytes_written=float(WORD_BYTES * product.batches * product.rows * product.columns)
+            + parts.moved_bytes,
             balance=busiest_share(dealt(tiles, target.qpus)),
             working_set_bytes=float(elements + lines),
         )
@@ -205,39 +227,33 @@ class _MatrixProduct(AlgorithmBase):
     ) -> QpuLayer:
         if output_lines is not None:
             raise ScheduleError(f"{self.name} writes nchw, which has no blocks of {output_lines} lines")
-        product, rows = _require(spec), choice.tiles["rows"]
-        scalars = str(choice.tiles.get("scalars", MIXED))
-        part = _Part(product, rows, scalars, _in_step(scalars, target), choice.tiles.get("second") == COPIED)
-        order = in_turn(target.qpus, choice, len(product.row_starts(rows)), len(product.column_starts))
-        blocks: list[list[tuple[int, int, int]]] = [[] for _ in range(target.qpus)]
-        for batch in range(product.batches):
-            for q, own in enumerate(order):  # begins where the last one has left QPUs with a tile less
-                shifted = (q + batch * sum(map(len, order))) % target.qpus
-                blocks[shifted] += [(batch, row, column) for row, column in own]
-        together = min(map(len, blocks)) if part.in_step else 0
-        first_bytes = scratch = product.first_bytes(rows, scalars)
+        product = _require(spec)
+        order, words = _order(product, choice, target), _words(product, choice, target)
+        if order is None:
+            before, columns_before = _all_rows(words), product.batches * len(product.column_starts)
+            blocks = _blocks_in_turn(words, choice, target)
+        else:
+            before = [(item.batch, item.tile) for item in sorted(order.before) if item.of_rows]
+            columns_before = order.columns_before
+            blocks = _blocks_meanwhile(words, order, target)
+        first_bytes = scratch = product.first_bytes(words.rows, words.scalars, words.ordering)
         packed = np.zeros(LANES, np.uint32)
         if product.constant:
             packed = _packed(weights, product)
-        if part.copied:
+        if words.copied:
             scratch += product.second_bytes() * product.batches * len(product.column_starts)
             scratch += GPU_MEMORY.guard_bytes
-        last = QpuLayer(
-            _kernel(product, rows, scalars, target).words,
-            packed,
-            tuple(part.block(tiles, q, together) for q, tiles in enumerate(blocks)),
-            scratch_bytes=scratch,
-        )
-        if part.copied:
+        last = QpuLayer(_kernel(product, choice, target).words, packed, blocks, scratch_bytes=scratch)
+        if words.copied:
             places: dict[Buffer, Address] = {
                 ("input", 0): Address("input", 0, product.second or 0),
                 ("output", 0): Address("scratch", first_bytes),
             }
-            copying = in_scratch(_copying(product.copied(spec)).lower(*_COPY, target), places)
+            copying = in_scratch(_copying(product.copied(spec, columns_before)).lower(*_COPY, target), places)
             last = replace(copying, then=last, scratch_bytes=scratch)
-        chunks = list(part.chunks())
+        chunks = list(words.chunks(before))
         return QpuLayer(
-            columns_kernel(rows, scalars == UNIFORMS).words,
+            columns_kernel(words.rows, words.scalars == UNIFORMS).words,
             np.zeros(LANES, np.uint32),
             tuple(_in_order(chunks[q :: target.qpus]) for q in range(target.qpus)),
             then=last,
@@ -270,135 +286,27 @@ class QpuFullyConnectedRows(_MatrixProduct):
         return np.arange(_require(spec).summed)
 
 
-@dataclass(frozen=True)
-class _Part:
-    """Where a product's tiles lie."""
+class _Parts(NamedTuple):
+    """What is put in order meanwhile, in all."""
 
-    product: Product
-    rows: int
-    scalars: str
-    in_step: int  # how many QPUs keep in step, or 0
-    copied: bool  # whether the second matrix is in the order of tiles, in the scratch
+    stores: int = 0
+    instructions: float = 0.0
+    words: float = 0.0
+    moved_bytes: float = 0.0
 
-    @property
-    def _pitch_bytes(self) -> int:
-        """From row to row of the second matrix."""
-        close = self.copied or self.product.constant
-        return WORD_BYTES * (COLUMNS if close else self.product.columns)
 
-    def gathers(self, qpu: int) -> bool:
-        """Whether the others of its launch wait for it."""
-        return self.in_step > 0 and qpu % self.in_step == 0
-
-    @property
-    def _row_starts(self) -> tuple[int, ...]:
-        return self.product.row_starts(self.rows)
-
-    def _stream(self, batch: int, row: int) -> int:
-        """Bytes of the scratch at which a tile's stream begins."""
-        of_tile = self.product.stream_bytes(self.rows, self.scalars)
-        return of_tile * (batch * len(self._row_starts) + row)
-
-    def _vectors(self, batch: int, row: int) -> int:
-        product, tiles = self.product, len(self._row_starts)
-        streams = product.batches * tiles * product.stream_bytes(self.rows, self.scalars)
-        return streams + product.vector_bytes(self.scalars) * (batch * tiles + row)
-
-    def _parts(self, batch: int, row: int, groups: int) -> list[Uniform]:
-        """Where so many times 16 columns of a tile of rows behind its first go, as `columns_kernel` has them."""
-        stream, line = self._stream(batch, row), LANES * groups
-        if self.scalars == UNIFORMS:
-            first = Address("scratch", stream + WORD_BYTES * self.rows * line)
-            return [first, replace(first, offset_bytes=first.offset_bytes + LINE_BYTES)]
-        vectors = self._vectors(batch, row) + LINE_BYTES // 2 * line
-        return [Address("scratch", stream + LINE_BYTES * line), Address("scratch", vectors)]
-
-    def chunks(self) -> Iterator[tuple[Uniform, ...]]:
-        """The words of each tile of `columns_kernel`."""
-        product = self.product
-        pitch, whole = WORD_BYTES * product.summed, product.summed // LANES
-        pieces = [
-            (first, min(_CHUNK, whole - first), LINE_BYTES * first) for first in range(0, whole, _CHUNK)
-        ]
-        if product.depth != product.summed:
-            pieces.append((whole, 1, pitch - LINE_BYTES))
-        for first, groups, column_bytes in pieces:
-            for batch in range(product.batches):
-                for row, start in enumerate(self._row_starts):
-                    yield (
-                        Address(
-                            "input", pitch * (batch * product.rows + start) + column_bytes, product.first
-                        ),
-                        pitch,
-                        groups,
-                        *self._parts(batch, row, first),
-                    )
-
-    def block(
-        self, tiles: Sequence[tuple[int, int, int]], qpu: int, together: int
-    ) -> tuple[Uniform, ...] | None:
-        """Uniforms of a QPU with these tiles, as (batch, tile of rows, of columns), the first `together` of which all
-        may begin in step.
-        """
-        if not tiles:
-            return None
-        product, uniforms = self.product, self.scalars == UNIFORMS
-        clamp = bounds(product.epilogue) if product.constant else ()
-        stride = dma_store_stride(product.gap_bytes)
-        head = streamed.HEAD_WORDS if uniforms else HEAD_WORDS
-        words: list[Uniform] = [Address("block", WORD_BYTES * head)]
-        words += [2 * self._pitch_bytes] if uniforms else [len(tiles), stride, self._pitch_bytes]
-        places = [(row, column) for _, row, column in tiles]
-        own = QpuTiles(places, self.gathers(qpu), together)
-        for number, (batch, row, column) in enumerate(tiles):
-            words += [*self._lines(batch, column), *self._elements(batch, row, own, number), *clamp]
-            words += [stride] if uniforms else []
-            place = (batch * product.rows + self._row_starts[row]) * product.columns + product.column_starts[
-                column
-            ]
-            words += [Address("output", WORD_BYTES * (place + LANES * p)) for p in range(VECTORS)]
-            words += [int(number + 1 < len(tiles))] if uniforms else []
-        assert len(words) == head + _words_of_tile(product, self.scalars, self.in_step) * len(tiles)
-        return tuple(words)
-
-    def _elements(self, batch: int, row: int, own: QpuTiles, number: int) -> list[Uniform]:
-        """Where a tile's elements of the first matrix lie, the counter, and when the QPU begins its tile of that
-        number.
-        """
-        depth, stream = self.product.depth, self._stream(batch, row)
-        if self.scalars == UNIFORMS:
-            ahead = stream + UNROLLED * WORD_BYTES * self.rows
-            rest = self._pitch_bytes * own.channels_left(number, depth)
-            counter = streamed.first_offset(depth, self._pitch_bytes) + rest
-            pace = [own.takes(number), rest, own.gives(number) if rest else Token.NONE]
-            return [
-                counter,
-                Address("scratch", ahead),
-                *(pace if self.in_step else ()),
-                Address("scratch", stream),
-            ]
-        counter = first_offset(depth, self._pitch_bytes)
-        return [Address("scratch", self._vectors(batch, row)), counter, Address("scratch", stream)]
-
-    def _lines(self, batch: int, column: int) -> list[Uniform]:
-        """Where a tile's biases and rows of the second matrix lie."""
-        product = self.product
-        ahead = first_request(product.depth, self._pitch_bytes) if self.scalars == MIXED else 0
-        tile = product.second_bytes() * (batch * len(product.column_starts) + column)
-        pair = [LINE_BYTES * p for p in range(VECTORS)]
-        if product.second is None:
-            first = tile + LINE_BYTES * VECTORS + ahead  # behind the biases
-            return [
-                *(Address("weights", tile + x) for x in pair),
-                *(Address("weights", first + x) for x in pair),
-            ]
-        if self.copied:
-            return [
-                Address("scratch", product.first_bytes(self.rows, self.scalars) + tile + ahead + x)
-                for x in pair
-            ]
-        place = batch * product.summed * product.columns + product.column_starts[column]
-        return [Address("input", WORD_BYTES * place + ahead + x, product.second) for x in pair]
+def _parts(order: Order | None, scalars: str) -> _Parts:
+    if order is None:
+        return _Parts()
+    uniforms = scalars == UNIFORMS
+    left = [item for dealt in order.parts for own in dealt for item, _ in own]
+    stores = sum(2 if item.of_rows and not uniforms else 1 for item in left)
+    return _Parts(
+        stores,
+        len(left) * 40.0 + stores * 20.0,
+        len(left) * 5.0 + stores * 10.0,
+        float(len(left) * 2 * LANES * LINE_BYTES),
+    )
 
 
 def _packed(weights: Sequence[FloatArray], product: Product) -> NDArray[np.uint32]:
@@ -434,24 +342,92 @@ def _require(spec: LayerSpec) -> Product:
     return found
 
 
-def _words_of_tile(product: Product, scalars: str, in_step: int) -> int:
-    """Words of a tile of the block but its stream."""
-    clamped = product.constant and bool(bounds(product.epilogue))
-    if scalars == UNIFORMS:
-        return streamed.words_before(product.constant, in_step > 0) + streamed.words_behind(clamped)
-    return words_before(product.constant) + words_behind(clamped)
+def _ordering_of(choice: Choice) -> str:
+    return str(choice.tiles.get("ordering", BEFORE))
 
 
-def _in_step(scalars: str, target: Target) -> int:
+def _scalars_of(choice: Choice) -> str:
+    return str(choice.tiles.get("scalars", MIXED))
+
+
+def _in_step(choice: Choice, target: Target) -> int:
     """How many QPUs keep in step, or 0."""
-    qpus = target.qpus_at_once
-    return qpus if scalars == UNIFORMS and 1 < qpus <= MOST_QPUS else 0
+    qpus, wanted = target.qpus_at_once, _scalars_of(choice) == UNIFORMS or _ordering_of(choice) == MEANWHILE
+    return qpus if wanted and 1 < qpus <= MOST_QPUS else 0
 
 
-def _kernel(product: Product, rows: int, scalars: str, target: Target) -> Assembler:
+def _kernel(product: Product, choice: Choice, target: Target) -> Assembler:
     """Raises ScheduleError where registers lack."""
-    epilogue, constant = coded(product.epilogue), product.constant
-    if scalars == UNIFORMS:
-        in_step = _in_step(scalars, target)
-        return streamed_product_kernel(rows, epilogue, constant=constant, in_step=in_step)
-    return matrix_product_kernel(rows, epilogue, constant=constant)
+    epilogue, constant, rows = coded(product.epilogue), product.constant, choice.tiles["rows"]
+    stops, in_step = _ordering_of(choice) == MEANWHILE, _in_step(choice, target)
+    if _scalars_of(choice) == UNIFORMS:
+        return streamed_product_kernel(
+            rows, epilogue, constant=constant, in_step=in_step, stops=stops, sharing=_sharing(choice, target)
+        )
+    return matrix_product_kernel(rows, epilogue, constant=constant, in_step=in_step, stops=stops)
+
+
+def _sharing(choice: Choice, target: Target) -> int:
+    """How many neighbouring QPUs compute tiles of the same rows, and stay close enough to fetch them together."""
+    beside = -(-target.qpus_at_once // int(choice.splits["pixel_tiles"]))
+    close = _ordering_of(choice) == MEANWHILE and choice.splits["neighbours"] == OTHER_CHANNELS
+    return SHARING if close and beside == SHARING else 1
+
+
+def _words(product: Product, choice: Choice, target: Target) -> ProductWords:
+    return ProductWords(
+        product,
+        choice.tiles["rows"],
+        _scalars_of(choice),
+        _in_step(choice, target),
+        choice.tiles.get("second") == COPIED,
+        _ordering_of(choice),
+        _sharing(choice, target),
+    )
+
+
+def _order(product: Product, choice: Choice, target: Target) -> Order | None:
+    """None where all is put in order before; raises ScheduleError where it must be."""
+    if _ordering_of(choice) == BEFORE:
+        return None
+    return order_of(
+        product,
+        choice.tiles["rows"],
+        choice.splits["pixel_tiles"],
+        str(choice.splits["neighbours"]),
+        target.qpus_at_once,
+        columns_wait=choice.tiles.get("second") == COPIED,
+    )
+
+
+def _all_rows(words: ProductWords) -> list[tuple[int, int]]:
+    tiles = len(words.product.row_starts(words.rows))
+    return [(batch, row) for batch in range(words.product.batches) for row in range(tiles)]
+
+
+def _blocks_in_turn(words: ProductWords, choice: Choice, target: Target) -> Blocks:
+    product = words.product
+    order = in_turn(target.qpus, choice, len(product.row_starts(words.rows)), len(product.column_starts))
+    tiles: list[list[Tile]] = [[] for _ in range(target.qpus)]
+    for batch in range(product.batches):
+        for q, own in enumerate(order):  # begins where the last one has left QPUs with a tile less
+            shifted = (q + batch * sum(map(len, order))) % target.qpus
+            tiles[shifted] += [(batch, row, column) for row, column in own]
+    together = min(map(len, tiles)) if words.in_step else 0
+    return tuple(words.block(own, q, together, ()) for q, own in enumerate(tiles))
+
+
+def _blocks_meanwhile(words: ProductWords, order: Order, target: Target) -> Blocks:
+    """Launches one behind the other have rounds of tiles one behind the other."""
+    qpus = target.qpus_at_once
+    launches = target.qpus // qpus
+    rounds = -(-len(order.tiles) // qpus)
+    of_launch = -(-rounds // launches)
+    blocks: list[tuple[Uniform, ...] | None] = []
+    for first in range(0, launches * of_launch, of_launch):
+        tiles = order.tiles[first * qpus : (first + of_launch) * qpus]
+        together = len(tiles) // qpus if words.in_step else 0
+        for q in range(qpus):
+            parts = [dealt[q] for dealt in order.parts[first : first + of_launch]]
+            blocks.append(words.block(tiles[q::qpus], q, together, parts))
+    return tuple(blocks)

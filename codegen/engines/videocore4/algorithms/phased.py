@@ -37,15 +37,22 @@ def behind(
     return replace(in_scratch(layer, {**passed, **places}), then=then, scratch_bytes=scratch_bytes)
 
 
+_SUMS = (
+    "alu_instructions",
+    "load_instructions",
+    "uniform_words",
+    "store_instructions",
+    "dma_stores",
+    "streamed_bytes_read",
+    "bytes_written",
+)
+
+
 def both(main: Work, other: Work) -> Work:
     """The work of two phases; what is no sum is the main one's."""
-    return replace(
-        main,
-        alu_instructions=main.alu_instructions + other.alu_instructions,
-        load_instructions=main.load_instructions + other.load_instructions,
-        uniform_words=main.uniform_words + other.uniform_words,
-        store_instructions=main.store_instructions + other.store_instructions,
-        dma_stores=main.dma_stores + other.dma_stores,
-        streamed_bytes_read=main.streamed_bytes_read + other.streamed_bytes_read,
-        bytes_written=main.bytes_written + other.bytes_written,
-    )
+    return replace(main, **{name: getattr(main, name) + getattr(other, name) for name in _SUMS})
+
+
+def share_of(work: Work, share: float) -> Work:
+    """The work of such a share of a phase; what is no sum is the whole one's."""
+    return replace(work, **{name: share * getattr(work, name) for name in _SUMS})

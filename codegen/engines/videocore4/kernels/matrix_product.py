@@ -11,10 +11,12 @@ times 16 columns, addresses of its stream and vectors (`streamed`: of the stream
 request is no part of it: it fetches one of the same two lines of the stream into the L2, so that uniforms hardly keep a
 QPU waiting; further ahead QPUs would drift apart, and fetch lines from memory again that they share.
 The block: address of the first tile's words, number of tiles, set-up of the stride of a store, bytes from row to row of
-the second matrix. Words of a tile: with
-`constant` the address of a line of biases for each vector; address of the second matrix' first row for each vector,
-`first_request` bytes on; of the tile's vectors; `first_offset`; address of the stream; with `constant` and no epilogue
-that is `coded` low and high; output address of each vector. Rows of the second matrix are an even number.
+the second matrix. Words of a tile: with `constant` the address of a line of biases for each vector; address of the
+second matrix' first row for each vector, `first_request` bytes on; of the tile's vectors; the counter, less than 0 by
+the bytes of all rows but two, or of those up to the first stop; address of the stream; with `constant` and no epilogue
+that is `coded` low and high; output address of each vector. Rows of the second matrix are an even number. With `stops`
+(see `repacked`) the token that a tile begins with is its first word, and the words of the stops stand behind the
+stream's address: QPUs meet at one of them.
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ from functools import cache
 
 from codegen.engines.videocore4.assembler import Assembler, move, operation
 from codegen.engines.videocore4.kernels.channel_lanes import CHANNELS, PAIRED, VECTORS
+from codegen.engines.videocore4.kernels.pace import take_token
 from codegen.engines.videocore4.kernels.pieces import (
     StoredPart,
     advance,
@@ -34,6 +37,7 @@ from codegen.engines.videocore4.kernels.pieces import (
     stream_from,
     vpm_write_columns,
 )
+from codegen.engines.videocore4.kernels.repacked import Stops
 from codegen.engines.videocore4.kernels.results import Results
 from codegen.engines.videocore4.kernels.rotated import STREAMED, Asked, ChannelSums, take_accumulators
 from codegen.engines.videocore4.kernels.tile import IN_FLIGHT, TileRegisters
@@ -71,19 +75,14 @@ _LANE_BYTES = LINE_BYTES // PAIRED  # the last lanes of both halves are a line a
 assert PAIRED == 1 << 3
 
 
-def first_offset(depth: int, pitch_bytes: int) -> int:
-    """What the counter starts with, up to 0 behind the loop. `depth`: rows of the second matrix."""
-    return -pitch_bytes * (depth - 2)
+def first_request(channels: int, pitch_bytes: int) -> int:
+    """Bytes from the second matrix' first row to what the counter is added to, which starts with so many channels."""
+    return pitch_bytes * (2 + channels)
 
 
-def first_request(depth: int, pitch_bytes: int) -> int:
-    """Bytes from the second matrix' first row to what the counter is added to."""
-    return 2 * pitch_bytes - first_offset(depth, pitch_bytes)
-
-
-def words_before(constant: bool) -> int:
-    """Words of a tile before its stream."""
-    return VECTORS * (2 if constant else 1) + 3
+def words_before(constant: bool, token: bool = False) -> int:
+    """Words of a tile before its stream, and its stops."""
+    return VECTORS * (2 if constant else 1) + 3 + token
 
 
 def words_behind(clamped: bool) -> int:
@@ -181,8 +180,11 @@ def _store_columns(
 
 
 @cache
-def matrix_product_kernel(rows: int, epilogue: Expression | None = None, *, constant: bool) -> Assembler:
-    """Code for tiles of so many rows; `constant`: whether biases are added and results clamped, or an epilogue coded.
+def matrix_product_kernel(
+    rows: int, epilogue: Expression | None = None, *, constant: bool, in_step: int = 0, stops: bool = False
+) -> Assembler:
+    """Code for tiles of so many rows; `constant`: whether biases are added and results clamped, or an epilogue coded;
+    `stops`: whether parts of matrices are put in order meanwhile, and `in_step` QPUs meet then, or 0.
 
     Raises ScheduleError where registers lack.
     """
@@ -193,6 +195,7 @@ def matrix_product_kernel(rows: int, epilogue: Expression | None = None, *, cons
     addresses = [pool.take("b") for _ in range(VECTORS)]
     step, vector_step = pool.take("b"), pool.take("b")
     offset, vectors, tile, tiles, stride = (pool.take("a") for _ in range(5))
+    spare = pool.take() if stops else None
     r = TileRegisters(
         accumulators,
         vectors=[{}, {}],
@@ -214,8 +217,18 @@ def matrix_product_kernel(rows: int, epilogue: Expression | None = None, *, cons
     _mark_last_lanes(k)
     k.mov(vector_step, R1, condition="zs")
     k.label("tile")
-    _start(k, r, constant)
-    _MatrixSums(r, vectors, step, vector_step).add(k)
+    _start(k, r, constant, token=stops and in_step > 0)
+    sums = _MatrixSums(r, vectors, step, vector_step)
+    if spare is None:
+        sums.add(k)
+    else:
+        all_stops = Stops(tile, spare, in_step)
+
+        def end(k: Assembler) -> None:
+            advance(k, tile, 1)
+            sums.stream_again(k)
+
+        sums.add(k, lambda k: all_stops.emit(k, sums.go_on, sums.stream_again, end))
     results.load_constants(k)
     k.label("store")
     stream_from(k, tile)
@@ -237,9 +250,12 @@ def _mark_last_lanes(k: Assembler) -> None:
     k.op("sub", NULL, R0, PAIRED - 1, set_flags=True)
 
 
-def _start(k: Assembler, r: TileRegisters, constant: bool) -> None:
+def _start(k: Assembler, r: TileRegisters, constant: bool, *, token: bool) -> None:
     assert r.weight_lines is not None
     stream_from(k, r.tile)
+    if token:  # what others have put in order is not asked for before
+        k.mov(R0, UNIFORM)
+        take_token(k, R0)
     lane_bytes(k, R2)
     for p in range(VECTORS if constant else 0):
         k.op("add", TMU_S[p], R2, UNIFORM)
@@ -248,7 +264,7 @@ def _start(k: Assembler, r: TileRegisters, constant: bool) -> None:
     k.op("add", r.weight_lines, R2, UNIFORM)
     k.mov(r.channels, UNIFORM)
     k.mov(R3, UNIFORM)
-    advance(k, r.tile, words_before(constant))
+    advance(k, r.tile, words_before(constant, token))
     _mark_last_lanes(k)
     k.op("add", R2, R2, R2)  # _LANE_BYTES a lane
     k.op("add", R2, R2, R3)
@@ -287,6 +303,20 @@ class _MatrixSums(ChannelSums):
                 k.op("add", TMU_S[p], R0, address)
             if row == 0:
                 k.op("add", R0, R0, self._step)
+
+    def go_on(self, k: Assembler) -> None:
+        """With r0 bytes more of the second matrix."""
+        k.op("sub", self._r.channels, self._r.channels, R0)
+        for address in self._r.addresses:
+            k.op("add", address, address, R0)
+
+    def stream_again(self, k: Assembler) -> None:
+        """What the last lane of a vector's first half asks for next lies a pair behind the stream's next word."""
+        k.mov(R0, self._vectors)
+        k.rotate(R2, R0, LANES - (PAIRED - 1))
+        k.load(R0, -_PAIR_BYTES)
+        k.op("add", R2, R2, R0)
+        stream_from(k, R2)
 
     def _requests(self, asked: Asked, parity: int) -> list[Operation]:
         found = super()._requests(asked._replace(vector=False), parity)

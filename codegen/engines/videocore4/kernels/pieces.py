@@ -27,6 +27,7 @@ from codegen.program import WORD_BYTES
 VPM_ROWS = 64
 ROWS_WORTH_TWO_STORES = 8  # one's set-up is hidden then by the other's rows
 ROW_WORDS = 16
+MOST_PITCH_BYTES = 8191  # of loaded rows
 MOST_STRIDE_BYTES = 8191  # between the end of a stored row and the next, as its setup has room for
 
 
@@ -48,6 +49,29 @@ def dma_store_rows(first_row: int, rows: int, row_words: int = ROW_WORDS, first_
 def dma_store_stride(gap_bytes: int) -> int:
     """Bytes between the end of one stored row and the start of the next (guide table 35)."""
     return 3 << 30 | gap_bytes
+
+
+def dma_load_rows(first_row: int, rows: int, pitch_bytes: int, vpm_pitch: int = 1) -> int:
+    """Setup of a DMA load of up to 16 rows of 16 words to VPM rows `vpm_pitch` apart (guide table 36). A pitch that is
+    no power of two is that of `dma_load_pitch`.
+    """
+    pitch = pitch_bytes.bit_length() - 4 if has_load_setup(pitch_bytes) else 0
+    return 1 << 31 | pitch << 24 | rows % 16 << 16 | vpm_pitch << 12 | first_row << 4
+
+
+def has_load_setup(pitch_bytes: int) -> bool:
+    """Whether the setup of a DMA load has room for a pitch (guide table 36)."""
+    return pitch_bytes.bit_count() == 1 and 16 <= pitch_bytes <= 8 << 15
+
+
+def dma_load_pitch(pitch_bytes: int) -> int:
+    """Bytes from the start of one loaded row to that of the next, where the load's setup has none (guide table 37)."""
+    return 9 << 28 | (0 if has_load_setup(pitch_bytes) else pitch_bytes)
+
+
+def dma_store_columns(first_row: int, columns: int, rows: int) -> int:
+    """Setup of a DMA store of VPM columns, so many rows of each, to consecutive addresses (guide table 34)."""
+    return 2 << 30 | columns << 23 | rows << 16 | first_row << 7
 
 
 def lane_bytes(k: Assembler, destination: Register) -> None:

@@ -9,10 +9,12 @@ second matrix lie two rows more, and behind the streams `AHEAD_WORDS` for each r
 QPUs keep in step (`pace`), as they share lines in the L2: none begins a tile before all are near the end of theirs.
 
 The block: address of the first tile's words, bytes of two rows of the second matrix. Words of a tile: with `constant`
-the address of a line of biases for each vector; address of the second matrix' first row for each vector;
-`first_offset`; address of what is fetched ahead; (in step) those of `channel_lanes` about the pace; address of the
-stream; with `constant` and no epilogue that is `coded` low and high; set-up of the stride of a store; output address of
-each vector; 1 where a tile follows, else 0.
+the address of a line of biases for each vector; address of the second matrix' first row for each vector; the counter,
+less than 0 by the bytes of the rows up to the pause or the first stop; address of what is fetched ahead; (in step)
+those of `channel_lanes` about the pace; address of the stream; with `constant` and no epilogue that is `coded` low and
+high; set-up of the stride of a store; output address of each vector; 1 where a tile follows, else 0. With `stops` (see
+`repacked`) the token that a tile begins with is its first word, and the words of the stops stand behind the stream's
+address: QPUs meet at one of them.
 """
 
 from __future__ import annotations
@@ -31,8 +33,10 @@ from codegen.engines.videocore4.kernels.pieces import (
     store_in_parts,
     stream_from,
 )
+from codegen.engines.videocore4.kernels.repacked import Stops
 from codegen.engines.videocore4.kernels.results import Results
 from codegen.engines.videocore4.layer import RegisterPool, leave
+from codegen.engines.videocore4.layout import LANES
 from codegen.engines.videocore4.operation import Operation
 from codegen.engines.videocore4.registers import (
     DMA_STORE_WAIT,
@@ -62,17 +66,23 @@ STREAMED_ROWS = range(20, 28)  # up to what the register files hold
 UNROLLED = 4  # channels of the loop
 AHEAD_WORDS = 2 * UNROLLED  # of a row, behind the stream: more than is fetched ahead
 ROWS_BEHIND = 2  # of the second matrix, that are asked for and not used
+SHARING = 2  # QPUs that fetch a stream ahead together at most: each a part of it
 _LINES = (R1, R4)
 
 
-def first_offset(depth: int, pitch_bytes: int) -> int:
-    """What the counter starts with, up to 0 behind the loop. `depth`: rows of the second matrix."""
-    return -pitch_bytes * depth
+def words_before(constant: bool, in_step: bool, stops: bool = False) -> int:
+    """Words of a tile before its stream, and its stops."""
+    return VECTORS * (2 if constant else 1) + 3 + in_step * (1 if stops else 3)
 
 
-def words_before(constant: bool, in_step: bool) -> int:
-    """Words of a tile before its stream."""
-    return VECTORS * (2 if constant else 1) + 3 + 3 * in_step
+def ahead_bytes(rows: int, sharing: int) -> int:
+    """How much each of so many QPUs fetches of the stream in a turn of the loop."""
+    return LANES * WORD_BYTES * _ahead_words(rows, sharing)
+
+
+def _ahead_words(rows: int, sharing: int) -> int:
+    """From lane to lane: those of all QPUs are as many channels as the loop has."""
+    return -(-rows // (WORD_BYTES * sharing))
 
 
 def words_behind(clamped: bool) -> int:
@@ -87,16 +97,25 @@ class _Registers:
     odd: tuple[Register, ...]
     step: Register  # bytes of the stream that the loop goes through
     tile: Register
-    rest: Register  # in step: bytes of the second matrix behind the pause
-    gives: Register  # in step: the token that the others get from this QPU
+    rest: Register  # in step: bytes of the second matrix behind the pause; spare with stops
+    gives: (
+        Register  # in step: the token that the others get from this QPU; with stops how far is fetched ahead
+    )
 
 
 @cache
 def streamed_product_kernel(
-    rows: int, epilogue: Expression | None = None, *, constant: bool, in_step: int
+    rows: int,
+    epilogue: Expression | None = None,
+    *,
+    constant: bool,
+    in_step: int,
+    stops: bool = False,
+    sharing: int = 1,
 ) -> Assembler:
     """Code for tiles of so many rows by 32 columns; `constant`: whether biases are added and results clamped, or an
-    epilogue coded; `in_step`: how many QPUs keep in step, or 0.
+    epilogue coded; `in_step`: how many QPUs keep in step, or 0; `stops`: whether parts of matrices are put in order
+    meanwhile; `sharing`: how many QPUs fetch a stream ahead together.
 
     Raises ScheduleError where registers lack.
     """
@@ -112,7 +131,7 @@ def streamed_product_kernel(
         k.mov(register, UNIFORM)
     k.load(r.step, UNROLLED * WORD_BYTES * rows)
     k.label("tile")
-    _start(k, r, constant, in_step > 0)
+    _start(k, r, constant, in_step > 0, stops, sharing)
     k.load_tmu(0)
     k.mov(R1, R4)
     k.load_tmu(1)
@@ -120,14 +139,19 @@ def streamed_product_kernel(
     for channel in range(UNROLLED):
         _channel(k, r, channel)
     k.branch("channels", "any_ns")
-    if in_step:
+    if stops:
+        Stops(r.tile, r.rest, in_step).emit(
+            k, lambda k: _go_on(k, r), lambda k: _stream_again(k, r), lambda k: advance(k, r.tile, 1)
+        )
+    elif in_step:
         _pause(k, r, in_step)
     k.label("drain")
     for p in range(VECTORS):
         k.load_tmu(p)
     results.load_constants(k)
     k.label("store")
-    stream_from(k, r.tile)
+    if not stops:
+        stream_from(k, r.tile)
     advance(k, r.tile, words_behind(bool(results.bounds)))
     results.compute_all(k)
     parts = [StoredPart(row, UNIFORM) for row in r.accumulators]
@@ -154,10 +178,13 @@ def _through_a(rows: int) -> int:
     return (rows + 1) // 2
 
 
-def _start(k: Assembler, r: _Registers, constant: bool, in_step: bool) -> None:
+def _start(k: Assembler, r: _Registers, constant: bool, in_step: bool, stops: bool, sharing: int) -> None:
     """Biases, requests of the first two channels' lines, and r2 and r3 as `_channel` wants them."""
     stream_from(k, r.tile)
-    advance(k, r.tile, words_before(constant, in_step))
+    advance(k, r.tile, words_before(constant, in_step, stops))
+    if in_step and stops:  # what others have put in order is not asked for before
+        k.mov(R0, UNIFORM)
+        take_token(k, R0)
     lane_bytes(k, R2)
     for p in range(VECTORS if constant else 0):
         k.op("add", TMU_S[p], R2, UNIFORM)
@@ -182,17 +209,19 @@ def _start(k: Assembler, r: _Registers, constant: bool, in_step: bool) -> None:
     for address in (*r.even, *r.odd):
         k.op("add", address, address, R0)
     k.op("sub", r.odd[1], r.odd[1], R5)  # asked for behind the counter's step
-    words = -(-len(r.accumulators[0]) // WORD_BYTES)  # from lane to lane: all lanes are as many channels
     k.mov(R0, ELEMENT)
-    k.op("mul24", R0, R0, words)
+    k.op("mul24", R0, R0, _ahead_words(len(r.accumulators[0]), sharing))
     k.op("shl", R0, R0, 2)
     k.op("add", R2, R0, UNIFORM)
-    if in_step:
+    paces = in_step and not stops
+    if paces:
         for register in (R0, r.rest, r.gives):
             k.mov(register, UNIFORM)
     k.mov(R1, UNIFORM)
+    if stops:
+        k.op("sub", r.gives, R2, R1)
     stream_from(k, R1)
-    if in_step:
+    if paces:
         take_token(k, R0)
 
 
@@ -203,11 +232,22 @@ def _pause(k: Assembler, r: _Registers, qpus: int) -> None:
     k.branch("drain", "all_zs")
     k.label("meet")
     k.mov(r.rest, 0)
+    _go_on(k, r)
+    give_tokens(k, r.gives, qpus)
+    k.branch("channels")
+
+
+def _go_on(k: Assembler, r: _Registers) -> None:
+    """With r0 bytes more of the second matrix."""
     k.op("sub", R3, R3, R0)
     for address in (*r.even, *r.odd):
         k.op("add", address, address, R0)
-    give_tokens(k, r.gives, qpus)
-    k.branch("channels")
+
+
+def _stream_again(k: Assembler, r: _Registers) -> None:
+    """What the first lane fetches ahead is always as far from the stream's next word."""
+    k.op("sub", R0, R2, r.gives)
+    stream_from(k, R0)
 
 
 def _channel(k: Assembler, r: _Registers, number: int) -> None:
