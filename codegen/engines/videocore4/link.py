@@ -4,7 +4,7 @@ Every QPU runs the same sequence of layers. Its uniform blocks are chained: each
 linker's (barrier routine, kernel, address of the next block) and goes on with the kernel's own. Between layers
 all QPUs meet at a barrier of three semaphores: arrivals, and departures of even and of odd layers, so that a
 fast QPU cannot take a slow one's token of the barrier before. A QPU goes from one block of a layer to the next
-without a barrier.
+without a barrier; several kernels may go through the blocks of one (see `side_by_side`).
 
 The caller says where activations lie (`codegen.bundle.arrangement`): within a launch no address is used twice, for a
 TMU or uniform read of a line that was read earlier in the launch and stored to since would be stale. Buffers that
