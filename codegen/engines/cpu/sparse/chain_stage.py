@@ -89,8 +89,8 @@ _SPAN = """
             for (int g = 0; g < $groups; ++g)
                 for (int v = 0; v < $vectors; ++v) {
                     const float *from = scratch + v * $pitch;
-                    ${entry}_functions[g].code(
-                        from, from + 2, stream + ${entry}_functions[g].start, NULL,
+                    ${entry}_call(
+                        ${entry}_functions[g].code, from, from + 2, stream + ${entry}_functions[g].start, NULL,
                         y + (size_t)bounds[g] / 4 * $block + (row - y_first) * $row + v * 16, $block * 4l);
                 }
         }

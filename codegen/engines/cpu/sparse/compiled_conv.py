@@ -247,6 +247,8 @@ _ENTRY = """
                 ${entry}_planes(x, b * $block, left < $block ? left : $block, top, rows, tile);
                 for (int g = 0; g < $groups; ++g) {
                     const int begin = bounds[g], count = bounds[g + 1] - begin;
+                    void (*const code)(const float *, const float *, const float *, float *, float *, long) =
+                        ${entry}_functions[b * $groups + g].code;
                     const float *stream = weights + ${entry}_functions[b * $groups + g].start;
                     for (int v = 0; v < $count; ++v) {
                         const int h = 2 * v + 1 < $halves ? 2 * v + 1 : 2 * v, pixel = $pixel;
@@ -254,10 +256,10 @@ _ENTRY = """
                         float *const kept = sums + (begin * $vectors + v * count) * 4;
                         float *const to = y + (size_t)begin * $plane + pixel * 4;
                         if (b + 1 < $blocks || pixel + 4 <= rows * $width)
-                            ${entry}_functions[b * $groups + g].code(lower, upper, stream, kept, to, $plane * 16l);
+                            ${entry}_call(code, lower, upper, stream, kept, to, $plane * 16l);
                         else {
                             const int valid = $valid;
-                            ${entry}_functions[b * $groups + g].code(lower, upper, stream, kept, scratch, 64);
+                            ${entry}_call(code, lower, upper, stream, kept, scratch, 64);
                             for (int c = 0; c < count; c += 4)
                                 memcpy(to + (size_t)c * $plane, scratch + c * 4, (size_t)valid * 16);
                         }

@@ -29,14 +29,17 @@ REACH = 32752  # bytes that the offset of a load of 64 bits reaches, the upper h
 BEHIND = 2048  # bytes before an operand at which a new base points: taps of a channel do not lie in order
 LOWER, UPPER, STREAM, SUMS, RESULTS, STRIDE = "x0", "x1", "x2", "x3", "x4", "x5"
 ODD_LOWER, ODD_UPPER = "x6", "x7"  # four bytes behind the others: offsets are multiples of eight
-_KEPT = [(f"d{number}", f"d{number + 1}") for number in range(8, 16, 2)]
 
 
 @dataclass(frozen=True, eq=False)
 class Functions:
-    """C text of them and of `<entry>_functions`, for each block of operands and in it each group of outputs one, with
-    where its part of the stream begins; the stream, of the first block biases, then weights; `bounds`: outputs where
-    groups begin, and where the last ends.
+    """Of a pattern.
+
+    `text`: C text of them, of `<entry>_call(code, lower, upper, stream, sums, results, stride)`, which calls one (by
+    what they change, which is not what C's functions may: a loop of calls saves registers once), and of
+    `<entry>_functions`, for each block of operands and in it each group of outputs one, with where its part of the
+    stream begins. `stream`: of the first block biases, then weights. `bounds`: outputs where groups begin, and where
+    the last ends.
     """
 
     text: str
@@ -81,6 +84,7 @@ def compiled_functions(
         entry=entry,
         rows=rows,
         assembly="\n".join(f'"{line}\\n"' for one in functions for line in one.assembly),
+        clobbers=", ".join(f'"{name}"' for name in _CHANGED),
         declared="\n".join(f"{_HIDDEN}void {one.name}({_TYPES});" for one in functions),
         low=_limit(results.low, "-INFINITY"),
         high=_limit(results.high, "INFINITY"),
@@ -122,8 +126,7 @@ class _Function:
     @property
     def assembly(self) -> list[str]:
         outputs = self.matrix.shape[0]
-        lines = [".p2align 4", f"{self.name}:", "sub sp, sp, #64"]
-        lines += [f"stp {a}, {b}, [sp, #{16 * i}]" for i, (a, b) in enumerate(_KEPT)]
+        lines = [".p2align 4", f"{self.name}:"]
         if self.bias is not None:
             lines += _biases(outputs)
         else:
@@ -133,8 +136,7 @@ class _Function:
             lines += [f"str q{i}, [{SUMS}, #{i * VECTOR_BYTES}]" for i in range(outputs)]
         else:
             lines += _results(outputs, self.results)
-        lines += [f"ldp {a}, {b}, [sp, #{16 * i}]" for i, (a, b) in enumerate(_KEPT)]
-        return [*lines, "add sp, sp, #64", "ret"]
+        return [*lines, "ret"]
 
     def portable(self, entry: str) -> str:
         """The C function, whose pattern is pairs of an output and where its operand lies."""
@@ -152,13 +154,7 @@ class _Function:
 
 
 def _biases(outputs: int) -> list[str]:
-    lines = []
-    for first in range(0, outputs, CHANNELS):
-        register = outputs + first // CHANNELS
-        lines.append(f"ldr q{register}, [{STREAM}, #{first * FLOAT_BYTES}]")
-    for i in range(outputs):
-        lines.append(f"dup v{i}.4s, v{outputs + i // CHANNELS}.s[{i % CHANNELS}]")
-    return [*lines, f"add {STREAM}, {STREAM}, #{outputs * FLOAT_BYTES}"]
+    return [f"ld1r {{v{i}.4s}}, [{STREAM}], #{FLOAT_BYTES}" for i in range(outputs)]
 
 
 def _products(
@@ -233,6 +229,7 @@ def _results(outputs: int, results: Results) -> list[str]:
 
 
 _TYPES = "const float *, const float *, const float *, float *, float *, long"
+_CHANGED = (*(f"x{i}" for i in range(6, 18)), "x30", *(f"v{i}" for i in range(REGISTERS)), "cc", "memory")
 _HIDDEN = '__attribute__((visibility("hidden"))) '
 
 _TEXT = """
@@ -241,6 +238,18 @@ _TEXT = """
     $assembly
     ".popsection\\n");
     $declared
+    static inline __attribute__((always_inline)) void ${entry}_call(
+        void (*code)(const float *, const float *, const float *, float *, float *, long), const float *lower,
+        const float *upper, const float *stream, float *sums, float *results, long stride)
+    {
+        register const float *x0 __asm__("x0") = lower, *x1 __asm__("x1") = upper, *x2 __asm__("x2") = stream;
+        register float *x3 __asm__("x3") = sums, *x4 __asm__("x4") = results;
+        register long x5 __asm__("x5") = stride;
+        __asm__ volatile("blr %[code]"
+                         : "+r"(x0), "+r"(x1), "+r"(x2), "+r"(x3), "+r"(x4), "+r"(x5)
+                         : [code] "r"(code)
+                         : $clobbers);
+    }
     #else
     #include <math.h>
     static void ${entry}_sums(const int (*pattern)[2], int entries, int outputs, int first, int last,
@@ -260,6 +269,12 @@ _TEXT = """
             results[i / 16 * (stride / 4) + i % 4 * 4 + i / 4 % 4] = fminf(fmaxf(kept[i], $low), $high);
     }
     $portable
+    static void ${entry}_call(void (*code)(const float *, const float *, const float *, float *, float *, long),
+                              const float *lower, const float *upper, const float *stream, float *sums,
+                              float *results, long stride)
+    {
+        code(lower, upper, stream, sums, results, stride);
+    }
     #endif
     static const struct {
         void (*code)(const float *, const float *, const float *, float *, float *, long);
