@@ -267,6 +267,7 @@ def investigate(
                 keeper=keeper,
                 begin=measurer.begin,
                 at_once=width_of(first),
+                reads_clock=first.reads_clock,
             )
             result = search(asked, model, measurer, strategy, settings.search, progress, prior.observations)
         seed = settings.search.seed

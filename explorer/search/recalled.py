@@ -25,7 +25,7 @@ from explorer.search.strategy import Strategy
 from microbench.errors import StoreError
 from microbench.store import Sample
 
-VERSION = 4  # of what is kept
+VERSION = 5  # of what is kept
 
 
 Kept = TypeVar("Kept", bound=BaseModel)
@@ -120,7 +120,7 @@ def basis_of(
             [jobs.target, jobs.seed, searched.profile.hash, searched.overheads],
             plain(settings) | {"budget": plain(Budget())},
             [[o.candidate.hash, o.work, o.time_s, o.profile.hash if o.profile else ""] for o in prior],
-            searched.at_once,
+            [searched.at_once, searched.reads_clock],
         ]
     )
 

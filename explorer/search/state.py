@@ -38,7 +38,7 @@ class Searched:
     """What is searched: a fused graph, what makes its candidates' programs, what changes of engines cost;
     `admits`: which candidates there are; `keeper`: where digests of programs and rounds outlive the search; `begin`: of
     a measurer that may take a candidate before the whole round is known. `at_once`: how many candidates are measured in
-    the time of one.
+    the time of one. `reads_clock`: as their board says.
     """
 
     graph: Graph
@@ -49,6 +49,7 @@ class Searched:
     keeper: Keeper | None = None
     begin: Callable[[Candidate], None] = lambda candidate: None
     at_once: int = 1
+    reads_clock: bool = False
 
     @cached_property
     def programs(self) -> Programs:
@@ -74,6 +75,7 @@ class SearchState:
         self.graph = searched.graph
         self.overheads = searched.overheads
         self.at_once = searched.at_once
+        self.reads_clock = searched.reads_clock
         self.occurrences = Counter(LayerSpec.of(self.graph, node) for node in self.graph.nodes)
         self._model = model
         self._is_behind = bool(prior)  # the model, of what is known
@@ -84,6 +86,7 @@ class SearchState:
         self.prior = prior
         self._predictions: dict[str, Prediction] = {}  # of the model as it is, by hash
         self.best_s: float | None = None  # of the fastest plan that a strategy has composed, to be told
+        self.course: list[tuple[int, float]] = []  # before each round: how many were measured, and that time
         self._settings = settings
         self._admission = Admission(settings.restrictions, self.graph, self._jobs.target, searched.admits)
         admission = self._admission
@@ -145,6 +148,8 @@ class SearchState:
 
     def record(self, samples: Iterable[Sample]) -> None:
         """Takes in what the measurer found out."""
+        if self.best_s is not None:
+            self.course.append((len(self.samples), self.best_s))
         for sample in samples:
             self.layer_of(sample.candidate).record((sample,))
         self._predictions, self._is_behind = {}, True

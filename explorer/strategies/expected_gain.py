@@ -4,11 +4,11 @@ In every round the network is composed of what was measured, with predictions wh
 rests on without a measurement is measured first. Beside it, every candidate is judged by its prediction and interval:
 how much faster than now the whole network would be through it, in the mean over where its time may fall (expected
 improvement). The heavy layers thus get most. Candidates whose program was measured already are left out. It ends when
-all layers together promise less than `STOP` of the network, by what may still be asked for. Then whatever promises a
-little is measured in one round, with the candidates of layers that are predicted best, up to `LEAST` of a layer and up
-to its part of `DEALT`: a layer may be better than its few samples say, and where much time is, predictions are not good
-enough to tell the best of those that are close. What the plan for the CPU alone rests on can wait
-until then.
+all layers together promise too little of the network, by what may still be asked for (`explorer.strategies.pace`).
+Then whatever promises a little is measured in one round, with the candidates of layers that are predicted best, up to
+a number for each layer and up to its part of what is dealt out: a layer may be better than its few samples say, and
+where much time is, predictions are not good enough to tell the best of those that are close. What the plan for the CPU
+alone rests on can wait until then.
 """
 
 from __future__ import annotations
@@ -34,26 +34,18 @@ from explorer.search.budget import Left
 from explorer.search.layer_search import Kind, LayerSearch, SearchSettings
 from explorer.search.request import Request
 from explorer.search.state import SearchState
+from explorer.strategies.pace import CLOCKED, EXACT, Pace
 from explorer.strategies.through import Through
 from explorer.terminal.units import seconds
 from microbench.store import Sample
 
-STOP = 0.003  # of the network's time, that all layers together may still gain
-NEGLIGIBLE = 0.01  # of STOP, for a single candidate
-LEAST = 12  # measurements of a layer, where there are so many programs
-DEALT = 240  # measurements that layers have at least, by their parts of the network's time
+NEGLIGIBLE = 0.01  # of what a search stops at, for a single candidate
 PROMISING = 1.5  # times a layer's fastest, at most, that one of these is predicted to take
 BATCH = 32  # measurements between two fits, at most
 GROWTH = 8  # of what was measured, the part that may be measured between two fits where that is more
 HEAVY = 2  # times the budget of a layer, at most, for each time that the network has it
-ALIKE = 2  # of one layer, algorithm and lane in a batch
-TRIED = (
-    3  # layers that an algorithm is measured in, however little it promises: until then little is known of it
-)
 NORMAL = NormalDist()
 NOWHERE = -9.0  # deviations below the centre: `NORMAL.cdf` is 0 from there on
-TAILS = 1.12  # of deviations: errors of predictions fall further off than a normal distribution's
-INTERVAL = NORMAL.inv_cdf(0.9) / TAILS  # deviations from the centre to the end of one that holds eight of ten
 WIDEST = math.log(3.0)  # deviation in logs that is believed of an interval
 
 
@@ -84,16 +76,18 @@ class ExpectedGain:
         ways = {layer.spec: tuple(_ways(layer, state)) for layer in state.every}
         through = Through(Problem(state.graph, ways, Prices(state.overheads), None))
         state.best_s = through.best_s
+        pace = _pace(state)
         chances = self._chances(state, through)
         batch = _Batch(state, _needed(state, through, "the fastest plan that is expected"))
         batch.take(
             _untried(state, chances),
-            lambda chance: f"fewer than {TRIED} layers have tried its algorithm",
+            lambda chance: f"fewer than {pace.tried} layers have tried its algorithm",
         )
-        promising = [chance for chance in chances if chance.gain > NEGLIGIBLE * STOP]
-        if batch.requests or batch.promised(promising) >= STOP:
+        promising = [chance for chance in chances if chance.gain > NEGLIGIBLE * pace.stop]
+        is_over = pace.is_over([*state.course, (len(state.samples), through.best_s)])
+        if not is_over and (batch.requests or batch.promised(promising) >= pace.stop):
             batch.take(promising, _reason)
-        else:
+        elif not batch.requests:
             batch.level(chances, promising)
         return _with(batch.requests, [*_needed_alone(state, ways), *_unmeasured(state)])
 
@@ -111,9 +105,13 @@ class ExpectedGain:
                 if kind not in limits_s:
                     rests = through.rests(_stand_in(candidate, predicted.time_s))
                     limits_s[kind] = [through.best_s - rest for rest in rests]
-                gain = expected_improvement(predicted, limits_s[kind]) / through.best_s
+                gain = expected_improvement(predicted, limits_s[kind], _pace(state).interval) / through.best_s
                 found.append(_Chance(layer, candidate, predicted, gain))
         return sorted(found, key=lambda chance: -chance.gain)
+
+
+def _pace(state: SearchState) -> Pace:
+    return CLOCKED if state.reads_clock else EXACT
 
 
 def _needed(state: SearchState, through: Through, plan: str) -> list[Request]:
@@ -162,6 +160,7 @@ class _Batch:
 
     def __init__(self, state: SearchState, needed: Sequence[Request]) -> None:
         self._state = state
+        self._pace = _pace(state)
         self._alike: Counter[tuple[LayerSpec, str, int]] = Counter()
         self._spent: Counter[tuple[LayerSpec, int]] = Counter()
         self._programs: dict[LayerSpec, set[str]] = {}
@@ -171,11 +170,11 @@ class _Batch:
 
     def promised(self, chances: Iterable[_Chance]) -> float:
         """The part of the network's time that is expected to be gained by the best candidate of every layer that there
-        is room for; what is more than STOP may be left out.
+        is room for; what is more than a search stops at may be left out.
         """
         best: dict[LayerSpec, float] = {}
         for chance in chances:
-            if sum(best.values()) >= STOP:
+            if sum(best.values()) >= self._pace.stop:
                 break
             if chance.layer.spec not in best and self._has_room(chance) and not self._is_known(chance):
                 best[chance.layer.spec] = chance.gain
@@ -223,9 +222,9 @@ class _Batch:
 
     def _least(self, layer: LayerSearch) -> int:
         """Measurements that a layer has at least, where there are so many programs."""
-        whole_s = self._state.best_s or math.inf
+        pace, whole_s = self._pace, self._state.best_s or math.inf
         fastest_s = min(layer.fastest.values(), default=0.0)
-        return max(LEAST, round(DEALT * self._state.occurrences[layer.spec] * fastest_s / whole_s))
+        return max(pace.least, round(pace.dealt * self._state.occurrences[layer.spec] * fastest_s / whole_s))
 
     def _ask(self, chance: _Chance, reason: str, can_wait: bool) -> None:
         self._known(chance.layer).add(self._state.program(chance.candidate))
@@ -240,7 +239,7 @@ class _Batch:
         spent = layer.spent(lane) + self._spent[layer.spec, lane]
         alike = self._alike[layer.spec, chance.candidate.choice.algorithm, lane]
         most = HEAVY * layer.settings.layer_budget * max(1, self._state.occurrences[layer.spec])
-        return alike < ALIKE and spent < most
+        return alike < self._pace.alike and spent < most
 
     def _count(self, chance: _Chance) -> None:
         lane = threads_of(chance.candidate)
@@ -253,9 +252,11 @@ class _Batch:
         return self._programs[layer.spec]
 
 
-def expected_improvement(predicted: Prediction, limits_s: Iterable[float]) -> float:
+def expected_improvement(
+    predicted: Prediction, limits_s: Iterable[float], interval: float = EXACT.interval
+) -> float:
     """The mean of what a time falls short of limits, in seconds, their sum; the time is taken to be lognormal, its
-    median predicted and its interval eight times of ten.
+    median predicted, `interval` its deviations from there to the end of the predicted one.
 
     >>> expected_improvement(Prediction(1.0, 0.5, 2.0), [0.0])
     0.0
@@ -266,7 +267,7 @@ def expected_improvement(predicted: Prediction, limits_s: Iterable[float]) -> fl
         return sum(max(0.0, limit_s) for limit_s in limits_s)
     centre = math.log(predicted.time_s)
     low = centre - math.log(max(predicted.low_s, 1e-12))
-    deviation = min(WIDEST, max(1e-6, low / INTERVAL))
+    deviation = min(WIDEST, max(1e-6, low / interval))
     mean = math.exp(centre + deviation**2 / 2)
     gain = 0.0
     for limit_s in limits_s:
@@ -285,7 +286,7 @@ def _untried(state: SearchState, chances: Iterable[_Chance]) -> Iterator[_Chance
         tried.setdefault(candidate.choice.algorithm, set()).add(candidate.spec)
     for chance in chances:
         layers = tried.setdefault(chance.algorithm, set())
-        if len(layers) < TRIED and chance.layer.spec not in layers:
+        if len(layers) < _pace(state).tried and chance.layer.spec not in layers:
             layers.add(chance.layer.spec)
             yield chance
 

@@ -15,14 +15,12 @@ from explorer.compose.timed_candidates import threads_of
 from explorer.search.budget import Budget, Left
 from explorer.search.layer_search import LayerSearch, SearchSettings
 from explorer.strategies.expected_gain import (
-    DEALT,
-    INTERVAL,
-    LEAST,
     _Batch,
     _Chance,
     _unmeasured,
     expected_improvement,
 )
+from explorer.strategies.pace import EXACT
 from microbench.board import Fingerprint
 from microbench.profile import load_profile
 from microbench.store import Sample
@@ -33,7 +31,7 @@ BOARD = Fingerprint("virtual", "hash", 250e6, "simulator")
 
 @pytest.mark.parametrize(("limit_s", "low_s"), [(0.5, 0.6), (1.0, 0.5), (1.3, 0.8), (2.0, 0.9)])
 def test_the_closed_form_is_the_mean_of_draws(limit_s: float, low_s: float) -> None:
-    deviation = -np.log(low_s) / INTERVAL
+    deviation = -np.log(low_s) / EXACT.interval
     times_s = np.exp(np.random.default_rng(1).normal(0.0, deviation, 400_000))
     drawn = np.maximum(0.0, limit_s - times_s).mean()
     assert expected_improvement(Prediction(1.0, low_s, 1 / low_s), [limit_s]) == pytest.approx(
@@ -60,6 +58,7 @@ def _batch(layer: LayerSearch, measured: Sequence[Candidate] = (), occurrences: 
         required=(layer,),
         samples=(),
         at_once=1,
+        reads_clock=False,
         layer_of=lambda _: layer,
         decide=lambda request: request,
         program=lambda candidate: candidate.hash,
@@ -79,7 +78,7 @@ def test_a_layer_that_plans_take_in_chains_alone_is_levelled_without_any_time_of
     assert not layer.fastest
     batch = _batch(layer)
     batch.level(_chances(layer, 0.0), [])
-    assert len(batch.requests) == LEAST
+    assert len(batch.requests) == EXACT.least
 
 
 def test_when_time_is_over_a_layer_without_any_time_of_its_own_is_still_measured() -> None:
@@ -101,10 +100,10 @@ def test_what_promises_a_little_is_measured_with_what_levels_layers_and_never_wi
     layer = _layer()
     chances = _chances(layer, 0.001)
     batch = _batch(layer)
-    batch.level(chances, chances[LEAST:])
-    promising = {chance.candidate for chance in chances[LEAST:]}
-    assert len(batch.requests) > LEAST
-    assert {request.candidate for request in batch.requests[LEAST:]} < promising
+    batch.level(chances, chances[EXACT.least :])
+    promising = {chance.candidate for chance in chances[EXACT.least :]}
+    assert len(batch.requests) > EXACT.least
+    assert {request.candidate for request in batch.requests[EXACT.least :]} < promising
     assert all(request.can_wait for request in batch.requests)
     known = _batch(layer, [chance.candidate for chance in chances[:-1]])
     known.level([], chances)
@@ -133,12 +132,14 @@ def test_a_layer_has_a_budget_for_each_time_that_the_network_has_it(occurrences:
         assert bool(batch.promised(chances)) == (taken < room)
 
 
-@pytest.mark.parametrize(("part", "due"), [(0.0, LEAST), (0.02, LEAST), (0.07, round(0.07 * DEALT))])
+@pytest.mark.parametrize(
+    ("part", "due"), [(0.0, EXACT.least), (0.02, EXACT.least), (0.07, round(0.07 * EXACT.dealt))]
+)
 def test_layers_are_levelled_up_to_their_part_of_what_is_dealt_out(part: float, due: int) -> None:
     layer = _layer()
     measured = layer.candidates[: 1 if part else 0]
     layer.record([Sample(c, BOARD, "simulated", "ok", (part,), Work(macs=1.0), id=1) for c in measured])
     batch = _batch(layer, measured)
     batch.level(_chances(layer, 0.0, at_s=part or 1.0), [])
-    assert LEAST < round(0.07 * DEALT) < len(layer.candidates)
+    assert EXACT.least < round(0.07 * EXACT.dealt) < len(layer.candidates)
     assert len(batch.requests) + len(measured) == due

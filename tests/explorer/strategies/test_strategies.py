@@ -20,7 +20,8 @@ from explorer.search.budget import Budget
 from explorer.search.layer_search import SearchSettings
 from explorer.search.search import SearchResult, search
 from explorer.search.state import Searched
-from explorer.strategies.expected_gain import LEAST, PROMISING
+from explorer.strategies.expected_gain import PROMISING
+from explorer.strategies.pace import EXACT
 from explorer.strategies.registry import known_strategies, strategy_named
 from explorer.terminal.progress import Silent
 from microbench.board import Fingerprint
@@ -147,7 +148,7 @@ def test_layers_of_few_samples_get_their_most_promising_in_the_end() -> None:
     for one in last:
         same = [other for other in result.asked if other.sample.candidate.spec == one.sample.candidate.spec]
         before = [other.sample.time_s for other in same if other.round < one.round]
-        assert len(before) < len(same) <= LEAST
+        assert len(before) < len(same) <= EXACT.least
         assert one.predicted.time_s <= PROMISING * min(before)
 
 
