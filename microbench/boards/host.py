@@ -31,7 +31,7 @@ from microbench.profile import DeviceProfile
 from microbench.protocol import STANDARD
 from microbench.streams import StreamRequest, StreamRun
 
-BUNDLE_RUNS = 15  # other programs disturb this machine's times
+BUNDLE_RUNS = 9  # other programs disturb this machine's times
 
 
 class HostBoard:
