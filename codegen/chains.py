@@ -44,7 +44,11 @@ def chain_nodes(graph: Graph) -> tuple[ChainNode, ...]:
 def neighbours(graph: Graph) -> tuple[tuple[int, int], ...]:
     """The numbers of every two nodes that follow each other and do not depend on each other."""
     pairs = enumerate(zip(graph.nodes, graph.nodes[1:], strict=False))
-    return tuple((n, n + 1) for n, (one, other) in pairs if not {*one.outputs} & {*other.inputs})
+    return tuple((n, n + 1) for n, (one, other) in pairs if _are_independent(one, other))
+
+
+def _are_independent(one: Node, behind: Node) -> bool:
+    return not {*one.outputs} & {*behind.inputs}
 
 
 def node_side_by_side(graph: Graph, first: int, op: SideBySide, name: str = "") -> ChainNode | None:
@@ -52,16 +56,15 @@ def node_side_by_side(graph: Graph, first: int, op: SideBySide, name: str = "") 
     other. It is named `first+second`, as `free_name` has it, or as is said.
     """
     nodes = graph.nodes[first : first + 2]
-    if (first, first + 1) not in neighbours(graph):
+    if len(nodes) < 2 or not _are_independent(*nodes):
         return None
     if tuple(LayerSpec.of(graph, node) for node in nodes) != tuple(one.spec for one in op.members):
         return None
-    taken = {node.name for node in graph.nodes}
     inputs, outputs, weights = (
         tuple(tensor for node in nodes for tensor in getattr(node, kind))
         for kind in ("inputs", "outputs", "weights")
     )
-    own = name or free_name("+".join(node.name for node in nodes), taken)
+    own = name or free_name("+".join(node.name for node in nodes), {node.name for node in graph.nodes})
     return ChainNode(Node(own, op, inputs, outputs, weights), first, first + 1)
 
 

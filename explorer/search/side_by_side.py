@@ -23,6 +23,8 @@ def side_by_side(state: SearchState) -> list[Request]:
     Raises CompositionError where what was measured makes no plan.
     """
     graph = state.graph
+    if not _any_way(state):
+        return []
     plan = compose(graph, state.timed_candidates, state.overheads)
     chosen = {step.node.name: step.timed for step in plan.steps if step.node is not None and not step.is_free}
     found: dict[Candidate, Request] = {}
@@ -38,3 +40,18 @@ def side_by_side(state: SearchState) -> list[Request]:
             if state.work(candidate).balance <= WORST_BALANCE:
                 found[candidate] = Request(candidate, REASON)
     return list(found.values())
+
+
+def _any_way(state: SearchState) -> bool:
+    """Whether some algorithm computes two layers of the graph by some of their ways, of one engine."""
+    graph, timed = state.graph, state.timed_candidates
+    for first, second in neighbours(graph):
+        by_engine = [
+            {way.candidate.choice.engine: way.candidate for way in timed[LayerSpec.of(graph, graph.nodes[n])]}
+            for n in (first, second)
+        ]
+        for engine in by_engine[0].keys() & by_engine[1].keys():
+            both = node_side_by_side(graph, first, SideBySide(tuple(ways[engine] for ways in by_engine)))
+            if both is not None and state.computes(LayerSpec.of(graph, both.node)):
+                return True
+    return False

@@ -142,6 +142,10 @@ class SearchState:
             self.layers[spec] = found
         return self.layers[spec]
 
+    def computes(self, spec: LayerSpec) -> bool:
+        """Whether some algorithm does."""
+        return any(one.applies(spec, self._jobs.target) for one in self._jobs.algorithms.values())
+
     def work(self, candidate: Candidate) -> Work:
         """What a candidate asks of the machine."""
         return self._jobs.work(candidate)

@@ -99,7 +99,10 @@ def test_a_second_run_measures_nothing(tmp_path: Path) -> None:
     assert tally.measured == 0 and second.timed_candidates == first.timed_candidates
 
 
-def test_nothing_is_asked_where_no_algorithm_computes_two(tmp_path: Path) -> None:
+def test_nothing_is_asked_where_no_algorithm_computes_two(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("explorer.search.side_by_side.compose", None)  # nor anything composed for that
     assert not pairs(run(law_of(0.6), tmp_path / "s.sqlite", graph=FORK)[0])
 
 
