@@ -120,6 +120,13 @@ class _MatrixProduct(AlgorithmBase):
         product = _require(spec)
         if point.get("scalars") == UNIFORMS and point.get("second") == IN_PLACE:
             raise ScheduleError(f"{self.name}: uniforms alone want rows behind the second matrix: copy it")
+        if point["ordering"] == MEANWHILE and (
+            point.get("second") == IN_PLACE or point["neighbours"] != OTHER_CHANNELS
+        ):
+            raise ScheduleError(
+                f"{self.name}: what is put in order meanwhile is both matrices, by neighbours that share rows: others "
+                "drift apart"
+            )
         size = product.batches * product.summed * product.columns
         if point.get("second") == COPIED and size > MOST_COPIED:
             raise ScheduleError(f"{self.name}: a matrix of {size} elements is read where it lies")
