@@ -256,6 +256,10 @@ LAYERS: dict[str, LayerSpec] = {
         convolution(6, 6, (9, 37), Conv2d((3, 5), (1, 2), (2, 1, 2, 3), (2, 1), groups=6)),
         _pruned(convolution(6, 21, (9, 19), Conv2d((1, 1))), 0.4),
     ),
+    "sparse pointwise before depthwise": _chain(
+        _pruned(convolution(10, 30, (9, 12), Conv2d((1, 1), epilogue=RELU)), 0.2),
+        convolution(30, 30, (9, 12), Conv2d((3, 3), (1, 1), SAME, groups=30)),
+    ),
     "sparse windows by blocks": _pruned(
         convolution(9, 31, (8, 9), Conv2d((3, 3), (2, 1), (1, 0, 2, 1), (1, 2), epilogue=RELU)), 0.3, 4
     ),

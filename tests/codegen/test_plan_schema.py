@@ -25,7 +25,7 @@ from codegen.schedule import Choice
 from codegen.target import Target
 from codegen.tensor import TensorType
 from tests.codegen.algorithm_layers import LAYERS
-from tests.codegen.built import choices, targets_of
+from tests.codegen.built import ON_AARCH64, choices, targets_of
 from tests.codegen.formulas import evaluated
 from tests.codegen.planned import plan_of, small_network
 
@@ -129,7 +129,7 @@ def test_every_axis_of_every_algorithm_is_described() -> None:
         axes = {
             axis.name
             for spec in LAYERS.values()
-            for board in targets_of(algorithm)
+            for board in {*targets_of(algorithm), *ON_AARCH64.values()}
             for target in (board, replace(board, weights="float16"))
             if algorithm.applies(spec, target)
             for axis in algorithm.space(spec, target).axes
