@@ -26,6 +26,8 @@ def explain(
     ] = False,
 ) -> None:
     """Show a layer's measured candidates, why each was measured, and why the plan has the one that it has."""
+    from codegen.operators.chain import Chain
+    from codegen.operators.side_by_side import SideBySide
     from explorer.runs.data import open_run
     from explorer.runs.explain import HEADINGS, rows_of
     from explorer.runs.explain import explain as explained
@@ -44,4 +46,5 @@ def explain(
         Sheet(title, HEADINGS, rows_of(found), spare=spare).show(console)
         for line in found.lines():
             console.print(line, markup=False)
-        say_next(console, f"explore run --again {run} --force {layer}=ALGORITHM tries another")
+        if not isinstance(found.step.spec.op, Chain | SideBySide):  # which no option names
+            say_next(console, f"explore run --again {run} --force {layer}=ALGORITHM tries another")

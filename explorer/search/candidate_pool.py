@@ -18,13 +18,16 @@ if TYPE_CHECKING:
 
 Objective = Callable[[Candidate], float]
 
+LOOKED_AT = (
+    1600  # points of a space of more than `limit`: where axes depend on each other few have a candidate
+)
 STARTUP_TRIALS = 24
 
 
 class CandidatePool:
     """A layer and one algorithm; grows where the space is too large to enumerate.
 
-    A space of at most `limit` points is enumerated. Of a larger one Optuna's TPE sampler (seeded, ask
+    A space of at most `limit` candidates is enumerated. Of a larger one Optuna's TPE sampler (seeded, ask
     and tell) proposes points: `extend` tells it predicted times, `tell` measured ones. Points that have
     no kernel and those that `admits` refuses are left out, and candidates that several points lead to are kept once.
     """
@@ -46,10 +49,13 @@ class CandidatePool:
         self._by_hash: dict[str, Candidate] = {}
         self._points: dict[str, dict[str, Value]] = {}
         self._study: optuna.Study | None = None
-        if self._space.size <= limit:
+        is_large = self._space.size > max(limit, LOOKED_AT)
+        if not is_large:
             for point in self._space.points():
                 self._add(point)
-        else:
+        if is_large or len(self._by_hash) > limit:
+            self._by_hash.clear()
+            self._points.clear()
             self._study = _new_study(seed)
 
     @property

@@ -125,6 +125,14 @@ def test_a_space_too_large_to_enumerate_is_sampled(tmp_path: Path) -> None:
     assert tally.measured == 0 and again.timed_candidates == result.timed_candidates
 
 
+def test_a_space_with_few_candidates_is_enumerated(tmp_path: Path) -> None:
+    quick = FakeAlgorithm("quick", sides=30, holes=frozenset(range(3, 30)))
+    algorithms = (quick, FakeRelayout("relayout"))
+    settings = SearchSettings(enumerate_limit=100, first_trials=1, trials_per_round=1, rounds=2)
+    result, _ = run(FakeBoard(law_s), tmp_path / "s.sqlite", algorithms, settings, graph_of([(0,)], [1]))
+    assert result.candidates == 3 * 30
+
+
 def test_a_layer_nobody_can_compute_is_named(tmp_path: Path) -> None:
     with pytest.raises(SearchError, match=r"'n0'.*Map.*explore algorithms"):
         run(FakeBoard(law_s), tmp_path / "s.sqlite", [FakeRelayout("relayout")])
