@@ -5,9 +5,9 @@
  * wakes late finds none, or helps with the call that is under way by then. The caller waits for parts, not for workers.
  *
  * Where another process wants one of the CPUs too, a thread is taken from it in the middle of a part, and would come back
- * some clock ticks later. Who waits for it sees that its time stands still, moves it to its own CPU and sleeps. From then
- * on, for a while, workers keep off the caller's CPU and sleep between calls in place of spinning; having asked Linux for
- * short slices (EEVDF gives who asks for less its share sooner), they come to run when they are woken, end a part, sleep.
+ * some clock ticks later. Who waits for it sees that its time stands still, moves it to its own CPU and sleeps. Then, for
+ * a moment, workers keep off the caller's CPU and hardly spin between calls; having asked Linux for short slices (EEVDF
+ * gives who asks for less its share sooner), they come to run when they are woken, end a part, sleep.
  *
  * Compiled on its own, or as a piece of a model.c that defines POOL_LINKAGE as static.
  */
@@ -30,7 +30,8 @@
 #define SPIN_S 1e-3 /* who sleeps between two steps of a run is woken while the next one waits */
 #define LATE_S 1e-4 /* who keeps others waiting for so long may have lost its CPU */
 #define STILL_S 2e-5 /* and has, if its time stands still meanwhile */
-#define SHARED_S 0.1 /* for which a worker takes its CPU to be shared after a move */
+#define SHARED_S 1e-3 /* for which a worker takes its CPU to be shared after a move */
+#define SHARED_SPIN_S 3e-5 /* meanwhile: as long as most others take to end a part */
 #define SHORT_SLICE_NS 100000 /* the least that Linux grants */
 
 enum { POOL_LINE = 64, LOOKS_PER_CLOCK = 32, RANGE_BITS = 16, RANGE_MASK = (1 << RANGE_BITS) - 1 };
@@ -256,7 +257,7 @@ static void *pool_work(void *argument)
     pool *const threads = self->owner;
     __atomic_store_n(&self->id, this_thread(), __ATOMIC_RELAXED);
     for (unsigned seen = 0;;) {
-        gate_wait(threads, &self->handed, seen, 1, is_shared(self) ? 0.0 : SPIN_S);
+        gate_wait(threads, &self->handed, seen, 1, is_shared(self) ? SHARED_SPIN_S : SPIN_S);
         seen = __atomic_load_n(&self->handed.count, __ATOMIC_ACQUIRE);
         if (__atomic_load_n(&threads->is_closing, __ATOMIC_RELAXED))
             return NULL;
