@@ -30,7 +30,7 @@
 #define SPIN_S 1e-3 /* who sleeps between two steps of a run is woken while the next one waits */
 #define LATE_S 1e-4 /* who keeps others waiting for so long may have lost its CPU */
 #define STILL_S 2e-5 /* and has, if its time stands still meanwhile */
-#define SHARED_S 1e-3 /* for which a worker takes its CPU to be shared after a move */
+#define SHARED_S 0.03 /* for which a worker takes its CPU to be shared after a move */
 #define SHARED_SPIN_S 3e-5 /* meanwhile: as long as most others take to end a part */
 #define SHORT_SLICE_NS 100000 /* the least that Linux grants */
 
