@@ -83,6 +83,7 @@ struct pool {
 static int gate_init(gate *self)
 {
     memset(self, 0, sizeof *self);
+    self->raiser_cpu = -1;
     if (pthread_mutex_init(&self->mutex, NULL) != 0)
         return -1;
     if (pthread_cond_init(&self->raised, NULL) == 0)
@@ -233,15 +234,15 @@ static void keep_off(worker *self, int cpu)
     set_cpus(0, &others);
 }
 
-/* Whether others want a CPU of the pool's. Until a thread was moved that costs a look at a counter. */
+/* Whether others want a CPU of the pool's: a thread was moved, or this one was put on the caller's CPU. */
 static int is_shared(worker *self)
 {
     const unsigned moves = __atomic_load_n(&self->owner->moves, __ATOMIC_RELAXED);
-    const int was_moved = moves != self->moves_seen, was_shared = self->is_shared;
-    if (!was_shared && !was_moved)
+    const int is_new = moves != self->moves_seen || is_in_the_way(&self->handed), was_shared = self->is_shared;
+    if (!was_shared && !is_new)
         return 0;
     const double now_s = pool_clock_s();
-    if (was_moved)
+    if (is_new)
         self->until_s = now_s + SHARED_S;
     self->moves_seen = moves;
     self->is_shared = now_s < self->until_s;
