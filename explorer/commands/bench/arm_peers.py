@@ -31,7 +31,8 @@ OWN_TITLE = "Pruned and quantised networks on the clock of a Cortex-A53"
 OWN_INTRODUCTION = """\
 `explore bench arm-peers --own` runs networks, pruned forms of them and forms whose weights and activations have 8 bits,
 by this project's plans under the clock of arm-peers.md. Plans are those of the roofline model, none is searched; pruned
-weights are zeros by magnitude, nothing is trained again. Times are `simulated`, those of the second inference. What
+weights are zeros by magnitude, nothing is trained again. Times are `simulated`, those of the second inference. Fetching
+instructions costs nothing on this clock, and where a pattern is instructions it has 12 bytes of them for a weight. What
 ncnn's int8 takes on the same clock, for its own SqueezeNet and MobileNet, is in cpu-clock.md."""
 
 
