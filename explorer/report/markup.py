@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 TEMPLATES = Path(__file__).parent / "templates"
 MISSING = "–"
 NO_ALGORITHM = MISSING, "all"
-# Markers by matplotlib's letters, as outlines around the origin, 10 wide.
+# Markers by matplotlib's names, as outlines around the origin, 10 wide.
 OUTLINES = {
     "o": "M-4.5 0A4.5 4.5 0 1 0 4.5 0A4.5 4.5 0 1 0 -4.5 0Z",
     "s": "M-4.2 -4.2H4.2V4.2H-4.2Z",
@@ -32,6 +32,9 @@ OUTLINES = {
     "d": "M0 -5.5L3.2 0L0 5.5L-3.2 0Z",
     "H": "M-5 0L-2.5 -4.3H2.5L5 0L2.5 4.3H-2.5Z",
     "8": "M-2 -5H2L5 -2V2L2 5H-2L-5 2V-2Z",
+    "$\N{BLACK SPADE SUIT}$": (
+        "M0 -5.2C1 -3 5 -0.8 5 1.6A2.4 2.4 0 0 1 0.9 3L1.8 5H-1.8L-0.9 3A2.4 2.4 0 0 1 -5 1.6C-5 -0.8 -1 -3 0 -5.2Z"
+    ),
     ".": "M-2.2 0A2.2 2.2 0 1 0 2.2 0A2.2 2.2 0 1 0 -2.2 0Z",
 }
 

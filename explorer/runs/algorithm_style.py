@@ -15,13 +15,13 @@ from codegen.algorithm import ENTRY_POINT_GROUP
 # other for protanopes, deuteranopes and tritanopes (tests/explorer/runs/test_algorithm_style.py).
 LIGHT = "#087a91", "#c9731d", "#391386", "#661933", "#59400d", "#af25f4"
 DARK = "#9eebfa", "#c9561d", "#bf8fef", "#e08594", "#e9d263", "#af25f4"
-MARKERS = "osD^vPX*<>pHhd8."
+MARKERS = *"osD^vPX*<>pHhd8.", "$\N{BLACK SPADE SUIT}$"
 _OWN = "codegen."
 
 
 @dataclass(frozen=True)
 class Style:
-    """Number of the hue in `LIGHT` and `DARK`, and matplotlib's letter of the marker."""
+    """Number of the hue in `LIGHT` and `DARK`, and matplotlib's name of the marker."""
 
     hue: int
     marker: str
@@ -35,7 +35,7 @@ class Style:
 def style_of(algorithm: str) -> Style:
     """The style of an algorithm, by its place among those of the project, then those of plug-ins, by name.
 
-    No two of the first 96 have the same; neighbours, which often compete for a layer, differ in hue and marker.
+    No two of the first 102 have the same; neighbours, which often compete for a layer, differ in hue and marker.
 
     One that is not installed has a style by its name alone.
     """

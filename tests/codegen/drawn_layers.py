@@ -390,6 +390,7 @@ SPECS: dict[str, st.SearchStrategy[LayerSpec]] = {
     "cpu_conv_im2col": conv_specs(st.just(1)),
     "cpu_pointwise_gemm": pointwise_specs(),
     "cpu_sparse_conv": sparse_specs(st.one_of(conv_specs(st.just(1), wide=True), pointwise_specs())),
+    "cpu_sparse_compiled_conv": sparse_specs(st.one_of(conv_specs(st.just(1), wide=True), pointwise_specs())),
     "cpu_sparse_fully_connected": sparse_specs(fully_connected_specs()),
     "cpu_sparse_chain": sparse_chain_specs(),
     "cpu_conv_transpose": transposed_specs(st.sampled_from([1, 1, 2, 3])),

@@ -139,7 +139,8 @@ def runtime_texts() -> tuple[str, ...]:
 def _compiled(
     sources: Mapping[str, str], target: Target, flags: Sequence[str], libraries: Sequence[str], product: str
 ) -> Path:
-    if not libraries and not any(name.endswith(".c") for name in sources):
+    is_linked = any(not word.startswith("-") for word in libraries)  # of object files
+    if not is_linked and not any(name.endswith(".c") for name in sources):
         raise ToolchainError("nothing to compile: no source ends in .c")
     triple, *target_flags = target.compiler or ("",)
     if not triple and "-static" in flags and shutil.which("cc") is None:
