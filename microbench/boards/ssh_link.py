@@ -265,9 +265,11 @@ class SshLink:
             ) from error
         except BROKEN as error:
             # A refused upload, for instance on a full disk, leaves the connection whole: trying again is no help.
-            kind = BoardError if self._holds_after(error) else ConnectionLostError
-            raise kind(
-                f"{self.place}: cannot {doing}: {str(error).rstrip(': ') or 'connection lost'}; {REACH}"
+            reason = str(error).rstrip(": ") or "connection lost"
+            if self._holds_after(error):
+                raise BoardError(f"{self.place}: cannot {doing}: {reason}; {REACH}") from error
+            raise ConnectionLostError(
+                f"{self.place}: cannot {doing}: the connection broke: {reason}; {REACH}"
             ) from error
 
     def _holds_after(self, error: BaseException) -> bool:
