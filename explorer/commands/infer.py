@@ -84,7 +84,19 @@ def infer(
             metavar="30fps|max",
         ),
     ] = None,
-    frames: Annotated[int, typer.Option(help="of --stream that come", metavar="N")] = 300,
+    frames: Annotated[
+        int | None,
+        typer.Option(
+            help="of --stream that come, a multiple of --batch (default: 300 or the next)", metavar="N"
+        ),
+    ] = None,
+    batch: Annotated[
+        int,
+        typer.Option(
+            help="frames of --stream that one run takes together, as many as its --shape says: launching costs once",
+            metavar="N",
+        ),
+    ] = 1,
     queue: Annotated[
         int,
         typer.Option(
@@ -148,7 +160,7 @@ def infer(
         if stream is not None:
             if image is not None or input:
                 raise UsageError("--stream makes its frames up; leave --image and --input out")
-            _stream(run, settings, parse_stream(stream, frames, queue, deadline), as_json)
+            _stream(run, settings, parse_stream(stream, frames, queue, deadline, batch), as_json)
             return
         manifest = manifest_of(found)
         names = list(read_labels(labels)) if labels else []

@@ -252,6 +252,14 @@ def run(
             metavar="30fps|max",
         ),
     ] = None,
+    batch: Annotated[
+        int,
+        typer.Option(
+            help="frames of --stream that one run takes together, one behind the other in the first dimension, which "
+            "--shape gives; launching costs once",
+            metavar="N",
+        ),
+    ] = 1,
     live: Annotated[
         bool,
         typer.Option(
@@ -306,7 +314,9 @@ def run(
         if again is not None and not context.meta.get(REPEATED):
             repeat(context, again)
             return
-        request = parse_stream(stream) if stream is not None else None
+        if stream is None and batch != 1:
+            raise UsageError("--batch is of the frames of --stream; give a rate too, such as --stream max")
+        request = parse_stream(stream, batch=batch) if stream is not None else None
         settings = RunSettings(
             device=device,
             devices=chosen_file(devices),

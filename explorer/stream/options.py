@@ -7,22 +7,26 @@ import re
 from explorer.errors import UsageError
 from microbench.streams import StreamRequest
 
-FASTEST = "max"
+FASTEST, FRAMES = "max", 300
 _RATE = re.compile(r"(\d+(?:\.\d+)?)\s*(?:fps)?")
 _TIME = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s)")
 
 
 def parse_stream(
-    rate: str, frames: int = 300, capacity: int = 2, deadline: str | None = None
+    rate: str, frames: int | None = None, capacity: int = 2, deadline: str | None = None, batch: int = 1
 ) -> StreamRequest:
-    """`30fps`, or `max` for one frame after another, and `50ms`. Raises UsageError for what is neither, or is out of
-    range.
+    """`30fps`, or `max` for one frame after another, and `50ms`; without `frames` so many that all batches are full.
+
+    Raises UsageError for what is neither, or is out of range.
     """
     found = _RATE.fullmatch(rate)
     if found is None and rate != FASTEST:
         raise UsageError(f"--stream {rate}: a rate is 30fps, say, or {FASTEST} for one frame after another")
     try:
-        return StreamRequest(float(found[1]) if found else None, frames, capacity, _deadline_s(deadline))
+        full = -(-FRAMES // batch) * batch if batch > 0 else FRAMES
+        count = full if frames is None else frames
+        fps = float(found[1]) if found else None
+        return StreamRequest(fps, count, capacity, _deadline_s(deadline), batch=batch)
     except ValueError as error:
         raise UsageError(f"--stream: {error}") from error
 

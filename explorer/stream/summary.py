@@ -20,8 +20,9 @@ PERCENTILES = (50, 95, 99, 100)
 class StreamSummary:
     """`asked_fps`: at which frames came, None: one after another. `fps`: that ended in a second between the first's
     arrival and the last's end; `direct_fps`: of runs without the queue, None where there were none. Latencies are from
-    arrival to end, by percentile. `cpu_share`: cores that were busy meanwhile; `called_share`: of the frames' own time,
-    what the CPU worked for. `computed`: frames that were really computed, the others have their times.
+    arrival to end, by percentile. `cpu_share`: cores that were busy meanwhile; `beside_share`: while QPUs worked, None
+    where that is not known; `called_share`: of the frames' own time, what the CPU worked for. `computed`: frames that
+    were really computed, the others have their times. `batch`: frames that a run takes together.
     """
 
     board: str
@@ -38,7 +39,9 @@ class StreamSummary:
     direct_fps: float | None
     latencies_s: dict[str, float]
     cpu_share: float
+    beside_share: float | None
     called_share: float
+    batch: int
 
 
 def summary_of(run: StreamRun, board: str) -> StreamSummary:
@@ -46,7 +49,7 @@ def summary_of(run: StreamRun, board: str) -> StreamSummary:
     request, frames = run.request, run.frames
     latencies_s = sorted(frame.latency_s for frame in frames)
     called_s = sum(frame.called_s for frame in frames)
-    own_s = called_s + sum(frame.launched_s for frame in frames)
+    launched_s = sum(frame.launched_s for frame in frames)
     return StreamSummary(
         board=board,
         kind=run.kind,
@@ -62,7 +65,9 @@ def summary_of(run: StreamRun, board: str) -> StreamSummary:
         direct_fps=len(frames) / run.direct_s if run.direct_s else None,
         latencies_s={f"p{percent}": _percentile(latencies_s, percent) for percent in PERCENTILES},
         cpu_share=run.cpu_s / run.elapsed_s,
-        called_share=called_s / own_s,
+        beside_share=None if run.beside_s is None else run.beside_s / launched_s,
+        called_share=called_s / (called_s + launched_s),
+        batch=request.batch,
     )
 
 

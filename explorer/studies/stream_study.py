@@ -44,6 +44,7 @@ INTRODUCTION = (
 )
 PAIR = {"MobileNet v2": "mobilenet_v2", "SqueezeNet": "squeezenet"}
 SMALL_RESOLUTION, SMALL_WIDTH = 32, 0.125
+TOGETHER = 12  # frames of the small network by one launch
 CAMERA_FRAMES, PRIORITY_FRAMES = 300, 50
 CAMERA_SHARES = (0.9, 1.2)  # of the frames that a board could run
 DEADLINE_RUNS = 3  # of both networks, one after the other
@@ -63,11 +64,13 @@ class StreamStudy:
 
 @dataclass
 class _Found:
-    """What was measured so far; `alone_s`: seconds of a run without the queue on the virtual board, by network."""
+    """What was measured so far; `alone_s`: seconds a frame of runs without the queue on the virtual board, by network
+    and batch.
+    """
 
     streams: list[Streamed] = field(default_factory=list)
     camera: list[Streamed] = field(default_factory=list)
-    alone_s: dict[str, float] = field(default_factory=dict)
+    alone_s: dict[tuple[str, int], float] = field(default_factory=dict)
 
 
 def study_tables(study: StreamStudy, progress: Progress) -> list[StudyTable]:
@@ -91,20 +94,23 @@ def study_tables(study: StreamStudy, progress: Progress) -> list[StudyTable]:
 
 def _on_virtual_board(study: StreamStudy, place: Path, found: _Found) -> None:
     profile = load_profile(study.device)
-    for title, name, resolution, width, count in (
-        ("small SqueezeNet", "squeezenet", SMALL_RESOLUTION, SMALL_WIDTH, study.small_frames),
-        ("MobileNet v1", "mobilenet_v1", study.resolution, 1.0, study.network_frames),
+    small = ("small SqueezeNet", "squeezenet", SMALL_RESOLUTION, SMALL_WIDTH, study.small_frames)
+    for title, name, resolution, width, frames, batch in (
+        (*small, 1),
+        (*small, TOGETHER),
+        ("MobileNet v1", "mobilenet_v1", study.resolution, 1.0, study.network_frames, 1),
     ):
-        network = _network(place, name, resolution, width)
-        bundle = compiled_for(network, profile, place / f"{name}-virtual")
+        network = _network(place, name, resolution, width, batch)
+        bundle = compiled_for(network, profile, place / f"{name}-virtual-{batch}")
         with VirtualBoard(profile) as board:
-            alone_s = board.run_bundle(bundle, trials_of(network, 0, 1)[0].inputs).time_s
-            request = StreamRequest(None, frames=count, computed=count)
+            alone_s = board.run_bundle(bundle, trials_of(network, 0, 1)[0].inputs).time_s / batch
+            count = _full(frames, batch)
+            request = StreamRequest(None, frames=count, computed=count, batch=batch)
             found.streams.append(stream_network(board, title, bundle, request))
             for share in CAMERA_SHARES:
-                asked = camera_request(round(share / alone_s, 2), CAMERA_FRAMES)
+                asked = camera_request(round(share / alone_s, 2), _full(CAMERA_FRAMES, batch), batch)
                 found.camera.append(stream_network(board, title, bundle, asked))
-        found.alone_s[title] = alone_s
+        found.alone_s[title, batch] = alone_s
 
 
 def _on_this_machine(study: StreamStudy, bundles: Mapping[str, Path], found: _Found) -> None:
@@ -132,7 +138,12 @@ def _two_networks(study: StreamStudy, bundles: Mapping[str, Path]) -> list[Study
     return [shared_table([shared]), priority_table(urgent, first.name)]
 
 
-def _network(place: Path, name: str, resolution: int, width: float = 1.0) -> Network:
+def _full(frames: int, batch: int) -> int:
+    """The least number of full batches that has so many frames."""
+    return -(-frames // batch) * batch
+
+
+def _network(place: Path, name: str, resolution: int, width: float = 1.0, batch: int = 1) -> Network:
     path = place / f"{name}-{resolution}.onnx"
     path.write_bytes(build(name, resolution=resolution, width=width).SerializeToString(deterministic=True))
-    return load_network(path, {}, name)
+    return load_network(path, {"input": (batch, 3, resolution, resolution)}, name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -20,6 +21,7 @@ from microbench.streams import StreamRequest, stream_on
 from microbench.virtual.bundle import virtual_platform
 
 CAMERA_FPS = 30.0
+CPU_COLUMNS = (("CPU, of all time", RIGHT), ("while QPUs work", RIGHT))
 
 
 @dataclass(frozen=True)
@@ -54,22 +56,25 @@ def stream_network(board: Board, network: str, bundle: Path, request: StreamRequ
     run = stream_on(board, bundle, request)
     waiting = ((frame, after) for frame, after in pairwise(run.frames) if after.due_s < frame.ended_s)
     gaps_s = sorted(after.started_s - frame.ended_s for frame, after in waiting)
-    known = board.reads_clock and request.fps is None and gaps_s
+    known = board.reads_clock and request.fps is None and request.batch == 1 and gaps_s
     handovers_s = (statistics.median(gaps_s), gaps_s[-(-99 * len(gaps_s) // 100) - 1]) if known else None
     return Streamed(network, summary_of(run, board.fingerprint().board), handovers_s)
 
 
-def throughput_table(found: list[Streamed], alone_s: dict[str, float]) -> StudyTable:
-    """Frames one after another; `alone_s`: seconds of one run without a queue, of boards without a clock."""
+def throughput_table(found: list[Streamed], alone_s: Mapping[tuple[str, int], float]) -> StudyTable:
+    """Frames one after another; `alone_s`: seconds a frame of a run without a queue, by network and batch, of boards
+    without a clock.
+    """
     rows = []
     for one in found:
         summary = one.summary
-        direct_fps = summary.direct_fps or 1.0 / alone_s[one.network]
+        direct_fps = summary.direct_fps or 1.0 / alone_s[one.network, summary.batch]
         rows.append(
             (
                 one.network,
                 summary.board,
                 summary.kind,
+                f"{summary.batch}",
                 f"{summary.frames}",
                 f"{summary.frames - summary.ended}",
                 f"{summary.computed}",
@@ -78,12 +83,14 @@ def throughput_table(found: list[Streamed], alone_s: dict[str, float]) -> StudyT
                 f"{summary.fps / direct_fps:.3f}",
                 " / ".join(map(seconds, one.handovers_s)) if one.handovers_s else "-",
                 f"{summary.cpu_share:.2%}",
+                _beside(summary, 2),
             )
         )
     columns = (
         ("network", LEFT),
         ("board", LEFT),
         ("kind", LEFT),
+        ("a run", RIGHT),
         ("frames", RIGHT),
         ("lost", RIGHT),
         ("computed", RIGHT),
@@ -91,14 +98,19 @@ def throughput_table(found: list[Streamed], alone_s: dict[str, float]) -> StudyT
         ("without the queue", RIGHT),
         ("ratio", RIGHT),
         ("hand-over, median / 99 %", RIGHT),
-        ("CPU", RIGHT),
+        *CPU_COLUMNS,
     )
     notes = (
         "Frames one after another, the queue never empty; every computed frame's outputs are compared, byte for byte, "
-        "with those of a run alone. On a board with a clock runs without the queue took turns with the frames, 50 and "
-        "50, and CPU is the process's time on all cores. On the virtual board launches are simulated, steps on the CPU "
-        "modelled by the profile, a hand-over takes no time, and CPU is what the CPU is busy for with its steps and "
-        "with launching.",
+        "with those of a run alone. A run: frames that one run takes together, by one launch. On a board with a clock "
+        "runs without the queue took turns with the frames, 50 and 50. On the virtual board launches are simulated, "
+        "steps on the CPU modelled by the profile, and a hand-over takes no time.",
+        "CPU, of all time: what `top` would show of one core, and what other programs have less of. On a board with a "
+        "clock it is the process's time on all cores; on the virtual board the steps on the CPU, where a plan has any, "
+        "and launching, for all of whose time the CPU is taken to be busy. While QPUs work: of the launches' time, "
+        "what the CPU is busy for after it has launched. On the virtual board that is nothing, for a process sleeps in "
+        "the driver's call until the QPUs have ended, and while it launches or has steps of its own, they stand still. "
+        "In neither is the copy of inputs to the GPU's memory and of outputs from it, which has no model.",
     )
     return StudyTable("Throughput", columns, tuple(rows), notes)
 
@@ -110,12 +122,14 @@ def camera_table(found: list[Streamed]) -> StudyTable:
             one.network,
             one.summary.board,
             one.summary.kind,
+            f"{one.summary.batch}",
             f"{one.summary.asked_fps:g}",
             f"{one.summary.frames}",
             f"{one.summary.dropped}",
             f"{one.summary.late}",
             *(seconds(one.summary.latencies_s[name]) for name in ("p50", "p95", "p99", "p100")),
             f"{one.summary.cpu_share:.1%}",
+            _beside(one.summary, 1),
         )
         for one in found
     )
@@ -123,6 +137,7 @@ def camera_table(found: list[Streamed]) -> StudyTable:
         ("network", LEFT),
         ("board", LEFT),
         ("kind", LEFT),
+        ("a run", RIGHT),
         ("asked a second", RIGHT),
         ("frames", RIGHT),
         ("dropped", RIGHT),
@@ -131,15 +146,20 @@ def camera_table(found: list[Streamed]) -> StudyTable:
         ("95 %", RIGHT),
         ("99 %", RIGHT),
         ("most", RIGHT),
-        ("CPU", RIGHT),
+        *CPU_COLUMNS,
     )
     notes = (
-        "A frame that finds the queue full is dropped; room for two, the one that runs included. Late: it ended more "
-        "than two frames' time after it came.",
+        "A frame that finds the queue full is dropped; room for two runs, the one that goes on included. Late: it "
+        "ended more than two frames' time after it came, or two runs' time where frames are run together: the first "
+        "of a run then waits for the last.",
     )
     return StudyTable("Frames of a camera", columns, rows, notes)
 
 
-def camera_request(fps: float, frames: int) -> StreamRequest:
-    """So many frames a second, late after two frames' time."""
-    return StreamRequest(fps, frames=frames, deadline_s=2.0 / fps)
+def _beside(summary: StreamSummary, digits: int) -> str:
+    return "-" if summary.beside_share is None else f"{summary.beside_share:.{digits}%}"
+
+
+def camera_request(fps: float, frames: int, batch: int = 1) -> StreamRequest:
+    """So many frames a second, late after two frames' time, or two batches'."""
+    return StreamRequest(fps, frames=frames, deadline_s=2.0 * batch / fps, batch=batch)

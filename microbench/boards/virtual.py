@@ -149,6 +149,9 @@ class VirtualBoard:
             computed=computed,
             elapsed_s=frames[-1].ended_s,
             cpu_s=busy_s * len(frames),
+            beside_s=0.0
+            if launches
+            else None,  # one thread has its steps, launches, and sleeps until it is told
         )
 
     def close(self) -> None:

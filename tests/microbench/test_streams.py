@@ -19,8 +19,10 @@ from microbench.boards.virtual import COMPUTED_FRAMES, VirtualBoard
 from microbench.errors import BoardError
 from microbench.options import BoardOptions
 from microbench.profile import load_profile
-from microbench.streams import StreamedFrame, StreamRequest, stream_on
+from microbench.streams import StreamedFrame, StreamRequest, StreamRun, frames_of_runs, stream_on
+from tests.codegen.plan_run import layered_plan
 from tests.codegen.planned import plan_of, small_network
+from tests.codegen.test_qpu_images import batch_network
 from tests.microbench.test_virtual_board import PROFILE, on_qpus, small_graph
 
 
@@ -74,11 +76,46 @@ def test_no_frame_is_lost_and_the_queue_never_holds_too_many(
         ({"capacity": 65}, "a queue for 65"),
         ({"deadline_s": 0.0}, "a deadline of 0"),
         ({"computed": 0}, "at least one"),
+        ({"batch": 0}, "batch of 0"),
+        ({"batch": 7}, "300 frames are no multiple of a batch of 7"),
     ],
 )
 def test_requests_out_of_range_are_refused(changes: dict, says: str) -> None:
     with pytest.raises(ValueError, match=says):
         dataclasses.replace(StreamRequest(30.0), **changes)
+
+
+def test_frames_of_a_batch_wait_for_its_last_and_share_its_run() -> None:
+    """Two frames a run, one every second, of runs that take a second on the CPU and two on the QPUs: by hand."""
+    request = StreamRequest(1.0, frames=6, capacity=1, deadline_s=3.5, computed=3, batch=2)
+    assert request.of_runs() == StreamRequest(0.5, frames=3, capacity=1, computed=2)
+    frames, dropped = replayed([(1.0, 2.0)], request.of_runs())
+    runs = StreamRun(request.of_runs(), "simulated", frames, dropped, 2, frames[-1].ended_s, 2.0)
+    found = frames_of_runs(runs, request)
+    assert found.frames == (
+        StreamedFrame(-1.0, 0.0, 3.0, 0.5, 1.0, True),
+        StreamedFrame(0.0, 0.0, 3.0, 0.5, 1.0, False),
+        StreamedFrame(3.0, 4.0, 7.0, 0.5, 1.0, True),
+        StreamedFrame(4.0, 4.0, 7.0, 0.5, 1.0, False),
+    )
+    assert (found.dropped, found.computed, found.elapsed_s, found.cpu_s) == (2, 4, 8.0, 2.0)
+
+
+def test_a_batch_is_launched_once(tmp_path: Path) -> None:
+    """A batch's frames are one run of the bundle, whose batch it has to be."""
+    graph = batch_network()
+    plan = layered_plan(graph, {"grouped": "qpu_grouped", "total": "qpu_map", "flat": "cpu_reshape"})
+    compile_bundle(graph, plan, PROFILE.target(), tmp_path)
+    with VirtualBoard(PROFILE) as board:
+        runs = stream_on(board, tmp_path, StreamRequest(None, frames=5))
+        found = stream_on(board, tmp_path, StreamRequest(None, frames=10, batch=2))
+        with pytest.raises(
+            BoardError, match="not 4 frames one behind the other: compile it with --shape NAME=4"
+        ):
+            stream_on(board, tmp_path, StreamRequest(None, frames=8, batch=4))
+    assert (len(found.frames), found.computed, found.dropped) == (10, 2 * COMPUTED_FRAMES, 0)
+    assert (found.elapsed_s, found.cpu_s) == pytest.approx((runs.elapsed_s, runs.cpu_s))
+    assert found.beside_s == 0.0
 
 
 def test_the_host_runs_frames_by_its_clock(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from tests.explorer.infer.test_infer import finished as finished
 def test_rates_are_read(rate: str, fps: float | None) -> None:
     assert parse_stream(rate, 10, 3, "50ms") == StreamRequest(fps, 10, 3, 0.05)
     assert parse_stream(rate, deadline="0.5 s").deadline_s == 0.5
+    assert parse_stream(rate, batch=7) == StreamRequest(fps, 301, batch=7)
 
 
 @pytest.mark.parametrize(
@@ -31,6 +32,8 @@ def test_rates_are_read(rate: str, fps: float | None) -> None:
         (("0",), "out of range"),
         (("30", 0), "0 frames"),
         (("30", 5, 2, "50"), "a time is 50ms"),
+        (("30", 5, 2, None, 2), "no multiple of a batch of 2"),
+        (("30", None, 2, None, 0), "batch of 0"),
     ],
 )
 def test_what_is_no_rate_is_refused(words: tuple, says: str) -> None:
@@ -82,3 +85,5 @@ def test_what_a_stream_does_not_take_is_refused(finished: tuple[Path, Path]) -> 
     _, run = finished
     refused(explore("infer", run, "--stream", "30", "--image", "cat.png"), "leave --image and --input out")
     refused(explore("infer", run, "--stream", "often"), "a rate is 30fps")
+    refused(explore("infer", run, "--stream", "max", "--batch", "9"), "not 9 frames one behind the other")
+    refused(explore("run", "--batch", "9"), "--batch is of the frames of --stream")

@@ -38,25 +38,38 @@ from microbench.streams import StreamedFrame, StreamRequest, StreamRun
 from tests.codegen.planned import HOST, branched_network, plan_of, small_network
 
 
-def run_of(request: StreamRequest, dropped: int = 0, direct_s: float | None = None) -> StreamRun:
+def run_of(
+    request: StreamRequest,
+    dropped: int = 0,
+    direct_s: float | None = None,
+    beside_s: float | None = None,
+) -> StreamRun:
     frames = tuple(StreamedFrame(n, n, n + 0.5, 0.1, 0.4, False) for n in range(request.frames - dropped))
-    return StreamRun(request, "simulated", frames, dropped, len(frames), 10.0, 0.2, direct_s)
+    return StreamRun(request, "simulated", frames, dropped, len(frames), 10.0, 0.2, direct_s, beside_s)
 
 
 def test_the_throughput_table_has_ratios_and_the_lost() -> None:
     one = Streamed("a", summary_of(run_of(StreamRequest(None, 20), direct_s=9.0), "board"), (1e-6, 2e-6))
-    other = Streamed("b", summary_of(run_of(StreamRequest(None, 20)), "virtual"), None)
-    table = throughput_table([one, other], {"b": 0.4})
-    assert table.rows[0][3:9] == ("20", "0", "20", "2.00", "2.22", "0.900")
-    assert table.rows[0][9:] == ("1 us / 2 us", "2.00%")
-    assert table.rows[1][6:10] == ("2.00", "2.50", "0.800", "-")
+    others = [
+        Streamed(
+            "b", summary_of(run_of(StreamRequest(None, 20, batch=batch), beside_s=0.04), "virtual"), None
+        )
+        for batch in (1, 4)
+    ]
+    table = throughput_table([one, *others], {("b", 1): 0.4, ("b", 4): 0.25})
+    assert table.rows[0][3:10] == ("1", "20", "0", "20", "2.00", "2.22", "0.900")
+    assert table.rows[0][10:] == ("1 us / 2 us", "2.00%", "-")
+    assert table.rows[1][7:] == ("2.00", "2.50", "0.800", "-", "2.00%", "0.50%")
+    assert (table.rows[2][3], table.rows[2][8]) == ("4", "4.00")
 
 
 def test_the_camera_s_table_has_dropped_frames_and_latencies() -> None:
     request = camera_request(25.0, 20)
     assert request.deadline_s == 0.08
     table = camera_table([Streamed("a", summary_of(run_of(request, dropped=4), "board"), None)])
-    assert table.rows[0][3:] == ("25", "20", "4", "0", "500 ms", "500 ms", "500 ms", "500 ms", "2.0%")
+    assert table.rows[0][3:6] == ("1", "25", "20")
+    assert table.rows[0][6:] == ("4", "0", "500 ms", "500 ms", "500 ms", "500 ms", "2.0%", "-")
+    assert camera_request(25.0, 20, batch=5).deadline_s == 0.4
 
 
 def test_hand_overs_are_between_a_frame_and_one_that_waited(tmp_path: Path) -> None:
