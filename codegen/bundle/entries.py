@@ -32,12 +32,9 @@ def one_unit(sources: Mapping[str, str]) -> str:
 
     The declarations before them make the entries static: a definition takes the linkage that was declared.
     """
-    return _unit(sources, "static ")
-
-
-def kernel_file(entry: str, source: str) -> str:
-    """C text of one kernel as a file of its own, compiled as `one_unit` would compile it; its entry is extern."""
-    return _unit({entry: source}, "")
+    declarations = "".join(f"KERNEL_ENTRY static void {entry}({_PARAMETERS});\n" for entry in sources)
+    numbered = [f"/* Kernel {number} */\n{source}" for number, source in enumerate(sources.values())]
+    return "\n".join([_BEGIN + ENTRY_ATTRIBUTES, declarations, *numbered, _END])
 
 
 @dataclass(frozen=True)
@@ -99,9 +96,3 @@ class _Alone:
 
 _OWN_NAME = "the_kernel"
 _BEGIN, _END = "/* Kernels */\n", "/* No more kernels */\n"
-
-
-def _unit(sources: Mapping[str, str], linkage: str) -> str:
-    declarations = "".join(f"KERNEL_ENTRY {linkage}void {entry}({_PARAMETERS});\n" for entry in sources)
-    numbered = [f"/* Kernel {number} */\n{source}" for number, source in enumerate(sources.values())]
-    return "\n".join([_BEGIN + ENTRY_ATTRIBUTES, declarations, *numbered, _END])

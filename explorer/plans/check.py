@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from codegen.bundle.step_weights import as_stored
-from codegen.errors import ModelError
 from codegen.graph import Graph
 from codegen.lengths import cut_to_lengths
 from codegen.operators.quantized_conv2d import QuantizedConv2d
@@ -22,6 +21,7 @@ from explorer.errors import CheckFailedError
 from explorer.measure.judge import relative_error
 from explorer.measure.workers import Workers
 from explorer.plans.network import Network
+from explorer.plans.reference_session import reference_session
 from explorer.plans.stages import Staged, in_stages
 from explorer.runs.report import AccuracyReport, CheckReport
 from microbench.board import Board, BundleRun
@@ -125,15 +125,7 @@ def reference_outputs(
     model: Path, graph: Graph, inputs: Sequence[Sequence[AnyArray]]
 ) -> tuple[tuple[AnyArray, ...], ...]:
     """What onnxruntime computes with the original model, in the order of the graph's outputs."""
-    import onnxruntime
-    from onnxruntime.capi import onnxruntime_pybind11_state as faults
-
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    try:
-        session = onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
-    except (faults.Fail, faults.InvalidGraph, faults.NotImplemented, faults.RuntimeException) as error:
-        raise ModelError(f"{model}: onnxruntime cannot load it: {error}") from error
+    session = reference_session(model, graph)
     return tuple(
         _reference(session, graph, dict(zip(graph.inputs, values, strict=True))) for values in inputs
     )

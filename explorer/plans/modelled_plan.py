@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from codegen.algorithm import algorithm_named, algorithms
 from codegen.engine_registry import engine_named, host_engines
 from codegen.graph import LayerSpec
 from codegen.plan import Plan
 from codegen.schedule import Candidate, Work
+from codegen.target import Target, WeightType
 from cost_models.model import Prediction
 from cost_models.roofline import RooflineModel
 from explorer.compose.compose import Limits
@@ -34,15 +36,16 @@ def modelled_plan(
     threads: int = 1,
     engines: Sequence[str] | None = None,
     preferred: str = "",
+    weights: WeightType = "float32",
 ) -> Plan:
     """The best composition of candidates for at most `threads` threads by modelled times; kind `modelled`.
 
     `engines` by name, None: those that run on the CPU. `preferred`: one of them that computes whatever it can, however
-    long it takes. Raises SearchError naming a layer that no algorithm of theirs
-    computes, CompositionError where layouts cannot be joined.
+    long it takes. `weights`: the type that they may be stored as. Raises SearchError naming a layer that no algorithm
+    of theirs computes, CompositionError where layouts cannot be joined.
     """
     chosen = host_engines() if engines is None else tuple(engines)
-    maker = _Maker(network, profile, threads, chosen, preferred)
+    maker = _Maker(network, profile, replace(profile.target(), weights=weights), threads, chosen, preferred)
     timed_candidates = maker.timed_candidates()
     limits = Limits(engines=chosen, threads=threads)
     launches = any(engine_named(name).launches for name in chosen)
@@ -62,6 +65,7 @@ class _Maker:
         self,
         network: Network,
         profile: DeviceProfile,
+        target: Target,
         threads: int,
         engines: Sequence[str],
         preferred: str = "",
@@ -70,7 +74,7 @@ class _Maker:
         self.samples: dict[int, Sample] = {}
         self._graph = network.graph
         self._profile = profile
-        self._target = profile.target()
+        self._target = target
         self._threads = threads
         self._engines = engines
         self._preferred = preferred

@@ -12,8 +12,9 @@ from pathlib import Path
 from codegen.canonical import content_hash
 from codegen.plan import Plan, plan_hash, read_plan
 from codegen.revision import bundle_revision
+from codegen.target import WeightType
 from explorer.errors import UsageError
-from explorer.plans.check import trials_of
+from explorer.plans.check import trials_as_stored, trials_of
 from explorer.plans.modelled_plan import modelled_plan
 from explorer.plans.network import Network
 from explorer.studies.cpu_clock import BANDWIDTHS, OWN_DEVICE, OWN_PIXELS
@@ -66,7 +67,8 @@ class ArmRow:
 class ArmSettings:
     """`networks`: names of the zoo or ONNX files; `plans`: files plan.json of some of them; `cache`: of packages,
     wheels and the journal; `environments`: of the peers' converters; `bandwidths` of the modelled memory, bytes/s;
-    `threads` of every contender; `engines` beside this project's plans.
+    `threads` of every contender; `engines` beside this project's plans; narrow types of `weights` that each network has
+    a further plan for, of a row of its own.
     """
 
     networks: tuple[str, ...]
@@ -77,6 +79,7 @@ class ArmSettings:
     bandwidths: tuple[float, ...] = BANDWIDTHS
     threads: int = 1
     engines: tuple[str, ...] = ENGINES
+    weights: tuple[WeightType, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -116,6 +119,10 @@ def arm_rows(model: CoreModel, settings: ArmSettings, tell: Callable[[str], None
             for contender in contenders:
                 results[str(contender.wheel)] = _engine(model, settings, network, contender, tell)
             yield ArmRow(network.name, results)
+            for kind in settings.weights:
+                yield ArmRow(
+                    f"{network.name}-{kind}", {OURS: _own(model, settings, network, None, tell, kind)}
+                )
     if len(used) < len(plans):
         unused = [str(path) for place, path in enumerate(settings.plans) if place not in used]
         raise UsageError(f"{', '.join(unused)}: a plan of none of the networks; name its network too")
@@ -176,14 +183,19 @@ def _contenders(settings: ArmSettings, tell: Callable[[str], None]) -> list[_Con
 
 
 def _own(
-    model: CoreModel, settings: ArmSettings, network: Network, plan: Plan | None, tell: Callable[[str], None]
+    model: CoreModel,
+    settings: ArmSettings,
+    network: Network,
+    plan: Plan | None,
+    tell: Callable[[str], None],
+    weights: WeightType = "float32",
 ) -> Clocked:
     profile = load_profile(OWN_DEVICE)
-    plan = plan or modelled_plan(network, profile, settings.threads)
+    plan = plan or modelled_plan(network, profile, settings.threads, weights=weights)
     wanted = max(step.choice.threads for step in plan.steps)
     if wanted > settings.threads:
         raise UsageError(f"the plan of {network.name} has {wanted} threads: give --threads {wanted}")
-    (trial,) = trials_of(network, seed=0, count=1)
+    (trial,) = trials_as_stored(network.graph, plan, trials_of(network, seed=0, count=1))
     revision = bundle_revision(frozenset(step.choice.algorithm for step in plan.steps))
 
     def run(core: CoreModel) -> Clocked:

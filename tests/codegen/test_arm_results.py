@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from codegen.algorithm import algorithm_named, algorithms
-from codegen.bundle.entries import kernel_file
 from codegen.engines.cpu.algorithm import CpuAlgorithm
 from codegen.engines.cpu.source import fill
 from codegen.engines.cpu.toolchain import KERNEL_FLAGS, compile_executable
@@ -22,6 +21,7 @@ from tests.codegen.algorithm_layers import LAYERS
 from tests.codegen.built import Built, Case, bytes_of, choices
 from tests.codegen.cpu_run import ON_AARCH64
 from tests.codegen.gpu_run import random_tensors
+from tests.codegen.kernel_file import kernel_file
 
 DEVICES = ("pi-zero", "pi-2", "pi-3")
 IN_ASSEMBLY = (

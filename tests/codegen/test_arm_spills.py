@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 from codegen.algorithm import algorithms
-from codegen.bundle.entries import kernel_file
 from codegen.engines.cpu.algorithm import CpuAlgorithm
 from codegen.engines.cpu.toolchain import KERNEL_FLAGS, compile_object
 from codegen.program import CpuProgram
@@ -19,6 +18,7 @@ from microbench.inner_loops.counts import count_loop
 from microbench.inner_loops.disassembly import Function, disassemble
 from microbench.inner_loops.loops import busiest_loop
 from microbench.profile import load_profile
+from tests.codegen.kernel_file import kernel_file
 from tests.codegen.test_cpu_spills import LAYERS, widest
 
 GCC = "arm-linux-gnueabihf-gcc"

@@ -14,7 +14,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from codegen.algorithm import algorithm_named, algorithms
-from codegen.bundle.entries import kernel_file
 from codegen.engine_registry import engine_named, layout_named
 from codegen.engines.cpu.algorithm import CpuAlgorithm
 from codegen.engines.cpu.blocked.narrow import NARROW_BYTES, narrow_types
@@ -36,6 +35,7 @@ from microbench.inner_loops.disassembly import disassemble
 from microbench.inner_loops.loops import busiest_loop
 from microbench.profile import load_profile
 from tests.codegen.algorithm_layers import LAYERS as ALL_LAYERS
+from tests.codegen.kernel_file import kernel_file
 from tests.codegen.layers import convolution, inferred_layer
 from tests.codegen.test_int8_targets import NEEDED, TARGETS, call_text
 from tests.codegen.test_int8_targets import Case as EmbeddedCase

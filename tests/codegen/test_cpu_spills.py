@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from codegen.algorithm import algorithms
-from codegen.bundle.entries import kernel_file
 from codegen.engines.cpu.algorithm import CpuAlgorithm
 from codegen.engines.cpu.machine import TileRegisters
 from codegen.engines.cpu.toolchain import KERNEL_FLAGS, compile_object
@@ -25,6 +24,7 @@ from microbench.inner_loops.counts import count_loop
 from microbench.inner_loops.disassembly import disassemble
 from microbench.inner_loops.loops import busiest_loop
 from microbench.profile import load_profile
+from tests.codegen.kernel_file import kernel_file
 from tests.codegen.layers import layer_spec
 
 TARGET = load_profile("pi-3-64").target()

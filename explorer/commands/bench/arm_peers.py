@@ -35,6 +35,13 @@ weights are zeros by magnitude, nothing is trained again. Times are `simulated`,
 instructions costs nothing on this clock, and where a pattern is instructions it has 12 bytes of them for a weight. What
 ncnn's int8 takes on the same clock, for its own SqueezeNet and MobileNet, is in cpu-clock.md."""
 
+NARROW_TITLE = "Narrow weights on the clock of a Cortex-A53"
+NARROW_INTRODUCTION = """\
+`explore bench arm-peers --own --weights` runs networks by this project's plans, with float32 weights and with weights
+of two bytes where the plan has them (docs/hardware.md), under the clock of arm-peers.md. Plans are those of the
+roofline model, none is searched. Times are `simulated`, those of the second inference. Errors are against the network
+with the weights that the plan has; what rounding them costs is in docs/hardware.md."""
+
 
 def arm_peers(
     networks: Annotated[
@@ -93,6 +100,13 @@ def arm_peers(
             "name its own begins with",
         ),
     ] = False,
+    weights: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="with --own: each network also by a plan that may store weights so; may be repeated",
+            metavar="float16|bfloat16",
+        ),
+    ] = None,
     markdown: Annotated[
         Path | None, typer.Option(help="write the tables to this file too", metavar="FILE")
     ] = None,
@@ -100,6 +114,8 @@ def arm_peers(
 ) -> None:
     """Time this project's plans and other engines' builds for AArch64 on the modelled clock of a Cortex-A53."""
     with reported(place=markdown):
+        from explorer.errors import UsageError
+        from explorer.settings import parse_weights
         from explorer.studies.arm_peers import ENGINES, ArmSettings, arm_rows, varied_rows
         from explorer.studies.cpu_clock import BANDWIDTHS, CORE
         from explorer.studies.study_table import show, write_markdown
@@ -107,6 +123,8 @@ def arm_peers(
         from microbench.emulation.judges.userland import default_directory
         from microbench.peers import environments as peers
 
+        if weights and not own:
+            raise UsageError("--weights is for --own: other engines have float32")
         console, model = told(as_json), load_core(CORE)
         every = threads or [1]
         settings = ArmSettings(
@@ -118,6 +136,7 @@ def arm_peers(
             bandwidths=tuple(bandwidth or BANDWIDTHS),
             threads=every[0],
             engines=() if own else ENGINES,
+            weights=tuple(map(parse_weights, weights or ())),
         )
 
         def tell(text: str) -> None:
@@ -131,8 +150,8 @@ def arm_peers(
         if vary_assumed:
             tables.append(_varied_table(list(varied_rows(model, settings, tell)), _named(every[0])))
         if markdown is not None:
-            heads = (OWN_TITLE, OWN_INTRODUCTION) if own else (TITLE, INTRODUCTION)
-            write_markdown(markdown, *heads, tables)
+            forms = (NARROW_TITLE, NARROW_INTRODUCTION) if weights else (OWN_TITLE, OWN_INTRODUCTION)
+            write_markdown(markdown, *(forms if own else (TITLE, INTRODUCTION)), tables)
         show(tables, as_json)
 
 

@@ -6,9 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from onnx import TensorProto, helper, numpy_helper
 
-from codegen.plan import write_plan
+from codegen.operators.fully_connected import FullyConnected
+from codegen.plan import Plan, write_plan
+from codegen.stored_weights import weight_type
 from codegen.zoo import build
+from explorer.plans.check import Trial
 from explorer.plans.modelled_plan import modelled_plan
 from explorer.plans.network import load_network
 from explorer.studies import arm_peers
@@ -24,6 +28,7 @@ from microbench.peers.environments import default_directory, make_environment
 from microbench.peers.network import PeerNetwork, open_peer_network, worst_error
 from microbench.peers.registry import chosen_peers, read_peers
 from microbench.profile import load_profile
+from tests.codegen.planned import GraphBuilder
 from tests.explorer.command_line import explore, refused
 
 FAST, WRONG, ABSENT = Wheel("ncnn", "1"), Wheel("ncnn", "2"), Wheel("MNN", "3")
@@ -133,6 +138,49 @@ def test_own_networks_stand_beside_those_that_they_are_forms_of(
     text = page.read_text(encoding="utf-8")
     assert "| tiny | 90.0 |  | 5.0 | 1.0e-06 |" in text
     assert "| tiny-90 | 90.0 | 1.00 | 5.0 | 1.0e-06 |" in text
+
+
+def test_own_networks_have_narrow_weights_too(
+    monkeypatch: pytest.MonkeyPatch, asked: list[str], tmp_path: Path
+) -> None:
+    """One fully connected layer whose weights leave the caches: the model's plans take the narrow ones."""
+    plans: list[Plan] = []
+
+    def own_run(*given: object) -> OwnRun:
+        *_, trial, plan = given
+        assert isinstance(plan, Plan) and isinstance(trial, Trial)
+        plans.append(plan)
+        assert (trial.exact is None) == (weight_type(plan.steps[-1].choice) == "float32")
+        return OwnRun("tiny", 0.09 / len(plans), 5_000_000, {}, 1e-6, 1e-4)
+
+    monkeypatch.setattr(arm_peers, "clock_network", own_run)
+    build = GraphBuilder("connected", (1, 2048))
+    graph = build.build(build.add(FullyConnected(), "x", [(1000, 2048), (1000,)], name="last"))
+    path, page = tmp_path / "connected.onnx", tmp_path / "page.md"
+    weights, bias = (numpy_helper.from_array(graph.constants[name], name) for name in graph.nodes[0].weights)
+    given, made = (
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
+        for name, shape in (("x", (1, 2048)), ("y", (1, 1000)))
+    )
+    node = helper.make_node("Gemm", ["x", weights.name, bias.name], ["y"], transB=1)
+    path.write_bytes(
+        helper.make_model(
+            helper.make_graph([node], "connected", [given], [made], [weights, bias]),
+            opset_imports=[helper.make_opsetid("", 13)],
+            ir_version=8,
+        ).SerializeToString()
+    )
+    words = ("--bandwidth", "2e9", "--cache", tmp_path, "--markdown", page)
+    kinds = ("float16", "bfloat16")
+    refused(explore("bench", "arm-peers", path, "--weights", "float16", *words), "--weights is for --own")
+    narrow = [word for kind in kinds for word in ("--weights", kind)]
+    result = explore("bench", "arm-peers", path, "--own", *narrow, *words)
+    assert result.exit_code == 0, result.output
+    assert [weight_type(plan.steps[-1].choice) for plan in plans] == ["float32", *kinds]
+    text = page.read_text(encoding="utf-8")
+    assert text.startswith("# Narrow weights on the clock")
+    assert "| connected | 90.0 |  |" in text
+    assert "| connected-float16 | 45.0 | 0.50 |" in text and "| connected-bfloat16 | 30.0 | 0.33 |" in text
 
 
 def test_a_form_is_of_the_longest_name_that_its_own_begins_with() -> None:
