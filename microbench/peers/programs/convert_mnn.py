@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from pathlib import Path
 
 
 def main(model: str, out: str) -> None:
-    """Float32 weights, which is the converter's default."""
-    program = Path(sys.executable).with_name("mnnconvert")
-    words = ("-f", "ONNX", "--modelFile", model, "--MNNModel", out, "--bizCode", "explore")
-    done = subprocess.run((str(program), *words), capture_output=True, text=True, check=False)
-    if not Path(out).exists():  # its exit code is 0 all the same
-        raise RuntimeError((done.stderr or done.stdout).strip()[-400:] or "mnnconvert wrote nothing")
+    """Float32 weights, which is the converter's default.
+
+    By the module behind the program mnnconvert, which itself would report each conversion to its makers and to that
+    end install packages by the first `pip` of PATH, the caller's own environment as likely as this one.
+    """
+    import _tools
+
+    _tools.mnnconvert(
+        ["mnnconvert", "-f", "ONNX", "--modelFile", model, "--MNNModel", out, "--bizCode", "explore"]
+    )
+    if not Path(out).exists():  # it returns all the same
+        raise RuntimeError("mnnconvert wrote nothing")
 
 
 if __name__ == "__main__":
