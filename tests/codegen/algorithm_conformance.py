@@ -49,6 +49,8 @@ OTHER_MACS = {
     "qpu_map": "an operation for each operand",
     "qpu_side_by_side": "those of its layers' algorithms",
     "qpu_interpolation": "an operation for each neighbour",
+    "cpu_interpolation": "an operation for each neighbour, of columns once for each row of the input",
+    "cpu_blocked_interpolation": "an operation for each neighbour, of columns once for each row of the input",
 }
 
 

@@ -17,6 +17,7 @@ from codegen.operators.conv_transpose2d import ConvTranspose2d
 from codegen.operators.elementwise import EXPRESSIONS as EXPRESSIONS_OF_ONNX
 from codegen.operators.elementwise import Map
 from codegen.operators.fully_connected import FullyConnected
+from codegen.operators.interpolation import Interpolation, Places, Weights
 from codegen.operators.pool2d import Pool2d
 from codegen.operators.quantized_conv2d import QuantizedConv2d
 from codegen.operators.quantized_pool2d import QuantizedPool2d
@@ -29,7 +30,7 @@ from codegen.operators.typed_map import TypedMap
 from codegen.requantization import requantized
 from codegen.sparsity import Sparsity, sparsity_of
 from codegen.tensor import TensorType
-from tests.codegen.layers import inferred_shape, layer_spec, sum_of_two
+from tests.codegen.layers import inferred_layer, inferred_shape, layer_spec, sum_of_two
 
 activations = st.sampled_from(
     [RESULT, RELU, clamp(RESULT, 0.0, 6.0), clamp(RESULT, None, 0.25), clamp(RESULT, -0.5, 0.5)]
@@ -385,6 +386,22 @@ def quantized_pool_specs(draw: st.DrawFn) -> LayerSpec:
     return LayerSpec(chosen, types, chosen.infer(types, (), ()))
 
 
+@st.composite
+def interpolated_specs(draw: st.DrawFn) -> LayerSpec:
+    """Any places and weights, the same place twice among them."""
+    shape = draw(st.tuples(st.integers(1, 2), st.integers(1, 20), st.integers(1, 6), st.integers(1, 6)))
+
+    def axis(size: int) -> tuple[Places, Weights]:
+        taps, results = draw(st.integers(1, 3)), draw(st.integers(1, 9))
+        own = st.lists(st.integers(0, size - 1), min_size=taps, max_size=taps).map(tuple)
+        places = draw(st.lists(own, min_size=results, max_size=results).map(tuple))
+        factor = st.sampled_from([0.0, 0.25, -0.5, 1.0])
+        weights = st.lists(factor, min_size=taps, max_size=taps).map(tuple)
+        return places, draw(st.lists(weights, min_size=results, max_size=results).map(tuple))
+
+    return inferred_layer(Interpolation(*axis(shape[2]), *axis(shape[3])), shape)
+
+
 SPECS: dict[str, st.SearchStrategy[LayerSpec]] = {
     "cpu_conv_direct": conv_specs(st.sampled_from([1, 1, 2, 3])),
     "cpu_conv_im2col": conv_specs(st.just(1)),
@@ -422,6 +439,8 @@ SPECS: dict[str, st.SearchStrategy[LayerSpec]] = {
     ),
     "cpu_blocked_conv_transpose": transposed_specs(st.just(1), wide=True),
     "cpu_blocked_pool": pool_specs(wide=True),
+    "cpu_interpolation": interpolated_specs(),
+    "cpu_blocked_interpolation": interpolated_specs(),
     "cpu_blocked_map": st.one_of(unary_specs("clamp"), add_specs(channels=True), map_specs(of_channels=True)),
     "cpu_blocked_concat": concat_specs(),
     "cpu_blocked_fully_connected": fully_connected_specs(),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from textwrap import indent
 from typing import ClassVar
 
 import numpy as np
@@ -11,7 +12,7 @@ from codegen.engine_registry import layout_named
 from codegen.engines.cpu.instructions import LOOP_INSTRUCTIONS, Count
 from codegen.engines.cpu.kernel import CpuKernel
 from codegen.engines.cpu.layout import BLOCKED_TYPES, CHANNEL_LAYOUTS
-from codegen.engines.cpu.source import element_header, element_pointer, fill
+from codegen.engines.cpu.source import element_pointer, fill
 from codegen.engines.cpu.threads import Share, threads_axis
 from codegen.graph import LayerSpec
 from codegen.layout import plane
@@ -66,6 +67,8 @@ class CpuBlockedRelayout(CpuKernel):
         source = fill(
             _SOURCE,
             entry=entry,
+            tile=_tile(entry, lanes, pixels, spec.output.element_type.size_bytes, to_blocks=to_blocks),
+            calls=indent(_calls(entry, lanes, channels, pixels), " " * 8),
             share=share.declaration,
             first=share.first,
             end=share.end,
@@ -79,10 +82,7 @@ class CpuBlockedRelayout(CpuKernel):
             outputs=element_pointer("outputs[0]", element, written=True),
             x="plane" if to_blocks else "block",
             y="block" if to_blocks else "plane",
-            move=_TO_BLOCKS if to_blocks else _FROM_BLOCKS,
         )
-        source = fill(source, lanes=lanes, pixels=pixels, zero="0.0f" if element == "float" else "0")
-        source = element_header(element) + source
         sizes = [layout_named(name).elements(spec.output) for name in (op.source, op.target)]
         nothing = np.zeros(0, dtype=np.float32)
         return CpuProgram(source, entry, nothing, (sizes[0],), (sizes[1],), 0, choice.threads)
@@ -104,25 +104,90 @@ def _share(spec: LayerSpec, threads: int) -> Share:
     return Share(batch * -(-channels // lanes) * -(-pixels // lanes), threads)
 
 
-_TO_BLOCKS = """if (channels == $lanes && pixels == $lanes)
-                for (int j = 0; j < $lanes; ++j)
-                    for (int i = 0; i < $lanes; ++i)
-                        y[j * $lanes + i] = x[i * $pixels + j];
-            else
-                for (int j = 0; j < pixels; ++j)
-                    for (int i = 0; i < $lanes; ++i)
-                        y[j * $lanes + i] = i < channels ? x[i * $pixels + j] : $zero;"""
+def _calls(entry: str, lanes: int, channels: int, pixels: int) -> str:
+    """C statements that move a tile: literal sizes, of those tiles only that there are."""
+    sizes = [
+        (rows, columns)
+        for rows in (lanes, channels % lanes)
+        for columns in (lanes, pixels % lanes)
+        if 0 < rows <= channels and 0 < columns <= pixels
+    ]
+    calls = [
+        f"if (channels == {rows} && pixels == {columns})\n    {entry}_tile(x, y, {rows}, {columns});"
+        for rows, columns in sizes
+    ]
+    return "\nelse ".join(calls)
 
-_FROM_BLOCKS = """if (channels == $lanes && pixels == $lanes)
-                for (int i = 0; i < $lanes; ++i)
-                    for (int j = 0; j < $lanes; ++j)
-                        y[i * $pixels + j] = x[j * $lanes + i];
-            else
-                for (int i = 0; i < channels; ++i)
-                    for (int j = 0; j < pixels; ++j)
-                        y[i * $pixels + j] = x[j * $lanes + i];"""
+
+def _tile(entry: str, lanes: int, pixels: int, size: int, *, to_blocks: bool) -> str:
+    """The C function that transposes a tile of at most `lanes` by `lanes` elements of `size` bytes.
+
+    Registers are zipped, the first half with the second, as often as brings each element to its place. Elements are
+    moved as integers: 32-bit code of gcc takes vectors of floats apart.
+    """
+    element = f"int{8 * size}_t"
+    names = [f"v{index}" for index in range(lanes)]
+    channel, pixel = (
+        (f"{{place}} * {pixels}", "channels", "pixels"),
+        (f"{{place}} * {lanes}", "pixels", "channels"),
+    )
+    (source, read, _), (result, written, _) = (channel, pixel) if to_blocks else (pixel, channel)
+    lines = []
+    for index, name in enumerate(names):
+        bytes_read = f"{size} * pixels" if to_blocks else f"{size * lanes}"
+        lines.append(f"{entry}_vec {name} = {{0}};")
+        lines.append(
+            f"if ({index} < {read})\n    memcpy(&{name}, x + {source.format(place=index)}, {bytes_read});"
+        )
+    for stage in range(lanes.bit_length() - 1):
+        zipped = [f"{'abcd'[stage]}{index}" for index in range(lanes)]
+        for index in range(lanes // 2):
+            both = f"{names[index]}, {names[index + lanes // 2]}"
+            lines.append(f"const {entry}_vec {zipped[2 * index]} = {entry}_low({both});")
+            lines.append(f"const {entry}_vec {zipped[2 * index + 1]} = {entry}_high({both});")
+        names = zipped
+    for index, name in enumerate(names):
+        bytes_written = f"{size * lanes}" if to_blocks else f"{size} * pixels"
+        lines.append(
+            f"if ({index} < {written})\n    memcpy(y + {result.format(place=index)}, &{name}, {bytes_written});"
+        )
+    places = [
+        [half * lanes // 2 + index // 2 + index % 2 * lanes for index in range(lanes)] for half in range(2)
+    ]
+    return fill(
+        _TILE,
+        entry=entry,
+        element=element,
+        lanes=lanes,
+        bytes=size * lanes,
+        low=", ".join(map(str, places[0])),
+        high=", ".join(map(str, places[1])),
+        lines=indent("\n".join(lines), "    "),
+    )
+
+
+_TILE = """
+    typedef $element ${entry}_vec __attribute__((vector_size($bytes)));
+    #ifdef __clang__
+    #define ${entry}_low(a, b) __builtin_shufflevector(a, b, $low)
+    #define ${entry}_high(a, b) __builtin_shufflevector(a, b, $high)
+    #else
+    #define ${entry}_low(a, b) __builtin_shuffle(a, b, (${entry}_vec){$low})
+    #define ${entry}_high(a, b) __builtin_shuffle(a, b, (${entry}_vec){$high})
+    #endif
+    static inline __attribute__((always_inline)) void ${entry}_tile(
+        const void *from, void *to, int channels, int pixels)
+    {
+        const $element *const x = from;
+        $element *const y = to;
+    $lines
+    }
+"""
 
 _SOURCE = """
+    #include <stdint.h>
+    #include <string.h>
+    $tile
     void $entry(const float *const *inputs, const float *weights, float *const *outputs, void *workspace, int part)
     {
         $element *const output = $outputs;
@@ -133,11 +198,11 @@ _SOURCE = """
             const int p = t % $tiles * $lanes, b = t / $tiles % $blocks, n = t / ($tiles * $blocks);
             const int plane = (n * $channels + b * $lanes) * $pixels + p;
             const int block = ((n * $blocks + b) * $pixels + p) * $lanes;
-            const $element *restrict x = $inputs + $x;
-            $element *restrict y = output + $y;
+            const $element *const x = $inputs + $x;
+            $element *const y = output + $y;
             const int channels = $channels - b * $lanes < $lanes ? $channels - b * $lanes : $lanes;
             const int pixels = $pixels - p < $lanes ? $pixels - p : $lanes;
-            $move
+    $calls
         }
     }
 """
