@@ -5,14 +5,9 @@ Numbers of channels and pixels leave padding in blocks and lines, and remainders
 
 from __future__ import annotations
 
-from dataclasses import replace
-
-import numpy as np
-
-from codegen.expression import RELU, RESULT, Expression, Operand, apply, clamp, less, maximum
+from codegen.expression import RELU, RESULT, Operand, apply, clamp, less, maximum
 from codegen.graph import LayerSpec
 from codegen.operators.bit_cast import BitCast
-from codegen.operators.chain import Chain
 from codegen.operators.compress import Compress
 from codegen.operators.concat import Concat
 from codegen.operators.contraction import Contraction
@@ -34,7 +29,6 @@ from codegen.operators.pool2d import Pool2d
 from codegen.operators.pool_nd import PoolNd
 from codegen.operators.quantized_conv2d import QuantizedConv2d
 from codegen.operators.quantized_pool2d import QuantizedPool2d
-from codegen.operators.rearrange import Rearrange, selection
 from codegen.operators.recurrent import Recurrent
 from codegen.operators.reduction import AlongAxis, ArgReduce, Cumulative, Reduce, TopK
 from codegen.operators.relayout import Relayout
@@ -46,137 +40,28 @@ from codegen.operators.transpose import Transpose
 from codegen.operators.typed_map import TypedMap
 from codegen.operators.unique import Unique
 from codegen.requantization import requantized
-from codegen.sparsity import sparsity_of
 from codegen.target import Target
 from codegen.tensor import TensorType
+from tests.codegen.layer_forms import (
+    RELU6,
+    SAME,
+    and_its_sum,
+    and_sum,
+    chain,
+    expanded,
+    pruned,
+    quantized,
+    rows_of,
+    scaled_concat,
+    separable,
+    stem,
+    stem_depthwise,
+    with_residual,
+)
 from tests.codegen.layers import convolution, inferred_layer, sum_of_two
 from tests.codegen.pairs import candidate, pair_spec
 
-RELU6 = clamp(RESULT, 0.0, 6.0)
-SAME = (1, 1, 1, 1)
-
-
-def _chain(*members: LayerSpec) -> LayerSpec:
-    weights = tuple(tensor for member in members for tensor in member.weights)
-    sources = ((0,), *((-1,) for _ in members[1:]))
-    return LayerSpec(Chain(members, sources), members[0].inputs, members[-1].outputs, weights)
-
-
-def _with_residual(layer: LayerSpec, epilogue: Expression) -> LayerSpec:
-    """A convolution whose epilogue has a second operand, of the result's shape."""
-    op = replace(layer.op, epilogue=epilogue)  # type: ignore[type-var]
-    return replace(layer, op=op, inputs=(*layer.inputs, *layer.outputs))
-
-
-def _quantized(op: QuantizedConv2d, source: TensorType, outputs: int, *further: TensorType) -> LayerSpec:
-    """A convolution of integers of 8 bits to so many channels."""
-    kernel = TensorType((outputs, source.shape[1] // op.groups, *op.kernel), "int8")
-    return inferred_layer(
-        op, source, *further, weights=(kernel, TensorType((outputs,), "int32"), TensorType((outputs,)))
-    )
-
-
-def _and_sum(layer: LayerSpec, sources: tuple[int, int], epilogue: Expression = RESULT) -> LayerSpec:
-    """A convolution and the sum of its result and another input, or its own, as a chain."""
-    chained = Chain((layer, inferred_layer(sum_of_two(epilogue), *layer.outputs * 2)), ((0,), sources))
-    inputs = (*layer.inputs, *(layer.outputs if 1 in sources else ()))
-    return LayerSpec(chained, inputs, layer.outputs, layer.weights)
-
-
-def _separable(
-    channels: int, outputs: int, shape: tuple[int, int, int], window: Conv2d, last: Conv2d
-) -> LayerSpec:
-    """A depthwise convolution of so many images, rows and columns, and the pointwise one that reads it."""
-    images, *size = shape
-    depthwise = inferred_layer(
-        replace(window, groups=channels),
-        (images, channels, *size),
-        weights=((channels, 1, 3, 3), (channels,)),
-    )
-    pointwise = inferred_layer(last, *depthwise.outputs, weights=((outputs, channels, 1, 1), (outputs,)))
-    return _chain(depthwise, pointwise)
-
-
-def expanded(
-    channels: int,
-    outputs: int,
-    shape: tuple[int, int, int],
-    window: Conv2d,
-    epilogue: Expression = RELU6,
-) -> LayerSpec:
-    """A pointwise convolution of so many images, rows and columns, and the depthwise one that reads it."""
-    images, *size = shape
-    first = inferred_layer(
-        Conv2d((1, 1), epilogue=epilogue),
-        (images, channels, *size),
-        weights=((outputs, channels, 1, 1), (outputs,)),
-    )
-    op = replace(window, groups=outputs)
-    return _chain(first, inferred_layer(op, *first.outputs, weights=((outputs, 1, *op.kernel), (outputs,))))
-
-
-def stem_depthwise(
-    shape: tuple[int, int, int, int],
-    outputs: int,
-    pads: tuple[int, int, int, int],
-    first: Expression = RELU6,
-    second: Expression = RELU6,
-) -> LayerSpec:
-    """A 3x3 convolution with stride 2 to so many channels and the 3x3 depthwise one that reads it."""
-    window = inferred_layer(
-        Conv2d((3, 3), (2, 2), pads, epilogue=first),
-        shape,
-        weights=((outputs, shape[1], 3, 3), (outputs,)),
-    )
-    op = Conv2d((3, 3), (1, 1), SAME, groups=outputs, epilogue=second)
-    return _chain(window, inferred_layer(op, *window.outputs, weights=((outputs, 1, 3, 3), (outputs,))))
-
-
-def scaled_concat(
-    batch: int, channels: tuple[int, ...], epilogue: Expression, *, twice: bool = False
-) -> LayerSpec:
-    """Tensors of so many channels put behind each other, the first of them again where it comes `twice`, and a factor
-    and a bias for each channel.
-    """
-    tensors = [TensorType((batch, count, 5, 9)) for count in channels]
-    order = (*range(len(tensors)), *((0,) if twice else ()))
-    joined = inferred_layer(Concat(1), *(tensors[index] for index in order))
-    count = joined.output.shape[1]
-    op = Conv2d((1, 1), groups=count, epilogue=epilogue)
-    scaled = inferred_layer(op, *joined.outputs, weights=((count, 1, 1, 1), (count,)))
-    return LayerSpec(Chain((joined, scaled), (order, (-1,))), tuple(tensors), scaled.outputs, scaled.weights)
-
-
-def _stem(shape: tuple[int, int, int, int], outputs: int, first: Conv2d, pool: Pool2d) -> LayerSpec:
-    """A convolution to so many channels and the pool that reads it."""
-    window = inferred_layer(first, shape, weights=((outputs, shape[1], *first.kernel), (outputs,)))
-    return _chain(window, inferred_layer(pool, *window.outputs))
-
-
-def _and_its_sum(layer: LayerSpec, source: int) -> LayerSpec:
-    """The chain with a sum behind it, of its result and its own input (0) or another one (1)."""
-    chain = layer.op
-    assert isinstance(chain, Chain)
-    members = (*chain.members, inferred_layer(sum_of_two(), *layer.outputs * 2))
-    op = Chain(members, (*chain.sources, (-1, source)))
-    inputs = (*layer.inputs, *layer.outputs * source)
-    return replace(layer, op=op, inputs=inputs)
-
-
-def rows_of(shape: tuple[int, ...], rows: list[int]) -> Rearrange:
-    """These elements of the first axis; of a row -1, sevens."""
-    others = [np.arange(size) for size in shape[1:]]
-    return selection(shape, [np.array(rows), *others], 7.0)
-
-
-def _pruned(layer: LayerSpec, nonzero: float, block: int = 1) -> LayerSpec:
-    """The layer with that share of weights, or of blocks of so many outputs, that are not zero."""
-    outputs, *others = layer.weights[0].shape
-    kept = np.random.default_rng(outputs).random((-(-outputs // block), *others)) < nonzero
-    return replace(layer, sparsity=sparsity_of(kept.repeat(block, axis=0)[:outputs].astype(np.float32)))
-
-
-_SPARSE = _pruned(convolution(37, 53, (6, 7), Conv2d((1, 1), epilogue=RELU6)), 0.2)
+_SPARSE = pruned(convolution(37, 53, (6, 7), Conv2d((1, 1), epilogue=RELU6)), 0.2)
 X, Y = Operand(0), Operand(1)
 _PI = Target("pi-zero", 12, "arm1176jzf-s", (), 1)
 LAYERS: dict[str, LayerSpec] = {
@@ -185,23 +70,23 @@ LAYERS: dict[str, LayerSpec] = {
         candidate("qpu_pool_rows", inferred_layer(Pool2d("max", (3, 3), pads=SAME), (1, 20, 13, 11)), _PI),
     ),
     "strided tiles": convolution(10, 49, (27, 28), Conv2d((3, 3), (2, 2), SAME, epilogue=RELU)),
-    "strided tiles of two images and a sum": _with_residual(
+    "strided tiles of two images and a sum": with_residual(
         inferred_layer(Conv2d((3, 3), (2, 2), (0, 1, 2, 0)), (2, 6, 13, 14), weights=((35, 6, 3, 3), (35,))),
         clamp(EXPRESSIONS["Elu"](X) + Y, -1.0, 6.0),
     ),
-    "bytes": _quantized(
+    "bytes": quantized(
         QuantizedConv2d(
             (1, 1), zero=3, epilogue=requantized(maximum(RESULT, -20.0), 7, "uint8"), dtype="uint8"
         ),
         TensorType((1, 22, 3, 5), "uint8"),
         21,
     ),
-    "bytes between borders": _quantized(
+    "bytes between borders": quantized(
         QuantizedConv2d((3, 3), (2, 1), SAME, zero=-4, epilogue=requantized(RESULT, 0, "int8"), dtype="int8"),
         TensorType((2, 3, 7, 9), "int8"),
         5,
     ),
-    "bytes and a residual": _quantized(
+    "bytes and a residual": quantized(
         QuantizedConv2d(
             (3, 1),
             epilogue=requantized(RESULT * 0.5 + Operand(1) * 0.25, 2, "uint8"),
@@ -211,14 +96,14 @@ LAYERS: dict[str, LayerSpec] = {
         18,
         TensorType((1, 18, 4, 4), "uint8"),
     ),
-    "bytes of whole windows": _quantized(
+    "bytes of whole windows": quantized(
         QuantizedConv2d(
             (3, 3), (1, 1), SAME, zero=9, epilogue=requantized(RESULT, 7, "uint8"), dtype="uint8"
         ),
         TensorType((2, 9, 9, 14), "uint8"),
         10,
     ),
-    "bytes of each channel": _quantized(
+    "bytes of each channel": quantized(
         QuantizedConv2d(
             (3, 3), (1, 1), SAME, groups=19, zero=3, epilogue=requantized(RESULT, 7, "uint8"), dtype="uint8"
         ),
@@ -240,7 +125,7 @@ LAYERS: dict[str, LayerSpec] = {
         QuantizedPool2d((7, 6), zero=2, epilogue=requantized(RESULT * 0.024, 2, "uint8"), dtype="uint8"),
         TensorType((1, 9, 7, 6), "uint8"),
     ),
-    "sums of bytes": _quantized(QuantizedConv2d((2, 2), dtype="int32"), TensorType((1, 4, 5, 5), "uint8"), 6),
+    "sums of bytes": quantized(QuantizedConv2d((2, 2), dtype="int32"), TensorType((1, 4, 5, 5), "uint8"), 6),
     "bytes to blocks": inferred_layer(Relayout("nchw", "channel4"), TensorType((1, 6, 3, 7), "uint8")),
     "bytes behind each other": inferred_layer(
         Concat(1), TensorType((1, 6, 3, 2), "uint8"), TensorType((1, 4, 3, 2), "uint8")
@@ -249,48 +134,48 @@ LAYERS: dict[str, LayerSpec] = {
         Reshape(), TensorType((1, 6, 3, 2), "uint8"), declared=TensorType((1, 6, 6, 1), "uint8")
     ),
     "sparse pointwise": _SPARSE,
-    "sparse pointwise behind depthwise": _chain(
+    "sparse pointwise behind depthwise": chain(
         convolution(37, 37, (12, 14), Conv2d((3, 3), (2, 2), SAME, groups=37, epilogue=RELU6)), _SPARSE
     ),
-    "sparse pointwise behind dilated depthwise": _chain(
+    "sparse pointwise behind dilated depthwise": chain(
         convolution(6, 6, (9, 37), Conv2d((3, 5), (1, 2), (2, 1, 2, 3), (2, 1), groups=6)),
-        _pruned(convolution(6, 21, (9, 19), Conv2d((1, 1))), 0.4),
+        pruned(convolution(6, 21, (9, 19), Conv2d((1, 1))), 0.4),
     ),
-    "sparse pointwise before depthwise": _chain(
-        _pruned(convolution(10, 30, (9, 12), Conv2d((1, 1), epilogue=RELU)), 0.2),
+    "sparse pointwise before depthwise": chain(
+        pruned(convolution(10, 30, (9, 12), Conv2d((1, 1), epilogue=RELU)), 0.2),
         convolution(30, 30, (9, 12), Conv2d((3, 3), (1, 1), SAME, groups=30)),
     ),
-    "sparse windows by blocks": _pruned(
+    "sparse windows by blocks": pruned(
         convolution(9, 31, (8, 9), Conv2d((3, 3), (2, 1), (1, 0, 2, 1), (1, 2), epilogue=RELU)), 0.3, 4
     ),
-    "sparse fully connected": _pruned(
+    "sparse fully connected": pruned(
         inferred_layer(FullyConnected(RELU), (2, 45), weights=((37, 45), (37,))), 0.2
     ),
-    "sparse, many operands": _pruned(convolution(300, 20, (3, 3), Conv2d((1, 1))), 0.1),
-    "residual": _with_residual(convolution(7, 41, (7, 8), Conv2d((1, 1))), X + Y),
-    "residual of two images in groups": _with_residual(
+    "sparse, many operands": pruned(convolution(300, 20, (3, 3), Conv2d((1, 1))), 0.1),
+    "residual": with_residual(convolution(7, 41, (7, 8), Conv2d((1, 1))), X + Y),
+    "residual of two images in groups": with_residual(
         inferred_layer(Conv2d((1, 1), groups=2), (2, 16, 7, 13), weights=((68, 8, 1, 1), (68,))),
         RELU.substitute((X + Y,)),
     ),
-    "residual behind an activation": _with_residual(
+    "residual behind an activation": with_residual(
         convolution(6, 29, (6, 7), Conv2d((3, 3), (1, 1), SAME)),
         RELU.substitute((Y + EXPRESSIONS["Elu"](X),)),
     ),
-    "residual of two images": _with_residual(
+    "residual of two images": with_residual(
         inferred_layer(Conv2d((1, 1)), (2, 12, 5, 8), weights=((27, 12, 1, 1), (27,))), X + Y
     ),
-    "residual of groups": _with_residual(
+    "residual of groups": with_residual(
         convolution(12, 54, (6, 7), Conv2d((3, 3), (2, 2), SAME, groups=2)), RELU.substitute((X + Y,))
     ),
-    "chain with an addition": _and_sum(convolution(8, 43, (7, 9), Conv2d((1, 1))), (-1, 1)),
-    "chain with its own input": _and_sum(
+    "chain with an addition": and_sum(convolution(8, 43, (7, 9), Conv2d((1, 1))), (-1, 1)),
+    "chain with its own input": and_sum(
         convolution(24, 24, (7, 6), Conv2d((3, 3), (1, 1), SAME, epilogue=RELU6)), (0, -1), RELU
     ),
-    "tiles of two images and a sum": _with_residual(
+    "tiles of two images and a sum": with_residual(
         inferred_layer(Conv2d((3, 3), pads=SAME), (2, 9, 14, 18), weights=((35, 9, 3, 3), (35,))),
         clamp(X + Y, 0.0, 6.0),
     ),
-    "tiles and their own input": _and_sum(
+    "tiles and their own input": and_sum(
         convolution(33, 33, (17, 19), Conv2d((3, 3), (1, 1), SAME, epilogue=EXPRESSIONS["Elu"](X))), (-1, 0)
     ),
     "two images of three planes": inferred_layer(
@@ -300,23 +185,23 @@ LAYERS: dict[str, LayerSpec] = {
     "borders wider than windows": convolution(
         4, 33, (6, 37), Conv2d((3, 2), (1, 3), (4, 0, 3, 1), epilogue=EXPRESSIONS["HardSwish"](X))
     ),
-    "stem": _stem((1, 3, 21, 30), 20, Conv2d((3, 3), (2, 2), epilogue=RELU), Pool2d("max", (3, 3), (2, 2))),
-    "stem of two images, padded": _stem(
+    "stem": stem((1, 3, 21, 30), 20, Conv2d((3, 3), (2, 2), epilogue=RELU), Pool2d("max", (3, 3), (2, 2))),
+    "stem of two images, padded": stem(
         (2, 1, 12, 19),
         33,
         Conv2d((3, 3), (1, 1), SAME, epilogue=clamp(RESULT, -0.5, 0.7)),
         Pool2d("max", (3, 3), (2, 2), SAME),
     ),
-    "stem of two channels": _stem(
+    "stem of two channels": stem(
         (1, 2, 9, 13), 16, Conv2d((2, 3), (1, 2), (1, 0, 0, 2)), Pool2d("max", (2, 2), (2, 1), (0, 1, 1, 0))
     ),
-    "stem of many taps": _stem(
+    "stem of many taps": stem(
         (1, 3, 23, 46),
         40,
         Conv2d((7, 7), (2, 2), (3,) * 4, epilogue=RELU),
         Pool2d("max", (3, 3), (2, 2), SAME),
     ),
-    "stem of many taps, two images": _stem(
+    "stem of many taps, two images": stem(
         (2, 2, 17, 41), 33, Conv2d((3, 7), (2, 2), (1, 3, 1, 3)), Pool2d("max", (2, 3), (3, 2), (0, 0, 1, 1))
     ),
     "stem with a depthwise behind": stem_depthwise((1, 3, 24, 64), 16, (0, 0, 1, 1)),
@@ -327,17 +212,17 @@ LAYERS: dict[str, LayerSpec] = {
     "scaled concatenation of two images, one twice": scaled_concat(
         2, (5, 17), apply("tanh", RESULT), twice=True
     ),
-    "separable": _separable(
+    "separable": separable(
         9, 33, (1, 11, 17), Conv2d((3, 3), (1, 1), SAME, epilogue=RELU6), Conv2d((1, 1), epilogue=RELU6)
     ),
-    "separable, halved": _separable(
+    "separable, halved": separable(
         10, 26, (1, 10, 33), Conv2d((3, 3), (2, 2), (0, 0, 1, 1), epilogue=RELU), Conv2d((1, 1))
     ),
-    "separable of two images and a sum": _and_its_sum(
-        _separable(7, 25, (2, 6, 15), Conv2d((3, 3), (1, 1), SAME, epilogue=RELU6), Conv2d((1, 1))), 1
+    "separable of two images and a sum": and_its_sum(
+        separable(7, 25, (2, 6, 15), Conv2d((3, 3), (1, 1), SAME, epilogue=RELU6), Conv2d((1, 1))), 1
     ),
-    "separable with its own input": _and_its_sum(
-        _separable(
+    "separable with its own input": and_its_sum(
+        separable(
             24, 24, (1, 27, 29), Conv2d((3, 3), (1, 1), SAME), Conv2d((1, 1), epilogue=EXPRESSIONS["Elu"](X))
         ),
         0,
@@ -347,7 +232,7 @@ LAYERS: dict[str, LayerSpec] = {
         9, 35, (1, 10, 33), Conv2d((3, 3), (2, 2), (0, 0, 1, 1), epilogue=RELU), RELU
     ),
     "few tiles": convolution(66, 98, (5, 7), Conv2d((1, 1), epilogue=RELU6)),
-    "few tiles and a sum": _and_sum(convolution(66, 98, (5, 7), Conv2d((1, 1))), (-1, 1), RELU),
+    "few tiles and a sum": and_sum(convolution(66, 98, (5, 7), Conv2d((1, 1))), (-1, 1), RELU),
     "few tiles of windows": convolution(12, 98, (5, 7), Conv2d((3, 3), (1, 1), SAME, epilogue=RELU6)),
     "grouped by fours": convolution(20, 30, (6, 7), Conv2d((3, 3), (2, 1), SAME, groups=5, epilogue=RELU)),
     "grouped, many channels": convolution(70, 54, (5, 6), Conv2d((3, 3), (1, 1), SAME, groups=2)),
@@ -414,7 +299,7 @@ LAYERS: dict[str, LayerSpec] = {
         (2, 5, 11, 9),
         weights=((37, 5, 3, 2), (37,)),
     ),
-    "unfolded, and its input": _and_sum(
+    "unfolded, and its input": and_sum(
         convolution(33, 33, (5, 6), Conv2d((3, 3), (1, 1), SAME, epilogue=RELU6)), (-1, 0), RELU
     ),
     "many channels": convolution(18, 21, (7, 6), Conv2d((3, 3), (1, 1), SAME, epilogue=RELU)),
@@ -551,7 +436,7 @@ LAYERS: dict[str, LayerSpec] = {
     "best boxes around centres": inferred_layer(
         NonMaxSuppression(5, True), (1, 9, 4), (1, 2, 9), TensorType((), "int64"), ()
     ),
-    "chain": _chain(
+    "chain": chain(
         convolution(5, 18, (12, 11), Conv2d((1, 1), epilogue=RELU6)),
         convolution(18, 18, (12, 11), Conv2d((3, 3), (1, 1), SAME, groups=18, epilogue=RELU6)),
         convolution(18, 7, (12, 11), Conv2d((1, 1))),

@@ -18,9 +18,9 @@ from codegen.errors import ScheduleError
 from codegen.expression import RELU, RESULT, Expression, clamp
 from codegen.operators.conv2d import Conv2d
 from codegen.schedule import Point
-from tests.codegen.algorithm_layers import RELU6, SAME, expanded
 from tests.codegen.built import choices
 from tests.codegen.gpu_run import TARGET, relative_error
+from tests.codegen.layer_forms import RELU6, SAME, expanded
 
 ALGORITHM = algorithm_named("qpu_expand_depthwise")
 POINT = {"rows": 2, "pixels": 4, "source": INPUT}

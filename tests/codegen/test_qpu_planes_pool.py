@@ -18,8 +18,8 @@ from codegen.graph import LayerSpec
 from codegen.operators.chain import Chain
 from codegen.operators.conv2d import Conv2d
 from codegen.operators.pool2d import Pool2d
-from tests.codegen.algorithm_layers import SAME
 from tests.codegen.gpu_run import TARGET, relative_error
+from tests.codegen.layer_forms import SAME
 from tests.codegen.layers import inferred_layer
 
 ALGORITHM = algorithm_named("qpu_planes_pool")

@@ -8,14 +8,14 @@ import pytest
 
 from codegen.algorithm import algorithm_named
 from codegen.chains import chain_nodes
-from codegen.expression import RESULT, Expression, apply, clamp
+from codegen.expression import RELU, RESULT, Expression, apply, clamp
 from codegen.graph import LayerSpec
 from codegen.operators.chain import Chain
 from codegen.operators.concat import Concat
 from codegen.operators.conv2d import Conv2d
 from codegen.operators.pool2d import Pool2d
-from tests.codegen.algorithm_layers import RELU, scaled_concat
 from tests.codegen.gpu_run import TARGET, relative_error
+from tests.codegen.layer_forms import scaled_concat
 from tests.codegen.layers import inferred_layer
 from tests.codegen.planned import GraphBuilder
 

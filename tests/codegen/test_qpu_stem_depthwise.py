@@ -18,8 +18,8 @@ from codegen.graph import LayerSpec
 from codegen.operators.chain import Chain
 from codegen.operators.conv2d import Conv2d
 from codegen.operators.elementwise import EXPRESSIONS
-from tests.codegen.algorithm_layers import RELU6, SAME, stem_depthwise
 from tests.codegen.gpu_run import TARGET, relative_error
+from tests.codegen.layer_forms import RELU6, SAME, stem_depthwise
 
 ALGORITHM = algorithm_named("qpu_stem_depthwise")
 X = Operand(0)
