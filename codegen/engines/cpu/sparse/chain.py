@@ -9,8 +9,9 @@ import numpy as np
 from codegen.engines.cpu.gemm_tile import matrix_and_bias
 from codegen.engines.cpu.instructions import Count, epilogue_instructions
 from codegen.engines.cpu.sparse.depthwise_source import ROWS, copy_elements, depthwise_text
-from codegen.engines.cpu.sparse.kernel import Columns, SparseKernel
-from codegen.engines.cpu.sparse.pattern import tile_bytes
+from codegen.engines.cpu.sparse.kernel import COMPILED, Columns, SparseKernel
+from codegen.engines.cpu.sparse.pattern import Places, tile_bytes
+from codegen.engines.cpu.sparse.strips_source import is_masked, line_elements, strips_text
 from codegen.graph import LayerSpec
 from codegen.operators.chain import Chain
 from codegen.operators.conv2d import Conv2d
@@ -40,18 +41,33 @@ class CpuSparseChain(SparseKernel):
         return _members(spec)[1]
 
     def columns(
-        self, spec: LayerSpec, target: Target, weights: Sequence[FloatArray], point: Point, entry: str
+        self,
+        spec: LayerSpec,
+        target: Target,
+        weights: Sequence[FloatArray],
+        point: Point,
+        entry: str,
+        places: Places,
     ) -> Columns:
         first, _ = _members(spec)
         assert isinstance(first.op, Conv2d)
         matrix, bias = matrix_and_bias(weights[:2])
         constants = np.concatenate([matrix, bias[:, None]], axis=1).reshape(-1)
-        lanes = point["lanes"]
-        text = depthwise_text(entry, Windows.of(first), point["vectors"] * lanes, lanes, first.op.epilogue)
-        return Columns(text, constants)
+        windows, epilogue, lanes = Windows.of(first), first.op.epilogue, point["lanes"]
+        pixels = point["vectors"] * lanes
+        if is_masked(windows, target):
+            return Columns(strips_text(entry, windows, pixels, lanes, places, epilogue), constants)
+        return Columns(depthwise_text(entry, windows, pixels, lanes, epilogue), constants)
 
-    def scratch_bytes(self, spec: LayerSpec, pixels: int, lanes: int) -> int:
+    def refusal(self, spec: LayerSpec, target: Target, point: Point) -> str | None:
+        if point["pattern"] == COMPILED and not is_masked(Windows.of(_members(spec)[0]), target):
+            return "a stride of more than two reads rows in pieces"
+        return super().refusal(spec, target, point)
+
+    def scratch_bytes(self, spec: LayerSpec, target: Target, pixels: int, lanes: int) -> int:
         windows = Windows.of(_members(spec)[0])
+        if is_masked(windows, target):
+            return tile_bytes(2, line_elements(windows, pixels))
         return tile_bytes(2, copy_elements(windows, pixels, lanes))
 
     def count_columns(self, count: Count, spec: LayerSpec, operands: float) -> float:

@@ -3,22 +3,40 @@
 from __future__ import annotations
 
 from codegen.engines.cpu.source import fill
+from codegen.engines.cpu.sparse.pattern import Places
 from codegen.engines.cpu.sparse.walk_assembly import transposition_assembly
 from codegen.windows import Windows
 
 
 def columns_text(
-    entry: str, windows: Windows, pixels: int, lanes: int, channels: int, scheduled: bool
+    entry: str,
+    windows: Windows,
+    pixels: int,
+    lanes: int,
+    places: Places,
+    channels: int,
+    inputs: int,
+    scheduled: bool,
 ) -> str:
-    """`<entry>_columns` of operands as they are: each of an input channel and tap; zeros behind the last.
+    """`<entry>_columns` of operands as they are: each of one of `inputs` channels and a tap; what lies behind the last
+    pixel of a pointwise layer is anything.
 
-    The input lies in blocks of so many channels, which on AArch64 are transposed in assembly (`scheduled`).
+    The input lies in blocks of so many channels, which on AArch64 are transposed in assembly (`scheduled`); those lie
+    in rows of pixels, as operands of windows do.
     """
     if windows.is_pointwise:
         plane = windows.rows.inputs * windows.columns.inputs
         if channels > 1:
             return _blocks_text(entry, plane, pixels, channels, scheduled)
-        return fill(_POINTWISE, entry=entry, plane=plane, pixels=pixels, lanes=lanes)
+        return fill(
+            _POINTWISE,
+            entry=entry,
+            plane=plane,
+            channels=inputs,
+            lanes=lanes,
+            operand=places.operand,
+            vector=places.vector,
+        )
     rows, columns = windows.rows, windows.columns
     return fill(
         _BLOCK_WINDOWS if channels > 1 else _WINDOWS,
@@ -38,6 +56,7 @@ def columns_text(
         channels=channels,
         block=channels * rows.inputs * columns.inputs,
         pitch=rows.taps * columns.taps * pixels,
+        operand=places.operand,
     )
 
 
@@ -59,14 +78,14 @@ _POINTWISE = """
                                  float *restrict tile, float *scratch)
     {
         (void)constants, (void)scratch;
-        for (int k = first; k < end; ++k, tile += $pixels) {
+        for (int k = first; k < end; ++k, tile += $operand) {
             const float *from = x + (size_t)k * $plane + p;
-            if (count == $pixels)
-                for (int j = 0; j < $pixels; j += $lanes)
-                    *(vec$lanes *)(tile + j) = *(const vec$lanes *)(from + j);
-            else
-                for (int j = 0; j < $pixels; ++j)
-                    tile[j] = j < count ? from[j] : 0.0f;
+            float *to = tile;
+            int left = count;
+            for (; left >= (k + 1 < $channels ? 1 : $lanes); left -= $lanes, from += $lanes, to += $vector)
+                *(vec$lanes *)to = *(const vec$lanes *)from; /* behind the last pixel there is another channel */
+            for (int j = 0; j < left; ++j)
+                to[j] = from[j];
         }
     }
 """
@@ -111,7 +130,7 @@ _WINDOWS = """
                                  float *restrict tile, float *scratch)
     {
         (void)constants, (void)scratch;
-        for (int k = first; k < end; ++k, tile += $pixels) {
+        for (int k = first; k < end; ++k, tile += $operand) {
             const int tap = k % $taps, dy = tap / $row_taps * $dilation_y - $pad_y;
             const int dx = tap % $row_taps * $dilation_x - $pad_x;
             const float *plane = x + (size_t)(k / $taps) * ($height * $width);
@@ -127,8 +146,6 @@ _WINDOWS = """
                 }
                 j += n;
             }
-            for (; j < $pixels; ++j)
-                tile[j] = 0.0f;
         }
     }
 """

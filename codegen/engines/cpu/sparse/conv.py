@@ -9,6 +9,7 @@ from codegen.engines.cpu.instructions import LOOP_INSTRUCTIONS, Count
 from codegen.engines.cpu.machine import tile_registers, vector_lanes
 from codegen.engines.cpu.sparse.columns_source import columns_text
 from codegen.engines.cpu.sparse.kernel import Columns, SparseKernel, channels_of
+from codegen.engines.cpu.sparse.pattern import Places
 from codegen.engines.cpu.sparse.walk_assembly import CHANNELS
 from codegen.graph import LayerSpec
 from codegen.operators.conv2d import Conv2d
@@ -37,15 +38,22 @@ class CpuSparseConv(SparseKernel):
         return spec
 
     def columns(
-        self, spec: LayerSpec, target: Target, weights: Sequence[FloatArray], point: Point, entry: str
+        self,
+        spec: LayerSpec,
+        target: Target,
+        weights: Sequence[FloatArray],
+        point: Point,
+        entry: str,
+        places: Places,
     ) -> Columns:
         lanes, channels = point["lanes"], channels_of(point)
         scheduled = tile_registers(target, lanes).scheduled
+        pixels, inputs = point["vectors"] * lanes, spec.inputs[0].shape[1]
         return Columns(
-            columns_text(entry, Windows.of(spec), point["vectors"] * lanes, lanes, channels, scheduled)
+            columns_text(entry, Windows.of(spec), pixels, lanes, places, channels, inputs, scheduled)
         )
 
-    def scratch_bytes(self, spec: LayerSpec, pixels: int, lanes: int) -> int:
+    def scratch_bytes(self, spec: LayerSpec, target: Target, pixels: int, lanes: int) -> int:
         return 0
 
     def count_columns(self, count: Count, spec: LayerSpec, operands: float) -> float:

@@ -31,16 +31,20 @@ from codegen.engines.cpu.machine import (
 )
 from codegen.engines.cpu.source import fill, round_up
 from codegen.engines.cpu.sparse.compiled_source import (
-    GROUP,
+    BAND_TEXT,
     LANES,
+    PIXELS_TEXT,
+    SUMS,
+    Stored,
     compiled_pattern,
-    finish_text,
     group_count,
     has_instructions,
 )
+from codegen.engines.cpu.sparse.flat_planes import FlatPlanes
 from codegen.engines.cpu.sparse.pattern import (
     ROW_INSTRUCTIONS,
     ROWS,
+    Places,
     Walk,
     entries_of,
     pack_walk,
@@ -63,6 +67,7 @@ from codegen.program import CpuProgram
 from codegen.schedule import Axis, AxisNames, Choice, Point, Work
 from codegen.target import Target
 from codegen.tensor import FloatArray
+from codegen.windows import Windows
 
 WALKED, COMPILED = "walked", "compiled"
 VECTORS = (4, 7, 14, 28)  # of pixels: few leave operands in the first cache, many make entries cheap
@@ -76,7 +81,7 @@ class Columns:
     """What puts the operands of a tile of pixels in order: C text of a function, and what it needs.
 
     `text`: `<entry>_columns(x, constants, first, end, p, count, tile, scratch)`: of operands [first, end) the
-    values of the `count` pixels from number `p` of the plane on, each in a row of `pixels`, whose rest is never used.
+    values of the `count` pixels from number `p` of the plane on, at the places of a tile.
     """
 
     text: str
@@ -104,7 +109,8 @@ class SparseKernel(CpuKernel):
     """Base of the kernels that hold `rows` outputs by `vectors` vectors of pixels in registers.
 
     Operands of a tile of pixels are put in order, then every row of outputs walks its entries: where an operand
-    lies, and a weight for each output of the row.
+    lies, and a weight for each output of the row. Instructions made of a pattern of windows read planes, of which all
+    taps lie equally far from every output, for about as many pixels: whole rows.
 
     Axes:
         lanes: pixels of a vector
@@ -129,7 +135,13 @@ class SparseKernel(CpuKernel):
 
     @abstractmethod
     def columns(
-        self, spec: LayerSpec, target: Target, weights: Sequence[FloatArray], point: Point, entry: str
+        self,
+        spec: LayerSpec,
+        target: Target,
+        weights: Sequence[FloatArray],
+        point: Point,
+        entry: str,
+        places: Places,
     ) -> Columns:
         """How operands of a tile of pixels come in order."""
 
@@ -138,7 +150,7 @@ class SparseKernel(CpuKernel):
         return (ROW_MAJOR,)
 
     @abstractmethod
-    def scratch_bytes(self, spec: LayerSpec, pixels: int, lanes: int) -> int:
+    def scratch_bytes(self, spec: LayerSpec, target: Target, pixels: int, lanes: int) -> int:
         """Memory that it takes beside the tile, for a thread."""
 
     @abstractmethod
@@ -176,12 +188,8 @@ class SparseKernel(CpuKernel):
     def refusal(self, spec: LayerSpec, target: Target, point: Point) -> str | None:
         if point["vectors"] not in _vectors(self.product(spec), target, point["lanes"], point["rows"]):
             return "tiles of that width leave registers unused, or want more than there are"
-        if point["pattern"] == COMPILED and (point["lanes"], point["rows"], point["k_block"]) != (
-            LANES,
-            1,
-            _depth(self.product(spec)),
-        ):
-            return "instructions are of single weights, for whole vectors and all operands at once"
+        if point["pattern"] == COMPILED and (point["lanes"], point["rows"]) != (LANES, 1):
+            return "instructions are of single weights, for whole vectors"
         if channels_of(point) > 1 and point["shared"] != PIXELS_SHARED:
             return "threads would write into one block of channels"
         return nothing_shared(point) or checked_workspace(
@@ -196,11 +204,14 @@ class SparseKernel(CpuKernel):
             entries_of(product.sparsity, walk.rows),
             product.output.shape[0] * _tiles(product, point),
         )
+        planes = _planes(product, point)
         copies = choice.threads if walk.lists > 1 else 1  # each thread puts in order what it reads
         count = Count()
         if point["pattern"] == COMPILED:
             groups = group_count(walk.outputs)
             met = walk.depth * (1 - (1 - entries / (walk.depth * walk.outputs)) ** (walk.outputs / groups))
+            if planes:  # loads reach over two lines of the cache
+                met, pixels = 2 * met, planes.vectors * LANES
             count.add(float(tiles * pixels), alu=entries, loads=groups * met + entries / LANES)
         else:
             count.add(
@@ -212,13 +223,16 @@ class SparseKernel(CpuKernel):
         sums = float(tiles * walk.row_count * walk.rows * pixels)
         count.add(sums * (walk.blocks - 1), loads=1, stores=1)
         count.add(sums, alu=epilogue_instructions(product), stores=1)
-        macs = self.count_columns(count, spec, float(copies * tiles * walk.depth * pixels))
+        copied = planes.elements if planes else walk.depth * pixels
+        macs = self.count_columns(count, spec, float(copies * tiles * copied))
         pattern = FLOAT_BYTES * (entries + walk.outputs)
         constants = pattern if point["pattern"] == COMPILED else walk.bytes_for(entries)
         constants += sum(tensor.size_bytes for tensor in spec.weights)
         constants -= sum(tensor.size_bytes for tensor in product.weights)
         streamed = loads_of(constants, tiles, cache_bytes(target)) + copies * input_bytes(spec)
-        if tile_bytes(walk.block, pixels) > cache_bytes(target):  # every entry reads its operands anew
+        if not planes and tile_bytes(walk.block, pixels) > cache_bytes(
+            target
+        ):  # every entry reads its operands anew
             streamed += float(FLOAT_BYTES * tiles * entries * pixels)
         return count.work(
             spec,
@@ -237,25 +251,39 @@ class SparseKernel(CpuKernel):
         op = product.op
         assert isinstance(op, Conv2d)
         walk, lanes, code = _walk(product, point), point["lanes"], _code(product, target, point)
-        pixels, workspace = point["vectors"] * lanes, self._workspace(spec, target, point)
+        workspace = self._workspace(spec, target, point)
         share = _share(product, point, choice.threads, PIXELS_SHARED) if walk.lists == 1 else None
         batch, _, height, width = spec.output.shape
         matrix, bias = matrix_and_bias(weights[-2:])
         channels, layout = channels_of(point), layout_named(blocked_layout(channels_of(point)))
         sizes = tuple(layout.elements(tensor) for tensor in (spec.inputs[0], spec.output))
-        columns = self.columns(spec, target, weights, point, entry)
+        places = _places(product, point)
+        planes = _planes(product, point)
+        columns = (
+            Columns(planes.text(entry))
+            if planes
+            else self.columns(spec, target, weights, point, entry, places)
+        )
         names = {"entry": entry, "depth": walk.depth, "lanes": lanes}
         if point["pattern"] == COMPILED:
-            compiled = compiled_pattern(entry, matrix, bias, walk.operand_bytes)
-            pattern, groups = compiled.stream, Share(len(compiled.groups), walk.lists)
-            text = compiled.text + finish_text(entry, height * width, op.epilogue)
+            operands = [FLOAT_BYTES * places.operand * operand for operand in range(walk.depth)]
+            stored = Stored(height * width, op.epilogue, gaps=planes is not None)
+            compiled = compiled_pattern(
+                entry, matrix, bias, planes.places if planes else operands, walk.block, stored
+            )
+            pattern, groups = compiled.stream, Share(compiled.groups, walk.lists)
+            text = compiled.text
             product_text = fill(
-                _COMPILED,
+                BAND_TEXT if planes else PIXELS_TEXT,
                 **names,
                 share="" if share else groups.declaration,
                 first="0" if share else groups.first,
-                end=len(compiled.groups) if share else groups.end,
-                plane=height * width,
+                end=compiled.groups if share else groups.end,
+                blocks=walk.blocks,
+                vector=places.vector,
+                sums=SUMS,
+                width=width,
+                pitch=planes.pitch if planes else 0,
             )
         else:
             pattern = pack_walk(matrix, bias, walk)
@@ -280,7 +308,8 @@ class SparseKernel(CpuKernel):
             several=_several(
                 code, share.end if share else str(batch * _tiles(product, point)), _tiles(product, point)
             ),
-            pixels=pixels,
+            pixels=_tile_pixels(product, point),
+            cleared=planes.cleared if planes else "",
             plane=height * width,
             input=sizes[0] // batch,
             output=sizes[1] // batch,
@@ -303,15 +332,20 @@ class SparseKernel(CpuKernel):
         )
 
     def _workspace(self, spec: LayerSpec, target: Target, point: Point) -> Workspace:
-        code = _code(self.product(spec), target, point)
+        code, planes = _code(self.product(spec), target, point), _planes(self.product(spec), point)
+        if planes:
+            return Workspace(FLOAT_BYTES * planes.elements, FLOAT_BYTES * SUMS * planes.vectors, 0, 0)
         walk, pixels = code.walk, code.pixels
-        is_compiled = point["pattern"] == COMPILED
-        kept = tile_bytes(walk.row_count * walk.rows, pixels) * (walk.blocks > 1)
+        if point["pattern"] == COMPILED:
+            operands, kept, results = walk.depth, FLOAT_BYTES * SUMS * code.vectors, 0
+        else:
+            operands, results = walk.block * code.tiles, tile_bytes(1, code.copied_elements)
+            kept = tile_bytes(walk.row_count * walk.rows, pixels) * (walk.blocks > 1)
         return Workspace(
-            tile_bytes(walk.block * code.tiles, pixels) + tile_bytes(1, point["lanes"]),
-            GROUP * LANES * FLOAT_BYTES if is_compiled else kept,
-            0 if is_compiled else tile_bytes(1, code.copied_elements),
-            self.scratch_bytes(spec, pixels, point["lanes"]),
+            tile_bytes(operands, pixels) + tile_bytes(code.vectors, point["lanes"]),
+            kept,
+            results,
+            self.scratch_bytes(spec, target, pixels, point["lanes"]),
         )
 
 
@@ -344,8 +378,22 @@ def _vectors(spec: LayerSpec, target: Target, lanes: int, rows: int) -> tuple[in
 
 def _tiles(spec: LayerSpec, point: Point) -> int:
     """Tiles of one plane."""
+    return -(-_pixels(spec) // _tile_pixels(spec, point))
+
+
+def _tile_pixels(spec: LayerSpec, point: Point) -> int:
+    planes = _planes(spec, point)
     pixels: int = point["vectors"] * point["lanes"]
-    return -(-_pixels(spec) // pixels)
+    return planes.band * spec.output.shape[3] if planes else pixels
+
+
+def _planes(spec: LayerSpec, point: Point) -> FlatPlanes | None:
+    """What instructions made of windows read: about as many outputs at a time as the vectors hold, whole rows."""
+    windows = Windows.of(spec)
+    if point["pattern"] != COMPILED or windows.is_pointwise:
+        return None
+    rows = point["vectors"] * point["lanes"] // windows.columns.outputs
+    return FlatPlanes(windows, spec.inputs[0].shape[1], max(1, min(rows, windows.rows.outputs)))
 
 
 def _walk(spec: LayerSpec, point: Point) -> Walk:
@@ -353,6 +401,15 @@ def _walk(spec: LayerSpec, point: Point) -> Walk:
     operand_bytes = point["vectors"] * point["lanes"] * FLOAT_BYTES
     outputs, rows, block = spec.output.shape[1], point["rows"], point["k_block"]
     return Walk(outputs, _depth(spec), rows, block, lists, operand_bytes, in_order=channels_of(point) > 1)
+
+
+def _places(spec: LayerSpec, point: Point) -> Places:
+    """Operands of a vector of pixels are neighbours where instructions walk them all, and go from vector to vector by
+    no power of two, so that all vectors find room in a cache; else those of an entry are.
+    """
+    if point["pattern"] == COMPILED:
+        return Places(LANES, LANES * (_depth(spec) + 1))
+    return Places(point["vectors"] * point["lanes"], point["lanes"])
 
 
 def channels_of(point: Point) -> int:
@@ -408,6 +465,7 @@ _ENTRY = """
         float *tile = $tile, *sums = tile + $sums, *results = sums + $kept, *scratch = results + $results;
         $share
         (void)part, (void)results;
+        $cleared
         for (int t = $first, several; t < $end; t += several) {
             const int n = t / $tiles, p = t % $tiles * $pixels;
             several = $several;
@@ -426,17 +484,5 @@ _WALKED = """
         const int last = k + $block < $depth ? k + $block : $depth;
         $columns
         s = ${entry}_rows(tile, s, pattern, sums, results, y, count, k == 0, last == $depth);
-    }
-"""
-
-_COMPILED = """
-    $share
-    ${entry}_columns(x, weights, 0, $depth, p, count, tile, scratch);
-    for (int g = $first; g < $end; ++g) {
-        const __typeof__(${entry}_groups[0]) *group = &${entry}_groups[g];
-        for (int v = 0; v < count; v += $lanes) {
-            group->code(tile + v, pattern + group->start, sums);
-            ${entry}_finish(sums, group->end - group->first, y + (size_t)group->first * $plane + v, count - v);
-        }
     }
 """

@@ -21,6 +21,16 @@ Words = NDArray[np.int32]
 
 
 @dataclass(frozen=True)
+class Places:
+    """Where the operands of a tile lie: elements from one operand to the next, and from one vector of its pixels to
+    the next; what `count` pixels leave of their last vector is never used.
+    """
+
+    operand: int
+    vector: int
+
+
+@dataclass(frozen=True)
 class Walk:
     """How a pattern is cut: rows of so many outputs, so many operands at a time, rows dealt out to so many lists.
 
