@@ -33,6 +33,7 @@ OTHER_MACS = {
     "cpu_int8_dot": "one for the four products that an instruction sums",
     "cpu_int8_winograd": "products of transformed tiles, which are fewer",
     "cpu_blocked_winograd": "products of transformed tiles, which are fewer",
+    "cpu_blocked_strassen": "seven products of matrices in place of eight",
     "cpu_blocked_chain": "rows that two bands need may be computed twice",
     "qpu_winograd": "products of transformed tiles, which are fewer",
     "qpu_winograd_strided": "products of transformed tiles, which are fewer",

@@ -65,6 +65,9 @@ _SPARSE = pruned(convolution(37, 53, (6, 7), Conv2d((1, 1), epilogue=RELU6)), 0.
 X, Y = Operand(0), Operand(1)
 _PI = Target("pi-zero", 12, "arm1176jzf-s", (), 1)
 LAYERS: dict[str, LayerSpec] = {
+    "odd planes of two images, many channels": inferred_layer(
+        Conv2d((1, 1), epilogue=RELU6), (2, 96, 5, 7), weights=((160, 96, 1, 1), (160,))
+    ),
     "side by side": pair_spec(
         candidate("qpu_pointwise_relayed", convolution(24, 40, (11, 13), Conv2d((1, 1), epilogue=RELU)), _PI),
         candidate("qpu_pool_rows", inferred_layer(Pool2d("max", (3, 3), pads=SAME), (1, 20, 13, 11)), _PI),

@@ -98,6 +98,15 @@ def winograd_specs(draw: st.DrawFn) -> LayerSpec:
 
 
 @st.composite
+def halved_specs(draw: st.DrawFn) -> LayerSpec:
+    """Pointwise convolutions whose channels are halved to whole blocks, of as many lanes as any target has."""
+    inputs, outputs = draw(st.integers(3, 5)), draw(st.integers(3, 9))
+    height, width = draw(st.integers(4, 12)), draw(st.integers(4, 14))
+    op = Conv2d((1, 1), epilogue=draw(activations))
+    return conv_spec(op, draw(st.integers(1, 2)), 32 * inputs, 32 * outputs, height, width)
+
+
+@st.composite
 def transposed_specs(draw: st.DrawFn, groups: st.SearchStrategy[int], wide: bool = False) -> LayerSpec:
     """Kernels smaller than the strides, dilations that share divisors with them, and pads of all four sides."""
     group_count, pair = draw(groups), st.tuples(small, small)
@@ -433,6 +442,7 @@ SPECS: dict[str, st.SearchStrategy[LayerSpec]] = {
     "cpu_blocked_conv": conv_specs(st.just(1), wide=True),
     "cpu_blocked_indirect": small_plane_specs(),
     "cpu_blocked_winograd": winograd_specs(),
+    "cpu_blocked_strassen": halved_specs(),
     "cpu_blocked_depthwise": st.one_of(
         conv_specs(st.integers(1, 40), multiplier=True, equal=True),
         conv_specs(st.integers(1, 5), multiplier=True),

@@ -30,6 +30,7 @@ IN_ASSEMBLY = (
     "cpu_blocked_conv_transpose",
     "cpu_blocked_depthwise",
     "cpu_blocked_indirect",
+    "cpu_blocked_strassen",
     "cpu_blocked_winograd",
 )
 POINTS = {True: 3, False: 1}  # of each layer, of kernels with assembly and of those in C

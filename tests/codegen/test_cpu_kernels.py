@@ -58,6 +58,7 @@ ONE_LANE = (
     "cpu_blocked_depthwise",
     "cpu_blocked_indirect",
     "cpu_blocked_pool",
+    "cpu_blocked_strassen",
     "cpu_blocked_winograd",
 )
 

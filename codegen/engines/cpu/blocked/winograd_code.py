@@ -8,14 +8,16 @@ from functools import cached_property
 
 import numpy as np
 
+from codegen.engines.cpu.blocked.tile_products import ProductCode
 from codegen.engines.cpu.blocked.winograd_transform import POINTS
 from codegen.engines.cpu.gemm_tile import matrix_and_bias
 from codegen.engines.cpu.machine import FLOAT_BYTES, OrderedForm
+from codegen.engines.cpu.threads import LINE
 from codegen.expression import RESULT, Expression
 from codegen.tensor import FloatArray
 from codegen.winograd import TAPS, transformed_filters
 
-LINE = 16  # elements of 64 bytes
+LIMITS = 32, 128  # of partial sums: the transform back magnifies their rounding
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,20 @@ class WinogradCode:
     def chunk_tiles(self) -> int:
         """Tiles of the largest chunk."""
         return min(self.tiles, self.groups * -(-self.tiles // self.group_count))
+
+    @property
+    def products(self) -> ProductCode:
+        """Those of one point of transformed tiles."""
+        return ProductCode(
+            entry=self.entry,
+            channels=self.channels,
+            lanes=self.lanes,
+            block=self.chunk_tiles * self.lanes,
+            limits=LIMITS,
+            by_element=self.by_element,
+            ordered=self.ordered,
+            fetching=self.chunk_groups if self.by_point else 0,
+        )
 
     @property
     def in_blocks(self) -> int:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from codegen.engines.cpu.blocked.ordered import ordered_prologue
+from codegen.engines.cpu.blocked.tile_products import product_text
 from codegen.engines.cpu.blocked.vectors import constant_vector, vector, vector_prologue
 from codegen.engines.cpu.blocked.winograd_code import WinogradCode
-from codegen.engines.cpu.blocked.winograd_products import product_text
 from codegen.engines.cpu.blocked.winograd_tiles import input_text, output_text
 from codegen.engines.cpu.source import fill
 
@@ -16,7 +16,9 @@ def winograd_text(code: WinogradCode) -> str:
     It computes the groups of tiles [g_first, g_end) of the blocks of channels [b_first, b_end), of which `b_first` is
     a multiple of `blocks`.
     """
-    products = [product_text(code, height, width) for height in code.heights for width in code.widths]
+    products = [
+        product_text(code.products, height, width) for height in code.heights for width in code.widths
+    ]
     return "".join(
         [
             vector_prologue(code.lanes, code.epilogue),
