@@ -70,13 +70,36 @@ def strips_text(
 
 
 def _loads(windows: Windows, strip: int) -> list[int]:
-    """The columns of inputs that the loads of a strip begin with: as many for a tap as the stride."""
+    """The columns of inputs that the loads `l` of a strip begin with."""
     columns = windows.columns
+    first = strip * columns.stride - columns.pad
+    if _is_shared(windows):
+        return [first + STRIP * number for number in range(columns.taps)]
     return [
-        strip * columns.stride + tap * columns.dilation - columns.pad + half * STRIP
+        first + tap * columns.dilation + half * STRIP
         for tap in range(columns.taps)
         for half in range(columns.stride)
     ]
+
+
+def _is_shared(windows: Windows) -> bool:
+    """Whether all taps of a strip with a stride come from the same loads."""
+    columns = windows.columns
+    return columns.stride > 1 and columns.dilation == 1 and columns.taps in (2, 3)
+
+
+def _values(windows: Windows) -> list[str]:
+    """Of each tap its vector `t`, from the loads."""
+    columns = windows.columns
+    if columns.stride == 1:
+        return [f"l{tap}" for tap in range(columns.taps)]
+    if _is_shared(windows):
+        both = [f"_mm512_permutex2var_ps(l0, {lanes}, l1)" for lanes in ("even", "odd")]
+        behind = (
+            "_mm512_castsi512_ps(_mm512_alignr_epi32(_mm512_castps_si512(l2), _mm512_castps_si512(t0), 1))"
+        )
+        return [*both, behind][: columns.taps]
+    return [f"_mm512_permutex2var_ps(l{2 * tap}, even, l{2 * tap + 1})" for tap in range(columns.taps)]
 
 
 def _mask(inputs: int, place: int) -> int:
@@ -85,7 +108,7 @@ def _mask(inputs: int, place: int) -> int:
 
 def _strip_text(entry: str, windows: Windows, count: int, epilogue: Expression) -> str:
     rows, columns = windows.rows, windows.columns
-    places, stride = _loads(windows, 0), columns.stride
+    places = _loads(windows, 0)
     lines = []
     for y in range((count - 1) * rows.stride + window_extent(rows.taps, rows.dilation)):
         meeting = [
@@ -100,20 +123,26 @@ def _strip_text(entry: str, windows: Windows, count: int, epilogue: Expression) 
             f"row = x + (iy + {y}) * {columns.inputs}; "
             f"inside = (unsigned)(iy + {y}) < {rows.inputs}u ? 0xffffu : 0u;"
         )
-        for tap in range(columns.taps):
-            halves = [
-                f"_mm512_maskz_loadu_ps((__mmask16)(masks[{load}] & inside), row + ({places[load]}))"
-                for load in range(tap * stride, (tap + 1) * stride)
-            ]
-            value = halves[0] if stride == 1 else f"_mm512_permutex2var_ps({halves[0]}, even, {halves[1]})"
-            updates = " ".join(f"a{r} += v * w[{ky * columns.taps + tap}];" for r, ky in meeting)
-            lines.append(f"v = (vec{STRIP}){value}; {updates}")
-    even = ", ".join(str(2 * lane) for lane in range(STRIP))
+        lines += [
+            f"l{load} = _mm512_maskz_loadu_ps((__mmask16)(masks[{load}] & inside), row + ({place}));"
+            for load, place in enumerate(places)
+        ]
+        for tap, value in enumerate(_values(windows)):
+            updates = " ".join(
+                f"a{r} += (vec{STRIP})t{tap} * w[{ky * columns.taps + tap}];" for r, ky in meeting
+            )
+            lines.append(f"t{tap} = {value}; {updates}")
+    names = [f"l{load}" for load in range(len(places))] + [f"t{tap}" for tap in range(columns.taps)]
+    chosen = [("even", 0)] * (columns.stride > 1) + [("odd", 1)] * _is_shared(windows)
     return fill(
         _STRIP,
         entry=entry,
         count=count,
-        even=f"const __m512i even = _mm512_setr_epi32({even});" if stride > 1 else "",
+        chosen=" ".join(
+            f"const __m512i {name} = _mm512_setr_epi32({', '.join(str(2 * i + first) for i in range(STRIP))});"
+            for name, first in chosen
+        ),
+        vectors=", ".join(names),
         sums=", ".join(f"a{r} = (vec{STRIP}){{0}} + w[{rows.taps * columns.taps}]" for r in range(count)),
         updates="\n        ".join(lines),
         results="\n        ".join(
@@ -129,8 +158,9 @@ _STRIP = """
     static void ${entry}_strip_of$count(const float *x, int iy, const unsigned short *masks, const float *restrict w,
                                        float *restrict y)
     {
-        $even
-        vec16 v, $sums;
+        $chosen
+        vec16 $sums;
+        __m512 $vectors;
         const float *row;
         unsigned inside;
         $updates
