@@ -9,6 +9,7 @@ from functools import cached_property
 import numpy as np
 
 from codegen.engines.cpu.blocked.tile_products import ProductCode
+from codegen.engines.cpu.blocked.vectors import NEON_LANES
 from codegen.engines.cpu.blocked.winograd_transform import POINTS
 from codegen.engines.cpu.gemm_tile import matrix_and_bias
 from codegen.engines.cpu.machine import FLOAT_BYTES, OrderedForm
@@ -88,6 +89,8 @@ class WinogradCode:
             by_element=self.by_element,
             ordered=self.ordered,
             fetching=self.chunk_groups if self.by_point else 0,
+            # Cores with longer vectors fetch ahead by themselves, and these instructions cost them time.
+            fetches_in_c=self.lanes <= NEON_LANES,
         )
 
     @property
