@@ -37,7 +37,7 @@ def vector_prologue(lanes: int, *epilogues: Expression) -> str:
 
 def _comparisons(lanes: int) -> str:
     """`_larger`, `_least` and `_most`: an instruction each of NEON, which compilers do not take for comparisons, and of
-    AVX, where gcc needs five times as long to find them.
+    AVX, where gcc needs more than three times as long to find them.
 
     clang has NEON's as a function, and places it better than assembly, whose length it does not know.
     """
