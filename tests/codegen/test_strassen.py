@@ -22,7 +22,7 @@ from codegen.target import Target
 from tests.codegen.cpu_run import AVX2, HOST, NEON, SCALAR, call
 from tests.codegen.layers import convolution
 
-TARGETS = {target.name: target for target in (HOST, AVX2, NEON, SCALAR)}
+TARGETS = {target.name: target for target in (HOST, AVX2, NEON)}
 RMS_ERROR, WORST_ERROR = (
     6e-7,
     1e-5,
@@ -38,6 +38,13 @@ def kernels(spec: LayerSpec, target: Target) -> Iterator[tuple[CpuBlockedStrasse
         if point["threads"] == 1:
             with suppress(ScheduleError):
                 yield algorithm, algorithm.choice(spec, target, point)
+
+
+def test_cores_without_vectors_have_none() -> None:
+    spec, algorithm = convolution(128, 128, (5, 5), POINTWISE), algorithms()["cpu_blocked_strassen"]
+    assert isinstance(algorithm, CpuBlockedStrassen)
+    assert algorithm.computes(spec, HOST)
+    assert not algorithm.computes(spec, SCALAR)
 
 
 @pytest.mark.parametrize("target", TARGETS)

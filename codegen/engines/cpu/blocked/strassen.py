@@ -12,7 +12,7 @@ from codegen.engines.cpu.blocked.strassen_code import PRODUCTS, QUARTERS, Strass
 from codegen.engines.cpu.blocked.strassen_source import strassen_text
 from codegen.engines.cpu.instructions import Count, epilogue_instructions, input_bytes, loads_of
 from codegen.engines.cpu.kernel import checked_workspace
-from codegen.engines.cpu.machine import FLOAT_BYTES, TileRegisters, cache_bytes
+from codegen.engines.cpu.machine import FLOAT_BYTES, TileRegisters, cache_bytes, is_scalar
 from codegen.engines.cpu.source import fill
 from codegen.engines.cpu.threads import (
     CHANNELS_SHARED,
@@ -64,6 +64,8 @@ class CpuBlockedStrassen(BlockedKernel):
     def computes(self, spec: LayerSpec, target: Target) -> bool:
         op = spec.op
         if not isinstance(op, Conv2d) or op.groups != 1 or not Windows.of(spec).is_pointwise:
+            return False
+        if is_scalar(target):  # never timed there, where sums cost as much as products
             return False
         sizes = spec.weights[0].shape[:2]
         pairs = 2 * self.lanes(target)  # of blocks
