@@ -79,3 +79,14 @@ def own_workspace(threads: int, bytes_each: int) -> str:
     return (
         "(float *)workspace" if threads == 1 else f"(float *)workspace + part * {bytes_each // FLOAT_BYTES}"
     )
+
+
+def share_of_tiles(shared: str, threads: int, tiles: int, blocks: int, unit: int) -> Share:
+    """Of kernels that compute `unit` blocks of channels of a tile at a time: tiles, or blocks, by what is `shared`."""
+    return Share(tiles, threads) if shared == PIXELS_SHARED else Share(blocks, threads, unit)
+
+
+def spans_of_tiles(share: Share, shared: str, tiles: int, blocks: int) -> str:
+    """C text of a thread's first and last block of channels and of its first and last tile, the last not included."""
+    own = f"{share.first}, {share.end}"
+    return f"0, {blocks}, {own}" if shared == PIXELS_SHARED else f"{own}, 0, {tiles}"

@@ -55,11 +55,11 @@ class CpuBlockedInterpolation(BlockedKernel):
             choice.tiles["lanes"],
             _share(spec, choice.tiles["lanes"], choice.threads),
         )
-        height, width = spec.inputs[0].shape[2:]
+        width = spec.inputs[0].shape[3]
         columns, planes = spec.output.shape[3], share.count / spec.output.shape[2]
         by_rows = choice.tiles["first"] == ROWS
         taps, spread = len(op.row_places[0]), len(op.column_places[0])
-        summed = planes * min(height, len({place for row in op.row_places for place in row}))
+        summed = planes * len({place for row in op.row_places for place in row})
         count = Count()
         count.add(share.count * (width if by_rows else columns) * lanes, alu=taps, loads=taps, stores=1)
         gathered = (share.count if by_rows else summed) * columns

@@ -21,7 +21,9 @@ from codegen.engines.cpu.threads import (
     Share,
     nothing_shared,
     own_workspace,
+    share_of_tiles,
     shared_axis,
+    spans_of_tiles,
     threads_axis,
 )
 from codegen.graph import LayerSpec
@@ -145,17 +147,15 @@ class CpuBlockedWinograd(BlockedKernel):
         self, spec: LayerSpec, target: Target, choice: Choice, weights: Sequence[FloatArray], entry: str
     ) -> CpuProgram:
         code = self._targeted(_code(spec, {**choice.splits, **choice.tiles}, entry), target)
-        share = _share(code, choice.splits["shared"], choice.threads)
-        blocks, groups = ("0", str(code.out_blocks)), ("0", str(code.group_count))
-        own = (share.first, share.end)
-        spans = (*blocks, *own) if choice.splits["shared"] == PIXELS_SHARED else (*own, *groups)
+        shared = choice.splits["shared"]
+        share = _share(code, shared, choice.threads)
         source = winograd_text(code) + fill(
             _ENTRY,
             entry=entry,
             share=share.declaration,
             bias=code.weights_size,
             work=own_workspace(choice.threads, code.workspace_bytes),
-            spans=", ".join(spans),
+            spans=spans_of_tiles(share, shared, code.group_count, code.out_blocks),
         )
         return CpuProgram(
             source=source,
@@ -203,9 +203,7 @@ def _code(spec: LayerSpec, point: Point, entry: str) -> WinogradCode:
 
 
 def _share(code: WinogradCode, shared: str, threads: int) -> Share:
-    if shared == PIXELS_SHARED:
-        return Share(code.group_count, threads)
-    return Share(code.out_blocks, threads, code.blocks)
+    return share_of_tiles(shared, threads, code.group_count, code.out_blocks, code.blocks)
 
 
 _ENTRY = """
